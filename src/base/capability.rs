@@ -1,0 +1,65 @@
+//! What each kind of broker can do: a table the plan reads without knowing any broker.
+
+use std::fmt;
+
+/// Where the records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerKind {
+    /// librdkafka's mock cluster in this process: real sockets on loopback, nothing to install.
+    Embedded,
+    /// A cluster given by `--bootstrap`.
+    Kafka,
+}
+
+/// The facts about a kind of broker that decide whether a scenario makes sense on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Capability {
+    /// Bytes a partition keeps before the oldest records are trimmed, if that is a fixed limit.
+    pub partition_bytes_max: Option<u64>,
+    /// Record batches a partition keeps, if that is a fixed limit.
+    pub partition_batches_max: Option<u64>,
+    /// Whether latency, recovery and rebalance times say anything about a real cluster.
+    pub timing_is_real: bool,
+    /// Whether an empty fetch is answered as soon as a record arrives.
+    pub long_polls: bool,
+    /// Whether a topic's retention can be set.
+    pub has_retention: bool,
+    /// Whether duplicates of an idempotent producer are filtered by the broker.
+    pub filters_duplicates: bool,
+}
+
+impl BrokerKind {
+    /// The row of the table for this kind.
+    pub fn capability(self) -> Capability {
+        match self {
+            // librdkafka 2.12.1, rdkafka_mock.c: max_size 5 MiB and max_cnt 100,000 per partition are
+            // compiled in; Fetch waits out its whole fetch.wait.max.ms; idempotence is only checked
+            // with a transactional id.
+            BrokerKind::Embedded => Capability {
+                partition_bytes_max: Some(5 * 1024 * 1024),
+                partition_batches_max: Some(100_000),
+                timing_is_real: false,
+                long_polls: false,
+                has_retention: false,
+                filters_duplicates: false,
+            },
+            BrokerKind::Kafka => Capability {
+                partition_bytes_max: None,
+                partition_batches_max: None,
+                timing_is_real: true,
+                long_polls: true,
+                has_retention: true,
+                filters_duplicates: true,
+            },
+        }
+    }
+}
+
+impl fmt::Display for BrokerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BrokerKind::Embedded => "embedded",
+            BrokerKind::Kafka => "kafka",
+        })
+    }
+}

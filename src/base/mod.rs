@@ -1,0 +1,20 @@
+//! The vocabulary everything else speaks: ids, units, time, randomness and the record stamp.
+//!
+//! Nothing here knows about scenarios, brokers or actors.
+
+mod capability;
+mod clock;
+mod ids;
+mod seed;
+mod stamp;
+mod units;
+
+pub use capability::{BrokerKind, Capability};
+pub use clock::{Clock, Time};
+pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
+pub use seed::{Random, Seed};
+pub use stamp::{STAMP_BYTES, Stamp, Verdict, verify, write_payload};
+pub use units::{
+    Quantity, UnitError, format_bytes, format_count, format_duration, parse_bytes, parse_duration,
+    parse_rate,
+};

@@ -1,0 +1,235 @@
+//! Text with units: parsing what users write, and the one formatter for what they read.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a text is not a quantity.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum UnitError {
+    /// There is no number at the start.
+    #[error("it does not start with a number")]
+    NoNumber,
+    /// The number is negative.
+    #[error("it is negative")]
+    Negative,
+    /// There is a number but no unit.
+    #[error("the unit is missing")]
+    NoUnit,
+    /// The unit is not one of this quantity's.
+    #[error("`{0}` is not a unit of it")]
+    WrongUnit(String),
+    /// The value does not fit.
+    #[error("it is too large")]
+    TooLarge,
+}
+
+/// What kind of quantity a text should hold: names its units in messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// A span of time.
+    Duration,
+    /// An amount of data.
+    Bytes,
+    /// Events per time.
+    Rate,
+}
+
+impl Quantity {
+    /// The quantity with an article.
+    pub fn name(self) -> &'static str {
+        match self {
+            Quantity::Duration => "a duration",
+            Quantity::Bytes => "a size",
+            Quantity::Rate => "a rate",
+        }
+    }
+
+    /// The units a user may write.
+    pub fn units(self) -> &'static str {
+        match self {
+            Quantity::Duration => "ns, us, ms, s, m or h",
+            Quantity::Bytes => "B, KB, KiB, MB, MiB, GB or GiB",
+            Quantity::Rate => "/s, /m or /h",
+        }
+    }
+
+    /// An example of it.
+    pub fn example(self) -> &'static str {
+        match self {
+            Quantity::Duration => "250ms",
+            Quantity::Bytes => "100B",
+            Quantity::Rate => "2/s",
+        }
+    }
+}
+
+fn split(text: &str) -> Result<(f64, &str), UnitError> {
+    let text = text.trim();
+    if text.starts_with('-') {
+        return Err(UnitError::Negative);
+    }
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')
+        .unwrap_or(text.len());
+    let number: f64 = text[..digits]
+        .replace('_', "")
+        .parse()
+        .map_err(|_| UnitError::NoNumber)?;
+    let unit = text[digits..].trim();
+    if unit.is_empty() {
+        Err(UnitError::NoUnit)
+    } else {
+        Ok((number, unit))
+    }
+}
+
+/// Parses `"250ms"`, `"1.5s"`, `"2h"`.
+pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+    let (number, unit) = split(text)?;
+    let ns_per_unit = match unit {
+        "ns" => 1.0,
+        "us" | "µs" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        "m" | "min" => 60e9,
+        "h" => 3600e9,
+        _ => return Err(UnitError::WrongUnit(unit.to_owned())),
+    };
+    let ns = (number * ns_per_unit).round();
+    // A century is far beyond any run and far below the limit of 64-bit nanoseconds.
+    if ns > 100.0 * 365.25 * 86_400e9 {
+        Err(UnitError::TooLarge)
+    } else {
+        Ok(Duration::from_nanos(ns as u64))
+    }
+}
+
+/// Parses `"100B"`, `"2MiB"` into bytes.
+pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
+    let (number, unit) = split(text)?;
+    let bytes_per_unit = match unit {
+        "B" => 1.0,
+        "KB" | "kB" => 1e3,
+        "KiB" => 1024.0,
+        "MB" => 1e6,
+        "MiB" => 1024.0 * 1024.0,
+        "GB" => 1e9,
+        "GiB" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(UnitError::WrongUnit(unit.to_owned())),
+    };
+    let bytes = (number * bytes_per_unit).round();
+    if bytes > 1e15 {
+        Err(UnitError::TooLarge)
+    } else {
+        Ok(bytes as u64)
+    }
+}
+
+/// Parses `"2/s"`, `"30/m"` into events per second.
+pub fn parse_rate(text: &str) -> Result<f64, UnitError> {
+    let (number, unit) = split(text)?;
+    let seconds_per_unit = match unit.replace(' ', "").as_str() {
+        "/s" => 1.0,
+        "/m" | "/min" => 60.0,
+        "/h" => 3600.0,
+        _ => return Err(UnitError::WrongUnit(unit.to_owned())),
+    };
+    if number > 1e9 {
+        Err(UnitError::TooLarge)
+    } else {
+        Ok(number / seconds_per_unit)
+    }
+}
+
+/// A duration in the unit that reads best: `850ns`, `1.21ms`, `2.5s`, `1h`.
+pub fn format_duration(span: Duration) -> String {
+    let ns = span.as_nanos() as f64;
+    match ns {
+        0.0 => "0s".to_owned(),
+        _ if ns < 1e3 => format!("{ns:.0}ns"),
+        _ if ns < 1e6 => format!("{}us", significant(ns / 1e3)),
+        _ if ns < 1e9 => format!("{}ms", significant(ns / 1e6)),
+        _ if ns < 120e9 => format!("{}s", significant(ns / 1e9)),
+        _ if ns < 7200e9 => format!("{}m", significant(ns / 60e9)),
+        _ => format!("{}h", significant(ns / 3600e9)),
+    }
+}
+
+/// Bytes in the unit that reads best: `100 B`, `2.4 MiB`.
+pub fn format_bytes(bytes: u64) -> String {
+    let value = bytes as f64;
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KiB", significant(value / 1024.0)),
+        1_048_576..1_073_741_824 => format!("{} MiB", significant(value / 1_048_576.0)),
+        _ => format!("{} GiB", significant(value / 1_073_741_824.0)),
+    }
+}
+
+/// A count with thousands separated: `122,880`.
+pub fn format_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Three significant digits, without trailing zeros.
+fn significant(value: f64) -> String {
+    let text = match value {
+        v if v >= 99.95 => format!("{v:.0}"),
+        v if v >= 9.995 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    };
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("1.5 s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("50us"), Ok(Duration::from_micros(50)));
+        assert_eq!(parse_duration("5"), Err(UnitError::NoUnit));
+        assert_eq!(parse_duration("-5s"), Err(UnitError::Negative));
+        assert_eq!(
+            parse_duration("5 parsecs"),
+            Err(UnitError::WrongUnit("parsecs".into()))
+        );
+        assert_eq!(parse_duration("fast"), Err(UnitError::NoNumber));
+        assert_eq!(parse_duration("999999999h"), Err(UnitError::TooLarge));
+    }
+
+    #[test]
+    fn sizes_and_rates_are_read_with_their_unit() {
+        assert_eq!(parse_bytes("100B"), Ok(100));
+        assert_eq!(parse_bytes("2MiB"), Ok(2 * 1024 * 1024));
+        assert_eq!(parse_bytes("2M"), Err(UnitError::WrongUnit("M".into())));
+        assert_eq!(parse_rate("2/s"), Ok(2.0));
+        assert_eq!(parse_rate("30/m"), Ok(0.5));
+    }
+
+    #[test]
+    fn figures_are_written_with_three_digits() {
+        assert_eq!(format_duration(Duration::from_nanos(1_214_000)), "1.21ms");
+        assert_eq!(format_duration(Duration::from_secs(60)), "60s");
+        assert_eq!(format_duration(Duration::from_nanos(999)), "999ns");
+        assert_eq!(format_duration(Duration::from_secs(7200)), "2h");
+        assert_eq!(format_count(1_228_800), "1,228,800");
+        assert_eq!(format_count(12), "12");
+        assert_eq!(format_bytes(2 * 1024 * 1024), "2 MiB");
+    }
+}

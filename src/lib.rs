@@ -1,0 +1,20 @@
+//! lanekeeper load-tests Kafka-protocol clusters with one supervised consumer per partition,
+//! breaks consumers on purpose, and says for each partition what that did.
+//!
+//! The module list is a map of the code, in the order data flows. A module uses only those
+//! before it (and `report` uses none of `logic`, `broker` and `actors`); a test checks it.
+//!
+//! * [`base`] - vocabulary: ids, units, clock, seed tree, record stamp.
+//! * `scenario` - the TOML file, 1:1 and uninterpreted, with every mistake and its place.
+//! * `error` - what can go wrong for a user, with exit codes.
+//! * [`plan`] - facts: every default decided, nothing left to interpret.
+//! * `measure` - numbers: histograms, ledger, lag, recovery, summary, verdict.
+//! * `logic` - pure machines: supervision, consumer, pacing. No async, no actors.
+//! * `broker` - ports to a cluster, and their adapters.
+//! * `actors` - thin ractor shells around the machines, and the threads that host them.
+//! * `report` - what a user sees: text, JSON, progress, the result directory.
+//! * `run` - the only wiring: a plan in, a summary out.
+//! * `cli` - one file per command.
+
+pub mod base;
+pub mod plan;

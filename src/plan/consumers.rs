@@ -1,0 +1,154 @@
+//! Who reads the topic, and what a record costs to process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// The consumers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumersPlan {
+    /// How partitions come to consumers.
+    pub membership: Membership,
+    /// Where reading starts.
+    pub start: StartAt,
+    /// What a record costs to process.
+    pub work: WorkPlan,
+    /// Records processed before they are counted and the checkpoint moves, at most.
+    pub batch_records: u32,
+}
+
+/// How partitions come to consumers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// Explicit assignment: consumer i reads partition i, always.
+    Assigned {
+        /// Connections behind the consumers.
+        clients: ClientTopology,
+    },
+    /// A consumer group.
+    Group(GroupPlan),
+}
+
+/// Connections behind explicitly assigned consumers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientTopology {
+    /// A client per partition: isolation, at the price of threads and sockets.
+    PerPartition,
+    /// One client for all partitions, polled by one thread.
+    Shared,
+}
+
+/// A consumer group's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupPlan {
+    /// Number of members.
+    pub members: u32,
+    /// How partitions are dealt out.
+    pub assignor: Assignor,
+    /// Whether members can crash without saying goodbye.
+    pub identity: Identity,
+    /// How often processed offsets are committed.
+    pub commit_interval: Duration,
+    /// How long a silent member keeps its partitions.
+    pub session_timeout: Duration,
+    /// How often a member says it is alive.
+    pub heartbeat_interval: Duration,
+}
+
+/// How partitions are dealt out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assignor {
+    /// Contiguous ranges; eager.
+    Range,
+    /// One by one; eager.
+    RoundRobin,
+    /// Keeps what it can; incremental.
+    CooperativeSticky,
+}
+
+/// How members identify themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Leaves the group when closed.
+    Dynamic,
+    /// A fresh `group.instance.id` for each start: closing does not send LeaveGroup, so a kill is a
+    /// crash as the group sees it, found out by the session time-out.
+    Crashable,
+}
+
+/// Where reading starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    /// The first record there is.
+    Beginning,
+    /// Whatever comes after the run's start.
+    End,
+}
+
+/// Processing cost per partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkPlan {
+    /// For partitions not named in `of`.
+    pub default: Work,
+    /// For single partitions.
+    pub of: BTreeMap<u32, Work>,
+}
+
+impl WorkPlan {
+    /// What a record of partition `partition` costs.
+    pub fn of(&self, partition: u32) -> Work {
+        self.of.get(&partition).copied().unwrap_or(self.default)
+    }
+}
+
+/// What processing a record costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Work {
+    /// Nothing beyond verification.
+    None,
+    /// Occupies a core.
+    Cpu(Span),
+    /// Waits, as for a database.
+    Wait(Span),
+}
+
+/// A span of time, perhaps random.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Span {
+    /// Always the same.
+    Fixed(Duration),
+    /// Exponentially distributed with this mean.
+    Exponential {
+        /// The mean.
+        mean: Duration,
+    },
+    /// Uniform between the two.
+    Uniform {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
+}
+
+impl Span {
+    /// The expected value.
+    pub fn mean(&self) -> Duration {
+        match *self {
+            Span::Fixed(span) => span,
+            Span::Exponential { mean } => mean,
+            Span::Uniform { min, max } => (min + max) / 2,
+        }
+    }
+}
+
+impl fmt::Display for Assignor {
+    /// librdkafka's spelling.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Assignor::Range => "range",
+            Assignor::RoundRobin => "roundrobin",
+            Assignor::CooperativeSticky => "cooperative-sticky",
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! When a run's figures are not to be believed, and how children come back.
+
+use std::time::Duration;
+
+/// Thresholds of self-doubt. Beyond them a run is `INVALID`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Smallest achieved / offered rate of a paced run.
+    pub achieved_min: f64,
+    /// Largest p99 of schedule lateness that is accepted without looking at the response time.
+    pub lateness_p99_max: Duration,
+    /// Beyond `lateness_p99_max`, the largest share of the response time's p50 it may be.
+    pub lateness_share_max: f64,
+    /// Largest share of the machine's CPU this process may use.
+    pub cpu_share_max: f64,
+    /// Gaps a lane may have at once before the ledger gives up.
+    pub lane_gaps_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            achieved_min: 0.99,
+            lateness_p99_max: Duration::from_millis(1),
+            lateness_share_max: 0.10,
+            cpu_share_max: 0.80,
+            lane_gaps_max: 4096,
+        }
+    }
+}
+
+/// How a failed consumer or pool comes back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RestartPolicy {
+    /// Delay before the second restart; the first is immediate.
+    pub backoff: Duration,
+    /// Factor from one delay to the next.
+    pub factor: f64,
+    /// Longest delay.
+    pub backoff_max: Duration,
+    /// Each delay is spread by this share, seeded.
+    pub jitter: f64,
+    /// Progress and so long without a failure reset the delay.
+    pub stable: Duration,
+    /// Failures without progress within `budget_window` that quarantine a partition.
+    pub budget: u32,
+    /// See `budget`.
+    pub budget_window: Duration,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        RestartPolicy {
+            backoff: Duration::from_millis(200),
+            factor: 2.0,
+            backoff_max: Duration::from_secs(30),
+            jitter: 0.2,
+            stable: Duration::from_secs(1),
+            budget: 5,
+            budget_window: Duration::from_secs(120),
+        }
+    }
+}

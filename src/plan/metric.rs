@@ -1,0 +1,174 @@
+//! The figures an expectation can name.
+
+use std::fmt;
+
+/// One figure of the summary.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Metric {
+    /// A count of the ledger or of the supervision.
+    Counter(Counter),
+    /// Achieved divided by offered rate.
+    AchievedShare,
+    /// Processed messages per second over the whole run.
+    AchievedPerSecond,
+    /// A latency quantile, in nanoseconds.
+    Latency {
+        /// All partitions merged, each one, or a single one.
+        scope: Scope,
+        /// Response or service time.
+        latency: Latency,
+        /// In 0..=1; 1 is the maximum.
+        quantile: f64,
+    },
+    /// A quantile of schedule lateness, in nanoseconds.
+    Lateness {
+        /// In 0..=1.
+        quantile: f64,
+    },
+    /// Records per second of a partition.
+    PartitionRate {
+        /// Each one or a single one; never `All`.
+        scope: Scope,
+    },
+    /// Largest lag of a partition, in records.
+    LagMax {
+        /// Each one or a single one; never `All`.
+        scope: Scope,
+    },
+    /// Coefficient of variation of the partitions' rates.
+    RateSpread,
+    /// Largest partition p99 divided by the median of the partitions' p99s.
+    P99Spread,
+    /// Number of rebalances after the group was complete.
+    Rebalances,
+    /// A figure of fault number `index`.
+    Fault {
+        /// Position in the scenario, from 0.
+        index: usize,
+        /// Which figure.
+        figure: FaultFigure,
+    },
+}
+
+/// Which partitions a metric speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All partitions merged into one distribution.
+    All,
+    /// Every partition by itself: the worst decides.
+    Each,
+    /// One partition.
+    One(u32),
+}
+
+/// From when a latency counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latency {
+    /// Processed - intended send.
+    Response,
+    /// Processed - actual send.
+    Service,
+}
+
+/// Counts an expectation can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Records handed to the client.
+    Sent,
+    /// Records acknowledged.
+    Acked,
+    /// Records that were never appended.
+    Failed,
+    /// Records without an acknowledgement that may have been appended.
+    Indeterminate,
+    /// Distinct records processed.
+    Delivered,
+    /// Acknowledged but never processed.
+    Lost,
+    /// The same record at two offsets.
+    Duplicated,
+    /// The same offset processed again.
+    Redelivered,
+    /// Processed after a later record of its lane.
+    Reordered,
+    /// Bytes changed.
+    Corrupt,
+    /// Not of this run.
+    Foreign,
+    /// Consumers that became ready.
+    ConsumersStarted,
+    /// Records read by a consumer of another partition, or from a partition they were not sent to.
+    WrongPartition,
+    /// Restarts of consumers.
+    Restarts,
+    /// Partitions given up.
+    Quarantined,
+}
+
+/// Figures of one fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultFigure {
+    /// Inject to noticed, ns.
+    Detected,
+    /// Inject to replacement started, ns.
+    Restarted,
+    /// Inject to first record of the replacement, ns.
+    FirstRecord,
+    /// Inject to caught up, ns: what `recovery` means.
+    CaughtUp,
+    /// Records processed again.
+    Redelivered,
+    /// Largest lag of the hit partitions after the fault, records.
+    LagPeak,
+    /// Number of partitions whose pause was out of the ordinary.
+    BlastRadius,
+}
+
+impl Metric {
+    /// Whether values are spans of time in nanoseconds.
+    pub fn is_time(&self) -> bool {
+        matches!(
+            self,
+            Metric::Latency { .. }
+                | Metric::Lateness { .. }
+                | Metric::Fault {
+                    figure: FaultFigure::Detected
+                        | FaultFigure::Restarted
+                        | FaultFigure::FirstRecord
+                        | FaultFigure::CaughtUp,
+                    ..
+                }
+        )
+    }
+}
+
+impl Counter {
+    /// Every counter with the name scenarios use.
+    pub const ALL: [(Counter, &'static str); 15] = [
+        (Counter::Sent, "sent"),
+        (Counter::Acked, "acked"),
+        (Counter::Failed, "failed"),
+        (Counter::Indeterminate, "indeterminate"),
+        (Counter::Delivered, "delivered"),
+        (Counter::Lost, "lost"),
+        (Counter::Duplicated, "duplicated"),
+        (Counter::Redelivered, "redelivered"),
+        (Counter::Reordered, "reordered"),
+        (Counter::Corrupt, "corrupt"),
+        (Counter::Foreign, "foreign"),
+        (Counter::ConsumersStarted, "consumers_started"),
+        (Counter::WrongPartition, "wrong_partition"),
+        (Counter::Restarts, "restarts"),
+        (Counter::Quarantined, "quarantined"),
+    ];
+}
+
+impl fmt::Display for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Counter::ALL
+            .iter()
+            .find(|(counter, _)| counter == self)
+            .map_or("", |(_, n)| n);
+        f.write_str(name)
+    }
+}

@@ -1,0 +1,146 @@
+//! The plan: what will happen, with every default decided. Pure data, built by [`build`].
+//!
+//! Nothing after this module looks at a scenario again.
+
+mod consumers;
+mod expect;
+mod fault;
+mod limits;
+mod load;
+mod metric;
+mod topic;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use consumers::{
+    Assignor, ClientTopology, ConsumersPlan, GroupPlan, Identity, Membership, Span, StartAt, Work,
+    WorkPlan,
+};
+pub use expect::{Comparison, Expectation};
+pub use fault::{FaultKind, FaultPlan};
+pub use limits::{Limits, RestartPolicy};
+pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
+pub use metric::{Counter, FaultFigure, Latency, Metric, Scope};
+pub use topic::{TopicName, TopicPlan};
+
+use crate::base::{BrokerKind, Seed};
+
+/// Everything a run needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The scenario's name: its file name without the ending.
+    pub name: String,
+    /// The scenario file as it was read.
+    pub source: String,
+    /// The overrides given on the command line, `path=value` each.
+    pub overrides: Vec<String>,
+    /// Root of all randomness.
+    pub seed: Seed,
+    /// Where the records go.
+    pub broker: BrokerPlan,
+    /// The topic under test.
+    pub topic: TopicPlan,
+    /// What is sent.
+    pub load: LoadPlan,
+    /// Who reads it.
+    pub consumers: ConsumersPlan,
+    /// How failed consumers and pools come back.
+    pub restart: RestartPolicy,
+    /// How long the parts of the run last.
+    pub times: Times,
+    /// When the run's figures are not to be believed.
+    pub limits: Limits,
+    /// librdkafka properties from the scenario.
+    pub client: ClientProperties,
+    /// Faults in the order of their times.
+    pub faults: Vec<FaultPlan>,
+    /// What must hold at the end.
+    pub expectations: Vec<Expectation>,
+}
+
+/// The broker and how to reach it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BrokerPlan {
+    /// The mock cluster, with so many brokers.
+    Embedded {
+        /// Number of mock brokers.
+        brokers: u32,
+    },
+    /// A cluster.
+    Kafka {
+        /// Comma-separated `host:port`.
+        bootstrap: String,
+    },
+}
+
+impl BrokerPlan {
+    /// Which row of the capability table applies.
+    pub fn kind(&self) -> BrokerKind {
+        match self {
+            BrokerPlan::Embedded { .. } => BrokerKind::Embedded,
+            BrokerPlan::Kafka { .. } => BrokerKind::Kafka,
+        }
+    }
+}
+
+/// The parts of a run. Times count from the start of the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Records intended before this are accounted for, but not part of rates and latency.
+    pub warmup: Duration,
+    /// The measured window; with a message count it ends when all are sent, at the latest after this.
+    pub duration: Duration,
+    /// How long consumers may take to read what is left after the last send.
+    pub drain: Duration,
+    /// How long starting (broker, topic, every consumer) may take.
+    pub startup: Duration,
+}
+
+impl Times {
+    /// The end of the schedule, counted from its start.
+    pub fn load_end(&self) -> Duration {
+        self.warmup + self.duration
+    }
+}
+
+/// librdkafka properties the scenario passes through, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientProperties {
+    /// For every client.
+    pub common: BTreeMap<String, String>,
+    /// For producers only.
+    pub producer: BTreeMap<String, String>,
+    /// For consumers only.
+    pub consumer: BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// Messages the schedule will send, if that is known beforehand.
+    pub fn messages(&self) -> Option<u64> {
+        let by_schedule = self
+            .load
+            .per_second()
+            .map(|per_second| (per_second * self.times.load_end().as_secs_f64()).round() as u64);
+        match (self.load.messages, by_schedule) {
+            (Some(limit), Some(scheduled)) => Some(limit.min(scheduled)),
+            (limit, scheduled) => limit.or(scheduled),
+        }
+    }
+
+    /// Consumers (assigned) or group members that will be started.
+    pub fn members(&self) -> u32 {
+        match &self.consumers.membership {
+            Membership::Assigned { .. } => self.topic.partitions,
+            Membership::Group(group) => group.members,
+        }
+    }
+
+    /// `assigned` or `group`.
+    pub fn mode(&self) -> &'static str {
+        match self.consumers.membership {
+            Membership::Assigned { .. } => "assigned",
+            Membership::Group(_) => "group",
+        }
+    }
+}
