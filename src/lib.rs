@@ -17,4 +17,6 @@
 //! * `cli` - one file per command.
 
 pub mod base;
+pub mod logic;
+pub mod measure;
 pub mod plan;

@@ -1,0 +1,209 @@
+//! The consumer machine of one partition: verify, work, remember, and hand batches to the cell.
+
+use crate::base::{Offset, PartitionId, RunId, Time, Verdict, verify};
+use crate::logic::{Effort, WorkSampler};
+use crate::measure::{Applied, Content, Owner, PartitionCell, Processed};
+
+/// Processes the records of one partition for one incarnation of its consumer.
+///
+/// The host calls [`begin`](Self::begin) with each record where it lies, does the effort that comes back,
+/// calls [`done`](Self::done), and [`flush`](Self::flush)es at the end of a batch.
+#[derive(Debug)]
+pub struct ConsumerMachine {
+    partition: PartitionId,
+    owner: Owner,
+    run: RunId,
+    work: WorkSampler,
+    batch: Vec<Processed>,
+    batch_max: usize,
+    position: Option<Offset>,
+}
+
+impl ConsumerMachine {
+    /// A machine that has seen nothing yet.
+    pub fn new(
+        partition: PartitionId,
+        owner: Owner,
+        run: RunId,
+        work: WorkSampler,
+        batch_max: usize,
+    ) -> ConsumerMachine {
+        let batch = Vec::with_capacity(batch_max);
+        ConsumerMachine {
+            partition,
+            owner,
+            run,
+            work,
+            batch,
+            batch_max,
+            position: None,
+        }
+    }
+
+    /// Its partition.
+    pub fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// Whom it works for.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// The next offset to process, as far as this machine knows.
+    pub fn position(&self) -> Option<Offset> {
+        self.position
+    }
+
+    /// Checks a record in place and says what has to be done for it.
+    #[inline]
+    pub fn begin(&mut self, offset: Offset, payload: &[u8], arrived: Time) -> Effort {
+        let content = match verify(payload, self.run) {
+            Verdict::Intact(stamp) => Content::Intact(stamp),
+            Verdict::Corrupt => Content::Corrupt,
+            Verdict::Foreign => Content::Foreign,
+        };
+        let bytes = payload.len() as u32;
+        self.batch.push(Processed {
+            offset,
+            content,
+            arrived,
+            done: arrived,
+            bytes,
+        });
+        match content {
+            Content::Intact(_) => self.work.draw(),
+            Content::Corrupt | Content::Foreign => Effort::None,
+        }
+    }
+
+    /// Notes that the effort of the record begun last is done.
+    #[inline]
+    pub fn done(&mut self, now: Time) {
+        if let Some(record) = self.batch.last_mut() {
+            record.done = now;
+            self.position = Some(Offset(record.offset.0 + 1));
+        }
+    }
+
+    /// Whether the batch should be handed over.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.batch.len() >= self.batch_max
+    }
+
+    /// Hands the batch to the cell, which counts or fences it.
+    pub fn flush(&mut self, cell: &PartitionCell) -> Applied {
+        if self.batch.is_empty() {
+            return Applied::Counted;
+        }
+        let applied = cell.lock().apply(self.owner, &self.batch);
+        self.batch.clear();
+        applied
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{ConsumerId, Incarnation, ProducerId, Seed, Stamp, write_payload};
+    use crate::measure::{LaneShape, PartitionCell};
+    use crate::plan::Work;
+
+    const RUN: RunId = RunId(42);
+
+    fn payload(sequence: u64) -> Vec<u8> {
+        let mut payload = vec![7; 100];
+        let stamp = Stamp {
+            run: RUN,
+            producer: ProducerId(0),
+            partition: PartitionId(0),
+            sequence,
+            intended: Time(0),
+            sent: Time(0),
+        };
+        write_payload(&stamp, &mut payload);
+        payload
+    }
+
+    fn machine(incarnation: u32) -> ConsumerMachine {
+        let owner = Owner {
+            consumer: ConsumerId(0),
+            incarnation: Incarnation(incarnation),
+        };
+        ConsumerMachine::new(
+            PartitionId(0),
+            owner,
+            RUN,
+            WorkSampler::new(Work::None, Seed(1)),
+            256,
+        )
+    }
+
+    fn cell() -> PartitionCell {
+        let shape = LaneShape {
+            fixed: true,
+            partitions: 1,
+            pools: 1,
+        };
+        PartitionCell::new(PartitionId(0), Offset(0), shape)
+    }
+
+    fn process(machine: &mut ConsumerMachine, offsets: std::ops::Range<i64>) {
+        for offset in offsets {
+            machine.begin(Offset(offset), &payload(offset as u64), Time(offset));
+            machine.done(Time(offset + 1));
+        }
+    }
+
+    #[test]
+    fn a_batch_moves_the_checkpoint_when_it_is_handed_over() {
+        let (cell, mut machine) = (cell(), machine(1));
+        process(&mut machine, 0..10);
+        assert_eq!(cell.lock().next_offset(), Offset(0));
+        assert_eq!(machine.flush(&cell), Applied::Counted);
+        assert_eq!(cell.lock().next_offset(), Offset(10));
+    }
+
+    #[test]
+    fn what_a_released_incarnation_brings_is_dropped_and_its_repetition_is_redelivery() {
+        let (cell, mut old, mut new) = (cell(), machine(1), machine(2));
+        process(&mut old, 0..5);
+        old.flush(&cell);
+        process(&mut old, 5..8);
+        cell.lock().release(ConsumerId(0), Incarnation(2));
+        assert_eq!(old.flush(&cell), Applied::Fenced);
+        process(&mut new, 5..20);
+        new.flush(&cell);
+        let cell = cell.lock();
+        assert_eq!(cell.next_offset(), Offset(20));
+        assert_eq!((cell.fenced, cell.counts().redelivered), (3, 3));
+        assert_eq!(cell.counts().duplicated, 0);
+    }
+
+    #[test]
+    fn a_fenced_batch_that_comes_late_counts_the_same_redeliveries() {
+        let (cell, mut old, mut new) = (cell(), machine(1), machine(2));
+        process(&mut old, 0..3);
+        cell.lock().release(ConsumerId(0), Incarnation(2));
+        process(&mut new, 0..10);
+        new.flush(&cell);
+        old.flush(&cell);
+        assert_eq!(cell.lock().counts().redelivered, 3);
+    }
+
+    #[test]
+    fn a_record_at_a_second_offset_is_a_duplicate() {
+        let (cell, mut machine) = (cell(), machine(1));
+        for (offset, sequence) in [(0, 0), (1, 1), (2, 1), (3, 2)] {
+            machine.begin(Offset(offset), &payload(sequence), Time(0));
+            machine.done(Time(1));
+        }
+        machine.flush(&cell);
+        let counts = cell.lock().counts();
+        assert_eq!(
+            (counts.duplicated, counts.redelivered, counts.reordered),
+            (1, 0, 0)
+        );
+    }
+}

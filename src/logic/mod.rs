@@ -1,0 +1,13 @@
+//! Pure machines: state and input in, effects out. Nothing here waits, spawns or reads a clock.
+
+mod consumer;
+mod pacer;
+mod placement;
+mod supervision;
+mod work;
+
+pub use consumer::ConsumerMachine;
+pub use pacer::{Due, Pacer};
+pub use placement::Placement;
+pub use supervision::{Action, Cause, Slot, SlotEvent, SlotState};
+pub use work::{Effort, WorkSampler};

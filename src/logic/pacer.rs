@@ -1,0 +1,331 @@
+//! Open-loop pacing: which producer's record is due when.
+//!
+//! Schedules are absolute. A record is never skipped and never shifted: if the tester is late, it is sent
+//! late and its lateness is measured. The pacer outlives its pool's thread, so a restarted pool goes on
+//! where the last one was.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use super::Placement;
+use crate::base::{PartitionId, ProducerId, Random, Seed, Time};
+use crate::plan::{LoadPlan, Pace, Phases};
+
+/// A record that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Whose it is.
+    pub producer: ProducerId,
+    /// Where it goes.
+    pub partition: PartitionId,
+    /// When the schedule wanted it sent; at maximum rate, now.
+    pub intended: Time,
+}
+
+/// The schedules of one pool's producers.
+#[derive(Debug)]
+pub struct Pacer {
+    schedule: Schedule,
+    placement: Placement,
+    /// Records sent so far, per producer of the pool.
+    counts: Vec<u64>,
+    /// Producer i of the run is number i / `pools` here.
+    pools: u32,
+    /// Records this pool may still send.
+    left: u64,
+    /// The record handed out by `peek` and not yet taken.
+    pending: Option<Due>,
+}
+
+#[derive(Debug)]
+enum Schedule {
+    Paced {
+        period: Duration,
+        end: Time,
+        due: BinaryHeap<Reverse<(Time, u32)>>,
+        gaps: Gaps,
+    },
+    Max {
+        next: u32,
+        pool: u32,
+        end: Time,
+    },
+}
+
+#[derive(Debug)]
+enum Gaps {
+    Fixed,
+    Exponential(Vec<Random>),
+}
+
+impl Pacer {
+    /// The schedules of pool `pool`, beginning at `start` and ending before `end`.
+    pub fn new(
+        load: &LoadPlan,
+        partitions: u32,
+        pool: u32,
+        seed: Seed,
+        start: Time,
+        end: Time,
+    ) -> Pacer {
+        let producers = (pool..load.producers).step_by(load.pools as usize);
+        let counts = vec![0; producers.clone().count()];
+        let schedule = match load.pace {
+            Pace::Max => Schedule::Max { next: 0, pool, end },
+            Pace::Paced { period } => paced(load, producers, period, seed, start, end),
+        };
+        let pool_seed = seed.child("pool", u64::from(pool));
+        let placement = Placement::new(load.partition, partitions, load.skew, seed, pool_seed);
+        let left = load
+            .messages
+            .map_or(u64::MAX, |all| share(all, pool, load.pools));
+        Pacer {
+            schedule,
+            placement,
+            counts,
+            pools: load.pools,
+            left,
+            pending: None,
+        }
+    }
+
+    /// When the next record is due; `None` when there are no more. At maximum rate that is `now`.
+    pub fn next_due(&mut self, now: Time) -> Option<Time> {
+        if self.left == 0 {
+            return None;
+        }
+        if let Some(pending) = self.pending {
+            return Some(pending.intended);
+        }
+        match &self.schedule {
+            Schedule::Max { end, .. } => (now < *end).then_some(now),
+            Schedule::Paced { due, end, .. } => {
+                due.peek().map(|Reverse((at, _))| *at).filter(|at| at < end)
+            }
+        }
+    }
+
+    /// The record that is due at `now`, if any. The same one comes back until it is [taken](Self::taken).
+    pub fn peek(&mut self, now: Time) -> Option<Due> {
+        if self.next_due(now)? > now {
+            return None;
+        }
+        if self.pending.is_none() {
+            let (producer, intended) = match &self.schedule {
+                Schedule::Max { next, pool, .. } => (next * self.pools + pool, now),
+                Schedule::Paced { due, .. } => due.peek().map(|Reverse((at, id))| (*id, *at))?,
+            };
+            let k = self.counts[(producer / self.pools) as usize];
+            let partition = self.placement.partition(ProducerId(producer), k);
+            self.pending = Some(Due {
+                producer: ProducerId(producer),
+                partition,
+                intended,
+            });
+        }
+        self.pending
+    }
+
+    /// Notes that the client took the record last peeked at.
+    pub fn taken(&mut self) {
+        let Some(due) = self.pending.take() else {
+            return;
+        };
+        self.left -= 1;
+        let local = (due.producer.0 / self.pools) as usize;
+        self.counts[local] += 1;
+        match &mut self.schedule {
+            Schedule::Max { next, .. } => *next = (*next + 1) % self.counts.len() as u32,
+            Schedule::Paced {
+                period,
+                due: heap,
+                gaps,
+                ..
+            } => {
+                let gap = match gaps {
+                    Gaps::Fixed => *period,
+                    Gaps::Exponential(random) => {
+                        Duration::from_secs_f64(random[local].exponential(period.as_secs_f64()))
+                    }
+                };
+                heap.pop();
+                heap.push(Reverse((due.intended + gap, due.producer.0)));
+            }
+        }
+    }
+
+    /// At maximum rate: puts the record last peeked at off, and lets another producer go first.
+    pub fn skip_for_now(&mut self) {
+        if let Schedule::Max { next, .. } = &mut self.schedule {
+            self.pending = None;
+            *next = (*next + 1) % self.counts.len() as u32;
+        }
+    }
+
+    /// Ends the schedule: nothing is due any more.
+    pub fn end(&mut self) {
+        self.left = 0;
+        self.pending = None;
+    }
+
+    /// Whether there is nothing left to send.
+    pub fn is_finished(&mut self, now: Time) -> bool {
+        self.next_due(now).is_none()
+    }
+}
+
+fn paced(
+    load: &LoadPlan,
+    producers: impl Iterator<Item = u32> + Clone,
+    period: Duration,
+    seed: Seed,
+    start: Time,
+    end: Time,
+) -> Schedule {
+    let phase = |producer: u32| match load.phases {
+        Phases::Uniform => period.mul_f64(f64::from(producer) / f64::from(load.producers)),
+        Phases::Random => period.mul_f64(seed.child("phase", u64::from(producer)).random().unit()),
+        Phases::Poisson => Duration::from_secs_f64(
+            seed.child("phase", u64::from(producer))
+                .random()
+                .exponential(period.as_secs_f64()),
+        ),
+    };
+    let due = producers
+        .clone()
+        .map(|id| Reverse((start + phase(id), id)))
+        .collect();
+    let gaps = match load.phases {
+        Phases::Poisson => Gaps::Exponential(
+            producers
+                .map(|id| seed.child("gaps", u64::from(id)).random())
+                .collect(),
+        ),
+        Phases::Uniform | Phases::Random => Gaps::Fixed,
+    };
+    Schedule::Paced {
+        period,
+        end,
+        due,
+        gaps,
+    }
+}
+
+/// Pool `pool`'s share of `all` records: they add up to `all`.
+fn share(all: u64, pool: u32, pools: u32) -> u64 {
+    all / u64::from(pools) + u64::from(u64::from(pool) < all % u64::from(pools))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::plan::{Acks, Compression, PartitionChoice, ProducerClients};
+
+    fn load(producers: u32, pools: u32, pace: Pace, phases: Phases) -> LoadPlan {
+        LoadPlan {
+            producers,
+            pace,
+            messages: None,
+            payload_bytes: 100,
+            partition: PartitionChoice::Fixed,
+            skew: 0.0,
+            phases,
+            pools,
+            clients: ProducerClients::PerPool,
+            acks: Acks::All,
+            idempotence: true,
+            linger: Duration::ZERO,
+            compression: Compression::None,
+            unprocessed_bytes_max: None,
+        }
+    }
+
+    fn drain(pacer: &mut Pacer, mut now: impl FnMut(Time) -> Time) -> Vec<Due> {
+        let mut sent = Vec::new();
+        let mut clock = Time::ZERO;
+        while let Some(due) = pacer.next_due(clock) {
+            clock = now(due.max(clock));
+            let record = pacer.peek(clock).unwrap();
+            pacer.taken();
+            sent.push(record);
+        }
+        sent
+    }
+
+    const HALF: Pace = Pace::Paced {
+        period: Duration::from_millis(500),
+    };
+
+    proptest! {
+        #[test]
+        fn every_record_is_sent_once_at_its_place_however_late_the_tester_is(
+            producers in 1u32..60,
+            pools in 1u32..4,
+            stalls in proptest::collection::vec(0i64..900_000_000, 1..20),
+        ) {
+            let pools = pools.min(producers);
+            let load = load(producers, pools, HALF, Phases::Random);
+            let end = Time::ZERO + Duration::from_secs(4);
+            let mut intended = std::collections::BTreeMap::<u32, Vec<i64>>::new();
+            for pool in 0..pools {
+                let mut pacer = Pacer::new(&load, 18, pool, Seed(1), Time::ZERO, end);
+                let mut turn = 0;
+                let sent = drain(&mut pacer, |due| {
+                    turn += 1;
+                    Time(due.0 + stalls[turn % stalls.len()])
+                });
+                for due in sent {
+                    prop_assert_eq!(due.producer.0 % pools, pool);
+                    intended.entry(due.producer.0).or_default().push(due.intended.0);
+                }
+            }
+            prop_assert_eq!(intended.len(), producers as usize);
+            for times in intended.values() {
+                prop_assert_eq!(times.len(), 8, "two per second for four seconds");
+                prop_assert!(times[0] < 500_000_000);
+                prop_assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 500_000_000));
+            }
+        }
+
+        #[test]
+        fn a_count_is_split_over_pools_without_loss(all in 0u64..1000, pools in 1u32..9) {
+            prop_assert_eq!((0..pools).map(|pool| share(all, pool, pools)).sum::<u64>(), all);
+        }
+    }
+
+    #[test]
+    fn uniform_phases_are_evenly_spaced() {
+        let load = load(4, 1, HALF, Phases::Uniform);
+        let end = Time::ZERO + Duration::from_millis(500);
+        let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, end);
+        let times: Vec<i64> = drain(&mut pacer, |due| due)
+            .iter()
+            .map(|due| due.intended.0 / 1_000_000)
+            .collect();
+        assert_eq!(times, [0, 125, 250, 375]);
+    }
+
+    #[test]
+    fn poisson_gaps_keep_the_rate() {
+        let load = load(50, 1, HALF, Phases::Poisson);
+        let end = Time::ZERO + Duration::from_secs(100);
+        let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, end);
+        let sent = drain(&mut pacer, |due| due).len() as f64;
+        assert!((sent - 10_000.0).abs() < 400.0, "{sent}");
+    }
+
+    #[test]
+    fn at_maximum_rate_all_producers_take_turns_until_the_count_is_reached() {
+        let mut plan = load(4, 1, Pace::Max, Phases::Random);
+        plan.messages = Some(10);
+        let mut pacer = Pacer::new(&plan, 18, 0, Seed(1), Time::ZERO, Time::NEVER);
+        let order: Vec<u32> = drain(&mut pacer, |now| now)
+            .iter()
+            .map(|due| due.producer.0)
+            .collect();
+        assert_eq!(order, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]);
+    }
+}

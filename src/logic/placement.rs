@@ -1,0 +1,133 @@
+//! Which partition a record goes to. Decided here, never by a client's partitioner, because a lane's
+//! sequence number needs to know.
+
+use crate::base::{PartitionId, ProducerId, Random, Seed};
+use crate::plan::PartitionChoice;
+
+/// Chooses partitions for the records of all producers of a pool.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    choice: PartitionChoice,
+    partitions: u32,
+    /// Cumulative partition weights when skewed; empty when uniform.
+    cumulative: Vec<f64>,
+    /// Partition of each key.
+    keys: Vec<u32>,
+    random: Random,
+}
+
+impl Placement {
+    /// A chooser; `skew` is the Zipf exponent of the partitions' weights. Keys are placed by `run_seed`,
+    /// which is the same for every pool; records draw from `pool_seed`.
+    pub fn new(
+        choice: PartitionChoice,
+        partitions: u32,
+        skew: f64,
+        run_seed: Seed,
+        pool_seed: Seed,
+    ) -> Placement {
+        let mut placement = Placement {
+            choice,
+            partitions,
+            cumulative: if skew > 0.0 {
+                zipf(partitions, skew)
+            } else {
+                Vec::new()
+            },
+            keys: Vec::new(),
+            random: run_seed.child("keys", 0).random(),
+        };
+        if let PartitionChoice::Keyed { keys } = choice {
+            placement.keys = (0..keys).map(|_| placement.weighted()).collect();
+        }
+        placement.random = pool_seed.child("placement", 0).random();
+        placement
+    }
+
+    /// The partition of record number `k` of `producer`.
+    #[inline]
+    pub fn partition(&mut self, producer: ProducerId, k: u64) -> PartitionId {
+        PartitionId(match self.choice {
+            PartitionChoice::Fixed => producer.0 % self.partitions,
+            PartitionChoice::RoundRobin => {
+                ((u64::from(producer.0) + k) % u64::from(self.partitions)) as u32
+            }
+            PartitionChoice::Random => self.weighted(),
+            PartitionChoice::Keyed { keys } => {
+                self.keys[self.random.below(u64::from(keys)) as usize]
+            }
+        })
+    }
+
+    fn weighted(&mut self) -> u32 {
+        if self.cumulative.is_empty() {
+            return self.random.below(u64::from(self.partitions)) as u32;
+        }
+        let point = self.random.unit();
+        let at = self.cumulative.partition_point(|bound| *bound <= point) as u32;
+        at.min(self.partitions - 1)
+    }
+}
+
+/// Cumulative weights 1/(i+1)^s, normalised to 1.
+fn zipf(partitions: u32, exponent: f64) -> Vec<f64> {
+    let weights: Vec<f64> = (1..=partitions)
+        .map(|i| f64::from(i).powf(-exponent))
+        .collect();
+    let total: f64 = weights.iter().sum();
+    weights
+        .iter()
+        .scan(0.0, |sum, weight| {
+            *sum += weight / total;
+            Some(*sum)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares(choice: PartitionChoice, skew: f64) -> Vec<f64> {
+        let mut placement = Placement::new(choice, 4, skew, Seed(1), Seed(2));
+        let mut counts = [0u32; 4];
+        for k in 0..40_000 {
+            counts[placement.partition(ProducerId(k as u32 % 10), k / 10).0 as usize] += 1;
+        }
+        counts
+            .iter()
+            .map(|count| f64::from(*count) / 40_000.0)
+            .collect()
+    }
+
+    #[test]
+    fn fixed_and_round_robin_follow_the_numbers() {
+        let mut fixed = Placement::new(PartitionChoice::Fixed, 18, 0.0, Seed(1), Seed(1));
+        assert_eq!(fixed.partition(ProducerId(1023), 5), PartitionId(1023 % 18));
+        let mut round = Placement::new(PartitionChoice::RoundRobin, 4, 0.0, Seed(1), Seed(1));
+        let seen: Vec<u32> = (0..5)
+            .map(|k| round.partition(ProducerId(3), k).0)
+            .collect();
+        assert_eq!(seen, [3, 0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn random_is_even_and_skew_follows_zipf() {
+        assert!(
+            shares(PartitionChoice::Random, 0.0)
+                .iter()
+                .all(|s| (s - 0.25).abs() < 0.02)
+        );
+        let skewed = shares(PartitionChoice::Random, 1.0);
+        assert!((skewed[0] - 0.48).abs() < 0.02, "{skewed:?}");
+        assert!((skewed[3] - 0.12).abs() < 0.02, "{skewed:?}");
+    }
+
+    #[test]
+    fn a_key_keeps_its_partition_in_every_pool() {
+        let keyed = PartitionChoice::Keyed { keys: 50 };
+        let one = Placement::new(keyed, 18, 0.0, Seed(1), Seed(2));
+        let other = Placement::new(keyed, 18, 0.0, Seed(1), Seed(3));
+        assert_eq!(one.keys, other.keys);
+    }
+}

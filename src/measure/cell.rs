@@ -1,0 +1,356 @@
+//! The partition's cell: fence, checkpoint and measurement in one place, outliving actors and threads.
+//!
+//! A consumer machine locks the cell once per batch. Because the fence is checked and the batch is
+//! counted under the same lock, what counts and what the checkpoint says can never disagree; and
+//! nothing measured dies with a killed thread.
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard};
+
+use super::recovery::RecoveryMark;
+use super::{Arrival, Lag, LaneShape, Lanes, Ledger, Pauses, ReadLane, Shard};
+use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, Stamp, Time};
+
+/// Who brings a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The consumer.
+    pub consumer: ConsumerId,
+    /// Its start number.
+    pub incarnation: Incarnation,
+}
+
+/// A record as a consumer machine saw it.
+#[derive(Clone, Copy, Debug)]
+pub struct Processed {
+    /// Where it stood.
+    pub offset: Offset,
+    /// What it was.
+    pub content: Content,
+    /// When it reached the consumer.
+    pub arrived: Time,
+    /// When the work on it was done.
+    pub done: Time,
+    /// Size of the payload.
+    pub bytes: u32,
+}
+
+/// What a record was.
+#[derive(Clone, Copy, Debug)]
+pub enum Content {
+    /// Ours and intact.
+    Intact(Stamp),
+    /// Ours once.
+    Corrupt,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It counts.
+    Counted,
+    /// An older incarnation brought it; it was dropped and counted as such.
+    Fenced,
+}
+
+/// A stretch of time in which a consumer had the partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    /// Who.
+    pub owner: Owner,
+    /// Since when.
+    pub from: Time,
+    /// Until when; `None` while it lasts.
+    pub to: Option<Time>,
+}
+
+/// Owner changes kept per partition; more are counted in the last one.
+const OWNERSHIPS_MAX: usize = 1000;
+
+/// A partition's state for the whole run. See the module's documentation.
+#[derive(Debug)]
+pub struct PartitionCell {
+    state: Mutex<CellState>,
+}
+
+impl PartitionCell {
+    /// A cell for `partition` whose first record is at `start`.
+    pub fn new(partition: PartitionId, start: Offset, shape: LaneShape) -> PartitionCell {
+        PartitionCell {
+            state: Mutex::new(CellState::new(partition, start, shape)),
+        }
+    }
+
+    /// Locks the cell. A thread that panicked while it held the lock left whole batches behind,
+    /// so a poisoned lock is usable.
+    pub fn lock(&self) -> MutexGuard<'_, CellState> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// What is behind the lock.
+#[derive(Debug)]
+pub struct CellState {
+    partition: PartitionId,
+    shape: LaneShape,
+    next_offset: Offset,
+    last_stamp: Option<Stamp>,
+    /// Lowest incarnation of each consumer that still counts.
+    fences: Vec<(ConsumerId, Incarnation)>,
+    owners: Vec<Ownership>,
+    lanes: Lanes<ReadLane>,
+    /// Counts made as records come; sent, acked and lost are only known by [`super::balance`].
+    counts: Ledger,
+    shard: Shard,
+    window: (Time, Time),
+    /// Offsets that fenced incarnations had processed and that have not come again yet.
+    fenced_ahead: Vec<Range<i64>>,
+    /// How far behind the partition is.
+    pub lag: Lag,
+    /// Longest pauses.
+    pub pauses: Pauses,
+    /// Recoveries under way or over, one per fault that hit this partition.
+    pub recoveries: Vec<RecoveryMark>,
+    /// Records brought by fenced incarnations.
+    pub fenced: u64,
+    /// Offsets that were skipped without a record (compaction, control records, or a defect).
+    pub offset_gaps: u64,
+    /// Records read here that were sent to another partition, or read by another partition's consumer.
+    pub wrong_partition: u64,
+    /// Largest number of gaps a lane had.
+    pub lane_gaps_max: usize,
+    /// When the first record was processed.
+    pub first_done: Option<Time>,
+    /// When the last record was processed.
+    pub last_done: Option<Time>,
+}
+
+impl CellState {
+    fn new(partition: PartitionId, start: Offset, shape: LaneShape) -> CellState {
+        CellState {
+            partition,
+            shape,
+            next_offset: start,
+            last_stamp: None,
+            fences: Vec::new(),
+            owners: Vec::new(),
+            lanes: Lanes::default(),
+            counts: Ledger::default(),
+            shard: Shard::default(),
+            window: (Time::NEVER, Time::NEVER),
+            fenced_ahead: Vec::new(),
+            lag: Lag::default(),
+            pauses: Pauses::default(),
+            recoveries: Vec::new(),
+            fenced: 0,
+            offset_gaps: 0,
+            wrong_partition: 0,
+            lane_gaps_max: 0,
+            first_done: None,
+            last_done: None,
+        }
+    }
+
+    /// The checkpoint: the next offset to process.
+    pub fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    /// The stamp of the last intact record that was processed.
+    pub fn last_stamp(&self) -> Option<Stamp> {
+        self.last_stamp
+    }
+
+    /// Counts made so far; `delivered` is not in it.
+    pub fn counts(&self) -> Ledger {
+        self.counts
+    }
+
+    /// The lanes read so far, by [`LaneShape::read_key`].
+    pub fn lanes(&self) -> &Lanes<ReadLane> {
+        &self.lanes
+    }
+
+    /// The owners so far.
+    pub fn owners(&self) -> &[Ownership] {
+        &self.owners
+    }
+
+    /// Sets the measured window: only records intended in it enter latency.
+    pub fn set_window(&mut self, from: Time, to: Time) {
+        self.window = (from, to);
+    }
+
+    /// Notes that `owner` has the partition from `now`.
+    pub fn take_over(&mut self, owner: Owner, now: Time) {
+        if let Some(last) = self.owners.last_mut() {
+            last.to.get_or_insert(now);
+        }
+        if self.owners.len() < OWNERSHIPS_MAX {
+            self.owners.push(Ownership {
+                owner,
+                from: now,
+                to: None,
+            });
+        }
+    }
+
+    /// Notes that `consumer` gave the partition up, or lost it.
+    pub fn give_up(&mut self, consumer: ConsumerId, now: Time) {
+        if let Some(last) = self
+            .owners
+            .last_mut()
+            .filter(|last| last.owner.consumer == consumer)
+        {
+            last.to.get_or_insert(now);
+        }
+    }
+
+    /// Releases the partition from every incarnation of `consumer` before `next`: nothing they bring
+    /// counts from here on, whether their thread co-operates or hangs.
+    pub fn release(&mut self, consumer: ConsumerId, next: Incarnation) {
+        match self
+            .fences
+            .iter_mut()
+            .find(|(fenced, _)| *fenced == consumer)
+        {
+            Some((_, lowest)) => *lowest = (*lowest).max(next),
+            None => self.fences.push((consumer, next)),
+        }
+    }
+
+    fn is_fenced(&self, owner: Owner) -> bool {
+        self.fences
+            .iter()
+            .any(|(consumer, lowest)| *consumer == owner.consumer && owner.incarnation < *lowest)
+    }
+
+    /// Counts a batch, or drops it when its bringer is fenced.
+    pub fn apply(&mut self, owner: Owner, batch: &[Processed]) -> Applied {
+        if self.is_fenced(owner) {
+            self.fence(batch);
+            return Applied::Fenced;
+        }
+        for record in batch {
+            self.count(record);
+        }
+        if let Some(last) = batch.last() {
+            self.recoveries
+                .iter_mut()
+                .for_each(|mark| mark.advanced(self.next_offset, last.done));
+        }
+        Applied::Counted
+    }
+
+    fn count(&mut self, record: &Processed) {
+        self.pauses.processed(record.done);
+        if let Some(mark) = self.recoveries.last_mut() {
+            mark.first_record.get_or_insert(record.done);
+        }
+        self.first_done.get_or_insert(record.done);
+        self.last_done = Some(record.done);
+        if record.done >= self.window.0 && record.done < self.window.1 {
+            self.shard.processed_in_window += 1;
+        }
+        if record.offset < self.next_offset {
+            self.redelivered(record.offset);
+            return;
+        }
+        self.offset_gaps += (record.offset.0 - self.next_offset.0) as u64;
+        self.next_offset = Offset(record.offset.0 + 1);
+        if !self.fenced_ahead.is_empty() {
+            self.count_if_fenced_before(record.offset.0);
+        }
+        match record.content {
+            Content::Corrupt => self.counts.corrupt += 1,
+            Content::Foreign => self.counts.foreign += 1,
+            Content::Intact(stamp) => self.count_intact(&stamp, record),
+        }
+    }
+
+    fn count_intact(&mut self, stamp: &Stamp, record: &Processed) {
+        if stamp.partition != self.partition {
+            self.wrong_partition += 1;
+            return;
+        }
+        let lane = self.lanes.lane(self.shape.read_key(stamp.producer));
+        match lane.arrive(stamp.sequence) {
+            Arrival::Again => {
+                self.counts.duplicated += 1;
+                return;
+            }
+            Arrival::Late => self.counts.reordered += 1,
+            Arrival::InOrder => {}
+        }
+        self.lane_gaps_max = self.lane_gaps_max.max(lane.gaps());
+        self.last_stamp = Some(*stamp);
+        self.shard.delivered += 1;
+        self.shard.bytes += u64::from(record.bytes);
+        if stamp.intended >= self.window.0 && stamp.intended < self.window.1 {
+            self.shard
+                .response
+                .record(record.done.since_ns(stamp.intended));
+            self.shard.service.record(record.done.since_ns(stamp.sent));
+            self.shard
+                .arrival
+                .record(record.arrived.since_ns(stamp.sent));
+            if record.done > record.arrived {
+                self.shard
+                    .handling
+                    .record(record.done.since_ns(record.arrived));
+            }
+        }
+    }
+
+    fn redelivered(&mut self, _offset: Offset) {
+        self.counts.redelivered += 1;
+        if let Some(mark) = self.recoveries.last_mut() {
+            mark.redelivered += 1;
+        }
+    }
+
+    /// A fenced batch had been processed although it does not count: whatever of it is processed
+    /// again (or has been already) is redelivered.
+    fn fence(&mut self, batch: &[Processed]) {
+        self.fenced += batch.len() as u64;
+        let mut ahead: Option<Range<i64>> = None;
+        for offset in batch.iter().map(|record| record.offset) {
+            if offset < self.next_offset {
+                self.redelivered(offset);
+            } else {
+                ahead = Some(ahead.map_or(offset.0, |range| range.start)..offset.0 + 1);
+            }
+        }
+        self.fenced_ahead.extend(ahead);
+    }
+
+    fn count_if_fenced_before(&mut self, offset: i64) {
+        if self
+            .fenced_ahead
+            .iter()
+            .any(|range| range.contains(&offset))
+        {
+            self.redelivered(Offset(offset));
+        }
+        self.fenced_ahead.retain(|range| range.end > offset + 1);
+    }
+
+    /// Notes the offset oracle's answer for this partition.
+    pub fn observe_end(&mut self, end: Offset, now: Time) {
+        self.lag.observe(end, self.next_offset, now, self.window);
+        let next = self.next_offset;
+        self.recoveries
+            .iter_mut()
+            .for_each(|mark| mark.end_offset(end, next, now));
+    }
+
+    /// Hands over what was measured since the last time, and goes on with `spare`, which is cleared.
+    pub fn take_shard(&mut self, spare: &mut Shard) {
+        spare.clear();
+        std::mem::swap(&mut self.shard, spare);
+    }
+}

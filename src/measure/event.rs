@@ -1,0 +1,174 @@
+//! The journal: what happened to whom and when. The one language actors speak to reports.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Time};
+
+/// Something of the control plane that happened. Never one per record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[expect(
+    missing_docs,
+    reason = "the fields are the ids and texts their names say"
+)]
+pub enum Event {
+    /// The run entered a new part.
+    Phase { name: String },
+    /// A consumer's thread and client were started.
+    ConsumerStarted {
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+    },
+    /// A consumer has fetched from its partition, or has joined its group.
+    ConsumerReady {
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+    },
+    /// A consumer ended without being asked to.
+    ConsumerFailed {
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+        reason: String,
+    },
+    /// A consumer will be started again.
+    ConsumerRestarting {
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+        delay_ms: u64,
+    },
+    /// A consumer is given up because restarting cannot help.
+    ConsumerStalled {
+        consumer: ConsumerId,
+        reason: String,
+    },
+    /// A consumer is given up because it failed too often.
+    ConsumerQuarantined { consumer: ConsumerId, failures: u32 },
+    /// A consumer's client is gone.
+    ConsumerClosed {
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+        close_us: u64,
+    },
+    /// A group member got partitions.
+    Assigned {
+        consumer: ConsumerId,
+        partitions: Vec<PartitionId>,
+    },
+    /// A group member gave partitions up.
+    Revoked {
+        consumer: ConsumerId,
+        partitions: Vec<PartitionId>,
+    },
+    /// A group member died with these partitions.
+    Orphaned {
+        consumer: ConsumerId,
+        partitions: Vec<PartitionId>,
+    },
+    /// A scheduled fault was put in.
+    FaultInjected { fault: usize, description: String },
+    /// A producer pool's thread and client were started.
+    PoolStarted {
+        pool: PoolId,
+        incarnation: Incarnation,
+    },
+    /// A producer pool ended without being asked to.
+    PoolFailed {
+        pool: PoolId,
+        incarnation: Incarnation,
+        reason: String,
+    },
+    /// A producer pool has sent everything and knows what became of it.
+    PoolFinished { pool: PoolId },
+    /// A client reported an error it deals with by itself.
+    ClientError { client: String, error: String },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Phase { name } => write!(f, "{name}"),
+            Event::ConsumerStarted { .. } => f.write_str("consumer started"),
+            Event::ConsumerReady { .. } => f.write_str("consumer ready"),
+            Event::ConsumerFailed { reason, .. } => write!(f, "consumer failed: {reason}"),
+            Event::ConsumerRestarting { delay_ms: 0, .. } => {
+                f.write_str("consumer restarts at once")
+            }
+            Event::ConsumerRestarting { delay_ms, .. } => {
+                write!(f, "consumer restarts in {delay_ms} ms")
+            }
+            Event::ConsumerStalled { reason, .. } => write!(f, "consumer stalled: {reason}"),
+            Event::ConsumerQuarantined { failures, .. } => {
+                write!(
+                    f,
+                    "consumer quarantined after {failures} failures without progress"
+                )
+            }
+            Event::ConsumerClosed { close_us, .. } => {
+                write!(f, "consumer closed in {:.1} ms", *close_us as f64 / 1e3)
+            }
+            Event::Assigned { partitions, .. } => write!(f, "assigned {}", list(partitions)),
+            Event::Revoked { partitions, .. } => write!(f, "revoked {}", list(partitions)),
+            Event::Orphaned { partitions, .. } => write!(f, "died with {}", list(partitions)),
+            Event::FaultInjected { fault, description } => {
+                write!(f, "fault {fault} injected: {description}")
+            }
+            Event::PoolStarted { .. } => f.write_str("pool started"),
+            Event::PoolFailed { reason, .. } => write!(f, "pool failed: {reason}"),
+            Event::PoolFinished { .. } => f.write_str("pool finished"),
+            Event::ClientError { client, error } => write!(f, "{client}: {error}"),
+        }
+    }
+}
+
+fn list(partitions: &[PartitionId]) -> String {
+    let ids: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+    format!("partitions [{}]", ids.join(", "))
+}
+
+/// Events kept; what comes after is counted.
+const EVENTS_MAX: usize = 100_000;
+
+/// All events of a run, in the order they were noted.
+#[derive(Debug, Default)]
+pub struct Journal {
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    events: Vec<(Time, Event)>,
+    dropped: u64,
+}
+
+impl Journal {
+    /// Notes `event`.
+    pub fn note(&self, at: Time, event: Event) {
+        let mut entries = self.lock();
+        if entries.events.len() < EVENTS_MAX {
+            entries.events.push((at, event));
+        } else {
+            entries.dropped += 1;
+        }
+    }
+
+    /// The events from number `from` on.
+    pub fn since(&self, from: usize) -> Vec<(Time, Event)> {
+        self.lock()
+            .events
+            .get(from..)
+            .map(<[_]>::to_vec)
+            .unwrap_or_default()
+    }
+
+    /// Events that found no room.
+    pub fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,159 @@
+//! Lossless latency distributions.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// A latency distribution in nanoseconds, three significant digits, growing as needed.
+///
+/// Negative values (possible when clocks disagree) are counted, not dropped or bent to zero.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    histogram: Histogram<u32>,
+    negative: u64,
+    sum_ns: f64,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Latencies::with_digits(3)
+    }
+}
+
+impl Latencies {
+    /// An empty distribution with `digits` significant digits (1 to 5).
+    pub fn with_digits(digits: u8) -> Latencies {
+        // Only an impossible number of digits is an error here, and that is a constant of ours.
+        let mut histogram = Histogram::new(digits.clamp(1, 5)).expect("1 to 5 significant digits");
+        histogram.auto(true);
+        Latencies {
+            histogram,
+            negative: 0,
+            sum_ns: 0.0,
+        }
+    }
+
+    /// Adds one value.
+    #[inline]
+    pub fn record(&mut self, latency_ns: i64) {
+        match u64::try_from(latency_ns) {
+            Ok(value) => {
+                self.histogram.saturating_record(value);
+                self.sum_ns += latency_ns as f64;
+            }
+            Err(_) => self.negative += 1,
+        }
+    }
+
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: &Latencies) {
+        // Auto-resize is on, so a wider range is not an error.
+        let merged = self.histogram.add(&other.histogram);
+        debug_assert!(merged.is_ok());
+        self.negative += other.negative;
+        self.sum_ns += other.sum_ns;
+    }
+
+    /// Forgets all values and keeps the memory.
+    pub fn clear(&mut self) {
+        self.histogram.reset();
+        self.negative = 0;
+        self.sum_ns = 0.0;
+    }
+
+    /// Number of values, negative ones included.
+    pub fn count(&self) -> u64 {
+        self.histogram.len() + self.negative
+    }
+
+    /// Number of negative values.
+    pub fn negative(&self) -> u64 {
+        self.negative
+    }
+
+    /// Mean of the values that are not negative, in nanoseconds.
+    pub fn mean_ns(&self) -> f64 {
+        if self.histogram.is_empty() {
+            0.0
+        } else {
+            self.sum_ns / self.histogram.len() as f64
+        }
+    }
+
+    /// The value at `quantile` (0..=1), in nanoseconds; `None` when there are no values.
+    pub fn quantile_ns(&self, quantile: f64) -> Option<u64> {
+        if self.histogram.is_empty() {
+            return None;
+        }
+        Some(
+            self.histogram
+                .value_at_quantile(quantile)
+                .min(self.histogram.max()),
+        )
+    }
+
+    /// The figures reports show.
+    pub fn digest(&self) -> Digest {
+        let us = |quantile| self.quantile_ns(quantile).map(|ns| ns as f64 / 1e3);
+        Digest {
+            p50: us(0.50),
+            p90: us(0.90),
+            p95: us(0.95),
+            p99: us(0.99),
+            p999: us(0.999),
+            max: us(1.0),
+            count: self.count(),
+            negative: self.negative,
+        }
+    }
+
+    /// The distribution itself, for export.
+    pub fn histogram(&self) -> &Histogram<u32> {
+        &self.histogram
+    }
+}
+
+/// Quantiles of a distribution in microseconds; `null` where there are no values.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90 %.
+    pub p90: Option<f64>,
+    /// 95 %.
+    pub p95: Option<f64>,
+    /// 99 %.
+    pub p99: Option<f64>,
+    /// 99.9 %.
+    pub p999: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+    /// Number of values.
+    pub count: u64,
+    /// Of these, below zero and so not in the quantiles.
+    pub negative: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_is_the_distribution_of_all_values_not_a_mean_of_quantiles() {
+        let (mut fast, mut slow) = (Latencies::default(), Latencies::default());
+        (0..990).for_each(|_| fast.record(1_000_000));
+        (0..10).for_each(|_| slow.record(500_000_000));
+        fast.merge(&slow);
+        assert_eq!(fast.count(), 1000);
+        assert!(fast.quantile_ns(0.98).unwrap() < 1_001_000);
+        assert!(fast.quantile_ns(0.995).unwrap() >= 499_000_000);
+    }
+
+    #[test]
+    fn negative_values_are_counted() {
+        let mut latencies = Latencies::default();
+        latencies.record(-1);
+        latencies.record(2_000);
+        assert_eq!((latencies.count(), latencies.negative()), (2, 1));
+        assert_eq!(latencies.digest().p50, Some(2.0));
+    }
+}

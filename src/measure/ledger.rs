@@ -1,0 +1,248 @@
+//! The ledger: every record of every lane is accounted for.
+//!
+//! A lane is one producer's records on one partition; sequences count from 0. The producer's side
+//! ([`SentLane`]) knows what was sent and what the client said of it, the consumer's side
+//! ([`ReadLane`]) what was processed. [`balance`] puts the two together.
+
+use serde::{Deserialize, Serialize};
+
+use super::SequenceSet;
+
+/// What the client said of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The broker has it.
+    Acked,
+    /// It was never appended, as far as the client knows.
+    Failed,
+    /// No acknowledgement; it may have been appended or not.
+    Indeterminate,
+}
+
+/// The producer's side of a lane.
+#[derive(Clone, Debug, Default)]
+pub struct SentLane {
+    sent: u64,
+    acked: SequenceSet,
+    failed: SequenceSet,
+    indeterminate: SequenceSet,
+}
+
+impl SentLane {
+    /// The next record's sequence.
+    #[inline]
+    pub fn next_sequence(&self) -> u64 {
+        self.sent
+    }
+
+    /// Notes that the next record was handed to the client.
+    #[inline]
+    pub fn sent(&mut self) {
+        self.sent += 1;
+    }
+
+    /// Notes what became of record `sequence`.
+    #[inline]
+    pub fn resolve(&mut self, sequence: u64, outcome: Outcome) {
+        match outcome {
+            Outcome::Acked => self.acked.insert(sequence),
+            Outcome::Failed => self.failed.insert(sequence),
+            Outcome::Indeterminate => self.indeterminate.insert(sequence),
+        };
+    }
+
+    /// Gaps the sets hold; the memory of a lane grows with them.
+    pub fn gaps(&self) -> usize {
+        self.acked.gaps()
+    }
+}
+
+/// What a record's sequence told about its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Processed for the first time, after all earlier arrivals of its lane.
+    InOrder,
+    /// Processed for the first time, but a later record of its lane came before it.
+    Late,
+    /// Processed before, at another offset.
+    Again,
+}
+
+/// The consumer's side of a lane.
+#[derive(Clone, Debug, Default)]
+pub struct ReadLane {
+    read: SequenceSet,
+    /// One more than the largest sequence processed.
+    front: u64,
+}
+
+impl ReadLane {
+    /// Notes that record `sequence` was processed at an offset not processed before.
+    #[inline]
+    pub fn arrive(&mut self, sequence: u64) -> Arrival {
+        if !self.read.insert(sequence) {
+            return Arrival::Again;
+        }
+        if sequence < self.front {
+            return Arrival::Late;
+        }
+        self.front = sequence + 1;
+        Arrival::InOrder
+    }
+
+    /// Gaps the set holds; the memory of a lane grows with them.
+    pub fn gaps(&self) -> usize {
+        self.read.gaps()
+    }
+}
+
+/// The account of a lane, a partition or a run. Counts of records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Handed to the client.
+    pub sent: u64,
+    /// Acknowledged.
+    pub acked: u64,
+    /// Never appended, as far as the client knows.
+    pub failed: u64,
+    /// Without an acknowledgement, perhaps appended.
+    pub indeterminate: u64,
+    /// Distinct records processed.
+    pub delivered: u64,
+    /// Acknowledged and never processed.
+    pub lost: u64,
+    /// Extra copies of a record at other offsets.
+    pub duplicated: u64,
+    /// Processed again at the same offset, after a restart or a change of owner.
+    pub redelivered: u64,
+    /// Processed for the first time after a later record of their lane.
+    pub reordered: u64,
+    /// Read with bytes that are not the ones sent.
+    pub corrupt: u64,
+    /// Read, but not of this run.
+    pub foreign: u64,
+}
+
+impl Ledger {
+    /// Adds another account.
+    pub fn merge(&mut self, other: &Ledger) {
+        self.sent += other.sent;
+        self.acked += other.acked;
+        self.failed += other.failed;
+        self.indeterminate += other.indeterminate;
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.redelivered += other.redelivered;
+        self.reordered += other.reordered;
+        self.corrupt += other.corrupt;
+        self.foreign += other.foreign;
+    }
+}
+
+/// What both sides of a lane add up to: sent, acked, failed, indeterminate, delivered and lost.
+/// The other counts are made when records are processed.
+///
+/// A record without any answer from the client counts as indeterminate, and one reported as
+/// failed that was processed all the same too: the client was wrong about it.
+pub fn balance(sent: &SentLane, read: Option<&ReadLane>) -> Ledger {
+    let acked = sent.acked.len();
+    let failed_but_read: u64 = read.map_or(0, |lane| overlap(&sent.failed, &lane.read, sent.sent));
+    let failed = sent.failed.len() - failed_but_read;
+    let delivered = read.map_or(0, |lane| lane.read.len());
+    let lost = match read {
+        None => acked,
+        Some(lane) => lane
+            .read
+            .missing_below(sent.sent)
+            .iter()
+            .map(|missing| sent.acked.count_in(missing))
+            .sum(),
+    };
+    Ledger {
+        sent: sent.sent,
+        acked,
+        failed,
+        indeterminate: sent.sent.saturating_sub(acked + failed),
+        delivered,
+        lost,
+        ..Ledger::default()
+    }
+}
+
+/// How many numbers below `end` are in both sets.
+fn overlap(a: &SequenceSet, b: &SequenceSet, end: u64) -> u64 {
+    if a.is_empty() {
+        return 0;
+    }
+    let missing: u64 = b
+        .missing_below(end)
+        .iter()
+        .map(|range| a.count_in(range))
+        .sum();
+    a.count_in(&(0..end)) - missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(outcomes: &[Outcome]) -> SentLane {
+        let mut lane = SentLane::default();
+        for (sequence, outcome) in outcomes.iter().enumerate() {
+            lane.sent();
+            lane.resolve(sequence as u64, *outcome);
+        }
+        lane
+    }
+
+    #[test]
+    fn an_acknowledged_record_that_never_arrives_is_lost() {
+        let sent = lane(&[Outcome::Acked, Outcome::Acked, Outcome::Acked]);
+        let mut read = ReadLane::default();
+        assert_eq!(read.arrive(0), Arrival::InOrder);
+        assert_eq!(read.arrive(2), Arrival::InOrder);
+        let account = balance(&sent, Some(&read));
+        assert_eq!((account.delivered, account.lost), (2, 1));
+        assert_eq!(balance(&sent, None).lost, 3);
+    }
+
+    #[test]
+    fn absence_of_an_indeterminate_record_is_not_loss_and_its_delivery_is_legal() {
+        let sent = lane(&[
+            Outcome::Indeterminate,
+            Outcome::Acked,
+            Outcome::Indeterminate,
+        ]);
+        let mut read = ReadLane::default();
+        read.arrive(0);
+        read.arrive(1);
+        let account = balance(&sent, Some(&read));
+        assert_eq!(
+            (account.indeterminate, account.lost, account.delivered),
+            (2, 0, 2)
+        );
+    }
+
+    #[test]
+    fn a_failed_record_that_arrives_was_indeterminate() {
+        let sent = lane(&[Outcome::Failed, Outcome::Failed, Outcome::Acked]);
+        let mut read = ReadLane::default();
+        read.arrive(1);
+        read.arrive(2);
+        let account = balance(&sent, Some(&read));
+        assert_eq!(
+            (account.failed, account.indeterminate, account.lost),
+            (1, 1, 0)
+        );
+    }
+
+    #[test]
+    fn late_and_repeated_arrivals_are_told_apart() {
+        let mut read = ReadLane::default();
+        assert_eq!(read.arrive(1), Arrival::InOrder);
+        assert_eq!(read.arrive(0), Arrival::Late);
+        assert_eq!(read.arrive(1), Arrival::Again);
+        assert_eq!(read.arrive(2), Arrival::InOrder);
+    }
+}

@@ -1,0 +1,45 @@
+//! From processed records to figures: shards, histograms, ledger, lag, recovery, summary, verdict.
+
+mod cell;
+mod collector;
+mod cost;
+mod event;
+mod faults;
+mod histogram;
+mod lag;
+mod lanes;
+mod ledger;
+mod pause;
+mod pool_cell;
+mod rebalance;
+mod recovery;
+mod scoreboard;
+mod sequence_set;
+mod shape;
+mod shard;
+mod side_effects;
+mod statistics;
+mod summary;
+mod verdict;
+
+pub use cell::{Applied, CellState, Content, Owner, Ownership, PartitionCell, Processed};
+pub use collector::{Collector, Live, PartitionTotals, Window};
+pub use cost::{Cost, CostMeter};
+pub use event::{Event, Journal};
+pub use faults::{FaultTimes, FaultWindows, fault_windows, partitions_hit, watched_windows};
+pub use histogram::{Digest, Latencies};
+pub use lag::Lag;
+pub use lanes::Lanes;
+pub use ledger::{Arrival, Ledger, Outcome, ReadLane, SentLane, balance};
+pub use pause::{PauseWindow, Pauses};
+pub use pool_cell::{Ack, PoolCell, PoolState};
+pub use rebalance::{Rebalance, rebalances};
+pub use recovery::RecoveryMark;
+pub use scoreboard::Scoreboard;
+pub use sequence_set::SequenceSet;
+pub use shape::LaneShape;
+pub use shard::Shard;
+pub use side_effects::{Change, SideEffects};
+pub use statistics::{Moments, median, welch_difference};
+pub use summary::*;
+pub use verdict::{evaluate, invalid_reasons};

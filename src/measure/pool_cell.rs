@@ -1,0 +1,180 @@
+//! A pool's cell: fence and measurement of the sending side, outliving its actor and thread.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{LaneShape, Lanes, Latencies, Outcome, SentLane};
+use crate::base::{Incarnation, PartitionId, PoolId, ProducerId, Time};
+
+/// A producer pool's state for the whole run.
+#[derive(Debug)]
+pub struct PoolCell {
+    state: Mutex<PoolState>,
+}
+
+impl PoolCell {
+    /// An empty cell.
+    pub fn new(pool: PoolId, shape: LaneShape) -> PoolCell {
+        PoolCell {
+            state: Mutex::new(PoolState::new(pool, shape)),
+        }
+    }
+
+    /// Locks the cell; a poisoned lock is usable, see [`super::PartitionCell::lock`].
+    pub fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client's answer to one send.
+#[derive(Clone, Copy, Debug)]
+pub struct Ack {
+    /// The record's producer.
+    pub producer: ProducerId,
+    /// The record's partition.
+    pub partition: PartitionId,
+    /// The record's lane sequence.
+    pub sequence: u64,
+    /// When it was sent, from its stamp.
+    pub sent: Time,
+    /// When the answer came.
+    pub at: Time,
+    /// The answer.
+    pub outcome: Outcome,
+}
+
+/// What is behind the lock.
+#[derive(Debug)]
+pub struct PoolState {
+    pool: PoolId,
+    shape: LaneShape,
+    lanes: Lanes<SentLane>,
+    fence: Incarnation,
+    window: (Time, Time),
+    /// Actual - intended send, of records intended in the measured window.
+    pub lateness: Latencies,
+    /// Actual send -> acknowledgement, of records sent in the measured window.
+    pub ack: Latencies,
+    /// Records sent.
+    pub sent: u64,
+    /// Records acknowledged, failed or given up.
+    pub resolved: u64,
+    /// Records intended in the measured window that were sent.
+    pub sent_in_window: u64,
+    /// First send.
+    pub first_sent: Option<Time>,
+    /// Last send.
+    pub last_sent: Option<Time>,
+    /// Time spent waiting because the client's queue was full.
+    pub blocked_by_client: Duration,
+    /// Time spent waiting because too much was unprocessed.
+    pub blocked_by_consumers: Duration,
+    /// Errors by name, with how often they came.
+    pub errors: BTreeMap<String, u64>,
+    /// Whether the schedule is finished and everything is resolved.
+    pub finished: bool,
+}
+
+impl PoolState {
+    fn new(pool: PoolId, shape: LaneShape) -> PoolState {
+        PoolState {
+            pool,
+            shape,
+            lanes: Lanes::default(),
+            fence: Incarnation(0),
+            window: (Time::NEVER, Time::NEVER),
+            lateness: Latencies::default(),
+            ack: Latencies::default(),
+            sent: 0,
+            resolved: 0,
+            sent_in_window: 0,
+            first_sent: None,
+            last_sent: None,
+            blocked_by_client: Duration::ZERO,
+            blocked_by_consumers: Duration::ZERO,
+            errors: BTreeMap::new(),
+            finished: false,
+        }
+    }
+
+    /// Which pool this is.
+    pub fn pool(&self) -> PoolId {
+        self.pool
+    }
+
+    /// Sets the measured window.
+    pub fn set_window(&mut self, from: Time, to: Time) {
+        self.window = (from, to);
+    }
+
+    /// Lets only incarnations from `next` on send.
+    pub fn release(&mut self, next: Incarnation) {
+        self.fence = self.fence.max(next);
+    }
+
+    /// Whether `incarnation` may no longer send.
+    pub fn is_fenced(&self, incarnation: Incarnation) -> bool {
+        incarnation < self.fence
+    }
+
+    /// The sequence the next record of this lane gets.
+    #[inline]
+    pub fn next_sequence(&mut self, producer: ProducerId, partition: PartitionId) -> u64 {
+        self.lanes
+            .lane(self.shape.sent_key(producer, partition))
+            .next_sequence()
+    }
+
+    /// Notes a record the client took.
+    #[inline]
+    pub fn sent(
+        &mut self,
+        producer: ProducerId,
+        partition: PartitionId,
+        intended: Time,
+        now: Time,
+    ) {
+        self.lanes
+            .lane(self.shape.sent_key(producer, partition))
+            .sent();
+        self.sent += 1;
+        self.first_sent.get_or_insert(now);
+        self.last_sent = Some(now);
+        if intended >= self.window.0 && intended < self.window.1 {
+            self.sent_in_window += 1;
+            self.lateness.record(now.since_ns(intended));
+        }
+    }
+
+    /// Notes what became of a record. Answers count whichever incarnation's client brings them: they
+    /// say what the broker did, not what an actor wants.
+    #[inline]
+    pub fn resolve(&mut self, ack: &Ack) {
+        let key = self.shape.sent_key(ack.producer, ack.partition);
+        self.lanes.lane(key).resolve(ack.sequence, ack.outcome);
+        self.resolved += 1;
+        let in_window = ack.sent >= self.window.0 && ack.sent < self.window.1;
+        if ack.outcome == Outcome::Acked && in_window {
+            self.ack.record(ack.at.since_ns(ack.sent));
+        }
+    }
+
+    /// Records sent whose fate is not known yet.
+    pub fn in_flight(&self) -> u64 {
+        self.sent.saturating_sub(self.resolved)
+    }
+
+    /// Notes an error of the client.
+    pub fn error(&mut self, name: &str) {
+        *self.errors.entry(name.to_owned()).or_default() += 1;
+    }
+
+    /// All lanes, with producer and partition.
+    pub fn lanes(&self) -> impl Iterator<Item = (ProducerId, PartitionId, &SentLane)> {
+        self.lanes.iter().map(|(key, lane)| {
+            let (producer, partition) = self.shape.sent_lane(self.pool.0, key);
+            (producer, partition, lane)
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! Rebalances of a group, read from the journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::Event;
+use crate::base::{ConsumerId, PartitionId, Time};
+
+/// One rebalance after the group was complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rebalance {
+    /// When the first surviving member gave up or got a partition, in seconds since the load began.
+    pub at_s: f64,
+    /// From then until every partition had an owner and no member was waiting; `null` if that never came.
+    pub duration_ms: Option<f64>,
+    /// Partitions that were without an owner at some time in it.
+    pub partitions_stopped: usize,
+    /// Partitions whose owner is another one afterwards.
+    pub partitions_moved: usize,
+}
+
+/// Reads rebalances from the ownership events of a journal. What happened before `start`, the start of the
+/// load, is the group forming and does not count.
+pub fn rebalances(journal: &[(Time, Event)], partitions: u32, start: Time) -> Vec<Rebalance> {
+    let mut reader = Reader {
+        partitions,
+        ..Reader::default()
+    };
+    for (at, event) in journal {
+        reader.counting = *at >= start;
+        match event {
+            Event::Assigned {
+                consumer,
+                partitions,
+            } => reader.assigned(*consumer, partitions, *at),
+            Event::Revoked {
+                consumer,
+                partitions,
+            } => reader.revoked(*consumer, partitions, *at),
+            Event::Orphaned { partitions, .. } => reader.orphaned(partitions),
+            _ => {}
+        }
+    }
+    reader.finish(start)
+}
+
+#[derive(Default)]
+struct Reader {
+    partitions: u32,
+    owners: BTreeMap<PartitionId, ConsumerId>,
+    counting: bool,
+    open: Option<Open>,
+    /// Partitions whose owner died and that nobody has taken yet.
+    orphans: BTreeMap<PartitionId, ConsumerId>,
+    done: Vec<(Time, Option<Time>, usize, usize)>,
+}
+
+struct Open {
+    at: Time,
+    before: BTreeMap<PartitionId, ConsumerId>,
+    stopped: BTreeSet<PartitionId>,
+}
+
+impl Reader {
+    fn assigned(&mut self, consumer: ConsumerId, partitions: &[PartitionId], at: Time) {
+        if self.counting && !partitions.is_empty() {
+            self.open(at);
+        }
+        for partition in partitions {
+            self.owners.insert(*partition, consumer);
+            self.orphans.remove(partition);
+        }
+        if self.owners.len() as u32 == self.partitions {
+            self.close(at);
+        }
+    }
+
+    fn revoked(&mut self, consumer: ConsumerId, partitions: &[PartitionId], at: Time) {
+        if self.counting && !partitions.is_empty() {
+            self.open(at);
+        }
+        for partition in partitions {
+            if self.owners.get(partition) == Some(&consumer) {
+                self.owners.remove(partition);
+                self.stopped([*partition]);
+            }
+        }
+    }
+
+    fn orphaned(&mut self, partitions: &[PartitionId]) {
+        for partition in partitions {
+            if let Some(owner) = self.owners.remove(partition) {
+                self.orphans.insert(*partition, owner);
+            }
+        }
+        self.stopped(partitions.iter().copied());
+    }
+
+    fn stopped(&mut self, partitions: impl IntoIterator<Item = PartitionId>) {
+        if let Some(open) = &mut self.open {
+            open.stopped.extend(partitions);
+        }
+    }
+
+    fn open(&mut self, at: Time) {
+        if self.open.is_none() {
+            let mut before = self.owners.clone();
+            before.extend(
+                self.orphans
+                    .iter()
+                    .map(|(partition, owner)| (*partition, *owner)),
+            );
+            let stopped = self.orphans.keys().copied().collect();
+            self.open = Some(Open {
+                at,
+                before,
+                stopped,
+            });
+        }
+    }
+
+    fn close(&mut self, at: Time) {
+        if let Some(open) = self.open.take() {
+            let moved = self
+                .owners
+                .iter()
+                .filter(|(p, owner)| open.before.get(p) != Some(owner))
+                .count();
+            self.done
+                .push((open.at, Some(at), open.stopped.len(), moved));
+        }
+    }
+
+    fn finish(mut self, start: Time) -> Vec<Rebalance> {
+        if let Some(open) = self.open.take() {
+            self.done.push((open.at, None, open.stopped.len(), 0));
+        }
+        let rebalance =
+            |(at, end, partitions_stopped, partitions_moved): (Time, Option<Time>, _, _)| {
+                Rebalance {
+                    at_s: at.since_ns(start) as f64 / 1e9,
+                    duration_ms: end.map(|end: Time| end.ms_since(at)),
+                    partitions_stopped,
+                    partitions_moved,
+                }
+            };
+        self.done.into_iter().map(rebalance).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ids: &[u32]) -> Vec<PartitionId> {
+        ids.iter().copied().map(PartitionId).collect()
+    }
+
+    fn assigned(at_ms: i64, consumer: u32, partitions: &[u32]) -> (Time, Event) {
+        let event = Event::Assigned {
+            consumer: ConsumerId(consumer),
+            partitions: ids(partitions),
+        };
+        (Time(at_ms * 1_000_000), event)
+    }
+
+    fn revoked(at_ms: i64, consumer: u32, partitions: &[u32]) -> (Time, Event) {
+        let event = Event::Revoked {
+            consumer: ConsumerId(consumer),
+            partitions: ids(partitions),
+        };
+        (Time(at_ms * 1_000_000), event)
+    }
+
+    fn orphaned(at_ms: i64, consumer: u32, partitions: &[u32]) -> (Time, Event) {
+        let event = Event::Orphaned {
+            consumer: ConsumerId(consumer),
+            partitions: ids(partitions),
+        };
+        (Time(at_ms * 1_000_000), event)
+    }
+
+    #[test]
+    fn forming_the_group_is_not_a_rebalance() {
+        let journal = [
+            assigned(0, 0, &[0, 1]),
+            revoked(5, 0, &[0, 1]),
+            assigned(9, 0, &[0]),
+            assigned(9, 1, &[1]),
+        ];
+        assert_eq!(rebalances(&journal, 2, Time(10_000_000)), []);
+    }
+
+    #[test]
+    fn an_eager_rebalance_after_a_crash_stops_every_partition() {
+        let journal = [
+            assigned(0, 0, &[0, 1]),
+            assigned(0, 1, &[2]),
+            orphaned(1000, 1, &[2]),
+            revoked(7000, 0, &[0, 1]),
+            assigned(7100, 0, &[0, 1, 2]),
+        ];
+        let found = rebalances(&journal, 3, Time::ZERO);
+        assert_eq!(
+            found,
+            [Rebalance {
+                at_s: 7.0,
+                duration_ms: Some(100.0),
+                partitions_stopped: 3,
+                partitions_moved: 1
+            }]
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! What a fault did to a partition, from injection to caught up.
+
+use crate::base::{Offset, Time};
+
+/// The recovery of one partition from one fault. Made when the partition is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveryMark {
+    /// Which fault, by its position in the plan; `None` for a failure nobody planned.
+    pub fault: Option<usize>,
+    /// When the old incarnation was released.
+    pub released: Time,
+    /// When the replacement was started.
+    pub restarted: Option<Time>,
+    /// When the first record after the release was processed.
+    pub first_record: Option<Time>,
+    /// The end offset asked of the broker after the replacement started: where "caught up" is.
+    pub target: Option<Offset>,
+    /// When the checkpoint reached the target.
+    pub caught_up: Option<Time>,
+    /// Records processed again because of it.
+    pub redelivered: u64,
+    /// Largest lag seen by the oracle until caught up, in records.
+    pub lag_peak: u64,
+}
+
+impl RecoveryMark {
+    /// A mark for a partition released at `released`.
+    pub fn new(fault: Option<usize>, released: Time) -> RecoveryMark {
+        RecoveryMark {
+            fault,
+            released,
+            restarted: None,
+            first_record: None,
+            target: None,
+            caught_up: None,
+            redelivered: 0,
+            lag_peak: 0,
+        }
+    }
+
+    /// Whether the partition is still behind.
+    pub fn is_open(&self) -> bool {
+        self.caught_up.is_none()
+    }
+
+    /// Notes that the checkpoint is at `next_offset` at `now`.
+    pub fn advanced(&mut self, next_offset: Offset, now: Time) {
+        if self.caught_up.is_none() && self.target.is_some_and(|target| next_offset >= target) {
+            self.caught_up = Some(now);
+        }
+    }
+
+    /// Notes the oracle's answer: the partition's end is `end` while the checkpoint is at `next_offset`.
+    /// The first answer after the restart becomes the target.
+    pub fn end_offset(&mut self, end: Offset, next_offset: Offset, now: Time) {
+        if self.caught_up.is_some() {
+            return;
+        }
+        self.lag_peak = self
+            .lag_peak
+            .max(u64::try_from(end.0 - next_offset.0).unwrap_or(0));
+        if self.restarted.is_some() && self.target.is_none() {
+            self.target = Some(end);
+            // When nothing was written meanwhile, it was caught up with its first record, if any.
+            if next_offset >= end {
+                self.caught_up = Some(self.first_record.unwrap_or(now));
+            }
+        }
+    }
+}

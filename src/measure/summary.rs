@@ -1,0 +1,253 @@
+//! The result of a run: plain values, and at the same time the format of `result.json`.
+//!
+//! Terminal report, JSON and later views are all made from this one structure. Fields that depend on the
+//! wall clock or on the machine may be `null`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Change, Cost, Digest, Ledger, Rebalance};
+
+/// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything a run found out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of the program.
+    pub lanekeeper_version: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why the figures are not to be believed; empty unless the verdict is `invalid`.
+    pub invalid_reasons: Vec<String>,
+    /// The scenario's name.
+    pub scenario: String,
+    /// `--set` overrides.
+    pub overrides: Vec<String>,
+    /// `assigned` or `group`.
+    pub mode: String,
+    /// Consumers or group members.
+    pub members: u32,
+    /// Root of all randomness.
+    pub seed: u64,
+    /// Tells this run's records from others.
+    pub run_id: String,
+    /// `embedded` or `kafka`.
+    pub broker: String,
+    /// What is known about the broker's version.
+    pub broker_version: Option<String>,
+    /// The client library and its version.
+    pub client: String,
+    /// Effective client properties: `consumer.…` and `producer.…`; secrets left out.
+    pub client_config: BTreeMap<String, String>,
+    /// The machine the run was made on.
+    pub host: Host,
+    /// The topic.
+    pub topic: String,
+    /// Wall-clock start of the load.
+    pub started_at: Option<String>,
+    /// Length of the measured window.
+    pub duration_s: f64,
+    /// Records per second the schedule asked for; `null` at maximum rate.
+    pub offered_per_s: Option<f64>,
+    /// Records per second processed: in the measured window, or, at maximum rate, from the first send
+    /// to the last record processed.
+    pub achieved_per_s: f64,
+    /// At maximum rate, the side that limited it: `producer`, `broker` or `consumers`.
+    pub bottleneck: Option<String>,
+    /// Consumers that became ready.
+    pub consumers_started: u32,
+    /// Records found on, or read by the consumer of, a partition they were not sent to.
+    pub wrong_partition: u64,
+    /// Restarts of consumers, all together.
+    pub restarts: u32,
+    /// Consumers that were given up (stalled or quarantined), with the reason.
+    pub given_up: BTreeMap<u32, String>,
+    /// Records that fenced incarnations brought; dropped.
+    pub fenced: u64,
+    /// Largest number of gaps a lane had at once.
+    pub lane_gaps_max: u64,
+    /// From start-up to the last consumer ready, in milliseconds.
+    pub startup_ms: Option<f64>,
+    /// Latency of all partitions merged.
+    pub latency_us: RunLatency,
+    /// Actual - intended send.
+    pub lateness_us: Digest,
+    /// The account of the whole run, warm-up included.
+    pub ledger: Ledger,
+    /// Spread over partitions.
+    pub fairness: Fairness,
+    /// One entry per partition, by id.
+    pub partitions: Vec<PartitionSummary>,
+    /// Rebalances after the group was complete.
+    pub rebalances: Vec<Rebalance>,
+    /// One entry per fault, in the scenario's order.
+    pub faults: Vec<FaultSummary>,
+    /// One entry per expectation, in the scenario's order.
+    pub expectations: Vec<ExpectationSummary>,
+    /// What it cost.
+    pub cost: Cost,
+    /// What a reader should know, each with what to do about it.
+    pub warnings: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every expectation holds.
+    Passed,
+    /// At least one does not.
+    Failed,
+    /// The tester was in its own way; the figures are not to be believed.
+    Invalid,
+    /// Stopped by the user; what was measured until then is kept.
+    Interrupted,
+}
+
+/// The machine. `null` where the system does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Operating system.
+    pub os: String,
+    /// Kernel release.
+    pub kernel: Option<String>,
+    /// Processor.
+    pub cpu: Option<String>,
+    /// Cores this process may use.
+    pub cores: usize,
+    /// Smallest step of the clock, in nanoseconds.
+    pub clock_resolution_ns: u64,
+}
+
+/// Latency of the run and its parts, in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunLatency {
+    /// Processed - intended send.
+    pub response: Digest,
+    /// Processed - actual send.
+    pub service: Digest,
+    /// Send -> acknowledgement.
+    pub ack: Digest,
+    /// Send -> arrival at the consumer.
+    pub arrival: Digest,
+    /// Arrival -> processed, where work was done.
+    pub handling: Digest,
+}
+
+/// Latency of one partition, in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartitionLatency {
+    /// Processed - intended send.
+    pub response: Digest,
+    /// Processed - actual send.
+    pub service: Digest,
+}
+
+/// Spread over partitions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fairness {
+    /// Standard deviation over mean of the partitions' rates.
+    pub rate_cv: Option<f64>,
+    /// Largest p99 over the median of the partitions' p99s (response time).
+    pub p99_max_over_median: Option<f64>,
+    /// The partition with the largest p99.
+    pub worst_partition: Option<u32>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartitionSummary {
+    /// Its id.
+    pub partition: u32,
+    /// The consumer that had it last.
+    pub consumer: Option<u32>,
+    /// All consumers that had it, in order.
+    pub owners: Vec<OwnerSummary>,
+    /// Distinct records processed that were intended in the measured window.
+    pub delivered: u64,
+    /// The same per second.
+    pub rate_per_s: f64,
+    /// Standard deviation over mean of the per-second rates.
+    pub rate_cv: Option<f64>,
+    /// Its latency.
+    pub latency_us: PartitionLatency,
+    /// Largest lag in the measured window, in records.
+    pub lag_max: u64,
+    /// Longest time between two records in the measured window.
+    pub longest_pause_ms: f64,
+    /// Restarts of its consumer.
+    pub restarts: u32,
+    /// CPU seconds of its consumer; see `apportioned`.
+    pub cpu_s: Option<f64>,
+    /// Memory of its consumer; see `apportioned`.
+    pub memory_bytes: Option<u64>,
+    /// Which of the two are a share of a figure the system only tells for all consumers together.
+    pub apportioned: Vec<String>,
+    /// Its account.
+    pub ledger: Ledger,
+}
+
+/// A consumer that had a partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnerSummary {
+    /// Who.
+    pub consumer: u32,
+    /// Its start number.
+    pub incarnation: u32,
+    /// From when, in seconds since the load began; negative before.
+    pub from_s: f64,
+    /// Until when; `null` while it lasted.
+    pub to_s: Option<f64>,
+}
+
+/// What a fault did. Milliseconds count from the injection; with several partitions, the last one decides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultSummary {
+    /// Kind of fault.
+    pub kind: String,
+    /// Who was hit.
+    pub target: String,
+    /// When, in seconds since the load began; `null` if the run ended before.
+    pub at_s: Option<f64>,
+    /// Until the supervisor knew.
+    pub detected_ms: Option<f64>,
+    /// Until the partition was released from the old incarnation.
+    pub released_ms: Option<f64>,
+    /// Until the old client was gone.
+    pub closed_ms: Option<f64>,
+    /// Until the replacement was started.
+    pub restarted_ms: Option<f64>,
+    /// Until a record was processed again.
+    pub first_record_ms: Option<f64>,
+    /// Until the end offset seen after the restart was reached.
+    pub caught_up_ms: Option<f64>,
+    /// Records processed again.
+    pub redelivered: u64,
+    /// Largest lag until caught up, in records, as the oracle saw it.
+    pub lag_peak: u64,
+    /// Number of partitions whose longest pause was out of the ordinary.
+    pub blast_radius: usize,
+    /// Which ones.
+    pub partitions_hit: Vec<u32>,
+    /// Partitions the fault was aimed at.
+    pub partitions_aimed_at: Vec<u32>,
+    /// Change of the mean response time on all other partitions.
+    pub others: Option<Change>,
+}
+
+/// One expectation and what was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpectationSummary {
+    /// As written.
+    pub expression: String,
+    /// What was measured, readable; `null` if nothing was.
+    pub measured: Option<String>,
+    /// The partition that decided, for expectations about each partition.
+    pub partition: Option<u32>,
+    /// Whether it holds.
+    pub passed: bool,
+}
