@@ -37,7 +37,9 @@ impl Latencies {
     pub fn record(&mut self, latency_ns: i64) {
         match u64::try_from(latency_ns) {
             Ok(value) => {
-                self.histogram.saturating_record(value);
+                // Not `saturating_record`: that one clamps to today's range instead of growing it.
+                let recorded = self.histogram.record(value);
+                debug_assert!(recorded.is_ok());
                 self.sum_ns += latency_ns as f64;
             }
             Err(_) => self.negative += 1,

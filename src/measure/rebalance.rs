@@ -201,11 +201,11 @@ mod tests {
             revoked(7000, 0, &[0, 1]),
             assigned(7100, 0, &[0, 1, 2]),
         ];
-        let found = rebalances(&journal, 3, Time::ZERO);
+        let found = rebalances(&journal, 3, Time(500_000_000));
         assert_eq!(
             found,
             [Rebalance {
-                at_s: 7.0,
+                at_s: 6.5,
                 duration_ms: Some(100.0),
                 partitions_stopped: 3,
                 partitions_moved: 1
