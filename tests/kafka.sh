@@ -1,0 +1,381 @@
+#!/usr/bin/env bash
+# A real Apache Kafka (KRaft) on 127.0.0.1 for the tests: one broker, or three, from jars in Maven Central.
+#
+# Its data is a scratch: `start` begins with an empty cluster, `stop` removes it and keeps the logs.
+# Processes are ended by their recorded ids only, after a check that the id is still one of ours.
+set -euo pipefail
+
+readonly KAFKA_VERSION=4.1.1
+readonly READY_SECONDS_MAX=120
+readonly STOP_SECONDS_MAX=10
+readonly EXIT_USAGE=2
+readonly EXIT_ENVIRONMENT=3
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Absolute, because a broker is recognised by the path of its properties.
+home=${LANEKEEPER_KAFKA_DIR:-$root/.kafka}
+case $home in /*) ;; *) home=$root/$home ;; esac
+port_base=${LANEKEEPER_KAFKA_PORT:-39092}
+jars=${XDG_CACHE_HOME:-$HOME/.cache}/lanekeeper/kafka-$KAFKA_VERSION
+java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+
+usage() {
+  cat <<USAGE
+usage: tests/kafka.sh COMMAND
+
+  start [1|3]                            start so many brokers (1), print BOOTSTRAP=host:port[,…] when ready
+  stop                                   end them, remove their data
+  env                                    print BOOTSTRAP=… of the running cluster
+  topic NAME [PARTITIONS [REPLICATION]]  create a topic (18 partitions, a copy on each broker)
+  count NAME                             print the number of records appended to a topic
+  run CLASS ARGS…                        run a tool of Kafka's, e.g. org.apache.kafka.tools.TopicCommand
+
+  LANEKEEPER_KAFKA_PORT   first port ($port_base); a broker takes two, the next broker starts 10 higher
+  LANEKEEPER_KAFKA_DIR    data and logs ($home)
+  BOOTSTRAP               another cluster for \`topic\` and \`count\`
+
+exit codes: 0 done · 2 bad usage · 3 the environment is not as needed
+USAGE
+}
+
+# fail MESSAGE REMEDY
+fail() {
+  printf 'error: %s\n' "$1" >&2
+  printf '  help: %s\n' "$2" >&2
+  exit "$EXIT_ENVIRONMENT"
+}
+
+bad_usage() {
+  printf 'error: %s\n' "$1" >&2
+  usage >&2
+  exit "$EXIT_USAGE"
+}
+
+# Room is left above for the ports of three brokers.
+is_port() { [[ $1 =~ ^[1-9][0-9]{3,4}$ ]] && [ "$1" -ge 1024 ] && [ "$1" -le 65500 ]; }
+
+# ---- where a broker lives ----
+
+broker_dir() { printf '%s/broker-%s' "$home" "$1"; }
+broker_port() { printf '%s' $((port_base + 10 * ($1 - 1))); }
+controller_port() { printf '%s' $((port_base + 10 * ($1 - 1) + 1)); }
+
+# The ids of the brokers that have been started here, whether they live or not.
+recorded() {
+  local file id
+  for file in "$home"/broker-*/pid; do
+    [ -f "$file" ] || continue
+    id=${file%/pid}
+    printf '%s\n' "${id##*broker-}"
+  done
+}
+
+# Prints the process id of broker $1 when that process is still our broker.
+live_pid() {
+  local pid arguments
+  pid=$(cat "$(broker_dir "$1")/pid" 2>/dev/null) || return 1
+  [[ $pid =~ ^[0-9]+$ ]] || return 1
+  if [ -r "/proc/$pid/cmdline" ]; then
+    arguments=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) || return 1
+  else
+    arguments=$(ps -ww -o args= -p "$pid" 2>/dev/null) || return 1
+  fi
+  case $arguments in
+    *kafka.Kafka*"$(broker_dir "$1")/server.properties"*) printf '%s' "$pid" ;;
+    *) return 1 ;;
+  esac
+}
+
+# ---- what is needed ----
+
+need_java() {
+  local version
+  command -v "$java" >/dev/null 2>&1 ||
+    fail "there is no \`java\`" "install Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
+  version=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
+  [ "${version:-0}" -ge 17 ] ||
+    fail "Kafka $KAFKA_VERSION needs Java 17, \`java\` is version ${version:-unknown}" "install Java 17 or newer, or point JAVA_HOME at one"
+}
+
+# Fetches Kafka's jars once. They arrive under another name first, so a broken download is never used.
+need_jars() {
+  [ -d "$jars" ] && return
+  command -v mvn >/dev/null 2>&1 ||
+    fail "there is no \`mvn\` to fetch Kafka $KAFKA_VERSION with" "install Maven (Debian: apt-get install maven)"
+  local work
+  mkdir -p "$(dirname "$jars")"
+  work=$(mktemp -d "$jars.XXXXXX")
+  cat >"$work/pom.xml" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>lanekeeper</groupId><artifactId>kafka</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$KAFKA_VERSION</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$KAFKA_VERSION</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+POM
+  echo "fetching Kafka $KAFKA_VERSION (about 54 MB, once)" >&2
+  if ! mvn -q -B -Dstyle.color=never -f "$work/pom.xml" dependency:copy-dependencies -DoutputDirectory="$work/jars" >"$work/log" 2>&1; then
+    local last
+    last=$(grep -m 1 ERROR "$work/log" || tail -n 1 "$work/log")
+    rm -rf "$work"
+    fail "Maven could not fetch Kafka $KAFKA_VERSION: $last" "check the network and Maven's proxy or mirror settings, then start again"
+  fi
+  # Somebody else may have been faster; theirs are the same.
+  mv "$work/jars" "$jars" 2>/dev/null || true
+  rm -rf "$work" "${jars:?}/jars"
+}
+
+port_is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+need_free_ports() {
+  local id port
+  for id in "$@"; do
+    for port in "$(broker_port "$id")" "$(controller_port "$id")"; do
+      if port_is_open "$port"; then
+        fail "port $port is taken by a process that was not started here" \
+          "end that process, or choose other ports: LANEKEEPER_KAFKA_PORT=$((port_base + 1000)) tests/kafka.sh start"
+      fi
+    done
+  done
+}
+
+# ---- start ----
+
+# write_properties ID BROKERS
+write_properties() {
+  local id=$1 brokers=$2 voters='' voter
+  for voter in $(seq "$brokers"); do
+    voters+="${voters:+,}$voter@127.0.0.1:$(controller_port "$voter")"
+  done
+  local isr=$((brokers > 1 ? 2 : 1))
+  cat >"$(broker_dir "$id")/server.properties" <<PROPERTIES
+process.roles=broker,controller
+node.id=$id
+controller.quorum.voters=$voters
+listeners=PLAINTEXT://127.0.0.1:$(broker_port "$id"),CONTROLLER://127.0.0.1:$(controller_port "$id")
+advertised.listeners=PLAINTEXT://127.0.0.1:$(broker_port "$id")
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$(broker_dir "$id")/data
+# A topic comes into being only when somebody creates it: a mistyped name is an error.
+auto.create.topics.enable=false
+default.replication.factor=$brokers
+min.insync.replicas=$isr
+offsets.topic.replication.factor=$brokers
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=$brokers
+transaction.state.log.min.isr=$isr
+transaction.state.log.num.partitions=8
+# group.initial.rebalance.delay.ms stays at Kafka's default of 3,000: a group forms as it would in production.
+# Longer than any test, smaller than any disk.
+log.retention.hours=2
+log.retention.bytes=1073741824
+log.segment.bytes=134217728
+PROPERTIES
+}
+
+# launch ID BROKERS: starts one broker in the background and records its process id.
+launch() {
+  local dir
+  dir=$(broker_dir "$1")
+  # Three brokers share one machine with the clients under test.
+  local heap=(-Xms512m -Xmx1g)
+  [ "$2" -eq 1 ] || heap=(-Xms512m -Xmx512m)
+  # The collector settings are those of Kafka's own start script.
+  nohup "$java" "${heap[@]}" -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 \
+    -XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true \
+    -Dorg.slf4j.simpleLogger.showDateTime=true "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS" \
+    -cp "$jars/*" kafka.Kafka "$dir/server.properties" >"$dir/log" 2>&1 </dev/null &
+  echo $! >"$dir/pid"
+}
+
+format() {
+  local dir
+  dir=$(broker_dir "$1")
+  "$java" -Xmx256m -cp "$jars/*" kafka.tools.StorageTool format -t "$2" -c "$dir/server.properties" >"$dir/log" 2>&1 ||
+    fail "broker $1 could not format its storage: $(last_line "$1")" "read $dir/log"
+}
+
+# The last line of a broker's log that says what went wrong, or the last there is.
+last_line() {
+  local log
+  log=$(broker_dir "$1")/log
+  { grep -E 'ERROR|Exception|error:' "$log" || tail -n 1 "$log"; } 2>/dev/null | tail -n 1
+}
+
+# Kafka writes this line once the broker is registered, unfenced and listening.
+is_ready() { grep -q 'Kafka Server started' "$(broker_dir "$1")/log" 2>/dev/null && port_is_open "$(broker_port "$1")"; }
+
+# await_ready ID: leaves a message in $trouble when it does not become ready.
+await_ready() {
+  until is_ready "$1"; do
+    if ! live_pid "$1" >/dev/null; then
+      trouble="broker $1 ended while starting: $(last_line "$1")"
+      return 1
+    fi
+    if [ "$SECONDS" -ge "$READY_SECONDS_MAX" ]; then
+      trouble="broker $1 was not ready after $READY_SECONDS_MAX s: $(last_line "$1")"
+      return 1
+    fi
+    sleep 0.2
+  done
+}
+
+start() {
+  local brokers=${1:-1} id ids
+  [ "$brokers" = 1 ] || [ "$brokers" = 3 ] || bad_usage "\`$brokers\` brokers: 1 or 3 can be started"
+  is_port "$port_base" || bad_usage "LANEKEEPER_KAFKA_PORT is \`$port_base\`: a number from 1024 to 65500 is needed"
+  need_java
+  need_jars
+  for id in $(recorded); do
+    if live_pid "$id" >/dev/null; then
+      fail "a cluster is already running in $home" "use it (tests/kafka.sh env), or end it first: tests/kafka.sh stop"
+    fi
+  done
+  ids=$(seq "$brokers")
+  # shellcheck disable=SC2086 # ids are words
+  need_free_ports $ids
+  forget
+  trap stop_broken EXIT
+  local cluster
+  cluster=$(od -An -N11 -tx1 /dev/urandom | tr -d ' \n')
+  for id in $ids; do
+    mkdir -p "$(broker_dir "$id")"
+    write_properties "$id" "$brokers"
+    # Hexadecimal digits are base64url too; the last one is such that no bit is left over.
+    format "$id" "${cluster%?}A"
+  done
+  SECONDS=0
+  for id in $ids; do launch "$id" "$brokers"; done
+  for id in $ids; do
+    await_ready "$id" || fail "$trouble" "the whole log is $(broker_dir "$id")/log; is there memory and disk left?"
+  done
+  bootstrap_of_ids "$ids" >"$home/bootstrap"
+  trap - EXIT
+  printf 'BOOTSTRAP=%s\n' "$(cat "$home/bootstrap")"
+}
+
+# A start that fails or is interrupted leaves no process, only logs.
+stop_broken() {
+  local code=$?
+  stop_all
+  exit "$code"
+}
+
+bootstrap_of_ids() {
+  local id list=''
+  for id in $1; do list+="${list:+,}127.0.0.1:$(broker_port "$id")"; done
+  printf '%s\n' "$list"
+}
+
+# Prints the address of the cluster that runs here.
+running_bootstrap() {
+  local id
+  [ -f "$home/bootstrap" ] || fail "no cluster is running in $home" "start one: tests/kafka.sh start"
+  for id in $(recorded); do
+    live_pid "$id" >/dev/null || fail "broker $id is no longer running: $(last_line "$id")" "start again: tests/kafka.sh stop; tests/kafka.sh start"
+  done
+  cat "$home/bootstrap"
+}
+
+# ---- stop ----
+
+# Removes the data of brokers that are not running; their logs stay.
+forget() {
+  local id
+  for id in $(recorded); do rm -rf "$(broker_dir "$id")/data" "$(broker_dir "$id")/pid"; done
+  rm -f "$home/bootstrap"
+}
+
+any_live() {
+  local id
+  for id in $(recorded); do live_pid "$id" >/dev/null && return; done
+  return 1
+}
+
+signal_all() {
+  local id pid
+  for id in $(recorded); do
+    if pid=$(live_pid "$id"); then kill "-$1" "$pid" 2>/dev/null || true; fi
+  done
+}
+
+# Waits until no broker is left, at most so many tenths of a second.
+await_gone() {
+  local _
+  for _ in $(seq "$1"); do
+    any_live || return 0
+    sleep 0.1
+  done
+  ! any_live
+}
+
+# Asks, waits, then insists: of three brokers that end together the last two have no quorum to
+# hand their partitions over to and would wait for minutes.
+stop_all() {
+  signal_all TERM
+  if ! await_gone $((STOP_SECONDS_MAX * 10)); then
+    signal_all KILL
+    await_gone $((STOP_SECONDS_MAX * 10)) || fail "a broker does not end: $(for id in $(recorded); do live_pid "$id" || true; done)" "end that process by hand"
+  fi
+  forget
+}
+
+# ---- tools ----
+
+tool() {
+  need_java
+  need_jars
+  "$java" -Xmx256m -Dorg.slf4j.simpleLogger.defaultLogLevel=error -cp "$jars/*" "$@"
+}
+
+bootstrap() { if [ -n "${BOOTSTRAP:-}" ]; then printf '%s\n' "$BOOTSTRAP"; else running_bootstrap; fi; }
+
+topic() {
+  if [ $# -lt 1 ] || [ $# -gt 3 ]; then bad_usage "\`topic\` needs a name"; fi
+  local address arguments
+  address=$(bootstrap)
+  arguments=(--create --topic "$1" --partitions "${2:-18}")
+  # Without a number, the broker's default.replication.factor holds.
+  [ $# -lt 3 ] || arguments+=(--replication-factor "$3")
+  tool org.apache.kafka.tools.TopicCommand --bootstrap-server "$address" "${arguments[@]}"
+}
+
+# End offsets as Kafka's own tool sees them: a count that owes nothing to the clients under test.
+# Retention does not change it; a transaction's markers would be counted too.
+count() {
+  [ $# -eq 1 ] || bad_usage "\`count\` needs a topic"
+  local address offsets
+  address=$(bootstrap)
+  # The tool takes a pattern; dots are the only characters of a topic's name that mean something there.
+  # It passes over a partition it cannot reach and still ends well, so what it says is looked at too.
+  if ! offsets=$(tool org.apache.kafka.tools.GetOffsetShell --bootstrap-server "$address" --topic "${1//./\\.}" --time latest 2>&1) ||
+    grep -q '^Skip' <<<"$offsets"; then
+    fail "the offsets of \`$1\` could not all be read from $address: $(head -n 1 <<<"$offsets")" \
+      "do the topic and its brokers exist? tests/kafka.sh run org.apache.kafka.tools.TopicCommand --bootstrap-server $address --describe"
+  fi
+  awk -F: -v topic="$1" '$1 == topic { n += $3 } END { print n + 0 }' <<<"$offsets"
+}
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+case $command in
+  start) start "$@" ;;
+  stop) stop_all ;;
+  env)
+    address=$(running_bootstrap)
+    printf 'BOOTSTRAP=%s\n' "$address"
+    ;;
+  topic) topic "$@" ;;
+  count) count "$@" ;;
+  run)
+    [ $# -ge 1 ] || bad_usage "\`run\` needs a class"
+    tool "$@"
+    ;;
+  help | -h | --help) usage ;;
+  '') bad_usage "no command" ;;
+  *) bad_usage "there is no command \`$command\`" ;;
+esac
