@@ -18,5 +18,7 @@
 
 pub mod base;
 pub mod logic;
+pub mod broker;
+pub mod actors;
 pub mod measure;
 pub mod plan;

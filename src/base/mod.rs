@@ -13,7 +13,7 @@ pub use capability::{BrokerKind, Capability};
 pub use clock::{Clock, Time};
 pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
 pub use seed::{Random, Seed};
-pub use stamp::{STAMP_BYTES, Stamp, Verdict, verify, write_payload};
+pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};
 pub use units::{
     Quantity, UnitError, format_bytes, format_count, format_duration, parse_bytes, parse_duration,
     parse_rate,

@@ -101,6 +101,11 @@ pub fn verify(payload: &[u8], run: RunId) -> Verdict {
     }
 }
 
+/// The actual send time of a payload this process stamped, without checking anything else.
+pub fn sent_time(payload: &[u8]) -> Option<Time> {
+    (payload.len() >= STAMP_BYTES).then(|| Time(i64::from_le_bytes(bytes(payload, 40))))
+}
+
 fn bytes<const N: usize>(payload: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&payload[at..at + N]);

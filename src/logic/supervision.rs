@@ -104,6 +104,8 @@ pub struct Slot {
     generation: u64,
     /// Restarts so far, planned or not.
     restarts: u32,
+    /// Whether any incarnation ever came up.
+    was_up: bool,
 }
 
 impl Slot {
@@ -119,6 +121,7 @@ impl Slot {
             up_since: None,
             generation: 0,
             restarts: 0,
+            was_up: false,
         }
     }
 
@@ -140,6 +143,11 @@ impl Slot {
     /// Restarts so far.
     pub fn restarts(&self) -> u32 {
         self.restarts
+    }
+
+    /// Whether any incarnation ever came up.
+    pub fn was_up(&self) -> bool {
+        self.was_up
     }
 
     /// Whether an incarnation is or may be alive.
@@ -165,6 +173,7 @@ impl Slot {
                 if self.state == SlotState::Starting {
                     self.state = SlotState::Running;
                     self.up_since = Some(now);
+                    self.was_up = true;
                 }
                 Vec::new()
             }

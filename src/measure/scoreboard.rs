@@ -1,10 +1,11 @@
 //! Everything that is measured in a run and outlives its actors, in one place.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::faults::FaultTimes;
-use super::{Journal, LaneShape, Ledger, PartitionCell, PoolCell, balance};
+use super::{Journal, LaneShape, Ledger, PartitionCell, PoolCell, RecoveryMark, balance};
 use crate::base::{Offset, PartitionId, PoolId, Time};
 
 /// The cells of all partitions and pools, the journal, and the faults' times.
@@ -16,6 +17,10 @@ pub struct Scoreboard {
     pub cells: Vec<PartitionCell>,
     /// One per pool, by id.
     pub pools: Vec<PoolCell>,
+    /// Next offset to process of every partition, by id, for readers that must not wait for a cell.
+    pub progress: Vec<AtomicI64>,
+    /// Where every partition's reading started, by id.
+    pub starts: Vec<Offset>,
     /// What happened.
     pub journal: Journal,
     faults: Mutex<BTreeMap<usize, FaultTimes>>,
@@ -33,6 +38,8 @@ impl Scoreboard {
             pools: (0..shape.pools)
                 .map(|id| PoolCell::new(PoolId(id), shape))
                 .collect(),
+            progress: starts.iter().map(|start| AtomicI64::new(start.0)).collect(),
+            starts: starts.to_vec(),
             journal: Journal::default(),
             faults: Mutex::default(),
         }
@@ -63,6 +70,12 @@ impl Scoreboard {
         for (partition, end) in ends {
             self.cell(*partition).lock().observe_end(*end, now);
         }
+    }
+
+    /// Whether a partition is still behind after a failure.
+    pub fn is_recovering(&self) -> bool {
+        let open = |cell: &PartitionCell| cell.lock().recoveries.iter().any(RecoveryMark::is_open);
+        self.cells.iter().any(open)
     }
 
     /// The times of fault number `fault`, made when they are asked for first.

@@ -1,0 +1,110 @@
+//! What every actor and host of a run shares.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::info;
+
+use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed};
+use crate::broker::Cluster;
+use crate::measure::{Event, Scoreboard};
+use crate::plan::Plan;
+
+/// A run's surroundings. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// What is to be done.
+    pub plan: Arc<Plan>,
+    /// The way into the cluster.
+    pub cluster: Arc<dyn Cluster>,
+    /// Where everything is measured.
+    pub board: Arc<Scoreboard>,
+    /// The run's time.
+    pub clock: Clock,
+    /// Tells this run's records from others.
+    pub run: RunId,
+    /// Root of all randomness.
+    pub seed: Seed,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// Notes an event in the journal and logs it. Every line about a consumer carries `partition` and
+    /// `consumer`.
+    pub fn note(&self, event: Event) {
+        match &event {
+            Event::ConsumerStarted { consumer, incarnation }
+            | Event::ConsumerReady { consumer, incarnation }
+            | Event::ConsumerFailed { consumer, incarnation, .. }
+            | Event::ConsumerRestarting { consumer, incarnation, .. }
+            | Event::ConsumerClosed { consumer, incarnation, .. } => {
+                let partition = self.partitions_of(*consumer);
+                info!(%partition, %consumer, %incarnation, "{event}");
+            }
+            Event::ConsumerStalled { consumer, .. } | Event::ConsumerQuarantined { consumer, .. } => {
+                let partition = self.partitions_of(*consumer);
+                tracing::warn!(%partition, %consumer, "{event}");
+            }
+            Event::Assigned { consumer, partitions }
+            | Event::Revoked { consumer, partitions }
+            | Event::Orphaned { consumer, partitions } => {
+                info!(partition = %List(partitions), %consumer, "{event}");
+            }
+            Event::PoolStarted { pool, incarnation } | Event::PoolFailed { pool, incarnation, .. } => {
+                info!(%pool, %incarnation, "{event}");
+            }
+            Event::PoolFinished { pool } => info!(%pool, "{event}"),
+            Event::FaultInjected { .. } | Event::Phase { .. } | Event::ClientError { .. } => {
+                info!("{event}");
+            }
+        }
+        self.board.journal.note(self.clock.now(), event);
+    }
+
+    /// The partitions a consumer has now, as a log field. Under explicit assignment, its own.
+    fn partitions_of(&self, consumer: ConsumerId) -> String {
+        if self.plan.mode() == "assigned" {
+            return consumer.to_string();
+        }
+        List(&self.owned_by(consumer)).to_string()
+    }
+
+    /// The partitions whose last owner is `consumer` and has not given them up.
+    pub fn owned_by(&self, consumer: ConsumerId) -> Vec<PartitionId> {
+        let owns = |id: &usize| {
+            let cell = self.board.cells[*id].lock();
+            cell.owners().last().is_some_and(|last| last.to.is_none() && last.owner.consumer == consumer)
+        };
+        (0..self.board.cells.len()).filter(owns).map(|id| PartitionId(id as u32)).collect()
+    }
+
+    /// Makes everything before `next` of `consumer` count for nothing, in all cells it may touch.
+    pub fn release(&self, consumer: ConsumerId, next: Incarnation) {
+        if self.plan.mode() == "assigned" {
+            self.board.cells[consumer.0 as usize].lock().release(consumer, next);
+        } else {
+            self.board.cells.iter().for_each(|cell| cell.lock().release(consumer, next));
+        }
+    }
+}
+
+/// Partition ids as a log field: `3,4`, or `-` for none.
+struct List<'a>(&'a [PartitionId]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("-");
+        }
+        for (i, partition) in self.0.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            write!(f, "{comma}{partition}")?;
+        }
+        Ok(())
+    }
+}

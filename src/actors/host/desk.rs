@@ -1,0 +1,251 @@
+//! The desk: a host's machines, and what they do with the events of its client.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use super::lease::{HostReport, Reports};
+use crate::actors::Context;
+use crate::base::{ConsumerId, Offset, PartitionId, Time};
+use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
+use crate::logic::{ConsumerMachine, Effort, WorkSampler};
+use crate::measure::{Applied, Event, Owner};
+
+/// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
+/// records are slow to process.
+const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
+
+/// A machine and whom it reports to.
+struct Seat {
+    machine: ConsumerMachine,
+    reports: Reports,
+    ready: bool,
+}
+
+/// All machines of a host.
+pub(super) struct Desk {
+    context: Context,
+    /// By partition id.
+    seats: Vec<Option<Seat>>,
+    /// Partitions with a batch under way.
+    busy: Vec<PartitionId>,
+    batch_since: Option<Time>,
+    /// Group mode: whom the host works for, and how far it is, for commits on revocation.
+    group: Option<GroupDesk>,
+    /// Machines and clients that failed since the host last looked.
+    failures: Vec<(PartitionId, BrokerError)>,
+    client_failure: Option<BrokerError>,
+}
+
+/// What a group member's desk needs besides.
+pub(super) struct GroupDesk {
+    pub(super) owner: Owner,
+    pub(super) reports: Reports,
+    pub(super) positions: Arc<[AtomicI64]>,
+    pub(super) joined: bool,
+}
+
+impl Desk {
+    pub(super) fn new(context: Context, group: Option<GroupDesk>) -> Desk {
+        let seats = (0..context.plan.topic.partitions).map(|_| None).collect();
+        Desk {
+            context,
+            seats,
+            busy: Vec::new(),
+            batch_since: None,
+            group,
+            failures: Vec::new(),
+            client_failure: None,
+        }
+    }
+
+    /// Seats a machine for `owner` at `partition`.
+    pub(super) fn attach(&mut self, partition: PartitionId, owner: Owner, reports: Reports) {
+        let context = &self.context;
+        let work = context.plan.consumers.work.of(partition.0);
+        let seed = context.seed.child("work", u64::from(partition.0));
+        let seed = seed.child("incarnation", u64::from(owner.incarnation.0));
+        let sampler = WorkSampler::new(work, seed);
+        let batch_max = context.plan.consumers.batch_records as usize;
+        let machine = ConsumerMachine::new(partition, owner, context.run, sampler, batch_max);
+        self.seats[partition.0 as usize] = Some(Seat { machine, reports, ready: false });
+    }
+
+    /// Removes what works for `owner`; returns its partitions.
+    pub(super) fn detach(&mut self, owner: Owner) -> Vec<(PartitionId, Reports)> {
+        self.flush();
+        let mut removed = Vec::new();
+        for seat in &mut self.seats {
+            if let Some(seat) = seat.take_if(|seat| seat.machine.owner() == owner) {
+                removed.push((seat.machine.partition(), seat.reports));
+            }
+        }
+        removed
+    }
+
+    /// Whether no machine is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.seats.iter().all(Option::is_none)
+    }
+
+    /// The group side, in group mode.
+    pub(super) fn group(&self) -> Option<&GroupDesk> {
+        self.group.as_ref()
+    }
+
+    /// How far this host has come in the partitions it has.
+    pub(super) fn positions(&self) -> impl Iterator<Item = (PartitionId, Offset)> {
+        let machines = self.seats.iter().flatten().map(|seat| &seat.machine);
+        machines.filter_map(|machine| Some((machine.partition(), machine.position()?)))
+    }
+
+    /// Hands all batches over. A machine whose batch is fenced belongs to a released incarnation and goes.
+    pub(super) fn flush(&mut self) {
+        self.batch_since = None;
+        for partition in self.busy.drain(..) {
+            let at = partition.0 as usize;
+            let Some(seat) = &mut self.seats[at] else { continue };
+            if seat.machine.flush(self.context.board.cell(partition)) == Applied::Fenced {
+                self.seats[at] = None;
+                continue;
+            }
+            if let Some(next) = seat.machine.position() {
+                self.context.board.progress[at].store(next.0, Ordering::Release);
+            }
+        }
+    }
+
+    /// What failed since the last call: single machines, or the client with all of them.
+    pub(super) fn take_failures(&mut self) -> (Vec<(PartitionId, BrokerError)>, Option<BrokerError>) {
+        (std::mem::take(&mut self.failures), self.client_failure.take())
+    }
+
+    /// Removes the machine of a partition and tells its actor why.
+    pub(super) fn fail(&mut self, partition: PartitionId, error: &BrokerError) {
+        if let Some(seat) = self.seats[partition.0 as usize].take() {
+            (seat.reports)(HostReport::Failed(error.clone()));
+        }
+    }
+
+    /// Tells every actor that the client has failed.
+    pub(super) fn fail_all(&mut self, error: &BrokerError) {
+        for seat in self.seats.iter_mut().filter_map(Option::take) {
+            (seat.reports)(HostReport::Failed(error.clone()));
+        }
+        if let Some(group) = &self.group {
+            (group.reports)(HostReport::Failed(error.clone()));
+        }
+    }
+
+    fn mark_ready(&mut self, partition: PartitionId) {
+        if let Some(seat) = self.seats[partition.0 as usize].as_mut().filter(|seat| !seat.ready) {
+            seat.ready = true;
+            if self.group.is_none() {
+                (seat.reports)(HostReport::Ready);
+            }
+        }
+    }
+
+    fn client_error(&self, error: &BrokerError) {
+        let client = match &self.group {
+            Some(group) => format!("consumer {}", group.owner.consumer),
+            None => "consumer".to_owned(),
+        };
+        self.context.note(Event::ClientError { client, error: error.message.clone() });
+    }
+}
+
+/// Does what a record costs.
+fn perform(effort: Effort, context: &Context) {
+    match effort {
+        Effort::None => {}
+        Effort::Wait(span) => std::thread::sleep(span),
+        Effort::Cpu(span) => {
+            let end = context.clock.now() + span;
+            while context.clock.now() < end {
+                std::hint::spin_loop();
+            }
+        }
+    }
+}
+
+impl ConsumerEvents for Desk {
+    #[inline]
+    fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
+        let Some(seat) = &mut self.seats[partition.0 as usize] else { return Flow::More };
+        let arrived = self.context.clock.now();
+        let machine = &mut seat.machine;
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            let effort = machine.begin(offset, payload, arrived);
+            if effort == Effort::None {
+                machine.done(arrived);
+                return arrived;
+            }
+            perform(effort, &self.context);
+            let now = self.context.clock.now();
+            machine.done(now);
+            now
+        }));
+        let is_full = machine.is_full();
+        let is_ready = seat.ready;
+        let Ok(now) = worked else {
+            let error = BrokerError::fatal(format!("panic while processing offset {offset}"));
+            self.failures.push((partition, error));
+            return Flow::Stop;
+        };
+        if !is_ready {
+            self.mark_ready(partition);
+        }
+        if !self.busy.contains(&partition) {
+            self.busy.push(partition);
+        }
+        if let Some(group) = &self.group {
+            group.positions[partition.0 as usize].store(offset.0 + 1, Ordering::Release);
+        }
+        let since = *self.batch_since.get_or_insert(arrived);
+        if is_full || now > since + BATCH_TIME_MAX { Flow::Stop } else { Flow::More }
+    }
+
+    fn end_of_partition(&mut self, partition: PartitionId) {
+        self.mark_ready(partition);
+    }
+
+    fn assigned(&mut self, partitions: &[PartitionId]) {
+        let Some(group) = &mut self.group else { return };
+        let (owner, reports) = (group.owner, group.reports.clone());
+        if !std::mem::replace(&mut group.joined, true) {
+            reports(HostReport::Ready);
+        }
+        let now = self.context.clock.now();
+        for partition in partitions {
+            self.context.board.cell(*partition).lock().take_over(owner, now);
+            self.attach(*partition, owner, reports.clone());
+        }
+        let (consumer, partitions) = (owner.consumer, partitions.to_vec());
+        self.context.note(Event::Assigned { consumer, partitions });
+    }
+
+    fn revoked(&mut self, partitions: &[PartitionId]) {
+        self.flush();
+        let Some(group) = &self.group else { return };
+        let consumer: ConsumerId = group.owner.consumer;
+        let now = self.context.clock.now();
+        for partition in partitions {
+            self.context.board.cell(*partition).lock().give_up(consumer, now);
+            group.positions[partition.0 as usize].store(-1, Ordering::Release);
+            self.seats[partition.0 as usize] = None;
+        }
+        self.context.note(Event::Revoked { consumer, partitions: partitions.to_vec() });
+    }
+
+    fn error(&mut self, error: BrokerError) {
+        match error.class {
+            ErrorClass::Informational => self.client_error(&error),
+            ErrorClass::Position | ErrorClass::Denied | ErrorClass::Fatal => {
+                self.client_error(&error);
+                self.client_failure.get_or_insert(error);
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! An actor's hold on its host: commands to it, reports from it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+
+use crate::base::{Offset, PartitionId};
+use crate::broker::BrokerError;
+use crate::measure::Owner;
+
+/// What an actor tells a host.
+pub(super) enum HostCommand {
+    /// Read this partition from this offset on, for this owner.
+    Attach { partition: PartitionId, owner: Owner, start: Offset, reports: Reports },
+    /// Stop working for this owner, and close the client if nobody else uses it.
+    Detach { owner: Owner },
+}
+
+/// What a host tells an actor.
+#[derive(Clone, Debug)]
+pub(in crate::actors) enum HostReport {
+    /// The client has really fetched, or has joined its group.
+    Ready,
+    /// The machine or the client has failed.
+    Failed(BrokerError),
+    /// The host works for the actor no more, as it was asked.
+    Detached,
+}
+
+/// Where a host's reports go.
+pub(in crate::actors) type Reports = Arc<dyn Fn(HostReport) + Send + Sync>;
+
+/// An actor's hold on its host. Dropping it, with a killed actor's state for example, is a crash: the host
+/// is detached without waiting for anything, and a group member commits nothing any more. The supervisor's
+/// release makes the old incarnation count for nothing, whenever its thread notices.
+pub(in crate::actors) struct Lease {
+    owner: Owner,
+    commands: Sender<HostCommand>,
+    crashed: Arc<AtomicBool>,
+    asked: AtomicBool,
+}
+
+impl Lease {
+    pub(super) fn new(owner: Owner, commands: Sender<HostCommand>) -> Lease {
+        let crashed = Arc::new(AtomicBool::new(false));
+        Lease { owner, commands, crashed, asked: AtomicBool::new(false) }
+    }
+
+    /// The same lease, telling of its crash through `crashed`.
+    pub(super) fn with_crash_flag(mut self, crashed: Arc<AtomicBool>) -> Lease {
+        self.crashed = crashed;
+        self
+    }
+
+    /// Asks the host to finish; it answers with [`HostReport::Detached`]. False when the host is gone.
+    pub(in crate::actors) fn detach(&self) -> bool {
+        self.asked.store(true, Ordering::Release);
+        self.commands.send(HostCommand::Detach { owner: self.owner }).is_ok()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.asked.load(Ordering::Acquire) {
+            self.crashed.store(true, Ordering::Release);
+            let _ = self.commands.send(HostCommand::Detach { owner: self.owner });
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}

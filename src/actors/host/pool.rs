@@ -1,0 +1,309 @@
+//! The thread of a producer pool: paces, stamps, sends, and collects acknowledgements.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::actors::Context;
+use crate::base::{Incarnation, Offset, PartitionId, PoolId, Stamp, Time, write_payload};
+use crate::broker::{BrokerError, ProducerPort, SendError, SendRecord};
+use crate::logic::{Due, Pacer};
+use crate::measure::{Ack, Outcome, PoolState};
+use crate::plan::Pace;
+
+/// What outlives a pool's thread: its schedules.
+#[derive(Debug)]
+pub struct PoolShared {
+    /// Which pool.
+    pub pool: PoolId,
+    /// Its schedules, with how far they have come.
+    pub pacer: Mutex<Pacer>,
+}
+
+/// What a pool's host tells its actor.
+#[derive(Clone, Debug)]
+pub(in crate::actors) enum PoolReport {
+    /// Everything is sent, and its fate known.
+    Finished,
+    /// The client could not be made, or the thread panicked.
+    Failed(BrokerError),
+}
+
+const RUN: u8 = 0;
+const END: u8 = 1;
+const ABANDON: u8 = 2;
+
+/// An actor's hold on a pool's thread. Dropping it abandons the thread without waiting for it.
+pub(in crate::actors) struct PoolHandle(Arc<AtomicU8>);
+
+impl PoolHandle {
+    /// Ends the schedule: nothing more is sent, what is in flight is waited for.
+    pub(in crate::actors) fn end(&self) {
+        let _ = self.0.compare_exchange(RUN, END, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+impl Drop for PoolHandle {
+    fn drop(&mut self) {
+        self.0.store(ABANDON, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for PoolHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PoolHandle")
+    }
+}
+
+/// Starts a pool's thread. Returns at once.
+pub(in crate::actors) fn start_pool(
+    context: &Context,
+    shared: Arc<PoolShared>,
+    incarnation: Incarnation,
+    report: impl Fn(PoolReport) + Send + 'static,
+) -> std::io::Result<PoolHandle> {
+    let mode = Arc::new(AtomicU8::new(RUN));
+    let handle = PoolHandle(mode.clone());
+    let context = context.clone();
+    std::thread::Builder::new().name(format!("pool-{}", shared.pool)).spawn(move || {
+        set_timer_slack();
+        let run = || match context.cluster.producer(shared.pool) {
+            Ok(port) => {
+                PoolHost::new(&context, &shared, incarnation, &mode, port).run();
+                PoolReport::Finished
+            }
+            Err(error) => PoolReport::Failed(error),
+        };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        report(outcome.unwrap_or_else(|_| PoolReport::Failed(BrokerError::fatal("panic in a pool"))));
+    })?;
+    Ok(handle)
+}
+
+/// Linux adds up to 50 us to every sleep to save wake-ups; a pacing thread wants them exact.
+fn set_timer_slack() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000));
+}
+
+/// Sends in one go without looking at acknowledgements.
+const BURST_MAX: usize = 256;
+/// Longest sleep, so that commands and acknowledgements are seen in time.
+const SLEEP_MAX: Duration = Duration::from_millis(10);
+/// How long to wait when the client's queue is full or consumers are too far behind.
+const BLOCKED_WAIT: Duration = Duration::from_micros(500);
+/// Random bytes the fillers are cut from: large enough that compression finds nothing.
+const FILLER_BYTES: usize = 256 * 1024;
+
+struct PoolHost<'a> {
+    context: &'a Context,
+    shared: &'a PoolShared,
+    incarnation: Incarnation,
+    mode: &'a AtomicU8,
+    port: Box<dyn ProducerPort>,
+    payload: Vec<u8>,
+    filler: Vec<u8>,
+    filler_at: usize,
+    acks: Vec<Ack>,
+    /// Records sent per partition, for the cap on what is unprocessed.
+    sent: Vec<i64>,
+    unprocessed_max: Option<i64>,
+    at_max_rate: bool,
+}
+
+/// How a burst ended.
+enum Burst {
+    /// Nothing more is due now.
+    Idle,
+    /// More is due.
+    More,
+    /// The client's queue is full.
+    ClientFull,
+    /// Too much is unprocessed everywhere.
+    ConsumersBehind,
+}
+
+impl<'a> PoolHost<'a> {
+    fn new(
+        context: &'a Context,
+        shared: &'a PoolShared,
+        incarnation: Incarnation,
+        mode: &'a AtomicU8,
+        port: Box<dyn ProducerPort>,
+    ) -> PoolHost<'a> {
+        let load = &context.plan.load;
+        let mut filler = vec![0; FILLER_BYTES + load.payload_bytes as usize];
+        context.seed.child("filler", u64::from(shared.pool.0)).random().fill(&mut filler);
+        let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
+        PoolHost {
+            context,
+            shared,
+            incarnation,
+            mode,
+            port,
+            payload: vec![0; load.payload_bytes as usize],
+            filler,
+            filler_at: 0,
+            acks: Vec::new(),
+            sent: vec![0; context.plan.topic.partitions as usize],
+            unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
+            at_max_rate: load.pace == Pace::Max,
+        }
+    }
+
+    fn run(mut self) {
+        let mut flush_until: Option<Time> = None;
+        loop {
+            if self.mode.load(Ordering::Acquire) == ABANDON {
+                self.port.give_up(Duration::from_secs(1));
+                self.collect();
+                return;
+            }
+            let burst = self.burst();
+            self.collect();
+            let now = self.context.clock.now();
+            match burst {
+                Burst::More => {}
+                Burst::ClientFull => {
+                    self.wait(BLOCKED_WAIT);
+                    self.cell(|cell, waited| cell.blocked_by_client += waited, now);
+                }
+                Burst::ConsumersBehind => {
+                    self.wait(BLOCKED_WAIT);
+                    self.cell(|cell, waited| cell.blocked_by_consumers += waited, now);
+                }
+                Burst::Idle => match self.pacer(|pacer| pacer.next_due(now)) {
+                    Some(due) => self.wait(due.remaining(now).min(SLEEP_MAX)),
+                    None => {
+                        let limit = self.context.plan.times.drain;
+                        let until = *flush_until.get_or_insert(now + limit);
+                        if self.is_flushed(now >= until) {
+                            return;
+                        }
+                        self.wait(Duration::from_millis(2));
+                    }
+                },
+            }
+        }
+    }
+
+    /// Whether the fate of every record is known; when `overdue`, gives up what is left.
+    fn is_flushed(&mut self, overdue: bool) -> bool {
+        let in_flight = |host: &Self| host.context.board.pools[host.shared.pool.0 as usize].lock().in_flight();
+        if in_flight(self) > 0 && overdue {
+            self.port.give_up(Duration::from_secs(5));
+            self.collect();
+        }
+        let flushed = overdue || in_flight(self) == 0;
+        if flushed {
+            self.context.board.pools[self.shared.pool.0 as usize].lock().finished = true;
+        }
+        flushed
+    }
+
+    fn wait(&self, span: Duration) {
+        std::thread::sleep(span);
+    }
+
+    fn pacer<T>(&self, read: impl FnOnce(&mut Pacer) -> T) -> T {
+        read(&mut self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn cell(&self, write: impl FnOnce(&mut PoolState, Duration), since: Time) {
+        let waited = self.context.clock.now().remaining(since);
+        write(&mut self.context.board.pools[self.shared.pool.0 as usize].lock(), waited);
+    }
+
+    /// Sends what is due, up to [`BURST_MAX`] records, under one lock of the schedules and the cell.
+    fn burst(&mut self) -> Burst {
+        let shared = self.shared;
+        let board = self.context.board.clone();
+        let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cell = board.pools[shared.pool.0 as usize].lock();
+        if self.mode.load(Ordering::Acquire) == END {
+            pacer.end();
+        }
+        if cell.is_fenced(self.incarnation) {
+            return Burst::Idle;
+        }
+        let mut skipped = 0;
+        for _ in 0..BURST_MAX {
+            let now = self.context.clock.now();
+            let Some(due) = pacer.peek(now) else { return Burst::Idle };
+            if self.is_behind(due.partition) {
+                pacer.skip_for_now();
+                skipped += 1;
+                if skipped > 2 * self.sent.len() {
+                    return Burst::ConsumersBehind;
+                }
+                continue;
+            }
+            match self.send(&mut cell, due, now) {
+                Ok(()) => pacer.taken(),
+                Err(()) => return Burst::ClientFull,
+            }
+        }
+        Burst::More
+    }
+
+    /// Whether more than the cap of this partition is sent and not processed.
+    fn is_behind(&self, partition: PartitionId) -> bool {
+        let Some(max) = self.unprocessed_max else { return false };
+        let at = partition.0 as usize;
+        let board = &self.context.board;
+        let Offset(start) = board.starts[at];
+        let processed = board.progress[at].load(Ordering::Acquire) - start;
+        let others = i64::from(self.context.plan.load.pools);
+        self.sent[at] - processed / others >= max
+    }
+
+    /// Stamps and hands over one record. `Err` when the client's queue is full.
+    fn send(&mut self, cell: &mut PoolState, due: Due, now: Time) -> Result<(), ()> {
+        let sequence = cell.next_sequence(due.producer, due.partition);
+        let intended = if self.at_max_rate { now } else { due.intended };
+        let stamp = Stamp {
+            run: self.context.run,
+            producer: due.producer,
+            partition: due.partition,
+            sequence,
+            intended,
+            sent: now,
+        };
+        let size = self.payload.len();
+        self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
+        self.filler_at = (self.filler_at + size) % FILLER_BYTES;
+        write_payload(&stamp, &mut self.payload);
+        let record = SendRecord {
+            producer: due.producer,
+            partition: due.partition,
+            sequence,
+            payload: &self.payload,
+        };
+        match self.port.send(&record) {
+            Ok(()) => {}
+            Err(SendError::Full) => return Err(()),
+            Err(SendError::Refused(name)) => {
+                cell.error(&name);
+                let (producer, partition) = (due.producer, due.partition);
+                let outcome = Outcome::Failed;
+                self.acks.push(Ack { producer, partition, sequence, sent: now, at: now, outcome });
+            }
+        }
+        cell.sent(due.producer, due.partition, intended, now);
+        self.sent[due.partition.0 as usize] += 1;
+        Ok(())
+    }
+
+    /// Enters the acknowledgements that came into the cell.
+    fn collect(&mut self) {
+        self.port.acks(&mut self.acks);
+        let errors = self.port.errors();
+        if self.acks.is_empty() && errors.is_empty() {
+            return;
+        }
+        let mut cell = self.context.board.pools[self.shared.pool.0 as usize].lock();
+        self.acks.drain(..).for_each(|ack| cell.resolve(&ack));
+        errors.iter().for_each(|name| cell.error(name));
+    }
+}

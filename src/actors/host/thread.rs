@@ -1,0 +1,281 @@
+//! The loop of a consumer host's thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+use super::desk::{Desk, GroupDesk};
+use super::lease::{HostCommand, HostReport, Lease, Reports};
+use crate::actors::Context;
+use crate::base::{Offset, PartitionId, Time};
+use crate::broker::{
+    BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, ErrorClass, GroupSpec,
+};
+use crate::measure::{Event, Owner};
+use crate::plan::Membership;
+
+/// Longest wait for a record, and so the longest a command waits for an idle host.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// Longest a client may take to close before its thread gives it up.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Starts a host with a client of its own for one partition. Returns at once.
+pub(in crate::actors) fn start_own_host(
+    context: &Context,
+    partition: PartitionId,
+    owner: Owner,
+    start: Offset,
+    reports: Reports,
+) -> std::io::Result<Lease> {
+    let (commands, received) = channel();
+    let _ = commands.send(HostCommand::Attach { partition, owner, start, reports: reports.clone() });
+    let name = format!("consumer-{}", owner.consumer);
+    let spec = ConsumerSpec { name: name.clone(), group: None };
+    let desk = Desk::new(context.clone(), None);
+    spawn(name, Host::new(context, desk, received, Some(owner), vec![reports]), spec)?;
+    Ok(Lease::new(owner, commands))
+}
+
+/// Starts the host of a group member. Returns at once.
+pub(in crate::actors) fn start_group_host(
+    context: &Context,
+    owner: Owner,
+    reports: Reports,
+) -> std::io::Result<Lease> {
+    let (commands, received) = channel();
+    let name = format!("consumer-{}", owner.consumer);
+    let positions: Arc<[AtomicI64]> =
+        (0..context.plan.topic.partitions).map(|_| AtomicI64::new(-1)).collect();
+    let crashed = Arc::new(AtomicBool::new(false));
+    let group = GroupSpec {
+        consumer: owner.consumer,
+        incarnation: owner.incarnation,
+        positions: positions.clone(),
+        crashed: crashed.clone(),
+    };
+    let spec = ConsumerSpec { name: name.clone(), group: Some(group) };
+    let side = GroupDesk { owner, reports: reports.clone(), positions, joined: false };
+    let desk = Desk::new(context.clone(), Some(side));
+    spawn(name, Host::new(context, desk, received, Some(owner), vec![reports]), spec)?;
+    Ok(Lease::new(owner, commands).with_crash_flag(crashed))
+}
+
+/// One client for all partitions, polled by one thread. Made again when it has failed.
+#[derive(Debug)]
+pub struct SharedHost {
+    context: Context,
+    commands: Option<Sender<HostCommand>>,
+}
+
+impl SharedHost {
+    /// A host that starts with its first partition.
+    pub fn new(context: Context) -> SharedHost {
+        SharedHost { context, commands: None }
+    }
+
+    /// Seats `owner` at `partition`. Returns at once.
+    pub(in crate::actors) fn attach(
+        &mut self,
+        partition: PartitionId,
+        owner: Owner,
+        start: Offset,
+        reports: Reports,
+    ) -> std::io::Result<Lease> {
+        let attach = HostCommand::Attach { partition, owner, start, reports };
+        let attach = match &self.commands {
+            Some(commands) => match commands.send(attach) {
+                Ok(()) => return Ok(Lease::new(owner, commands.clone())),
+                Err(returned) => returned.0,
+            },
+            None => attach,
+        };
+        let (commands, received) = channel();
+        let _ = commands.send(attach);
+        let name = "consumers".to_owned();
+        let spec = ConsumerSpec { name: name.clone(), group: None };
+        let desk = Desk::new(self.context.clone(), None);
+        spawn(name, Host::new(&self.context, desk, received, None, Vec::new()), spec)?;
+        self.commands = Some(commands.clone());
+        Ok(Lease::new(owner, commands))
+    }
+}
+
+fn spawn(name: String, host: Host, spec: ConsumerSpec) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name).spawn(move || host.run(&spec)).map(|_| ())
+}
+
+/// A host's thread: its desk, its commands, and (unless the client is shared) the one it works for.
+struct Host {
+    context: Context,
+    desk: Desk,
+    commands: Receiver<HostCommand>,
+    /// The only owner; `None` when the client is shared.
+    owner: Option<Owner>,
+    /// Whom to tell when there is no client at all.
+    reports: Vec<Reports>,
+    next_commit: Time,
+    commit_interval: Option<Duration>,
+}
+
+/// Whether the loop goes on.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    On,
+    Over,
+}
+
+impl Host {
+    fn new(
+        context: &Context,
+        desk: Desk,
+        commands: Receiver<HostCommand>,
+        owner: Option<Owner>,
+        reports: Vec<Reports>,
+    ) -> Host {
+        let commit_interval = match &context.plan.consumers.membership {
+            Membership::Group(group) => Some(group.commit_interval),
+            Membership::Assigned { .. } => None,
+        };
+        let context = context.clone();
+        Host { context, desk, commands, owner, reports, next_commit: Time::ZERO, commit_interval }
+    }
+
+    fn run(mut self, spec: &ConsumerSpec) {
+        let mut port = match self.context.cluster.consumer(spec) {
+            Ok(port) => port,
+            Err(error) => {
+                self.reports.iter().for_each(|report| report(HostReport::Failed(error.clone())));
+                return;
+            }
+        };
+        let mut detached = Vec::new();
+        while self.turn(&mut *port, &mut detached) == Turn::On {}
+        self.desk.flush();
+        let commands = self.commands;
+        // Whoever came too late is told, so that nobody waits for a host that is gone.
+        for command in commands.try_iter() {
+            if let HostCommand::Attach { reports, .. } = command {
+                reports(HostReport::Failed(BrokerError::fatal("the shared client has just closed")));
+            }
+        }
+        drop(commands);
+        let closing_since = self.context.clock.now();
+        port.close(CLOSE_LIMIT);
+        if let Some(owner) = self.owner {
+            let close_us = self.context.clock.now().since_ns(closing_since) / 1_000;
+            self.context.note(Event::ConsumerClosed {
+                consumer: owner.consumer,
+                incarnation: owner.incarnation,
+                close_us: u64::try_from(close_us).unwrap_or(0),
+            });
+        }
+        detached.into_iter().for_each(|report: Reports| report(HostReport::Detached));
+    }
+
+    /// Commands, one poll, batches, commits. `detached` collects whom to tell when the client is closed.
+    fn turn(&mut self, port: &mut dyn ConsumerPort, detached: &mut Vec<Reports>) -> Turn {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => {
+                    if self.obey(command, port, detached) == Turn::Over {
+                        return Turn::Over;
+                    }
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Turn::Over,
+            }
+        }
+        port.poll(IDLE_WAIT, &mut self.desk);
+        self.desk.flush();
+        if self.commit_is_due() {
+            self.commit(port);
+        }
+        self.settle_failures(port)
+    }
+
+    fn obey(
+        &mut self,
+        command: HostCommand,
+        port: &mut dyn ConsumerPort,
+        detached: &mut Vec<Reports>,
+    ) -> Turn {
+        match command {
+            HostCommand::Attach { partition, owner, start, reports } => {
+                let now = self.context.clock.now();
+                self.context.board.cell(partition).lock().take_over(owner, now);
+                // A shared client may still read it for an older incarnation.
+                let _ = port.submit(ConsumerCommand::Unassign(partition));
+                self.desk.attach(partition, owner, reports);
+                if let Err(error) = port.submit(ConsumerCommand::Assign(partition, start)) {
+                    self.desk.fail(partition, &error);
+                }
+                Turn::On
+            }
+            HostCommand::Detach { owner } => self.detach(owner, port, detached),
+        }
+    }
+
+    fn detach(
+        &mut self,
+        owner: Owner,
+        port: &mut dyn ConsumerPort,
+        detached: &mut Vec<Reports>,
+    ) -> Turn {
+        let removed = self.desk.detach(owner);
+        if self.owner == Some(owner) {
+            detached.extend(removed.into_iter().map(|(_, reports)| reports));
+            if let Some(group) = self.desk.group() {
+                detached.truncate(0);
+                detached.push(group.reports.clone());
+            }
+            return Turn::Over;
+        }
+        for (partition, reports) in removed {
+            let _ = port.submit(ConsumerCommand::Unassign(partition));
+            reports(HostReport::Detached);
+        }
+        Turn::On
+    }
+
+    fn commit_is_due(&self) -> bool {
+        self.commit_interval.is_some() && self.context.clock.now() >= self.next_commit
+    }
+
+    fn commit(&mut self, port: &mut dyn ConsumerPort) {
+        let positions: BTreeMap<_, _> = self.desk.positions().collect();
+        if !positions.is_empty()
+            && let Err(error) = port.submit(ConsumerCommand::Commit(positions))
+        {
+            let client = "consumer".to_owned();
+            self.context.note(Event::ClientError { client, error: error.message });
+        }
+        let interval = self.commit_interval.unwrap_or_default();
+        self.next_commit = self.context.clock.now() + interval;
+    }
+
+    fn settle_failures(&mut self, port: &mut dyn ConsumerPort) -> Turn {
+        let (failures, client_failure) = self.desk.take_failures();
+        for (partition, error) in failures {
+            let _ = port.submit(ConsumerCommand::Unassign(partition));
+            if self.desk.group().is_some() {
+                return self.fail_client(&error);
+            }
+            self.desk.fail(partition, &error);
+        }
+        if let Some(error) = client_failure {
+            return self.fail_client(&error);
+        }
+        // A client of its own has nothing to do without its machine; a shared one waits for the next.
+        let only_one_and_gone =
+            self.owner.is_some() && self.desk.group().is_none() && self.desk.is_empty();
+        if only_one_and_gone { Turn::Over } else { Turn::On }
+    }
+
+    fn fail_client(&mut self, error: &BrokerError) -> Turn {
+        debug_assert!(error.class != ErrorClass::Informational);
+        self.desk.fail_all(error);
+        Turn::Over
+    }
+}

@@ -1,0 +1,28 @@
+//! Thin ractor shells around the machines, and the threads that host them.
+//!
+//! ```text
+//! Supervisor ─┬─ PartitionConsumer 0 … n   (explicit assignment)  ── host thread: client + machine
+//!             ├─ GroupConsumer 0 … m       (group mode)           ── host thread: client + machines
+//!             ├─ ProducerPool 0 … k                               ── host thread: client + pacer
+//!             ├─ FaultDriver
+//!             └─ OffsetOracle                                     ── thread: asks for end offsets
+//! ```
+//!
+//! Actors are the control plane: a handful of messages per second. No record crosses a mailbox. They never
+//! sleep; they ask [`Timers`] for a message. They have no names and their ids are never shown, because both
+//! are process-wide in ractor.
+
+mod context;
+mod fault_driver;
+mod group_consumer;
+mod host;
+mod offset_oracle;
+mod partition_consumer;
+mod pool;
+mod supervisor;
+mod timers;
+
+pub use context::Context;
+pub use host::{PoolShared, SharedHost};
+pub use supervisor::{Status, Supervisor, SupervisorArgs, SupervisorMsg};
+pub use timers::Timers;

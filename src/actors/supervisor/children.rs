@@ -1,0 +1,199 @@
+//! The supervisor's children: what it holds of each, and how each is started.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::super::group_consumer::{GroupConsumer, MemberArgs};
+use super::super::host::PoolShared;
+use super::super::partition_consumer::{ConsumerArgs, ConsumerMsg, HostFailure, PartitionConsumer};
+use super::super::pool::{PoolArgs, PoolMsg, ProducerPool};
+use super::{SupervisorMsg, SupervisorState};
+use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Random};
+use crate::broker::ErrorClass;
+use crate::logic::{Cause, Slot, SlotEvent};
+use crate::measure::{Event, Owner};
+use crate::plan::Membership;
+
+/// Which slot: consumers come before pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SlotId {
+    /// A consumer or group member.
+    Consumer(ConsumerId),
+    /// A producer pool.
+    Pool(PoolId),
+}
+
+impl SlotId {
+    pub(super) fn is_consumer(&self) -> bool {
+        matches!(self, SlotId::Consumer(_))
+    }
+
+    /// A number no other slot has, for seeds.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            SlotId::Consumer(consumer) => u64::from(consumer.0),
+            SlotId::Pool(pool) => (1 << 32) + u64::from(pool.0),
+        }
+    }
+}
+
+/// A slot with its actor.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) slot: Slot,
+    pub(super) random: Random,
+    /// A pool's schedules.
+    pub(super) pool: Option<Arc<PoolShared>>,
+    pub(super) actor: Option<ChildRef>,
+    /// The fault that is about to end it.
+    pub(super) fault: Option<usize>,
+    /// Why it is given up.
+    pub(super) given_up: Option<String>,
+}
+
+/// A child's actor.
+#[derive(Debug)]
+pub(super) enum ChildRef {
+    Consumer(ActorRef<ConsumerMsg>),
+    Pool(ActorRef<PoolMsg>),
+}
+
+impl Child {
+    /// Asks the actor to stop in order. One that is dead already needs no asking.
+    pub(super) fn stop(&self) {
+        match &self.actor {
+            Some(ChildRef::Consumer(actor)) => drop(actor.cast(ConsumerMsg::Stop)),
+            Some(ChildRef::Pool(actor)) => drop(actor.cast(PoolMsg::End)),
+            None => {}
+        }
+    }
+
+    /// Kills the actor for fault number `fault`, if there is a live one.
+    pub(super) fn kill(&mut self, fault: usize) {
+        if !self.slot.is_live() {
+            return;
+        }
+        if let Some(ChildRef::Consumer(actor)) = &self.actor {
+            self.fault = Some(fault);
+            actor.get_cell().kill();
+        }
+    }
+}
+
+/// How a child's actor died.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// By `kill()`.
+    Killed,
+    /// With an error a restart may mend.
+    Failed(String),
+    /// With an error a restart cannot mend.
+    Definite(String),
+}
+
+impl Failure {
+    pub(super) fn from_error(error: &ActorProcessingErr) -> Failure {
+        match error.downcast_ref::<HostFailure>() {
+            Some(failure) if matches!(failure.class, ErrorClass::Position | ErrorClass::Denied) => {
+                Failure::Definite(failure.message.clone())
+            }
+            _ => Failure::Failed(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Killed => f.write_str("killed"),
+            Failure::Failed(reason) | Failure::Definite(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl SupervisorState {
+    /// Starts an incarnation of a slot. Spawning an actor does not wait for its client.
+    pub(super) async fn start(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        id: SlotId,
+        incarnation: Incarnation,
+    ) {
+        let spawned = match id {
+            SlotId::Consumer(consumer) => self.spawn_consumer(myself, consumer, incarnation).await,
+            SlotId::Pool(pool) => self.spawn_pool(myself, pool, incarnation).await,
+        };
+        match spawned {
+            Ok(actor) => {
+                let actor_id = match &actor {
+                    ChildRef::Consumer(actor) => actor.get_id(),
+                    ChildRef::Pool(actor) => actor.get_id(),
+                };
+                self.by_actor.insert(actor_id, (id, incarnation));
+                if let Some(child) = self.children.get_mut(&id) {
+                    child.actor = Some(actor);
+                }
+                self.started(id, incarnation);
+            }
+            Err(error) => {
+                // A failed spawn sends no supervision event: it is made one here.
+                let checkpoint = self.checkpoint(id);
+                let cause = Cause::Failed(error.to_string());
+                let event = SlotEvent::Ended { incarnation, cause, checkpoint };
+                Box::pin(self.step(myself, id, event)).await;
+            }
+        }
+    }
+
+    async fn spawn_consumer(
+        &self,
+        myself: &ActorRef<SupervisorMsg>,
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+    ) -> Result<ChildRef, ractor::SpawnErr> {
+        let context = self.context.clone();
+        let owner = Owner { consumer, incarnation };
+        let (supervisor, cell) = (myself.clone(), myself.get_cell());
+        let (actor, _) = match context.plan.consumers.membership {
+            Membership::Assigned { .. } => {
+                let partition = PartitionId(consumer.0);
+                let start = context.board.cell(partition).lock().next_offset();
+                let shared = self.shared.clone();
+                let args = ConsumerArgs { context, partition, owner, start, shared, supervisor };
+                Actor::spawn_linked(None, PartitionConsumer, args, cell).await?
+            }
+            Membership::Group(_) => {
+                let args = MemberArgs { context, owner, supervisor };
+                Actor::spawn_linked(None, GroupConsumer, args, cell).await?
+            }
+        };
+        Ok(ChildRef::Consumer(actor))
+    }
+
+    async fn spawn_pool(
+        &self,
+        myself: &ActorRef<SupervisorMsg>,
+        pool: PoolId,
+        incarnation: Incarnation,
+    ) -> Result<ChildRef, ractor::SpawnErr> {
+        let shared = self.children.get(&SlotId::Pool(pool)).and_then(|child| child.pool.clone());
+        let shared = shared.ok_or_else(|| ractor::SpawnErr::StartupFailed("a pool without schedules".into()))?;
+        let (context, supervisor) = (self.context.clone(), myself.clone());
+        let args = PoolArgs { context, shared, incarnation, supervisor };
+        let (actor, _) = Actor::spawn_linked(None, ProducerPool, args, myself.get_cell()).await?;
+        Ok(ChildRef::Pool(actor))
+    }
+
+    /// Notes a start, and what it means for recoveries under way.
+    fn started(&mut self, id: SlotId, incarnation: Incarnation) {
+        match id {
+            SlotId::Consumer(consumer) => {
+                self.context.note(Event::ConsumerStarted { consumer, incarnation });
+                self.restarted(consumer, incarnation);
+            }
+            SlotId::Pool(pool) => self.context.note(Event::PoolStarted { pool, incarnation }),
+        }
+    }
+}

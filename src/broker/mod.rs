@@ -1,0 +1,15 @@
+//! Ports to a cluster, and their adapters.
+//!
+//! A port is non-blocking data: it takes commands and yields events on the thread that hosts it. rdkafka is
+//! one implementation; nothing outside [`rdkafka`] names the library.
+
+mod error;
+mod port;
+pub mod rdkafka;
+
+pub use error::{BrokerError, ErrorClass};
+pub use port::{
+    Cluster, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec, EndOffsets, Flow,
+    GroupSpec,
+    ProducerPort, SendError, SendRecord,
+};

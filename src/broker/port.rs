@@ -1,0 +1,136 @@
+//! The ports: what a host needs of a cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::time::Duration;
+
+use super::BrokerError;
+use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId};
+use crate::measure::Ack;
+
+/// A way into a cluster: makes ports. Shared by all hosts.
+pub trait Cluster: Send + Sync {
+    /// A consumer's client. Called on the thread that will poll it; does not wait for the broker.
+    fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError>;
+
+    /// A pool's client or clients. Called on the thread that will use it.
+    fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError>;
+
+    /// A client of its own that asks for end offsets.
+    fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError>;
+}
+
+/// Which consumer a client is for.
+#[derive(Clone, Debug)]
+pub struct ConsumerSpec {
+    /// Name of the client, for the broker's logs: `consumer-7`.
+    pub name: String,
+    /// Membership of a group, or explicit assignment by [`ConsumerCommand::Assign`].
+    pub group: Option<GroupSpec>,
+}
+
+/// A member of the run's group.
+#[derive(Clone, Debug)]
+pub struct GroupSpec {
+    /// Which member.
+    pub consumer: ConsumerId,
+    /// Its start number.
+    pub incarnation: Incarnation,
+    /// Next offset to process of every partition, by id, kept up to date by the host. What is committed on
+    /// revocation, before the partition goes to another member.
+    pub positions: Arc<[AtomicI64]>,
+    /// Set when the member has crashed: from then on nothing may be committed for it.
+    pub crashed: Arc<AtomicBool>,
+}
+
+/// What a host asks of a consumer's client.
+#[derive(Clone, Debug)]
+pub enum ConsumerCommand {
+    /// Read this partition from this offset on.
+    Assign(PartitionId, Offset),
+    /// Stop reading this partition.
+    Unassign(PartitionId),
+    /// Commit these positions (next offsets to process), without waiting.
+    Commit(BTreeMap<PartitionId, Offset>),
+}
+
+/// A consumer's client, on the thread that owns it.
+pub trait ConsumerPort {
+    /// Takes a command. Its effects show in later polls.
+    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError>;
+
+    /// Waits at most `wait` for a first event and then hands over what is there, without waiting, until
+    /// nothing is left or `events` says stop. A simulated port always gets a zero wait.
+    fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents);
+
+    /// Closes the client, in at most about `limit`. Returns whether it closed in time.
+    fn close(self: Box<Self>, limit: Duration) -> bool;
+}
+
+/// Whether a poll goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Hand over the next event.
+    More,
+    /// Return to the host first.
+    Stop,
+}
+
+/// Where a consumer port hands its events.
+pub trait ConsumerEvents {
+    /// A record, where it lies in the client's memory.
+    fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow;
+    /// The end of a partition was reached: the client has really fetched from it.
+    fn end_of_partition(&mut self, partition: PartitionId);
+    /// The group gave this member partitions (in addition to those it has).
+    fn assigned(&mut self, partitions: &[PartitionId]);
+    /// The group took partitions from this member; positions are committed already.
+    fn revoked(&mut self, partitions: &[PartitionId]);
+    /// Something went wrong.
+    fn error(&mut self, error: BrokerError);
+}
+
+/// A record to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct SendRecord<'a> {
+    /// Who sends it.
+    pub producer: crate::base::ProducerId,
+    /// Where it goes.
+    pub partition: PartitionId,
+    /// Its lane sequence, given back with the acknowledgement. Less than 2^40.
+    pub sequence: u64,
+    /// The stamped payload; copied by the client.
+    pub payload: &'a [u8],
+}
+
+/// Why a record was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The client's queue is full: try again later.
+    Full,
+    /// This record will never be sent.
+    Refused(String),
+}
+
+/// A pool's client or clients, on the thread that owns it.
+pub trait ProducerPort {
+    /// Hands a record to the client; never waits.
+    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError>;
+
+    /// Appends the acknowledgements that came since the last call.
+    fn acks(&mut self, acks: &mut Vec<Ack>);
+
+    /// Errors the client reported since the last call, by name.
+    fn errors(&mut self) -> Vec<String>;
+
+    /// Gives up what is still queued or in flight: every record gets its answer, as failed or
+    /// indeterminate, within about `limit`.
+    fn give_up(&mut self, limit: Duration);
+}
+
+/// Asks the broker where partitions end, independently of any consumer.
+pub trait EndOffsets: Send {
+    /// The end offset of every partition. May block for about a second.
+    fn fetch(&mut self) -> Result<BTreeMap<PartitionId, Offset>, BrokerError>;
+}

@@ -1,0 +1,259 @@
+//! librdkafka properties: ours, the scenario's, and secrets from outside it.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+
+use crate::base::{BrokerKind, RunId};
+use crate::broker::ConsumerSpec;
+use crate::plan::{Identity, LoadPlan, Membership, Plan};
+
+/// Properties from the environment and from `--client-config`: where secrets belong.
+#[derive(Clone, Debug, Default)]
+pub struct ClientFile {
+    properties: BTreeMap<String, String>,
+}
+
+/// Environment variables with this prefix are properties: `LANEKEEPER_CLIENT_SASL_PASSWORD` is `sasl.password`.
+const ENVIRONMENT_PREFIX: &str = "LANEKEEPER_CLIENT_";
+
+impl ClientFile {
+    /// Reads `key=value` lines (`#` begins a comment line), and then the environment, which wins.
+    /// The error names the line.
+    pub fn read(
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<ClientFile, String> {
+        let mut properties = BTreeMap::new();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let Some((key, value)) = line.split_once('=') else {
+                return Err(format!("line {}: expected `property = value`", number + 1));
+            };
+            properties.insert(key.trim().to_owned(), value.trim().to_owned());
+        }
+        for (name, value) in environment {
+            if let Some(property) = name.strip_prefix(ENVIRONMENT_PREFIX) {
+                properties.insert(property.to_lowercase().replace('_', "."), value);
+            }
+        }
+        Ok(ClientFile { properties })
+    }
+}
+
+/// Everything needed to make a client of a run.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    base: BTreeMap<String, String>,
+    consumer: BTreeMap<String, String>,
+    producer: BTreeMap<String, String>,
+    /// Never shown.
+    secret: BTreeMap<String, String>,
+    run: RunId,
+    group: Option<BTreeMap<String, String>>,
+    crashable: bool,
+}
+
+impl ClientSettings {
+    /// The settings of a plan against the cluster at `bootstrap`.
+    pub fn new(plan: &Plan, bootstrap: &str, run: RunId, file: ClientFile) -> ClientSettings {
+        let kind = plan.broker.kind();
+        let mut base = texts(&[
+            ("bootstrap.servers", bootstrap),
+            // KIP-714 pushes metrics from every client; 18 clients would do so for nothing.
+            ("enable.metrics.push", "false"),
+            // Its default of 10 s would dominate every recovery that needs a new connection.
+            ("reconnect.backoff.max.ms", "1000"),
+            ("socket.nagle.disable", "true"),
+            ("broker.address.family", "v4"),
+        ]);
+        if kind == BrokerKind::Kafka {
+            base.remove("broker.address.family");
+        }
+        base.extend(plan.client.common.clone());
+        let mut consumer = consumer_defaults(kind);
+        consumer.extend(plan.client.consumer.clone());
+        let mut producer = producer_properties(&plan.load);
+        producer.extend(plan.client.producer.clone());
+        let (group, crashable) = group_properties(&plan.consumers.membership);
+        ClientSettings { base, consumer, producer, secret: file.properties, run, group, crashable }
+    }
+
+    /// The group all members share, and under explicit assignment a name no other client uses.
+    pub fn group_id(&self) -> String {
+        format!("lanekeeper-{}", self.run)
+    }
+
+    /// Properties of a consumer's client.
+    pub(super) fn consumer(&self, spec: &ConsumerSpec) -> ClientConfig {
+        let mut config = self.client(&spec.name);
+        apply(&mut config, &self.consumer);
+        config.set("group.id", self.group_id());
+        if let (Some(properties), Some(member)) = (&self.group, &spec.group) {
+            apply(&mut config, properties);
+            if self.crashable {
+                // Static members do not send LeaveGroup when they close, so a kill is a crash as the
+                // group sees it; a fresh id each time keeps the next start from taking the old place.
+                let id = format!("{}-{}-{}", self.run, member.consumer, member.incarnation);
+                config.set("group.instance.id", id);
+            }
+        }
+        config
+    }
+
+    /// Properties of a producer's client.
+    pub(super) fn producer(&self, name: &str) -> ClientConfig {
+        let mut config = self.client(name);
+        apply(&mut config, &self.producer);
+        config
+    }
+
+    /// Properties of a client that only asks questions.
+    pub(super) fn observer(&self, name: &str) -> ClientConfig {
+        self.client(name)
+    }
+
+    /// Properties of a consumer that commits for the group without joining it.
+    pub(super) fn committer(&self) -> ClientConfig {
+        let mut config = self.client("start-offsets");
+        config.set("group.id", self.group_id()).set("enable.auto.commit", "false");
+        config
+    }
+
+    fn client(&self, name: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        apply(&mut config, &self.base);
+        apply(&mut config, &self.secret);
+        config.set("client.id", format!("lanekeeper-{name}"));
+        config
+    }
+
+    /// What is set, and what librdkafka does where nothing is set, for the properties that matter.
+    pub(super) fn effective(&self) -> BTreeMap<String, String> {
+        let mut effective = BTreeMap::new();
+        let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
+        let mut consumer = self.consumer(&spec);
+        if let Some(properties) = &self.group {
+            apply(&mut consumer, properties);
+        }
+        for (side, config, defaults) in [
+            ("consumer", consumer, CONSUMER_SHOWN),
+            ("producer", self.producer("producer"), PRODUCER_SHOWN),
+        ] {
+            let set: BTreeMap<_, _> = config.config_map().iter().map(|(k, v)| (*k, *v)).collect();
+            for (key, value) in set {
+                let shown = if self.secret.contains_key(key) { "(from outside)" } else { value };
+                effective.insert(format!("{side}.{key}"), shown.to_owned());
+            }
+            let Ok(native) = config.create_native_config() else { continue };
+            for key in defaults {
+                if let Ok(value) = native.get(key) {
+                    effective.entry(format!("{side}.{key}")).or_insert(value);
+                }
+            }
+        }
+        effective
+    }
+}
+
+/// Properties shown with a result although nobody set them.
+const CONSUMER_SHOWN: &[&str] = &[
+    "fetch.wait.max.ms",
+    "fetch.min.bytes",
+    "fetch.message.max.bytes",
+    "fetch.queue.backoff.ms",
+    "queued.min.messages",
+    "queued.max.messages.kbytes",
+    "isolation.level",
+    "check.crcs",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "partition.assignment.strategy",
+    "group.protocol",
+    "socket.timeout.ms",
+    "reconnect.backoff.ms",
+];
+const PRODUCER_SHOWN: &[&str] = &[
+    "queue.buffering.max.messages",
+    "queue.buffering.max.kbytes",
+    "batch.num.messages",
+    "batch.size",
+    "max.in.flight.requests.per.connection",
+    "message.timeout.ms",
+    "request.timeout.ms",
+    "retry.backoff.ms",
+    "socket.timeout.ms",
+    "reconnect.backoff.ms",
+];
+
+fn consumer_defaults(kind: BrokerKind) -> BTreeMap<String, String> {
+    let mut properties = texts(&[
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("auto.offset.reset", "error"),
+        ("enable.partition.eof", "true"),
+        // Its default of 1,000 ms shows as a second of latency whenever a small queue was full.
+        ("fetch.queue.backoff.ms", "5"),
+        ("queued.max.messages.kbytes", "16384"),
+        // Bounds how long a close can wait for the coordinator.
+        ("session.timeout.ms", "6000"),
+    ]);
+    if kind == BrokerKind::Embedded {
+        // The mock cluster does not long-poll: it holds every empty fetch for all of this.
+        properties.insert("fetch.wait.max.ms".to_owned(), "3".to_owned());
+    }
+    properties
+}
+
+fn producer_properties(load: &LoadPlan) -> BTreeMap<String, String> {
+    texts(&[
+        ("acks", &load.acks.to_string()),
+        ("enable.idempotence", &load.idempotence.to_string()),
+        ("linger.ms", &format!("{}", load.linger.as_secs_f64() * 1e3)),
+        ("compression.type", &load.compression.to_string()),
+    ])
+}
+
+fn group_properties(membership: &Membership) -> (Option<BTreeMap<String, String>>, bool) {
+    let Membership::Group(group) = membership else { return (None, false) };
+    let properties = texts(&[
+        ("partition.assignment.strategy", &group.assignor.to_string()),
+        ("session.timeout.ms", &group.session_timeout.as_millis().to_string()),
+        ("heartbeat.interval.ms", &group.heartbeat_interval.as_millis().to_string()),
+    ]);
+    (Some(properties), group.identity == Identity::Crashable)
+}
+
+fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn apply(config: &mut ClientConfig, properties: &BTreeMap<String, String>) {
+    for (key, value) in properties {
+        config.set(key, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_come_from_a_file_or_the_environment_and_the_environment_wins() {
+        let environment = [
+            ("LANEKEEPER_CLIENT_SASL_PASSWORD".to_owned(), "from-env".to_owned()),
+            ("HOME".to_owned(), "/".to_owned()),
+        ];
+        let text = "# a comment\nsasl.password = from-file\nsasl.username=me\n";
+        let file = ClientFile::read(text, environment.into_iter()).unwrap();
+        assert_eq!(file.properties["sasl.password"], "from-env");
+        assert_eq!(file.properties["sasl.username"], "me");
+        assert_eq!(file.properties.len(), 2);
+        let error = ClientFile::read("x=1\nnonsense\n", std::iter::empty()).unwrap_err();
+        assert_eq!(error, "line 2: expected `property = value`");
+    }
+}

@@ -1,0 +1,215 @@
+//! A consumer port on librdkafka's `BaseConsumer`.
+//!
+//! `BaseConsumer` and not `StreamConsumer`: its poll blocks inside librdkafka and cannot lose a wake-up.
+//! It lives and dies on the host's thread.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientContext, Message, Offset as RdOffset, TopicPartitionList};
+
+use super::config::ClientSettings;
+use super::error::{classify, describe};
+use crate::base::{Offset, PartitionId};
+use crate::broker::port::{ConsumerEvents, Flow};
+use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, GroupSpec};
+
+/// A consumer's client.
+pub(super) struct RdConsumer {
+    client: BaseConsumer<Context>,
+    topic: String,
+}
+
+impl RdConsumer {
+    /// Creates the client. Does not wait for the broker.
+    pub(super) fn new(
+        settings: &ClientSettings,
+        topic: &str,
+        spec: &ConsumerSpec,
+    ) -> Result<RdConsumer, BrokerError> {
+        let context = Context {
+            topic: topic.to_owned(),
+            group: spec.group.clone(),
+            changes: Mutex::default(),
+        };
+        let client: BaseConsumer<Context> = settings
+            .consumer(spec)
+            .create_with_context(context)
+            .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))?;
+        if spec.group.is_some() {
+            client.subscribe(&[topic]).map_err(|error| BrokerError::fatal(describe(&error)))?;
+        }
+        Ok(RdConsumer { client, topic: topic.to_owned() })
+    }
+
+    fn one(&self, partition: PartitionId, offset: RdOffset) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition.0 as i32, offset)?;
+        Ok(list)
+    }
+
+    fn try_submit(&self, command: ConsumerCommand) -> Result<(), KafkaError> {
+        match command {
+            ConsumerCommand::Assign(partition, offset) => {
+                self.client.incremental_assign(&self.one(partition, RdOffset::Offset(offset.0))?)
+            }
+            ConsumerCommand::Unassign(partition) => {
+                self.client.incremental_unassign(&self.one(partition, RdOffset::Invalid)?)
+            }
+            ConsumerCommand::Commit(offsets) => {
+                let mut list = TopicPartitionList::new();
+                for (partition, offset) in offsets {
+                    let offset = RdOffset::Offset(offset.0);
+                    list.add_partition_offset(&self.topic, partition.0 as i32, offset)?;
+                }
+                self.client.commit(&list, CommitMode::Async)
+            }
+        }
+    }
+
+    /// Hands over what the rebalance callback noted during the last poll.
+    fn changes(&self, events: &mut dyn ConsumerEvents) {
+        let changes = std::mem::take(&mut *self.client.context().lock());
+        for change in changes {
+            match change {
+                Change::Assigned(partitions) => events.assigned(&partitions),
+                Change::Revoked(partitions) => events.revoked(&partitions),
+                Change::Failed(error) => events.error(error),
+            }
+        }
+    }
+}
+
+impl ConsumerPort for RdConsumer {
+    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError> {
+        self.try_submit(command).map_err(|error| classify(&error))
+    }
+
+    fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents) {
+        let is_group = self.client.context().group.is_some();
+        let mut wait = wait;
+        loop {
+            let polled = self.client.poll(wait);
+            if is_group {
+                self.changes(events);
+            }
+            let flow = match polled {
+                None => return,
+                Some(Ok(message)) => events.record(
+                    PartitionId(message.partition() as u32),
+                    Offset(message.offset()),
+                    message.payload().unwrap_or_default(),
+                ),
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    events.end_of_partition(PartitionId(partition as u32));
+                    Flow::More
+                }
+                Some(Err(error)) => {
+                    events.error(classify(&error));
+                    Flow::Stop
+                }
+            };
+            if flow == Flow::Stop {
+                return;
+            }
+            wait = Duration::ZERO;
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "how long a close takes is no part of the run's time")]
+    fn close(self: Box<Self>, limit: Duration) -> bool {
+        // The wrapper's plain drop waits for the close in steps of 100 ms; asking once a millisecond
+        // makes it two.
+        if self.client.close_queue().is_err() {
+            return false;
+        }
+        let start = std::time::Instant::now();
+        while !self.client.closed() {
+            if start.elapsed() > limit {
+                return false;
+            }
+            // Serves the revocation callback of a group member, then waits.
+            let _ = self.client.poll(Duration::from_millis(1));
+        }
+        true
+    }
+}
+
+/// A change of a group member's assignment, noted in the rebalance callback.
+enum Change {
+    Assigned(Vec<PartitionId>),
+    Revoked(Vec<PartitionId>),
+    Failed(BrokerError),
+}
+
+/// What librdkafka calls back into. Must not panic: its callers are C.
+struct Context {
+    topic: String,
+    group: Option<GroupSpec>,
+    changes: Mutex<Vec<Change>>,
+}
+
+impl Context {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Change>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits how far the host has come in the partitions about to be given up, and waits for it.
+    fn commit(&self, consumer: &BaseConsumer<Self>, partitions: &[PartitionId]) {
+        let Some(group) = self.group.as_ref().filter(|g| !g.crashed.load(Ordering::Acquire)) else {
+            return;
+        };
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            let next = group.positions.get(partition.0 as usize).map(|at| at.load(Ordering::Acquire));
+            if let Some(next) = next.filter(|next| *next >= 0) {
+                let offset = RdOffset::Offset(next);
+                let _ = list.add_partition_offset(&self.topic, partition.0 as i32, offset);
+            }
+        }
+        if list.count() == 0 {
+            return;
+        }
+        if let Err(error) = consumer.commit(&list, CommitMode::Sync) {
+            // Then the next owner starts a little earlier: redelivered, and counted there.
+            let message = format!("commit on revocation failed: {}", describe(&error));
+            self.lock().push(Change::Failed(BrokerError {
+                class: crate::broker::ErrorClass::Informational,
+                message,
+            }));
+        }
+    }
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "client error");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(list) = rebalance {
+            let partitions = ids(list);
+            if !consumer.assignment_lost() {
+                self.commit(consumer, &partitions);
+            }
+            self.lock().push(Change::Revoked(partitions));
+        }
+    }
+
+    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => self.lock().push(Change::Assigned(ids(list))),
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => self.lock().push(Change::Failed(classify(error))),
+        }
+    }
+}
+
+fn ids(list: &TopicPartitionList) -> Vec<PartitionId> {
+    list.elements().iter().map(|element| PartitionId(element.partition() as u32)).collect()
+}

@@ -1,0 +1,63 @@
+//! Asks where partitions end, with a client of its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset as RdOffset, TopicPartitionList};
+
+use super::config::ClientSettings;
+use super::error::classify;
+use crate::base::{Offset, PartitionId};
+use crate::broker::{BrokerError, EndOffsets};
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// ListOffsets for all partitions at once: one request per leader.
+pub(super) struct RdEndOffsets {
+    client: BaseConsumer,
+    topic: String,
+    partitions: u32,
+}
+
+impl RdEndOffsets {
+    pub(super) fn new(
+        settings: &ClientSettings,
+        topic: &str,
+        partitions: u32,
+    ) -> Result<RdEndOffsets, BrokerError> {
+        let client = settings
+            .observer("end-offsets")
+            .create()
+            .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))?;
+        Ok(RdEndOffsets { client, topic: topic.to_owned(), partitions })
+    }
+
+    /// The first or the end offset of every partition.
+    pub(super) fn ask(&self, what: RdOffset) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            list.add_partition_offset(&self.topic, partition as i32, what)
+                .map_err(|error| classify(&error))?;
+        }
+        // "Timestamps" -1 and -2 ask for the end and the beginning (ListOffsets, KIP-79).
+        let list =
+            self.client.offsets_for_times(list, TIMEOUT).map_err(|error| classify(&error))?;
+        let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element
+            .offset()
+        {
+            RdOffset::Offset(offset) => {
+                Some((PartitionId(element.partition() as u32), Offset(offset)))
+            }
+            _ => None,
+        };
+        Ok(list.elements().iter().filter_map(offset).collect())
+    }
+}
+
+impl EndOffsets for RdEndOffsets {
+    fn fetch(&mut self) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
+        self.ask(RdOffset::End)
+    }
+}

@@ -1,0 +1,66 @@
+//! librdkafka's errors, by what they mean.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::broker::{BrokerError, ErrorClass};
+use crate::measure::Outcome;
+
+/// What an error of a consumer means. librdkafka's own documentation calls global errors informational.
+pub(super) fn classify(error: &KafkaError) -> BrokerError {
+    let class = match error {
+        KafkaError::MessageConsumptionFatal(_) => ErrorClass::Fatal,
+        other => other.rdkafka_error_code().map_or(ErrorClass::Informational, class_of),
+    };
+    BrokerError { class, message: describe(error) }
+}
+
+fn class_of(code: RDKafkaErrorCode) -> ErrorClass {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => ErrorClass::Position,
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::SaslAuthenticationFailed
+        | Code::UnknownTopicOrPartition
+        | Code::UnknownTopic
+        | Code::UnknownPartition
+        | Code::UnknownTopicId
+        | Code::InvalidTopic => ErrorClass::Denied,
+        Code::Fatal | Code::Fenced | Code::FencedInstanceId | Code::PollExceeded => ErrorClass::Fatal,
+        _ => ErrorClass::Informational,
+    }
+}
+
+/// The code's name, or the whole message where there is no code.
+pub(super) fn describe(error: &KafkaError) -> String {
+    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+}
+
+/// What a failed delivery says about the record. Only errors that mean "never appended" count as failed;
+/// everything else may have been appended.
+pub(super) fn outcome(error: &KafkaError) -> Outcome {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(
+            Code::PurgeQueue
+            | Code::QueueFull
+            | Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::InvalidMessage
+            | Code::InvalidRecord
+            | Code::MessageBatchTooLarge
+            | Code::InvalidTopic
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicOrPartition
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::NotEnoughReplicas
+            | Code::PolicyViolation
+            | Code::UnsupportedCompressionType
+            | Code::TimedOutQueue,
+        ) => Outcome::Failed,
+        _ => Outcome::Indeterminate,
+    }
+}

@@ -1,0 +1,78 @@
+//! The rdkafka adapter: real brokers and the embedded mock cluster through librdkafka.
+
+mod admin;
+mod config;
+mod consumer;
+mod embedded;
+mod end_offsets;
+mod error;
+mod producer;
+
+use std::collections::BTreeMap;
+
+pub use admin::{Admin, SetupError};
+pub use config::{ClientFile, ClientSettings};
+pub use embedded::Embedded;
+
+use self::consumer::RdConsumer;
+use self::end_offsets::RdEndOffsets;
+use self::producer::RdProducer;
+use super::{BrokerError, Cluster, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort};
+use crate::base::{Clock, PoolId};
+use crate::plan::{Plan, ProducerClients};
+
+/// The client library with its version, for results.
+pub fn client_version() -> String {
+    format!("librdkafka {}", ::rdkafka::util::get_rdkafka_version().1)
+}
+
+/// A cluster reached through librdkafka.
+#[derive(Clone, Debug)]
+pub struct RdCluster {
+    settings: ClientSettings,
+    topic: String,
+    partitions: u32,
+    producers: u32,
+    pools: u32,
+    clients: ProducerClients,
+    clock: Clock,
+}
+
+impl RdCluster {
+    /// The cluster of a plan, whose topic has been set up.
+    pub fn new(plan: &Plan, settings: ClientSettings, topic: &str, clock: Clock) -> RdCluster {
+        RdCluster {
+            settings,
+            topic: topic.to_owned(),
+            partitions: plan.topic.partitions,
+            producers: plan.load.producers,
+            pools: plan.load.pools,
+            clients: plan.load.clients,
+            clock,
+        }
+    }
+
+    /// The effective properties, for results.
+    pub fn effective_config(&self) -> BTreeMap<String, String> {
+        self.settings.effective()
+    }
+}
+
+impl Cluster for RdCluster {
+    fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
+        Ok(Box::new(RdConsumer::new(&self.settings, &self.topic, spec)?))
+    }
+
+    fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {
+        let clients = match self.clients {
+            ProducerClients::PerPool => 1,
+            ProducerClients::PerProducer => (pool.0..self.producers).step_by(self.pools as usize).count(),
+        };
+        let (topic, pools) = (&self.topic, self.pools);
+        Ok(Box::new(RdProducer::new(&self.settings, topic, pool, pools, clients, self.clock)?))
+    }
+
+    fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {
+        Ok(Box::new(RdEndOffsets::new(&self.settings, &self.topic, self.partitions)?))
+    }
+}
