@@ -244,3 +244,96 @@ fn refuse(step: &Step, index: usize, message: &str, remedy: &str) -> Refusal {
     let place = origin(index, step.start, step.end);
     Box::new(Diagnostic::error(codes::BAD_OVERRIDE, place, message).remedy(remedy))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{At, Rate, Scenario, Source, read};
+    use std::time::Duration;
+
+    fn set(overrides: &[&str]) -> Scenario {
+        let source = Source {
+            name: "x.toml".to_owned(),
+            text: "[run]\nwarmup = \"1s\"\n[client]\nlinger = 1\nsocket.nagle.disable = false\n\
+                   [[fault]]\nat = \"1s\"\nkill = { consumer = 1 }\n[expect]\n\
+                   \"latency.p99\" = \"< 1ms\"\n"
+                .to_owned(),
+        };
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        let (scenario, diagnostics) = read(&source, &overrides);
+        assert_eq!(diagnostics, []);
+        scenario
+    }
+
+    fn value<T: Clone>(at: Option<&At<T>>) -> Option<T> {
+        at.map(|at| at.value.clone())
+    }
+
+    #[test]
+    fn values_need_no_quotes() {
+        let scenario = set(&[
+            "run.warmup=2s",
+            "topic.name = abc",
+            "load.rate=max",
+            "topic.keep=true",
+        ]);
+        assert_eq!(
+            value(scenario.run.warmup.as_ref()),
+            Some(Duration::from_secs(2))
+        );
+        assert_eq!(value(scenario.topic.name.as_ref()), Some("abc".to_owned()));
+        assert_eq!(value(scenario.load.rate.as_ref()), Some(Rate::Max));
+        assert_eq!(value(scenario.topic.keep.as_ref()), Some(true));
+        let scenario = set(&[
+            "consumers.work={ cpu = \"50us\" }",
+            "consumers.work_of.3.wait=5ms",
+        ]);
+        assert!(scenario.consumers.work.is_some());
+        assert_eq!(scenario.consumers.work_of.map(|at| at.value.len()), Some(1));
+    }
+
+    #[test]
+    fn lists_are_indexed_and_grow_by_one() {
+        let scenario = set(&[
+            "fault[0].at=3s",
+            "fault.0.kill.consumer=5",
+            "fault[1].at=4s",
+        ]);
+        let times = scenario
+            .fault
+            .iter()
+            .map(|fault| value(fault.value.at.as_ref()));
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(times.collect::<Vec<_>>(), [seconds(3), seconds(4)]);
+    }
+
+    #[test]
+    fn the_names_of_others_keep_their_dots() {
+        let scenario = set(&[
+            "client.socket.nagle.disable=true",
+            "client.consumer.fetch.wait.max.ms=5",
+            "client.\"client.id\"=me",
+            "expect.latency.p99=< 5ms",
+            "expect.partition[7].rate=> 10",
+        ]);
+        let text = |at: &At<super::super::Property>| at.value.0.clone();
+        let common = &scenario.client.common;
+        assert_eq!(
+            common.get("socket.nagle.disable").map(text),
+            Some("true".to_owned())
+        );
+        assert_eq!(common.get("client.id").map(text), Some("me".to_owned()));
+        let consumer = &scenario.client.consumer;
+        assert_eq!(
+            consumer.get("fetch.wait.max.ms").map(text),
+            Some("5".to_owned())
+        );
+        let metrics = scenario
+            .expect
+            .iter()
+            .map(|expected| expected.metric.as_str());
+        assert_eq!(
+            metrics.collect::<Vec<_>>(),
+            ["latency.p99", "partition[7].rate"]
+        );
+    }
+}

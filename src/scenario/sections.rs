@@ -31,7 +31,7 @@ section! {
         /// Number of producers. A producer is a schedule, not a connection.
         producers: u64 = 1024, 60;
         /// How fast each producer sends, or `"max"` for as fast as the client takes records.
-        rate: Rate = "2/s", "max";
+        rate: Rate = "2/s", "5/s";
         /// Stop after so many messages in all.
         messages: u64 = ("no limit"), 3000000;
         /// Size of each payload, the stamp of 48 bytes included.

@@ -74,6 +74,11 @@ pub fn parse_document(text: &str) -> (Table, Vec<Diagnostic>) {
             let span = error.span().unwrap_or(text.len()..text.len());
             let place = origin(span.start, span.end);
             let mut diagnostic = Diagnostic::error(codes::SYNTAX, place, error.message());
+            diagnostic.remedy = match error.message().starts_with("string values") {
+                true => "a value is a number, `true`, `false`, or text in double quotes",
+                false => "the file is TOML: lines of `key = value` in sections like `[topic]`",
+            }
+            .to_owned();
             diagnostic.secret = is_secret(line_at(text, span.start));
             diagnostic
         })

@@ -202,7 +202,7 @@ fn work(path: &str, at: &At<scenario::Work>, found: &mut Findings) -> Work {
             exactly_one(
                 path,
                 at.origin,
-                "`cpu` and `wait`",
+                "exactly one of `cpu` and `wait`",
                 "{ cpu = \"50us\" }",
                 found,
             );
@@ -233,7 +233,7 @@ fn span(path: &str, at: &At<scenario::Span>, found: &mut Findings) -> Span {
             }
         }
         _ => {
-            let (either, example) = ("`mean`, or `min` and `max`,", "{ mean = \"50us\" }");
+            let (either, example) = ("either `mean`, or `min` and `max`", "{ mean = \"50us\" }");
             exactly_one(path, at.origin, either, example, found);
             Span::Fixed(Duration::ZERO)
         }
@@ -241,7 +241,7 @@ fn span(path: &str, at: &At<scenario::Span>, found: &mut Findings) -> Span {
 }
 
 fn exactly_one(path: &str, origin: Origin, keys: &str, example: &str, found: &mut Findings) {
-    let message = format!("`{path}` needs exactly one of {keys}");
+    let message = format!("`{path}` needs {keys}");
     found.push(
         Diagnostic::error(codes::EXACTLY_ONE, origin, message)
             .remedy(format!("for example `{example}`")),

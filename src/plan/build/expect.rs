@@ -29,6 +29,7 @@ fn expectation(expected: &Expected, plan: &Plan, found: &mut Findings) -> Option
         found.push(
             Diagnostic::error(codes::NOT_MEASURED, expected.bound.key, message).remedy(remedy),
         );
+        return None;
     }
     match comparison(&expected.bound.value, metric.is_time()) {
         Ok((comparison, text)) => Some(Expectation {
