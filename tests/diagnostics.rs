@@ -266,15 +266,15 @@ const PIECES: &[&str] = &[
     " ",
 ];
 
-fn survive(text: String, set: Vec<String>) {
+fn survive(text: String, set: &[String]) {
     let source = Source {
         name: "x.toml".to_owned(),
         text,
     };
-    let (plan, diagnostics) = plan::compile(&source, &set, &Overrides::default());
+    let (plan, diagnostics) = plan::compile(&source, set, &Overrides::default());
     let sources = Sources {
         file: &source,
-        overrides: &set,
+        overrides: set,
     };
     for diagnostic in diagnostics {
         assert!(!diagnostic.render(&sources, false).is_empty());
@@ -288,7 +288,7 @@ fn survive(text: String, set: Vec<String>) {
 proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in any::<String>(), set in any::<Vec<String>>()) {
-        survive(text, set);
+        survive(text, &set);
     }
 
     #[test]
@@ -296,7 +296,7 @@ proptest! {
         pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..60),
         path in proptest::collection::vec(proptest::sample::select(PIECES), 0..8),
     ) {
-        survive(pieces.concat(), vec![path.concat()]);
+        survive(pieces.concat(), &[path.concat()]);
     }
 
     #[test]
@@ -305,7 +305,7 @@ proptest! {
         let path = directory.path().join("x.toml");
         std::fs::write(&path, bytes).expect("a scratch file");
         if let Ok(source) = scenario::load(&path) {
-            survive(source.text, Vec::new());
+            survive(source.text, &[]);
         }
     }
 }

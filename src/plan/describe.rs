@@ -58,34 +58,28 @@ impl Plan {
     fn describe_topic(&self, lines: &mut Lines) {
         let topic = &self.topic;
         let partitions = plural(topic.partitions, "partition");
+        let after = if topic.keep { "kept" } else { "deleted" };
         let (name, fate) = match &topic.name {
-            TopicName::Given(name) => (
-                name.clone(),
-                "used as it is if it exists, otherwise created",
-            ),
+            TopicName::Given(name) => {
+                let fate = "used as it is if it exists, otherwise created and then";
+                (name.clone(), format!("{fate} {after}"))
+            }
             own @ TopicName::OfRun { .. } => {
                 let name = own.resolve(RunId(0)).replace("000000000000", "<run>");
-                (name, "created")
+                (name, format!("created, then {after}"))
             }
         };
-        let after = if topic.keep {
-            "kept"
-        } else {
-            "deleted if this run created it"
-        };
-        lines.add(
-            "topic",
-            format!("{name}: {partitions}, {fate}, afterwards {after}"),
-        );
-        lines.add(
-            "",
-            format!(
-                "if created: replication factor {}, retention {} or {} per partition",
-                topic.replication_factor,
+        lines.add("topic", format!("{name}: {partitions}, {fate}"));
+        let copies = format!("replication factor {}", topic.replication_factor);
+        let retention = match self.broker.kind().capability().has_retention {
+            true => format!(
+                ", retention {} or {} per partition",
                 format_duration(topic.retention),
                 format_bytes(topic.retention_bytes)
             ),
-        );
+            false => String::new(),
+        };
+        lines.add("", copies + &retention);
     }
 
     fn describe_load(&self, lines: &mut Lines) {
@@ -98,8 +92,11 @@ impl Plan {
                     Phases::Random => "random",
                     Phases::Poisson => "poisson",
                 };
-                let period = format_duration(period);
-                format!("a message each {period} ({all:.4} msg/s in all), {phases} phases")
+                let each = rounded(1.0 / period.as_secs_f64());
+                format!(
+                    "{each} msg/s each, {} msg/s in all, {phases} phases",
+                    rounded(all)
+                )
             }
             _ => "as fast as the client takes messages".to_owned(),
         };
@@ -233,7 +230,7 @@ impl Plan {
         lines.add(
             "invalid if",
             format!(
-                "achieved < {}, lateness p99 > {} and > {} of p50, CPU > {}, a lane has > {} gaps",
+                "achieved < {}, lateness p99 > {} and > {} x response p50, CPU > {}, a lane has > {} gaps",
                 limits.achieved_min,
                 format_duration(limits.lateness_p99_max),
                 limits.lateness_share_max,
@@ -256,6 +253,14 @@ impl Lines {
 fn plural(count: u32, noun: &str) -> String {
     let count_text = format_count(u64::from(count));
     format!("{count_text} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A rate with what matters of its fraction.
+fn rounded(rate: f64) -> String {
+    match rate.fract() == 0.0 {
+        true => format_count(rate as u64),
+        false => format!("{rate:.3}"),
+    }
 }
 
 /// Where records go.

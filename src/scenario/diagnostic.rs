@@ -5,7 +5,8 @@ use std::ops::Range;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin as Header, Renderer, Snippet};
 
-use super::Source;
+use super::property::is_secret;
+use super::{Source, codes};
 
 /// One mistake, or one thing worth knowing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +23,6 @@ pub struct Diagnostic {
     pub label: String,
     /// What to do; may be empty.
     pub remedy: String,
-    /// The line holds a secret and is named, but not shown.
-    pub secret: bool,
 }
 
 /// How bad it is.
@@ -79,7 +78,6 @@ impl Diagnostic {
             origin,
             label: String::new(),
             remedy: String::new(),
-            secret: false,
         }
     }
 
@@ -118,11 +116,12 @@ impl Diagnostic {
         };
         let title = level.primary_title(self.message.as_str()).id(self.code);
         let mut group = match self.text(sources) {
-            Some((path, text, span)) if !self.secret => {
+            Some((path, text, span)) if !self.hides(line_at(text, span.start)) => {
                 let label = Some(self.label.as_str()).filter(|label| !label.is_empty());
                 let caret = AnnotationKind::Primary.span(span).label(label);
                 title.element(Snippet::source(text).path(path).annotation(caret))
             }
+            // A line with a password is named, but not shown: terminals are logged.
             Some((path, text, span)) => {
                 let line = text[..span.start].matches('\n').count() + 1;
                 title.element(Header::path(path).line(line))
@@ -141,6 +140,11 @@ impl Diagnostic {
             Renderer::plain()
         };
         renderer.decor_style(DecorStyle::Ascii).render(&[group])
+    }
+
+    /// Whether `line`, to which it points, may hold a secret.
+    fn hides(&self, line: &str) -> bool {
+        self.code == codes::SECRET_PROPERTY || is_secret(line)
     }
 
     /// The name and the text it points into, and the place there.
@@ -172,12 +176,22 @@ fn first_line(text: &str, start: usize, end: usize) -> Range<usize> {
 }
 
 /// The start of the character at byte `at`, or the end of the text.
-pub(super) fn char_start(text: &str, at: usize) -> usize {
+fn char_start(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;
     }
     at
+}
+
+/// The line around byte `at`.
+fn line_at(text: &str, at: usize) -> &str {
+    let at = char_start(text, at);
+    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let end = text[at..]
+        .find('\n')
+        .map_or(text.len(), |length| at + length);
+    &text[start..end]
 }
 
 #[cfg(test)]
@@ -197,8 +211,7 @@ mod tests {
             name: "x.toml".to_owned(),
             text: "[client]\nsasl.password = \"hunter2\"\n".to_owned(),
         };
-        let mut diagnostic = Diagnostic::error("x", Origin::File { start: 9, end: 22 }, "no");
-        diagnostic.secret = true;
+        let diagnostic = Diagnostic::error("x", Origin::File { start: 9, end: 22 }, "no");
         let sources = Sources {
             file: &file,
             overrides: &[],

@@ -93,7 +93,7 @@ const CONTROLLED: &[(&str, &str)] = &[
 pub(super) fn refuse(name: &str, entry: &Entry) -> Option<Diagnostic> {
     if is_secret(name) {
         let variable = name.to_uppercase().replace(['.', '-'], "_");
-        let mut diagnostic = Diagnostic::error(
+        let diagnostic = Diagnostic::error(
             codes::SECRET_PROPERTY,
             entry.key_origin,
             format!("`{name}` is a secret and does not belong in a scenario"),
@@ -102,7 +102,6 @@ pub(super) fn refuse(name: &str, entry: &Entry) -> Option<Diagnostic> {
             "put it in the environment as LANEKEEPER_CLIENT_{variable}, \
              or in a file given by `--client-config`"
         ));
-        diagnostic.secret = true;
         return Some(diagnostic);
     }
     let remedy = match CONTROLLED.iter().find(|(property, _)| *property == name) {

@@ -3,8 +3,6 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::char_start;
-use super::property::is_secret;
 use super::{Diagnostic, Origin, codes};
 
 /// A value and its place.
@@ -79,21 +77,10 @@ pub fn parse_document(text: &str) -> (Table, Vec<Diagnostic>) {
                 false => "the file is TOML: lines of `key = value` in sections like `[topic]`",
             }
             .to_owned();
-            diagnostic.secret = is_secret(line_at(text, span.start));
             diagnostic
         })
         .collect();
     (table_of(table.as_ref(), &origin), diagnostics)
-}
-
-/// The line around byte `at`.
-fn line_at(text: &str, at: usize) -> &str {
-    let at = char_start(text, at);
-    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    let end = text[at..]
-        .find('\n')
-        .map_or(text.len(), |length| at + length);
-    &text[start..end]
 }
 
 /// Parses a single value; `None` when it is not TOML.
