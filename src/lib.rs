@@ -5,7 +5,7 @@
 //! before it (and `report` uses none of `logic`, `broker` and `actors`); a test checks it.
 //!
 //! * [`base`] - vocabulary: ids, units, clock, seed tree, record stamp.
-//! * `scenario` - the TOML file, 1:1 and uninterpreted, with every mistake and its place.
+//! * [`scenario`] - the TOML file, 1:1 and uninterpreted, with every mistake and its place.
 //! * `error` - what can go wrong for a user, with exit codes.
 //! * [`plan`] - facts: every default decided, nothing left to interpret.
 //! * `measure` - numbers: histograms, ledger, lag, recovery, summary, verdict.
@@ -22,3 +22,4 @@ pub mod broker;
 pub mod actors;
 pub mod measure;
 pub mod plan;
+pub mod scenario;

@@ -2,7 +2,10 @@
 //!
 //! Nothing after this module looks at a scenario again.
 
+mod build;
 mod consumers;
+mod describe;
+mod estimate;
 mod expect;
 mod fault;
 mod limits;
@@ -13,6 +16,7 @@ mod topic;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use build::{Overrides, build, compile, metrics_markdown};
 pub use consumers::{
     Assignor, ClientTopology, ConsumersPlan, GroupPlan, Identity, Membership, Span, StartAt, Work,
     WorkPlan,

@@ -1,0 +1,173 @@
+//! Where the records go, and what that broker cannot do.
+
+use super::{Findings, Overrides};
+use crate::base::{BrokerKind, format_bytes, format_duration};
+use crate::plan::{BrokerPlan, Identity, Membership, Metric, Pace, Plan};
+use crate::scenario::{Diagnostic, Origin, Scenario, codes};
+use std::time::Duration;
+
+/// At maximum rate a partition of the embedded cluster may have so many unprocessed bytes: beyond
+/// 5 MiB it trims records nobody has read, and the producer's own batches need room as well.
+pub(super) const EMBEDDED_UNPROCESSED_MAX: u64 = 2 * 1024 * 1024;
+
+pub(super) fn build(
+    scenario: &Scenario,
+    overrides: &Overrides,
+    found: &mut Findings,
+) -> BrokerPlan {
+    let brokers = found.count(
+        "embedded.brokers",
+        scenario.embedded.brokers.as_ref(),
+        1,
+        1..=100,
+        "the embedded cluster needs a broker; each one costs a port",
+    );
+    let written = scenario.kafka.bootstrap.as_ref();
+    // Naming a cluster on the command line is asking for it; naming it in the file is not, so that
+    // a scenario somebody else wrote touches no cluster by itself.
+    let kind = match (overrides.broker, &overrides.bootstrap) {
+        (Some(kind), _) => kind,
+        (None, Some(_)) => BrokerKind::Kafka,
+        (None, None) => BrokerKind::Embedded,
+    };
+    if let Some(at) = written {
+        validate(&at.value, at.origin, "kafka.bootstrap", found);
+    }
+    if let Some(text) = &overrides.bootstrap {
+        validate(text, Origin::CommandLine, "--bootstrap", found);
+    }
+    if kind == BrokerKind::Embedded {
+        warn_unused(scenario, overrides, found);
+        return BrokerPlan::Embedded { brokers };
+    }
+    let bootstrap = overrides.bootstrap.as_ref().or(written.map(|at| &at.value));
+    if bootstrap.is_none() {
+        let message = "`--broker kafka` needs to know a cluster";
+        found.push(
+            Diagnostic::error(codes::MISSING_BOOTSTRAP, Origin::CommandLine, message)
+                .remedy("add `--bootstrap host:9092`, or `bootstrap = \"host:9092\"` in `[kafka]`"),
+        );
+    }
+    BrokerPlan::Kafka {
+        bootstrap: bootstrap.cloned().unwrap_or_default(),
+    }
+}
+
+fn warn_unused(scenario: &Scenario, overrides: &Overrides, found: &mut Findings) {
+    if overrides.bootstrap.is_some() {
+        let message = "`--bootstrap` has no effect with `--broker embedded`";
+        found.push(
+            Diagnostic::error(codes::CONFLICT, Origin::CommandLine, message)
+                .remedy("leave out one of them"),
+        );
+    }
+    if let (Some(at), None) = (&scenario.kafka.bootstrap, overrides.broker) {
+        let message = "the cluster of `kafka.bootstrap` is not used";
+        found.push(
+            Diagnostic::warning(codes::UNUSED_BOOTSTRAP, at.origin, message).remedy(
+                "`--broker kafka` runs on it; `--broker embedded` says that it is meant so",
+            ),
+        );
+    }
+}
+
+/// Checks `host:port, host:port`.
+fn validate(text: &str, origin: Origin, key: &str, found: &mut Findings) {
+    for address in text.split(',').map(str::trim) {
+        let port = address
+            .rsplit_once(':')
+            .map(|(host, port)| (host, port.parse::<u16>()));
+        let why = match port {
+            Some((host, Ok(1..))) if !host.is_empty() => continue,
+            _ if address.is_empty() => "is an empty address".to_owned(),
+            None => "has no port".to_owned(),
+            Some(("", _)) => "has no host".to_owned(),
+            Some(_) => "has no port from 1 to 65535".to_owned(),
+        };
+        let message = format!("`{address}` in `{key}` {why}");
+        found.push(
+            Diagnostic::error(codes::BAD_BOOTSTRAP, origin, message)
+                .remedy("write `host:port`, several with commas, for example `localhost:9092`"),
+        );
+    }
+}
+
+/// What the broker of a complete plan cannot do.
+pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
+    let capability = plan.broker.kind().capability();
+    if !capability.timing_is_real {
+        warn_about_timing(scenario, plan, found);
+    }
+    if let Some(limit) = capability.partition_bytes_max {
+        warn_about_pauses(scenario, plan, limit, found);
+    }
+}
+
+fn warn_about_timing(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
+    let timed = |metric: &Metric| {
+        matches!(metric, Metric::Rebalances)
+            || (metric.is_time() && !matches!(metric, Metric::Lateness { .. }))
+    };
+    let first = plan
+        .expectations
+        .iter()
+        .find(|expectation| timed(&expectation.metric))
+        .and_then(|expectation| {
+            let name = expectation.expression.split(' ').next().unwrap_or_default();
+            scenario
+                .expect
+                .iter()
+                .find(|expected| expected.metric == name)
+        });
+    if let Some(expected) = first {
+        let message = format!(
+            "`{}` is the embedded cluster's, not a real one's",
+            expected.metric
+        );
+        found.push(
+            Diagnostic::warning(codes::EMBEDDED_TIMING, expected.bound.key, message)
+                .label("this and every other time or rebalance expected here")
+                .remedy(
+                    "counts, order, restarts and faults are real; for times use `--broker kafka`",
+                ),
+        );
+    }
+}
+
+/// Warns when a consumer that stands still would make the embedded cluster drop unread records.
+fn warn_about_pauses(scenario: &Scenario, plan: &Plan, limit: u64, found: &mut Findings) {
+    let (Pace::Paced { .. }, Some(per_second)) = (plan.load.pace, plan.load.per_second()) else {
+        return;
+    };
+    // A crashed member's partitions stand still until its session has timed out.
+    let pause = match &plan.consumers.membership {
+        Membership::Group(group) if group.identity == Identity::Crashable => group.session_timeout,
+        _ => Duration::from_secs(2),
+    };
+    let bytes_per_second = per_second * f64::from(plan.load.payload_bytes);
+    let per_partition = bytes_per_second / f64::from(plan.topic.partitions.max(1));
+    if per_partition * pause.as_secs_f64() <= limit as f64 {
+        return;
+    }
+    let origin = [
+        scenario.load.rate.as_ref().map(|at| at.key),
+        scenario.load.payload.as_ref().map(|at| at.key),
+        scenario.load.producers.as_ref().map(|at| at.key),
+    ];
+    let message = format!(
+        "a partition of the embedded cluster keeps {}, and receives {} in a pause of {}",
+        format_bytes(limit),
+        format_bytes((per_partition * pause.as_secs_f64()) as u64),
+        format_duration(pause)
+    );
+    let origin = origin
+        .into_iter()
+        .flatten()
+        .next()
+        .unwrap_or(Origin::WholeFile);
+    found.push(
+        Diagnostic::warning(codes::EMBEDDED_LIMIT, origin, message).remedy(
+            "records nobody has read would count as lost: send less, or use `--broker kafka`",
+        ),
+    );
+}

@@ -1,0 +1,110 @@
+//! Expectations: each on a figure that exists and that this run will have.
+
+use super::Findings;
+use super::bound::{self, BadBound};
+use super::figure;
+use crate::plan::{Comparison, Expectation, Metric, Pace, Plan, Scope};
+use crate::scenario::{Bound, Diagnostic, Expected, Scenario, codes};
+
+pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {
+    scenario
+        .expect
+        .iter()
+        .filter_map(|expected| expectation(expected, plan, found))
+        .collect()
+}
+
+fn expectation(expected: &Expected, plan: &Plan, found: &mut Findings) -> Option<Expectation> {
+    let name = &expected.metric;
+    let Some(metric) = figure::parse(name) else {
+        let message = format!("there is no figure `{name}`");
+        found.push(
+            Diagnostic::error(codes::UNKNOWN_METRIC, expected.bound.key, message)
+                .remedy(figure::suggestion(name)),
+        );
+        return None;
+    };
+    if let Some((why, remedy)) = not_measured(&metric, plan) {
+        let message = format!("`{name}` is not measured: {why}");
+        found.push(
+            Diagnostic::error(codes::NOT_MEASURED, expected.bound.key, message).remedy(remedy),
+        );
+        return None;
+    }
+    match comparison(&expected.bound.value, metric.is_time()) {
+        Ok((comparison, text)) => Some(Expectation {
+            expression: format!("{name} {text}"),
+            metric,
+            comparison,
+        }),
+        Err(BadBound { why, example }) => {
+            let message = format!("`{name}` cannot be compared: {why}");
+            found.push(
+                Diagnostic::error(codes::BAD_BOUND, expected.bound.origin, message)
+                    .remedy(format!("for example `{example}`")),
+            );
+            None
+        }
+    }
+}
+
+/// The comparison, and how it reads behind the figure's name.
+fn comparison(bound: &Bound, is_time: bool) -> Result<(Comparison, String), BadBound> {
+    let text = match bound {
+        Bound::Number(number) if is_time => {
+            return Err(bound::bad(format!("`{number}` is not a time"), true));
+        }
+        Bound::Number(number) => return Ok((Comparison::Equal(*number), format!("= {number}"))),
+        Bound::Text(text) => text.trim(),
+    };
+    let comparison = bound::parse(text, is_time)?;
+    let has_operator = text.starts_with(['<', '>', '=']);
+    let text = match comparison {
+        Comparison::Within(..) => format!("in {text}"),
+        Comparison::Equal(_) if !has_operator => format!("= {text}"),
+        _ => text.to_owned(),
+    };
+    Ok((comparison, text))
+}
+
+/// Why this run does not have the figure, and what to do about it.
+fn not_measured(metric: &Metric, plan: &Plan) -> Option<(String, String)> {
+    let partitions = plan.topic.partitions;
+    match *metric {
+        Metric::Latency {
+            scope: Scope::One(partition),
+            ..
+        }
+        | Metric::PartitionRate {
+            scope: Scope::One(partition),
+        }
+        | Metric::LagMax {
+            scope: Scope::One(partition),
+        } if partition >= partitions => Some((
+            format!("there is no partition {partition}"),
+            format!("partitions are numbered 0 to {}", partitions - 1),
+        )),
+        Metric::Fault { index, .. } if index >= plan.faults.len() => Some((
+            match plan.faults.len() {
+                0 => "the scenario has no fault".to_owned(),
+                1 => format!("there is no fault {index}"),
+                count => format!("there is no fault {index} among {count}"),
+            },
+            match plan.faults.len() {
+                0 => "add a `[[fault]]`, or remove the expectation".to_owned(),
+                1 => "the only fault is `fault[0]`".to_owned(),
+                count => format!("faults are numbered 0 to {}", count - 1),
+            },
+        )),
+        Metric::Rebalances if plan.mode() == "assigned" => Some((
+            "consumers with partitions of their own never rebalance".to_owned(),
+            "remove it, or set `consumers.mode` to `group`".to_owned(),
+        )),
+        Metric::AchievedShare | Metric::Lateness { .. } if plan.load.pace == Pace::Max => Some((
+            "at `rate = \"max\"` there is no schedule to keep".to_owned(),
+            "remove it, or set `load.rate` to a rate; `achieved_per_s` is measured either way"
+                .to_owned(),
+        )),
+        _ => None,
+    }
+}

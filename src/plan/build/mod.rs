@@ -1,0 +1,213 @@
+//! From a scenario to a plan: every default decided, everything impossible refused, all at once.
+
+mod bound;
+mod broker;
+mod consumers;
+mod expect;
+mod faults;
+mod figure;
+mod load;
+mod run;
+mod topic;
+
+use std::time::Duration;
+
+pub use figure::metrics_markdown;
+
+use super::{ClientProperties, Plan};
+use crate::base::{BrokerKind, Seed, format_duration};
+use crate::scenario::{self, At, Diagnostic, Scenario, Source, codes};
+
+/// What the command line decides over the scenario.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--broker`.
+    pub broker: Option<BrokerKind>,
+    /// `--bootstrap`.
+    pub bootstrap: Option<String>,
+    /// `--seed`.
+    pub seed: Option<u64>,
+}
+
+/// Builds the plan of a scenario. There is none when a diagnostic is an error.
+pub fn build(
+    name: &str,
+    source_text: &str,
+    set: &[String],
+    scenario: &Scenario,
+    overrides: &Overrides,
+) -> (Option<Plan>, Vec<Diagnostic>) {
+    let mut found = Findings(Vec::new());
+    let broker = broker::build(scenario, overrides, &mut found);
+    let topic = topic::build(name, scenario, &broker, &mut found);
+    let load = load::build(scenario, &topic, &broker, &mut found);
+    let times = run::times(scenario, &load, &mut found);
+    let faults = faults::build(scenario, &topic, &times, &mut found);
+    let consumers = consumers::build(scenario, &topic, &faults, &mut found);
+    let restart = run::restart(scenario, &mut found);
+    let limits = run::limits(scenario, &mut found);
+    let seed = overrides
+        .seed
+        .or(scenario.run.seed.as_ref().map(|seed| seed.value));
+    let mut plan = Plan {
+        name: name.to_owned(),
+        source: source_text.to_owned(),
+        overrides: set.to_vec(),
+        seed: Seed(seed.unwrap_or(1)),
+        broker,
+        topic,
+        load,
+        consumers,
+        restart,
+        times,
+        limits,
+        client: client(scenario),
+        faults,
+        expectations: Vec::new(),
+    };
+    plan.expectations = expect::build(scenario, &plan, &mut found);
+    broker::check(scenario, &plan, &mut found);
+    let Findings(mut diagnostics) = found;
+    diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
+    let possible = !diagnostics.iter().any(Diagnostic::is_error);
+    (possible.then_some(plan), diagnostics)
+}
+
+/// Reads a scenario and builds its plan, with everything that is wrong in one list.
+pub fn compile(
+    source: &Source,
+    set: &[String],
+    overrides: &Overrides,
+) -> (Option<Plan>, Vec<Diagnostic>) {
+    let (scenario, mut diagnostics) = scenario::read(source, set);
+    // Of a text that is not even TOML, only a part is known: what follows from it would mislead.
+    let is_unknown = |diagnostic: &Diagnostic| {
+        matches!(
+            diagnostic.code,
+            codes::SYNTAX | codes::NOT_TEXT | codes::EMPTY_SCENARIO | codes::FILE_TOO_LARGE
+        )
+    };
+    if diagnostics.iter().any(is_unknown) {
+        return (None, diagnostics);
+    }
+    let (plan, more) = build(
+        &scenario_name(&source.name),
+        &source.text,
+        set,
+        &scenario,
+        overrides,
+    );
+    let readable = !diagnostics.iter().any(Diagnostic::is_error);
+    diagnostics.extend(more);
+    diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
+    (plan.filter(|_| readable), diagnostics)
+}
+
+/// A file's name without directories and ending.
+fn scenario_name(path: &str) -> String {
+    let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    file.strip_suffix(".toml").unwrap_or(file).to_owned()
+}
+
+fn client(scenario: &Scenario) -> ClientProperties {
+    let text = |properties: &std::collections::BTreeMap<String, At<scenario::Property>>| {
+        properties
+            .iter()
+            .map(|(name, property)| (name.clone(), property.value.0.clone()))
+            .collect()
+    };
+    ClientProperties {
+        common: text(&scenario.client.common),
+        producer: text(&scenario.client.producer),
+        consumer: text(&scenario.client.consumer),
+    }
+}
+
+/// What is wrong, as far as it was found.
+struct Findings(Vec<Diagnostic>);
+
+impl Findings {
+    fn push(&mut self, diagnostic: Diagnostic) {
+        self.0.push(diagnostic);
+    }
+
+    /// A count within `range`, or `default`.
+    fn count(
+        &mut self,
+        key: &str,
+        given: Option<&At<u64>>,
+        default: u32,
+        range: std::ops::RangeInclusive<u32>,
+        reason: &str,
+    ) -> u32 {
+        let Some(at) = given else { return default };
+        let fits = u32::try_from(at.value)
+            .ok()
+            .filter(|value| range.contains(value));
+        fits.unwrap_or_else(|| {
+            let message = format!(
+                "`{key}` must be from {} to {}, not {}",
+                range.start(),
+                range.end(),
+                at.value
+            );
+            self.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(reason));
+            default
+        })
+    }
+
+    /// A number within `range`, or `default`.
+    fn number(
+        &mut self,
+        key: &str,
+        given: Option<&At<f64>>,
+        default: f64,
+        range: std::ops::RangeInclusive<f64>,
+        reason: &str,
+    ) -> f64 {
+        let Some(at) = given else { return default };
+        if range.contains(&at.value) {
+            return at.value;
+        }
+        let message = format!(
+            "`{key}` must be from {} to {}, not {}",
+            range.start(),
+            range.end(),
+            at.value
+        );
+        self.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(reason));
+        default
+    }
+
+    /// A duration within `range`, or `default`.
+    fn duration(
+        &mut self,
+        key: &str,
+        given: Option<&At<Duration>>,
+        default: Duration,
+        range: std::ops::RangeInclusive<Duration>,
+        reason: &str,
+    ) -> Duration {
+        let Some(at) = given else { return default };
+        if range.contains(&at.value) {
+            return at.value;
+        }
+        let message = format!(
+            "`{key}` must be from {} to {}, not {}",
+            format_duration(*range.start()),
+            format_duration(*range.end()),
+            format_duration(at.value)
+        );
+        self.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(reason));
+        default
+    }
+
+    /// Refuses a key that only works with another setting.
+    fn no_effect<T>(&mut self, key: &str, given: Option<&At<T>>, works_with: &str, now: &str) {
+        if let Some(at) = given {
+            let message = format!("`{key}` has no effect with {now}");
+            let diagnostic = Diagnostic::error(codes::NO_EFFECT, at.key, message);
+            self.push(diagnostic.remedy(format!("remove it, or set {works_with}")));
+        }
+    }
+}

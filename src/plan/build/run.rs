@@ -1,0 +1,160 @@
+//! How long the run lasts, how children come back, and when its figures are in doubt.
+
+use std::time::Duration;
+
+use super::Findings;
+use crate::plan::{Limits, LoadPlan, Pace, RestartPolicy, Times};
+use crate::scenario::{Diagnostic, Scenario, codes};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+pub(super) fn times(scenario: &Scenario, load: &LoadPlan, found: &mut Findings) -> Times {
+    let run = &scenario.run;
+    // A number of messages as fast as possible is a race: nothing to warm up, and done when done.
+    let is_race = load.pace == Pace::Max && load.messages.is_some();
+    let (warmup, duration) = if is_race { (0, 600) } else { (5, 60) };
+    let long = "a run keeps histograms for every second; a week is the limit";
+    Times {
+        warmup: found.duration(
+            "run.warmup",
+            run.warmup.as_ref(),
+            Duration::from_secs(warmup),
+            Duration::ZERO..=WEEK,
+            long,
+        ),
+        duration: found.duration(
+            "run.duration",
+            run.duration.as_ref(),
+            Duration::from_secs(duration),
+            MILLISECOND * 100..=WEEK,
+            long,
+        ),
+        drain: found.duration(
+            "run.drain",
+            run.drain.as_ref(),
+            Duration::from_secs(30),
+            Duration::ZERO..=HOUR,
+            "what is not read by then counts as lost",
+        ),
+        startup: found.duration(
+            "run.startup",
+            run.startup.as_ref(),
+            Duration::from_secs(30),
+            Duration::from_secs(1)..=HOUR,
+            "a cluster needs a moment, and a run should not wait for ever",
+        ),
+    }
+}
+
+pub(super) fn restart(scenario: &Scenario, found: &mut Findings) -> RestartPolicy {
+    let restart = &scenario.restart;
+    let default = RestartPolicy::default();
+    let span = "a delay is from 1ms to 1h";
+    let policy = RestartPolicy {
+        backoff: found.duration(
+            "restart.backoff",
+            restart.backoff.as_ref(),
+            default.backoff,
+            MILLISECOND..=HOUR,
+            span,
+        ),
+        factor: found.number(
+            "restart.factor",
+            restart.factor.as_ref(),
+            default.factor,
+            1.0..=100.0,
+            "delays must not become shorter",
+        ),
+        backoff_max: found.duration(
+            "restart.backoff_max",
+            restart.backoff_max.as_ref(),
+            default.backoff_max,
+            MILLISECOND..=HOUR,
+            span,
+        ),
+        jitter: found.number(
+            "restart.jitter",
+            restart.jitter.as_ref(),
+            default.jitter,
+            0.0..=1.0,
+            "it is a share: 0.2 spreads each delay by 20 %",
+        ),
+        stable: found.duration(
+            "restart.stable",
+            restart.stable.as_ref(),
+            default.stable,
+            MILLISECOND..=HOUR,
+            span,
+        ),
+        budget: found.count(
+            "restart.budget",
+            restart.budget.as_ref(),
+            default.budget,
+            1..=1_000_000,
+            "with 0 nothing would ever come back",
+        ),
+        budget_window: found.duration(
+            "restart.budget_window",
+            restart.budget_window.as_ref(),
+            default.budget_window,
+            MILLISECOND..=WEEK,
+            "failures are counted within this window",
+        ),
+    };
+    if let (true, Some(at)) = (
+        policy.backoff > policy.backoff_max,
+        restart.backoff.as_ref().or(restart.backoff_max.as_ref()),
+    ) {
+        let message = "`restart.backoff` is longer than `restart.backoff_max`";
+        found.push(
+            Diagnostic::error(codes::CONFLICT, at.origin, message)
+                .remedy("the first delay must not exceed the longest"),
+        );
+    }
+    policy
+}
+
+pub(super) fn limits(scenario: &Scenario, found: &mut Findings) -> Limits {
+    let limits = &scenario.limits;
+    let default = Limits::default();
+    let share = "it is a share, from 0 to 1";
+    Limits {
+        achieved_min: found.number(
+            "limits.achieved_min",
+            limits.achieved_min.as_ref(),
+            default.achieved_min,
+            0.0..=1.0,
+            share,
+        ),
+        lateness_p99_max: found.duration(
+            "limits.lateness_p99",
+            limits.lateness_p99.as_ref(),
+            default.lateness_p99_max,
+            Duration::ZERO..=HOUR,
+            "for example `lateness_p99 = \"1ms\"`",
+        ),
+        lateness_share_max: found.number(
+            "limits.lateness_share",
+            limits.lateness_share.as_ref(),
+            default.lateness_share_max,
+            0.0..=1.0,
+            share,
+        ),
+        cpu_share_max: found.number(
+            "limits.cpu_share",
+            limits.cpu_share.as_ref(),
+            default.cpu_share_max,
+            0.0..=1.0,
+            share,
+        ),
+        lane_gaps_max: found.count(
+            "limits.lane_gaps",
+            limits.lane_gaps.as_ref(),
+            4_096,
+            1..=16_777_216,
+            "a gap takes 16 bytes, and there may be as many lanes as producers times partitions",
+        ) as usize,
+    }
+}

@@ -1,0 +1,108 @@
+//! The topic under test.
+
+use std::time::Duration;
+
+use super::Findings;
+use crate::plan::{BrokerPlan, TopicName, TopicPlan};
+use crate::scenario::{At, Bytes, Diagnostic, Scenario, codes};
+
+/// Kafka's limit for a topic's name.
+const LONGEST_NAME: usize = 249;
+
+pub(super) fn build(
+    name: &str,
+    scenario: &Scenario,
+    broker: &BrokerPlan,
+    found: &mut Findings,
+) -> TopicPlan {
+    let topic = &scenario.topic;
+    let partitions = found.count(
+        "topic.partitions",
+        topic.partitions.as_ref(),
+        18,
+        1..=10_000,
+        "each partition has a consumer and histograms of its own; more than 10,000 do not fit one process",
+    );
+    TopicPlan {
+        name: match &topic.name {
+            Some(at) => given_name(at, found),
+            None => TopicName::OfRun {
+                scenario: topic_part(name),
+            },
+        },
+        partitions,
+        replication_factor: replication(topic.replication_factor.as_ref(), broker, found),
+        retention: found.duration(
+            "topic.retention",
+            topic.retention.as_ref(),
+            Duration::from_secs(3600),
+            Duration::from_secs(60)..=Duration::from_secs(365 * 86_400),
+            "a topic must keep records until they are read, and not for ever",
+        ),
+        retention_bytes: retention_bytes(topic.retention_bytes.as_ref(), found),
+        keep: topic.keep.as_ref().is_some_and(|at| at.value),
+    }
+}
+
+fn replication(given: Option<&At<u64>>, broker: &BrokerPlan, found: &mut Findings) -> u32 {
+    let copies = found.count(
+        "topic.replication_factor",
+        given,
+        1,
+        1..=32,
+        "a partition has at least one copy, and no more than the cluster has brokers",
+    );
+    if let (&BrokerPlan::Embedded { brokers }, Some(at)) = (broker, given)
+        && copies > brokers
+    {
+        let message = format!(
+            "`topic.replication_factor` is {copies}, but the embedded cluster has {brokers} broker{}",
+            if brokers == 1 { "" } else { "s" }
+        );
+        found.push(
+            Diagnostic::error(codes::EMBEDDED_LIMIT, at.origin, message)
+                .remedy(format!("set `embedded.brokers` to at least {copies}")),
+        );
+    }
+    copies
+}
+
+fn retention_bytes(given: Option<&At<Bytes>>, found: &mut Findings) -> u64 {
+    let Some(at) = given else { return 1 << 30 };
+    // A smaller log than this is trimmed before a consumer that stands still for a moment is back.
+    if at.value.0 < 1 << 20 {
+        let message = "`topic.retention_bytes` must be at least 1MiB";
+        found.push(
+            Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message)
+                .remedy("a topic must keep records until they are read"),
+        );
+    }
+    at.value.0
+}
+
+fn given_name(at: &At<String>, found: &mut Findings) -> TopicName {
+    let name = &at.value;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let why = match name.as_str() {
+        "" => "is empty".to_owned(),
+        "." | ".." => "is not a name".to_owned(),
+        name if name.len() > LONGEST_NAME => format!("has {} characters", name.len()),
+        name => match name.chars().find(|c| !allowed(*c)) {
+            Some(c) => format!("contains `{c}`"),
+            None => return TopicName::Given(name.to_owned()),
+        },
+    };
+    let message = format!("the topic's name {why}");
+    found.push(
+        Diagnostic::error(codes::BAD_TOPIC_NAME, at.origin, message).remedy(format!(
+            "letters, digits, `.`, `_` and `-` make a name, at most {LONGEST_NAME} of them"
+        )),
+    );
+    TopicName::Given(name.clone())
+}
+
+/// The scenario's name, reduced to what a topic may be called.
+fn topic_part(name: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    name.chars().map(allowed).take(100).collect()
+}

@@ -1,0 +1,319 @@
+//! A plan in words, for `check`: what will be created, sent, read and broken.
+
+use std::fmt::{self, Display, Write};
+use std::time::Duration;
+
+use super::{
+    BrokerPlan, ConsumersPlan, Identity, LoadPlan, Membership, Pace, PartitionChoice, Phases, Plan,
+    Span, StartAt, TopicName, Work,
+};
+use crate::base::{RunId, format_bytes, format_count, format_duration};
+
+impl Plan {
+    /// Everything that was decided, as aligned text.
+    pub fn describe(&self) -> String {
+        let mut lines = Lines(String::new());
+        lines.add("scenario", format!("{}, seed {}", self.name, self.seed.0));
+        lines.add("broker", self.describe_broker());
+        self.describe_topic(&mut lines);
+        self.describe_load(&mut lines);
+        self.describe_consumers(&mut lines);
+        self.describe_run(&mut lines);
+        for (i, fault) in self.faults.iter().enumerate() {
+            let at = format_duration(fault.at);
+            lines.add("fault", format!("[{i}] {} at {at}", fault.kind));
+        }
+        for (scope, properties) in [
+            ("", &self.client.common),
+            ("producer: ", &self.client.producer),
+            ("consumer: ", &self.client.consumer),
+        ] {
+            for (name, value) in properties {
+                lines.add("client", format!("{scope}{name} = {value}"));
+            }
+        }
+        for expectation in &self.expectations {
+            lines.add("expect", &expectation.expression);
+        }
+        if self.expectations.is_empty() {
+            lines.add("expect", "nothing: the run passes unless it is invalid");
+        }
+        lines.add(
+            "memory",
+            format!("about {}", format_bytes(self.memory_estimate_bytes())),
+        );
+        lines.0
+    }
+
+    fn describe_broker(&self) -> String {
+        match &self.broker {
+            BrokerPlan::Embedded { brokers } => format!(
+                "embedded, {}; keeps 5 MiB and 100,000 batches per partition, times are its own",
+                plural(*brokers, "broker")
+            ),
+            BrokerPlan::Kafka { bootstrap } => format!("kafka at {bootstrap}"),
+        }
+    }
+
+    fn describe_topic(&self, lines: &mut Lines) {
+        let topic = &self.topic;
+        let partitions = plural(topic.partitions, "partition");
+        let after = if topic.keep { "kept" } else { "deleted" };
+        let (name, fate) = match &topic.name {
+            TopicName::Given(name) => {
+                let fate = "used as it is if it exists, otherwise created and then";
+                (name.clone(), format!("{fate} {after}"))
+            }
+            own @ TopicName::OfRun { .. } => {
+                let name = own.resolve(RunId(0)).replace("000000000000", "<run>");
+                (name, format!("created, then {after}"))
+            }
+        };
+        lines.add("topic", format!("{name}: {partitions}, {fate}"));
+        let copies = format!("replication factor {}", topic.replication_factor);
+        let retention = match self.broker.kind().capability().has_retention {
+            true => format!(
+                ", retention {} or {} per partition",
+                format_duration(topic.retention),
+                format_bytes(topic.retention_bytes)
+            ),
+            false => String::new(),
+        };
+        lines.add("", copies + &retention);
+    }
+
+    fn describe_load(&self, lines: &mut Lines) {
+        let load = &self.load;
+        let producers = format_count(u64::from(load.producers));
+        let rate = match (load.pace, load.per_second()) {
+            (Pace::Paced { period }, Some(all)) => {
+                let phases = match load.phases {
+                    Phases::Uniform => "uniform",
+                    Phases::Random => "random",
+                    Phases::Poisson => "poisson",
+                };
+                let each = rounded(1.0 / period.as_secs_f64());
+                format!(
+                    "{each} msg/s each, {} msg/s in all, {phases} phases",
+                    rounded(all)
+                )
+            }
+            _ => "as fast as the client takes messages".to_owned(),
+        };
+        lines.add("load", format!("{producers} producers, {rate}"));
+        let payload = u64::from(load.payload_bytes);
+        let total = match (self.messages(), load.pace) {
+            (Some(messages), _) => format!(
+                "{} messages of {payload} B: {} of payload",
+                format_count(messages),
+                format_bytes(messages.saturating_mul(payload))
+            ),
+            (None, _) => format!("messages of {payload} B until the run ends"),
+        };
+        lines.add("", format!("{total}, {}", Choice(load)));
+        lines.add(
+            "",
+            format!(
+                "{} on {}, acks={}, idempotence {}, linger {}, compression {}",
+                plural(load.pools, "pool"),
+                plural(self.producer_clients(), "client"),
+                load.acks,
+                if load.idempotence { "on" } else { "off" },
+                format_duration(load.linger),
+                load.compression
+            ),
+        );
+        if let Some(bytes) = load.unprocessed_bytes_max {
+            let bytes = format_bytes(bytes);
+            lines.add(
+                "",
+                format!("waits while {bytes} of a partition are not processed"),
+            );
+        }
+    }
+
+    fn describe_consumers(&self, lines: &mut Lines) {
+        let consumers = &self.consumers;
+        let clients = plural(self.consumer_clients(), "client");
+        match &consumers.membership {
+            Membership::Assigned { .. } => lines.add(
+                "consumers",
+                format!(
+                    "{} assigned, one per partition, on {clients}",
+                    self.members()
+                ),
+            ),
+            Membership::Group(group) => {
+                let identity = match group.identity {
+                    Identity::Dynamic => "leave when stopped",
+                    Identity::Crashable => "crash when killed",
+                };
+                let members = plural(group.members, "member");
+                lines.add(
+                    "consumers",
+                    format!(
+                        "group of {members}, {} assignor, members {identity}",
+                        group.assignor
+                    ),
+                );
+                lines.add(
+                    "",
+                    format!(
+                        "session time-out {}, heartbeat each {}, commit each {}",
+                        format_duration(group.session_timeout),
+                        format_duration(group.heartbeat_interval),
+                        format_duration(group.commit_interval)
+                    ),
+                );
+            }
+        }
+        lines.add(
+            "",
+            format!(
+                "{}, batches of up to {}",
+                Reading(consumers),
+                consumers.batch_records
+            ),
+        );
+        for (partition, work) in &consumers.work.of {
+            lines.add(
+                "",
+                format!("partition {partition}: {} per record", Cost(*work)),
+            );
+        }
+        // A client talks to each broker it needs, and keeps one connection to find them.
+        let clients = self.producer_clients() + self.consumer_clients();
+        if let BrokerPlan::Embedded { brokers } = self.broker {
+            let most = u64::from(clients) * u64::from(brokers + 1);
+            lines.add(
+                "",
+                format!("{clients} clients in all, up to {most} connections"),
+            );
+        } else {
+            lines.add(
+                "",
+                format!("{clients} clients in all, each with a connection per broker it needs"),
+            );
+        }
+    }
+
+    fn describe_run(&self, lines: &mut Lines) {
+        let times = &self.times;
+        let upper = if self.load.messages.is_some() {
+            "at most "
+        } else {
+            ""
+        };
+        lines.add(
+            "run",
+            format!(
+                "warm-up {}, measured {upper}{}, then up to {} to drain; start-up within {}",
+                format_duration(times.warmup),
+                format_duration(times.duration),
+                format_duration(times.drain),
+                format_duration(times.startup)
+            ),
+        );
+        let restart = &self.restart;
+        lines.add(
+            "restart",
+            format!(
+                "at once, then after {} x {} up to {}; {} failures in {} give a partition up",
+                format_duration(restart.backoff),
+                restart.factor,
+                format_duration(restart.backoff_max),
+                restart.budget,
+                format_duration(restart.budget_window)
+            ),
+        );
+        let limits = &self.limits;
+        lines.add(
+            "invalid if",
+            format!(
+                "achieved < {}, lateness p99 > {} and > {} x response p50, CPU > {}, a lane has > {} gaps",
+                limits.achieved_min,
+                format_duration(limits.lateness_p99_max),
+                limits.lateness_share_max,
+                limits.cpu_share_max,
+                format_count(limits.lane_gaps_max as u64)
+            ),
+        );
+    }
+}
+
+/// `name  value` lines with the values below each other.
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, name: &str, value: impl Display) {
+        let _ = writeln!(self.0, "{name:<12}{value}");
+    }
+}
+
+fn plural(count: u32, noun: &str) -> String {
+    let count_text = format_count(u64::from(count));
+    format!("{count_text} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A rate with what matters of its fraction.
+fn rounded(rate: f64) -> String {
+    match rate.fract() == 0.0 {
+        true => format_count(rate as u64),
+        false => format!("{rate:.3}"),
+    }
+}
+
+/// Where records go.
+struct Choice<'a>(&'a LoadPlan);
+
+impl Display for Choice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let skew = self.0.skew;
+        match self.0.partition {
+            PartitionChoice::Fixed => f.write_str("producer i to partition i mod n"),
+            PartitionChoice::RoundRobin => f.write_str("round robin"),
+            PartitionChoice::Random => write!(f, "to random partitions, skew {skew}"),
+            PartitionChoice::Keyed { keys } => {
+                write!(f, "by {} keys, skew {skew}", format_count(u64::from(keys)))
+            }
+        }
+    }
+}
+
+/// How records are read.
+struct Reading<'a>(&'a ConsumersPlan);
+
+impl Display for Reading<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = match self.0.start {
+            StartAt::Beginning => "beginning",
+            StartAt::End => "end",
+        };
+        write!(
+            f,
+            "from the {start}, {} per record",
+            Cost(self.0.work.default)
+        )
+    }
+}
+
+/// What a record costs.
+struct Cost(Work);
+
+impl Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, span) = match self.0 {
+            Work::None => return f.write_str("no work"),
+            Work::Cpu(span) => ("CPU", span),
+            Work::Wait(span) => ("waiting", span),
+        };
+        let text = |span: Duration| format_duration(span);
+        match span {
+            Span::Fixed(span) => write!(f, "{} {kind}", text(span)),
+            Span::Exponential { mean } => {
+                write!(f, "{} {kind} in the mean (exponential)", text(mean))
+            }
+            Span::Uniform { min, max } => write!(f, "{} to {} {kind}", text(min), text(max)),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a plan will need of the machine, roughly.
+
+use super::{BrokerPlan, ClientTopology, Membership, PartitionChoice, Plan, ProducerClients};
+
+/// Histograms kept for each partition, and what one of them grows to.
+const HISTOGRAMS: u64 = 4;
+const HISTOGRAM_BYTES: u64 = 60 * 1024;
+/// A lane's sequence numbers and gaps.
+const LANE_BYTES: u64 = 128;
+/// A producer's schedule.
+const SCHEDULE_BYTES: u64 = 128;
+/// A librdkafka client with its threads' stacks and connections.
+const CLIENT_BYTES: u64 = 512 * 1024;
+/// Records a consumer client holds beforehand.
+const FETCH_QUEUE_BYTES: u64 = 1024 * 1024;
+/// A second of sent but unacknowledged records, with librdkafka's own per record.
+const RECORD_OVERHEAD_BYTES: u64 = 256;
+/// The program itself.
+const BASE_BYTES: u64 = 16 * 1024 * 1024;
+
+impl Plan {
+    /// What the process will need, roughly: histograms, lanes, schedules, and each client's queues.
+    pub fn memory_estimate_bytes(&self) -> u64 {
+        let partitions = u64::from(self.topic.partitions);
+        let producers = u64::from(self.load.producers);
+        let per_second = self.load.per_second().unwrap_or(200_000.0) as u64;
+        let in_flight = per_second
+            .min(100_000)
+            .saturating_mul(u64::from(self.load.payload_bytes) + RECORD_OVERHEAD_BYTES);
+        let broker = match self.broker {
+            BrokerPlan::Embedded { .. } => partitions.saturating_mul(5 * 1024 * 1024).min(
+                // What is sent, if that is less than what the broker keeps.
+                self.messages()
+                    .unwrap_or(u64::MAX)
+                    .saturating_mul(u64::from(self.load.payload_bytes)),
+            ),
+            BrokerPlan::Kafka { .. } => 0,
+        };
+        [
+            BASE_BYTES,
+            partitions * HISTOGRAMS * HISTOGRAM_BYTES,
+            self.lanes().saturating_mul(LANE_BYTES),
+            producers * SCHEDULE_BYTES,
+            u64::from(self.producer_clients() + self.consumer_clients()) * CLIENT_BYTES,
+            u64::from(self.consumer_clients()) * FETCH_QUEUE_BYTES,
+            in_flight,
+            broker,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+
+    /// Client connections' owners on the sending side.
+    pub fn producer_clients(&self) -> u32 {
+        match self.load.clients {
+            ProducerClients::PerPool => self.load.pools,
+            ProducerClients::PerProducer => self.load.producers,
+        }
+    }
+
+    /// Client connections' owners on the reading side.
+    pub fn consumer_clients(&self) -> u32 {
+        match self.consumers.membership {
+            Membership::Assigned {
+                clients: ClientTopology::Shared,
+            } => 1,
+            _ => self.members(),
+        }
+    }
+
+    /// Lanes (producer x partition) that can come into being.
+    fn lanes(&self) -> u64 {
+        let producers = u64::from(self.load.producers);
+        let all = producers * u64::from(self.topic.partitions);
+        match self.load.partition {
+            PartitionChoice::Fixed => producers,
+            _ => all.min(self.messages().unwrap_or(u64::MAX)),
+        }
+    }
+}

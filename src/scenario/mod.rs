@@ -1,0 +1,189 @@
+//! The scenario file: the TOML 1:1, uninterpreted, with every mistake and its place.
+//!
+//! A key is defined once, in [`sections`]: from that come the struct's field, its reader, the list
+//! of known keys, the JSON Schema and the reference in the book.
+
+pub mod codes;
+mod diagnostic;
+mod file;
+mod open;
+mod overrides;
+mod property;
+mod schema;
+mod section;
+pub mod sections;
+mod suggest;
+pub mod tree;
+mod value;
+mod words;
+mod work;
+
+pub use diagnostic::{Diagnostic, Origin, Severity, Sources};
+pub use file::load;
+pub use open::{Bound, Client, Expect, Expected};
+pub use property::Property;
+pub use schema::{json_schema, reference_markdown};
+pub use section::{Fallback, Field, Section};
+pub use sections::{Consumers, Embedded, Fault, Kafka, Kill, Limits, Load, Restart, Run, Topic};
+pub use suggest::closest;
+pub use value::{At, Bytes, Place, Rate, Value};
+pub use work::{RandomSpan, Span, Work, WorkOf};
+
+use tree::{Entry, Kind, Table};
+
+/// A scenario file as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Its name in messages: the path as the user wrote it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What is known about a section.
+#[derive(Clone, Copy, Debug)]
+pub struct SectionInfo {
+    /// Its name.
+    pub key: &'static str,
+    /// What it is about.
+    pub doc: &'static str,
+    /// Whether it is written `[[name]]` and may come several times.
+    pub repeated: bool,
+    /// Its keys; none when they are not ours.
+    pub fields: fn() -> &'static [Field],
+    /// The JSON Schema of it.
+    pub schema: fn() -> serde_json::Value,
+}
+
+macro_rules! scenario {
+    ($(#[doc = $doc:literal] $key:ident: $type:ty, $repeated:literal;)+) => {
+        /// A scenario: what the file and the overrides say, and nothing else.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Scenario {
+            $(#[doc = $doc] pub $key: $type,)+
+        }
+
+        /// Every section there is.
+        pub const SECTIONS: &[SectionInfo] = &[
+            $(SectionInfo {
+                key: stringify!($key),
+                doc: $doc,
+                repeated: $repeated,
+                fields: <$type as Value>::fields,
+                schema: <$type as Value>::schema,
+            },)+
+        ];
+
+        impl Scenario {
+            fn set(&mut self, entry: &Entry, place: Place<'_>, out: &mut Vec<Diagnostic>) -> bool {
+                match entry.key.as_str() {
+                    $(stringify!($key) => {
+                        self.$key = <$type as Value>::read(&entry.node, place, out)
+                            .unwrap_or_default();
+                    })+
+                    _ => return false,
+                }
+                true
+            }
+        }
+    };
+}
+
+scenario! {
+    /// The topic under test. Retention and replication apply when the run creates it.
+    topic: Topic, false;
+    /// What is sent.
+    load: Load, false;
+    /// Who reads the topic, and what a record costs to process.
+    consumers: Consumers, false;
+    /// How failed consumers and pools come back. The first restart is immediate.
+    restart: Restart, false;
+    /// How long the parts of the run last, and its randomness.
+    run: Run, false;
+    /// When the tester itself is in doubt and the run is `INVALID`.
+    limits: Limits, false;
+    /// The cluster in this process, with `--broker embedded`.
+    embedded: Embedded, false;
+    /// The cluster to use with `--broker kafka`.
+    kafka: Kafka, false;
+    /// librdkafka properties for every client; those of `[client.producer]` and `[client.consumer]` for these only.
+    client: Client, false;
+    /// Something that is broken at a given time. Faults are written in the order of their times.
+    fault: Vec<At<Fault>>, true;
+    /// What must hold at the end of the run: a figure and a number or a comparison.
+    expect: Expect, false;
+}
+
+/// Reads a scenario. What could be read is returned along with everything that is wrong.
+pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>) {
+    let mut scenario = Scenario::default();
+    if let Some(diagnostic) = file::guard(&source.text) {
+        return (scenario, vec![diagnostic]);
+    }
+    let (mut root, syntax) = tree::parse_document(&source.text);
+    if root.is_empty() && syntax.is_empty() {
+        return (scenario, vec![file::empty()]);
+    }
+    let mut found = Vec::new();
+    for (index, text) in overrides.iter().enumerate() {
+        found.extend(
+            overrides::apply(&mut root, index, text)
+                .err()
+                .map(|refusal| *refusal),
+        );
+    }
+    read_root(&root, &mut scenario, &mut found);
+    // What the parser made of a broken line says nothing about what its author meant.
+    let broken = |diagnostic: &Diagnostic| {
+        syntax
+            .iter()
+            .any(|error| file::same_line(&source.text, error.origin, diagnostic.origin))
+    };
+    found.retain(|diagnostic| {
+        syntax.is_empty() || (diagnostic.code != codes::MISSING_KEY && !broken(diagnostic))
+    });
+    let mut all = syntax;
+    all.append(&mut found);
+    all.sort_by_key(|diagnostic| diagnostic.origin);
+    (scenario, all)
+}
+
+fn read_root(root: &Table, scenario: &mut Scenario, out: &mut Vec<Diagnostic>) {
+    for entry in root {
+        let example = match SECTIONS.iter().find(|section| section.key == entry.key) {
+            Some(section) if section.repeated => format!("[[{}]]", section.key),
+            _ => format!("[{}]", entry.key),
+        };
+        let place = Place {
+            path: &entry.key,
+            example: &example,
+        };
+        if !scenario.set(entry, place, out) {
+            out.push(unknown_section(entry));
+        }
+    }
+}
+
+fn unknown_section(entry: &Entry) -> Diagnostic {
+    let known: Vec<&str> = SECTIONS.iter().map(|section| section.key).collect();
+    let (message, remedy) = match (&entry.node.kind, section_with_key(&entry.key)) {
+        (Kind::Table(_) | Kind::Array(_), _) | (_, None) => (
+            format!("there is no section `{}`", entry.key),
+            suggest::key(&entry.key, &known),
+        ),
+        (_, Some(home)) => (
+            format!("`{}` is outside every section", entry.key),
+            format!("it belongs in `[{home}]`"),
+        ),
+    };
+    Diagnostic::error(codes::UNKNOWN_SECTION, entry.key_origin, message).remedy(remedy)
+}
+
+/// The section that has this key, if it is exactly one.
+fn section_with_key(key: &str) -> Option<&'static str> {
+    let mut homes = SECTIONS
+        .iter()
+        .filter(|section| (section.fields)().iter().any(|field| field.key == key));
+    let home = homes.next()?;
+    homes.next().is_none().then_some(home.key)
+}

@@ -1,0 +1,205 @@
+//! The sections whose keys are not ours: librdkafka's properties and the expected figures.
+//!
+//! Their names contain dots. `"latency.p99" = ..` and `latency.p99 = ..` mean the same.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+
+use super::property::{Property, refuse};
+use super::tree::{Entry, Kind, Node, Table};
+use super::value::{Place, Value, wrong_type};
+use super::{At, Diagnostic, Origin, codes};
+
+/// librdkafka properties, as text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Client {
+    /// For every client.
+    pub common: BTreeMap<String, At<Property>>,
+    /// For producers only.
+    pub producer: BTreeMap<String, At<Property>>,
+    /// For consumers only.
+    pub consumer: BTreeMap<String, At<Property>>,
+}
+
+/// What must hold at the end of a run, in the order it was written.
+pub type Expect = Vec<Expected>;
+
+/// One expectation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expected {
+    /// The figure, e.g. `latency.p99`.
+    pub metric: String,
+    /// What it must be.
+    pub bound: At<Bound>,
+}
+
+/// What a figure must be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bound {
+    /// A plain number: equal to it.
+    Number(f64),
+    /// A comparison, e.g. `< 50ms`.
+    Text(String),
+}
+
+impl Value for Client {
+    fn wanted() -> String {
+        "a table of librdkafka properties".to_owned()
+    }
+
+    fn schema() -> Json {
+        let property = json!({"type": ["string", "number", "boolean", "object"]});
+        let only = json!({"type": "object", "additionalProperties": property});
+        json!({
+            "type": "object",
+            "properties": {"producer": only, "consumer": only},
+            "additionalProperties": property,
+        })
+    }
+
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Client> {
+        let Kind::Table(table) = &node.kind else {
+            out.push(wrong_type::<Client>(node, place));
+            return None;
+        };
+        let is_scope = |entry: &&Entry| matches!(entry.key.as_str(), "producer" | "consumer");
+        let (scopes, common): (Vec<&Entry>, Vec<&Entry>) = table.iter().partition(is_scope);
+        let mut client = Client {
+            common: properties(&common, out),
+            ..Client::default()
+        };
+        for scope in scopes {
+            let Kind::Table(table) = &scope.node.kind else {
+                let path = format!("client.{}", scope.key);
+                out.push(wrong_type::<Client>(
+                    &scope.node,
+                    Place {
+                        path: &path,
+                        ..place
+                    },
+                ));
+                continue;
+            };
+            let entries: Vec<&Entry> = table.iter().collect();
+            let read = properties(&entries, out);
+            if scope.key == "producer" {
+                client.producer = read;
+            } else {
+                client.consumer = read;
+            }
+        }
+        Some(client)
+    }
+}
+
+fn properties(entries: &[&Entry], out: &mut Vec<Diagnostic>) -> BTreeMap<String, At<Property>> {
+    let mut read: BTreeMap<String, At<Property>> = BTreeMap::new();
+    for (name, entry) in flatten(entries) {
+        if let Some(refusal) = refuse(&name, entry) {
+            out.push(refusal);
+            continue;
+        }
+        let place = Place {
+            path: &format!("client.{name}"),
+            example: "socket.nagle.disable = true",
+        };
+        let Some(property) = At::<Property>::read(entry, place, out) else {
+            continue;
+        };
+        let is_override = matches!(property.key, Origin::Override { .. });
+        if read.insert(name.clone(), property).is_some() && !is_override {
+            out.push(written_twice(&name, entry));
+        }
+    }
+    read
+}
+
+impl Value for Expect {
+    fn wanted() -> String {
+        "a table from figures to what they must be".to_owned()
+    }
+
+    fn schema() -> Json {
+        json!({
+            "type": "object",
+            "additionalProperties": {"type": ["number", "string", "object"]},
+        })
+    }
+
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Expect> {
+        let Kind::Table(table) = &node.kind else {
+            out.push(wrong_type::<Expect>(node, place));
+            return None;
+        };
+        let entries: Vec<&Entry> = table.iter().collect();
+        let mut read: Expect = Vec::new();
+        for (metric, entry) in flatten(&entries) {
+            let path = format!("expect.{metric}");
+            let place = Place {
+                path: &path,
+                example: "\"latency.p99\" = \"< 50ms\"",
+            };
+            let Some(bound) = At::<Bound>::read(entry, place, out) else {
+                continue;
+            };
+            let is_override = matches!(bound.key, Origin::Override { .. });
+            match read.iter_mut().find(|expected| expected.metric == metric) {
+                Some(expected) if is_override => expected.bound = bound,
+                Some(_) => out.push(written_twice(&metric, entry)),
+                None => read.push(Expected { metric, bound }),
+            }
+        }
+        Some(read)
+    }
+}
+
+impl Value for Bound {
+    fn wanted() -> String {
+        "a number or a comparison".to_owned()
+    }
+
+    fn schema() -> Json {
+        json!({"type": ["number", "string"]})
+    }
+
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Bound> {
+        match &node.kind {
+            Kind::Text(text) => Some(Bound::Text(text.clone())),
+            Kind::Integer(_) | Kind::Float(_) => f64::read(node, place, out).map(Bound::Number),
+            _ => {
+                out.push(wrong_type::<Bound>(node, place));
+                None
+            }
+        }
+    }
+}
+
+fn written_twice(name: &str, entry: &Entry) -> Diagnostic {
+    let message = format!("`{name}` is written twice");
+    Diagnostic::error(codes::CONFLICT, entry.key_origin, message).remedy("remove one of them")
+}
+
+/// All values below `entries` with their dotted names. Options of the command line come last.
+fn flatten<'a>(entries: &[&'a Entry]) -> Vec<(String, &'a Entry)> {
+    let mut flat = Vec::new();
+    for entry in entries {
+        collect(entry, String::new(), &mut flat);
+    }
+    flat.sort_by_key(|(_, entry)| entry.key_origin);
+    flat
+}
+
+fn collect<'a>(entry: &'a Entry, prefix: String, flat: &mut Vec<(String, &'a Entry)>) {
+    let name = prefix + &entry.key;
+    match &entry.node.kind {
+        Kind::Table(table) if !table.is_empty() => collect_all(table, &name, flat),
+        _ => flat.push((name, entry)),
+    }
+}
+
+fn collect_all<'a>(table: &'a Table, name: &str, flat: &mut Vec<(String, &'a Entry)>) {
+    for entry in table {
+        collect(entry, format!("{name}."), flat);
+    }
+}

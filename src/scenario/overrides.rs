@@ -1,0 +1,339 @@
+//! `--set path=value`: values of the command line that replace those of the file.
+
+use super::tree::{Entry, Kind, Node, Table, parse_value};
+use super::{Diagnostic, Origin, codes};
+
+/// Why an override is not possible.
+type Refusal = Box<Diagnostic>;
+
+/// A step of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Step {
+    name: String,
+    start: usize,
+    end: usize,
+}
+
+/// Puts `text`, the override number `index`, into the tree.
+pub(super) fn apply(root: &mut Table, index: usize, text: &str) -> Result<(), Refusal> {
+    let (path, value) = split(text).ok_or_else(|| {
+        let message = format!("`--set {text}` has no value");
+        Diagnostic::error(codes::BAD_OVERRIDE, origin(index, 0, text.len()), message)
+            .remedy("write `--set path=value`, for example `--set run.duration=10s`")
+    })?;
+    let steps = join_open_names(steps(path, index)?);
+    let node = parse_override(value, text.len() - value.len(), index);
+    insert(root, &steps, index, node)
+}
+
+fn origin(index: usize, start: usize, end: usize) -> Origin {
+    Origin::Override { index, start, end }
+}
+
+/// Splits at the first `=` outside quotes.
+fn split(text: &str) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    for (i, c) in text.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            '=' if !quoted => return Some((&text[..i], &text[i + 1..])),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The value as TOML, or, when it is not TOML, as text.
+fn parse_override(value: &str, offset: usize, index: usize) -> Node {
+    let place = |start, end| origin(index, offset + start, offset + end);
+    let text = value.trim();
+    parse_value(value, &place).unwrap_or_else(|| Node {
+        kind: Kind::Text(text.to_owned()),
+        origin: place(0, value.len()),
+    })
+}
+
+/// Cuts a path into its steps: `fault[0].at`, `fault.0.at`, `client."socket.nagle.disable"`.
+fn steps(path: &str, index: usize) -> Result<Vec<Step>, Refusal> {
+    let mut steps = Vec::new();
+    let mut step = Step {
+        name: String::new(),
+        start: 0,
+        end: 0,
+    };
+    let mut quoted = false;
+    let mut after_index = false;
+    for (i, c) in path.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            _ if quoted => step.name.push(c),
+            '.' | '[' | ']' => {
+                step.end = i;
+                // Between `]` and `.` there is no step.
+                if !(after_index && step.name.is_empty()) {
+                    steps.push(step);
+                }
+                step = Step {
+                    name: String::new(),
+                    start: i + 1,
+                    end: 0,
+                };
+                after_index = c == ']';
+            }
+            c if c.is_whitespace() => {}
+            c => step.name.push(c),
+        }
+    }
+    step.end = path.len();
+    if !(after_index && step.name.is_empty()) {
+        steps.push(step);
+    }
+    if quoted || steps.iter().any(|step| step.name.is_empty()) {
+        let whole = Step {
+            name: path.to_owned(),
+            start: 0,
+            end: path.len(),
+        };
+        let remedy = "write names with dots between, for example `run.duration` or `fault[0].at`";
+        return Err(refuse(
+            &whole,
+            index,
+            &format!("`{path}` is not a path"),
+            remedy,
+        ));
+    }
+    Ok(steps)
+}
+
+/// In `[client]` and `[expect]` the rest of the path is one name that contains dots.
+fn join_open_names(steps: Vec<Step>) -> Vec<Step> {
+    let fixed = match steps.first().map(|step| step.name.as_str()) {
+        Some("client") => match steps.get(1).map(|step| step.name.as_str()) {
+            Some("producer" | "consumer") => 2,
+            _ => 1,
+        },
+        Some("expect") => 1,
+        _ => return steps,
+    };
+    if steps.len() <= fixed + 1 {
+        return steps;
+    }
+    let mut joined = steps[..fixed].to_vec();
+    let rest = &steps[fixed..];
+    let mut name = String::new();
+    for step in rest {
+        // `partition[7].rate` came apart at its brackets.
+        if step.name == "*" || step.name.bytes().all(|b| b.is_ascii_digit()) {
+            name.push_str(&format!("[{}]", step.name));
+        } else {
+            name.push_str(if name.is_empty() { "" } else { "." });
+            name.push_str(&step.name);
+        }
+    }
+    let end = rest.last().map_or(0, |step| step.end);
+    joined.push(Step {
+        name,
+        start: rest[0].start,
+        end,
+    });
+    joined
+}
+
+/// Walks down to the last step but one, making tables as needed, and puts the value there.
+fn insert(root: &mut Table, steps: &[Step], index: usize, value: Node) -> Result<(), Refusal> {
+    let Some((last, way)) = steps.split_last() else {
+        return Ok(());
+    };
+    let mut table = root;
+    let mut walked = String::new();
+    let mut way = way.iter();
+    while let Some(step) = way.next() {
+        walked.push_str(if walked.is_empty() { "" } else { "." });
+        walked.push_str(&step.name);
+        let node = child(table, step, origin(index, step.start, step.end));
+        table = match &mut node.kind {
+            Kind::Table(table) => table,
+            Kind::Array(items) => match way.next() {
+                Some(position) => element(items, position, &walked, index)?,
+                None => {
+                    let message = format!("`{walked}[{}]` is not a value", last.name);
+                    let remedy = "name one of its keys, for example `fault[0].at`";
+                    return Err(refuse(last, index, &message, remedy));
+                }
+            },
+            _ => {
+                let message = format!("`{walked}` is a value, not a section");
+                let remedy = "end the path there, or correct its first part";
+                return Err(refuse(step, index, &message, remedy));
+            }
+        };
+    }
+    let entry = Entry {
+        key: last.name.clone(),
+        key_origin: origin(index, last.start, last.end),
+        node: value,
+    };
+    match table.iter_mut().find(|old| old.key == entry.key) {
+        Some(old) => *old = entry,
+        None => table.push(entry),
+    }
+    Ok(())
+}
+
+/// The value of `step` in `table`; an empty section, if there is none.
+fn child<'a>(table: &'a mut Table, step: &Step, place: Origin) -> &'a mut Node {
+    let found = table.iter().position(|entry| entry.key == step.name);
+    let at = found.unwrap_or_else(|| {
+        let repeated = super::SECTIONS
+            .iter()
+            .any(|section| section.repeated && section.key == step.name);
+        let kind = if repeated {
+            Kind::Array(Vec::new())
+        } else {
+            Kind::Table(Table::new())
+        };
+        table.push(Entry {
+            key: step.name.clone(),
+            key_origin: place,
+            node: Node {
+                kind,
+                origin: place,
+            },
+        });
+        table.len() - 1
+    });
+    &mut table[at].node
+}
+
+/// The table number `step` of a list; the one behind the last is made.
+fn element<'a>(
+    items: &'a mut Vec<Node>,
+    step: &Step,
+    walked: &str,
+    index: usize,
+) -> Result<&'a mut Table, Refusal> {
+    let place = origin(index, step.start, step.end);
+    let count = items.len();
+    let position = step
+        .name
+        .parse::<usize>()
+        .ok()
+        .filter(|position| *position <= count);
+    let Some(position) = position else {
+        let message = format!("`{}` is not a place in `{walked}`", step.name);
+        let remedy = format!("it has {count} entries; `{walked}[{count}]` adds one");
+        return Err(refuse(step, index, &message, &remedy));
+    };
+    if position == count {
+        items.push(Node {
+            kind: Kind::Table(Table::new()),
+            origin: place,
+        });
+    }
+    match &mut items[position].kind {
+        Kind::Table(table) => Ok(table),
+        _ => {
+            let message = format!("`{walked}[{position}]` is not a section");
+            let remedy = "end the path there, or correct its first part";
+            Err(refuse(step, index, &message, remedy))
+        }
+    }
+}
+
+fn refuse(step: &Step, index: usize, message: &str, remedy: &str) -> Refusal {
+    let place = origin(index, step.start, step.end);
+    Box::new(Diagnostic::error(codes::BAD_OVERRIDE, place, message).remedy(remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{At, Rate, Scenario, Source, read};
+    use std::time::Duration;
+
+    fn set(overrides: &[&str]) -> Scenario {
+        let source = Source {
+            name: "x.toml".to_owned(),
+            text: "[run]\nwarmup = \"1s\"\n[client]\nlinger = 1\nsocket.nagle.disable = false\n\
+                   [[fault]]\nat = \"1s\"\nkill = { consumer = 1 }\n[expect]\n\
+                   \"latency.p99\" = \"< 1ms\"\n"
+                .to_owned(),
+        };
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        let (scenario, diagnostics) = read(&source, &overrides);
+        assert_eq!(diagnostics, []);
+        scenario
+    }
+
+    fn value<T: Clone>(at: Option<&At<T>>) -> Option<T> {
+        at.map(|at| at.value.clone())
+    }
+
+    #[test]
+    fn values_need_no_quotes() {
+        let scenario = set(&[
+            "run.warmup=2s",
+            "topic.name = abc",
+            "load.rate=max",
+            "topic.keep=true",
+        ]);
+        assert_eq!(
+            value(scenario.run.warmup.as_ref()),
+            Some(Duration::from_secs(2))
+        );
+        assert_eq!(value(scenario.topic.name.as_ref()), Some("abc".to_owned()));
+        assert_eq!(value(scenario.load.rate.as_ref()), Some(Rate::Max));
+        assert_eq!(value(scenario.topic.keep.as_ref()), Some(true));
+        let scenario = set(&[
+            "consumers.work={ cpu = \"50us\" }",
+            "consumers.work_of.3.wait=5ms",
+        ]);
+        assert!(scenario.consumers.work.is_some());
+        assert_eq!(scenario.consumers.work_of.map(|at| at.value.len()), Some(1));
+    }
+
+    #[test]
+    fn lists_are_indexed_and_grow_by_one() {
+        let scenario = set(&[
+            "fault[0].at=3s",
+            "fault.0.kill.consumer=5",
+            "fault[1].at=4s",
+        ]);
+        let times = scenario
+            .fault
+            .iter()
+            .map(|fault| value(fault.value.at.as_ref()));
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(times.collect::<Vec<_>>(), [seconds(3), seconds(4)]);
+    }
+
+    #[test]
+    fn the_names_of_others_keep_their_dots() {
+        let scenario = set(&[
+            "client.socket.nagle.disable=true",
+            "client.consumer.fetch.wait.max.ms=5",
+            "client.\"client.id\"=me",
+            "expect.latency.p99=< 5ms",
+            "expect.partition[7].rate=> 10",
+        ]);
+        let text = |at: &At<super::super::Property>| at.value.0.clone();
+        let common = &scenario.client.common;
+        assert_eq!(
+            common.get("socket.nagle.disable").map(text),
+            Some("true".to_owned())
+        );
+        assert_eq!(common.get("client.id").map(text), Some("me".to_owned()));
+        let consumer = &scenario.client.consumer;
+        assert_eq!(
+            consumer.get("fetch.wait.max.ms").map(text),
+            Some("5".to_owned())
+        );
+        let metrics = scenario
+            .expect
+            .iter()
+            .map(|expected| expected.metric.as_str());
+        assert_eq!(
+            metrics.collect::<Vec<_>>(),
+            ["latency.p99", "partition[7].rate"]
+        );
+    }
+}

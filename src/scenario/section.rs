@@ -1,0 +1,213 @@
+//! One definition per key: the struct's field, its reader, its schema and its documentation.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::suggest;
+use super::tree::{Entry, Kind, Node, Table, parse_value};
+use super::value::{Place, Value, wrong_type};
+use super::{Diagnostic, Origin, codes};
+
+/// Everything there is to know about a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name.
+    pub key: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+    /// What holds without it.
+    pub fallback: Fallback,
+    /// A value as it would be written.
+    pub example: &'static str,
+    /// What kind of value it takes.
+    pub wanted: fn() -> String,
+    /// The JSON Schema of its value.
+    pub schema: fn() -> Json,
+    /// The keys of its value, when that is a table.
+    pub fields: fn() -> &'static [Field],
+}
+
+/// What holds when a key is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// This value, as it would be written.
+    Is(&'static str),
+    /// Something that needs words.
+    Depends(&'static str),
+    /// Nothing: it has to be written.
+    Required,
+}
+
+/// A table with known keys.
+pub trait Section: Default {
+    /// Its keys.
+    const FIELDS: &'static [Field];
+    /// Reads the value of one of them.
+    fn set(&mut self, entry: &Entry, place: Place<'_>, out: &mut Vec<Diagnostic>);
+}
+
+impl Field {
+    /// The line a user would write, e.g. `warmup = "5s"`.
+    pub fn line(&self) -> String {
+        format!("{} = {}", self.key, self.example)
+    }
+
+    /// What it means, as one line.
+    pub fn meaning(&self) -> String {
+        self.doc.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The default as JSON, if it is a value.
+    pub fn fallback_json(&self) -> Option<Json> {
+        let Fallback::Is(toml) = self.fallback else {
+            return None;
+        };
+        match parse_value(toml, &|_, _| Origin::WholeFile)?.kind {
+            Kind::Text(text) => Some(json!(text)),
+            Kind::Integer(number) => i64::try_from(number).ok().map(|number| json!(number)),
+            Kind::Float(number) => Some(json!(number)),
+            Kind::Flag(flag) => Some(json!(flag)),
+            Kind::Date | Kind::Array(_) | Kind::Table(_) => None,
+        }
+    }
+}
+
+impl<S: Section> Value for S {
+    fn wanted() -> String {
+        let keys: Vec<&str> = S::FIELDS.iter().map(|field| field.key).collect();
+        format!("a table of {}", keys.join(", "))
+    }
+
+    fn schema() -> Json {
+        object_schema(S::FIELDS)
+    }
+
+    fn fields() -> &'static [Field] {
+        S::FIELDS
+    }
+
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<S> {
+        let Kind::Table(table) = &node.kind else {
+            out.push(wrong_type::<S>(node, place));
+            return None;
+        };
+        let mut section = S::default();
+        for entry in table {
+            let path = format!("{}.{}", place.path, entry.key);
+            match S::FIELDS.iter().find(|field| field.key == entry.key) {
+                Some(field) => {
+                    let place = Place {
+                        path: &path,
+                        example: &field.line(),
+                    };
+                    section.set(entry, place, out);
+                }
+                None => out.push(unknown_key(entry, place.path, S::FIELDS)),
+            }
+        }
+        out.extend(missing_keys(table, node.origin, place.path, S::FIELDS));
+        Some(section)
+    }
+}
+
+/// A closed JSON object with these keys.
+pub(super) fn object_schema(fields: &[Field]) -> Json {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for field in fields {
+        let mut schema = (field.schema)();
+        schema["description"] = json!(field.meaning());
+        if let Some(value) = field.fallback_json() {
+            schema["default"] = value;
+        }
+        if field.fallback == Fallback::Required {
+            required.push(field.key);
+        }
+        properties.insert(field.key.to_owned(), schema);
+    }
+    let mut object = json!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if !required.is_empty() {
+        object["required"] = json!(required);
+    }
+    object
+}
+
+fn unknown_key(entry: &Entry, section: &str, fields: &[Field]) -> Diagnostic {
+    let known: Vec<&str> = fields.iter().map(|field| field.key).collect();
+    let near = suggest::closest(&entry.key, known.iter().copied());
+    let remedy = match (near, super::section_with_key(&entry.key)) {
+        (None, Some(home)) => format!("`{}` belongs in `[{home}]`", entry.key),
+        _ => suggest::key(&entry.key, &known),
+    };
+    let message = format!("`{section}` has no key `{}`", entry.key);
+    Diagnostic::error(codes::UNKNOWN_KEY, entry.key_origin, message).remedy(remedy)
+}
+
+fn missing_keys<'a>(
+    table: &'a Table,
+    origin: Origin,
+    section: &'a str,
+    fields: &'a [Field],
+) -> impl Iterator<Item = Diagnostic> + 'a {
+    fields
+        .iter()
+        .filter(|field| field.fallback == Fallback::Required)
+        .filter(|field| table.iter().all(|entry| entry.key != field.key))
+        .map(move |field| {
+            let message = format!("`{section}` needs the key `{}`", field.key);
+            Diagnostic::error(codes::MISSING_KEY, origin, message)
+                .remedy(format!("for example `{}`", field.line()))
+        })
+}
+
+/// Defines a table with known keys. Each line is `key: type = default, example;` where the default
+/// is a TOML value, `("in words")` or `required`.
+macro_rules! section {
+    (
+        $(#[doc = $doc:literal])+
+        $name:ident {
+            $($(#[doc = $key_doc:literal])+ $key:ident: $type:ty = $fallback:tt, $example:tt;)+
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $name {
+            $($(#[doc = $key_doc])+ pub $key: Option<$crate::scenario::At<$type>>,)+
+        }
+
+        impl $crate::scenario::section::Section for $name {
+            const FIELDS: &'static [$crate::scenario::section::Field] = &[
+                $($crate::scenario::section::Field {
+                    key: stringify!($key),
+                    doc: concat!($($key_doc),+),
+                    fallback: section!(@fallback $fallback),
+                    example: stringify!($example),
+                    wanted: <$type as $crate::scenario::value::Value>::wanted,
+                    schema: <$type as $crate::scenario::value::Value>::schema,
+                    fields: <$type as $crate::scenario::value::Value>::fields,
+                },)+
+            ];
+
+            fn set(
+                &mut self,
+                entry: &$crate::scenario::tree::Entry,
+                place: $crate::scenario::value::Place<'_>,
+                out: &mut Vec<$crate::scenario::Diagnostic>,
+            ) {
+                match entry.key.as_str() {
+                    $(stringify!($key) => {
+                        self.$key = $crate::scenario::At::read(entry, place, out);
+                    })+
+                    _ => {}
+                }
+            }
+        }
+    };
+    (@fallback required) => { $crate::scenario::section::Fallback::Required };
+    (@fallback ($words:literal)) => { $crate::scenario::section::Fallback::Depends($words) };
+    (@fallback $value:tt) => { $crate::scenario::section::Fallback::Is(stringify!($value)) };
+}
+pub(super) use section;

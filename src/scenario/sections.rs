@@ -1,0 +1,282 @@
+//! The sections of a scenario, key by key. The schema and the reference are made from this page.
+
+use std::time::Duration;
+
+use super::section::section;
+use super::value::{Bytes, Rate};
+use super::words::words;
+use super::work::{Work, WorkOf};
+
+section! {
+    /// The topic under test. Retention and replication apply when the run creates it.
+    Topic {
+        /// Its name. A topic that exists already is used as it is and never deleted.
+        name: String = ("one of the run's own, `lanekeeper-<scenario>-<run>`"), "orders";
+        /// Number of partitions. A topic that exists already must have exactly these.
+        partitions: u64 = 18, 36;
+        /// Copies of each partition.
+        replication_factor: u64 = 1, 3;
+        /// How long records are kept.
+        retention: Duration = "1h", "30m";
+        /// How much is kept of each partition.
+        retention_bytes: Bytes = "1GiB", "256MiB";
+        /// Whether a topic this run created stays after it.
+        keep: bool = false, true;
+    }
+}
+
+section! {
+    /// What is sent.
+    Load {
+        /// Number of producers. A producer is a schedule, not a connection.
+        producers: u64 = 1024, 60;
+        /// How fast each producer sends, or `"max"` for as fast as the client takes records.
+        rate: Rate = "2/s", "5/s";
+        /// Stop after so many messages in all.
+        messages: u64 = ("no limit"), 3000000;
+        /// Size of each payload, the stamp of 48 bytes included.
+        payload: Bytes = "100B", "1KiB";
+        /// Which partition a record goes to: `fixed` is producer i to partition i mod n.
+        partition: PartitionWord = "fixed", "keyed";
+        /// Number of distinct keys, with `partition = "keyed"`.
+        keys: u64 = 1000, 50;
+        /// Zipf exponent of the partitions' weights, with `random` and `keyed`; 0 is uniform.
+        skew: f64 = 0.0, 1.1;
+        /// How the producers' schedules are placed against each other.
+        phases: PhasesWord = "random", "uniform";
+        /// Number of producer pools; a pool is a thread that sends for a share of the producers.
+        pools: u64 = 1, 2;
+        /// Client connections: one per `pool`, or one per `producer`.
+        clients: LoadClientsWord = "pool", "producer";
+        /// Which replicas must have a record before it is acknowledged.
+        acks: AcksWord = "all", "leader";
+        /// Whether retries may neither duplicate nor reorder. Needs `acks = "all"`.
+        idempotence: bool = true, false;
+        /// How long a client waits for a batch to fill.
+        linger: Duration = "0ms", "5ms";
+        /// Compression of batches.
+        compression: CompressionWord = "none", "lz4";
+        /// With `rate = "max"`: what may be sent to a partition but not be processed yet.
+        unprocessed_max: Bytes = ("2MiB on the embedded cluster, none on others"), "2MiB";
+    }
+}
+
+section! {
+    /// Who reads the topic, and what a record costs to process.
+    Consumers {
+        /// `assigned`: consumer i reads partition i, always. `group`: the cluster deals them out.
+        mode: ModeWord = "assigned", "group";
+        /// Client connections in assigned mode: one `per-partition`, or one `shared` by all.
+        clients: ConsumerClientsWord = "per-partition", "shared";
+        /// Number of group members. Needed in group mode.
+        count: u64 = ("as many as partitions in assigned mode"), 8;
+        /// How a group deals out partitions.
+        assignor: AssignorWord = "range", "cooperative-sticky";
+        /// Where reading starts: at the `end` of what is there before the run, or at the `beginning`.
+        start: StartWord = "end", "beginning";
+        /// What a record costs to process.
+        work: Work = ("nothing beyond verification"), { cpu = "50us" };
+        /// The same for single partitions.
+        work_of: WorkOf = ("none"), { 3 = { wait = "5ms" } };
+        /// Records processed, at most, before they are counted and the checkpoint moves.
+        batch: u64 = 256, 64;
+        /// How often a group member commits what it has processed.
+        commit_interval: Duration = "1s", "5s";
+        /// How long a silent group member keeps its partitions.
+        session_timeout: Duration = "6s", "10s";
+        /// How often a group member says that it is alive; less than half of `session_timeout`.
+        heartbeat_interval: Duration = ("2s, or a third of a shorter `session_timeout`"), "500ms";
+    }
+}
+
+section! {
+    /// How failed consumers and pools come back. The first restart is immediate.
+    Restart {
+        /// Delay before the second restart.
+        backoff: Duration = "200ms", "1s";
+        /// Factor from one delay to the next.
+        factor: f64 = 2.0, 1.5;
+        /// Longest delay.
+        backoff_max: Duration = "30s", "10s";
+        /// Each delay is spread by this share.
+        jitter: f64 = 0.2, 0.1;
+        /// Progress and so long without a failure reset the delay.
+        stable: Duration = "1s", "5s";
+        /// Failures without progress within `budget_window` after which a partition is given up.
+        budget: u64 = 5, 3;
+        /// See `budget`.
+        budget_window: Duration = "2m", "1m";
+    }
+}
+
+section! {
+    /// How long the parts of a run last, and its randomness.
+    Run {
+        /// Sent and accounted for, but not part of rates and latency.
+        warmup: Duration = ("5s; 0s when `load.messages` are sent at `rate = \"max\"`"), "2s";
+        /// The measured window; an upper bound when `load.messages` is set.
+        duration: Duration = ("60s; 10m when `load.messages` are sent at `rate = \"max\"`"), "10s";
+        /// How long consumers may take to read what is left after the last send.
+        drain: Duration = "30s", "1m";
+        /// How long broker, topic and consumers may take to be ready.
+        startup: Duration = "30s", "1m";
+        /// Root of all randomness: the same seed gives the same schedule.
+        seed: u64 = 1, 42;
+    }
+}
+
+section! {
+    /// When the tester itself is in doubt and a run is `INVALID`.
+    Limits {
+        /// Smallest share of the offered rate that a paced run must achieve.
+        achieved_min: f64 = 0.99, 0.95;
+        /// Largest p99 of schedule lateness that is accepted without looking further.
+        lateness_p99: Duration = "1ms", "5ms";
+        /// Beyond that, the largest share of the response time's p50 it may be.
+        lateness_share: f64 = 0.10, 0.25;
+        /// Largest share of the machine's CPU this process may use.
+        cpu_share: f64 = 0.80, 0.95;
+        /// Gaps a lane (producer and partition) may have at once before the ledger gives up.
+        lane_gaps: u64 = 4096, 65536;
+    }
+}
+
+section! {
+    /// The cluster in this process, with `--broker embedded`.
+    Embedded {
+        /// Number of brokers.
+        brokers: u64 = 1, 3;
+    }
+}
+
+section! {
+    /// The cluster to use with `--broker kafka`.
+    Kafka {
+        /// Comma-separated `host:port`. The option `--bootstrap` wins over it.
+        bootstrap: String = ("given by `--bootstrap`"), "localhost:9092";
+    }
+}
+
+section! {
+    /// Something that is broken at a given time. It has exactly one kind.
+    Fault {
+        /// When, counted from the start of the load, warm-up included.
+        at: Duration = required, "30s";
+        /// Kills a consumer: nothing of it is cleaned up; a group sees a crash.
+        kill: Kill = ("none"), { consumer = 7 };
+    }
+}
+
+section! {
+    /// What is killed.
+    Kill {
+        /// A consumer, from 0. In assigned mode it has its partition's number.
+        consumer: u64 = required, 7;
+    }
+}
+
+words! {
+    /// Which partition a record goes to.
+    PartitionWord {
+        /// Always the producer's own.
+        Fixed = "fixed",
+        /// One after the other.
+        RoundRobin = "round-robin",
+        /// Any.
+        Random = "random",
+        /// That of a random key.
+        Keyed = "keyed",
+    }
+}
+
+words! {
+    /// How schedules are placed against each other.
+    PhasesWord {
+        /// Evenly.
+        Uniform = "uniform",
+        /// At random.
+        Random = "random",
+        /// At random, each gap by itself.
+        Poisson = "poisson",
+    }
+}
+
+words! {
+    /// How many connections carry the producers.
+    LoadClientsWord {
+        /// One per pool.
+        Pool = "pool",
+        /// One per producer.
+        Producer = "producer",
+    }
+}
+
+words! {
+    /// The acknowledgement a producer waits for.
+    AcksWord {
+        /// All in-sync replicas.
+        All = "all",
+        /// The leader.
+        Leader = "leader",
+        /// None.
+        None = "none",
+    }
+}
+
+words! {
+    /// Compression of batches.
+    CompressionWord {
+        /// As they are.
+        None = "none",
+        /// gzip.
+        Gzip = "gzip",
+        /// snappy.
+        Snappy = "snappy",
+        /// lz4.
+        Lz4 = "lz4",
+        /// zstd.
+        Zstd = "zstd",
+    }
+}
+
+words! {
+    /// How partitions come to consumers.
+    ModeWord {
+        /// Explicitly.
+        Assigned = "assigned",
+        /// Through a consumer group.
+        Group = "group",
+    }
+}
+
+words! {
+    /// How many connections carry the consumers.
+    ConsumerClientsWord {
+        /// One per partition.
+        PerPartition = "per-partition",
+        /// One for all.
+        Shared = "shared",
+    }
+}
+
+words! {
+    /// How a group deals out partitions.
+    AssignorWord {
+        /// Contiguous ranges.
+        Range = "range",
+        /// One by one.
+        RoundRobin = "roundrobin",
+        /// Keeps what it can.
+        CooperativeSticky = "cooperative-sticky",
+    }
+}
+
+words! {
+    /// Where reading starts.
+    StartWord {
+        /// Behind what is there.
+        End = "end",
+        /// At the first record.
+        Beginning = "beginning",
+    }
+}

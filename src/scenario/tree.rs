@@ -1,0 +1,125 @@
+//! The TOML as a tree in which every value knows where it was written.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Diagnostic, Origin, codes};
+
+/// A value and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// What a value is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// `"text"`.
+    Text(String),
+    /// `18`. Beyond what fits it is the largest value there is, and out of range everywhere.
+    Integer(i128),
+    /// `0.5`.
+    Float(f64),
+    /// `true`.
+    Flag(bool),
+    /// `1979-05-27`; no key takes one.
+    Date,
+    /// `[1, 2]` or `[[section]]`.
+    Array(Vec<Node>),
+    /// `[section]` or `{ key = 1 }`.
+    Table(Table),
+}
+
+/// Keys and values in the order they were written.
+pub type Table = Vec<Entry>;
+
+/// A key with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key was written.
+    pub key_origin: Origin,
+    /// The value.
+    pub node: Node,
+}
+
+impl Kind {
+    /// What a user would call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Text(_) => "text",
+            Kind::Integer(_) => "a whole number",
+            Kind::Float(_) => "a number",
+            Kind::Flag(_) => "true or false",
+            Kind::Date => "a date",
+            Kind::Array(_) => "a list",
+            Kind::Table(_) => "a table",
+        }
+    }
+}
+
+/// Parses a document. What can be understood of a broken one is returned along with all errors.
+pub fn parse_document(text: &str) -> (Table, Vec<Diagnostic>) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let origin = |start, end| Origin::File { start, end };
+    let diagnostics = errors
+        .iter()
+        .map(|error| {
+            let span = error.span().unwrap_or(text.len()..text.len());
+            let place = origin(span.start, span.end);
+            let mut diagnostic = Diagnostic::error(codes::SYNTAX, place, error.message());
+            diagnostic.remedy = match error.message().starts_with("string values") {
+                true => "a value is a number, `true`, `false`, or text in double quotes",
+                false => "the file is TOML: lines of `key = value` in sections like `[topic]`",
+            }
+            .to_owned();
+            diagnostic
+        })
+        .collect();
+    (table_of(table.as_ref(), &origin), diagnostics)
+}
+
+/// Parses a single value; `None` when it is not TOML.
+pub fn parse_value(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Option<Node> {
+    DeValue::parse(text)
+        .ok()
+        .map(|value| node_of(&value, origin))
+}
+
+fn table_of(table: &DeTable<'_>, origin: &dyn Fn(usize, usize) -> Origin) -> Table {
+    let mut entries: Table = table
+        .iter()
+        .map(|(key, value)| Entry {
+            key: key.as_ref().to_string(),
+            key_origin: origin(key.span().start, key.span().end),
+            node: node_of(value, origin),
+        })
+        .collect();
+    // The parser sorts keys by name; mistakes are reported in the order of the file.
+    entries.sort_by_key(|entry| entry.key_origin);
+    entries
+}
+
+fn node_of(value: &Spanned<DeValue<'_>>, origin: &dyn Fn(usize, usize) -> Origin) -> Node {
+    let kind = match value.as_ref() {
+        DeValue::String(text) => Kind::Text(text.to_string()),
+        DeValue::Integer(number) => Kind::Integer(
+            i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(i128::MAX),
+        ),
+        DeValue::Float(number) => Kind::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(flag) => Kind::Flag(*flag),
+        DeValue::Datetime(_) => Kind::Date,
+        DeValue::Array(items) => {
+            Kind::Array(items.iter().map(|item| node_of(item, origin)).collect())
+        }
+        DeValue::Table(table) => Kind::Table(table_of(table, origin)),
+    };
+    Node {
+        kind,
+        origin: origin(value.span().start, value.span().end),
+    }
+}

@@ -1,0 +1,310 @@
+//! Reading one value: each type says what it wants, how it is read, and its JSON Schema.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::section::Field;
+use super::tree::{Entry, Kind, Node};
+use super::{Diagnostic, Origin, codes};
+use crate::base::{Quantity, UnitError, parse_bytes, parse_duration, parse_rate};
+
+/// A value with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Where the value was written.
+    pub origin: Origin,
+    /// Where its key was written.
+    pub key: Origin,
+}
+
+/// What a value is read for: names it in messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The path from the root, e.g. `run.warmup`.
+    pub path: &'a str,
+    /// A line that would be right, e.g. `warmup = "5s"`.
+    pub example: &'a str,
+}
+
+/// A type a key may have.
+pub trait Value: Sized {
+    /// What is wanted, with an article.
+    fn wanted() -> String;
+    /// Its JSON Schema.
+    fn schema() -> Json;
+    /// The keys it has, when it is a table.
+    fn fields() -> &'static [Field] {
+        &[]
+    }
+    /// Reads it, or says why not.
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Self>;
+}
+
+impl<T: Value> At<T> {
+    /// Reads the value of `entry`.
+    pub fn read(entry: &Entry, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<At<T>> {
+        T::read(&entry.node, place, out).map(|value| At {
+            value,
+            origin: entry.node.origin,
+            key: entry.key_origin,
+        })
+    }
+}
+
+/// An amount of data in bytes, written like `"100B"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+/// How fast each producer sends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rate {
+    /// So many per second.
+    PerSecond(f64),
+    /// As fast as it goes.
+    Max,
+}
+
+/// Says that `node` is not what `T` wants.
+pub(super) fn wrong_type<T: Value>(node: &Node, place: Place<'_>) -> Diagnostic {
+    let message = format!(
+        "`{}` must be {}, found {}",
+        place.path,
+        T::wanted(),
+        node.kind.name()
+    );
+    Diagnostic::error(codes::WRONG_TYPE, node.origin, message)
+        .remedy(format!("for example `{}`", place.example))
+}
+
+fn wrong_unit(node: &Node, place: Place<'_>, what: Quantity, error: &UnitError) -> Diagnostic {
+    let message = format!("`{}` is not {}: {error}", place.path, what.name());
+    Diagnostic::error(codes::WRONG_UNIT, node.origin, message).remedy(format!(
+        "units are {}; for example `{}`",
+        what.units(),
+        place.example
+    ))
+}
+
+/// Reads a text with a unit.
+fn quantity<T: Value>(
+    node: &Node,
+    place: Place<'_>,
+    out: &mut Vec<Diagnostic>,
+    what: Quantity,
+    parse: impl Fn(&str) -> Result<T, UnitError>,
+) -> Option<T> {
+    let Kind::Text(text) = &node.kind else {
+        out.push(wrong_type::<T>(node, place));
+        return None;
+    };
+    parse(text)
+        .map_err(|error| out.push(wrong_unit(node, place, what, &error)))
+        .ok()
+}
+
+impl Value for String {
+    fn wanted() -> String {
+        "text".to_owned()
+    }
+    fn schema() -> Json {
+        json!({"type": "string"})
+    }
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<String> {
+        match &node.kind {
+            Kind::Text(text) => Some(text.clone()),
+            _ => {
+                out.push(wrong_type::<String>(node, place));
+                None
+            }
+        }
+    }
+}
+
+impl Value for bool {
+    fn wanted() -> String {
+        "`true` or `false`".to_owned()
+    }
+    fn schema() -> Json {
+        json!({"type": "boolean"})
+    }
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<bool> {
+        match node.kind {
+            Kind::Flag(flag) => Some(flag),
+            _ => {
+                out.push(wrong_type::<bool>(node, place));
+                None
+            }
+        }
+    }
+}
+
+impl Value for u64 {
+    fn wanted() -> String {
+        "a whole number".to_owned()
+    }
+    fn schema() -> Json {
+        json!({"type": "integer", "minimum": 0})
+    }
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<u64> {
+        let Kind::Integer(number) = node.kind else {
+            out.push(wrong_type::<u64>(node, place));
+            return None;
+        };
+        // TOML's integers have 63 bits; more would not survive JSON Schema and results either.
+        let number = i64::try_from(number)
+            .ok()
+            .and_then(|n| u64::try_from(n).ok());
+        if number.is_none() {
+            let message = format!("`{}` must be a whole number from 0 to 2^63 - 1", place.path);
+            out.push(
+                Diagnostic::error(codes::OUT_OF_RANGE, node.origin, message)
+                    .remedy(format!("for example `{}`", place.example)),
+            );
+        }
+        number
+    }
+}
+
+impl Value for f64 {
+    fn wanted() -> String {
+        "a number".to_owned()
+    }
+    fn schema() -> Json {
+        json!({"type": "number"})
+    }
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<f64> {
+        match node.kind {
+            Kind::Integer(number) => Some(number as f64),
+            Kind::Float(number) if number.is_finite() => Some(number),
+            _ => {
+                out.push(wrong_type::<f64>(node, place));
+                None
+            }
+        }
+    }
+}
+
+impl Value for Duration {
+    fn wanted() -> String {
+        "a duration".to_owned()
+    }
+    fn schema() -> Json {
+        json!({"type": "string", "pattern": "^\\s*[0-9][0-9._]*\\s*(ns|us|µs|ms|s|m|min|h)\\s*$"})
+    }
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Duration> {
+        quantity(node, place, out, Quantity::Duration, parse_duration)
+    }
+}
+
+impl Value for Bytes {
+    fn wanted() -> String {
+        "a size".to_owned()
+    }
+    fn schema() -> Json {
+        json!({"type": "string", "pattern": "^\\s*[0-9][0-9._]*\\s*(B|[kK]B|KiB|MB|MiB|GB|GiB)\\s*$"})
+    }
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Bytes> {
+        quantity(node, place, out, Quantity::Bytes, |text| {
+            parse_bytes(text).map(Bytes)
+        })
+    }
+}
+
+impl Value for Rate {
+    fn wanted() -> String {
+        "a rate or `max`".to_owned()
+    }
+    fn schema() -> Json {
+        json!({"type": "string", "pattern": "^(max|\\s*[0-9][0-9._]*\\s*/\\s*(s|m|min|h)\\s*)$"})
+    }
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Rate> {
+        quantity(node, place, out, Quantity::Rate, |text| match text.trim() {
+            "max" => Ok(Rate::Max),
+            text => parse_rate(text).map(Rate::PerSecond),
+        })
+    }
+}
+
+impl<T: Value> Value for Vec<At<T>> {
+    fn wanted() -> String {
+        "a list".to_owned()
+    }
+    fn schema() -> Json {
+        json!({"type": "array", "items": T::schema()})
+    }
+    fn fields() -> &'static [Field] {
+        T::fields()
+    }
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Vec<At<T>>> {
+        let Kind::Array(items) = &node.kind else {
+            out.push(wrong_type::<Vec<At<T>>>(node, place));
+            return None;
+        };
+        let mut read = Vec::new();
+        for (i, item) in items.iter().enumerate() {
+            let path = format!("{}[{i}]", place.path);
+            let place = Place {
+                path: &path,
+                ..place
+            };
+            read.extend(T::read(item, place, out).map(|value| At {
+                value,
+                origin: item.origin,
+                key: item.origin,
+            }));
+        }
+        Some(read)
+    }
+}
+
+/// A table from partition numbers to values.
+impl<T: Value> Value for BTreeMap<u32, At<T>> {
+    fn wanted() -> String {
+        "a table from partition numbers to values".to_owned()
+    }
+    fn schema() -> Json {
+        json!({
+            "type": "object",
+            "patternProperties": {"^[0-9]+$": T::schema()},
+            "additionalProperties": false,
+        })
+    }
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Self> {
+        let Kind::Table(table) = &node.kind else {
+            out.push(wrong_type::<Self>(node, place));
+            return None;
+        };
+        let mut read = BTreeMap::new();
+        for entry in table {
+            let path = format!("{}.{}", place.path, entry.key);
+            match entry.key.parse() {
+                Ok(partition) => read.extend(
+                    At::read(
+                        entry,
+                        Place {
+                            path: &path,
+                            ..place
+                        },
+                        out,
+                    )
+                    .map(|at| (partition, at)),
+                ),
+                Err(_) => {
+                    let message = format!(
+                        "`{}` in `{}` is not a partition number",
+                        entry.key, place.path
+                    );
+                    out.push(
+                        Diagnostic::error(codes::UNKNOWN_KEY, entry.key_origin, message)
+                            .remedy(format!("for example `{}`", place.example)),
+                    );
+                }
+            }
+        }
+        Some(read)
+    }
+}
