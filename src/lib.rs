@@ -6,20 +6,24 @@
 //!
 //! * [`base`] - vocabulary: ids, units, clock, seed tree, record stamp.
 //! * [`scenario`] - the TOML file, 1:1 and uninterpreted, with every mistake and its place.
-//! * `error` - what can go wrong for a user, with exit codes.
 //! * [`plan`] - facts: every default decided, nothing left to interpret.
-//! * `measure` - numbers: histograms, ledger, lag, recovery, summary, verdict.
-//! * `logic` - pure machines: supervision, consumer, pacing. No async, no actors.
-//! * `broker` - ports to a cluster, and their adapters.
-//! * `actors` - thin ractor shells around the machines, and the threads that host them.
-//! * `report` - what a user sees: text, JSON, progress, the result directory.
-//! * `run` - the only wiring: a plan in, a summary out.
-//! * `cli` - one file per command.
+//! * [`measure`] - numbers: histograms, ledger, lag, recovery, summary, verdict.
+//! * [`logic`] - pure machines: supervision, consumer, pacing. No async, no actors.
+//! * [`broker`] - ports to a cluster, and their adapters.
+//! * [`actors`] - thin ractor shells around the machines, and the threads that host them.
+//! * [`report`] - what a user sees: text, JSON, progress, the result directory.
+//! * [`error`] - what can go wrong for a user, with exit codes.
+//! * [`run`] - the only wiring: a plan in, a summary out.
+//! * [`cli`] - one file per command.
 
 pub mod base;
+pub mod scenario;
+pub mod plan;
+pub mod measure;
 pub mod logic;
 pub mod broker;
 pub mod actors;
-pub mod measure;
-pub mod plan;
-pub mod scenario;
+pub mod report;
+pub mod error;
+pub mod run;
+pub mod cli;

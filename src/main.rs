@@ -1,3 +1,7 @@
-//! The command line program.
+//! The command line program: parse, run, exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(lanekeeper::cli::main() as u8)
+}

@@ -20,7 +20,6 @@ pub(super) struct FaultDriverArgs {
 /// The fault of this number is due.
 pub(super) struct FaultDue(usize);
 
-
 impl Actor for FaultDriver {
     type Msg = FaultDue;
     type State = ActorRef<SupervisorMsg>;

@@ -2,10 +2,10 @@
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::Context;
 use super::host::start_group_host;
 use super::partition_consumer::{ConsumerMsg, ConsumerState, handle, reports_to};
 use super::supervisor::SupervisorMsg;
-use super::Context;
 use crate::measure::Owner;
 
 /// Owns a member's host; the partitions come and go with the group's assignments.
@@ -28,9 +28,18 @@ impl Actor for GroupConsumer {
         myself: ActorRef<ConsumerMsg>,
         args: MemberArgs,
     ) -> Result<ConsumerState, ActorProcessingErr> {
-        let MemberArgs { context, owner, supervisor } = args;
+        let MemberArgs {
+            context,
+            owner,
+            supervisor,
+        } = args;
         let lease = start_group_host(&context, owner, reports_to(&myself))?;
-        Ok(ConsumerState { lease, owner, context, supervisor })
+        Ok(ConsumerState {
+            lease,
+            owner,
+            context,
+            supervisor,
+        })
     }
 
     async fn handle(

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::Context;
 use super::host::{HostReport, Lease, Reports, SharedHost, start_own_host};
 use super::supervisor::{SlotId, SupervisorMsg};
-use super::Context;
 use crate::base::{Offset, PartitionId};
 use crate::broker::BrokerError;
 use crate::measure::{Event, Owner};
@@ -33,7 +33,6 @@ pub(super) enum ConsumerMsg {
     Stop,
 }
 
-
 /// A consumer's hold on its host, and whom it works for.
 pub(super) struct ConsumerState {
     pub(super) lease: Lease,
@@ -56,7 +55,14 @@ impl Actor for PartitionConsumer {
         args: ConsumerArgs,
     ) -> Result<ConsumerState, ActorProcessingErr> {
         let reports = reports_to(&myself);
-        let ConsumerArgs { context, partition, owner, start, shared, supervisor } = args;
+        let ConsumerArgs {
+            context,
+            partition,
+            owner,
+            start,
+            shared,
+            supervisor,
+        } = args;
         let lease = match shared {
             None => start_own_host(&context, partition, owner, start, reports)?,
             Some(shared) => shared
@@ -64,7 +70,12 @@ impl Actor for PartitionConsumer {
                 .unwrap_or_else(PoisonError::into_inner)
                 .attach(partition, owner, start, reports)?,
         };
-        Ok(ConsumerState { lease, owner, context, supervisor })
+        Ok(ConsumerState {
+            lease,
+            owner,
+            context,
+            supervisor,
+        })
     }
 
     async fn handle(
@@ -93,9 +104,14 @@ pub(super) fn handle(
     let (consumer, incarnation) = (state.owner.consumer, state.owner.incarnation);
     match message {
         ConsumerMsg::Host(HostReport::Ready) => {
-            state.context.note(Event::ConsumerReady { consumer, incarnation });
+            state.context.note(Event::ConsumerReady {
+                consumer,
+                incarnation,
+            });
             let slot = SlotId::Consumer(consumer);
-            state.supervisor.cast(SupervisorMsg::Ready(slot, incarnation))?;
+            state
+                .supervisor
+                .cast(SupervisorMsg::Ready(slot, incarnation))?;
         }
         ConsumerMsg::Host(HostReport::Failed(error)) => return Err(Box::new(error)),
         ConsumerMsg::Host(HostReport::Detached) => myself.stop(None),

@@ -28,7 +28,6 @@ pub(super) enum PoolMsg {
     End,
 }
 
-
 impl Actor for ProducerPool {
     type Msg = PoolMsg;
     type State = PoolHandle;
@@ -43,7 +42,8 @@ impl Actor for ProducerPool {
         let reports = myself.clone();
         let report = move |report| drop(reports.cast(PoolMsg::Host(report)));
         let handle = start_pool(&args.context, args.shared, args.incarnation, report)?;
-        args.supervisor.cast(SupervisorMsg::Ready(slot, args.incarnation))?;
+        args.supervisor
+            .cast(SupervisorMsg::Ready(slot, args.incarnation))?;
         Ok(handle)
     }
 

@@ -105,6 +105,7 @@ impl Collector {
             ..Live::default()
         };
         self.interval.clear();
+        self.leave_out_aimed_at(board);
         for (id, totals) in self.partitions.iter_mut().enumerate() {
             let partition = PartitionId(id as u32);
             let lag = {
@@ -146,7 +147,21 @@ impl Collector {
         live
     }
 
-    /// Response time of all partitions together.
+    fn leave_out_aimed_at(&mut self, board: &Scoreboard) {
+        for (number, effects) in self.side_effects.iter_mut().enumerate() {
+            let is_aimed_at = |id: &usize| {
+                board.cells[*id]
+                    .lock()
+                    .recoveries
+                    .iter()
+                    .any(|mark| mark.fault == Some(number))
+            };
+            let aimed_at = (0..board.cells.len()).filter(is_aimed_at);
+            effects.aimed_at(aimed_at.map(|id| PartitionId(id as u32)));
+        }
+    }
+
+    /// One distribution of all partitions together.
     pub fn merged(&self, of: impl Fn(&Shard) -> &Latencies, digits: u8) -> Latencies {
         let mut all = Latencies::with_digits(digits);
         self.partitions

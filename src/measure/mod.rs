@@ -1,5 +1,6 @@
 //! From processed records to figures: shards, histograms, ledger, lag, recovery, summary, verdict.
 
+mod assemble;
 mod cell;
 mod collector;
 mod cost;
@@ -22,6 +23,7 @@ mod statistics;
 mod summary;
 mod verdict;
 
+pub use assemble::{Facts, assemble};
 pub use cell::{Applied, CellState, Content, Owner, Ownership, PartitionCell, Processed};
 pub use collector::{Collector, Live, PartitionTotals, Window};
 pub use cost::{Cost, CostMeter};

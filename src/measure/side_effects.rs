@@ -50,7 +50,8 @@ impl SideEffects {
         }
     }
 
-    /// Leaves out the partitions the fault was aimed at.
+    /// Leaves out the partitions the fault was aimed at. Under explicit assignment they are known before;
+    /// a group's only when the fault comes, so its quiet time includes them.
     pub fn aimed_at(&mut self, partitions: impl IntoIterator<Item = PartitionId>) {
         self.aimed_at.extend(partitions);
     }

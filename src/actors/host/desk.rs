@@ -69,7 +69,11 @@ impl Desk {
         let sampler = WorkSampler::new(work, seed);
         let batch_max = context.plan.consumers.batch_records as usize;
         let machine = ConsumerMachine::new(partition, owner, context.run, sampler, batch_max);
-        self.seats[partition.0 as usize] = Some(Seat { machine, reports, ready: false });
+        self.seats[partition.0 as usize] = Some(Seat {
+            machine,
+            reports,
+            ready: false,
+        });
     }
 
     /// Removes what works for `owner`; returns its partitions.
@@ -105,7 +109,9 @@ impl Desk {
         self.batch_since = None;
         for partition in self.busy.drain(..) {
             let at = partition.0 as usize;
-            let Some(seat) = &mut self.seats[at] else { continue };
+            let Some(seat) = &mut self.seats[at] else {
+                continue;
+            };
             if seat.machine.flush(self.context.board.cell(partition)) == Applied::Fenced {
                 self.seats[at] = None;
                 continue;
@@ -117,8 +123,13 @@ impl Desk {
     }
 
     /// What failed since the last call: single machines, or the client with all of them.
-    pub(super) fn take_failures(&mut self) -> (Vec<(PartitionId, BrokerError)>, Option<BrokerError>) {
-        (std::mem::take(&mut self.failures), self.client_failure.take())
+    pub(super) fn take_failures(
+        &mut self,
+    ) -> (Vec<(PartitionId, BrokerError)>, Option<BrokerError>) {
+        (
+            std::mem::take(&mut self.failures),
+            self.client_failure.take(),
+        )
     }
 
     /// Removes the machine of a partition and tells its actor why.
@@ -139,7 +150,10 @@ impl Desk {
     }
 
     fn mark_ready(&mut self, partition: PartitionId) {
-        if let Some(seat) = self.seats[partition.0 as usize].as_mut().filter(|seat| !seat.ready) {
+        if let Some(seat) = self.seats[partition.0 as usize]
+            .as_mut()
+            .filter(|seat| !seat.ready)
+        {
             seat.ready = true;
             if self.group.is_none() {
                 (seat.reports)(HostReport::Ready);
@@ -152,7 +166,10 @@ impl Desk {
             Some(group) => format!("consumer {}", group.owner.consumer),
             None => "consumer".to_owned(),
         };
-        self.context.note(Event::ClientError { client, error: error.message.clone() });
+        self.context.note(Event::ClientError {
+            client,
+            error: error.message.clone(),
+        });
     }
 }
 
@@ -173,7 +190,9 @@ fn perform(effort: Effort, context: &Context) {
 impl ConsumerEvents for Desk {
     #[inline]
     fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
-        let Some(seat) = &mut self.seats[partition.0 as usize] else { return Flow::More };
+        let Some(seat) = &mut self.seats[partition.0 as usize] else {
+            return Flow::More;
+        };
         let arrived = self.context.clock.now();
         let machine = &mut seat.machine;
         let worked = catch_unwind(AssertUnwindSafe(|| {
@@ -204,7 +223,11 @@ impl ConsumerEvents for Desk {
             group.positions[partition.0 as usize].store(offset.0 + 1, Ordering::Release);
         }
         let since = *self.batch_since.get_or_insert(arrived);
-        if is_full || now > since + BATCH_TIME_MAX { Flow::Stop } else { Flow::More }
+        if is_full || now > since + BATCH_TIME_MAX {
+            Flow::Stop
+        } else {
+            Flow::More
+        }
     }
 
     fn end_of_partition(&mut self, partition: PartitionId) {
@@ -219,11 +242,18 @@ impl ConsumerEvents for Desk {
         }
         let now = self.context.clock.now();
         for partition in partitions {
-            self.context.board.cell(*partition).lock().take_over(owner, now);
+            self.context
+                .board
+                .cell(*partition)
+                .lock()
+                .take_over(owner, now);
             self.attach(*partition, owner, reports.clone());
         }
         let (consumer, partitions) = (owner.consumer, partitions.to_vec());
-        self.context.note(Event::Assigned { consumer, partitions });
+        self.context.note(Event::Assigned {
+            consumer,
+            partitions,
+        });
     }
 
     fn revoked(&mut self, partitions: &[PartitionId]) {
@@ -232,11 +262,18 @@ impl ConsumerEvents for Desk {
         let consumer: ConsumerId = group.owner.consumer;
         let now = self.context.clock.now();
         for partition in partitions {
-            self.context.board.cell(*partition).lock().give_up(consumer, now);
+            self.context
+                .board
+                .cell(*partition)
+                .lock()
+                .give_up(consumer, now);
             group.positions[partition.0 as usize].store(-1, Ordering::Release);
             self.seats[partition.0 as usize] = None;
         }
-        self.context.note(Event::Revoked { consumer, partitions: partitions.to_vec() });
+        self.context.note(Event::Revoked {
+            consumer,
+            partitions: partitions.to_vec(),
+        });
     }
 
     fn error(&mut self, error: BrokerError) {

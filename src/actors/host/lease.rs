@@ -12,7 +12,12 @@ use crate::measure::Owner;
 /// What an actor tells a host.
 pub(super) enum HostCommand {
     /// Read this partition from this offset on, for this owner.
-    Attach { partition: PartitionId, owner: Owner, start: Offset, reports: Reports },
+    Attach {
+        partition: PartitionId,
+        owner: Owner,
+        start: Offset,
+        reports: Reports,
+    },
     /// Stop working for this owner, and close the client if nobody else uses it.
     Detach { owner: Owner },
 }
@@ -44,7 +49,12 @@ pub(in crate::actors) struct Lease {
 impl Lease {
     pub(super) fn new(owner: Owner, commands: Sender<HostCommand>) -> Lease {
         let crashed = Arc::new(AtomicBool::new(false));
-        Lease { owner, commands, crashed, asked: AtomicBool::new(false) }
+        Lease {
+            owner,
+            commands,
+            crashed,
+            asked: AtomicBool::new(false),
+        }
     }
 
     /// The same lease, telling of its crash through `crashed`.
@@ -56,7 +66,9 @@ impl Lease {
     /// Asks the host to finish; it answers with [`HostReport::Detached`]. False when the host is gone.
     pub(in crate::actors) fn detach(&self) -> bool {
         self.asked.store(true, Ordering::Release);
-        self.commands.send(HostCommand::Detach { owner: self.owner }).is_ok()
+        self.commands
+            .send(HostCommand::Detach { owner: self.owner })
+            .is_ok()
     }
 }
 
@@ -64,13 +76,17 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if !self.asked.load(Ordering::Acquire) {
             self.crashed.store(true, Ordering::Release);
-            let _ = self.commands.send(HostCommand::Detach { owner: self.owner });
+            let _ = self
+                .commands
+                .send(HostCommand::Detach { owner: self.owner });
         }
     }
 }
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("Lease")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
     }
 }

@@ -40,7 +40,9 @@ pub(in crate::actors) struct PoolHandle(Arc<AtomicU8>);
 impl PoolHandle {
     /// Ends the schedule: nothing more is sent, what is in flight is waited for.
     pub(in crate::actors) fn end(&self) {
-        let _ = self.0.compare_exchange(RUN, END, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .0
+            .compare_exchange(RUN, END, Ordering::AcqRel, Ordering::Acquire);
     }
 }
 
@@ -66,18 +68,23 @@ pub(in crate::actors) fn start_pool(
     let mode = Arc::new(AtomicU8::new(RUN));
     let handle = PoolHandle(mode.clone());
     let context = context.clone();
-    std::thread::Builder::new().name(format!("pool-{}", shared.pool)).spawn(move || {
-        set_timer_slack();
-        let run = || match context.cluster.producer(shared.pool) {
-            Ok(port) => {
-                PoolHost::new(&context, &shared, incarnation, &mode, port).run();
-                PoolReport::Finished
-            }
-            Err(error) => PoolReport::Failed(error),
-        };
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-        report(outcome.unwrap_or_else(|_| PoolReport::Failed(BrokerError::fatal("panic in a pool"))));
-    })?;
+    std::thread::Builder::new()
+        .name(format!("pool-{}", shared.pool))
+        .spawn(move || {
+            set_timer_slack();
+            let run = || match context.cluster.producer(shared.pool) {
+                Ok(port) => {
+                    PoolHost::new(&context, &shared, incarnation, &mode, port).run();
+                    PoolReport::Finished
+                }
+                Err(error) => PoolReport::Failed(error),
+            };
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            report(
+                outcome
+                    .unwrap_or_else(|_| PoolReport::Failed(BrokerError::fatal("panic in a pool"))),
+            );
+        })?;
     Ok(handle)
 }
 
@@ -134,7 +141,11 @@ impl<'a> PoolHost<'a> {
     ) -> PoolHost<'a> {
         let load = &context.plan.load;
         let mut filler = vec![0; FILLER_BYTES + load.payload_bytes as usize];
-        context.seed.child("filler", u64::from(shared.pool.0)).random().fill(&mut filler);
+        context
+            .seed
+            .child("filler", u64::from(shared.pool.0))
+            .random()
+            .fill(&mut filler);
         let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
         PoolHost {
             context,
@@ -147,7 +158,9 @@ impl<'a> PoolHost<'a> {
             filler_at: 0,
             acks: Vec::new(),
             sent: vec![0; context.plan.topic.partitions as usize],
-            unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
+            unprocessed_max: load
+                .unprocessed_bytes_max
+                .map(|bytes| per_pool(bytes).max(1) as i64),
             at_max_rate: load.pace == Pace::Max,
         }
     }
@@ -190,14 +203,20 @@ impl<'a> PoolHost<'a> {
 
     /// Whether the fate of every record is known; when `overdue`, gives up what is left.
     fn is_flushed(&mut self, overdue: bool) -> bool {
-        let in_flight = |host: &Self| host.context.board.pools[host.shared.pool.0 as usize].lock().in_flight();
+        let in_flight = |host: &Self| {
+            host.context.board.pools[host.shared.pool.0 as usize]
+                .lock()
+                .in_flight()
+        };
         if in_flight(self) > 0 && overdue {
             self.port.give_up(Duration::from_secs(5));
             self.collect();
         }
         let flushed = overdue || in_flight(self) == 0;
         if flushed {
-            self.context.board.pools[self.shared.pool.0 as usize].lock().finished = true;
+            self.context.board.pools[self.shared.pool.0 as usize]
+                .lock()
+                .finished = true;
         }
         flushed
     }
@@ -207,12 +226,21 @@ impl<'a> PoolHost<'a> {
     }
 
     fn pacer<T>(&self, read: impl FnOnce(&mut Pacer) -> T) -> T {
-        read(&mut self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner))
+        read(
+            &mut self
+                .shared
+                .pacer
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn cell(&self, write: impl FnOnce(&mut PoolState, Duration), since: Time) {
         let waited = self.context.clock.now().remaining(since);
-        write(&mut self.context.board.pools[self.shared.pool.0 as usize].lock(), waited);
+        write(
+            &mut self.context.board.pools[self.shared.pool.0 as usize].lock(),
+            waited,
+        );
     }
 
     /// Sends what is due, up to [`BURST_MAX`] records, under one lock of the schedules and the cell.
@@ -230,7 +258,9 @@ impl<'a> PoolHost<'a> {
         let mut skipped = 0;
         for _ in 0..BURST_MAX {
             let now = self.context.clock.now();
-            let Some(due) = pacer.peek(now) else { return Burst::Idle };
+            let Some(due) = pacer.peek(now) else {
+                return Burst::Idle;
+            };
             if self.is_behind(due.partition) {
                 pacer.skip_for_now();
                 skipped += 1;
@@ -249,7 +279,9 @@ impl<'a> PoolHost<'a> {
 
     /// Whether more than the cap of this partition is sent and not processed.
     fn is_behind(&self, partition: PartitionId) -> bool {
-        let Some(max) = self.unprocessed_max else { return false };
+        let Some(max) = self.unprocessed_max else {
+            return false;
+        };
         let at = partition.0 as usize;
         let board = &self.context.board;
         let Offset(start) = board.starts[at];
@@ -271,7 +303,8 @@ impl<'a> PoolHost<'a> {
             sent: now,
         };
         let size = self.payload.len();
-        self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
+        self.payload
+            .copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
         self.filler_at = (self.filler_at + size) % FILLER_BYTES;
         write_payload(&stamp, &mut self.payload);
         let record = SendRecord {
@@ -287,7 +320,14 @@ impl<'a> PoolHost<'a> {
                 cell.error(&name);
                 let (producer, partition) = (due.producer, due.partition);
                 let outcome = Outcome::Failed;
-                self.acks.push(Ack { producer, partition, sequence, sent: now, at: now, outcome });
+                self.acks.push(Ack {
+                    producer,
+                    partition,
+                    sequence,
+                    sent: now,
+                    at: now,
+                    outcome,
+                });
             }
         }
         cell.sent(due.producer, due.partition, intended, now);

@@ -30,11 +30,23 @@ pub(in crate::actors) fn start_own_host(
     reports: Reports,
 ) -> std::io::Result<Lease> {
     let (commands, received) = channel();
-    let _ = commands.send(HostCommand::Attach { partition, owner, start, reports: reports.clone() });
+    let _ = commands.send(HostCommand::Attach {
+        partition,
+        owner,
+        start,
+        reports: reports.clone(),
+    });
     let name = format!("consumer-{}", owner.consumer);
-    let spec = ConsumerSpec { name: name.clone(), group: None };
+    let spec = ConsumerSpec {
+        name: name.clone(),
+        group: None,
+    };
     let desk = Desk::new(context.clone(), None);
-    spawn(name, Host::new(context, desk, received, Some(owner), vec![reports]), spec)?;
+    spawn(
+        name,
+        Host::new(context, desk, received, Some(owner), vec![reports]),
+        spec,
+    )?;
     Ok(Lease::new(owner, commands))
 }
 
@@ -46,8 +58,9 @@ pub(in crate::actors) fn start_group_host(
 ) -> std::io::Result<Lease> {
     let (commands, received) = channel();
     let name = format!("consumer-{}", owner.consumer);
-    let positions: Arc<[AtomicI64]> =
-        (0..context.plan.topic.partitions).map(|_| AtomicI64::new(-1)).collect();
+    let positions: Arc<[AtomicI64]> = (0..context.plan.topic.partitions)
+        .map(|_| AtomicI64::new(-1))
+        .collect();
     let crashed = Arc::new(AtomicBool::new(false));
     let group = GroupSpec {
         consumer: owner.consumer,
@@ -55,10 +68,22 @@ pub(in crate::actors) fn start_group_host(
         positions: positions.clone(),
         crashed: crashed.clone(),
     };
-    let spec = ConsumerSpec { name: name.clone(), group: Some(group) };
-    let side = GroupDesk { owner, reports: reports.clone(), positions, joined: false };
+    let spec = ConsumerSpec {
+        name: name.clone(),
+        group: Some(group),
+    };
+    let side = GroupDesk {
+        owner,
+        reports: reports.clone(),
+        positions,
+        joined: false,
+    };
     let desk = Desk::new(context.clone(), Some(side));
-    spawn(name, Host::new(context, desk, received, Some(owner), vec![reports]), spec)?;
+    spawn(
+        name,
+        Host::new(context, desk, received, Some(owner), vec![reports]),
+        spec,
+    )?;
     Ok(Lease::new(owner, commands).with_crash_flag(crashed))
 }
 
@@ -72,7 +97,10 @@ pub struct SharedHost {
 impl SharedHost {
     /// A host that starts with its first partition.
     pub fn new(context: Context) -> SharedHost {
-        SharedHost { context, commands: None }
+        SharedHost {
+            context,
+            commands: None,
+        }
     }
 
     /// Seats `owner` at `partition`. Returns at once.
@@ -83,7 +111,12 @@ impl SharedHost {
         start: Offset,
         reports: Reports,
     ) -> std::io::Result<Lease> {
-        let attach = HostCommand::Attach { partition, owner, start, reports };
+        let attach = HostCommand::Attach {
+            partition,
+            owner,
+            start,
+            reports,
+        };
         let attach = match &self.commands {
             Some(commands) => match commands.send(attach) {
                 Ok(()) => return Ok(Lease::new(owner, commands.clone())),
@@ -94,16 +127,26 @@ impl SharedHost {
         let (commands, received) = channel();
         let _ = commands.send(attach);
         let name = "consumers".to_owned();
-        let spec = ConsumerSpec { name: name.clone(), group: None };
+        let spec = ConsumerSpec {
+            name: name.clone(),
+            group: None,
+        };
         let desk = Desk::new(self.context.clone(), None);
-        spawn(name, Host::new(&self.context, desk, received, None, Vec::new()), spec)?;
+        spawn(
+            name,
+            Host::new(&self.context, desk, received, None, Vec::new()),
+            spec,
+        )?;
         self.commands = Some(commands.clone());
         Ok(Lease::new(owner, commands))
     }
 }
 
 fn spawn(name: String, host: Host, spec: ConsumerSpec) -> std::io::Result<()> {
-    std::thread::Builder::new().name(name).spawn(move || host.run(&spec)).map(|_| ())
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(move || host.run(&spec))
+        .map(|_| ())
 }
 
 /// A host's thread: its desk, its commands, and (unless the client is shared) the one it works for.
@@ -139,14 +182,24 @@ impl Host {
             Membership::Assigned { .. } => None,
         };
         let context = context.clone();
-        Host { context, desk, commands, owner, reports, next_commit: Time::ZERO, commit_interval }
+        Host {
+            context,
+            desk,
+            commands,
+            owner,
+            reports,
+            next_commit: Time::ZERO,
+            commit_interval,
+        }
     }
 
     fn run(mut self, spec: &ConsumerSpec) {
         let mut port = match self.context.cluster.consumer(spec) {
             Ok(port) => port,
             Err(error) => {
-                self.reports.iter().for_each(|report| report(HostReport::Failed(error.clone())));
+                self.reports
+                    .iter()
+                    .for_each(|report| report(HostReport::Failed(error.clone())));
                 return;
             }
         };
@@ -157,7 +210,9 @@ impl Host {
         // Whoever came too late is told, so that nobody waits for a host that is gone.
         for command in commands.try_iter() {
             if let HostCommand::Attach { reports, .. } = command {
-                reports(HostReport::Failed(BrokerError::fatal("the shared client has just closed")));
+                reports(HostReport::Failed(BrokerError::fatal(
+                    "the shared client has just closed",
+                )));
             }
         }
         drop(commands);
@@ -171,7 +226,9 @@ impl Host {
                 close_us: u64::try_from(close_us).unwrap_or(0),
             });
         }
-        detached.into_iter().for_each(|report: Reports| report(HostReport::Detached));
+        detached
+            .into_iter()
+            .for_each(|report: Reports| report(HostReport::Detached));
     }
 
     /// Commands, one poll, batches, commits. `detached` collects whom to tell when the client is closed.
@@ -202,9 +259,18 @@ impl Host {
         detached: &mut Vec<Reports>,
     ) -> Turn {
         match command {
-            HostCommand::Attach { partition, owner, start, reports } => {
+            HostCommand::Attach {
+                partition,
+                owner,
+                start,
+                reports,
+            } => {
                 let now = self.context.clock.now();
-                self.context.board.cell(partition).lock().take_over(owner, now);
+                self.context
+                    .board
+                    .cell(partition)
+                    .lock()
+                    .take_over(owner, now);
                 // A shared client may still read it for an older incarnation.
                 let _ = port.submit(ConsumerCommand::Unassign(partition));
                 self.desk.attach(partition, owner, reports);
@@ -249,7 +315,10 @@ impl Host {
             && let Err(error) = port.submit(ConsumerCommand::Commit(positions))
         {
             let client = "consumer".to_owned();
-            self.context.note(Event::ClientError { client, error: error.message });
+            self.context.note(Event::ClientError {
+                client,
+                error: error.message,
+            });
         }
         let interval = self.commit_interval.unwrap_or_default();
         self.next_commit = self.context.clock.now() + interval;
@@ -270,7 +339,11 @@ impl Host {
         // A client of its own has nothing to do without its machine; a shared one waits for the next.
         let only_one_and_gone =
             self.owner.is_some() && self.desk.group().is_none() && self.desk.is_empty();
-        if only_one_and_gone { Turn::Over } else { Turn::On }
+        if only_one_and_gone {
+            Turn::Over
+        } else {
+            Turn::On
+        }
     }
 
     fn fail_client(&mut self, error: &BrokerError) -> Turn {

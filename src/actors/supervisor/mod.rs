@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
-use self::children::{Child, Failure};
 pub(super) use self::children::SlotId;
+use self::children::{Child, Failure};
 pub use self::status::Status;
 use super::fault_driver::{FaultDriver, FaultDriverArgs};
 use super::host::{PoolShared, SharedHost};
@@ -59,7 +59,6 @@ pub enum SupervisorMsg {
     StopConsumers,
 }
 
-
 /// What the supervisor knows.
 #[derive(Debug)]
 pub struct SupervisorState {
@@ -85,9 +84,9 @@ impl Actor for Supervisor {
     ) -> Result<SupervisorState, ActorProcessingErr> {
         let SupervisorArgs { context, status } = args;
         let shared = match context.plan.consumers.membership {
-            Membership::Assigned { clients: ClientTopology::Shared } => {
-                Some(Arc::new(Mutex::new(SharedHost::new(context.clone()))))
-            }
+            Membership::Assigned {
+                clients: ClientTopology::Shared,
+            } => Some(Arc::new(Mutex::new(SharedHost::new(context.clone())))),
             _ => None,
         };
         Ok(SupervisorState {
@@ -109,12 +108,18 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SupervisorMsg::StartConsumers => state.start_consumers(&myself).await?,
-            SupervisorMsg::StartLoad { pools, start } => state.start_load(&myself, pools, start).await?,
+            SupervisorMsg::StartLoad { pools, start } => {
+                state.start_load(&myself, pools, start).await?
+            }
             SupervisorMsg::Ready(slot, incarnation) => {
-                state.step(&myself, slot, SlotEvent::Ready(incarnation)).await;
+                state
+                    .step(&myself, slot, SlotEvent::Ready(incarnation))
+                    .await;
             }
             SupervisorMsg::Timer(slot, generation) => {
-                state.step(&myself, slot, SlotEvent::Timer(generation)).await;
+                state
+                    .step(&myself, slot, SlotEvent::Timer(generation))
+                    .await;
             }
             SupervisorMsg::Inject(number) => state.inject(number),
             SupervisorMsg::EndLoad => state.end_load(),
@@ -157,12 +162,17 @@ impl SupervisorState {
         self.children.keys().copied().filter(which).collect()
     }
 
-    async fn start_consumers(&mut self, myself: &ActorRef<SupervisorMsg>) -> Result<(), ActorProcessingErr> {
+    async fn start_consumers(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+    ) -> Result<(), ActorProcessingErr> {
         let (oracle, _) =
-            Actor::spawn_linked(None, OffsetOracle, self.context.clone(), myself.get_cell()).await?;
+            Actor::spawn_linked(None, OffsetOracle, self.context.clone(), myself.get_cell())
+                .await?;
         self.oracle = Some(oracle);
         for id in 0..self.context.plan.members() {
-            self.add(myself, SlotId::Consumer(ConsumerId(id)), None).await;
+            self.add(myself, SlotId::Consumer(ConsumerId(id)), None)
+                .await;
         }
         Ok(())
     }
@@ -174,10 +184,15 @@ impl SupervisorState {
         start: Time,
     ) -> Result<(), ActorProcessingErr> {
         for shared in pools {
-            self.add(myself, SlotId::Pool(shared.pool), Some(shared)).await;
+            self.add(myself, SlotId::Pool(shared.pool), Some(shared))
+                .await;
         }
         let context = self.context.clone();
-        let args = FaultDriverArgs { context, start, supervisor: myself.clone() };
+        let args = FaultDriverArgs {
+            context,
+            start,
+            supervisor: myself.clone(),
+        };
         Actor::spawn_linked(None, FaultDriver, args, myself.get_cell()).await?;
         Ok(())
     }
@@ -190,7 +205,14 @@ impl SupervisorState {
     ) {
         let slot = Slot::new(self.context.plan.restart);
         let random = self.context.seed.child("restart", id.number()).random();
-        let mut child = Child { slot, random, pool, actor: None, fault: None, given_up: None };
+        let mut child = Child {
+            slot,
+            random,
+            pool,
+            actor: None,
+            fault: None,
+            given_up: None,
+        };
         let actions = child.slot.start();
         self.children.insert(id, child);
         self.perform(myself, id, actions, None).await;
@@ -209,7 +231,9 @@ impl SupervisorState {
         fault: Option<usize>,
     ) {
         let now = self.context.clock.now();
-        let Some(child) = self.children.get_mut(&id) else { return };
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
         let actions = child.slot.step(event, now, &mut child.random);
         self.perform(myself, id, actions, fault).await;
     }
@@ -228,7 +252,8 @@ impl SupervisorState {
                 Action::SetTimer { generation, delay } => {
                     self.note_restart(id, delay);
                     let at = self.context.clock.now() + delay;
-                    self.timers.send_at(at, myself, SupervisorMsg::Timer(id, generation));
+                    self.timers
+                        .send_at(at, myself, SupervisorMsg::Timer(id, generation));
                 }
                 Action::Stop(_) => self.children[&id].stop(),
                 Action::GiveUp { reason } => self.give_up(id, reason),
@@ -249,7 +274,9 @@ impl SupervisorState {
             }
             return;
         };
-        let Some(child) = self.children.get_mut(&id) else { return };
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
         let Some(failure) = failure else {
             if let SlotId::Pool(pool) = id {
                 self.context.note(Event::PoolFinished { pool });
@@ -265,7 +292,11 @@ impl SupervisorState {
         };
         self.note_failure(id, incarnation, &failure, fault);
         let checkpoint = self.checkpoint(id);
-        let event = SlotEvent::Ended { incarnation, cause, checkpoint };
+        let event = SlotEvent::Ended {
+            incarnation,
+            cause,
+            checkpoint,
+        };
         self.step_after(myself, id, event, fault).await;
     }
 
@@ -276,21 +307,32 @@ impl SupervisorState {
             SlotId::Consumer(consumer) if self.context.plan.mode() == "assigned" => {
                 board.cells[consumer.0 as usize].lock().next_offset()
             }
-            SlotId::Consumer(_) => {
-                Offset(board.cells.iter().map(|cell| cell.lock().next_offset().0).sum())
-            }
+            SlotId::Consumer(_) => Offset(
+                board
+                    .cells
+                    .iter()
+                    .map(|cell| cell.lock().next_offset().0)
+                    .sum(),
+            ),
             SlotId::Pool(PoolId(pool)) => Offset(board.pools[pool as usize].lock().sent as i64),
         }
     }
 
     fn inject(&mut self, number: usize) {
-        let Some(fault) = self.context.plan.faults.get(number) else { return };
+        let Some(fault) = self.context.plan.faults.get(number) else {
+            return;
+        };
         match fault.kind {
             FaultKind::KillConsumer(consumer) => {
                 let description = fault.kind.to_string();
-                self.context.note(Event::FaultInjected { fault: number, description });
+                self.context.note(Event::FaultInjected {
+                    fault: number,
+                    description,
+                });
                 let now = self.context.clock.now();
-                self.context.board.fault(number, |times| times.injected = Some(now));
+                self.context
+                    .board
+                    .fault(number, |times| times.injected = Some(now));
                 if let Some(child) = self.children.get_mut(&SlotId::Consumer(consumer)) {
                     child.kill(number);
                 }

@@ -26,13 +26,17 @@ pub struct Status {
 
 impl Status {
     pub(super) fn of(children: &BTreeMap<SlotId, Child>) -> Status {
-        let mut status = Status { consumers_over: true, ..Status::default() };
+        let mut status = Status {
+            consumers_over: true,
+            ..Status::default()
+        };
         let (mut pools, mut pools_over) = (0, 0);
         for (id, child) in children {
             match id {
                 SlotId::Consumer(consumer) => {
                     status.consumers_over &= child.slot.is_over();
-                    status.consumers_running += usize::from(child.slot.state() == SlotState::Running);
+                    status.consumers_running +=
+                        usize::from(child.slot.state() == SlotState::Running);
                     status.consumers_started += usize::from(child.slot.was_up());
                     status.restarts.insert(consumer.0, child.slot.restarts());
                     if let Some(reason) = &child.given_up {

@@ -79,12 +79,20 @@ const STEP: Duration = Duration::from_secs(10);
 impl Admin {
     /// An administrator of `topic` on the cluster at `bootstrap`.
     pub fn new(settings: ClientSettings, bootstrap: &str, topic: &str) -> Admin {
-        Admin { settings, bootstrap: bootstrap.to_owned(), topic: topic.to_owned() }
+        Admin {
+            settings,
+            bootstrap: bootstrap.to_owned(),
+            topic: topic.to_owned(),
+        }
     }
 
     /// Makes sure the topic is there with the right number of partitions. Returns whether it was
     /// created. Blocks for at most `limit`.
-    pub async fn ensure_topic(&self, plan: &TopicPlan, limit: Duration) -> Result<bool, SetupError> {
+    pub async fn ensure_topic(
+        &self,
+        plan: &TopicPlan,
+        limit: Duration,
+    ) -> Result<bool, SetupError> {
         let found = self.partitions_found(limit)?;
         match found {
             Some(found) if found == plan.partitions as usize => Ok(false),
@@ -100,23 +108,29 @@ impl Admin {
     /// The topic's number of partitions, `None` when it does not exist.
     fn partitions_found(&self, limit: Duration) -> Result<Option<usize>, SetupError> {
         let client = self.observer()?;
-        let metadata = client.fetch_metadata(Some(&self.topic), limit).map_err(|error| {
-            match error.rdkafka_error_code() {
-                Some(
-                    RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::Resolve
-                    | RDKafkaErrorCode::OperationTimedOut,
-                ) => SetupError::NoBroker {
-                    bootstrap: self.bootstrap.clone(),
-                    waited: limit,
-                    hint: String::new(),
-                },
-                _ => self.refused("asking for the topic", &error),
-            }
-        })?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
-        Ok(topic.filter(|topic| topic.error().is_none()).map(|topic| topic.partitions().len()))
+        let metadata =
+            client
+                .fetch_metadata(Some(&self.topic), limit)
+                .map_err(|error| match error.rdkafka_error_code() {
+                    Some(
+                        RDKafkaErrorCode::BrokerTransportFailure
+                        | RDKafkaErrorCode::AllBrokersDown
+                        | RDKafkaErrorCode::Resolve
+                        | RDKafkaErrorCode::OperationTimedOut,
+                    ) => SetupError::NoBroker {
+                        bootstrap: self.bootstrap.clone(),
+                        waited: limit,
+                        hint: String::new(),
+                    },
+                    _ => self.refused("asking for the topic", &error),
+                })?;
+        let topic = metadata
+            .topics()
+            .iter()
+            .find(|topic| topic.name() == self.topic);
+        Ok(topic
+            .filter(|topic| topic.error().is_none())
+            .map(|topic| topic.partitions().len()))
     }
 
     async fn create_topic(&self, plan: &TopicPlan, limit: Duration) -> Result<(), SetupError> {
@@ -148,7 +162,11 @@ impl Admin {
         for _ in 0..tries {
             if let Ok(metadata) = client.fetch_metadata(Some(&self.topic), STEP) {
                 let led = |topic: &rdkafka::metadata::MetadataTopic| {
-                    topic.partitions().iter().filter(|p| p.leader() >= 0).count()
+                    topic
+                        .partitions()
+                        .iter()
+                        .filter(|p| p.leader() >= 0)
+                        .count()
                 };
                 if metadata.topics().first().map(led) == Some(partitions as usize) {
                     return Ok(());
@@ -163,7 +181,11 @@ impl Admin {
     }
 
     /// Where each partition's reading starts, as numbers, by partition id.
-    pub fn start_offsets(&self, start: StartAt, partitions: u32) -> Result<Vec<Offset>, SetupError> {
+    pub fn start_offsets(
+        &self,
+        start: StartAt,
+        partitions: u32,
+    ) -> Result<Vec<Offset>, SetupError> {
         let what = match start {
             StartAt::Beginning => RdOffset::Beginning,
             StartAt::End => RdOffset::End,
@@ -188,14 +210,19 @@ impl Admin {
         let refused = |error: &rdkafka::error::KafkaError| {
             self.refused("committing the start offsets", error)
         };
-        let client: BaseConsumer =
-            self.settings.committer().create().map_err(|error| refused(&error))?;
+        let client: BaseConsumer = self
+            .settings
+            .committer()
+            .create()
+            .map_err(|error| refused(&error))?;
         let mut list = TopicPartitionList::new();
         for (partition, offset) in starts.iter().enumerate() {
             list.add_partition_offset(&self.topic, partition as i32, RdOffset::Offset(offset.0))
                 .map_err(|error| refused(&error))?;
         }
-        client.commit(&list, CommitMode::Sync).map_err(|error| refused(&error))
+        client
+            .commit(&list, CommitMode::Sync)
+            .map_err(|error| refused(&error))
     }
 
     /// Deletes the topic. Only ever called for one this run created.
@@ -215,26 +242,38 @@ impl Admin {
     }
 
     fn observer(&self) -> Result<BaseConsumer, SetupError> {
-        self.settings.observer("setup").create().map_err(|error| self.refused("making a client", &error))
+        self.settings
+            .observer("setup")
+            .create()
+            .map_err(|error| self.refused("making a client", &error))
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, SetupError> {
-        self.settings.observer("admin").create().map_err(|error| self.refused("making a client", &error))
+        self.settings
+            .observer("admin")
+            .create()
+            .map_err(|error| self.refused("making a client", &error))
     }
 
     #[expect(clippy::unused_self, reason = "keeps the calls short")]
     fn refused(&self, what: &'static str, error: &rdkafka::error::KafkaError) -> SetupError {
-        SetupError::Refused { what, reason: describe(error) }
+        SetupError::Refused {
+            what,
+            reason: describe(error),
+        }
     }
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(STEP)).operation_timeout(Some(STEP))
+    AdminOptions::new()
+        .request_timeout(Some(STEP))
+        .operation_timeout(Some(STEP))
 }
 
 fn remedy(code: RDKafkaErrorCode) -> &'static str {
     match code {
-        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+        RDKafkaErrorCode::TopicAuthorizationFailed
+        | RDKafkaErrorCode::ClusterAuthorizationFailed => {
             "give this user the right to create topics, or create it yourself and name it with `topic.name`"
         }
         RDKafkaErrorCode::InvalidReplicationFactor => {
@@ -243,7 +282,9 @@ fn remedy(code: RDKafkaErrorCode) -> &'static str {
         RDKafkaErrorCode::PolicyViolation => {
             "the cluster has a policy for new topics: create it yourself and name it with `topic.name`"
         }
-        RDKafkaErrorCode::InvalidTopic => "choose another `topic.name` (letters, digits, `.`, `_`, `-`)",
+        RDKafkaErrorCode::InvalidTopic => {
+            "choose another `topic.name` (letters, digits, `.`, `_`, `-`)"
+        }
         _ => "create it yourself and name it with `topic.name`, or check the cluster's health",
     }
 }

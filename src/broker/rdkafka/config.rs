@@ -79,7 +79,32 @@ impl ClientSettings {
         let mut producer = producer_properties(&plan.load);
         producer.extend(plan.client.producer.clone());
         let (group, crashable) = group_properties(&plan.consumers.membership);
-        ClientSettings { base, consumer, producer, secret: file.properties, run, group, crashable }
+        ClientSettings {
+            base,
+            consumer,
+            producer,
+            secret: file.properties,
+            run,
+            group,
+            crashable,
+        }
+    }
+
+    /// Whether librdkafka knows every property and takes every value. The error names the property.
+    pub fn check(&self) -> Result<(), String> {
+        let consumer = self.consumer(&ConsumerSpec {
+            name: "check".to_owned(),
+            group: None,
+        });
+        for (side, config) in [("consumer", consumer), ("producer", self.producer("check"))] {
+            if let Err(error) = config.create_native_config() {
+                return Err(format!(
+                    "the client refuses a {side} property: {error}; see `[client]` in the scenario, the \
+                     --client-config file and LANEKEEPER_CLIENT_* in the environment"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The group all members share, and under explicit assignment a name no other client uses.
@@ -119,7 +144,9 @@ impl ClientSettings {
     /// Properties of a consumer that commits for the group without joining it.
     pub(super) fn committer(&self) -> ClientConfig {
         let mut config = self.client("start-offsets");
-        config.set("group.id", self.group_id()).set("enable.auto.commit", "false");
+        config
+            .set("group.id", self.group_id())
+            .set("enable.auto.commit", "false");
         config
     }
 
@@ -134,7 +161,10 @@ impl ClientSettings {
     /// What is set, and what librdkafka does where nothing is set, for the properties that matter.
     pub(super) fn effective(&self) -> BTreeMap<String, String> {
         let mut effective = BTreeMap::new();
-        let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
+        let spec = ConsumerSpec {
+            name: "consumer".to_owned(),
+            group: None,
+        };
         let mut consumer = self.consumer(&spec);
         if let Some(properties) = &self.group {
             apply(&mut consumer, properties);
@@ -145,10 +175,16 @@ impl ClientSettings {
         ] {
             let set: BTreeMap<_, _> = config.config_map().iter().map(|(k, v)| (*k, *v)).collect();
             for (key, value) in set {
-                let shown = if self.secret.contains_key(key) { "(from outside)" } else { value };
+                let shown = if self.secret.contains_key(key) {
+                    "(from outside)"
+                } else {
+                    value
+                };
                 effective.insert(format!("{side}.{key}"), shown.to_owned());
             }
-            let Ok(native) = config.create_native_config() else { continue };
+            let Ok(native) = config.create_native_config() else {
+                continue;
+            };
             for key in defaults {
                 if let Ok(value) = native.get(key) {
                     effective.entry(format!("{side}.{key}")).or_insert(value);
@@ -219,17 +255,28 @@ fn producer_properties(load: &LoadPlan) -> BTreeMap<String, String> {
 }
 
 fn group_properties(membership: &Membership) -> (Option<BTreeMap<String, String>>, bool) {
-    let Membership::Group(group) = membership else { return (None, false) };
+    let Membership::Group(group) = membership else {
+        return (None, false);
+    };
     let properties = texts(&[
         ("partition.assignment.strategy", &group.assignor.to_string()),
-        ("session.timeout.ms", &group.session_timeout.as_millis().to_string()),
-        ("heartbeat.interval.ms", &group.heartbeat_interval.as_millis().to_string()),
+        (
+            "session.timeout.ms",
+            &group.session_timeout.as_millis().to_string(),
+        ),
+        (
+            "heartbeat.interval.ms",
+            &group.heartbeat_interval.as_millis().to_string(),
+        ),
     ]);
     (Some(properties), group.identity == Identity::Crashable)
 }
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn apply(config: &mut ClientConfig, properties: &BTreeMap<String, String>) {
@@ -245,7 +292,10 @@ mod tests {
     #[test]
     fn secrets_come_from_a_file_or_the_environment_and_the_environment_wins() {
         let environment = [
-            ("LANEKEEPER_CLIENT_SASL_PASSWORD".to_owned(), "from-env".to_owned()),
+            (
+                "LANEKEEPER_CLIENT_SASL_PASSWORD".to_owned(),
+                "from-env".to_owned(),
+            ),
             ("HOME".to_owned(), "/".to_owned()),
         ];
         let text = "# a comment\nsasl.password = from-file\nsasl.username=me\n";

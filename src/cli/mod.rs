@@ -1,0 +1,95 @@
+//! The command line: one file per command.
+
+mod check;
+mod completions;
+mod logging;
+mod run;
+mod scenario;
+mod schema;
+
+use std::io::Write;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, Exit};
+
+/// Load-tests Kafka-protocol clusters with one supervised consumer per partition.
+///
+/// Describe a run in a TOML scenario, `check` what it will do, and `run` it: on a broker embedded in this
+/// process, or on a real cluster. Consumers can be killed on purpose; the report says what that did to each
+/// partition, and the exit code says whether expectations hold.
+#[derive(Debug, Parser)]
+#[command(name = "lanekeeper", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Show more of what happens: -v for the control plane, -vv for clients.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 passed, 1 an expectation failed, 2 bad input, 3 environment (no broker, no permission),
+4 the run is invalid, 70 a bug, 130 interrupted (what was measured is kept).
+
+Examples:
+  lanekeeper check scenarios/guide-option-2.toml
+  lanekeeper run scenarios/guide-option-2.toml
+  lanekeeper run scenarios/guide-option-2.toml --broker kafka --bootstrap 127.0.0.1:9092
+  lanekeeper run scenarios/quick.toml --set run.duration=10s --set load.rate=4/s --out results/first";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a scenario and report.
+    Run(run::RunArguments),
+    /// Show what a scenario would do, or everything that is wrong with it. Touches nothing.
+    Check(check::CheckArguments),
+    /// Print the JSON Schema of scenario files, for editors.
+    Schema,
+    /// Print a completion script for a shell.
+    Completions(completions::CompletionsArguments),
+}
+
+/// Parses the command line, does what it says, and returns the exit code.
+pub fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors and go to stdout.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Input
+            } else {
+                Exit::Passed
+            };
+        }
+    };
+    let verbose = arguments.verbose;
+    let outcome = match arguments.command {
+        Command::Run(run) => run::run(&run, verbose),
+        Command::Check(check) => check::check(&check),
+        Command::Schema => schema::schema(),
+        Command::Completions(completions) => completions::completions(&completions),
+    };
+    outcome.unwrap_or_else(|error| {
+        let text = match &error {
+            // Diagnostics are rendered already.
+            Error::Input(text) if text.starts_with("error") || text.contains("\u{1b}[") => {
+                text.clone()
+            }
+            other => format!("{ERROR}error{ERROR:#}: {other}"),
+        };
+        let _ = writeln!(anstream::stderr(), "{text}");
+        error.exit()
+    })
+}
+
+const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+
+/// Prints to stdout. A reader that went away (`| head`) is no error.
+fn print(text: &str) {
+    let mut stdout = anstream::stdout();
+    let _ = stdout.write_all(text.as_bytes());
+    let _ = stdout.flush();
+}

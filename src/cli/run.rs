@@ -1,0 +1,150 @@
+//! `run`: a scenario from beginning to end.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::scenario::ScenarioArguments;
+use super::{logging, print};
+use crate::base::{Clock, Time};
+use crate::broker::rdkafka::ClientFile;
+use crate::error::{Error, Exit};
+use crate::measure::{Event, Live, Summary, Verdict, Window};
+use crate::report::{Progress, ResultDirectory, render, write_result};
+use crate::run::{Observer, Options, run as run_plan};
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    scenario: ScenarioArguments,
+
+    /// Properties of the client that do not belong into a scenario, secrets above all: `key=value` lines.
+    /// LANEKEEPER_CLIENT_SASL_PASSWORD and the like in the environment win over it.
+    #[arg(long, value_name = "FILE")]
+    client_config: Option<PathBuf>,
+
+    /// Where results go; must not exist or be empty. [default: results/<scenario>-<time>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// What is printed on stdout.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// What is printed on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The report.
+    Text,
+    /// The content of result.json.
+    Json,
+}
+
+/// Runs the scenario, reports, and turns the verdict into an exit code.
+pub(super) fn run(arguments: &RunArguments, verbose: u8) -> Result<Exit, Error> {
+    let plan = arguments.scenario.plan()?;
+    let client = client_file(arguments.client_config.as_deref())?;
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| default_directory(&plan.name));
+    let directory = ResultDirectory::create(&out, &plan.source)
+        .map_err(|error| Error::Environment(error.to_string()))?;
+    logging::start(verbose, Some(&out));
+    let watching = Watching {
+        directory: Arc::new(Mutex::new(directory)),
+        progress: Progress::new(plan.times.load_end(), arguments.format == Format::Json),
+    };
+    let directory = watching.directory.clone();
+    let mut summary = run_plan(plan, Options { client }, Box::new(watching))?;
+    let failure = lock(&directory).failure();
+    summary.warnings.extend(failure);
+    let written = write_result(&out, &summary);
+    show(&summary, arguments.format, &out)?;
+    written.map_err(|error| Error::Environment(error.to_string()))?;
+    Ok(match summary.verdict {
+        Verdict::Passed => Exit::Passed,
+        Verdict::Failed => Exit::Failed,
+        Verdict::Invalid => Exit::Invalid,
+        Verdict::Interrupted => Exit::Interrupted,
+    })
+}
+
+fn show(summary: &Summary, format: Format, out: &Path) -> Result<(), Error> {
+    match format {
+        Format::Text => print(&format!(
+            "{}\nresults in {}\n",
+            render(summary),
+            out.display()
+        )),
+        Format::Json => {
+            let text = serde_json::to_string_pretty(summary)
+                .map_err(|error| Error::Bug(error.to_string()))?;
+            print(&format!("{text}\n"));
+        }
+    }
+    Ok(())
+}
+
+fn client_file(path: Option<&Path>) -> Result<ClientFile, Error> {
+    let text = match path {
+        None => String::new(),
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            Error::Input(format!(
+                "cannot read the client properties in `{}`: {error}",
+                path.display()
+            ))
+        })?,
+    };
+    ClientFile::read(&text, std::env::vars()).map_err(|error| {
+        let path = path
+            .map(|path| path.display().to_string())
+            .unwrap_or_default();
+        Error::Input(format!("client properties in `{path}`: {error}"))
+    })
+}
+
+fn default_directory(scenario: &str) -> PathBuf {
+    let ms = Clock::start().epoch_unix_ns() / 1_000_000;
+    let time =
+        jiff::Timestamp::from_millisecond(ms).map(|at| at.strftime("%Y%m%dT%H%M%S").to_string());
+    // Two runs in one second get different directories.
+    let fraction = ms % 1_000;
+    PathBuf::from("results").join(format!(
+        "{scenario}-{}.{fraction:03}",
+        time.unwrap_or_default()
+    ))
+}
+
+/// Writes what happens into the result directory and shows it.
+struct Watching {
+    directory: Arc<Mutex<ResultDirectory>>,
+    progress: Progress,
+}
+
+fn lock(directory: &Mutex<ResultDirectory>) -> MutexGuard<'_, ResultDirectory> {
+    directory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Observer for Watching {
+    fn phase(&mut self, name: &str) {
+        self.progress.phase(name);
+    }
+
+    fn window(&mut self, window: &Window<'_>) {
+        lock(&self.directory).window(window);
+    }
+
+    fn second(&mut self, live: &Live, elapsed: Duration) {
+        lock(&self.directory).flush();
+        self.progress.second(live, elapsed);
+    }
+
+    fn events(&mut self, events: &[(Time, Event)]) {
+        lock(&self.directory).events(events);
+    }
+}

@@ -1,0 +1,104 @@
+//! The arguments `run` and `check` share: a scenario and what is laid over it.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::base::BrokerKind;
+use crate::error::Error;
+use crate::plan::{Overrides, Plan, compile};
+use crate::scenario::{Diagnostic, Source, Sources, load};
+
+/// A scenario and what is laid over it.
+#[derive(Debug, Args)]
+pub(super) struct ScenarioArguments {
+    /// The scenario file.
+    pub(super) file: PathBuf,
+
+    /// Where the records go; `kafka` needs --bootstrap. [default: embedded, or kafka if --bootstrap is given]
+    #[arg(long, value_enum)]
+    pub(super) broker: Option<BrokerName>,
+
+    /// The cluster's addresses, `host:port[,host:port…]`.
+    #[arg(long, value_name = "ADDRESSES")]
+    pub(super) bootstrap: Option<String>,
+
+    /// The client library.
+    #[arg(long, value_enum, default_value = "rdkafka")]
+    pub(super) client: ClientName,
+
+    /// Root of all randomness; overrides `run.seed`.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+
+    /// Override a value of the scenario, as in `--set run.duration=10s`. Repeatable.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+/// Brokers by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum BrokerName {
+    /// In this process, nothing to install: librdkafka's mock cluster.
+    Embedded,
+    /// A real cluster.
+    Kafka,
+}
+
+/// Clients by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ClientName {
+    /// librdkafka, what many production services run.
+    Rdkafka,
+}
+
+impl ScenarioArguments {
+    /// Reads the scenario and builds its plan. Warnings go to stderr; mistakes come back as one error with all
+    /// of them.
+    pub(super) fn plan(&self) -> Result<Plan, Error> {
+        let ClientName::Rdkafka = self.client;
+        let source = load(&self.file).map_err(|diagnostic| {
+            let source = Source {
+                name: self.file.display().to_string(),
+                text: String::new(),
+            };
+            Error::Input(self.render(&source, &[*diagnostic]))
+        })?;
+        let overrides = Overrides {
+            broker: self.broker.map(|broker| match broker {
+                BrokerName::Embedded => BrokerKind::Embedded,
+                BrokerName::Kafka => BrokerKind::Kafka,
+            }),
+            bootstrap: self.bootstrap.clone(),
+            seed: self.seed,
+        };
+        let (plan, diagnostics) = compile(&source, &self.set, &overrides);
+        let text = self.render(&source, &diagnostics);
+        match plan {
+            Some(plan) => {
+                if !text.is_empty() {
+                    let _ = writeln!(anstream::stderr(), "{text}");
+                }
+                Ok(plan)
+            }
+            None => Err(Error::Input(text)),
+        }
+    }
+
+    fn render(&self, source: &Source, diagnostics: &[Diagnostic]) -> String {
+        let sources = Sources {
+            file: source,
+            overrides: &self.set,
+        };
+        let colour = !matches!(
+            anstream::stderr().current_choice(),
+            anstream::ColorChoice::Never
+        );
+        let texts: Vec<String> = diagnostics
+            .iter()
+            .map(|d| d.render(&sources, colour))
+            .collect();
+        texts.join("\n\n")
+    }
+}

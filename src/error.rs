@@ -1,0 +1,50 @@
+//! What can go wrong for a user, and the exit codes.
+
+use thiserror::Error;
+
+/// Why a command did not do what it was asked. Every message says what to do about it.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The scenario or the command line is wrong. Rendered diagnostics, ready to print.
+    #[error("{0}")]
+    Input(String),
+    /// The surroundings are not as they should be: no broker, no permission, no room.
+    #[error("{0}")]
+    Environment(String),
+    /// It is our fault.
+    #[error(
+        "this is a bug in lanekeeper: {0}; please report it with the scenario and this message"
+    )]
+    Bug(String),
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Every expectation holds.
+    Passed = 0,
+    /// An expectation failed.
+    Failed = 1,
+    /// Bad input.
+    Input = 2,
+    /// No broker, no permission, no room.
+    Environment = 3,
+    /// The run is invalid.
+    Invalid = 4,
+    /// A bug.
+    Bug = 70,
+    /// Stopped by the user; what was measured is kept.
+    Interrupted = 130,
+}
+
+impl Error {
+    /// The exit code that goes with it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Error::Input(_) => Exit::Input,
+            Error::Environment(_) => Exit::Environment,
+            Error::Bug(_) => Exit::Bug,
+        }
+    }
+}

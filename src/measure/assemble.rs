@@ -1,0 +1,421 @@
+//! Puts a run's measurements together into its summary.
+
+use std::collections::BTreeMap;
+
+use super::{
+    CellState, Collector, Digest, Event, Fairness, FaultSummary, Host, Ledger, Moments,
+    OwnerSummary, PartitionLatency, PartitionSummary, PartitionTotals, RunLatency, SCHEMA_VERSION,
+    Scoreboard, Summary, Verdict, evaluate, invalid_reasons, median, partitions_hit, rebalances,
+};
+use crate::base::{RunId, Time};
+use crate::plan::{ClientTopology, Membership, Pace, Plan};
+
+/// What the run's wiring knows and the measurements do not.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Tells this run's records from others.
+    pub run: Option<RunId>,
+    /// The topic's name.
+    pub topic: String,
+    /// What is known about the broker's version.
+    pub broker_version: Option<String>,
+    /// The client library and its version.
+    pub client: String,
+    /// Effective client properties.
+    pub client_config: BTreeMap<String, String>,
+    /// The machine.
+    pub host: Host,
+    /// Start of the load.
+    pub start: Time,
+    /// The measured window, as it was in the end.
+    pub measured: (Time, Time),
+    /// Start of the load on the wall clock.
+    pub started_at: Option<String>,
+    /// From start-up to the last consumer ready.
+    pub startup_ms: Option<f64>,
+    /// Consumers that became ready.
+    pub consumers_started: u32,
+    /// Restarts by consumer.
+    pub restarts: BTreeMap<u32, u32>,
+    /// Consumers given up, with the reason.
+    pub given_up: BTreeMap<u32, String>,
+    /// Whether the user stopped the run.
+    pub interrupted: bool,
+    /// What a reader should know, beyond what the measurements show.
+    pub warnings: Vec<String>,
+}
+
+/// Puts everything together.
+pub fn assemble(plan: &Plan, facts: Facts, board: &Scoreboard, collector: &Collector) -> Summary {
+    let journal = board.journal.since(0);
+    let rates = Rates::of(plan, &facts, board, collector);
+    let ledgers = board.ledgers();
+    let partitions = partitions(plan, &facts, board, collector, &ledgers, rates.seconds);
+    let mut ledger = Ledger::default();
+    ledgers.iter().for_each(|account| ledger.merge(account));
+    let cells = || board.cells.iter().map(|cell| cell.lock());
+    let load_seconds = rates.load_seconds;
+    let mut summary = Summary {
+        schema_version: SCHEMA_VERSION,
+        lanekeeper_version: env!("CARGO_PKG_VERSION").to_owned(),
+        verdict: Verdict::Passed,
+        invalid_reasons: Vec::new(),
+        scenario: plan.name.clone(),
+        overrides: plan.overrides.clone(),
+        mode: plan.mode().to_owned(),
+        members: plan.members(),
+        seed: plan.seed.0,
+        run_id: facts.run.map(|run| run.to_string()).unwrap_or_default(),
+        broker: plan.broker.kind().to_string(),
+        broker_version: facts.broker_version.clone(),
+        client: facts.client.clone(),
+        client_config: facts.client_config.clone(),
+        host: facts.host.clone(),
+        topic: facts.topic.clone(),
+        started_at: facts.started_at.clone(),
+        duration_s: rates.seconds,
+        offered_per_s: plan.load.per_second(),
+        achieved_per_s: rates.achieved_per_s,
+        bottleneck: bottleneck(plan, board, load_seconds),
+        consumers_started: facts.consumers_started,
+        wrong_partition: cells().map(|cell| cell.wrong_partition).sum(),
+        restarts: facts.restarts.values().sum(),
+        given_up: facts.given_up.clone(),
+        fenced: cells().map(|cell| cell.fenced).sum(),
+        lane_gaps_max: cells()
+            .map(|cell| cell.lane_gaps_max as u64)
+            .max()
+            .unwrap_or(0),
+        startup_ms: facts.startup_ms,
+        latency_us: latency(board, collector),
+        lateness_us: lateness(plan, board),
+        ledger,
+        fairness: fairness(&partitions),
+        partitions,
+        rebalances: rebalances(&journal, plan.topic.partitions, facts.start),
+        faults: faults(plan, &facts, board, collector, &journal),
+        expectations: Vec::new(),
+        cost: collector.cost.cost(load_seconds, facts.host.cores.max(1)),
+        warnings: facts.warnings.clone(),
+    };
+    summary.expectations = evaluate(&plan.expectations, &summary);
+    summary.invalid_reasons = invalid_reasons(&summary, &plan.limits, plan.load.pace != Pace::Max);
+    summary.verdict = verdict(&summary, facts.interrupted);
+    summary
+}
+
+fn verdict(summary: &Summary, interrupted: bool) -> Verdict {
+    if interrupted {
+        Verdict::Interrupted
+    } else if !summary.invalid_reasons.is_empty() {
+        Verdict::Invalid
+    } else if summary.expectations.iter().all(|e| e.passed) && summary.given_up.is_empty() {
+        Verdict::Passed
+    } else {
+        Verdict::Failed
+    }
+}
+
+/// Over which time rates are taken.
+struct Rates {
+    /// Length of the measured window, or at maximum rate of the whole transfer.
+    seconds: f64,
+    /// From the start of the load to the last record processed.
+    load_seconds: f64,
+    achieved_per_s: f64,
+}
+
+impl Rates {
+    fn of(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Collector) -> Rates {
+        let first_sent = board
+            .pools
+            .iter()
+            .filter_map(|pool| pool.lock().first_sent)
+            .min();
+        let last_done = board
+            .cells
+            .iter()
+            .filter_map(|cell| cell.lock().last_done)
+            .max();
+        let span = |from: Time, to: Time| to.since_ns(from).max(1) as f64 / 1e9;
+        let begin = first_sent.unwrap_or(facts.start);
+        let load_seconds = span(facts.start, last_done.unwrap_or(facts.measured.1));
+        if plan.load.pace == Pace::Max {
+            let seconds = span(begin, last_done.unwrap_or(begin));
+            let delivered: u64 = collector.partitions.iter().map(|p| p.shard.delivered).sum();
+            return Rates {
+                seconds,
+                load_seconds,
+                achieved_per_s: delivered as f64 / seconds,
+            };
+        }
+        let seconds = span(facts.measured.0, facts.measured.1);
+        let processed: u64 = collector
+            .partitions
+            .iter()
+            .map(|p| p.shard.processed_in_window)
+            .sum();
+        Rates {
+            seconds,
+            load_seconds,
+            achieved_per_s: processed as f64 / seconds,
+        }
+    }
+}
+
+fn latency(board: &Scoreboard, collector: &Collector) -> RunLatency {
+    let mut ack = super::Latencies::default();
+    board
+        .pools
+        .iter()
+        .for_each(|pool| ack.merge(&pool.lock().ack));
+    RunLatency {
+        response: collector.merged(|shard| &shard.response, 3).digest(),
+        service: collector.merged(|shard| &shard.service, 3).digest(),
+        ack: ack.digest(),
+        arrival: collector.merged(|shard| &shard.arrival, 2).digest(),
+        handling: collector.merged(|shard| &shard.handling, 2).digest(),
+    }
+}
+
+fn lateness(plan: &Plan, board: &Scoreboard) -> Digest {
+    if plan.load.pace == Pace::Max {
+        return Digest::default();
+    }
+    let mut lateness = super::Latencies::default();
+    board
+        .pools
+        .iter()
+        .for_each(|pool| lateness.merge(&pool.lock().lateness));
+    lateness.digest()
+}
+
+fn partitions(
+    plan: &Plan,
+    facts: &Facts,
+    board: &Scoreboard,
+    collector: &Collector,
+    ledgers: &[Ledger],
+    seconds: f64,
+) -> Vec<PartitionSummary> {
+    let all: u64 = collector.partitions.iter().map(|p| p.shard.delivered).sum();
+    let memory = collector.cost.cost(1.0, 1).rss_max_bytes;
+    let partition = |(id, totals): (usize, &PartitionTotals)| {
+        let cell = board.cells[id].lock();
+        let owners = owners(&cell, facts.start);
+        let consumer = owners.last().map(|owner| owner.consumer);
+        let share = totals.shard.delivered as f64 / all.max(1) as f64;
+        let (cpu_s, cpu_is_shared) = cpu(plan, consumer, share, collector);
+        let mut apportioned = vec!["memory_bytes".to_owned()];
+        if cpu_is_shared {
+            apportioned.push("cpu_s".to_owned());
+        }
+        let delivered = totals.shard.response.count();
+        PartitionSummary {
+            partition: id as u32,
+            consumer,
+            restarts: consumer
+                .and_then(|id| facts.restarts.get(&id).copied())
+                .unwrap_or(0),
+            owners,
+            delivered,
+            rate_per_s: delivered as f64 / seconds.max(1e-9),
+            rate_cv: totals.rates.variation(),
+            latency_us: PartitionLatency {
+                response: totals.shard.response.digest(),
+                service: totals.shard.service.digest(),
+            },
+            lag_max: cell.lag.max,
+            longest_pause_ms: cell
+                .pauses
+                .windows()
+                .first()
+                .map_or(0.0, |w| w.longest_ns as f64 / 1e6),
+            cpu_s,
+            memory_bytes: memory.map(|bytes| bytes / collector.partitions.len() as u64),
+            apportioned,
+            ledger: ledgers[id],
+        }
+    };
+    collector
+        .partitions
+        .iter()
+        .enumerate()
+        .map(partition)
+        .collect()
+}
+
+/// CPU seconds of the thread that processed a partition's records; its client's own threads are not in it,
+/// because the system does not tell them apart. True when it is a share of a thread with several partitions.
+fn cpu(
+    plan: &Plan,
+    consumer: Option<u32>,
+    share: f64,
+    collector: &Collector,
+) -> (Option<f64>, bool) {
+    let known = |cpu_s: f64| (cpu_s > 0.0).then_some(cpu_s);
+    let shared_client = plan.consumers.membership
+        == Membership::Assigned {
+            clients: ClientTopology::Shared,
+        };
+    if shared_client {
+        return (
+            known(collector.cost.thread_cpu_s("consumers") * share),
+            true,
+        );
+    }
+    let name = consumer
+        .map(|id| format!("consumer-{id}"))
+        .unwrap_or_default();
+    let cpu_s = collector.cost.thread_cpu_s(&name);
+    if plan.mode() == "assigned" {
+        return (known(cpu_s), false);
+    }
+    // A member's thread works for all its partitions alike.
+    let per_member = f64::from(plan.topic.partitions) / f64::from(plan.members());
+    (known(cpu_s / per_member), true)
+}
+
+fn owners(cell: &CellState, start: Time) -> Vec<OwnerSummary> {
+    let seconds = |at: Time| at.since_ns(start) as f64 / 1e9;
+    cell.owners()
+        .iter()
+        .map(|ownership| OwnerSummary {
+            consumer: ownership.owner.consumer.0,
+            incarnation: ownership.owner.incarnation.0,
+            from_s: seconds(ownership.from),
+            to_s: ownership.to.map(seconds),
+        })
+        .collect()
+}
+
+fn fairness(partitions: &[PartitionSummary]) -> Fairness {
+    let rates: Moments = partitions.iter().map(|p| p.rate_per_s).collect();
+    let p99 = |p: &PartitionSummary| p.latency_us.response.p99;
+    let worst = partitions
+        .iter()
+        .filter_map(|p| Some((p.partition, p99(p)?)));
+    let worst = worst.max_by(|a, b| a.1.total_cmp(&b.1));
+    let middle = median(partitions.iter().filter_map(p99).collect()).filter(|p99| *p99 > 0.0);
+    Fairness {
+        rate_cv: rates.variation(),
+        p99_max_over_median: worst.zip(middle).map(|((_, p99), median)| p99 / median),
+        worst_partition: worst.map(|(partition, _)| partition),
+    }
+}
+
+/// At maximum rate: the side that waited least. When pools waited for consumers, the consumers were it; when
+/// they waited for room in the client's queue, the broker (and the client's way to it); else the pools.
+fn bottleneck(plan: &Plan, board: &Scoreboard, seconds: f64) -> Option<String> {
+    if plan.load.pace != Pace::Max {
+        return None;
+    }
+    let (mut by_client, mut by_consumers) = (0.0, 0.0);
+    for pool in &board.pools {
+        let pool = pool.lock();
+        by_client += pool.blocked_by_client.as_secs_f64();
+        by_consumers += pool.blocked_by_consumers.as_secs_f64();
+    }
+    let last_sent = board
+        .pools
+        .iter()
+        .filter_map(|pool| pool.lock().last_sent)
+        .max();
+    let last_done = board
+        .cells
+        .iter()
+        .filter_map(|cell| cell.lock().last_done)
+        .max();
+    let tail = last_sent
+        .zip(last_done)
+        .map_or(0.0, |(sent, done)| done.since_ns(sent) as f64 / 1e9);
+    let worth_naming = 0.1 * seconds * board.pools.len() as f64;
+    let side = if by_consumers > worth_naming && by_consumers > by_client || tail > 0.25 * seconds {
+        "consumers"
+    } else if by_client > worth_naming {
+        "broker"
+    } else {
+        "producer"
+    };
+    Some(side.to_owned())
+}
+
+fn faults(
+    plan: &Plan,
+    facts: &Facts,
+    board: &Scoreboard,
+    collector: &Collector,
+    journal: &[(Time, Event)],
+) -> Vec<FaultSummary> {
+    let times = board.faults();
+    let fault = |(number, fault): (usize, &crate::plan::FaultPlan)| {
+        let times = times.get(&number).cloned().unwrap_or_default();
+        let injected = times.injected;
+        let ms = |at: Option<Time>| at.zip(injected).map(|(at, from)| at.ms_since(from));
+        let marks = marks(board, number);
+        let last = |of: fn(&super::RecoveryMark) -> Option<Time>| {
+            let all: Option<Vec<Time>> = marks.iter().map(|(_, mark)| of(mark)).collect();
+            all.and_then(|times| times.into_iter().max())
+        };
+        let hit = if injected.is_some() {
+            partitions_hit(&board.cells, number)
+        } else {
+            Vec::new()
+        };
+        FaultSummary {
+            kind: fault.kind.name().to_owned(),
+            target: format!("consumer {}", fault.kind.consumer()),
+            at_s: injected.map(|at| at.since_ns(facts.start) as f64 / 1e9),
+            detected_ms: ms(times.detected),
+            released_ms: ms(times.released),
+            closed_ms: ms(closed(plan, number, injected, journal)),
+            restarted_ms: ms(times.restarted),
+            first_record_ms: ms(last(|mark| mark.first_record)),
+            caught_up_ms: ms(last(|mark| mark.caught_up)),
+            redelivered: marks.iter().map(|(_, mark)| mark.redelivered).sum(),
+            lag_peak: marks
+                .iter()
+                .map(|(_, mark)| mark.lag_peak)
+                .max()
+                .unwrap_or(0),
+            blast_radius: hit.len(),
+            partitions_hit: hit,
+            partitions_aimed_at: marks.iter().map(|(partition, _)| *partition).collect(),
+            others: collector
+                .side_effects
+                .get(number)
+                .and_then(super::SideEffects::change),
+        }
+    };
+    plan.faults.iter().enumerate().map(fault).collect()
+}
+
+fn marks(board: &Scoreboard, fault: usize) -> Vec<(u32, super::RecoveryMark)> {
+    let mut marks = Vec::new();
+    for (id, cell) in board.cells.iter().enumerate() {
+        let cell = cell.lock();
+        let of_this = cell
+            .recoveries
+            .iter()
+            .filter(|mark| mark.fault == Some(fault));
+        marks.extend(of_this.map(|mark| (id as u32, *mark)));
+    }
+    marks
+}
+
+/// When the client of the incarnation a fault killed was gone.
+fn closed(
+    plan: &Plan,
+    fault: usize,
+    injected: Option<Time>,
+    journal: &[(Time, Event)],
+) -> Option<Time> {
+    let (injected, target) = (injected?, plan.faults.get(fault)?.kind.consumer());
+    let closing = |(at, event): &(Time, Event)| match event {
+        Event::ConsumerClosed { consumer, .. } if *consumer == target && *at >= injected => {
+            Some(*at)
+        }
+        _ => None,
+    };
+    journal.iter().find_map(closing)
+}

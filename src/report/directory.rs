@@ -1,0 +1,170 @@
+//! The result directory: appended while the run goes on, so that a crash loses at most the last second.
+//!
+//! | file | content |
+//! |---|---|
+//! | `scenario.toml` | the scenario as it was read |
+//! | `events.jsonl` | one line per event of the control plane, with `at_s` since the run's epoch |
+//! | `seconds.jsonl` | one line per second and partition: records, lag, p50 and p99 |
+//! | `latency.hlog` | one HDR interval log line per second, partition and kind, in nanoseconds |
+//! | `run.log` | the log, from `info` on |
+//! | `result.json` | the summary, written last |
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use serde_json::json;
+use thiserror::Error;
+
+use crate::base::Time;
+use crate::measure::{Event, Latencies, Summary, Window};
+
+/// Why results cannot be written.
+#[derive(Debug, Error)]
+pub enum DirectoryError {
+    /// The directory is there and not empty.
+    #[error("`{0}` is not empty; results are never overwritten: choose another --out")]
+    NotEmpty(PathBuf),
+    /// The system refuses.
+    #[error("cannot write results to `{path}`: {error}; choose another --out or make room")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// A run's result directory.
+pub struct ResultDirectory {
+    path: PathBuf,
+    events: BufWriter<File>,
+    seconds: BufWriter<File>,
+    latency: BufWriter<File>,
+    serializer: V2DeflateSerializer,
+    /// The first failure to write; after it nothing more is tried.
+    failure: Option<io::Error>,
+}
+
+impl ResultDirectory {
+    /// Makes the directory and opens its files, so that a bad path fails before the run and not after it.
+    pub fn create(path: &Path, scenario: &str) -> Result<ResultDirectory, DirectoryError> {
+        let io = |error| DirectoryError::Io {
+            path: path.to_owned(),
+            error,
+        };
+        std::fs::create_dir_all(path).map_err(io)?;
+        if std::fs::read_dir(path).map_err(io)?.next().is_some() {
+            return Err(DirectoryError::NotEmpty(path.to_owned()));
+        }
+        let open = |name: &str| {
+            File::create(path.join(name))
+                .map(BufWriter::new)
+                .map_err(io)
+        };
+        std::fs::write(path.join("scenario.toml"), scenario).map_err(io)?;
+        let mut latency = open("latency.hlog")?;
+        latency
+            .write_all(b"#[lanekeeper: nanoseconds; tags p<partition>.response and p<partition>.service]\n")
+            .map_err(io)?;
+        Ok(ResultDirectory {
+            path: path.to_owned(),
+            events: open("events.jsonl")?,
+            seconds: open("seconds.jsonl")?,
+            latency,
+            serializer: V2DeflateSerializer::new(),
+            failure: None,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes one partition's interval.
+    pub fn window(&mut self, window: &Window<'_>) {
+        if self.failure.is_none() {
+            let written = self.try_window(window);
+            self.failure = written.err();
+        }
+    }
+
+    fn try_window(&mut self, window: &Window<'_>) -> io::Result<()> {
+        let (shard, partition) = (window.shard, window.partition);
+        let us = |latencies: &Latencies, q| latencies.quantile_ns(q).map(|ns| ns as f64 / 1e3);
+        let line = json!({
+            "to_s": window.to.as_secs_f64(),
+            "partition": partition,
+            "delivered": shard.delivered,
+            "lag": window.lag,
+            "response_p50_us": us(&shard.response, 0.50),
+            "response_p99_us": us(&shard.response, 0.99),
+        });
+        writeln!(self.seconds, "{line}")?;
+        let mut log = IntervalLogWriterBuilder::new()
+            .begin_log_with(&mut self.latency, &mut self.serializer)?;
+        let (from, span) = (
+            window.from.remaining(Time::ZERO),
+            window.to.remaining(window.from),
+        );
+        for (kind, latencies) in [("response", &shard.response), ("service", &shard.service)] {
+            if latencies.count() > 0 {
+                let tag = format!("p{partition}.{kind}");
+                log.write_histogram(latencies.histogram(), from, span, Tag::new(&tag))
+                    .map_err(|error| io::Error::other(error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes events.
+    pub fn events(&mut self, events: &[(Time, Event)]) {
+        for (at, event) in events {
+            let Ok(mut line) = serde_json::to_value(event) else {
+                continue;
+            };
+            line["at_s"] = json!(at.as_secs_f64());
+            let written = writeln!(self.events, "{line}");
+            self.failure = self.failure.take().or(written.err());
+        }
+    }
+
+    /// Hands everything to the system: what is written survives this process.
+    pub fn flush(&mut self) {
+        for file in [&mut self.events, &mut self.seconds, &mut self.latency] {
+            let flushed = file.flush();
+            self.failure = self.failure.take().or(flushed.err());
+        }
+    }
+
+    /// What went wrong while writing, with the consequence.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.as_ref().map(|error| {
+            format!(
+                "the result directory `{}` is incomplete: {error}; make room and run again if you need the \
+                 per-second figures",
+                self.path.display()
+            )
+        })
+    }
+}
+
+/// Writes `result.json` into `directory`, whole or not at all.
+pub fn write_result(directory: &Path, summary: &Summary) -> Result<PathBuf, DirectoryError> {
+    let path = directory.join("result.json");
+    let io = |error| DirectoryError::Io {
+        path: path.clone(),
+        error,
+    };
+    let part = directory.join("result.json.part");
+    let mut text = serde_json::to_string_pretty(summary).map_err(|error| io(error.into()))?;
+    text.push('\n');
+    let mut file = File::create(&part).map_err(io)?;
+    file.write_all(text.as_bytes()).map_err(io)?;
+    file.sync_all().map_err(io)?;
+    std::fs::rename(&part, &path).map_err(io)?;
+    Ok(path)
+}

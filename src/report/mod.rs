@@ -1,0 +1,14 @@
+//! What a user sees: the terminal report, JSON, the live view, and the result directory.
+//!
+//! Everything is made from the [`Summary`](crate::measure::Summary) and the collector's intervals; nothing here
+//! knows brokers, actors or machines.
+
+mod directory;
+mod progress;
+mod rows;
+mod table;
+mod terminal;
+
+pub use directory::{DirectoryError, ResultDirectory, write_result};
+pub use progress::{LogWriter, Progress};
+pub use terminal::render;

@@ -1,0 +1,133 @@
+//! The live view: a bar and two lines on a terminal, a plain line now and then elsewhere. On stderr.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::base::{format_count, format_duration};
+use crate::measure::Live;
+
+/// Between two lines where there is no terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shows how a run goes on.
+pub struct Progress {
+    view: View,
+}
+
+enum View {
+    Silent,
+    Plain { total: Duration, next: Duration },
+    Bar { bar: ProgressBar, total: Duration },
+}
+
+/// Where log lines go while a bar is drawn, so that they do not tear it.
+static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+impl Progress {
+    /// A view of a run whose load lasts `total`; nothing at all when `quiet`.
+    pub fn new(total: Duration, quiet: bool) -> Progress {
+        let view = if quiet {
+            View::Silent
+        } else if std::io::stderr().is_terminal() {
+            let bars = MultiProgress::new();
+            let bar = bars.add(ProgressBar::new(total.as_millis().max(1) as u64));
+            // The template is a constant: it is right or the first run shows it is not.
+            let style = ProgressStyle::with_template("{prefix:12} {bar:32} {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars);
+            View::Bar { bar, total }
+        } else {
+            View::Plain {
+                total,
+                next: Duration::ZERO,
+            }
+        };
+        Progress { view }
+    }
+
+    /// A new part of the run.
+    pub fn phase(&mut self, name: &str) {
+        match &self.view {
+            View::Silent => {}
+            View::Plain { .. } => say(&format!("{name} …")),
+            View::Bar { bar, .. } => {
+                bar.set_prefix(name.to_owned());
+                bar.tick();
+            }
+        }
+    }
+
+    /// The last second.
+    pub fn second(&mut self, live: &Live, elapsed: Duration) {
+        match &mut self.view {
+            View::Silent => {}
+            View::Plain { total, next } => {
+                if elapsed >= *next {
+                    *next = elapsed + PLAIN_INTERVAL;
+                    say(&line(live, elapsed, *total));
+                }
+            }
+            View::Bar { bar, total } => {
+                bar.set_position((elapsed.as_millis() as u64).min(total.as_millis() as u64));
+                bar.set_message(line(live, elapsed, *total));
+            }
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let View::Bar { bar, .. } = &self.view {
+            bar.finish_and_clear();
+            *BARS.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+fn line(live: &Live, elapsed: Duration, total: Duration) -> String {
+    let latency = |ns: Option<u64>| {
+        ns.map_or("-".to_owned(), |ns| {
+            format_duration(Duration::from_nanos(ns))
+        })
+    };
+    let worst = live.worst.map_or(String::new(), |(partition, ns)| {
+        format!(", worst {} on {partition}", latency(Some(ns)))
+    });
+    format!(
+        "{:.0}/{} s  {} msg/s  p50 {}  p99 {}{worst}  lag {}",
+        elapsed.as_secs_f64(),
+        total.as_secs(),
+        format_count((live.delivered as f64 / live.seconds.max(1e-3)) as u64),
+        latency(live.p50_ns),
+        latency(live.p99_ns),
+        format_count(live.lag)
+    )
+}
+
+fn say(line: &str) {
+    // Nobody to tell is no reason to stop a run.
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// A writer for log lines on stderr that goes around a bar being drawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        let bars = BARS.lock().unwrap_or_else(PoisonError::into_inner);
+        let write = || anstream::stderr().write_all(text);
+        match &*bars {
+            Some(bars) => bars.suspend(write)?,
+            None => write()?,
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        anstream::stderr().flush()
+    }
+}

@@ -1,0 +1,348 @@
+//! The terminal report: verdict first, then what led to it.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+
+use super::rows::{PARTITION_COLUMNS, ms, us};
+use super::table::Table;
+use crate::base::{format_bytes, format_count};
+use crate::measure::{Digest, FaultSummary, Summary, Verdict};
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
+const HEADING: Style = Style::new().bold();
+const QUIET: Style = Style::new().dimmed();
+
+/// The report, with colours; print it through a stream that strips them where they do not belong.
+pub fn render(summary: &Summary) -> String {
+    let mut out = Report(String::new());
+    out.verdict(summary);
+    out.totals(summary);
+    out.latency(summary);
+    out.partitions(summary);
+    out.rebalances(summary);
+    out.faults(summary);
+    out.cost(summary);
+    out.warnings(summary);
+    out.0
+}
+
+struct Report(String);
+
+impl Report {
+    fn line(&mut self, line: impl AsRef<str>) {
+        self.0.push_str(line.as_ref());
+        self.0.push('\n');
+    }
+
+    fn heading(&mut self, heading: &str, rest: &str) {
+        self.line("");
+        let _ = write!(self.0, "{HEADING}{heading}{HEADING:#}");
+        if rest.is_empty() {
+            self.line("");
+        } else {
+            self.line(format!("  {QUIET}{rest}{QUIET:#}"));
+        }
+    }
+
+    fn verdict(&mut self, s: &Summary) {
+        let (style, word) = match s.verdict {
+            Verdict::Passed => (GOOD, "PASSED"),
+            Verdict::Failed => (BAD, "FAILED"),
+            Verdict::Invalid => (DOUBT, "INVALID"),
+            Verdict::Interrupted => (DOUBT, "INTERRUPTED"),
+        };
+        let passed = s.expectations.iter().filter(|e| e.passed).count();
+        let kept = match s.expectations.len() {
+            0 => "no expectations".to_owned(),
+            all => format!("{passed} of {all} expectations hold"),
+        };
+        self.line(format!(
+            "{style}{word}{style:#}  {}  {QUIET}{kept}{QUIET:#}",
+            s.scenario
+        ));
+        for reason in &s.invalid_reasons {
+            self.line(format!("  {DOUBT}?{DOUBT:#} {reason}"));
+        }
+        let width = s
+            .expectations
+            .iter()
+            .map(|e| e.expression.chars().count())
+            .max()
+            .unwrap_or(0);
+        for e in &s.expectations {
+            let (style, mark) = if e.passed {
+                (GOOD, '✓')
+            } else {
+                (BAD, '✗')
+            };
+            let measured = e.measured.as_deref().unwrap_or("not measured");
+            let padding = " ".repeat(width - e.expression.chars().count());
+            let of = e
+                .partition
+                .map(|p| format!(" (partition {p})"))
+                .unwrap_or_default();
+            self.line(format!(
+                "  {style}{mark}{style:#} {}{padding}  {measured}{QUIET}{of}{QUIET:#}",
+                e.expression
+            ));
+        }
+    }
+
+    fn totals(&mut self, s: &Summary) {
+        let members = match s.mode.as_str() {
+            "group" => format!("group of {}", s.members),
+            _ => format!("{} assigned consumers", s.members),
+        };
+        let where_to = format!(
+            "{} partitions, {members}, {} broker, seed {}, {:.1} s measured",
+            s.partitions.len(),
+            s.broker,
+            s.seed,
+            s.duration_s
+        );
+        self.heading("TOTALS", &where_to);
+        let rate = match s.offered_per_s {
+            Some(offered) => format!(
+                "offered {offered:.1} msg/s, achieved {:.1} msg/s ({:.2} %)",
+                s.achieved_per_s,
+                100.0 * s.achieved_per_s / offered
+            ),
+            None => format!(
+                "achieved {} msg/s at maximum rate; limited by the {}",
+                format_count(s.achieved_per_s as u64),
+                s.bottleneck.as_deref().unwrap_or("unknown")
+            ),
+        };
+        self.line(format!("  {rate}"));
+        let l = &s.ledger;
+        self.line(format!(
+            "  sent {}, acknowledged {}, delivered {}",
+            format_count(l.sent),
+            format_count(l.acked),
+            format_count(l.delivered)
+        ));
+        let trouble = [
+            ("lost", l.lost),
+            ("duplicated", l.duplicated),
+            ("reordered", l.reordered),
+            ("corrupt", l.corrupt),
+            ("redelivered", l.redelivered),
+            ("failed", l.failed),
+            ("indeterminate", l.indeterminate),
+            ("foreign", l.foreign),
+            ("wrong partition", s.wrong_partition),
+        ];
+        let parts: Vec<String> = trouble
+            .iter()
+            .map(|(name, count)| marked(name, *count))
+            .collect();
+        self.line(format!("  {}", parts.join(", ")));
+        self.line(format!(
+            "  consumers started {} of {}, restarts {}",
+            s.consumers_started, s.members, s.restarts
+        ));
+    }
+
+    fn latency(&mut self, s: &Summary) {
+        self.heading(
+            "LATENCY",
+            "all partitions merged; response counts from the intended send",
+        );
+        let mut table = Table::default();
+        let headings = ["", "p50", "p90", "p95", "p99", "p99.9", "max", "records"];
+        table.row(headings.map(str::to_owned));
+        let l = &s.latency_us;
+        for (name, digest) in [
+            ("response", &l.response),
+            ("service", &l.service),
+            ("send → ack", &l.ack),
+            ("send → arrival", &l.arrival),
+            ("arrival → processed", &l.handling),
+            ("sent late by", &s.lateness_us),
+        ] {
+            if digest.count > 0 {
+                table.row(digest_row(name, digest));
+            }
+        }
+        table
+            .lines()
+            .iter()
+            .for_each(|line| self.line(format!("  {line}")));
+        let negative = l.response.negative + l.service.negative;
+        if negative > 0 {
+            self.line(format!(
+                "  {DOUBT}{negative} values were negative and are not in the quantiles{DOUBT:#}"
+            ));
+        }
+    }
+
+    fn partitions(&mut self, s: &Summary) {
+        let spread = match (s.fairness.rate_cv, s.fairness.p99_max_over_median) {
+            (Some(cv), Some(ratio)) => {
+                format!(
+                    "response time; rates spread {:.2} %, largest p99 {ratio:.1} x the median one",
+                    cv * 100.0
+                )
+            }
+            _ => "response time".to_owned(),
+        };
+        self.heading("PARTITIONS", &spread);
+        let mut table = Table::default();
+        let headings = PARTITION_COLUMNS
+            .iter()
+            .map(|column| column.heading.to_owned());
+        table.row(std::iter::once("  ".to_owned()).chain(headings));
+        for p in &s.partitions {
+            let worst = s.fairness.worst_partition == Some(p.partition);
+            let id = format!("{:>3} {}", p.partition, if worst { "▲" } else { " " });
+            table.row(
+                std::iter::once(id).chain(PARTITION_COLUMNS.iter().map(|column| (column.cell)(p))),
+            );
+        }
+        for (i, line) in table.lines().iter().enumerate() {
+            let is_worst =
+                i > 0 && s.fairness.worst_partition == Some(s.partitions[i - 1].partition);
+            let style = if is_worst { DOUBT } else { Style::new() };
+            self.line(format!("{style}{line}{style:#}"));
+        }
+    }
+
+    fn rebalances(&mut self, s: &Summary) {
+        if s.mode != "group" {
+            return;
+        }
+        self.heading(
+            "REBALANCES",
+            &format!("{} after the group was complete", s.rebalances.len()),
+        );
+        for rebalance in &s.rebalances {
+            self.line(format!(
+                "  at {:.1} s: took {}, {} of {} partitions stopped, {} moved",
+                rebalance.at_s,
+                rebalance
+                    .duration_ms
+                    .map_or("until the end".to_owned(), |d| ms(Some(d))),
+                rebalance.partitions_stopped,
+                s.partitions.len(),
+                rebalance.partitions_moved
+            ));
+        }
+    }
+
+    fn faults(&mut self, s: &Summary) {
+        if s.faults.is_empty() {
+            return;
+        }
+        self.heading("FAULTS", "times count from the injection");
+        for (number, fault) in s.faults.iter().enumerate() {
+            self.fault(number, fault, s.partitions.len());
+        }
+    }
+
+    fn fault(&mut self, number: usize, fault: &FaultSummary, partitions: usize) {
+        let Some(at_s) = fault.at_s else {
+            self.line(format!(
+                "  {number} {} {}: the run ended before it",
+                fault.kind, fault.target
+            ));
+            return;
+        };
+        self.line(format!(
+            "  {number} {} {} at {at_s:.1} s",
+            fault.kind, fault.target
+        ));
+        let times = [
+            ("detected", fault.detected_ms),
+            ("released", fault.released_ms),
+            ("restarted", fault.restarted_ms),
+            ("first record", fault.first_record_ms),
+            ("caught up", fault.caught_up_ms),
+            ("old client closed", fault.closed_ms),
+        ];
+        let timeline: Vec<String> = times
+            .iter()
+            .map(|(name, at)| format!("{name} {}", ms(*at)))
+            .collect();
+        self.line(format!("    {}", timeline.join(" → ")));
+        let hit: Vec<String> = fault
+            .partitions_hit
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let hit = if hit.is_empty() {
+            String::new()
+        } else {
+            format!(" [{}]", hit.join(", "))
+        };
+        self.line(format!(
+            "    redelivered {}, lag peak {}, blast radius {} of {partitions}{hit}",
+            fault.redelivered, fault.lag_peak, fault.blast_radius
+        ));
+        let others = match &fault.others {
+            None => "too little quiet time to compare".to_owned(),
+            Some(change) => format!(
+                "mean response {} {} ± {} ({})",
+                if change.mean_us < 0.0 { "-" } else { "+" },
+                us(Some(change.mean_us.abs())),
+                us(Some(change.half_width_us)),
+                if change.significant {
+                    "significant"
+                } else {
+                    "no significant change"
+                }
+            ),
+        };
+        self.line(format!("    other partitions: {others}"));
+    }
+
+    fn cost(&mut self, s: &Summary) {
+        self.heading("COST", &format!("this process, on {} cores", s.host.cores));
+        let c = &s.cost;
+        let number = |value: Option<u64>| value.map_or("-".to_owned(), format_count);
+        self.line(format!(
+            "  CPU {} s ({} of the machine), memory {}, threads {}, sockets {}",
+            c.cpu_s.map_or("-".to_owned(), |s| format!("{s:.1}")),
+            c.cpu_share
+                .map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+            c.rss_max_bytes.map_or("-".to_owned(), format_bytes),
+            number(c.threads_max),
+            number(c.sockets_max)
+        ));
+    }
+
+    fn warnings(&mut self, s: &Summary) {
+        if s.warnings.is_empty() {
+            return;
+        }
+        self.heading("WARNINGS", "");
+        for warning in &s.warnings {
+            self.line(format!("  {DOUBT}!{DOUBT:#} {warning}"));
+        }
+    }
+}
+
+fn marked(name: &str, count: u64) -> String {
+    if count == 0 {
+        format!("{name} 0")
+    } else {
+        format!("{BAD}{name} {}{BAD:#}", format_count(count))
+    }
+}
+
+fn digest_row(name: &str, digest: &Digest) -> Vec<String> {
+    let quantiles = [
+        digest.p50,
+        digest.p90,
+        digest.p95,
+        digest.p99,
+        digest.p999,
+        digest.max,
+    ];
+    let mut row = vec![name.to_owned()];
+    row.extend(quantiles.iter().map(|value| us(*value)));
+    row.push(format_count(digest.count));
+    row
+}

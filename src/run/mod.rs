@@ -1,0 +1,184 @@
+//! The only wiring: a plan in, a summary out.
+//!
+//! broker → topic and start offsets → scoreboard → supervisor → consumers ready → load → drain → summary.
+
+mod collecting;
+mod host;
+mod stage;
+mod steps;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::Actor;
+use tokio::sync::watch;
+
+use self::collecting::Collecting;
+use self::stage::Stage;
+use self::steps::Steps;
+use crate::actors::{Context, Status, Supervisor, SupervisorArgs};
+use crate::base::{Clock, RunId, Time};
+use crate::broker::rdkafka::{ClientFile, client_version};
+use crate::error::Error;
+use crate::measure::{
+    Collector, Event, Facts, LaneShape, Live, Scoreboard, Summary, Window, assemble, fault_windows,
+    watched_windows,
+};
+use crate::plan::{PartitionChoice, Plan};
+
+/// Follows a run while it goes on. Called from the collector's thread, about once a second.
+pub trait Observer: Send {
+    /// The run has entered a new part.
+    fn phase(&mut self, name: &str);
+    /// One partition's last second.
+    fn window(&mut self, window: &Window<'_>);
+    /// All partitions' last second; `elapsed` counts from the start of the load.
+    fn second(&mut self, live: &Live, elapsed: Duration);
+    /// What happened in the control plane since the last call.
+    fn events(&mut self, events: &[(Time, Event)]);
+}
+
+/// What a run needs besides its plan.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Client properties from outside the scenario.
+    pub client: ClientFile,
+}
+
+/// Runs a plan from beginning to end.
+pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<Summary, Error> {
+    let clock = Clock::start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Environment(format!("no runtime: {error}")))?;
+    runtime.block_on(run_on(Arc::new(plan), options, observer, clock))
+}
+
+async fn run_on(
+    plan: Arc<Plan>,
+    options: Options,
+    mut observer: Box<dyn Observer>,
+    clock: Clock,
+) -> Result<Summary, Error> {
+    let run = run_id(clock);
+    observer.phase("setting the stage");
+    let stage = Stage::set(&plan, run, clock, options.client).await?;
+    let outcome = on_stage(&plan, &stage, run, clock, observer).await;
+    let cleaned = stage.clear(&plan).await;
+    let mut summary = outcome?;
+    summary.warnings.extend(cleaned);
+    Ok(summary)
+}
+
+/// Everything between the topic being there and the topic going away.
+async fn on_stage(
+    plan: &Arc<Plan>,
+    stage: &Stage,
+    run: RunId,
+    clock: Clock,
+    mut observer: Box<dyn Observer>,
+) -> Result<Summary, Error> {
+    let shape = LaneShape {
+        fixed: plan.load.partition == PartitionChoice::Fixed,
+        partitions: plan.topic.partitions,
+        pools: plan.load.pools,
+    };
+    let board = Arc::new(Scoreboard::new(shape, &stage.starts));
+    let context = Context {
+        plan: plan.clone(),
+        cluster: stage.cluster(),
+        board: board.clone(),
+        clock,
+        run,
+        seed: plan.seed,
+    };
+    let (publish, status) = watch::channel(Status::default());
+    let args = SupervisorArgs {
+        context: context.clone(),
+        status: publish,
+    };
+    let (supervisor, done) = Actor::spawn(None, Supervisor, args)
+        .await
+        .map_err(|error| Error::Bug(format!("the supervisor did not start: {error}")))?;
+    let mut steps = Steps::new(context.clone(), supervisor.clone(), status);
+
+    observer.phase("starting consumers");
+    let started = steps.start_consumers().await;
+    let result = match started {
+        Err(error) => Err(error),
+        Ok(startup) => Ok(load(plan, stage, &context, &mut steps, observer, startup).await),
+    };
+    steps.stop_consumers().await;
+    supervisor.stop(None);
+    let _ = tokio::time::timeout(Duration::from_secs(5), done).await;
+    result
+}
+
+/// From the first send to the last figure.
+async fn load(
+    plan: &Arc<Plan>,
+    stage: &Stage,
+    context: &Context,
+    steps: &mut Steps,
+    mut observer: Box<dyn Observer>,
+    startup: Duration,
+) -> Summary {
+    let start = context.clock.now() + LEAD;
+    let measured = (start + plan.times.warmup, start + plan.times.load_end());
+    let windows = fault_windows(plan, start);
+    context
+        .board
+        .set_windows(start, measured, &watched_windows(&windows));
+    observer.phase("load");
+    let collector = Collector::new(plan.topic.partitions as usize, start, measured, &windows);
+    let collecting = Collecting::start(context, collector, observer, start);
+
+    let mut ending = steps.load(start).await;
+    context.note(Event::Phase {
+        name: "draining".to_owned(),
+    });
+    let load_over = context.clock.now();
+    ending
+        .warnings
+        .extend(steps.drain(ending.interrupted).await);
+    // Whoever stood still at the end stood still until now.
+    let measured_end = measured.1.min(load_over);
+    context
+        .board
+        .cells
+        .iter()
+        .for_each(|cell| cell.lock().pauses.processed(measured_end));
+    let collector = collecting.stop();
+
+    let status = steps.status();
+    let mut warnings = ending.warnings;
+    warnings.extend(steps::warnings(context, &status));
+    let facts = Facts {
+        run: Some(context.run),
+        topic: stage.topic.clone(),
+        broker_version: stage.broker_version(),
+        client: client_version(),
+        client_config: stage.client_config(),
+        host: host::describe(&context.clock),
+        start,
+        measured: (measured.0, measured_end.max(measured.0)),
+        started_at: host::wall_clock(&context.clock, start),
+        startup_ms: Some(startup.as_secs_f64() * 1e3),
+        consumers_started: status.consumers_started as u32,
+        restarts: status.restarts.clone(),
+        given_up: status.given_up.clone(),
+        interrupted: ending.interrupted,
+        warnings,
+    };
+    assemble(plan, facts, &context.board, &collector)
+}
+
+/// Between starting the pools and the first record that is due: time to make their clients.
+const LEAD: Duration = Duration::from_millis(100);
+
+/// Tells this run from all others: wall clock and process, mixed.
+fn run_id(clock: Clock) -> RunId {
+    let wall = crate::base::Seed(clock.epoch_unix_ns() as u64);
+    RunId(wall.child("process", u64::from(std::process::id())).0)
+}

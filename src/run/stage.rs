@@ -1,0 +1,104 @@
+//! The stage: the broker, the topic, the start offsets; and clearing it afterwards.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::{Clock, Offset, RunId};
+use crate::broker::Cluster;
+use crate::broker::rdkafka::{
+    Admin, ClientFile, ClientSettings, Embedded, RdCluster, SetupError, client_version,
+};
+use crate::error::Error;
+use crate::plan::{BrokerPlan, Membership, Plan};
+
+/// What a run stands on.
+pub(super) struct Stage {
+    /// The topic's name.
+    pub(super) topic: String,
+    /// Where each partition's reading starts.
+    pub(super) starts: Vec<Offset>,
+    cluster: Arc<RdCluster>,
+    admin: Admin,
+    created: bool,
+    /// Keeps the mock cluster running.
+    embedded: Option<Embedded>,
+}
+
+impl Stage {
+    /// Starts or finds the broker, makes sure of the topic, and resolves the start offsets to numbers.
+    pub(super) async fn set(
+        plan: &Plan,
+        run: RunId,
+        clock: Clock,
+        client: ClientFile,
+    ) -> Result<Stage, Error> {
+        let topic = plan.topic.name.resolve(run);
+        let (embedded, bootstrap) = match &plan.broker {
+            BrokerPlan::Kafka { bootstrap } => (None, bootstrap.clone()),
+            BrokerPlan::Embedded { brokers } => {
+                let (partitions, copies) = (plan.topic.partitions, plan.topic.replication_factor);
+                let embedded = Embedded::start(*brokers, &topic, partitions, copies)
+                    .map_err(|error| Error::Environment(format!("no embedded broker: {error}")))?;
+                let bootstrap = embedded.bootstrap().to_owned();
+                (Some(embedded), bootstrap)
+            }
+        };
+        let settings = ClientSettings::new(plan, &bootstrap, run, client);
+        settings.check().map_err(Error::Input)?;
+        let admin = Admin::new(settings.clone(), &bootstrap, &topic);
+        let created = match &embedded {
+            Some(_) => true,
+            None => admin
+                .ensure_topic(&plan.topic, plan.times.startup)
+                .await
+                .map_err(environment)?,
+        };
+        let starts = admin
+            .start_offsets(plan.consumers.start, plan.topic.partitions)
+            .map_err(environment)?;
+        if matches!(plan.consumers.membership, Membership::Group(_)) {
+            admin.commit_starts(&starts).map_err(environment)?;
+        }
+        let cluster = Arc::new(RdCluster::new(plan, settings, &topic, clock));
+        Ok(Stage {
+            topic,
+            starts,
+            cluster,
+            admin,
+            created,
+            embedded,
+        })
+    }
+
+    pub(super) fn cluster(&self) -> Arc<dyn Cluster> {
+        self.cluster.clone()
+    }
+
+    /// What is known about the broker's version; a real broker does not tell it to clients.
+    pub(super) fn broker_version(&self) -> Option<String> {
+        self.embedded
+            .as_ref()
+            .map(|_| format!("{} mock cluster", client_version()))
+    }
+
+    pub(super) fn client_config(&self) -> BTreeMap<String, String> {
+        self.cluster.effective_config()
+    }
+
+    /// Deletes the topic if this run created it and it is not to be kept. Returns a warning if that failed.
+    pub(super) async fn clear(self, plan: &Plan) -> Option<String> {
+        if self.embedded.is_some() || !self.created || plan.topic.keep {
+            return None;
+        }
+        let error = self.admin.delete_topic().await.err()?;
+        Some(format!(
+            "topic `{}` was created by this run and is still there: {error}",
+            self.topic
+        ))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
+fn environment(error: SetupError) -> Error {
+    Error::Environment(error.to_string())
+}
