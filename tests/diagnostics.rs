@@ -36,17 +36,10 @@ fn read_case(path: PathBuf) -> Case {
     let (input, expected) = all.split_once(SEPARATOR).unwrap_or((&all, ""));
     let is_option = |line: &&str| line.starts_with("$ ");
     let lines = |wanted: bool| {
-        let lines = input
-            .split_inclusive('\n')
-            .filter(|line| is_option(line) == wanted);
+        let lines = input.split_inclusive('\n').filter(|line| is_option(line) == wanted);
         lines.collect::<String>()
     };
-    Case {
-        options: lines(true),
-        text: lines(false),
-        expected: expected.to_owned(),
-        path,
-    }
+    Case { options: lines(true), text: lines(false), expected: expected.to_owned(), path }
 }
 
 /// What a case prints, with the codes in it.
@@ -63,32 +56,15 @@ fn print(case: &Case) -> (String, Vec<&'static str>) {
             _ => panic!("{line}"),
         }
     }
-    let source = Source {
-        name: "x.toml".to_owned(),
-        text: case.text.clone(),
-    };
+    let source = Source { name: "x.toml".to_owned(), text: case.text.clone() };
     let (plan, diagnostics) = plan::compile(&source, &set, &overrides);
-    assert_eq!(
-        plan.is_none(),
-        diagnostics.iter().any(Diagnostic::is_error),
-        "{:?}",
-        case.path
-    );
-    let sources = Sources {
-        file: &source,
-        overrides: &set,
-    };
+    assert_eq!(plan.is_none(), diagnostics.iter().any(Diagnostic::is_error), "{:?}", case.path);
+    let sources = Sources { file: &source, overrides: &set };
     let mut out = String::new();
     for diagnostic in &diagnostics {
         let _ = writeln!(out, "{}", diagnostic.render(&sources, false));
     }
-    (
-        out,
-        diagnostics
-            .iter()
-            .map(|diagnostic| diagnostic.code)
-            .collect(),
-    )
+    (out, diagnostics.iter().map(|diagnostic| diagnostic.code).collect())
 }
 
 #[test]
@@ -129,17 +105,8 @@ fn every_code_has_a_case() {
 
 fn refusal(path: &Path) -> String {
     let diagnostic = scenario::load(path).expect_err("a refusal");
-    let source = Source {
-        name: "x.toml".to_owned(),
-        text: String::new(),
-    };
-    diagnostic.render(
-        &Sources {
-            file: &source,
-            overrides: &[],
-        },
-        false,
-    )
+    let source = Source { name: "x.toml".to_owned(), text: String::new() };
+    diagnostic.render(&Sources { file: &source, overrides: &[] }, false)
 }
 
 #[test]
@@ -200,16 +167,10 @@ fn all_mistakes_are_reported_at_once() {
     let text = "[topic]\npartitions = 0\npartitons = 3\n[load]\nrate = \"fast\"\npayload = \"1B\"\n\
                 [run]\nwarmup = 5\n[[fault]]\nat = \"2h\"\nkill = { consumer = 18 }\n\
                 [expect]\nloss = 0\n\"latency.p99\" = 50\n";
-    let source = Source {
-        name: "x.toml".to_owned(),
-        text: text.to_owned(),
-    };
+    let source = Source { name: "x.toml".to_owned(), text: text.to_owned() };
     let set = ["run.drain=2x".to_owned()];
     let (plan, diagnostics) = plan::compile(&source, &set, &Overrides::default());
-    let found: Vec<&str> = diagnostics
-        .iter()
-        .map(|diagnostic| diagnostic.code)
-        .collect();
+    let found: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
     assert!(plan.is_none());
     assert_eq!(
         found,
@@ -267,15 +228,9 @@ const PIECES: &[&str] = &[
 ];
 
 fn survive(text: String, set: &[String]) {
-    let source = Source {
-        name: "x.toml".to_owned(),
-        text,
-    };
+    let source = Source { name: "x.toml".to_owned(), text };
     let (plan, diagnostics) = plan::compile(&source, set, &Overrides::default());
-    let sources = Sources {
-        file: &source,
-        overrides: set,
-    };
+    let sources = Sources { file: &source, overrides: set };
     for diagnostic in diagnostics {
         assert!(!diagnostic.render(&sources, false).is_empty());
         assert!(!diagnostic.render(&sources, true).is_empty());

@@ -19,9 +19,7 @@ fn shipped() -> Vec<PathBuf> {
 }
 
 fn table_json(table: &Table) -> Value {
-    let entries = table
-        .iter()
-        .map(|entry| (entry.key.clone(), kind_json(&entry.node.kind)));
+    let entries = table.iter().map(|entry| (entry.key.clone(), kind_json(&entry.node.kind)));
     Value::Object(entries.collect::<Map<_, _>>())
 }
 
@@ -44,31 +42,19 @@ fn every_scenario_is_planned_and_matches_the_schema() {
     assert!(files.len() >= 6, "{files:?}");
     for path in files {
         let source = scenario::load(&path).expect("a readable file");
-        assert!(
-            source.text.starts_with("# "),
-            "{path:?} does not say what it shows"
-        );
+        assert!(source.text.starts_with("# "), "{path:?} does not say what it shows");
         let (_, diagnostics) = scenario::read(&source, &[]);
         assert_eq!(diagnostics, [], "{path:?}");
         let (plan, diagnostics) = plan::compile(&source, &[], &Overrides::default());
-        let sources = Sources {
-            file: &source,
-            overrides: &[],
-        };
+        let sources = Sources { file: &source, overrides: &[] };
         for diagnostic in diagnostics {
-            assert!(
-                !diagnostic.is_error(),
-                "{}",
-                diagnostic.render(&sources, false)
-            );
+            assert!(!diagnostic.is_error(), "{}", diagnostic.render(&sources, false));
         }
         let plan = plan.expect("a plan");
         assert!(plan.memory_estimate_bytes() < 2 << 30, "{path:?}");
         let (tree, _) = parse_document(&source.text);
-        let errors: Vec<String> = validator
-            .iter_errors(&table_json(&tree))
-            .map(|e| e.to_string())
-            .collect();
+        let errors: Vec<String> =
+            validator.iter_errors(&table_json(&tree)).map(|e| e.to_string()).collect();
         assert!(errors.is_empty(), "{path:?}: {errors:?}");
     }
 }
@@ -90,10 +76,7 @@ fn the_schema_refuses_what_the_reader_refuses() {
     ] {
         let (tree, _) = parse_document(text);
         assert!(!validator.is_valid(&table_json(&tree)), "{text}");
-        let source = scenario::Source {
-            name: "x.toml".to_owned(),
-            text: text.to_owned(),
-        };
+        let source = scenario::Source { name: "x.toml".to_owned(), text: text.to_owned() };
         assert!(!scenario::read(&source, &[]).1.is_empty(), "{text}");
     }
 }
@@ -102,29 +85,15 @@ fn the_schema_refuses_what_the_reader_refuses() {
 fn every_example_in_the_reference_is_read() {
     for section in scenario::SECTIONS {
         for field in (section.fields)() {
-            let needed = if section.repeated && field.key != "at" {
-                "at = \"1s\"\n"
-            } else {
-                ""
-            };
-            let header = if section.repeated {
-                "[[fault]]"
-            } else {
-                &format!("[{}]", section.key)
-            };
+            let needed = if section.repeated && field.key != "at" { "at = \"1s\"\n" } else { "" };
+            let header = if section.repeated { "[[fault]]" } else { &format!("[{}]", section.key) };
             let text = format!("{header}\n{needed}{}\n", field.line());
-            let source = scenario::Source {
-                name: "x.toml".to_owned(),
-                text: text.clone(),
-            };
+            let source = scenario::Source { name: "x.toml".to_owned(), text: text.clone() };
             assert_eq!(scenario::read(&source, &[]).1, [], "{text}");
         }
     }
     let reference = scenario::reference_markdown();
-    assert!(
-        reference.contains("| `partitions` | a whole number | `18` | `36` |"),
-        "{reference}"
-    );
+    assert!(reference.contains("| `partitions` | a whole number | `18` | `36` |"), "{reference}");
     assert!(reference.contains("| `kill.consumer` |"), "{reference}");
 }
 
@@ -132,23 +101,14 @@ fn every_example_in_the_reference_is_read() {
 fn documented_defaults_are_the_ones_that_hold() {
     let written = |is_default: bool| {
         let mut text = String::from("[topic]\n");
-        for section in scenario::SECTIONS
-            .iter()
-            .filter(|section| !section.repeated)
-        {
+        for section in scenario::SECTIONS.iter().filter(|section| !section.repeated) {
             text += &format!("[{}]\n", section.key);
             for field in (section.fields)() {
                 let scenario::Fallback::Is(value) = field.fallback else {
                     continue;
                 };
                 // These mean nothing in assigned mode with a fixed partition, even when default.
-                let elsewhere = [
-                    "keys",
-                    "skew",
-                    "assignor",
-                    "commit_interval",
-                    "session_timeout",
-                ];
+                let elsewhere = ["keys", "skew", "assignor", "commit_interval", "session_timeout"];
                 if is_default && !elsewhere.contains(&field.key) {
                     text += &format!("{} = {value}\n", field.key);
                 }
@@ -157,10 +117,7 @@ fn documented_defaults_are_the_ones_that_hold() {
         text.replacen("[topic]\n", "", 1)
     };
     let plan = |text: String| {
-        let source = scenario::Source {
-            name: "x.toml".to_owned(),
-            text,
-        };
+        let source = scenario::Source { name: "x.toml".to_owned(), text };
         let (plan, diagnostics) = plan::compile(&source, &[], &Overrides::default());
         let mut plan = plan.unwrap_or_else(|| panic!("{diagnostics:?}"));
         plan.source.clear();
@@ -172,35 +129,21 @@ fn documented_defaults_are_the_ones_that_hold() {
 #[test]
 fn a_plan_describes_itself() {
     let describe = |file: &str, set: &[&str]| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("scenarios")
-            .join(file);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(file);
         let source = scenario::load(&path).expect("a readable file");
         let set: Vec<String> = set.iter().map(|text| (*text).to_owned()).collect();
         let (plan, diagnostics) = plan::compile(&source, &set, &Overrides::default());
         plan.unwrap_or_else(|| panic!("{diagnostics:?}")).describe()
     };
     let texts = [
-        describe(
-            "guide-option-2.toml",
-            &["client.consumer.fetch.wait.max.ms=5"],
-        ),
-        describe(
-            "kill-one-consumer.toml",
-            &["consumers.mode=group", "consumers.count=8"],
-        ),
-        describe(
-            "max-rate.toml",
-            &["consumers.work={ cpu = { mean = \"50us\" } }"],
-        ),
+        describe("guide-option-2.toml", &["client.consumer.fetch.wait.max.ms=5"]),
+        describe("kill-one-consumer.toml", &["consumers.mode=group", "consumers.count=8"]),
+        describe("max-rate.toml", &["consumers.work={ cpu = { mean = \"50us\" } }"]),
     ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/describe.txt");
     let printed = texts.join("\n");
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, &printed).expect("a writable file");
     }
-    assert_eq!(
-        printed,
-        std::fs::read_to_string(&path).expect("a readable file")
-    );
+    assert_eq!(printed, std::fs::read_to_string(&path).expect("a readable file"));
 }

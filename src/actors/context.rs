@@ -29,9 +29,7 @@ pub struct Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
-            .field("run", &self.run)
-            .finish_non_exhaustive()
+        f.debug_struct("Context").field("run", &self.run).finish_non_exhaustive()
     }
 }
 
@@ -40,29 +38,11 @@ impl Context {
     /// `consumer`.
     pub fn note(&self, event: Event) {
         match &event {
-            Event::ConsumerStarted {
-                consumer,
-                incarnation,
-            }
-            | Event::ConsumerReady {
-                consumer,
-                incarnation,
-            }
-            | Event::ConsumerFailed {
-                consumer,
-                incarnation,
-                ..
-            }
-            | Event::ConsumerRestarting {
-                consumer,
-                incarnation,
-                ..
-            }
-            | Event::ConsumerClosed {
-                consumer,
-                incarnation,
-                ..
-            } => {
+            Event::ConsumerStarted { consumer, incarnation }
+            | Event::ConsumerReady { consumer, incarnation }
+            | Event::ConsumerFailed { consumer, incarnation, .. }
+            | Event::ConsumerRestarting { consumer, incarnation, .. }
+            | Event::ConsumerClosed { consumer, incarnation, .. } => {
                 let partition = self.partitions_of(*consumer);
                 info!(%partition, %consumer, %incarnation, "{event}");
             }
@@ -71,24 +51,13 @@ impl Context {
                 let partition = self.partitions_of(*consumer);
                 tracing::warn!(%partition, %consumer, "{event}");
             }
-            Event::Assigned {
-                consumer,
-                partitions,
-            }
-            | Event::Revoked {
-                consumer,
-                partitions,
-            }
-            | Event::Orphaned {
-                consumer,
-                partitions,
-            } => {
+            Event::Assigned { consumer, partitions }
+            | Event::Revoked { consumer, partitions }
+            | Event::Orphaned { consumer, partitions } => {
                 info!(partition = %List(partitions), %consumer, "{event}");
             }
             Event::PoolStarted { pool, incarnation }
-            | Event::PoolFailed {
-                pool, incarnation, ..
-            } => {
+            | Event::PoolFailed { pool, incarnation, .. } => {
                 info!(%pool, %incarnation, "{event}");
             }
             Event::PoolFinished { pool } => info!(%pool, "{event}"),
@@ -115,23 +84,15 @@ impl Context {
                 .last()
                 .is_some_and(|last| last.to.is_none() && last.owner.consumer == consumer)
         };
-        (0..self.board.cells.len())
-            .filter(owns)
-            .map(|id| PartitionId(id as u32))
-            .collect()
+        (0..self.board.cells.len()).filter(owns).map(|id| PartitionId(id as u32)).collect()
     }
 
     /// Makes everything before `next` of `consumer` count for nothing, in all cells it may touch.
     pub fn release(&self, consumer: ConsumerId, next: Incarnation) {
         if self.plan.mode() == "assigned" {
-            self.board.cells[consumer.0 as usize]
-                .lock()
-                .release(consumer, next);
+            self.board.cells[consumer.0 as usize].lock().release(consumer, next);
         } else {
-            self.board
-                .cells
-                .iter()
-                .for_each(|cell| cell.lock().release(consumer, next));
+            self.board.cells.iter().for_each(|cell| cell.lock().release(consumer, next));
         }
     }
 }

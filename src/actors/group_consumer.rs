@@ -28,18 +28,9 @@ impl Actor for GroupConsumer {
         myself: ActorRef<ConsumerMsg>,
         args: MemberArgs,
     ) -> Result<ConsumerState, ActorProcessingErr> {
-        let MemberArgs {
-            context,
-            owner,
-            supervisor,
-        } = args;
+        let MemberArgs { context, owner, supervisor } = args;
         let lease = start_group_host(&context, owner, reports_to(&myself))?;
-        Ok(ConsumerState {
-            lease,
-            owner,
-            context,
-            supervisor,
-        })
+        Ok(ConsumerState { lease, owner, context, supervisor })
     }
 
     async fn handle(

@@ -48,22 +48,15 @@ impl Actor for OffsetOracle {
         let (ask, questions) = channel();
         let client = context.cluster.end_offsets()?;
         let (thread_context, answers) = (context.clone(), myself.clone());
-        std::thread::Builder::new()
-            .name("end-offsets".to_owned())
-            .spawn(move || {
-                let mut client = client;
-                // Ends when the actor's state, and with it the sender, is dropped.
-                while questions.recv().is_ok() {
-                    answer(&thread_context, &mut *client);
-                    let _ = answers.cast(OracleMsg::Answered);
-                }
-            })?;
-        let mut state = OracleState {
-            context,
-            ask,
-            asking: false,
-            generation: 0,
-        };
+        std::thread::Builder::new().name("end-offsets".to_owned()).spawn(move || {
+            let mut client = client;
+            // Ends when the actor's state, and with it the sender, is dropped.
+            while questions.recv().is_ok() {
+                answer(&thread_context, &mut *client);
+                let _ = answers.cast(OracleMsg::Answered);
+            }
+        })?;
+        let mut state = OracleState { context, ask, asking: false, generation: 0 };
         state.ask();
         Ok(state)
     }
@@ -82,11 +75,7 @@ impl Actor for OffsetOracle {
                 state.asking = false;
                 state.generation += 1;
                 let recovering = state.context.board.is_recovering();
-                let interval = if recovering {
-                    INTERVAL_RECOVERING
-                } else {
-                    INTERVAL
-                };
+                let interval = if recovering { INTERVAL_RECOVERING } else { INTERVAL };
                 let clock = state.context.clock;
                 let tick = OracleMsg::Tick(state.generation);
                 Timers::new(clock).send_at(clock.now() + interval, &myself, tick);
@@ -110,10 +99,7 @@ fn answer(context: &Context, client: &mut dyn EndOffsets) {
         Ok(ends) => context.board.observe_ends(&ends, context.clock.now()),
         Err(error) => {
             let client = "end-offsets".to_owned();
-            context.note(Event::ClientError {
-                client,
-                error: error.message,
-            });
+            context.note(Event::ClientError { client, error: error.message });
         }
     }
 }

@@ -55,14 +55,7 @@ impl Actor for PartitionConsumer {
         args: ConsumerArgs,
     ) -> Result<ConsumerState, ActorProcessingErr> {
         let reports = reports_to(&myself);
-        let ConsumerArgs {
-            context,
-            partition,
-            owner,
-            start,
-            shared,
-            supervisor,
-        } = args;
+        let ConsumerArgs { context, partition, owner, start, shared, supervisor } = args;
         let lease = match shared {
             None => start_own_host(&context, partition, owner, start, reports)?,
             Some(shared) => shared
@@ -70,12 +63,7 @@ impl Actor for PartitionConsumer {
                 .unwrap_or_else(PoisonError::into_inner)
                 .attach(partition, owner, start, reports)?,
         };
-        Ok(ConsumerState {
-            lease,
-            owner,
-            context,
-            supervisor,
-        })
+        Ok(ConsumerState { lease, owner, context, supervisor })
     }
 
     async fn handle(
@@ -104,14 +92,9 @@ pub(super) fn handle(
     let (consumer, incarnation) = (state.owner.consumer, state.owner.incarnation);
     match message {
         ConsumerMsg::Host(HostReport::Ready) => {
-            state.context.note(Event::ConsumerReady {
-                consumer,
-                incarnation,
-            });
+            state.context.note(Event::ConsumerReady { consumer, incarnation });
             let slot = SlotId::Consumer(consumer);
-            state
-                .supervisor
-                .cast(SupervisorMsg::Ready(slot, incarnation))?;
+            state.supervisor.cast(SupervisorMsg::Ready(slot, incarnation))?;
         }
         ConsumerMsg::Host(HostReport::Failed(error)) => return Err(Box::new(error)),
         ConsumerMsg::Host(HostReport::Detached) => myself.stop(None),

@@ -42,8 +42,7 @@ impl Actor for ProducerPool {
         let reports = myself.clone();
         let report = move |report| drop(reports.cast(PoolMsg::Host(report)));
         let handle = start_pool(&args.context, args.shared, args.incarnation, report)?;
-        args.supervisor
-            .cast(SupervisorMsg::Ready(slot, args.incarnation))?;
+        args.supervisor.cast(SupervisorMsg::Ready(slot, args.incarnation))?;
         Ok(handle)
     }
 

@@ -38,20 +38,14 @@ impl Time {
 impl Add<Duration> for Time {
     type Output = Time;
     fn add(self, span: Duration) -> Time {
-        Time(
-            self.0
-                .saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
-        )
+        Time(self.0.saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
     }
 }
 
 impl Sub<Duration> for Time {
     type Output = Time;
     fn sub(self, span: Duration) -> Time {
-        Time(
-            self.0
-                .saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
-        )
+        Time(self.0.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -70,14 +64,9 @@ pub struct Clock {
 
 impl Clock {
     /// Starts a clock whose epoch is now.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one home of the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of the clock")]
     pub fn start() -> Clock {
-        let since_unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Clock {
             origin: Instant::now(),
             epoch_unix_ns: i64::try_from(since_unix.as_nanos()).unwrap_or(0),
@@ -85,10 +74,7 @@ impl Clock {
     }
 
     /// Nanoseconds since the epoch, monotonic.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one home of the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of the clock")]
     pub fn now(&self) -> Time {
         let since = Instant::now().saturating_duration_since(self.origin);
         Time(since.as_nanos() as i64)

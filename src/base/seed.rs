@@ -12,9 +12,7 @@ impl Seed {
     pub fn child(self, name: &str, index: u64) -> Seed {
         let named = name
             .bytes()
-            .fold(self.0 ^ 0x9e37_79b9_7f4a_7c15, |hash, byte| {
-                mix(hash ^ u64::from(byte))
-            });
+            .fold(self.0 ^ 0x9e37_79b9_7f4a_7c15, |hash, byte| mix(hash ^ u64::from(byte)));
         Seed(mix(named ^ mix(index.wrapping_add(0x632b_e59b_d9b4_e019))))
     }
 

@@ -59,11 +59,7 @@ pub enum Verdict {
 /// # Panics
 /// When `payload` is shorter than a stamp; the plan refuses such a scenario.
 pub fn write_payload(stamp: &Stamp, payload: &mut [u8]) {
-    assert!(
-        payload.len() >= STAMP_BYTES,
-        "payload of {} bytes",
-        payload.len()
-    );
+    assert!(payload.len() >= STAMP_BYTES, "payload of {} bytes", payload.len());
     payload[0..2].copy_from_slice(&MAGIC);
     payload[2] = VERSION;
     payload[3] = 0;
@@ -94,11 +90,7 @@ pub fn verify(payload: &[u8], run: RunId) -> Verdict {
         intended: Time(i64::from_le_bytes(bytes(payload, 32))),
         sent: Time(i64::from_le_bytes(bytes(payload, 40))),
     };
-    if stamp.run == run {
-        Verdict::Intact(stamp)
-    } else {
-        Verdict::Foreign
-    }
+    if stamp.run == run { Verdict::Intact(stamp) } else { Verdict::Foreign }
 }
 
 /// The actual send time of a payload this process stamped, without checking anything else.
@@ -141,11 +133,7 @@ mod tests {
         for byte in 4..payload.len() {
             for bit in 0..8 {
                 payload[byte] ^= 1 << bit;
-                assert_eq!(
-                    verify(&payload, RunId(0xfeed)),
-                    Verdict::Corrupt,
-                    "byte {byte}"
-                );
+                assert_eq!(verify(&payload, RunId(0xfeed)), Verdict::Corrupt, "byte {byte}");
                 payload[byte] ^= 1 << bit;
             }
         }

@@ -69,19 +69,11 @@ fn split(text: &str) -> Result<(f64, &str), UnitError> {
     if text.starts_with('-') {
         return Err(UnitError::Negative);
     }
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')
-        .unwrap_or(text.len());
-    let number: f64 = text[..digits]
-        .replace('_', "")
-        .parse()
-        .map_err(|_| UnitError::NoNumber)?;
+    let digits =
+        text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
+    let number: f64 = text[..digits].replace('_', "").parse().map_err(|_| UnitError::NoNumber)?;
     let unit = text[digits..].trim();
-    if unit.is_empty() {
-        Err(UnitError::NoUnit)
-    } else {
-        Ok((number, unit))
-    }
+    if unit.is_empty() { Err(UnitError::NoUnit) } else { Ok((number, unit)) }
 }
 
 /// Parses `"250ms"`, `"1.5s"`, `"2h"`.
@@ -119,11 +111,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
         _ => return Err(UnitError::WrongUnit(unit.to_owned())),
     };
     let bytes = (number * bytes_per_unit).round();
-    if bytes > 1e15 {
-        Err(UnitError::TooLarge)
-    } else {
-        Ok(bytes as u64)
-    }
+    if bytes > 1e15 { Err(UnitError::TooLarge) } else { Ok(bytes as u64) }
 }
 
 /// Parses `"2/s"`, `"30/m"` into events per second.
@@ -135,11 +123,7 @@ pub fn parse_rate(text: &str) -> Result<f64, UnitError> {
         "/h" => 3600.0,
         _ => return Err(UnitError::WrongUnit(unit.to_owned())),
     };
-    if number > 1e9 {
-        Err(UnitError::TooLarge)
-    } else {
-        Ok(number / seconds_per_unit)
-    }
+    if number > 1e9 { Err(UnitError::TooLarge) } else { Ok(number / seconds_per_unit) }
 }
 
 /// A duration in the unit that reads best: `850ns`, `1.21ms`, `2.5s`, `1h`.
@@ -205,10 +189,7 @@ mod tests {
         assert_eq!(parse_duration("50us"), Ok(Duration::from_micros(50)));
         assert_eq!(parse_duration("5"), Err(UnitError::NoUnit));
         assert_eq!(parse_duration("-5s"), Err(UnitError::Negative));
-        assert_eq!(
-            parse_duration("5 parsecs"),
-            Err(UnitError::WrongUnit("parsecs".into()))
-        );
+        assert_eq!(parse_duration("5 parsecs"), Err(UnitError::WrongUnit("parsecs".into())));
         assert_eq!(parse_duration("fast"), Err(UnitError::NoNumber));
         assert_eq!(parse_duration("999999999h"), Err(UnitError::TooLarge));
     }

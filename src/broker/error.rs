@@ -27,10 +27,7 @@ pub struct BrokerError {
 impl BrokerError {
     /// An error that ends the client.
     pub fn fatal(message: impl Into<String>) -> BrokerError {
-        BrokerError {
-            class: ErrorClass::Fatal,
-            message: message.into(),
-        }
+        BrokerError { class: ErrorClass::Fatal, message: message.into() }
     }
 }
 

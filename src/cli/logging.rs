@@ -20,10 +20,7 @@ pub(super) fn start(verbose: u8, directory: Option<&Path>) {
     };
     let filter =
         EnvFilter::try_from_env("LANEKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let colour = !matches!(
-        anstream::stderr().current_choice(),
-        anstream::ColorChoice::Never
-    );
+    let colour = !matches!(anstream::stderr().current_choice(), anstream::ColorChoice::Never);
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(|| LogWriter)
         .with_ansi(colour)
@@ -38,8 +35,5 @@ pub(super) fn start(verbose: u8, directory: Option<&Path>) {
             .with_filter(EnvFilter::new("info,ractor=off"))
     });
     // A second start, in tests, keeps the first.
-    let _ = tracing_subscriber::registry()
-        .with(stderr)
-        .with(file)
-        .try_init();
+    let _ = tracing_subscriber::registry().with(stderr).with(file).try_init();
 }

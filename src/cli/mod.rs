@@ -58,11 +58,7 @@ pub fn main() -> Exit {
         Err(error) => {
             // Help and version are no errors and go to stdout.
             let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Input
-            } else {
-                Exit::Passed
-            };
+            return if error.use_stderr() { Exit::Input } else { Exit::Passed };
         }
     };
     let verbose = arguments.verbose;

@@ -48,10 +48,7 @@ enum Format {
 pub(super) fn run(arguments: &RunArguments, verbose: u8) -> Result<Exit, Error> {
     let plan = arguments.scenario.plan()?;
     let client = client_file(arguments.client_config.as_deref())?;
-    let out = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| default_directory(&plan.name));
+    let out = arguments.out.clone().unwrap_or_else(|| default_directory(&plan.name));
     let directory = ResultDirectory::create(&out, &plan.source)
         .map_err(|error| Error::Environment(error.to_string()))?;
     logging::start(verbose, Some(&out));
@@ -76,11 +73,7 @@ pub(super) fn run(arguments: &RunArguments, verbose: u8) -> Result<Exit, Error> 
 
 fn show(summary: &Summary, format: Format, out: &Path) -> Result<(), Error> {
     match format {
-        Format::Text => print(&format!(
-            "{}\nresults in {}\n",
-            render(summary),
-            out.display()
-        )),
+        Format::Text => print(&format!("{}\nresults in {}\n", render(summary), out.display())),
         Format::Json => {
             let text = serde_json::to_string_pretty(summary)
                 .map_err(|error| Error::Bug(error.to_string()))?;
@@ -101,9 +94,7 @@ fn client_file(path: Option<&Path>) -> Result<ClientFile, Error> {
         })?,
     };
     ClientFile::read(&text, std::env::vars()).map_err(|error| {
-        let path = path
-            .map(|path| path.display().to_string())
-            .unwrap_or_default();
+        let path = path.map(|path| path.display().to_string()).unwrap_or_default();
         Error::Input(format!("client properties in `{path}`: {error}"))
     })
 }
@@ -114,10 +105,7 @@ fn default_directory(scenario: &str) -> PathBuf {
         jiff::Timestamp::from_millisecond(ms).map(|at| at.strftime("%Y%m%dT%H%M%S").to_string());
     // Two runs in one second get different directories.
     let fraction = ms % 1_000;
-    PathBuf::from("results").join(format!(
-        "{scenario}-{}.{fraction:03}",
-        time.unwrap_or_default()
-    ))
+    PathBuf::from("results").join(format!("{scenario}-{}.{fraction:03}", time.unwrap_or_default()))
 }
 
 /// Writes what happens into the result directory and shows it.

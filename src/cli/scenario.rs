@@ -59,10 +59,7 @@ impl ScenarioArguments {
     pub(super) fn plan(&self) -> Result<Plan, Error> {
         let ClientName::Rdkafka = self.client;
         let source = load(&self.file).map_err(|diagnostic| {
-            let source = Source {
-                name: self.file.display().to_string(),
-                text: String::new(),
-            };
+            let source = Source { name: self.file.display().to_string(), text: String::new() };
             Error::Input(self.render(&source, &[*diagnostic]))
         })?;
         let overrides = Overrides {
@@ -87,18 +84,9 @@ impl ScenarioArguments {
     }
 
     fn render(&self, source: &Source, diagnostics: &[Diagnostic]) -> String {
-        let sources = Sources {
-            file: source,
-            overrides: &self.set,
-        };
-        let colour = !matches!(
-            anstream::stderr().current_choice(),
-            anstream::ColorChoice::Never
-        );
-        let texts: Vec<String> = diagnostics
-            .iter()
-            .map(|d| d.render(&sources, colour))
-            .collect();
+        let sources = Sources { file: source, overrides: &self.set };
+        let colour = !matches!(anstream::stderr().current_choice(), anstream::ColorChoice::Never);
+        let texts: Vec<String> = diagnostics.iter().map(|d| d.render(&sources, colour)).collect();
         texts.join("\n\n")
     }
 }

@@ -29,15 +29,7 @@ impl ConsumerMachine {
         batch_max: usize,
     ) -> ConsumerMachine {
         let batch = Vec::with_capacity(batch_max);
-        ConsumerMachine {
-            partition,
-            owner,
-            run,
-            work,
-            batch,
-            batch_max,
-            position: None,
-        }
+        ConsumerMachine { partition, owner, run, work, batch, batch_max, position: None }
     }
 
     /// Its partition.
@@ -64,13 +56,7 @@ impl ConsumerMachine {
             Verdict::Foreign => Content::Foreign,
         };
         let bytes = payload.len() as u32;
-        self.batch.push(Processed {
-            offset,
-            content,
-            arrived,
-            done: arrived,
-            bytes,
-        });
+        self.batch.push(Processed { offset, content, arrived, done: arrived, bytes });
         match content {
             Content::Intact(_) => self.work.draw(),
             Content::Corrupt | Content::Foreign => Effort::None,
@@ -127,25 +113,12 @@ mod tests {
     }
 
     fn machine(incarnation: u32) -> ConsumerMachine {
-        let owner = Owner {
-            consumer: ConsumerId(0),
-            incarnation: Incarnation(incarnation),
-        };
-        ConsumerMachine::new(
-            PartitionId(0),
-            owner,
-            RUN,
-            WorkSampler::new(Work::None, Seed(1)),
-            256,
-        )
+        let owner = Owner { consumer: ConsumerId(0), incarnation: Incarnation(incarnation) };
+        ConsumerMachine::new(PartitionId(0), owner, RUN, WorkSampler::new(Work::None, Seed(1)), 256)
     }
 
     fn cell() -> PartitionCell {
-        let shape = LaneShape {
-            fixed: true,
-            partitions: 1,
-            pools: 1,
-        };
+        let shape = LaneShape { fixed: true, partitions: 1, pools: 1 };
         PartitionCell::new(PartitionId(0), Offset(0), shape)
     }
 
@@ -201,9 +174,6 @@ mod tests {
         }
         machine.flush(&cell);
         let counts = cell.lock().counts();
-        assert_eq!(
-            (counts.duplicated, counts.redelivered, counts.reordered),
-            (1, 0, 0)
-        );
+        assert_eq!((counts.duplicated, counts.redelivered, counts.reordered), (1, 0, 0));
     }
 }

@@ -40,17 +40,8 @@ pub struct Pacer {
 
 #[derive(Debug)]
 enum Schedule {
-    Paced {
-        period: Duration,
-        end: Time,
-        due: BinaryHeap<Reverse<(Time, u32)>>,
-        gaps: Gaps,
-    },
-    Max {
-        next: u32,
-        pool: u32,
-        end: Time,
-    },
+    Paced { period: Duration, end: Time, due: BinaryHeap<Reverse<(Time, u32)>>, gaps: Gaps },
+    Max { next: u32, pool: u32, end: Time },
 }
 
 #[derive(Debug)]
@@ -77,17 +68,8 @@ impl Pacer {
         };
         let pool_seed = seed.child("pool", u64::from(pool));
         let placement = Placement::new(load.partition, partitions, load.skew, seed, pool_seed);
-        let left = load
-            .messages
-            .map_or(u64::MAX, |all| share(all, pool, load.pools));
-        Pacer {
-            schedule,
-            placement,
-            counts,
-            pools: load.pools,
-            left,
-            pending: None,
-        }
+        let left = load.messages.map_or(u64::MAX, |all| share(all, pool, load.pools));
+        Pacer { schedule, placement, counts, pools: load.pools, left, pending: None }
     }
 
     /// When the next record is due; `None` when there are no more. At maximum rate that is `now`.
@@ -118,11 +100,7 @@ impl Pacer {
             };
             let k = self.counts[(producer / self.pools) as usize];
             let partition = self.placement.partition(ProducerId(producer), k);
-            self.pending = Some(Due {
-                producer: ProducerId(producer),
-                partition,
-                intended,
-            });
+            self.pending = Some(Due { producer: ProducerId(producer), partition, intended });
         }
         self.pending
     }
@@ -137,12 +115,7 @@ impl Pacer {
         self.counts[local] += 1;
         match &mut self.schedule {
             Schedule::Max { next, .. } => *next = (*next + 1) % self.counts.len() as u32,
-            Schedule::Paced {
-                period,
-                due: heap,
-                gaps,
-                ..
-            } => {
+            Schedule::Paced { period, due: heap, gaps, .. } => {
                 let gap = match gaps {
                     Gaps::Fixed => *period,
                     Gaps::Exponential(random) => {
@@ -187,29 +160,17 @@ fn paced(
         Phases::Uniform => period.mul_f64(f64::from(producer) / f64::from(load.producers)),
         Phases::Random => period.mul_f64(seed.child("phase", u64::from(producer)).random().unit()),
         Phases::Poisson => Duration::from_secs_f64(
-            seed.child("phase", u64::from(producer))
-                .random()
-                .exponential(period.as_secs_f64()),
+            seed.child("phase", u64::from(producer)).random().exponential(period.as_secs_f64()),
         ),
     };
-    let due = producers
-        .clone()
-        .map(|id| Reverse((start + phase(id), id)))
-        .collect();
+    let due = producers.clone().map(|id| Reverse((start + phase(id), id))).collect();
     let gaps = match load.phases {
         Phases::Poisson => Gaps::Exponential(
-            producers
-                .map(|id| seed.child("gaps", u64::from(id)).random())
-                .collect(),
+            producers.map(|id| seed.child("gaps", u64::from(id)).random()).collect(),
         ),
         Phases::Uniform | Phases::Random => Gaps::Fixed,
     };
-    Schedule::Paced {
-        period,
-        end,
-        due,
-        gaps,
-    }
+    Schedule::Paced { period, end, due, gaps }
 }
 
 /// Pool `pool`'s share of `all` records: they add up to `all`.
@@ -255,9 +216,7 @@ mod tests {
         sent
     }
 
-    const HALF: Pace = Pace::Paced {
-        period: Duration::from_millis(500),
-    };
+    const HALF: Pace = Pace::Paced { period: Duration::from_millis(500) };
 
     proptest! {
         #[test]
@@ -301,10 +260,8 @@ mod tests {
         let load = load(4, 1, HALF, Phases::Uniform);
         let end = Time::ZERO + Duration::from_millis(500);
         let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, end);
-        let times: Vec<i64> = drain(&mut pacer, |due| due)
-            .iter()
-            .map(|due| due.intended.0 / 1_000_000)
-            .collect();
+        let times: Vec<i64> =
+            drain(&mut pacer, |due| due).iter().map(|due| due.intended.0 / 1_000_000).collect();
         assert_eq!(times, [0, 125, 250, 375]);
     }
 
@@ -322,10 +279,8 @@ mod tests {
         let mut plan = load(4, 1, Pace::Max, Phases::Random);
         plan.messages = Some(10);
         let mut pacer = Pacer::new(&plan, 18, 0, Seed(1), Time::ZERO, Time::NEVER);
-        let order: Vec<u32> = drain(&mut pacer, |now| now)
-            .iter()
-            .map(|due| due.producer.0)
-            .collect();
+        let order: Vec<u32> =
+            drain(&mut pacer, |now| now).iter().map(|due| due.producer.0).collect();
         assert_eq!(order, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]);
     }
 }

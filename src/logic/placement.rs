@@ -29,11 +29,7 @@ impl Placement {
         let mut placement = Placement {
             choice,
             partitions,
-            cumulative: if skew > 0.0 {
-                zipf(partitions, skew)
-            } else {
-                Vec::new()
-            },
+            cumulative: if skew > 0.0 { zipf(partitions, skew) } else { Vec::new() },
             keys: Vec::new(),
             random: run_seed.child("keys", 0).random(),
         };
@@ -71,9 +67,7 @@ impl Placement {
 
 /// Cumulative weights 1/(i+1)^s, normalised to 1.
 fn zipf(partitions: u32, exponent: f64) -> Vec<f64> {
-    let weights: Vec<f64> = (1..=partitions)
-        .map(|i| f64::from(i).powf(-exponent))
-        .collect();
+    let weights: Vec<f64> = (1..=partitions).map(|i| f64::from(i).powf(-exponent)).collect();
     let total: f64 = weights.iter().sum();
     weights
         .iter()
@@ -94,10 +88,7 @@ mod tests {
         for k in 0..40_000 {
             counts[placement.partition(ProducerId(k as u32 % 10), k / 10).0 as usize] += 1;
         }
-        counts
-            .iter()
-            .map(|count| f64::from(*count) / 40_000.0)
-            .collect()
+        counts.iter().map(|count| f64::from(*count) / 40_000.0).collect()
     }
 
     #[test]
@@ -105,19 +96,13 @@ mod tests {
         let mut fixed = Placement::new(PartitionChoice::Fixed, 18, 0.0, Seed(1), Seed(1));
         assert_eq!(fixed.partition(ProducerId(1023), 5), PartitionId(1023 % 18));
         let mut round = Placement::new(PartitionChoice::RoundRobin, 4, 0.0, Seed(1), Seed(1));
-        let seen: Vec<u32> = (0..5)
-            .map(|k| round.partition(ProducerId(3), k).0)
-            .collect();
+        let seen: Vec<u32> = (0..5).map(|k| round.partition(ProducerId(3), k).0).collect();
         assert_eq!(seen, [3, 0, 1, 2, 3]);
     }
 
     #[test]
     fn random_is_even_and_skew_follows_zipf() {
-        assert!(
-            shares(PartitionChoice::Random, 0.0)
-                .iter()
-                .all(|s| (s - 0.25).abs() < 0.02)
-        );
+        assert!(shares(PartitionChoice::Random, 0.0).iter().all(|s| (s - 0.25).abs() < 0.02));
         let skewed = shares(PartitionChoice::Random, 1.0);
         assert!((skewed[0] - 0.48).abs() < 0.02, "{skewed:?}");
         assert!((skewed[3] - 0.12).abs() < 0.02, "{skewed:?}");

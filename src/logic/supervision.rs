@@ -152,18 +152,12 @@ impl Slot {
 
     /// Whether an incarnation is or may be alive.
     pub fn is_live(&self) -> bool {
-        matches!(
-            self.state,
-            SlotState::Starting | SlotState::Running | SlotState::Stopping
-        )
+        matches!(self.state, SlotState::Starting | SlotState::Running | SlotState::Stopping)
     }
 
     /// Whether the slot has come to its end.
     pub fn is_over(&self) -> bool {
-        matches!(
-            self.state,
-            SlotState::Stopped | SlotState::Stalled | SlotState::Quarantined
-        )
+        matches!(self.state, SlotState::Stopped | SlotState::Stalled | SlotState::Quarantined)
     }
 
     /// Takes one event.
@@ -177,11 +171,9 @@ impl Slot {
                 }
                 Vec::new()
             }
-            SlotEvent::Ended {
-                incarnation,
-                cause,
-                checkpoint,
-            } if self.is_current(incarnation) => self.ended(cause, checkpoint, now, random),
+            SlotEvent::Ended { incarnation, cause, checkpoint } if self.is_current(incarnation) => {
+                self.ended(cause, checkpoint, now, random)
+            }
             SlotEvent::Timer(generation)
                 if self.state == (SlotState::BackingOff { generation }) =>
             {
@@ -260,9 +252,7 @@ impl Slot {
     /// Progress and a stable stretch reset the delay; progress alone forgives failures.
     fn forget_failures(&mut self, checkpoint: Offset, now: Time) {
         let progressed = self.progress.is_none_or(|last| checkpoint > last);
-        let stable = self
-            .up_since
-            .is_some_and(|since| now >= since + self.policy.stable);
+        let stable = self.up_since.is_some_and(|since| now >= since + self.policy.stable);
         if progressed && stable {
             self.restarts_in_row = 0;
         }
@@ -270,11 +260,7 @@ impl Slot {
             self.failures.clear();
         }
         self.progress = Some(checkpoint);
-        while self
-            .failures
-            .front()
-            .is_some_and(|at| now >= *at + self.policy.budget_window)
-        {
+        while self.failures.front().is_some_and(|at| now >= *at + self.policy.budget_window) {
             self.failures.pop_front();
         }
     }
@@ -287,13 +273,8 @@ impl Slot {
             return self.start_next();
         }
         self.generation += 1;
-        self.state = SlotState::BackingOff {
-            generation: self.generation,
-        };
-        Action::SetTimer {
-            generation: self.generation,
-            delay,
-        }
+        self.state = SlotState::BackingOff { generation: self.generation };
+        Action::SetTimer { generation: self.generation, delay }
     }
 
     /// None before the first restart in a row, then `backoff` x `factor`^n up to `backoff_max`, spread
@@ -341,17 +322,12 @@ mod tests {
         let (mut slot, mut random) = (slot(), Seed(1).random());
         assert_eq!(
             fail(&mut slot, 0, ms(0), &mut random),
-            [
-                Action::Release(Incarnation(2)),
-                Action::Start(Incarnation(2))
-            ]
+            [Action::Release(Incarnation(2)), Action::Start(Incarnation(2))]
         );
         for (n, base_ms) in [(1i64, 200.0), (2, 400.0), (3, 800.0)] {
             // Progress keeps the budget, the missing stable second keeps the delay growing.
             let actions = fail(&mut slot, n, ms(n), &mut random);
-            let Action::SetTimer { generation, delay } = actions[1] else {
-                panic!("{actions:?}")
-            };
+            let Action::SetTimer { generation, delay } = actions[1] else { panic!("{actions:?}") };
             let ratio = delay.as_secs_f64() * 1e3 / base_ms;
             assert!((0.8..=1.2).contains(&ratio), "{ratio}");
             let start = slot.step(SlotEvent::Timer(generation), ms(n), &mut random);
@@ -365,11 +341,7 @@ mod tests {
         for _ in 0..20 {
             let incarnation = slot.incarnation();
             let cause = Cause::Injected;
-            let ended = SlotEvent::Ended {
-                incarnation,
-                cause,
-                checkpoint: Offset(5),
-            };
+            let ended = SlotEvent::Ended { incarnation, cause, checkpoint: Offset(5) };
             let actions = slot.step(ended, ms(0), &mut random);
             if let Action::SetTimer { generation, .. } = actions[1] {
                 slot.step(SlotEvent::Timer(generation), ms(0), &mut random);
@@ -393,16 +365,9 @@ mod tests {
     fn a_definite_cause_stalls_at_once() {
         let (mut slot, mut random) = (slot(), Seed(1).random());
         let cause = Cause::Definite("offset out of range".into());
-        let ended = SlotEvent::Ended {
-            incarnation: Incarnation(1),
-            cause,
-            checkpoint: Offset(0),
-        };
+        let ended = SlotEvent::Ended { incarnation: Incarnation(1), cause, checkpoint: Offset(0) };
         let actions = slot.step(ended, ms(0), &mut random);
-        assert!(matches!(
-            actions[..],
-            [Action::Release(_), Action::GiveUp { .. }]
-        ));
+        assert!(matches!(actions[..], [Action::Release(_), Action::GiveUp { .. }]));
         assert_eq!(slot.state(), SlotState::Stalled);
     }
 
@@ -411,14 +376,9 @@ mod tests {
         let (mut slot, mut random) = (slot(), Seed(1).random());
         fail(&mut slot, 0, ms(0), &mut random);
         let actions = fail(&mut slot, 0, ms(0), &mut random);
-        let Action::SetTimer { generation, .. } = actions[1] else {
-            panic!("{actions:?}")
-        };
+        let Action::SetTimer { generation, .. } = actions[1] else { panic!("{actions:?}") };
         assert_eq!(slot.step(SlotEvent::Stop, ms(1), &mut random), []);
-        assert_eq!(
-            slot.step(SlotEvent::Timer(generation), ms(300), &mut random),
-            []
-        );
+        assert_eq!(slot.step(SlotEvent::Timer(generation), ms(300), &mut random), []);
         assert_eq!(slot.state(), SlotState::Stopped);
     }
 

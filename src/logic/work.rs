@@ -26,10 +26,7 @@ pub struct WorkSampler {
 impl WorkSampler {
     /// A sampler with a stream of its own.
     pub fn new(work: Work, seed: Seed) -> WorkSampler {
-        WorkSampler {
-            work,
-            random: seed.random(),
-        }
+        WorkSampler { work, random: seed.random() }
     }
 
     /// The next record's effort.

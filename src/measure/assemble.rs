@@ -46,11 +46,11 @@ pub struct Facts {
 }
 
 /// Puts everything together.
-pub fn assemble(plan: &Plan, facts: Facts, board: &Scoreboard, collector: &Collector) -> Summary {
+pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Collector) -> Summary {
     let journal = board.journal.since(0);
-    let rates = Rates::of(plan, &facts, board, collector);
+    let rates = Rates::of(plan, facts, board, collector);
     let ledgers = board.ledgers();
-    let partitions = partitions(plan, &facts, board, collector, &ledgers, rates.seconds);
+    let partitions = partitions(plan, facts, board, collector, &ledgers, rates.seconds);
     let mut ledger = Ledger::default();
     ledgers.iter().for_each(|account| ledger.merge(account));
     let cells = || board.cells.iter().map(|cell| cell.lock());
@@ -82,10 +82,7 @@ pub fn assemble(plan: &Plan, facts: Facts, board: &Scoreboard, collector: &Colle
         restarts: facts.restarts.values().sum(),
         given_up: facts.given_up.clone(),
         fenced: cells().map(|cell| cell.fenced).sum(),
-        lane_gaps_max: cells()
-            .map(|cell| cell.lane_gaps_max as u64)
-            .max()
-            .unwrap_or(0),
+        lane_gaps_max: cells().map(|cell| cell.lane_gaps_max as u64).max().unwrap_or(0),
         startup_ms: facts.startup_ms,
         latency_us: latency(board, collector),
         lateness_us: lateness(plan, board),
@@ -93,7 +90,7 @@ pub fn assemble(plan: &Plan, facts: Facts, board: &Scoreboard, collector: &Colle
         fairness: fairness(&partitions),
         partitions,
         rebalances: rebalances(&journal, plan.topic.partitions, facts.start),
-        faults: faults(plan, &facts, board, collector, &journal),
+        faults: faults(plan, facts, board, collector, &journal),
         expectations: Vec::new(),
         cost: collector.cost.cost(load_seconds, facts.host.cores.max(1)),
         warnings: facts.warnings.clone(),
@@ -127,48 +124,25 @@ struct Rates {
 
 impl Rates {
     fn of(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Collector) -> Rates {
-        let first_sent = board
-            .pools
-            .iter()
-            .filter_map(|pool| pool.lock().first_sent)
-            .min();
-        let last_done = board
-            .cells
-            .iter()
-            .filter_map(|cell| cell.lock().last_done)
-            .max();
+        let first_sent = board.pools.iter().filter_map(|pool| pool.lock().first_sent).min();
+        let last_done = board.cells.iter().filter_map(|cell| cell.lock().last_done).max();
         let span = |from: Time, to: Time| to.since_ns(from).max(1) as f64 / 1e9;
         let begin = first_sent.unwrap_or(facts.start);
         let load_seconds = span(facts.start, last_done.unwrap_or(facts.measured.1));
         if plan.load.pace == Pace::Max {
             let seconds = span(begin, last_done.unwrap_or(begin));
             let delivered: u64 = collector.partitions.iter().map(|p| p.shard.delivered).sum();
-            return Rates {
-                seconds,
-                load_seconds,
-                achieved_per_s: delivered as f64 / seconds,
-            };
+            return Rates { seconds, load_seconds, achieved_per_s: delivered as f64 / seconds };
         }
         let seconds = span(facts.measured.0, facts.measured.1);
-        let processed: u64 = collector
-            .partitions
-            .iter()
-            .map(|p| p.shard.processed_in_window)
-            .sum();
-        Rates {
-            seconds,
-            load_seconds,
-            achieved_per_s: processed as f64 / seconds,
-        }
+        let processed: u64 = collector.partitions.iter().map(|p| p.shard.processed_in_window).sum();
+        Rates { seconds, load_seconds, achieved_per_s: processed as f64 / seconds }
     }
 }
 
 fn latency(board: &Scoreboard, collector: &Collector) -> RunLatency {
     let mut ack = super::Latencies::default();
-    board
-        .pools
-        .iter()
-        .for_each(|pool| ack.merge(&pool.lock().ack));
+    board.pools.iter().for_each(|pool| ack.merge(&pool.lock().ack));
     RunLatency {
         response: collector.merged(|shard| &shard.response, 3).digest(),
         service: collector.merged(|shard| &shard.service, 3).digest(),
@@ -183,10 +157,7 @@ fn lateness(plan: &Plan, board: &Scoreboard) -> Digest {
         return Digest::default();
     }
     let mut lateness = super::Latencies::default();
-    board
-        .pools
-        .iter()
-        .for_each(|pool| lateness.merge(&pool.lock().lateness));
+    board.pools.iter().for_each(|pool| lateness.merge(&pool.lock().lateness));
     lateness.digest()
 }
 
@@ -214,9 +185,7 @@ fn partitions(
         PartitionSummary {
             partition: id as u32,
             consumer,
-            restarts: consumer
-                .and_then(|id| facts.restarts.get(&id).copied())
-                .unwrap_or(0),
+            restarts: consumer.and_then(|id| facts.restarts.get(&id).copied()).unwrap_or(0),
             owners,
             delivered,
             rate_per_s: delivered as f64 / seconds.max(1e-9),
@@ -237,12 +206,7 @@ fn partitions(
             ledger: ledgers[id],
         }
     };
-    collector
-        .partitions
-        .iter()
-        .enumerate()
-        .map(partition)
-        .collect()
+    collector.partitions.iter().enumerate().map(partition).collect()
 }
 
 /// CPU seconds of the thread that processed a partition's records; its client's own threads are not in it,
@@ -254,19 +218,12 @@ fn cpu(
     collector: &Collector,
 ) -> (Option<f64>, bool) {
     let known = |cpu_s: f64| (cpu_s > 0.0).then_some(cpu_s);
-    let shared_client = plan.consumers.membership
-        == Membership::Assigned {
-            clients: ClientTopology::Shared,
-        };
+    let shared_client =
+        plan.consumers.membership == Membership::Assigned { clients: ClientTopology::Shared };
     if shared_client {
-        return (
-            known(collector.cost.thread_cpu_s("consumers") * share),
-            true,
-        );
+        return (known(collector.cost.thread_cpu_s("consumers") * share), true);
     }
-    let name = consumer
-        .map(|id| format!("consumer-{id}"))
-        .unwrap_or_default();
+    let name = consumer.map(|id| format!("consumer-{id}")).unwrap_or_default();
     let cpu_s = collector.cost.thread_cpu_s(&name);
     if plan.mode() == "assigned" {
         return (known(cpu_s), false);
@@ -292,9 +249,7 @@ fn owners(cell: &CellState, start: Time) -> Vec<OwnerSummary> {
 fn fairness(partitions: &[PartitionSummary]) -> Fairness {
     let rates: Moments = partitions.iter().map(|p| p.rate_per_s).collect();
     let p99 = |p: &PartitionSummary| p.latency_us.response.p99;
-    let worst = partitions
-        .iter()
-        .filter_map(|p| Some((p.partition, p99(p)?)));
+    let worst = partitions.iter().filter_map(|p| Some((p.partition, p99(p)?)));
     let worst = worst.max_by(|a, b| a.1.total_cmp(&b.1));
     let middle = median(partitions.iter().filter_map(p99).collect()).filter(|p99| *p99 > 0.0);
     Fairness {
@@ -316,19 +271,10 @@ fn bottleneck(plan: &Plan, board: &Scoreboard, seconds: f64) -> Option<String> {
         by_client += pool.blocked_by_client.as_secs_f64();
         by_consumers += pool.blocked_by_consumers.as_secs_f64();
     }
-    let last_sent = board
-        .pools
-        .iter()
-        .filter_map(|pool| pool.lock().last_sent)
-        .max();
-    let last_done = board
-        .cells
-        .iter()
-        .filter_map(|cell| cell.lock().last_done)
-        .max();
-    let tail = last_sent
-        .zip(last_done)
-        .map_or(0.0, |(sent, done)| done.since_ns(sent) as f64 / 1e9);
+    let last_sent = board.pools.iter().filter_map(|pool| pool.lock().last_sent).max();
+    let last_done = board.cells.iter().filter_map(|cell| cell.lock().last_done).max();
+    let tail =
+        last_sent.zip(last_done).map_or(0.0, |(sent, done)| done.since_ns(sent) as f64 / 1e9);
     let worth_naming = 0.1 * seconds * board.pools.len() as f64;
     let side = if by_consumers > worth_naming && by_consumers > by_client || tail > 0.25 * seconds {
         "consumers"
@@ -357,11 +303,8 @@ fn faults(
             let all: Option<Vec<Time>> = marks.iter().map(|(_, mark)| of(mark)).collect();
             all.and_then(|times| times.into_iter().max())
         };
-        let hit = if injected.is_some() {
-            partitions_hit(&board.cells, number)
-        } else {
-            Vec::new()
-        };
+        let hit =
+            if injected.is_some() { partitions_hit(&board.cells, number) } else { Vec::new() };
         FaultSummary {
             kind: fault.kind.name().to_owned(),
             target: format!("consumer {}", fault.kind.consumer()),
@@ -373,18 +316,11 @@ fn faults(
             first_record_ms: ms(last(|mark| mark.first_record)),
             caught_up_ms: ms(last(|mark| mark.caught_up)),
             redelivered: marks.iter().map(|(_, mark)| mark.redelivered).sum(),
-            lag_peak: marks
-                .iter()
-                .map(|(_, mark)| mark.lag_peak)
-                .max()
-                .unwrap_or(0),
+            lag_peak: marks.iter().map(|(_, mark)| mark.lag_peak).max().unwrap_or(0),
             blast_radius: hit.len(),
             partitions_hit: hit,
             partitions_aimed_at: marks.iter().map(|(partition, _)| *partition).collect(),
-            others: collector
-                .side_effects
-                .get(number)
-                .and_then(super::SideEffects::change),
+            others: collector.side_effects.get(number).and_then(super::SideEffects::change),
         }
     };
     plan.faults.iter().enumerate().map(fault).collect()
@@ -394,10 +330,7 @@ fn marks(board: &Scoreboard, fault: usize) -> Vec<(u32, super::RecoveryMark)> {
     let mut marks = Vec::new();
     for (id, cell) in board.cells.iter().enumerate() {
         let cell = cell.lock();
-        let of_this = cell
-            .recoveries
-            .iter()
-            .filter(|mark| mark.fault == Some(fault));
+        let of_this = cell.recoveries.iter().filter(|mark| mark.fault == Some(fault));
         marks.extend(of_this.map(|mark| (id as u32, *mark)));
     }
     marks

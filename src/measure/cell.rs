@@ -78,17 +78,13 @@ pub struct PartitionCell {
 impl PartitionCell {
     /// A cell for `partition` whose first record is at `start`.
     pub fn new(partition: PartitionId, start: Offset, shape: LaneShape) -> PartitionCell {
-        PartitionCell {
-            state: Mutex::new(CellState::new(partition, start, shape)),
-        }
+        PartitionCell { state: Mutex::new(CellState::new(partition, start, shape)) }
     }
 
     /// Locks the cell. A thread that panicked while it held the lock left whole batches behind,
     /// so a poisoned lock is usable.
     pub fn lock(&self) -> MutexGuard<'_, CellState> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -191,21 +187,13 @@ impl CellState {
             last.to.get_or_insert(now);
         }
         if self.owners.len() < OWNERSHIPS_MAX {
-            self.owners.push(Ownership {
-                owner,
-                from: now,
-                to: None,
-            });
+            self.owners.push(Ownership { owner, from: now, to: None });
         }
     }
 
     /// Notes that `consumer` gave the partition up, or lost it.
     pub fn give_up(&mut self, consumer: ConsumerId, now: Time) {
-        if let Some(last) = self
-            .owners
-            .last_mut()
-            .filter(|last| last.owner.consumer == consumer)
-        {
+        if let Some(last) = self.owners.last_mut().filter(|last| last.owner.consumer == consumer) {
             last.to.get_or_insert(now);
         }
     }
@@ -213,11 +201,7 @@ impl CellState {
     /// Releases the partition from every incarnation of `consumer` before `next`: nothing they bring
     /// counts from here on, whether their thread co-operates or hangs.
     pub fn release(&mut self, consumer: ConsumerId, next: Incarnation) {
-        match self
-            .fences
-            .iter_mut()
-            .find(|(fenced, _)| *fenced == consumer)
-        {
+        match self.fences.iter_mut().find(|(fenced, _)| *fenced == consumer) {
             Some((_, lowest)) => *lowest = (*lowest).max(next),
             None => self.fences.push((consumer, next)),
         }
@@ -239,9 +223,7 @@ impl CellState {
             self.count(record);
         }
         if let Some(last) = batch.last() {
-            self.recoveries
-                .iter_mut()
-                .for_each(|mark| mark.advanced(self.next_offset, last.done));
+            self.recoveries.iter_mut().for_each(|mark| mark.advanced(self.next_offset, last.done));
         }
         Applied::Counted
     }
@@ -291,17 +273,11 @@ impl CellState {
         self.shard.delivered += 1;
         self.shard.bytes += u64::from(record.bytes);
         if stamp.intended >= self.window.0 && stamp.intended < self.window.1 {
-            self.shard
-                .response
-                .record(record.done.since_ns(stamp.intended));
+            self.shard.response.record(record.done.since_ns(stamp.intended));
             self.shard.service.record(record.done.since_ns(stamp.sent));
-            self.shard
-                .arrival
-                .record(record.arrived.since_ns(stamp.sent));
+            self.shard.arrival.record(record.arrived.since_ns(stamp.sent));
             if record.done > record.arrived {
-                self.shard
-                    .handling
-                    .record(record.done.since_ns(record.arrived));
+                self.shard.handling.record(record.done.since_ns(record.arrived));
             }
         }
     }
@@ -329,11 +305,7 @@ impl CellState {
     }
 
     fn count_if_fenced_before(&mut self, offset: i64) {
-        if self
-            .fenced_ahead
-            .iter()
-            .any(|range| range.contains(&offset))
-        {
+        if self.fenced_ahead.iter().any(|range| range.contains(&offset)) {
             self.redelivered(Offset(offset));
         }
         self.fenced_ahead.retain(|range| range.end > offset + 1);
@@ -343,9 +315,7 @@ impl CellState {
     pub fn observe_end(&mut self, end: Offset, now: Time) {
         self.lag.observe(end, self.next_offset, now, self.window);
         let next = self.next_offset;
-        self.recoveries
-            .iter_mut()
-            .for_each(|mark| mark.end_offset(end, next, now));
+        self.recoveries.iter_mut().for_each(|mark| mark.end_offset(end, next, now));
     }
 
     /// Hands over what was measured since the last time, and goes on with `spare`, which is cleared.

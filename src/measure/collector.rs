@@ -74,13 +74,8 @@ impl Collector {
         windows: &[FaultWindows],
     ) -> Collector {
         Collector {
-            partitions: (0..partitions)
-                .map(|_| PartitionTotals::default())
-                .collect(),
-            side_effects: windows
-                .iter()
-                .map(|windows| SideEffects::new(*windows))
-                .collect(),
+            partitions: (0..partitions).map(|_| PartitionTotals::default()).collect(),
+            side_effects: windows.iter().map(|windows| SideEffects::new(*windows)).collect(),
             cost: CostMeter::default(),
             measured,
             last: start,
@@ -100,10 +95,7 @@ impl Collector {
         let from = std::mem::replace(&mut self.last, now);
         let seconds = now.since_ns(from) as f64 / 1e9;
         let in_window = from >= self.measured.0 && now <= self.measured.1 && seconds > 0.5;
-        let mut live = Live {
-            seconds,
-            ..Live::default()
-        };
+        let mut live = Live { seconds, ..Live::default() };
         self.interval.clear();
         self.leave_out_aimed_at(board);
         for (id, totals) in self.partitions.iter_mut().enumerate() {
@@ -113,20 +105,12 @@ impl Collector {
                 cell.take_shard(&mut self.spare);
                 cell.lag.last
             };
-            store(&Window {
-                from,
-                to: now,
-                partition,
-                shard: &self.spare,
-                lag,
-            });
+            store(&Window { from, to: now, partition, shard: &self.spare, lag });
             if in_window {
                 totals.rates.add(self.spare.delivered as f64 / seconds);
             }
             let (count, mean) = (self.spare.response.count(), self.spare.response.mean_ns());
-            self.side_effects
-                .iter_mut()
-                .for_each(|e| e.observe(partition, from, now, count, mean));
+            self.side_effects.iter_mut().for_each(|e| e.observe(partition, from, now, count, mean));
             live.delivered += self.spare.delivered;
             live.lag += lag;
             if let Some(p99) = self.spare.response.quantile_ns(0.99) {
@@ -135,9 +119,7 @@ impl Collector {
             self.interval.merge(&self.spare.response);
             totals.shard.merge(&self.spare);
         }
-        self.side_effects
-            .iter_mut()
-            .for_each(SideEffects::end_interval);
+        self.side_effects.iter_mut().for_each(SideEffects::end_interval);
         self.cost.sample();
         self.delivered_total += live.delivered;
         live.delivered_total = self.delivered_total;
@@ -150,11 +132,7 @@ impl Collector {
     fn leave_out_aimed_at(&mut self, board: &Scoreboard) {
         for (number, effects) in self.side_effects.iter_mut().enumerate() {
             let is_aimed_at = |id: &usize| {
-                board.cells[*id]
-                    .lock()
-                    .recoveries
-                    .iter()
-                    .any(|mark| mark.fault == Some(number))
+                board.cells[*id].lock().recoveries.iter().any(|mark| mark.fault == Some(number))
             };
             let aimed_at = (0..board.cells.len()).filter(is_aimed_at);
             effects.aimed_at(aimed_at.map(|id| PartitionId(id as u32)));
@@ -164,9 +142,7 @@ impl Collector {
     /// One distribution of all partitions together.
     pub fn merged(&self, of: impl Fn(&Shard) -> &Latencies, digits: u8) -> Latencies {
         let mut all = Latencies::with_digits(digits);
-        self.partitions
-            .iter()
-            .for_each(|totals| all.merge(of(&totals.shard)));
+        self.partitions.iter().for_each(|totals| all.merge(of(&totals.shard)));
         all
     }
 }

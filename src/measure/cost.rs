@@ -57,20 +57,12 @@ impl CostMeter {
 
     /// CPU seconds of all threads with exactly this name, ended ones included up to their last sample.
     pub fn thread_cpu_s(&self, name: &str) -> f64 {
-        self.threads
-            .values()
-            .filter(|(thread, _)| thread == name)
-            .map(|(_, cpu)| cpu)
-            .sum()
+        self.threads.values().filter(|(thread, _)| thread == name).map(|(_, cpu)| cpu).sum()
     }
 
     /// CPU seconds of the client library's threads (`rdk:…`).
     pub fn client_cpu_s(&self) -> f64 {
-        self.threads
-            .values()
-            .filter(|(name, _)| name.starts_with("rdk:"))
-            .map(|(_, cpu)| cpu)
-            .sum()
+        self.threads.values().filter(|(name, _)| name.starts_with("rdk:")).map(|(_, cpu)| cpu).sum()
     }
 
     /// The cost of a load that ran for `seconds`.
@@ -121,13 +113,7 @@ mod system {
             .into_iter()
             .flatten()
             .filter_map(|task| task.ok()?.stat().ok())
-            .map(|stat| {
-                (
-                    stat.pid,
-                    stat.comm,
-                    (stat.utime + stat.stime) as f64 / ticks_per_second,
-                )
-            })
+            .map(|stat| (stat.pid, stat.comm, (stat.utime + stat.stime) as f64 / ticks_per_second))
             .collect();
         let is_socket = |target: &FDTarget| matches!(target, FDTarget::Socket(_));
         Seen {
@@ -138,8 +124,7 @@ mod system {
                 .map(|kb| kb * 1024),
             threads: Some(thread_cpu.len() as u64),
             sockets: process.fd().ok().map(|fds| {
-                fds.filter(|fd| fd.as_ref().is_ok_and(|fd| is_socket(&fd.target)))
-                    .count() as u64
+                fds.filter(|fd| fd.as_ref().is_ok_and(|fd| is_socket(&fd.target))).count() as u64
             }),
             thread_cpu,
         }

@@ -10,76 +10,36 @@ use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Time};
 /// Something of the control plane that happened. Never one per record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-#[expect(
-    missing_docs,
-    reason = "the fields are the ids and texts their names say"
-)]
+#[expect(missing_docs, reason = "the fields are the ids and texts their names say")]
 pub enum Event {
     /// The run entered a new part.
     Phase { name: String },
     /// A consumer's thread and client were started.
-    ConsumerStarted {
-        consumer: ConsumerId,
-        incarnation: Incarnation,
-    },
+    ConsumerStarted { consumer: ConsumerId, incarnation: Incarnation },
     /// A consumer has fetched from its partition, or has joined its group.
-    ConsumerReady {
-        consumer: ConsumerId,
-        incarnation: Incarnation,
-    },
+    ConsumerReady { consumer: ConsumerId, incarnation: Incarnation },
     /// A consumer ended without being asked to.
-    ConsumerFailed {
-        consumer: ConsumerId,
-        incarnation: Incarnation,
-        reason: String,
-    },
+    ConsumerFailed { consumer: ConsumerId, incarnation: Incarnation, reason: String },
     /// A consumer will be started again.
-    ConsumerRestarting {
-        consumer: ConsumerId,
-        incarnation: Incarnation,
-        delay_ms: u64,
-    },
+    ConsumerRestarting { consumer: ConsumerId, incarnation: Incarnation, delay_ms: u64 },
     /// A consumer is given up because restarting cannot help.
-    ConsumerStalled {
-        consumer: ConsumerId,
-        reason: String,
-    },
+    ConsumerStalled { consumer: ConsumerId, reason: String },
     /// A consumer is given up because it failed too often.
     ConsumerQuarantined { consumer: ConsumerId, failures: u32 },
     /// A consumer's client is gone.
-    ConsumerClosed {
-        consumer: ConsumerId,
-        incarnation: Incarnation,
-        close_us: u64,
-    },
+    ConsumerClosed { consumer: ConsumerId, incarnation: Incarnation, close_us: u64 },
     /// A group member got partitions.
-    Assigned {
-        consumer: ConsumerId,
-        partitions: Vec<PartitionId>,
-    },
+    Assigned { consumer: ConsumerId, partitions: Vec<PartitionId> },
     /// A group member gave partitions up.
-    Revoked {
-        consumer: ConsumerId,
-        partitions: Vec<PartitionId>,
-    },
+    Revoked { consumer: ConsumerId, partitions: Vec<PartitionId> },
     /// A group member died with these partitions.
-    Orphaned {
-        consumer: ConsumerId,
-        partitions: Vec<PartitionId>,
-    },
+    Orphaned { consumer: ConsumerId, partitions: Vec<PartitionId> },
     /// A scheduled fault was put in.
     FaultInjected { fault: usize, description: String },
     /// A producer pool's thread and client were started.
-    PoolStarted {
-        pool: PoolId,
-        incarnation: Incarnation,
-    },
+    PoolStarted { pool: PoolId, incarnation: Incarnation },
     /// A producer pool ended without being asked to.
-    PoolFailed {
-        pool: PoolId,
-        incarnation: Incarnation,
-        reason: String,
-    },
+    PoolFailed { pool: PoolId, incarnation: Incarnation, reason: String },
     /// A producer pool has sent everything and knows what became of it.
     PoolFinished { pool: PoolId },
     /// A client reported an error it deals with by itself.
@@ -101,10 +61,7 @@ impl fmt::Display for Event {
             }
             Event::ConsumerStalled { reason, .. } => write!(f, "consumer stalled: {reason}"),
             Event::ConsumerQuarantined { failures, .. } => {
-                write!(
-                    f,
-                    "consumer quarantined after {failures} failures without progress"
-                )
+                write!(f, "consumer quarantined after {failures} failures without progress")
             }
             Event::ConsumerClosed { close_us, .. } => {
                 write!(f, "consumer closed in {:.1} ms", *close_us as f64 / 1e3)
@@ -156,11 +113,7 @@ impl Journal {
 
     /// The events from number `from` on.
     pub fn since(&self, from: usize) -> Vec<(Time, Event)> {
-        self.lock()
-            .events
-            .get(from..)
-            .map(<[_]>::to_vec)
-            .unwrap_or_default()
+        self.lock().events.get(from..).map(<[_]>::to_vec).unwrap_or_default()
     }
 
     /// Events that found no room.

@@ -46,25 +46,17 @@ pub fn fault_windows(plan: &Plan, start: Time) -> Vec<FaultWindows> {
         .map(|i| {
             let at = faults[i].at;
             let before = i.checked_sub(1).map_or(Duration::ZERO, |i| faults[i].at);
-            let after = faults
-                .get(i + 1)
-                .map_or(plan.times.load_end(), |next| next.at);
+            let after = faults.get(i + 1).map_or(plan.times.load_end(), |next| next.at);
             let span = longest.min(at - before).min(after.saturating_sub(at));
             let at = start + at;
-            FaultWindows {
-                quiet: (at - span, at),
-                disturbed: (at, at + span),
-            }
+            FaultWindows { quiet: (at - span, at), disturbed: (at, at + span) }
         })
         .collect()
 }
 
 /// The stretches in which pauses are watched: quiet and disturbed of every fault, in turn.
 pub fn watched_windows(windows: &[FaultWindows]) -> Vec<(Time, Time)> {
-    windows
-        .iter()
-        .flat_map(|windows| [windows.quiet, windows.disturbed])
-        .collect()
+    windows.iter().flat_map(|windows| [windows.quiet, windows.disturbed]).collect()
 }
 
 /// A pause is out of the ordinary beyond this, whatever the quiet time was like.
@@ -81,11 +73,7 @@ pub fn partitions_hit(cells: &[PartitionCell], fault: usize) -> Vec<u32> {
             _ => false,
         }
     };
-    (0u32..)
-        .zip(cells)
-        .filter(|(_, cell)| is_hit(cell))
-        .map(|(id, _)| id)
-        .collect()
+    (0u32..).zip(cells).filter(|(_, cell)| is_hit(cell)).map(|(id, _)| id).collect()
 }
 
 fn is_out_of_the_ordinary(quiet: &PauseWindow, disturbed: &PauseWindow) -> bool {
@@ -97,11 +85,7 @@ mod tests {
     use super::*;
 
     fn pause(longest_ms: i64) -> PauseWindow {
-        PauseWindow {
-            from: Time::ZERO,
-            to: Time(1),
-            longest_ns: longest_ms * 1_000_000,
-        }
+        PauseWindow { from: Time::ZERO, to: Time(1), longest_ns: longest_ms * 1_000_000 }
     }
 
     #[test]

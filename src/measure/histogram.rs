@@ -25,11 +25,7 @@ impl Latencies {
         // Only an impossible number of digits is an error here, and that is a constant of ours.
         let mut histogram = Histogram::new(digits.clamp(1, 5)).expect("1 to 5 significant digits");
         histogram.auto(true);
-        Latencies {
-            histogram,
-            negative: 0,
-            sum_ns: 0.0,
-        }
+        Latencies { histogram, negative: 0, sum_ns: 0.0 }
     }
 
     /// Adds one value.
@@ -74,11 +70,7 @@ impl Latencies {
 
     /// Mean of the values that are not negative, in nanoseconds.
     pub fn mean_ns(&self) -> f64 {
-        if self.histogram.is_empty() {
-            0.0
-        } else {
-            self.sum_ns / self.histogram.len() as f64
-        }
+        if self.histogram.is_empty() { 0.0 } else { self.sum_ns / self.histogram.len() as f64 }
     }
 
     /// The value at `quantile` (0..=1), in nanoseconds; `None` when there are no values.
@@ -86,11 +78,7 @@ impl Latencies {
         if self.histogram.is_empty() {
             return None;
         }
-        Some(
-            self.histogram
-                .value_at_quantile(quantile)
-                .min(self.histogram.max()),
-        )
+        Some(self.histogram.value_at_quantile(quantile).min(self.histogram.max()))
     }
 
     /// The figures reports show.

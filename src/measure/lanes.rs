@@ -10,10 +10,7 @@ pub struct Lanes<L> {
 
 impl<L> Default for Lanes<L> {
     fn default() -> Self {
-        Lanes {
-            index: Vec::new(),
-            lanes: Vec::new(),
-        }
+        Lanes { index: Vec::new(), lanes: Vec::new() }
     }
 }
 
@@ -35,8 +32,7 @@ impl<L: Default> Lanes<L> {
     /// The lane of `key`, if there is one.
     pub fn get(&self, key: u32) -> Option<&L> {
         let at = *self.index.get(key as usize)?;
-        at.checked_sub(1)
-            .map(|position| &self.lanes[position as usize].1)
+        at.checked_sub(1).map(|position| &self.lanes[position as usize].1)
     }
 
     /// All lanes with their keys, in the order they were made.

@@ -175,11 +175,7 @@ fn overlap(a: &SequenceSet, b: &SequenceSet, end: u64) -> u64 {
     if a.is_empty() {
         return 0;
     }
-    let missing: u64 = b
-        .missing_below(end)
-        .iter()
-        .map(|range| a.count_in(range))
-        .sum();
+    let missing: u64 = b.missing_below(end).iter().map(|range| a.count_in(range)).sum();
     a.count_in(&(0..end)) - missing
 }
 
@@ -209,19 +205,12 @@ mod tests {
 
     #[test]
     fn absence_of_an_indeterminate_record_is_not_loss_and_its_delivery_is_legal() {
-        let sent = lane(&[
-            Outcome::Indeterminate,
-            Outcome::Acked,
-            Outcome::Indeterminate,
-        ]);
+        let sent = lane(&[Outcome::Indeterminate, Outcome::Acked, Outcome::Indeterminate]);
         let mut read = ReadLane::default();
         read.arrive(0);
         read.arrive(1);
         let account = balance(&sent, Some(&read));
-        assert_eq!(
-            (account.indeterminate, account.lost, account.delivered),
-            (2, 0, 2)
-        );
+        assert_eq!((account.indeterminate, account.lost, account.delivered), (2, 0, 2));
     }
 
     #[test]
@@ -231,10 +220,7 @@ mod tests {
         read.arrive(1);
         read.arrive(2);
         let account = balance(&sent, Some(&read));
-        assert_eq!(
-            (account.failed, account.indeterminate, account.lost),
-            (1, 1, 0)
-        );
+        assert_eq!((account.failed, account.indeterminate, account.lost), (1, 1, 0));
     }
 
     #[test]

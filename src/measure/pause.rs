@@ -27,14 +27,8 @@ impl Pauses {
     /// Watches the given windows; a pause counts from `start` if no record came before.
     pub fn watch(&mut self, start: Time, windows: impl IntoIterator<Item = (Time, Time)>) {
         self.last = Some(self.last.unwrap_or(start).max(start));
-        self.windows = windows
-            .into_iter()
-            .map(|(from, to)| PauseWindow {
-                from,
-                to,
-                longest_ns: 0,
-            })
-            .collect();
+        self.windows =
+            windows.into_iter().map(|(from, to)| PauseWindow { from, to, longest_ns: 0 }).collect();
     }
 
     /// Notes that a record was processed (or that the run ended) at `now`.
@@ -66,22 +60,11 @@ mod tests {
     fn a_pause_counts_in_every_window_it_touches_cut_to_it() {
         let ms = |ms: i64| Time(ms * 1_000_000);
         let mut pauses = Pauses::default();
-        pauses.watch(
-            ms(0),
-            [
-                (ms(0), ms(1000)),
-                (ms(1000), ms(2000)),
-                (ms(2000), ms(3000)),
-            ],
-        );
+        pauses.watch(ms(0), [(ms(0), ms(1000)), (ms(1000), ms(2000)), (ms(2000), ms(3000))]);
         pauses.processed(ms(10));
         pauses.processed(ms(900));
         pauses.processed(ms(1500));
-        let longest: Vec<i64> = pauses
-            .windows()
-            .iter()
-            .map(|w| w.longest_ns / 1_000_000)
-            .collect();
+        let longest: Vec<i64> = pauses.windows().iter().map(|w| w.longest_ns / 1_000_000).collect();
         assert_eq!(longest, [890, 500, 0]);
     }
 

@@ -16,9 +16,7 @@ pub struct PoolCell {
 impl PoolCell {
     /// An empty cell.
     pub fn new(pool: PoolId, shape: LaneShape) -> PoolCell {
-        PoolCell {
-            state: Mutex::new(PoolState::new(pool, shape)),
-        }
+        PoolCell { state: Mutex::new(PoolState::new(pool, shape)) }
     }
 
     /// Locks the cell; a poisoned lock is usable, see [`super::PartitionCell::lock`].
@@ -121,9 +119,7 @@ impl PoolState {
     /// The sequence the next record of this lane gets.
     #[inline]
     pub fn next_sequence(&mut self, producer: ProducerId, partition: PartitionId) -> u64 {
-        self.lanes
-            .lane(self.shape.sent_key(producer, partition))
-            .next_sequence()
+        self.lanes.lane(self.shape.sent_key(producer, partition)).next_sequence()
     }
 
     /// Notes a record the client took.
@@ -135,9 +131,7 @@ impl PoolState {
         intended: Time,
         now: Time,
     ) {
-        self.lanes
-            .lane(self.shape.sent_key(producer, partition))
-            .sent();
+        self.lanes.lane(self.shape.sent_key(producer, partition)).sent();
         self.sent += 1;
         self.first_sent.get_or_insert(now);
         self.last_sent = Some(now);

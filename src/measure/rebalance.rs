@@ -23,21 +23,12 @@ pub struct Rebalance {
 /// Reads rebalances from the ownership events of a journal. What happened before `start`, the start of the
 /// load, is the group forming and does not count.
 pub fn rebalances(journal: &[(Time, Event)], partitions: u32, start: Time) -> Vec<Rebalance> {
-    let mut reader = Reader {
-        partitions,
-        ..Reader::default()
-    };
+    let mut reader = Reader { partitions, ..Reader::default() };
     for (at, event) in journal {
         reader.counting = *at >= start;
         match event {
-            Event::Assigned {
-                consumer,
-                partitions,
-            } => reader.assigned(*consumer, partitions, *at),
-            Event::Revoked {
-                consumer,
-                partitions,
-            } => reader.revoked(*consumer, partitions, *at),
+            Event::Assigned { consumer, partitions } => reader.assigned(*consumer, partitions, *at),
+            Event::Revoked { consumer, partitions } => reader.revoked(*consumer, partitions, *at),
             Event::Orphaned { partitions, .. } => reader.orphaned(partitions),
             _ => {}
         }
@@ -106,29 +97,17 @@ impl Reader {
     fn open(&mut self, at: Time) {
         if self.open.is_none() {
             let mut before = self.owners.clone();
-            before.extend(
-                self.orphans
-                    .iter()
-                    .map(|(partition, owner)| (*partition, *owner)),
-            );
+            before.extend(self.orphans.iter().map(|(partition, owner)| (*partition, *owner)));
             let stopped = self.orphans.keys().copied().collect();
-            self.open = Some(Open {
-                at,
-                before,
-                stopped,
-            });
+            self.open = Some(Open { at, before, stopped });
         }
     }
 
     fn close(&mut self, at: Time) {
         if let Some(open) = self.open.take() {
-            let moved = self
-                .owners
-                .iter()
-                .filter(|(p, owner)| open.before.get(p) != Some(owner))
-                .count();
-            self.done
-                .push((open.at, Some(at), open.stopped.len(), moved));
+            let moved =
+                self.owners.iter().filter(|(p, owner)| open.before.get(p) != Some(owner)).count();
+            self.done.push((open.at, Some(at), open.stopped.len(), moved));
         }
     }
 
@@ -158,26 +137,17 @@ mod tests {
     }
 
     fn assigned(at_ms: i64, consumer: u32, partitions: &[u32]) -> (Time, Event) {
-        let event = Event::Assigned {
-            consumer: ConsumerId(consumer),
-            partitions: ids(partitions),
-        };
+        let event = Event::Assigned { consumer: ConsumerId(consumer), partitions: ids(partitions) };
         (Time(at_ms * 1_000_000), event)
     }
 
     fn revoked(at_ms: i64, consumer: u32, partitions: &[u32]) -> (Time, Event) {
-        let event = Event::Revoked {
-            consumer: ConsumerId(consumer),
-            partitions: ids(partitions),
-        };
+        let event = Event::Revoked { consumer: ConsumerId(consumer), partitions: ids(partitions) };
         (Time(at_ms * 1_000_000), event)
     }
 
     fn orphaned(at_ms: i64, consumer: u32, partitions: &[u32]) -> (Time, Event) {
-        let event = Event::Orphaned {
-            consumer: ConsumerId(consumer),
-            partitions: ids(partitions),
-        };
+        let event = Event::Orphaned { consumer: ConsumerId(consumer), partitions: ids(partitions) };
         (Time(at_ms * 1_000_000), event)
     }
 

@@ -15,7 +15,7 @@ pub struct RecoveryMark {
     pub first_record: Option<Time>,
     /// The end offset asked of the broker after the replacement started: where "caught up" is.
     pub target: Option<Offset>,
-    /// When the checkpoint reached the target.
+    /// When a record was processed again and the checkpoint had reached the target.
     pub caught_up: Option<Time>,
     /// Records processed again because of it.
     pub redelivered: u64,
@@ -56,15 +56,43 @@ impl RecoveryMark {
         if self.caught_up.is_some() {
             return;
         }
-        self.lag_peak = self
-            .lag_peak
-            .max(u64::try_from(end.0 - next_offset.0).unwrap_or(0));
+        self.lag_peak = self.lag_peak.max(u64::try_from(end.0 - next_offset.0).unwrap_or(0));
         if self.restarted.is_some() && self.target.is_none() {
             self.target = Some(end);
-            // When nothing was written meanwhile, it was caught up with its first record, if any.
-            if next_offset >= end {
-                self.caught_up = Some(self.first_record.unwrap_or(now));
+            if let Some(first) = self.first_record.filter(|_| next_offset >= end) {
+                self.caught_up = Some(first.max(now));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark() -> RecoveryMark {
+        RecoveryMark { restarted: Some(Time(2)), ..RecoveryMark::new(Some(0), Time(1)) }
+    }
+
+    #[test]
+    fn caught_up_is_when_the_end_seen_after_the_restart_is_reached() {
+        let mut mark = mark();
+        mark.end_offset(Offset(110), Offset(100), Time(3));
+        mark.first_record = Some(Time(4));
+        mark.advanced(Offset(105), Time(5));
+        mark.end_offset(Offset(130), Offset(105), Time(6));
+        assert_eq!((mark.caught_up, mark.lag_peak), (None, 25));
+        mark.advanced(Offset(110), Time(7));
+        assert_eq!(mark.caught_up, Some(Time(7)));
+    }
+
+    #[test]
+    fn nobody_has_caught_up_before_processing_a_record() {
+        let mut mark = mark();
+        mark.end_offset(Offset(100), Offset(100), Time(3));
+        assert!(mark.is_open());
+        mark.first_record = Some(Time(9));
+        mark.advanced(Offset(101), Time(9));
+        assert_eq!(mark.caught_up, Some(Time(9)));
     }
 }

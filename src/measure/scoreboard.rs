@@ -35,9 +35,7 @@ impl Scoreboard {
         Scoreboard {
             shape,
             cells: starts.iter().enumerate().map(cell).collect(),
-            pools: (0..shape.pools)
-                .map(|id| PoolCell::new(PoolId(id), shape))
-                .collect(),
+            pools: (0..shape.pools).map(|id| PoolCell::new(PoolId(id), shape)).collect(),
             progress: starts.iter().map(|start| AtomicI64::new(start.0)).collect(),
             starts: starts.to_vec(),
             journal: Journal::default(),
@@ -55,10 +53,7 @@ impl Scoreboard {
         for cell in &self.cells {
             let mut cell = cell.lock();
             cell.set_window(measured.0, measured.1);
-            cell.pauses.watch(
-                start,
-                std::iter::once(measured).chain(watched.iter().copied()),
-            );
+            cell.pauses.watch(start, std::iter::once(measured).chain(watched.iter().copied()));
         }
         for pool in &self.pools {
             pool.lock().set_window(measured.0, measured.1);

@@ -48,12 +48,7 @@ impl SequenceSet {
 
     /// Number of sequence numbers in the set.
     pub fn len(&self) -> u64 {
-        self.prefix
-            + self
-                .ahead
-                .iter()
-                .map(|range| range.end - range.start)
-                .sum::<u64>()
+        self.prefix + self.ahead.iter().map(|range| range.end - range.start).sum::<u64>()
     }
 
     /// Whether nothing was ever added.

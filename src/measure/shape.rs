@@ -18,37 +18,21 @@ impl LaneShape {
     #[inline]
     pub fn sent_key(&self, producer: ProducerId, partition: PartitionId) -> u32 {
         let local = producer.0 / self.pools;
-        if self.fixed {
-            local
-        } else {
-            local * self.partitions + partition.0
-        }
+        if self.fixed { local } else { local * self.partitions + partition.0 }
     }
 
     /// The lane of key `key` in pool `pool`.
     pub fn sent_lane(&self, pool: u32, key: u32) -> (ProducerId, PartitionId) {
-        let local = if self.fixed {
-            key
-        } else {
-            key / self.partitions
-        };
+        let local = if self.fixed { key } else { key / self.partitions };
         let producer = local * self.pools + pool;
-        let partition = if self.fixed {
-            producer % self.partitions
-        } else {
-            key % self.partitions
-        };
+        let partition = if self.fixed { producer % self.partitions } else { key % self.partitions };
         (ProducerId(producer), PartitionId(partition))
     }
 
     /// Key of a lane within its partition.
     #[inline]
     pub fn read_key(&self, producer: ProducerId) -> u32 {
-        if self.fixed {
-            producer.0 / self.partitions
-        } else {
-            producer.0
-        }
+        if self.fixed { producer.0 / self.partitions } else { producer.0 }
     }
 }
 
@@ -59,16 +43,8 @@ mod tests {
     #[test]
     fn a_key_leads_back_to_its_lane() {
         for shape in [
-            LaneShape {
-                fixed: true,
-                partitions: 18,
-                pools: 3,
-            },
-            LaneShape {
-                fixed: false,
-                partitions: 18,
-                pools: 3,
-            },
+            LaneShape { fixed: true, partitions: 18, pools: 3 },
+            LaneShape { fixed: false, partitions: 18, pools: 3 },
         ] {
             for producer in (0..1024).map(ProducerId) {
                 let partition = PartitionId(producer.0 % 18);

@@ -104,10 +104,7 @@ mod tests {
     #[test]
     fn only_the_others_count_and_only_whole_intervals() {
         let s = |s: i64| Time(s * 1_000_000_000);
-        let windows = FaultWindows {
-            quiet: (s(0), s(5)),
-            disturbed: (s(5), s(10)),
-        };
+        let windows = FaultWindows { quiet: (s(0), s(5)), disturbed: (s(5), s(10)) };
         let mut effects = SideEffects::new(windows);
         effects.aimed_at([PartitionId(7)]);
         for second in 0..10 {

@@ -29,11 +29,7 @@ impl Moments {
 
     /// Sample variance; 0 with fewer than two values.
     pub fn variance(&self) -> f64 {
-        if self.n < 2 {
-            0.0
-        } else {
-            self.squares / (self.n - 1) as f64
-        }
+        if self.n < 2 { 0.0 } else { self.squares / (self.n - 1) as f64 }
     }
 
     /// Standard deviation over mean; `None` where that says nothing.
@@ -56,10 +52,7 @@ pub fn welch_difference(a: &Moments, b: &Moments) -> Option<(f64, f64)> {
     if a.count() < 2 || b.count() < 2 {
         return None;
     }
-    let (va, vb) = (
-        a.variance() / a.count() as f64,
-        b.variance() / b.count() as f64,
-    );
+    let (va, vb) = (a.variance() / a.count() as f64, b.variance() / b.count() as f64);
     let difference = b.mean() - a.mean();
     if va + vb == 0.0 {
         return Some((difference, 0.0));
@@ -103,9 +96,7 @@ mod tests {
 
     #[test]
     fn moments_are_the_textbook_ones() {
-        let moments: Moments = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]
-            .into_iter()
-            .collect();
+        let moments: Moments = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter().collect();
         assert_eq!(moments.mean(), 5.0);
         assert!((moments.variance() - 32.0 / 7.0).abs() < 1e-12);
     }

@@ -8,21 +8,16 @@ use crate::plan::{Counter, Expectation, FaultFigure, Latency, Limits, Metric, Sc
 
 /// Measures every expectation against the summary.
 pub fn evaluate(expectations: &[Expectation], summary: &Summary) -> Vec<ExpectationSummary> {
-    expectations
-        .iter()
-        .map(|expectation| evaluate_one(expectation, summary))
-        .collect()
+    expectations.iter().map(|expectation| evaluate_one(expectation, summary)).collect()
 }
 
 fn evaluate_one(expectation: &Expectation, summary: &Summary) -> ExpectationSummary {
-    let worst = measured(expectation.metric, summary)
-        .into_iter()
-        .max_by(|a, b| {
-            let badness = |value: Option<f64>| {
-                value.map_or(f64::INFINITY, |value| expectation.comparison.badness(value))
-            };
-            badness(a.1).total_cmp(&badness(b.1))
-        });
+    let worst = measured(expectation.metric, summary).into_iter().max_by(|a, b| {
+        let badness = |value: Option<f64>| {
+            value.map_or(f64::INFINITY, |value| expectation.comparison.badness(value))
+        };
+        badness(a.1).total_cmp(&badness(b.1))
+    });
     let value = worst.and_then(|(_, value)| value);
     ExpectationSummary {
         expression: expectation.expression.clone(),
@@ -47,28 +42,17 @@ fn measured(metric: Metric, summary: &Summary) -> Vec<(Option<u32>, Option<f64>)
     let one = |value: Option<f64>| vec![(None, value)];
     match metric {
         Metric::Counter(counter) => one(Some(count(counter, summary) as f64)),
-        Metric::AchievedShare => one(summary
-            .offered_per_s
-            .map(|offered| summary.achieved_per_s / offered)),
+        Metric::AchievedShare => {
+            one(summary.offered_per_s.map(|offered| summary.achieved_per_s / offered))
+        }
         Metric::AchievedPerSecond => one(Some(summary.achieved_per_s)),
         Metric::Lateness { quantile: q } => one(quantile(&summary.lateness_us, q)),
-        Metric::Latency {
-            scope: Scope::All,
-            latency,
-            quantile: q,
-        } => {
+        Metric::Latency { scope: Scope::All, latency, quantile: q } => {
             let all = &summary.latency_us;
             one(quantile(pick(latency, &all.response, &all.service), q))
         }
-        Metric::Latency {
-            scope,
-            latency,
-            quantile: q,
-        } => each(summary, scope, |p| {
-            quantile(
-                pick(latency, &p.latency_us.response, &p.latency_us.service),
-                q,
-            )
+        Metric::Latency { scope, latency, quantile: q } => each(summary, scope, |p| {
+            quantile(pick(latency, &p.latency_us.response, &p.latency_us.service), q)
         }),
         Metric::PartitionRate { scope } => each(summary, scope, |p| Some(p.rate_per_s)),
         Metric::LagMax { scope } => each(summary, scope, |p| Some(p.lag_max as f64)),
@@ -92,12 +76,7 @@ fn each(
     figure: impl Fn(&PartitionSummary) -> Option<f64>,
 ) -> Vec<(Option<u32>, Option<f64>)> {
     let meant = |p: &&PartitionSummary| !matches!(scope, Scope::One(id) if id != p.partition);
-    summary
-        .partitions
-        .iter()
-        .filter(meant)
-        .map(|p| (Some(p.partition), figure(p)))
-        .collect()
+    summary.partitions.iter().filter(meant).map(|p| (Some(p.partition), figure(p))).collect()
 }
 
 /// A quantile of a digest, in nanoseconds.

@@ -38,10 +38,7 @@ impl Plan {
         if self.expectations.is_empty() {
             lines.add("expect", "nothing: the run passes unless it is invalid");
         }
-        lines.add(
-            "memory",
-            format!("about {}", format_bytes(self.memory_estimate_bytes())),
-        );
+        lines.add("memory", format!("about {}", format_bytes(self.memory_estimate_bytes())));
         lines.0
     }
 
@@ -93,10 +90,7 @@ impl Plan {
                     Phases::Poisson => "poisson",
                 };
                 let each = rounded(1.0 / period.as_secs_f64());
-                format!(
-                    "{each} msg/s each, {} msg/s in all, {phases} phases",
-                    rounded(all)
-                )
+                format!("{each} msg/s each, {} msg/s in all, {phases} phases", rounded(all))
             }
             _ => "as fast as the client takes messages".to_owned(),
         };
@@ -125,10 +119,7 @@ impl Plan {
         );
         if let Some(bytes) = load.unprocessed_bytes_max {
             let bytes = format_bytes(bytes);
-            lines.add(
-                "",
-                format!("waits while {bytes} of a partition are not processed"),
-            );
+            lines.add("", format!("waits while {bytes} of a partition are not processed"));
         }
     }
 
@@ -138,10 +129,7 @@ impl Plan {
         match &consumers.membership {
             Membership::Assigned { .. } => lines.add(
                 "consumers",
-                format!(
-                    "{} assigned, one per partition, on {clients}",
-                    self.members()
-                ),
+                format!("{} assigned, one per partition, on {clients}", self.members()),
             ),
             Membership::Group(group) => {
                 let identity = match group.identity {
@@ -151,10 +139,7 @@ impl Plan {
                 let members = plural(group.members, "member");
                 lines.add(
                     "consumers",
-                    format!(
-                        "group of {members}, {} assignor, members {identity}",
-                        group.assignor
-                    ),
+                    format!("group of {members}, {} assignor, members {identity}", group.assignor),
                 );
                 lines.add(
                     "",
@@ -169,26 +154,16 @@ impl Plan {
         }
         lines.add(
             "",
-            format!(
-                "{}, batches of up to {}",
-                Reading(consumers),
-                consumers.batch_records
-            ),
+            format!("{}, batches of up to {}", Reading(consumers), consumers.batch_records),
         );
         for (partition, work) in &consumers.work.of {
-            lines.add(
-                "",
-                format!("partition {partition}: {} per record", Cost(*work)),
-            );
+            lines.add("", format!("partition {partition}: {} per record", Cost(*work)));
         }
         // A client talks to each broker it needs, and keeps one connection to find them.
         let clients = self.producer_clients() + self.consumer_clients();
         if let BrokerPlan::Embedded { brokers } = self.broker {
             let most = u64::from(clients) * u64::from(brokers + 1);
-            lines.add(
-                "",
-                format!("{clients} clients in all, up to {most} connections"),
-            );
+            lines.add("", format!("{clients} clients in all, up to {most} connections"));
         } else {
             lines.add(
                 "",
@@ -199,11 +174,7 @@ impl Plan {
 
     fn describe_run(&self, lines: &mut Lines) {
         let times = &self.times;
-        let upper = if self.load.messages.is_some() {
-            "at most "
-        } else {
-            ""
-        };
+        let upper = if self.load.messages.is_some() { "at most " } else { "" };
         lines.add(
             "run",
             format!(
@@ -289,11 +260,7 @@ impl Display for Reading<'_> {
             StartAt::Beginning => "beginning",
             StartAt::End => "end",
         };
-        write!(
-            f,
-            "from the {start}, {} per record",
-            Cost(self.0.work.default)
-        )
+        write!(f, "from the {start}, {} per record", Cost(self.0.work.default))
     }
 }
 

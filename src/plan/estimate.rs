@@ -61,9 +61,7 @@ impl Plan {
     /// Client connections' owners on the reading side.
     pub fn consumer_clients(&self) -> u32 {
         match self.consumers.membership {
-            Membership::Assigned {
-                clients: ClientTopology::Shared,
-            } => 1,
+            Membership::Assigned { clients: ClientTopology::Shared } => 1,
             _ => self.members(),
         }
     }

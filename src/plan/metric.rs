@@ -165,10 +165,7 @@ impl Counter {
 
 impl fmt::Display for Counter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Counter::ALL
-            .iter()
-            .find(|(counter, _)| counter == self)
-            .map_or("", |(_, n)| n);
+        let name = Counter::ALL.iter().find(|(counter, _)| counter == self).map_or("", |(_, n)| n);
         f.write_str(name)
     }
 }

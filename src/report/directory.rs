@@ -51,19 +51,12 @@ pub struct ResultDirectory {
 impl ResultDirectory {
     /// Makes the directory and opens its files, so that a bad path fails before the run and not after it.
     pub fn create(path: &Path, scenario: &str) -> Result<ResultDirectory, DirectoryError> {
-        let io = |error| DirectoryError::Io {
-            path: path.to_owned(),
-            error,
-        };
+        let io = |error| DirectoryError::Io { path: path.to_owned(), error };
         std::fs::create_dir_all(path).map_err(io)?;
         if std::fs::read_dir(path).map_err(io)?.next().is_some() {
             return Err(DirectoryError::NotEmpty(path.to_owned()));
         }
-        let open = |name: &str| {
-            File::create(path.join(name))
-                .map(BufWriter::new)
-                .map_err(io)
-        };
+        let open = |name: &str| File::create(path.join(name)).map(BufWriter::new).map_err(io);
         std::fs::write(path.join("scenario.toml"), scenario).map_err(io)?;
         let mut latency = open("latency.hlog")?;
         latency
@@ -106,10 +99,7 @@ impl ResultDirectory {
         writeln!(self.seconds, "{line}")?;
         let mut log = IntervalLogWriterBuilder::new()
             .begin_log_with(&mut self.latency, &mut self.serializer)?;
-        let (from, span) = (
-            window.from.remaining(Time::ZERO),
-            window.to.remaining(window.from),
-        );
+        let (from, span) = (window.from.remaining(Time::ZERO), window.to.remaining(window.from));
         for (kind, latencies) in [("response", &shard.response), ("service", &shard.service)] {
             if latencies.count() > 0 {
                 let tag = format!("p{partition}.{kind}");
@@ -155,10 +145,7 @@ impl ResultDirectory {
 /// Writes `result.json` into `directory`, whole or not at all.
 pub fn write_result(directory: &Path, summary: &Summary) -> Result<PathBuf, DirectoryError> {
     let path = directory.join("result.json");
-    let io = |error| DirectoryError::Io {
-        path: path.clone(),
-        error,
-    };
+    let io = |error| DirectoryError::Io { path: path.clone(), error };
     let part = directory.join("result.json.part");
     let mut text = serde_json::to_string_pretty(summary).map_err(|error| io(error.into()))?;
     text.push('\n');

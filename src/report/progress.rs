@@ -40,10 +40,7 @@ impl Progress {
             *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars);
             View::Bar { bar, total }
         } else {
-            View::Plain {
-                total,
-                next: Duration::ZERO,
-            }
+            View::Plain { total, next: Duration::ZERO }
         };
         Progress { view }
     }
@@ -88,11 +85,8 @@ impl Drop for Progress {
 }
 
 fn line(live: &Live, elapsed: Duration, total: Duration) -> String {
-    let latency = |ns: Option<u64>| {
-        ns.map_or("-".to_owned(), |ns| {
-            format_duration(Duration::from_nanos(ns))
-        })
-    };
+    let latency =
+        |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format_duration(Duration::from_nanos(ns)));
     let worst = live.worst.map_or(String::new(), |(partition, ns)| {
         format!(", worst {} on {partition}", latency(Some(ns)))
     });

@@ -15,75 +15,26 @@ pub(super) struct Column {
 
 /// The columns, from left to right.
 pub(super) const PARTITION_COLUMNS: &[Column] = &[
-    Column {
-        heading: "owner",
-        cell: owner,
-    },
-    Column {
-        heading: "msg/s",
-        cell: |p| format!("{:.1}", p.rate_per_s),
-    },
-    Column {
-        heading: "p50",
-        cell: |p| us(p.latency_us.response.p50),
-    },
-    Column {
-        heading: "p90",
-        cell: |p| us(p.latency_us.response.p90),
-    },
-    Column {
-        heading: "p99",
-        cell: |p| us(p.latency_us.response.p99),
-    },
-    Column {
-        heading: "p99.9",
-        cell: |p| us(p.latency_us.response.p999),
-    },
-    Column {
-        heading: "max",
-        cell: |p| us(p.latency_us.response.max),
-    },
-    Column {
-        heading: "svc p99",
-        cell: |p| us(p.latency_us.service.p99),
-    },
-    Column {
-        heading: "lag max",
-        cell: |p| format_count(p.lag_max),
-    },
-    Column {
-        heading: "pause",
-        cell: |p| ms(Some(p.longest_pause_ms)),
-    },
-    Column {
-        heading: "restarts",
-        cell: |p| count(u64::from(p.restarts)),
-    },
-    Column {
-        heading: "lost",
-        cell: |p| count(p.ledger.lost),
-    },
-    Column {
-        heading: "dup",
-        cell: |p| count(p.ledger.duplicated),
-    },
-    Column {
-        heading: "again",
-        cell: |p| count(p.ledger.redelivered),
-    },
-    Column {
-        heading: "late",
-        cell: |p| count(p.ledger.reordered),
-    },
+    Column { heading: "owner", cell: owner },
+    Column { heading: "msg/s", cell: |p| format!("{:.1}", p.rate_per_s) },
+    Column { heading: "p50", cell: |p| us(p.latency_us.response.p50) },
+    Column { heading: "p90", cell: |p| us(p.latency_us.response.p90) },
+    Column { heading: "p99", cell: |p| us(p.latency_us.response.p99) },
+    Column { heading: "p99.9", cell: |p| us(p.latency_us.response.p999) },
+    Column { heading: "max", cell: |p| us(p.latency_us.response.max) },
+    Column { heading: "svc p99", cell: |p| us(p.latency_us.service.p99) },
+    Column { heading: "lag max", cell: |p| format_count(p.lag_max) },
+    Column { heading: "pause", cell: |p| ms(Some(p.longest_pause_ms)) },
+    Column { heading: "restarts", cell: |p| count(u64::from(p.restarts)) },
+    Column { heading: "lost", cell: |p| count(p.ledger.lost) },
+    Column { heading: "dup", cell: |p| count(p.ledger.duplicated) },
+    Column { heading: "again", cell: |p| count(p.ledger.redelivered) },
+    Column { heading: "late", cell: |p| count(p.ledger.reordered) },
 ];
 
 /// `0`, or all owners in turn where they changed.
 fn owner(partition: &PartitionSummary) -> String {
-    let mut owners: Vec<u32> = partition
-        .owners
-        .iter()
-        .map(|owner| owner.consumer)
-        .collect();
+    let mut owners: Vec<u32> = partition.owners.iter().map(|owner| owner.consumer).collect();
     owners.dedup();
     let first = owners.len().saturating_sub(3);
     let shown: Vec<String> = owners[first..].iter().map(ToString::to_string).collect();
@@ -96,9 +47,7 @@ fn owner(partition: &PartitionSummary) -> String {
 
 /// Microseconds in the unit that reads best; `-` for nothing measured.
 pub(super) fn us(us: Option<f64>) -> String {
-    us.map_or("-".to_owned(), |us| {
-        format_duration(Duration::from_nanos((us * 1e3) as u64))
-    })
+    us.map_or("-".to_owned(), |us| format_duration(Duration::from_nanos((us * 1e3) as u64)))
 }
 
 /// Milliseconds in the unit that reads best; `-` for nothing measured.
@@ -108,9 +57,5 @@ pub(super) fn ms(ms: Option<f64>) -> String {
 
 /// A count, with `0` made quiet.
 fn count(count: u64) -> String {
-    if count == 0 {
-        "·".to_owned()
-    } else {
-        format_count(count)
-    }
+    if count == 0 { "·".to_owned() } else { format_count(count) }
 }

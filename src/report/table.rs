@@ -22,9 +22,7 @@ impl Table {
                 .map(|cell| cell.chars().count())
                 .max()
         };
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| width(column).unwrap_or(0))
-            .collect();
+        let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
         self.rows.iter().map(|row| line(row, &widths)).collect()
     }
 }
@@ -55,9 +53,6 @@ mod tests {
         table.row(["partition".into(), "msg/s".into()]);
         table.row(["7".into(), "113.8".into()]);
         table.row(["17".into(), "9".into()]);
-        assert_eq!(
-            table.lines(),
-            ["partition  msg/s", "7          113.8", "17             9"]
-        );
+        assert_eq!(table.lines(), ["partition  msg/s", "7          113.8", "17             9"]);
     }
 }

@@ -59,31 +59,16 @@ impl Report {
             0 => "no expectations".to_owned(),
             all => format!("{passed} of {all} expectations hold"),
         };
-        self.line(format!(
-            "{style}{word}{style:#}  {}  {QUIET}{kept}{QUIET:#}",
-            s.scenario
-        ));
+        self.line(format!("{style}{word}{style:#}  {}  {QUIET}{kept}{QUIET:#}", s.scenario));
         for reason in &s.invalid_reasons {
             self.line(format!("  {DOUBT}?{DOUBT:#} {reason}"));
         }
-        let width = s
-            .expectations
-            .iter()
-            .map(|e| e.expression.chars().count())
-            .max()
-            .unwrap_or(0);
+        let width = s.expectations.iter().map(|e| e.expression.chars().count()).max().unwrap_or(0);
         for e in &s.expectations {
-            let (style, mark) = if e.passed {
-                (GOOD, '✓')
-            } else {
-                (BAD, '✗')
-            };
+            let (style, mark) = if e.passed { (GOOD, '✓') } else { (BAD, '✗') };
             let measured = e.measured.as_deref().unwrap_or("not measured");
             let padding = " ".repeat(width - e.expression.chars().count());
-            let of = e
-                .partition
-                .map(|p| format!(" (partition {p})"))
-                .unwrap_or_default();
+            let of = e.partition.map(|p| format!(" (partition {p})")).unwrap_or_default();
             self.line(format!(
                 "  {style}{mark}{style:#} {}{padding}  {measured}{QUIET}{of}{QUIET:#}",
                 e.expression
@@ -135,10 +120,7 @@ impl Report {
             ("foreign", l.foreign),
             ("wrong partition", s.wrong_partition),
         ];
-        let parts: Vec<String> = trouble
-            .iter()
-            .map(|(name, count)| marked(name, *count))
-            .collect();
+        let parts: Vec<String> = trouble.iter().map(|(name, count)| marked(name, *count)).collect();
         self.line(format!("  {}", parts.join(", ")));
         self.line(format!(
             "  consumers started {} of {}, restarts {}",
@@ -147,10 +129,7 @@ impl Report {
     }
 
     fn latency(&mut self, s: &Summary) {
-        self.heading(
-            "LATENCY",
-            "all partitions merged; response counts from the intended send",
-        );
+        self.heading("LATENCY", "all partitions merged; response counts from the intended send");
         let mut table = Table::default();
         let headings = ["", "p50", "p90", "p95", "p99", "p99.9", "max", "records"];
         table.row(headings.map(str::to_owned));
@@ -167,10 +146,7 @@ impl Report {
                 table.row(digest_row(name, digest));
             }
         }
-        table
-            .lines()
-            .iter()
-            .for_each(|line| self.line(format!("  {line}")));
+        table.lines().iter().for_each(|line| self.line(format!("  {line}")));
         let negative = l.response.negative + l.service.negative;
         if negative > 0 {
             self.line(format!(
@@ -191,9 +167,7 @@ impl Report {
         };
         self.heading("PARTITIONS", &spread);
         let mut table = Table::default();
-        let headings = PARTITION_COLUMNS
-            .iter()
-            .map(|column| column.heading.to_owned());
+        let headings = PARTITION_COLUMNS.iter().map(|column| column.heading.to_owned());
         table.row(std::iter::once("  ".to_owned()).chain(headings));
         for p in &s.partitions {
             let worst = s.fairness.worst_partition == Some(p.partition);
@@ -214,17 +188,12 @@ impl Report {
         if s.mode != "group" {
             return;
         }
-        self.heading(
-            "REBALANCES",
-            &format!("{} after the group was complete", s.rebalances.len()),
-        );
+        self.heading("REBALANCES", &format!("{} after the group was complete", s.rebalances.len()));
         for rebalance in &s.rebalances {
             self.line(format!(
                 "  at {:.1} s: took {}, {} of {} partitions stopped, {} moved",
                 rebalance.at_s,
-                rebalance
-                    .duration_ms
-                    .map_or("until the end".to_owned(), |d| ms(Some(d))),
+                rebalance.duration_ms.map_or("until the end".to_owned(), |d| ms(Some(d))),
                 rebalance.partitions_stopped,
                 s.partitions.len(),
                 rebalance.partitions_moved
@@ -250,10 +219,7 @@ impl Report {
             ));
             return;
         };
-        self.line(format!(
-            "  {number} {} {} at {at_s:.1} s",
-            fault.kind, fault.target
-        ));
+        self.line(format!("  {number} {} {} at {at_s:.1} s", fault.kind, fault.target));
         let times = [
             ("detected", fault.detected_ms),
             ("released", fault.released_ms),
@@ -262,21 +228,11 @@ impl Report {
             ("caught up", fault.caught_up_ms),
             ("old client closed", fault.closed_ms),
         ];
-        let timeline: Vec<String> = times
-            .iter()
-            .map(|(name, at)| format!("{name} {}", ms(*at)))
-            .collect();
+        let timeline: Vec<String> =
+            times.iter().map(|(name, at)| format!("{name} {}", ms(*at))).collect();
         self.line(format!("    {}", timeline.join(" → ")));
-        let hit: Vec<String> = fault
-            .partitions_hit
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let hit = if hit.is_empty() {
-            String::new()
-        } else {
-            format!(" [{}]", hit.join(", "))
-        };
+        let hit: Vec<String> = fault.partitions_hit.iter().map(ToString::to_string).collect();
+        let hit = if hit.is_empty() { String::new() } else { format!(" [{}]", hit.join(", ")) };
         self.line(format!(
             "    redelivered {}, lag peak {}, blast radius {} of {partitions}{hit}",
             fault.redelivered, fault.lag_peak, fault.blast_radius
@@ -288,11 +244,7 @@ impl Report {
                 if change.mean_us < 0.0 { "-" } else { "+" },
                 us(Some(change.mean_us.abs())),
                 us(Some(change.half_width_us)),
-                if change.significant {
-                    "significant"
-                } else {
-                    "no significant change"
-                }
+                if change.significant { "significant" } else { "no significant change" }
             ),
         };
         self.line(format!("    other partitions: {others}"));
@@ -305,8 +257,7 @@ impl Report {
         self.line(format!(
             "  CPU {} s ({} of the machine), memory {}, threads {}, sockets {}",
             c.cpu_s.map_or("-".to_owned(), |s| format!("{s:.1}")),
-            c.cpu_share
-                .map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+            c.cpu_share.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
             c.rss_max_bytes.map_or("-".to_owned(), format_bytes),
             number(c.threads_max),
             number(c.sockets_max)
@@ -333,14 +284,7 @@ fn marked(name: &str, count: u64) -> String {
 }
 
 fn digest_row(name: &str, digest: &Digest) -> Vec<String> {
-    let quantiles = [
-        digest.p50,
-        digest.p90,
-        digest.p95,
-        digest.p99,
-        digest.p999,
-        digest.max,
-    ];
+    let quantiles = [digest.p50, digest.p90, digest.p95, digest.p99, digest.p999, digest.max];
     let mut row = vec![name.to_owned()];
     row.extend(quantiles.iter().map(|value| us(*value)));
     row.push(format_count(digest.count));

@@ -23,17 +23,14 @@ pub(super) fn wall_clock(clock: &Clock, at: Time) -> Option<String> {
 
 #[cfg(target_os = "linux")]
 fn kernel() -> Option<String> {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease")
-        .ok()
-        .map(|text| text.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned())
 }
 
 #[cfg(target_os = "linux")]
 fn cpu() -> Option<String> {
     let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = info.lines().find(|line| line.starts_with("model name"))?;
-    line.split_once(':')
-        .map(|(_, model)| model.trim().to_owned())
+    line.split_once(':').map(|(_, model)| model.trim().to_owned())
 }
 
 #[cfg(not(target_os = "linux"))]

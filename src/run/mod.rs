@@ -94,10 +94,7 @@ async fn on_stage(
         seed: plan.seed,
     };
     let (publish, status) = watch::channel(Status::default());
-    let args = SupervisorArgs {
-        context: context.clone(),
-        status: publish,
-    };
+    let args = SupervisorArgs { context: context.clone(), status: publish };
     let (supervisor, done) = Actor::spawn(None, Supervisor, args)
         .await
         .map_err(|error| Error::Bug(format!("the supervisor did not start: {error}")))?;
@@ -127,28 +124,18 @@ async fn load(
     let start = context.clock.now() + LEAD;
     let measured = (start + plan.times.warmup, start + plan.times.load_end());
     let windows = fault_windows(plan, start);
-    context
-        .board
-        .set_windows(start, measured, &watched_windows(&windows));
+    context.board.set_windows(start, measured, &watched_windows(&windows));
     observer.phase("load");
     let collector = Collector::new(plan.topic.partitions as usize, start, measured, &windows);
     let collecting = Collecting::start(context, collector, observer, start);
 
     let mut ending = steps.load(start).await;
-    context.note(Event::Phase {
-        name: "draining".to_owned(),
-    });
+    context.note(Event::Phase { name: "draining".to_owned() });
     let load_over = context.clock.now();
-    ending
-        .warnings
-        .extend(steps.drain(ending.interrupted).await);
+    ending.warnings.extend(steps.drain(ending.interrupted).await);
     // Whoever stood still at the end stood still until now.
     let measured_end = measured.1.min(load_over);
-    context
-        .board
-        .cells
-        .iter()
-        .for_each(|cell| cell.lock().pauses.processed(measured_end));
+    context.board.cells.iter().for_each(|cell| cell.lock().pauses.processed(measured_end));
     let collector = collecting.stop();
 
     let status = steps.status();
@@ -171,7 +158,7 @@ async fn load(
         interrupted: ending.interrupted,
         warnings,
     };
-    assemble(plan, facts, &context.board, &collector)
+    assemble(plan, &facts, &context.board, &collector)
 }
 
 /// Between starting the pools and the first record that is due: time to make their clients.

@@ -48,10 +48,9 @@ impl Stage {
         let admin = Admin::new(settings.clone(), &bootstrap, &topic);
         let created = match &embedded {
             Some(_) => true,
-            None => admin
-                .ensure_topic(&plan.topic, plan.times.startup)
-                .await
-                .map_err(environment)?,
+            None => {
+                admin.ensure_topic(&plan.topic, plan.times.startup).await.map_err(environment)?
+            }
         };
         let starts = admin
             .start_offsets(plan.consumers.start, plan.topic.partitions)
@@ -60,14 +59,7 @@ impl Stage {
             admin.commit_starts(&starts).map_err(environment)?;
         }
         let cluster = Arc::new(RdCluster::new(plan, settings, &topic, clock));
-        Ok(Stage {
-            topic,
-            starts,
-            cluster,
-            admin,
-            created,
-            embedded,
-        })
+        Ok(Stage { topic, starts, cluster, admin, created, embedded })
     }
 
     pub(super) fn cluster(&self) -> Arc<dyn Cluster> {
@@ -76,9 +68,7 @@ impl Stage {
 
     /// What is known about the broker's version; a real broker does not tell it to clients.
     pub(super) fn broker_version(&self) -> Option<String> {
-        self.embedded
-            .as_ref()
-            .map(|_| format!("{} mock cluster", client_version()))
+        self.embedded.as_ref().map(|_| format!("{} mock cluster", client_version()))
     }
 
     pub(super) fn client_config(&self) -> BTreeMap<String, String> {
@@ -91,10 +81,7 @@ impl Stage {
             return None;
         }
         let error = self.admin.delete_topic().await.err()?;
-        Some(format!(
-            "topic `{}` was created by this run and is still there: {error}",
-            self.topic
-        ))
+        Some(format!("topic `{}` was created by this run and is still there: {error}", self.topic))
     }
 }
 

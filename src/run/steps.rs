@@ -38,11 +38,7 @@ impl Steps {
         supervisor: ActorRef<SupervisorMsg>,
         status: watch::Receiver<Status>,
     ) -> Steps {
-        Steps {
-            context,
-            supervisor,
-            status,
-        }
+        Steps { context, supervisor, status }
     }
 
     pub(super) fn status(&self) -> Status {
@@ -80,9 +76,7 @@ impl Steps {
         let waited = self.until(limit, ready).await;
         let status = self.status();
         if waited == Waited::Interrupted {
-            return Err(Error::Environment(
-                "interrupted while consumers were starting".to_owned(),
-            ));
+            return Err(Error::Environment("interrupted while consumers were starting".to_owned()));
         }
         if !status.given_up.is_empty() || waited == Waited::TooLong {
             return Err(Error::Environment(self.not_started(&status, wanted, limit)));
@@ -102,10 +96,7 @@ impl Steps {
 
     fn every_partition_is_owned(&self) -> bool {
         let owned = |cell: &crate::measure::PartitionCell| {
-            cell.lock()
-                .owners()
-                .last()
-                .is_some_and(|last| last.to.is_none())
+            cell.lock().owners().last().is_some_and(|last| last.to.is_none())
         };
         self.context.board.cells.iter().all(owned)
     }
@@ -130,10 +121,8 @@ impl Steps {
                 })
                 .into_iter()
                 .collect();
-        let heard = heard
-            .first()
-            .map(|error| format!(" (last heard: {error})"))
-            .unwrap_or_default();
+        let heard =
+            heard.first().map(|error| format!(" (last heard: {error})")).unwrap_or_default();
         format!(
             "only {} of {wanted} consumers were ready within {} s{heard}; raise `run.startup`, or check the \
              cluster's health",
@@ -147,18 +136,8 @@ impl Steps {
         let plan = self.context.plan.clone();
         let end = start + plan.times.load_end();
         let pool = |pool: u32| {
-            let pacer = Pacer::new(
-                &plan.load,
-                plan.topic.partitions,
-                pool,
-                plan.seed,
-                start,
-                end,
-            );
-            std::sync::Arc::new(PoolShared {
-                pool: PoolId(pool),
-                pacer: pacer.into(),
-            })
+            let pacer = Pacer::new(&plan.load, plan.topic.partitions, pool, plan.seed, start, end);
+            std::sync::Arc::new(PoolShared { pool: PoolId(pool), pacer: pacer.into() })
         };
         let pools = (0..plan.load.pools).map(pool).collect();
         self.tell(SupervisorMsg::StartLoad { pools, start });
@@ -178,10 +157,7 @@ impl Steps {
         if waited == Waited::TooLong {
             warnings.push("the load did not end by itself; check the broker".to_owned());
         }
-        Ending {
-            interrupted: waited == Waited::Interrupted,
-            warnings,
-        }
+        Ending { interrupted: waited == Waited::Interrupted, warnings }
     }
 
     /// Lets consumers run to the end offsets asked of the broker now.
@@ -198,11 +174,8 @@ impl Steps {
             Err(error) => return vec![format!("asking for end offsets panicked: {error}")],
         };
         let plan = &self.context.plan;
-        let limit = if interrupted {
-            DRAIN_INTERRUPTED.min(plan.times.drain)
-        } else {
-            plan.times.drain
-        };
+        let limit =
+            if interrupted { DRAIN_INTERRUPTED.min(plan.times.drain) } else { plan.times.drain };
         let deadline = self.context.clock.now() + limit;
         let status = self.status();
         let behind = || -> Vec<PartitionId> {
@@ -212,10 +185,7 @@ impl Steps {
             };
             let given_up =
                 |p: &PartitionId| plan.mode() == "assigned" && status.given_up.contains_key(&p.0);
-            ends.iter()
-                .filter_map(is_behind)
-                .filter(|p| !given_up(p))
-                .collect()
+            ends.iter().filter_map(is_behind).filter(|p| !given_up(p)).collect()
         };
         while !behind().is_empty() {
             if self.context.clock.now() > deadline {
@@ -236,10 +206,7 @@ impl Steps {
     pub(super) async fn stop_consumers(&mut self) {
         self.tell(SupervisorMsg::StopConsumers);
         if self.until(STOP_LIMIT, |status| status.consumers_over).await == Waited::TooLong {
-            tracing::warn!(
-                "not every consumer stopped within {} s",
-                STOP_LIMIT.as_secs()
-            );
+            tracing::warn!("not every consumer stopped within {} s", STOP_LIMIT.as_secs());
         }
     }
 }
@@ -273,10 +240,7 @@ pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
     for pool in &context.board.pools {
         let pool = pool.lock();
         for (error, times) in &pool.errors {
-            warnings.push(format!(
-                "producer pool {}: {error} ({times} x)",
-                pool.pool()
-            ));
+            warnings.push(format!("producer pool {}: {error} ({times} x)", pool.pool()));
         }
     }
     let (mut gaps, mut foreign) = (0, 0);
@@ -286,9 +250,8 @@ pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
         foreign += cell.counts().foreign;
     }
     if gaps > 0 {
-        warnings.push(format!(
-            "{gaps} offsets held no record (compaction, transactions, or a loss)"
-        ));
+        warnings
+            .push(format!("{gaps} offsets held no record (compaction, transactions, or a loss)"));
     }
     if foreign > 0 {
         warnings.push(format!(

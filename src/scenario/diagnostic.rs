@@ -83,10 +83,7 @@ impl Diagnostic {
 
     /// A warning that points to `origin`.
     pub fn warning(code: &'static str, origin: Origin, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            severity: Severity::Warning,
-            ..Diagnostic::error(code, origin, message)
-        }
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, origin, message) }
     }
 
     /// With words next to the caret.
@@ -134,11 +131,7 @@ impl Diagnostic {
         if !self.remedy.is_empty() {
             group = group.element(Level::HELP.message(self.remedy.as_str()));
         }
-        let renderer = if color {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.decor_style(DecorStyle::Ascii).render(&[group])
     }
 
@@ -188,9 +181,7 @@ fn char_start(text: &str, at: usize) -> usize {
 fn line_at(text: &str, at: usize) -> &str {
     let at = char_start(text, at);
     let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    let end = text[at..]
-        .find('\n')
-        .map_or(text.len(), |length| at + length);
+    let end = text[at..].find('\n').map_or(text.len(), |length| at + length);
     &text[start..end]
 }
 
@@ -212,14 +203,8 @@ mod tests {
             text: "[client]\nsasl.password = \"hunter2\"\n".to_owned(),
         };
         let diagnostic = Diagnostic::error("x", Origin::File { start: 9, end: 22 }, "no");
-        let sources = Sources {
-            file: &file,
-            overrides: &[],
-        };
+        let sources = Sources { file: &file, overrides: &[] };
         let text = diagnostic.render(&sources, false);
-        assert!(
-            text.contains("x.toml:2") && !text.contains("hunter2"),
-            "{text}"
-        );
+        assert!(text.contains("x.toml:2") && !text.contains("hunter2"), "{text}");
     }
 }

@@ -17,12 +17,8 @@ const MINIMAL: &str = "a minimal scenario is\n\n    [topic]\n    partitions = 18
 /// # Errors
 /// A diagnostic when it is missing, not a file, too large or not text.
 pub fn load(path: &Path) -> Result<Source, Box<Diagnostic>> {
-    let unreadable = |why: &str| {
-        error(
-            codes::FILE_UNREADABLE,
-            format!("the scenario cannot be read: {why}"),
-        )
-    };
+    let unreadable =
+        |why: &str| error(codes::FILE_UNREADABLE, format!("the scenario cannot be read: {why}"));
     let metadata = fs::metadata(path).map_err(|e| match e.kind() {
         ErrorKind::NotFound => error(codes::FILE_MISSING, "there is no such file".to_owned())
             .remedy("give the path of a scenario file, for example `scenarios/quick.toml`"),
@@ -39,17 +35,12 @@ pub fn load(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let file = fs::File::open(path).map_err(|e| unreadable(&e.to_string()))?;
     let mut bytes = Vec::new();
     // A device has no length: the limit holds while reading, too.
-    file.take(LARGEST_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| unreadable(&e.to_string()))?;
+    file.take(LARGEST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| unreadable(&e.to_string()))?;
     if bytes.len() as u64 > LARGEST_BYTES {
         return Err(Box::new(too_large()));
     }
     let text = decode(bytes)?;
-    Ok(Source {
-        name: path.display().to_string(),
-        text,
-    })
+    Ok(Source { name: path.display().to_string(), text })
 }
 
 /// The bytes as text.

@@ -126,18 +126,12 @@ pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>
     }
     let mut found = Vec::new();
     for (index, text) in overrides.iter().enumerate() {
-        found.extend(
-            overrides::apply(&mut root, index, text)
-                .err()
-                .map(|refusal| *refusal),
-        );
+        found.extend(overrides::apply(&mut root, index, text).err().map(|refusal| *refusal));
     }
     read_root(&root, &mut scenario, &mut found);
     // What the parser made of a broken line says nothing about what its author meant.
     let broken = |diagnostic: &Diagnostic| {
-        syntax
-            .iter()
-            .any(|error| file::same_line(&source.text, error.origin, diagnostic.origin))
+        syntax.iter().any(|error| file::same_line(&source.text, error.origin, diagnostic.origin))
     };
     found.retain(|diagnostic| {
         syntax.is_empty() || (diagnostic.code != codes::MISSING_KEY && !broken(diagnostic))
@@ -154,10 +148,7 @@ fn read_root(root: &Table, scenario: &mut Scenario, out: &mut Vec<Diagnostic>) {
             Some(section) if section.repeated => format!("[[{}]]", section.key),
             _ => format!("[{}]", entry.key),
         };
-        let place = Place {
-            path: &entry.key,
-            example: &example,
-        };
+        let place = Place { path: &entry.key, example: &example };
         if !scenario.set(entry, place, out) {
             out.push(unknown_section(entry));
         }
@@ -167,10 +158,9 @@ fn read_root(root: &Table, scenario: &mut Scenario, out: &mut Vec<Diagnostic>) {
 fn unknown_section(entry: &Entry) -> Diagnostic {
     let known: Vec<&str> = SECTIONS.iter().map(|section| section.key).collect();
     let (message, remedy) = match (&entry.node.kind, section_with_key(&entry.key)) {
-        (Kind::Table(_) | Kind::Array(_), _) | (_, None) => (
-            format!("there is no section `{}`", entry.key),
-            suggest::key(&entry.key, &known),
-        ),
+        (Kind::Table(_) | Kind::Array(_), _) | (_, None) => {
+            (format!("there is no section `{}`", entry.key), suggest::key(&entry.key, &known))
+        }
         (_, Some(home)) => (
             format!("`{}` is outside every section", entry.key),
             format!("it belongs in `[{home}]`"),
@@ -181,9 +171,8 @@ fn unknown_section(entry: &Entry) -> Diagnostic {
 
 /// The section that has this key, if it is exactly one.
 fn section_with_key(key: &str) -> Option<&'static str> {
-    let mut homes = SECTIONS
-        .iter()
-        .filter(|section| (section.fields)().iter().any(|field| field.key == key));
+    let mut homes =
+        SECTIONS.iter().filter(|section| (section.fields)().iter().any(|field| field.key == key));
     let home = homes.next()?;
     homes.next().is_none().then_some(home.key)
 }

@@ -65,20 +65,11 @@ impl Value for Client {
         };
         let is_scope = |entry: &&Entry| matches!(entry.key.as_str(), "producer" | "consumer");
         let (scopes, common): (Vec<&Entry>, Vec<&Entry>) = table.iter().partition(is_scope);
-        let mut client = Client {
-            common: properties(&common, out),
-            ..Client::default()
-        };
+        let mut client = Client { common: properties(&common, out), ..Client::default() };
         for scope in scopes {
             let Kind::Table(table) = &scope.node.kind else {
                 let path = format!("client.{}", scope.key);
-                out.push(wrong_type::<Client>(
-                    &scope.node,
-                    Place {
-                        path: &path,
-                        ..place
-                    },
-                ));
+                out.push(wrong_type::<Client>(&scope.node, Place { path: &path, ..place }));
                 continue;
             };
             let entries: Vec<&Entry> = table.iter().collect();
@@ -100,10 +91,8 @@ fn properties(entries: &[&Entry], out: &mut Vec<Diagnostic>) -> BTreeMap<String,
             out.push(refusal);
             continue;
         }
-        let place = Place {
-            path: &format!("client.{name}"),
-            example: "socket.nagle.disable = true",
-        };
+        let place =
+            Place { path: &format!("client.{name}"), example: "socket.nagle.disable = true" };
         let Some(property) = At::<Property>::read(entry, place, out) else {
             continue;
         };
@@ -136,10 +125,7 @@ impl Value for Expect {
         let mut read: Expect = Vec::new();
         for (metric, entry) in flatten(&entries) {
             let path = format!("expect.{metric}");
-            let place = Place {
-                path: &path,
-                example: "\"latency.p99\" = \"< 50ms\"",
-            };
+            let place = Place { path: &path, example: "\"latency.p99\" = \"< 50ms\"" };
             let Some(bound) = At::<Bound>::read(entry, place, out) else {
                 continue;
             };

@@ -56,11 +56,7 @@ fn parse_override(value: &str, offset: usize, index: usize) -> Node {
 /// Cuts a path into its steps: `fault[0].at`, `fault.0.at`, `client."socket.nagle.disable"`.
 fn steps(path: &str, index: usize) -> Result<Vec<Step>, Refusal> {
     let mut steps = Vec::new();
-    let mut step = Step {
-        name: String::new(),
-        start: 0,
-        end: 0,
-    };
+    let mut step = Step { name: String::new(), start: 0, end: 0 };
     let mut quoted = false;
     let mut after_index = false;
     for (i, c) in path.char_indices() {
@@ -73,11 +69,7 @@ fn steps(path: &str, index: usize) -> Result<Vec<Step>, Refusal> {
                 if !(after_index && step.name.is_empty()) {
                     steps.push(step);
                 }
-                step = Step {
-                    name: String::new(),
-                    start: i + 1,
-                    end: 0,
-                };
+                step = Step { name: String::new(), start: i + 1, end: 0 };
                 after_index = c == ']';
             }
             c if c.is_whitespace() => {}
@@ -89,18 +81,9 @@ fn steps(path: &str, index: usize) -> Result<Vec<Step>, Refusal> {
         steps.push(step);
     }
     if quoted || steps.iter().any(|step| step.name.is_empty()) {
-        let whole = Step {
-            name: path.to_owned(),
-            start: 0,
-            end: path.len(),
-        };
+        let whole = Step { name: path.to_owned(), start: 0, end: path.len() };
         let remedy = "write names with dots between, for example `run.duration` or `fault[0].at`";
-        return Err(refuse(
-            &whole,
-            index,
-            &format!("`{path}` is not a path"),
-            remedy,
-        ));
+        return Err(refuse(&whole, index, &format!("`{path}` is not a path"), remedy));
     }
     Ok(steps)
 }
@@ -131,11 +114,7 @@ fn join_open_names(steps: Vec<Step>) -> Vec<Step> {
         }
     }
     let end = rest.last().map_or(0, |step| step.end);
-    joined.push(Step {
-        name,
-        start: rest[0].start,
-        end,
-    });
+    joined.push(Step { name, start: rest[0].start, end });
     joined
 }
 
@@ -184,21 +163,13 @@ fn insert(root: &mut Table, steps: &[Step], index: usize, value: Node) -> Result
 fn child<'a>(table: &'a mut Table, step: &Step, place: Origin) -> &'a mut Node {
     let found = table.iter().position(|entry| entry.key == step.name);
     let at = found.unwrap_or_else(|| {
-        let repeated = super::SECTIONS
-            .iter()
-            .any(|section| section.repeated && section.key == step.name);
-        let kind = if repeated {
-            Kind::Array(Vec::new())
-        } else {
-            Kind::Table(Table::new())
-        };
+        let repeated =
+            super::SECTIONS.iter().any(|section| section.repeated && section.key == step.name);
+        let kind = if repeated { Kind::Array(Vec::new()) } else { Kind::Table(Table::new()) };
         table.push(Entry {
             key: step.name.clone(),
             key_origin: place,
-            node: Node {
-                kind,
-                origin: place,
-            },
+            node: Node { kind, origin: place },
         });
         table.len() - 1
     });
@@ -214,21 +185,14 @@ fn element<'a>(
 ) -> Result<&'a mut Table, Refusal> {
     let place = origin(index, step.start, step.end);
     let count = items.len();
-    let position = step
-        .name
-        .parse::<usize>()
-        .ok()
-        .filter(|position| *position <= count);
+    let position = step.name.parse::<usize>().ok().filter(|position| *position <= count);
     let Some(position) = position else {
         let message = format!("`{}` is not a place in `{walked}`", step.name);
         let remedy = format!("it has {count} entries; `{walked}[{count}]` adds one");
         return Err(refuse(step, index, &message, &remedy));
     };
     if position == count {
-        items.push(Node {
-            kind: Kind::Table(Table::new()),
-            origin: place,
-        });
+        items.push(Node { kind: Kind::Table(Table::new()), origin: place });
     }
     match &mut items[position].kind {
         Kind::Table(table) => Ok(table),
@@ -270,38 +234,21 @@ mod tests {
 
     #[test]
     fn values_need_no_quotes() {
-        let scenario = set(&[
-            "run.warmup=2s",
-            "topic.name = abc",
-            "load.rate=max",
-            "topic.keep=true",
-        ]);
-        assert_eq!(
-            value(scenario.run.warmup.as_ref()),
-            Some(Duration::from_secs(2))
-        );
+        let scenario =
+            set(&["run.warmup=2s", "topic.name = abc", "load.rate=max", "topic.keep=true"]);
+        assert_eq!(value(scenario.run.warmup.as_ref()), Some(Duration::from_secs(2)));
         assert_eq!(value(scenario.topic.name.as_ref()), Some("abc".to_owned()));
         assert_eq!(value(scenario.load.rate.as_ref()), Some(Rate::Max));
         assert_eq!(value(scenario.topic.keep.as_ref()), Some(true));
-        let scenario = set(&[
-            "consumers.work={ cpu = \"50us\" }",
-            "consumers.work_of.3.wait=5ms",
-        ]);
+        let scenario = set(&["consumers.work={ cpu = \"50us\" }", "consumers.work_of.3.wait=5ms"]);
         assert!(scenario.consumers.work.is_some());
         assert_eq!(scenario.consumers.work_of.map(|at| at.value.len()), Some(1));
     }
 
     #[test]
     fn lists_are_indexed_and_grow_by_one() {
-        let scenario = set(&[
-            "fault[0].at=3s",
-            "fault.0.kill.consumer=5",
-            "fault[1].at=4s",
-        ]);
-        let times = scenario
-            .fault
-            .iter()
-            .map(|fault| value(fault.value.at.as_ref()));
+        let scenario = set(&["fault[0].at=3s", "fault.0.kill.consumer=5", "fault[1].at=4s"]);
+        let times = scenario.fault.iter().map(|fault| value(fault.value.at.as_ref()));
         let seconds = |n| Some(Duration::from_secs(n));
         assert_eq!(times.collect::<Vec<_>>(), [seconds(3), seconds(4)]);
     }
@@ -317,23 +264,11 @@ mod tests {
         ]);
         let text = |at: &At<super::super::Property>| at.value.0.clone();
         let common = &scenario.client.common;
-        assert_eq!(
-            common.get("socket.nagle.disable").map(text),
-            Some("true".to_owned())
-        );
+        assert_eq!(common.get("socket.nagle.disable").map(text), Some("true".to_owned()));
         assert_eq!(common.get("client.id").map(text), Some("me".to_owned()));
         let consumer = &scenario.client.consumer;
-        assert_eq!(
-            consumer.get("fetch.wait.max.ms").map(text),
-            Some("5".to_owned())
-        );
-        let metrics = scenario
-            .expect
-            .iter()
-            .map(|expected| expected.metric.as_str());
-        assert_eq!(
-            metrics.collect::<Vec<_>>(),
-            ["latency.p99", "partition[7].rate"]
-        );
+        assert_eq!(consumer.get("fetch.wait.max.ms").map(text), Some("5".to_owned()));
+        let metrics = scenario.expect.iter().map(|expected| expected.metric.as_str());
+        assert_eq!(metrics.collect::<Vec<_>>(), ["latency.p99", "partition[7].rate"]);
     }
 }

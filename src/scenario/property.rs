@@ -35,46 +35,19 @@ impl Value for Property {
 
 /// Properties that lanekeeper sets itself, and what to do instead.
 const CONTROLLED: &[(&str, &str)] = &[
-    (
-        "bootstrap.servers",
-        "give the cluster with `--bootstrap` or in `kafka.bootstrap`",
-    ),
-    (
-        "metadata.broker.list",
-        "give the cluster with `--bootstrap` or in `kafka.bootstrap`",
-    ),
+    ("bootstrap.servers", "give the cluster with `--bootstrap` or in `kafka.bootstrap`"),
+    ("metadata.broker.list", "give the cluster with `--bootstrap` or in `kafka.bootstrap`"),
     ("group.id", "remove it: each run has a group of its own"),
-    (
-        "group.instance.id",
-        "remove it: it follows from the faults of the scenario",
-    ),
-    (
-        "group.protocol",
-        "remove it: groups use the classic protocol",
-    ),
-    (
-        "enable.auto.commit",
-        "remove it: offsets are committed by `consumers.commit_interval`",
-    ),
-    (
-        "auto.commit.enable",
-        "remove it: offsets are committed by `consumers.commit_interval`",
-    ),
+    ("group.instance.id", "remove it: it follows from the faults of the scenario"),
+    ("group.protocol", "remove it: groups use the classic protocol"),
+    ("enable.auto.commit", "remove it: offsets are committed by `consumers.commit_interval`"),
+    ("auto.commit.enable", "remove it: offsets are committed by `consumers.commit_interval`"),
     ("auto.commit.interval.ms", "use `consumers.commit_interval`"),
-    (
-        "enable.auto.offset.store",
-        "remove it: an offset counts once its record is processed",
-    ),
+    ("enable.auto.offset.store", "remove it: an offset counts once its record is processed"),
     ("auto.offset.reset", "use `consumers.start`"),
-    (
-        "enable.partition.eof",
-        "remove it: the consumers depend on it",
-    ),
+    ("enable.partition.eof", "remove it: the consumers depend on it"),
     ("partition.assignment.strategy", "use `consumers.assignor`"),
-    (
-        "transactional.id",
-        "remove it: producers are not transactional",
-    ),
+    ("transactional.id", "remove it: producers are not transactional"),
     ("acks", "use `load.acks`"),
     ("request.required.acks", "use `load.acks`"),
     ("enable.idempotence", "use `load.idempotence`"),
@@ -83,10 +56,7 @@ const CONTROLLED: &[(&str, &str)] = &[
     ("compression.codec", "use `load.compression`"),
     ("compression.type", "use `load.compression`"),
     ("session.timeout.ms", "use `consumers.session_timeout`"),
-    (
-        "heartbeat.interval.ms",
-        "use `consumers.heartbeat_interval`",
-    ),
+    ("heartbeat.interval.ms", "use `consumers.heartbeat_interval`"),
 ];
 
 /// Says why the property `name` may not be in a scenario, if it may not.
@@ -118,14 +88,7 @@ pub(super) fn refuse(name: &str, entry: &Entry) -> Option<Diagnostic> {
 pub(super) fn is_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     // What librdkafka marks as sensitive, and what looks like it.
-    [
-        "password",
-        "secret",
-        "passphrase",
-        "ssl.key.pem",
-        "private.key",
-        "sasl.oauthbearer.config",
-    ]
-    .iter()
-    .any(|word| text.contains(word))
+    ["password", "secret", "passphrase", "ssl.key.pem", "private.key", "sasl.oauthbearer.config"]
+        .iter()
+        .any(|word| text.contains(word))
 }

@@ -95,10 +95,7 @@ impl<S: Section> Value for S {
             let path = format!("{}.{}", place.path, entry.key);
             match S::FIELDS.iter().find(|field| field.key == entry.key) {
                 Some(field) => {
-                    let place = Place {
-                        path: &path,
-                        example: &field.line(),
-                    };
+                    let place = Place { path: &path, example: &field.line() };
                     section.set(entry, place, out);
                 }
                 None => out.push(unknown_key(entry, place.path, S::FIELDS)),

@@ -85,9 +85,7 @@ pub fn parse_document(text: &str) -> (Table, Vec<Diagnostic>) {
 
 /// Parses a single value; `None` when it is not TOML.
 pub fn parse_value(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Option<Node> {
-    DeValue::parse(text)
-        .ok()
-        .map(|value| node_of(&value, origin))
+    DeValue::parse(text).ok().map(|value| node_of(&value, origin))
 }
 
 fn table_of(table: &DeTable<'_>, origin: &dyn Fn(usize, usize) -> Origin) -> Table {
@@ -118,8 +116,5 @@ fn node_of(value: &Spanned<DeValue<'_>>, origin: &dyn Fn(usize, usize) -> Origin
         }
         DeValue::Table(table) => Kind::Table(table_of(table, origin)),
     };
-    Node {
-        kind,
-        origin: origin(value.span().start, value.span().end),
-    }
+    Node { kind, origin: origin(value.span().start, value.span().end) }
 }

@@ -70,12 +70,7 @@ pub enum Rate {
 
 /// Says that `node` is not what `T` wants.
 pub(super) fn wrong_type<T: Value>(node: &Node, place: Place<'_>) -> Diagnostic {
-    let message = format!(
-        "`{}` must be {}, found {}",
-        place.path,
-        T::wanted(),
-        node.kind.name()
-    );
+    let message = format!("`{}` must be {}, found {}", place.path, T::wanted(), node.kind.name());
     Diagnostic::error(codes::WRONG_TYPE, node.origin, message)
         .remedy(format!("for example `{}`", place.example))
 }
@@ -101,9 +96,7 @@ fn quantity<T: Value>(
         out.push(wrong_type::<T>(node, place));
         return None;
     };
-    parse(text)
-        .map_err(|error| out.push(wrong_unit(node, place, what, &error)))
-        .ok()
+    parse(text).map_err(|error| out.push(wrong_unit(node, place, what, &error))).ok()
 }
 
 impl Value for String {
@@ -155,9 +148,7 @@ impl Value for u64 {
             return None;
         };
         // TOML's integers have 63 bits; more would not survive JSON Schema and results either.
-        let number = i64::try_from(number)
-            .ok()
-            .and_then(|n| u64::try_from(n).ok());
+        let number = i64::try_from(number).ok().and_then(|n| u64::try_from(n).ok());
         if number.is_none() {
             let message = format!("`{}` must be a whole number from 0 to 2^63 - 1", place.path);
             out.push(
@@ -208,9 +199,7 @@ impl Value for Bytes {
         json!({"type": "string", "pattern": "^\\s*[0-9][0-9._]*\\s*(B|[kK]B|KiB|MB|MiB|GB|GiB)\\s*$"})
     }
     fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Bytes> {
-        quantity(node, place, out, Quantity::Bytes, |text| {
-            parse_bytes(text).map(Bytes)
-        })
+        quantity(node, place, out, Quantity::Bytes, |text| parse_bytes(text).map(Bytes))
     }
 }
 
@@ -247,10 +236,7 @@ impl<T: Value> Value for Vec<At<T>> {
         let mut read = Vec::new();
         for (i, item) in items.iter().enumerate() {
             let path = format!("{}[{i}]", place.path);
-            let place = Place {
-                path: &path,
-                ..place
-            };
+            let place = Place { path: &path, ..place };
             read.extend(T::read(item, place, out).map(|value| At {
                 value,
                 origin: item.origin,
@@ -283,21 +269,11 @@ impl<T: Value> Value for BTreeMap<u32, At<T>> {
             let path = format!("{}.{}", place.path, entry.key);
             match entry.key.parse() {
                 Ok(partition) => read.extend(
-                    At::read(
-                        entry,
-                        Place {
-                            path: &path,
-                            ..place
-                        },
-                        out,
-                    )
-                    .map(|at| (partition, at)),
+                    At::read(entry, Place { path: &path, ..place }, out).map(|at| (partition, at)),
                 ),
                 Err(_) => {
-                    let message = format!(
-                        "`{}` in `{}` is not a partition number",
-                        entry.key, place.path
-                    );
+                    let message =
+                        format!("`{}` in `{}` is not a partition number", entry.key, place.path);
                     out.push(
                         Diagnostic::error(codes::UNKNOWN_KEY, entry.key_origin, message)
                             .remedy(format!("for example `{}`", place.example)),

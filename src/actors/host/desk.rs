@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::lease::{HostReport, Reports};
+use super::lease::{HostReport, Line};
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
@@ -19,7 +19,7 @@ const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
 /// A machine and whom it reports to.
 struct Seat {
     machine: ConsumerMachine,
-    reports: Reports,
+    line: Line,
     ready: bool,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Desk {
 /// What a group member's desk needs besides.
 pub(super) struct GroupDesk {
     pub(super) owner: Owner,
-    pub(super) reports: Reports,
+    pub(super) line: Line,
     pub(super) positions: Arc<[AtomicI64]>,
     pub(super) joined: bool,
 }
@@ -61,7 +61,7 @@ impl Desk {
     }
 
     /// Seats a machine for `owner` at `partition`.
-    pub(super) fn attach(&mut self, partition: PartitionId, owner: Owner, reports: Reports) {
+    pub(super) fn attach(&mut self, partition: PartitionId, owner: Owner, line: Line) {
         let context = &self.context;
         let work = context.plan.consumers.work.of(partition.0);
         let seed = context.seed.child("work", u64::from(partition.0));
@@ -69,20 +69,16 @@ impl Desk {
         let sampler = WorkSampler::new(work, seed);
         let batch_max = context.plan.consumers.batch_records as usize;
         let machine = ConsumerMachine::new(partition, owner, context.run, sampler, batch_max);
-        self.seats[partition.0 as usize] = Some(Seat {
-            machine,
-            reports,
-            ready: false,
-        });
+        self.seats[partition.0 as usize] = Some(Seat { machine, line, ready: false });
     }
 
     /// Removes what works for `owner`; returns its partitions.
-    pub(super) fn detach(&mut self, owner: Owner) -> Vec<(PartitionId, Reports)> {
+    pub(super) fn detach(&mut self, owner: Owner) -> Vec<(PartitionId, Line)> {
         self.flush();
         let mut removed = Vec::new();
         for seat in &mut self.seats {
             if let Some(seat) = seat.take_if(|seat| seat.machine.owner() == owner) {
-                removed.push((seat.machine.partition(), seat.reports));
+                removed.push((seat.machine.partition(), seat.line));
             }
         }
         removed
@@ -126,37 +122,31 @@ impl Desk {
     pub(super) fn take_failures(
         &mut self,
     ) -> (Vec<(PartitionId, BrokerError)>, Option<BrokerError>) {
-        (
-            std::mem::take(&mut self.failures),
-            self.client_failure.take(),
-        )
+        (std::mem::take(&mut self.failures), self.client_failure.take())
     }
 
     /// Removes the machine of a partition and tells its actor why.
     pub(super) fn fail(&mut self, partition: PartitionId, error: &BrokerError) {
         if let Some(seat) = self.seats[partition.0 as usize].take() {
-            (seat.reports)(HostReport::Failed(error.clone()));
+            seat.line.report(HostReport::Failed(error.clone()));
         }
     }
 
     /// Tells every actor that the client has failed.
     pub(super) fn fail_all(&mut self, error: &BrokerError) {
         for seat in self.seats.iter_mut().filter_map(Option::take) {
-            (seat.reports)(HostReport::Failed(error.clone()));
+            seat.line.report(HostReport::Failed(error.clone()));
         }
         if let Some(group) = &self.group {
-            (group.reports)(HostReport::Failed(error.clone()));
+            group.line.report(HostReport::Failed(error.clone()));
         }
     }
 
     fn mark_ready(&mut self, partition: PartitionId) {
-        if let Some(seat) = self.seats[partition.0 as usize]
-            .as_mut()
-            .filter(|seat| !seat.ready)
-        {
+        if let Some(seat) = self.seats[partition.0 as usize].as_mut().filter(|seat| !seat.ready) {
             seat.ready = true;
             if self.group.is_none() {
-                (seat.reports)(HostReport::Ready);
+                seat.line.report(HostReport::Ready);
             }
         }
     }
@@ -166,10 +156,7 @@ impl Desk {
             Some(group) => format!("consumer {}", group.owner.consumer),
             None => "consumer".to_owned(),
         };
-        self.context.note(Event::ClientError {
-            client,
-            error: error.message.clone(),
-        });
+        self.context.note(Event::ClientError { client, error: error.message.clone() });
     }
 }
 
@@ -193,6 +180,9 @@ impl ConsumerEvents for Desk {
         let Some(seat) = &mut self.seats[partition.0 as usize] else {
             return Flow::More;
         };
+        if seat.line.is_dead() {
+            return Flow::Stop;
+        }
         let arrived = self.context.clock.now();
         let machine = &mut seat.machine;
         let worked = catch_unwind(AssertUnwindSafe(|| {
@@ -223,11 +213,7 @@ impl ConsumerEvents for Desk {
             group.positions[partition.0 as usize].store(offset.0 + 1, Ordering::Release);
         }
         let since = *self.batch_since.get_or_insert(arrived);
-        if is_full || now > since + BATCH_TIME_MAX {
-            Flow::Stop
-        } else {
-            Flow::More
-        }
+        if is_full || now > since + BATCH_TIME_MAX { Flow::Stop } else { Flow::More }
     }
 
     fn end_of_partition(&mut self, partition: PartitionId) {
@@ -236,24 +222,17 @@ impl ConsumerEvents for Desk {
 
     fn assigned(&mut self, partitions: &[PartitionId]) {
         let Some(group) = &mut self.group else { return };
-        let (owner, reports) = (group.owner, group.reports.clone());
+        let (owner, line) = (group.owner, group.line.clone());
         if !std::mem::replace(&mut group.joined, true) {
-            reports(HostReport::Ready);
+            line.report(HostReport::Ready);
         }
         let now = self.context.clock.now();
         for partition in partitions {
-            self.context
-                .board
-                .cell(*partition)
-                .lock()
-                .take_over(owner, now);
-            self.attach(*partition, owner, reports.clone());
+            self.context.board.cell(*partition).lock().take_over(owner, now);
+            self.attach(*partition, owner, line.clone());
         }
         let (consumer, partitions) = (owner.consumer, partitions.to_vec());
-        self.context.note(Event::Assigned {
-            consumer,
-            partitions,
-        });
+        self.context.note(Event::Assigned { consumer, partitions });
     }
 
     fn revoked(&mut self, partitions: &[PartitionId]) {
@@ -262,18 +241,11 @@ impl ConsumerEvents for Desk {
         let consumer: ConsumerId = group.owner.consumer;
         let now = self.context.clock.now();
         for partition in partitions {
-            self.context
-                .board
-                .cell(*partition)
-                .lock()
-                .give_up(consumer, now);
+            self.context.board.cell(*partition).lock().give_up(consumer, now);
             group.positions[partition.0 as usize].store(-1, Ordering::Release);
             self.seats[partition.0 as usize] = None;
         }
-        self.context.note(Event::Revoked {
-            consumer,
-            partitions: partitions.to_vec(),
-        });
+        self.context.note(Event::Revoked { consumer, partitions: partitions.to_vec() });
     }
 
     fn error(&mut self, error: BrokerError) {

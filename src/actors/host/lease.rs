@@ -12,12 +12,7 @@ use crate::measure::Owner;
 /// What an actor tells a host.
 pub(super) enum HostCommand {
     /// Read this partition from this offset on, for this owner.
-    Attach {
-        partition: PartitionId,
-        owner: Owner,
-        start: Offset,
-        reports: Reports,
-    },
+    Attach { partition: PartitionId, owner: Owner, start: Offset, line: Line },
     /// Stop working for this owner, and close the client if nobody else uses it.
     Detach { owner: Owner },
 }
@@ -36,6 +31,34 @@ pub(in crate::actors) enum HostReport {
 /// Where a host's reports go.
 pub(in crate::actors) type Reports = Arc<dyn Fn(HostReport) + Send + Sync>;
 
+/// The line from a host to one of its actors: reports go one way, and the news of the actor's death the other.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub(super) reports: Reports,
+    crashed: Arc<AtomicBool>,
+}
+
+impl Line {
+    pub(super) fn new(reports: Reports) -> Line {
+        Line { reports, crashed: Arc::new(AtomicBool::new(false)) }
+    }
+
+    /// Whether the actor has crashed. A host processes nothing more for it.
+    #[inline]
+    pub(super) fn is_dead(&self) -> bool {
+        self.crashed.load(Ordering::Acquire)
+    }
+
+    /// The flag behind [`Line::is_dead`].
+    pub(super) fn crashed(&self) -> Arc<AtomicBool> {
+        self.crashed.clone()
+    }
+
+    pub(super) fn report(&self, report: HostReport) {
+        (self.reports)(report);
+    }
+}
+
 /// An actor's hold on its host. Dropping it, with a killed actor's state for example, is a crash: the host
 /// is detached without waiting for anything, and a group member commits nothing any more. The supervisor's
 /// release makes the old incarnation count for nothing, whenever its thread notices.
@@ -47,28 +70,14 @@ pub(in crate::actors) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(owner: Owner, commands: Sender<HostCommand>) -> Lease {
-        let crashed = Arc::new(AtomicBool::new(false));
-        Lease {
-            owner,
-            commands,
-            crashed,
-            asked: AtomicBool::new(false),
-        }
-    }
-
-    /// The same lease, telling of its crash through `crashed`.
-    pub(super) fn with_crash_flag(mut self, crashed: Arc<AtomicBool>) -> Lease {
-        self.crashed = crashed;
-        self
+    pub(super) fn new(owner: Owner, commands: Sender<HostCommand>, line: &Line) -> Lease {
+        Lease { owner, commands, crashed: line.crashed(), asked: AtomicBool::new(false) }
     }
 
     /// Asks the host to finish; it answers with [`HostReport::Detached`]. False when the host is gone.
     pub(in crate::actors) fn detach(&self) -> bool {
         self.asked.store(true, Ordering::Release);
-        self.commands
-            .send(HostCommand::Detach { owner: self.owner })
-            .is_ok()
+        self.commands.send(HostCommand::Detach { owner: self.owner }).is_ok()
     }
 }
 
@@ -76,17 +85,13 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if !self.asked.load(Ordering::Acquire) {
             self.crashed.store(true, Ordering::Release);
-            let _ = self
-                .commands
-                .send(HostCommand::Detach { owner: self.owner });
+            let _ = self.commands.send(HostCommand::Detach { owner: self.owner });
         }
     }
 }
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease")
-            .field("owner", &self.owner)
-            .finish_non_exhaustive()
+        f.debug_struct("Lease").field("owner", &self.owner).finish_non_exhaustive()
     }
 }

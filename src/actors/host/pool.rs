@@ -40,9 +40,7 @@ pub(in crate::actors) struct PoolHandle(Arc<AtomicU8>);
 impl PoolHandle {
     /// Ends the schedule: nothing more is sent, what is in flight is waited for.
     pub(in crate::actors) fn end(&self) {
-        let _ = self
-            .0
-            .compare_exchange(RUN, END, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.0.compare_exchange(RUN, END, Ordering::AcqRel, Ordering::Acquire);
     }
 }
 
@@ -68,23 +66,20 @@ pub(in crate::actors) fn start_pool(
     let mode = Arc::new(AtomicU8::new(RUN));
     let handle = PoolHandle(mode.clone());
     let context = context.clone();
-    std::thread::Builder::new()
-        .name(format!("pool-{}", shared.pool))
-        .spawn(move || {
-            set_timer_slack();
-            let run = || match context.cluster.producer(shared.pool) {
-                Ok(port) => {
-                    PoolHost::new(&context, &shared, incarnation, &mode, port).run();
-                    PoolReport::Finished
-                }
-                Err(error) => PoolReport::Failed(error),
-            };
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-            report(
-                outcome
-                    .unwrap_or_else(|_| PoolReport::Failed(BrokerError::fatal("panic in a pool"))),
-            );
-        })?;
+    std::thread::Builder::new().name(format!("pool-{}", shared.pool)).spawn(move || {
+        set_timer_slack();
+        let run = || match context.cluster.producer(shared.pool) {
+            Ok(port) => {
+                PoolHost::new(&context, &shared, incarnation, &mode, port).run();
+                PoolReport::Finished
+            }
+            Err(error) => PoolReport::Failed(error),
+        };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        report(
+            outcome.unwrap_or_else(|_| PoolReport::Failed(BrokerError::fatal("panic in a pool"))),
+        );
+    })?;
     Ok(handle)
 }
 
@@ -141,11 +136,7 @@ impl<'a> PoolHost<'a> {
     ) -> PoolHost<'a> {
         let load = &context.plan.load;
         let mut filler = vec![0; FILLER_BYTES + load.payload_bytes as usize];
-        context
-            .seed
-            .child("filler", u64::from(shared.pool.0))
-            .random()
-            .fill(&mut filler);
+        context.seed.child("filler", u64::from(shared.pool.0)).random().fill(&mut filler);
         let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
         PoolHost {
             context,
@@ -158,9 +149,7 @@ impl<'a> PoolHost<'a> {
             filler_at: 0,
             acks: Vec::new(),
             sent: vec![0; context.plan.topic.partitions as usize],
-            unprocessed_max: load
-                .unprocessed_bytes_max
-                .map(|bytes| per_pool(bytes).max(1) as i64),
+            unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
             at_max_rate: load.pace == Pace::Max,
         }
     }
@@ -203,20 +192,15 @@ impl<'a> PoolHost<'a> {
 
     /// Whether the fate of every record is known; when `overdue`, gives up what is left.
     fn is_flushed(&mut self, overdue: bool) -> bool {
-        let in_flight = |host: &Self| {
-            host.context.board.pools[host.shared.pool.0 as usize]
-                .lock()
-                .in_flight()
-        };
+        let in_flight =
+            |host: &Self| host.context.board.pools[host.shared.pool.0 as usize].lock().in_flight();
         if in_flight(self) > 0 && overdue {
             self.port.give_up(Duration::from_secs(5));
             self.collect();
         }
         let flushed = overdue || in_flight(self) == 0;
         if flushed {
-            self.context.board.pools[self.shared.pool.0 as usize]
-                .lock()
-                .finished = true;
+            self.context.board.pools[self.shared.pool.0 as usize].lock().finished = true;
         }
         flushed
     }
@@ -226,21 +210,12 @@ impl<'a> PoolHost<'a> {
     }
 
     fn pacer<T>(&self, read: impl FnOnce(&mut Pacer) -> T) -> T {
-        read(
-            &mut self
-                .shared
-                .pacer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        read(&mut self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn cell(&self, write: impl FnOnce(&mut PoolState, Duration), since: Time) {
         let waited = self.context.clock.now().remaining(since);
-        write(
-            &mut self.context.board.pools[self.shared.pool.0 as usize].lock(),
-            waited,
-        );
+        write(&mut self.context.board.pools[self.shared.pool.0 as usize].lock(), waited);
     }
 
     /// Sends what is due, up to [`BURST_MAX`] records, under one lock of the schedules and the cell.
@@ -303,8 +278,7 @@ impl<'a> PoolHost<'a> {
             sent: now,
         };
         let size = self.payload.len();
-        self.payload
-            .copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
+        self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
         self.filler_at = (self.filler_at + size) % FILLER_BYTES;
         write_payload(&stamp, &mut self.payload);
         let record = SendRecord {
@@ -320,14 +294,7 @@ impl<'a> PoolHost<'a> {
                 cell.error(&name);
                 let (producer, partition) = (due.producer, due.partition);
                 let outcome = Outcome::Failed;
-                self.acks.push(Ack {
-                    producer,
-                    partition,
-                    sequence,
-                    sent: now,
-                    at: now,
-                    outcome,
-                });
+                self.acks.push(Ack { producer, partition, sequence, sent: now, at: now, outcome });
             }
         }
         cell.sent(due.producer, due.partition, intended, now);

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::AtomicI64;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 use super::desk::{Desk, GroupDesk};
-use super::lease::{HostCommand, HostReport, Lease, Reports};
+use super::lease::{HostCommand, HostReport, Lease, Line, Reports};
 use crate::actors::Context;
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::{
@@ -29,25 +29,14 @@ pub(in crate::actors) fn start_own_host(
     start: Offset,
     reports: Reports,
 ) -> std::io::Result<Lease> {
+    let line = Line::new(reports);
     let (commands, received) = channel();
-    let _ = commands.send(HostCommand::Attach {
-        partition,
-        owner,
-        start,
-        reports: reports.clone(),
-    });
+    let _ = commands.send(HostCommand::Attach { partition, owner, start, line: line.clone() });
     let name = format!("consumer-{}", owner.consumer);
-    let spec = ConsumerSpec {
-        name: name.clone(),
-        group: None,
-    };
+    let spec = ConsumerSpec { name: name.clone(), group: None };
     let desk = Desk::new(context.clone(), None);
-    spawn(
-        name,
-        Host::new(context, desk, received, Some(owner), vec![reports]),
-        spec,
-    )?;
-    Ok(Lease::new(owner, commands))
+    spawn(name, Host::new(context, desk, received, Some(owner), Some(line.clone())), spec)?;
+    Ok(Lease::new(owner, commands, &line))
 }
 
 /// Starts the host of a group member. Returns at once.
@@ -56,35 +45,22 @@ pub(in crate::actors) fn start_group_host(
     owner: Owner,
     reports: Reports,
 ) -> std::io::Result<Lease> {
+    let line = Line::new(reports);
     let (commands, received) = channel();
     let name = format!("consumer-{}", owner.consumer);
-    let positions: Arc<[AtomicI64]> = (0..context.plan.topic.partitions)
-        .map(|_| AtomicI64::new(-1))
-        .collect();
-    let crashed = Arc::new(AtomicBool::new(false));
+    let positions: Arc<[AtomicI64]> =
+        (0..context.plan.topic.partitions).map(|_| AtomicI64::new(-1)).collect();
     let group = GroupSpec {
         consumer: owner.consumer,
         incarnation: owner.incarnation,
         positions: positions.clone(),
-        crashed: crashed.clone(),
+        crashed: line.crashed(),
     };
-    let spec = ConsumerSpec {
-        name: name.clone(),
-        group: Some(group),
-    };
-    let side = GroupDesk {
-        owner,
-        reports: reports.clone(),
-        positions,
-        joined: false,
-    };
+    let spec = ConsumerSpec { name: name.clone(), group: Some(group) };
+    let side = GroupDesk { owner, line: line.clone(), positions, joined: false };
     let desk = Desk::new(context.clone(), Some(side));
-    spawn(
-        name,
-        Host::new(context, desk, received, Some(owner), vec![reports]),
-        spec,
-    )?;
-    Ok(Lease::new(owner, commands).with_crash_flag(crashed))
+    spawn(name, Host::new(context, desk, received, Some(owner), Some(line.clone())), spec)?;
+    Ok(Lease::new(owner, commands, &line))
 }
 
 /// One client for all partitions, polled by one thread. Made again when it has failed.
@@ -97,10 +73,7 @@ pub struct SharedHost {
 impl SharedHost {
     /// A host that starts with its first partition.
     pub fn new(context: Context) -> SharedHost {
-        SharedHost {
-            context,
-            commands: None,
-        }
+        SharedHost { context, commands: None }
     }
 
     /// Seats `owner` at `partition`. Returns at once.
@@ -111,15 +84,11 @@ impl SharedHost {
         start: Offset,
         reports: Reports,
     ) -> std::io::Result<Lease> {
-        let attach = HostCommand::Attach {
-            partition,
-            owner,
-            start,
-            reports,
-        };
+        let line = Line::new(reports);
+        let attach = HostCommand::Attach { partition, owner, start, line: line.clone() };
         let attach = match &self.commands {
             Some(commands) => match commands.send(attach) {
-                Ok(()) => return Ok(Lease::new(owner, commands.clone())),
+                Ok(()) => return Ok(Lease::new(owner, commands.clone(), &line)),
                 Err(returned) => returned.0,
             },
             None => attach,
@@ -127,26 +96,16 @@ impl SharedHost {
         let (commands, received) = channel();
         let _ = commands.send(attach);
         let name = "consumers".to_owned();
-        let spec = ConsumerSpec {
-            name: name.clone(),
-            group: None,
-        };
+        let spec = ConsumerSpec { name: name.clone(), group: None };
         let desk = Desk::new(self.context.clone(), None);
-        spawn(
-            name,
-            Host::new(&self.context, desk, received, None, Vec::new()),
-            spec,
-        )?;
+        spawn(name, Host::new(&self.context, desk, received, None, None), spec)?;
         self.commands = Some(commands.clone());
-        Ok(Lease::new(owner, commands))
+        Ok(Lease::new(owner, commands, &line))
     }
 }
 
 fn spawn(name: String, host: Host, spec: ConsumerSpec) -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(move || host.run(&spec))
-        .map(|_| ())
+    std::thread::Builder::new().name(name).spawn(move || host.run(&spec)).map(|_| ())
 }
 
 /// A host's thread: its desk, its commands, and (unless the client is shared) the one it works for.
@@ -157,9 +116,19 @@ struct Host {
     /// The only owner; `None` when the client is shared.
     owner: Option<Owner>,
     /// Whom to tell when there is no client at all.
-    reports: Vec<Reports>,
+    line: Option<Line>,
     next_commit: Time,
     commit_interval: Option<Duration>,
+}
+
+/// Tells whoever came too late, so that nobody waits for a host that is gone.
+#[expect(clippy::needless_pass_by_value, reason = "nobody may come after")]
+fn turn_away(commands: Receiver<HostCommand>, error: &BrokerError) {
+    for command in commands.try_iter() {
+        if let HostCommand::Attach { line, .. } = command {
+            line.report(HostReport::Failed(error.clone()));
+        }
+    }
 }
 
 /// Whether the loop goes on.
@@ -175,47 +144,31 @@ impl Host {
         desk: Desk,
         commands: Receiver<HostCommand>,
         owner: Option<Owner>,
-        reports: Vec<Reports>,
+        line: Option<Line>,
     ) -> Host {
         let commit_interval = match &context.plan.consumers.membership {
             Membership::Group(group) => Some(group.commit_interval),
             Membership::Assigned { .. } => None,
         };
         let context = context.clone();
-        Host {
-            context,
-            desk,
-            commands,
-            owner,
-            reports,
-            next_commit: Time::ZERO,
-            commit_interval,
-        }
+        Host { context, desk, commands, owner, line, next_commit: Time::ZERO, commit_interval }
     }
 
     fn run(mut self, spec: &ConsumerSpec) {
         let mut port = match self.context.cluster.consumer(spec) {
             Ok(port) => port,
             Err(error) => {
-                self.reports
-                    .iter()
-                    .for_each(|report| report(HostReport::Failed(error.clone())));
+                if let Some(line) = &self.line {
+                    line.report(HostReport::Failed(error.clone()));
+                }
+                turn_away(self.commands, &error);
                 return;
             }
         };
         let mut detached = Vec::new();
         while self.turn(&mut *port, &mut detached) == Turn::On {}
         self.desk.flush();
-        let commands = self.commands;
-        // Whoever came too late is told, so that nobody waits for a host that is gone.
-        for command in commands.try_iter() {
-            if let HostCommand::Attach { reports, .. } = command {
-                reports(HostReport::Failed(BrokerError::fatal(
-                    "the shared client has just closed",
-                )));
-            }
-        }
-        drop(commands);
+        turn_away(self.commands, &BrokerError::fatal("the client has just closed"));
         let closing_since = self.context.clock.now();
         port.close(CLOSE_LIMIT);
         if let Some(owner) = self.owner {
@@ -226,13 +179,11 @@ impl Host {
                 close_us: u64::try_from(close_us).unwrap_or(0),
             });
         }
-        detached
-            .into_iter()
-            .for_each(|report: Reports| report(HostReport::Detached));
+        detached.into_iter().for_each(|line: Line| line.report(HostReport::Detached));
     }
 
     /// Commands, one poll, batches, commits. `detached` collects whom to tell when the client is closed.
-    fn turn(&mut self, port: &mut dyn ConsumerPort, detached: &mut Vec<Reports>) -> Turn {
+    fn turn(&mut self, port: &mut dyn ConsumerPort, detached: &mut Vec<Line>) -> Turn {
         loop {
             match self.commands.try_recv() {
                 Ok(command) => {
@@ -256,24 +207,15 @@ impl Host {
         &mut self,
         command: HostCommand,
         port: &mut dyn ConsumerPort,
-        detached: &mut Vec<Reports>,
+        detached: &mut Vec<Line>,
     ) -> Turn {
         match command {
-            HostCommand::Attach {
-                partition,
-                owner,
-                start,
-                reports,
-            } => {
+            HostCommand::Attach { partition, owner, start, line } => {
                 let now = self.context.clock.now();
-                self.context
-                    .board
-                    .cell(partition)
-                    .lock()
-                    .take_over(owner, now);
+                self.context.board.cell(partition).lock().take_over(owner, now);
                 // A shared client may still read it for an older incarnation.
                 let _ = port.submit(ConsumerCommand::Unassign(partition));
-                self.desk.attach(partition, owner, reports);
+                self.desk.attach(partition, owner, line);
                 if let Err(error) = port.submit(ConsumerCommand::Assign(partition, start)) {
                     self.desk.fail(partition, &error);
                 }
@@ -287,20 +229,19 @@ impl Host {
         &mut self,
         owner: Owner,
         port: &mut dyn ConsumerPort,
-        detached: &mut Vec<Reports>,
+        detached: &mut Vec<Line>,
     ) -> Turn {
         let removed = self.desk.detach(owner);
         if self.owner == Some(owner) {
-            detached.extend(removed.into_iter().map(|(_, reports)| reports));
-            if let Some(group) = self.desk.group() {
-                detached.truncate(0);
-                detached.push(group.reports.clone());
+            match self.desk.group() {
+                Some(group) => detached.push(group.line.clone()),
+                None => detached.extend(removed.into_iter().map(|(_, line)| line)),
             }
             return Turn::Over;
         }
-        for (partition, reports) in removed {
+        for (partition, line) in removed {
             let _ = port.submit(ConsumerCommand::Unassign(partition));
-            reports(HostReport::Detached);
+            line.report(HostReport::Detached);
         }
         Turn::On
     }
@@ -315,10 +256,7 @@ impl Host {
             && let Err(error) = port.submit(ConsumerCommand::Commit(positions))
         {
             let client = "consumer".to_owned();
-            self.context.note(Event::ClientError {
-                client,
-                error: error.message,
-            });
+            self.context.note(Event::ClientError { client, error: error.message });
         }
         let interval = self.commit_interval.unwrap_or_default();
         self.next_commit = self.context.clock.now() + interval;
@@ -339,11 +277,7 @@ impl Host {
         // A client of its own has nothing to do without its machine; a shared one waits for the next.
         let only_one_and_gone =
             self.owner.is_some() && self.desk.group().is_none() && self.desk.is_empty();
-        if only_one_and_gone {
-            Turn::Over
-        } else {
-            Turn::On
-        }
+        if only_one_and_gone { Turn::Over } else { Turn::On }
     }
 
     fn fail_client(&mut self, error: &BrokerError) -> Turn {

@@ -141,11 +141,7 @@ impl SupervisorState {
                 // A failed spawn sends no supervision event: it is made one here.
                 let checkpoint = self.checkpoint(id);
                 let cause = Cause::Failed(error.to_string());
-                let event = SlotEvent::Ended {
-                    incarnation,
-                    cause,
-                    checkpoint,
-                };
+                let event = SlotEvent::Ended { incarnation, cause, checkpoint };
                 Box::pin(self.step(myself, id, event)).await;
             }
         }
@@ -158,32 +154,18 @@ impl SupervisorState {
         incarnation: Incarnation,
     ) -> Result<ChildRef, ractor::SpawnErr> {
         let context = self.context.clone();
-        let owner = Owner {
-            consumer,
-            incarnation,
-        };
+        let owner = Owner { consumer, incarnation };
         let (supervisor, cell) = (myself.clone(), myself.get_cell());
         let (actor, _) = match context.plan.consumers.membership {
             Membership::Assigned { .. } => {
                 let partition = PartitionId(consumer.0);
                 let start = context.board.cell(partition).lock().next_offset();
                 let shared = self.shared.clone();
-                let args = ConsumerArgs {
-                    context,
-                    partition,
-                    owner,
-                    start,
-                    shared,
-                    supervisor,
-                };
+                let args = ConsumerArgs { context, partition, owner, start, shared, supervisor };
                 Actor::spawn_linked(None, PartitionConsumer, args, cell).await?
             }
             Membership::Group(_) => {
-                let args = MemberArgs {
-                    context,
-                    owner,
-                    supervisor,
-                };
+                let args = MemberArgs { context, owner, supervisor };
                 Actor::spawn_linked(None, GroupConsumer, args, cell).await?
             }
         };
@@ -196,19 +178,11 @@ impl SupervisorState {
         pool: PoolId,
         incarnation: Incarnation,
     ) -> Result<ChildRef, ractor::SpawnErr> {
-        let shared = self
-            .children
-            .get(&SlotId::Pool(pool))
-            .and_then(|child| child.pool.clone());
+        let shared = self.children.get(&SlotId::Pool(pool)).and_then(|child| child.pool.clone());
         let shared = shared
             .ok_or_else(|| ractor::SpawnErr::StartupFailed("a pool without schedules".into()))?;
         let (context, supervisor) = (self.context.clone(), myself.clone());
-        let args = PoolArgs {
-            context,
-            shared,
-            incarnation,
-            supervisor,
-        };
+        let args = PoolArgs { context, shared, incarnation, supervisor };
         let (actor, _) = Actor::spawn_linked(None, ProducerPool, args, myself.get_cell()).await?;
         Ok(ChildRef::Pool(actor))
     }
@@ -217,10 +191,7 @@ impl SupervisorState {
     fn started(&mut self, id: SlotId, incarnation: Incarnation) {
         match id {
             SlotId::Consumer(consumer) => {
-                self.context.note(Event::ConsumerStarted {
-                    consumer,
-                    incarnation,
-                });
+                self.context.note(Event::ConsumerStarted { consumer, incarnation });
                 self.restarted(consumer, incarnation);
             }
             SlotId::Pool(pool) => self.context.note(Event::PoolStarted { pool, incarnation }),

@@ -84,9 +84,9 @@ impl Actor for Supervisor {
     ) -> Result<SupervisorState, ActorProcessingErr> {
         let SupervisorArgs { context, status } = args;
         let shared = match context.plan.consumers.membership {
-            Membership::Assigned {
-                clients: ClientTopology::Shared,
-            } => Some(Arc::new(Mutex::new(SharedHost::new(context.clone())))),
+            Membership::Assigned { clients: ClientTopology::Shared } => {
+                Some(Arc::new(Mutex::new(SharedHost::new(context.clone()))))
+            }
             _ => None,
         };
         Ok(SupervisorState {
@@ -109,17 +109,13 @@ impl Actor for Supervisor {
         match message {
             SupervisorMsg::StartConsumers => state.start_consumers(&myself).await?,
             SupervisorMsg::StartLoad { pools, start } => {
-                state.start_load(&myself, pools, start).await?
+                state.start_load(&myself, pools, start).await?;
             }
             SupervisorMsg::Ready(slot, incarnation) => {
-                state
-                    .step(&myself, slot, SlotEvent::Ready(incarnation))
-                    .await;
+                state.step(&myself, slot, SlotEvent::Ready(incarnation)).await;
             }
             SupervisorMsg::Timer(slot, generation) => {
-                state
-                    .step(&myself, slot, SlotEvent::Timer(generation))
-                    .await;
+                state.step(&myself, slot, SlotEvent::Timer(generation)).await;
             }
             SupervisorMsg::Inject(number) => state.inject(number),
             SupervisorMsg::EndLoad => state.end_load(),
@@ -171,8 +167,7 @@ impl SupervisorState {
                 .await?;
         self.oracle = Some(oracle);
         for id in 0..self.context.plan.members() {
-            self.add(myself, SlotId::Consumer(ConsumerId(id)), None)
-                .await;
+            self.add(myself, SlotId::Consumer(ConsumerId(id)), None).await;
         }
         Ok(())
     }
@@ -184,15 +179,10 @@ impl SupervisorState {
         start: Time,
     ) -> Result<(), ActorProcessingErr> {
         for shared in pools {
-            self.add(myself, SlotId::Pool(shared.pool), Some(shared))
-                .await;
+            self.add(myself, SlotId::Pool(shared.pool), Some(shared)).await;
         }
         let context = self.context.clone();
-        let args = FaultDriverArgs {
-            context,
-            start,
-            supervisor: myself.clone(),
-        };
+        let args = FaultDriverArgs { context, start, supervisor: myself.clone() };
         Actor::spawn_linked(None, FaultDriver, args, myself.get_cell()).await?;
         Ok(())
     }
@@ -205,14 +195,7 @@ impl SupervisorState {
     ) {
         let slot = Slot::new(self.context.plan.restart);
         let random = self.context.seed.child("restart", id.number()).random();
-        let mut child = Child {
-            slot,
-            random,
-            pool,
-            actor: None,
-            fault: None,
-            given_up: None,
-        };
+        let mut child = Child { slot, random, pool, actor: None, fault: None, given_up: None };
         let actions = child.slot.start();
         self.children.insert(id, child);
         self.perform(myself, id, actions, None).await;
@@ -252,8 +235,7 @@ impl SupervisorState {
                 Action::SetTimer { generation, delay } => {
                     self.note_restart(id, delay);
                     let at = self.context.clock.now() + delay;
-                    self.timers
-                        .send_at(at, myself, SupervisorMsg::Timer(id, generation));
+                    self.timers.send_at(at, myself, SupervisorMsg::Timer(id, generation));
                 }
                 Action::Stop(_) => self.children[&id].stop(),
                 Action::GiveUp { reason } => self.give_up(id, reason),
@@ -292,11 +274,7 @@ impl SupervisorState {
         };
         self.note_failure(id, incarnation, &failure, fault);
         let checkpoint = self.checkpoint(id);
-        let event = SlotEvent::Ended {
-            incarnation,
-            cause,
-            checkpoint,
-        };
+        let event = SlotEvent::Ended { incarnation, cause, checkpoint };
         self.step_after(myself, id, event, fault).await;
     }
 
@@ -307,13 +285,9 @@ impl SupervisorState {
             SlotId::Consumer(consumer) if self.context.plan.mode() == "assigned" => {
                 board.cells[consumer.0 as usize].lock().next_offset()
             }
-            SlotId::Consumer(_) => Offset(
-                board
-                    .cells
-                    .iter()
-                    .map(|cell| cell.lock().next_offset().0)
-                    .sum(),
-            ),
+            SlotId::Consumer(_) => {
+                Offset(board.cells.iter().map(|cell| cell.lock().next_offset().0).sum())
+            }
             SlotId::Pool(PoolId(pool)) => Offset(board.pools[pool as usize].lock().sent as i64),
         }
     }
@@ -325,14 +299,9 @@ impl SupervisorState {
         match fault.kind {
             FaultKind::KillConsumer(consumer) => {
                 let description = fault.kind.to_string();
-                self.context.note(Event::FaultInjected {
-                    fault: number,
-                    description,
-                });
+                self.context.note(Event::FaultInjected { fault: number, description });
                 let now = self.context.clock.now();
-                self.context
-                    .board
-                    .fault(number, |times| times.injected = Some(now));
+                self.context.board.fault(number, |times| times.injected = Some(now));
                 if let Some(child) = self.children.get_mut(&SlotId::Consumer(consumer)) {
                     child.kill(number);
                 }

@@ -21,9 +21,7 @@ impl SupervisorState {
     pub(super) fn release(&mut self, id: SlotId, next: Incarnation, fault: Option<usize>) {
         let SlotId::Consumer(consumer) = id else {
             if let SlotId::Pool(pool) = id {
-                self.context.board.pools[pool.0 as usize]
-                    .lock()
-                    .release(next);
+                self.context.board.pools[pool.0 as usize].lock().release(next);
             }
             return;
         };
@@ -36,15 +34,10 @@ impl SupervisorState {
             cell.recoveries.push(RecoveryMark::new(fault, now));
         }
         if let Some(fault) = fault {
-            self.context
-                .board
-                .fault(fault, |times| times.released = Some(now));
+            self.context.board.fault(fault, |times| times.released = Some(now));
         }
         if self.context.plan.mode() == "group" && !partitions.is_empty() {
-            self.context.note(Event::Orphaned {
-                consumer,
-                partitions,
-            });
+            self.context.note(Event::Orphaned { consumer, partitions });
         }
     }
 
@@ -58,16 +51,11 @@ impl SupervisorState {
             let mut cell = cell.lock();
             // In group mode another member may take the partition; the start of this one still is what
             // the supervisor did about the failure.
-            let waiting = cell
-                .recoveries
-                .iter_mut()
-                .filter(|mark| mark.restarted.is_none());
+            let waiting = cell.recoveries.iter_mut().filter(|mark| mark.restarted.is_none());
             for mark in waiting {
                 mark.restarted = Some(now);
                 if let Some(fault) = mark.fault {
-                    self.context
-                        .board
-                        .fault(fault, |times| times.restarted = Some(now));
+                    self.context.board.fault(fault, |times| times.restarted = Some(now));
                 }
             }
         }
@@ -87,22 +75,12 @@ impl SupervisorState {
     ) {
         let now = self.context.clock.now();
         if let Some(fault) = fault {
-            self.context
-                .board
-                .fault(fault, |times| times.detected = Some(now));
+            self.context.board.fault(fault, |times| times.detected = Some(now));
         }
         let reason = failure.to_string();
         self.context.note(match id {
-            SlotId::Consumer(consumer) => Event::ConsumerFailed {
-                consumer,
-                incarnation,
-                reason,
-            },
-            SlotId::Pool(pool) => Event::PoolFailed {
-                pool,
-                incarnation,
-                reason,
-            },
+            SlotId::Consumer(consumer) => Event::ConsumerFailed { consumer, incarnation, reason },
+            SlotId::Pool(pool) => Event::PoolFailed { pool, incarnation, reason },
         });
     }
 
@@ -111,11 +89,7 @@ impl SupervisorState {
         if let SlotId::Consumer(consumer) = id {
             let incarnation = self.children[&id].slot.incarnation();
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            self.context.note(Event::ConsumerRestarting {
-                consumer,
-                incarnation,
-                delay_ms,
-            });
+            self.context.note(Event::ConsumerRestarting { consumer, incarnation, delay_ms });
         }
     }
 
@@ -126,8 +100,7 @@ impl SupervisorState {
         };
         child.given_up = Some(reason.clone());
         if let SlotId::Consumer(consumer) = id {
-            self.context
-                .note(Event::ConsumerStalled { consumer, reason });
+            self.context.note(Event::ConsumerStalled { consumer, reason });
         }
     }
 }

@@ -26,10 +26,7 @@ pub struct Status {
 
 impl Status {
     pub(super) fn of(children: &BTreeMap<SlotId, Child>) -> Status {
-        let mut status = Status {
-            consumers_over: true,
-            ..Status::default()
-        };
+        let mut status = Status { consumers_over: true, ..Status::default() };
         let (mut pools, mut pools_over) = (0, 0);
         for (id, child) in children {
             match id {

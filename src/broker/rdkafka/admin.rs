@@ -79,11 +79,7 @@ const STEP: Duration = Duration::from_secs(10);
 impl Admin {
     /// An administrator of `topic` on the cluster at `bootstrap`.
     pub fn new(settings: ClientSettings, bootstrap: &str, topic: &str) -> Admin {
-        Admin {
-            settings,
-            bootstrap: bootstrap.to_owned(),
-            topic: topic.to_owned(),
-        }
+        Admin { settings, bootstrap: bootstrap.to_owned(), topic: topic.to_owned() }
     }
 
     /// Makes sure the topic is there with the right number of partitions. Returns whether it was
@@ -109,9 +105,8 @@ impl Admin {
     fn partitions_found(&self, limit: Duration) -> Result<Option<usize>, SetupError> {
         let client = self.observer()?;
         let metadata =
-            client
-                .fetch_metadata(Some(&self.topic), limit)
-                .map_err(|error| match error.rdkafka_error_code() {
+            client.fetch_metadata(Some(&self.topic), limit).map_err(|error| {
+                match error.rdkafka_error_code() {
                     Some(
                         RDKafkaErrorCode::BrokerTransportFailure
                         | RDKafkaErrorCode::AllBrokersDown
@@ -123,14 +118,10 @@ impl Admin {
                         hint: String::new(),
                     },
                     _ => self.refused("asking for the topic", &error),
-                })?;
-        let topic = metadata
-            .topics()
-            .iter()
-            .find(|topic| topic.name() == self.topic);
-        Ok(topic
-            .filter(|topic| topic.error().is_none())
-            .map(|topic| topic.partitions().len()))
+                }
+            })?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        Ok(topic.filter(|topic| topic.error().is_none()).map(|topic| topic.partitions().len()))
     }
 
     async fn create_topic(&self, plan: &TopicPlan, limit: Duration) -> Result<(), SetupError> {
@@ -162,11 +153,7 @@ impl Admin {
         for _ in 0..tries {
             if let Ok(metadata) = client.fetch_metadata(Some(&self.topic), STEP) {
                 let led = |topic: &rdkafka::metadata::MetadataTopic| {
-                    topic
-                        .partitions()
-                        .iter()
-                        .filter(|p| p.leader() >= 0)
-                        .count()
+                    topic.partitions().iter().filter(|p| p.leader() >= 0).count()
                 };
                 if metadata.topics().first().map(led) == Some(partitions as usize) {
                     return Ok(());
@@ -210,19 +197,14 @@ impl Admin {
         let refused = |error: &rdkafka::error::KafkaError| {
             self.refused("committing the start offsets", error)
         };
-        let client: BaseConsumer = self
-            .settings
-            .committer()
-            .create()
-            .map_err(|error| refused(&error))?;
+        let client: BaseConsumer =
+            self.settings.committer().create().map_err(|error| refused(&error))?;
         let mut list = TopicPartitionList::new();
         for (partition, offset) in starts.iter().enumerate() {
             list.add_partition_offset(&self.topic, partition as i32, RdOffset::Offset(offset.0))
                 .map_err(|error| refused(&error))?;
         }
-        client
-            .commit(&list, CommitMode::Sync)
-            .map_err(|error| refused(&error))
+        client.commit(&list, CommitMode::Sync).map_err(|error| refused(&error))
     }
 
     /// Deletes the topic. Only ever called for one this run created.
@@ -257,17 +239,12 @@ impl Admin {
 
     #[expect(clippy::unused_self, reason = "keeps the calls short")]
     fn refused(&self, what: &'static str, error: &rdkafka::error::KafkaError) -> SetupError {
-        SetupError::Refused {
-            what,
-            reason: describe(error),
-        }
+        SetupError::Refused { what, reason: describe(error) }
     }
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(STEP))
-        .operation_timeout(Some(STEP))
+    AdminOptions::new().request_timeout(Some(STEP)).operation_timeout(Some(STEP))
 }
 
 fn remedy(code: RDKafkaErrorCode) -> &'static str {

@@ -79,23 +79,12 @@ impl ClientSettings {
         let mut producer = producer_properties(&plan.load);
         producer.extend(plan.client.producer.clone());
         let (group, crashable) = group_properties(&plan.consumers.membership);
-        ClientSettings {
-            base,
-            consumer,
-            producer,
-            secret: file.properties,
-            run,
-            group,
-            crashable,
-        }
+        ClientSettings { base, consumer, producer, secret: file.properties, run, group, crashable }
     }
 
     /// Whether librdkafka knows every property and takes every value. The error names the property.
     pub fn check(&self) -> Result<(), String> {
-        let consumer = self.consumer(&ConsumerSpec {
-            name: "check".to_owned(),
-            group: None,
-        });
+        let consumer = self.consumer(&ConsumerSpec { name: "check".to_owned(), group: None });
         for (side, config) in [("consumer", consumer), ("producer", self.producer("check"))] {
             if let Err(error) = config.create_native_config() {
                 return Err(format!(
@@ -144,9 +133,7 @@ impl ClientSettings {
     /// Properties of a consumer that commits for the group without joining it.
     pub(super) fn committer(&self) -> ClientConfig {
         let mut config = self.client("start-offsets");
-        config
-            .set("group.id", self.group_id())
-            .set("enable.auto.commit", "false");
+        config.set("group.id", self.group_id()).set("enable.auto.commit", "false");
         config
     }
 
@@ -161,10 +148,7 @@ impl ClientSettings {
     /// What is set, and what librdkafka does where nothing is set, for the properties that matter.
     pub(super) fn effective(&self) -> BTreeMap<String, String> {
         let mut effective = BTreeMap::new();
-        let spec = ConsumerSpec {
-            name: "consumer".to_owned(),
-            group: None,
-        };
+        let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
         let mut consumer = self.consumer(&spec);
         if let Some(properties) = &self.group {
             apply(&mut consumer, properties);
@@ -175,11 +159,7 @@ impl ClientSettings {
         ] {
             let set: BTreeMap<_, _> = config.config_map().iter().map(|(k, v)| (*k, *v)).collect();
             for (key, value) in set {
-                let shown = if self.secret.contains_key(key) {
-                    "(from outside)"
-                } else {
-                    value
-                };
+                let shown = if self.secret.contains_key(key) { "(from outside)" } else { value };
                 effective.insert(format!("{side}.{key}"), shown.to_owned());
             }
             let Ok(native) = config.create_native_config() else {
@@ -260,23 +240,14 @@ fn group_properties(membership: &Membership) -> (Option<BTreeMap<String, String>
     };
     let properties = texts(&[
         ("partition.assignment.strategy", &group.assignor.to_string()),
-        (
-            "session.timeout.ms",
-            &group.session_timeout.as_millis().to_string(),
-        ),
-        (
-            "heartbeat.interval.ms",
-            &group.heartbeat_interval.as_millis().to_string(),
-        ),
+        ("session.timeout.ms", &group.session_timeout.as_millis().to_string()),
+        ("heartbeat.interval.ms", &group.heartbeat_interval.as_millis().to_string()),
     ]);
     (Some(properties), group.identity == Identity::Crashable)
 }
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 fn apply(config: &mut ClientConfig, properties: &BTreeMap<String, String>) {
@@ -292,10 +263,7 @@ mod tests {
     #[test]
     fn secrets_come_from_a_file_or_the_environment_and_the_environment_wins() {
         let environment = [
-            (
-                "LANEKEEPER_CLIENT_SASL_PASSWORD".to_owned(),
-                "from-env".to_owned(),
-            ),
+            ("LANEKEEPER_CLIENT_SASL_PASSWORD".to_owned(), "from-env".to_owned()),
             ("HOME".to_owned(), "/".to_owned()),
         ];
         let text = "# a comment\nsasl.password = from-file\nsasl.username=me\n";

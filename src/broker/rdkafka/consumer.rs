@@ -40,14 +40,9 @@ impl RdConsumer {
             .create_with_context(context)
             .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))?;
         if spec.group.is_some() {
-            client
-                .subscribe(&[topic])
-                .map_err(|error| BrokerError::fatal(describe(&error)))?;
+            client.subscribe(&[topic]).map_err(|error| BrokerError::fatal(describe(&error)))?;
         }
-        Ok(RdConsumer {
-            client,
-            topic: topic.to_owned(),
-        })
+        Ok(RdConsumer { client, topic: topic.to_owned() })
     }
 
     fn one(
@@ -62,12 +57,12 @@ impl RdConsumer {
 
     fn try_submit(&self, command: ConsumerCommand) -> Result<(), KafkaError> {
         match command {
-            ConsumerCommand::Assign(partition, offset) => self
-                .client
-                .incremental_assign(&self.one(partition, RdOffset::Offset(offset.0))?),
-            ConsumerCommand::Unassign(partition) => self
-                .client
-                .incremental_unassign(&self.one(partition, RdOffset::Invalid)?),
+            ConsumerCommand::Assign(partition, offset) => {
+                self.client.incremental_assign(&self.one(partition, RdOffset::Offset(offset.0))?)
+            }
+            ConsumerCommand::Unassign(partition) => {
+                self.client.incremental_unassign(&self.one(partition, RdOffset::Invalid)?)
+            }
             ConsumerCommand::Commit(offsets) => {
                 let mut list = TopicPartitionList::new();
                 for (partition, offset) in offsets {
@@ -171,19 +166,13 @@ impl Context {
 
     /// Commits how far the host has come in the partitions about to be given up, and waits for it.
     fn commit(&self, consumer: &BaseConsumer<Self>, partitions: &[PartitionId]) {
-        let Some(group) = self
-            .group
-            .as_ref()
-            .filter(|g| !g.crashed.load(Ordering::Acquire))
-        else {
+        let Some(group) = self.group.as_ref().filter(|g| !g.crashed.load(Ordering::Acquire)) else {
             return;
         };
         let mut list = TopicPartitionList::new();
         for partition in partitions {
-            let next = group
-                .positions
-                .get(partition.0 as usize)
-                .map(|at| at.load(Ordering::Acquire));
+            let next =
+                group.positions.get(partition.0 as usize).map(|at| at.load(Ordering::Acquire));
             if let Some(next) = next.filter(|next| *next >= 0) {
                 let offset = RdOffset::Offset(next);
                 let _ = list.add_partition_offset(&self.topic, partition.0 as i32, offset);
@@ -230,8 +219,5 @@ impl ConsumerContext for Context {
 }
 
 fn ids(list: &TopicPartitionList) -> Vec<PartitionId> {
-    list.elements()
-        .iter()
-        .map(|element| PartitionId(element.partition() as u32))
-        .collect()
+    list.elements().iter().map(|element| PartitionId(element.partition() as u32)).collect()
 }

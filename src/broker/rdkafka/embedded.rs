@@ -36,11 +36,7 @@ impl Embedded {
             })
             .map_err(|error| error.to_string())?;
         let bootstrap = started.recv().map_err(|error| error.to_string())??;
-        Ok(Embedded {
-            bootstrap,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Embedded { bootstrap, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Comma-separated `host:port` of the brokers.

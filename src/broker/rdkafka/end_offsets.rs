@@ -31,11 +31,7 @@ impl RdEndOffsets {
             .observer("end-offsets")
             .create()
             .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))?;
-        Ok(RdEndOffsets {
-            client,
-            topic: topic.to_owned(),
-            partitions,
-        })
+        Ok(RdEndOffsets { client, topic: topic.to_owned(), partitions })
     }
 
     /// The first or the end offset of every partition.
@@ -46,10 +42,8 @@ impl RdEndOffsets {
                 .map_err(|error| classify(&error))?;
         }
         // "Timestamps" -1 and -2 ask for the end and the beginning (ListOffsets, KIP-79).
-        let list = self
-            .client
-            .offsets_for_times(list, TIMEOUT)
-            .map_err(|error| classify(&error))?;
+        let list =
+            self.client.offsets_for_times(list, TIMEOUT).map_err(|error| classify(&error))?;
         let offset =
             |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element
                 .offset()

@@ -9,14 +9,9 @@ use crate::measure::Outcome;
 pub(super) fn classify(error: &KafkaError) -> BrokerError {
     let class = match error {
         KafkaError::MessageConsumptionFatal(_) => ErrorClass::Fatal,
-        other => other
-            .rdkafka_error_code()
-            .map_or(ErrorClass::Informational, class_of),
+        other => other.rdkafka_error_code().map_or(ErrorClass::Informational, class_of),
     };
-    BrokerError {
-        class,
-        message: describe(error),
-    }
+    BrokerError { class, message: describe(error) }
 }
 
 fn class_of(code: RDKafkaErrorCode) -> ErrorClass {
@@ -43,9 +38,7 @@ fn class_of(code: RDKafkaErrorCode) -> ErrorClass {
 
 /// The code's name, or the whole message where there is no code.
 pub(super) fn describe(error: &KafkaError) -> String {
-    error
-        .rdkafka_error_code()
-        .map_or_else(|| error.to_string(), |code| code.to_string())
+    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
 }
 
 /// What a failed delivery says about the record. Only errors that mean "never appended" count as failed;

@@ -60,36 +60,21 @@ impl RdCluster {
 
 impl Cluster for RdCluster {
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
-        Ok(Box::new(RdConsumer::new(
-            &self.settings,
-            &self.topic,
-            spec,
-        )?))
+        Ok(Box::new(RdConsumer::new(&self.settings, &self.topic, spec)?))
     }
 
     fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {
         let clients = match self.clients {
             ProducerClients::PerPool => 1,
-            ProducerClients::PerProducer => (pool.0..self.producers)
-                .step_by(self.pools as usize)
-                .count(),
+            ProducerClients::PerProducer => {
+                (pool.0..self.producers).step_by(self.pools as usize).count()
+            }
         };
         let (topic, pools) = (&self.topic, self.pools);
-        Ok(Box::new(RdProducer::new(
-            &self.settings,
-            topic,
-            pool,
-            pools,
-            clients,
-            self.clock,
-        )?))
+        Ok(Box::new(RdProducer::new(&self.settings, topic, pool, pools, clients, self.clock)?))
     }
 
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {
-        Ok(Box::new(RdEndOffsets::new(
-            &self.settings,
-            &self.topic,
-            self.partitions,
-        )?))
+        Ok(Box::new(RdEndOffsets::new(&self.settings, &self.topic, self.partitions)?))
     }
 }

@@ -42,10 +42,7 @@ impl RdProducer {
     ) -> Result<RdProducer, BrokerError> {
         let reports = Arc::new(Reports::default());
         let client = |i: usize| {
-            let context = Context {
-                reports: reports.clone(),
-                clock,
-            };
+            let context = Context { reports: reports.clone(), clock };
             settings
                 .producer(&format!("pool-{pool}-{i}"))
                 .create_with_context(context)
@@ -60,14 +57,7 @@ impl RdProducer {
                 .spawn(move || pump(&clients, &stop))
                 .map_err(|error| BrokerError::fatal(format!("no thread: {error}")))?
         };
-        Ok(RdProducer {
-            clients,
-            reports,
-            topic: topic.to_owned(),
-            pools,
-            stop,
-            pump: Some(pump),
-        })
+        Ok(RdProducer { clients, reports, topic: topic.to_owned(), pools, stop, pump: Some(pump) })
     }
 }
 
@@ -78,9 +68,7 @@ fn pump(clients: &[BaseProducer<Context>], stop: &AtomicBool) {
             client.poll(Duration::from_millis(50));
         } else {
             // With a client per producer, reports are looked for once a millisecond.
-            clients
-                .iter()
-                .for_each(|client| client.poll(Duration::ZERO));
+            clients.iter().for_each(|client| client.poll(Duration::ZERO));
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -93,10 +81,7 @@ fn token(producer: ProducerId, sequence: u64) -> usize {
 }
 
 fn from_token(token: usize) -> (ProducerId, u64) {
-    (
-        ProducerId((token >> SEQUENCE_BITS) as u32),
-        (token & ((1 << SEQUENCE_BITS) - 1)) as u64,
-    )
+    (ProducerId((token >> SEQUENCE_BITS) as u32), (token & ((1 << SEQUENCE_BITS) - 1)) as u64)
 }
 
 impl ProducerPort for RdProducer {
@@ -131,11 +116,7 @@ impl ProducerPort for RdProducer {
         // The pump serves the reports of what was purged; this only waits for them.
         let steps = limit.as_millis().max(1) / 10 + 1;
         for _ in 0..steps {
-            if self
-                .clients
-                .iter()
-                .all(|client| client.in_flight_count() == 0)
-            {
+            if self.clients.iter().all(|client| client.in_flight_count() == 0) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(10));

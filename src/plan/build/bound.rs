@@ -28,10 +28,7 @@ pub(super) fn parse(text: &str, is_time: bool) -> Result<Comparison, BadBound> {
         let high = high.strip_prefix('=').unwrap_or(high);
         let (low, high) = (value(low, is_time)?, value(high, is_time)?);
         if low > high {
-            return Err(bad(
-                "its lower end is above its upper end".to_owned(),
-                is_time,
-            ));
+            return Err(bad("its lower end is above its upper end".to_owned(), is_time));
         }
         return Ok(Comparison::Within(low, high));
     }
@@ -63,11 +60,7 @@ fn value(text: &str, is_time: bool) -> Result<f64, BadBound> {
 }
 
 pub(super) fn bad(why: String, is_time: bool) -> BadBound {
-    let example = if is_time {
-        "\"< 50ms\""
-    } else {
-        "0`, `\">= 100\"` or `\"106..122\""
-    };
+    let example = if is_time { "\"< 50ms\"" } else { "0`, `\">= 100\"` or `\"106..122\"" };
     BadBound { why, example }
 }
 
@@ -80,17 +73,11 @@ mod tests {
         assert_eq!(parse("< 50ms", true), Ok(Comparison::Less(50e6)));
         assert_eq!(parse("<=1s", true), Ok(Comparison::AtMost(1e9)));
         assert_eq!(parse("1ms..2ms", true), Ok(Comparison::Within(1e6, 2e6)));
-        assert_eq!(
-            parse("106..122", false),
-            Ok(Comparison::Within(106.0, 122.0))
-        );
+        assert_eq!(parse("106..122", false), Ok(Comparison::Within(106.0, 122.0)));
         assert_eq!(parse("0.5..=1.5", false), Ok(Comparison::Within(0.5, 1.5)));
         assert_eq!(parse("= 0", false), Ok(Comparison::Equal(0.0)));
         assert_eq!(parse("> 10", false), Ok(Comparison::Greater(10.0)));
-        assert_eq!(
-            parse("1_228_800", false),
-            Ok(Comparison::Equal(1_228_800.0))
-        );
+        assert_eq!(parse("1_228_800", false), Ok(Comparison::Equal(1_228_800.0)));
     }
 
     #[test]

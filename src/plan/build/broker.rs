@@ -48,9 +48,7 @@ pub(super) fn build(
                 .remedy("add `--bootstrap host:9092`, or `bootstrap = \"host:9092\"` in `[kafka]`"),
         );
     }
-    BrokerPlan::Kafka {
-        bootstrap: bootstrap.cloned().unwrap_or_default(),
-    }
+    BrokerPlan::Kafka { bootstrap: bootstrap.cloned().unwrap_or_default() }
 }
 
 fn warn_unused(scenario: &Scenario, overrides: &Overrides, found: &mut Findings) {
@@ -74,9 +72,7 @@ fn warn_unused(scenario: &Scenario, overrides: &Overrides, found: &mut Findings)
 /// Checks `host:port, host:port`.
 fn validate(text: &str, origin: Origin, key: &str, found: &mut Findings) {
     for address in text.split(',').map(str::trim) {
-        let port = address
-            .rsplit_once(':')
-            .map(|(host, port)| (host, port.parse::<u16>()));
+        let port = address.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
         let why = match port {
             Some((host, Ok(1..))) if !host.is_empty() => continue,
             _ if address.is_empty() => "is an empty address".to_owned(),
@@ -108,22 +104,14 @@ fn warn_about_timing(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
         matches!(metric, Metric::Rebalances)
             || (metric.is_time() && !matches!(metric, Metric::Lateness { .. }))
     };
-    let first = plan
-        .expectations
-        .iter()
-        .find(|expectation| timed(&expectation.metric))
-        .and_then(|expectation| {
+    let first = plan.expectations.iter().find(|expectation| timed(&expectation.metric)).and_then(
+        |expectation| {
             let name = expectation.expression.split(' ').next().unwrap_or_default();
-            scenario
-                .expect
-                .iter()
-                .find(|expected| expected.metric == name)
-        });
+            scenario.expect.iter().find(|expected| expected.metric == name)
+        },
+    );
     if let Some(expected) = first {
-        let message = format!(
-            "`{}` is the embedded cluster's, not a real one's",
-            expected.metric
-        );
+        let message = format!("`{}` is the embedded cluster's, not a real one's", expected.metric);
         found.push(
             Diagnostic::warning(codes::EMBEDDED_TIMING, expected.bound.key, message)
                 .label("this and every other time or rebalance expected here")
@@ -160,11 +148,7 @@ fn warn_about_pauses(scenario: &Scenario, plan: &Plan, limit: u64, found: &mut F
         format_bytes((per_partition * pause.as_secs_f64()) as u64),
         format_duration(pause)
     );
-    let origin = origin
-        .into_iter()
-        .flatten()
-        .next()
-        .unwrap_or(Origin::WholeFile);
+    let origin = origin.into_iter().flatten().next().unwrap_or(Origin::WholeFile);
     found.push(
         Diagnostic::warning(codes::EMBEDDED_LIMIT, origin, message).remedy(
             "records nobody has read would count as lost: send less, or use `--broker kafka`",

@@ -45,18 +45,8 @@ fn assigned(consumers: &Consumers, found: &mut Findings) -> Membership {
     let (with, now) = ("`consumers.mode` to `group`", "`mode = \"assigned\"`");
     found.no_effect("consumers.count", consumers.count.as_ref(), with, now);
     found.no_effect("consumers.assignor", consumers.assignor.as_ref(), with, now);
-    found.no_effect(
-        "consumers.commit_interval",
-        consumers.commit_interval.as_ref(),
-        with,
-        now,
-    );
-    found.no_effect(
-        "consumers.session_timeout",
-        consumers.session_timeout.as_ref(),
-        with,
-        now,
-    );
+    found.no_effect("consumers.commit_interval", consumers.commit_interval.as_ref(), with, now);
+    found.no_effect("consumers.session_timeout", consumers.session_timeout.as_ref(), with, now);
     let heartbeat = consumers.heartbeat_interval.as_ref();
     found.no_effect("consumers.heartbeat_interval", heartbeat, with, now);
     Membership::Assigned {
@@ -112,10 +102,7 @@ fn group(
 
 fn members(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> u32 {
     let Some(count) = &consumers.count else {
-        let origin = consumers
-            .mode
-            .as_ref()
-            .map_or(Origin::WholeFile, |at| at.origin);
+        let origin = consumers.mode.as_ref().map_or(Origin::WholeFile, |at| at.origin);
         let message = "`mode = \"group\"` needs the key `count`";
         found.push(
             Diagnostic::error(codes::MISSING_KEY, origin, message)
@@ -124,28 +111,17 @@ fn members(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> u3
         return topic.partitions;
     };
     if count.value > u64::from(topic.partitions) {
-        let message = format!(
-            "{} group members are more than {} partitions",
-            count.value, topic.partitions
-        );
+        let message =
+            format!("{} group members are more than {} partitions", count.value, topic.partitions);
         found.push(
             Diagnostic::error(codes::CONFLICT, count.origin, message)
                 .label("the rest would have nothing to do")
-                .remedy(format!(
-                    "set `consumers.count` to at most {}",
-                    topic.partitions
-                )),
+                .remedy(format!("set `consumers.count` to at most {}", topic.partitions)),
         );
         return topic.partitions;
     }
     let reason = "a group has at least one member";
-    found.count(
-        "consumers.count",
-        Some(count),
-        topic.partitions,
-        1..=topic.partitions,
-        reason,
-    )
+    found.count("consumers.count", Some(count), topic.partitions, 1..=topic.partitions, reason)
 }
 
 fn heartbeat(given: Option<&At<Duration>>, session: Duration, found: &mut Findings) -> Duration {
@@ -176,22 +152,14 @@ fn work_plan(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> 
         if partition >= topic.partitions {
             let message = format!("there is no partition {partition} to give work");
             found.push(
-                Diagnostic::error(codes::NO_SUCH_MEMBER, at.key, message).remedy(format!(
-                    "partitions are numbered 0 to {}",
-                    topic.partitions - 1
-                )),
+                Diagnostic::error(codes::NO_SUCH_MEMBER, at.key, message)
+                    .remedy(format!("partitions are numbered 0 to {}", topic.partitions - 1)),
             );
         }
-        of.insert(
-            partition,
-            work(&format!("consumers.work_of.{partition}"), at, found),
-        );
+        of.insert(partition, work(&format!("consumers.work_of.{partition}"), at, found));
     }
     let default = consumers.work.as_ref();
-    WorkPlan {
-        default: default.map_or(Work::None, |at| work("consumers.work", at, found)),
-        of,
-    }
+    WorkPlan { default: default.map_or(Work::None, |at| work("consumers.work", at, found)), of }
 }
 
 fn work(path: &str, at: &At<scenario::Work>, found: &mut Findings) -> Work {
@@ -217,9 +185,9 @@ fn span(path: &str, at: &At<scenario::Span>, found: &mut Findings) -> Span {
         scenario::Span::Random(random) => random,
     };
     match (&random.mean, &random.min, &random.max) {
-        (Some(mean), None, None) => Span::Exponential {
-            mean: limited(path, mean.value, mean.origin, found),
-        },
+        (Some(mean), None, None) => {
+            Span::Exponential { mean: limited(path, mean.value, mean.origin, found) }
+        }
         (None, Some(min), Some(max)) => {
             if min.value > max.value {
                 let message = format!("`min` of `{path}` is longer than its `max`");
@@ -227,10 +195,7 @@ fn span(path: &str, at: &At<scenario::Span>, found: &mut Findings) -> Span {
                     Diagnostic::error(codes::CONFLICT, min.origin, message).remedy("exchange them"),
                 );
             }
-            Span::Uniform {
-                min: min.value,
-                max: limited(path, max.value, max.origin, found),
-            }
+            Span::Uniform { min: min.value, max: limited(path, max.value, max.origin, found) }
         }
         _ => {
             let (either, example) = ("either `mean`, or `min` and `max`", "{ mean = \"50us\" }");

@@ -7,11 +7,7 @@ use crate::plan::{Comparison, Expectation, Metric, Pace, Plan, Scope};
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, codes};
 
 pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {
-    scenario
-        .expect
-        .iter()
-        .filter_map(|expected| expectation(expected, plan, found))
-        .collect()
+    scenario.expect.iter().filter_map(|expected| expectation(expected, plan, found)).collect()
 }
 
 fn expectation(expected: &Expected, plan: &Plan, found: &mut Findings) -> Option<Expectation> {
@@ -32,11 +28,9 @@ fn expectation(expected: &Expected, plan: &Plan, found: &mut Findings) -> Option
         return None;
     }
     match comparison(&expected.bound.value, metric.is_time()) {
-        Ok((comparison, text)) => Some(Expectation {
-            expression: format!("{name} {text}"),
-            metric,
-            comparison,
-        }),
+        Ok((comparison, text)) => {
+            Some(Expectation { expression: format!("{name} {text}"), metric, comparison })
+        }
         Err(BadBound { why, example }) => {
             let message = format!("`{name}` cannot be compared: {why}");
             found.push(
@@ -71,19 +65,16 @@ fn comparison(bound: &Bound, is_time: bool) -> Result<(Comparison, String), BadB
 fn not_measured(metric: &Metric, plan: &Plan) -> Option<(String, String)> {
     let partitions = plan.topic.partitions;
     match *metric {
-        Metric::Latency {
-            scope: Scope::One(partition),
-            ..
+        Metric::Latency { scope: Scope::One(partition), .. }
+        | Metric::PartitionRate { scope: Scope::One(partition) }
+        | Metric::LagMax { scope: Scope::One(partition) }
+            if partition >= partitions =>
+        {
+            Some((
+                format!("there is no partition {partition}"),
+                format!("partitions are numbered 0 to {}", partitions - 1),
+            ))
         }
-        | Metric::PartitionRate {
-            scope: Scope::One(partition),
-        }
-        | Metric::LagMax {
-            scope: Scope::One(partition),
-        } if partition >= partitions => Some((
-            format!("there is no partition {partition}"),
-            format!("partitions are numbered 0 to {}", partitions - 1),
-        )),
         Metric::Fault { index, .. } if index >= plan.faults.len() => Some((
             match plan.faults.len() {
                 0 => "the scenario has no fault".to_owned(),

@@ -24,10 +24,7 @@ pub(super) fn build(
         }
         last = last.max(at);
         if let Some(consumer) = target(index, fault, members, found) {
-            plans.push(FaultPlan {
-                at,
-                kind: FaultKind::KillConsumer(consumer),
-            });
+            plans.push(FaultPlan { at, kind: FaultKind::KillConsumer(consumer) });
         }
     }
     plans
@@ -36,10 +33,7 @@ pub(super) fn build(
 /// Consumers there will be, as far as the scenario can be believed.
 fn members(scenario: &Scenario, topic: &TopicPlan) -> u32 {
     let consumers = &scenario.consumers;
-    let in_group = consumers
-        .mode
-        .as_ref()
-        .is_some_and(|at| at.value == ModeWord::Group);
+    let in_group = consumers.mode.as_ref().is_some_and(|at| at.value == ModeWord::Group);
     match &consumers.count {
         Some(count) if in_group => u32::try_from(count.value).unwrap_or(u32::MAX),
         _ => topic.partitions,
@@ -88,15 +82,10 @@ fn target(
         );
         return None;
     };
-    let Kill {
-        consumer: Some(consumer),
-    } = &kill.value
-    else {
+    let Kill { consumer: Some(consumer) } = &kill.value else {
         return None;
     };
-    let fits = u32::try_from(consumer.value)
-        .ok()
-        .filter(|number| *number < members);
+    let fits = u32::try_from(consumer.value).ok().filter(|number| *number < members);
     if fits.is_none() {
         let message = format!("there is no consumer {} to kill", consumer.value);
         let numbers = match members {

@@ -4,54 +4,24 @@ use std::fmt::Write;
 
 use crate::plan::{Counter, FaultFigure, Latency, Metric, Scope};
 
-const QUANTILES: [(&str, f64); 6] = [
-    ("p50", 0.5),
-    ("p90", 0.9),
-    ("p95", 0.95),
-    ("p99", 0.99),
-    ("p999", 0.999),
-    ("max", 1.0),
-];
+const QUANTILES: [(&str, f64); 6] =
+    [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 
 /// Schedule lateness is kept in one histogram per run, and reported in three figures.
 const LATENESS: [&str; 3] = ["p50", "p99", "max"];
 
 const FAULT_FIGURES: [(&str, FaultFigure, &str); 7] = [
-    (
-        "detected",
-        FaultFigure::Detected,
-        "time from the fault to its detection",
-    ),
-    (
-        "restarted",
-        FaultFigure::Restarted,
-        "time from the fault to the replacement's start",
-    ),
+    ("detected", FaultFigure::Detected, "time from the fault to its detection"),
+    ("restarted", FaultFigure::Restarted, "time from the fault to the replacement's start"),
     (
         "first_record",
         FaultFigure::FirstRecord,
         "time from the fault to the replacement's first record",
     ),
-    (
-        "recovery",
-        FaultFigure::CaughtUp,
-        "time from the fault until the lag is what it was before",
-    ),
-    (
-        "redelivered",
-        FaultFigure::Redelivered,
-        "records processed again because of it",
-    ),
-    (
-        "lag_peak",
-        FaultFigure::LagPeak,
-        "largest lag of the hit partitions after it, in records",
-    ),
-    (
-        "blast_radius",
-        FaultFigure::BlastRadius,
-        "partitions whose pause was out of the ordinary",
-    ),
+    ("recovery", FaultFigure::CaughtUp, "time from the fault until the lag is what it was before"),
+    ("redelivered", FaultFigure::Redelivered, "records processed again because of it"),
+    ("lag_peak", FaultFigure::LagPeak, "largest lag of the hit partitions after it, in records"),
+    ("blast_radius", FaultFigure::BlastRadius, "partitions whose pause was out of the ordinary"),
 ];
 
 /// The metric called `name`, if there is one.
@@ -80,10 +50,7 @@ pub(super) fn parse(name: &str) -> Option<Metric> {
     }
     let index = head.strip_prefix("fault[")?.parse().ok()?;
     let (_, figure, _) = FAULT_FIGURES.iter().find(|(known, ..)| *known == rest)?;
-    Some(Metric::Fault {
-        index,
-        figure: *figure,
-    })
+    Some(Metric::Fault { index, figure: *figure })
 }
 
 fn partition(selector: &str, figure: &str) -> Option<Metric> {
@@ -105,41 +72,25 @@ fn latency(rest: &str, scope: Scope) -> Option<Metric> {
         Some(_) => return None,
         None => (Latency::Response, rest),
     };
-    quantile(name).map(|quantile| Metric::Latency {
-        scope,
-        latency,
-        quantile,
-    })
+    quantile(name).map(|quantile| Metric::Latency { scope, latency, quantile })
 }
 
 fn quantile(name: &str) -> Option<f64> {
-    QUANTILES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, quantile)| *quantile)
+    QUANTILES.iter().find(|(known, _)| *known == name).map(|(_, quantile)| *quantile)
 }
 
 /// What to do about a name that is none: the closest one there is, or all of them in short.
 pub(super) fn suggestion(name: &str) -> String {
     // The user's own index stays; names are compared without it.
-    let index = name
-        .find('[')
-        .and_then(|open| Some(&name[open..=open + name[open..].find(']')?]));
+    let index = name.find('[').and_then(|open| Some(&name[open..=open + name[open..].find(']')?]));
     let bare = index.map_or(name.to_owned(), |index| name.replacen(index, "[]", 1));
     let names = names();
     match crate::scenario::closest(&bare, names.iter().map(String::as_str)) {
         Some(near) => {
-            let default = if near.starts_with("fault") {
-                "[0]"
-            } else {
-                "[*]"
-            };
+            let default = if near.starts_with("fault") { "[0]" } else { "[*]" };
             let usable = index
                 .filter(|_| parse(&near.replacen("[]", index.unwrap_or(default), 1)).is_some());
-            format!(
-                "did you mean `{}`?",
-                near.replacen("[]", usable.unwrap_or(default), 1)
-            )
+            format!("did you mean `{}`?", near.replacen("[]", usable.unwrap_or(default), 1))
         }
         None => "figures are counters such as `lost`, `latency.p99`, `lateness.p99`, \
                  `partition[*].rate`, `fault[0].recovery`; the book lists all of them"
@@ -149,18 +100,10 @@ pub(super) fn suggestion(name: &str) -> String {
 
 /// All names, with `[]` where a partition or a fault is chosen.
 fn names() -> Vec<String> {
-    let mut names: Vec<String> = Counter::ALL
-        .iter()
-        .map(|(_, name)| (*name).to_owned())
-        .collect();
+    let mut names: Vec<String> = Counter::ALL.iter().map(|(_, name)| (*name).to_owned()).collect();
     names.extend(
-        [
-            "achieved_share",
-            "achieved_per_s",
-            "fairness.rate_cv",
-            "fairness.p99_spread",
-        ]
-        .map(str::to_owned),
+        ["achieved_share", "achieved_per_s", "fairness.rate_cv", "fairness.p99_spread"]
+            .map(str::to_owned),
     );
     names.push("rebalances".to_owned());
     names.extend(["partition[].rate", "partition[].lag_max"].map(str::to_owned));
@@ -234,11 +177,7 @@ mod tests {
     #[test]
     fn every_name_is_a_metric() {
         for name in names() {
-            let index = if name.starts_with("fault") {
-                "[0]"
-            } else {
-                "[7]"
-            };
+            let index = if name.starts_with("fault") { "[0]" } else { "[7]" };
             let name = name.replacen("[]", index, 1);
             assert!(parse(&name).is_some(), "{name}");
         }
@@ -246,22 +185,15 @@ mod tests {
 
     #[test]
     fn names_that_are_close_are_not_metrics() {
-        for name in [
-            "latency",
-            "latency.p98",
-            "partition[x].rate",
-            "fault[*].recovery",
-            "lateness.p90",
-        ] {
+        for name in
+            ["latency", "latency.p98", "partition[x].rate", "fault[*].recovery", "lateness.p90"]
+        {
             assert_eq!(parse(name), None, "{name}");
         }
         assert_eq!(
             suggestion("partition[3].latncy.p99"),
             "did you mean `partition[3].latency.p99`?"
         );
-        assert_eq!(
-            suggestion("fault[*].recovery"),
-            "did you mean `fault[0].recovery`?"
-        );
+        assert_eq!(suggestion("fault[*].recovery"), "did you mean `fault[0].recovery`?");
     }
 }

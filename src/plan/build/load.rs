@@ -58,9 +58,7 @@ pub(super) fn build(
 }
 
 fn pace(given: Option<&At<Rate>>, found: &mut Findings) -> Pace {
-    let default = Pace::Paced {
-        period: Duration::from_millis(500),
-    };
+    let default = Pace::Paced { period: Duration::from_millis(500) };
     let Some(at) = given else { return default };
     let Rate::PerSecond(rate) = at.value else {
         return Pace::Max;
@@ -90,17 +88,11 @@ fn payload(given: Option<&At<Bytes>>, found: &mut Findings) -> u32 {
     if let (None, Some(at)) = (fits, given) {
         let (message, remedy) = match bytes > LARGEST_PAYLOAD {
             true => (
-                format!(
-                    "`load.payload` of {} is more than a broker takes",
-                    format_bytes(bytes)
-                ),
+                format!("`load.payload` of {} is more than a broker takes", format_bytes(bytes)),
                 "the largest is 1MB, a broker's default `message.max.bytes`".to_owned(),
             ),
             false => (
-                format!(
-                    "`load.payload` of {} has no room for the stamp",
-                    format_bytes(bytes)
-                ),
+                format!("`load.payload` of {} has no room for the stamp", format_bytes(bytes)),
                 format!("the smallest is {STAMP_BYTES}B: run, producer, sequence, times, checksum"),
             ),
         };
@@ -122,10 +114,7 @@ fn messages(given: Option<&At<u64>>, found: &mut Findings) -> Option<u64> {
 }
 
 fn partition_choice(load: &Load, found: &mut Findings) -> PartitionChoice {
-    let choice = load
-        .partition
-        .as_ref()
-        .map_or(PartitionWord::Fixed, |at| at.value);
+    let choice = load.partition.as_ref().map_or(PartitionWord::Fixed, |at| at.value);
     let keys = found.count(
         "load.keys",
         load.keys.as_ref(),
@@ -135,12 +124,7 @@ fn partition_choice(load: &Load, found: &mut Findings) -> PartitionChoice {
     );
     if choice != PartitionWord::Keyed {
         let works_with = "`load.partition` to `keyed`";
-        found.no_effect(
-            "load.keys",
-            load.keys.as_ref(),
-            works_with,
-            "this `load.partition`",
-        );
+        found.no_effect("load.keys", load.keys.as_ref(), works_with, "this `load.partition`");
     }
     match choice {
         PartitionWord::Fixed => PartitionChoice::Fixed,
@@ -151,18 +135,10 @@ fn partition_choice(load: &Load, found: &mut Findings) -> PartitionChoice {
 }
 
 fn skew(load: &Load, topic: &TopicPlan, found: &mut Findings) -> f64 {
-    let choice = load
-        .partition
-        .as_ref()
-        .map_or(PartitionWord::Fixed, |at| at.value);
+    let choice = load.partition.as_ref().map_or(PartitionWord::Fixed, |at| at.value);
     if !matches!(choice, PartitionWord::Random | PartitionWord::Keyed) {
         let works_with = "`load.partition` to `random` or `keyed`";
-        found.no_effect(
-            "load.skew",
-            load.skew.as_ref(),
-            works_with,
-            "this `load.partition`",
-        );
+        found.no_effect("load.skew", load.skew.as_ref(), works_with, "this `load.partition`");
     }
     let remedy = format!(
         "0 is uniform; with 10 nearly everything goes to one of the {} partitions",
@@ -174,12 +150,7 @@ fn skew(load: &Load, topic: &TopicPlan, found: &mut Findings) -> f64 {
 fn phases(load: &Load, pace: Pace, found: &mut Findings) -> Phases {
     if pace == Pace::Max {
         let works_with = "`load.rate` to a rate, for example `2/s`";
-        found.no_effect(
-            "load.phases",
-            load.phases.as_ref(),
-            works_with,
-            "`rate = \"max\"`",
-        );
+        found.no_effect("load.phases", load.phases.as_ref(), works_with, "`rate = \"max\"`");
     }
     match load.phases.as_ref().map(|at| at.value) {
         Some(PhasesWord::Uniform) => Phases::Uniform,
@@ -291,10 +262,9 @@ fn unprocessed(
         );
     } else if is_embedded && at.value.0 > EMBEDDED_UNPROCESSED_MAX {
         let message = "`load.unprocessed_max` is at most 2MiB on the embedded cluster";
-        found.push(
-            Diagnostic::error(codes::EMBEDDED_LIMIT, at.origin, message)
-                .remedy("it keeps 5 MiB per partition and drops the rest unread; use `--broker kafka` for more"),
-        );
+        found.push(Diagnostic::error(codes::EMBEDDED_LIMIT, at.origin, message).remedy(
+            "it keeps 5 MiB per partition and drops the rest unread; use `--broker kafka` for more",
+        ));
     }
     Some(at.value.0)
 }

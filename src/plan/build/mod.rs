@@ -46,9 +46,7 @@ pub fn build(
     let consumers = consumers::build(scenario, &topic, &faults, &mut found);
     let restart = run::restart(scenario, &mut found);
     let limits = run::limits(scenario, &mut found);
-    let seed = overrides
-        .seed
-        .or(scenario.run.seed.as_ref().map(|seed| seed.value));
+    let seed = overrides.seed.or(scenario.run.seed.as_ref().map(|seed| seed.value));
     let mut plan = Plan {
         name: name.to_owned(),
         source: source_text.to_owned(),
@@ -90,13 +88,7 @@ pub fn compile(
     if diagnostics.iter().any(is_unknown) {
         return (None, diagnostics);
     }
-    let (plan, more) = build(
-        &scenario_name(&source.name),
-        &source.text,
-        set,
-        &scenario,
-        overrides,
-    );
+    let (plan, more) = build(&scenario_name(&source.name), &source.text, set, &scenario, overrides);
     let readable = !diagnostics.iter().any(Diagnostic::is_error);
     diagnostics.extend(more);
     diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
@@ -111,10 +103,7 @@ fn scenario_name(path: &str) -> String {
 
 fn client(scenario: &Scenario) -> ClientProperties {
     let text = |properties: &std::collections::BTreeMap<String, At<scenario::Property>>| {
-        properties
-            .iter()
-            .map(|(name, property)| (name.clone(), property.value.0.clone()))
-            .collect()
+        properties.iter().map(|(name, property)| (name.clone(), property.value.0.clone())).collect()
     };
     ClientProperties {
         common: text(&scenario.client.common),
@@ -141,9 +130,7 @@ impl Findings {
         reason: &str,
     ) -> u32 {
         let Some(at) = given else { return default };
-        let fits = u32::try_from(at.value)
-            .ok()
-            .filter(|value| range.contains(value));
+        let fits = u32::try_from(at.value).ok().filter(|value| range.contains(value));
         fits.unwrap_or_else(|| {
             let message = format!(
                 "`{key}` must be from {} to {}, not {}",
@@ -169,12 +156,8 @@ impl Findings {
         if range.contains(&at.value) {
             return at.value;
         }
-        let message = format!(
-            "`{key}` must be from {} to {}, not {}",
-            range.start(),
-            range.end(),
-            at.value
-        );
+        let message =
+            format!("`{key}` must be from {} to {}, not {}", range.start(), range.end(), at.value);
         self.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(reason));
         default
     }

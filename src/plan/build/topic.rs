@@ -26,9 +26,7 @@ pub(super) fn build(
     TopicPlan {
         name: match &topic.name {
             Some(at) => given_name(at, found),
-            None => TopicName::OfRun {
-                scenario: topic_part(name),
-            },
+            None => TopicName::OfRun { scenario: topic_part(name) },
         },
         partitions,
         replication_factor: replication(topic.replication_factor.as_ref(), broker, found),
@@ -93,11 +91,9 @@ fn given_name(at: &At<String>, found: &mut Findings) -> TopicName {
         },
     };
     let message = format!("the topic's name {why}");
-    found.push(
-        Diagnostic::error(codes::BAD_TOPIC_NAME, at.origin, message).remedy(format!(
-            "letters, digits, `.`, `_` and `-` make a name, at most {LONGEST_NAME} of them"
-        )),
-    );
+    found.push(Diagnostic::error(codes::BAD_TOPIC_NAME, at.origin, message).remedy(format!(
+        "letters, digits, `.`, `_` and `-` make a name, at most {LONGEST_NAME} of them"
+    )));
     TopicName::Given(name.clone())
 }
 
