@@ -53,10 +53,10 @@ impl Stage {
             }
         };
         let starts = admin
-            .start_offsets(plan.consumers.start, plan.topic.partitions)
+            .start_offsets(plan.consumers.start, plan.topic.partitions, plan.times.startup)
             .map_err(environment)?;
         if matches!(plan.consumers.membership, Membership::Group(_)) {
-            admin.commit_starts(&starts).map_err(environment)?;
+            admin.commit_starts(&starts, plan.times.startup).map_err(environment)?;
         }
         let cluster = Arc::new(RdCluster::new(plan, settings, &topic, clock));
         Ok(Stage { topic, starts, cluster, admin, created, embedded })

@@ -149,51 +149,51 @@ impl Admin {
     /// Waits until every partition has a leader.
     fn await_leaders(&self, partitions: u32, limit: Duration) -> Result<(), SetupError> {
         let client = self.observer()?;
-        let tries = (limit.as_millis() / 50).max(1);
-        for _ in 0..tries {
-            if let Ok(metadata) = client.fetch_metadata(Some(&self.topic), STEP) {
-                let led = |topic: &rdkafka::metadata::MetadataTopic| {
-                    topic.partitions().iter().filter(|p| p.leader() >= 0).count()
-                };
-                if metadata.topics().first().map(led) == Some(partitions as usize) {
-                    return Ok(());
-                }
+        again(limit, || {
+            let metadata = client
+                .fetch_metadata(Some(&self.topic), STEP)
+                .map_err(|error| self.refused("waiting for the partitions' leaders", &error))?;
+            let led = metadata.topics().first().map_or(0, |topic| {
+                topic.partitions().iter().filter(|partition| partition.leader() >= 0).count()
+            });
+            if led == partitions as usize {
+                return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Err(SetupError::Refused {
-            what: "waiting for the partitions' leaders",
-            reason: "not every partition has a leader".to_owned(),
+            Err(SetupError::Refused {
+                what: "waiting for the partitions' leaders",
+                reason: format!("only {led} of {partitions} partitions have a leader"),
+            })
         })
     }
 
-    /// Where each partition's reading starts, as numbers, by partition id.
+    /// Where each partition's reading starts, as numbers, by partition id. A topic that has just been created
+    /// answers only after a moment, so this asks again for up to `limit`.
     pub fn start_offsets(
         &self,
         start: StartAt,
         partitions: u32,
+        limit: Duration,
     ) -> Result<Vec<Offset>, SetupError> {
         let what = match start {
             StartAt::Beginning => RdOffset::Beginning,
             StartAt::End => RdOffset::End,
         };
-        let asked = RdEndOffsets::new(&self.settings, &self.topic, partitions)
-            .and_then(|client| client.ask(what))
-            .map_err(|error| SetupError::Refused {
-                what: "asking for the start offsets",
-                reason: error.to_string(),
-            })?;
-        if asked.len() != partitions as usize {
-            return Err(SetupError::Refused {
-                what: "asking for the start offsets",
-                reason: format!("only {} of {partitions} partitions answered", asked.len()),
-            });
-        }
-        Ok(asked.into_values().collect())
+        let refused =
+            |reason: String| SetupError::Refused { what: "asking for the start offsets", reason };
+        let client = RdEndOffsets::new(&self.settings, &self.topic, partitions)
+            .map_err(|error| refused(error.to_string()))?;
+        again(limit, || {
+            let asked = client.ask(what).map_err(|error| refused(error.to_string()))?;
+            match asked.len() {
+                all if all == partitions as usize => Ok(asked.into_values().collect()),
+                some => Err(refused(format!("only {some} of {partitions} partitions answered"))),
+            }
+        })
     }
 
-    /// Commits the start offsets for the run's group while it is still empty.
-    pub fn commit_starts(&self, starts: &[Offset]) -> Result<(), SetupError> {
+    /// Commits the start offsets for the run's group while it is still empty. A coordinator that is just being
+    /// made (the first group of a cluster) is asked again for up to `limit`.
+    pub fn commit_starts(&self, starts: &[Offset], limit: Duration) -> Result<(), SetupError> {
         let refused = |error: &rdkafka::error::KafkaError| {
             self.refused("committing the start offsets", error)
         };
@@ -204,7 +204,7 @@ impl Admin {
             list.add_partition_offset(&self.topic, partition as i32, RdOffset::Offset(offset.0))
                 .map_err(|error| refused(&error))?;
         }
-        client.commit(&list, CommitMode::Sync).map_err(|error| refused(&error))
+        again(limit, || client.commit(&list, CommitMode::Sync).map_err(|error| refused(&error)))
     }
 
     /// Deletes the topic. Only ever called for one this run created.
@@ -241,6 +241,24 @@ impl Admin {
     fn refused(&self, what: &'static str, error: &rdkafka::error::KafkaError) -> SetupError {
         SetupError::Refused { what, reason: describe(error) }
     }
+}
+
+/// Between two tries of something that needs a moment.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Tries until it works, for about `limit`; the last error counts.
+fn again<T>(
+    limit: Duration,
+    mut attempt: impl FnMut() -> Result<T, SetupError>,
+) -> Result<T, SetupError> {
+    let tries = limit.as_millis() / PAUSE.as_millis();
+    for _ in 0..tries {
+        if let Ok(done) = attempt() {
+            return Ok(done);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    attempt()
 }
 
 fn options() -> AdminOptions {
