@@ -61,11 +61,23 @@ impl Context {
                 info!(%pool, %incarnation, "{event}");
             }
             Event::PoolFinished { pool } => info!(%pool, "{event}"),
-            Event::FaultInjected { .. } | Event::Phase { .. } | Event::ClientError { .. } => {
-                info!("{event}");
+            Event::ClientError { consumer: Some(consumer), .. } => {
+                let partition = self.partitions_of(*consumer);
+                tracing::warn!(%partition, %consumer, "{event}");
             }
+            Event::ClientError { .. } => tracing::warn!("{event}"),
+            Event::FaultInjected { .. } | Event::Phase { .. } => info!("{event}"),
         }
         self.board.journal.note(self.clock.now(), event);
+    }
+
+    /// Notes an error of a client, unless it has come so often already that it says nothing new.
+    pub fn note_client_error(&self, client: &str, consumer: Option<ConsumerId>, error: &str) {
+        let count = self.board.client_error(error);
+        if count.is_power_of_two() {
+            let (client, error) = (client.to_owned(), error.to_owned());
+            self.note(Event::ClientError { client, consumer, error, count });
+        }
     }
 
     /// The partitions a consumer has now, as a log field. Under explicit assignment, its own.

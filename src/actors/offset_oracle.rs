@@ -7,7 +7,6 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::{Context, Timers};
 use crate::broker::EndOffsets;
-use crate::measure::Event;
 
 /// Asks for end offsets: once a second, and much more often while a partition is recovering.
 pub(super) struct OffsetOracle;
@@ -97,9 +96,6 @@ impl OracleState {
 fn answer(context: &Context, client: &mut dyn EndOffsets) {
     match client.fetch() {
         Ok(ends) => context.board.observe_ends(&ends, context.clock.now()),
-        Err(error) => {
-            let client = "end-offsets".to_owned();
-            context.note(Event::ClientError { client, error: error.message });
-        }
+        Err(error) => context.note_client_error("end-offsets", None, &error.message),
     }
 }

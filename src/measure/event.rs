@@ -42,8 +42,9 @@ pub enum Event {
     PoolFailed { pool: PoolId, incarnation: Incarnation, reason: String },
     /// A producer pool has sent everything and knows what became of it.
     PoolFinished { pool: PoolId },
-    /// A client reported an error it deals with by itself.
-    ClientError { client: String, error: String },
+    /// A client reported an error, for the `count`th time. Noted at 1, 2, 4, 8 … so that an outage does not fill
+    /// the journal.
+    ClientError { client: String, consumer: Option<ConsumerId>, error: String, count: u64 },
 }
 
 impl fmt::Display for Event {
@@ -75,7 +76,9 @@ impl fmt::Display for Event {
             Event::PoolStarted { .. } => f.write_str("pool started"),
             Event::PoolFailed { reason, .. } => write!(f, "pool failed: {reason}"),
             Event::PoolFinished { .. } => f.write_str("pool finished"),
-            Event::ClientError { client, error } => write!(f, "{client}: {error}"),
+            Event::ClientError { client, error, count, .. } => {
+                write!(f, "{client}: {error} ({count} x)")
+            }
         }
     }
 }

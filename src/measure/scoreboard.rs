@@ -24,6 +24,7 @@ pub struct Scoreboard {
     /// What happened.
     pub journal: Journal,
     faults: Mutex<BTreeMap<usize, FaultTimes>>,
+    client_errors: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Scoreboard {
@@ -40,6 +41,7 @@ impl Scoreboard {
             starts: starts.to_vec(),
             journal: Journal::default(),
             faults: Mutex::default(),
+            client_errors: Mutex::default(),
         }
     }
 
@@ -85,6 +87,19 @@ impl Scoreboard {
 
     fn lock_faults(&self) -> MutexGuard<'_, BTreeMap<usize, FaultTimes>> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts an error of a consumer's or observer's client; returns how often it came by now.
+    pub fn client_error(&self, error: &str) -> u64 {
+        let mut errors = self.client_errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = errors.entry(error.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// Errors of consumers' and observers' clients, with how often each came.
+    pub fn client_errors(&self) -> BTreeMap<String, u64> {
+        self.client_errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The account of every partition, by id.

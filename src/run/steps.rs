@@ -243,6 +243,9 @@ pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
             warnings.push(format!("producer pool {}: {error} ({times} x)", pool.pool()));
         }
     }
+    for (error, times) in context.board.client_errors() {
+        warnings.push(format!("consumers: {error} ({times} x)"));
+    }
     let (mut gaps, mut foreign) = (0, 0);
     for cell in &context.board.cells {
         let cell = cell.lock();

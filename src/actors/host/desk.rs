@@ -26,6 +26,9 @@ struct Seat {
 /// All machines of a host.
 pub(super) struct Desk {
     context: Context,
+    /// Name of the client, and the consumer it is for unless it is shared.
+    client: String,
+    consumer: Option<ConsumerId>,
     /// By partition id.
     seats: Vec<Option<Seat>>,
     /// Partitions with a batch under way.
@@ -47,9 +50,16 @@ pub(super) struct GroupDesk {
 }
 
 impl Desk {
-    pub(super) fn new(context: Context, group: Option<GroupDesk>) -> Desk {
+    pub(super) fn new(
+        context: Context,
+        client: &str,
+        consumer: Option<ConsumerId>,
+        group: Option<GroupDesk>,
+    ) -> Desk {
         let seats = (0..context.plan.topic.partitions).map(|_| None).collect();
         Desk {
+            client: client.to_owned(),
+            consumer,
             context,
             seats,
             busy: Vec::new(),
@@ -152,11 +162,7 @@ impl Desk {
     }
 
     fn client_error(&self, error: &BrokerError) {
-        let client = match &self.group {
-            Some(group) => format!("consumer {}", group.owner.consumer),
-            None => "consumer".to_owned(),
-        };
-        self.context.note(Event::ClientError { client, error: error.message.clone() });
+        self.context.note_client_error(&self.client, self.consumer, &error.message);
     }
 }
 

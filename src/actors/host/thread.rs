@@ -34,7 +34,7 @@ pub(in crate::actors) fn start_own_host(
     let _ = commands.send(HostCommand::Attach { partition, owner, start, line: line.clone() });
     let name = format!("consumer-{}", owner.consumer);
     let spec = ConsumerSpec { name: name.clone(), group: None };
-    let desk = Desk::new(context.clone(), None);
+    let desk = Desk::new(context.clone(), &name, Some(owner.consumer), None);
     spawn(name, Host::new(context, desk, received, Some(owner), Some(line.clone())), spec)?;
     Ok(Lease::new(owner, commands, &line))
 }
@@ -58,7 +58,7 @@ pub(in crate::actors) fn start_group_host(
     };
     let spec = ConsumerSpec { name: name.clone(), group: Some(group) };
     let side = GroupDesk { owner, line: line.clone(), positions, joined: false };
-    let desk = Desk::new(context.clone(), Some(side));
+    let desk = Desk::new(context.clone(), &name, Some(owner.consumer), Some(side));
     spawn(name, Host::new(context, desk, received, Some(owner), Some(line.clone())), spec)?;
     Ok(Lease::new(owner, commands, &line))
 }
@@ -97,7 +97,7 @@ impl SharedHost {
         let _ = commands.send(attach);
         let name = "consumers".to_owned();
         let spec = ConsumerSpec { name: name.clone(), group: None };
-        let desk = Desk::new(self.context.clone(), None);
+        let desk = Desk::new(self.context.clone(), &name, None, None);
         spawn(name, Host::new(&self.context, desk, received, None, None), spec)?;
         self.commands = Some(commands.clone());
         Ok(Lease::new(owner, commands, &line))
@@ -255,8 +255,8 @@ impl Host {
         if !positions.is_empty()
             && let Err(error) = port.submit(ConsumerCommand::Commit(positions))
         {
-            let client = "consumer".to_owned();
-            self.context.note(Event::ClientError { client, error: error.message });
+            let consumer = self.owner.map(|owner| owner.consumer);
+            self.context.note_client_error("commit", consumer, &error.message);
         }
         let interval = self.commit_interval.unwrap_or_default();
         self.next_commit = self.context.clock.now() + interval;
