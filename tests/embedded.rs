@@ -1,0 +1,296 @@
+//! Whole runs on the embedded broker, shortened. What is real there is asserted: counts, order,
+//! owners, restarts and faults; times are not.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lanekeeper::measure::{Summary, Verdict};
+use support::{Tool, alone, assert_clean, owners, sent_per_partition};
+
+/// Half a second before the measured window of three seconds.
+const SHORT: [&str; 2] = ["run.warmup=500ms", "run.duration=3s"];
+/// For runs of which only the counts matter.
+const BRIEF: [&str; 2] = ["run.warmup=0s", "run.duration=1s"];
+
+/// Lets every latency pass.
+const SLOW: [&str; 2] = ["expect.latency.p99=< 1h", "expect.partition[*].latency.p99=< 1h"];
+
+/// 60 producers on 6 partitions.
+const SMALL: &str = "[topic]\npartitions = 6\n[load]\nproducers = 60\nrate = \"10/s\"\n";
+
+fn small(set: &[&str]) -> Summary {
+    let finished = Tool::run_text(SMALL).set(BRIEF).set(set.iter().copied()).exits(0);
+    finished.summary()
+}
+
+/// Members by number, with the partitions they had last.
+fn members(summary: &Summary) -> BTreeMap<u32, Vec<u32>> {
+    let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for p in &summary.partitions {
+        let last = p.owners.last().expect("an owner");
+        assert_eq!(p.consumer, Some(last.consumer), "{p:?}");
+        members.entry(last.consumer).or_default().push(p.partition);
+    }
+    members
+}
+
+#[test]
+fn the_guides_load_arrives_exactly_at_18_consumers_each_with_its_own_partition() {
+    let finished = Tool::run("guide-option-2.toml").set(SHORT).set(SLOW).exits(0);
+    let summary = finished.summary();
+    assert_clean(&summary);
+    assert_eq!((summary.consumers_started, summary.members), (18, 18));
+    assert_eq!((summary.mode.as_str(), summary.restarts), ("assigned", 0));
+    assert_eq!(summary.ledger.redelivered, 0);
+    // 2/s for 3.5 s.
+    assert_eq!(summary.ledger.sent, 1024 * 7);
+    assert_eq!(summary.latency_us.response.count, 1024 * 6);
+    for p in &summary.partitions {
+        // 1,024 = 16 x 57 + 2 x 56.
+        let producers = if p.partition < 16 { 57 } else { 56 };
+        assert_eq!(p.ledger.sent, producers * 7, "partition {}", p.partition);
+        assert_eq!(p.delivered, producers * 6, "partition {}", p.partition);
+        assert_eq!(p.latency_us.response.count, producers * 6);
+        assert_eq!(owners(p), [(p.partition, 1)]);
+        assert_eq!(p.restarts, 0);
+    }
+    assert!(summary.rebalances.is_empty() && summary.faults.is_empty());
+}
+
+#[test]
+fn a_killed_consumer_comes_back_on_its_partition_and_nothing_is_lost() {
+    let set =
+        ["fault[0].at=2s", "expect.fault[0].recovery=< 1h", "expect.fault[0].blast_radius=<= 18"];
+    let finished = Tool::run("kill-one-consumer.toml").set(SHORT).set(set).exits(0);
+    let summary = finished.summary();
+    assert_clean(&summary);
+    assert_kill_of_7(&summary);
+    assert!(summary.faults[0].closed_ms.is_some());
+    assert_eq!(summary.ledger.sent, 1024 * 7);
+    assert!(finished.stdout.contains("kill consumer 7 at 2.0 s"), "{}", finished.stdout);
+}
+
+/// Consumer 7 was killed once and came back; nobody else changed.
+fn assert_kill_of_7(summary: &Summary) {
+    assert_eq!(summary.restarts, 1);
+    assert!(summary.given_up.is_empty());
+    for p in &summary.partitions {
+        let expected = if p.partition == 7 { vec![(7, 1), (7, 2)] } else { vec![(p.partition, 1)] };
+        assert_eq!(owners(p), expected);
+        assert_eq!(p.restarts, u32::from(p.partition == 7));
+    }
+    let [fault] = summary.faults.as_slice() else { panic!("{:?}", summary.faults) };
+    assert_eq!((fault.kind.as_str(), fault.partitions_aimed_at.as_slice()), ("kill", &[7][..]));
+    assert!(fault.target.contains('7'), "{fault:?}");
+    let order = [
+        fault.detected_ms,
+        fault.released_ms,
+        fault.restarted_ms,
+        fault.first_record_ms,
+        fault.caught_up_ms,
+    ];
+    let order: Vec<f64> = order.iter().map(|at| at.expect("it happened")).collect();
+    assert!(order.is_sorted() && order[0] >= 0.0, "{fault:?}");
+    // What the cell had is not processed again.
+    assert_eq!((fault.redelivered, summary.ledger.redelivered), (0, 0));
+}
+
+#[test]
+fn a_shared_client_serves_every_partition_and_survives_a_kill() {
+    let set = [
+        "consumers.clients=shared",
+        "fault[0].at=1500ms",
+        "expect.fault[0].recovery=< 1h",
+        "expect.fault[0].blast_radius=<= 18",
+    ];
+    let summary = Tool::run("kill-one-consumer.toml")
+        .set(BRIEF)
+        .set(["run.duration=3s"])
+        .set(set)
+        .exits(0)
+        .summary();
+    assert_clean(&summary);
+    assert_kill_of_7(&summary);
+    let summary = small(&["consumers.clients=shared"]);
+    assert_clean(&summary);
+    assert_eq!((summary.consumers_started, summary.ledger.sent), (6, 600));
+}
+
+#[test]
+fn a_group_of_8_shares_18_partitions_two_or_three_each() {
+    let _turn = alone();
+    let set = ["expect.rebalances=>= 0", "expect.latency.p99=< 1h"];
+    let summary = Tool::run("guide-before.toml").set(SHORT).set(set).exits(0).summary();
+    assert_clean(&summary);
+    assert_eq!(
+        (summary.mode.as_str(), summary.members, summary.consumers_started),
+        ("group", 8, 8)
+    );
+    let members = members(&summary);
+    assert_eq!(members.len(), 8, "{members:?}");
+    assert!(members.values().all(|owned| (2..=3).contains(&owned.len())), "{members:?}");
+    assert_eq!(summary.ledger.sent, 1024 * 7);
+}
+
+#[test]
+fn a_group_of_18_has_a_partition_for_every_member() {
+    let _turn = alone();
+    let set = ["expect.rebalances=>= 0", "expect.latency.p99=< 1h"];
+    let summary = Tool::run("guide-option-1.toml").set(SHORT).set(set).exits(0).summary();
+    assert_clean(&summary);
+    assert_eq!((summary.members, summary.consumers_started), (18, 18));
+    assert_eq!(members(&summary).len(), 18);
+}
+
+#[test]
+fn as_fast_as_possible_delivers_exactly_what_was_asked_for_and_names_the_bottleneck() {
+    let _turn = alone();
+    let set = ["load.messages=200000", "expect.delivered=200000"];
+    let finished = Tool::run("max-rate.toml").set(set).exits(0);
+    let summary = finished.summary();
+    assert_clean(&summary);
+    assert_eq!(summary.ledger.delivered, 200_000);
+    assert_eq!(summary.offered_per_s, None);
+    let bottleneck = summary.bottleneck.expect("a side");
+    assert!(["producer", "broker", "consumers"].contains(&bottleneck.as_str()), "{bottleneck}");
+    assert!(
+        finished.stdout.contains(&format!("limited by the {bottleneck}")),
+        "{}",
+        finished.stdout
+    );
+}
+
+#[test]
+fn the_quick_scenario_passes() {
+    let finished = Tool::run("quick.toml").exits(0);
+    let summary = finished.summary();
+    assert_clean(&summary);
+    assert_eq!(summary.verdict, Verdict::Passed);
+    assert_eq!(summary.ledger.sent, 60 * 10 * 4);
+    assert!(finished.stdout.starts_with("PASSED"), "{}", finished.stdout);
+}
+
+#[test]
+fn every_scenario_that_is_shipped_is_run_by_a_test() {
+    let here = support::text_of("tests/embedded.rs");
+    for path in support::files_below("scenarios", "toml") {
+        let name = path.strip_prefix("scenarios/").expect("a scenario");
+        assert!(here.contains(&format!("Tool::run(\"{name}\")")), "no test runs {path}");
+    }
+}
+
+#[test]
+fn round_robin_gives_every_partition_the_same() {
+    let summary = small(&["load.partition=round-robin"]);
+    assert_clean(&summary);
+    assert_eq!(sent_per_partition(&summary), [100; 6]);
+}
+
+#[test]
+fn random_placement_depends_on_the_seed_and_on_nothing_else() {
+    let sent = |seed| {
+        let summary = small(&["load.partition=random", seed]);
+        assert_clean(&summary);
+        assert_eq!(summary.ledger.sent, 600);
+        sent_per_partition(&summary)
+    };
+    let (once, again, other) = (sent("run.seed=7"), sent("run.seed=7"), sent("run.seed=8"));
+    assert_eq!(once, again);
+    assert_ne!(once, other);
+}
+
+#[test]
+fn skew_fills_the_first_partition_of_the_weights_most() {
+    let summary = small(&["load.partition=random", "load.skew=2.0"]);
+    assert_clean(&summary);
+    let mut sent = sent_per_partition(&summary);
+    sent.sort_unstable();
+    // Zipf with exponent 2 on 6 partitions: 67 % to the heaviest, 2 % to the lightest.
+    assert!(sent[5] > 300 && sent[0] < 60, "{sent:?}");
+}
+
+#[test]
+fn keys_stay_on_their_partitions_in_three_pools() {
+    // With a single key everything is in one place, whichever pool sends it.
+    let summary = small(&["load.partition=keyed", "load.keys=1", "load.pools=3"]);
+    assert_clean(&summary);
+    let used: Vec<u64> = sent_per_partition(&summary).into_iter().filter(|n| *n > 0).collect();
+    assert_eq!(used, [600]);
+    let summary = small(&["load.partition=keyed", "load.keys=50", "load.pools=3"]);
+    assert_clean(&summary);
+    assert!(sent_per_partition(&summary).iter().filter(|n| **n > 0).count() > 1);
+}
+
+#[test]
+fn poisson_schedules_keep_the_rate_and_account_for_every_record() {
+    let sent = |seed| {
+        let summary = small(&["load.phases=poisson", seed]);
+        assert_clean(&summary);
+        // 600 expected with a standard deviation of 25.
+        assert!((400..=800).contains(&summary.ledger.sent), "{:?}", summary.ledger);
+        sent_per_partition(&summary)
+    };
+    assert_eq!(sent("run.seed=3"), sent("run.seed=3"));
+}
+
+#[test]
+fn uniform_phases_send_the_same_number_from_every_producer() {
+    let summary = small(&["load.phases=uniform"]);
+    assert_clean(&summary);
+    assert_eq!(sent_per_partition(&summary), [100; 6]);
+}
+
+#[test]
+fn every_producer_can_have_a_client_of_its_own() {
+    let summary = small(&["load.clients=producer", "load.producers=20"]);
+    assert_clean(&summary);
+    assert_eq!(summary.ledger.sent, 200);
+}
+
+#[test]
+fn a_number_of_messages_ends_a_paced_run() {
+    let summary = small(&["load.messages=123"]);
+    assert_clean(&summary);
+    assert_eq!(summary.ledger.sent, 123);
+}
+
+#[test]
+fn acknowledgements_compression_and_large_payloads_change_no_count() {
+    let loose = ["load.acks=leader", "load.idempotence=false"];
+    let packed = ["load.compression=lz4", "load.payload=4KiB", "load.linger=5ms"];
+    for set in [loose.as_slice(), packed.as_slice()] {
+        let summary = small(set);
+        assert_clean(&summary);
+        assert_eq!(sent_per_partition(&summary), [100; 6], "{set:?}");
+    }
+}
+
+#[test]
+fn slow_consumers_lag_and_still_read_everything() {
+    let summary = small(&["consumers.work={ wait = \"12ms\" }"]);
+    assert_clean(&summary);
+    // 100 records take 1.2 s, and come in 1 s.
+    assert!(summary.partitions.iter().all(|p| p.lag_max > 0), "{summary:?}");
+    assert_eq!(summary.latency_us.handling.count, 600);
+    let summary = small(&["consumers.work_of={ 3 = { wait = \"5ms\" } }"]);
+    assert_eq!(summary.latency_us.handling.count, 100);
+}
+
+#[test]
+fn several_kills_restart_only_those_they_hit() {
+    let faults = "[[fault]]\nat = \"500ms\"\nkill = { consumer = 1 }\n\
+                  [[fault]]\nat = \"500ms\"\nkill = { consumer = 4 }\n\
+                  [[fault]]\nat = \"1500ms\"\nkill = { consumer = 1 }\n";
+    let text = format!(
+        "{SMALL}[run]\nwarmup = \"0s\"\nduration = \"2500ms\"\n{faults}[expect]\nlost = 0\n"
+    );
+    let summary = Tool::run_text(&text).exits(0).summary();
+    assert_clean(&summary);
+    let restarts: Vec<u32> = summary.partitions.iter().map(|p| p.restarts).collect();
+    assert_eq!(restarts, [0, 2, 0, 0, 1, 0]);
+    assert_eq!(owners(&summary.partitions[1]), [(1, 1), (1, 2), (1, 3)]);
+    let targets: BTreeSet<u32> =
+        summary.faults.iter().flat_map(|f| f.partitions_aimed_at.clone()).collect();
+    assert_eq!((summary.faults.len(), targets), (3, BTreeSet::from([1, 4])));
+}

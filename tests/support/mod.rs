@@ -1,0 +1,292 @@
+//! Runs the program as a user does: the built binary, in a scratch directory, with a time limit.
+//!
+//! Tests assert counts, order, owners, states, texts and exit codes, never times: a busy machine
+//! must not fail them. [`Tool::run`] therefore lifts the limits beyond which a run is `INVALID`.
+
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use lanekeeper::measure::{PartitionSummary, Summary};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Nothing a test starts takes so long, unless it hangs.
+const LIMIT: Duration = Duration::from_secs(150);
+/// Between two looks at the process.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What makes a verdict depend on the scenario alone and not on how busy the machine is.
+pub(crate) const PATIENT: [&str; 3] =
+    ["limits.lateness_p99=1h", "limits.cpu_share=1.0", "limits.achieved_min=0.0"];
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The text of a file of the repository.
+pub(crate) fn text_of(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The files below a directory of the repository with this ending, sorted, as paths from the root.
+pub(crate) fn files_below(directory: &str, ending: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![root().join(directory)];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|found| found == ending) {
+                let path = path.strip_prefix(root()).expect("a path below the root");
+                found.push(path.to_str().expect("a readable name").to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Takes turns: a run that uses the machine fully would starve the others in its binary.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A call of the program.
+#[must_use]
+pub(crate) struct Tool {
+    command: Command,
+    scratch: TempDir,
+}
+
+impl Tool {
+    /// The program without arguments, in an empty directory of its own.
+    pub(crate) fn new() -> Tool {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lanekeeper"));
+        command.current_dir(scratch.path()).env_remove("LANEKEEPER_LOG").stdin(Stdio::null());
+        Tool { command, scratch }
+    }
+
+    /// `run` of a scenario of the repository, on the embedded broker, with patient limits.
+    pub(crate) fn run(scenario: &str) -> Tool {
+        let path = root().join("scenarios").join(scenario);
+        Tool::new().arg("run").arg(path).args(["--out", "out"]).set(PATIENT)
+    }
+
+    /// `run` of a scenario given as text.
+    pub(crate) fn run_text(text: &str) -> Tool {
+        let tool = Tool::new().file("scenario.toml", text.as_bytes());
+        tool.args(["run", "scenario.toml", "--out", "out"]).set(PATIENT)
+    }
+
+    /// Another argument.
+    pub(crate) fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Tool {
+        self.command.arg(argument);
+        self
+    }
+
+    /// More arguments.
+    pub(crate) fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Tool {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Overrides of the scenario.
+    pub(crate) fn set<'a>(mut self, overrides: impl IntoIterator<Item = &'a str>) -> Tool {
+        for text in overrides {
+            self.command.args(["--set", text]);
+        }
+        self
+    }
+
+    /// A variable of the environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Tool {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Somewhere else than in the scratch directory.
+    pub(crate) fn current_dir(mut self, path: &Path) -> Tool {
+        self.command.current_dir(path);
+        self
+    }
+
+    /// Puts a file into the scratch directory beforehand.
+    pub(crate) fn file(self, name: &str, content: &[u8]) -> Tool {
+        std::fs::write(self.scratch.path().join(name), content).expect("a writable scratch");
+        self
+    }
+
+    /// A path in the scratch directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// Runs it and waits for its end.
+    pub(crate) fn finish(self) -> Finished {
+        self.start().finish()
+    }
+
+    /// Runs it and expects this exit code.
+    pub(crate) fn exits(self, code: i32) -> Finished {
+        let finished = self.finish();
+        assert_eq!(finished.code, code, "{}", finished.output());
+        finished
+    }
+
+    /// Starts it.
+    pub(crate) fn start(mut self) -> Running {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().expect("the program starts");
+        let stdout = reader(child.stdout.take().expect("a pipe"));
+        let stderr = reader(child.stderr.take().expect("a pipe"));
+        let looks = (LIMIT.as_millis() / LOOK.as_millis()) as u32;
+        Running { child, stdout, stderr, scratch: self.scratch, looks }
+    }
+}
+
+/// Reads a pipe to its end beside the process, which must never wait for us.
+fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a readable pipe");
+        bytes
+    })
+}
+
+/// The program while it runs.
+pub(crate) struct Running {
+    child: Child,
+    stdout: JoinHandle<Vec<u8>>,
+    stderr: JoinHandle<Vec<u8>>,
+    scratch: TempDir,
+    /// Looks that are left until it counts as hung.
+    looks: u32,
+}
+
+impl Running {
+    /// The scratch directory it runs in.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Waits until a file of the result directory contains `text`.
+    pub(crate) fn await_text(&mut self, file: &str, text: &str) {
+        let path = self.scratch.path().join("out").join(file);
+        while !std::fs::read_to_string(&path).unwrap_or_default().contains(text) {
+            assert!(self.is_running(), "it ended before `{text}` came to {file}");
+        }
+    }
+
+    /// Looks whether it still runs, a moment later. One that hangs is ended.
+    fn is_running(&mut self) -> bool {
+        std::thread::sleep(LOOK);
+        self.looks -= 1;
+        if self.looks == 0 {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            panic!("it did not end within {} s", LIMIT.as_secs());
+        }
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// What Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &id]).status().expect("`kill` is there");
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(mut self) -> Finished {
+        while self.is_running() {}
+        let status = self.child.wait().expect("a child that has ended");
+        let text = |reader: JoinHandle<Vec<u8>>| {
+            String::from_utf8(reader.join().expect("a reader")).expect("UTF-8")
+        };
+        Finished {
+            // Ended by a signal there is no code; a shell would say 128 + signal.
+            code: status.code().unwrap_or(-1),
+            stdout: text(self.stdout),
+            stderr: text(self.stderr),
+            scratch: self.scratch,
+        }
+    }
+}
+
+/// What the program left behind.
+pub(crate) struct Finished {
+    /// Exit code.
+    pub(crate) code: i32,
+    /// What it printed.
+    pub(crate) stdout: String,
+    /// What it said beside.
+    pub(crate) stderr: String,
+    scratch: TempDir,
+}
+
+impl Finished {
+    /// Everything it printed, for the message of an assertion.
+    pub(crate) fn output(&self) -> String {
+        format!("exit code {}\n{}\n{}", self.code, self.stderr, self.stdout)
+    }
+
+    /// The scratch directory.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The result directory.
+    pub(crate) fn out(&self) -> PathBuf {
+        self.scratch.path().join("out")
+    }
+
+    /// A file of the result directory.
+    pub(crate) fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.out().join(file))
+            .unwrap_or_else(|error| panic!("{file}: {error}\n{}", self.output()))
+    }
+
+    /// `result.json` as it is.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.read("result.json")).expect("JSON")
+    }
+
+    /// `result.json` as the library reads it.
+    pub(crate) fn summary(&self) -> Summary {
+        serde_json::from_str(&self.read("result.json")).expect("a summary")
+    }
+}
+
+/// Every record that was sent arrived once, in order and unchanged.
+#[track_caller]
+pub(crate) fn assert_clean(summary: &Summary) {
+    let l = &summary.ledger;
+    assert_eq!((l.acked, l.delivered), (l.sent, l.sent), "{l:?} {:?}", summary.warnings);
+    let trouble = [l.failed, l.indeterminate, l.lost, l.duplicated, l.reordered, l.corrupt];
+    assert_eq!(trouble, [0; 6], "{l:?} {:?}", summary.warnings);
+    assert_eq!((l.foreign, summary.wrong_partition), (0, 0), "{l:?}");
+    let sum =
+        |count: fn(&PartitionSummary) -> u64| summary.partitions.iter().map(count).sum::<u64>();
+    assert_eq!(sum(|p| p.ledger.sent), l.sent);
+    assert_eq!(sum(|p| p.ledger.delivered), l.delivered);
+}
+
+/// Who had a partition, in order: consumer and incarnation.
+pub(crate) fn owners(partition: &PartitionSummary) -> Vec<(u32, u32)> {
+    partition.owners.iter().map(|owner| (owner.consumer, owner.incarnation)).collect()
+}
+
+/// Records sent to each partition.
+pub(crate) fn sent_per_partition(summary: &Summary) -> Vec<u64> {
+    summary.partitions.iter().map(|p| p.ledger.sent).collect()
+}
