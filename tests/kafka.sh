@@ -15,7 +15,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Absolute, because a broker is recognised by the path of its properties.
 home=${LANEKEEPER_KAFKA_DIR:-$root/.kafka}
 case $home in /*) ;; *) home=$root/$home ;; esac
-port_base=${LANEKEEPER_KAFKA_PORT:-39092}
+# Below the range from which systems take the ports of outgoing connections (32768 and up on Linux): one of those
+# would be in a broker's way without anybody listening on it.
+port_base=${LANEKEEPER_KAFKA_PORT:-19192}
 jars=${XDG_CACHE_HOME:-$HOME/.cache}/lanekeeper/kafka-$KAFKA_VERSION
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 
@@ -199,11 +201,11 @@ format() {
     fail "broker $1 could not format its storage: $(last_line "$1")" "read $dir/log"
 }
 
-# The last line of a broker's log that says what went wrong, or the last there is.
+# The first line of a broker's log that says what went wrong (the later ones are consequences), or the last there is.
 last_line() {
   local log
   log=$(broker_dir "$1")/log
-  { grep -E 'ERROR|Exception|error:' "$log" || tail -n 1 "$log"; } 2>/dev/null | tail -n 1
+  { grep -E -A1 -m 1 'ERROR|error:' "$log" || tail -n 1 "$log"; } 2>/dev/null | tr '\n' ' '
 }
 
 # Kafka writes this line once the broker is registered, unfenced and listening.

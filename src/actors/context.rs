@@ -82,7 +82,7 @@ impl Context {
 
     /// The partitions a consumer has now, as a log field. Under explicit assignment, its own.
     fn partitions_of(&self, consumer: ConsumerId) -> String {
-        if self.plan.mode() == "assigned" {
+        if self.plan.group().is_none() {
             return consumer.to_string();
         }
         List(&self.owned_by(consumer)).to_string()
@@ -101,7 +101,7 @@ impl Context {
 
     /// Makes everything before `next` of `consumer` count for nothing, in all cells it may touch.
     pub fn release(&self, consumer: ConsumerId, next: Incarnation) {
-        if self.plan.mode() == "assigned" {
+        if self.plan.group().is_none() {
             self.board.cells[consumer.0 as usize].lock().release(consumer, next);
         } else {
             self.board.cells.iter().for_each(|cell| cell.lock().release(consumer, next));

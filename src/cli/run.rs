@@ -57,7 +57,9 @@ pub(super) fn run(arguments: &RunArguments, verbose: u8) -> Result<Exit, Error> 
         progress: Progress::new(plan.times.load_end(), arguments.format == Format::Json),
     };
     let directory = watching.directory.clone();
-    let mut summary = run_plan(plan, Options { client }, Box::new(watching))?;
+    // A run that fails before its load began leaves nothing worth keeping.
+    let mut summary = run_plan(plan, Options { client }, Box::new(watching))
+        .inspect_err(|_| lock(&directory).discard())?;
     let failure = lock(&directory).failure();
     summary.warnings.extend(failure);
     let written = write_result(&out, &summary);

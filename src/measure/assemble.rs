@@ -225,7 +225,7 @@ fn cpu(
     }
     let name = consumer.map(|id| format!("consumer-{id}")).unwrap_or_default();
     let cpu_s = collector.cost.thread_cpu_s(&name);
-    if plan.mode() == "assigned" {
+    if plan.group().is_none() {
         return (known(cpu_s), false);
     }
     // A member's thread works for all its partitions alike.

@@ -140,6 +140,14 @@ impl Plan {
         }
     }
 
+    /// The group's settings, in group mode.
+    pub fn group(&self) -> Option<&GroupPlan> {
+        match &self.consumers.membership {
+            Membership::Assigned { .. } => None,
+            Membership::Group(group) => Some(group),
+        }
+    }
+
     /// `assigned` or `group`.
     pub fn mode(&self) -> &'static str {
         match self.consumers.membership {

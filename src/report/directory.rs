@@ -130,6 +130,15 @@ impl ResultDirectory {
         }
     }
 
+    /// Removes the directory of a run that never began: only the files made here, and the directory if nothing
+    /// else is in it.
+    pub fn discard(&self) {
+        for name in ["scenario.toml", "events.jsonl", "seconds.jsonl", "latency.hlog", "run.log"] {
+            let _ = std::fs::remove_file(self.path.join(name));
+        }
+        let _ = std::fs::remove_dir(&self.path);
+    }
+
     /// What went wrong while writing, with the consequence.
     pub fn failure(&self) -> Option<String> {
         self.failure.as_ref().map(|error| {

@@ -184,7 +184,7 @@ impl Steps {
                     .then_some(*partition)
             };
             let given_up =
-                |p: &PartitionId| plan.mode() == "assigned" && status.given_up.contains_key(&p.0);
+                |p: &PartitionId| plan.group().is_none() && status.given_up.contains_key(&p.0);
             ends.iter().filter_map(is_behind).filter(|p| !given_up(p)).collect()
         };
         while !behind().is_empty() {

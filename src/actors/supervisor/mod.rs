@@ -282,7 +282,7 @@ impl SupervisorState {
     fn checkpoint(&self, id: SlotId) -> Offset {
         let board = &self.context.board;
         match id {
-            SlotId::Consumer(consumer) if self.context.plan.mode() == "assigned" => {
+            SlotId::Consumer(consumer) if self.context.plan.group().is_none() => {
                 board.cells[consumer.0 as usize].lock().next_offset()
             }
             SlotId::Consumer(_) => {

@@ -11,9 +11,9 @@ use crate::measure::{Event, RecoveryMark};
 impl SupervisorState {
     /// The partitions a consumer works on: its own, or those the group has given it.
     fn partitions_of(&self, consumer: ConsumerId) -> Vec<PartitionId> {
-        match self.context.plan.mode() {
-            "assigned" => vec![PartitionId(consumer.0)],
-            _ => self.context.owned_by(consumer),
+        match self.context.plan.group() {
+            None => vec![PartitionId(consumer.0)],
+            Some(_) => self.context.owned_by(consumer),
         }
     }
 
@@ -36,7 +36,7 @@ impl SupervisorState {
         if let Some(fault) = fault {
             self.context.board.fault(fault, |times| times.released = Some(now));
         }
-        if self.context.plan.mode() == "group" && !partitions.is_empty() {
+        if self.context.plan.group().is_some() && !partitions.is_empty() {
             self.context.note(Event::Orphaned { consumer, partitions });
         }
     }
