@@ -129,7 +129,7 @@ pub fn metrics_markdown() -> String {
         out,
         "| `achieved_share` | number | achieved divided by offered rate, paced load only |\n\
          | `achieved_per_s` | number | messages processed per second |\n\
-         | `latency.<q>` | time | response time (processed - intended send), all partitions; <q> is {quantiles} |\n\
+         | `latency.<q>` | time | response time (processed - intended send), all partitions; `<q>` is {quantiles} |\n\
          | `latency.response.<q>` | time | the same |\n\
          | `latency.service.<q>` | time | service time (processed - actual send) |\n\
          | `partition[7].latency.<q>` | time | one partition; `[*]` is each one: the worst decides |\n\
