@@ -1,0 +1,250 @@
+//! What the architecture chapter promises about the source, read from the source.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use support::{files_below, root, text_of};
+
+/// The modules in the order data flows: each uses only those before it.
+const ORDER: [&str; 11] = [
+    "base", "scenario", "plan", "measure", "logic", "broker", "actors", "report", "error", "run",
+    "cli",
+];
+/// Reports can be made from stored results, without a cluster.
+const REPORT_NEVER: [&str; 3] = ["logic", "broker", "actors"];
+
+const LINES_MAX: usize = 500;
+const LINES_MEDIAN_MAX: usize = 150;
+
+fn sources() -> Vec<(String, String)> {
+    files_below("src", "rs").into_iter().map(|path| (path.clone(), text_of(&path))).collect()
+}
+
+/// The top-level module a file belongs to; none for `lib.rs` and `main.rs`.
+fn module_of(path: &str) -> Option<&str> {
+    let inner = path.strip_prefix("src/").expect("a source");
+    let name = inner.split('/').next().expect("a name").trim_end_matches(".rs");
+    (!matches!(name, "lib" | "main")).then_some(name)
+}
+
+/// The source without comments and texts. Good enough for code that `rustfmt` has laid out.
+fn code(text: &str) -> String {
+    let mut code = String::new();
+    for line in text.lines() {
+        let mut in_text = false;
+        let mut previous = ' ';
+        for (i, c) in line.char_indices() {
+            if !in_text && line[i..].starts_with("//") {
+                break;
+            }
+            if c == '"' && previous != '\\' && previous != '\'' {
+                in_text = !in_text;
+            }
+            if !in_text {
+                code.push(c);
+            }
+            previous = c;
+        }
+        code.push('\n');
+    }
+    code
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// The word `text` begins with.
+fn first_word(text: &str) -> &str {
+    &text[..text.find(|c| !is_word(c)).unwrap_or(text.len())]
+}
+
+/// Whether `word` occurs in `code` as a word of its own.
+fn has_word(code: &str, word: &str) -> bool {
+    code.match_indices(word).any(|(at, _)| {
+        !code[..at].ends_with(is_word) && !code[at + word.len()..].starts_with(is_word)
+    })
+}
+
+/// Top-level modules named by `crate::…` paths.
+fn uses(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, path) in code.match_indices("crate::") {
+        let rest = &code[at + path.len()..];
+        match rest.strip_prefix('{') {
+            None => drop(found.insert(first_word(rest).to_owned())),
+            Some(list) => {
+                let mut depth = 0;
+                let mut item = String::new();
+                for c in list.chars() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => {
+                            found.insert(first_word(item.trim()).to_owned());
+                            item.clear();
+                            continue;
+                        }
+                        _ => {}
+                    }
+                    item.push(c);
+                }
+                found.insert(first_word(item.trim()).to_owned());
+            }
+        }
+    }
+    found.remove("");
+    found
+}
+
+#[test]
+fn paths_are_found_in_every_form() {
+    let code = code(
+        "use crate::base::Time; // crate::run\nuse crate::{plan::{Plan, Pace}, measure};\n\
+         let x: crate::error::Error = \"crate::cli\";\n",
+    );
+    let expected = ["base", "error", "measure", "plan"].map(str::to_owned);
+    assert_eq!(uses(&code), BTreeSet::from(expected));
+}
+
+#[test]
+fn a_module_uses_only_those_before_it() {
+    let position = |module: &str| {
+        ORDER.iter().position(|name| *name == module).unwrap_or_else(|| panic!("module {module}?"))
+    };
+    let mut arrows = BTreeSet::new();
+    for (path, text) in sources() {
+        let Some(module) = module_of(&path) else { continue };
+        for used in uses(&code(&text)) {
+            arrows.insert((position(module), position(&used)));
+            assert!(position(&used) <= position(module), "{path} uses {used}");
+            let is_forbidden = module == "report" && REPORT_NEVER.contains(&used.as_str());
+            assert!(!is_forbidden, "{path} uses {used}");
+        }
+    }
+    assert!(arrows.len() > 20, "{arrows:?}");
+}
+
+#[test]
+fn the_library_lists_its_modules_in_that_order() {
+    let lib = text_of("src/lib.rs");
+    let listed: Vec<&str> =
+        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert_eq!(listed, ORDER);
+    let described: Vec<&str> =
+        lib.lines().filter_map(|line| line.strip_prefix("//! * [`")?.split('`').next()).collect();
+    assert_eq!(described, ORDER);
+}
+
+#[test]
+fn only_the_adapter_names_the_client_library() {
+    for (path, text) in sources() {
+        if path.starts_with("src/broker/rdkafka/") {
+            continue;
+        }
+        let code = code(&text);
+        for (at, name) in code.match_indices("rdkafka::") {
+            let before = &code[..at];
+            let is_ours = before.ends_with("broker::") || before.ends_with("self::");
+            assert!(is_ours || before.ends_with(is_word), "{path} names {name}");
+        }
+        assert!(!code.contains("extern crate"), "{path}");
+    }
+}
+
+#[test]
+fn the_machines_know_neither_actors_nor_async() {
+    for (path, text) in sources() {
+        let Some("logic" | "measure" | "plan" | "scenario" | "base" | "report") = module_of(&path)
+        else {
+            continue;
+        };
+        let code = code(&text);
+        for word in ["tokio", "ractor", "async", "await", "rdkafka"] {
+            assert!(!has_word(&code, word), "{path} has `{word}`");
+        }
+    }
+}
+
+#[test]
+fn files_are_short() {
+    let mut lengths: Vec<(usize, String)> =
+        sources().into_iter().map(|(path, text)| (text.lines().count(), path)).collect();
+    lengths.sort();
+    let (longest, path) = lengths.last().expect("a source");
+    assert!(*longest <= LINES_MAX, "{path} has {longest} lines");
+    let median = lengths[lengths.len() / 2].0;
+    assert!(median <= LINES_MEDIAN_MAX, "the median is {median} lines");
+}
+
+#[test]
+fn nothing_unfinished_is_left_behind() {
+    let words = ["todo!", "dbg!", "unimplemented!"];
+    for (path, text) in sources() {
+        let code = code(&text);
+        for word in words {
+            assert!(!code.contains(word), "{path} has `{word}`");
+        }
+        assert!(!has_word(&code, "unsafe"), "{path}");
+        assert!(!has_word(&text, concat!("FIX", "ME")), "{path}");
+        assert!(!has_word(&text, concat!("TO", "DO")), "{path}");
+        assert!(!text.contains(concat!("```", "ignore")), "{path}");
+        assert!(!code.contains("#[ignore"), "{path}");
+    }
+    assert!(text_of("Cargo.toml").contains("unsafe_code = \"forbid\""));
+}
+
+#[test]
+fn every_dependency_says_what_it_is_for() {
+    let manifest = text_of("Cargo.toml");
+    let mut previous = "";
+    let mut is_list = false;
+    let mut seen = 0;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_list = line.ends_with("dependencies]");
+        } else if is_list && line.contains(" = ") {
+            assert!(previous.starts_with("# "), "no reason above `{line}`");
+            seen += 1;
+        }
+        previous = line;
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+/// Files that are under version control; those below the known directories where there is no git.
+fn tracked() -> Vec<String> {
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
+    let names = match listed {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        }
+        _ => String::new(),
+    };
+    let tracked: Vec<String> =
+        names.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if !tracked.is_empty() {
+        return tracked;
+    }
+    ["src", "tests"].iter().flat_map(|directory| files_below(directory, "rs")).collect()
+}
+
+#[test]
+fn no_file_knows_the_machine_it_was_written_on() {
+    let paths = [
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("../sha", "red"),
+        concat!("/ho", "me/"),
+    ];
+    for name in tracked() {
+        // Files that are being removed are still listed.
+        let Ok(text) = std::fs::read_to_string(root().join(&name)) else { continue };
+        for path in paths {
+            assert!(!text.contains(path), "{name} has `{path}`");
+        }
+    }
+}

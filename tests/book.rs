@@ -1,0 +1,266 @@
+//! The documentation is tested: every `toml` block is a complete scenario, every command in a
+//! `console` or `sh` block works, and the reference is the one the program is made from.
+//!
+//! `BLESS=1 cargo test --test book` writes the generated parts of the reference.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use lanekeeper::plan::{self, Overrides, metrics_markdown};
+use lanekeeper::scenario::{self, Source, Sources, reference_markdown};
+use support::{PATIENT, Tool, files_below, root, text_of};
+
+const REFERENCE: &str = "book/src/scenario-reference.md";
+const TOOL: [&str; 3] = ["lanekeeper ", "cargo run --release -- ", "cargo run -- "];
+
+/// README, contributing guide and the book.
+fn documents() -> Vec<String> {
+    let mut paths = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    paths.extend(files_below("book/src", "md"));
+    paths
+}
+
+/// A fenced block.
+struct Block {
+    /// File and line, for messages.
+    place: String,
+    language: String,
+    text: String,
+}
+
+fn blocks() -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for path in documents() {
+        let mut open: Option<Block> = None;
+        for (number, line) in text_of(&path).lines().enumerate() {
+            let fence = line.trim_start().strip_prefix("```");
+            match (&mut open, fence) {
+                (None, Some(language)) => {
+                    let place = format!("{path}:{}", number + 1);
+                    let language = language.trim().to_owned();
+                    open = Some(Block { place, language, text: String::new() });
+                }
+                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (Some(block), None) => {
+                    block.text.push_str(line);
+                    block.text.push('\n');
+                }
+                (None, None) => {}
+            }
+        }
+        assert!(open.is_none(), "{path} ends within a block");
+    }
+    blocks
+}
+
+/// Commands with their places. In `console` blocks they begin with `$ `, the rest is output.
+fn commands() -> Vec<(String, String)> {
+    let mut commands = Vec::new();
+    for block in blocks() {
+        let is_console = block.language == "console";
+        if !is_console && block.language != "sh" {
+            continue;
+        }
+        for line in block.text.replace("\\\n", " ").lines() {
+            let command = if is_console { line.strip_prefix("$ ") } else { Some(line) };
+            let command =
+                command.unwrap_or_default().split(" # ").next().unwrap_or_default().trim();
+            if !command.is_empty() && !command.starts_with('#') {
+                commands.push((block.place.clone(), command.to_owned()));
+            }
+        }
+    }
+    commands
+}
+
+/// Words as a shell makes them, of commands that quote at most with plain pairs of quotes.
+fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in command.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, ' ') => words.push(String::new()),
+            (_, c) => words.last_mut().expect("a word").push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn every_scenario_in_the_documentation_is_complete_and_valid() {
+    let scenarios = blocks().into_iter().filter(|block| block.language == "toml");
+    let mut seen = 0;
+    for block in scenarios {
+        let source = Source { name: block.place, text: block.text };
+        let (plan, diagnostics) = plan::compile(&source, &[], &Overrides::default());
+        let sources = Sources { file: &source, overrides: &[] };
+        for diagnostic in &diagnostics {
+            assert!(!diagnostic.is_error(), "{}", diagnostic.render(&sources, false));
+        }
+        assert!(plan.is_some(), "{}", source.name);
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn every_command_in_the_documentation_works() {
+    let commands = commands();
+    assert!(commands.len() >= 5, "{commands:?}");
+    let mut done = BTreeSet::new();
+    for (place, command) in commands {
+        if !done.insert(command.clone()) {
+            continue;
+        }
+        match TOOL.iter().find_map(|prefix| command.strip_prefix(prefix)) {
+            Some(arguments) => try_tool(&place, arguments),
+            None => look_at(&place, &command),
+        }
+    }
+}
+
+/// Runs the program as documented: shortened, on the embedded broker unless there is a cluster.
+fn try_tool(place: &str, arguments: &str) {
+    let mut words = words(arguments.split(" | ").next().unwrap_or_default());
+    if words[0] != "run" {
+        let tool = Tool::new().current_dir(root()).args(words.iter().map(String::as_str));
+        let finished = tool.finish();
+        assert_eq!(finished.code, 0, "{place}: {arguments}\n{}", finished.output());
+        return;
+    }
+    let is_remote = words.iter().any(|word| word == "--bootstrap");
+    let given = std::env::var("BOOTSTRAP").ok();
+    if let (Some(at), Some(address)) = (words.iter().position(|word| word == "--bootstrap"), &given)
+    {
+        words[at + 1].clone_from(address);
+    }
+    let out = tempfile::tempdir().expect("a scratch directory");
+    take_away(&mut words, "--out");
+    let is_tried = !is_remote || given.is_some();
+    if !is_tried {
+        // Nobody is there: what can be known without a cluster is known to `check`.
+        words[0] = "check".to_owned();
+        ["--format", "--client-config"]
+            .into_iter()
+            .for_each(|option| take_away(&mut words, option));
+    }
+    let shorter = shorter(&words[1]);
+    let mut tool = Tool::new().current_dir(root()).args(words.iter().map(String::as_str));
+    if is_tried {
+        let path = out.path().join("results");
+        tool = tool.arg("--out").arg(path).set(PATIENT).set(shorter.iter().map(String::as_str));
+    }
+    let finished = tool.finish();
+    // An expectation about time may fail on a busy machine.
+    assert!(matches!(finished.code, 0 | 1 | 4), "{place}: {arguments}\n{}", finished.output());
+}
+
+/// Removes an option and its value.
+fn take_away(words: &mut Vec<String>, option: &str) {
+    if let Some(at) = words.iter().position(|word| word == option) {
+        words.drain(at..at + 2);
+    }
+}
+
+/// Overrides that make a scenario short.
+fn shorter(file: &str) -> Vec<String> {
+    let source = scenario::load(&root().join(file)).expect("a readable scenario");
+    let (plan, _) = plan::compile(&source, &[], &Overrides::default());
+    let plan = plan.expect("a plan");
+    if plan.load.messages.is_some() {
+        return ["load.messages=20000".to_owned()].into();
+    }
+    let mut set = vec!["run.warmup=200ms".to_owned(), "run.duration=1s".to_owned()];
+    set.extend((0..plan.faults.len()).map(|fault| format!("fault[{fault}].at=600ms")));
+    set
+}
+
+/// Looks at a command that is not the program: is it one of the known ones, are its files there?
+fn look_at(place: &str, command: &str) {
+    let words = words(command);
+    let is_variable =
+        |word: &&String| word.split('=').next().is_some_and(is_name) && word.contains('=');
+    let words: Vec<&String> = words
+        .iter()
+        .filter(|word| *word != "env" && !word.starts_with("$("))
+        .skip_while(is_variable)
+        .collect();
+    let known = match words.first().map(|word| word.as_str()) {
+        Some("cargo") => {
+            let command = words.get(1).map(|word| word.as_str());
+            matches!(
+                command,
+                Some("test" | "bench" | "build" | "install" | "fmt" | "clippy" | "doc" | "deny")
+            )
+        }
+        Some("just") => {
+            let recipe = words.get(1).map_or("default", |word| word.as_str());
+            text_of("justfile").lines().any(|line| first(line) == recipe)
+        }
+        Some("tests/kafka.sh" | ".ci/run" | "mdbook" | "git" | "docker") => true,
+        _ => command.starts_with("env ") && command.contains("cargo test"),
+    };
+    assert!(known, "{place}: `{command}` is not a known command");
+    for word in &words {
+        let is_path =
+            word.contains('/') && !word.contains(':') && !word.starts_with(['-', '$', '/']);
+        assert!(!is_path || root().join(word).exists(), "{place}: there is no `{word}`");
+    }
+    for pair in words.windows(2) {
+        let directory = match pair[0].as_str() {
+            "--test" => "tests",
+            "--bench" => "benches",
+            "--example" => "examples",
+            _ => continue,
+        };
+        let path = Path::new(directory).join(format!("{}.rs", pair[1]));
+        assert!(root().join(&path).exists(), "{place}: there is no {}", path.display());
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+}
+
+/// The word a recipe's line begins with.
+fn first(line: &str) -> &str {
+    line.split([' ', ':']).next().unwrap_or_default()
+}
+
+#[test]
+fn the_reference_is_made_from_the_program() {
+    let mut text = text_of(REFERENCE);
+    let generated = [("reference", reference_markdown()), ("metrics", metrics_markdown())];
+    let is_blessing = std::env::var_os("BLESS").is_some();
+    for (name, wanted) in generated {
+        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+        let from = text.find(&begin).unwrap_or_else(|| panic!("no {begin}")) + begin.len();
+        let to = text.find(&end).unwrap_or_else(|| panic!("no {end}"));
+        let wanted = format!("\n{}\n\n", wanted.trim_end());
+        if is_blessing {
+            text.replace_range(from..to, &wanted);
+        } else {
+            assert_eq!(&text[from..to], wanted, "BLESS=1 cargo test --test book");
+        }
+    }
+    if is_blessing {
+        std::fs::write(root().join(REFERENCE), text).expect("a writable book");
+    }
+}
+
+#[test]
+fn links_within_the_documentation_lead_somewhere() {
+    for path in documents() {
+        let directory = root().join(&path).parent().expect("a directory").to_owned();
+        for rest in text_of(&path).split("](").skip(1) {
+            let target = rest.split([')', '#', ' ']).next().unwrap_or_default();
+            let is_ours = !target.is_empty() && !target.contains("://");
+            assert!(!is_ours || directory.join(target).exists(), "{path} links to `{target}`");
+        }
+    }
+}

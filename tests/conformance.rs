@@ -1,0 +1,375 @@
+//! What must be the same on every broker. The embedded one is always tested; with `BOOTSTRAP` in the
+//! environment, the same is asserted of that cluster, and more: what a run does to topics.
+//!
+//! `LANEKEEPER_KAFKA_COUNT="tests/kafka.sh count"` has records counted by somebody else as well:
+//! the command gets a topic's name and prints the number of records appended to it.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
+
+use lanekeeper::measure::Summary;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use support::{Finished, Tool, alone, assert_clean, owners, root};
+
+/// 60 producers on 18 partitions, for half a second and two.
+const SCENARIO: &str = "[topic]\npartitions = 18\n[load]\nproducers = 60\nrate = \"10/s\"\n\
+                        [run]\nwarmup = \"500ms\"\nduration = \"2s\"\n[expect]\nlost = 0\n";
+const SENT: u64 = 60 * 25;
+/// How long a broker may take to answer a test's own question.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A broker under test.
+struct Arm {
+    /// None is the embedded broker.
+    bootstrap: Option<String>,
+}
+
+impl Arm {
+    fn run(&self, text: &str) -> Tool {
+        let tool = Tool::run_text(text);
+        match &self.bootstrap {
+            None => tool,
+            Some(bootstrap) => tool.args(["--bootstrap", bootstrap]),
+        }
+    }
+
+    fn is_embedded(&self) -> bool {
+        self.bootstrap.is_none()
+    }
+
+    fn bootstrap(&self) -> &str {
+        self.bootstrap.as_deref().expect("a cluster")
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.bootstrap());
+        config
+    }
+
+    /// The cluster's topics with their numbers of partitions.
+    fn partitions_of(&self, topic: &str) -> Option<usize> {
+        let client: BaseConsumer = self.config().create().expect("a client");
+        let metadata = client.fetch_metadata(None, ANSWER).expect("metadata");
+        let topic = metadata.topics().iter().find(|found| found.name() == topic)?;
+        Some(topic.partitions().len())
+    }
+
+    /// Low and high watermarks of all partitions added up.
+    fn records_in(&self, topic: &str) -> u64 {
+        let client: BaseConsumer = self.config().create().expect("a client");
+        let partitions = self.partitions_of(topic).expect("a topic");
+        let in_one = |partition: usize| {
+            let marks = client.fetch_watermarks(topic, partition as i32, ANSWER);
+            let (low, high) = marks.expect("watermarks");
+            (high - low) as u64
+        };
+        (0..partitions).map(in_one).sum()
+    }
+
+    fn admin<T>(
+        &self,
+        work: impl AsyncFnOnce(AdminClient<DefaultClientContext>, AdminOptions) -> T,
+    ) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let admin = self.config().create().expect("a client");
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER));
+        runtime.expect("a runtime").block_on(work(admin, options))
+    }
+
+    /// A topic of the test's own, deleted when it is dropped.
+    fn topic(&self, name: &str, partitions: i32) -> TestTopic<'_> {
+        let name = format!("lanekeeper-test-{name}-{}", std::process::id());
+        let made = self.admin(async |admin, options| {
+            let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+            admin.create_topics([&topic], &options).await
+        });
+        made.expect("an answer").remove(0).expect("a topic");
+        // Until every broker knows it.
+        while self.partitions_of(&name) != Some(partitions as usize) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        TestTopic { arm: self, name }
+    }
+}
+
+struct TestTopic<'a> {
+    arm: &'a Arm,
+    name: String,
+}
+
+impl TestTopic<'_> {
+    /// The override that makes a run use it.
+    fn set(&self) -> String {
+        format!("topic.name={}", self.name)
+    }
+
+    /// Records that no run sent.
+    fn fill(&self, partitions: i32, records: i32) {
+        let producer: BaseProducer = self.arm.config().create().expect("a client");
+        for i in 0..records {
+            let payload = format!("somebody else's record {i}");
+            let record = BaseRecord::<(), str>::to(&self.name).partition(i % partitions);
+            producer.send(record.payload(&payload)).map_err(|(error, _)| error).expect("a queue");
+        }
+        producer.flush(ANSWER).expect("all acknowledged");
+    }
+}
+
+impl Drop for TestTopic<'_> {
+    fn drop(&mut self) {
+        let name = self.name.as_str();
+        // A failed test has said so already.
+        let _ = self.arm.admin(async |admin, options| admin.delete_topics(&[name], &options).await);
+    }
+}
+
+/// A case for every broker.
+macro_rules! on_every_broker {
+    ($($case:ident;)+) => {
+        mod embedded {
+            $(#[test]
+            fn $case() {
+                super::$case(&super::Arm { bootstrap: None });
+            })+
+        }
+
+        mod cluster {
+            $(#[test]
+            fn $case() {
+                super::on_the_cluster(super::$case);
+            })+
+        }
+    };
+}
+
+/// Runs a case on the cluster, if there is one.
+fn on_the_cluster(case: fn(&Arm)) {
+    if let Ok(bootstrap) = std::env::var("BOOTSTRAP") {
+        case(&Arm { bootstrap: Some(bootstrap) });
+    }
+}
+
+on_every_broker! {
+    every_record_arrives_once_at_its_own_consumer;
+    a_shared_client_does_the_same;
+    a_killed_consumer_comes_back_and_nothing_is_lost;
+    a_kill_on_a_shared_client_hits_one_partition;
+    a_group_shares_all_partitions;
+    as_fast_as_possible_everything_arrives;
+    reading_from_the_beginning_of_an_own_topic_is_the_same;
+}
+
+fn assert_own_consumers(arm: &Arm, summary: &Summary) {
+    assert_clean(summary);
+    assert_eq!(summary.broker, if arm.is_embedded() { "embedded" } else { "kafka" });
+    assert_eq!((summary.consumers_started, summary.ledger.sent), (18, SENT));
+    assert_eq!((summary.restarts, summary.ledger.redelivered), (0, 0));
+    for p in &summary.partitions {
+        // 60 = 6 x 4 + 12 x 3.
+        let producers = if p.partition < 6 { 4 } else { 3 };
+        assert_eq!((p.ledger.sent, p.delivered), (producers * 25, producers * 20));
+        assert_eq!(owners(p), [(p.partition, 1)]);
+    }
+}
+
+fn every_record_arrives_once_at_its_own_consumer(arm: &Arm) {
+    let summary = arm.run(SCENARIO).set(["topic.keep=true"]).exits(0).summary();
+    assert_own_consumers(arm, &summary);
+    if arm.is_embedded() {
+        return;
+    }
+    assert_eq!(arm.records_in(&summary.topic), summary.ledger.sent);
+    if let Ok(command) = std::env::var("LANEKEEPER_KAFKA_COUNT") {
+        assert_eq!(counted_elsewhere(&command, &summary.topic), summary.ledger.sent);
+    }
+    // It was to be kept; now it is ours to delete.
+    drop(TestTopic { arm, name: summary.topic });
+}
+
+/// What another program says of the number of records in a topic.
+fn counted_elsewhere(command: &str, topic: &str) -> u64 {
+    let mut words = command.split_whitespace();
+    let program = words.next().expect("a command");
+    let output = Command::new(program).args(words).arg(topic).current_dir(root()).output();
+    let output = output.expect("a command that starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text.trim().parse().expect("a number")
+}
+
+fn a_shared_client_does_the_same(arm: &Arm) {
+    let summary = arm.run(SCENARIO).set(["consumers.clients=shared"]).exits(0).summary();
+    assert_own_consumers(arm, &summary);
+}
+
+fn kill_of_7(arm: &Arm, set: &[&str]) {
+    let text =
+        format!("{SCENARIO}restarts = 1\n[[fault]]\nat = \"1500ms\"\nkill = {{ consumer = 7 }}\n");
+    let summary =
+        arm.run(&text).set(["run.duration=3s"]).set(set.iter().copied()).exits(0).summary();
+    assert_clean(&summary);
+    for p in &summary.partitions {
+        let expected = if p.partition == 7 { vec![(7, 1), (7, 2)] } else { vec![(p.partition, 1)] };
+        assert_eq!(owners(p), expected);
+    }
+    let fault = &summary.faults[0];
+    assert_eq!(fault.partitions_aimed_at, [7]);
+    let order = [
+        fault.detected_ms,
+        fault.released_ms,
+        fault.restarted_ms,
+        fault.first_record_ms,
+        fault.caught_up_ms,
+    ];
+    assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{fault:?}");
+}
+
+fn a_killed_consumer_comes_back_and_nothing_is_lost(arm: &Arm) {
+    kill_of_7(arm, &[]);
+}
+
+fn a_kill_on_a_shared_client_hits_one_partition(arm: &Arm) {
+    kill_of_7(arm, &["consumers.clients=shared"]);
+}
+
+fn a_group_shares_all_partitions(arm: &Arm) {
+    let set = ["consumers.mode=group", "consumers.count=8"];
+    let summary = arm.run(SCENARIO).set(set).exits(0).summary();
+    assert_clean(&summary);
+    assert_eq!(
+        (summary.mode.as_str(), summary.members, summary.consumers_started),
+        ("group", 8, 8)
+    );
+    assert_eq!(summary.ledger.sent, SENT);
+    let members: BTreeSet<u32> =
+        summary.partitions.iter().map(|p| p.owners.last().expect("an owner").consumer).collect();
+    assert_eq!(members, (0..8).collect());
+    if !arm.is_embedded() {
+        // Nobody came or went after the group was complete.
+        assert_eq!(summary.rebalances, []);
+    }
+}
+
+fn as_fast_as_possible_everything_arrives(arm: &Arm) {
+    let _turn = alone();
+    let text =
+        "[topic]\npartitions = 18\n[load]\nrate = \"max\"\nmessages = 200000\nlinger = \"5ms\"\n";
+    let summary = arm.run(text).exits(0).summary();
+    assert_clean(&summary);
+    assert_eq!(summary.ledger.delivered, 200_000);
+    assert!(summary.bottleneck.is_some());
+}
+
+fn reading_from_the_beginning_of_an_own_topic_is_the_same(arm: &Arm) {
+    let summary = arm.run(SCENARIO).set(["consumers.start=beginning"]).exits(0).summary();
+    assert_own_consumers(arm, &summary);
+}
+
+#[test]
+fn a_topic_of_the_runs_own_is_gone_afterwards() {
+    on_the_cluster(|arm| {
+        let summary = arm.run(SCENARIO).exits(0).summary();
+        assert!(summary.topic.starts_with("lanekeeper-scenario-"), "{}", summary.topic);
+        // A cluster deletes in its own time.
+        for _ in 0..100 {
+            if arm.partitions_of(&summary.topic).is_none() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("{} is still there", summary.topic);
+    });
+}
+
+#[test]
+fn a_topic_that_was_there_before_is_used_and_stays() {
+    on_the_cluster(|arm| {
+        let topic = arm.topic("used", 18);
+        let summary = arm.run(SCENARIO).set([topic.set().as_str()]).exits(0).summary();
+        assert_own_consumers(arm, &summary);
+        assert_eq!(summary.topic, topic.name);
+        assert_eq!(arm.partitions_of(&topic.name), Some(18));
+        assert_eq!(arm.records_in(&topic.name), SENT);
+        // A second run in the same topic has only its own records.
+        let summary = arm.run(SCENARIO).set([topic.set().as_str()]).exits(0).summary();
+        assert_own_consumers(arm, &summary);
+        assert_eq!(arm.records_in(&topic.name), 2 * SENT);
+    });
+}
+
+#[test]
+fn a_topic_with_another_number_of_partitions_is_refused_and_left_alone() {
+    on_the_cluster(|arm| {
+        let topic = arm.topic("other", 4);
+        topic.fill(4, 8);
+        let finished = arm.run(SCENARIO).set([topic.set().as_str()]).exits(3);
+        for text in ["exists with 4 partitions", "has 18", "--set topic.partitions=4", &topic.name]
+        {
+            assert!(finished.stderr.contains(text), "`{text}`\n{}", finished.output());
+        }
+        assert_eq!(arm.partitions_of(&topic.name), Some(4));
+        assert_eq!(arm.records_in(&topic.name), 8);
+    });
+}
+
+#[test]
+fn records_of_somebody_else_are_foreign_and_not_lost() {
+    on_the_cluster(|arm| {
+        let topic = arm.topic("foreign", 18);
+        topic.fill(18, 90);
+        let run = |start: &str| -> Finished {
+            arm.run(SCENARIO).set([topic.set().as_str(), start]).exits(0)
+        };
+        let finished = run("consumers.start=beginning");
+        let ledger = finished.summary().ledger;
+        assert_eq!((ledger.foreign, ledger.lost, ledger.corrupt), (90, 0, 0), "{ledger:?}");
+        assert_eq!((ledger.sent, ledger.delivered), (SENT, SENT));
+        assert!(finished.stdout.contains("not sent by this run"), "{}", finished.stdout);
+        // At the end there is nothing of anybody else.
+        assert_clean(&run("consumers.start=end").summary());
+        // The records of the two runs before are somebody else's, too.
+        let ledger = run("consumers.start=beginning").summary().ledger;
+        assert_eq!((ledger.foreign, ledger.lost), (90 + 2 * SENT, 0), "{ledger:?}");
+    });
+}
+
+#[test]
+fn partitions_of_a_crashed_group_member_are_taken_over_and_nothing_is_lost() {
+    // The mock coordinator's timing is its own; a real one is needed.
+    on_the_cluster(|arm| {
+        let text = format!("{SCENARIO}[[fault]]\nat = \"3s\"\nkill = {{ consumer = 2 }}\n");
+        let set = [
+            "consumers.mode=group",
+            "consumers.count=8",
+            "consumers.session_timeout=6s",
+            "run.duration=16s",
+        ];
+        let summary = arm.run(&text).set(set).exits(0).summary();
+        let l = &summary.ledger;
+        assert_eq!((l.delivered, l.acked), (l.sent, l.sent), "{l:?}");
+        assert_eq!([l.lost, l.duplicated, l.reordered, l.corrupt, l.foreign], [0; 5], "{l:?}");
+        assert_eq!(summary.wrong_partition, 0);
+        assert!(!summary.rebalances.is_empty(), "{:?}", summary.warnings);
+        let fault = &summary.faults[0];
+        assert_eq!(fault.kind, "kill");
+        assert!(!fault.partitions_aimed_at.is_empty(), "{fault:?}");
+        assert!(fault.first_record_ms.is_some() && fault.caught_up_ms.is_some(), "{fault:?}");
+        for p in &summary.partitions {
+            let owners = owners(p);
+            if fault.partitions_aimed_at.contains(&p.partition) {
+                assert_eq!(owners[0], (2, 1), "partition {}: {owners:?}", p.partition);
+                assert!(owners.len() > 1, "nobody took over partition {}", p.partition);
+            }
+            let last = p.owners.last().expect("an owner");
+            assert_ne!((last.consumer, last.incarnation), (2, 1), "partition {}", p.partition);
+        }
+    });
+}

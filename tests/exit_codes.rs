@@ -1,0 +1,266 @@
+//! The command line as a user or a CI job sees it: exit codes, texts, streams.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use lanekeeper::measure::{Summary, Verdict};
+use support::{Finished, Tool, root};
+
+const BRIEF: &str = "[topic]\npartitions = 2\n[load]\nproducers = 10\nrate = \"10/s\"\n\
+                     [run]\nwarmup = \"0s\"\nduration = \"1s\"\n";
+
+#[track_caller]
+fn says(finished: &Finished, texts: &[&str]) {
+    for text in texts {
+        assert!(finished.stderr.contains(text), "`{text}` is not in\n{}", finished.output());
+    }
+}
+
+#[test]
+fn expectations_that_hold_are_0_and_those_that_do_not_are_1() {
+    let finished = Tool::run_text(BRIEF).set(["expect.delivered=100"]).exits(0);
+    assert_eq!(finished.summary().verdict, Verdict::Passed);
+    assert!(finished.stdout.starts_with("PASSED"), "{}", finished.stdout);
+
+    let finished = Tool::run_text(BRIEF).set(["expect.delivered=1"]).exits(1);
+    let summary = finished.summary();
+    assert_eq!(summary.verdict, Verdict::Failed);
+    assert_eq!(summary.ledger.delivered, 100);
+    let [expectation] = summary.expectations.as_slice() else { panic!("{summary:?}") };
+    assert!(!expectation.passed);
+    assert_eq!(expectation.measured.as_deref(), Some("100"));
+    assert!(finished.stdout.starts_with("FAILED"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("✗ delivered = 1"), "{}", finished.stdout);
+}
+
+#[test]
+fn figures_that_are_in_doubt_are_4_with_the_reason_and_the_remedy() {
+    let finished = Tool::run_text(BRIEF).set(["limits.cpu_share=0.0001"]).exits(4);
+    let summary = finished.summary();
+    assert_eq!(summary.verdict, Verdict::Invalid);
+    let [reason] = summary.invalid_reasons.as_slice() else { panic!("{summary:?}") };
+    assert!(reason.contains("CPU") && reason.contains("raise `limits.cpu_share`"), "{reason}");
+    assert!(finished.stdout.starts_with("INVALID"), "{}", finished.stdout);
+    assert!(finished.stdout.contains(reason), "{}", finished.stdout);
+}
+
+/// `run` and `check` of a file with this content.
+fn refused(content: &[u8], texts: &[&str]) {
+    for command in ["run", "check"] {
+        let finished = Tool::new().file("x.toml", content).args([command, "x.toml"]).exits(2);
+        says(&finished, texts);
+        assert_eq!(finished.stdout, "", "{command}");
+        assert!(!finished.scratch().join("results").exists(), "{command}");
+    }
+}
+
+#[test]
+fn bad_scenarios_are_2_and_say_what_to_do() {
+    refused(b"", &["error", "a minimal scenario is"]);
+    refused(&[0xff, 0x00, 0x9c, 0x80, 0x1b], &["error", "not UTF-8 text"]);
+    refused(&[0; 4096], &["error", "text"]);
+    refused(b"[load]\npayload = \"20B\"\n", &["x.toml:2", "has no room for the stamp", "48B"]);
+    refused(b"[load]\nproducrs = 20\n", &["x.toml:2", "did you mean `producers`?"]);
+    refused(b"[load\n", &["x.toml:1"]);
+    // Every mistake at once.
+    let many = b"[topic]\npartitions = 0\n[load]\nrate = \"fast\"\n[sheep]\ncount = 3\n";
+    refused(many, &["x.toml:2", "x.toml:4", "x.toml:5"]);
+}
+
+#[test]
+fn a_file_of_100_megabytes_is_refused_without_being_read() {
+    let tool = Tool::new().file("x.toml", b"# a scenario?\n");
+    let file = std::fs::File::options().append(true).open(tool.path("x.toml")).expect("a file");
+    file.set_len(100_000_000).expect("room for a sparse file");
+    let finished = tool.args(["check", "x.toml"]).exits(2);
+    says(&finished, &["error", "x.toml"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    let finished = Tool::new().args(["run", "nowhere.toml"]).exits(2);
+    says(&finished, &["nowhere.toml", "there is no such file"]);
+    let finished = Tool::new().args(["run", "."]).exits(2);
+    says(&finished, &["it is a directory"]);
+    let finished = Tool::new().args(["run", "x.toml", "--fast"]).exits(2);
+    says(&finished, &["--fast", "Usage:"]);
+    Tool::new().exits(2);
+    let finished = Tool::new().arg("chek").exits(2);
+    says(&finished, &["'chek'", "'check'"]);
+    let finished = Tool::run_text(BRIEF).set(["run.duraton=1s"]).exits(2);
+    says(&finished, &["did you mean `duration`?"]);
+    let finished = Tool::run_text(BRIEF).args(["--broker", "kafka"]).exits(2);
+    says(&finished, &["--bootstrap"]);
+    let finished = Tool::run_text(BRIEF).args(["--client-config", "nowhere"]).exits(2);
+    says(&finished, &["cannot read the client properties in `nowhere`"]);
+}
+
+#[test]
+fn no_broker_at_the_address_is_3() {
+    // A port that was free a moment ago.
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    assert_no_broker(free.expect("an address"));
+}
+
+#[test]
+fn something_at_the_address_that_is_not_kafka_is_3() {
+    let answers: [&'static [u8]; 3] = [
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+        b"",
+        b"\0\0\0\x08\0\0\0\0\0\0\0\0",
+    ];
+    for answer in answers {
+        assert_no_broker(listen(answer));
+    }
+}
+
+fn assert_no_broker(address: SocketAddr) {
+    let address = address.to_string();
+    let tool = Tool::run_text(BRIEF).args(["--bootstrap", &address]).set(["run.startup=2s"]);
+    let finished = tool.exits(3);
+    says(&finished, &["error", &address, "check the address and port"]);
+    assert_eq!(finished.stdout, "");
+}
+
+/// Somebody who takes connections, reads, and says `answer`; with none, says nothing.
+fn listen(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    // Ends with the test's process.
+    std::thread::spawn(move || {
+        let mut silent = Vec::new();
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+            let _ = stream.read(&mut [0; 1024]);
+            if answer.is_empty() {
+                silent.push(stream);
+            } else {
+                let _ = stream.write_all(answer);
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn an_interrupted_run_is_130_and_keeps_what_was_measured() {
+    let tool = Tool::run_text(BRIEF).set(["run.duration=10m", "expect.delivered=60000"]);
+    let mut running = tool.start();
+    // The first second has been collected.
+    running.await_text("seconds.jsonl", "\"partition\":1");
+    running.interrupt();
+    let finished = running.finish();
+    assert_eq!(finished.code, 130, "{}", finished.output());
+    let summary = finished.summary();
+    assert_eq!(summary.verdict, Verdict::Interrupted);
+    assert!(summary.ledger.sent >= 90, "{:?}", summary.ledger);
+    support::assert_clean(&summary);
+    assert!(finished.stdout.starts_with("INTERRUPTED"), "{}", finished.stdout);
+    assert_eq!(finished.json()["verdict"], "interrupted");
+}
+
+#[test]
+fn an_interrupted_drain_is_130_and_does_not_wait_for_slow_consumers() {
+    // What comes in a second takes minutes to process.
+    let slow = ["consumers.work={ wait = \"2s\" }", "run.drain=30m"];
+    let mut running = Tool::run_text(BRIEF).set(slow).start();
+    running.await_text("run.log", "draining");
+    running.interrupt();
+    let finished = running.finish();
+    assert_eq!(finished.code, 130, "{}", finished.output());
+    let summary = finished.summary();
+    assert_eq!((summary.verdict, summary.ledger.sent), (Verdict::Interrupted, 100));
+}
+
+#[test]
+fn a_run_interrupted_before_it_began_is_130_and_leaves_nothing() {
+    let address = listen(b"").to_string();
+    let tool = Tool::run_text(BRIEF).args(["--bootstrap", &address]).set(["run.startup=20s"]);
+    let mut running = tool.start();
+    running.await_text("scenario.toml", "[topic]");
+    running.interrupt();
+    let finished = running.finish();
+    assert!(matches!(finished.code, 130 | -1), "{}", finished.output());
+    assert!(!finished.out().join("result.json").exists());
+}
+
+#[test]
+fn json_is_all_there_is_on_stdout_when_asked_for() {
+    let finished = Tool::run_text(BRIEF).args(["--format", "json"]).exits(0);
+    let printed: Summary = serde_json::from_str(&finished.stdout).expect("a summary");
+    assert_eq!(printed, finished.summary());
+}
+
+#[test]
+fn pipes_get_no_colours() {
+    let finished = Tool::run_text(BRIEF).arg("-v").exits(0);
+    assert!(!finished.output().contains('\u{1b}'), "{}", finished.output());
+    // Even for somebody who forces them elsewhere.
+    let tool = Tool::run_text(BRIEF).env("NO_COLOR", "1").set(["load.producrs=3"]);
+    let finished = tool.exits(2);
+    assert!(!finished.output().contains('\u{1b}'), "{}", finished.output());
+}
+
+#[test]
+fn help_teaches() {
+    let finished = Tool::new().arg("--help").exits(0);
+    for text in
+        ["Usage: lanekeeper", "run ", "check ", "schema ", "completions ", "Exit codes: 0 passed"]
+    {
+        assert!(finished.stdout.contains(text), "`{text}`\n{}", finished.stdout);
+    }
+    // Every example is a command that works on a file that is there.
+    let examples = finished.stdout.split("Examples:").nth(1).expect("examples");
+    for line in examples.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(words[0], "lanekeeper");
+        assert!(root().join(words[2]).is_file(), "{line}");
+    }
+    for command in ["run", "check", "schema", "completions"] {
+        let finished = Tool::new().args([command, "--help"]).exits(0);
+        assert!(finished.stdout.contains("Usage:"), "{}", finished.stdout);
+    }
+    let finished = Tool::new().arg("--version").exits(0);
+    assert_eq!(finished.stdout, concat!("lanekeeper ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn the_printed_schema_is_the_one_the_scenarios_are_checked_with() {
+    let finished = Tool::new().arg("schema").exits(0);
+    let printed: serde_json::Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    assert_eq!(printed, lanekeeper::scenario::json_schema());
+}
+
+#[test]
+fn completions_are_scripts() {
+    for (shell, text) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef lanekeeper"),
+        ("fish", "complete -c lanekeeper"),
+    ] {
+        let finished = Tool::new().args(["completions", shell]).exits(0);
+        assert!(finished.stdout.contains(text), "{}", finished.stdout);
+    }
+    Tool::new().args(["completions", "abacus"]).exits(2);
+}
+
+#[test]
+fn check_says_what_will_happen_and_touches_nothing() {
+    for path in support::files_below("scenarios", "toml") {
+        let finished = Tool::new().arg("check").arg(root().join(&path)).exits(0);
+        assert!(!finished.stdout.is_empty(), "{path}");
+        let left = std::fs::read_dir(finished.scratch()).expect("a directory").count();
+        assert_eq!(left, 0, "{path}");
+    }
+    // Nobody has to be there.
+    let path = root().join("scenarios/kill-one-consumer.toml");
+    let tool = Tool::new().arg("check").arg(path).args(["--bootstrap", "127.0.0.1:1"]);
+    let finished = tool.exits(0);
+    for text in ["18", "consumer 7", "127.0.0.1:1"] {
+        assert!(finished.stdout.contains(text), "`{text}`\n{}", finished.stdout);
+    }
+}

@@ -1,0 +1,249 @@
+//! What a run leaves in its directory and in its logs.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use serde_json::Value;
+use support::{Finished, Tool};
+
+/// Six partitions, of which one loses its consumer.
+const KILL: &str = "[topic]\npartitions = 6\n[load]\nproducers = 60\nrate = \"10/s\"\n\
+                    [run]\nwarmup = \"500ms\"\nduration = \"2s\"\n\
+                    [[fault]]\nat = \"1s\"\nkill = { consumer = 2 }\n\
+                    [expect]\nlost = 0\nrestarts = 1\n";
+
+/// Fields of `result.json`. A dot goes into an object, or into the first entry of a list.
+const FIELDS: &str = "
+schema_version lanekeeper_version verdict invalid_reasons scenario mode members seed broker
+broker_version client client_config host started_at duration_s offered_per_s achieved_per_s
+bottleneck consumers_started wrong_partition
+latency_us.response.p50 latency_us.response.p90 latency_us.response.p95 latency_us.response.p99
+latency_us.response.p999 latency_us.response.max latency_us.response.count latency_us.service.p99
+lateness_us.p50 lateness_us.p99 lateness_us.max
+ledger.sent ledger.acked ledger.failed ledger.indeterminate ledger.delivered ledger.lost
+ledger.duplicated ledger.redelivered ledger.reordered ledger.corrupt ledger.foreign
+fairness.rate_cv fairness.p99_max_over_median fairness.worst_partition
+partitions.partition partitions.consumer partitions.owners.consumer partitions.owners.incarnation
+partitions.delivered partitions.rate_per_s partitions.rate_cv partitions.latency_us.response.p99
+partitions.latency_us.service.p99 partitions.lag_max partitions.longest_pause_ms
+partitions.restarts partitions.cpu_s partitions.memory_bytes partitions.apportioned
+partitions.ledger.delivered
+rebalances
+faults.kind faults.target faults.at_s faults.detected_ms faults.restarted_ms
+faults.first_record_ms faults.caught_up_ms faults.redelivered faults.lag_peak faults.blast_radius
+expectations.expression expectations.measured expectations.passed
+cost.cpu_s cost.rss_max_bytes cost.threads_max cost.sockets_max
+warnings";
+
+fn field<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(value, |value, key| match value {
+        Value::Array(items) => items.first()?.get(key),
+        other => other.get(key),
+    })
+}
+
+#[test]
+fn a_result_directory_holds_everything_that_was_measured() {
+    let finished = Tool::run_text(KILL).arg("-v").exits(0);
+    assert_files(&finished);
+    assert_fields(&finished);
+    assert_seconds(&finished);
+    assert_histograms(&finished);
+    assert_events(&finished);
+    assert_log(&finished.read("run.log"));
+    assert_log(&finished.stderr);
+}
+
+fn assert_files(finished: &Finished) {
+    let mut files: Vec<String> = std::fs::read_dir(finished.out())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    files.sort();
+    let expected = [
+        "events.jsonl",
+        "latency.hlog",
+        "result.json",
+        "run.log",
+        "scenario.toml",
+        "seconds.jsonl",
+    ];
+    assert_eq!(files, expected);
+    assert_eq!(finished.read("scenario.toml"), KILL);
+}
+
+fn assert_fields(finished: &Finished) {
+    let json = finished.json();
+    let missing: Vec<&str> =
+        FIELDS.split_whitespace().filter(|path| field(&json, path).is_none()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(json["schema_version"], 1);
+    assert_eq!(json["scenario"], "scenario");
+    assert_eq!(json["verdict"], "passed");
+    // Nothing is lost on the way through the library's own type.
+    let summary = finished.summary();
+    assert_eq!(serde_json::to_value(&summary).expect("JSON"), json);
+    assert_eq!(summary.overrides, support::PATIENT);
+}
+
+/// The lines per second and partition add up to the ledger.
+fn assert_seconds(finished: &Finished) {
+    let mut delivered: BTreeMap<u64, u64> = BTreeMap::new();
+    for line in finished.read("seconds.jsonl").lines() {
+        let line: Value = serde_json::from_str(line).expect("a line of JSON");
+        let partition = line["partition"].as_u64().expect("a partition");
+        *delivered.entry(partition).or_default() += line["delivered"].as_u64().expect("a count");
+    }
+    let summary = finished.summary();
+    let expected: BTreeMap<u64, u64> =
+        summary.partitions.iter().map(|p| (p.partition.into(), p.ledger.delivered)).collect();
+    assert_eq!(delivered, expected);
+    assert_eq!(delivered.values().sum::<u64>(), summary.ledger.delivered);
+    assert_eq!(summary.ledger.delivered, 60 * 25);
+}
+
+/// The interval log is read by the histogram library's own reader, and its merged histograms are
+/// those of the result.
+fn assert_histograms(finished: &Finished) {
+    let mut merged: BTreeMap<String, Histogram<u64>> = BTreeMap::new();
+    let log = finished.read("latency.hlog");
+    for entry in IntervalLogIterator::new(log.as_bytes()) {
+        let LogEntry::Interval(interval) = entry.expect("a readable log") else { continue };
+        let tag = interval.tag().expect("a tag").as_str().to_owned();
+        let bytes = decode_base64(interval.encoded_histogram());
+        let histogram: Histogram<u64> =
+            Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram");
+        match merged.get_mut(&tag) {
+            Some(all) => all.add(histogram).expect("the same precision"),
+            None => drop(merged.insert(tag, histogram)),
+        }
+    }
+    let summary = finished.summary();
+    assert_eq!(merged.len(), 12, "{:?}", merged.keys());
+    for p in &summary.partitions {
+        let both = [("response", &p.latency_us.response), ("service", &p.latency_us.service)];
+        for (kind, digest) in both {
+            let histogram = &merged[&format!("p{}.{kind}", p.partition)];
+            assert_eq!(histogram.len(), digest.count, "partition {} {kind}", p.partition);
+            let p99_us = histogram.value_at_quantile(0.99) as f64 / 1e3;
+            let p99 = digest.p99.expect("a quantile");
+            assert!((p99_us - p99).abs() <= 0.01 * p99, "{p99_us} {p99}");
+        }
+    }
+    let total = |kind: &str| -> u64 {
+        merged.iter().filter(|(tag, _)| tag.ends_with(kind)).map(|(_, all)| all.len()).sum()
+    };
+    assert_eq!(total("response"), summary.latency_us.response.count);
+    assert_eq!(total("service"), summary.latency_us.service.count);
+}
+
+/// Standard base64 with padding; a crate for it would be one more dependency.
+fn decode_base64(text: &str) -> Vec<u8> {
+    let value = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
+    for c in text.bytes().filter(|c| *c != b'=') {
+        bits = bits << 6 | u32::from(value(c));
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held) as u8);
+        }
+    }
+    bytes
+}
+
+/// The journal tells the kill's story in order.
+fn assert_events(finished: &Finished) {
+    let text = finished.read("events.jsonl");
+    let events: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert!(events.iter().all(|event| event["at_s"].is_number()), "{text}");
+    let of_2 = |event: &&Value| event["consumer"] == 2 || event["event"] == "fault_injected";
+    let story: Vec<(&str, u64)> = events
+        .iter()
+        .filter(of_2)
+        .map(|event| {
+            let name = event["event"].as_str().expect("a name");
+            (name, event["incarnation"].as_u64().unwrap_or(0))
+        })
+        // The old client goes away beside the new one's start.
+        .filter(|(name, _)| *name != "consumer_closed")
+        .collect();
+    // The first restart is immediate.
+    let expected = [
+        ("consumer_started", 1),
+        ("consumer_ready", 1),
+        ("fault_injected", 0),
+        ("consumer_failed", 1),
+        ("consumer_started", 2),
+        ("consumer_ready", 2),
+    ];
+    assert_eq!(story, expected, "{text}");
+}
+
+/// Every line about a consumer names it and its partition, and nothing names an actor.
+fn assert_log(log: &str) {
+    let is_log = |line: &&str| line.starts_with("20") && line.contains('Z');
+    let lines: Vec<&str> = log.lines().filter(is_log).collect();
+    let of_consumers: Vec<&&str> = lines.iter().filter(|line| line.contains("consumer")).collect();
+    assert!(of_consumers.len() >= 6 * 3, "{log}");
+    for line in of_consumers {
+        assert!(line.contains(" consumer=") && line.contains(" partition="), "{line}");
+    }
+    for line in log.lines() {
+        assert!(!line.contains("Actor{") && !line.contains("ractor"), "{line}");
+        assert!(!line.contains('\u{1b}'), "{line}");
+    }
+    assert!(log.contains("consumer failed"), "{log}");
+    assert!(log.contains("partition=2 consumer=2 incarnation=2"), "{log}");
+}
+
+#[test]
+fn results_are_never_overwritten() {
+    let tool = Tool::run_text(KILL);
+    let tool = tool.file("out", b"a file of that name");
+    let finished = tool.exits(3);
+    assert!(finished.stderr.contains("choose another --out"), "{}", finished.output());
+
+    let tool = Tool::new().file("scenario.toml", KILL.as_bytes());
+    let finished = tool.args(["run", "scenario.toml", "--out", "."]).exits(3);
+    assert!(finished.stderr.contains("not empty"), "{}", finished.output());
+    assert!(finished.stderr.contains("choose another --out"), "{}", finished.output());
+    let left: Vec<_> = std::fs::read_dir(finished.scratch()).expect("a directory").collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_to_is_refused_before_the_run() {
+    let tool = Tool::new().file("scenario.toml", KILL.as_bytes());
+    let finished = tool.args(["run", "scenario.toml", "--out", "scenario.toml/below"]).exits(3);
+    assert!(finished.stderr.contains("`scenario.toml/below`"), "{}", finished.output());
+    assert!(finished.stderr.contains("choose another --out"), "{}", finished.output());
+    assert_eq!(finished.stdout, "");
+}
+
+#[test]
+fn without_a_place_results_go_below_results_under_the_scenarios_name() {
+    let text = "[topic]\npartitions = 1\n[load]\nproducers = 1\nrate = \"10/s\"\n\
+                [run]\nwarmup = \"0s\"\nduration = \"500ms\"\n";
+    let tool = Tool::new().file("mine.toml", text.as_bytes());
+    let finished = tool.args(["run", "mine.toml"]).set(support::PATIENT).exits(0);
+    let entries = std::fs::read_dir(finished.scratch().join("results")).expect("a directory");
+    let names: Vec<String> = entries
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    let [name] = names.as_slice() else { panic!("{names:?}") };
+    assert!(name.starts_with("mine-20"), "{name}");
+    assert!(finished.scratch().join("results").join(name).join("result.json").is_file());
+    assert!(finished.stdout.contains(&format!("results in results/{name}")), "{}", finished.stdout);
+}
