@@ -11,6 +11,9 @@ pub enum Error {
     /// The surroundings are not as they should be: no broker, no permission, no room.
     #[error("{0}")]
     Environment(String),
+    /// The user stopped it before there was anything to keep.
+    #[error("interrupted before the load began: there is nothing to keep")]
+    Interrupted,
     /// It is our fault.
     #[error(
         "this is a bug in lanekeeper: {0}; please report it with the scenario and this message"
@@ -44,6 +47,7 @@ impl Error {
         match self {
             Error::Input(_) => Exit::Input,
             Error::Environment(_) => Exit::Environment,
+            Error::Interrupted => Exit::Interrupted,
             Error::Bug(_) => Exit::Bug,
         }
     }

@@ -1,6 +1,7 @@
 //! Puts a run's measurements together into its summary.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use super::{
     CellState, Collector, Digest, Event, Fairness, FaultSummary, Host, Ledger, Moments,
@@ -78,7 +79,8 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         achieved_per_s: rates.achieved_per_s,
         bottleneck: bottleneck(plan, board, load_seconds),
         consumers_started: facts.consumers_started,
-        wrong_partition: cells().map(|cell| cell.wrong_partition).sum(),
+        wrong_partition: cells().map(|cell| cell.wrong_partition).sum::<u64>()
+            + board.strays.load(Ordering::Relaxed),
         restarts: facts.restarts.values().sum(),
         given_up: facts.given_up.clone(),
         fenced: cells().map(|cell| cell.fenced).sum(),

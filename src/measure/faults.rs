@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{PartitionCell, PauseWindow};
 use crate::base::Time;
-use crate::plan::{Membership, Plan};
+use crate::plan::{FaultPlan, Membership, Plan};
 
 /// When the supervision noticed and answered a fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,16 +42,17 @@ pub fn fault_windows(plan: &Plan, start: Time) -> Vec<FaultWindows> {
         Membership::Group(group) => WINDOW_MAX.max(group.session_timeout * 2),
     };
     let faults = &plan.faults;
-    (0..faults.len())
-        .map(|i| {
-            let at = faults[i].at;
-            let before = i.checked_sub(1).map_or(Duration::ZERO, |i| faults[i].at);
-            let after = faults.get(i + 1).map_or(plan.times.load_end(), |next| next.at);
-            let span = longest.min(at - before).min(after.saturating_sub(at));
-            let at = start + at;
-            FaultWindows { quiet: (at - span, at), disturbed: (at, at + span) }
-        })
-        .collect()
+    let windows = |fault: &FaultPlan| {
+        let at = fault.at;
+        // Faults at the same time share their windows.
+        let others = || faults.iter().map(|other| other.at);
+        let before = others().filter(|other| *other < at).max().unwrap_or(Duration::ZERO);
+        let after = others().filter(|other| *other > at).min().unwrap_or(plan.times.load_end());
+        let span = longest.min(at - before).min(after.saturating_sub(at));
+        let at = start + at;
+        FaultWindows { quiet: (at - span, at), disturbed: (at, at + span) }
+    };
+    faults.iter().map(windows).collect()
 }
 
 /// The stretches in which pauses are watched: quiet and disturbed of every fault, in turn.

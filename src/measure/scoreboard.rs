@@ -1,7 +1,7 @@
 //! Everything that is measured in a run and outlives its actors, in one place.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::faults::FaultTimes;
@@ -21,6 +21,8 @@ pub struct Scoreboard {
     pub progress: Vec<AtomicI64>,
     /// Where every partition's reading started, by id.
     pub starts: Vec<Offset>,
+    /// Records a client handed to a consumer that is not of their partition.
+    pub strays: AtomicU64,
     /// What happened.
     pub journal: Journal,
     faults: Mutex<BTreeMap<usize, FaultTimes>>,
@@ -39,6 +41,7 @@ impl Scoreboard {
             pools: (0..shape.pools).map(|id| PoolCell::new(PoolId(id), shape)).collect(),
             progress: starts.iter().map(|start| AtomicI64::new(start.0)).collect(),
             starts: starts.to_vec(),
+            strays: AtomicU64::new(0),
             journal: Journal::default(),
             faults: Mutex::default(),
             client_errors: Mutex::default(),

@@ -3,9 +3,12 @@
 //! broker → topic and start offsets → scoreboard → supervisor → consumers ready → load → drain → summary.
 
 mod collecting;
+mod drain;
 mod host;
+mod interrupt;
 mod stage;
 mod steps;
+mod warnings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,9 +65,10 @@ async fn run_on(
     clock: Clock,
 ) -> Result<Summary, Error> {
     let run = run_id(clock);
+    let interrupted = interrupt::listen();
     observer.phase("setting the stage");
     let stage = Stage::set(&plan, run, clock, options.client).await?;
-    let outcome = on_stage(&plan, &stage, run, clock, observer).await;
+    let outcome = on_stage(&plan, &stage, run, clock, observer, interrupted).await;
     let cleaned = stage.clear(&plan).await;
     let mut summary = outcome?;
     summary.warnings.extend(cleaned);
@@ -78,6 +82,7 @@ async fn on_stage(
     run: RunId,
     clock: Clock,
     mut observer: Box<dyn Observer>,
+    interrupted: watch::Receiver<bool>,
 ) -> Result<Summary, Error> {
     let shape = LaneShape {
         fixed: plan.load.partition == PartitionChoice::Fixed,
@@ -98,7 +103,7 @@ async fn on_stage(
     let (supervisor, done) = Actor::spawn(None, Supervisor, args)
         .await
         .map_err(|error| Error::Bug(format!("the supervisor did not start: {error}")))?;
-    let mut steps = Steps::new(context.clone(), supervisor.clone(), status);
+    let mut steps = Steps::new(context.clone(), supervisor.clone(), status, interrupted);
 
     observer.phase("starting consumers");
     let started = steps.start_consumers().await;
@@ -131,16 +136,15 @@ async fn load(
 
     let mut ending = steps.load(start).await;
     context.note(Event::Phase { name: "draining".to_owned() });
-    let load_over = context.clock.now();
-    ending.warnings.extend(steps.drain(ending.interrupted).await);
+    ending.warnings.extend(steps.drain().await);
     // Whoever stood still at the end stood still until now.
-    let measured_end = measured.1.min(load_over);
+    let measured_end = measured.1.min(ending.at);
     context.board.cells.iter().for_each(|cell| cell.lock().pauses.processed(measured_end));
     let collector = collecting.stop();
 
     let status = steps.status();
     let mut warnings = ending.warnings;
-    warnings.extend(steps::warnings(context, &status));
+    warnings.extend(warnings::warnings(context, &status));
     let facts = Facts {
         run: Some(context.run),
         topic: stage.topic.clone(),

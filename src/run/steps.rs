@@ -6,29 +6,31 @@ use ractor::ActorRef;
 use tokio::sync::watch;
 
 use crate::actors::{Context, PoolShared, Status, SupervisorMsg};
-use crate::base::{PartitionId, PoolId, Time};
+use crate::base::{PoolId, Time};
 use crate::error::Error;
 use crate::logic::Pacer;
 use crate::measure::Event;
-use crate::plan::Pace;
 
 /// Sends steps to the supervisor and waits for them.
 pub(super) struct Steps {
-    context: Context,
+    pub(super) context: Context,
     supervisor: ActorRef<SupervisorMsg>,
     status: watch::Receiver<Status>,
+    pub(super) interrupted: watch::Receiver<bool>,
 }
 
 /// How the load ended.
 pub(super) struct Ending {
     pub(super) interrupted: bool,
+    /// When the pools were done, or were told to be.
+    pub(super) at: Time,
     pub(super) warnings: Vec<String>,
 }
 
 /// Between two looks at something that is not announced.
-const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 /// How long an interrupted run still waits for records under way.
-const DRAIN_INTERRUPTED: Duration = Duration::from_secs(3);
+pub(super) const DRAIN_INTERRUPTED: Duration = Duration::from_secs(3);
 /// How long stopping all consumers may take.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
@@ -37,8 +39,9 @@ impl Steps {
         context: Context,
         supervisor: ActorRef<SupervisorMsg>,
         status: watch::Receiver<Status>,
+        interrupted: watch::Receiver<bool>,
     ) -> Steps {
-        Steps { context, supervisor, status }
+        Steps { context, supervisor, status, interrupted }
     }
 
     pub(super) fn status(&self) -> Status {
@@ -51,16 +54,26 @@ impl Steps {
         }
     }
 
-    /// Waits until `condition` holds; false when `limit` passes, the user interrupts, or the supervisor dies.
+    /// Waits until `condition` holds, the user interrupts, or `limit` passes.
     async fn until(&mut self, limit: Duration, condition: impl FnMut(&Status) -> bool) -> Waited {
+        let mut interrupted = self.interrupted.clone();
         tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c() => Waited::Interrupted,
-            found = self.status.wait_for(condition) => match found {
-                Ok(_) => Waited::Happened,
-                Err(_) => Waited::TooLong,
-            },
-            () = tokio::time::sleep(limit) => Waited::TooLong,
+            Ok(_) = interrupted.wait_for(|interrupted| *interrupted) => Waited::Interrupted,
+            waited = self.until_done(limit, condition) => waited,
+        }
+    }
+
+    /// Waits until `condition` holds or `limit` passes, whatever the user says: for the way out.
+    async fn until_done(
+        &mut self,
+        limit: Duration,
+        condition: impl FnMut(&Status) -> bool,
+    ) -> Waited {
+        match tokio::time::timeout(limit, self.status.wait_for(condition)).await {
+            Ok(Ok(_)) => Waited::Happened,
+            // The supervisor is gone, or it took too long.
+            Ok(Err(_)) | Err(_) => Waited::TooLong,
         }
     }
 
@@ -76,13 +89,16 @@ impl Steps {
         let waited = self.until(limit, ready).await;
         let status = self.status();
         if waited == Waited::Interrupted {
-            return Err(Error::Environment("interrupted while consumers were starting".to_owned()));
+            return Err(Error::Interrupted);
         }
         if !status.given_up.is_empty() || waited == Waited::TooLong {
             return Err(Error::Environment(self.not_started(&status, wanted, limit)));
         }
         let deadline = began + limit;
         while !self.every_partition_is_owned() {
+            if *self.interrupted.borrow() {
+                return Err(Error::Interrupted);
+            }
             if clock.now() > deadline {
                 return Err(Error::Environment(format!(
                     "the group was not complete within {} s; raise `run.startup`, or check the coordinator",
@@ -144,10 +160,11 @@ impl Steps {
         let limit = plan.times.load_end() + plan.times.drain + Duration::from_secs(10);
         let mut warnings = Vec::new();
         let waited = self.until(limit, |status| status.pools_over).await;
+        let at = self.context.clock.now();
         if waited != Waited::Happened {
             self.tell(SupervisorMsg::EndLoad);
             let flush = DRAIN_INTERRUPTED + Duration::from_secs(2);
-            if self.until(flush, |status| status.pools_over).await != Waited::Happened {
+            if self.until_done(flush, |status| status.pools_over).await != Waited::Happened {
                 warnings.push(
                     "a producer pool did not end in time; its unanswered records count as indeterminate"
                         .to_owned(),
@@ -157,55 +174,13 @@ impl Steps {
         if waited == Waited::TooLong {
             warnings.push("the load did not end by itself; check the broker".to_owned());
         }
-        Ending { interrupted: waited == Waited::Interrupted, warnings }
-    }
-
-    /// Lets consumers run to the end offsets asked of the broker now.
-    pub(super) async fn drain(&mut self, interrupted: bool) -> Vec<String> {
-        let cluster = self.context.cluster.clone();
-        let asked = tokio::task::spawn_blocking(move || cluster.end_offsets()?.fetch()).await;
-        let ends = match asked {
-            Ok(Ok(ends)) => ends,
-            Ok(Err(error)) => {
-                return vec![format!(
-                    "the end offsets could not be asked ({error}); what was not read yet counts as lost"
-                )];
-            }
-            Err(error) => return vec![format!("asking for end offsets panicked: {error}")],
-        };
-        let plan = &self.context.plan;
-        let limit =
-            if interrupted { DRAIN_INTERRUPTED.min(plan.times.drain) } else { plan.times.drain };
-        let deadline = self.context.clock.now() + limit;
-        let status = self.status();
-        let behind = || -> Vec<PartitionId> {
-            let is_behind = |(partition, end): (&PartitionId, &crate::base::Offset)| {
-                (self.context.board.cell(*partition).lock().next_offset() < *end)
-                    .then_some(*partition)
-            };
-            let given_up =
-                |p: &PartitionId| plan.group().is_none() && status.given_up.contains_key(&p.0);
-            ends.iter().filter_map(is_behind).filter(|p| !given_up(p)).collect()
-        };
-        while !behind().is_empty() {
-            if self.context.clock.now() > deadline {
-                let partitions: Vec<String> = behind().iter().map(ToString::to_string).collect();
-                return vec![format!(
-                    "partitions {} were not read to their end within {} s: what is left counts as lost; raise \
-                     `run.drain`, or give consumers less work",
-                    partitions.join(", "),
-                    limit.as_secs()
-                )];
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        Vec::new()
+        Ending { interrupted: waited == Waited::Interrupted, at, warnings }
     }
 
     /// Stops every consumer and waits for their clients to close.
     pub(super) async fn stop_consumers(&mut self) {
         self.tell(SupervisorMsg::StopConsumers);
-        if self.until(STOP_LIMIT, |status| status.consumers_over).await == Waited::TooLong {
+        if self.until_done(STOP_LIMIT, |status| status.consumers_over).await == Waited::TooLong {
             tracing::warn!("not every consumer stopped within {} s", STOP_LIMIT.as_secs());
         }
     }
@@ -217,60 +192,4 @@ enum Waited {
     Happened,
     TooLong,
     Interrupted,
-}
-
-/// What a reader of the result should know, each with what to do about it.
-pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if !context.plan.broker.kind().capability().timing_is_real {
-        warnings.push(
-            "latency, recovery and rebalance times are those of the embedded mock cluster; measure with \
-             `--broker kafka --bootstrap HOST:PORT`"
-                .to_owned(),
-        );
-    }
-    for (consumer, reason) in &status.given_up {
-        warnings.push(format!("consumer {consumer} was given up: {reason}"));
-    }
-    for (pool, reason) in &status.pools_given_up {
-        warnings.push(format!(
-            "producer pool {pool} was given up: {reason}; its schedule was not kept"
-        ));
-    }
-    for pool in &context.board.pools {
-        let pool = pool.lock();
-        for (error, times) in &pool.errors {
-            warnings.push(format!("producer pool {}: {error} ({times} x)", pool.pool()));
-        }
-    }
-    for (error, times) in context.board.client_errors() {
-        warnings.push(format!("consumers: {error} ({times} x)"));
-    }
-    let (mut gaps, mut foreign) = (0, 0);
-    for cell in &context.board.cells {
-        let cell = cell.lock();
-        gaps += cell.offset_gaps;
-        foreign += cell.counts().foreign;
-    }
-    if gaps > 0 {
-        warnings
-            .push(format!("{gaps} offsets held no record (compaction, transactions, or a loss)"));
-    }
-    if foreign > 0 {
-        warnings.push(format!(
-            "{foreign} records were not sent by this run: somebody else writes to the topic; use one of the run's \
-             own (leave `topic.name` out)"
-        ));
-    }
-    if context.plan.load.pace == Pace::Max && context.plan.load.messages.is_none() {
-        warnings.push(
-            "at maximum rate latency says how long the queue was, not how fast the path is"
-                .to_owned(),
-        );
-    }
-    let dropped = context.board.journal.dropped();
-    if dropped > 0 {
-        warnings.push(format!("{dropped} events found no room in the journal"));
-    }
-    warnings
 }

@@ -184,6 +184,10 @@ impl ConsumerEvents for Desk {
     #[inline]
     fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
         let Some(seat) = &mut self.seats[partition.0 as usize] else {
+            // A shared client or a group member may still hold records of a partition it has just given up.
+            if self.consumer.is_some() && self.group.is_none() {
+                self.context.board.strays.fetch_add(1, Ordering::Relaxed);
+            }
             return Flow::More;
         };
         if seat.line.is_dead() {

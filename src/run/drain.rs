@@ -1,0 +1,78 @@
+//! The end of a run: consumers read what is left, up to end offsets asked of the broker.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::steps::{DRAIN_INTERRUPTED, LOOK, Steps};
+use crate::base::{Offset, PartitionId, Time};
+
+/// How long the end offsets are asked for.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+const ASK_PAUSE: Duration = Duration::from_millis(200);
+
+impl Steps {
+    /// Lets consumers run to the end offsets asked of the broker now. Returns what went wrong.
+    pub(super) async fn drain(&mut self) -> Option<String> {
+        let ends = match self.ends().await {
+            Ok(ends) => ends,
+            Err(error) => {
+                return Some(format!(
+                    "the end offsets could not be asked ({error}); what was not read yet counts as lost"
+                ));
+            }
+        };
+        let began = self.context.clock.now();
+        loop {
+            let behind = self.behind(&ends);
+            if behind.is_empty() {
+                return None;
+            }
+            let limit = self.drain_limit();
+            if self.context.clock.now() > began + limit {
+                let behind: Vec<String> = behind.iter().map(ToString::to_string).collect();
+                return Some(format!(
+                    "partitions {} were not read to their end within {} s: what is left counts as lost; raise \
+                     `run.drain`, or give consumers less work",
+                    behind.join(", "),
+                    limit.as_secs()
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Asks on a thread that may block, again if it has to.
+    async fn ends(&self) -> Result<BTreeMap<PartitionId, Offset>, String> {
+        let (cluster, clock) = (self.context.cluster.clone(), self.context.clock);
+        let deadline: Time = clock.now() + ASK_LIMIT;
+        let ask = move || {
+            let mut client = cluster.end_offsets().map_err(|error| error.to_string())?;
+            loop {
+                match client.fetch() {
+                    Ok(ends) => return Ok(ends),
+                    Err(error) if clock.now() > deadline => return Err(error.to_string()),
+                    Err(_) => std::thread::sleep(ASK_PAUSE),
+                }
+            }
+        };
+        tokio::task::spawn_blocking(ask).await.map_err(|error| error.to_string())?
+    }
+
+    fn drain_limit(&self) -> Duration {
+        let limit = self.context.plan.times.drain;
+        if *self.interrupted.borrow() { DRAIN_INTERRUPTED.min(limit) } else { limit }
+    }
+
+    /// Partitions not read to `ends`, but for those whose consumer was given up.
+    fn behind(&self, ends: &BTreeMap<PartitionId, Offset>) -> Vec<PartitionId> {
+        let status = self.status();
+        let given_up = |partition: &PartitionId| {
+            self.context.plan.group().is_none() && status.given_up.contains_key(&partition.0)
+        };
+        let is_behind = |(partition, end): &(&PartitionId, &Offset)| {
+            self.context.board.cell(**partition).lock().next_offset() < **end
+                && !given_up(partition)
+        };
+        ends.iter().filter(is_behind).map(|(partition, _)| *partition).collect()
+    }
+}

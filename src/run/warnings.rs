@@ -1,0 +1,60 @@
+//! What a reader of the result should know, each with what to do about it.
+
+use crate::actors::{Context, Status};
+use crate::plan::Pace;
+
+/// All warnings of a run, from its measurements and from the supervision.
+pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !context.plan.broker.kind().capability().timing_is_real {
+        warnings.push(
+            "latency, recovery and rebalance times are those of the embedded mock cluster; measure with \
+             `--broker kafka --bootstrap HOST:PORT`"
+                .to_owned(),
+        );
+    }
+    for (consumer, reason) in &status.given_up {
+        warnings.push(format!("consumer {consumer} was given up: {reason}"));
+    }
+    for (pool, reason) in &status.pools_given_up {
+        warnings.push(format!(
+            "producer pool {pool} was given up: {reason}; its schedule was not kept"
+        ));
+    }
+    for pool in &context.board.pools {
+        let pool = pool.lock();
+        for (error, times) in &pool.errors {
+            warnings.push(format!("producer pool {}: {error} ({times} x)", pool.pool()));
+        }
+    }
+    for (error, times) in context.board.client_errors() {
+        warnings.push(format!("consumers: {error} ({times} x)"));
+    }
+    let (mut gaps, mut foreign) = (0, 0);
+    for cell in &context.board.cells {
+        let cell = cell.lock();
+        gaps += cell.offset_gaps;
+        foreign += cell.counts().foreign;
+    }
+    if gaps > 0 {
+        warnings
+            .push(format!("{gaps} offsets held no record (compaction, transactions, or a loss)"));
+    }
+    if foreign > 0 {
+        warnings.push(format!(
+            "{foreign} records were not sent by this run: somebody else writes to the topic; use one of the run's \
+             own (leave `topic.name` out)"
+        ));
+    }
+    if context.plan.load.pace == Pace::Max && context.plan.load.messages.is_none() {
+        warnings.push(
+            "at maximum rate latency says how long the queue was, not how fast the path is"
+                .to_owned(),
+        );
+    }
+    let dropped = context.board.journal.dropped();
+    if dropped > 0 {
+        warnings.push(format!("{dropped} events found no room in the journal"));
+    }
+    warnings
+}
