@@ -235,9 +235,6 @@ impl CellState {
         }
         self.first_done.get_or_insert(record.done);
         self.last_done = Some(record.done);
-        if record.done >= self.window.0 && record.done < self.window.1 {
-            self.shard.processed_in_window += 1;
-        }
         if record.offset < self.next_offset {
             self.redelivered(record.offset);
             return;
@@ -270,6 +267,9 @@ impl CellState {
         }
         self.lane_gaps_max = self.lane_gaps_max.max(lane.gaps());
         self.last_stamp = Some(*stamp);
+        if record.done >= self.window.0 && record.done < self.window.1 {
+            self.shard.processed_in_window += 1;
+        }
         self.shard.delivered += 1;
         self.shard.bytes += u64::from(record.bytes);
         if stamp.intended >= self.window.0 && stamp.intended < self.window.1 {
