@@ -159,7 +159,8 @@ async fn load(
         consumers_started: status.consumers_started as u32,
         restarts: status.restarts.clone(),
         given_up: status.given_up.clone(),
-        interrupted: ending.interrupted,
+        // During the drain, too: what was left unread then is not lost.
+        interrupted: ending.interrupted || *steps.interrupted.borrow(),
         warnings,
     };
     assemble(plan, &facts, &context.board, &collector)
