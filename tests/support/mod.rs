@@ -72,7 +72,11 @@ impl Tool {
     pub(crate) fn new() -> Tool {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let mut command = Command::new(env!("CARGO_BIN_EXE_lanekeeper"));
-        command.current_dir(scratch.path()).env_remove("LANEKEEPER_LOG").stdin(Stdio::null());
+        command.current_dir(scratch.path()).stdin(Stdio::null());
+        // What a developer has set for himself is not what is tested.
+        for name in ["LANEKEEPER_LOG", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
         Tool { command, scratch }
     }
 
@@ -206,6 +210,14 @@ impl Running {
         assert!(sent.success());
     }
 
+    /// Ctrl-C, again and again.
+    pub(crate) fn interrupt_until_it_ends(mut self) -> Finished {
+        while self.is_running() {
+            self.interrupt();
+        }
+        self.finish()
+    }
+
     /// Waits for its end.
     pub(crate) fn finish(mut self) -> Finished {
         while self.is_running() {}
@@ -275,6 +287,9 @@ pub(crate) fn assert_clean(summary: &Summary) {
     let trouble = [l.failed, l.indeterminate, l.lost, l.duplicated, l.reordered, l.corrupt];
     assert_eq!(trouble, [0; 6], "{l:?} {:?}", summary.warnings);
     assert_eq!((l.foreign, summary.wrong_partition), (0, 0), "{l:?}");
+    // What is processed again is work, but no achievement.
+    let achieved = summary.achieved_per_s * summary.duration_s;
+    assert!(achieved <= l.sent as f64 + 0.5, "{achieved} of {}", l.sent);
     let sum =
         |count: fn(&PartitionSummary) -> u64| summary.partitions.iter().map(count).sum::<u64>();
     assert_eq!(sum(|p| p.ledger.sent), l.sent);
