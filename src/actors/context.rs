@@ -66,7 +66,12 @@ impl Context {
                 tracing::warn!(%partition, %consumer, "{event}");
             }
             Event::ClientError { .. } => tracing::warn!("{event}"),
-            Event::FaultInjected { .. } | Event::Phase { .. } => info!("{event}"),
+            Event::FaultInjected { fault, .. } => {
+                let consumer = self.plan.faults[*fault].kind.consumer();
+                let partition = self.partitions_of(consumer);
+                info!(%partition, %consumer, "{event}");
+            }
+            Event::Phase { .. } => info!("{event}"),
         }
         self.board.journal.note(self.clock.now(), event);
     }
