@@ -136,8 +136,9 @@ fn assert_histograms(finished: &Finished) {
         let LogEntry::Interval(interval) = entry.expect("a readable log") else { continue };
         let tag = interval.tag().expect("a tag").as_str().to_owned();
         let bytes = decode_base64(interval.encoded_histogram());
-        let histogram: Histogram<u64> =
+        let mut histogram: Histogram<u64> =
             Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram");
+        histogram.auto(true);
         match merged.get_mut(&tag) {
             Some(all) => all.add(histogram).expect("the same precision"),
             None => drop(merged.insert(tag, histogram)),
