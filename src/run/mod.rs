@@ -159,7 +159,7 @@ async fn load(
         consumers_started: status.consumers_started as u32,
         restarts: status.restarts.clone(),
         given_up: status.given_up.clone(),
-        // During the drain, too: what was left unread then is not lost.
+        // During the drain, too: what was left unread then must not decide a verdict.
         interrupted: ending.interrupted || *steps.interrupted.borrow(),
         warnings,
     };
