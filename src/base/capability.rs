@@ -1,6 +1,7 @@
 //! What each kind of broker can do: a table the plan reads without knowing any broker.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Where the records go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Capability {
     pub timing_is_real: bool,
     /// Whether an empty fetch is answered as soon as a record arrives.
     pub long_polls: bool,
+    /// The shortest session time-out with which a group forms, if that is a fixed limit.
+    pub session_timeout_min: Option<Duration>,
     /// Whether a topic's retention can be set.
     pub has_retention: bool,
     /// Whether duplicates of an idempotent producer are filtered by the broker.
@@ -38,6 +41,8 @@ impl BrokerKind {
             BrokerKind::Embedded => Capability {
                 partition_bytes_max: Some(5 * 1024 * 1024),
                 partition_batches_max: Some(100_000),
+                // Tried: with 2 s no group forms, because members are thrown out while the first join waits.
+                session_timeout_min: Some(Duration::from_secs(3)),
                 timing_is_real: false,
                 long_polls: false,
                 has_retention: false,
@@ -46,6 +51,7 @@ impl BrokerKind {
             BrokerKind::Kafka => Capability {
                 partition_bytes_max: None,
                 partition_batches_max: None,
+                session_timeout_min: None,
                 timing_is_real: true,
                 long_polls: true,
                 has_retention: true,

@@ -55,7 +55,10 @@ pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<
         .enable_all()
         .build()
         .map_err(|error| Error::Environment(format!("no runtime: {error}")))?;
-    runtime.block_on(run_on(Arc::new(plan), options, observer, clock))
+    let outcome = runtime.block_on(run_on(Arc::new(plan), options, observer, clock));
+    // A question to a broker that does not answer may still be under way after an interruption.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn run_on(
@@ -67,12 +70,31 @@ async fn run_on(
     let run = run_id(clock);
     let interrupted = interrupt::listen();
     observer.phase("setting the stage");
-    let stage = Stage::set(&plan, run, clock, options.client).await?;
+    let stage = set_stage(&plan, run, clock, options.client, interrupted.clone()).await?;
     let outcome = on_stage(&plan, &stage, run, clock, observer, interrupted).await;
     let cleaned = stage.clear(&plan).await;
     let mut summary = outcome?;
     summary.warnings.extend(cleaned);
     Ok(summary)
+}
+
+/// Sets the stage on a thread that may block, and stops waiting for it when the user interrupts.
+async fn set_stage(
+    plan: &Arc<Plan>,
+    run: RunId,
+    clock: Clock,
+    client: ClientFile,
+    mut interrupted: watch::Receiver<bool>,
+) -> Result<Stage, Error> {
+    let (plan, control) = (plan.clone(), tokio::runtime::Handle::current());
+    let setting = tokio::task::spawn_blocking(move || {
+        control.block_on(Stage::set(&plan, run, clock, client))
+    });
+    tokio::select! {
+        biased;
+        Ok(_) = interrupted.wait_for(|interrupted| *interrupted) => Err(Error::Interrupted),
+        set = setting => set.unwrap_or_else(|panic| Err(Error::Bug(panic.to_string()))),
+    }
 }
 
 /// Everything between the topic being there and the topic going away.

@@ -97,6 +97,34 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     if let Some(limit) = capability.partition_bytes_max {
         warn_about_pauses(scenario, plan, limit, found);
     }
+    if let Some(shortest) = capability.session_timeout_min {
+        refuse_short_sessions(scenario, plan, shortest, found);
+    }
+}
+
+/// Refuses a session time-out with which the embedded cluster's groups never form.
+fn refuse_short_sessions(
+    scenario: &Scenario,
+    plan: &Plan,
+    shortest: Duration,
+    found: &mut Findings,
+) {
+    let (Some(group), Some(given)) = (plan.group(), &scenario.consumers.session_timeout) else {
+        return;
+    };
+    if group.session_timeout >= shortest {
+        return;
+    }
+    let shortest = format_duration(shortest);
+    let message = format!(
+        "`consumers.session_timeout` of {} is too short for the embedded cluster",
+        format_duration(group.session_timeout)
+    );
+    found.push(
+        Diagnostic::error(codes::EMBEDDED_LIMIT, given.origin, message)
+            .label("its groups never form with it")
+            .remedy(format!("set at least {shortest}, or use `--broker kafka`")),
+    );
 }
 
 fn warn_about_timing(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
