@@ -15,7 +15,11 @@ use super::config::ClientSettings;
 use super::end_offsets::RdEndOffsets;
 use super::error::describe;
 use crate::base::Offset;
+use crate::broker::ErrorClass;
 use crate::plan::{StartAt, TopicPlan};
+
+/// How often the start offsets are asked for, 100 ms apart.
+const START_OFFSETS_TRIES: u32 = 100;
 
 /// Why the stage could not be set. Every message says what to do about it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -177,19 +181,28 @@ impl Admin {
             StartAt::Beginning => RdOffset::Beginning,
             StartAt::End => RdOffset::End,
         };
-        let asked = RdEndOffsets::new(&self.settings, &self.topic, partitions)
-            .and_then(|client| client.ask(what))
-            .map_err(|error| SetupError::Refused {
-                what: "asking for the start offsets",
-                reason: error.to_string(),
-            })?;
-        if asked.len() != partitions as usize {
-            return Err(SetupError::Refused {
-                what: "asking for the start offsets",
-                reason: format!("only {} of {partitions} partitions answered", asked.len()),
-            });
+        let refused =
+            |reason: String| SetupError::Refused { what: "asking for the start offsets", reason };
+        let client = RdEndOffsets::new(&self.settings, &self.topic, partitions)
+            .map_err(|error| refused(error.to_string()))?;
+        let mut reason = String::new();
+        for _ in 0..START_OFFSETS_TRIES {
+            match client.ask(what) {
+                Ok(asked) if asked.len() == partitions as usize => {
+                    return Ok(asked.into_values().collect());
+                }
+                Ok(asked) => {
+                    reason = format!("only {} of {partitions} partitions answered", asked.len());
+                }
+                // A leader that metadata names already may need a moment until it knows of it itself.
+                Err(error) if error.class == ErrorClass::Informational => {
+                    reason = error.to_string();
+                }
+                Err(error) => return Err(refused(error.to_string())),
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(asked.into_values().collect())
+        Err(refused(reason))
     }
 
     /// Commits the start offsets for the run's group while it is still empty.
