@@ -41,7 +41,7 @@ pub struct Pacer {
 #[derive(Debug)]
 enum Schedule {
     Paced { period: Duration, end: Time, due: BinaryHeap<Reverse<(Time, u32)>>, gaps: Gaps },
-    Max { next: u32, pool: u32, end: Time },
+    Max { next: u32, pool: u32, start: Time, end: Time },
 }
 
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Pacer {
         let producers = (pool..load.producers).step_by(load.pools as usize);
         let counts = vec![0; producers.clone().count()];
         let schedule = match load.pace {
-            Pace::Max => Schedule::Max { next: 0, pool, end },
+            Pace::Max => Schedule::Max { next: 0, pool, start, end },
             Pace::Paced { period } => paced(load, producers, period, seed, start, end),
         };
         let pool_seed = seed.child("pool", u64::from(pool));
@@ -72,7 +72,8 @@ impl Pacer {
         Pacer { schedule, placement, counts, pools: load.pools, left, pending: None }
     }
 
-    /// When the next record is due; `None` when there are no more. At maximum rate that is `now`.
+    /// When the next record is due; `None` when there are no more. At maximum rate that is `now`, once the
+    /// load has begun.
     pub fn next_due(&mut self, now: Time) -> Option<Time> {
         if self.left == 0 {
             return None;
@@ -81,7 +82,7 @@ impl Pacer {
             return Some(pending.intended);
         }
         match &self.schedule {
-            Schedule::Max { end, .. } => (now < *end).then_some(now),
+            Schedule::Max { start, end, .. } => (now < *end).then_some(now.max(*start)),
             Schedule::Paced { due, end, .. } => {
                 due.peek().map(|Reverse((at, _))| *at).filter(|at| at < end)
             }
@@ -272,6 +273,15 @@ mod tests {
         let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, end);
         let sent = drain(&mut pacer, |due| due).len() as f64;
         assert!((sent - 10_000.0).abs() < 400.0, "{sent}");
+    }
+
+    #[test]
+    fn at_maximum_rate_nothing_is_sent_before_the_load_begins() {
+        let start = Time(1_000);
+        let load = load(4, 1, Pace::Max, Phases::Random);
+        let mut pacer = Pacer::new(&load, 18, 0, Seed(1), start, Time::NEVER);
+        assert_eq!((pacer.next_due(Time(10)), pacer.peek(Time(10))), (Some(start), None));
+        assert_eq!(pacer.peek(start).map(|due| due.intended), Some(start));
     }
 
     #[test]
