@@ -289,6 +289,14 @@ fn send(
     }
 }
 
+/// A number in 0..1 that looks random: SplitMix64 of `seed`.
+fn unit(seed: u64) -> f64 {
+    let mut z = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// All producers' records, each producer at its own phase of the period, or all as fast as they go.
 fn produce(
     client: &BaseProducer<Reports>,
@@ -308,8 +316,8 @@ fn produce(
         return Ok(arguments.count);
     }
     let period = Duration::from_secs_f64(1.0 / arguments.rate);
-    // Phases spread by the golden ratio: neither in step with the partitions nor evenly spaced.
-    let phase = |id: u32| period.mul_f64((f64::from(id) * 0.618_033_988_75).fract());
+    // Random phases, as lanekeeper's: even ones would never queue behind each other.
+    let phase = |id: u32| period.mul_f64(unit(u64::from(id)));
     let mut phases: Vec<_> = (0..arguments.producers).map(|id| (phase(id), id)).collect();
     phases.sort_unstable();
     let end = begin + Duration::from_secs(arguments.warmup + arguments.seconds);

@@ -12,7 +12,7 @@ const VALUES: u64 = 4096;
 /// Latencies between 100 us and about 50 ms, mostly short.
 fn latency_ns(i: u64) -> i64 {
     let spread = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-    (100_000 + (spread * spread >> 23)) as i64
+    (100_000 + ((spread * spread) >> 23)) as i64
 }
 
 fn filled() -> Latencies {
