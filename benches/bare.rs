@@ -1,0 +1,404 @@
+//! The yardstick: the same load test written straight on rdkafka, the way a guide would do it.
+//!
+//! One idempotent `BaseProducer` on the main thread, one `BaseConsumer` per partition on a thread of its
+//! own (or one for all with `--shared`), client properties as lanekeeper's. No supervision, no ledger, no
+//! checksum: each record carries its send time, each consumer has one histogram. Of lanekeeper only the
+//! clock and the reading of `/proc` are used, so that both are measured alike. Prints one line of JSON;
+//! `cpu_s` is user + system time of the process from the first send to the last record received.
+//! `--create` and `--delete` make and remove the topic and do nothing else.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use lanekeeper::base::{Clock, Time};
+use lanekeeper::measure::CostMeter;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const USAGE: &str = "usage: bare --bootstrap HOST:PORT --topic NAME [--partitions 18] [--producers 1024] \
+[--rate 2 (0 = max)] [--count 3000000 (at max)] [--seconds 10] [--warmup 3] [--linger-ms 0] [--size 100] \
+[--shared] [--create | --delete] [--consumer PROPERTY=VALUE]… [--producer PROPERTY=VALUE]…";
+
+/// Longest wait for what is still on its way when the load is over.
+const DRAIN: Duration = Duration::from_secs(30);
+
+struct Arguments {
+    bootstrap: String,
+    topic: String,
+    partitions: u32,
+    producers: u32,
+    rate: f64,
+    count: u64,
+    seconds: u64,
+    warmup: u64,
+    linger_ms: String,
+    size: usize,
+    shared: bool,
+    create: bool,
+    delete: bool,
+    consumer: Vec<(String, String)>,
+    producer: Vec<(String, String)>,
+}
+
+impl Arguments {
+    fn read() -> Result<Arguments, Failure> {
+        let mut read = Arguments {
+            bootstrap: String::new(),
+            topic: String::new(),
+            partitions: 18,
+            producers: 1024,
+            rate: 2.0,
+            count: 3_000_000,
+            seconds: 10,
+            warmup: 3,
+            linger_ms: "0".to_owned(),
+            size: 100,
+            shared: false,
+            create: false,
+            delete: false,
+            consumer: Vec::new(),
+            producer: Vec::new(),
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(name) = arguments.next() {
+            let flag = match name.as_str() {
+                "--shared" => Some(&mut read.shared),
+                "--create" => Some(&mut read.create),
+                "--delete" => Some(&mut read.delete),
+                _ => None,
+            };
+            if let Some(flag) = flag {
+                *flag = true;
+                continue;
+            }
+            let value = arguments.next().ok_or(USAGE)?;
+            let property = || value.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
+            match name.as_str() {
+                "--bootstrap" => read.bootstrap = value,
+                "--topic" => read.topic = value,
+                "--partitions" => read.partitions = value.parse()?,
+                "--producers" => read.producers = value.parse()?,
+                "--rate" => read.rate = value.parse()?,
+                "--count" => read.count = value.parse()?,
+                "--seconds" => read.seconds = value.parse()?,
+                "--warmup" => read.warmup = value.parse()?,
+                "--linger-ms" => read.linger_ms = value,
+                "--size" => read.size = value.parse()?,
+                "--consumer" => read.consumer.push(property().ok_or(USAGE)?),
+                "--producer" => read.producer.push(property().ok_or(USAGE)?),
+                _ => return Err(USAGE.into()),
+            }
+        }
+        let is_usable = read.partitions > 0 && read.producers > 0 && read.size >= 8;
+        if read.bootstrap.is_empty() || read.topic.is_empty() || !is_usable || read.rate < 0.0 {
+            return Err(USAGE.into());
+        }
+        Ok(read)
+    }
+
+    fn client(&self, own: &[(&str, &str)], given: &[(String, String)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap);
+        config.set("enable.metrics.push", "false");
+        config.set("reconnect.backoff.max.ms", "1000");
+        config.set("socket.nagle.disable", "true");
+        for (key, value) in own {
+            config.set(*key, *value);
+        }
+        for (key, value) in given {
+            config.set(key, value);
+        }
+        config
+    }
+
+    fn consumer_config(&self) -> ClientConfig {
+        let own = [
+            ("group.id", "bare"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("enable.partition.eof", "true"),
+            ("fetch.queue.backoff.ms", "5"),
+            ("queued.max.messages.kbytes", "16384"),
+            ("session.timeout.ms", "6000"),
+        ];
+        self.client(&own, &self.consumer)
+    }
+
+    fn producer_config(&self) -> ClientConfig {
+        let own = [("acks", "all"), ("enable.idempotence", "true"), ("linger.ms", &self.linger_ms)];
+        self.client(&own, &self.producer)
+    }
+}
+
+/// Creates the topic and waits until its leaders answer, or deletes it.
+fn administer(arguments: &Arguments) -> Result<(), Failure> {
+    let admin: AdminClient<DefaultClientContext> = arguments.client(&[], &[]).create()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+    let results = runtime.block_on(async {
+        if arguments.delete {
+            return admin.delete_topics(&[&arguments.topic], &options).await;
+        }
+        let partitions = arguments.partitions as i32;
+        let topic = NewTopic::new(&arguments.topic, partitions, TopicReplication::Fixed(1));
+        admin.create_topics([&topic], &options).await
+    })?;
+    for result in results {
+        result.map_err(|(topic, code)| format!("topic {topic}: {code}"))?;
+    }
+    if arguments.create {
+        let asking: BaseConsumer = arguments.consumer_config().create()?;
+        for id in 0..arguments.partitions as i32 {
+            for _ in 0..100 {
+                let second = Duration::from_secs(1);
+                if asking.fetch_watermarks(&arguments.topic, id, second).is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What all threads see.
+struct Shared {
+    clock: Clock,
+    ready: AtomicU64,
+    /// Records sent before this instant are warm-up.
+    measured_from: Time,
+    received: AtomicU64,
+    last_received: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// Counts delivery reports.
+struct Reports {
+    acked: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let count = if result.is_ok() { &self.acked } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads `partitions` until told to stop; returns the service times of the measured records in ns.
+fn consume(
+    client: &BaseConsumer,
+    partitions: u64,
+    shared: &Shared,
+) -> Result<Histogram<u64>, Failure> {
+    let mut service = Histogram::new(3)?;
+    let mut ends_seen = 0;
+    while !shared.stop.load(Ordering::Acquire) {
+        match client.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                ends_seen += 1;
+                if ends_seen <= partitions {
+                    shared.ready.fetch_add(1, Ordering::AcqRel);
+                }
+            }
+            Some(Err(error)) => return Err(error.into()),
+            Some(Ok(message)) => {
+                let now = shared.clock.now();
+                let payload = message.payload().unwrap_or_default();
+                let stamp = payload.first_chunk().ok_or("a record without a stamp")?;
+                let sent = Time(i64::from_le_bytes(*stamp));
+                if sent >= shared.measured_from {
+                    service.record(now.since_ns(sent).max(0) as u64)?;
+                }
+                shared.last_received.fetch_max(now.0.max(0) as u64, Ordering::Relaxed);
+                shared.received.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+    Ok(service)
+}
+
+type Reader = JoinHandle<Result<Histogram<u64>, Failure>>;
+
+/// Starts the consumers at the partitions' ends and waits until all of them really fetch.
+fn start_consumers(arguments: &Arguments, shared: &Arc<Shared>) -> Result<Vec<Reader>, Failure> {
+    let asking: BaseConsumer = arguments.consumer_config().create()?;
+    let topic = &arguments.topic;
+    let mut lists = Vec::new();
+    for id in 0..arguments.partitions as i32 {
+        let (_, end) = asking.fetch_watermarks(topic, id, Duration::from_secs(10))?;
+        if lists.is_empty() || !arguments.shared {
+            lists.push(TopicPartitionList::new());
+        }
+        let list = lists.last_mut().ok_or("no list")?;
+        list.add_partition_offset(topic, id, Offset::Offset(end))?;
+    }
+    let mut readers = Vec::new();
+    for list in lists {
+        let client: BaseConsumer = arguments.consumer_config().create()?;
+        client.assign(&list)?;
+        let (shared, partitions) = (shared.clone(), list.count() as u64);
+        readers.push(std::thread::spawn(move || consume(&client, partitions, &shared)));
+    }
+    while shared.ready.load(Ordering::Acquire) < u64::from(arguments.partitions) {
+        if shared.clock.now() > Time::ZERO + DRAIN || readers.iter().any(Reader::is_finished) {
+            return Err("the consumers did not become ready".into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(readers)
+}
+
+/// Stamps and hands over one record of `producer`, waiting for room as long as it takes.
+fn send(
+    client: &BaseProducer<Reports>,
+    arguments: &Arguments,
+    clock: Clock,
+    producer: u32,
+    payload: &mut [u8],
+) -> Result<(), Failure> {
+    loop {
+        payload[..8].copy_from_slice(&clock.now().0.to_le_bytes());
+        let partition = (producer % arguments.partitions) as i32;
+        let record: BaseRecord<'_, (), [u8]> =
+            BaseRecord::to(&arguments.topic).partition(partition).payload(payload);
+        match client.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                client.poll(Duration::from_millis(1));
+            }
+            Err((error, _)) => return Err(error.into()),
+        }
+    }
+}
+
+/// A number in 0..1 that looks random: SplitMix64 of `seed`.
+fn unit(seed: u64) -> f64 {
+    let mut z = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// All producers' records, each producer at its own phase of the period, or all as fast as they go.
+fn produce(
+    client: &BaseProducer<Reports>,
+    arguments: &Arguments,
+    clock: Clock,
+    begin: Time,
+) -> Result<u64, Failure> {
+    let mut payload = vec![b'x'; arguments.size];
+    if arguments.rate == 0.0 {
+        for number in 0..arguments.count {
+            let producer = (number % u64::from(arguments.producers)) as u32;
+            send(client, arguments, clock, producer, &mut payload)?;
+            if number % 1000 == 0 {
+                client.poll(Duration::ZERO);
+            }
+        }
+        return Ok(arguments.count);
+    }
+    let period = Duration::from_secs_f64(1.0 / arguments.rate);
+    // Random phases, as lanekeeper's: even ones would never queue behind each other.
+    let phase = |id: u32| period.mul_f64(unit(u64::from(id)));
+    let mut phases: Vec<_> = (0..arguments.producers).map(|id| (phase(id), id)).collect();
+    phases.sort_unstable();
+    let end = begin + Duration::from_secs(arguments.warmup + arguments.seconds);
+    let mut sent = 0;
+    let mut turn = begin;
+    while turn < end {
+        for (phase, producer) in &phases {
+            let due = turn + *phase;
+            if due >= end {
+                break;
+            }
+            client.poll(Duration::ZERO);
+            std::thread::sleep(due.remaining(clock.now()));
+            send(client, arguments, clock, *producer, &mut payload)?;
+            sent += 1;
+        }
+        turn = turn + period;
+    }
+    Ok(sent)
+}
+
+fn main() -> Result<(), Failure> {
+    let arguments = Arguments::read()?;
+    if arguments.create || arguments.delete {
+        return administer(&arguments);
+    }
+    let clock = Clock::start();
+    // Start-up is given a fixed slot, so that the window is known before any thread starts.
+    let begin = Time::ZERO + Duration::from_secs(2);
+    let is_max = arguments.rate == 0.0;
+    let warmup = Duration::from_secs(if is_max { 0 } else { arguments.warmup });
+    let shared = Arc::new(Shared {
+        clock,
+        ready: AtomicU64::new(0),
+        measured_from: begin + warmup,
+        received: AtomicU64::new(0),
+        last_received: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+    });
+    let reports = Reports { acked: AtomicU64::new(0), failed: AtomicU64::new(0) };
+    let client = arguments.producer_config().create_with_context(reports)?;
+    let readers = start_consumers(&arguments, &shared)?;
+    std::thread::sleep(begin.remaining(clock.now()));
+    if clock.now() > begin + Duration::from_millis(500) {
+        return Err("the start took too long; try again on a quieter machine".into());
+    }
+
+    let mut cost = CostMeter::default();
+    cost.start();
+    let first_send = clock.now();
+    let sent = produce(&client, &arguments, clock, begin)?;
+    let until = clock.now() + DRAIN;
+    while shared.received.load(Ordering::Acquire) < sent && clock.now() < until {
+        client.poll(Duration::from_millis(1));
+    }
+    cost.sample();
+    client.flush(DRAIN)?;
+    shared.stop.store(true, Ordering::Release);
+    let mut service = Histogram::<u64>::new(3)?;
+    for reader in readers {
+        service.add(reader.join().map_err(|_| "a consumer panicked")??)?;
+    }
+
+    let received = shared.received.load(Ordering::Acquire);
+    let last = Time(shared.last_received.load(Ordering::Relaxed) as i64);
+    let spent_s =
+        if is_max { last.since_ns(first_send) as f64 / 1e9 } else { arguments.seconds as f64 };
+    let costs = cost.cost(spent_s, 1);
+    let result = serde_json::json!({
+        "cpu_s": costs.cpu_s,
+        "rss_max_bytes": costs.rss_max_bytes,
+        "threads": costs.threads_max,
+        "msgs_per_s": service.len() as f64 / spent_s,
+        "p50_us": service.value_at_quantile(0.50) as f64 / 1e3,
+        "p99_us": service.value_at_quantile(0.99) as f64 / 1e3,
+        "count": service.len(),
+        "sent": sent,
+        "received": received,
+        "acked": client.context().acked.load(Ordering::Relaxed),
+        "failed": client.context().failed.load(Ordering::Relaxed),
+    });
+    writeln!(std::io::stdout(), "{result}")?;
+    if received == sent { Ok(()) } else { Err("not all records arrived".into()) }
+}
