@@ -19,7 +19,7 @@ pub struct Cost {
     pub sockets_max: Option<u64>,
 }
 
-/// Watches the process. [`CostMeter::sample`] once a second is enough.
+/// Watches the process.
 #[derive(Debug, Default)]
 pub struct CostMeter {
     cpu_at_start_s: Option<f64>,
@@ -27,6 +27,7 @@ pub struct CostMeter {
     rss_max_bytes: Option<u64>,
     threads_max: Option<u64>,
     sockets_max: Option<u64>,
+    samples: u32,
     /// CPU seconds by thread id, with the thread's name.
     threads: BTreeMap<i32, (String, f64)>,
 }
@@ -34,13 +35,22 @@ pub struct CostMeter {
 impl CostMeter {
     /// Marks the start of the load.
     pub fn start(&mut self) {
-        self.cpu_at_start_s = process_cpu_s();
-        self.sample();
+        self.cpu_at_start_s = system::process_cpu_s();
+        self.look();
     }
 
-    /// Looks at the process and its threads.
+    /// To be called once a second. Looks at the process every fifth time: going through all threads and open files
+    /// costs milliseconds, and memory is a high-water mark anyway.
     pub fn sample(&mut self) {
-        self.cpu_now_s = process_cpu_s();
+        self.samples += 1;
+        if self.samples.is_multiple_of(SAMPLES_PER_LOOK) {
+            self.look();
+        }
+    }
+
+    /// Looks at the process, its threads and its open files.
+    pub fn look(&mut self) {
+        self.cpu_now_s = system::process_cpu_s();
         let seen = system::look();
         self.rss_max_bytes = self.rss_max_bytes.max(seen.rss_max_bytes);
         self.threads_max = self.threads_max.max(seen.threads);
@@ -78,10 +88,7 @@ impl CostMeter {
     }
 }
 
-/// CPU seconds this process has used so far.
-fn process_cpu_s() -> Option<f64> {
-    system::process_cpu_s()
-}
+const SAMPLES_PER_LOOK: u32 = 5;
 
 /// What one look at the process showed.
 #[derive(Default)]

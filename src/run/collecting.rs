@@ -79,6 +79,7 @@ fn collect(
             observer.second(&live, to.remaining(start));
         }
         if stopping {
+            collector.cost.look();
             return collector;
         }
         next = next + INTERVAL;
