@@ -124,6 +124,8 @@ enum Burst {
     ClientFull,
     /// Too much is unprocessed everywhere.
     ConsumersBehind,
+    /// A newer incarnation sends now.
+    Fenced,
 }
 
 impl<'a> PoolHost<'a> {
@@ -167,6 +169,7 @@ impl<'a> PoolHost<'a> {
             let now = self.context.clock.now();
             match burst {
                 Burst::More => {}
+                Burst::Fenced => self.mode.store(ABANDON, Ordering::Release),
                 Burst::ClientFull => {
                     self.wait(BLOCKED_WAIT);
                     self.cell(|cell, waited| cell.blocked_by_client += waited, now);
@@ -228,7 +231,7 @@ impl<'a> PoolHost<'a> {
             pacer.end();
         }
         if cell.is_fenced(self.incarnation) {
-            return Burst::Idle;
+            return Burst::Fenced;
         }
         let mut skipped = 0;
         for _ in 0..BURST_MAX {
