@@ -119,8 +119,6 @@ pub struct CellState {
     pub wrong_partition: u64,
     /// Largest number of gaps a lane had.
     pub lane_gaps_max: usize,
-    /// When the first record was processed.
-    pub first_done: Option<Time>,
     /// When the last record was processed.
     pub last_done: Option<Time>,
 }
@@ -146,7 +144,6 @@ impl CellState {
             offset_gaps: 0,
             wrong_partition: 0,
             lane_gaps_max: 0,
-            first_done: None,
             last_done: None,
         }
     }
@@ -233,7 +230,6 @@ impl CellState {
         if let Some(mark) = self.recoveries.last_mut() {
             mark.first_record.get_or_insert(record.done);
         }
-        self.first_done.get_or_insert(record.done);
         self.last_done = Some(record.done);
         if record.offset < self.next_offset {
             self.redelivered(record.offset);

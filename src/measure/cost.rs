@@ -70,11 +70,6 @@ impl CostMeter {
         self.threads.values().filter(|(thread, _)| thread == name).map(|(_, cpu)| cpu).sum()
     }
 
-    /// CPU seconds of the client library's threads (`rdk:…`).
-    pub fn client_cpu_s(&self) -> f64 {
-        self.threads.values().filter(|(name, _)| name.starts_with("rdk:")).map(|(_, cpu)| cpu).sum()
-    }
-
     /// The cost of a load that ran for `seconds`.
     pub fn cost(&self, seconds: f64, cores: usize) -> Cost {
         let cpu_s = self.cpu_s();

@@ -70,8 +70,6 @@ pub struct PoolState {
     pub blocked_by_consumers: Duration,
     /// Errors by name, with how often they came.
     pub errors: BTreeMap<String, u64>,
-    /// Whether the schedule is finished and everything is resolved.
-    pub finished: bool,
 }
 
 impl PoolState {
@@ -92,7 +90,6 @@ impl PoolState {
             blocked_by_client: Duration::ZERO,
             blocked_by_consumers: Duration::ZERO,
             errors: BTreeMap::new(),
-            finished: false,
         }
     }
 

@@ -201,11 +201,7 @@ impl<'a> PoolHost<'a> {
             self.port.give_up(Duration::from_secs(5));
             self.collect();
         }
-        let flushed = overdue || in_flight(self) == 0;
-        if flushed {
-            self.context.board.pools[self.shared.pool.0 as usize].lock().finished = true;
-        }
-        flushed
+        overdue || in_flight(self) == 0
     }
 
     fn wait(&self, span: Duration) {
