@@ -38,6 +38,8 @@ pub struct Ack {
     pub sent: Time,
     /// When the answer came.
     pub at: Time,
+    /// Whether `at` is when it came, and not merely when it was noticed.
+    pub timed: bool,
     /// The answer.
     pub outcome: Outcome,
 }
@@ -146,7 +148,7 @@ impl PoolState {
         self.lanes.lane(key).resolve(ack.sequence, ack.outcome);
         self.resolved += 1;
         let in_window = ack.sent >= self.window.0 && ack.sent < self.window.1;
-        if ack.outcome == Outcome::Acked && in_window {
+        if ack.outcome == Outcome::Acked && ack.timed && in_window {
             self.ack.record(ack.at.since_ns(ack.sent));
         }
     }

@@ -293,7 +293,16 @@ impl<'a> PoolHost<'a> {
                 cell.error(&name);
                 let (producer, partition) = (due.producer, due.partition);
                 let outcome = Outcome::Failed;
-                self.acks.push(Ack { producer, partition, sequence, sent: now, at: now, outcome });
+                let timed = false;
+                self.acks.push(Ack {
+                    producer,
+                    partition,
+                    sequence,
+                    sent: now,
+                    at: now,
+                    timed,
+                    outcome,
+                });
             }
         }
         cell.sent(due.producer, due.partition, intended, now);

@@ -16,10 +16,10 @@ pub use embedded::Embedded;
 
 use self::consumer::RdConsumer;
 use self::end_offsets::RdEndOffsets;
-use self::producer::RdProducer;
+use self::producer::{RdProducer, Serving};
 use super::{BrokerError, Cluster, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort};
 use crate::base::{Clock, PoolId};
-use crate::plan::{Plan, ProducerClients};
+use crate::plan::{Pace, Plan, ProducerClients};
 
 /// The client library with its version, for results.
 pub fn client_version() -> String {
@@ -35,6 +35,7 @@ pub struct RdCluster {
     producers: u32,
     pools: u32,
     clients: ProducerClients,
+    at_max_rate: bool,
     clock: Clock,
 }
 
@@ -48,6 +49,7 @@ impl RdCluster {
             producers: plan.load.producers,
             pools: plan.load.pools,
             clients: plan.load.clients,
+            at_max_rate: plan.load.pace == Pace::Max,
             clock,
         }
     }
@@ -70,8 +72,13 @@ impl Cluster for RdCluster {
                 (pool.0..self.producers).step_by(self.pools as usize).count()
             }
         };
-        let (topic, pools) = (&self.topic, self.pools);
-        Ok(Box::new(RdProducer::new(&self.settings, topic, pool, pools, clients, self.clock)?))
+        // A client per producer is polled in turn; at maximum rate a thread of its own pays for itself.
+        let serving = match self.clients {
+            ProducerClients::PerPool if !self.at_max_rate => Serving::Sampled,
+            _ => Serving::Always,
+        };
+        let shape = (pool, self.pools, clients);
+        Ok(Box::new(RdProducer::new(&self.settings, &self.topic, shape, serving, self.clock)?))
     }
 
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {

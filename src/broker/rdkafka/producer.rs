@@ -1,9 +1,11 @@
 //! A producer port on librdkafka's `BaseProducer`.
 //!
 //! Delivery reports are served by a thread of the port's own, so that an acknowledgement carries the time
-//! it came and not the time the pool next looked.
+//! it came and not the time the pool next looked. Waking that thread for every record costs a tenth of the CPU
+//! at the guide's load, so there it only serves records sent in one stretch of time in eight; in the others the pool
+//! serves reports when it looks, and their times are not used. Every answer enters the ledger either way.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,16 +33,20 @@ pub(super) struct RdProducer {
 }
 
 impl RdProducer {
-    /// Creates `clients` clients: one for the pool, or one for each of its producers.
+    /// Creates the clients of pool `shape.0` of `shape.1`: `shape.2` of them, one for the pool or one for each of
+    /// its producers.
     pub(super) fn new(
         settings: &ClientSettings,
         topic: &str,
-        pool: PoolId,
-        pools: u32,
-        clients: usize,
+        shape: (PoolId, u32, usize),
+        serving: Serving,
         clock: Clock,
     ) -> Result<RdProducer, BrokerError> {
+        let (pool, pools, clients) = shape;
         let reports = Arc::new(Reports::default());
+        if serving == Serving::Always {
+            reports.sample(Time(i64::MIN), Time::NEVER);
+        }
         let client = |i: usize| {
             let context = Context { reports: reports.clone(), clock };
             settings
@@ -51,25 +57,76 @@ impl RdProducer {
         let clients: Arc<Vec<_>> = Arc::new((0..clients).map(client).collect::<Result<_, _>>()?);
         let stop = Arc::new(AtomicBool::new(false));
         let pump = {
-            let (clients, stop) = (clients.clone(), stop.clone());
+            let (clients, reports, stop) = (clients.clone(), reports.clone(), stop.clone());
             std::thread::Builder::new()
                 .name(format!("acks-{pool}"))
-                .spawn(move || pump(&clients, &stop))
+                .spawn(move || pump(&clients, &reports, serving, clock, &stop))
                 .map_err(|error| BrokerError::fatal(format!("no thread: {error}")))?
         };
         Ok(RdProducer { clients, reports, topic: topic.to_owned(), pools, stop, pump: Some(pump) })
     }
+
+    /// Serves the reports that are there, unless the pump is doing so.
+    fn serve(&self) {
+        if self.reports.pumped.load(Ordering::Acquire) {
+            return;
+        }
+        for client in self.clients.iter() {
+            for _ in 0..REPORTS_PER_LOOK {
+                let before = self.reports.served.load(Ordering::Relaxed);
+                client.poll(Duration::ZERO);
+                if self.reports.served.load(Ordering::Relaxed) == before {
+                    break;
+                }
+            }
+        }
+    }
 }
 
+/// When the pump serves delivery reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Serving {
+    /// All the time.
+    Always,
+    /// One stretch of time in eight, as a sample.
+    Sampled,
+}
+
+/// A sample: records sent in so long are timed, one such stretch in eight.
+const SAMPLE: Duration = Duration::from_millis(300);
+const SAMPLE_EVERY: Duration = Duration::from_millis(2_400);
+/// Their acknowledgements are waited for so long after the stretch, so that slow ones are not left out.
+const SAMPLE_TAIL: Duration = Duration::from_millis(100);
+/// Longest wait of the pump, so that it stops in time.
+const PUMP_WAIT: Duration = Duration::from_millis(50);
+/// Events the pool serves at most when it looks.
+const REPORTS_PER_LOOK: usize = 1000;
+
 /// Serves delivery reports until told to stop.
-fn pump(clients: &[BaseProducer<Context>], stop: &AtomicBool) {
+fn pump(
+    clients: &[BaseProducer<Context>],
+    reports: &Reports,
+    serving: Serving,
+    clock: Clock,
+    stop: &AtomicBool,
+) {
+    let mut next_sample = clock.now();
     while !stop.load(Ordering::Acquire) {
-        if let [client] = clients {
-            client.poll(Duration::from_millis(50));
-        } else {
+        let now = clock.now();
+        if serving == Serving::Sampled && now >= next_sample {
+            reports.sample(now, now + SAMPLE);
+            next_sample = next_sample + SAMPLE_EVERY;
+        }
+        let serves = serving == Serving::Always || now < reports.sample_end() + SAMPLE_TAIL;
+        reports.pumped.store(serves, Ordering::Release);
+        match clients {
+            _ if !serves => std::thread::sleep(next_sample.remaining(now).min(PUMP_WAIT)),
+            [client] => client.poll(PUMP_WAIT),
             // With a client per producer, reports are looked for once a millisecond.
-            clients.iter().for_each(|client| client.poll(Duration::ZERO));
-            std::thread::sleep(Duration::from_millis(1));
+            clients => {
+                clients.iter().for_each(|client| client.poll(Duration::ZERO));
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
     }
 }
@@ -102,6 +159,7 @@ impl ProducerPort for RdProducer {
     }
 
     fn acks(&mut self, acks: &mut Vec<Ack>) {
+        self.serve();
         let mut noted = self.reports.lock();
         if acks.is_empty() {
             // The pump waits for this lock: give it the other buffer instead of copying its own.
@@ -125,6 +183,7 @@ impl ProducerPort for RdProducer {
             if self.clients.iter().all(|client| client.in_flight_count() == 0) {
                 break;
             }
+            self.serve();
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -141,7 +200,16 @@ impl Drop for RdProducer {
 
 /// What the delivery callback noted since the port last looked.
 #[derive(Default)]
-struct Reports(Mutex<Noted>);
+struct Reports {
+    noted: Mutex<Noted>,
+    /// Records sent from and before these times are timed, in nanoseconds of [`Time`].
+    sample_from: AtomicI64,
+    sample_to: AtomicI64,
+    /// Whether the pump serves reports now, as they come.
+    pumped: AtomicBool,
+    /// Reports served so far.
+    served: AtomicU64,
+}
 
 #[derive(Default)]
 struct Noted {
@@ -154,7 +222,24 @@ const ERRORS_MAX: usize = 1000;
 
 impl Reports {
     fn lock(&self) -> MutexGuard<'_, Noted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Times records sent in this stretch.
+    fn sample(&self, from: Time, to: Time) {
+        self.sample_from.store(from.0, Ordering::Release);
+        self.sample_to.store(to.0, Ordering::Release);
+    }
+
+    fn sample_end(&self) -> Time {
+        Time(self.sample_to.load(Ordering::Acquire))
+    }
+
+    /// Whether the time at which this record's report is served is the time it came.
+    fn is_timed(&self, sent: Time) -> bool {
+        self.pumped.load(Ordering::Relaxed)
+            && sent.0 >= self.sample_from.load(Ordering::Relaxed)
+            && sent.0 < self.sample_to.load(Ordering::Relaxed)
     }
 
     fn error(&self, name: String) {
@@ -190,14 +275,17 @@ impl ProducerContext for Context {
             }
         };
         let (producer, sequence) = from_token(token);
+        let sent = message.payload().and_then(sent_time).unwrap_or(Time::ZERO);
         let ack = Ack {
             producer,
             partition: PartitionId(message.partition() as u32),
             sequence,
-            sent: message.payload().and_then(sent_time).unwrap_or(Time::ZERO),
+            sent,
             at: self.clock.now(),
+            timed: self.reports.is_timed(sent),
             outcome,
         };
+        self.reports.served.fetch_add(1, Ordering::Relaxed);
         self.reports.lock().acks.push(ack);
     }
 }
