@@ -22,7 +22,7 @@ use crate::plan::{StartAt, TopicPlan};
 pub enum SetupError {
     /// Nobody answers.
     #[error(
-        "no broker answers at `{bootstrap}` within {} s; check the address and port, and that the cluster is up{hint}",
+        "no broker answers at `{bootstrap}` within {} s; check the address and port, and that the cluster is up",
         .waited.as_secs()
     )]
     NoBroker {
@@ -30,8 +30,6 @@ pub enum SetupError {
         bootstrap: String,
         /// For how long.
         waited: Duration,
-        /// What the client said last, if anything.
-        hint: String,
     },
     /// The topic is there with another number of partitions.
     #[error(
@@ -112,11 +110,7 @@ impl Admin {
                         | RDKafkaErrorCode::AllBrokersDown
                         | RDKafkaErrorCode::Resolve
                         | RDKafkaErrorCode::OperationTimedOut,
-                    ) => SetupError::NoBroker {
-                        bootstrap: self.bootstrap.clone(),
-                        waited: limit,
-                        hint: String::new(),
-                    },
+                    ) => SetupError::NoBroker { bootstrap: self.bootstrap.clone(), waited: limit },
                     _ => self.refused("asking for the topic", &error),
                 }
             })?;
