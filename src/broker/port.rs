@@ -118,8 +118,9 @@ pub trait ProducerPort {
     /// Hands a record to the client; never waits.
     fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError>;
 
-    /// Appends the acknowledgements that came since the last call.
-    fn acks(&mut self, acks: &mut Vec<Ack>);
+    /// Lets `wait` pass, or less if acknowledgements come, and appends those that came since the last call.
+    /// A simulated port always gets a zero wait.
+    fn acks(&mut self, wait: Duration, acks: &mut Vec<Ack>);
 
     /// Errors the client reported since the last call, by name.
     fn errors(&mut self) -> Vec<String>;

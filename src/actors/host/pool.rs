@@ -161,32 +161,32 @@ impl<'a> PoolHost<'a> {
         loop {
             if self.mode.load(Ordering::Acquire) == ABANDON {
                 self.port.give_up(Duration::from_secs(1));
-                self.collect();
+                self.collect(Duration::ZERO);
                 return;
             }
             let burst = self.burst();
-            self.collect();
+            self.collect(Duration::ZERO);
             let now = self.context.clock.now();
             match burst {
                 Burst::More => {}
                 Burst::Fenced => self.mode.store(ABANDON, Ordering::Release),
                 Burst::ClientFull => {
-                    self.wait(BLOCKED_WAIT);
+                    self.collect(BLOCKED_WAIT);
                     self.cell(|cell, waited| cell.blocked_by_client += waited, now);
                 }
                 Burst::ConsumersBehind => {
-                    self.wait(BLOCKED_WAIT);
+                    self.collect(BLOCKED_WAIT);
                     self.cell(|cell, waited| cell.blocked_by_consumers += waited, now);
                 }
                 Burst::Idle => match self.pacer(|pacer| pacer.next_due(now)) {
-                    Some(due) => self.wait(due.remaining(now).min(SLEEP_MAX)),
+                    Some(due) => self.collect(due.remaining(now).min(SLEEP_MAX)),
                     None => {
                         let limit = self.context.plan.times.drain;
                         let until = *flush_until.get_or_insert(now + limit);
                         if self.is_flushed(now >= until) {
                             return;
                         }
-                        self.wait(Duration::from_millis(2));
+                        self.collect(Duration::from_millis(2));
                     }
                 },
             }
@@ -199,13 +199,9 @@ impl<'a> PoolHost<'a> {
             |host: &Self| host.context.board.pools[host.shared.pool.0 as usize].lock().in_flight();
         if in_flight(self) > 0 && overdue {
             self.port.give_up(Duration::from_secs(5));
-            self.collect();
+            self.collect(Duration::ZERO);
         }
         overdue || in_flight(self) == 0
-    }
-
-    fn wait(&self, span: Duration) {
-        std::thread::sleep(span);
     }
 
     fn pacer<T>(&self, read: impl FnOnce(&mut Pacer) -> T) -> T {
@@ -310,9 +306,9 @@ impl<'a> PoolHost<'a> {
         Ok(())
     }
 
-    /// Enters the acknowledgements that came into the cell.
-    fn collect(&mut self) {
-        self.port.acks(&mut self.acks);
+    /// Lets `wait` pass, or less, and enters the acknowledgements that came into the cell.
+    fn collect(&mut self, wait: Duration) {
+        self.port.acks(wait, &mut self.acks);
         let errors = self.port.errors();
         if self.acks.is_empty() && errors.is_empty() {
             return;

@@ -72,10 +72,11 @@ impl Cluster for RdCluster {
                 (pool.0..self.producers).step_by(self.pools as usize).count()
             }
         };
-        // A client per producer is polled in turn; at maximum rate a thread of its own pays for itself.
         let serving = match self.clients {
-            ProducerClients::PerPool if !self.at_max_rate => Serving::Sampled,
-            _ => Serving::Always,
+            ProducerClients::PerPool if self.at_max_rate => Serving::ByPool,
+            ProducerClients::PerPool => Serving::Sampled,
+            // So many are polled in turn, whoever does it.
+            ProducerClients::PerProducer => Serving::Always,
         };
         let shape = (pool, self.pools, clients);
         Ok(Box::new(RdProducer::new(&self.settings, &self.topic, shape, serving, self.clock)?))

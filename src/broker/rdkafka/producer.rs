@@ -1,11 +1,13 @@
 //! A producer port on librdkafka's `BaseProducer`.
 //!
-//! Delivery reports are served by a thread of the port's own, so that an acknowledgement carries the time
-//! it came and not the time the pool next looked. Waking that thread for every record costs a tenth of the CPU
-//! at the guide's load, so there it only serves records sent in one stretch of time in eight; in the others the pool
-//! serves reports when it looks, and their times are not used. Every answer enters the ledger either way.
+//! At maximum rate the pool looks for delivery reports all the time and serves them itself: a second thread
+//! would only free what the first allocates, at the price of both. A paced pool looks when it wakes, which says
+//! nothing about when an acknowledgement came; there a thread of the port's own, the pump, serves them as they
+//! come. Waking it for every record costs a tenth of the CPU at the guide's load, so it only does so for records
+//! sent in one stretch of time in eight; in the others the pool serves reports when it looks, and their times are
+//! not used. Every answer enters the ledger either way.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use crate::measure::{Ack, Outcome};
 pub(super) struct RdProducer {
     clients: Arc<Vec<BaseProducer<Context>>>,
     reports: Arc<Reports>,
+    serving: Serving,
     topic: String,
     pools: u32,
     stop: Arc<AtomicBool>,
@@ -44,11 +47,11 @@ impl RdProducer {
     ) -> Result<RdProducer, BrokerError> {
         let (pool, pools, clients) = shape;
         let reports = Arc::new(Reports::default());
-        if serving == Serving::Always {
+        if serving != Serving::Sampled {
             reports.sample(Time(i64::MIN), Time::NEVER);
         }
         let client = |i: usize| {
-            let context = Context { reports: reports.clone(), clock };
+            let context = Context { reports: reports.clone(), serving, clock };
             settings
                 .producer(&format!("pool-{pool}-{i}"))
                 .create_with_context(context)
@@ -56,26 +59,30 @@ impl RdProducer {
         };
         let clients: Arc<Vec<_>> = Arc::new((0..clients).map(client).collect::<Result<_, _>>()?);
         let stop = Arc::new(AtomicBool::new(false));
-        let pump = {
+        let start_pump = || {
             let (clients, reports, stop) = (clients.clone(), reports.clone(), stop.clone());
             std::thread::Builder::new()
                 .name(format!("acks-{pool}"))
                 .spawn(move || pump(&clients, &reports, serving, clock, &stop))
-                .map_err(|error| BrokerError::fatal(format!("no thread: {error}")))?
+                .map_err(|error| BrokerError::fatal(format!("no thread: {error}")))
         };
-        Ok(RdProducer { clients, reports, topic: topic.to_owned(), pools, stop, pump: Some(pump) })
+        let pump = (serving != Serving::ByPool).then(start_pump).transpose()?;
+        Ok(RdProducer { clients, reports, serving, topic: topic.to_owned(), pools, stop, pump })
     }
 
-    /// Serves the reports that are there, unless the pump is doing so.
-    fn serve(&self) {
+    /// Waits, at maximum rate for a first report and else for the time; then serves the reports that are there,
+    /// unless the pump is doing so.
+    fn serve(&self, wait: Duration) {
+        match self.clients.as_slice() {
+            [client] if self.serving == Serving::ByPool => _ = self.reports.look(client, wait),
+            _ => std::thread::sleep(wait),
+        }
         if self.reports.pumped.load(Ordering::Acquire) {
             return;
         }
         for client in self.clients.iter() {
-            for _ in 0..REPORTS_PER_LOOK {
-                let before = self.reports.served.load(Ordering::Relaxed);
-                client.poll(Duration::ZERO);
-                if self.reports.served.load(Ordering::Relaxed) == before {
+            for _ in 0..EVENTS_PER_LOOK {
+                if !self.reports.look(client, Duration::ZERO) {
                     break;
                 }
             }
@@ -83,12 +90,14 @@ impl RdProducer {
     }
 }
 
-/// When the pump serves delivery reports.
+/// Who serves delivery reports, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Serving {
-    /// All the time.
+    /// The pool's thread, which never rests.
+    ByPool,
+    /// The pump, all the time.
     Always,
-    /// One stretch of time in eight, as a sample.
+    /// The pump in one stretch of time in eight, as a sample.
     Sampled,
 }
 
@@ -99,8 +108,8 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(2_400);
 const SAMPLE_TAIL: Duration = Duration::from_millis(100);
 /// Longest wait of the pump, so that it stops in time.
 const PUMP_WAIT: Duration = Duration::from_millis(50);
-/// Events the pool serves at most when it looks.
-const REPORTS_PER_LOOK: usize = 1000;
+/// Events, of up to a few thousand reports each, that the pool serves at most when it looks.
+const EVENTS_PER_LOOK: usize = 1000;
 
 /// Serves delivery reports until told to stop.
 fn pump(
@@ -121,10 +130,10 @@ fn pump(
         reports.pumped.store(serves, Ordering::Release);
         match clients {
             _ if !serves => std::thread::sleep(next_sample.remaining(now).min(PUMP_WAIT)),
-            [client] => client.poll(PUMP_WAIT),
+            [client] => _ = reports.look(client, PUMP_WAIT),
             // With a client per producer, reports are looked for once a millisecond.
             clients => {
-                clients.iter().for_each(|client| client.poll(Duration::ZERO));
+                clients.iter().for_each(|client| _ = reports.look(client, Duration::ZERO));
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
@@ -158,8 +167,8 @@ impl ProducerPort for RdProducer {
         })
     }
 
-    fn acks(&mut self, acks: &mut Vec<Ack>) {
-        self.serve();
+    fn acks(&mut self, wait: Duration, acks: &mut Vec<Ack>) {
+        self.serve(wait);
         let mut noted = self.reports.lock();
         if acks.is_empty() {
             // The pump waits for this lock: give it the other buffer instead of copying its own.
@@ -177,14 +186,12 @@ impl ProducerPort for RdProducer {
         for client in self.clients.iter() {
             client.purge(PurgeConfig::default().queue().inflight());
         }
-        // The pump serves the reports of what was purged; this only waits for them.
         let steps = limit.as_millis().max(1) / 10 + 1;
         for _ in 0..steps {
             if self.clients.iter().all(|client| client.in_flight_count() == 0) {
                 break;
             }
-            self.serve();
-            std::thread::sleep(Duration::from_millis(10));
+            self.serve(Duration::from_millis(10));
         }
     }
 }
@@ -207,8 +214,9 @@ struct Reports {
     sample_to: AtomicI64,
     /// Whether the pump serves reports now, as they come.
     pumped: AtomicBool,
-    /// Reports served so far.
-    served: AtomicU64,
+    /// When the reports being served came, in nanoseconds of [`Time`]; [`NOT_YET`] before the first. They come in
+    /// events, one for each answer of a broker, and all of an event came at once.
+    came_at: AtomicI64,
 }
 
 #[derive(Default)]
@@ -220,7 +228,28 @@ struct Noted {
 /// Errors kept until the port looks; more of them would say nothing new.
 const ERRORS_MAX: usize = 1000;
 
+const NOT_YET: i64 = i64::MIN;
+
 impl Reports {
+    /// Serves one event of `client`, waiting so long for it; whether there was one with reports. One thread at a
+    /// time does this.
+    fn look(&self, client: &BaseProducer<Context>, wait: Duration) -> bool {
+        self.came_at.store(NOT_YET, Ordering::Relaxed);
+        client.poll(wait);
+        self.came_at.load(Ordering::Relaxed) != NOT_YET
+    }
+
+    /// When the event being served came.
+    fn came_at(&self, clock: Clock) -> Time {
+        let noted = self.came_at.load(Ordering::Relaxed);
+        if noted != NOT_YET {
+            return Time(noted);
+        }
+        let now = clock.now();
+        self.came_at.store(now.0, Ordering::Relaxed);
+        now
+    }
+
     fn lock(&self) -> MutexGuard<'_, Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -236,8 +265,8 @@ impl Reports {
     }
 
     /// Whether the time at which this record's report is served is the time it came.
-    fn is_timed(&self, sent: Time) -> bool {
-        self.pumped.load(Ordering::Relaxed)
+    fn is_timed(&self, serving: Serving, sent: Time) -> bool {
+        (serving == Serving::ByPool || self.pumped.load(Ordering::Relaxed))
             && sent.0 >= self.sample_from.load(Ordering::Relaxed)
             && sent.0 < self.sample_to.load(Ordering::Relaxed)
     }
@@ -253,6 +282,7 @@ impl Reports {
 /// What librdkafka calls back into. Must not panic: its callers are C.
 struct Context {
     reports: Arc<Reports>,
+    serving: Serving,
     clock: Clock,
 }
 
@@ -281,11 +311,10 @@ impl ProducerContext for Context {
             partition: PartitionId(message.partition() as u32),
             sequence,
             sent,
-            at: self.clock.now(),
-            timed: self.reports.is_timed(sent),
+            at: self.reports.came_at(self.clock),
+            timed: self.reports.is_timed(self.serving, sent),
             outcome,
         };
-        self.reports.served.fetch_add(1, Ordering::Relaxed);
         self.reports.lock().acks.push(ack);
     }
 }
