@@ -27,6 +27,8 @@ pub struct Capability {
     pub session_timeout_min: Option<Duration>,
     /// Whether a topic's retention can be set.
     pub has_retention: bool,
+    /// Whether a topic can be given more partitions.
+    pub can_grow: bool,
     /// Whether duplicates of an idempotent producer are filtered by the broker.
     pub filters_duplicates: bool,
 }
@@ -46,6 +48,8 @@ impl BrokerKind {
                 timing_is_real: false,
                 long_polls: false,
                 has_retention: false,
+                // No CreatePartitions handler.
+                can_grow: false,
                 filters_duplicates: false,
             },
             BrokerKind::Kafka => Capability {
@@ -55,6 +59,7 @@ impl BrokerKind {
                 timing_is_real: true,
                 long_polls: true,
                 has_retention: true,
+                can_grow: true,
                 filters_duplicates: true,
             },
         }

@@ -19,6 +19,10 @@ pub trait Cluster: Send + Sync {
 
     /// A client of its own that asks for end offsets.
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError>;
+
+    /// Gives the topic more partitions: `total` in all. Blocks for up to 10 s; not to be called where an async
+    /// runtime runs. Refused when the topic has as many already, and by a cluster that cannot grow a topic.
+    fn create_partitions(&self, total: u32) -> Result<(), BrokerError>;
 }
 
 /// Which consumer a client is for.

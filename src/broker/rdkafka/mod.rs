@@ -6,6 +6,7 @@ mod consumer;
 mod embedded;
 mod end_offsets;
 mod error;
+mod growth;
 mod producer;
 
 use std::collections::BTreeMap;
@@ -84,5 +85,9 @@ impl Cluster for RdCluster {
 
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {
         Ok(Box::new(RdEndOffsets::new(&self.settings, &self.topic, self.partitions)?))
+    }
+
+    fn create_partitions(&self, total: u32) -> Result<(), BrokerError> {
+        growth::create_partitions(&self.settings, &self.topic, total)
     }
 }
