@@ -1,23 +1,21 @@
 //! Thin ractor shells around the machines, and the threads that host them.
 //!
 //! ```text
-//! Supervisor ─┬─ PartitionConsumer 0 … n   (explicit assignment)  ── host thread: client + machine
-//!             ├─ GroupConsumer 0 … m       (group mode)           ── host thread: client + machines
-//!             ├─ ProducerPool 0 … k                               ── host thread: client + pacer
+//! Supervisor ─┬─ Consumer 0 … n       ── host thread: client + machine (in group mode: machines)
+//!             ├─ ProducerPool 0 … k   ── host thread: client + pacer
 //!             ├─ FaultDriver
-//!             └─ OffsetOracle                                     ── thread: asks for end offsets
+//!             └─ OffsetOracle         ── thread: asks for end offsets
 //! ```
 //!
 //! Actors are the control plane: a handful of messages per second. No record crosses a mailbox. They never
 //! sleep; they ask [`Timers`] for a message. They have no names and their ids are never shown, because both
 //! are process-wide in ractor.
 
+mod consumer;
 mod context;
 mod fault_driver;
-mod group_consumer;
 mod host;
 mod offset_oracle;
-mod partition_consumer;
 mod pool;
 mod supervisor;
 mod timers;

@@ -21,6 +21,8 @@ pub struct RecoveryMark {
     pub redelivered: u64,
     /// Largest lag seen by the oracle until caught up, in records.
     pub lag_peak: u64,
+    /// Whether nobody is going to catch up: the consumer was given up.
+    pub given_up: bool,
 }
 
 impl RecoveryMark {
@@ -35,12 +37,13 @@ impl RecoveryMark {
             caught_up: None,
             redelivered: 0,
             lag_peak: 0,
+            given_up: false,
         }
     }
 
-    /// Whether the partition is still behind.
+    /// Whether the partition is still behind, and somebody is at it.
     pub fn is_open(&self) -> bool {
-        self.caught_up.is_none()
+        self.caught_up.is_none() && !self.given_up
     }
 
     /// Notes that the checkpoint is at `next_offset` at `now`.
@@ -84,6 +87,12 @@ mod tests {
         assert_eq!((mark.caught_up, mark.lag_peak), (None, 25));
         mark.advanced(Offset(110), Time(7));
         assert_eq!(mark.caught_up, Some(Time(7)));
+    }
+
+    #[test]
+    fn a_partition_that_was_given_up_is_not_recovering() {
+        let mark = RecoveryMark { given_up: true, ..mark() };
+        assert!(!mark.is_open());
     }
 
     #[test]

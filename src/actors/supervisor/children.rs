@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::super::group_consumer::{GroupConsumer, MemberArgs};
+use super::super::consumer::{Consumer, ConsumerArgs, ConsumerMsg, HostFailure, Place};
 use super::super::host::PoolShared;
-use super::super::partition_consumer::{ConsumerArgs, ConsumerMsg, HostFailure, PartitionConsumer};
 use super::super::pool::{PoolArgs, PoolMsg, ProducerPool};
 use super::{SupervisorMsg, SupervisorState};
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Random};
@@ -155,20 +154,19 @@ impl SupervisorState {
     ) -> Result<ChildRef, ractor::SpawnErr> {
         let context = self.context.clone();
         let owner = Owner { consumer, incarnation };
-        let (supervisor, cell) = (myself.clone(), myself.get_cell());
-        let (actor, _) = match context.plan.consumers.membership {
+        let place = match context.plan.consumers.membership {
+            Membership::Group(_) => Place::Member,
             Membership::Assigned { .. } => {
                 let partition = PartitionId(consumer.0);
                 let start = context.board.cell(partition).lock().next_offset();
-                let shared = self.shared.clone();
-                let args = ConsumerArgs { context, partition, owner, start, shared, supervisor };
-                Actor::spawn_linked(None, PartitionConsumer, args, cell).await?
-            }
-            Membership::Group(_) => {
-                let args = MemberArgs { context, owner, supervisor };
-                Actor::spawn_linked(None, GroupConsumer, args, cell).await?
+                match self.shared.clone() {
+                    None => Place::Own { partition, start },
+                    Some(host) => Place::Shared { partition, start, host },
+                }
             }
         };
+        let args = ConsumerArgs { context, owner, place, supervisor: myself.clone() };
+        let (actor, _) = Actor::spawn_linked(None, Consumer, args, myself.get_cell()).await?;
         Ok(ChildRef::Consumer(actor))
     }
 

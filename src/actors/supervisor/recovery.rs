@@ -47,10 +47,14 @@ impl SupervisorState {
             return;
         }
         let now = self.context.clock.now();
-        for cell in &self.context.board.cells {
+        // In group mode another member may take the partition; the start of this one still is what the
+        // supervisor did about the failure.
+        let is_group = self.context.plan.group().is_some();
+        for (id, cell) in self.context.board.cells.iter().enumerate() {
+            if !is_group && id != consumer.0 as usize {
+                continue;
+            }
             let mut cell = cell.lock();
-            // In group mode another member may take the partition; the start of this one still is what
-            // the supervisor did about the failure.
             let waiting = cell.recoveries.iter_mut().filter(|mark| mark.restarted.is_none());
             for mark in waiting {
                 mark.restarted = Some(now);
@@ -100,6 +104,11 @@ impl SupervisorState {
         };
         child.given_up = Some(reason.clone());
         if let SlotId::Consumer(consumer) = id {
+            // In group mode the other members take over.
+            if self.context.plan.group().is_none() {
+                let mut cell = self.context.board.cell(PartitionId(consumer.0)).lock();
+                cell.recoveries.iter_mut().for_each(|mark| mark.given_up = true);
+            }
             self.context.note(Event::ConsumerStalled { consumer, reason });
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as RdOffset, TopicPartitionList};
 use thiserror::Error;
 
@@ -111,7 +111,7 @@ impl Admin {
                         | RDKafkaErrorCode::Resolve
                         | RDKafkaErrorCode::OperationTimedOut,
                     ) => SetupError::NoBroker { bootstrap: self.bootstrap.clone(), waited: limit },
-                    _ => self.refused("asking for the topic", &error),
+                    _ => refused("asking for the topic", &error),
                 }
             })?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
@@ -129,7 +129,7 @@ impl Admin {
             .admin()?
             .create_topics([&topic], &options())
             .await
-            .map_err(|error| self.refused("creating the topic", &error))?;
+            .map_err(|error| refused("creating the topic", &error))?;
         if let Some(Err((name, code))) = results.into_iter().next() {
             return Err(SetupError::NotCreated {
                 topic: name,
@@ -146,7 +146,7 @@ impl Admin {
         again(limit, || {
             let metadata = client
                 .fetch_metadata(Some(&self.topic), STEP)
-                .map_err(|error| self.refused("waiting for the partitions' leaders", &error))?;
+                .map_err(|error| refused("waiting for the partitions' leaders", &error))?;
             let led = metadata.topics().first().map_or(0, |topic| {
                 topic.partitions().iter().filter(|partition| partition.leader() >= 0).count()
             });
@@ -188,9 +188,7 @@ impl Admin {
     /// Commits the start offsets for the run's group while it is still empty. A coordinator that is just being
     /// made (the first group of a cluster) is asked again for up to `limit`.
     pub fn commit_starts(&self, starts: &[Offset], limit: Duration) -> Result<(), SetupError> {
-        let refused = |error: &rdkafka::error::KafkaError| {
-            self.refused("committing the start offsets", error)
-        };
+        let refused = |error: &KafkaError| refused("committing the start offsets", error);
         let client: BaseConsumer =
             self.settings.committer().create().map_err(|error| refused(&error))?;
         let mut list = TopicPartitionList::new();
@@ -207,7 +205,7 @@ impl Admin {
             .admin()?
             .delete_topics(&[&self.topic], &options())
             .await
-            .map_err(|error| self.refused("deleting the run's topic", &error))?;
+            .map_err(|error| refused("deleting the run's topic", &error))?;
         match results.into_iter().next() {
             Some(Err((_, code))) => Err(SetupError::Refused {
                 what: "deleting the run's topic",
@@ -218,23 +216,16 @@ impl Admin {
     }
 
     fn observer(&self) -> Result<BaseConsumer, SetupError> {
-        self.settings
-            .observer("setup")
-            .create()
-            .map_err(|error| self.refused("making a client", &error))
+        self.settings.observer("setup").create().map_err(|error| refused("making a client", &error))
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, SetupError> {
-        self.settings
-            .observer("admin")
-            .create()
-            .map_err(|error| self.refused("making a client", &error))
+        self.settings.observer("admin").create().map_err(|error| refused("making a client", &error))
     }
+}
 
-    #[expect(clippy::unused_self, reason = "keeps the calls short")]
-    fn refused(&self, what: &'static str, error: &rdkafka::error::KafkaError) -> SetupError {
-        SetupError::Refused { what, reason: describe(error) }
-    }
+fn refused(what: &'static str, error: &KafkaError) -> SetupError {
+    SetupError::Refused { what, reason: describe(error) }
 }
 
 /// Between two tries of something that needs a moment.
