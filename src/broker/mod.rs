@@ -4,6 +4,7 @@
 //! one implementation; nothing outside [`rdkafka`] names the library.
 
 mod error;
+pub mod model;
 mod port;
 pub mod rdkafka;
 

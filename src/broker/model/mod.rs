@@ -1,0 +1,3 @@
+//! The broker model: pure state machines that speak Kafka's terms and know neither sockets nor clocks.
+
+pub mod assignor;
