@@ -134,6 +134,24 @@ pub trait ProducerPort {
     fn give_up(&mut self, limit: Duration);
 }
 
+impl<P: ProducerPort + ?Sized> ProducerPort for Box<P> {
+    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
+        (**self).send(record)
+    }
+
+    fn acks(&mut self, wait: Duration, acks: &mut Vec<Ack>) {
+        (**self).acks(wait, acks);
+    }
+
+    fn errors(&mut self) -> Vec<String> {
+        (**self).errors()
+    }
+
+    fn give_up(&mut self, limit: Duration) {
+        (**self).give_up(limit);
+    }
+}
+
 /// Asks the broker where partitions end, independently of any consumer.
 pub trait EndOffsets: Send {
     /// The end offset of every partition. May block for about a second.

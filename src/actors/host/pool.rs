@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::actors::Context;
@@ -70,7 +70,7 @@ pub(in crate::actors) fn start_pool(
         set_timer_slack();
         let run = || match context.cluster.producer(shared.pool) {
             Ok(port) => {
-                PoolHost::new(&context, &shared, incarnation, &mode, port).run();
+                run_on_thread(PoolHost::new(context, shared, incarnation, mode, port));
                 PoolReport::Finished
             }
             Err(error) => PoolReport::Failed(error),
@@ -81,6 +81,22 @@ pub(in crate::actors) fn start_pool(
         );
     })?;
     Ok(handle)
+}
+
+/// Turn after turn, with the waits between them spent in the client.
+fn run_on_thread(mut host: PoolHost<Box<dyn ProducerPort>>) {
+    loop {
+        match host.turn() {
+            PoolTurn::Again => {}
+            PoolTurn::Wait(wait) => host.collect(wait),
+            PoolTurn::Blocked(by) => {
+                let since = host.context.clock.now();
+                host.collect(BLOCKED_WAIT);
+                host.blocked(by, host.context.clock.now().remaining(since));
+            }
+            PoolTurn::Over => return,
+        }
+    }
 }
 
 /// Linux adds up to 50 us to every sleep to save wake-ups; a pacing thread wants them exact.
@@ -94,16 +110,19 @@ const BURST_MAX: usize = 256;
 /// Longest sleep, so that commands and acknowledgements are seen in time.
 const SLEEP_MAX: Duration = Duration::from_millis(10);
 /// How long to wait when the client's queue is full or consumers are too far behind.
-const BLOCKED_WAIT: Duration = Duration::from_micros(500);
+pub(super) const BLOCKED_WAIT: Duration = Duration::from_micros(500);
+/// How long to wait for answers when nothing more is due.
+const FLUSH_WAIT: Duration = Duration::from_millis(2);
 /// Random bytes the fillers are cut from: large enough that compression finds nothing.
 const FILLER_BYTES: usize = 256 * 1024;
 
-struct PoolHost<'a> {
-    context: &'a Context,
-    shared: &'a PoolShared,
+/// A pool's machine with its client: the same in real time and in simulation.
+pub(super) struct PoolHost<P> {
+    context: Context,
+    shared: Arc<PoolShared>,
     incarnation: Incarnation,
-    mode: &'a AtomicU8,
-    port: Box<dyn ProducerPort>,
+    mode: Arc<AtomicU8>,
+    pub(super) port: P,
     payload: Vec<u8>,
     filler: Vec<u8>,
     filler_at: usize,
@@ -112,6 +131,8 @@ struct PoolHost<'a> {
     sent: Vec<i64>,
     unprocessed_max: Option<i64>,
     at_max_rate: bool,
+    /// Until when the fate of what is in flight is waited for, once nothing more is due.
+    flush_until: Option<Time>,
 }
 
 /// How a burst ended.
@@ -120,32 +141,46 @@ enum Burst {
     Idle,
     /// More is due.
     More,
-    /// The client's queue is full.
-    ClientFull,
-    /// Too much is unprocessed everywhere.
-    ConsumersBehind,
+    /// No room, or no need.
+    Blocked(Blocked),
     /// A newer incarnation sends now.
     Fenced,
 }
 
-impl<'a> PoolHost<'a> {
-    fn new(
-        context: &'a Context,
-        shared: &'a PoolShared,
+/// Who keeps a pool from sending.
+#[derive(Clone, Copy)]
+pub(super) enum Blocked {
+    /// The client's queue is full.
+    ByClient,
+    /// Too much is unprocessed everywhere.
+    ByConsumers,
+}
+
+/// What a pool's host wants after a turn.
+pub(super) enum PoolTurn {
+    /// Another turn at once.
+    Again,
+    /// Another turn after so long.
+    Wait(Duration),
+    /// Another turn after [`BLOCKED_WAIT`], which counts as blocked.
+    Blocked(Blocked),
+    /// Nothing more: everything is sent and its fate known, or the pool is abandoned.
+    Over,
+}
+
+impl<P: ProducerPort> PoolHost<P> {
+    pub(super) fn new(
+        context: Context,
+        shared: Arc<PoolShared>,
         incarnation: Incarnation,
-        mode: &'a AtomicU8,
-        port: Box<dyn ProducerPort>,
-    ) -> PoolHost<'a> {
+        mode: Arc<AtomicU8>,
+        port: P,
+    ) -> PoolHost<P> {
         let load = &context.plan.load;
         let mut filler = vec![0; FILLER_BYTES + load.payload_bytes as usize];
         context.seed.child("filler", u64::from(shared.pool.0)).random().fill(&mut filler);
         let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
         PoolHost {
-            context,
-            shared,
-            incarnation,
-            mode,
-            port,
             payload: vec![0; load.payload_bytes as usize],
             filler,
             filler_at: 0,
@@ -153,69 +188,75 @@ impl<'a> PoolHost<'a> {
             sent: vec![0; context.plan.topic.partitions as usize],
             unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
             at_max_rate: load.pace == Pace::Max,
+            flush_until: None,
+            context,
+            shared,
+            incarnation,
+            mode,
+            port,
         }
     }
 
-    fn run(mut self) {
-        let mut flush_until: Option<Time> = None;
-        loop {
-            if self.mode.load(Ordering::Acquire) == ABANDON {
-                self.port.give_up(Duration::from_secs(1));
-                self.collect(Duration::ZERO);
-                return;
-            }
-            let burst = self.burst();
+    /// Sends what is due and collects what was answered, without waiting.
+    pub(super) fn turn(&mut self) -> PoolTurn {
+        if self.mode.load(Ordering::Acquire) == ABANDON {
+            self.port.give_up(Duration::from_secs(1));
             self.collect(Duration::ZERO);
-            let now = self.context.clock.now();
-            match burst {
-                Burst::More => {}
-                Burst::Fenced => self.mode.store(ABANDON, Ordering::Release),
-                Burst::ClientFull => {
-                    self.collect(BLOCKED_WAIT);
-                    self.cell(|cell, waited| cell.blocked_by_client += waited, now);
-                }
-                Burst::ConsumersBehind => {
-                    self.collect(BLOCKED_WAIT);
-                    self.cell(|cell, waited| cell.blocked_by_consumers += waited, now);
-                }
-                Burst::Idle => match self.pacer(|pacer| pacer.next_due(now)) {
-                    Some(due) => self.collect(due.remaining(now).min(SLEEP_MAX)),
-                    None => {
-                        let limit = self.context.plan.times.drain;
-                        let until = *flush_until.get_or_insert(now + limit);
-                        if self.is_flushed(now >= until) {
-                            return;
-                        }
-                        self.collect(Duration::from_millis(2));
-                    }
-                },
+            return PoolTurn::Over;
+        }
+        let burst = self.burst();
+        self.collect(Duration::ZERO);
+        let now = self.context.clock.now();
+        match burst {
+            Burst::More => PoolTurn::Again,
+            Burst::Fenced => {
+                self.mode.store(ABANDON, Ordering::Release);
+                PoolTurn::Again
             }
+            Burst::Blocked(by) => PoolTurn::Blocked(by),
+            Burst::Idle => match self.pacer(|pacer| pacer.next_due(now)) {
+                Some(due) => PoolTurn::Wait(due.remaining(now).min(SLEEP_MAX)),
+                None => {
+                    let limit = self.context.plan.times.drain;
+                    let until = *self.flush_until.get_or_insert(now + limit);
+                    if self.is_flushed(now >= until) {
+                        return PoolTurn::Over;
+                    }
+                    PoolTurn::Wait(FLUSH_WAIT)
+                }
+            },
+        }
+    }
+
+    /// Notes that the pool could not send for `waited`.
+    pub(super) fn blocked(&self, by: Blocked, waited: Duration) {
+        let mut cell = self.cell();
+        match by {
+            Blocked::ByClient => cell.blocked_by_client += waited,
+            Blocked::ByConsumers => cell.blocked_by_consumers += waited,
         }
     }
 
     /// Whether the fate of every record is known; when `overdue`, gives up what is left.
     fn is_flushed(&mut self, overdue: bool) -> bool {
-        let in_flight =
-            |host: &Self| host.context.board.pools[host.shared.pool.0 as usize].lock().in_flight();
-        if in_flight(self) > 0 && overdue {
+        if self.cell().in_flight() > 0 && overdue {
             self.port.give_up(Duration::from_secs(5));
             self.collect(Duration::ZERO);
         }
-        overdue || in_flight(self) == 0
+        overdue || self.cell().in_flight() == 0
     }
 
     fn pacer<T>(&self, read: impl FnOnce(&mut Pacer) -> T) -> T {
         read(&mut self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn cell(&self, write: impl FnOnce(&mut PoolState, Duration), since: Time) {
-        let waited = self.context.clock.now().remaining(since);
-        write(&mut self.context.board.pools[self.shared.pool.0 as usize].lock(), waited);
+    fn cell(&self) -> MutexGuard<'_, PoolState> {
+        self.context.board.pools[self.shared.pool.0 as usize].lock()
     }
 
     /// Sends what is due, up to [`BURST_MAX`] records, under one lock of the schedules and the cell.
     fn burst(&mut self) -> Burst {
-        let shared = self.shared;
+        let shared = self.shared.clone();
         let board = self.context.board.clone();
         let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cell = board.pools[shared.pool.0 as usize].lock();
@@ -235,13 +276,13 @@ impl<'a> PoolHost<'a> {
                 pacer.skip_for_now();
                 skipped += 1;
                 if skipped > 2 * self.sent.len() {
-                    return Burst::ConsumersBehind;
+                    return Burst::Blocked(Blocked::ByConsumers);
                 }
                 continue;
             }
             match self.send(&mut cell, due, now) {
                 Ok(()) => pacer.taken(),
-                Err(()) => return Burst::ClientFull,
+                Err(()) => return Burst::Blocked(Blocked::ByClient),
             }
         }
         Burst::More
@@ -307,7 +348,7 @@ impl<'a> PoolHost<'a> {
     }
 
     /// Lets `wait` pass, or less, and enters the acknowledgements that came into the cell.
-    fn collect(&mut self, wait: Duration) {
+    pub(super) fn collect(&mut self, wait: Duration) {
         self.port.acks(wait, &mut self.acks);
         let errors = self.port.errors();
         if self.acks.is_empty() && errors.is_empty() {

@@ -108,8 +108,8 @@ fn spawn(name: String, host: Host, spec: ConsumerSpec) -> std::io::Result<()> {
     std::thread::Builder::new().name(name).spawn(move || host.run(&spec)).map(|_| ())
 }
 
-/// A host's thread: its desk, its commands, and (unless the client is shared) the one it works for.
-struct Host {
+/// A host without its client: its desk, its commands, and (unless the client is shared) the one it works for.
+pub(super) struct Host {
     context: Context,
     desk: Desk,
     commands: Receiver<HostCommand>,
@@ -119,6 +119,8 @@ struct Host {
     line: Option<Line>,
     next_commit: Time,
     commit_interval: Option<Duration>,
+    /// Whom to tell when the client is closed.
+    detached: Vec<Line>,
 }
 
 /// Tells whoever came too late, so that nobody waits for a host that is gone.
@@ -131,9 +133,9 @@ fn turn_away(commands: Receiver<HostCommand>, error: &BrokerError) {
     }
 }
 
-/// Whether the loop goes on.
-#[derive(PartialEq, Eq)]
-enum Turn {
+/// Whether a host goes on after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
     On,
     Over,
 }
@@ -151,7 +153,16 @@ impl Host {
             Membership::Assigned { .. } => None,
         };
         let context = context.clone();
-        Host { context, desk, commands, owner, line, next_commit: Time::ZERO, commit_interval }
+        Host {
+            context,
+            desk,
+            commands,
+            owner,
+            line,
+            next_commit: Time::ZERO,
+            commit_interval,
+            detached: Vec::new(),
+        }
     }
 
     fn run(mut self, spec: &ConsumerSpec) {
@@ -165,29 +176,40 @@ impl Host {
                 return;
             }
         };
-        let mut detached = Vec::new();
-        while self.turn(&mut *port, &mut detached) == Turn::On {}
-        self.desk.flush();
-        turn_away(self.commands, &BrokerError::fatal("the client has just closed"));
+        while self.turn(&mut *port, IDLE_WAIT) == Turn::On {}
+        self.close_desk();
         let closing_since = self.context.clock.now();
         port.close(CLOSE_LIMIT);
+        let took = self.context.clock.now().since_ns(closing_since);
+        self.closed(took);
+    }
+
+    /// Hands over the last batch and turns away whoever comes too late; what is left is closing the client.
+    pub(super) fn close_desk(&mut self) {
+        self.desk.flush();
+        let (_, nobody) = channel();
+        let commands = std::mem::replace(&mut self.commands, nobody);
+        turn_away(commands, &BrokerError::fatal("the client has just closed"));
+    }
+
+    /// What is left to say when the client is closed, which took `took_ns`.
+    pub(super) fn closed(self, took_ns: i64) {
         if let Some(owner) = self.owner {
-            let close_us = self.context.clock.now().since_ns(closing_since) / 1_000;
             self.context.note(Event::ConsumerClosed {
                 consumer: owner.consumer,
                 incarnation: owner.incarnation,
-                close_us: u64::try_from(close_us).unwrap_or(0),
+                close_us: u64::try_from(took_ns / 1_000).unwrap_or(0),
             });
         }
-        detached.into_iter().for_each(|line: Line| line.report(HostReport::Detached));
+        self.detached.into_iter().for_each(|line| line.report(HostReport::Detached));
     }
 
-    /// Commands, one poll, batches, commits. `detached` collects whom to tell when the client is closed.
-    fn turn(&mut self, port: &mut dyn ConsumerPort, detached: &mut Vec<Line>) -> Turn {
+    /// Commands, one poll that waits at most `wait`, batches, commits.
+    pub(super) fn turn(&mut self, port: &mut dyn ConsumerPort, wait: Duration) -> Turn {
         loop {
             match self.commands.try_recv() {
                 Ok(command) => {
-                    if self.obey(command, port, detached) == Turn::Over {
+                    if self.obey(command, port) == Turn::Over {
                         return Turn::Over;
                     }
                 }
@@ -195,7 +217,7 @@ impl Host {
                 Err(TryRecvError::Disconnected) => return Turn::Over,
             }
         }
-        port.poll(IDLE_WAIT, &mut self.desk);
+        port.poll(wait, &mut self.desk);
         self.desk.flush();
         if self.commit_is_due() {
             self.commit(port);
@@ -203,12 +225,7 @@ impl Host {
         self.settle_failures(port)
     }
 
-    fn obey(
-        &mut self,
-        command: HostCommand,
-        port: &mut dyn ConsumerPort,
-        detached: &mut Vec<Line>,
-    ) -> Turn {
+    fn obey(&mut self, command: HostCommand, port: &mut dyn ConsumerPort) -> Turn {
         match command {
             HostCommand::Attach { partition, owner, start, line } => {
                 let now = self.context.clock.now();
@@ -221,21 +238,16 @@ impl Host {
                 }
                 Turn::On
             }
-            HostCommand::Detach { owner } => self.detach(owner, port, detached),
+            HostCommand::Detach { owner } => self.detach(owner, port),
         }
     }
 
-    fn detach(
-        &mut self,
-        owner: Owner,
-        port: &mut dyn ConsumerPort,
-        detached: &mut Vec<Line>,
-    ) -> Turn {
+    fn detach(&mut self, owner: Owner, port: &mut dyn ConsumerPort) -> Turn {
         let removed = self.desk.detach(owner);
         if self.owner == Some(owner) {
             match self.desk.group() {
-                Some(group) => detached.push(group.line.clone()),
-                None => detached.extend(removed.into_iter().map(|(_, line)| line)),
+                Some(group) => self.detached.push(group.line.clone()),
+                None => self.detached.extend(removed.into_iter().map(|(_, line)| line)),
             }
             return Turn::Over;
         }
