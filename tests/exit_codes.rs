@@ -213,9 +213,15 @@ fn pipes_get_no_colours() {
 #[test]
 fn help_teaches() {
     let finished = Tool::new().arg("--help").exits(0);
-    for text in
-        ["Usage: lanekeeper", "run ", "check ", "schema ", "completions ", "Exit codes: 0 passed"]
-    {
+    for text in [
+        "Usage: lanekeeper",
+        "run ",
+        "check ",
+        "schema ",
+        "completions ",
+        "report ",
+        "Exit codes: 0 passed",
+    ] {
         assert!(finished.stdout.contains(text), "`{text}`\n{}", finished.stdout);
     }
     // Every example is a command that works on a file that is there.
@@ -225,7 +231,7 @@ fn help_teaches() {
         assert_eq!(words[0], "lanekeeper");
         assert!(root().join(words[2]).is_file(), "{line}");
     }
-    for command in ["run", "check", "schema", "completions"] {
+    for command in ["run", "check", "report", "schema", "completions"] {
         let finished = Tool::new().args([command, "--help"]).exits(0);
         assert!(finished.stdout.contains("Usage:"), "{}", finished.stdout);
     }

@@ -3,6 +3,8 @@
 mod check;
 mod completions;
 mod logging;
+mod output;
+mod report;
 mod run;
 mod scenario;
 mod schema;
@@ -45,6 +47,8 @@ enum Command {
     Run(run::RunArguments),
     /// Show what a scenario would do, or everything that is wrong with it. Touches nothing.
     Check(check::CheckArguments),
+    /// Show again what a run has left, also one that was cut off.
+    Report(report::ReportArguments),
     /// Print the JSON Schema of scenario files, for editors.
     Schema,
     /// Print a completion script for a shell.
@@ -65,6 +69,7 @@ pub fn main() -> Exit {
     let outcome = match arguments.command {
         Command::Run(run) => run::run(&run, verbose),
         Command::Check(check) => check::check(&check),
+        Command::Report(report) => report::report(&report),
         Command::Schema => schema::schema(),
         Command::Completions(completions) => completions::completions(&completions),
     };

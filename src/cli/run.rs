@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::logging;
+use super::output::{Format, exit, show};
 use super::scenario::ScenarioArguments;
-use super::{logging, print};
 use crate::base::{Clock, Time};
 use crate::broker::rdkafka::ClientFile;
 use crate::error::{Error, Exit};
-use crate::measure::{Event, Live, Summary, Verdict, Window};
-use crate::report::{Progress, ResultDirectory, render, write_result};
+use crate::measure::{Event, Live, Summary, Window};
+use crate::report::{Progress, ResultDirectory, write_result};
 use crate::run::{Observer, Options, run as run_plan};
 
 /// Arguments of `run`.
@@ -35,15 +36,6 @@ pub(super) struct RunArguments {
     format: Format,
 }
 
-/// What is printed on stdout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// The report.
-    Text,
-    /// The content of result.json.
-    Json,
-}
-
 /// Runs the scenario, reports, and turns the verdict into an exit code.
 pub(super) fn run(arguments: &RunArguments, verbose: u8) -> Result<Exit, Error> {
     let plan = arguments.scenario.plan()?;
@@ -63,26 +55,9 @@ pub(super) fn run(arguments: &RunArguments, verbose: u8) -> Result<Exit, Error> 
     let failure = lock(&directory).failure();
     summary.warnings.extend(failure);
     let written = write_result(&out, &summary);
-    show(&summary, arguments.format, &out)?;
+    show(&summary, arguments.format, &format!("results in {}", out.display()))?;
     written.map_err(|error| Error::Environment(error.to_string()))?;
-    Ok(match summary.verdict {
-        Verdict::Passed => Exit::Passed,
-        Verdict::Failed => Exit::Failed,
-        Verdict::Invalid => Exit::Invalid,
-        Verdict::Interrupted => Exit::Interrupted,
-    })
-}
-
-fn show(summary: &Summary, format: Format, out: &Path) -> Result<(), Error> {
-    match format {
-        Format::Text => print(&format!("{}\nresults in {}\n", render(summary), out.display())),
-        Format::Json => {
-            let text = serde_json::to_string_pretty(summary)
-                .map_err(|error| Error::Bug(error.to_string()))?;
-            print(&format!("{text}\n"));
-        }
-    }
-    Ok(())
+    Ok(exit(summary.verdict))
 }
 
 fn client_file(path: Option<&Path>) -> Result<ClientFile, Error> {
@@ -136,5 +111,9 @@ impl Observer for Watching {
 
     fn events(&mut self, events: &[(Time, Event)]) {
         lock(&self.directory).events(events);
+    }
+
+    fn so_far(&mut self, summary: &Summary) {
+        lock(&self.directory).so_far(summary);
     }
 }

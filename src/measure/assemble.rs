@@ -11,6 +11,18 @@ use super::{
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Membership, Pace, Plan};
 
+/// How far a run has come when its summary is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ended {
+    /// It has run to its end.
+    #[default]
+    InOrder,
+    /// The user has stopped it.
+    Interrupted,
+    /// It still goes on: the summary is what would be known if it were cut off now.
+    NotYet,
+}
+
 /// What the run's wiring knows and the measurements do not.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -40,8 +52,8 @@ pub struct Facts {
     pub restarts: BTreeMap<u32, u32>,
     /// Consumers given up, with the reason.
     pub given_up: BTreeMap<u32, String>,
-    /// Whether the user stopped the run.
-    pub interrupted: bool,
+    /// How the run has ended, if it has.
+    pub ended: Ended,
     /// What a reader should know, beyond what the measurements show.
     pub warnings: Vec<String>,
 }
@@ -50,7 +62,10 @@ pub struct Facts {
 pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Collector) -> Summary {
     let journal = board.journal.since(0);
     let rates = Rates::of(plan, facts, board, collector);
-    let ledgers = board.ledgers();
+    let ledgers = match facts.ended {
+        Ended::NotYet => board.ledgers_so_far(),
+        Ended::InOrder | Ended::Interrupted => board.ledgers(),
+    };
     let partitions = partitions(plan, facts, board, collector, &ledgers, rates.seconds);
     let mut ledger = Ledger::default();
     ledgers.iter().for_each(|account| ledger.merge(account));
@@ -98,13 +113,19 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         warnings: facts.warnings.clone(),
     };
     summary.expectations = evaluate(&plan.expectations, &summary);
-    summary.invalid_reasons = invalid_reasons(&summary, &plan.limits, plan.load.pace != Pace::Max);
-    summary.verdict = verdict(&summary, facts.interrupted);
+    // A run that goes on may still make good for a bad second.
+    if facts.ended != Ended::NotYet {
+        let paced = plan.load.pace != Pace::Max;
+        summary.invalid_reasons = invalid_reasons(&summary, &plan.limits, paced);
+    }
+    summary.verdict = verdict(&summary, facts.ended);
     summary
 }
 
-fn verdict(summary: &Summary, interrupted: bool) -> Verdict {
-    if interrupted {
+fn verdict(summary: &Summary, ended: Ended) -> Verdict {
+    if ended == Ended::NotYet {
+        Verdict::CutOff
+    } else if ended == Ended::Interrupted {
         Verdict::Interrupted
     } else if !summary.invalid_reasons.is_empty() {
         Verdict::Invalid
@@ -199,6 +220,7 @@ fn partitions(
             lag_max: cell.lag.max,
             longest_pause_ms: cell
                 .pauses
+                .until(facts.measured.1)
                 .windows()
                 .first()
                 .map_or(0.0, |w| w.longest_ns as f64 / 1e6),

@@ -101,6 +101,7 @@ pub struct CellState {
     lanes: Lanes<ReadLane>,
     /// Counts made as records come; sent, acked and lost are only known by [`super::balance`].
     counts: Ledger,
+    delivered: u64,
     shard: Shard,
     window: (Time, Time),
     /// Offsets that fenced incarnations had processed and that have not come again yet.
@@ -134,6 +135,7 @@ impl CellState {
             owners: Vec::new(),
             lanes: Lanes::default(),
             counts: Ledger::default(),
+            delivered: 0,
             shard: Shard::default(),
             window: (Time::NEVER, Time::NEVER),
             fenced_ahead: Vec::new(),
@@ -156,6 +158,11 @@ impl CellState {
     /// The stamp of the last intact record that was processed.
     pub fn last_stamp(&self) -> Option<Stamp> {
         self.last_stamp
+    }
+
+    /// Distinct records processed so far.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// Counts made so far; `delivered` is not in it.
@@ -266,6 +273,7 @@ impl CellState {
         if record.done >= self.window.0 && record.done < self.window.1 {
             self.shard.processed_in_window += 1;
         }
+        self.delivered += 1;
         self.shard.delivered += 1;
         self.shard.bytes += u64::from(record.bytes);
         if stamp.intended >= self.window.0 && stamp.intended < self.window.1 {

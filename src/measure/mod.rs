@@ -23,7 +23,7 @@ mod statistics;
 mod summary;
 mod verdict;
 
-pub use assemble::{Facts, assemble};
+pub use assemble::{Ended, Facts, assemble};
 pub use cell::{Applied, CellState, Content, Owner, Ownership, PartitionCell, Processed};
 pub use collector::{Collector, Live, PartitionTotals, Window};
 pub use cost::{Cost, CostMeter};

@@ -46,6 +46,13 @@ impl Pauses {
         }
     }
 
+    /// How the windows would be if a record were processed at `now`: whoever stands still has paused until then.
+    pub fn until(&self, now: Time) -> Pauses {
+        let mut pauses = self.clone();
+        pauses.processed(now);
+        pauses
+    }
+
     /// The windows, in the order they were given.
     pub fn windows(&self) -> &[PauseWindow] {
         &self.windows

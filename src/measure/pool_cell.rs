@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{LaneShape, Lanes, Latencies, Outcome, SentLane};
+use super::{LaneShape, Lanes, Latencies, Ledger, Outcome, SentLane};
 use crate::base::{Incarnation, PartitionId, PoolId, ProducerId, Time};
 
 /// A producer pool's state for the whole run.
@@ -50,6 +50,8 @@ pub struct PoolState {
     pool: PoolId,
     shape: LaneShape,
     lanes: Lanes<SentLane>,
+    /// Running totals by partition: what is known before the lanes are balanced.
+    totals: Vec<Ledger>,
     fence: Incarnation,
     window: (Time, Time),
     /// Actual - intended send, of records intended in the measured window.
@@ -80,6 +82,7 @@ impl PoolState {
             pool,
             shape,
             lanes: Lanes::default(),
+            totals: vec![Ledger::default(); shape.partitions as usize],
             fence: Incarnation(0),
             window: (Time::NEVER, Time::NEVER),
             lateness: Latencies::default(),
@@ -131,6 +134,7 @@ impl PoolState {
         now: Time,
     ) {
         self.lanes.lane(self.shape.sent_key(producer, partition)).sent();
+        self.total(partition).sent += 1;
         self.sent += 1;
         self.first_sent.get_or_insert(now);
         self.last_sent = Some(now);
@@ -146,11 +150,35 @@ impl PoolState {
     pub fn resolve(&mut self, ack: &Ack) {
         let key = self.shape.sent_key(ack.producer, ack.partition);
         self.lanes.lane(key).resolve(ack.sequence, ack.outcome);
+        let total = self.total(ack.partition);
+        match ack.outcome {
+            Outcome::Acked => total.acked += 1,
+            Outcome::Failed => total.failed += 1,
+            Outcome::Indeterminate => {}
+        }
         self.resolved += 1;
         let in_window = ack.sent >= self.window.0 && ack.sent < self.window.1;
         if ack.outcome == Outcome::Acked && ack.timed && in_window {
             self.ack.record(ack.at.since_ns(ack.sent));
         }
+    }
+
+    #[inline]
+    fn total(&mut self, partition: PartitionId) -> &mut Ledger {
+        let at = partition.0 as usize;
+        if at >= self.totals.len() {
+            self.totals.resize(at + 1, Ledger::default());
+        }
+        &mut self.totals[at]
+    }
+
+    /// Sent, acknowledged, failed and indeterminate so far, by partition. What is still in flight counts as
+    /// indeterminate.
+    pub fn totals(&self) -> impl Iterator<Item = Ledger> {
+        self.totals.iter().map(|total| Ledger {
+            indeterminate: total.sent.saturating_sub(total.acked + total.failed),
+            ..*total
+        })
     }
 
     /// Records sent whose fate is not known yet.

@@ -105,6 +105,21 @@ impl Scoreboard {
         self.client_errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The account of every partition so far, by id, from running totals: quick enough for once a second.
+    /// `lost` is 0 in it, because what is under way cannot be told from what is lost.
+    pub fn ledgers_so_far(&self) -> Vec<Ledger> {
+        let so_far = |cell: &PartitionCell| {
+            let cell = cell.lock();
+            Ledger { delivered: cell.delivered(), ..cell.counts() }
+        };
+        let mut ledgers: Vec<Ledger> = self.cells.iter().map(so_far).collect();
+        for pool in &self.pools {
+            let pool = pool.lock();
+            ledgers.iter_mut().zip(pool.totals()).for_each(|(ledger, total)| ledger.merge(&total));
+        }
+        ledgers
+    }
+
     /// The account of every partition, by id.
     pub fn ledgers(&self) -> Vec<Ledger> {
         let mut ledgers: Vec<Ledger> = self.cells.iter().map(|cell| cell.lock().counts()).collect();

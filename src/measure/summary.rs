@@ -106,6 +106,8 @@ pub enum Verdict {
     Invalid,
     /// Stopped by the user; what was measured until then is kept.
     Interrupted,
+    /// The process ended before the run did, by SIGKILL for example; what was kept a second before is there.
+    CutOff,
 }
 
 /// The machine. `null` where the system does not tell.

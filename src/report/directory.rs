@@ -7,6 +7,7 @@
 //! | `seconds.jsonl` | one line per second and partition: records, lag, p50 and p99 |
 //! | `latency.hlog` | one HDR interval log line per second, partition and kind, in nanoseconds |
 //! | `run.log` | the log, from `info` on |
+//! | `so-far.json` | the summary as of the last second, while the run goes on |
 //! | `result.json` | the summary, written last |
 
 use std::fs::File;
@@ -20,6 +21,11 @@ use thiserror::Error;
 
 use crate::base::Time;
 use crate::measure::{Event, Latencies, Summary, Window};
+
+/// The summary of a run that came to its end.
+pub(super) const RESULT: &str = "result.json";
+/// The summary of a run that goes on, or was cut off.
+pub(super) const SO_FAR: &str = "so-far.json";
 
 /// Why results cannot be written.
 #[derive(Debug, Error)]
@@ -130,10 +136,24 @@ impl ResultDirectory {
         }
     }
 
+    /// Replaces the summary of the run so far. It is not forced to the disk: what a process has handed to the
+    /// system survives its SIGKILL, and a report only has to survive that.
+    pub fn so_far(&mut self, summary: &Summary) {
+        if self.failure.is_none() {
+            let written = replace(&self.path.join(SO_FAR), |file| {
+                let text = serde_json::to_vec(summary)?;
+                file.write_all(&text)
+            });
+            self.failure = written.err();
+        }
+    }
+
     /// Removes the directory of a run that never began: only the files made here, and the directory if nothing
     /// else is in it.
     pub fn discard(&self) {
-        for name in ["scenario.toml", "events.jsonl", "seconds.jsonl", "latency.hlog", "run.log"] {
+        for name in
+            ["scenario.toml", "events.jsonl", "seconds.jsonl", "latency.hlog", "run.log", SO_FAR]
+        {
             let _ = std::fs::remove_file(self.path.join(name));
         }
         let _ = std::fs::remove_dir(&self.path);
@@ -153,14 +173,23 @@ impl ResultDirectory {
 
 /// Writes `result.json` into `directory`, whole or not at all.
 pub fn write_result(directory: &Path, summary: &Summary) -> Result<PathBuf, DirectoryError> {
-    let path = directory.join("result.json");
+    let path = directory.join(RESULT);
     let io = |error| DirectoryError::Io { path: path.clone(), error };
-    let part = directory.join("result.json.part");
     let mut text = serde_json::to_string_pretty(summary).map_err(|error| io(error.into()))?;
     text.push('\n');
-    let mut file = File::create(&part).map_err(io)?;
-    file.write_all(text.as_bytes()).map_err(io)?;
-    file.sync_all().map_err(io)?;
-    std::fs::rename(&part, &path).map_err(io)?;
+    replace(&path, |file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    })
+    .map_err(io)?;
+    let _ = std::fs::remove_file(directory.join(SO_FAR));
     Ok(path)
+}
+
+/// Puts a file in the place of `path`, so that a reader finds the old one or the new one and never a part.
+fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    write(&mut File::create(&part)?)?;
+    std::fs::rename(&part, path)
 }

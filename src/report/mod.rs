@@ -6,9 +6,11 @@
 mod directory;
 mod progress;
 mod rows;
+mod stored;
 mod table;
 mod terminal;
 
 pub use directory::{DirectoryError, ResultDirectory, write_result};
 pub use progress::{LogWriter, Progress};
+pub use stored::{StoredError, read_result};
 pub use terminal::render;

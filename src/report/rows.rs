@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::{format_count, format_duration};
-use crate::measure::PartitionSummary;
+use crate::measure::{PartitionSummary, Verdict};
 
 /// A column of the partition table.
 pub(super) struct Column {
@@ -14,7 +14,7 @@ pub(super) struct Column {
 }
 
 /// The columns, from left to right.
-pub(super) const PARTITION_COLUMNS: &[Column] = &[
+const PARTITION_COLUMNS: &[Column] = &[
     Column { heading: "owner", cell: owner },
     Column { heading: "msg/s", cell: |p| format!("{:.1}", p.rate_per_s) },
     Column { heading: "p50", cell: |p| us(p.latency_us.response.p50) },
@@ -31,6 +31,13 @@ pub(super) const PARTITION_COLUMNS: &[Column] = &[
     Column { heading: "again", cell: |p| count(p.ledger.redelivered) },
     Column { heading: "late", cell: |p| count(p.ledger.reordered) },
 ];
+
+/// The columns that say something of a run with this verdict.
+pub(super) fn partition_columns(verdict: Verdict) -> impl Iterator<Item = &'static Column> {
+    // Of a run that was cut off, nobody can tell what is lost.
+    let is_known = move |column: &&Column| verdict != Verdict::CutOff || column.heading != "lost";
+    PARTITION_COLUMNS.iter().filter(is_known)
+}
 
 /// `0`, or all owners in turn where they changed.
 fn owner(partition: &PartitionSummary) -> String {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::rows::{PARTITION_COLUMNS, ms, us};
+use super::rows::{Column, ms, partition_columns, us};
 use super::table::Table;
 use crate::base::{format_bytes, format_count};
 use crate::measure::{Digest, FaultSummary, Summary, Verdict};
@@ -28,6 +28,10 @@ pub fn render(summary: &Summary) -> String {
     out.warnings(summary);
     out.0
 }
+
+/// What a reader of a report that was cut off has to know.
+const CUT_OFF: &str = "the run was cut off, or still goes on: this is what was kept until the last second. What was \
+                       under way then cannot be told from what is lost";
 
 struct Report(String);
 
@@ -53,19 +57,29 @@ impl Report {
             Verdict::Failed => (BAD, "FAILED"),
             Verdict::Invalid => (DOUBT, "INVALID"),
             Verdict::Interrupted => (DOUBT, "INTERRUPTED"),
+            Verdict::CutOff => (DOUBT, "CUT OFF"),
         };
         let passed = s.expectations.iter().filter(|e| e.passed).count();
+        let is_cut_off = s.verdict == Verdict::CutOff;
         let kept = match s.expectations.len() {
             0 => "no expectations".to_owned(),
+            all if is_cut_off => format!("{all} expectations, none decided"),
             all => format!("{passed} of {all} expectations hold"),
         };
         self.line(format!("{style}{word}{style:#}  {}  {QUIET}{kept}{QUIET:#}", s.scenario));
+        if is_cut_off {
+            self.line(format!("  {DOUBT}?{DOUBT:#} {CUT_OFF}"));
+        }
         for reason in &s.invalid_reasons {
             self.line(format!("  {DOUBT}?{DOUBT:#} {reason}"));
         }
         let width = s.expectations.iter().map(|e| e.expression.chars().count()).max().unwrap_or(0);
         for e in &s.expectations {
-            let (style, mark) = if e.passed { (GOOD, '✓') } else { (BAD, '✗') };
+            let (style, mark) = match e.passed {
+                _ if is_cut_off => (DOUBT, '?'),
+                true => (GOOD, '✓'),
+                false => (BAD, '✗'),
+            };
             let measured = e.measured.as_deref().unwrap_or("not measured");
             let padding = " ".repeat(width - e.expression.chars().count());
             let of = e.partition.map(|p| format!(" (partition {p})")).unwrap_or_default();
@@ -109,8 +123,12 @@ impl Report {
             format_count(l.acked),
             format_count(l.delivered)
         ));
+        let lost_or_under_way = match s.verdict {
+            Verdict::CutOff => ("not processed yet", l.sent.saturating_sub(l.delivered)),
+            _ => ("lost", l.lost),
+        };
         let trouble = [
-            ("lost", l.lost),
+            lost_or_under_way,
             ("duplicated", l.duplicated),
             ("reordered", l.reordered),
             ("corrupt", l.corrupt),
@@ -167,14 +185,14 @@ impl Report {
         };
         self.heading("PARTITIONS", &spread);
         let mut table = Table::default();
-        let headings = PARTITION_COLUMNS.iter().map(|column| column.heading.to_owned());
+        let columns: Vec<&Column> = partition_columns(s.verdict).collect();
+        let headings = columns.iter().map(|column| column.heading.to_owned());
         table.row(std::iter::once("  ".to_owned()).chain(headings));
         for p in &s.partitions {
             let worst = s.fairness.worst_partition == Some(p.partition);
             let id = format!("{:>3} {}", p.partition, if worst { "▲" } else { " " });
-            table.row(
-                std::iter::once(id).chain(PARTITION_COLUMNS.iter().map(|column| (column.cell)(p))),
-            );
+            let cells = columns.iter().map(|column| (column.cell)(p));
+            table.row(std::iter::once(id).chain(cells));
         }
         for (i, line) in table.lines().iter().enumerate() {
             let is_worst =

@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Observer;
+use super::account::Account;
 use crate::actors::Context;
 use crate::base::Time;
-use crate::measure::Collector;
+use crate::measure::{Collector, Ended};
 
 /// A running collector.
 pub(super) struct Collecting {
@@ -23,6 +24,7 @@ const SLEEP_MAX: Duration = Duration::from_millis(20);
 impl Collecting {
     /// Starts collecting, in intervals counted from `start`.
     pub(super) fn start(
+        account: Account,
         context: &Context,
         collector: Collector,
         observer: Box<dyn Observer>,
@@ -30,7 +32,7 @@ impl Collecting {
     ) -> Collecting {
         let stop = Arc::new(AtomicBool::new(false));
         let (context, stopped) = (context.clone(), stop.clone());
-        let work = move || collect(&context, collector, observer, start, &stopped);
+        let work = move || collect(&account, &context, collector, observer, start, &stopped);
         // Without a thread nothing can be measured; the operating system refuses one only when it is at its end.
         let thread = std::thread::Builder::new()
             .name("collector".to_owned())
@@ -50,6 +52,7 @@ impl Collecting {
 }
 
 fn collect(
+    account: &Account,
     context: &Context,
     mut collector: Collector,
     mut observer: Box<dyn Observer>,
@@ -77,6 +80,9 @@ fn collect(
             seen += events.len();
             observer.events(&events);
             observer.second(&live, to.remaining(start));
+            if !stopping {
+                observer.so_far(&account.summary(&collector, Ended::NotYet, to, Vec::new()));
+            }
         }
         if stopping {
             collector.cost.look();

@@ -2,6 +2,7 @@
 //!
 //! broker → topic and start offsets → scoreboard → supervisor → consumers ready → load → drain → summary.
 
+mod account;
 mod collecting;
 mod drain;
 mod host;
@@ -16,15 +17,16 @@ use std::time::Duration;
 use ractor::Actor;
 use tokio::sync::watch;
 
+use self::account::Account;
 use self::collecting::Collecting;
 use self::stage::Stage;
 use self::steps::Steps;
 use crate::actors::{Context, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, RunId, Time};
-use crate::broker::rdkafka::{ClientFile, client_version};
+use crate::broker::rdkafka::ClientFile;
 use crate::error::Error;
 use crate::measure::{
-    Collector, Event, Facts, LaneShape, Live, Scoreboard, Summary, Window, assemble, fault_windows,
+    Collector, Ended, Event, LaneShape, Live, Scoreboard, Summary, Window, fault_windows,
     watched_windows,
 };
 use crate::plan::{PartitionChoice, Plan};
@@ -39,6 +41,8 @@ pub trait Observer: Send {
     fn second(&mut self, live: &Live, elapsed: Duration);
     /// What happened in the control plane since the last call.
     fn events(&mut self, events: &[(Time, Event)]);
+    /// The run's summary as it would be if it were cut off now.
+    fn so_far(&mut self, summary: &Summary);
 }
 
 /// What a run needs besides its plan.
@@ -154,7 +158,8 @@ async fn load(
     context.board.set_windows(start, measured, &watched_windows(&windows));
     observer.phase("load");
     let collector = Collector::new(plan.topic.partitions as usize, start, measured, &windows);
-    let collecting = Collecting::start(context, collector, observer, start);
+    let account = Account::new(context, stage, steps.watch_status(), start, startup);
+    let collecting = Collecting::start(account.clone(), context, collector, observer, start);
 
     let mut ending = steps.load(start).await;
     context.note(Event::Phase { name: "draining".to_owned() });
@@ -163,29 +168,12 @@ async fn load(
     let measured_end = measured.1.min(ending.at);
     context.board.cells.iter().for_each(|cell| cell.lock().pauses.processed(measured_end));
     let collector = collecting.stop();
-
-    let status = steps.status();
-    let mut warnings = ending.warnings;
-    warnings.extend(warnings::warnings(context, &status));
-    let facts = Facts {
-        run: Some(context.run),
-        topic: stage.topic.clone(),
-        broker_version: stage.broker_version(),
-        client: client_version(),
-        client_config: stage.client_config(),
-        host: host::describe(&context.clock),
-        start,
-        measured: (measured.0, measured_end.max(measured.0)),
-        started_at: host::wall_clock(&context.clock, start),
-        startup_ms: Some(startup.as_secs_f64() * 1e3),
-        consumers_started: status.consumers_started as u32,
-        restarts: status.restarts.clone(),
-        given_up: status.given_up.clone(),
-        // During the drain, too: what was left unread then must not decide a verdict.
-        interrupted: ending.interrupted || *steps.interrupted.borrow(),
-        warnings,
+    // During the drain, too: what was left unread then must not decide a verdict.
+    let ended = match ending.interrupted || *steps.interrupted.borrow() {
+        true => Ended::Interrupted,
+        false => Ended::InOrder,
     };
-    assemble(plan, &facts, &context.board, &collector)
+    account.summary(&collector, ended, ending.at, ending.warnings)
 }
 
 /// Between starting the pools and the first record that is due: time to make their clients.

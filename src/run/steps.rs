@@ -48,6 +48,11 @@ impl Steps {
         self.status.borrow().clone()
     }
 
+    /// The status as it changes.
+    pub(super) fn watch_status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
     fn tell(&self, message: SupervisorMsg) {
         if self.supervisor.cast(message).is_err() {
             tracing::error!("the supervisor is gone");

@@ -210,6 +210,12 @@ impl Running {
         assert!(sent.success());
     }
 
+    /// SIGKILL: nothing can be done about it.
+    pub(crate) fn kill(mut self) -> Finished {
+        self.child.kill().expect("a child to kill");
+        self.finish()
+    }
+
     /// Ctrl-C, again and again.
     pub(crate) fn interrupt_until_it_ends(mut self) -> Finished {
         while self.is_running() {
@@ -277,6 +283,11 @@ impl Finished {
     pub(crate) fn summary(&self) -> Summary {
         serde_json::from_str(&self.read("result.json")).expect("a summary")
     }
+}
+
+/// `report` of the result directory a run has left.
+pub(crate) fn report_of(finished: &Finished) -> Tool {
+    Tool::new().current_dir(finished.scratch()).args(["report", "out"])
 }
 
 /// Every record that was sent arrived once, in order and unchanged.

@@ -1,0 +1,40 @@
+//! How `run` and `report` show a summary, and which exit code it gets.
+
+use clap::ValueEnum;
+
+use super::print;
+use crate::error::{Error, Exit};
+use crate::measure::{Summary, Verdict};
+use crate::report::render;
+
+/// What is printed on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// The report.
+    Text,
+    /// The content of result.json.
+    Json,
+}
+
+/// Prints the summary; `last_line` ends the text.
+pub(super) fn show(summary: &Summary, format: Format, last_line: &str) -> Result<(), Error> {
+    match format {
+        Format::Text => print(&format!("{}\n{last_line}\n", render(summary))),
+        Format::Json => {
+            let text = serde_json::to_string_pretty(summary)
+                .map_err(|error| Error::Bug(error.to_string()))?;
+            print(&format!("{text}\n"));
+        }
+    }
+    Ok(())
+}
+
+/// The exit code of a run that ended like this.
+pub(super) fn exit(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Passed => Exit::Passed,
+        Verdict::Failed => Exit::Failed,
+        Verdict::Invalid => Exit::Invalid,
+        Verdict::Interrupted | Verdict::CutOff => Exit::Interrupted,
+    }
+}

@@ -1,0 +1,29 @@
+//! `report`: what a run has left, shown again.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output::{Format, exit, show};
+use crate::error::{Error, Exit};
+use crate::report::read_result;
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    /// The directory of a run. Of a run that was cut off, or still goes on, everything but the last second is there.
+    directory: PathBuf,
+
+    /// What is printed on stdout.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// Shows the result, and exits as its run did.
+pub(super) fn report(arguments: &ReportArguments) -> Result<Exit, Error> {
+    let summary =
+        read_result(&arguments.directory).map_err(|error| Error::Input(error.to_string()))?;
+    let last_line = format!("results in {}", arguments.directory.display());
+    show(&summary, arguments.format, &last_line)?;
+    Ok(exit(summary.verdict))
+}

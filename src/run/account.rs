@@ -1,0 +1,71 @@
+//! The run's account: what was known when the load began, put together with what was measured since.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::stage::Stage;
+use super::{host, warnings};
+use crate::actors::{Context, Status};
+use crate::base::Time;
+use crate::broker::rdkafka::client_version;
+use crate::measure::{Collector, Ended, Facts, Summary, assemble};
+
+/// Makes the run's summary: once a second while it goes on, and at its end.
+#[derive(Clone)]
+pub(super) struct Account {
+    context: Context,
+    status: watch::Receiver<Status>,
+    /// What does not change any more.
+    begun: Facts,
+}
+
+impl Account {
+    /// The account of a load that begins at `start`, after the consumers needed `startup` to be ready.
+    pub(super) fn new(
+        context: &Context,
+        stage: &Stage,
+        status: watch::Receiver<Status>,
+        start: Time,
+        startup: Duration,
+    ) -> Account {
+        let times = context.plan.times;
+        let begun = Facts {
+            run: Some(context.run),
+            topic: stage.topic.clone(),
+            broker_version: stage.broker_version(),
+            client: client_version(),
+            client_config: stage.client_config(),
+            host: host::describe(&context.clock),
+            start,
+            measured: (start + times.warmup, start + times.load_end()),
+            started_at: host::wall_clock(&context.clock, start),
+            startup_ms: Some(startup.as_secs_f64() * 1e3),
+            ..Facts::default()
+        };
+        Account { context: context.clone(), status, begun }
+    }
+
+    /// The summary of a run whose load ended at `until`, or that goes on and has come to `until`.
+    pub(super) fn summary(
+        &self,
+        collector: &Collector,
+        ended: Ended,
+        until: Time,
+        mut warnings: Vec<String>,
+    ) -> Summary {
+        let status = self.status.borrow().clone();
+        warnings.extend(warnings::warnings(&self.context, &status));
+        let (from, to) = self.begun.measured;
+        let facts = Facts {
+            measured: (from, to.min(until).max(from)),
+            consumers_started: status.consumers_started as u32,
+            restarts: status.restarts,
+            given_up: status.given_up,
+            ended,
+            warnings,
+            ..self.begun.clone()
+        };
+        assemble(&self.context.plan, &facts, &self.context.board, collector)
+    }
+}
