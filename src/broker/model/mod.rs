@@ -1,3 +1,4 @@
 //! The broker model: pure state machines that speak Kafka's terms and know neither sockets nor clocks.
 
 pub mod assignor;
+pub mod group;

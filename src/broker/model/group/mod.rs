@@ -1,0 +1,239 @@
+//! The coordinator of one consumer group: the classic protocol as Apache Kafka's brokers run it.
+//!
+//! ```text
+//!            first join            delay over            leader's sync
+//!   Empty ───────────► Preparing ───────────► Completing ────────────► Stable
+//!     ▲                 ▲     ▲                    │                      │
+//!     └── nobody left ──┘     └────────────────────┴── somebody joins, ───┘
+//!                                                      leaves, falls silent
+//! ```
+//!
+//! A pure machine: [`GroupCoordinator::request`] takes a request and [`GroupCoordinator::tick`] notes that time has
+//! passed; both put answers into [`GroupCoordinator::take_answers`]. An answer may come much later than its request:
+//! a JoinGroup waits for the other members, a SyncGroup for the leader. [`GroupCoordinator::next_deadline`] says when
+//! the next tick is due.
+//!
+//! Rules and names after Kafka's `GroupCoordinator` and `GroupMetadata` (KIP-62, KIP-345, KIP-394).
+
+mod join;
+mod member;
+mod messages;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use self::member::Member;
+pub use self::messages::{
+    GroupError, GroupRequest, GroupResponse, Join, Joined, MemberRef, Ticket,
+};
+use crate::base::{Offset, PartitionId, Random, Seed, Time};
+use crate::plan::Assignor;
+
+/// How a broker treats groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// `group.initial.rebalance.delay.ms`: how long an empty group waits for more members.
+    pub initial_rebalance_delay: Duration,
+    /// How long a newcomer may wait for its first generation; five minutes in Kafka.
+    pub new_member_timeout: Duration,
+}
+
+impl Default for GroupSettings {
+    fn default() -> GroupSettings {
+        GroupSettings {
+            initial_rebalance_delay: Duration::from_secs(3),
+            new_member_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What a group is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It has no members.
+    Empty,
+    /// Members are joining; the generation begins when all are there, or at the deadline.
+    Preparing { deadline: Time, initial: Option<Initial> },
+    /// The generation has begun; the leader has not dealt partitions out yet.
+    Completing { deadline: Time },
+    /// Everybody knows what it has.
+    Stable,
+}
+
+/// The first generation waits for latecomers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Initial {
+    /// It waits no longer than this.
+    latest: Time,
+    /// Whether somebody came during the present delay.
+    joined_since: bool,
+}
+
+/// A group and its committed offsets. See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct GroupCoordinator {
+    settings: GroupSettings,
+    state: State,
+    generation: i32,
+    members: BTreeMap<String, Member>,
+    /// Ids that were given out and have not joined with yet.
+    promised: BTreeMap<String, Time>,
+    leader: Option<String>,
+    assignor: Option<Assignor>,
+    offsets: BTreeMap<PartitionId, Offset>,
+    ids: Random,
+    answers: Vec<(Ticket, GroupResponse)>,
+}
+
+impl GroupCoordinator {
+    /// A group without members. Member ids carry a random part from `seed`, which decides their order.
+    pub fn new(settings: GroupSettings, seed: Seed) -> GroupCoordinator {
+        GroupCoordinator {
+            settings,
+            state: State::Empty,
+            generation: 0,
+            members: BTreeMap::new(),
+            promised: BTreeMap::new(),
+            leader: None,
+            assignor: None,
+            offsets: BTreeMap::new(),
+            ids: seed.child("member-id", 0).random(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// Takes a request. Its answer, now or later, carries `ticket`.
+    pub fn request(&mut self, ticket: Ticket, request: GroupRequest, now: Time) {
+        let done = match request {
+            GroupRequest::Join(join) => return self.join(ticket, &join, now),
+            GroupRequest::Sync { member, assignments } => {
+                return self.sync(ticket, &member, &assignments, now);
+            }
+            GroupRequest::FetchOffsets => {
+                let offsets = self.offsets.clone();
+                return self.answer(ticket, GroupResponse::Offsets(offsets));
+            }
+            GroupRequest::Heartbeat(member) => self.heartbeat(&member, now),
+            GroupRequest::Leave(member) => self.leave(&member, now),
+            GroupRequest::Commit { member, offsets } => self.commit(member.as_ref(), offsets, now),
+        };
+        self.answer(ticket, GroupResponse::Done(done));
+    }
+
+    /// The answers since the last call.
+    pub fn take_answers(&mut self) -> Vec<(Ticket, GroupResponse)> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// When the next [`GroupCoordinator::tick`] is due; earlier and later ones do no harm.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let state = match self.state {
+            State::Preparing { deadline, .. } | State::Completing { deadline } => deadline,
+            State::Empty | State::Stable => Time::NEVER,
+        };
+        let silent = self.members.values().map(Member::expires);
+        let deadline = silent.chain(self.promised.values().copied()).fold(state, Time::min);
+        (deadline < Time::NEVER).then_some(deadline)
+    }
+
+    /// Notes that it is `now`: removes who was silent for too long, and begins generations that are due.
+    pub fn tick(&mut self, now: Time) {
+        self.promised.retain(|_, until| *until > now);
+        let silent =
+            |(id, member): (&String, &Member)| (member.expires() <= now).then(|| id.clone());
+        let silent: Vec<String> = self.members.iter().filter_map(silent).collect();
+        for id in silent {
+            self.remove(&id, now);
+        }
+        self.state_is_due(now);
+        self.complete_if_all_joined(now);
+    }
+
+    /// The generation; 0 before the first.
+    pub fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    /// Whether everybody knows what it has.
+    pub fn is_stable(&self) -> bool {
+        self.state == State::Stable
+    }
+
+    /// What each member has, by member id.
+    pub fn assignments(&self) -> impl Iterator<Item = (&str, &[PartitionId])> {
+        self.members.iter().map(|(id, member)| (id.as_str(), member.assignment.as_slice()))
+    }
+
+    fn answer(&mut self, ticket: Ticket, response: GroupResponse) {
+        self.answers.push((ticket, response));
+    }
+
+    /// The member that is meant, if it is who it says it is.
+    fn known(&mut self, member: &MemberRef) -> Result<&mut Member, GroupError> {
+        self.check_instance(member.instance_id.as_deref(), &member.member_id)?;
+        self.members.get_mut(&member.member_id).ok_or(GroupError::UnknownMemberId)
+    }
+
+    /// A `group.instance.id` belongs to the client that used it last.
+    fn check_instance(&self, instance: Option<&str>, member_id: &str) -> Result<(), GroupError> {
+        match instance.and_then(|instance| self.member_of_instance(instance)) {
+            Some(holder) if holder != member_id => Err(GroupError::FencedInstanceId),
+            _ => Ok(()),
+        }
+    }
+
+    fn member_of_instance(&self, instance: &str) -> Option<String> {
+        let has = |member: &&Member| member.subscription.instance_id.as_deref() == Some(instance);
+        self.members.values().find(has).map(|member| member.subscription.member_id.clone())
+    }
+
+    fn heartbeat(&mut self, member: &MemberRef, now: Time) -> Result<(), GroupError> {
+        let (state, generation) = (self.state, self.generation);
+        let known = self.known(member)?;
+        if member.generation != generation {
+            return Err(GroupError::IllegalGeneration);
+        }
+        known.heard(now);
+        match state {
+            State::Preparing { .. } => Err(GroupError::RebalanceInProgress),
+            State::Empty | State::Completing { .. } | State::Stable => Ok(()),
+        }
+    }
+
+    fn leave(&mut self, member: &MemberRef, now: Time) -> Result<(), GroupError> {
+        if self.promised.remove(&member.member_id).is_some() {
+            self.complete_if_all_joined(now);
+            return Ok(());
+        }
+        self.known(member)?;
+        self.remove(&member.member_id, now);
+        Ok(())
+    }
+
+    fn commit(
+        &mut self,
+        member: Option<&MemberRef>,
+        offsets: BTreeMap<PartitionId, Offset>,
+        now: Time,
+    ) -> Result<(), GroupError> {
+        let (state, generation) = (self.state, self.generation);
+        match member {
+            None if state == State::Empty => {}
+            None => return Err(GroupError::UnknownMemberId),
+            Some(member) => {
+                let known = self.known(member)?;
+                if member.generation != generation {
+                    return Err(GroupError::IllegalGeneration);
+                }
+                if matches!(state, State::Completing { .. }) {
+                    return Err(GroupError::RebalanceInProgress);
+                }
+                known.heard(now);
+            }
+        }
+        self.offsets.extend(offsets);
+        Ok(())
+    }
+}
