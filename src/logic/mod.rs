@@ -3,11 +3,13 @@
 mod consumer;
 mod pacer;
 mod placement;
+mod shrink;
 mod supervision;
 mod work;
 
 pub use consumer::ConsumerMachine;
 pub use pacer::{Due, Pacer};
 pub use placement::Placement;
+pub use shrink::{Shrunk, shrink_list, shrink_number};
 pub use supervision::{Action, Cause, Slot, SlotEvent, SlotState};
 pub use work::{Effort, WorkSampler};
