@@ -7,9 +7,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::Context;
 use super::host::{HostReport, Lease, Reports, SharedHost, start_group_host, start_own_host};
 use super::supervisor::{SlotId, SupervisorMsg};
-use crate::base::{Offset, PartitionId};
+use crate::base::PartitionId;
 use crate::broker::BrokerError;
-use crate::measure::{Event, Owner};
+use crate::measure::{Event, Owner, Start};
 
 /// Owns a consumer's hold on its host: starts it, stops it, dies with it.
 pub(super) struct Consumer;
@@ -25,9 +25,9 @@ pub(super) struct ConsumerArgs {
 /// Where a consumer reads, and with whose client.
 pub(super) enum Place {
     /// A fixed partition, with a client of its own.
-    Own { partition: PartitionId, start: Offset },
+    Own { partition: PartitionId, start: Start },
     /// A fixed partition, with the client all share.
-    Shared { partition: PartitionId, start: Offset, host: Arc<Mutex<SharedHost>> },
+    Shared { partition: PartitionId, start: Start, host: Arc<Mutex<SharedHost>> },
     /// Whatever the group gives it.
     Member,
 }

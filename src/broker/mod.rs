@@ -11,5 +11,5 @@ pub mod rdkafka;
 pub use error::{BrokerError, ErrorClass};
 pub use port::{
     Cluster, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec, EndOffsets, Flow,
-    GroupSpec, ProducerPort, SendError, SendRecord,
+    GroupSpec, ProducerPort, SendError, SendRecord, Watermarks,
 };

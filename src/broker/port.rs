@@ -156,4 +156,10 @@ impl<P: ProducerPort + ?Sized> ProducerPort for Box<P> {
 pub trait EndOffsets: Send {
     /// The end offset of every partition. May block for about a second.
     fn fetch(&mut self) -> Result<BTreeMap<PartitionId, Offset>, BrokerError>;
+
+    /// The low and the high watermark of every partition that answers. May block for some seconds.
+    fn watermarks(&mut self) -> Result<Watermarks, BrokerError>;
 }
+
+/// Low and high watermark of partitions: the first offset that is there, and the end.
+pub type Watermarks = BTreeMap<PartitionId, (Offset, Offset)>;

@@ -4,12 +4,14 @@ mod consumer;
 mod pacer;
 mod placement;
 mod shrink;
+mod preflight;
 mod supervision;
 mod work;
 
 pub use consumer::ConsumerMachine;
 pub use pacer::{Due, Pacer};
 pub use placement::Placement;
+pub use preflight::{Definite, Sighting, Standing, sight};
 pub use shrink::{Shrunk, shrink_list, shrink_number};
 pub use supervision::{Action, Cause, Slot, SlotEvent, SlotState};
 pub use work::{Effort, WorkSampler};

@@ -127,9 +127,12 @@ fn verdict(summary: &Summary, ended: Ended) -> Verdict {
         Verdict::CutOff
     } else if ended == Ended::Interrupted {
         Verdict::Interrupted
+    } else if !summary.given_up.is_empty() {
+        // Whoever stands still keeps a run from its rate, too: that is not the tester's fault.
+        Verdict::Failed
     } else if !summary.invalid_reasons.is_empty() {
         Verdict::Invalid
-    } else if summary.expectations.iter().all(|e| e.passed) && summary.given_up.is_empty() {
+    } else if summary.expectations.iter().all(|e| e.passed) {
         Verdict::Passed
     } else {
         Verdict::Failed

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 use super::recovery::RecoveryMark;
-use super::{Arrival, Lag, LaneShape, Lanes, Ledger, Pauses, ReadLane, Shard};
+use super::{Anchor, Arrival, Lag, LaneShape, Lanes, Ledger, Pauses, ReadLane, Shard, Start};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, Stamp, Time};
 
 /// Who brings a batch.
@@ -94,7 +94,7 @@ pub struct CellState {
     partition: PartitionId,
     shape: LaneShape,
     next_offset: Offset,
-    last_stamp: Option<Stamp>,
+    anchor: Option<Anchor>,
     /// Lowest incarnation of each consumer that still counts.
     fences: Vec<(ConsumerId, Incarnation)>,
     owners: Vec<Ownership>,
@@ -130,7 +130,7 @@ impl CellState {
             partition,
             shape,
             next_offset: start,
-            last_stamp: None,
+            anchor: None,
             fences: Vec::new(),
             owners: Vec::new(),
             lanes: Lanes::default(),
@@ -155,9 +155,14 @@ impl CellState {
         self.next_offset
     }
 
-    /// The stamp of the last intact record that was processed.
-    pub fn last_stamp(&self) -> Option<Stamp> {
-        self.last_stamp
+    /// Where the next incarnation starts.
+    pub fn start(&self) -> Start {
+        Start { checkpoint: self.next_offset, anchor: self.anchor }
+    }
+
+    /// Sets the record right before the checkpoint, or forgets it when it cannot be read any more.
+    pub fn set_anchor(&mut self, anchor: Option<Anchor>) {
+        self.anchor = anchor;
     }
 
     /// Distinct records processed so far.
@@ -227,9 +232,20 @@ impl CellState {
             self.count(record);
         }
         if let Some(last) = batch.last() {
+            self.keep_anchor(last);
             self.recoveries.iter_mut().for_each(|mark| mark.advanced(self.next_offset, last.done));
         }
         Applied::Counted
+    }
+
+    /// A record of ours right before the checkpoint is the anchor; anything else there cannot be recognised.
+    fn keep_anchor(&mut self, last: &Processed) {
+        if last.offset.0 + 1 == self.next_offset.0 {
+            self.anchor = match last.content {
+                Content::Intact(stamp) => Some(Anchor { offset: last.offset, stamp }),
+                Content::Corrupt | Content::Foreign => None,
+            };
+        }
     }
 
     fn count(&mut self, record: &Processed) {
@@ -269,7 +285,6 @@ impl CellState {
             Arrival::InOrder => {}
         }
         self.lane_gaps_max = self.lane_gaps_max.max(lane.gaps());
-        self.last_stamp = Some(*stamp);
         if record.done >= self.window.0 && record.done < self.window.1 {
             self.shard.processed_in_window += 1;
         }

@@ -1,5 +1,6 @@
 //! From processed records to figures: shards, histograms, ledger, lag, recovery, summary, verdict.
 
+mod anchor;
 mod assemble;
 mod cell;
 mod collector;
@@ -23,6 +24,7 @@ mod statistics;
 mod summary;
 mod verdict;
 
+pub use anchor::{Anchor, Start};
 pub use assemble::{Ended, Facts, assemble};
 pub use cell::{Applied, CellState, Content, Owner, Ownership, PartitionCell, Processed};
 pub use collector::{Collector, Live, PartitionTotals, Window};

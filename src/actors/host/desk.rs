@@ -5,23 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use super::inquiry::{Suspect, Suspicion};
 use super::lease::{HostReport, Line};
+use super::seat::Seat;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
 use crate::logic::{ConsumerMachine, Effort, WorkSampler};
-use crate::measure::{Applied, Event, Owner};
+use crate::measure::{Anchor, Applied, Event, Owner};
 
 /// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
 /// records are slow to process.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
-
-/// A machine and whom it reports to.
-struct Seat {
-    machine: ConsumerMachine,
-    line: Line,
-    ready: bool,
-}
 
 /// All machines of a host.
 pub(super) struct Desk {
@@ -39,6 +34,10 @@ pub(super) struct Desk {
     /// Machines and clients that failed since the host last looked.
     failures: Vec<(PartitionId, BrokerError)>,
     client_failure: Option<BrokerError>,
+    /// Partitions that ended before their anchor, and whether the client found some position out of range,
+    /// since the host last looked.
+    ended_early: Vec<PartitionId>,
+    out_of_range: bool,
 }
 
 /// What a group member's desk needs besides.
@@ -67,11 +66,19 @@ impl Desk {
             group,
             failures: Vec::new(),
             client_failure: None,
+            ended_early: Vec::new(),
+            out_of_range: false,
         }
     }
 
-    /// Seats a machine for `owner` at `partition`.
-    pub(super) fn attach(&mut self, partition: PartitionId, owner: Owner, line: Line) {
+    /// Seats a machine for `owner` at `partition`. With an `anchor`, nothing counts before that was seen.
+    pub(super) fn attach(
+        &mut self,
+        partition: PartitionId,
+        owner: Owner,
+        line: Line,
+        anchor: Option<Anchor>,
+    ) {
         let context = &self.context;
         let work = context.plan.consumers.work.of(partition.0);
         let seed = context.seed.child("work", u64::from(partition.0));
@@ -79,7 +86,7 @@ impl Desk {
         let sampler = WorkSampler::new(work, seed);
         let batch_max = context.plan.consumers.batch_records as usize;
         let machine = ConsumerMachine::new(partition, owner, context.run, sampler, batch_max);
-        self.seats[partition.0 as usize] = Some(Seat { machine, line, ready: false });
+        self.seats[partition.0 as usize] = Some(Seat { machine, line, ready: false, anchor });
     }
 
     /// Removes what works for `owner`; returns its partitions.
@@ -133,6 +140,24 @@ impl Desk {
         &mut self,
     ) -> (Vec<(PartitionId, BrokerError)>, Option<BrokerError>) {
         (std::mem::take(&mut self.failures), self.client_failure.take())
+    }
+
+    /// The partitions whose position came into doubt since the last call.
+    pub(super) fn take_suspects(&mut self) -> Option<(Vec<Suspect>, Suspicion)> {
+        let early = std::mem::take(&mut self.ended_early);
+        // The client does not say which partition is out of range: all are asked about.
+        let all = std::mem::take(&mut self.out_of_range);
+        if early.is_empty() && !all {
+            return None;
+        }
+        let suspects = self
+            .seats
+            .iter()
+            .flatten()
+            .map(|seat| Suspect { partition: seat.machine.partition(), line: seat.line.clone() });
+        let suspects = suspects.filter(|suspect| all || early.contains(&suspect.partition));
+        let suspicion = if all { Suspicion::OutOfRange } else { Suspicion::EndBeforeAnchor };
+        Some((suspects.collect(), suspicion))
     }
 
     /// Removes the machine of a partition and tells its actor why.
@@ -193,6 +218,21 @@ impl ConsumerEvents for Desk {
         if seat.line.is_dead() {
             return Flow::Stop;
         }
+        if seat.anchor.is_some() {
+            let recognised = seat.recognise(offset, payload);
+            if seat.anchor.is_none() {
+                self.mark_ready(partition);
+            }
+            return match recognised {
+                Ok(true) => self.record(partition, offset, payload),
+                Ok(false) => Flow::More,
+                Err(definite) => {
+                    let (class, message) = (ErrorClass::Position, definite.to_string());
+                    self.failures.push((partition, BrokerError { class, message }));
+                    Flow::Stop
+                }
+            };
+        }
         let arrived = self.context.clock.now();
         let machine = &mut seat.machine;
         let worked = catch_unwind(AssertUnwindSafe(|| {
@@ -227,6 +267,10 @@ impl ConsumerEvents for Desk {
     }
 
     fn end_of_partition(&mut self, partition: PartitionId) {
+        if self.seats[partition.0 as usize].as_ref().is_some_and(|seat| seat.anchor.is_some()) {
+            self.ended_early.push(partition);
+            return;
+        }
         self.mark_ready(partition);
     }
 
@@ -239,7 +283,7 @@ impl ConsumerEvents for Desk {
         let now = self.context.clock.now();
         for partition in partitions {
             self.context.board.cell(*partition).lock().take_over(owner, now);
-            self.attach(*partition, owner, line.clone());
+            self.attach(*partition, owner, line.clone(), None);
         }
         let (consumer, partitions) = (owner.consumer, partitions.to_vec());
         self.context.note(Event::Assigned { consumer, partitions });
@@ -261,6 +305,10 @@ impl ConsumerEvents for Desk {
     fn error(&mut self, error: BrokerError) {
         match error.class {
             ErrorClass::Informational => self.client_error(&error),
+            ErrorClass::Position if self.group.is_none() => {
+                self.client_error(&error);
+                self.out_of_range = true;
+            }
             ErrorClass::Position | ErrorClass::Denied | ErrorClass::Fatal => {
                 self.client_error(&error);
                 self.client_failure.get_or_insert(error);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
-use crate::base::{Offset, PartitionId};
+use crate::base::PartitionId;
 use crate::broker::BrokerError;
-use crate::measure::Owner;
+use crate::measure::{Owner, Start};
 
 /// What an actor tells a host.
 pub(super) enum HostCommand {
-    /// Read this partition from this offset on, for this owner.
-    Attach { partition: PartitionId, owner: Owner, start: Offset, line: Line },
+    /// Read this partition from here on, for this owner.
+    Attach { partition: PartitionId, owner: Owner, start: Start, line: Line },
     /// Stop working for this owner, and close the client if nobody else uses it.
     Detach { owner: Owner },
 }

@@ -4,8 +4,10 @@
 //! partitions with a shared client, and whatever the group assigns in group mode.
 
 mod desk;
+mod inquiry;
 mod lease;
 mod pool;
+mod seat;
 mod thread;
 
 pub(super) use lease::{HostReport, Lease, Reports};

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 use super::desk::{Desk, GroupDesk};
+use super::inquiry::inquire;
 use super::lease::{HostCommand, HostReport, Lease, Line, Reports};
 use crate::actors::Context;
-use crate::base::{Offset, PartitionId, Time};
+use crate::base::{PartitionId, Time};
 use crate::broker::{
     BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, ErrorClass, GroupSpec,
 };
-use crate::measure::{Event, Owner};
+use crate::measure::{Event, Owner, Start};
 use crate::plan::Membership;
 
 /// Longest wait for a record, and so the longest a command waits for an idle host.
@@ -26,7 +27,7 @@ pub(in crate::actors) fn start_own_host(
     context: &Context,
     partition: PartitionId,
     owner: Owner,
-    start: Offset,
+    start: Start,
     reports: Reports,
 ) -> std::io::Result<Lease> {
     let line = Line::new(reports);
@@ -81,7 +82,7 @@ impl SharedHost {
         &mut self,
         partition: PartitionId,
         owner: Owner,
-        start: Offset,
+        start: Start,
         reports: Reports,
     ) -> std::io::Result<Lease> {
         let line = Line::new(reports);
@@ -121,6 +122,8 @@ pub(super) struct Host {
     commit_interval: Option<Duration>,
     /// Whom to tell when the client is closed.
     detached: Vec<Line>,
+    /// Whether watermarks are being asked for.
+    inquiry: Arc<AtomicBool>,
 }
 
 /// Tells whoever came too late, so that nobody waits for a host that is gone.
@@ -162,6 +165,7 @@ impl Host {
             next_commit: Time::ZERO,
             commit_interval,
             detached: Vec::new(),
+            inquiry: Arc::default(),
         }
     }
 
@@ -232,8 +236,9 @@ impl Host {
                 self.context.board.cell(partition).lock().take_over(owner, now);
                 // A shared client may still read it for an older incarnation.
                 let _ = port.submit(ConsumerCommand::Unassign(partition));
-                self.desk.attach(partition, owner, line);
-                if let Err(error) = port.submit(ConsumerCommand::Assign(partition, start)) {
+                self.desk.attach(partition, owner, line, start.anchor);
+                let assign = ConsumerCommand::Assign(partition, start.reads_from());
+                if let Err(error) = port.submit(assign) {
                     self.desk.fail(partition, &error);
                 }
                 Turn::On
@@ -275,6 +280,13 @@ impl Host {
     }
 
     fn settle_failures(&mut self, port: &mut dyn ConsumerPort) -> Turn {
+        // One inquiry at a time; what comes meanwhile waits for the next.
+        if !self.inquiry.load(Ordering::Acquire)
+            && let Some((suspects, suspicion)) = self.desk.take_suspects()
+        {
+            let consumer = self.owner.map(|owner| owner.consumer);
+            inquire(&self.context, consumer, suspects, suspicion, &self.inquiry);
+        }
         let (failures, client_failure) = self.desk.take_failures();
         for (partition, error) in failures {
             let _ = port.submit(ConsumerCommand::Unassign(partition));

@@ -158,7 +158,7 @@ impl SupervisorState {
             Membership::Group(_) => Place::Member,
             Membership::Assigned { .. } => {
                 let partition = PartitionId(consumer.0);
-                let start = context.board.cell(partition).lock().next_offset();
+                let start = context.board.cell(partition).lock().start();
                 match self.shared.clone() {
                     None => Place::Own { partition, start },
                     Some(host) => Place::Shared { partition, start, host },

@@ -9,7 +9,7 @@ use rdkafka::{Offset as RdOffset, TopicPartitionList};
 use super::config::ClientSettings;
 use super::error::classify;
 use crate::base::{Offset, PartitionId};
-use crate::broker::{BrokerError, EndOffsets};
+use crate::broker::{BrokerError, EndOffsets, Watermarks};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -60,5 +60,13 @@ impl RdEndOffsets {
 impl EndOffsets for RdEndOffsets {
     fn fetch(&mut self) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
         self.ask(RdOffset::End)
+    }
+
+    fn watermarks(&mut self) -> Result<Watermarks, BrokerError> {
+        // The end first: what is removed in between must not look like a log that was cut.
+        let high = self.ask(RdOffset::End)?;
+        let low = self.ask(RdOffset::Beginning)?;
+        let both = |(partition, high)| Some((partition, (*low.get(&partition)?, high)));
+        Ok(high.into_iter().filter_map(both).collect())
     }
 }

@@ -1,0 +1,112 @@
+//! Asking for watermarks when a client cannot read where it should: is the position gone for good?
+//!
+//! On a thread of its own, because a broker may take its time to answer and a host has other work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::lease::{HostReport, Line};
+use crate::actors::Context;
+use crate::base::{ConsumerId, Offset, PartitionId};
+use crate::broker::{BrokerError, ErrorClass, Watermarks};
+use crate::logic::{Definite, Standing};
+
+/// Questions asked before a broker that does not answer counts as a failure.
+const TRIES: u32 = 3;
+
+/// What made a host ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Suspicion {
+    /// The client says that the position is out of range. It reads there no more, whatever the answer is.
+    OutOfRange,
+    /// The partition ended before the record it was left at. A leader that was just elected may be behind with
+    /// its high watermark, so that alone proves nothing.
+    EndBeforeAnchor,
+}
+
+/// A partition that is suspected, and whom to tell.
+pub(super) struct Suspect {
+    pub(super) partition: PartitionId,
+    pub(super) line: Line,
+}
+
+/// Asks about `suspects` beside the host. `under_way` is true meanwhile.
+pub(super) fn inquire(
+    context: &Context,
+    consumer: Option<ConsumerId>,
+    suspects: Vec<Suspect>,
+    suspicion: Suspicion,
+    under_way: &Arc<AtomicBool>,
+) {
+    if suspects.is_empty() {
+        return;
+    }
+    under_way.store(true, Ordering::Release);
+    let (context, running) = (context.clone(), under_way.clone());
+    let failed = suspects.iter().map(|suspect| suspect.line.clone()).collect::<Vec<_>>();
+    let name = consumer.map_or("inquiry".to_owned(), |consumer| format!("inquiry-{consumer}"));
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        match ask(&context, consumer) {
+            Ok(watermarks) => answer(&context, &watermarks, &suspects, suspicion),
+            Err(error) => fail(&suspects, &format!("position unknown: {error}")),
+        }
+        running.store(false, Ordering::Release);
+    });
+    if let Err(error) = thread {
+        under_way.store(false, Ordering::Release);
+        let error = BrokerError::fatal(format!("position unknown: no thread to ask: {error}"));
+        failed.iter().for_each(|line| line.report(HostReport::Failed(error.clone())));
+    }
+}
+
+fn ask(context: &Context, consumer: Option<ConsumerId>) -> Result<Watermarks, BrokerError> {
+    let mut client = context.cluster.end_offsets()?;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match client.watermarks() {
+            Ok(watermarks) => return Ok(watermarks),
+            Err(error) if tries == TRIES => return Err(error),
+            Err(error) => context.note_client_error("inquiry", consumer, &error.message),
+        }
+    }
+}
+
+fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], suspicion: Suspicion) {
+    let mut guilty = 0;
+    for Suspect { partition, line } in suspects {
+        let Some((low, high)) = watermarks.get(partition).copied() else {
+            continue;
+        };
+        let mut cell = context.board.cell(*partition).lock();
+        let checkpoint = cell.next_offset();
+        let standing = Standing::of(checkpoint, low, high);
+        let message = match Definite::of(standing, checkpoint) {
+            Some(definite) => {
+                let error =
+                    BrokerError { class: ErrorClass::Position, message: definite.to_string() };
+                line.report(HostReport::Failed(error));
+                guilty += 1;
+                continue;
+            }
+            None if standing == Standing::AtTheLow => at_the_low(checkpoint),
+            None => continue,
+        };
+        // Nothing to read back any more: the next start goes straight to the checkpoint.
+        cell.set_anchor(None);
+        line.report(HostReport::Failed(BrokerError::fatal(message)));
+        guilty += 1;
+    }
+    if guilty == 0 && suspicion == Suspicion::OutOfRange {
+        fail(suspects, "out of range, although the checkpoint is there");
+    }
+}
+
+fn at_the_low(checkpoint: Offset) -> String {
+    format!("everything before the checkpoint {checkpoint} was removed, nothing of it unread")
+}
+
+fn fail(suspects: &[Suspect], message: &str) {
+    let error = BrokerError::fatal(message);
+    suspects.iter().for_each(|suspect| suspect.line.report(HostReport::Failed(error.clone())));
+}
