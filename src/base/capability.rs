@@ -27,6 +27,8 @@ pub struct Capability {
     pub session_timeout_min: Option<Duration>,
     /// Whether a topic's retention can be set.
     pub has_retention: bool,
+    /// Whether a static member that comes back gets its place in a classic group.
+    pub keeps_static_places: bool,
     /// Whether a topic can be given more partitions.
     pub can_grow: bool,
     /// Whether duplicates of an idempotent producer are filtered by the broker.
@@ -48,6 +50,8 @@ impl BrokerKind {
                 timing_is_real: false,
                 long_polls: false,
                 has_retention: false,
+                // rdkafka_mock_cgrp.c finds classic members by their id only, never by `group.instance.id`.
+                keeps_static_places: false,
                 // No CreatePartitions handler.
                 can_grow: false,
                 filters_duplicates: false,
@@ -59,6 +63,7 @@ impl BrokerKind {
                 timing_is_real: true,
                 long_polls: true,
                 has_retention: true,
+                keeps_static_places: true,
                 can_grow: true,
                 filters_duplicates: true,
             },

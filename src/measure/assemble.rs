@@ -9,7 +9,7 @@ use super::{
     Scoreboard, Summary, Verdict, evaluate, invalid_reasons, median, partitions_hit, rebalances,
 };
 use crate::base::{RunId, Time};
-use crate::plan::{ClientTopology, Membership, Pace, Plan};
+use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
 
 /// How far a run has come when its summary is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,7 +106,12 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         ledger,
         fairness: fairness(&partitions),
         partitions,
-        rebalances: rebalances(&journal, plan.topic.partitions, facts.start),
+        rebalances: rebalances(
+            &journal,
+            plan.topic.partitions,
+            facts.start,
+            plan.group().is_some_and(|group| group.identity == Identity::Static),
+        ),
         faults: faults(plan, facts, board, collector, &journal),
         expectations: Vec::new(),
         cost: collector.cost.cost(load_seconds, facts.host.cores.max(1)),

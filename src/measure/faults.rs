@@ -39,7 +39,7 @@ pub fn fault_windows(plan: &Plan, start: Time) -> Vec<FaultWindows> {
     let longest = match &plan.consumers.membership {
         Membership::Assigned { .. } => WINDOW_MAX,
         // A crash is only noticed after the session time-out, and answered by a rebalance.
-        Membership::Group(group) => WINDOW_MAX.max(group.session_timeout * 2),
+        Membership::Group(group) => WINDOW_MAX.max(group.crash_noticed_after() * 2),
     };
     let faults = &plan.faults;
     let windows = |fault: &FaultPlan| {

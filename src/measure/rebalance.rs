@@ -21,9 +21,15 @@ pub struct Rebalance {
 }
 
 /// Reads rebalances from the ownership events of a journal. What happened before `start`, the start of the
-/// load, is the group forming and does not count.
-pub fn rebalances(journal: &[(Time, Event)], partitions: u32, start: Time) -> Vec<Rebalance> {
-    let mut reader = Reader { partitions, ..Reader::default() };
+/// load, is the group forming and does not count; nor does it when a member whose place is kept (`places_kept`,
+/// static membership) gets back what it had and nobody else is touched.
+pub fn rebalances(
+    journal: &[(Time, Event)],
+    partitions: u32,
+    start: Time,
+    places_kept: bool,
+) -> Vec<Rebalance> {
+    let mut reader = Reader { partitions, places_kept, ..Reader::default() };
     for (at, event) in journal {
         reader.counting = *at >= start;
         match event {
@@ -39,6 +45,7 @@ pub fn rebalances(journal: &[(Time, Event)], partitions: u32, start: Time) -> Ve
 #[derive(Default)]
 struct Reader {
     partitions: u32,
+    places_kept: bool,
     owners: BTreeMap<PartitionId, ConsumerId>,
     counting: bool,
     open: Option<Open>,
@@ -55,7 +62,9 @@ struct Open {
 
 impl Reader {
     fn assigned(&mut self, consumer: ConsumerId, partitions: &[PartitionId], at: Time) {
-        if self.counting && !partitions.is_empty() {
+        let is_own = |partition: &PartitionId| self.orphans.get(partition) == Some(&consumer);
+        let is_back = self.places_kept && partitions.iter().all(is_own);
+        if self.counting && !partitions.is_empty() && !is_back {
             self.open(at);
         }
         for partition in partitions {
@@ -159,7 +168,7 @@ mod tests {
             assigned(9, 0, &[0]),
             assigned(9, 1, &[1]),
         ];
-        assert_eq!(rebalances(&journal, 2, Time(10_000_000)), []);
+        assert_eq!(rebalances(&journal, 2, Time(10_000_000), false), []);
     }
 
     #[test]
@@ -171,7 +180,7 @@ mod tests {
             revoked(7000, 0, &[0, 1]),
             assigned(7100, 0, &[0, 1, 2]),
         ];
-        let found = rebalances(&journal, 3, Time(500_000_000));
+        let found = rebalances(&journal, 3, Time(500_000_000), false);
         assert_eq!(
             found,
             [Rebalance {
@@ -181,5 +190,32 @@ mod tests {
                 partitions_moved: 1
             }]
         );
+    }
+
+    #[test]
+    fn a_static_member_that_comes_back_in_time_is_no_rebalance() {
+        let journal = [
+            assigned(0, 0, &[0, 1]),
+            assigned(0, 1, &[2]),
+            orphaned(1000, 1, &[2]),
+            assigned(1100, 1, &[2]),
+        ];
+        assert_eq!(rebalances(&journal, 3, Time(500_000_000), true), []);
+        // A dynamic one is a new member, although it gets what the dead one had.
+        assert_eq!(rebalances(&journal, 3, Time(500_000_000), false).len(), 1);
+    }
+
+    #[test]
+    fn a_static_member_that_comes_back_too_late_is_one() {
+        let journal = [
+            assigned(0, 0, &[0, 1]),
+            assigned(0, 1, &[2]),
+            orphaned(1000, 1, &[2]),
+            revoked(7000, 0, &[0, 1]),
+            assigned(7100, 0, &[0, 1, 2]),
+        ];
+        let found = rebalances(&journal, 3, Time(500_000_000), true);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].partitions_stopped, found[0].partitions_moved), (3, 1));
     }
 }

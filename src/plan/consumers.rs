@@ -43,19 +43,61 @@ pub enum ClientTopology {
 pub struct GroupPlan {
     /// Number of members.
     pub members: u32,
-    /// How partitions are dealt out.
-    pub assignor: Assignor,
-    /// Whether members can crash without saying goodbye.
+    /// How members and coordinator agree.
+    pub protocol: GroupProtocol,
+    /// How long a member's place lasts.
     pub identity: Identity,
     /// How often processed offsets are committed.
     pub commit_interval: Duration,
-    /// How long a silent member keeps its partitions.
-    pub session_timeout: Duration,
-    /// How often a member says it is alive.
-    pub heartbeat_interval: Duration,
 }
 
-/// How partitions are dealt out.
+impl GroupPlan {
+    /// How long a silent member keeps its partitions; `None` when that is the broker's setting.
+    pub fn session_timeout(&self) -> Option<Duration> {
+        match self.protocol {
+            GroupProtocol::Classic { session_timeout, .. } => Some(session_timeout),
+            GroupProtocol::Consumer { .. } => None,
+        }
+    }
+
+    /// How long a crashed member keeps its partitions, as far as that can be known beforehand.
+    pub fn crash_noticed_after(&self) -> Duration {
+        self.session_timeout().unwrap_or(SESSION_TIMEOUT_OF_BROKERS)
+    }
+}
+
+/// `group.consumer.session.timeout.ms` as brokers come.
+const SESSION_TIMEOUT_OF_BROKERS: Duration = Duration::from_secs(45);
+
+/// How the members of a group and its coordinator agree on who reads what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// JoinGroup and SyncGroup: one of the members deals out the partitions.
+    Classic {
+        /// How partitions are dealt out.
+        assignor: Assignor,
+        /// How long a silent member keeps its partitions.
+        session_timeout: Duration,
+        /// How often a member says it is alive.
+        heartbeat_interval: Duration,
+    },
+    /// ConsumerGroupHeartbeat (KIP-848): the broker deals them out, with time-outs of its own.
+    Consumer {
+        /// How partitions are dealt out; `None` leaves it to the broker.
+        assignor: Option<RemoteAssignor>,
+    },
+}
+
+/// How a broker deals out partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteAssignor {
+    /// Evenly, keeping what it can.
+    Uniform,
+    /// Contiguous ranges.
+    Range,
+}
+
+/// How partitions are dealt out by a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assignor {
     /// Contiguous ranges; eager.
@@ -74,6 +116,9 @@ pub enum Identity {
     /// A fresh `group.instance.id` for each start: closing does not send LeaveGroup, so a kill is a
     /// crash as the group sees it, found out by the session time-out.
     Crashable,
+    /// The same `group.instance.id` for every start of a member: it gets its partitions back, without a rebalance,
+    /// if it is back within the session time-out. Closing does not send LeaveGroup.
+    Static,
 }
 
 /// Where reading starts.
@@ -149,6 +194,16 @@ impl fmt::Display for Assignor {
             Assignor::Range => "range",
             Assignor::RoundRobin => "roundrobin",
             Assignor::CooperativeSticky => "cooperative-sticky",
+        })
+    }
+}
+
+impl fmt::Display for RemoteAssignor {
+    /// Kafka's spelling.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RemoteAssignor::Uniform => "uniform",
+            RemoteAssignor::Range => "range",
         })
     }
 }

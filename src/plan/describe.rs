@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
 use super::{
-    BrokerPlan, ConsumersPlan, Identity, LoadPlan, Membership, Pace, PartitionChoice, Phases, Plan,
-    Span, StartAt, TopicName, Work,
+    BrokerPlan, ConsumersPlan, GroupPlan, GroupProtocol, Identity, LoadPlan, Membership, Pace,
+    PartitionChoice, Phases, Plan, Span, StartAt, TopicName, Work,
 };
 use crate::base::{RunId, format_bytes, format_count, format_duration};
 
@@ -132,24 +132,9 @@ impl Plan {
                 format!("{} assigned, one per partition, on {clients}", self.members()),
             ),
             Membership::Group(group) => {
-                let identity = match group.identity {
-                    Identity::Dynamic => "leave when stopped",
-                    Identity::Crashable => "crash when killed",
-                };
-                let members = plural(group.members, "member");
-                lines.add(
-                    "consumers",
-                    format!("group of {members}, {} assignor, members {identity}", group.assignor),
-                );
-                lines.add(
-                    "",
-                    format!(
-                        "session time-out {}, heartbeat each {}, commit each {}",
-                        format_duration(group.session_timeout),
-                        format_duration(group.heartbeat_interval),
-                        format_duration(group.commit_interval)
-                    ),
-                );
+                lines.add("consumers", Members(group));
+                let commit = format_duration(group.commit_interval);
+                lines.add("", format!("{}, commit each {commit}", Sessions(group)));
             }
         }
         lines.add(
@@ -246,6 +231,48 @@ impl Display for Choice<'_> {
             PartitionChoice::Random => write!(f, "to random partitions, skew {skew}"),
             PartitionChoice::Keyed { keys } => {
                 write!(f, "by {} keys, skew {skew}", format_count(u64::from(keys)))
+            }
+        }
+    }
+}
+
+/// Who is in a group, and how they agree.
+struct Members<'a>(&'a GroupPlan);
+
+impl Display for Members<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let group = self.0;
+        let identity = match group.identity {
+            Identity::Dynamic => "leave when stopped",
+            Identity::Crashable => "crash when killed",
+            Identity::Static => "are static",
+        };
+        let members = plural(group.members, "member");
+        let assignor = match &group.protocol {
+            GroupProtocol::Classic { assignor, .. } => format!("{assignor} assignor"),
+            GroupProtocol::Consumer { assignor: Some(assignor) } => {
+                format!("consumer protocol, {assignor} assignor")
+            }
+            GroupProtocol::Consumer { assignor: None } => "consumer protocol".to_owned(),
+        };
+        write!(f, "group of {members}, {assignor}, members {identity}")
+    }
+}
+
+/// When a group misses a member.
+struct Sessions<'a>(&'a GroupPlan);
+
+impl Display for Sessions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.protocol {
+            GroupProtocol::Classic { session_timeout, heartbeat_interval, .. } => write!(
+                f,
+                "session time-out {}, heartbeat each {}",
+                format_duration(session_timeout),
+                format_duration(heartbeat_interval)
+            ),
+            GroupProtocol::Consumer { .. } => {
+                f.write_str("session time-out and heartbeat are the broker's")
             }
         }
     }

@@ -100,7 +100,7 @@ impl Steps {
             return Err(Error::Environment(self.not_started(&status, wanted, limit)));
         }
         let deadline = began + limit;
-        while !self.every_partition_is_owned() {
+        while !self.every_partition_has_its_owner() {
             if *self.interrupted.borrow() {
                 return Err(Error::Interrupted);
             }
@@ -115,11 +115,21 @@ impl Steps {
         Ok(deadline.remaining(began) - deadline.remaining(clock.now()))
     }
 
-    fn every_partition_is_owned(&self) -> bool {
-        let owned = |cell: &crate::measure::PartitionCell| {
-            cell.lock().owners().last().is_some_and(|last| last.to.is_none())
+    /// Whether every partition has an owner and no member has two more than another. With the consumer protocol the
+    /// first member gets everything, and hands it on as others come.
+    fn every_partition_has_its_owner(&self) -> bool {
+        let board = &self.context.board;
+        let owner = |cell: &crate::measure::PartitionCell| {
+            cell.lock().owners().last().filter(|last| last.to.is_none()).map(|last| last.owner)
         };
-        self.context.board.cells.iter().all(owned)
+        let owners: Option<Vec<_>> = board.cells.iter().map(owner).collect();
+        let Some(owners) = owners else { return false };
+        let mut owned = vec![0; self.context.plan.members() as usize];
+        for owner in owners {
+            owned[owner.consumer.0 as usize] += 1;
+        }
+        let most = owned.iter().max().copied().unwrap_or(0);
+        owned.iter().all(|count| count + 1 >= most)
     }
 
     fn not_started(&self, status: &Status, wanted: usize, limit: Duration) -> String {

@@ -70,8 +70,14 @@ section! {
         clients: ConsumerClientsWord = "per-partition", "shared";
         /// Number of group members. Needed in group mode.
         count: u64 = ("as many as partitions in assigned mode"), 8;
-        /// How a group deals out partitions.
-        assignor: AssignorWord = "range", "cooperative-sticky";
+        /// Whether a group member that comes back gets its place again: `static` if it is back within the session
+        /// time-out (`group.instance.id`), `dynamic` never.
+        membership: MembershipWord = "dynamic", "static";
+        /// The group's protocol: `classic`, or `consumer` (KIP-848; Kafka 4.0 or newer).
+        protocol: ProtocolWord = "classic", "consumer";
+        /// How a group deals out partitions. The broker does it with `protocol = "consumer"`, which knows
+        /// `uniform` and `range`.
+        assignor: AssignorWord = ("range; the broker's choice with `protocol = \"consumer\"`"), "cooperative-sticky";
         /// Where reading starts: at the `end` of what is there before the run, or at the `beginning`.
         start: StartWord = "end", "beginning";
         /// What a record costs to process.
@@ -82,7 +88,8 @@ section! {
         batch: u64 = 256, 64;
         /// How often a group member commits what it has processed.
         commit_interval: Duration = "1s", "5s";
-        /// How long a silent group member keeps its partitions.
+        /// How long a silent group member keeps its partitions. The broker's with `protocol = "consumer"`, as is the
+        /// next one.
         session_timeout: Duration = "6s", "10s";
         /// How often a group member says that it is alive; less than half of `session_timeout`.
         heartbeat_interval: Duration = ("2s, or a third of a shorter `session_timeout`"), "500ms";
@@ -260,6 +267,26 @@ words! {
 }
 
 words! {
+    /// How long a member's place in its group lasts.
+    MembershipWord {
+        /// As long as its client.
+        Dynamic = "dynamic",
+        /// Until its session times out, whichever client it has.
+        Static = "static",
+    }
+}
+
+words! {
+    /// How members and coordinator agree.
+    ProtocolWord {
+        /// JoinGroup and SyncGroup: a member deals out the partitions.
+        Classic = "classic",
+        /// ConsumerGroupHeartbeat (KIP-848): the broker does.
+        Consumer = "consumer",
+    }
+}
+
+words! {
     /// How a group deals out partitions.
     AssignorWord {
         /// Contiguous ranges.
@@ -268,6 +295,8 @@ words! {
         RoundRobin = "roundrobin",
         /// Keeps what it can.
         CooperativeSticky = "cooperative-sticky",
+        /// Evenly, by the broker.
+        Uniform = "uniform",
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 
 use crate::base::{BrokerKind, RunId};
-use crate::broker::ConsumerSpec;
-use crate::plan::{Identity, LoadPlan, Membership, Plan};
+use crate::broker::{ConsumerSpec, GroupSpec};
+use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan};
 
 /// Properties from the environment and from `--client-config`: where secrets belong.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +53,16 @@ pub struct ClientSettings {
     /// Never shown.
     secret: BTreeMap<String, String>,
     run: RunId,
-    group: Option<BTreeMap<String, String>>,
-    crashable: bool,
+    group: Option<GroupSettings>,
+}
+
+/// What the members of a group have in common.
+#[derive(Clone, Debug)]
+struct GroupSettings {
+    properties: BTreeMap<String, String>,
+    /// Properties that are the broker's business in this group; the client refuses them.
+    not_ours: &'static [&'static str],
+    identity: Identity,
 }
 
 impl ClientSettings {
@@ -78,8 +86,8 @@ impl ClientSettings {
         consumer.extend(plan.client.consumer.clone());
         let mut producer = producer_properties(&plan.load);
         producer.extend(plan.client.producer.clone());
-        let (group, crashable) = group_properties(&plan.consumers.membership);
-        ClientSettings { base, consumer, producer, secret: file.properties, run, group, crashable }
+        let group = plan.group().map(group_settings);
+        ClientSettings { base, consumer, producer, secret: file.properties, run, group }
     }
 
     /// Whether librdkafka knows every property and takes every value. The error names the property.
@@ -106,16 +114,27 @@ impl ClientSettings {
         let mut config = self.client(&spec.name);
         apply(&mut config, &self.consumer);
         config.set("group.id", self.group_id());
-        if let (Some(properties), Some(member)) = (&self.group, &spec.group) {
-            apply(&mut config, properties);
-            if self.crashable {
-                // Static members do not send LeaveGroup when they close, so a kill is a crash as the
-                // group sees it; a fresh id each time keeps the next start from taking the old place.
-                let id = format!("{}-{}-{}", self.run, member.consumer, member.incarnation);
+        if let Some(group) = &self.group {
+            for property in group.not_ours {
+                config.remove(property);
+            }
+            apply(&mut config, &group.properties);
+            if let Some(id) = spec.group.as_ref().and_then(|member| self.instance(group, member)) {
                 config.set("group.instance.id", id);
             }
         }
         config
+    }
+
+    /// Static members do not send LeaveGroup when they close, so a kill is a crash as the group sees it. A fresh id
+    /// for each start keeps the next one from taking the old place, the same id gives it back.
+    fn instance(&self, group: &GroupSettings, member: &GroupSpec) -> Option<String> {
+        let (run, consumer) = (self.run, member.consumer);
+        match group.identity {
+            Identity::Dynamic => None,
+            Identity::Crashable => Some(format!("{run}-{consumer}-{}", member.incarnation)),
+            Identity::Static => Some(format!("{run}-{consumer}")),
+        }
     }
 
     /// Properties of a producer's client.
@@ -149,10 +168,8 @@ impl ClientSettings {
     pub(super) fn effective(&self) -> BTreeMap<String, String> {
         let mut effective = BTreeMap::new();
         let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
-        let mut consumer = self.consumer(&spec);
-        if let Some(properties) = &self.group {
-            apply(&mut consumer, properties);
-        }
+        let consumer = self.consumer(&spec);
+        let not_ours = self.group.as_ref().map_or(NONE, |group| group.not_ours);
         for (side, config, defaults) in [
             ("consumer", consumer, CONSUMER_SHOWN),
             ("producer", self.producer("producer"), PRODUCER_SHOWN),
@@ -165,7 +182,7 @@ impl ClientSettings {
             let Ok(native) = config.create_native_config() else {
                 continue;
             };
-            for key in defaults {
+            for key in defaults.iter().filter(|key| !not_ours.contains(key)) {
                 if let Ok(value) = native.get(key) {
                     effective.entry(format!("{side}.{key}")).or_insert(value);
                 }
@@ -234,16 +251,34 @@ fn producer_properties(load: &LoadPlan) -> BTreeMap<String, String> {
     ])
 }
 
-fn group_properties(membership: &Membership) -> (Option<BTreeMap<String, String>>, bool) {
-    let Membership::Group(group) = membership else {
-        return (None, false);
+const NONE: &[&str] = &[];
+/// What the client refuses with `group.protocol=consumer`.
+const OF_THE_BROKER: &[&str] = &[
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "partition.assignment.strategy",
+    "group.protocol.type",
+];
+
+fn group_settings(group: &GroupPlan) -> GroupSettings {
+    let (properties, not_ours) = match &group.protocol {
+        GroupProtocol::Classic { assignor, session_timeout, heartbeat_interval } => {
+            let properties = texts(&[
+                ("partition.assignment.strategy", &assignor.to_string()),
+                ("session.timeout.ms", &session_timeout.as_millis().to_string()),
+                ("heartbeat.interval.ms", &heartbeat_interval.as_millis().to_string()),
+            ]);
+            (properties, NONE)
+        }
+        GroupProtocol::Consumer { assignor } => {
+            let mut properties = texts(&[("group.protocol", "consumer")]);
+            let assignor =
+                assignor.map(|name| ("group.remote.assignor".to_owned(), name.to_string()));
+            properties.extend(assignor);
+            (properties, OF_THE_BROKER)
+        }
     };
-    let properties = texts(&[
-        ("partition.assignment.strategy", &group.assignor.to_string()),
-        ("session.timeout.ms", &group.session_timeout.as_millis().to_string()),
-        ("heartbeat.interval.ms", &group.heartbeat_interval.as_millis().to_string()),
-    ]);
-    (Some(properties), group.identity == Identity::Crashable)
+    GroupSettings { properties, not_ours, identity: group.identity }
 }
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

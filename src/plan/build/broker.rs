@@ -2,7 +2,7 @@
 
 use super::{Findings, Overrides};
 use crate::base::{BrokerKind, format_bytes, format_duration};
-use crate::plan::{BrokerPlan, Identity, Membership, Metric, Pace, Plan};
+use crate::plan::{BrokerPlan, GroupProtocol, Identity, Membership, Metric, Pace, Plan};
 use crate::scenario::{Diagnostic, Origin, Scenario, codes};
 use std::time::Duration;
 
@@ -100,6 +100,9 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     if let Some(shortest) = capability.session_timeout_min {
         refuse_short_sessions(scenario, plan, shortest, found);
     }
+    if !capability.keeps_static_places {
+        warn_about_static_members(scenario, plan, found);
+    }
 }
 
 /// Refuses a session time-out with which the embedded cluster's groups never form.
@@ -112,19 +115,36 @@ fn refuse_short_sessions(
     let (Some(group), Some(given)) = (plan.group(), &scenario.consumers.session_timeout) else {
         return;
     };
-    if group.session_timeout >= shortest {
+    let Some(session_timeout) = group.session_timeout().filter(|session| *session < shortest)
+    else {
         return;
-    }
+    };
     let shortest = format_duration(shortest);
     let message = format!(
         "`consumers.session_timeout` of {} is too short for the embedded cluster",
-        format_duration(group.session_timeout)
+        format_duration(session_timeout)
     );
     found.push(
         Diagnostic::error(codes::EMBEDDED_LIMIT, given.origin, message)
             .label("its groups never form with it")
             .remedy(format!("set at least {shortest}, or use `--broker kafka`")),
     );
+}
+
+/// Warns that a static member's restart is a rebalance on the embedded cluster.
+fn warn_about_static_members(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
+    let (Some(group), Some(given)) = (plan.group(), &scenario.consumers.membership) else {
+        return;
+    };
+    let is_classic = matches!(group.protocol, GroupProtocol::Classic { .. });
+    if group.identity == Identity::Static && is_classic {
+        let message = "the embedded cluster keeps no places for static members of a classic group";
+        found.push(
+            Diagnostic::warning(codes::EMBEDDED_LIMIT, given.origin, message)
+                .label("a restart is a rebalance there")
+                .remedy("it keeps them with `protocol = \"consumer\"`; or use `--broker kafka`"),
+        );
+    }
 }
 
 fn warn_about_timing(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
@@ -157,7 +177,9 @@ fn warn_about_pauses(scenario: &Scenario, plan: &Plan, limit: u64, found: &mut F
     };
     // A crashed member's partitions stand still until its session has timed out.
     let pause = match &plan.consumers.membership {
-        Membership::Group(group) if group.identity == Identity::Crashable => group.session_timeout,
+        Membership::Group(group) if group.identity == Identity::Crashable => {
+            group.crash_noticed_after()
+        }
         _ => Duration::from_secs(2),
     };
     let bytes_per_second = per_second * f64::from(plan.load.payload_bytes);

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Findings;
+use super::{Findings, group};
 use crate::plan::{
-    Assignor, ClientTopology, ConsumersPlan, FaultKind, FaultPlan, GroupPlan, Identity, Membership,
-    Span, StartAt, TopicPlan, Work, WorkPlan,
+    ClientTopology, ConsumersPlan, FaultPlan, Membership, Span, StartAt, TopicPlan, Work, WorkPlan,
 };
-use crate::scenario::sections::{AssignorWord, ConsumerClientsWord, ModeWord, StartWord};
+use crate::scenario::sections::{ConsumerClientsWord, ModeWord, StartWord};
 use crate::scenario::{self, At, Consumers, Diagnostic, Origin, Scenario, codes};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 pub(super) fn build(
     scenario: &Scenario,
@@ -21,7 +18,7 @@ pub(super) fn build(
 ) -> ConsumersPlan {
     let consumers = &scenario.consumers;
     let membership = match consumers.mode.as_ref().map(|at| at.value) {
-        Some(ModeWord::Group) => group(consumers, topic, faults, found),
+        Some(ModeWord::Group) => Membership::Group(group::build(consumers, topic, faults, found)),
         Some(ModeWord::Assigned) | None => assigned(consumers, found),
     };
     ConsumersPlan {
@@ -44,6 +41,8 @@ pub(super) fn build(
 fn assigned(consumers: &Consumers, found: &mut Findings) -> Membership {
     let (with, now) = ("`consumers.mode` to `group`", "`mode = \"assigned\"`");
     found.no_effect("consumers.count", consumers.count.as_ref(), with, now);
+    found.no_effect("consumers.membership", consumers.membership.as_ref(), with, now);
+    found.no_effect("consumers.protocol", consumers.protocol.as_ref(), with, now);
     found.no_effect("consumers.assignor", consumers.assignor.as_ref(), with, now);
     found.no_effect("consumers.commit_interval", consumers.commit_interval.as_ref(), with, now);
     found.no_effect("consumers.session_timeout", consumers.session_timeout.as_ref(), with, now);
@@ -55,95 +54,6 @@ fn assigned(consumers: &Consumers, found: &mut Findings) -> Membership {
             Some(ConsumerClientsWord::PerPartition) | None => ClientTopology::PerPartition,
         },
     }
-}
-
-fn group(
-    consumers: &Consumers,
-    topic: &TopicPlan,
-    faults: &[FaultPlan],
-    found: &mut Findings,
-) -> Membership {
-    let (with, now) = ("`consumers.mode` to `assigned`", "`mode = \"group\"`");
-    found.no_effect("consumers.clients", consumers.clients.as_ref(), with, now);
-    let session_timeout = found.duration(
-        "consumers.session_timeout",
-        consumers.session_timeout.as_ref(),
-        Duration::from_secs(6),
-        MILLISECOND * 10..=Duration::from_secs(3600),
-        "clusters usually allow 6s to 30m",
-    );
-    let crashes = |fault: &FaultPlan| matches!(fault.kind, FaultKind::KillConsumer(_));
-    Membership::Group(GroupPlan {
-        members: members(consumers, topic, found),
-        assignor: match consumers.assignor.as_ref().map(|at| at.value) {
-            Some(AssignorWord::Range) | None => Assignor::Range,
-            Some(AssignorWord::RoundRobin) => Assignor::RoundRobin,
-            Some(AssignorWord::CooperativeSticky) => Assignor::CooperativeSticky,
-        },
-        identity: match faults.iter().any(crashes) {
-            true => Identity::Crashable,
-            false => Identity::Dynamic,
-        },
-        commit_interval: found.duration(
-            "consumers.commit_interval",
-            consumers.commit_interval.as_ref(),
-            Duration::from_secs(1),
-            MILLISECOND * 10..=Duration::from_secs(3600),
-            "what is not committed when a member dies is repeated",
-        ),
-        session_timeout,
-        heartbeat_interval: heartbeat(
-            consumers.heartbeat_interval.as_ref(),
-            session_timeout,
-            found,
-        ),
-    })
-}
-
-fn members(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> u32 {
-    let Some(count) = &consumers.count else {
-        let origin = consumers.mode.as_ref().map_or(Origin::WholeFile, |at| at.origin);
-        let message = "`mode = \"group\"` needs the key `count`";
-        found.push(
-            Diagnostic::error(codes::MISSING_KEY, origin, message)
-                .remedy("say how many members the group has, for example `count = 8`"),
-        );
-        return topic.partitions;
-    };
-    if count.value > u64::from(topic.partitions) {
-        let message =
-            format!("{} group members are more than {} partitions", count.value, topic.partitions);
-        found.push(
-            Diagnostic::error(codes::CONFLICT, count.origin, message)
-                .label("the rest would have nothing to do")
-                .remedy(format!("set `consumers.count` to at most {}", topic.partitions)),
-        );
-        return topic.partitions;
-    }
-    let reason = "a group has at least one member";
-    found.count("consumers.count", Some(count), topic.partitions, 1..=topic.partitions, reason)
-}
-
-fn heartbeat(given: Option<&At<Duration>>, session: Duration, found: &mut Findings) -> Duration {
-    // A third, as everybody does: two heartbeats may be lost.
-    let default = Duration::from_secs(2).min(session / 3);
-    let Some(at) = given else { return default };
-    let interval = found.duration(
-        "consumers.heartbeat_interval",
-        given,
-        default,
-        MILLISECOND..=Duration::from_secs(3600),
-        "a third of `consumers.session_timeout` is usual",
-    );
-    if interval >= session / 2 {
-        let message = "`consumers.heartbeat_interval` is not less than half of `session_timeout`";
-        found.push(
-            Diagnostic::error(codes::CONFLICT, at.origin, message).remedy(
-                "one lost heartbeat would cost the member its partitions; a third is usual",
-            ),
-        );
-    }
-    interval
 }
 
 fn work_plan(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> WorkPlan {

@@ -6,6 +6,7 @@ mod consumers;
 mod expect;
 mod faults;
 mod figure;
+mod group;
 mod load;
 mod run;
 mod topic;

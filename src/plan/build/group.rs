@@ -1,0 +1,155 @@
+//! The settings of a consumer group.
+
+use std::time::Duration;
+
+use super::Findings;
+use crate::plan::{
+    Assignor, FaultKind, FaultPlan, GroupPlan, GroupProtocol, Identity, RemoteAssignor, TopicPlan,
+};
+use crate::scenario::sections::{AssignorWord, MembershipWord, ProtocolWord};
+use crate::scenario::{At, Consumers, Diagnostic, Origin, codes};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+pub(super) fn build(
+    consumers: &Consumers,
+    topic: &TopicPlan,
+    faults: &[FaultPlan],
+    found: &mut Findings,
+) -> GroupPlan {
+    let (with, now) = ("`consumers.mode` to `assigned`", "`mode = \"group\"`");
+    found.no_effect("consumers.clients", consumers.clients.as_ref(), with, now);
+    GroupPlan {
+        members: members(consumers, topic, found),
+        protocol: match consumers.protocol.as_ref().map(|at| at.value) {
+            Some(ProtocolWord::Consumer) => by_the_broker(consumers, found),
+            Some(ProtocolWord::Classic) | None => by_a_member(consumers, found),
+        },
+        identity: identity(consumers, faults),
+        commit_interval: found.duration(
+            "consumers.commit_interval",
+            consumers.commit_interval.as_ref(),
+            Duration::from_secs(1),
+            MILLISECOND * 10..=Duration::from_secs(3600),
+            "what is not committed when a member dies is repeated",
+        ),
+    }
+}
+
+fn identity(consumers: &Consumers, faults: &[FaultPlan]) -> Identity {
+    let crashes = |fault: &FaultPlan| matches!(fault.kind, FaultKind::KillConsumer(_));
+    match consumers.membership.as_ref().map(|at| at.value) {
+        Some(MembershipWord::Static) => Identity::Static,
+        Some(MembershipWord::Dynamic) | None if faults.iter().any(crashes) => Identity::Crashable,
+        Some(MembershipWord::Dynamic) | None => Identity::Dynamic,
+    }
+}
+
+/// The classic protocol.
+fn by_a_member(consumers: &Consumers, found: &mut Findings) -> GroupProtocol {
+    let session_timeout = found.duration(
+        "consumers.session_timeout",
+        consumers.session_timeout.as_ref(),
+        Duration::from_secs(6),
+        MILLISECOND * 10..=Duration::from_secs(3600),
+        "clusters usually allow 6s to 30m",
+    );
+    let heartbeat_interval =
+        heartbeat(consumers.heartbeat_interval.as_ref(), session_timeout, found);
+    let assignor = match consumers.assignor.as_ref().map(|at| at.value) {
+        Some(AssignorWord::Range) | None => Assignor::Range,
+        Some(AssignorWord::RoundRobin) => Assignor::RoundRobin,
+        Some(AssignorWord::CooperativeSticky) => Assignor::CooperativeSticky,
+        Some(AssignorWord::Uniform) => {
+            let remedy = "set `consumers.protocol` to `consumer`, or use `range`, `roundrobin` or \
+                          `cooperative-sticky`";
+            wrong_assignor(
+                consumers,
+                "only brokers know, with `protocol = \"consumer\"`",
+                remedy,
+                found,
+            );
+            Assignor::Range
+        }
+    };
+    GroupProtocol::Classic { assignor, session_timeout, heartbeat_interval }
+}
+
+/// The consumer protocol (KIP-848).
+fn by_the_broker(consumers: &Consumers, found: &mut Findings) -> GroupProtocol {
+    let (with, now) = (
+        "`consumers.protocol` to `classic`; the broker's `group.consumer.*` properties decide here",
+        "`protocol = \"consumer\"`",
+    );
+    found.no_effect("consumers.session_timeout", consumers.session_timeout.as_ref(), with, now);
+    let heartbeat = consumers.heartbeat_interval.as_ref();
+    found.no_effect("consumers.heartbeat_interval", heartbeat, with, now);
+    let assignor = match consumers.assignor.as_ref().map(|at| at.value) {
+        None => None,
+        Some(AssignorWord::Range) => Some(RemoteAssignor::Range),
+        Some(AssignorWord::Uniform) => Some(RemoteAssignor::Uniform),
+        Some(AssignorWord::RoundRobin | AssignorWord::CooperativeSticky) => {
+            let remedy = "use `uniform` or `range`, or set `consumers.protocol` to `classic`";
+            wrong_assignor(
+                consumers,
+                "only members know, with `protocol = \"classic\"`",
+                remedy,
+                found,
+            );
+            None
+        }
+    };
+    GroupProtocol::Consumer { assignor }
+}
+
+fn wrong_assignor(consumers: &Consumers, why: &str, remedy: &str, found: &mut Findings) {
+    let origin = consumers.assignor.as_ref().map_or(Origin::WholeFile, |at| at.origin);
+    let message = format!("`consumers.assignor` is one that {why}");
+    found.push(Diagnostic::error(codes::CONFLICT, origin, message).remedy(remedy));
+}
+
+fn members(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> u32 {
+    let Some(count) = &consumers.count else {
+        let origin = consumers.mode.as_ref().map_or(Origin::WholeFile, |at| at.origin);
+        let message = "`mode = \"group\"` needs the key `count`";
+        found.push(
+            Diagnostic::error(codes::MISSING_KEY, origin, message)
+                .remedy("say how many members the group has, for example `count = 8`"),
+        );
+        return topic.partitions;
+    };
+    if count.value > u64::from(topic.partitions) {
+        let message =
+            format!("{} group members are more than {} partitions", count.value, topic.partitions);
+        found.push(
+            Diagnostic::error(codes::CONFLICT, count.origin, message)
+                .label("the rest would have nothing to do")
+                .remedy(format!("set `consumers.count` to at most {}", topic.partitions)),
+        );
+        return topic.partitions;
+    }
+    let reason = "a group has at least one member";
+    found.count("consumers.count", Some(count), topic.partitions, 1..=topic.partitions, reason)
+}
+
+fn heartbeat(given: Option<&At<Duration>>, session: Duration, found: &mut Findings) -> Duration {
+    // A third, as everybody does: two heartbeats may be lost.
+    let default = Duration::from_secs(2).min(session / 3);
+    let Some(at) = given else { return default };
+    let interval = found.duration(
+        "consumers.heartbeat_interval",
+        given,
+        default,
+        MILLISECOND..=Duration::from_secs(3600),
+        "a third of `consumers.session_timeout` is usual",
+    );
+    if interval >= session / 2 {
+        let message = "`consumers.heartbeat_interval` is not less than half of `session_timeout`";
+        found.push(
+            Diagnostic::error(codes::CONFLICT, at.origin, message).remedy(
+                "one lost heartbeat would cost the member its partitions; a third is usual",
+            ),
+        );
+    }
+    interval
+}
