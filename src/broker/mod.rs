@@ -5,6 +5,7 @@
 
 mod error;
 pub mod model;
+pub mod native;
 mod port;
 pub mod rdkafka;
 

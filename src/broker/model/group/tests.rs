@@ -1,158 +1,135 @@
-use super::*;
-use crate::broker::model::assignor::assign;
+//! A group of native members around the coordinator: both sides of the protocol.
+
 use proptest::prelude::*;
 
+use super::*;
+use crate::broker::native::member::{GroupMember, MemberEvent, MemberSettings};
+
 const SESSION: Duration = Duration::from_secs(6);
-const POLL: Duration = Duration::from_secs(300);
+const BEAT: Duration = Duration::from_secs(2);
 
 fn s(seconds: f64) -> Time {
     Time((seconds * 1e9) as i64)
 }
 
-/// A member of the kind librdkafka is: joins again when told, syncs, beats.
-#[derive(Clone, Debug)]
-struct Client {
-    me: MemberRef,
-    assignor: Assignor,
-    has: Vec<PartitionId>,
-}
-
-impl Client {
-    fn new(assignor: Assignor, instance: Option<&str>) -> Client {
-        let instance_id = instance.map(str::to_owned);
-        let me = MemberRef { member_id: String::new(), instance_id, generation: -1 };
-        Client { me, assignor, has: Vec::new() }
-    }
-
-    fn join(&self) -> GroupRequest {
-        let cooperative = self.assignor == Assignor::CooperativeSticky;
-        GroupRequest::Join(Join {
-            client_id: "consumer".to_owned(),
-            member_id: self.me.member_id.clone(),
-            instance_id: self.me.instance_id.clone(),
-            session_timeout: SESSION,
-            rebalance_timeout: POLL,
-            assignor: self.assignor,
-            owned: if cooperative { self.has.clone() } else { Vec::new() },
-            generation: self.me.generation,
-        })
+fn settings(assignor: Assignor, instance: Option<&str>) -> MemberSettings {
+    MemberSettings {
+        client_id: "consumer".to_owned(),
+        instance_id: instance.map(str::to_owned),
+        session_timeout: SESSION,
+        heartbeat_interval: BEAT,
+        rebalance_timeout: Duration::from_secs(300),
+        assignor,
+        partitions: 18,
     }
 }
 
-/// A group with its clients; messages take no time.
+/// A group with its members; messages take no time.
 struct World {
     group: GroupCoordinator,
-    clients: Vec<Client>,
+    members: Vec<GroupMember>,
     now: Time,
-    /// Ticket -> client of what is under way; an even ticket is a JoinGroup or SyncGroup, an odd one a Heartbeat.
+    /// Whose answer a ticket brings.
     waiting: BTreeMap<Ticket, usize>,
     next: u64,
-    silent: Vec<usize>,
+    /// Members whose process is gone.
+    dead: Vec<usize>,
+    /// What each member was told, but for the assignments.
+    told: Vec<Vec<MemberEvent>>,
+    /// Offset of every partition: what its reader has processed.
+    processed: i64,
+    started_at: BTreeMap<PartitionId, Option<Offset>>,
 }
 
 impl World {
     fn new() -> World {
-        let group = GroupCoordinator::new(GroupSettings::default(), Seed(7));
-        let (clients, silent) = (Vec::new(), Vec::new());
-        World { group, clients, now: Time::ZERO, waiting: BTreeMap::new(), next: 0, silent }
+        World {
+            group: GroupCoordinator::new(GroupSettings::default(), Seed(7)),
+            members: Vec::new(),
+            now: Time::ZERO,
+            waiting: BTreeMap::new(),
+            next: 0,
+            dead: Vec::new(),
+            told: Vec::new(),
+            processed: 0,
+            started_at: BTreeMap::new(),
+        }
     }
 
     fn of(count: usize, assignor: Assignor) -> World {
         let mut world = World::new();
-        for _ in 0..count {
-            world.arrive(Client::new(assignor, None));
-        }
+        (0..count).for_each(|_| _ = world.arrive(settings(assignor, None)));
         world.run_until(s(20.0));
         assert!(world.group.is_stable());
         world
     }
 
-    fn arrive(&mut self, client: Client) -> usize {
-        let at = self.clients.len();
-        let join = client.join();
-        self.clients.push(client);
-        self.ask(at, join);
-        at
+    fn arrive(&mut self, settings: MemberSettings) -> usize {
+        self.members.push(GroupMember::new(settings));
+        self.told.push(Vec::new());
+        self.turn();
+        self.members.len() - 1
     }
 
-    fn ask(&mut self, client: usize, request: GroupRequest) {
-        let is_beat = matches!(request, GroupRequest::Heartbeat(_));
-        self.next += 1;
-        let ticket = Ticket(2 * self.next + u64::from(is_beat));
-        self.waiting.insert(ticket, client);
-        self.group.request(ticket, request, self.now);
-        self.deliver();
-    }
-
-    fn deliver(&mut self) {
-        for (ticket, response) in self.group.take_answers() {
-            let client = self.waiting.remove(&ticket).expect("each request is answered once");
-            if self.silent.contains(&client) {
-                continue;
-            }
-            self.hear(client, response);
-        }
-    }
-
-    fn hear(&mut self, at: usize, response: GroupResponse) {
-        let client = &mut self.clients[at];
-        match response {
-            GroupResponse::Join(id, Err(GroupError::MemberIdRequired)) => {
-                client.me.member_id = id;
-                let join = client.join();
-                self.ask(at, join);
-            }
-            GroupResponse::Join(_, Err(GroupError::UnknownMemberId))
-            | GroupResponse::Sync(Err(GroupError::UnknownMemberId))
-            | GroupResponse::Done(Err(GroupError::UnknownMemberId)) => {
-                client.me.member_id.clear();
-                client.me.generation = -1;
-                client.has.clear();
-                let join = client.join();
-                self.ask(at, join);
-            }
-            GroupResponse::Join(id, Ok(joined)) => {
-                client.me.member_id = id;
-                client.me.generation = joined.generation;
-                let dealt = assign(client.assignor, 18, &joined.members);
-                let ids = joined.members.iter().map(|member| member.member_id.clone());
-                let member = client.me.clone();
-                self.ask(at, GroupRequest::Sync { member, assignments: ids.zip(dealt).collect() });
-            }
-            GroupResponse::Sync(Ok(own)) => {
-                let gives_up = client.has.iter().any(|partition| !own.contains(partition));
-                client.has = own;
-                if gives_up && client.assignor == Assignor::CooperativeSticky {
-                    let join = client.join();
-                    self.ask(at, join);
+    /// Carries messages until there are none.
+    fn turn(&mut self) {
+        for _ in 0..10_000 {
+            let mut quiet = true;
+            for at in
+                (0..self.members.len()).filter(|at| !self.dead.contains(at)).collect::<Vec<_>>()
+            {
+                self.members[at].tick(self.now);
+                for request in self.members[at].outbox() {
+                    self.next += 1;
+                    self.waiting.insert(Ticket(self.next), at);
+                    self.group.request(Ticket(self.next), request, self.now);
+                    quiet = false;
                 }
             }
-            GroupResponse::Sync(Err(GroupError::RebalanceInProgress))
-            | GroupResponse::Done(Err(GroupError::RebalanceInProgress)) => {
-                let join = client.join();
-                self.ask(at, join);
+            for (ticket, response) in self.group.take_answers() {
+                let at = self.waiting.remove(&ticket).expect("each request is answered once");
+                if !self.dead.contains(&at) {
+                    self.members[at].receive(response, self.now);
+                    self.obey(at);
+                }
+                quiet = false;
             }
-            _ => {}
+            if quiet {
+                return;
+            }
+        }
+        panic!("the messages do not end");
+    }
+
+    fn obey(&mut self, at: usize) {
+        for event in self.members[at].events() {
+            match &event {
+                MemberEvent::Assigned(starts) => self.started_at.extend(starts.iter().copied()),
+                MemberEvent::Revoke(partitions) => {
+                    let offset = Offset(self.processed);
+                    let offsets = partitions.iter().map(|partition| (*partition, offset));
+                    self.members[at].given_up(offsets.collect());
+                }
+                MemberEvent::Lost(_) | MemberEvent::Fenced => {}
+            }
+            self.told[at].push(event);
         }
     }
 
-    /// Lets time pass in steps of 100 ms; everybody who is not waiting beats every 2 s.
     fn run_until(&mut self, until: Time) {
         while self.now < until {
             self.now = self.now + Duration::from_millis(100);
             self.group.tick(self.now);
-            self.deliver();
-            if self.now.0 % 2_000_000_000 != 0 {
-                continue;
-            }
-            for at in 0..self.clients.len() {
-                let busy = self.waiting.values().any(|client| *client == at);
-                if !busy && !self.silent.contains(&at) {
-                    let beat = GroupRequest::Heartbeat(self.clients[at].me.clone());
-                    self.ask(at, beat);
-                }
-            }
+            self.turn();
         }
+    }
+
+    fn run_for(&mut self, seconds: f64) {
+        self.run_until(self.now + Duration::from_secs_f64(seconds));
+    }
+
+    fn was_told(&mut self, at: usize) -> Vec<MemberEvent> {
+        std::mem::take(&mut self.told[at])
     }
 
     fn sizes(&self) -> Vec<usize> {
@@ -165,9 +142,9 @@ impl World {
 #[test]
 fn the_first_generation_waits_for_latecomers() {
     let mut world = World::new();
-    world.arrive(Client::new(Assignor::Range, None));
+    world.arrive(settings(Assignor::Range, None));
     world.run_until(s(2.5));
-    world.arrive(Client::new(Assignor::Range, None));
+    world.arrive(settings(Assignor::Range, None));
     world.run_until(s(5.9));
     assert_eq!(world.group.generation(), 0, "the second one made it wait 3 s more");
     world.run_until(s(6.1));
@@ -183,35 +160,57 @@ fn eight_members_share_eighteen_partitions() {
 #[test]
 fn a_crash_is_found_out_by_the_session_time_out_and_stops_everybody_once() {
     let mut world = World::of(3, Assignor::Range);
-    world.silent.push(1);
+    world.dead.push(1);
     let generation = world.group.generation();
-    world.run_until(world.now + SESSION - Duration::from_millis(100));
+    (0..3).for_each(|at| _ = world.was_told(at));
+    // It beat within the last 2 s, so it is out after 4 to 6 s, and the others hear of it within 2 s more.
+    world.run_for(4.0);
     assert_eq!(world.group.generation(), generation);
-    // Silent since its last beat at 20 s: out at 26 s; the others hear of it with their beats at 26 s.
-    world.run_until(s(28.1));
+    world.run_for(4.1);
     assert_eq!((world.group.generation(), world.sizes()), (generation + 1, vec![9, 9]));
+    for survivor in [0, 2] {
+        let told = world.was_told(survivor);
+        assert!(
+            matches!(&told[..], [MemberEvent::Revoke(had), MemberEvent::Assigned(new)]
+            if had.len() == 6 && new.len() == 9),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]
 fn a_member_that_leaves_is_replaced_without_a_time_out() {
     let mut world = World::of(3, Assignor::Range);
-    let leaver = world.clients[0].me.clone();
-    world.silent.push(0);
-    world.ask(0, GroupRequest::Leave(leaver));
-    world.run_until(world.now + Duration::from_secs(2));
+    world.members[0].leave();
+    world.run_for(2.1);
     assert_eq!(world.sizes(), [9, 9]);
+}
+
+#[test]
+fn what_a_member_gives_up_goes_on_where_it_was_committed() {
+    let mut world = World::of(1, Assignor::Range);
+    assert!(world.started_at.values().all(Option::is_none));
+    world.processed = 42;
+    world.arrive(settings(Assignor::Range, None));
+    world.run_for(5.0);
+    assert_eq!(world.sizes(), [9, 9]);
+    assert!(world.started_at.values().all(|start| *start == Some(Offset(42))));
 }
 
 #[test]
 fn a_cooperative_newcomer_takes_two_generations_and_stops_nobody_else() {
     let mut world = World::of(2, Assignor::CooperativeSticky);
-    let before: Vec<_> = world.clients.iter().map(|client| client.has.clone()).collect();
+    let before: Vec<_> = world.members.iter().map(|member| member.owned().to_vec()).collect();
     let generation = world.group.generation();
-    world.arrive(Client::new(Assignor::CooperativeSticky, None));
-    world.run_until(world.now + Duration::from_secs(5));
+    (0..2).for_each(|at| _ = world.was_told(at));
+    world.arrive(settings(Assignor::CooperativeSticky, None));
+    world.run_for(5.0);
     assert_eq!((world.group.generation(), world.sizes()), (generation + 2, vec![6, 6, 6]));
-    for (client, before) in world.clients.iter().zip(&before) {
-        assert!(client.has.iter().all(|partition| before.contains(partition)));
+    for (at, before) in before.iter().enumerate() {
+        let kept = world.members[at].owned().to_vec();
+        assert!(kept.iter().all(|partition| before.contains(partition)));
+        let gone = before.iter().copied().filter(|had| !kept.contains(had)).collect();
+        assert_eq!(world.was_told(at), [MemberEvent::Revoke(gone)]);
     }
 }
 
@@ -219,33 +218,65 @@ fn a_cooperative_newcomer_takes_two_generations_and_stops_nobody_else() {
 fn a_static_member_comes_back_unnoticed_and_its_predecessor_is_fenced() {
     let mut world = World::new();
     for name in ["a", "b"] {
-        world.arrive(Client::new(Assignor::Range, Some(name)));
+        world.arrive(settings(Assignor::Range, Some(name)));
     }
     world.run_until(s(10.0));
-    let (generation, had) = (world.group.generation(), world.clients[1].has.clone());
-    let old = world.clients[1].me.clone();
-    world.silent.push(1);
-    world.arrive(Client::new(Assignor::Range, Some("b")));
-    world.run_until(s(12.0));
-    assert_eq!((world.group.generation(), &world.clients[2].has), (generation, &had));
-    world.group.request(Ticket(0), GroupRequest::Heartbeat(old), world.now);
-    let answer = GroupResponse::Done(Err(GroupError::FencedInstanceId));
-    assert_eq!(world.group.take_answers(), [(Ticket(0), answer)]);
+    let (generation, had) = (world.group.generation(), world.members[1].owned().to_vec());
+    (0..2).for_each(|at| _ = world.was_told(at));
+    world.arrive(settings(Assignor::Range, Some("b")));
+    world.run_for(3.0);
+    assert_eq!((world.group.generation(), world.members[2].owned()), (generation, &had[..]));
+    assert_eq!(world.was_told(0), []);
+    assert_eq!(world.was_told(1), [MemberEvent::Lost(had), MemberEvent::Fenced]);
+}
+
+#[test]
+fn whoever_is_cut_off_gives_up_by_itself_after_the_session_time_out() {
+    let mut member = GroupMember::new(settings(Assignor::Range, None));
+    let mut group = GroupCoordinator::new(GroupSettings::default(), Seed(1));
+    let mut now = Time::ZERO;
+    while member.owned().is_empty() && now < s(10.0) {
+        now = now + Duration::from_millis(100);
+        member.tick(now);
+        for request in member.outbox() {
+            group.request(Ticket(0), request, now);
+        }
+        group.tick(now);
+        group.take_answers().into_iter().for_each(|(_, answer)| member.receive(answer, now));
+    }
+    let had = member.owned().to_vec();
+    assert_eq!(had.len(), 18);
+    let _ = member.events();
+    // From here on nobody answers.
+    let cut_off = now;
+    while member.events().is_empty() && now < cut_off + SESSION * 2 {
+        now = now + Duration::from_millis(100);
+        member.tick(now);
+    }
+    assert!(
+        now >= cut_off + SESSION - BEAT && now <= cut_off + SESSION + Duration::from_millis(200)
+    );
+    assert!(member.owned().is_empty());
 }
 
 #[test]
 fn commits_of_an_older_generation_are_refused() {
     let mut world = World::of(2, Assignor::Range);
-    let old = world.clients[0].me.clone();
-    world.arrive(Client::new(Assignor::Range, None));
-    world.run_until(world.now + Duration::from_secs(5));
+    let id = world.group.assignments().next().map(|(id, _)| id.to_owned()).unwrap_or_default();
+    let member =
+        |generation| Some(MemberRef { member_id: id.clone(), instance_id: None, generation });
+    let generation = world.group.generation();
     let offsets = BTreeMap::from([(PartitionId(0), Offset(9))]);
     let commit = |member| GroupRequest::Commit { member, offsets: offsets.clone() };
-    world.group.request(Ticket(0), commit(Some(old)), world.now);
-    world.group.request(Ticket(1), commit(None), world.now);
-    let current = world.clients[0].me.clone();
-    world.group.request(Ticket(2), commit(Some(current)), world.now);
-    world.group.request(Ticket(3), GroupRequest::FetchOffsets, world.now);
+    let requests = [
+        commit(member(generation - 1)),
+        commit(None),
+        commit(member(generation)),
+        GroupRequest::FetchOffsets,
+    ];
+    for (ticket, request) in (0..).zip(requests) {
+        world.group.request(Ticket(ticket), request, world.now);
+    }
     let answers: Vec<_> =
         world.group.take_answers().into_iter().map(|(_, answer)| answer).collect();
     let expected = [
@@ -259,8 +290,8 @@ fn commits_of_an_older_generation_are_refused() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whoever comes, leaves or falls silent: no partition has two owners, generations only grow, and once it is
-    /// quiet all partitions are owned by those who are alive.
+    /// Whoever comes, leaves or crashes: no partition has two owners, generations only grow, and once it is quiet all
+    /// partitions are owned by those who are alive.
     #[test]
     fn a_group_always_finds_its_peace(
         cooperative in any::<bool>(),
@@ -268,22 +299,21 @@ proptest! {
     ) {
         let assignor = if cooperative { Assignor::CooperativeSticky } else { Assignor::Range };
         let mut world = World::new();
-        world.arrive(Client::new(assignor, None));
+        world.arrive(settings(assignor, None));
         let mut generation = 0;
         for (kind, who, steps) in events {
-            let at = who % world.clients.len();
-            let is_gone = world.silent.contains(&at);
+            let at = who % world.members.len();
             match kind {
-                0 | 1 if world.clients.len() < 12 => _ = world.arrive(Client::new(assignor, None)),
-                2 if !is_gone => world.silent.push(at),
-                3 if !is_gone => {
-                    world.silent.push(at);
-                    let me = world.clients[at].me.clone();
-                    world.ask(at, GroupRequest::Leave(me));
+                0 | 1 if world.members.len() < 12 => _ = world.arrive(settings(assignor, None)),
+                2 if !world.dead.contains(&at) => world.dead.push(at),
+                3 if !world.dead.contains(&at) => {
+                    world.members[at].leave();
+                    world.turn();
+                    world.dead.push(at);
                 }
                 _ => {}
             }
-            world.run_until(world.now + Duration::from_millis(100 * steps));
+            world.run_for(0.1 * steps as f64);
             prop_assert!(world.group.generation() >= generation);
             generation = world.group.generation();
             let mut owned: Vec<_> = world.group.assignments().flat_map(|(_, own)| own).collect();
@@ -292,13 +322,16 @@ proptest! {
             owned.dedup();
             prop_assert_eq!(owned.len(), all, "a partition has two owners");
         }
-        world.arrive(Client::new(assignor, None));
-        // Session time-outs, and the 5 minutes a joining newcomer that died is waited for.
-        world.run_until(world.now + Duration::from_secs(640));
+        world.arrive(settings(assignor, None));
+        // Session time-outs, and the 5 minutes a newcomer that died while it joined is waited for.
+        world.run_for(640.0);
         prop_assert!(world.group.is_stable());
-        let alive = world.clients.len() - world.silent.len();
-        prop_assert_eq!(world.group.assignments().count(), alive);
-        let owned: usize = world.group.assignments().map(|(_, own)| own.len()).sum();
-        prop_assert_eq!(owned, 18);
+        let alive: Vec<usize> =
+            (0..world.members.len()).filter(|at| !world.dead.contains(at)).collect();
+        prop_assert_eq!(world.group.assignments().count(), alive.len());
+        let mut owned: Vec<_> =
+            alive.iter().flat_map(|at| world.members[*at].owned().to_vec()).collect();
+        owned.sort_unstable();
+        prop_assert_eq!(owned, (0..18).map(PartitionId).collect::<Vec<_>>());
     }
 }

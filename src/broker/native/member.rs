@@ -1,0 +1,328 @@
+//! A group member, as librdkafka is one: it joins, syncs, beats, gives up what it is told to, and joins again.
+//!
+//! No socket and no clock: requests go out through [`GroupMember::outbox`], answers come in through
+//! [`GroupMember::receive`] in the order of the requests, and [`GroupMember::tick`] says when it wants to be called
+//! again. What it means for the consumer comes out as [`MemberEvent`]s.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::base::{Offset, PartitionId, Time};
+use crate::broker::model::assignor::assign;
+use crate::broker::model::group::{
+    GroupError, GroupRequest, GroupResponse, Join, Joined, MemberRef,
+};
+use crate::plan::Assignor;
+
+/// A member's settings, named after the client's properties.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSettings {
+    /// `client.id`.
+    pub client_id: String,
+    /// `group.instance.id`: a static member, which does not say goodbye when it closes.
+    pub instance_id: Option<String>,
+    /// `session.timeout.ms`.
+    pub session_timeout: Duration,
+    /// `heartbeat.interval.ms`.
+    pub heartbeat_interval: Duration,
+    /// `max.poll.interval.ms`.
+    pub rebalance_timeout: Duration,
+    /// `partition.assignment.strategy`.
+    pub assignor: Assignor,
+    /// Number of partitions there are to deal out, for when this member leads.
+    pub partitions: u32,
+}
+
+/// What a member's consumer has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberEvent {
+    /// Read these, each from its committed offset, if there is one.
+    Assigned(Vec<(PartitionId, Option<Offset>)>),
+    /// Stop reading these, and then call [`GroupMember::given_up`].
+    Revoke(Vec<PartitionId>),
+    /// Stop reading these; somebody else may have them already, so nothing can be committed.
+    Lost(Vec<PartitionId>),
+    /// This member is out for good: another client uses its `group.instance.id`.
+    Fenced,
+}
+
+/// What a request was, for its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asked {
+    Join,
+    Sync,
+    Heartbeat,
+    Commit,
+    /// The commit before partitions are given up.
+    LastCommit,
+    Offsets(Vec<PartitionId>),
+    Leave,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Joins at the next tick.
+    Outside,
+    /// Waits for a generation, or for what it gets in it.
+    Joining,
+    /// Reads.
+    Up,
+    /// Waits for the consumer to stop reading, and for the last commit.
+    GivingUp,
+    /// Left, or fenced.
+    Gone,
+}
+
+/// A member of a group. See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct GroupMember {
+    settings: MemberSettings,
+    me: MemberRef,
+    state: State,
+    /// What it has, ascending.
+    owned: Vec<PartitionId>,
+    /// What it gets once others are given up.
+    added: Vec<PartitionId>,
+    asked: VecDeque<Asked>,
+    outbox: Vec<GroupRequest>,
+    events: Vec<MemberEvent>,
+    next_beat: Time,
+    last_answer: Time,
+}
+
+impl GroupMember {
+    /// A member that joins with its first tick.
+    pub fn new(settings: MemberSettings) -> GroupMember {
+        let instance_id = settings.instance_id.clone();
+        GroupMember {
+            settings,
+            me: MemberRef { member_id: String::new(), instance_id, generation: -1 },
+            state: State::Outside,
+            owned: Vec::new(),
+            added: Vec::new(),
+            asked: VecDeque::new(),
+            outbox: Vec::new(),
+            events: Vec::new(),
+            next_beat: Time::NEVER,
+            last_answer: Time::ZERO,
+        }
+    }
+
+    /// Requests to be sent to the coordinator, in order.
+    pub fn outbox(&mut self) -> Vec<GroupRequest> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// What happened since the last call.
+    pub fn events(&mut self) -> Vec<MemberEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// What it has.
+    pub fn owned(&self) -> &[PartitionId] {
+        &self.owned
+    }
+
+    /// The generation it believes in; -1 before the first.
+    pub fn generation(&self) -> i32 {
+        self.me.generation
+    }
+
+    /// Does what is due, and says when something is due next.
+    pub fn tick(&mut self, now: Time) -> Time {
+        match self.state {
+            State::Outside => self.join(),
+            State::Up if now >= self.last_answer + self.settings.session_timeout => {
+                self.lose();
+                self.join();
+            }
+            State::Up if now >= self.next_beat => {
+                self.next_beat = now + self.settings.heartbeat_interval;
+                if !self.asked.contains(&Asked::Heartbeat) {
+                    self.ask(Asked::Heartbeat, GroupRequest::Heartbeat(self.me.clone()));
+                }
+            }
+            _ => {}
+        }
+        match self.state {
+            State::Up => self.next_beat.min(self.last_answer + self.settings.session_timeout),
+            _ => Time::NEVER,
+        }
+    }
+
+    /// Commits next offsets to process, of partitions it has.
+    pub fn commit(&mut self, offsets: BTreeMap<PartitionId, Offset>) {
+        if self.state == State::Up && !offsets.is_empty() {
+            let member = Some(self.me.clone());
+            self.ask(Asked::Commit, GroupRequest::Commit { member, offsets });
+        }
+    }
+
+    /// The consumer has stopped reading what [`MemberEvent::Revoke`] named, and this is how far it came.
+    pub fn given_up(&mut self, offsets: BTreeMap<PartitionId, Offset>) {
+        if self.state != State::GivingUp {
+            return;
+        }
+        if offsets.is_empty() {
+            return self.go_on();
+        }
+        let member = Some(self.me.clone());
+        self.ask(Asked::LastCommit, GroupRequest::Commit { member, offsets });
+    }
+
+    /// Leaves the group; a static member only falls silent.
+    pub fn leave(&mut self) {
+        if self.settings.instance_id.is_none() && !self.me.member_id.is_empty() {
+            self.ask(Asked::Leave, GroupRequest::Leave(self.me.clone()));
+        }
+        self.state = State::Gone;
+    }
+
+    /// The connection broke: what was asked is not answered any more.
+    pub fn disconnected(&mut self) {
+        self.asked.clear();
+        self.outbox.clear();
+        match self.state {
+            State::Joining => self.state = State::Outside,
+            State::GivingUp => self.go_on(),
+            State::Outside | State::Up | State::Gone => {}
+        }
+    }
+
+    /// Takes the answer to the oldest request that has none.
+    pub fn receive(&mut self, response: GroupResponse, now: Time) {
+        let Some(asked) = self.asked.pop_front() else { return };
+        if self.state == State::Gone {
+            return;
+        }
+        match (asked, response) {
+            (Asked::Join, GroupResponse::Join(id, Ok(joined))) => self.joined(id, &joined),
+            (Asked::Join, GroupResponse::Join(id, Err(GroupError::MemberIdRequired))) => {
+                self.me.member_id = id;
+                self.join();
+            }
+            (Asked::Join, GroupResponse::Join(_, Err(error)))
+            | (Asked::Sync, GroupResponse::Sync(Err(error))) => self.refused(error),
+            (Asked::Sync, GroupResponse::Sync(Ok(own))) => self.synced(own, now),
+            (Asked::Heartbeat, GroupResponse::Done(result)) => match result {
+                Ok(()) => self.last_answer = now,
+                // What was under way when the answer left may have changed everything.
+                Err(_) if self.state != State::Up => {}
+                Err(error) => {
+                    self.last_answer = now;
+                    self.refused(error);
+                }
+            },
+            (Asked::LastCommit, GroupResponse::Done(_)) => self.go_on(),
+            (Asked::Offsets(added), GroupResponse::Offsets(offsets)) => {
+                let from = |partition: PartitionId| (partition, offsets.get(&partition).copied());
+                let still = added.into_iter().filter(|added| self.owned.contains(added));
+                let starts: Vec<_> = still.map(from).collect();
+                self.events.push(MemberEvent::Assigned(starts));
+            }
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, asked: Asked, request: GroupRequest) {
+        self.asked.push_back(asked);
+        self.outbox.push(request);
+    }
+
+    fn is_cooperative(&self) -> bool {
+        self.settings.assignor == Assignor::CooperativeSticky
+    }
+
+    fn join(&mut self) {
+        self.state = State::Joining;
+        let cooperative = self.is_cooperative();
+        let settings = &self.settings;
+        let join = Join {
+            client_id: settings.client_id.clone(),
+            member_id: self.me.member_id.clone(),
+            instance_id: self.me.instance_id.clone(),
+            session_timeout: settings.session_timeout,
+            rebalance_timeout: settings.rebalance_timeout,
+            assignor: settings.assignor,
+            owned: if cooperative { self.owned.clone() } else { Vec::new() },
+            generation: self.me.generation,
+        };
+        self.ask(Asked::Join, GroupRequest::Join(join));
+    }
+
+    /// The generation has begun: the leader deals out, everybody asks for theirs.
+    fn joined(&mut self, member_id: String, joined: &Joined) {
+        self.me.member_id = member_id;
+        self.me.generation = joined.generation;
+        let dealt = assign(self.settings.assignor, self.settings.partitions, &joined.members);
+        let ids = joined.members.iter().map(|member| member.member_id.clone());
+        let (member, assignments) = (self.me.clone(), ids.zip(dealt).collect());
+        self.ask(Asked::Sync, GroupRequest::Sync { member, assignments });
+    }
+
+    fn synced(&mut self, own: Vec<PartitionId>, now: Time) {
+        self.state = State::Up;
+        self.last_answer = now;
+        self.next_beat = now + self.settings.heartbeat_interval;
+        let gone: Vec<_> = self.owned.iter().copied().filter(|had| !own.contains(had)).collect();
+        self.added = own.into_iter().filter(|new| !self.owned.contains(new)).collect();
+        if gone.is_empty() {
+            self.take_added();
+        } else {
+            self.give_up(gone);
+        }
+    }
+
+    fn give_up(&mut self, partitions: Vec<PartitionId>) {
+        self.state = State::GivingUp;
+        self.owned.retain(|owned| !partitions.contains(owned));
+        self.events.push(MemberEvent::Revoke(partitions));
+    }
+
+    /// What had to be given up is: now for the rest. Whoever gave something up joins again, so that it finds an owner.
+    fn go_on(&mut self) {
+        self.take_added();
+        self.join();
+    }
+
+    fn take_added(&mut self) {
+        let added = std::mem::take(&mut self.added);
+        if !added.is_empty() {
+            self.owned.extend(&added);
+            self.owned.sort_unstable();
+            self.ask(Asked::Offsets(added), GroupRequest::FetchOffsets);
+        }
+    }
+
+    /// What it has is not its own any more.
+    fn lose(&mut self) {
+        self.added.clear();
+        self.me.generation = -1;
+        if !self.owned.is_empty() {
+            self.events.push(MemberEvent::Lost(std::mem::take(&mut self.owned)));
+        }
+    }
+
+    fn refused(&mut self, error: GroupError) {
+        match error {
+            GroupError::RebalanceInProgress if self.is_cooperative() || self.owned.is_empty() => {
+                self.join();
+            }
+            GroupError::RebalanceInProgress => self.give_up(self.owned.clone()),
+            GroupError::FencedInstanceId | GroupError::InconsistentGroupProtocol => {
+                self.lose();
+                self.state = State::Gone;
+                self.events.push(MemberEvent::Fenced);
+            }
+            GroupError::IllegalGeneration => {
+                self.lose();
+                self.join();
+            }
+            GroupError::UnknownMemberId | GroupError::MemberIdRequired => {
+                self.lose();
+                self.me.member_id.clear();
+                self.join();
+            }
+        }
+    }
+}
