@@ -2,3 +2,5 @@
 
 pub mod assignor;
 pub mod group;
+pub mod replicas;
+pub mod sequences;
