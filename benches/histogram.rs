@@ -1,7 +1,8 @@
 //! Latency distributions: recording, and what the collector does once a second.
 
+mod settings;
+
 use std::hint::black_box;
-use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lanekeeper::base::{Offset, PartitionId};
@@ -53,10 +54,7 @@ fn histogram(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
+    config = settings::settings();
     targets = histogram
 }
 criterion_main!(benches);

@@ -1,5 +1,7 @@
 //! The loops of both sides without a broker: a consumer machine into its cell, and the pacer of a pool.
 
+mod settings;
+
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -111,10 +113,7 @@ fn pacer(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
+    config = settings::settings();
     targets = consumer, pacer
 }
 criterion_main!(benches);

@@ -1,5 +1,7 @@
 //! The ledger: lanes read and sent, and a whole batch counted by a partition's cell.
 
+mod settings;
+
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -94,10 +96,7 @@ fn apply(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
+    config = settings::settings();
     targets = lanes, apply
 }
 criterion_main!(benches);

@@ -1,7 +1,8 @@
 //! What a record costs by itself: writing its stamp and checking it.
 
+mod settings;
+
 use std::hint::black_box;
-use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lanekeeper::base::{PartitionId, ProducerId, RunId, Stamp, Time, verify, write_payload};
@@ -40,10 +41,7 @@ fn record(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
+    config = settings::settings();
     targets = record
 }
 criterion_main!(benches);

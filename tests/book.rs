@@ -193,10 +193,15 @@ fn look_at(place: &str, command: &str) {
     let known = match words.first().map(|word| word.as_str()) {
         Some("cargo") => {
             let command = words.get(1).map(|word| word.as_str());
-            matches!(
-                command,
-                Some("test" | "bench" | "build" | "install" | "fmt" | "clippy" | "doc" | "deny")
-            )
+            let is_example = words.iter().any(|word| *word == "--example");
+            // What an example does is run by a test of its name.
+            command == Some("run") && is_example
+                || matches!(
+                    command,
+                    Some(
+                        "test" | "bench" | "build" | "install" | "fmt" | "clippy" | "doc" | "deny"
+                    )
+                )
         }
         Some("just") => {
             let recipe = words.get(1).map_or("default", |word| word.as_str());

@@ -7,6 +7,7 @@ use tracing::info;
 
 use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed};
 use crate::broker::Cluster;
+use crate::logic::Handlers;
 use crate::measure::{Event, Scoreboard};
 use crate::plan::Plan;
 
@@ -25,6 +26,8 @@ pub struct Context {
     pub run: RunId,
     /// Root of all randomness.
     pub seed: Seed,
+    /// What consumers do with records, if it is not the scenario's work.
+    pub handlers: Option<Handlers>,
 }
 
 impl fmt::Debug for Context {

@@ -11,8 +11,17 @@ pub enum ErrorClass {
     Position,
     /// Not allowed, or not there. Restarting cannot help.
     Denied,
+    /// A record that can never be processed. Restarting cannot help.
+    Poison,
     /// The client is beyond repair; a new one may do.
     Fatal,
+}
+
+impl ErrorClass {
+    /// Whether the same would happen after a restart.
+    pub fn is_definite(self) -> bool {
+        matches!(self, ErrorClass::Position | ErrorClass::Denied | ErrorClass::Poison)
+    }
 }
 
 /// An error with its class.

@@ -14,6 +14,7 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Exit};
+use crate::logic::Handlers;
 
 /// Load-tests Kafka-protocol clusters with one supervised consumer per partition.
 ///
@@ -57,6 +58,11 @@ enum Command {
 
 /// Parses the command line, does what it says, and returns the exit code.
 pub fn main() -> Exit {
+    main_with(None)
+}
+
+/// The same, for a program with handlers of its own: records go to them instead of to the scenario's `work`.
+pub fn main_with(handlers: Option<Handlers>) -> Exit {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -67,7 +73,7 @@ pub fn main() -> Exit {
     };
     let verbose = arguments.verbose;
     let outcome = match arguments.command {
-        Command::Run(run) => run::run(&run, verbose),
+        Command::Run(run) => run::run(&run, handlers, verbose),
         Command::Check(check) => check::check(&check),
         Command::Report(report) => report::report(&report),
         Command::Schema => schema::schema(),

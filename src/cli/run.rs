@@ -12,6 +12,7 @@ use super::scenario::ScenarioArguments;
 use crate::base::{Clock, Time};
 use crate::broker::rdkafka::ClientFile;
 use crate::error::{Error, Exit};
+use crate::logic::Handlers;
 use crate::measure::{Event, Live, Summary, Window};
 use crate::report::{Progress, ResultDirectory, write_result};
 use crate::run::{Observer, Options, run as run_plan};
@@ -37,7 +38,11 @@ pub(super) struct RunArguments {
 }
 
 /// Runs the scenario, reports, and turns the verdict into an exit code.
-pub(super) fn run(arguments: &RunArguments, verbose: u8) -> Result<Exit, Error> {
+pub(super) fn run(
+    arguments: &RunArguments,
+    handlers: Option<Handlers>,
+    verbose: u8,
+) -> Result<Exit, Error> {
     let plan = arguments.scenario.plan()?;
     let client = client_file(arguments.client_config.as_deref())?;
     let out = arguments.out.clone().unwrap_or_else(|| default_directory(&plan.name));
@@ -50,7 +55,7 @@ pub(super) fn run(arguments: &RunArguments, verbose: u8) -> Result<Exit, Error> 
     };
     let directory = watching.directory.clone();
     // A run that fails before its load began leaves nothing worth keeping.
-    let mut summary = run_plan(plan, Options { client }, Box::new(watching))
+    let mut summary = run_plan(plan, Options { client, handlers }, Box::new(watching))
         .inspect_err(|_| lock(&directory).discard())?;
     let failure = lock(&directory).failure();
     summary.warnings.extend(failure);

@@ -1,6 +1,6 @@
 //! The consumer machine of one partition: verify, work, remember, and hand batches to the cell.
 
-use crate::base::{Offset, PartitionId, RunId, Time, Verdict, verify};
+use crate::base::{Offset, PartitionId, RunId, Stamp, Time, Verdict, verify};
 use crate::logic::{Effort, WorkSampler};
 use crate::measure::{Applied, Content, Owner, PartitionCell, Processed};
 
@@ -14,6 +14,8 @@ pub struct ConsumerMachine {
     owner: Owner,
     run: RunId,
     work: WorkSampler,
+    /// The record under way. It counts for nothing until it is done.
+    begun: Option<Processed>,
     batch: Vec<Processed>,
     batch_max: usize,
     position: Option<Offset>,
@@ -29,7 +31,16 @@ impl ConsumerMachine {
         batch_max: usize,
     ) -> ConsumerMachine {
         let batch = Vec::with_capacity(batch_max);
-        ConsumerMachine { partition, owner, run, work, batch, batch_max, position: None }
+        ConsumerMachine {
+            partition,
+            owner,
+            run,
+            work,
+            begun: None,
+            batch,
+            batch_max,
+            position: None,
+        }
     }
 
     /// Its partition.
@@ -56,18 +67,28 @@ impl ConsumerMachine {
             Verdict::Foreign => Content::Foreign,
         };
         let bytes = payload.len() as u32;
-        self.batch.push(Processed { offset, content, arrived, done: arrived, bytes });
+        self.begun = Some(Processed { offset, content, arrived, done: arrived, bytes });
         match content {
             Content::Intact(_) => self.work.draw(),
             Content::Corrupt | Content::Foreign => Effort::None,
         }
     }
 
+    /// The stamp of the record under way, if it is one of this run and intact.
+    #[inline]
+    pub fn begun_stamp(&self) -> Option<Stamp> {
+        match self.begun?.content {
+            Content::Intact(stamp) => Some(stamp),
+            Content::Corrupt | Content::Foreign => None,
+        }
+    }
+
     /// Notes that the effort of the record begun last is done.
     #[inline]
     pub fn done(&mut self, now: Time) {
-        if let Some(record) = self.batch.last_mut() {
+        if let Some(mut record) = self.begun.take() {
             record.done = now;
+            self.batch.push(record);
             self.position = Some(Offset(record.offset.0 + 1));
         }
     }
@@ -92,7 +113,7 @@ impl ConsumerMachine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{ConsumerId, Incarnation, ProducerId, Seed, Stamp, write_payload};
+    use crate::base::{ConsumerId, Incarnation, ProducerId, Seed, write_payload};
     use crate::measure::{LaneShape, PartitionCell};
     use crate::plan::Work;
 
@@ -136,6 +157,16 @@ mod tests {
         assert_eq!(cell.lock().next_offset(), Offset(0));
         assert_eq!(machine.flush(&cell), Applied::Counted);
         assert_eq!(cell.lock().next_offset(), Offset(10));
+    }
+
+    #[test]
+    fn a_record_that_was_begun_and_not_done_does_not_count() {
+        let (cell, mut machine) = (cell(), machine(1));
+        process(&mut machine, 0..3);
+        machine.begin(Offset(3), &payload(3), Time(3));
+        machine.flush(&cell);
+        assert_eq!((cell.lock().next_offset(), machine.position()), (Offset(3), Some(Offset(3))));
+        assert_eq!(cell.lock().delivered(), 3);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Pure machines: state and input in, effects out. Nothing here waits, spawns or reads a clock.
 
 mod consumer;
+mod handler;
 mod pacer;
 mod placement;
 mod shrink;
@@ -9,6 +10,7 @@ mod supervision;
 mod work;
 
 pub use consumer::ConsumerMachine;
+pub use handler::{Handler, HandlerError, Handlers, Record};
 pub use pacer::{Due, Pacer};
 pub use placement::Placement;
 pub use preflight::{Definite, Sighting, Standing, sight};

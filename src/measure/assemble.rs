@@ -38,6 +38,8 @@ pub struct Facts {
     pub client_config: BTreeMap<String, String>,
     /// The machine.
     pub host: Host,
+    /// The user's handler, if there is one.
+    pub handler: Option<String>,
     /// Start of the load.
     pub start: Time,
     /// The measured window, as it was in the end.
@@ -80,6 +82,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         overrides: plan.overrides.clone(),
         mode: plan.mode().to_owned(),
         members: plan.members(),
+        handler: facts.handler.clone(),
         seed: plan.seed.0,
         run_id: facts.run.map(|run| run.to_string()).unwrap_or_default(),
         broker: plan.broker.kind().to_string(),

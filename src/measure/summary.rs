@@ -31,6 +31,9 @@ pub struct Summary {
     pub mode: String,
     /// Consumers or group members.
     pub members: u32,
+    /// Name of the user's handler; `null` when the scenario's `work` was done.
+    #[serde(default)]
+    pub handler: Option<String>,
     /// Root of all randomness.
     pub seed: u64,
     /// Tells this run's records from others.

@@ -140,6 +140,11 @@ pub struct WorkPlan {
 }
 
 impl WorkPlan {
+    /// Whether any record costs anything beyond verification.
+    pub fn is_some(&self) -> bool {
+        self.default != Work::None || self.of.values().any(|work| *work != Work::None)
+    }
+
     /// What a record of partition `partition` costs.
     pub fn of(&self, partition: u32) -> Work {
         self.of.get(&partition).copied().unwrap_or(self.default)

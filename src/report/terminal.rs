@@ -95,9 +95,11 @@ impl Report {
             "group" => format!("group of {}", s.members),
             _ => format!("{} assigned consumers", s.members),
         };
+        let handler = s.handler.as_ref().map(|name| format!(", handler {name}"));
         let where_to = format!(
-            "{} partitions, {members}, {} broker, seed {}, {:.1} s measured",
+            "{} partitions, {members}{}, {} broker, seed {}, {:.1} s measured",
             s.partitions.len(),
+            handler.unwrap_or_default(),
             s.broker,
             s.seed,
             s.duration_s

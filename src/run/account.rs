@@ -40,6 +40,7 @@ impl Account {
             start,
             measured: (start + times.warmup, start + times.load_end()),
             started_at: host::wall_clock(&context.clock, start),
+            handler: context.handlers.as_ref().map(|handlers| handlers.name().to_owned()),
             startup_ms: Some(startup.as_secs_f64() * 1e3),
             ..Facts::default()
         };

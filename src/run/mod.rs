@@ -25,6 +25,7 @@ use crate::actors::{Context, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, RunId, Time};
 use crate::broker::rdkafka::ClientFile;
 use crate::error::Error;
+use crate::logic::Handlers;
 use crate::measure::{
     Collector, Ended, Event, LaneShape, Live, Scoreboard, Summary, Window, fault_windows,
     watched_windows,
@@ -34,22 +35,27 @@ use crate::plan::{PartitionChoice, Plan};
 /// Follows a run while it goes on. Called from the collector's thread, about once a second.
 pub trait Observer: Send {
     /// The run has entered a new part.
-    fn phase(&mut self, name: &str);
+    fn phase(&mut self, _name: &str) {}
     /// One partition's last second.
-    fn window(&mut self, window: &Window<'_>);
+    fn window(&mut self, _window: &Window<'_>) {}
     /// All partitions' last second; `elapsed` counts from the start of the load.
-    fn second(&mut self, live: &Live, elapsed: Duration);
+    fn second(&mut self, _live: &Live, _elapsed: Duration) {}
     /// What happened in the control plane since the last call.
-    fn events(&mut self, events: &[(Time, Event)]);
+    fn events(&mut self, _events: &[(Time, Event)]) {}
     /// The run's summary as it would be if it were cut off now.
-    fn so_far(&mut self, summary: &Summary);
+    fn so_far(&mut self, _summary: &Summary) {}
 }
+
+/// Nobody looks.
+impl Observer for () {}
 
 /// What a run needs besides its plan.
 #[derive(Debug, Default)]
 pub struct Options {
     /// Client properties from outside the scenario.
     pub client: ClientFile,
+    /// What consumers do with records, in the place of the scenario's `work`.
+    pub handlers: Option<Handlers>,
 }
 
 /// Runs a plan from beginning to end.
@@ -74,8 +80,9 @@ async fn run_on(
     let run = run_id(clock);
     let interrupted = interrupt::listen();
     observer.phase("setting the stage");
-    let stage = set_stage(&plan, run, clock, options.client, interrupted.clone()).await?;
-    let outcome = on_stage(&plan, &stage, run, clock, observer, interrupted).await;
+    let Options { client, handlers } = options;
+    let stage = set_stage(&plan, run, clock, client, interrupted.clone()).await?;
+    let outcome = on_stage(&plan, &stage, run, clock, handlers, observer, interrupted).await;
     let cleaned = stage.clear(&plan).await;
     let mut summary = outcome?;
     summary.warnings.extend(cleaned);
@@ -107,6 +114,7 @@ async fn on_stage(
     stage: &Stage,
     run: RunId,
     clock: Clock,
+    handlers: Option<Handlers>,
     mut observer: Box<dyn Observer>,
     interrupted: watch::Receiver<bool>,
 ) -> Result<Summary, Error> {
@@ -123,6 +131,7 @@ async fn on_stage(
         clock,
         run,
         seed: plan.seed,
+        handlers,
     };
     let (publish, status) = watch::channel(Status::default());
     let args = SupervisorArgs { context: context.clone(), status: publish };

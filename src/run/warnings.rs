@@ -13,6 +13,14 @@ pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if let Some(handlers) = &context.handlers
+        && context.plan.consumers.work.is_some()
+    {
+        warnings.push(format!(
+            "`consumers.work` was not done: records went to the handler `{}`; leave it out",
+            handlers.name()
+        ));
+    }
     for (consumer, reason) in &status.given_up {
         warnings.push(format!("consumer {consumer} was given up: {reason}"));
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use super::handling::{make_handler, panicked, refused};
 use super::inquiry::{Suspect, Suspicion};
 use super::lease::{HostReport, Line};
 use super::seat::Seat;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
-use crate::logic::{ConsumerMachine, Effort, WorkSampler};
+use crate::logic::{ConsumerMachine, Effort, HandlerError, Record, WorkSampler};
 use crate::measure::{Anchor, Applied, Event, Owner};
 
 /// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
@@ -80,13 +81,16 @@ impl Desk {
         anchor: Option<Anchor>,
     ) {
         let context = &self.context;
+        let (handler, failure) = make_handler(context, partition, owner);
+        self.failures.extend(failure.map(|failure| (partition, failure)));
         let work = context.plan.consumers.work.of(partition.0);
         let seed = context.seed.child("work", u64::from(partition.0));
         let seed = seed.child("incarnation", u64::from(owner.incarnation.0));
         let sampler = WorkSampler::new(work, seed);
         let batch_max = context.plan.consumers.batch_records as usize;
         let machine = ConsumerMachine::new(partition, owner, context.run, sampler, batch_max);
-        self.seats[partition.0 as usize] = Some(Seat { machine, line, ready: false, anchor });
+        let seat = Seat { machine, handler, line, ready: false, anchor };
+        self.seats[partition.0 as usize] = Some(seat);
     }
 
     /// Removes what works for `owner`; returns its partitions.
@@ -234,24 +238,35 @@ impl ConsumerEvents for Desk {
             };
         }
         let arrived = self.context.clock.now();
-        let machine = &mut seat.machine;
+        let Seat { machine, handler, .. } = seat;
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let effort = machine.begin(offset, payload, arrived);
-            if effort == Effort::None {
-                machine.done(arrived);
-                return arrived;
+            match (handler, machine.begun_stamp()) {
+                (Some(handler), Some(stamp)) => {
+                    handler.handle(&Record { partition, offset, stamp, payload })?;
+                }
+                (None, _) if effort != Effort::None => perform(effort, &self.context),
+                _ => {
+                    machine.done(arrived);
+                    return Ok(arrived);
+                }
             }
-            perform(effort, &self.context);
             let now = self.context.clock.now();
             machine.done(now);
-            now
+            Ok::<Time, HandlerError>(now)
         }));
         let is_full = machine.is_full();
         let is_ready = seat.ready;
-        let Ok(now) = worked else {
-            let error = BrokerError::fatal(format!("panic while processing offset {offset}"));
-            self.failures.push((partition, error));
-            return Flow::Stop;
+        let now = match worked {
+            Ok(Ok(now)) => now,
+            Ok(Err(error)) => {
+                self.failures.push((partition, refused(offset, &error)));
+                return Flow::Stop;
+            }
+            Err(panic) => {
+                self.failures.push((partition, panicked(offset, &*panic)));
+                return Flow::Stop;
+            }
         };
         if !is_ready {
             self.mark_ready(partition);
@@ -309,7 +324,7 @@ impl ConsumerEvents for Desk {
                 self.client_error(&error);
                 self.out_of_range = true;
             }
-            ErrorClass::Position | ErrorClass::Denied | ErrorClass::Fatal => {
+            ErrorClass::Position | ErrorClass::Denied | ErrorClass::Poison | ErrorClass::Fatal => {
                 self.client_error(&error);
                 self.client_failure.get_or_insert(error);
             }

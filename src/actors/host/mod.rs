@@ -4,6 +4,7 @@
 //! partitions with a shared client, and whatever the group assigns in group mode.
 
 mod desk;
+mod handling;
 mod inquiry;
 mod lease;
 mod pool;

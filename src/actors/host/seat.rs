@@ -2,12 +2,14 @@
 
 use super::lease::Line;
 use crate::base::Offset;
-use crate::logic::{ConsumerMachine, Definite, Sighting, sight};
+use crate::logic::{ConsumerMachine, Definite, Handler, Sighting, sight};
 use crate::measure::Anchor;
 
 /// A machine and whom it reports to.
 pub(super) struct Seat {
     pub(super) machine: ConsumerMachine,
+    /// The user's, in the place of the scenario's work.
+    pub(super) handler: Option<Box<dyn Handler>>,
     pub(super) line: Line,
     pub(super) ready: bool,
     /// The record that has to be seen before anything counts.

@@ -10,7 +10,6 @@ use super::super::host::PoolShared;
 use super::super::pool::{PoolArgs, PoolMsg, ProducerPool};
 use super::{SupervisorMsg, SupervisorState};
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Random};
-use crate::broker::ErrorClass;
 use crate::logic::{Cause, Slot, SlotEvent};
 use crate::measure::{Event, Owner};
 use crate::plan::Membership;
@@ -95,7 +94,7 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn from_error(error: &ActorProcessingErr) -> Failure {
         match error.downcast_ref::<HostFailure>() {
-            Some(failure) if matches!(failure.class, ErrorClass::Position | ErrorClass::Denied) => {
+            Some(failure) if failure.class.is_definite() => {
                 Failure::Definite(failure.message.clone())
             }
             _ => Failure::Failed(error.to_string()),

@@ -1,0 +1,13 @@
+//! How long every bench measures: enough for a stable median, short enough to be run often.
+
+use std::time::Duration;
+
+use criterion::Criterion;
+
+/// The settings all benches share.
+pub(crate) fn settings() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+}

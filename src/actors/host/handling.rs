@@ -1,0 +1,67 @@
+//! A user's handler at a seat: how it is made, and what its errors and panics mean for the consumer.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::actors::Context;
+use crate::base::{Offset, PartitionId};
+use crate::broker::{BrokerError, ErrorClass};
+use crate::logic::{Handler, HandlerError, Record};
+use crate::measure::Owner;
+
+/// The user's handler for this incarnation; `None` when the scenario's work is done instead. One that cannot be
+/// made comes with the error, as a handler that refuses every record.
+pub(super) fn make_handler(
+    context: &Context,
+    partition: PartitionId,
+    owner: Owner,
+) -> (Option<Box<dyn Handler>>, Option<BrokerError>) {
+    let Some(handlers) = &context.handlers else {
+        return (None, None);
+    };
+    let make = || handlers.make(partition, owner.incarnation);
+    let error = match catch_unwind(AssertUnwindSafe(make)) {
+        Ok(Ok(handler)) => return (Some(handler), None),
+        Ok(Err(error)) => error,
+        Err(panic) => HandlerError::Failed(format!("panic{}", said(&*panic))),
+    };
+    let failure = BrokerError {
+        class: class(&error),
+        message: format!("no handler for partition {partition}: {error}"),
+    };
+    (Some(Box::new(Refusing(error))), Some(failure))
+}
+
+/// What a record that was not processed means.
+pub(super) fn refused(offset: Offset, error: &HandlerError) -> BrokerError {
+    let message = format!("handler failed at offset {offset}: {error}");
+    BrokerError { class: class(error), message }
+}
+
+/// What a panic within a record means.
+pub(super) fn panicked(offset: Offset, panic: &(dyn Any + Send)) -> BrokerError {
+    BrokerError::fatal(format!("panic while processing offset {offset}{}", said(panic)))
+}
+
+fn class(error: &HandlerError) -> ErrorClass {
+    match error {
+        HandlerError::Failed(_) => ErrorClass::Fatal,
+        HandlerError::Poison(_) => ErrorClass::Poison,
+    }
+}
+
+/// The text of a panic, as it is with `panic!`.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.map_or(String::new(), |text| format!(": {text}"))
+}
+
+/// Processes nothing: sits where no handler could be made until the consumer is taken down.
+struct Refusing(HandlerError);
+
+impl Handler for Refusing {
+    fn handle(&mut self, _record: &Record<'_>) -> Result<(), HandlerError> {
+        Err(self.0.clone())
+    }
+}
