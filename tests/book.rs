@@ -176,7 +176,8 @@ fn shorter(file: &str) -> Vec<String> {
         return ["load.messages=20000".to_owned()].into();
     }
     let mut set = vec!["run.warmup=200ms".to_owned(), "run.duration=1s".to_owned()];
-    set.extend((0..plan.faults.len()).map(|fault| format!("fault[{fault}].at=600ms")));
+    let entries: BTreeSet<usize> = plan.faults.iter().map(|fault| fault.entry).collect();
+    set.extend(entries.iter().map(|fault| format!("fault[{fault}].at=600ms")));
     set
 }
 

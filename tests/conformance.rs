@@ -106,28 +106,6 @@ struct TestTopic<'a> {
 }
 
 impl TestTopic<'_> {
-    /// Deletes it and creates it again, empty.
-    fn create_again(&self, partitions: i32) {
-        let name = self.name.as_str();
-        let deleted =
-            self.arm.admin(async |admin, options| admin.delete_topics(&[name], &options).await);
-        deleted.expect("an answer").remove(0).expect("a topic that was there");
-        // A cluster deletes in its own time, and refuses the name until then.
-        let topic = || NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        let create = || {
-            let made = self
-                .arm
-                .admin(async |admin, options| admin.create_topics([&topic()], &options).await);
-            made.expect("an answer").remove(0).is_ok()
-        };
-        while !create() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        while self.arm.partitions_of(name) != Some(partitions as usize) {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
     /// The override that makes a run use it.
     fn set(&self) -> String {
         format!("topic.name={}", self.name)
@@ -452,45 +430,6 @@ fn partitions_of_a_crashed_group_member_are_taken_over_and_nothing_is_lost() {
             }
             let last = p.owners.last().expect("an owner");
             assert_ne!((last.consumer, last.incarnation), (2, 1), "partition {}", p.partition);
-        }
-    });
-}
-
-#[test]
-fn a_topic_that_was_created_again_stalls_its_consumers_whether_it_is_shorter_or_longer() {
-    on_the_cluster(|arm| {
-        let topic = arm.topic("again", 2);
-        topic.fill(2, 100);
-        // Partition 0 gets records of the run, partition 1 stays as it was filled. The second kill of each
-        // consumer keeps it away while the topic is replaced.
-        let kills =
-            ["2s", "2s", "2500ms", "2500ms"].iter().zip([0, 1, 0, 1]).map(|(at, consumer)| {
-                format!("[[fault]]\nat = \"{at}\"\nkill = {{ consumer = {consumer} }}\n")
-            });
-        let text = format!(
-            "[topic]\npartitions = 2\n[load]\nproducers = 1\nrate = \"20/s\"\n\
-             [consumers]\nstart = \"beginning\"\n[restart]\nbackoff = \"8s\"\njitter = 0.0\n\
-             [run]\nwarmup = \"0s\"\nduration = \"15s\"\ndrain = \"1s\"\n{}",
-            kills.collect::<String>()
-        );
-        let mut running = arm.run(&text).set([topic.set().as_str()]).start();
-        running.await_text("events.jsonl", "\"delay_ms\":8000");
-        topic.create_again(2);
-        topic.fill(1, 2_000);
-        let finished = running.finish();
-        assert_eq!(finished.code, 1, "{}", finished.output());
-        let summary = finished.summary();
-        let reason = |consumer: u32| summary.given_up[&consumer].as_str();
-        assert!(reason(0).starts_with("another log: offset "), "{}", reason(0));
-        assert!(
-            reason(1)
-                .starts_with("truncated: the partition ends at offset 0, before the checkpoint 50"),
-            "{}",
-            reason(1)
-        );
-        for p in &summary.partitions {
-            let consumer = p.partition;
-            assert_eq!(owners(p), [(consumer, 1), (consumer, 2), (consumer, 3)]);
         }
     });
 }

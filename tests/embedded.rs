@@ -68,7 +68,7 @@ fn a_killed_consumer_comes_back_on_its_partition_and_nothing_is_lost() {
     assert_kill_of_7(&summary);
     assert!(summary.faults[0].closed_ms.is_some());
     assert_eq!(summary.ledger.sent, 1024 * 7);
-    assert!(finished.stdout.contains("kill consumer 7 at 2.0 s"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("[0] kill consumer 7  2.0 s"), "{}", finished.stdout);
 }
 
 /// Consumer 7 was killed once and came back; nobody else changed.

@@ -108,7 +108,15 @@ fn documented_defaults_are_the_ones_that_hold() {
                     continue;
                 };
                 // These mean nothing in assigned mode with a fixed partition, even when default.
-                let elsewhere = ["keys", "skew", "assignor", "commit_interval", "session_timeout"];
+                let elsewhere = [
+                    "keys",
+                    "skew",
+                    "assignor",
+                    "commit_interval",
+                    "session_timeout",
+                    "membership",
+                    "protocol",
+                ];
                 if is_default && !elsewhere.contains(&field.key) {
                     text += &format!("{} = {value}\n", field.key);
                 }

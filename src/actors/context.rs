@@ -7,7 +7,7 @@ use tracing::info;
 
 use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed};
 use crate::broker::Cluster;
-use crate::logic::Handlers;
+use crate::logic::{Handlers, Sabotage};
 use crate::measure::{Event, Scoreboard};
 use crate::plan::Plan;
 
@@ -28,6 +28,8 @@ pub struct Context {
     pub seed: Seed,
     /// What consumers do with records, if it is not the scenario's work.
     pub handlers: Option<Handlers>,
+    /// What hosts run into.
+    pub sabotage: Arc<Sabotage>,
 }
 
 impl fmt::Debug for Context {
@@ -70,10 +72,16 @@ impl Context {
             }
             Event::ClientError { .. } => tracing::warn!("{event}"),
             Event::FaultInjected { fault, .. } => {
-                let consumer = self.plan.faults[*fault].kind.consumer();
-                let partition = self.partitions_of(consumer);
-                info!(%partition, %consumer, "{event}");
+                let consumers = self.plan.faults.get(*fault).map(|fault| fault.targets.consumers());
+                match consumers.unwrap_or_default() {
+                    [consumer] => {
+                        let partition = self.partitions_of(*consumer);
+                        info!(%partition, %consumer, "{event}");
+                    }
+                    _ => info!("{event}"),
+                }
             }
+            Event::FaultEnded { .. } | Event::FaultMissed { .. } => info!("{event}"),
             Event::Phase { .. } => info!("{event}"),
         }
         self.board.journal.note(self.clock.now(), event);

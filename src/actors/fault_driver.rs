@@ -17,33 +17,44 @@ pub(super) struct FaultDriverArgs {
     pub(super) supervisor: ActorRef<SupervisorMsg>,
 }
 
-/// The fault of this number is due.
-pub(super) struct FaultDue(usize);
+/// What the driver is told by its timers.
+pub(super) enum FaultMsg {
+    /// The occurrence of this number is due.
+    Due(usize),
+    /// The occurrence of this number is over.
+    Over(usize),
+}
 
 impl Actor for FaultDriver {
-    type Msg = FaultDue;
+    type Msg = FaultMsg;
     type State = ActorRef<SupervisorMsg>;
     type Arguments = FaultDriverArgs;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<FaultDue>,
+        myself: ActorRef<FaultMsg>,
         args: FaultDriverArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
         let timers = Timers::new(args.context.clock);
         for (number, fault) in args.context.plan.faults.iter().enumerate() {
-            timers.send_at(args.start + fault.at, &myself, FaultDue(number));
+            timers.send_at(args.start + fault.at, &myself, FaultMsg::Due(number));
+            if fault.lasts.is_some() {
+                timers.send_at(args.start + fault.end(), &myself, FaultMsg::Over(number));
+            }
         }
         Ok(args.supervisor)
     }
 
     async fn handle(
         &self,
-        _myself: ActorRef<FaultDue>,
-        FaultDue(number): FaultDue,
+        _myself: ActorRef<FaultMsg>,
+        message: FaultMsg,
         supervisor: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        supervisor.cast(SupervisorMsg::Inject(number))?;
+        supervisor.cast(match message {
+            FaultMsg::Due(number) => SupervisorMsg::Inject(number),
+            FaultMsg::Over(number) => SupervisorMsg::Heal(number),
+        })?;
         Ok(())
     }
 }

@@ -155,6 +155,11 @@ impl Slot {
         matches!(self.state, SlotState::Starting | SlotState::Running | SlotState::Stopping)
     }
 
+    /// Whether it was asked to stop for good, and has not yet.
+    pub fn is_stopping(&self) -> bool {
+        self.state == SlotState::Stopping
+    }
+
     /// Whether the slot has come to its end.
     pub fn is_over(&self) -> bool {
         matches!(self.state, SlotState::Stopped | SlotState::Stalled | SlotState::Quarantined)

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::{
-    CellState, Collector, Digest, Event, Fairness, FaultSummary, Host, Ledger, Moments,
-    OwnerSummary, PartitionLatency, PartitionSummary, PartitionTotals, RunLatency, SCHEMA_VERSION,
-    Scoreboard, Summary, Verdict, evaluate, invalid_reasons, median, partitions_hit, rebalances,
+    CellState, Collector, Digest, Fairness, Host, Ledger, Moments, OwnerSummary, PartitionLatency,
+    PartitionSummary, PartitionTotals, RunLatency, SCHEMA_VERSION, Scoreboard, Summary, Verdict,
+    evaluate, failures, fault_summaries, invalid_reasons, median, rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
@@ -115,7 +115,9 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
             facts.start,
             plan.group().is_some_and(|group| group.identity == Identity::Static),
         ),
-        faults: faults(plan, facts, board, collector, &journal),
+        faults: fault_summaries(plan, facts.start, board, collector, &journal),
+        failures: failures(board, facts.start),
+        unexplained: cells().map(|cell| cell.unexplained).sum(),
         expectations: Vec::new(),
         cost: collector.cost.cost(load_seconds, facts.host.cores.max(1)),
         warnings: facts.warnings.clone(),
@@ -319,71 +321,4 @@ fn bottleneck(plan: &Plan, board: &Scoreboard, seconds: f64) -> Option<String> {
         "producer"
     };
     Some(side.to_owned())
-}
-
-fn faults(
-    plan: &Plan,
-    facts: &Facts,
-    board: &Scoreboard,
-    collector: &Collector,
-    journal: &[(Time, Event)],
-) -> Vec<FaultSummary> {
-    let times = board.faults();
-    let fault = |(number, fault): (usize, &crate::plan::FaultPlan)| {
-        let times = times.get(&number).cloned().unwrap_or_default();
-        let injected = times.injected;
-        let ms = |at: Option<Time>| at.zip(injected).map(|(at, from)| at.ms_since(from));
-        let marks = marks(board, number);
-        let last = |of: fn(&super::RecoveryMark) -> Option<Time>| {
-            let all: Option<Vec<Time>> = marks.iter().map(|(_, mark)| of(mark)).collect();
-            all.and_then(|times| times.into_iter().max())
-        };
-        let hit =
-            if injected.is_some() { partitions_hit(&board.cells, number) } else { Vec::new() };
-        FaultSummary {
-            kind: fault.kind.name().to_owned(),
-            target: format!("consumer {}", fault.kind.consumer()),
-            at_s: injected.map(|at| at.since_ns(facts.start) as f64 / 1e9),
-            detected_ms: ms(times.detected),
-            released_ms: ms(times.released),
-            closed_ms: ms(closed(plan, number, injected, journal)),
-            restarted_ms: ms(times.restarted),
-            first_record_ms: ms(last(|mark| mark.first_record)),
-            caught_up_ms: ms(last(|mark| mark.caught_up)),
-            redelivered: marks.iter().map(|(_, mark)| mark.redelivered).sum(),
-            lag_peak: marks.iter().map(|(_, mark)| mark.lag_peak).max().unwrap_or(0),
-            blast_radius: hit.len(),
-            partitions_hit: hit,
-            partitions_aimed_at: marks.iter().map(|(partition, _)| *partition).collect(),
-            others: collector.side_effects.get(number).and_then(super::SideEffects::change),
-        }
-    };
-    plan.faults.iter().enumerate().map(fault).collect()
-}
-
-fn marks(board: &Scoreboard, fault: usize) -> Vec<(u32, super::RecoveryMark)> {
-    let mut marks = Vec::new();
-    for (id, cell) in board.cells.iter().enumerate() {
-        let cell = cell.lock();
-        let of_this = cell.recoveries.iter().filter(|mark| mark.fault == Some(fault));
-        marks.extend(of_this.map(|mark| (id as u32, *mark)));
-    }
-    marks
-}
-
-/// When the client of the incarnation a fault killed was gone.
-fn closed(
-    plan: &Plan,
-    fault: usize,
-    injected: Option<Time>,
-    journal: &[(Time, Event)],
-) -> Option<Time> {
-    let (injected, target) = (injected?, plan.faults.get(fault)?.kind.consumer());
-    let closing = |(at, event): &(Time, Event)| match event {
-        Event::ConsumerClosed { consumer, .. } if *consumer == target && *at >= injected => {
-            Some(*at)
-        }
-        _ => None,
-    };
-    journal.iter().find_map(closing)
 }

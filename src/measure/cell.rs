@@ -69,6 +69,11 @@ pub struct Ownership {
 /// Owner changes kept per partition; more are counted in the last one.
 const OWNERSHIPS_MAX: usize = 1000;
 
+/// Recoveries kept per partition. More than the faults a plan may have on one.
+const RECOVERIES_MAX: usize = 10_000;
+/// Recoveries that may be under way at once; older ones have been overtaken by so many faults.
+const RECOVERIES_OPEN_MAX: usize = 16;
+
 /// A partition's state for the whole run. See the module's documentation.
 #[derive(Debug)]
 pub struct PartitionCell {
@@ -114,6 +119,8 @@ pub struct CellState {
     pub recoveries: Vec<RecoveryMark>,
     /// Records brought by fenced incarnations.
     pub fenced: u64,
+    /// Records processed again without a restart or a change of owner before it.
+    pub unexplained: u64,
     /// Offsets that were skipped without a record (compaction, control records, or a defect).
     pub offset_gaps: u64,
     /// Records read here that were sent to another partition, or read by another partition's consumer.
@@ -143,6 +150,7 @@ impl CellState {
             pauses: Pauses::default(),
             recoveries: Vec::new(),
             fenced: 0,
+            unexplained: 0,
             offset_gaps: 0,
             wrong_partition: 0,
             lane_gaps_max: 0,
@@ -233,7 +241,8 @@ impl CellState {
         }
         if let Some(last) = batch.last() {
             self.keep_anchor(last);
-            self.recoveries.iter_mut().for_each(|mark| mark.advanced(self.next_offset, last.done));
+            let next = self.next_offset;
+            self.open_recoveries().for_each(|mark| mark.advanced(next, last.done));
         }
         Applied::Counted
     }
@@ -250,8 +259,8 @@ impl CellState {
 
     fn count(&mut self, record: &Processed) {
         self.pauses.processed(record.done);
-        if let Some(mark) = self.recoveries.last_mut() {
-            mark.first_record.get_or_insert(record.done);
+        if !self.recoveries.is_empty() {
+            self.open_recoveries().for_each(|mark| mark.processed(record.done));
         }
         self.last_done = Some(record.done);
         if record.offset < self.next_offset {
@@ -303,9 +312,26 @@ impl CellState {
 
     fn redelivered(&mut self, _offset: Offset) {
         self.counts.redelivered += 1;
-        if let Some(mark) = self.recoveries.last_mut() {
-            mark.redelivered += 1;
+        match self.recoveries.iter_mut().rev().find(|mark| mark.released.is_some()) {
+            Some(mark) => mark.redelivered += 1,
+            // A group that moves a partition repeats what was not committed.
+            None if self.owners.len() > 1 => {}
+            None => self.unexplained += 1,
         }
+    }
+
+    /// Recoveries under way, the latest ones: those before one that is over are looked at no more.
+    fn open_recoveries(&mut self) -> impl Iterator<Item = &mut RecoveryMark> {
+        self.recoveries.iter_mut().rev().take(RECOVERIES_OPEN_MAX).filter(|mark| mark.is_open())
+    }
+
+    /// Begins the recovery from a fault. False when there are too many already.
+    pub fn recover(&mut self, mark: RecoveryMark) -> bool {
+        let has_room = self.recoveries.len() < RECOVERIES_MAX;
+        if has_room {
+            self.recoveries.push(mark);
+        }
+        has_room
     }
 
     /// A fenced batch had been processed although it does not count: whatever of it is processed
@@ -334,7 +360,7 @@ impl CellState {
     pub fn observe_end(&mut self, end: Offset, now: Time) {
         self.lag.observe(end, self.next_offset, now, self.window);
         let next = self.next_offset;
-        self.recoveries.iter_mut().for_each(|mark| mark.end_offset(end, next, now));
+        self.open_recoveries().for_each(|mark| mark.end_offset(end, next, now));
     }
 
     /// Hands over what was measured since the last time, and goes on with `spare`, which is cleared.

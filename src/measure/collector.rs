@@ -49,6 +49,9 @@ pub struct PartitionTotals {
     pub rates: Moments,
 }
 
+/// Partitions are compared one by one for each fault up to so many comparisons.
+const EACH_MAX: usize = 100_000;
+
 /// Takes shards out of the cells and merges them. One per run, on a thread of its own.
 #[derive(Debug)]
 pub struct Collector {
@@ -73,9 +76,13 @@ impl Collector {
         measured: (Time, Time),
         windows: &[FaultWindows],
     ) -> Collector {
+        let is_small = partitions * windows.len() <= EACH_MAX;
         Collector {
             partitions: (0..partitions).map(|_| PartitionTotals::default()).collect(),
-            side_effects: windows.iter().map(|windows| SideEffects::new(*windows)).collect(),
+            side_effects: windows
+                .iter()
+                .map(|windows| SideEffects::new(*windows, is_small))
+                .collect(),
             cost: CostMeter::default(),
             measured,
             last: start,

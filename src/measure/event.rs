@@ -36,6 +36,10 @@ pub enum Event {
     Orphaned { consumer: ConsumerId, partitions: Vec<PartitionId> },
     /// A scheduled fault was put in.
     FaultInjected { fault: usize, description: String },
+    /// A fault that lasts is over.
+    FaultEnded { fault: usize, description: String },
+    /// A fault's target was not there to be hit.
+    FaultMissed { fault: usize, reason: String },
     /// A producer pool's thread and client were started.
     PoolStarted { pool: PoolId, incarnation: Incarnation },
     /// A producer pool ended without being asked to.
@@ -73,6 +77,10 @@ impl fmt::Display for Event {
             Event::FaultInjected { fault, description } => {
                 write!(f, "fault {fault} injected: {description}")
             }
+            Event::FaultEnded { fault, description } => {
+                write!(f, "fault {fault} is over: {description}")
+            }
+            Event::FaultMissed { fault, reason } => write!(f, "fault {fault} missed: {reason}"),
             Event::PoolStarted { .. } => f.write_str("pool started"),
             Event::PoolFailed { reason, .. } => write!(f, "pool failed: {reason}"),
             Event::PoolFinished { .. } => f.write_str("pool finished"),

@@ -2,23 +2,25 @@
 
 use std::time::Duration;
 
-use super::{PartitionCell, PauseWindow};
+use super::{CellState, PartitionCell, PauseWindow};
 use crate::base::Time;
 use crate::plan::{FaultPlan, Membership, Plan};
 
-/// When the supervision noticed and answered a fault.
+/// The times of a fault that are not a partition's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FaultTimes {
     /// When it was put in.
     pub injected: Option<Time>,
-    /// When the supervisor learned that the consumer had died.
+    /// When it was over by itself, or a killed pool was back.
+    pub healed: Option<Time>,
+    /// When the supervisor learned that a pool had died.
     pub detected: Option<Time>,
-    /// When the last of its partitions was released.
+    /// When the last pool was released.
     pub released: Option<Time>,
-    /// When the replacement was started.
+    /// When a pool's replacement was started.
     pub restarted: Option<Time>,
-    /// When the old client was gone.
-    pub closed: Option<Time>,
+    /// Targets that were not there to be hit, and why.
+    pub missed: Vec<String>,
 }
 
 /// The two equally long stretches a fault's effect is read from.
@@ -45,9 +47,12 @@ pub fn fault_windows(plan: &Plan, start: Time) -> Vec<FaultWindows> {
     let windows = |fault: &FaultPlan| {
         let at = fault.at;
         // Faults at the same time share their windows.
-        let others = || faults.iter().map(|other| other.at);
-        let before = others().filter(|other| *other < at).max().unwrap_or(Duration::ZERO);
-        let after = others().filter(|other| *other > at).min().unwrap_or(plan.times.load_end());
+        let earlier = faults.iter().filter(|other| other.at < at).map(|other| other.end().min(at));
+        let before = earlier.max().unwrap_or(Duration::ZERO);
+        let later = faults.iter().map(|other| other.at).filter(|other| *other > at).min();
+        let after = later.unwrap_or(plan.times.load_end());
+        // What lasts longer is watched as long as it lasts, and then a little.
+        let longest = longest.max(fault.lasts.unwrap_or_default() * 2);
         let span = longest.min(at - before).min(after.saturating_sub(at));
         let at = start + at;
         FaultWindows { quiet: (at - span, at), disturbed: (at, at + span) }
@@ -75,6 +80,14 @@ pub fn partitions_hit(cells: &[PartitionCell], fault: usize) -> Vec<u32> {
         }
     };
     (0u32..).zip(cells).filter(|(_, cell)| is_hit(cell)).map(|(id, _)| id).collect()
+}
+
+/// The longest pauses of a partition before and after fault number `fault`, in nanoseconds.
+pub fn pauses_around(cell: &CellState, fault: usize) -> (i64, i64) {
+    match cell.pauses.windows().get(1 + 2 * fault..3 + 2 * fault) {
+        Some([quiet, disturbed]) => (quiet.longest_ns, disturbed.longest_ns),
+        _ => (0, 0),
+    }
 }
 
 fn is_out_of_the_ordinary(quiet: &PauseWindow, disturbed: &PauseWindow) -> bool {

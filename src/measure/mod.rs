@@ -6,6 +6,8 @@ mod cell;
 mod collector;
 mod cost;
 mod event;
+mod fault_report;
+mod fault_summary;
 mod faults;
 mod histogram;
 mod lag;
@@ -30,7 +32,11 @@ pub use cell::{Applied, CellState, Content, Owner, Ownership, PartitionCell, Pro
 pub use collector::{Collector, Live, PartitionTotals, Window};
 pub use cost::{Cost, CostMeter};
 pub use event::{Event, Journal};
-pub use faults::{FaultTimes, FaultWindows, fault_windows, partitions_hit, watched_windows};
+pub use fault_report::{failures, fault_summaries};
+pub use fault_summary::{FailureSummary, FaultPartition, FaultSummary, RecoverySummary};
+pub use faults::{
+    FaultTimes, FaultWindows, fault_windows, partitions_hit, pauses_around, watched_windows,
+};
 pub use histogram::{Digest, Latencies};
 pub use lag::Lag;
 pub use lanes::Lanes;

@@ -54,7 +54,9 @@ pub struct PoolState {
     totals: Vec<Ledger>,
     fence: Incarnation,
     window: (Time, Time),
-    /// Actual - intended send, of records intended in the measured window.
+    /// Records intended in this stretch are late because of a fault.
+    excused: (Time, Time),
+    /// Actual - intended send, of records intended in the measured window, but for those a fault has delayed.
     pub lateness: Latencies,
     /// Actual send -> acknowledgement, of records sent in the measured window.
     pub ack: Latencies,
@@ -85,6 +87,7 @@ impl PoolState {
             totals: vec![Ledger::default(); shape.partitions as usize],
             fence: Incarnation(0),
             window: (Time::NEVER, Time::NEVER),
+            excused: (Time::NEVER, Time::NEVER),
             lateness: Latencies::default(),
             ack: Latencies::default(),
             sent: 0,
@@ -140,8 +143,21 @@ impl PoolState {
         self.last_sent = Some(now);
         if intended >= self.window.0 && intended < self.window.1 {
             self.sent_in_window += 1;
-            self.lateness.record(now.since_ns(intended));
+            if intended < self.excused.0 || intended >= self.excused.1 {
+                self.lateness.record(now.since_ns(intended));
+            }
         }
+    }
+
+    /// A fault delays records intended from `from` to `to`: that they are late says nothing about the tester.
+    pub fn excuse(&mut self, from: Time, to: Time) {
+        // What was just due is caught as well.
+        self.excused = (from - Duration::from_millis(20), to);
+    }
+
+    /// The delay of [`PoolState::excuse`] ends at `to`.
+    pub fn excuse_until(&mut self, to: Time) {
+        self.excused.1 = to;
     }
 
     /// Notes what became of a record. Answers count whichever incarnation's client brings them: they

@@ -1,17 +1,26 @@
 //! What a fault did to a partition, from injection to caught up.
 
-use crate::base::{Offset, Time};
+use crate::base::{ConsumerId, Offset, Time};
 
-/// The recovery of one partition from one fault. Made when the partition is released.
+/// The recovery of one partition from one fault. Made when the fault is put in, or, of a failure nobody
+/// planned, when the partition is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryMark {
-    /// Which fault, by its position in the plan; `None` for a failure nobody planned.
+    /// Which occurrence, by its position in the plan; `None` for a failure nobody planned.
     pub fault: Option<usize>,
-    /// When the old incarnation was released.
-    pub released: Time,
-    /// When the replacement was started.
+    /// The consumer that was hit, if it was one.
+    pub consumer: Option<ConsumerId>,
+    /// When the fault was put in; of an unplanned failure, when it was noticed.
+    pub since: Time,
+    /// When the supervisor first learned of it.
+    pub detected: Option<Time>,
+    /// When the old incarnation was first released.
+    pub released: Option<Time>,
+    /// When the last replacement was started.
     pub restarted: Option<Time>,
-    /// When the first record after the release was processed.
+    /// When the fault was over by itself.
+    pub healed: Option<Time>,
+    /// When the first record after the release, or after the fault was over, was processed.
     pub first_record: Option<Time>,
     /// The end offset asked of the broker after the replacement started: where "caught up" is.
     pub target: Option<Offset>,
@@ -26,12 +35,16 @@ pub struct RecoveryMark {
 }
 
 impl RecoveryMark {
-    /// A mark for a partition released at `released`.
-    pub fn new(fault: Option<usize>, released: Time) -> RecoveryMark {
+    /// A mark for a partition that fault number `fault` has hit at `since`.
+    pub fn new(fault: Option<usize>, consumer: Option<ConsumerId>, since: Time) -> RecoveryMark {
         RecoveryMark {
             fault,
-            released,
+            consumer,
+            since,
+            detected: None,
+            released: None,
             restarted: None,
+            healed: None,
             first_record: None,
             target: None,
             caught_up: None,
@@ -46,6 +59,27 @@ impl RecoveryMark {
         self.caught_up.is_none() && !self.given_up
     }
 
+    /// Whether it is released and waits for its replacement.
+    pub fn awaits_restart(&self) -> bool {
+        self.released.is_some() && self.restarted.is_none() && self.is_open()
+    }
+
+    /// Notes that the old incarnation was released; again, when its replacement failed as well.
+    pub fn release(&mut self, now: Time) {
+        self.released.get_or_insert(now);
+        self.restarted = None;
+        self.target = None;
+        self.first_record = None;
+    }
+
+    /// Notes that a record was processed at `now`. What comes between a fault and its effect does not count.
+    #[inline]
+    pub fn processed(&mut self, now: Time) {
+        if self.first_record.is_none() && (self.released.is_some() || self.healed.is_some()) {
+            self.first_record = Some(now);
+        }
+    }
+
     /// Notes that the checkpoint is at `next_offset` at `now`.
     pub fn advanced(&mut self, next_offset: Offset, now: Time) {
         if self.caught_up.is_none() && self.target.is_some_and(|target| next_offset >= target) {
@@ -54,13 +88,15 @@ impl RecoveryMark {
     }
 
     /// Notes the oracle's answer: the partition's end is `end` while the checkpoint is at `next_offset`.
-    /// The first answer after the restart becomes the target.
+    /// The first answer after the restart, or after the fault was over, becomes the target.
     pub fn end_offset(&mut self, end: Offset, next_offset: Offset, now: Time) {
         if self.caught_up.is_some() {
             return;
         }
         self.lag_peak = self.lag_peak.max(u64::try_from(end.0 - next_offset.0).unwrap_or(0));
-        if self.restarted.is_some() && self.target.is_none() {
+        let goes_on =
+            if self.released.is_some() { self.restarted.is_some() } else { self.healed.is_some() };
+        if goes_on && self.target.is_none() {
             self.target = Some(end);
             if let Some(first) = self.first_record.filter(|_| next_offset >= end) {
                 self.caught_up = Some(first.max(now));
@@ -74,7 +110,8 @@ mod tests {
     use super::*;
 
     fn mark() -> RecoveryMark {
-        RecoveryMark { restarted: Some(Time(2)), ..RecoveryMark::new(Some(0), Time(1)) }
+        let (released, restarted) = (Some(Time(1)), Some(Time(2)));
+        RecoveryMark { released, restarted, ..RecoveryMark::new(Some(0), None, Time(0)) }
     }
 
     #[test]
@@ -103,5 +140,29 @@ mod tests {
         mark.first_record = Some(Time(9));
         mark.advanced(Offset(101), Time(9));
         assert_eq!(mark.caught_up, Some(Time(9)));
+    }
+
+    #[test]
+    fn records_before_a_panic_or_before_a_stall_is_over_are_not_the_first() {
+        let mut mark = RecoveryMark::new(Some(0), None, Time(1));
+        mark.processed(Time(2));
+        mark.end_offset(Offset(50), Offset(10), Time(3));
+        assert_eq!((mark.first_record, mark.target, mark.lag_peak), (None, None, 40));
+        mark.healed = Some(Time(4));
+        mark.processed(Time(5));
+        mark.end_offset(Offset(60), Offset(11), Time(6));
+        assert_eq!((mark.first_record, mark.target), (Some(Time(5)), Some(Offset(60))));
+    }
+
+    #[test]
+    fn a_replacement_that_fails_as_well_begins_anew() {
+        let mut mark = mark();
+        mark.end_offset(Offset(100), Offset(90), Time(3));
+        mark.release(Time(4));
+        assert!(mark.awaits_restart());
+        assert_eq!((mark.released, mark.target), (Some(Time(1)), None));
+        mark.restarted = Some(Time(5));
+        mark.end_offset(Offset(120), Offset(90), Time(6));
+        assert_eq!(mark.target, Some(Offset(120)));
     }
 }

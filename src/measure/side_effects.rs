@@ -1,6 +1,6 @@
 //! What a fault did to the partitions it was not aimed at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub struct SideEffects {
     aimed_at: BTreeSet<PartitionId>,
     quiet: Moments,
     disturbed: Moments,
+    /// The same of each partition, those aimed at included: quiet and disturbed.
+    each: Option<BTreeMap<PartitionId, [Moments; 2]>>,
     /// Count and sum of the interval under way, and which window it lies in.
     interval: (u64, f64, Option<Stretch>),
 }
@@ -39,13 +41,14 @@ pub struct Change {
 }
 
 impl SideEffects {
-    /// Nothing seen yet.
-    pub fn new(windows: FaultWindows) -> SideEffects {
+    /// Nothing seen yet. With `each`, partitions are also looked at one by one.
+    pub fn new(windows: FaultWindows, each: bool) -> SideEffects {
         SideEffects {
             windows,
             aimed_at: BTreeSet::new(),
             quiet: Moments::default(),
             disturbed: Moments::default(),
+            each: each.then(BTreeMap::new),
             interval: (0, 0.0, None),
         }
     }
@@ -66,6 +69,10 @@ impl SideEffects {
         } else {
             return;
         };
+        if let Some(each) = self.each.as_mut().filter(|_| count > 0) {
+            let stretch = usize::from(stretch == Stretch::Disturbed);
+            each.entry(partition).or_default()[stretch].add(mean);
+        }
         if !self.aimed_at.contains(&partition) {
             self.interval.0 += count;
             self.interval.1 += mean * count as f64;
@@ -88,13 +95,19 @@ impl SideEffects {
 
     /// The change, once both stretches have at least two intervals.
     pub fn change(&self) -> Option<Change> {
-        let (mean, half) = welch_difference(&self.quiet, &self.disturbed)?;
-        Some(Change {
-            mean_us: mean / 1e3,
-            half_width_us: half / 1e3,
-            significant: mean.abs() > half,
-        })
+        change(&self.quiet, &self.disturbed)
     }
+
+    /// The change on one partition.
+    pub fn change_of(&self, partition: PartitionId) -> Option<Change> {
+        let [quiet, disturbed] = self.each.as_ref()?.get(&partition)?;
+        change(quiet, disturbed)
+    }
+}
+
+fn change(quiet: &Moments, disturbed: &Moments) -> Option<Change> {
+    let (mean, half) = welch_difference(quiet, disturbed)?;
+    Some(Change { mean_us: mean / 1e3, half_width_us: half / 1e3, significant: mean.abs() > half })
 }
 
 #[cfg(test)]
@@ -105,7 +118,7 @@ mod tests {
     fn only_the_others_count_and_only_whole_intervals() {
         let s = |s: i64| Time(s * 1_000_000_000);
         let windows = FaultWindows { quiet: (s(0), s(5)), disturbed: (s(5), s(10)) };
-        let mut effects = SideEffects::new(windows);
+        let mut effects = SideEffects::new(windows, true);
         effects.aimed_at([PartitionId(7)]);
         for second in 0..10 {
             let jitter = (second % 2) as f64 * 1e3;
@@ -117,5 +130,7 @@ mod tests {
         let change = effects.change().unwrap();
         assert!(!change.significant, "{change:?}");
         assert!(change.mean_us.abs() < 1.0);
+        let own = effects.change_of(PartitionId(7)).unwrap();
+        assert!(own.significant && own.mean_us > 900.0, "{own:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Cost, Digest, Ledger, Rebalance};
+use super::{Cost, Digest, FailureSummary, FaultSummary, Ledger, Rebalance};
 
 /// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -87,8 +87,14 @@ pub struct Summary {
     pub partitions: Vec<PartitionSummary>,
     /// Rebalances after the group was complete.
     pub rebalances: Vec<Rebalance>,
-    /// One entry per fault, in the scenario's order.
+    /// One entry per occurrence of a fault, in the order of their times.
     pub faults: Vec<FaultSummary>,
+    /// Failures nobody planned, in the order of their times.
+    #[serde(default)]
+    pub failures: Vec<FailureSummary>,
+    /// Records processed again without a restart or a change of owner before it: there should be none.
+    #[serde(default)]
+    pub unexplained: u64,
     /// One entry per expectation, in the scenario's order.
     pub expectations: Vec<ExpectationSummary>,
     /// What it cost.
@@ -207,41 +213,6 @@ pub struct OwnerSummary {
     pub from_s: f64,
     /// Until when; `null` while it lasted.
     pub to_s: Option<f64>,
-}
-
-/// What a fault did. Milliseconds count from the injection; with several partitions, the last one decides.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FaultSummary {
-    /// Kind of fault.
-    pub kind: String,
-    /// Who was hit.
-    pub target: String,
-    /// When, in seconds since the load began; `null` if the run ended before.
-    pub at_s: Option<f64>,
-    /// Until the supervisor knew.
-    pub detected_ms: Option<f64>,
-    /// Until the partition was released from the old incarnation.
-    pub released_ms: Option<f64>,
-    /// Until the old client was gone.
-    pub closed_ms: Option<f64>,
-    /// Until the replacement was started.
-    pub restarted_ms: Option<f64>,
-    /// Until a record was processed again.
-    pub first_record_ms: Option<f64>,
-    /// Until the end offset seen after the restart was reached.
-    pub caught_up_ms: Option<f64>,
-    /// Records processed again.
-    pub redelivered: u64,
-    /// Largest lag until caught up, in records, as the oracle saw it.
-    pub lag_peak: u64,
-    /// Number of partitions whose longest pause was out of the ordinary.
-    pub blast_radius: usize,
-    /// Which ones.
-    pub partitions_hit: Vec<u32>,
-    /// Partitions the fault was aimed at.
-    pub partitions_aimed_at: Vec<u32>,
-    /// Change of the mean response time on all other partitions.
-    pub others: Option<Change>,
 }
 
 /// One expectation and what was measured.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Digest, ExpectationSummary, PartitionSummary, Summary};
+use super::{Digest, ExpectationSummary, FaultSummary, PartitionSummary, Summary};
 use crate::base::{format_count, format_duration};
 use crate::plan::{Counter, Expectation, FaultFigure, Latency, Limits, Metric, Scope};
 
@@ -59,7 +59,7 @@ fn measured(metric: Metric, summary: &Summary) -> Vec<(Option<u32>, Option<f64>)
         Metric::RateSpread => one(summary.fairness.rate_cv),
         Metric::P99Spread => one(summary.fairness.p99_max_over_median),
         Metric::Rebalances => one(Some(summary.rebalances.len() as f64)),
-        Metric::Fault { index, figure } => one(fault(summary, index, figure)),
+        Metric::Fault { index, figure } => occurrences(summary, index, figure),
     }
 }
 
@@ -92,12 +92,25 @@ fn quantile(digest: &Digest, quantile: f64) -> Option<f64> {
     us.map(|us| us * 1e3)
 }
 
-fn fault(summary: &Summary, index: usize, figure: FaultFigure) -> Option<f64> {
-    let fault = summary.faults.get(index)?;
+/// The figure of every occurrence of a fault: the worst decides. An occurrence that hit nobody has no times to
+/// judge; one that never came has nothing at all.
+fn occurrences(
+    summary: &Summary,
+    index: usize,
+    figure: FaultFigure,
+) -> Vec<(Option<u32>, Option<f64>)> {
+    let its: Vec<&FaultSummary> = summary.faults.iter().filter(|f| f.fault == index).collect();
+    let all_missed = its.iter().all(|fault| fault.partitions_aimed_at.is_empty());
+    let judged = its.into_iter().filter(|f| all_missed || !f.partitions_aimed_at.is_empty());
+    judged.map(|f| (None, fault(f, figure))).collect()
+}
+
+fn fault(fault: &FaultSummary, figure: FaultFigure) -> Option<f64> {
     fault.at_s?;
     let ns = |ms: Option<f64>| ms.map(|ms| ms * 1e6);
     match figure {
         FaultFigure::Detected => ns(fault.detected_ms),
+        FaultFigure::Released => ns(fault.released_ms),
         FaultFigure::Restarted => ns(fault.restarted_ms),
         FaultFigure::FirstRecord => ns(fault.first_record_ms),
         FaultFigure::CaughtUp => ns(fault.caught_up_ms),
@@ -123,6 +136,7 @@ fn count(counter: Counter, summary: &Summary) -> u64 {
         Counter::Foreign => ledger.foreign,
         Counter::ConsumersStarted => u64::from(summary.consumers_started),
         Counter::WrongPartition => summary.wrong_partition,
+        Counter::Unexplained => summary.unexplained,
         Counter::Restarts => summary.restarts.into(),
         Counter::Quarantined => summary.given_up.len() as u64,
     }

@@ -19,9 +19,9 @@ impl Plan {
         self.describe_load(&mut lines);
         self.describe_consumers(&mut lines);
         self.describe_run(&mut lines);
-        for (i, fault) in self.faults.iter().enumerate() {
+        for fault in &self.faults {
             let at = format_duration(fault.at);
-            lines.add("fault", format!("[{i}] {} at {at}", fault.kind));
+            lines.add("fault", format!("[{}] {fault} at {at}", fault.entry));
         }
         for (scope, properties) in [
             ("", &self.client.common),

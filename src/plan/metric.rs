@@ -99,6 +99,8 @@ pub enum Counter {
     ConsumersStarted,
     /// Records read by a consumer of another partition, or from a partition they were not sent to.
     WrongPartition,
+    /// Redelivered without a restart or a change of owner before it.
+    Unexplained,
     /// Restarts of consumers.
     Restarts,
     /// Partitions given up.
@@ -110,6 +112,8 @@ pub enum Counter {
 pub enum FaultFigure {
     /// Inject to noticed, ns.
     Detected,
+    /// Inject to released, ns.
+    Released,
     /// Inject to replacement started, ns.
     Restarted,
     /// Inject to first record of the replacement, ns.
@@ -133,6 +137,7 @@ impl Metric {
                 | Metric::Lateness { .. }
                 | Metric::Fault {
                     figure: FaultFigure::Detected
+                        | FaultFigure::Released
                         | FaultFigure::Restarted
                         | FaultFigure::FirstRecord
                         | FaultFigure::CaughtUp,
@@ -144,7 +149,7 @@ impl Metric {
 
 impl Counter {
     /// Every counter with the name scenarios use.
-    pub const ALL: [(Counter, &'static str); 15] = [
+    pub const ALL: [(Counter, &'static str); 16] = [
         (Counter::Sent, "sent"),
         (Counter::Acked, "acked"),
         (Counter::Failed, "failed"),
@@ -158,6 +163,7 @@ impl Counter {
         (Counter::Foreign, "foreign"),
         (Counter::ConsumersStarted, "consumers_started"),
         (Counter::WrongPartition, "wrong_partition"),
+        (Counter::Unexplained, "unexplained"),
         (Counter::Restarts, "restarts"),
         (Counter::Quarantined, "quarantined"),
     ];

@@ -22,7 +22,7 @@ pub use consumers::{
     RemoteAssignor, Span, StartAt, Work, WorkPlan,
 };
 pub use expect::{Comparison, Expectation};
-pub use fault::{FaultKind, FaultPlan};
+pub use fault::{FaultKind, FaultPlan, Targets};
 pub use limits::{Limits, RestartPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use metric::{Counter, FaultFigure, Latency, Metric, Scope};
@@ -57,7 +57,7 @@ pub struct Plan {
     pub limits: Limits,
     /// librdkafka properties from the scenario.
     pub client: ClientProperties,
-    /// Faults in the order of their times.
+    /// Every occurrence of every fault, in the order of their times.
     pub faults: Vec<FaultPlan>,
     /// What must hold at the end.
     pub expectations: Vec<Expectation>,

@@ -4,6 +4,7 @@
 //! knows brokers, actors or machines.
 
 mod directory;
+mod fault_table;
 mod progress;
 mod rows;
 mod stored;

@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use super::fault_table::{LEGEND, failure_lines, fault_lines};
 use super::rows::{Column, ms, partition_columns, us};
 use super::table::Table;
 use crate::base::{format_bytes, format_count};
-use crate::measure::{Digest, FaultSummary, Summary, Verdict};
+use crate::measure::{Digest, Summary, Verdict};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -139,6 +140,7 @@ impl Report {
             ("indeterminate", l.indeterminate),
             ("foreign", l.foreign),
             ("wrong partition", s.wrong_partition),
+            ("unexplained", s.unexplained),
         ];
         let parts: Vec<String> = trouble.iter().map(|(name, count)| marked(name, *count)).collect();
         self.line(format!("  {}", parts.join(", ")));
@@ -222,52 +224,17 @@ impl Report {
     }
 
     fn faults(&mut self, s: &Summary) {
-        if s.faults.is_empty() {
-            return;
+        if !s.faults.is_empty() {
+            self.heading("FAULTS", LEGEND);
+            let lines = fault_lines(&s.faults, s.partitions.len());
+            lines.iter().for_each(|line| self.line(format!("  {line}")));
         }
-        self.heading("FAULTS", "times count from the injection");
-        for (number, fault) in s.faults.iter().enumerate() {
-            self.fault(number, fault, s.partitions.len());
+        if !s.failures.is_empty() {
+            let count = format!("{} that nobody planned", s.failures.len());
+            self.heading("FAILURES", &count);
+            let lines = failure_lines(&s.failures);
+            lines.iter().for_each(|line| self.line(format!("  {line}")));
         }
-    }
-
-    fn fault(&mut self, number: usize, fault: &FaultSummary, partitions: usize) {
-        let Some(at_s) = fault.at_s else {
-            self.line(format!(
-                "  {number} {} {}: the run ended before it",
-                fault.kind, fault.target
-            ));
-            return;
-        };
-        self.line(format!("  {number} {} {} at {at_s:.1} s", fault.kind, fault.target));
-        let times = [
-            ("detected", fault.detected_ms),
-            ("released", fault.released_ms),
-            ("restarted", fault.restarted_ms),
-            ("first record", fault.first_record_ms),
-            ("caught up", fault.caught_up_ms),
-            ("old client closed", fault.closed_ms),
-        ];
-        let timeline: Vec<String> =
-            times.iter().map(|(name, at)| format!("{name} {}", ms(*at))).collect();
-        self.line(format!("    {}", timeline.join(" → ")));
-        let hit: Vec<String> = fault.partitions_hit.iter().map(ToString::to_string).collect();
-        let hit = if hit.is_empty() { String::new() } else { format!(" [{}]", hit.join(", ")) };
-        self.line(format!(
-            "    redelivered {}, lag peak {}, blast radius {} of {partitions}{hit}",
-            fault.redelivered, fault.lag_peak, fault.blast_radius
-        ));
-        let others = match &fault.others {
-            None => "too little quiet time to compare".to_owned(),
-            Some(change) => format!(
-                "mean response {} {} ± {} ({})",
-                if change.mean_us < 0.0 { "-" } else { "+" },
-                us(Some(change.mean_us.abs())),
-                us(Some(change.half_width_us)),
-                if change.significant { "significant" } else { "no significant change" }
-            ),
-        };
-        self.line(format!("    other partitions: {others}"));
     }
 
     fn cost(&mut self, s: &Summary) {

@@ -25,7 +25,7 @@ use crate::actors::{Context, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, RunId, Time};
 use crate::broker::rdkafka::ClientFile;
 use crate::error::Error;
-use crate::logic::Handlers;
+use crate::logic::{Handlers, Sabotage};
 use crate::measure::{
     Collector, Ended, Event, LaneShape, Live, Scoreboard, Summary, Window, fault_windows,
     watched_windows,
@@ -132,6 +132,7 @@ async fn on_stage(
         run,
         seed: plan.seed,
         handlers,
+        sabotage: Arc::new(Sabotage::new(plan.members(), plan.topic.partitions, plan.load.pools)),
     };
     let (publish, status) = watch::channel(Status::default());
     let args = SupervisorArgs { context: context.clone(), status: publish };

@@ -3,8 +3,10 @@
 //! A key is defined once, in [`sections`]: from that come the struct's field, its reader, the list
 //! of known keys, the JSON Schema and the reference in the book.
 
+mod aim;
 pub mod codes;
 mod diagnostic;
+mod fault;
 mod file;
 mod open;
 mod overrides;
@@ -18,13 +20,15 @@ mod value;
 mod words;
 mod work;
 
+pub use aim::{Pick, RandomPick};
 pub use diagnostic::{Diagnostic, Origin, Severity, Sources};
+pub use fault::{ConsumerAim, CrashLoop, Fault, Kill, PartitionAim, PoolAim, Slow};
 pub use file::load;
 pub use open::{Bound, Client, Expect, Expected};
 pub use property::Property;
 pub use schema::{json_schema, reference_markdown};
 pub use section::{Fallback, Field, Section};
-pub use sections::{Consumers, Embedded, Fault, Kafka, Kill, Limits, Load, Restart, Run, Topic};
+pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Topic};
 pub use suggest::closest;
 pub use value::{At, Bytes, Place, Rate, Value};
 pub use work::{RandomSpan, Span, Work, WorkOf};

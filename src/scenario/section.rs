@@ -161,12 +161,13 @@ fn missing_keys<'a>(
 }
 
 /// Defines a table with known keys. Each line is `key: type = default, example;` where the default
-/// is a TOML value, `("in words")` or `required`.
+/// is a TOML value, `("in words")` or `required`. A key that is no name in Rust is written `name as "key"`.
 macro_rules! section {
     (
         $(#[doc = $doc:literal])+
         $name:ident {
-            $($(#[doc = $key_doc:literal])+ $key:ident: $type:ty = $fallback:tt, $example:tt;)+
+            $($(#[doc = $key_doc:literal])+
+            $key:ident $(as $written:literal)?: $type:ty = $fallback:tt, $example:tt;)+
         }
     ) => {
         $(#[doc = $doc])+
@@ -178,7 +179,7 @@ macro_rules! section {
         impl $crate::scenario::section::Section for $name {
             const FIELDS: &'static [$crate::scenario::section::Field] = &[
                 $($crate::scenario::section::Field {
-                    key: stringify!($key),
+                    key: section!(@key $key $($written)?),
                     doc: concat!($($key_doc),+),
                     fallback: section!(@fallback $fallback),
                     example: stringify!($example),
@@ -195,7 +196,7 @@ macro_rules! section {
                 out: &mut Vec<$crate::scenario::Diagnostic>,
             ) {
                 match entry.key.as_str() {
-                    $(stringify!($key) => {
+                    $(section!(@key $key $($written)?) => {
                         self.$key = $crate::scenario::At::read(entry, place, out);
                     })+
                     _ => {}
@@ -203,6 +204,8 @@ macro_rules! section {
             }
         }
     };
+    (@key $key:ident) => { stringify!($key) };
+    (@key $key:ident $written:literal) => { $written };
     (@fallback required) => { $crate::scenario::section::Fallback::Required };
     (@fallback ($words:literal)) => { $crate::scenario::section::Fallback::Depends($words) };
     (@fallback $value:tt) => { $crate::scenario::section::Fallback::Is(stringify!($value)) };

@@ -164,24 +164,6 @@ section! {
     }
 }
 
-section! {
-    /// Something that is broken at a given time. It has exactly one kind.
-    Fault {
-        /// When, counted from the start of the load, warm-up included.
-        at: Duration = required, "30s";
-        /// Kills a consumer: nothing of it is cleaned up; a group sees a crash.
-        kill: Kill = ("none"), { consumer = 7 };
-    }
-}
-
-section! {
-    /// What is killed.
-    Kill {
-        /// A consumer, from 0. In assigned mode it has its partition's number.
-        consumer: u64 = required, 7;
-    }
-}
-
 words! {
     /// Which partition a record goes to.
     PartitionWord {

@@ -9,6 +9,7 @@ use super::handling::{make_handler, panicked, refused};
 use super::inquiry::{Suspect, Suspicion};
 use super::lease::{HostReport, Line};
 use super::seat::Seat;
+use super::trouble;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
@@ -103,6 +104,13 @@ impl Desk {
             }
         }
         removed
+    }
+
+    /// Those it works for.
+    pub(super) fn consumers(&self) -> impl Iterator<Item = ConsumerId> {
+        let seated = self.seats.iter().flatten().map(|seat| seat.machine.owner().consumer);
+        let member = self.group.as_ref().map(|group| group.owner.consumer);
+        seated.filter(move |consumer| Some(*consumer) != member).chain(member)
     }
 
     /// Whether no machine is left.
@@ -209,6 +217,38 @@ fn perform(effort: Effort, context: &Context) {
     }
 }
 
+/// Verifies a record, does what it costs, and runs into what is planned for it. Returns when it was done.
+fn process(
+    seat: &mut Seat,
+    offset: Offset,
+    payload: &[u8],
+    arrived: Time,
+    context: &Context,
+) -> Result<Time, HandlerError> {
+    let Seat { machine, handler, .. } = seat;
+    let (partition, consumer) = (machine.partition(), machine.owner().consumer);
+    let effort = machine.begin(offset, payload, arrived);
+    let slowness = trouble::ahead(context, consumer, partition, offset, arrived)
+        .map(|trouble| trouble::meet(trouble, consumer, context));
+    match (handler, machine.begun_stamp()) {
+        (Some(handler), Some(stamp)) => {
+            handler.handle(&Record { partition, offset, stamp, payload })?;
+        }
+        (None, _) if effort != Effort::None => perform(effort, context),
+        _ if slowness.is_none() => {
+            machine.done(arrived);
+            return Ok(arrived);
+        }
+        _ => {}
+    }
+    if let Some(slowness) = slowness {
+        perform(slowness.of(effort, context), context);
+    }
+    let now = context.clock.now();
+    machine.done(now);
+    Ok(now)
+}
+
 impl ConsumerEvents for Desk {
     #[inline]
     fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
@@ -238,24 +278,10 @@ impl ConsumerEvents for Desk {
             };
         }
         let arrived = self.context.clock.now();
-        let Seat { machine, handler, .. } = seat;
         let worked = catch_unwind(AssertUnwindSafe(|| {
-            let effort = machine.begin(offset, payload, arrived);
-            match (handler, machine.begun_stamp()) {
-                (Some(handler), Some(stamp)) => {
-                    handler.handle(&Record { partition, offset, stamp, payload })?;
-                }
-                (None, _) if effort != Effort::None => perform(effort, &self.context),
-                _ => {
-                    machine.done(arrived);
-                    return Ok(arrived);
-                }
-            }
-            let now = self.context.clock.now();
-            machine.done(now);
-            Ok::<Time, HandlerError>(now)
+            process(seat, offset, payload, arrived, &self.context)
         }));
-        let is_full = machine.is_full();
+        let is_full = seat.machine.is_full();
         let is_ready = seat.ready;
         let now = match worked {
             Ok(Ok(now)) => now,

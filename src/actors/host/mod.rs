@@ -9,6 +9,7 @@ mod inquiry;
 mod lease;
 mod pool;
 mod seat;
+mod trouble;
 mod thread;
 
 pub(super) use lease::{HostReport, Lease, Reports};

@@ -204,6 +204,10 @@ impl<P: ProducerPort> PoolHost<P> {
             self.collect(Duration::ZERO);
             return PoolTurn::Over;
         }
+        if let Some(wait) = self.pause() {
+            self.collect(Duration::ZERO);
+            return PoolTurn::Wait(wait);
+        }
         let burst = self.burst();
         self.collect(Duration::ZERO);
         let now = self.context.clock.now();
@@ -226,6 +230,14 @@ impl<P: ProducerPort> PoolHost<P> {
                 }
             },
         }
+    }
+
+    /// How long to wait while a planned pause lasts, unless the schedule is to end.
+    fn pause(&self) -> Option<Duration> {
+        let now = self.context.clock.now();
+        let until = self.context.sabotage.paused(self.shared.pool, now)?;
+        let goes_on = self.mode.load(Ordering::Acquire) == RUN;
+        goes_on.then(|| until.remaining(now).min(SLEEP_MAX))
     }
 
     /// Notes that the pool could not send for `waited`.

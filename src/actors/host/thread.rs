@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::desk::{Desk, GroupDesk};
 use super::inquiry::inquire;
 use super::lease::{HostCommand, HostReport, Lease, Line, Reports};
+use super::trouble;
 use crate::actors::Context;
 use crate::base::{PartitionId, Time};
 use crate::broker::{
@@ -183,6 +184,9 @@ impl Host {
         while self.turn(&mut *port, IDLE_WAIT) == Turn::On {}
         self.close_desk();
         let closing_since = self.context.clock.now();
+        if let Some(owner) = self.owner {
+            trouble::close_late(owner.consumer, &self.context);
+        }
         port.close(CLOSE_LIMIT);
         let took = self.context.clock.now().since_ns(closing_since);
         self.closed(took);
@@ -220,6 +224,9 @@ impl Host {
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Turn::Over,
             }
+        }
+        if self.context.sabotage.is_armed() {
+            trouble::hang(self.desk.consumers(), &self.context);
         }
         port.poll(wait, &mut self.desk);
         self.desk.flush();

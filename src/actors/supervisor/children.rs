@@ -47,6 +47,8 @@ pub(super) struct Child {
     pub(super) actor: Option<ChildRef>,
     /// The fault that is about to end it.
     pub(super) fault: Option<usize>,
+    /// The fault for which it was asked to stop.
+    pub(super) stopping_for: Option<usize>,
     /// Why it is given up.
     pub(super) given_up: Option<String>,
 }
@@ -59,6 +61,12 @@ pub(super) enum ChildRef {
 }
 
 impl Child {
+    /// A slot nothing has happened to yet.
+    pub(super) fn new(slot: Slot, random: Random, pool: Option<Arc<PoolShared>>) -> Child {
+        let (fault, stopping_for, given_up) = (None, None, None);
+        Child { slot, random, pool, actor: None, fault, stopping_for, given_up }
+    }
+
     /// Asks the actor to stop in order. One that is dead already needs no asking.
     pub(super) fn stop(&self) {
         match &self.actor {
@@ -73,10 +81,19 @@ impl Child {
         if !self.slot.is_live() {
             return;
         }
-        if let Some(ChildRef::Consumer(actor)) = &self.actor {
-            self.fault = Some(fault);
-            actor.get_cell().kill();
-        }
+        let cell = match &self.actor {
+            Some(ChildRef::Consumer(actor)) => actor.get_cell(),
+            Some(ChildRef::Pool(actor)) => actor.get_cell(),
+            None => return,
+        };
+        self.fault = Some(fault);
+        cell.kill();
+    }
+
+    /// Asks the actor to stop in order for fault number `fault`, to be started again.
+    pub(super) fn stop_for(&mut self, fault: usize) {
+        self.stopping_for = Some(fault);
+        self.stop();
     }
 }
 
@@ -85,6 +102,8 @@ impl Child {
 pub(super) enum Failure {
     /// By `kill()`.
     Killed,
+    /// In order, because a fault asked for it.
+    Stopped,
     /// With an error a restart may mend.
     Failed(String),
     /// With an error a restart cannot mend.
@@ -106,6 +125,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Killed => f.write_str("killed"),
+            Failure::Stopped => f.write_str("stopped by a fault"),
             Failure::Failed(reason) | Failure::Definite(reason) => f.write_str(reason),
         }
     }
@@ -191,7 +211,12 @@ impl SupervisorState {
                 self.context.note(Event::ConsumerStarted { consumer, incarnation });
                 self.restarted(consumer, incarnation);
             }
-            SlotId::Pool(pool) => self.context.note(Event::PoolStarted { pool, incarnation }),
+            SlotId::Pool(pool) => {
+                self.context.note(Event::PoolStarted { pool, incarnation });
+                if incarnation > Incarnation(1) {
+                    self.pool_restarted(pool);
+                }
+            }
         }
     }
 }

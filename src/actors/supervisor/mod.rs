@@ -1,6 +1,7 @@
 //! The supervisor: one slot per consumer and per pool, each restarted by its own pure machine.
 
 mod children;
+mod faults;
 mod recovery;
 mod status;
 
@@ -20,7 +21,7 @@ use super::{Context, Timers};
 use crate::base::{ConsumerId, Incarnation, Offset, PoolId, Time};
 use crate::logic::{Action, Cause, Slot, SlotEvent};
 use crate::measure::Event;
-use crate::plan::{ClientTopology, FaultKind, Membership};
+use crate::plan::{ClientTopology, Membership};
 
 /// The root of a run's actors. Lives on a runtime of its own, so no blocked handler can starve it.
 #[derive(Debug)]
@@ -51,8 +52,10 @@ pub enum SupervisorMsg {
     Ready(SlotId, Incarnation),
     /// A restart's timer fired.
     Timer(SlotId, u64),
-    /// Fault number n is due.
+    /// Occurrence number n of the faults is due.
     Inject(usize),
+    /// Occurrence number n of the faults is over.
+    Heal(usize),
     /// End the pools' schedules.
     EndLoad,
     /// Stop every consumer, in order of their ids.
@@ -118,8 +121,10 @@ impl Actor for Supervisor {
                 state.step(&myself, slot, SlotEvent::Timer(generation)).await;
             }
             SupervisorMsg::Inject(number) => state.inject(number),
+            SupervisorMsg::Heal(number) => state.heal(number),
             SupervisorMsg::EndLoad => state.end_load(),
             SupervisorMsg::StopConsumers => {
+                state.context.sabotage.end();
                 for slot in state.slots(SlotId::is_consumer) {
                     state.step(&myself, slot, SlotEvent::Stop).await;
                 }
@@ -195,7 +200,7 @@ impl SupervisorState {
     ) {
         let slot = Slot::new(self.context.plan.restart);
         let random = self.context.seed.child("restart", id.number()).random();
-        let mut child = Child { slot, random, pool, actor: None, fault: None, given_up: None };
+        let mut child = Child::new(slot, random, pool);
         let actions = child.slot.start();
         self.children.insert(id, child);
         self.perform(myself, id, actions, None).await;
@@ -259,6 +264,8 @@ impl SupervisorState {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
+        let stopped_for = child.stopping_for.take().filter(|_| !child.slot.is_stopping());
+        let failure = failure.or(stopped_for.map(|_| Failure::Stopped));
         let Some(failure) = failure else {
             if let SlotId::Pool(pool) = id {
                 self.context.note(Event::PoolFinished { pool });
@@ -266,9 +273,14 @@ impl SupervisorState {
             self.step(myself, id, SlotEvent::Stopped(incarnation)).await;
             return;
         };
-        let fault = child.fault.take();
-        let cause = match (&failure, fault) {
-            (Failure::Killed, Some(_)) => Cause::Injected,
+        let trap = match id {
+            SlotId::Consumer(consumer) => self.context.sabotage.take_cause(consumer),
+            SlotId::Pool(_) => None,
+        };
+        let blow = child.fault.take().or(stopped_for);
+        let fault = blow.or(trap);
+        let cause = match (&failure, blow) {
+            (Failure::Killed | Failure::Stopped, Some(_)) => Cause::Injected,
             (Failure::Definite(reason), _) => Cause::Definite(reason.clone()),
             (failure, _) => Cause::Failed(failure.to_string()),
         };
@@ -289,23 +301,6 @@ impl SupervisorState {
                 Offset(board.cells.iter().map(|cell| cell.lock().next_offset().0).sum())
             }
             SlotId::Pool(PoolId(pool)) => Offset(board.pools[pool as usize].lock().sent as i64),
-        }
-    }
-
-    fn inject(&mut self, number: usize) {
-        let Some(fault) = self.context.plan.faults.get(number) else {
-            return;
-        };
-        match fault.kind {
-            FaultKind::KillConsumer(consumer) => {
-                let description = fault.kind.to_string();
-                self.context.note(Event::FaultInjected { fault: number, description });
-                let now = self.context.clock.now();
-                self.context.board.fault(number, |times| times.injected = Some(now));
-                if let Some(child) = self.children.get_mut(&SlotId::Consumer(consumer)) {
-                    child.kill(number);
-                }
-            }
         }
     }
 

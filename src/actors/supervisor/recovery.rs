@@ -1,40 +1,77 @@
 //! Releasing and restarting: what the supervisor notes about each failure on the way.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::offset_oracle::OracleMsg;
 use super::SupervisorState;
 use super::children::{Failure, SlotId};
-use crate::base::{ConsumerId, Incarnation, PartitionId};
-use crate::measure::{Event, RecoveryMark};
+use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId};
+use crate::measure::{Event, FaultTimes, RecoveryMark};
+use crate::plan::{PartitionChoice, Plan, Targets};
+
+/// A pool that comes back sends what is overdue first; so long its lateness is the fault's.
+pub(super) const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// The partitions a pool sends to.
+pub(super) fn partitions_of_pool(plan: &Plan, pool: PoolId) -> Vec<PartitionId> {
+    let (load, partitions) = (&plan.load, plan.topic.partitions);
+    match load.partition {
+        PartitionChoice::Fixed => {
+            let producers = (pool.0..load.producers).step_by(load.pools as usize);
+            let its: BTreeSet<u32> = producers.map(|producer| producer % partitions).collect();
+            its.into_iter().map(PartitionId).collect()
+        }
+        _ => (0..partitions).map(PartitionId).collect(),
+    }
+}
 
 impl SupervisorState {
     /// The partitions a consumer works on: its own, or those the group has given it.
-    fn partitions_of(&self, consumer: ConsumerId) -> Vec<PartitionId> {
+    pub(super) fn partitions_of(&self, consumer: ConsumerId) -> Vec<PartitionId> {
         match self.context.plan.group() {
             None => vec![PartitionId(consumer.0)],
             Some(_) => self.context.owned_by(consumer),
         }
     }
 
-    /// Makes older incarnations count for nothing, and begins the recovery of their partitions.
+    /// Makes older incarnations count for nothing, and begins the recovery of their partitions, unless the
+    /// fault has already done so.
     pub(super) fn release(&mut self, id: SlotId, next: Incarnation, fault: Option<usize>) {
-        let SlotId::Consumer(consumer) = id else {
-            if let SlotId::Pool(pool) = id {
+        let now = self.context.clock.now();
+        let consumer = match id {
+            SlotId::Consumer(consumer) => consumer,
+            SlotId::Pool(pool) => {
                 self.context.board.pools[pool.0 as usize].lock().release(next);
+                self.pool_times(fault, |times| times.released = Some(now));
+                return;
             }
-            return;
         };
         let partitions = self.partitions_of(consumer);
         self.context.release(consumer, next);
-        let now = self.context.clock.now();
-        for partition in &partitions {
-            let mut cell = self.context.board.cell(*partition).lock();
-            cell.give_up(consumer, now);
-            cell.recoveries.push(RecoveryMark::new(fault, now));
-        }
-        if let Some(fault) = fault {
-            self.context.board.fault(fault, |times| times.released = Some(now));
+        for partition in self.touched_by(consumer) {
+            let mut cell = self.context.board.cell(partition).lock();
+            let is_owned = partitions.contains(&partition);
+            if is_owned {
+                cell.give_up(consumer, now);
+            }
+            let is_this = |mark: &&mut RecoveryMark| {
+                let is_its = mark.consumer.is_none_or(|hit| hit == consumer);
+                mark.fault == fault && is_its && mark.is_open()
+            };
+            match cell.recoveries.iter_mut().rev().find(is_this) {
+                Some(mark) => {
+                    mark.detected.get_or_insert(now);
+                    mark.release(now);
+                }
+                None if is_owned => {
+                    let mut mark = RecoveryMark::new(fault, Some(consumer), now);
+                    mark.detected = Some(now);
+                    mark.release(now);
+                    cell.recover(mark);
+                }
+                None => {}
+            }
         }
         if self.context.plan.group().is_some() && !partitions.is_empty() {
             self.context.note(Event::Orphaned { consumer, partitions });
@@ -47,26 +84,64 @@ impl SupervisorState {
             return;
         }
         let now = self.context.clock.now();
-        // In group mode another member may take the partition; the start of this one still is what the
-        // supervisor did about the failure.
-        let is_group = self.context.plan.group().is_some();
-        for (id, cell) in self.context.board.cells.iter().enumerate() {
-            if !is_group && id != consumer.0 as usize {
+        for partition in self.touched_by(consumer) {
+            let mut cell = self.context.board.cell(partition).lock();
+            // In group mode another member may take the partition; the start of this one still is what the
+            // supervisor did about the failure.
+            let waiting = cell.recoveries.iter_mut().filter(|mark| {
+                mark.awaits_restart() && mark.consumer.is_none_or(|hit| hit == consumer)
+            });
+            waiting.for_each(|mark| mark.restarted = Some(now));
+        }
+        self.hurry_oracle();
+        tracing::debug!(%consumer, %incarnation, "restarted");
+    }
+
+    /// Notes that a pool was started again, for the fault that killed it.
+    pub(super) fn pool_restarted(&mut self, pool: PoolId) {
+        let now = self.context.clock.now();
+        let board = self.context.board.clone();
+        let is_due = |times: &FaultTimes| times.injected.is_some() && times.healed.is_none();
+        let due = board.faults().into_iter().filter(|(_, times)| is_due(times));
+        for (number, _) in due {
+            let fault = &self.context.plan.faults[number];
+            let hits = matches!(&fault.targets, Targets::Pools(pools) if pools.contains(&pool));
+            if !hits || fault.lasts.is_some() {
                 continue;
             }
-            let mut cell = cell.lock();
-            let waiting = cell.recoveries.iter_mut().filter(|mark| mark.restarted.is_none());
-            for mark in waiting {
-                mark.restarted = Some(now);
-                if let Some(fault) = mark.fault {
-                    self.context.board.fault(fault, |times| times.restarted = Some(now));
-                }
+            board.fault(number, |times| {
+                (times.restarted, times.healed) = (Some(now), Some(now));
+            });
+            for partition in partitions_of_pool(&self.context.plan, pool) {
+                let mut cell = board.cell(partition).lock();
+                let its = cell.recoveries.iter_mut().filter(|mark| mark.fault == Some(number));
+                its.for_each(|mark| mark.healed = Some(now));
             }
         }
+        board.pools[pool.0 as usize].lock().excuse_until(now + CATCH_UP);
+        self.hurry_oracle();
+    }
+
+    /// Asks for end offsets now: a partition has just begun to catch up.
+    pub(super) fn hurry_oracle(&self) {
         if let Some(oracle) = &self.oracle {
             let _ = oracle.cast(OracleMsg::Hurry);
         }
-        tracing::debug!(%consumer, %incarnation, "restarted");
+    }
+
+    /// Partitions a consumer may leave traces in: its own, or in group mode all.
+    fn touched_by(&self, consumer: ConsumerId) -> Vec<PartitionId> {
+        match self.context.plan.group() {
+            None => vec![PartitionId(consumer.0)],
+            Some(_) => (0..self.context.plan.topic.partitions).map(PartitionId).collect(),
+        }
+    }
+
+    /// Notes when something happened to a pool because of a fault.
+    pub(super) fn pool_times(&self, fault: Option<usize>, note: impl FnOnce(&mut FaultTimes)) {
+        if let Some(fault) = fault {
+            self.context.board.fault(fault, note);
+        }
     }
 
     /// Notes that a slot has failed.
@@ -78,8 +153,8 @@ impl SupervisorState {
         fault: Option<usize>,
     ) {
         let now = self.context.clock.now();
-        if let Some(fault) = fault {
-            self.context.board.fault(fault, |times| times.detected = Some(now));
+        if !id.is_consumer() {
+            self.pool_times(fault, |times| times.detected = Some(now));
         }
         let reason = failure.to_string();
         self.context.note(match id {

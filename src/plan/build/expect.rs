@@ -7,10 +7,20 @@ use crate::plan::{Comparison, Expectation, Metric, Pace, Plan, Scope};
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, codes};
 
 pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {
-    scenario.expect.iter().filter_map(|expected| expectation(expected, plan, found)).collect()
+    let faults = scenario.fault.len();
+    scenario
+        .expect
+        .iter()
+        .filter_map(|expected| expectation(expected, faults, plan, found))
+        .collect()
 }
 
-fn expectation(expected: &Expected, plan: &Plan, found: &mut Findings) -> Option<Expectation> {
+fn expectation(
+    expected: &Expected,
+    faults: usize,
+    plan: &Plan,
+    found: &mut Findings,
+) -> Option<Expectation> {
     let name = &expected.metric;
     let Some(metric) = figure::parse(name) else {
         let message = format!("there is no figure `{name}`");
@@ -20,7 +30,7 @@ fn expectation(expected: &Expected, plan: &Plan, found: &mut Findings) -> Option
         );
         return None;
     };
-    if let Some((why, remedy)) = not_measured(&metric, plan) {
+    if let Some((why, remedy)) = not_measured(&metric, faults, plan) {
         let message = format!("`{name}` is not measured: {why}");
         found.push(
             Diagnostic::error(codes::NOT_MEASURED, expected.bound.key, message).remedy(remedy),
@@ -62,7 +72,7 @@ fn comparison(bound: &Bound, is_time: bool) -> Result<(Comparison, String), BadB
 }
 
 /// Why this run does not have the figure, and what to do about it.
-fn not_measured(metric: &Metric, plan: &Plan) -> Option<(String, String)> {
+fn not_measured(metric: &Metric, faults: usize, plan: &Plan) -> Option<(String, String)> {
     let partitions = plan.topic.partitions;
     match *metric {
         Metric::Latency { scope: Scope::One(partition), .. }
@@ -75,13 +85,13 @@ fn not_measured(metric: &Metric, plan: &Plan) -> Option<(String, String)> {
                 format!("partitions are numbered 0 to {}", partitions - 1),
             ))
         }
-        Metric::Fault { index, .. } if index >= plan.faults.len() => Some((
-            match plan.faults.len() {
+        Metric::Fault { index, .. } if index >= faults => Some((
+            match faults {
                 0 => "the scenario has no fault".to_owned(),
                 1 => format!("there is no fault {index}"),
                 count => format!("there is no fault {index} among {count}"),
             },
-            match plan.faults.len() {
+            match faults {
                 0 => "add a `[[fault]]`, or remove the expectation".to_owned(),
                 1 => "the only fault is `fault[0]`".to_owned(),
                 count => format!("faults are numbered 0 to {}", count - 1),

@@ -10,8 +10,9 @@ const QUANTILES: [(&str, f64); 6] =
 /// Schedule lateness is kept in one histogram per run, and reported in three figures.
 const LATENESS: [&str; 3] = ["p50", "p99", "max"];
 
-const FAULT_FIGURES: [(&str, FaultFigure, &str); 7] = [
+const FAULT_FIGURES: [(&str, FaultFigure, &str); 8] = [
     ("detected", FaultFigure::Detected, "time from the fault to its detection"),
+    ("released", FaultFigure::Released, "time from the fault to the release of its partitions"),
     ("restarted", FaultFigure::Restarted, "time from the fault to the replacement's start"),
     (
         "first_record",
@@ -165,6 +166,9 @@ fn counter_meaning(counter: Counter) -> &'static str {
         Counter::Foreign => "records that are not of this run",
         Counter::ConsumersStarted => "consumers that became ready",
         Counter::WrongPartition => "records in a partition they were not sent to",
+        Counter::Unexplained => {
+            "records processed again without a restart or a change of owner before it"
+        }
         Counter::Restarts => "restarts of consumers",
         Counter::Quarantined => "partitions given up",
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Findings;
 use crate::plan::{
-    Assignor, FaultKind, FaultPlan, GroupPlan, GroupProtocol, Identity, RemoteAssignor, TopicPlan,
+    Assignor, FaultPlan, GroupPlan, GroupProtocol, Identity, RemoteAssignor, TopicPlan,
 };
 use crate::scenario::sections::{AssignorWord, MembershipWord, ProtocolWord};
 use crate::scenario::{At, Consumers, Diagnostic, Origin, codes};
@@ -37,7 +37,8 @@ pub(super) fn build(
 }
 
 fn identity(consumers: &Consumers, faults: &[FaultPlan]) -> Identity {
-    let crashes = |fault: &FaultPlan| matches!(fault.kind, FaultKind::KillConsumer(_));
+    let crashes =
+        |fault: &FaultPlan| fault.kind.is_crash() && !fault.targets.consumers().is_empty();
     match consumers.membership.as_ref().map(|at| at.value) {
         Some(MembershipWord::Static) => Identity::Static,
         Some(MembershipWord::Dynamic) | None if faults.iter().any(crashes) => Identity::Crashable,

@@ -43,16 +43,17 @@ pub fn build(
     let topic = topic::build(name, scenario, &broker, &mut found);
     let load = load::build(scenario, &topic, &broker, &mut found);
     let times = run::times(scenario, &load, &mut found);
-    let faults = faults::build(scenario, &topic, &times, &mut found);
+    let seed = overrides.seed.or(scenario.run.seed.as_ref().map(|seed| seed.value));
+    let seed = Seed(seed.unwrap_or(1));
+    let faults = faults::build(scenario, &topic, &load, &times, seed, &mut found);
     let consumers = consumers::build(scenario, &topic, &faults, &mut found);
     let restart = run::restart(scenario, &mut found);
     let limits = run::limits(scenario, &mut found);
-    let seed = overrides.seed.or(scenario.run.seed.as_ref().map(|seed| seed.value));
     let mut plan = Plan {
         name: name.to_owned(),
         source: source_text.to_owned(),
         overrides: set.to_vec(),
-        seed: Seed(seed.unwrap_or(1)),
+        seed,
         broker,
         topic,
         load,

@@ -1,0 +1,157 @@
+//! Putting faults in, and noting when they are over.
+
+use super::SupervisorState;
+use super::children::SlotId;
+use super::recovery::{CATCH_UP, partitions_of_pool};
+use crate::base::{ConsumerId, PartitionId, PoolId, Time};
+use crate::measure::{Event, RecoveryMark};
+use crate::plan::{FaultKind, FaultPlan, Targets};
+
+/// How a fault hits a consumer's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blow {
+    /// Its actor is killed.
+    Kill,
+    /// It is asked to stop, and comes back.
+    Stop,
+    /// It will run into something.
+    Trap,
+}
+
+impl SupervisorState {
+    /// Puts occurrence `number` in.
+    pub(super) fn inject(&mut self, number: usize) {
+        let plan = self.context.plan.clone();
+        let Some(fault) = plan.faults.get(number) else {
+            return;
+        };
+        let now = self.context.clock.now();
+        let description = fault.to_string();
+        self.context.note(Event::FaultInjected { fault: number, description });
+        self.context.board.fault(number, |times| times.injected = Some(now));
+        match &fault.targets {
+            Targets::Consumers(consumers) => {
+                for consumer in consumers {
+                    self.hit_consumer(number, fault, *consumer, now);
+                }
+            }
+            Targets::Partitions(partitions) => {
+                for partition in partitions {
+                    self.context.sabotage.arm_poison(*partition, number);
+                    self.begin_recovery(number, None, &[*partition], now);
+                }
+            }
+            Targets::Pools(pools) => {
+                for pool in pools {
+                    self.hit_pool(number, fault, *pool, now);
+                }
+            }
+        }
+    }
+
+    /// Notes that occurrence `number` is over by itself.
+    pub(super) fn heal(&mut self, number: usize) {
+        let plan = self.context.plan.clone();
+        let Some(fault) = plan.faults.get(number) else {
+            return;
+        };
+        let now = self.context.clock.now();
+        self.context.note(Event::FaultEnded { fault: number, description: fault.to_string() });
+        self.context.board.fault(number, |times| times.healed = Some(now));
+        for consumer in fault.targets.consumers() {
+            self.context.sabotage.disarm(*consumer, number);
+        }
+        for cell in &self.context.board.cells {
+            let mut cell = cell.lock();
+            let its = cell.recoveries.iter_mut().filter(|mark| mark.fault == Some(number));
+            its.for_each(|mark| mark.healed = Some(now));
+        }
+        self.hurry_oracle();
+    }
+
+    fn hit_consumer(&mut self, number: usize, fault: &FaultPlan, consumer: ConsumerId, now: Time) {
+        let id = SlotId::Consumer(consumer);
+        if !self.children.get(&id).is_some_and(|child| child.slot.is_live()) {
+            self.missed(number, format!("consumer {consumer} was not running"));
+            return;
+        }
+        let partitions = self.partitions_of(consumer);
+        self.begin_recovery(number, Some(consumer), &partitions, now);
+        let sabotage = &self.context.sabotage;
+        let end = fault.lasts.map(|lasts| now + lasts);
+        let blow = match fault.kind {
+            FaultKind::Kill => Blow::Kill,
+            FaultKind::Stop => Blow::Stop,
+            FaultKind::LateClose => {
+                sabotage.arm_late_close(consumer, fault.lasts.unwrap_or_default());
+                Blow::Kill
+            }
+            FaultKind::Panic => {
+                sabotage.arm_panic(consumer, number);
+                Blow::Trap
+            }
+            FaultKind::Hang => {
+                sabotage.arm_hang(consumer, number, end);
+                Blow::Trap
+            }
+            FaultKind::Stall => {
+                sabotage.arm_stall(consumer, number, fault.lasts.unwrap_or_default());
+                Blow::Trap
+            }
+            FaultKind::Slow { factor, add } => {
+                sabotage.arm_slow(consumer, factor, add, end.unwrap_or(Time::NEVER));
+                Blow::Trap
+            }
+            FaultKind::CrashLoop { times } => {
+                sabotage.arm_crash_loop(consumer, number, times, end);
+                Blow::Trap
+            }
+            // These have other targets.
+            FaultKind::Poison | FaultKind::Pause => Blow::Trap,
+        };
+        if let Some(child) = self.children.get_mut(&id) {
+            match blow {
+                Blow::Kill => child.kill(number),
+                Blow::Stop => child.stop_for(number),
+                Blow::Trap => {}
+            }
+        }
+    }
+
+    fn hit_pool(&mut self, number: usize, fault: &FaultPlan, pool: PoolId, now: Time) {
+        let partitions = partitions_of_pool(&self.context.plan, pool);
+        let Some(child) = self.children.get_mut(&SlotId::Pool(pool)) else {
+            return;
+        };
+        if !child.slot.is_live() {
+            self.missed(number, format!("pool {pool} was not running"));
+            return;
+        }
+        if let Some(lasts) = fault.lasts {
+            self.context.sabotage.pause(pool, now + lasts);
+            self.context.board.pools[pool.0 as usize].lock().excuse(now, now + lasts + CATCH_UP);
+        } else {
+            self.context.board.pools[pool.0 as usize].lock().excuse(now, Time::NEVER);
+            child.kill(number);
+        }
+        self.begin_recovery(number, None, &partitions, now);
+    }
+
+    fn begin_recovery(
+        &self,
+        number: usize,
+        consumer: Option<ConsumerId>,
+        partitions: &[PartitionId],
+        now: Time,
+    ) {
+        for partition in partitions {
+            let mark = RecoveryMark::new(Some(number), consumer, now);
+            self.context.board.cell(*partition).lock().recover(mark);
+        }
+    }
+
+    fn missed(&self, number: usize, why: String) {
+        self.context.note(Event::FaultMissed { fault: number, reason: why.clone() });
+        self.context.board.fault(number, |times| times.missed.push(why));
+    }
+}

@@ -1,0 +1,311 @@
+//! The switchboard of planned trouble: what the fault driver arms, hosts run into.
+//!
+//! While nothing is armed it costs a host one relaxed load per record.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::base::{ConsumerId, Offset, PartitionId, PoolId, Time};
+
+/// What a host does with a record instead of, or besides, processing it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Trouble {
+    /// Panic.
+    Panic,
+    /// Block until then before processing it.
+    Stall(Time),
+    /// Work `factor` times as long, and then so long besides.
+    Slow {
+        /// Times the work.
+        factor: f64,
+        /// Besides.
+        add: Duration,
+    },
+}
+
+/// All traps of a run. Faults are known by their number in the plan.
+#[derive(Debug)]
+pub struct Sabotage {
+    /// Traps that records run into.
+    armed: AtomicUsize,
+    /// Set when the run is over: whoever hangs or blocks on purpose ends.
+    over: AtomicBool,
+    consumers: Vec<Mutex<Traps>>,
+    /// By partition.
+    poison: Vec<Mutex<Option<Poison>>>,
+    /// By pool: until when it pauses.
+    pauses: Vec<Mutex<Option<Time>>>,
+}
+
+/// A fault that makes a record poisonous, and the record's offset once one has come.
+#[derive(Clone, Copy, Debug)]
+struct Poison {
+    fault: usize,
+    offset: Option<Offset>,
+}
+
+/// What is armed for one consumer.
+#[derive(Debug, Default)]
+struct Traps {
+    panic: Option<usize>,
+    stall: Option<(usize, Duration)>,
+    hang: Option<(usize, Option<Time>)>,
+    slow: Option<(f64, Duration, Time)>,
+    crash_loop: Option<(usize, Option<u32>, Option<Time>)>,
+    late_close: Option<Duration>,
+    /// The fault that is ending, or holding up, an incarnation.
+    cause: Option<usize>,
+}
+
+impl Traps {
+    /// Traps that hosts have to look for.
+    fn count(&self) -> usize {
+        usize::from(self.panic.is_some())
+            + usize::from(self.stall.is_some())
+            + usize::from(self.hang.is_some())
+            + usize::from(self.slow.is_some())
+            + usize::from(self.crash_loop.is_some())
+    }
+
+    fn spring(&mut self, now: Time) -> Option<Trouble> {
+        if let Some(fault) = self.panic.take() {
+            self.cause = Some(fault);
+            return Some(Trouble::Panic);
+        }
+        if let Some((fault, left, until)) = self.crash_loop {
+            let left = left.map(|left| left.saturating_sub(1));
+            let is_last = left == Some(0);
+            self.crash_loop = (!is_last).then_some((fault, left, until));
+            if until.is_none_or(|until| now < until) {
+                self.cause = Some(fault);
+                return Some(Trouble::Panic);
+            }
+            self.crash_loop = None;
+        }
+        if let Some((fault, span)) = self.stall.take() {
+            self.cause = Some(fault);
+            return Some(Trouble::Stall(now + span));
+        }
+        let (factor, add, until) = self.slow?;
+        if now >= until {
+            self.slow = None;
+            return None;
+        }
+        Some(Trouble::Slow { factor, add })
+    }
+}
+
+impl Sabotage {
+    /// A switchboard with nothing armed.
+    pub fn new(consumers: u32, partitions: u32, pools: u32) -> Sabotage {
+        Sabotage {
+            armed: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
+            consumers: (0..consumers).map(|_| Mutex::default()).collect(),
+            poison: (0..partitions).map(|_| Mutex::default()).collect(),
+            pauses: (0..pools).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Whether a record or a poll could run into anything.
+    #[inline]
+    pub fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::Relaxed) > 0
+    }
+
+    /// Ends everything that blocks on purpose.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// Whether the run is over.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// The consumer's next record panics.
+    pub fn arm_panic(&self, consumer: ConsumerId, fault: usize) {
+        self.change(consumer, |traps| traps.panic = Some(fault));
+    }
+
+    /// The consumer's next record blocks for `span`.
+    pub fn arm_stall(&self, consumer: ConsumerId, fault: usize, span: Duration) {
+        self.change(consumer, |traps| traps.stall = Some((fault, span)));
+    }
+
+    /// The consumer's thread stops polling until then, or for ever.
+    pub fn arm_hang(&self, consumer: ConsumerId, fault: usize, until: Option<Time>) {
+        self.change(consumer, |traps| traps.hang = Some((fault, until)));
+    }
+
+    /// The consumer's records cost more until then.
+    pub fn arm_slow(&self, consumer: ConsumerId, factor: f64, add: Duration, until: Time) {
+        self.change(consumer, |traps| traps.slow = Some((factor, add, until)));
+    }
+
+    /// The consumer's first record panics in each incarnation, so many times or until then.
+    pub fn arm_crash_loop(
+        &self,
+        consumer: ConsumerId,
+        fault: usize,
+        times: Option<u32>,
+        until: Option<Time>,
+    ) {
+        self.change(consumer, |traps| traps.crash_loop = Some((fault, times, until)));
+    }
+
+    /// The consumer's client takes so long to close, once.
+    pub fn arm_late_close(&self, consumer: ConsumerId, span: Duration) {
+        self.change(consumer, |traps| traps.late_close = Some(span));
+    }
+
+    /// The partition's next record is poisonous from now on.
+    pub fn arm_poison(&self, partition: PartitionId, fault: usize) {
+        let mut poison = lock(&self.poison[partition.0 as usize]);
+        if poison.replace(Poison { fault, offset: None }).is_none() {
+            self.armed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The pool sends nothing until then.
+    pub fn pause(&self, pool: PoolId, until: Time) {
+        *lock(&self.pauses[pool.0 as usize]) = Some(until);
+    }
+
+    /// Until when the pool pauses, if it does.
+    pub fn paused(&self, pool: PoolId, now: Time) -> Option<Time> {
+        let until = &mut *lock(&self.pauses[pool.0 as usize]);
+        if until.is_some_and(|until| now >= until) {
+            *until = None;
+        }
+        *until
+    }
+
+    /// What a record runs into, if anything.
+    pub fn on_record(
+        &self,
+        consumer: ConsumerId,
+        partition: PartitionId,
+        offset: Offset,
+        now: Time,
+    ) -> Option<Trouble> {
+        let fault = self.poisoned(partition, offset);
+        self.change(consumer, |traps| {
+            if fault.is_some() {
+                traps.cause = fault;
+                return Some(Trouble::Panic);
+            }
+            traps.spring(now)
+        })
+    }
+
+    /// The fault that has made this record poisonous.
+    fn poisoned(&self, partition: PartitionId, offset: Offset) -> Option<usize> {
+        let mut guard = lock(&self.poison[partition.0 as usize]);
+        let poison = guard.as_mut()?;
+        let poisonous = *poison.offset.get_or_insert(offset);
+        (poisonous == offset).then_some(poison.fault)
+    }
+
+    /// Whether the consumer's thread hangs now: until when, or for ever.
+    pub fn on_poll(&self, consumer: ConsumerId) -> Option<Option<Time>> {
+        self.change(consumer, |traps| {
+            let (fault, until) = traps.hang.take()?;
+            traps.cause = Some(fault);
+            Some(until)
+        })
+    }
+
+    /// How long the client of a consumer takes to close this time.
+    pub fn on_close(&self, consumer: ConsumerId) -> Option<Duration> {
+        self.change(consumer, |traps| traps.late_close.take())
+    }
+
+    /// The fault that has just ended an incarnation of `consumer`, or holds it up, if one does.
+    pub fn take_cause(&self, consumer: ConsumerId) -> Option<usize> {
+        self.change(consumer, |traps| traps.cause.take())
+    }
+
+    /// Takes traps away that nobody has run into when their fault's time is over.
+    pub fn disarm(&self, consumer: ConsumerId, fault: usize) {
+        self.change(consumer, |traps| {
+            traps.crash_loop.take_if(|(number, ..)| *number == fault);
+            traps.stall.take_if(|(number, _)| *number == fault);
+            traps.hang.take_if(|(number, _)| *number == fault);
+        });
+    }
+
+    fn change<T>(&self, consumer: ConsumerId, change: impl FnOnce(&mut Traps) -> T) -> T {
+        let traps = &mut *lock(&self.consumers[consumer.0 as usize]);
+        let before = traps.count();
+        let result = change(traps);
+        match traps.count() {
+            after if after > before => _ = self.armed.fetch_add(after - before, Ordering::Relaxed),
+            after => _ = self.armed.fetch_sub(before - after, Ordering::Relaxed),
+        }
+        result
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: ConsumerId = ConsumerId(1);
+    const PARTITION: PartitionId = PartitionId(1);
+
+    fn record(sabotage: &Sabotage, offset: i64, now: i64) -> Option<Trouble> {
+        sabotage.on_record(ONE, PARTITION, Offset(offset), Time(now))
+    }
+
+    #[test]
+    fn a_panic_hits_one_record_and_names_its_fault_once() {
+        let sabotage = Sabotage::new(2, 2, 1);
+        assert!(!sabotage.is_armed());
+        sabotage.arm_panic(ONE, 7);
+        assert!(sabotage.is_armed());
+        assert_eq!(record(&sabotage, 5, 0), Some(Trouble::Panic));
+        assert_eq!((record(&sabotage, 5, 1), sabotage.is_armed()), (None, false));
+        assert_eq!((sabotage.take_cause(ONE), sabotage.take_cause(ONE)), (Some(7), None));
+    }
+
+    #[test]
+    fn a_crash_loop_ends_after_its_times_or_at_its_end() {
+        let sabotage = Sabotage::new(2, 2, 1);
+        sabotage.arm_crash_loop(ONE, 0, Some(2), None);
+        let hits: Vec<bool> = (0..4).map(|i| record(&sabotage, i, i).is_some()).collect();
+        assert_eq!((hits, sabotage.is_armed()), (vec![true, true, false, false], false));
+        sabotage.arm_crash_loop(ONE, 0, None, Some(Time(10)));
+        let hits: Vec<bool> = [1, 9, 10].map(|now| record(&sabotage, 1, now).is_some()).into();
+        assert_eq!((hits, sabotage.is_armed()), (vec![true, true, false], false));
+    }
+
+    #[test]
+    fn poison_is_the_first_record_and_stays_it() {
+        let sabotage = Sabotage::new(2, 2, 1);
+        sabotage.arm_poison(PARTITION, 3);
+        assert_eq!(record(&sabotage, 40, 0), Some(Trouble::Panic));
+        assert_eq!(sabotage.take_cause(ONE), Some(3));
+        assert_eq!(record(&sabotage, 39, 1), None);
+        assert_eq!(record(&sabotage, 40, 2), Some(Trouble::Panic));
+        assert_eq!(record(&sabotage, 41, 3), None);
+        let other = sabotage.on_record(ConsumerId(0), PartitionId(0), Offset(40), Time(4));
+        assert_eq!(other, None);
+    }
+
+    #[test]
+    fn slowness_ends_at_its_time_and_a_hang_hits_one_poll() {
+        let sabotage = Sabotage::new(2, 2, 1);
+        sabotage.arm_slow(ONE, 10.0, Duration::ZERO, Time(100));
+        let slow = Some(Trouble::Slow { factor: 10.0, add: Duration::ZERO });
+        assert_eq!((record(&sabotage, 0, 99), record(&sabotage, 0, 100)), (slow, None));
+        sabotage.arm_hang(ONE, 2, None);
+        assert_eq!((sabotage.on_poll(ONE), sabotage.on_poll(ONE)), (Some(None), None));
+        assert!(!sabotage.is_armed());
+    }
+}

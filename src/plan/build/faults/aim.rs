@@ -1,0 +1,130 @@
+//! Whom a fault hits: from what is written to numbers of those who are there.
+
+use super::Findings;
+use crate::base::{ConsumerId, PartitionId, PoolId, Random};
+use crate::plan::Targets;
+use crate::scenario::{At, Diagnostic, Pick, codes};
+
+/// How many there are to hit.
+pub(super) struct There {
+    pub(super) consumers: u32,
+    pub(super) partitions: u32,
+    pub(super) pools: u32,
+}
+
+/// Of whom a fault hits some.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Aim<'a> {
+    Consumers(&'a At<Pick>),
+    Partitions(&'a At<Pick>),
+    Pools(&'a At<Pick>),
+}
+
+impl<'a> Aim<'a> {
+    fn parts(self, there: &There) -> (&'static str, &'a At<Pick>, u32) {
+        match self {
+            Aim::Consumers(pick) => ("consumer", pick, there.consumers),
+            Aim::Partitions(pick) => ("partition", pick, there.partitions),
+            Aim::Pools(pick) => ("pool", pick, there.pools),
+        }
+    }
+}
+
+/// Whether everyone who is meant is there.
+pub(super) fn check(kind: &str, aim: Aim<'_>, there: &There, found: &mut Findings) -> bool {
+    let (noun, pick, count) = aim.parts(there);
+    let numbers = match count {
+        0 | 1 => format!("the only {noun} is number 0"),
+        _ => format!("{noun}s are numbered 0 to {}", count - 1),
+    };
+    let before = found.0.len();
+    match &pick.value {
+        Pick::All => {}
+        Pick::These(these) => {
+            for (number, origin) in these {
+                if *number >= u64::from(count) {
+                    let message = format!("there is no {noun} {number} to {}", verb(kind));
+                    found.push(
+                        Diagnostic::error(codes::NO_SUCH_MEMBER, *origin, message)
+                            .remedy(numbers.clone()),
+                    );
+                }
+            }
+        }
+        Pick::Random(how_many) => {
+            let key = format!("{kind}.{noun}.random");
+            let reason = format!("there {} to choose from", are(count, noun));
+            found.count(&key, Some(how_many), 1, 1..=count.max(1), &reason);
+        }
+    }
+    found.0.len() == before
+}
+
+fn are(count: u32, noun: &str) -> String {
+    match count {
+        1 => format!("is 1 {noun}"),
+        _ => format!("are {count} {noun}s"),
+    }
+}
+
+fn verb(kind: &str) -> &str {
+    match kind {
+        "late_close" => "close late",
+        "crash_loop" => "crash",
+        "slow" => "slow down",
+        kind => kind,
+    }
+}
+
+/// Those it hits this time, in ascending order.
+pub(super) fn draw(aim: Aim<'_>, there: &There, random: &mut Random) -> Targets {
+    let (_, pick, count) = aim.parts(there);
+    let numbers = numbers(&pick.value, count, random);
+    match aim {
+        Aim::Consumers(_) => Targets::Consumers(numbers.into_iter().map(ConsumerId).collect()),
+        Aim::Partitions(_) => Targets::Partitions(numbers.into_iter().map(PartitionId).collect()),
+        Aim::Pools(_) => Targets::Pools(numbers.into_iter().map(PoolId).collect()),
+    }
+}
+
+fn numbers(pick: &Pick, count: u32, random: &mut Random) -> Vec<u32> {
+    let mut numbers: Vec<u32> = match pick {
+        Pick::All => (0..count).collect(),
+        Pick::These(these) => these.iter().map(|(number, _)| *number as u32).collect(),
+        Pick::Random(how_many) => {
+            // The first steps of a shuffle (Fisher and Yates): each choice is as likely as any other.
+            let mut all: Vec<u32> = (0..count).collect();
+            let wanted = (how_many.value as usize).min(all.len());
+            for i in 0..wanted {
+                let left = (all.len() - i) as u64;
+                all.swap(i, i + random.below(left) as usize);
+            }
+            all.truncate(wanted);
+            all
+        }
+    };
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Seed;
+    use crate::scenario::Origin;
+
+    #[test]
+    fn a_random_pick_hits_different_ones_and_everyone_in_the_end() {
+        let at = |value| At { value, origin: Origin::WholeFile, key: Origin::WholeFile };
+        let pick = Pick::Random(at(3));
+        let mut seen = std::collections::BTreeSet::new();
+        let mut random = Seed(1).random();
+        for _ in 0..100 {
+            let drawn = numbers(&pick, 18, &mut random);
+            assert!(drawn.len() == 3 && drawn.is_sorted() && drawn[2] < 18, "{drawn:?}");
+            seen.extend(drawn);
+        }
+        assert_eq!(seen.len(), 18);
+    }
+}

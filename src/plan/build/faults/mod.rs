@@ -1,0 +1,166 @@
+//! Scheduled faults: each `[[fault]]` becomes its occurrences, in the order of their times.
+
+mod aim;
+mod kind;
+
+use std::time::Duration;
+
+use super::Findings;
+use crate::base::{Seed, format_duration};
+use crate::plan::{FaultPlan, LoadPlan, Times, TopicPlan};
+use crate::scenario::sections::ModeWord;
+use crate::scenario::{At, Diagnostic, Fault, Scenario, codes};
+
+/// Occurrences of all faults together: each has windows in which every partition is watched.
+const OCCURRENCES_MAX: usize = 5_000;
+const EVERY_MIN: Duration = Duration::from_millis(100);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+pub(super) fn build(
+    scenario: &Scenario,
+    topic: &TopicPlan,
+    load: &LoadPlan,
+    times: &Times,
+    seed: Seed,
+    found: &mut Findings,
+) -> Vec<FaultPlan> {
+    let there = aim::There {
+        consumers: members(scenario, topic),
+        partitions: topic.partitions,
+        pools: load.pools,
+    };
+    let mut last = Duration::ZERO;
+    let mut plans: Vec<FaultPlan> = Vec::new();
+    for (entry, fault) in scenario.fault.iter().enumerate() {
+        if let Some(given) = &fault.value.at {
+            check_time(entry, given, last, times, found);
+        }
+        let first = fault.value.at.as_ref().map_or(last, |at| at.value);
+        last = last.max(first);
+        let Some((kind, lasts, pick)) = kind::build(entry, fault, scenario, found) else {
+            continue;
+        };
+        if !aim::check(kind.name(), pick, &there, found) {
+            continue;
+        }
+        let seed = seed.child("fault", entry as u64);
+        for (number, at) in
+            occurrences(entry, fault, first, lasts, times, seed, found).into_iter().enumerate()
+        {
+            let mut random = seed.child("targets", number as u64).random();
+            let targets = aim::draw(pick, &there, &mut random);
+            plans.push(FaultPlan { entry, at, lasts, kind, targets });
+        }
+    }
+    check_count(scenario, &plans, found);
+    plans.truncate(OCCURRENCES_MAX);
+    plans.sort_by_key(|plan| (plan.at, plan.entry));
+    plans
+}
+
+/// Consumers there will be, as far as the scenario can be believed.
+fn members(scenario: &Scenario, topic: &TopicPlan) -> u32 {
+    let consumers = &scenario.consumers;
+    let in_group = consumers.mode.as_ref().is_some_and(|at| at.value == ModeWord::Group);
+    match &consumers.count {
+        Some(count) if in_group => u32::try_from(count.value).unwrap_or(u32::MAX),
+        _ => topic.partitions,
+    }
+}
+
+fn check_time(
+    entry: usize,
+    at: &At<Duration>,
+    last: Duration,
+    times: &Times,
+    found: &mut Findings,
+) {
+    let end = times.load_end();
+    if at.value >= end {
+        let message = format!(
+            "`fault[{entry}]` at {} comes after the load has ended",
+            format_duration(at.value)
+        );
+        found.push(Diagnostic::error(codes::FAULT_AFTER_END, at.origin, message).remedy(format!(
+            "warm-up and duration end after {}: choose an earlier time, or a longer `run.duration`",
+            format_duration(end)
+        )));
+    }
+    if at.value < last {
+        let message = format!("`fault[{entry}]` comes before the one above it");
+        found.push(
+            Diagnostic::error(codes::FAULT_ORDER, at.origin, message).remedy(
+                "write faults in the order of their times, so that `fault[0]` is the first",
+            ),
+        );
+    }
+}
+
+/// When it happens: at its time, and then every so often while the load lasts, each time as long as it is.
+fn occurrences(
+    entry: usize,
+    fault: &At<Fault>,
+    first: Duration,
+    lasts: Option<Duration>,
+    times: &Times,
+    seed: Seed,
+    found: &mut Findings,
+) -> Vec<Duration> {
+    let fault = &fault.value;
+    let Some(given) = &fault.every else {
+        let (with, now) = (format!("`fault[{entry}].every`"), "a fault that happens once");
+        found.no_effect(&format!("fault[{entry}].jitter"), fault.jitter.as_ref(), &with, now);
+        return vec![first];
+    };
+    let every = found.duration(
+        &format!("fault[{entry}].every"),
+        Some(given),
+        Duration::from_secs(10),
+        EVERY_MIN..=WEEK,
+        "a fault needs time to show what it does",
+    );
+    if let Some(lasts) = lasts.filter(|lasts| *lasts >= every) {
+        let message = format!(
+            "`fault[{entry}]` lasts {} and comes every {}",
+            format_duration(lasts),
+            format_duration(every)
+        );
+        found.push(
+            Diagnostic::error(codes::CONFLICT, given.origin, message)
+                .remedy("choose `every` longer than `for`, so that something can recover"),
+        );
+    }
+    let jitter = found.duration(
+        &format!("fault[{entry}].jitter"),
+        fault.jitter.as_ref(),
+        Duration::ZERO,
+        Duration::ZERO..=every / 2,
+        "more than half of `every` would change the order",
+    );
+    let mut random = seed.child("jitter", 0).random();
+    let end = times.load_end();
+    let mut all = vec![first];
+    // One more than there may be is enough to say that there are too many.
+    for number in 1..=OCCURRENCES_MAX as u32 {
+        let shifted = every * number + jitter.mul_f64(2.0 * random.unit());
+        let at = (first + shifted).saturating_sub(jitter);
+        if at + lasts.unwrap_or_default() >= end {
+            break;
+        }
+        all.push(at);
+    }
+    all
+}
+
+fn check_count(scenario: &Scenario, plans: &[FaultPlan], found: &mut Findings) {
+    let Some(every) = scenario.fault.iter().find_map(|fault| fault.value.every.as_ref()) else {
+        return;
+    };
+    if plans.len() > OCCURRENCES_MAX {
+        let message = format!("more than {OCCURRENCES_MAX} faults would happen");
+        found.push(
+            Diagnostic::error(codes::OUT_OF_RANGE, every.origin, message)
+                .remedy("choose a longer `every`, or a shorter `run.duration`"),
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! Whom a fault hits: a number, a list, all, or some at random.
+
+use serde_json::{Value as Json, json};
+
+use super::section::section;
+use super::tree::{Kind, Node};
+use super::value::{Place, Value, wrong_type};
+use super::{At, Diagnostic, Origin, codes};
+
+section! {
+    /// Some at random, other ones in each repetition.
+    RandomPick {
+        /// How many.
+        random: u64 = required, 3;
+    }
+}
+
+/// Whom a fault hits.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pick {
+    /// These, with the places of their numbers.
+    These(Vec<(u64, Origin)>),
+    /// Everyone.
+    All,
+    /// So many, drawn from the seed.
+    Random(At<u64>),
+}
+
+impl Value for Pick {
+    fn wanted() -> String {
+        "a number, a list of numbers, `\"all\"` or `{ random = 3 }`".to_owned()
+    }
+
+    fn schema() -> Json {
+        json!({"anyOf": [
+            u64::schema(),
+            {"type": "array", "items": u64::schema(), "minItems": 1},
+            {"const": "all"},
+            RandomPick::schema(),
+        ]})
+    }
+
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Pick> {
+        match &node.kind {
+            Kind::Integer(_) => {
+                u64::read(node, place, out).map(|one| Pick::These(vec![(one, node.origin)]))
+            }
+            Kind::Array(items) if !items.is_empty() => {
+                let each = |item: &Node| u64::read(item, place, out).map(|one| (one, item.origin));
+                items.iter().map(each).collect::<Option<_>>().map(Pick::These)
+            }
+            Kind::Text(text) if text == "all" => Some(Pick::All),
+            Kind::Text(text) => {
+                let message = format!("`{text}` is not a value of `{}`", place.path);
+                out.push(
+                    Diagnostic::error(codes::UNKNOWN_WORD, node.origin, message)
+                        .remedy(format!("it is {}", Self::wanted())),
+                );
+                None
+            }
+            Kind::Table(_) => RandomPick::read(node, place, out)?.random.map(Pick::Random),
+            _ => {
+                out.push(wrong_type::<Pick>(node, place));
+                None
+            }
+        }
+    }
+}
