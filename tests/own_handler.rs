@@ -125,11 +125,56 @@ fn poison_gives_the_consumer_up_at_once_and_says_where() {
     });
     let summary = run_with(handlers, LOAD);
     assert_eq!(summary.verdict, Verdict::Failed, "{}", render(&summary));
-    assert_eq!(summary.given_up[&1], "handler failed at offset 7: poison: not an order");
+    let reason = &summary.given_up[&1];
+    let expected =
+        "poison at offset 7 of partition 1: handler failed at offset 7: poison: not an order; ";
+    assert!(reason.starts_with(expected), "{reason}");
     assert_eq!(offsets(&given, 1, 1), (0..=7).collect::<Vec<i64>>());
     assert_eq!(offsets(&given, 0, 1).len(), 20);
     let delivered: Vec<u64> = summary.partitions.iter().map(|p| p.ledger.delivered).collect();
     assert_eq!(delivered, [20, 7]);
+}
+
+#[test]
+fn poison_is_skipped_where_the_scenario_says_so() {
+    let (handlers, given) = scripted(|_, record| match record.partition.0 {
+        1 if record.offset.0 == 7 => Err(HandlerError::Poison("not an order".to_owned())),
+        _ => Ok(()),
+    });
+    let skip = "[consumers]\npoison = \"skip\"\n[expect]\nlost = 0\nskipped = 1\nrestarts = 1\n";
+    let summary = run_with(handlers, &format!("{LOAD}{skip}"));
+    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary));
+    assert_eq!(offsets(&given, 1, 1), (0..=7).collect::<Vec<i64>>());
+    assert_eq!(offsets(&given, 1, 2), (8..20).collect::<Vec<i64>>());
+    assert_eq!((summary.ledger.sent, summary.ledger.delivered), (40, 39));
+}
+
+#[test]
+fn a_record_on_which_three_incarnations_die_is_poison() {
+    let script: Script = |_, record| {
+        assert!((record.partition.0, record.offset.0) != (1, 7), "on purpose");
+        Ok(())
+    };
+    let (handlers, given) = scripted(script);
+    let summary = run_with(handlers, LOAD);
+    assert_eq!(summary.verdict, Verdict::Failed, "{}", render(&summary));
+    let reason = &summary.given_up[&1];
+    assert!(reason.starts_with("poison at offset 7 of partition 1: panic while"), "{reason}");
+    assert_eq!(owners(&summary.partitions[1]), [(1, 1), (1, 2), (1, 3)]);
+    assert_eq!(summary.partitions[1].ledger.delivered, 7);
+
+    let (handlers, given_on_skip) = scripted(script);
+    let skip = "[consumers]\npoison = \"skip\"\n[expect]\nlost = 0\nskipped = 1\n";
+    let summary = run_with(handlers, &format!("{LOAD}{skip}"));
+    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary));
+    // Each incarnation died on it once, and none processed it.
+    for given in [given, given_on_skip] {
+        let tries = given.lock().unwrap().iter().filter(|(p, _, o)| (p.0, *o) == (1, 7)).count();
+        assert_eq!(tries, 3);
+    }
+    assert_eq!(summary.partitions[1].ledger.delivered, 19);
+    let warning = "offset 7 of partition 1 is skipped as poison";
+    assert!(render(&summary).contains(warning), "{}", render(&summary));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::host::{HostReport, Lease, Reports, SharedHost, start_group_host, star
 use super::supervisor::{SlotId, SupervisorMsg};
 use crate::base::PartitionId;
 use crate::broker::BrokerError;
-use crate::measure::{Event, Owner, Start};
+use crate::measure::{Event, Owner, Pulse, Start};
 
 /// Owns a consumer's hold on its host: starts it, stops it, dies with it.
 pub(super) struct Consumer;
@@ -19,6 +19,7 @@ pub(super) struct ConsumerArgs {
     pub(super) context: Context,
     pub(super) owner: Owner,
     pub(super) place: Place,
+    pub(super) pulse: Arc<Pulse>,
     pub(super) supervisor: ActorRef<SupervisorMsg>,
 }
 
@@ -62,16 +63,16 @@ impl Actor for Consumer {
         args: ConsumerArgs,
     ) -> Result<ConsumerState, ActorProcessingErr> {
         let reports = reports_to(&myself);
-        let ConsumerArgs { context, owner, place, supervisor } = args;
+        let ConsumerArgs { context, owner, place, pulse, supervisor } = args;
         let lease = match place {
             Place::Own { partition, start } => {
-                start_own_host(&context, partition, owner, start, reports)?
+                start_own_host(&context, partition, owner, start, reports, pulse)?
             }
             Place::Shared { partition, start, host } => host
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .attach(partition, owner, start, reports)?,
-            Place::Member => start_group_host(&context, owner, reports)?,
+                .attach(partition, owner, start, reports, pulse)?,
+            Place::Member => start_group_host(&context, owner, reports, pulse)?,
         };
         Ok(ConsumerState { lease, owner, context, supervisor })
     }

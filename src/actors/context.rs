@@ -52,7 +52,9 @@ impl Context {
                 info!(%partition, %consumer, %incarnation, "{event}");
             }
             Event::ConsumerStalled { consumer, .. }
-            | Event::ConsumerQuarantined { consumer, .. } => {
+            | Event::ConsumerQuarantined { consumer, .. }
+            | Event::RecordSkipped { consumer, .. }
+            | Event::GateProbe { consumer } => {
                 let partition = self.partitions_of(*consumer);
                 tracing::warn!(%partition, %consumer, "{event}");
             }
@@ -82,6 +84,7 @@ impl Context {
                 }
             }
             Event::FaultEnded { .. } | Event::FaultMissed { .. } => info!("{event}"),
+            Event::GateShut { .. } | Event::GateOpened { .. } => tracing::warn!("{event}"),
             Event::Phase { .. } => info!("{event}"),
         }
         self.board.journal.note(self.clock.now(), event);

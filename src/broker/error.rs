@@ -11,16 +11,18 @@ pub enum ErrorClass {
     Position,
     /// Not allowed, or not there. Restarting cannot help.
     Denied,
-    /// A record that can never be processed. Restarting cannot help.
+    /// A record that can never be processed. Restarting cannot help, skipping it may.
     Poison,
     /// The client is beyond repair; a new one may do.
     Fatal,
+    /// Not the client but what is done with a record has failed.
+    Processing,
 }
 
 impl ErrorClass {
     /// Whether the same would happen after a restart.
     pub fn is_definite(self) -> bool {
-        matches!(self, ErrorClass::Position | ErrorClass::Denied | ErrorClass::Poison)
+        matches!(self, ErrorClass::Position | ErrorClass::Denied)
     }
 }
 
@@ -37,6 +39,11 @@ impl BrokerError {
     /// An error that ends the client.
     pub fn fatal(message: impl Into<String>) -> BrokerError {
         BrokerError { class: ErrorClass::Fatal, message: message.into() }
+    }
+
+    /// An error of what is done with records.
+    pub fn processing(message: impl Into<String>) -> BrokerError {
+        BrokerError { class: ErrorClass::Processing, message: message.into() }
     }
 }
 

@@ -70,7 +70,7 @@ impl ConsumerMachine {
         self.begun = Some(Processed { offset, content, arrived, done: arrived, bytes });
         match content {
             Content::Intact(_) => self.work.draw(),
-            Content::Corrupt | Content::Foreign => Effort::None,
+            Content::Corrupt | Content::Foreign | Content::Skipped(_) => Effort::None,
         }
     }
 
@@ -79,7 +79,7 @@ impl ConsumerMachine {
     pub fn begun_stamp(&self) -> Option<Stamp> {
         match self.begun?.content {
             Content::Intact(stamp) => Some(stamp),
-            Content::Corrupt | Content::Foreign => None,
+            Content::Corrupt | Content::Foreign | Content::Skipped(_) => None,
         }
     }
 
@@ -91,6 +91,17 @@ impl ConsumerMachine {
             self.batch.push(record);
             self.position = Some(Offset(record.offset.0 + 1));
         }
+    }
+
+    /// Passes a record over without any work on it.
+    pub fn skip(&mut self, offset: Offset, payload: &[u8], now: Time) {
+        let stamp = match verify(payload, self.run) {
+            Verdict::Intact(stamp) => Some(stamp),
+            Verdict::Corrupt | Verdict::Foreign => None,
+        };
+        let (content, bytes) = (Content::Skipped(stamp), payload.len() as u32);
+        self.batch.push(Processed { offset, content, arrived: now, done: now, bytes });
+        self.position = Some(Offset(offset.0 + 1));
     }
 
     /// Whether the batch should be handed over.
@@ -114,7 +125,7 @@ impl ConsumerMachine {
 mod tests {
     use super::*;
     use crate::base::{ConsumerId, Incarnation, ProducerId, Seed, write_payload};
-    use crate::measure::{LaneShape, PartitionCell};
+    use crate::measure::{LaneShape, PartitionCell, balance};
     use crate::plan::Work;
 
     const RUN: RunId = RunId(42);
@@ -167,6 +178,25 @@ mod tests {
         machine.flush(&cell);
         assert_eq!((cell.lock().next_offset(), machine.position()), (Offset(3), Some(Offset(3))));
         assert_eq!(cell.lock().delivered(), 3);
+    }
+
+    #[test]
+    fn a_skipped_record_is_neither_delivered_nor_lost() {
+        let (cell, mut machine) = (cell(), machine(1));
+        process(&mut machine, 0..3);
+        machine.skip(Offset(3), &payload(3), Time(3));
+        process(&mut machine, 4..6);
+        machine.flush(&cell);
+        let cell = cell.lock();
+        assert_eq!((cell.next_offset(), cell.counts().skipped), (Offset(6), 1));
+        let mut sent = crate::measure::SentLane::default();
+        for sequence in 0..6 {
+            sent.sent();
+            sent.resolve(sequence, crate::measure::Outcome::Acked);
+        }
+        let shape = LaneShape { fixed: true, partitions: 1, pools: 1 };
+        let account = balance(&sent, cell.lanes().get(shape.read_key(ProducerId(0))));
+        assert_eq!((account.sent, account.delivered, account.lost), (6, 5, 0));
     }
 
     #[test]

@@ -2,20 +2,26 @@
 
 mod consumer;
 mod handler;
+mod gate;
 mod pacer;
 mod placement;
+mod poison;
 mod sabotage;
 mod shrink;
 mod preflight;
+mod slot_event;
 mod supervision;
 mod work;
 
 pub use consumer::ConsumerMachine;
+pub use gate::{GATE_WINDOW, Gate, GateEffect};
 pub use handler::{Handler, HandlerError, Handlers, Record};
 pub use pacer::{Due, Pacer};
 pub use placement::Placement;
+pub use poison::{Death, PoisonWatch};
 pub use preflight::{Definite, Sighting, Standing, sight};
 pub use sabotage::{Sabotage, Trouble};
 pub use shrink::{Shrunk, shrink_list, shrink_number};
-pub use supervision::{Action, Cause, Slot, SlotEvent, SlotState};
+pub use slot_event::{Action, Cause, SlotEvent, SlotState};
+pub use supervision::Slot;
 pub use work::{Effort, WorkSampler};

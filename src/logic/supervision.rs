@@ -6,86 +6,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::slot_event::{Action, Cause, SlotEvent, SlotState};
 use crate::base::{Incarnation, Offset, Random, Time};
 use crate::plan::RestartPolicy;
-
-/// What a slot is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotState {
-    /// An incarnation was started and has not been heard of yet.
-    Starting,
-    /// It is up.
-    Running,
-    /// It failed; the next one starts when the timer of this generation fires.
-    BackingOff {
-        /// Timers of older generations are ignored.
-        generation: u64,
-    },
-    /// Restarting cannot help.
-    Stalled,
-    /// It failed too often without progress.
-    Quarantined,
-    /// It was asked to stop.
-    Stopping,
-    /// It has stopped, as asked.
-    Stopped,
-}
-
-/// Why an incarnation ended without being asked to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// A scheduled fault; does not charge the budget.
-    Injected,
-    /// It failed or panicked.
-    Failed(String),
-    /// Something a restart cannot mend: data loss, truncation, no permission.
-    Definite(String),
-}
-
-/// What happens to a slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SlotEvent {
-    /// The incarnation is up.
-    Ready(Incarnation),
-    /// The incarnation ended; `checkpoint` is how far it had come.
-    Ended {
-        /// Which one.
-        incarnation: Incarnation,
-        /// Why.
-        cause: Cause,
-        /// The slot's checkpoint now; for groups and pools a count that only grows.
-        checkpoint: Offset,
-    },
-    /// A timer of this generation fired.
-    Timer(u64),
-    /// Stop, and do not come back.
-    Stop,
-    /// The incarnation ended as asked.
-    Stopped(Incarnation),
-}
-
-/// What the supervisor has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Let nothing of the incarnations before this one count from here on.
-    Release(Incarnation),
-    /// Start this incarnation from the checkpoint.
-    Start(Incarnation),
-    /// Send [`SlotEvent::Timer`] after the delay.
-    SetTimer {
-        /// To be given back.
-        generation: u64,
-        /// From now.
-        delay: Duration,
-    },
-    /// Ask the incarnation to stop.
-    Stop(Incarnation),
-    /// The slot is given up; say so.
-    GiveUp {
-        /// Why, for the report.
-        reason: String,
-    },
-}
 
 /// One supervised slot.
 #[derive(Clone, Debug)]
@@ -185,6 +108,15 @@ impl Slot {
                 self.restarts += 1;
                 vec![self.start_next()]
             }
+            SlotEvent::Held(incarnation) if self.is_current(incarnation) => self.held(),
+            SlotEvent::Forgive { since } => {
+                self.forgive(since);
+                Vec::new()
+            }
+            SlotEvent::Resume if matches!(self.state, SlotState::BackingOff { .. }) => {
+                self.restarts += 1;
+                vec![self.start_next()]
+            }
             SlotEvent::Stop => self.stop(),
             SlotEvent::Stopped(incarnation) if self.is_current(incarnation) => {
                 self.state = SlotState::Stopped;
@@ -249,9 +181,36 @@ impl Slot {
                     return vec![release, Action::GiveUp { reason }];
                 }
             }
-            Cause::Injected => {}
+            Cause::Injected | Cause::Skipped => {}
         }
         vec![release, self.restart(random)]
+    }
+
+    fn held(&mut self) -> Vec<Action> {
+        let release = Action::Release(Incarnation(self.incarnation.0 + 1));
+        if self.state == SlotState::Stopping {
+            self.state = SlotState::Stopped;
+        } else {
+            self.wait();
+        }
+        vec![release]
+    }
+
+    /// Waits to be started; whatever timer runs is of no consequence any more.
+    fn wait(&mut self) -> u64 {
+        self.generation += 1;
+        self.state = SlotState::BackingOff { generation: self.generation };
+        self.generation
+    }
+
+    fn forgive(&mut self, since: Time) {
+        let charged = self.failures.len();
+        self.failures.retain(|at| *at < since);
+        let forgiven = (charged - self.failures.len()) as u32;
+        self.restarts_in_row = self.restarts_in_row.saturating_sub(forgiven);
+        if matches!(self.state, SlotState::BackingOff { .. }) {
+            self.wait();
+        }
     }
 
     /// Progress and a stable stretch reset the delay; progress alone forgives failures.
@@ -277,22 +236,15 @@ impl Slot {
             self.restarts += 1;
             return self.start_next();
         }
-        self.generation += 1;
-        self.state = SlotState::BackingOff { generation: self.generation };
-        Action::SetTimer { generation: self.generation, delay }
+        Action::SetTimer { generation: self.wait(), delay }
     }
 
-    /// None before the first restart in a row, then `backoff` x `factor`^n up to `backoff_max`, spread
-    /// by `jitter`.
+    /// None before the first restart in a row, then longer and longer.
     fn delay(&self, random: &mut Random) -> Duration {
-        let Some(doublings) = self.restarts_in_row.checked_sub(1) else {
-            return Duration::ZERO;
-        };
-        let exact =
-            self.policy.backoff.as_secs_f64() * self.policy.factor.powi(doublings.min(64) as i32);
-        let capped = exact.min(self.policy.backoff_max.as_secs_f64());
-        let spread = 1.0 + self.policy.jitter * (2.0 * random.unit() - 1.0);
-        Duration::from_secs_f64(capped * spread)
+        match self.restarts_in_row.checked_sub(1) {
+            None => Duration::ZERO,
+            Some(delays) => self.policy.delay(delays, random),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{
     CellState, Collector, Digest, Fairness, Host, Ledger, Moments, OwnerSummary, PartitionLatency,
     PartitionSummary, PartitionTotals, RunLatency, SCHEMA_VERSION, Scoreboard, Summary, Verdict,
-    evaluate, failures, fault_summaries, invalid_reasons, median, rebalances,
+    evaluate, failures, fault_summaries, invalid_reasons, median, outages, rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
@@ -115,6 +115,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
             facts.start,
             plan.group().is_some_and(|group| group.identity == Identity::Static),
         ),
+        outages: outages(&journal, facts.start),
         faults: fault_summaries(plan, facts.start, board, collector, &journal),
         failures: failures(board, facts.start),
         unexplained: cells().map(|cell| cell.unexplained).sum(),

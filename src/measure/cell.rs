@@ -44,6 +44,8 @@ pub enum Content {
     Corrupt,
     /// Somebody else's.
     Foreign,
+    /// Passed over as poison; with its stamp, if it was ours and intact.
+    Skipped(Option<Stamp>),
 }
 
 /// What became of a batch.
@@ -100,6 +102,8 @@ pub struct CellState {
     shape: LaneShape,
     next_offset: Offset,
     anchor: Option<Anchor>,
+    /// Poison: passed over by every incarnation from now on.
+    skips: Vec<Offset>,
     /// Lowest incarnation of each consumer that still counts.
     fences: Vec<(ConsumerId, Incarnation)>,
     owners: Vec<Ownership>,
@@ -138,6 +142,7 @@ impl CellState {
             shape,
             next_offset: start,
             anchor: None,
+            skips: Vec::new(),
             fences: Vec::new(),
             owners: Vec::new(),
             lanes: Lanes::default(),
@@ -166,6 +171,16 @@ impl CellState {
     /// Where the next incarnation starts.
     pub fn start(&self) -> Start {
         Start { checkpoint: self.next_offset, anchor: self.anchor }
+    }
+
+    /// Has the record at `offset` passed over by the incarnations to come.
+    pub fn skip(&mut self, offset: Offset) {
+        self.skips.push(offset);
+    }
+
+    /// The records to pass over that have not been reached yet.
+    pub fn skips(&self) -> Vec<Offset> {
+        self.skips.iter().copied().filter(|offset| *offset >= self.next_offset).collect()
     }
 
     /// Sets the record right before the checkpoint, or forgets it when it cannot be read any more.
@@ -252,6 +267,7 @@ impl CellState {
         if last.offset.0 + 1 == self.next_offset.0 {
             self.anchor = match last.content {
                 Content::Intact(stamp) => Some(Anchor { offset: last.offset, stamp }),
+                Content::Skipped(stamp) => stamp.map(|stamp| Anchor { offset: last.offset, stamp }),
                 Content::Corrupt | Content::Foreign => None,
             };
         }
@@ -275,7 +291,15 @@ impl CellState {
         match record.content {
             Content::Corrupt => self.counts.corrupt += 1,
             Content::Foreign => self.counts.foreign += 1,
+            Content::Skipped(stamp) => self.count_skipped(stamp),
             Content::Intact(stamp) => self.count_intact(&stamp, record),
+        }
+    }
+
+    fn count_skipped(&mut self, stamp: Option<Stamp>) {
+        self.counts.skipped += 1;
+        if let Some(stamp) = stamp.filter(|stamp| stamp.partition == self.partition) {
+            self.lanes.lane(self.shape.read_key(stamp.producer)).skip(stamp.sequence);
         }
     }
 

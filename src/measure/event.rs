@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Time};
+use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
 
 /// Something of the control plane that happened. Never one per record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,14 @@ pub enum Event {
     ConsumerStalled { consumer: ConsumerId, reason: String },
     /// A consumer is given up because it failed too often.
     ConsumerQuarantined { consumer: ConsumerId, failures: u32 },
+    /// A record on which one incarnation after the other died is passed over from now on.
+    RecordSkipped { consumer: ConsumerId, partition: PartitionId, offset: Offset },
+    /// So many consumers failed together that the cluster is taken to be down: restarts are held back.
+    GateShut { failed: u32 },
+    /// A consumer is started to see whether the cluster is back.
+    GateProbe { consumer: ConsumerId },
+    /// The cluster is back: the consumers that are held back follow.
+    GateOpened { held: u32 },
     /// A consumer's client is gone.
     ConsumerClosed { consumer: ConsumerId, incarnation: Incarnation, close_us: u64 },
     /// A group member got partitions.
@@ -67,6 +75,19 @@ impl fmt::Display for Event {
             Event::ConsumerStalled { reason, .. } => write!(f, "consumer stalled: {reason}"),
             Event::ConsumerQuarantined { failures, .. } => {
                 write!(f, "consumer quarantined after {failures} failures without progress")
+            }
+            Event::RecordSkipped { partition, offset, .. } => {
+                write!(f, "offset {offset} of partition {partition} is skipped as poison")
+            }
+            Event::GateShut { failed } => {
+                write!(
+                    f,
+                    "{failed} consumers failed together: the cluster seems down, restarts are held back"
+                )
+            }
+            Event::GateProbe { .. } => f.write_str("consumer probes whether the cluster is back"),
+            Event::GateOpened { held } => {
+                write!(f, "the cluster is back; {held} consumers that were held back follow")
             }
             Event::ConsumerClosed { close_us, .. } => {
                 write!(f, "consumer closed in {:.1} ms", *close_us as f64 / 1e3)

@@ -74,6 +74,8 @@ pub struct ReadLane {
     read: SequenceSet,
     /// One more than the largest sequence processed.
     front: u64,
+    /// Sequences in `read` that were passed over.
+    skipped: u64,
 }
 
 impl ReadLane {
@@ -88,6 +90,14 @@ impl ReadLane {
         }
         self.front = sequence + 1;
         Arrival::InOrder
+    }
+
+    /// Notes that record `sequence` was passed over: it is not missing, and was not processed.
+    pub fn skip(&mut self, sequence: u64) {
+        if self.read.insert(sequence) {
+            self.skipped += 1;
+            self.front = self.front.max(sequence + 1);
+        }
     }
 
     /// Gaps the set holds; the memory of a lane grows with them.
@@ -121,6 +131,9 @@ pub struct Ledger {
     pub corrupt: u64,
     /// Read, but not of this run.
     pub foreign: u64,
+    /// Passed over as poison.
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 impl Ledger {
@@ -137,6 +150,7 @@ impl Ledger {
         self.reordered += other.reordered;
         self.corrupt += other.corrupt;
         self.foreign += other.foreign;
+        self.skipped += other.skipped;
     }
 }
 
@@ -149,7 +163,7 @@ pub fn balance(sent: &SentLane, read: Option<&ReadLane>) -> Ledger {
     let acked = sent.acked.len();
     let failed_but_read: u64 = read.map_or(0, |lane| overlap(&sent.failed, &lane.read, sent.sent));
     let failed = sent.failed.len() - failed_but_read;
-    let delivered = read.map_or(0, |lane| lane.read.len());
+    let delivered = read.map_or(0, |lane| lane.read.len() - lane.skipped);
     let lost = match read {
         None => acked,
         Some(lane) => lane

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, Digest, FailureSummary, FaultSummary, Ledger, Rebalance};
+use super::{Cost, Digest, FailureSummary, FaultSummary, Ledger, Outage, Rebalance};
 
 /// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -87,6 +87,9 @@ pub struct Summary {
     pub partitions: Vec<PartitionSummary>,
     /// Rebalances after the group was complete.
     pub rebalances: Vec<Rebalance>,
+    /// Stretches in which the cluster was taken to be down.
+    #[serde(default)]
+    pub outages: Vec<Outage>,
     /// One entry per occurrence of a fault, in the order of their times.
     pub faults: Vec<FaultSummary>,
     /// Failures nobody planned, in the order of their times.

@@ -134,6 +134,7 @@ fn count(counter: Counter, summary: &Summary) -> u64 {
         Counter::Reordered => ledger.reordered,
         Counter::Corrupt => ledger.corrupt,
         Counter::Foreign => ledger.foreign,
+        Counter::Skipped => ledger.skipped,
         Counter::ConsumersStarted => u64::from(summary.consumers_started),
         Counter::WrongPartition => summary.wrong_partition,
         Counter::Unexplained => summary.unexplained,

@@ -15,6 +15,17 @@ pub struct ConsumersPlan {
     pub work: WorkPlan,
     /// Records processed before they are counted and the checkpoint moves, at most.
     pub batch_records: u32,
+    /// What happens to a record on which one incarnation after the other dies.
+    pub poison: PoisonPolicy,
+}
+
+/// What happens to poison: a record on which three incarnations in a row died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoisonPolicy {
+    /// The consumer is given up, and the run has failed.
+    Stop,
+    /// The record is skipped, counted and reported.
+    Skip,
 }
 
 /// How partitions come to consumers.

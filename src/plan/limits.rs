@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::base::Random;
+
 /// Thresholds of self-doubt. Beyond them a run is `INVALID`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -46,6 +48,16 @@ pub struct RestartPolicy {
     pub budget: u32,
     /// See `budget`.
     pub budget_window: Duration,
+}
+
+impl RestartPolicy {
+    /// The delay after `delays` others in a row: `backoff` x `factor`^n up to `backoff_max`, spread by `jitter`.
+    pub fn delay(&self, delays: u32, random: &mut Random) -> Duration {
+        let exact = self.backoff.as_secs_f64() * self.factor.powi(delays.min(64) as i32);
+        let capped = exact.min(self.backoff_max.as_secs_f64());
+        let spread = 1.0 + self.jitter * (2.0 * random.unit() - 1.0);
+        Duration::from_secs_f64(capped * spread)
+    }
 }
 
 impl Default for RestartPolicy {

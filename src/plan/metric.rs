@@ -95,6 +95,8 @@ pub enum Counter {
     Corrupt,
     /// Not of this run.
     Foreign,
+    /// Passed over as poison.
+    Skipped,
     /// Consumers that became ready.
     ConsumersStarted,
     /// Records read by a consumer of another partition, or from a partition they were not sent to.
@@ -149,7 +151,7 @@ impl Metric {
 
 impl Counter {
     /// Every counter with the name scenarios use.
-    pub const ALL: [(Counter, &'static str); 16] = [
+    pub const ALL: [(Counter, &'static str); 17] = [
         (Counter::Sent, "sent"),
         (Counter::Acked, "acked"),
         (Counter::Failed, "failed"),
@@ -161,6 +163,7 @@ impl Counter {
         (Counter::Reordered, "reordered"),
         (Counter::Corrupt, "corrupt"),
         (Counter::Foreign, "foreign"),
+        (Counter::Skipped, "skipped"),
         (Counter::ConsumersStarted, "consumers_started"),
         (Counter::WrongPartition, "wrong_partition"),
         (Counter::Unexplained, "unexplained"),

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use build::{Overrides, build, compile, metrics_markdown};
 pub use consumers::{
     Assignor, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity, Membership,
-    RemoteAssignor, Span, StartAt, Work, WorkPlan,
+    PoisonPolicy, RemoteAssignor, Span, StartAt, Work, WorkPlan,
 };
 pub use expect::{Comparison, Expectation};
 pub use fault::{FaultKind, FaultPlan, Targets};

@@ -24,6 +24,7 @@ pub fn render(summary: &Summary) -> String {
     out.latency(summary);
     out.partitions(summary);
     out.rebalances(summary);
+    out.outages(summary);
     out.faults(summary);
     out.cost(summary);
     out.warnings(summary);
@@ -139,6 +140,7 @@ impl Report {
             ("failed", l.failed),
             ("indeterminate", l.indeterminate),
             ("foreign", l.foreign),
+            ("skipped", l.skipped),
             ("wrong partition", s.wrong_partition),
             ("unexplained", s.unexplained),
         ];
@@ -219,6 +221,23 @@ impl Report {
                 rebalance.partitions_stopped,
                 s.partitions.len(),
                 rebalance.partitions_moved
+            ));
+        }
+    }
+
+    fn outages(&mut self, s: &Summary) {
+        if s.outages.is_empty() {
+            return;
+        }
+        self.heading("OUTAGES", "many consumers failed together; restarts were held back");
+        for outage in &s.outages {
+            let until = match outage.to_s {
+                Some(to_s) => format!("to {to_s:.1} s"),
+                None => "to the end".to_owned(),
+            };
+            self.line(format!(
+                "  from {:.1} s {until}: {} consumers failed together, {} probes",
+                outage.from_s, outage.failed, outage.probes
             ));
         }
     }

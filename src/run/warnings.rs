@@ -1,6 +1,7 @@
 //! What a reader of the result should know, each with what to do about it.
 
 use crate::actors::{Context, Status};
+use crate::measure::Event;
 use crate::plan::Pace;
 
 /// All warnings of a run, from its measurements and from the supervision.
@@ -37,6 +38,11 @@ pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
     }
     for (error, times) in context.board.client_errors() {
         warnings.push(format!("consumers: {error} ({times} x)"));
+    }
+    for (_, event) in context.board.journal.since(0) {
+        if let Event::RecordSkipped { .. } = event {
+            warnings.push(format!("{event}: nobody could process it; mend it, or its handler"));
+        }
     }
     let (mut gaps, mut foreign) = (0, 0);
     for cell in &context.board.cells {

@@ -86,6 +86,8 @@ section! {
         work_of: WorkOf = ("none"), { 3 = { wait = "5ms" } };
         /// Records processed, at most, before they are counted and the checkpoint moves.
         batch: u64 = 256, 64;
+        /// A record on which three incarnations in a row die: `stop` its consumer, or `skip` it and say so.
+        poison: PoisonWord = "stop", "skip";
         /// How often a group member commits what it has processed.
         commit_interval: Duration = "1s", "5s";
         /// How long a silent group member keeps its partitions. The broker's with `protocol = "consumer"`, as is the
@@ -279,6 +281,16 @@ words! {
         CooperativeSticky = "cooperative-sticky",
         /// Evenly, by the broker.
         Uniform = "uniform",
+    }
+}
+
+words! {
+    /// What happens to a record on which one incarnation after the other dies.
+    PoisonWord {
+        /// Its consumer is given up.
+        Stop = "stop",
+        /// It is passed over.
+        Skip = "skip",
     }
 }
 

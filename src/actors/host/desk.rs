@@ -1,19 +1,17 @@
 //! The desk: a host's machines, and what they do with the events of its client.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::handling::{make_handler, panicked, refused};
+use super::handling::make_handler;
 use super::inquiry::{Suspect, Suspicion};
 use super::lease::{HostReport, Line};
 use super::seat::Seat;
-use super::trouble;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
-use crate::logic::{ConsumerMachine, Effort, HandlerError, Record, WorkSampler};
+use crate::logic::{ConsumerMachine, WorkSampler};
 use crate::measure::{Anchor, Applied, Event, Owner};
 
 /// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
@@ -89,8 +87,9 @@ impl Desk {
         let seed = seed.child("incarnation", u64::from(owner.incarnation.0));
         let sampler = WorkSampler::new(work, seed);
         let batch_max = context.plan.consumers.batch_records as usize;
+        let skips = context.board.cell(partition).lock().skips();
         let machine = ConsumerMachine::new(partition, owner, context.run, sampler, batch_max);
-        let seat = Seat { machine, handler, line, ready: false, anchor };
+        let seat = Seat { machine, handler, line, ready: false, anchor, skips };
         self.seats[partition.0 as usize] = Some(seat);
     }
 
@@ -144,6 +143,15 @@ impl Desk {
             if let Some(next) = seat.machine.position() {
                 self.context.board.progress[at].store(next.0, Ordering::Release);
             }
+        }
+    }
+
+    /// Says to whoever watches that the host has come round.
+    pub(super) fn beat(&self) {
+        let now = self.context.clock.now();
+        self.seats.iter().flatten().for_each(|seat| seat.line.pulse.beat(now));
+        if let Some(group) = &self.group {
+            group.line.pulse.beat(now);
         }
     }
 
@@ -203,50 +211,13 @@ impl Desk {
     }
 }
 
-/// Does what a record costs.
-fn perform(effort: Effort, context: &Context) {
-    match effort {
-        Effort::None => {}
-        Effort::Wait(span) => std::thread::sleep(span),
-        Effort::Cpu(span) => {
-            let end = context.clock.now() + span;
-            while context.clock.now() < end {
-                std::hint::spin_loop();
-            }
+impl Drop for Desk {
+    /// A thread that dies takes nobody's hope with it: whoever waits for it is told.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fail_all(&BrokerError::fatal("panic in the client's thread"));
         }
     }
-}
-
-/// Verifies a record, does what it costs, and runs into what is planned for it. Returns when it was done.
-fn process(
-    seat: &mut Seat,
-    offset: Offset,
-    payload: &[u8],
-    arrived: Time,
-    context: &Context,
-) -> Result<Time, HandlerError> {
-    let Seat { machine, handler, .. } = seat;
-    let (partition, consumer) = (machine.partition(), machine.owner().consumer);
-    let effort = machine.begin(offset, payload, arrived);
-    let slowness = trouble::ahead(context, consumer, partition, offset, arrived)
-        .map(|trouble| trouble::meet(trouble, consumer, context));
-    match (handler, machine.begun_stamp()) {
-        (Some(handler), Some(stamp)) => {
-            handler.handle(&Record { partition, offset, stamp, payload })?;
-        }
-        (None, _) if effort != Effort::None => perform(effort, context),
-        _ if slowness.is_none() => {
-            machine.done(arrived);
-            return Ok(arrived);
-        }
-        _ => {}
-    }
-    if let Some(slowness) = slowness {
-        perform(slowness.of(effort, context), context);
-    }
-    let now = context.clock.now();
-    machine.done(now);
-    Ok(now)
 }
 
 impl ConsumerEvents for Desk {
@@ -278,22 +249,15 @@ impl ConsumerEvents for Desk {
             };
         }
         let arrived = self.context.clock.now();
-        let worked = catch_unwind(AssertUnwindSafe(|| {
-            process(seat, offset, payload, arrived, &self.context)
-        }));
-        let is_full = seat.machine.is_full();
         let is_ready = seat.ready;
-        let now = match worked {
-            Ok(Ok(now)) => now,
-            Ok(Err(error)) => {
-                self.failures.push((partition, refused(offset, &error)));
-                return Flow::Stop;
-            }
-            Err(panic) => {
-                self.failures.push((partition, panicked(offset, &*panic)));
+        let now = match seat.process(&self.context, offset, payload, arrived) {
+            Ok(now) => now,
+            Err(error) => {
+                self.failures.push((partition, error));
                 return Flow::Stop;
             }
         };
+        let is_full = seat.machine.is_full();
         if !is_ready {
             self.mark_ready(partition);
         }
@@ -350,7 +314,11 @@ impl ConsumerEvents for Desk {
                 self.client_error(&error);
                 self.out_of_range = true;
             }
-            ErrorClass::Position | ErrorClass::Denied | ErrorClass::Poison | ErrorClass::Fatal => {
+            ErrorClass::Position
+            | ErrorClass::Denied
+            | ErrorClass::Poison
+            | ErrorClass::Fatal
+            | ErrorClass::Processing => {
                 self.client_error(&error);
                 self.client_failure.get_or_insert(error);
             }

@@ -40,12 +40,12 @@ pub(super) fn refused(offset: Offset, error: &HandlerError) -> BrokerError {
 
 /// What a panic within a record means.
 pub(super) fn panicked(offset: Offset, panic: &(dyn Any + Send)) -> BrokerError {
-    BrokerError::fatal(format!("panic while processing offset {offset}{}", said(panic)))
+    BrokerError::processing(format!("panic while processing offset {offset}{}", said(panic)))
 }
 
 fn class(error: &HandlerError) -> ErrorClass {
     match error {
-        HandlerError::Failed(_) => ErrorClass::Fatal,
+        HandlerError::Failed(_) => ErrorClass::Processing,
         HandlerError::Poison(_) => ErrorClass::Poison,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 
 use crate::base::PartitionId;
 use crate::broker::BrokerError;
-use crate::measure::{Owner, Start};
+use crate::measure::{Owner, Pulse, Start};
 
 /// What an actor tells a host.
 pub(super) enum HostCommand {
@@ -35,12 +35,13 @@ pub(in crate::actors) type Reports = Arc<dyn Fn(HostReport) + Send + Sync>;
 #[derive(Clone)]
 pub(super) struct Line {
     pub(super) reports: Reports,
+    pub(super) pulse: Arc<Pulse>,
     crashed: Arc<AtomicBool>,
 }
 
 impl Line {
-    pub(super) fn new(reports: Reports) -> Line {
-        Line { reports, crashed: Arc::new(AtomicBool::new(false)) }
+    pub(super) fn new(reports: Reports, pulse: Arc<Pulse>) -> Line {
+        Line { reports, pulse, crashed: Arc::new(AtomicBool::new(false)) }
     }
 
     /// Whether the actor has crashed. A host processes nothing more for it.

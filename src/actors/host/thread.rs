@@ -1,6 +1,7 @@
 //! The loop of a consumer host's thread.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -15,7 +16,7 @@ use crate::base::{PartitionId, Time};
 use crate::broker::{
     BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, ErrorClass, GroupSpec,
 };
-use crate::measure::{Event, Owner, Start};
+use crate::measure::{Event, Owner, Pulse, Start};
 use crate::plan::Membership;
 
 /// Longest wait for a record, and so the longest a command waits for an idle host.
@@ -30,8 +31,9 @@ pub(in crate::actors) fn start_own_host(
     owner: Owner,
     start: Start,
     reports: Reports,
+    pulse: Arc<Pulse>,
 ) -> std::io::Result<Lease> {
-    let line = Line::new(reports);
+    let line = Line::new(reports, pulse);
     let (commands, received) = channel();
     let _ = commands.send(HostCommand::Attach { partition, owner, start, line: line.clone() });
     let name = format!("consumer-{}", owner.consumer);
@@ -46,8 +48,9 @@ pub(in crate::actors) fn start_group_host(
     context: &Context,
     owner: Owner,
     reports: Reports,
+    pulse: Arc<Pulse>,
 ) -> std::io::Result<Lease> {
-    let line = Line::new(reports);
+    let line = Line::new(reports, pulse);
     let (commands, received) = channel();
     let name = format!("consumer-{}", owner.consumer);
     let positions: Arc<[AtomicI64]> =
@@ -85,8 +88,9 @@ impl SharedHost {
         owner: Owner,
         start: Start,
         reports: Reports,
+        pulse: Arc<Pulse>,
     ) -> std::io::Result<Lease> {
-        let line = Line::new(reports);
+        let line = Line::new(reports, pulse);
         let attach = HostCommand::Attach { partition, owner, start, line: line.clone() };
         let attach = match &self.commands {
             Some(commands) => match commands.send(attach) {
@@ -107,7 +111,15 @@ impl SharedHost {
 }
 
 fn spawn(name: String, host: Host, spec: ConsumerSpec) -> std::io::Result<()> {
-    std::thread::Builder::new().name(name).spawn(move || host.run(&spec)).map(|_| ())
+    let line = host.line.clone();
+    let run = move || {
+        // What is done with a record is caught at the desk; this is everything else.
+        let outcome = catch_unwind(AssertUnwindSafe(|| host.run(&spec)));
+        if let (Err(_), Some(line)) = (outcome, line) {
+            line.report(HostReport::Failed(BrokerError::fatal("panic in the client's thread")));
+        }
+    };
+    std::thread::Builder::new().name(name).spawn(run).map(|_| ())
 }
 
 /// A host without its client: its desk, its commands, and (unless the client is shared) the one it works for.
@@ -225,6 +237,7 @@ impl Host {
                 Err(TryRecvError::Disconnected) => return Turn::Over,
             }
         }
+        self.desk.beat();
         if self.context.sabotage.is_armed() {
             trouble::hang(self.desk.consumers(), &self.context);
         }

@@ -10,8 +10,9 @@ use super::super::host::PoolShared;
 use super::super::pool::{PoolArgs, PoolMsg, ProducerPool};
 use super::{SupervisorMsg, SupervisorState};
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Random};
+use crate::broker::ErrorClass;
 use crate::logic::{Cause, Slot, SlotEvent};
-use crate::measure::{Event, Owner};
+use crate::measure::{Event, Owner, Pulse};
 use crate::plan::Membership;
 
 /// Which slot: consumers come before pools.
@@ -51,6 +52,8 @@ pub(super) struct Child {
     pub(super) stopping_for: Option<usize>,
     /// Why it is given up.
     pub(super) given_up: Option<String>,
+    /// What its incarnation is at.
+    pub(super) pulse: Arc<Pulse>,
 }
 
 /// A child's actor.
@@ -62,9 +65,14 @@ pub(super) enum ChildRef {
 
 impl Child {
     /// A slot nothing has happened to yet.
-    pub(super) fn new(slot: Slot, random: Random, pool: Option<Arc<PoolShared>>) -> Child {
+    pub(super) fn new(
+        slot: Slot,
+        random: Random,
+        pool: Option<Arc<PoolShared>>,
+        pulse: Arc<Pulse>,
+    ) -> Child {
         let (fault, stopping_for, given_up) = (None, None, None);
-        Child { slot, random, pool, actor: None, fault, stopping_for, given_up }
+        Child { slot, random, pool, actor: None, fault, stopping_for, given_up, pulse }
     }
 
     /// Asks the actor to stop in order. One that is dead already needs no asking.
@@ -106,17 +114,22 @@ pub(super) enum Failure {
     Stopped,
     /// With an error a restart may mend.
     Failed(String),
+    /// With an error of the client or the cluster.
+    Broker(String),
+    /// On a record its handler calls poison.
+    Poison(String),
     /// With an error a restart cannot mend.
     Definite(String),
 }
 
 impl Failure {
     pub(super) fn from_error(error: &ActorProcessingErr) -> Failure {
-        match error.downcast_ref::<HostFailure>() {
-            Some(failure) if failure.class.is_definite() => {
-                Failure::Definite(failure.message.clone())
-            }
-            _ => Failure::Failed(error.to_string()),
+        let reason = error.to_string();
+        match error.downcast_ref::<HostFailure>().map(|failure| failure.class) {
+            Some(class) if class.is_definite() => Failure::Definite(reason),
+            Some(ErrorClass::Poison) => Failure::Poison(reason),
+            Some(ErrorClass::Fatal) => Failure::Broker(reason),
+            _ => Failure::Failed(reason),
         }
     }
 }
@@ -126,7 +139,10 @@ impl fmt::Display for Failure {
         match self {
             Failure::Killed => f.write_str("killed"),
             Failure::Stopped => f.write_str("stopped by a fault"),
-            Failure::Failed(reason) | Failure::Definite(reason) => f.write_str(reason),
+            Failure::Failed(reason)
+            | Failure::Broker(reason)
+            | Failure::Poison(reason)
+            | Failure::Definite(reason) => f.write_str(reason),
         }
     }
 }
@@ -166,7 +182,7 @@ impl SupervisorState {
     }
 
     async fn spawn_consumer(
-        &self,
+        &mut self,
         myself: &ActorRef<SupervisorMsg>,
         consumer: ConsumerId,
         incarnation: Incarnation,
@@ -184,7 +200,11 @@ impl SupervisorState {
                 }
             }
         };
-        let args = ConsumerArgs { context, owner, place, supervisor: myself.clone() };
+        let pulse = Arc::new(Pulse::new(context.clock.now()));
+        if let Some(child) = self.children.get_mut(&SlotId::Consumer(consumer)) {
+            child.pulse = pulse.clone();
+        }
+        let args = ConsumerArgs { context, owner, place, pulse, supervisor: myself.clone() };
         let (actor, _) = Actor::spawn_linked(None, Consumer, args, myself.get_cell()).await?;
         Ok(ChildRef::Consumer(actor))
     }

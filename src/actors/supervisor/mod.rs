@@ -1,6 +1,7 @@
 //! The supervisor: one slot per consumer and per pool, each restarted by its own pure machine.
 
 mod children;
+mod ending;
 mod faults;
 mod recovery;
 mod status;
@@ -18,9 +19,9 @@ use super::fault_driver::{FaultDriver, FaultDriverArgs};
 use super::host::{PoolShared, SharedHost};
 use super::offset_oracle::{OffsetOracle, OracleMsg};
 use super::{Context, Timers};
-use crate::base::{ConsumerId, Incarnation, Offset, PoolId, Time};
-use crate::logic::{Action, Cause, Slot, SlotEvent};
-use crate::measure::Event;
+use crate::base::{ConsumerId, Incarnation, Random, Time};
+use crate::logic::{Action, Gate, PoisonWatch, Slot, SlotEvent};
+use crate::measure::Pulse;
 use crate::plan::{ClientTopology, Membership};
 
 /// The root of a run's actors. Lives on a runtime of its own, so no blocked handler can starve it.
@@ -52,6 +53,10 @@ pub enum SupervisorMsg {
     Ready(SlotId, Incarnation),
     /// A restart's timer fired.
     Timer(SlotId, u64),
+    /// The gate's timer of this generation fired.
+    GateTimer(u64),
+    /// The gate lets a slot through.
+    Resume(SlotId),
     /// Occurrence number n of the faults is due.
     Inject(usize),
     /// Occurrence number n of the faults is over.
@@ -72,6 +77,10 @@ pub struct SupervisorState {
     by_actor: BTreeMap<ActorId, (SlotId, Incarnation)>,
     shared: Option<Arc<Mutex<SharedHost>>>,
     oracle: Option<ActorRef<OracleMsg>>,
+    /// Held back here when many consumers fail together.
+    gate: Gate<SlotId>,
+    gate_random: Random,
+    poison: PoisonWatch,
     status: watch::Sender<Status>,
 }
 
@@ -94,12 +103,15 @@ impl Actor for Supervisor {
         };
         Ok(SupervisorState {
             timers: Timers::new(context.clock),
-            context,
             children: BTreeMap::new(),
             by_actor: BTreeMap::new(),
             shared,
             oracle: None,
+            gate: Gate::new(context.plan.members() as usize, context.plan.restart),
+            gate_random: context.seed.child("gate", 0).random(),
+            poison: PoisonWatch::new(context.plan.consumers.poison),
             status,
+            context,
         })
     }
 
@@ -116,7 +128,14 @@ impl Actor for Supervisor {
             }
             SupervisorMsg::Ready(slot, incarnation) => {
                 state.step(&myself, slot, SlotEvent::Ready(incarnation)).await;
+                let effects = state.gate.ready(slot);
+                state.gate_effects(&myself, effects).await;
             }
+            SupervisorMsg::GateTimer(generation) => {
+                let effects = state.gate.timer(generation, &mut state.gate_random);
+                state.gate_effects(&myself, effects).await;
+            }
+            SupervisorMsg::Resume(slot) => state.step(&myself, slot, SlotEvent::Resume).await,
             SupervisorMsg::Timer(slot, generation) => {
                 state.step(&myself, slot, SlotEvent::Timer(generation)).await;
             }
@@ -200,7 +219,8 @@ impl SupervisorState {
     ) {
         let slot = Slot::new(self.context.plan.restart);
         let random = self.context.seed.child("restart", id.number()).random();
-        let mut child = Child::new(slot, random, pool);
+        let pulse = Arc::new(Pulse::new(self.context.clock.now()));
+        let mut child = Child::new(slot, random, pool, pulse);
         let actions = child.slot.start();
         self.children.insert(id, child);
         self.perform(myself, id, actions, None).await;
@@ -245,62 +265,6 @@ impl SupervisorState {
                 Action::Stop(_) => self.children[&id].stop(),
                 Action::GiveUp { reason } => self.give_up(id, reason),
             }
-        }
-    }
-
-    /// A child's actor has ended, with a failure or as asked.
-    async fn ended(
-        &mut self,
-        myself: &ActorRef<SupervisorMsg>,
-        actor: ActorId,
-        failure: Option<Failure>,
-    ) {
-        let Some((id, incarnation)) = self.by_actor.remove(&actor) else {
-            if let Some(failure) = failure {
-                tracing::error!(%failure, "a control actor has died");
-            }
-            return;
-        };
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        let stopped_for = child.stopping_for.take().filter(|_| !child.slot.is_stopping());
-        let failure = failure.or(stopped_for.map(|_| Failure::Stopped));
-        let Some(failure) = failure else {
-            if let SlotId::Pool(pool) = id {
-                self.context.note(Event::PoolFinished { pool });
-            }
-            self.step(myself, id, SlotEvent::Stopped(incarnation)).await;
-            return;
-        };
-        let trap = match id {
-            SlotId::Consumer(consumer) => self.context.sabotage.take_cause(consumer),
-            SlotId::Pool(_) => None,
-        };
-        let blow = child.fault.take().or(stopped_for);
-        let fault = blow.or(trap);
-        let cause = match (&failure, blow) {
-            (Failure::Killed | Failure::Stopped, Some(_)) => Cause::Injected,
-            (Failure::Definite(reason), _) => Cause::Definite(reason.clone()),
-            (failure, _) => Cause::Failed(failure.to_string()),
-        };
-        self.note_failure(id, incarnation, &failure, fault);
-        let checkpoint = self.checkpoint(id);
-        let event = SlotEvent::Ended { incarnation, cause, checkpoint };
-        self.step_after(myself, id, event, fault).await;
-    }
-
-    /// How far a slot has come, as a number that only grows with progress.
-    fn checkpoint(&self, id: SlotId) -> Offset {
-        let board = &self.context.board;
-        match id {
-            SlotId::Consumer(consumer) if self.context.plan.group().is_none() => {
-                board.cells[consumer.0 as usize].lock().next_offset()
-            }
-            SlotId::Consumer(_) => {
-                Offset(board.cells.iter().map(|cell| cell.lock().next_offset().0).sum())
-            }
-            SlotId::Pool(PoolId(pool)) => Offset(board.pools[pool as usize].lock().sent as i64),
         }
     }
 

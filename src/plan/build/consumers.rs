@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::{Findings, group};
 use crate::plan::{
-    ClientTopology, ConsumersPlan, FaultPlan, Membership, Span, StartAt, TopicPlan, Work, WorkPlan,
+    ClientTopology, ConsumersPlan, FaultPlan, Membership, PoisonPolicy, Span, StartAt, TopicPlan,
+    Work, WorkPlan,
 };
-use crate::scenario::sections::{ConsumerClientsWord, ModeWord, StartWord};
+use crate::scenario::sections::{ConsumerClientsWord, ModeWord, PoisonWord, StartWord};
 use crate::scenario::{self, At, Consumers, Diagnostic, Origin, Scenario, codes};
 
 pub(super) fn build(
@@ -28,6 +29,10 @@ pub(super) fn build(
             Some(StartWord::End) | None => StartAt::End,
         },
         work: work_plan(consumers, topic, found),
+        poison: match consumers.poison.as_ref().map(|at| at.value) {
+            Some(PoisonWord::Skip) => PoisonPolicy::Skip,
+            Some(PoisonWord::Stop) | None => PoisonPolicy::Stop,
+        },
         batch_records: found.count(
             "consumers.batch",
             consumers.batch.as_ref(),

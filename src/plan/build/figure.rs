@@ -164,6 +164,7 @@ fn counter_meaning(counter: Counter) -> &'static str {
         Counter::Reordered => "records processed after a later one of their lane",
         Counter::Corrupt => "records whose bytes changed",
         Counter::Foreign => "records that are not of this run",
+        Counter::Skipped => "records passed over as poison",
         Counter::ConsumersStarted => "consumers that became ready",
         Counter::WrongPartition => "records in a partition they were not sent to",
         Counter::Unexplained => {
