@@ -52,6 +52,7 @@ fn print(case: &Case) -> (String, Vec<&'static str>) {
             "--set" => set.push(value.to_owned()),
             "--bootstrap" => overrides.bootstrap = Some(value.to_owned()),
             "--broker" if value == "kafka" => overrides.broker = Some(BrokerKind::Kafka),
+            "--broker" if value == "sim" => overrides.broker = Some(BrokerKind::Sim),
             "--broker" => overrides.broker = Some(BrokerKind::Embedded),
             _ => panic!("{line}"),
         }

@@ -62,8 +62,8 @@ impl Actor for Consumer {
         myself: ActorRef<ConsumerMsg>,
         args: ConsumerArgs,
     ) -> Result<ConsumerState, ActorProcessingErr> {
-        let reports = reports_to(&myself);
         let ConsumerArgs { context, owner, place, pulse, supervisor } = args;
+        let reports = reports_to(&context, &myself);
         let lease = match place {
             Place::Own { partition, start } => {
                 start_own_host(&context, partition, owner, start, reports, pulse)?
@@ -103,8 +103,11 @@ impl Actor for Consumer {
 }
 
 /// Sends a host's reports to an actor.
-fn reports_to(actor: &ActorRef<ConsumerMsg>) -> Reports {
-    let actor = actor.clone();
-    // A dead actor needs no reports.
-    Arc::new(move |report| drop(actor.cast(ConsumerMsg::Host(report))))
+fn reports_to(context: &Context, actor: &ActorRef<ConsumerMsg>) -> Reports {
+    let (hosting, actor) = (context.hosting.clone(), actor.clone());
+    Arc::new(move |report| {
+        hosting.stir();
+        // A dead actor needs no reports.
+        let _ = actor.cast(ConsumerMsg::Host(report));
+    })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
+use super::host::Hosting;
 use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed};
 use crate::broker::Cluster;
 use crate::logic::{Handlers, Sabotage};
@@ -18,6 +19,8 @@ pub struct Context {
     pub plan: Arc<Plan>,
     /// The way into the cluster.
     pub cluster: Arc<dyn Cluster>,
+    /// Who gives hosts their turns.
+    pub hosting: Hosting,
     /// Where everything is measured.
     pub board: Arc<Scoreboard>,
     /// The run's time.

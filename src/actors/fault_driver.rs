@@ -35,7 +35,7 @@ impl Actor for FaultDriver {
         myself: ActorRef<FaultMsg>,
         args: FaultDriverArgs,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let timers = Timers::new(args.context.clock);
+        let timers = Timers::of(&args.context);
         for (number, fault) in args.context.plan.faults.iter().enumerate() {
             timers.send_at(args.start + fault.at, &myself, FaultMsg::Due(number));
             if fault.lasts.is_some() {

@@ -21,6 +21,6 @@ mod supervisor;
 mod timers;
 
 pub use context::Context;
-pub use host::{PoolShared, SharedHost};
+pub use host::{Hosting, PoolShared, SharedHost};
 pub use supervisor::{Status, Supervisor, SupervisorArgs, SupervisorMsg};
 pub use timers::Timers;

@@ -1,12 +1,11 @@
 //! The actor that knows where partitions end, independently of any consumer.
 
-use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::host::Ends;
 use super::{Context, Timers};
-use crate::broker::EndOffsets;
 
 /// Asks for end offsets: once a second, and much more often while a partition is recovering.
 pub(super) struct OffsetOracle;
@@ -16,10 +15,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two questions while a partition is behind after a failure.
 const INTERVAL_RECOVERING: Duration = Duration::from_millis(10);
 
-/// The oracle's questions go through a thread of its own: they block.
+/// What the oracle knows.
 pub(super) struct OracleState {
     context: Context,
-    ask: Sender<()>,
+    ends: Ends,
     asking: bool,
     generation: u64,
 }
@@ -30,7 +29,7 @@ pub(super) enum OracleMsg {
     Tick(u64),
     /// A partition has just been restarted: ask now.
     Hurry,
-    /// The thread has an answer, and entered it.
+    /// An answer came, and is entered.
     Answered,
 }
 
@@ -44,18 +43,15 @@ impl Actor for OffsetOracle {
         myself: ActorRef<OracleMsg>,
         context: Context,
     ) -> Result<OracleState, ActorProcessingErr> {
-        let (ask, questions) = channel();
-        let client = context.cluster.end_offsets()?;
-        let (thread_context, answers) = (context.clone(), myself.clone());
-        std::thread::Builder::new().name("end-offsets".to_owned()).spawn(move || {
-            let mut client = client;
-            // Ends when the actor's state, and with it the sender, is dropped.
-            while questions.recv().is_ok() {
-                answer(&thread_context, &mut *client);
-                let _ = answers.cast(OracleMsg::Answered);
+        let (measured, answers) = (context.clone(), myself.clone());
+        let ends = Ends::new(&context, move |answer| {
+            match answer {
+                Ok(ends) => measured.board.observe_ends(&ends, measured.clock.now()),
+                Err(error) => measured.note_client_error("end-offsets", None, &error.message),
             }
+            let _ = answers.cast(OracleMsg::Answered);
         })?;
-        let mut state = OracleState { context, ask, asking: false, generation: 0 };
+        let mut state = OracleState { context, ends, asking: false, generation: 0 };
         state.ask();
         Ok(state)
     }
@@ -75,9 +71,9 @@ impl Actor for OffsetOracle {
                 state.generation += 1;
                 let recovering = state.context.board.is_recovering();
                 let interval = if recovering { INTERVAL_RECOVERING } else { INTERVAL };
-                let clock = state.context.clock;
                 let tick = OracleMsg::Tick(state.generation);
-                Timers::new(clock).send_at(clock.now() + interval, &myself, tick);
+                let at = state.context.clock.now() + interval;
+                Timers::of(&state.context).send_at(at, &myself, tick);
             }
         }
         Ok(())
@@ -88,14 +84,7 @@ impl OracleState {
     /// At most one question is under way; its answer brings the next one.
     fn ask(&mut self) {
         if !self.asking {
-            self.asking = self.ask.send(()).is_ok();
+            self.asking = self.ends.ask();
         }
-    }
-}
-
-fn answer(context: &Context, client: &mut dyn EndOffsets) {
-    match client.fetch() {
-        Ok(ends) => context.board.observe_ends(&ends, context.clock.now()),
-        Err(error) => context.note_client_error("end-offsets", None, &error.message),
     }
 }

@@ -10,6 +10,8 @@ pub enum BrokerKind {
     Embedded,
     /// A cluster given by `--bootstrap`.
     Kafka,
+    /// The broker model in virtual time.
+    Sim,
 }
 
 /// The facts about a kind of broker that decide whether a scenario makes sense on it.
@@ -67,6 +69,18 @@ impl BrokerKind {
                 can_grow: true,
                 filters_duplicates: true,
             },
+            // Its times follow from the model and its settings, which is what they are for.
+            BrokerKind::Sim => Capability {
+                partition_bytes_max: None,
+                partition_batches_max: None,
+                session_timeout_min: None,
+                timing_is_real: true,
+                long_polls: true,
+                has_retention: true,
+                can_grow: false,
+                keeps_static_places: true,
+                filters_duplicates: true,
+            },
         }
     }
 }
@@ -76,6 +90,7 @@ impl fmt::Display for BrokerKind {
         f.write_str(match self {
             BrokerKind::Embedded => "embedded",
             BrokerKind::Kafka => "kafka",
+            BrokerKind::Sim => "sim",
         })
     }
 }

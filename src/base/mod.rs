@@ -10,7 +10,7 @@ mod stamp;
 mod units;
 
 pub use capability::{BrokerKind, Capability};
-pub use clock::{Clock, Time};
+pub use clock::{Clock, ClockHand, Time};
 pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
 pub use seed::{Random, Seed};
 pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};

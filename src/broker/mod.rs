@@ -7,7 +7,9 @@ mod error;
 pub mod model;
 pub mod native;
 mod port;
+pub mod protocol;
 pub mod rdkafka;
+pub mod sim;
 
 pub use error::{BrokerError, ErrorClass};
 pub use port::{

@@ -14,8 +14,8 @@ use crate::broker::rdkafka::ClientFile;
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{Event, Live, Summary, Window};
-use crate::report::{Progress, ResultDirectory, write_result};
-use crate::run::{Observer, Options, run as run_plan};
+use crate::report::{Progress, ResultDirectory, write_host, write_result};
+use crate::run::{Observer, Options, record_host, run as run_plan};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -43,6 +43,7 @@ pub(super) fn run(
     handlers: Option<Handlers>,
     verbose: u8,
 ) -> Result<Exit, Error> {
+    let wall = Clock::start();
     let plan = arguments.scenario.plan()?;
     let client = client_file(arguments.client_config.as_deref())?;
     let out = arguments.out.clone().unwrap_or_else(|| default_directory(&plan.name));
@@ -60,6 +61,9 @@ pub(super) fn run(
     let failure = lock(&directory).failure();
     summary.warnings.extend(failure);
     let written = write_result(&out, &summary);
+    if let Some(record) = record_host(&wall, &summary) {
+        write_host(&out, &record).map_err(|error| Error::Environment(error.to_string()))?;
+    }
     show(&summary, arguments.format, &format!("results in {}", out.display()))?;
     written.map_err(|error| Error::Environment(error.to_string()))?;
     Ok(exit(summary.verdict))

@@ -44,6 +44,8 @@ pub(super) enum BrokerName {
     Embedded,
     /// A real cluster.
     Kafka,
+    /// A simulated cluster in virtual time: the same seed gives the same result.
+    Sim,
 }
 
 /// Clients by name.
@@ -66,6 +68,7 @@ impl ScenarioArguments {
             broker: self.broker.map(|broker| match broker {
                 BrokerName::Embedded => BrokerKind::Embedded,
                 BrokerName::Kafka => BrokerKind::Kafka,
+                BrokerName::Sim => BrokerKind::Sim,
             }),
             bootstrap: self.bootstrap.clone(),
             seed: self.seed,

@@ -120,6 +120,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         failures: failures(board, facts.start),
         unexplained: cells().map(|cell| cell.unexplained).sum(),
         expectations: Vec::new(),
+        simulation: None,
         cost: collector.cost.cost(load_seconds, facts.host.cores.max(1)),
         warnings: facts.warnings.clone(),
     };

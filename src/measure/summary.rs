@@ -102,6 +102,9 @@ pub struct Summary {
     pub expectations: Vec<ExpectationSummary>,
     /// What it cost.
     pub cost: Cost,
+    /// What was simulated; `null` in real time.
+    #[serde(default)]
+    pub simulation: Option<Simulation>,
     /// What a reader should know, each with what to do about it.
     pub warnings: Vec<String>,
 }
@@ -120,6 +123,30 @@ pub enum Verdict {
     Interrupted,
     /// The process ended before the run did, by SIGKILL for example; what was kept a second before is there.
     CutOff,
+}
+
+/// A simulation: with the same program, scenario and seed it is the same again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Simulation {
+    /// Virtual time in all, start-up and drain included, in nanoseconds.
+    pub virtual_ns: i64,
+    /// Events that happened.
+    pub events: u64,
+    /// Hash over all of them, hexadecimal.
+    pub trace: String,
+}
+
+/// What a simulation took, beside its result: all of it depends on the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// The machine.
+    pub host: Host,
+    /// When it was started, RFC 3339 in UTC.
+    pub started_at: Option<String>,
+    /// How long it took, in seconds.
+    pub wall_s: f64,
+    /// Virtual time over real time.
+    pub speed: f64,
 }
 
 /// The machine. `null` where the system does not tell.

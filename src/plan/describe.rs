@@ -49,6 +49,14 @@ impl Plan {
                 plural(*brokers, "broker")
             ),
             BrokerPlan::Kafka { bootstrap } => format!("kafka at {bootstrap}"),
+            BrokerPlan::Sim(sim) => format!(
+                "simulated, {} of {} in virtual time; {} + {} on the way, {} per request",
+                plural(sim.brokers, "broker"),
+                plural(sim.broker_cores, "core"),
+                format_duration(sim.latency),
+                format_duration(sim.jitter),
+                format_duration(sim.request_cost)
+            ),
         }
     }
 

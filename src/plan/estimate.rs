@@ -35,6 +35,11 @@ impl Plan {
                     .saturating_mul(u64::from(self.load.payload_bytes)),
             ),
             BrokerPlan::Kafka { .. } => 0,
+            BrokerPlan::Sim(_) => self
+                .messages()
+                .unwrap_or(u64::MAX)
+                .saturating_mul(u64::from(self.load.payload_bytes) + 4)
+                .min(partitions.saturating_mul(self.topic.retention_bytes)),
         };
         [
             BASE_BYTES,

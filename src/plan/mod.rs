@@ -11,6 +11,7 @@ mod fault;
 mod limits;
 mod load;
 mod metric;
+mod sim;
 mod topic;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use fault::{FaultKind, FaultPlan, Targets};
 pub use limits::{Limits, RestartPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use metric::{Counter, FaultFigure, Latency, Metric, Scope};
+pub use sim::SimPlan;
 pub use topic::{TopicName, TopicPlan};
 
 use crate::base::{BrokerKind, Seed};
@@ -76,6 +78,8 @@ pub enum BrokerPlan {
         /// Comma-separated `host:port`.
         bootstrap: String,
     },
+    /// The broker model in virtual time.
+    Sim(SimPlan),
 }
 
 impl BrokerPlan {
@@ -84,6 +88,7 @@ impl BrokerPlan {
         match self {
             BrokerPlan::Embedded { .. } => BrokerKind::Embedded,
             BrokerPlan::Kafka { .. } => BrokerKind::Kafka,
+            BrokerPlan::Sim(_) => BrokerKind::Sim,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | `run.log` | the log, from `info` on |
 //! | `so-far.json` | the summary as of the last second, while the run goes on |
 //! | `result.json` | the summary, written last |
+//! | `host.json` | with `--broker sim`: the machine and how long it took, so that `result.json` depends on neither |
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -20,7 +21,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::base::Time;
-use crate::measure::{Event, Latencies, Summary, Window};
+use crate::measure::{Event, HostRecord, Latencies, Summary, Window};
 
 /// The summary of a run that came to its end.
 pub(super) const RESULT: &str = "result.json";
@@ -184,6 +185,14 @@ pub fn write_result(directory: &Path, summary: &Summary) -> Result<PathBuf, Dire
     .map_err(io)?;
     let _ = std::fs::remove_file(directory.join(SO_FAR));
     Ok(path)
+}
+
+/// Writes `host.json` beside the result of a simulation.
+pub fn write_host(directory: &Path, record: &HostRecord) -> Result<(), DirectoryError> {
+    let path = directory.join("host.json");
+    let io = |error| DirectoryError::Io { path: path.clone(), error };
+    let text = serde_json::to_string_pretty(record).map_err(|error| io(error.into()))?;
+    std::fs::write(&path, text + "\n").map_err(io)
 }
 
 /// Puts a file in the place of `path`, so that a reader finds the old one or the new one and never a part.

@@ -11,7 +11,7 @@ mod stored;
 mod table;
 mod terminal;
 
-pub use directory::{DirectoryError, ResultDirectory, write_result};
+pub use directory::{DirectoryError, ResultDirectory, write_host, write_result};
 pub use progress::{LogWriter, Progress};
 pub use stored::{StoredError, read_result};
 pub use terminal::render;

@@ -107,6 +107,14 @@ impl Report {
             s.duration_s
         );
         self.heading("TOTALS", &where_to);
+        if let Some(simulation) = &s.simulation {
+            self.line(format!(
+                "  virtual time {:.3} s, {} events, trace {}",
+                simulation.virtual_ns as f64 / 1e9,
+                format_count(simulation.events),
+                simulation.trace
+            ));
+        }
         let rate = match s.offered_per_s {
             Some(offered) => format!(
                 "offered {offered:.1} msg/s, achieved {:.1} msg/s ({:.2} %)",

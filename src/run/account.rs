@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::stage::Stage;
+use super::scene::Scene;
 use super::{host, warnings};
 use crate::actors::{Context, Status};
 use crate::base::Time;
-use crate::broker::rdkafka::client_version;
 use crate::measure::{Collector, Ended, Facts, Summary, assemble};
 
 /// Makes the run's summary: once a second while it goes on, and at its end.
@@ -24,7 +23,7 @@ impl Account {
     /// The account of a load that begins at `start`, after the consumers needed `startup` to be ready.
     pub(super) fn new(
         context: &Context,
-        stage: &Stage,
+        scene: &Scene,
         status: watch::Receiver<Status>,
         start: Time,
         startup: Duration,
@@ -32,11 +31,11 @@ impl Account {
         let times = context.plan.times;
         let begun = Facts {
             run: Some(context.run),
-            topic: stage.topic.clone(),
-            broker_version: stage.broker_version(),
-            client: client_version(),
-            client_config: stage.client_config(),
-            host: host::describe(&context.clock),
+            topic: scene.topic.clone(),
+            broker_version: scene.broker_version.clone(),
+            client: scene.client.clone(),
+            client_config: scene.client_config.clone(),
+            host: scene.host.clone(),
             start,
             measured: (start + times.warmup, start + times.load_end()),
             started_at: host::wall_clock(&context.clock, start),

@@ -1,20 +1,20 @@
-//! The collector's thread: once a second it takes the shards out and tells the observer.
+//! The collector's rounds: once a second it takes the shards out and tells the observer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Observer;
 use super::account::Account;
-use crate::actors::Context;
+use crate::actors::{Context, Hosting};
 use crate::base::Time;
 use crate::measure::{Collector, Ended};
 
-/// A running collector.
+/// A running collector: a thread, or a job of the kernel.
 pub(super) struct Collecting {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Collector>,
+    round: Arc<Mutex<Option<Round>>>,
+    thread: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -30,63 +30,98 @@ impl Collecting {
         observer: Box<dyn Observer>,
         start: Time,
     ) -> Collecting {
+        let context = context.clone();
+        let hosting = context.hosting.clone();
+        let round = Round { account, context, collector, observer, start, seen: 0 };
+        let round = Arc::new(Mutex::new(Some(round)));
+        let running = round.clone();
+        if let Hosting::Kernel(kernel) = hosting {
+            let job = move |now| {
+                lock(&running).as_mut()?.end(now, false);
+                Some(now + INTERVAL)
+            };
+            kernel.at(start + INTERVAL, Box::new(job));
+            return Collecting { round, thread: None };
+        }
         let stop = Arc::new(AtomicBool::new(false));
-        let (context, stopped) = (context.clone(), stop.clone());
-        let work = move || collect(&account, &context, collector, observer, start, &stopped);
+        let stopped = stop.clone();
+        let work = move || collect(&running, start, &stopped);
         // Without a thread nothing can be measured; the operating system refuses one only when it is at its end.
         let thread = std::thread::Builder::new()
             .name("collector".to_owned())
             .spawn(work)
             .expect("a thread for the collector");
-        Collecting { stop, thread }
+        Collecting { round, thread: Some((stop, thread)) }
     }
 
     /// Takes the last shards and ends the thread.
     pub(super) fn stop(self) -> Collector {
-        self.stop.store(true, Ordering::Release);
-        match self.thread.join() {
-            Ok(collector) => collector,
-            Err(panic) => std::panic::resume_unwind(panic),
+        if let Some((stop, thread)) = self.thread {
+            stop.store(true, Ordering::Release);
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        let mut round = lock(&self.round).take().expect("the collector is stopped once");
+        let now = round.context.clock.now();
+        round.end(now, true);
+        round.collector
+    }
+}
+
+fn lock(round: &Mutex<Option<Round>>) -> MutexGuard<'_, Option<Round>> {
+    round.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The collector, whom it tells, and how far it has come.
+struct Round {
+    account: Account,
+    context: Context,
+    collector: Collector,
+    observer: Box<dyn Observer>,
+    start: Time,
+    seen: usize,
+}
+
+impl Round {
+    /// Ends the interval at `to`.
+    fn end(&mut self, to: Time, stopping: bool) {
+        let Round { collector, observer, context, .. } = self;
+        let live = collector.tick(&context.board, to, |window| observer.window(window));
+        let events = context.board.journal.since(self.seen);
+        self.seen += events.len();
+        observer.events(&events);
+        observer.second(&live, to.remaining(self.start));
+        // What is not known of a simulation that was cut off is found out by running it again.
+        let is_simulated = context.hosting.is_kernel();
+        if !is_simulated && !stopping {
+            observer.so_far(&self.account.summary(collector, Ended::NotYet, to, Vec::new()));
+        }
+        if stopping {
+            collector.cost.look();
         }
     }
 }
 
-fn collect(
-    account: &Account,
-    context: &Context,
-    mut collector: Collector,
-    mut observer: Box<dyn Observer>,
-    start: Time,
-    stop: &AtomicBool,
-) -> Collector {
+fn collect(round: &Mutex<Option<Round>>, start: Time, stop: &AtomicBool) {
+    let clock = match &mut *lock(round) {
+        Some(round) => round.context.clock,
+        None => return,
+    };
     let mut next = start;
-    let mut seen = 0;
-    let mut started = false;
-    loop {
-        let stopping = stop.load(Ordering::Acquire);
-        let now = context.clock.now();
-        if now < next && !stopping {
+    while !stop.load(Ordering::Acquire) {
+        let now = clock.now();
+        if now < next {
             std::thread::sleep(next.remaining(now).min(SLEEP_MAX));
             continue;
         }
-        if !started {
-            started = true;
-            collector.cost.start();
-        } else {
-            // Intervals end on the second, even if this thread looks a little later.
-            let to = if stopping { now } else { next };
-            let live = collector.tick(&context.board, to, |window| observer.window(window));
-            let events = context.board.journal.since(seen);
-            seen += events.len();
-            observer.events(&events);
-            observer.second(&live, to.remaining(start));
-            if !stopping {
-                observer.so_far(&account.summary(&collector, Ended::NotYet, to, Vec::new()));
+        if let Some(round) = &mut *lock(round) {
+            if next == start {
+                round.collector.cost.start();
+            } else {
+                // Intervals end on the second, even if this thread looks a little later.
+                round.end(next, false);
             }
-        }
-        if stopping {
-            collector.cost.look();
-            return collector;
         }
         next = next + INTERVAL;
     }

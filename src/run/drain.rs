@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::steps::{DRAIN_INTERRUPTED, LOOK, Steps};
+use crate::actors::Hosting;
 use crate::base::{Offset, PartitionId, Time};
 
 /// How long the end offsets are asked for.
@@ -37,12 +38,17 @@ impl Steps {
                     limit.as_secs()
                 ));
             }
-            tokio::time::sleep(LOOK).await;
+            self.timers.sleep(LOOK).await;
         }
     }
 
-    /// Asks on a thread that may block, again if it has to.
+    /// Asks the kernel, or on a thread that may block, again if it has to.
     async fn ends(&self) -> Result<BTreeMap<PartitionId, Offset>, String> {
+        if let Hosting::Kernel(kernel) = &self.context.hosting {
+            let (answer, ends) = tokio::sync::oneshot::channel();
+            kernel.ask_ends(move |ends| drop(answer.send(ends)));
+            return ends.await.map_err(|error| error.to_string());
+        }
         let (cluster, clock) = (self.context.cluster.clone(), self.context.clock);
         let deadline: Time = clock.now() + ASK_LIMIT;
         let ask = move || {

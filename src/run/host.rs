@@ -1,7 +1,7 @@
 //! The machine a run is made on.
 
 use crate::base::{Clock, Time};
-use crate::measure::Host;
+use crate::measure::{Host, HostRecord, Summary};
 
 /// What the system tells about itself.
 pub(super) fn describe(clock: &Clock) -> Host {
@@ -14,8 +14,23 @@ pub(super) fn describe(clock: &Clock) -> Host {
     }
 }
 
-/// An instant of the run on the wall clock, RFC 3339 in UTC.
+/// What a simulation that began with `wall` took until now. `None` if it was none.
+pub fn record_host(wall: &Clock, summary: &Summary) -> Option<HostRecord> {
+    let simulation = summary.simulation.as_ref()?;
+    let wall_s = wall.now().as_secs_f64();
+    Some(HostRecord {
+        host: describe(wall),
+        started_at: wall_clock(wall, Time::ZERO),
+        wall_s,
+        speed: simulation.virtual_ns as f64 / 1e9 / wall_s.max(1e-9),
+    })
+}
+
+/// An instant of the run on the wall clock, RFC 3339 in UTC. A simulated run has none.
 pub(super) fn wall_clock(clock: &Clock, at: Time) -> Option<String> {
+    if clock.is_simulated() {
+        return None;
+    }
     let ns = i128::from(clock.epoch_unix_ns()) + i128::from(at.0);
     let timestamp = jiff::Timestamp::from_nanosecond(ns).ok()?;
     Some(format!("{timestamp:.3}"))

@@ -7,6 +7,8 @@ mod collecting;
 mod drain;
 mod host;
 mod interrupt;
+mod scene;
+mod sim;
 mod stage;
 mod steps;
 mod warnings;
@@ -19,6 +21,7 @@ use tokio::sync::watch;
 
 use self::account::Account;
 use self::collecting::Collecting;
+use self::scene::Scene;
 use self::stage::Stage;
 use self::steps::Steps;
 use crate::actors::{Context, Status, Supervisor, SupervisorArgs};
@@ -30,7 +33,9 @@ use crate::measure::{
     Collector, Ended, Event, LaneShape, Live, Scoreboard, Summary, Window, fault_windows,
     watched_windows,
 };
-use crate::plan::{PartitionChoice, Plan};
+use crate::plan::{BrokerPlan, PartitionChoice, Plan};
+
+pub use self::host::record_host;
 
 /// Follows a run while it goes on. Called from the collector's thread, about once a second.
 pub trait Observer: Send {
@@ -60,6 +65,10 @@ pub struct Options {
 
 /// Runs a plan from beginning to end.
 pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<Summary, Error> {
+    if let BrokerPlan::Sim(settings) = &plan.broker {
+        let settings = settings.clone();
+        return sim::run(plan, &settings, options.handlers, observer);
+    }
     let clock = Clock::start();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -82,7 +91,8 @@ async fn run_on(
     observer.phase("setting the stage");
     let Options { client, handlers } = options;
     let stage = set_stage(&plan, run, clock, client, interrupted.clone()).await?;
-    let outcome = on_stage(&plan, &stage, run, clock, handlers, observer, interrupted).await;
+    let scene = stage.scene(clock);
+    let outcome = on_stage(&plan, &scene, run, clock, handlers, observer, interrupted).await;
     let cleaned = stage.clear(&plan).await;
     let mut summary = outcome?;
     summary.warnings.extend(cleaned);
@@ -111,7 +121,7 @@ async fn set_stage(
 /// Everything between the topic being there and the topic going away.
 async fn on_stage(
     plan: &Arc<Plan>,
-    stage: &Stage,
+    scene: &Scene,
     run: RunId,
     clock: Clock,
     handlers: Option<Handlers>,
@@ -123,10 +133,11 @@ async fn on_stage(
         partitions: plan.topic.partitions,
         pools: plan.load.pools,
     };
-    let board = Arc::new(Scoreboard::new(shape, &stage.starts));
+    let board = Arc::new(Scoreboard::new(shape, &scene.starts));
     let context = Context {
         plan: plan.clone(),
-        cluster: stage.cluster(),
+        cluster: scene.cluster.clone(),
+        hosting: scene.hosting.clone(),
         board: board.clone(),
         clock,
         run,
@@ -145,18 +156,22 @@ async fn on_stage(
     let started = steps.start_consumers().await;
     let result = match started {
         Err(error) => Err(error),
-        Ok(startup) => Ok(load(plan, stage, &context, &mut steps, observer, startup).await),
+        Ok(startup) => Ok(load(plan, scene, &context, &mut steps, observer, startup).await),
     };
     steps.stop_consumers().await;
     supervisor.stop(None);
-    let _ = tokio::time::timeout(Duration::from_secs(5), done).await;
+    tokio::select! {
+        biased;
+        _ = done => {}
+        () = steps.timers.sleep(Duration::from_secs(5)) => {}
+    }
     result
 }
 
 /// From the first send to the last figure.
 async fn load(
     plan: &Arc<Plan>,
-    stage: &Stage,
+    scene: &Scene,
     context: &Context,
     steps: &mut Steps,
     mut observer: Box<dyn Observer>,
@@ -167,8 +182,11 @@ async fn load(
     let windows = fault_windows(plan, start);
     context.board.set_windows(start, measured, &watched_windows(&windows));
     observer.phase("load");
-    let collector = Collector::new(plan.topic.partitions as usize, start, measured, &windows);
-    let account = Account::new(context, stage, steps.watch_status(), start, startup);
+    let mut collector = Collector::new(plan.topic.partitions as usize, start, measured, &windows);
+    if context.hosting.is_kernel() {
+        collector.cost.turn_off();
+    }
+    let account = Account::new(context, scene, steps.watch_status(), start, startup);
     let collecting = Collecting::start(account.clone(), context, collector, observer, start);
 
     let mut ending = steps.load(start).await;

@@ -1,10 +1,11 @@
 //! The stage: the broker, the topic, the start offsets; and clearing it afterwards.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::host;
+use super::scene::Scene;
+use crate::actors::Hosting;
 use crate::base::{Clock, Offset, RunId};
-use crate::broker::Cluster;
 use crate::broker::rdkafka::{
     Admin, ClientFile, ClientSettings, Embedded, RdCluster, SetupError, client_version,
 };
@@ -13,10 +14,8 @@ use crate::plan::{BrokerPlan, Membership, Plan};
 
 /// What a run stands on.
 pub(super) struct Stage {
-    /// The topic's name.
-    pub(super) topic: String,
-    /// Where each partition's reading starts.
-    pub(super) starts: Vec<Offset>,
+    topic: String,
+    starts: Vec<Offset>,
     cluster: Arc<RdCluster>,
     admin: Admin,
     created: bool,
@@ -35,6 +34,7 @@ impl Stage {
         let topic = plan.topic.name.resolve(run);
         let (embedded, bootstrap) = match &plan.broker {
             BrokerPlan::Kafka { bootstrap } => (None, bootstrap.clone()),
+            BrokerPlan::Sim(_) => return Err(Error::Bug("a simulation needs no stage".to_owned())),
             BrokerPlan::Embedded { brokers } => {
                 let (partitions, copies) = (plan.topic.partitions, plan.topic.replication_factor);
                 let embedded = Embedded::start(*brokers, &topic, partitions, copies)
@@ -62,17 +62,20 @@ impl Stage {
         Ok(Stage { topic, starts, cluster, admin, created, embedded })
     }
 
-    pub(super) fn cluster(&self) -> Arc<dyn Cluster> {
-        self.cluster.clone()
-    }
-
-    /// What is known about the broker's version; a real broker does not tell it to clients.
-    pub(super) fn broker_version(&self) -> Option<String> {
-        self.embedded.as_ref().map(|_| format!("{} mock cluster", client_version()))
-    }
-
-    pub(super) fn client_config(&self) -> BTreeMap<String, String> {
-        self.cluster.effective_config()
+    /// What the rest of the run needs to know.
+    pub(super) fn scene(&self, clock: Clock) -> Scene {
+        // A real broker does not tell its version to clients.
+        let mock = self.embedded.as_ref().map(|_| format!("{} mock cluster", client_version()));
+        Scene {
+            topic: self.topic.clone(),
+            starts: self.starts.clone(),
+            cluster: self.cluster.clone(),
+            hosting: Hosting::Threads,
+            broker_version: mock,
+            client: client_version(),
+            client_config: self.cluster.effective_config(),
+            host: host::describe(&clock),
+        }
     }
 
     /// Deletes the topic if this run created it and it is not to be kept. Returns a warning if that failed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ractor::ActorRef;
 use tokio::sync::watch;
 
-use crate::actors::{Context, PoolShared, Status, SupervisorMsg};
+use crate::actors::{Context, PoolShared, Status, SupervisorMsg, Timers};
 use crate::base::{PoolId, Time};
 use crate::error::Error;
 use crate::logic::Pacer;
@@ -14,6 +14,7 @@ use crate::measure::Event;
 /// Sends steps to the supervisor and waits for them.
 pub(super) struct Steps {
     pub(super) context: Context,
+    pub(super) timers: Timers,
     supervisor: ActorRef<SupervisorMsg>,
     status: watch::Receiver<Status>,
     pub(super) interrupted: watch::Receiver<bool>,
@@ -41,7 +42,8 @@ impl Steps {
         status: watch::Receiver<Status>,
         interrupted: watch::Receiver<bool>,
     ) -> Steps {
-        Steps { context, supervisor, status, interrupted }
+        let timers = Timers::of(&context);
+        Steps { context, timers, supervisor, status, interrupted }
     }
 
     pub(super) fn status(&self) -> Status {
@@ -75,10 +77,14 @@ impl Steps {
         limit: Duration,
         condition: impl FnMut(&Status) -> bool,
     ) -> Waited {
-        match tokio::time::timeout(limit, self.status.wait_for(condition)).await {
-            Ok(Ok(_)) => Waited::Happened,
-            // The supervisor is gone, or it took too long.
-            Ok(Err(_)) | Err(_) => Waited::TooLong,
+        tokio::select! {
+            biased;
+            happened = self.status.wait_for(condition) => match happened {
+                Ok(_) => Waited::Happened,
+                // The supervisor is gone.
+                Err(_) => Waited::TooLong,
+            },
+            () = self.timers.sleep(limit) => Waited::TooLong,
         }
     }
 
@@ -110,7 +116,7 @@ impl Steps {
                     limit.as_secs()
                 )));
             }
-            tokio::time::sleep(LOOK).await;
+            self.timers.sleep(LOOK).await;
         }
         Ok(deadline.remaining(began) - deadline.remaining(clock.now()))
     }

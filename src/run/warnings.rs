@@ -6,22 +6,7 @@ use crate::plan::Pace;
 
 /// All warnings of a run, from its measurements and from the supervision.
 pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if !context.plan.broker.kind().capability().timing_is_real {
-        warnings.push(
-            "latency, recovery and rebalance times are those of the embedded mock cluster; measure with \
-             `--broker kafka --bootstrap HOST:PORT`"
-                .to_owned(),
-        );
-    }
-    if let Some(handlers) = &context.handlers
-        && context.plan.consumers.work.is_some()
-    {
-        warnings.push(format!(
-            "`consumers.work` was not done: records went to the handler `{}`; leave it out",
-            handlers.name()
-        ));
-    }
+    let mut warnings = assumptions(context);
     for (consumer, reason) in &status.given_up {
         warnings.push(format!("consumer {consumer} was given up: {reason}"));
     }
@@ -69,6 +54,33 @@ pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
     let dropped = context.board.journal.dropped();
     if dropped > 0 {
         warnings.push(format!("{dropped} events found no room in the journal"));
+    }
+    warnings
+}
+
+/// What the figures depend on.
+fn assumptions(context: &Context) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !context.plan.broker.kind().capability().timing_is_real {
+        warnings.push(
+            "latency, recovery and rebalance times are those of the embedded mock cluster; measure with \
+             `--broker kafka --bootstrap HOST:PORT`"
+                .to_owned(),
+        );
+    }
+    if let Some(handlers) = &context.handlers
+        && context.plan.consumers.work.is_some()
+    {
+        warnings.push(format!(
+            "`consumers.work` was not done: records went to the handler `{}`; leave it out",
+            handlers.name()
+        ));
+    }
+    if context.hosting.is_kernel() {
+        warnings.push(
+            "simulated: times follow from `[sim]`'s settings, which are not fitted to a cluster (uncalibrated)"
+                .to_owned(),
+        );
     }
     warnings
 }

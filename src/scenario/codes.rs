@@ -72,6 +72,8 @@ codes! {
     EMBEDDED_LIMIT = "embedded-limit";
     /// A time that is the embedded cluster's, not a real one's.
     EMBEDDED_TIMING = "embedded-timing";
+    /// Something the simulator does not model.
+    NOT_SIMULATED = "not-simulated";
     /// Something this build of lanekeeper was made without.
     NOT_BUILT_IN = "not-built-in";
 }

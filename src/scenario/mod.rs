@@ -28,7 +28,7 @@ pub use open::{Bound, Client, Expect, Expected};
 pub use property::Property;
 pub use schema::{json_schema, reference_markdown};
 pub use section::{Fallback, Field, Section};
-pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Topic};
+pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Sim, Topic};
 pub use suggest::closest;
 pub use value::{At, Bytes, Place, Rate, Value};
 pub use work::{RandomSpan, Span, Work, WorkOf};
@@ -108,6 +108,8 @@ scenario! {
     limits: Limits, false;
     /// The cluster in this process, with `--broker embedded`.
     embedded: Embedded, false;
+    /// The simulated cluster, network and machine, with `--broker sim`.
+    sim: Sim, false;
     /// The cluster to use with `--broker kafka`.
     kafka: Kafka, false;
     /// librdkafka properties for every client; those of `[client.producer]` and `[client.consumer]` for these only.

@@ -151,6 +151,24 @@ section! {
 }
 
 section! {
+    /// The simulated cluster, network and machine, with `--broker sim`.
+    Sim {
+        /// Number of brokers.
+        brokers: u64 = 1, 3;
+        /// Cores of each broker.
+        broker_cores: u64 = 4, 8;
+        /// CPU time a broker needs for a request.
+        request_cost: Duration = "40us", "100us";
+        /// Shortest time a message is under way between a client and a broker.
+        latency: Duration = "60us", "500us";
+        /// Mean of what comes on top of `latency`, exponentially distributed.
+        jitter: Duration = "20us", "2ms";
+        /// Cores of the machine the consumers run on: `cpu` work queues for them, `wait` work does not.
+        host_cores: u64 = 8, 2;
+    }
+}
+
+section! {
     /// The cluster in this process, with `--broker embedded`.
     Embedded {
         /// Number of brokers.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::handling::make_handler;
 use super::inquiry::{Suspect, Suspicion};
 use super::lease::{HostReport, Line};
-use super::seat::Seat;
+use super::seat::{Seat, Worked};
+use super::trouble::Efforts;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
-use crate::logic::{ConsumerMachine, WorkSampler};
+use crate::logic::{ConsumerMachine, Effort, WorkSampler};
 use crate::measure::{Anchor, Applied, Event, Owner};
 
 /// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
@@ -31,6 +32,8 @@ pub(super) struct Desk {
     batch_since: Option<Time>,
     /// Group mode: whom the host works for, and how far it is, for commits on revocation.
     group: Option<GroupDesk>,
+    /// The record whose effort is being made by somebody else.
+    under_way: Option<UnderWay>,
     /// Machines and clients that failed since the host last looked.
     failures: Vec<(PartitionId, BrokerError)>,
     client_failure: Option<BrokerError>,
@@ -38,6 +41,15 @@ pub(super) struct Desk {
     /// since the host last looked.
     ended_early: Vec<PartitionId>,
     out_of_range: bool,
+}
+
+/// A record that was begun and is not done.
+#[derive(Clone, Copy)]
+struct UnderWay {
+    partition: PartitionId,
+    offset: Offset,
+    arrived: Time,
+    efforts: Efforts,
 }
 
 /// What a group member's desk needs besides.
@@ -59,6 +71,7 @@ impl Desk {
         Desk {
             client: client.to_owned(),
             consumer,
+            under_way: None,
             context,
             seats,
             busy: Vec::new(),
@@ -155,6 +168,49 @@ impl Desk {
         }
     }
 
+    /// The effort somebody else has to make before the next turn.
+    pub(super) fn effort(&self) -> Option<Effort> {
+        self.under_way.as_ref().and_then(|record| record.efforts.next())
+    }
+
+    /// Goes on with the record whose effort is made now.
+    pub(super) fn resume(&mut self) {
+        if let Some(record) = &mut self.under_way {
+            record.efforts.take();
+            if record.efforts.next().is_some() {
+                return;
+            }
+        }
+        if let Some(record) = self.under_way.take() {
+            let now = self.context.clock.now();
+            let flow = self.done(record.partition, record.offset, record.arrived, now);
+            if flow == Flow::Stop {
+                self.flush();
+            }
+        }
+    }
+
+    /// A record is processed.
+    #[inline]
+    fn done(&mut self, partition: PartitionId, offset: Offset, arrived: Time, now: Time) -> Flow {
+        let Some(seat) = &mut self.seats[partition.0 as usize] else {
+            return Flow::Stop;
+        };
+        seat.done(now);
+        let (is_full, is_ready) = (seat.machine.is_full(), seat.ready);
+        if !is_ready {
+            self.mark_ready(partition);
+        }
+        if !self.busy.contains(&partition) {
+            self.busy.push(partition);
+        }
+        if let Some(group) = &self.group {
+            group.positions[partition.0 as usize].store(offset.0 + 1, Ordering::Release);
+        }
+        let since = *self.batch_since.get_or_insert(arrived);
+        if is_full || now > since + BATCH_TIME_MAX { Flow::Stop } else { Flow::More }
+    }
+
     /// What failed since the last call: single machines, or the client with all of them.
     pub(super) fn take_failures(
         &mut self,
@@ -249,26 +305,17 @@ impl ConsumerEvents for Desk {
             };
         }
         let arrived = self.context.clock.now();
-        let is_ready = seat.ready;
-        let now = match seat.process(&self.context, offset, payload, arrived) {
-            Ok(now) => now,
+        match seat.process(&self.context, offset, payload, arrived) {
+            Ok(Worked::At(now)) => self.done(partition, offset, arrived, now),
+            Ok(Worked::After(efforts)) => {
+                self.under_way = Some(UnderWay { partition, offset, arrived, efforts });
+                Flow::Stop
+            }
             Err(error) => {
                 self.failures.push((partition, error));
-                return Flow::Stop;
+                Flow::Stop
             }
-        };
-        let is_full = seat.machine.is_full();
-        if !is_ready {
-            self.mark_ready(partition);
         }
-        if !self.busy.contains(&partition) {
-            self.busy.push(partition);
-        }
-        if let Some(group) = &self.group {
-            group.positions[partition.0 as usize].store(offset.0 + 1, Ordering::Release);
-        }
-        let since = *self.batch_since.get_or_insert(arrived);
-        if is_full || now > since + BATCH_TIME_MAX { Flow::Stop } else { Flow::More }
     }
 
     fn end_of_partition(&mut self, partition: PartitionId) {

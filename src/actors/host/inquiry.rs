@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::kernel::Hosting;
 use super::lease::{HostReport, Line};
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId};
@@ -43,6 +44,13 @@ pub(super) fn inquire(
     }
     under_way.store(true, Ordering::Release);
     let (context, running) = (context.clone(), under_way.clone());
+    if let Hosting::Kernel(kernel) = &context.hosting {
+        let kernel = kernel.clone();
+        return kernel.ask_watermarks(move |watermarks| {
+            answer(&context, &watermarks, &suspects, suspicion);
+            running.store(false, Ordering::Release);
+        });
+    }
     let failed = suspects.iter().map(|suspect| suspect.line.clone()).collect::<Vec<_>>();
     let name = consumer.map_or("inquiry".to_owned(), |consumer| format!("inquiry-{consumer}"));
     let thread = std::thread::Builder::new().name(name).spawn(move || {

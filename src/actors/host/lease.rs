@@ -3,18 +3,38 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{SendError, Sender};
 
 use crate::base::PartitionId;
 use crate::broker::BrokerError;
+use crate::broker::model::ClientId;
+use crate::broker::sim::KernelHandle;
 use crate::measure::{Owner, Pulse, Start};
 
 /// What an actor tells a host.
+#[derive(Debug)]
 pub(super) enum HostCommand {
     /// Read this partition from here on, for this owner.
     Attach { partition: PartitionId, owner: Owner, start: Start, line: Line },
     /// Stop working for this owner, and close the client if nobody else uses it.
     Detach { owner: Owner },
+}
+
+/// The way of commands to a host. A thread looks for them between two polls; the kernel is told.
+#[derive(Clone, Debug)]
+pub(super) struct Commands {
+    pub(super) sender: Sender<HostCommand>,
+    pub(super) kernel: Option<(KernelHandle, ClientId)>,
+}
+
+impl Commands {
+    pub(super) fn send(&self, command: HostCommand) -> Result<(), SendError<HostCommand>> {
+        self.sender.send(command)?;
+        if let Some((kernel, client)) = &self.kernel {
+            kernel.wake(*client);
+        }
+        Ok(())
+    }
 }
 
 /// What a host tells an actor.
@@ -37,6 +57,12 @@ pub(super) struct Line {
     pub(super) reports: Reports,
     pub(super) pulse: Arc<Pulse>,
     crashed: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Line")
+    }
 }
 
 impl Line {
@@ -65,13 +91,13 @@ impl Line {
 /// release makes the old incarnation count for nothing, whenever its thread notices.
 pub(in crate::actors) struct Lease {
     owner: Owner,
-    commands: Sender<HostCommand>,
+    commands: Commands,
     crashed: Arc<AtomicBool>,
     asked: AtomicBool,
 }
 
 impl Lease {
-    pub(super) fn new(owner: Owner, commands: Sender<HostCommand>, line: &Line) -> Lease {
+    pub(super) fn new(owner: Owner, commands: Commands, line: &Line) -> Lease {
         Lease { owner, commands, crashed: line.crashed(), asked: AtomicBool::new(false) }
     }
 

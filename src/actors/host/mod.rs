@@ -4,14 +4,18 @@
 //! partitions with a shared client, and whatever the group assigns in group mode.
 
 mod desk;
+mod ends;
 mod handling;
 mod inquiry;
+mod kernel;
 mod lease;
 mod pool;
 mod seat;
 mod trouble;
 mod thread;
 
+pub(super) use ends::Ends;
+pub use kernel::Hosting;
 pub(super) use lease::{HostReport, Lease, Reports};
 pub use pool::PoolShared;
 pub(super) use pool::{PoolHandle, PoolReport, start_pool};

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::kernel::{Hosting, SimulatedPool};
 use crate::actors::Context;
-use crate::base::{Incarnation, Offset, PartitionId, PoolId, Stamp, Time, write_payload};
+use crate::base::{Clock, Incarnation, Offset, PartitionId, PoolId, Stamp, Time, write_payload};
+use crate::broker::native::NativeProducer;
 use crate::broker::{BrokerError, ProducerPort, SendError, SendRecord};
 use crate::logic::{Due, Pacer};
 use crate::measure::{Ack, Outcome, PoolState};
@@ -66,6 +68,14 @@ pub(in crate::actors) fn start_pool(
     let mode = Arc::new(AtomicU8::new(RUN));
     let handle = PoolHandle(mode.clone());
     let context = context.clone();
+    if let Hosting::Kernel(kernel) = &context.hosting {
+        let kernel = kernel.clone();
+        let load = &context.plan.load;
+        let port = NativeProducer::new(load, context.plan.topic.partitions, context.clock);
+        let host = PoolHost::new(context, shared, incarnation, mode, port);
+        kernel.host(Box::new(SimulatedPool::new(host, kernel.clone(), report)));
+        return Ok(handle);
+    }
     std::thread::Builder::new().name(format!("pool-{}", shared.pool)).spawn(move || {
         set_timer_slack();
         let run = || match context.cluster.producer(shared.pool) {
@@ -195,6 +205,11 @@ impl<P: ProducerPort> PoolHost<P> {
             mode,
             port,
         }
+    }
+
+    /// The run's time.
+    pub(super) fn clock(&self) -> Clock {
+        self.context.clock
     }
 
     /// Sends what is due and collects what was answered, without waiting.

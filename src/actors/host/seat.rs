@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::handling::{panicked, refused};
 use super::lease::Line;
-use super::trouble;
+use super::trouble::{self, Efforts};
 use crate::actors::Context;
 use crate::base::{Offset, Time};
 use crate::broker::BrokerError;
@@ -12,6 +12,13 @@ use crate::logic::{
     ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, Sighting, sight,
 };
 use crate::measure::Anchor;
+
+/// When the work on a record is done.
+pub(super) enum Worked {
+    At(Time),
+    /// When somebody else has made these efforts.
+    After(Efforts),
+}
 
 /// A machine and whom it reports to.
 pub(super) struct Seat {
@@ -44,7 +51,8 @@ impl Seat {
         }
     }
 
-    /// Does with a record what has to be done, and runs into what is planned for it. Returns when it was done.
+    /// Does with a record what has to be done, and runs into what is planned for it. Returns when it was done: the
+    /// desk calls [`done`](Self::done) with that.
     ///
     /// After an error the record does not count, and the pulse goes on saying which one it was.
     #[inline]
@@ -54,43 +62,51 @@ impl Seat {
         offset: Offset,
         payload: &[u8],
         arrived: Time,
-    ) -> Result<Time, BrokerError> {
+    ) -> Result<Worked, BrokerError> {
         let Seat { machine, handler, line, skips, .. } = self;
         if !skips.is_empty() && skips.contains(&offset) {
             machine.skip(offset, payload, arrived);
-            return Ok(arrived);
+            return Ok(Worked::At(arrived));
         }
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
         line.pulse.begin(partition, offset, arrived);
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let effort = machine.begin(offset, payload, arrived);
-            let slowness = trouble::ahead(context, consumer, partition, offset, arrived)
-                .map(|trouble| trouble::meet(trouble, consumer, context));
+            let trouble = trouble::ahead(context, consumer, partition, offset, arrived);
+            if context.hosting.is_kernel() {
+                let efforts = trouble::efforts(trouble, effort, arrived);
+                if let (Some(handler), Some(stamp)) = (handler, machine.begun_stamp()) {
+                    handler.handle(&Record { partition, offset, stamp, payload })?;
+                }
+                let is_done = efforts.next().is_none();
+                return Ok(if is_done { Worked::At(arrived) } else { Worked::After(efforts) });
+            }
+            let slowness = trouble.map(|trouble| trouble::meet(trouble, consumer, context));
             match (handler, machine.begun_stamp()) {
                 (Some(handler), Some(stamp)) => {
                     handler.handle(&Record { partition, offset, stamp, payload })?;
                 }
                 (None, _) if effort != Effort::None => perform(effort, context),
-                _ if slowness.is_none() => {
-                    machine.done(arrived);
-                    return Ok(arrived);
-                }
+                _ if slowness.is_none() => return Ok(Worked::At(arrived)),
                 _ => {}
             }
             if let Some(slowness) = slowness {
                 perform(slowness.of(effort, context), context);
             }
-            let now = context.clock.now();
-            machine.done(now);
-            Ok::<Time, HandlerError>(now)
+            Ok::<Worked, HandlerError>(Worked::At(context.clock.now()))
         }));
-        let now = match worked {
-            Ok(Ok(now)) => now,
-            Ok(Err(error)) => return Err(refused(offset, &error)),
-            Err(panic) => return Err(panicked(offset, &*panic)),
-        };
-        line.pulse.done();
-        Ok(now)
+        match worked {
+            Ok(Ok(worked)) => Ok(worked),
+            Ok(Err(error)) => Err(refused(offset, &error)),
+            Err(panic) => Err(panicked(offset, &*panic)),
+        }
+    }
+
+    /// Notes that the record begun last is processed.
+    #[inline]
+    pub(super) fn done(&mut self, now: Time) {
+        self.machine.done(now);
+        self.line.pulse.done();
     }
 }
 

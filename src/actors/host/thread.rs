@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
 use super::desk::{Desk, GroupDesk};
 use super::inquiry::inquire;
-use super::lease::{HostCommand, HostReport, Lease, Line, Reports};
+use super::kernel::{Hosting, SimulatedConsumer};
+use super::lease::{Commands, HostCommand, HostReport, Lease, Line, Reports};
 use super::trouble;
 use crate::actors::Context;
-use crate::base::{PartitionId, Time};
+use crate::base::{Clock, PartitionId, Time};
+use crate::broker::model::ClientId;
+use crate::broker::sim::KernelHandle;
 use crate::broker::{
     BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, ErrorClass, GroupSpec,
 };
+use crate::logic::Effort;
 use crate::measure::{Event, Owner, Pulse, Start};
 use crate::plan::Membership;
 
@@ -34,13 +38,14 @@ pub(in crate::actors) fn start_own_host(
     pulse: Arc<Pulse>,
 ) -> std::io::Result<Lease> {
     let line = Line::new(reports, pulse);
-    let (commands, received) = channel();
-    let _ = commands.send(HostCommand::Attach { partition, owner, start, line: line.clone() });
+    let (sender, received) = channel();
+    let _ = sender.send(HostCommand::Attach { partition, owner, start, line: line.clone() });
     let name = format!("consumer-{}", owner.consumer);
     let spec = ConsumerSpec { name: name.clone(), group: None };
     let desk = Desk::new(context.clone(), &name, Some(owner.consumer), None);
-    spawn(name, Host::new(context, desk, received, Some(owner), Some(line.clone())), spec)?;
-    Ok(Lease::new(owner, commands, &line))
+    let host = Host::new(context, desk, received, Some(owner), Some(line.clone()));
+    let kernel = launch(name, host, spec)?;
+    Ok(Lease::new(owner, Commands { sender, kernel }, &line))
 }
 
 /// Starts the host of a group member. Returns at once.
@@ -51,7 +56,7 @@ pub(in crate::actors) fn start_group_host(
     pulse: Arc<Pulse>,
 ) -> std::io::Result<Lease> {
     let line = Line::new(reports, pulse);
-    let (commands, received) = channel();
+    let (sender, received) = channel();
     let name = format!("consumer-{}", owner.consumer);
     let positions: Arc<[AtomicI64]> =
         (0..context.plan.topic.partitions).map(|_| AtomicI64::new(-1)).collect();
@@ -64,15 +69,16 @@ pub(in crate::actors) fn start_group_host(
     let spec = ConsumerSpec { name: name.clone(), group: Some(group) };
     let side = GroupDesk { owner, line: line.clone(), positions, joined: false };
     let desk = Desk::new(context.clone(), &name, Some(owner.consumer), Some(side));
-    spawn(name, Host::new(context, desk, received, Some(owner), Some(line.clone())), spec)?;
-    Ok(Lease::new(owner, commands, &line))
+    let host = Host::new(context, desk, received, Some(owner), Some(line.clone()));
+    let kernel = launch(name, host, spec)?;
+    Ok(Lease::new(owner, Commands { sender, kernel }, &line))
 }
 
 /// One client for all partitions, polled by one thread. Made again when it has failed.
 #[derive(Debug)]
 pub struct SharedHost {
     context: Context,
-    commands: Option<Sender<HostCommand>>,
+    commands: Option<Commands>,
 }
 
 impl SharedHost {
@@ -99,18 +105,29 @@ impl SharedHost {
             },
             None => attach,
         };
-        let (commands, received) = channel();
-        let _ = commands.send(attach);
+        let (sender, received) = channel();
+        let _ = sender.send(attach);
         let name = "consumers".to_owned();
         let spec = ConsumerSpec { name: name.clone(), group: None };
         let desk = Desk::new(self.context.clone(), &name, None, None);
-        spawn(name, Host::new(&self.context, desk, received, None, None), spec)?;
+        let kernel = launch(name, Host::new(&self.context, desk, received, None, None), spec)?;
+        let commands = Commands { sender, kernel };
         self.commands = Some(commands.clone());
         Ok(Lease::new(owner, commands, &line))
     }
 }
 
-fn spawn(name: String, host: Host, spec: ConsumerSpec) -> std::io::Result<()> {
+/// Starts a host: on a thread of its own, or in the kernel, which then is to be told of commands.
+fn launch(
+    name: String,
+    host: Host,
+    spec: ConsumerSpec,
+) -> std::io::Result<Option<(KernelHandle, ClientId)>> {
+    if let Hosting::Kernel(kernel) = &host.context.hosting {
+        let kernel = kernel.clone();
+        let client = kernel.host(Box::new(SimulatedConsumer::new(host, &spec)));
+        return Ok(Some((kernel, client)));
+    }
     let line = host.line.clone();
     let run = move || {
         // What is done with a record is caught at the desk; this is everything else.
@@ -119,7 +136,8 @@ fn spawn(name: String, host: Host, spec: ConsumerSpec) -> std::io::Result<()> {
             line.report(HostReport::Failed(BrokerError::fatal("panic in the client's thread")));
         }
     };
-    std::thread::Builder::new().name(name).spawn(run).map(|_| ())
+    std::thread::Builder::new().name(name).spawn(run)?;
+    Ok(None)
 }
 
 /// A host without its client: its desk, its commands, and (unless the client is shared) the one it works for.
@@ -224,8 +242,38 @@ impl Host {
         self.detached.into_iter().for_each(|line| line.report(HostReport::Detached));
     }
 
+    /// The run's time.
+    pub(super) fn clock(&self) -> Clock {
+        self.context.clock
+    }
+
+    /// Until when the host is to hang, in simulation.
+    pub(super) fn hangs_until(&self) -> Option<Time> {
+        let is_armed = self.context.sabotage.is_armed();
+        is_armed.then(|| trouble::hangs_until(self.desk.consumers(), &self.context))?
+    }
+
+    /// How long the client is to take to close, in simulation.
+    pub(super) fn closes_late(&self) -> Option<Duration> {
+        self.context.sabotage.on_close(self.owner?.consumer)
+    }
+
+    /// The effort somebody else has to make before the next turn, if the host makes none itself.
+    pub(super) fn effort(&self) -> Option<Effort> {
+        self.desk.effort()
+    }
+
+    /// When the host wants a turn even if nothing happens.
+    pub(super) fn next_wake(&self) -> Time {
+        if self.commit_interval.is_some() { self.next_commit } else { Time::NEVER }
+    }
+
     /// Commands, one poll that waits at most `wait`, batches, commits.
     pub(super) fn turn(&mut self, port: &mut dyn ConsumerPort, wait: Duration) -> Turn {
+        self.desk.resume();
+        if self.desk.effort().is_some() {
+            return Turn::On;
+        }
         loop {
             match self.commands.try_recv() {
                 Ok(command) => {
@@ -238,11 +286,13 @@ impl Host {
             }
         }
         self.desk.beat();
-        if self.context.sabotage.is_armed() {
+        if self.context.sabotage.is_armed() && !self.context.hosting.is_kernel() {
             trouble::hang(self.desk.consumers(), &self.context);
         }
         port.poll(wait, &mut self.desk);
-        self.desk.flush();
+        if self.desk.effort().is_none() {
+            self.desk.flush();
+        }
         if self.commit_is_due() {
             self.commit(port);
         }

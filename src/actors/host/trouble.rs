@@ -41,6 +41,58 @@ pub(super) fn meet(trouble: Trouble, consumer: ConsumerId, context: &Context) ->
     }
 }
 
+/// What a record costs in simulation, one effort after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Efforts([Effort; 2]);
+
+impl Efforts {
+    /// The next one to be made.
+    pub(super) fn next(&self) -> Option<Effort> {
+        self.0.into_iter().find(|effort| *effort != Effort::None)
+    }
+
+    /// Notes that it is made.
+    pub(super) fn take(&mut self) {
+        if let Some(made) = self.0.iter_mut().find(|effort| **effort != Effort::None) {
+            *made = Effort::None;
+        }
+    }
+}
+
+/// What [`meet`] and the work come to, for somebody who makes efforts in virtual time.
+///
+/// # Panics
+/// As [`meet`] does.
+pub(super) fn efforts(trouble: Option<Trouble>, effort: Effort, now: Time) -> Efforts {
+    match trouble {
+        None => Efforts([effort, Effort::None]),
+        Some(Trouble::Panic) => std::panic::resume_unwind(Box::new("a planned panic")),
+        Some(Trouble::Stall(until)) => Efforts([Effort::Wait(until.remaining(now)), effort]),
+        Some(Trouble::Slow { factor, add }) => {
+            let more = |span: Duration| span.mul_f64(factor - 1.0) + add;
+            let besides = match effort {
+                Effort::Cpu(span) => Effort::Cpu(more(span)),
+                Effort::Wait(span) => Effort::Wait(more(span)),
+                Effort::None => Effort::Wait(add),
+            };
+            Efforts([effort, besides])
+        }
+    }
+}
+
+/// Until when one of these consumers hangs, if that is planned.
+pub(super) fn hangs_until(
+    mut consumers: impl Iterator<Item = ConsumerId>,
+    context: &Context,
+) -> Option<Time> {
+    let until = consumers.find_map(|consumer| {
+        let until = context.sabotage.on_poll(consumer)?;
+        context.sabotage.take_cause(consumer);
+        Some(until)
+    })?;
+    Some(until.unwrap_or(Time::NEVER))
+}
+
 /// What a record costs besides its work.
 pub(super) struct Slowness {
     factor: f64,

@@ -102,7 +102,7 @@ impl Actor for Supervisor {
             _ => None,
         };
         Ok(SupervisorState {
-            timers: Timers::new(context.clock),
+            timers: Timers::of(&context),
             children: BTreeMap::new(),
             by_actor: BTreeMap::new(),
             shared,

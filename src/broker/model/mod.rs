@@ -1,6 +1,13 @@
 //! The broker model: pure state machines that speak Kafka's terms and know neither sockets nor clocks.
 
 pub mod assignor;
+mod cluster;
+mod cores;
 pub mod group;
+mod log;
 pub mod replicas;
 pub mod sequences;
+
+pub use cluster::{ClientId, Cluster, ClusterSettings, Output};
+pub use cores::Cores;
+pub use log::PartitionLog;

@@ -36,9 +36,17 @@ pub(super) fn build(
     if let Some(text) = &overrides.bootstrap {
         validate(text, Origin::CommandLine, "--bootstrap", found);
     }
-    if kind == BrokerKind::Embedded {
-        warn_unused(scenario, overrides, found);
-        return BrokerPlan::Embedded { brokers };
+    let simulated = super::sim::build(scenario, found);
+    match kind {
+        BrokerKind::Kafka => {}
+        BrokerKind::Embedded => {
+            warn_unused(scenario, overrides, kind, found);
+            return BrokerPlan::Embedded { brokers };
+        }
+        BrokerKind::Sim => {
+            warn_unused(scenario, overrides, kind, found);
+            return BrokerPlan::Sim(simulated);
+        }
     }
     let bootstrap = overrides.bootstrap.as_ref().or(written.map(|at| &at.value));
     if bootstrap.is_none() {
@@ -51,9 +59,9 @@ pub(super) fn build(
     BrokerPlan::Kafka { bootstrap: bootstrap.cloned().unwrap_or_default() }
 }
 
-fn warn_unused(scenario: &Scenario, overrides: &Overrides, found: &mut Findings) {
+fn warn_unused(scenario: &Scenario, overrides: &Overrides, kind: BrokerKind, found: &mut Findings) {
     if overrides.bootstrap.is_some() {
-        let message = "`--bootstrap` has no effect with `--broker embedded`";
+        let message = format!("`--bootstrap` has no effect with `--broker {kind}`");
         found.push(
             Diagnostic::error(codes::CONFLICT, Origin::CommandLine, message)
                 .remedy("leave out one of them"),

@@ -9,6 +9,7 @@ mod figure;
 mod group;
 mod load;
 mod run;
+mod sim;
 mod topic;
 
 use std::time::Duration;
@@ -67,6 +68,7 @@ pub fn build(
     };
     plan.expectations = expect::build(scenario, &plan, &mut found);
     broker::check(scenario, &plan, &mut found);
+    sim::check(scenario, &plan, &mut found);
     let Findings(mut diagnostics) = found;
     diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
     let possible = !diagnostics.iter().any(Diagnostic::is_error);

@@ -50,16 +50,22 @@ fn replication(given: Option<&At<u64>>, broker: &BrokerPlan, found: &mut Finding
         1..=32,
         "a partition has at least one copy, and no more than the cluster has brokers",
     );
-    if let (&BrokerPlan::Embedded { brokers }, Some(at)) = (broker, given)
+    let own = match broker {
+        BrokerPlan::Embedded { brokers } => Some(("embedded", codes::EMBEDDED_LIMIT, *brokers)),
+        BrokerPlan::Sim(sim) => Some(("sim", codes::CONFLICT, sim.brokers)),
+        BrokerPlan::Kafka { .. } => None,
+    };
+    if let (Some((kind, code, brokers)), Some(at)) = (own, given)
         && copies > brokers
     {
+        let called = if kind == "sim" { "simulated" } else { kind };
         let message = format!(
-            "`topic.replication_factor` is {copies}, but the embedded cluster has {brokers} broker{}",
+            "`topic.replication_factor` is {copies}, but the {called} cluster has {brokers} broker{}",
             if brokers == 1 { "" } else { "s" }
         );
         found.push(
-            Diagnostic::error(codes::EMBEDDED_LIMIT, at.origin, message)
-                .remedy(format!("set `embedded.brokers` to at least {copies}")),
+            Diagnostic::error(code, at.origin, message)
+                .remedy(format!("set `{kind}.brokers` to at least {copies}")),
         );
     }
     copies

@@ -1,0 +1,60 @@
+//! Asking the broker for end offsets, independently of any consumer: on a thread, because it blocks, or by the
+//! kernel.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use super::kernel::Hosting;
+use crate::actors::Context;
+use crate::base::{Offset, PartitionId};
+use crate::broker::BrokerError;
+use crate::broker::sim::KernelHandle;
+
+/// The end offset of every partition, or why it is not known.
+type EndsAnswer = Result<BTreeMap<PartitionId, Offset>, BrokerError>;
+
+/// Asks questions; the answers go to whom it was made for. One question at a time.
+pub(in crate::actors) struct Ends {
+    way: Way,
+}
+
+enum Way {
+    Thread(Sender<()>),
+    Kernel(KernelHandle, Arc<dyn Fn(EndsAnswer) + Send + Sync>),
+}
+
+impl Ends {
+    /// Gives every answer to `heed`.
+    pub(in crate::actors) fn new(
+        context: &Context,
+        heed: impl Fn(EndsAnswer) + Send + Sync + 'static,
+    ) -> Result<Ends, BrokerError> {
+        if let Hosting::Kernel(kernel) = &context.hosting {
+            return Ok(Ends { way: Way::Kernel(kernel.clone(), Arc::new(heed)) });
+        }
+        let (ask, questions) = channel();
+        let mut client = context.cluster.end_offsets()?;
+        let answering = std::thread::Builder::new().name("end-offsets".to_owned());
+        // Ends when the sender is dropped.
+        let answer = move || {
+            while questions.recv().is_ok() {
+                heed(client.fetch());
+            }
+        };
+        answering.spawn(answer).map_err(|error| BrokerError::fatal(error.to_string()))?;
+        Ok(Ends { way: Way::Thread(ask) })
+    }
+
+    /// Asks. False when nobody will answer.
+    pub(in crate::actors) fn ask(&self) -> bool {
+        match &self.way {
+            Way::Thread(ask) => ask.send(()).is_ok(),
+            Way::Kernel(kernel, heed) => {
+                let heed = heed.clone();
+                kernel.ask_ends(move |ends| heed(Ok(ends)));
+                true
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Hosting by the kernel of a simulation: the same hosts, given their turns by events instead of by threads.
+
+use std::time::Duration;
+
+use super::pool::{BLOCKED_WAIT, Blocked, PoolHost, PoolReport, PoolTurn};
+use super::thread::{Host, Turn};
+use crate::base::{Clock, Time};
+use crate::broker::ConsumerSpec;
+use crate::broker::native::{NativeConsumer, NativeProducer};
+use crate::broker::protocol::Client;
+use crate::broker::sim::{Hosted, KernelHandle, Next};
+use crate::logic::Effort;
+
+/// Longest time without a turn, so that whoever watches sees that a host is not hanging.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Who gives hosts their turns.
+#[derive(Clone, Debug)]
+pub enum Hosting {
+    /// Each has a thread of its own, in real time.
+    Threads,
+    /// The kernel of a simulation, in virtual time.
+    Kernel(KernelHandle),
+}
+
+impl Hosting {
+    /// Notes that an actor is being told something.
+    pub(in crate::actors) fn stir(&self) {
+        if let Hosting::Kernel(kernel) = self {
+            kernel.stir();
+        }
+    }
+
+    /// Whether time is virtual.
+    pub fn is_kernel(&self) -> bool {
+        matches!(self, Hosting::Kernel(_))
+    }
+}
+
+/// A consumer's host with the native client.
+pub(super) struct SimulatedConsumer {
+    host: Option<Host>,
+    client: NativeConsumer,
+    /// How long closing the client takes, once it has begun.
+    closing: Option<Duration>,
+}
+
+impl SimulatedConsumer {
+    pub(super) fn new(host: Host, _spec: &ConsumerSpec) -> SimulatedConsumer {
+        SimulatedConsumer { host: Some(host), client: NativeConsumer::default(), closing: None }
+    }
+
+    fn turn_of(&mut self, host: &mut Host) -> Next {
+        loop {
+            if let Some(until) = host.hangs_until() {
+                return Next::After(Effort::Wait(until.remaining(host.clock().now())));
+            }
+            if host.turn(&mut self.client, Duration::ZERO) == Turn::Over {
+                host.close_desk();
+                let took = host.closes_late().unwrap_or_default();
+                self.closing = Some(took);
+                return Next::After(Effort::Wait(took));
+            }
+            match host.effort() {
+                Some(effort) => return Next::After(effort),
+                None if self.client.has_events() => {}
+                None => return Next::At(host.next_wake().min(host.clock().now() + IDLE)),
+            }
+        }
+    }
+}
+
+impl Hosted for SimulatedConsumer {
+    fn turn(&mut self) -> Next {
+        let Some(mut host) = self.host.take() else { return Next::Over };
+        if let Some(took) = self.closing {
+            host.closed(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
+            return Next::Over;
+        }
+        let next = self.turn_of(&mut host);
+        self.host = Some(host);
+        next
+    }
+
+    fn client(&mut self) -> &mut dyn Client {
+        &mut self.client
+    }
+
+    fn wants_turn(&self) -> bool {
+        self.client.has_events()
+    }
+}
+
+/// A pool's host with the native client.
+pub(super) struct SimulatedPool<R> {
+    host: PoolHost<NativeProducer>,
+    clock: Clock,
+    kernel: KernelHandle,
+    report: R,
+    /// Since when, and by whom, the pool has been kept from sending.
+    blocked: Option<(Time, Blocked)>,
+}
+
+impl<R: Fn(PoolReport)> SimulatedPool<R> {
+    pub(super) fn new(
+        host: PoolHost<NativeProducer>,
+        kernel: KernelHandle,
+        report: R,
+    ) -> SimulatedPool<R> {
+        let clock = host.clock();
+        SimulatedPool { host, clock, kernel, report, blocked: None }
+    }
+}
+
+impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
+    fn turn(&mut self) -> Next {
+        let now = self.clock.now();
+        if let Some((since, by)) = self.blocked.take() {
+            self.host.blocked(by, now.remaining(since));
+        }
+        loop {
+            return match self.host.turn() {
+                PoolTurn::Again => continue,
+                PoolTurn::Wait(wait) => Next::At(now + wait),
+                PoolTurn::Blocked(by) => {
+                    self.blocked = Some((now, by));
+                    Next::At(now + BLOCKED_WAIT)
+                }
+                PoolTurn::Over => {
+                    self.kernel.stir();
+                    (self.report)(PoolReport::Finished);
+                    Next::Over
+                }
+            };
+        }
+    }
+
+    fn client(&mut self) -> &mut dyn Client {
+        &mut self.host.port
+    }
+
+    fn wants_turn(&self) -> bool {
+        false
+    }
+}

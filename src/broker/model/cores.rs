@@ -1,0 +1,46 @@
+//! Cores that work queues for: each piece of work gets the one that is free first.
+
+use std::time::Duration;
+
+use crate::base::Time;
+
+/// A number of equal cores.
+#[derive(Clone, Debug)]
+pub struct Cores {
+    free_from: Vec<Time>,
+}
+
+impl Cores {
+    /// `count` idle cores.
+    pub fn new(count: u32) -> Cores {
+        Cores { free_from: vec![Time::ZERO; count.max(1) as usize] }
+    }
+
+    /// Gives `work` that comes at `now` a core, and returns when it will be done.
+    #[inline]
+    pub fn occupy(&mut self, now: Time, work: Duration) -> Time {
+        let mut first = 0;
+        for i in 1..self.free_from.len() {
+            if self.free_from[i] < self.free_from[first] {
+                first = i;
+            }
+        }
+        let done = self.free_from[first].max(now) + work;
+        self.free_from[first] = done;
+        done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_waits_for_the_core_that_is_free_first() {
+        let mut cores = Cores::new(2);
+        let ms = Duration::from_millis(1);
+        let done: Vec<i64> = (0..4).map(|_| cores.occupy(Time(0), ms).0 / 1_000_000).collect();
+        assert_eq!(done, [1, 1, 2, 2]);
+        assert_eq!(cores.occupy(Time(10_000_000), ms), Time(11_000_000));
+    }
+}

@@ -1,0 +1,162 @@
+//! Kafka's requests and responses as values: what the native client and the broker model say to each other.
+//!
+//! A simulated network carries them as they are; a socket would carry their bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{Offset, PartitionId, Time};
+use crate::plan::Acks;
+
+/// A broker of the cluster, counted from 0.
+pub type BrokerId = u32;
+
+/// What a client asks of a broker.
+#[derive(Debug)]
+pub enum Request {
+    /// Who leads which partition.
+    Metadata,
+    /// A number for an idempotent producer.
+    InitProducerId,
+    /// Append a batch.
+    Produce(Produce),
+    /// Read; answered when there is something to read, or after its longest wait.
+    Fetch(Fetch),
+    /// Where every partition begins and ends.
+    ListOffsets,
+}
+
+/// What a broker answers. Answers on one connection come in the order of the questions.
+#[derive(Debug)]
+pub enum Response {
+    /// The leader of every partition, by id.
+    Metadata(Vec<BrokerId>),
+    /// The producer's number.
+    InitProducerId(i64),
+    /// What became of a batch.
+    Produce(Result<Offset, ErrorCode>),
+    /// The request's slots, filled in.
+    Fetch(Vec<FetchSlot>),
+    /// The low and the high watermark of every partition, by id.
+    ListOffsets(Vec<(Offset, Offset)>),
+}
+
+/// A batch for one partition, as librdkafka sends them.
+#[derive(Debug)]
+pub struct Produce {
+    /// Where it goes.
+    pub partition: PartitionId,
+    /// Who must have it before it is acknowledged.
+    pub acks: Acks,
+    /// The idempotent producer's number and the sequence of the first record, if it is one.
+    pub sequence: Option<(i64, u64)>,
+    /// The records. The client keeps them, too, until they are acknowledged.
+    pub batch: Arc<Batch>,
+}
+
+/// Records on their way to a partition.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// All payloads, one after the other.
+    pub bytes: Vec<u8>,
+    /// Where each payload ends.
+    pub ends: Vec<u32>,
+}
+
+impl Batch {
+    /// Adds a record.
+    #[inline]
+    pub fn push(&mut self, payload: &[u8]) {
+        self.bytes.extend_from_slice(payload);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Forgets the records and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
+/// A fetch of several partitions of one leader.
+#[derive(Debug)]
+pub struct Fetch {
+    /// How long to wait for a first record.
+    pub wait_max: Duration,
+    /// Bytes per partition, at most; one record is always given.
+    pub partition_bytes_max: u32,
+    /// One for each partition.
+    pub slots: Vec<FetchSlot>,
+}
+
+/// One partition of a fetch: the question, and in the response the answer. The same memory goes to and fro.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchSlot {
+    /// Which partition.
+    pub partition: PartitionId,
+    /// The first offset wanted.
+    pub offset: i64,
+    /// Answer: the offset after the last record given.
+    pub end: i64,
+    /// Answer: the offset after the last record a consumer may see.
+    pub high_watermark: i64,
+    /// Answer: what is wrong, if anything.
+    pub error: Option<ErrorCode>,
+}
+
+impl FetchSlot {
+    /// A question.
+    pub fn new(partition: PartitionId, offset: i64) -> FetchSlot {
+        FetchSlot { partition, offset, end: offset, high_watermark: -1, error: None }
+    }
+}
+
+/// Kafka's error codes, as far as the model gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// The offset is not in the log.
+    OffsetOutOfRange,
+    /// Another broker leads the partition.
+    NotLeaderOrFollower,
+    /// An idempotent producer's sequence has a gap.
+    OutOfOrderSequence,
+    /// Fewer replicas in sync than `min.insync.replicas`.
+    NotEnoughReplicas,
+    /// Nothing was heard in time: the client's own finding.
+    TimedOut,
+}
+
+/// Where a client copies fetched records from: a broker's log in simulation, a socket's buffer otherwise.
+pub trait Records {
+    /// Appends the payloads of `from..to` of a partition to `bytes`, and each one's length to `lengths`.
+    fn copy(
+        &self,
+        partition: PartitionId,
+        from: i64,
+        to: i64,
+        bytes: &mut Vec<u8>,
+        lengths: &mut Vec<u32>,
+    );
+}
+
+/// A client without socket and clock. Whoever hosts it carries its requests and brings the responses.
+pub trait Client {
+    /// Takes a response from `broker`.
+    fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time);
+
+    /// Requests to be sent, each with its broker. Whoever takes them sends them.
+    fn outbox(&mut self) -> &mut Vec<(BrokerId, Request)>;
+
+    /// Does what is due, and says when something is due next.
+    fn tick(&mut self, now: Time) -> Time;
+}

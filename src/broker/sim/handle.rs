@@ -1,0 +1,125 @@
+//! What actors hold of the kernel: they leave commands, and the kernel takes them when every actor is at rest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::kernel::Hosted;
+use super::trace::Trace;
+use crate::base::{Offset, PartitionId, Time};
+use crate::broker::Watermarks;
+use crate::broker::model::ClientId;
+
+/// Something to be done at a time. Returns when it wants to be done again.
+pub type Job = Box<dyn FnMut(Time) -> Option<Time> + Send>;
+
+/// Who waits for watermarks.
+pub(super) type Ask = Box<dyn FnOnce(Watermarks) + Send>;
+
+/// What the kernel is told.
+pub(super) enum Command {
+    Host(ClientId, Box<dyn Hosted>),
+    Wake(ClientId),
+    At(Time, Job),
+    Ask(ClientId, Ask),
+}
+
+/// A way to the kernel of a simulation. Cheap to clone.
+#[derive(Clone)]
+pub struct KernelHandle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Commands were left.
+    called: AtomicBool,
+    /// An actor was told something, and has not come to rest yet.
+    stirred: AtomicBool,
+    commands: Mutex<Vec<Command>>,
+    next_client: AtomicU32,
+    /// As it was when actors came to rest last.
+    trace: Mutex<(Time, Trace)>,
+}
+
+impl KernelHandle {
+    pub(super) fn new() -> KernelHandle {
+        KernelHandle { shared: Arc::default() }
+    }
+
+    fn call(&self, command: Command) {
+        self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        self.shared.called.store(true, Ordering::Relaxed);
+    }
+
+    /// Hosts a machine with its client. Its first turn comes at once.
+    pub fn host(&self, hosted: Box<dyn Hosted>) -> ClientId {
+        let client = self.client();
+        self.call(Command::Host(client, hosted));
+        client
+    }
+
+    /// Gives a hosted machine a turn now, or as soon as it has finished the work under way.
+    pub fn wake(&self, client: ClientId) {
+        self.call(Command::Wake(client));
+    }
+
+    /// Does `job` at `at`, or at once if that has passed.
+    pub fn at(&self, at: Time, job: Job) {
+        self.call(Command::At(at, job));
+    }
+
+    /// Asks a broker for the end offsets of all partitions; the answer is something an actor is told.
+    pub fn ask_ends(&self, answer: impl FnOnce(BTreeMap<PartitionId, Offset>) + Send + 'static) {
+        let ends = |all: Watermarks| all.into_iter().map(|(id, (_, end))| (id, end)).collect();
+        self.ask_watermarks(move |all| answer(ends(all)));
+    }
+
+    /// Asks a broker for the low and the high watermark of all partitions.
+    pub fn ask_watermarks(&self, answer: impl FnOnce(Watermarks) + Send + 'static) {
+        self.call(Command::Ask(self.client(), Box::new(answer)));
+    }
+
+    /// Notes that an actor is being told something: time stands still until all actors are at rest again.
+    pub fn stir(&self) {
+        self.shared.stirred.store(true, Ordering::Relaxed);
+    }
+
+    /// How far the simulation has come, and the trace of what happened.
+    pub fn trace(&self) -> (Time, Trace) {
+        self.shared.trace.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn publish(&self, now: Time, trace: &Trace) {
+        let mut published = self.shared.trace.lock().unwrap_or_else(PoisonError::into_inner);
+        *published = (now, trace.clone());
+    }
+
+    fn client(&self) -> ClientId {
+        self.shared.next_client.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether an actor was told something since the last call.
+    #[inline]
+    pub(super) fn take_stirred(&self) -> bool {
+        self.shared.stirred.load(Ordering::Relaxed)
+            && self.shared.stirred.swap(false, Ordering::Relaxed)
+    }
+
+    /// The commands left since the last call.
+    #[inline]
+    pub(super) fn take_commands(&self) -> Vec<Command> {
+        if !self.shared.called.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.shared.called.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for KernelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KernelHandle")
+    }
+}

@@ -1,0 +1,45 @@
+//! The kernel of a simulation: owns virtual time, hosts the data machines, carries messages.
+
+mod handle;
+mod kernel;
+mod network;
+mod queue;
+mod trace;
+
+pub use handle::{Job, KernelHandle};
+pub use kernel::{Hosted, Kernel, Next, Step};
+pub use network::NetworkSettings;
+pub use trace::Trace;
+
+use crate::base::PoolId;
+use crate::broker::{
+    BrokerError, Cluster, ConsumerPort, ConsumerSpec, EndOffsets, ErrorClass, ProducerPort,
+};
+
+/// The cluster as the ports of real time see it: there is none. The kernel hosts the clients itself.
+#[derive(Debug)]
+pub struct NoSockets;
+
+impl NoSockets {
+    fn error<T>() -> Result<T, BrokerError> {
+        Err(BrokerError::fatal("a simulated cluster has no sockets; this is a bug"))
+    }
+}
+
+impl Cluster for NoSockets {
+    fn consumer(&self, _spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
+        NoSockets::error()
+    }
+
+    fn producer(&self, _pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {
+        NoSockets::error()
+    }
+
+    fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {
+        NoSockets::error()
+    }
+
+    fn create_partitions(&self, _total: u32) -> Result<(), BrokerError> {
+        Err(BrokerError { class: ErrorClass::Denied, message: "not simulated yet".to_owned() })
+    }
+}

@@ -1,0 +1,29 @@
+//! The scene of a run: what the rest of the wiring needs to know of the broker, real or simulated.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::actors::Hosting;
+use crate::base::Offset;
+use crate::broker::Cluster;
+use crate::measure::Host;
+
+/// Where a run takes place.
+pub(super) struct Scene {
+    /// The topic's name.
+    pub(super) topic: String,
+    /// Where each partition's reading starts.
+    pub(super) starts: Vec<Offset>,
+    /// The way into the cluster.
+    pub(super) cluster: Arc<dyn Cluster>,
+    /// Who gives hosts their turns.
+    pub(super) hosting: Hosting,
+    /// What is known about the broker's version.
+    pub(super) broker_version: Option<String>,
+    /// The client and its version.
+    pub(super) client: String,
+    /// Effective client properties.
+    pub(super) client_config: BTreeMap<String, String>,
+    /// The machine.
+    pub(super) host: Host,
+}

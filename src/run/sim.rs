@@ -1,0 +1,149 @@
+//! A run in virtual time: the same actors and hosts, with the kernel instead of the clock and the threads.
+//!
+//! One `current_thread` runtime without timers and sockets. Its tasks are the actors, the run's wiring and the
+//! kernel. When a task is left that can go on, it goes on; when none is, tokio is about to park the thread, and only
+//! then does the kernel let time move. So no message can be overtaken by time, wherever it comes from.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+
+use tokio::sync::watch;
+
+use super::scene::Scene;
+use super::{Observer, on_stage};
+use crate::actors::Hosting;
+use crate::base::{Clock, Offset, RunId};
+use crate::broker::model::ClusterSettings;
+use crate::broker::sim::{Kernel, NetworkSettings, NoSockets, Step};
+use crate::error::Error;
+use crate::logic::Handlers;
+use crate::measure::{Host, Simulation, Summary};
+use crate::plan::{Plan, SimPlan};
+
+/// Runs a plan in virtual time.
+pub(super) fn run(
+    plan: Plan,
+    settings: &SimPlan,
+    handlers: Option<Handlers>,
+    observer: Box<dyn Observer>,
+) -> Result<Summary, Error> {
+    let (clock, hand) = Clock::simulated();
+    let rest = Rest::default();
+    let at_rest = rest.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .on_thread_park(move || at_rest.come())
+        .build()
+        .map_err(|error| Error::Environment(format!("no runtime: {error}")))?;
+    let cluster = ClusterSettings {
+        brokers: settings.brokers,
+        cores: settings.broker_cores,
+        request_cost: settings.request_cost,
+        partitions: plan.topic.partitions,
+        retention_bytes: plan.topic.retention_bytes,
+    };
+    let network = NetworkSettings { latency: settings.latency, jitter: settings.jitter };
+    let seed = plan.seed.child("sim", 0);
+    let kernel = Kernel::new(hand, seed, cluster, network, settings.host_cores);
+    let run = RunId(plan.seed.child("run", 0).0);
+    let handle = kernel.handle();
+    let scene = scene(&plan, settings, run, Hosting::Kernel(handle.clone()));
+    let outcome = runtime.block_on(async {
+        let wiring = tokio::spawn(wiring(Arc::new(plan), scene, run, clock, handlers, observer));
+        let kernel = tokio::spawn(keep_time(kernel, rest));
+        tokio::select! {
+            biased;
+            outcome = wiring => outcome.unwrap_or_else(|panic| Err(Error::Bug(panic.to_string()))),
+            ended = kernel => Err(Error::Bug(match ended {
+                Ok(()) => "the simulation stands still: nothing will ever happen again".to_owned(),
+                Err(panic) => panic.to_string(),
+            })),
+        }
+    });
+    let (now, trace) = handle.trace();
+    outcome.map(|summary| Summary {
+        simulation: Some(Simulation {
+            virtual_ns: now.0,
+            events: trace.events(),
+            trace: format!("{:016x}", trace.hash()),
+        }),
+        ..summary
+    })
+}
+
+fn scene(plan: &Plan, settings: &SimPlan, run: RunId, hosting: Hosting) -> Scene {
+    Scene {
+        topic: plan.topic.name.resolve(run),
+        starts: vec![Offset(0); plan.topic.partitions as usize],
+        cluster: Arc::new(NoSockets),
+        hosting,
+        broker_version: Some("lanekeeper's broker model".to_owned()),
+        client: "lanekeeper's native client".to_owned(),
+        client_config: BTreeMap::new(),
+        host: Host {
+            os: "simulated".to_owned(),
+            cores: settings.host_cores as usize,
+            clock_resolution_ns: 1,
+            ..Host::default()
+        },
+    }
+}
+
+async fn wiring(
+    plan: Arc<Plan>,
+    scene: Scene,
+    run: RunId,
+    clock: Clock,
+    handlers: Option<Handlers>,
+    observer: Box<dyn Observer>,
+) -> Result<Summary, Error> {
+    // Ctrl-C ends the process: a simulation takes a second and can be run again.
+    let (_never, interrupted) = watch::channel(false);
+    on_stage(&plan, &scene, run, clock, handlers, observer, interrupted).await
+}
+
+/// Lets events happen, and lets actors come to rest in between. Ends when nothing will ever happen again.
+async fn keep_time(mut kernel: Kernel, rest: Rest) {
+    let mut stands_still = false;
+    loop {
+        rest.wait().await;
+        match kernel.step() {
+            Step::Settle => stands_still = false,
+            // Actors may have left commands just before; if they are at rest a second time, they have not.
+            Step::Empty if stands_still => return,
+            Step::Empty => stands_still = true,
+        }
+    }
+}
+
+/// Tells the kernel that every other task is waiting.
+#[derive(Clone, Default)]
+struct Rest {
+    waker: Arc<Mutex<Option<Waker>>>,
+}
+
+impl Rest {
+    /// The runtime is about to park: no task can go on.
+    fn come(&self) {
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Waits until no other task can go on.
+    async fn wait(&self) {
+        let mut has_waited = false;
+        poll_fn(|context| {
+            if has_waited {
+                return Poll::Ready(());
+            }
+            has_waited = true;
+            *self.waker.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}

@@ -1,0 +1,76 @@
+//! Runs in virtual time: the same actors on the broker model, and the same bytes for the same seed.
+
+mod support;
+
+use lanekeeper::measure::Verdict;
+use support::{Finished, Tool};
+
+fn simulate(scenario: &str, arguments: &[&str]) -> Finished {
+    Tool::run(scenario).args(["--broker", "sim"]).args(arguments.iter().copied()).exits(0)
+}
+
+#[test]
+fn the_guides_load_arrives_exactly_and_a_minute_takes_no_minute() {
+    let run = simulate("guide-option-2.toml", &[]);
+    let summary = run.summary();
+    assert_eq!(summary.verdict, Verdict::Passed);
+    assert_eq!((summary.ledger.delivered, summary.ledger.lost), (65 * 2048, 0));
+    assert_eq!(summary.consumers_started, 18);
+    let simulation = summary.simulation.expect("a simulation");
+    assert!(simulation.virtual_ns > 65_000_000_000);
+    assert!(simulation.events < 8 * 65 * 2048, "{} events", simulation.events);
+}
+
+#[test]
+fn a_killed_consumer_is_back_at_once_and_nobody_else_notices() {
+    let summary = simulate("kill-one-consumer.toml", &[]).summary();
+    assert_eq!((summary.restarts, summary.ledger.lost, summary.ledger.duplicated), (1, 0, 0));
+    let fault = &summary.faults[0];
+    assert_eq!(fault.partitions_aimed_at, [7]);
+    // In virtual time, so it may be asserted: between two records of a partition lie 9 ms.
+    assert!(fault.first_record_ms.expect("a record") < 60.0);
+    assert_eq!(summary.partitions.iter().map(|p| p.restarts).sum::<u32>(), 1);
+}
+
+/// Work takes virtual time, waits beside each other and queues for the machine's cores.
+#[test]
+fn work_takes_virtual_time() {
+    let text = |work: &str| {
+        format!(
+            "[topic]\npartitions = 4\n[load]\nproducers = 4\nrate = \"20/s\"\nphases = \"uniform\"\n\
+             [consumers]\nwork = {work}\n[sim]\nhost_cores = 1\nlatency = \"100us\"\njitter = \"0s\"\n\
+             request_cost = \"0s\"\n[run]\nwarmup = \"0s\"\nduration = \"5s\"\n"
+        )
+    };
+    let run = |work: &str| {
+        let finished = Tool::run_text(&text(work)).args(["--broker", "sim"]).finish();
+        finished.summary()
+    };
+    // A record of one of the four each 12.5 ms: 200 us on the way, then its work.
+    let wait = run("{ wait = \"20ms\" }");
+    assert_eq!(wait.ledger.delivered, 400);
+    let p50_us = wait.latency_us.response.p50.expect("records");
+    assert!((p50_us - 20_200.0).abs() < 50.0, "{p50_us} us");
+    // The one core is needed 4 x 20 x 20 ms = 1.6 s each second: it cannot keep up.
+    let cpu = run("{ cpu = \"20ms\" }");
+    assert_eq!(cpu.ledger.delivered, 400);
+    assert!(cpu.latency_us.response.max.expect("records") > 1e6);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_wherever_it_runs() {
+    let scenario = "kill-one-consumer.toml";
+    let here = Tool::run(scenario).args(["--broker", "sim", "--seed", "7"]).exits(0);
+    let there = Tool::run(scenario)
+        .args(["--broker", "sim", "--seed", "7", "-vv"])
+        .env("LANEKEEPER_LOG", "debug")
+        .env("SOMETHING_LONG", &"x".repeat(10_000))
+        .exits(0);
+    let other = Tool::run(scenario).args(["--broker", "sim", "--seed", "8"]).exits(0);
+    let result = |run: &Finished| run.read("result.json");
+    assert_eq!(result(&here), result(&there));
+    assert_eq!(here.read("latency.hlog"), there.read("latency.hlog"));
+    let trace = |run: &Finished| run.summary().simulation.expect("a simulation").trace;
+    assert_ne!(trace(&here), trace(&other));
+    assert!(here.read("host.json").contains("\"speed\""));
+}
