@@ -4,6 +4,8 @@
 //! `LANEKEEPER_KAFKA_COUNT="tests/kafka.sh count"` has records counted by somebody else as well:
 //! the command gets a topic's name and prints the number of records appended to it.
 
+#[path = "conformance/growth.rs"]
+mod growth;
 mod support;
 
 use std::collections::BTreeSet;

@@ -86,9 +86,10 @@ impl Context {
                     _ => info!("{event}"),
                 }
             }
+            Event::PartitionsGone { .. } => tracing::warn!("{event}"),
             Event::FaultEnded { .. } | Event::FaultMissed { .. } => info!("{event}"),
             Event::GateShut { .. } | Event::GateOpened { .. } => tracing::warn!("{event}"),
-            Event::Phase { .. } => info!("{event}"),
+            Event::PartitionsAdded { .. } | Event::Phase { .. } => info!("{event}"),
         }
         self.board.journal.note(self.clock.now(), event);
     }
@@ -100,6 +101,18 @@ impl Context {
             let (client, error) = (client.to_owned(), error.to_owned());
             self.note(Event::ClientError { client, consumer, error, count });
         }
+    }
+
+    /// Makes room for the topic's partitions below `partitions`. Whether any of them was new; consumers and producers
+    /// follow.
+    pub fn grown(&self, partitions: u32) -> bool {
+        let added = self.board.grow(partitions, self.clock.now());
+        if added.is_empty() {
+            return false;
+        }
+        self.cluster.grown(added.end);
+        self.note(Event::PartitionsAdded { from: added.start, to: added.end });
+        true
     }
 
     /// The partitions a consumer has now, as a log field. Under explicit assignment, its own.

@@ -4,6 +4,7 @@
 //! Supervisor ─┬─ Consumer 0 … n       ── host thread: client + machine (in group mode: machines)
 //!             ├─ ProducerPool 0 … k   ── host thread: client + pacer
 //!             ├─ FaultDriver
+//!             ├─ TopicWatcher                                     ── thread: looks at the topic
 //!             └─ OffsetOracle         ── thread: asks for end offsets
 //! ```
 //!
@@ -19,6 +20,7 @@ mod offset_oracle;
 mod pool;
 mod supervisor;
 mod timers;
+mod topic_watcher;
 
 pub use context::Context;
 pub use host::{Hosting, PoolShared, SharedHost};

@@ -7,6 +7,7 @@ mod clock;
 mod ids;
 mod seed;
 mod stamp;
+mod table;
 mod units;
 
 pub use capability::{BrokerKind, Capability};
@@ -14,6 +15,7 @@ pub use clock::{Clock, ClockHand, Time};
 pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
 pub use seed::{Random, Seed};
 pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};
+pub use table::Table;
 pub use units::{
     Quantity, UnitError, format_bytes, format_count, format_duration, parse_bytes, parse_duration,
     parse_rate,

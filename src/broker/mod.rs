@@ -7,6 +7,7 @@ mod error;
 pub mod model;
 pub mod native;
 mod port;
+mod positions;
 pub mod protocol;
 pub mod rdkafka;
 pub mod sim;
@@ -14,5 +15,6 @@ pub mod sim;
 pub use error::{BrokerError, ErrorClass};
 pub use port::{
     Cluster, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec, EndOffsets, Flow,
-    GroupSpec, ProducerPort, SendError, SendRecord, Watermarks,
+    GroupSpec, ProducerPort, SendError, SendRecord, TopicPort, TopicSize, Watermarks,
 };
+pub use positions::{Position, Positions};

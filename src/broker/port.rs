@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::BrokerError;
+use super::{BrokerError, Positions};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId};
 use crate::measure::Ack;
 
@@ -19,6 +19,15 @@ pub trait Cluster: Send + Sync {
 
     /// A client of its own that asks for end offsets.
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError>;
+
+    /// A client of its own that looks at the topic; none where a topic never changes.
+    fn topic(&self) -> Result<Option<Box<dyn TopicPort>>, BrokerError> {
+        Ok(None)
+    }
+
+    /// Tells that the topic is known to have so many partitions from now on. Clients made before may be asked about
+    /// them, too.
+    fn grown(&self, _partitions: u32) {}
 
     /// Gives the topic more partitions: `total` in all. Blocks for up to 10 s; not to be called where an async
     /// runtime runs. Refused when the topic has as many already, and by a cluster that cannot grow a topic.
@@ -41,9 +50,8 @@ pub struct GroupSpec {
     pub consumer: ConsumerId,
     /// Its start number.
     pub incarnation: Incarnation,
-    /// Next offset to process of every partition, by id, kept up to date by the host. What is committed on
-    /// revocation, before the partition goes to another member.
-    pub positions: Arc<[AtomicI64]>,
+    /// Kept up to date by the host. What is committed on revocation, before a partition goes to another member.
+    pub positions: Positions,
     /// Set when the member has crashed: from then on nothing may be committed for it.
     pub crashed: Arc<AtomicBool>,
 }
@@ -95,6 +103,21 @@ pub trait ConsumerEvents {
     fn error(&mut self, error: BrokerError);
 }
 
+/// Looks at the topic, beside everything else.
+pub trait TopicPort: Send {
+    /// How many partitions the topic has now. May block for some seconds.
+    fn size(&mut self) -> Result<TopicSize, BrokerError>;
+}
+
+/// How many partitions a topic has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicSize {
+    /// All of them; 0 when there is no such topic.
+    pub partitions: u32,
+    /// Those with a leader, counted from partition 0 to the first without.
+    pub led: u32,
+}
+
 /// A record to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct SendRecord<'a> {
@@ -126,6 +149,10 @@ pub trait ProducerPort {
     /// A simulated port always gets a zero wait.
     fn acks(&mut self, wait: Duration, acks: &mut Vec<Ack>);
 
+    /// Whether records may be sent to partitions below `partitions`; if not, sees to it that they may be soon.
+    /// Never waits.
+    fn follow(&mut self, partitions: u32) -> bool;
+
     /// Errors the client reported since the last call, by name.
     fn errors(&mut self) -> Vec<String>;
 
@@ -141,6 +168,10 @@ impl<P: ProducerPort + ?Sized> ProducerPort for Box<P> {
 
     fn acks(&mut self, wait: Duration, acks: &mut Vec<Ack>) {
         (**self).acks(wait, acks);
+    }
+
+    fn follow(&mut self, partitions: u32) -> bool {
+        (**self).follow(partitions)
     }
 
     fn errors(&mut self) -> Vec<String> {

@@ -194,8 +194,7 @@ mod tests {
             sent.sent();
             sent.resolve(sequence, crate::measure::Outcome::Acked);
         }
-        let shape = LaneShape { fixed: true, partitions: 1, pools: 1 };
-        let account = balance(&sent, cell.lanes().get(shape.read_key(ProducerId(0))));
+        let account = balance(&sent, cell.lane(ProducerId(0)));
         assert_eq!((account.sent, account.delivered, account.lost), (6, 5, 0));
     }
 

@@ -11,6 +11,7 @@ mod shrink;
 mod preflight;
 mod slot_event;
 mod supervision;
+mod topic_watch;
 mod work;
 
 pub use consumer::ConsumerMachine;
@@ -24,4 +25,5 @@ pub use sabotage::{Sabotage, Trouble};
 pub use shrink::{Shrunk, shrink_list, shrink_number};
 pub use slot_event::{Action, Cause, SlotEvent, SlotState};
 pub use supervision::Slot;
+pub use topic_watch::{Change, Look, TopicWatch};
 pub use work::{Effort, WorkSampler};

@@ -137,6 +137,16 @@ impl Pacer {
         }
     }
 
+    /// Spreads what comes next over so many partitions. A record already handed out keeps its own.
+    pub fn spread_over(&mut self, partitions: u32) {
+        self.placement.spread_over(partitions);
+    }
+
+    /// How many partitions the records are spread over.
+    pub fn partitions(&self) -> u32 {
+        self.placement.partitions()
+    }
+
     /// Ends the schedule: nothing is due any more.
     pub fn end(&mut self) {
         self.left = 0;

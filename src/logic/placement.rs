@@ -9,6 +9,8 @@ use crate::plan::PartitionChoice;
 pub struct Placement {
     choice: PartitionChoice,
     partitions: u32,
+    skew: f64,
+    run_seed: Seed,
     /// Cumulative partition weights when skewed; empty when uniform.
     cumulative: Vec<f64>,
     /// Partition of each key.
@@ -29,15 +31,32 @@ impl Placement {
         let mut placement = Placement {
             choice,
             partitions,
-            cumulative: if skew > 0.0 { zipf(partitions, skew) } else { Vec::new() },
+            skew,
+            run_seed,
+            cumulative: Vec::new(),
             keys: Vec::new(),
-            random: run_seed.child("keys", 0).random(),
+            random: pool_seed.child("placement", 0).random(),
         };
-        if let PartitionChoice::Keyed { keys } = choice {
-            placement.keys = (0..keys).map(|_| placement.weighted()).collect();
-        }
-        placement.random = pool_seed.child("placement", 0).random();
+        placement.spread_over(partitions);
         placement
+    }
+
+    /// How many partitions records are spread over.
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// Spreads what comes next over so many partitions. As a hash modulo their number does, that gives most keys
+    /// another partition.
+    pub fn spread_over(&mut self, partitions: u32) {
+        self.partitions = partitions;
+        self.cumulative = if self.skew > 0.0 { zipf(partitions, self.skew) } else { Vec::new() };
+        if let PartitionChoice::Keyed { keys } = self.choice {
+            let random = self.run_seed.child("keys", 0).random();
+            let of_the_pool = std::mem::replace(&mut self.random, random);
+            self.keys = (0..keys).map(|_| self.weighted()).collect();
+            self.random = of_the_pool;
+        }
     }
 
     /// The partition of record number `k` of `producer`.
@@ -106,6 +125,31 @@ mod tests {
         let skewed = shares(PartitionChoice::Random, 1.0);
         assert!((skewed[0] - 0.48).abs() < 0.02, "{skewed:?}");
         assert!((skewed[3] - 0.12).abs() < 0.02, "{skewed:?}");
+    }
+
+    #[test]
+    fn after_a_growth_every_partition_is_chosen_and_keys_move_alike_in_every_pool() {
+        let keyed = PartitionChoice::Keyed { keys: 200 };
+        for choice in
+            [PartitionChoice::Fixed, PartitionChoice::RoundRobin, PartitionChoice::Random, keyed]
+        {
+            let mut placement = Placement::new(choice, 4, 0.5, Seed(1), Seed(2));
+            placement.spread_over(6);
+            let mut seen = [false; 6];
+            for k in 0..2_000 {
+                seen[placement.partition(ProducerId(k as u32 % 12), k / 12).0 as usize] = true;
+            }
+            assert_eq!(seen, [true; 6], "{choice:?}");
+        }
+        let (mut one, mut other) = (
+            Placement::new(keyed, 4, 0.0, Seed(1), Seed(2)),
+            Placement::new(keyed, 4, 0.0, Seed(1), Seed(3)),
+        );
+        let before = one.keys.clone();
+        one.spread_over(6);
+        other.spread_over(6);
+        assert_eq!(one.keys, other.keys);
+        assert_ne!(one.keys, before);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::{ConsumerId, Offset, PartitionId, PoolId, Time};
+use crate::base::{ConsumerId, Offset, PartitionId, PoolId, Table, Time};
+use crate::plan::PARTITIONS_MAX;
 
 /// What a host does with a record instead of, or besides, processing it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,9 +32,9 @@ pub struct Sabotage {
     armed: AtomicUsize,
     /// Set when the run is over: whoever hangs or blocks on purpose ends.
     over: AtomicBool,
-    consumers: Vec<Mutex<Traps>>,
+    consumers: Table<Mutex<Traps>>,
     /// By partition.
-    poison: Vec<Mutex<Option<Poison>>>,
+    poison: Table<Mutex<Option<Poison>>>,
     /// By pool: until when it pauses.
     pauses: Vec<Mutex<Option<Time>>>,
 }
@@ -102,8 +103,9 @@ impl Sabotage {
         Sabotage {
             armed: AtomicUsize::new(0),
             over: AtomicBool::new(false),
-            consumers: (0..consumers).map(|_| Mutex::default()).collect(),
-            poison: (0..partitions).map(|_| Mutex::default()).collect(),
+            // A topic that grows has more of both than it began with, and a group may get more members.
+            consumers: Table::new((0..consumers).map(|_| Mutex::default()), 2 * PARTITIONS_MAX),
+            poison: Table::new((0..partitions).map(|_| Mutex::default()), PARTITIONS_MAX),
             pauses: (0..pools).map(|_| Mutex::default()).collect(),
         }
     }
@@ -162,7 +164,7 @@ impl Sabotage {
 
     /// The partition's next record is poisonous from now on.
     pub fn arm_poison(&self, partition: PartitionId, fault: usize) {
-        let mut poison = lock(&self.poison[partition.0 as usize]);
+        let mut poison = lock(self.poison.reach(partition.0 as usize));
         if poison.replace(Poison { fault, offset: None }).is_none() {
             self.armed.fetch_add(1, Ordering::Relaxed);
         }
@@ -202,7 +204,7 @@ impl Sabotage {
 
     /// The fault that has made this record poisonous.
     fn poisoned(&self, partition: PartitionId, offset: Offset) -> Option<usize> {
-        let mut guard = lock(&self.poison[partition.0 as usize]);
+        let mut guard = lock(self.poison.reach(partition.0 as usize));
         let poison = guard.as_mut()?;
         let poisonous = *poison.offset.get_or_insert(offset);
         (poisonous == offset).then_some(poison.fault)
@@ -237,7 +239,7 @@ impl Sabotage {
     }
 
     fn change<T>(&self, consumer: ConsumerId, change: impl FnOnce(&mut Traps) -> T) -> T {
-        let traps = &mut *lock(&self.consumers[consumer.0 as usize]);
+        let traps = &mut *lock(self.consumers.reach(consumer.0 as usize));
         let before = traps.count();
         let result = change(traps);
         match traps.count() {

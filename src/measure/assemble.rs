@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::{
-    CellState, Collector, Digest, Fairness, Host, Ledger, Moments, OwnerSummary, PartitionLatency,
-    PartitionSummary, PartitionTotals, RunLatency, SCHEMA_VERSION, Scoreboard, Summary, Verdict,
-    evaluate, failures, fault_summaries, invalid_reasons, median, outages, rebalances,
+    CellState, Collector, Digest, Fairness, Growth, Host, Ledger, Moments, OwnerSummary,
+    PartitionLatency, PartitionSummary, PartitionTotals, RunLatency, SCHEMA_VERSION, Scoreboard,
+    Summary, Verdict, evaluate, failures, fault_summaries, invalid_reasons, median, outages,
+    rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
@@ -81,7 +82,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         scenario: plan.name.clone(),
         overrides: plan.overrides.clone(),
         mode: plan.mode().to_owned(),
-        members: plan.members(),
+        members: if plan.group().is_some() { plan.members() } else { board.cells.len() as u32 },
         handler: facts.handler.clone(),
         seed: plan.seed.0,
         run_id: facts.run.map(|run| run.to_string()).unwrap_or_default(),
@@ -109,6 +110,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         ledger,
         fairness: fairness(&partitions),
         partitions,
+        growth: growth(board, facts.start),
         rebalances: rebalances(
             &journal,
             plan.topic.partitions,
@@ -178,6 +180,15 @@ impl Rates {
     }
 }
 
+fn growth(board: &Scoreboard, start: Time) -> Vec<Growth> {
+    let step = |(at, ids): (Time, std::ops::Range<u32>)| Growth {
+        at_s: at.since_ns(start) as f64 / 1e9,
+        from: ids.start,
+        to: ids.end,
+    };
+    board.growth().into_iter().map(step).collect()
+}
+
 fn latency(board: &Scoreboard, collector: &Collector) -> RunLatency {
     let mut ack = super::Latencies::default();
     board.pools.iter().for_each(|pool| ack.merge(&pool.lock().ack));
@@ -209,7 +220,10 @@ fn partitions(
 ) -> Vec<PartitionSummary> {
     let all: u64 = collector.partitions.iter().map(|p| p.shard.delivered).sum();
     let memory = collector.cost.cost(1.0, 1).rss_max_bytes;
+    let growth = board.growth();
     let partition = |(id, totals): (usize, &PartitionTotals)| {
+        let added = growth.iter().find(|(_, ids)| ids.contains(&(id as u32))).map(|(at, _)| *at);
+        let before = added.map_or(0, |at| at.since_ns(facts.measured.0).max(0)) as f64 / 1e9;
         let cell = board.cells[id].lock();
         let owners = owners(&cell, facts.start);
         let consumer = owners.last().map(|owner| owner.consumer);
@@ -222,11 +236,12 @@ fn partitions(
         let delivered = totals.shard.response.count();
         PartitionSummary {
             partition: id as u32,
+            added_s: added.map(|at| at.since_ns(facts.start) as f64 / 1e9),
             consumer,
             restarts: consumer.and_then(|id| facts.restarts.get(&id).copied()).unwrap_or(0),
             owners,
             delivered,
-            rate_per_s: delivered as f64 / seconds.max(1e-9),
+            rate_per_s: delivered as f64 / (seconds - before).max(1e-9),
             rate_cv: totals.rates.variation(),
             latency_us: PartitionLatency {
                 response: totals.shard.response.digest(),
@@ -268,7 +283,7 @@ fn cpu(
         return (known(cpu_s), false);
     }
     // A member's thread works for all its partitions alike.
-    let per_member = f64::from(plan.topic.partitions) / f64::from(plan.members());
+    let per_member = collector.partitions.len() as f64 / f64::from(plan.members());
     (known(cpu_s / per_member), true)
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::recovery::RecoveryMark;
 use super::{Anchor, Arrival, Lag, LaneShape, Lanes, Ledger, Pauses, ReadLane, Shard, Start};
-use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, Stamp, Time};
+use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp, Time};
 
 /// Who brings a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,9 +198,16 @@ impl CellState {
         self.counts
     }
 
-    /// The lanes read so far, by [`LaneShape::read_key`].
-    pub fn lanes(&self) -> &Lanes<ReadLane> {
-        &self.lanes
+    /// What was read of `producer` in this partition, if anything was.
+    pub fn lane(&self, producer: ProducerId) -> Option<&ReadLane> {
+        self.lanes.get(self.shape.read_key(producer))
+    }
+
+    /// The topic has more partitions from now on: others may send here than did.
+    pub(super) fn grow(&mut self, shape: LaneShape) {
+        let (old, partition) = (self.shape, self.partition);
+        self.shape = shape;
+        self.lanes.rekey(|key| shape.read_key(old.read_lane(partition, key)));
     }
 
     /// The owners so far.

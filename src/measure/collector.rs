@@ -105,6 +105,7 @@ impl Collector {
         let mut live = Live { seconds, ..Live::default() };
         self.interval.clear();
         self.leave_out_aimed_at(board);
+        self.partitions.resize_with(board.cells.len(), PartitionTotals::default);
         for (id, totals) in self.partitions.iter_mut().enumerate() {
             let partition = PartitionId(id as u32);
             let lag = {

@@ -42,6 +42,10 @@ pub enum Event {
     Revoked { consumer: ConsumerId, partitions: Vec<PartitionId> },
     /// A group member died with these partitions.
     Orphaned { consumer: ConsumerId, partitions: Vec<PartitionId> },
+    /// The topic has more partitions than before: `from` and those up to `to`, without it.
+    PartitionsAdded { from: u32, to: u32 },
+    /// The topic has only so many partitions left; 0 when it is gone.
+    PartitionsGone { left: u32 },
     /// A scheduled fault was put in.
     FaultInjected { fault: usize, description: String },
     /// A fault that lasts is over.
@@ -95,6 +99,13 @@ impl fmt::Display for Event {
             Event::Assigned { partitions, .. } => write!(f, "assigned {}", list(partitions)),
             Event::Revoked { partitions, .. } => write!(f, "revoked {}", list(partitions)),
             Event::Orphaned { partitions, .. } => write!(f, "died with {}", list(partitions)),
+            Event::PartitionsAdded { from, to } => {
+                write!(f, "the topic has grown from {from} to {to} partitions")
+            }
+            Event::PartitionsGone { left: 0 } => f.write_str("the topic is gone"),
+            Event::PartitionsGone { left } => {
+                write!(f, "the topic has only {left} partitions left")
+            }
             Event::FaultInjected { fault, description } => {
                 write!(f, "fault {fault} injected: {description}")
             }

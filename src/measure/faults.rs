@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{CellState, PartitionCell, PauseWindow};
-use crate::base::Time;
+use crate::base::{Table, Time};
 use crate::plan::{FaultPlan, Membership, Plan};
 
 /// The times of a fault that are not a partition's own.
@@ -70,7 +70,7 @@ const HIT_PAUSE_NS: i64 = 100_000_000;
 
 /// The partitions fault number `fault` hit: those whose longest pause in its window exceeds 100 ms and
 /// three times that of an equally long quiet window.
-pub fn partitions_hit(cells: &[PartitionCell], fault: usize) -> Vec<u32> {
+pub fn partitions_hit(cells: &Table<PartitionCell>, fault: usize) -> Vec<u32> {
     let is_hit = |cell: &PartitionCell| {
         let cell = cell.lock();
         // Window 0 is the measured one; each fault has two after it.
@@ -79,7 +79,7 @@ pub fn partitions_hit(cells: &[PartitionCell], fault: usize) -> Vec<u32> {
             _ => false,
         }
     };
-    (0u32..).zip(cells).filter(|(_, cell)| is_hit(cell)).map(|(id, _)| id).collect()
+    (0u32..).zip(cells.iter()).filter(|(_, cell)| is_hit(cell)).map(|(id, _)| id).collect()
 }
 
 /// The longest pauses of a partition before and after fault number `fault`, in nanoseconds.

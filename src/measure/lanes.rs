@@ -35,6 +35,18 @@ impl<L: Default> Lanes<L> {
         at.checked_sub(1).map(|position| &self.lanes[position as usize].1)
     }
 
+    /// Numbers the lanes anew: `key` gives the new key of each old one. New keys must be as distinct as the old ones.
+    pub fn rekey(&mut self, key: impl Fn(u32) -> u32) {
+        self.index.clear();
+        for (position, (at, _)) in self.lanes.iter_mut().enumerate() {
+            *at = key(*at);
+            if *at as usize >= self.index.len() {
+                self.index.resize(*at as usize + 1, 0);
+            }
+            self.index[*at as usize] = u32::try_from(position + 1).unwrap_or(u32::MAX);
+        }
+    }
+
     /// All lanes with their keys, in the order they were made.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &L)> {
         self.lanes.iter().map(|(key, lane)| (*key, lane))

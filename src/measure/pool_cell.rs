@@ -106,6 +106,17 @@ impl PoolState {
         self.pool
     }
 
+    /// The topic has `partitions` from now on: lanes keep what they have, and there is room for more.
+    pub fn grow(&mut self, partitions: u32) {
+        let (old, pool) = (self.shape, self.pool.0);
+        self.shape = old.grown(partitions);
+        let new = self.shape;
+        self.lanes.rekey(|key| {
+            let (producer, partition) = old.sent_lane(pool, key);
+            new.sent_key(producer, partition)
+        });
+    }
+
     /// Sets the measured window.
     pub fn set_window(&mut self, from: Time, to: Time) {
         self.window = (from, to);

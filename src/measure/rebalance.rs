@@ -36,6 +36,7 @@ pub fn rebalances(
             Event::Assigned { consumer, partitions } => reader.assigned(*consumer, partitions, *at),
             Event::Revoked { consumer, partitions } => reader.revoked(*consumer, partitions, *at),
             Event::Orphaned { partitions, .. } => reader.orphaned(partitions),
+            Event::PartitionsAdded { to, .. } => reader.partitions = *to,
             _ => {}
         }
     }

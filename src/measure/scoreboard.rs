@@ -1,32 +1,43 @@
 //! Everything that is measured in a run and outlives its actors, in one place.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::faults::FaultTimes;
 use super::{Journal, LaneShape, Ledger, PartitionCell, PoolCell, RecoveryMark, balance};
-use crate::base::{Offset, PartitionId, PoolId, Time};
+use crate::base::{Offset, PartitionId, PoolId, Table, Time};
+use crate::plan::PARTITIONS_MAX;
 
 /// The cells of all partitions and pools, the journal, and the faults' times.
 #[derive(Debug)]
 pub struct Scoreboard {
-    /// How lanes are numbered.
+    /// How lanes are numbered as long as the topic does not grow.
     pub shape: LaneShape,
-    /// One per partition, by id.
-    pub cells: Vec<PartitionCell>,
+    /// One per partition, by id. There may be more of them later.
+    pub cells: Table<PartitionCell>,
     /// One per pool, by id.
     pub pools: Vec<PoolCell>,
     /// Next offset to process of every partition, by id, for readers that must not wait for a cell.
-    pub progress: Vec<AtomicI64>,
+    pub progress: Table<AtomicI64>,
     /// Where every partition's reading started, by id.
-    pub starts: Vec<Offset>,
+    pub starts: Table<Offset>,
     /// Records a client handed to a consumer that is not of their partition.
     pub strays: AtomicU64,
     /// What happened.
     pub journal: Journal,
+    growth: Mutex<Growth>,
     faults: Mutex<BTreeMap<usize, FaultTimes>>,
     client_errors: Mutex<BTreeMap<String, u64>>,
+}
+
+/// What happened to the number of partitions.
+#[derive(Debug, Default)]
+struct Growth {
+    steps: Vec<(Time, Range<u32>)>,
+    /// The measured window, and those in which pauses are watched.
+    watched: Vec<(Time, Time)>,
 }
 
 impl Scoreboard {
@@ -37,12 +48,13 @@ impl Scoreboard {
         };
         Scoreboard {
             shape,
-            cells: starts.iter().enumerate().map(cell).collect(),
+            cells: Table::new(starts.iter().enumerate().map(cell), PARTITIONS_MAX),
             pools: (0..shape.pools).map(|id| PoolCell::new(PoolId(id), shape)).collect(),
-            progress: starts.iter().map(|start| AtomicI64::new(start.0)).collect(),
-            starts: starts.to_vec(),
+            progress: Table::new(starts.iter().map(|at| AtomicI64::new(at.0)), PARTITIONS_MAX),
+            starts: Table::new(starts.iter().copied(), PARTITIONS_MAX),
             strays: AtomicU64::new(0),
             journal: Journal::default(),
+            growth: Mutex::default(),
             faults: Mutex::default(),
             client_errors: Mutex::default(),
         }
@@ -55,14 +67,55 @@ impl Scoreboard {
 
     /// Sets the measured window everywhere and the windows in which pauses are watched.
     pub fn set_windows(&self, start: Time, measured: (Time, Time), watched: &[(Time, Time)]) {
-        for cell in &self.cells {
+        let watched: Vec<_> = std::iter::once(measured).chain(watched.iter().copied()).collect();
+        let mut growth = self.lock_growth();
+        for cell in self.cells.iter() {
             let mut cell = cell.lock();
             cell.set_window(measured.0, measured.1);
-            cell.pauses.watch(start, std::iter::once(measured).chain(watched.iter().copied()));
+            cell.pauses.watch(start, watched.iter().copied());
         }
+        growth.watched = watched;
         for pool in &self.pools {
             pool.lock().set_window(measured.0, measured.1);
         }
+    }
+
+    /// Makes room for partitions up to `partitions`, whose first records will be at offset 0. Returns the new ones:
+    /// none when others have seen them before.
+    pub fn grow(&self, partitions: u32, now: Time) -> Range<u32> {
+        let mut growth = self.lock_growth();
+        let from = self.cells.len() as u32;
+        let to = partitions.min(PARTITIONS_MAX as u32).max(from);
+        if to == from {
+            return from..from;
+        }
+        let shape = self.shape.grown(to);
+        self.cells.iter().for_each(|cell| cell.lock().grow(shape));
+        for id in from..to {
+            let cell = PartitionCell::new(PartitionId(id), Offset(0), shape);
+            {
+                let mut cell = cell.lock();
+                if let Some((from, to)) = growth.watched.first() {
+                    cell.set_window(*from, *to);
+                }
+                cell.pauses.watch(now, growth.watched.iter().copied());
+            }
+            self.progress.push(AtomicI64::new(0));
+            self.starts.push(Offset(0));
+            // Last: who sees the cell may use the others.
+            self.cells.push(cell);
+        }
+        growth.steps.push((now, from..to));
+        from..to
+    }
+
+    /// When partitions were found, and which.
+    pub fn growth(&self) -> Vec<(Time, Range<u32>)> {
+        self.lock_growth().steps.clone()
+    }
+
+    fn lock_growth(&self) -> MutexGuard<'_, Growth> {
+        self.growth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes an answer of the offset oracle.
@@ -127,8 +180,7 @@ impl Scoreboard {
             let pool = pool.lock();
             for (producer, partition, sent) in pool.lanes() {
                 let cell = self.cell(partition).lock();
-                let read = cell.lanes().get(self.shape.read_key(producer));
-                ledgers[partition.0 as usize].merge(&balance(sent, read));
+                ledgers[partition.0 as usize].merge(&balance(sent, cell.lane(producer)));
             }
         }
         ledgers

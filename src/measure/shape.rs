@@ -34,6 +34,16 @@ impl LaneShape {
     pub fn read_key(&self, producer: ProducerId) -> u32 {
         if self.fixed { producer.0 / self.partitions } else { producer.0 }
     }
+
+    /// The producer of the lane of key `key` within `partition`.
+    pub fn read_lane(&self, partition: PartitionId, key: u32) -> ProducerId {
+        ProducerId(if self.fixed { key * self.partitions + partition.0 } else { key })
+    }
+
+    /// The numbering once the topic has `partitions`: a producer has several of them from now on.
+    pub fn grown(&self, partitions: u32) -> LaneShape {
+        LaneShape { fixed: false, partitions, pools: self.pools }
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +60,7 @@ mod tests {
                 let partition = PartitionId(producer.0 % 18);
                 let key = shape.sent_key(producer, partition);
                 assert_eq!(shape.sent_lane(producer.0 % 3, key), (producer, partition));
+                assert_eq!(shape.read_lane(partition, shape.read_key(producer)), producer);
             }
         }
     }

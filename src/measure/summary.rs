@@ -85,6 +85,9 @@ pub struct Summary {
     pub fairness: Fairness,
     /// One entry per partition, by id.
     pub partitions: Vec<PartitionSummary>,
+    /// Partitions that were added while the run went on.
+    #[serde(default)]
+    pub growth: Vec<Growth>,
     /// Rebalances after the group was complete.
     pub rebalances: Vec<Rebalance>,
     /// Stretches in which the cluster was taken to be down.
@@ -204,13 +207,16 @@ pub struct Fairness {
 pub struct PartitionSummary {
     /// Its id.
     pub partition: u32,
+    /// When it was found, in seconds since the load began; `null` if it was there from the start.
+    #[serde(default)]
+    pub added_s: Option<f64>,
     /// The consumer that had it last.
     pub consumer: Option<u32>,
     /// All consumers that had it, in order.
     pub owners: Vec<OwnerSummary>,
     /// Distinct records processed that were intended in the measured window.
     pub delivered: u64,
-    /// The same per second.
+    /// The same per second, from when it was found if that was within the window.
     pub rate_per_s: f64,
     /// Standard deviation over mean of the per-second rates.
     pub rate_cv: Option<f64>,
@@ -230,6 +236,17 @@ pub struct PartitionSummary {
     pub apportioned: Vec<String>,
     /// Its account.
     pub ledger: Ledger,
+}
+
+/// Partitions that were added while the run went on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Growth {
+    /// When they were found, in seconds since the load began.
+    pub at_s: f64,
+    /// How many partitions there were before.
+    pub from: u32,
+    /// How many there are since.
+    pub to: u32,
 }
 
 /// A consumer that had a partition.

@@ -85,6 +85,10 @@ impl Plan {
             false => String::new(),
         };
         lines.add("", copies + &retention);
+        if self.broker.kind().capability().can_grow {
+            let every = format_duration(topic.discover);
+            lines.add("", format!("new partitions are looked for each {every}"));
+        }
     }
 
     fn describe_load(&self, lines: &mut Lines) {

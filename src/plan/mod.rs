@@ -28,7 +28,7 @@ pub use limits::{Limits, RestartPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use metric::{Counter, FaultFigure, Latency, Metric, Scope};
 pub use sim::SimPlan;
-pub use topic::{TopicName, TopicPlan};
+pub use topic::{PARTITIONS_MAX, TopicName, TopicPlan};
 
 use crate::base::{BrokerKind, Seed};
 

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::base::RunId;
 
+/// Most partitions a topic may have: each has a consumer and histograms of its own.
+pub const PARTITIONS_MAX: usize = 10_000;
+
 /// The topic and what may be done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPlan {
@@ -19,6 +22,8 @@ pub struct TopicPlan {
     pub retention_bytes: u64,
     /// Whether a topic this run created stays after it.
     pub keep: bool,
+    /// How often new partitions are looked for.
+    pub discover: Duration,
 }
 
 /// A fixed name, or one of the run's own.

@@ -92,6 +92,24 @@ impl Report {
         }
     }
 
+    /// What is particular about this run's topic and time.
+    fn how_it_went(&mut self, s: &Summary) {
+        for growth in &s.growth {
+            let (at, from, to) = (growth.at_s, growth.from, growth.to);
+            self.line(format!(
+                "  the topic grew from {from} to {to} partitions, found at {at:.1} s"
+            ));
+        }
+        if let Some(simulation) = &s.simulation {
+            self.line(format!(
+                "  virtual time {:.3} s, {} events, trace {}",
+                simulation.virtual_ns as f64 / 1e9,
+                format_count(simulation.events),
+                simulation.trace
+            ));
+        }
+    }
+
     fn totals(&mut self, s: &Summary) {
         let members = match s.mode.as_str() {
             "group" => format!("group of {}", s.members),
@@ -107,14 +125,7 @@ impl Report {
             s.duration_s
         );
         self.heading("TOTALS", &where_to);
-        if let Some(simulation) = &s.simulation {
-            self.line(format!(
-                "  virtual time {:.3} s, {} events, trace {}",
-                simulation.virtual_ns as f64 / 1e9,
-                format_count(simulation.events),
-                simulation.trace
-            ));
-        }
+        self.how_it_went(s);
         let rate = match s.offered_per_s {
             Some(offered) => format!(
                 "offered {offered:.1} msg/s, achieved {:.1} msg/s ({:.2} %)",

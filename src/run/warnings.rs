@@ -30,7 +30,7 @@ pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
         }
     }
     let (mut gaps, mut foreign) = (0, 0);
-    for cell in &context.board.cells {
+    for cell in context.board.cells.iter() {
         let cell = cell.lock();
         gaps += cell.offset_gaps;
         foreign += cell.counts().foreign;

@@ -22,6 +22,9 @@ section! {
         retention_bytes: Bytes = "1GiB", "256MiB";
         /// Whether a topic this run created stays after it.
         keep: bool = false, true;
+        /// How often new partitions are looked for, on a cluster whose topics can grow. Each new one gets a consumer,
+        /// from its first record on.
+        discover: Duration = "5s", "1s";
     }
 }
 

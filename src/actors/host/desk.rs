@@ -1,7 +1,6 @@
 //! The desk: a host's machines, and what they do with the events of its client.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::handling::make_handler;
@@ -11,7 +10,7 @@ use super::seat::{Seat, Worked};
 use super::trouble::Efforts;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
-use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
+use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow, Positions};
 use crate::logic::{ConsumerMachine, Effort, WorkSampler};
 use crate::measure::{Anchor, Applied, Event, Owner};
 
@@ -56,7 +55,7 @@ struct UnderWay {
 pub(super) struct GroupDesk {
     pub(super) owner: Owner,
     pub(super) line: Line,
-    pub(super) positions: Arc<[AtomicI64]>,
+    pub(super) positions: Positions,
     pub(super) joined: bool,
 }
 
@@ -67,13 +66,12 @@ impl Desk {
         consumer: Option<ConsumerId>,
         group: Option<GroupDesk>,
     ) -> Desk {
-        let seats = (0..context.plan.topic.partitions).map(|_| None).collect();
         Desk {
             client: client.to_owned(),
             consumer,
             under_way: None,
             context,
-            seats,
+            seats: Vec::new(),
             busy: Vec::new(),
             batch_since: None,
             group,
@@ -102,8 +100,13 @@ impl Desk {
         let batch_max = context.plan.consumers.batch_records as usize;
         let skips = context.board.cell(partition).lock().skips();
         let machine = ConsumerMachine::new(partition, owner, context.run, sampler, batch_max);
-        let seat = Seat { machine, handler, line, ready: false, anchor, skips };
-        self.seats[partition.0 as usize] = Some(seat);
+        let position = self.group.as_ref().map(|group| group.positions.begin(partition));
+        let at = partition.0 as usize;
+        if at >= self.seats.len() {
+            self.seats.resize_with(at + 1, || None);
+        }
+        self.seats[at] =
+            Some(Seat { machine, handler, line, ready: false, position, anchor, skips });
     }
 
     /// Removes what works for `owner`; returns its partitions.
@@ -146,7 +149,7 @@ impl Desk {
         self.batch_since = None;
         for partition in self.busy.drain(..) {
             let at = partition.0 as usize;
-            let Some(seat) = &mut self.seats[at] else {
+            let Some(seat) = self.seats.get_mut(at).and_then(Option::as_mut) else {
                 continue;
             };
             if seat.machine.flush(self.context.board.cell(partition)) == Applied::Fenced {
@@ -193,19 +196,19 @@ impl Desk {
     /// A record is processed.
     #[inline]
     fn done(&mut self, partition: PartitionId, offset: Offset, arrived: Time, now: Time) -> Flow {
-        let Some(seat) = &mut self.seats[partition.0 as usize] else {
+        let Some(seat) = self.seat(partition) else {
             return Flow::Stop;
         };
         seat.done(now);
+        if let Some(position) = &seat.position {
+            position.advance(Offset(offset.0 + 1));
+        }
         let (is_full, is_ready) = (seat.machine.is_full(), seat.ready);
         if !is_ready {
             self.mark_ready(partition);
         }
         if !self.busy.contains(&partition) {
             self.busy.push(partition);
-        }
-        if let Some(group) = &self.group {
-            group.positions[partition.0 as usize].store(offset.0 + 1, Ordering::Release);
         }
         let since = *self.batch_since.get_or_insert(arrived);
         if is_full || now > since + BATCH_TIME_MAX { Flow::Stop } else { Flow::More }
@@ -238,9 +241,17 @@ impl Desk {
 
     /// Removes the machine of a partition and tells its actor why.
     pub(super) fn fail(&mut self, partition: PartitionId, error: &BrokerError) {
-        if let Some(seat) = self.seats[partition.0 as usize].take() {
+        if let Some(seat) = self.unseat(partition) {
             seat.line.report(HostReport::Failed(error.clone()));
         }
+    }
+
+    fn seat(&mut self, partition: PartitionId) -> Option<&mut Seat> {
+        self.seats.get_mut(partition.0 as usize)?.as_mut()
+    }
+
+    fn unseat(&mut self, partition: PartitionId) -> Option<Seat> {
+        self.seats.get_mut(partition.0 as usize)?.take()
     }
 
     /// Tells every actor that the client has failed.
@@ -254,9 +265,10 @@ impl Desk {
     }
 
     fn mark_ready(&mut self, partition: PartitionId) {
-        if let Some(seat) = self.seats[partition.0 as usize].as_mut().filter(|seat| !seat.ready) {
+        let is_group = self.group.is_some();
+        if let Some(seat) = self.seat(partition).filter(|seat| !seat.ready) {
             seat.ready = true;
-            if self.group.is_none() {
+            if !is_group {
                 seat.line.report(HostReport::Ready);
             }
         }
@@ -279,7 +291,7 @@ impl Drop for Desk {
 impl ConsumerEvents for Desk {
     #[inline]
     fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
-        let Some(seat) = &mut self.seats[partition.0 as usize] else {
+        let Some(seat) = self.seats.get_mut(partition.0 as usize).and_then(Option::as_mut) else {
             // A shared client or a group member may still hold records of a partition it has just given up.
             if self.consumer.is_some() && self.group.is_none() {
                 self.context.board.strays.fetch_add(1, Ordering::Relaxed);
@@ -319,7 +331,7 @@ impl ConsumerEvents for Desk {
     }
 
     fn end_of_partition(&mut self, partition: PartitionId) {
-        if self.seats[partition.0 as usize].as_ref().is_some_and(|seat| seat.anchor.is_some()) {
+        if self.seat(partition).is_some_and(|seat| seat.anchor.is_some()) {
             self.ended_early.push(partition);
             return;
         }
@@ -331,6 +343,10 @@ impl ConsumerEvents for Desk {
         let (owner, line) = (group.owner, group.line.clone());
         if !std::mem::replace(&mut group.joined, true) {
             line.report(HostReport::Ready);
+        }
+        // A member may hear of new partitions first.
+        if let Some(last) = partitions.iter().max() {
+            self.context.grown(last.0 + 1);
         }
         let now = self.context.clock.now();
         for partition in partitions {
@@ -348,8 +364,10 @@ impl ConsumerEvents for Desk {
         let now = self.context.clock.now();
         for partition in partitions {
             self.context.board.cell(*partition).lock().give_up(consumer, now);
-            group.positions[partition.0 as usize].store(-1, Ordering::Release);
-            self.seats[partition.0 as usize] = None;
+            group.positions.end(*partition);
+            if let Some(seat) = self.seats.get_mut(partition.0 as usize) {
+                *seat = None;
+            }
         }
         self.context.note(Event::Revoked { consumer, partitions: partitions.to_vec() });
     }

@@ -23,6 +23,13 @@ pub struct PoolShared {
     pub pacer: Mutex<Pacer>,
 }
 
+impl PoolShared {
+    /// How many partitions the schedules use.
+    fn partitions(&self) -> usize {
+        self.pacer.lock().unwrap_or_else(PoisonError::into_inner).partitions() as usize
+    }
+}
+
 /// What a pool's host tells its actor.
 #[derive(Clone, Debug)]
 pub(in crate::actors) enum PoolReport {
@@ -139,6 +146,8 @@ pub(super) struct PoolHost<P> {
     acks: Vec<Ack>,
     /// Records sent per partition, for the cap on what is unprocessed.
     sent: Vec<i64>,
+    /// How many partitions the schedules use.
+    partitions: usize,
     unprocessed_max: Option<i64>,
     at_max_rate: bool,
     /// Until when the fate of what is in flight is waited for, once nothing more is due.
@@ -195,7 +204,8 @@ impl<P: ProducerPort> PoolHost<P> {
             filler,
             filler_at: 0,
             acks: Vec::new(),
-            sent: vec![0; context.plan.topic.partitions as usize],
+            sent: vec![0; context.board.cells.len()],
+            partitions: shared.partitions(),
             unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
             at_max_rate: load.pace == Pace::Max,
             flush_until: None,
@@ -281,8 +291,24 @@ impl<P: ProducerPort> PoolHost<P> {
         self.context.board.pools[self.shared.pool.0 as usize].lock()
     }
 
+    /// Spreads what comes next over new partitions, once the client knows them.
+    fn follow(&mut self, partitions: usize) {
+        if !self.port.follow(partitions as u32) {
+            return;
+        }
+        let mut pacer = self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
+        pacer.spread_over(partitions as u32);
+        self.context.board.pools[self.shared.pool.0 as usize].lock().grow(partitions as u32);
+        self.sent.resize(partitions, 0);
+        self.partitions = partitions;
+    }
+
     /// Sends what is due, up to [`BURST_MAX`] records, under one lock of the schedules and the cell.
     fn burst(&mut self) -> Burst {
+        let partitions = self.context.board.cells.len();
+        if partitions > self.partitions {
+            self.follow(partitions);
+        }
         let shared = self.shared.clone();
         let board = self.context.board.clone();
         let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@ use super::lease::Line;
 use super::trouble::{self, Efforts};
 use crate::actors::Context;
 use crate::base::{Offset, Time};
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, Position};
 use crate::logic::{
     ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, Sighting, sight,
 };
@@ -27,6 +27,8 @@ pub(super) struct Seat {
     pub(super) handler: Option<Box<dyn Handler>>,
     pub(super) line: Line,
     pub(super) ready: bool,
+    /// Group mode: how far it is, for the commit when the partition is given up.
+    pub(super) position: Option<Position>,
     /// The record that has to be seen before anything counts.
     pub(super) anchor: Option<Anchor>,
     /// Records to pass over.

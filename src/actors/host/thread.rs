@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::base::{Clock, PartitionId, Time};
 use crate::broker::model::ClientId;
 use crate::broker::sim::KernelHandle;
 use crate::broker::{
-    BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, ErrorClass, GroupSpec,
+    BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, ErrorClass, GroupSpec, Positions,
 };
 use crate::logic::Effort;
 use crate::measure::{Event, Owner, Pulse, Start};
@@ -58,8 +58,7 @@ pub(in crate::actors) fn start_group_host(
     let line = Line::new(reports, pulse);
     let (sender, received) = channel();
     let name = format!("consumer-{}", owner.consumer);
-    let positions: Arc<[AtomicI64]> =
-        (0..context.plan.topic.partitions).map(|_| AtomicI64::new(-1)).collect();
+    let positions = Positions::default();
     let group = GroupSpec {
         consumer: owner.consumer,
         incarnation: owner.incarnation,

@@ -50,6 +50,8 @@ pub(super) struct Child {
     pub(super) fault: Option<usize>,
     /// The fault for which it was asked to stop.
     pub(super) stopping_for: Option<usize>,
+    /// Why it must not come back when it ends.
+    pub(super) doomed: Option<String>,
     /// Why it is given up.
     pub(super) given_up: Option<String>,
     /// What its incarnation is at.
@@ -71,8 +73,9 @@ impl Child {
         pool: Option<Arc<PoolShared>>,
         pulse: Arc<Pulse>,
     ) -> Child {
-        let (fault, stopping_for, given_up) = (None, None, None);
-        Child { slot, random, pool, actor: None, fault, stopping_for, given_up, pulse }
+        let (fault, stopping_for, doomed, given_up) = (None, None, None, None);
+        let actor = None;
+        Child { slot, random, pool, actor, fault, stopping_for, doomed, given_up, pulse }
     }
 
     /// Asks the actor to stop in order. One that is dead already needs no asking.
@@ -102,6 +105,17 @@ impl Child {
     pub(super) fn stop_for(&mut self, fault: usize) {
         self.stopping_for = Some(fault);
         self.stop();
+    }
+
+    /// Ends the actor for good, if there is a live one.
+    pub(super) fn doom(&mut self, reason: &str) {
+        if !self.slot.is_live() {
+            return;
+        }
+        if let Some(ChildRef::Consumer(actor)) = &self.actor {
+            self.doomed = Some(reason.to_owned());
+            actor.get_cell().kill();
+        }
     }
 }
 

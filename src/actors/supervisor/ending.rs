@@ -41,6 +41,7 @@ impl SupervisorState {
         let in_flight = child.pulse.in_flight();
         let blow = child.fault.take().or(stopped_for);
         let fault = blow.or(trap);
+        let failure = child.doomed.take().map_or(failure, Failure::Definite);
         self.note_failure(id, incarnation, &failure, fault);
         if matches!((&failure, id), (Failure::Broker(_), SlotId::Consumer(_))) {
             let effects = self.gate.failed(id, self.context.clock.now(), &mut self.gate_random);

@@ -119,7 +119,7 @@ impl SupervisorState {
     }
 
     fn hit_pool(&mut self, number: usize, fault: &FaultPlan, pool: PoolId, now: Time) {
-        let partitions = partitions_of_pool(&self.context.plan, pool);
+        let partitions = partitions_of_pool(&self.context, pool);
         let Some(child) = self.children.get_mut(&SlotId::Pool(pool)) else {
             return;
         };

@@ -3,6 +3,7 @@
 mod children;
 mod ending;
 mod faults;
+mod growth;
 mod recovery;
 mod status;
 
@@ -18,6 +19,7 @@ pub use self::status::Status;
 use super::fault_driver::{FaultDriver, FaultDriverArgs};
 use super::host::{PoolShared, SharedHost};
 use super::offset_oracle::{OffsetOracle, OracleMsg};
+use super::topic_watcher::{TopicWatcher, WatcherArgs};
 use super::{Context, Timers};
 use crate::base::{ConsumerId, Incarnation, Random, Time};
 use crate::logic::{Action, Gate, PoisonWatch, Slot, SlotEvent};
@@ -61,6 +63,13 @@ pub enum SupervisorMsg {
     Inject(usize),
     /// Occurrence number n of the faults is over.
     Heal(usize),
+    /// The topic has more partitions than before.
+    Grown,
+    /// The topic has only so many partitions left.
+    Gone {
+        /// 0 when there is no such topic any more.
+        left: u32,
+    },
     /// End the pools' schedules.
     EndLoad,
     /// Stop every consumer, in order of their ids.
@@ -82,6 +91,8 @@ pub struct SupervisorState {
     gate_random: Random,
     poison: PoisonWatch,
     status: watch::Sender<Status>,
+    /// Whether consumers are being stopped for good.
+    stopping: bool,
 }
 
 impl Actor for Supervisor {
@@ -111,6 +122,7 @@ impl Actor for Supervisor {
             gate_random: context.seed.child("gate", 0).random(),
             poison: PoisonWatch::new(context.plan.consumers.poison),
             status,
+            stopping: false,
             context,
         })
     }
@@ -141,8 +153,11 @@ impl Actor for Supervisor {
             }
             SupervisorMsg::Inject(number) => state.inject(number),
             SupervisorMsg::Heal(number) => state.heal(number),
+            SupervisorMsg::Grown => state.grown(&myself).await,
+            SupervisorMsg::Gone { left } => state.gone(left),
             SupervisorMsg::EndLoad => state.end_load(),
             SupervisorMsg::StopConsumers => {
+                state.stopping = true;
                 state.context.sabotage.end();
                 for slot in state.slots(SlotId::is_consumer) {
                     state.step(&myself, slot, SlotEvent::Stop).await;
@@ -208,6 +223,9 @@ impl SupervisorState {
         let context = self.context.clone();
         let args = FaultDriverArgs { context, start, supervisor: myself.clone() };
         Actor::spawn_linked(None, FaultDriver, args, myself.get_cell()).await?;
+        let (context, supervisor) = (self.context.clone(), myself.clone());
+        let args = WatcherArgs { context, supervisor };
+        Actor::spawn_linked(None, TopicWatcher, args, myself.get_cell()).await?;
         Ok(())
     }
 

@@ -3,19 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::super::Context;
 use super::super::offset_oracle::OracleMsg;
 use super::SupervisorState;
 use super::children::{Failure, SlotId};
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId};
 use crate::measure::{Event, FaultTimes, RecoveryMark};
-use crate::plan::{PartitionChoice, Plan, Targets};
+use crate::plan::{PartitionChoice, Targets};
 
 /// A pool that comes back sends what is overdue first; so long its lateness is the fault's.
 pub(super) const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// The partitions a pool sends to.
-pub(super) fn partitions_of_pool(plan: &Plan, pool: PoolId) -> Vec<PartitionId> {
-    let (load, partitions) = (&plan.load, plan.topic.partitions);
+pub(super) fn partitions_of_pool(context: &Context, pool: PoolId) -> Vec<PartitionId> {
+    let (load, partitions) = (&context.plan.load, context.board.cells.len() as u32);
     match load.partition {
         PartitionChoice::Fixed => {
             let producers = (pool.0..load.producers).step_by(load.pools as usize);
@@ -112,7 +113,7 @@ impl SupervisorState {
             board.fault(number, |times| {
                 (times.restarted, times.healed) = (Some(now), Some(now));
             });
-            for partition in partitions_of_pool(&self.context.plan, pool) {
+            for partition in partitions_of_pool(&self.context, pool) {
                 let mut cell = board.cell(partition).lock();
                 let its = cell.recoveries.iter_mut().filter(|mark| mark.fault == Some(number));
                 its.for_each(|mark| mark.healed = Some(now));
@@ -133,7 +134,7 @@ impl SupervisorState {
     fn touched_by(&self, consumer: ConsumerId) -> Vec<PartitionId> {
         match self.context.plan.group() {
             None => vec![PartitionId(consumer.0)],
-            Some(_) => (0..self.context.plan.topic.partitions).map(PartitionId).collect(),
+            Some(_) => (0..self.context.board.cells.len() as u32).map(PartitionId).collect(),
         }
     }
 

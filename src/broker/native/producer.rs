@@ -233,6 +233,11 @@ impl ProducerPort for NativeProducer {
         acks.append(&mut self.answers);
     }
 
+    fn follow(&mut self, partitions: u32) -> bool {
+        // It knows the topic it was made for; the clusters it serves do not grow one.
+        partitions as usize <= self.open.len()
+    }
+
     fn errors(&mut self) -> Vec<String> {
         std::mem::take(&mut self.errors)
     }

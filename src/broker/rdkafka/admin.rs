@@ -2,6 +2,7 @@
 //!
 //! The one rule: a topic this run did not create is never altered and never deleted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -174,7 +175,7 @@ impl Admin {
         };
         let refused =
             |reason: String| SetupError::Refused { what: "asking for the start offsets", reason };
-        let client = RdEndOffsets::new(&self.settings, &self.topic, partitions)
+        let client = RdEndOffsets::new(&self.settings, &self.topic, Arc::new(partitions.into()))
             .map_err(|error| refused(error.to_string()))?;
         again(limit, || {
             let asked = client.ask(what).map_err(|error| refused(error.to_string()))?;

@@ -83,6 +83,11 @@ impl ClientSettings {
         }
         base.extend(plan.client.common.clone());
         let mut consumer = consumer_defaults(kind);
+        if plan.group().is_some() && kind.capability().can_grow {
+            // New partitions are dealt out when the member that deals has seen them; its default is 5 min.
+            let interval = plan.topic.discover.as_millis().to_string();
+            consumer.insert("topic.metadata.refresh.interval.ms".to_owned(), interval);
+        }
         consumer.extend(plan.client.consumer.clone());
         let mut producer = producer_properties(&plan.load);
         producer.extend(plan.client.producer.clone());

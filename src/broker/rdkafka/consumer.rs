@@ -7,20 +7,29 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message, Offset as RdOffset, TopicPartitionList};
 
 use super::config::ClientSettings;
 use super::error::{classify, describe};
+use super::growth;
 use crate::base::{Offset, PartitionId};
 use crate::broker::port::{ConsumerEvents, Flow};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, GroupSpec};
+
+/// How long a client may take to learn of a new partition.
+const LEARN_LIMIT: Duration = Duration::from_secs(2);
+/// How long the coordinator may take to say what is committed.
+const COMMITTED_LIMIT: Duration = Duration::from_secs(5);
 
 /// A consumer's client.
 pub(super) struct RdConsumer {
     client: BaseConsumer<Context>,
     topic: String,
+    /// How many partitions the client surely knows.
+    known: u32,
 }
 
 impl RdConsumer {
@@ -28,10 +37,12 @@ impl RdConsumer {
     pub(super) fn new(
         settings: &ClientSettings,
         topic: &str,
+        partitions: u32,
         spec: &ConsumerSpec,
     ) -> Result<RdConsumer, BrokerError> {
         let context = Context {
             topic: topic.to_owned(),
+            partitions,
             group: spec.group.clone(),
             changes: Mutex::default(),
         };
@@ -42,7 +53,7 @@ impl RdConsumer {
         if spec.group.is_some() {
             client.subscribe(&[topic]).map_err(|error| BrokerError::fatal(describe(&error)))?;
         }
-        Ok(RdConsumer { client, topic: topic.to_owned() })
+        Ok(RdConsumer { client, topic: topic.to_owned(), known: partitions })
     }
 
     fn one(
@@ -55,9 +66,20 @@ impl RdConsumer {
         Ok(list)
     }
 
-    fn try_submit(&self, command: ConsumerCommand) -> Result<(), KafkaError> {
+    /// Has the client learn of a partition that was added while the run went on: to one it has not heard of it
+    /// would say that there is no such thing.
+    fn learn(&mut self, partition: PartitionId) {
+        if partition.0 >= self.known
+            && let Ok(size) = growth::size(self.client.client(), &self.topic, LEARN_LIMIT)
+        {
+            self.known = self.known.max(size.partitions);
+        }
+    }
+
+    fn try_submit(&mut self, command: ConsumerCommand) -> Result<(), KafkaError> {
         match command {
             ConsumerCommand::Assign(partition, offset) => {
+                self.learn(partition);
                 self.client.incremental_assign(&self.one(partition, RdOffset::Offset(offset.0))?)
             }
             ConsumerCommand::Unassign(partition) => {
@@ -155,6 +177,8 @@ enum Change {
 /// What librdkafka calls back into. Must not panic: its callers are C.
 struct Context {
     topic: String,
+    /// How many partitions there were at first: for those the run has committed where to start.
+    partitions: u32,
     group: Option<GroupSpec>,
     changes: Mutex<Vec<Change>>,
 }
@@ -171,10 +195,8 @@ impl Context {
         };
         let mut list = TopicPartitionList::new();
         for partition in partitions {
-            let next =
-                group.positions.get(partition.0 as usize).map(|at| at.load(Ordering::Acquire));
-            if let Some(next) = next.filter(|next| *next >= 0) {
-                let offset = RdOffset::Offset(next);
+            if let Some(next) = group.positions.next(*partition) {
+                let offset = RdOffset::Offset(next.0);
                 let _ = list.add_partition_offset(&self.topic, partition.0 as i32, offset);
             }
         }
@@ -198,22 +220,67 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(list) = rebalance {
-            let partitions = ids(list);
-            if !consumer.assignment_lost() {
-                self.commit(consumer, &partitions);
-            }
-            self.lock().push(Change::Revoked(partitions));
+impl Context {
+    /// A partition that was added while the run went on is read from its first record, unless a member has
+    /// committed there. What the run began with has commits, and others are not asked about.
+    fn begin_new_ones(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
+        let is_new = |id: i32| id >= self.partitions as i32;
+        let mut new = TopicPartitionList::new();
+        for element in list.elements().iter().filter(|element| is_new(element.partition())) {
+            new.add_partition(&self.topic, element.partition());
+        }
+        if new.count() == 0 {
+            return;
+        }
+        // Without an answer nothing is set, and the client asks again by itself.
+        let Ok(committed) = consumer.committed_offsets(new, COMMITTED_LIMIT) else { return };
+        for element in committed.elements() {
+            let start = match element.offset() {
+                RdOffset::Offset(next) => RdOffset::Offset(next),
+                _ => RdOffset::Offset(0),
+            };
+            let _ = list.set_partition_offset(&self.topic, element.partition(), start);
         }
     }
+}
 
-    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(list) => self.lock().push(Change::Assigned(ids(list))),
-            Rebalance::Revoke(_) => {}
-            Rebalance::Error(error) => self.lock().push(Change::Failed(classify(error))),
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        let cooperates = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let done = match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.begin_new_ones(consumer, list);
+                let partitions = ids(list);
+                let done = match cooperates {
+                    true => consumer.incremental_assign(list),
+                    false => consumer.assign(list),
+                };
+                self.lock().push(Change::Assigned(partitions));
+                done
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                let partitions = ids(list);
+                if !consumer.assignment_lost() {
+                    self.commit(consumer, &partitions);
+                }
+                self.lock().push(Change::Revoked(partitions));
+                match cooperates {
+                    true => consumer.incremental_unassign(list),
+                    false => consumer.unassign(),
+                }
+            }
+            other => {
+                let _ = consumer.unassign();
+                Err(KafkaError::Rebalance(other.into()))
+            }
+        };
+        if let Err(error) = done {
+            self.lock().push(Change::Failed(classify(&error)));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Asks where partitions end, with a client of its own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -18,14 +20,15 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct RdEndOffsets {
     client: BaseConsumer,
     topic: String,
-    partitions: u32,
+    /// How many partitions are known by now.
+    partitions: Arc<AtomicU32>,
 }
 
 impl RdEndOffsets {
     pub(super) fn new(
         settings: &ClientSettings,
         topic: &str,
-        partitions: u32,
+        partitions: Arc<AtomicU32>,
     ) -> Result<RdEndOffsets, BrokerError> {
         let client = settings
             .observer("end-offsets")
@@ -37,7 +40,7 @@ impl RdEndOffsets {
     /// The first or the end offset of every partition.
     pub(super) fn ask(&self, what: RdOffset) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
         let mut list = TopicPartitionList::new();
-        for partition in 0..self.partitions {
+        for partition in 0..self.partitions.load(Ordering::Acquire) {
             list.add_partition_offset(&self.topic, partition as i32, what)
                 .map_err(|error| classify(&error))?;
         }

@@ -1,13 +1,15 @@
-//! More partitions for a topic.
+//! How many partitions a topic has, and more of them.
 
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, ClientContext, DefaultClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::config::ClientSettings;
 use super::error::classify;
-use crate::broker::{BrokerError, ErrorClass};
+use crate::broker::{BrokerError, ErrorClass, TopicPort, TopicSize};
 
 /// How long the cluster may take.
 const STEP: Duration = Duration::from_secs(10);
@@ -35,4 +37,51 @@ pub(super) fn create_partitions(
         }),
         _ => Ok(()),
     }
+}
+
+/// Looks at a topic with a client of its own.
+pub(super) struct RdTopic {
+    client: BaseConsumer,
+    topic: String,
+}
+
+impl RdTopic {
+    pub(super) fn new(settings: &ClientSettings, topic: &str) -> Result<RdTopic, BrokerError> {
+        let client = settings
+            .observer("topic")
+            .create()
+            .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))?;
+        Ok(RdTopic { client, topic: topic.to_owned() })
+    }
+}
+
+impl TopicPort for RdTopic {
+    fn size(&mut self) -> Result<TopicSize, BrokerError> {
+        size(self.client.client(), &self.topic, STEP).map_err(|error| classify(&error))
+    }
+}
+
+/// Asks for the topic's metadata; afterwards the client knows every partition that was found.
+pub(super) fn size<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    limit: Duration,
+) -> Result<TopicSize, KafkaError> {
+    let metadata = client.fetch_metadata(Some(topic), limit)?;
+    let none = TopicSize { partitions: 0, led: 0 };
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+        return Ok(none);
+    };
+    match found.error().map(RDKafkaErrorCode::from) {
+        None => {}
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            return Ok(none);
+        }
+        Some(code) => return Err(KafkaError::MetadataFetch(code)),
+    }
+    let mut led: Vec<i32> =
+        found.partitions().iter().filter(|p| p.leader() >= 0).map(|p| p.id()).collect();
+    led.sort_unstable();
+    let gapless = led.iter().zip(0..).take_while(|(id, number)| *id == number).count();
+    Ok(TopicSize { partitions: found.partitions().len() as u32, led: gapless as u32 })
 }

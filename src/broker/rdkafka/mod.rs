@@ -7,9 +7,12 @@ mod embedded;
 mod end_offsets;
 mod error;
 mod growth;
+mod learning;
 mod producer;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use admin::{Admin, SetupError};
 pub use config::{ClientFile, ClientSettings};
@@ -17,8 +20,11 @@ pub use embedded::Embedded;
 
 use self::consumer::RdConsumer;
 use self::end_offsets::RdEndOffsets;
+use self::growth::RdTopic;
 use self::producer::{RdProducer, Serving};
-use super::{BrokerError, Cluster, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort};
+use super::{
+    BrokerError, Cluster, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort, TopicPort,
+};
 use crate::base::{Clock, PoolId};
 use crate::plan::{Pace, Plan, ProducerClients};
 
@@ -32,7 +38,11 @@ pub fn client_version() -> String {
 pub struct RdCluster {
     settings: ClientSettings,
     topic: String,
-    partitions: u32,
+    /// How many partitions are known; clients made before look here, too.
+    partitions: Arc<AtomicU32>,
+    /// How many there were at first.
+    at_first: u32,
+    can_grow: bool,
     producers: u32,
     pools: u32,
     clients: ProducerClients,
@@ -46,7 +56,9 @@ impl RdCluster {
         RdCluster {
             settings,
             topic: topic.to_owned(),
-            partitions: plan.topic.partitions,
+            partitions: Arc::new(AtomicU32::new(plan.topic.partitions)),
+            at_first: plan.topic.partitions,
+            can_grow: plan.broker.kind().capability().can_grow,
             producers: plan.load.producers,
             pools: plan.load.pools,
             clients: plan.load.clients,
@@ -63,7 +75,7 @@ impl RdCluster {
 
 impl Cluster for RdCluster {
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
-        Ok(Box::new(RdConsumer::new(&self.settings, &self.topic, spec)?))
+        Ok(Box::new(RdConsumer::new(&self.settings, &self.topic, self.at_first, spec)?))
     }
 
     fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {
@@ -84,7 +96,18 @@ impl Cluster for RdCluster {
     }
 
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {
-        Ok(Box::new(RdEndOffsets::new(&self.settings, &self.topic, self.partitions)?))
+        Ok(Box::new(RdEndOffsets::new(&self.settings, &self.topic, self.partitions.clone())?))
+    }
+
+    fn topic(&self) -> Result<Option<Box<dyn TopicPort>>, BrokerError> {
+        if !self.can_grow {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(RdTopic::new(&self.settings, &self.topic)?)))
+    }
+
+    fn grown(&self, partitions: u32) {
+        self.partitions.fetch_max(partitions, Ordering::AcqRel);
     }
 
     fn create_partitions(&self, total: u32) -> Result<(), BrokerError> {

@@ -20,6 +20,7 @@ use rdkafka::{ClientContext, Message};
 
 use super::config::ClientSettings;
 use super::error::{describe, outcome};
+use super::learning::Learning;
 use crate::base::{Clock, PartitionId, PoolId, ProducerId, Time, sent_time};
 use crate::broker::{BrokerError, ProducerPort, SendError, SendRecord};
 use crate::measure::{Ack, Outcome};
@@ -33,6 +34,7 @@ pub(super) struct RdProducer {
     pools: u32,
     stop: Arc<AtomicBool>,
     pump: Option<JoinHandle<()>>,
+    learning: Learning,
 }
 
 impl RdProducer {
@@ -67,7 +69,8 @@ impl RdProducer {
                 .map_err(|error| BrokerError::fatal(format!("no thread: {error}")))
         };
         let pump = (serving != Serving::ByPool).then(start_pump).transpose()?;
-        Ok(RdProducer { clients, reports, serving, topic: topic.to_owned(), pools, stop, pump })
+        let (topic, learning) = (topic.to_owned(), Learning::default());
+        Ok(RdProducer { clients, reports, serving, topic, pools, stop, pump, learning })
     }
 
     /// Waits, at maximum rate for a first report and else for the time; then serves the reports that are there,
@@ -176,6 +179,10 @@ impl ProducerPort for RdProducer {
         } else {
             acks.append(&mut noted.acks);
         }
+    }
+
+    fn follow(&mut self, partitions: u32) -> bool {
+        self.learning.follow(&self.clients, &self.topic, partitions)
     }
 
     fn errors(&mut self) -> Vec<String> {

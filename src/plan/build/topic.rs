@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Findings;
-use crate::plan::{BrokerPlan, TopicName, TopicPlan};
+use crate::plan::{BrokerPlan, PARTITIONS_MAX, TopicName, TopicPlan};
 use crate::scenario::{At, Bytes, Diagnostic, Scenario, codes};
 
 /// Kafka's limit for a topic's name.
@@ -20,7 +20,7 @@ pub(super) fn build(
         "topic.partitions",
         topic.partitions.as_ref(),
         18,
-        1..=10_000,
+        1..=PARTITIONS_MAX as u32,
         "each partition has a consumer and histograms of its own; more than 10,000 do not fit one process",
     );
     TopicPlan {
@@ -39,6 +39,13 @@ pub(super) fn build(
         ),
         retention_bytes: retention_bytes(topic.retention_bytes.as_ref(), found),
         keep: topic.keep.as_ref().is_some_and(|at| at.value),
+        discover: found.duration(
+            "topic.discover",
+            topic.discover.as_ref(),
+            Duration::from_secs(5),
+            Duration::from_millis(100)..=Duration::from_secs(3600),
+            "looking more often is work for the cluster; less often, a growth is not seen in the run",
+        ),
     }
 }
 

@@ -1,0 +1,131 @@
+//! The actor that sees a topic grow or vanish.
+
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::supervisor::SupervisorMsg;
+use super::{Context, Timers};
+use crate::broker::TopicSize;
+use crate::logic::{Change, Look, TopicWatch};
+use crate::measure::Event;
+
+/// Looks at the topic at the scenario's interval, with a client of its own.
+pub(super) struct TopicWatcher;
+
+/// Between two looks at a change that is not certain yet: brokers have heard of it by then.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What the watcher needs.
+pub(super) struct WatcherArgs {
+    pub(super) context: Context,
+    pub(super) supervisor: ActorRef<SupervisorMsg>,
+}
+
+/// The questions go through a thread of their own: they block.
+pub(super) struct WatcherState {
+    context: Context,
+    supervisor: ActorRef<SupervisorMsg>,
+    watch: TopicWatch,
+    /// Gone where a topic never changes.
+    ask: Option<Sender<()>>,
+}
+
+/// What the watcher is told.
+pub(super) enum WatcherMsg {
+    /// It is time to look.
+    Tick,
+    /// The thread has an answer; none if the cluster gave none.
+    Seen(Option<TopicSize>),
+}
+
+impl Actor for TopicWatcher {
+    type Msg = WatcherMsg;
+    type State = WatcherState;
+    type Arguments = WatcherArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<WatcherMsg>,
+        args: WatcherArgs,
+    ) -> Result<WatcherState, ActorProcessingErr> {
+        let WatcherArgs { context, supervisor } = args;
+        let ask = looking(&context, &myself)?;
+        let watch = TopicWatch::new(context.board.cells.len() as u32);
+        let state = WatcherState { context, supervisor, watch, ask };
+        state.look_after(state.context.plan.topic.discover, &myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<WatcherMsg>,
+        message: WatcherMsg,
+        state: &mut WatcherState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            WatcherMsg::Tick => {
+                if let Some(ask) = &state.ask {
+                    ask.send(())?;
+                }
+            }
+            WatcherMsg::Seen(size) => {
+                let look =
+                    size.map_or(Look::Later, |size| state.watch.seen(size.partitions, size.led));
+                let interval = state.context.plan.topic.discover;
+                let wait = if look == Look::Soon { SOON.min(interval) } else { interval };
+                state.look_after(wait, &myself);
+                if let Look::Certain(change) = look {
+                    state.changed(change)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WatcherState {
+    fn look_after(&self, wait: Duration, myself: &ActorRef<WatcherMsg>) {
+        if self.ask.is_some() {
+            let at = self.context.clock.now() + wait;
+            Timers::of(&self.context).send_at(at, myself, WatcherMsg::Tick);
+        }
+    }
+
+    fn changed(&self, change: Change) -> Result<(), ActorProcessingErr> {
+        match change {
+            Change::Grown(partitions) => {
+                self.context.grown(partitions);
+                // A group's members may have told of it already; consumers of their own never do.
+                self.supervisor.cast(SupervisorMsg::Grown)?;
+            }
+            Change::Shrunk(left) => {
+                self.context.note(Event::PartitionsGone { left });
+                self.supervisor.cast(SupervisorMsg::Gone { left })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Starts the thread that asks, unless the topic never changes.
+fn looking(
+    context: &Context,
+    myself: &ActorRef<WatcherMsg>,
+) -> Result<Option<Sender<()>>, ActorProcessingErr> {
+    let Some(mut port) = context.cluster.topic()? else { return Ok(None) };
+    let (ask, questions) = channel();
+    let (context, answers) = (context.clone(), myself.clone());
+    std::thread::Builder::new().name("topic".to_owned()).spawn(move || {
+        // Ends when the actor's state, and with it the sender, is dropped.
+        while questions.recv().is_ok() {
+            let size = port.size();
+            if let Err(error) = &size {
+                context.note_client_error("topic", None, &error.message);
+            }
+            let _ = answers.cast(WatcherMsg::Seen(size.ok()));
+        }
+    })?;
+    Ok(Some(ask))
+}

@@ -1,0 +1,132 @@
+//! A table that grows while it is read.
+
+use std::ops::{Index, Range};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Values by number, from 0. What is in it never moves and never goes; reading never waits. It has a fixed capacity,
+/// for which a few bytes per value are taken at once.
+#[derive(Debug)]
+pub struct Table<T> {
+    slots: Box<[OnceLock<Box<T>>]>,
+    len: AtomicUsize,
+    writing: Mutex<()>,
+}
+
+impl<T> Table<T> {
+    /// A table of `values`, with room for `capacity` of them, or for all if they are more.
+    pub fn new(values: impl IntoIterator<Item = T>, capacity: usize) -> Table<T> {
+        let full: Vec<_> =
+            values.into_iter().map(|value| OnceLock::from(Box::new(value))).collect();
+        let len = AtomicUsize::new(full.len());
+        let room = capacity.saturating_sub(full.len());
+        let slots = full.into_iter().chain((0..room).map(|_| OnceLock::new())).collect();
+        Table { slots, len, writing: Mutex::new(()) }
+    }
+
+    /// Appends a value; false when there is no room.
+    pub fn push(&self, value: T) -> bool {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = self.len.load(Ordering::Acquire);
+        let is_set = self.slots.get(at).is_some_and(|slot| slot.set(Box::new(value)).is_ok());
+        if is_set {
+            self.len.store(at + 1, Ordering::Release);
+        }
+        is_set
+    }
+
+    /// Value number `at`, made with all before it when it is asked for first. `at` is less than the capacity.
+    pub fn reach(&self, at: usize) -> &T
+    where
+        T: Default,
+    {
+        while self.len() <= at && self.push(T::default()) {}
+        &self[at]
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Value number `at`.
+    #[inline]
+    pub fn get(&self, at: usize) -> Option<&T> {
+        self.slots.get(at)?.get().map(|value| &**value)
+    }
+
+    /// All values there are now, in order.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { table: self, left: 0..self.len() }
+    }
+}
+
+/// The values a table had when it was asked for them.
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    table: &'a Table<T>,
+    left: Range<usize>,
+}
+
+impl<'a, T> Iterator for Iter<'a, T> {
+    type Item = &'a T;
+
+    fn next(&mut self) -> Option<&'a T> {
+        self.table.get(self.left.next()?)
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Table<T> {
+    type Item = &'a T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T> Index<usize> for Table<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, at: usize) -> &T {
+        self.get(at).expect("a number below the table's length")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_it_stays_where_it_is_while_it_grows() {
+        let table = Table::new([10, 11], 4);
+        let first = &table[0];
+        assert!(table.push(12) && table.push(13));
+        assert_eq!((*first, table.len()), (10, 4));
+        assert_eq!(table.iter().copied().collect::<Vec<_>>(), [10, 11, 12, 13]);
+        assert!(!table.push(14), "there is no more room");
+        assert_eq!(table.get(4), None);
+        let reached: Table<u8> = Table::new([7], 9);
+        assert_eq!((*reached.reach(5), reached.len(), reached[0]), (0, 6, 7));
+    }
+
+    #[test]
+    fn many_may_append_at_once_and_nothing_is_overwritten() {
+        let table = Table::new([], 1000);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let table = &table;
+                scope.spawn(move || (0..250).all(|i| table.push(thread * 250 + i)));
+            }
+        });
+        let mut found: Vec<i32> = table.iter().copied().collect();
+        found.sort_unstable();
+        assert_eq!(found, (0..1000).collect::<Vec<_>>());
+    }
+}
