@@ -164,6 +164,23 @@ fn an_interrupted_run_is_130_and_keeps_what_was_measured() {
 }
 
 #[test]
+fn a_consumer_that_can_neither_drain_nor_stop_does_not_hold_the_end_up() {
+    // Each consumer sits in its first record for a minute; the drain is over after a second, the stop after 15.
+    let slow = ["consumers.work={ wait = \"60s\" }", "run.drain=1s", "expect.lost=0"];
+    let finished = Tool::run_text(BRIEF).set(slow).exits(1);
+    for text in ["were not read to their end within 1 s", "not every consumer stopped within 15 s"]
+    {
+        assert!(finished.stdout.contains(text), "`{text}`\n{}", finished.output());
+    }
+    let summary = finished.summary();
+    assert_eq!((summary.ledger.delivered, summary.ledger.lost), (0, summary.ledger.sent));
+    // In order: the pools have finished before what is left is drained.
+    let events = finished.read("events.jsonl");
+    let at = |text: &str| events.find(text).unwrap_or_else(|| panic!("no {text}: {events}"));
+    assert!(at("pool_finished") < at("\"draining\""), "{events}");
+}
+
+#[test]
 fn an_interrupted_drain_is_130_and_does_not_wait_for_slow_consumers() {
     // What comes in a second takes minutes to process.
     let slow = ["consumers.work={ wait = \"2s\" }", "run.drain=30m"];

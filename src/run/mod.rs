@@ -158,14 +158,17 @@ async fn on_stage(
         Err(error) => Err(error),
         Ok(startup) => Ok(load(plan, scene, &context, &mut steps, observer, startup).await),
     };
-    steps.stop_consumers().await;
+    let left_behind = steps.stop_consumers().await;
     supervisor.stop(None);
     tokio::select! {
         biased;
         _ = done => {}
         () = steps.timers.sleep(Duration::from_secs(5)) => {}
     }
-    result
+    result.map(|mut summary| {
+        summary.warnings.extend(left_behind);
+        summary
+    })
 }
 
 /// From the first send to the last figure.

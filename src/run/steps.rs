@@ -198,12 +198,18 @@ impl Steps {
         Ending { interrupted: waited == Waited::Interrupted, at, warnings }
     }
 
-    /// Stops every consumer and waits for their clients to close.
-    pub(super) async fn stop_consumers(&mut self) {
+    /// Stops every consumer and waits for their clients to close. Returns what went wrong.
+    pub(super) async fn stop_consumers(&mut self) -> Option<String> {
+        self.context.note(Event::Phase { name: "stopping".to_owned() });
         self.tell(SupervisorMsg::StopConsumers);
-        if self.until_done(STOP_LIMIT, |status| status.consumers_over).await == Waited::TooLong {
-            tracing::warn!("not every consumer stopped within {} s", STOP_LIMIT.as_secs());
-        }
+        let waited = self.until_done(STOP_LIMIT, |status| status.consumers_over).await;
+        (waited == Waited::TooLong).then(|| {
+            format!(
+                "not every consumer stopped within {} s and its client was not closed: a handler is still busy with \
+                 its record, or the broker does not answer",
+                STOP_LIMIT.as_secs()
+            )
+        })
     }
 }
 
