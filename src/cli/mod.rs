@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod explore;
 mod logging;
 mod output;
 mod report;
@@ -48,6 +49,9 @@ enum Command {
     Run(run::RunArguments),
     /// Show what a scenario would do, or everything that is wrong with it. Touches nothing.
     Check(check::CheckArguments),
+    /// Run a scenario with many seeds in virtual time, each with faults of its own, and write down the smallest
+    /// case in which something breaks that must not.
+    Explore(explore::ExploreArguments),
     /// Show again what a run has left, also one that was cut off.
     Report(report::ReportArguments),
     /// Print the JSON Schema of scenario files, for editors.
@@ -75,6 +79,7 @@ pub fn main_with(handlers: Option<Handlers>) -> Exit {
     let outcome = match arguments.command {
         Command::Run(run) => run::run(&run, handlers, verbose),
         Command::Check(check) => check::check(&check),
+        Command::Explore(arguments) => explore::explore(&arguments),
         Command::Report(report) => report::report(&report),
         Command::Schema => schema::schema(),
         Command::Completions(completions) => completions::completions(&completions),

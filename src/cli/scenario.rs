@@ -1,7 +1,7 @@
 //! The arguments `run` and `check` share: a scenario and what is laid over it.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -60,10 +60,7 @@ impl ScenarioArguments {
     /// of them.
     pub(super) fn plan(&self) -> Result<Plan, Error> {
         let ClientName::Rdkafka = self.client;
-        let source = load(&self.file).map_err(|diagnostic| {
-            let source = Source { name: self.file.display().to_string(), text: String::new() };
-            Error::Input(self.render(&source, &[*diagnostic]))
-        })?;
+        let source = source(&self.file, &self.set)?;
         let overrides = Overrides {
             broker: self.broker.map(|broker| match broker {
                 BrokerName::Embedded => BrokerKind::Embedded,
@@ -74,7 +71,7 @@ impl ScenarioArguments {
             seed: self.seed,
         };
         let (plan, diagnostics) = compile(&source, &self.set, &overrides);
-        let text = self.render(&source, &diagnostics);
+        let text = render(&source, &self.set, &diagnostics);
         match plan {
             Some(plan) => {
                 if !text.is_empty() {
@@ -85,11 +82,20 @@ impl ScenarioArguments {
             None => Err(Error::Input(text)),
         }
     }
+}
 
-    fn render(&self, source: &Source, diagnostics: &[Diagnostic]) -> String {
-        let sources = Sources { file: source, overrides: &self.set };
-        let colour = !matches!(anstream::stderr().current_choice(), anstream::ColorChoice::Never);
-        let texts: Vec<String> = diagnostics.iter().map(|d| d.render(&sources, colour)).collect();
-        texts.join("\n\n")
-    }
+/// Reads a scenario file.
+pub(super) fn source(file: &Path, set: &[String]) -> Result<Source, Error> {
+    load(file).map_err(|diagnostic| {
+        let source = Source { name: file.display().to_string(), text: String::new() };
+        Error::Input(render(&source, set, &[*diagnostic]))
+    })
+}
+
+/// Diagnostics as text, with the places they speak of.
+pub(super) fn render(source: &Source, set: &[String], diagnostics: &[Diagnostic]) -> String {
+    let sources = Sources { file: source, overrides: set };
+    let colour = !matches!(anstream::stderr().current_choice(), anstream::ColorChoice::Never);
+    let texts: Vec<String> = diagnostics.iter().map(|d| d.render(&sources, colour)).collect();
+    texts.join("\n\n")
 }

@@ -8,10 +8,12 @@ mod fault_table;
 mod progress;
 mod rows;
 mod stored;
+mod sweep;
 mod table;
 mod terminal;
 
 pub use directory::{DirectoryError, ResultDirectory, write_host, write_result};
 pub use progress::{LogWriter, Progress};
 pub use stored::{StoredError, read_result};
+pub use sweep::Sweep;
 pub use terminal::render;

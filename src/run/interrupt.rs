@@ -9,7 +9,7 @@ use crate::error::Exit;
 /// Starts to listen. The value turns true with the first Ctrl-C.
 ///
 /// A thread of its own listens, so that it is heard even while the control plane waits for a broker.
-pub(super) fn listen() -> watch::Receiver<bool> {
+pub fn listen() -> watch::Receiver<bool> {
     let (heard, interrupted) = watch::channel(false);
     let listening = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {

@@ -5,6 +5,7 @@
 mod account;
 mod collecting;
 mod drain;
+mod explore;
 mod host;
 mod interrupt;
 mod scene;
@@ -35,7 +36,11 @@ use crate::measure::{
 };
 use crate::plan::{BrokerPlan, PartitionChoice, Plan};
 
+pub use self::explore::{
+    Broken, ExploreError, ExploreSettings, Explored, Violation, explore, invariants,
+};
 pub use self::host::record_host;
+pub use self::interrupt::listen;
 
 /// Follows a run while it goes on. Called from the collector's thread, about once a second.
 pub trait Observer: Send {
@@ -87,7 +92,7 @@ async fn run_on(
     clock: Clock,
 ) -> Result<Summary, Error> {
     let run = run_id(clock);
-    let interrupted = interrupt::listen();
+    let interrupted = listen();
     observer.phase("setting the stage");
     let Options { client, handlers } = options;
     let stage = set_stage(&plan, run, clock, client, interrupted.clone()).await?;

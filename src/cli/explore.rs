@@ -1,0 +1,145 @@
+//! `explore`: many seeds of a scenario in virtual time, with faults drawn for each.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{print, scenario};
+use crate::base::{Clock, Time, format_count};
+use crate::error::{Error, Exit};
+use crate::report::Sweep;
+use crate::run::{
+    ExploreError, ExploreSettings, Explored, Violation, explore as explore_seeds, invariants,
+    listen,
+};
+
+/// Arguments of `explore`.
+#[derive(Debug, Args)]
+pub(super) struct ExploreArguments {
+    /// The scenario file. Its faults and expectations are replaced: every seed draws faults of its own, and what
+    /// must hold is that nothing is lost, duplicated, reordered, corrupt, or read by the wrong consumer.
+    file: PathBuf,
+
+    /// How many seeds.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    first_seed: u64,
+
+    /// How many run at a time. [default: as many as there are cores]
+    #[arg(long)]
+    jobs: Option<usize>,
+
+    /// Faults per seed, at most.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    faults: u32,
+
+    /// Override a value of the scenario, as in `--set run.duration=60s`. Repeatable.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+
+    /// Where the smallest scenario that breaks something is written.
+    #[arg(long, value_name = "FILE", default_value = "repro.toml")]
+    out: PathBuf,
+}
+
+/// Explores, says what was found, and turns it into an exit code.
+pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
+    if arguments.out.exists() {
+        return Err(Error::Input(format!(
+            "`{}` exists already\n  help: move it away, or give another file with --out",
+            arguments.out.display()
+        )));
+    }
+    let source = scenario::source(&arguments.file, &arguments.set)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let first = arguments.first_seed;
+    let settings = ExploreSettings {
+        seeds: first..first.saturating_add(arguments.seeds),
+        jobs: arguments.jobs.unwrap_or(cores).max(1),
+        faults_max: arguments.faults,
+    };
+    let clock = Clock::start();
+    let interrupted = listen();
+    let mut sweep = Sweep::new(arguments.seeds);
+    let found = explore_seeds(&source, &arguments.set, &settings, &mut |explored| {
+        sweep.seeds(explored.seeds, explored.virtual_ns, clock.now().remaining(Time::ZERO));
+        !*interrupted.borrow()
+    });
+    drop(sweep);
+    let (explored, violation) = found.map_err(|error| match error {
+        ExploreError::Scenario(diagnostics) => {
+            Error::Input(scenario::render(&source, &arguments.set, &diagnostics))
+        }
+        ExploreError::Run(error) => error,
+    })?;
+    let took = clock.now().remaining(Time::ZERO);
+    print(&account(&explored, took, settings.jobs));
+    match violation {
+        Some(violation) => {
+            let text = format!("{}{}", head(&violation), violation.repro);
+            std::fs::write(&arguments.out, text).map_err(|error| {
+                Error::Environment(format!("cannot write `{}`: {error}", arguments.out.display()))
+            })?;
+            print(&verdict(&violation, &arguments.out.display().to_string()));
+            Ok(Exit::Failed)
+        }
+        None if *interrupted.borrow() => Ok(Exit::Interrupted),
+        None => {
+            print("\nnothing broke\n");
+            Ok(Exit::Passed)
+        }
+    }
+}
+
+fn account(explored: &Explored, took: Duration, jobs: usize) -> String {
+    let virtual_s = explored.virtual_ns as f64 / 1e9;
+    let took_s = took.as_secs_f64().max(1e-9);
+    let mut text = format!(
+        "EXPLORED  {} seeds, {} records\n  {:.0} s of virtual time in {took_s:.1} s with {jobs} jobs: {:.0} x real time, {:.1} seeds/s\n",
+        format_count(explored.seeds),
+        format_count(explored.delivered),
+        virtual_s,
+        virtual_s / took_s,
+        explored.seeds as f64 / took_s,
+    );
+    let kinds =
+        explored.faults.iter().map(|(kind, count)| format!("{kind} {}", format_count(*count)));
+    let _ = writeln!(text, "  faults: {}", kinds.collect::<Vec<_>>().join(", "));
+    text.push_str("\nSOMETIMES  in how many seeds the faults showed\n");
+    let width = explored.sometimes.keys().map(|what| what.len()).max().unwrap_or(0);
+    for (what, seeds) in &explored.sometimes {
+        let _ = writeln!(text, "  {what:width$}  {:>9}", format_count(*seeds));
+    }
+    text.push_str("\nALWAYS  what must hold in every seed\n");
+    for (figure, meaning) in invariants() {
+        let _ = writeln!(text, "  {figure:15} = 0  {meaning}");
+    }
+    text
+}
+
+fn head(violation: &Violation) -> String {
+    let broken = &violation.broken[0];
+    format!(
+        "# Found by `lanekeeper explore` with seed {}, and made smaller: {} = {}, although {}.\n# Run it with `--broker sim`.\n\n",
+        violation.seed, broken.figure, broken.measured, broken.meaning
+    )
+}
+
+fn verdict(violation: &Violation, out: &str) -> String {
+    let mut text = format!("\nBROKEN  by seed {}\n", violation.seed);
+    for broken in &violation.broken {
+        let (figure, measured, meaning) = (broken.figure, &broken.measured, broken.meaning);
+        let _ = writeln!(text, "  ✗ {figure} = {measured}, although {meaning}");
+    }
+    let _ = writeln!(
+        text,
+        "  {} of its {} faults are needed, found out with {} runs\n\n  lanekeeper run {out} --broker sim",
+        violation.faults_needed, violation.faults, violation.tries
+    );
+    text
+}

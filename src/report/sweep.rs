@@ -1,0 +1,54 @@
+//! How far an exploration has come: a bar on a terminal, a plain line now and then elsewhere. On stderr.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::base::format_count;
+
+/// Between two lines where there is no terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The view.
+pub struct Sweep {
+    total: u64,
+    bar: Option<ProgressBar>,
+    next: Duration,
+}
+
+impl Sweep {
+    /// A view of so many seeds.
+    pub fn new(total: u64) -> Sweep {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style =
+                ProgressStyle::with_template("{bar:32} {pos}/{len} seeds  {msg}  {eta} left");
+            ProgressBar::new(total)
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Sweep { total, bar, next: PLAIN_INTERVAL }
+    }
+
+    /// So many seeds are through, with so much virtual time, since `elapsed`.
+    pub fn seeds(&mut self, seeds: u64, virtual_ns: u64, elapsed: Duration) {
+        let elapsed_s = elapsed.as_secs_f64().max(1e-9);
+        let (rate, speed) = (seeds as f64 / elapsed_s, virtual_ns as f64 / 1e9 / elapsed_s);
+        let message = format!("{rate:.0} seeds/s, {speed:.0} x real time");
+        if let Some(bar) = &self.bar {
+            bar.set_position(seeds);
+            bar.set_message(message);
+        } else if elapsed >= self.next {
+            self.next = elapsed + PLAIN_INTERVAL;
+            let (seeds, total) = (format_count(seeds), format_count(self.total));
+            let _ = writeln!(anstream::stderr(), "{seeds}/{total} seeds  {message}");
+        }
+    }
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

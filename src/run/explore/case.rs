@@ -1,0 +1,121 @@
+//! One case: a scenario with a seed and faults, that can be run and written down.
+
+use toml::{Table, Value};
+
+use crate::error::Error;
+use crate::measure::Summary;
+use crate::plan::{Overrides, Plan, compile};
+use crate::run::{Options, run};
+use crate::scenario::{Diagnostic, Source};
+
+/// What must hold in every run, whatever is broken in it: expressions of `[expect]`.
+pub(super) const INVARIANTS: [(&str, &str); 7] = [
+    ("lost", "acknowledged records are processed"),
+    ("duplicated", "no record is appended twice"),
+    ("reordered", "a producer's records keep their order in their partition"),
+    ("corrupt", "records are what was sent"),
+    ("wrong_partition", "each partition is read by its own consumer, restarts included"),
+    ("unexplained", "what is processed again follows a restart"),
+    ("quarantined", "no consumer is given up"),
+];
+
+/// A scenario with a seed and faults.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    name: String,
+    pub(super) base: Table,
+    pub(super) seed: u64,
+    pub(super) faults: Vec<Table>,
+}
+
+impl Case {
+    /// The scenario `base`, with the invariants in the place of its expectations. Pauses of pools make records late on
+    /// purpose, so lateness makes no run invalid here.
+    pub(super) fn new(name: &str, mut base: Table) -> Case {
+        let zero = |(figure, _): &(&str, &str)| ((*figure).to_owned(), Value::Integer(0));
+        base.insert("expect".to_owned(), Value::Table(INVARIANTS.iter().map(zero).collect()));
+        let limits = section(&mut base, "limits");
+        limits.insert("lateness_p99".to_owned(), Value::String("1h".to_owned()));
+        limits.insert("achieved_min".to_owned(), Value::Float(0.0));
+        Case { name: name.to_owned(), base, seed: 0, faults: Vec::new() }
+    }
+
+    /// The same scenario with another seed and other faults.
+    pub(super) fn with(&self, seed: u64, faults: Vec<Table>) -> Case {
+        Case { seed, faults, ..self.clone() }
+    }
+
+    /// The scenario file.
+    pub(super) fn text(&self) -> String {
+        let mut all = self.base.clone();
+        section(&mut all, "run").insert("seed".to_owned(), Value::Integer(self.seed as i64));
+        let faults = self.faults.iter().cloned().map(Value::Table).collect::<Vec<_>>();
+        if !faults.is_empty() {
+            all.insert("fault".to_owned(), Value::Array(faults));
+        }
+        all.to_string()
+    }
+
+    pub(super) fn plan(&self) -> Result<Plan, Vec<Diagnostic>> {
+        let source = Source { name: self.name.clone(), text: self.text() };
+        let overrides =
+            Overrides { broker: Some(crate::base::BrokerKind::Sim), ..Overrides::default() };
+        match compile(&source, &[], &overrides) {
+            (Some(plan), _) => Ok(plan),
+            (None, diagnostics) => Err(diagnostics),
+        }
+    }
+
+    /// Runs it in virtual time.
+    pub(super) fn run(&self) -> Result<Summary, Error> {
+        let plan = self.plan().map_err(|diagnostics| {
+            let messages = diagnostics.iter().filter(|found| found.is_error());
+            let messages: Vec<_> = messages.map(|found| found.message.clone()).collect();
+            Error::Bug(format!("a drawn scenario is refused: {}", messages.join("; ")))
+        })?;
+        run(plan, Options::default(), Box::new(()))
+    }
+
+    /// Whether `figure` is not zero when this runs. A case that is refused breaks nothing.
+    pub(super) fn breaks(&self, figure: &str) -> bool {
+        let Ok(plan) = self.plan() else { return false };
+        let Ok(summary) = run(plan, Options::default(), Box::new(())) else { return false };
+        broken(&summary).iter().any(|broken| broken.figure == figure)
+    }
+}
+
+fn section<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
+    let entry = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+    if !entry.is_table() {
+        *entry = Value::Table(Table::new());
+    }
+    match entry {
+        Value::Table(section) => section,
+        // It was made one above.
+        _ => unreachable!("a section is a table"),
+    }
+}
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The figure that is not zero.
+    pub figure: &'static str,
+    /// What should have held.
+    pub meaning: &'static str,
+    /// What was measured.
+    pub measured: String,
+}
+
+/// The invariants that a run broke.
+pub(super) fn broken(summary: &Summary) -> Vec<Broken> {
+    let failed = summary.expectations.iter().filter(|expectation| !expectation.passed);
+    failed
+        .filter_map(|expectation| {
+            let named = |(figure, _): &&(&str, &str)| expectation.expression.starts_with(figure);
+            let (figure, meaning) = INVARIANTS.iter().find(named)?;
+            let measured = expectation.measured.clone().unwrap_or_default();
+            Some(Broken { figure, meaning, measured })
+        })
+        .collect()
+}

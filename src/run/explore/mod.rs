@@ -1,0 +1,203 @@
+//! Explores a scenario: many seeds in virtual time, each with faults of its own, until an invariant breaks.
+
+mod case;
+mod smaller;
+mod swarm;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+pub use self::case::Broken;
+use self::case::{Case, INVARIANTS, broken};
+use self::smaller::smaller;
+use self::swarm::Swarm;
+use crate::base::Seed;
+use crate::error::Error;
+use crate::measure::Summary;
+use crate::plan::{Overrides, compile};
+use crate::scenario::{Diagnostic, Source, merged};
+
+/// How much is explored.
+#[derive(Clone, Debug)]
+pub struct ExploreSettings {
+    /// Which seeds.
+    pub seeds: Range<u64>,
+    /// How many run at a time.
+    pub jobs: usize,
+    /// Faults per seed, at most.
+    pub faults_max: u32,
+}
+
+/// What was found so far.
+#[derive(Clone, Debug, Default)]
+pub struct Explored {
+    /// Seeds that have run.
+    pub seeds: u64,
+    /// Virtual time they took, in nanoseconds.
+    pub virtual_ns: u64,
+    /// Records that were processed.
+    pub delivered: u64,
+    /// Faults by kind.
+    pub faults: BTreeMap<String, u64>,
+    /// In how many seeds something happened that has to happen now and then, or the faults prove nothing.
+    pub sometimes: BTreeMap<&'static str, u64>,
+}
+
+/// A seed that broke an invariant.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which one.
+    pub seed: u64,
+    /// What it broke.
+    pub broken: Vec<Broken>,
+    /// Faults it had.
+    pub faults: usize,
+    /// Faults that are needed for it.
+    pub faults_needed: usize,
+    /// Runs it took to find that out.
+    pub tries: usize,
+    /// The smallest scenario that breaks the first of `broken`, as the text of a file.
+    pub repro: String,
+}
+
+/// What must hold in every run: a figure that stays zero, and what that means.
+pub fn invariants() -> &'static [(&'static str, &'static str)] {
+    &INVARIANTS
+}
+
+/// Runs seed after seed until one breaks an invariant, all are through, or `watch` says no. The seed that is
+/// reported is the smallest one that breaks anything, however many jobs there are.
+///
+/// # Errors
+/// [`Explored`] so far comes with everything that is wrong with the scenario; with an error when a run fails in another
+/// way than by breaking an invariant.
+pub fn explore(
+    source: &Source,
+    set: &[String],
+    settings: &ExploreSettings,
+    watch: &mut dyn FnMut(&Explored) -> bool,
+) -> Result<(Explored, Option<Violation>), ExploreError> {
+    let overrides =
+        Overrides { broker: Some(crate::base::BrokerKind::Sim), ..Overrides::default() };
+    let plan = match compile(source, set, &overrides) {
+        (Some(plan), _) => plan,
+        (None, diagnostics) => return Err(ExploreError::Scenario(diagnostics)),
+    };
+    let base = Case::new(&source.name, merged(source, set));
+    base.plan().map_err(ExploreError::Scenario)?;
+    let swarm = Swarm::new(&plan, settings.faults_max);
+    let case = |seed: u64| base.with(seed, swarm.draw(Seed(seed)));
+    let (explored, first) = sweep(settings, &case, watch)?;
+    let violation = first.map(|(seed, broken)| {
+        let case = case(seed);
+        let (small, tries) = smaller(&case, broken[0].figure);
+        Violation {
+            seed,
+            faults: case.faults.len(),
+            faults_needed: small.faults.len(),
+            tries,
+            repro: small.text(),
+            broken,
+        }
+    });
+    Ok((explored, violation))
+}
+
+/// Why a scenario was not explored.
+#[derive(Debug)]
+pub enum ExploreError {
+    /// What is wrong with it.
+    Scenario(Vec<Diagnostic>),
+    /// A run failed.
+    Run(Error),
+}
+
+type Found = (u64, Vec<Broken>);
+type Outcome = (u64, Result<Summary, Error>);
+
+/// Outcomes waiting to be counted, at most.
+const WAITING_MAX: usize = 64;
+
+fn sweep(
+    settings: &ExploreSettings,
+    case: &(dyn Fn(u64) -> Case + Sync),
+    watch: &mut dyn FnMut(&Explored) -> bool,
+) -> Result<(Explored, Option<Found>), ExploreError> {
+    let next = AtomicU64::new(settings.seeds.start);
+    let end = AtomicU64::new(settings.seeds.end);
+    let (sender, outcomes) = sync_channel::<Outcome>(WAITING_MAX);
+    let mut explored = Explored::default();
+    let mut first: Option<Found> = None;
+    std::thread::scope(|scope| {
+        for _ in 0..settings.jobs.max(1) {
+            let (sender, next, end) = (sender.clone(), &next, &end);
+            scope.spawn(move || work(next, end, case, &sender));
+        }
+        drop(sender);
+        let mut failure = None;
+        for (seed, outcome) in outcomes {
+            match outcome {
+                Ok(summary) => {
+                    explored.count(&summary);
+                    let broken = broken(&summary);
+                    if !broken.is_empty() && first.as_ref().is_none_or(|(least, _)| seed < *least) {
+                        // Smaller seeds may still be under way: they are let finish, larger ones are not begun.
+                        end.fetch_min(seed, Ordering::AcqRel);
+                        first = Some((seed, broken));
+                    }
+                }
+                Err(error) => {
+                    end.store(0, Ordering::Release);
+                    failure.get_or_insert(error);
+                }
+            }
+            if !watch(&explored) {
+                end.store(0, Ordering::Release);
+            }
+        }
+        failure.map_or(Ok(()), |error| Err(ExploreError::Run(error)))
+    })?;
+    Ok((explored, first))
+}
+
+/// Runs seeds until there are no more.
+fn work(
+    next: &AtomicU64,
+    end: &AtomicU64,
+    case: &(dyn Fn(u64) -> Case + Sync),
+    outcomes: &SyncSender<Outcome>,
+) {
+    loop {
+        let seed = next.fetch_add(1, Ordering::AcqRel);
+        if seed >= end.load(Ordering::Acquire) || outcomes.send((seed, case(seed).run())).is_err() {
+            return;
+        }
+    }
+}
+
+impl Explored {
+    fn count(&mut self, summary: &Summary) {
+        self.seeds += 1;
+        self.virtual_ns +=
+            summary.simulation.as_ref().map_or(0, |run| u64::try_from(run.virtual_ns).unwrap_or(0));
+        self.delivered += summary.ledger.delivered;
+        for fault in &summary.faults {
+            *self.faults.entry(fault.kind.clone()).or_default() += 1;
+        }
+        let hit = summary.faults.iter().any(|fault| fault.blast_radius > 0);
+        let sometimes = [
+            ("a consumer was restarted", summary.restarts > 0),
+            ("three or more restarts", summary.restarts >= 3),
+            ("records were processed again", summary.ledger.redelivered > 0),
+            ("a fenced incarnation brought records", summary.fenced > 0),
+            ("a partition stood still", hit),
+            ("records waited for a pool", summary.lateness_us.max.is_some_and(|max| max > 0.0)),
+            ("the group dealt out anew", !summary.rebalances.is_empty()),
+        ];
+        for (what, happened) in sometimes {
+            *self.sometimes.entry(what).or_default() += u64::from(happened);
+        }
+    }
+}
