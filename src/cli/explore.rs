@@ -125,8 +125,8 @@ fn account(explored: &Explored, took: Duration, jobs: usize) -> String {
 fn head(violation: &Violation) -> String {
     let broken = &violation.broken[0];
     format!(
-        "# Found by `lanekeeper explore` with seed {}, and made smaller: {} = {}, although {}.\n# Run it with `--broker sim`.\n\n",
-        violation.seed, broken.figure, broken.measured, broken.meaning
+        "# Found by `lanekeeper explore` with seed {} and made smaller: `{}` is not 0 here, although {}.\n# It shows with `--broker sim`.\n\n",
+        violation.seed, broken.figure, broken.meaning
     )
 }
 
@@ -138,7 +138,7 @@ fn verdict(violation: &Violation, out: &str) -> String {
     }
     let _ = writeln!(
         text,
-        "  {} of its {} faults are needed, found out with {} runs\n\n  lanekeeper run {out} --broker sim",
+        "  {} of its {} faults needed, as {} runs showed; the smallest case is in {out}:\n\n  lanekeeper run {out} --broker sim",
         violation.faults_needed, violation.faults, violation.tries
     );
     text

@@ -47,13 +47,17 @@ impl Case {
 
     /// The scenario file.
     pub(super) fn text(&self) -> String {
-        let mut all = self.base.clone();
-        section(&mut all, "run").insert("seed".to_owned(), Value::Integer(self.seed as i64));
-        let faults = self.faults.iter().cloned().map(Value::Table).collect::<Vec<_>>();
-        if !faults.is_empty() {
-            all.insert("fault".to_owned(), Value::Array(faults));
+        let mut base = self.base.clone();
+        base.remove("fault");
+        section(&mut base, "run").insert("seed".to_owned(), Value::Integer(self.seed as i64));
+        let mut text = base.to_string();
+        for fault in &self.faults {
+            text.push_str("\n[[fault]]\n");
+            for (key, value) in fault {
+                text.push_str(&format!("{key} = {value}\n"));
+            }
         }
-        all.to_string()
+        text
     }
 
     pub(super) fn plan(&self) -> Result<Plan, Vec<Diagnostic>> {

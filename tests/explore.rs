@@ -1,0 +1,54 @@
+//! Many seeds in virtual time: what holds is said to hold, and what breaks is made small and can be run again.
+
+mod support;
+
+use support::{Finished, Tool, root};
+
+/// 60 producers on 6 partitions; half a minute.
+const SMALL: &str = "[topic]\npartitions = 6\n[load]\nproducers = 60\nrate = \"5/s\"\n\
+                     [run]\nwarmup = \"1s\"\nduration = \"29s\"\n";
+
+fn explore(scenario: &str, arguments: &[&str]) -> Finished {
+    let path = root().join("scenarios").join(scenario);
+    Tool::new().arg("explore").arg(path).args(arguments.iter().copied()).finish()
+}
+
+#[test]
+fn whatever_happens_to_consumers_nothing_is_lost() {
+    let tool = Tool::new().file("small.toml", SMALL.as_bytes());
+    let finished = tool.args(["explore", "small.toml", "--seeds", "40", "--jobs", "2"]).exits(0);
+    let text = &finished.stdout;
+    assert!(text.contains("40 seeds") && text.contains("nothing broke"), "{text}");
+    // It proves something only if the faults happened.
+    let restarted = text.lines().find(|line| line.contains("a consumer was restarted"));
+    let seeds: u32 = restarted
+        .and_then(|line| line.split_whitespace().last())
+        .and_then(|count| count.parse().ok())
+        .expect("a count");
+    assert!((20..=40).contains(&seeds), "{text}");
+    assert!(!finished.scratch().join("repro.toml").exists());
+}
+
+#[test]
+fn a_topic_that_keeps_too_little_is_found_made_small_and_run_again() {
+    let repro = |jobs: &str| {
+        let finished =
+            explore("short-retention.toml", &["--seeds", "60", "--jobs", jobs, "--faults", "12"]);
+        assert_eq!(finished.code, 1, "{}", finished.output());
+        assert!(finished.stdout.contains("✗ lost = "), "{}", finished.output());
+        std::fs::read_to_string(finished.scratch().join("repro.toml")).expect("a repro")
+    };
+    let text = repro("1");
+    assert_eq!(text, repro("3"), "the same seed is found, however many run at a time");
+    assert!(text.matches("[[fault]]").count() <= 5, "{text}");
+    let again = Tool::new().file("repro.toml", text.as_bytes());
+    let again = again.args(["run", "repro.toml", "--broker", "sim", "--out", "out"]).exits(1);
+    assert!(again.summary().ledger.lost > 0);
+}
+
+#[test]
+fn a_file_that_is_there_is_not_overwritten() {
+    let tool = Tool::new().file("small.toml", SMALL.as_bytes()).file("repro.toml", b"mine");
+    let finished = tool.args(["explore", "small.toml", "--seeds", "1"]).exits(2);
+    assert!(finished.stderr.contains("--out"), "{}", finished.output());
+}
