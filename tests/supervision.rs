@@ -35,3 +35,52 @@ fn records_removed_before_they_were_read_stall_the_partition_and_fail_the_run() 
         finished.output()
     );
 }
+
+/// Two partitions with 50 records a second each, a watchdog that loses patience quickly, and a fault.
+fn watched(fault: &str) -> String {
+    format!(
+        "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"50/s\"\n\
+         [watchdog]\npoll = \"300ms\"\nclose = \"200ms\"\n\
+         [run]\nwarmup = \"0s\"\nduration = \"4s\"\n[[fault]]\nat = \"500ms\"\n{fault}\n[expect]\nlost = 0\n"
+    )
+}
+
+#[test]
+fn a_hung_thread_is_replaced_and_its_own_is_counted_until_it_ends() {
+    let fault = "hang = { consumer = 1 }\nfor = \"3s\"";
+    let finished = Tool::run_text(&watched(fault)).exits(0);
+    let summary = finished.summary();
+    assert_eq!((summary.restarts, summary.ledger.delivered), (1, summary.ledger.sent));
+    assert_eq!(owners(&summary.partitions[1]), [(1, 1), (1, 2)]);
+    assert_eq!(owners(&summary.partitions[0]), [(0, 1)]);
+    let events = finished.read("events.jsonl");
+    for text in ["hung poll: ", "\"replaced\"", "\"thread_abandoned\"", "\"consumer_closed\""] {
+        assert!(events.contains(text), "{text}\n{events}");
+    }
+    // It woke up in the end, and what it had was fenced.
+    assert_eq!(summary.abandoned_threads, 0);
+}
+
+#[test]
+fn more_abandoned_threads_than_allowed_fail_the_run() {
+    let fault = "hang = { consumer = 1 }\nfor = \"1h\"";
+    let text = watched(fault);
+    let finished = Tool::run_text(&text).set(["watchdog.abandoned=0"]).exits(1);
+    let summary = finished.summary();
+    assert_eq!(summary.verdict, Verdict::Failed);
+    // Nobody may be replaced, so the consumer is given up at once; the other one goes on.
+    assert!(summary.given_up[&1].starts_with("hung poll: "), "{:?}", summary.given_up);
+    let other = &summary.partitions[0].ledger;
+    assert_eq!((other.lost, other.delivered), (0, other.sent));
+}
+
+#[test]
+fn a_long_record_is_told_from_a_hung_thread_and_left_alone() {
+    let fault = "stall = { consumer = 1 }\nfor = \"2s\"";
+    let finished = Tool::run_text(&watched(fault)).exits(0);
+    let summary = finished.summary();
+    assert_eq!((summary.restarts, summary.ledger.redelivered), (0, 0));
+    let events = finished.read("events.jsonl");
+    assert_eq!(events.matches("busy with offset").count(), 1, "{events}");
+    assert!(!events.contains("hung"), "{events}");
+}

@@ -39,6 +39,8 @@ pub(super) enum ConsumerMsg {
     Host(HostReport),
     /// Stop in order.
     Stop,
+    /// Have the client read anew from the checkpoint.
+    Reassign,
 }
 
 /// A consumer's hold on its host, and whom it works for.
@@ -63,7 +65,7 @@ impl Actor for Consumer {
         args: ConsumerArgs,
     ) -> Result<ConsumerState, ActorProcessingErr> {
         let ConsumerArgs { context, owner, place, pulse, supervisor } = args;
-        let reports = reports_to(&context, &myself);
+        let reports = reports_to(&context, &myself, &supervisor, owner);
         let lease = match place {
             Place::Own { partition, start } => {
                 start_own_host(&context, partition, owner, start, reports, pulse)?
@@ -92,6 +94,9 @@ impl Actor for Consumer {
             }
             ConsumerMsg::Host(HostReport::Failed(error)) => return Err(Box::new(error)),
             ConsumerMsg::Host(HostReport::Detached) => myself.stop(None),
+            // Goes to the supervisor past a dead actor.
+            ConsumerMsg::Host(HostReport::Closed) => {}
+            ConsumerMsg::Reassign => state.lease.reassign(),
             ConsumerMsg::Stop => {
                 if !state.lease.detach() {
                     myself.stop(None);
@@ -102,12 +107,20 @@ impl Actor for Consumer {
     }
 }
 
-/// Sends a host's reports to an actor.
-fn reports_to(context: &Context, actor: &ActorRef<ConsumerMsg>) -> Reports {
-    let (hosting, actor) = (context.hosting.clone(), actor.clone());
+/// Sends a host's reports to its actor, and the last one to the supervisor: by then the actor may be long dead.
+fn reports_to(
+    context: &Context,
+    actor: &ActorRef<ConsumerMsg>,
+    supervisor: &ActorRef<SupervisorMsg>,
+    owner: Owner,
+) -> Reports {
+    let (hosting, actor, supervisor) = (context.hosting.clone(), actor.clone(), supervisor.clone());
     Arc::new(move |report| {
         hosting.stir();
-        // A dead actor needs no reports.
-        let _ = actor.cast(ConsumerMsg::Host(report));
+        match report {
+            HostReport::Closed => drop(supervisor.cast(SupervisorMsg::Closed(owner))),
+            // A dead actor needs no reports.
+            report => drop(actor.cast(ConsumerMsg::Host(report))),
+        }
     })
 }

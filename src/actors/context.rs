@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tracing::info;
 
@@ -57,7 +58,9 @@ impl Context {
             Event::ConsumerStalled { consumer, .. }
             | Event::ConsumerQuarantined { consumer, .. }
             | Event::RecordSkipped { consumer, .. }
-            | Event::GateProbe { consumer } => {
+            | Event::GateProbe { consumer }
+            | Event::ConsumerStuck { consumer, .. }
+            | Event::ThreadAbandoned { consumer, .. } => {
                 let partition = self.partitions_of(*consumer);
                 tracing::warn!(%partition, %consumer, "{event}");
             }
@@ -96,6 +99,7 @@ impl Context {
 
     /// Notes an error of a client, unless it has come so often already that it says nothing new.
     pub fn note_client_error(&self, client: &str, consumer: Option<ConsumerId>, error: &str) {
+        self.board.trouble.store(self.clock.now().0, Ordering::Relaxed);
         let count = self.board.client_error(error);
         if count.is_power_of_two() {
             let (client, error) = (client.to_owned(), error.to_owned());

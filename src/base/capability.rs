@@ -33,6 +33,8 @@ pub struct Capability {
     pub keeps_static_places: bool,
     /// Whether a topic can be given more partitions.
     pub can_grow: bool,
+    /// Whether consumers have threads of their own, which can hang.
+    pub has_threads: bool,
     /// Whether duplicates of an idempotent producer are filtered by the broker.
     pub filters_duplicates: bool,
 }
@@ -56,6 +58,7 @@ impl BrokerKind {
                 keeps_static_places: false,
                 // No CreatePartitions handler.
                 can_grow: false,
+                has_threads: true,
                 filters_duplicates: false,
             },
             BrokerKind::Kafka => Capability {
@@ -67,10 +70,13 @@ impl BrokerKind {
                 has_retention: true,
                 keeps_static_places: true,
                 can_grow: true,
+                has_threads: true,
                 filters_duplicates: true,
             },
             // Its times follow from the model and its settings, which is what they are for.
             BrokerKind::Sim => Capability {
+                // The kernel calls them when there is something to do.
+                has_threads: false,
                 partition_bytes_max: None,
                 partition_batches_max: None,
                 session_timeout_min: None,

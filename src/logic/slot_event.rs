@@ -35,6 +35,8 @@ pub enum Cause {
     Skipped,
     /// It failed or panicked.
     Failed(String),
+    /// Every remedy was tried, more than once.
+    Exhausted(String),
     /// Something a restart cannot mend: data loss, truncation, no permission.
     Definite(String),
 }

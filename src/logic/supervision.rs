@@ -170,6 +170,10 @@ impl Slot {
                 self.state = SlotState::Stalled;
                 return vec![release, Action::GiveUp { reason }];
             }
+            Cause::Exhausted(reason) => {
+                self.state = SlotState::Quarantined;
+                return vec![release, Action::GiveUp { reason }];
+            }
             Cause::Failed(reason) => {
                 self.failures.push_back(now);
                 if self.failures.len() >= self.policy.budget as usize {

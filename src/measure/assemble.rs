@@ -55,6 +55,8 @@ pub struct Facts {
     pub restarts: BTreeMap<u32, u32>,
     /// Consumers given up, with the reason.
     pub given_up: BTreeMap<u32, String>,
+    /// Threads of given-up incarnations that have not ended in time.
+    pub abandoned: u32,
     /// How the run has ended, if it has.
     pub ended: Ended,
     /// What a reader should know, beyond what the measurements show.
@@ -102,6 +104,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
             + board.strays.load(Ordering::Relaxed),
         restarts: facts.restarts.values().sum(),
         given_up: facts.given_up.clone(),
+        abandoned_threads: facts.abandoned,
         fenced: cells().map(|cell| cell.fenced).sum(),
         lane_gaps_max: cells().map(|cell| cell.lane_gaps_max as u64).max().unwrap_or(0),
         startup_ms: facts.startup_ms,
@@ -111,12 +114,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         fairness: fairness(&partitions),
         partitions,
         growth: growth(board, facts.start),
-        rebalances: rebalances(
-            &journal,
-            plan.topic.partitions,
-            facts.start,
-            plan.group().is_some_and(|group| group.identity == Identity::Static),
-        ),
+        rebalances: rebalances(&journal, plan.topic.partitions, facts.start, are_static(plan)),
         outages: outages(&journal, facts.start),
         faults: fault_summaries(plan, facts.start, board, collector, &journal),
         failures: failures(board, facts.start),
@@ -132,16 +130,20 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         let paced = plan.load.pace != Pace::Max;
         summary.invalid_reasons = invalid_reasons(&summary, &plan.limits, paced);
     }
-    summary.verdict = verdict(&summary, facts.ended);
+    summary.verdict = verdict(&summary, facts.ended, plan.watch.abandoned_max);
     summary
 }
 
-fn verdict(summary: &Summary, ended: Ended) -> Verdict {
+fn are_static(plan: &Plan) -> bool {
+    plan.group().is_some_and(|group| group.identity == Identity::Static)
+}
+
+fn verdict(summary: &Summary, ended: Ended, abandoned_max: u32) -> Verdict {
     if ended == Ended::NotYet {
         Verdict::CutOff
     } else if ended == Ended::Interrupted {
         Verdict::Interrupted
-    } else if !summary.given_up.is_empty() {
+    } else if !summary.given_up.is_empty() || summary.abandoned_threads > abandoned_max {
         // Whoever stands still keeps a run from its rate, too: that is not the tester's fault.
         Verdict::Failed
     } else if !summary.invalid_reasons.is_empty() {

@@ -12,7 +12,7 @@ use super::{Anchor, Arrival, Lag, LaneShape, Lanes, Ledger, Pauses, ReadLane, Sh
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp, Time};
 
 /// Who brings a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owner {
     /// The consumer.
     pub consumer: ConsumerId,

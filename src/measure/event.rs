@@ -34,6 +34,15 @@ pub enum Event {
     GateProbe { consumer: ConsumerId },
     /// The cluster is back: the consumers that are held back follow.
     GateOpened { held: u32 },
+    /// The watchdog found a consumer standing still, and did something about it.
+    ConsumerStuck {
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+        diagnosis: String,
+        remedy: String,
+    },
+    /// A consumer that was given up has not closed its client in time; its thread is left to itself.
+    ThreadAbandoned { consumer: ConsumerId, incarnation: Incarnation },
     /// A consumer's client is gone.
     ConsumerClosed { consumer: ConsumerId, incarnation: Incarnation, close_us: u64 },
     /// A group member got partitions.
@@ -82,6 +91,12 @@ impl fmt::Display for Event {
             }
             Event::RecordSkipped { partition, offset, .. } => {
                 write!(f, "offset {offset} of partition {partition} is skipped as poison")
+            }
+            Event::ConsumerStuck { diagnosis, remedy, .. } => {
+                write!(f, "{diagnosis}: {remedy}")
+            }
+            Event::ThreadAbandoned { .. } => {
+                f.write_str("the consumer's thread has not ended in time and is abandoned")
             }
             Event::GateShut { failed } => {
                 write!(

@@ -13,6 +13,8 @@ pub struct Lag {
     pub max: u64,
     /// The end offset of the last answer.
     pub end: Option<Offset>,
+    /// When the last answer came.
+    pub asked: Option<Time>,
 }
 
 impl Lag {
@@ -20,6 +22,7 @@ impl Lag {
     pub fn observe(&mut self, end: Offset, next: Offset, now: Time, window: (Time, Time)) {
         self.last = u64::try_from(end.0 - next.0).unwrap_or(0);
         self.end = Some(end);
+        self.asked = Some(now);
         if now >= window.0 && now < window.1 {
             self.max = self.max.max(self.last);
         }

@@ -25,6 +25,8 @@ pub struct Scoreboard {
     pub starts: Table<Offset>,
     /// Records a client handed to a consumer that is not of their partition.
     pub strays: AtomicU64,
+    /// When a client last reported an error, in the run's time; 0 for never.
+    pub trouble: AtomicI64,
     /// What happened.
     pub journal: Journal,
     growth: Mutex<Growth>,
@@ -53,6 +55,7 @@ impl Scoreboard {
             progress: Table::new(starts.iter().map(|at| AtomicI64::new(at.0)), PARTITIONS_MAX),
             starts: Table::new(starts.iter().copied(), PARTITIONS_MAX),
             strays: AtomicU64::new(0),
+            trouble: AtomicI64::new(0),
             journal: Journal::default(),
             growth: Mutex::default(),
             faults: Mutex::default(),

@@ -69,6 +69,9 @@ pub struct Summary {
     pub restarts: u32,
     /// Consumers that were given up (stalled or quarantined), with the reason.
     pub given_up: BTreeMap<u32, String>,
+    /// Threads of consumers that were given up and had not ended in time, nor later.
+    #[serde(default)]
+    pub abandoned_threads: u32,
     /// Records that fenced incarnations brought; dropped.
     pub fenced: u64,
     /// Largest number of gaps a lane had at once.

@@ -31,6 +31,31 @@ impl Default for Limits {
     }
 }
 
+/// When a consumer that says nothing counts as hung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchPolicy {
+    /// How long a host may take to come round; and what each remedy gets to help.
+    pub poll: Duration,
+    /// How long records may wait without one coming, while no trouble of the cluster is known.
+    pub fetch: Duration,
+    /// How long the thread of an incarnation that was given up may take to close its client.
+    pub close: Duration,
+    /// Threads that may be abandoned at once before the run has failed.
+    pub abandoned_max: u32,
+}
+
+impl Default for WatchPolicy {
+    fn default() -> Self {
+        WatchPolicy {
+            poll: Duration::from_secs(5),
+            // Longer than any healthy client takes to find another broker.
+            fetch: Duration::from_secs(30),
+            close: Duration::from_secs(10),
+            abandoned_max: 3,
+        }
+    }
+}
+
 /// How a failed consumer or pool comes back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RestartPolicy {

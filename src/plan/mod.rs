@@ -24,7 +24,7 @@ pub use consumers::{
 };
 pub use expect::{Comparison, Expectation};
 pub use fault::{FaultKind, FaultPlan, Targets};
-pub use limits::{Limits, RestartPolicy};
+pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use metric::{Counter, FaultFigure, Latency, Metric, Scope};
 pub use sim::SimPlan;
@@ -53,6 +53,8 @@ pub struct Plan {
     pub consumers: ConsumersPlan,
     /// How failed consumers and pools come back.
     pub restart: RestartPolicy,
+    /// When a consumer that says nothing counts as hung.
+    pub watch: WatchPolicy,
     /// How long the parts of the run last.
     pub times: Times,
     /// When the run's figures are not to be believed.

@@ -62,6 +62,7 @@ impl Account {
             consumers_started: status.consumers_started as u32,
             restarts: status.restarts,
             given_up: status.given_up,
+            abandoned: status.abandoned,
             ended,
             warnings,
             ..self.begun.clone()

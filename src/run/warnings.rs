@@ -7,14 +7,7 @@ use crate::plan::Pace;
 /// All warnings of a run, from its measurements and from the supervision.
 pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
     let mut warnings = assumptions(context);
-    for (consumer, reason) in &status.given_up {
-        warnings.push(format!("consumer {consumer} was given up: {reason}"));
-    }
-    for (pool, reason) in &status.pools_given_up {
-        warnings.push(format!(
-            "producer pool {pool} was given up: {reason}; its schedule was not kept"
-        ));
-    }
+    warnings.extend(supervision(context, status));
     for pool in &context.board.pools {
         let pool = pool.lock();
         for (error, times) in &pool.errors {
@@ -23,11 +16,6 @@ pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
     }
     for (error, times) in context.board.client_errors() {
         warnings.push(format!("consumers: {error} ({times} x)"));
-    }
-    for (_, event) in context.board.journal.since(0) {
-        if let Event::RecordSkipped { .. } = event {
-            warnings.push(format!("{event}: nobody could process it; mend it, or its handler"));
-        }
     }
     let (mut gaps, mut foreign) = (0, 0);
     for cell in context.board.cells.iter() {
@@ -81,6 +69,32 @@ fn assumptions(context: &Context) -> Vec<String> {
             "simulated: times follow from `[sim]`'s settings, which are not fitted to a cluster (uncalibrated)"
                 .to_owned(),
         );
+    }
+    warnings
+}
+
+/// Who was given up, what was abandoned, and what was skipped.
+fn supervision(context: &Context, status: &Status) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (consumer, reason) in &status.given_up {
+        warnings.push(format!("consumer {consumer} was given up: {reason}"));
+    }
+    if status.abandoned > 0 {
+        warnings.push(format!(
+            "{} threads of consumers that were given up have not ended; each keeps its client's memory and \
+             connections (at most `watchdog.abandoned` = {} may)",
+            status.abandoned, context.plan.watch.abandoned_max
+        ));
+    }
+    for (pool, reason) in &status.pools_given_up {
+        warnings.push(format!(
+            "producer pool {pool} was given up: {reason}; its schedule was not kept"
+        ));
+    }
+    for (_, event) in context.board.journal.since(0) {
+        if let Event::RecordSkipped { .. } = event {
+            warnings.push(format!("{event}: nobody could process it; mend it, or its handler"));
+        }
     }
     warnings
 }

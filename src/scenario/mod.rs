@@ -30,7 +30,7 @@ pub use open::{Bound, Client, Expect, Expected};
 pub use property::Property;
 pub use schema::{json_schema, reference_markdown};
 pub use section::{Fallback, Field, Section};
-pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Sim, Topic};
+pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Sim, Topic, Watchdog};
 pub use suggest::closest;
 pub use value::{At, Bytes, Place, Rate, Value};
 pub use work::{RandomSpan, Span, Work, WorkOf};
@@ -104,6 +104,8 @@ scenario! {
     consumers: Consumers, false;
     /// How failed consumers and pools come back. The first restart is immediate.
     restart: Restart, false;
+    /// When a consumer that says nothing counts as hung, and what is done about it.
+    watchdog: Watchdog, false;
     /// How long the parts of the run last, and its randomness.
     run: Run, false;
     /// When the tester itself is in doubt and the run is `INVALID`.

@@ -122,6 +122,20 @@ section! {
 }
 
 section! {
+    /// When a consumer that says nothing counts as hung, and what is done about it.
+    Watchdog {
+        /// How long a consumer's thread may take to come round, outside the work on a record.
+        poll: Duration = "5s", "2s";
+        /// How long records may wait without one coming, while no trouble of the cluster is known.
+        fetch: Duration = "30s", "10s";
+        /// How long the thread of a consumer that was replaced may take to end before it is abandoned.
+        close: Duration = "10s", "2s";
+        /// Threads that may be abandoned at once; with more the run has failed.
+        abandoned: u64 = 3, 0;
+    }
+}
+
+section! {
     /// How long the parts of a run last, and its randomness.
     Run {
         /// Sent and accounted for, but not part of rates and latency.

@@ -128,6 +128,23 @@ impl Desk {
         seated.filter(move |consumer| Some(*consumer) != member).chain(member)
     }
 
+    /// The partitions of `owner`, with their batches handed over.
+    pub(super) fn recall(&mut self, owner: Owner) -> Vec<PartitionId> {
+        self.flush();
+        let machines = self.seats.iter().flatten().map(|seat| &seat.machine);
+        machines
+            .filter(|machine| machine.owner() == owner)
+            .map(ConsumerMachine::partition)
+            .collect()
+    }
+
+    /// Lets nothing of a partition count before the anchor was seen.
+    pub(super) fn expect(&mut self, partition: PartitionId, anchor: Option<Anchor>) {
+        if let Some(seat) = &mut self.seats[partition.0 as usize] {
+            seat.anchor = anchor;
+        }
+    }
+
     /// Whether no machine is left.
     pub(super) fn is_empty(&self) -> bool {
         self.seats.iter().all(Option::is_none)

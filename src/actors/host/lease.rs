@@ -18,6 +18,8 @@ pub(super) enum HostCommand {
     Attach { partition: PartitionId, owner: Owner, start: Start, line: Line },
     /// Stop working for this owner, and close the client if nobody else uses it.
     Detach { owner: Owner },
+    /// Have the client read anew what this owner reads, from its checkpoint.
+    Reassign { owner: Owner },
 }
 
 /// The way of commands to a host. A thread looks for them between two polls; the kernel is told.
@@ -46,6 +48,8 @@ pub(in crate::actors) enum HostReport {
     Failed(BrokerError),
     /// The host works for the actor no more, as it was asked.
     Detached,
+    /// The thread has ended and its client is closed.
+    Closed,
 }
 
 /// Where a host's reports go.
@@ -99,6 +103,11 @@ pub(in crate::actors) struct Lease {
 impl Lease {
     pub(super) fn new(owner: Owner, commands: Commands, line: &Line) -> Lease {
         Lease { owner, commands, crashed: line.crashed(), asked: AtomicBool::new(false) }
+    }
+
+    /// Asks the host to have its client read anew.
+    pub(in crate::actors) fn reassign(&self) {
+        let _ = self.commands.send(HostCommand::Reassign { owner: self.owner });
     }
 
     /// Asks the host to finish; it answers with [`HostReport::Detached`]. False when the host is gone.

@@ -86,6 +86,11 @@ impl SharedHost {
         SharedHost { context, commands: None }
     }
 
+    /// Gives a client that hangs up: whoever comes next gets another one.
+    pub(in crate::actors) fn give_up(&mut self) {
+        self.commands = None;
+    }
+
     /// Seats `owner` at `partition`. Returns at once.
     pub(in crate::actors) fn attach(
         &mut self,
@@ -131,9 +136,11 @@ fn launch(
     let run = move || {
         // What is done with a record is caught at the desk; this is everything else.
         let outcome = catch_unwind(AssertUnwindSafe(|| host.run(&spec)));
-        if let (Err(_), Some(line)) = (outcome, line) {
+        let Some(line) = line else { return };
+        if outcome.is_err() {
             line.report(HostReport::Failed(BrokerError::fatal("panic in the client's thread")));
         }
+        line.report(HostReport::Closed);
     };
     std::thread::Builder::new().name(name).spawn(run)?;
     Ok(None)
@@ -313,6 +320,23 @@ impl Host {
                 Turn::On
             }
             HostCommand::Detach { owner } => self.detach(owner, port),
+            HostCommand::Reassign { owner } => {
+                self.reassign(owner, port);
+                Turn::On
+            }
+        }
+    }
+
+    /// Takes the partitions of `owner` from the client and gives them back, at their checkpoints.
+    fn reassign(&mut self, owner: Owner, port: &mut dyn ConsumerPort) {
+        for partition in self.desk.recall(owner) {
+            let _ = port.submit(ConsumerCommand::Unassign(partition));
+            let start = self.context.board.cell(partition).lock().start();
+            self.desk.expect(partition, start.anchor);
+            let assign = ConsumerCommand::Assign(partition, start.reads_from());
+            if let Err(error) = port.submit(assign) {
+                self.desk.fail(partition, &error);
+            }
         }
     }
 

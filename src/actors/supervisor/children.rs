@@ -11,7 +11,7 @@ use super::super::pool::{PoolArgs, PoolMsg, ProducerPool};
 use super::{SupervisorMsg, SupervisorState};
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Random};
 use crate::broker::ErrorClass;
-use crate::logic::{Cause, Slot, SlotEvent};
+use crate::logic::{Cause, Slot, SlotEvent, Watchdog};
 use crate::measure::{Event, Owner, Pulse};
 use crate::plan::Membership;
 
@@ -50,12 +50,24 @@ pub(super) struct Child {
     pub(super) fault: Option<usize>,
     /// The fault for which it was asked to stop.
     pub(super) stopping_for: Option<usize>,
-    /// Why it must not come back when it ends.
-    pub(super) doomed: Option<String>,
     /// Why it is given up.
     pub(super) given_up: Option<String>,
     /// What its incarnation is at.
     pub(super) pulse: Arc<Pulse>,
+    pub(super) watchdog: Watchdog,
+    /// Why the supervisor has killed it, when that was no fault.
+    pub(super) doom: Option<Doom>,
+}
+
+/// Why the supervisor kills an incarnation.
+#[derive(Debug)]
+pub(super) enum Doom {
+    /// It hangs; another one may not.
+    Replaced(String),
+    /// Another one would hang, too.
+    GivenUp(String),
+    /// There is nothing left for it.
+    Definite(String),
 }
 
 /// A child's actor.
@@ -72,10 +84,20 @@ impl Child {
         random: Random,
         pool: Option<Arc<PoolShared>>,
         pulse: Arc<Pulse>,
+        watchdog: Watchdog,
     ) -> Child {
-        let (fault, stopping_for, doomed, given_up) = (None, None, None, None);
-        let actor = None;
-        Child { slot, random, pool, actor, fault, stopping_for, doomed, given_up, pulse }
+        Child {
+            slot,
+            random,
+            pool,
+            actor: None,
+            fault: None,
+            stopping_for: None,
+            given_up: None,
+            pulse,
+            watchdog,
+            doom: None,
+        }
     }
 
     /// Asks the actor to stop in order. One that is dead already needs no asking.
@@ -89,33 +111,33 @@ impl Child {
 
     /// Kills the actor for fault number `fault`, if there is a live one.
     pub(super) fn kill(&mut self, fault: usize) {
-        if !self.slot.is_live() {
-            return;
+        if self.kill_actor() {
+            self.fault = Some(fault);
         }
+    }
+
+    /// Kills the actor for a reason of the supervisor's own, if there is a live one.
+    pub(super) fn condemn(&mut self, doom: Doom) {
+        if self.kill_actor() {
+            self.doom = Some(doom);
+        }
+    }
+
+    fn kill_actor(&self) -> bool {
         let cell = match &self.actor {
+            _ if !self.slot.is_live() => return false,
             Some(ChildRef::Consumer(actor)) => actor.get_cell(),
             Some(ChildRef::Pool(actor)) => actor.get_cell(),
-            None => return,
+            None => return false,
         };
-        self.fault = Some(fault);
         cell.kill();
+        true
     }
 
     /// Asks the actor to stop in order for fault number `fault`, to be started again.
     pub(super) fn stop_for(&mut self, fault: usize) {
         self.stopping_for = Some(fault);
         self.stop();
-    }
-
-    /// Ends the actor for good, if there is a live one.
-    pub(super) fn doom(&mut self, reason: &str) {
-        if !self.slot.is_live() {
-            return;
-        }
-        if let Some(ChildRef::Consumer(actor)) = &self.actor {
-            self.doomed = Some(reason.to_owned());
-            actor.get_cell().kill();
-        }
     }
 }
 
@@ -132,6 +154,8 @@ pub(super) enum Failure {
     Broker(String),
     /// On a record its handler calls poison.
     Poison(String),
+    /// Of something no restart has helped against.
+    Hopeless(String),
     /// With an error a restart cannot mend.
     Definite(String),
 }
@@ -156,6 +180,7 @@ impl fmt::Display for Failure {
             Failure::Failed(reason)
             | Failure::Broker(reason)
             | Failure::Poison(reason)
+            | Failure::Hopeless(reason)
             | Failure::Definite(reason) => f.write_str(reason),
         }
     }
@@ -217,9 +242,13 @@ impl SupervisorState {
         let pulse = Arc::new(Pulse::new(context.clock.now()));
         if let Some(child) = self.children.get_mut(&SlotId::Consumer(consumer)) {
             child.pulse = pulse.clone();
+            child.watchdog.started(context.clock.now());
         }
         let args = ConsumerArgs { context, owner, place, pulse, supervisor: myself.clone() };
         let (actor, _) = Actor::spawn_linked(None, Consumer, args, myself.get_cell()).await?;
+        if self.shared.is_none() {
+            self.reaper.started(owner);
+        }
         Ok(ChildRef::Consumer(actor))
     }
 

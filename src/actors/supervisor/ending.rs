@@ -2,11 +2,11 @@
 
 use ractor::{ActorId, ActorRef};
 
-use super::children::{Failure, SlotId};
+use super::children::{Doom, Failure, SlotId};
 use super::{SupervisorMsg, SupervisorState};
 use crate::base::{ConsumerId, Offset, PoolId};
 use crate::logic::{Cause, Death, GATE_WINDOW, GateEffect, SlotEvent, SlotState};
-use crate::measure::{Event, InFlight};
+use crate::measure::{Event, InFlight, Owner};
 
 impl SupervisorState {
     /// A child's actor has ended, with a failure or as asked.
@@ -25,6 +25,17 @@ impl SupervisorState {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
+        // A thread may end before anybody knows that it failed; in order, it ends after its client is closed.
+        if let SlotId::Consumer(consumer) = id {
+            let owner = Owner { consumer, incarnation };
+            self.reaper.released(owner, self.context.clock.now());
+        }
+        let failure = match (failure, child.doom.take()) {
+            (Some(Failure::Killed), Some(Doom::Replaced(said))) => Some(Failure::Failed(said)),
+            (Some(Failure::Killed), Some(Doom::GivenUp(said))) => Some(Failure::Hopeless(said)),
+            (Some(_), Some(Doom::Definite(said))) => Some(Failure::Definite(said)),
+            (failure, _) => failure,
+        };
         let stopped_for = child.stopping_for.take().filter(|_| !child.slot.is_stopping());
         let failure = failure.or(stopped_for.map(|_| Failure::Stopped));
         let Some(failure) = failure else {
@@ -41,7 +52,6 @@ impl SupervisorState {
         let in_flight = child.pulse.in_flight();
         let blow = child.fault.take().or(stopped_for);
         let fault = blow.or(trap);
-        let failure = child.doomed.take().map_or(failure, Failure::Definite);
         self.note_failure(id, incarnation, &failure, fault);
         if matches!((&failure, id), (Failure::Broker(_), SlotId::Consumer(_))) {
             let effects = self.gate.failed(id, self.context.clock.now(), &mut self.gate_random);
@@ -68,6 +78,7 @@ impl SupervisorState {
         match (failure, blow) {
             (Failure::Killed | Failure::Stopped, Some(_)) => Cause::Injected,
             (Failure::Definite(reason), _) => Cause::Definite(reason.clone()),
+            (Failure::Hopeless(reason), _) => Cause::Exhausted(reason.clone()),
             (Failure::Failed(reason) | Failure::Poison(reason), _) => match (id, in_flight) {
                 (SlotId::Consumer(consumer), Some(record)) => {
                     let death = match failure {

@@ -2,7 +2,7 @@
 
 use ractor::ActorRef;
 
-use super::children::SlotId;
+use super::children::{Doom, SlotId};
 use super::{SupervisorMsg, SupervisorState};
 use crate::base::ConsumerId;
 
@@ -31,7 +31,9 @@ impl SupervisorState {
             match id {
                 // A group deals out what is left.
                 SlotId::Consumer(_) if is_group && left > 0 => {}
-                SlotId::Consumer(ConsumerId(id)) if is_group || *id >= left => child.doom(&reason),
+                SlotId::Consumer(ConsumerId(id)) if is_group || *id >= left => {
+                    child.condemn(Doom::Definite(reason.clone()));
+                }
                 SlotId::Consumer(_) | SlotId::Pool(_) => {}
             }
         }

@@ -6,6 +6,7 @@ mod faults;
 mod growth;
 mod recovery;
 mod status;
+mod looking;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,8 +23,8 @@ use super::offset_oracle::{OffsetOracle, OracleMsg};
 use super::topic_watcher::{TopicWatcher, WatcherArgs};
 use super::{Context, Timers};
 use crate::base::{ConsumerId, Incarnation, Random, Time};
-use crate::logic::{Action, Gate, PoisonWatch, Slot, SlotEvent};
-use crate::measure::Pulse;
+use crate::logic::{Action, Gate, PoisonWatch, Reaper, Slot, SlotEvent, Watchdog};
+use crate::measure::{Owner, Pulse};
 use crate::plan::{ClientTopology, Membership};
 
 /// The root of a run's actors. Lives on a runtime of its own, so no blocked handler can starve it.
@@ -59,6 +60,10 @@ pub enum SupervisorMsg {
     GateTimer(u64),
     /// The gate lets a slot through.
     Resume(SlotId),
+    /// The thread of an incarnation has ended.
+    Closed(Owner),
+    /// Look after whoever says nothing.
+    Look,
     /// Occurrence number n of the faults is due.
     Inject(usize),
     /// Occurrence number n of the faults is over.
@@ -90,6 +95,7 @@ pub struct SupervisorState {
     gate: Gate<SlotId>,
     gate_random: Random,
     poison: PoisonWatch,
+    reaper: Reaper,
     status: watch::Sender<Status>,
     /// Whether consumers are being stopped for good.
     stopping: bool,
@@ -121,6 +127,7 @@ impl Actor for Supervisor {
             gate: Gate::new(context.plan.members() as usize, context.plan.restart),
             gate_random: context.seed.child("gate", 0).random(),
             poison: PoisonWatch::new(context.plan.consumers.poison),
+            reaper: Reaper::new(context.plan.watch.close),
             status,
             stopping: false,
             context,
@@ -147,6 +154,8 @@ impl Actor for Supervisor {
                 let effects = state.gate.timer(generation, &mut state.gate_random);
                 state.gate_effects(&myself, effects).await;
             }
+            SupervisorMsg::Closed(owner) => state.reaper.closed(owner),
+            SupervisorMsg::Look => state.look(&myself),
             SupervisorMsg::Resume(slot) => state.step(&myself, slot, SlotEvent::Resume).await,
             SupervisorMsg::Timer(slot, generation) => {
                 state.step(&myself, slot, SlotEvent::Timer(generation)).await;
@@ -208,6 +217,7 @@ impl SupervisorState {
         for id in 0..self.context.plan.members() {
             self.add(myself, SlotId::Consumer(ConsumerId(id)), None).await;
         }
+        self.look_again(myself);
         Ok(())
     }
 
@@ -238,7 +248,8 @@ impl SupervisorState {
         let slot = Slot::new(self.context.plan.restart);
         let random = self.context.seed.child("restart", id.number()).random();
         let pulse = Arc::new(Pulse::new(self.context.clock.now()));
-        let mut child = Child::new(slot, random, pool, pulse);
+        let watchdog = Watchdog::new(self.context.plan.watch, self.context.clock.now());
+        let mut child = Child::new(slot, random, pool, pulse, watchdog);
         let actions = child.slot.start();
         self.children.insert(id, child);
         self.perform(myself, id, actions, None).await;
@@ -295,7 +306,7 @@ impl SupervisorState {
     }
 
     fn publish(&self) {
-        let status = Status::of(&self.children);
+        let status = Status::of(&self.children, self.reaper.abandoned());
         self.status.send_if_modified(|published| {
             let changed = *published != status;
             *published = status;

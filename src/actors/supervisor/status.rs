@@ -20,13 +20,15 @@ pub struct Status {
     pub restarts: BTreeMap<u32, u32>,
     /// Consumers given up, with the reason.
     pub given_up: BTreeMap<u32, String>,
+    /// Threads of given-up incarnations that have not ended in time.
+    pub abandoned: u32,
     /// Pools given up, with the reason.
     pub pools_given_up: BTreeMap<u32, String>,
 }
 
 impl Status {
-    pub(super) fn of(children: &BTreeMap<SlotId, Child>) -> Status {
-        let mut status = Status { consumers_over: true, ..Status::default() };
+    pub(super) fn of(children: &BTreeMap<SlotId, Child>, abandoned: u32) -> Status {
+        let mut status = Status { consumers_over: true, abandoned, ..Status::default() };
         let (mut pools, mut pools_over) = (0, 0);
         for (id, child) in children {
             match id {

@@ -49,6 +49,7 @@ pub fn build(
     let faults = faults::build(scenario, &topic, &load, &times, seed, &mut found);
     let consumers = consumers::build(scenario, &topic, &faults, &mut found);
     let restart = run::restart(scenario, &mut found);
+    let watch = run::watch(scenario, &mut found);
     let limits = run::limits(scenario, &mut found);
     let mut plan = Plan {
         name: name.to_owned(),
@@ -60,6 +61,7 @@ pub fn build(
         load,
         consumers,
         restart,
+        watch,
         times,
         limits,
         client: client(scenario),

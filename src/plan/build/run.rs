@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Findings;
-use crate::plan::{Limits, LoadPlan, Pace, RestartPolicy, Times};
-use crate::scenario::{Diagnostic, Scenario, codes};
+use crate::plan::{Limits, LoadPlan, Pace, RestartPolicy, Times, WatchPolicy};
+use crate::scenario::{At, Diagnostic, Scenario, codes};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -114,6 +114,27 @@ pub(super) fn restart(scenario: &Scenario, found: &mut Findings) -> RestartPolic
         );
     }
     policy
+}
+
+pub(super) fn watch(scenario: &Scenario, found: &mut Findings) -> WatchPolicy {
+    let watchdog = &scenario.watchdog;
+    let default = WatchPolicy::default();
+    let span = "a healthy thread comes round every 50ms, and nobody waits longer than an hour";
+    let mut duration = |name, given: Option<&At<Duration>>, default| {
+        found.duration(name, given, default, MILLISECOND * 200..=HOUR, span)
+    };
+    WatchPolicy {
+        poll: duration("watchdog.poll", watchdog.poll.as_ref(), default.poll),
+        fetch: duration("watchdog.fetch", watchdog.fetch.as_ref(), default.fetch),
+        close: duration("watchdog.close", watchdog.close.as_ref(), default.close),
+        abandoned_max: found.count(
+            "watchdog.abandoned",
+            watchdog.abandoned.as_ref(),
+            default.abandoned_max,
+            0..=1_000,
+            "an abandoned thread keeps its client's memory and connections",
+        ),
+    }
 }
 
 pub(super) fn limits(scenario: &Scenario, found: &mut Findings) -> Limits {

@@ -1,0 +1,309 @@
+//! The watchdog of one consumer: tells standing still from having nothing to do, and says what to do about it.
+//!
+//! | diagnosis | signs |
+//! |---|---|
+//! | idle | the end of the partition is processed |
+//! | progressing | the checkpoint moved, or has stood still for less than `fetch` |
+//! | busy | the work on one record takes longer than `poll` |
+//! | hung poll | the host has not come round for `poll`, and works on no record |
+//! | hung fetch | records wait for `fetch`, none comes, and no trouble of the cluster is known |
+//!
+//! The ladder for a hung fetch: note it, assign the partition again, replace the consumer, replace it once more,
+//! give it up. A hung poll cannot take commands: note it, replace the consumer. Progress begins anew.
+
+use std::time::Duration;
+
+use crate::base::{Offset, PartitionId, Time, format_duration};
+use crate::measure::InFlight;
+use crate::plan::WatchPolicy;
+
+/// What is seen of a consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Signs {
+    /// When its host last came round.
+    pub beat: Time,
+    /// The record it works on.
+    pub in_flight: Option<InFlight>,
+    /// Its checkpoint; for a group member, the sum of all.
+    pub checkpoint: Offset,
+    /// Whether records are known to wait for it.
+    pub waited_for: bool,
+    /// When the cluster last gave trouble.
+    pub trouble: Option<Time>,
+}
+
+/// What a consumer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Diagnosis {
+    /// Nothing, because there is nothing to do.
+    Idle,
+    /// What it should.
+    Progressing,
+    /// Working on one record for long: not the client's fault, and not the watchdog's business.
+    Busy {
+        /// Whose record.
+        partition: PartitionId,
+        /// Which one.
+        offset: Offset,
+        /// Since when.
+        since: Time,
+    },
+    /// Its thread does not come round.
+    HungPoll {
+        /// Since when.
+        since: Time,
+    },
+    /// Its client brings no records although there are some.
+    HungFetch {
+        /// Since when.
+        since: Time,
+    },
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Say so.
+    Note,
+    /// Have the client assign the partition again, at the checkpoint.
+    Reassign,
+    /// Give the incarnation up and start the next one, with a client of its own.
+    Replace,
+    /// Give the consumer up.
+    GiveUp,
+}
+
+/// Replacements without progress in between before a consumer is given up.
+const REPLACEMENTS_MAX: u32 = 2;
+
+/// Watches one consumer over all its incarnations.
+#[derive(Clone, Debug)]
+pub struct Watchdog {
+    policy: WatchPolicy,
+    checkpoint: Option<Offset>,
+    /// Since when there was neither progress nor idleness.
+    still_since: Time,
+    /// When the next rung of the ladder is due, and which one.
+    rung: Option<(Time, Remedy)>,
+    replacements: u32,
+    /// The record noted as long in work.
+    busy_on: Option<(PartitionId, Offset)>,
+}
+
+impl Watchdog {
+    /// A watchdog of a consumer that starts at `now`.
+    pub fn new(policy: WatchPolicy, now: Time) -> Watchdog {
+        Watchdog {
+            policy,
+            checkpoint: None,
+            still_since: now,
+            rung: None,
+            replacements: 0,
+            busy_on: None,
+        }
+    }
+
+    /// A new incarnation was started: what it does is seen from here on.
+    pub fn started(&mut self, now: Time) {
+        self.still_since = now;
+        self.rung = None;
+        self.busy_on = None;
+    }
+
+    /// Looks at a consumer that is up. At most one remedy at a time.
+    pub fn look(&mut self, signs: &Signs, now: Time) -> (Diagnosis, Option<Remedy>) {
+        let diagnosis = self.diagnose(signs, now);
+        let remedy = match diagnosis {
+            Diagnosis::Idle | Diagnosis::Progressing => {
+                self.rung = None;
+                self.busy_on = None;
+                None
+            }
+            Diagnosis::Busy { partition, offset, .. } => {
+                self.rung = None;
+                let record = Some((partition, offset));
+                (std::mem::replace(&mut self.busy_on, record) != record).then_some(Remedy::Note)
+            }
+            Diagnosis::HungPoll { .. } => self.climb(Remedy::Replace, now),
+            Diagnosis::HungFetch { .. } => self.climb(Remedy::Reassign, now),
+        };
+        (diagnosis, remedy)
+    }
+
+    fn diagnose(&mut self, signs: &Signs, now: Time) -> Diagnosis {
+        let moved = self.checkpoint.replace(signs.checkpoint) != Some(signs.checkpoint);
+        if moved {
+            self.still_since = now;
+            self.replacements = 0;
+        }
+        let (poll, fetch) = (self.policy.poll, self.policy.fetch);
+        if let Some(InFlight { partition, offset, since }) = signs.in_flight {
+            self.still_since = now;
+            return match now > since + poll {
+                true => Diagnosis::Busy { partition, offset, since },
+                false => Diagnosis::Progressing,
+            };
+        }
+        if now > signs.beat + poll {
+            return Diagnosis::HungPoll { since: signs.beat };
+        }
+        if !signs.waited_for {
+            self.still_since = now;
+            return Diagnosis::Idle;
+        }
+        let since = self.still_since.max(signs.trouble.unwrap_or(Time::ZERO));
+        match now > since + fetch {
+            true => Diagnosis::HungFetch { since },
+            false => Diagnosis::Progressing,
+        }
+    }
+
+    /// The next rung, if it is due. Each has as long as `poll` to help.
+    fn climb(&mut self, first: Remedy, now: Time) -> Option<Remedy> {
+        let Some((due, remedy)) = self.rung else {
+            self.rung = Some((now, first));
+            return Some(Remedy::Note);
+        };
+        if now < due {
+            return None;
+        }
+        self.rung = Some((now + self.policy.poll, Remedy::Replace));
+        if remedy == Remedy::Replace {
+            self.replacements += 1;
+            if self.replacements > REPLACEMENTS_MAX {
+                return Some(Remedy::GiveUp);
+            }
+        }
+        Some(remedy)
+    }
+}
+
+impl Diagnosis {
+    /// In words, at `now`; `None` when nothing is wrong.
+    pub fn describe(&self, now: Time) -> Option<String> {
+        let for_ = |since: Time| {
+            format_duration(Duration::from_millis(now.remaining(since).as_millis() as u64))
+        };
+        match self {
+            Diagnosis::Idle | Diagnosis::Progressing => None,
+            Diagnosis::Busy { partition, offset, since } => Some(format!(
+                "busy with offset {offset} of partition {partition} for {}",
+                for_(*since)
+            )),
+            Diagnosis::HungPoll { since } => {
+                Some(format!("hung poll: its thread has not come round for {}", for_(*since)))
+            }
+            Diagnosis::HungFetch { since } => {
+                Some(format!("hung fetch: records wait and none has come for {}", for_(*since)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn s(s: i64) -> Time {
+        Time(s * 1_000_000_000)
+    }
+
+    fn dog() -> Watchdog {
+        Watchdog::new(WatchPolicy::default(), Time::ZERO)
+    }
+
+    fn signs(now: Time) -> Signs {
+        let checkpoint = Offset(5);
+        Signs { beat: now, in_flight: None, checkpoint, waited_for: true, trouble: None }
+    }
+
+    /// What a watchdog says, looked at every second, whenever it is something else than before.
+    fn story(seconds: i64, signs: impl Fn(Time) -> Signs) -> Vec<(i64, Remedy)> {
+        let mut dog = dog();
+        let look = |at: i64| Some((at, dog.look(&signs(s(at)), s(at)).1?));
+        (0..seconds).filter_map(look).collect()
+    }
+
+    #[test]
+    fn whoever_has_nothing_to_do_or_moves_on_is_left_alone() {
+        assert_eq!(story(1000, |now| Signs { waited_for: false, ..signs(now) }), []);
+        let moving = |now: Time| Signs { checkpoint: Offset(now.0 / 20_000_000_000), ..signs(now) };
+        assert_eq!(story(1000, moving), []);
+        // Known trouble of the cluster explains that nothing comes.
+        assert_eq!(story(1000, |now| Signs { trouble: Some(now), ..signs(now) }), []);
+    }
+
+    #[test]
+    fn a_hung_fetch_is_noted_then_assigned_again_then_replaced_then_given_up() {
+        let expected = [
+            (31, Remedy::Note),
+            (32, Remedy::Reassign),
+            (37, Remedy::Replace),
+            (42, Remedy::Replace),
+            (47, Remedy::GiveUp),
+        ];
+        assert_eq!(story(48, signs), expected);
+    }
+
+    #[test]
+    fn a_hung_poll_is_noted_and_replaced() {
+        let hung = |now: Time| Signs { beat: Time::ZERO, ..signs(now) };
+        assert_eq!(story(8, hung), [(6, Remedy::Note), (7, Remedy::Replace)]);
+    }
+
+    #[test]
+    fn a_long_record_is_noted_once_and_nothing_is_done_about_it() {
+        let record = InFlight { partition: PartitionId(3), offset: Offset(7), since: s(1) };
+        let busy = |_| Signs { beat: s(1), in_flight: Some(record), ..signs(s(1)) };
+        assert_eq!(story(1000, busy), [(7, Remedy::Note)]);
+        let (diagnosis, _) = dog().look(&busy(s(9)), s(9));
+        let text = "busy with offset 7 of partition 3 for 8s";
+        assert_eq!(diagnosis.describe(s(9)).as_deref(), Some(text));
+    }
+
+    proptest! {
+        #[test]
+        fn remedies_come_in_their_order_and_only_for_what_hangs(
+            looks in proptest::collection::vec((0u8..4, 0i64..8_000), 1..300),
+        ) {
+            let mut dog = dog();
+            let (mut now, mut beat, mut checkpoint) = (Time::ZERO, Time::ZERO, 0);
+            let (mut noted, mut replaced) = (false, 0);
+            for (kind, ms) in looks {
+                now = now + Duration::from_millis(ms as u64);
+                let moved = kind == 0;
+                checkpoint += i64::from(moved);
+                beat = if kind == 3 { beat } else { now };
+                let signs = Signs {
+                    beat, in_flight: None, checkpoint: Offset(checkpoint), waited_for: kind != 1, trouble: None,
+                };
+                let (diagnosis, remedy) = dog.look(&signs, now);
+                if moved {
+                    replaced = 0;
+                }
+                let hangs = matches!(diagnosis, Diagnosis::HungPoll { .. } | Diagnosis::HungFetch { .. });
+                noted &= hangs;
+                match remedy {
+                    None => {}
+                    Some(Remedy::Note) => noted = true,
+                    Some(Remedy::Reassign) => {
+                        prop_assert!(noted, "a remedy without a note");
+                        let is_fetch = matches!(diagnosis, Diagnosis::HungFetch { .. });
+                        prop_assert!(is_fetch || hangs);
+                    }
+                    Some(Remedy::Replace) => {
+                        prop_assert!(noted, "replaced without a note");
+                        replaced += 1;
+                        prop_assert!(replaced <= REPLACEMENTS_MAX);
+                    }
+                    Some(Remedy::GiveUp) => {
+                        prop_assert_eq!(replaced, REPLACEMENTS_MAX);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
