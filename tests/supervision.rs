@@ -84,3 +84,48 @@ fn a_long_record_is_told_from_a_hung_thread_and_left_alone() {
     assert_eq!(events.matches("busy with offset").count(), 1, "{events}");
     assert!(!events.contains("hung"), "{events}");
 }
+
+/// The positions of events in the journal, by their beginnings in order of fields.
+fn at(events: &str, wanted: &[&str]) -> usize {
+    let is_it = |line: &str| wanted.iter().all(|text| line.contains(text));
+    let found = events.lines().position(is_it);
+    found.unwrap_or_else(|| panic!("no {wanted:?} in\n{events}"))
+}
+
+#[test]
+fn nobody_waits_for_an_old_client_that_takes_its_time_to_close() {
+    let text = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"50/s\"\n\
+                [run]\nwarmup = \"0s\"\nduration = \"3s\"\n\
+                [[fault]]\nat = \"500ms\"\nlate_close = { consumer = 0 }\nfor = \"2s\"\n\
+                [[fault]]\nat = \"1s\"\nkill = { consumer = 1 }\n[expect]\nlost = 0\nrestarts = 2\n";
+    let finished = Tool::run_text(text).exits(0);
+    let events = finished.read("events.jsonl");
+    let one = "\"incarnation\":1";
+    let closed = at(&events, &["\"consumer_closed\"", "\"consumer\":0", one]);
+    // Both have their next incarnations long before, and the second one's old client is closed.
+    for consumer in ["\"consumer\":0", "\"consumer\":1"] {
+        let restarted = at(&events, &["\"consumer_ready\"", consumer, "\"incarnation\":2"]);
+        assert!(restarted < closed, "{events}");
+    }
+    assert!(at(&events, &["\"consumer_closed\"", "\"consumer\":1", one]) < closed, "{events}");
+}
+
+#[test]
+fn all_consumers_may_fail_at_once() {
+    let text = "[topic]\npartitions = 18\n[load]\nproducers = 36\nrate = \"20/s\"\n\
+                [run]\nwarmup = \"0s\"\nduration = \"2s\"\n\
+                [[fault]]\nat = \"1s\"\npanic = { consumer = \"all\" }\n[expect]\nlost = 0\nrestarts = 18\n";
+    let finished = Tool::run_text(text).exits(0);
+    let summary = finished.summary();
+    // Their handlers failed, not the cluster: nobody is held back for that.
+    assert_eq!((summary.outages.len(), summary.given_up.len()), (0, 0));
+    let events = finished.read("events.jsonl");
+    for p in &summary.partitions {
+        assert_eq!(owners(p), [(p.partition, 1), (p.partition, 2)]);
+        // Released, and only then started again.
+        let consumer = format!("\"consumer\":{},", p.partition);
+        let failed = at(&events, &["\"consumer_failed\"", &consumer]);
+        let started = at(&events, &["\"consumer_started\"", &consumer, "\"incarnation\":2"]);
+        assert!(failed < started, "{events}");
+    }
+}
