@@ -8,130 +8,21 @@
 mod growth;
 mod support;
 
+#[path = "support/cluster.rs"]
+mod brokers;
+
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
+use brokers::{Arm, TestTopic, on_the_cluster};
 use lanekeeper::measure::Summary;
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use support::{Finished, Tool, alone, assert_clean, owners, root};
+use support::{Finished, alone, assert_clean, owners, root};
 
 /// 60 producers on 18 partitions, for half a second and two.
 const SCENARIO: &str = "[topic]\npartitions = 18\n[load]\nproducers = 60\nrate = \"10/s\"\n\
                         [run]\nwarmup = \"500ms\"\nduration = \"2s\"\n[expect]\nlost = 0\n";
 const SENT: u64 = 60 * 25;
-/// How long a broker may take to answer a test's own question.
-const ANSWER: Duration = Duration::from_secs(30);
-
-/// A broker under test.
-struct Arm {
-    /// None is the embedded broker.
-    bootstrap: Option<String>,
-}
-
-impl Arm {
-    fn run(&self, text: &str) -> Tool {
-        let tool = Tool::run_text(text);
-        match &self.bootstrap {
-            None => tool,
-            Some(bootstrap) => tool.args(["--bootstrap", bootstrap]),
-        }
-    }
-
-    fn is_embedded(&self) -> bool {
-        self.bootstrap.is_none()
-    }
-
-    fn bootstrap(&self) -> &str {
-        self.bootstrap.as_deref().expect("a cluster")
-    }
-
-    fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.bootstrap());
-        config
-    }
-
-    /// The cluster's topics with their numbers of partitions.
-    fn partitions_of(&self, topic: &str) -> Option<usize> {
-        let client: BaseConsumer = self.config().create().expect("a client");
-        let metadata = client.fetch_metadata(None, ANSWER).expect("metadata");
-        let topic = metadata.topics().iter().find(|found| found.name() == topic)?;
-        Some(topic.partitions().len())
-    }
-
-    /// Low and high watermarks of all partitions added up.
-    fn records_in(&self, topic: &str) -> u64 {
-        let client: BaseConsumer = self.config().create().expect("a client");
-        let partitions = self.partitions_of(topic).expect("a topic");
-        let in_one = |partition: usize| {
-            let marks = client.fetch_watermarks(topic, partition as i32, ANSWER);
-            let (low, high) = marks.expect("watermarks");
-            (high - low) as u64
-        };
-        (0..partitions).map(in_one).sum()
-    }
-
-    fn admin<T>(
-        &self,
-        work: impl AsyncFnOnce(AdminClient<DefaultClientContext>, AdminOptions) -> T,
-    ) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let admin = self.config().create().expect("a client");
-        let options = AdminOptions::new().operation_timeout(Some(ANSWER));
-        runtime.expect("a runtime").block_on(work(admin, options))
-    }
-
-    /// A topic of the test's own, deleted when it is dropped.
-    fn topic(&self, name: &str, partitions: i32) -> TestTopic<'_> {
-        let name = format!("lanekeeper-test-{name}-{}", std::process::id());
-        let made = self.admin(async |admin, options| {
-            let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-            admin.create_topics([&topic], &options).await
-        });
-        made.expect("an answer").remove(0).expect("a topic");
-        // Until every broker knows it.
-        while self.partitions_of(&name) != Some(partitions as usize) {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        TestTopic { arm: self, name }
-    }
-}
-
-struct TestTopic<'a> {
-    arm: &'a Arm,
-    name: String,
-}
-
-impl TestTopic<'_> {
-    /// The override that makes a run use it.
-    fn set(&self) -> String {
-        format!("topic.name={}", self.name)
-    }
-
-    /// Records that no run sent.
-    fn fill(&self, partitions: i32, records: i32) {
-        let producer: BaseProducer = self.arm.config().create().expect("a client");
-        for i in 0..records {
-            let payload = format!("somebody else's record {i}");
-            let record = BaseRecord::<(), str>::to(&self.name).partition(i % partitions);
-            producer.send(record.payload(&payload)).map_err(|(error, _)| error).expect("a queue");
-        }
-        producer.flush(ANSWER).expect("all acknowledged");
-    }
-}
-
-impl Drop for TestTopic<'_> {
-    fn drop(&mut self) {
-        let name = self.name.as_str();
-        // A failed test has said so already.
-        let _ = self.arm.admin(async |admin, options| admin.delete_topics(&[name], &options).await);
-    }
-}
 
 /// A case for every broker.
 macro_rules! on_every_broker {
@@ -150,13 +41,6 @@ macro_rules! on_every_broker {
             })+
         }
     };
-}
-
-/// Runs a case on the cluster, if there is one.
-fn on_the_cluster(case: fn(&Arm)) {
-    if let Ok(bootstrap) = std::env::var("BOOTSTRAP") {
-        case(&Arm { bootstrap: Some(bootstrap) });
-    }
 }
 
 on_every_broker! {
@@ -432,6 +316,45 @@ fn partitions_of_a_crashed_group_member_are_taken_over_and_nothing_is_lost() {
             }
             let last = p.owners.last().expect("an owner");
             assert_ne!((last.consumer, last.incarnation), (2, 1), "partition {}", p.partition);
+        }
+    });
+}
+
+#[test]
+fn a_topic_that_was_created_again_stalls_its_consumers_whether_it_is_shorter_or_longer() {
+    on_the_cluster(|arm| {
+        let topic = arm.topic("again", 2);
+        topic.fill(2, 100);
+        // Partition 0 gets records of the run, partition 1 stays as it was filled. The second kill of each
+        // consumer keeps it away while the topic is replaced.
+        let kills =
+            ["2s", "2s", "2500ms", "2500ms"].iter().zip([0, 1, 0, 1]).map(|(at, consumer)| {
+                format!("[[fault]]\nat = \"{at}\"\nkill = {{ consumer = {consumer} }}\n")
+            });
+        let text = format!(
+            "[topic]\npartitions = 2\n[load]\nproducers = 1\nrate = \"20/s\"\n\
+             [consumers]\nstart = \"beginning\"\n[restart]\nbackoff = \"8s\"\njitter = 0.0\n\
+             [run]\nwarmup = \"0s\"\nduration = \"15s\"\ndrain = \"1s\"\n{}",
+            kills.collect::<String>()
+        );
+        let mut running = arm.run(&text).set([topic.set().as_str()]).start();
+        running.await_text("events.jsonl", "\"delay_ms\":8000");
+        topic.create_again(2);
+        topic.fill(1, 2_000);
+        let finished = running.finish();
+        assert_eq!(finished.code, 1, "{}", finished.output());
+        let summary = finished.summary();
+        let reason = |consumer: u32| summary.given_up[&consumer].as_str();
+        assert!(reason(0).starts_with("another log: offset "), "{}", reason(0));
+        assert!(
+            reason(1)
+                .starts_with("truncated: the partition ends at offset 0, before the checkpoint 50"),
+            "{}",
+            reason(1)
+        );
+        for p in &summary.partitions {
+            let consumer = p.partition;
+            assert_eq!(owners(p), [(consumer, 1), (consumer, 2), (consumer, 3)]);
         }
     });
 }

@@ -29,7 +29,7 @@ fn a_run_that_was_killed_is_reported_but_for_its_last_second() {
     let finished = cut_off();
     let text = report_of(&finished).exits(130).stdout;
     assert!(text.starts_with("CUT OFF  scenario  2 expectations, none decided"), "{text}");
-    for said in ["? lost = 0", "? restarts = 1", "not processed yet", "kill consumer 1 at 1.0 s"] {
+    for said in ["? lost = 0", "? restarts = 1", "not processed yet", "[0] kill consumer 1"] {
         assert!(text.contains(said), "`{said}` is not in\n{text}");
     }
     assert!(!text.contains('✓') && !text.contains("  lost  "), "{text}");

@@ -30,6 +30,8 @@ pub struct Context {
     pub run: RunId,
     /// Root of all randomness.
     pub seed: Seed,
+    /// The runs this one continues.
+    pub earlier: Arc<[RunId]>,
     /// What consumers do with records, if it is not the scenario's work.
     pub handlers: Option<Handlers>,
     /// What hosts run into.
@@ -92,7 +94,9 @@ impl Context {
             Event::PartitionsGone { .. } => tracing::warn!("{event}"),
             Event::FaultEnded { .. } | Event::FaultMissed { .. } => info!("{event}"),
             Event::GateShut { .. } | Event::GateOpened { .. } => tracing::warn!("{event}"),
-            Event::PartitionsAdded { .. } | Event::Phase { .. } => info!("{event}"),
+            Event::PartitionsAdded { .. } | Event::Phase { .. } | Event::Resumed { .. } => {
+                info!("{event}");
+            }
         }
         self.board.journal.note(self.clock.now(), event);
     }

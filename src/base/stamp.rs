@@ -49,7 +49,9 @@ pub enum Verdict {
     Intact(Stamp),
     /// It carries our magic, but its bytes are not the ones that were sent.
     Corrupt,
-    /// Not a record of this run.
+    /// Intact, but of another run of lanekeeper.
+    OtherRun(Stamp),
+    /// Not a record of lanekeeper.
     Foreign,
 }
 
@@ -90,7 +92,7 @@ pub fn verify(payload: &[u8], run: RunId) -> Verdict {
         intended: Time(i64::from_le_bytes(bytes(payload, 32))),
         sent: Time(i64::from_le_bytes(bytes(payload, 40))),
     };
-    if stamp.run == run { Verdict::Intact(stamp) } else { Verdict::Foreign }
+    if stamp.run == run { Verdict::Intact(stamp) } else { Verdict::OtherRun(stamp) }
 }
 
 /// The actual send time of a payload this process stamped, without checking anything else.
@@ -140,10 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn another_run_and_other_programs_are_foreign() {
+    fn another_run_is_named_and_other_programs_are_foreign() {
         let mut payload = vec![0; 100];
         write_payload(&stamp(), &mut payload);
-        assert_eq!(verify(&payload, RunId(1)), Verdict::Foreign);
+        assert_eq!(verify(&payload, RunId(1)), Verdict::OtherRun(stamp()));
         assert_eq!(verify(b"hello", RunId(1)), Verdict::Foreign);
         assert_eq!(verify(&[b'x'; 100], RunId(1)), Verdict::Foreign);
     }

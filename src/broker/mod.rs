@@ -14,7 +14,7 @@ pub mod sim;
 
 pub use error::{BrokerError, ErrorClass};
 pub use port::{
-    Cluster, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec, EndOffsets, Flow,
-    GroupSpec, ProducerPort, SendError, SendRecord, TopicPort, TopicSize, Watermarks,
+    Cluster, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec, EndOffsets,
+    Flow, GroupSpec, ProducerPort, SendError, SendRecord, TopicPort, TopicSize, Watermarks,
 };
 pub use positions::{Position, Positions};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::{BrokerError, Positions};
+use super::{BrokerError, ErrorClass, Positions};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId};
 use crate::measure::Ack;
 
@@ -16,6 +16,14 @@ pub trait Cluster: Send + Sync {
 
     /// A pool's client or clients. Called on the thread that will use it.
     fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError>;
+
+    /// A client of its own that commits offsets for `group`, without being a member of it.
+    fn committer(&self, _group: &str) -> Result<Box<dyn Committer>, BrokerError> {
+        Err(BrokerError {
+            class: ErrorClass::Denied,
+            message: "this broker keeps no committed offsets".to_owned(),
+        })
+    }
 
     /// A client of its own that asks for end offsets.
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError>;
@@ -181,6 +189,12 @@ impl<P: ProducerPort + ?Sized> ProducerPort for Box<P> {
     fn give_up(&mut self, limit: Duration) {
         (**self).give_up(limit);
     }
+}
+
+/// Commits offsets for other tools to see, independently of any consumer.
+pub trait Committer {
+    /// Commits these positions (next offsets to process). May block for some seconds.
+    fn commit(&mut self, positions: &BTreeMap<PartitionId, Offset>) -> Result<(), BrokerError>;
 }
 
 /// Asks the broker where partitions end, independently of any consumer.

@@ -1,8 +1,26 @@
 //! The consumer machine of one partition: verify, work, remember, and hand batches to the cell.
 
+use std::sync::Arc;
+
 use crate::base::{Offset, PartitionId, RunId, Stamp, Time, Verdict, verify};
 use crate::logic::{Effort, WorkSampler};
 use crate::measure::{Applied, Content, Owner, PartitionCell, Processed};
+
+/// Whose records a consumer knows.
+#[derive(Clone, Debug)]
+pub struct Runs {
+    /// This run.
+    pub own: RunId,
+    /// The runs it continues: their records are processed, and counted apart.
+    pub earlier: Arc<[RunId]>,
+}
+
+impl From<RunId> for Runs {
+    /// A run that continues none.
+    fn from(own: RunId) -> Runs {
+        Runs { own, earlier: Arc::new([]) }
+    }
+}
 
 /// Processes the records of one partition for one incarnation of its consumer.
 ///
@@ -12,7 +30,7 @@ use crate::measure::{Applied, Content, Owner, PartitionCell, Processed};
 pub struct ConsumerMachine {
     partition: PartitionId,
     owner: Owner,
-    run: RunId,
+    runs: Runs,
     work: WorkSampler,
     /// The record under way. It counts for nothing until it is done.
     begun: Option<Processed>,
@@ -26,7 +44,7 @@ impl ConsumerMachine {
     pub fn new(
         partition: PartitionId,
         owner: Owner,
-        run: RunId,
+        runs: impl Into<Runs>,
         work: WorkSampler,
         batch_max: usize,
     ) -> ConsumerMachine {
@@ -34,7 +52,7 @@ impl ConsumerMachine {
         ConsumerMachine {
             partition,
             owner,
-            run,
+            runs: runs.into(),
             work,
             begun: None,
             batch,
@@ -61,24 +79,27 @@ impl ConsumerMachine {
     /// Checks a record in place and says what has to be done for it.
     #[inline]
     pub fn begin(&mut self, offset: Offset, payload: &[u8], arrived: Time) -> Effort {
-        let content = match verify(payload, self.run) {
+        let content = match verify(payload, self.runs.own) {
             Verdict::Intact(stamp) => Content::Intact(stamp),
             Verdict::Corrupt => Content::Corrupt,
-            Verdict::Foreign => Content::Foreign,
+            Verdict::OtherRun(stamp) if self.runs.earlier.contains(&stamp.run) => {
+                Content::Earlier(stamp)
+            }
+            Verdict::OtherRun(_) | Verdict::Foreign => Content::Foreign,
         };
         let bytes = payload.len() as u32;
         self.begun = Some(Processed { offset, content, arrived, done: arrived, bytes });
         match content {
-            Content::Intact(_) => self.work.draw(),
+            Content::Intact(_) | Content::Earlier(_) => self.work.draw(),
             Content::Corrupt | Content::Foreign | Content::Skipped(_) => Effort::None,
         }
     }
 
-    /// The stamp of the record under way, if it is one of this run and intact.
+    /// The stamp of the record under way, if it is intact and of this run, or of one it continues.
     #[inline]
     pub fn begun_stamp(&self) -> Option<Stamp> {
         match self.begun?.content {
-            Content::Intact(stamp) => Some(stamp),
+            Content::Intact(stamp) | Content::Earlier(stamp) => Some(stamp),
             Content::Corrupt | Content::Foreign | Content::Skipped(_) => None,
         }
     }
@@ -95,9 +116,9 @@ impl ConsumerMachine {
 
     /// Passes a record over without any work on it.
     pub fn skip(&mut self, offset: Offset, payload: &[u8], now: Time) {
-        let stamp = match verify(payload, self.run) {
+        let stamp = match verify(payload, self.runs.own) {
             Verdict::Intact(stamp) => Some(stamp),
-            Verdict::Corrupt | Verdict::Foreign => None,
+            Verdict::Corrupt | Verdict::OtherRun(_) | Verdict::Foreign => None,
         };
         let (content, bytes) = (Content::Skipped(stamp), payload.len() as u32);
         self.batch.push(Processed { offset, content, arrived: now, done: now, bytes });
@@ -196,6 +217,26 @@ mod tests {
         }
         let account = balance(&sent, cell.lane(ProducerId(0)));
         assert_eq!((account.sent, account.delivered, account.lost), (6, 5, 0));
+    }
+
+    #[test]
+    fn records_of_a_run_that_is_continued_are_counted_apart_and_of_others_are_foreign() {
+        for (own, expected) in [
+            (Runs { own: RunId(7), earlier: [RUN].into() }, (5, 0)),
+            (Runs { own: RunId(7), earlier: [RunId(8)].into() }, (0, 5)),
+        ] {
+            let (cell, owner) = (cell(), machine(1).owner());
+            let work = WorkSampler::new(Work::None, Seed(1));
+            let mut machine = ConsumerMachine::new(PartitionId(0), owner, own, work, 256);
+            process(&mut machine, 0..5);
+            machine.flush(&cell);
+            let cell = cell.lock();
+            let counts = cell.counts();
+            assert_eq!((counts.earlier, counts.foreign), expected);
+            assert_eq!((cell.delivered(), cell.next_offset()), (0, Offset(5)));
+            // Only what can be recognised is an anchor.
+            assert_eq!(cell.start().anchor.is_some(), expected.0 > 0);
+        }
     }
 
     #[test]

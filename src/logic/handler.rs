@@ -19,8 +19,8 @@ pub trait Handler: Send {
     fn handle(&mut self, record: &Record<'_>) -> Result<(), HandlerError>;
 }
 
-/// A record for a [`Handler`], where it lies in the client's memory. It is one of this run, and intact: corrupt
-/// and foreign records are counted and not handed over.
+/// A record for a [`Handler`], where it lies in the client's memory. It is intact and of this run, or of
+/// an earlier one that this run continues: corrupt and foreign records are counted and not handed over.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// Its partition.

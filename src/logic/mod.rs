@@ -1,5 +1,6 @@
 //! Pure machines: state and input in, effects out. Nothing here waits, spawns or reads a clock.
 
+mod checkpoint;
 mod consumer;
 mod handler;
 mod gate;
@@ -16,7 +17,8 @@ mod topic_watch;
 mod watchdog;
 mod work;
 
-pub use consumer::ConsumerMachine;
+pub use checkpoint::{Checkpoints, Unreadable};
+pub use consumer::{ConsumerMachine, Runs};
 pub use gate::{GATE_WINDOW, Gate, GateEffect};
 pub use handler::{Handler, HandlerError, Handlers, Record};
 pub use pacer::{Due, Pacer};

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use super::{
     CellState, Collector, Digest, Fairness, Growth, Host, Ledger, Moments, OwnerSummary,
-    PartitionLatency, PartitionSummary, PartitionTotals, RunLatency, SCHEMA_VERSION, Scoreboard,
-    Summary, Verdict, evaluate, failures, fault_summaries, invalid_reasons, median, outages,
-    rebalances,
+    PartitionLatency, PartitionSummary, PartitionTotals, Resumed, RunLatency, SCHEMA_VERSION,
+    Scoreboard, Summary, Verdict, evaluate, failures, fault_summaries, invalid_reasons, median,
+    outages, rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
@@ -31,6 +31,8 @@ pub struct Facts {
     pub run: Option<RunId>,
     /// The topic's name.
     pub topic: String,
+    /// Where the run went on, if it did not begin anew.
+    pub resumed: Option<Resumed>,
     /// What is known about the broker's version.
     pub broker_version: Option<String>,
     /// The client library and its version.
@@ -76,7 +78,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
     ledgers.iter().for_each(|account| ledger.merge(account));
     let cells = || board.cells.iter().map(|cell| cell.lock());
     let load_seconds = rates.load_seconds;
-    let mut summary = Summary {
+    let summary = Summary {
         schema_version: SCHEMA_VERSION,
         lanekeeper_version: env!("CARGO_PKG_VERSION").to_owned(),
         verdict: Verdict::Passed,
@@ -94,6 +96,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         client_config: facts.client_config.clone(),
         host: facts.host.clone(),
         topic: facts.topic.clone(),
+        resumed: facts.resumed.clone(),
         started_at: facts.started_at.clone(),
         duration_s: rates.seconds,
         offered_per_s: plan.load.per_second(),
@@ -124,13 +127,18 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         cost: collector.cost.cost(load_seconds, facts.host.cores.max(1)),
         warnings: facts.warnings.clone(),
     };
+    judged(plan, facts.ended, summary)
+}
+
+/// The summary with what its figures mean: expectations, self-doubt, verdict.
+fn judged(plan: &Plan, ended: Ended, mut summary: Summary) -> Summary {
     summary.expectations = evaluate(&plan.expectations, &summary);
     // A run that goes on may still make good for a bad second.
-    if facts.ended != Ended::NotYet {
+    if ended != Ended::NotYet {
         let paced = plan.load.pace != Pace::Max;
         summary.invalid_reasons = invalid_reasons(&summary, &plan.limits, paced);
     }
-    summary.verdict = verdict(&summary, facts.ended, plan.watch.abandoned_max);
+    summary.verdict = verdict(&summary, ended, plan.watch.abandoned_max);
     summary
 }
 

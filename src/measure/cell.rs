@@ -40,6 +40,8 @@ pub struct Processed {
 pub enum Content {
     /// Ours and intact.
     Intact(Stamp),
+    /// Intact, of an earlier run that this one continues.
+    Earlier(Stamp),
     /// Ours once.
     Corrupt,
     /// Somebody else's.
@@ -273,7 +275,9 @@ impl CellState {
     fn keep_anchor(&mut self, last: &Processed) {
         if last.offset.0 + 1 == self.next_offset.0 {
             self.anchor = match last.content {
-                Content::Intact(stamp) => Some(Anchor { offset: last.offset, stamp }),
+                Content::Intact(stamp) | Content::Earlier(stamp) => {
+                    Some(Anchor { offset: last.offset, stamp })
+                }
                 Content::Skipped(stamp) => stamp.map(|stamp| Anchor { offset: last.offset, stamp }),
                 Content::Corrupt | Content::Foreign => None,
             };
@@ -296,6 +300,7 @@ impl CellState {
             self.count_if_fenced_before(record.offset.0);
         }
         match record.content {
+            Content::Earlier(_) => self.counts.earlier += 1,
             Content::Corrupt => self.counts.corrupt += 1,
             Content::Foreign => self.counts.foreign += 1,
             Content::Skipped(stamp) => self.count_skipped(stamp),

@@ -14,6 +14,8 @@ use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
 pub enum Event {
     /// The run entered a new part.
     Phase { name: String },
+    /// The run goes on where an earlier one stopped, so many offsets behind the partitions' ends.
+    Resumed { run_id: String, partitions: usize, behind: u64 },
     /// A consumer's thread and client were started.
     ConsumerStarted { consumer: ConsumerId, incarnation: Incarnation },
     /// A consumer has fetched from its partition, or has joined its group.
@@ -76,6 +78,10 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Phase { name } => write!(f, "{name}"),
+            Event::Resumed { run_id, partitions, behind } => write!(
+                f,
+                "continuing where run {run_id} stopped: {partitions} partitions, {behind} records behind"
+            ),
             Event::ConsumerStarted { .. } => f.write_str("consumer started"),
             Event::ConsumerReady { .. } => f.write_str("consumer ready"),
             Event::ConsumerFailed { reason, .. } => write!(f, "consumer failed: {reason}"),

@@ -129,11 +129,15 @@ pub struct Ledger {
     pub reordered: u64,
     /// Read with bytes that are not the ones sent.
     pub corrupt: u64,
-    /// Read, but not of this run.
+    /// Read, but neither of this run nor of one it continues.
     pub foreign: u64,
     /// Passed over as poison.
     #[serde(default)]
     pub skipped: u64,
+    /// Processed, of earlier runs that this one continues. Whether all of them came is not known: their accounts
+    /// ended with them.
+    #[serde(default)]
+    pub earlier: u64,
 }
 
 impl Ledger {
@@ -151,6 +155,7 @@ impl Ledger {
         self.corrupt += other.corrupt;
         self.foreign += other.foreign;
         self.skipped += other.skipped;
+        self.earlier += other.earlier;
     }
 }
 

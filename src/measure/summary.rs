@@ -50,6 +50,9 @@ pub struct Summary {
     pub host: Host,
     /// The topic.
     pub topic: String,
+    /// Where this run went on; `null` when it began anew.
+    #[serde(default)]
+    pub resumed: Option<Resumed>,
     /// Wall-clock start of the load.
     pub started_at: Option<String>,
     /// Length of the measured window.
@@ -153,6 +156,19 @@ pub struct HostRecord {
     pub wall_s: f64,
     /// Virtual time over real time.
     pub speed: f64,
+}
+
+/// An earlier run whose checkpoint file this one went on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// The file, as the scenario names it.
+    pub file: String,
+    /// The run that wrote it last.
+    pub run_id: String,
+    /// Partitions with a checkpoint in it.
+    pub partitions: usize,
+    /// Offsets between the checkpoints and the partitions' ends when this run began.
+    pub behind: u64,
 }
 
 /// The machine. `null` where the system does not tell.

@@ -135,6 +135,7 @@ fn count(counter: Counter, summary: &Summary) -> u64 {
         Counter::Corrupt => ledger.corrupt,
         Counter::Foreign => ledger.foreign,
         Counter::Skipped => ledger.skipped,
+        Counter::Earlier => ledger.earlier,
         Counter::ConsumersStarted => u64::from(summary.consumers_started),
         Counter::WrongPartition => summary.wrong_partition,
         Counter::Unexplained => summary.unexplained,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::CheckpointPlan;
+
 /// The consumers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumersPlan {
@@ -15,6 +17,8 @@ pub struct ConsumersPlan {
     pub work: WorkPlan,
     /// Records processed before they are counted and the checkpoint moves, at most.
     pub batch_records: u32,
+    /// Where processed offsets are kept.
+    pub checkpoint: CheckpointPlan,
     /// What happens to a record on which one incarnation after the other dies.
     pub poison: PoisonPolicy,
 }

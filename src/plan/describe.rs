@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
 use super::{
-    BrokerPlan, ConsumersPlan, GroupPlan, GroupProtocol, Identity, LoadPlan, Membership, Pace,
-    PartitionChoice, Phases, Plan, Span, StartAt, TopicName, Work,
+    BrokerPlan, CheckpointPlan, ConsumersPlan, GroupPlan, GroupProtocol, Identity, LoadPlan,
+    Membership, Pace, PartitionChoice, Phases, Plan, Span, StartAt, TopicName, Work,
 };
 use crate::base::{RunId, format_bytes, format_count, format_duration};
 
@@ -153,6 +153,20 @@ impl Plan {
             "",
             format!("{}, batches of up to {}", Reading(consumers), consumers.batch_records),
         );
+        match &consumers.checkpoint {
+            CheckpointPlan::Memory => {}
+            CheckpointPlan::File { path, interval } => {
+                let (path, each) = (path.display(), format_duration(*interval));
+                lines.add(
+                    "",
+                    format!("checkpoints in `{path}` each {each}; goes on from it if it is there"),
+                );
+            }
+            CheckpointPlan::Commit { group, interval } => {
+                let each = format_duration(*interval);
+                lines.add("", format!("checkpoints committed for group `{group}` each {each}"));
+            }
+        }
         for (partition, work) in &consumers.work.of {
             lines.add("", format!("partition {partition}: {} per record", Cost(*work)));
         }

@@ -97,6 +97,8 @@ pub enum Counter {
     Foreign,
     /// Passed over as poison.
     Skipped,
+    /// Processed, of runs that this one continues.
+    Earlier,
     /// Consumers that became ready.
     ConsumersStarted,
     /// Records read by a consumer of another partition, or from a partition they were not sent to.
@@ -151,7 +153,7 @@ impl Metric {
 
 impl Counter {
     /// Every counter with the name scenarios use.
-    pub const ALL: [(Counter, &'static str); 17] = [
+    pub const ALL: [(Counter, &'static str); 18] = [
         (Counter::Sent, "sent"),
         (Counter::Acked, "acked"),
         (Counter::Failed, "failed"),
@@ -164,6 +166,7 @@ impl Counter {
         (Counter::Corrupt, "corrupt"),
         (Counter::Foreign, "foreign"),
         (Counter::Skipped, "skipped"),
+        (Counter::Earlier, "earlier"),
         (Counter::ConsumersStarted, "consumers_started"),
         (Counter::WrongPartition, "wrong_partition"),
         (Counter::Unexplained, "unexplained"),

@@ -3,6 +3,7 @@
 //! Nothing after this module looks at a scenario again.
 
 mod build;
+mod checkpoint;
 mod consumers;
 mod describe;
 mod estimate;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use build::{Overrides, build, compile, metrics_markdown};
+pub use checkpoint::CheckpointPlan;
 pub use consumers::{
     Assignor, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity, Membership,
     PoisonPolicy, RemoteAssignor, Span, StartAt, Work, WorkPlan,

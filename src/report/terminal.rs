@@ -92,8 +92,17 @@ impl Report {
         }
     }
 
-    /// What is particular about this run's topic and time.
+    /// What is particular about this run's beginning, topic and time.
     fn how_it_went(&mut self, s: &Summary) {
+        if let Some(resumed) = &s.resumed {
+            self.line(format!(
+                "  continued where run {} stopped: {} partitions, {} behind; processed {} of earlier runs",
+                resumed.run_id,
+                resumed.partitions,
+                format_count(resumed.behind),
+                format_count(s.ledger.earlier)
+            ));
+        }
         for growth in &s.growth {
             let (at, from, to) = (growth.at_s, growth.from, growth.to);
             self.line(format!(

@@ -32,6 +32,7 @@ impl Account {
         let begun = Facts {
             run: Some(context.run),
             topic: scene.topic.clone(),
+            resumed: scene.from.resumed.clone(),
             broker_version: scene.broker_version.clone(),
             client: scene.client.clone(),
             client_config: scene.client_config.clone(),

@@ -3,11 +3,14 @@
 //! broker → topic and start offsets → scoreboard → supervisor → consumers ready → load → drain → summary.
 
 mod account;
+mod checkpoint_file;
+mod checkpointing;
 mod collecting;
 mod drain;
 mod explore;
 mod host;
 mod interrupt;
+mod resume;
 mod scene;
 mod sim;
 mod stage;
@@ -21,6 +24,7 @@ use ractor::Actor;
 use tokio::sync::watch;
 
 use self::account::Account;
+use self::checkpointing::Checkpointing;
 use self::collecting::Collecting;
 use self::scene::Scene;
 use self::stage::Stage;
@@ -31,7 +35,7 @@ use crate::broker::rdkafka::ClientFile;
 use crate::error::Error;
 use crate::logic::{Handlers, Sabotage};
 use crate::measure::{
-    Collector, Ended, Event, LaneShape, Live, Scoreboard, Summary, Window, fault_windows,
+    Collector, Ended, Event, LaneShape, Live, Resumed, Scoreboard, Summary, Window, fault_windows,
     watched_windows,
 };
 use crate::plan::{BrokerPlan, PartitionChoice, Plan};
@@ -147,6 +151,7 @@ async fn on_stage(
         clock,
         run,
         seed: plan.seed,
+        earlier: scene.from.earlier.clone().into(),
         handlers,
         sabotage: Arc::new(Sabotage::new(plan.members(), plan.topic.partitions, plan.load.pools)),
     };
@@ -157,9 +162,10 @@ async fn on_stage(
         .map_err(|error| Error::Bug(format!("the supervisor did not start: {error}")))?;
     let mut steps = Steps::new(context.clone(), supervisor.clone(), status, interrupted);
 
+    let checkpointing = take_up(scene, &context)?;
     observer.phase("starting consumers");
     let started = steps.start_consumers().await;
-    let result = match started {
+    let mut result = match started {
         Err(error) => Err(error),
         Ok(startup) => Ok(load(plan, scene, &context, &mut steps, observer, startup).await),
     };
@@ -170,10 +176,29 @@ async fn on_stage(
         _ = done => {}
         () = steps.timers.sleep(Duration::from_secs(5)) => {}
     }
-    result.map(|mut summary| {
+    // After the last consumer, so that nothing comes behind the last checkpoint.
+    let failure = checkpointing.and_then(Checkpointing::stop);
+    if let Ok(summary) = &mut result {
         summary.warnings.extend(left_behind);
-        summary
-    })
+        summary.warnings.extend(failure);
+    }
+    result
+}
+
+/// Goes on where an earlier run stopped, if there is one, and begins to keep checkpoints of this one.
+fn take_up(scene: &Scene, context: &Context) -> Result<Option<Checkpointing>, Error> {
+    for (cell, anchor) in context.board.cells.iter().zip(&scene.from.anchors) {
+        cell.lock().set_anchor(*anchor);
+    }
+    if let Some(Resumed { run_id, partitions, behind, .. }) = scene.from.resumed.clone() {
+        context.note(Event::Resumed { run_id, partitions, behind });
+    }
+    let Some((store, interval)) = scene.from.store.clone() else {
+        return Ok(None);
+    };
+    Checkpointing::start(context, store, interval)
+        .map(Some)
+        .map_err(|error| Error::Environment(format!("no thread for checkpoints: {error}")))
 }
 
 /// From the first send to the last figure.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::resume::Continuation;
 use crate::actors::Hosting;
 use crate::base::Offset;
 use crate::broker::Cluster;
@@ -14,6 +15,8 @@ pub(super) struct Scene {
     pub(super) topic: String,
     /// Where each partition's reading starts.
     pub(super) starts: Vec<Offset>,
+    /// Where the run goes on, and where its own checkpoints go.
+    pub(super) from: Continuation,
     /// The way into the cluster.
     pub(super) cluster: Arc<dyn Cluster>,
     /// Who gives hosts their turns.

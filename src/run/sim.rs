@@ -11,6 +11,7 @@ use std::task::{Poll, Waker};
 
 use tokio::sync::watch;
 
+use super::resume::Continuation;
 use super::scene::Scene;
 use super::{Observer, on_stage};
 use crate::actors::Hosting;
@@ -76,6 +77,8 @@ fn scene(plan: &Plan, settings: &SimPlan, run: RunId, hosting: Hosting) -> Scene
     Scene {
         topic: plan.topic.name.resolve(run),
         starts: vec![Offset(0); plan.topic.partitions as usize],
+        // Nothing of a simulation outlives it.
+        from: Continuation::default(),
         cluster: Arc::new(NoSockets),
         hosting,
         broker_version: Some("lanekeeper's broker model".to_owned()),

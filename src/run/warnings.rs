@@ -17,22 +17,7 @@ pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
     for (error, times) in context.board.client_errors() {
         warnings.push(format!("consumers: {error} ({times} x)"));
     }
-    let (mut gaps, mut foreign) = (0, 0);
-    for cell in context.board.cells.iter() {
-        let cell = cell.lock();
-        gaps += cell.offset_gaps;
-        foreign += cell.counts().foreign;
-    }
-    if gaps > 0 {
-        warnings
-            .push(format!("{gaps} offsets held no record (compaction, transactions, or a loss)"));
-    }
-    if foreign > 0 {
-        warnings.push(format!(
-            "{foreign} records were not sent by this run: somebody else writes to the topic; use one of the run's \
-             own (leave `topic.name` out)"
-        ));
-    }
+    warnings.extend(of_records(context));
     if context.plan.load.pace == Pace::Max && context.plan.load.messages.is_none() {
         warnings.push(
             "at maximum rate latency says how long the queue was, not how fast the path is"
@@ -95,6 +80,35 @@ fn supervision(context: &Context, status: &Status) -> Vec<String> {
         if let Event::RecordSkipped { .. } = event {
             warnings.push(format!("{event}: nobody could process it; mend it, or its handler"));
         }
+    }
+    warnings
+}
+
+/// What was found in the log that is not this run's.
+fn of_records(context: &Context) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (mut gaps, mut foreign, mut earlier) = (0, 0, 0);
+    for cell in context.board.cells.iter() {
+        let cell = cell.lock();
+        gaps += cell.offset_gaps;
+        foreign += cell.counts().foreign;
+        earlier += cell.counts().earlier;
+    }
+    if earlier > 0 {
+        warnings.push(format!(
+            "{earlier} records of earlier runs were processed: this run's own waited behind them, and their latency says \
+             so; for latency without a backlog remove the checkpoint file"
+        ));
+    }
+    if gaps > 0 {
+        warnings
+            .push(format!("{gaps} offsets held no record (compaction, transactions, or a loss)"));
+    }
+    if foreign > 0 {
+        warnings.push(format!(
+            "{foreign} records were not sent by this run: somebody else writes to the topic; use one of the run's \
+             own (leave `topic.name` out)"
+        ));
     }
     warnings
 }

@@ -91,6 +91,15 @@ section! {
         batch: u64 = 256, 64;
         /// A record on which three incarnations in a row die: `stop` its consumer, or `skip` it and say so.
         poison: PoisonWord = "stop", "skip";
+        /// Where processed offsets are kept in assigned mode: in `memory`, in a `file` as well, from which a
+        /// later run goes on, or in memory with a `commit` for other tools to see.
+        checkpoint: CheckpointWord = "memory", "file";
+        /// The file, with `checkpoint = "file"`. It is replaced as a whole and forced to the disk.
+        checkpoint_file: String = ("none"), "orders.checkpoint";
+        /// How often checkpoints are written or committed; once more at the end.
+        checkpoint_interval: Duration = "1s", "250ms";
+        /// The group they are committed for, with `checkpoint = "commit"`.
+        checkpoint_group: String = ("`lanekeeper-<scenario>`"), "orders";
         /// How often a group member commits what it has processed.
         commit_interval: Duration = "1s", "5s";
         /// How long a silent group member keeps its partitions. The broker's with `protocol = "consumer"`, as is the
@@ -336,5 +345,17 @@ words! {
         End = "end",
         /// At the first record.
         Beginning = "beginning",
+    }
+}
+
+words! {
+    /// Where processed offsets are kept.
+    CheckpointWord {
+        /// In this process.
+        Memory = "memory",
+        /// In a file, too.
+        File = "file",
+        /// Committed, too.
+        Commit = "commit",
     }
 }

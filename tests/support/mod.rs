@@ -191,6 +191,11 @@ impl Running {
         }
     }
 
+    /// Lets a moment pass. It must not end meanwhile.
+    pub(crate) fn look(&mut self) {
+        assert!(self.is_running(), "it ended by itself");
+    }
+
     /// Looks whether it still runs, a moment later. One that hangs is ended.
     fn is_running(&mut self) -> bool {
         std::thread::sleep(LOOK);

@@ -11,7 +11,7 @@ use super::trouble::Efforts;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow, Positions};
-use crate::logic::{ConsumerMachine, Effort, WorkSampler};
+use crate::logic::{ConsumerMachine, Effort, Runs, WorkSampler};
 use crate::measure::{Anchor, Applied, Event, Owner};
 
 /// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
@@ -99,7 +99,8 @@ impl Desk {
         let sampler = WorkSampler::new(work, seed);
         let batch_max = context.plan.consumers.batch_records as usize;
         let skips = context.board.cell(partition).lock().skips();
-        let machine = ConsumerMachine::new(partition, owner, context.run, sampler, batch_max);
+        let runs = Runs { own: context.run, earlier: context.earlier.clone() };
+        let machine = ConsumerMachine::new(partition, owner, runs, sampler, batch_max);
         let position = self.group.as_ref().map(|group| group.positions.begin(partition));
         let at = partition.0 as usize;
         if at >= self.seats.len() {

@@ -161,6 +161,11 @@ impl Admin {
         })
     }
 
+    /// The cluster's own id, if it tells one.
+    pub fn cluster_id(&self, limit: Duration) -> Option<String> {
+        self.observer().ok()?.client().fetch_cluster_id(limit)
+    }
+
     /// Where each partition's reading starts, as numbers, by partition id. A topic that has just been created
     /// answers only after a moment, so this asks again for up to `limit`.
     pub fn start_offsets(

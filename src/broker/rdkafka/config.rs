@@ -161,6 +161,17 @@ impl ClientSettings {
         config
     }
 
+    /// Properties of a client that commits for other tools to see. A broker that does not answer must not hold
+    /// a run's end up.
+    pub(super) fn mirror(&self, group: &str) -> ClientConfig {
+        let mut config = self.client("checkpoints");
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("socket.timeout.ms", "5000");
+        config
+    }
+
     fn client(&self, name: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         apply(&mut config, &self.base);

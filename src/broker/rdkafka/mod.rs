@@ -1,6 +1,7 @@
 //! The rdkafka adapter: real brokers and the embedded mock cluster through librdkafka.
 
 mod admin;
+mod committer;
 mod config;
 mod consumer;
 mod embedded;
@@ -18,12 +19,14 @@ pub use admin::{Admin, SetupError};
 pub use config::{ClientFile, ClientSettings};
 pub use embedded::Embedded;
 
+use self::committer::RdCommitter;
 use self::consumer::RdConsumer;
 use self::end_offsets::RdEndOffsets;
 use self::growth::RdTopic;
 use self::producer::{RdProducer, Serving};
 use super::{
-    BrokerError, Cluster, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort, TopicPort,
+    BrokerError, Cluster, Committer, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort,
+    TopicPort,
 };
 use crate::base::{Clock, PoolId};
 use crate::plan::{Pace, Plan, ProducerClients};
@@ -112,5 +115,9 @@ impl Cluster for RdCluster {
 
     fn create_partitions(&self, total: u32) -> Result<(), BrokerError> {
         growth::create_partitions(&self.settings, &self.topic, total)
+    }
+
+    fn committer(&self, group: &str) -> Result<Box<dyn Committer>, BrokerError> {
+        Ok(Box::new(RdCommitter::new(&self.settings, &self.topic, group)?))
     }
 }

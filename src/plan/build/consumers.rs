@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Findings, group};
 use crate::plan::{
-    ClientTopology, ConsumersPlan, FaultPlan, Membership, PoisonPolicy, Span, StartAt, TopicPlan,
-    Work, WorkPlan,
+    CheckpointPlan, ClientTopology, ConsumersPlan, FaultPlan, Membership, PoisonPolicy, Span,
+    StartAt, TopicPlan, Work, WorkPlan,
 };
 use crate::scenario::sections::{ConsumerClientsWord, ModeWord, PoisonWord, StartWord};
 use crate::scenario::{self, At, Consumers, Diagnostic, Origin, Scenario, codes};
@@ -15,6 +15,7 @@ pub(super) fn build(
     scenario: &Scenario,
     topic: &TopicPlan,
     faults: &[FaultPlan],
+    checkpoint: CheckpointPlan,
     found: &mut Findings,
 ) -> ConsumersPlan {
     let consumers = &scenario.consumers;
@@ -40,6 +41,7 @@ pub(super) fn build(
             1..=100_000,
             "a batch has a record at least, and what is in it when a consumer dies is repeated",
         ),
+        checkpoint,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bound;
 mod broker;
+mod checkpoint;
 mod consumers;
 mod expect;
 mod faults;
@@ -47,7 +48,8 @@ pub fn build(
     let seed = overrides.seed.or(scenario.run.seed.as_ref().map(|seed| seed.value));
     let seed = Seed(seed.unwrap_or(1));
     let faults = faults::build(scenario, &topic, &load, &times, seed, &mut found);
-    let consumers = consumers::build(scenario, &topic, &faults, &mut found);
+    let checkpoint = checkpoint::build(name, &scenario.consumers, &topic, &broker, &mut found);
+    let consumers = consumers::build(scenario, &topic, &faults, checkpoint, &mut found);
     let restart = run::restart(scenario, &mut found);
     let watch = run::watch(scenario, &mut found);
     let limits = run::limits(scenario, &mut found);

@@ -1,0 +1,151 @@
+//! A broker under test: the embedded one, or the cluster in `BOOTSTRAP`, with topics of a test's own on it.
+
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use crate::support::Tool;
+
+/// How long a broker may take to answer a test's own question.
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);
+
+/// A broker under test.
+pub(crate) struct Arm {
+    /// None is the embedded broker.
+    pub(crate) bootstrap: Option<String>,
+}
+
+impl Arm {
+    pub(crate) fn run(&self, text: &str) -> Tool {
+        let tool = Tool::run_text(text);
+        match &self.bootstrap {
+            None => tool,
+            Some(bootstrap) => tool.args(["--bootstrap", bootstrap]),
+        }
+    }
+
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.bootstrap.is_none()
+    }
+
+    pub(crate) fn bootstrap(&self) -> &str {
+        self.bootstrap.as_deref().expect("a cluster")
+    }
+
+    pub(crate) fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.bootstrap());
+        config
+    }
+
+    /// The cluster's topics with their numbers of partitions.
+    pub(crate) fn partitions_of(&self, topic: &str) -> Option<usize> {
+        let client: BaseConsumer = self.config().create().expect("a client");
+        let metadata = client.fetch_metadata(None, ANSWER).expect("metadata");
+        let topic = metadata.topics().iter().find(|found| found.name() == topic)?;
+        Some(topic.partitions().len())
+    }
+
+    /// Low and high watermarks of all partitions added up.
+    pub(crate) fn records_in(&self, topic: &str) -> u64 {
+        let client: BaseConsumer = self.config().create().expect("a client");
+        let partitions = self.partitions_of(topic).expect("a topic");
+        let in_one = |partition: usize| {
+            let marks = client.fetch_watermarks(topic, partition as i32, ANSWER);
+            let (low, high) = marks.expect("watermarks");
+            (high - low) as u64
+        };
+        (0..partitions).map(in_one).sum()
+    }
+
+    pub(crate) fn admin<T>(
+        &self,
+        work: impl AsyncFnOnce(AdminClient<DefaultClientContext>, AdminOptions) -> T,
+    ) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let admin = self.config().create().expect("a client");
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER));
+        runtime.expect("a runtime").block_on(work(admin, options))
+    }
+
+    /// A topic of the test's own, deleted when it is dropped.
+    pub(crate) fn topic(&self, name: &str, partitions: i32) -> TestTopic<'_> {
+        let name = format!("lanekeeper-test-{name}-{}", std::process::id());
+        let made = self.admin(async |admin, options| {
+            let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+            admin.create_topics([&topic], &options).await
+        });
+        made.expect("an answer").remove(0).expect("a topic");
+        // Until every broker knows it.
+        while self.partitions_of(&name) != Some(partitions as usize) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        TestTopic { arm: self, name }
+    }
+}
+
+pub(crate) struct TestTopic<'a> {
+    pub(crate) arm: &'a Arm,
+    pub(crate) name: String,
+}
+
+impl TestTopic<'_> {
+    /// Deletes it and creates it again, empty.
+    pub(crate) fn create_again(&self, partitions: i32) {
+        let name = self.name.as_str();
+        let deleted =
+            self.arm.admin(async |admin, options| admin.delete_topics(&[name], &options).await);
+        deleted.expect("an answer").remove(0).expect("a topic that was there");
+        // A cluster deletes in its own time, and refuses the name until then.
+        let topic = || NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let create = || {
+            let made = self
+                .arm
+                .admin(async |admin, options| admin.create_topics([&topic()], &options).await);
+            made.expect("an answer").remove(0).is_ok()
+        };
+        while !create() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        while self.arm.partitions_of(name) != Some(partitions as usize) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The override that makes a run use it.
+    pub(crate) fn set(&self) -> String {
+        format!("topic.name={}", self.name)
+    }
+
+    /// Records that no run sent.
+    pub(crate) fn fill(&self, partitions: i32, records: i32) {
+        let producer: BaseProducer = self.arm.config().create().expect("a client");
+        for i in 0..records {
+            let payload = format!("somebody else's record {i}");
+            let record = BaseRecord::<(), str>::to(&self.name).partition(i % partitions);
+            producer.send(record.payload(&payload)).map_err(|(error, _)| error).expect("a queue");
+        }
+        producer.flush(ANSWER).expect("all acknowledged");
+    }
+}
+
+impl Drop for TestTopic<'_> {
+    fn drop(&mut self) {
+        let name = self.name.as_str();
+        // A failed test has said so already.
+        let _ = self.arm.admin(async |admin, options| admin.delete_topics(&[name], &options).await);
+    }
+}
+
+/// Runs a case on the cluster, if there is one.
+pub(crate) fn on_the_cluster(case: fn(&Arm)) {
+    if let Ok(bootstrap) = std::env::var("BOOTSTRAP") {
+        case(&Arm { bootstrap: Some(bootstrap) });
+    }
+}
