@@ -114,6 +114,7 @@ fn documented_defaults_are_the_ones_that_hold() {
                     "assignor",
                     "commit_interval",
                     "session_timeout",
+                    "checkpoint_interval",
                     "membership",
                     "protocol",
                 ];
