@@ -1,0 +1,182 @@
+//! The real supervisor with its actors and threads, on a cluster that is down, or gives nothing, when the test says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lanekeeper::actors::{Context, Hosting, Status, Supervisor, SupervisorArgs, SupervisorMsg};
+use lanekeeper::base::{Clock, Offset, PartitionId, PoolId, RunId, Seed, Time};
+use lanekeeper::broker::{
+    BrokerError, Cluster, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec, EndOffsets,
+    ProducerPort, Watermarks,
+};
+use lanekeeper::logic::Sabotage;
+use lanekeeper::measure::{Event, LaneShape, Scoreboard};
+use lanekeeper::plan::{Overrides, Plan, compile};
+use lanekeeper::scenario::Source;
+use ractor::Actor;
+use tokio::sync::watch;
+
+const CONSUMERS: usize = 6;
+/// More than all budgets together: whoever were charged would be given up.
+const PROBES: usize = 40;
+const SCENARIO: &str = "[topic]\npartitions = 6\n\
+    [restart]\nbackoff = \"10ms\"\nfactor = 1.0\njitter = 0.0\nbudget = 5\n\
+    [watchdog]\npoll = \"200ms\"\nfetch = \"500ms\"\n";
+/// A test that waits so long has failed.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A cluster that hands out no records, and whose clients die while it is down.
+#[derive(Clone, Default)]
+struct Flaky {
+    down: Arc<AtomicBool>,
+    /// Where it says that every partition ends.
+    end: i64,
+}
+
+impl Flaky {
+    fn is_down(&self) -> bool {
+        self.down.load(Ordering::Acquire)
+    }
+}
+
+impl Cluster for Flaky {
+    fn consumer(&self, _spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
+        Ok(Box::new(Port { cluster: self.clone(), assigned: None }))
+    }
+
+    fn producer(&self, _pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {
+        Err(BrokerError::fatal("nothing is sent here"))
+    }
+
+    fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {
+        Ok(Box::new(Ends(self.end)))
+    }
+
+    fn create_partitions(&self, _total: u32) -> Result<(), BrokerError> {
+        Err(BrokerError::fatal("it does not grow"))
+    }
+}
+
+struct Ends(i64);
+
+impl EndOffsets for Ends {
+    fn fetch(&mut self) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
+        Ok((0..CONSUMERS as u32).map(|id| (PartitionId(id), Offset(self.0))).collect())
+    }
+
+    fn watermarks(&mut self) -> Result<Watermarks, BrokerError> {
+        Ok(Watermarks::new())
+    }
+}
+
+struct Port {
+    cluster: Flaky,
+    assigned: Option<PartitionId>,
+}
+
+impl ConsumerPort for Port {
+    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError> {
+        if let ConsumerCommand::Assign(partition, _) = command {
+            self.assigned = Some(partition);
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, _wait: Duration, events: &mut dyn ConsumerEvents) {
+        if self.cluster.is_down() {
+            events.error(BrokerError::fatal("nobody is there"));
+        } else if let Some(partition) = self.assigned.take() {
+            events.end_of_partition(partition);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+
+    fn close(self: Box<Self>, _limit: Duration) -> bool {
+        true
+    }
+}
+
+fn plan() -> Plan {
+    let source = Source { name: "outage.toml".to_owned(), text: SCENARIO.to_owned() };
+    let (plan, found) = compile(&source, &[], &Overrides::default());
+    plan.unwrap_or_else(|| panic!("{found:?}"))
+}
+
+fn context(cluster: &Flaky) -> Context {
+    let plan = plan();
+    let shape = LaneShape { fixed: true, partitions: CONSUMERS as u32, pools: 1 };
+    Context {
+        cluster: Arc::new(cluster.clone()),
+        hosting: Hosting::Threads,
+        board: Arc::new(Scoreboard::new(shape, &[Offset(0); CONSUMERS])),
+        clock: Clock::start(),
+        run: RunId(1),
+        seed: Seed(1),
+        handlers: None,
+        sabotage: Arc::new(Sabotage::new(CONSUMERS as u32, CONSUMERS as u32, 1)),
+        plan: Arc::new(plan),
+    }
+}
+
+fn count(context: &Context, wanted: fn(&Event) -> bool) -> usize {
+    context.board.journal.since(0).iter().filter(|(_, event)| wanted(event)).count()
+}
+
+#[tokio::test]
+async fn an_outage_is_nobodys_fault_and_everybody_comes_back() {
+    let cluster = Flaky::default();
+    let context = context(&cluster);
+    let (publish, mut status) = watch::channel(Status::default());
+    let args = SupervisorArgs { context: context.clone(), status: publish };
+    let (supervisor, done) = Actor::spawn(None, Supervisor, args).await.expect("a supervisor");
+    supervisor.cast(SupervisorMsg::StartConsumers).expect("a supervisor that listens");
+    let outage = async {
+        let all_up = |status: &Status| status.consumers_running == CONSUMERS;
+        status.wait_for(all_up).await.expect("a status");
+        cluster.down.store(true, Ordering::Release);
+        while count(&context, |event| matches!(event, Event::GateProbe { .. })) < PROBES {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        cluster.down.store(false, Ordering::Release);
+        status.wait_for(all_up).await.expect("a status");
+        assert_eq!(status.borrow().given_up, BTreeMap::new());
+    };
+    tokio::time::timeout(LIMIT, outage).await.expect("everybody is back");
+    let shut = count(&context, |event| matches!(event, Event::GateShut { .. }));
+    let opened = count(&context, |event| matches!(event, Event::GateOpened { .. }));
+    assert_eq!((shut, opened), (1, 1));
+    supervisor.stop(None);
+    done.await.expect("an end in order");
+}
+
+#[tokio::test]
+async fn a_client_that_brings_nothing_although_records_wait_is_reassigned_replaced_and_given_up() {
+    let cluster = Flaky { end: 5, ..Flaky::default() };
+    let context = context(&cluster);
+    let (publish, mut status) = watch::channel(Status::default());
+    let args = SupervisorArgs { context: context.clone(), status: publish };
+    let (supervisor, done) = Actor::spawn(None, Supervisor, args).await.expect("a supervisor");
+    supervisor.cast(SupervisorMsg::StartConsumers).expect("a supervisor that listens");
+    let all_given_up = status.wait_for(|status| status.given_up.len() == CONSUMERS);
+    let waited = tokio::time::timeout(LIMIT, all_given_up).await.expect("an end");
+    let reasons = waited.expect("a status").given_up.clone();
+    assert!(reasons.values().all(|reason| reason.starts_with("hung fetch: ")), "{reasons:?}");
+    let remedies_of = |wanted: u32| -> Vec<String> {
+        let of = |(_, event): (Time, Event)| match event {
+            Event::ConsumerStuck { consumer, remedy, .. } if consumer.0 == wanted => Some(remedy),
+            _ => None,
+        };
+        context.board.journal.since(0).into_iter().filter_map(of).collect()
+    };
+    let rungs = ["noted", "assigned again", "replaced"];
+    for consumer in 0..CONSUMERS as u32 {
+        let remedies = remedies_of(consumer);
+        assert_eq!(remedies[..3], rungs, "{remedies:?}");
+        assert_eq!(remedies.last().map(String::as_str), Some("given up"));
+        assert_eq!(remedies.iter().filter(|remedy| *remedy == "replaced").count(), 2);
+    }
+    supervisor.stop(None);
+    done.await.expect("an end in order");
+}
