@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tracing::info;
 
+use super::Commands;
 use super::host::Hosting;
 use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed};
 use crate::broker::Cluster;
@@ -34,6 +35,8 @@ pub struct Context {
     pub earlier: Arc<[RunId]>,
     /// What consumers do with records, if it is not the scenario's work.
     pub handlers: Option<Handlers>,
+    /// The user's own commands.
+    pub commands: Arc<Commands>,
     /// What hosts run into.
     pub sabotage: Arc<Sabotage>,
 }

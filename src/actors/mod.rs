@@ -13,6 +13,7 @@
 //! are process-wide in ractor.
 
 mod consumer;
+mod commands;
 mod context;
 mod fault_driver;
 mod host;
@@ -22,6 +23,7 @@ mod supervisor;
 mod timers;
 mod topic_watcher;
 
+pub use commands::Commands;
 pub use context::Context;
 pub use host::{Hosting, PoolShared, SharedHost};
 pub use supervisor::{Status, Supervisor, SupervisorArgs, SupervisorMsg};

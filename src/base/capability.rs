@@ -35,6 +35,10 @@ pub struct Capability {
     pub can_grow: bool,
     /// Whether consumers have threads of their own, which can hang.
     pub has_threads: bool,
+    /// Whether its brokers can be taken away, slowed down and made to refuse requests from here.
+    pub breaks_on_demand: bool,
+    /// Whether records can be deleted.
+    pub deletes_records: bool,
     /// Whether duplicates of an idempotent producer are filtered by the broker.
     pub filters_duplicates: bool,
 }
@@ -54,6 +58,8 @@ impl BrokerKind {
                 timing_is_real: false,
                 long_polls: false,
                 has_retention: false,
+                breaks_on_demand: true,
+                deletes_records: false,
                 // rdkafka_mock_cgrp.c finds classic members by their id only, never by `group.instance.id`.
                 keeps_static_places: false,
                 // No CreatePartitions handler.
@@ -68,6 +74,8 @@ impl BrokerKind {
                 timing_is_real: true,
                 long_polls: true,
                 has_retention: true,
+                breaks_on_demand: false,
+                deletes_records: true,
                 keeps_static_places: true,
                 can_grow: true,
                 has_threads: true,
@@ -83,6 +91,8 @@ impl BrokerKind {
                 timing_is_real: true,
                 long_polls: true,
                 has_retention: true,
+                breaks_on_demand: false,
+                deletes_records: false,
                 can_grow: false,
                 keeps_static_places: true,
                 filters_duplicates: true,

@@ -3,6 +3,7 @@
 //! A port is non-blocking data: it takes commands and yields events on the thread that hosts it. rdkafka is
 //! one implementation; nothing outside [`rdkafka`] names the library.
 
+mod disturbance;
 mod error;
 pub mod model;
 pub mod native;
@@ -12,6 +13,7 @@ pub mod protocol;
 pub mod rdkafka;
 pub mod sim;
 
+pub use disturbance::Disturbance;
 pub use error::{BrokerError, ErrorClass};
 pub use port::{
     Cluster, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec, EndOffsets,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::{BrokerError, ErrorClass, Positions};
+use super::{BrokerError, Disturbance, ErrorClass, Positions};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId};
 use crate::measure::Ack;
 
@@ -40,6 +40,10 @@ pub trait Cluster: Send + Sync {
     /// Gives the topic more partitions: `total` in all. Blocks for up to 10 s; not to be called where an async
     /// runtime runs. Refused when the topic has as many already, and by a cluster that cannot grow a topic.
     fn create_partitions(&self, total: u32) -> Result<(), BrokerError>;
+
+    /// Does something to the cluster. May block for up to 10 s; not to be called where an async runtime runs.
+    /// Refused by a cluster that cannot do it; plans that want that are refused before.
+    fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError>;
 }
 
 /// Which consumer a client is for.

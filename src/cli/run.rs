@@ -32,6 +32,10 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
+    /// Runs the commands of the scenario's `exec` faults; `check` shows them.
+    #[arg(long)]
+    allow_exec: bool,
+
     /// What is printed on stdout.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -45,6 +49,12 @@ pub(super) fn run(
 ) -> Result<Exit, Error> {
     let wall = Clock::start();
     let plan = arguments.scenario.plan()?;
+    if let (false, Some(command)) = (arguments.allow_exec, plan.first_command()) {
+        return Err(Error::Input(format!(
+            "this scenario runs commands on this machine, the first is {command}; look at them with \
+             `lanekeeper check`, and add `--allow-exec` if that is what you want"
+        )));
+    }
     let client = client_file(arguments.client_config.as_deref())?;
     let out = arguments.out.clone().unwrap_or_else(|| default_directory(&plan.name));
     let directory = ResultDirectory::create(&out, &plan.source)

@@ -9,8 +9,8 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use super::Placement;
-use crate::base::{PartitionId, ProducerId, Random, Seed, Time};
-use crate::plan::{LoadPlan, Pace, Phases};
+use crate::base::{PartitionId, PoolId, ProducerId, Random, Seed, Time};
+use crate::plan::{FaultKind, FaultPlan, LoadPlan, Pace, Phases, Targets};
 
 /// A record that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,74 @@ pub struct Pacer {
 
 #[derive(Debug)]
 enum Schedule {
-    Paced { period: Duration, end: Time, due: BinaryHeap<Reverse<(Time, u32)>>, gaps: Gaps },
-    Max { next: u32, pool: u32, start: Time, end: Time },
+    Paced {
+        period: Duration,
+        end: Time,
+        due: BinaryHeap<Reverse<(Time, u32)>>,
+        gaps: Gaps,
+        bursts: Vec<Burst>,
+    },
+    Max {
+        next: u32,
+        pool: u32,
+        start: Time,
+        end: Time,
+    },
+}
+
+/// A stretch of the schedule in which a pool sends at another rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Burst {
+    /// Its start.
+    pub from: Time,
+    /// Its end.
+    pub to: Time,
+    /// Times the rate.
+    pub factor: f64,
+}
+
+impl Burst {
+    /// The bursts of a pool, in the order of their times, in a load that begins at `start`. Where they overlap,
+    /// the first one counts.
+    pub fn of_pool(faults: &[FaultPlan], pool: PoolId, start: Time) -> Vec<Burst> {
+        let mut bursts: Vec<Burst> = Vec::new();
+        for fault in faults {
+            let (FaultKind::Burst { factor }, Targets::Pools(pools)) =
+                (&fault.kind, &fault.targets)
+            else {
+                continue;
+            };
+            let from = bursts.last().map_or(start + fault.at, |last| last.to.max(start + fault.at));
+            let to = start + fault.end();
+            if pools.contains(&pool) && from < to {
+                bursts.push(Burst { from, to, factor: *factor });
+            }
+        }
+        bursts
+    }
+}
+
+/// When a gap that begins at `from` is over, if its time runs faster within bursts.
+fn after(mut from: Time, gap: Duration, bursts: &[Burst]) -> Time {
+    let mut left = gap.as_nanos() as f64;
+    for burst in bursts {
+        if burst.to <= from {
+            continue;
+        }
+        let before = burst.from.since_ns(from).max(0) as f64;
+        if left <= before {
+            break;
+        }
+        left -= before;
+        from = from.max(burst.from);
+        let within = burst.to.since_ns(from) as f64 * burst.factor;
+        if left <= within {
+            return Time(from.0 + (left / burst.factor) as i64);
+        }
+        left -= within;
+        from = burst.to;
+    }
+    Time(from.0 + left as i64)
 }
 
 #[derive(Debug)]
@@ -70,6 +136,14 @@ impl Pacer {
         let placement = Placement::new(load.partition, partitions, load.skew, seed, pool_seed);
         let left = load.messages.map_or(u64::MAX, |all| share(all, pool, load.pools));
         Pacer { schedule, placement, counts, pools: load.pools, left, pending: None }
+    }
+
+    /// The same with stretches at another rate, in the order of their times.
+    pub fn with_bursts(mut self, planned: Vec<Burst>) -> Pacer {
+        if let Schedule::Paced { bursts, .. } = &mut self.schedule {
+            *bursts = planned;
+        }
+        self
     }
 
     /// When the next record is due; `None` when there are no more. At maximum rate that is `now`, once the load
@@ -116,7 +190,7 @@ impl Pacer {
         self.counts[local] += 1;
         match &mut self.schedule {
             Schedule::Max { next, .. } => *next = (*next + 1) % self.counts.len() as u32,
-            Schedule::Paced { period, due: heap, gaps, .. } => {
+            Schedule::Paced { period, due: heap, gaps, bursts, .. } => {
                 let gap = match gaps {
                     Gaps::Fixed => *period,
                     Gaps::Exponential(random) => {
@@ -124,7 +198,11 @@ impl Pacer {
                     }
                 };
                 heap.pop();
-                heap.push(Reverse((due.intended + gap, due.producer.0)));
+                let next = match bursts.is_empty() {
+                    true => due.intended + gap,
+                    false => after(due.intended, gap, bursts),
+                };
+                heap.push(Reverse((next, due.producer.0)));
             }
         }
     }
@@ -181,7 +259,7 @@ fn paced(
         ),
         Phases::Uniform | Phases::Random => Gaps::Fixed,
     };
-    Schedule::Paced { period, end, due, gaps }
+    Schedule::Paced { period, end, due, gaps, bursts: Vec::new() }
 }
 
 /// Pool `pool`'s share of `all` records: they add up to `all`.
@@ -283,6 +361,24 @@ mod tests {
         let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, end);
         let sent = drain(&mut pacer, |due| due).len() as f64;
         assert!((sent - 10_000.0).abs() < 400.0, "{sent}");
+    }
+
+    #[test]
+    fn a_burst_multiplies_the_rate_while_it_lasts() {
+        let load = load(10, 1, HALF, Phases::Random);
+        let end = Time::ZERO + Duration::from_secs(10);
+        let s = |s: i64| Time(s * 1_000_000_000);
+        let bursts = vec![
+            Burst { from: s(2), to: s(4), factor: 5.0 },
+            Burst { from: s(6), to: s(7), factor: 0.5 },
+        ];
+        let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, end).with_bursts(bursts);
+        let sent = drain(&mut pacer, |due| due);
+        let between = |from: i64, to: i64| {
+            sent.iter().filter(|due| due.intended >= s(from) && due.intended < s(to)).count()
+        };
+        let counts = [between(0, 2), between(2, 4), between(4, 6), between(6, 7), between(7, 10)];
+        assert_eq!(counts, [40, 200, 40, 10, 60]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         resumed: facts.resumed.clone(),
         started_at: facts.started_at.clone(),
         duration_s: rates.seconds,
-        offered_per_s: plan.load.per_second(),
+        offered_per_s: plan.offered_per_s(),
         achieved_per_s: rates.achieved_per_s,
         bottleneck: bottleneck(plan, board, load_seconds),
         consumers_started: facts.consumers_started,

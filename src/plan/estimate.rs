@@ -1,6 +1,11 @@
 //! What a plan will need of the machine, roughly.
 
-use super::{BrokerPlan, ClientTopology, Membership, PartitionChoice, Plan, ProducerClients};
+use std::time::Duration;
+
+use super::{
+    BrokerPlan, ClientTopology, FaultKind, FaultPlan, Membership, PartitionChoice, Plan,
+    ProducerClients, Targets,
+};
 
 /// Histograms kept for each partition, and what one of them grows to.
 const HISTOGRAMS: u64 = 4;
@@ -19,6 +24,26 @@ const RECORD_OVERHEAD_BYTES: u64 = 256;
 const BASE_BYTES: u64 = 16 * 1024 * 1024;
 
 impl Plan {
+    /// Records per second the schedule asks for in the measured window, bursts included; none at maximum rate.
+    pub fn offered_per_s(&self) -> Option<f64> {
+        let per_second = self.load.per_second()?;
+        Some(per_second * self.paced_seconds(self.times.warmup) / self.times.duration.as_secs_f64())
+    }
+
+    /// Seconds of the schedule from `from` to the end of the load, those within bursts multiplied.
+    pub(super) fn paced_seconds(&self, from: Duration) -> f64 {
+        let end = self.times.load_end();
+        let more = |fault: &FaultPlan| match (&fault.kind, &fault.targets) {
+            (FaultKind::Burst { factor }, Targets::Pools(pools)) => {
+                let within = fault.end().min(end).saturating_sub(fault.at.max(from));
+                let share = pools.len() as f64 / f64::from(self.load.pools);
+                within.as_secs_f64() * (factor - 1.0) * share
+            }
+            _ => 0.0,
+        };
+        (end - from).as_secs_f64() + self.faults.iter().map(more).sum::<f64>()
+    }
+
     /// What the process will need, roughly: histograms, lanes, schedules, and each client's queues.
     pub fn memory_estimate_bytes(&self) -> u64 {
         let partitions = u64::from(self.topic.partitions);

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Plan;
 use crate::base::{ConsumerId, PartitionId, PoolId, format_duration};
+pub use crate::scenario::{ApiWord as Api, CodeWord as ApiError};
 
 /// One fault at one time. A repeated `[[fault]]` is one of these for each repetition.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +23,7 @@ pub struct FaultPlan {
 }
 
 /// What is broken.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FaultKind {
     /// Kills an actor: no clean-up runs, its client is closed beside the restart.
     /// In group mode this is a crash: the member does not leave the group.
@@ -52,6 +54,42 @@ pub enum FaultKind {
     Poison,
     /// A pool sends nothing; what is overdue goes late.
     Pause,
+    /// A pool's schedule is faster for a while.
+    Burst {
+        /// Times the rate.
+        factor: f64,
+    },
+    /// Brokers are unreachable.
+    BrokerDown,
+    /// Brokers answer later.
+    BrokerRtt {
+        /// By so much.
+        delay: Duration,
+    },
+    /// Requests are refused.
+    RequestError {
+        /// Of this kind.
+        api: Api,
+        /// With this answer.
+        code: ApiError,
+        /// So many.
+        count: u32,
+    },
+    /// Records are deleted up to the end.
+    DeleteRecords,
+    /// The user's own commands.
+    Exec(ExecPlan),
+}
+
+/// Commands with their arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecPlan {
+    /// Run when the fault is due.
+    pub start: Vec<String>,
+    /// Run when it is over, or when the run is, whichever comes first. Empty for none.
+    pub end: Vec<String>,
+    /// How long each may take.
+    pub limit: Duration,
 }
 
 /// Whom a fault hits, by number, in ascending order.
@@ -63,12 +101,26 @@ pub enum Targets {
     Partitions(Vec<PartitionId>),
     /// Producer pools.
     Pools(Vec<PoolId>),
+    /// Brokers, from 1.
+    Brokers(Vec<u32>),
+    /// The cluster, as far as anybody knows.
+    Cluster,
 }
 
 impl FaultPlan {
     /// When it is over; when it begins, for what is over at once.
     pub fn end(&self) -> Duration {
         self.at + self.lasts.unwrap_or_default()
+    }
+}
+
+impl Plan {
+    /// The first command the faults run, as it would be typed.
+    pub fn first_command(&self) -> Option<String> {
+        self.faults.iter().find_map(|fault| match &fault.kind {
+            FaultKind::Exec(exec) => Some(words(&exec.start)),
+            _ => None,
+        })
     }
 }
 
@@ -86,6 +138,12 @@ impl FaultKind {
             FaultKind::CrashLoop { .. } => "crash_loop",
             FaultKind::Poison => "poison",
             FaultKind::Pause => "pause",
+            FaultKind::Burst { .. } => "burst",
+            FaultKind::BrokerDown => "broker_down",
+            FaultKind::BrokerRtt { .. } => "broker_rtt",
+            FaultKind::RequestError { .. } => "request_error",
+            FaultKind::DeleteRecords => "delete_records",
+            FaultKind::Exec(_) => "exec",
         }
     }
 
@@ -95,12 +153,48 @@ impl FaultKind {
     }
 }
 
+impl FaultKind {
+    fn details(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FaultKind::Slow { factor, add } => {
+                if *factor != 1.0 {
+                    write!(f, " x{factor}")?;
+                }
+                if !add.is_zero() {
+                    write!(f, " +{}", format_duration(*add))?;
+                }
+                Ok(())
+            }
+            FaultKind::CrashLoop { times: Some(times) } => write!(f, " {times} times"),
+            FaultKind::Burst { factor } => write!(f, " x{factor}"),
+            FaultKind::BrokerRtt { delay } => write!(f, " +{}", format_duration(*delay)),
+            FaultKind::RequestError { api, code, count } => {
+                write!(f, " {} x {} on {}", count, code.word(), api.word())
+            }
+            FaultKind::Exec(exec) if exec.end.is_empty() => write!(f, " {}", words(&exec.start)),
+            FaultKind::Exec(exec) => {
+                write!(f, " {}, then {}", words(&exec.start), words(&exec.end))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A command as it would be typed, as far as that matters to a reader.
+fn words(command: &[String]) -> String {
+    let quoted = command.iter().map(|word| match word.contains([' ', '"', '\'']) {
+        true => format!("{word:?}"),
+        false => word.clone(),
+    });
+    format!("`{}`", quoted.collect::<Vec<_>>().join(" "))
+}
+
 impl Targets {
     /// The consumers among them.
     pub fn consumers(&self) -> &[ConsumerId] {
         match self {
             Targets::Consumers(consumers) => consumers,
-            Targets::Partitions(_) | Targets::Pools(_) => &[],
+            _ => &[],
         }
     }
 }
@@ -108,19 +202,10 @@ impl Targets {
 impl fmt::Display for FaultPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind.name())?;
-        match self.kind {
-            FaultKind::Slow { factor, add } => {
-                if factor != 1.0 {
-                    write!(f, " x{factor}")?;
-                }
-                if !add.is_zero() {
-                    write!(f, " +{}", format_duration(add))?;
-                }
-            }
-            FaultKind::CrashLoop { times: Some(times) } => write!(f, " {times} times")?,
-            _ => {}
+        self.kind.details(f)?;
+        if self.targets != Targets::Cluster {
+            write!(f, " {}", self.targets)?;
         }
-        write!(f, " {}", self.targets)?;
         match self.lasts {
             Some(span) => write!(f, " for {}", format_duration(span)),
             None if self.kind == FaultKind::Hang => f.write_str(" for ever"),
@@ -135,6 +220,8 @@ impl fmt::Display for Targets {
             Targets::Consumers(consumers) => list(f, "consumer", consumers),
             Targets::Partitions(partitions) => list(f, "partition", partitions),
             Targets::Pools(pools) => list(f, "pool", pools),
+            Targets::Brokers(brokers) => list(f, "broker", brokers),
+            Targets::Cluster => f.write_str("cluster"),
         }
     }
 }

@@ -25,7 +25,7 @@ pub use consumers::{
     PoisonPolicy, RemoteAssignor, Span, StartAt, Work, WorkPlan,
 };
 pub use expect::{Comparison, Expectation};
-pub use fault::{FaultKind, FaultPlan, Targets};
+pub use fault::{Api, ApiError, ExecPlan, FaultKind, FaultPlan, Targets};
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use metric::{Counter, FaultFigure, Latency, Metric, Scope};
@@ -134,7 +134,7 @@ impl Plan {
         let by_schedule = self
             .load
             .per_second()
-            .map(|per_second| (per_second * self.times.load_end().as_secs_f64()).round() as u64);
+            .map(|per_second| (per_second * self.paced_seconds(Duration::ZERO)).round() as u64);
         match (self.load.messages, by_schedule) {
             (Some(limit), Some(scheduled)) => Some(limit.min(scheduled)),
             (limit, scheduled) => limit.or(scheduled),

@@ -153,6 +153,7 @@ async fn on_stage(
         seed: plan.seed,
         earlier: scene.from.earlier.clone().into(),
         handlers,
+        commands: Arc::default(),
         sabotage: Arc::new(Sabotage::new(plan.members(), plan.topic.partitions, plan.load.pools)),
     };
     let (publish, status) = watch::channel(Status::default());
@@ -175,6 +176,11 @@ async fn on_stage(
         biased;
         _ = done => {}
         () = steps.timers.sleep(Duration::from_secs(5)) => {}
+    }
+    // Nobody starts commands any more: what they broke is mended, however the run has ended.
+    if plan.first_command().is_some() {
+        let commands = context.commands.clone();
+        let _ = tokio::task::spawn_blocking(move || commands.finish()).await;
     }
     // After the last consumer, so that nothing comes behind the last checkpoint.
     let failure = checkpointing.and_then(Checkpointing::stop);

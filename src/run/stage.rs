@@ -78,7 +78,8 @@ impl Stage {
         if matches!(plan.consumers.membership, Membership::Group(_)) {
             admin.commit_starts(&starts, plan.times.startup).map_err(environment)?;
         }
-        let cluster = Arc::new(RdCluster::new(plan, settings, &topic, clock));
+        let control = embedded.as_ref().map(Embedded::control);
+        let cluster = Arc::new(RdCluster::new(plan, settings, &topic, clock, control));
         Ok(Stage { topic, starts, from, resumption, cluster, admin, created, embedded })
     }
 

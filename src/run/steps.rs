@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::actors::{Context, PoolShared, Status, SupervisorMsg, Timers};
 use crate::base::{PoolId, Time};
 use crate::error::Error;
-use crate::logic::Pacer;
+use crate::logic::{Burst, Pacer};
 use crate::measure::Event;
 
 /// Sends steps to the supervisor and waits for them.
@@ -173,7 +173,9 @@ impl Steps {
         let plan = self.context.plan.clone();
         let end = start + plan.times.load_end();
         let pool = |pool: u32| {
-            let pacer = Pacer::new(&plan.load, plan.topic.partitions, pool, plan.seed, start, end);
+            let bursts = Burst::of_pool(&plan.faults, PoolId(pool), start);
+            let pacer = Pacer::new(&plan.load, plan.topic.partitions, pool, plan.seed, start, end)
+                .with_bursts(bursts);
             std::sync::Arc::new(PoolShared { pool: PoolId(pool), pacer: pacer.into() })
         };
         let pools = (0..plan.load.pools).map(pool).collect();

@@ -74,6 +74,8 @@ codes! {
     EMBEDDED_TIMING = "embedded-timing";
     /// Something the simulator does not model.
     NOT_SIMULATED = "not-simulated";
+    /// A fault this kind of broker cannot do.
+    WRONG_BROKER = "wrong-broker";
     /// Something this build of lanekeeper was made without.
     NOT_BUILT_IN = "not-built-in";
 }

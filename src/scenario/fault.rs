@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::At;
 use super::aim::Pick;
 use super::section::section;
+use super::words::words;
 
 section! {
     /// Something that is broken at a given time. It has exactly one kind.
@@ -36,6 +38,116 @@ section! {
         poison: PartitionAim = ("none"), { partition = 3 };
         /// Pools send nothing for `for`; what is overdue is then sent late.
         pause: PoolAim = ("none"), { pool = 0 };
+        /// Pools send `factor` times as fast for `for`. Known beforehand, so the schedule stays exact.
+        burst: Burst = ("none"), { pool = 0, factor = 3 };
+        /// Brokers of the embedded cluster are unreachable for `for`.
+        broker_down: BrokerAim = ("none"), { broker = 1 };
+        /// Brokers of the embedded cluster answer later for `for`.
+        broker_rtt: BrokerDelay = ("none"), { broker = 1, delay = "50ms" };
+        /// The embedded cluster refuses requests, whoever sends them.
+        request_error: RequestError = ("none"), { api = "produce", code = "not-leader", count = 5 };
+        /// Deletes all records of partitions, read or not; only of a topic this run has created.
+        delete_records: PartitionAim = ("none"), { partition = 3 };
+        /// Runs commands of your own; needs `--allow-exec`.
+        exec: Exec = ("none"), { start = ["docker", "kill", "broker-2"], end = ["docker", "start", "broker-2"] };
+    }
+}
+
+section! {
+    /// Who sends faster.
+    Burst {
+        /// Producer pools, from 0.
+        pool: Pick = required, 0;
+        /// Times the rate.
+        factor: f64 = required, 3;
+    }
+}
+
+section! {
+    /// Brokers.
+    BrokerAim {
+        /// From 1.
+        broker: Pick = required, 1;
+    }
+}
+
+section! {
+    /// Brokers that answer later.
+    BrokerDelay {
+        /// From 1.
+        broker: Pick = required, 1;
+        /// Added to each answer.
+        delay: Duration = required, "50ms";
+    }
+}
+
+section! {
+    /// Requests that are refused.
+    RequestError {
+        /// Which kind of request.
+        api: ApiWord = required, "produce";
+        /// The answer.
+        code: CodeWord = required, "not-leader";
+        /// How many requests, of whichever client comes first.
+        count: u64 = 1, 5;
+    }
+}
+
+section! {
+    /// Commands and their arguments. No shell is involved.
+    Exec {
+        /// Run when the fault is due.
+        start: Vec<At<String>> = required, ["docker", "kill", "broker-2"];
+        /// Run when `for` is over; always, also when the run is interrupted.
+        end: Vec<At<String>> = ("none"), ["docker", "start", "broker-2"];
+        /// A command that takes longer is killed, with all it has started.
+        limit: Duration = "30s", "10s";
+    }
+}
+
+words! {
+    /// A kind of request.
+    ApiWord {
+        /// Records to be appended.
+        Produce = "produce",
+        /// Records to be read.
+        Fetch = "fetch",
+        /// Offsets of a partition.
+        ListOffsets = "list-offsets",
+        /// Brokers, topics, leaders.
+        Metadata = "metadata",
+        /// Offsets to be kept for a group.
+        OffsetCommit = "offset-commit",
+        /// Who a group's coordinator is.
+        FindCoordinator = "find-coordinator",
+        /// A member's way into a group.
+        JoinGroup = "join-group",
+        /// A member's sign of life.
+        Heartbeat = "heartbeat",
+    }
+}
+
+words! {
+    /// A broker's answer.
+    CodeWord {
+        /// Another broker leads the partition.
+        NotLeader = "not-leader",
+        /// The broker did not get it done in time.
+        RequestTimedOut = "request-timed-out",
+        /// Too few replicas are in sync; nothing was appended.
+        NotEnoughReplicas = "not-enough-replicas",
+        /// Too few replicas were in sync; it was appended.
+        NotEnoughReplicasAfterAppend = "not-enough-replicas-after-append",
+        /// The coordinator is starting.
+        CoordinatorLoading = "coordinator-loading",
+        /// Another broker coordinates the group.
+        NotCoordinator = "not-coordinator",
+        /// The broker does not know the topic or partition.
+        UnknownTopicOrPartition = "unknown-topic-or-partition",
+        /// The broker could not write.
+        StorageError = "storage-error",
+        /// The connection breaks instead of an answer.
+        Disconnect = "disconnect",
     }
 }
 

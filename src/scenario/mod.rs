@@ -23,7 +23,10 @@ mod work;
 
 pub use aim::{Pick, RandomPick};
 pub use diagnostic::{Diagnostic, Origin, Severity, Sources};
-pub use fault::{ConsumerAim, CrashLoop, Fault, Kill, PartitionAim, PoolAim, Slow};
+pub use fault::{
+    ApiWord, BrokerAim, BrokerDelay, Burst, CodeWord, ConsumerAim, CrashLoop, Exec, Fault, Kill,
+    PartitionAim, PoolAim, RequestError, Slow,
+};
 pub use file::load;
 pub use merged::merged;
 pub use open::{Bound, Client, Expect, Expected};

@@ -11,6 +11,13 @@ macro_rules! words {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $($(#[$word_doc])* $variant,)+ }
 
+        impl $name {
+            /// The word, as it is written.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => $word,)+ }
+            }
+        }
+
         impl $crate::scenario::value::Value for $name {
             fn wanted() -> String {
                 $crate::scenario::words::one_of(&[$($word),+])

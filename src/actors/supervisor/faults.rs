@@ -1,9 +1,12 @@
 //! Putting faults in, and noting when they are over.
 
+use std::time::Duration;
+
 use super::SupervisorState;
 use super::children::SlotId;
 use super::recovery::{CATCH_UP, partitions_of_pool};
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
+use crate::broker::Disturbance;
 use crate::measure::{Event, RecoveryMark};
 use crate::plan::{FaultKind, FaultPlan, Targets};
 
@@ -22,7 +25,7 @@ impl SupervisorState {
     /// Puts occurrence `number` in.
     pub(super) fn inject(&mut self, number: usize) {
         let plan = self.context.plan.clone();
-        let Some(fault) = plan.faults.get(number) else {
+        let Some(fault) = plan.faults.get(number).filter(|_| !self.load_is_over) else {
             return;
         };
         let now = self.context.clock.now();
@@ -36,10 +39,20 @@ impl SupervisorState {
                 }
             }
             Targets::Partitions(partitions) => {
-                for partition in partitions {
-                    self.context.sabotage.arm_poison(*partition, number);
-                    self.begin_recovery(number, None, &[*partition], now);
+                self.begin_recovery(number, None, partitions, now);
+                match fault.kind {
+                    FaultKind::DeleteRecords => {
+                        self.disturb(number, Disturbance::DeleteRecords(partitions.clone()));
+                    }
+                    _ => partitions
+                        .iter()
+                        .for_each(|partition| self.context.sabotage.arm_poison(*partition, number)),
                 }
+            }
+            Targets::Brokers(_) | Targets::Cluster => {
+                let all: Vec<PartitionId> = (0..plan.topic.partitions).map(PartitionId).collect();
+                self.begin_recovery(number, None, &all, now);
+                self.hit_cluster(number, fault);
             }
             Targets::Pools(pools) => {
                 for pool in pools {
@@ -57,6 +70,7 @@ impl SupervisorState {
         };
         let now = self.context.clock.now();
         self.context.note(Event::FaultEnded { fault: number, description: fault.to_string() });
+        self.mend_cluster(number, fault);
         self.context.board.fault(number, |times| times.healed = Some(now));
         for consumer in fault.targets.consumers() {
             self.context.sabotage.disarm(*consumer, number);
@@ -107,7 +121,7 @@ impl SupervisorState {
                 Blow::Trap
             }
             // These have other targets.
-            FaultKind::Poison | FaultKind::Pause => Blow::Trap,
+            _ => Blow::Trap,
         };
         if let Some(child) = self.children.get_mut(&id) {
             match blow {
@@ -127,7 +141,9 @@ impl SupervisorState {
             self.missed(number, format!("pool {pool} was not running"));
             return;
         }
-        if let Some(lasts) = fault.lasts {
+        if matches!(fault.kind, FaultKind::Burst { .. }) {
+            // It is part of the schedule from the beginning.
+        } else if let Some(lasts) = fault.lasts {
             self.context.sabotage.pause(pool, now + lasts);
             self.context.board.pools[pool.0 as usize].lock().excuse(now, now + lasts + CATCH_UP);
         } else {
@@ -137,6 +153,51 @@ impl SupervisorState {
         self.begin_recovery(number, None, &partitions, now);
     }
 
+    fn hit_cluster(&self, number: usize, fault: &FaultPlan) {
+        match (&fault.kind, &fault.targets) {
+            (FaultKind::BrokerDown, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::Down(ids.clone()));
+            }
+            (FaultKind::BrokerRtt { delay }, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::Rtt(ids.clone(), *delay));
+            }
+            (FaultKind::RequestError { api, code, count }, _) => {
+                let (api, code, count) = (*api, *code, *count);
+                self.disturb(number, Disturbance::Refuse { api, code, count });
+            }
+            (FaultKind::Exec(exec), _) => self.context.commands.start(&self.context, number, exec),
+            _ => {}
+        }
+    }
+
+    fn mend_cluster(&self, number: usize, fault: &FaultPlan) {
+        match (&fault.kind, &fault.targets) {
+            (FaultKind::BrokerDown, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::Up(ids.clone()));
+            }
+            (FaultKind::BrokerRtt { .. }, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::Rtt(ids.clone(), Duration::ZERO));
+            }
+            (FaultKind::Exec(_), _) => self.context.commands.undo(number),
+            _ => {}
+        }
+    }
+
+    /// Does something to the cluster, on a thread that may wait for it.
+    fn disturb(&self, number: usize, disturbance: Disturbance) {
+        let context = self.context.clone();
+        let act = move || {
+            if let Err(error) = context.cluster.disturb(&disturbance) {
+                let reason = error.to_string();
+                context.note(Event::FaultMissed { fault: number, reason: reason.clone() });
+                context.board.fault(number, |times| times.missed.push(reason));
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name(format!("fault-{number}")).spawn(act) {
+            self.missed(number, format!("no thread: {error}"));
+        }
+    }
+
     fn begin_recovery(
         &self,
         number: usize,
@@ -144,8 +205,13 @@ impl SupervisorState {
         partitions: &[PartitionId],
         now: Time,
     ) {
+        // What is over at once has nothing to wait for, unless it ends an incarnation.
+        let kind = &self.context.plan.faults[number].kind;
+        let at_once = matches!(kind, FaultKind::RequestError { .. } | FaultKind::DeleteRecords)
+            || matches!(kind, FaultKind::Exec(exec) if exec.end.is_empty());
         for partition in partitions {
-            let mark = RecoveryMark::new(Some(number), consumer, now);
+            let mut mark = RecoveryMark::new(Some(number), consumer, now);
+            mark.healed = at_once.then_some(now);
             self.context.board.cell(*partition).lock().recover(mark);
         }
     }

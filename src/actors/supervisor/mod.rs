@@ -96,6 +96,8 @@ pub struct SupervisorState {
     gate_random: Random,
     poison: PoisonWatch,
     reaper: Reaper,
+    /// Nothing is broken any more once the load was told to end.
+    load_is_over: bool,
     status: watch::Sender<Status>,
     /// Whether consumers are being stopped for good.
     stopping: bool,
@@ -128,6 +130,7 @@ impl Actor for Supervisor {
             gate_random: context.seed.child("gate", 0).random(),
             poison: PoisonWatch::new(context.plan.consumers.poison),
             reaper: Reaper::new(context.plan.watch.close),
+            load_is_over: false,
             status,
             stopping: false,
             context,
@@ -297,7 +300,8 @@ impl SupervisorState {
         }
     }
 
-    fn end_load(&self) {
+    fn end_load(&mut self) {
+        self.load_is_over = true;
         for (id, child) in &self.children {
             if !id.is_consumer() {
                 child.stop();

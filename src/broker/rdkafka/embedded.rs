@@ -2,14 +2,20 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use crate::broker::{BrokerError, Disturbance};
+use crate::plan::{Api, ApiError};
 
 /// A running mock cluster. Dropping it stops the brokers.
 #[derive(Debug)]
 pub struct Embedded {
     bootstrap: String,
-    stop: Option<Sender<()>>,
+    control: EmbeddedControl,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -21,22 +27,27 @@ impl Embedded {
         partitions: u32,
         replication_factor: u32,
     ) -> Result<Embedded, String> {
-        let (stop, stopped) = channel();
+        let (commands, received) = channel();
         let (ready, started) = channel();
         let topic = topic.to_owned();
         let thread = std::thread::Builder::new()
             .name("embedded".to_owned())
             .spawn(move || {
-                let create = || -> Result<_, rdkafka::error::KafkaError> {
+                let create = || -> Result<_, KafkaError> {
                     let cluster = MockCluster::new(brokers as i32)?;
                     cluster.create_topic(&topic, partitions as i32, replication_factor as i32)?;
                     Ok(cluster)
                 };
-                host(create, &ready, &stopped);
+                host(create, &ready, &received);
             })
             .map_err(|error| error.to_string())?;
         let bootstrap = started.recv().map_err(|error| error.to_string())??;
-        Ok(Embedded { bootstrap, stop: Some(stop), thread: Some(thread) })
+        Ok(Embedded { bootstrap, control: EmbeddedControl(commands), thread: Some(thread) })
+    }
+
+    /// The way to break it.
+    pub fn control(&self) -> EmbeddedControl {
+        self.control.clone()
     }
 
     /// Comma-separated `host:port` of the brokers.
@@ -45,18 +56,93 @@ impl Embedded {
     }
 }
 
+enum Command {
+    Disturb(Disturbance, Sender<Result<(), String>>),
+    Stop,
+}
+
+/// The way to break an embedded cluster. Cheap to clone; of no effect once the cluster is gone.
+#[derive(Clone, Debug)]
+pub struct EmbeddedControl(Sender<Command>);
+
+/// How long the cluster's thread may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+impl EmbeddedControl {
+    /// Does something to the cluster and waits until it is done.
+    pub(super) fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
+        let (answer, answered) = channel();
+        let gone = |_| BrokerError::fatal("the embedded cluster is gone");
+        self.0.send(Command::Disturb(disturbance.clone(), answer)).map_err(|_| gone(()))?;
+        let done = answered.recv_timeout(ANSWER).map_err(|_| gone(()))?;
+        done.map_err(BrokerError::fatal)
+    }
+}
+
+fn disturb<C: rdkafka::ClientContext>(
+    cluster: &MockCluster<'_, C>,
+    disturbance: &Disturbance,
+) -> Result<(), String> {
+    let each = |ids: &[u32], act: &dyn Fn(i32) -> Result<(), KafkaError>| {
+        ids.iter().try_for_each(|id| act(*id as i32)).map_err(|error| error.to_string())
+    };
+    match disturbance {
+        Disturbance::Down(ids) => each(ids, &|id| cluster.broker_down(id)),
+        Disturbance::Up(ids) => each(ids, &|id| cluster.broker_up(id)),
+        Disturbance::Rtt(ids, delay) => each(ids, &|id| cluster.broker_round_trip_time(id, *delay)),
+        Disturbance::Refuse { api, code, count } => {
+            cluster.request_errors(key_of(*api), &vec![answer_of(*code); *count as usize]);
+            Ok(())
+        }
+        Disturbance::DeleteRecords(_) => {
+            Err("the embedded cluster cannot delete records".to_owned())
+        }
+    }
+}
+
+fn key_of(api: Api) -> RDKafkaApiKey {
+    match api {
+        Api::Produce => RDKafkaApiKey::Produce,
+        Api::Fetch => RDKafkaApiKey::Fetch,
+        Api::ListOffsets => RDKafkaApiKey::ListOffsets,
+        Api::Metadata => RDKafkaApiKey::Metadata,
+        Api::OffsetCommit => RDKafkaApiKey::OffsetCommit,
+        Api::FindCoordinator => RDKafkaApiKey::FindCoordinator,
+        Api::JoinGroup => RDKafkaApiKey::JoinGroup,
+        Api::Heartbeat => RDKafkaApiKey::Heartbeat,
+    }
+}
+
+fn answer_of(code: ApiError) -> RDKafkaRespErr {
+    use RDKafkaRespErr as Answer;
+    match code {
+        ApiError::NotLeader => Answer::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        ApiError::RequestTimedOut => Answer::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        ApiError::NotEnoughReplicas => Answer::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        ApiError::NotEnoughReplicasAfterAppend => {
+            Answer::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND
+        }
+        ApiError::CoordinatorLoading => Answer::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        ApiError::NotCoordinator => Answer::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+        ApiError::UnknownTopicOrPartition => Answer::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+        ApiError::StorageError => Answer::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+        ApiError::Disconnect => Answer::RD_KAFKA_RESP_ERR__TRANSPORT,
+    }
+}
+
 fn host<C>(
-    create: impl FnOnce() -> Result<MockCluster<'static, C>, rdkafka::error::KafkaError>,
+    create: impl FnOnce() -> Result<MockCluster<'static, C>, KafkaError>,
     ready: &Sender<Result<String, String>>,
-    stopped: &Receiver<()>,
+    commands: &Receiver<Command>,
 ) where
     C: rdkafka::ClientContext + 'static,
 {
     match create() {
         Ok(cluster) => {
             let _ = ready.send(Ok(cluster.bootstrap_servers()));
-            // Returns when the sender is dropped.
-            let _ = stopped.recv();
+            while let Ok(Command::Disturb(disturbance, answer)) = commands.recv() {
+                let _ = answer.send(disturb(&cluster, &disturbance));
+            }
         }
         Err(error) => {
             let _ = ready.send(Err(error.to_string()));
@@ -66,7 +152,7 @@ fn host<C>(
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        self.stop.take();
+        let _ = self.control.0.send(Command::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

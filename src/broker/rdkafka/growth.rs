@@ -1,4 +1,4 @@
-//! How many partitions a topic has, and more of them.
+//! How many partitions a topic has, more of them, and fewer records.
 
 use std::time::Duration;
 
@@ -6,13 +6,45 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset as RdOffset, TopicPartitionList};
+use tokio::runtime::Runtime;
 
 use super::config::ClientSettings;
 use super::error::classify;
+use crate::base::PartitionId;
 use crate::broker::{BrokerError, ErrorClass, TopicPort, TopicSize};
 
 /// How long the cluster may take.
 const STEP: Duration = Duration::from_secs(10);
+
+/// Deletes every record of these partitions, read or not. Blocks.
+pub(super) fn delete_records(
+    settings: &ClientSettings,
+    topic: &str,
+    partitions: &[PartitionId],
+) -> Result<(), BrokerError> {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition_offset(topic, partition.0 as i32, RdOffset::End)
+            .map_err(|error| classify(&error))?;
+    }
+    let (admin, runtime, options) = admin(settings)?;
+    let deleted = runtime
+        .block_on(admin.delete_records(&list, &options))
+        .map_err(|error| classify(&error))?;
+    deleted.elements().iter().try_for_each(|element| element.error()).map_err(|e| classify(&e))
+}
+
+type Admin = (AdminClient<DefaultClientContext>, Runtime, AdminOptions);
+
+fn admin(settings: &ClientSettings) -> Result<Admin, BrokerError> {
+    let admin = settings.observer("admin").create().map_err(|error| classify(&error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| BrokerError::fatal(format!("no runtime: {error}")))?;
+    let options = AdminOptions::new().request_timeout(Some(STEP)).operation_timeout(Some(STEP));
+    Ok((admin, runtime, options))
+}
 
 /// Gives `topic` partitions until it has `total`. Blocks.
 pub(super) fn create_partitions(
@@ -20,12 +52,7 @@ pub(super) fn create_partitions(
     topic: &str,
     total: u32,
 ) -> Result<(), BrokerError> {
-    let admin: AdminClient<DefaultClientContext> =
-        settings.observer("admin").create().map_err(|error| classify(&error))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .map_err(|error| BrokerError::fatal(format!("no runtime: {error}")))?;
-    let options = AdminOptions::new().request_timeout(Some(STEP)).operation_timeout(Some(STEP));
+    let (admin, runtime, options) = admin(settings)?;
     let wanted = NewPartitions::new(topic, total as usize);
     let results = runtime
         .block_on(admin.create_partitions([&wanted], &options))

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use admin::{Admin, SetupError};
 pub use config::{ClientFile, ClientSettings};
-pub use embedded::Embedded;
+pub use embedded::{Embedded, EmbeddedControl};
 
 use self::committer::RdCommitter;
 use self::consumer::RdConsumer;
@@ -25,7 +25,7 @@ use self::end_offsets::RdEndOffsets;
 use self::growth::RdTopic;
 use self::producer::{RdProducer, Serving};
 use super::{
-    BrokerError, Cluster, Committer, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort,
+    BrokerError, Cluster, Committer, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets, ProducerPort,
     TopicPort,
 };
 use crate::base::{Clock, PoolId};
@@ -51,11 +51,19 @@ pub struct RdCluster {
     clients: ProducerClients,
     at_max_rate: bool,
     clock: Clock,
+    /// The cluster itself, when it is in this process.
+    embedded: Option<EmbeddedControl>,
 }
 
 impl RdCluster {
     /// The cluster of a plan, whose topic has been set up.
-    pub fn new(plan: &Plan, settings: ClientSettings, topic: &str, clock: Clock) -> RdCluster {
+    pub fn new(
+        plan: &Plan,
+        settings: ClientSettings,
+        topic: &str,
+        clock: Clock,
+        embedded: Option<EmbeddedControl>,
+    ) -> RdCluster {
         RdCluster {
             settings,
             topic: topic.to_owned(),
@@ -67,6 +75,7 @@ impl RdCluster {
             clients: plan.load.clients,
             at_max_rate: plan.load.pace == Pace::Max,
             clock,
+            embedded,
         }
     }
 
@@ -115,6 +124,18 @@ impl Cluster for RdCluster {
 
     fn create_partitions(&self, total: u32) -> Result<(), BrokerError> {
         growth::create_partitions(&self.settings, &self.topic, total)
+    }
+
+    fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
+        match (disturbance, &self.embedded) {
+            (Disturbance::DeleteRecords(partitions), None) => {
+                growth::delete_records(&self.settings, &self.topic, partitions)
+            }
+            (disturbance, Some(embedded)) => embedded.disturb(disturbance),
+            (disturbance, None) => {
+                Err(BrokerError::fatal(format!("no cluster of our own for {disturbance:?}")))
+            }
+        }
     }
 
     fn committer(&self, group: &str) -> Result<Box<dyn Committer>, BrokerError> {

@@ -47,7 +47,7 @@ pub fn build(
     let times = run::times(scenario, &load, &mut found);
     let seed = overrides.seed.or(scenario.run.seed.as_ref().map(|seed| seed.value));
     let seed = Seed(seed.unwrap_or(1));
-    let faults = faults::build(scenario, &topic, &load, &times, seed, &mut found);
+    let faults = faults::build(scenario, &topic, &load, &broker, &times, seed, &mut found);
     let checkpoint = checkpoint::build(name, &scenario.consumers, &topic, &broker, &mut found);
     let consumers = consumers::build(scenario, &topic, &faults, checkpoint, &mut found);
     let restart = run::restart(scenario, &mut found);

@@ -10,6 +10,8 @@ pub(super) struct There {
     pub(super) consumers: u32,
     pub(super) partitions: u32,
     pub(super) pools: u32,
+    /// Known of the embedded cluster only.
+    pub(super) brokers: u32,
 }
 
 /// Of whom a fault hits some.
@@ -18,31 +20,39 @@ pub(super) enum Aim<'a> {
     Consumers(&'a At<Pick>),
     Partitions(&'a At<Pick>),
     Pools(&'a At<Pick>),
+    Brokers(&'a At<Pick>),
+    Cluster,
 }
 
 impl<'a> Aim<'a> {
-    fn parts(self, there: &There) -> (&'static str, &'a At<Pick>, u32) {
-        match self {
-            Aim::Consumers(pick) => ("consumer", pick, there.consumers),
-            Aim::Partitions(pick) => ("partition", pick, there.partitions),
-            Aim::Pools(pick) => ("pool", pick, there.pools),
-        }
+    /// What they are called, who is meant, the lowest number there is, and how many there are.
+    fn parts(self, there: &There) -> Option<(&'static str, &'a At<Pick>, u32, u32)> {
+        Some(match self {
+            Aim::Consumers(pick) => ("consumer", pick, 0, there.consumers),
+            Aim::Partitions(pick) => ("partition", pick, 0, there.partitions),
+            Aim::Pools(pick) => ("pool", pick, 0, there.pools),
+            Aim::Brokers(pick) => ("broker", pick, 1, there.brokers),
+            Aim::Cluster => return None,
+        })
     }
 }
 
 /// Whether everyone who is meant is there.
 pub(super) fn check(kind: &str, aim: Aim<'_>, there: &There, found: &mut Findings) -> bool {
-    let (noun, pick, count) = aim.parts(there);
+    let Some((noun, pick, lowest, count)) = aim.parts(there) else {
+        return true;
+    };
+    let highest = lowest + count.max(1) - 1;
     let numbers = match count {
-        0 | 1 => format!("the only {noun} is number 0"),
-        _ => format!("{noun}s are numbered 0 to {}", count - 1),
+        0 | 1 => format!("the only {noun} is number {lowest}"),
+        _ => format!("{noun}s are numbered {lowest} to {highest}"),
     };
     let before = found.0.len();
     match &pick.value {
         Pick::All => {}
         Pick::These(these) => {
             for (number, origin) in these {
-                if *number >= u64::from(count) {
+                if !(u64::from(lowest)..=u64::from(highest)).contains(number) {
                     let message = format!("there is no {noun} {number} to {}", verb(kind));
                     found.push(
                         Diagnostic::error(codes::NO_SUCH_MEMBER, *origin, message)
@@ -71,29 +81,35 @@ fn verb(kind: &str) -> &str {
     match kind {
         "late_close" => "close late",
         "crash_loop" => "crash",
-        "slow" => "slow down",
+        "slow" | "broker_rtt" => "slow down",
+        "broker_down" => "take away",
+        "delete_records" => "delete records of",
         kind => kind,
     }
 }
 
 /// Those it hits this time, in ascending order.
 pub(super) fn draw(aim: Aim<'_>, there: &There, random: &mut Random) -> Targets {
-    let (_, pick, count) = aim.parts(there);
-    let numbers = numbers(&pick.value, count, random);
+    let Some((_, pick, lowest, count)) = aim.parts(there) else {
+        return Targets::Cluster;
+    };
+    let numbers = numbers(&pick.value, lowest, count, random);
     match aim {
         Aim::Consumers(_) => Targets::Consumers(numbers.into_iter().map(ConsumerId).collect()),
         Aim::Partitions(_) => Targets::Partitions(numbers.into_iter().map(PartitionId).collect()),
         Aim::Pools(_) => Targets::Pools(numbers.into_iter().map(PoolId).collect()),
+        Aim::Brokers(_) => Targets::Brokers(numbers),
+        Aim::Cluster => Targets::Cluster,
     }
 }
 
-fn numbers(pick: &Pick, count: u32, random: &mut Random) -> Vec<u32> {
+fn numbers(pick: &Pick, lowest: u32, count: u32, random: &mut Random) -> Vec<u32> {
     let mut numbers: Vec<u32> = match pick {
-        Pick::All => (0..count).collect(),
+        Pick::All => (lowest..lowest + count).collect(),
         Pick::These(these) => these.iter().map(|(number, _)| *number as u32).collect(),
         Pick::Random(how_many) => {
             // The first steps of a shuffle (Fisher and Yates): each choice is as likely as any other.
-            let mut all: Vec<u32> = (0..count).collect();
+            let mut all: Vec<u32> = (lowest..lowest + count).collect();
             let wanted = (how_many.value as usize).min(all.len());
             for i in 0..wanted {
                 let left = (all.len() - i) as u64;
@@ -121,7 +137,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         let mut random = Seed(1).random();
         for _ in 0..100 {
-            let drawn = numbers(&pick, 18, &mut random);
+            let drawn = numbers(&pick, 0, 18, &mut random);
             assert!(drawn.len() == 3 && drawn.is_sorted() && drawn[2] < 18, "{drawn:?}");
             seen.extend(drawn);
         }

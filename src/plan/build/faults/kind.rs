@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::Findings;
 use super::aim::Aim;
-use crate::base::format_duration;
+use super::{Findings, cluster};
+use crate::base::{BrokerKind, format_duration};
 use crate::plan::FaultKind;
-use crate::scenario::{At, CrashLoop, Diagnostic, Fault, Kill, Origin, Scenario, Slow, codes};
+use crate::scenario::{
+    At, CrashLoop, Diagnostic, Fault, Kill, Origin, Rate, Scenario, Slow, codes,
+};
 
 /// Longest time a fault may last, as a run.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
@@ -14,7 +16,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Whether a kind takes the key `for`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Span {
+pub(super) enum Span {
     Never,
     May,
     Must,
@@ -25,6 +27,7 @@ pub(super) fn build<'a>(
     entry: usize,
     fault: &'a At<Fault>,
     scenario: &Scenario,
+    broker: BrokerKind,
     found: &mut Findings,
 ) -> Option<(FaultKind, Option<Duration>, Aim<'a>)> {
     let written = written(&fault.value);
@@ -47,7 +50,8 @@ pub(super) fn build<'a>(
             return None;
         }
     };
-    let (kind, span, aim) = of_kind(&fault.value, scenario, found)?;
+    let (kind, span, aim) = of_kind(&fault.value, scenario, found)
+        .or_else(|| cluster::of_kind(&fault.value, scenario, broker, found))?;
     let lasts = lasts(entry, name, key, span, &fault.value, found);
     Some((kind, lasts, aim))
 }
@@ -59,7 +63,24 @@ fn written(fault: &Fault) -> Vec<(&'static str, Origin)> {
             [$((stringify!($key), fault.$key.as_ref().map(|at| at.key))),+]
         };
     }
-    let all = keys!(kill, panic, stop, hang, stall, slow, late_close, crash_loop, poison, pause);
+    let all = keys!(
+        kill,
+        panic,
+        stop,
+        hang,
+        stall,
+        slow,
+        late_close,
+        crash_loop,
+        poison,
+        pause,
+        burst,
+        broker_down,
+        broker_rtt,
+        request_error,
+        delete_records,
+        exec
+    );
     let mut written: Vec<_> =
         all.into_iter().filter_map(|(name, key)| Some((name, key?))).collect();
     written.sort_by_key(|(_, key)| *key);
@@ -89,6 +110,19 @@ fn of_kind<'a>(
     }
     if let Some(pause) = &fault.pause {
         return Some((FaultKind::Pause, Span::Must, Aim::Pools(pause.value.pool.as_ref()?)));
+    }
+    if let Some(burst) = &fault.burst {
+        let (pool, factor) = (burst.value.pool.as_ref()?, burst.value.factor.as_ref()?);
+        let reason = "it is what the rate is multiplied with";
+        let factor = found.number("burst.factor", Some(factor), 1.0, 0.01..=1000.0, reason);
+        if scenario.load.rate.as_ref().is_some_and(|rate| rate.value == Rate::Max) {
+            let message = "`burst` has no effect with `rate = \"max\"`";
+            found.push(
+                Diagnostic::error(codes::NO_EFFECT, burst.key, message)
+                    .remedy("remove it, or set `load.rate` to a rate"),
+            );
+        }
+        return Some((FaultKind::Burst { factor }, Span::Must, Aim::Pools(pool)));
     }
     let simple = [
         (&fault.panic, FaultKind::Panic, Span::Never),

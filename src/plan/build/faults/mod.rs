@@ -1,13 +1,14 @@
 //! Scheduled faults: each `[[fault]]` becomes its occurrences, in the order of their times.
 
 mod aim;
+mod cluster;
 mod kind;
 
 use std::time::Duration;
 
 use super::Findings;
 use crate::base::{Seed, format_duration};
-use crate::plan::{FaultPlan, LoadPlan, Times, TopicPlan};
+use crate::plan::{BrokerPlan, FaultPlan, LoadPlan, Times, TopicPlan};
 use crate::scenario::sections::ModeWord;
 use crate::scenario::{At, Diagnostic, Fault, Scenario, codes};
 
@@ -20,6 +21,7 @@ pub(super) fn build(
     scenario: &Scenario,
     topic: &TopicPlan,
     load: &LoadPlan,
+    broker: &BrokerPlan,
     times: &Times,
     seed: Seed,
     found: &mut Findings,
@@ -28,6 +30,10 @@ pub(super) fn build(
         consumers: members(scenario, topic),
         partitions: topic.partitions,
         pools: load.pools,
+        brokers: match broker {
+            BrokerPlan::Embedded { brokers } => *brokers,
+            BrokerPlan::Kafka { .. } => 0,
+        },
     };
     let mut last = Duration::ZERO;
     let mut plans: Vec<FaultPlan> = Vec::new();
@@ -37,7 +43,8 @@ pub(super) fn build(
         }
         let first = fault.value.at.as_ref().map_or(last, |at| at.value);
         last = last.max(first);
-        let Some((kind, lasts, pick)) = kind::build(entry, fault, scenario, found) else {
+        let Some((kind, lasts, pick)) = kind::build(entry, fault, scenario, broker.kind(), found)
+        else {
             continue;
         };
         if !aim::check(kind.name(), pick, &there, found) {
@@ -49,7 +56,7 @@ pub(super) fn build(
         {
             let mut random = seed.child("targets", number as u64).random();
             let targets = aim::draw(pick, &there, &mut random);
-            plans.push(FaultPlan { entry, at, lasts, kind, targets });
+            plans.push(FaultPlan { entry, at, lasts, kind: kind.clone(), targets });
         }
     }
     check_count(scenario, &plans, found);

@@ -1,0 +1,130 @@
+//! Kinds of faults that hit the cluster: what each needs, and which broker can do it.
+
+use std::time::Duration;
+
+use super::Findings;
+use super::aim::Aim;
+use super::kind::Span;
+use crate::base::BrokerKind;
+use crate::plan::{ExecPlan, FaultKind};
+use crate::scenario::{At, Diagnostic, Exec, Fault, Origin, RequestError, Scenario, codes};
+
+/// What is written, as far as it is one of these kinds.
+pub(super) fn of_kind<'a>(
+    fault: &'a Fault,
+    scenario: &Scenario,
+    broker: BrokerKind,
+    found: &mut Findings,
+) -> Option<(FaultKind, Span, Aim<'a>)> {
+    if let Some(down) = &fault.broker_down {
+        breaks_on_demand("broker_down", down.key, broker, found);
+        return Some((
+            FaultKind::BrokerDown,
+            Span::Must,
+            Aim::Brokers(down.value.broker.as_ref()?),
+        ));
+    }
+    if let Some(rtt) = &fault.broker_rtt {
+        breaks_on_demand("broker_rtt", rtt.key, broker, found);
+        let (who, delay) = (rtt.value.broker.as_ref()?, rtt.value.delay.as_ref()?);
+        let range = Duration::from_millis(1)..=Duration::from_secs(60);
+        let reason = "the embedded cluster counts whole milliseconds";
+        let delay = found.duration("broker_rtt.delay", Some(delay), delay.value, range, reason);
+        return Some((FaultKind::BrokerRtt { delay }, Span::Must, Aim::Brokers(who)));
+    }
+    if let Some(error) = &fault.request_error {
+        breaks_on_demand("request_error", error.key, broker, found);
+        return Some((request_error(error, found)?, Span::Never, Aim::Cluster));
+    }
+    if let Some(delete) = &fault.delete_records {
+        deletes_records(delete.key, scenario, broker, found);
+        let aim = Aim::Partitions(delete.value.partition.as_ref()?);
+        return Some((FaultKind::DeleteRecords, Span::Never, aim));
+    }
+    let exec = fault.exec.as_ref()?;
+    is_not_simulated("exec", exec.key, broker, found);
+    let plan = exec_plan(exec, found)?;
+    let span = if plan.end.is_empty() { Span::May } else { Span::Must };
+    Some((FaultKind::Exec(plan), span, Aim::Cluster))
+}
+
+fn breaks_on_demand(kind: &str, key: Origin, broker: BrokerKind, found: &mut Findings) {
+    if broker.capability().breaks_on_demand || is_not_simulated(kind, key, broker, found) {
+        return;
+    }
+    let message = format!("`{kind}` needs a cluster that lanekeeper runs itself");
+    found.push(
+        Diagnostic::error(codes::WRONG_BROKER, key, message)
+            .label(format!("with `--broker {broker}` the brokers are yours"))
+            .remedy("use `exec` with your own commands, or `--broker embedded`"),
+    );
+}
+
+/// Refuses what the simulator does not model.
+fn is_not_simulated(kind: &str, key: Origin, broker: BrokerKind, found: &mut Findings) -> bool {
+    let is_sim = broker == BrokerKind::Sim;
+    if is_sim {
+        let message = format!("the simulator does not model `{kind}`");
+        found.push(
+            Diagnostic::error(codes::NOT_SIMULATED, key, message)
+                .remedy("use `--broker embedded`, or remove the fault"),
+        );
+    }
+    is_sim
+}
+
+fn deletes_records(key: Origin, scenario: &Scenario, broker: BrokerKind, found: &mut Findings) {
+    if !broker.capability().deletes_records {
+        let message = format!("the {broker} cluster cannot delete records");
+        found.push(
+            Diagnostic::error(codes::WRONG_BROKER, key, message)
+                .remedy("use `--broker kafka`, or remove the fault"),
+        );
+    }
+    if let Some(name) = &scenario.topic.name {
+        let message = "`delete_records` needs a topic of the run's own";
+        found.push(
+            Diagnostic::error(codes::CONFLICT, key, message)
+                .label(format!("`{}` could be somebody's", name.value))
+                .remedy("remove `topic.name`"),
+        );
+    }
+}
+
+fn request_error(error: &At<RequestError>, found: &mut Findings) -> Option<FaultKind> {
+    let RequestError { api, code, count } = &error.value;
+    let reason = "each refuses one request";
+    let count = found.count("request_error.count", count.as_ref(), 1, 1..=10_000, reason);
+    let (api, code) = (api.as_ref()?.value, code.as_ref()?.value);
+    Some(FaultKind::RequestError { api, code, count })
+}
+
+fn exec_plan(exec: &At<Exec>, found: &mut Findings) -> Option<ExecPlan> {
+    let Exec { start, end, limit } = &exec.value;
+    let words = |command: &Option<At<Vec<At<String>>>>| -> Vec<String> {
+        let words = command.iter().flat_map(|at| at.value.iter());
+        words.map(|word| word.value.clone()).collect()
+    };
+    for (key, command) in [("start", start), ("end", end)] {
+        let Some(command) = command else { continue };
+        if command.value.first().is_none_or(|program| program.value.trim().is_empty()) {
+            let message = format!("`exec.{key}` names no program");
+            found.push(
+                Diagnostic::error(codes::MISSING_KEY, command.origin, message)
+                    .remedy("for example `[\"docker\", \"kill\", \"broker-2\"]`"),
+            );
+            return None;
+        }
+    }
+    let default = Duration::from_secs(30);
+    let range = Duration::from_millis(100)..=Duration::from_secs(3600);
+    let limit = found.duration(
+        "exec.limit",
+        limit.as_ref(),
+        default,
+        range,
+        "a command that hangs must not hang the run",
+    );
+    start.as_ref()?;
+    Some(ExecPlan { start: words(start), end: words(end), limit })
+}
