@@ -69,20 +69,25 @@ impl Traps {
             + usize::from(self.crash_loop.is_some())
     }
 
+    /// Whether the consumer crashes before it polls.
+    fn crash(&mut self, now: Time) -> bool {
+        let Some((fault, left, until)) = self.crash_loop else {
+            return false;
+        };
+        let left = left.map(|left| left.saturating_sub(1));
+        self.crash_loop = (left != Some(0)).then_some((fault, left, until));
+        if until.is_some_and(|until| now >= until) {
+            self.crash_loop = None;
+            return false;
+        }
+        self.cause = Some(fault);
+        true
+    }
+
     fn spring(&mut self, now: Time) -> Option<Trouble> {
         if let Some(fault) = self.panic.take() {
             self.cause = Some(fault);
             return Some(Trouble::Panic);
-        }
-        if let Some((fault, left, until)) = self.crash_loop {
-            let left = left.map(|left| left.saturating_sub(1));
-            let is_last = left == Some(0);
-            self.crash_loop = (!is_last).then_some((fault, left, until));
-            if until.is_none_or(|until| now < until) {
-                self.cause = Some(fault);
-                return Some(Trouble::Panic);
-            }
-            self.crash_loop = None;
         }
         if let Some((fault, span)) = self.stall.take() {
             self.cause = Some(fault);
@@ -146,7 +151,7 @@ impl Sabotage {
         self.change(consumer, |traps| traps.slow = Some((factor, add, until)));
     }
 
-    /// The consumer's first record panics in each incarnation, so many times or until then.
+    /// Each incarnation of the consumer crashes before its first poll, so many times or until then.
     pub fn arm_crash_loop(
         &self,
         consumer: ConsumerId,
@@ -211,12 +216,17 @@ impl Sabotage {
     }
 
     /// Whether the consumer's thread hangs now: until when, or for ever.
-    pub fn on_poll(&self, consumer: ConsumerId) -> Option<Option<Time>> {
+    pub fn hangs(&self, consumer: ConsumerId) -> Option<Option<Time>> {
         self.change(consumer, |traps| {
             let (fault, until) = traps.hang.take()?;
             traps.cause = Some(fault);
             Some(until)
         })
+    }
+
+    /// Whether the consumer crashes now, before it polls.
+    pub fn crashes(&self, consumer: ConsumerId, now: Time) -> bool {
+        self.change(consumer, |traps| traps.crash(now))
     }
 
     /// How long the client of a consumer takes to close this time.
@@ -280,10 +290,10 @@ mod tests {
     fn a_crash_loop_ends_after_its_times_or_at_its_end() {
         let sabotage = Sabotage::new(2, 2, 1);
         sabotage.arm_crash_loop(ONE, 0, Some(2), None);
-        let hits: Vec<bool> = (0..4).map(|i| record(&sabotage, i, i).is_some()).collect();
+        let hits: Vec<bool> = (0..4).map(|i| sabotage.crashes(ONE, Time(i))).collect();
         assert_eq!((hits, sabotage.is_armed()), (vec![true, true, false, false], false));
         sabotage.arm_crash_loop(ONE, 0, None, Some(Time(10)));
-        let hits: Vec<bool> = [1, 9, 10].map(|now| record(&sabotage, 1, now).is_some()).into();
+        let hits: Vec<bool> = [1, 9, 10].map(|now| sabotage.crashes(ONE, Time(now))).into();
         assert_eq!((hits, sabotage.is_armed()), (vec![true, true, false], false));
     }
 
@@ -307,7 +317,7 @@ mod tests {
         let slow = Some(Trouble::Slow { factor: 10.0, add: Duration::ZERO });
         assert_eq!((record(&sabotage, 0, 99), record(&sabotage, 0, 100)), (slow, None));
         sabotage.arm_hang(ONE, 2, None);
-        assert_eq!((sabotage.on_poll(ONE), sabotage.on_poll(ONE)), (Some(None), None));
+        assert_eq!((sabotage.hangs(ONE), sabotage.hangs(ONE)), (Some(None), None));
         assert!(!sabotage.is_armed());
     }
 }

@@ -45,7 +45,7 @@ pub enum FaultKind {
     },
     /// Kills, and the old client takes its time to close.
     LateClose,
-    /// Every incarnation panics on its first record.
+    /// Every incarnation crashes as it starts.
     CrashLoop {
         /// So often each; `None` while the fault lasts.
         times: Option<u32>,

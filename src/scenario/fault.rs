@@ -32,7 +32,7 @@ section! {
         slow: Slow = ("none"), { consumer = 7, factor = 10 };
         /// Kills consumers whose old client then takes `for` to close.
         late_close: ConsumerAim = ("none"), { consumer = 7 };
-        /// Every incarnation panics on its first record, so many `times` or for `for`.
+        /// Every incarnation crashes as it starts, so many `times` or for `for`.
         crash_loop: CrashLoop = ("none"), { consumer = 7, times = 3 };
         /// The next record makes every incarnation panic that comes to it.
         poison: PartitionAim = ("none"), { partition = 3 };

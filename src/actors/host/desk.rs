@@ -146,6 +146,18 @@ impl Desk {
         }
     }
 
+    /// Lets a consumer fail as if it had crashed by itself.
+    pub(super) fn crash(&mut self, consumer: ConsumerId) {
+        let error = BrokerError::fatal("a planned crash");
+        if self.group.is_some() {
+            self.client_failure = Some(error);
+            return;
+        }
+        let its = self.seats.iter().flatten().map(|seat| &seat.machine);
+        let its = its.filter(|machine| machine.owner().consumer == consumer);
+        self.failures.extend(its.map(|machine| (machine.partition(), error.clone())));
+    }
+
     /// Whether no machine is left.
     pub(super) fn is_empty(&self) -> bool {
         self.seats.iter().all(Option::is_none)

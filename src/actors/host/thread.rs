@@ -292,8 +292,15 @@ impl Host {
             }
         }
         self.desk.beat();
-        if self.context.sabotage.is_armed() && !self.context.hosting.is_kernel() {
-            trouble::hang(self.desk.consumers(), &self.context);
+        if self.context.sabotage.is_armed() {
+            if !self.context.hosting.is_kernel() {
+                trouble::hang(self.desk.consumers(), &self.context);
+            }
+            let crashed = trouble::crashing(self.desk.consumers(), &self.context);
+            if !crashed.is_empty() {
+                crashed.into_iter().for_each(|consumer| self.desk.crash(consumer));
+                return self.settle_failures(port);
+            }
         }
         port.poll(wait, &mut self.desk);
         if self.desk.effort().is_none() {

@@ -86,7 +86,7 @@ pub(super) fn hangs_until(
     context: &Context,
 ) -> Option<Time> {
     let until = consumers.find_map(|consumer| {
-        let until = context.sabotage.on_poll(consumer)?;
+        let until = context.sabotage.hangs(consumer)?;
         context.sabotage.take_cause(consumer);
         Some(until)
     })?;
@@ -119,11 +119,20 @@ impl Slowness {
 /// Hangs, if that is planned for one of these consumers: obeys nobody until it is over.
 pub(super) fn hang(consumers: impl Iterator<Item = ConsumerId>, context: &Context) {
     for consumer in consumers {
-        if let Some(until) = context.sabotage.on_poll(consumer) {
+        if let Some(until) = context.sabotage.hangs(consumer) {
             block(context, until);
             context.sabotage.take_cause(consumer);
         }
     }
+}
+
+/// Those of these consumers that crash before the poll.
+pub(super) fn crashing(
+    consumers: impl Iterator<Item = ConsumerId>,
+    context: &Context,
+) -> Vec<ConsumerId> {
+    let now = context.clock.now();
+    consumers.filter(|consumer| context.sabotage.crashes(*consumer, now)).collect()
 }
 
 /// Takes its time to close a client, if that is planned.

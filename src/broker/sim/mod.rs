@@ -13,7 +13,8 @@ pub use trace::Trace;
 
 use crate::base::PoolId;
 use crate::broker::{
-    BrokerError, Cluster, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets, ErrorClass, ProducerPort,
+    BrokerError, Cluster, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets, ErrorClass,
+    ProducerPort,
 };
 
 /// The cluster as the ports of real time see it: there is none. The kernel hosts the clients itself.

@@ -32,7 +32,7 @@ pub(super) fn build(
         pools: load.pools,
         brokers: match broker {
             BrokerPlan::Embedded { brokers } => *brokers,
-            BrokerPlan::Kafka { .. } => 0,
+            BrokerPlan::Kafka { .. } | BrokerPlan::Sim(_) => 1,
         },
     };
     let mut last = Duration::ZERO;
