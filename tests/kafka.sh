@@ -27,6 +27,10 @@ usage: tests/kafka.sh COMMAND
 
   start [1|3]                            start so many brokers (1), print BOOTSTRAP=host:port[,…] when ready
   stop                                   end them, remove their data
+  kill ID                                end one broker at once (SIGKILL); its data stays
+  revive ID                              start a killed broker again, and wait until it is ready
+  pause ID                               let one broker stand still (SIGSTOP)
+  resume ID                              let it go on
   env                                    print BOOTSTRAP=… of the running cluster
   topic NAME [PARTITIONS [REPLICATION]]  create a topic (18 partitions, a copy on each broker)
   count NAME                             print the number of records appended to a topic
@@ -286,6 +290,27 @@ running_bootstrap() {
   cat "$home/bootstrap"
 }
 
+# ---- break and mend one broker ----
+
+# signal SIGNAL ID
+signal() {
+  local pid
+  if ! [[ ${2:-} =~ ^[1-3]$ ]]; then bad_usage "a broker from 1 to 3 is needed"; fi
+  pid=$(live_pid "$2") || fail "broker $2 is not running" "start it: tests/kafka.sh revive $2"
+  kill "-$1" "$pid"
+}
+
+# A broker that was killed comes back with its data, and recovers its logs.
+revive() {
+  if ! [[ ${1:-} =~ ^[1-3]$ ]]; then bad_usage "a broker from 1 to 3 is needed"; fi
+  [ -f "$(broker_dir "$1")/server.properties" ] || fail "there is no broker $1 in $home" "start a cluster: tests/kafka.sh start 3"
+  if live_pid "$1" >/dev/null; then fail "broker $1 is running" "kill it first: tests/kafka.sh kill $1"; fi
+  need_java
+  SECONDS=0
+  launch "$1" 3
+  await_ready "$1" || fail "$trouble" "the whole log is $(broker_dir "$1")/log"
+}
+
 # ---- stop ----
 
 # Removes the data of brokers that are not running; their logs stay.
@@ -304,7 +329,11 @@ any_live() {
 signal_all() {
   local id pid
   for id in $(recorded); do
-    if pid=$(live_pid "$id"); then kill "-$1" "$pid" 2>/dev/null || true; fi
+    if pid=$(live_pid "$id"); then
+      kill "-$1" "$pid" 2>/dev/null || true
+      # One that stands still would not hear of it.
+      kill -CONT "$pid" 2>/dev/null || true
+    fi
   done
 }
 
@@ -370,6 +399,10 @@ command=${1:-}
 case $command in
   start) start "$@" ;;
   stop) stop_all ;;
+  kill) signal KILL "$@" ;;
+  pause) signal STOP "$@" ;;
+  resume) signal CONT "$@" ;;
+  revive) revive "$@" ;;
   env)
     address=$(running_bootstrap)
     printf 'BOOTSTRAP=%s\n' "$address"

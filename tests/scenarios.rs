@@ -8,9 +8,10 @@ use lanekeeper::scenario::{self, Sources};
 use serde_json::{Map, Value, json};
 
 fn shipped() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
-        .expect("the directory of scenarios")
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let read = |directory: PathBuf| std::fs::read_dir(directory).expect("a directory of scenarios");
+    let mut files: Vec<PathBuf> = read(scenarios.clone())
+        .chain(read(scenarios.join("faults")))
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
         .collect();
@@ -45,7 +46,11 @@ fn every_scenario_is_planned_and_matches_the_schema() {
         assert!(source.text.starts_with("# "), "{path:?} does not say what it shows");
         let (_, diagnostics) = scenario::read(&source, &[]);
         assert_eq!(diagnostics, [], "{path:?}");
-        let (plan, diagnostics) = plan::compile(&source, &[], &Overrides::default());
+        let mut overrides = Overrides::default();
+        if source.text.starts_with("# Needs `--broker kafka`") {
+            overrides.bootstrap = Some("localhost:9092".to_owned());
+        }
+        let (plan, diagnostics) = plan::compile(&source, &[], &overrides);
         let sources = Sources { file: &source, overrides: &[] };
         for diagnostic in diagnostics {
             assert!(!diagnostic.is_error(), "{}", diagnostic.render(&sources, false));

@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# A campaign of random faults: what may happen to consumers, pools and brokers happens, from one seed, and afterwards
+# every record is accounted for. On the embedded cluster, or on a real Kafka of three brokers that it starts itself.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly EXIT_USAGE=2
+
+usage() {
+  cat <<USAGE
+usage: tests/chaos.sh [--broker embedded|kafka] [--minutes M] [--seed N] [--out DIR]
+
+  --broker   embedded, or kafka: three brokers with three copies of everything, two of which must be in sync (embedded)
+  --minutes  how long faults are put in (1)
+  --seed     root of all randomness: the same seed plans the same faults (1)
+  --out      where the scenario and the results go (target/chaos/BROKER-SEED)
+
+exit codes: those of \`lanekeeper run\`; 0 when every record is accounted for
+USAGE
+}
+
+bad_usage() {
+  printf 'error: %s\n' "$1" >&2
+  usage >&2
+  exit "$EXIT_USAGE"
+}
+
+broker=embedded minutes=1 seed=1 out=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --broker | --minutes | --seed | --out)
+      [ $# -ge 2 ] || bad_usage "\`$1\` needs a value"
+      case $1 in
+        --broker) broker=$2 ;;
+        --minutes) minutes=$2 ;;
+        --seed) seed=$2 ;;
+        --out) out=$2 ;;
+      esac
+      shift 2
+      ;;
+    help | -h | --help)
+      usage
+      exit
+      ;;
+    *) bad_usage "there is no option \`$1\`" ;;
+  esac
+done
+[ "$broker" = embedded ] || [ "$broker" = kafka ] || bad_usage "there is no broker \`$broker\`"
+[[ $minutes =~ ^[1-9][0-9]{0,3}$ ]] || bad_usage "\`$minutes\` minutes: a whole number is needed"
+[[ $seed =~ ^[0-9]{1,18}$ ]] || bad_usage "the seed \`$seed\` is no number"
+out=${out:-target/chaos/$broker-$seed}
+rm -rf "$out"
+mkdir -p "$out"
+scenario=$out/chaos.toml
+
+# fault AT EVERY JITTER FOR KIND: one repeated fault. An empty FOR leaves the key out.
+fault() {
+  printf '\n[[fault]]\nat = "%ss"\nevery = "%ss"\njitter = "%ss"\n' "$1" "$2" "$3"
+  if [ -n "$4" ]; then printf 'for = "%s"\n' "$4"; fi
+  printf '%s\n' "$5"
+}
+
+# Written in the order of their first times, as scenarios are.
+faults() {
+  fault 2 7 2 '' 'kill = { consumer = { random = 2 } }'
+  fault 3 11 3 '' 'panic = { consumer = { random = 2 } }'
+  fault 4 13 3 '' 'stop = { consumer = { random = 1 } }'
+  fault 5 17 4 2s 'hang = { consumer = { random = 1 } }'
+  fault 6 19 4 1s 'stall = { consumer = { random = 2 } }'
+  fault 7 23 5 3s 'slow = { consumer = { random = 3 }, add = "2ms" }'
+  fault 8 29 5 3s 'late_close = { consumer = { random = 2 } }'
+  if [ "$broker" = kafka ]; then fault 9 90 5 15s "$(exec_of kill revive 2)"; fi
+  fault 10 31 6 '' 'crash_loop = { consumer = { random = 1 }, times = 2 }'
+  fault 11 37 6 1s 'pause = { pool = { random = 1 } }'
+  fault 12 41 6 2s 'burst = { pool = { random = 1 }, factor = 3 }'
+  if [ "$broker" = embedded ]; then
+    fault 13 43 6 '' 'kill = { pool = { random = 1 } }'
+    fault 14 47 6 2s 'broker_down = { broker = { random = 1 } }'
+    fault 15 53 6 2s 'broker_rtt = { broker = "all", delay = "20ms" }'
+    fault 16 59 6 '' 'request_error = { api = "produce", code = "not-leader", count = 3 }'
+    fault 17 61 6 '' 'request_error = { api = "fetch", code = "request-timed-out", count = 3 }'
+  else
+    fault 40 90 5 8s "$(exec_of pause resume 3)"
+    if [ "$minutes" -gt 1 ]; then fault 69 90 5 15s "$(exec_of kill revive 1)"; fi
+  fi
+}
+
+# Broken one after the other: two of three brokers must be there for a record to be acknowledged.
+exec_of() {
+  printf 'exec = { start = ["tests/kafka.sh", "%s", "%s"], end = ["tests/kafka.sh", "%s", "%s"], limit = "100s" }' "$1" "$3" "$2" "$3"
+}
+
+{
+  cat <<SCENARIO
+# A campaign of random faults on the $broker cluster: whatever happens, every record is accounted for.
+
+[topic]
+partitions = 18
+replication_factor = 3
+
+[load]
+producers = 180
+rate = "5/s"
+pools = 2
+
+[embedded]
+brokers = 3
+
+[consumers]
+work = { cpu = "20us" }
+
+[run]
+warmup = "1s"
+duration = "$((minutes * 60))s"
+drain = "2m"
+seed = $seed
+
+[limits]
+# What the tester itself could do in time is of no interest here.
+achieved_min = 0.1
+lateness_p99 = "1m"
+cpu_share = 1.0
+lane_gaps = 65536
+SCENARIO
+  faults
+  cat <<SCENARIO
+
+[expect]
+lost = 0
+corrupt = 0
+foreign = 0
+wrong_partition = 0
+unexplained = 0
+quarantined = 0
+SCENARIO
+  # The mock cluster checks no sequences: a retry may be appended twice, and a request that was overtaken out of order.
+  if [ "$broker" = kafka ]; then printf 'duplicated = 0\nreordered = 0\n'; fi
+} >"$scenario"
+
+cargo build --locked --quiet
+tool=${CARGO_TARGET_DIR:-target}/debug/lanekeeper
+
+if [ "$broker" = embedded ]; then
+  exec "$tool" run "$scenario" --out "$out/result"
+fi
+
+# A cluster of its own, so that nobody else's brokers are killed.
+export LANEKEEPER_KAFKA_DIR=$PWD/$out/kafka
+export LANEKEEPER_KAFKA_PORT=${LANEKEEPER_KAFKA_PORT:-19592}
+trap 'tests/kafka.sh stop' EXIT
+tests/kafka.sh start 3
+"$tool" run "$scenario" --out "$out/result" --allow-exec --bootstrap "$(cat "$LANEKEEPER_KAFKA_DIR/bootstrap")"

@@ -1,0 +1,125 @@
+//! Every scenario of the fault catalogue does what it says: those that can are run on the embedded broker, and the
+//! others on a real cluster where `BOOTSTRAP` names one. Expectations about time may fail on a busy machine; those
+//! about records, restarts and states may not.
+
+mod support;
+
+use lanekeeper::measure::Summary;
+use support::{Finished, Tool, files_below};
+
+/// A scenario that only a real cluster can do says so in its first line.
+const REAL_ONLY: &str = "# Needs `--broker kafka`";
+
+/// Figures that depend on how busy the machine is.
+const TIMED: [&str; 9] = [
+    "recovery",
+    "latency",
+    "detected",
+    "released",
+    "restarted",
+    "first_record",
+    "blast_radius",
+    "lag_peak",
+    "achieved",
+];
+
+/// Scenarios that run at the same time: they wait more than they work.
+const AT_ONCE: usize = 4;
+
+fn catalogue() -> Vec<(String, bool)> {
+    let files = files_below("scenarios/faults", "toml");
+    files
+        .into_iter()
+        .map(|file| (file.clone(), support::text_of(&file).starts_with(REAL_ONLY)))
+        .collect()
+}
+
+fn run(file: &str, more: &[&str]) -> Finished {
+    let name = file.strip_prefix("scenarios/").expect("a scenario");
+    Tool::run(name).args(more.iter().copied()).finish()
+}
+
+fn assert_kept(file: &str, finished: &Finished) -> Summary {
+    assert!(matches!(finished.code, 0 | 1), "{file}\n{}", finished.output());
+    let summary = finished.summary();
+    assert!(!summary.expectations.is_empty(), "{file}");
+    for expectation in &summary.expectations {
+        let is_timed = TIMED.iter().any(|word| expectation.expression.contains(word));
+        assert!(
+            expectation.passed || is_timed,
+            "{file}: {}\n{}",
+            expectation.expression,
+            finished.output()
+        );
+    }
+    assert!(!summary.faults.is_empty(), "{file}");
+    for fault in &summary.faults {
+        assert!(fault.at_s.is_some() && fault.missed.is_empty(), "{file}: {fault:?}");
+    }
+    summary
+}
+
+#[test]
+fn every_fault_does_what_its_scenario_says() {
+    let files: Vec<String> =
+        catalogue().into_iter().filter(|(_, real)| !real).map(|(file, _)| file).collect();
+    assert!(files.len() >= 18, "{files:?}");
+    for some in files.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            for file in some {
+                scope.spawn(move || {
+                    let summary = assert_kept(file, &run(file, &["--allow-exec"]));
+                    assert_eq!(summary.wrong_partition, 0, "{file}");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn on_a_real_cluster_the_others_do_so_too() {
+    let Ok(bootstrap) = std::env::var("BOOTSTRAP") else {
+        return;
+    };
+    for (file, _) in catalogue().into_iter().filter(|(_, real)| *real) {
+        let finished = run(&file, &["--bootstrap", &bootstrap]);
+        assert_kept(&file, &finished);
+    }
+}
+
+#[test]
+fn commands_are_refused_without_leave() {
+    let text = "[[fault]]\nat = \"1s\"\nexec = { start = [\"touch\", \"broken\"] }\n";
+    let finished = Tool::run_text(text).exits(2);
+    assert!(finished.stderr.contains("--allow-exec"), "{}", finished.output());
+    assert!(finished.stderr.contains("`touch broken`"), "{}", finished.output());
+}
+
+#[test]
+fn what_commands_broke_is_mended_even_when_the_fault_outlasts_the_run() {
+    let text = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"10/s\"\n\
+                [run]\nwarmup = \"0s\"\nduration = \"1s\"\n\
+                [[fault]]\nat = \"200ms\"\nfor = \"1h\"\n\
+                exec = { start = [\"touch\", \"broken\"], end = [\"touch\", \"mended\"] }\n";
+    let tool = Tool::run_text(text).arg("--allow-exec");
+    let (broken, mended) = (tool.path("broken"), tool.path("mended"));
+    let finished = tool.exits(0);
+    assert!(broken.exists() && mended.exists(), "{}", finished.output());
+}
+
+#[test]
+fn a_repeated_fault_has_an_entry_for_each_time_and_the_same_ones_with_the_same_seed() {
+    let text = "[topic]\npartitions = 6\n[load]\nproducers = 6\nrate = \"20/s\"\n\
+                [run]\nwarmup = \"0s\"\nduration = \"3s\"\n\
+                [[fault]]\nat = \"500ms\"\nevery = \"500ms\"\njitter = \"100ms\"\n\
+                panic = { consumer = { random = 2 } }\n[expect]\nlost = 0\nredelivered = 0\n\
+                \"fault[0].redelivered\" = 0\n";
+    let targets = |finished: Finished| -> Vec<(String, usize)> {
+        let faults = finished.summary().faults;
+        faults.into_iter().map(|fault| (fault.target, fault.partitions_aimed_at.len())).collect()
+    };
+    let (one, other) = (Tool::run_text(text).exits(0), Tool::run_text(text).exits(0));
+    let (one, other) = (targets(one), targets(other));
+    assert_eq!(one, other);
+    assert!(one.len() >= 4 && one.iter().any(|(target, _)| *target != one[0].0), "{one:?}");
+}
