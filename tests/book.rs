@@ -208,7 +208,7 @@ fn look_at(place: &str, command: &str) {
             let recipe = words.get(1).map_or("default", |word| word.as_str());
             text_of("justfile").lines().any(|line| first(line) == recipe)
         }
-        Some("tests/kafka.sh" | ".ci/run" | "mdbook" | "git" | "docker") => true,
+        Some("tests/kafka.sh" | "tests/chaos.sh" | ".ci/run" | "mdbook" | "git" | "docker") => true,
         _ => command.starts_with("env ") && command.contains("cargo test"),
     };
     assert!(known, "{place}: `{command}` is not a known command");
