@@ -115,6 +115,8 @@ fn context(cluster: &Flaky) -> Context {
         run: RunId(1),
         seed: Seed(1),
         handlers: None,
+        commands: Arc::default(),
+        earlier: Arc::new([]),
         sabotage: Arc::new(Sabotage::new(CONSUMERS as u32, CONSUMERS as u32, 1)),
         plan: Arc::new(plan),
     }

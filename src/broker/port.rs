@@ -43,7 +43,9 @@ pub trait Cluster: Send + Sync {
 
     /// Does something to the cluster. May block for up to 10 s; not to be called where an async runtime runs.
     /// Refused by a cluster that cannot do it; plans that want that are refused before.
-    fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError>;
+    fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
+        Err(BrokerError::fatal(format!("this cluster cannot do {disturbance:?}")))
+    }
 }
 
 /// Which consumer a client is for.

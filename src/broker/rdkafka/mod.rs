@@ -25,8 +25,8 @@ use self::end_offsets::RdEndOffsets;
 use self::growth::RdTopic;
 use self::producer::{RdProducer, Serving};
 use super::{
-    BrokerError, Cluster, Committer, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets, ProducerPort,
-    TopicPort,
+    BrokerError, Cluster, Committer, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets,
+    ProducerPort, TopicPort,
 };
 use crate::base::{Clock, PoolId};
 use crate::plan::{Pace, Plan, ProducerClients};

@@ -13,8 +13,7 @@ pub use trace::Trace;
 
 use crate::base::PoolId;
 use crate::broker::{
-    BrokerError, Cluster, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets, ErrorClass,
-    ProducerPort,
+    BrokerError, Cluster, ConsumerPort, ConsumerSpec, EndOffsets, ErrorClass, ProducerPort,
 };
 
 /// The cluster as the ports of real time see it: there is none. The kernel hosts the clients itself.
@@ -38,10 +37,6 @@ impl Cluster for NoSockets {
 
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {
         NoSockets::error()
-    }
-
-    fn disturb(&self, _disturbance: &Disturbance) -> Result<(), BrokerError> {
-        Err(BrokerError { class: ErrorClass::Denied, message: "not simulated yet".to_owned() })
     }
 
     fn create_partitions(&self, _total: u32) -> Result<(), BrokerError> {
