@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::model::group::{GroupRequest, GroupResponse};
 use crate::base::{Offset, PartitionId, Time};
 use crate::plan::Acks;
 
@@ -24,6 +25,8 @@ pub enum Request {
     Fetch(Fetch),
     /// Where every partition begins and ends.
     ListOffsets,
+    /// Something for the coordinator of the group.
+    Group(GroupRequest),
 }
 
 /// What a broker answers. Answers on one connection come in the order of the questions.
@@ -39,6 +42,8 @@ pub enum Response {
     Fetch(Vec<FetchSlot>),
     /// The low and the high watermark of every partition, by id.
     ListOffsets(Vec<(Offset, Offset)>),
+    /// The coordinator's answer; may come much later.
+    Group(GroupResponse),
 }
 
 /// A batch for one partition, as librdkafka sends them.

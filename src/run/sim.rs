@@ -17,6 +17,7 @@ use super::{Observer, on_stage};
 use crate::actors::Hosting;
 use crate::base::{Clock, Offset, RunId};
 use crate::broker::model::ClusterSettings;
+use crate::broker::model::group::GroupSettings;
 use crate::broker::sim::{Kernel, NetworkSettings, NoSockets, Step};
 use crate::error::Error;
 use crate::logic::Handlers;
@@ -43,6 +44,7 @@ pub(super) fn run(
         request_cost: settings.request_cost,
         partitions: plan.topic.partitions,
         retention_bytes: plan.topic.retention_bytes,
+        group: GroupSettings::default(),
     };
     let network = NetworkSettings { latency: settings.latency, jitter: settings.jitter };
     let seed = plan.seed.child("sim", 0);

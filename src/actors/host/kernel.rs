@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use super::pool::{BLOCKED_WAIT, Blocked, PoolHost, PoolReport, PoolTurn};
 use super::thread::{Host, Turn};
+use crate::actors::Context;
 use crate::base::{Clock, Time};
-use crate::broker::ConsumerSpec;
+use crate::broker::native::member::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer};
 use crate::broker::protocol::Client;
 use crate::broker::sim::{Hosted, KernelHandle, Next};
+use crate::broker::{ConsumerSpec, GroupSpec};
 use crate::logic::Effort;
+use crate::plan::{Assignor, GroupProtocol, Identity};
 
 /// Longest time without a turn, so that whoever watches sees that a host is not hanging.
 const IDLE: Duration = Duration::from_millis(500);
@@ -46,8 +49,12 @@ pub(super) struct SimulatedConsumer {
 }
 
 impl SimulatedConsumer {
-    pub(super) fn new(host: Host, _spec: &ConsumerSpec) -> SimulatedConsumer {
-        SimulatedConsumer { host: Some(host), client: NativeConsumer::default(), closing: None }
+    pub(super) fn new(host: Host, spec: &ConsumerSpec) -> SimulatedConsumer {
+        let client = match &spec.group {
+            None => NativeConsumer::default(),
+            Some(group) => NativeConsumer::member(member(host.context(), spec, group), group),
+        };
+        SimulatedConsumer { host: Some(host), client, closing: None }
     }
 
     fn turn_of(&mut self, host: &mut Host) -> Next {
@@ -57,6 +64,7 @@ impl SimulatedConsumer {
             }
             if host.turn(&mut self.client, Duration::ZERO) == Turn::Over {
                 host.close_desk();
+                self.client.leave();
                 let took = host.closes_late().unwrap_or_default();
                 self.closing = Some(took);
                 return Next::After(Effort::Wait(took));
@@ -90,6 +98,38 @@ impl Hosted for SimulatedConsumer {
         self.client.has_events()
     }
 }
+
+/// What the native client is told about the group.
+fn member(context: &Context, spec: &ConsumerSpec, group: &GroupSpec) -> MemberSettings {
+    let plan = context.plan.group();
+    let (run, consumer) = (context.run, group.consumer);
+    let instance_id = match plan.map(|plan| plan.identity) {
+        None | Some(Identity::Dynamic) => None,
+        Some(Identity::Crashable) => Some(format!("{run}-{consumer}-{}", group.incarnation)),
+        Some(Identity::Static) => Some(format!("{run}-{consumer}")),
+    };
+    let (session_timeout, heartbeat_interval, assignor) = match plan.map(|plan| &plan.protocol) {
+        Some(GroupProtocol::Classic { session_timeout, heartbeat_interval, assignor }) => {
+            (*session_timeout, *heartbeat_interval, *assignor)
+        }
+        // Refused when the plan is made.
+        Some(GroupProtocol::Consumer { .. }) | None => {
+            (Duration::from_secs(45), Duration::from_secs(3), Assignor::Range)
+        }
+    };
+    MemberSettings {
+        client_id: spec.name.clone(),
+        instance_id,
+        session_timeout,
+        heartbeat_interval,
+        rebalance_timeout: MAX_POLL_INTERVAL,
+        assignor,
+        partitions: context.plan.topic.partitions,
+    }
+}
+
+/// librdkafka's `max.poll.interval.ms`.
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
 
 /// A pool's host with the native client.
 pub(super) struct SimulatedPool<R> {

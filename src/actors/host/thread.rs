@@ -248,6 +248,11 @@ impl Host {
         self.detached.into_iter().for_each(|line| line.report(HostReport::Detached));
     }
 
+    /// The run's surroundings.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// The run's time.
     pub(super) fn clock(&self) -> Clock {
         self.context.clock

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::cores::Cores;
+use super::group::{GroupCoordinator, GroupSettings, Ticket};
 use super::log::PartitionLog;
-use crate::base::{Offset, PartitionId, Time};
+use crate::base::{Offset, PartitionId, Seed, Time};
 use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, Produce, Records, Request, Response};
 use crate::plan::Acks;
 
@@ -24,7 +25,12 @@ pub struct ClusterSettings {
     pub partitions: u32,
     /// Bytes kept per partition.
     pub retention_bytes: u64,
+    /// How the coordinator treats groups.
+    pub group: GroupSettings,
 }
+
+/// The broker that coordinates the group.
+pub const COORDINATOR: BrokerId = 0;
 
 /// Something the cluster says.
 #[derive(Debug)]
@@ -49,6 +55,11 @@ pub enum Output {
         /// Whose.
         client: ClientId,
     },
+    /// [`Cluster::group_deadline`] wants to be called at `at`.
+    GroupDeadline {
+        /// When.
+        at: Time,
+    },
 }
 
 /// All brokers and partitions.
@@ -63,6 +74,9 @@ pub struct Cluster {
     /// next one, so that there is one at a time and not one per fetch.
     alarms: Vec<Option<Time>>,
     producers: i64,
+    group: GroupCoordinator,
+    /// The earliest announced deadline of the group.
+    group_alarm: Time,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +95,7 @@ struct Parked {
 
 impl Cluster {
     /// A cluster whose partitions are empty and led by the brokers in turn.
-    pub fn new(settings: ClusterSettings) -> Cluster {
+    pub fn new(settings: ClusterSettings, seed: Seed) -> Cluster {
         let partition = |id| Partition { leader: id % settings.brokers, ..Partition::default() };
         Cluster {
             settings,
@@ -90,6 +104,8 @@ impl Cluster {
             parked: Vec::new(),
             alarms: Vec::new(),
             producers: 0,
+            group: GroupCoordinator::new(settings.group, seed.child("group", 0)),
+            group_alarm: Time::NEVER,
         }
     }
 
@@ -110,6 +126,10 @@ impl Cluster {
                 None => return,
             },
             Request::Fetch(fetch) => return self.fetch(at, broker, client, fetch, out),
+            Request::Group(request) => {
+                self.group.request(Ticket(client.into()), request, at);
+                return self.group_says(at, out);
+            }
             Request::Metadata => {
                 Response::Metadata(self.partitions.iter().map(|p| p.leader).collect())
             }
@@ -242,6 +262,27 @@ impl Cluster {
         } else {
             self.alarms[place] = Some(deadline);
             out.push(Output::Deadline { at: deadline, broker, client });
+        }
+    }
+
+    /// A deadline announced by [`Output::GroupDeadline`] has come.
+    pub fn group_deadline(&mut self, now: Time, out: &mut Vec<Output>) {
+        if now >= self.group_alarm {
+            self.group_alarm = Time::NEVER;
+        }
+        self.group.tick(now);
+        self.group_says(now, out);
+    }
+
+    fn group_says(&mut self, at: Time, out: &mut Vec<Output>) {
+        for (Ticket(client), response) in self.group.take_answers() {
+            let (to, response) = (client as ClientId, Response::Group(response));
+            out.push(Output::Reply { at, from: COORDINATOR, to, response });
+        }
+        let deadline = self.group.next_deadline().unwrap_or(Time::NEVER);
+        if deadline < self.group_alarm {
+            self.group_alarm = deadline;
+            out.push(Output::GroupDeadline { at: deadline });
         }
     }
 

@@ -1,12 +1,20 @@
 //! The consumer's side of the native client.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::member::{GroupMember, MemberEvent, MemberSettings};
 use crate::base::{Offset, PartitionId, Time};
+use crate::broker::model::COORDINATOR;
 use crate::broker::protocol::{
     BrokerId, Client, ErrorCode, Fetch, FetchSlot, Records, Request, Response,
 };
-use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, ErrorClass, Flow};
+use crate::broker::{
+    BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, ErrorClass, Flow, GroupSpec,
+    Positions,
+};
 
 /// librdkafka's `fetch.wait.max.ms`.
 const FETCH_WAIT_MAX: Duration = Duration::from_millis(500);
@@ -26,7 +34,28 @@ pub struct NativeConsumer {
     /// By broker: whether a fetch is out, and the memory of the last one.
     connections: Vec<Connection>,
     received: Received,
+    member: Option<Membership>,
     outbox: Vec<(BrokerId, Request)>,
+}
+
+/// A group member's side of the client.
+#[derive(Debug)]
+struct Membership {
+    member: GroupMember,
+    /// How far the host is, for the commit before partitions are given up.
+    positions: Positions,
+    crashed: Arc<AtomicBool>,
+}
+
+impl Membership {
+    /// Next offsets to process of `partitions`, as far as they may be committed.
+    fn progress(&self, partitions: &[PartitionId]) -> BTreeMap<PartitionId, Offset> {
+        if self.crashed.load(Ordering::Acquire) {
+            return BTreeMap::new();
+        }
+        let next = |id: &PartitionId| Some((*id, self.positions.next(*id)?));
+        partitions.iter().filter_map(next).collect()
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -75,9 +104,90 @@ enum Event {
     },
     End(PartitionId),
     Error(BrokerError),
+    Assigned(Vec<PartitionId>),
+    /// To be given up; with the word to the coordinator when it is.
+    Revoked(Vec<PartitionId>),
+    /// Given up already.
+    Lost(Vec<PartitionId>),
 }
 
 impl NativeConsumer {
+    /// A member of the run's group.
+    pub fn member(settings: MemberSettings, spec: &GroupSpec) -> NativeConsumer {
+        let membership = Membership {
+            member: GroupMember::new(settings),
+            positions: spec.positions.clone(),
+            crashed: spec.crashed.clone(),
+        };
+        NativeConsumer { member: Some(membership), ..NativeConsumer::default() }
+    }
+
+    /// Leaves the group in order, if it is a member: commits, and says goodbye unless it is a static member.
+    pub fn leave(&mut self) {
+        if let Some(membership) = &mut self.member {
+            let progress = membership.progress(membership.member.owned());
+            membership.member.commit(progress);
+            membership.member.leave();
+        }
+        self.tell_coordinator();
+    }
+
+    /// Sends what the member has to say, and does what it was told.
+    fn tell_coordinator(&mut self) {
+        let Some(Membership { member, .. }) = &mut self.member else { return };
+        let requests = member.outbox().into_iter();
+        self.outbox.extend(requests.map(|request| (COORDINATOR, Request::Group(request))));
+        let events = member.events();
+        for event in events {
+            let event = match event {
+                MemberEvent::Assigned(starts) => {
+                    // Nothing committed: from the beginning, where the topic was when the run began.
+                    let next = |start: Option<Offset>| start.map_or(0, |Offset(next)| next);
+                    starts
+                        .iter()
+                        .for_each(|(partition, start)| self.assign(*partition, next(*start)));
+                    Event::Assigned(starts.into_iter().map(|(partition, _)| partition).collect())
+                }
+                MemberEvent::Revoke(partitions) => {
+                    partitions.iter().for_each(|partition| self.unassign(*partition));
+                    Event::Revoked(partitions)
+                }
+                MemberEvent::Lost(partitions) => {
+                    partitions.iter().for_each(|partition| self.unassign(*partition));
+                    Event::Lost(partitions)
+                }
+                MemberEvent::Fenced => {
+                    Event::Error(BrokerError::fatal("another client uses this group.instance.id"))
+                }
+            };
+            self.received.events.push(event);
+        }
+    }
+
+    /// Hands over what is next.
+    fn hand_over(&mut self, events: &mut dyn ConsumerEvents) -> Flow {
+        let (Event::Assigned(partitions) | Event::Revoked(partitions) | Event::Lost(partitions)) =
+            &self.received.events[self.received.done]
+        else {
+            return self.received.hand_over(events);
+        };
+        let partitions = partitions.clone();
+        let is_revoked = matches!(self.received.events[self.received.done], Event::Revoked(_));
+        match self.received.events[self.received.done] {
+            Event::Assigned(_) => events.assigned(&partitions),
+            _ => {
+                let progress = self.member.as_ref().map(|member| member.progress(&partitions));
+                events.revoked(&partitions);
+                if let (Some(membership), true) = (&mut self.member, is_revoked) {
+                    membership.member.given_up(progress.unwrap_or_default());
+                }
+            }
+        }
+        self.received.done += 1;
+        self.tell_coordinator();
+        Flow::More
+    }
+
     /// Whether something can be handed over.
     pub fn has_events(&self) -> bool {
         self.received.done < self.received.events.len()
@@ -243,6 +353,8 @@ impl Received {
                 self.done += 1;
                 Flow::Stop
             }
+            // The client's own affair.
+            Event::Assigned(_) | Event::Revoked(_) | Event::Lost(_) => Flow::More,
         }
     }
 }
@@ -252,14 +364,19 @@ impl ConsumerPort for NativeConsumer {
         match command {
             ConsumerCommand::Assign(partition, Offset(next)) => self.assign(partition, next),
             ConsumerCommand::Unassign(partition) => self.unassign(partition),
-            ConsumerCommand::Commit(_) => {}
+            ConsumerCommand::Commit(offsets) => {
+                if let Some(membership) = &mut self.member {
+                    membership.member.commit(offsets);
+                }
+                self.tell_coordinator();
+            }
         }
         Ok(())
     }
 
     fn poll(&mut self, _wait: Duration, events: &mut dyn ConsumerEvents) {
         while self.has_events() {
-            if self.received.hand_over(events) == Flow::Stop {
+            if self.hand_over(events) == Flow::Stop {
                 break;
             }
         }
@@ -273,7 +390,7 @@ impl ConsumerPort for NativeConsumer {
 }
 
 impl Client for NativeConsumer {
-    fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, _now: Time) {
+    fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time) {
         match response {
             Response::Metadata(leaders) => {
                 let brokers = leaders.iter().max().map_or(1, |last| *last as usize + 1);
@@ -289,6 +406,12 @@ impl Client for NativeConsumer {
                 connection.fetching = false;
                 connection.spare = slots;
             }
+            Response::Group(response) => {
+                if let Some(membership) = &mut self.member {
+                    membership.member.receive(response, now);
+                }
+                self.tell_coordinator();
+            }
             Response::InitProducerId(_) | Response::Produce(_) | Response::ListOffsets(_) => {}
         }
         self.fetch();
@@ -298,7 +421,10 @@ impl Client for NativeConsumer {
         &mut self.outbox
     }
 
-    fn tick(&mut self, _now: Time) -> Time {
-        Time::NEVER
+    fn tick(&mut self, now: Time) -> Time {
+        let Some(membership) = &mut self.member else { return Time::NEVER };
+        let next = membership.member.tick(now);
+        self.tell_coordinator();
+        next
     }
 }

@@ -277,7 +277,7 @@ impl Client for NativeProducer {
                     self.resolve(parcel, now, outcome);
                 }
             }
-            Response::Fetch(_) | Response::ListOffsets(_) => {}
+            Response::Fetch(_) | Response::ListOffsets(_) | Response::Group(_) => {}
         }
         self.send_due(now);
     }

@@ -59,6 +59,7 @@ enum Event {
     Request { client: ClientId, broker: BrokerId, request: Request },
     Response { client: ClientId, broker: BrokerId, response: Response },
     Deadline { client: ClientId, broker: BrokerId },
+    GroupDeadline,
     Job(Job),
 }
 
@@ -91,7 +92,7 @@ impl Kernel {
             queue: Queue::new(seed),
             seats: Vec::new(),
             network: Network::new(network, cluster.brokers, seed),
-            cluster: Cluster::new(cluster),
+            cluster: Cluster::new(cluster, seed),
             cores: Cores::new(host_cores),
             trace: Trace::new(seed.0),
             handle: KernelHandle::new(),
@@ -189,6 +190,11 @@ impl Kernel {
                 self.cluster.expire(self.now, broker, client, &mut self.output);
                 self.put_out();
             }
+            Event::GroupDeadline => {
+                self.trace.add(self.now, 6, 0, 0);
+                self.cluster.group_deadline(self.now, &mut self.output);
+                self.put_out();
+            }
             Event::Job(mut job) => {
                 self.trace.add(self.now, 5, 0, 0);
                 if let Some(again) = job(self.now) {
@@ -208,6 +214,7 @@ impl Kernel {
                 Output::Deadline { at, broker, client } => {
                     self.queue.push(at, Event::Deadline { client, broker });
                 }
+                Output::GroupDeadline { at } => self.queue.push(at, Event::GroupDeadline),
             }
         }
     }
@@ -231,7 +238,11 @@ impl Kernel {
                 if machine.wants_turn() && self.now >= seat.busy_until {
                     self.turn(client);
                 } else {
+                    let due = machine.client().tick(self.now);
                     self.carry(client);
+                    if due < Time::NEVER {
+                        self.turn_at(client, due);
+                    }
                 }
             }
         }
@@ -281,6 +292,7 @@ fn content_of(request: &Request) -> u64 {
         Request::Metadata => 1,
         Request::InitProducerId => 2,
         Request::ListOffsets => 3,
+        Request::Group(_) => 6,
         Request::Produce(produce) => {
             let sequence = produce.sequence.map_or(0, |(_, sequence)| sequence);
             4 + (u64::from(produce.partition.0) << 8) + (sequence << 24)
@@ -295,6 +307,7 @@ fn content_of(request: &Request) -> u64 {
 fn content_of_response(response: &Response) -> u64 {
     match response {
         Response::Metadata(_) => 1,
+        Response::Group(_) => 6,
         Response::InitProducerId(number) => 2 + ((*number as u64) << 8),
         Response::ListOffsets(ends) => ends.iter().map(|(_, end)| end.0 as u64).sum(),
         Response::Produce(result) => result.map_or(4, |offset| (offset.0 as u64) << 8),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Findings;
 use crate::base::BrokerKind;
-use crate::plan::{Plan, ProducerClients, SimPlan};
+use crate::plan::{GroupProtocol, Plan, ProducerClients, SimPlan};
 use crate::scenario::{Diagnostic, Scenario, codes};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -73,10 +73,13 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
             .remedy("set `load.clients = \"pool\"`, or more `load.pools`"),
         );
     }
-    if let (Some(_), Some(at)) = (plan.group(), &scenario.consumers.mode) {
+    if let (Some(GroupProtocol::Consumer { .. }), Some(at)) =
+        (plan.group().map(|group| &group.protocol), &scenario.consumers.protocol)
+    {
+        let message = "the simulator's groups speak the classic protocol only";
         found.push(
-            Diagnostic::error(codes::NOT_SIMULATED, at.origin, "the simulator has no groups yet")
-                .remedy("set `consumers.mode = \"assigned\"`, or use another `--broker`"),
+            Diagnostic::error(codes::NOT_SIMULATED, at.origin, message)
+                .remedy("set `consumers.protocol = \"classic\"`, or use `--broker kafka`"),
         );
     }
     let client = &scenario.client;
