@@ -18,6 +18,9 @@ pub(super) struct Collecting {
 }
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Intervals a simulation has at most: what happened within one is found out by running it again, and the work of
+/// ending one is more than that of simulating a second.
+const SIMULATED_INTERVALS_MAX: u32 = 120;
 /// Longest sleep, so that stopping is quick.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
@@ -31,16 +34,17 @@ impl Collecting {
         start: Time,
     ) -> Collecting {
         let context = context.clone();
-        let hosting = context.hosting.clone();
+        let (hosting, load_end) = (context.hosting.clone(), context.plan.times.load_end());
         let round = Round { account, context, collector, observer, start, seen: 0 };
         let round = Arc::new(Mutex::new(Some(round)));
         let running = round.clone();
         if let Hosting::Kernel(kernel) = hosting {
+            let interval = simulated_interval(load_end);
             let job = move |now| {
                 lock(&running).as_mut()?.end(now, false);
-                Some(now + INTERVAL)
+                Some(now + interval)
             };
-            kernel.at(start + INTERVAL, Box::new(job));
+            kernel.at(start + interval, Box::new(job));
             return Collecting { round, thread: None };
         }
         let stop = Arc::new(AtomicBool::new(false));
@@ -67,6 +71,12 @@ impl Collecting {
         round.end(now, true);
         round.collector
     }
+}
+
+/// A second, or of a long simulation a share of it, in whole seconds.
+fn simulated_interval(load_end: Duration) -> Duration {
+    let seconds = (load_end / SIMULATED_INTERVALS_MAX).as_secs_f64().ceil();
+    INTERVAL.max(Duration::from_secs_f64(seconds))
 }
 
 fn lock(round: &Mutex<Option<Round>>) -> MutexGuard<'_, Option<Round>> {
