@@ -3,7 +3,7 @@
 mod support;
 
 use lanekeeper::measure::Verdict;
-use support::{Finished, Tool};
+use support::{Finished, Tool, owners};
 
 fn simulate(scenario: &str, arguments: &[&str]) -> Finished {
     Tool::run(scenario).args(["--broker", "sim"]).args(arguments.iter().copied()).exits(0)
@@ -73,4 +73,60 @@ fn the_same_seed_gives_the_same_bytes_wherever_it_runs() {
     let trace = |run: &Finished| run.summary().simulation.expect("a simulation").trace;
     assert_ne!(trace(&here), trace(&other));
     assert!(here.read("host.json").contains("\"speed\""));
+}
+
+/// The guide's "Before" and its option 1, in a second each.
+#[test]
+fn groups_share_the_partitions_and_wait_for_each_other_as_kafka_lets_them() {
+    let before = simulate("guide-before.toml", &[]).summary();
+    assert_eq!((before.ledger.delivered, before.ledger.lost), (65 * 2048, 0));
+    let mut shares = vec![0; 8];
+    for partition in &before.partitions {
+        shares[owners(partition)[0].0 as usize] += 1;
+    }
+    shares.sort_unstable();
+    assert_eq!(shares, [2, 2, 2, 2, 2, 2, 3, 3]);
+    assert!(before.rebalances.is_empty());
+    // group.initial.rebalance.delay.ms, and again because members joined during it.
+    let startup = before.startup_ms.expect("a start");
+    assert!((6_000.0..6_100.0).contains(&startup), "{startup} ms");
+}
+
+/// A crash costs the session time-out; with an eager assignor it stops everybody else as well.
+#[test]
+fn a_crashed_member_stops_everybody_with_range_and_only_its_own_with_cooperative_sticky() {
+    let crash = |assignor: &str| {
+        let assignor = format!("consumers.assignor=\"{assignor}\"");
+        Tool::run("kill-one-consumer.toml")
+            .args(["--broker", "sim"])
+            .set(["consumers.mode=\"group\"", "consumers.count=18", &assignor])
+            .finish()
+            .summary()
+    };
+    let (eager, sticky) = (crash("range"), crash("cooperative-sticky"));
+    for summary in [&eager, &sticky] {
+        assert_eq!((summary.ledger.lost, summary.ledger.duplicated), (0, 0));
+        assert_eq!(summary.restarts, 1);
+        // The session time-out of 6 s counts from its last heartbeat, up to 2 s before the crash.
+        let gone = summary.faults[0].first_record_ms.expect("a record");
+        assert!((3_900.0..6_500.0).contains(&gone), "{gone} ms");
+    }
+    assert_eq!(eager.faults[0].partitions_hit.len(), 18);
+    assert_eq!(sticky.faults[0].partitions_hit.len(), 1);
+}
+
+/// What happened, as a hash, for eight seeds. A change must be intended: `BLESS=1` writes the file anew.
+#[test]
+fn the_traces_of_eight_seeds_are_the_golden_ones() {
+    let path = support::root().join("tests/sim-traces.txt");
+    let trace = |seed: u32| {
+        let seed = seed.to_string();
+        let run = Tool::run("quick.toml").args(["--broker", "sim", "--seed", &seed]).exits(0);
+        run.summary().simulation.expect("a simulation").trace
+    };
+    let traces: String = (1..=8).map(|seed| format!("{seed} {}\n", trace(seed))).collect();
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &traces).expect("a writable file");
+    }
+    assert_eq!(traces, std::fs::read_to_string(path).unwrap_or_default());
 }

@@ -25,7 +25,7 @@ pub(super) struct Desk {
     client: String,
     consumer: Option<ConsumerId>,
     /// By partition id.
-    seats: Vec<Option<Seat>>,
+    seats: Vec<Option<Box<Seat>>>,
     /// Partitions with a batch under way.
     busy: Vec<PartitionId>,
     batch_since: Option<Time>,
@@ -106,8 +106,9 @@ impl Desk {
         if at >= self.seats.len() {
             self.seats.resize_with(at + 1, || None);
         }
-        self.seats[at] =
-            Some(Seat { machine, handler, line, ready: false, position, anchor, skips });
+        let seat = Seat { machine, handler, line, ready: false, position, anchor, skips };
+        // Boxed, so that looking for the few there are in a host of one partition touches little memory.
+        self.seats[at] = Some(Box::new(seat));
     }
 
     /// Removes what works for `owner`; returns its partitions.
@@ -277,10 +278,10 @@ impl Desk {
     }
 
     fn seat(&mut self, partition: PartitionId) -> Option<&mut Seat> {
-        self.seats.get_mut(partition.0 as usize)?.as_mut()
+        self.seats.get_mut(partition.0 as usize)?.as_deref_mut()
     }
 
-    fn unseat(&mut self, partition: PartitionId) -> Option<Seat> {
+    fn unseat(&mut self, partition: PartitionId) -> Option<Box<Seat>> {
         self.seats.get_mut(partition.0 as usize)?.take()
     }
 
