@@ -203,6 +203,13 @@ fn every_scenario_that_is_shipped_is_run_by_a_test() {
 }
 
 #[test]
+fn a_topic_that_keeps_little_is_enough_while_everybody_keeps_up() {
+    let summary = Tool::run("short-retention.toml").set(BRIEF).exits(0).summary();
+    assert_clean(&summary);
+    assert_eq!(summary.ledger.sent, 4000);
+}
+
+#[test]
 fn round_robin_gives_every_partition_the_same() {
     let summary = small(&["load.partition=round-robin"]);
     assert_clean(&summary);
