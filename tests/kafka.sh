@@ -39,7 +39,7 @@ usage: tests/kafka.sh COMMAND
   LANEKEEPER_KAFKA_PORT   first port ($port_base); a broker takes two, the next broker starts 10 higher
   LANEKEEPER_KAFKA_DIR    data and logs ($home)
   LANEKEEPER_KAFKA_PROPERTIES
-                          more lines for the brokers' server.properties
+                          more for the brokers' server.properties: NAME=VALUE …
   BOOTSTRAP               another cluster for \`topic\` and \`count\`
 
 exit codes: 0 done · 2 bad usage · 3 the environment is not as needed
@@ -182,7 +182,7 @@ transaction.state.log.num.partitions=8
 log.retention.hours=2
 log.retention.bytes=1073741824
 log.segment.bytes=134217728
-${LANEKEEPER_KAFKA_PROPERTIES:-}
+$(printf '%s\n' ${LANEKEEPER_KAFKA_PROPERTIES:-})
 PROPERTIES
 }
 
