@@ -5,10 +5,7 @@
 mod support;
 
 use lanekeeper::measure::Summary;
-use support::{Finished, Tool, files_below};
-
-/// A scenario that only a real cluster can do says so in its first line.
-const REAL_ONLY: &str = "# Needs `--broker kafka`";
+use support::{Finished, REAL_ONLY, Tool, files_below};
 
 /// Figures that depend on how busy the machine is.
 const TIMED: [&str; 9] = [

@@ -1,5 +1,7 @@
 //! Every scenario that is shipped is read, planned and matches the schema.
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
 use lanekeeper::plan::{self, Overrides};
@@ -47,7 +49,7 @@ fn every_scenario_is_planned_and_matches_the_schema() {
         let (_, diagnostics) = scenario::read(&source, &[]);
         assert_eq!(diagnostics, [], "{path:?}");
         let mut overrides = Overrides::default();
-        if source.text.starts_with("# Needs `--broker kafka`") {
+        if source.text.starts_with(support::REAL_ONLY) {
             overrides.bootstrap = Some("localhost:9092".to_owned());
         }
         let (plan, diagnostics) = plan::compile(&source, &[], &overrides);

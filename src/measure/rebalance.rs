@@ -161,6 +161,17 @@ mod tests {
         (Time(at_ms * 1_000_000), event)
     }
 
+    /// Member 1 dies, and its session time-out later member 0 has everything.
+    fn taken_over() -> [(Time, Event); 5] {
+        [
+            assigned(0, 0, &[0, 1]),
+            assigned(0, 1, &[2]),
+            orphaned(1000, 1, &[2]),
+            revoked(7000, 0, &[0, 1]),
+            assigned(7100, 0, &[0, 1, 2]),
+        ]
+    }
+
     #[test]
     fn forming_the_group_is_not_a_rebalance() {
         let journal = [
@@ -174,14 +185,7 @@ mod tests {
 
     #[test]
     fn an_eager_rebalance_after_a_crash_stops_every_partition() {
-        let journal = [
-            assigned(0, 0, &[0, 1]),
-            assigned(0, 1, &[2]),
-            orphaned(1000, 1, &[2]),
-            revoked(7000, 0, &[0, 1]),
-            assigned(7100, 0, &[0, 1, 2]),
-        ];
-        let found = rebalances(&journal, 3, Time(500_000_000), false);
+        let found = rebalances(&taken_over(), 3, Time(500_000_000), false);
         assert_eq!(
             found,
             [Rebalance {
@@ -208,14 +212,7 @@ mod tests {
 
     #[test]
     fn a_static_member_that_comes_back_too_late_is_one() {
-        let journal = [
-            assigned(0, 0, &[0, 1]),
-            assigned(0, 1, &[2]),
-            orphaned(1000, 1, &[2]),
-            revoked(7000, 0, &[0, 1]),
-            assigned(7100, 0, &[0, 1, 2]),
-        ];
-        let found = rebalances(&journal, 3, Time(500_000_000), true);
+        let found = rebalances(&taken_over(), 3, Time(500_000_000), true);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].partitions_stopped, found[0].partitions_moved), (3, 1));
     }

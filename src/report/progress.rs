@@ -10,7 +10,7 @@ use crate::base::{format_count, format_duration};
 use crate::measure::Live;
 
 /// Between two lines where there is no terminal.
-const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows how a run goes on.
 pub struct Progress {
@@ -101,7 +101,7 @@ fn line(live: &Live, elapsed: Duration, total: Duration) -> String {
     )
 }
 
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     // Nobody to tell is no reason to stop a run.
     let _ = writeln!(anstream::stderr(), "{line}");
 }

@@ -1,14 +1,12 @@
 //! How far an exploration has come: a bar on a terminal, a plain line now and then elsewhere. On stderr.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::progress::{PLAIN_INTERVAL, say};
 use crate::base::format_count;
-
-/// Between two lines where there is no terminal.
-const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The view.
 pub struct Sweep {
@@ -40,7 +38,7 @@ impl Sweep {
         } else if elapsed >= self.next {
             self.next = elapsed + PLAIN_INTERVAL;
             let (seeds, total) = (format_count(seeds), format_count(self.total));
-            let _ = writeln!(anstream::stderr(), "{seeds}/{total} seeds  {message}");
+            say(&format!("{seeds}/{total} seeds  {message}"));
         }
     }
 }

@@ -25,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(crate) const PATIENT: [&str; 3] =
     ["limits.lateness_p99=1h", "limits.cpu_share=1.0", "limits.achieved_min=0.0"];
 
+/// How a scenario begins that only a real cluster can do.
+pub(crate) const REAL_ONLY: &str = "# Needs `--broker kafka`";
+
 /// The repository.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use crate::base::Time;
-
-/// A broker of the cluster, counted from 0.
-pub type BrokerId = u32;
+use crate::broker::protocol::BrokerId;
 
 /// A partition's replicas. See the module's documentation.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::case::Case;
+use super::case::{Case, section};
 use crate::logic::{shrink_list, shrink_number};
 
 /// Runs it may take to leave faults out.
@@ -22,10 +22,10 @@ pub(super) fn smaller(case: &Case, figure: &str) -> (Case, usize) {
         ("load", "producers", u64::from(plan.load.producers), Unit::Count),
         ("topic", "partitions", u64::from(plan.topic.partitions), Unit::Count),
     ];
-    for (section, key, value, unit) in numbers {
+    for (name, key, value, unit) in numbers {
         let set = |number: u64| {
             let mut changed = case.clone();
-            set(&mut changed.base, section, key, unit.value(number));
+            section(&mut changed.base, name).insert(key.to_owned(), unit.value(number));
             changed
         };
         let least = shrink_number(1, value, |number| {
@@ -51,12 +51,5 @@ impl Unit {
             Unit::Seconds => Value::String(format!("{number}s")),
             Unit::Count => Value::Integer(number as i64),
         }
-    }
-}
-
-fn set(table: &mut Table, section: &str, key: &str, value: Value) {
-    let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-    if let Value::Table(section) = section {
-        section.insert(key.to_owned(), value);
     }
 }
