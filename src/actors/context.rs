@@ -11,7 +11,7 @@ use super::host::Hosting;
 use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed};
 use crate::broker::Cluster;
 use crate::logic::{Handlers, Sabotage};
-use crate::measure::{Event, Scoreboard};
+use crate::measure::{Event, Scoreboard, TraceKind};
 use crate::plan::Plan;
 
 /// A run's surroundings. Cheap to clone.
@@ -101,7 +101,31 @@ impl Context {
                 info!("{event}");
             }
         }
+        if let Hosting::Kernel(kernel) = &self.hosting {
+            kernel.tell(self.clock.now(), TraceKind::Control, || self.told(&event));
+        }
         self.board.journal.note(self.clock.now(), event);
+    }
+
+    /// An event for whoever watches: whom it happened to, what, and which partitions it is about.
+    fn told(&self, event: &Event) -> (String, String, Vec<PartitionId>) {
+        let who = match (event.consumer(), event.pool()) {
+            (Some(consumer), _) => format!("consumer-{consumer}"),
+            (None, Some(pool)) => format!("pool-{pool}"),
+            (None, None) => "supervisor".to_owned(),
+        };
+        let partitions = match (event, event.consumer()) {
+            (
+                Event::Assigned { partitions, .. }
+                | Event::Revoked { partitions, .. }
+                | Event::Orphaned { partitions, .. },
+                _,
+            ) => partitions.clone(),
+            (_, Some(consumer)) if self.plan.group().is_none() => vec![PartitionId(consumer.0)],
+            (_, Some(consumer)) => self.owned_by(consumer),
+            (_, None) => Vec::new(),
+        };
+        (who, event.to_string(), partitions)
     }
 
     /// Notes an error of a client, unless it has come so often already that it says nothing new.

@@ -1,10 +1,12 @@
 //! The command line: one file per command.
 
 mod check;
+mod compare;
 mod completions;
 mod explore;
 mod logging;
 mod output;
+mod replay;
 mod report;
 mod run;
 mod scenario;
@@ -52,6 +54,8 @@ enum Command {
     /// Run a scenario with many seeds in virtual time, each with faults of its own, and write down the smallest
     /// case in which something breaks that must not.
     Explore(explore::ExploreArguments),
+    /// Run a scenario again in virtual time: its report, its events one by one, or whether it is the same twice.
+    Replay(replay::ReplayArguments),
     /// Show again what a run has left, also one that was cut off.
     Report(report::ReportArguments),
     /// Print the JSON Schema of scenario files, for editors.
@@ -80,6 +84,7 @@ pub fn main_with(handlers: Option<Handlers>) -> Exit {
         Command::Run(run) => run::run(&run, handlers, verbose),
         Command::Check(check) => check::check(&check),
         Command::Explore(arguments) => explore::explore(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments, handlers),
         Command::Report(report) => report::report(&report),
         Command::Schema => schema::schema(),
         Command::Completions(completions) => completions::completions(&completions),

@@ -66,7 +66,7 @@ pub(super) fn run(
     };
     let directory = watching.directory.clone();
     // A run that fails before its load began leaves nothing worth keeping.
-    let mut summary = run_plan(plan, Options { client, handlers }, Box::new(watching))
+    let mut summary = run_plan(plan, Options { client, handlers, tap: None }, Box::new(watching))
         .inspect_err(|_| lock(&directory).discard())?;
     let failure = lock(&directory).failure();
     summary.warnings.extend(failure);

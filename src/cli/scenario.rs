@@ -70,18 +70,23 @@ impl ScenarioArguments {
             bootstrap: self.bootstrap.clone(),
             seed: self.seed,
         };
-        let (plan, diagnostics) = compile(&source, &self.set, &overrides);
-        let text = render(&source, &self.set, &diagnostics);
-        match plan {
-            Some(plan) => {
-                if !text.is_empty() {
-                    let _ = writeln!(anstream::stderr(), "{text}");
-                }
-                Ok(plan)
-            }
-            None => Err(Error::Input(text)),
-        }
+        planned(&source, &self.set, &overrides)
     }
+}
+
+/// Builds the plan of a scenario. Warnings go to stderr; mistakes come back as one error with all of them.
+pub(super) fn planned(
+    source: &Source,
+    set: &[String],
+    overrides: &Overrides,
+) -> Result<Plan, Error> {
+    let (plan, diagnostics) = compile(source, set, overrides);
+    let text = render(source, set, &diagnostics);
+    let Some(plan) = plan else { return Err(Error::Input(text)) };
+    if !text.is_empty() {
+        let _ = writeln!(anstream::stderr(), "{text}");
+    }
+    Ok(plan)
 }
 
 /// Reads a scenario file.

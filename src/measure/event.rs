@@ -74,6 +74,40 @@ pub enum Event {
     ClientError { client: String, consumer: Option<ConsumerId>, error: String, count: u64 },
 }
 
+impl Event {
+    /// The consumer it happened to, if it is about one.
+    pub fn consumer(&self) -> Option<ConsumerId> {
+        match self {
+            Event::ConsumerStarted { consumer, .. }
+            | Event::ConsumerReady { consumer, .. }
+            | Event::ConsumerFailed { consumer, .. }
+            | Event::ConsumerRestarting { consumer, .. }
+            | Event::ConsumerStalled { consumer, .. }
+            | Event::ConsumerQuarantined { consumer, .. }
+            | Event::RecordSkipped { consumer, .. }
+            | Event::GateProbe { consumer }
+            | Event::ConsumerStuck { consumer, .. }
+            | Event::ThreadAbandoned { consumer, .. }
+            | Event::ConsumerClosed { consumer, .. }
+            | Event::Assigned { consumer, .. }
+            | Event::Revoked { consumer, .. }
+            | Event::Orphaned { consumer, .. } => Some(*consumer),
+            Event::ClientError { consumer, .. } => *consumer,
+            _ => None,
+        }
+    }
+
+    /// The pool it happened to, if it is about one.
+    pub fn pool(&self) -> Option<PoolId> {
+        match self {
+            Event::PoolStarted { pool, .. }
+            | Event::PoolFailed { pool, .. }
+            | Event::PoolFinished { pool } => Some(*pool),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -26,6 +26,7 @@ mod shard;
 mod side_effects;
 mod statistics;
 mod summary;
+mod trace_line;
 mod verdict;
 
 pub use anchor::{Anchor, Start};
@@ -56,4 +57,5 @@ pub use shard::Shard;
 pub use side_effects::{Change, SideEffects};
 pub use statistics::{Moments, median, welch_difference};
 pub use summary::*;
+pub use trace_line::{TraceKind, TraceLine};
 pub use verdict::{evaluate, invalid_reasons};

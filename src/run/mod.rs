@@ -15,6 +15,7 @@ mod scene;
 mod sim;
 mod stage;
 mod steps;
+mod traced;
 mod warnings;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use self::steps::Steps;
 use crate::actors::{Context, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, RunId, Time};
 use crate::broker::rdkafka::ClientFile;
+use crate::broker::sim::Tap;
 use crate::error::Error;
 use crate::logic::{Handlers, Sabotage};
 use crate::measure::{
@@ -45,6 +47,7 @@ pub use self::explore::{
 };
 pub use self::host::record_host;
 pub use self::interrupt::listen;
+pub use self::traced::{Traced, run_traced};
 
 /// Follows a run while it goes on. Called from the collector's thread, about once a second.
 pub trait Observer: Send {
@@ -70,13 +73,15 @@ pub struct Options {
     pub client: ClientFile,
     /// What consumers do with records, in the place of the scenario's `work`.
     pub handlers: Option<Handlers>,
+    /// Who is told every event of a simulation.
+    pub tap: Option<Tap>,
 }
 
 /// Runs a plan from beginning to end.
 pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<Summary, Error> {
     if let BrokerPlan::Sim(settings) = &plan.broker {
         let settings = settings.clone();
-        return sim::run(plan, &settings, options.handlers, observer);
+        return sim::run(plan, &settings, options, observer);
     }
     let clock = Clock::start();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -98,7 +103,7 @@ async fn run_on(
     let run = run_id(clock);
     let interrupted = listen();
     observer.phase("setting the stage");
-    let Options { client, handlers } = options;
+    let Options { client, handlers, .. } = options;
     let stage = set_stage(&plan, run, clock, client, interrupted.clone()).await?;
     let scene = stage.scene(clock);
     let outcome = on_stage(&plan, &scene, run, clock, handlers, observer, interrupted).await;

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::resume::Continuation;
 use super::scene::Scene;
-use super::{Observer, on_stage};
+use super::{Observer, Options, on_stage};
 use crate::actors::Hosting;
 use crate::base::{Clock, Offset, RunId};
 use crate::broker::model::ClusterSettings;
@@ -28,9 +28,10 @@ use crate::plan::{Plan, SimPlan};
 pub(super) fn run(
     plan: Plan,
     settings: &SimPlan,
-    handlers: Option<Handlers>,
+    options: Options,
     observer: Box<dyn Observer>,
 ) -> Result<Summary, Error> {
+    let Options { handlers, tap, .. } = options;
     let (clock, hand) = Clock::simulated();
     let rest = Rest::default();
     let at_rest = rest.clone();
@@ -51,6 +52,9 @@ pub(super) fn run(
     let kernel = Kernel::new(hand, seed, cluster, network, settings.host_cores);
     let run = RunId(plan.seed.child("run", 0).0);
     let handle = kernel.handle();
+    if let Some(tap) = tap {
+        handle.watch(tap);
+    }
     let scene = scene(&plan, settings, run, Hosting::Kernel(handle.clone()));
     let outcome = runtime.block_on(async {
         let wiring = tokio::spawn(wiring(Arc::new(plan), scene, run, clock, handlers, observer));

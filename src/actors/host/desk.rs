@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use super::handling::make_handler;
 use super::inquiry::{Suspect, Suspicion};
+use super::kernel::Hosting;
 use super::lease::{HostReport, Line};
 use super::seat::{Seat, Worked};
 use super::trouble::Efforts;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
+use crate::broker::sim::KernelHandle;
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow, Positions};
 use crate::logic::{ConsumerMachine, Effort, Runs, WorkSampler};
-use crate::measure::{Anchor, Applied, Event, Owner};
+use crate::measure::{Anchor, Applied, Event, Owner, TraceKind};
 
 /// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
 /// records are slow to process.
@@ -183,7 +185,11 @@ impl Desk {
             let Some(seat) = self.seats.get_mut(at).and_then(Option::as_mut) else {
                 continue;
             };
-            if seat.machine.flush(self.context.board.cell(partition)) == Applied::Fenced {
+            let applied = seat.machine.flush(self.context.board.cell(partition));
+            if let Hosting::Kernel(kernel) = &self.context.hosting {
+                tell(kernel, &self.context, &seat.machine, applied);
+            }
+            if applied == Applied::Fenced {
                 self.seats[at] = None;
                 continue;
             }
@@ -317,6 +323,17 @@ impl Drop for Desk {
             self.fail_all(&BrokerError::fatal("panic in the client's thread"));
         }
     }
+}
+
+/// Tells whoever watches a simulation how far a machine has come.
+fn tell(kernel: &KernelHandle, context: &Context, machine: &ConsumerMachine, applied: Applied) {
+    kernel.tell(context.clock.now(), TraceKind::Processed, || {
+        let (partition, owner) = (machine.partition(), machine.owner());
+        let next = machine.position().unwrap_or(Offset(0));
+        let counts = if applied == Applied::Fenced { ", fenced: counts for nothing" } else { "" };
+        let what = format!("partition {partition} up to offset {next}{counts}");
+        (format!("consumer-{}", owner.consumer), what, vec![partition])
+    });
 }
 
 impl ConsumerEvents for Desk {

@@ -44,6 +44,7 @@ impl Hosting {
 pub(super) struct SimulatedConsumer {
     host: Option<Host>,
     client: NativeConsumer,
+    name: String,
     /// How long closing the client takes, once it has begun.
     closing: Option<Duration>,
 }
@@ -54,7 +55,7 @@ impl SimulatedConsumer {
             None => NativeConsumer::default(),
             Some(group) => NativeConsumer::member(member(host.context(), spec, group), group),
         };
-        SimulatedConsumer { host: Some(host), client, closing: None }
+        SimulatedConsumer { host: Some(host), client, name: spec.name.clone(), closing: None }
     }
 
     fn turn_of(&mut self, host: &mut Host) -> Next {
@@ -79,6 +80,10 @@ impl SimulatedConsumer {
 }
 
 impl Hosted for SimulatedConsumer {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
     fn turn(&mut self) -> Next {
         let Some(mut host) = self.host.take() else { return Next::Over };
         if let Some(took) = self.closing {
@@ -153,6 +158,10 @@ impl<R: Fn(PoolReport)> SimulatedPool<R> {
 }
 
 impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
+    fn name(&self) -> String {
+        format!("pool-{}", self.host.pool())
+    }
+
     fn turn(&mut self) -> Next {
         let now = self.clock.now();
         if let Some((since, by)) = self.blocked.take() {

@@ -217,6 +217,11 @@ impl<P: ProducerPort> PoolHost<P> {
         }
     }
 
+    /// Whose host it is.
+    pub(super) fn pool(&self) -> PoolId {
+        self.shared.pool
+    }
+
     /// The run's time.
     pub(super) fn clock(&self) -> Clock {
         self.context.clock

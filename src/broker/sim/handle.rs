@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::kernel::Hosted;
 use super::trace::Trace;
+use super::watch::{Tap, Watch};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::Watermarks;
 use crate::broker::model::ClientId;
+use crate::measure::TraceKind;
 
 /// Something to be done at a time. Returns when it wants to be done again.
 pub type Job = Box<dyn FnMut(Time) -> Option<Time> + Send>;
@@ -41,6 +43,7 @@ struct Shared {
     next_client: AtomicU32,
     /// As it was when actors came to rest last.
     trace: Mutex<(Time, Trace)>,
+    watch: OnceLock<Watch>,
 }
 
 impl KernelHandle {
@@ -89,6 +92,30 @@ impl KernelHandle {
     /// How far the simulation has come, and the trace of what happened.
     pub fn trace(&self) -> (Time, Trace) {
         self.shared.trace.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has every event told to `tap` from now on. There is one tap at most.
+    pub fn watch(&self, tap: Tap) {
+        let _ = self.shared.watch.set(Watch::new(tap));
+    }
+
+    /// Tells whoever watches what has happened outside the kernel; `what` is asked only then.
+    #[inline]
+    pub fn tell(
+        &self,
+        at: Time,
+        kind: TraceKind,
+        what: impl FnOnce() -> (String, String, Vec<PartitionId>),
+    ) {
+        if let Some(watch) = self.watched() {
+            let (who, what, partitions) = what();
+            watch.tell(at, kind, who, (what, partitions));
+        }
+    }
+
+    #[inline]
+    pub(super) fn watched(&self) -> Option<&Watch> {
+        self.shared.watch.get()
     }
 
     pub(super) fn publish(&self, now: Time, trace: &Trace) {

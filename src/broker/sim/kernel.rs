@@ -3,16 +3,20 @@
 use super::handle::{Ask, Command, Job, KernelHandle};
 use super::network::{Network, NetworkSettings};
 use super::queue::Queue;
+use super::telling;
 use super::trace::Trace;
 use crate::base::{ClockHand, PartitionId, Seed, Time};
 use crate::broker::model::{ClientId, Cluster, ClusterSettings, Cores, Output};
 use crate::broker::protocol::{BrokerId, Client, Request, Response};
 use crate::logic::Effort;
+use crate::measure::TraceKind;
 
 /// A data machine with its client, hosted by the kernel.
 pub trait Hosted: Send {
     /// Does what can be done now, without waiting.
     fn turn(&mut self) -> Next;
+    /// What it is called in a trace.
+    fn name(&self) -> String;
     /// Its client.
     fn client(&mut self) -> &mut dyn Client;
     /// Whether its client has something for the machine.
@@ -54,7 +58,7 @@ pub struct Kernel {
     output: Vec<Output>,
 }
 
-enum Event {
+pub(super) enum Event {
     Turn(ClientId),
     Request { client: ClientId, broker: BrokerId, request: Request },
     Response { client: ClientId, broker: BrokerId, response: Response },
@@ -120,6 +124,9 @@ impl Kernel {
             };
             self.now = at;
             self.hand.set(at);
+            if self.handle.watched().is_some() {
+                self.tell(&event);
+            }
             self.happen(event);
         }
     }
@@ -127,12 +134,18 @@ impl Kernel {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Host(client, hosted) => {
+                if let Some(watch) = self.handle.watched() {
+                    watch.name(client, hosted.name());
+                }
                 self.seat(client, Who::Machine(hosted));
                 self.turn_at(client, self.now);
             }
             Command::Wake(client) => self.turn_at(client, self.now),
             Command::At(at, job) => self.queue.push(at.max(self.now), Event::Job(job)),
             Command::Ask(client, answer) => {
+                if let Some(watch) = self.handle.watched() {
+                    watch.name(client, "oracle".to_owned());
+                }
                 self.seat(client, Who::Asks(answer));
                 self.send(client, 0, Request::ListOffsets);
             }
@@ -202,6 +215,42 @@ impl Kernel {
                 }
             }
         }
+    }
+
+    /// Tells whoever watches what is about to happen.
+    #[cold]
+    fn tell(&self, event: &Event) {
+        let Some(watch) = self.handle.watched() else { return };
+        let broker = |broker: BrokerId| format!("broker-{broker}");
+        let nothing = |what: &str| (what.to_owned(), Vec::new());
+        let (kind, who, told) = match event {
+            Event::Turn(client) => {
+                let seat = &self.seats[*client as usize];
+                if seat.turn_at != self.now || self.now < seat.busy_until {
+                    return;
+                }
+                (TraceKind::Turn, watch.name_of(*client), nothing("has a turn"))
+            }
+            Event::Request { client, broker: to, request } => {
+                let (what, partitions) = telling::request(request);
+                let what = format!("from {}: {what}", watch.name_of(*client));
+                (TraceKind::Request, broker(*to), (what, partitions))
+            }
+            Event::Response { client, broker: from, response } => {
+                let (what, partitions) = telling::response(response);
+                let what = format!("from {}: {what}", broker(*from));
+                (TraceKind::Response, watch.name_of(*client), (what, partitions))
+            }
+            Event::Deadline { client, broker: of } => {
+                let what = format!("the longest wait of {}'s fetch", watch.name_of(*client));
+                (TraceKind::Deadline, broker(*of), nothing(&what))
+            }
+            Event::GroupDeadline => {
+                (TraceKind::Deadline, "coordinator".to_owned(), nothing("looks at its group"))
+            }
+            Event::Job(_) => (TraceKind::Timer, "kernel".to_owned(), nothing("a timer goes off")),
+        };
+        watch.tell(self.now, kind, who, told);
     }
 
     fn put_out(&mut self) {

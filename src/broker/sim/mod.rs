@@ -4,12 +4,15 @@ mod handle;
 mod kernel;
 mod network;
 mod queue;
+mod telling;
 mod trace;
+mod watch;
 
 pub use handle::{Job, KernelHandle};
 pub use kernel::{Hosted, Kernel, Next, Step};
 pub use network::NetworkSettings;
 pub use trace::Trace;
+pub use watch::Tap;
 
 use crate::base::PoolId;
 use crate::broker::{

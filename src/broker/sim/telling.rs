@@ -1,0 +1,137 @@
+//! Requests and responses in words, for whoever watches.
+
+use crate::base::PartitionId;
+use crate::broker::model::group::{GroupRequest, GroupResponse, MemberRef};
+use crate::broker::protocol::{FetchSlot, Request, Response};
+use crate::plan::Acks;
+
+/// Words, and the partitions they are about.
+pub(super) type Told = (String, Vec<PartitionId>);
+
+/// Slots of a fetch that are written out, at most.
+const SLOTS_MAX: usize = 6;
+
+pub(super) fn request(request: &Request) -> Told {
+    match request {
+        Request::Produce(produce) => {
+            let partition = produce.partition;
+            let (count, bytes) = (produce.batch.len(), produce.batch.bytes.len());
+            let sequence = match produce.sequence {
+                Some((producer, first)) => format!(", producer {producer} from sequence {first}"),
+                None => String::new(),
+            };
+            let records = if count == 1 { "record" } else { "records" };
+            let acks = match produce.acks {
+                Acks::None => "0",
+                Acks::Leader => "1",
+                Acks::All => "all",
+            };
+            let what = format!(
+                "Produce partition {partition}: {count} {records}, {bytes} B, acks {acks}{sequence}"
+            );
+            (what, vec![partition])
+        }
+        Request::Fetch(fetch) => {
+            let slot = |slot: &FetchSlot| format!("{}@{}", slot.partition, slot.offset);
+            (format!("Fetch {}", listed(&fetch.slots, slot)), partitions(&fetch.slots))
+        }
+        Request::Group(request) => group_request(request),
+        other => (format!("{other:?}"), Vec::new()),
+    }
+}
+
+pub(super) fn response(response: &Response) -> Told {
+    match response {
+        Response::Produce(Ok(offset)) => (format!("Produce: appended at {offset}"), Vec::new()),
+        Response::Produce(Err(error)) => (format!("Produce: {error:?}"), Vec::new()),
+        Response::Fetch(slots) => {
+            let slot = |slot: &FetchSlot| match slot.error {
+                Some(error) => format!("{}@{} {error:?}", slot.partition, slot.offset),
+                None if slot.end == slot.offset => {
+                    format!("{}@{} nothing", slot.partition, slot.offset)
+                }
+                None => format!("{}@{}..{}", slot.partition, slot.offset, slot.end),
+            };
+            let with_news: Vec<FetchSlot> =
+                slots.iter().filter(|s| s.error.is_some() || s.end > s.offset).copied().collect();
+            if with_news.is_empty() {
+                return ("Fetch: nothing new".to_owned(), partitions(slots));
+            }
+            (format!("Fetch: {}", listed(&with_news, slot)), partitions(&with_news))
+        }
+        Response::ListOffsets(all) => {
+            let end: i64 = all.iter().map(|(_, end)| end.0).sum();
+            (format!("ListOffsets: {} partitions, ends add up to {end}", all.len()), Vec::new())
+        }
+        Response::Metadata(leaders) => {
+            (format!("Metadata: {} partitions", leaders.len()), Vec::new())
+        }
+        Response::Group(response) => group_response(response),
+        other => (format!("{other:?}"), Vec::new()),
+    }
+}
+
+fn group_request(request: &GroupRequest) -> Told {
+    let of =
+        |member: &MemberRef| format!("{} in generation {}", member.member_id, member.generation);
+    let what = match request {
+        GroupRequest::Join(join) if join.member_id.is_empty() => {
+            format!("JoinGroup of a newcomer, {}", join.client_id)
+        }
+        GroupRequest::Join(join) => format!("JoinGroup of {}", join.member_id),
+        GroupRequest::Sync { member, assignments } if assignments.is_empty() => {
+            format!("SyncGroup of {}", of(member))
+        }
+        GroupRequest::Sync { member, assignments } => {
+            let dealt: Vec<String> =
+                assignments.iter().map(|(id, to)| format!("{id}: {}", ids(to))).collect();
+            format!("SyncGroup of the leader {}: {}", of(member), dealt.join("; "))
+        }
+        GroupRequest::Heartbeat(member) => format!("Heartbeat of {}", of(member)),
+        GroupRequest::Leave(member) => format!("LeaveGroup of {}", of(member)),
+        GroupRequest::Commit { member, offsets } => {
+            let by = member.as_ref().map_or_else(|| "nobody in the group".to_owned(), of);
+            let all: Vec<String> =
+                offsets.iter().map(|(id, next)| format!("{id}@{next}")).collect();
+            let what = format!("OffsetCommit of {by}: {}", all.join(", "));
+            return (what, offsets.keys().copied().collect());
+        }
+        GroupRequest::FetchOffsets => "OffsetFetch".to_owned(),
+    };
+    (what, Vec::new())
+}
+
+fn group_response(response: &GroupResponse) -> Told {
+    match response {
+        GroupResponse::Join(member, Ok(joined)) => {
+            (format!("JoinGroup: {member} is in generation {}", joined.generation), Vec::new())
+        }
+        GroupResponse::Join(member, Err(error)) => {
+            (format!("JoinGroup: {member}: {error:?}"), Vec::new())
+        }
+        GroupResponse::Sync(Ok(got)) => (format!("SyncGroup: gets {}", ids(got)), got.clone()),
+        GroupResponse::Sync(Err(error)) => (format!("SyncGroup: {error:?}"), Vec::new()),
+        GroupResponse::Done(Ok(())) => ("done".to_owned(), Vec::new()),
+        GroupResponse::Done(Err(error)) => (format!("{error:?}"), Vec::new()),
+        GroupResponse::Offsets(offsets) => {
+            (format!("OffsetFetch: {} partitions", offsets.len()), Vec::new())
+        }
+    }
+}
+
+fn partitions(slots: &[FetchSlot]) -> Vec<PartitionId> {
+    slots.iter().map(|slot| slot.partition).collect()
+}
+
+fn listed(slots: &[FetchSlot], words: impl Fn(&FetchSlot) -> String) -> String {
+    let mut text: Vec<String> = slots.iter().take(SLOTS_MAX).map(words).collect();
+    if slots.len() > SLOTS_MAX {
+        text.push(format!("and {} more", slots.len() - SLOTS_MAX));
+    }
+    text.join(", ")
+}
+
+fn ids(partitions: &[PartitionId]) -> String {
+    let ids: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+    format!("[{}]", ids.join(" "))
+}

@@ -1,0 +1,142 @@
+//! Two runs event by event, side by side, until one differs.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::Receiver;
+
+use super::print;
+use super::replay::{ReplayArguments, last_line};
+use crate::base::format_count;
+use crate::error::{Error, Exit};
+use crate::plan::Plan;
+use crate::run::{Options, Traced, run_traced};
+
+/// What a run is compared with.
+#[derive(Clone, Copy)]
+pub(super) enum Other<'a> {
+    /// The same run in a process of its own.
+    Process(&'a ReplayArguments),
+    /// A trace that was kept.
+    File(&'a Path),
+}
+
+/// Events shown before the first one that differs.
+const BEFORE: usize = 5;
+
+/// Runs `plan`, compares it with the other one while both go on, and says how far they are the same.
+pub(super) fn compare(plan: Plan, options: Options, other: Other<'_>) -> Result<Exit, Error> {
+    let environment = |error: std::io::Error| Error::Environment(error.to_string());
+    let here = Lines::new(run_traced(plan, options).map_err(environment)?);
+    match other {
+        Other::File(path) => {
+            let file = File::open(path).map_err(|error| {
+                Error::Input(format!("cannot read the trace `{}`: {error}", path.display()))
+            })?;
+            let name = path.display().to_string();
+            let same = side_by_side(here, BufReader::new(file), &name)?;
+            Ok(if same { Exit::Passed } else { Exit::Failed })
+        }
+        Other::Process(arguments) => {
+            let (mut child, lines) = elsewhere(arguments)?;
+            let same = side_by_side(here, BufReader::new(lines), "the other process");
+            // It may still run when the two differ.
+            let _ = child.kill();
+            let _ = child.wait();
+            Ok(if same? { Exit::Passed } else { Exit::Bug })
+        }
+    }
+}
+
+/// Starts the same run in another process, with nothing the same but the program, the file and the seed.
+fn elsewhere(arguments: &ReplayArguments) -> Result<(Child, ChildStdout), Error> {
+    let failed = |error: std::io::Error| {
+        Error::Environment(format!("the other process does not start: {error}"))
+    };
+    let program = std::env::current_exe().map_err(failed)?;
+    let file = arguments.file.canonicalize().map_err(failed)?;
+    let mut command = Command::new(program);
+    command.arg("replay").arg(file).args(["--trace", "--kind", "all", "--limit", "0"]);
+    if let Some(seed) = arguments.seed {
+        command.arg("--seed").arg(seed.to_string());
+    }
+    for set in &arguments.set {
+        command.args(["--set", set]);
+    }
+    command.env("LANEKEEPER_VERIFY", "x".repeat(5_000)).env("LANEKEEPER_LOG", "debug");
+    command.current_dir(std::env::temp_dir());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(failed)?;
+    let Some(lines) = child.stdout.take() else {
+        return Err(Error::Bug("a process without the pipe it was given".to_owned()));
+    };
+    Ok((child, lines))
+}
+
+/// The lines of this process's run.
+struct Lines {
+    traced: Receiver<Traced>,
+    ready: VecDeque<String>,
+    over: bool,
+}
+
+impl Lines {
+    fn new(traced: Receiver<Traced>) -> Lines {
+        Lines { traced, ready: VecDeque::new(), over: false }
+    }
+
+    fn next(&mut self) -> Result<Option<String>, Error> {
+        while self.ready.is_empty() && !self.over {
+            match self.traced.recv() {
+                Ok(Traced::Lines(lines)) => {
+                    self.ready.extend(lines.iter().map(ToString::to_string));
+                }
+                Ok(Traced::End(outcome)) => {
+                    self.ready.push_back(last_line(&(*outcome)?)?);
+                    self.over = true;
+                }
+                Err(_) => return Err(Error::Bug("the simulation broke off".to_owned())),
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+}
+
+/// Whether both are the same to the end; if not, the first event that differs is printed.
+fn side_by_side(mut here: Lines, there: impl BufRead, name: &str) -> Result<bool, Error> {
+    let mut there = there.lines();
+    let mut before = VecDeque::new();
+    let mut count: u64 = 0;
+    loop {
+        let ours = here.next()?;
+        let theirs =
+            there.next().transpose().map_err(|error| Error::Environment(error.to_string()))?;
+        match (ours, theirs) {
+            (None, None) => {
+                let last = before.back().map_or("", String::as_str);
+                let lines = format_count(count.saturating_sub(1));
+                print(&format!("the same, event by event, {lines} lines\n{last}\n"));
+                return Ok(true);
+            }
+            (ours, theirs) if ours == theirs => {
+                if before.len() == BEFORE {
+                    before.pop_front();
+                }
+                before.extend(ours);
+                count += 1;
+            }
+            (ours, theirs) => {
+                let end = || "(it is over)".to_owned();
+                let mut text =
+                    format!("DIFFERENT from {name}, from event {} on\n", format_count(count + 1));
+                before.iter().for_each(|line| text.push_str(&format!("  both   {line}\n")));
+                text.push_str(&format!("  here   {}\n", ours.unwrap_or_else(end)));
+                text.push_str(&format!("  there  {}\n", theirs.unwrap_or_else(end)));
+                print(&text);
+                return Ok(false);
+            }
+        }
+    }
+}

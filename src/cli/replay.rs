@@ -1,0 +1,199 @@
+//! `replay`: a scenario again in virtual time, event by event, or twice to see whether it is the same.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::compare::{Other, compare};
+use super::output::{Format, exit, show};
+use super::scenario;
+use crate::base::{BrokerKind, PartitionId, Time, format_count, parse_duration};
+use crate::error::{Error, Exit};
+use crate::logic::Handlers;
+use crate::measure::{Summary, TraceKind, TraceLine};
+use crate::plan::{Overrides, Plan};
+use crate::run::{Options, Traced, run, run_traced};
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArguments {
+    /// The scenario file, or what `explore` has written.
+    pub(super) file: PathBuf,
+
+    /// Root of all randomness; overrides `run.seed`.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+
+    /// Override a value of the scenario, as in `--set run.duration=10s`. Repeatable.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(super) set: Vec<String>,
+
+    /// Print what happens, one event per line, instead of the report.
+    #[arg(long)]
+    trace: bool,
+
+    /// Only what is about these partitions, as in `--partition 3,4`.
+    #[arg(long, value_delimiter = ',', requires = "trace")]
+    partition: Vec<u32>,
+
+    /// Only what happens from this virtual time on.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "trace")]
+    from: Option<Duration>,
+
+    /// Only what happens before this virtual time; then it stops.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "trace")]
+    to: Option<Duration>,
+
+    /// Only these kinds of events: control, request, response, processed, deadline, turn, timer; `all` for every one.
+    /// [default: all but turn and timer]
+    #[arg(long, value_delimiter = ',', value_parser = kinds, requires = "trace")]
+    kind: Vec<Kinds>,
+
+    /// Stop after so many lines; 0 for no limit.
+    #[arg(long, default_value_t = 1_000, requires = "trace")]
+    limit: u64,
+
+    /// Run it twice, here and in another process with another environment and directory, and name the first event that
+    /// differs. Exits with 70 if one does.
+    #[arg(long, conflicts_with_all = ["trace", "against"])]
+    verify: bool,
+
+    /// Compare it with a trace that was printed before, by `replay --trace --kind all --limit 0`, and name the first
+    /// event that differs. Exits with 1 if one does.
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    against: Option<PathBuf>,
+}
+
+type Kinds = Vec<TraceKind>;
+
+fn kinds(text: &str) -> Result<Kinds, String> {
+    let named = |name: &str| TraceKind::ALL.iter().find(|(_, other)| *other == name);
+    match (text, named(text)) {
+        ("all", _) => Ok(TraceKind::ALL.iter().map(|(kind, _)| *kind).collect()),
+        (_, Some((kind, _))) => Ok(vec![*kind]),
+        _ => {
+            let names: Vec<&str> = TraceKind::ALL.iter().map(|(_, name)| *name).collect();
+            Err(format!("one of {} and all", names.join(", ")))
+        }
+    }
+}
+
+/// Runs it again, and shows what was asked for.
+pub(super) fn replay(
+    arguments: &ReplayArguments,
+    handlers: Option<Handlers>,
+) -> Result<Exit, Error> {
+    let plan = plan(arguments)?;
+    let options = Options { handlers, ..Options::default() };
+    if arguments.verify {
+        return compare(plan, options, Other::Process(arguments));
+    }
+    if let Some(file) = &arguments.against {
+        return compare(plan, options, Other::File(file));
+    }
+    if arguments.trace {
+        return trace(arguments, plan, options);
+    }
+    let seed = plan.seed.0;
+    let summary = run(plan, options, Box::new(()))?;
+    show(&summary, Format::Text, &format!("replayed with seed {seed}; nothing is kept"))?;
+    Ok(exit(summary.verdict))
+}
+
+fn plan(arguments: &ReplayArguments) -> Result<Plan, Error> {
+    let source = scenario::source(&arguments.file, &arguments.set)?;
+    let overrides =
+        Overrides { broker: Some(BrokerKind::Sim), seed: arguments.seed, ..Overrides::default() };
+    scenario::planned(&source, &arguments.set, &overrides)
+}
+
+fn trace(arguments: &ReplayArguments, plan: Plan, options: Options) -> Result<Exit, Error> {
+    let filter = Filter::new(arguments);
+    let traced = run_traced(plan, options).map_err(|e| Error::Environment(e.to_string()))?;
+    let mut out = std::io::BufWriter::new(anstream::stdout().lock());
+    let mut printed = 0;
+    // A channel that is cut is a panic, which has been reported.
+    while let Ok(told) = traced.recv() {
+        let lines = match told {
+            Traced::Lines(lines) => lines,
+            Traced::End(outcome) => {
+                let _ = writeln!(out, "{}", last_line(&(*outcome)?)?);
+                break;
+            }
+        };
+        for line in &lines {
+            if filter.until.is_some_and(|until| line.at >= until) {
+                return Ok(flushed(&mut out));
+            }
+            if !filter.wants(line) {
+                continue;
+            }
+            // A reader that went away, `| head`, has seen enough.
+            if writeln!(out, "{line}").is_err() {
+                return Ok(Exit::Passed);
+            }
+            printed += 1;
+            if printed == arguments.limit {
+                let _ = writeln!(
+                    out,
+                    "… and so on: --limit 0 shows everything; --from, --to, --kind and --partition choose"
+                );
+                return Ok(flushed(&mut out));
+            }
+        }
+    }
+    Ok(flushed(&mut out))
+}
+
+fn flushed(out: &mut impl Write) -> Exit {
+    // Nobody may read any more.
+    let _ = out.flush();
+    Exit::Passed
+}
+
+/// How a trace ends: what the whole run comes to.
+pub(super) fn last_line(summary: &Summary) -> Result<String, Error> {
+    let result = serde_json::to_vec(summary).map_err(|error| Error::Bug(error.to_string()))?;
+    let result = crc32fast::hash(&result);
+    let Some(simulation) = &summary.simulation else {
+        return Err(Error::Bug("a simulation without an account of itself".to_owned()));
+    };
+    Ok(format!(
+        "end: {} events, trace {}, result {result:08x}",
+        format_count(simulation.events),
+        simulation.trace
+    ))
+}
+
+/// Which lines are wanted.
+struct Filter {
+    partitions: Vec<PartitionId>,
+    from: Time,
+    until: Option<Time>,
+    kinds: Kinds,
+}
+
+impl Filter {
+    fn new(arguments: &ReplayArguments) -> Filter {
+        let mut kinds: Kinds = arguments.kind.concat();
+        if kinds.is_empty() {
+            kinds.extend(TraceKind::ALL.iter().map(|(kind, _)| *kind));
+            kinds.retain(|kind| !matches!(kind, TraceKind::Turn | TraceKind::Timer));
+        }
+        Filter {
+            partitions: arguments.partition.iter().map(|id| PartitionId(*id)).collect(),
+            from: Time::ZERO + arguments.from.unwrap_or_default(),
+            until: arguments.to.map(|to| Time::ZERO + to),
+            kinds,
+        }
+    }
+
+    fn wants(&self, line: &TraceLine) -> bool {
+        line.at >= self.from
+            && self.kinds.contains(&line.kind)
+            && (self.partitions.is_empty()
+                || line.partitions.iter().any(|partition| self.partitions.contains(partition)))
+    }
+}
