@@ -117,7 +117,7 @@ fn context(cluster: &Flaky) -> Context {
         handlers: None,
         commands: Arc::default(),
         earlier: Arc::new([]),
-        sabotage: Arc::new(Sabotage::new(CONSUMERS as u32, CONSUMERS as u32, 1)),
+        sabotage: Arc::new(Sabotage::new(CONSUMERS as u32, CONSUMERS as u32, 1, plan.seed)),
         plan: Arc::new(plan),
     }
 }

@@ -3,6 +3,7 @@
 //! A port is non-blocking data: it takes commands and yields events on the thread that hosts it. rdkafka is
 //! one implementation; nothing outside [`rdkafka`] names the library.
 
+pub mod calls;
 mod disturbance;
 mod error;
 pub mod model;

@@ -75,6 +75,9 @@ pub struct GroupSpec {
 pub enum ConsumerCommand {
     /// Read this partition from this offset on.
     Assign(PartitionId, Offset),
+    /// Go on reading this partition, which is being read, at this offset; what came of it and was not handed over is
+    /// forgotten. For group members as well.
+    Seek(PartitionId, Offset),
     /// Stop reading this partition.
     Unassign(PartitionId),
     /// Commit these positions (next offsets to process), without waiting.
@@ -92,6 +95,20 @@ pub trait ConsumerPort {
 
     /// Closes the client, in at most about `limit`. Returns whether it closed in time.
     fn close(self: Box<Self>, limit: Duration) -> bool;
+}
+
+impl<P: ConsumerPort + ?Sized> ConsumerPort for Box<P> {
+    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError> {
+        (**self).submit(command)
+    }
+
+    fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents) {
+        (**self).poll(wait, events);
+    }
+
+    fn close(self: Box<Self>, limit: Duration) -> bool {
+        (*self).close(limit)
+    }
 }
 
 /// Whether a poll goes on.

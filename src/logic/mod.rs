@@ -1,5 +1,6 @@
 //! Pure machines: state and input in, effects out. Nothing here waits, spawns or reads a clock.
 
+mod call_rules;
 mod checkpoint;
 mod consumer;
 mod handler;
@@ -17,6 +18,7 @@ mod topic_watch;
 mod watchdog;
 mod work;
 
+pub use call_rules::{CallRules, Caller};
 pub use checkpoint::{Checkpoints, Unreadable};
 pub use consumer::{ConsumerMachine, Runs};
 pub use gate::{GATE_WINDOW, Gate, GateEffect};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::{ConsumerId, Offset, PartitionId, PoolId, Table, Time};
+use super::CallRules;
+use crate::base::{ConsumerId, Offset, PartitionId, PoolId, Seed, Table, Time};
 use crate::plan::PARTITIONS_MAX;
 
 /// What a host does with a record instead of, or besides, processing it.
@@ -37,6 +38,7 @@ pub struct Sabotage {
     poison: Table<Mutex<Option<Poison>>>,
     /// By pool: until when it pauses.
     pauses: Vec<Mutex<Option<Time>>>,
+    calls: CallRules,
 }
 
 /// A fault that makes a record poisonous, and the record's offset once one has come.
@@ -103,8 +105,8 @@ impl Traps {
 }
 
 impl Sabotage {
-    /// A switchboard with nothing armed.
-    pub fn new(consumers: u32, partitions: u32, pools: u32) -> Sabotage {
+    /// A switchboard with nothing armed. What is left to chance is drawn from `seed`.
+    pub fn new(consumers: u32, partitions: u32, pools: u32, seed: Seed) -> Sabotage {
         Sabotage {
             armed: AtomicUsize::new(0),
             over: AtomicBool::new(false),
@@ -112,6 +114,7 @@ impl Sabotage {
             consumers: Table::new((0..consumers).map(|_| Mutex::default()), 2 * PARTITIONS_MAX),
             poison: Table::new((0..partitions).map(|_| Mutex::default()), PARTITIONS_MAX),
             pauses: (0..pools).map(|_| Mutex::default()).collect(),
+            calls: CallRules::new(seed.child("calls", 0)),
         }
     }
 
@@ -119,6 +122,12 @@ impl Sabotage {
     #[inline]
     pub fn is_armed(&self) -> bool {
         self.armed.load(Ordering::Relaxed) > 0
+    }
+
+    /// The rules for the calls of clients.
+    #[inline]
+    pub fn calls(&self) -> &CallRules {
+        &self.calls
     }
 
     /// Ends everything that blocks on purpose.
@@ -234,6 +243,11 @@ impl Sabotage {
         self.change(consumer, |traps| traps.late_close.take())
     }
 
+    /// Notes that `fault` is what ends the consumer's incarnation.
+    pub fn blame(&self, consumer: ConsumerId, fault: usize) {
+        self.change(consumer, |traps| traps.cause = Some(fault));
+    }
+
     /// The fault that has just ended an incarnation of `consumer`, or holds it up, if one does.
     pub fn take_cause(&self, consumer: ConsumerId) -> Option<usize> {
         self.change(consumer, |traps| traps.cause.take())
@@ -277,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_panic_hits_one_record_and_names_its_fault_once() {
-        let sabotage = Sabotage::new(2, 2, 1);
+        let sabotage = Sabotage::new(2, 2, 1, Seed(1));
         assert!(!sabotage.is_armed());
         sabotage.arm_panic(ONE, 7);
         assert!(sabotage.is_armed());
@@ -288,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_crash_loop_ends_after_its_times_or_at_its_end() {
-        let sabotage = Sabotage::new(2, 2, 1);
+        let sabotage = Sabotage::new(2, 2, 1, Seed(1));
         sabotage.arm_crash_loop(ONE, 0, Some(2), None);
         let hits: Vec<bool> = (0..4).map(|i| sabotage.crashes(ONE, Time(i))).collect();
         assert_eq!((hits, sabotage.is_armed()), (vec![true, true, false, false], false));
@@ -299,7 +313,7 @@ mod tests {
 
     #[test]
     fn poison_is_the_first_record_and_stays_it() {
-        let sabotage = Sabotage::new(2, 2, 1);
+        let sabotage = Sabotage::new(2, 2, 1, Seed(1));
         sabotage.arm_poison(PARTITION, 3);
         assert_eq!(record(&sabotage, 40, 0), Some(Trouble::Panic));
         assert_eq!(sabotage.take_cause(ONE), Some(3));
@@ -312,7 +326,7 @@ mod tests {
 
     #[test]
     fn slowness_ends_at_its_time_and_a_hang_hits_one_poll() {
-        let sabotage = Sabotage::new(2, 2, 1);
+        let sabotage = Sabotage::new(2, 2, 1, Seed(1));
         sabotage.arm_slow(ONE, 10.0, Duration::ZERO, Time(100));
         let slow = Some(Trouble::Slow { factor: 10.0, add: Duration::ZERO });
         assert_eq!((record(&sabotage, 0, 99), record(&sabotage, 0, 100)), (slow, None));

@@ -101,6 +101,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         duration_s: rates.seconds,
         offered_per_s: plan.offered_per_s(),
         achieved_per_s: rates.achieved_per_s,
+        withheld: board.pools.iter().map(|pool| pool.lock().withheld).sum(),
         bottleneck: bottleneck(plan, board, load_seconds),
         consumers_started: facts.consumers_started,
         wrong_partition: cells().map(|cell| cell.wrong_partition).sum::<u64>()

@@ -7,7 +7,7 @@ use super::{
     RecoverySummary, Scoreboard, SideEffects, partitions_hit, pauses_around,
 };
 use crate::base::{PartitionId, Time};
-use crate::plan::{FaultKind, FaultPlan, Plan};
+use crate::plan::{CallAction, CallError, FaultKind, FaultPlan, Plan};
 
 /// Entries for all partitions of all faults are kept up to so many; beyond, only of partitions that were
 /// aimed at or hit.
@@ -139,7 +139,11 @@ fn partitions(
 /// When the last client of an incarnation the fault has ended was gone.
 fn closed(fault: &FaultPlan, injected: Option<Time>, journal: &[(Time, Event)]) -> Option<Time> {
     let injected = injected?;
-    let is_lethal = !matches!(fault.kind, FaultKind::Stall | FaultKind::Slow { .. });
+    let is_lethal = match fault.kind {
+        FaultKind::Stall | FaultKind::Slow { .. } => false,
+        FaultKind::Calls(rule) => rule.action == CallAction::Error(CallError::Fatal),
+        _ => true,
+    };
     let consumers = fault.targets.consumers();
     if consumers.is_empty() || !is_lethal {
         return None;

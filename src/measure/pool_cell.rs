@@ -66,6 +66,8 @@ pub struct PoolState {
     pub resolved: u64,
     /// Records intended in the measured window that were sent.
     pub sent_in_window: u64,
+    /// Records a fault kept from being sent.
+    pub withheld: u64,
     /// First send.
     pub first_sent: Option<Time>,
     /// Last send.
@@ -93,6 +95,7 @@ impl PoolState {
             sent: 0,
             resolved: 0,
             sent_in_window: 0,
+            withheld: 0,
             first_sent: None,
             last_sent: None,
             blocked_by_client: Duration::ZERO,

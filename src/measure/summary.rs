@@ -62,6 +62,9 @@ pub struct Summary {
     /// Records per second processed: in the measured window, or, at maximum rate, from the first send
     /// to the last record processed.
     pub achieved_per_s: f64,
+    /// Records a fault kept from being sent: failed or indeterminate on purpose.
+    #[serde(default)]
+    pub withheld: u64,
     /// At maximum rate, the side that limited it: `producer`, `broker` or `consumers`.
     pub bottleneck: Option<String>,
     /// Consumers that became ready.

@@ -164,7 +164,9 @@ pub fn invalid_reasons(summary: &Summary, limits: &Limits, paced: bool) -> Vec<S
 
 fn too_slow(summary: &Summary, limits: &Limits) -> Option<String> {
     let offered = summary.offered_per_s?;
-    let share = summary.achieved_per_s / offered;
+    // What was kept back on purpose is no slowness.
+    let withheld_per_s = summary.withheld as f64 / summary.duration_s.max(1e-9);
+    let share = (summary.achieved_per_s + withheld_per_s) / offered;
     (share < limits.achieved_min).then(|| {
         format!(
             "only {:.1} % of the offered {offered:.0} msg/s was achieved (at least {:.1} %); lower `load.rate`, \

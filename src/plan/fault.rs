@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Plan;
 use crate::base::{ConsumerId, PartitionId, PoolId, format_duration};
-pub use crate::scenario::{ApiWord as Api, CodeWord as ApiError};
+pub use crate::scenario::{ApiWord as Api, CallErrorWord as CallError, CodeWord as ApiError};
 
 /// One fault at one time. A repeated `[[fault]]` is one of these for each repetition.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +59,8 @@ pub enum FaultKind {
         /// Times the rate.
         factor: f64,
     },
+    /// Calls of clients are delayed, dropped or refused before they reach the network.
+    Calls(CallRule),
     /// Brokers are unreachable.
     BrokerDown,
     /// Brokers answer later.
@@ -79,6 +81,37 @@ pub enum FaultKind {
     DeleteRecords,
     /// The user's own commands.
     Exec(ExecPlan),
+}
+
+/// What happens to calls of clients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CallRule {
+    /// To which calls.
+    pub call: Call,
+    /// What happens to them.
+    pub action: CallAction,
+    /// To so many of them, drawn from the seed. Above 0, at most 1.
+    pub share: f64,
+}
+
+/// A kind of call of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// A record handed to a producer's client.
+    Produce,
+    /// What one poll of a consumer's client brings of one partition.
+    Fetch,
+}
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallAction {
+    /// It takes so much longer.
+    Delay(Duration),
+    /// It comes to nothing, and nobody says so.
+    Drop,
+    /// It comes to nothing, and the client says so.
+    Error(CallError),
 }
 
 /// Commands with their arguments.
@@ -139,6 +172,8 @@ impl FaultKind {
             FaultKind::Poison => "poison",
             FaultKind::Pause => "pause",
             FaultKind::Burst { .. } => "burst",
+            FaultKind::Calls(CallRule { call: Call::Produce, .. }) => "produce_call",
+            FaultKind::Calls(CallRule { call: Call::Fetch, .. }) => "fetch_call",
             FaultKind::BrokerDown => "broker_down",
             FaultKind::BrokerRtt { .. } => "broker_rtt",
             FaultKind::RequestError { .. } => "request_error",
@@ -168,6 +203,14 @@ impl FaultKind {
             FaultKind::CrashLoop { times: Some(times) } => write!(f, " {times} times"),
             FaultKind::Burst { factor } => write!(f, " x{factor}"),
             FaultKind::BrokerRtt { delay } => write!(f, " +{}", format_duration(*delay)),
+            FaultKind::Calls(rule) => {
+                match rule.action {
+                    CallAction::Delay(delay) => write!(f, " +{}", format_duration(delay))?,
+                    CallAction::Drop => f.write_str(" dropped")?,
+                    CallAction::Error(error) => write!(f, " {} error", error.word())?,
+                }
+                if rule.share < 1.0 { write!(f, " {}%", rule.share * 100.0) } else { Ok(()) }
+            }
             FaultKind::RequestError { api, code, count } => {
                 write!(f, " {} x {} on {}", count, code.word(), api.word())
             }

@@ -25,7 +25,9 @@ pub use consumers::{
     PoisonPolicy, RemoteAssignor, Span, StartAt, Work, WorkPlan,
 };
 pub use expect::{Comparison, Expectation};
-pub use fault::{Api, ApiError, ExecPlan, FaultKind, FaultPlan, Targets};
+pub use fault::{
+    Api, ApiError, Call, CallAction, CallError, CallRule, ExecPlan, FaultKind, FaultPlan, Targets,
+};
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use metric::{Counter, FaultFigure, Latency, Metric, Scope};

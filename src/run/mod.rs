@@ -159,7 +159,12 @@ async fn on_stage(
         earlier: scene.from.earlier.clone().into(),
         handlers,
         commands: Arc::default(),
-        sabotage: Arc::new(Sabotage::new(plan.members(), plan.topic.partitions, plan.load.pools)),
+        sabotage: Arc::new(Sabotage::new(
+            plan.members(),
+            plan.topic.partitions,
+            plan.load.pools,
+            plan.seed.child("sabotage", 0),
+        )),
     };
     let (publish, status) = watch::channel(Status::default());
     let args = SupervisorArgs { context: context.clone(), status: publish };

@@ -40,6 +40,10 @@ section! {
         pause: PoolAim = ("none"), { pool = 0 };
         /// Pools send `factor` times as fast for `for`. Known beforehand, so the schedule stays exact.
         burst: Burst = ("none"), { pool = 0, factor = 3 };
+        /// Producers' clients delay, drop or refuse what is sent for `for`; on any cluster.
+        produce_call: ProduceCall = ("none"), { pool = "all", delay = "50ms" };
+        /// Consumers' clients delay, drop or fail to fetch records for `for`; on any cluster.
+        fetch_call: FetchCall = ("none"), { consumer = 7, drop = true, share = 0.1 };
         /// Brokers of the embedded cluster are unreachable for `for`.
         broker_down: BrokerAim = ("none"), { broker = 1 };
         /// Brokers of the embedded cluster answer later for `for`.
@@ -60,6 +64,52 @@ section! {
         pool: Pick = required, 0;
         /// Times the rate.
         factor: f64 = required, 3;
+    }
+}
+
+section! {
+    /// Records on their way into a client. One of `pool` and `partition`, and one of `delay`, `drop` and `error`.
+    ProduceCall {
+        /// Producer pools, from 0.
+        pool: Pick = ("none"), 0;
+        /// Partitions, whoever sends to them.
+        partition: Pick = ("none"), 3;
+        /// They are sent so much later, and what is behind them in their partition waits.
+        delay: Duration = ("none"), "50ms";
+        /// They are not sent and nobody says so: indeterminate.
+        drop: bool = false, true;
+        /// They are not sent, and the client says so.
+        error: CallErrorWord = ("none"), "retriable";
+        /// Of so many of the calls, drawn from the seed.
+        share: f64 = 1.0, 0.1;
+    }
+}
+
+section! {
+    /// Records on their way out of a client. One of `consumer` and `partition`, and one of `delay`, `drop` and `error`.
+    FetchCall {
+        /// Consumers, from 0.
+        consumer: Pick = ("none"), 7;
+        /// Partitions, whoever reads them.
+        partition: Pick = ("none"), 3;
+        /// They arrive so much later, and what is behind them in their partition waits.
+        delay: Duration = ("none"), "50ms";
+        /// They are thrown away, and asked for again 100 ms later.
+        drop: bool = false, true;
+        /// Instead of them comes an error.
+        error: CallErrorWord = ("none"), "retriable";
+        /// Of so many of the calls, drawn from the seed.
+        share: f64 = 1.0, 0.1;
+    }
+}
+
+words! {
+    /// What a client says.
+    CallErrorWord {
+        /// To be tried again: nothing is lost.
+        Retriable = "retriable",
+        /// Not to be tried again: the record has failed, or the consumer's client is beyond repair.
+        Fatal = "fatal",
     }
 }
 

@@ -24,8 +24,8 @@ mod work;
 pub use aim::{Pick, RandomPick};
 pub use diagnostic::{Diagnostic, Origin, Severity, Sources};
 pub use fault::{
-    ApiWord, BrokerAim, BrokerDelay, Burst, CodeWord, ConsumerAim, CrashLoop, Exec, Fault, Kill,
-    PartitionAim, PoolAim, RequestError, Slow,
+    ApiWord, BrokerAim, BrokerDelay, Burst, CallErrorWord, CodeWord, ConsumerAim, CrashLoop, Exec,
+    Fault, FetchCall, Kill, PartitionAim, PoolAim, ProduceCall, RequestError, Slow,
 };
 pub use file::load;
 pub use merged::merged;

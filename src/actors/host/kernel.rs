@@ -6,6 +6,7 @@ use super::pool::{BLOCKED_WAIT, Blocked, PoolHost, PoolReport, PoolTurn};
 use super::thread::{Host, Turn};
 use crate::actors::Context;
 use crate::base::{Clock, Time};
+use crate::broker::calls::RuledConsumer;
 use crate::broker::native::member::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer};
 use crate::broker::protocol::Client;
@@ -43,7 +44,7 @@ impl Hosting {
 /// A consumer's host with the native client.
 pub(super) struct SimulatedConsumer {
     host: Option<Host>,
-    client: NativeConsumer,
+    client: RuledConsumer<NativeConsumer>,
     name: String,
     /// How long closing the client takes, once it has begun.
     closing: Option<Duration>,
@@ -55,7 +56,16 @@ impl SimulatedConsumer {
             None => NativeConsumer::default(),
             Some(group) => NativeConsumer::member(member(host.context(), spec, group), group),
         };
-        SimulatedConsumer { host: Some(host), client, name: spec.name.clone(), closing: None }
+        let member = spec.group.as_ref().map(|group| group.consumer);
+        let sabotage = host.context().sabotage.clone();
+        let client = RuledConsumer::new(client, member, sabotage, host.clock());
+        let name = spec.name.clone();
+        SimulatedConsumer { host: Some(host), client, name, closing: None }
+    }
+
+    /// Whether the client has something to hand over that the host would get.
+    fn has_events(&self) -> bool {
+        self.client.as_inner().has_events() && self.client.has_room()
     }
 
     fn turn_of(&mut self, host: &mut Host) -> Next {
@@ -65,15 +75,18 @@ impl SimulatedConsumer {
             }
             if host.turn(&mut self.client, Duration::ZERO) == Turn::Over {
                 host.close_desk();
-                self.client.leave();
+                self.client.inner().leave();
                 let took = host.closes_late().unwrap_or_default();
                 self.closing = Some(took);
                 return Next::After(Effort::Wait(took));
             }
             match host.effort() {
                 Some(effort) => return Next::After(effort),
-                None if self.client.has_events() => {}
-                None => return Next::At(host.next_wake().min(host.clock().now() + IDLE)),
+                None if self.has_events() => {}
+                None => {
+                    let wake = host.next_wake().min(self.client.next_due());
+                    return Next::At(wake.min(host.clock().now() + IDLE));
+                }
             }
         }
     }
@@ -96,11 +109,11 @@ impl Hosted for SimulatedConsumer {
     }
 
     fn client(&mut self) -> &mut dyn Client {
-        &mut self.client
+        self.client.inner()
     }
 
     fn wants_turn(&self) -> bool {
-        self.client.has_events()
+        self.has_events()
     }
 }
 
@@ -185,7 +198,7 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
     }
 
     fn client(&mut self) -> &mut dyn Client {
-        &mut self.host.port
+        self.host.port.inner()
     }
 
     fn wants_turn(&self) -> bool {

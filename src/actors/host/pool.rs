@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::kernel::{Hosting, SimulatedPool};
 use crate::actors::Context;
 use crate::base::{Clock, Incarnation, Offset, PartitionId, PoolId, Stamp, Time, write_payload};
+use crate::broker::calls::RuledProducer;
 use crate::broker::native::NativeProducer;
 use crate::broker::{BrokerError, ProducerPort, SendError, SendRecord};
 use crate::logic::{Due, Pacer};
@@ -139,7 +140,7 @@ pub(super) struct PoolHost<P> {
     shared: Arc<PoolShared>,
     incarnation: Incarnation,
     mode: Arc<AtomicU8>,
-    pub(super) port: P,
+    pub(super) port: RuledProducer<P>,
     payload: Vec<u8>,
     filler: Vec<u8>,
     filler_at: usize,
@@ -195,6 +196,7 @@ impl<P: ProducerPort> PoolHost<P> {
         mode: Arc<AtomicU8>,
         port: P,
     ) -> PoolHost<P> {
+        let port = RuledProducer::new(port, shared.pool, context.sabotage.clone(), context.clock);
         let load = &context.plan.load;
         let mut filler = vec![0; FILLER_BYTES + load.payload_bytes as usize];
         context.seed.child("filler", u64::from(shared.pool.0)).random().fill(&mut filler);
@@ -241,6 +243,7 @@ impl<P: ProducerPort> PoolHost<P> {
         let burst = self.burst();
         self.collect(Duration::ZERO);
         let now = self.context.clock.now();
+        let held_for = self.port.next_due().remaining(now);
         match burst {
             Burst::More => PoolTurn::Again,
             Burst::Fenced => {
@@ -249,14 +252,14 @@ impl<P: ProducerPort> PoolHost<P> {
             }
             Burst::Blocked(by) => PoolTurn::Blocked(by),
             Burst::Idle => match self.pacer(|pacer| pacer.next_due(now)) {
-                Some(due) => PoolTurn::Wait(due.remaining(now).min(SLEEP_MAX)),
+                Some(due) => PoolTurn::Wait(due.remaining(now).min(SLEEP_MAX).min(held_for)),
                 None => {
                     let limit = self.context.plan.times.drain;
                     let until = *self.flush_until.get_or_insert(now + limit);
                     if self.is_flushed(now >= until) {
                         return PoolTurn::Over;
                     }
-                    PoolTurn::Wait(FLUSH_WAIT)
+                    PoolTurn::Wait(FLUSH_WAIT.min(held_for))
                 }
             },
         }
@@ -409,11 +412,13 @@ impl<P: ProducerPort> PoolHost<P> {
     pub(super) fn collect(&mut self, wait: Duration) {
         self.port.acks(wait, &mut self.acks);
         let errors = self.port.errors();
+        let withheld = self.port.take_withheld();
         if self.acks.is_empty() && errors.is_empty() {
             return;
         }
         let mut cell = self.context.board.pools[self.shared.pool.0 as usize].lock();
         self.acks.drain(..).for_each(|ack| cell.resolve(&ack));
         errors.iter().for_each(|name| cell.error(name));
+        cell.withheld += withheld;
     }
 }

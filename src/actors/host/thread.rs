@@ -14,6 +14,7 @@ use super::lease::{Commands, HostCommand, HostReport, Lease, Line, Reports};
 use super::trouble;
 use crate::actors::Context;
 use crate::base::{Clock, PartitionId, Time};
+use crate::broker::calls::RuledConsumer;
 use crate::broker::model::ClientId;
 use crate::broker::sim::KernelHandle;
 use crate::broker::{
@@ -208,7 +209,11 @@ impl Host {
 
     fn run(mut self, spec: &ConsumerSpec) {
         let mut port = match self.context.cluster.consumer(spec) {
-            Ok(port) => port,
+            Ok(port) => {
+                let member = spec.group.as_ref().map(|group| group.consumer);
+                let sabotage = self.context.sabotage.clone();
+                Box::new(RuledConsumer::new(port, member, sabotage, self.context.clock))
+            }
             Err(error) => {
                 if let Some(line) = &self.line {
                     line.report(HostReport::Failed(error.clone()));

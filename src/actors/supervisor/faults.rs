@@ -1,5 +1,6 @@
 //! Putting faults in, and noting when they are over.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::SupervisorState;
@@ -8,7 +9,7 @@ use super::recovery::{CATCH_UP, partitions_of_pool};
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
 use crate::broker::Disturbance;
 use crate::measure::{Event, RecoveryMark};
-use crate::plan::{FaultKind, FaultPlan, Targets};
+use crate::plan::{Call, CallAction, CallError, FaultKind, FaultPlan, Targets};
 
 /// How a fault hits a consumer's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ impl SupervisorState {
         self.context.note(Event::FaultInjected { fault: number, description });
         self.context.board.fault(number, |times| times.injected = Some(now));
         match &fault.targets {
+            _ if matches!(fault.kind, FaultKind::Calls(_)) => self.hit_calls(number, fault, now),
             Targets::Consumers(consumers) => {
                 for consumer in consumers {
                     self.hit_consumer(number, fault, *consumer, now);
@@ -71,6 +73,7 @@ impl SupervisorState {
         let now = self.context.clock.now();
         self.context.note(Event::FaultEnded { fault: number, description: fault.to_string() });
         self.mend_cluster(number, fault);
+        self.context.sabotage.calls().disarm(number);
         self.context.board.fault(number, |times| times.healed = Some(now));
         for consumer in fault.targets.consumers() {
             self.context.sabotage.disarm(*consumer, number);
@@ -151,6 +154,30 @@ impl SupervisorState {
             child.kill(number);
         }
         self.begin_recovery(number, None, &partitions, now);
+    }
+
+    /// Has a rule hold for the calls of clients from now on.
+    fn hit_calls(&mut self, number: usize, fault: &FaultPlan, now: Time) {
+        let FaultKind::Calls(rule) = fault.kind else { return };
+        let partitions: BTreeSet<PartitionId> = match &fault.targets {
+            Targets::Partitions(partitions) => partitions.iter().copied().collect(),
+            Targets::Consumers(consumers) => {
+                consumers.iter().flat_map(|consumer| self.partitions_of(*consumer)).collect()
+            }
+            Targets::Pools(pools) => {
+                let of_pool = |pool: &PoolId| partitions_of_pool(&self.context, *pool);
+                pools.iter().flat_map(of_pool).collect()
+            }
+            Targets::Brokers(_) | Targets::Cluster => BTreeSet::new(),
+        };
+        let partitions: Vec<PartitionId> = partitions.into_iter().collect();
+        self.begin_recovery(number, None, &partitions, now);
+        if (rule.call, rule.action) == (Call::Produce, CallAction::Error(CallError::Retriable)) {
+            // Whoever has to try again sends late, and it is not the tester's doing.
+            let end = now + fault.lasts.unwrap_or_default() + CATCH_UP;
+            self.context.board.pools.iter().for_each(|pool| pool.lock().excuse(now, end));
+        }
+        self.context.sabotage.calls().arm(fault.entry, number, rule, fault.targets.clone());
     }
 
     fn hit_cluster(&self, number: usize, fault: &FaultPlan) {

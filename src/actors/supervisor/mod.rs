@@ -302,6 +302,7 @@ impl SupervisorState {
 
     fn end_load(&mut self) {
         self.load_is_over = true;
+        self.context.sabotage.calls().clear();
         for (id, child) in &self.children {
             if !id.is_consumer() {
                 child.stop();

@@ -363,6 +363,10 @@ impl ConsumerPort for NativeConsumer {
     fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError> {
         match command {
             ConsumerCommand::Assign(partition, Offset(next)) => self.assign(partition, next),
+            ConsumerCommand::Seek(partition, Offset(next)) => {
+                self.unassign(partition);
+                self.assign(partition, next);
+            }
             ConsumerCommand::Unassign(partition) => self.unassign(partition),
             ConsumerCommand::Commit(offsets) => {
                 if let Some(membership) = &mut self.member {

@@ -82,6 +82,11 @@ impl RdConsumer {
                 self.learn(partition);
                 self.client.incremental_assign(&self.one(partition, RdOffset::Offset(offset.0))?)
             }
+            ConsumerCommand::Seek(partition, offset) => {
+                // Without waiting: what is queued of the partition is outdated from now on.
+                let (id, offset) = (partition.0 as i32, RdOffset::Offset(offset.0));
+                self.client.seek(&self.topic, id, offset, Duration::ZERO)
+            }
             ConsumerCommand::Unassign(partition) => {
                 self.client.incremental_unassign(&self.one(partition, RdOffset::Invalid)?)
             }

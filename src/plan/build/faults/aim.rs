@@ -81,6 +81,7 @@ fn verb(kind: &str) -> &str {
     match kind {
         "late_close" => "close late",
         "crash_loop" => "crash",
+        "produce_call" | "fetch_call" => "trouble",
         "slow" | "broker_rtt" => "slow down",
         "broker_down" => "take away",
         "delete_records" => "delete records of",

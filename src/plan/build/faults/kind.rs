@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::aim::Aim;
-use super::{Findings, cluster};
+use super::{Findings, calls, cluster};
 use crate::base::{BrokerKind, format_duration};
 use crate::plan::FaultKind;
 use crate::scenario::{
@@ -51,6 +51,7 @@ pub(super) fn build<'a>(
         }
     };
     let (kind, span, aim) = of_kind(&fault.value, scenario, found)
+        .or_else(|| calls::of_kind(&fault.value, found))
         .or_else(|| cluster::of_kind(&fault.value, scenario, broker, found))?;
     let lasts = lasts(entry, name, key, span, &fault.value, found);
     Some((kind, lasts, aim))
@@ -75,6 +76,8 @@ fn written(fault: &Fault) -> Vec<(&'static str, Origin)> {
         poison,
         pause,
         burst,
+        produce_call,
+        fetch_call,
         broker_down,
         broker_rtt,
         request_error,

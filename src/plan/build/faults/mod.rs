@@ -1,6 +1,7 @@
 //! Scheduled faults: each `[[fault]]` becomes its occurrences, in the order of their times.
 
 mod aim;
+mod calls;
 mod cluster;
 mod kind;
 

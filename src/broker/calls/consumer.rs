@@ -1,0 +1,279 @@
+//! The consumer's side: records on their way out of a client.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{Clock, ConsumerId, Offset, PartitionId, Time};
+use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, ErrorClass, Flow};
+use crate::logic::{Caller, Sabotage};
+use crate::plan::{CallAction, CallError};
+
+/// Records held back at once. Beyond it the client is not asked for more.
+const HELD_MAX: usize = 10_000;
+/// After so long, what was dropped is asked for again, as a client does whose request was not answered; a real one
+/// waits for `socket.timeout.ms`, by default a minute, which would hide everything else.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A consumer's client with rules for what it brings.
+pub struct RuledConsumer<P> {
+    inner: P,
+    rules: Rules,
+}
+
+struct Rules {
+    /// The group's member; otherwise consumers have the numbers of their partitions.
+    member: Option<ConsumerId>,
+    sabotage: Arc<Sabotage>,
+    clock: Clock,
+    /// What is read, unless a group says so.
+    assigned: BTreeSet<PartitionId>,
+    /// What is held back, in the order it came.
+    held: BTreeMap<PartitionId, VecDeque<Held>>,
+    count: usize,
+    /// Partitions to be read again, from where and when.
+    dropped: BTreeMap<PartitionId, (Offset, Time)>,
+    /// What was decided about the call under way.
+    decided: BTreeMap<PartitionId, Option<CallAction>>,
+}
+
+struct Held {
+    due: Time,
+    what: Arrival,
+}
+
+enum Arrival {
+    Record(Offset, Vec<u8>),
+    End,
+}
+
+impl<P: ConsumerPort> RuledConsumer<P> {
+    /// `inner` as the client of a group's member, or of whoever it is told to read for.
+    pub fn new(
+        inner: P,
+        member: Option<ConsumerId>,
+        sabotage: Arc<Sabotage>,
+        clock: Clock,
+    ) -> RuledConsumer<P> {
+        let rules = Rules {
+            member,
+            sabotage,
+            clock,
+            assigned: BTreeSet::new(),
+            held: BTreeMap::new(),
+            count: 0,
+            dropped: BTreeMap::new(),
+            decided: BTreeMap::new(),
+        };
+        RuledConsumer { inner, rules }
+    }
+
+    /// The client itself.
+    pub fn inner(&mut self) -> &mut P {
+        &mut self.inner
+    }
+
+    /// The client itself.
+    pub fn as_inner(&self) -> &P {
+        &self.inner
+    }
+
+    /// Whether the client may be asked for more.
+    pub fn has_room(&self) -> bool {
+        self.rules.count < HELD_MAX
+    }
+
+    /// When something is due that was held back or dropped.
+    pub fn next_due(&self) -> Time {
+        let fronts = self.rules.held.values().filter_map(VecDeque::front).map(|held| held.due);
+        let again = self.rules.dropped.values().map(|(_, at)| *at);
+        fronts.chain(again).min().unwrap_or(Time::NEVER)
+    }
+
+    #[cold]
+    fn poll_by_the_rules(&mut self, wait: Duration, events: &mut dyn ConsumerEvents) {
+        let now = self.rules.clock.now();
+        self.ask_again(now, events);
+        if self.rules.release(now, events) == Flow::Stop {
+            return;
+        }
+        let wait = wait.min(self.next_due().remaining(now));
+        if !self.has_room() {
+            std::thread::sleep(wait);
+            return;
+        }
+        self.rules.decided.clear();
+        self.inner.poll(wait, &mut Filter { rules: &mut self.rules, events });
+    }
+
+    /// Goes back to what was dropped long enough ago.
+    fn ask_again(&mut self, now: Time, events: &mut dyn ConsumerEvents) {
+        while let Some((partition, from)) = self.rules.take_dropped(now) {
+            if let Err(error) = self.inner.submit(ConsumerCommand::Seek(partition, from)) {
+                // Whoever is started next reads from the checkpoint, which is before what was dropped.
+                let message =
+                    format!("{error}; dropped records of {partition} cannot be read again");
+                events.error(BrokerError::fatal(message));
+            }
+        }
+    }
+}
+
+impl Rules {
+    fn is_idle(&self) -> bool {
+        self.count == 0 && self.dropped.is_empty() && !self.sabotage.calls().is_armed()
+    }
+
+    fn take_dropped(&mut self, now: Time) -> Option<(PartitionId, Offset)> {
+        let (partition, (from, _)) = self.dropped.iter().find(|(_, (_, at))| *at <= now)?;
+        let (partition, from) = (*partition, *from);
+        self.dropped.remove(&partition);
+        Some((partition, from))
+    }
+
+    /// Forgets what came of a partition that is read from elsewhere, or no more.
+    fn forget(&mut self, partition: PartitionId) {
+        self.dropped.remove(&partition);
+        let held = self.held.remove(&partition);
+        self.count -= held.map_or(0, |queue| queue.len());
+    }
+
+    /// Hands over what is due, as long as the host wants more.
+    fn release(&mut self, now: Time, events: &mut dyn ConsumerEvents) -> Flow {
+        let mut flow = Flow::More;
+        let count = &mut self.count;
+        self.held.retain(|partition, queue| {
+            while flow == Flow::More && queue.front().is_some_and(|first| first.due <= now) {
+                let Some(first) = queue.pop_front() else { break };
+                *count -= 1;
+                match first.what {
+                    Arrival::Record(offset, payload) => {
+                        flow = events.record(*partition, offset, &payload);
+                    }
+                    Arrival::End => events.end_of_partition(*partition),
+                }
+            }
+            !queue.is_empty()
+        });
+        flow
+    }
+
+    fn hold(&mut self, partition: PartitionId, due: Time, what: Arrival) {
+        self.held.entry(partition).or_default().push_back(Held { due, what });
+        self.count += 1;
+    }
+
+    /// What happens to what this poll brings of `partition`: decided with its first record.
+    fn decide(&mut self, partition: PartitionId) -> (Option<CallAction>, bool) {
+        if let Some(decided) = self.decided.get(&partition) {
+            return (*decided, false);
+        }
+        let caller = Caller::Consumer(self.member.unwrap_or(ConsumerId(partition.0)));
+        let hit = self.sabotage.calls().decide(caller, partition);
+        let action = hit.map(|(_, action)| action);
+        self.decided.insert(partition, action);
+        if let Some((fault, CallAction::Error(CallError::Fatal))) = hit {
+            // Everybody this client reads for fails with it.
+            let others = self.assigned.iter().map(|partition| ConsumerId(partition.0));
+            let failing: Vec<ConsumerId> =
+                self.member.map_or_else(|| others.collect(), |id| vec![id]);
+            failing.into_iter().for_each(|consumer| self.sabotage.blame(consumer, fault));
+        }
+        (action, true)
+    }
+}
+
+impl<P: ConsumerPort> ConsumerPort for RuledConsumer<P> {
+    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError> {
+        match &command {
+            ConsumerCommand::Assign(partition, _) => {
+                self.rules.forget(*partition);
+                self.rules.assigned.insert(*partition);
+            }
+            ConsumerCommand::Unassign(partition) => {
+                self.rules.forget(*partition);
+                self.rules.assigned.remove(partition);
+            }
+            ConsumerCommand::Seek(partition, _) => self.rules.forget(*partition),
+            ConsumerCommand::Commit(_) => {}
+        }
+        self.inner.submit(command)
+    }
+
+    #[inline]
+    fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents) {
+        if self.rules.is_idle() {
+            return self.inner.poll(wait, events);
+        }
+        self.poll_by_the_rules(wait, events);
+    }
+
+    fn close(self: Box<Self>, limit: Duration) -> bool {
+        Box::new(self.inner).close(limit)
+    }
+}
+
+/// What a client brings, on its way through the rules.
+struct Filter<'a> {
+    rules: &'a mut Rules,
+    events: &'a mut dyn ConsumerEvents,
+}
+
+impl ConsumerEvents for Filter<'_> {
+    fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
+        let rules = &mut *self.rules;
+        if rules.dropped.contains_key(&partition) {
+            return Flow::More;
+        }
+        let now = rules.clock.now();
+        let (action, is_new) = rules.decide(partition);
+        match action {
+            None if !rules.held.contains_key(&partition) => {
+                return self.events.record(partition, offset, payload);
+            }
+            None => rules.hold(partition, now, Arrival::Record(offset, payload.to_vec())),
+            Some(CallAction::Delay(delay)) => {
+                rules.hold(partition, now + delay, Arrival::Record(offset, payload.to_vec()));
+            }
+            Some(CallAction::Drop) => {
+                _ = rules.dropped.insert(partition, (offset, now + ASK_AGAIN))
+            }
+            Some(CallAction::Error(CallError::Retriable)) => {
+                rules.dropped.insert(partition, (offset, now + ASK_AGAIN));
+                if is_new {
+                    let (class, message) = (ErrorClass::Informational, "fetch refused by a fault");
+                    self.events.error(BrokerError { class, message: message.to_owned() });
+                }
+            }
+            Some(CallAction::Error(CallError::Fatal)) => {
+                self.events.error(BrokerError::fatal("client broken by a fault"));
+                return Flow::Stop;
+            }
+        }
+        if rules.count < HELD_MAX { Flow::More } else { Flow::Stop }
+    }
+
+    fn end_of_partition(&mut self, partition: PartitionId) {
+        if self.rules.dropped.contains_key(&partition) {
+            return;
+        }
+        match self.rules.held.get(&partition).and_then(VecDeque::back).map(|last| last.due) {
+            Some(due) => self.rules.hold(partition, due, Arrival::End),
+            None => self.events.end_of_partition(partition),
+        }
+    }
+
+    fn assigned(&mut self, partitions: &[PartitionId]) {
+        partitions.iter().for_each(|partition| self.rules.forget(*partition));
+        self.events.assigned(partitions);
+    }
+
+    fn revoked(&mut self, partitions: &[PartitionId]) {
+        partitions.iter().for_each(|partition| self.rules.forget(*partition));
+        self.events.revoked(partitions);
+    }
+
+    fn error(&mut self, error: BrokerError) {
+        self.events.error(error);
+    }
+}

@@ -1,0 +1,187 @@
+//! The producer's side: records on their way into a client.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{Clock, PartitionId, PoolId, ProducerId, Time, sent_time};
+use crate::broker::{ProducerPort, SendError, SendRecord};
+use crate::logic::{Caller, Sabotage};
+use crate::measure::{Ack, Outcome};
+use crate::plan::{CallAction, CallError};
+
+/// Records held back at once; librdkafka's `queue.buffering.max.messages`. Beyond it the client's queue is full.
+const HELD_MAX: usize = 100_000;
+/// How soon a record is tried again that was due and had no room.
+const TRY_AGAIN: Duration = Duration::from_micros(500);
+
+/// A producer's client with rules for what it is given.
+pub struct RuledProducer<P> {
+    inner: P,
+    pool: PoolId,
+    sabotage: Arc<Sabotage>,
+    clock: Clock,
+    /// What is held back, in the order it came.
+    held: BTreeMap<PartitionId, VecDeque<Held>>,
+    count: usize,
+    /// Answers the client knows nothing of.
+    answers: Vec<Ack>,
+    errors: Vec<String>,
+    /// Records that were not sent because of a fault, since somebody last asked.
+    withheld: u64,
+}
+
+struct Held {
+    due: Time,
+    producer: ProducerId,
+    sequence: u64,
+    payload: Vec<u8>,
+}
+
+impl<P: ProducerPort> RuledProducer<P> {
+    /// `inner` as the client of `pool`.
+    pub fn new(inner: P, pool: PoolId, sabotage: Arc<Sabotage>, clock: Clock) -> RuledProducer<P> {
+        RuledProducer {
+            inner,
+            pool,
+            sabotage,
+            clock,
+            held: BTreeMap::new(),
+            count: 0,
+            answers: Vec::new(),
+            errors: Vec::new(),
+            withheld: 0,
+        }
+    }
+
+    /// The client itself.
+    pub fn inner(&mut self) -> &mut P {
+        &mut self.inner
+    }
+
+    /// When the next record that is held back is due.
+    pub fn next_due(&self) -> Time {
+        let fronts = self.held.values().filter_map(VecDeque::front);
+        fronts.map(|held| held.due).min().unwrap_or(Time::NEVER)
+    }
+
+    /// How many records were not sent because of a fault since the last call.
+    pub fn take_withheld(&mut self) -> u64 {
+        std::mem::take(&mut self.withheld)
+    }
+
+    #[cold]
+    fn send_by_the_rules(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
+        let now = self.clock.now();
+        let hit = self.sabotage.calls().decide(Caller::Pool(self.pool), record.partition);
+        match hit.map(|(_, action)| action) {
+            Some(CallAction::Delay(delay)) => self.hold(record, now + delay),
+            Some(CallAction::Drop) => {
+                // To whoever sent it, it is one that was never answered.
+                self.answer(record, now, Outcome::Indeterminate);
+                self.errors.push("dropped by a fault".to_owned());
+                self.withheld += 1;
+                Ok(())
+            }
+            Some(CallAction::Error(CallError::Retriable)) => Err(SendError::Full),
+            Some(CallAction::Error(CallError::Fatal)) => {
+                self.withheld += 1;
+                Err(SendError::Refused("refused by a fault".to_owned()))
+            }
+            None if self.held.contains_key(&record.partition) => self.hold(record, now),
+            None => self.inner.send(record),
+        }
+    }
+
+    /// Keeps a record until it is due. What is behind it in its partition waits, so that lanes keep their order.
+    fn hold(&mut self, record: &SendRecord<'_>, due: Time) -> Result<(), SendError> {
+        if self.count >= HELD_MAX {
+            return Err(SendError::Full);
+        }
+        let SendRecord { producer, partition, sequence, payload } = *record;
+        let held = Held { due, producer, sequence, payload: payload.to_vec() };
+        self.held.entry(partition).or_default().push_back(held);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Hands over what is due.
+    fn release(&mut self, now: Time) {
+        let mut held = std::mem::take(&mut self.held);
+        held.retain(|partition, queue| {
+            while let Some(first) = queue.front_mut().filter(|first| first.due <= now) {
+                let Held { producer, sequence, payload, .. } = &*first;
+                let (partition, producer, sequence) = (*partition, *producer, *sequence);
+                let record = SendRecord { producer, partition, sequence, payload };
+                match self.inner.send(&record) {
+                    Ok(()) => {}
+                    Err(SendError::Full) => {
+                        first.due = now + TRY_AGAIN;
+                        return true;
+                    }
+                    Err(SendError::Refused(name)) => {
+                        self.answer(&record, now, Outcome::Failed);
+                        self.errors.push(name);
+                    }
+                }
+                queue.pop_front();
+                self.count -= 1;
+            }
+            !queue.is_empty()
+        });
+        self.held = held;
+    }
+
+    fn answer(&mut self, record: &SendRecord<'_>, at: Time, outcome: Outcome) {
+        let SendRecord { producer, partition, sequence, payload } = *record;
+        let sent = sent_time(payload).unwrap_or(at);
+        self.answers.push(Ack { producer, partition, sequence, sent, at, timed: false, outcome });
+    }
+}
+
+impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
+    #[inline]
+    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
+        if self.count == 0 && !self.sabotage.calls().is_armed() {
+            return self.inner.send(record);
+        }
+        self.send_by_the_rules(record)
+    }
+
+    fn acks(&mut self, wait: Duration, acks: &mut Vec<Ack>) {
+        let mut wait = wait;
+        if self.count > 0 {
+            let now = self.clock.now();
+            self.release(now);
+            wait = wait.min(self.next_due().remaining(now));
+        }
+        if !self.answers.is_empty() {
+            acks.append(&mut self.answers);
+            wait = Duration::ZERO;
+        }
+        self.inner.acks(wait, acks);
+    }
+
+    fn follow(&mut self, partitions: u32) -> bool {
+        self.inner.follow(partitions)
+    }
+
+    fn errors(&mut self) -> Vec<String> {
+        let mut errors = std::mem::take(&mut self.errors);
+        errors.append(&mut self.inner.errors());
+        errors
+    }
+
+    fn give_up(&mut self, limit: Duration) {
+        let now = self.clock.now();
+        // What was held back never left.
+        for (partition, queue) in std::mem::take(&mut self.held) {
+            for Held { producer, sequence, payload, .. } in queue {
+                let record = SendRecord { producer, partition, sequence, payload: &payload };
+                self.answer(&record, now, Outcome::Failed);
+            }
+        }
+        self.count = 0;
+        self.inner.give_up(limit);
+    }
+}

@@ -1,0 +1,257 @@
+//! Whatever the rules are, every record has its answer, and every record of a log comes once and in order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{RuledConsumer, RuledProducer};
+use crate::base::{
+    Clock, ClockHand, ConsumerId, Offset, PartitionId, PoolId, ProducerId, Seed, Time,
+};
+use crate::broker::{
+    BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, ProducerPort, SendError,
+    SendRecord,
+};
+use crate::logic::Sabotage;
+use crate::measure::{Ack, Outcome};
+use crate::plan::{Call, CallAction, CallError, CallRule, Targets};
+
+const PARTITIONS: u32 = 2;
+const STEP: Duration = Duration::from_millis(1);
+
+fn sabotage() -> Arc<Sabotage> {
+    Arc::new(Sabotage::new(PARTITIONS, PARTITIONS, 1, Seed(1)))
+}
+
+fn action() -> impl Strategy<Value = CallAction> {
+    prop_oneof![
+        (1u64..30).prop_map(|ms| CallAction::Delay(Duration::from_millis(ms))),
+        Just(CallAction::Drop),
+        Just(CallAction::Error(CallError::Retriable)),
+        Just(CallAction::Error(CallError::Fatal)),
+    ]
+}
+
+/// What happens, and to which share of the calls of which partition.
+fn rules(without_fatal: bool) -> impl Strategy<Value = Vec<(CallAction, f64, u32)>> {
+    let rule = (action(), 0.05..1.0, 0..PARTITIONS);
+    let kept = move |(action, ..): &(CallAction, f64, u32)| {
+        !(without_fatal && *action == CallAction::Error(CallError::Fatal))
+    };
+    proptest::collection::vec(rule.prop_filter("not fatal", kept), 0..4)
+}
+
+fn arm(sabotage: &Sabotage, call: Call, rules: &[(CallAction, f64, u32)]) {
+    for (number, (action, share, partition)) in rules.iter().enumerate() {
+        let rule = CallRule { call, action: *action, share: *share };
+        let targets = Targets::Partitions(vec![PartitionId(*partition)]);
+        sabotage.calls().arm(number, number, rule, targets);
+    }
+}
+
+/// Takes everything and answers it.
+#[derive(Default)]
+struct Sink(Vec<(PartitionId, u64)>, Vec<Ack>);
+
+impl ProducerPort for Sink {
+    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
+        let SendRecord { producer, partition, sequence, .. } = *record;
+        self.0.push((partition, sequence));
+        let (sent, at, outcome) = (Time::ZERO, Time::ZERO, Outcome::Acked);
+        self.1.push(Ack { producer, partition, sequence, sent, at, timed: true, outcome });
+        Ok(())
+    }
+
+    fn acks(&mut self, _wait: Duration, acks: &mut Vec<Ack>) {
+        acks.append(&mut self.1);
+    }
+
+    fn follow(&mut self, _partitions: u32) -> bool {
+        true
+    }
+
+    fn errors(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn give_up(&mut self, _limit: Duration) {}
+}
+
+/// A log of so many records in each partition, of which a client brings a few with each poll.
+struct Source {
+    length: i64,
+    next: BTreeMap<PartitionId, i64>,
+}
+
+impl ConsumerPort for Source {
+    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError> {
+        if let ConsumerCommand::Assign(partition, from) | ConsumerCommand::Seek(partition, from) =
+            command
+        {
+            self.next.insert(partition, from.0);
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, _wait: Duration, events: &mut dyn ConsumerEvents) {
+        for (partition, next) in &mut self.next {
+            for _ in 0..3 {
+                if *next == self.length {
+                    events.end_of_partition(*partition);
+                    break;
+                }
+                let at = Offset(*next);
+                *next += 1;
+                if events.record(*partition, at, &at.0.to_le_bytes()) == Flow::Stop {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn close(self: Box<Self>, _limit: Duration) -> bool {
+        true
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    records: BTreeMap<PartitionId, Vec<i64>>,
+    ended: BTreeMap<PartitionId, i64>,
+    errors: usize,
+}
+
+impl ConsumerEvents for Seen {
+    fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
+        assert_eq!(payload, offset.0.to_le_bytes());
+        self.records.entry(partition).or_default().push(offset.0);
+        if offset.0 % 7 == 0 { Flow::Stop } else { Flow::More }
+    }
+
+    fn end_of_partition(&mut self, partition: PartitionId) {
+        let so_far = self.records.get(&partition).map_or(0, Vec::len);
+        self.ended.insert(partition, so_far as i64);
+    }
+
+    fn assigned(&mut self, _partitions: &[PartitionId]) {}
+
+    fn revoked(&mut self, _partitions: &[PartitionId]) {}
+
+    fn error(&mut self, _error: BrokerError) {
+        self.errors += 1;
+    }
+}
+
+fn tick(clock: Clock, hand: &mut ClockHand) {
+    hand.set(clock.now() + STEP);
+}
+
+proptest! {
+    #[test]
+    fn every_record_that_was_taken_is_answered_once_and_partitions_keep_their_order(
+        rules in rules(false),
+        ends_early in any::<bool>(),
+    ) {
+        let (clock, mut hand) = Clock::simulated();
+        let sabotage = sabotage();
+        arm(&sabotage, Call::Produce, &rules);
+        let mut port = RuledProducer::new(Sink::default(), PoolId(0), sabotage.clone(), clock);
+        let (mut acks, mut taken) = (Vec::new(), 0);
+        for sequence in 0..100 {
+            for partition in (0..PARTITIONS).map(PartitionId) {
+                let record =
+                    SendRecord { producer: ProducerId(0), partition, sequence, payload: &[0; 64] };
+                taken += usize::from(port.send(&record).is_ok());
+            }
+            port.acks(Duration::ZERO, &mut acks);
+            tick(clock, &mut hand);
+        }
+        if ends_early {
+            port.give_up(Duration::ZERO);
+        }
+        sabotage.calls().clear();
+        for _ in 0..40 {
+            port.acks(Duration::ZERO, &mut acks);
+            tick(clock, &mut hand);
+        }
+        prop_assert_eq!(acks.len(), taken);
+        let mut answered: Vec<_> = acks.iter().map(|ack| (ack.partition, ack.sequence)).collect();
+        answered.sort_unstable();
+        answered.dedup();
+        prop_assert_eq!(answered.len(), taken);
+        let acked = acks.iter().filter(|ack| ack.outcome == Outcome::Acked).count();
+        prop_assert_eq!(acked, port.inner().0.len());
+        for partition in (0..PARTITIONS).map(PartitionId) {
+            let sent = port.inner().0.iter().filter(|(of, _)| *of == partition);
+            prop_assert!(sent.map(|(_, sequence)| sequence).is_sorted());
+        }
+    }
+
+    #[test]
+    fn every_record_of_a_log_comes_once_and_in_order(rules in rules(true)) {
+        let (clock, mut hand) = Clock::simulated();
+        let sabotage = sabotage();
+        let source = Source { length: 60, next: BTreeMap::new() };
+        let mut port = RuledConsumer::new(source, None, sabotage.clone(), clock);
+        for partition in (0..PARTITIONS).map(PartitionId) {
+            port.submit(ConsumerCommand::Assign(partition, Offset(0))).expect("taken");
+        }
+        arm(&sabotage, Call::Fetch, &rules);
+        let mut seen = Seen::default();
+        for round in 0..600 {
+            if round == 300 {
+                sabotage.calls().clear();
+            }
+            port.poll(Duration::ZERO, &mut seen);
+            tick(clock, &mut hand);
+        }
+        for partition in (0..PARTITIONS).map(PartitionId) {
+            prop_assert_eq!(&seen.records[&partition], &(0..60).collect::<Vec<i64>>());
+            prop_assert_eq!(seen.ended[&partition], 60);
+        }
+        let is_refused = |(action, ..): &(CallAction, f64, u32)| {
+            *action == CallAction::Error(CallError::Retriable)
+        };
+        prop_assert!(seen.errors == 0 || rules.iter().any(is_refused));
+    }
+}
+
+#[test]
+fn what_was_held_back_or_dropped_is_forgotten_when_the_partition_is_read_anew() {
+    let (clock, mut hand) = Clock::simulated();
+    let sabotage = sabotage();
+    let source = Source { length: 5, next: BTreeMap::new() };
+    let mut port = RuledConsumer::new(source, None, sabotage.clone(), clock);
+    port.submit(ConsumerCommand::Assign(PartitionId(0), Offset(0))).expect("taken");
+    arm(&sabotage, Call::Fetch, &[(CallAction::Delay(STEP * 10), 1.0, 0)]);
+    let mut seen = Seen::default();
+    port.poll(Duration::ZERO, &mut seen);
+    port.submit(ConsumerCommand::Assign(PartitionId(0), Offset(2))).expect("taken");
+    for _ in 0..40 {
+        port.poll(Duration::ZERO, &mut seen);
+        tick(clock, &mut hand);
+    }
+    assert_eq!(seen.records[&PartitionId(0)], [2, 3, 4]);
+}
+
+#[test]
+fn a_client_that_breaks_names_its_fault_for_everybody_it_reads_for() {
+    let (clock, _hand) = Clock::simulated();
+    let sabotage = sabotage();
+    let source = Source { length: 5, next: BTreeMap::new() };
+    let mut port = RuledConsumer::new(source, None, sabotage.clone(), clock);
+    for partition in (0..PARTITIONS).map(PartitionId) {
+        port.submit(ConsumerCommand::Assign(partition, Offset(0))).expect("taken");
+    }
+    let rule =
+        CallRule { call: Call::Fetch, action: CallAction::Error(CallError::Fatal), share: 1.0 };
+    sabotage.calls().arm(0, 4, rule, Targets::Consumers(vec![ConsumerId(1)]));
+    let mut seen = Seen::default();
+    port.poll(Duration::ZERO, &mut seen);
+    port.poll(Duration::ZERO, &mut seen);
+    assert_eq!((seen.errors, seen.records.contains_key(&PartitionId(1))), (1, false));
+    let causes = [0, 1].map(|consumer| sabotage.take_cause(ConsumerId(consumer)));
+    assert_eq!(causes, [Some(4), Some(4)]);
+}

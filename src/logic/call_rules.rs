@@ -1,0 +1,178 @@
+//! Rules for the calls of clients: which call is delayed, dropped or refused.
+//!
+//! Rules are looked at in the order of their `[[fault]]`; the first that is meant and whose share hits wins. While there
+//! is none, it costs a client one relaxed load per call.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::base::{ConsumerId, PartitionId, PoolId, Random, Seed};
+use crate::plan::{Call, CallAction, CallRule, Targets};
+
+/// The rules that hold now.
+#[derive(Debug)]
+pub struct CallRules {
+    seed: Seed,
+    count: AtomicUsize,
+    /// In the order in which they are looked at.
+    rules: Mutex<Vec<Rule>>,
+}
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A pool hands a record to its client.
+    Pool(PoolId),
+    /// A client brings a consumer records.
+    Consumer(ConsumerId),
+}
+
+impl Caller {
+    /// A number no other caller has, for seeds.
+    fn number(self) -> u64 {
+        match self {
+            Caller::Consumer(consumer) => u64::from(consumer.0),
+            Caller::Pool(pool) => (1 << 32) + u64::from(pool.0),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Rule {
+    /// Entry of the scenario, then number of the occurrence.
+    order: (usize, usize),
+    rule: CallRule,
+    targets: Targets,
+    /// By caller, so that what one of them draws does not depend on the others.
+    random: BTreeMap<u64, Random>,
+}
+
+impl Rule {
+    fn is_meant(&self, caller: Caller, partition: PartitionId) -> bool {
+        let call = match caller {
+            Caller::Pool(_) => Call::Produce,
+            Caller::Consumer(_) => Call::Fetch,
+        };
+        self.rule.call == call
+            && match (&self.targets, caller) {
+                (Targets::Pools(pools), Caller::Pool(pool)) => pools.contains(&pool),
+                (Targets::Consumers(consumers), Caller::Consumer(id)) => consumers.contains(&id),
+                (Targets::Partitions(partitions), _) => partitions.contains(&partition),
+                _ => false,
+            }
+    }
+
+    fn hits(&mut self, caller: Caller, seed: Seed) -> bool {
+        if self.rule.share >= 1.0 {
+            return true;
+        }
+        let of_rule = || seed.child("rule", self.order.1 as u64);
+        let number = caller.number();
+        let random =
+            self.random.entry(number).or_insert_with(|| of_rule().child("caller", number).random());
+        random.unit() < self.rule.share
+    }
+}
+
+impl CallRules {
+    /// No rules.
+    pub fn new(seed: Seed) -> CallRules {
+        CallRules { seed, count: AtomicUsize::new(0), rules: Mutex::default() }
+    }
+
+    /// Whether a call could be hit.
+    #[inline]
+    pub fn is_armed(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// The rule of occurrence `number` of `[[fault]]` number `entry` holds from now on.
+    pub fn arm(&self, entry: usize, number: usize, rule: CallRule, targets: Targets) {
+        let mut rules = self.lock();
+        rules.push(Rule { order: (entry, number), rule, targets, random: BTreeMap::new() });
+        rules.sort_by_key(|rule| rule.order);
+        self.count.store(rules.len(), Ordering::Relaxed);
+    }
+
+    /// The rule of occurrence `number` holds no more.
+    pub fn disarm(&self, number: usize) {
+        let mut rules = self.lock();
+        rules.retain(|rule| rule.order.1 != number);
+        self.count.store(rules.len(), Ordering::Relaxed);
+    }
+
+    /// No rule holds any more.
+    pub fn clear(&self) {
+        self.lock().clear();
+        self.count.store(0, Ordering::Relaxed);
+    }
+
+    /// What happens to this call, and because of which occurrence, if anything does.
+    pub fn decide(&self, caller: Caller, partition: PartitionId) -> Option<(usize, CallAction)> {
+        let seed = self.seed;
+        let mut rules = self.lock();
+        let mut meant = rules.iter_mut().filter(|rule| rule.is_meant(caller, partition));
+        let first = meant.find_map(|rule| rule.hits(caller, seed).then_some(rule))?;
+        Some((first.order.1, first.rule.action))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Rule>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::plan::CallError;
+
+    const FETCH: CallRule = CallRule { call: Call::Fetch, action: CallAction::Drop, share: 1.0 };
+    const ONE: Caller = Caller::Consumer(ConsumerId(1));
+
+    fn consumers(numbers: &[u32]) -> Targets {
+        Targets::Consumers(numbers.iter().map(|number| ConsumerId(*number)).collect())
+    }
+
+    #[test]
+    fn the_first_rule_that_is_meant_wins() {
+        let rules = CallRules::new(Seed(1));
+        assert_eq!((rules.is_armed(), rules.decide(ONE, PartitionId(1))), (false, None));
+        let late = CallRule { action: CallAction::Delay(Duration::from_millis(5)), ..FETCH };
+        rules.arm(2, 0, FETCH, consumers(&[1, 2]));
+        rules.arm(1, 7, late, Targets::Partitions(vec![PartitionId(1)]));
+        assert_eq!(rules.decide(ONE, PartitionId(1)), Some((7, late.action)));
+        assert_eq!(rules.decide(ONE, PartitionId(2)), Some((0, CallAction::Drop)));
+        assert_eq!(rules.decide(Caller::Consumer(ConsumerId(3)), PartitionId(3)), None);
+        assert_eq!(rules.decide(Caller::Pool(PoolId(1)), PartitionId(1)), None);
+        rules.disarm(7);
+        assert_eq!(rules.decide(ONE, PartitionId(1)), Some((0, CallAction::Drop)));
+        rules.clear();
+        assert!(!rules.is_armed() && rules.decide(ONE, PartitionId(1)).is_none());
+    }
+
+    #[test]
+    fn a_share_is_drawn_from_the_seed_for_each_caller_alone() {
+        let rule =
+            CallRule { action: CallAction::Error(CallError::Retriable), share: 0.25, ..FETCH };
+        let draw = |seed: u64, with_another: bool| -> Vec<bool> {
+            let rules = CallRules::new(Seed(seed));
+            rules.arm(0, 0, rule, consumers(&[1, 2]));
+            let one = |_| {
+                if with_another {
+                    rules.decide(Caller::Consumer(ConsumerId(2)), PartitionId(2));
+                }
+                rules.decide(ONE, PartitionId(1)).is_some()
+            };
+            (0..4_000).map(one).collect()
+        };
+        let alone = draw(1, false);
+        let hits = alone.iter().filter(|hit| **hit).count();
+        assert!((850..1_150).contains(&hits), "{hits}");
+        assert_eq!(alone, draw(1, false));
+        assert_ne!(alone, draw(2, false));
+        assert_eq!(alone, draw(1, true));
+    }
+}
