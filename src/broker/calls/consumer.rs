@@ -236,7 +236,7 @@ impl ConsumerEvents for Filter<'_> {
                 rules.hold(partition, now + delay, Arrival::Record(offset, payload.to_vec()));
             }
             Some(CallAction::Drop) => {
-                _ = rules.dropped.insert(partition, (offset, now + ASK_AGAIN))
+                rules.dropped.insert(partition, (offset, now + ASK_AGAIN));
             }
             Some(CallAction::Error(CallError::Retriable)) => {
                 rules.dropped.insert(partition, (offset, now + ASK_AGAIN));
