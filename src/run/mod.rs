@@ -10,6 +10,8 @@ mod drain;
 mod explore;
 mod host;
 mod interrupt;
+#[cfg(test)]
+mod leaks;
 mod resume;
 mod scene;
 mod sim;

@@ -59,6 +59,8 @@ pub(super) fn run(
     let outcome = runtime.block_on(async {
         let wiring = tokio::spawn(wiring(Arc::new(plan), scene, run, clock, handlers, observer));
         let kernel = tokio::spawn(keep_time(kernel, rest));
+        #[cfg(test)]
+        super::leaks::spring(&handle);
         tokio::select! {
             biased;
             outcome = wiring => outcome.unwrap_or_else(|panic| Err(Error::Bug(panic.to_string()))),

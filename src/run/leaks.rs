@@ -1,0 +1,286 @@
+//! Negative controls: chance let in on purpose, which the comparison of two simulations must notice. A check that
+//! catches nothing proves nothing. Part of the tests, never of the program.
+//!
+//! Each leak decides in which order (or when) four machines get an extra turn, once every 20 ms.
+
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::base::Time;
+use crate::broker::model::ClientId;
+use crate::broker::sim::KernelHandle;
+
+/// How chance gets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leak {
+    /// The order in which a hash map is iterated.
+    HashMap,
+    /// The wall clock is read.
+    WallClock,
+    /// A `select!` that is not biased.
+    Select,
+    /// Several receivers of a `watch`.
+    Watch,
+    /// A blocking task, on a thread of its own.
+    Blocking,
+}
+
+const LEAKS: [(Leak, &str); 5] = [
+    (Leak::HashMap, "hash-map iteration"),
+    (Leak::WallClock, "wall clock"),
+    (Leak::Select, "unbiased select"),
+    (Leak::Watch, "watch with several receivers"),
+    (Leak::Blocking, "blocking task"),
+];
+
+/// What lets machines have extra turns: nothing, everything in the right way, or one thing in the wrong way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extra {
+    None,
+    Right,
+    Wrong(Leak),
+}
+
+thread_local! {
+    /// A simulation runs on one thread.
+    static EXTRA: Cell<Extra> = const { Cell::new(Extra::None) };
+}
+
+const MACHINES: u32 = 4;
+const EVERY: Duration = Duration::from_millis(20);
+/// Until then all machines are there.
+const FROM: Time = Time(1_000_000_000);
+
+/// Lets in what the test of this thread has asked for.
+pub(super) fn spring(kernel: &KernelHandle) {
+    let kernel = kernel.clone();
+    match EXTRA.get() {
+        Extra::None => {}
+        Extra::Right => drop(tokio::spawn(extra_turns(kernel, None))),
+        Extra::Wrong(leak) => drop(tokio::spawn(extra_turns(kernel, Some(leak)))),
+    }
+}
+
+async fn extra_turns(kernel: KernelHandle, wrong: Option<Leak>) {
+    let mut at = FROM;
+    loop {
+        // Those that are right are done in every case; the same number of turns, in an order that is the same.
+        for (leak, _) in LEAKS {
+            sleep_until(&kernel, at).await;
+            at = at + EVERY;
+            let is_wrong = wrong == Some(leak);
+            match leak {
+                Leak::HashMap => turns(&kernel, iterated(is_wrong)),
+                Leak::WallClock => at = at + off(is_wrong),
+                Leak::Select => turns(&kernel, selected(is_wrong).await),
+                Leak::Watch => turns(&kernel, woken(is_wrong).await),
+                Leak::Blocking => blocked(&kernel, is_wrong).await,
+            }
+        }
+    }
+}
+
+fn turns(kernel: &KernelHandle, order: Vec<ClientId>) {
+    order.into_iter().for_each(|machine| kernel.wake(machine));
+}
+
+async fn sleep_until(kernel: &KernelHandle, at: Time) {
+    let (over, waits) = oneshot::channel();
+    let (stir, mut over) = (kernel.clone(), Some(over));
+    let job = move |_| {
+        stir.stir();
+        over.take()?.send(()).ok()?;
+        None
+    };
+    kernel.at(at, Box::new(job));
+    let _ = waits.await;
+}
+
+#[expect(clippy::disallowed_types, reason = "this is the leak")]
+fn iterated(is_wrong: bool) -> Vec<ClientId> {
+    if is_wrong {
+        return (0..MACHINES).collect::<HashSet<_>>().into_iter().collect();
+    }
+    (0..MACHINES).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the leak")]
+fn off(is_wrong: bool) -> Duration {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    if !is_wrong {
+        return Duration::ZERO;
+    }
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    Duration::from_nanos(u64::from(elapsed.subsec_nanos()) % 1_000)
+}
+
+async fn selected(is_wrong: bool) -> Vec<ClientId> {
+    let (mut senders, mut ready) = (Vec::new(), Vec::new());
+    for machine in 0..MACHINES {
+        let (sender, receiver) = mpsc::channel(1);
+        let _ = sender.try_send(machine);
+        senders.push(sender);
+        ready.push(receiver);
+    }
+    drop(senders);
+    let [a, b, c, d] = &mut ready[..] else { return Vec::new() };
+    let mut order = Vec::new();
+    while order.len() < MACHINES as usize {
+        let next = if is_wrong {
+            tokio::select! {
+                Some(machine) = a.recv() => machine,
+                Some(machine) = b.recv() => machine,
+                Some(machine) = c.recv() => machine,
+                Some(machine) = d.recv() => machine,
+                else => break,
+            }
+        } else {
+            tokio::select! {
+                biased;
+                Some(machine) = a.recv() => machine,
+                Some(machine) = b.recv() => machine,
+                Some(machine) = c.recv() => machine,
+                Some(machine) = d.recv() => machine,
+                else => break,
+            }
+        };
+        order.push(next);
+    }
+    order
+}
+
+async fn woken(is_wrong: bool) -> Vec<ClientId> {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let (sender, receiver) = watch::channel(());
+    let bells: Vec<Arc<Notify>> = (0..MACHINES).map(|_| Arc::default()).collect();
+    let waiting: Vec<JoinHandle<()>> = (0..MACHINES)
+        .map(|machine| {
+            let (order, mut receiver) = (order.clone(), receiver.clone());
+            let bell = bells[machine as usize].clone();
+            tokio::spawn(async move {
+                if is_wrong {
+                    let _ = receiver.changed().await;
+                } else {
+                    bell.notified().await;
+                }
+                order.lock().expect("nobody panics").push(machine);
+            })
+        })
+        .collect();
+    // All of them wait by then.
+    tokio::task::yield_now().await;
+    let _ = sender.send(());
+    bells.iter().for_each(|bell| bell.notify_one());
+    for waiting in waiting {
+        let _ = waiting.await;
+    }
+    std::mem::take(&mut *order.lock().expect("nobody panics"))
+}
+
+async fn blocked(kernel: &KernelHandle, is_wrong: bool) {
+    if !is_wrong {
+        return turns(kernel, (0..MACHINES).collect());
+    }
+    for machine in 0..MACHINES {
+        let kernel = kernel.clone();
+        drop(tokio::task::spawn_blocking(move || kernel.wake(machine)));
+    }
+}
+
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+    use crate::base::BrokerKind;
+    use crate::broker::sim::Tap;
+    use crate::plan::{Overrides, compile};
+    use crate::run::{Options, run};
+    use crate::scenario::Source;
+
+    const SCENARIO: &str = "[topic]\npartitions = 6\n[load]\nproducers = 12\nrate = \"20/s\"\n\
+                            [run]\nseed = 5\nwarmup = \"0s\"\nduration = \"3s\"\n\
+                            [[fault]]\nat = \"1s\"\nkill = { consumer = 3 }\n";
+
+    /// What happens, event by event, and the result as the last line.
+    fn events(extra: Extra) -> Vec<String> {
+        let source = Source { name: "leak.toml".to_owned(), text: SCENARIO.to_owned() };
+        let overrides = Overrides { broker: Some(BrokerKind::Sim), ..Overrides::default() };
+        let (plan, _) = compile(&source, &[], &overrides);
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let taking = lines.clone();
+        let tap = Tap::new(move |line| {
+            taking.lock().expect("nobody panics").push(line.to_string());
+        });
+        let options = Options { tap: Some(tap), ..Options::default() };
+        EXTRA.set(extra);
+        let summary = run(plan.expect("a plan"), options, Box::new(())).expect("a run");
+        EXTRA.set(Extra::None);
+        let mut lines = std::mem::take(&mut *lines.lock().expect("nobody panics"));
+        lines.push(serde_json::to_string(&summary).expect("JSON"));
+        lines
+    }
+
+    /// The number and text of the first event that differs.
+    fn first_difference(a: &[String], b: &[String]) -> Option<(usize, String)> {
+        let at = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        (at < a.len().max(b.len())).then(|| (at + 1, a.get(at).cloned().unwrap_or_default()))
+    }
+
+    const CHILD: &str = "LANEKEEPER_TEST_LEAK";
+    const OUT: &str = "LANEKEEPER_TEST_EVENTS";
+
+    /// The same in a process of its own: this test, which then only writes events down.
+    fn elsewhere(extra: &str, directory: &Path) -> Vec<String> {
+        let out = directory.join("events");
+        let status = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "run::leaks::tests::chance_is_caught_however_it_gets_in"])
+            .current_dir(directory)
+            .env(CHILD, extra)
+            .env(OUT, &out)
+            .output()
+            .expect("another process");
+        assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stdout));
+        let text = std::fs::read_to_string(out).expect("events");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn extra_of(name: &str) -> Extra {
+        match LEAKS.iter().find(|(_, other)| *other == name) {
+            Some((leak, _)) => Extra::Wrong(*leak),
+            None => Extra::Right,
+        }
+    }
+
+    #[test]
+    fn chance_is_caught_however_it_gets_in() {
+        if let (Ok(name), Some(out)) = (std::env::var(CHILD), std::env::var_os(OUT)) {
+            std::fs::write(out, events(extra_of(&name)).join("\n")).expect("a writable file");
+            return;
+        }
+        let directory = tempfile::tempdir().expect("a scratch directory");
+        let compared = |name: &str| {
+            let (here, again) = (events(extra_of(name)), events(extra_of(name)));
+            let there = elsewhere(name, directory.path());
+            [first_difference(&here, &again), first_difference(&here, &there)]
+        };
+        // The extra turns themselves change what happens, but always in the same way.
+        assert_ne!(events(Extra::None), events(Extra::Right));
+        assert_eq!(compared("none"), [None, None]);
+        for (_, name) in LEAKS {
+            let [again, there] = compared(name);
+            let again = again.unwrap_or_else(|| panic!("{name} is not caught in one process"));
+            let there = there.unwrap_or_else(|| panic!("{name} is not caught in two processes"));
+            println!("{name}: event {} in one process, {} in two", again.0, there.0);
+            // Before it there was no chance: all machines wait for the first extra turn.
+            for (number, line) in [again, there] {
+                assert!(number > 10 && line.trim_start().starts_with(['1', '2', '3']), "{line}");
+            }
+        }
+    }
+}
