@@ -2,7 +2,14 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lanekeeper::base::BrokerKind;
 use lanekeeper::measure::Verdict;
+use lanekeeper::plan::{Overrides, compile};
+use lanekeeper::run::{Options, run};
+use lanekeeper::scenario::Source;
 use support::{Finished, Tool, owners};
 
 fn simulate(scenario: &str, arguments: &[&str]) -> Finished {
@@ -65,7 +72,22 @@ fn the_same_seed_gives_the_same_bytes_wherever_it_runs() {
         .args(["--broker", "sim", "--seed", "7", "-vv"])
         .env("LANEKEEPER_LOG", "debug")
         .env("SOMETHING_LONG", &"x".repeat(10_000))
-        .exits(0);
+        .start();
+    // On a machine that has other things to do, and in another directory, as every run here.
+    let over = AtomicBool::new(false);
+    let there = std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let there = there.finish();
+        over.store(true, Ordering::Relaxed);
+        there
+    });
+    assert_eq!(there.code, 0, "{}", there.output());
     let other = Tool::run(scenario).args(["--broker", "sim", "--seed", "8"]).exits(0);
     let result = |run: &Finished| run.read("result.json");
     assert_eq!(result(&here), result(&there));
@@ -73,6 +95,30 @@ fn the_same_seed_gives_the_same_bytes_wherever_it_runs() {
     let trace = |run: &Finished| run.summary().simulation.expect("a simulation").trace;
     assert_ne!(trace(&here), trace(&other));
     assert!(here.read("host.json").contains("\"speed\""));
+}
+
+/// What an earlier simulation leaves behind in a process (ids that count on, memory, threads) must not matter.
+#[test]
+fn the_same_seed_gives_the_same_after_a_hundred_others_in_a_process() {
+    let run = |seed: u64| {
+        let text = "[topic]\npartitions = 6\n[load]\nproducers = 12\nrate = \"20/s\"\n[consumers]\n\
+                    mode = \"group\"\ncount = 4\n[run]\nwarmup = \"0s\"\nduration = \"12s\"\n\
+                    [[fault]]\nat = \"1s\"\nkill = { consumer = 3 }\n";
+        let source = Source { name: "again.toml".to_owned(), text: text.to_owned() };
+        let overrides =
+            Overrides { broker: Some(BrokerKind::Sim), seed: Some(seed), bootstrap: None };
+        let plan = compile(&source, &[], &overrides).0.expect("a plan");
+        let summary = run(plan, Options::default(), Box::new(())).expect("a run");
+        (
+            summary.simulation.clone().expect("a simulation").trace,
+            serde_json::to_string(&summary).expect("JSON"),
+        )
+    };
+    let first = run(1);
+    let others: BTreeSet<String> = (2..102).map(|seed| run(seed).0).collect();
+    assert_eq!(others.len(), 100, "no two seeds are the same");
+    assert!(!others.contains(&first.0));
+    assert_eq!(run(1), first);
 }
 
 /// The guide's "Before" and its option 1, in a second each.
