@@ -1,5 +1,7 @@
 //! What theory says of queues, batches, shares and time-outs, and what comes out in virtual time.
 
+#![allow(clippy::print_stdout, reason = "the table of the book is made from it")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -244,7 +246,7 @@ fn last_request(lines: &[TraceLine], words: &str, before: Time) -> Time {
     let wanted = |line: &&TraceLine| {
         line.kind == TraceKind::Request && line.what.contains(words) && line.at < before
     };
-    lines.iter().filter(wanted).next_back().expect("a request").at
+    lines.iter().rfind(wanted).expect("a request").at
 }
 
 const INITIAL_DELAY: Duration = Duration::from_secs(3);

@@ -4,7 +4,7 @@
 //! Each leak decides in which order (or when) four machines get an extra turn, once every 20 ms.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -104,7 +104,7 @@ async fn sleep_until(kernel: &KernelHandle, at: Time) {
 #[expect(clippy::disallowed_types, reason = "this is the leak")]
 fn iterated(is_wrong: bool) -> Vec<ClientId> {
     if is_wrong {
-        return (0..MACHINES).collect::<HashSet<_>>().into_iter().collect();
+        return (0..MACHINES).collect::<std::collections::HashSet<_>>().into_iter().collect();
     }
     (0..MACHINES).collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -258,6 +258,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "the table of the book is made from it")]
     fn chance_is_caught_however_it_gets_in() {
         if let (Ok(name), Some(out)) = (std::env::var(CHILD), std::env::var_os(OUT)) {
             std::fs::write(out, events(extra_of(&name)).join("\n")).expect("a writable file");
