@@ -170,7 +170,7 @@ fn commits_are_there_for_other_tools_at_the_end() {
         assert!(!trouble, "{:?}", summary.warnings);
         summary
     }
-    assert_run(&Arm { bootstrap: None }, "topic.name=orders");
+    assert_run(&Arm::Embedded, "topic.name=orders");
     on_the_cluster(|arm| {
         let topic = arm.topic("commit", 3);
         let summary = assert_run(arm, &topic.set());

@@ -1,4 +1,5 @@
-//! A broker under test: the embedded one, or the cluster in `BOOTSTRAP`, with topics of a test's own on it.
+//! A broker under test: the embedded one, the simulated one, or the cluster in `BOOTSTRAP`, with topics of a test's own
+//! on it.
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
@@ -16,26 +17,45 @@ use crate::support::Tool;
 pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 
 /// A broker under test.
-pub(crate) struct Arm {
-    /// None is the embedded broker.
-    pub(crate) bootstrap: Option<String>,
+pub(crate) enum Arm {
+    /// In the program's process.
+    Embedded,
+    /// The model, in virtual time.
+    Sim,
+    /// A cluster at these addresses.
+    Cluster(String),
 }
 
 impl Arm {
     pub(crate) fn run(&self, text: &str) -> Tool {
         let tool = Tool::run_text(text);
-        match &self.bootstrap {
-            None => tool,
-            Some(bootstrap) => tool.args(["--bootstrap", bootstrap]),
+        match self {
+            Arm::Embedded => tool,
+            Arm::Sim => tool.args(["--broker", "sim"]),
+            Arm::Cluster(bootstrap) => tool.args(["--bootstrap", bootstrap]),
+        }
+    }
+
+    /// What results call it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Arm::Embedded => "embedded",
+            Arm::Sim => "sim",
+            Arm::Cluster(_) => "kafka",
         }
     }
 
     pub(crate) fn is_embedded(&self) -> bool {
-        self.bootstrap.is_none()
+        matches!(self, Arm::Embedded)
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self, Arm::Cluster(_))
     }
 
     pub(crate) fn bootstrap(&self) -> &str {
-        self.bootstrap.as_deref().expect("a cluster")
+        let Arm::Cluster(bootstrap) = self else { panic!("a cluster is needed") };
+        bootstrap
     }
 
     pub(crate) fn config(&self) -> ClientConfig {
@@ -146,6 +166,6 @@ impl Drop for TestTopic<'_> {
 /// Runs a case on the cluster, if there is one.
 pub(crate) fn on_the_cluster(case: fn(&Arm)) {
     if let Ok(bootstrap) = std::env::var("BOOTSTRAP") {
-        case(&Arm { bootstrap: Some(bootstrap) });
+        case(&Arm::Cluster(bootstrap));
     }
 }
