@@ -25,8 +25,8 @@ pub enum Request {
     Fetch(Fetch),
     /// Where every partition begins and ends.
     ListOffsets,
-    /// Something for the coordinator of the group.
-    Group(GroupRequest),
+    /// Something for the coordinator of the group; boxed, because it is large and rare.
+    Group(Box<GroupRequest>),
 }
 
 /// What a broker answers. Answers on one connection come in the order of the questions.
@@ -43,7 +43,7 @@ pub enum Response {
     /// The low and the high watermark of every partition, by id.
     ListOffsets(Vec<(Offset, Offset)>),
     /// The coordinator's answer; may come much later.
-    Group(GroupResponse),
+    Group(Box<GroupResponse>),
 }
 
 /// A batch for one partition, as librdkafka sends them.
@@ -156,7 +156,7 @@ pub trait Records {
 
 /// A client without socket and clock. Whoever hosts it carries its requests and brings the responses.
 pub trait Client {
-    /// Takes a response from `broker`.
+    /// Takes a response from `broker`. What follows from it is done by the next [`tick`](Self::tick).
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time);
 
     /// Requests to be sent, each with its broker. Whoever takes them sends them.

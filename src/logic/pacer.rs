@@ -5,7 +5,7 @@
 //! where the last one was.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::Placement;
@@ -40,19 +40,46 @@ pub struct Pacer {
 
 #[derive(Debug)]
 enum Schedule {
-    Paced {
-        period: Duration,
-        end: Time,
-        due: BinaryHeap<Reverse<(Time, u32)>>,
-        gaps: Gaps,
-        bursts: Vec<Burst>,
-    },
-    Max {
-        next: u32,
-        pool: u32,
-        start: Time,
-        end: Time,
-    },
+    Paced { period: Duration, end: Time, due: Upcoming, gaps: Gaps, bursts: Vec<Burst> },
+    Max { next: u32, pool: u32, start: Time, end: Time },
+}
+
+/// What each producer sends next.
+#[derive(Debug)]
+enum Upcoming {
+    /// Gaps are equal, so that whoever has just sent comes last again: in the order of their times.
+    InTurn(VecDeque<(Time, u32)>),
+    /// Gaps differ.
+    AnyOrder(BinaryHeap<Reverse<(Time, u32)>>),
+}
+
+impl Upcoming {
+    /// When and who is next.
+    #[inline]
+    fn first(&self) -> Option<(Time, u32)> {
+        match self {
+            Upcoming::InTurn(queue) => queue.front().copied(),
+            Upcoming::AnyOrder(heap) => heap.peek().map(|Reverse(first)| *first),
+        }
+    }
+
+    /// Puts the first one off until `next`.
+    #[inline]
+    fn put_off(&mut self, next: Time) {
+        match self {
+            Upcoming::InTurn(queue) => {
+                if let Some((_, producer)) = queue.pop_front() {
+                    queue.push_back((next, producer));
+                }
+            }
+            Upcoming::AnyOrder(heap) => {
+                // A new top costs half of pop and push.
+                if let Some(mut top) = heap.peek_mut() {
+                    top.0.0 = next;
+                }
+            }
+        }
+    }
 }
 
 /// A stretch of the schedule in which a pool sends at another rate.
@@ -157,9 +184,7 @@ impl Pacer {
         }
         match &self.schedule {
             Schedule::Max { start, end, .. } => (now < *end).then_some(now.max(*start)),
-            Schedule::Paced { due, end, .. } => {
-                due.peek().map(|Reverse((at, _))| *at).filter(|at| at < end)
-            }
+            Schedule::Paced { due, end, .. } => due.first().map(|(at, _)| at).filter(|at| at < end),
         }
     }
 
@@ -171,7 +196,7 @@ impl Pacer {
         if self.pending.is_none() {
             let (producer, intended) = match &self.schedule {
                 Schedule::Max { next, pool, .. } => (next * self.pools + pool, now),
-                Schedule::Paced { due, .. } => due.peek().map(|Reverse((at, id))| (*id, *at))?,
+                Schedule::Paced { due, .. } => due.first().map(|(at, id)| (id, at))?,
             };
             let k = self.counts[(producer / self.pools) as usize];
             let partition = self.placement.partition(ProducerId(producer), k);
@@ -190,7 +215,7 @@ impl Pacer {
         self.counts[local] += 1;
         match &mut self.schedule {
             Schedule::Max { next, .. } => *next = (*next + 1) % self.counts.len() as u32,
-            Schedule::Paced { period, due: heap, gaps, bursts, .. } => {
+            Schedule::Paced { period, due: upcoming, gaps, bursts, .. } => {
                 let gap = match gaps {
                     Gaps::Fixed => *period,
                     Gaps::Exponential(random) => {
@@ -201,10 +226,7 @@ impl Pacer {
                     true => due.intended + gap,
                     false => after(due.intended, gap, bursts),
                 };
-                // The record taken is the one on top; putting the next one in its place costs half of pop and push.
-                if let Some(mut top) = heap.peek_mut() {
-                    *top = Reverse((next, due.producer.0));
-                }
+                upcoming.put_off(next);
             }
         }
     }
@@ -254,12 +276,15 @@ fn paced(
             seed.child("phase", u64::from(producer)).random().exponential(period.as_secs_f64()),
         ),
     };
-    let due = producers.clone().map(|id| Reverse((start + phase(id), id))).collect();
-    let gaps = match load.phases {
-        Phases::Poisson => Gaps::Exponential(
-            producers.map(|id| seed.child("gaps", u64::from(id)).random()).collect(),
-        ),
-        Phases::Uniform | Phases::Random => Gaps::Fixed,
+    let mut due: Vec<_> = producers.clone().map(|id| (start + phase(id), id)).collect();
+    due.sort_unstable();
+    let (due, gaps) = match load.phases {
+        Phases::Poisson => {
+            let gaps = producers.map(|id| seed.child("gaps", u64::from(id)).random()).collect();
+            let due = due.into_iter().map(Reverse).collect();
+            (Upcoming::AnyOrder(due), Gaps::Exponential(gaps))
+        }
+        Phases::Uniform | Phases::Random => (Upcoming::InTurn(due.into()), Gaps::Fixed),
     };
     Schedule::Paced { period, end, due, gaps, bursts: Vec::new() }
 }

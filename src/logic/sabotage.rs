@@ -2,7 +2,7 @@
 //!
 //! While nothing is armed it costs a host one relaxed load per record.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub struct Sabotage {
     consumers: Table<Mutex<Traps>>,
     /// By partition.
     poison: Table<Mutex<Option<Poison>>>,
-    /// By pool: until when it pauses.
-    pauses: Vec<Mutex<Option<Time>>>,
+    /// By pool: until when it pauses, in nanoseconds since the epoch.
+    pauses: Vec<AtomicI64>,
     calls: CallRules,
 }
 
@@ -113,7 +113,7 @@ impl Sabotage {
             // A topic that grows has more of both than it began with, and a group may get more members.
             consumers: Table::new((0..consumers).map(|_| Mutex::default()), 2 * PARTITIONS_MAX),
             poison: Table::new((0..partitions).map(|_| Mutex::default()), PARTITIONS_MAX),
-            pauses: (0..pools).map(|_| Mutex::default()).collect(),
+            pauses: (0..pools).map(|_| AtomicI64::new(i64::MIN)).collect(),
             calls: CallRules::new(seed.child("calls", 0)),
         }
     }
@@ -186,16 +186,14 @@ impl Sabotage {
 
     /// The pool sends nothing until then.
     pub fn pause(&self, pool: PoolId, until: Time) {
-        *lock(&self.pauses[pool.0 as usize]) = Some(until);
+        self.pauses[pool.0 as usize].store(until.0, Ordering::Release);
     }
 
     /// Until when the pool pauses, if it does.
+    #[inline]
     pub fn paused(&self, pool: PoolId, now: Time) -> Option<Time> {
-        let until = &mut *lock(&self.pauses[pool.0 as usize]);
-        if until.is_some_and(|until| now >= until) {
-            *until = None;
-        }
-        *until
+        let until = Time(self.pauses[pool.0 as usize].load(Ordering::Acquire));
+        (now < until).then_some(until)
     }
 
     /// What a record runs into, if anything.

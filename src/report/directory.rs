@@ -15,11 +15,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use serde_json::json;
 use thiserror::Error;
 
+use super::interval_log::SmallSerializer;
 use crate::base::Time;
 use crate::measure::{Event, HostRecord, Latencies, Summary, Window};
 
@@ -50,7 +50,7 @@ pub struct ResultDirectory {
     events: BufWriter<File>,
     seconds: BufWriter<File>,
     latency: BufWriter<File>,
-    serializer: V2DeflateSerializer,
+    serializer: SmallSerializer,
     /// The first failure to write; after it nothing more is tried.
     failure: Option<io::Error>,
 }
@@ -74,7 +74,7 @@ impl ResultDirectory {
             events: open("events.jsonl")?,
             seconds: open("seconds.jsonl")?,
             latency,
-            serializer: V2DeflateSerializer::new(),
+            serializer: SmallSerializer::new(),
             failure: None,
         })
     }

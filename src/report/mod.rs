@@ -5,6 +5,7 @@
 
 mod directory;
 mod fault_table;
+mod interval_log;
 mod progress;
 mod rows;
 mod stored;

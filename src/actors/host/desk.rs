@@ -163,7 +163,16 @@ impl Desk {
 
     /// Whether no machine is left.
     pub(super) fn is_empty(&self) -> bool {
-        self.seats.iter().all(Option::is_none)
+        // From the end: the only one of a host of its own is the last.
+        self.seats.iter().rev().all(Option::is_none)
+    }
+
+    /// Whether there are machines, and nothing failed or came into doubt since the host last looked.
+    #[inline]
+    pub(super) fn is_well(&self) -> bool {
+        let has_failed = !self.failures.is_empty() || self.client_failure.is_some();
+        let is_in_doubt = !self.ended_early.is_empty() || self.out_of_range;
+        !has_failed && !is_in_doubt && !self.is_empty()
     }
 
     /// The group side, in group mode.

@@ -43,7 +43,8 @@ impl Hosting {
 
 /// A consumer's host with the native client.
 pub(super) struct SimulatedConsumer {
-    host: Option<Host>,
+    /// In a box: it is taken out for each turn, so that a turn can end it.
+    host: Option<Box<Host>>,
     client: RuledConsumer<NativeConsumer>,
     name: String,
     /// How long closing the client takes, once it has begun.
@@ -60,7 +61,7 @@ impl SimulatedConsumer {
         let sabotage = host.context().sabotage.clone();
         let client = RuledConsumer::new(client, member, sabotage, host.clock());
         let name = spec.name.clone();
-        SimulatedConsumer { host: Some(host), client, name, closing: None }
+        SimulatedConsumer { host: Some(Box::new(host)), client, name, closing: None }
     }
 
     /// Whether the client has something to hand over that the host would get.
@@ -198,7 +199,7 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
     }
 
     fn client(&mut self) -> &mut dyn Client {
-        self.host.port.inner()
+        self.host.sender.port.inner()
     }
 
     fn wants_turn(&self) -> bool {

@@ -11,6 +11,7 @@ mod kernel;
 mod lease;
 mod pool;
 mod seat;
+mod sender;
 mod trouble;
 mod thread;
 

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::kernel::{Hosting, SimulatedPool};
+use super::sender::Sender;
 use crate::actors::Context;
-use crate::base::{Clock, Incarnation, Offset, PartitionId, PoolId, Stamp, Time, write_payload};
+use crate::base::{Clock, Incarnation, PoolId, Time};
 use crate::broker::calls::RuledProducer;
 use crate::broker::native::NativeProducer;
-use crate::broker::{BrokerError, ProducerPort, SendError, SendRecord};
-use crate::logic::{Due, Pacer};
-use crate::measure::{Ack, Outcome, PoolState};
-use crate::plan::Pace;
+use crate::broker::{BrokerError, ProducerPort};
+use crate::logic::Pacer;
+use crate::measure::PoolState;
 
 /// What outlives a pool's thread: its schedules.
 #[derive(Debug)]
@@ -131,8 +131,6 @@ const SLEEP_MAX: Duration = Duration::from_millis(10);
 pub(super) const BLOCKED_WAIT: Duration = Duration::from_micros(500);
 /// How long to wait for answers when nothing more is due.
 const FLUSH_WAIT: Duration = Duration::from_millis(2);
-/// Random bytes the fillers are cut from: large enough that compression finds nothing.
-const FILLER_BYTES: usize = 256 * 1024;
 
 /// A pool's machine with its client: the same in real time and in simulation.
 pub(super) struct PoolHost<P> {
@@ -140,25 +138,17 @@ pub(super) struct PoolHost<P> {
     shared: Arc<PoolShared>,
     incarnation: Incarnation,
     mode: Arc<AtomicU8>,
-    pub(super) port: RuledProducer<P>,
-    payload: Vec<u8>,
-    filler: Vec<u8>,
-    filler_at: usize,
-    acks: Vec<Ack>,
-    /// Records sent per partition, for the cap on what is unprocessed.
-    sent: Vec<i64>,
+    pub(super) sender: Sender<P>,
     /// How many partitions the schedules use.
     partitions: usize,
-    unprocessed_max: Option<i64>,
-    at_max_rate: bool,
     /// Until when the fate of what is in flight is waited for, once nothing more is due.
     flush_until: Option<Time>,
 }
 
 /// How a burst ended.
 enum Burst {
-    /// Nothing more is due now.
-    Idle,
+    /// Nothing more is due before this; `None` when nothing ever is.
+    Idle(Option<Time>),
     /// More is due.
     More,
     /// No room, or no need.
@@ -197,25 +187,14 @@ impl<P: ProducerPort> PoolHost<P> {
         port: P,
     ) -> PoolHost<P> {
         let port = RuledProducer::new(port, shared.pool, context.sabotage.clone(), context.clock);
-        let load = &context.plan.load;
-        let mut filler = vec![0; FILLER_BYTES + load.payload_bytes as usize];
-        context.seed.child("filler", u64::from(shared.pool.0)).random().fill(&mut filler);
-        let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
         PoolHost {
-            payload: vec![0; load.payload_bytes as usize],
-            filler,
-            filler_at: 0,
-            acks: Vec::new(),
-            sent: vec![0; context.board.cells.len()],
+            sender: Sender::new(&context, shared.pool, port),
             partitions: shared.partitions(),
-            unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
-            at_max_rate: load.pace == Pace::Max,
             flush_until: None,
             context,
             shared,
             incarnation,
             mode,
-            port,
         }
     }
 
@@ -232,7 +211,7 @@ impl<P: ProducerPort> PoolHost<P> {
     /// Sends what is due and collects what was answered, without waiting.
     pub(super) fn turn(&mut self) -> PoolTurn {
         if self.mode.load(Ordering::Acquire) == ABANDON {
-            self.port.give_up(Duration::from_secs(1));
+            self.sender.port.give_up(Duration::from_secs(1));
             self.collect(Duration::ZERO);
             return PoolTurn::Over;
         }
@@ -243,7 +222,7 @@ impl<P: ProducerPort> PoolHost<P> {
         let burst = self.burst();
         self.collect(Duration::ZERO);
         let now = self.context.clock.now();
-        let held_for = self.port.next_due().remaining(now);
+        let held_for = self.sender.port.next_due().remaining(now);
         match burst {
             Burst::More => PoolTurn::Again,
             Burst::Fenced => {
@@ -251,7 +230,7 @@ impl<P: ProducerPort> PoolHost<P> {
                 PoolTurn::Again
             }
             Burst::Blocked(by) => PoolTurn::Blocked(by),
-            Burst::Idle => match self.pacer(|pacer| pacer.next_due(now)) {
+            Burst::Idle(next) => match next {
                 Some(due) => PoolTurn::Wait(due.remaining(now).min(SLEEP_MAX).min(held_for)),
                 None => {
                     let limit = self.context.plan.times.drain;
@@ -285,14 +264,10 @@ impl<P: ProducerPort> PoolHost<P> {
     /// Whether the fate of every record is known; when `overdue`, gives up what is left.
     fn is_flushed(&mut self, overdue: bool) -> bool {
         if self.cell().in_flight() > 0 && overdue {
-            self.port.give_up(Duration::from_secs(5));
+            self.sender.port.give_up(Duration::from_secs(5));
             self.collect(Duration::ZERO);
         }
         overdue || self.cell().in_flight() == 0
-    }
-
-    fn pacer<T>(&self, read: impl FnOnce(&mut Pacer) -> T) -> T {
-        read(&mut self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn cell(&self) -> MutexGuard<'_, PoolState> {
@@ -301,13 +276,13 @@ impl<P: ProducerPort> PoolHost<P> {
 
     /// Spreads what comes next over new partitions, once the client knows them.
     fn follow(&mut self, partitions: usize) {
-        if !self.port.follow(partitions as u32) {
+        if !self.sender.port.follow(partitions as u32) {
             return;
         }
         let mut pacer = self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
         pacer.spread_over(partitions as u32);
         self.context.board.pools[self.shared.pool.0 as usize].lock().grow(partitions as u32);
-        self.sent.resize(partitions, 0);
+        self.sender.grow(partitions);
         self.partitions = partitions;
     }
 
@@ -317,10 +292,9 @@ impl<P: ProducerPort> PoolHost<P> {
         if partitions > self.partitions {
             self.follow(partitions);
         }
-        let shared = self.shared.clone();
-        let board = self.context.board.clone();
+        let PoolHost { context, shared, sender, .. } = self;
         let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut cell = board.pools[shared.pool.0 as usize].lock();
+        let mut cell = context.board.pools[shared.pool.0 as usize].lock();
         if self.mode.load(Ordering::Acquire) == END {
             pacer.end();
         }
@@ -329,19 +303,19 @@ impl<P: ProducerPort> PoolHost<P> {
         }
         let mut skipped = 0;
         for _ in 0..BURST_MAX {
-            let now = self.context.clock.now();
+            let now = context.clock.now();
             let Some(due) = pacer.peek(now) else {
-                return Burst::Idle;
+                return Burst::Idle(pacer.next_due(now));
             };
-            if self.is_behind(due.partition) {
+            if sender.is_behind(context, due.partition) {
                 pacer.skip_for_now();
                 skipped += 1;
-                if skipped > 2 * self.sent.len() {
+                if skipped > 2 * sender.sent.len() {
                     return Burst::Blocked(Blocked::ByConsumers);
                 }
                 continue;
             }
-            match self.send(&mut cell, due, now) {
+            match sender.send(&mut cell, due, now) {
                 Ok(()) => pacer.taken(),
                 Err(()) => return Burst::Blocked(Blocked::ByClient),
             }
@@ -349,75 +323,17 @@ impl<P: ProducerPort> PoolHost<P> {
         Burst::More
     }
 
-    /// Whether more than the cap of this partition is sent and not processed.
-    fn is_behind(&self, partition: PartitionId) -> bool {
-        let Some(max) = self.unprocessed_max else {
-            return false;
-        };
-        let at = partition.0 as usize;
-        let board = &self.context.board;
-        let Offset(start) = board.starts[at];
-        let processed = board.progress[at].load(Ordering::Acquire) - start;
-        let others = i64::from(self.context.plan.load.pools);
-        self.sent[at] - processed / others >= max
-    }
-
-    /// Stamps and hands over one record. `Err` when the client's queue is full.
-    fn send(&mut self, cell: &mut PoolState, due: Due, now: Time) -> Result<(), ()> {
-        let sequence = cell.next_sequence(due.producer, due.partition);
-        let intended = if self.at_max_rate { now } else { due.intended };
-        let stamp = Stamp {
-            run: self.context.run,
-            producer: due.producer,
-            partition: due.partition,
-            sequence,
-            intended,
-            sent: now,
-        };
-        let size = self.payload.len();
-        self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
-        self.filler_at = (self.filler_at + size) % FILLER_BYTES;
-        write_payload(&stamp, &mut self.payload);
-        let record = SendRecord {
-            producer: due.producer,
-            partition: due.partition,
-            sequence,
-            payload: &self.payload,
-        };
-        match self.port.send(&record) {
-            Ok(()) => {}
-            Err(SendError::Full) => return Err(()),
-            Err(SendError::Refused(name)) => {
-                cell.error(&name);
-                let (producer, partition) = (due.producer, due.partition);
-                let outcome = Outcome::Failed;
-                let timed = false;
-                self.acks.push(Ack {
-                    producer,
-                    partition,
-                    sequence,
-                    sent: now,
-                    at: now,
-                    timed,
-                    outcome,
-                });
-            }
-        }
-        cell.sent(due.producer, due.partition, intended, now);
-        self.sent[due.partition.0 as usize] += 1;
-        Ok(())
-    }
-
     /// Lets `wait` pass, or less, and enters the acknowledgements that came into the cell.
     pub(super) fn collect(&mut self, wait: Duration) {
-        self.port.acks(wait, &mut self.acks);
-        let errors = self.port.errors();
-        let withheld = self.port.take_withheld();
-        if self.acks.is_empty() && errors.is_empty() {
+        let Sender { port, acks, .. } = &mut self.sender;
+        port.acks(wait, acks);
+        let errors = port.errors();
+        let withheld = port.take_withheld();
+        if acks.is_empty() && errors.is_empty() {
             return;
         }
         let mut cell = self.context.board.pools[self.shared.pool.0 as usize].lock();
-        self.acks.drain(..).for_each(|ack| cell.resolve(&ack));
+        acks.drain(..).for_each(|ack| cell.resolve(&ack));
         errors.iter().for_each(|name| cell.error(name));
         cell.withheld += withheld;
     }

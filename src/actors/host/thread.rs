@@ -389,7 +389,12 @@ impl Host {
         self.next_commit = self.context.clock.now() + interval;
     }
 
+    #[inline]
     fn settle_failures(&mut self, port: &mut dyn ConsumerPort) -> Turn {
+        if self.desk.is_well() { Turn::On } else { self.settle(port) }
+    }
+
+    fn settle(&mut self, port: &mut dyn ConsumerPort) -> Turn {
         // One inquiry at a time; what comes meanwhile waits for the next.
         if !self.inquiry.load(Ordering::Acquire)
             && let Some((suspects, suspicion)) = self.desk.take_suspects()

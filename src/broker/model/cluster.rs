@@ -127,7 +127,7 @@ impl Cluster {
             },
             Request::Fetch(fetch) => return self.fetch(at, broker, client, fetch, out),
             Request::Group(request) => {
-                self.group.request(Ticket(client.into()), request, at);
+                self.group.request(Ticket(client.into()), *request, at);
                 return self.group_says(at, out);
             }
             Request::Metadata => {
@@ -276,7 +276,7 @@ impl Cluster {
 
     fn group_says(&mut self, at: Time, out: &mut Vec<Output>) {
         for (Ticket(client), response) in self.group.take_answers() {
-            let (to, response) = (client as ClientId, Response::Group(response));
+            let (to, response) = (client as ClientId, Response::Group(Box::new(response)));
             out.push(Output::Reply { at, from: COORDINATOR, to, response });
         }
         let deadline = self.group.next_deadline().unwrap_or(Time::NEVER);

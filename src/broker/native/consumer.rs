@@ -136,7 +136,8 @@ impl NativeConsumer {
     fn tell_coordinator(&mut self) {
         let Some(Membership { member, .. }) = &mut self.member else { return };
         let requests = member.outbox().into_iter();
-        self.outbox.extend(requests.map(|request| (COORDINATOR, Request::Group(request))));
+        self.outbox
+            .extend(requests.map(|request| (COORDINATOR, Request::Group(Box::new(request)))));
         let events = member.events();
         for event in events {
             let event = match event {
@@ -412,7 +413,7 @@ impl Client for NativeConsumer {
             }
             Response::Group(response) => {
                 if let Some(membership) = &mut self.member {
-                    membership.member.receive(response, now);
+                    membership.member.receive(*response, now);
                 }
                 self.tell_coordinator();
             }

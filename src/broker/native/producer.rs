@@ -279,7 +279,6 @@ impl Client for NativeProducer {
             }
             Response::Fetch(_) | Response::ListOffsets(_) | Response::Group(_) => {}
         }
-        self.send_due(now);
     }
 
     fn outbox(&mut self) -> &mut Vec<(BrokerId, Request)> {

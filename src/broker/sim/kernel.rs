@@ -328,7 +328,11 @@ impl Kernel {
     /// Sends what a client wants sent.
     fn carry(&mut self, client: ClientId) {
         let Who::Machine(machine) = &mut self.seats[client as usize].who else { return };
-        for (broker, request) in machine.client().outbox().drain(..) {
+        let outbox = machine.client().outbox();
+        if outbox.is_empty() {
+            return;
+        }
+        for (broker, request) in outbox.drain(..) {
             let at = self.network.request_arrives(self.now, client, broker);
             self.queue.push(at, Event::Request { client, broker, request });
         }

@@ -16,7 +16,7 @@ pub struct NetworkSettings {
 }
 
 /// Quantiles of the latency distribution that are drawn from.
-const QUANTILES: usize = 4096;
+const QUANTILES: usize = 1024;
 
 /// One-way trips a new connection costs before its first request: TCP's handshake, then ApiVersions.
 const TRIPS_TO_CONNECT: u32 = 4;

@@ -1,0 +1,114 @@
+//! What a pool sends: stamps and fills payloads, and hands them to the client.
+
+use std::sync::atomic::Ordering;
+
+use crate::actors::Context;
+use crate::base::{Offset, PartitionId, PoolId, RunId, Stamp, Time, write_payload};
+use crate::broker::calls::RuledProducer;
+use crate::broker::{ProducerPort, SendError, SendRecord};
+use crate::logic::Due;
+use crate::measure::{Ack, Outcome, PoolState};
+use crate::plan::Pace;
+
+/// Random bytes the fillers are cut from: large enough that compression finds nothing.
+const FILLER_BYTES: usize = 256 * 1024;
+
+/// A pool's client, and what is sent through it.
+pub(super) struct Sender<P> {
+    pub(super) port: RuledProducer<P>,
+    run: RunId,
+    payload: Vec<u8>,
+    filler: Vec<u8>,
+    filler_at: usize,
+    /// What was answered and not entered yet.
+    pub(super) acks: Vec<Ack>,
+    /// Records sent per partition, for the cap on what is unprocessed.
+    pub(super) sent: Vec<i64>,
+    unprocessed_max: Option<i64>,
+    at_max_rate: bool,
+}
+
+impl<P: ProducerPort> Sender<P> {
+    pub(super) fn new(context: &Context, pool: PoolId, port: RuledProducer<P>) -> Sender<P> {
+        let load = &context.plan.load;
+        let mut filler = vec![0; FILLER_BYTES + load.payload_bytes as usize];
+        context.seed.child("filler", u64::from(pool.0)).random().fill(&mut filler);
+        let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
+        Sender {
+            port,
+            run: context.run,
+            payload: vec![0; load.payload_bytes as usize],
+            filler,
+            filler_at: 0,
+            acks: Vec::new(),
+            sent: vec![0; context.board.cells.len()],
+            unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
+            at_max_rate: load.pace == Pace::Max,
+        }
+    }
+
+    /// Makes room for so many partitions.
+    pub(super) fn grow(&mut self, partitions: usize) {
+        self.sent.resize(partitions, 0);
+    }
+
+    /// Whether more than the cap of this partition is sent and not processed.
+    #[inline]
+    pub(super) fn is_behind(&self, context: &Context, partition: PartitionId) -> bool {
+        let Some(max) = self.unprocessed_max else {
+            return false;
+        };
+        let at = partition.0 as usize;
+        let board = &context.board;
+        let Offset(start) = board.starts[at];
+        let processed = board.progress[at].load(Ordering::Acquire) - start;
+        let others = i64::from(context.plan.load.pools);
+        self.sent[at] - processed / others >= max
+    }
+
+    /// Stamps and hands over one record. `Err` when the client's queue is full.
+    pub(super) fn send(&mut self, cell: &mut PoolState, due: Due, now: Time) -> Result<(), ()> {
+        let sequence = cell.next_sequence(due.producer, due.partition);
+        let intended = if self.at_max_rate { now } else { due.intended };
+        let stamp = Stamp {
+            run: self.run,
+            producer: due.producer,
+            partition: due.partition,
+            sequence,
+            intended,
+            sent: now,
+        };
+        let size = self.payload.len();
+        self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
+        self.filler_at = (self.filler_at + size) % FILLER_BYTES;
+        write_payload(&stamp, &mut self.payload);
+        let record = SendRecord {
+            producer: due.producer,
+            partition: due.partition,
+            sequence,
+            payload: &self.payload,
+        };
+        match self.port.send(&record) {
+            Ok(()) => {}
+            Err(SendError::Full) => return Err(()),
+            Err(SendError::Refused(name)) => {
+                cell.error(&name);
+                let (producer, partition) = (due.producer, due.partition);
+                let outcome = Outcome::Failed;
+                let timed = false;
+                self.acks.push(Ack {
+                    producer,
+                    partition,
+                    sequence,
+                    sent: now,
+                    at: now,
+                    timed,
+                    outcome,
+                });
+            }
+        }
+        cell.sent(due.producer, due.partition, intended, now);
+        self.sent[due.partition.0 as usize] += 1;
+        Ok(())
+    }
+}
