@@ -1,87 +1,136 @@
 //! The event queue: by time, and at the same instant in an order the seed decides.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use crate::base::{Seed, Time};
 
-/// So many of the next events are kept sorted: putting one in its place moves a few cache lines, which is less work
-/// than a heap's comparisons. A simulation of some dozen connections never has more.
-const NEAR_MAX: usize = 128;
+/// Stretches of time with a list of events each; as many as a word has bits.
+const STRETCHES: u64 = 64;
+/// A stretch is 2^14 ns, 16 us, long: about as long as it takes, in a busy simulation, until something happens.
+const STRETCH_BITS: u32 = 14;
 
 /// Events that are to come.
+///
+/// Those of the next millisecond lie in short lists, one for each stretch of time, and the next one is found by
+/// looking at one word and one list; whatever is later lies in a heap.
 #[derive(Debug)]
 pub(super) struct Queue<E> {
-    /// The next events, the very next one last.
-    near: Vec<Key>,
-    /// The events after those.
-    far: BinaryHeap<Reverse<Key>>,
-    events: Vec<Option<E>>,
-    free: Vec<u32>,
+    /// By number of the stretch, modulo their count.
+    near: Vec<Vec<Entry<E>>>,
+    /// Which of these lists are not empty.
+    occupied: u64,
+    /// The stretch of the last event taken. No event is earlier, and none that is near is a round later.
+    current: u64,
+    far: BinaryHeap<Reverse<Entry<E>>>,
     salt: u64,
     count: u64,
 }
 
-/// Time, tie-break, place in `events`, packed so that comparing is one instruction or two.
-type Key = u128;
+#[derive(Debug)]
+struct Entry<E> {
+    at: u64,
+    /// Another one for each event.
+    tie: u64,
+    event: E,
+}
+
+impl<E> Entry<E> {
+    #[inline]
+    fn key(&self) -> (u64, u64) {
+        (self.at, self.tie)
+    }
+}
+
+impl<E> PartialEq for Entry<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl<E> Eq for Entry<E> {}
+
+impl<E> PartialOrd for Entry<E> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<E> Ord for Entry<E> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
 
 impl<E> Queue<E> {
     pub(super) fn new(seed: Seed) -> Queue<E> {
-        let salt = seed.child("ties", 0).0;
         Queue {
-            near: Vec::with_capacity(NEAR_MAX + 1),
+            near: (0..STRETCHES).map(|_| Vec::new()).collect(),
+            occupied: 0,
+            current: 0,
             far: BinaryHeap::new(),
-            events: Vec::new(),
-            free: Vec::new(),
-            salt,
+            salt: seed.child("ties", 0).0,
             count: 0,
         }
     }
 
-    /// Lets `event` happen at `at`; nothing happens before the epoch.
+    /// Lets `event` happen at `at`, or at once if that is before the event taken last.
     #[inline]
     pub(super) fn push(&mut self, at: Time, event: E) {
         self.count += 1;
-        let tie = ((self.count ^ self.salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.events[place as usize] = Some(event);
-                place
-            }
-            None => {
-                self.events.push(Some(event));
-                self.events.len() as u32 - 1
-            }
-        };
-        let at = u128::from(at.0.max(0) as u64);
-        self.insert(at << 64 | u128::from(tie) << 32 | u128::from(place));
-    }
-
-    /// Keeps everything near before everything far.
-    #[inline]
-    fn insert(&mut self, key: Key) {
-        if self.far.peek().is_some_and(|Reverse(first)| *first < key) {
-            self.far.push(Reverse(key));
-            return;
-        }
-        let at = self.near.partition_point(|later| *later > key);
-        self.near.insert(at, key);
-        if self.near.len() > NEAR_MAX {
-            self.far.extend(self.near.drain(..NEAR_MAX / 2).map(Reverse));
+        // A multiplication by an odd number gives every count another tie.
+        let tie = (self.count ^ self.salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let at = at.0.max(0) as u64;
+        let stretch = (at >> STRETCH_BITS).max(self.current);
+        let entry = Entry { at, tie, event };
+        if stretch - self.current < STRETCHES {
+            let list = stretch % STRETCHES;
+            self.near[list as usize].push(entry);
+            self.occupied |= 1 << list;
+        } else {
+            self.far.push(Reverse(entry));
         }
     }
 
     /// The next event.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<(Time, E)> {
-        let key = match self.near.pop() {
-            Some(key) => key,
+        let Entry { at, event, .. } = match self.next_near() {
             None => self.far.pop()?.0,
+            Some((list, place)) => {
+                let key = self.near[list][place].key();
+                if self.far.peek().is_some_and(|Reverse(far)| far.key() < key) {
+                    self.far.pop()?.0
+                } else {
+                    let next = self.near[list].swap_remove(place);
+                    if self.near[list].is_empty() {
+                        self.occupied &= !(1 << list);
+                    }
+                    next
+                }
+            }
         };
-        let place = key as u32;
-        self.free.push(place);
-        let event = self.events[place as usize].take()?;
-        Some((Time((key >> 64) as i64), event))
+        self.current = self.current.max(at >> STRETCH_BITS);
+        Some((Time(at as i64), event))
+    }
+
+    /// List and place of the next event that is near.
+    #[inline]
+    fn next_near(&self) -> Option<(usize, usize)> {
+        if self.occupied == 0 {
+            return None;
+        }
+        let first = (self.current % STRETCHES) as u32;
+        let list = (first + self.occupied.rotate_right(first).trailing_zeros()) % STRETCHES as u32;
+        let list = list as usize;
+        let events = &self.near[list];
+        let mut next = 0;
+        for place in 1..events.len() {
+            if events[place].key() < events[next].key() {
+                next = place;
+            }
+        }
+        Some((list, next))
     }
 }
 
@@ -97,7 +146,9 @@ mod tests {
             // Up to some thousand waiting, and down again, several times.
             let grows = (step / 2_500) % 2 == 0;
             if grows || step % 3 == 0 {
-                queue.push(Time(last.0 + (random.next_u64() % 1_000) as i64), step);
+                // Some now, most within a millisecond, some much later.
+                let span = [1, 100_000, 100_000, 900_000, 50_000_000][(step % 5) as usize];
+                queue.push(Time(last.0 + (random.next_u64() % span) as i64), step);
             }
             if (!grows || step % 3 == 0)
                 && let Some((at, _)) = queue.pop()
