@@ -54,7 +54,12 @@ mkdir -p "$out"
 scenario=$out/chaos.toml
 
 # fault AT EVERY JITTER FOR KIND: one repeated fault. An empty FOR leaves the key out.
+entries=0
+commands=()
 fault() {
+  # A command that failed has broken nothing, or left something broken.
+  case $5 in exec*) commands+=("$entries") ;; esac
+  entries=$((entries + 1))
   printf '\n[[fault]]\nat = "%ss"\nevery = "%ss"\njitter = "%ss"\n' "$1" "$2" "$3"
   if [ -n "$4" ]; then printf 'for = "%s"\n' "$4"; fi
   printf '%s\n' "$5"
@@ -134,6 +139,7 @@ wrong_partition = 0
 unexplained = 0
 quarantined = 0
 SCENARIO
+  for entry in "${commands[@]}"; do printf '"fault[%s].missed" = 0\n' "$entry"; done
   # The mock cluster checks no sequences. An idempotent client takes the acknowledgement of a later record for that of
   # a refused one, which only holds where sequences are checked; without idempotence, retries may be appended twice
   # or be overtaken.

@@ -124,6 +124,7 @@ fn documented_defaults_are_the_ones_that_hold() {
                     "checkpoint_interval",
                     "membership",
                     "protocol",
+                    "max_poll_interval",
                 ];
                 if is_default && !elsewhere.contains(&field.key) {
                     text += &format!("{} = {value}\n", field.key);

@@ -64,6 +64,18 @@ fn work_takes_virtual_time() {
     assert!(cpu.latency_us.response.max.expect("records") > 1e6);
 }
 
+/// Its heartbeats go on, but its client leaves for it after `consumers.max_poll_interval`, and comes back with it.
+#[test]
+fn a_member_that_hangs_too_long_loses_its_partitions_and_comes_back() {
+    let summary = simulate("faults/group-poll-interval.toml", &[]).summary();
+    let hung = summary.faults[0].at_s.expect("a hang");
+    let [out, back] = &summary.rebalances[..] else { panic!("{:?}", summary.rebalances) };
+    let noticed = out.at_s - hung;
+    assert!((5.9..8.1).contains(&noticed), "{noticed} s");
+    assert!((9.0..9.1).contains(&(back.at_s - hung)), "{back:?}");
+    assert_eq!((summary.restarts, summary.ledger.lost, summary.unexplained), (0, 0, 0));
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes_wherever_it_runs() {
     let scenario = "kill-one-consumer.toml";

@@ -101,7 +101,10 @@ fn occurrences(
 ) -> Vec<(Option<u32>, Option<f64>)> {
     let its: Vec<&FaultSummary> = summary.faults.iter().filter(|f| f.fault == index).collect();
     let all_missed = its.iter().all(|fault| fault.partitions_aimed_at.is_empty());
-    let judged = its.into_iter().filter(|f| all_missed || !f.partitions_aimed_at.is_empty());
+    let is_judged = |f: &&FaultSummary| {
+        all_missed || figure == FaultFigure::Missed || !f.partitions_aimed_at.is_empty()
+    };
+    let judged = its.into_iter().filter(is_judged);
     judged.map(|f| (None, fault(f, figure))).collect()
 }
 
@@ -117,6 +120,7 @@ fn fault(fault: &FaultSummary, figure: FaultFigure) -> Option<f64> {
         FaultFigure::Redelivered => Some(fault.redelivered as f64),
         FaultFigure::LagPeak => Some(fault.lag_peak as f64),
         FaultFigure::BlastRadius => Some(fault.blast_radius as f64),
+        FaultFigure::Missed => Some(fault.missed.len() as f64),
     }
 }
 

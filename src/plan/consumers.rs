@@ -1,10 +1,11 @@
 //! Who reads the topic, and what a record costs to process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use super::CheckpointPlan;
+use crate::base::ConsumerId;
 
 /// The consumers.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,11 +63,23 @@ pub struct GroupPlan {
     pub protocol: GroupProtocol,
     /// How long a member's place lasts.
     pub identity: Identity,
+    /// Members that a fault kills: with [`Identity::Crashable`] they alone are not dynamic.
+    pub killed: BTreeSet<ConsumerId>,
     /// How often processed offsets are committed.
     pub commit_interval: Duration,
+    /// How long a member may go without asking for records before its client leaves the group for it.
+    pub max_poll_interval: Duration,
 }
 
 impl GroupPlan {
+    /// How long the place of this member lasts.
+    pub fn identity_of(&self, member: ConsumerId) -> Identity {
+        match self.identity {
+            Identity::Crashable if !self.killed.contains(&member) => Identity::Dynamic,
+            identity => identity,
+        }
+    }
+
     /// How long a silent member keeps its partitions; `None` when that is the broker's setting.
     pub fn session_timeout(&self) -> Option<Duration> {
         match self.protocol {
@@ -128,7 +141,7 @@ pub enum Assignor {
 pub enum Identity {
     /// Leaves the group when closed.
     Dynamic,
-    /// A fresh `group.instance.id` for each start: closing does not send LeaveGroup, so a kill is a
+    /// Those a fault kills have a fresh `group.instance.id` for each start: closing does not send LeaveGroup, so a kill is a
     /// crash as the group sees it, found out by the session time-out.
     Crashable,
     /// The same `group.instance.id` for every start of a member: it gets its partitions back, without a rebalance,

@@ -146,7 +146,10 @@ impl Plan {
             Membership::Group(group) => {
                 lines.add("consumers", Members(group));
                 let commit = format_duration(group.commit_interval);
-                lines.add("", format!("{}, commit each {commit}", Sessions(group)));
+                let silent = format_duration(group.max_poll_interval);
+                let sessions = Sessions(group);
+                lines.add("", format!("{sessions}, out after {silent} without a poll"));
+                lines.add("", format!("commit each {commit}"));
             }
         }
         lines.add(
@@ -270,7 +273,7 @@ impl Display for Members<'_> {
         let group = self.0;
         let identity = match group.identity {
             Identity::Dynamic => "leave when stopped",
-            Identity::Crashable => "crash when killed",
+            Identity::Crashable => "leave when stopped, and crash when killed",
             Identity::Static => "are static",
         };
         let members = plural(group.members, "member");

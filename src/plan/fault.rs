@@ -77,6 +77,13 @@ pub enum FaultKind {
         /// So many.
         count: u32,
     },
+    /// Members more join the group, and leave it when it is over.
+    Join,
+    /// The topic gets more partitions.
+    Grow {
+        /// So many in all.
+        partitions: u32,
+    },
     /// Records are deleted up to the end.
     DeleteRecords,
     /// The user's own commands.
@@ -177,6 +184,8 @@ impl FaultKind {
             FaultKind::BrokerDown => "broker_down",
             FaultKind::BrokerRtt { .. } => "broker_rtt",
             FaultKind::RequestError { .. } => "request_error",
+            FaultKind::Join => "join",
+            FaultKind::Grow { .. } => "grow",
             FaultKind::DeleteRecords => "delete_records",
             FaultKind::Exec(_) => "exec",
         }
@@ -200,6 +209,7 @@ impl FaultKind {
                 }
                 Ok(())
             }
+            FaultKind::Grow { partitions } => write!(f, " to {partitions} partitions"),
             FaultKind::CrashLoop { times: Some(times) } => write!(f, " {times} times"),
             FaultKind::Burst { factor } => write!(f, " x{factor}"),
             FaultKind::BrokerRtt { delay } => write!(f, " +{}", format_duration(*delay)),

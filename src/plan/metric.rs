@@ -130,6 +130,8 @@ pub enum FaultFigure {
     LagPeak,
     /// Number of partitions whose pause was out of the ordinary.
     BlastRadius,
+    /// Targets that were not there, and commands that failed.
+    Missed,
 }
 
 impl Metric {

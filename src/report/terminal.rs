@@ -176,7 +176,9 @@ impl Report {
         self.line(format!("  {}", parts.join(", ")));
         self.line(format!(
             "  consumers started {} of {}, restarts {}",
-            s.consumers_started, s.members, s.restarts
+            s.consumers_started,
+            s.members.max(s.consumers_started),
+            s.restarts
         ));
     }
 

@@ -50,6 +50,10 @@ section! {
         broker_rtt: BrokerDelay = ("none"), { broker = 1, delay = "50ms" };
         /// The embedded cluster refuses requests, whoever sends them.
         request_error: RequestError = ("none"), { api = "produce", code = "not-leader", count = 5 };
+        /// Members more join the group, with numbers above those there are, for `for` or until the end.
+        join: Join = ("none"), { members = 1 };
+        /// Gives the topic more partitions; only one this run has created.
+        grow: Grow = ("none"), { partitions = 24 };
         /// Deletes all records of partitions, read or not; only of a topic this run has created.
         delete_records: PartitionAim = ("none"), { partition = 3 };
         /// Runs commands of your own; needs `--allow-exec`.
@@ -110,6 +114,22 @@ words! {
         Retriable = "retriable",
         /// Not to be tried again: the record has failed, or the consumer's client is beyond repair.
         Fatal = "fatal",
+    }
+}
+
+section! {
+    /// Who joins a group.
+    Join {
+        /// How many.
+        members: u64 = 1, 2;
+    }
+}
+
+section! {
+    /// A topic's new size.
+    Grow {
+        /// Partitions in all.
+        partitions: u64 = required, 24;
     }
 }
 

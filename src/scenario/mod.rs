@@ -25,7 +25,7 @@ pub use aim::{Pick, RandomPick};
 pub use diagnostic::{Diagnostic, Origin, Severity, Sources};
 pub use fault::{
     ApiWord, BrokerAim, BrokerDelay, Burst, CallErrorWord, CodeWord, ConsumerAim, CrashLoop, Exec,
-    Fault, FetchCall, Kill, PartitionAim, PoolAim, ProduceCall, RequestError, Slow,
+    Fault, FetchCall, Grow, Join, Kill, PartitionAim, PoolAim, ProduceCall, RequestError, Slow,
 };
 pub use file::load;
 pub use merged::merged;

@@ -58,6 +58,7 @@ const CONTROLLED: &[(&str, &str)] = &[
     ("compression.type", "use `load.compression`"),
     ("session.timeout.ms", "use `consumers.session_timeout`"),
     ("heartbeat.interval.ms", "use `consumers.heartbeat_interval`"),
+    ("max.poll.interval.ms", "use `consumers.max_poll_interval`"),
 ];
 
 /// Says why the property `name` may not be in a scenario, if it may not.

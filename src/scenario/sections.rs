@@ -107,6 +107,9 @@ section! {
         session_timeout: Duration = "6s", "10s";
         /// How often a group member says that it is alive; less than half of `session_timeout`.
         heartbeat_interval: Duration = ("2s, or a third of a shorter `session_timeout`"), "500ms";
+        /// How long a group member may go without asking for records before its client leaves the group for it; with
+        /// `protocol = "classic"` at least `session_timeout`.
+        max_poll_interval: Duration = "5m", "10s";
     }
 }
 

@@ -122,7 +122,7 @@ impl Hosted for SimulatedConsumer {
 fn member(context: &Context, spec: &ConsumerSpec, group: &GroupSpec) -> MemberSettings {
     let plan = context.plan.group();
     let (run, consumer) = (context.run, group.consumer);
-    let instance_id = match plan.map(|plan| plan.identity) {
+    let instance_id = match plan.map(|plan| plan.identity_of(consumer)) {
         None | Some(Identity::Dynamic) => None,
         Some(Identity::Crashable) => Some(format!("{run}-{consumer}-{}", group.incarnation)),
         Some(Identity::Static) => Some(format!("{run}-{consumer}")),
@@ -141,14 +141,11 @@ fn member(context: &Context, spec: &ConsumerSpec, group: &GroupSpec) -> MemberSe
         instance_id,
         session_timeout,
         heartbeat_interval,
-        rebalance_timeout: MAX_POLL_INTERVAL,
+        rebalance_timeout: plan.map_or(Duration::from_secs(300), |plan| plan.max_poll_interval),
         assignor,
         partitions: context.plan.topic.partitions,
     }
 }
-
-/// librdkafka's `max.poll.interval.ms`.
-const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
 
 /// A pool's host with the native client.
 pub(super) struct SimulatedPool<R> {

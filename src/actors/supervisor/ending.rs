@@ -50,7 +50,11 @@ impl SupervisorState {
             SlotId::Pool(_) => None,
         };
         let in_flight = child.pulse.in_flight();
-        let blow = child.fault.take().or(stopped_for);
+        let killed_for = child.fault.take();
+        if let (Some(_), Some(stop)) = (killed_for, stopped_for) {
+            self.missed(stop, "it was killed while it stopped".to_owned());
+        }
+        let blow = killed_for.or(stopped_for);
         let fault = blow.or(trap);
         self.note_failure(id, incarnation, &failure, fault);
         if matches!((&failure, id), (Failure::Broker(_), SlotId::Consumer(_))) {

@@ -7,7 +7,7 @@ use super::SupervisorState;
 use super::children::SlotId;
 use super::recovery::{CATCH_UP, partitions_of_pool};
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
-use crate::broker::Disturbance;
+use crate::broker::{BrokerError, Cluster, Disturbance};
 use crate::measure::{Event, RecoveryMark};
 use crate::plan::{Call, CallAction, CallError, FaultKind, FaultPlan, Targets};
 
@@ -35,6 +35,8 @@ impl SupervisorState {
         self.context.board.fault(number, |times| times.injected = Some(now));
         match &fault.targets {
             _ if matches!(fault.kind, FaultKind::Calls(_)) => self.hit_calls(number, fault, now),
+            // Who joins is not there yet: see `join`.
+            _ if fault.kind == FaultKind::Join => self.hit_all(number, now),
             Targets::Consumers(consumers) => {
                 for consumer in consumers {
                     self.hit_consumer(number, fault, *consumer, now);
@@ -52,8 +54,7 @@ impl SupervisorState {
                 }
             }
             Targets::Brokers(_) | Targets::Cluster => {
-                let all: Vec<PartitionId> = (0..plan.topic.partitions).map(PartitionId).collect();
-                self.begin_recovery(number, None, &all, now);
+                self.hit_all(number, now);
                 self.hit_cluster(number, fault);
             }
             Targets::Pools(pools) => {
@@ -90,6 +91,11 @@ impl SupervisorState {
         let id = SlotId::Consumer(consumer);
         if !self.children.get(&id).is_some_and(|child| child.slot.is_live()) {
             self.missed(number, format!("consumer {consumer} was not running"));
+            return;
+        }
+        let is_ended = matches!(fault.kind, FaultKind::Stop) || fault.kind.is_crash();
+        if let Some(other) = self.children[&id].fault.filter(|_| is_ended) {
+            self.missed(number, format!("consumer {consumer} was just being killed by [{other}]"));
             return;
         }
         let partitions = self.partitions_of(consumer);
@@ -156,6 +162,13 @@ impl SupervisorState {
         self.begin_recovery(number, None, &partitions, now);
     }
 
+    /// Every partition may feel it.
+    fn hit_all(&self, number: usize, now: Time) {
+        let all: Vec<PartitionId> =
+            (0..self.context.board.cells.len() as u32).map(PartitionId).collect();
+        self.begin_recovery(number, None, &all, now);
+    }
+
     /// Has a rule hold for the calls of clients from now on.
     fn hit_calls(&mut self, number: usize, fault: &FaultPlan, now: Time) {
         let FaultKind::Calls(rule) = fault.kind else { return };
@@ -192,6 +205,10 @@ impl SupervisorState {
                 let (api, code, count) = (*api, *code, *count);
                 self.disturb(number, Disturbance::Refuse { api, code, count });
             }
+            (FaultKind::Grow { partitions }, _) => {
+                let partitions = *partitions;
+                self.beside(number, move |cluster| cluster.create_partitions(partitions));
+            }
             (FaultKind::Exec(exec), _) => self.context.commands.start(&self.context, number, exec),
             _ => {}
         }
@@ -210,11 +227,19 @@ impl SupervisorState {
         }
     }
 
-    /// Does something to the cluster, on a thread that may wait for it.
     fn disturb(&self, number: usize, disturbance: Disturbance) {
+        self.beside(number, move |cluster| cluster.disturb(&disturbance));
+    }
+
+    /// Does something to the cluster, on a thread that may wait for it.
+    fn beside(
+        &self,
+        number: usize,
+        act: impl FnOnce(&dyn Cluster) -> Result<(), BrokerError> + Send + 'static,
+    ) {
         let context = self.context.clone();
         let act = move || {
-            if let Err(error) = context.cluster.disturb(&disturbance) {
+            if let Err(error) = act(&*context.cluster) {
                 let reason = error.to_string();
                 context.note(Event::FaultMissed { fault: number, reason: reason.clone() });
                 context.board.fault(number, |times| times.missed.push(reason));
@@ -234,8 +259,10 @@ impl SupervisorState {
     ) {
         // What is over at once has nothing to wait for, unless it ends an incarnation.
         let kind = &self.context.plan.faults[number].kind;
-        let at_once = matches!(kind, FaultKind::RequestError { .. } | FaultKind::DeleteRecords)
-            || matches!(kind, FaultKind::Exec(exec) if exec.end.is_empty());
+        let at_once = matches!(
+            kind,
+            FaultKind::RequestError { .. } | FaultKind::DeleteRecords | FaultKind::Grow { .. }
+        ) || matches!(kind, FaultKind::Exec(exec) if exec.end.is_empty());
         for partition in partitions {
             let mut mark = RecoveryMark::new(Some(number), consumer, now);
             mark.healed = at_once.then_some(now);
@@ -243,7 +270,7 @@ impl SupervisorState {
         }
     }
 
-    fn missed(&self, number: usize, why: String) {
+    pub(super) fn missed(&self, number: usize, why: String) {
         self.context.note(Event::FaultMissed { fault: number, reason: why.clone() });
         self.context.board.fault(number, |times| times.missed.push(why));
     }

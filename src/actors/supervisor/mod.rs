@@ -4,6 +4,7 @@ mod children;
 mod ending;
 mod faults;
 mod growth;
+mod joining;
 mod recovery;
 mod status;
 mod looking;
@@ -150,6 +151,9 @@ impl Actor for Supervisor {
             }
             SupervisorMsg::Ready(slot, incarnation) => {
                 state.step(&myself, slot, SlotEvent::Ready(incarnation)).await;
+                if incarnation == Incarnation(1) {
+                    state.joined(slot);
+                }
                 let effects = state.gate.ready(slot);
                 state.gate_effects(&myself, effects).await;
             }
@@ -163,8 +167,14 @@ impl Actor for Supervisor {
             SupervisorMsg::Timer(slot, generation) => {
                 state.step(&myself, slot, SlotEvent::Timer(generation)).await;
             }
-            SupervisorMsg::Inject(number) => state.inject(number),
-            SupervisorMsg::Heal(number) => state.heal(number),
+            SupervisorMsg::Inject(number) => {
+                state.inject(number);
+                state.join(&myself, number).await;
+            }
+            SupervisorMsg::Heal(number) => {
+                state.heal(number);
+                state.leave(&myself, number).await;
+            }
             SupervisorMsg::Grown => state.grown(&myself).await,
             SupervisorMsg::Gone { left } => state.gone(left),
             SupervisorMsg::EndLoad => state.end_load(),

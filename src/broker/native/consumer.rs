@@ -45,9 +45,26 @@ struct Membership {
     /// How far the host is, for the commit before partitions are given up.
     positions: Positions,
     crashed: Arc<AtomicBool>,
+    /// Whether the host has asked for records since the last tick, and when it last did.
+    polled: bool,
+    last_poll: Time,
+    /// `max.poll.interval.ms`.
+    max_poll: Duration,
 }
 
 impl Membership {
+    /// Leaves the group when nobody asks for records, and comes back when somebody does. Returns when it wants to
+    /// look again.
+    fn watch_polls(&mut self, now: Time) -> Time {
+        if std::mem::take(&mut self.polled) {
+            self.last_poll = now;
+            self.member.asked_for_records();
+        } else if now >= self.last_poll + self.max_poll {
+            self.member.fell_silent();
+        }
+        if self.member.is_up() { self.last_poll + self.max_poll } else { Time::NEVER }
+    }
+
     /// Next offsets to process of `partitions`, as far as they may be committed.
     fn progress(&self, partitions: &[PartitionId]) -> BTreeMap<PartitionId, Offset> {
         if self.crashed.load(Ordering::Acquire) {
@@ -115,6 +132,9 @@ impl NativeConsumer {
     /// A member of the run's group.
     pub fn member(settings: MemberSettings, spec: &GroupSpec) -> NativeConsumer {
         let membership = Membership {
+            polled: false,
+            last_poll: Time::ZERO,
+            max_poll: settings.rebalance_timeout,
             member: GroupMember::new(settings),
             positions: spec.positions.clone(),
             crashed: spec.crashed.clone(),
@@ -380,6 +400,9 @@ impl ConsumerPort for NativeConsumer {
     }
 
     fn poll(&mut self, _wait: Duration, events: &mut dyn ConsumerEvents) {
+        if let Some(membership) = &mut self.member {
+            membership.polled = true;
+        }
         while self.has_events() {
             if self.hand_over(events) == Flow::Stop {
                 break;
@@ -428,8 +451,9 @@ impl Client for NativeConsumer {
 
     fn tick(&mut self, now: Time) -> Time {
         let Some(membership) = &mut self.member else { return Time::NEVER };
+        let look = membership.watch_polls(now);
         let next = membership.member.tick(now);
         self.tell_coordinator();
-        next
+        next.min(look)
     }
 }

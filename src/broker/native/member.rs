@@ -69,6 +69,8 @@ enum State {
     Up,
     /// Waits for the consumer to stop reading, and for the last commit.
     GivingUp,
+    /// Left because nobody asked for records; joins when somebody does.
+    Silent,
     /// Left, or fenced.
     Gone,
 }
@@ -178,6 +180,32 @@ impl GroupMember {
         self.state = State::Gone;
     }
 
+    /// Nobody has asked for records for `max.poll.interval.ms`: it leaves, as librdkafka does. A static member keeps
+    /// its place.
+    pub fn fell_silent(&mut self) {
+        if self.state != State::Up {
+            return;
+        }
+        if self.settings.instance_id.is_none() {
+            self.ask(Asked::Leave, GroupRequest::Leave(self.me.clone()));
+            self.me.member_id.clear();
+        }
+        self.lose();
+        self.state = State::Silent;
+    }
+
+    /// Somebody asks for records.
+    pub fn asked_for_records(&mut self) {
+        if self.state == State::Silent {
+            self.state = State::Outside;
+        }
+    }
+
+    /// Whether it reads.
+    pub fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+
     /// The connection broke: what was asked is not answered any more.
     pub fn disconnected(&mut self) {
         self.asked.clear();
@@ -185,7 +213,7 @@ impl GroupMember {
         match self.state {
             State::Joining => self.state = State::Outside,
             State::GivingUp => self.go_on(),
-            State::Outside | State::Up | State::Gone => {}
+            State::Outside | State::Up | State::Silent | State::Gone => {}
         }
     }
 

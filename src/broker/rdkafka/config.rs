@@ -62,7 +62,7 @@ struct GroupSettings {
     properties: BTreeMap<String, String>,
     /// Properties that are the broker's business in this group; the client refuses them.
     not_ours: &'static [&'static str],
-    identity: Identity,
+    plan: GroupPlan,
 }
 
 impl ClientSettings {
@@ -138,7 +138,7 @@ impl ClientSettings {
     /// for each start keeps the next one from taking the old place, the same id gives it back.
     fn instance(&self, group: &GroupSettings, member: &GroupSpec) -> Option<String> {
         let (run, consumer) = (self.run, member.consumer);
-        match group.identity {
+        match group.plan.identity_of(consumer) {
             Identity::Dynamic => None,
             Identity::Crashable => Some(format!("{run}-{consumer}-{}", member.incarnation)),
             Identity::Static => Some(format!("{run}-{consumer}")),
@@ -297,7 +297,10 @@ fn group_settings(group: &GroupPlan) -> GroupSettings {
             (properties, OF_THE_BROKER)
         }
     };
-    GroupSettings { properties, not_ours, identity: group.identity }
+    let mut properties = properties;
+    let max_poll = group.max_poll_interval.as_millis().to_string();
+    properties.insert("max.poll.interval.ms".to_owned(), max_poll);
+    GroupSettings { properties, not_ours, plan: group.clone() }
 }
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -2,8 +2,8 @@
 
 use super::{Findings, Overrides};
 use crate::base::{BrokerKind, format_bytes, format_duration};
-use crate::plan::{BrokerPlan, GroupProtocol, Identity, Membership, Metric, Pace, Plan};
-use crate::scenario::{Diagnostic, Origin, Scenario, codes};
+use crate::plan::{Api, BrokerPlan, GroupProtocol, Identity, Membership, Metric, Pace, Plan};
+use crate::scenario::{At, Diagnostic, Origin, RequestError, Scenario, codes};
 use std::time::Duration;
 
 /// At maximum rate a partition of the embedded cluster may have so many unprocessed bytes: beyond
@@ -108,9 +108,30 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     if let Some(shortest) = capability.session_timeout_min {
         refuse_short_sessions(scenario, plan, shortest, found);
     }
+    if !capability.filters_duplicates {
+        warn_about_refusals(scenario, plan, found);
+    }
     if !capability.keeps_static_places {
         warn_about_static_members(scenario, plan, found);
     }
+}
+
+/// Warns that an idempotent producer takes a refused request for done where nobody checks sequences.
+fn warn_about_refusals(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
+    let refused = scenario.fault.iter().filter_map(|fault| fault.value.request_error.as_ref());
+    let is_produce = |error: &&At<RequestError>| {
+        error.value.api.as_ref().is_some_and(|api| api.value == Api::Produce)
+    };
+    let Some(first) = { refused }.find(is_produce).filter(|_| plan.load.idempotence) else {
+        return;
+    };
+    let message =
+        "refused produce requests of an idempotent producer are lost on the embedded cluster";
+    found.push(
+        Diagnostic::warning(codes::EMBEDDED_LIMIT, first.key, message)
+            .label("it checks no sequences, and the client relies on that")
+            .remedy("set `load.idempotence = false`, or use `produce_call`, which works on every cluster"),
+    );
 }
 
 /// Refuses a session time-out with which the embedded cluster's groups never form.

@@ -20,7 +20,11 @@ pub(super) fn build(
 ) -> ConsumersPlan {
     let consumers = &scenario.consumers;
     let membership = match consumers.mode.as_ref().map(|at| at.value) {
-        Some(ModeWord::Group) => Membership::Group(group::build(consumers, topic, faults, found)),
+        Some(ModeWord::Group) => {
+            let group = group::build(consumers, topic, faults, found);
+            group::warn_about_stops(scenario, &group, faults, found);
+            Membership::Group(group)
+        }
         Some(ModeWord::Assigned) | None => assigned(consumers, found),
     };
     ConsumersPlan {
@@ -55,6 +59,8 @@ fn assigned(consumers: &Consumers, found: &mut Findings) -> Membership {
     found.no_effect("consumers.session_timeout", consumers.session_timeout.as_ref(), with, now);
     let heartbeat = consumers.heartbeat_interval.as_ref();
     found.no_effect("consumers.heartbeat_interval", heartbeat, with, now);
+    let max_poll = consumers.max_poll_interval.as_ref();
+    found.no_effect("consumers.max_poll_interval", max_poll, with, now);
     Membership::Assigned {
         clients: match consumers.clients.as_ref().map(|at| at.value) {
             Some(ConsumerClientsWord::Shared) => ClientTopology::Shared,

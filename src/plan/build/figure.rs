@@ -10,7 +10,7 @@ const QUANTILES: [(&str, f64); 6] =
 /// Schedule lateness is kept in one histogram per run, and reported in three figures.
 const LATENESS: [&str; 3] = ["p50", "p99", "max"];
 
-const FAULT_FIGURES: [(&str, FaultFigure, &str); 8] = [
+const FAULT_FIGURES: [(&str, FaultFigure, &str); 9] = [
     ("detected", FaultFigure::Detected, "time from the fault to its detection"),
     ("released", FaultFigure::Released, "time from the fault to the release of its partitions"),
     ("restarted", FaultFigure::Restarted, "time from the fault to the replacement's start"),
@@ -23,6 +23,7 @@ const FAULT_FIGURES: [(&str, FaultFigure, &str); 8] = [
     ("redelivered", FaultFigure::Redelivered, "records processed again because of it"),
     ("lag_peak", FaultFigure::LagPeak, "largest lag of the hit partitions after it, in records"),
     ("blast_radius", FaultFigure::BlastRadius, "partitions whose pause was out of the ordinary"),
+    ("missed", FaultFigure::Missed, "targets that were not there, and commands that failed"),
 ];
 
 /// The metric called `name`, if there is one.

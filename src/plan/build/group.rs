@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::Findings;
+use crate::base::format_duration;
 use crate::plan::{
     Assignor, FaultPlan, GroupPlan, GroupProtocol, Identity, RemoteAssignor, TopicPlan,
 };
 use crate::scenario::sections::{AssignorWord, MembershipWord, ProtocolWord};
-use crate::scenario::{At, Consumers, Diagnostic, Origin, codes};
+use crate::scenario::{At, Consumers, Diagnostic, Origin, Scenario, codes};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -19,13 +20,18 @@ pub(super) fn build(
 ) -> GroupPlan {
     let (with, now) = ("`consumers.mode` to `assigned`", "`mode = \"group\"`");
     found.no_effect("consumers.clients", consumers.clients.as_ref(), with, now);
+    let members = members(consumers, topic, found);
+    let protocol = match consumers.protocol.as_ref().map(|at| at.value) {
+        Some(ProtocolWord::Consumer) => by_the_broker(consumers, found),
+        Some(ProtocolWord::Classic) | None => by_a_member(consumers, found),
+    };
+    let crashes = faults.iter().filter(|fault| fault.kind.is_crash());
     GroupPlan {
-        members: members(consumers, topic, found),
-        protocol: match consumers.protocol.as_ref().map(|at| at.value) {
-            Some(ProtocolWord::Consumer) => by_the_broker(consumers, found),
-            Some(ProtocolWord::Classic) | None => by_a_member(consumers, found),
-        },
+        members,
+        max_poll_interval: max_poll_interval(consumers, &protocol, found),
+        protocol,
         identity: identity(consumers, faults),
+        killed: crashes.flat_map(|fault| fault.targets.consumers()).copied().collect(),
         commit_interval: found.duration(
             "consumers.commit_interval",
             consumers.commit_interval.as_ref(),
@@ -34,6 +40,63 @@ pub(super) fn build(
             "what is not committed when a member dies is repeated",
         ),
     }
+}
+
+/// Warns that a member which a fault kills cannot leave in order: what makes its death a crash, an instance id, keeps
+/// its client from saying goodbye.
+pub(super) fn warn_about_stops(
+    scenario: &Scenario,
+    group: &GroupPlan,
+    faults: &[FaultPlan],
+    found: &mut Findings,
+) {
+    for (entry, fault) in scenario.fault.iter().enumerate() {
+        let Some(stop) = &fault.value.stop else { continue };
+        let its = faults.iter().filter(|plan| plan.entry == entry);
+        let mut stopped = its.flat_map(|plan| plan.targets.consumers());
+        let both = stopped.find(|member| group.identity_of(**member) == Identity::Crashable);
+        let Some(member) = both else { continue };
+        let message = format!("to its group, `stop` of member {member} looks like a crash");
+        found.push(
+            Diagnostic::warning(codes::CONFLICT, stop.key, message)
+                .label("another fault kills that member, so it cannot say goodbye")
+                .remedy("aim `stop` and `kill` at different members, or at one in two scenarios"),
+        );
+    }
+}
+
+/// librdkafka refuses less than the session time-out.
+fn max_poll_interval(
+    consumers: &Consumers,
+    protocol: &GroupProtocol,
+    found: &mut Findings,
+) -> Duration {
+    let given = consumers.max_poll_interval.as_ref();
+    let default = Duration::from_secs(300);
+    let interval = found.duration(
+        "consumers.max_poll_interval",
+        given,
+        default,
+        Duration::from_secs(1)..=Duration::from_secs(86_400),
+        "a host asks a few times a second, and a client that is not asked for longer leaves the group",
+    );
+    let GroupProtocol::Classic { session_timeout, .. } = *protocol else { return interval };
+    let origins = [given, consumers.session_timeout.as_ref()];
+    if interval < session_timeout
+        && let Some(origin) = origins.into_iter().flatten().map(|at| at.origin).next()
+    {
+        let message = format!(
+            "`consumers.max_poll_interval` of {} is less than `consumers.session_timeout`, {}",
+            format_duration(interval),
+            format_duration(session_timeout)
+        );
+        found.push(
+            Diagnostic::error(codes::CONFLICT, origin, message)
+                .label("clients refuse that")
+                .remedy("make the session time-out shorter, or this interval longer"),
+        );
+    }
+    interval
 }
 
 fn identity(consumers: &Consumers, faults: &[FaultPlan]) -> Identity {

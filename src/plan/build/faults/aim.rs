@@ -21,6 +21,8 @@ pub(super) enum Aim<'a> {
     Partitions(&'a At<Pick>),
     Pools(&'a At<Pick>),
     Brokers(&'a At<Pick>),
+    /// So many that are not there yet.
+    New(u32),
     Cluster,
 }
 
@@ -32,7 +34,7 @@ impl<'a> Aim<'a> {
             Aim::Partitions(pick) => ("partition", pick, 0, there.partitions),
             Aim::Pools(pick) => ("pool", pick, 0, there.pools),
             Aim::Brokers(pick) => ("broker", pick, 1, there.brokers),
-            Aim::Cluster => return None,
+            Aim::New(_) | Aim::Cluster => return None,
         })
     }
 }
@@ -100,7 +102,7 @@ pub(super) fn draw(aim: Aim<'_>, there: &There, random: &mut Random) -> Targets 
         Aim::Partitions(_) => Targets::Partitions(numbers.into_iter().map(PartitionId).collect()),
         Aim::Pools(_) => Targets::Pools(numbers.into_iter().map(PoolId).collect()),
         Aim::Brokers(_) => Targets::Brokers(numbers),
-        Aim::Cluster => Targets::Cluster,
+        Aim::New(_) | Aim::Cluster => Targets::Cluster,
     }
 }
 

@@ -6,8 +6,14 @@ use super::Findings;
 use super::aim::Aim;
 use super::kind::Span;
 use crate::base::BrokerKind;
-use crate::plan::{ExecPlan, FaultKind};
-use crate::scenario::{At, Diagnostic, Exec, Fault, Origin, RequestError, Scenario, codes};
+use crate::plan::{ExecPlan, FaultKind, PARTITIONS_MAX};
+use crate::scenario::sections::ModeWord;
+use crate::scenario::{
+    At, Diagnostic, Exec, Fault, Grow, Join, Origin, RequestError, Scenario, codes,
+};
+
+/// Members one fault may add: as many as a group is ever given here.
+const MEMBERS_MAX: u32 = 100;
 
 /// What is written, as far as it is one of these kinds.
 pub(super) fn of_kind<'a>(
@@ -35,6 +41,12 @@ pub(super) fn of_kind<'a>(
     if let Some(error) = &fault.request_error {
         breaks_on_demand("request_error", error.key, broker, found);
         return Some((request_error(error, found)?, Span::Never, Aim::Cluster));
+    }
+    if let Some(join) = &fault.join {
+        return Some(joining(join, scenario, found));
+    }
+    if let Some(grow) = &fault.grow {
+        return Some((growth(grow, fault, scenario, broker, found), Span::Never, Aim::Cluster));
     }
     if let Some(delete) = &fault.delete_records {
         deletes_records(delete.key, scenario, broker, found);
@@ -71,6 +83,61 @@ fn is_not_simulated(kind: &str, key: Origin, broker: BrokerKind, found: &mut Fin
         );
     }
     is_sim
+}
+
+/// Who joins is numbered when all faults are known.
+fn joining<'a>(
+    join: &At<Join>,
+    scenario: &Scenario,
+    found: &mut Findings,
+) -> (FaultKind, Span, Aim<'a>) {
+    let is_group = scenario.consumers.mode.as_ref().is_some_and(|at| at.value == ModeWord::Group);
+    if !is_group {
+        let message = "`join` needs a consumer group";
+        found.push(
+            Diagnostic::error(codes::CONFLICT, join.key, message)
+                .label("under explicit assignment nobody joins anything")
+                .remedy("set `consumers.mode` to `group`, or remove the fault"),
+        );
+    }
+    let reason = "each is a client of its own";
+    let count =
+        found.count("join.members", join.value.members.as_ref(), 1, 1..=MEMBERS_MAX, reason);
+    (FaultKind::Join, Span::May, Aim::New(count))
+}
+
+fn growth(
+    grow: &At<Grow>,
+    fault: &Fault,
+    scenario: &Scenario,
+    broker: BrokerKind,
+    found: &mut Findings,
+) -> FaultKind {
+    if !broker.capability().can_grow {
+        let message = format!("the {broker} cluster cannot grow a topic");
+        found.push(
+            Diagnostic::error(codes::WRONG_BROKER, grow.key, message)
+                .remedy("use `--broker kafka`, or remove the fault"),
+        );
+    }
+    if let Some(name) = &scenario.topic.name {
+        let message = "`grow` needs a topic of the run's own";
+        found.push(
+            Diagnostic::error(codes::CONFLICT, grow.key, message)
+                .label(format!("`{}` could be somebody's", name.value))
+                .remedy("remove `topic.name`"),
+        );
+    }
+    if let Some(every) = &fault.every {
+        let message = "`grow` happens once: it names the topic's new size";
+        found.push(
+            Diagnostic::error(codes::NO_EFFECT, every.key, message)
+                .remedy("remove it, and write a `[[fault]]` for each size"),
+        );
+    }
+    let (given, most) = (grow.value.partitions.as_ref(), PARTITIONS_MAX as u32);
+    let reason = "each partition has a consumer and histograms of its own";
+    FaultKind::Grow { partitions: found.count("grow.partitions", given, 1, 1..=most, reason) }
 }
 
 fn deletes_records(key: Origin, scenario: &Scenario, broker: BrokerKind, found: &mut Findings) {

@@ -81,6 +81,8 @@ fn written(fault: &Fault) -> Vec<(&'static str, Origin)> {
         broker_down,
         broker_rtt,
         request_error,
+        join,
+        grow,
         delete_records,
         exec
     );

@@ -5,16 +5,19 @@ mod calls;
 mod cluster;
 mod kind;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Findings;
-use crate::base::{Seed, format_duration};
-use crate::plan::{BrokerPlan, FaultPlan, LoadPlan, Times, TopicPlan};
+use crate::base::{ConsumerId, Seed, format_duration};
+use crate::plan::{BrokerPlan, FaultKind, FaultPlan, LoadPlan, Targets, Times, TopicPlan};
 use crate::scenario::sections::ModeWord;
 use crate::scenario::{At, Diagnostic, Fault, Scenario, codes};
 
 /// Occurrences of all faults together: each has windows in which every partition is watched.
 const OCCURRENCES_MAX: usize = 5_000;
+/// Members that faults add in a run: each has a client of its own, and is remembered.
+const JOINING_MAX: u32 = 1_000;
 const EVERY_MIN: Duration = Duration::from_millis(100);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
@@ -36,6 +39,8 @@ pub(super) fn build(
             BrokerPlan::Kafka { .. } | BrokerPlan::Sim(_) => 1,
         },
     };
+    let mut joining = BTreeMap::new();
+    let mut size = topic.partitions;
     let mut last = Duration::ZERO;
     let mut plans: Vec<FaultPlan> = Vec::new();
     for (entry, fault) in scenario.fault.iter().enumerate() {
@@ -51,6 +56,10 @@ pub(super) fn build(
         if !aim::check(kind.name(), pick, &there, found) {
             continue;
         }
+        check_size(fault, &kind, &mut size, found);
+        if let aim::Aim::New(count) = pick {
+            joining.insert(entry, count);
+        }
         let seed = seed.child("fault", entry as u64);
         for (number, at) in
             occurrences(entry, fault, first, lasts, times, seed, found).into_iter().enumerate()
@@ -63,7 +72,76 @@ pub(super) fn build(
     check_count(scenario, &plans, found);
     plans.truncate(OCCURRENCES_MAX);
     plans.sort_by_key(|plan| (plan.at, plan.entry));
+    number_the_new(&mut plans, &joining, there.consumers);
+    check_at_once(scenario, &plans, found);
+    check_joining(scenario, &plans, there.consumers, found);
     plans
+}
+
+/// Warns where one consumer is stopped and killed at the same time: whichever comes second finds nobody.
+fn check_at_once(scenario: &Scenario, plans: &[FaultPlan], found: &mut Findings) {
+    let ends = |plan: &&FaultPlan| plan.kind == FaultKind::Stop || plan.kind.is_crash();
+    let mut warned = BTreeSet::new();
+    for (i, second) in plans.iter().enumerate().filter(|(_, plan)| ends(plan)) {
+        let before = plans[..i].iter().rev().take_while(|plan| plan.at == second.at).filter(ends);
+        for first in before.filter(|first| first.entry != second.entry) {
+            let is_both = |consumer: &&ConsumerId| first.targets.consumers().contains(consumer);
+            let both = second.targets.consumers().iter().find(is_both);
+            let Some(consumer) = both.filter(|_| warned.insert(second.entry)) else { continue };
+            let origin = scenario.fault[second.entry].origin;
+            let message = format!(
+                "`fault[{}]` and `fault[{}]` both end consumer {consumer} at {}",
+                first.entry,
+                second.entry,
+                format_duration(second.at)
+            );
+            found.push(
+                Diagnostic::warning(codes::CONFLICT, origin, message)
+                    .label("one of them finds nobody, and is missed")
+                    .remedy("choose different times, or different consumers"),
+            );
+        }
+    }
+}
+
+/// A topic only grows.
+fn check_size(fault: &At<Fault>, kind: &FaultKind, size: &mut u32, found: &mut Findings) {
+    let FaultKind::Grow { partitions } = *kind else { return };
+    let given = fault.value.grow.as_ref().and_then(|grow| grow.value.partitions.as_ref());
+    if let Some(given) = given.filter(|_| partitions <= *size) {
+        let message =
+            format!("`grow.partitions` is {partitions}, and the topic has {size} by then");
+        found.push(
+            Diagnostic::error(codes::CONFLICT, given.origin, message)
+                .remedy("a topic only grows: choose more"),
+        );
+    }
+    *size = partitions.max(*size);
+}
+
+fn check_joining(scenario: &Scenario, plans: &[FaultPlan], members: u32, found: &mut Findings) {
+    let last = plans.iter().filter(|plan| plan.kind == FaultKind::Join);
+    let last = last.filter_map(|plan| plan.targets.consumers().last()).max();
+    let joined = last.map_or(0, |last| last.0 + 1 - members);
+    if joined > JOINING_MAX
+        && let Some(join) = scenario.fault.iter().find_map(|fault| fault.value.join.as_ref())
+    {
+        let message = format!("{joined} members would join the group");
+        found.push(
+            Diagnostic::error(codes::OUT_OF_RANGE, join.key, message)
+                .remedy(format!("at most {JOINING_MAX} in a run: choose a longer `every`")),
+        );
+    }
+}
+
+/// Gives those who join their numbers, in the order in which they come.
+fn number_the_new(plans: &mut [FaultPlan], joining: &BTreeMap<usize, u32>, members: u32) {
+    let mut next = members;
+    for plan in plans.iter_mut().filter(|plan| plan.kind == FaultKind::Join) {
+        let count = joining.get(&plan.entry).copied().unwrap_or(0);
+        plan.targets = Targets::Consumers((next..next + count).map(ConsumerId).collect());
+        next += count;
+    }
 }
 
 /// Consumers there will be, as far as the scenario can be believed.
