@@ -45,7 +45,7 @@ fn work_takes_virtual_time() {
     let text = |work: &str| {
         format!(
             "[topic]\npartitions = 4\n[load]\nproducers = 4\nrate = \"20/s\"\nphases = \"uniform\"\n\
-             [consumers]\nwork = {work}\n[sim]\nhost_cores = 1\nlatency = \"100us\"\njitter = \"0s\"\n\
+             [consumers]\nwork = {work}\n[sim]\nbrokers = 1\nhost_cores = 1\nlatency = \"100us\"\njitter = \"0s\"\n\
              request_cost = \"0s\"\n[run]\nwarmup = \"0s\"\nduration = \"5s\"\n"
         )
     };

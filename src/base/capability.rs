@@ -37,6 +37,8 @@ pub struct Capability {
     pub has_threads: bool,
     /// Whether its brokers can be taken away, slowed down and made to refuse requests from here.
     pub breaks_on_demand: bool,
+    /// Whether it is a model, to which anything can be done.
+    pub is_modelled: bool,
     /// Whether records can be deleted.
     pub deletes_records: bool,
     /// Whether duplicates of an idempotent producer are filtered by the broker.
@@ -59,6 +61,7 @@ impl BrokerKind {
                 long_polls: false,
                 has_retention: false,
                 breaks_on_demand: true,
+                is_modelled: false,
                 deletes_records: false,
                 // rdkafka_mock_cgrp.c finds classic members by their id only, never by `group.instance.id`.
                 keeps_static_places: false,
@@ -75,6 +78,7 @@ impl BrokerKind {
                 long_polls: true,
                 has_retention: true,
                 breaks_on_demand: false,
+                is_modelled: false,
                 deletes_records: true,
                 keeps_static_places: true,
                 can_grow: true,
@@ -91,8 +95,9 @@ impl BrokerKind {
                 timing_is_real: true,
                 long_polls: true,
                 has_retention: true,
-                breaks_on_demand: false,
-                deletes_records: false,
+                breaks_on_demand: true,
+                is_modelled: true,
+                deletes_records: true,
                 can_grow: false,
                 keeps_static_places: true,
                 filters_duplicates: true,

@@ -25,30 +25,40 @@ pub enum Request {
     Fetch(Fetch),
     /// Where every partition begins and ends.
     ListOffsets,
+    /// Which broker coordinates the group.
+    FindCoordinator,
     /// Something for the coordinator of the group; boxed, because it is large and rare.
     Group(Box<GroupRequest>),
+    /// Not sent at all: the client closes its connection to this broker, and gives up what it has asked there.
+    Close,
 }
 
-/// What a broker answers. Answers on one connection come in the order of the questions.
+/// What a broker answers. Answers to a producer's batches come in the order of the batches.
 #[derive(Debug)]
 pub enum Response {
-    /// The leader of every partition, by id.
-    Metadata(Vec<BrokerId>),
+    /// The leader of every partition, by id; `None` while it has none.
+    Metadata(Vec<Option<BrokerId>>),
     /// The producer's number.
     InitProducerId(i64),
-    /// What became of a batch.
-    Produce(Result<Offset, ErrorCode>),
+    /// What became of the batch of this number.
+    Produce(u64, Result<Offset, ErrorCode>),
     /// The request's slots, filled in.
     Fetch(Vec<FetchSlot>),
     /// The low and the high watermark of every partition, by id.
     ListOffsets(Vec<(Offset, Offset)>),
+    /// The group's coordinator.
+    Coordinator(BrokerId),
     /// The coordinator's answer; may come much later.
     Group(Box<GroupResponse>),
+    /// The request was refused as a whole; it may be tried again.
+    Refused(ErrorCode),
 }
 
 /// A batch for one partition, as librdkafka sends them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Produce {
+    /// Tells a client's requests apart, as Kafka's correlation id does.
+    pub number: u64,
     /// Where it goes.
     pub partition: PartitionId,
     /// Who must have it before it is acknowledged.
@@ -135,15 +145,35 @@ pub enum ErrorCode {
     NotLeaderOrFollower,
     /// An idempotent producer's sequence has a gap.
     OutOfOrderSequence,
-    /// Fewer replicas in sync than `min.insync.replicas`.
+    /// Fewer replicas in sync than `min.insync.replicas`; nothing was appended.
     NotEnoughReplicas,
-    /// Nothing was heard in time: the client's own finding.
-    TimedOut,
+    /// Too few replicas have it, and it was appended.
+    NotEnoughReplicasAfterAppend,
+    /// It was not replicated in time; it was appended.
+    RequestTimedOut,
+    /// Anything else that passes.
+    Unavailable,
+}
+
+impl ErrorCode {
+    /// The name librdkafka's errors have.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorCode::OffsetOutOfRange => "OffsetOutOfRange",
+            ErrorCode::NotLeaderOrFollower => "NotLeaderForPartition",
+            ErrorCode::OutOfOrderSequence => "OutOfOrderSequenceNumber",
+            ErrorCode::NotEnoughReplicas => "NotEnoughReplicas",
+            ErrorCode::NotEnoughReplicasAfterAppend => "NotEnoughReplicasAfterAppend",
+            ErrorCode::RequestTimedOut => "RequestTimedOut",
+            ErrorCode::Unavailable => "Unavailable",
+        }
+    }
 }
 
 /// Where a client copies fetched records from: a broker's log in simulation, a socket's buffer otherwise.
 pub trait Records {
-    /// Appends the payloads of `from..to` of a partition to `bytes`, and each one's length to `lengths`.
+    /// Appends the payloads of `from..to` of a partition to `bytes`, and each one's length to `lengths`; fewer where
+    /// the log has lost some meanwhile.
     fn copy(
         &self,
         partition: PartitionId,
@@ -158,6 +188,9 @@ pub trait Records {
 pub trait Client {
     /// Takes a response from `broker`. What follows from it is done by the next [`tick`](Self::tick).
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time);
+
+    /// The connection to `broker` broke, or could not be made: what was asked there is not answered any more.
+    fn disconnected(&mut self, broker: BrokerId, now: Time);
 
     /// Requests to be sent, each with its broker. Whoever takes them sends them.
     fn outbox(&mut self) -> &mut Vec<(BrokerId, Request)>;

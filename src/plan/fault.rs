@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::Plan;
 use crate::base::{ConsumerId, PartitionId, PoolId, format_duration};
-pub use crate::scenario::{ApiWord as Api, CallErrorWord as CallError, CodeWord as ApiError};
+pub use crate::scenario::{
+    ApiWord as Api, CallErrorWord as CallError, CodeWord as ApiError, LinkSide,
+};
 
 /// One fault at one time. A repeated `[[fault]]` is one of these for each repetition.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +85,36 @@ pub enum FaultKind {
     Grow {
         /// So many in all.
         partitions: u32,
+    },
+    /// Brokers stand still: what reaches them waits.
+    BrokerPause,
+    /// Disks of brokers are slow.
+    SlowDisk {
+        /// What each append costs besides.
+        add: Duration,
+    },
+    /// Links of brokers are bad.
+    Link {
+        /// How much longer each message takes.
+        delay: Duration,
+        /// Share of messages that is lost on the way and sent again.
+        loss: f64,
+        /// Share of batches that arrives twice.
+        duplicate: f64,
+    },
+    /// Nothing passes on the links of brokers, until it does again.
+    LinkCut {
+        /// To whom.
+        side: LinkSide,
+    },
+    /// Every connection to brokers breaks.
+    LinkReset,
+    /// Connections to brokers lead nowhere, and nobody is told.
+    HalfOpen,
+    /// Another broker coordinates the group.
+    CoordinatorMove {
+        /// This one, from 1; or the next one that runs.
+        to: Option<u32>,
     },
     /// Records are deleted up to the end.
     DeleteRecords,
@@ -186,6 +218,13 @@ impl FaultKind {
             FaultKind::RequestError { .. } => "request_error",
             FaultKind::Join => "join",
             FaultKind::Grow { .. } => "grow",
+            FaultKind::BrokerPause => "broker_pause",
+            FaultKind::SlowDisk { .. } => "slow_disk",
+            FaultKind::Link { .. } => "link",
+            FaultKind::LinkCut { .. } => "link_cut",
+            FaultKind::LinkReset => "link_reset",
+            FaultKind::HalfOpen => "half_open",
+            FaultKind::CoordinatorMove { .. } => "coordinator_move",
             FaultKind::DeleteRecords => "delete_records",
             FaultKind::Exec(_) => "exec",
         }
@@ -220,6 +259,21 @@ impl FaultKind {
                     CallAction::Error(error) => write!(f, " {} error", error.word())?,
                 }
                 if rule.share < 1.0 { write!(f, " {}%", rule.share * 100.0) } else { Ok(()) }
+            }
+            FaultKind::SlowDisk { add } => write!(f, " +{}", format_duration(*add)),
+            FaultKind::CoordinatorMove { to: Some(to) } => write!(f, " to broker {to}"),
+            FaultKind::LinkCut { side } => write!(f, " to {}", side.word()),
+            FaultKind::Link { delay, loss, duplicate } => {
+                if !delay.is_zero() {
+                    write!(f, " +{}", format_duration(*delay))?;
+                }
+                if *loss > 0.0 {
+                    write!(f, " {loss} lost")?;
+                }
+                if *duplicate > 0.0 {
+                    write!(f, " {duplicate} twice")?;
+                }
+                Ok(())
             }
             FaultKind::RequestError { api, code, count } => {
                 write!(f, " {} x {} on {}", count, code.word(), api.word())

@@ -26,12 +26,13 @@ pub use consumers::{
 };
 pub use expect::{Comparison, Expectation};
 pub use fault::{
-    Api, ApiError, Call, CallAction, CallError, CallRule, ExecPlan, FaultKind, FaultPlan, Targets,
+    Api, ApiError, Call, CallAction, CallError, CallRule, ExecPlan, FaultKind, FaultPlan, LinkSide,
+    Targets,
 };
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use metric::{Counter, FaultFigure, Latency, Metric, Scope};
-pub use sim::SimPlan;
+pub use sim::{OutagePlan, RetryPlan, SimPlan};
 pub use topic::{PARTITIONS_MAX, TopicName, TopicPlan};
 
 use crate::base::{BrokerKind, Seed};

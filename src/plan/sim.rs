@@ -15,6 +15,32 @@ pub struct SimPlan {
     pub latency: Duration,
     /// Mean of what comes on top, exponentially distributed.
     pub jitter: Duration,
+    /// What the cluster does about brokers that fail.
+    pub outage: OutagePlan,
+    /// What clients do about it.
+    pub client: RetryPlan,
     /// Cores of the machine the consumers run on.
     pub host_cores: u32,
+}
+
+/// When the controller and leaders give up on a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutagePlan {
+    /// A broker that was silent for so long is given up, and others lead in its place.
+    pub broker_session: Duration,
+    /// A follower that was behind for so long leaves the in-sync replicas.
+    pub replica_lag_max: Duration,
+    /// Whether a replica that is not in sync may lead when no other is left.
+    pub unclean_elections: bool,
+}
+
+/// When a client gives up on an answer, and when it tries again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPlan {
+    /// A client closes a connection on which nothing was answered for so long.
+    pub request_timeout: Duration,
+    /// How long a record may take until it is acknowledged.
+    pub message_timeout: Duration,
+    /// How long a client waits before it tries again what failed; doubles up to ten times that.
+    pub retry_backoff: Duration,
 }

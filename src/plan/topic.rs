@@ -16,6 +16,8 @@ pub struct TopicPlan {
     pub partitions: u32,
     /// Copies of each partition, if the topic is created.
     pub replication_factor: u32,
+    /// Replicas that have to be in sync for `acks = all`.
+    pub min_insync_replicas: u32,
     /// How long records are kept, if the topic is created.
     pub retention: Duration,
     /// How many bytes per partition are kept, if the topic is created.

@@ -18,7 +18,7 @@ use crate::actors::Hosting;
 use crate::base::{Clock, Offset, RunId};
 use crate::broker::model::ClusterSettings;
 use crate::broker::model::group::GroupSettings;
-use crate::broker::sim::{Kernel, NetworkSettings, NoSockets, Step};
+use crate::broker::sim::{Kernel, KernelHandle, NetworkSettings, NoSockets, Step};
 use crate::error::Error;
 use crate::logic::Handlers;
 use crate::measure::{Host, Simulation, Summary};
@@ -39,14 +39,7 @@ pub(super) fn run(
         .on_thread_park(move || at_rest.come())
         .build()
         .map_err(|error| Error::Environment(format!("no runtime: {error}")))?;
-    let cluster = ClusterSettings {
-        brokers: settings.brokers,
-        cores: settings.broker_cores,
-        request_cost: settings.request_cost,
-        partitions: plan.topic.partitions,
-        retention_bytes: plan.topic.retention_bytes,
-        group: GroupSettings::default(),
-    };
+    let cluster = cluster(&plan, settings);
     let network = NetworkSettings { latency: settings.latency, jitter: settings.jitter };
     let seed = plan.seed.child("sim", 0);
     let kernel = Kernel::new(hand, seed, cluster, network, settings.host_cores);
@@ -55,7 +48,7 @@ pub(super) fn run(
     if let Some(tap) = tap {
         handle.watch(tap);
     }
-    let scene = scene(&plan, settings, run, Hosting::Kernel(handle.clone()));
+    let scene = scene(&plan, settings, run, &handle);
     let outcome = runtime.block_on(async {
         let wiring = tokio::spawn(wiring(Arc::new(plan), scene, run, clock, handlers, observer));
         let kernel = tokio::spawn(keep_time(kernel, rest));
@@ -81,14 +74,31 @@ pub(super) fn run(
     })
 }
 
-fn scene(plan: &Plan, settings: &SimPlan, run: RunId, hosting: Hosting) -> Scene {
+fn cluster(plan: &Plan, settings: &SimPlan) -> ClusterSettings {
+    ClusterSettings {
+        brokers: settings.brokers,
+        cores: settings.broker_cores,
+        request_cost: settings.request_cost,
+        partitions: plan.topic.partitions,
+        replication_factor: plan.topic.replication_factor,
+        min_insync: plan.topic.min_insync_replicas,
+        unclean_elections: settings.outage.unclean_elections,
+        link: settings.latency + settings.jitter,
+        broker_session: settings.outage.broker_session,
+        replica_lag_max: settings.outage.replica_lag_max,
+        retention_bytes: plan.topic.retention_bytes,
+        group: GroupSettings::default(),
+    }
+}
+
+fn scene(plan: &Plan, settings: &SimPlan, run: RunId, handle: &KernelHandle) -> Scene {
     Scene {
         topic: plan.topic.name.resolve(run),
         starts: vec![Offset(0); plan.topic.partitions as usize],
         // Nothing of a simulation outlives it.
         from: Continuation::default(),
-        cluster: Arc::new(NoSockets),
-        hosting,
+        cluster: Arc::new(NoSockets(handle.clone())),
+        hosting: Hosting::Kernel(handle.clone()),
         broker_version: Some("lanekeeper's broker model".to_owned()),
         client: "lanekeeper's native client".to_owned(),
         client_config: BTreeMap::new(),

@@ -44,11 +44,26 @@ section! {
         produce_call: ProduceCall = ("none"), { pool = "all", delay = "50ms" };
         /// Consumers' clients delay, drop or fail to fetch records for `for`; on any cluster.
         fetch_call: FetchCall = ("none"), { consumer = 7, drop = true, share = 0.1 };
-        /// Brokers of the embedded cluster are unreachable for `for`.
+        /// Brokers of the embedded cluster are unreachable for `for`; those of the simulator crash and come back.
         broker_down: BrokerAim = ("none"), { broker = 1 };
-        /// Brokers of the embedded cluster answer later for `for`.
+        /// Brokers of the embedded cluster or the simulator answer later for `for`.
         broker_rtt: BrokerDelay = ("none"), { broker = 1, delay = "50ms" };
-        /// The embedded cluster refuses requests, whoever sends them.
+        /// Brokers of the simulator stand still for `for`; what reaches them waits.
+        broker_pause: BrokerAim = ("none"), { broker = 1 };
+        /// Each append costs the disks of brokers of the simulator so much more, for `for`.
+        slow_disk: SlowDisk = ("none"), { broker = 1, add = "20ms" };
+        /// Links of brokers of the simulator are bad for `for`. At least one of `delay`, `loss` and `duplicate`.
+        link: Link = ("none"), { broker = 1, loss = 0.05 };
+        /// Nothing passes on links of brokers of the simulator, for `for`. Connections stay, until somebody loses
+        /// patience.
+        link_cut: LinkCut = ("none"), { broker = 1, side = "brokers" };
+        /// Every connection of clients to brokers of the simulator breaks; answers under way are lost.
+        link_reset: BrokerAim = ("none"), { broker = 1 };
+        /// Nothing passes any more on the connections clients have to brokers of the simulator, and nobody is told.
+        half_open: BrokerAim = ("none"), { broker = 1 };
+        /// Another broker of the simulator coordinates the group.
+        coordinator_move: CoordinatorMove = ("none"), { to = 2 };
+        /// The embedded cluster or the simulator refuses requests, whoever sends them.
         request_error: RequestError = ("none"), { api = "produce", code = "not-leader", count = 5 };
         /// Members more join the group, with numbers above those there are, for `for` or until the end.
         join: Join = ("none"), { members = 1 };
@@ -148,6 +163,61 @@ section! {
         broker: Pick = required, 1;
         /// Added to each answer.
         delay: Duration = required, "50ms";
+    }
+}
+
+section! {
+    /// Brokers with a slow disk.
+    SlowDisk {
+        /// From 1.
+        broker: Pick = required, 1;
+        /// Added to each append.
+        add: Duration = required, "20ms";
+    }
+}
+
+section! {
+    /// Brokers with bad links.
+    Link {
+        /// From 1.
+        broker: Pick = required, 1;
+        /// Added to each message to or from clients and other brokers.
+        delay: Duration = ("none"), "50ms";
+        /// Share of messages between clients and the broker that is lost on the way. TCP sends them again, 200 ms later
+        /// and then after twice as long each time; what comes after them waits.
+        loss: f64 = ("none"), 0.05;
+        /// Share of the producers' batches that arrives twice.
+        duplicate: f64 = ("none"), 0.1;
+    }
+}
+
+section! {
+    /// Brokers whose links are cut.
+    LinkCut {
+        /// From 1.
+        broker: Pick = required, 1;
+        /// To whom.
+        side: LinkSide = "all", "brokers";
+    }
+}
+
+section! {
+    /// Where the group's coordinator goes.
+    CoordinatorMove {
+        /// A broker, from 1.
+        to: u64 = ("the next one that runs"), 2;
+    }
+}
+
+words! {
+    /// Who is at the other end of a link.
+    LinkSide {
+        /// Clients; brokers and controller are still reached.
+        Clients = "clients",
+        /// The other brokers and the controller; clients are still reached.
+        Brokers = "brokers",
+        /// Everybody.
+        All = "all",
     }
 }
 

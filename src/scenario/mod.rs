@@ -24,8 +24,9 @@ mod work;
 pub use aim::{Pick, RandomPick};
 pub use diagnostic::{Diagnostic, Origin, Severity, Sources};
 pub use fault::{
-    ApiWord, BrokerAim, BrokerDelay, Burst, CallErrorWord, CodeWord, ConsumerAim, CrashLoop, Exec,
-    Fault, FetchCall, Grow, Join, Kill, PartitionAim, PoolAim, ProduceCall, RequestError, Slow,
+    ApiWord, BrokerAim, BrokerDelay, Burst, CallErrorWord, CodeWord, ConsumerAim, CoordinatorMove,
+    CrashLoop, Exec, Fault, FetchCall, Grow, Join, Kill, Link, LinkCut, LinkSide, PartitionAim,
+    PoolAim, ProduceCall, RequestError, Slow, SlowDisk,
 };
 pub use file::load;
 pub use merged::merged;

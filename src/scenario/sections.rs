@@ -14,8 +14,10 @@ section! {
         name: String = ("one of the run's own, `lanekeeper-<scenario>-<run>`"), "orders";
         /// Number of partitions. A topic that exists already must have exactly these.
         partitions: u64 = 18, 36;
-        /// Copies of each partition.
-        replication_factor: u64 = 1, 3;
+        /// Copies of each partition. The simulator has three brokers and three copies unless told otherwise.
+        replication_factor: u64 = ("1; on the simulator 3, or as many as `sim.brokers`"), 3;
+        /// Copies that have to be in sync for a record with `acks = "all"` to be taken.
+        min_insync_replicas: u64 = 1, 2;
         /// How long records are kept.
         retention: Duration = "1h", "30m";
         /// How much is kept of each partition.
@@ -183,7 +185,7 @@ section! {
     /// The simulated cluster, network and machine, with `--broker sim`.
     Sim {
         /// Number of brokers.
-        brokers: u64 = 1, 3;
+        brokers: u64 = 3, 1;
         /// Cores of each broker.
         broker_cores: u64 = 4, 8;
         /// CPU time a broker needs for a request.
@@ -192,6 +194,19 @@ section! {
         latency: Duration = "60us", "500us";
         /// Mean of what comes on top of `latency`, exponentially distributed.
         jitter: Duration = "20us", "2ms";
+        /// A broker that was silent for so long is given up by the controller, and others lead in its place
+        /// (`broker.session.timeout.ms`).
+        broker_session: Duration = "9s", "3s";
+        /// A follower that was behind for so long leaves the in-sync replicas (`replica.lag.time.max.ms`).
+        replica_lag_max: Duration = "30s", "2s";
+        /// Whether a replica that is not in sync may lead when no other is left (`unclean.leader.election.enable`).
+        unclean_elections: bool = false, true;
+        /// A client closes a connection on which nothing was answered for so long (`socket.timeout.ms`).
+        request_timeout: Duration = "30s", "2s";
+        /// How long a record may take until it is acknowledged (`message.timeout.ms`).
+        message_timeout: Duration = "5m", "30s";
+        /// How long a client waits before it tries again what failed (`retry.backoff.ms`); doubles up to ten times that.
+        retry_backoff: Duration = "100ms", "20ms";
         /// Cores of the machine the consumers run on: `cpu` work queues for them, `wait` work does not.
         host_cores: u64 = 8, 2;
     }

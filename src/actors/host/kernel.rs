@@ -8,12 +8,12 @@ use crate::actors::Context;
 use crate::base::{Clock, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::native::member::MemberSettings;
-use crate::broker::native::{NativeConsumer, NativeProducer};
+use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
 use crate::broker::protocol::Client;
 use crate::broker::sim::{Hosted, KernelHandle, Next};
 use crate::broker::{ConsumerSpec, GroupSpec};
 use crate::logic::Effort;
-use crate::plan::{Assignor, GroupProtocol, Identity};
+use crate::plan::{Assignor, BrokerPlan, GroupProtocol, Identity};
 
 /// Longest time without a turn, so that whoever watches sees that a host is not hanging.
 const IDLE: Duration = Duration::from_millis(500);
@@ -54,8 +54,12 @@ pub(super) struct SimulatedConsumer {
 impl SimulatedConsumer {
     pub(super) fn new(host: Host, spec: &ConsumerSpec) -> SimulatedConsumer {
         let client = match &spec.group {
-            None => NativeConsumer::default(),
-            Some(group) => NativeConsumer::member(member(host.context(), spec, group), group),
+            None => NativeConsumer::new(profile(host.context()), host.clock()),
+            Some(group) => {
+                let (member, profile) =
+                    (member(host.context(), spec, group), profile(host.context()));
+                NativeConsumer::member(member, profile, group, host.clock())
+            }
         };
         let member = spec.group.as_ref().map(|group| group.consumer);
         let sabotage = host.context().sabotage.clone();
@@ -115,6 +119,19 @@ impl Hosted for SimulatedConsumer {
 
     fn wants_turn(&self) -> bool {
         self.has_events()
+    }
+}
+
+/// What the native client does when something goes wrong.
+pub(super) fn profile(context: &Context) -> Profile {
+    let BrokerPlan::Sim(sim) = &context.plan.broker else { return Profile::default() };
+    Profile {
+        brokers: sim.brokers,
+        request_timeout: sim.client.request_timeout,
+        message_timeout: sim.client.message_timeout,
+        retry_backoff: sim.client.retry_backoff,
+        retry_backoff_max: 10 * sim.client.retry_backoff,
+        ..Profile::default()
     }
 }
 

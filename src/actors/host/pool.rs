@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::kernel::{Hosting, SimulatedPool};
+use super::kernel::{Hosting, SimulatedPool, profile};
 use super::sender::Sender;
 use crate::actors::Context;
 use crate::base::{Clock, Incarnation, PoolId, Time};
@@ -79,7 +79,8 @@ pub(in crate::actors) fn start_pool(
     if let Hosting::Kernel(kernel) = &context.hosting {
         let kernel = kernel.clone();
         let load = &context.plan.load;
-        let port = NativeProducer::new(load, context.plan.topic.partitions, context.clock);
+        let port =
+            NativeProducer::new(load, shared.partitions() as u32, profile(&context), context.clock);
         let host = PoolHost::new(context, shared, incarnation, mode, port);
         kernel.host(Box::new(SimulatedPool::new(host, kernel.clone(), report)));
         return Ok(handle);

@@ -201,6 +201,28 @@ impl SupervisorState {
             (FaultKind::BrokerRtt { delay }, Targets::Brokers(ids)) => {
                 self.disturb(number, Disturbance::Rtt(ids.clone(), *delay));
             }
+            (FaultKind::BrokerPause, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::Pause(ids.clone()));
+            }
+            (FaultKind::SlowDisk { add }, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::SlowDisk(ids.clone(), *add));
+            }
+            (FaultKind::Link { delay, loss, duplicate }, Targets::Brokers(ids)) => {
+                let (brokers, delay, loss, duplicate) = (ids.clone(), *delay, *loss, *duplicate);
+                self.disturb(number, Disturbance::Link { brokers, delay, loss, duplicate });
+            }
+            (FaultKind::LinkCut { side }, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::Cut(ids.clone(), *side));
+            }
+            (FaultKind::LinkReset, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::Reset(ids.clone()));
+            }
+            (FaultKind::HalfOpen, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::HalfOpen(ids.clone()));
+            }
+            (FaultKind::CoordinatorMove { to }, _) => {
+                self.disturb(number, Disturbance::MoveCoordinator(*to));
+            }
             (FaultKind::RequestError { api, code, count }, _) => {
                 let (api, code, count) = (*api, *code, *count);
                 self.disturb(number, Disturbance::Refuse { api, code, count });
@@ -221,6 +243,20 @@ impl SupervisorState {
             }
             (FaultKind::BrokerRtt { .. }, Targets::Brokers(ids)) => {
                 self.disturb(number, Disturbance::Rtt(ids.clone(), Duration::ZERO));
+            }
+            (FaultKind::BrokerPause, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::GoOn(ids.clone()));
+            }
+            (FaultKind::SlowDisk { .. }, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::SlowDisk(ids.clone(), Duration::ZERO));
+            }
+            (FaultKind::Link { .. }, Targets::Brokers(ids)) => {
+                let (brokers, delay) = (ids.clone(), Duration::ZERO);
+                let (loss, duplicate) = (0.0, 0.0);
+                self.disturb(number, Disturbance::Link { brokers, delay, loss, duplicate });
+            }
+            (FaultKind::LinkCut { side }, Targets::Brokers(ids)) => {
+                self.disturb(number, Disturbance::Join(ids.clone(), *side));
             }
             (FaultKind::Exec(_), _) => self.context.commands.undo(number),
             _ => {}
@@ -245,6 +281,10 @@ impl SupervisorState {
                 context.board.fault(number, |times| times.missed.push(reason));
             }
         };
+        if self.context.hosting.is_kernel() {
+            // Nothing waits there.
+            return act();
+        }
         if let Err(error) = std::thread::Builder::new().name(format!("fault-{number}")).spawn(act) {
             self.missed(number, format!("no thread: {error}"));
         }
@@ -261,7 +301,12 @@ impl SupervisorState {
         let kind = &self.context.plan.faults[number].kind;
         let at_once = matches!(
             kind,
-            FaultKind::RequestError { .. } | FaultKind::DeleteRecords | FaultKind::Grow { .. }
+            FaultKind::RequestError { .. }
+                | FaultKind::DeleteRecords
+                | FaultKind::Grow { .. }
+                | FaultKind::LinkReset
+                | FaultKind::HalfOpen
+                | FaultKind::CoordinatorMove { .. }
         ) || matches!(kind, FaultKind::Exec(exec) if exec.end.is_empty());
         for partition in partitions {
             let mut mark = RecoveryMark::new(Some(number), consumer, now);

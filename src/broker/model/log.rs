@@ -46,6 +46,20 @@ impl PartitionLog {
         self.drop_first(dropped);
     }
 
+    /// Drops what stands before `offset`.
+    pub fn delete_before(&mut self, offset: i64) {
+        self.drop_first((offset.min(self.end()) - self.start).max(0) as usize);
+    }
+
+    /// Cuts off what stands at `end` and beyond.
+    pub fn truncate(&mut self, end: i64) {
+        let kept = (end - self.start).max(0) as usize;
+        if kept < self.ends.len() {
+            self.ends.truncate(kept);
+            self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
+        }
+    }
+
     fn drop_first(&mut self, records: usize) {
         let Some(byte) = records.checked_sub(1).map(|last| self.ends[last]) else {
             return;
@@ -142,6 +156,16 @@ mod tests {
         assert_eq!(log.fitting(0, 5, 1), 1);
         assert_eq!(log.fitting(2, 5, 1_000), 5);
         assert_eq!(log.fitting(5, 5, 1_000), 5);
+    }
+
+    #[test]
+    fn it_is_cut_at_both_ends() {
+        let mut log = log(10);
+        log.delete_before(3);
+        log.truncate(7);
+        assert_eq!((log.start(), log.end(), read(&log, 3, 10)), (3, 7, vec![3, 4, 5, 6]));
+        log.truncate(0);
+        assert_eq!((log.start(), log.end()), (3, 3));
     }
 
     #[test]

@@ -8,6 +8,6 @@ mod log;
 pub mod replicas;
 pub mod sequences;
 
-pub use cluster::{COORDINATOR, ClientId, Cluster, ClusterSettings, Output};
+pub use cluster::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Output};
 pub use cores::Cores;
 pub use log::PartitionLog;

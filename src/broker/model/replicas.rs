@@ -79,6 +79,22 @@ impl Replicas {
         self.high_watermark
     }
 
+    /// How many copies there are.
+    pub fn copies(&self) -> usize {
+        self.copies.len()
+    }
+
+    /// Whose copy number `place` is.
+    pub fn broker(&self, place: usize) -> BrokerId {
+        self.copies[place].broker
+    }
+
+    /// Whether a copy misses something, or could be in sync again.
+    pub fn is_anybody_behind(&self) -> bool {
+        let end = self.leader_end();
+        self.copies.iter().any(|copy| copy.end < end || !copy.in_sync)
+    }
+
     /// Brokers that have to have a record before it is acknowledged to `acks = all`.
     pub fn in_sync(&self) -> impl Iterator<Item = BrokerId> {
         self.copies.iter().filter(|copy| copy.in_sync).map(|copy| copy.broker)
@@ -90,11 +106,16 @@ impl Replicas {
         self.copies.iter().filter(follows).map(|copy| copy.broker)
     }
 
-    /// The leader's log ends here now. Whether the high watermark has moved.
-    pub fn appended(&mut self, end: i64) -> bool {
-        let leader = self.leader;
-        if let Some(copy) = self.copies.iter_mut().find(|copy| Some(copy.broker) == leader) {
-            copy.end = end;
+    /// The leader's log ends here since `now`. Whether the high watermark has moved.
+    pub fn appended(&mut self, end: i64, now: Time) -> bool {
+        let (leader, before) = (self.leader, self.leader_end());
+        for copy in &mut self.copies {
+            if Some(copy.broker) == leader {
+                copy.end = end;
+            } else if copy.end == before {
+                // It had everything until now.
+                copy.caught_up = now;
+            }
         }
         self.advance()
     }
@@ -202,7 +223,7 @@ mod tests {
     #[test]
     fn a_record_is_committed_when_everybody_in_sync_has_it() {
         let mut replicas = Replicas::new(&[0, 1, 2]);
-        assert!(!replicas.appended(10));
+        assert!(!replicas.appended(10, at(0)));
         assert!(!replicas.fetched(1, 10, at(1)));
         assert!(replicas.fetched(2, 10, at(1)));
         assert_eq!(replicas.high_watermark(), 10);
@@ -211,7 +232,7 @@ mod tests {
     #[test]
     fn a_slow_follower_leaves_the_in_sync_replicas_and_comes_back() {
         let mut replicas = Replicas::new(&[0, 1, 2]);
-        replicas.appended(10);
+        replicas.appended(10, at(0));
         replicas.fetched(1, 10, at(40));
         assert!(replicas.drop_laggards(Duration::from_secs(30), at(40)));
         assert_eq!(replicas.in_sync().collect::<Vec<_>>(), [0, 1]);
@@ -224,7 +245,7 @@ mod tests {
     #[test]
     fn a_crash_of_the_leader_loses_what_nobody_else_had() {
         let mut replicas = Replicas::new(&[0, 1]);
-        replicas.appended(10);
+        replicas.appended(10, at(0));
         replicas.fetched(1, 7, at(1));
         assert_eq!(replicas.high_watermark(), 7);
         assert_eq!(replicas.down(0, false), Election::Leader { broker: 1, end: 7 });
@@ -240,7 +261,7 @@ mod tests {
     fn the_last_one_in_sync_is_waited_for_unless_elections_may_be_unclean() {
         for unclean in [false, true] {
             let mut replicas = Replicas::new(&[0, 1]);
-            replicas.appended(10);
+            replicas.appended(10, at(0));
             replicas.drop_laggards(Duration::from_secs(30), at(60));
             assert_eq!(replicas.high_watermark(), 10);
             let election = replicas.down(0, unclean);
@@ -263,7 +284,7 @@ mod tests {
             for (second, (kind, broker, by)) in (0..).zip(steps) {
                 let end = replicas.leader_end();
                 match kind {
-                    0 if replicas.leader().is_some() => _ = replicas.appended(end + by),
+                    0 if replicas.leader().is_some() => _ = replicas.appended(end + by, at(second)),
                     1 if replicas.followers().any(|id| id == broker) => {
                         let has = replicas.copy(broker).map_or(0, |copy| copy.end);
                         replicas.fetched(broker, (has + by).min(end), at(second));

@@ -1,19 +1,18 @@
-//! The consumer's side of the native client.
+//! The consumer's side of the native client: positions, a fetch per broker, and a group's partitions.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::member::{GroupMember, MemberEvent, MemberSettings};
-use crate::base::{Offset, PartitionId, Time};
-use crate::broker::model::COORDINATOR;
+use super::Profile;
+use super::coordinator::Membership;
+use super::member::{MemberEvent, MemberSettings};
+use super::metadata::Metadata;
+use super::received::{Event, Received};
+use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::protocol::{
     BrokerId, Client, ErrorCode, Fetch, FetchSlot, Records, Request, Response,
 };
 use crate::broker::{
     BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, ErrorClass, Flow, GroupSpec,
-    Positions,
 };
 
 /// librdkafka's `fetch.wait.max.ms`.
@@ -25,10 +24,10 @@ const PARTITION_BYTES_MAX: u32 = 1024 * 1024;
 const RECEIVED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A consumer's client. Implements the port by handing over what has been received.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NativeConsumer {
-    /// The leader of each partition, once known.
-    leaders: Vec<BrokerId>,
+    clock: Clock,
+    profile: Profile,
     metadata: Metadata,
     positions: Vec<Position>,
     /// By broker: whether a fetch is out, and the memory of the last one.
@@ -38,108 +37,49 @@ pub struct NativeConsumer {
     outbox: Vec<(BrokerId, Request)>,
 }
 
-/// A group member's side of the client.
-#[derive(Debug)]
-struct Membership {
-    member: GroupMember,
-    /// How far the host is, for the commit before partitions are given up.
-    positions: Positions,
-    crashed: Arc<AtomicBool>,
-    /// Whether the host has asked for records since the last tick, and when it last did.
-    polled: bool,
-    last_poll: Time,
-    /// `max.poll.interval.ms`.
-    max_poll: Duration,
-}
-
-impl Membership {
-    /// Leaves the group when nobody asks for records, and comes back when somebody does. Returns when it wants to
-    /// look again.
-    fn watch_polls(&mut self, now: Time) -> Time {
-        if std::mem::take(&mut self.polled) {
-            self.last_poll = now;
-            self.member.asked_for_records();
-        } else if now >= self.last_poll + self.max_poll {
-            self.member.fell_silent();
-        }
-        if self.member.is_up() { self.last_poll + self.max_poll } else { Time::NEVER }
-    }
-
-    /// Next offsets to process of `partitions`, as far as they may be committed.
-    fn progress(&self, partitions: &[PartitionId]) -> BTreeMap<PartitionId, Offset> {
-        if self.crashed.load(Ordering::Acquire) {
-            return BTreeMap::new();
-        }
-        let next = |id: &PartitionId| Some((*id, self.positions.next(*id)?));
-        partitions.iter().filter_map(next).collect()
-    }
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Metadata {
-    #[default]
-    Unknown,
-    Asked,
-    Known,
-}
-
 /// A partition that is read.
 #[derive(Debug)]
 struct Position {
     partition: PartitionId,
     /// The next offset to fetch.
     next: i64,
+    /// Not before then: something was wrong with it.
+    not_before: Time,
     /// Whether the end was announced since the last record.
     at_end: bool,
 }
 
 #[derive(Debug, Default)]
 struct Connection {
-    fetching: bool,
+    /// Since when a fetch is out.
+    fetching: Option<Time>,
     spare: Vec<FetchSlot>,
 }
 
-/// What came and was not handed over yet.
-#[derive(Debug, Default)]
-struct Received {
-    bytes: Vec<u8>,
-    lengths: Vec<u32>,
-    events: Vec<Event>,
-    /// How far it is handed over: events, lengths, bytes.
-    done: usize,
-    length_at: usize,
-    byte_at: usize,
-}
-
-#[derive(Debug)]
-enum Event {
-    /// So many records from this offset on.
-    Records {
-        partition: PartitionId,
-        offset: i64,
-        count: u32,
-    },
-    End(PartitionId),
-    Error(BrokerError),
-    Assigned(Vec<PartitionId>),
-    /// To be given up; with the word to the coordinator when it is.
-    Revoked(Vec<PartitionId>),
-    /// Given up already.
-    Lost(Vec<PartitionId>),
-}
-
 impl NativeConsumer {
+    /// A consumer that reads what it is told to.
+    pub fn new(profile: Profile, clock: Clock) -> NativeConsumer {
+        NativeConsumer {
+            clock,
+            metadata: Metadata::new(profile.clone()),
+            positions: Vec::new(),
+            connections: (0..profile.brokers).map(|_| Connection::default()).collect(),
+            profile,
+            received: Received::default(),
+            member: None,
+            outbox: Vec::new(),
+        }
+    }
+
     /// A member of the run's group.
-    pub fn member(settings: MemberSettings, spec: &GroupSpec) -> NativeConsumer {
-        let membership = Membership {
-            polled: false,
-            last_poll: Time::ZERO,
-            max_poll: settings.rebalance_timeout,
-            member: GroupMember::new(settings),
-            positions: spec.positions.clone(),
-            crashed: spec.crashed.clone(),
-        };
-        NativeConsumer { member: Some(membership), ..NativeConsumer::default() }
+    pub fn member(
+        settings: MemberSettings,
+        profile: Profile,
+        spec: &GroupSpec,
+        clock: Clock,
+    ) -> NativeConsumer {
+        let membership = Membership::new(settings, profile.clone(), spec);
+        NativeConsumer { member: Some(membership), ..NativeConsumer::new(profile, clock) }
     }
 
     /// Leaves the group in order, if it is a member: commits, and says goodbye unless it is a static member.
@@ -154,12 +94,8 @@ impl NativeConsumer {
 
     /// Sends what the member has to say, and does what it was told.
     fn tell_coordinator(&mut self) {
-        let Some(Membership { member, .. }) = &mut self.member else { return };
-        let requests = member.outbox().into_iter();
-        self.outbox
-            .extend(requests.map(|request| (COORDINATOR, Request::Group(Box::new(request)))));
-        let events = member.events();
-        for event in events {
+        let Some(membership) = &mut self.member else { return };
+        for event in membership.tell(&mut self.outbox) {
             let event = match event {
                 MemberEvent::Assigned(starts) => {
                     // Nothing committed: from the beginning, where the topic was when the run began.
@@ -216,7 +152,7 @@ impl NativeConsumer {
 
     fn assign(&mut self, partition: PartitionId, next: i64) {
         self.positions.retain(|position| position.partition != partition);
-        self.positions.push(Position { partition, next, at_end: false });
+        self.positions.push(Position { partition, next, not_before: Time::ZERO, at_end: false });
         self.positions.sort_by_key(|position| position.partition);
         self.fetch();
     }
@@ -226,29 +162,29 @@ impl NativeConsumer {
         self.received.forget(partition);
     }
 
-    /// Asks whatever is not being asked already.
-    fn fetch(&mut self) {
-        match self.metadata {
-            Metadata::Asked => return,
-            Metadata::Unknown => {
-                self.metadata = Metadata::Asked;
-                self.outbox.push((0, Request::Metadata));
-                return;
-            }
-            Metadata::Known => {}
+    /// Asks whatever is not being asked already; returns when something is due next.
+    fn fetch(&mut self) -> Time {
+        let now = self.clock.now();
+        let mut next = Time::NEVER;
+        if !self.positions.is_empty() {
+            next = self.metadata.refresh(now, &mut self.outbox);
         }
-        if self.received.bytes.len() - self.received.byte_at > RECEIVED_BYTES_MAX {
-            return;
+        if self.received.waiting_bytes() > RECEIVED_BYTES_MAX {
+            return next;
         }
-        for (broker, connection) in self.connections.iter_mut().enumerate() {
-            if connection.fetching {
+        for broker in 0..self.connections.len() {
+            if let Some(since) = self.connections[broker].fetching {
+                next = next.min(self.answer_is_due(broker as BrokerId, since, now));
                 continue;
             }
             let broker = broker as BrokerId;
+            let connection = &mut self.connections[broker as usize];
             let mut slots = std::mem::take(&mut connection.spare);
             slots.clear();
             for position in &self.positions {
-                if self.leaders.get(position.partition.0 as usize) == Some(&broker) {
+                if position.not_before > now {
+                    next = next.min(position.not_before);
+                } else if self.metadata.leader(position.partition, now) == Some(broker) {
                     slots.push(FetchSlot::new(position.partition, position.next));
                 }
             }
@@ -256,7 +192,7 @@ impl NativeConsumer {
                 connection.spare = slots;
                 continue;
             }
-            connection.fetching = true;
+            connection.fetching = Some(now);
             self.outbox.push((
                 broker,
                 Request::Fetch(Fetch {
@@ -266,6 +202,18 @@ impl NativeConsumer {
                 }),
             ));
         }
+        next.min(self.metadata.next_try(now))
+    }
+
+    /// Closes a connection on which a fetch was not answered in time; returns when that is.
+    fn answer_is_due(&mut self, broker: BrokerId, since: Time, now: Time) -> Time {
+        let limit = since + FETCH_WAIT_MAX + self.profile.request_timeout;
+        if limit > now {
+            return limit;
+        }
+        self.outbox.push((broker, Request::Close));
+        self.disconnected(broker, now);
+        now
     }
 
     fn fetched(&mut self, slot: &FetchSlot, records: &dyn Records) {
@@ -286,15 +234,22 @@ impl NativeConsumer {
                 return;
             }
             Some(_) => {
-                self.metadata = Metadata::Unknown;
-                return;
+                let now = self.clock.now();
+                position.not_before = now + self.profile.retry_backoff;
+                return self.metadata.doubt(now);
             }
         }
         if slot.end > slot.offset {
             let received = &mut self.received;
             let (bytes, lengths) = (&mut received.bytes, &mut received.lengths);
+            let before = (bytes.len(), lengths.len());
             records.copy(slot.partition, slot.offset, slot.end, bytes, lengths);
             let count = (slot.end - slot.offset) as u32;
+            if lengths.len() - before.1 != count as usize {
+                // The log has lost some of it while the answer was under way. Asked again, the broker says so.
+                bytes.truncate(before.0);
+                return lengths.truncate(before.1);
+            }
             let (partition, offset) = (slot.partition, slot.offset);
             received.events.push(Event::Records { partition, offset, count });
             position.next = slot.end;
@@ -303,79 +258,6 @@ impl NativeConsumer {
         if slot.end == slot.high_watermark && !position.at_end {
             position.at_end = true;
             self.received.events.push(Event::End(slot.partition));
-        }
-    }
-}
-
-impl Received {
-    /// Drops what came of a partition that is not read any more.
-    fn forget(&mut self, partition: PartitionId) {
-        let mut kept = Received::default();
-        let (mut length_at, mut byte_at) = (self.length_at, self.byte_at);
-        for event in self.events.drain(..).skip(self.done) {
-            let Event::Records { partition: of, count, .. } = &event else {
-                kept.events.push(event);
-                continue;
-            };
-            let lengths = &self.lengths[length_at..length_at + *count as usize];
-            let size: usize = lengths.iter().map(|length| *length as usize).sum();
-            if *of != partition {
-                kept.lengths.extend_from_slice(lengths);
-                kept.bytes.extend_from_slice(&self.bytes[byte_at..byte_at + size]);
-            }
-            length_at += lengths.len();
-            byte_at += size;
-            if *of != partition {
-                kept.events.push(event);
-            }
-        }
-        *self = kept;
-    }
-
-    /// Forgets what is handed over, once that is everything.
-    fn tidy(&mut self) {
-        if self.done == self.events.len() {
-            self.bytes.clear();
-            self.lengths.clear();
-            self.events.clear();
-            (self.done, self.length_at, self.byte_at) = (0, 0, 0);
-        }
-    }
-
-    fn hand_over(&mut self, events: &mut dyn ConsumerEvents) -> Flow {
-        match &mut self.events[self.done] {
-            Event::Records { partition, offset, count } => {
-                while *count > 0 {
-                    let length = self.lengths[self.length_at] as usize;
-                    let payload = &self.bytes[self.byte_at..self.byte_at + length];
-                    let (partition, at) = (*partition, Offset(*offset));
-                    self.length_at += 1;
-                    self.byte_at += length;
-                    *offset += 1;
-                    *count -= 1;
-                    if *count == 0 {
-                        self.done += 1;
-                        return events.record(partition, at, payload);
-                    }
-                    if events.record(partition, at, payload) == Flow::Stop {
-                        return Flow::Stop;
-                    }
-                }
-                self.done += 1;
-                Flow::More
-            }
-            Event::End(partition) => {
-                events.end_of_partition(*partition);
-                self.done += 1;
-                Flow::More
-            }
-            Event::Error(error) => {
-                events.error(error.clone());
-                self.done += 1;
-                Flow::Stop
-            }
-            // The client's own affair.
-            Event::Assigned(_) | Event::Revoked(_) | Event::Lost(_) => Flow::More,
         }
     }
 }
@@ -419,30 +301,50 @@ impl ConsumerPort for NativeConsumer {
 
 impl Client for NativeConsumer {
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time) {
+        self.metadata.answered(broker);
         match response {
-            Response::Metadata(leaders) => {
-                let brokers = leaders.iter().max().map_or(1, |last| *last as usize + 1);
-                self.connections.resize_with(brokers.max(self.connections.len()), Default::default);
-                self.leaders = leaders;
-                self.metadata = Metadata::Known;
-            }
+            Response::Metadata(leaders) => self.metadata.learn(leaders),
             Response::Fetch(slots) => {
                 for slot in &slots {
                     self.fetched(slot, records);
                 }
                 let connection = &mut self.connections[broker as usize];
-                connection.fetching = false;
+                connection.fetching = None;
                 connection.spare = slots;
             }
             Response::Group(response) => {
                 if let Some(membership) = &mut self.member {
-                    membership.member.receive(*response, now);
+                    membership.receive(broker, *response, now);
                 }
                 self.tell_coordinator();
             }
-            Response::InitProducerId(_) | Response::Produce(_) | Response::ListOffsets(_) => {}
+            Response::Coordinator(coordinator) => {
+                if let Some(membership) = &mut self.member {
+                    membership.found(coordinator);
+                }
+                self.tell_coordinator();
+            }
+            Response::Refused(_) => {
+                self.metadata.refused();
+                if let Some(membership) = &mut self.member {
+                    membership.not_found(now);
+                }
+            }
+            Response::InitProducerId(_) | Response::Produce(..) | Response::ListOffsets(_) => {}
         }
-        self.fetch();
+    }
+
+    fn disconnected(&mut self, broker: BrokerId, now: Time) {
+        self.connections[broker as usize].fetching = None;
+        if self.metadata.broken(broker, now) {
+            self.received.events.push(Event::Error(BrokerError {
+                class: ErrorClass::Informational,
+                message: format!("broker {}: connection lost", broker + 1),
+            }));
+        }
+        if let Some(membership) = &mut self.member {
+            membership.disconnected(broker, now);
+        }
     }
 
     fn outbox(&mut self) -> &mut Vec<(BrokerId, Request)> {
@@ -450,10 +352,11 @@ impl Client for NativeConsumer {
     }
 
     fn tick(&mut self, now: Time) -> Time {
-        let Some(membership) = &mut self.member else { return Time::NEVER };
-        let look = membership.watch_polls(now);
-        let next = membership.member.tick(now);
-        self.tell_coordinator();
-        next.min(look)
+        let mut next = self.fetch();
+        if let Some(membership) = &mut self.member {
+            next = next.min(membership.tick(now, &mut self.metadata, &mut self.outbox));
+            self.tell_coordinator();
+        }
+        next
     }
 }

@@ -90,6 +90,9 @@ pub struct GroupMember {
     events: Vec<MemberEvent>,
     next_beat: Time,
     last_answer: Time,
+    /// When something was asked last, or answered, while questions are open; and the time of the last tick.
+    asked_at: Option<Time>,
+    now: Time,
 }
 
 impl GroupMember {
@@ -107,6 +110,8 @@ impl GroupMember {
             events: Vec::new(),
             next_beat: Time::NEVER,
             last_answer: Time::ZERO,
+            asked_at: None,
+            now: Time::ZERO,
         }
     }
 
@@ -132,6 +137,7 @@ impl GroupMember {
 
     /// Does what is due, and says when something is due next.
     pub fn tick(&mut self, now: Time) -> Time {
+        self.now = now;
         match self.state {
             State::Outside => self.join(),
             State::Up if now >= self.last_answer + self.settings.session_timeout => {
@@ -206,20 +212,35 @@ impl GroupMember {
         self.state == State::Up
     }
 
-    /// The connection broke: what was asked is not answered any more.
+    /// The connection broke, or the coordinator has moved: what was asked is not answered any more.
     pub fn disconnected(&mut self) {
-        self.asked.clear();
+        let asked = std::mem::take(&mut self.asked);
         self.outbox.clear();
+        self.asked_at = None;
         match self.state {
             State::Joining => self.state = State::Outside,
-            State::GivingUp => self.go_on(),
-            State::Outside | State::Up | State::Silent | State::Gone => {}
+            State::GivingUp if asked.contains(&Asked::LastCommit) => self.go_on(),
+            State::GivingUp | State::Outside | State::Up | State::Silent | State::Gone => {}
         }
+        // Where partitions begin that are not read yet is still to be asked.
+        for asked in asked {
+            if let Asked::Offsets(added) = asked {
+                self.ask(Asked::Offsets(added), GroupRequest::FetchOffsets);
+            }
+        }
+    }
+
+    /// Since when the coordinator owes an answer. A JoinGroup and a SyncGroup may take their time.
+    pub fn waits_since(&self) -> Option<Time> {
+        let patient = |asked: &Asked| matches!(asked, Asked::Join | Asked::Sync);
+        self.asked_at.filter(|_| self.asked.front().is_some_and(|first| !patient(first)))
     }
 
     /// Takes the answer to the oldest request that has none.
     pub fn receive(&mut self, response: GroupResponse, now: Time) {
         let Some(asked) = self.asked.pop_front() else { return };
+        self.now = now;
+        self.asked_at = (!self.asked.is_empty()).then_some(now);
         if self.state == State::Gone {
             return;
         }
@@ -253,6 +274,7 @@ impl GroupMember {
     }
 
     fn ask(&mut self, asked: Asked, request: GroupRequest) {
+        self.asked_at.get_or_insert(self.now);
         self.asked.push_back(asked);
         self.outbox.push(request);
     }
@@ -346,6 +368,8 @@ impl GroupMember {
                 self.lose();
                 self.join();
             }
+            // Whoever carries the requests finds the coordinator first.
+            GroupError::NotCoordinator | GroupError::Unavailable => self.disconnected(),
             GroupError::UnknownMemberId | GroupError::MemberIdRequired => {
                 self.lose();
                 self.me.member_id.clear();

@@ -5,8 +5,48 @@
 //! it the time: the simulator's kernel, later a TCP transport.
 
 mod consumer;
+mod coordinator;
 pub mod member;
+mod metadata;
+mod parcel;
 mod producer;
+mod received;
 
 pub use consumer::NativeConsumer;
 pub use producer::NativeProducer;
+
+use std::time::Duration;
+
+/// How a client behaves when something goes wrong; named after librdkafka's properties, with its defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Number of brokers it knows of.
+    pub brokers: u32,
+    /// `socket.timeout.ms`: a connection on which nothing was answered for so long is closed. 30 s, which is
+    /// librdkafka's `request.timeout.ms`, instead of its 60 s.
+    pub request_timeout: Duration,
+    /// `message.timeout.ms`: how long a record may take until it is acknowledged.
+    pub message_timeout: Duration,
+    /// `retry.backoff.ms`, and `retry.backoff.max.ms` up to which it doubles.
+    pub retry_backoff: Duration,
+    /// See above.
+    pub retry_backoff_max: Duration,
+    /// `reconnect.backoff.ms`, and `reconnect.backoff.max.ms` up to which it doubles.
+    pub reconnect_backoff: Duration,
+    /// See above.
+    pub reconnect_backoff_max: Duration,
+}
+
+impl Default for Profile {
+    fn default() -> Profile {
+        Profile {
+            brokers: 1,
+            request_timeout: Duration::from_secs(30),
+            message_timeout: Duration::from_secs(300),
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(1),
+            reconnect_backoff: Duration::from_millis(100),
+            reconnect_backoff_max: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,11 +1,17 @@
-//! The producer's side of the native client: batches, a window of requests in flight, sequences.
+//! The producer's side of the native client: batches, a window of requests in flight, sequences, retries.
+//!
+//! A batch that was refused or not answered goes back to its place before those that were not sent yet. Batches behind
+//! it that are in flight already stay there: without idempotence they may overtake it, as with librdkafka.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Clock, PartitionId, ProducerId, Time, sent_time};
-use crate::broker::protocol::{Batch, BrokerId, Client, Produce, Records, Request, Response};
+use super::Profile;
+use super::metadata::Metadata;
+use super::parcel::{Lane, Parcel};
+use crate::base::{Clock, PartitionId, Time, sent_time};
+use crate::broker::protocol::{BrokerId, Client, ErrorCode, Produce, Records, Request, Response};
 use crate::broker::{ProducerPort, SendError, SendRecord};
 use crate::measure::{Ack, Outcome};
 use crate::plan::{Acks, LoadPlan};
@@ -18,30 +24,33 @@ const BATCH_BYTES_MAX: usize = 1_000_000;
 /// librdkafka's `max.in.flight` of an idempotent producer; without idempotence its window is a million.
 const IN_FLIGHT_IDEMPOTENT: usize = 5;
 const IN_FLIGHT: usize = 1_000_000;
+/// How often librdkafka looks for records that have waited too long.
+const LOOK_FOR_OLD: Duration = Duration::from_secs(1);
 
 /// A pool's client.
 #[derive(Debug)]
 pub struct NativeProducer {
     clock: Clock,
+    profile: Profile,
     acks: Acks,
     linger: Duration,
     in_flight_max: usize,
-    /// An idempotent producer's number, and by partition the sequence of the next record.
+    /// An idempotent producer's number.
     number: Number,
-    sequences: Vec<u64>,
-    leaders: Vec<BrokerId>,
-    asked: bool,
-    /// By partition: the batch that takes records.
-    open: Vec<Option<Parcel>>,
+    metadata: Metadata,
+    /// By partition.
+    lanes: Vec<Lane>,
     /// Partitions with an open batch, in the order they were opened.
     opened: Vec<PartitionId>,
-    /// Closed batches that wait for room in the window.
-    closed: VecDeque<Parcel>,
+    /// Partitions with closed batches that wait, in the order they began to.
+    waiting: Vec<PartitionId>,
     /// By broker, in the order they were sent.
     in_flight: Vec<VecDeque<Parcel>>,
+    requests: u64,
     spare: Vec<Parcel>,
     /// Records queued or in flight.
     queued: usize,
+    looked_for_old: Time,
     answers: Vec<Ack>,
     errors: Vec<String>,
     outbox: Vec<(BrokerId, Request)>,
@@ -51,24 +60,13 @@ pub struct NativeProducer {
 enum Number {
     NotNeeded,
     Wanted,
+    Asked(BrokerId, Time),
     Known(i64),
-}
-
-/// A batch and what its acknowledgements need.
-#[derive(Debug, Default)]
-struct Parcel {
-    partition: PartitionId,
-    since: Time,
-    batch: Arc<Batch>,
-    records: Vec<(ProducerId, u64)>,
-    /// Sequence of the first record, given when the batch is closed.
-    sequence: u64,
 }
 
 impl NativeProducer {
     /// A client for `partitions` partitions.
-    pub fn new(load: &LoadPlan, partitions: u32, clock: Clock) -> NativeProducer {
-        let partitions = partitions as usize;
+    pub fn new(load: &LoadPlan, partitions: u32, profile: Profile, clock: Clock) -> NativeProducer {
         let (number, in_flight_max) = match load.idempotence {
             true => (Number::Wanted, IN_FLIGHT_IDEMPOTENT),
             false => (Number::NotNeeded, IN_FLIGHT),
@@ -79,99 +77,225 @@ impl NativeProducer {
             linger: load.linger,
             in_flight_max,
             number,
-            sequences: vec![0; partitions],
-            leaders: Vec::new(),
-            asked: false,
-            open: (0..partitions).map(|_| None).collect(),
+            lanes: (0..partitions).map(|_| Lane::default()).collect(),
             opened: Vec::new(),
-            closed: VecDeque::new(),
-            in_flight: Vec::new(),
+            waiting: Vec::new(),
+            in_flight: (0..profile.brokers).map(|_| VecDeque::new()).collect(),
+            metadata: Metadata::new(profile.clone()),
+            profile,
+            requests: 0,
             spare: Vec::new(),
             queued: 0,
+            looked_for_old: Time::ZERO,
             answers: Vec::new(),
             errors: Vec::new(),
             outbox: Vec::new(),
         }
     }
 
-    fn ask(&mut self) {
-        if !std::mem::replace(&mut self.asked, true) {
-            self.outbox.push((0, Request::Metadata));
-            if self.number == Number::Wanted {
-                self.outbox.push((0, Request::InitProducerId));
+    /// Asks for a number if that is due; returns when something is due next.
+    fn ask_for_number(&mut self, now: Time) -> Time {
+        if let Number::Asked(broker, since) = self.number {
+            let limit = since + self.profile.request_timeout;
+            if now < limit {
+                return limit;
             }
+            self.close_connection(broker, now);
+        }
+        match self.metadata.any(now) {
+            Some(broker) if self.number == Number::Wanted => {
+                self.number = Number::Asked(broker, now);
+                self.outbox.push((broker, Request::InitProducerId));
+                now + self.profile.request_timeout
+            }
+            _ => now + self.profile.retry_backoff,
         }
     }
 
+    #[inline]
     fn is_ready(&self) -> bool {
-        !self.leaders.is_empty() && self.number != Number::Wanted
+        matches!(self.number, Number::NotNeeded | Number::Known(_))
     }
 
-    /// Closes a partition's open batch.
-    fn close(&mut self, partition: PartitionId) {
-        let at = partition.0 as usize;
-        if let Some(mut parcel) = self.open[at].take() {
-            parcel.sequence = self.sequences[at];
-            self.sequences[at] += parcel.records.len() as u64;
-            self.closed.push_back(parcel);
-        }
+    /// Where a partition's next batch can go now: its leader, when it is known, reached and has room.
+    #[inline]
+    fn way(&self, partition: PartitionId, now: Time) -> Option<BrokerId> {
+        let leader = self.metadata.leader(partition, now)?;
+        (self.in_flight[leader as usize].len() < self.in_flight_max).then_some(leader)
     }
 
-    /// Whether the window of a partition's leader has room.
-    fn has_room(&self, partition: PartitionId) -> bool {
-        let broker = self.leaders[partition.0 as usize] as usize;
-        self.in_flight[broker].len() < self.in_flight_max
-    }
-
-    /// Sends the batches that have waited long enough and have room; the others go on filling. Returns when the
-    /// next one will have waited long enough.
+    /// Sends the batches that have waited long enough and have room; the others go on filling. Returns when
+    /// something is due next.
     fn send_due(&mut self, now: Time) -> Time {
-        self.dispatch(now);
+        let mut next = self.metadata.refresh(now, &mut self.outbox);
         if !self.is_ready() {
-            return Time::NEVER;
+            return next.min(self.ask_for_number(now));
         }
-        let mut next = Time::NEVER;
+        if !self.waiting.is_empty() {
+            next = next.min(self.send_waiting(now));
+        }
         let mut kept = 0;
         for i in 0..self.opened.len() {
             let partition = self.opened[i];
-            let Some(parcel) = &self.open[partition.0 as usize] else { continue };
+            let lane = &mut self.lanes[partition.0 as usize];
+            let Some(parcel) = &lane.open else { continue };
             let due = parcel.since + self.linger;
-            if due <= now && self.closed.is_empty() && self.has_room(partition) {
-                self.close(partition);
-                self.dispatch(now);
+            if due <= now
+                && !lane.waits()
+                && let Some(leader) = self.way(partition, now)
+            {
+                if let Some(parcel) = self.lanes[partition.0 as usize].close() {
+                    self.send_parcel(parcel, leader, now);
+                }
                 continue;
             }
-            if due > now {
-                next = next.min(due);
-            }
+            next = next.min(if due > now { due } else { self.metadata.next_try(now) });
             self.opened[kept] = partition;
             kept += 1;
         }
         self.opened.truncate(kept);
+        next.min(self.look_for_trouble(now))
+    }
+
+    /// Sends closed batches as far as that is possible; returns when more may be.
+    fn send_waiting(&mut self, now: Time) -> Time {
+        let mut next = Time::NEVER;
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|partition| {
+            while self.may_send_first(*partition, now, &mut next) {
+                let parcel = self.lanes[partition.0 as usize].take_first();
+                let leader = self.way(*partition, now);
+                if let (Some(parcel), Some(leader)) = (parcel, leader) {
+                    self.send_parcel(parcel, leader, now);
+                }
+            }
+            self.lanes[partition.0 as usize].waits()
+        });
+        // Nothing joins the list meanwhile.
+        self.waiting = waiting;
+        next.min(self.metadata.next_try(now))
+    }
+
+    fn may_send_first(&self, partition: PartitionId, now: Time, next: &mut Time) -> bool {
+        let lane = &self.lanes[partition.0 as usize];
+        let Some(first) = lane.first() else { return false };
+        if lane.not_before > now {
+            *next = lane.not_before.min(*next);
+            return false;
+        }
+        // An idempotent producer sends nothing again before it knows what became of the rest.
+        let drains = first.tries > 0 && lane.in_flight > 0 && self.number != Number::NotNeeded;
+        !drains && self.way(partition, now).is_some()
+    }
+
+    fn send_parcel(&mut self, mut parcel: Parcel, leader: BrokerId, now: Time) {
+        let sequence = match self.number {
+            Number::Known(number) => Some((number, parcel.sequence)),
+            _ => None,
+        };
+        self.requests += 1;
+        parcel.number = self.requests;
+        parcel.tries += 1;
+        parcel.sent = now;
+        let (partition, acks, batch) = (parcel.partition, self.acks, parcel.batch.clone());
+        let produce = Produce { number: parcel.number, partition, acks, sequence, batch };
+        self.outbox.push((leader, Request::Produce(produce)));
+        match self.acks {
+            // A send counts as acknowledged when it leaves.
+            Acks::None => self.resolve(parcel, now, Outcome::Acked),
+            Acks::Leader | Acks::All => {
+                self.lanes[partition.0 as usize].in_flight += 1;
+                self.in_flight[leader as usize].push_back(parcel);
+            }
+        }
+    }
+
+    /// Closes connections that do not answer, and gives up what has taken too long.
+    #[inline]
+    fn look_for_trouble(&mut self, now: Time) -> Time {
+        let mut next = Time::NEVER;
+        for broker in 0..self.in_flight.len() {
+            let Some(oldest) = self.in_flight[broker].front() else { continue };
+            let limit = oldest.sent + self.profile.request_timeout;
+            if limit <= now {
+                self.close_connection(broker as BrokerId, now);
+            } else {
+                next = next.min(limit);
+            }
+        }
+        if now >= self.looked_for_old + LOOK_FOR_OLD {
+            self.looked_for_old = now;
+            self.give_up_old(now);
+        }
         next
     }
 
-    /// Sends closed batches as far as the window of each broker allows.
-    fn dispatch(&mut self, now: Time) {
-        if !self.is_ready() {
-            return;
-        }
-        while self.closed.front().is_some_and(|parcel| self.has_room(parcel.partition)) {
-            let Some(parcel) = self.closed.pop_front() else { return };
-            let broker = self.leaders[parcel.partition.0 as usize];
-            let sequence = match self.number {
-                Number::Known(number) => Some((number, parcel.sequence)),
-                Number::NotNeeded | Number::Wanted => None,
-            };
-            let (partition, acks, batch) = (parcel.partition, self.acks, parcel.batch.clone());
-            let produce = Produce { partition, acks, sequence, batch };
-            self.outbox.push((broker, Request::Produce(produce)));
-            match self.acks {
-                // A send counts as acknowledged when it leaves.
-                Acks::None => self.resolve(parcel, now, Outcome::Acked),
-                Acks::Leader | Acks::All => self.in_flight[broker as usize].push_back(parcel),
+    fn close_connection(&mut self, broker: BrokerId, now: Time) {
+        self.outbox.push((broker, Request::Close));
+        self.disconnected(broker, now);
+    }
+
+    fn give_up_old(&mut self, now: Time) {
+        let too_old = |since: Time| since + self.profile.message_timeout <= now;
+        let mut old = Vec::new();
+        for lane in &mut self.lanes {
+            if lane.open.as_ref().is_some_and(|parcel| too_old(parcel.since)) {
+                old.extend(lane.close());
             }
         }
+        for partition in &self.waiting {
+            let lane = &mut self.lanes[partition.0 as usize];
+            while lane.first().is_some_and(|parcel| too_old(parcel.since)) {
+                old.extend(lane.take_first());
+            }
+        }
+        for parcel in old {
+            self.errors.push("MessageTimedOut".to_owned());
+            self.resolve_unsent(parcel, now);
+        }
+    }
+
+    /// A batch that is not in flight is given up.
+    fn resolve_unsent(&mut self, parcel: Parcel, now: Time) {
+        // What never left has certainly failed; what left may have arrived.
+        let outcome = if parcel.may_be_there { Outcome::Indeterminate } else { Outcome::Failed };
+        self.resolve(parcel, now, outcome);
+    }
+
+    /// A batch was refused, or not answered: it is sent again later.
+    fn retry(&mut self, parcel: Parcel, now: Time) {
+        let doublings = parcel.tries.saturating_sub(1).min(16);
+        let backoff = self.profile.retry_backoff * (1 << doublings);
+        let partition = parcel.partition;
+        let lane = &mut self.lanes[partition.0 as usize];
+        lane.not_before = now + backoff.min(self.profile.retry_backoff_max);
+        lane.put(parcel);
+        if !self.waiting.contains(&partition) {
+            self.waiting.push(partition);
+        }
+    }
+
+    fn answered(&mut self, mut parcel: Parcel, result: Result<(), ErrorCode>, now: Time) {
+        let Err(code) = result else {
+            return self.resolve(parcel, now, Outcome::Acked);
+        };
+        match code {
+            ErrorCode::NotLeaderOrFollower | ErrorCode::Unavailable => self.metadata.doubt(now),
+            ErrorCode::RequestTimedOut | ErrorCode::NotEnoughReplicasAfterAppend => {
+                parcel.may_be_there = true;
+            }
+            ErrorCode::OutOfOrderSequence => {
+                let lane = &self.lanes[parcel.partition.0 as usize];
+                let is_first = lane.first().is_none_or(|first| first.sequence > parcel.sequence);
+                // The batch before it is still to come, or the log has lost it: then a new number begins anew.
+                if is_first && lane.in_flight == 0 && parcel.tries > 1 {
+                    self.errors.push(code.name().to_owned());
+                    self.number = Number::Wanted;
+                }
+            }
+            ErrorCode::NotEnoughReplicas | ErrorCode::OffsetOutOfRange => {}
+        }
+        self.retry(parcel, now);
     }
 
     /// Answers every record of a batch and keeps the memory.
@@ -194,6 +318,7 @@ impl NativeProducer {
         self.queued -= parcel.batch.len();
         if let Some(batch) = Arc::get_mut(&mut parcel.batch) {
             batch.clear();
+            (parcel.tries, parcel.may_be_there) = (0, false);
             self.spare.push(parcel);
         }
     }
@@ -205,22 +330,25 @@ impl ProducerPort for NativeProducer {
             return Err(SendError::Full);
         }
         let at = record.partition.0 as usize;
-        let is_full = self.open[at].as_ref().is_some_and(|parcel| {
+        let is_full = self.lanes[at].open.as_ref().is_some_and(|parcel| {
             parcel.records.len() >= BATCH_RECORDS_MAX
                 || parcel.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
         });
-        if is_full {
-            self.close(record.partition);
+        if is_full && let Some(parcel) = self.lanes[at].close() {
+            self.lanes[at].put(parcel);
             self.opened.retain(|partition| *partition != record.partition);
+            if !self.waiting.contains(&record.partition) {
+                self.waiting.push(record.partition);
+            }
         }
-        if self.open[at].is_none() {
+        if self.lanes[at].open.is_none() {
             let mut parcel = self.spare.pop().unwrap_or_default();
             parcel.partition = record.partition;
             parcel.since = self.clock.now();
-            self.open[at] = Some(parcel);
+            self.lanes[at].open = Some(parcel);
             self.opened.push(record.partition);
         }
-        if let Some(parcel) = &mut self.open[at] {
+        if let Some(parcel) = &mut self.lanes[at].open {
             // Nobody else holds a batch that is still open.
             Arc::make_mut(&mut parcel.batch).push(record.payload);
             parcel.records.push((record.producer, record.sequence));
@@ -234,8 +362,15 @@ impl ProducerPort for NativeProducer {
     }
 
     fn follow(&mut self, partitions: u32) -> bool {
-        // It knows the topic it was made for; the clusters it serves do not grow one.
-        partitions as usize <= self.open.len()
+        let partitions = partitions as usize;
+        if self.metadata.partitions() < partitions {
+            self.metadata.doubt(self.clock.now());
+            return false;
+        }
+        if self.lanes.len() < partitions {
+            self.lanes.resize_with(partitions, Lane::default);
+        }
+        true
     }
 
     fn errors(&mut self) -> Vec<String> {
@@ -244,12 +379,15 @@ impl ProducerPort for NativeProducer {
 
     fn give_up(&mut self, _limit: Duration) {
         let now = self.clock.now();
-        for partition in std::mem::take(&mut self.opened) {
-            self.close(partition);
-        }
-        // What never left has certainly failed; what left may have arrived.
-        for parcel in std::mem::take(&mut self.closed) {
-            self.resolve(parcel, now, Outcome::Failed);
+        self.opened.clear();
+        self.waiting.clear();
+        for lane in 0..self.lanes.len() {
+            let open = self.lanes[lane].close();
+            while let Some(parcel) = self.lanes[lane].take_first() {
+                self.resolve_unsent(parcel, now);
+            }
+            open.into_iter().for_each(|parcel| self.resolve_unsent(parcel, now));
+            self.lanes[lane].in_flight = 0;
         }
         for broker in 0..self.in_flight.len() {
             for parcel in std::mem::take(&mut self.in_flight[broker]) {
@@ -261,23 +399,38 @@ impl ProducerPort for NativeProducer {
 
 impl Client for NativeProducer {
     fn receive(&mut self, broker: BrokerId, response: Response, _records: &dyn Records, now: Time) {
+        self.metadata.answered(broker);
         match response {
-            Response::Metadata(leaders) => {
-                let brokers = leaders.iter().max().map_or(1, |last| *last as usize + 1);
-                self.in_flight.resize_with(brokers.max(self.in_flight.len()), VecDeque::new);
-                self.leaders = leaders;
-            }
+            Response::Metadata(leaders) => self.metadata.learn(leaders),
             Response::InitProducerId(number) => self.number = Number::Known(number),
-            Response::Produce(result) => {
-                if let Some(parcel) = self.in_flight[broker as usize].pop_front() {
-                    let outcome = match result {
-                        Ok(_) => Outcome::Acked,
-                        Err(_) => Outcome::Failed,
-                    };
-                    self.resolve(parcel, now, outcome);
+            Response::Refused(_) => self.metadata.refused(),
+            Response::Produce(number, result) => {
+                let in_flight = &mut self.in_flight[broker as usize];
+                // What was answered already is not there any more.
+                let place = in_flight.iter().position(|parcel| parcel.number == number);
+                if let Some(parcel) = place.and_then(|place| in_flight.remove(place)) {
+                    self.lanes[parcel.partition.0 as usize].in_flight -= 1;
+                    self.answered(parcel, result.map(|_| ()), now);
                 }
             }
-            Response::Fetch(_) | Response::ListOffsets(_) | Response::Group(_) => {}
+            Response::Fetch(_)
+            | Response::ListOffsets(_)
+            | Response::Coordinator(_)
+            | Response::Group(_) => {}
+        }
+    }
+
+    fn disconnected(&mut self, broker: BrokerId, now: Time) {
+        if self.metadata.broken(broker, now) {
+            self.errors.push("BrokerTransportFailure".to_owned());
+        }
+        if matches!(self.number, Number::Asked(asked, _) if asked == broker) {
+            self.number = Number::Wanted;
+        }
+        for mut parcel in std::mem::take(&mut self.in_flight[broker as usize]) {
+            self.lanes[parcel.partition.0 as usize].in_flight -= 1;
+            parcel.may_be_there = true;
+            self.retry(parcel, now);
         }
     }
 
@@ -286,7 +439,6 @@ impl Client for NativeProducer {
     }
 
     fn tick(&mut self, now: Time) -> Time {
-        self.ask();
         self.send_due(now)
     }
 }

@@ -123,9 +123,11 @@ impl Admin {
         let replication = TopicReplication::Fixed(plan.replication_factor as i32);
         let retention_ms = plan.retention.as_millis().to_string();
         let retention_bytes = plan.retention_bytes.to_string();
+        let min_insync = plan.min_insync_replicas.to_string();
         let topic = NewTopic::new(&self.topic, plan.partitions as i32, replication)
             .set("retention.ms", &retention_ms)
-            .set("retention.bytes", &retention_bytes);
+            .set("retention.bytes", &retention_bytes)
+            .set("min.insync.replicas", &min_insync);
         let results = self
             .admin()?
             .create_topics([&topic], &options())

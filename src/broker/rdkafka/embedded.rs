@@ -97,6 +97,7 @@ fn disturb<C: rdkafka::ClientContext>(
         Disturbance::DeleteRecords(_) => {
             Err("the embedded cluster cannot delete records".to_owned())
         }
+        other => Err(format!("the embedded cluster cannot do {other:?}")),
     }
 }
 

@@ -9,8 +9,8 @@ use super::kernel::Hosted;
 use super::trace::Trace;
 use super::watch::{Tap, Watch};
 use crate::base::{Offset, PartitionId, Time};
-use crate::broker::Watermarks;
 use crate::broker::model::ClientId;
+use crate::broker::{Disturbance, Watermarks};
 use crate::measure::TraceKind;
 
 /// Something to be done at a time. Returns when it wants to be done again.
@@ -25,6 +25,7 @@ pub(super) enum Command {
     Wake(ClientId),
     At(Time, Job),
     Ask(ClientId, Ask),
+    Disturb(Disturbance),
 }
 
 /// A way to the kernel of a simulation. Cheap to clone.
@@ -82,6 +83,11 @@ impl KernelHandle {
     /// Asks a broker for the low and the high watermark of all partitions.
     pub fn ask_watermarks(&self, answer: impl FnOnce(Watermarks) + Send + 'static) {
         self.call(Command::Ask(self.client(), Box::new(answer)));
+    }
+
+    /// Does something to the cluster or the network.
+    pub fn disturb(&self, disturbance: Disturbance) {
+        self.call(Command::Disturb(disturbance));
     }
 
     /// Notes that an actor is being told something: time stands still until all actors are at rest again.

@@ -1,15 +1,14 @@
 //! The kernel: takes the next event, moves time to it, and lets it happen.
 
+use super::carrying::ASK_AGAIN;
 use super::handle::{Ask, Command, Job, KernelHandle};
 use super::network::{Network, NetworkSettings};
 use super::queue::Queue;
-use super::telling;
-use super::trace::Trace;
+use super::trace::{Trace, content_of, content_of_response};
 use crate::base::{ClockHand, PartitionId, Seed, Time};
-use crate::broker::model::{ClientId, Cluster, ClusterSettings, Cores, Output};
+use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Output};
 use crate::broker::protocol::{BrokerId, Client, Request, Response};
 use crate::logic::Effort;
-use crate::measure::TraceKind;
 
 /// A data machine with its client, hosted by the kernel.
 pub trait Hosted: Send {
@@ -46,36 +45,52 @@ pub enum Step {
 /// Virtual time and everything that happens in it.
 pub struct Kernel {
     hand: ClockHand,
-    now: Time,
-    queue: Queue<Event>,
-    seats: Vec<Seat>,
-    cluster: Cluster,
-    network: Network,
+    pub(super) now: Time,
+    pub(super) queue: Queue<Event>,
+    pub(super) seats: Vec<Seat>,
+    pub(super) cluster: Cluster,
+    pub(super) network: Network,
+    /// Messages on links that are cut: they pass once those are whole again.
+    pub(super) held: Vec<(BrokerId, Event)>,
     /// Cores of the machine the consumers run on.
     cores: Cores,
     trace: Trace,
-    handle: KernelHandle,
-    output: Vec<Output>,
+    pub(super) handle: KernelHandle,
+    pub(super) output: Vec<Output>,
 }
 
 pub(super) enum Event {
     Turn(ClientId),
-    Request { client: ClientId, broker: BrokerId, request: Request },
-    Response { client: ClientId, broker: BrokerId, response: Response },
-    Deadline { client: ClientId, broker: BrokerId },
-    GroupDeadline,
+    Request {
+        caller: Caller,
+        broker: BrokerId,
+        request: Request,
+    },
+    Response {
+        caller: Caller,
+        broker: BrokerId,
+        response: Response,
+    },
+    /// A client finds that its connection is broken, or could not be made.
+    Broken {
+        client: ClientId,
+        broker: BrokerId,
+    },
+    Alarm(Alarm),
     Job(Job),
+    /// Somebody asks for watermarks.
+    Ask(ClientId),
 }
 
-struct Seat {
-    who: Who,
+pub(super) struct Seat {
+    pub(super) who: Who,
     /// When its next turn comes; other turns in the queue are stale.
-    turn_at: Time,
+    pub(super) turn_at: Time,
     /// Until when it is busy with an effort.
-    busy_until: Time,
+    pub(super) busy_until: Time,
 }
 
-enum Who {
+pub(super) enum Who {
     Nobody,
     Machine(Box<dyn Hosted>),
     Asks(Ask),
@@ -95,6 +110,7 @@ impl Kernel {
             now: Time::ZERO,
             queue: Queue::new(seed),
             seats: Vec::new(),
+            held: Vec::new(),
             network: Network::new(network, cluster.brokers, seed),
             cluster: Cluster::new(cluster, seed),
             cores: Cores::new(host_cores),
@@ -147,8 +163,9 @@ impl Kernel {
                     watch.name(client, "oracle".to_owned());
                 }
                 self.seat(client, Who::Asks(answer));
-                self.send(client, 0, Request::ListOffsets);
+                self.ask(client);
             }
+            Command::Disturb(disturbance) => self.disturb(&disturbance),
         }
     }
 
@@ -168,11 +185,6 @@ impl Kernel {
         }
     }
 
-    fn send(&mut self, client: ClientId, broker: BrokerId, request: Request) {
-        let at = self.network.request_arrives(self.now, client, broker);
-        self.queue.push(at, Event::Request { client, broker, request });
-    }
-
     fn happen(&mut self, event: Event) {
         match event {
             Event::Turn(client) => {
@@ -189,81 +201,39 @@ impl Kernel {
                 self.trace.add(self.now, 1, client, 0);
                 self.turn(client);
             }
-            Event::Request { client, broker, request } => {
-                self.trace.add(self.now, 2, client, content_of(&request));
-                self.cluster.request(self.now, broker, client, request, &mut self.output);
+            Event::Request { caller, broker, request } => {
+                if !self.network.carries(caller, broker) {
+                    return;
+                }
+                self.trace.add(self.now, 2, caller.client, content_of(&request));
+                if !self.cluster.is_up(broker) {
+                    return self.break_off(caller.client, broker);
+                }
+                self.cluster.request(self.now, broker, caller, request, &mut self.output);
                 self.put_out();
             }
-            Event::Response { client, broker, response } => {
-                self.trace.add(self.now, 3, client, content_of_response(&response));
-                self.receive(client, broker, response);
+            Event::Response { caller, broker, response } => {
+                if !self.network.carries(caller, broker) {
+                    return;
+                }
+                self.trace.add(self.now, 3, caller.client, content_of_response(&response));
+                self.receive(caller.client, broker, response);
             }
-            Event::Deadline { client, broker } => {
-                self.trace.add(self.now, 4, client, 0);
-                self.cluster.expire(self.now, broker, client, &mut self.output);
+            Event::Broken { client, broker } => {
+                self.trace.add(self.now, 8, client, u64::from(broker));
+                self.broken(client, broker);
+            }
+            Event::Alarm(alarm) => {
+                self.trace.add(self.now, 4, alarm.number(), 0);
+                self.cluster.alarm(self.now, alarm, &mut self.output);
                 self.put_out();
             }
-            Event::GroupDeadline => {
-                self.trace.add(self.now, 6, 0, 0);
-                self.cluster.group_deadline(self.now, &mut self.output);
-                self.put_out();
-            }
+            Event::Ask(client) => self.ask(client),
             Event::Job(mut job) => {
                 self.trace.add(self.now, 5, 0, 0);
                 if let Some(again) = job(self.now) {
                     self.queue.push(again.max(self.now), Event::Job(job));
                 }
-            }
-        }
-    }
-
-    /// Tells whoever watches what is about to happen.
-    #[cold]
-    fn tell(&self, event: &Event) {
-        let Some(watch) = self.handle.watched() else { return };
-        let broker = |broker: BrokerId| format!("broker-{broker}");
-        let nothing = |what: &str| (what.to_owned(), Vec::new());
-        let (kind, who, told) = match event {
-            Event::Turn(client) => {
-                let seat = &self.seats[*client as usize];
-                if seat.turn_at != self.now || self.now < seat.busy_until {
-                    return;
-                }
-                (TraceKind::Turn, watch.name_of(*client), nothing("has a turn"))
-            }
-            Event::Request { client, broker: to, request } => {
-                let (what, partitions) = telling::request(request);
-                let what = format!("from {}: {what}", watch.name_of(*client));
-                (TraceKind::Request, broker(*to), (what, partitions))
-            }
-            Event::Response { client, broker: from, response } => {
-                let (what, partitions) = telling::response(response);
-                let what = format!("from {}: {what}", broker(*from));
-                (TraceKind::Response, watch.name_of(*client), (what, partitions))
-            }
-            Event::Deadline { client, broker: of } => {
-                let what = format!("the longest wait of {}'s fetch", watch.name_of(*client));
-                (TraceKind::Deadline, broker(*of), nothing(&what))
-            }
-            Event::GroupDeadline => {
-                (TraceKind::Deadline, "coordinator".to_owned(), nothing("looks at its group"))
-            }
-            Event::Job(_) => (TraceKind::Timer, "kernel".to_owned(), nothing("a timer goes off")),
-        };
-        watch.tell(self.now, kind, who, told);
-    }
-
-    fn put_out(&mut self) {
-        for output in self.output.drain(..) {
-            match output {
-                Output::Reply { at, from: broker, to: client, response } => {
-                    let at = self.network.response_arrives(at, client, broker);
-                    self.queue.push(at, Event::Response { client, broker, response });
-                }
-                Output::Deadline { at, broker, client } => {
-                    self.queue.push(at, Event::Deadline { client, broker });
-                }
-                Output::GroupDeadline { at } => self.queue.push(at, Event::GroupDeadline),
             }
         }
     }
@@ -274,9 +244,10 @@ impl Kernel {
             // It is gone, and its connections with it.
             Who::Nobody => {}
             Who::Asks(_) => {
-                if let (Who::Asks(answer), Response::ListOffsets(watermarks)) =
-                    (std::mem::replace(&mut seat.who, Who::Nobody), response)
-                {
+                let Response::ListOffsets(watermarks) = response else {
+                    return self.queue.push(self.now + ASK_AGAIN, Event::Ask(client));
+                };
+                if let Who::Asks(answer) = std::mem::replace(&mut seat.who, Who::Nobody) {
                     self.handle.stir();
                     let with_id = |(id, both)| (PartitionId(id as u32), both);
                     answer(watermarks.into_iter().enumerate().map(with_id).collect());
@@ -284,16 +255,22 @@ impl Kernel {
             }
             Who::Machine(machine) => {
                 machine.client().receive(broker, response, &self.cluster, self.now);
-                if machine.wants_turn() && self.now >= seat.busy_until {
-                    self.turn(client);
-                } else {
-                    let due = machine.client().tick(self.now);
-                    self.carry(client);
-                    if due < Time::NEVER {
-                        self.turn_at(client, due);
-                    }
-                }
+                self.after_news(client);
             }
+        }
+    }
+
+    /// A client has heard something: its machine gets a turn if it wants one, or its client does what is due.
+    pub(super) fn after_news(&mut self, client: ClientId) {
+        let seat = &mut self.seats[client as usize];
+        let Who::Machine(machine) = &mut seat.who else { return };
+        if machine.wants_turn() && self.now >= seat.busy_until {
+            return self.turn(client);
+        }
+        let due = machine.client().tick(self.now);
+        self.carry(client);
+        if due < Time::NEVER {
+            self.turn_at(client, due);
         }
     }
 
@@ -315,6 +292,7 @@ impl Kernel {
             Next::Over => {
                 seat.who = Who::Nobody;
                 seat.turn_at = Time::NEVER;
+                // What it has sent last is still under way.
                 self.cluster.disconnect(client);
                 return;
             }
@@ -332,40 +310,13 @@ impl Kernel {
         if outbox.is_empty() {
             return;
         }
+        let mut outbox = std::mem::take(outbox);
         for (broker, request) in outbox.drain(..) {
-            let at = self.network.request_arrives(self.now, client, broker);
-            self.queue.push(at, Event::Request { client, broker, request });
+            self.send(client, broker, request);
         }
-    }
-}
-
-/// What the trace notes of a request.
-fn content_of(request: &Request) -> u64 {
-    match request {
-        Request::Metadata => 1,
-        Request::InitProducerId => 2,
-        Request::ListOffsets => 3,
-        Request::Group(_) => 6,
-        Request::Produce(produce) => {
-            let sequence = produce.sequence.map_or(0, |(_, sequence)| sequence);
-            4 + (u64::from(produce.partition.0) << 8) + (sequence << 24)
+        // The memory goes back.
+        if let Who::Machine(machine) = &mut self.seats[client as usize].who {
+            *machine.client().outbox() = outbox;
         }
-        Request::Fetch(fetch) => fetch.slots.iter().fold(5, |content, slot| {
-            content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.offset as u64) << 16
-        }),
-    }
-}
-
-/// What the trace notes of a response.
-fn content_of_response(response: &Response) -> u64 {
-    match response {
-        Response::Metadata(_) => 1,
-        Response::Group(_) => 6,
-        Response::InitProducerId(number) => 2 + ((*number as u64) << 8),
-        Response::ListOffsets(ends) => ends.iter().map(|(_, end)| end.0 as u64).sum(),
-        Response::Produce(result) => result.map_or(4, |offset| (offset.0 as u64) << 8),
-        Response::Fetch(slots) => slots.iter().fold(5, |content, slot| {
-            content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.end as u64) << 16
-        }),
     }
 }

@@ -1,11 +1,14 @@
 //! The kernel of a simulation: owns virtual time, hosts the data machines, carries messages.
 
+mod carrying;
+mod disturbing;
 mod handle;
 mod kernel;
 mod network;
 mod queue;
 mod telling;
 mod trace;
+mod trouble;
 mod watch;
 
 pub use handle::{Job, KernelHandle};
@@ -16,12 +19,14 @@ pub use watch::Tap;
 
 use crate::base::PoolId;
 use crate::broker::{
-    BrokerError, Cluster, ConsumerPort, ConsumerSpec, EndOffsets, ErrorClass, ProducerPort,
+    BrokerError, Cluster, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets, ErrorClass,
+    ProducerPort,
 };
 
-/// The cluster as the ports of real time see it: there is none. The kernel hosts the clients itself.
+/// The cluster as the ports of real time see it: the kernel hosts the clients itself, so there are none, but things
+/// can be done to it.
 #[derive(Debug)]
-pub struct NoSockets;
+pub struct NoSockets(pub KernelHandle);
 
 impl NoSockets {
     fn error<T>() -> Result<T, BrokerError> {
@@ -44,5 +49,10 @@ impl Cluster for NoSockets {
 
     fn create_partitions(&self, _total: u32) -> Result<(), BrokerError> {
         Err(BrokerError { class: ErrorClass::Denied, message: "not simulated yet".to_owned() })
+    }
+
+    fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
+        self.0.disturb(disturbance.clone());
+        Ok(())
     }
 }

@@ -1,9 +1,11 @@
-//! The network between clients and brokers: connections with latency, in order, as TCP gives them.
+//! The network between clients and brokers: connections with latency, in order, as TCP gives them; and what is wrong
+//! with it.
 
 use std::time::Duration;
 
+use super::trouble::Trouble;
 use crate::base::{Random, Seed, Time};
-use crate::broker::model::ClientId;
+use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::BrokerId;
 
 /// What the network is like.
@@ -29,12 +31,20 @@ pub(super) struct Network {
     random: Random,
     /// By client and broker.
     links: Vec<Link>,
+    /// By broker: what is wrong with its links.
+    pub(super) trouble: Vec<Trouble>,
+    /// Draws of what goes wrong, of their own, so that everything else stays as it is without.
+    pub(super) mishaps: Random,
 }
 
 /// A connection: when the last message in each direction arrives. Later ones arrive after it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
+    /// Which connection of this client to this broker it is.
+    connection: u32,
     is_open: bool,
+    /// Nothing that is sent on it arrives, and nobody knows.
+    is_void: bool,
     to_broker: Time,
     to_client: Time,
 }
@@ -51,11 +61,13 @@ impl Network {
             latencies: (0..QUANTILES).map(quantile).collect(),
             random: seed.child("network", 0).random(),
             links: Vec::new(),
+            trouble: vec![Trouble::default(); brokers as usize],
+            mishaps: seed.child("mishaps", 0).random(),
         }
     }
 
     #[inline]
-    fn latency(&mut self) -> i64 {
+    pub(super) fn latency(&mut self) -> i64 {
         self.latencies[self.random.next_u64() as usize % QUANTILES]
     }
 
@@ -67,20 +79,23 @@ impl Network {
         &mut self.links[place]
     }
 
-    /// When a request sent at `now` arrives. The first one opens the connection.
+    /// When a request sent at `now` arrives, and on which connection. The first one opens it.
     #[inline]
     pub(super) fn request_arrives(
         &mut self,
         now: Time,
         client: ClientId,
         broker: BrokerId,
-    ) -> Time {
-        let latency = self.latency();
+    ) -> (Time, Caller) {
+        let mut latency = self.latency();
+        if self.trouble[broker as usize].is_there {
+            latency += self.mishap(broker);
+        }
         let link = self.link(client, broker);
         let trips = if link.is_open { 1 } else { 1 + TRIPS_TO_CONNECT };
         link.is_open = true;
         link.to_broker = Time((now.0 + latency * i64::from(trips)).max(link.to_broker.0 + 1));
-        link.to_broker
+        (link.to_broker, Caller { client, connection: link.connection })
     }
 
     /// When a response sent at `at` arrives.
@@ -91,10 +106,44 @@ impl Network {
         client: ClientId,
         broker: BrokerId,
     ) -> Time {
-        let latency = self.latency();
+        let mut latency = self.latency();
+        if self.trouble[broker as usize].is_there {
+            latency += self.mishap(broker) + self.trouble[broker as usize].answer_delay_ns();
+        }
         let link = self.link(client, broker);
         link.to_client = Time((at.0 + latency).max(link.to_client.0 + 1));
         link.to_client
+    }
+
+    /// Whether what was sent on a connection arrives there still.
+    #[inline]
+    pub(super) fn carries(&mut self, caller: Caller, broker: BrokerId) -> bool {
+        let link = self.link(caller.client, broker);
+        link.connection == caller.connection && !link.is_void
+    }
+
+    /// Ends a connection: what is under way on it arrives nowhere. Whether there was one.
+    pub(super) fn end(&mut self, client: ClientId, broker: BrokerId) -> bool {
+        let link = self.link(client, broker);
+        let was_open = link.is_open;
+        let connection = link.connection + u32::from(was_open);
+        *link = Link { connection, ..Link::default() };
+        was_open
+    }
+
+    /// The clients with a connection to `broker`.
+    pub(super) fn clients_of(&self, broker: BrokerId) -> Vec<ClientId> {
+        let brokers = self.brokers as usize;
+        let mine = self.links.iter().enumerate().skip(broker as usize).step_by(brokers);
+        let open = mine.filter(|(_, link)| link.is_open);
+        open.map(|(place, _)| (place / brokers) as ClientId).collect()
+    }
+
+    /// Lets the present connections to `broker` lead nowhere, without anybody knowing.
+    pub(super) fn void(&mut self, broker: BrokerId) {
+        for client in self.clients_of(broker) {
+            self.link(client, broker).is_void = true;
+        }
     }
 }
 
@@ -102,22 +151,55 @@ impl Network {
 mod tests {
     use super::*;
 
+    fn network(jitter_us: u64) -> Network {
+        let us = Duration::from_micros;
+        let settings = NetworkSettings { latency: us(100), jitter: us(jitter_us) };
+        Network::new(settings, 1, Seed(3))
+    }
+
     #[test]
     fn messages_of_a_connection_keep_their_order_and_the_mean_is_as_set() {
-        let us = Duration::from_micros;
-        let settings = NetworkSettings { latency: us(100), jitter: us(50) };
-        let mut network = Network::new(settings, 1, Seed(3));
+        let mut network = network(50);
         network.request_arrives(Time(0), 0, 0);
         let (mut last, mut sum) = (Time(0), 0);
         for i in 1..=10_000 {
             let sent = Time(i * 10_000_000);
-            let arrives = network.request_arrives(sent, 0, 0);
+            let (arrives, _) = network.request_arrives(sent, 0, 0);
             assert!(arrives > last);
-            assert!(network.request_arrives(sent, 0, 0) > arrives, "sent at the same instant");
+            assert!(network.request_arrives(sent, 0, 0).0 > arrives, "sent at the same instant");
             sum += arrives.since_ns(sent);
             last = arrives;
         }
         let mean_us = sum as f64 / 10_000.0 / 1e3;
         assert!((mean_us - 150.0).abs() < 2.0, "{mean_us}");
+    }
+
+    #[test]
+    fn what_was_sent_on_a_connection_that_ended_arrives_nowhere_and_the_next_one_is_opened() {
+        let mut network = network(0);
+        let (at, old) = network.request_arrives(Time(0), 0, 0);
+        assert_eq!(at, Time(500_000), "two round trips first");
+        assert!(network.carries(old, 0));
+        assert!(network.end(0, 0) && !network.end(0, 0));
+        assert!(!network.carries(old, 0));
+        let (_, new) = network.request_arrives(Time(0), 0, 0);
+        network.void(0);
+        assert!(new != old && !network.carries(new, 0) && network.end(0, 0));
+        let (_, newest) = network.request_arrives(Time(0), 0, 0);
+        assert!(network.carries(newest, 0));
+    }
+
+    #[test]
+    fn what_is_lost_on_the_way_is_sent_again_and_comes_late() {
+        let mut network = network(0);
+        network.trouble[0].set(Duration::from_millis(5), 0.25, 0.0);
+        let mut late = 0;
+        for i in 1..=10_000 {
+            let sent = Time(i * 10_000_000_000);
+            let took = network.response_arrives(sent, 0, 0).since_ns(sent);
+            assert!(took >= 5_100_000);
+            late += i64::from(took >= 200_000_000);
+        }
+        assert!((2_300..2_700).contains(&late), "{late}");
     }
 }

@@ -1,8 +1,11 @@
 //! Requests and responses in words, for whoever watches.
 
+use super::kernel::{Event, Kernel};
 use crate::base::PartitionId;
+use crate::broker::model::Alarm;
 use crate::broker::model::group::{GroupRequest, GroupResponse, MemberRef};
-use crate::broker::protocol::{FetchSlot, Request, Response};
+use crate::broker::protocol::{BrokerId, FetchSlot, Request, Response};
+use crate::measure::TraceKind;
 use crate::plan::Acks;
 
 /// Words, and the partitions they are about.
@@ -11,7 +14,63 @@ pub(super) type Told = (String, Vec<PartitionId>);
 /// Slots of a fetch that are written out, at most.
 const SLOTS_MAX: usize = 6;
 
-pub(super) fn request(request: &Request) -> Told {
+impl Kernel {
+    /// Tells whoever watches what is about to happen.
+    #[cold]
+    pub(super) fn tell(&self, event: &Event) {
+        let Some(watch) = self.handle.watched() else { return };
+        let broker = |broker: BrokerId| format!("broker-{broker}");
+        let nothing = |what: &str| (what.to_owned(), Vec::new());
+        let (kind, who, told) = match event {
+            Event::Turn(client) => {
+                let seat = &self.seats[*client as usize];
+                if seat.turn_at != self.now || self.now < seat.busy_until {
+                    return;
+                }
+                (TraceKind::Turn, watch.name_of(*client), nothing("has a turn"))
+            }
+            Event::Request { caller, broker: to, request } => {
+                let (what, partitions) = request_in_words(request);
+                let what = format!("from {}: {what}", watch.name_of(caller.client));
+                (TraceKind::Request, broker(*to), (what, partitions))
+            }
+            Event::Response { caller, broker: from, response } => {
+                let (what, partitions) = response_in_words(response);
+                let what = format!("from {}: {what}", broker(*from));
+                (TraceKind::Response, watch.name_of(caller.client), (what, partitions))
+            }
+            Event::Broken { client, broker: with } => {
+                let what = format!("finds its connection to {} broken", broker(*with));
+                (TraceKind::Response, watch.name_of(*client), nothing(&what))
+            }
+            Event::Alarm(Alarm::Fetch { client, broker: of }) => {
+                let what = format!("the longest wait of {}'s fetch", watch.name_of(*client));
+                (TraceKind::Deadline, broker(*of), nothing(&what))
+            }
+            Event::Alarm(Alarm::Group) => {
+                (TraceKind::Deadline, "coordinator".to_owned(), nothing("looks at its group"))
+            }
+            Event::Alarm(Alarm::Replicated { lane }) => {
+                let leader = lane / self.cluster.brokers();
+                (TraceKind::Deadline, broker(leader), nothing("followers have fetched"))
+            }
+            Event::Alarm(Alarm::Session { broker: of, .. }) => {
+                let what = format!("looks whether {} is still silent", broker(*of));
+                (TraceKind::Deadline, "controller".to_owned(), nothing(&what))
+            }
+            Event::Alarm(Alarm::Laggards) => {
+                (TraceKind::Deadline, "leaders".to_owned(), nothing("look for laggards"))
+            }
+            Event::Ask(client) => {
+                (TraceKind::Timer, watch.name_of(*client), nothing("asks once more"))
+            }
+            Event::Job(_) => (TraceKind::Timer, "kernel".to_owned(), nothing("a timer goes off")),
+        };
+        watch.tell(self.now, kind, who, told);
+    }
+}
+
+fn request_in_words(request: &Request) -> Told {
     match request {
         Request::Produce(produce) => {
             let partition = produce.partition;
@@ -40,10 +99,10 @@ pub(super) fn request(request: &Request) -> Told {
     }
 }
 
-pub(super) fn response(response: &Response) -> Told {
+fn response_in_words(response: &Response) -> Told {
     match response {
-        Response::Produce(Ok(offset)) => (format!("Produce: appended at {offset}"), Vec::new()),
-        Response::Produce(Err(error)) => (format!("Produce: {error:?}"), Vec::new()),
+        Response::Produce(_, Ok(offset)) => (format!("Produce: appended at {offset}"), Vec::new()),
+        Response::Produce(_, Err(error)) => (format!("Produce: {error:?}"), Vec::new()),
         Response::Fetch(slots) => {
             let slot = |slot: &FetchSlot| match slot.error {
                 Some(error) => format!("{}@{} {error:?}", slot.partition, slot.offset),

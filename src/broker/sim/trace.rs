@@ -1,6 +1,7 @@
 //! The rolling hash of everything that happens: two runs are the same if and only if (to 64 bits) it is.
 
 use crate::base::Time;
+use crate::broker::protocol::{Request, Response};
 
 /// A hash over the events so far.
 #[derive(Clone, Debug, Default)]
@@ -32,5 +33,40 @@ impl Trace {
     /// Number of events.
     pub fn events(&self) -> u64 {
         self.events
+    }
+}
+
+/// What the trace notes of a request.
+pub(super) fn content_of(request: &Request) -> u64 {
+    match request {
+        Request::Metadata => 1,
+        Request::InitProducerId => 2,
+        Request::ListOffsets => 3,
+        Request::FindCoordinator => 7,
+        Request::Group(_) => 6,
+        Request::Close => 0,
+        Request::Produce(produce) => {
+            let sequence = produce.sequence.map_or(0, |(_, sequence)| sequence);
+            4 + (u64::from(produce.partition.0) << 8) + (sequence << 24)
+        }
+        Request::Fetch(fetch) => fetch.slots.iter().fold(5, |content, slot| {
+            content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.offset as u64) << 16
+        }),
+    }
+}
+
+/// What the trace notes of a response.
+pub(super) fn content_of_response(response: &Response) -> u64 {
+    match response {
+        Response::Metadata(_) => 1,
+        Response::Coordinator(broker) => 7 + (u64::from(*broker) << 8),
+        Response::Group(_) => 6,
+        Response::Refused(code) => 8 + ((*code as u64) << 8),
+        Response::InitProducerId(number) => 2 + ((*number as u64) << 8),
+        Response::ListOffsets(ends) => ends.iter().map(|(_, end)| end.0 as u64).sum(),
+        Response::Produce(_, result) => result.map_or(4, |offset| (offset.0 as u64) << 8),
+        Response::Fetch(slots) => slots.iter().fold(5, |content, slot| {
+            content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.end as u64) << 16
+        }),
     }
 }

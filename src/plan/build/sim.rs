@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Findings;
 use crate::base::BrokerKind;
-use crate::plan::{GroupProtocol, Plan, ProducerClients, SimPlan};
-use crate::scenario::{Diagnostic, Scenario, codes};
+use crate::plan::{GroupProtocol, OutagePlan, Plan, ProducerClients, RetryPlan, SimPlan};
+use crate::scenario::{Diagnostic, Scenario, Sim, codes};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -16,7 +16,7 @@ pub(super) fn build(scenario: &Scenario, found: &mut Findings) -> SimPlan {
         brokers: found.count(
             "sim.brokers",
             sim.brokers.as_ref(),
-            1,
+            3,
             1..=100,
             "the simulated cluster needs a broker",
         ),
@@ -48,12 +48,62 @@ pub(super) fn build(scenario: &Scenario, found: &mut Findings) -> SimPlan {
             Duration::ZERO..=10 * SECOND,
             span,
         ),
+        outage: outage(sim, found),
+        client: client(sim, found),
         host_cores: found.count(
             "sim.host_cores",
             sim.host_cores.as_ref(),
             8,
             1..=1024,
             "a machine has at least one core",
+        ),
+    }
+}
+
+/// What the cluster does about brokers that fail.
+fn outage(sim: &Sim, found: &mut Findings) -> OutagePlan {
+    OutagePlan {
+        broker_session: found.duration(
+            "sim.broker_session",
+            sim.broker_session.as_ref(),
+            9 * SECOND,
+            SECOND..=3600 * SECOND,
+            "brokers send a sign of life every two seconds",
+        ),
+        replica_lag_max: found.duration(
+            "sim.replica_lag_max",
+            sim.replica_lag_max.as_ref(),
+            30 * SECOND,
+            Duration::from_millis(100)..=3600 * SECOND,
+            "followers are always a little behind",
+        ),
+        unclean_elections: sim.unclean_elections.as_ref().is_some_and(|at| at.value),
+    }
+}
+
+/// What clients do about a cluster that fails.
+fn client(sim: &Sim, found: &mut Findings) -> RetryPlan {
+    RetryPlan {
+        request_timeout: found.duration(
+            "sim.request_timeout",
+            sim.request_timeout.as_ref(),
+            30 * SECOND,
+            Duration::from_millis(100)..=3600 * SECOND,
+            "a request takes its time",
+        ),
+        message_timeout: found.duration(
+            "sim.message_timeout",
+            sim.message_timeout.as_ref(),
+            300 * SECOND,
+            SECOND..=7 * 86_400 * SECOND,
+            "librdkafka looks once a second",
+        ),
+        retry_backoff: found.duration(
+            "sim.retry_backoff",
+            sim.retry_backoff.as_ref(),
+            Duration::from_millis(100),
+            Duration::from_millis(1)..=60 * SECOND,
+            "a failure takes a moment to pass",
         ),
     }
 }

@@ -23,13 +23,15 @@ pub(super) fn build(
         1..=PARTITIONS_MAX as u32,
         "each partition has a consumer and histograms of its own; more than 10,000 do not fit one process",
     );
+    let copies = replication(topic.replication_factor.as_ref(), broker, found);
     TopicPlan {
+        min_insync_replicas: min_insync(scenario, copies, broker, found),
         name: match &topic.name {
             Some(at) => given_name(at, found),
             None => TopicName::OfRun { scenario: topic_part(name) },
         },
         partitions,
-        replication_factor: replication(topic.replication_factor.as_ref(), broker, found),
+        replication_factor: copies,
         retention: found.duration(
             "topic.retention",
             topic.retention.as_ref(),
@@ -53,7 +55,10 @@ fn replication(given: Option<&At<u64>>, broker: &BrokerPlan, found: &mut Finding
     let copies = found.count(
         "topic.replication_factor",
         given,
-        1,
+        match broker {
+            BrokerPlan::Sim(sim) => sim.brokers.min(3),
+            BrokerPlan::Embedded { .. } | BrokerPlan::Kafka { .. } => 1,
+        },
         1..=32,
         "a partition has at least one copy, and no more than the cluster has brokers",
     );
@@ -76,6 +81,21 @@ fn replication(given: Option<&At<u64>>, broker: &BrokerPlan, found: &mut Finding
         );
     }
     copies
+}
+
+fn min_insync(scenario: &Scenario, copies: u32, broker: &BrokerPlan, found: &mut Findings) -> u32 {
+    let given = scenario.topic.min_insync_replicas.as_ref();
+    let reason = "a record has to be somewhere, and cannot be on more replicas than there are";
+    let needed = found.count("topic.min_insync_replicas", given, 1, 1..=copies.max(1), reason);
+    if let (Some(at), BrokerPlan::Embedded { .. }) = (given, broker) {
+        let message =
+            "the embedded cluster does not replicate, so `topic.min_insync_replicas` has no effect";
+        found.push(
+            Diagnostic::warning(codes::EMBEDDED_LIMIT, at.origin, message)
+                .remedy("use `--broker sim` or `--broker kafka`"),
+        );
+    }
+    needed
 }
 
 fn retention_bytes(given: Option<&At<Bytes>>, found: &mut Findings) -> u64 {

@@ -88,6 +88,10 @@ pub enum GroupError {
     FencedInstanceId,
     /// INCONSISTENT_GROUP_PROTOCOL: the group deals partitions out differently.
     InconsistentGroupProtocol,
+    /// NOT_COORDINATOR: another broker coordinates the group.
+    NotCoordinator,
+    /// COORDINATOR_LOAD_IN_PROGRESS and other errors that pass.
+    Unavailable,
 }
 
 /// An answer of the coordinator.
@@ -97,10 +101,32 @@ pub enum GroupResponse {
     Join(String, Result<Joined, GroupError>),
     /// To a SyncGroup: what the member gets.
     Sync(Result<Vec<PartitionId>, GroupError>),
-    /// To a Heartbeat, LeaveGroup or OffsetCommit.
+    /// To a Heartbeat, LeaveGroup or OffsetCommit; to any request that was refused before it was looked at.
     Done(Result<(), GroupError>),
     /// To an OffsetFetch.
     Offsets(BTreeMap<PartitionId, Offset>),
+}
+
+impl GroupResponse {
+    /// Whether it comes from a broker that does not coordinate the group, or not yet.
+    pub fn is_not_coordinator(&self) -> bool {
+        let (GroupResponse::Join(_, Err(error))
+        | GroupResponse::Sync(Err(error))
+        | GroupResponse::Done(Err(error))) = self
+        else {
+            return false;
+        };
+        matches!(error, GroupError::NotCoordinator | GroupError::Unavailable)
+    }
+
+    /// The answer to a request that is not even looked at.
+    pub fn refusal(request: &GroupRequest, error: GroupError) -> GroupResponse {
+        match request {
+            GroupRequest::Join(join) => GroupResponse::Join(join.member_id.clone(), Err(error)),
+            GroupRequest::Sync { .. } => GroupResponse::Sync(Err(error)),
+            _ => GroupResponse::Done(Err(error)),
+        }
+    }
 }
 
 /// A generation begins.

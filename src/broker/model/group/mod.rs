@@ -151,6 +151,15 @@ impl GroupCoordinator {
         self.complete_if_all_joined(now);
     }
 
+    /// Another broker takes the group over, with its members, generation and offsets as they are in
+    /// `__consumer_offsets`: whoever waits for an answer gets none, and everybody's session begins anew.
+    pub fn interrupted(&mut self, now: Time) {
+        for member in self.members.values_mut() {
+            (member.joining, member.syncing) = (None, None);
+            member.heard(now);
+        }
+    }
+
     /// The generation; 0 before the first.
     pub fn generation(&self) -> i32 {
         self.generation

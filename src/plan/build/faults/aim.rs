@@ -10,7 +10,7 @@ pub(super) struct There {
     pub(super) consumers: u32,
     pub(super) partitions: u32,
     pub(super) pools: u32,
-    /// Known of the embedded cluster only.
+    /// Known of the embedded and the simulated cluster only.
     pub(super) brokers: u32,
 }
 
@@ -84,7 +84,9 @@ fn verb(kind: &str) -> &str {
         "late_close" => "close late",
         "crash_loop" => "crash",
         "produce_call" | "fetch_call" => "trouble",
-        "slow" | "broker_rtt" => "slow down",
+        "slow" | "broker_rtt" | "slow_disk" => "slow down",
+        "broker_pause" => "pause",
+        "link" | "link_cut" | "link_reset" | "half_open" => "cut off",
         "broker_down" => "take away",
         "delete_records" => "delete records of",
         kind => kind,

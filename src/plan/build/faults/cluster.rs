@@ -9,7 +9,7 @@ use crate::base::BrokerKind;
 use crate::plan::{ExecPlan, FaultKind, PARTITIONS_MAX};
 use crate::scenario::sections::ModeWord;
 use crate::scenario::{
-    At, Diagnostic, Exec, Fault, Grow, Join, Origin, RequestError, Scenario, codes,
+    At, Diagnostic, Exec, Fault, Grow, Join, Link, LinkSide, Origin, RequestError, Scenario, codes,
 };
 
 /// Members one fault may add: as many as a group is ever given here.
@@ -38,6 +38,9 @@ pub(super) fn of_kind<'a>(
         let delay = found.duration("broker_rtt.delay", Some(delay), delay.value, range, reason);
         return Some((FaultKind::BrokerRtt { delay }, Span::Must, Aim::Brokers(who)));
     }
+    if let Some(found_kind) = of_the_simulator(fault, broker, found) {
+        return found_kind;
+    }
     if let Some(error) = &fault.request_error {
         breaks_on_demand("request_error", error.key, broker, found);
         return Some((request_error(error, found)?, Span::Never, Aim::Cluster));
@@ -58,6 +61,85 @@ pub(super) fn of_kind<'a>(
     let plan = exec_plan(exec, found)?;
     let span = if plan.end.is_empty() { Span::May } else { Span::Must };
     Some((FaultKind::Exec(plan), span, Aim::Cluster))
+}
+
+/// Kinds only a simulated cluster can do; the outer option says whether it is one of them.
+fn of_the_simulator<'a>(
+    fault: &'a Fault,
+    broker: BrokerKind,
+    found: &mut Findings,
+) -> Option<Option<(FaultKind, Span, Aim<'a>)>> {
+    let simple = [
+        ("broker_pause", &fault.broker_pause, FaultKind::BrokerPause, Span::Must),
+        ("link_reset", &fault.link_reset, FaultKind::LinkReset, Span::Never),
+        ("half_open", &fault.half_open, FaultKind::HalfOpen, Span::Never),
+    ];
+    for (name, at, kind, span) in simple {
+        if let Some(at) = at {
+            is_simulated(name, at.key, broker, found);
+            return Some(at.value.broker.as_ref().map(|who| (kind, span, Aim::Brokers(who))));
+        }
+    }
+    if let Some(slow) = &fault.slow_disk {
+        is_simulated("slow_disk", slow.key, broker, found);
+        let (Some(who), Some(add)) = (&slow.value.broker, &slow.value.add) else {
+            return Some(None);
+        };
+        let range = Duration::from_micros(1)..=Duration::from_secs(60);
+        let reason = "a disk that needs longer is broken";
+        let add = found.duration("slow_disk.add", Some(add), add.value, range, reason);
+        return Some(Some((FaultKind::SlowDisk { add }, Span::Must, Aim::Brokers(who))));
+    }
+    if let Some(link) = &fault.link {
+        is_simulated("link", link.key, broker, found);
+        return Some(bad_link(link, found));
+    }
+    if let Some(cut) = &fault.link_cut {
+        is_simulated("link_cut", cut.key, broker, found);
+        let side = cut.value.side.as_ref().map_or(LinkSide::All, |at| at.value);
+        let who = cut.value.broker.as_ref();
+        return Some(who.map(|who| (FaultKind::LinkCut { side }, Span::Must, Aim::Brokers(who))));
+    }
+    let moved = fault.coordinator_move.as_ref()?;
+    is_simulated("coordinator_move", moved.key, broker, found);
+    let reason = "brokers are numbered from 1";
+    let given = moved.value.to.as_ref();
+    let to = given.map(|at| found.count("coordinator_move.to", Some(at), 1, 1..=100, reason));
+    Some(Some((FaultKind::CoordinatorMove { to }, Span::Never, Aim::Cluster)))
+}
+
+fn bad_link<'a>(link: &'a At<Link>, found: &mut Findings) -> Option<(FaultKind, Span, Aim<'a>)> {
+    let Link { broker, delay, loss, duplicate } = &link.value;
+    if delay.is_none() && loss.is_none() && duplicate.is_none() {
+        let message = "`link` does not say what is wrong";
+        found.push(
+            Diagnostic::error(codes::MISSING_KEY, link.origin, message)
+                .remedy("add `delay`, `loss` or `duplicate`, for example `loss = 0.05`"),
+        );
+    }
+    let range = Duration::from_micros(1)..=Duration::from_secs(60);
+    let delay = delay.as_ref().map_or(Duration::ZERO, |at| {
+        let reason = "a link that takes longer is cut";
+        found.duration("link.delay", Some(at), at.value, range, reason)
+    });
+    let reason = "it is a share of the messages; `link_cut` lets nothing pass";
+    let loss = found.number("link.loss", loss.as_ref(), 0.0, 0.0..=0.9, reason);
+    let reason = "it is a share of the batches";
+    let duplicate = found.number("link.duplicate", duplicate.as_ref(), 0.0, 0.0..=1.0, reason);
+    let kind = FaultKind::Link { delay, loss, duplicate };
+    Some((kind, Span::Must, Aim::Brokers(broker.as_ref()?)))
+}
+
+/// Refuses what only the simulator can do.
+fn is_simulated(kind: &str, key: Origin, broker: BrokerKind, found: &mut Findings) {
+    if !broker.capability().is_modelled {
+        let message = format!("`{kind}` needs a simulated cluster");
+        found.push(
+            Diagnostic::error(codes::WRONG_BROKER, key, message)
+                .label(format!("with `--broker {broker}` nobody can do that from here"))
+                .remedy("use `--broker sim`, or `exec` with your own commands"),
+        );
+    }
 }
 
 fn breaks_on_demand(kind: &str, key: Origin, broker: BrokerKind, found: &mut Findings) {

@@ -36,7 +36,8 @@ pub(super) fn build(
         pools: load.pools,
         brokers: match broker {
             BrokerPlan::Embedded { brokers } => *brokers,
-            BrokerPlan::Kafka { .. } | BrokerPlan::Sim(_) => 1,
+            BrokerPlan::Sim(sim) => sim.brokers,
+            BrokerPlan::Kafka { .. } => 1,
         },
     };
     let mut joining = BTreeMap::new();

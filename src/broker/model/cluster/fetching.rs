@@ -1,0 +1,184 @@
+//! Fetches: what there is up to the high watermark, or a wait for more.
+
+use std::collections::VecDeque;
+
+use super::{Alarm, BrokerId, Caller, ClientId, Cluster, Output};
+use crate::base::{PartitionId, Time};
+use crate::broker::protocol::{ErrorCode, Fetch, Produce, Response};
+
+/// What a broker keeps of a client.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// Its fetch that waits for records.
+    pub(super) parked: Option<Parked>,
+    /// The announced deadline, if there is one: a fetch that is answered early leaves its own to the next one, so
+    /// that there is one at a time and not one per fetch.
+    alarm: Option<Time>,
+    /// The connection whose batch waits for its replication. Kafka takes one request of a connection at a time.
+    pub(super) muted: Option<u32>,
+    /// Batches that came meanwhile.
+    pub(super) batches: VecDeque<(Caller, Produce)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Parked {
+    fetch: Fetch,
+    caller: Caller,
+    deadline: Time,
+}
+
+impl Cluster {
+    pub(super) fn fetch(
+        &mut self,
+        at: Time,
+        broker: BrokerId,
+        caller: Caller,
+        mut fetch: Fetch,
+        out: &mut Vec<Output>,
+    ) {
+        let client = caller.client;
+        self.forget_fetch(client, broker);
+        if self.fill(broker, &mut fetch) {
+            let response = Response::Fetch(fetch.slots);
+            out.push(Output::Reply { at, from: broker, to: caller, response });
+            return;
+        }
+        let deadline = at + fetch.wait_max;
+        for slot in &fetch.slots {
+            self.partitions[slot.partition.0 as usize].waiting.push(client);
+        }
+        let place = self.place_mut(client, broker);
+        place.parked = Some(Parked { fetch, caller, deadline });
+        if place.alarm.is_none() {
+            place.alarm = Some(deadline);
+            out.push(Output::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
+        }
+    }
+
+    /// Writes what there is into the slots. Whether that is an answer.
+    fn fill(&self, broker: BrokerId, fetch: &mut Fetch) -> bool {
+        let mut is_answer = fetch.slots.is_empty();
+        for slot in &mut fetch.slots {
+            let Some(partition) = self.partitions.get(slot.partition.0 as usize) else {
+                slot.error = Some(ErrorCode::Unavailable);
+                is_answer = true;
+                continue;
+            };
+            let (start, end) = (partition.log.start(), partition.log.end());
+            let visible = partition.replicas.high_watermark();
+            slot.high_watermark = visible;
+            slot.error = if !self.leads(broker, slot.partition) {
+                Some(ErrorCode::NotLeaderOrFollower)
+            } else if slot.offset < start || slot.offset > end {
+                Some(ErrorCode::OffsetOutOfRange)
+            } else {
+                None
+            };
+            if slot.error.is_none() && slot.offset < visible {
+                slot.end = partition.log.fitting(slot.offset, visible, fetch.partition_bytes_max);
+            }
+            is_answer |= slot.error.is_some() || slot.end > slot.offset;
+        }
+        is_answer
+    }
+
+    /// Answers the fetches that wait at `broker` for something of this partition.
+    pub(super) fn wake(
+        &mut self,
+        at: Time,
+        broker: BrokerId,
+        partition: PartitionId,
+        out: &mut Vec<Output>,
+    ) {
+        if self.partition(partition).waiting.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.partition(partition).waiting);
+        for client in &waiting {
+            self.answer(at, broker, *client, out);
+        }
+        let kept = &mut self.partition(partition).waiting;
+        if kept.is_empty() {
+            *kept = waiting;
+            kept.clear();
+        }
+    }
+
+    /// Answers a parked fetch with what there is.
+    fn answer(&mut self, at: Time, broker: BrokerId, client: ClientId, out: &mut Vec<Output>) {
+        let Some(Parked { mut fetch, caller, .. }) = self.forget_fetch(client, broker) else {
+            return;
+        };
+        self.fill(broker, &mut fetch);
+        let response = Response::Fetch(fetch.slots);
+        out.push(Output::Reply { at, from: broker, to: caller, response });
+    }
+
+    /// Takes a parked fetch away.
+    fn forget_fetch(&mut self, client: ClientId, broker: BrokerId) -> Option<Parked> {
+        let place = self.place(client, broker);
+        let parked = self.places.get_mut(place)?.parked.take()?;
+        for slot in &parked.fetch.slots {
+            let waiting = &mut self.partitions[slot.partition.0 as usize].waiting;
+            if !waiting.is_empty() {
+                waiting.retain(|waiter| *waiter != client);
+            }
+        }
+        Some(parked)
+    }
+
+    /// A deadline has come: the fetch that waits now is answered, or announces its own.
+    pub(super) fn expire(
+        &mut self,
+        now: Time,
+        broker: BrokerId,
+        client: ClientId,
+        out: &mut Vec<Output>,
+    ) {
+        let is_paused = self.brokers[broker as usize].is_paused;
+        let place = self.place_mut(client, broker);
+        place.alarm = None;
+        let Some(parked) = &mut place.parked else { return };
+        if is_paused {
+            // It is looked at once the broker goes on.
+            return;
+        }
+        let deadline = parked.deadline;
+        if deadline <= now {
+            self.answer(now, broker, client, out);
+        } else {
+            place.alarm = Some(deadline);
+            out.push(Output::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
+        }
+    }
+
+    /// Looks at every fetch that waits at `broker` again.
+    pub(super) fn look_again(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+        let brokers = self.settings.brokers as usize;
+        for client in 0..self.places.len().div_ceil(brokers) {
+            let client = client as ClientId;
+            let place = self.place(client, broker);
+            let Some(place) = self.places.get(place) else { continue };
+            let Some(parked) = &place.parked else { continue };
+            let has_waited = parked.deadline <= now || place.alarm.is_none();
+            let changed = parked.fetch.slots.iter().any(|slot| {
+                !self.leads(broker, slot.partition)
+                    || slot.offset
+                        < self.partitions[slot.partition.0 as usize].replicas.high_watermark()
+            });
+            if has_waited || changed {
+                self.answer(now, broker, client, out);
+            }
+        }
+    }
+
+    /// Forgets a connection: what waits for an answer there gets none.
+    pub fn hang_up(&mut self, client: ClientId, broker: BrokerId) {
+        self.forget_fetch(client, broker);
+        let place = self.place(client, broker);
+        if let Some(place) = self.places.get_mut(place) {
+            place.muted = None;
+            place.batches.clear();
+        }
+    }
+}

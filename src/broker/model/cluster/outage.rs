@@ -1,0 +1,227 @@
+//! What is done to brokers on purpose, and what the cluster does about it: sessions, elections, a new coordinator.
+
+use std::time::Duration;
+
+use super::{Alarm, BrokerId, Cluster, Output};
+use crate::base::{PartitionId, Time};
+use crate::broker::model::replicas::Election;
+
+impl Cluster {
+    /// Number of brokers.
+    pub fn brokers(&self) -> u32 {
+        self.settings.brokers
+    }
+
+    /// Whether a broker answers what it is asked.
+    pub fn answers(&self, broker: BrokerId) -> bool {
+        self.brokers[broker as usize].is_running()
+    }
+
+    /// Whether a broker's process is there.
+    pub fn is_up(&self, broker: BrokerId) -> bool {
+        !self.brokers[broker as usize].is_down
+    }
+
+    /// A broker's process is gone, and with it its connections. What it has written is still on its disk.
+    pub fn crash(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+        let own = &mut self.brokers[broker as usize];
+        own.is_down = true;
+        own.is_paused = false;
+        own.queue.clear();
+        own.stale = None;
+        let brokers = self.settings.brokers as usize;
+        for client in 0..self.places.len().div_ceil(brokers) as u32 {
+            self.hang_up(client, broker);
+        }
+        for partition in &mut self.partitions {
+            partition.unacknowledged.retain(|batch| !batch.is_at(broker));
+        }
+        if self.coordinator == broker {
+            self.group.interrupted(now);
+        }
+        self.fell_silent(now, broker, out);
+    }
+
+    /// A broker's process is back.
+    pub fn come_back(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+        self.brokers[broker as usize].is_down = false;
+        self.is_heard_again(now, broker, out);
+    }
+
+    /// A broker's process stands still.
+    pub fn pause(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+        self.brokers[broker as usize].is_paused = true;
+        self.fell_silent(now, broker, out);
+    }
+
+    /// A broker's process goes on, and finds what has come meanwhile.
+    pub fn go_on(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+        let own = &mut self.brokers[broker as usize];
+        if !std::mem::take(&mut own.is_paused) {
+            return;
+        }
+        for (caller, request) in std::mem::take(&mut own.queue) {
+            self.request(now, broker, caller, request, out);
+        }
+        self.is_heard_again(now, broker, out);
+        self.look_again(now, broker, out);
+    }
+
+    /// A broker reaches neither the controller nor another broker; clients reach it.
+    pub fn isolate(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+        let leaders = self.leaders(broker);
+        let own = &mut self.brokers[broker as usize];
+        own.is_isolated = true;
+        own.stale = Some(leaders);
+        self.fell_silent(now, broker, out);
+    }
+
+    /// A broker reaches everybody again, and hears what has changed.
+    pub fn rejoin(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+        let own = &mut self.brokers[broker as usize];
+        own.is_isolated = false;
+        own.stale = None;
+        self.is_heard_again(now, broker, out);
+        self.look_again(now, broker, out);
+    }
+
+    /// Messages of a broker to others take so much longer.
+    pub fn delay_links(
+        &mut self,
+        now: Time,
+        broker: BrokerId,
+        by: Duration,
+        out: &mut Vec<Output>,
+    ) {
+        self.brokers[broker as usize].link_delay = by;
+        self.replicate_all(now, out);
+    }
+
+    /// Each append costs a broker's disk so much more.
+    pub fn slow_disk(&mut self, now: Time, broker: BrokerId, by: Duration, out: &mut Vec<Output>) {
+        self.brokers[broker as usize].disk_cost = by;
+        self.replicate_all(now, out);
+    }
+
+    /// Deletes everything consumers may see of a partition.
+    pub fn delete_records(&mut self, id: PartitionId) {
+        let partition = self.partition(id);
+        partition.log.delete_before(partition.replicas.high_watermark());
+    }
+
+    /// Makes `to`, or the next broker that runs, the coordinator. What members have committed and who they are goes
+    /// with it.
+    pub fn move_coordinator(&mut self, now: Time, to: Option<BrokerId>, out: &mut Vec<Output>) {
+        let (count, old) = (self.settings.brokers, self.coordinator);
+        let next = to.into_iter().chain((1..count).map(|step| (old + step) % count));
+        let fit = |id: &BrokerId| {
+            let broker = &self.brokers[*id as usize];
+            broker.is_heard() && !broker.is_fenced
+        };
+        if let Some(next) = next.into_iter().find(fit) {
+            self.coordinator = next;
+            self.group.interrupted(now);
+            self.group_says(now, out);
+        }
+    }
+
+    /// Who leads what, as far as `broker` knows.
+    pub(super) fn leaders(&self, broker: BrokerId) -> Vec<Option<BrokerId>> {
+        match &self.brokers[broker as usize].stale {
+            Some(stale) => stale.clone(),
+            None => self.partitions.iter().map(|partition| partition.replicas.leader()).collect(),
+        }
+    }
+
+    /// Whether `broker` believes that it leads a partition.
+    pub(super) fn leads(&self, broker: BrokerId, id: PartitionId) -> bool {
+        match &self.brokers[broker as usize].stale {
+            Some(stale) => stale.get(id.0 as usize).copied().flatten() == Some(broker),
+            None => self.partitions[id.0 as usize].replicas.leader() == Some(broker),
+        }
+    }
+
+    fn fell_silent(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+        let own = &mut self.brokers[broker as usize];
+        own.silences += 1;
+        let alarm = Alarm::Session { broker, silence: own.silences };
+        out.push(Output::Alarm { at: now + self.settings.broker_session, alarm });
+        self.replicate_all(now, out);
+    }
+
+    /// The controller has not heard of a broker for its session time-out: others lead in its place.
+    pub(super) fn session_is_over(
+        &mut self,
+        now: Time,
+        broker: BrokerId,
+        silence: u32,
+        out: &mut Vec<Output>,
+    ) {
+        let own = &mut self.brokers[broker as usize];
+        if own.silences != silence || own.is_heard() || own.is_fenced {
+            return;
+        }
+        own.is_fenced = true;
+        let unclean = self.settings.unclean_elections;
+        for id in 0..self.partitions.len() as u32 {
+            let id = PartitionId(id);
+            let before = self.partition(id).replicas.high_watermark();
+            let election = self.partition(id).replicas.down(broker, unclean);
+            self.elected(now, id, election, before, out);
+        }
+        if self.coordinator == broker {
+            self.move_coordinator(now, None, out);
+        }
+        self.replicate_all(now, out);
+    }
+
+    /// The controller hears of a broker again.
+    fn is_heard_again(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+        let own = &mut self.brokers[broker as usize];
+        if !own.is_heard() {
+            return;
+        }
+        if std::mem::take(&mut own.is_fenced) {
+            let unclean = self.settings.unclean_elections;
+            for id in 0..self.partitions.len() as u32 {
+                let id = PartitionId(id);
+                let before = self.partition(id).replicas.high_watermark();
+                let election = self.partition(id).replicas.up(broker, unclean);
+                self.elected(now, id, election, before, out);
+            }
+        }
+        self.replicate_all(now, out);
+        self.group_is_due(now, out);
+    }
+
+    /// A partition has another leader, or none: what the old one had beyond the new one's copy is cut off.
+    fn elected(
+        &mut self,
+        now: Time,
+        id: PartitionId,
+        election: Election,
+        before: i64,
+        out: &mut Vec<Output>,
+    ) {
+        match election {
+            Election::None => {
+                if self.partition(id).replicas.high_watermark() > before {
+                    self.committed(now, id, out);
+                }
+                return;
+            }
+            Election::Offline => {}
+            Election::Leader { end, .. } => {
+                let partition = self.partition(id);
+                partition.log.truncate(end);
+                partition.sequences.truncate(end);
+            }
+        }
+        self.refuse_waiting(now, id, out);
+        for broker in 0..self.settings.brokers {
+            if self.brokers[broker as usize].is_heard() {
+                self.wake(now, broker, id, out);
+            }
+        }
+    }
+}

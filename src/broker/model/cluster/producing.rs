@@ -1,0 +1,217 @@
+//! Produce requests: append, and acknowledge when those who have to have the batch have it.
+
+use super::refusal::{error_code, is_appended};
+use super::{BrokerId, Caller, Cluster, Output};
+use crate::base::{Offset, PartitionId, Time};
+use crate::broker::model::sequences::Admission;
+use crate::broker::protocol::{ErrorCode, Produce, Response};
+use crate::plan::{Acks, Api, ApiError};
+
+/// A batch that is not replicated yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unacknowledged {
+    /// The offset after its last record.
+    end: i64,
+    offset: i64,
+    number: u64,
+    broker: BrokerId,
+    caller: Caller,
+}
+
+impl Unacknowledged {
+    pub(super) fn is_at(&self, broker: BrokerId) -> bool {
+        self.broker == broker
+    }
+}
+
+/// What became of a batch.
+enum Appended {
+    /// There it is, and whoever has to have it has it.
+    Done(Offset),
+    /// It is to be acknowledged once everything up to `end` is replicated.
+    Waits {
+        offset: i64,
+        end: i64,
+    },
+    Refused(ErrorCode),
+    /// The broker can neither replicate it nor say so.
+    Silence,
+}
+
+impl Cluster {
+    /// Takes a batch, or keeps it until the one before it is acknowledged.
+    pub(super) fn produce(
+        &mut self,
+        at: Time,
+        broker: BrokerId,
+        caller: Caller,
+        produce: Produce,
+        out: &mut Vec<Output>,
+    ) {
+        if self.settings.replication_factor > 1 {
+            let place = self.place_mut(caller.client, broker);
+            if place.muted == Some(caller.connection) {
+                return place.batches.push_back((caller, produce));
+            }
+        }
+        self.take_batch(at, broker, caller, &produce, out);
+    }
+
+    fn take_batch(
+        &mut self,
+        at: Time,
+        broker: BrokerId,
+        caller: Caller,
+        produce: &Produce,
+        out: &mut Vec<Output>,
+    ) {
+        let at = self.brokers[broker as usize].write(at);
+        let refusal = self.refusals.take(Api::Produce);
+        if refusal == Some(ApiError::Disconnect) {
+            return out.push(Output::HangUp { broker, caller });
+        }
+        let appended = match refusal {
+            Some(code) if !is_appended(code) => Appended::Refused(error_code(code)),
+            Some(_) | None => self.append(at, broker, produce, out),
+        };
+        let result = match (appended, refusal) {
+            (Appended::Refused(code), _) => Err(code),
+            (_, Some(code)) => Err(error_code(code)),
+            (Appended::Done(offset), None) => Ok(offset),
+            (Appended::Waits { offset, end }, None) => {
+                self.place_mut(caller.client, broker).muted = Some(caller.connection);
+                let waits = Unacknowledged { end, offset, number: produce.number, broker, caller };
+                return self.partition(produce.partition).unacknowledged.push_back(waits);
+            }
+            (Appended::Silence, None) => {
+                self.place_mut(caller.client, broker).muted = Some(caller.connection);
+                return;
+            }
+        };
+        // No answer with `acks = 0`.
+        if produce.acks != Acks::None {
+            let response = Response::Produce(produce.number, result);
+            out.push(Output::Reply { at, from: broker, to: caller, response });
+        }
+    }
+
+    fn append(
+        &mut self,
+        at: Time,
+        broker: BrokerId,
+        produce: &Produce,
+        out: &mut Vec<Output>,
+    ) -> Appended {
+        let (id, needs_all) = (produce.partition, produce.acks == Acks::All);
+        let (retention, min_insync) = (self.settings.retention_bytes, self.settings.min_insync);
+        let Some(partition) = self.partitions.get_mut(id.0 as usize) else {
+            return Appended::Refused(ErrorCode::Unavailable);
+        };
+        if partition.replicas.leader() != Some(broker) {
+            return self.append_at_the_deposed(broker, produce);
+        }
+        if needs_all && partition.replicas.in_sync().count() < min_insync as usize {
+            return Appended::Refused(ErrorCode::NotEnoughReplicas);
+        }
+        let count = produce.batch.len() as u64;
+        let admission = produce.sequence.map_or(Admission::Append, |(number, first)| {
+            partition.sequences.admit(number, first, count)
+        });
+        let offset = match admission {
+            Admission::OutOfOrder => return Appended::Refused(ErrorCode::OutOfOrderSequence),
+            Admission::Duplicate(offset) => offset,
+            Admission::Append => {
+                let offset = partition.log.append(&produce.batch);
+                if let Some((number, first)) = produce.sequence {
+                    partition.sequences.appended(number, first, count, offset);
+                }
+                partition.log.retain(retention);
+                if partition.replicas.appended(partition.log.end(), at) {
+                    self.wake(at, broker, id, out);
+                } else {
+                    self.is_behind(at, broker, id, out);
+                }
+                offset
+            }
+        };
+        let end = offset + count as i64;
+        if needs_all && self.partition(id).replicas.high_watermark() < end {
+            return Appended::Waits { offset, end };
+        }
+        Appended::Done(Offset(offset))
+    }
+
+    /// A leader that was cut off from the controller does not know that it is none any more: it takes batches that
+    /// will be cut off when it hears of it. The log is that of the real leader, so they are not even kept.
+    fn append_at_the_deposed(&mut self, broker: BrokerId, produce: &Produce) -> Appended {
+        if !self.leads(broker, produce.partition) {
+            return Appended::Refused(ErrorCode::NotLeaderOrFollower);
+        }
+        match produce.acks {
+            Acks::None | Acks::Leader => {
+                Appended::Done(Offset(self.partition(produce.partition).log.end()))
+            }
+            Acks::All => Appended::Silence,
+        }
+    }
+
+    /// The high watermark has moved: acknowledges what is replicated, lets those connections go on, and answers
+    /// fetches.
+    pub(super) fn committed(&mut self, now: Time, id: PartitionId, out: &mut Vec<Output>) {
+        let partition = self.partition(id);
+        let (visible, leader) = (partition.replicas.high_watermark(), partition.replicas.leader());
+        let mut done = 0;
+        while let Some(batch) = self.partition(id).unacknowledged.get(done).copied() {
+            if batch.end > visible {
+                break;
+            }
+            done += 1;
+            let response = Response::Produce(batch.number, Ok(Offset(batch.offset)));
+            out.push(Output::Reply { at: now, from: batch.broker, to: batch.caller, response });
+        }
+        if let Some(leader) = leader {
+            self.wake(now, leader, id, out);
+        }
+        for _ in 0..done {
+            if let Some(batch) = self.partition(id).unacknowledged.pop_front() {
+                self.unmute(now, batch.broker, batch.caller, out);
+            }
+        }
+    }
+
+    /// A partition's leader is gone or deposed: whoever waits for it is told, if there is still somebody to tell it.
+    pub(super) fn refuse_waiting(&mut self, now: Time, id: PartitionId, out: &mut Vec<Output>) {
+        for batch in std::mem::take(&mut self.partition(id).unacknowledged) {
+            if self.brokers[batch.broker as usize].is_heard() {
+                let refused = Err(ErrorCode::NotLeaderOrFollower);
+                let response = Response::Produce(batch.number, refused);
+                out.push(Output::Reply { at: now, from: batch.broker, to: batch.caller, response });
+                self.unmute(now, batch.broker, batch.caller, out);
+            }
+        }
+    }
+
+    /// The connection's batch is answered: takes the next ones.
+    pub(super) fn unmute(
+        &mut self,
+        now: Time,
+        broker: BrokerId,
+        caller: Caller,
+        out: &mut Vec<Output>,
+    ) {
+        let place = self.place_mut(caller.client, broker);
+        if place.muted != Some(caller.connection) {
+            // It has another connection by now.
+            return;
+        }
+        place.muted = None;
+        loop {
+            let place = self.place_mut(caller.client, broker);
+            if place.muted.is_some() {
+                return;
+            }
+            let Some((caller, produce)) = place.batches.pop_front() else { return };
+            self.take_batch(now, broker, caller, &produce, out);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! A group member's way to its coordinator: finds it, and finds it again when it has moved or is gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::Profile;
+use super::member::{GroupMember, MemberEvent, MemberSettings};
+use super::metadata::Metadata;
+use crate::base::{Offset, PartitionId, Time};
+use crate::broker::model::group::{GroupRequest, GroupResponse};
+use crate::broker::protocol::{BrokerId, Request};
+use crate::broker::{GroupSpec, Positions};
+
+/// A member and its coordinator.
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub(super) member: GroupMember,
+    profile: Profile,
+    /// How far the host is, for the commit before partitions are given up.
+    positions: Positions,
+    crashed: Arc<AtomicBool>,
+    coordinator: Coordinator,
+    /// Whether the host has asked for records since the last tick, and when it last did.
+    pub(super) polled: bool,
+    last_poll: Time,
+    /// `max.poll.interval.ms`.
+    max_poll: Duration,
+    /// What the member has to say once its coordinator is known.
+    held: Vec<GroupRequest>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coordinator {
+    /// To be looked for, not before this time.
+    Unknown(Time),
+    Asked(BrokerId, Time),
+    Known(BrokerId),
+}
+
+impl Membership {
+    pub(super) fn new(settings: MemberSettings, profile: Profile, spec: &GroupSpec) -> Membership {
+        Membership {
+            polled: false,
+            last_poll: Time::ZERO,
+            max_poll: settings.rebalance_timeout,
+            member: GroupMember::new(settings),
+            profile,
+            positions: spec.positions.clone(),
+            crashed: spec.crashed.clone(),
+            coordinator: Coordinator::Unknown(Time::ZERO),
+            held: Vec::new(),
+        }
+    }
+
+    /// Leaves the group when nobody asks for records, and comes back when somebody does. Returns when it wants to
+    /// look again.
+    fn watch_polls(&mut self, now: Time) -> Time {
+        if std::mem::take(&mut self.polled) {
+            self.last_poll = now;
+            self.member.asked_for_records();
+        } else if now >= self.last_poll + self.max_poll {
+            self.member.fell_silent();
+        }
+        if self.member.is_up() { self.last_poll + self.max_poll } else { Time::NEVER }
+    }
+
+    /// Next offsets to process of `partitions`, as far as they may be committed.
+    pub(super) fn progress(&self, partitions: &[PartitionId]) -> BTreeMap<PartitionId, Offset> {
+        if self.crashed.load(Ordering::Acquire) {
+            return BTreeMap::new();
+        }
+        let next = |id: &PartitionId| Some((*id, self.positions.next(*id)?));
+        partitions.iter().filter_map(next).collect()
+    }
+
+    /// Sends what the member has to say. Its events.
+    pub(super) fn tell(&mut self, outbox: &mut Vec<(BrokerId, Request)>) -> Vec<MemberEvent> {
+        self.held.extend(self.member.outbox());
+        if let Coordinator::Known(broker) = self.coordinator {
+            let held = self.held.drain(..);
+            outbox.extend(held.map(|request| (broker, Request::Group(Box::new(request)))));
+        }
+        self.member.events()
+    }
+
+    /// Does what is due, and says when something is due next.
+    pub(super) fn tick(
+        &mut self,
+        now: Time,
+        metadata: &mut Metadata,
+        outbox: &mut Vec<(BrokerId, Request)>,
+    ) -> Time {
+        let look = self.watch_polls(now);
+        let member = self.member.tick(now).min(look);
+        let waits_since = self.member.waits_since();
+        let limit = match self.coordinator {
+            Coordinator::Known(_) => waits_since.map(|since| since + self.profile.request_timeout),
+            Coordinator::Asked(_, since) => Some(since + self.profile.request_timeout),
+            Coordinator::Unknown(_) => None,
+        };
+        if let (Some(limit), Coordinator::Known(broker) | Coordinator::Asked(broker, _)) =
+            (limit, self.coordinator)
+        {
+            if limit > now {
+                return member.min(limit);
+            }
+            outbox.push((broker, Request::Close));
+            metadata.broken(broker, now);
+            self.disconnected(broker, now);
+        }
+        let Coordinator::Unknown(not_before) = self.coordinator else { return member };
+        if now < not_before {
+            return member.min(not_before);
+        }
+        let Some(broker) = metadata.any(now) else {
+            return member.min(metadata.next_try(now));
+        };
+        self.coordinator = Coordinator::Asked(broker, now);
+        outbox.push((broker, Request::FindCoordinator));
+        member.min(now + self.profile.request_timeout)
+    }
+
+    /// The coordinator is this broker.
+    pub(super) fn found(&mut self, broker: BrokerId) {
+        self.coordinator = Coordinator::Known(broker);
+    }
+
+    /// The question who it is was refused.
+    pub(super) fn not_found(&mut self, now: Time) {
+        if let Coordinator::Asked(..) = self.coordinator {
+            self.coordinator = Coordinator::Unknown(now + self.profile.retry_backoff);
+        }
+    }
+
+    /// Takes the coordinator's answer.
+    pub(super) fn receive(&mut self, broker: BrokerId, response: GroupResponse, now: Time) {
+        if self.coordinator != Coordinator::Known(broker) {
+            return;
+        }
+        if response.is_not_coordinator() {
+            self.lose_coordinator(now);
+        } else {
+            self.member.receive(response, now);
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn disconnected(&mut self, broker: BrokerId, now: Time) {
+        match self.coordinator {
+            Coordinator::Known(own) | Coordinator::Asked(own, _) if own == broker => {
+                self.lose_coordinator(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn lose_coordinator(&mut self, now: Time) {
+        self.coordinator = Coordinator::Unknown(now + self.profile.retry_backoff);
+        self.held.clear();
+        self.member.disconnected();
+    }
+}
