@@ -133,6 +133,31 @@ fn the_same_seed_gives_the_same_after_a_hundred_others_in_a_process() {
     assert_eq!(run(1), first);
 }
 
+/// Kills, panics, crash loops, poison, stalls, broken clients and a pool that dies, some at random: whom it hits and what
+/// the supervisor decides, and when, is the same for the same seed, and not for another.
+#[test]
+fn the_same_seed_gives_the_same_decisions_whatever_fails() {
+    let text = "[topic]\npartitions = 18\n[load]\nproducers = 36\nrate = \"20/s\"\npools = 2\n\
+        [consumers]\nwork = { wait = \"1ms\" }\npoison = \"skip\"\n[run]\nwarmup = \"0s\"\nduration = \"20s\"\n\
+        [[fault]]\nat = \"1s\"\nevery = \"2s\"\njitter = \"500ms\"\nkill = { consumer = { random = 2 } }\n\
+        [[fault]]\nat = \"2s\"\nevery = \"3s\"\njitter = \"1s\"\npanic = { consumer = { random = 3 } }\n\
+        [[fault]]\nat = \"3s\"\ncrash_loop = { consumer = { random = 4 }, times = 3 }\n\
+        [[fault]]\nat = \"4s\"\npoison = { partition = { random = 1 } }\n\
+        [[fault]]\nat = \"5s\"\nkill = { pool = 1 }\n\
+        [[fault]]\nat = \"6s\"\nfor = \"300ms\"\nfetch_call = { consumer = \"all\", error = \"fatal\", share = 0.2 }\n\
+        [[fault]]\nat = \"12s\"\npanic = { consumer = \"all\" }\n";
+    let decisions = |seed: &str| {
+        let run = Tool::run_text(text).args(["--broker", "sim", "--seed", seed]).finish();
+        let summary = run.summary();
+        assert_eq!((summary.ledger.lost, summary.given_up.len()), (0, 0), "{}", run.output());
+        assert!(summary.restarts > 40, "{}", run.output());
+        run.read("events.jsonl")
+    };
+    let first = decisions("7");
+    assert_eq!(first, decisions("7"));
+    assert_ne!(first, decisions("8"));
+}
+
 /// The guide's "Before" and its option 1, in a second each.
 #[test]
 fn groups_share_the_partitions_and_wait_for_each_other_as_kafka_lets_them() {
