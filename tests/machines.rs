@@ -62,7 +62,7 @@ enum Hang {
 enum Defect {
     /// The gate is not told of slots that wait when it shuts.
     ForgottenHold,
-    /// The watchdog's last rung hits the neighbour.
+    /// The watchdog's remedy hits the neighbour.
     WrongNeighbour,
 }
 
@@ -133,10 +133,13 @@ fn payload(partition: usize, offset: i64) -> Vec<u8> {
 impl Partition {
     fn new(id: usize, seed: u64) -> Partition {
         let shape = LaneShape { fixed: true, partitions: PARTITIONS as u32, pools: 1 };
+        // Impatient, so that histories reach the end of its ladder.
+        let (poll, fetch) = (Duration::from_millis(500), Duration::from_secs(2));
+        let watch = WatchPolicy { poll, fetch, ..WatchPolicy::default() };
         Partition {
             slot: Slot::new(RestartPolicy::default()),
             random: Seed(seed).child("slot", id as u64).random(),
-            watchdog: Watchdog::new(WatchPolicy::default(), Time::ZERO),
+            watchdog: Watchdog::new(watch, Time::ZERO),
             cell: PartitionCell::new(PartitionId(id as u32), Offset(0), shape),
             host: None,
             timer: None,
@@ -379,8 +382,9 @@ impl World {
                 // Helps half of the time.
                 Some(Remedy::Reassign) if next % 2 == 0 => host.hang = None,
                 Some(Remedy::Reassign) => {}
-                Some(Remedy::Replace) => self.end(id, Failure::Stuck("hung".to_owned())),
-                Some(Remedy::GiveUp) if self.defect == Some(Defect::WrongNeighbour) => {
+                Some(Remedy::Replace | Remedy::GiveUp)
+                    if self.defect == Some(Defect::WrongNeighbour) =>
+                {
                     let cause = Cause::Exhausted("hung".to_owned());
                     let neighbour = (id + 1) % PARTITIONS;
                     let incarnation = self.partitions[neighbour].slot.incarnation();
@@ -388,6 +392,7 @@ impl World {
                     self.partitions[neighbour].host = None;
                     self.step(neighbour, SlotEvent::Ended { incarnation, cause, checkpoint });
                 }
+                Some(Remedy::Replace) => self.end(id, Failure::Stuck("hung".to_owned())),
                 Some(Remedy::GiveUp) => self.end(id, Failure::Hopeless("hung".to_owned())),
             }
         }
