@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lanekeeper::actors::{Context, Hosting, Status, Supervisor, SupervisorArgs, SupervisorMsg};
-use lanekeeper::base::{Clock, Offset, PartitionId, PoolId, RunId, Seed, Time};
+use lanekeeper::base::{
+    Clock, Offset, PartitionId, PoolId, ProducerId, RunId, Seed, Stamp, Time, write_payload,
+};
 use lanekeeper::broker::{
     BrokerError, Cluster, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec, EndOffsets,
     ProducerPort, Watermarks,
@@ -33,6 +35,9 @@ struct Flaky {
     down: Arc<AtomicBool>,
     /// Where it says that every partition ends.
     end: i64,
+    /// To members it gives so many records, of this log.
+    holds: u64,
+    log: Arc<AtomicU64>,
 }
 
 impl Flaky {
@@ -42,8 +47,9 @@ impl Flaky {
 }
 
 impl Cluster for Flaky {
-    fn consumer(&self, _spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
-        Ok(Box::new(Port { cluster: self.clone(), assigned: None }))
+    fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
+        let member = spec.group.as_ref().map(|group| PartitionId(group.consumer.0));
+        Ok(Box::new(Port { cluster: self.clone(), assigned: None, member }))
     }
 
     fn producer(&self, _pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {
@@ -74,6 +80,17 @@ impl EndOffsets for Ends {
 struct Port {
     cluster: Flaky,
     assigned: Option<PartitionId>,
+    /// Of a group member: the partition it is going to get.
+    member: Option<PartitionId>,
+}
+
+/// A record of the test's run.
+fn record(partition: PartitionId, sequence: u64) -> Vec<u8> {
+    let mut payload = vec![7; 64];
+    let (run, producer) = (RunId(1), ProducerId(0));
+    let (intended, sent) = (Time(0), Time(0));
+    write_payload(&Stamp { run, producer, partition, sequence, intended, sent }, &mut payload);
+    payload
 }
 
 impl ConsumerPort for Port {
@@ -85,6 +102,14 @@ impl ConsumerPort for Port {
     }
 
     fn poll(&mut self, _wait: Duration, events: &mut dyn ConsumerEvents) {
+        if let Some(partition) = self.member.take() {
+            events.assigned(&[partition]);
+            // It committed 0 and processed five records; then somebody created the topic again.
+            let log = self.cluster.log.load(Ordering::Acquire);
+            for offset in 0..self.cluster.holds {
+                events.record(partition, Offset(offset as i64), &record(partition, log + offset));
+            }
+        }
         if self.cluster.is_down() {
             events.error(BrokerError::fatal("nobody is there"));
         } else if let Some(partition) = self.assigned.take() {
@@ -98,14 +123,15 @@ impl ConsumerPort for Port {
     }
 }
 
-fn plan() -> Plan {
-    let source = Source { name: "outage.toml".to_owned(), text: SCENARIO.to_owned() };
+fn plan(more: &str) -> Plan {
+    let text = format!("{SCENARIO}{more}");
+    let source = Source { name: "outage.toml".to_owned(), text };
     let (plan, found) = compile(&source, &[], &Overrides::default());
     plan.unwrap_or_else(|| panic!("{found:?}"))
 }
 
-fn context(cluster: &Flaky) -> Context {
-    let plan = plan();
+fn context(cluster: &Flaky, more: &str) -> Context {
+    let plan = plan(more);
     let shape = LaneShape { fixed: true, partitions: CONSUMERS as u32, pools: 1 };
     Context {
         cluster: Arc::new(cluster.clone()),
@@ -129,7 +155,7 @@ fn count(context: &Context, wanted: fn(&Event) -> bool) -> usize {
 #[tokio::test]
 async fn an_outage_is_nobodys_fault_and_everybody_comes_back() {
     let cluster = Flaky::default();
-    let context = context(&cluster);
+    let context = context(&cluster, "");
     let (publish, mut status) = watch::channel(Status::default());
     let args = SupervisorArgs { context: context.clone(), status: publish };
     let (supervisor, done) = Actor::spawn(None, Supervisor, args).await.expect("a supervisor");
@@ -153,10 +179,22 @@ async fn an_outage_is_nobodys_fault_and_everybody_comes_back() {
     done.await.expect("an end in order");
 }
 
+/// A group of as many members as there are partitions.
+const GROUP: &str = "[consumers]\nmode = \"group\"\ncount = 6\n";
+
 #[tokio::test]
 async fn a_client_that_brings_nothing_although_records_wait_is_reassigned_replaced_and_given_up() {
+    assert_hung_fetches("").await;
+}
+
+#[tokio::test]
+async fn so_is_a_group_member() {
+    assert_hung_fetches(GROUP).await;
+}
+
+async fn assert_hung_fetches(more: &str) {
     let cluster = Flaky { end: 5, ..Flaky::default() };
-    let context = context(&cluster);
+    let context = context(&cluster, more);
     let (publish, mut status) = watch::channel(Status::default());
     let args = SupervisorArgs { context: context.clone(), status: publish };
     let (supervisor, done) = Actor::spawn(None, Supervisor, args).await.expect("a supervisor");
@@ -179,6 +217,40 @@ async fn a_client_that_brings_nothing_although_records_wait_is_reassigned_replac
         assert_eq!(remedies.last().map(String::as_str), Some("given up"));
         assert_eq!(remedies.iter().filter(|remedy| *remedy == "replaced").count(), 2);
     }
+    supervisor.stop(None);
+    done.await.expect("an end in order");
+}
+
+#[tokio::test]
+async fn members_that_find_another_log_are_stalled_and_not_restarted() {
+    let cluster = Flaky { end: 5, holds: 5, ..Flaky::default() };
+    let context = context(&cluster, GROUP);
+    let (publish, mut status) = watch::channel(Status::default());
+    let args = SupervisorArgs { context: context.clone(), status: publish };
+    let (supervisor, done) = Actor::spawn(None, Supervisor, args).await.expect("a supervisor");
+    supervisor.cast(SupervisorMsg::StartConsumers).expect("a supervisor that listens");
+    let story = async {
+        while !context.board.cells.iter().all(|cell| cell.lock().next_offset() == Offset(5)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // The same log: what comes again is recognised, and counted as such.
+        cluster.down.store(true, Ordering::Release);
+        status.wait_for(|status| status.consumers_running == 0).await.expect("a status");
+        cluster.down.store(false, Ordering::Release);
+        while !context.board.cells.iter().all(|cell| cell.lock().counts().redelivered >= 5) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(status.borrow().given_up, BTreeMap::new());
+        cluster.log.store(100, Ordering::Release);
+        cluster.down.store(true, Ordering::Release);
+        status.wait_for(|status| status.consumers_running == 0).await.expect("a status");
+        cluster.down.store(false, Ordering::Release);
+        let all_over = |status: &Status| status.given_up.len() == CONSUMERS;
+        status.wait_for(all_over).await.expect("a status").given_up.clone()
+    };
+    let reasons = tokio::time::timeout(LIMIT, story).await.expect("an end");
+    let is_rewritten = |reason: &String| reason.contains("offset 4");
+    assert!(reasons.values().all(is_rewritten), "{reasons:?}");
     supervisor.stop(None);
     done.await.expect("an end in order");
 }

@@ -239,6 +239,56 @@ impl Desk {
         }
     }
 
+    /// The first records after a start, up to the one the partition was left at.
+    #[cold]
+    fn first_record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
+        let Some(seat) = self.seat(partition) else {
+            return Flow::More;
+        };
+        let recognised = seat.recognise(offset, payload);
+        if seat.anchor.is_none() {
+            self.mark_ready(partition);
+        }
+        match recognised {
+            Ok(true) => {
+                let arrived = self.context.clock.now();
+                let Some(seat) = self.seats[partition.0 as usize].as_mut() else {
+                    return Flow::More;
+                };
+                let worked = seat.process(&self.context, offset, payload, arrived);
+                self.worked(partition, offset, arrived, worked)
+            }
+            Ok(false) => Flow::More,
+            Err(definite) => {
+                let (class, message) = (ErrorClass::Position, definite.to_string());
+                self.failures.push((partition, BrokerError { class, message }));
+                Flow::Stop
+            }
+        }
+    }
+
+    /// What follows from the work on a record.
+    #[inline]
+    fn worked(
+        &mut self,
+        partition: PartitionId,
+        offset: Offset,
+        arrived: Time,
+        worked: Result<Worked, BrokerError>,
+    ) -> Flow {
+        match worked {
+            Ok(Worked::At(now)) => self.done(partition, offset, arrived, now),
+            Ok(Worked::After(efforts)) => {
+                self.under_way = Some(UnderWay { partition, offset, arrived, efforts });
+                Flow::Stop
+            }
+            Err(error) => {
+                self.failures.push((partition, error));
+                Flow::Stop
+            }
+        }
+    }
+
     /// A record is processed.
     #[inline]
     fn done(&mut self, partition: PartitionId, offset: Offset, arrived: Time, now: Time) -> Flow {
@@ -359,38 +409,24 @@ impl ConsumerEvents for Desk {
             return Flow::Stop;
         }
         if seat.anchor.is_some() {
-            let recognised = seat.recognise(offset, payload);
-            if seat.anchor.is_none() {
-                self.mark_ready(partition);
-            }
-            return match recognised {
-                Ok(true) => self.record(partition, offset, payload),
-                Ok(false) => Flow::More,
-                Err(definite) => {
-                    let (class, message) = (ErrorClass::Position, definite.to_string());
-                    self.failures.push((partition, BrokerError { class, message }));
-                    Flow::Stop
-                }
-            };
+            return self.first_record(partition, offset, payload);
         }
         let arrived = self.context.clock.now();
-        match seat.process(&self.context, offset, payload, arrived) {
-            Ok(Worked::At(now)) => self.done(partition, offset, arrived, now),
-            Ok(Worked::After(efforts)) => {
-                self.under_way = Some(UnderWay { partition, offset, arrived, efforts });
-                Flow::Stop
-            }
-            Err(error) => {
-                self.failures.push((partition, error));
-                Flow::Stop
-            }
-        }
+        let worked = seat.process(&self.context, offset, payload, arrived);
+        self.worked(partition, offset, arrived, worked)
     }
 
     fn end_of_partition(&mut self, partition: PartitionId) {
-        if self.seat(partition).is_some_and(|seat| seat.anchor.is_some()) {
-            self.ended_early.push(partition);
-            return;
+        let is_member = self.group.is_some();
+        let Some(seat) = self.seat(partition) else { return };
+        if let Some(anchor) = seat.anchor {
+            // A member whose group has committed up to the checkpoint does not see the anchor.
+            let is_before = |position: Offset| position <= anchor.offset;
+            if !is_member || seat.machine.position().is_some_and(is_before) {
+                self.ended_early.push(partition);
+                return;
+            }
+            seat.anchor = None;
         }
         self.mark_ready(partition);
     }
@@ -408,7 +444,8 @@ impl ConsumerEvents for Desk {
         let now = self.context.clock.now();
         for partition in partitions {
             self.context.board.cell(*partition).lock().take_over(owner, now);
-            self.attach(*partition, owner, line.clone(), None);
+            let anchor = self.context.board.cell(*partition).lock().start().anchor;
+            self.attach(*partition, owner, line.clone(), anchor);
         }
         let (consumer, partitions) = (owner.consumer, partitions.to_vec());
         self.context.note(Event::Assigned { consumer, partitions });

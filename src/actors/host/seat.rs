@@ -44,11 +44,12 @@ impl Seat {
             return Ok(true);
         };
         match sight(&anchor, offset, payload) {
-            Sighting::Earlier => Ok(false),
+            // A group member begins where its group has committed: what comes before the anchor counts, again.
+            Sighting::Earlier => Ok(self.position.is_some()),
             Sighting::Other => Err(Definite::Rewritten { offset }),
             found @ (Sighting::Same | Sighting::Later) => {
                 self.anchor = None;
-                Ok(found == Sighting::Later)
+                Ok(found == Sighting::Later || self.position.is_some())
             }
         }
     }

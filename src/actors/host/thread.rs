@@ -347,6 +347,12 @@ impl Host {
     /// Takes the partitions of `owner` from the client and gives them back, at their checkpoints.
     fn reassign(&mut self, owner: Owner, port: &mut dyn ConsumerPort) {
         for partition in self.desk.recall(owner) {
+            if self.desk.group().is_some() {
+                // What a member reads is the group's affair, but not from where.
+                let next = self.context.board.cell(partition).lock().next_offset();
+                let _ = port.submit(ConsumerCommand::Seek(partition, next));
+                continue;
+            }
             let _ = port.submit(ConsumerCommand::Unassign(partition));
             let start = self.context.board.cell(partition).lock().start();
             self.desk.expect(partition, start.anchor);

@@ -1,5 +1,6 @@
 //! Looking after consumers that say nothing, and after threads that do not end.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use ractor::ActorRef;
 use super::children::{Child, ChildRef, Doom, SlotId};
 use super::{SupervisorMsg, SupervisorState};
 use crate::actors::consumer::ConsumerMsg;
-use crate::base::{ConsumerId, PartitionId, Time};
+use crate::base::{ConsumerId, Offset, Time};
 use crate::logic::{Diagnosis, Remedy, Signs, SlotState};
 use crate::measure::{Event, Owner};
 
@@ -17,6 +18,15 @@ use crate::measure::{Event, Owner};
 const LOOK: Duration = Duration::from_millis(250);
 /// An answer of the offset oracle older than this says nothing about now.
 const END_IS_FRESH: Duration = Duration::from_secs(5);
+
+/// What a consumer has to read.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    /// Whether records are known to wait for it.
+    waited_for: bool,
+    /// Its checkpoint; of a member, all of them together.
+    checkpoint: Offset,
+}
 
 impl SupervisorState {
     /// Looks at every consumer, and again a little later.
@@ -26,6 +36,7 @@ impl SupervisorState {
             let Owner { consumer, incarnation } = owner;
             self.context.note(Event::ThreadAbandoned { consumer, incarnation });
         }
+        let shares = self.shares(now);
         for id in self.slots(SlotId::is_consumer) {
             if let SlotId::Consumer(consumer) = id
                 && matches!(
@@ -33,7 +44,8 @@ impl SupervisorState {
                     SlotState::Starting | SlotState::Running
                 )
             {
-                self.look_at(consumer, now);
+                let share = shares.get(&consumer).copied().unwrap_or_default();
+                self.look_at(consumer, share, now);
             }
         }
         self.look_again(myself);
@@ -47,9 +59,9 @@ impl SupervisorState {
         }
     }
 
-    fn look_at(&mut self, consumer: ConsumerId, now: Time) {
+    fn look_at(&mut self, consumer: ConsumerId, share: Share, now: Time) {
         let id = SlotId::Consumer(consumer);
-        let signs = self.signs(consumer, now);
+        let signs = self.signs(consumer, share);
         let no_more_threads = self.reaper.abandoned() >= self.context.plan.watch.abandoned_max;
         let Some(child) = self.children.get_mut(&id) else {
             return;
@@ -85,20 +97,36 @@ impl SupervisorState {
         self.context.note(Event::ConsumerStuck { consumer, incarnation, diagnosis: said, remedy });
     }
 
-    fn signs(&self, consumer: ConsumerId, now: Time) -> Signs {
+    /// What each consumer has, in one pass. A member is looked at as a whole: partitions that come or go count as
+    /// progress, and while it waits for its group it has none.
+    fn shares(&self, now: Time) -> BTreeMap<ConsumerId, Share> {
+        let is_group = self.context.plan.group().is_some();
+        let mut shares: BTreeMap<ConsumerId, Share> = BTreeMap::new();
+        for (id, cell) in (0..).zip(&self.context.board.cells) {
+            let cell = cell.lock();
+            let consumer = match cell.owners().last().filter(|last| last.to.is_none()) {
+                _ if !is_group => ConsumerId(id),
+                Some(last) => last.owner.consumer,
+                None => continue,
+            };
+            let share = shares.entry(consumer).or_default();
+            let is_fresh = cell.lag.asked.is_some_and(|asked| now < asked + END_IS_FRESH);
+            share.waited_for |=
+                is_fresh && cell.lag.end.is_some_and(|end| end > cell.next_offset());
+            share.checkpoint.0 += cell.next_offset().0;
+        }
+        shares
+    }
+
+    fn signs(&self, consumer: ConsumerId, share: Share) -> Signs {
         let board = &self.context.board;
         let Child { pulse, .. } = &self.children[&SlotId::Consumer(consumer)];
-        // A member's partitions come and go with the group, which has time-outs of its own for what it fetches.
-        let waited_for = self.context.plan.group().is_none() && {
-            let cell = board.cell(PartitionId(consumer.0)).lock();
-            let is_fresh = cell.lag.asked.is_some_and(|asked| now < asked + END_IS_FRESH);
-            is_fresh && cell.lag.end.is_some_and(|end| end > cell.next_offset())
-        };
+        let Share { waited_for, checkpoint } = share;
         let trouble = board.trouble.load(Ordering::Relaxed);
         Signs {
             beat: pulse.last_beat(),
             in_flight: pulse.in_flight(),
-            checkpoint: self.checkpoint(SlotId::Consumer(consumer)),
+            checkpoint,
             waited_for,
             trouble: (trouble > 0).then_some(Time(trouble)),
         }
