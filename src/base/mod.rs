@@ -4,6 +4,8 @@
 
 mod capability;
 mod clock;
+#[cfg(test)]
+mod defect;
 mod ids;
 mod seed;
 mod stamp;
@@ -12,6 +14,8 @@ mod units;
 
 pub use capability::{BrokerKind, Capability};
 pub use clock::{Clock, ClockHand, Time};
+#[cfg(test)]
+pub(crate) use defect::Defect;
 pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
 pub use seed::{Random, Seed};
 pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};

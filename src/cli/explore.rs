@@ -19,7 +19,7 @@ use crate::run::{
 #[derive(Debug, Args)]
 pub(super) struct ExploreArguments {
     /// The scenario file. Its faults and expectations are replaced: every seed draws faults of its own, and what
-    /// must hold is that nothing is lost, duplicated, reordered, corrupt, or read by the wrong consumer.
+    /// must hold is listed under ALWAYS: nothing is lost, duplicated, reordered, read by the wrong consumer, and so on.
     file: PathBuf,
 
     /// How many seeds.

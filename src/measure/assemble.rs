@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use super::{
     CellState, Collector, Digest, Fairness, Growth, Host, Ledger, Moments, OwnerSummary,
     PartitionLatency, PartitionSummary, PartitionTotals, Resumed, RunLatency, SCHEMA_VERSION,
-    Scoreboard, Summary, Verdict, evaluate, failures, fault_summaries, invalid_reasons, median,
-    outages, rebalances,
+    Scoreboard, Simulation, Summary, Verdict, evaluate, failures, fault_summaries, invalid_reasons,
+    median, outages, rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
@@ -59,6 +59,8 @@ pub struct Facts {
     pub given_up: BTreeMap<u32, String>,
     /// Threads of given-up incarnations that have not ended in time.
     pub abandoned: u32,
+    /// How far the simulation is, if it is one.
+    pub simulation: Option<Simulation>,
     /// How the run has ended, if it has.
     pub ended: Ended,
     /// What a reader should know, beyond what the measurements show.
@@ -123,8 +125,9 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         faults: fault_summaries(plan, facts.start, board, collector, &journal),
         failures: failures(board, facts.start),
         unexplained: cells().map(|cell| cell.unexplained).sum(),
+        offset_gaps: cells().map(|cell| cell.offset_gaps).sum(),
         expectations: Vec::new(),
-        simulation: None,
+        simulation: facts.simulation.clone(),
         cost: collector.cost.cost(load_seconds, facts.host.cores.max(1)),
         warnings: facts.warnings.clone(),
     };

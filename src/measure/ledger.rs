@@ -157,6 +157,16 @@ impl Ledger {
         self.skipped += other.skipped;
         self.earlier += other.earlier;
     }
+
+    /// Records the account leaves unexplained: answers without a send, and processed or lost ones without an answer or
+    /// the other way round. What is indeterminate may have been processed or not.
+    pub fn unaccounted(&self) -> u64 {
+        let answered = self.acked + self.failed + self.indeterminate;
+        let ended = self.delivered + self.skipped + self.lost;
+        answered.abs_diff(self.sent)
+            + self.acked.saturating_sub(ended)
+            + ended.saturating_sub(self.acked + self.indeterminate)
+    }
 }
 
 /// What both sides of a lane add up to: sent, acked, failed, indeterminate, delivered and lost.
@@ -230,6 +240,18 @@ mod tests {
         read.arrive(1);
         let account = balance(&sent, Some(&read));
         assert_eq!((account.indeterminate, account.lost, account.delivered), (2, 0, 2));
+    }
+
+    #[test]
+    fn what_the_account_leaves_unexplained_is_counted() {
+        let account =
+            Ledger { sent: 10, acked: 7, failed: 1, indeterminate: 2, ..Ledger::default() };
+        let ended = |delivered, lost| Ledger { delivered, lost, ..account }.unaccounted();
+        assert_eq!(
+            [ended(7, 0), ended(9, 0), ended(5, 2), ended(6, 0), ended(10, 0)],
+            [0, 0, 0, 1, 1]
+        );
+        assert_eq!(Ledger { sent: 11, delivered: 8, ..account }.unaccounted(), 1);
     }
 
     #[test]

@@ -110,6 +110,9 @@ pub struct Summary {
     /// Records processed again without a restart or a change of owner before it: there should be none.
     #[serde(default)]
     pub unexplained: u64,
+    /// Offsets passed over without a record: compacted, control records, or never seen.
+    #[serde(default)]
+    pub offset_gaps: u64,
     /// One entry per expectation, in the scenario's order.
     pub expectations: Vec<ExpectationSummary>,
     /// What it cost.
@@ -146,6 +149,15 @@ pub struct Simulation {
     pub events: u64,
     /// Hash over all of them, hexadecimal.
     pub trace: String,
+    /// Commits a coordinator took that were beyond what was processed, or behind what had been committed.
+    #[serde(default)]
+    pub miscommitted: u64,
+    /// Partitions a generation's leader gave to two members.
+    #[serde(default)]
+    pub shared: u64,
+    /// Commits a coordinator refused.
+    #[serde(default)]
+    pub refused_commits: u64,
 }
 
 /// What a simulation took, beside its result: all of it depends on the machine.

@@ -41,7 +41,7 @@ fn readable(metric: Metric, value: f64) -> String {
 fn measured(metric: Metric, summary: &Summary) -> Vec<(Option<u32>, Option<f64>)> {
     let one = |value: Option<f64>| vec![(None, value)];
     match metric {
-        Metric::Counter(counter) => one(Some(count(counter, summary) as f64)),
+        Metric::Counter(counter) => one(count(counter, summary).map(|count| count as f64)),
         Metric::AchievedShare => {
             one(summary.offered_per_s.map(|offered| summary.achieved_per_s / offered))
         }
@@ -124,9 +124,9 @@ fn fault(fault: &FaultSummary, figure: FaultFigure) -> Option<f64> {
     }
 }
 
-fn count(counter: Counter, summary: &Summary) -> u64 {
+fn count(counter: Counter, summary: &Summary) -> Option<u64> {
     let ledger = &summary.ledger;
-    match counter {
+    let count = match counter {
         Counter::Sent => ledger.sent,
         Counter::Acked => ledger.acked,
         Counter::Failed => ledger.failed,
@@ -143,9 +143,14 @@ fn count(counter: Counter, summary: &Summary) -> u64 {
         Counter::ConsumersStarted => u64::from(summary.consumers_started),
         Counter::WrongPartition => summary.wrong_partition,
         Counter::Unexplained => summary.unexplained,
+        Counter::OffsetGaps => summary.offset_gaps,
+        Counter::Unaccounted => ledger.unaccounted(),
+        Counter::Miscommitted => summary.simulation.as_ref()?.miscommitted,
+        Counter::Shared => summary.simulation.as_ref()?.shared,
         Counter::Restarts => summary.restarts.into(),
         Counter::Quarantined => summary.given_up.len() as u64,
-    }
+    };
+    Some(count)
 }
 
 /// Why a paced run's figures are not to be believed, each with a remedy. `paced` is false at maximum rate.

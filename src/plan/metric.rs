@@ -105,6 +105,14 @@ pub enum Counter {
     WrongPartition,
     /// Redelivered without a restart or a change of owner before it.
     Unexplained,
+    /// Offsets passed over without a record.
+    OffsetGaps,
+    /// Records the account does not explain.
+    Unaccounted,
+    /// Commits beyond what was processed or behind what had been committed; simulated groups only.
+    Miscommitted,
+    /// Partitions dealt out to two members at once; simulated groups only.
+    Shared,
     /// Restarts of consumers.
     Restarts,
     /// Partitions given up.
@@ -155,7 +163,7 @@ impl Metric {
 
 impl Counter {
     /// Every counter with the name scenarios use.
-    pub const ALL: [(Counter, &'static str); 18] = [
+    pub const ALL: [(Counter, &'static str); 22] = [
         (Counter::Sent, "sent"),
         (Counter::Acked, "acked"),
         (Counter::Failed, "failed"),
@@ -172,6 +180,10 @@ impl Counter {
         (Counter::ConsumersStarted, "consumers_started"),
         (Counter::WrongPartition, "wrong_partition"),
         (Counter::Unexplained, "unexplained"),
+        (Counter::OffsetGaps, "offset_gaps"),
+        (Counter::Unaccounted, "unaccounted"),
+        (Counter::Miscommitted, "miscommitted"),
+        (Counter::Shared, "shared"),
         (Counter::Restarts, "restarts"),
         (Counter::Quarantined, "quarantined"),
     ];

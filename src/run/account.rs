@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::scene::Scene;
-use super::{host, warnings};
-use crate::actors::{Context, Status};
+use super::{host, sim, warnings};
+use crate::actors::{Context, Hosting, Status};
 use crate::base::Time;
 use crate::measure::{Collector, Ended, Facts, Summary, assemble};
 
@@ -64,6 +64,10 @@ impl Account {
             restarts: status.restarts,
             given_up: status.given_up,
             abandoned: status.abandoned,
+            simulation: match &self.context.hosting {
+                Hosting::Kernel(kernel) => Some(sim::account(kernel)),
+                Hosting::Threads => None,
+            },
             ended,
             warnings,
             ..self.begun.clone()

@@ -32,7 +32,7 @@ use self::collecting::Collecting;
 use self::scene::Scene;
 use self::stage::Stage;
 use self::steps::Steps;
-use crate::actors::{Context, Status, Supervisor, SupervisorArgs};
+use crate::actors::{Context, Hosting, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, RunId, Time};
 use crate::broker::rdkafka::ClientFile;
 use crate::broker::sim::Tap;
@@ -168,6 +168,10 @@ async fn on_stage(
             plan.seed.child("sabotage", 0),
         )),
     };
+    if let Hosting::Kernel(kernel) = &context.hosting {
+        let board = board.clone();
+        kernel.follow(Box::new(move |partition| board.cell(partition).lock().next_offset()));
+    }
     let (publish, status) = watch::channel(Status::default());
     let args = SupervisorArgs { context: context.clone(), status: publish };
     let (supervisor, done) = Actor::spawn(None, Supervisor, args)

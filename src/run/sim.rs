@@ -63,15 +63,21 @@ pub(super) fn run(
             })),
         }
     });
-    let (now, trace) = handle.trace();
-    outcome.map(|summary| Summary {
-        simulation: Some(Simulation {
-            virtual_ns: now.0,
-            events: trace.events(),
-            trace: format!("{:016x}", trace.hash()),
-        }),
-        ..summary
-    })
+    let simulation = Some(account(&handle));
+    outcome.map(|summary| Summary { simulation, ..summary })
+}
+
+/// How far a simulation has come.
+pub(super) fn account(kernel: &KernelHandle) -> Simulation {
+    let ((now, trace), audited) = (kernel.trace(), kernel.audited());
+    Simulation {
+        virtual_ns: now.0,
+        events: trace.events(),
+        trace: format!("{:016x}", trace.hash()),
+        miscommitted: audited.miscommitted,
+        shared: audited.shared,
+        refused_commits: audited.refused,
+    }
 }
 
 fn cluster(plan: &Plan, settings: &SimPlan) -> ClusterSettings {

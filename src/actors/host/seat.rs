@@ -66,6 +66,8 @@ impl Seat {
         payload: &[u8],
         arrived: Time,
     ) -> Result<Worked, BrokerError> {
+        #[cfg(test)]
+        let position = self.position.clone();
         let Seat { machine, handler, line, skips, .. } = self;
         if !skips.is_empty() && skips.contains(&offset) {
             machine.skip(offset, payload, arrived);
@@ -75,6 +77,11 @@ impl Seat {
         line.pulse.begin(partition, offset, arrived);
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let effort = machine.begin(offset, payload, arrived);
+            #[cfg(test)]
+            if crate::base::Defect::CommitFirst.is_planted() {
+                machine.presume();
+                position.iter().for_each(|position| position.advance(Offset(offset.0 + 1)));
+            }
             let trouble = trouble::ahead(context, consumer, partition, offset, arrived);
             if context.hosting.is_kernel() {
                 let efforts = trouble::efforts(trouble, effort, arrived);

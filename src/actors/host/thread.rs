@@ -38,6 +38,8 @@ pub(in crate::actors) fn start_own_host(
     reports: Reports,
     pulse: Arc<Pulse>,
 ) -> std::io::Result<Lease> {
+    #[cfg(test)]
+    let partition = astray(context, partition, owner);
     let line = Line::new(reports, pulse);
     let (sender, received) = channel();
     let _ = sender.send(HostCommand::Attach { partition, owner, start, line: line.clone() });
@@ -47,6 +49,13 @@ pub(in crate::actors) fn start_own_host(
     let host = Host::new(context, desk, received, Some(owner), Some(line.clone()));
     let kernel = launch(name, host, spec)?;
     Ok(Lease::new(owner, Commands { sender, kernel }, &line))
+}
+
+/// Where a planted defect sends a restarted consumer.
+#[cfg(test)]
+fn astray(context: &Context, partition: PartitionId, owner: Owner) -> PartitionId {
+    let is_astray = crate::base::Defect::WrongPartition.is_planted() && owner.incarnation.0 > 1;
+    PartitionId((partition.0 + u32::from(is_astray)) % context.plan.topic.partitions)
 }
 
 /// Starts the host of a group member. Returns at once.
@@ -384,6 +393,8 @@ impl Host {
     }
 
     fn commit(&mut self, port: &mut dyn ConsumerPort) {
+        // What is committed has to be counted before: if this consumer is fenced meanwhile, its successor begins behind it.
+        self.desk.flush();
         let positions: BTreeMap<_, _> = self.desk.positions().collect();
         if !positions.is_empty()
             && let Err(error) = port.submit(ConsumerCommand::Commit(positions))

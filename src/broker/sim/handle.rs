@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::audit::{Audit, Audited, Progress};
 use super::kernel::Hosted;
 use super::trace::Trace;
 use super::watch::{Tap, Watch};
@@ -45,6 +46,7 @@ struct Shared {
     /// As it was when actors came to rest last.
     trace: Mutex<(Time, Trace)>,
     watch: OnceLock<Watch>,
+    audit: Mutex<Audit>,
 }
 
 impl KernelHandle {
@@ -117,6 +119,20 @@ impl KernelHandle {
             let (who, what, partitions) = what();
             watch.tell(at, kind, who, (what, partitions));
         }
+    }
+
+    /// Has what groups commit compared with what is processed.
+    pub fn follow(&self, progress: Progress) {
+        self.audit().follow(progress);
+    }
+
+    /// What the audit of groups has found so far.
+    pub fn audited(&self) -> Audited {
+        self.audit().found
+    }
+
+    pub(super) fn audit(&self) -> MutexGuard<'_, Audit> {
+        self.shared.audit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[inline]

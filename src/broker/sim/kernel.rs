@@ -1,5 +1,6 @@
 //! The kernel: takes the next event, moves time to it, and lets it happen.
 
+use super::audit::Question;
 use super::carrying::ASK_AGAIN;
 use super::handle::{Ask, Command, Job, KernelHandle};
 use super::network::{Network, NetworkSettings};
@@ -209,7 +210,11 @@ impl Kernel {
                 if !self.cluster.is_up(broker) {
                     return self.break_off(caller.client, broker);
                 }
+                let question = Question::of(&request);
                 self.cluster.request(self.now, broker, caller, request, &mut self.output);
+                if let Some(question) = question {
+                    self.handle.audit().answered(question, caller, &self.output);
+                }
                 self.put_out();
             }
             Event::Response { caller, broker, response } => {

@@ -1,5 +1,6 @@
 //! The kernel of a simulation: owns virtual time, hosts the data machines, carries messages.
 
+mod audit;
 mod carrying;
 mod disturbing;
 mod handle;
@@ -11,6 +12,7 @@ mod trace;
 mod trouble;
 mod watch;
 
+pub use audit::{Audited, Progress};
 pub use handle::{Job, KernelHandle};
 pub use kernel::{Hosted, Kernel, Next, Step};
 pub use network::NetworkSettings;

@@ -169,6 +169,16 @@ fn counter_meaning(counter: Counter) -> &'static str {
         Counter::Skipped => "records passed over as poison",
         Counter::ConsumersStarted => "consumers that became ready",
         Counter::WrongPartition => "records in a partition they were not sent to",
+        Counter::OffsetGaps => {
+            "offsets passed over without a record: compacted, a transaction's, or never seen"
+        }
+        Counter::Unaccounted => "records that the account leaves unexplained",
+        Counter::Miscommitted => {
+            "commits a coordinator took beyond what was processed, or behind what had been committed; with `--broker sim`"
+        }
+        Counter::Shared => {
+            "partitions dealt out to two members in one generation; with `--broker sim`"
+        }
         Counter::Unexplained => {
             "records processed again without a restart or a change of owner before it"
         }

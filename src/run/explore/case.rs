@@ -9,13 +9,17 @@ use crate::run::{Options, run};
 use crate::scenario::{Diagnostic, Source};
 
 /// What must hold in every run, whatever is broken in it: expressions of `[expect]`.
-pub(super) const INVARIANTS: [(&str, &str); 7] = [
+pub(super) const INVARIANTS: [(&str, &str); 11] = [
     ("lost", "acknowledged records are processed"),
     ("duplicated", "no record is appended twice"),
     ("reordered", "a producer's records keep their order in their partition"),
     ("corrupt", "records are what was sent"),
     ("wrong_partition", "each partition is read by its own consumer, restarts included"),
     ("unexplained", "what is processed again follows a restart"),
+    ("offset_gaps", "a partition is read without leaving anything out"),
+    ("unaccounted", "what was sent is processed, lost, failed or indeterminate"),
+    ("miscommitted", "commits lie between the last one and what is processed"),
+    ("shared", "a generation gives a partition to one member"),
     ("quarantined", "no consumer is given up"),
 ];
 

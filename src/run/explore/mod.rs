@@ -1,6 +1,8 @@
 //! Explores a scenario: many seeds in virtual time, each with faults of its own, until an invariant breaks.
 
 mod case;
+#[cfg(test)]
+mod mutation;
 mod smaller;
 mod swarm;
 
@@ -15,7 +17,7 @@ use self::smaller::smaller;
 use self::swarm::Swarm;
 use crate::base::Seed;
 use crate::error::Error;
-use crate::measure::Summary;
+use crate::measure::{FaultSummary, Summary};
 use crate::plan::{Overrides, compile};
 use crate::scenario::{Diagnostic, Source, merged};
 
@@ -177,6 +179,16 @@ fn work(
     }
 }
 
+/// Whether a fault came before a partition that another one had hit was caught up.
+fn overlapping(faults: &[FaultSummary]) -> bool {
+    let spans = faults.iter().filter_map(|fault| {
+        let at_s = fault.at_s?;
+        Some((at_s, at_s + fault.caught_up_ms.unwrap_or(0.0) / 1e3))
+    });
+    let spans: Vec<(f64, f64)> = spans.collect();
+    spans.windows(2).any(|pair| pair[1].0 < pair[0].1)
+}
+
 impl Explored {
     fn count(&mut self, summary: &Summary) {
         self.seeds += 1;
@@ -187,6 +199,7 @@ impl Explored {
             *self.faults.entry(fault.kind.clone()).or_default() += 1;
         }
         let hit = summary.faults.iter().any(|fault| fault.blast_radius > 0);
+        let simulated = summary.simulation.as_ref();
         let sometimes = [
             ("a consumer was restarted", summary.restarts > 0),
             ("three or more restarts", summary.restarts >= 3),
@@ -195,6 +208,12 @@ impl Explored {
             ("a partition stood still", hit),
             ("records waited for a pool", summary.lateness_us.max.is_some_and(|max| max > 0.0)),
             ("the group dealt out anew", !summary.rebalances.is_empty()),
+            ("a commit was refused", simulated.is_some_and(|run| run.refused_commits > 0)),
+            (
+                "a partition had three owners",
+                summary.partitions.iter().any(|p| p.owners.len() >= 3),
+            ),
+            ("a fault came while another one was not over", overlapping(&summary.faults)),
         ];
         for (what, happened) in sometimes {
             *self.sometimes.entry(what).or_default() += u64::from(happened);
