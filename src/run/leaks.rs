@@ -232,6 +232,9 @@ mod tests {
         (at < a.len().max(b.len())).then(|| (at + 1, a.get(at).cloned().unwrap_or_default()))
     }
 
+    /// Comparisons a leak may need until it shows.
+    const COMPARISONS_MAX: u32 = 10;
+
     const CHILD: &str = "LANEKEEPER_TEST_LEAK";
     const OUT: &str = "LANEKEEPER_TEST_EVENTS";
 
@@ -274,9 +277,12 @@ mod tests {
         assert_ne!(events(Extra::None), events(Extra::Right));
         assert_eq!(compared("none"), [None, None]);
         for (_, name) in LEAKS {
-            let [again, there] = compared(name);
-            let again = again.unwrap_or_else(|| panic!("{name} is not caught in one process"));
-            let there = there.unwrap_or_else(|| panic!("{name} is not caught in two processes"));
+            // What the operating system decides may come out the same way twice, but not every time.
+            let caught = (0..COMPARISONS_MAX).find_map(|_| match compared(name) {
+                [Some(again), Some(there)] => Some((again, there)),
+                _ => None,
+            });
+            let (again, there) = caught.unwrap_or_else(|| panic!("{name} is not caught"));
             println!("{name}: event {} in one process, {} in two", again.0, there.0);
             // Before it there was no chance: all machines wait for the first extra turn.
             for (number, line) in [again, there] {

@@ -34,6 +34,8 @@ pub struct NativeConsumer {
     connections: Vec<Connection>,
     received: Received,
     member: Option<Membership>,
+    /// When everything was asked for last, and when something is due next, if nothing has changed since.
+    asked: Option<(Time, Time)>,
     outbox: Vec<(BrokerId, Request)>,
 }
 
@@ -67,6 +69,7 @@ impl NativeConsumer {
             profile,
             received: Received::default(),
             member: None,
+            asked: None,
             outbox: Vec::new(),
         }
     }
@@ -154,10 +157,12 @@ impl NativeConsumer {
         self.positions.retain(|position| position.partition != partition);
         self.positions.push(Position { partition, next, not_before: Time::ZERO, at_end: false });
         self.positions.sort_by_key(|position| position.partition);
+        self.asked = None;
         self.fetch();
     }
 
     fn unassign(&mut self, partition: PartitionId) {
+        self.asked = None;
         self.positions.retain(|position| position.partition != partition);
         self.received.forget(partition);
     }
@@ -165,6 +170,15 @@ impl NativeConsumer {
     /// Asks whatever is not being asked already; returns when something is due next.
     fn fetch(&mut self) -> Time {
         let now = self.clock.now();
+        if let Some((_, next)) = self.asked.filter(|(at, _)| *at == now) {
+            return next;
+        }
+        let next = self.ask(now);
+        self.asked = (next > now).then_some((now, next));
+        next
+    }
+
+    fn ask(&mut self, now: Time) -> Time {
         let mut next = Time::NEVER;
         if !self.positions.is_empty() {
             next = self.metadata.refresh(now, &mut self.outbox);
@@ -286,6 +300,7 @@ impl ConsumerPort for NativeConsumer {
             membership.polled = true;
         }
         while self.has_events() {
+            self.asked = None;
             if self.hand_over(events) == Flow::Stop {
                 break;
             }
@@ -301,6 +316,7 @@ impl ConsumerPort for NativeConsumer {
 
 impl Client for NativeConsumer {
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time) {
+        self.asked = None;
         self.metadata.answered(broker);
         match response {
             Response::Metadata(leaders) => self.metadata.learn(leaders),
@@ -335,6 +351,7 @@ impl Client for NativeConsumer {
     }
 
     fn disconnected(&mut self, broker: BrokerId, now: Time) {
+        self.asked = None;
         self.connections[broker as usize].fetching = None;
         if self.metadata.broken(broker, now) {
             self.received.events.push(Event::Error(BrokerError {
@@ -355,6 +372,8 @@ impl Client for NativeConsumer {
         let mut next = self.fetch();
         if let Some(membership) = &mut self.member {
             next = next.min(membership.tick(now, &mut self.metadata, &mut self.outbox));
+            // It may have learned something of the brokers.
+            self.asked = None;
             self.tell_coordinator();
         }
         next

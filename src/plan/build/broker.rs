@@ -1,5 +1,6 @@
 //! Where the records go, and what that broker cannot do.
 
+use super::key::Key;
 use super::{Findings, Overrides};
 use crate::base::{BrokerKind, format_bytes, format_duration};
 use crate::plan::{Api, BrokerPlan, GroupProtocol, Identity, Membership, Metric, Pace, Plan};
@@ -16,8 +17,7 @@ pub(super) fn build(
     found: &mut Findings,
 ) -> BrokerPlan {
     let brokers = found.count(
-        "embedded.brokers",
-        scenario.embedded.brokers.as_ref(),
+        Key::new("embedded.brokers", scenario.embedded.brokers.as_ref()),
         1,
         1..=100,
         "the embedded cluster needs a broker; each one costs a port",

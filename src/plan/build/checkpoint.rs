@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Findings;
+use super::key::key;
 use crate::plan::{BrokerPlan, CheckpointPlan, TopicName, TopicPlan};
 use crate::scenario::sections::{CheckpointWord, ModeWord};
 use crate::scenario::{At, Consumers, Diagnostic, codes};
@@ -128,8 +129,7 @@ fn path(
 
 fn interval(consumers: &Consumers, found: &mut Findings) -> Duration {
     found.duration(
-        "consumers.checkpoint_interval",
-        consumers.checkpoint_interval.as_ref(),
+        key!(consumers.checkpoint_interval),
         Duration::from_secs(1),
         Duration::from_millis(10)..=Duration::from_secs(3600),
         "what was processed after the last one is processed again by a later run",

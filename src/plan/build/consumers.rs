@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::key::key;
 use super::{Findings, group};
 use crate::plan::{
     CheckpointPlan, ClientTopology, ConsumersPlan, FaultPlan, Membership, PoisonPolicy, Span,
@@ -39,8 +40,7 @@ pub(super) fn build(
             Some(PoisonWord::Stop) | None => PoisonPolicy::Stop,
         },
         batch_records: found.count(
-            "consumers.batch",
-            consumers.batch.as_ref(),
+            key!(consumers.batch),
             256,
             1..=100_000,
             "a batch has a record at least, and what is in it when a consumer dies is repeated",

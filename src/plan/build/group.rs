@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Findings;
+use super::key::{Key, key};
 use crate::base::format_duration;
 use crate::plan::{
     Assignor, FaultPlan, GroupPlan, GroupProtocol, Identity, RemoteAssignor, TopicPlan,
@@ -33,8 +34,7 @@ pub(super) fn build(
         identity: identity(consumers, faults),
         killed: crashes.flat_map(|fault| fault.targets.consumers()).copied().collect(),
         commit_interval: found.duration(
-            "consumers.commit_interval",
-            consumers.commit_interval.as_ref(),
+            key!(consumers.commit_interval),
             Duration::from_secs(1),
             MILLISECOND * 10..=Duration::from_secs(3600),
             "what is not committed when a member dies is repeated",
@@ -74,8 +74,7 @@ fn max_poll_interval(
     let given = consumers.max_poll_interval.as_ref();
     let default = Duration::from_secs(300);
     let interval = found.duration(
-        "consumers.max_poll_interval",
-        given,
+        Key::new("consumers.max_poll_interval", given),
         default,
         Duration::from_secs(1)..=Duration::from_secs(86_400),
         "a host asks a few times a second, and a client that is not asked for longer leaves the group",
@@ -112,8 +111,7 @@ fn identity(consumers: &Consumers, faults: &[FaultPlan]) -> Identity {
 /// The classic protocol.
 fn by_a_member(consumers: &Consumers, found: &mut Findings) -> GroupProtocol {
     let session_timeout = found.duration(
-        "consumers.session_timeout",
-        consumers.session_timeout.as_ref(),
+        key!(consumers.session_timeout),
         Duration::from_secs(6),
         MILLISECOND * 10..=Duration::from_secs(3600),
         "clusters usually allow 6s to 30m",
@@ -193,7 +191,12 @@ fn members(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> u3
         return topic.partitions;
     }
     let reason = "a group has at least one member";
-    found.count("consumers.count", Some(count), topic.partitions, 1..=topic.partitions, reason)
+    found.count(
+        Key::new("consumers.count", Some(count)),
+        topic.partitions,
+        1..=topic.partitions,
+        reason,
+    )
 }
 
 fn heartbeat(given: Option<&At<Duration>>, session: Duration, found: &mut Findings) -> Duration {
@@ -201,8 +204,7 @@ fn heartbeat(given: Option<&At<Duration>>, session: Duration, found: &mut Findin
     let default = Duration::from_secs(2).min(session / 3);
     let Some(at) = given else { return default };
     let interval = found.duration(
-        "consumers.heartbeat_interval",
-        given,
+        Key::new("consumers.heartbeat_interval", given),
         default,
         MILLISECOND..=Duration::from_secs(3600),
         "a third of `consumers.session_timeout` is usual",

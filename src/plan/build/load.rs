@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Findings;
 use super::broker::EMBEDDED_UNPROCESSED_MAX;
+use super::key::key;
 use crate::base::{STAMP_BYTES, format_bytes};
 use crate::plan::{
     Acks, BrokerPlan, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients,
@@ -25,8 +26,7 @@ pub(super) fn build(
 ) -> LoadPlan {
     let load = &scenario.load;
     let producers = found.count(
-        "load.producers",
-        load.producers.as_ref(),
+        key!(load.producers),
         1024,
         1..=1_000_000,
         "each producer is a schedule in memory; more than a million do not fit one process",
@@ -46,8 +46,7 @@ pub(super) fn build(
         acks: acks(load),
         idempotence: idempotence(load, found),
         linger: found.duration(
-            "load.linger",
-            load.linger.as_ref(),
+            key!(load.linger),
             Duration::ZERO,
             Duration::ZERO..=Duration::from_secs(900),
             "librdkafka waits for 15 minutes at most",
@@ -115,13 +114,8 @@ fn messages(given: Option<&At<u64>>, found: &mut Findings) -> Option<u64> {
 
 fn partition_choice(load: &Load, found: &mut Findings) -> PartitionChoice {
     let choice = load.partition.as_ref().map_or(PartitionWord::Fixed, |at| at.value);
-    let keys = found.count(
-        "load.keys",
-        load.keys.as_ref(),
-        1_000,
-        1..=10_000_000,
-        "each key has a place in a table",
-    );
+    let keys =
+        found.count(key!(load.keys), 1_000, 1..=10_000_000, "each key has a place in a table");
     if choice != PartitionWord::Keyed {
         let works_with = "`load.partition` to `keyed`";
         found.no_effect("load.keys", load.keys.as_ref(), works_with, "this `load.partition`");
@@ -144,7 +138,7 @@ fn skew(load: &Load, topic: &TopicPlan, found: &mut Findings) -> f64 {
         "0 is uniform; with 10 nearly everything goes to one of the {} partitions",
         topic.partitions
     );
-    found.number("load.skew", load.skew.as_ref(), 0.0, 0.0..=10.0, &remedy)
+    found.number(key!(load.skew), 0.0, 0.0..=10.0, &remedy)
 }
 
 fn phases(load: &Load, pace: Pace, found: &mut Findings) -> Phases {
@@ -161,8 +155,7 @@ fn phases(load: &Load, pace: Pace, found: &mut Findings) -> Phases {
 
 fn pools(load: &Load, producers: u32, found: &mut Findings) -> u32 {
     let pools = found.count(
-        "load.pools",
-        load.pools.as_ref(),
+        key!(load.pools),
         1,
         1..=1_024,
         "each pool is a thread; more than there are cores only makes them late",

@@ -8,17 +8,16 @@ mod expect;
 mod faults;
 mod figure;
 mod group;
+mod key;
 mod load;
 mod run;
 mod sim;
 mod topic;
 
-use std::time::Duration;
-
 pub use figure::metrics_markdown;
 
 use super::{ClientProperties, Plan};
-use crate::base::{BrokerKind, Seed, format_duration};
+use crate::base::{BrokerKind, Seed};
 use crate::scenario::{self, At, Diagnostic, Scenario, Source, codes};
 
 /// What the command line decides over the scenario.
@@ -126,71 +125,6 @@ struct Findings(Vec<Diagnostic>);
 impl Findings {
     fn push(&mut self, diagnostic: Diagnostic) {
         self.0.push(diagnostic);
-    }
-
-    /// A count within `range`, or `default`.
-    fn count(
-        &mut self,
-        key: &str,
-        given: Option<&At<u64>>,
-        default: u32,
-        range: std::ops::RangeInclusive<u32>,
-        reason: &str,
-    ) -> u32 {
-        let Some(at) = given else { return default };
-        let fits = u32::try_from(at.value).ok().filter(|value| range.contains(value));
-        fits.unwrap_or_else(|| {
-            let message = format!(
-                "`{key}` must be from {} to {}, not {}",
-                range.start(),
-                range.end(),
-                at.value
-            );
-            self.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(reason));
-            default
-        })
-    }
-
-    /// A number within `range`, or `default`.
-    fn number(
-        &mut self,
-        key: &str,
-        given: Option<&At<f64>>,
-        default: f64,
-        range: std::ops::RangeInclusive<f64>,
-        reason: &str,
-    ) -> f64 {
-        let Some(at) = given else { return default };
-        if range.contains(&at.value) {
-            return at.value;
-        }
-        let message =
-            format!("`{key}` must be from {} to {}, not {}", range.start(), range.end(), at.value);
-        self.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(reason));
-        default
-    }
-
-    /// A duration within `range`, or `default`.
-    fn duration(
-        &mut self,
-        key: &str,
-        given: Option<&At<Duration>>,
-        default: Duration,
-        range: std::ops::RangeInclusive<Duration>,
-        reason: &str,
-    ) -> Duration {
-        let Some(at) = given else { return default };
-        if range.contains(&at.value) {
-            return at.value;
-        }
-        let message = format!(
-            "`{key}` must be from {} to {}, not {}",
-            format_duration(*range.start()),
-            format_duration(*range.end()),
-            format_duration(at.value)
-        );
-        self.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(reason));
-        default
     }
 
     /// Refuses a key that only works with another setting.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::Findings;
+use super::key::key;
 use crate::plan::{Limits, LoadPlan, Pace, RestartPolicy, Times, WatchPolicy};
-use crate::scenario::{At, Diagnostic, Scenario, codes};
+use crate::scenario::{Diagnostic, Scenario, codes};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -18,29 +19,25 @@ pub(super) fn times(scenario: &Scenario, load: &LoadPlan, found: &mut Findings) 
     let long = "a run keeps histograms for every second; a week is the limit";
     Times {
         warmup: found.duration(
-            "run.warmup",
-            run.warmup.as_ref(),
+            key!(run.warmup),
             Duration::from_secs(warmup),
             Duration::ZERO..=WEEK,
             long,
         ),
         duration: found.duration(
-            "run.duration",
-            run.duration.as_ref(),
+            key!(run.duration),
             Duration::from_secs(duration),
             MILLISECOND * 100..=WEEK,
             long,
         ),
         drain: found.duration(
-            "run.drain",
-            run.drain.as_ref(),
+            key!(run.drain),
             Duration::from_secs(30),
             Duration::ZERO..=HOUR,
             "what is not read by then counts as lost",
         ),
         startup: found.duration(
-            "run.startup",
-            run.startup.as_ref(),
+            key!(run.startup),
             Duration::from_secs(30),
             Duration::from_secs(1)..=HOUR,
             "a cluster needs a moment, and a run should not wait for ever",
@@ -53,51 +50,34 @@ pub(super) fn restart(scenario: &Scenario, found: &mut Findings) -> RestartPolic
     let default = RestartPolicy::default();
     let span = "a delay is from 1ms to 1h";
     let policy = RestartPolicy {
-        backoff: found.duration(
-            "restart.backoff",
-            restart.backoff.as_ref(),
-            default.backoff,
-            MILLISECOND..=HOUR,
-            span,
-        ),
+        backoff: found.duration(key!(restart.backoff), default.backoff, MILLISECOND..=HOUR, span),
         factor: found.number(
-            "restart.factor",
-            restart.factor.as_ref(),
+            key!(restart.factor),
             default.factor,
             1.0..=100.0,
             "delays must not become shorter",
         ),
         backoff_max: found.duration(
-            "restart.backoff_max",
-            restart.backoff_max.as_ref(),
+            key!(restart.backoff_max),
             default.backoff_max,
             MILLISECOND..=HOUR,
             span,
         ),
         jitter: found.number(
-            "restart.jitter",
-            restart.jitter.as_ref(),
+            key!(restart.jitter),
             default.jitter,
             0.0..=1.0,
             "it is a share: 0.2 spreads each delay by 20 %",
         ),
-        stable: found.duration(
-            "restart.stable",
-            restart.stable.as_ref(),
-            default.stable,
-            MILLISECOND..=HOUR,
-            span,
-        ),
+        stable: found.duration(key!(restart.stable), default.stable, MILLISECOND..=HOUR, span),
         budget: found.count(
-            "restart.budget",
-            restart.budget.as_ref(),
+            key!(restart.budget),
             default.budget,
             1..=1_000_000,
             "with 0 nothing would ever come back",
         ),
         budget_window: found.duration(
-            "restart.budget_window",
-            restart.budget_window.as_ref(),
+            key!(restart.budget_window),
             default.budget_window,
             MILLISECOND..=WEEK,
             "failures are counted within this window",
@@ -120,16 +100,13 @@ pub(super) fn watch(scenario: &Scenario, found: &mut Findings) -> WatchPolicy {
     let watchdog = &scenario.watchdog;
     let default = WatchPolicy::default();
     let span = "a healthy thread comes round every 50ms, and nobody waits longer than an hour";
-    let mut duration = |name, given: Option<&At<Duration>>, default| {
-        found.duration(name, given, default, MILLISECOND * 200..=HOUR, span)
-    };
+    let mut duration = |key, default| found.duration(key, default, MILLISECOND * 200..=HOUR, span);
     WatchPolicy {
-        poll: duration("watchdog.poll", watchdog.poll.as_ref(), default.poll),
-        fetch: duration("watchdog.fetch", watchdog.fetch.as_ref(), default.fetch),
-        close: duration("watchdog.close", watchdog.close.as_ref(), default.close),
+        poll: duration(key!(watchdog.poll), default.poll),
+        fetch: duration(key!(watchdog.fetch), default.fetch),
+        close: duration(key!(watchdog.close), default.close),
         abandoned_max: found.count(
-            "watchdog.abandoned",
-            watchdog.abandoned.as_ref(),
+            key!(watchdog.abandoned),
             default.abandoned_max,
             0..=1_000,
             "an abandoned thread keeps its client's memory and connections",
@@ -143,36 +120,31 @@ pub(super) fn limits(scenario: &Scenario, found: &mut Findings) -> Limits {
     let share = "it is a share, from 0 to 1";
     Limits {
         achieved_min: found.number(
-            "limits.achieved_min",
-            limits.achieved_min.as_ref(),
+            key!(limits.achieved_min),
             default.achieved_min,
             0.0..=1.0,
             share,
         ),
         lateness_p99_max: found.duration(
-            "limits.lateness_p99",
-            limits.lateness_p99.as_ref(),
+            key!(limits.lateness_p99),
             default.lateness_p99_max,
             Duration::ZERO..=HOUR,
             "for example `lateness_p99 = \"1ms\"`",
         ),
         lateness_share_max: found.number(
-            "limits.lateness_share",
-            limits.lateness_share.as_ref(),
+            key!(limits.lateness_share),
             default.lateness_share_max,
             0.0..=1.0,
             share,
         ),
         cpu_share_max: found.number(
-            "limits.cpu_share",
-            limits.cpu_share.as_ref(),
+            key!(limits.cpu_share),
             default.cpu_share_max,
             0.0..=1.0,
             share,
         ),
         lane_gaps_max: found.count(
-            "limits.lane_gaps",
-            limits.lane_gaps.as_ref(),
+            key!(limits.lane_gaps),
             4_096,
             1..=16_777_216,
             "a gap takes 16 bytes, and there may be as many lanes as producers times partitions",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Findings;
+use super::key::key;
 use crate::base::BrokerKind;
 use crate::plan::{GroupProtocol, OutagePlan, Plan, ProducerClients, RetryPlan, SimPlan};
 use crate::scenario::{Diagnostic, Scenario, Sim, codes};
@@ -13,37 +14,27 @@ pub(super) fn build(scenario: &Scenario, found: &mut Findings) -> SimPlan {
     let sim = &scenario.sim;
     let span = "more than ten seconds is an outage, not a latency";
     SimPlan {
-        brokers: found.count(
-            "sim.brokers",
-            sim.brokers.as_ref(),
-            3,
-            1..=100,
-            "the simulated cluster needs a broker",
-        ),
+        brokers: found.count(key!(sim.brokers), 3, 1..=100, "the simulated cluster needs a broker"),
         broker_cores: found.count(
-            "sim.broker_cores",
-            sim.broker_cores.as_ref(),
+            key!(sim.broker_cores),
             4,
             1..=1024,
             "a broker has at least one core",
         ),
         request_cost: found.duration(
-            "sim.request_cost",
-            sim.request_cost.as_ref(),
+            key!(sim.request_cost),
             Duration::from_micros(40),
             Duration::ZERO..=SECOND,
             "a broker that needs more than a second per request is down",
         ),
         latency: found.duration(
-            "sim.latency",
-            sim.latency.as_ref(),
+            key!(sim.latency),
             Duration::from_micros(60),
             Duration::ZERO..=10 * SECOND,
             span,
         ),
         jitter: found.duration(
-            "sim.jitter",
-            sim.jitter.as_ref(),
+            key!(sim.jitter),
             Duration::from_micros(20),
             Duration::ZERO..=10 * SECOND,
             span,
@@ -51,8 +42,7 @@ pub(super) fn build(scenario: &Scenario, found: &mut Findings) -> SimPlan {
         outage: outage(sim, found),
         client: client(sim, found),
         host_cores: found.count(
-            "sim.host_cores",
-            sim.host_cores.as_ref(),
+            key!(sim.host_cores),
             8,
             1..=1024,
             "a machine has at least one core",
@@ -64,15 +54,13 @@ pub(super) fn build(scenario: &Scenario, found: &mut Findings) -> SimPlan {
 fn outage(sim: &Sim, found: &mut Findings) -> OutagePlan {
     OutagePlan {
         broker_session: found.duration(
-            "sim.broker_session",
-            sim.broker_session.as_ref(),
+            key!(sim.broker_session),
             9 * SECOND,
             SECOND..=3600 * SECOND,
             "brokers send a sign of life every two seconds",
         ),
         replica_lag_max: found.duration(
-            "sim.replica_lag_max",
-            sim.replica_lag_max.as_ref(),
+            key!(sim.replica_lag_max),
             30 * SECOND,
             Duration::from_millis(100)..=3600 * SECOND,
             "followers are always a little behind",
@@ -85,22 +73,19 @@ fn outage(sim: &Sim, found: &mut Findings) -> OutagePlan {
 fn client(sim: &Sim, found: &mut Findings) -> RetryPlan {
     RetryPlan {
         request_timeout: found.duration(
-            "sim.request_timeout",
-            sim.request_timeout.as_ref(),
+            key!(sim.request_timeout),
             30 * SECOND,
             Duration::from_millis(100)..=3600 * SECOND,
             "a request takes its time",
         ),
         message_timeout: found.duration(
-            "sim.message_timeout",
-            sim.message_timeout.as_ref(),
+            key!(sim.message_timeout),
             300 * SECOND,
             SECOND..=7 * 86_400 * SECOND,
             "librdkafka looks once a second",
         ),
         retry_backoff: found.duration(
-            "sim.retry_backoff",
-            sim.retry_backoff.as_ref(),
+            key!(sim.retry_backoff),
             Duration::from_millis(100),
             Duration::from_millis(1)..=60 * SECOND,
             "a failure takes a moment to pass",

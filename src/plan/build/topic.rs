@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Findings;
+use super::key::{Key, key};
 use crate::plan::{BrokerPlan, PARTITIONS_MAX, TopicName, TopicPlan};
 use crate::scenario::{At, Bytes, Diagnostic, Scenario, codes};
 
@@ -17,8 +18,7 @@ pub(super) fn build(
 ) -> TopicPlan {
     let topic = &scenario.topic;
     let partitions = found.count(
-        "topic.partitions",
-        topic.partitions.as_ref(),
+        key!(topic.partitions),
         18,
         1..=PARTITIONS_MAX as u32,
         "each partition has a consumer and histograms of its own; more than 10,000 do not fit one process",
@@ -33,8 +33,7 @@ pub(super) fn build(
         partitions,
         replication_factor: copies,
         retention: found.duration(
-            "topic.retention",
-            topic.retention.as_ref(),
+            key!(topic.retention),
             Duration::from_secs(3600),
             Duration::from_secs(60)..=Duration::from_secs(365 * 86_400),
             "a topic must keep records until they are read, and not for ever",
@@ -42,8 +41,7 @@ pub(super) fn build(
         retention_bytes: retention_bytes(topic.retention_bytes.as_ref(), found),
         keep: topic.keep.as_ref().is_some_and(|at| at.value),
         discover: found.duration(
-            "topic.discover",
-            topic.discover.as_ref(),
+            key!(topic.discover),
             Duration::from_secs(5),
             Duration::from_millis(100)..=Duration::from_secs(3600),
             "looking more often is work for the cluster; less often, a growth is not seen in the run",
@@ -53,8 +51,7 @@ pub(super) fn build(
 
 fn replication(given: Option<&At<u64>>, broker: &BrokerPlan, found: &mut Findings) -> u32 {
     let copies = found.count(
-        "topic.replication_factor",
-        given,
+        Key::new("topic.replication_factor", given),
         match broker {
             BrokerPlan::Sim(sim) => sim.brokers.min(3),
             BrokerPlan::Embedded { .. } | BrokerPlan::Kafka { .. } => 1,
@@ -86,7 +83,8 @@ fn replication(given: Option<&At<u64>>, broker: &BrokerPlan, found: &mut Finding
 fn min_insync(scenario: &Scenario, copies: u32, broker: &BrokerPlan, found: &mut Findings) -> u32 {
     let given = scenario.topic.min_insync_replicas.as_ref();
     let reason = "a record has to be somewhere, and cannot be on more replicas than there are";
-    let needed = found.count("topic.min_insync_replicas", given, 1, 1..=copies.max(1), reason);
+    let needed =
+        found.count(Key::new("topic.min_insync_replicas", given), 1, 1..=copies.max(1), reason);
     if let (Some(at), BrokerPlan::Embedded { .. }) = (given, broker) {
         let message =
             "the embedded cluster does not replicate, so `topic.min_insync_replicas` has no effect";

@@ -3,6 +3,7 @@
 use super::Findings;
 use crate::base::{ConsumerId, PartitionId, PoolId, Random};
 use crate::plan::Targets;
+use crate::plan::build::key::Key;
 use crate::scenario::{At, Diagnostic, Pick, codes};
 
 /// How many there are to hit.
@@ -66,7 +67,7 @@ pub(super) fn check(kind: &str, aim: Aim<'_>, there: &There, found: &mut Finding
         Pick::Random(how_many) => {
             let key = format!("{kind}.{noun}.random");
             let reason = format!("there {} to choose from", are(count, noun));
-            found.count(&key, Some(how_many), 1, 1..=count.max(1), &reason);
+            found.count(Key::new(&*key, Some(how_many)), 1, 1..=count.max(1), &reason);
         }
     }
     found.0.len() == before

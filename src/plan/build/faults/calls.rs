@@ -1,5 +1,6 @@
 //! Kinds of faults that hit the calls of clients, on whatever cluster.
 
+use crate::plan::build::key::Key;
 use std::time::Duration;
 
 use super::Findings;
@@ -62,7 +63,7 @@ impl Written<'_> {
                 let key = format!("{}.delay", name(self.call));
                 let reason = "a client that waits longer has given up long before";
                 let (given, range) = (self.delay.as_ref(), DELAY_MIN..=DELAY_MAX);
-                let delay = found.duration(&key, given, DELAY_MAX, range, reason);
+                let delay = found.duration(Key::new(&*key, given), DELAY_MAX, range, reason);
                 Some(CallAction::Delay(delay))
             }
             (None, true, None) => Some(CallAction::Drop),
@@ -84,7 +85,7 @@ impl Written<'_> {
     fn share(&self, found: &mut Findings) -> f64 {
         let key = format!("{}.share", name(self.call));
         let reason = "it is the part of the calls that is hit, and 1 is all of them";
-        found.number(&key, self.share.as_ref(), 1.0, 1e-6..=1.0, reason)
+        found.number(Key::new(&*key, self.share.as_ref()), 1.0, 1e-6..=1.0, reason)
     }
 }
 

@@ -6,6 +6,7 @@ use super::Findings;
 use super::aim::Aim;
 use super::kind::Span;
 use crate::base::BrokerKind;
+use crate::plan::build::key::Key;
 use crate::plan::{ExecPlan, FaultKind, PARTITIONS_MAX};
 use crate::scenario::sections::ModeWord;
 use crate::scenario::{
@@ -35,7 +36,8 @@ pub(super) fn of_kind<'a>(
         let (who, delay) = (rtt.value.broker.as_ref()?, rtt.value.delay.as_ref()?);
         let range = Duration::from_millis(1)..=Duration::from_secs(60);
         let reason = "the embedded cluster counts whole milliseconds";
-        let delay = found.duration("broker_rtt.delay", Some(delay), delay.value, range, reason);
+        let delay =
+            found.duration(Key::new("broker_rtt.delay", Some(delay)), delay.value, range, reason);
         return Some((FaultKind::BrokerRtt { delay }, Span::Must, Aim::Brokers(who)));
     }
     if let Some(found_kind) = of_the_simulator(fault, broker, found) {
@@ -87,7 +89,7 @@ fn of_the_simulator<'a>(
         };
         let range = Duration::from_micros(1)..=Duration::from_secs(60);
         let reason = "a disk that needs longer is broken";
-        let add = found.duration("slow_disk.add", Some(add), add.value, range, reason);
+        let add = found.duration(Key::new("slow_disk.add", Some(add)), add.value, range, reason);
         return Some(Some((FaultKind::SlowDisk { add }, Span::Must, Aim::Brokers(who))));
     }
     if let Some(link) = &fault.link {
@@ -104,7 +106,8 @@ fn of_the_simulator<'a>(
     is_simulated("coordinator_move", moved.key, broker, found);
     let reason = "brokers are numbered from 1";
     let given = moved.value.to.as_ref();
-    let to = given.map(|at| found.count("coordinator_move.to", Some(at), 1, 1..=100, reason));
+    let to =
+        given.map(|at| found.count(Key::new("coordinator_move.to", Some(at)), 1, 1..=100, reason));
     Some(Some((FaultKind::CoordinatorMove { to }, Span::Never, Aim::Cluster)))
 }
 
@@ -120,12 +123,13 @@ fn bad_link<'a>(link: &'a At<Link>, found: &mut Findings) -> Option<(FaultKind, 
     let range = Duration::from_micros(1)..=Duration::from_secs(60);
     let delay = delay.as_ref().map_or(Duration::ZERO, |at| {
         let reason = "a link that takes longer is cut";
-        found.duration("link.delay", Some(at), at.value, range, reason)
+        found.duration(Key::new("link.delay", Some(at)), at.value, range, reason)
     });
     let reason = "it is a share of the messages; `link_cut` lets nothing pass";
-    let loss = found.number("link.loss", loss.as_ref(), 0.0, 0.0..=0.9, reason);
+    let loss = found.number(Key::new("link.loss", loss.as_ref()), 0.0, 0.0..=0.9, reason);
     let reason = "it is a share of the batches";
-    let duplicate = found.number("link.duplicate", duplicate.as_ref(), 0.0, 0.0..=1.0, reason);
+    let duplicate =
+        found.number(Key::new("link.duplicate", duplicate.as_ref()), 0.0, 0.0..=1.0, reason);
     let kind = FaultKind::Link { delay, loss, duplicate };
     Some((kind, Span::Must, Aim::Brokers(broker.as_ref()?)))
 }
@@ -183,8 +187,12 @@ fn joining<'a>(
         );
     }
     let reason = "each is a client of its own";
-    let count =
-        found.count("join.members", join.value.members.as_ref(), 1, 1..=MEMBERS_MAX, reason);
+    let count = found.count(
+        Key::new("join.members", join.value.members.as_ref()),
+        1,
+        1..=MEMBERS_MAX,
+        reason,
+    );
     (FaultKind::Join, Span::May, Aim::New(count))
 }
 
@@ -219,7 +227,9 @@ fn growth(
     }
     let (given, most) = (grow.value.partitions.as_ref(), PARTITIONS_MAX as u32);
     let reason = "each partition has a consumer and histograms of its own";
-    FaultKind::Grow { partitions: found.count("grow.partitions", given, 1, 1..=most, reason) }
+    FaultKind::Grow {
+        partitions: found.count(Key::new("grow.partitions", given), 1, 1..=most, reason),
+    }
 }
 
 fn deletes_records(key: Origin, scenario: &Scenario, broker: BrokerKind, found: &mut Findings) {
@@ -243,7 +253,7 @@ fn deletes_records(key: Origin, scenario: &Scenario, broker: BrokerKind, found: 
 fn request_error(error: &At<RequestError>, found: &mut Findings) -> Option<FaultKind> {
     let RequestError { api, code, count } = &error.value;
     let reason = "each refuses one request";
-    let count = found.count("request_error.count", count.as_ref(), 1, 1..=10_000, reason);
+    let count = found.count(Key::new("request_error.count", count.as_ref()), 1, 1..=10_000, reason);
     let (api, code) = (api.as_ref()?.value, code.as_ref()?.value);
     Some(FaultKind::RequestError { api, code, count })
 }
@@ -268,8 +278,7 @@ fn exec_plan(exec: &At<Exec>, found: &mut Findings) -> Option<ExecPlan> {
     let default = Duration::from_secs(30);
     let range = Duration::from_millis(100)..=Duration::from_secs(3600);
     let limit = found.duration(
-        "exec.limit",
-        limit.as_ref(),
+        Key::new("exec.limit", limit.as_ref()),
         default,
         range,
         "a command that hangs must not hang the run",

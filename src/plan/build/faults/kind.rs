@@ -6,6 +6,7 @@ use super::aim::Aim;
 use super::{Findings, calls, cluster};
 use crate::base::{BrokerKind, format_duration};
 use crate::plan::FaultKind;
+use crate::plan::build::key::Key;
 use crate::scenario::{
     At, CrashLoop, Diagnostic, Fault, Kill, Origin, Rate, Scenario, Slow, codes,
 };
@@ -126,7 +127,8 @@ fn of_kind<'a>(
     if let Some(burst) = &fault.burst {
         let (pool, factor) = (burst.value.pool.as_ref()?, burst.value.factor.as_ref()?);
         let reason = "it is what the rate is multiplied with";
-        let factor = found.number("burst.factor", Some(factor), 1.0, 0.01..=1000.0, reason);
+        let factor =
+            found.number(Key::new("burst.factor", Some(factor)), 1.0, 0.01..=1000.0, reason);
         if scenario.load.rate.as_ref().is_some_and(|rate| rate.value == Rate::Max) {
             let message = "`burst` has no effect with `rate = \"max\"`";
             found.push(
@@ -175,7 +177,7 @@ fn slowdown(slow: &At<Slow>, scenario: &Scenario, found: &mut Findings) -> Optio
             return None;
         };
         let reason = "it is what a record's work is multiplied with";
-        let factor = found.number("slow.factor", Some(given), 1.0, 1.0..=1e6, reason);
+        let factor = found.number(Key::new("slow.factor", Some(given)), 1.0, 1.0..=1e6, reason);
         if scenario.consumers.work.is_none() && scenario.consumers.work_of.is_none() {
             let message = "`slow.factor` has no effect where records cost nothing";
             found.push(Diagnostic::warning(codes::NO_EFFECT, given.origin, message).remedy(
@@ -186,7 +188,12 @@ fn slowdown(slow: &At<Slow>, scenario: &Scenario, found: &mut Findings) -> Optio
     };
     let minute = Duration::from_secs(60);
     let range = Duration::from_micros(1)..=minute;
-    let add = found.duration("slow.add", Some(add), minute, range, "it is added to each record");
+    let add = found.duration(
+        Key::new("slow.add", Some(add)),
+        minute,
+        range,
+        "it is added to each record",
+    );
     Some(FaultKind::Slow { factor: 1.0, add })
 }
 
@@ -198,7 +205,8 @@ fn crash_loop(
     match (&crash.value.times, &fault.span) {
         (Some(times), None) => {
             let reason = "it crashes once at least";
-            let times = found.count("crash_loop.times", Some(times), 1, 1..=10_000, reason);
+            let times =
+                found.count(Key::new("crash_loop.times", Some(times)), 1, 1..=10_000, reason);
             Some((FaultKind::CrashLoop { times: Some(times) }, Span::Never))
         }
         (None, Some(_)) => Some((FaultKind::CrashLoop { times: None }, Span::Must)),
@@ -240,7 +248,12 @@ fn lasts(
         (Some(given), _) => {
             let reason = format!("at most a week, at least {}", format_duration(SHORTEST));
             let key = format!("fault[{entry}].for");
-            Some(found.duration(&key, Some(given), SHORTEST, SHORTEST..=LONGEST, &reason))
+            Some(found.duration(
+                Key::new(&*key, Some(given)),
+                SHORTEST,
+                SHORTEST..=LONGEST,
+                &reason,
+            ))
         }
     }
 }

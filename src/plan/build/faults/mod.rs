@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::Findings;
 use crate::base::{ConsumerId, Seed, format_duration};
+use crate::plan::build::key::Key;
 use crate::plan::{BrokerPlan, FaultKind, FaultPlan, LoadPlan, Targets, Times, TopicPlan};
 use crate::scenario::sections::ModeWord;
 use crate::scenario::{At, Diagnostic, Fault, Scenario, codes};
@@ -200,8 +201,7 @@ fn occurrences(
         return vec![first];
     };
     let every = found.duration(
-        &format!("fault[{entry}].every"),
-        Some(given),
+        Key::new(format!("fault[{entry}].every"), Some(given)),
         Duration::from_secs(10),
         EVERY_MIN..=WEEK,
         "a fault needs time to show what it does",
@@ -218,8 +218,7 @@ fn occurrences(
         );
     }
     let jitter = found.duration(
-        &format!("fault[{entry}].jitter"),
-        fault.jitter.as_ref(),
+        Key::new(format!("fault[{entry}].jitter"), fault.jitter.as_ref()),
         Duration::ZERO,
         Duration::ZERO..=every / 2,
         "more than half of `every` would change the order",
