@@ -2,6 +2,7 @@
 
 mod settings;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -9,8 +10,8 @@ use lanekeeper::base::{
     Clock, ConsumerId, Incarnation, Offset, PartitionId, ProducerId, RunId, Seed, Stamp, Time,
     write_payload,
 };
-use lanekeeper::logic::{ConsumerMachine, Pacer, WorkSampler};
-use lanekeeper::measure::{LaneShape, Owner, PartitionCell};
+use lanekeeper::logic::{ConsumerMachine, Pacer, Sabotage, WorkSampler};
+use lanekeeper::measure::{LaneShape, Owner, PartitionCell, Pulse};
 use lanekeeper::plan::{
     Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients, Work,
 };
@@ -52,6 +53,30 @@ fn consumer(criterion: &mut Criterion) {
     let work = WorkSampler::new(Work::None, Seed(1));
     for size in [100, 1024] {
         let payloads: Vec<_> = (0..RECORDS).map(|i| payload(i, size)).collect();
+        // As a host does it, with what it leaves for the watchdog and looks for of planned trouble.
+        let (pulse, sabotage) = (Pulse::new(clock.now()), Sabotage::new(1, 1, 1, Seed(1)));
+        let watched = |cell: PartitionCell| {
+            let mut machine = ConsumerMachine::new(PartitionId(0), owner, RUN, work.clone(), BATCH);
+            for (offset, payload) in payloads.iter().enumerate() {
+                let (offset, now) = (Offset(offset as i64), clock.now());
+                pulse.begin(PartitionId(0), offset, now);
+                let worked = catch_unwind(AssertUnwindSafe(|| {
+                    machine.begin(offset, payload, now);
+                    assert!(!sabotage.is_armed());
+                }));
+                assert!(worked.is_ok());
+                machine.done(now);
+                pulse.done();
+                if machine.is_full() {
+                    machine.flush(&cell);
+                }
+            }
+            machine.flush(&cell);
+            cell
+        };
+        group.bench_function(BenchmarkId::new("the same, watched", size), |bencher| {
+            bencher.iter_batched(cell, watched, BatchSize::SmallInput);
+        });
         let process = |cell: PartitionCell| {
             let mut machine = ConsumerMachine::new(PartitionId(0), owner, RUN, work.clone(), BATCH);
             for (offset, payload) in payloads.iter().enumerate() {

@@ -78,6 +78,9 @@ faults() {
   fault 10 31 6 '' 'crash_loop = { consumer = { random = 1 }, times = 2 }'
   fault 11 37 6 1s 'pause = { pool = { random = 1 } }'
   fault 12 41 6 2s 'burst = { pool = { random = 1 }, factor = 3 }'
+  fault 13 29 6 2s 'produce_call = { pool = { random = 1 }, delay = "50ms" }'
+  fault 13 31 6 1s 'fetch_call = { consumer = { random = 3 }, drop = true, share = 0.5 }'
+  fault 13 37 6 500ms 'fetch_call = { consumer = { random = 1 }, error = "fatal" }'
   if [ "$broker" = embedded ]; then
     fault 13 43 6 '' 'kill = { pool = { random = 1 } }'
     fault 14 47 6 2s 'broker_down = { broker = { random = 1 } }'

@@ -93,6 +93,18 @@ fn commands_are_refused_without_leave() {
 }
 
 #[test]
+fn a_command_that_fails_fails_a_run_that_insists_on_it() {
+    let text = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"10/s\"\n\
+                [run]\nwarmup = \"0s\"\nduration = \"1s\"\n\
+                [[fault]]\nat = \"200ms\"\nexec = { start = [\"false\"] }\n\
+                [expect]\nlost = 0\n\"fault[0].missed\" = 0\n";
+    let summary = Tool::run_text(text).arg("--allow-exec").exits(1).summary();
+    assert_eq!(summary.faults[0].missed.len(), 1, "{:?}", summary.faults[0].missed);
+    let passed: Vec<bool> = summary.expectations.iter().map(|e| e.passed).collect();
+    assert_eq!(passed, [true, false]);
+}
+
+#[test]
 fn what_commands_broke_is_mended_even_when_the_fault_outlasts_the_run() {
     let text = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"10/s\"\n\
                 [run]\nwarmup = \"0s\"\nduration = \"1s\"\n\
