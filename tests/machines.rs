@@ -1,23 +1,25 @@
 //! All machines of supervision in one model: slots, gate, watchdogs and poison watch, wired as the supervisor wires
 //! them, with hosts that work, die, hang and come back too late, driven by random histories in virtual time.
 
+#[path = "machines/partition.rs"]
+mod partition;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 use std::time::Duration;
 
-use lanekeeper::base::{
-    ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Random, RunId, Seed, Stamp, Time,
-    write_payload,
-};
+use lanekeeper::base::{ConsumerId, Incarnation, Offset, PartitionId, Random, RunId, Seed, Time};
 use lanekeeper::logic::{
     Action, Cause, ConsumerMachine, Death, GATE_WINDOW, Gate, GateEffect, PoisonWatch, Remedy,
-    Signs, Slot, SlotEvent, SlotState, Watchdog, WorkSampler,
+    Signs, SlotEvent, SlotState, WorkSampler,
 };
-use lanekeeper::measure::{Applied, LaneShape, Owner, PartitionCell};
-use lanekeeper::plan::{PoisonPolicy, RestartPolicy, WatchPolicy, Work};
+use lanekeeper::measure::{Applied, Owner};
+use lanekeeper::plan::{PoisonPolicy, RestartPolicy, Work};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+
+use partition::{Hang, Host, Partition};
 
 const PARTITIONS: usize = 4;
 const RUN: RunId = RunId(42);
@@ -50,13 +52,6 @@ use Happening::{
     Work as Works,
 };
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hang {
-    Fetch,
-    /// Since when.
-    Poll(Time),
-}
-
 /// What is wired wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Defect {
@@ -64,15 +59,6 @@ enum Defect {
     ForgottenHold,
     /// The watchdog's remedy hits the neighbour.
     WrongNeighbour,
-}
-
-/// A thread with its machine and client.
-struct Host {
-    machine: ConsumerMachine,
-    position: i64,
-    pending: usize,
-    skips: Vec<Offset>,
-    hang: Option<Hang>,
 }
 
 /// Why a host ended.
@@ -83,28 +69,6 @@ enum Failure {
     Stuck(String),
     Hopeless(String),
     Definite,
-}
-
-struct Partition {
-    slot: Slot,
-    random: Random,
-    watchdog: Watchdog,
-    cell: PartitionCell,
-    host: Option<Host>,
-    timer: Option<(u64, Time)>,
-    end: i64,
-    /// Offsets whose work was done, or that were skipped for good reason.
-    worked: BTreeSet<i64>,
-    poison: BTreeSet<i64>,
-    checkpoint: i64,
-    started: Incarnation,
-    released: Incarnation,
-    /// What a reader of the rules would charge this partition with, from its own history alone.
-    charged: Vec<Time>,
-    progress: i64,
-    /// Whether a watchdog's ladder came to its end, a record was poison, or data was lost here.
-    may_be_given_up: bool,
-    was_over: bool,
 }
 
 struct World {
@@ -120,81 +84,6 @@ struct World {
     is_down: bool,
     now: Time,
     ticks: u32,
-}
-
-fn payload(partition: usize, offset: i64) -> Vec<u8> {
-    let mut payload = vec![7; 64];
-    let (producer, partition) = (ProducerId(0), PartitionId(partition as u32));
-    let (sequence, intended, sent) = (offset as u64, Time(0), Time(0));
-    write_payload(&Stamp { run: RUN, producer, partition, sequence, intended, sent }, &mut payload);
-    payload
-}
-
-impl Partition {
-    fn new(id: usize, seed: u64) -> Partition {
-        let shape = LaneShape { fixed: true, partitions: PARTITIONS as u32, pools: 1 };
-        // Impatient, so that histories reach the end of its ladder.
-        let (poll, fetch) = (Duration::from_millis(500), Duration::from_secs(2));
-        let watch = WatchPolicy { poll, fetch, ..WatchPolicy::default() };
-        Partition {
-            slot: Slot::new(RestartPolicy::default()),
-            random: Seed(seed).child("slot", id as u64).random(),
-            watchdog: Watchdog::new(watch, Time::ZERO),
-            cell: PartitionCell::new(PartitionId(id as u32), Offset(0), shape),
-            host: None,
-            timer: None,
-            end: 0,
-            worked: BTreeSet::new(),
-            poison: BTreeSet::new(),
-            checkpoint: 0,
-            started: Incarnation(0),
-            released: Incarnation(1),
-            charged: Vec::new(),
-            progress: -1,
-            may_be_given_up: false,
-            was_over: false,
-        }
-    }
-
-    fn next(&self) -> i64 {
-        self.cell.lock().next_offset().0
-    }
-
-    /// Processes up to `amount` records. The offset of the one it died on, if it did.
-    fn work(&mut self, id: usize, amount: i64, now: Time) -> Option<i64> {
-        let host = self.host.as_mut().filter(|host| host.hang.is_none())?;
-        for _ in 0..amount.min(self.end - host.position) {
-            let (at, offset) = (host.position, Offset(host.position));
-            if host.skips.contains(&offset) {
-                host.machine.skip(offset, &payload(id, at), now);
-            } else {
-                host.machine.begin(offset, &payload(id, at), now);
-                if self.poison.contains(&at) {
-                    return Some(at);
-                }
-                host.machine.done(now);
-            }
-            self.worked.insert(at);
-            host.position += 1;
-            host.pending += 1;
-        }
-        None
-    }
-
-    fn flush(&mut self) {
-        if let Some(host) = &mut self.host {
-            host.machine.flush(&self.cell);
-            host.pending = 0;
-        }
-    }
-
-    /// The rules of the book, told once more and apart from the slot's own: five failures without progress in two
-    /// minutes.
-    fn charge(&mut self, now: Time) {
-        let policy = RestartPolicy::default();
-        self.charged.push(now);
-        self.charged.retain(|at| now < *at + policy.budget_window + TICK);
-    }
 }
 
 impl World {
