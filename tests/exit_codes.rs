@@ -283,6 +283,9 @@ fn check_says_what_will_happen_and_touches_nothing() {
         if support::text_of(&path).starts_with(support::REAL_ONLY) {
             tool = tool.args(["--bootstrap", "127.0.0.1:1"]);
         }
+        if support::text_of(&path).starts_with(support::SIM_ONLY) {
+            tool = tool.args(["--broker", "sim"]);
+        }
         let finished = tool.exits(0);
         assert!(!finished.stdout.is_empty(), "{path}");
         let left = std::fs::read_dir(finished.scratch()).expect("a directory").count();

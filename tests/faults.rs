@@ -5,7 +5,7 @@
 mod support;
 
 use lanekeeper::measure::Summary;
-use support::{Finished, REAL_ONLY, Tool, files_below};
+use support::{Finished, REAL_ONLY, SIM_ONLY, Tool, files_below};
 
 /// Figures that depend on how busy the machine is.
 const TIMED: [&str; 9] = [
@@ -23,12 +23,17 @@ const TIMED: [&str; 9] = [
 /// Scenarios that run at the same time: they wait more than they work.
 const AT_ONCE: usize = 4;
 
-fn catalogue() -> Vec<(String, bool)> {
-    let files = files_below("scenarios/faults", "toml");
+/// The scenarios of the catalogue that begin with `marker`; without one, those that any broker can do.
+fn catalogue(marker: Option<&str>) -> Vec<String> {
+    let mut files = files_below("scenarios/faults", "toml");
+    files.retain(|file| {
+        let text = support::text_of(file);
+        match marker {
+            Some(marker) => text.starts_with(marker),
+            None => !text.starts_with(REAL_ONLY) && !text.starts_with(SIM_ONLY),
+        }
+    });
     files
-        .into_iter()
-        .map(|file| (file.clone(), support::text_of(&file).starts_with(REAL_ONLY)))
-        .collect()
 }
 
 fn run(file: &str, more: &[&str]) -> Finished {
@@ -58,8 +63,7 @@ fn assert_kept(file: &str, finished: &Finished) -> Summary {
 
 #[test]
 fn every_fault_does_what_its_scenario_says() {
-    let files: Vec<String> =
-        catalogue().into_iter().filter(|(_, real)| !real).map(|(file, _)| file).collect();
+    let files = catalogue(None);
     assert!(files.len() >= 18, "{files:?}");
     for some in files.chunks(AT_ONCE) {
         std::thread::scope(|scope| {
@@ -73,12 +77,24 @@ fn every_fault_does_what_its_scenario_says() {
     }
 }
 
+/// In virtual time there is no busy machine: expectations about time hold as well.
+#[test]
+fn what_only_a_model_can_do_happens_on_the_simulator() {
+    let files = catalogue(Some(SIM_ONLY));
+    assert!(files.len() >= 8, "{files:?}");
+    for file in files {
+        let finished = run(&file, &["--broker", "sim"]);
+        assert_eq!(finished.code, 0, "{file}\n{}", finished.output());
+        assert_kept(&file, &finished);
+    }
+}
+
 #[test]
 fn on_a_real_cluster_the_others_do_so_too() {
     let Ok(bootstrap) = std::env::var("BOOTSTRAP") else {
         return;
     };
-    for (file, _) in catalogue().into_iter().filter(|(_, real)| *real) {
+    for file in catalogue(Some(REAL_ONLY)) {
         let finished = run(&file, &["--bootstrap", &bootstrap]);
         assert_kept(&file, &finished);
     }

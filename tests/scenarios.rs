@@ -4,6 +4,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use lanekeeper::base::BrokerKind;
 use lanekeeper::plan::{self, Overrides};
 use lanekeeper::scenario::tree::{Kind, Table, parse_document};
 use lanekeeper::scenario::{self, Sources};
@@ -51,6 +52,9 @@ fn every_scenario_is_planned_and_matches_the_schema() {
         let mut overrides = Overrides::default();
         if source.text.starts_with(support::REAL_ONLY) {
             overrides.bootstrap = Some("localhost:9092".to_owned());
+        }
+        if source.text.starts_with(support::SIM_ONLY) {
+            overrides.broker = Some(BrokerKind::Sim);
         }
         let (plan, diagnostics) = plan::compile(&source, &[], &overrides);
         let sources = Sources { file: &source, overrides: &[] };

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::host::Hosting;
 use super::supervisor::SupervisorMsg;
 use super::{Context, Timers};
 use crate::broker::TopicSize;
+use crate::broker::sim::KernelHandle;
 use crate::logic::{Change, Look, TopicWatch};
 use crate::measure::Event;
+use crate::plan::{FaultKind, FaultPlan};
 
 /// Looks at the topic at the scenario's interval, with a client of its own.
 pub(super) struct TopicWatcher;
@@ -23,13 +26,21 @@ pub(super) struct WatcherArgs {
     pub(super) supervisor: ActorRef<SupervisorMsg>,
 }
 
-/// The questions go through a thread of their own: they block.
+/// In real time the questions go through a thread of their own: they block.
 pub(super) struct WatcherState {
     context: Context,
     supervisor: ActorRef<SupervisorMsg>,
     watch: TopicWatch,
-    /// Gone where a topic never changes.
-    ask: Option<Sender<()>>,
+    /// None where a topic never changes.
+    ask: Option<Asks>,
+}
+
+/// Whom the watcher asks.
+enum Asks {
+    /// A thread with a client of its own.
+    Thread(Sender<()>),
+    /// The kernel of a simulation.
+    Kernel(KernelHandle),
 }
 
 /// What the watcher is told.
@@ -65,11 +76,15 @@ impl Actor for TopicWatcher {
         state: &mut WatcherState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            WatcherMsg::Tick => {
-                if let Some(ask) = &state.ask {
-                    ask.send(())?;
-                }
-            }
+            WatcherMsg::Tick => match &state.ask {
+                Some(Asks::Thread(ask)) => ask.send(())?,
+                Some(Asks::Kernel(kernel)) => kernel.ask_watermarks(move |watermarks| {
+                    let partitions = watermarks.len() as u32;
+                    let size = TopicSize { partitions, led: partitions };
+                    let _ = myself.cast(WatcherMsg::Seen(Some(size)));
+                }),
+                None => {}
+            },
             WatcherMsg::Seen(size) => {
                 let look =
                     size.map_or(Look::Later, |size| state.watch.seen(size.partitions, size.led));
@@ -113,7 +128,13 @@ impl WatcherState {
 fn looking(
     context: &Context,
     myself: &ActorRef<WatcherMsg>,
-) -> Result<Option<Sender<()>>, ActorProcessingErr> {
+) -> Result<Option<Asks>, ActorProcessingErr> {
+    if let Hosting::Kernel(kernel) = &context.hosting {
+        // Nobody else changes a simulated topic.
+        let grows = |fault: &FaultPlan| matches!(fault.kind, FaultKind::Grow { .. });
+        let grows = context.plan.faults.iter().any(grows);
+        return Ok(grows.then(|| Asks::Kernel(kernel.clone())));
+    }
     let Some(mut port) = context.cluster.topic()? else { return Ok(None) };
     let (ask, questions) = channel();
     let (context, answers) = (context.clone(), myself.clone());
@@ -127,5 +148,5 @@ fn looking(
             let _ = answers.cast(WatcherMsg::Seen(size.ok()));
         }
     })?;
-    Ok(Some(ask))
+    Ok(Some(Asks::Thread(ask)))
 }

@@ -98,7 +98,7 @@ impl BrokerKind {
                 breaks_on_demand: true,
                 is_modelled: true,
                 deletes_records: true,
-                can_grow: false,
+                can_grow: true,
                 keeps_static_places: true,
                 filters_duplicates: true,
             },

@@ -108,6 +108,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         consumers_started: facts.consumers_started,
         wrong_partition: cells().map(|cell| cell.wrong_partition).sum::<u64>()
             + board.strays.load(Ordering::Relaxed),
+        two_owners: cells().map(|cell| cell.two_owners).sum(),
         restarts: facts.restarts.values().sum(),
         given_up: facts.given_up.clone(),
         abandoned_threads: facts.abandoned,

@@ -131,6 +131,8 @@ pub struct CellState {
     pub offset_gaps: u64,
     /// Records read here that were sent to another partition, or read by another partition's consumer.
     pub wrong_partition: u64,
+    /// Records a second process has read as if the partition were its own.
+    pub two_owners: u64,
     /// Largest number of gaps a lane had.
     pub lane_gaps_max: usize,
     /// When the last record was processed.
@@ -160,6 +162,7 @@ impl CellState {
             unexplained: 0,
             offset_gaps: 0,
             wrong_partition: 0,
+            two_owners: 0,
             lane_gaps_max: 0,
             last_done: None,
         }

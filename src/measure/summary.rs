@@ -71,6 +71,9 @@ pub struct Summary {
     pub consumers_started: u32,
     /// Records found on, or read by the consumer of, a partition they were not sent to.
     pub wrong_partition: u64,
+    /// Records of partitions that a second process has read at the same time.
+    #[serde(default)]
+    pub two_owners: u64,
     /// Restarts of consumers, all together.
     pub restarts: u32,
     /// Consumers that were given up (stalled or quarantined), with the reason.

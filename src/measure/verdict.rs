@@ -142,6 +142,7 @@ fn count(counter: Counter, summary: &Summary) -> Option<u64> {
         Counter::Earlier => ledger.earlier,
         Counter::ConsumersStarted => u64::from(summary.consumers_started),
         Counter::WrongPartition => summary.wrong_partition,
+        Counter::TwoOwners => summary.two_owners,
         Counter::Unexplained => summary.unexplained,
         Counter::OffsetGaps => summary.offset_gaps,
         Counter::Unaccounted => ledger.unaccounted(),

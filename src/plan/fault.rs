@@ -111,6 +111,8 @@ pub enum FaultKind {
     LinkReset,
     /// Connections to brokers lead nowhere, and nobody is told.
     HalfOpen,
+    /// A second process reads partitions as if they were its own.
+    SecondOwner,
     /// Another broker coordinates the group.
     CoordinatorMove {
         /// This one, from 1; or the next one that runs.
@@ -224,6 +226,7 @@ impl FaultKind {
             FaultKind::LinkCut { .. } => "link_cut",
             FaultKind::LinkReset => "link_reset",
             FaultKind::HalfOpen => "half_open",
+            FaultKind::SecondOwner => "second_owner",
             FaultKind::CoordinatorMove { .. } => "coordinator_move",
             FaultKind::DeleteRecords => "delete_records",
             FaultKind::Exec(_) => "exec",

@@ -103,6 +103,8 @@ pub enum Counter {
     ConsumersStarted,
     /// Records read by a consumer of another partition, or from a partition they were not sent to.
     WrongPartition,
+    /// Records a second process has read as if the partition were its own.
+    TwoOwners,
     /// Redelivered without a restart or a change of owner before it.
     Unexplained,
     /// Offsets passed over without a record.
@@ -163,7 +165,7 @@ impl Metric {
 
 impl Counter {
     /// Every counter with the name scenarios use.
-    pub const ALL: [(Counter, &'static str); 22] = [
+    pub const ALL: [(Counter, &'static str); 23] = [
         (Counter::Sent, "sent"),
         (Counter::Acked, "acked"),
         (Counter::Failed, "failed"),
@@ -179,6 +181,7 @@ impl Counter {
         (Counter::Earlier, "earlier"),
         (Counter::ConsumersStarted, "consumers_started"),
         (Counter::WrongPartition, "wrong_partition"),
+        (Counter::TwoOwners, "two_owners"),
         (Counter::Unexplained, "unexplained"),
         (Counter::OffsetGaps, "offset_gaps"),
         (Counter::Unaccounted, "unaccounted"),

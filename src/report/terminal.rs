@@ -172,7 +172,9 @@ impl Report {
             ("wrong partition", s.wrong_partition),
             ("unexplained", s.unexplained),
         ];
-        let parts: Vec<String> = trouble.iter().map(|(name, count)| marked(name, *count)).collect();
+        let second = (s.two_owners > 0).then_some(("two owners", s.two_owners));
+        let trouble = trouble.iter().chain(&second);
+        let parts: Vec<String> = trouble.map(|(name, count)| marked(name, *count)).collect();
         self.line(format!("  {}", parts.join(", ")));
         self.line(format!(
             "  consumers started {} of {}, restarts {}",

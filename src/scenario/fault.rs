@@ -63,6 +63,9 @@ section! {
         half_open: BrokerAim = ("none"), { broker = 1 };
         /// Another broker of the simulator coordinates the group.
         coordinator_move: CoordinatorMove = ("none"), { to = 2 };
+        /// A second process reads partitions as if they were its own, for `for`: nobody prevents it under explicit
+        /// assignment. Only on the simulator.
+        second_owner: PartitionAim = ("none"), { partition = 3 };
         /// The embedded cluster or the simulator refuses requests, whoever sends them.
         request_error: RequestError = ("none"), { api = "produce", code = "not-leader", count = 5 };
         /// Members more join the group, with numbers above those there are, for `for` or until the end.

@@ -28,6 +28,9 @@ pub(crate) const PATIENT: [&str; 3] =
 /// How a scenario begins that only a real cluster can do.
 pub(crate) const REAL_ONLY: &str = "# Needs `--broker kafka`";
 
+/// How a scenario begins that only the simulator can do.
+pub(crate) const SIM_ONLY: &str = "# Needs `--broker sim`";
+
 /// The repository.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::SupervisorState;
 use super::children::SlotId;
 use super::recovery::{CATCH_UP, partitions_of_pool};
+use crate::actors::host::start_second_owner;
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
 use crate::broker::{BrokerError, Cluster, Disturbance};
 use crate::measure::{Event, RecoveryMark};
@@ -45,6 +46,12 @@ impl SupervisorState {
             Targets::Partitions(partitions) => {
                 self.begin_recovery(number, None, partitions, now);
                 match fault.kind {
+                    FaultKind::SecondOwner => {
+                        let until = now + fault.lasts.unwrap_or_default();
+                        partitions.iter().for_each(|partition| {
+                            start_second_owner(&self.context, *partition, until);
+                        });
+                    }
                     FaultKind::DeleteRecords => {
                         self.disturb(number, Disturbance::DeleteRecords(partitions.clone()));
                     }

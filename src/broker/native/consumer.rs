@@ -180,7 +180,11 @@ impl NativeConsumer {
 
     fn ask(&mut self, now: Time) -> Time {
         let mut next = Time::NEVER;
-        if !self.positions.is_empty() {
+        if let Some(last) = self.positions.last() {
+            // A partition that is newer than what is known.
+            if last.partition.0 as usize >= self.metadata.partitions() {
+                self.metadata.doubt(now);
+            }
             next = self.metadata.refresh(now, &mut self.outbox);
         }
         if self.received.waiting_bytes() > RECEIVED_BYTES_MAX {

@@ -27,6 +27,7 @@ pub(super) enum Command {
     At(Time, Job),
     Ask(ClientId, Ask),
     Disturb(Disturbance),
+    Grow(u32),
 }
 
 /// A way to the kernel of a simulation. Cheap to clone.
@@ -90,6 +91,11 @@ impl KernelHandle {
     /// Does something to the cluster or the network.
     pub fn disturb(&self, disturbance: Disturbance) {
         self.call(Command::Disturb(disturbance));
+    }
+
+    /// Gives the topic more partitions: `total` in all.
+    pub fn grow(&self, total: u32) {
+        self.call(Command::Grow(total));
     }
 
     /// Notes that an actor is being told something: time stands still until all actors are at rest again.

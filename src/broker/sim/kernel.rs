@@ -166,6 +166,7 @@ impl Kernel {
                 self.seat(client, Who::Asks(answer));
                 self.ask(client);
             }
+            Command::Grow(total) => self.cluster.grow(total),
             Command::Disturb(disturbance) => self.disturb(&disturbance),
         }
     }

@@ -169,6 +169,7 @@ fn counter_meaning(counter: Counter) -> &'static str {
         Counter::Skipped => "records passed over as poison",
         Counter::ConsumersStarted => "consumers that became ready",
         Counter::WrongPartition => "records in a partition they were not sent to",
+        Counter::TwoOwners => "records a second process has read as well",
         Counter::OffsetGaps => {
             "offsets passed over without a record: compacted, a transaction's, or never seen"
         }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use crate::base::{Random, Seed};
-use crate::plan::Plan;
+use crate::plan::{BrokerPlan, Plan};
 
 /// What faults are drawn from.
 #[derive(Clone, Debug)]
 pub(super) struct Swarm {
     consumers: u32,
     pools: u32,
+    brokers: u32,
     load_end: Duration,
     faults_max: u32,
 }
@@ -24,10 +25,12 @@ pub(super) struct Swarm {
 enum Aim {
     Consumer,
     Pool,
+    Broker,
+    Nobody,
 }
 
 /// A kind, whom it hits, and whether it lasts.
-const KINDS: [(&str, Aim, bool); 9] = [
+const KINDS: [(&str, Aim, bool); 18] = [
     ("kill", Aim::Consumer, false),
     ("panic", Aim::Consumer, false),
     ("stop", Aim::Consumer, false),
@@ -37,6 +40,15 @@ const KINDS: [(&str, Aim, bool); 9] = [
     ("late_close", Aim::Consumer, true),
     ("kill", Aim::Pool, false),
     ("pause", Aim::Pool, true),
+    ("broker_down", Aim::Broker, true),
+    ("broker_pause", Aim::Broker, true),
+    ("broker_rtt", Aim::Broker, true),
+    ("slow_disk", Aim::Broker, true),
+    ("link", Aim::Broker, true),
+    ("link_cut", Aim::Broker, true),
+    ("link_reset", Aim::Broker, false),
+    ("half_open", Aim::Broker, false),
+    ("coordinator_move", Aim::Nobody, false),
 ];
 
 /// Shortest and longest time a fault lasts; anything between is drawn evenly by its logarithm.
@@ -47,6 +59,10 @@ impl Swarm {
         Swarm {
             consumers: plan.members(),
             pools: plan.load.pools,
+            brokers: match &plan.broker {
+                BrokerPlan::Sim(sim) => sim.brokers,
+                BrokerPlan::Embedded { .. } | BrokerPlan::Kafka { .. } => 1,
+            },
             load_end: plan.times.load_end(),
             faults_max,
         }
@@ -74,14 +90,16 @@ impl Swarm {
         let mut fault = Table::new();
         fault.insert("at".to_owned(), ms(at_ms));
         let mut target = Table::new();
-        let (noun, there) = match aim {
-            Aim::Consumer => ("consumer", self.consumers),
-            Aim::Pool => ("pool", self.pools),
+        let hit = match aim {
+            Aim::Consumer => Some(("consumer", 0, self.consumers)),
+            Aim::Pool => Some(("pool", 0, self.pools)),
+            Aim::Broker => Some(("broker", 1, self.brokers)),
+            Aim::Nobody => None,
         };
-        target.insert(noun.to_owned(), whom(there, random));
-        if kind == "slow" {
-            target.insert("add".to_owned(), ms(1 + random.below(20)));
+        if let Some((noun, lowest, there)) = hit {
+            target.insert(noun.to_owned(), whom(lowest, there, random));
         }
+        details(kind, &mut target, random);
         fault.insert(kind.to_owned(), Value::Table(target));
         if lasts {
             let (least, most) = LASTS_MS;
@@ -92,13 +110,39 @@ impl Swarm {
     }
 }
 
+/// What a kind needs besides whom it hits.
+fn details(kind: &str, target: &mut Table, random: &mut Random) {
+    let share = |random: &mut Random| Value::Float((random.unit() * 20.0).round() / 100.0);
+    match kind {
+        "slow" | "slow_disk" => {
+            target.insert("add".to_owned(), ms(1 + random.below(20)));
+        }
+        "broker_rtt" => {
+            target.insert("delay".to_owned(), ms(1 + random.below(200)));
+        }
+        "link" => {
+            target.insert("delay".to_owned(), ms(1 + random.below(50)));
+            target.insert("loss".to_owned(), share(random));
+            target.insert("duplicate".to_owned(), share(random));
+        }
+        "link_cut" => {
+            let side = ["clients", "brokers", "all"][random.below(3) as usize];
+            target.insert("side".to_owned(), Value::String(side.to_owned()));
+        }
+        _ => {}
+    }
+}
+
 /// Mostly one, sometimes several, now and then everybody.
-fn whom(there: u32, random: &mut Random) -> Value {
-    let one = Value::Integer(random.below(u64::from(there)) as i64);
+fn whom(lowest: u32, there: u32, random: &mut Random) -> Value {
+    let draw = |random: &mut Random| {
+        Value::Integer(i64::from(lowest) + random.below(u64::from(there)) as i64)
+    };
+    let one = draw(random);
     match random.below(8) {
         0 if there > 1 => Value::String("all".to_owned()),
         1 | 2 if there > 1 => {
-            let other = Value::Integer(random.below(u64::from(there)) as i64);
+            let other = draw(random);
             Value::Array(if one == other { vec![one] } else { vec![one, other] })
         }
         _ => one,

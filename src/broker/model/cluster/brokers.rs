@@ -27,8 +27,9 @@ pub(super) struct Broker {
     /// What its disk needs for each append besides, and until when it is busy with that.
     pub(super) disk_cost: Duration,
     disk_free: Time,
-    /// Who led what when it was cut off from the controller and did not hear of elections any more.
-    pub(super) stale: Option<Vec<Option<BrokerId>>>,
+    /// Who led what, and the high watermarks, when it was cut off from the controller and did not hear of elections
+    /// any more.
+    pub(super) stale: Option<Vec<(Option<BrokerId>, i64)>>,
 }
 
 impl Broker {

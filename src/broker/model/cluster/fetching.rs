@@ -65,7 +65,7 @@ impl Cluster {
                 continue;
             };
             let (start, end) = (partition.log.start(), partition.log.end());
-            let visible = partition.replicas.high_watermark();
+            let visible = self.visible(broker, slot.partition);
             slot.high_watermark = visible;
             slot.error = if !self.leads(broker, slot.partition) {
                 Some(ErrorCode::NotLeaderOrFollower)
@@ -163,8 +163,7 @@ impl Cluster {
             let has_waited = parked.deadline <= now || place.alarm.is_none();
             let changed = parked.fetch.slots.iter().any(|slot| {
                 !self.leads(broker, slot.partition)
-                    || slot.offset
-                        < self.partitions[slot.partition.0 as usize].replicas.high_watermark()
+                    || slot.offset < self.visible(broker, slot.partition)
             });
             if has_waited || changed {
                 self.answer(now, broker, client, out);

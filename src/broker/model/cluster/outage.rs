@@ -69,10 +69,13 @@ impl Cluster {
 
     /// A broker reaches neither the controller nor another broker; clients reach it.
     pub fn isolate(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
-        let leaders = self.leaders(broker);
+        let known = |partition: &super::Partition| {
+            (partition.replicas.leader(), partition.replicas.high_watermark())
+        };
+        let stale = self.partitions.iter().map(known).collect();
         let own = &mut self.brokers[broker as usize];
         own.is_isolated = true;
-        own.stale = Some(leaders);
+        own.stale.get_or_insert(stale);
         self.fell_silent(now, broker, out);
     }
 
@@ -128,7 +131,7 @@ impl Cluster {
     /// Who leads what, as far as `broker` knows.
     pub(super) fn leaders(&self, broker: BrokerId) -> Vec<Option<BrokerId>> {
         match &self.brokers[broker as usize].stale {
-            Some(stale) => stale.clone(),
+            Some(stale) => stale.iter().map(|(leader, _)| *leader).collect(),
             None => self.partitions.iter().map(|partition| partition.replicas.leader()).collect(),
         }
     }
@@ -136,8 +139,23 @@ impl Cluster {
     /// Whether `broker` believes that it leads a partition.
     pub(super) fn leads(&self, broker: BrokerId, id: PartitionId) -> bool {
         match &self.brokers[broker as usize].stale {
-            Some(stale) => stale.get(id.0 as usize).copied().flatten() == Some(broker),
+            Some(stale) => {
+                stale.get(id.0 as usize).is_some_and(|(leader, _)| *leader == Some(broker))
+            }
             None => self.partitions[id.0 as usize].replicas.leader() == Some(broker),
+        }
+    }
+
+    /// Up to where consumers may read a partition at `broker`: one that does not know that it leads no more shows
+    /// nothing new.
+    #[inline]
+    pub(super) fn visible(&self, broker: BrokerId, id: PartitionId) -> i64 {
+        let replicas = &self.partitions[id.0 as usize].replicas;
+        match &self.brokers[broker as usize].stale {
+            Some(stale) if replicas.leader() != Some(broker) => {
+                stale.get(id.0 as usize).map_or(0, |(_, watermark)| *watermark)
+            }
+            _ => replicas.high_watermark(),
         }
     }
 

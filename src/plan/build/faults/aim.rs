@@ -87,6 +87,7 @@ fn verb(kind: &str) -> &str {
         "produce_call" | "fetch_call" => "trouble",
         "slow" | "broker_rtt" | "slow_disk" => "slow down",
         "broker_pause" => "pause",
+        "second_owner" => "give to a second process",
         "link" | "link_cut" | "link_reset" | "half_open" => "cut off",
         "broker_down" => "take away",
         "delete_records" => "delete records of",

@@ -40,6 +40,12 @@ pub(super) fn of_kind<'a>(
             found.duration(Key::new("broker_rtt.delay", Some(delay)), delay.value, range, reason);
         return Some((FaultKind::BrokerRtt { delay }, Span::Must, Aim::Brokers(who)));
     }
+    if let Some(second) = &fault.second_owner {
+        is_simulated("second_owner", second.key, broker, found);
+        refuse_in_group(second.key, scenario, found);
+        let aim = Aim::Partitions(second.value.partition.as_ref()?);
+        return Some((FaultKind::SecondOwner, Span::Must, aim));
+    }
     if let Some(found_kind) = of_the_simulator(fault, broker, found) {
         return found_kind;
     }
@@ -109,6 +115,17 @@ fn of_the_simulator<'a>(
     let to =
         given.map(|at| found.count(Key::new("coordinator_move.to", Some(at)), 1, 1..=100, reason));
     Some(Some((FaultKind::CoordinatorMove { to }, Span::Never, Aim::Cluster)))
+}
+
+/// A group's coordinator lets a partition have one owner.
+fn refuse_in_group(key: Origin, scenario: &Scenario, found: &mut Findings) {
+    let mode = scenario.consumers.mode.as_ref();
+    if mode.is_some_and(|mode| mode.value == ModeWord::Group) {
+        let message = "`second_owner` is what a group prevents";
+        found.push(Diagnostic::error(codes::CONFLICT, key, message).remedy(
+            "let a second process `join` the group instead, or set `consumers.mode = \"assigned\"`",
+        ));
+    }
 }
 
 fn bad_link<'a>(link: &'a At<Link>, found: &mut Findings) -> Option<(FaultKind, Span, Aim<'a>)> {
@@ -207,7 +224,15 @@ fn growth(
         let message = format!("the {broker} cluster cannot grow a topic");
         found.push(
             Diagnostic::error(codes::WRONG_BROKER, grow.key, message)
-                .remedy("use `--broker kafka`, or remove the fault"),
+                .remedy("use `--broker kafka` or `--broker sim`, or remove the fault"),
+        );
+    }
+    let mode = scenario.consumers.mode.as_ref();
+    if broker == BrokerKind::Sim && mode.is_some_and(|mode| mode.value == ModeWord::Group) {
+        let message = "simulated groups do not look for new partitions";
+        found.push(
+            Diagnostic::error(codes::NOT_SIMULATED, grow.key, message)
+                .remedy("use `--broker kafka`, or set `consumers.mode = \"assigned\"`"),
         );
     }
     if let Some(name) = &scenario.topic.name {

@@ -88,6 +88,7 @@ fn written(fault: &Fault) -> Vec<(&'static str, Origin)> {
         link_reset,
         half_open,
         coordinator_move,
+        second_owner,
         request_error,
         join,
         grow,

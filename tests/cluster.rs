@@ -1,0 +1,186 @@
+//! What is known to go wrong with Kafka goes wrong in the simulator, and does not when the setting that prevents it is
+//! on: each test is such a pair.
+
+mod support;
+
+use lanekeeper::measure::Summary;
+use support::Tool;
+
+/// 3 partitions on 3 brokers, 600 records a second, 2 ms from client to broker.
+struct Case {
+    topic: &'static str,
+    load: &'static str,
+    sim: &'static str,
+    faults: &'static str,
+}
+
+const USUAL: Case =
+    Case { topic: "", load: "producers = 30\nrate = \"20/s\"", sim: "", faults: "" };
+
+impl Case {
+    fn run(&self) -> Summary {
+        let Case { topic, load, sim, faults } = self;
+        let text = format!(
+            "[topic]\npartitions = 3\n{topic}\n[load]\n{load}\n[sim]\nlatency = \"2ms\"\n\
+             broker_session = \"3s\"\nrequest_timeout = \"2s\"\n{sim}\n\
+             [limits]\nachieved_min = 0.0\n[run]\nwarmup = \"0s\"\nduration = \"20s\"\n{faults}\n"
+        );
+        let finished = Tool::run_text(&text).args(["--broker", "sim"]).exits(0);
+        let summary = finished.summary();
+        let missed: Vec<_> =
+            summary.faults.iter().filter(|fault| !fault.missed.is_empty()).collect();
+        assert!(missed.is_empty(), "{missed:?}");
+        summary
+    }
+
+    /// The same with these settings of the load in addition.
+    fn with(&self, load: &str) -> Summary {
+        let load = format!("{}\n{load}", self.load);
+        Case { load: load.leak(), ..*self }.run()
+    }
+}
+
+const WITHOUT: &str = "idempotence = false";
+const WITH: &str = "idempotence = true";
+
+/// A batch is refused while the next ones of the same producer are in flight already: they overtake it.
+#[test]
+fn a_retry_is_overtaken_without_idempotence_and_is_not_with_it() {
+    let refused = Case {
+        load: "producers = 3\nrate = \"500/s\"",
+        faults: "[[fault]]\nat = \"3s\"\nevery = \"1s\"\n\
+                 request_error = { api = \"produce\", code = \"not-enough-replicas\", count = 1 }",
+        ..USUAL
+    };
+    let (without, with) = (refused.with(WITHOUT), refused.with(WITH));
+    assert!(without.ledger.reordered > 0, "{:?}", without.ledger);
+    assert_eq!(with.ledger.reordered, 0);
+    for summary in [without, with] {
+        assert_eq!((summary.ledger.lost, summary.ledger.duplicated), (0, 0));
+    }
+}
+
+/// The followers are 50 ms behind when the leader crashes.
+#[test]
+fn a_crash_of_the_leader_loses_what_only_it_had_with_acks_1_and_nothing_with_acks_all() {
+    let crash = Case {
+        topic: "min_insync_replicas = 2",
+        faults: "[[fault]]\nat = \"4s\"\nfor = \"6s\"\nlink = { broker = [2, 3], delay = \"50ms\" }\n\
+                 [[fault]]\nat = \"8s\"\nfor = \"6s\"\nbroker_down = { broker = 1 }",
+        ..USUAL
+    };
+    let leader = crash.with("acks = \"leader\"\nidempotence = false").ledger;
+    // One partition of three, 200 records a second, about 100 ms.
+    assert!((5..40).contains(&leader.lost), "{leader:?}");
+    let all = crash.with("acks = \"all\"").ledger;
+    assert_eq!((all.lost, all.duplicated, all.acked), (0, 0, all.sent), "{all:?}");
+}
+
+/// The broker appends and says that it has not been in time; or the connection breaks before it can say anything.
+#[test]
+fn an_acknowledgement_that_is_lost_makes_duplicates_without_idempotence_and_none_with_it() {
+    let unclear = Case {
+        faults: "[[fault]]\nat = \"5s\"\n\
+                 request_error = { api = \"produce\", code = \"request-timed-out\", count = 5 }",
+        ..USUAL
+    };
+    assert_eq!(unclear.with(WITHOUT).ledger.duplicated, 5);
+    assert_eq!(unclear.with(WITH).ledger.duplicated, 0);
+    let broken = Case {
+        faults: "[[fault]]\nat = \"4s\"\nevery = \"1s\"\nlink_reset = { broker = 1 }",
+        ..USUAL
+    };
+    assert!(broken.with(WITHOUT).ledger.duplicated > 0);
+    assert_eq!(broken.with(WITH).ledger.duplicated, 0);
+}
+
+/// A leader that was cut off from the others takes records with `acks = 1` that nobody will ever see.
+#[test]
+fn a_leader_that_does_not_know_that_it_is_none_loses_what_it_takes_with_acks_1_only() {
+    let cut = Case {
+        topic: "min_insync_replicas = 2",
+        faults: "[[fault]]\nat = \"5s\"\nfor = \"6s\"\nlink_cut = { broker = 1, side = \"brokers\" }",
+        ..USUAL
+    };
+    let leader = cut.with("acks = \"leader\"\nidempotence = false").ledger;
+    assert!((1_100..1_300).contains(&leader.lost), "six seconds of a partition: {leader:?}");
+    let all = cut.with("acks = \"all\"").ledger;
+    assert_eq!((all.lost, all.duplicated, all.acked), (0, 0, all.sent), "{all:?}");
+}
+
+/// Followers fell out of sync, and the last replica in sync crashes. A replica that is not in sync leads only where
+/// that is allowed: then the log is cut, and consumers that have read further say so instead of skipping anything.
+#[test]
+fn an_unclean_election_is_data_loss_by_name_and_a_clean_one_waits() {
+    let last = Case {
+        sim: "replica_lag_max = \"1s\"",
+        faults: "[[fault]]\nat = \"4s\"\nfor = \"4s\"\nlink = { broker = [2, 3], delay = \"30s\" }\n\
+                 [[fault]]\nat = \"7s\"\nfor = \"8s\"\nbroker_down = { broker = 1 }",
+        ..USUAL
+    };
+    let clean = last.with(WITH);
+    assert_eq!(
+        (clean.ledger.lost, clean.ledger.acked),
+        (0, clean.ledger.sent),
+        "{:?}",
+        clean.ledger
+    );
+    let sim = "replica_lag_max = \"1s\"\nunclean_elections = true";
+    let unclean = Case { sim, ..last }.with(WITH);
+    assert!(unclean.ledger.lost > 0, "{:?}", unclean.ledger);
+    let truncated = |(_, reason): (&_, &String)| reason.starts_with("truncated");
+    assert!(unclean.given_up.iter().any(truncated), "{:?}", unclean.given_up);
+}
+
+/// Nobody is asked when two processes assign themselves the same partition; in a group the coordinator is, and what one
+/// member has processed no other one gets.
+#[test]
+fn a_partition_has_two_owners_under_assignment_and_one_in_a_group() {
+    let assigned = Case {
+        faults: "[[fault]]\nat = \"5s\"\nfor = \"5s\"\nsecond_owner = { partition = 1 }",
+        ..USUAL
+    };
+    let summary = assigned.run();
+    assert!((990..1_010).contains(&summary.two_owners), "{} of 1,000", summary.two_owners);
+    let text = "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = \"20/s\"\n[consumers]\nmode = \"group\"\n\
+                count = 2\n[run]\nwarmup = \"0s\"\nduration = \"20s\"\n\
+                [[fault]]\nat = \"5s\"\nfor = \"5s\"\njoin = { members = 1 }\n";
+    let group = Tool::run_text(text).args(["--broker", "sim"]).exits(0).summary();
+    assert_eq!(group.rebalances.len(), 2, "it came and went");
+    assert_eq!((group.two_owners, group.ledger.redelivered, group.ledger.lost), (0, 0, 0));
+}
+
+/// New partitions are found, read from their first record on, and sent to.
+#[test]
+fn a_topic_grows_in_virtual_time() {
+    let summary = Tool::run("faults/grow.toml").args(["--broker", "sim"]).exits(0).summary();
+    assert_eq!((summary.partitions.len(), summary.consumers_started), (9, 9));
+    assert!(summary.partitions.iter().all(|partition| partition.delivered > 100));
+}
+
+/// With fewer replicas in sync than `min.insync.replicas` nothing is acknowledged, and nothing is lost.
+#[test]
+fn too_few_replicas_are_waited_for() {
+    let alone = Case {
+        topic: "min_insync_replicas = 3",
+        faults: "[[fault]]\nat = \"5s\"\nfor = \"8s\"\nbroker_down = { broker = 2 }",
+        ..USUAL
+    };
+    let summary = alone.with(WITH);
+    assert_eq!((summary.ledger.lost, summary.ledger.acked), (0, summary.ledger.sent));
+    let slowest = summary.latency_us.response.max.expect("records");
+    assert!(slowest > 7e6, "{slowest} us: they waited until the broker was back");
+}
+
+/// A group whose coordinator crashes finds the next one, with its generation and its offsets.
+#[test]
+fn a_group_survives_its_coordinator() {
+    let text = "[topic]\npartitions = 6\nmin_insync_replicas = 2\n[load]\nproducers = 30\nrate = \"20/s\"\n\
+                [consumers]\nmode = \"group\"\ncount = 3\nsession_timeout = \"20s\"\n\
+                [sim]\nbroker_session = \"3s\"\n[run]\nwarmup = \"0s\"\nduration = \"30s\"\n\
+                [[fault]]\nat = \"8s\"\nfor = \"8s\"\nbroker_down = { broker = 1 }\n";
+    let summary = Tool::run_text(text).args(["--broker", "sim"]).exits(0).summary();
+    let ledger = summary.ledger;
+    assert_eq!((ledger.lost, ledger.duplicated, ledger.redelivered), (0, 0, 0), "{ledger:?}");
+    assert!(summary.rebalances.is_empty(), "{:?}", summary.rebalances);
+}
