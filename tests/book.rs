@@ -8,6 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use lanekeeper::base::BrokerKind;
 use lanekeeper::plan::{self, Overrides, metrics_markdown};
 use lanekeeper::scenario::{self, Source, Sources, reference_markdown};
 use support::{PATIENT, Tool, files_below, root, text_of};
@@ -149,7 +150,8 @@ fn try_tool(place: &str, arguments: &str) {
             .into_iter()
             .for_each(|option| take_away(&mut words, option));
     }
-    let shorter = shorter(&words[1]);
+    let is_simulated = words.windows(2).any(|pair| pair == ["--broker", "sim"]);
+    let shorter = shorter(&words[1], is_simulated);
     let mut tool = Tool::new().current_dir(root()).args(words.iter().map(String::as_str));
     if is_tried {
         let path = out.path().join("results");
@@ -168,9 +170,10 @@ fn take_away(words: &mut Vec<String>, option: &str) {
 }
 
 /// Overrides that make a scenario short.
-fn shorter(file: &str) -> Vec<String> {
+fn shorter(file: &str, is_simulated: bool) -> Vec<String> {
     let source = scenario::load(&root().join(file)).expect("a readable scenario");
-    let (plan, _) = plan::compile(&source, &[], &Overrides::default());
+    let broker = is_simulated.then_some(BrokerKind::Sim);
+    let (plan, _) = plan::compile(&source, &[], &Overrides { broker, ..Overrides::default() });
     let plan = plan.expect("a plan");
     if plan.load.messages.is_some() {
         return ["load.messages=20000".to_owned()].into();

@@ -44,6 +44,8 @@ struct Shared {
     stirred: AtomicBool,
     commands: Mutex<Vec<Command>>,
     next_client: AtomicU32,
+    /// Partitions the run knows of; the topic may have more.
+    known: AtomicU32,
     /// As it was when actors came to rest last.
     trace: Mutex<(Time, Trace)>,
     watch: OnceLock<Watch>,
@@ -51,8 +53,15 @@ struct Shared {
 }
 
 impl KernelHandle {
-    pub(super) fn new() -> KernelHandle {
-        KernelHandle { shared: Arc::default() }
+    pub(super) fn new(partitions: u32) -> KernelHandle {
+        let handle = KernelHandle { shared: Arc::default() };
+        handle.know(partitions);
+        handle
+    }
+
+    /// So many partitions are known to the run.
+    pub(super) fn know(&self, partitions: u32) {
+        self.shared.known.store(partitions, Ordering::Relaxed);
     }
 
     fn call(&self, command: Command) {
@@ -77,10 +86,13 @@ impl KernelHandle {
         self.call(Command::At(at, job));
     }
 
-    /// Asks a broker for the end offsets of all partitions; the answer is something an actor is told.
+    /// Asks a broker for the end offsets of all partitions the run knows of; the answer is something an actor is told.
     pub fn ask_ends(&self, answer: impl FnOnce(BTreeMap<PartitionId, Offset>) + Send + 'static) {
-        let ends = |all: Watermarks| all.into_iter().map(|(id, (_, end))| (id, end)).collect();
-        self.ask_watermarks(move |all| answer(ends(all)));
+        let known = self.shared.known.load(Ordering::Relaxed);
+        self.ask_watermarks(move |all| {
+            let known = all.into_iter().filter(|(id, _)| id.0 < known);
+            answer(known.map(|(id, (_, end))| (id, end)).collect());
+        });
     }
 
     /// Asks a broker for the low and the high watermark of all partitions.

@@ -116,7 +116,7 @@ impl Kernel {
             cluster: Cluster::new(cluster, seed),
             cores: Cores::new(host_cores),
             trace: Trace::new(seed.0),
-            handle: KernelHandle::new(),
+            handle: KernelHandle::new(cluster.partitions),
             output: Vec::new(),
         }
     }

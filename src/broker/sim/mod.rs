@@ -48,6 +48,10 @@ impl Cluster for NoSockets {
         NoSockets::error()
     }
 
+    fn grown(&self, partitions: u32) {
+        self.0.know(partitions);
+    }
+
     fn create_partitions(&self, total: u32) -> Result<(), BrokerError> {
         self.0.grow(total);
         Ok(())
