@@ -48,7 +48,8 @@ const WITH: &str = "idempotence = true";
 #[test]
 fn a_retry_is_overtaken_without_idempotence_and_is_not_with_it() {
     let refused = Case {
-        load: "producers = 3\nrate = \"160/s\"",
+        topic: "replication_factor = 1",
+        load: "producers = 3\nrate = \"400/s\"",
         faults: "[[fault]]\nat = \"3s\"\nevery = \"1s\"\n\
                  request_error = { api = \"produce\", code = \"not-enough-replicas\", count = 1 }",
         ..USUAL

@@ -94,9 +94,8 @@ impl Membership {
     ) -> Time {
         let look = self.watch_polls(now);
         let member = self.member.tick(now).min(look);
-        let waits_since = self.member.waits_since();
         let limit = match self.coordinator {
-            Coordinator::Known(_) => waits_since.map(|since| since + self.profile.request_timeout),
+            Coordinator::Known(_) => self.member.overdue(self.profile.request_timeout),
             Coordinator::Asked(_, since) => Some(since + self.profile.request_timeout),
             Coordinator::Unknown(_) => None,
         };

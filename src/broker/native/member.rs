@@ -75,6 +75,9 @@ enum State {
     Gone,
 }
 
+/// What librdkafka gives a coordinator on top of the time-outs it knows.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// A member of a group. See the module's documentation.
 #[derive(Clone, Debug)]
 pub struct GroupMember {
@@ -230,10 +233,15 @@ impl GroupMember {
         }
     }
 
-    /// Since when the coordinator owes an answer. A JoinGroup and a SyncGroup may take their time.
-    pub fn waits_since(&self) -> Option<Time> {
-        let patient = |asked: &Asked| matches!(asked, Asked::Join | Asked::Sync);
-        self.asked_at.filter(|_| self.asked.front().is_some_and(|first| !patient(first)))
+    /// When the coordinator's answer is overdue, if it owes one. A JoinGroup and a SyncGroup may take their time, as
+    /// with librdkafka; everything else takes `limit`.
+    pub fn overdue(&self, limit: Duration) -> Option<Time> {
+        let patience = match self.asked.front()? {
+            Asked::Join => self.settings.rebalance_timeout + PATIENCE,
+            Asked::Sync => self.settings.session_timeout + PATIENCE,
+            _ => limit,
+        };
+        Some(self.asked_at? + patience)
     }
 
     /// Takes the answer to the oldest request that has none.

@@ -298,7 +298,12 @@ impl Kernel {
             Next::Over => {
                 seat.who = Who::Nobody;
                 seat.turn_at = Time::NEVER;
-                // What it has sent last is still under way.
+                // What it has sent last is still under way, unless the way is bad: then the system gives up on it.
+                for broker in 0..self.cluster.brokers() {
+                    if self.network.trouble[broker as usize].is_there {
+                        self.network.end(client, broker);
+                    }
+                }
                 self.cluster.disconnect(client);
                 return;
             }

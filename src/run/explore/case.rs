@@ -39,7 +39,7 @@ impl Case {
         let zero = |(figure, _): &(&str, &str)| ((*figure).to_owned(), Value::Integer(0));
         base.insert("expect".to_owned(), Value::Table(INVARIANTS.iter().map(zero).collect()));
         // Virtual time costs little, and what is only late is not lost.
-        let drain = Value::String("2m".to_owned());
+        let drain = Value::String("10m".to_owned());
         section(&mut base, "run").entry("drain".to_owned()).or_insert(drain);
         let limits = section(&mut base, "limits");
         limits.insert("lateness_p99".to_owned(), Value::String("1h".to_owned()));

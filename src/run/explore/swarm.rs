@@ -53,6 +53,8 @@ const KINDS: [(&str, Aim, bool); 18] = [
 
 /// Shortest and longest time a fault lasts; anything between is drawn evenly by its logarithm.
 const LASTS_MS: (f64, f64) = (5.0, 4_000.0);
+/// The same for what happens to brokers: long enough for others to be elected in their place.
+const BROKER_LASTS_MS: (f64, f64) = (5.0, 15_000.0);
 
 impl Swarm {
     pub(super) fn new(plan: &Plan, faults_max: u32) -> Swarm {
@@ -102,7 +104,7 @@ impl Swarm {
         details(kind, &mut target, random);
         fault.insert(kind.to_owned(), Value::Table(target));
         if lasts {
-            let (least, most) = LASTS_MS;
+            let (least, most) = if aim == Aim::Broker { BROKER_LASTS_MS } else { LASTS_MS };
             let span_ms = least * (most / least).powf(random.unit());
             fault.insert("for".to_owned(), ms(span_ms as u64));
         }
