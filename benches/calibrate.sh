@@ -42,7 +42,7 @@ FIGURES = ["fault to first record", "longest pause, aimed at", "longest pause, o
 def run(where, settings, at_ms, directory):
     """One run; the three figures in milliseconds."""
     command = [os.environ["LANEKEEPER"], "run", "scenarios/kill-one-consumer.toml", "--out", directory, "--format", "json"]
-    command += ["--broker", "sim"] if where == "sim" else ["--bootstrap", os.environ["BOOTSTRAP"]]
+    command += ["--broker", "sim", "--set", "sim.brokers=1"] if where == "sim" else ["--bootstrap", os.environ["BOOTSTRAP"]]
     settings = settings + ["run.warmup=2s", "run.duration=18s", f"fault[0].at={at_ms}ms", "limits.lateness_p99=1h"]
     settings += ["limits.cpu_share=1.0", "limits.achieved_min=0.0", *os.environ["SET"].split()]
     for setting in settings:
