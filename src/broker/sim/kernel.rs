@@ -300,7 +300,7 @@ impl Kernel {
                 seat.turn_at = Time::NEVER;
                 // What it has sent last is still under way, unless the way is bad: then the system gives up on it.
                 for broker in 0..self.cluster.brokers() {
-                    if self.network.trouble[broker as usize].is_there {
+                    if self.network.is_held_up(self.now, client, broker) {
                         self.network.end(client, broker);
                     }
                 }

@@ -122,6 +122,13 @@ impl Network {
         link.connection == caller.connection && !link.is_void
     }
 
+    /// Whether what a client has sent last is kept from arriving in good time.
+    pub(super) fn is_held_up(&mut self, now: Time, client: ClientId, broker: BrokerId) -> bool {
+        let longest = self.latencies.last().copied().unwrap_or(0) * i64::from(1 + TRIPS_TO_CONNECT);
+        self.trouble[broker as usize].is_there
+            || self.link(client, broker).to_broker.since_ns(now) > longest
+    }
+
     /// Ends a connection: what is under way on it arrives nowhere. Whether there was one.
     pub(super) fn end(&mut self, client: ClientId, broker: BrokerId) -> bool {
         let link = self.link(client, broker);

@@ -280,6 +280,11 @@ impl Cluster {
     pub fn disconnect(&mut self, client: ClientId) {
         for broker in 0..self.settings.brokers {
             self.hang_up(client, broker);
+            // Batches nobody waits for any more are not looked at.
+            let queue = &mut self.brokers[broker as usize].queue;
+            queue.retain(|(caller, request)| {
+                caller.client != client || !matches!(request, Request::Produce(_))
+            });
         }
     }
 
