@@ -9,11 +9,16 @@ pub(crate) enum Defect {
     CommitFirst,
     /// A restarted consumer reads its neighbour's partition.
     WrongPartition,
+    /// The coordinator takes commits of whoever was a member once, in whatever generation.
+    StaleGeneration,
 }
 
 impl Defect {
-    pub(crate) const ALL: [(Defect, &'static str); 2] =
-        [(Defect::CommitFirst, "commit-first"), (Defect::WrongPartition, "wrong-partition")];
+    pub(crate) const ALL: [(Defect, &'static str); 3] = [
+        (Defect::CommitFirst, "commit-first"),
+        (Defect::WrongPartition, "wrong-partition"),
+        (Defect::StaleGeneration, "stale-generation"),
+    ];
 
     /// Names the defect of a whole test process.
     pub(crate) const VARIABLE: &'static str = "LANEKEEPER_TEST_DEFECT";

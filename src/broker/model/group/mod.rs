@@ -227,6 +227,11 @@ impl GroupCoordinator {
         offsets: BTreeMap<PartitionId, Offset>,
         now: Time,
     ) -> Result<(), GroupError> {
+        #[cfg(test)]
+        if crate::base::Defect::StaleGeneration.is_planted() {
+            self.offsets.extend(offsets);
+            return Ok(());
+        }
         let (state, generation) = (self.state, self.generation);
         match member {
             None if state == State::Empty => {}
