@@ -158,6 +158,20 @@ fn the_same_seed_gives_the_same_decisions_whatever_fails() {
     assert_ne!(first, decisions("8"));
 }
 
+/// A member panics on the same record again and again, because there is none between: it is not the record it dies of.
+#[test]
+fn planned_panics_make_no_record_poison() {
+    let text = "[topic]\npartitions = 1\n[load]\nproducers = 1\nrate = \"10/s\"\n\
+                [consumers]\nmode = \"group\"\ncount = 1\n\
+                [restart]\nbackoff_max = \"1s\"\nbudget = 1000\n\
+                [run]\nwarmup = \"0s\"\nduration = \"30s\"\n\
+                [[fault]]\nat = \"2s\"\nevery = \"3s\"\npanic = { consumer = 0 }\n";
+    let summary = Tool::run_text(text).args(["--broker", "sim"]).finish().summary();
+    assert!(summary.restarts > 3, "{} restarts", summary.restarts);
+    assert_eq!((summary.ledger.delivered, summary.ledger.lost), (300, 0));
+    assert_eq!(summary.given_up.len(), 0);
+}
+
 /// The guide's "Before" and its option 1, in a second each.
 #[test]
 fn groups_share_the_partitions_and_wait_for_each_other_as_kafka_lets_them() {

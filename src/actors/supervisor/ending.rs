@@ -7,6 +7,7 @@ use super::{SupervisorMsg, SupervisorState};
 use crate::base::{ConsumerId, Offset, PoolId};
 use crate::logic::{Cause, Death, GATE_WINDOW, GateEffect, SlotEvent, SlotState};
 use crate::measure::{Event, InFlight, Owner};
+use crate::plan::FaultKind;
 
 impl SupervisorState {
     /// A child's actor has ended, with a failure or as asked.
@@ -49,7 +50,10 @@ impl SupervisorState {
             SlotId::Consumer(consumer) => self.context.sabotage.take_cause(consumer),
             SlotId::Pool(_) => None,
         };
-        let in_flight = child.pulse.in_flight();
+        // Whoever panics as planned does not die of its record.
+        let faults = &self.context.plan.faults;
+        let kind = trap.and_then(|fault| faults.get(fault)).map(|fault| &fault.kind);
+        let in_flight = child.pulse.in_flight().filter(|_| kind != Some(&FaultKind::Panic));
         let killed_for = child.fault.take();
         if let (Some(_), Some(stop)) = (killed_for, stopped_for) {
             self.missed(stop, "it was killed while it stopped".to_owned());
