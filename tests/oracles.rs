@@ -153,8 +153,8 @@ fn a_group_saturates_with_its_fullest_member() {
     }
 }
 
-/// The cases with one topic from the unit tests of librdkafka's range, round-robin and sticky assignors: partitions,
-/// members by name with what they had, and what each gets once nothing has to move any more.
+/// The cases with one topic from the unit tests of librdkafka 2.15's range, round-robin and sticky assignors (and some
+/// besides): partitions, members by name with what they had, and what each gets once nothing has to move any more.
 #[test]
 fn assignors_give_what_librdkafkas_tests_want() {
     use Assignor::{CooperativeSticky, Range, RoundRobin};
@@ -164,6 +164,19 @@ fn assignors_give_what_librdkafkas_tests_want() {
         ("one consumer, one topic", 3, &[("c1", &[])], &[&[0, 1, 2]]),
         ("two consumers, one partition", 1, &[("c1", &[]), ("c2", &[])], &[&[0], &[]]),
         ("two consumers, two partitions", 2, &[("c1", &[]), ("c2", &[])], &[&[0], &[1]]),
+    ];
+    // ut_testStickiness2: consumers come, and go again.
+    let sticky: [Case<'_>; 4] = [
+        ("a second", 6, &[("c1", &[0, 1, 2, 3, 4, 5]), ("c2", &[])], &[&[3, 4, 5], &[0, 1, 2]]),
+        (
+            "a third",
+            6,
+            &[("c1", &[3, 4, 5]), ("c2", &[0, 1, 2]), ("c3", &[])],
+            &[&[4, 5], &[1, 2], &[0, 3]],
+        ),
+        // The one difference: librdkafka gives the two that are free the other way round, 5 to c2 and 4 to c3.
+        ("without the first", 6, &[("c2", &[1, 2]), ("c3", &[0, 3])], &[&[1, 2, 4], &[0, 3, 5]]),
+        ("one is left", 6, &[("c3", &[0, 3, 4])], &[&[0, 1, 2, 3, 4, 5]]),
     ];
     let own: [(Assignor, Case<'_>); 6] = [
         (Range, ("neighbours", 3, &[("c1", &[]), ("c2", &[])], &[&[0, 1], &[2]])),
@@ -187,8 +200,9 @@ fn assignors_give_what_librdkafkas_tests_want() {
             ("nothing to do", 4, &[("c1", &[1, 3]), ("c2", &[0, 2])], &[&[1, 3], &[0, 2]]),
         ),
     ];
+    let sticky = sticky.map(|case| (CooperativeSticky, case));
     let everywhere = everywhere.iter().flat_map(|case| ALL.map(|assignor| (assignor, *case)));
-    for (assignor, (name, partitions, members, wanted)) in everywhere.chain(own) {
+    for (assignor, (name, partitions, members, wanted)) in everywhere.chain(sticky).chain(own) {
         let mut group: Vec<Subscription> = members
             .iter()
             .map(|(id, owned)| Subscription {
