@@ -64,6 +64,9 @@ pub(super) fn run(
         }
     });
     let simulation = Some(account(&handle));
+    // Actors and machines first: what they say when they go nobody hears any more.
+    drop(runtime);
+    handle.forget();
     outcome.map(|summary| Summary { simulation, ..summary })
 }
 

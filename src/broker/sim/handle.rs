@@ -163,6 +163,11 @@ impl KernelHandle {
         *published = (now, trace.clone());
     }
 
+    /// Forgets what nobody will do any more, once the kernel is gone: commands hold what holds this handle.
+    pub fn forget(&self) {
+        drop(self.take_commands());
+    }
+
     fn client(&self) -> ClientId {
         self.shared.next_client.fetch_add(1, Ordering::Relaxed)
     }
