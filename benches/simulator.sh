@@ -104,7 +104,11 @@ for mode in modes:
             scenario = os.path.join(scratch, "small.toml")
             with open(scenario, "w") as file:
                 file.write(SMALL)
-            seconds, mib = timed([program, "explore", scenario, "--seeds", seeds, "--jobs", "2"])
+            repro = os.path.join(scratch, "repro.toml")
+            command = [program, "explore", scenario, "--seeds", seeds, "--jobs", "2", "--out", repro]
+            seconds, mib = timed(command)
+            if os.path.exists(repro):
+                sys.exit("explore has found something and stopped:\n" + open(repro).read())
             virtual = int(seeds) * 60
             print(f"{int(seeds):,} seeds x 60 s in {seconds:.0f} s: {int(seeds) / seconds:.0f} seeds/s, "
                   f"{virtual / seconds:.0f} x real time, {mib:.0f} MiB")

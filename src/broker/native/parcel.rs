@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::{PartitionId, ProducerId, Time};
-use crate::broker::protocol::Batch;
+use crate::broker::protocol::{Batch, BrokerId};
 
 /// A batch and what its acknowledgements need.
 #[derive(Debug, Default)]
@@ -33,8 +33,9 @@ pub(super) struct Lane {
     closed: VecDeque<Parcel>,
     /// Sequence of the next record.
     sequence: u64,
-    /// Batches in flight.
+    /// Batches in flight, and to whom.
     pub(super) in_flight: u32,
+    pub(super) leader: BrokerId,
     /// Nothing is sent before.
     pub(super) not_before: Time,
 }

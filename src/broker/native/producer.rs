@@ -121,6 +121,12 @@ impl NativeProducer {
     #[inline]
     fn way(&self, partition: PartitionId, now: Time) -> Option<BrokerId> {
         let leader = self.metadata.leader(partition, now)?;
+        let lane = &self.lanes[partition.0 as usize];
+        // A new leader that has nothing of this producer yet takes any sequence: those before it come first.
+        let is_split = lane.in_flight > 0 && lane.leader != leader;
+        if is_split && self.number != Number::NotNeeded {
+            return None;
+        }
         (self.in_flight[leader as usize].len() < self.in_flight_max).then_some(leader)
     }
 
@@ -204,7 +210,9 @@ impl NativeProducer {
             // A send counts as acknowledged when it leaves.
             Acks::None => self.resolve(parcel, now, Outcome::Acked),
             Acks::Leader | Acks::All => {
-                self.lanes[partition.0 as usize].in_flight += 1;
+                let lane = &mut self.lanes[partition.0 as usize];
+                lane.in_flight += 1;
+                lane.leader = leader;
                 self.in_flight[leader as usize].push_back(parcel);
             }
         }
