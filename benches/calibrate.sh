@@ -15,15 +15,11 @@
 #   SET          more overrides, for both; those of [sim] say nothing to Kafka
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. benches/local.sh
 
-# This load is not for clusters somebody else uses.
-if [[ ! ${BOOTSTRAP:-} =~ ^(127\.0\.0\.1|localhost|\[::1\]):[0-9]+$ ]]; then
-  echo 'error: BOOTSTRAP has to be one broker on this machine' >&2
-  echo '  help: tests/kafka.sh start' >&2
-  exit 2
-fi
-[ -n "${LANEKEEPER:-}" ] || cargo build --locked --quiet --release
-export LANEKEEPER=${LANEKEEPER:-target/release/lanekeeper} BOOTSTRAP ROUNDS=${ROUNDS:-5} SET=${SET:-}
+need_local_broker
+need_lanekeeper
+export ROUNDS=${ROUNDS:-5} SET=${SET:-}
 
 exec python3 - <<'PYTHON'
 import json, os, statistics, subprocess, sys, tempfile

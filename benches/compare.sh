@@ -20,6 +20,7 @@
 #   ARGUMENTS    more arguments for it, as in ARGUMENTS="--set client.producer.linger.ms=1"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. benches/local.sh
 
 mode=${1:-}
 case $mode in guide | max) ;; *)
@@ -27,16 +28,11 @@ case $mode in guide | max) ;; *)
   exit 2
   ;;
 esac
-# This load is not for clusters somebody else uses.
-if [[ ! ${BOOTSTRAP:-} =~ ^(127\.0\.0\.1|localhost|\[::1\]):[0-9]+$ ]]; then
-  echo 'error: BOOTSTRAP has to be one broker on this machine' >&2
-  echo '  help: tests/kafka.sh start' >&2
-  exit 2
-fi
+need_local_broker
 
 cargo build --locked --quiet --release --example bare
-[ -n "${LANEKEEPER:-}" ] || cargo build --locked --quiet --release
-export BOOTSTRAP LANEKEEPER=${LANEKEEPER:-target/release/lanekeeper} BARE=target/release/examples/bare
+need_lanekeeper
+export BARE=target/release/examples/bare
 export PEER=${PEER:-} ROUNDS=${ROUNDS:-3} SECONDS_=${SECONDS_:-10} ARGUMENTS=${ARGUMENTS:-}
 
 exec python3 - "$mode" <<'PYTHON'

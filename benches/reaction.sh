@@ -11,10 +11,10 @@
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. benches/local.sh
 
 rounds=${ROUNDS:-5}
-[ -n "${LANEKEEPER:-}" ] || cargo build --locked --quiet --release
-lanekeeper=${LANEKEEPER:-target/release/lanekeeper}
+need_lanekeeper
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -32,7 +32,7 @@ trap 'rm -rf "$scratch"' EXIT
 } >"$scratch/reaction.toml"
 
 for ((round = 1; round <= rounds; round++)); do
-  "$lanekeeper" run "$scratch/reaction.toml" --out "$scratch/$round" --seed "$round" \
+  "$LANEKEEPER" run "$scratch/reaction.toml" --out "$scratch/$round" --seed "$round" \
     --set limits.lateness_p99=1h --set limits.cpu_share=1.0 --set limits.achieved_min=0.0 >"$scratch/report" 2>&1 ||
     {
       cat "$scratch/report" >&2

@@ -11,16 +11,11 @@
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. benches/local.sh
 
-# This load is not for clusters somebody else uses.
-if [[ ! ${BOOTSTRAP:-} =~ ^(127\.0\.0\.1|localhost|\[::1\]):[0-9]+$ ]]; then
-  echo 'error: BOOTSTRAP has to be one broker on this machine' >&2
-  echo '  help: tests/kafka.sh start' >&2
-  exit 2
-fi
+need_local_broker
 kills=${KILLS:-200} rate=${RATE:-6000} partitions=${PARTITIONS:-2}
-[ -n "${LANEKEEPER:-}" ] || cargo build --locked --quiet --release
-lanekeeper=${LANEKEEPER:-target/release/lanekeeper}
+need_lanekeeper
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -36,7 +31,7 @@ trap 'rm -rf "$scratch"' EXIT
 } >"$scratch/recovery.toml"
 
 # The limits are lifted: what counts here is in the faults' times.
-"$lanekeeper" run "$scratch/recovery.toml" --bootstrap "$BOOTSTRAP" --out "$scratch/out" \
+"$LANEKEEPER" run "$scratch/recovery.toml" --bootstrap "$BOOTSTRAP" --out "$scratch/out" \
   --set limits.lateness_p99=1h --set limits.cpu_share=1.0 --set limits.achieved_min=0.0 >"$scratch/report" 2>&1 ||
   {
     cat "$scratch/report" >&2

@@ -14,6 +14,7 @@
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. benches/local.sh
 
 for mode in "$@"; do
   case $mode in guide | curve | large | explore) ;; *)
@@ -22,8 +23,8 @@ for mode in "$@"; do
     ;;
   esac
 done
-[ -n "${LANEKEEPER:-}" ] || cargo build --locked --quiet --release
-export LANEKEEPER=${LANEKEEPER:-target/release/lanekeeper} ROUNDS=${ROUNDS:-5} SEEDS=${SEEDS:-10000}
+need_lanekeeper
+export ROUNDS=${ROUNDS:-5} SEEDS=${SEEDS:-10000}
 
 exec python3 - "${@:-all}" <<'PYTHON'
 import json, os, statistics, subprocess, sys, tempfile, time
