@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::Context;
 use crate::base::Clock;
-use crate::measure::Event;
 use crate::plan::ExecPlan;
 
 /// The commands of a run's faults.
@@ -45,7 +44,7 @@ impl Commands {
         });
         match spawned {
             Ok(thread) => drop(self.lock().insert(fault, Running { undo, thread })),
-            Err(error) => failed(&context, fault, &format!("no thread: {error}")),
+            Err(error) => context.missed(fault, format!("no thread: {error}")),
         }
     }
 
@@ -73,7 +72,7 @@ impl Commands {
 fn carry_out(context: &Context, fault: usize, plan: &ExecPlan, undone: &Receiver<()>) {
     for command in [&plan.start, &plan.end] {
         if let Err(reason) = run(command, plan.limit, context.clock) {
-            failed(context, fault, &reason);
+            context.missed(fault, reason);
         }
         if std::ptr::eq(command, &plan.end) || plan.end.is_empty() {
             return;
@@ -81,11 +80,6 @@ fn carry_out(context: &Context, fault: usize, plan: &ExecPlan, undone: &Receiver
         // The sender goes away at the end of the run, if it has said nothing before.
         let _ = undone.recv();
     }
-}
-
-fn failed(context: &Context, fault: usize, reason: &str) {
-    context.note(Event::FaultMissed { fault, reason: reason.to_owned() });
-    context.board.fault(fault, |times| times.missed.push(reason.to_owned()));
 }
 
 /// Runs a command in a process group of its own until it ends, or kills the group after `limit`.

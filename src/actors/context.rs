@@ -128,6 +128,12 @@ impl Context {
         (who, event.to_string(), partitions)
     }
 
+    /// Notes that occurrence `fault` hit nothing, or something else than was meant.
+    pub fn missed(&self, fault: usize, reason: String) {
+        self.note(Event::FaultMissed { fault, reason: reason.clone() });
+        self.board.fault(fault, |times| times.missed.push(reason));
+    }
+
     /// Notes an error of a client, unless it has come so often already that it says nothing new.
     pub fn note_client_error(&self, client: &str, consumer: Option<ConsumerId>, error: &str) {
         self.board.trouble.store(self.clock.now().0, Ordering::Relaxed);

@@ -233,6 +233,25 @@ impl FaultKind {
         }
     }
 
+    /// Whether it ends incarnations of consumers, as a crash or in order.
+    pub fn ends_consumer(&self) -> bool {
+        *self == FaultKind::Stop || self.is_crash()
+    }
+
+    /// Whether it is over as soon as it is done and ends no incarnation, so that there is nothing to wait for.
+    pub fn is_over_at_once(&self) -> bool {
+        match self {
+            FaultKind::RequestError { .. }
+            | FaultKind::DeleteRecords
+            | FaultKind::Grow { .. }
+            | FaultKind::LinkReset
+            | FaultKind::HalfOpen
+            | FaultKind::CoordinatorMove { .. } => true,
+            FaultKind::Exec(exec) => exec.end.is_empty(),
+            _ => false,
+        }
+    }
+
     /// Whether a group member it hits goes without leaving the group.
     pub fn is_crash(&self) -> bool {
         matches!(self, FaultKind::Kill | FaultKind::LateClose)

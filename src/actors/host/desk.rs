@@ -443,8 +443,11 @@ impl ConsumerEvents for Desk {
         }
         let now = self.context.clock.now();
         for partition in partitions {
-            self.context.board.cell(*partition).lock().take_over(owner, now);
-            let anchor = self.context.board.cell(*partition).lock().start().anchor;
+            let anchor = {
+                let mut cell = self.context.board.cell(*partition).lock();
+                cell.take_over(owner, now);
+                cell.start().anchor
+            };
             self.attach(*partition, owner, line.clone(), anchor);
         }
         let (consumer, partitions) = (owner.consumer, partitions.to_vec());

@@ -56,7 +56,7 @@ impl SupervisorState {
         let in_flight = child.pulse.in_flight().filter(|_| kind != Some(&FaultKind::Panic));
         let killed_for = child.fault.take();
         if let (Some(_), Some(stop)) = (killed_for, stopped_for) {
-            self.missed(stop, "it was killed while it stopped".to_owned());
+            self.context.missed(stop, "it was killed while it stopped".to_owned());
         }
         let blow = killed_for.or(stopped_for);
         let fault = blow.or(trap);

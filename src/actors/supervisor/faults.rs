@@ -97,12 +97,13 @@ impl SupervisorState {
     fn hit_consumer(&mut self, number: usize, fault: &FaultPlan, consumer: ConsumerId, now: Time) {
         let id = SlotId::Consumer(consumer);
         if !self.children.get(&id).is_some_and(|child| child.slot.is_live()) {
-            self.missed(number, format!("consumer {consumer} was not running"));
+            self.context.missed(number, format!("consumer {consumer} was not running"));
             return;
         }
-        let is_ended = matches!(fault.kind, FaultKind::Stop) || fault.kind.is_crash();
+        let is_ended = fault.kind.ends_consumer();
         if let Some(other) = self.children[&id].fault.filter(|_| is_ended) {
-            self.missed(number, format!("consumer {consumer} was just being killed by [{other}]"));
+            self.context
+                .missed(number, format!("consumer {consumer} was just being killed by [{other}]"));
             return;
         }
         let partitions = self.partitions_of(consumer);
@@ -154,7 +155,7 @@ impl SupervisorState {
             return;
         };
         if !child.slot.is_live() {
-            self.missed(number, format!("pool {pool} was not running"));
+            self.context.missed(number, format!("pool {pool} was not running"));
             return;
         }
         if matches!(fault.kind, FaultKind::Burst { .. }) {
@@ -283,9 +284,7 @@ impl SupervisorState {
         let context = self.context.clone();
         let act = move || {
             if let Err(error) = act(&*context.cluster) {
-                let reason = error.to_string();
-                context.note(Event::FaultMissed { fault: number, reason: reason.clone() });
-                context.board.fault(number, |times| times.missed.push(reason));
+                context.missed(number, error.to_string());
             }
         };
         if self.context.hosting.is_kernel() {
@@ -293,7 +292,7 @@ impl SupervisorState {
             return act();
         }
         if let Err(error) = std::thread::Builder::new().name(format!("fault-{number}")).spawn(act) {
-            self.missed(number, format!("no thread: {error}"));
+            self.context.missed(number, format!("no thread: {error}"));
         }
     }
 
@@ -304,26 +303,11 @@ impl SupervisorState {
         partitions: &[PartitionId],
         now: Time,
     ) {
-        // What is over at once has nothing to wait for, unless it ends an incarnation.
-        let kind = &self.context.plan.faults[number].kind;
-        let at_once = matches!(
-            kind,
-            FaultKind::RequestError { .. }
-                | FaultKind::DeleteRecords
-                | FaultKind::Grow { .. }
-                | FaultKind::LinkReset
-                | FaultKind::HalfOpen
-                | FaultKind::CoordinatorMove { .. }
-        ) || matches!(kind, FaultKind::Exec(exec) if exec.end.is_empty());
+        let is_over = self.context.plan.faults[number].kind.is_over_at_once();
         for partition in partitions {
             let mut mark = RecoveryMark::new(Some(number), consumer, now);
-            mark.healed = at_once.then_some(now);
+            mark.healed = is_over.then_some(now);
             self.context.board.cell(*partition).lock().recover(mark);
         }
-    }
-
-    pub(super) fn missed(&self, number: usize, why: String) {
-        self.context.note(Event::FaultMissed { fault: number, reason: why.clone() });
-        self.context.board.fault(number, |times| times.missed.push(why));
     }
 }

@@ -274,10 +274,15 @@ impl NativeProducer {
     fn retry(&mut self, parcel: Parcel, now: Time) {
         let doublings = parcel.tries.saturating_sub(1).min(16);
         let backoff = self.profile.retry_backoff * (1 << doublings);
-        let partition = parcel.partition;
-        let lane = &mut self.lanes[partition.0 as usize];
+        let lane = &mut self.lanes[parcel.partition.0 as usize];
         lane.not_before = now + backoff.min(self.profile.retry_backoff_max);
-        lane.put(parcel);
+        self.put_by(parcel);
+    }
+
+    /// Lets a closed batch wait in its place.
+    fn put_by(&mut self, parcel: Parcel) {
+        let partition = parcel.partition;
+        self.lanes[partition.0 as usize].put(parcel);
         if !self.waiting.contains(&partition) {
             self.waiting.push(partition);
         }
@@ -343,11 +348,8 @@ impl ProducerPort for NativeProducer {
                 || parcel.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
         });
         if is_full && let Some(parcel) = self.lanes[at].close() {
-            self.lanes[at].put(parcel);
+            self.put_by(parcel);
             self.opened.retain(|partition| *partition != record.partition);
-            if !self.waiting.contains(&record.partition) {
-                self.waiting.push(record.partition);
-            }
         }
         if self.lanes[at].open.is_none() {
             let mut parcel = self.spare.pop().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Alarm, BrokerId, Cluster, Output};
 use crate::base::{PartitionId, Time};
-use crate::broker::model::replicas::Election;
+use crate::broker::model::replicas::{Election, Replicas};
 
 impl Cluster {
     /// Number of brokers.
@@ -181,12 +181,7 @@ impl Cluster {
         }
         own.is_fenced = true;
         let unclean = self.settings.unclean_elections;
-        for id in 0..self.partitions.len() as u32 {
-            let id = PartitionId(id);
-            let before = self.partition(id).replicas.high_watermark();
-            let election = self.partition(id).replicas.down(broker, unclean);
-            self.elected(now, id, election, before, out);
-        }
+        self.elect(now, |replicas| replicas.down(broker, unclean), out);
         if self.coordinator == broker {
             self.move_coordinator(now, None, out);
         }
@@ -201,15 +196,25 @@ impl Cluster {
         }
         if std::mem::take(&mut own.is_fenced) {
             let unclean = self.settings.unclean_elections;
-            for id in 0..self.partitions.len() as u32 {
-                let id = PartitionId(id);
-                let before = self.partition(id).replicas.high_watermark();
-                let election = self.partition(id).replicas.up(broker, unclean);
-                self.elected(now, id, election, before, out);
-            }
+            self.elect(now, |replicas| replicas.up(broker, unclean), out);
         }
         self.replicate_all(now, out);
         self.group_is_due(now, out);
+    }
+
+    /// A broker is there or not there any more: `change` says so to the replicas of every partition.
+    fn elect(
+        &mut self,
+        now: Time,
+        change: impl Fn(&mut Replicas) -> Election,
+        out: &mut Vec<Output>,
+    ) {
+        for id in (0..self.partitions.len() as u32).map(PartitionId) {
+            let replicas = &mut self.partition(id).replicas;
+            let before = replicas.high_watermark();
+            let election = change(replicas);
+            self.elected(now, id, election, before, out);
+        }
     }
 
     /// A partition has another leader, or none: what the old one had beyond the new one's copy is cut off.

@@ -82,7 +82,7 @@ pub(super) fn build(
 
 /// Warns where one consumer is stopped and killed at the same time: whichever comes second finds nobody.
 fn check_at_once(scenario: &Scenario, plans: &[FaultPlan], found: &mut Findings) {
-    let ends = |plan: &&FaultPlan| plan.kind == FaultKind::Stop || plan.kind.is_crash();
+    let ends = |plan: &&FaultPlan| plan.kind.ends_consumer();
     let mut warned = BTreeSet::new();
     for (i, second) in plans.iter().enumerate().filter(|(_, plan)| ends(plan)) {
         let before = plans[..i].iter().rev().take_while(|plan| plan.at == second.at).filter(ends);
