@@ -19,9 +19,14 @@ pub struct SideEffects {
     disturbed: Moments,
     /// The same of each partition, those aimed at included: quiet and disturbed.
     each: Option<BTreeMap<PartitionId, [Moments; 2]>>,
-    /// Count and sum of the interval under way, and which window it lies in.
-    interval: (u64, f64, Option<Stretch>),
+    /// Each quiet interval's partitions, until the fault has come and says which of them it was aimed at.
+    undecided: Vec<Interval>,
+    /// The interval under way, and which window it lies in.
+    interval: (Interval, Option<Stretch>),
 }
+
+/// Count and sum of each partition in an interval.
+type Interval = Vec<(PartitionId, u64, f64)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stretch {
@@ -49,12 +54,13 @@ impl SideEffects {
             quiet: Moments::default(),
             disturbed: Moments::default(),
             each: each.then(BTreeMap::new),
-            interval: (0, 0.0, None),
+            undecided: Vec::new(),
+            interval: (Vec::new(), None),
         }
     }
 
-    /// Leaves out the partitions the fault was aimed at. Under explicit assignment they are known before;
-    /// a group's only when the fault comes, so its quiet time includes them.
+    /// Leaves out the partitions the fault was aimed at, of both stretches: with one more of them in the mean, two
+    /// equal stretches of unequal partitions would differ. They are known when the fault has come.
     pub fn aimed_at(&mut self, partitions: impl IntoIterator<Item = PartitionId>) {
         self.aimed_at.extend(partitions);
     }
@@ -73,23 +79,21 @@ impl SideEffects {
             let stretch = usize::from(stretch == Stretch::Disturbed);
             each.entry(partition).or_default()[stretch].add(mean);
         }
-        if !self.aimed_at.contains(&partition) {
-            self.interval.0 += count;
-            self.interval.1 += mean * count as f64;
-            self.interval.2 = Some(stretch);
-        }
+        self.interval.0.push((partition, count, mean * count as f64));
+        self.interval.1 = Some(stretch);
     }
 
-    /// Ends the interval: its mean over all partitions becomes one value of the sample.
+    /// Ends the interval: its mean over all partitions but those aimed at becomes one value of the sample.
     pub fn end_interval(&mut self) {
-        let (count, sum, stretch) = std::mem::take(&mut self.interval);
-        if count == 0 {
-            return;
-        }
-        match stretch {
-            Some(Stretch::Quiet) => self.quiet.add(sum / count as f64),
-            Some(Stretch::Disturbed) => self.disturbed.add(sum / count as f64),
-            None => {}
+        match std::mem::take(&mut self.interval) {
+            (_, None) => {}
+            (interval, Some(Stretch::Quiet)) => self.undecided.push(interval),
+            (interval, Some(Stretch::Disturbed)) => {
+                for quiet in std::mem::take(&mut self.undecided) {
+                    add(&mut self.quiet, &quiet, &self.aimed_at);
+                }
+                add(&mut self.disturbed, &interval, &self.aimed_at);
+            }
         }
     }
 
@@ -102,6 +106,16 @@ impl SideEffects {
     pub fn change_of(&self, partition: PartitionId) -> Option<Change> {
         let [quiet, disturbed] = self.each.as_ref()?.get(&partition)?;
         change(quiet, disturbed)
+    }
+}
+
+/// Adds an interval's mean over the partitions that were not aimed at.
+fn add(sample: &mut Moments, interval: &Interval, aimed_at: &BTreeSet<PartitionId>) {
+    let others = interval.iter().filter(|(partition, ..)| !aimed_at.contains(partition));
+    let (count, sum) =
+        others.fold((0, 0.0), |(n, total), (_, count, sum)| (n + count, total + sum));
+    if count > 0 {
+        sample.add(sum / count as f64);
     }
 }
 
@@ -132,5 +146,32 @@ mod tests {
         assert!(change.mean_us.abs() < 1.0);
         let own = effects.change_of(PartitionId(7)).unwrap();
         assert!(own.significant && own.mean_us > 900.0, "{own:?}");
+    }
+
+    #[test]
+    fn partitions_aimed_at_are_left_out_of_the_quiet_time_as_well_although_they_are_known_after_it()
+    {
+        let s = |s: i64| Time(s * 1_000_000_000);
+        let windows = FaultWindows { quiet: (s(0), s(5)), disturbed: (s(5), s(10)) };
+        let mut effects = SideEffects::new(windows, false);
+        for second in 0..10 {
+            if second == 5 {
+                effects.aimed_at([PartitionId(7)]);
+            }
+            // One of the others is slow throughout: nothing changes, whoever is counted.
+            for (partition, mean) in [(0, 1e6), (4, 10e6), (7, 1e6)] {
+                let jitter = (second % 2) as f64 * 1e3;
+                effects.observe(
+                    PartitionId(partition),
+                    s(second),
+                    s(second + 1),
+                    100,
+                    mean + jitter,
+                );
+            }
+            effects.end_interval();
+        }
+        let change = effects.change().unwrap();
+        assert!(change.mean_us.abs() < 1.0 && !change.significant, "{change:?}");
     }
 }
