@@ -82,9 +82,6 @@ fn replication(given: Option<&At<u64>>, broker: &BrokerPlan, found: &mut Finding
 
 fn min_insync(scenario: &Scenario, copies: u32, broker: &BrokerPlan, found: &mut Findings) -> u32 {
     let given = scenario.topic.min_insync_replicas.as_ref();
-    let reason = "a record has to be somewhere, and cannot be on more replicas than there are";
-    let needed =
-        found.count(Key::new("topic.min_insync_replicas", given), 1, 1..=copies.max(1), reason);
     if let (Some(at), BrokerPlan::Embedded { .. }) = (given, broker) {
         let message =
             "the embedded cluster does not replicate, so `topic.min_insync_replicas` has no effect";
@@ -92,8 +89,10 @@ fn min_insync(scenario: &Scenario, copies: u32, broker: &BrokerPlan, found: &mut
             Diagnostic::warning(codes::EMBEDDED_LIMIT, at.origin, message)
                 .remedy("use `--broker sim` or `--broker kafka`"),
         );
+        return 1;
     }
-    needed
+    let reason = "there are not more copies; `topic.replication_factor` says how many";
+    found.count(Key::new("topic.min_insync_replicas", given), 1, 1..=copies.max(1), reason)
 }
 
 fn retention_bytes(given: Option<&At<Bytes>>, found: &mut Findings) -> u64 {

@@ -171,7 +171,7 @@ fn breaks_on_demand(kind: &str, key: Origin, broker: BrokerKind, found: &mut Fin
     found.push(
         Diagnostic::error(codes::WRONG_BROKER, key, message)
             .label(format!("with `--broker {broker}` the brokers are yours"))
-            .remedy("use `exec` with your own commands, or `--broker embedded`"),
+            .remedy("use `exec` with your own commands, `--broker sim` or `--broker embedded`"),
     );
 }
 
