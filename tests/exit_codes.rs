@@ -194,6 +194,37 @@ fn an_interrupted_drain_is_130_and_does_not_wait_for_slow_consumers() {
 }
 
 #[test]
+fn an_interrupted_simulation_is_130_and_keeps_what_was_measured() {
+    let long = ["run.warmup=1s", "run.duration=2h"];
+    let mut running = Tool::run("quick.toml").args(["--broker", "sim"]).set(long).start();
+    running.await_text("seconds.jsonl", "\"to_s\":");
+    running.interrupt();
+    let finished = running.finish();
+    assert_eq!(finished.code, 130, "{}", finished.output());
+    assert!(finished.stdout.starts_with("INTERRUPTED"), "{}", finished.output());
+    let ledger = finished.summary().ledger;
+    assert!(ledger.delivered > 0);
+    assert_eq!((ledger.lost, ledger.sent), (0, ledger.delivered));
+}
+
+#[test]
+fn a_run_interrupted_in_its_warm_up_does_not_blame_the_load() {
+    let mut running = Tool::run_text(BRIEF).set(["run.warmup=60s"]).start();
+    running.await_text("seconds.jsonl", "\"to_s\":");
+    running.interrupt();
+    let finished = running.finish();
+    assert_eq!(finished.code, 130, "{}", finished.output());
+    says_on_stdout(&finished, &["before the measured window began", "no record was intended"]);
+    assert!(!finished.stdout.contains("load.rate"), "{}", finished.stdout);
+}
+
+fn says_on_stdout(finished: &Finished, texts: &[&str]) {
+    for text in texts {
+        assert!(finished.stdout.contains(text), "{text}: {}", finished.output());
+    }
+}
+
+#[test]
 fn somebody_who_insists_is_obeyed_at_once() {
     // Nobody answers there for a long time.
     let address = listen(b"").to_string();

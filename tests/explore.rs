@@ -52,3 +52,43 @@ fn a_file_that_is_there_is_not_overwritten() {
     let finished = tool.args(["explore", "small.toml", "--seeds", "1"]).exits(2);
     assert!(finished.stderr.contains("--out"), "{}", finished.output());
 }
+
+#[test]
+fn a_case_that_could_not_be_written_is_said_before_the_search_and_not_after_it() {
+    let finished = explore("short-retention.toml", &["--out", "nowhere/repro.toml"]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (3, ""), "{}", finished.output());
+    assert!(finished.stderr.contains("cannot write `nowhere/repro.toml`"), "{}", finished.output());
+}
+
+#[test]
+fn seeds_and_jobs_have_limits_and_the_simulator_may_be_named() {
+    let refused: [&[&str]; 5] = [
+        &["--seeds", "0"],
+        &["--seeds", "-1"],
+        &["--first-seed", "18446744073709551615"],
+        &["--jobs", "0"],
+        &["--broker", "kafka"],
+    ];
+    for arguments in refused {
+        let finished = explore("quick.toml", arguments);
+        assert_eq!(finished.code, 2, "{}", finished.output());
+        assert!(finished.stderr.contains(arguments[1]), "{}", finished.output());
+    }
+    // The last seed a scenario file can hold, and no other one after it.
+    let last = ["--first-seed", "9223372036854775806", "--jobs", "2", "--broker", "sim"];
+    let finished = explore("quick.toml", &last);
+    assert!(finished.stdout.contains("EXPLORED  1 seeds"), "{}", finished.output());
+}
+
+#[test]
+fn an_interrupted_sweep_says_how_far_it_came() {
+    let tool = Tool::new().arg("explore").arg(root().join("scenarios/quick.toml"));
+    let running = tool.args(["--seeds", "1000000"]).start();
+    // The listener is there a moment after the process.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    running.interrupt();
+    let finished = running.finish();
+    assert_eq!(finished.code, 130, "{}", finished.output());
+    assert!(finished.stderr.contains("no further seed is begun"), "{}", finished.output());
+    assert!(finished.stdout.contains("of 1,000,000 seeds; nothing broke"), "{}", finished.output());
+}

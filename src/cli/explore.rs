@@ -1,7 +1,9 @@
 //! `explore`: many seeds of a scenario in virtual time, with faults drawn for each.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -23,16 +25,18 @@ pub(super) struct ExploreArguments {
     file: PathBuf,
 
     /// How many seeds.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 1_000, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u64).range(1..=SEED_MAX))]
     seeds: u64,
 
-    /// The first seed.
-    #[arg(long, default_value_t = 1)]
+    /// The first seed. Another one looks at other seeds than the sweep before.
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
     first_seed: u64,
 
-    /// How many run at a time. [default: as many as there are cores]
-    #[arg(long)]
-    jobs: Option<usize>,
+    /// How many run at a time, each on a thread. [default: as many as there are cores]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    jobs: Option<u16>,
 
     /// Faults per seed, at most.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -45,26 +49,33 @@ pub(super) struct ExploreArguments {
     /// Where the smallest scenario that breaks something is written.
     #[arg(long, value_name = "FILE", default_value = "repro.toml")]
     out: PathBuf,
+
+    /// Seeds run in virtual time, on the simulated cluster only.
+    #[arg(long, value_enum, hide = true)]
+    broker: Option<scenario::SimulatedOnly>,
 }
+
+/// The largest number a scenario file can hold: a repro keeps its seed in one.
+const SEED_MAX: u64 = i64::MAX as u64;
+
+/// What Ctrl-C leads to.
+const ENDING: &str = "no further seed is begun";
 
 /// Explores, says what was found, and turns it into an exit code.
 pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
-    if arguments.out.exists() {
-        return Err(Error::Input(format!(
-            "`{}` exists already\n  help: move it away, or give another file with --out",
-            arguments.out.display()
-        )));
-    }
     let source = scenario::source(&arguments.file, &arguments.set)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let first = arguments.first_seed;
+    let jobs = arguments.jobs.map_or(cores, usize::from);
     let settings = ExploreSettings {
-        seeds: first..first.saturating_add(arguments.seeds),
-        jobs: arguments.jobs.unwrap_or(cores).max(1),
+        seeds: first..first.saturating_add(arguments.seeds).min(SEED_MAX),
+        // More threads than seeds would have nothing to do.
+        jobs: jobs.min(usize::try_from(arguments.seeds).unwrap_or(usize::MAX)),
         faults_max: arguments.faults,
     };
+    room_for(&arguments.out)?;
     let clock = Clock::start();
-    let interrupted = listen();
+    let interrupted = listen(ENDING);
     let mut sweep = Sweep::new(arguments.seeds);
     let found = explore_seeds(&source, &arguments.set, &settings, &mut |explored| {
         sweep.seeds(explored.seeds, explored.virtual_ns, clock.now().remaining(Time::ZERO));
@@ -82,18 +93,42 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
     match violation {
         Some(violation) => {
             let text = format!("{}{}", head(&violation), violation.repro);
-            std::fs::write(&arguments.out, text).map_err(|error| {
-                Error::Environment(format!("cannot write `{}`: {error}", arguments.out.display()))
+            std::fs::write(&arguments.out, &text).map_err(|error| {
+                // It may have taken hours to find.
+                print(&format!("\n{text}"));
+                Error::Environment(format!(
+                    "cannot write `{}`: {error}; the smallest case is printed above",
+                    arguments.out.display()
+                ))
             })?;
             print(&verdict(&violation, &arguments.out.display().to_string()));
             Ok(Exit::Failed)
         }
-        None if *interrupted.borrow() => Ok(Exit::Interrupted),
+        None if *interrupted.borrow() => {
+            let (seeds, all) = (format_count(explored.seeds), format_count(arguments.seeds));
+            print(&format!("\ninterrupted after {seeds} of {all} seeds; nothing broke in these\n"));
+            Ok(Exit::Interrupted)
+        }
         None => {
             print("\nnothing broke\n");
             Ok(Exit::Passed)
         }
     }
+}
+
+/// Finds out whether the smallest case could be written, before the search for it takes hours.
+fn room_for(out: &Path) -> Result<(), Error> {
+    let tried = File::create_new(out).and_then(|_| std::fs::remove_file(out));
+    tried.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::Input(format!(
+            "`{}` exists already\n  help: move it away, or give another file with --out",
+            out.display()
+        )),
+        _ => Error::Environment(format!(
+            "cannot write `{}`: {error}; give another file with --out",
+            out.display()
+        )),
+    })
 }
 
 fn account(explored: &Explored, took: Duration, jobs: usize) -> String {

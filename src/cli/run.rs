@@ -1,5 +1,6 @@
 //! `run`: a scenario from beginning to end.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,8 +15,9 @@ use crate::broker::rdkafka::ClientFile;
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{Event, Live, Summary, Window};
+use crate::plan::BrokerPlan;
 use crate::report::{Progress, ResultDirectory, write_host, write_result};
-use crate::run::{Observer, Options, record_host, run as run_plan};
+use crate::run::{KEEPING, Observer, Options, listen, record_host, run as run_plan};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -66,15 +68,20 @@ pub(super) fn run(
     };
     let directory = watching.directory.clone();
     // A run that fails before its load began leaves nothing worth keeping.
-    let mut summary = run_plan(plan, Options { client, handlers, tap: None }, Box::new(watching))
-        .inspect_err(|_| lock(&directory).discard())?;
+    let interrupted = matches!(plan.broker, BrokerPlan::Sim(_)).then(|| listen(KEEPING));
+    let options = Options { client, handlers, tap: None, interrupted };
+    let mut summary =
+        run_plan(plan, options, Box::new(watching)).inspect_err(|_| lock(&directory).discard())?;
     let failure = lock(&directory).failure();
     summary.warnings.extend(failure);
     let written = write_result(&out, &summary);
+    let mut last_line = format!("results in {}", out.display());
     if let Some(record) = record_host(&wall, &summary) {
         write_host(&out, &record).map_err(|error| Error::Environment(error.to_string()))?;
+        let (took_s, speed) = (record.wall_s, record.speed);
+        let _ = write!(last_line, ", simulated in {took_s:.2} s: {speed:.0} x real time");
     }
-    show(&summary, arguments.format, &format!("results in {}", out.display()))?;
+    show(&summary, arguments.format, &last_line)?;
     written.map_err(|error| Error::Environment(error.to_string()))?;
     Ok(exit(summary.verdict))
 }

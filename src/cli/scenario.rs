@@ -48,6 +48,13 @@ pub(super) enum BrokerName {
     Sim,
 }
 
+/// For commands that run in virtual time whatever one says; saying so is no mistake.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum SimulatedOnly {
+    /// The simulated cluster.
+    Sim,
+}
+
 /// Clients by name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum ClientName {

@@ -127,6 +127,13 @@ pub struct Summary {
     pub warnings: Vec<String>,
 }
 
+impl Summary {
+    /// Whether the measured window had begun; a run that is interrupted in its warm-up has one of a nanosecond.
+    pub fn measured_something(&self) -> bool {
+        self.duration_s > 1e-6
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -174,6 +174,10 @@ pub fn invalid_reasons(summary: &Summary, limits: &Limits, paced: bool) -> Vec<S
 
 fn too_slow(summary: &Summary, limits: &Limits) -> Option<String> {
     let offered = summary.offered_per_s?;
+    if !summary.measured_something() {
+        // Interrupted before anything was measured: that says nothing about the load.
+        return None;
+    }
     // What was kept back on purpose is no slowness.
     let withheld_per_s = summary.withheld as f64 / summary.duration_s.max(1e-9);
     let share = (summary.achieved_per_s + withheld_per_s) / offered;

@@ -35,6 +35,10 @@ pub fn render(summary: &Summary) -> String {
 const CUT_OFF: &str = "the run was cut off, or still goes on: this is what was kept until the last second. What was \
                        under way then cannot be told from what is lost";
 
+/// What a reader of a report has to know that was interrupted during the warm-up.
+const TOO_EARLY: &str =
+    "interrupted before the measured window began: rates and latency were not measured";
+
 struct Report(String);
 
 impl Report {
@@ -72,6 +76,9 @@ impl Report {
         if is_cut_off {
             self.line(format!("  {DOUBT}?{DOUBT:#} {CUT_OFF}"));
         }
+        if s.verdict == Verdict::Interrupted && !s.measured_something() {
+            self.line(format!("  {DOUBT}?{DOUBT:#} {TOO_EARLY}"));
+        }
         for reason in &s.invalid_reasons {
             self.line(format!("  {DOUBT}?{DOUBT:#} {reason}"));
         }
@@ -80,11 +87,16 @@ impl Report {
             let (style, mark) = match e.passed {
                 _ if is_cut_off => (DOUBT, '?'),
                 true => (GOOD, '✓'),
+                false if s.verdict == Verdict::Interrupted && !s.measured_something() => {
+                    (DOUBT, '?')
+                }
                 false => (BAD, '✗'),
             };
             let measured = e.measured.as_deref().unwrap_or("not measured");
             let padding = " ".repeat(width - e.expression.chars().count());
-            let of = e.partition.map(|p| format!(" (partition {p})")).unwrap_or_default();
+            // Which of all partitions decided; one that is named needs no telling.
+            let of = e.partition.filter(|p| !e.expression.contains(&format!("[{p}]")));
+            let of = of.map(|p| format!(" (partition {p})")).unwrap_or_default();
             self.line(format!(
                 "  {style}{mark}{style:#} {}{padding}  {measured}{QUIET}{of}{QUIET:#}",
                 e.expression
@@ -186,6 +198,10 @@ impl Report {
 
     fn latency(&mut self, s: &Summary) {
         self.heading("LATENCY", "all partitions merged; response counts from the intended send");
+        if s.latency_us.response.count == 0 {
+            self.line("  no record was intended in the measured window and processed");
+            return;
+        }
         let mut table = Table::default();
         let headings = ["", "p50", "p90", "p95", "p99", "p99.9", "max", "records"];
         table.row(headings.map(str::to_owned));
@@ -289,8 +305,12 @@ impl Report {
     }
 
     fn cost(&mut self, s: &Summary) {
-        self.heading("COST", &format!("this process, on {} cores", s.host.cores));
         let c = &s.cost;
+        if s.simulation.is_some() && c.cpu_s.is_none() {
+            // A model has no cost of its own, and its result must not depend on the machine.
+            return;
+        }
+        self.heading("COST", &format!("this process, on {} cores", s.host.cores));
         let number = |value: Option<u64>| value.map_or("-".to_owned(), format_count);
         self.line(format!(
             "  CPU {} s ({} of the machine), memory {}, threads {}, sockets {}",

@@ -6,10 +6,13 @@ use tokio::sync::watch;
 
 use crate::error::Exit;
 
-/// Starts to listen. The value turns true with the first Ctrl-C.
+/// What a run says when it hears the first Ctrl-C.
+pub const KEEPING: &str = "ending the load, keeping what was measured";
+
+/// Starts to listen. The value turns true with the first Ctrl-C, which is answered with what happens now.
 ///
 /// A thread of its own listens, so that it is heard even while the control plane waits for a broker.
-pub fn listen() -> watch::Receiver<bool> {
+pub fn listen(answer: &'static str) -> watch::Receiver<bool> {
     let (heard, interrupted) = watch::channel(false);
     let listening = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
@@ -20,10 +23,8 @@ pub fn listen() -> watch::Receiver<bool> {
                 // Cannot be listened to: then it keeps its default, which ends the process.
                 std::future::pending::<()>().await;
             }
-            let _ = writeln!(
-                anstream::stderr(),
-                "interrupted: ending the load, keeping what was measured; once more to stop at once"
-            );
+            let _ =
+                writeln!(anstream::stderr(), "interrupted: {answer}; once more to stop at once");
             heard.send_replace(true);
             let _ = tokio::signal::ctrl_c().await;
             stop_at_once();

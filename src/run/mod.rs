@@ -48,7 +48,7 @@ pub use self::explore::{
     Broken, ExploreError, ExploreSettings, Explored, Violation, explore, invariants,
 };
 pub use self::host::record_host;
-pub use self::interrupt::listen;
+pub use self::interrupt::{KEEPING, listen};
 pub use self::traced::{Traced, run_traced};
 
 /// Follows a run while it goes on. Called from the collector's thread, about once a second.
@@ -77,6 +77,9 @@ pub struct Options {
     pub handlers: Option<Handlers>,
     /// Who is told every event of a simulation.
     pub tap: Option<Tap>,
+    /// Turns true when a simulation is to end early and keep what it has: [`listen`]. Without it Ctrl-C ends the
+    /// process, as it does to many simulations at a time. A run on a cluster listens by itself.
+    pub interrupted: Option<watch::Receiver<bool>>,
 }
 
 /// Runs a plan from beginning to end.
@@ -103,7 +106,7 @@ async fn run_on(
     clock: Clock,
 ) -> Result<Summary, Error> {
     let run = run_id(clock);
-    let interrupted = listen();
+    let interrupted = listen(KEEPING);
     observer.phase("setting the stage");
     let Options { client, handlers, .. } = options;
     let stage = set_stage(&plan, run, clock, client, interrupted.clone()).await?;

@@ -31,7 +31,7 @@ pub(super) fn run(
     options: Options,
     observer: Box<dyn Observer>,
 ) -> Result<Summary, Error> {
-    let Options { handlers, tap, .. } = options;
+    let Options { handlers, tap, interrupted, .. } = options;
     let (clock, hand) = Clock::simulated();
     let rest = Rest::default();
     let at_rest = rest.clone();
@@ -50,7 +50,15 @@ pub(super) fn run(
     }
     let scene = scene(&plan, settings, run, &handle);
     let outcome = runtime.block_on(async {
-        let wiring = tokio::spawn(wiring(Arc::new(plan), scene, run, clock, handlers, observer));
+        let wiring = tokio::spawn(wiring(
+            Arc::new(plan),
+            scene,
+            run,
+            clock,
+            handlers,
+            observer,
+            interrupted,
+        ));
         let kernel = tokio::spawn(keep_time(kernel, rest));
         #[cfg(test)]
         super::leaks::spring(&handle);
@@ -127,9 +135,10 @@ async fn wiring(
     clock: Clock,
     handlers: Option<Handlers>,
     observer: Box<dyn Observer>,
+    interrupted: Option<watch::Receiver<bool>>,
 ) -> Result<Summary, Error> {
-    // Ctrl-C ends the process: a simulation takes a second and can be run again.
-    let (_never, interrupted) = watch::channel(false);
+    let (_never, nothing) = watch::channel(false);
+    let interrupted = interrupted.unwrap_or(nothing);
     on_stage(&plan, &scene, run, clock, handlers, observer, interrupted).await
 }
 
