@@ -118,3 +118,19 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let output = child.wait_with_output().expect("its end");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+#[test]
+fn a_question_without_an_answer_says_so() {
+    let refused: [(&[&str], &str); 3] = [
+        (&["--trace", "--partition", "3"], "this topic's partitions are 0 to 2"),
+        (&["--trace", "--from", "2s", "--to", "1s"], "give an end that is later"),
+        (&["--against", "small.toml"], "`small.toml` is not a trace; make one with"),
+    ];
+    for (arguments, remedy) in refused {
+        let finished = replay(arguments);
+        assert_eq!(finished.code, 2, "{}", finished.output());
+        assert!(finished.stderr.contains(remedy), "{}", finished.output());
+    }
+    let finished = replay(&["--trace", "--from", "1000s", "--broker", "sim"]);
+    assert!(finished.stdout.starts_with("no event is of this time"), "{}", finished.output());
+}

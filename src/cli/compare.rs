@@ -36,7 +36,13 @@ pub(super) fn compare(plan: Plan, options: Options, other: Other<'_>) -> Result<
                 Error::Input(format!("cannot read the trace `{}`: {error}", path.display()))
             })?;
             let name = path.display().to_string();
-            let same = side_by_side(here, BufReader::new(file), &name)?;
+            let mut file = BufReader::new(file);
+            if !begins_like_a_trace(&mut file) {
+                return Err(Error::Input(format!(
+                    "`{name}` is not a trace; make one with `lanekeeper replay FILE --trace --kind all --limit 0 > {name}`"
+                )));
+            }
+            let same = side_by_side(here, file, &name)?;
             Ok(if same { Exit::Passed } else { Exit::Failed })
         }
         Other::Process(arguments) => {
@@ -48,6 +54,14 @@ pub(super) fn compare(plan: Plan, options: Options, other: Other<'_>) -> Result<
             Ok(if same? { Exit::Passed } else { Exit::Bug })
         }
     }
+}
+
+/// Whether the first line begins with a virtual time.
+fn begins_like_a_trace(file: &mut impl BufRead) -> bool {
+    let start = file.fill_buf().unwrap_or_default();
+    let first: Vec<u8> =
+        start.trim_ascii_start().iter().take_while(|c| **c != b' ').copied().collect();
+    str::from_utf8(&first).is_ok_and(|first| first.parse::<f64>().is_ok())
 }
 
 /// Starts the same run in another process, with nothing the same but the program, the file and the seed.

@@ -22,8 +22,9 @@ use crate::logic::Handlers;
 /// Load-tests Kafka-protocol clusters with one supervised consumer per partition.
 ///
 /// Describe a run in a TOML scenario, `check` what it will do, and `run` it: on a broker embedded in this
-/// process, or on a real cluster. Consumers can be killed on purpose; the report says what that did to each
-/// partition, and the exit code says whether expectations hold.
+/// process, on a real cluster, or on a simulated one in virtual time, a minute in a fraction of a second. Consumers
+/// can be killed on purpose; the report says what that did to each partition, and the exit code says whether
+/// expectations hold.
 #[derive(Debug, Parser)]
 #[command(name = "lanekeeper", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Arguments {
@@ -43,7 +44,27 @@ Examples:
   lanekeeper check scenarios/guide-option-2.toml
   lanekeeper run scenarios/guide-option-2.toml
   lanekeeper run scenarios/guide-option-2.toml --broker kafka --bootstrap 127.0.0.1:9092
-  lanekeeper run scenarios/quick.toml --set run.duration=10s --set load.rate=4/s --out results/first";
+  lanekeeper run scenarios/quick.toml --set run.duration=10s --set load.rate=4/s --out results/first
+  lanekeeper run scenarios/kill-one-consumer.toml --broker sim
+  lanekeeper explore scenarios/quick.toml --seeds 200";
+
+const EXPLORE_EXAMPLES: &str = "\
+Exit codes: 0 nothing broke, 1 something did, 2 bad input, 130 interrupted.
+
+Examples:
+  lanekeeper explore scenarios/quick.toml --seeds 200
+  lanekeeper explore scenarios/quick.toml --set run.duration=60s --first-seed 1001 --jobs 2
+  lanekeeper explore scenarios/short-retention.toml --out short.toml    (breaks something)
+  lanekeeper run short.toml --broker sim
+  lanekeeper replay short.toml --trace";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  lanekeeper replay repro.toml
+  lanekeeper replay scenarios/kill-one-consumer.toml --trace --from 15.6s --to 15.7s --partition 7
+  lanekeeper replay scenarios/kill-one-consumer.toml --verify
+  lanekeeper replay scenarios/quick.toml --trace --kind all --limit 0 > before.txt
+  lanekeeper replay scenarios/quick.toml --against before.txt";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -53,8 +74,10 @@ enum Command {
     Check(check::CheckArguments),
     /// Run a scenario with many seeds in virtual time, each with faults of its own, and write down the smallest
     /// case in which something breaks that must not.
+    #[command(after_help = EXPLORE_EXAMPLES)]
     Explore(explore::ExploreArguments),
     /// Run a scenario again in virtual time: its report, its events one by one, or whether it is the same twice.
+    #[command(after_help = REPLAY_EXAMPLES)]
     Replay(replay::ReplayArguments),
     /// Show again what a run has left, also one that was cut off.
     Report(report::ReportArguments),

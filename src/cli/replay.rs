@@ -64,6 +64,10 @@ pub(super) struct ReplayArguments {
     /// event that differs. Exits with 1 if one does.
     #[arg(long, value_name = "FILE", conflicts_with = "trace")]
     against: Option<PathBuf>,
+
+    /// A replay is in virtual time, on the simulated cluster only.
+    #[arg(long, value_enum, hide = true)]
+    broker: Option<scenario::SimulatedOnly>,
 }
 
 type Kinds = Vec<TraceKind>;
@@ -109,7 +113,27 @@ fn plan(arguments: &ReplayArguments) -> Result<Plan, Error> {
     scenario::planned(&source, &arguments.set, &overrides)
 }
 
+/// What would print nothing, and why.
+fn nothing_to_show(arguments: &ReplayArguments, plan: &Plan) -> Result<(), Error> {
+    // Topics grow by faults only, so that the largest id is known before.
+    let partitions = plan.partitions_max();
+    if let Some(id) = arguments.partition.iter().find(|id| **id >= partitions) {
+        return Err(Error::Input(format!(
+            "there is no partition {id}: this topic's partitions are 0 to {}",
+            partitions - 1
+        )));
+    }
+    match (arguments.from, arguments.to) {
+        (from, Some(to)) if from.unwrap_or_default() >= to => Err(Error::Input(
+            "nothing happens from `--from` to `--to`: give an end that is later than the begin"
+                .to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn trace(arguments: &ReplayArguments, plan: Plan, options: Options) -> Result<Exit, Error> {
+    nothing_to_show(arguments, &plan)?;
     let filter = Filter::new(arguments);
     let traced = run_traced(plan, options).map_err(|e| Error::Environment(e.to_string()))?;
     let mut out = std::io::BufWriter::new(anstream::stdout().lock());
@@ -119,7 +143,11 @@ fn trace(arguments: &ReplayArguments, plan: Plan, options: Options) -> Result<Ex
         let lines = match told {
             Traced::Lines(lines) => lines,
             Traced::End(outcome) => {
-                let _ = writeln!(out, "{}", last_line(&(*outcome)?)?);
+                let last = last_line(&(*outcome)?)?;
+                if printed == 0 {
+                    let _ = writeln!(out, "no event is of this time, kind and partition");
+                }
+                let _ = writeln!(out, "{last}");
                 break;
             }
         };

@@ -189,6 +189,15 @@ impl FaultPlan {
 }
 
 impl Plan {
+    /// Partitions the topic has in the end: faults may make it grow.
+    pub fn partitions_max(&self) -> u32 {
+        let grown = self.faults.iter().filter_map(|fault| match fault.kind {
+            FaultKind::Grow { partitions } => Some(partitions),
+            _ => None,
+        });
+        grown.chain([self.topic.partitions]).max().unwrap_or(0)
+    }
+
     /// The first command the faults run, as it would be typed.
     pub fn first_command(&self) -> Option<String> {
         self.faults.iter().find_map(|fault| match &fault.kind {

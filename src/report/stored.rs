@@ -16,6 +16,9 @@ pub enum StoredError {
     /// There is no such directory.
     #[error("there is no directory `{0}`; give the one that a run has named after `results in`")]
     NoDirectory(PathBuf),
+    /// It is a file.
+    #[error("`{0}` is a file; give the directory that a run has named after `results in`")]
+    File(PathBuf),
     /// The directory holds no summary.
     #[error(
         "`{0}` holds neither {RESULT} nor {SO_FAR}: it is no result directory, or its run was ended before \
@@ -57,6 +60,9 @@ pub enum StoredError {
 /// The summary kept in `directory`. One that was cut off, or still goes on, has the verdict
 /// [`CutOff`](crate::measure::Verdict::CutOff).
 pub fn read_result(directory: &Path) -> Result<Summary, StoredError> {
+    if directory.is_file() {
+        return Err(StoredError::File(directory.to_owned()));
+    }
     if !directory.is_dir() {
         return Err(StoredError::NoDirectory(directory.to_owned()));
     }
