@@ -195,14 +195,15 @@ fn the_quick_scenario_passes() {
 
 #[test]
 fn every_scenario_that_is_shipped_is_run_by_a_test() {
-    let here = support::text_of("tests/embedded.rs");
+    let here = support::text_of("tests/embedded.rs") + &support::text_of("tests/sim.rs");
     for path in support::files_below("scenarios", "toml") {
         let name = path.strip_prefix("scenarios/").expect("a scenario");
         // The fault catalogue has a test of its own, which runs whatever is in it.
         if name.starts_with("faults/") {
             continue;
         }
-        assert!(here.contains(&format!("Tool::run(\"{name}\")")), "no test runs {path}");
+        let is_run = |how: &str| here.contains(&format!("{how}(\"{name}\""));
+        assert!(is_run("Tool::run") || is_run("simulate"), "no test runs {path}");
     }
 }
 

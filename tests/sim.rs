@@ -189,6 +189,28 @@ fn groups_share_the_partitions_and_wait_for_each_other_as_kafka_lets_them() {
     assert!((6_000.0..6_100.0).contains(&startup), "{startup} ms");
 }
 
+/// Isolation of a slow partition, blast radius of a crash, no rebalance: each scenario expects what is claimed of it.
+#[test]
+fn what_the_guide_claims_of_its_three_configurations_holds() {
+    let before = simulate("guide-claims-before.toml", &[]).summary();
+    let option_1 = simulate("guide-claims-option-1.toml", &[]).summary();
+    let option_2 = simulate("guide-claims-option-2.toml", &[]).summary();
+    let fast = |summary: &lanekeeper::measure::Summary| {
+        let is_fast = |p: &&lanekeeper::measure::PartitionSummary| {
+            p.latency_us.response.p50.is_some_and(|us| us < 2_000.0)
+        };
+        summary.partitions.iter().filter(is_fast).count()
+    };
+    // Partitions 3 and 5 wait behind 4 only where they share its consumer.
+    assert_eq!([fast(&before), fast(&option_1), fast(&option_2)], [15, 17, 17]);
+    let hit = [&before, &option_1, &option_2].map(|summary| summary.faults[0].blast_radius);
+    assert_eq!(hit, [18, 18, 0]);
+    assert!(option_2.rebalances.is_empty());
+    // A slow partition among those the fault was not aimed at is no side effect of it.
+    let others = option_2.faults[0].others.as_ref().expect("a change");
+    assert!(others.mean_us.abs() < 10.0, "{others:?}");
+}
+
 /// A crash costs the session time-out; with an eager assignor it stops everybody else as well.
 #[test]
 fn a_crashed_member_stops_everybody_with_range_and_only_its_own_with_cooperative_sticky() {
