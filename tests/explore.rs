@@ -47,6 +47,31 @@ fn a_topic_that_keeps_too_little_is_found_made_small_and_run_again() {
 }
 
 #[test]
+fn what_a_setting_breaks_is_found_made_small_and_run_again() {
+    let scenario = SMALL.replace("[run]", "idempotence = false\n[run]");
+    let tool = Tool::new().file("careless.toml", scenario.as_bytes());
+    let found = tool.args(["explore", "careless.toml", "--seeds", "60", "--jobs", "2"]).exits(1);
+    let text = &found.stdout;
+    assert!(text.contains("✗ duplicated = ") && text.contains("SMALLER  after "), "{text}");
+    assert!(text.contains("each of the faults is needed"), "{text}");
+    let left = |what: &str| {
+        let row = text.lines().find(|line| line.trim_start().starts_with(what)).expect("a row");
+        let numbers =
+            row.split_whitespace().skip(1).map(|number| number.parse().expect("a number"));
+        let numbers: Vec<u64> = numbers.collect();
+        assert!(numbers[1] <= numbers[0], "{row}");
+        numbers[1]
+    };
+    assert!((1..=5).contains(&left("faults ")), "{text}");
+    assert!(left("seconds ") < 30 && left("producers ") < 60 && left("partitions ") <= 6, "{text}");
+    let repro = std::fs::read_to_string(found.scratch().join("repro.toml")).expect("a repro");
+    let again = Tool::new().file("repro.toml", repro.as_bytes());
+    let again = again.args(["run", "repro.toml", "--broker", "sim", "--out", "out"]).exits(1);
+    let duplicated = again.summary().ledger.duplicated;
+    assert!(text.lines().any(|line| line == format!("  ✗ duplicated = {duplicated}")), "{text}");
+}
+
+#[test]
 fn a_file_that_is_there_is_not_overwritten() {
     let tool = Tool::new().file("small.toml", SMALL.as_bytes()).file("repro.toml", b"mine");
     let finished = tool.args(["explore", "small.toml", "--seeds", "1"]).exits(2);

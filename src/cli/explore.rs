@@ -78,7 +78,11 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
     let interrupted = listen(ENDING);
     let mut sweep = Sweep::new(arguments.seeds);
     let found = explore_seeds(&source, &arguments.set, &settings, &mut |explored| {
-        sweep.seeds(explored.seeds, explored.virtual_ns, clock.now().remaining(Time::ZERO));
+        let elapsed = clock.now().remaining(Time::ZERO);
+        match explored.shrink_tries {
+            0 => sweep.seeds(explored.seeds, explored.virtual_ns, elapsed),
+            tries => sweep.shrinking(tries, elapsed),
+        }
         !*interrupted.borrow()
     });
     drop(sweep);
@@ -88,12 +92,13 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
         }
         ExploreError::Run(error) => error,
     })?;
-    let took = clock.now().remaining(Time::ZERO);
+    let shrinking = violation.as_ref().map_or(Duration::ZERO, |found| found.smallest.took);
+    let took = clock.now().remaining(Time::ZERO).saturating_sub(shrinking);
     print(&account(&explored, took, settings.jobs));
     match violation {
         Some(violation) => {
-            let text = format!("{}{}", head(&violation), violation.repro);
-            std::fs::write(&arguments.out, &text).map_err(|error| {
+            let text = &violation.smallest.text;
+            std::fs::write(&arguments.out, text).map_err(|error| {
                 // It may have taken hours to find.
                 print(&format!("\n{text}"));
                 Error::Environment(format!(
@@ -157,24 +162,35 @@ fn account(explored: &Explored, took: Duration, jobs: usize) -> String {
     text
 }
 
-fn head(violation: &Violation) -> String {
-    let broken = &violation.broken[0];
-    format!(
-        "# Found by `lanekeeper explore` with seed {} and made smaller: `{}` is not 0 here, although {}.\n# It shows with `--broker sim`.\n\n",
-        violation.seed, broken.figure, broken.meaning
-    )
-}
-
 fn verdict(violation: &Violation, out: &str) -> String {
     let mut text = format!("\nBROKEN  by seed {}\n", violation.seed);
     for broken in &violation.broken {
         let (figure, measured, meaning) = (broken.figure, &broken.measured, broken.meaning);
         let _ = writeln!(text, "  ✗ {figure} = {measured}, although {meaning}");
     }
-    let _ = writeln!(
-        text,
-        "  {} of its {} faults needed, as {} runs showed; the smallest case is in {out}:\n\n  lanekeeper run {out} --broker sim",
-        violation.faults_needed, violation.faults, violation.tries
-    );
+    let small = &violation.smallest;
+    let took_s = small.took.as_secs_f64();
+    let _ = writeln!(text, "\nSMALLER  after {} runs in {took_s:.1} s", small.tries);
+    let _ = writeln!(text, "  {:10}  {:>8}  {:>8}", "", "found", "left");
+    let (found, left) = (violation.size, small.size);
+    for (what, found, left) in [
+        ("faults", found.faults as u64, left.faults as u64),
+        ("partitions", found.partitions.into(), left.partitions.into()),
+        ("producers", found.producers.into(), left.producers.into()),
+        ("seconds", found.load.as_secs(), left.load.as_secs()),
+    ] {
+        let _ =
+            writeln!(text, "  {what:10}  {:>8}  {:>8}", format_count(found), format_count(left));
+    }
+    text.push_str(match small.is_minimal {
+        true if left.faults == 0 => "  it takes no fault\n",
+        true => "  each of the faults is needed\n",
+        false => "  given up before it was sure that each of the faults is needed\n",
+    });
+    for broken in &small.broken {
+        let _ = writeln!(text, "  ✗ {} = {}", broken.figure, broken.measured);
+    }
+    let _ =
+        writeln!(text, "\nThe smallest case is in {out}:\n\n  lanekeeper run {out} --broker sim");
     text
 }

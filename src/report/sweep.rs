@@ -41,6 +41,17 @@ impl Sweep {
             say(&format!("{seeds}/{total} seeds  {message}"));
         }
     }
+
+    /// What was found is being made smaller, in so many runs by now.
+    pub fn shrinking(&mut self, tries: usize, elapsed: Duration) {
+        let message = format!("makes the case smaller, run {}", tries + 1);
+        if let Some(bar) = &self.bar {
+            bar.set_message(message);
+        } else if elapsed >= self.next {
+            self.next = elapsed + PLAIN_INTERVAL;
+            say(&message);
+        }
+    }
 }
 
 impl Drop for Sweep {

@@ -45,7 +45,8 @@ use crate::measure::{
 use crate::plan::{BrokerPlan, PartitionChoice, Plan};
 
 pub use self::explore::{
-    Broken, ExploreError, ExploreSettings, Explored, Violation, explore, invariants,
+    Broken, CaseSize, ExploreError, ExploreSettings, Explored, Repro, Violation, explore,
+    invariants,
 };
 pub use self::host::record_host;
 pub use self::interrupt::{KEEPING, listen};

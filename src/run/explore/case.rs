@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::CaseSize;
 use crate::error::Error;
 use crate::measure::Summary;
 use crate::plan::{Overrides, Plan, compile};
@@ -77,14 +78,29 @@ impl Case {
         }
     }
 
-    /// Runs it in virtual time.
-    pub(super) fn run(&self) -> Result<Summary, Error> {
-        let plan = self.plan().map_err(|diagnostics| {
+    /// A drawn scenario is never refused.
+    fn accepted(&self) -> Result<Plan, Error> {
+        self.plan().map_err(|diagnostics| {
             let messages = diagnostics.iter().filter(|found| found.is_error());
             let messages: Vec<_> = messages.map(|found| found.message.clone()).collect();
             Error::Bug(format!("a drawn scenario is refused: {}", messages.join("; ")))
-        })?;
-        run(plan, Options::default(), Box::new(()))
+        })
+    }
+
+    /// How much it is.
+    pub(super) fn size(&self) -> Result<CaseSize, Error> {
+        let plan = self.accepted()?;
+        Ok(CaseSize {
+            faults: self.faults.len(),
+            partitions: plan.topic.partitions,
+            producers: plan.load.producers,
+            load: plan.times.load_end(),
+        })
+    }
+
+    /// Runs it in virtual time.
+    pub(super) fn run(&self) -> Result<Summary, Error> {
+        run(self.accepted()?, Options::default(), Box::new(()))
     }
 
     /// Whether `figure` is not zero when this runs. A case that is refused breaks nothing.

@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 pub use self::case::Broken;
 use self::case::{Case, INVARIANTS, broken};
-use self::smaller::smaller;
+pub use self::smaller::CaseSize;
+use self::smaller::{Smallest, smaller};
 use self::swarm::Swarm;
-use crate::base::Seed;
+use crate::base::{Clock, Seed, Time};
 use crate::error::Error;
 use crate::measure::{FaultSummary, Summary};
 use crate::plan::{Overrides, compile};
@@ -45,6 +47,8 @@ pub struct Explored {
     pub faults: BTreeMap<String, u64>,
     /// In how many seeds something happened that has to happen now and then, or the faults prove nothing.
     pub sometimes: BTreeMap<&'static str, u64>,
+    /// Runs so far to make what was found smaller.
+    pub shrink_tries: usize,
 }
 
 /// A seed that broke an invariant.
@@ -54,14 +58,28 @@ pub struct Violation {
     pub seed: u64,
     /// What it broke.
     pub broken: Vec<Broken>,
-    /// Faults it had.
-    pub faults: usize,
-    /// Faults that are needed for it.
-    pub faults_needed: usize,
+    /// How much there was of it.
+    pub size: CaseSize,
+    /// The smallest case that breaks the first of `broken`.
+    pub smallest: Repro,
+}
+
+/// A case made as small as it can be.
+#[derive(Clone, Debug)]
+pub struct Repro {
+    /// How much is left.
+    pub size: CaseSize,
+    /// What it breaks.
+    pub broken: Vec<Broken>,
+    /// Whether nothing more can be left out: without any one of its faults the invariant holds. Not so when it took
+    /// too many runs, or when the user had enough.
+    pub is_minimal: bool,
     /// Runs it took to find that out.
     pub tries: usize,
-    /// The smallest scenario that breaks the first of `broken`, as the text of a file.
-    pub repro: String,
+    /// How long that took.
+    pub took: Duration,
+    /// A scenario file.
+    pub text: String,
 }
 
 /// What must hold in every run: a figure that stays zero, and what that means.
@@ -91,20 +109,39 @@ pub fn explore(
     base.plan().map_err(ExploreError::Scenario)?;
     let swarm = Swarm::new(&plan, settings.faults_max);
     let case = |seed: u64| base.with(seed, swarm.draw(Seed(seed)));
-    let (explored, first) = sweep(settings, &case, watch)?;
-    let violation = first.map(|(seed, broken)| {
-        let case = case(seed);
-        let (small, tries) = smaller(&case, broken[0].figure);
-        Violation {
-            seed,
-            faults: case.faults.len(),
-            faults_needed: small.faults.len(),
-            tries,
-            repro: small.text(),
-            broken,
-        }
+    let (mut explored, first) = sweep(settings, &case, watch)?;
+    let Some((seed, broken)) = first else { return Ok((explored, None)) };
+    let case = case(seed);
+    let size = case.size().map_err(ExploreError::Run)?;
+    let smallest = smallest(&case, &broken[0], &mut |tries| {
+        explored.shrink_tries = tries;
+        watch(&explored)
     });
-    Ok((explored, violation))
+    let smallest = smallest.map_err(ExploreError::Run)?;
+    Ok((explored, Some(Violation { seed, broken, size, smallest })))
+}
+
+/// Makes a case that breaks something as small as it can be.
+fn smallest(
+    case: &Case,
+    broken_first: &Broken,
+    go_on: &mut dyn FnMut(usize) -> bool,
+) -> Result<Repro, Error> {
+    let clock = Clock::start();
+    let Smallest { case, tries, is_minimal } = smaller(case, broken_first.figure, go_on);
+    let took = clock.now().remaining(Time::ZERO);
+    let mut broken = broken(&case.run()?);
+    // What it was made smaller for comes first.
+    broken.sort_by_key(|other| other.figure != broken_first.figure);
+    let text = format!(
+        "# Found by `lanekeeper explore` with seed {} and made smaller: `{}` is not 0 here, although {}.\n\
+         # It shows with `--broker sim`.\n\n{}",
+        case.seed,
+        broken_first.figure,
+        broken_first.meaning,
+        case.text()
+    );
+    Ok(Repro { size: case.size()?, broken, is_minimal, tries, took, text })
 }
 
 /// Why a scenario was not explored.

@@ -1,47 +1,142 @@
 //! The smallest case that still breaks the same invariant.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use toml::{Table, Value};
 
 use super::case::{Case, section};
 use crate::logic::{shrink_list, shrink_number};
 
-/// Runs it may take to leave faults out.
+/// Runs it may take.
 const TRIES_MAX: usize = 400;
+/// What a shorter run makes superfluous is found in another round; more than two rarely change anything.
+const ROUNDS_MAX: usize = 5;
 
-/// Leaves out faults, then shortens the run, then takes producers and partitions away. Returns the case and how many
-/// runs that took.
-pub(super) fn smaller(case: &Case, figure: &str) -> (Case, usize) {
-    let with = |faults: &[Table]| case.with(case.seed, faults.to_vec());
-    let shrunk = shrink_list(&case.faults, TRIES_MAX, |faults| with(faults).breaks(figure));
-    let mut tries = shrunk.tries;
-    let mut case = with(&shrunk.items);
-    let Ok(plan) = case.plan() else { return (case, tries) };
-    let seconds = plan.times.duration.as_secs();
-    let numbers = [
-        ("run", "duration", seconds, Unit::Seconds),
-        ("load", "producers", u64::from(plan.load.producers), Unit::Count),
-        ("topic", "partitions", u64::from(plan.topic.partitions), Unit::Count),
-    ];
-    for (name, key, value, unit) in numbers {
-        let set = |number: u64| {
-            let mut changed = case.clone();
-            section(&mut changed.base, name).insert(key.to_owned(), unit.value(number));
-            changed
-        };
-        let least = shrink_number(1, value, |number| {
-            tries += 1;
-            set(number).breaks(figure)
-        });
-        if least < value {
-            case = set(least);
+/// What is left of a case.
+#[derive(Clone, Debug)]
+pub(super) struct Smallest {
+    pub(super) case: Case,
+    /// Runs it took.
+    pub(super) tries: usize,
+    /// Whether nothing more can be left out: without any one of its faults the invariant holds.
+    pub(super) is_minimal: bool,
+}
+
+/// How much a case is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CaseSize {
+    /// Faults.
+    pub faults: usize,
+    /// Partitions of the topic.
+    pub partitions: u32,
+    /// Producers.
+    pub producers: u32,
+    /// How long the load lasts, warm-up included.
+    pub load: Duration,
+}
+
+/// Leaves out faults, then shortens the run, takes producers and partitions away and shortens what faults last; again
+/// from the begin, until nothing changes any more or `go_on`, which hears how many runs there were, says no.
+pub(super) fn smaller(case: &Case, figure: &str, go_on: &mut dyn FnMut(usize) -> bool) -> Smallest {
+    let case = case.clone();
+    let mut search =
+        Search { case, figure, go_on, known: BTreeMap::new(), tries: 0, is_cut: false };
+    for round in 1.. {
+        search.leave_out_faults();
+        let before = search.case.text();
+        if round > ROUNDS_MAX {
+            break;
+        }
+        search.take_away();
+        search.shorten_faults();
+        if search.case.text() == before {
+            break;
         }
     }
-    (case, tries)
+    Smallest { case: search.case, tries: search.tries, is_minimal: !search.is_cut }
+}
+
+struct Search<'a> {
+    /// The smallest one that breaks it so far.
+    case: Case,
+    figure: &'a str,
+    go_on: &'a mut dyn FnMut(usize) -> bool,
+    /// What has been tried already.
+    known: BTreeMap<String, bool>,
+    tries: usize,
+    /// Whether something was not tried any more.
+    is_cut: bool,
+}
+
+impl Search<'_> {
+    fn breaks(&mut self, case: &Case) -> bool {
+        let text = case.text();
+        if let Some(breaks) = self.known.get(&text) {
+            return *breaks;
+        }
+        self.is_cut |= self.tries == TRIES_MAX || !(self.go_on)(self.tries);
+        if self.is_cut {
+            return false;
+        }
+        self.tries += 1;
+        let breaks = case.breaks(self.figure);
+        self.known.insert(text, breaks);
+        breaks
+    }
+
+    fn leave_out_faults(&mut self) {
+        let case = self.case.clone();
+        let with = |faults: &[Table]| case.with(case.seed, faults.to_vec());
+        // What is known already takes no run, so the limit that counts is that of `breaks`.
+        let shrunk = shrink_list(&case.faults, usize::MAX, |faults| self.breaks(&with(faults)));
+        self.case = with(&shrunk.items);
+    }
+
+    fn take_away(&mut self) {
+        let Ok(plan) = self.case.plan() else { return };
+        let numbers = [
+            ("run", "duration", plan.times.duration.as_secs(), Unit::Seconds),
+            ("load", "producers", u64::from(plan.load.producers), Unit::Count),
+            ("topic", "partitions", u64::from(plan.topic.partitions), Unit::Count),
+        ];
+        for (name, key, value, unit) in numbers {
+            self.lessen(value, |case, number| {
+                section(&mut case.base, name).insert(key.to_owned(), unit.value(number));
+            });
+        }
+    }
+
+    fn shorten_faults(&mut self) {
+        for place in 0..self.case.faults.len() {
+            let lasts = self.case.faults[place].get("for").and_then(Value::as_str);
+            let ms = lasts.and_then(|text| text.strip_suffix("ms")?.parse().ok());
+            let Some(ms) = ms else { continue };
+            self.lessen(ms, |case, number| {
+                case.faults[place].insert("for".to_owned(), Unit::Milliseconds.value(number));
+            });
+        }
+    }
+
+    /// Makes a number of the case as small as it can.
+    fn lessen(&mut self, value: u64, set: impl Fn(&mut Case, u64)) {
+        let case = self.case.clone();
+        let with = |number| {
+            let mut changed = case.clone();
+            set(&mut changed, number);
+            changed
+        };
+        let least = shrink_number(1, value, |number| self.breaks(&with(number)));
+        if least < value {
+            self.case = with(least);
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
 enum Unit {
     Seconds,
+    Milliseconds,
     Count,
 }
 
@@ -49,6 +144,7 @@ impl Unit {
     fn value(self, number: u64) -> Value {
         match self {
             Unit::Seconds => Value::String(format!("{number}s")),
+            Unit::Milliseconds => Value::String(format!("{number}ms")),
             Unit::Count => Value::Integer(number as i64),
         }
     }
