@@ -160,6 +160,32 @@ fn a_topic_grows_in_virtual_time() {
     assert!(summary.partitions.iter().all(|partition| partition.delivered > 100));
 }
 
+/// Whoever is preferred leads again at the controller's next check after its return, or never where that is switched
+/// off. Producers and consumers find it, and nothing is lost on the way.
+#[test]
+fn a_preferred_leader_that_is_back_leads_again() {
+    let crash = |interval: &str| {
+        format!(
+            "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = \"20/s\"\n\
+             [sim]\nbroker_session = \"3s\"\nleader_balance = \"{interval}\"\n\
+             [run]\nwarmup = \"0s\"\nduration = \"20s\"\n\
+             [[fault]]\nat = \"3s\"\nfor = \"5s\"\nbroker_down = {{ broker = 1 }}\n"
+        )
+    };
+    for (interval, leader) in [("10s", "broker-1"), ("0s", "broker-2")] {
+        let summary = Tool::run_text(&crash(interval)).args(["--broker", "sim"]).exits(0).summary();
+        let ledger = summary.ledger;
+        assert_eq!((ledger.acked, ledger.lost, ledger.duplicated), (ledger.sent, 0, 0));
+        let tool = Tool::new().file("crash.toml", crash(interval).as_bytes());
+        let replay = ["replay", "crash.toml", "--trace", "--kind", "request", "--partition", "0"];
+        let trace = tool.args(replay).args(["--from", "15s", "--to", "16s"]).exits(0).stdout;
+        let asked: Vec<_> = trace.lines().filter(|line| line.contains("  broker-")).collect();
+        assert!(asked.len() > 100, "{trace}");
+        assert!(asked.iter().all(|line| line.contains(leader)), "{interval}: {trace}");
+        assert!(["Produce", "Fetch"].iter().all(|what| trace.contains(what)), "{trace}");
+    }
+}
+
 /// With fewer replicas in sync than `min.insync.replicas` nothing is acknowledged, and nothing is lost.
 #[test]
 fn too_few_replicas_are_waited_for() {

@@ -11,7 +11,7 @@ pub struct TraceLine {
     pub at: Time,
     /// What sort of event.
     pub kind: TraceKind,
-    /// Whom it happened to: `consumer-7`, `pool-0`, `broker-0`, `supervisor`.
+    /// Whom it happened to: `consumer-7`, `pool-0`, `broker-1`, `supervisor`.
     pub who: String,
     /// What happened.
     pub what: String,

@@ -30,6 +30,8 @@ pub struct OutagePlan {
     pub broker_session: Duration,
     /// A follower that was behind for so long leaves the in-sync replicas.
     pub replica_lag_max: Duration,
+    /// How often preferred replicas that are in sync again are let lead; `None` for never.
+    pub leader_balance: Option<Duration>,
     /// Whether a replica that is not in sync may lead when no other is left.
     pub unclean_elections: bool,
 }

@@ -103,6 +103,7 @@ fn cluster(plan: &Plan, settings: &SimPlan) -> ClusterSettings {
         link: settings.latency + settings.jitter,
         broker_session: settings.outage.broker_session,
         replica_lag_max: settings.outage.replica_lag_max,
+        leader_balance: settings.outage.leader_balance,
         retention_bytes: plan.topic.retention_bytes,
         group: GroupSettings::default(),
     }

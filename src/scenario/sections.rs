@@ -199,6 +199,9 @@ section! {
         broker_session: Duration = "9s", "3s";
         /// A follower that was behind for so long leaves the in-sync replicas (`replica.lag.time.max.ms`).
         replica_lag_max: Duration = "30s", "2s";
+        /// How often the controller lets preferred replicas that are in sync again lead
+        /// (`leader.imbalance.check.interval.seconds`); `"0s"`: never (`auto.leader.rebalance.enable = false`).
+        leader_balance: Duration = "5m", "10s";
         /// Whether a replica that is not in sync may lead when no other is left (`unclean.leader.election.enable`).
         unclean_elections: bool = false, true;
         /// A client closes a connection on which nothing was answered for so long (`socket.timeout.ms`).

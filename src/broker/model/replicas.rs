@@ -168,6 +168,22 @@ impl Replicas {
         if self.leader.is_some() { Election::None } else { self.elect(unclean) }
     }
 
+    /// Whether the replica leads that is preferred: the first one.
+    pub fn is_balanced(&self) -> bool {
+        self.leader == self.copies.first().map(|copy| copy.broker)
+    }
+
+    /// The preferred replica leads again if it is up and in sync. What the old leader has beyond its copy is lost, so
+    /// it can be with any election.
+    pub fn prefer(&mut self) -> Election {
+        match self.copies.first() {
+            Some(copy) if copy.is_up && copy.in_sync && !self.is_balanced() => {
+                self.lead(copy.broker, copy.end)
+            }
+            _ => Election::None,
+        }
+    }
+
     fn elect(&mut self, unclean: bool) -> Election {
         let candidate = |in_sync: bool| {
             self.copies.iter().find(|copy| copy.is_up && (copy.in_sync || !in_sync))
@@ -177,6 +193,11 @@ impl Replicas {
             self.leader = None;
             return Election::Offline;
         };
+        self.lead(broker, end)
+    }
+
+    /// `broker` leads now, with a copy that ends at `end`.
+    fn lead(&mut self, broker: BrokerId, end: i64) -> Election {
         self.leader = Some(broker);
         self.epoch += 1;
         self.high_watermark = self.high_watermark.min(end);
@@ -258,6 +279,23 @@ mod tests {
     }
 
     #[test]
+    fn the_preferred_replica_leads_again_once_it_is_in_sync() {
+        let mut replicas = Replicas::new(&[0, 1]);
+        replicas.down(0, false);
+        replicas.appended(10, at(1));
+        assert!(!replicas.is_balanced());
+        assert_eq!(replicas.prefer(), Election::None, "it is down");
+        replicas.up(0, false);
+        assert_eq!(replicas.prefer(), Election::None, "it misses ten records");
+        replicas.fetched(0, 10, at(2));
+        replicas.appended(13, at(3));
+        assert_eq!(replicas.prefer(), Election::Leader { broker: 0, end: 10 });
+        assert_eq!((replicas.epoch(), replicas.high_watermark()), (2, 10));
+        assert!(replicas.is_balanced() && replicas.in_sync().count() == 2);
+        assert_eq!(replicas.prefer(), Election::None);
+    }
+
+    #[test]
     fn the_last_one_in_sync_is_waited_for_unless_elections_may_be_unclean() {
         for unclean in [false, true] {
             let mut replicas = Replicas::new(&[0, 1]);
@@ -278,7 +316,7 @@ mod tests {
         /// With clean elections, what was committed stays: the high watermark never goes back, and whoever leads has
         /// all of it.
         #[test]
-        fn what_is_committed_stays(steps in proptest::collection::vec((0u8..5, 0u32..3, 1i64..9), 1..80)) {
+        fn what_is_committed_stays(steps in proptest::collection::vec((0u8..6, 0u32..3, 1i64..9), 1..80)) {
             let mut replicas = Replicas::new(&[0, 1, 2]);
             let mut committed = 0;
             for (second, (kind, broker, by)) in (0..).zip(steps) {
@@ -292,6 +330,7 @@ mod tests {
                     2 => _ = replicas.drop_laggards(Duration::from_secs(5), at(second)),
                     3 => _ = replicas.down(broker, false),
                     4 => _ = replicas.up(broker, false),
+                    5 => _ = replicas.prefer(),
                     _ => {}
                 }
                 prop_assert!(replicas.high_watermark() >= committed);

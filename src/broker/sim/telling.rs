@@ -19,7 +19,8 @@ impl Kernel {
     #[cold]
     pub(super) fn tell(&self, event: &Event) {
         let Some(watch) = self.handle.watched() else { return };
-        let broker = |broker: BrokerId| format!("broker-{broker}");
+        // Counted from 1, as in a scenario and in the real thing.
+        let broker = |broker: BrokerId| format!("broker-{}", broker + 1);
         let nothing = |what: &str| (what.to_owned(), Vec::new());
         let (kind, who, told) = match event {
             Event::Turn(client) => {
@@ -60,6 +61,10 @@ impl Kernel {
             }
             Event::Alarm(Alarm::Laggards) => {
                 (TraceKind::Deadline, "leaders".to_owned(), nothing("look for laggards"))
+            }
+            Event::Alarm(Alarm::Balance) => {
+                let what = "lets preferred leaders lead again";
+                (TraceKind::Deadline, "controller".to_owned(), nothing(what))
             }
             Event::Ask(client) => {
                 (TraceKind::Timer, watch.name_of(*client), nothing("asks once more"))

@@ -65,6 +65,13 @@ fn outage(sim: &Sim, found: &mut Findings) -> OutagePlan {
             Duration::from_millis(100)..=3600 * SECOND,
             "followers are always a little behind",
         ),
+        leader_balance: Some(found.duration(
+            key!(sim.leader_balance),
+            300 * SECOND,
+            Duration::ZERO..=7 * 86_400 * SECOND,
+            "a week is as good as never, which is 0s",
+        ))
+        .filter(|interval| !interval.is_zero()),
         unclean_elections: sim.unclean_elections.as_ref().is_some_and(|at| at.value),
     }
 }

@@ -4,6 +4,7 @@
 //! cluster has announced, and what is done to it on purpose has a method each; all put what follows into a list of
 //! [`Output`]s.
 
+mod balance;
 mod brokers;
 mod fetching;
 mod outage;
@@ -62,6 +63,8 @@ pub struct ClusterSettings {
     pub broker_session: Duration,
     /// `replica.lag.time.max.ms`.
     pub replica_lag_max: Duration,
+    /// `leader.imbalance.check.interval.seconds`; `None` without `auto.leader.rebalance.enable`.
+    pub leader_balance: Option<Duration>,
     /// Bytes kept per partition.
     pub retention_bytes: u64,
     /// How the coordinator treats groups.
@@ -124,6 +127,8 @@ pub enum Alarm {
     },
     /// Leaders look whether followers have been behind for too long.
     Laggards,
+    /// The controller gives leadership back to the preferred replicas.
+    Balance,
 }
 
 impl Alarm {
@@ -135,6 +140,7 @@ impl Alarm {
             Alarm::Replicated { lane } => 2 + (lane << 3),
             Alarm::Session { broker, .. } => 3 + (broker << 3),
             Alarm::Laggards => 4,
+            Alarm::Balance => 5,
         }
     }
 }
@@ -157,6 +163,7 @@ pub struct Cluster {
     /// Whether every broker replicates as fast as ever, and whether leaders look after laggards.
     is_smooth: bool,
     laggards_alarm: bool,
+    balance_alarm: bool,
 }
 
 #[derive(Debug)]
@@ -188,6 +195,7 @@ impl Cluster {
             group_alarm: Time::NEVER,
             is_smooth: true,
             laggards_alarm: false,
+            balance_alarm: false,
         };
         cluster.grow(settings.partitions);
         cluster
@@ -273,6 +281,7 @@ impl Cluster {
             Alarm::Replicated { lane } => self.replicated(now, lane, out),
             Alarm::Session { broker, silence } => self.session_is_over(now, broker, silence, out),
             Alarm::Laggards => self.drop_laggards(now, out),
+            Alarm::Balance => self.balance(now, out),
         }
     }
 

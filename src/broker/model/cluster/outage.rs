@@ -186,6 +186,7 @@ impl Cluster {
             self.move_coordinator(now, None, out);
         }
         self.replicate_all(now, out);
+        self.watch_balance(now, out);
     }
 
     /// The controller hears of a broker again.
@@ -197,6 +198,7 @@ impl Cluster {
         if std::mem::take(&mut own.is_fenced) {
             let unclean = self.settings.unclean_elections;
             self.elect(now, |replicas| replicas.up(broker, unclean), out);
+            self.watch_balance(now, out);
         }
         self.replicate_all(now, out);
         self.group_is_due(now, out);
@@ -218,7 +220,7 @@ impl Cluster {
     }
 
     /// A partition has another leader, or none: what the old one had beyond the new one's copy is cut off.
-    fn elected(
+    pub(super) fn elected(
         &mut self,
         now: Time,
         id: PartitionId,
