@@ -114,6 +114,6 @@ fn an_interrupted_sweep_says_how_far_it_came() {
     running.interrupt();
     let finished = running.finish();
     assert_eq!(finished.code, 130, "{}", finished.output());
-    assert!(finished.stderr.contains("no further seed is begun"), "{}", finished.output());
+    assert!(finished.stderr.contains("no further run is begun"), "{}", finished.output());
     assert!(finished.stdout.contains("of 1,000,000 seeds; nothing broke"), "{}", finished.output());
 }

@@ -59,7 +59,7 @@ pub(super) struct ExploreArguments {
 const SEED_MAX: u64 = i64::MAX as u64;
 
 /// What Ctrl-C leads to.
-const ENDING: &str = "no further seed is begun";
+const ENDING: &str = "no further run is begun";
 
 /// Explores, says what was found, and turns it into an exit code.
 pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
