@@ -3,7 +3,7 @@
 
 mod support;
 
-use lanekeeper::measure::Summary;
+use lanekeeper::measure::{PartitionSummary, Summary};
 use support::Tool;
 
 /// 3 partitions on 3 brokers, 600 records a second, 2 ms from client to broker.
@@ -158,6 +158,34 @@ fn a_topic_grows_in_virtual_time() {
     let summary = Tool::run("faults/grow.toml").args(["--broker", "sim"]).exits(0).summary();
     assert_eq!((summary.partitions.len(), summary.consumers_started), (9, 9));
     assert!(summary.partitions.iter().all(|partition| partition.delivered > 100));
+}
+
+/// Members look for new partitions themselves; nobody has committed for these, so they are read from their beginning. An
+/// eager group stops for that, a cooperative one does not.
+#[test]
+fn a_group_deals_out_new_partitions_in_virtual_time() {
+    for assignor in ["range", "roundrobin", "cooperative-sticky"] {
+        let set = [
+            "consumers.mode=group",
+            "consumers.count=4",
+            &format!("consumers.assignor={assignor}"),
+            "topic.discover=500ms",
+        ];
+        let tool = Tool::run("faults/grow.toml").args(["--broker", "sim"]);
+        let tool = set.iter().fold(tool, |tool, set| tool.args(["--set", *set]));
+        let summary = tool.finish().summary();
+        let ledger = summary.ledger;
+        assert_eq!((ledger.delivered, ledger.lost, ledger.duplicated), (9_000, 0, 0), "{assignor}");
+        assert_eq!((ledger.reordered, summary.unexplained, summary.restarts), (0, 0, 0));
+        assert_eq!((summary.partitions.len(), summary.members), (9, 4));
+        assert!(summary.partitions.iter().all(|partition| partition.delivered > 100));
+        // Two for nine on four: nobody has none, nobody has four.
+        let owner = |p: &PartitionSummary| p.owners.last().map(|owner| owner.consumer);
+        let owners: Vec<_> = summary.partitions.iter().filter_map(owner).collect();
+        let most = (0..4).map(|member| owners.iter().filter(|owner| **owner == member).count());
+        assert!(most.clone().all(|has| (2..=3).contains(&has)), "{assignor}: {owners:?}");
+        assert!(!summary.rebalances.is_empty(), "{assignor}");
+    }
 }
 
 /// Whoever is preferred leads again at the controller's next check after its return, or never where that is switched

@@ -12,7 +12,6 @@ use crate::broker::TopicSize;
 use crate::broker::sim::KernelHandle;
 use crate::logic::{Change, Look, TopicWatch};
 use crate::measure::Event;
-use crate::plan::{FaultKind, FaultPlan};
 
 /// Looks at the topic at the scenario's interval, with a client of its own.
 pub(super) struct TopicWatcher;
@@ -131,9 +130,7 @@ fn looking(
 ) -> Result<Option<Asks>, ActorProcessingErr> {
     if let Hosting::Kernel(kernel) = &context.hosting {
         // Nobody else changes a simulated topic.
-        let grows = |fault: &FaultPlan| matches!(fault.kind, FaultKind::Grow { .. });
-        let grows = context.plan.faults.iter().any(grows);
-        return Ok(grows.then(|| Asks::Kernel(kernel.clone())));
+        return Ok(context.plan.grows().then(|| Asks::Kernel(kernel.clone())));
     }
     let Some(mut port) = context.cluster.topic()? else { return Ok(None) };
     let (ask, questions) = channel();

@@ -160,6 +160,11 @@ impl Plan {
         }
     }
 
+    /// Whether a fault gives the topic more partitions.
+    pub fn grows(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Grow { .. }))
+    }
+
     /// `assigned` or `group`.
     pub fn mode(&self) -> &'static str {
         match self.consumers.membership {

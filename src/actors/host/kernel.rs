@@ -161,6 +161,8 @@ fn member(context: &Context, spec: &ConsumerSpec, group: &GroupSpec) -> MemberSe
         rebalance_timeout: plan.map_or(Duration::from_secs(300), |plan| plan.max_poll_interval),
         assignor,
         partitions: context.plan.topic.partitions,
+        // Nobody else changes a simulated topic.
+        topic_refresh: context.plan.grows().then_some(context.plan.topic.discover),
     }
 }
 

@@ -323,7 +323,14 @@ impl Client for NativeConsumer {
         self.asked = None;
         self.metadata.answered(broker);
         match response {
-            Response::Metadata(leaders) => self.metadata.learn(leaders),
+            Response::Metadata(leaders) => {
+                let partitions = leaders.len() as u32;
+                self.metadata.learn(leaders);
+                if let Some(membership) = &mut self.member {
+                    membership.topic_has(partitions);
+                    self.tell_coordinator();
+                }
+            }
             Response::Fetch(slots) => {
                 for slot in &slots {
                     self.fetched(slot, records);

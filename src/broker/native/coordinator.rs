@@ -29,6 +29,20 @@ pub(super) struct Membership {
     max_poll: Duration,
     /// What the member has to say once its coordinator is known.
     held: Vec<GroupRequest>,
+    topic: TopicLook,
+}
+
+/// How a member looks whether its topic has grown.
+#[derive(Debug)]
+struct TopicLook {
+    /// How often; `None` for never.
+    refresh: Option<Duration>,
+    next: Time,
+    /// Whether the answer to that is on its way, and whether that to the leader's question is.
+    is_looking: bool,
+    has_asked: bool,
+    /// What was seen last.
+    partitions: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +59,13 @@ impl Membership {
             polled: false,
             last_poll: Time::ZERO,
             max_poll: settings.rebalance_timeout,
+            topic: TopicLook {
+                refresh: settings.topic_refresh,
+                next: Time::ZERO,
+                is_looking: false,
+                has_asked: false,
+                partitions: None,
+            },
             member: GroupMember::new(settings),
             profile,
             positions: spec.positions.clone(),
@@ -85,8 +106,57 @@ impl Membership {
         self.member.events()
     }
 
+    /// Asks how many partitions there are: at its interval, and before it deals them out, as librdkafka does. Returns
+    /// when it is due again.
+    fn look_at_topic(
+        &mut self,
+        now: Time,
+        metadata: &mut Metadata,
+        outbox: &mut Vec<(BrokerId, Request)>,
+    ) -> Time {
+        let Some(refresh) = self.topic.refresh else { return Time::NEVER };
+        if now >= self.topic.next {
+            self.topic.next = now + refresh;
+            self.topic.is_looking = true;
+            metadata.look_again(now);
+        }
+        if self.member.is_dealing() && !self.topic.has_asked {
+            self.topic.has_asked = true;
+            metadata.look_again(now);
+        }
+        if self.topic.is_looking || self.member.is_dealing() {
+            self.topic.next.min(metadata.refresh(now, outbox))
+        } else {
+            self.topic.next
+        }
+    }
+
+    /// A broker says that there are so many partitions. A topic never shrinks: a broker that says so was cut off from
+    /// the others.
+    pub(super) fn topic_has(&mut self, partitions: u32) {
+        let topic = &mut self.topic;
+        let most = partitions.max(topic.partitions.unwrap_or(0));
+        if std::mem::take(&mut topic.is_looking)
+            && topic.partitions.replace(most).is_some_and(|before| before < most)
+        {
+            self.member.topic_has_grown();
+        }
+        self.topic.has_asked = false;
+        self.member.deal(most);
+    }
+
     /// Does what is due, and says when something is due next.
     pub(super) fn tick(
+        &mut self,
+        now: Time,
+        metadata: &mut Metadata,
+        outbox: &mut Vec<(BrokerId, Request)>,
+    ) -> Time {
+        let next = self.tick_member(now, metadata, outbox);
+        next.min(self.look_at_topic(now, metadata, outbox))
+    }
+
+    fn tick_member(
         &mut self,
         now: Time,
         metadata: &mut Metadata,

@@ -31,6 +31,8 @@ pub struct MemberSettings {
     pub assignor: Assignor,
     /// Number of partitions there are to deal out, for when this member leads.
     pub partitions: u32,
+    /// `topic.metadata.refresh.interval.ms`: how often it looks whether there are more; `None` where there never are.
+    pub topic_refresh: Option<Duration>,
 }
 
 /// What a member's consumer has to do.
@@ -93,6 +95,10 @@ pub struct GroupMember {
     events: Vec<MemberEvent>,
     next_beat: Time,
     last_answer: Time,
+    /// Whom it deals out to once it knows how many partitions there are.
+    dealing: Option<Joined>,
+    /// The topic has grown while this member was busy with the last generation.
+    has_grown: bool,
     /// When something was asked last, or answered, while questions are open; and the time of the last tick.
     asked_at: Option<Time>,
     now: Time,
@@ -113,6 +119,8 @@ impl GroupMember {
             events: Vec::new(),
             next_beat: Time::NEVER,
             last_answer: Time::ZERO,
+            dealing: None,
+            has_grown: false,
             asked_at: None,
             now: Time::ZERO,
         }
@@ -186,6 +194,7 @@ impl GroupMember {
         if self.settings.instance_id.is_none() && !self.me.member_id.is_empty() {
             self.ask(Asked::Leave, GroupRequest::Leave(self.me.clone()));
         }
+        self.dealing = None;
         self.state = State::Gone;
     }
 
@@ -219,6 +228,7 @@ impl GroupMember {
     pub fn disconnected(&mut self) {
         let asked = std::mem::take(&mut self.asked);
         self.outbox.clear();
+        self.dealing = None;
         self.asked_at = None;
         match self.state {
             State::Joining => self.state = State::Outside,
@@ -293,6 +303,7 @@ impl GroupMember {
 
     fn join(&mut self) {
         self.state = State::Joining;
+        self.dealing = None;
         let cooperative = self.is_cooperative();
         let settings = &self.settings;
         let join = Join {
@@ -308,11 +319,43 @@ impl GroupMember {
         self.ask(Asked::Join, GroupRequest::Join(join));
     }
 
+    /// Whether it leads, and waits to be told how many partitions there are now.
+    pub fn is_dealing(&self) -> bool {
+        self.dealing.is_some()
+    }
+
+    /// There are so many partitions to deal out.
+    pub fn deal(&mut self, partitions: u32) {
+        if let Some(joined) = self.dealing.take() {
+            self.has_grown = false;
+            self.deal_out(&joined, partitions);
+        }
+    }
+
+    /// It has seen that the topic has more partitions than before. Every member joins again then, as with librdkafka
+    /// (`rd_kafka_cgrp_metadata_update_check`), though KIP-429 asks it of the leader only; for the coordinator it is the
+    /// leader's that counts.
+    pub fn topic_has_grown(&mut self) {
+        match self.state {
+            State::Up => self.rebalance(),
+            State::Joining => self.has_grown = true,
+            State::Outside | State::GivingUp | State::Silent | State::Gone => {}
+        }
+    }
+
     /// The generation has begun: the leader deals out, everybody asks for theirs.
     fn joined(&mut self, member_id: String, joined: &Joined) {
         self.me.member_id = member_id;
         self.me.generation = joined.generation;
-        let dealt = assign(self.settings.assignor, self.settings.partitions, &joined.members);
+        if self.settings.topic_refresh.is_some() && !joined.members.is_empty() {
+            self.dealing = Some(joined.clone());
+        } else {
+            self.deal_out(joined, self.settings.partitions);
+        }
+    }
+
+    fn deal_out(&mut self, joined: &Joined, partitions: u32) {
+        let dealt = assign(self.settings.assignor, partitions, &joined.members);
         let ids = joined.members.iter().map(|member| member.member_id.clone());
         let (member, assignments) = (self.me.clone(), ids.zip(dealt).collect());
         self.ask(Asked::Sync, GroupRequest::Sync { member, assignments });
@@ -324,10 +367,13 @@ impl GroupMember {
         self.next_beat = now + self.settings.heartbeat_interval;
         let gone: Vec<_> = self.owned.iter().copied().filter(|had| !own.contains(had)).collect();
         self.added = own.into_iter().filter(|new| !self.owned.contains(new)).collect();
-        if gone.is_empty() {
-            self.take_added();
-        } else {
-            self.give_up(gone);
+        let has_grown = std::mem::take(&mut self.has_grown);
+        if !gone.is_empty() {
+            return self.give_up(gone);
+        }
+        self.take_added();
+        if has_grown {
+            self.rebalance();
         }
     }
 
@@ -361,12 +407,18 @@ impl GroupMember {
         }
     }
 
+    /// Joins again, without anything or, if it is cooperative, with what it has.
+    fn rebalance(&mut self) {
+        if self.is_cooperative() || self.owned.is_empty() {
+            self.join();
+        } else {
+            self.give_up(self.owned.clone());
+        }
+    }
+
     fn refused(&mut self, error: GroupError) {
         match error {
-            GroupError::RebalanceInProgress if self.is_cooperative() || self.owned.is_empty() => {
-                self.join();
-            }
-            GroupError::RebalanceInProgress => self.give_up(self.owned.clone()),
+            GroupError::RebalanceInProgress => self.rebalance(),
             GroupError::FencedInstanceId | GroupError::InconsistentGroupProtocol => {
                 self.lose();
                 self.state = State::Gone;

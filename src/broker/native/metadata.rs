@@ -81,6 +81,14 @@ impl Metadata {
         }
     }
 
+    /// Asks once more at the next opportunity, without a reason to believe that anything is wrong.
+    pub(super) fn look_again(&mut self, now: Time) {
+        if self.state == State::Known {
+            self.state = State::Unknown;
+            self.not_before = now;
+        }
+    }
+
     /// Asks for leaders if that is due; returns when something is due next.
     #[inline]
     pub(super) fn refresh(&mut self, now: Time, outbox: &mut Vec<(BrokerId, Request)>) -> Time {

@@ -21,6 +21,7 @@ fn settings(assignor: Assignor, instance: Option<&str>) -> MemberSettings {
         rebalance_timeout: Duration::from_secs(300),
         assignor,
         partitions: 18,
+        topic_refresh: None,
     }
 }
 
@@ -39,6 +40,8 @@ struct World {
     /// Offset of every partition: what its reader has processed.
     processed: i64,
     started_at: BTreeMap<PartitionId, Option<Offset>>,
+    /// What the topic has.
+    partitions: u32,
 }
 
 impl World {
@@ -53,6 +56,7 @@ impl World {
             told: Vec::new(),
             processed: 0,
             started_at: BTreeMap::new(),
+            partitions: 18,
         }
     }
 
@@ -79,6 +83,8 @@ impl World {
                 (0..self.members.len()).filter(|at| !self.dead.contains(at)).collect::<Vec<_>>()
             {
                 self.members[at].tick(self.now);
+                self.members[at].deal(self.partitions);
+                self.obey(at);
                 for request in self.members[at].outbox() {
                     self.next += 1;
                     self.waiting.insert(Ticket(self.next), at);
@@ -175,6 +181,35 @@ fn a_crash_is_found_out_by_the_session_time_out_and_stops_everybody_once() {
             if had.len() == 6 && new.len() == 9),
             "{told:?}"
         );
+    }
+}
+
+#[test]
+fn new_partitions_are_dealt_out_when_a_leader_has_seen_them() {
+    for assignor in [Assignor::Range, Assignor::CooperativeSticky] {
+        let mut world = World::new();
+        let looks = || MemberSettings {
+            topic_refresh: Some(Duration::from_secs(1)),
+            ..settings(assignor, None)
+        };
+        (0..3).for_each(|_| _ = world.arrive(looks()));
+        world.run_until(s(20.0));
+        assert_eq!(world.sizes(), [6, 6, 6]);
+        let before = world.group.generation();
+        world.partitions = 20;
+        world.run_for(10.0);
+        assert_eq!(world.group.generation(), before, "nobody has looked");
+        for at in 0..3 {
+            world.members[at].topic_has_grown();
+            world.run_for(10.0);
+        }
+        assert_eq!(world.sizes(), [6, 7, 7]);
+        // Followers have nothing new to say; cooperative ones have: what they own.
+        let more = world.group.generation() - before;
+        assert!(more == 1 || assignor == Assignor::CooperativeSticky && more < 4, "{more}");
+        assert_eq!(world.started_at.len(), 20);
+        let owned: usize = world.members.iter().map(|member| member.owned().len()).sum();
+        assert_eq!(owned, 20);
     }
 }
 

@@ -227,14 +227,6 @@ fn growth(
                 .remedy("use `--broker kafka` or `--broker sim`, or remove the fault"),
         );
     }
-    let mode = scenario.consumers.mode.as_ref();
-    if broker == BrokerKind::Sim && mode.is_some_and(|mode| mode.value == ModeWord::Group) {
-        let message = "simulated groups do not look for new partitions";
-        found.push(
-            Diagnostic::error(codes::NOT_SIMULATED, grow.key, message)
-                .remedy("use `--broker kafka`, or set `consumers.mode = \"assigned\"`"),
-        );
-    }
     if let Some(name) = &scenario.topic.name {
         let message = "`grow` needs a topic of the run's own";
         found.push(
