@@ -69,16 +69,16 @@ fn offsets(given: &Given, partition: u32, incarnation: u32) -> Vec<i64> {
 fn the_example_survives_a_kill() {
     let handlers = example::handlers();
     let summary = run_with(handlers, &format!("{LOAD}{KILL}"));
-    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary));
+    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary, None));
     assert_eq!((summary.restarts, summary.handler.as_deref()), (1, Some("orders")));
-    assert!(render(&summary).contains("handler orders"));
+    assert!(render(&summary, None).contains("handler orders"));
 }
 
 #[test]
 fn a_handler_gets_every_record_in_order_and_a_new_one_begins_where_the_old_one_ended() {
     let (handlers, given) = scripted(|_, _| Ok(()));
     let summary = run_with(handlers, &format!("{LOAD}{KILL}"));
-    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary));
+    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary, None));
     assert_eq!(offsets(&given, 0, 1), (0..20).collect::<Vec<i64>>());
     let (first, second) = (offsets(&given, 1, 1), offsets(&given, 1, 2));
     assert_eq!(first, (0..first.len() as i64).collect::<Vec<i64>>());
@@ -92,7 +92,7 @@ fn a_handler_gets_every_record_in_order_and_a_new_one_begins_where_the_old_one_e
 fn assert_seventh_is_repeated(script: Script, reason: &str) {
     let (handlers, given) = scripted(script);
     let summary = run_with(handlers, &format!("{LOAD}[expect]\nlost = 0\nredelivered = 0\n"));
-    assert_eq!(summary.verdict, Verdict::Passed, "{reason}\n{}", render(&summary));
+    assert_eq!(summary.verdict, Verdict::Passed, "{reason}\n{}", render(&summary, None));
     assert_eq!(offsets(&given, 1, 1), (0..=7).collect::<Vec<i64>>(), "{reason}");
     assert_eq!(offsets(&given, 1, 2), (7..20).collect::<Vec<i64>>(), "{reason}");
     assert_eq!(owners(&summary.partitions[1]), [(1, 1), (1, 2)], "{reason}");
@@ -124,7 +124,7 @@ fn poison_gives_the_consumer_up_at_once_and_says_where() {
         _ => Ok(()),
     });
     let summary = run_with(handlers, LOAD);
-    assert_eq!(summary.verdict, Verdict::Failed, "{}", render(&summary));
+    assert_eq!(summary.verdict, Verdict::Failed, "{}", render(&summary, None));
     let reason = &summary.given_up[&1];
     let expected =
         "poison at offset 7 of partition 1: handler failed at offset 7: poison: not an order; ";
@@ -143,7 +143,7 @@ fn poison_is_skipped_where_the_scenario_says_so() {
     });
     let skip = "[consumers]\npoison = \"skip\"\n[expect]\nlost = 0\nskipped = 1\nrestarts = 1\n";
     let summary = run_with(handlers, &format!("{LOAD}{skip}"));
-    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary));
+    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary, None));
     assert_eq!(offsets(&given, 1, 1), (0..=7).collect::<Vec<i64>>());
     assert_eq!(offsets(&given, 1, 2), (8..20).collect::<Vec<i64>>());
     assert_eq!((summary.ledger.sent, summary.ledger.delivered), (40, 39));
@@ -157,7 +157,7 @@ fn a_record_on_which_three_incarnations_die_is_poison() {
     };
     let (handlers, given) = scripted(script);
     let summary = run_with(handlers, LOAD);
-    assert_eq!(summary.verdict, Verdict::Failed, "{}", render(&summary));
+    assert_eq!(summary.verdict, Verdict::Failed, "{}", render(&summary, None));
     let reason = &summary.given_up[&1];
     assert!(reason.starts_with("poison at offset 7 of partition 1: panic while"), "{reason}");
     assert_eq!(owners(&summary.partitions[1]), [(1, 1), (1, 2), (1, 3)]);
@@ -166,7 +166,7 @@ fn a_record_on_which_three_incarnations_die_is_poison() {
     let (handlers, given_on_skip) = scripted(script);
     let skip = "[consumers]\npoison = \"skip\"\n[expect]\nlost = 0\nskipped = 1\n";
     let summary = run_with(handlers, &format!("{LOAD}{skip}"));
-    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary));
+    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary, None));
     // Each incarnation died on it once, and none processed it.
     for given in [given, given_on_skip] {
         let tries = given.lock().unwrap().iter().filter(|(p, _, o)| (p.0, *o) == (1, 7)).count();
@@ -174,7 +174,7 @@ fn a_record_on_which_three_incarnations_die_is_poison() {
     }
     assert_eq!(summary.partitions[1].ledger.delivered, 19);
     let warning = "offset 7 of partition 1 is skipped as poison";
-    assert!(render(&summary).contains(warning), "{}", render(&summary));
+    assert!(render(&summary, None).contains(warning), "{}", render(&summary, None));
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_handler_that_cannot_be_made_is_a_failure_with_a_restart() {
         _ => Ok(Scripted { given: Given::default(), incarnation, script: |_, _| Ok(()) }),
     };
     let summary = run_with(Handlers::new("late", make), &format!("{LOAD}[expect]\nlost = 0\n"));
-    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary));
+    assert_eq!(summary.verdict, Verdict::Passed, "{}", render(&summary, None));
     assert_eq!((summary.restarts, summary.ledger.delivered), (2, 40));
 }
 

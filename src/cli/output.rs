@@ -19,7 +19,7 @@ pub(super) enum Format {
 /// Prints the summary; `last_line` ends the text.
 pub(super) fn show(summary: &Summary, format: Format, last_line: &str) -> Result<(), Error> {
     match format {
-        Format::Text => print(&format!("{}\n{last_line}\n", render(summary))),
+        Format::Text => print(&format!("{}\n{last_line}\n", render(summary, terminal_width()))),
         Format::Json => {
             let text = serde_json::to_string_pretty(summary)
                 .map_err(|error| Error::Bug(error.to_string()))?;
@@ -28,6 +28,15 @@ pub(super) fn show(summary: &Summary, format: Format, last_line: &str) -> Result
     }
     Ok(())
 }
+
+/// Characters of a line, if stdout is a terminal. What is piped somewhere is not wrapped.
+fn terminal_width() -> Option<usize> {
+    let (_, columns) = console::Term::stdout().size_checked()?;
+    Some(usize::from(columns).max(WIDTH_MIN))
+}
+
+/// With less than this nothing can be laid out.
+const WIDTH_MIN: usize = 40;
 
 /// The exit code of a run that ended like this.
 pub(super) fn exit(verdict: Verdict) -> Exit {

@@ -10,12 +10,19 @@ const ROWS_MAX: usize = 20;
 /// Characters of a bar.
 const BAR: usize = 24;
 
+/// Columns without the bar's.
+const COLUMNS: usize = 13;
+
 /// What the bars mean.
 pub(super) const LEGEND: &str = "times count from the fault; ░ until it was noticed or over, ▒ until the first \
                                  record, █ until caught up";
 
 /// The lines of the table.
-pub(super) fn fault_lines(faults: &[FaultSummary], partitions: usize) -> Vec<String> {
+pub(super) fn fault_lines(
+    faults: &[FaultSummary],
+    partitions: usize,
+    width: Option<usize>,
+) -> Vec<String> {
     let rows = rows(faults);
     let longest = rows.iter().filter_map(|row| row.fault.caught_up_ms).fold(0.0, f64::max);
     let mut table = Table::default();
@@ -33,29 +40,20 @@ pub(super) fn fault_lines(faults: &[FaultSummary], partitions: usize) -> Vec<Str
         "lag peak",
         "hit",
         "others' mean",
+        "",
     ];
     table.row(headings.map(str::to_owned));
     for row in &rows {
-        table.row(cells(row, partitions));
+        let bar = format!("{:BAR$}", bar(row, longest));
+        table.row(cells(row, partitions).into_iter().chain([bar]));
     }
-    let bars = std::iter::once(String::new()).chain(rows.iter().map(|row| bar(row, longest)));
-    let lines = table.lines();
-    let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
-    let padded = |line: &String| {
-        let padding = " ".repeat(width - line.chars().count());
-        format!("{line}{padding}")
-    };
-    let mut out: Vec<String> = lines
-        .iter()
-        .zip(bars)
-        .map(|(line, bar)| format!("{}  {bar}", padded(line)).trim_end().to_owned())
-        .collect();
+    let mut out = table.blocks(width).concat();
     out.extend(missed(faults));
     out
 }
 
 /// The lines about failures nobody planned.
-pub(super) fn failure_lines(failures: &[FailureSummary]) -> Vec<String> {
+pub(super) fn failure_lines(failures: &[FailureSummary], width: Option<usize>) -> Vec<String> {
     let mut table = Table::default();
     let headings = ["", "at", "released", "restarted", "first record", "caught up", "again"];
     table.row(headings.map(str::to_owned));
@@ -72,7 +70,7 @@ pub(super) fn failure_lines(failures: &[FailureSummary]) -> Vec<String> {
             format_count(way.redelivered),
         ]);
     }
-    let mut lines = table.lines();
+    let mut lines = table.blocks(width).concat();
     if failures.len() > ROWS_MAX {
         lines.push(format!("and {} more, in the result", failures.len() - ROWS_MAX));
     }
@@ -125,7 +123,9 @@ fn worst(mut a: FaultSummary, b: &FaultSummary) -> FaultSummary {
 fn cells(row: &Row, partitions: usize) -> Vec<String> {
     let f = &row.fault;
     let Some(at_s) = f.at_s else {
-        return vec![row.name.clone(), "not reached".to_owned()];
+        let mut cells = vec![String::new(); COLUMNS];
+        cells[..2].clone_from_slice(&[row.name.clone(), "not reached".to_owned()]);
+        return cells;
     };
     vec![
         row.name.clone(),
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn bars_have_one_scale() {
-        let lines = fault_lines(&[fault(100.0), fault(50.0)], 18);
+        let lines = fault_lines(&[fault(100.0), fault(50.0)], 18, None);
         assert!(lines[1].ends_with("░░░░░░▒▒▒▒▒▒████████████"), "{}", lines[1]);
         assert!(lines[2].ends_with(" ░░░▒▒▒██████"), "{}", lines[2]);
     }
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn many_occurrences_are_one_row_with_the_worst_of_each_figure() {
         let faults: Vec<FaultSummary> = (1..=30).map(|n| fault(f64::from(n) * 10.0)).collect();
-        let lines = fault_lines(&faults, 18);
+        let lines = fault_lines(&faults, 18, None);
         assert_eq!(lines.len(), 2);
         assert!(lines[1].starts_with("[0] kill, worst of 30"), "{}", lines[1]);
         assert!(lines[1].contains("300ms"), "{}", lines[1]);

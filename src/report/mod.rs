@@ -12,6 +12,7 @@ mod stored;
 mod sweep;
 mod table;
 mod terminal;
+mod wrap;
 
 pub use directory::{DirectoryError, ResultDirectory, write_host, write_result};
 pub use progress::{LogWriter, Progress};

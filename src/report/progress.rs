@@ -35,7 +35,7 @@ impl Progress {
             let bars = MultiProgress::new();
             let bar = bars.add(ProgressBar::new(total.as_millis().max(1) as u64));
             // The template is a constant: it is right or the first run shows it is not.
-            let style = ProgressStyle::with_template("{prefix:12} {bar:32} {msg}");
+            let style = ProgressStyle::with_template("{prefix:18} {bar:24} {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars);
             View::Bar { bar, total }

@@ -20,7 +20,7 @@ impl Sweep {
     pub fn new(total: u64) -> Sweep {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style =
-                ProgressStyle::with_template("{bar:32} {pos}/{len} seeds  {msg}  {eta} left");
+                ProgressStyle::with_template("{bar:24} {pos}/{len} seeds  {msg}  {eta} left");
             ProgressBar::new(total)
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });

@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use super::fault_table::{LEGEND, failure_lines, fault_lines};
 use super::rows::{Column, ms, partition_columns, us};
 use super::table::Table;
+use super::wrap::{INDENT, wrapped};
 use crate::base::{format_bytes, format_count};
 use crate::measure::{Digest, Summary, Verdict};
 
@@ -16,9 +17,10 @@ const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
 const HEADING: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
 
-/// The report, with colours; print it through a stream that strips them where they do not belong.
-pub fn render(summary: &Summary) -> String {
-    let mut out = Report(String::new());
+/// The report, with colours; print it through a stream that strips them where they do not belong. With a `width`, in
+/// lines of at most so many characters, as far as that can be.
+pub fn render(summary: &Summary, width: Option<usize>) -> String {
+    let mut out = Report { text: String::new(), width };
     out.verdict(summary);
     out.totals(summary);
     out.latency(summary);
@@ -28,7 +30,7 @@ pub fn render(summary: &Summary) -> String {
     out.faults(summary);
     out.cost(summary);
     out.warnings(summary);
-    out.0
+    out.text
 }
 
 /// What a reader of a report that was cut off has to know.
@@ -39,22 +41,36 @@ const CUT_OFF: &str = "the run was cut off, or still goes on: this is what was k
 const TOO_EARLY: &str =
     "interrupted before the measured window began: rates and latency were not measured";
 
-struct Report(String);
+struct Report {
+    text: String,
+    width: Option<usize>,
+}
 
 impl Report {
     fn line(&mut self, line: impl AsRef<str>) {
-        self.0.push_str(line.as_ref());
-        self.0.push('\n');
+        self.text.push_str(&wrapped(line.as_ref(), self.width));
+        self.text.push('\n');
+    }
+
+    /// Lines that must not be wrapped because they stand below each other.
+    fn rows(&mut self, lines: &[String]) {
+        for line in lines.iter().filter(|line| !line.is_empty()) {
+            let _ = writeln!(self.text, "{:INDENT$}{line}", "");
+        }
+    }
+
+    /// Room for a table.
+    fn room(&self) -> Option<usize> {
+        self.width.map(|width| width.saturating_sub(INDENT))
     }
 
     fn heading(&mut self, heading: &str, rest: &str) {
         self.line("");
-        let _ = write!(self.0, "{HEADING}{heading}{HEADING:#}");
-        if rest.is_empty() {
-            self.line("");
-        } else {
-            self.line(format!("  {QUIET}{rest}{QUIET:#}"));
-        }
+        let rest = match rest {
+            "" => String::new(),
+            rest => format!("  {QUIET}{rest}{QUIET:#}"),
+        };
+        self.line(format!("{HEADING}{heading}{HEADING:#}{rest}"));
     }
 
     fn verdict(&mut self, s: &Summary) {
@@ -218,7 +234,7 @@ impl Report {
                 table.row(digest_row(name, digest));
             }
         }
-        table.lines().iter().for_each(|line| self.line(format!("  {line}")));
+        self.rows(&table.blocks(self.room()).concat());
         let negative = l.response.negative + l.service.negative;
         if negative > 0 {
             self.line(format!(
@@ -248,11 +264,13 @@ impl Report {
             let cells = columns.iter().map(|column| (column.cell)(p));
             table.row(std::iter::once(id).chain(cells));
         }
-        for (i, line) in table.lines().iter().enumerate() {
-            let is_worst =
-                i > 0 && s.fairness.worst_partition == Some(s.partitions[i - 1].partition);
-            let style = if is_worst { DOUBT } else { Style::new() };
-            self.line(format!("{style}{line}{style:#}"));
+        for block in table.blocks(self.width) {
+            for (i, line) in block.iter().enumerate() {
+                let is_worst =
+                    i > 0 && s.fairness.worst_partition == Some(s.partitions[i - 1].partition);
+                let style = if is_worst { DOUBT } else { Style::new() };
+                let _ = writeln!(self.text, "{style}{line}{style:#}");
+            }
         }
     }
 
@@ -293,14 +311,12 @@ impl Report {
     fn faults(&mut self, s: &Summary) {
         if !s.faults.is_empty() {
             self.heading("FAULTS", LEGEND);
-            let lines = fault_lines(&s.faults, s.partitions.len());
-            lines.iter().for_each(|line| self.line(format!("  {line}")));
+            self.rows(&fault_lines(&s.faults, s.partitions.len(), self.room()));
         }
         if !s.failures.is_empty() {
             let count = format!("{} that nobody planned", s.failures.len());
             self.heading("FAILURES", &count);
-            let lines = failure_lines(&s.failures);
-            lines.iter().for_each(|line| self.line(format!("  {line}")));
+            self.rows(&failure_lines(&s.failures, self.room()));
         }
     }
 
