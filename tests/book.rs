@@ -263,6 +263,30 @@ fn the_reference_is_made_from_the_program() {
 }
 
 #[test]
+fn rows_of_tables_are_as_wide_as_their_heads() {
+    let cells = |line: &str| {
+        // A bar within code is written with a backslash.
+        let line = line.trim().replace("\\|", "");
+        line.starts_with('|').then(|| (line.matches('|').count(), line.ends_with('|')))
+    };
+    for path in documents() {
+        let text = text_of(&path);
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, pair) in lines.windows(2).enumerate() {
+            let (Some(above), below) = (cells(pair[0]), cells(pair[1])) else { continue };
+            let is_end = pair[1].trim().is_empty();
+            assert!(
+                above.1 && (is_end || below == Some(above)),
+                "{path}:{}: {}\n{}",
+                number + 2,
+                pair[0],
+                pair[1]
+            );
+        }
+    }
+}
+
+#[test]
 fn links_within_the_documentation_lead_somewhere() {
     for path in documents() {
         let directory = root().join(&path).parent().expect("a directory").to_owned();

@@ -60,7 +60,7 @@ fn rows(out: &mut String, prefix: &str, fields: &[Field]) {
             out,
             "| `{prefix}{}` | {wanted} | {fallback} | `{}` | {} |",
             field.key,
-            field.example,
+            field.shown(),
             field.meaning()
         );
         rows(out, &format!("{prefix}{}.", field.key), (field.fields)());

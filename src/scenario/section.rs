@@ -48,7 +48,13 @@ pub trait Section: Default {
 impl Field {
     /// The line a user would write, e.g. `warmup = "5s"`.
     pub fn line(&self) -> String {
-        format!("{} = {}", self.key, self.example)
+        format!("{} = {}", self.key, self.shown())
+    }
+
+    /// The example in one line: the compiler breaks long ones.
+    pub fn shown(&self) -> String {
+        let words: Vec<&str> = self.example.split_whitespace().collect();
+        words.join(" ")
     }
 
     /// What it means, as one line.
