@@ -108,7 +108,7 @@ fn what_is_no_result_is_2_and_says_why() {
         assert_eq!(finished.stdout, "");
     };
     refused(Tool::new(), "there is no directory `out`");
-    refused(Tool::new().file("out", b"a file"), "there is no directory `out`");
+    refused(Tool::new().file("out", b"a file"), "`out` is a file; give the directory");
     let stored = |content: &[u8]| {
         let tool = Tool::new();
         std::fs::create_dir(tool.path("out")).expect("a directory");
