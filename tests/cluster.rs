@@ -184,7 +184,10 @@ fn a_group_deals_out_new_partitions_in_virtual_time() {
         let owners: Vec<_> = summary.partitions.iter().filter_map(owner).collect();
         let most = (0..4).map(|member| owners.iter().filter(|owner| **owner == member).count());
         assert!(most.clone().all(|has| (2..=3).contains(&has)), "{assignor}: {owners:?}");
-        assert!(!summary.rebalances.is_empty(), "{assignor}");
+        let [growth] = summary.growth.as_slice() else { panic!("{:?}", summary.growth) };
+        assert_eq!((growth.from, growth.to), (6, 9));
+        let [rebalance] = summary.rebalances.as_slice() else { panic!("{:?}", summary.rebalances) };
+        assert_eq!(rebalance.partitions_stopped == 0, assignor == "cooperative-sticky");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use super::growth::growths;
 use super::{
     CellState, Collector, Digest, Fairness, Growth, Host, Ledger, Moments, OwnerSummary,
     PartitionLatency, PartitionSummary, PartitionTotals, Resumed, RunLatency, SCHEMA_VERSION,
@@ -201,7 +202,7 @@ fn growth(board: &Scoreboard, start: Time) -> Vec<Growth> {
         from: ids.start,
         to: ids.end,
     };
-    board.growth().into_iter().map(step).collect()
+    growths(board.growth()).into_iter().map(step).collect()
 }
 
 fn latency(board: &Scoreboard, collector: &Collector) -> RunLatency {

@@ -9,6 +9,7 @@ mod event;
 mod fault_report;
 mod fault_summary;
 mod faults;
+mod growth;
 mod histogram;
 mod lag;
 mod lanes;

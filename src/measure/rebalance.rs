@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Event;
+use super::growth::growths;
 use crate::base::{ConsumerId, PartitionId, Time};
 
 /// One rebalance after the group was complete.
@@ -29,6 +30,11 @@ pub fn rebalances(
     start: Time,
     places_kept: bool,
 ) -> Vec<Rebalance> {
+    let found = journal.iter().filter_map(|(at, event)| match event {
+        Event::PartitionsAdded { from, to } => Some((*at, *from..*to)),
+        _ => None,
+    });
+    let growths = growths(found);
     let mut reader = Reader { partitions, places_kept, ..Reader::default() };
     for (at, event) in journal {
         reader.counting = *at >= start;
@@ -36,7 +42,10 @@ pub fn rebalances(
             Event::Assigned { consumer, partitions } => reader.assigned(*consumer, partitions, *at),
             Event::Revoked { consumer, partitions } => reader.revoked(*consumer, partitions, *at),
             Event::Orphaned { partitions, .. } => reader.orphaned(partitions),
-            Event::PartitionsAdded { to, .. } => reader.partitions = *to,
+            Event::PartitionsAdded { from, to } => {
+                let growth = growths.iter().find(|(_, ids)| ids.contains(from));
+                reader.partitions = growth.map_or(*to, |(_, ids)| ids.end);
+            }
             _ => {}
         }
     }
