@@ -2,8 +2,13 @@
 
 mod support;
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use lanekeeper::base::BrokerKind;
+use lanekeeper::plan::{Overrides, compile};
+use lanekeeper::run::{Options, Traced, run, run_traced};
+use lanekeeper::scenario::Source;
 use support::{Finished, Tool, root};
 
 /// A kill of one of three consumers, in three seconds.
@@ -72,6 +77,39 @@ fn a_trace_does_not_change_what_it_shows() {
     let result = serde_json::to_vec(&run.summary()).expect("JSON");
     let result = format!("result {:08x}", crc32fast::hash(&result));
     assert!(last.contains(&simulation.trace) && last.ends_with(&result), "{last} {result}");
+}
+
+/// A trace has everything in its order, while a simulation nobody watches puts aside what changes nothing when it
+/// arrives: both come to the same, whatever goes wrong.
+#[test]
+fn whoever_watches_sees_what_happens_without_him_whatever_fails() {
+    let faults = std::fs::read_dir(root().join("scenarios/faults")).expect("a directory");
+    let mut files: Vec<PathBuf> = faults.map(|entry| entry.expect("an entry").path()).collect();
+    files.push(root().join("scenarios/kill-one-consumer.toml"));
+    files.sort();
+    let mut compared = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a scenario");
+        let name = file.display().to_string();
+        let overrides =
+            Overrides { broker: Some(BrokerKind::Sim), seed: Some(11), bootstrap: None };
+        let plan =
+            || compile(&Source { name: name.clone(), text: text.clone() }, &[], &overrides).0;
+        // Not everything can be done to a simulated cluster.
+        let (Some(unwatched), Some(watched)) = (plan(), plan()) else { continue };
+        let unwatched = run(unwatched, Options::default(), Box::new(())).expect("a run");
+        let traced = run_traced(watched, Options::default()).expect("a thread");
+        let mut watched = None;
+        for told in traced {
+            if let Traced::End(outcome) = told {
+                watched = Some(outcome.expect("a run"));
+            }
+        }
+        let json = |summary| serde_json::to_string(&summary).expect("JSON");
+        assert_eq!(json(unwatched), json(watched.expect("an end")), "{name}");
+        compared += 1;
+    }
+    assert!(compared >= 25, "{compared} scenarios");
 }
 
 #[test]

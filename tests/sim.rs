@@ -234,26 +234,6 @@ fn a_crashed_member_stops_everybody_with_range_and_only_its_own_with_cooperative
     assert_eq!(sticky.faults[0].partitions_hit.len(), 1);
 }
 
-/// A successor begins where its predecessor's last commit was, or, under explicit assignment, at the exact checkpoint.
-#[test]
-fn what_is_repeated_after_a_crash_is_what_was_not_committed() {
-    let repeated = |set: &[&str]| {
-        let tool = Tool::run("kill-one-consumer.toml").args(["--broker", "sim"]);
-        let summary = tool.set(set.iter().copied()).finish().summary();
-        assert_eq!((summary.ledger.lost, summary.unexplained), (0, 0));
-        summary.ledger.redelivered
-    };
-    assert_eq!(repeated(&[]), 0);
-    let group = |interval: &str| {
-        let interval = format!("consumers.commit_interval={interval}");
-        repeated(&["consumers.mode=\"group\"", "consumers.count=18", &interval])
-    };
-    // A partition gets 114 records a second; the crash comes somewhere between two commits.
-    let (often, seldom) = (group("200ms"), group("4s"));
-    assert!(often <= 114 / 5 + 2, "{often}");
-    assert!((100..=4 * 114 + 2).contains(&seldom), "{seldom}");
-}
-
 /// What happened, as a hash, for eight seeds. A change must be intended: `BLESS=1` writes the file anew.
 #[test]
 fn the_traces_of_eight_seeds_are_the_golden_ones() {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::{BrokerError, Disturbance, ErrorClass, Positions};
-use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId};
+use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
 use crate::measure::Ack;
 
 /// A way into a cluster: makes ports. Shared by all hosts.
@@ -122,6 +122,8 @@ pub enum Flow {
 
 /// Where a consumer port hands its events.
 pub trait ConsumerEvents {
+    /// The records that follow reached the client at `at`, and waited there until now. Only clients that know say so.
+    fn came_at(&mut self, _at: Time) {}
     /// A record, where it lies in the client's memory.
     fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow;
     /// The end of a partition was reached: the client has really fetched from it.

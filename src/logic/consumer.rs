@@ -272,64 +272,6 @@ mod tests {
         assert_eq!(cell.lock().counts().redelivered, 3);
     }
 
-    /// Records processed again: for no reason, and in all.
-    fn repeated(cell: &PartitionCell) -> (u64, u64) {
-        let cell = cell.lock();
-        (cell.unexplained, cell.counts().redelivered)
-    }
-
-    #[test]
-    fn whoever_has_a_partition_reads_on_and_a_successor_may_repeat() {
-        let (cell, mut first) = (cell(), machine(1));
-        cell.lock().take_over(first.owner(), Time(0));
-        process(&mut first, 0..10);
-        first.flush(&cell);
-        assert_eq!(cell.lock().unexplained, 0);
-        // Once is enough, and so is a repetition within a batch.
-        process(&mut first, 8..12);
-        process(&mut first, 11..12);
-        first.flush(&cell);
-        assert_eq!(repeated(&cell), (3, 3));
-        // Somebody else begins where the checkpoint was; then its own repetitions count for nothing good, too.
-        let mut second = machine(2);
-        cell.lock().take_over(second.owner(), Time(0));
-        process(&mut second, 5..14);
-        second.flush(&cell);
-        assert_eq!(repeated(&cell), (3, 10));
-        process(&mut second, 13..14);
-        second.flush(&cell);
-        assert_eq!(repeated(&cell), (4, 11));
-        // A member that gets its partition back goes on from what was committed.
-        cell.lock().take_over(second.owner(), Time(0));
-        process(&mut second, 12..20);
-        second.flush(&cell);
-        assert_eq!(cell.lock().unexplained, 4);
-        assert_eq!(cell.lock().next_offset(), Offset(20));
-    }
-
-    #[test]
-    fn offsets_that_are_left_out_are_counted() {
-        let (cell, mut machine) = (cell(), machine(1));
-        process(&mut machine, 0..3);
-        process(&mut machine, 5..9);
-        machine.flush(&cell);
-        process(&mut machine, 10..11);
-        machine.flush(&cell);
-        let cell = cell.lock();
-        assert_eq!((cell.offset_gaps, cell.delivered(), cell.unexplained), (3, 8, 0));
-    }
-
-    #[test]
-    fn a_record_of_another_partition_is_never_delivered_here() {
-        let shape = LaneShape { fixed: true, partitions: 2, pools: 1 };
-        let neighbour = PartitionCell::new(PartitionId(1), Offset(0), shape);
-        let mut machine = machine(1);
-        process(&mut machine, 0..4);
-        machine.flush(&neighbour);
-        let cell = neighbour.lock();
-        assert_eq!((cell.wrong_partition, cell.delivered()), (4, 0));
-    }
-
     #[test]
     fn a_record_at_a_second_offset_is_a_duplicate() {
         let (cell, mut machine) = (cell(), machine(1));

@@ -109,8 +109,6 @@ pub struct CellState {
     /// Lowest incarnation of each consumer that still counts.
     fences: Vec<(ConsumerId, Incarnation)>,
     owners: Vec<Ownership>,
-    /// Who has processed last, and how far, since the partition was last taken over.
-    reading: Option<(Owner, Offset)>,
     lanes: Lanes<ReadLane>,
     /// Counts made as records come; sent, acked and lost are only known by [`super::balance`].
     counts: Ledger,
@@ -127,7 +125,7 @@ pub struct CellState {
     pub recoveries: Vec<RecoveryMark>,
     /// Records brought by fenced incarnations.
     pub fenced: u64,
-    /// Records processed again without a restart or a change of owner before it, or by the same owner twice.
+    /// Records processed again without a restart or a change of owner before it.
     pub unexplained: u64,
     /// Offsets that were skipped without a record (compaction, control records, or a defect).
     pub offset_gaps: u64,
@@ -151,7 +149,6 @@ impl CellState {
             skips: Vec::new(),
             fences: Vec::new(),
             owners: Vec::new(),
-            reading: None,
             lanes: Lanes::default(),
             counts: Ledger::default(),
             delivered: 0,
@@ -233,7 +230,6 @@ impl CellState {
         if let Some(last) = self.owners.last_mut() {
             last.to.get_or_insert(now);
         }
-        self.reading = None;
         if self.owners.len() < OWNERSHIPS_MAX {
             self.owners.push(Ownership { owner, from: now, to: None });
         }
@@ -268,26 +264,16 @@ impl CellState {
             return Applied::Fenced;
         }
         for record in batch {
-            let (goes_back, unexplained) = (self.goes_back(owner, record.offset), self.unexplained);
             self.count(record);
-            if goes_back {
-                self.unexplained = unexplained + 1;
+            if !self.recoveries.is_empty() {
+                let next = self.next_offset;
+                self.open_recoveries().for_each(|mark| mark.advanced(next, record.done));
             }
         }
         if let Some(last) = batch.last() {
             self.keep_anchor(last);
-            let next = self.next_offset;
-            self.open_recoveries().for_each(|mark| mark.advanced(next, last.done));
         }
         Applied::Counted
-    }
-
-    /// Whoever has a partition reads on and on. What it processes a second time is repeated for no reason, however many
-    /// restarts and owners there were before.
-    fn goes_back(&mut self, owner: Owner, offset: Offset) -> bool {
-        let read_to = self.reading.filter(|(who, _)| *who == owner).map(|(_, last)| last);
-        self.reading = Some((owner, read_to.map_or(offset, |last| last.max(offset))));
-        read_to.is_some_and(|last| offset <= last)
     }
 
     /// A record of ours right before the checkpoint is the anchor; anything else there cannot be recognised.

@@ -20,7 +20,7 @@ pub(super) struct Collecting {
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Intervals a simulation has at most: what happened within one is found out by running it again, and the work of
 /// ending one is more than that of simulating a second.
-const SIMULATED_INTERVALS_MAX: u32 = 120;
+const SIMULATED_INTERVALS_MAX: u32 = 60;
 /// Longest sleep, so that stopping is quick.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 

@@ -10,13 +10,16 @@ use crate::broker::calls::RuledConsumer;
 use crate::broker::native::member::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
 use crate::broker::protocol::Client;
-use crate::broker::sim::{Hosted, KernelHandle, Next};
+use crate::broker::sim::{Hosted, KernelHandle, Next, Wish};
 use crate::broker::{ConsumerSpec, GroupSpec};
 use crate::logic::Effort;
 use crate::plan::{Assignor, BrokerPlan, GroupProtocol, Identity};
 
 /// Longest time without a turn, so that whoever watches sees that a host is not hanging.
 const IDLE: Duration = Duration::from_millis(500);
+
+/// Most bytes of records a client keeps while its host's turn is put off.
+const LATE_BYTES_MAX: usize = 16 * 1024;
 
 /// Who gives hosts their turns.
 #[derive(Clone, Debug)]
@@ -49,6 +52,9 @@ pub(super) struct SimulatedConsumer {
     name: String,
     /// How long closing the client takes, once it has begun.
     closing: Option<Duration>,
+    /// Whether it was busy before this turn, and since when it has not been.
+    was_busy: bool,
+    free_from: Time,
 }
 
 impl SimulatedConsumer {
@@ -65,7 +71,9 @@ impl SimulatedConsumer {
         let sabotage = host.context().sabotage.clone();
         let client = RuledConsumer::new(client, member, sabotage, host.clock());
         let name = spec.name.clone();
-        SimulatedConsumer { host: Some(Box::new(host)), client, name, closing: None }
+        let host = Some(Box::new(host));
+        let (was_busy, free_from) = (false, Time::ZERO);
+        SimulatedConsumer { host, client, name, closing: None, was_busy, free_from }
     }
 
     /// Whether the client has something to hand over that the host would get.
@@ -73,8 +81,14 @@ impl SimulatedConsumer {
         self.client.as_inner().has_events() && self.client.has_room()
     }
 
+    /// Whether records may wait in the client.
+    fn can_wait(&self, host: &Host) -> bool {
+        host.can_wait() && self.client.is_idle()
+    }
+
     fn turn_of(&mut self, host: &mut Host) -> Next {
         loop {
+            host.date_back(self.can_wait(host).then_some(self.free_from));
             if let Some(until) = host.hangs_until() {
                 return Next::After(Effort::Wait(until.remaining(host.clock().now())));
             }
@@ -108,7 +122,11 @@ impl Hosted for SimulatedConsumer {
             host.closed(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
             return Next::Over;
         }
+        if std::mem::take(&mut self.was_busy) {
+            self.free_from = host.clock().now();
+        }
         let next = self.turn_of(&mut host);
+        self.was_busy = matches!(next, Next::After(_));
         self.host = Some(host);
         next
     }
@@ -117,8 +135,14 @@ impl Hosted for SimulatedConsumer {
         self.client.inner()
     }
 
-    fn wants_turn(&self) -> bool {
-        self.has_events()
+    fn wish(&self) -> Wish {
+        if !self.has_events() {
+            return Wish::None;
+        }
+        let waiting = self.client.as_inner().waiting_records_only();
+        let is_little = waiting.is_some_and(|bytes| bytes <= LATE_BYTES_MAX);
+        let can_wait = self.host.as_ref().is_some_and(|host| self.can_wait(host));
+        if is_little && can_wait { Wish::Later } else { Wish::Now }
     }
 }
 
@@ -218,7 +242,11 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
         self.host.sender.port.inner()
     }
 
-    fn wants_turn(&self) -> bool {
-        false
+    fn wish(&self) -> Wish {
+        Wish::None
+    }
+
+    fn acks_can_wait(&self) -> bool {
+        self.host.sender.port.as_inner().acks_can_wait()
     }
 }

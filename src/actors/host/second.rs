@@ -9,7 +9,7 @@ use crate::actors::Context;
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::native::NativeConsumer;
 use crate::broker::protocol::Client;
-use crate::broker::sim::{Hosted, Next};
+use crate::broker::sim::{Hosted, Next, Wish};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow};
 
 /// A consumer of another process.
@@ -57,8 +57,8 @@ impl Hosted for SecondOwner {
         &mut self.client
     }
 
-    fn wants_turn(&self) -> bool {
-        self.client.has_events()
+    fn wish(&self) -> Wish {
+        if self.client.has_events() { Wish::Now } else { Wish::None }
     }
 }
 

@@ -10,7 +10,8 @@ use crate::logic::Due;
 use crate::measure::{Ack, Outcome, PoolState};
 use crate::plan::Pace;
 
-/// Random bytes the fillers are cut from: large enough that compression finds nothing.
+/// Random bytes the fillers are cut from: large enough that compression finds nothing. In simulation nothing is
+/// compressed, and one filler does for all.
 const FILLER_BYTES: usize = 256 * 1024;
 
 /// A pool's client, and what is sent through it.
@@ -20,6 +21,8 @@ pub(super) struct Sender<P> {
     payload: Vec<u8>,
     filler: Vec<u8>,
     filler_at: usize,
+    /// Where the next filler begins is counted up to this.
+    fillers_end: usize,
     /// What was answered and not entered yet.
     pub(super) acks: Vec<Ack>,
     /// Records sent per partition, for the cap on what is unprocessed.
@@ -31,7 +34,8 @@ pub(super) struct Sender<P> {
 impl<P: ProducerPort> Sender<P> {
     pub(super) fn new(context: &Context, pool: PoolId, port: RuledProducer<P>) -> Sender<P> {
         let load = &context.plan.load;
-        let mut filler = vec![0; FILLER_BYTES + load.payload_bytes as usize];
+        let fillers_end = if context.hosting.is_kernel() { 1 } else { FILLER_BYTES };
+        let mut filler = vec![0; fillers_end + load.payload_bytes as usize];
         context.seed.child("filler", u64::from(pool.0)).random().fill(&mut filler);
         let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
         Sender {
@@ -40,6 +44,7 @@ impl<P: ProducerPort> Sender<P> {
             payload: vec![0; load.payload_bytes as usize],
             filler,
             filler_at: 0,
+            fillers_end,
             acks: Vec::new(),
             sent: vec![0; context.board.cells.len()],
             unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
@@ -80,7 +85,7 @@ impl<P: ProducerPort> Sender<P> {
         };
         let size = self.payload.len();
         self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
-        self.filler_at = (self.filler_at + size) % FILLER_BYTES;
+        self.filler_at = (self.filler_at + size) % self.fillers_end;
         write_payload(&stamp, &mut self.payload);
         let record = SendRecord {
             producer: due.producer,

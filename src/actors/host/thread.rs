@@ -171,6 +171,8 @@ pub(super) struct Host {
     detached: Vec<Line>,
     /// Whether watermarks are being asked for.
     inquiry: Arc<AtomicBool>,
+    /// Whether a record costs nothing and nobody waits for it.
+    is_patient: bool,
 }
 
 /// Tells whoever came too late, so that nobody waits for a host that is gone.
@@ -202,6 +204,10 @@ impl Host {
             Membership::Group(group) => Some(group.commit_interval),
             Membership::Assigned { .. } => None,
         };
+        let costs = context.plan.consumers.work.is_some() || context.handlers.is_some();
+        let is_awaited =
+            commit_interval.is_some() || context.plan.load.unprocessed_bytes_max.is_some();
+        let is_patient = context.hosting.is_kernel() && !costs && !is_awaited;
         let context = context.clone();
         Host {
             context,
@@ -213,6 +219,7 @@ impl Host {
             commit_interval,
             detached: Vec::new(),
             inquiry: Arc::default(),
+            is_patient,
         }
     }
 
@@ -286,6 +293,18 @@ impl Host {
     /// The effort somebody else has to make before the next turn, if the host makes none itself.
     pub(super) fn effort(&self) -> Option<Effort> {
         self.desk.effort()
+    }
+
+    /// Whether it makes no difference, until somebody looks, when records are processed that have come: in simulation.
+    #[inline]
+    pub(super) fn can_wait(&self) -> bool {
+        self.is_patient && !self.context.sabotage.is_armed() && self.desk.is_settled()
+    }
+
+    /// Lets records count as processed when they came, but not before then; or (`None`) when they are.
+    #[inline]
+    pub(super) fn date_back(&mut self, to: Option<Time>) {
+        self.desk.date_back(to);
     }
 
     /// When the host wants a turn even if nothing happens.

@@ -78,6 +78,12 @@ impl<P: ConsumerPort> RuledConsumer<P> {
         &self.inner
     }
 
+    /// Whether records pass as if there were no rules.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.rules.is_idle()
+    }
+
     /// Whether the client may be asked for more.
     pub fn has_room(&self) -> bool {
         self.rules.count < HELD_MAX

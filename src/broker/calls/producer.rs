@@ -55,6 +55,12 @@ impl<P: ProducerPort> RuledProducer<P> {
     }
 
     /// The client itself.
+    #[inline]
+    pub fn as_inner(&self) -> &P {
+        &self.inner
+    }
+
+    /// The client itself.
     pub fn inner(&mut self) -> &mut P {
         &mut self.inner
     }

@@ -3,16 +3,27 @@
 use crate::broker::protocol::Batch;
 
 /// Bytes dropped at once when more than the retention is kept: as Kafka drops whole segments.
-const DROP_SHARE: usize = 8;
+const DROP_SHARE: u64 = 8;
+/// Marks a record of which only the beginning is kept.
+const SHORT: u32 = 1 << 31;
 
 /// The records of one partition.
+///
+/// Payloads are filled up to their size, mostly with the same bytes: what a record ends with is not kept if the
+/// partition's first record, which is as long, ends with the same.
 #[derive(Debug, Default)]
 pub struct PartitionLog {
     /// Offset of the first record kept.
     start: i64,
     bytes: Vec<u8>,
-    /// Where each kept record ends in `bytes`.
+    /// Where each kept record ends in `bytes`, and whether it is [`SHORT`].
     ends: Vec<u32>,
+    /// The first record there was.
+    first: Vec<u8>,
+    /// What the records kept come to, in bytes, as long as they really are.
+    size_bytes: u64,
+    /// Length of the longest record there was.
+    longest: u32,
 }
 
 impl PartitionLog {
@@ -29,20 +40,40 @@ impl PartitionLog {
     /// Appends a batch and returns the offset of its first record.
     pub fn append(&mut self, batch: &Batch) -> i64 {
         let offset = self.end();
-        let before = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(&batch.bytes);
-        self.ends.extend(batch.ends.iter().map(|end| before + end));
+        self.size_bytes += batch.bytes.len() as u64;
+        let mut begin = 0;
+        for end in &batch.ends {
+            self.push(&batch.bytes[begin..*end as usize]);
+            begin = *end as usize;
+        }
         offset
+    }
+
+    fn push(&mut self, record: &[u8]) {
+        self.longest = self.longest.max(record.len() as u32);
+        if record.len() == self.first.len() && !record.is_empty() {
+            self.bytes.extend_from_slice(&record[..head(record, &self.first)]);
+            return self.ends.push(self.bytes.len() as u32 | SHORT);
+        }
+        if self.first.is_empty() {
+            self.first.extend_from_slice(record);
+        }
+        self.bytes.extend_from_slice(record);
+        self.ends.push(self.bytes.len() as u32);
     }
 
     /// Drops the oldest records when more than `bytes_max` are kept.
     pub fn retain(&mut self, bytes_max: u64) {
-        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(u32::MAX as usize / 2);
-        if self.bytes.len() <= bytes_max + bytes_max / DROP_SHARE {
+        // Places in `bytes` have 31 bits.
+        let bytes_max = bytes_max.min(u64::from(SHORT / 2));
+        if self.size_bytes <= bytes_max + bytes_max / DROP_SHARE {
             return;
         }
-        let excess = (self.bytes.len() - bytes_max) as u32;
-        let dropped = self.ends.partition_point(|end| *end <= excess);
+        let (mut left, mut dropped) = (self.size_bytes - bytes_max, 0);
+        while dropped < self.ends.len() && left >= self.length(dropped) {
+            left -= self.length(dropped);
+            dropped += 1;
+        }
         self.drop_first(dropped);
     }
 
@@ -55,51 +86,51 @@ impl PartitionLog {
     pub fn truncate(&mut self, end: i64) {
         let kept = (end - self.start).max(0) as usize;
         if kept < self.ends.len() {
+            self.size_bytes -= (kept..self.ends.len()).map(|index| self.length(index)).sum::<u64>();
             self.ends.truncate(kept);
-            self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
+            self.bytes.truncate(self.begin(kept));
         }
     }
 
     fn drop_first(&mut self, records: usize) {
-        let Some(byte) = records.checked_sub(1).map(|last| self.ends[last]) else {
+        if records == 0 {
             return;
-        };
-        self.bytes.drain(..byte as usize);
+        }
+        self.size_bytes -= (0..records).map(|index| self.length(index)).sum::<u64>();
+        let begin = self.begin(records);
+        self.bytes.drain(..begin);
         self.ends.drain(..records);
-        self.ends.iter_mut().for_each(|end| *end -= byte);
+        self.ends.iter_mut().for_each(|end| *end -= begin as u32);
         self.start += records as i64;
     }
 
     /// The offset up to which records from `from` fit into `bytes_max`; at least one record, if there is one
     /// before `to`.
     pub fn fitting(&self, from: i64, to: i64, bytes_max: u32) -> i64 {
-        if from >= to {
-            return from;
+        if (to - from).saturating_mul(i64::from(self.longest)) <= i64::from(bytes_max) {
+            return to.max(from);
         }
-        let (first, limit) = (self.index(from), self.index(to));
-        let whole = self.ends[limit - 1] - self.byte(first) as u32;
-        if whole <= bytes_max {
-            return to;
+        let (mut next, mut left) = (from, u64::from(bytes_max));
+        while next < to && (next == from || self.length(self.index(next)) <= left) {
+            left = left.saturating_sub(self.length(self.index(next)));
+            next += 1;
         }
-        let last_byte = self.byte(first) as u32 + bytes_max;
-        let fitting = self.ends[first..limit].partition_point(|end| *end <= last_byte);
-        from + fitting.max(1) as i64
+        next
     }
 
     /// Appends the payloads of `from..to` and their lengths.
     pub fn copy(&self, from: i64, to: i64, bytes: &mut Vec<u8>, lengths: &mut Vec<u32>) {
         // Retention may have overtaken an answer that was under way.
         let (from, to) = (from.max(self.start), to.min(self.end()));
-        if from >= to {
-            return;
-        }
-        let (first, limit) = (self.index(from), self.index(to));
-        let begin = self.byte(first);
-        bytes.extend_from_slice(&self.bytes[begin..self.ends[limit - 1] as usize]);
-        let mut start = begin as u32;
-        for end in &self.ends[first..limit] {
-            lengths.push(end - start);
-            start = *end;
+        for offset in from..to {
+            let index = self.index(offset);
+            let kept = &self.bytes[self.begin(index)..(self.ends[index] & !SHORT) as usize];
+            bytes.extend_from_slice(kept);
+            let is_short = self.ends[index] & SHORT != 0;
+            if is_short {
+                bytes.extend_from_slice(&self.first[kept.len()..]);
+            }
+            lengths.push(if is_short { self.first.len() } else { kept.len() } as u32);
         }
     }
 
@@ -107,14 +138,34 @@ impl PartitionLog {
         (offset - self.start) as usize
     }
 
-    /// Where the record of this index begins.
-    fn byte(&self, index: usize) -> usize {
-        index.checked_sub(1).map_or(0, |before| self.ends[before] as usize)
+    /// How long the record of this index really is.
+    fn length(&self, index: usize) -> u64 {
+        match self.ends[index] & SHORT != 0 {
+            true => self.first.len() as u64,
+            false => (self.ends[index] as usize - self.begin(index)) as u64,
+        }
     }
+
+    /// Where the record of this index begins.
+    fn begin(&self, index: usize) -> usize {
+        index.checked_sub(1).map_or(0, |before| (self.ends[before] & !SHORT) as usize)
+    }
+}
+
+/// How much of `record` is left without the end it shares with `other`, which is as long; in steps of eight bytes.
+#[inline]
+fn head(record: &[u8], other: &[u8]) -> usize {
+    let same =
+        record.rchunks_exact(8).zip(other.rchunks_exact(8)).take_while(|(a, b)| a == b).count();
+    record.len() - 8 * same
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn log(records: u8) -> PartitionLog {
@@ -140,6 +191,48 @@ mod tests {
                 payload[0]
             })
             .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_a_plain_list(
+            steps in proptest::collection::vec((0u8..8, 0u64..40), 1..60),
+        ) {
+            let (mut log, mut plain, mut start) = (PartitionLog::default(), VecDeque::new(), 0);
+            for (kind, number) in steps {
+                let end = start + plain.len() as i64;
+                match kind {
+                    0 => {
+                        log.truncate(end - number as i64 / 8);
+                        plain.truncate((end - number as i64 / 8 - start).max(0) as usize);
+                    }
+                    1 => log.delete_before(start + number as i64 / 8),
+                    2 => log.retain(number * 16),
+                    _ => {
+                        // Most are as long as others, and end alike.
+                        let mut record = vec![9; if kind == 3 { number as usize } else { 24 }];
+                        record.iter_mut().take(9).for_each(|byte| *byte = number as u8);
+                        let mut batch = Batch::default();
+                        batch.push(&record);
+                        prop_assert_eq!(log.append(&batch), end);
+                        plain.push_back(record);
+                    }
+                }
+                prop_assert!(log.start() <= end.max(log.end()));
+                while start < log.start() {
+                    plain.pop_front();
+                    start += 1;
+                }
+                prop_assert_eq!(log.end(), start + plain.len() as i64);
+                let size: usize = plain.iter().map(Vec::len).sum();
+                prop_assert_eq!(log.size_bytes, size as u64);
+                let (mut bytes, mut lengths) = (Vec::new(), Vec::new());
+                log.copy(start, log.end(), &mut bytes, &mut lengths);
+                prop_assert_eq!(bytes, plain.iter().flatten().copied().collect::<Vec<u8>>());
+                let expected: Vec<u32> = plain.iter().map(|record| record.len() as u32).collect();
+                prop_assert_eq!(lengths, expected);
+            }
+        }
     }
 
     #[test]

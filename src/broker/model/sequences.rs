@@ -39,12 +39,11 @@ impl Sequences {
         let Some(kept) = self.producers.get(&producer) else {
             return Admission::Append;
         };
-        let known = kept.iter().find(|kept| (kept.first, kept.count) == (first, count));
-        match (known, kept.back()) {
-            (Some(known), _) => Admission::Duplicate(known.offset),
-            (None, Some(last)) if first != last.first + last.count => Admission::OutOfOrder,
-            (None, _) => Admission::Append,
+        if kept.back().is_none_or(|last| first == last.first + last.count) {
+            return Admission::Append;
         }
+        let known = kept.iter().find(|kept| (kept.first, kept.count) == (first, count));
+        known.map_or(Admission::OutOfOrder, |known| Admission::Duplicate(known.offset))
     }
 
     /// Remembers a batch that was appended at `offset`.

@@ -120,7 +120,7 @@ impl NativeConsumer {
                     Event::Error(BrokerError::fatal("another client uses this group.instance.id"))
                 }
             };
-            self.received.events.push(event);
+            self.received.push_other(event);
         }
     }
 
@@ -151,6 +151,11 @@ impl NativeConsumer {
     /// Whether something can be handed over.
     pub fn has_events(&self) -> bool {
         self.received.done < self.received.events.len()
+    }
+
+    /// Bytes of what can be handed over, if it is nothing but records and ends of partitions.
+    pub fn waiting_records_only(&self) -> Option<usize> {
+        (!self.received.has_others).then(|| self.received.waiting_bytes())
     }
 
     fn assign(&mut self, partition: PartitionId, next: i64) {
@@ -234,7 +239,7 @@ impl NativeConsumer {
         now
     }
 
-    fn fetched(&mut self, slot: &FetchSlot, records: &dyn Records) {
+    fn fetched(&mut self, slot: &FetchSlot, records: &dyn Records, arrived: Time) {
         let position = self.positions.iter_mut().find(|p| p.partition == slot.partition);
         // An answer to a question that is no longer asked.
         let Some(position) = position.filter(|position| position.next == slot.offset) else {
@@ -245,7 +250,7 @@ impl NativeConsumer {
             Some(ErrorCode::OffsetOutOfRange) => {
                 let partition = position.partition;
                 self.unassign(partition);
-                self.received.events.push(Event::Error(BrokerError {
+                self.received.push_other(Event::Error(BrokerError {
                     class: ErrorClass::Position,
                     message: format!("offset {} is not in the log of {partition}", slot.offset),
                 }));
@@ -269,7 +274,7 @@ impl NativeConsumer {
                 return lengths.truncate(before.1);
             }
             let (partition, offset) = (slot.partition, slot.offset);
-            received.events.push(Event::Records { partition, offset, count });
+            received.events.push(Event::Records { partition, offset, count, arrived });
             position.next = slot.end;
             position.at_end = false;
         }
@@ -333,7 +338,7 @@ impl Client for NativeConsumer {
             }
             Response::Fetch(slots) => {
                 for slot in &slots {
-                    self.fetched(slot, records);
+                    self.fetched(slot, records, now);
                 }
                 let connection = &mut self.connections[broker as usize];
                 connection.fetching = None;
@@ -365,7 +370,7 @@ impl Client for NativeConsumer {
         self.asked = None;
         self.connections[broker as usize].fetching = None;
         if self.metadata.broken(broker, now) {
-            self.received.events.push(Event::Error(BrokerError {
+            self.received.push_other(Event::Error(BrokerError {
                 class: ErrorClass::Informational,
                 message: format!("broker {}: connection lost", broker + 1),
             }));

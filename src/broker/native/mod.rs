@@ -8,7 +8,6 @@ mod consumer;
 mod coordinator;
 pub mod member;
 mod metadata;
-mod parcel;
 mod producer;
 mod received;
 

@@ -1,6 +1,6 @@
 //! What has come from the brokers and was not handed over yet.
 
-use crate::base::{Offset, PartitionId};
+use crate::base::{Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, Flow};
 
 /// What came and was not handed over yet.
@@ -13,6 +13,8 @@ pub(super) struct Received {
     pub(super) done: usize,
     length_at: usize,
     byte_at: usize,
+    /// Whether there is anything besides records and ends of partitions.
+    pub(super) has_others: bool,
 }
 
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub(super) enum Event {
         partition: PartitionId,
         offset: i64,
         count: u32,
+        arrived: Time,
     },
     End(PartitionId),
     Error(BrokerError),
@@ -38,9 +41,15 @@ impl Received {
         self.bytes.len() - self.byte_at
     }
 
+    /// Something that is neither records nor the end of a partition.
+    pub(super) fn push_other(&mut self, event: Event) {
+        self.has_others = true;
+        self.events.push(event);
+    }
+
     /// Drops what came of a partition that is not read any more.
     pub(super) fn forget(&mut self, partition: PartitionId) {
-        let mut kept = Received::default();
+        let mut kept = Received { has_others: self.has_others, ..Received::default() };
         let (mut length_at, mut byte_at) = (self.length_at, self.byte_at);
         for event in self.events.drain(..).skip(self.done) {
             let Event::Records { partition: of, count, .. } = &event else {
@@ -69,12 +78,14 @@ impl Received {
             self.lengths.clear();
             self.events.clear();
             (self.done, self.length_at, self.byte_at) = (0, 0, 0);
+            self.has_others = false;
         }
     }
 
     pub(super) fn hand_over(&mut self, events: &mut dyn ConsumerEvents) -> Flow {
         match &mut self.events[self.done] {
-            Event::Records { partition, offset, count } => {
+            Event::Records { partition, offset, count, arrived } => {
+                events.came_at(*arrived);
                 while *count > 0 {
                     let length = self.lengths[self.length_at] as usize;
                     let payload = &self.bytes[self.byte_at..self.byte_at + length];

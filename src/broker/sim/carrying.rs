@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::kernel::{Event, Kernel, Who};
+use super::hosted::Who;
+use super::kernel::{Event, Kernel};
 use crate::base::Time;
 use crate::broker::model::{Caller, ClientId, Output};
 use crate::broker::protocol::{BrokerId, Request};
@@ -14,6 +15,7 @@ impl Kernel {
     /// Sends a request, or closes the connection.
     pub(super) fn send(&mut self, client: ClientId, broker: BrokerId, request: Request) {
         if let Request::Close = request {
+            self.take_in(broker);
             self.network.end(client, broker);
             return self.cluster.hang_up(client, broker);
         }
@@ -21,7 +23,15 @@ impl Kernel {
         if self.network.trouble[broker as usize].is_there {
             return self.send_in_trouble(at, caller, broker, request);
         }
-        self.queue.push(at, Event::Request { caller, broker, request });
+        let key = self.queue.key(at);
+        let event = match self.is_quiet() {
+            true => self.put_fetch_aside(key, broker, caller, request),
+            false => Some(request),
+        };
+        if let Some(request) = event {
+            let event = self.request_event(caller, broker, request);
+            self.queue.insert(key, event);
+        }
     }
 
     fn send_in_trouble(&mut self, at: Time, caller: Caller, broker: BrokerId, request: Request) {
@@ -32,7 +42,7 @@ impl Kernel {
             _ => None,
         };
         for request in std::iter::once(request).chain(again) {
-            let event = Event::Request { caller, broker, request };
+            let event = self.request_event(caller, broker, request);
             match self.network.trouble[broker as usize].is_blocked {
                 true => self.held.push((broker, event)),
                 false => self.queue.push(at, event),
@@ -48,11 +58,13 @@ impl Kernel {
                 continue;
             }
             let at = match &event {
-                Event::Request { caller, .. } => {
-                    self.network.request_arrives(self.now, caller.client, broker).0
+                Event::Request(number) => {
+                    let client = self.requests[*number].0.client;
+                    self.network.request_arrives(self.now, client, broker).0
                 }
-                Event::Response { caller, .. } => {
-                    self.network.response_arrives(self.now, caller.client, broker)
+                Event::Response(number) => {
+                    let client = self.responses[*number].0.client;
+                    self.network.response_arrives(self.now, client, broker)
                 }
                 _ => self.now,
             };
@@ -80,15 +92,25 @@ impl Kernel {
     }
 
     pub(super) fn put_out(&mut self) {
+        if self.output.is_empty() {
+            return;
+        }
         let mut output = std::mem::take(&mut self.output);
+        let is_quiet = self.is_quiet();
         for output in output.drain(..) {
             match output {
                 Output::Reply { at, from: broker, to: caller, response } => {
                     let at = self.network.response_arrives(at, caller.client, broker);
-                    let event = Event::Response { caller, broker, response };
+                    let key = self.queue.key(at);
+                    let event = match is_quiet {
+                        true => self.put_ack_aside(key, broker, caller, response),
+                        false => Some(response),
+                    };
+                    let Some(response) = event else { continue };
+                    let event = self.response_event(caller, broker, response);
                     match self.network.trouble[broker as usize].is_blocked {
                         true => self.held.push((broker, event)),
-                        false => self.queue.push(at, event),
+                        false => self.queue.insert(key, event),
                     }
                 }
                 Output::HangUp { broker, caller } => {
@@ -104,6 +126,7 @@ impl Kernel {
 
     /// A client's connection is broken.
     pub(super) fn broken(&mut self, client: ClientId, broker: BrokerId) {
+        self.hear(client);
         let seat = &mut self.seats[client as usize];
         match &mut seat.who {
             Who::Nobody => {}

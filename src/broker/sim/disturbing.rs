@@ -8,6 +8,7 @@ use crate::plan::LinkSide;
 impl Kernel {
     /// Does it, or undoes it.
     pub(super) fn disturb(&mut self, disturbance: &Disturbance) {
+        self.end_quiet();
         match disturbance {
             Disturbance::Refuse { api, code, count } => {
                 self.cluster.refuse_next(*api, *code, *count);
@@ -63,6 +64,7 @@ impl Kernel {
                 self.each(brokers, |kernel, broker| kernel.network.void(broker));
             }
         }
+        self.network.look();
         self.put_out();
     }
 

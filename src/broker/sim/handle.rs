@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::audit::{Audit, Audited, Progress};
-use super::kernel::Hosted;
+use super::hosted::Hosted;
 use super::trace::Trace;
 use super::watch::{Tap, Watch};
 use crate::base::{Offset, PartitionId, Time};

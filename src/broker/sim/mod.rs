@@ -1,20 +1,24 @@
 //! The kernel of a simulation: owns virtual time, hosts the data machines, carries messages.
 
+mod aside;
 mod audit;
 mod carrying;
 mod disturbing;
 mod handle;
+mod hosted;
 mod kernel;
 mod network;
 mod queue;
 mod telling;
 mod trace;
 mod trouble;
+mod turns;
 mod watch;
 
 pub use audit::{Audited, Progress};
 pub use handle::{Job, KernelHandle};
-pub use kernel::{Hosted, Kernel, Next, Step};
+pub use hosted::{Hosted, Next, Wish};
+pub use kernel::{Kernel, Step};
 pub use network::NetworkSettings;
 pub use trace::Trace;
 pub use watch::Tap;

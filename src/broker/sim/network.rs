@@ -33,6 +33,8 @@ pub(super) struct Network {
     links: Vec<Link>,
     /// By broker: what is wrong with its links.
     pub(super) trouble: Vec<Trouble>,
+    /// Whether any of that is there.
+    pub(super) has_trouble: bool,
     /// Draws of what goes wrong, of their own, so that everything else stays as it is without.
     pub(super) mishaps: Random,
 }
@@ -62,6 +64,7 @@ impl Network {
             random: seed.child("network", 0).random(),
             links: Vec::new(),
             trouble: vec![Trouble::default(); brokers as usize],
+            has_trouble: false,
             mishaps: seed.child("mishaps", 0).random(),
         }
     }

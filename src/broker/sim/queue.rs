@@ -27,24 +27,34 @@ pub(super) struct Queue<E> {
     count: u64,
 }
 
-#[derive(Debug)]
-struct Entry<E> {
+/// An event's place in the order of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
     at: u64,
     /// Another one for each event.
     tie: u64,
-    event: E,
 }
 
-impl<E> Entry<E> {
+impl Key {
+    /// Before every event.
+    pub(super) const FIRST: Key = Key { at: 0, tie: 0 };
+
+    /// When the event happens.
     #[inline]
-    fn key(&self) -> (u64, u64) {
-        (self.at, self.tie)
+    pub(super) fn at(self) -> Time {
+        Time(self.at as i64)
     }
+}
+
+#[derive(Debug)]
+struct Entry<E> {
+    key: Key,
+    event: E,
 }
 
 impl<E> PartialEq for Entry<E> {
     fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
+        self.key == other.key
     }
 }
 
@@ -58,7 +68,7 @@ impl<E> PartialOrd for Entry<E> {
 
 impl<E> Ord for Entry<E> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.key().cmp(&other.key())
+        self.key.cmp(&other.key)
     }
 }
 
@@ -74,15 +84,27 @@ impl<E> Queue<E> {
         }
     }
 
-    /// Lets `event` happen at `at`, or at once if that is before the event taken last.
+    /// The place of the next event, if it happens at `at`.
     #[inline]
-    pub(super) fn push(&mut self, at: Time, event: E) {
+    pub(super) fn key(&mut self, at: Time) -> Key {
         self.count += 1;
         // A multiplication by an odd number gives every count another tie.
         let tie = (self.count ^ self.salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let at = at.0.max(0) as u64;
-        let stretch = (at >> STRETCH_BITS).max(self.current);
-        let entry = Entry { at, tie, event };
+        Key { at: at.0.max(0) as u64, tie }
+    }
+
+    /// Lets `event` happen at `at`, or at once if that is before the event taken last.
+    #[inline]
+    pub(super) fn push(&mut self, at: Time, event: E) {
+        let key = self.key(at);
+        self.insert(key, event);
+    }
+
+    /// Lets `event` happen at its place.
+    #[inline]
+    pub(super) fn insert(&mut self, key: Key, event: E) {
+        let stretch = (key.at >> STRETCH_BITS).max(self.current);
+        let entry = Entry { key, event };
         if stretch - self.current < STRETCHES {
             let list = stretch % STRETCHES;
             self.near[list as usize].push(entry);
@@ -94,12 +116,12 @@ impl<E> Queue<E> {
 
     /// The next event.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<(Time, E)> {
-        let Entry { at, event, .. } = match self.next_near() {
+    pub(super) fn pop(&mut self) -> Option<(Key, E)> {
+        let Entry { key, event } = match self.next_near() {
             None => self.far.pop()?.0,
             Some((list, place)) => {
-                let key = self.near[list][place].key();
-                if self.far.peek().is_some_and(|Reverse(far)| far.key() < key) {
+                let key = self.near[list][place].key;
+                if self.far.peek().is_some_and(|Reverse(far)| far.key < key) {
                     self.far.pop()?.0
                 } else {
                     let next = self.near[list].swap_remove(place);
@@ -110,8 +132,8 @@ impl<E> Queue<E> {
                 }
             }
         };
-        self.current = self.current.max(at >> STRETCH_BITS);
-        Some((Time(at as i64), event))
+        self.current = self.current.max(key.at >> STRETCH_BITS);
+        Some((key, event))
     }
 
     /// List and place of the next event that is near.
@@ -126,7 +148,7 @@ impl<E> Queue<E> {
         let events = &self.near[list];
         let mut next = 0;
         for place in 1..events.len() {
-            if events[place].key() < events[next].key() {
+            if events[place].key < events[next].key {
                 next = place;
             }
         }
@@ -151,15 +173,15 @@ mod tests {
                 queue.push(Time(last.0 + (random.next_u64() % span) as i64), step);
             }
             if (!grows || step % 3 == 0)
-                && let Some((at, _)) = queue.pop()
+                && let Some((key, _)) = queue.pop()
             {
-                assert!(at >= last);
-                last = at;
+                assert!(key.at() >= last);
+                last = key.at();
             }
         }
-        while let Some((at, _)) = queue.pop() {
-            assert!(at >= last);
-            last = at;
+        while let Some((key, _)) = queue.pop() {
+            assert!(key.at() >= last);
+            last = key.at();
         }
     }
 

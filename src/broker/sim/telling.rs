@@ -30,12 +30,14 @@ impl Kernel {
                 }
                 (TraceKind::Turn, watch.name_of(*client), nothing("has a turn"))
             }
-            Event::Request { caller, broker: to, request } => {
+            Event::Request(number) => {
+                let (caller, to, request) = &self.requests[*number];
                 let (what, partitions) = request_in_words(request);
                 let what = format!("from {}: {what}", watch.name_of(caller.client));
                 (TraceKind::Request, broker(*to), (what, partitions))
             }
-            Event::Response { caller, broker: from, response } => {
+            Event::Response(number) => {
+                let (caller, from, response) = &self.responses[*number];
                 let (what, partitions) = response_in_words(response);
                 let what = format!("from {}: {what}", broker(*from));
                 (TraceKind::Response, watch.name_of(caller.client), (what, partitions))

@@ -1,39 +1,57 @@
 //! The rolling hash of everything that happens: two runs are the same if and only if (to 64 bits) it is.
 
-use crate::base::Time;
-use crate::broker::protocol::{Request, Response};
+use crate::base::{Offset, Time};
+use crate::broker::protocol::{Fetch, Request, Response};
 
 /// A hash over the events so far.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
+    /// Of what happened, in its order.
     hash: u64,
+    /// Of what happened aside: a sum, so that it does not matter when it was noted.
+    aside: u64,
     events: u64,
 }
 
 impl Trace {
     /// Nothing has happened.
     pub fn new(seed: u64) -> Trace {
-        Trace { hash: seed ^ 0x9e37_79b9_7f4a_7c15, events: 0 }
+        Trace { hash: seed ^ 0x9e37_79b9_7f4a_7c15, aside: 0, events: 0 }
     }
 
     /// Adds an event: when, what, to whom, and a number that tells its content.
     #[inline]
     pub fn add(&mut self, at: Time, kind: u8, who: u32, content: u64) {
         self.events += 1;
-        let what = (u64::from(kind) << 56) ^ (u64::from(who) << 24) ^ content.rotate_left(32);
+        let what = what(kind, who, content);
         self.hash = (self.hash.rotate_left(5) ^ at.0 as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
         self.hash = (self.hash.rotate_left(5) ^ what).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
 
+    /// Adds an event of which it is not always noted at once that it happened.
+    #[inline]
+    pub fn add_aside(&mut self, at: Time, kind: u8, who: u32, content: u64) {
+        self.events += 1;
+        let mut mixed = (at.0 as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
+        mixed =
+            (mixed ^ (mixed >> 32) ^ what(kind, who, content)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.aside = self.aside.wrapping_add(mixed ^ (mixed >> 29));
+    }
+
     /// The hash.
     pub fn hash(&self) -> u64 {
-        self.hash
+        self.hash ^ self.aside.wrapping_mul(0x517c_c1b7_2722_0a95)
     }
 
     /// Number of events.
     pub fn events(&self) -> u64 {
         self.events
     }
+}
+
+#[inline]
+fn what(kind: u8, who: u32, content: u64) -> u64 {
+    (u64::from(kind) << 56) ^ (u64::from(who) << 24) ^ content.rotate_left(32)
 }
 
 /// What the trace notes of a request.
@@ -49,10 +67,22 @@ pub(super) fn content_of(request: &Request) -> u64 {
             let sequence = produce.sequence.map_or(0, |(_, sequence)| sequence);
             4 + (u64::from(produce.partition.0) << 8) + (sequence << 24)
         }
-        Request::Fetch(fetch) => fetch.slots.iter().fold(5, |content, slot| {
-            content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.offset as u64) << 16
-        }),
+        Request::Fetch(fetch) => content_of_fetch(fetch),
     }
+}
+
+/// What the trace notes of a fetch.
+#[inline]
+pub(super) fn content_of_fetch(fetch: &Fetch) -> u64 {
+    fetch.slots.iter().fold(5, |content, slot| {
+        content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.offset as u64) << 16
+    })
+}
+
+/// What the trace notes of an acknowledgement.
+#[inline]
+pub(super) fn content_of_ack(Offset(offset): Offset) -> u64 {
+    (offset as u64) << 8
 }
 
 /// What the trace notes of a response.
@@ -64,7 +94,7 @@ pub(super) fn content_of_response(response: &Response) -> u64 {
         Response::Refused(code) => 8 + ((*code as u64) << 8),
         Response::InitProducerId(number) => 2 + ((*number as u64) << 8),
         Response::ListOffsets(ends) => ends.iter().map(|(_, end)| end.0 as u64).sum(),
-        Response::Produce(_, result) => result.map_or(4, |offset| (offset.0 as u64) << 8),
+        Response::Produce(_, result) => result.map_or(4, content_of_ack),
         Response::Fetch(slots) => slots.iter().fold(5, |content, slot| {
             content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.end as u64) << 16
         }),

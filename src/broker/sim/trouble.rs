@@ -56,6 +56,11 @@ impl Trouble {
 }
 
 impl Network {
+    /// Something about the links has changed.
+    pub(super) fn look(&mut self) {
+        self.has_trouble = self.trouble.iter().any(|trouble| trouble.is_there);
+    }
+
     /// What a message to or from `broker` takes longer. TCP sends again what is lost, later each time, and keeps
     /// everything behind it waiting.
     pub(super) fn mishap(&mut self, broker: BrokerId) -> i64 {

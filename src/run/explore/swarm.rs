@@ -159,3 +159,39 @@ fn whom(lowest: u32, there: u32, random: &mut Random) -> Value {
 fn ms(number: u64) -> Value {
     Value::String(format!("{number}ms"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::sim::Tap;
+    use crate::plan::{Overrides, compile};
+    use crate::run::explore::case::Case;
+    use crate::run::{Options, run};
+    use crate::scenario::Source;
+
+    /// Whoever watches sees all messages in their order, while otherwise some are put aside: nothing may depend on it,
+    /// whatever fails.
+    #[test]
+    fn watching_changes_nothing_whatever_fails() {
+        let overrides =
+            Overrides { broker: Some(crate::base::BrokerKind::Sim), ..Overrides::default() };
+        for consumers in ["", "[consumers]\nmode = \"group\"\ncount = 4\n"] {
+            let text = format!(
+                "[topic]\npartitions = 9\n[load]\nproducers = 18\nrate = \"20/s\"\npools = 2\n{consumers}\
+                 [run]\nwarmup = \"0s\"\nduration = \"15s\"\n"
+            );
+            let source = Source { name: "watched.toml".to_owned(), text };
+            let plan = compile(&source, &[], &overrides).0.unwrap();
+            let case = Case::new("watched", source.text.parse().unwrap());
+            for seed in 1..=30 {
+                let case = case.with(seed, Swarm::new(&plan, 12).draw(Seed(seed)));
+                let tap = Some(Tap::new(|_| {}));
+                let options = Options { tap, ..Options::default() };
+                let watched = run(case.plan().unwrap(), options, Box::new(())).unwrap();
+                let unwatched = case.run().unwrap();
+                let json = |summary| serde_json::to_string(&summary).unwrap();
+                assert_eq!(json(unwatched), json(watched), "seed {seed}: {}", case.text());
+            }
+        }
+    }
+}

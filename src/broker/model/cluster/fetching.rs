@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Alarm, BrokerId, Caller, ClientId, Cluster, Output};
 use crate::base::{PartitionId, Time};
-use crate::broker::protocol::{ErrorCode, Fetch, Produce, Response};
+use crate::broker::protocol::{ErrorCode, Fetch, FetchSlot, Produce, Response};
 
 /// What a broker keeps of a client.
 #[derive(Debug, Default)]
@@ -80,6 +80,18 @@ impl Cluster {
             is_answer |= slot.error.is_some() || slot.end > slot.offset;
         }
         is_answer
+    }
+
+    /// Whether a fetch that came now would find nothing and wait, and nothing else would change.
+    #[inline]
+    pub fn would_wait(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> bool {
+        let place = self.places.get(self.place(client, broker));
+        let nothing_is_new = |slot: &FetchSlot| {
+            (slot.partition.0 as usize) < self.partitions.len()
+                && self.leads(broker, slot.partition)
+                && slot.offset == self.visible(broker, slot.partition)
+        };
+        place.is_some_and(|place| place.alarm.is_some()) && fetch.slots.iter().all(nothing_is_new)
     }
 
     /// Answers the fetches that wait at `broker` for something of this partition.

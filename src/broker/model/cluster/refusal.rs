@@ -34,6 +34,12 @@ impl Refusals {
 }
 
 impl Cluster {
+    /// Whether nothing is wrong with any broker, and nothing is to be refused.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.is_smooth && self.refusals.is_empty()
+    }
+
     /// Refuses the next `count` requests of a kind, whoever sends them.
     pub fn refuse_next(&mut self, api: Api, code: ApiError, count: u32) {
         if count > 0 {

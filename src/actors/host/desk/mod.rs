@@ -1,24 +1,21 @@
 //! The desk: a host's machines, and what they do with the events of its client.
 
+mod events;
+
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use super::handling::make_handler;
 use super::inquiry::{Suspect, Suspicion};
 use super::kernel::Hosting;
 use super::lease::{HostReport, Line};
-use super::seat::{Seat, Worked};
+use super::seat::Seat;
 use super::trouble::Efforts;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::sim::KernelHandle;
-use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow, Positions};
+use crate::broker::{BrokerError, Flow, Positions};
 use crate::logic::{ConsumerMachine, Effort, Runs, WorkSampler};
-use crate::measure::{Anchor, Applied, Event, Owner, TraceKind};
-
-/// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
-/// records are slow to process.
-const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
+use crate::measure::{Anchor, Applied, Owner, TraceKind};
 
 /// All machines of a host.
 pub(super) struct Desk {
@@ -31,6 +28,8 @@ pub(super) struct Desk {
     /// Partitions with a batch under way.
     busy: Vec<PartitionId>,
     batch_since: Option<Time>,
+    /// When the records came that are handed over, if they count as processed then and not now.
+    came_at: Option<Time>,
     /// Group mode: whom the host works for, and how far it is, for commits on revocation.
     group: Option<GroupDesk>,
     /// The record whose effort is being made by somebody else.
@@ -76,6 +75,7 @@ impl Desk {
             seats: Vec::new(),
             busy: Vec::new(),
             batch_since: None,
+            came_at: None,
             group,
             failures: Vec::new(),
             client_failure: None,
@@ -175,6 +175,19 @@ impl Desk {
         !has_failed && !is_in_doubt && !self.is_empty()
     }
 
+    /// Whether records do nothing but count: everybody seated has seen the first one, and nothing failed.
+    #[inline]
+    pub(super) fn is_settled(&self) -> bool {
+        let mut seated = self.seats.iter().flatten();
+        self.is_well() && seated.all(|seat| seat.ready && seat.anchor.is_none())
+    }
+
+    /// Lets records count as processed when they came, but not before then; or (`None`) when they are.
+    #[inline]
+    pub(super) fn date_back(&mut self, to: Option<Time>) {
+        self.came_at = to;
+    }
+
     /// The group side, in group mode.
     pub(super) fn group(&self) -> Option<&GroupDesk> {
         self.group.as_ref()
@@ -239,77 +252,6 @@ impl Desk {
         }
     }
 
-    /// The first records after a start, up to the one the partition was left at.
-    #[cold]
-    fn first_record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
-        let Some(seat) = self.seat(partition) else {
-            return Flow::More;
-        };
-        let recognised = seat.recognise(offset, payload);
-        if seat.anchor.is_none() {
-            self.mark_ready(partition);
-        }
-        match recognised {
-            Ok(true) => {
-                let arrived = self.context.clock.now();
-                let Some(seat) = self.seats[partition.0 as usize].as_mut() else {
-                    return Flow::More;
-                };
-                let worked = seat.process(&self.context, offset, payload, arrived);
-                self.worked(partition, offset, arrived, worked)
-            }
-            Ok(false) => Flow::More,
-            Err(definite) => {
-                let (class, message) = (ErrorClass::Position, definite.to_string());
-                self.failures.push((partition, BrokerError { class, message }));
-                Flow::Stop
-            }
-        }
-    }
-
-    /// What follows from the work on a record.
-    #[inline]
-    fn worked(
-        &mut self,
-        partition: PartitionId,
-        offset: Offset,
-        arrived: Time,
-        worked: Result<Worked, BrokerError>,
-    ) -> Flow {
-        match worked {
-            Ok(Worked::At(now)) => self.done(partition, offset, arrived, now),
-            Ok(Worked::After(efforts)) => {
-                self.under_way = Some(UnderWay { partition, offset, arrived, efforts });
-                Flow::Stop
-            }
-            Err(error) => {
-                self.failures.push((partition, error));
-                Flow::Stop
-            }
-        }
-    }
-
-    /// A record is processed.
-    #[inline]
-    fn done(&mut self, partition: PartitionId, offset: Offset, arrived: Time, now: Time) -> Flow {
-        let Some(seat) = self.seat(partition) else {
-            return Flow::Stop;
-        };
-        seat.done(now);
-        if let Some(position) = &seat.position {
-            position.advance(Offset(offset.0 + 1));
-        }
-        let (is_full, is_ready) = (seat.machine.is_full(), seat.ready);
-        if !is_ready {
-            self.mark_ready(partition);
-        }
-        if !self.busy.contains(&partition) {
-            self.busy.push(partition);
-        }
-        let since = *self.batch_since.get_or_insert(arrived);
-        if is_full || now > since + BATCH_TIME_MAX { Flow::Stop } else { Flow::More }
-    }
-
     /// What failed since the last call: single machines, or the client with all of them.
     pub(super) fn take_failures(
         &mut self,
@@ -360,16 +302,6 @@ impl Desk {
         }
     }
 
-    fn mark_ready(&mut self, partition: PartitionId) {
-        let is_group = self.group.is_some();
-        if let Some(seat) = self.seat(partition).filter(|seat| !seat.ready) {
-            seat.ready = true;
-            if !is_group {
-                seat.line.report(HostReport::Ready);
-            }
-        }
-    }
-
     fn client_error(&self, error: &BrokerError) {
         self.context.note_client_error(&self.client, self.consumer, &error.message);
     }
@@ -393,97 +325,4 @@ fn tell(kernel: &KernelHandle, context: &Context, machine: &ConsumerMachine, app
         let what = format!("partition {partition} up to offset {next}{counts}");
         (format!("consumer-{}", owner.consumer), what, vec![partition])
     });
-}
-
-impl ConsumerEvents for Desk {
-    #[inline]
-    fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
-        let Some(seat) = self.seats.get_mut(partition.0 as usize).and_then(Option::as_mut) else {
-            // A shared client or a group member may still hold records of a partition it has just given up.
-            if self.consumer.is_some() && self.group.is_none() {
-                self.context.board.strays.fetch_add(1, Ordering::Relaxed);
-            }
-            return Flow::More;
-        };
-        if seat.line.is_dead() {
-            return Flow::Stop;
-        }
-        if seat.anchor.is_some() {
-            return self.first_record(partition, offset, payload);
-        }
-        let arrived = self.context.clock.now();
-        let worked = seat.process(&self.context, offset, payload, arrived);
-        self.worked(partition, offset, arrived, worked)
-    }
-
-    fn end_of_partition(&mut self, partition: PartitionId) {
-        let is_member = self.group.is_some();
-        let Some(seat) = self.seat(partition) else { return };
-        if let Some(anchor) = seat.anchor {
-            // A member whose group has committed up to the checkpoint does not see the anchor.
-            let is_before = |position: Offset| position <= anchor.offset;
-            if !is_member || seat.machine.position().is_some_and(is_before) {
-                self.ended_early.push(partition);
-                return;
-            }
-            seat.anchor = None;
-        }
-        self.mark_ready(partition);
-    }
-
-    fn assigned(&mut self, partitions: &[PartitionId]) {
-        let Some(group) = &mut self.group else { return };
-        let (owner, line) = (group.owner, group.line.clone());
-        if !std::mem::replace(&mut group.joined, true) {
-            line.report(HostReport::Ready);
-        }
-        // A member may hear of new partitions first.
-        if let Some(last) = partitions.iter().max() {
-            self.context.grown(last.0 + 1);
-        }
-        let now = self.context.clock.now();
-        for partition in partitions {
-            let anchor = {
-                let mut cell = self.context.board.cell(*partition).lock();
-                cell.take_over(owner, now);
-                cell.start().anchor
-            };
-            self.attach(*partition, owner, line.clone(), anchor);
-        }
-        let (consumer, partitions) = (owner.consumer, partitions.to_vec());
-        self.context.note(Event::Assigned { consumer, partitions });
-    }
-
-    fn revoked(&mut self, partitions: &[PartitionId]) {
-        self.flush();
-        let Some(group) = &self.group else { return };
-        let consumer: ConsumerId = group.owner.consumer;
-        let now = self.context.clock.now();
-        for partition in partitions {
-            self.context.board.cell(*partition).lock().give_up(consumer, now);
-            group.positions.end(*partition);
-            if let Some(seat) = self.seats.get_mut(partition.0 as usize) {
-                *seat = None;
-            }
-        }
-        self.context.note(Event::Revoked { consumer, partitions: partitions.to_vec() });
-    }
-
-    fn error(&mut self, error: BrokerError) {
-        match error.class {
-            ErrorClass::Informational => self.client_error(&error),
-            ErrorClass::Position if self.group.is_none() => {
-                self.client_error(&error);
-                self.out_of_range = true;
-            }
-            ErrorClass::Position
-            | ErrorClass::Denied
-            | ErrorClass::Poison
-            | ErrorClass::Fatal
-            | ErrorClass::Processing => {
-                self.client_error(&error);
-                self.client_failure.get_or_insert(error);
-            }
-        }
-    }
 }

@@ -28,9 +28,9 @@ pub(super) struct Parcel {
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     /// The batch that takes records.
-    pub(super) open: Option<Parcel>,
+    pub(super) open: Option<Box<Parcel>>,
     /// Closed batches that cannot be sent yet, by sequence.
-    closed: VecDeque<Parcel>,
+    closed: VecDeque<Box<Parcel>>,
     /// Sequence of the next record.
     sequence: u64,
     /// Batches in flight, and to whom.
@@ -49,7 +49,7 @@ impl Lane {
 
     /// Closes the open batch.
     #[inline]
-    pub(super) fn close(&mut self) -> Option<Parcel> {
+    pub(super) fn close(&mut self) -> Option<Box<Parcel>> {
         let mut parcel = self.open.take()?;
         parcel.sequence = self.sequence;
         self.sequence += parcel.records.len() as u64;
@@ -57,17 +57,17 @@ impl Lane {
     }
 
     /// Puts a batch in its place among those that wait.
-    pub(super) fn put(&mut self, parcel: Parcel) {
+    pub(super) fn put(&mut self, parcel: Box<Parcel>) {
         let place = self.closed.partition_point(|other| other.sequence < parcel.sequence);
         self.closed.insert(place, parcel);
     }
 
     /// The batch that is to be sent next.
     pub(super) fn first(&self) -> Option<&Parcel> {
-        self.closed.front()
+        self.closed.front().map(|parcel| &**parcel)
     }
 
-    pub(super) fn take_first(&mut self) -> Option<Parcel> {
+    pub(super) fn take_first(&mut self) -> Option<Box<Parcel>> {
         self.closed.pop_front()
     }
 }

@@ -1,0 +1,242 @@
+//! The producer's side of the native client: batches, a window of requests in flight, sequences, retries.
+//!
+//! A batch that was refused or not answered goes back to its place before those that were not sent yet. Batches behind
+//! it that are in flight already stay there: without idempotence they may overtake it, as with librdkafka.
+
+mod answering;
+mod parcel;
+mod sending;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::parcel::{Lane, Parcel};
+use super::Profile;
+use super::metadata::Metadata;
+use crate::base::{Clock, PartitionId, Time};
+use crate::broker::protocol::{BrokerId, Client, Records, Request, Response};
+use crate::broker::{ProducerPort, SendError, SendRecord};
+use crate::measure::{Ack, Outcome};
+use crate::plan::{Acks, LoadPlan};
+
+/// librdkafka's `queue.buffering.max.messages`.
+const QUEUED_MAX: usize = 100_000;
+/// librdkafka's `batch.num.messages` and `batch.size`.
+const BATCH_RECORDS_MAX: usize = 10_000;
+const BATCH_BYTES_MAX: usize = 1_000_000;
+/// librdkafka's `max.in.flight` of an idempotent producer; without idempotence its window is a million.
+const IN_FLIGHT_IDEMPOTENT: usize = 5;
+const IN_FLIGHT: usize = 1_000_000;
+
+/// A pool's client.
+#[derive(Debug)]
+pub struct NativeProducer {
+    clock: Clock,
+    profile: Profile,
+    acks: Acks,
+    linger: Duration,
+    in_flight_max: usize,
+    /// An idempotent producer's number.
+    number: Number,
+    metadata: Metadata,
+    /// By partition.
+    lanes: Vec<Lane>,
+    /// Partitions with an open batch, in the order in which they were opened, and when.
+    opened: VecDeque<(Time, PartitionId)>,
+    /// Partitions with closed batches that wait, in the order they began to.
+    waiting: Vec<PartitionId>,
+    /// By broker, in the order they were sent.
+    in_flight: Vec<VecDeque<Box<Parcel>>>,
+    requests: u64,
+    #[expect(clippy::vec_box, reason = "it moves from list to list")]
+    spare: Vec<Box<Parcel>>,
+    /// Records queued or in flight.
+    queued: usize,
+    looked_for_old: Time,
+    /// Whether an acknowledgement would let something be sent.
+    is_held_up: bool,
+    answers: Vec<Ack>,
+    errors: Vec<String>,
+    outbox: Vec<(BrokerId, Request)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Number {
+    NotNeeded,
+    Wanted,
+    Asked(BrokerId, Time),
+    Known(i64),
+}
+
+impl NativeProducer {
+    /// A client for `partitions` partitions.
+    pub fn new(load: &LoadPlan, partitions: u32, profile: Profile, clock: Clock) -> NativeProducer {
+        let (number, in_flight_max) = match load.idempotence {
+            true => (Number::Wanted, IN_FLIGHT_IDEMPOTENT),
+            false => (Number::NotNeeded, IN_FLIGHT),
+        };
+        NativeProducer {
+            clock,
+            acks: load.acks,
+            linger: load.linger,
+            in_flight_max,
+            number,
+            lanes: (0..partitions).map(|_| Lane::default()).collect(),
+            opened: VecDeque::new(),
+            waiting: Vec::new(),
+            in_flight: (0..profile.brokers).map(|_| VecDeque::new()).collect(),
+            metadata: Metadata::new(profile.clone()),
+            profile,
+            requests: 0,
+            spare: Vec::new(),
+            queued: 0,
+            looked_for_old: Time::ZERO,
+            is_held_up: true,
+            answers: Vec::new(),
+            errors: Vec::new(),
+            outbox: Vec::new(),
+        }
+    }
+
+    /// Whether nothing waits for an acknowledgement.
+    #[inline]
+    pub fn acks_can_wait(&self) -> bool {
+        !self.is_held_up
+    }
+
+    /// Asks for a number if that is due; returns when something is due next.
+    fn ask_for_number(&mut self, now: Time) -> Time {
+        if let Number::Asked(broker, since) = self.number {
+            let limit = since + self.profile.request_timeout;
+            if now < limit {
+                return limit;
+            }
+            self.close_connection(broker, now);
+        }
+        match self.metadata.any(now) {
+            Some(broker) if self.number == Number::Wanted => {
+                self.number = Number::Asked(broker, now);
+                self.outbox.push((broker, Request::InitProducerId));
+                now + self.profile.request_timeout
+            }
+            _ => now + self.profile.retry_backoff,
+        }
+    }
+}
+
+impl ProducerPort for NativeProducer {
+    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
+        if self.queued >= QUEUED_MAX {
+            return Err(SendError::Full);
+        }
+        let at = record.partition.0 as usize;
+        let is_full = self.lanes[at].open.as_ref().is_some_and(|parcel| {
+            parcel.records.len() >= BATCH_RECORDS_MAX
+                || parcel.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
+        });
+        if is_full && let Some(parcel) = self.lanes[at].close() {
+            self.put_by(parcel);
+            self.opened.retain(|(_, partition)| *partition != record.partition);
+        }
+        if self.lanes[at].open.is_none() {
+            let mut parcel = self.spare.pop().unwrap_or_default();
+            parcel.partition = record.partition;
+            parcel.since = self.clock.now();
+            self.opened.push_back((parcel.since, record.partition));
+            self.lanes[at].open = Some(parcel);
+        }
+        if let Some(parcel) = &mut self.lanes[at].open {
+            // Nobody else holds a batch that is still open.
+            Arc::make_mut(&mut parcel.batch).push(record.payload);
+            parcel.records.push((record.producer, record.sequence));
+            self.queued += 1;
+        }
+        Ok(())
+    }
+
+    fn acks(&mut self, _wait: Duration, acks: &mut Vec<Ack>) {
+        acks.append(&mut self.answers);
+    }
+
+    fn follow(&mut self, partitions: u32) -> bool {
+        let partitions = partitions as usize;
+        if self.metadata.partitions() < partitions {
+            self.metadata.doubt(self.clock.now());
+            return false;
+        }
+        if self.lanes.len() < partitions {
+            self.lanes.resize_with(partitions, Lane::default);
+        }
+        true
+    }
+
+    fn errors(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.errors)
+    }
+
+    fn give_up(&mut self, _limit: Duration) {
+        let now = self.clock.now();
+        self.opened.clear();
+        self.waiting.clear();
+        for lane in 0..self.lanes.len() {
+            let open = self.lanes[lane].close();
+            while let Some(parcel) = self.lanes[lane].take_first() {
+                self.resolve_unsent(parcel, now);
+            }
+            open.into_iter().for_each(|parcel| self.resolve_unsent(parcel, now));
+            self.lanes[lane].in_flight = 0;
+        }
+        for broker in 0..self.in_flight.len() {
+            for parcel in std::mem::take(&mut self.in_flight[broker]) {
+                self.resolve(parcel, now, Outcome::Indeterminate);
+            }
+        }
+    }
+}
+
+impl Client for NativeProducer {
+    fn receive(&mut self, broker: BrokerId, response: Response, _records: &dyn Records, now: Time) {
+        self.metadata.answered(broker);
+        match response {
+            Response::Metadata(leaders) => self.metadata.learn(leaders),
+            Response::InitProducerId(number) => self.number = Number::Known(number),
+            Response::Refused(_) => self.metadata.refused(),
+            Response::Produce(number, result) => {
+                let in_flight = &mut self.in_flight[broker as usize];
+                // What was answered already is not there any more.
+                let place = in_flight.iter().position(|parcel| parcel.number == number);
+                if let Some(parcel) = place.and_then(|place| in_flight.remove(place)) {
+                    self.lanes[parcel.partition.0 as usize].in_flight -= 1;
+                    self.answered(parcel, result.map(|_| ()), now);
+                }
+            }
+            Response::Fetch(_)
+            | Response::ListOffsets(_)
+            | Response::Coordinator(_)
+            | Response::Group(_) => {}
+        }
+    }
+
+    fn disconnected(&mut self, broker: BrokerId, now: Time) {
+        if self.metadata.broken(broker, now) {
+            self.errors.push("BrokerTransportFailure".to_owned());
+        }
+        if matches!(self.number, Number::Asked(asked, _) if asked == broker) {
+            self.number = Number::Wanted;
+        }
+        for mut parcel in std::mem::take(&mut self.in_flight[broker as usize]) {
+            self.lanes[parcel.partition.0 as usize].in_flight -= 1;
+            parcel.may_be_there = true;
+            self.retry(parcel, now);
+        }
+    }
+
+    fn outbox(&mut self) -> &mut Vec<(BrokerId, Request)> {
+        &mut self.outbox
+    }
+
+    fn tick(&mut self, now: Time) -> Time {
+        self.send_due(now)
+    }
+}

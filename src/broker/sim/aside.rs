@@ -1,0 +1,209 @@
+//! What happens without an event of its own while nothing is wrong.
+//!
+//! An acknowledgement that lets no client do anything, and a fetch that will find nothing and wait, change nothing when
+//! they arrive. They are put aside with their places in the order of events and dealt with, as of their own time, when
+//! somebody next has to do with the client or the broker; as soon as they could make a difference they become events.
+//! Both ways lead to the same: the same times, ties, draws and trace.
+
+use std::collections::VecDeque;
+
+use super::hosted::Who;
+use super::kernel::{Event, Kernel};
+use super::queue::Key;
+use super::trace::{content_of_ack, content_of_fetch};
+use crate::base::Offset;
+use crate::broker::model::{Caller, ClientId};
+use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
+
+/// An acknowledgement on its way to a client that can wait for it.
+pub(super) struct Ack {
+    key: Key,
+    broker: BrokerId,
+    caller: Caller,
+    number: u64,
+    offset: Offset,
+}
+
+/// A fetch on its way to a broker where it will wait.
+pub(super) struct Asked {
+    key: Key,
+    caller: Caller,
+    fetch: Fetch,
+}
+
+/// Puts what is aside in the order of keys; it mostly is already.
+fn put<T>(all: &mut VecDeque<T>, one: T, key: impl Fn(&T) -> Key) {
+    let mut place = all.len();
+    while place > 0 && key(&all[place - 1]) > key(&one) {
+        place -= 1;
+    }
+    match place == all.len() {
+        true => all.push_back(one),
+        false => all.insert(place, one),
+    }
+}
+
+impl Kernel {
+    /// Whether nothing is wrong, and nobody watches who would want to see everything in its order.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.is_watched && !self.network.has_trouble && self.cluster.is_quiet()
+    }
+
+    /// Puts an acknowledgement that arrives at `key` aside, or gives it back.
+    #[inline]
+    pub(super) fn put_ack_aside(
+        &mut self,
+        key: Key,
+        broker: BrokerId,
+        caller: Caller,
+        response: Response,
+    ) -> Option<Response> {
+        let Response::Produce(number, Ok(offset)) = response else { return Some(response) };
+        let seat = &mut self.seats[caller.client as usize];
+        match &mut seat.who {
+            Who::Machine(machine) if machine.acks_can_wait() => {}
+            _ => return Some(response),
+        }
+        put(&mut seat.acks, Ack { key, broker, caller, number, offset }, |ack| ack.key);
+        None
+    }
+
+    /// Lets a client hear of the acknowledgements that have arrived.
+    #[inline]
+    pub(super) fn hear(&mut self, client: ClientId) {
+        if !self.seats[client as usize].acks.is_empty() {
+            self.hear_acks(client);
+        }
+    }
+
+    fn hear_acks(&mut self, client: ClientId) {
+        let seat = &mut self.seats[client as usize];
+        while seat.acks.front().is_some_and(|ack| ack.key < self.key)
+            && let Some(ack) = seat.acks.pop_front()
+        {
+            let Ack { key, broker, caller, number, offset } = ack;
+            if !self.network.carries(caller, broker) {
+                continue;
+            }
+            self.trace.add_aside(key.at(), 3, client, content_of_ack(offset));
+            if let Who::Machine(machine) = &mut seat.who {
+                let response = Response::Produce(number, Ok(offset));
+                machine.client().receive(broker, response, &self.cluster, key.at());
+            }
+        }
+    }
+
+    /// A client has done something: if acknowledgements cannot wait any more, they become events.
+    #[inline]
+    pub(super) fn look_at_acks(&mut self, client: ClientId) {
+        let seat = &mut self.seats[client as usize];
+        if seat.acks.is_empty() {
+            return;
+        }
+        match &mut seat.who {
+            Who::Machine(machine) if machine.acks_can_wait() => {}
+            _ => self.acks_become_events(client),
+        }
+    }
+
+    fn acks_become_events(&mut self, client: ClientId) {
+        while let Some(ack) = self.seats[client as usize].acks.pop_front() {
+            let Ack { key, broker, caller, number, offset } = ack;
+            let response = Response::Produce(number, Ok(offset));
+            let event = self.response_event(caller, broker, response);
+            self.queue.insert(key, event);
+        }
+    }
+
+    /// Puts a fetch that arrives at `key` aside, or gives it back.
+    #[inline]
+    pub(super) fn put_fetch_aside(
+        &mut self,
+        key: Key,
+        broker: BrokerId,
+        caller: Caller,
+        request: Request,
+    ) -> Option<Request> {
+        let Request::Fetch(fetch) = request else { return Some(request) };
+        if !self.cluster.would_wait(broker, caller.client, &fetch) {
+            return Some(Request::Fetch(fetch));
+        }
+        put(&mut self.asked[broker as usize], Asked { key, caller, fetch }, |asked| asked.key);
+        None
+    }
+
+    /// Lets a broker find the fetches that have arrived.
+    #[inline]
+    pub(super) fn take_in(&mut self, broker: BrokerId) {
+        let asked = &mut self.asked[broker as usize];
+        while asked.front().is_some_and(|asked| asked.key < self.key)
+            && let Some(arrived) = asked.pop_front()
+        {
+            let Asked { key, caller, fetch } = arrived;
+            if !self.network.carries(caller, broker) {
+                continue;
+            }
+            self.trace.add_aside(key.at(), 2, caller.client, content_of_fetch(&fetch));
+            self.cluster.request(key.at(), broker, caller, Request::Fetch(fetch), &mut self.output);
+        }
+        debug_assert!(self.output.is_empty(), "a fetch that was put aside waits");
+    }
+
+    /// A broker has done something: fetches that would not wait any more become events.
+    #[inline]
+    pub(super) fn look_at_asked(&mut self, broker: BrokerId) {
+        if !self.asked[broker as usize].is_empty() {
+            self.asked_become_events(broker, false);
+        }
+    }
+
+    fn asked_become_events(&mut self, broker: BrokerId, all: bool) {
+        let mut waiting = std::mem::take(&mut self.asked[broker as usize]);
+        waiting.retain_mut(|Asked { key, caller, fetch }| {
+            if !all && self.cluster.would_wait(broker, caller.client, fetch) {
+                return true;
+            }
+            let slots = std::mem::take(&mut fetch.slots);
+            let request = Request::Fetch(Fetch { slots, ..*fetch });
+            let event = self.request_event(*caller, broker, request);
+            self.queue.insert(*key, event);
+            false
+        });
+        self.asked[broker as usize] = waiting;
+    }
+
+    /// Lets nothing be aside: something is about to go wrong.
+    pub(super) fn end_quiet(&mut self) {
+        for broker in 0..self.cluster.brokers() {
+            self.take_in(broker);
+            self.asked_become_events(broker, true);
+        }
+        for client in 0..self.seats.len() as ClientId {
+            self.hear(client);
+            self.acks_become_events(client);
+        }
+    }
+
+    /// An event that is a request's arrival.
+    #[inline]
+    pub(super) fn request_event(
+        &mut self,
+        caller: Caller,
+        broker: BrokerId,
+        request: Request,
+    ) -> Event {
+        Event::Request(self.requests.insert((caller, broker, request)))
+    }
+
+    /// An event that is a response's arrival.
+    #[inline]
+    pub(super) fn response_event(
+        &mut self,
+        caller: Caller,
+        broker: BrokerId,
+        response: Response,
+    ) -> Event {
+        Event::Response(self.responses.insert((caller, broker, response)))
+    }
+}

@@ -1,0 +1,68 @@
+//! Machines with their clients, as the kernel sees them.
+
+use std::collections::VecDeque;
+
+use super::aside::Ack;
+use super::handle::Ask;
+use crate::base::Time;
+use crate::broker::protocol::Client;
+use crate::logic::Effort;
+
+/// A data machine with its client, hosted by the kernel.
+pub trait Hosted: Send {
+    /// Does what can be done now, without waiting.
+    fn turn(&mut self) -> Next;
+    /// What it is called in a trace.
+    fn name(&self) -> String;
+    /// Its client.
+    fn client(&mut self) -> &mut dyn Client;
+    /// Whether its client has something for the machine.
+    fn wish(&self) -> Wish;
+    /// Whether acknowledgements would let its client do nothing now, so that it may hear of them later, with their
+    /// times.
+    fn acks_can_wait(&self) -> bool {
+        false
+    }
+}
+
+/// Whether a machine wants a turn because of what its client has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// There is nothing for it.
+    None,
+    /// It makes no difference to anybody if the turn comes later, as long as it comes before anybody looks at what
+    /// the machine has done: before a timer goes off, and before actors are told anything. Most records come so, and
+    /// many of them are dealt with in one turn.
+    Later,
+    /// At once, unless it is busy.
+    Now,
+}
+
+/// What a hosted machine wants after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A turn at this time at the latest.
+    At(Time),
+    /// A turn when this effort is made.
+    After(Effort),
+    /// No turn any more: its client is closed.
+    Over,
+}
+
+pub(super) struct Seat {
+    pub(super) who: Who,
+    /// When its next turn comes; other turns in the queue are stale.
+    pub(super) turn_at: Time,
+    /// Until when it is busy with an effort.
+    pub(super) busy_until: Time,
+    /// Whether a turn it wanted was put off.
+    pub(super) is_late: bool,
+    /// Acknowledgements that are aside.
+    pub(super) acks: VecDeque<Ack>,
+}
+
+pub(super) enum Who {
+    Nobody,
+    Machine(Box<dyn Hosted>),
+    Asks(Ask),
+}

@@ -1,0 +1,164 @@
+//! Turns of hosted machines, and what their clients hear and send.
+
+use std::collections::VecDeque;
+
+use super::carrying::ASK_AGAIN;
+use super::hosted::{Next, Seat, Who, Wish};
+use super::kernel::{Event, Kernel};
+use super::trace::{content_of_ack, content_of_response};
+use crate::base::{PartitionId, Time};
+use crate::broker::model::ClientId;
+use crate::broker::protocol::{BrokerId, Response};
+use crate::logic::Effort;
+
+impl Kernel {
+    pub(super) fn seat(&mut self, client: ClientId, who: Who) {
+        let vacant = || Seat {
+            who: Who::Nobody,
+            turn_at: Time::NEVER,
+            busy_until: Time::ZERO,
+            is_late: false,
+            acks: VecDeque::new(),
+        };
+        let seats = self.seats.len().max(client as usize + 1);
+        self.seats.resize_with(seats, vacant);
+        self.seats[client as usize].who = who;
+    }
+
+    /// Gives a machine a turn at `at`, unless it has one before.
+    pub(super) fn turn_at(&mut self, client: ClientId, at: Time) {
+        let seat = &mut self.seats[client as usize];
+        if at < seat.turn_at {
+            seat.turn_at = at;
+            self.queue.push(at, Event::Turn(client));
+        }
+    }
+
+    /// A response reaches its client.
+    pub(super) fn receive(&mut self, client: ClientId, broker: BrokerId, response: Response) {
+        self.hear(client);
+        let seat = &mut self.seats[client as usize];
+        if let Response::Produce(_, Ok(offset)) = &response {
+            self.trace.add_aside(self.now, 3, client, content_of_ack(*offset));
+        } else {
+            self.trace.add(self.now, 3, client, content_of_response(&response));
+        }
+        match &mut seat.who {
+            // It is gone, and its connections with it.
+            Who::Nobody => {}
+            Who::Asks(_) => {
+                let Response::ListOffsets(watermarks) = response else {
+                    return self.queue.push(self.now + ASK_AGAIN, Event::Ask(client));
+                };
+                let who = std::mem::replace(&mut seat.who, Who::Nobody);
+                self.catch_up();
+                if let Who::Asks(answer) = who {
+                    self.handle.stir();
+                    let with_id = |(id, both)| (PartitionId(id as u32), both);
+                    answer(watermarks.into_iter().enumerate().map(with_id).collect());
+                }
+            }
+            Who::Machine(machine) => {
+                let is_ack = matches!(response, Response::Produce(_, Ok(_)));
+                let changes_nothing = is_ack && machine.acks_can_wait();
+                machine.client().receive(broker, response, &self.cluster, self.now);
+                if !changes_nothing {
+                    self.after_news(client);
+                }
+            }
+        }
+    }
+
+    /// A client has heard something: its machine gets a turn if it wants one, or its client does what is due.
+    pub(super) fn after_news(&mut self, client: ClientId) {
+        let seat = &mut self.seats[client as usize];
+        let Who::Machine(machine) = &mut seat.who else { return };
+        match machine.wish() {
+            Wish::None => {}
+            // Whoever watches sees everything in its order.
+            Wish::Later if !self.is_watched && self.now >= seat.busy_until => {
+                if !std::mem::replace(&mut seat.is_late, true) {
+                    self.late.push(client);
+                }
+            }
+            Wish::Later | Wish::Now => {
+                if self.now >= seat.busy_until {
+                    return self.turn(client);
+                }
+            }
+        }
+        let due = machine.client().tick(self.now);
+        self.carry(client);
+        self.look_at_acks(client);
+        if due < Time::NEVER {
+            self.turn_at(client, due);
+        }
+    }
+
+    /// Gives everybody the turn that was put off.
+    pub(super) fn catch_up(&mut self) {
+        let mut late = std::mem::take(&mut self.late);
+        for client in late.drain(..) {
+            if self.seats[client as usize].is_late {
+                self.turn(client);
+            }
+        }
+        // Nobody is late because somebody else had a turn.
+        self.late = late;
+    }
+
+    pub(super) fn turn(&mut self, client: ClientId) {
+        self.hear(client);
+        let seat = &mut self.seats[client as usize];
+        seat.is_late = false;
+        let Who::Machine(machine) = &mut seat.who else { return };
+        let next = match machine.turn() {
+            Next::At(at) => at.min(machine.client().tick(self.now)),
+            Next::After(effort) => {
+                seat.busy_until = match effort {
+                    Effort::None => self.now,
+                    Effort::Wait(span) => self.now + span,
+                    Effort::Cpu(span) => self.cores.occupy(self.now, span),
+                };
+                // Another turn before would be for nothing.
+                seat.turn_at = Time::NEVER;
+                seat.busy_until
+            }
+            Next::Over => {
+                seat.who = Who::Nobody;
+                seat.turn_at = Time::NEVER;
+                self.look_at_acks(client);
+                // What it has sent last is still under way, unless the way is bad: then the system gives up on it.
+                for broker in 0..self.cluster.brokers() {
+                    self.take_in(broker);
+                    if self.network.is_held_up(self.now, client, broker) {
+                        self.network.end(client, broker);
+                    }
+                }
+                self.cluster.disconnect(client);
+                return;
+            }
+        };
+        self.carry(client);
+        self.look_at_acks(client);
+        if next < Time::NEVER {
+            self.turn_at(client, next);
+        }
+    }
+
+    /// Sends what a client wants sent.
+    fn carry(&mut self, client: ClientId) {
+        let Who::Machine(machine) = &mut self.seats[client as usize].who else { return };
+        let outbox = machine.client().outbox();
+        if outbox.is_empty() {
+            return;
+        }
+        // It gets the memory of another one.
+        std::mem::swap(outbox, &mut self.outbox);
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for (broker, request) in outbox.drain(..) {
+            self.send(client, broker, request);
+        }
+        self.outbox = outbox;
+    }
+}
