@@ -58,6 +58,31 @@ fn waiting(load: f64, second_moment: f64) -> f64 {
     load * second_moment / (2.0 * (1.0 - load))
 }
 
+/// A record of 10,000 bytes crosses two connections of 1 MB/s, to the broker and to its consumer; the record adds 10
+/// bytes to its payload and each message 100.
+#[test]
+fn bandwidth_adds_the_time_that_the_bytes_take() {
+    let text = "[topic]\npartitions = 1\nreplication_factor = 1\n\
+                [load]\nproducers = 1\nrate = \"10/s\"\npayload = \"10000B\"\nphases = \"uniform\"\n\
+                [run]\nwarmup = \"1s\"\nduration = \"20s\"\n";
+    let mean_s = |set: &[String]| {
+        let source = Source { name: "oracle.toml".to_owned(), text: format!("{text}{NETWORK}") };
+        let overrides = Overrides { broker: Some(BrokerKind::Sim), ..Overrides::default() };
+        let plan = compile(&source, set, &overrides).0.expect("a plan");
+        let responses = Responses::default();
+        run(plan, Options::default(), Box::new(responses.clone())).expect("a run");
+        let (sum_ns, count) = *responses.0.lock().expect("nobody panics");
+        assert_eq!(count, 200);
+        sum_ns / count as f64 / 1e9
+    };
+    let more_s = mean_s(&["sim.bandwidth=\"1MB\"".to_owned()]) - mean_s(&[]);
+    assert_within_2_percent(
+        "two transfers of a record",
+        more_s,
+        2.0 * (10_000.0 + 10.0 + 100.0) / 1e6,
+    );
+}
+
 #[test]
 fn cores_are_the_queue_of_theory() {
     const SERVICE_NS: f64 = 1e6;

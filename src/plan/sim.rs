@@ -15,6 +15,8 @@ pub struct SimPlan {
     pub latency: Duration,
     /// Mean of what comes on top, exponentially distributed.
     pub jitter: Duration,
+    /// Bytes a second that each connection carries in each direction; `None` for no limit.
+    pub bandwidth: Option<u64>,
     /// What the cluster does about brokers that fail.
     pub outage: OutagePlan,
     /// What clients do about it.

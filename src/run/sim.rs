@@ -40,7 +40,11 @@ pub(super) fn run(
         .build()
         .map_err(|error| Error::Environment(format!("no runtime: {error}")))?;
     let cluster = cluster(&plan, settings);
-    let network = NetworkSettings { latency: settings.latency, jitter: settings.jitter };
+    let network = NetworkSettings {
+        latency: settings.latency,
+        jitter: settings.jitter,
+        bandwidth: settings.bandwidth,
+    };
     let seed = plan.seed.child("sim", 0);
     let kernel = Kernel::new(hand, seed, cluster, network, settings.host_cores);
     let run = RunId(plan.seed.child("run", 0).0);

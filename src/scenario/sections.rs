@@ -194,6 +194,8 @@ section! {
         latency: Duration = "60us", "500us";
         /// Mean of what comes on top of `latency`, exponentially distributed.
         jitter: Duration = "20us", "2ms";
+        /// Bytes a second that each connection of a client carries, in each direction.
+        bandwidth: Bytes = ("unlimited"), "12MB";
         /// A broker that was silent for so long is given up by the controller, and others lead in its place
         /// (`broker.session.timeout.ms`).
         broker_session: Duration = "9s", "3s";

@@ -19,7 +19,8 @@ impl Kernel {
             self.network.end(client, broker);
             return self.cluster.hang_up(client, broker);
         }
-        let (at, caller) = self.network.request_arrives(self.now, client, broker);
+        let bytes = self.size_of_request(&request);
+        let (at, caller) = self.network.request_arrives(self.now, client, broker, bytes);
         if self.network.trouble[broker as usize].is_there {
             return self.send_in_trouble(at, caller, broker, request);
         }
@@ -59,12 +60,14 @@ impl Kernel {
             }
             let at = match &event {
                 Event::Request(number) => {
-                    let client = self.requests[*number].0.client;
-                    self.network.request_arrives(self.now, client, broker).0
+                    let (caller, _, request) = &self.requests[*number];
+                    let (client, bytes) = (caller.client, self.size_of_request(request));
+                    self.network.request_arrives(self.now, client, broker, bytes).0
                 }
                 Event::Response(number) => {
-                    let client = self.responses[*number].0.client;
-                    self.network.response_arrives(self.now, client, broker)
+                    let (caller, _, response) = &self.responses[*number];
+                    let (client, bytes) = (caller.client, self.size_of_response(response));
+                    self.network.response_arrives(self.now, client, broker, bytes)
                 }
                 _ => self.now,
             };
@@ -100,7 +103,8 @@ impl Kernel {
         for output in output.drain(..) {
             match output {
                 Output::Reply { at, from: broker, to: caller, response } => {
-                    let at = self.network.response_arrives(at, caller.client, broker);
+                    let bytes = self.size_of_response(&response);
+                    let at = self.network.response_arrives(at, caller.client, broker, bytes);
                     let key = self.queue.key(at);
                     let event = match is_quiet {
                         true => self.put_ack_aside(key, broker, caller, response),

@@ -9,6 +9,7 @@ mod hosted;
 mod kernel;
 mod network;
 mod queue;
+mod sizes;
 mod telling;
 mod trace;
 mod trouble;

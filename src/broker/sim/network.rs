@@ -15,6 +15,8 @@ pub struct NetworkSettings {
     pub latency: Duration,
     /// Mean of what comes on top, exponentially distributed.
     pub jitter: Duration,
+    /// Bytes a second that a connection carries in each direction; `None` for no limit.
+    pub bandwidth: Option<u64>,
 }
 
 /// Quantiles of the latency distribution that are drawn from.
@@ -28,6 +30,7 @@ const TRIPS_TO_CONNECT: u32 = 4;
 pub(super) struct Network {
     brokers: u32,
     latencies: Vec<i64>,
+    bandwidth: Option<u64>,
     random: Random,
     /// By client and broker.
     links: Vec<Link>,
@@ -49,6 +52,9 @@ struct Link {
     is_void: bool,
     to_broker: Time,
     to_client: Time,
+    /// With limited bandwidth: when the last message in each direction has left.
+    up_free: Time,
+    down_free: Time,
 }
 
 impl Network {
@@ -61,6 +67,7 @@ impl Network {
         Network {
             brokers,
             latencies: (0..QUANTILES).map(quantile).collect(),
+            bandwidth: settings.bandwidth,
             random: seed.child("network", 0).random(),
             links: Vec::new(),
             trouble: vec![Trouble::default(); brokers as usize],
@@ -82,39 +89,51 @@ impl Network {
         &mut self.links[place]
     }
 
-    /// When a request sent at `now` arrives, and on which connection. The first one opens it.
+    /// Whether the size of a message matters.
+    #[inline]
+    pub(super) fn is_limited(&self) -> bool {
+        self.bandwidth.is_some()
+    }
+
+    /// When a request of so many bytes sent at `now` arrives, and on which connection. The first one opens it.
     #[inline]
     pub(super) fn request_arrives(
         &mut self,
         now: Time,
         client: ClientId,
         broker: BrokerId,
+        bytes: u64,
     ) -> (Time, Caller) {
         let mut latency = self.latency();
         if self.trouble[broker as usize].is_there {
             latency += self.mishap(broker);
         }
+        let bandwidth = self.bandwidth;
         let link = self.link(client, broker);
         let trips = if link.is_open { 1 } else { 1 + TRIPS_TO_CONNECT };
         link.is_open = true;
-        link.to_broker = Time((now.0 + latency * i64::from(trips)).max(link.to_broker.0 + 1));
+        let left = leaves(now, bytes, bandwidth, &mut link.up_free);
+        link.to_broker = Time((left.0 + latency * i64::from(trips)).max(link.to_broker.0 + 1));
         (link.to_broker, Caller { client, connection: link.connection })
     }
 
-    /// When a response sent at `at` arrives.
+    /// When a response of so many bytes sent at `at` arrives.
     #[inline]
     pub(super) fn response_arrives(
         &mut self,
         at: Time,
         client: ClientId,
         broker: BrokerId,
+        bytes: u64,
     ) -> Time {
         let mut latency = self.latency();
         if self.trouble[broker as usize].is_there {
             latency += self.mishap(broker) + self.trouble[broker as usize].answer_delay_ns();
         }
+        let bandwidth = self.bandwidth;
         let link = self.link(client, broker);
-        link.to_client = Time((at.0 + latency).max(link.to_client.0 + 1));
+        let left = leaves(at, bytes, bandwidth, &mut link.down_free);
+        link.to_client = Time((left.0 + latency).max(link.to_client.0 + 1));
         link.to_client
     }
 
@@ -157,26 +176,35 @@ impl Network {
     }
 }
 
+/// When the last byte of a message has left that is sent at `at`, after those that were sent before.
+#[inline]
+fn leaves(at: Time, bytes: u64, bandwidth: Option<u64>, free: &mut Time) -> Time {
+    let Some(bytes_per_s) = bandwidth else { return at };
+    let ns = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_s);
+    *free = Time((*free).max(at).0.saturating_add(i64::try_from(ns).unwrap_or(i64::MAX)));
+    *free
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn network(jitter_us: u64) -> Network {
         let us = Duration::from_micros;
-        let settings = NetworkSettings { latency: us(100), jitter: us(jitter_us) };
+        let settings = NetworkSettings { latency: us(100), jitter: us(jitter_us), bandwidth: None };
         Network::new(settings, 1, Seed(3))
     }
 
     #[test]
     fn messages_of_a_connection_keep_their_order_and_the_mean_is_as_set() {
         let mut network = network(50);
-        network.request_arrives(Time(0), 0, 0);
+        network.request_arrives(Time(0), 0, 0, 0);
         let (mut last, mut sum) = (Time(0), 0);
         for i in 1..=10_000 {
             let sent = Time(i * 10_000_000);
-            let (arrives, _) = network.request_arrives(sent, 0, 0);
+            let (arrives, _) = network.request_arrives(sent, 0, 0, 0);
             assert!(arrives > last);
-            assert!(network.request_arrives(sent, 0, 0).0 > arrives, "sent at the same instant");
+            assert!(network.request_arrives(sent, 0, 0, 0).0 > arrives, "sent at the same instant");
             sum += arrives.since_ns(sent);
             last = arrives;
         }
@@ -187,16 +215,35 @@ mod tests {
     #[test]
     fn what_was_sent_on_a_connection_that_ended_arrives_nowhere_and_the_next_one_is_opened() {
         let mut network = network(0);
-        let (at, old) = network.request_arrives(Time(0), 0, 0);
+        let (at, old) = network.request_arrives(Time(0), 0, 0, 0);
         assert_eq!(at, Time(500_000), "two round trips first");
         assert!(network.carries(old, 0));
         assert!(network.end(0, 0) && !network.end(0, 0));
         assert!(!network.carries(old, 0));
-        let (_, new) = network.request_arrives(Time(0), 0, 0);
+        let (_, new) = network.request_arrives(Time(0), 0, 0, 0);
         network.void(0);
         assert!(new != old && !network.carries(new, 0) && network.end(0, 0));
-        let (_, newest) = network.request_arrives(Time(0), 0, 0);
+        let (_, newest) = network.request_arrives(Time(0), 0, 0, 0);
         assert!(network.carries(newest, 0));
+    }
+
+    #[test]
+    fn large_messages_take_their_time_and_those_behind_them_wait() {
+        let mut network = network(0);
+        network.bandwidth = Some(1_000_000);
+        network.request_arrives(Time(0), 0, 0, 0);
+        let sent = Time(10_000_000);
+        assert_eq!(
+            network.request_arrives(sent, 0, 0, 2_000).0,
+            Time(10_000_000 + 2_000_000 + 100_000)
+        );
+        assert_eq!(
+            network.request_arrives(sent, 0, 0, 500).0,
+            Time(10_000_000 + 2_500_000 + 100_000)
+        );
+        // The other direction and other connections are free.
+        assert_eq!(network.response_arrives(sent, 0, 0, 0), Time(10_100_000));
+        assert_eq!(network.request_arrives(sent, 1, 0, 0).0, Time(10_500_000));
     }
 
     #[test]
@@ -206,7 +253,7 @@ mod tests {
         let mut late = 0;
         for i in 1..=10_000 {
             let sent = Time(i * 10_000_000_000);
-            let took = network.response_arrives(sent, 0, 0).since_ns(sent);
+            let took = network.response_arrives(sent, 0, 0, 0).since_ns(sent);
             assert!(took >= 5_100_000);
             late += i64::from(took >= 200_000_000);
         }

@@ -6,7 +6,7 @@ use super::Findings;
 use super::key::key;
 use crate::base::BrokerKind;
 use crate::plan::{GroupProtocol, OutagePlan, Plan, ProducerClients, RetryPlan, SimPlan};
-use crate::scenario::{Diagnostic, Scenario, Sim, codes};
+use crate::scenario::{At, Bytes, Diagnostic, Scenario, Sim, codes};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -39,6 +39,7 @@ pub(super) fn build(scenario: &Scenario, found: &mut Findings) -> SimPlan {
             Duration::ZERO..=10 * SECOND,
             span,
         ),
+        bandwidth: bandwidth(sim.bandwidth.as_ref(), found),
         outage: outage(sim, found),
         client: client(sim, found),
         host_cores: found.count(
@@ -48,6 +49,19 @@ pub(super) fn build(scenario: &Scenario, found: &mut Findings) -> SimPlan {
             "a machine has at least one core",
         ),
     }
+}
+
+/// Bytes a second of a connection.
+fn bandwidth(given: Option<&At<Bytes>>, found: &mut Findings) -> Option<u64> {
+    let at = given?;
+    if at.value.0 < 1024 {
+        let message = "`sim.bandwidth` must be at least 1KiB a second";
+        found.push(
+            Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message)
+                .remedy("a connection that carries less is cut: see the fault `link_cut`"),
+        );
+    }
+    Some(at.value.0)
 }
 
 /// What the cluster does about brokers that fail.

@@ -82,6 +82,12 @@ impl Cluster {
         is_answer
     }
 
+    /// Bytes of the records a slot brings.
+    pub fn size_bytes(&self, slot: &FetchSlot) -> u64 {
+        let partition = self.partitions.get(slot.partition.0 as usize);
+        partition.map_or(0, |partition| partition.log.size_of(slot.offset, slot.end))
+    }
+
     /// Whether a fetch that came now would find nothing and wait, and nothing else would change.
     #[inline]
     pub fn would_wait(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> bool {

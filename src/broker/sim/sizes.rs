@@ -1,0 +1,37 @@
+//! How large messages are, where bandwidth is limited.
+
+use super::kernel::Kernel;
+use crate::broker::protocol::{Request, Response};
+
+/// Bytes of a message besides its records: header, topic, partitions.
+const FRAME: u64 = 100;
+/// Bytes of a record besides its payload, about (`DefaultRecord` of Kafka's message format v2).
+const RECORD: u64 = 10;
+
+impl Kernel {
+    /// Bytes of a request; zero if that does not matter.
+    #[inline]
+    pub(super) fn size_of_request(&self, request: &Request) -> u64 {
+        match request {
+            _ if !self.network.is_limited() => 0,
+            Request::Produce(produce) => {
+                FRAME + produce.batch.bytes.len() as u64 + RECORD * produce.batch.len() as u64
+            }
+            _ => FRAME,
+        }
+    }
+
+    /// Bytes of a response; zero if that does not matter.
+    #[inline]
+    pub(super) fn size_of_response(&self, response: &Response) -> u64 {
+        match response {
+            _ if !self.network.is_limited() => 0,
+            Response::Fetch(slots) => {
+                let size = |slot| self.cluster.size_bytes(slot);
+                let records: i64 = slots.iter().map(|slot| slot.end - slot.offset).sum();
+                FRAME + slots.iter().map(size).sum::<u64>() + RECORD * records.max(0) as u64
+            }
+            _ => FRAME,
+        }
+    }
+}
