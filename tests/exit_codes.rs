@@ -268,6 +268,8 @@ fn help_teaches() {
         "schema ",
         "completions ",
         "report ",
+        "explore ",
+        "replay ",
         "Exit codes: 0 passed",
     ] {
         assert!(finished.stdout.contains(text), "`{text}`\n{}", finished.stdout);
@@ -279,9 +281,17 @@ fn help_teaches() {
         assert_eq!(words[0], "lanekeeper");
         assert!(root().join(words[2]).is_file(), "{line}");
     }
-    for command in ["run", "check", "report", "schema", "completions"] {
+    for command in ["run", "check", "report", "schema", "completions", "explore", "replay"] {
         let finished = Tool::new().args([command, "--help"]).exits(0);
         assert!(finished.stdout.contains("Usage:"), "{}", finished.stdout);
+        // Examples of what takes more than a file.
+        let examples =
+            finished.stdout.lines().filter_map(|line| line.strip_prefix("  lanekeeper "));
+        for example in examples {
+            let file = example.split(' ').nth(1).expect("a file");
+            let is_made = ["repro.toml", "short.toml"].contains(&file);
+            assert!(is_made || root().join(file).is_file(), "{example}");
+        }
     }
     let finished = Tool::new().arg("--version").exits(0);
     assert_eq!(finished.stdout, concat!("lanekeeper ", env!("CARGO_PKG_VERSION"), "\n"));
