@@ -133,6 +133,32 @@ fn the_same_seed_gives_the_same_after_a_hundred_others_in_a_process() {
     assert_eq!(run(1), first);
 }
 
+/// Common random numbers: with one seed, assigned consumers and a group see the same arrivals, the same choice of
+/// partitions and the same faults, so that what differs in the results is their doing and not chance's.
+#[test]
+fn the_same_seed_gives_both_modes_the_same_load_and_the_same_faults() {
+    let met = |consumers: &str, seed: &str| {
+        let text = format!(
+            "[topic]\npartitions = 6\n[load]\nproducers = 30\nrate = \"10/s\"\nphases = \"poisson\"\n\
+             partition = \"random\"\n[consumers]\n{consumers}\n[run]\nwarmup = \"0s\"\nduration = \"15s\"\n\
+             [[fault]]\nat = \"2s\"\nevery = \"3s\"\njitter = \"500ms\"\nkill = {{ consumer = {{ random = 2 }} }}\n\
+             [[fault]]\nat = \"4s\"\nfor = \"1s\"\nlink = {{ broker = \"all\", delay = \"5ms\", loss = 0.1 }}\n"
+        );
+        let summary =
+            Tool::run_text(&text).args(["--broker", "sim", "--seed", seed]).finish().summary();
+        assert_eq!(summary.ledger.lost, 0);
+        let sent: Vec<u64> = summary.partitions.iter().map(|p| p.ledger.sent).collect();
+        let faults = summary.faults.iter();
+        let faults: Vec<_> = faults.map(|fault| (fault.at_s, fault.target.clone())).collect();
+        assert!(faults.len() >= 6, "{faults:?}");
+        (sent, faults)
+    };
+    let assigned = met("mode = \"assigned\"", "7");
+    assert_eq!(assigned, met("mode = \"group\"\ncount = 6", "7"));
+    let other = met("mode = \"assigned\"", "8");
+    assert!(assigned.0 != other.0 && assigned.1 != other.1);
+}
+
 /// Kills, panics, crash loops, poison, stalls, broken clients and a pool that dies, some at random: whom it hits and what
 /// the supervisor decides, and when, is the same for the same seed, and not for another.
 #[test]
