@@ -38,9 +38,11 @@ pub struct OutagePlan {
     pub unclean_elections: bool,
 }
 
-/// When a client gives up on an answer, and when it tries again.
+/// When a client begins, when it gives up on an answer, and when it tries again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPlan {
+    /// What a consumer's client needs from its creation until it does anything.
+    pub start: Duration,
     /// A client closes a connection on which nothing was answered for so long.
     pub request_timeout: Duration,
     /// How long a record may take until it is acknowledged.

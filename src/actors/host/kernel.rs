@@ -146,6 +146,14 @@ impl Hosted for SimulatedConsumer {
     }
 }
 
+/// What a consumer's client needs from its creation until it does anything.
+pub(super) fn client_start(context: &Context) -> Duration {
+    match &context.plan.broker {
+        BrokerPlan::Sim(sim) => sim.client.start,
+        BrokerPlan::Embedded { .. } | BrokerPlan::Kafka { .. } => Duration::ZERO,
+    }
+}
+
 /// What the native client does when something goes wrong.
 pub(super) fn profile(context: &Context) -> Profile {
     let BrokerPlan::Sim(sim) = &context.plan.broker else { return Profile::default() };

@@ -82,7 +82,9 @@ pub(in crate::actors) fn start_pool(
         let port =
             NativeProducer::new(load, shared.partitions() as u32, profile(&context), context.clock);
         let host = PoolHost::new(context, shared, incarnation, mode, port);
-        kernel.host(Box::new(SimulatedPool::new(host, kernel.clone(), report)));
+        // Load begins when clients are there.
+        let hosted = SimulatedPool::new(host, kernel.clone(), report);
+        kernel.host(Box::new(hosted), Duration::ZERO);
         return Ok(handle);
     }
     std::thread::Builder::new().name(format!("pool-{}", shared.pool)).spawn(move || {

@@ -37,7 +37,7 @@ pub(in crate::actors) fn start_second_owner(
     // It takes every command.
     let _ = client.submit(ConsumerCommand::Assign(partition, next));
     let events = Work { context: context.clone(), partition };
-    kernel.host(Box::new(SecondOwner { client, events, until }));
+    kernel.host(Box::new(SecondOwner { client, events, until }), Duration::ZERO);
 }
 
 impl Hosted for SecondOwner {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::desk::{Desk, GroupDesk};
 use super::inquiry::inquire;
-use super::kernel::{Hosting, SimulatedConsumer};
+use super::kernel::{Hosting, SimulatedConsumer, client_start};
 use super::lease::{Commands, HostCommand, HostReport, Lease, Line, Reports};
 use super::trouble;
 use crate::actors::Context;
@@ -139,7 +139,8 @@ fn launch(
 ) -> std::io::Result<Option<(KernelHandle, ClientId)>> {
     if let Hosting::Kernel(kernel) = &host.context.hosting {
         let kernel = kernel.clone();
-        let client = kernel.host(Box::new(SimulatedConsumer::new(host, &spec)));
+        let start = client_start(&host.context);
+        let client = kernel.host(Box::new(SimulatedConsumer::new(host, &spec)), start);
         return Ok(Some((kernel, client)));
     }
     let line = host.line.clone();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::audit::{Audit, Audited, Progress};
 use super::hosted::Hosted;
@@ -22,7 +23,7 @@ pub(super) type Ask = Box<dyn FnOnce(Watermarks) + Send>;
 
 /// What the kernel is told.
 pub(super) enum Command {
-    Host(ClientId, Box<dyn Hosted>),
+    Host(ClientId, Box<dyn Hosted>, Duration),
     Wake(ClientId),
     At(Time, Job),
     Ask(ClientId, Ask),
@@ -69,10 +70,10 @@ impl KernelHandle {
         self.shared.called.store(true, Ordering::Relaxed);
     }
 
-    /// Hosts a machine with its client. Its first turn comes at once.
-    pub fn host(&self, hosted: Box<dyn Hosted>) -> ClientId {
+    /// Hosts a machine with its client. Its first turn comes when it has started.
+    pub fn host(&self, hosted: Box<dyn Hosted>, start: Duration) -> ClientId {
         let client = self.client();
-        self.call(Command::Host(client, hosted));
+        self.call(Command::Host(client, hosted, start));
         client
     }
 

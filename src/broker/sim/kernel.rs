@@ -132,12 +132,14 @@ impl Kernel {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Host(client, hosted) => {
+            Command::Host(client, hosted, start) => {
                 if let Some(watch) = self.handle.watched() {
                     watch.name(client, hosted.name());
                 }
                 self.seat(client, Who::Machine(hosted));
-                self.turn_at(client, self.now);
+                let begins = self.now + start;
+                self.seats[client as usize].busy_until = begins;
+                self.turn_at(client, begins);
             }
             Command::Wake(client) => self.turn_at(client, self.now),
             Command::At(at, job) => self.queue.push(at.max(self.now), Event::Job(job)),

@@ -93,6 +93,12 @@ fn outage(sim: &Sim, found: &mut Findings) -> OutagePlan {
 /// What clients do about a cluster that fails.
 fn client(sim: &Sim, found: &mut Findings) -> RetryPlan {
     RetryPlan {
+        start: found.duration(
+            key!(sim.client_start),
+            Duration::from_millis(4),
+            Duration::ZERO..=10 * SECOND,
+            "a client that needs longer is restarted by whoever waits for it",
+        ),
         request_timeout: found.duration(
             key!(sim.request_timeout),
             30 * SECOND,
