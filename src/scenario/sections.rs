@@ -207,7 +207,8 @@ section! {
         /// Whether a replica that is not in sync may lead when no other is left (`unclean.leader.election.enable`).
         unclean_elections: bool = false, true;
         /// What a consumer's client needs from its creation until it does anything: threads, configuration, name service.
-        client_start: Duration = "4ms", "0s";
+        /// Fitted to librdkafka beside a local Kafka.
+        client_start: Duration = "6500us", "0s";
         /// A client closes a connection on which nothing was answered for so long (`socket.timeout.ms`).
         request_timeout: Duration = "30s", "2s";
         /// How long a record may take until it is acknowledged (`message.timeout.ms`).

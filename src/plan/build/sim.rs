@@ -95,7 +95,7 @@ fn client(sim: &Sim, found: &mut Findings) -> RetryPlan {
     RetryPlan {
         start: found.duration(
             key!(sim.client_start),
-            Duration::from_millis(4),
+            Duration::from_micros(6_500),
             Duration::ZERO..=10 * SECOND,
             "a client that needs longer is restarted by whoever waits for it",
         ),

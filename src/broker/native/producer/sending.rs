@@ -42,6 +42,12 @@ impl NativeProducer {
         next.min(self.look_for_trouble(now))
     }
 
+    /// Whether any broker takes another batch.
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.in_flight.iter().any(|in_flight| in_flight.len() < self.in_flight_max)
+    }
+
     /// Whether an open batch has waited long enough.
     #[inline]
     pub(super) fn has_due(&self, now: Time) -> bool {
@@ -57,6 +63,10 @@ impl NativeProducer {
             let due = since + self.linger;
             if due > now {
                 return next.min(due);
+            }
+            // Behind it there may be a thousand others that cannot go either.
+            if !self.has_room() {
+                return next.min(self.metadata.next_try(now));
             }
             let way = match self.lanes[partition.0 as usize].waits() {
                 true => None,
