@@ -162,7 +162,7 @@ impl Plan {
 
     /// Whether a fault gives the topic more partitions.
     pub fn grows(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Grow { .. }))
+        self.partitions_max() > self.topic.partitions
     }
 
     /// `assigned` or `group`.

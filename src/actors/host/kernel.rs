@@ -55,6 +55,8 @@ pub(super) struct SimulatedConsumer {
     /// Whether it was busy before this turn, and since when it has not been.
     was_busy: bool,
     free_from: Time,
+    /// Whether the host was settled after its last turn. Nothing changes that between turns, and every record asks.
+    is_settled: bool,
 }
 
 impl SimulatedConsumer {
@@ -72,8 +74,15 @@ impl SimulatedConsumer {
         let client = RuledConsumer::new(client, member, sabotage, host.clock());
         let name = spec.name.clone();
         let host = Some(Box::new(host));
-        let (was_busy, free_from) = (false, Time::ZERO);
-        SimulatedConsumer { host, client, name, closing: None, was_busy, free_from }
+        SimulatedConsumer {
+            host,
+            client,
+            name,
+            closing: None,
+            was_busy: false,
+            free_from: Time::ZERO,
+            is_settled: false,
+        }
     }
 
     /// Whether the client has something to hand over that the host would get.
@@ -83,7 +92,7 @@ impl SimulatedConsumer {
 
     /// Whether records may wait in the client.
     fn can_wait(&self, host: &Host) -> bool {
-        host.can_wait() && self.client.is_idle()
+        self.is_settled && host.is_patient() && self.client.is_idle()
     }
 
     fn turn_of(&mut self, host: &mut Host) -> Next {
@@ -99,6 +108,7 @@ impl SimulatedConsumer {
                 self.closing = Some(took);
                 return Next::After(Effort::Wait(took));
             }
+            self.is_settled = host.is_settled();
             match host.effort() {
                 Some(effort) => return Next::After(effort),
                 None if self.has_events() => {}

@@ -296,10 +296,16 @@ impl Host {
         self.desk.effort()
     }
 
-    /// Whether it makes no difference, until somebody looks, when records are processed that have come: in simulation.
+    /// Whether it makes no difference, until somebody looks, when records are processed that have come, once the desk
+    /// [is settled](Desk::is_settled): in simulation.
     #[inline]
-    pub(super) fn can_wait(&self) -> bool {
-        self.is_patient && !self.context.sabotage.is_armed() && self.desk.is_settled()
+    pub(super) fn is_patient(&self) -> bool {
+        self.is_patient && !self.context.sabotage.is_armed()
+    }
+
+    /// Whether records do nothing but count.
+    pub(super) fn is_settled(&self) -> bool {
+        self.desk.is_settled()
     }
 
     /// Lets records count as processed when they came, but not before then; or (`None`) when they are.

@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use super::hosted::Who;
 use super::kernel::{Event, Kernel};
 use super::queue::Key;
-use super::trace::{content_of_ack, content_of_fetch};
 use crate::base::Offset;
 use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
@@ -86,9 +85,9 @@ impl Kernel {
             if !self.network.carries(caller, broker) {
                 continue;
             }
-            self.trace.add_aside(key.at(), 3, client, content_of_ack(offset));
+            let response = Response::Produce(number, Ok(offset));
+            self.trace.response(key.at(), client, &response);
             if let Who::Machine(machine) = &mut seat.who {
-                let response = Response::Produce(number, Ok(offset));
                 machine.client().receive(broker, response, &self.cluster, key.at());
             }
         }
@@ -144,8 +143,9 @@ impl Kernel {
             if !self.network.carries(caller, broker) {
                 continue;
             }
-            self.trace.add_aside(key.at(), 2, caller.client, content_of_fetch(&fetch));
-            self.cluster.request(key.at(), broker, caller, Request::Fetch(fetch), &mut self.output);
+            let request = Request::Fetch(fetch);
+            self.trace.request(key.at(), caller.client, &request);
+            self.cluster.request(key.at(), broker, caller, request, &mut self.output);
         }
         debug_assert!(self.output.is_empty(), "a fetch that was put aside waits");
     }

@@ -10,7 +10,7 @@ use super::handle::{Command, Job, KernelHandle};
 use super::hosted::{Seat, Who};
 use super::network::{Network, NetworkSettings};
 use super::queue::{Key, Queue};
-use super::trace::{Trace, content_of, content_of_fetch};
+use super::trace::Trace;
 use crate::base::{ClockHand, Seed, Time};
 use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Output};
 use crate::broker::protocol::{BrokerId, Request, Response};
@@ -207,12 +207,7 @@ impl Kernel {
 
     /// A request reaches its broker.
     fn arrive(&mut self, caller: Caller, broker: BrokerId, request: Request) {
-        match &request {
-            Request::Fetch(fetch) => {
-                self.trace.add_aside(self.now, 2, caller.client, content_of_fetch(fetch));
-            }
-            _ => self.trace.add(self.now, 2, caller.client, content_of(&request)),
-        }
+        self.trace.request(self.now, caller.client, &request);
         if !self.cluster.is_up(broker) {
             return self.break_off(caller.client, broker);
         }

@@ -1,7 +1,8 @@
 //! The rolling hash of everything that happens: two runs are the same if and only if (to 64 bits) it is.
 
-use crate::base::{Offset, Time};
-use crate::broker::protocol::{Fetch, Request, Response};
+use crate::base::Time;
+use crate::broker::model::ClientId;
+use crate::broker::protocol::{Request, Response};
 
 /// A hash over the events so far.
 #[derive(Clone, Debug, Default)]
@@ -30,12 +31,32 @@ impl Trace {
 
     /// Adds an event of which it is not always noted at once that it happened.
     #[inline]
-    pub fn add_aside(&mut self, at: Time, kind: u8, who: u32, content: u64) {
+    fn add_aside(&mut self, at: Time, kind: u8, who: u32, content: u64) {
         self.events += 1;
         let mut mixed = (at.0 as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
         mixed =
             (mixed ^ (mixed >> 32) ^ what(kind, who, content)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.aside = self.aside.wrapping_add(mixed ^ (mixed >> 29));
+    }
+
+    /// A request reaches its broker. A fetch is noted aside.
+    #[inline]
+    pub(super) fn request(&mut self, at: Time, client: ClientId, request: &Request) {
+        let content = content_of(request);
+        match request {
+            Request::Fetch(_) => self.add_aside(at, 2, client, content),
+            _ => self.add(at, 2, client, content),
+        }
+    }
+
+    /// A response reaches its client. An acknowledgement is noted aside.
+    #[inline]
+    pub(super) fn response(&mut self, at: Time, client: ClientId, response: &Response) {
+        let content = content_of_response(response);
+        match response {
+            Response::Produce(_, Ok(_)) => self.add_aside(at, 3, client, content),
+            _ => self.add(at, 3, client, content),
+        }
     }
 
     /// The hash.
@@ -55,7 +76,7 @@ fn what(kind: u8, who: u32, content: u64) -> u64 {
 }
 
 /// What the trace notes of a request.
-pub(super) fn content_of(request: &Request) -> u64 {
+fn content_of(request: &Request) -> u64 {
     match request {
         Request::Metadata => 1,
         Request::InitProducerId => 2,
@@ -67,26 +88,14 @@ pub(super) fn content_of(request: &Request) -> u64 {
             let sequence = produce.sequence.map_or(0, |(_, sequence)| sequence);
             4 + (u64::from(produce.partition.0) << 8) + (sequence << 24)
         }
-        Request::Fetch(fetch) => content_of_fetch(fetch),
+        Request::Fetch(fetch) => fetch.slots.iter().fold(5, |content, slot| {
+            content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.offset as u64) << 16
+        }),
     }
 }
 
-/// What the trace notes of a fetch.
-#[inline]
-pub(super) fn content_of_fetch(fetch: &Fetch) -> u64 {
-    fetch.slots.iter().fold(5, |content, slot| {
-        content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.offset as u64) << 16
-    })
-}
-
-/// What the trace notes of an acknowledgement.
-#[inline]
-pub(super) fn content_of_ack(Offset(offset): Offset) -> u64 {
-    (offset as u64) << 8
-}
-
 /// What the trace notes of a response.
-pub(super) fn content_of_response(response: &Response) -> u64 {
+fn content_of_response(response: &Response) -> u64 {
     match response {
         Response::Metadata(_) => 1,
         Response::Coordinator(broker) => 7 + (u64::from(*broker) << 8),
@@ -94,7 +103,7 @@ pub(super) fn content_of_response(response: &Response) -> u64 {
         Response::Refused(code) => 8 + ((*code as u64) << 8),
         Response::InitProducerId(number) => 2 + ((*number as u64) << 8),
         Response::ListOffsets(ends) => ends.iter().map(|(_, end)| end.0 as u64).sum(),
-        Response::Produce(_, result) => result.map_or(4, content_of_ack),
+        Response::Produce(_, result) => result.map_or(4, |offset| (offset.0 as u64) << 8),
         Response::Fetch(slots) => slots.iter().fold(5, |content, slot| {
             content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.end as u64) << 16
         }),

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use super::carrying::ASK_AGAIN;
 use super::hosted::{Next, Seat, Who, Wish};
 use super::kernel::{Event, Kernel};
-use super::trace::{content_of_ack, content_of_response};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::ClientId;
 use crate::broker::protocol::{BrokerId, Response};
@@ -38,11 +37,7 @@ impl Kernel {
     pub(super) fn receive(&mut self, client: ClientId, broker: BrokerId, response: Response) {
         self.hear(client);
         let seat = &mut self.seats[client as usize];
-        if let Response::Produce(_, Ok(offset)) = &response {
-            self.trace.add_aside(self.now, 3, client, content_of_ack(*offset));
-        } else {
-            self.trace.add(self.now, 3, client, content_of_response(&response));
-        }
+        self.trace.response(self.now, client, &response);
         match &mut seat.who {
             // It is gone, and its connections with it.
             Who::Nobody => {}

@@ -54,8 +54,6 @@ pub struct NativeProducer {
     /// Records queued or in flight.
     queued: usize,
     looked_for_old: Time,
-    /// Whether an acknowledgement would let something be sent.
-    is_held_up: bool,
     answers: Vec<Ack>,
     errors: Vec<String>,
     outbox: Vec<(BrokerId, Request)>,
@@ -92,7 +90,6 @@ impl NativeProducer {
             spare: Vec::new(),
             queued: 0,
             looked_for_old: Time::ZERO,
-            is_held_up: true,
             answers: Vec::new(),
             errors: Vec::new(),
             outbox: Vec::new(),
@@ -102,7 +99,7 @@ impl NativeProducer {
     /// Whether nothing waits for an acknowledgement.
     #[inline]
     pub fn acks_can_wait(&self) -> bool {
-        !self.is_held_up
+        self.is_ready() && self.waiting.is_empty() && !self.has_due(self.clock.now())
     }
 
     /// Asks for a number if that is due; returns when something is due next.

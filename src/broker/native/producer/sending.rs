@@ -30,7 +30,6 @@ impl NativeProducer {
     /// something is due next.
     pub(super) fn send_due(&mut self, now: Time) -> Time {
         let mut next = self.metadata.refresh(now, &mut self.outbox);
-        self.is_held_up = true;
         if !self.is_ready() {
             return next.min(self.ask_for_number(now));
         }
@@ -38,7 +37,6 @@ impl NativeProducer {
             next = next.min(self.send_waiting(now));
         }
         next = next.min(self.send_opened(now));
-        self.is_held_up = !self.waiting.is_empty() || self.has_due(now);
         next.min(self.look_for_trouble(now))
     }
 
