@@ -27,9 +27,14 @@ case ${1:-all} in assignment | groups | all) ;; *)
   exit 2
   ;;
 esac
-export ROUNDS=${ROUNDS:-5} KILLS=${KILLS:-60} SET=${SET:-}
+export ROUNDS=${ROUNDS:-5} SET=${SET:-}
 
-exec python3 - "${1:-all}" <<'PYTHON'
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export KILLING=$scratch/recovery.toml
+kills_scenario "${KILLS:-60}" 6000 2 >"$KILLING"
+
+python3 - "${1:-all}" <<'PYTHON'
 import json, os, statistics, subprocess, sys, tempfile
 
 rounds = int(os.environ["ROUNDS"])
@@ -74,15 +79,7 @@ def crash(where, settings, at_ms, directory):
 
 def recoveries(where, number, directory):
     """KILLS kills of one of two consumers; milliseconds from each to the first record."""
-    kills = int(os.environ["KILLS"])
-    # A kill every 300 ms; 50 ms without a failure count as stable, so that each restart is an immediate one.
-    text = '[topic]\npartitions = 2\n[load]\nproducers = 20\nrate = "600/s"\n[restart]\nstable = "50ms"\n'
-    text += f'[run]\nwarmup = "1s"\nduration = "{kills * 300 + 2000}ms"\n'
-    text += "".join(f'[[fault]]\nat = "{1500 + i * 300}ms"\nkill = {{ consumer = 0 }}\n' for i in range(kills))
-    scenario = f"{directory}.toml"
-    with open(scenario, "w") as file:
-        file.write(text)
-    faults = result_of(where, scenario, [], number, directory)["faults"]
+    faults = result_of(where, os.environ["KILLING"], [], number, directory)["faults"]
     return [fault["first_record_ms"] for fault in faults if fault.get("first_record_ms") is not None]
 
 

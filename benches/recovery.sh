@@ -19,16 +19,7 @@ need_lanekeeper
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-# A kill every 300 ms; 50 ms without a failure count as stable, so that each restart is an immediate one.
-{
-  printf '[topic]\npartitions = %d\n' "$partitions"
-  printf '[load]\nproducers = %d\nrate = "%d/s"\n' $((partitions * 10)) $((rate / 10))
-  printf '[restart]\nstable = "50ms"\n'
-  printf '[run]\nwarmup = "1s"\nduration = "%dms"\n' $((kills * 300 + 2000))
-  for ((i = 0; i < kills; i++)); do
-    printf '[[fault]]\nat = "%dms"\nkill = { consumer = 0 }\n' $((1500 + i * 300))
-  done
-} >"$scratch/recovery.toml"
+kills_scenario "$kills" "$rate" "$partitions" >"$scratch/recovery.toml"
 
 # The limits are lifted: what counts here is in the faults' times.
 "$LANEKEEPER" run "$scratch/recovery.toml" --bootstrap "$BOOTSTRAP" --out "$scratch/out" \
