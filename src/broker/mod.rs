@@ -17,7 +17,8 @@ pub mod sim;
 pub use disturbance::Disturbance;
 pub use error::{BrokerError, ErrorClass};
 pub use port::{
-    Cluster, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec, EndOffsets,
-    Flow, GroupSpec, ProducerPort, SendError, SendRecord, TopicPort, TopicSize, Watermarks,
+    Answers, Cluster, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec,
+    EndOffsets, Flow, GroupSpec, ProducerPort, SendError, SendRecord, TopicPort, TopicSize,
+    Watermarks,
 };
 pub use positions::{Position, Positions};

@@ -173,21 +173,42 @@ pub enum SendError {
     Refused(String),
 }
 
+/// What a producer's client has answered.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// The fate of records.
+    pub acks: Vec<Ack>,
+    /// Errors, by name.
+    pub errors: Vec<String>,
+}
+
+impl Answers {
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.acks.is_empty() && self.errors.is_empty()
+    }
+
+    /// Moves everything from `others` here.
+    #[inline]
+    pub fn append(&mut self, others: &mut Answers) {
+        self.acks.append(&mut others.acks);
+        self.errors.append(&mut others.errors);
+    }
+}
+
 /// A pool's client or clients, on the thread that owns it.
 pub trait ProducerPort {
     /// Hands a record to the client; never waits.
     fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError>;
 
-    /// Lets `wait` pass, or less if acknowledgements come, and appends those that came since the last call.
+    /// Lets `wait` pass, or less if acknowledgements come, and appends what came since the last call.
     /// A simulated port always gets a zero wait.
-    fn acks(&mut self, wait: Duration, acks: &mut Vec<Ack>);
+    fn answers(&mut self, wait: Duration, answers: &mut Answers);
 
     /// Whether records may be sent to partitions below `partitions`; if not, sees to it that they may be soon.
     /// Never waits.
     fn follow(&mut self, partitions: u32) -> bool;
-
-    /// Errors the client reported since the last call, by name.
-    fn errors(&mut self) -> Vec<String>;
 
     /// Gives up what is still queued or in flight: every record gets its answer, as failed or
     /// indeterminate, within about `limit`.
@@ -199,16 +220,12 @@ impl<P: ProducerPort + ?Sized> ProducerPort for Box<P> {
         (**self).send(record)
     }
 
-    fn acks(&mut self, wait: Duration, acks: &mut Vec<Ack>) {
-        (**self).acks(wait, acks);
+    fn answers(&mut self, wait: Duration, answers: &mut Answers) {
+        (**self).answers(wait, answers);
     }
 
     fn follow(&mut self, partitions: u32) -> bool {
         (**self).follow(partitions)
-    }
-
-    fn errors(&mut self) -> Vec<String> {
-        (**self).errors()
     }
 
     fn give_up(&mut self, limit: Duration) {

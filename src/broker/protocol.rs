@@ -2,8 +2,9 @@
 //!
 //! A simulated network carries them as they are; a socket would carry their bytes.
 
-use std::sync::Arc;
 use std::time::Duration;
+
+use triomphe::Arc;
 
 use super::model::group::{GroupRequest, GroupResponse};
 use crate::base::{Offset, PartitionId, Time};
@@ -12,17 +13,17 @@ use crate::plan::Acks;
 /// A broker of the cluster, counted from 0.
 pub type BrokerId = u32;
 
-/// What a client asks of a broker.
+/// What a client asks of a broker. No larger than a word besides what it is: messages change hands many times.
 #[derive(Debug)]
 pub enum Request {
     /// Who leads which partition.
     Metadata,
     /// A number for an idempotent producer.
     InitProducerId,
-    /// Append a batch.
-    Produce(Produce),
+    /// Append a batch. Shared with the client, which keeps it until it is answered.
+    Produce(Arc<Produce>),
     /// Read; answered when there is something to read, or after its longest wait.
-    Fetch(Fetch),
+    Fetch(Box<Fetch>),
     /// Where every partition begins and ends.
     ListOffsets,
     /// Which broker coordinates the group.
@@ -42,8 +43,8 @@ pub enum Response {
     InitProducerId(i64),
     /// What became of the batch of this number.
     Produce(u64, Result<Offset, ErrorCode>),
-    /// The request's slots, filled in.
-    Fetch(Vec<FetchSlot>),
+    /// The request, its slots filled in.
+    Fetch(Box<Fetch>),
     /// The low and the high watermark of every partition, by id.
     ListOffsets(Vec<(Offset, Offset)>),
     /// The group's coordinator.
@@ -65,8 +66,21 @@ pub struct Produce {
     pub acks: Acks,
     /// The idempotent producer's number and the sequence of the first record, if it is one.
     pub sequence: Option<(i64, u64)>,
-    /// The records. The client keeps them, too, until they are acknowledged.
-    pub batch: Arc<Batch>,
+    /// The records.
+    pub batch: Batch,
+}
+
+impl Default for Produce {
+    /// Nothing for nobody.
+    fn default() -> Produce {
+        Produce {
+            number: 0,
+            partition: PartitionId(0),
+            acks: Acks::None,
+            sequence: None,
+            batch: Batch::default(),
+        }
+    }
 }
 
 /// Records on their way to a partition.

@@ -32,9 +32,9 @@ pub struct ConsumerMachine {
     owner: Owner,
     runs: Runs,
     work: WorkSampler,
-    /// The record under way. It counts for nothing until it is done.
-    begun: Option<Processed>,
     batch: Vec<Processed>,
+    /// Whether the last one in the batch is under way. It counts for nothing until it is done.
+    is_begun: bool,
     batch_max: usize,
     position: Option<Offset>,
 }
@@ -54,8 +54,8 @@ impl ConsumerMachine {
             owner,
             runs: runs.into(),
             work,
-            begun: None,
             batch,
+            is_begun: false,
             batch_max,
             position: None,
         }
@@ -87,8 +87,10 @@ impl ConsumerMachine {
             }
             Verdict::OtherRun(_) | Verdict::Foreign => Content::Foreign,
         };
+        self.forget_begun();
+        self.is_begun = true;
         let bytes = payload.len() as u32;
-        self.begun = Some(Processed { offset, content, arrived, done: arrived, bytes });
+        self.batch.push(Processed { offset, content, arrived, done: arrived, bytes });
         match content {
             Content::Intact(_) | Content::Earlier(_) => self.work.draw(),
             Content::Corrupt | Content::Foreign | Content::Skipped(_) => Effort::None,
@@ -98,7 +100,7 @@ impl ConsumerMachine {
     /// The stamp of the record under way, if it is intact and of this run, or of one it continues.
     #[inline]
     pub fn begun_stamp(&self) -> Option<Stamp> {
-        match self.begun?.content {
+        match self.begun()?.content {
             Content::Intact(stamp) | Content::Earlier(stamp) => Some(stamp),
             Content::Corrupt | Content::Foreign | Content::Skipped(_) => None,
         }
@@ -107,17 +109,30 @@ impl ConsumerMachine {
     /// Notes that the effort of the record begun last is done.
     #[inline]
     pub fn done(&mut self, now: Time) {
-        if let Some(mut record) = self.begun.take() {
+        if std::mem::take(&mut self.is_begun)
+            && let Some(record) = self.batch.last_mut()
+        {
             record.done = now;
-            self.batch.push(record);
             self.position = Some(Offset(record.offset.0 + 1));
         }
+    }
+
+    /// The record begun last was never done.
+    #[inline]
+    fn forget_begun(&mut self) {
+        if std::mem::take(&mut self.is_begun) {
+            self.batch.pop();
+        }
+    }
+
+    fn begun(&self) -> Option<&Processed> {
+        self.batch.last().filter(|_| self.is_begun)
     }
 
     /// Takes the record begun last for processed.
     #[cfg(test)]
     pub(crate) fn presume(&mut self) {
-        self.position = self.begun.map(|record| Offset(record.offset.0 + 1));
+        self.position = self.begun().map(|record| Offset(record.offset.0 + 1));
     }
 
     /// Passes a record over without any work on it.
@@ -127,6 +142,7 @@ impl ConsumerMachine {
             Verdict::Corrupt | Verdict::OtherRun(_) | Verdict::Foreign => None,
         };
         let (content, bytes) = (Content::Skipped(stamp), payload.len() as u32);
+        self.forget_begun();
         self.batch.push(Processed { offset, content, arrived: now, done: now, bytes });
         self.position = Some(Offset(offset.0 + 1));
     }
@@ -139,11 +155,12 @@ impl ConsumerMachine {
 
     /// Hands the batch to the cell, which counts or fences it.
     pub fn flush(&mut self, cell: &PartitionCell) -> Applied {
-        if self.batch.is_empty() {
+        let done = self.batch.len() - usize::from(self.is_begun);
+        if done == 0 {
             return Applied::Counted;
         }
-        let applied = cell.lock().apply(self.owner, &self.batch);
-        self.batch.clear();
+        let applied = cell.lock().apply(self.owner, &self.batch[..done]);
+        self.batch.drain(..done);
         applied
     }
 }

@@ -1,7 +1,8 @@
 //! Negative controls: chance let in on purpose, which the comparison of two simulations must notice. A check that
 //! catches nothing proves nothing. Part of the tests, never of the program.
 //!
-//! Each leak decides in which order (or when) four machines get an extra turn, once every 20 ms.
+//! Each leak decides when four machines get an extra turn, once every 20 ms. An order alone would decide nothing: what
+//! is to happen at the same instant happens in the same order whoever asked for it first.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -53,6 +54,8 @@ thread_local! {
 
 const MACHINES: u32 = 4;
 const EVERY: Duration = Duration::from_millis(20);
+/// Between the turns of two machines.
+const APART: Duration = Duration::from_micros(1);
 /// Until then all machines are there.
 const FROM: Time = Time(1_000_000_000);
 
@@ -72,21 +75,30 @@ async fn extra_turns(kernel: KernelHandle, wrong: Option<Leak>) {
         // Those that are right are done in every case; the same number of turns, in an order that is the same.
         for (leak, _) in LEAKS {
             sleep_until(&kernel, at).await;
+            let now = at;
             at = at + EVERY;
             let is_wrong = wrong == Some(leak);
             match leak {
-                Leak::HashMap => turns(&kernel, iterated(is_wrong)),
+                Leak::HashMap => turns(&kernel, now, iterated(is_wrong)),
                 Leak::WallClock => at = at + off(is_wrong),
-                Leak::Select => turns(&kernel, selected(is_wrong).await),
-                Leak::Watch => turns(&kernel, woken(is_wrong).await),
-                Leak::Blocking => blocked(&kernel, is_wrong).await,
+                Leak::Select => turns(&kernel, now, selected(is_wrong).await),
+                Leak::Watch => turns(&kernel, now, woken(is_wrong).await),
+                Leak::Blocking => blocked(&kernel, now, is_wrong),
             }
         }
     }
 }
 
-fn turns(kernel: &KernelHandle, order: Vec<ClientId>) {
-    order.into_iter().for_each(|machine| kernel.wake(machine));
+/// One after the other, from `now` on.
+fn turns(kernel: &KernelHandle, now: Time, order: Vec<ClientId>) {
+    for (place, machine) in order.into_iter().enumerate() {
+        let waker = kernel.clone();
+        let job = move |_| {
+            waker.wake(machine);
+            None
+        };
+        kernel.at(now + APART * place as u32, Box::new(job));
+    }
 }
 
 async fn sleep_until(kernel: &KernelHandle, at: Time) {
@@ -182,9 +194,9 @@ async fn woken(is_wrong: bool) -> Vec<ClientId> {
     std::mem::take(&mut *order.lock().expect("nobody panics"))
 }
 
-async fn blocked(kernel: &KernelHandle, is_wrong: bool) {
+fn blocked(kernel: &KernelHandle, now: Time, is_wrong: bool) {
     if !is_wrong {
-        return turns(kernel, (0..MACHINES).collect());
+        return turns(kernel, now, (0..MACHINES).collect());
     }
     for machine in 0..MACHINES {
         let kernel = kernel.clone();

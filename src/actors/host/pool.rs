@@ -222,8 +222,7 @@ impl<P: ProducerPort> PoolHost<P> {
             self.collect(Duration::ZERO);
             return PoolTurn::Wait(wait);
         }
-        let burst = self.burst();
-        self.collect(Duration::ZERO);
+        let burst = self.send_and_enter();
         let now = self.context.clock.now();
         let held_for = self.sender.port.next_due().remaining(now);
         match burst {
@@ -289,8 +288,8 @@ impl<P: ProducerPort> PoolHost<P> {
         self.partitions = partitions;
     }
 
-    /// Sends what is due, up to [`BURST_MAX`] records, under one lock of the schedules and the cell.
-    fn burst(&mut self) -> Burst {
+    /// Sends what is due and enters what was answered, under one lock of the schedules and the cell.
+    fn send_and_enter(&mut self) -> Burst {
         let partitions = self.context.board.cells.len();
         if partitions > self.partitions {
             self.follow(partitions);
@@ -301,43 +300,50 @@ impl<P: ProducerPort> PoolHost<P> {
         if self.mode.load(Ordering::Acquire) == END {
             pacer.end();
         }
-        if cell.is_fenced(self.incarnation) {
-            return Burst::Fenced;
+        let burst = match cell.is_fenced(self.incarnation) {
+            true => Burst::Fenced,
+            false => burst(context, sender, &mut pacer, &mut cell),
+        };
+        if sender.has_answers(Duration::ZERO) {
+            sender.enter(&mut cell);
         }
-        let mut skipped = 0;
-        for _ in 0..BURST_MAX {
-            let now = context.clock.now();
-            let Some(due) = pacer.peek(now) else {
-                return Burst::Idle(pacer.next_due(now));
-            };
-            if sender.is_behind(context, due.partition) {
-                pacer.skip_for_now();
-                skipped += 1;
-                if skipped > 2 * sender.sent.len() {
-                    return Burst::Blocked(Blocked::ByConsumers);
-                }
-                continue;
-            }
-            match sender.send(&mut cell, due, now) {
-                Ok(()) => pacer.taken(),
-                Err(()) => return Burst::Blocked(Blocked::ByClient),
-            }
-        }
-        Burst::More
+        burst
     }
 
     /// Lets `wait` pass, or less, and enters the acknowledgements that came into the cell.
     pub(super) fn collect(&mut self, wait: Duration) {
-        let Sender { port, acks, .. } = &mut self.sender;
-        port.acks(wait, acks);
-        let errors = port.errors();
-        let withheld = port.take_withheld();
-        if acks.is_empty() && errors.is_empty() {
-            return;
+        if self.sender.has_answers(wait) {
+            let pool = self.shared.pool.0 as usize;
+            self.sender.enter(&mut self.context.board.pools[pool].lock());
         }
-        let mut cell = self.context.board.pools[self.shared.pool.0 as usize].lock();
-        acks.drain(..).for_each(|ack| cell.resolve(&ack));
-        errors.iter().for_each(|name| cell.error(name));
-        cell.withheld += withheld;
     }
+}
+
+/// Sends what is due, up to [`BURST_MAX`] records.
+fn burst<P: ProducerPort>(
+    context: &Context,
+    sender: &mut Sender<P>,
+    pacer: &mut Pacer,
+    cell: &mut PoolState,
+) -> Burst {
+    let mut skipped = 0;
+    for _ in 0..BURST_MAX {
+        let now = context.clock.now();
+        let Some(due) = pacer.peek(now) else {
+            return Burst::Idle(pacer.next_due(now));
+        };
+        if sender.is_behind(context, due.partition) {
+            pacer.skip_for_now();
+            skipped += 1;
+            if skipped > 2 * sender.sent.len() {
+                return Burst::Blocked(Blocked::ByConsumers);
+            }
+            continue;
+        }
+        match sender.send(cell, due, now) {
+            Ok(()) => pacer.taken(),
+            Err(()) => return Burst::Blocked(Blocked::ByClient),
+        }
+    }
+    Burst::More
 }

@@ -1,11 +1,12 @@
 //! What a pool sends: stamps and fills payloads, and hands them to the client.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::actors::Context;
 use crate::base::{Offset, PartitionId, PoolId, RunId, Stamp, Time, write_payload};
 use crate::broker::calls::RuledProducer;
-use crate::broker::{ProducerPort, SendError, SendRecord};
+use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::logic::Due;
 use crate::measure::{Ack, Outcome, PoolState};
 use crate::plan::Pace;
@@ -24,7 +25,7 @@ pub(super) struct Sender<P> {
     /// Where the next filler begins is counted up to this.
     fillers_end: usize,
     /// What was answered and not entered yet.
-    pub(super) acks: Vec<Ack>,
+    answers: Answers,
     /// Records sent per partition, for the cap on what is unprocessed.
     pub(super) sent: Vec<i64>,
     unprocessed_max: Option<i64>,
@@ -45,7 +46,7 @@ impl<P: ProducerPort> Sender<P> {
             filler,
             filler_at: 0,
             fillers_end,
-            acks: Vec::new(),
+            answers: Answers::default(),
             sent: vec![0; context.board.cells.len()],
             unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
             at_max_rate: load.pace == Pace::Max,
@@ -101,7 +102,7 @@ impl<P: ProducerPort> Sender<P> {
                 let (producer, partition) = (due.producer, due.partition);
                 let outcome = Outcome::Failed;
                 let timed = false;
-                self.acks.push(Ack {
+                self.answers.acks.push(Ack {
                     producer,
                     partition,
                     sequence,
@@ -115,5 +116,18 @@ impl<P: ProducerPort> Sender<P> {
         cell.sent(due.producer, due.partition, intended, now);
         self.sent[due.partition.0 as usize] += 1;
         Ok(())
+    }
+
+    /// Lets `wait` pass, or less; whether the client has answered something that is to be entered.
+    pub(super) fn has_answers(&mut self, wait: Duration) -> bool {
+        self.port.answers(wait, &mut self.answers);
+        !self.answers.is_empty()
+    }
+
+    /// Enters what was answered.
+    pub(super) fn enter(&mut self, cell: &mut PoolState) {
+        self.answers.acks.drain(..).for_each(|ack| cell.resolve(&ack));
+        self.answers.errors.drain(..).for_each(|name| cell.error(&name));
+        cell.withheld += self.port.take_withheld();
     }
 }

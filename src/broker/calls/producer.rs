@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Clock, PartitionId, PoolId, ProducerId, Time, sent_time};
-use crate::broker::{ProducerPort, SendError, SendRecord};
+use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::logic::{Caller, Sabotage};
 use crate::measure::{Ack, Outcome};
 use crate::plan::{CallAction, CallError};
@@ -25,8 +25,7 @@ pub struct RuledProducer<P> {
     held: BTreeMap<PartitionId, VecDeque<Held>>,
     count: usize,
     /// Answers the client knows nothing of.
-    answers: Vec<Ack>,
-    errors: Vec<String>,
+    answers: Answers,
     /// Records that were not sent because of a fault, since somebody last asked.
     withheld: u64,
 }
@@ -48,8 +47,7 @@ impl<P: ProducerPort> RuledProducer<P> {
             clock,
             held: BTreeMap::new(),
             count: 0,
-            answers: Vec::new(),
-            errors: Vec::new(),
+            answers: Answers::default(),
             withheld: 0,
         }
     }
@@ -85,7 +83,7 @@ impl<P: ProducerPort> RuledProducer<P> {
             Some(CallAction::Drop) => {
                 // To whoever sent it, it is one that was never answered.
                 self.answer(record, now, Outcome::Indeterminate);
-                self.errors.push("dropped by a fault".to_owned());
+                self.answers.errors.push("dropped by a fault".to_owned());
                 self.withheld += 1;
                 Ok(())
             }
@@ -127,7 +125,7 @@ impl<P: ProducerPort> RuledProducer<P> {
                     }
                     Err(SendError::Refused(name)) => {
                         self.answer(&record, now, Outcome::Failed);
-                        self.errors.push(name);
+                        self.answers.errors.push(name);
                     }
                 }
                 queue.pop_front();
@@ -141,7 +139,15 @@ impl<P: ProducerPort> RuledProducer<P> {
     fn answer(&mut self, record: &SendRecord<'_>, at: Time, outcome: Outcome) {
         let SendRecord { producer, partition, sequence, payload } = *record;
         let sent = sent_time(payload).unwrap_or(at);
-        self.answers.push(Ack { producer, partition, sequence, sent, at, timed: false, outcome });
+        self.answers.acks.push(Ack {
+            producer,
+            partition,
+            sequence,
+            sent,
+            at,
+            timed: false,
+            outcome,
+        });
     }
 }
 
@@ -154,7 +160,7 @@ impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
         self.send_by_the_rules(record)
     }
 
-    fn acks(&mut self, wait: Duration, acks: &mut Vec<Ack>) {
+    fn answers(&mut self, wait: Duration, answers: &mut Answers) {
         let mut wait = wait;
         if self.count > 0 {
             let now = self.clock.now();
@@ -162,20 +168,14 @@ impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
             wait = wait.min(self.next_due().remaining(now));
         }
         if !self.answers.is_empty() {
-            acks.append(&mut self.answers);
+            answers.append(&mut self.answers);
             wait = Duration::ZERO;
         }
-        self.inner.acks(wait, acks);
+        self.inner.answers(wait, answers);
     }
 
     fn follow(&mut self, partitions: u32) -> bool {
         self.inner.follow(partitions)
-    }
-
-    fn errors(&mut self) -> Vec<String> {
-        let mut errors = std::mem::take(&mut self.errors);
-        errors.append(&mut self.inner.errors());
-        errors
     }
 
     fn give_up(&mut self, limit: Duration) {

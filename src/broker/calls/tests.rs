@@ -11,8 +11,8 @@ use crate::base::{
     Clock, ClockHand, ConsumerId, Offset, PartitionId, PoolId, ProducerId, Seed, Time,
 };
 use crate::broker::{
-    BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, ProducerPort, SendError,
-    SendRecord,
+    Answers, BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, ProducerPort,
+    SendError, SendRecord,
 };
 use crate::logic::Sabotage;
 use crate::measure::{Ack, Outcome};
@@ -64,16 +64,12 @@ impl ProducerPort for Sink {
         Ok(())
     }
 
-    fn acks(&mut self, _wait: Duration, acks: &mut Vec<Ack>) {
-        acks.append(&mut self.1);
+    fn answers(&mut self, _wait: Duration, answers: &mut Answers) {
+        answers.acks.append(&mut self.1);
     }
 
     fn follow(&mut self, _partitions: u32) -> bool {
         true
-    }
-
-    fn errors(&mut self) -> Vec<String> {
-        Vec::new()
     }
 
     fn give_up(&mut self, _limit: Duration) {}
@@ -158,14 +154,14 @@ proptest! {
         let sabotage = sabotage();
         arm(&sabotage, Call::Produce, &rules);
         let mut port = RuledProducer::new(Sink::default(), PoolId(0), sabotage.clone(), clock);
-        let (mut acks, mut taken) = (Vec::new(), 0);
+        let (mut answers, mut taken) = (Answers::default(), 0);
         for sequence in 0..100 {
             for partition in (0..PARTITIONS).map(PartitionId) {
                 let record =
                     SendRecord { producer: ProducerId(0), partition, sequence, payload: &[0; 64] };
                 taken += usize::from(port.send(&record).is_ok());
             }
-            port.acks(Duration::ZERO, &mut acks);
+            port.answers(Duration::ZERO, &mut answers);
             tick(clock, &mut hand);
         }
         if ends_early {
@@ -173,15 +169,15 @@ proptest! {
         }
         sabotage.calls().clear();
         for _ in 0..40 {
-            port.acks(Duration::ZERO, &mut acks);
+            port.answers(Duration::ZERO, &mut answers);
             tick(clock, &mut hand);
         }
-        prop_assert_eq!(acks.len(), taken);
-        let mut answered: Vec<_> = acks.iter().map(|ack| (ack.partition, ack.sequence)).collect();
+        prop_assert_eq!(answers.acks.len(), taken);
+        let mut answered: Vec<_> = answers.acks.iter().map(|ack| (ack.partition, ack.sequence)).collect();
         answered.sort_unstable();
         answered.dedup();
         prop_assert_eq!(answered.len(), taken);
-        let acked = acks.iter().filter(|ack| ack.outcome == Outcome::Acked).count();
+        let acked = answers.acks.iter().filter(|ack| ack.outcome == Outcome::Acked).count();
         prop_assert_eq!(acked, port.inner().0.len());
         for partition in (0..PARTITIONS).map(PartitionId) {
             let sent = port.inner().0.iter().filter(|(of, _)| *of == partition);

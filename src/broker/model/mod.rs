@@ -8,6 +8,8 @@ mod log;
 pub mod replicas;
 pub mod sequences;
 
-pub use cluster::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Output};
+pub use cluster::{
+    Alarm, Caller, ClientId, Cluster, ClusterSettings, Fetched, Output, Outputs, Produced,
+};
 pub use cores::Cores;
 pub use log::PartitionLog;

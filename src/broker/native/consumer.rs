@@ -6,8 +6,8 @@ use super::Profile;
 use super::coordinator::Membership;
 use super::member::{MemberEvent, MemberSettings};
 use super::metadata::Metadata;
-use super::received::{Event, Received};
-use crate::base::{Clock, Offset, PartitionId, Time};
+use super::received::{Event, Received, Run};
+use crate::base::{Clock, Offset, PartitionId, Time, push_with};
 use crate::broker::protocol::{
     BrokerId, Client, ErrorCode, Fetch, FetchSlot, Records, Request, Response,
 };
@@ -55,7 +55,7 @@ struct Position {
 struct Connection {
     /// Since when a fetch is out.
     fetching: Option<Time>,
-    spare: Vec<FetchSlot>,
+    spare: Option<Box<Fetch>>,
 }
 
 impl NativeConsumer {
@@ -126,36 +126,36 @@ impl NativeConsumer {
 
     /// Hands over what is next.
     fn hand_over(&mut self, events: &mut dyn ConsumerEvents) -> Flow {
-        let (Event::Assigned(partitions) | Event::Revoked(partitions) | Event::Lost(partitions)) =
-            &self.received.events[self.received.done]
-        else {
+        let Some(event) = self.received.take_other() else {
             return self.received.hand_over(events);
         };
-        let partitions = partitions.clone();
-        let is_revoked = matches!(self.received.events[self.received.done], Event::Revoked(_));
-        match self.received.events[self.received.done] {
-            Event::Assigned(_) => events.assigned(&partitions),
-            _ => {
+        match event {
+            Event::Error(error) => {
+                events.error(error);
+                return Flow::Stop;
+            }
+            Event::Assigned(partitions) => events.assigned(&partitions),
+            Event::Revoked(partitions) => {
                 let progress = self.member.as_ref().map(|member| member.progress(&partitions));
                 events.revoked(&partitions);
-                if let (Some(membership), true) = (&mut self.member, is_revoked) {
+                if let Some(membership) = &mut self.member {
                     membership.member.given_up(progress.unwrap_or_default());
                 }
             }
+            Event::Lost(partitions) => events.revoked(&partitions),
         }
-        self.received.done += 1;
         self.tell_coordinator();
         Flow::More
     }
 
     /// Whether something can be handed over.
     pub fn has_events(&self) -> bool {
-        self.received.done < self.received.events.len()
+        !self.received.is_empty()
     }
 
     /// Bytes of what can be handed over, if it is nothing but records and ends of partitions.
     pub fn waiting_records_only(&self) -> Option<usize> {
-        (!self.received.has_others).then(|| self.received.waiting_bytes())
+        self.received.is_plain().then(|| self.received.waiting_bytes())
     }
 
     fn assign(&mut self, partition: PartitionId, next: i64) {
@@ -202,7 +202,14 @@ impl NativeConsumer {
             }
             let broker = broker as BrokerId;
             let connection = &mut self.connections[broker as usize];
-            let mut slots = std::mem::take(&mut connection.spare);
+            let mut fetch = connection.spare.take().unwrap_or_else(|| {
+                Box::new(Fetch {
+                    wait_max: FETCH_WAIT_MAX,
+                    partition_bytes_max: PARTITION_BYTES_MAX,
+                    slots: Vec::new(),
+                })
+            });
+            let slots = &mut fetch.slots;
             slots.clear();
             for position in &self.positions {
                 if position.not_before > now {
@@ -212,18 +219,11 @@ impl NativeConsumer {
                 }
             }
             if slots.is_empty() {
-                connection.spare = slots;
+                connection.spare = Some(fetch);
                 continue;
             }
             connection.fetching = Some(now);
-            self.outbox.push((
-                broker,
-                Request::Fetch(Fetch {
-                    wait_max: FETCH_WAIT_MAX,
-                    partition_bytes_max: PARTITION_BYTES_MAX,
-                    slots,
-                }),
-            ));
+            push_with(&mut self.outbox, || (broker, Request::Fetch(fetch)));
         }
         next.min(self.metadata.next_try(now))
     }
@@ -262,25 +262,24 @@ impl NativeConsumer {
                 return self.metadata.doubt(now);
             }
         }
-        if slot.end > slot.offset {
-            let received = &mut self.received;
-            let (bytes, lengths) = (&mut received.bytes, &mut received.lengths);
+        let (partition, offset) = (slot.partition, slot.offset);
+        let count = (slot.end - offset).max(0) as u32;
+        if count > 0 {
+            let (bytes, lengths) = (&mut self.received.bytes, &mut self.received.lengths);
             let before = (bytes.len(), lengths.len());
-            records.copy(slot.partition, slot.offset, slot.end, bytes, lengths);
-            let count = (slot.end - slot.offset) as u32;
+            records.copy(partition, offset, slot.end, bytes, lengths);
             if lengths.len() - before.1 != count as usize {
                 // The log has lost some of it while the answer was under way. Asked again, the broker says so.
                 bytes.truncate(before.0);
                 return lengths.truncate(before.1);
             }
-            let (partition, offset) = (slot.partition, slot.offset);
-            received.events.push(Event::Records { partition, offset, count, arrived });
             position.next = slot.end;
             position.at_end = false;
         }
-        if slot.end == slot.high_watermark && !position.at_end {
-            position.at_end = true;
-            self.received.events.push(Event::End(slot.partition));
+        let is_end = slot.end == slot.high_watermark && !position.at_end;
+        position.at_end |= is_end;
+        if count > 0 || is_end {
+            self.received.push(Run { partition, count, offset, arrived, is_end });
         }
     }
 }
@@ -336,13 +335,13 @@ impl Client for NativeConsumer {
                     self.tell_coordinator();
                 }
             }
-            Response::Fetch(slots) => {
-                for slot in &slots {
+            Response::Fetch(fetch) => {
+                for slot in &fetch.slots {
                     self.fetched(slot, records, now);
                 }
                 let connection = &mut self.connections[broker as usize];
                 connection.fetching = None;
-                connection.spare = slots;
+                connection.spare = Some(fetch);
             }
             Response::Group(response) => {
                 if let Some(membership) = &mut self.member {

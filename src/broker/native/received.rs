@@ -1,32 +1,41 @@
 //! What has come from the brokers and was not handed over yet.
 
+use std::collections::VecDeque;
+
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, Flow};
 
-/// What came and was not handed over yet.
+/// What came and was not handed over yet: runs of records, and among them everything else.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     pub(super) bytes: Vec<u8>,
     pub(super) lengths: Vec<u32>,
-    pub(super) events: Vec<Event>,
-    /// How far it is handed over: events, lengths, bytes.
-    pub(super) done: usize,
+    runs: Vec<Run>,
+    /// With the number of runs that come before.
+    others: VecDeque<(usize, Event)>,
+    /// How far it is handed over: runs, lengths, bytes.
+    done: usize,
     length_at: usize,
     byte_at: usize,
-    /// Whether there is anything besides records and ends of partitions.
-    pub(super) has_others: bool,
 }
 
+/// Records of a partition in a row; none if only its end was reached.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) partition: PartitionId,
+    /// So many.
+    pub(super) count: u32,
+    /// From this offset on.
+    pub(super) offset: i64,
+    /// When they came.
+    pub(super) arrived: Time,
+    /// Whether the end of the partition is behind them.
+    pub(super) is_end: bool,
+}
+
+/// What is no record.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// So many records from this offset on.
-    Records {
-        partition: PartitionId,
-        offset: i64,
-        count: u32,
-        arrived: Time,
-    },
-    End(PartitionId),
     Error(BrokerError),
     Assigned(Vec<PartitionId>),
     /// To be given up; with the word to the coordinator when it is.
@@ -36,87 +45,169 @@ pub(super) enum Event {
 }
 
 impl Received {
+    /// Whether there is anything.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.done == self.runs.len() && self.others.is_empty()
+    }
+
+    /// Whether there is nothing besides records and ends of partitions.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.others.is_empty()
+    }
+
     /// Bytes that are not handed over yet.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.bytes.len() - self.byte_at
     }
 
+    /// Records whose payloads and lengths are there already, or the end of a partition.
+    #[inline]
+    pub(super) fn push(&mut self, run: Run) {
+        self.runs.push(run);
+    }
+
     /// Something that is neither records nor the end of a partition.
     pub(super) fn push_other(&mut self, event: Event) {
-        self.has_others = true;
-        self.events.push(event);
+        self.others.push_back((self.runs.len(), event));
+    }
+
+    /// What is next, if it is no record.
+    #[inline]
+    pub(super) fn take_other(&mut self) -> Option<Event> {
+        if self.others.front()?.0 > self.done {
+            return None;
+        }
+        self.others.pop_front().map(|(_, event)| event)
     }
 
     /// Drops what came of a partition that is not read any more.
     pub(super) fn forget(&mut self, partition: PartitionId) {
-        let mut kept = Received { has_others: self.has_others, ..Received::default() };
+        let mut kept = Received::default();
         let (mut length_at, mut byte_at) = (self.length_at, self.byte_at);
-        for event in self.events.drain(..).skip(self.done) {
-            let Event::Records { partition: of, count, .. } = &event else {
-                kept.events.push(event);
-                continue;
-            };
-            let lengths = &self.lengths[length_at..length_at + *count as usize];
+        for (at, run) in self.runs.iter().enumerate().skip(self.done) {
+            while self.others.front().is_some_and(|(before, _)| *before <= at)
+                && let Some((_, event)) = self.others.pop_front()
+            {
+                kept.push_other(event);
+            }
+            let lengths = &self.lengths[length_at..length_at + run.count as usize];
             let size: usize = lengths.iter().map(|length| *length as usize).sum();
-            if *of != partition {
+            if run.partition != partition {
                 kept.lengths.extend_from_slice(lengths);
                 kept.bytes.extend_from_slice(&self.bytes[byte_at..byte_at + size]);
+                kept.push(*run);
             }
             length_at += lengths.len();
             byte_at += size;
-            if *of != partition {
-                kept.events.push(event);
-            }
         }
+        self.others.drain(..).for_each(|(_, event)| kept.push_other(event));
         *self = kept;
     }
 
     /// Forgets what is handed over, once that is everything.
     pub(super) fn tidy(&mut self) {
-        if self.done == self.events.len() {
+        if self.is_empty() {
             self.bytes.clear();
             self.lengths.clear();
-            self.events.clear();
+            self.runs.clear();
             (self.done, self.length_at, self.byte_at) = (0, 0, 0);
-            self.has_others = false;
         }
     }
 
+    /// Hands over the next run, or what is left of it.
     pub(super) fn hand_over(&mut self, events: &mut dyn ConsumerEvents) -> Flow {
-        match &mut self.events[self.done] {
-            Event::Records { partition, offset, count, arrived } => {
-                events.came_at(*arrived);
-                while *count > 0 {
-                    let length = self.lengths[self.length_at] as usize;
-                    let payload = &self.bytes[self.byte_at..self.byte_at + length];
-                    let (partition, at) = (*partition, Offset(*offset));
-                    self.length_at += 1;
-                    self.byte_at += length;
-                    *offset += 1;
-                    *count -= 1;
-                    if *count == 0 {
-                        self.done += 1;
-                        return events.record(partition, at, payload);
-                    }
-                    if events.record(partition, at, payload) == Flow::Stop {
-                        return Flow::Stop;
-                    }
-                }
-                self.done += 1;
-                Flow::More
-            }
-            Event::End(partition) => {
-                events.end_of_partition(*partition);
-                self.done += 1;
-                Flow::More
-            }
-            Event::Error(error) => {
-                events.error(error.clone());
-                self.done += 1;
-                Flow::Stop
-            }
-            // The client's own affair.
-            Event::Assigned(_) | Event::Revoked(_) | Event::Lost(_) => Flow::More,
+        let Some(run) = self.runs.get_mut(self.done) else { return Flow::More };
+        events.came_at(run.arrived);
+        let mut flow = Flow::More;
+        while run.count > 0 && flow == Flow::More {
+            let length = self.lengths[self.length_at] as usize;
+            let payload = &self.bytes[self.byte_at..self.byte_at + length];
+            let offset = Offset(run.offset);
+            self.length_at += 1;
+            self.byte_at += length;
+            run.offset += 1;
+            run.count -= 1;
+            flow = events.record(run.partition, offset, payload);
         }
+        if flow == Flow::Stop && (run.count > 0 || run.is_end) {
+            return flow;
+        }
+        if run.is_end {
+            events.end_of_partition(run.partition);
+        }
+        self.done += 1;
+        flow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was handed over, in words; stops after each record if it is to.
+    struct Told(Vec<String>, Flow);
+
+    impl ConsumerEvents for Told {
+        fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
+            self.0.push(format!("{partition}@{}: {}", offset.0, payload.len()));
+            self.1
+        }
+
+        fn end_of_partition(&mut self, partition: PartitionId) {
+            self.0.push(format!("{partition} ends"));
+        }
+
+        fn assigned(&mut self, _partitions: &[PartitionId]) {}
+
+        fn revoked(&mut self, _partitions: &[PartitionId]) {}
+
+        fn error(&mut self, _error: BrokerError) {}
+    }
+
+    fn received() -> Received {
+        let mut received = Received::default();
+        for (partition, offset, lengths) in [(0, 5, vec![1, 2]), (1, 7, vec![3]), (0, 7, vec![])] {
+            received.bytes.extend(std::iter::repeat_n(0, lengths.iter().sum::<u32>() as usize));
+            let (count, is_end) = (lengths.len() as u32, partition == 0);
+            received.lengths.extend(lengths);
+            let (partition, arrived) = (PartitionId(partition), Time(0));
+            received.push(Run { partition, count, offset, arrived, is_end });
+            received.push_other(Event::Lost(vec![partition]));
+        }
+        received
+    }
+
+    fn all(mut received: Received, flow: Flow) -> Vec<String> {
+        let mut told = Told(Vec::new(), flow);
+        while !received.is_empty() {
+            match received.take_other() {
+                Some(event) => told.0.push(format!("{event:?}")),
+                None => drop(received.hand_over(&mut told)),
+            }
+        }
+        received.tidy();
+        assert_eq!(received.waiting_bytes(), 0);
+        told.0
+    }
+
+    #[test]
+    fn everything_is_handed_over_in_its_order_however_often_it_is_stopped() {
+        let told = all(received(), Flow::More);
+        let lost = |id| format!("{:?}", Event::Lost(vec![PartitionId(id)]));
+        let expected =
+            ["0@5: 1", "0@6: 2", "0 ends", &lost(0), "1@7: 3", &lost(1), "0 ends", &lost(0)];
+        assert_eq!(told, expected);
+        assert_eq!(all(received(), Flow::Stop), expected);
+    }
+
+    #[test]
+    fn a_partition_is_forgotten_and_everything_else_is_kept() {
+        let mut received = received();
+        received.hand_over(&mut Told(Vec::new(), Flow::Stop));
+        received.forget(PartitionId(0));
+        let lost = |id| format!("{:?}", Event::Lost(vec![PartitionId(id)]));
+        assert_eq!(all(received, Flow::More), [&lost(0), "1@7: 3", &lost(1), &lost(0)]);
     }
 }

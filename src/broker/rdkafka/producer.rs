@@ -22,7 +22,7 @@ use super::config::ClientSettings;
 use super::error::{describe, outcome};
 use super::learning::Learning;
 use crate::base::{Clock, PartitionId, PoolId, ProducerId, Time, sent_time};
-use crate::broker::{BrokerError, ProducerPort, SendError, SendRecord};
+use crate::broker::{Answers, BrokerError, ProducerPort, SendError, SendRecord};
 use crate::measure::{Ack, Outcome};
 
 /// A pool's clients and the thread that serves their delivery reports.
@@ -170,23 +170,19 @@ impl ProducerPort for RdProducer {
         })
     }
 
-    fn acks(&mut self, wait: Duration, acks: &mut Vec<Ack>) {
+    fn answers(&mut self, wait: Duration, answers: &mut Answers) {
         self.serve(wait);
         let mut noted = self.reports.lock();
-        if acks.is_empty() {
+        if answers.is_empty() {
             // The pump waits for this lock: give it the other buffer instead of copying its own.
-            std::mem::swap(acks, &mut noted.acks);
+            std::mem::swap(answers, &mut noted);
         } else {
-            acks.append(&mut noted.acks);
+            answers.append(&mut noted);
         }
     }
 
     fn follow(&mut self, partitions: u32) -> bool {
         self.learning.follow(&self.clients, &self.topic, partitions)
-    }
-
-    fn errors(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.reports.lock().errors)
     }
 
     fn give_up(&mut self, limit: Duration) {
@@ -215,7 +211,7 @@ impl Drop for RdProducer {
 /// What the delivery callback noted since the port last looked.
 #[derive(Default)]
 struct Reports {
-    noted: Mutex<Noted>,
+    noted: Mutex<Answers>,
     /// Records sent from and before these times are timed, in nanoseconds of [`Time`].
     sample_from: AtomicI64,
     sample_to: AtomicI64,
@@ -224,12 +220,6 @@ struct Reports {
     /// When the reports being served came, in nanoseconds of [`Time`]; [`NOT_YET`] before the first. They come in
     /// events, one for each answer of a broker, and all of an event came at once.
     came_at: AtomicI64,
-}
-
-#[derive(Default)]
-struct Noted {
-    acks: Vec<Ack>,
-    errors: Vec<String>,
 }
 
 /// Errors kept until the port looks; more of them would say nothing new.
@@ -257,7 +247,7 @@ impl Reports {
         now
     }
 
-    fn lock(&self) -> MutexGuard<'_, Noted> {
+    fn lock(&self) -> MutexGuard<'_, Answers> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -15,19 +15,20 @@ use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
 
 /// An acknowledgement on its way to a client that can wait for it.
+#[derive(Clone, Copy)]
 pub(super) struct Ack {
-    key: Key,
-    broker: BrokerId,
-    caller: Caller,
-    number: u64,
-    offset: Offset,
+    pub(super) key: Key,
+    pub(super) from: BrokerId,
+    pub(super) to: Caller,
+    pub(super) number: u64,
+    pub(super) offset: Offset,
 }
 
 /// A fetch on its way to a broker where it will wait.
 pub(super) struct Asked {
     key: Key,
     caller: Caller,
-    fetch: Fetch,
+    fetch: Box<Fetch>,
 }
 
 /// Puts what is aside in the order of keys; it mostly is already.
@@ -49,23 +50,16 @@ impl Kernel {
         !self.is_watched && !self.network.has_trouble && self.cluster.is_quiet()
     }
 
-    /// Puts an acknowledgement that arrives at `key` aside, or gives it back.
+    /// Puts an acknowledgement aside, if its client can wait for it.
     #[inline]
-    pub(super) fn put_ack_aside(
-        &mut self,
-        key: Key,
-        broker: BrokerId,
-        caller: Caller,
-        response: Response,
-    ) -> Option<Response> {
-        let Response::Produce(number, Ok(offset)) = response else { return Some(response) };
-        let seat = &mut self.seats[caller.client as usize];
+    pub(super) fn put_ack_aside(&mut self, ack: Ack) -> bool {
+        let seat = &mut self.seats[ack.to.client as usize];
         match &mut seat.who {
             Who::Machine(machine) if machine.acks_can_wait() => {}
-            _ => return Some(response),
+            _ => return false,
         }
-        put(&mut seat.acks, Ack { key, broker, caller, number, offset }, |ack| ack.key);
-        None
+        put(&mut seat.acks, ack, |ack| ack.key);
+        true
     }
 
     /// Lets a client hear of the acknowledgements that have arrived.
@@ -81,14 +75,14 @@ impl Kernel {
         while seat.acks.front().is_some_and(|ack| ack.key < self.key)
             && let Some(ack) = seat.acks.pop_front()
         {
-            let Ack { key, broker, caller, number, offset } = ack;
-            if !self.network.carries(caller, broker) {
+            let Ack { key, from, to, number, offset } = ack;
+            if !self.network.carries(to, from) {
                 continue;
             }
             let response = Response::Produce(number, Ok(offset));
             self.trace.response(key.at(), client, &response);
             if let Who::Machine(machine) = &mut seat.who {
-                machine.client().receive(broker, response, &self.cluster, key.at());
+                machine.client().receive(from, response, &self.cluster, key.at());
             }
         }
     }
@@ -108,9 +102,8 @@ impl Kernel {
 
     fn acks_become_events(&mut self, client: ClientId) {
         while let Some(ack) = self.seats[client as usize].acks.pop_front() {
-            let Ack { key, broker, caller, number, offset } = ack;
-            let response = Response::Produce(number, Ok(offset));
-            let event = self.response_event(caller, broker, response);
+            let Ack { key, from, to, number, offset } = ack;
+            let event = self.response_event(to, from, Response::Produce(number, Ok(offset)));
             self.queue.insert(key, event);
         }
     }
@@ -143,11 +136,9 @@ impl Kernel {
             if !self.network.carries(caller, broker) {
                 continue;
             }
-            let request = Request::Fetch(fetch);
-            self.trace.request(key.at(), caller.client, &request);
-            self.cluster.request(key.at(), broker, caller, request, &mut self.output);
+            self.trace.fetch(key.at(), caller.client, &fetch);
+            self.cluster.let_wait(key.at(), broker, caller, fetch);
         }
-        debug_assert!(self.output.is_empty(), "a fetch that was put aside waits");
     }
 
     /// A broker has done something: fetches that would not wait any more become events.
@@ -159,18 +150,15 @@ impl Kernel {
     }
 
     fn asked_become_events(&mut self, broker: BrokerId, all: bool) {
-        let mut waiting = std::mem::take(&mut self.asked[broker as usize]);
-        waiting.retain_mut(|Asked { key, caller, fetch }| {
+        let mut next = 0;
+        while let Some(Asked { caller, fetch, .. }) = self.asked[broker as usize].get(next) {
             if !all && self.cluster.would_wait(broker, caller.client, fetch) {
-                return true;
+                next += 1;
+            } else if let Some(asked) = self.asked[broker as usize].remove(next) {
+                let event = self.request_event(asked.caller, broker, Request::Fetch(asked.fetch));
+                self.queue.insert(asked.key, event);
             }
-            let slots = std::mem::take(&mut fetch.slots);
-            let request = Request::Fetch(Fetch { slots, ..*fetch });
-            let event = self.request_event(*caller, broker, request);
-            self.queue.insert(*key, event);
-            false
-        });
-        self.asked[broker as usize] = waiting;
+        }
     }
 
     /// Lets nothing be aside: something is about to go wrong.
@@ -193,7 +181,7 @@ impl Kernel {
         broker: BrokerId,
         request: Request,
     ) -> Event {
-        Event::Request(self.requests.insert((caller, broker, request)))
+        Event::Request(self.requests.insert(caller, broker, request))
     }
 
     /// An event that is a response's arrival.
@@ -204,6 +192,9 @@ impl Kernel {
         broker: BrokerId,
         response: Response,
     ) -> Event {
-        Event::Response(self.responses.insert((caller, broker, response)))
+        match response {
+            Response::Fetch(fetch) => Event::Fetched(self.fetched.insert(caller, broker, fetch)),
+            _ => Event::Response(self.responses.insert(caller, broker, response)),
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use super::aside::Ack;
 use super::hosted::Who;
-use super::kernel::{Event, Kernel};
+use super::kernel::{Event, Kernel, Other};
+use super::queue::Key;
 use crate::base::Time;
-use crate::broker::model::{Caller, ClientId, Output};
-use crate::broker::protocol::{BrokerId, Request};
+use crate::broker::model::{Caller, ClientId, Fetched, Output, Produced};
+use crate::broker::protocol::{BrokerId, Request, Response};
 
 /// Between two attempts to ask a broker for watermarks.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -20,11 +22,11 @@ impl Kernel {
             return self.cluster.hang_up(client, broker);
         }
         let bytes = self.size_of_request(&request);
-        let (at, caller) = self.network.request_arrives(self.now, client, broker, bytes);
+        let (arrival, caller) = self.network.request_arrives(self.now, client, broker, bytes);
+        let key = self.queue.key(arrival.at, arrival.tie);
         if self.network.trouble[broker as usize].is_there {
-            return self.send_in_trouble(at, caller, broker, request);
+            return self.send_in_trouble(key, caller, broker, request);
         }
-        let key = self.queue.key(at);
         let event = match self.is_quiet() {
             true => self.put_fetch_aside(key, broker, caller, request),
             false => Some(request),
@@ -35,7 +37,7 @@ impl Kernel {
         }
     }
 
-    fn send_in_trouble(&mut self, at: Time, caller: Caller, broker: BrokerId, request: Request) {
+    fn send_in_trouble(&mut self, key: Key, caller: Caller, broker: BrokerId, request: Request) {
         let again = match &request {
             Request::Produce(produce) if self.network.repeats(broker) => {
                 Some(Request::Produce(produce.clone()))
@@ -46,7 +48,7 @@ impl Kernel {
             let event = self.request_event(caller, broker, request);
             match self.network.trouble[broker as usize].is_blocked {
                 true => self.held.push((broker, event)),
-                false => self.queue.push(at, event),
+                false => self.queue.insert(key, event),
             }
         }
     }
@@ -58,29 +60,40 @@ impl Kernel {
                 self.held.push((of, event));
                 continue;
             }
-            let at = match &event {
-                Event::Request(number) => {
-                    let (caller, _, request) = &self.requests[*number];
-                    let (client, bytes) = (caller.client, self.size_of_request(request));
-                    self.network.request_arrives(self.now, client, broker, bytes).0
-                }
-                Event::Response(number) => {
-                    let (caller, _, response) = &self.responses[*number];
-                    let (client, bytes) = (caller.client, self.size_of_response(response));
-                    self.network.response_arrives(self.now, client, broker, bytes)
-                }
-                _ => self.now,
+            let Some((caller, bytes, is_request)) = self.message(event) else { continue };
+            let arrival = match is_request {
+                true => self.network.request_arrives(self.now, caller.client, broker, bytes).0,
+                false => self.network.response_arrives(self.now, caller.client, broker, bytes),
             };
-            self.queue.push(at, event);
+            self.queue.insert(self.queue.key(arrival.at, arrival.tie), event);
         }
+    }
+
+    /// Of a message that arrives: whose it is, its size, and whether it is a request.
+    fn message(&self, event: Event) -> Option<(Caller, u64, bool)> {
+        Some(match event {
+            Event::Request(number) => {
+                let (caller, _, request) = self.requests.get(number)?;
+                (caller, self.size_of_request(request), true)
+            }
+            Event::Response(number) => {
+                let (caller, _, response) = self.responses.get(number)?;
+                (caller, self.size_of_response(response), false)
+            }
+            Event::Fetched(number) => {
+                let (caller, _, fetch) = self.fetched.get(number)?;
+                (caller, self.size_of_fetched(fetch), false)
+            }
+            Event::Turn(_) | Event::Other(_) => return None,
+        })
     }
 
     /// Breaks a connection; its client hears of it a moment later.
     pub(super) fn break_off(&mut self, client: ClientId, broker: BrokerId) {
         self.network.end(client, broker);
         self.cluster.hang_up(client, broker);
-        let at = Time(self.now.0 + self.network.latency());
-        self.queue.push(at, Event::Broken { client, broker });
+        let at = Time(self.now.0 + self.network.break_latency());
+        self.push(at, Other::Broken { client, broker });
     }
 
     /// Asks the first broker that can answer for watermarks, or looks for one again a moment later.
@@ -90,42 +103,62 @@ impl Kernel {
         };
         match (0..self.cluster.brokers()).find(answers) {
             Some(broker) => self.send(client, broker, Request::ListOffsets),
-            None => self.queue.push(self.now + ASK_AGAIN, Event::Ask(client)),
+            None => self.push(self.now + ASK_AGAIN, Other::Ask(client)),
         }
     }
 
+    /// Puts what the cluster has said on its way.
     pub(super) fn put_out(&mut self) {
         if self.output.is_empty() {
             return;
         }
         let mut output = std::mem::take(&mut self.output);
         let is_quiet = self.is_quiet();
-        for output in output.drain(..) {
+        for Produced { at, from, to, number, offset, error } in output.produced.drain(..) {
+            let arrival = self.network.response_arrives(at, to.client, from, self.frame());
+            let key = self.queue.key(arrival.at, arrival.tie);
+            if is_quiet
+                && error.is_none()
+                && self.put_ack_aside(Ack { key, from, to, number, offset })
+            {
+                continue;
+            }
+            let result = error.map_or(Ok(offset), Err);
+            self.put_response(key, from, to, Response::Produce(number, result));
+        }
+        for Fetched { at, from, to, fetch } in output.fetched.drain(..) {
+            self.put_reply(at, from, to, Response::Fetch(fetch));
+        }
+        for output in output.others.drain(..) {
             match output {
-                Output::Reply { at, from: broker, to: caller, response } => {
-                    let bytes = self.size_of_response(&response);
-                    let at = self.network.response_arrives(at, caller.client, broker, bytes);
-                    let key = self.queue.key(at);
-                    let event = match is_quiet {
-                        true => self.put_ack_aside(key, broker, caller, response),
-                        false => Some(response),
-                    };
-                    let Some(response) = event else { continue };
-                    let event = self.response_event(caller, broker, response);
-                    match self.network.trouble[broker as usize].is_blocked {
-                        true => self.held.push((broker, event)),
-                        false => self.queue.insert(key, event),
-                    }
-                }
+                Output::Reply { at, from, to, response } => self.put_reply(at, from, to, response),
                 Output::HangUp { broker, caller } => {
                     if self.network.carries(caller, broker) {
                         self.break_off(caller.client, broker);
                     }
                 }
-                Output::Alarm { at, alarm } => self.queue.push(at, Event::Alarm(alarm)),
+                Output::Alarm { at, alarm } => self.push(at, Other::Alarm(alarm)),
             }
         }
+        // It keeps the memory.
         self.output = output;
+    }
+
+    #[inline]
+    fn put_reply(&mut self, at: Time, from: BrokerId, to: Caller, response: Response) {
+        let bytes = self.size_of_response(&response);
+        let arrival = self.network.response_arrives(at, to.client, from, bytes);
+        let key = self.queue.key(arrival.at, arrival.tie);
+        self.put_response(key, from, to, response);
+    }
+
+    #[inline]
+    fn put_response(&mut self, key: Key, from: BrokerId, to: Caller, response: Response) {
+        let event = self.response_event(to, from, response);
+        match self.network.trouble[from as usize].is_blocked {
+            true => self.held.push((from, event)),
+            false => self.queue.insert(key, event),
+        }
     }
 
     /// A client's connection is broken.
@@ -134,7 +167,7 @@ impl Kernel {
         let seat = &mut self.seats[client as usize];
         match &mut seat.who {
             Who::Nobody => {}
-            Who::Asks(_) => self.queue.push(self.now + ASK_AGAIN, Event::Ask(client)),
+            Who::Asks(_) => self.push(self.now + ASK_AGAIN, Other::Ask(client)),
             Who::Machine(machine) => {
                 machine.client().disconnected(broker, self.now);
                 self.after_news(client);

@@ -10,10 +10,11 @@ use super::handle::{Command, Job, KernelHandle};
 use super::hosted::{Seat, Who};
 use super::network::{Network, NetworkSettings};
 use super::queue::{Key, Queue};
+use super::store::Store;
 use super::trace::Trace;
 use crate::base::{ClockHand, Seed, Time};
-use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Output};
-use crate::broker::protocol::{BrokerId, Request, Response};
+use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Outputs};
+use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
 
 /// Why the kernel stopped stepping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +32,14 @@ pub struct Kernel {
     /// The place of the event that is happening.
     pub(super) key: Key,
     pub(super) queue: Queue<Event>,
+    jobs: u64,
     /// Messages under way, by the number in their event.
-    pub(super) requests: Slab<(Caller, BrokerId, Request)>,
-    pub(super) responses: Slab<(Caller, BrokerId, Response)>,
+    pub(super) requests: Store<Request>,
+    pub(super) responses: Store<Response>,
+    /// Responses that bring records.
+    pub(super) fetched: Store<Box<Fetch>>,
+    /// What else is to come, likewise.
+    pub(super) others: Slab<Other>,
     /// By broker: fetches that are aside.
     pub(super) asked: Vec<VecDeque<Asked>>,
     pub(super) seats: Vec<Seat>,
@@ -48,26 +54,50 @@ pub struct Kernel {
     pub(super) trace: Trace,
     pub(super) handle: KernelHandle,
     pub(super) is_watched: bool,
-    pub(super) output: Vec<Output>,
+    pub(super) output: Outputs,
     /// What a client wants sent; empty between two clients.
     pub(super) outbox: Vec<(BrokerId, Request)>,
 }
 
+/// Something that happens; two small numbers, because events move often.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
     Turn(ClientId),
-    /// A request arrives at its broker.
-    Request(usize),
-    /// A response arrives at its client.
-    Response(usize),
+    /// The request of this number arrives at its broker.
+    Request(u32),
+    /// The response of this number arrives at its client.
+    Response(u32),
+    /// The records of this number arrive at their client.
+    Fetched(u32),
+    /// What has this number happens.
+    Other(u32),
+}
+
+/// What is no message and no turn.
+pub(super) enum Other {
     /// A client finds that its connection is broken, or could not be made.
     Broken {
         client: ClientId,
         broker: BrokerId,
     },
     Alarm(Alarm),
-    Job(Job),
+    /// With a number of its own.
+    Job(u64, Job),
     /// Somebody asks for watermarks.
     Ask(ClientId),
+}
+
+impl Other {
+    /// What it is about: no other at the same instant is about the same.
+    fn what(&self) -> u64 {
+        let (kind, what) = match self {
+            Other::Broken { client, broker } => (1, u64::from(*broker) << 32 | u64::from(*client)),
+            Other::Alarm(alarm) => (2, u64::from(alarm.number())),
+            Other::Job(number, _) => (3, *number),
+            Other::Ask(client) => (4, u64::from(*client)),
+        };
+        kind << 60 ^ what
+    }
 }
 
 impl Kernel {
@@ -84,8 +114,11 @@ impl Kernel {
             now: Time::ZERO,
             key: Key::FIRST,
             queue: Queue::new(seed),
-            requests: Slab::new(),
-            responses: Slab::new(),
+            jobs: 0,
+            requests: Store::default(),
+            responses: Store::default(),
+            fetched: Store::default(),
+            others: Slab::new(),
             asked: (0..cluster.brokers).map(|_| VecDeque::new()).collect(),
             seats: Vec::new(),
             late: Vec::new(),
@@ -96,7 +129,7 @@ impl Kernel {
             trace: Trace::new(seed.0),
             handle: KernelHandle::new(cluster.partitions),
             is_watched: false,
-            output: Vec::new(),
+            output: Outputs::default(),
             outbox: Vec::new(),
         }
     }
@@ -104,6 +137,13 @@ impl Kernel {
     /// A way to it for actors.
     pub fn handle(&self) -> KernelHandle {
         self.handle.clone()
+    }
+
+    /// Lets something else happen at `at`.
+    pub(super) fn push(&mut self, at: Time, other: Other) {
+        let key = self.queue.key(at, other.what());
+        let event = Event::Other(self.others.insert(other) as u32);
+        self.queue.insert(key, event);
     }
 
     /// Lets events happen until actors are involved. Actors must be at rest.
@@ -124,7 +164,7 @@ impl Kernel {
             (self.key, self.now) = (key, key.at());
             self.hand.set(self.now);
             if self.is_watched {
-                self.tell(&event);
+                self.tell(event);
             }
             self.happen(event);
         }
@@ -142,7 +182,10 @@ impl Kernel {
                 self.turn_at(client, begins);
             }
             Command::Wake(client) => self.turn_at(client, self.now),
-            Command::At(at, job) => self.queue.push(at.max(self.now), Event::Job(job)),
+            Command::At(at, job) => {
+                self.jobs += 1;
+                self.push(at.max(self.now), Other::Job(self.jobs, job));
+            }
             Command::Ask(client, answer) => {
                 if let Some(watch) = self.handle.watched() {
                     watch.name(client, "oracle".to_owned());
@@ -172,34 +215,52 @@ impl Kernel {
                 self.turn(client);
             }
             Event::Request(number) => {
-                let (caller, broker, request) = self.requests.remove(number);
-                if self.network.carries(caller, broker) {
+                if let Some((caller, broker, request)) = self.requests.remove(number)
+                    && self.network.carries(caller, broker)
+                {
                     self.arrive(caller, broker, request);
                 }
             }
             Event::Response(number) => {
-                let (caller, broker, response) = self.responses.remove(number);
-                if self.network.carries(caller, broker) {
+                if let Some((caller, broker, response)) = self.responses.remove(number)
+                    && self.network.carries(caller, broker)
+                {
                     self.receive(caller.client, broker, response);
                 }
             }
-            Event::Broken { client, broker } => {
+            Event::Fetched(number) => {
+                if let Some((caller, broker, fetch)) = self.fetched.remove(number)
+                    && self.network.carries(caller, broker)
+                {
+                    self.receive(caller.client, broker, Response::Fetch(fetch));
+                }
+            }
+            Event::Other(number) => {
+                let other = self.others.remove(number as usize);
+                self.happen_rarely(other);
+            }
+        }
+    }
+
+    fn happen_rarely(&mut self, other: Other) {
+        match other {
+            Other::Broken { client, broker } => {
                 self.trace.add(self.now, 8, client, u64::from(broker));
                 self.broken(client, broker);
             }
-            Event::Alarm(alarm) => {
+            Other::Alarm(alarm) => {
                 self.trace.add(self.now, 4, alarm.number(), 0);
                 (0..self.cluster.brokers()).for_each(|broker| self.take_in(broker));
                 self.cluster.alarm(self.now, alarm, &mut self.output);
                 (0..self.cluster.brokers()).for_each(|broker| self.look_at_asked(broker));
                 self.put_out();
             }
-            Event::Ask(client) => self.ask(client),
-            Event::Job(mut job) => {
+            Other::Ask(client) => self.ask(client),
+            Other::Job(number, mut job) => {
                 self.catch_up();
                 self.trace.add(self.now, 5, 0, 0);
                 if let Some(again) = job(self.now) {
-                    self.queue.push(again.max(self.now), Event::Job(job));
+                    self.push(again.max(self.now), Other::Job(number, job));
                 }
             }
         }
@@ -215,7 +276,7 @@ impl Kernel {
         let question = Question::of(&request);
         self.cluster.request(self.now, broker, caller, request, &mut self.output);
         if let Some(question) = question {
-            self.handle.audit().answered(question, caller, &self.output);
+            self.handle.audit().answered(question, caller, &self.output.others);
         }
         self.look_at_asked(broker);
         self.put_out();

@@ -10,6 +10,7 @@ mod kernel;
 mod network;
 mod queue;
 mod sizes;
+mod store;
 mod telling;
 mod trace;
 mod trouble;

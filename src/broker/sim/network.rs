@@ -31,9 +31,11 @@ pub(super) struct Network {
     brokers: u32,
     latencies: Vec<i64>,
     bandwidth: Option<u64>,
-    random: Random,
+    seed: Seed,
     /// By client and broker.
     links: Vec<Link>,
+    /// Draws of when a client finds a connection broken.
+    breaks: Random,
     /// By broker: what is wrong with its links.
     pub(super) trouble: Vec<Trouble>,
     /// Whether any of that is there.
@@ -42,19 +44,72 @@ pub(super) struct Network {
     pub(super) mishaps: Random,
 }
 
-/// A connection: when the last message in each direction arrives. Later ones arrive after it.
-#[derive(Clone, Copy, Debug, Default)]
+/// A connection, and the ones before it.
+#[derive(Debug)]
 struct Link {
     /// Which connection of this client to this broker it is.
     connection: u32,
     is_open: bool,
     /// Nothing that is sent on it arrives, and nobody knows.
     is_void: bool,
-    to_broker: Time,
-    to_client: Time,
-    /// With limited bandwidth: when the last message in each direction has left.
-    up_free: Time,
-    down_free: Time,
+    up: Way,
+    down: Way,
+}
+
+/// One direction of a link. What is drawn for a message depends on those before it on the same way only, and not on
+/// the order in which the kernel comes to know of messages elsewhere.
+#[derive(Debug)]
+struct Way {
+    random: Random,
+    /// When the last message arrives. Later ones arrive after it.
+    last: Time,
+    /// With limited bandwidth: when the last message has left.
+    free: Time,
+}
+
+/// When a message arrives, and a number that decides among those that arrive at the same instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Arrival {
+    pub(super) at: Time,
+    pub(super) tie: u64,
+}
+
+impl Link {
+    fn new(seed: Seed) -> Link {
+        Link {
+            connection: 0,
+            is_open: false,
+            is_void: false,
+            up: Way::new(seed.child("up", 0)),
+            down: Way::new(seed.child("down", 0)),
+        }
+    }
+}
+
+impl Way {
+    fn new(seed: Seed) -> Way {
+        Way { random: seed.random(), last: Time::ZERO, free: Time::ZERO }
+    }
+
+    /// When a message arrives whose last byte has left at `left`, after so many trips that take what is drawn and
+    /// `longer`.
+    #[inline]
+    fn arrives(&mut self, left: Time, trips: u32, latencies: &[i64], longer: i64) -> Arrival {
+        let tie = self.random.next_u64();
+        let latency = latencies[tie as usize % QUANTILES] + longer;
+        self.last = Time((left.0 + latency * i64::from(trips)).max(self.last.0 + 1));
+        Arrival { at: self.last, tie }
+    }
+
+    /// When the last byte of a message has left that is sent at `at`, after those that were sent before.
+    #[inline]
+    fn leaves(&mut self, at: Time, bytes: u64, bandwidth: Option<u64>) -> Time {
+        let Some(bytes_per_s) = bandwidth else { return at };
+        let ns = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_s);
+        let ns = i64::try_from(ns).unwrap_or(i64::MAX);
+        self.free = Time(self.free.max(at).0.saturating_add(ns));
+        self.free
+    }
 }
 
 impl Network {
@@ -68,25 +123,39 @@ impl Network {
             brokers,
             latencies: (0..QUANTILES).map(quantile).collect(),
             bandwidth: settings.bandwidth,
-            random: seed.child("network", 0).random(),
+            seed: seed.child("network", 0),
             links: Vec::new(),
+            breaks: seed.child("breaks", 0).random(),
             trouble: vec![Trouble::default(); brokers as usize],
             has_trouble: false,
             mishaps: seed.child("mishaps", 0).random(),
         }
     }
 
-    #[inline]
-    pub(super) fn latency(&mut self) -> i64 {
-        self.latencies[self.random.next_u64() as usize % QUANTILES]
+    /// How long it takes until a client finds a connection broken.
+    pub(super) fn break_latency(&mut self) -> i64 {
+        self.latencies[self.breaks.next_u64() as usize % QUANTILES]
     }
 
     fn link(&mut self, client: ClientId, broker: BrokerId) -> &mut Link {
+        let place = self.place(client, broker);
+        &mut self.links[place]
+    }
+
+    /// Where in the list the link is.
+    #[inline]
+    fn place(&mut self, client: ClientId, broker: BrokerId) -> usize {
         let place = (client * self.brokers + broker) as usize;
         if self.links.len() <= place {
-            self.links.resize(place + 1, Link::default());
+            self.add_links(place);
         }
-        &mut self.links[place]
+        place
+    }
+
+    #[cold]
+    fn add_links(&mut self, place: usize) {
+        let new = self.links.len()..=place;
+        self.links.extend(new.map(|place| Link::new(self.seed.child("link", place as u64))));
     }
 
     /// Whether the size of a message matters.
@@ -103,18 +172,18 @@ impl Network {
         client: ClientId,
         broker: BrokerId,
         bytes: u64,
-    ) -> (Time, Caller) {
-        let mut latency = self.latency();
-        if self.trouble[broker as usize].is_there {
-            latency += self.mishap(broker);
-        }
-        let bandwidth = self.bandwidth;
-        let link = self.link(client, broker);
+    ) -> (Arrival, Caller) {
+        let longer = match self.has_trouble {
+            true => self.mishap(broker),
+            false => 0,
+        };
+        let place = self.place(client, broker);
+        let link = &mut self.links[place];
         let trips = if link.is_open { 1 } else { 1 + TRIPS_TO_CONNECT };
         link.is_open = true;
-        let left = leaves(now, bytes, bandwidth, &mut link.up_free);
-        link.to_broker = Time((left.0 + latency * i64::from(trips)).max(link.to_broker.0 + 1));
-        (link.to_broker, Caller { client, connection: link.connection })
+        let left = link.up.leaves(now, bytes, self.bandwidth);
+        let arrival = link.up.arrives(left, trips, &self.latencies, longer);
+        (arrival, Caller { client, connection: link.connection })
     }
 
     /// When a response of so many bytes sent at `at` arrives.
@@ -125,16 +194,15 @@ impl Network {
         client: ClientId,
         broker: BrokerId,
         bytes: u64,
-    ) -> Time {
-        let mut latency = self.latency();
-        if self.trouble[broker as usize].is_there {
-            latency += self.mishap(broker) + self.trouble[broker as usize].answer_delay_ns();
-        }
-        let bandwidth = self.bandwidth;
-        let link = self.link(client, broker);
-        let left = leaves(at, bytes, bandwidth, &mut link.down_free);
-        link.to_client = Time((left.0 + latency).max(link.to_client.0 + 1));
-        link.to_client
+    ) -> Arrival {
+        let longer = match self.has_trouble {
+            true => self.mishap(broker) + self.trouble[broker as usize].answer_delay_ns(),
+            false => 0,
+        };
+        let place = self.place(client, broker);
+        let down = &mut self.links[place].down;
+        let left = down.leaves(at, bytes, self.bandwidth);
+        down.arrives(left, 1, &self.latencies, longer)
     }
 
     /// Whether what was sent on a connection arrives there still.
@@ -148,15 +216,18 @@ impl Network {
     pub(super) fn is_held_up(&mut self, now: Time, client: ClientId, broker: BrokerId) -> bool {
         let longest = self.latencies.last().copied().unwrap_or(0) * i64::from(1 + TRIPS_TO_CONNECT);
         self.trouble[broker as usize].is_there
-            || self.link(client, broker).to_broker.since_ns(now) > longest
+            || self.link(client, broker).up.last.since_ns(now) > longest
     }
 
     /// Ends a connection: what is under way on it arrives nowhere. Whether there was one.
     pub(super) fn end(&mut self, client: ClientId, broker: BrokerId) -> bool {
         let link = self.link(client, broker);
-        let was_open = link.is_open;
-        let connection = link.connection + u32::from(was_open);
-        *link = Link { connection, ..Link::default() };
+        let was_open = std::mem::take(&mut link.is_open);
+        link.connection += u32::from(was_open);
+        link.is_void = false;
+        for way in [&mut link.up, &mut link.down] {
+            (way.last, way.free) = (Time::ZERO, Time::ZERO);
+        }
         was_open
     }
 
@@ -176,15 +247,6 @@ impl Network {
     }
 }
 
-/// When the last byte of a message has left that is sent at `at`, after those that were sent before.
-#[inline]
-fn leaves(at: Time, bytes: u64, bandwidth: Option<u64>, free: &mut Time) -> Time {
-    let Some(bytes_per_s) = bandwidth else { return at };
-    let ns = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_s);
-    *free = Time((*free).max(at).0.saturating_add(i64::try_from(ns).unwrap_or(i64::MAX)));
-    *free
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,9 +264,12 @@ mod tests {
         let (mut last, mut sum) = (Time(0), 0);
         for i in 1..=10_000 {
             let sent = Time(i * 10_000_000);
-            let (arrives, _) = network.request_arrives(sent, 0, 0, 0);
+            let arrives = network.request_arrives(sent, 0, 0, 0).0.at;
             assert!(arrives > last);
-            assert!(network.request_arrives(sent, 0, 0, 0).0 > arrives, "sent at the same instant");
+            assert!(
+                network.request_arrives(sent, 0, 0, 0).0.at > arrives,
+                "sent at the same instant"
+            );
             sum += arrives.since_ns(sent);
             last = arrives;
         }
@@ -215,8 +280,8 @@ mod tests {
     #[test]
     fn what_was_sent_on_a_connection_that_ended_arrives_nowhere_and_the_next_one_is_opened() {
         let mut network = network(0);
-        let (at, old) = network.request_arrives(Time(0), 0, 0, 0);
-        assert_eq!(at, Time(500_000), "two round trips first");
+        let (first, old) = network.request_arrives(Time(0), 0, 0, 0);
+        assert_eq!(first.at, Time(500_000), "two round trips first");
         assert!(network.carries(old, 0));
         assert!(network.end(0, 0) && !network.end(0, 0));
         assert!(!network.carries(old, 0));
@@ -234,26 +299,45 @@ mod tests {
         network.request_arrives(Time(0), 0, 0, 0);
         let sent = Time(10_000_000);
         assert_eq!(
-            network.request_arrives(sent, 0, 0, 2_000).0,
+            network.request_arrives(sent, 0, 0, 2_000).0.at,
             Time(10_000_000 + 2_000_000 + 100_000)
         );
         assert_eq!(
-            network.request_arrives(sent, 0, 0, 500).0,
+            network.request_arrives(sent, 0, 0, 500).0.at,
             Time(10_000_000 + 2_500_000 + 100_000)
         );
         // The other direction and other connections are free.
-        assert_eq!(network.response_arrives(sent, 0, 0, 0), Time(10_100_000));
-        assert_eq!(network.request_arrives(sent, 1, 0, 0).0, Time(10_500_000));
+        assert_eq!(network.response_arrives(sent, 0, 0, 0).at, Time(10_100_000));
+        assert_eq!(network.request_arrives(sent, 1, 0, 0).0.at, Time(10_500_000));
+    }
+
+    #[test]
+    fn what_is_drawn_for_a_message_does_not_depend_on_other_ways() {
+        let alone = |others: bool| {
+            let mut network = network(50);
+            let sent = |i: i64| Time(i * 10_000_000);
+            let mut arrivals = Vec::new();
+            for i in 0..20 {
+                arrivals.push(network.request_arrives(sent(i), 1, 0, 0).0);
+                if others {
+                    network.response_arrives(sent(i), 1, 0, 0);
+                    network.request_arrives(sent(i), 2, 0, 0);
+                }
+            }
+            arrivals
+        };
+        assert_eq!(alone(false), alone(true));
     }
 
     #[test]
     fn what_is_lost_on_the_way_is_sent_again_and_comes_late() {
         let mut network = network(0);
         network.trouble[0].set(Duration::from_millis(5), 0.25, 0.0);
+        network.look();
         let mut late = 0;
         for i in 1..=10_000 {
             let sent = Time(i * 10_000_000_000);
-            let took = network.response_arrives(sent, 0, 0, 0).since_ns(sent);
+            let took = network.response_arrives(sent, 0, 0, 0).at.since_ns(sent);
             assert!(took >= 5_100_000);
             late += i64::from(took >= 200_000_000);
         }

@@ -24,14 +24,13 @@ pub(super) struct Queue<E> {
     current: u64,
     far: BinaryHeap<Reverse<Entry<E>>>,
     salt: u64,
-    count: u64,
 }
 
-/// An event's place in the order of events.
+/// An event's place in the order of events: by time, and at the same instant by what it is about, in an order the seed
+/// decides. It does not matter when the event is put into the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     at: u64,
-    /// Another one for each event.
     tie: u64,
 }
 
@@ -80,24 +79,16 @@ impl<E> Queue<E> {
             current: 0,
             far: BinaryHeap::new(),
             salt: seed.child("ties", 0).0,
-            count: 0,
         }
     }
 
-    /// The place of the next event, if it happens at `at`.
+    /// The place of what happens at `at` and is about `what`.
     #[inline]
-    pub(super) fn key(&mut self, at: Time) -> Key {
-        self.count += 1;
-        // A multiplication by an odd number gives every count another tie.
-        let tie = (self.count ^ self.salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Key { at: at.0.max(0) as u64, tie }
-    }
-
-    /// Lets `event` happen at `at`, or at once if that is before the event taken last.
-    #[inline]
-    pub(super) fn push(&mut self, at: Time, event: E) {
-        let key = self.key(at);
-        self.insert(key, event);
+    pub(super) fn key(&self, at: Time, what: u64) -> Key {
+        let at = at.0.max(0) as u64;
+        // A multiplication by an odd number gives everything another tie, and other instants another order.
+        let tie = (what ^ self.salt ^ at.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Key { at, tie }
     }
 
     /// Lets `event` happen at its place.
@@ -170,7 +161,8 @@ mod tests {
             if grows || step % 3 == 0 {
                 // Some now, most within a millisecond, some much later.
                 let span = [1, 100_000, 100_000, 900_000, 50_000_000][(step % 5) as usize];
-                queue.push(Time(last.0 + (random.next_u64() % span) as i64), step);
+                let at = Time(last.0 + (random.next_u64() % span) as i64);
+                queue.insert(queue.key(at, step), step);
             }
             if (!grows || step % 3 == 0)
                 && let Some((key, _)) = queue.pop()
@@ -187,15 +179,21 @@ mod tests {
 
     fn order(seed: u64, times: &[i64]) -> Vec<usize> {
         let mut queue = Queue::new(Seed(seed));
-        times.iter().enumerate().for_each(|(i, at)| queue.push(Time(*at), i));
+        for (i, at) in times.iter().enumerate() {
+            queue.insert(queue.key(Time(*at), i as u64), i);
+        }
         std::iter::from_fn(|| queue.pop()).map(|(_, i)| i).collect()
     }
 
     #[test]
-    fn time_decides_and_then_the_seed() {
+    fn time_decides_and_then_the_seed_and_not_who_came_first() {
         assert_eq!(order(1, &[30, 10, 20]), [1, 2, 0]);
         let ties = [5; 12];
         assert_eq!(order(1, &ties), order(1, &ties));
         assert!((2..10).any(|seed| order(seed, &ties) != order(1, &ties)));
+        let mut queue = Queue::new(Seed(1));
+        (0..12).rev().for_each(|i| queue.insert(queue.key(Time(5), i), i as usize));
+        let backwards: Vec<usize> = std::iter::from_fn(|| queue.pop()).map(|(_, i)| i).collect();
+        assert_eq!(backwards, order(1, &ties));
     }
 }

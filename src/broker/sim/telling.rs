@@ -1,6 +1,7 @@
 //! Requests and responses in words, for whoever watches.
 
-use super::kernel::{Event, Kernel};
+use super::kernel::{Event, Kernel, Other};
+use super::watch::Watch;
 use crate::base::PartitionId;
 use crate::broker::model::Alarm;
 use crate::broker::model::group::{GroupRequest, GroupResponse, MemberRef};
@@ -17,64 +18,82 @@ const SLOTS_MAX: usize = 6;
 impl Kernel {
     /// Tells whoever watches what is about to happen.
     #[cold]
-    pub(super) fn tell(&self, event: &Event) {
+    pub(super) fn tell(&self, event: Event) {
         let Some(watch) = self.handle.watched() else { return };
-        // Counted from 1, as in a scenario and in the real thing.
-        let broker = |broker: BrokerId| format!("broker-{}", broker + 1);
-        let nothing = |what: &str| (what.to_owned(), Vec::new());
         let (kind, who, told) = match event {
             Event::Turn(client) => {
-                let seat = &self.seats[*client as usize];
+                let seat = &self.seats[client as usize];
                 if seat.turn_at != self.now || self.now < seat.busy_until {
                     return;
                 }
-                (TraceKind::Turn, watch.name_of(*client), nothing("has a turn"))
+                (TraceKind::Turn, watch.name_of(client), nothing("has a turn"))
             }
             Event::Request(number) => {
-                let (caller, to, request) = &self.requests[*number];
+                let Some((caller, to, request)) = self.requests.get(number) else { return };
                 let (what, partitions) = request_in_words(request);
                 let what = format!("from {}: {what}", watch.name_of(caller.client));
-                (TraceKind::Request, broker(*to), (what, partitions))
+                (TraceKind::Request, name(to), (what, partitions))
             }
             Event::Response(number) => {
-                let (caller, from, response) = &self.responses[*number];
+                let Some((caller, from, response)) = self.responses.get(number) else { return };
                 let (what, partitions) = response_in_words(response);
-                let what = format!("from {}: {what}", broker(*from));
+                let what = format!("from {}: {what}", name(from));
                 (TraceKind::Response, watch.name_of(caller.client), (what, partitions))
             }
-            Event::Broken { client, broker: with } => {
-                let what = format!("finds its connection to {} broken", broker(*with));
-                (TraceKind::Response, watch.name_of(*client), nothing(&what))
+            Event::Fetched(number) => {
+                let Some((caller, from, fetch)) = self.fetched.get(number) else { return };
+                let (what, partitions) = fetched_in_words(&fetch.slots);
+                let what = format!("from {}: {what}", name(from));
+                (TraceKind::Response, watch.name_of(caller.client), (what, partitions))
             }
-            Event::Alarm(Alarm::Fetch { client, broker: of }) => {
-                let what = format!("the longest wait of {}'s fetch", watch.name_of(*client));
-                (TraceKind::Deadline, broker(*of), nothing(&what))
-            }
-            Event::Alarm(Alarm::Group) => {
-                (TraceKind::Deadline, "coordinator".to_owned(), nothing("looks at its group"))
-            }
-            Event::Alarm(Alarm::Replicated { lane }) => {
-                let leader = lane / self.cluster.brokers();
-                (TraceKind::Deadline, broker(leader), nothing("followers have fetched"))
-            }
-            Event::Alarm(Alarm::Session { broker: of, .. }) => {
-                let what = format!("looks whether {} is still silent", broker(*of));
-                (TraceKind::Deadline, "controller".to_owned(), nothing(&what))
-            }
-            Event::Alarm(Alarm::Laggards) => {
-                (TraceKind::Deadline, "leaders".to_owned(), nothing("look for laggards"))
-            }
-            Event::Alarm(Alarm::Balance) => {
-                let what = "lets preferred leaders lead again";
-                (TraceKind::Deadline, "controller".to_owned(), nothing(what))
-            }
-            Event::Ask(client) => {
-                (TraceKind::Timer, watch.name_of(*client), nothing("asks once more"))
-            }
-            Event::Job(_) => (TraceKind::Timer, "kernel".to_owned(), nothing("a timer goes off")),
+            Event::Other(number) => self.rarity(watch, &self.others[number as usize]),
         };
         watch.tell(self.now, kind, who, told);
     }
+
+    fn rarity(&self, watch: &Watch, other: &Other) -> (TraceKind, String, Told) {
+        match other {
+            Other::Broken { client, broker: with } => {
+                let what = format!("finds its connection to {} broken", name(*with));
+                (TraceKind::Response, watch.name_of(*client), nothing(&what))
+            }
+            Other::Alarm(Alarm::Fetch { client, broker: of }) => {
+                let what = format!("the longest wait of {}'s fetch", watch.name_of(*client));
+                (TraceKind::Deadline, name(*of), nothing(&what))
+            }
+            Other::Alarm(Alarm::Group) => {
+                (TraceKind::Deadline, "coordinator".to_owned(), nothing("looks at its group"))
+            }
+            Other::Alarm(Alarm::Replicated { lane }) => {
+                let leader = lane / self.cluster.brokers();
+                (TraceKind::Deadline, name(leader), nothing("followers have fetched"))
+            }
+            Other::Alarm(Alarm::Session { broker: of, .. }) => {
+                let what = format!("looks whether {} is still silent", name(*of));
+                (TraceKind::Deadline, "controller".to_owned(), nothing(&what))
+            }
+            Other::Alarm(Alarm::Laggards) => {
+                (TraceKind::Deadline, "leaders".to_owned(), nothing("look for laggards"))
+            }
+            Other::Alarm(Alarm::Balance) => {
+                let what = "lets preferred leaders lead again";
+                (TraceKind::Deadline, "controller".to_owned(), nothing(what))
+            }
+            Other::Ask(client) => {
+                (TraceKind::Timer, watch.name_of(*client), nothing("asks once more"))
+            }
+            Other::Job(..) => (TraceKind::Timer, "kernel".to_owned(), nothing("a timer goes off")),
+        }
+    }
+}
+
+/// Counted from 1, as in a scenario and in the real thing.
+fn name(broker: BrokerId) -> String {
+    format!("broker-{}", broker + 1)
+}
+
+fn nothing(what: &str) -> Told {
+    (what.to_owned(), Vec::new())
 }
 
 fn request_in_words(request: &Request) -> Told {
@@ -110,21 +129,7 @@ fn response_in_words(response: &Response) -> Told {
     match response {
         Response::Produce(_, Ok(offset)) => (format!("Produce: appended at {offset}"), Vec::new()),
         Response::Produce(_, Err(error)) => (format!("Produce: {error:?}"), Vec::new()),
-        Response::Fetch(slots) => {
-            let slot = |slot: &FetchSlot| match slot.error {
-                Some(error) => format!("{}@{} {error:?}", slot.partition, slot.offset),
-                None if slot.end == slot.offset => {
-                    format!("{}@{} nothing", slot.partition, slot.offset)
-                }
-                None => format!("{}@{}..{}", slot.partition, slot.offset, slot.end),
-            };
-            let with_news: Vec<FetchSlot> =
-                slots.iter().filter(|s| s.error.is_some() || s.end > s.offset).copied().collect();
-            if with_news.is_empty() {
-                return ("Fetch: nothing new".to_owned(), partitions(slots));
-            }
-            (format!("Fetch: {}", listed(&with_news, slot)), partitions(&with_news))
-        }
+        Response::Fetch(fetch) => fetched_in_words(&fetch.slots),
         Response::ListOffsets(all) => {
             let end: i64 = all.iter().map(|(_, end)| end.0).sum();
             (format!("ListOffsets: {} partitions, ends add up to {end}", all.len()), Vec::new())
@@ -183,6 +188,22 @@ fn group_response(response: &GroupResponse) -> Told {
             (format!("OffsetFetch: {} partitions", offsets.len()), Vec::new())
         }
     }
+}
+
+fn fetched_in_words(slots: &[FetchSlot]) -> Told {
+    let slot = |slot: &FetchSlot| match slot.error {
+        Some(error) => format!("{}@{} {error:?}", slot.partition, slot.offset),
+        None if slot.end == slot.offset => {
+            format!("{}@{} nothing", slot.partition, slot.offset)
+        }
+        None => format!("{}@{}..{}", slot.partition, slot.offset, slot.end),
+    };
+    let with_news: Vec<FetchSlot> =
+        slots.iter().filter(|s| s.error.is_some() || s.end > s.offset).copied().collect();
+    if with_news.is_empty() {
+        return ("Fetch: nothing new".to_owned(), partitions(slots));
+    }
+    (format!("Fetch: {}", listed(&with_news, slot)), partitions(&with_news))
 }
 
 fn partitions(slots: &[FetchSlot]) -> Vec<PartitionId> {

@@ -2,7 +2,7 @@
 
 use crate::base::Time;
 use crate::broker::model::ClientId;
-use crate::broker::protocol::{Request, Response};
+use crate::broker::protocol::{Fetch, Request, Response};
 
 /// A hash over the events so far.
 #[derive(Clone, Debug, Default)]
@@ -42,11 +42,19 @@ impl Trace {
     /// A request reaches its broker. A fetch is noted aside.
     #[inline]
     pub(super) fn request(&mut self, at: Time, client: ClientId, request: &Request) {
-        let content = content_of(request);
         match request {
-            Request::Fetch(_) => self.add_aside(at, 2, client, content),
-            _ => self.add(at, 2, client, content),
+            Request::Fetch(fetch) => self.fetch(at, client, fetch),
+            _ => self.add(at, 2, client, content_of(request)),
         }
+    }
+
+    /// A fetch reaches its broker.
+    #[inline]
+    pub(super) fn fetch(&mut self, at: Time, client: ClientId, fetch: &Fetch) {
+        let content = fetch.slots.iter().fold(5, |content: u64, slot| {
+            content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.offset as u64) << 16
+        });
+        self.add_aside(at, 2, client, content);
     }
 
     /// A response reaches its client. An acknowledgement is noted aside.
@@ -83,14 +91,12 @@ fn content_of(request: &Request) -> u64 {
         Request::ListOffsets => 3,
         Request::FindCoordinator => 7,
         Request::Group(_) => 6,
-        Request::Close => 0,
+        // A fetch is noted otherwise.
+        Request::Close | Request::Fetch(_) => 0,
         Request::Produce(produce) => {
             let sequence = produce.sequence.map_or(0, |(_, sequence)| sequence);
             4 + (u64::from(produce.partition.0) << 8) + (sequence << 24)
         }
-        Request::Fetch(fetch) => fetch.slots.iter().fold(5, |content, slot| {
-            content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.offset as u64) << 16
-        }),
     }
 }
 
@@ -104,7 +110,7 @@ fn content_of_response(response: &Response) -> u64 {
         Response::InitProducerId(number) => 2 + ((*number as u64) << 8),
         Response::ListOffsets(ends) => ends.iter().map(|(_, end)| end.0 as u64).sum(),
         Response::Produce(_, result) => result.map_or(4, |offset| (offset.0 as u64) << 8),
-        Response::Fetch(slots) => slots.iter().fold(5, |content, slot| {
+        Response::Fetch(fetch) => fetch.slots.iter().fold(5, |content, slot| {
             content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.end as u64) << 16
         }),
     }

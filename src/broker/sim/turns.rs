@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::carrying::ASK_AGAIN;
 use super::hosted::{Next, Seat, Who, Wish};
-use super::kernel::{Event, Kernel};
+use super::kernel::{Event, Kernel, Other};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::ClientId;
 use crate::broker::protocol::{BrokerId, Response};
@@ -29,7 +29,7 @@ impl Kernel {
         let seat = &mut self.seats[client as usize];
         if at < seat.turn_at {
             seat.turn_at = at;
-            self.queue.push(at, Event::Turn(client));
+            self.queue.insert(self.queue.key(at, u64::from(client)), Event::Turn(client));
         }
     }
 
@@ -43,7 +43,7 @@ impl Kernel {
             Who::Nobody => {}
             Who::Asks(_) => {
                 let Response::ListOffsets(watermarks) = response else {
-                    return self.queue.push(self.now + ASK_AGAIN, Event::Ask(client));
+                    return self.push(self.now + ASK_AGAIN, Other::Ask(client));
                 };
                 let who = std::mem::replace(&mut seat.who, Who::Nobody);
                 self.catch_up();

@@ -9,13 +9,13 @@
 //! controller had been elected then. Kafka moves 1,000 partitions at once and the next ones at once after them; here
 //! that is one step.
 
-use super::{Alarm, Cluster, Output};
+use super::{Alarm, Cluster, Output, Outputs};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::replicas::Election;
 
 impl Cluster {
     /// Leaders may have changed: if any of them is not the preferred one, the next check is due.
-    pub(super) fn watch_balance(&mut self, now: Time, out: &mut Vec<Output>) {
+    pub(super) fn watch_balance(&mut self, now: Time, out: &mut Outputs) {
         let Some(interval) = self.settings.leader_balance else { return };
         let is_balanced = self.partitions.iter().all(|partition| partition.replicas.is_balanced());
         if is_balanced || self.balance_alarm {
@@ -28,7 +28,7 @@ impl Cluster {
     }
 
     /// The controller's check: whoever is preferred and in sync leads again.
-    pub(super) fn balance(&mut self, now: Time, out: &mut Vec<Output>) {
+    pub(super) fn balance(&mut self, now: Time, out: &mut Outputs) {
         self.balance_alarm = false;
         for id in (0..self.partitions.len() as u32).map(PartitionId) {
             let preferred = self.partition(id).replicas.broker(0);
@@ -90,7 +90,7 @@ mod tests {
         fn at(
             &mut self,
             seconds: u64,
-            what: impl Fn(&mut Cluster, Time, &mut Vec<Output>),
+            what: impl Fn(&mut Cluster, Time, &mut Outputs),
         ) -> Vec<Option<BrokerId>> {
             let until = Time::ZERO + SECOND * seconds as u32;
             while let Some(next) = self.alarms.iter().map(|(at, _)| *at).min()
@@ -104,10 +104,10 @@ mod tests {
             self.cluster.leaders(1)
         }
 
-        fn hear(&mut self, what: impl FnOnce(&mut Cluster, &mut Vec<Output>)) {
-            let mut out = Vec::new();
+        fn hear(&mut self, what: impl FnOnce(&mut Cluster, &mut Outputs)) {
+            let mut out = Outputs::default();
             what(&mut self.cluster, &mut out);
-            let alarms = out.into_iter().filter_map(|output| match output {
+            let alarms = out.others.into_iter().filter_map(|output| match output {
                 Output::Alarm { at, alarm } => Some((at, alarm)),
                 Output::Reply { .. } | Output::HangUp { .. } => None,
             });

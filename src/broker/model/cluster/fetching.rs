@@ -2,29 +2,27 @@
 
 use std::collections::VecDeque;
 
-use super::{Alarm, BrokerId, Caller, ClientId, Cluster, Output};
-use crate::base::{PartitionId, Time};
-use crate::broker::protocol::{ErrorCode, Fetch, FetchSlot, Produce, Response};
+use triomphe::Arc;
+
+use super::{Alarm, BrokerId, Caller, ClientId, Cluster, Fetched, Output, Outputs};
+use crate::base::{PartitionId, Time, push_with};
+use crate::broker::protocol::{ErrorCode, Fetch, FetchSlot, Produce};
 
 /// What a broker keeps of a client.
 #[derive(Debug, Default)]
 pub(super) struct Place {
     /// Its fetch that waits for records.
-    pub(super) parked: Option<Parked>,
+    parked: Option<Box<Fetch>>,
+    /// Whose it is, and how long it waits.
+    caller: Caller,
+    deadline: Time,
     /// The announced deadline, if there is one: a fetch that is answered early leaves its own to the next one, so
     /// that there is one at a time and not one per fetch.
     alarm: Option<Time>,
     /// The connection whose batch waits for its replication. Kafka takes one request of a connection at a time.
     pub(super) muted: Option<u32>,
     /// Batches that came meanwhile.
-    pub(super) batches: VecDeque<(Caller, Produce)>,
-}
-
-#[derive(Debug)]
-pub(super) struct Parked {
-    fetch: Fetch,
-    caller: Caller,
-    deadline: Time,
+    pub(super) batches: VecDeque<(Caller, Arc<Produce>)>,
 }
 
 impl Cluster {
@@ -33,26 +31,39 @@ impl Cluster {
         at: Time,
         broker: BrokerId,
         caller: Caller,
-        mut fetch: Fetch,
-        out: &mut Vec<Output>,
+        mut fetch: Box<Fetch>,
+        out: &mut Outputs,
     ) {
         let client = caller.client;
         self.forget_fetch(client, broker);
         if self.fill(broker, &mut fetch) {
-            let response = Response::Fetch(fetch.slots);
-            out.push(Output::Reply { at, from: broker, to: caller, response });
-            return;
+            return out.fetched.push(Fetched { at, from: broker, to: caller, fetch });
         }
-        let deadline = at + fetch.wait_max;
-        for slot in &fetch.slots {
-            self.partitions[slot.partition.0 as usize].waiting.push(client);
-        }
+        let deadline = self.park(at, broker, caller, fetch);
         let place = self.place_mut(client, broker);
-        place.parked = Some(Parked { fetch, caller, deadline });
         if place.alarm.is_none() {
             place.alarm = Some(deadline);
             out.push(Output::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
         }
+    }
+
+    /// Takes a fetch that reaches `broker` at `now` and [would wait](Self::would_wait).
+    pub fn let_wait(&mut self, now: Time, broker: BrokerId, caller: Caller, fetch: Box<Fetch>) {
+        let at = self.brokers[broker as usize].cores.occupy(now, self.settings.request_cost);
+        self.forget_fetch(caller.client, broker);
+        self.park(at, broker, caller, fetch);
+    }
+
+    /// Lets a fetch wait; returns until when.
+    fn park(&mut self, at: Time, broker: BrokerId, caller: Caller, fetch: Box<Fetch>) -> Time {
+        let deadline = at + fetch.wait_max;
+        for slot in &fetch.slots {
+            self.partitions[slot.partition.0 as usize].waiting.push(caller.client);
+        }
+        let place = self.place_mut(caller.client, broker);
+        place.parked = Some(fetch);
+        (place.caller, place.deadline) = (caller, deadline);
+        deadline
     }
 
     /// Writes what there is into the slots. Whether that is an answer.
@@ -106,7 +117,7 @@ impl Cluster {
         at: Time,
         broker: BrokerId,
         partition: PartitionId,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) {
         if self.partition(partition).waiting.is_empty() {
             return;
@@ -123,26 +134,24 @@ impl Cluster {
     }
 
     /// Answers a parked fetch with what there is.
-    fn answer(&mut self, at: Time, broker: BrokerId, client: ClientId, out: &mut Vec<Output>) {
-        let Some(Parked { mut fetch, caller, .. }) = self.forget_fetch(client, broker) else {
-            return;
-        };
+    fn answer(&mut self, at: Time, broker: BrokerId, client: ClientId, out: &mut Outputs) {
+        let Some((caller, mut fetch)) = self.forget_fetch(client, broker) else { return };
         self.fill(broker, &mut fetch);
-        let response = Response::Fetch(fetch.slots);
-        out.push(Output::Reply { at, from: broker, to: caller, response });
+        push_with(&mut out.fetched, || Fetched { at, from: broker, to: caller, fetch });
     }
 
     /// Takes a parked fetch away.
-    fn forget_fetch(&mut self, client: ClientId, broker: BrokerId) -> Option<Parked> {
+    fn forget_fetch(&mut self, client: ClientId, broker: BrokerId) -> Option<(Caller, Box<Fetch>)> {
         let place = self.place(client, broker);
-        let parked = self.places.get_mut(place)?.parked.take()?;
-        for slot in &parked.fetch.slots {
+        let place = self.places.get_mut(place)?;
+        let (caller, parked) = (place.caller, place.parked.take()?);
+        for slot in &parked.slots {
             let waiting = &mut self.partitions[slot.partition.0 as usize].waiting;
             if !waiting.is_empty() {
                 waiting.retain(|waiter| *waiter != client);
             }
         }
-        Some(parked)
+        Some((caller, parked))
     }
 
     /// A deadline has come: the fetch that waits now is answered, or announces its own.
@@ -151,17 +160,16 @@ impl Cluster {
         now: Time,
         broker: BrokerId,
         client: ClientId,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) {
         let is_paused = self.brokers[broker as usize].is_paused;
         let place = self.place_mut(client, broker);
         place.alarm = None;
-        let Some(parked) = &mut place.parked else { return };
-        if is_paused {
-            // It is looked at once the broker goes on.
+        // With a paused broker it is looked at once that goes on.
+        if place.parked.is_none() || is_paused {
             return;
         }
-        let deadline = parked.deadline;
+        let deadline = place.deadline;
         if deadline <= now {
             self.answer(now, broker, client, out);
         } else {
@@ -171,15 +179,15 @@ impl Cluster {
     }
 
     /// Looks at every fetch that waits at `broker` again.
-    pub(super) fn look_again(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+    pub(super) fn look_again(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let brokers = self.settings.brokers as usize;
         for client in 0..self.places.len().div_ceil(brokers) {
             let client = client as ClientId;
             let place = self.place(client, broker);
             let Some(place) = self.places.get(place) else { continue };
             let Some(parked) = &place.parked else { continue };
-            let has_waited = parked.deadline <= now || place.alarm.is_none();
-            let changed = parked.fetch.slots.iter().any(|slot| {
+            let has_waited = place.deadline <= now || place.alarm.is_none();
+            let changed = parked.slots.iter().any(|slot| {
                 !self.leads(broker, slot.partition)
                     || slot.offset < self.visible(broker, slot.partition)
             });

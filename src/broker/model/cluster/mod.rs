@@ -1,13 +1,14 @@
 //! The cluster: requests in, responses with the time they leave out.
 //!
 //! A pure machine. [`Cluster::request`] takes what reaches a broker, [`Cluster::alarm`] is called at the times the
-//! cluster has announced, and what is done to it on purpose has a method each; all put what follows into a list of
-//! [`Output`]s.
+//! cluster has announced, and what is done to it on purpose has a method each; all put what follows into
+//! [`Outputs`].
 
 mod balance;
 mod brokers;
 mod fetching;
 mod outage;
+mod outputs;
 mod producing;
 mod refusal;
 mod replication;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use self::brokers::Broker;
 use self::fetching::Place;
+pub use self::outputs::{Fetched, Output, Outputs, Produced};
 use self::producing::Unacknowledged;
 use self::refusal::Refusals;
 use self::replication::Lanes;
@@ -32,7 +34,7 @@ use crate::broker::protocol::{BrokerId, Records, Request, Response};
 pub type ClientId = u32;
 
 /// A connection of a client to a broker: whom an answer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The client.
     pub client: ClientId,
@@ -69,36 +71,6 @@ pub struct ClusterSettings {
     pub retention_bytes: u64,
     /// How the coordinator treats groups.
     pub group: GroupSettings,
-}
-
-/// Something the cluster says.
-#[derive(Debug)]
-pub enum Output {
-    /// A response leaves `from` for `to` at `at`.
-    Reply {
-        /// When.
-        at: Time,
-        /// From which broker.
-        from: BrokerId,
-        /// To whom.
-        to: Caller,
-        /// What.
-        response: Response,
-    },
-    /// `broker` closes a connection instead of an answer.
-    HangUp {
-        /// Which broker.
-        broker: BrokerId,
-        /// Whose connection.
-        caller: Caller,
-    },
-    /// [`Cluster::alarm`] wants to be called at `at`.
-    Alarm {
-        /// When.
-        at: Time,
-        /// With this.
-        alarm: Alarm,
-    },
 }
 
 /// What is due.
@@ -231,7 +203,7 @@ impl Cluster {
         broker: BrokerId,
         caller: Caller,
         request: Request,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) {
         if self.brokers[broker as usize].is_paused {
             return self.brokers[broker as usize].queue.push((caller, request));
@@ -274,7 +246,7 @@ impl Cluster {
     }
 
     /// What was announced by [`Output::Alarm`] is due.
-    pub fn alarm(&mut self, now: Time, alarm: Alarm, out: &mut Vec<Output>) {
+    pub fn alarm(&mut self, now: Time, alarm: Alarm, out: &mut Outputs) {
         match alarm {
             Alarm::Fetch { client, broker } => self.expire(now, broker, client, out),
             Alarm::Group => self.group_is_due(now, out),
@@ -297,7 +269,7 @@ impl Cluster {
         }
     }
 
-    fn group_is_due(&mut self, now: Time, out: &mut Vec<Output>) {
+    fn group_is_due(&mut self, now: Time, out: &mut Outputs) {
         if now >= self.group_alarm {
             self.group_alarm = Time::NEVER;
         }
@@ -308,7 +280,7 @@ impl Cluster {
         }
     }
 
-    fn group_says(&mut self, at: Time, out: &mut Vec<Output>) {
+    fn group_says(&mut self, at: Time, out: &mut Outputs) {
         let from = self.coordinator;
         for (ticket, response) in self.group.take_answers() {
             let (to, response) = (caller(ticket), Response::Group(Box::new(response)));

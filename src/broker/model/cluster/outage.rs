@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Alarm, BrokerId, Cluster, Output};
+use super::{Alarm, BrokerId, Cluster, Output, Outputs};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::replicas::{Election, Replicas};
 
@@ -23,7 +23,7 @@ impl Cluster {
     }
 
     /// A broker's process is gone, and with it its connections. What it has written is still on its disk.
-    pub fn crash(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+    pub fn crash(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         own.is_down = true;
         own.is_paused = false;
@@ -43,19 +43,19 @@ impl Cluster {
     }
 
     /// A broker's process is back.
-    pub fn come_back(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+    pub fn come_back(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         self.brokers[broker as usize].is_down = false;
         self.is_heard_again(now, broker, out);
     }
 
     /// A broker's process stands still.
-    pub fn pause(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+    pub fn pause(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         self.brokers[broker as usize].is_paused = true;
         self.fell_silent(now, broker, out);
     }
 
     /// A broker's process goes on, and finds what has come meanwhile.
-    pub fn go_on(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+    pub fn go_on(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         if !std::mem::take(&mut own.is_paused) {
             return;
@@ -68,7 +68,7 @@ impl Cluster {
     }
 
     /// A broker reaches neither the controller nor another broker; clients reach it.
-    pub fn isolate(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+    pub fn isolate(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let known = |partition: &super::Partition| {
             (partition.replicas.leader(), partition.replicas.high_watermark())
         };
@@ -80,7 +80,7 @@ impl Cluster {
     }
 
     /// A broker reaches everybody again, and hears what has changed.
-    pub fn rejoin(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+    pub fn rejoin(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         own.is_isolated = false;
         own.stale = None;
@@ -89,19 +89,13 @@ impl Cluster {
     }
 
     /// Messages of a broker to others take so much longer.
-    pub fn delay_links(
-        &mut self,
-        now: Time,
-        broker: BrokerId,
-        by: Duration,
-        out: &mut Vec<Output>,
-    ) {
+    pub fn delay_links(&mut self, now: Time, broker: BrokerId, by: Duration, out: &mut Outputs) {
         self.brokers[broker as usize].link_delay = by;
         self.replicate_all(now, out);
     }
 
     /// Each append costs a broker's disk so much more.
-    pub fn slow_disk(&mut self, now: Time, broker: BrokerId, by: Duration, out: &mut Vec<Output>) {
+    pub fn slow_disk(&mut self, now: Time, broker: BrokerId, by: Duration, out: &mut Outputs) {
         self.brokers[broker as usize].disk_cost = by;
         self.replicate_all(now, out);
     }
@@ -114,7 +108,7 @@ impl Cluster {
 
     /// Makes `to`, or the next broker that runs, the coordinator. What members have committed and who they are goes
     /// with it.
-    pub fn move_coordinator(&mut self, now: Time, to: Option<BrokerId>, out: &mut Vec<Output>) {
+    pub fn move_coordinator(&mut self, now: Time, to: Option<BrokerId>, out: &mut Outputs) {
         let (count, old) = (self.settings.brokers, self.coordinator);
         let next = to.into_iter().chain((1..count).map(|step| (old + step) % count));
         let fit = |id: &BrokerId| {
@@ -159,7 +153,7 @@ impl Cluster {
         }
     }
 
-    fn fell_silent(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+    fn fell_silent(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         own.silences += 1;
         let alarm = Alarm::Session { broker, silence: own.silences };
@@ -173,7 +167,7 @@ impl Cluster {
         now: Time,
         broker: BrokerId,
         silence: u32,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) {
         let own = &mut self.brokers[broker as usize];
         if own.silences != silence || own.is_heard() || own.is_fenced {
@@ -190,7 +184,7 @@ impl Cluster {
     }
 
     /// The controller hears of a broker again.
-    fn is_heard_again(&mut self, now: Time, broker: BrokerId, out: &mut Vec<Output>) {
+    fn is_heard_again(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         if !own.is_heard() {
             return;
@@ -205,12 +199,7 @@ impl Cluster {
     }
 
     /// A broker is there or not there any more: `change` says so to the replicas of every partition.
-    fn elect(
-        &mut self,
-        now: Time,
-        change: impl Fn(&mut Replicas) -> Election,
-        out: &mut Vec<Output>,
-    ) {
+    fn elect(&mut self, now: Time, change: impl Fn(&mut Replicas) -> Election, out: &mut Outputs) {
         for id in (0..self.partitions.len() as u32).map(PartitionId) {
             let replicas = &mut self.partition(id).replicas;
             let before = replicas.high_watermark();
@@ -226,7 +215,7 @@ impl Cluster {
         id: PartitionId,
         election: Election,
         before: i64,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) {
         match election {
             Election::None => {

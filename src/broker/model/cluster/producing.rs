@@ -1,10 +1,12 @@
 //! Produce requests: append, and acknowledge when those who have to have the batch have it.
 
+use triomphe::Arc;
+
 use super::refusal::{error_code, is_appended};
-use super::{BrokerId, Caller, Cluster, Output};
+use super::{BrokerId, Caller, Cluster, Output, Outputs, Produced};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::sequences::Admission;
-use crate::broker::protocol::{ErrorCode, Produce, Response};
+use crate::broker::protocol::{ErrorCode, Produce};
 use crate::plan::{Acks, Api, ApiError};
 
 /// A batch that is not replicated yet.
@@ -21,6 +23,11 @@ pub(super) struct Unacknowledged {
 impl Unacknowledged {
     pub(super) fn is_at(&self, broker: BrokerId) -> bool {
         self.broker == broker
+    }
+
+    fn answer(&self, at: Time, error: Option<ErrorCode>) -> Produced {
+        let Unacknowledged { offset, number, broker, caller, .. } = *self;
+        Produced { at, from: broker, to: caller, number, offset: Offset(offset), error }
     }
 }
 
@@ -45,8 +52,8 @@ impl Cluster {
         at: Time,
         broker: BrokerId,
         caller: Caller,
-        produce: Produce,
-        out: &mut Vec<Output>,
+        produce: Arc<Produce>,
+        out: &mut Outputs,
     ) {
         if self.settings.replication_factor > 1 {
             let place = self.place_mut(caller.client, broker);
@@ -63,7 +70,7 @@ impl Cluster {
         broker: BrokerId,
         caller: Caller,
         produce: &Produce,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) {
         let at = self.brokers[broker as usize].write(at);
         let refusal = self.refusals.take(Api::Produce);
@@ -74,10 +81,10 @@ impl Cluster {
             Some(code) if !is_appended(code) => Appended::Refused(error_code(code)),
             Some(_) | None => self.append(at, broker, produce, out),
         };
-        let result = match (appended, refusal) {
-            (Appended::Refused(code), _) => Err(code),
-            (_, Some(code)) => Err(error_code(code)),
-            (Appended::Done(offset), None) => Ok(offset),
+        let (offset, error) = match (appended, refusal) {
+            (Appended::Refused(code), _) => (Offset(-1), Some(code)),
+            (_, Some(code)) => (Offset(-1), Some(error_code(code))),
+            (Appended::Done(offset), None) => (offset, None),
             (Appended::Waits { offset, end }, None) => {
                 self.place_mut(caller.client, broker).muted = Some(caller.connection);
                 let waits = Unacknowledged { end, offset, number: produce.number, broker, caller };
@@ -90,8 +97,8 @@ impl Cluster {
         };
         // No answer with `acks = 0`.
         if produce.acks != Acks::None {
-            let response = Response::Produce(produce.number, result);
-            out.push(Output::Reply { at, from: broker, to: caller, response });
+            let number = produce.number;
+            out.produced.push(Produced { at, from: broker, to: caller, number, offset, error });
         }
     }
 
@@ -100,7 +107,7 @@ impl Cluster {
         at: Time,
         broker: BrokerId,
         produce: &Produce,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) -> Appended {
         let (id, needs_all) = (produce.partition, produce.acks == Acks::All);
         let (retention, min_insync) = (self.settings.retention_bytes, self.settings.min_insync);
@@ -157,7 +164,7 @@ impl Cluster {
 
     /// The high watermark has moved: acknowledges what is replicated, lets those connections go on, and answers
     /// fetches.
-    pub(super) fn committed(&mut self, now: Time, id: PartitionId, out: &mut Vec<Output>) {
+    pub(super) fn committed(&mut self, now: Time, id: PartitionId, out: &mut Outputs) {
         let partition = self.partition(id);
         let (visible, leader) = (partition.replicas.high_watermark(), partition.replicas.leader());
         let mut done = 0;
@@ -166,8 +173,7 @@ impl Cluster {
                 break;
             }
             done += 1;
-            let response = Response::Produce(batch.number, Ok(Offset(batch.offset)));
-            out.push(Output::Reply { at: now, from: batch.broker, to: batch.caller, response });
+            out.produced.push(batch.answer(now, None));
         }
         if let Some(leader) = leader {
             self.wake(now, leader, id, out);
@@ -180,12 +186,10 @@ impl Cluster {
     }
 
     /// A partition's leader is gone or deposed: whoever waits for it is told, if there is still somebody to tell it.
-    pub(super) fn refuse_waiting(&mut self, now: Time, id: PartitionId, out: &mut Vec<Output>) {
+    pub(super) fn refuse_waiting(&mut self, now: Time, id: PartitionId, out: &mut Outputs) {
         for batch in std::mem::take(&mut self.partition(id).unacknowledged) {
             if self.brokers[batch.broker as usize].is_heard() {
-                let refused = Err(ErrorCode::NotLeaderOrFollower);
-                let response = Response::Produce(batch.number, refused);
-                out.push(Output::Reply { at: now, from: batch.broker, to: batch.caller, response });
+                out.produced.push(batch.answer(now, Some(ErrorCode::NotLeaderOrFollower)));
                 self.unmute(now, batch.broker, batch.caller, out);
             }
         }
@@ -197,7 +201,7 @@ impl Cluster {
         now: Time,
         broker: BrokerId,
         caller: Caller,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) {
         let place = self.place_mut(caller.client, broker);
         if place.muted != Some(caller.connection) {

@@ -1,6 +1,6 @@
 //! Requests that are refused on purpose.
 
-use super::{BrokerId, Caller, Cluster, Output};
+use super::{BrokerId, Caller, Cluster, Output, Outputs};
 use crate::base::Time;
 use crate::broker::model::group::{GroupError, GroupRequest, GroupResponse};
 use crate::broker::protocol::{ErrorCode, Request, Response};
@@ -55,7 +55,7 @@ impl Cluster {
         caller: Caller,
         request: Request,
         at: Time,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) -> Option<Request> {
         let Some(code) = api(&request).and_then(|api| self.refusals.take(api)) else {
             return Some(request);
@@ -67,7 +67,7 @@ impl Cluster {
         let response = match request {
             Request::Fetch(mut fetch) => {
                 fetch.slots.iter_mut().for_each(|slot| slot.error = Some(error_code(code)));
-                Response::Fetch(fetch.slots)
+                Response::Fetch(fetch)
             }
             Request::Group(request) => {
                 Response::Group(Box::new(GroupResponse::refusal(&request, group_error(code))))

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Alarm, Broker, BrokerId, Cluster, Output};
+use super::{Alarm, Broker, BrokerId, Cluster, Output, Outputs};
 use crate::base::{PartitionId, Time};
 
 /// The lanes from each leader to all smooth followers, and to each follower on its own.
@@ -44,7 +44,7 @@ impl Cluster {
         now: Time,
         leader: BrokerId,
         id: PartitionId,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) {
         if self.partition(id).is_dirty {
             return;
@@ -78,7 +78,7 @@ impl Cluster {
         leader: BrokerId,
         follower: BrokerId,
         id: PartitionId,
-        out: &mut Vec<Output>,
+        out: &mut Outputs,
     ) {
         let number = self.lanes.number(leader, follower);
         let lane = &mut self.lanes.lanes[number as usize];
@@ -90,7 +90,7 @@ impl Cluster {
         }
     }
 
-    fn begin_round(&mut self, now: Time, number: u32, out: &mut Vec<Output>) {
+    fn begin_round(&mut self, now: Time, number: u32, out: &mut Outputs) {
         let (leader, follower) = (number / self.settings.brokers, number % self.settings.brokers);
         let lane = &mut self.lanes.lanes[number as usize];
         lane.is_under_way = true;
@@ -120,7 +120,7 @@ impl Cluster {
     }
 
     /// A round is over: followers have what it brought.
-    pub(super) fn replicated(&mut self, now: Time, number: u32, out: &mut Vec<Output>) {
+    pub(super) fn replicated(&mut self, now: Time, number: u32, out: &mut Outputs) {
         let (leader, follower) = (number / self.settings.brokers, number % self.settings.brokers);
         if !self.brokers[leader as usize].is_heard() {
             // What it has not brought is found when the leader is heard of again.
@@ -158,7 +158,7 @@ impl Cluster {
     }
 
     /// Something has changed about a broker: whoever is behind and can be reached goes on.
-    pub(super) fn replicate_all(&mut self, now: Time, out: &mut Vec<Output>) {
+    pub(super) fn replicate_all(&mut self, now: Time, out: &mut Outputs) {
         self.is_smooth = self.brokers.iter().all(Broker::is_smooth);
         for id in 0..self.partitions.len() as u32 {
             let id = PartitionId(id);
@@ -177,7 +177,7 @@ impl Cluster {
 
     /// Takes followers that were behind for too long out of the in-sync replicas, as leaders do twice per
     /// `replica.lag.time.max.ms`.
-    pub(super) fn drop_laggards(&mut self, now: Time, out: &mut Vec<Output>) {
+    pub(super) fn drop_laggards(&mut self, now: Time, out: &mut Outputs) {
         let lag_max = self.settings.replica_lag_max;
         for id in 0..self.partitions.len() as u32 {
             let id = PartitionId(id);

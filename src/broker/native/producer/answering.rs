@@ -1,7 +1,8 @@
 //! What becomes of a batch: acknowledged, sent again, or given up.
 
-use std::sync::Arc;
 use std::time::Duration;
+
+use triomphe::Arc;
 
 use super::parcel::Parcel;
 use super::{NativeProducer, Number};
@@ -55,7 +56,7 @@ impl NativeProducer {
             }
         }
         for parcel in old {
-            self.errors.push("MessageTimedOut".to_owned());
+            self.answers.errors.push("MessageTimedOut".to_owned());
             self.resolve_unsent(parcel, now);
         }
     }
@@ -104,7 +105,7 @@ impl NativeProducer {
                 let is_first = lane.first().is_none_or(|first| first.sequence > parcel.sequence);
                 // The batch before it is still to come, or the log has lost it: then a new number begins anew.
                 if is_first && lane.in_flight == 0 && parcel.tries > 1 {
-                    self.errors.push(code.name().to_owned());
+                    self.answers.errors.push(code.name().to_owned());
                     self.number = Number::Wanted;
                 }
             }
@@ -115,12 +116,12 @@ impl NativeProducer {
 
     /// Answers every record of a batch and keeps the memory.
     pub(super) fn resolve(&mut self, mut parcel: Box<Parcel>, at: Time, outcome: Outcome) {
-        let (partition, batch) = (parcel.partition, &parcel.batch);
+        let (partition, batch) = (parcel.partition, &parcel.request.batch);
         let mut start = 0;
         for ((producer, sequence), end) in parcel.records.drain(..).zip(&batch.ends) {
             let sent = sent_time(&batch.bytes[start..*end as usize]).unwrap_or(at);
             start = *end as usize;
-            self.answers.push(Ack {
+            self.answers.acks.push(Ack {
                 producer,
                 partition,
                 sequence,
@@ -130,9 +131,9 @@ impl NativeProducer {
                 outcome,
             });
         }
-        self.queued -= parcel.batch.len();
-        if let Some(batch) = Arc::get_mut(&mut parcel.batch) {
-            batch.clear();
+        self.queued -= parcel.request.batch.len();
+        if let Some(request) = Arc::get_mut(&mut parcel.request) {
+            request.batch.clear();
             (parcel.tries, parcel.may_be_there) = (0, false);
             self.spare.push(parcel);
         }

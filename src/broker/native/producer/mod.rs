@@ -8,16 +8,17 @@ mod parcel;
 mod sending;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
+
+use triomphe::Arc;
 
 use self::parcel::{Lane, Parcel};
 use super::Profile;
 use super::metadata::Metadata;
 use crate::base::{Clock, PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Client, Records, Request, Response};
-use crate::broker::{ProducerPort, SendError, SendRecord};
-use crate::measure::{Ack, Outcome};
+use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
+use crate::measure::Outcome;
 use crate::plan::{Acks, LoadPlan};
 
 /// librdkafka's `queue.buffering.max.messages`.
@@ -54,8 +55,7 @@ pub struct NativeProducer {
     /// Records queued or in flight.
     queued: usize,
     looked_for_old: Time,
-    answers: Vec<Ack>,
-    errors: Vec<String>,
+    answers: Answers,
     outbox: Vec<(BrokerId, Request)>,
 }
 
@@ -90,8 +90,7 @@ impl NativeProducer {
             spare: Vec::new(),
             queued: 0,
             looked_for_old: Time::ZERO,
-            answers: Vec::new(),
-            errors: Vec::new(),
+            answers: Answers::default(),
             outbox: Vec::new(),
         }
     }
@@ -130,7 +129,7 @@ impl ProducerPort for NativeProducer {
         let at = record.partition.0 as usize;
         let is_full = self.lanes[at].open.as_ref().is_some_and(|parcel| {
             parcel.records.len() >= BATCH_RECORDS_MAX
-                || parcel.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
+                || parcel.request.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
         });
         if is_full && let Some(parcel) = self.lanes[at].close() {
             self.put_by(parcel);
@@ -145,15 +144,17 @@ impl ProducerPort for NativeProducer {
         }
         if let Some(parcel) = &mut self.lanes[at].open {
             // Nobody else holds a batch that is still open.
-            Arc::make_mut(&mut parcel.batch).push(record.payload);
+            Arc::make_mut(&mut parcel.request).batch.push(record.payload);
             parcel.records.push((record.producer, record.sequence));
             self.queued += 1;
         }
         Ok(())
     }
 
-    fn acks(&mut self, _wait: Duration, acks: &mut Vec<Ack>) {
-        acks.append(&mut self.answers);
+    fn answers(&mut self, _wait: Duration, answers: &mut Answers) {
+        if !self.answers.is_empty() {
+            answers.append(&mut self.answers);
+        }
     }
 
     fn follow(&mut self, partitions: u32) -> bool {
@@ -166,10 +167,6 @@ impl ProducerPort for NativeProducer {
             self.lanes.resize_with(partitions, Lane::default);
         }
         true
-    }
-
-    fn errors(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.errors)
     }
 
     fn give_up(&mut self, _limit: Duration) {
@@ -217,7 +214,7 @@ impl Client for NativeProducer {
 
     fn disconnected(&mut self, broker: BrokerId, now: Time) {
         if self.metadata.broken(broker, now) {
-            self.errors.push("BrokerTransportFailure".to_owned());
+            self.answers.errors.push("BrokerTransportFailure".to_owned());
         }
         if matches!(self.number, Number::Asked(asked, _) if asked == broker) {
             self.number = Number::Wanted;

@@ -1,10 +1,11 @@
 //! A batch on its way to a partition, and the partition's batches in order.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+
+use triomphe::Arc;
 
 use crate::base::{PartitionId, ProducerId, Time};
-use crate::broker::protocol::{Batch, BrokerId};
+use crate::broker::protocol::{BrokerId, Produce};
 
 /// A batch and what its acknowledgements need.
 #[derive(Debug, Default)]
@@ -12,7 +13,8 @@ pub(super) struct Parcel {
     pub(super) partition: PartitionId,
     /// When its first record came.
     pub(super) since: Time,
-    pub(super) batch: Arc<Batch>,
+    /// The request; the one of the last try may still be under way.
+    pub(super) request: Arc<Produce>,
     pub(super) records: Vec<(ProducerId, u64)>,
     /// Sequence of the first record, given when the batch is closed.
     pub(super) sequence: u64,

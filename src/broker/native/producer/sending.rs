@@ -1,9 +1,11 @@
 //! Which batch goes next, and where.
 
+use triomphe::Arc;
+
 use super::parcel::Parcel;
 use super::{NativeProducer, Number};
-use crate::base::{PartitionId, Time};
-use crate::broker::protocol::{BrokerId, Produce, Request};
+use crate::base::{PartitionId, Time, push_with};
+use crate::broker::protocol::{BrokerId, Request};
 use crate::measure::Outcome;
 use crate::plan::Acks;
 
@@ -128,9 +130,13 @@ impl NativeProducer {
         parcel.number = self.requests;
         parcel.tries += 1;
         parcel.sent = now;
-        let (partition, acks, batch) = (parcel.partition, self.acks, parcel.batch.clone());
-        let produce = Produce { number: parcel.number, partition, acks, sequence, batch };
-        self.outbox.push((leader, Request::Produce(produce)));
+        let partition = parcel.partition;
+        // What is under way since an earlier try stays as it was.
+        let request = Arc::make_mut(&mut parcel.request);
+        (request.number, request.partition) = (parcel.number, partition);
+        (request.acks, request.sequence) = (self.acks, sequence);
+        let request = parcel.request.clone();
+        push_with(&mut self.outbox, || (leader, Request::Produce(request)));
         match self.acks {
             // A send counts as acknowledged when it leaves.
             Acks::None => self.resolve(parcel, now, Outcome::Acked),
