@@ -63,6 +63,18 @@ impl Upcoming {
         }
     }
 
+    /// When the second one is due, if there is one.
+    #[inline]
+    fn second(&self) -> Option<Time> {
+        let second = match self {
+            Upcoming::InTurn(queue) => queue.get(1),
+            Upcoming::AnyOrder(heap) => {
+                heap.as_slice().iter().skip(1).take(2).map(|Reverse(entry)| entry).min()
+            }
+        };
+        second.map(|(at, _)| *at)
+    }
+
     /// Puts the first one off until `next`.
     #[inline]
     fn put_off(&mut self, next: Time) {
@@ -203,6 +215,17 @@ impl Pacer {
             self.pending = Some(Due { producer: ProducerId(producer), partition, intended });
         }
         self.pending
+    }
+
+    /// When the record behind the next one is due; [`Time::ZERO`] if that cannot be said, or there is none.
+    pub fn second_due(&self) -> Time {
+        let second = match &self.schedule {
+            Schedule::Paced { due, end, .. } if self.pending.is_none() && self.left > 1 => {
+                due.second().filter(|at| at < end)
+            }
+            Schedule::Paced { .. } | Schedule::Max { .. } => None,
+        };
+        second.unwrap_or(Time::ZERO)
     }
 
     /// Notes that the client took the record last peeked at.

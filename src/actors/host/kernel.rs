@@ -154,6 +154,10 @@ impl Hosted for SimulatedConsumer {
         let can_wait = self.host.as_ref().is_some_and(|host| self.can_wait(host));
         if is_little && can_wait { Wish::Later } else { Wish::Now }
     }
+
+    fn is_calm(&self) -> bool {
+        self.closing.is_none() && self.host.as_ref().is_some_and(|host| self.can_wait(host))
+    }
 }
 
 /// What a consumer's client needs from its creation until it does anything.
@@ -266,5 +270,13 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
 
     fn acks_can_wait(&self) -> bool {
         self.host.sender.port.as_inner().acks_can_wait()
+    }
+
+    fn is_calm(&self) -> bool {
+        self.host.has_more()
+    }
+
+    fn go_ahead(&mut self, next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
+        self.host.go_ahead(next, until, turns)
     }
 }

@@ -104,6 +104,37 @@ pub(in crate::actors) fn start_pool(
     Ok(handle)
 }
 
+impl PoolHost<NativeProducer> {
+    /// Sends records that are due from `next` to before `until`, each at its time and as it would be sent then; notes
+    /// these times and returns when the next turn is wanted. Nobody interferes before `until`.
+    pub(super) fn go_ahead(&mut self, mut next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
+        let PoolHost { context, shared, sender, .. } = self;
+        let is_free = next < until
+            && sender.is_independent()
+            && sender.port.is_idle()
+            && !context.sabotage.is_armed()
+            && context.sabotage.paused(shared.pool, next).is_none()
+            && context.board.cells.len() == self.partitions;
+        if !is_free {
+            return next;
+        }
+        let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cell = context.board.pools[shared.pool.0 as usize].lock();
+        while turns.len() < BURST_MAX
+            && next < until.min(pacer.second_due())
+            && sender.port.as_inner().can_go_ahead(next)
+            && let Some(due) = pacer.peek(next)
+        {
+            let wanted = sender.send_ahead(&mut cell, due, next);
+            pacer.taken();
+            turns.push(next);
+            let due = pacer.next_due(next).unwrap_or(next);
+            next = due.min(next + SLEEP_MAX).min(wanted);
+        }
+        next
+    }
+}
+
 /// Turn after turn, with the waits between them spent in the client.
 fn run_on_thread(mut host: PoolHost<Box<dyn ProducerPort>>) {
     loop {
@@ -252,6 +283,11 @@ impl<P: ProducerPort> PoolHost<P> {
         let until = self.context.sabotage.paused(self.shared.pool, now)?;
         let goes_on = self.mode.load(Ordering::Acquire) == RUN;
         goes_on.then(|| until.remaining(now).min(SLEEP_MAX))
+    }
+
+    /// Whether the schedule goes on, and is to be kept.
+    pub(super) fn has_more(&self) -> bool {
+        self.flush_until.is_none() && self.mode.load(Ordering::Relaxed) == RUN
     }
 
     /// Notes that the pool could not send for `waited`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::actors::Context;
 use crate::base::{Offset, PartitionId, PoolId, RunId, Stamp, Time, write_payload};
 use crate::broker::calls::RuledProducer;
+use crate::broker::native::NativeProducer;
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::logic::Due;
 use crate::measure::{Ack, Outcome, PoolState};
@@ -72,8 +73,32 @@ impl<P: ProducerPort> Sender<P> {
         self.sent[at] - processed / others >= max
     }
 
+    /// Whether it does not matter to the pool how far consumers are.
+    pub(super) fn is_independent(&self) -> bool {
+        self.unprocessed_max.is_none()
+    }
+
     /// Stamps and hands over one record. `Err` when the client's queue is full.
     pub(super) fn send(&mut self, cell: &mut PoolState, due: Due, now: Time) -> Result<(), ()> {
+        let (sequence, intended) = self.stamp(cell, due, now);
+        let Due { producer, partition, .. } = due;
+        let record = SendRecord { producer, partition, sequence, payload: &self.payload };
+        match self.port.send(&record) {
+            Ok(()) => {}
+            Err(SendError::Full) => return Err(()),
+            Err(SendError::Refused(name)) => {
+                cell.error(&name);
+                let (sent, at, timed, outcome) = (now, now, false, Outcome::Failed);
+                let ack = Ack { producer, partition, sequence, sent, at, timed, outcome };
+                self.answers.acks.push(ack);
+            }
+        }
+        self.note_sent(cell, due, intended, now);
+        Ok(())
+    }
+
+    /// Writes a record's payload; returns its sequence and when it was to be sent.
+    fn stamp(&mut self, cell: &mut PoolState, due: Due, now: Time) -> (u64, Time) {
         let sequence = cell.next_sequence(due.producer, due.partition);
         let intended = if self.at_max_rate { now } else { due.intended };
         let stamp = Stamp {
@@ -88,34 +113,12 @@ impl<P: ProducerPort> Sender<P> {
         self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
         self.filler_at = (self.filler_at + size) % self.fillers_end;
         write_payload(&stamp, &mut self.payload);
-        let record = SendRecord {
-            producer: due.producer,
-            partition: due.partition,
-            sequence,
-            payload: &self.payload,
-        };
-        match self.port.send(&record) {
-            Ok(()) => {}
-            Err(SendError::Full) => return Err(()),
-            Err(SendError::Refused(name)) => {
-                cell.error(&name);
-                let (producer, partition) = (due.producer, due.partition);
-                let outcome = Outcome::Failed;
-                let timed = false;
-                self.answers.acks.push(Ack {
-                    producer,
-                    partition,
-                    sequence,
-                    sent: now,
-                    at: now,
-                    timed,
-                    outcome,
-                });
-            }
-        }
+        (sequence, intended)
+    }
+
+    fn note_sent(&mut self, cell: &mut PoolState, due: Due, intended: Time, now: Time) {
         cell.sent(due.producer, due.partition, intended, now);
         self.sent[due.partition.0 as usize] += 1;
-        Ok(())
     }
 
     /// Lets `wait` pass, or less; whether the client has answered something that is to be entered.
@@ -129,5 +132,18 @@ impl<P: ProducerPort> Sender<P> {
         self.answers.acks.drain(..).for_each(|ack| cell.resolve(&ack));
         self.answers.errors.drain(..).for_each(|name| cell.error(&name));
         cell.withheld += self.port.take_withheld();
+    }
+}
+
+impl Sender<NativeProducer> {
+    /// Sends a record at `at`, for which the client [has room](NativeProducer::can_go_ahead) then. Returns when the
+    /// client wants its next tick.
+    pub(super) fn send_ahead(&mut self, cell: &mut PoolState, due: Due, at: Time) -> Time {
+        let (sequence, intended) = self.stamp(cell, due, at);
+        let Due { producer, partition, .. } = due;
+        let record = SendRecord { producer, partition, sequence, payload: &self.payload };
+        let wanted = self.port.inner().send_ahead(&record, at);
+        self.note_sent(cell, due, intended, at);
+        wanted
     }
 }

@@ -52,6 +52,12 @@ impl<P: ProducerPort> RuledProducer<P> {
         }
     }
 
+    /// Whether records pass as if there were no rules.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.count == 0 && !self.sabotage.calls().is_armed()
+    }
+
     /// The client itself.
     #[inline]
     pub fn as_inner(&self) -> &P {
@@ -154,7 +160,7 @@ impl<P: ProducerPort> RuledProducer<P> {
 impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
     #[inline]
     fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
-        if self.count == 0 && !self.sabotage.calls().is_armed() {
+        if self.is_idle() {
             return self.inner.send(record);
         }
         self.send_by_the_rules(record)

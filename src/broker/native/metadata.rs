@@ -53,6 +53,12 @@ impl Metadata {
         }
     }
 
+    /// Whether all leaders are known and every broker is reached.
+    #[inline]
+    pub(super) fn is_whole(&self) -> bool {
+        self.state == State::Known && self.brokers.iter().all(|reach| !reach.is_broken)
+    }
+
     /// Number of partitions, as far as it knows.
     pub(super) fn partitions(&self) -> usize {
         self.leaders.len()

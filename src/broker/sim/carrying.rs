@@ -14,15 +14,15 @@ use crate::broker::protocol::{BrokerId, Request, Response};
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Kernel {
-    /// Sends a request, or closes the connection.
-    pub(super) fn send(&mut self, client: ClientId, broker: BrokerId, request: Request) {
+    /// Sends a request at `at`, or closes the connection.
+    pub(super) fn send(&mut self, at: Time, client: ClientId, broker: BrokerId, request: Request) {
         if let Request::Close = request {
             self.take_in(broker);
             self.network.end(client, broker);
             return self.cluster.hang_up(client, broker);
         }
         let bytes = self.size_of_request(&request);
-        let (arrival, caller) = self.network.request_arrives(self.now, client, broker, bytes);
+        let (arrival, caller) = self.network.request_arrives(at, client, broker, bytes);
         let key = self.queue.key(arrival.at, arrival.tie);
         if self.network.trouble[broker as usize].is_there {
             return self.send_in_trouble(key, caller, broker, request);
@@ -102,7 +102,7 @@ impl Kernel {
             self.cluster.answers(*broker) && !self.network.trouble[*broker as usize].is_blocked
         };
         match (0..self.cluster.brokers()).find(answers) {
-            Some(broker) => self.send(client, broker, Request::ListOffsets),
+            Some(broker) => self.send(self.now, client, broker, Request::ListOffsets),
             None => self.push(self.now + ASK_AGAIN, Other::Ask(client)),
         }
     }

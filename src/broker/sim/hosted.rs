@@ -23,6 +23,16 @@ pub trait Hosted: Send {
     fn acks_can_wait(&self) -> bool {
         false
     }
+    /// Whether no actor will hear of it before a timer goes off, as long as its client hears of nothing but records
+    /// and acknowledgements.
+    fn is_calm(&self) -> bool {
+        false
+    }
+    /// Has the turns from `next` to before `until` now that do not depend on anything that is still to come, each of
+    /// which lets its client send one request, and notes when they were. Returns when the next one is wanted.
+    fn go_ahead(&mut self, next: Time, _until: Time, _turns: &mut Vec<Time>) -> Time {
+        next
+    }
 }
 
 /// Whether a machine wants a turn because of what its client has heard.
@@ -57,6 +67,8 @@ pub(super) struct Seat {
     pub(super) busy_until: Time,
     /// Whether a turn it wanted was put off.
     pub(super) is_late: bool,
+    /// Whether it [is calm](Hosted::is_calm).
+    pub(super) is_calm: bool,
     /// Acknowledgements that are aside.
     pub(super) acks: VecDeque<Ack>,
 }

@@ -1,6 +1,7 @@
 //! The kernel: takes the next event, moves time to it, and lets it happen.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 
 use slab::Slab;
 
@@ -33,6 +34,8 @@ pub struct Kernel {
     pub(super) key: Key,
     pub(super) queue: Queue<Event>,
     jobs: u64,
+    /// When something happens that actors or the cluster itself may answer with anything.
+    pub(super) upheavals: BinaryHeap<Reverse<Time>>,
     /// Messages under way, by the number in their event.
     pub(super) requests: Store<Request>,
     pub(super) responses: Store<Response>,
@@ -43,6 +46,8 @@ pub struct Kernel {
     /// By broker: fetches that are aside.
     pub(super) asked: Vec<VecDeque<Asked>>,
     pub(super) seats: Vec<Seat>,
+    /// How many of those who sit there are not calm.
+    pub(super) restless: u32,
     /// Whose turns may have been put off.
     pub(super) late: Vec<ClientId>,
     pub(super) cluster: Cluster,
@@ -57,6 +62,8 @@ pub struct Kernel {
     pub(super) output: Outputs,
     /// What a client wants sent; empty between two clients.
     pub(super) outbox: Vec<(BrokerId, Request)>,
+    /// When turns were that a machine has had ahead; empty between two machines.
+    pub(super) ahead: Vec<Time>,
 }
 
 /// Something that happens; two small numbers, because events move often.
@@ -88,6 +95,11 @@ pub(super) enum Other {
 }
 
 impl Other {
+    /// Whether anything may follow. What lets records come and go as they always do is none.
+    fn is_upheaval(&self) -> bool {
+        !matches!(self, Other::Alarm(Alarm::Fetch { .. } | Alarm::Replicated { .. }))
+    }
+
     /// What it is about: no other at the same instant is about the same.
     fn what(&self) -> u64 {
         let (kind, what) = match self {
@@ -115,12 +127,14 @@ impl Kernel {
             key: Key::FIRST,
             queue: Queue::new(seed),
             jobs: 0,
+            upheavals: BinaryHeap::new(),
             requests: Store::default(),
             responses: Store::default(),
             fetched: Store::default(),
             others: Slab::new(),
             asked: (0..cluster.brokers).map(|_| VecDeque::new()).collect(),
             seats: Vec::new(),
+            restless: 0,
             late: Vec::new(),
             held: Vec::new(),
             network: Network::new(network, cluster.brokers, seed),
@@ -131,6 +145,7 @@ impl Kernel {
             is_watched: false,
             output: Outputs::default(),
             outbox: Vec::new(),
+            ahead: Vec::new(),
         }
     }
 
@@ -141,6 +156,9 @@ impl Kernel {
 
     /// Lets something else happen at `at`.
     pub(super) fn push(&mut self, at: Time, other: Other) {
+        if other.is_upheaval() {
+            self.upheavals.push(Reverse(at));
+        }
         let key = self.queue.key(at, other.what());
         let event = Event::Other(self.others.insert(other) as u32);
         self.queue.insert(key, event);
@@ -211,8 +229,7 @@ impl Kernel {
                     seat.turn_at = seat.busy_until;
                     return;
                 }
-                self.trace.add(self.now, 1, client, 0);
-                self.turn(client);
+                self.own_turn(client);
             }
             Event::Request(number) => {
                 if let Some((caller, broker, request)) = self.requests.remove(number)
@@ -237,6 +254,9 @@ impl Kernel {
             }
             Event::Other(number) => {
                 let other = self.others.remove(number as usize);
+                if other.is_upheaval() {
+                    self.upheavals.pop();
+                }
                 self.happen_rarely(other);
             }
         }

@@ -7,8 +7,8 @@ use crate::base::{Seed, Time};
 
 /// Stretches of time with a list of events each; as many as a word has bits.
 const STRETCHES: u64 = 64;
-/// A stretch is 2^14 ns, 16 us, long: about as long as it takes, in a busy simulation, until something happens.
-const STRETCH_BITS: u32 = 14;
+/// A stretch is 2^16 ns, 66 us, long: all of them together are the time a schedule goes ahead.
+const STRETCH_BITS: u32 = 16;
 
 /// Events that are to come.
 ///

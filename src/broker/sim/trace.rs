@@ -39,6 +39,12 @@ impl Trace {
         self.aside = self.aside.wrapping_add(mixed ^ (mixed >> 29));
     }
 
+    /// A machine has a turn because it is time for it. Noted aside.
+    #[inline]
+    pub(super) fn turn(&mut self, at: Time, client: ClientId) {
+        self.add_aside(at, 1, client, 0);
+    }
+
     /// A request reaches its broker. A fetch is noted aside.
     #[inline]
     pub(super) fn request(&mut self, at: Time, client: ClientId, request: &Request) {

@@ -17,11 +17,24 @@ impl Kernel {
             turn_at: Time::NEVER,
             busy_until: Time::ZERO,
             is_late: false,
+            is_calm: true,
             acks: VecDeque::new(),
         };
         let seats = self.seats.len().max(client as usize + 1);
         self.seats.resize_with(seats, vacant);
         self.seats[client as usize].who = who;
+        self.note_calm(client, false);
+    }
+
+    /// Notes whether who sits there is calm.
+    fn note_calm(&mut self, client: ClientId, is_calm: bool) {
+        let seat = &mut self.seats[client as usize];
+        match (seat.is_calm, is_calm) {
+            (true, false) => self.restless += 1,
+            (false, true) => self.restless -= 1,
+            _ => {}
+        }
+        seat.is_calm = is_calm;
     }
 
     /// Gives a machine a turn at `at`, unless it has one before.
@@ -46,6 +59,7 @@ impl Kernel {
                     return self.push(self.now + ASK_AGAIN, Other::Ask(client));
                 };
                 let who = std::mem::replace(&mut seat.who, Who::Nobody);
+                self.note_calm(client, true);
                 self.catch_up();
                 if let Who::Asks(answer) = who {
                     self.handle.stir();
@@ -102,11 +116,49 @@ impl Kernel {
         self.late = late;
     }
 
+    /// Gives a machine the turn it wanted at this time, and those that can be had ahead.
+    pub(super) fn own_turn(&mut self, client: ClientId) {
+        self.trace.turn(self.now, client);
+        let mut next = self.act(client);
+        if self.restless == 0 && self.is_quiet() {
+            next = self.go_ahead(client, next);
+        }
+        self.turn_at(client, next);
+    }
+
     pub(super) fn turn(&mut self, client: ClientId) {
+        let next = self.act(client);
+        self.turn_at(client, next);
+    }
+
+    /// Lets a machine have turns before their time that are the same then; returns when it wants the next one.
+    ///
+    /// Until the next upheaval nothing can reach it but what its client may hear of later as well.
+    fn go_ahead(&mut self, client: ClientId, next: Time) -> Time {
+        let until = self.upheavals.peek().map_or(Time::NEVER, |at| at.0);
+        let Who::Machine(machine) = &mut self.seats[client as usize].who else { return next };
+        let next = machine.go_ahead(next, until, &mut self.ahead);
+        if self.ahead.is_empty() {
+            return next;
+        }
+        std::mem::swap(machine.client().outbox(), &mut self.outbox);
+        let (mut ahead, mut outbox) =
+            (std::mem::take(&mut self.ahead), std::mem::take(&mut self.outbox));
+        debug_assert_eq!(ahead.len(), outbox.len(), "one request each");
+        for (at, (broker, request)) in ahead.drain(..).zip(outbox.drain(..)) {
+            self.trace.turn(at, client);
+            self.send(at, client, broker, request);
+        }
+        (self.ahead, self.outbox) = (ahead, outbox);
+        next
+    }
+
+    /// Lets a machine have a turn; returns when it wants the next one.
+    fn act(&mut self, client: ClientId) -> Time {
         self.hear(client);
         let seat = &mut self.seats[client as usize];
         seat.is_late = false;
-        let Who::Machine(machine) = &mut seat.who else { return };
+        let Who::Machine(machine) = &mut seat.who else { return Time::NEVER };
         let next = match machine.turn() {
             Next::At(at) => at.min(machine.client().tick(self.now)),
             Next::After(effort) => {
@@ -120,25 +172,32 @@ impl Kernel {
                 seat.busy_until
             }
             Next::Over => {
-                seat.who = Who::Nobody;
-                seat.turn_at = Time::NEVER;
-                self.look_at_acks(client);
-                // What it has sent last is still under way, unless the way is bad: then the system gives up on it.
-                for broker in 0..self.cluster.brokers() {
-                    self.take_in(broker);
-                    if self.network.is_held_up(self.now, client, broker) {
-                        self.network.end(client, broker);
-                    }
-                }
-                self.cluster.disconnect(client);
-                return;
+                self.end(client);
+                return Time::NEVER;
             }
         };
+        let is_calm = machine.is_calm();
+        self.note_calm(client, is_calm);
         self.carry(client);
         self.look_at_acks(client);
-        if next < Time::NEVER {
-            self.turn_at(client, next);
+        next
+    }
+
+    /// A machine has ended.
+    fn end(&mut self, client: ClientId) {
+        let seat = &mut self.seats[client as usize];
+        seat.who = Who::Nobody;
+        seat.turn_at = Time::NEVER;
+        self.note_calm(client, true);
+        self.look_at_acks(client);
+        // What it has sent last is still under way, unless the way is bad: then the system gives up on it.
+        for broker in 0..self.cluster.brokers() {
+            self.take_in(broker);
+            if self.network.is_held_up(self.now, client, broker) {
+                self.network.end(client, broker);
+            }
         }
+        self.cluster.disconnect(client);
     }
 
     /// Sends what a client wants sent.
@@ -152,7 +211,7 @@ impl Kernel {
         std::mem::swap(outbox, &mut self.outbox);
         let mut outbox = std::mem::take(&mut self.outbox);
         for (broker, request) in outbox.drain(..) {
-            self.send(client, broker, request);
+            self.send(self.now, client, broker, request);
         }
         self.outbox = outbox;
     }

@@ -101,6 +101,53 @@ impl NativeProducer {
         self.is_ready() && self.waiting.is_empty() && !self.has_due(self.clock.now())
     }
 
+    /// Whether a record that is handed over at `at` leaves at once, with and without the acknowledgements that are still
+    /// to come, and nobody is to be doubted before.
+    pub fn can_go_ahead(&self, at: Time) -> bool {
+        let has_room = |in_flight: &VecDeque<Box<Parcel>>| {
+            let oldest = in_flight.front().map_or(Time::NEVER, |oldest| oldest.sent);
+            in_flight.len() < self.in_flight_max && oldest + self.profile.request_timeout > at
+        };
+        self.linger.is_zero()
+            && self.opened.is_empty()
+            && self.waiting.is_empty()
+            && self.is_ready()
+            && self.metadata.is_whole()
+            && self.in_flight.iter().all(has_room)
+    }
+
+    /// Takes a record at `at` and sends it, if it [can](Self::can_go_ahead). Returns when something is due next.
+    pub fn send_ahead(&mut self, record: &SendRecord<'_>, at: Time) -> Time {
+        self.take(record, at);
+        self.send_due(at)
+    }
+
+    /// Adds a record to its partition's open batch.
+    fn take(&mut self, record: &SendRecord<'_>, now: Time) {
+        let at = record.partition.0 as usize;
+        let is_full = self.lanes[at].open.as_ref().is_some_and(|parcel| {
+            parcel.records.len() >= BATCH_RECORDS_MAX
+                || parcel.request.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
+        });
+        if is_full && let Some(parcel) = self.lanes[at].close() {
+            self.put_by(parcel);
+            self.opened.retain(|(_, partition)| *partition != record.partition);
+        }
+        if self.lanes[at].open.is_none() {
+            let mut parcel = self.spare.pop().unwrap_or_default();
+            parcel.partition = record.partition;
+            parcel.since = now;
+            self.opened.push_back((now, record.partition));
+            self.lanes[at].open = Some(parcel);
+        }
+        if let Some(parcel) = &mut self.lanes[at].open {
+            // Nobody else holds a batch that is still open.
+            Arc::make_mut(&mut parcel.request).batch.push(record.payload);
+            parcel.records.push((record.producer, record.sequence));
+            self.queued += 1;
+        }
+    }
+
     /// Asks for a number if that is due; returns when something is due next.
     fn ask_for_number(&mut self, now: Time) -> Time {
         if let Number::Asked(broker, since) = self.number {
@@ -126,28 +173,7 @@ impl ProducerPort for NativeProducer {
         if self.queued >= QUEUED_MAX {
             return Err(SendError::Full);
         }
-        let at = record.partition.0 as usize;
-        let is_full = self.lanes[at].open.as_ref().is_some_and(|parcel| {
-            parcel.records.len() >= BATCH_RECORDS_MAX
-                || parcel.request.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
-        });
-        if is_full && let Some(parcel) = self.lanes[at].close() {
-            self.put_by(parcel);
-            self.opened.retain(|(_, partition)| *partition != record.partition);
-        }
-        if self.lanes[at].open.is_none() {
-            let mut parcel = self.spare.pop().unwrap_or_default();
-            parcel.partition = record.partition;
-            parcel.since = self.clock.now();
-            self.opened.push_back((parcel.since, record.partition));
-            self.lanes[at].open = Some(parcel);
-        }
-        if let Some(parcel) = &mut self.lanes[at].open {
-            // Nobody else holds a batch that is still open.
-            Arc::make_mut(&mut parcel.request).batch.push(record.payload);
-            parcel.records.push((record.producer, record.sequence));
-            self.queued += 1;
-        }
+        self.take(record, self.clock.now());
         Ok(())
     }
 
