@@ -108,28 +108,47 @@ impl Kernel {
     }
 
     /// Puts what the cluster has said on its way.
+    #[inline]
     pub(super) fn put_out(&mut self) {
-        if self.output.is_empty() {
-            return;
+        if !self.output.produced.is_empty() {
+            self.put_produced();
         }
-        let mut output = std::mem::take(&mut self.output);
-        let is_quiet = self.is_quiet();
-        for Produced { at, from, to, number, offset, error } in output.produced.drain(..) {
-            let arrival = self.network.response_arrives(at, to.client, from, self.frame());
+        if !self.output.fetched.is_empty() {
+            self.put_fetched();
+        }
+        if !self.output.others.is_empty() {
+            self.put_others();
+        }
+    }
+
+    fn put_produced(&mut self) {
+        let mut produced = std::mem::take(&mut self.output.produced);
+        let (is_quiet, bytes) = (self.is_quiet(), self.frame());
+        for Produced { at, from, to, number, offset, error } in produced.drain(..) {
+            let arrival = self.network.response_arrives(at, to.client, from, bytes);
             let key = self.queue.key(arrival.at, arrival.tie);
-            if is_quiet
-                && error.is_none()
-                && self.put_ack_aside(Ack { key, from, to, number, offset })
-            {
+            let ack = Ack { key, from, to, number, offset };
+            if error.is_none() && is_quiet && self.put_ack_aside(ack) {
                 continue;
             }
             let result = error.map_or(Ok(offset), Err);
             self.put_response(key, from, to, Response::Produce(number, result));
         }
-        for Fetched { at, from, to, fetch } in output.fetched.drain(..) {
+        // It keeps the memory; so do the others.
+        self.output.produced = produced;
+    }
+
+    fn put_fetched(&mut self) {
+        let mut fetched = std::mem::take(&mut self.output.fetched);
+        for Fetched { at, from, to, fetch } in fetched.drain(..) {
             self.put_reply(at, from, to, Response::Fetch(fetch));
         }
-        for output in output.others.drain(..) {
+        self.output.fetched = fetched;
+    }
+
+    fn put_others(&mut self) {
+        let mut others = std::mem::take(&mut self.output.others);
+        for output in others.drain(..) {
             match output {
                 Output::Reply { at, from, to, response } => self.put_reply(at, from, to, response),
                 Output::HangUp { broker, caller } => {
@@ -140,8 +159,7 @@ impl Kernel {
                 Output::Alarm { at, alarm } => self.push(at, Other::Alarm(alarm)),
             }
         }
-        // It keeps the memory.
-        self.output = output;
+        self.output.others = others;
     }
 
     #[inline]

@@ -83,10 +83,4 @@ impl Outputs {
     pub fn push(&mut self, output: Output) {
         self.others.push(output);
     }
-
-    /// Whether nothing is said.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.produced.is_empty() && self.fetched.is_empty() && self.others.is_empty()
-    }
 }
