@@ -1,18 +1,15 @@
 //! Lossless latency distributions.
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// What two values may differ by and be told apart all the same, in nanoseconds: finer than any clock that is compared
-/// here, and half the memory of a nanosecond.
-const FINEST_NS: u64 = 64;
+use super::Counts;
 
 /// A latency distribution in nanoseconds, three significant digits (or 64 ns, if that is coarser), growing as needed.
 ///
 /// Negative values (possible when clocks disagree) are counted, not dropped or bent to zero.
 #[derive(Clone, Debug)]
 pub struct Latencies {
-    histogram: Histogram<u32>,
+    counts: Counts,
     negative: u64,
     sum_ns: f64,
 }
@@ -26,12 +23,7 @@ impl Default for Latencies {
 impl Latencies {
     /// An empty distribution with `digits` significant digits (1 to 5).
     pub fn with_digits(digits: u8) -> Latencies {
-        // Only an impossible number of digits is an error here, and that is a constant of ours.
-        let mut histogram =
-            Histogram::new_with_bounds(FINEST_NS, 2 * FINEST_NS, digits.clamp(1, 5))
-                .expect("1 to 5 significant digits");
-        histogram.auto(true);
-        Latencies { histogram, negative: 0, sum_ns: 0.0 }
+        Latencies { counts: Counts::new(digits), negative: 0, sum_ns: 0.0 }
     }
 
     /// Adds one value.
@@ -39,34 +31,30 @@ impl Latencies {
     pub fn record(&mut self, latency_ns: i64) {
         match u64::try_from(latency_ns) {
             Ok(value) => {
-                // Not `saturating_record`: that one clamps to today's range instead of growing it.
-                let recorded = self.histogram.record(value);
-                debug_assert!(recorded.is_ok());
+                self.counts.record(value);
                 self.sum_ns += latency_ns as f64;
             }
             Err(_) => self.negative += 1,
         }
     }
 
-    /// Adds all of `other`.
+    /// Adds all of `other`, which has the same number of digits.
     pub fn merge(&mut self, other: &Latencies) {
-        // Auto-resize is on, so a wider range is not an error.
-        let merged = self.histogram.add(&other.histogram);
-        debug_assert!(merged.is_ok());
+        self.counts.merge(&other.counts);
         self.negative += other.negative;
         self.sum_ns += other.sum_ns;
     }
 
     /// Forgets all values and keeps the memory.
     pub fn clear(&mut self) {
-        self.histogram.reset();
+        self.counts.clear();
         self.negative = 0;
         self.sum_ns = 0.0;
     }
 
     /// Number of values, negative ones included.
     pub fn count(&self) -> u64 {
-        self.histogram.len() + self.negative
+        self.counts.total() + self.negative
     }
 
     /// Number of negative values.
@@ -76,15 +64,15 @@ impl Latencies {
 
     /// Mean of the values that are not negative, in nanoseconds.
     pub fn mean_ns(&self) -> f64 {
-        if self.histogram.is_empty() { 0.0 } else { self.sum_ns / self.histogram.len() as f64 }
+        match self.counts.total() {
+            0 => 0.0,
+            total => self.sum_ns / total as f64,
+        }
     }
 
     /// The value at `quantile` (0..=1), in nanoseconds; `None` when there are no values.
     pub fn quantile_ns(&self, quantile: f64) -> Option<u64> {
-        if self.histogram.is_empty() {
-            return None;
-        }
-        Some(self.histogram.value_at_quantile(quantile).min(self.histogram.max()))
+        self.counts.quantile(quantile)
     }
 
     /// The figures reports show.
@@ -102,9 +90,9 @@ impl Latencies {
         }
     }
 
-    /// The distribution itself, for export.
-    pub fn histogram(&self) -> &Histogram<u32> {
-        &self.histogram
+    /// The values that are not negative, for export.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 }
 

@@ -15,11 +15,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use serde_json::json;
 use thiserror::Error;
 
-use super::interval_log::SmallSerializer;
+use super::interval_log::IntervalLog;
 use crate::base::Time;
 use crate::measure::{Event, HostRecord, Latencies, Summary, Window};
 
@@ -50,7 +49,7 @@ pub struct ResultDirectory {
     events: BufWriter<File>,
     seconds: BufWriter<File>,
     latency: BufWriter<File>,
-    serializer: SmallSerializer,
+    interval_log: IntervalLog,
     /// The first failure to write; after it nothing more is tried.
     failure: Option<io::Error>,
 }
@@ -74,7 +73,7 @@ impl ResultDirectory {
             events: open("events.jsonl")?,
             seconds: open("seconds.jsonl")?,
             latency,
-            serializer: SmallSerializer::new(),
+            interval_log: IntervalLog::new(),
             failure: None,
         })
     }
@@ -104,14 +103,11 @@ impl ResultDirectory {
             "response_p99_us": us(&shard.response, 0.99),
         });
         writeln!(self.seconds, "{line}")?;
-        let mut log = IntervalLogWriterBuilder::new()
-            .begin_log_with(&mut self.latency, &mut self.serializer)?;
-        let (from, span) = (window.from.remaining(Time::ZERO), window.to.remaining(window.from));
+        let time = (window.from.remaining(Time::ZERO), window.to.remaining(window.from));
         for (kind, latencies) in [("response", &shard.response), ("service", &shard.service)] {
             if latencies.count() > 0 {
                 let tag = format!("p{partition}.{kind}");
-                log.write_histogram(latencies.histogram(), from, span, Tag::new(&tag))
-                    .map_err(|error| io::Error::other(error.to_string()))?;
+                self.interval_log.write(&mut self.latency, &tag, time, latencies.counts())?;
             }
         }
         Ok(())
