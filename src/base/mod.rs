@@ -7,7 +7,6 @@ mod clock;
 #[cfg(test)]
 mod defect;
 mod ids;
-mod push;
 mod seed;
 mod stamp;
 mod table;
@@ -18,7 +17,6 @@ pub use clock::{Clock, ClockHand, Time};
 #[cfg(test)]
 pub(crate) use defect::Defect;
 pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
-pub use push::push_with;
 pub use seed::{Random, Seed};
 pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};
 pub use table::Table;

@@ -7,7 +7,7 @@ use super::coordinator::Membership;
 use super::member::{MemberEvent, MemberSettings};
 use super::metadata::Metadata;
 use super::received::{Event, Received, Run};
-use crate::base::{Clock, Offset, PartitionId, Time, push_with};
+use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::protocol::{
     BrokerId, Client, ErrorCode, Fetch, FetchSlot, Records, Request, Response,
 };
@@ -223,7 +223,7 @@ impl NativeConsumer {
                 continue;
             }
             connection.fetching = Some(now);
-            push_with(&mut self.outbox, || (broker, Request::Fetch(fetch)));
+            self.outbox.push((broker, Request::Fetch(fetch)));
         }
         next.min(self.metadata.next_try(now))
     }

@@ -181,7 +181,7 @@ impl Kernel {
         broker: BrokerId,
         request: Request,
     ) -> Event {
-        Event::Request(self.requests.insert(caller, broker, request))
+        Event::Request(self.requests.insert((caller, broker, request)) as u32)
     }
 
     /// An event that is a response's arrival.
@@ -192,9 +192,6 @@ impl Kernel {
         broker: BrokerId,
         response: Response,
     ) -> Event {
-        match response {
-            Response::Fetch(fetch) => Event::Fetched(self.fetched.insert(caller, broker, fetch)),
-            _ => Event::Response(self.responses.insert(caller, broker, response)),
-        }
+        Event::Response(self.responses.insert((caller, broker, response)) as u32)
     }
 }

@@ -73,16 +73,12 @@ impl Kernel {
     fn message(&self, event: Event) -> Option<(Caller, u64, bool)> {
         Some(match event {
             Event::Request(number) => {
-                let (caller, _, request) = self.requests.get(number)?;
-                (caller, self.size_of_request(request), true)
+                let (caller, _, request) = &self.requests[number as usize];
+                (*caller, self.size_of_request(request), true)
             }
             Event::Response(number) => {
-                let (caller, _, response) = self.responses.get(number)?;
-                (caller, self.size_of_response(response), false)
-            }
-            Event::Fetched(number) => {
-                let (caller, _, fetch) = self.fetched.get(number)?;
-                (caller, self.size_of_fetched(fetch), false)
+                let (caller, _, response) = &self.responses[number as usize];
+                (*caller, self.size_of_response(response), false)
             }
             Event::Turn(_) | Event::Other(_) => return None,
         })

@@ -11,11 +11,10 @@ use super::handle::{Command, Job, KernelHandle};
 use super::hosted::{Seat, Who};
 use super::network::{Network, NetworkSettings};
 use super::queue::{Key, Queue};
-use super::store::Store;
 use super::trace::Trace;
 use crate::base::{ClockHand, Seed, Time};
 use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Outputs};
-use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
+use crate::broker::protocol::{BrokerId, Request, Response};
 
 /// Why the kernel stopped stepping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +36,8 @@ pub struct Kernel {
     /// When something happens that actors or the cluster itself may answer with anything.
     pub(super) upheavals: BinaryHeap<Reverse<Time>>,
     /// Messages under way, by the number in their event.
-    pub(super) requests: Store<Request>,
-    pub(super) responses: Store<Response>,
-    /// Responses that bring records.
-    pub(super) fetched: Store<Box<Fetch>>,
+    pub(super) requests: Slab<(Caller, BrokerId, Request)>,
+    pub(super) responses: Slab<(Caller, BrokerId, Response)>,
     /// What else is to come, likewise.
     pub(super) others: Slab<Other>,
     /// By broker: fetches that are aside.
@@ -74,8 +71,6 @@ pub(super) enum Event {
     Request(u32),
     /// The response of this number arrives at its client.
     Response(u32),
-    /// The records of this number arrive at their client.
-    Fetched(u32),
     /// What has this number happens.
     Other(u32),
 }
@@ -128,9 +123,8 @@ impl Kernel {
             queue: Queue::new(seed),
             jobs: 0,
             upheavals: BinaryHeap::new(),
-            requests: Store::default(),
-            responses: Store::default(),
-            fetched: Store::default(),
+            requests: Slab::new(),
+            responses: Slab::new(),
             others: Slab::new(),
             asked: (0..cluster.brokers).map(|_| VecDeque::new()).collect(),
             seats: Vec::new(),
@@ -232,24 +226,15 @@ impl Kernel {
                 self.own_turn(client);
             }
             Event::Request(number) => {
-                if let Some((caller, broker, request)) = self.requests.remove(number)
-                    && self.network.carries(caller, broker)
-                {
+                let (caller, broker, request) = self.requests.remove(number as usize);
+                if self.network.carries(caller, broker) {
                     self.arrive(caller, broker, request);
                 }
             }
             Event::Response(number) => {
-                if let Some((caller, broker, response)) = self.responses.remove(number)
-                    && self.network.carries(caller, broker)
-                {
+                let (caller, broker, response) = self.responses.remove(number as usize);
+                if self.network.carries(caller, broker) {
                     self.receive(caller.client, broker, response);
-                }
-            }
-            Event::Fetched(number) => {
-                if let Some((caller, broker, fetch)) = self.fetched.remove(number)
-                    && self.network.carries(caller, broker)
-                {
-                    self.receive(caller.client, broker, Response::Fetch(fetch));
                 }
             }
             Event::Other(number) => {

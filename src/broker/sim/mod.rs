@@ -10,7 +10,6 @@ mod kernel;
 mod network;
 mod queue;
 mod sizes;
-mod store;
 mod telling;
 mod trace;
 mod trouble;

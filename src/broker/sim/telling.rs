@@ -29,21 +29,15 @@ impl Kernel {
                 (TraceKind::Turn, watch.name_of(client), nothing("has a turn"))
             }
             Event::Request(number) => {
-                let Some((caller, to, request)) = self.requests.get(number) else { return };
+                let (caller, to, request) = &self.requests[number as usize];
                 let (what, partitions) = request_in_words(request);
                 let what = format!("from {}: {what}", watch.name_of(caller.client));
-                (TraceKind::Request, name(to), (what, partitions))
+                (TraceKind::Request, name(*to), (what, partitions))
             }
             Event::Response(number) => {
-                let Some((caller, from, response)) = self.responses.get(number) else { return };
+                let (caller, from, response) = &self.responses[number as usize];
                 let (what, partitions) = response_in_words(response);
-                let what = format!("from {}: {what}", name(from));
-                (TraceKind::Response, watch.name_of(caller.client), (what, partitions))
-            }
-            Event::Fetched(number) => {
-                let Some((caller, from, fetch)) = self.fetched.get(number) else { return };
-                let (what, partitions) = fetched_in_words(&fetch.slots);
-                let what = format!("from {}: {what}", name(from));
+                let what = format!("from {}: {what}", name(*from));
                 (TraceKind::Response, watch.name_of(caller.client), (what, partitions))
             }
             Event::Other(number) => self.rarity(watch, &self.others[number as usize]),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use triomphe::Arc;
 
 use super::{Alarm, BrokerId, Caller, ClientId, Cluster, Fetched, Output, Outputs};
-use crate::base::{PartitionId, Time, push_with};
+use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{ErrorCode, Fetch, FetchSlot, Produce};
 
 /// What a broker keeps of a client.
@@ -137,7 +137,7 @@ impl Cluster {
     fn answer(&mut self, at: Time, broker: BrokerId, client: ClientId, out: &mut Outputs) {
         let Some((caller, mut fetch)) = self.forget_fetch(client, broker) else { return };
         self.fill(broker, &mut fetch);
-        push_with(&mut out.fetched, || Fetched { at, from: broker, to: caller, fetch });
+        out.fetched.push(Fetched { at, from: broker, to: caller, fetch });
     }
 
     /// Takes a parked fetch away.

@@ -4,7 +4,7 @@ use triomphe::Arc;
 
 use super::parcel::Parcel;
 use super::{NativeProducer, Number};
-use crate::base::{PartitionId, Time, push_with};
+use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Request};
 use crate::measure::Outcome;
 use crate::plan::Acks;
@@ -135,8 +135,7 @@ impl NativeProducer {
         let request = Arc::make_mut(&mut parcel.request);
         (request.number, request.partition) = (parcel.number, partition);
         (request.acks, request.sequence) = (self.acks, sequence);
-        let request = parcel.request.clone();
-        push_with(&mut self.outbox, || (leader, Request::Produce(request)));
+        self.outbox.push((leader, Request::Produce(parcel.request.clone())));
         match self.acks {
             // A send counts as acknowledged when it leaves.
             Acks::None => self.resolve(parcel, now, Outcome::Acked),
