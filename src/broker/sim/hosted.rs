@@ -28,8 +28,9 @@ pub trait Hosted: Send {
     fn is_calm(&self) -> bool {
         false
     }
-    /// Has the turns from `next` to before `until` now that do not depend on anything that is still to come, each of
-    /// which lets its client send one request, and notes when they were. Returns when the next one is wanted.
+    /// Has the turns from `next` to before `until` now, as far as they do not depend on anything that is still to come.
+    /// Each lets its client send one request; when it is to be sent is noted in `turns`. Returns when the next turn is
+    /// wanted.
     fn go_ahead(&mut self, next: Time, _until: Time, _turns: &mut Vec<Time>) -> Time {
         next
     }

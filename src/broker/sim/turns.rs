@@ -133,7 +133,9 @@ impl Kernel {
 
     /// Lets a machine have turns before their time that are the same then; returns when it wants the next one.
     ///
-    /// Until the next upheaval nothing can reach it but what its client may hear of later as well.
+    /// Until the next upheaval nothing can reach it but what its client may hear of later as well. (Only an error that
+    /// nobody planned could: retention that overtakes a consumer. Its actor hears of that at its time, when a pool may
+    /// be some records ahead.)
     fn go_ahead(&mut self, client: ClientId, next: Time) -> Time {
         let until = self.upheavals.peek().map_or(Time::NEVER, |at| at.0);
         let Who::Machine(machine) = &mut self.seats[client as usize].who else { return next };
