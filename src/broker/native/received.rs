@@ -45,7 +45,7 @@ pub(super) enum Event {
 }
 
 impl Received {
-    /// Whether there is anything.
+    /// Whether there is nothing.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.done == self.runs.len() && self.others.is_empty()
