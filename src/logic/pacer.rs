@@ -217,15 +217,14 @@ impl Pacer {
         self.pending
     }
 
-    /// When the record behind the next one is due; [`Time::ZERO`] if that cannot be said, or there is none.
-    pub fn second_due(&self) -> Time {
-        let second = match &self.schedule {
+    /// When the record behind the next one is due, if there is one and that can be said.
+    pub fn second_due(&self) -> Option<Time> {
+        match &self.schedule {
             Schedule::Paced { due, end, .. } if self.pending.is_none() && self.left > 1 => {
                 due.second().filter(|at| at < end)
             }
             Schedule::Paced { .. } | Schedule::Max { .. } => None,
-        };
-        second.unwrap_or(Time::ZERO)
+        }
     }
 
     /// Notes that the client took the record last peeked at.

@@ -105,7 +105,7 @@ impl SimulatedConsumer {
                 host.close_desk();
                 self.client.inner().leave();
                 let took = host.closes_late().unwrap_or_default();
-                self.closing = Some(took);
+                (self.closing, self.is_settled) = (Some(took), false);
                 return Next::After(Effort::Wait(took));
             }
             self.is_settled = host.is_settled();
@@ -151,12 +151,11 @@ impl Hosted for SimulatedConsumer {
         }
         let waiting = self.client.as_inner().waiting_records_only();
         let is_little = waiting.is_some_and(|bytes| bytes <= LATE_BYTES_MAX);
-        let can_wait = self.host.as_ref().is_some_and(|host| self.can_wait(host));
-        if is_little && can_wait { Wish::Later } else { Wish::Now }
+        if is_little && self.is_calm() { Wish::Later } else { Wish::Now }
     }
 
     fn is_calm(&self) -> bool {
-        self.closing.is_none() && self.host.as_ref().is_some_and(|host| self.can_wait(host))
+        self.host.as_ref().is_some_and(|host| self.can_wait(host))
     }
 }
 

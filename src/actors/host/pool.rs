@@ -121,7 +121,8 @@ impl PoolHost<NativeProducer> {
         let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cell = context.board.pools[shared.pool.0 as usize].lock();
         while turns.len() < BURST_MAX
-            && next < until.min(pacer.second_due())
+            && next < until
+            && pacer.second_due().is_some_and(|second| next < second)
             && sender.port.as_inner().can_go_ahead(next)
             && let Some(due) = pacer.peek(next)
         {

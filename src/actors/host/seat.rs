@@ -84,9 +84,6 @@ impl Seat {
             }
             let trouble = trouble::ahead(context, consumer, partition, offset, arrived);
             if context.hosting.is_kernel() {
-                if trouble.is_none() && effort == Effort::None && handler.is_none() {
-                    return Ok(Worked::At(arrived));
-                }
                 let efforts = trouble::efforts(trouble, effort, arrived);
                 if let (Some(handler), Some(stamp)) = (handler, machine.begun_stamp()) {
                     handler.handle(&Record { partition, offset, stamp, payload })?;

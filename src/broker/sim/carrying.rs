@@ -60,28 +60,22 @@ impl Kernel {
                 self.held.push((of, event));
                 continue;
             }
-            let Some((caller, bytes, is_request)) = self.message(event) else { continue };
-            let arrival = match is_request {
-                true => self.network.request_arrives(self.now, caller.client, broker, bytes).0,
-                false => self.network.response_arrives(self.now, caller.client, broker, bytes),
+            let arrival = match event {
+                Event::Request(number) => {
+                    let (caller, _, request) = &self.requests[number as usize];
+                    let (client, bytes) = (caller.client, self.size_of_request(request));
+                    self.network.request_arrives(self.now, client, broker, bytes).0
+                }
+                Event::Response(number) => {
+                    let (caller, _, response) = &self.responses[number as usize];
+                    let (client, bytes) = (caller.client, self.size_of_response(response));
+                    self.network.response_arrives(self.now, client, broker, bytes)
+                }
+                // Only messages are held.
+                Event::Turn(_) | Event::Other(_) => continue,
             };
             self.queue.insert(self.queue.key(arrival.at, arrival.tie), event);
         }
-    }
-
-    /// Of a message that arrives: whose it is, its size, and whether it is a request.
-    fn message(&self, event: Event) -> Option<(Caller, u64, bool)> {
-        Some(match event {
-            Event::Request(number) => {
-                let (caller, _, request) = &self.requests[number as usize];
-                (*caller, self.size_of_request(request), true)
-            }
-            Event::Response(number) => {
-                let (caller, _, response) = &self.responses[number as usize];
-                (*caller, self.size_of_response(response), false)
-            }
-            Event::Turn(_) | Event::Other(_) => return None,
-        })
     }
 
     /// Breaks a connection; its client hears of it a moment later.
@@ -121,8 +115,7 @@ impl Kernel {
         let mut produced = std::mem::take(&mut self.output.produced);
         let (is_quiet, bytes) = (self.is_quiet(), self.frame());
         for Produced { at, from, to, number, offset, error } in produced.drain(..) {
-            let arrival = self.network.response_arrives(at, to.client, from, bytes);
-            let key = self.queue.key(arrival.at, arrival.tie);
+            let key = self.response_key(at, from, to, bytes);
             let ack = Ack { key, from, to, number, offset };
             if error.is_none() && is_quiet && self.put_ack_aside(ack) {
                 continue;
@@ -161,9 +154,15 @@ impl Kernel {
     #[inline]
     fn put_reply(&mut self, at: Time, from: BrokerId, to: Caller, response: Response) {
         let bytes = self.size_of_response(&response);
-        let arrival = self.network.response_arrives(at, to.client, from, bytes);
-        let key = self.queue.key(arrival.at, arrival.tie);
+        let key = self.response_key(at, from, to, bytes);
         self.put_response(key, from, to, response);
+    }
+
+    /// Where a response of so many bytes that leaves at `at` stands in the order of events.
+    #[inline]
+    fn response_key(&mut self, at: Time, from: BrokerId, to: Caller, bytes: u64) -> Key {
+        let arrival = self.network.response_arrives(at, to.client, from, bytes);
+        self.queue.key(arrival.at, arrival.tie)
     }
 
     #[inline]

@@ -7,7 +7,7 @@ use super::hosted::{Next, Seat, Who, Wish};
 use super::kernel::{Event, Kernel, Other};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::ClientId;
-use crate::broker::protocol::{BrokerId, Response};
+use crate::broker::protocol::{BrokerId, Request, Response};
 use crate::logic::Effort;
 
 impl Kernel {
@@ -143,9 +143,7 @@ impl Kernel {
         if self.ahead.is_empty() {
             return next;
         }
-        std::mem::swap(machine.client().outbox(), &mut self.outbox);
-        let (mut ahead, mut outbox) =
-            (std::mem::take(&mut self.ahead), std::mem::take(&mut self.outbox));
+        let (mut ahead, mut outbox) = (std::mem::take(&mut self.ahead), self.take_outbox(client));
         debug_assert_eq!(ahead.len(), outbox.len(), "one request each");
         for (at, (broker, request)) in ahead.drain(..).zip(outbox.drain(..)) {
             self.trace.turn(at, client);
@@ -204,17 +202,20 @@ impl Kernel {
 
     /// Sends what a client wants sent.
     fn carry(&mut self, client: ClientId) {
-        let Who::Machine(machine) = &mut self.seats[client as usize].who else { return };
-        let outbox = machine.client().outbox();
-        if outbox.is_empty() {
-            return;
-        }
-        // It gets the memory of another one.
-        std::mem::swap(outbox, &mut self.outbox);
-        let mut outbox = std::mem::take(&mut self.outbox);
+        let mut outbox = self.take_outbox(client);
         for (broker, request) in outbox.drain(..) {
             self.send(self.now, client, broker, request);
         }
         self.outbox = outbox;
+    }
+
+    /// What a client wants sent. It gets the memory of another one's.
+    #[inline]
+    fn take_outbox(&mut self, client: ClientId) -> Vec<(BrokerId, Request)> {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        if let Who::Machine(machine) = &mut self.seats[client as usize].who {
+            std::mem::swap(machine.client().outbox(), &mut outbox);
+        }
+        outbox
     }
 }
