@@ -200,22 +200,26 @@ fn assert_place_kept(summary: &Summary) {
     }
 }
 
-/// Kills a static member of a group and expects it back in its place.
-fn kill_of_a_static_member(arm: &Arm, protocol: &str) {
-    let text = format!("{SCENARIO}[[fault]]\nat = \"1500ms\"\nkill = {{ consumer = 2 }}\n");
+/// Kills a static member of a group in this way, and expects it back in its place.
+fn kill_of_a_static_member(arm: &Arm, kill: &str, protocol: &str) {
+    let text = format!("{SCENARIO}[[fault]]\nat = \"1500ms\"\n{kill}\n");
     let set = ["consumers.mode=group", "consumers.count=8", "consumers.membership=static"];
     let set = set.into_iter().chain([protocol, "run.duration=4s"]);
     assert_place_kept(&arm.run(&text).set(set).exits(0).summary());
 }
 
 fn a_static_member_gets_its_partitions_back(arm: &Arm) {
+    let kill = "kill = { consumer = 2 }";
     if !matches!(arm, Arm::Sim) {
-        kill_of_a_static_member(arm, "consumers.protocol=consumer");
+        kill_of_a_static_member(arm, kill, "consumers.protocol=consumer");
+        // There its place is taken until the old client has left, however long that takes.
+        let late = "late_close = { consumer = 2 }\nfor = \"800ms\"";
+        kill_of_a_static_member(arm, late, "consumers.protocol=consumer");
     }
     if !arm.is_embedded() {
         // The mock coordinator does not know static members of classic groups; `check` warns about it. The session
         // time-out is long enough for the busiest machine.
-        kill_of_a_static_member(arm, "consumers.session_timeout=30s");
+        kill_of_a_static_member(arm, kill, "consumers.session_timeout=30s");
     }
 }
 

@@ -80,6 +80,12 @@ impl GroupPlan {
         }
     }
 
+    /// Whether a member's place can be taken only when its holder has left it: that of a static member of the consumer
+    /// protocol (KIP-848). In the classic protocol whoever comes fences the holder.
+    pub fn has_exclusive_places(&self) -> bool {
+        self.identity == Identity::Static && matches!(self.protocol, GroupProtocol::Consumer { .. })
+    }
+
     /// How long a silent member keeps its partitions; `None` when that is the broker's setting.
     pub fn session_timeout(&self) -> Option<Duration> {
         match self.protocol {

@@ -15,6 +15,7 @@ use rdkafka::{ClientContext, Message, Offset as RdOffset, TopicPartitionList};
 use super::config::ClientSettings;
 use super::error::{classify, describe};
 use super::growth;
+use super::places::Place;
 use crate::base::{Offset, PartitionId};
 use crate::broker::port::{ConsumerEvents, Flow};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, GroupSpec};
@@ -30,6 +31,10 @@ pub(super) struct RdConsumer {
     topic: String,
     /// How many partitions the client surely knows.
     known: u32,
+    /// The place it holds, if only one client may. Behind the client: it is free when that is closed.
+    place: Option<Place>,
+    /// Whether it has still to subscribe, and so to join its group.
+    is_outside: bool,
 }
 
 impl RdConsumer {
@@ -39,6 +44,7 @@ impl RdConsumer {
         topic: &str,
         partitions: u32,
         spec: &ConsumerSpec,
+        place: Option<Place>,
     ) -> Result<RdConsumer, BrokerError> {
         let context = Context {
             topic: topic.to_owned(),
@@ -50,10 +56,18 @@ impl RdConsumer {
             .consumer(spec)
             .create_with_context(context)
             .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))?;
-        if spec.group.is_some() {
-            client.subscribe(&[topic]).map_err(|error| BrokerError::fatal(describe(&error)))?;
+        let is_outside = spec.group.is_some();
+        let topic = topic.to_owned();
+        Ok(RdConsumer { client, topic, known: partitions, place, is_outside })
+    }
+
+    /// Joins the group, as soon as there is a place in it; waits for that at most `wait`. Returns whether it is in.
+    fn enter(&mut self, wait: Duration) -> Result<bool, KafkaError> {
+        if self.is_outside && self.place.as_ref().is_none_or(|place| place.take(wait)) {
+            self.client.subscribe(&[&self.topic])?;
+            self.is_outside = false;
         }
-        Ok(RdConsumer { client, topic: topic.to_owned(), known: partitions })
+        Ok(!self.is_outside)
     }
 
     fn one(
@@ -120,6 +134,11 @@ impl ConsumerPort for RdConsumer {
     }
 
     fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents) {
+        match self.enter(wait) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return events.error(BrokerError::fatal(describe(&error))),
+        }
         let is_group = self.client.context().group.is_some();
         let mut wait = wait;
         loop {

@@ -9,11 +9,13 @@ mod end_offsets;
 mod error;
 mod growth;
 mod learning;
+mod places;
 mod producer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 pub use admin::{Admin, SetupError};
 pub use config::{ClientFile, ClientSettings};
@@ -23,13 +25,14 @@ use self::committer::RdCommitter;
 use self::consumer::RdConsumer;
 use self::end_offsets::RdEndOffsets;
 use self::growth::RdTopic;
+use self::places::{Place, Places};
 use self::producer::{RdProducer, Serving};
 use super::{
     BrokerError, Cluster, Committer, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets,
     ProducerPort, TopicPort,
 };
 use crate::base::{Clock, PoolId};
-use crate::plan::{Pace, Plan, ProducerClients};
+use crate::plan::{GroupPlan, Pace, Plan, ProducerClients};
 
 /// The client library with its version, for results.
 pub fn client_version() -> String {
@@ -51,6 +54,10 @@ pub struct RdCluster {
     clients: ProducerClients,
     at_max_rate: bool,
     clock: Clock,
+    /// The group, if its members have places that only one client may hold.
+    places: Option<Places>,
+    /// How long a client may take to close.
+    close_limit: Duration,
     /// The cluster itself, when it is in this process.
     embedded: Option<EmbeddedControl>,
 }
@@ -75,6 +82,8 @@ impl RdCluster {
             clients: plan.load.clients,
             at_max_rate: plan.load.pace == Pace::Max,
             clock,
+            places: plan.group().is_some_and(GroupPlan::has_exclusive_places).then(Places::default),
+            close_limit: plan.watch.close,
             embedded,
         }
     }
@@ -83,11 +92,17 @@ impl RdCluster {
     pub fn effective_config(&self) -> BTreeMap<String, String> {
         self.settings.effective()
     }
+
+    fn place_of(&self, spec: &ConsumerSpec) -> Option<Place> {
+        let (places, member) = (self.places.as_ref()?, spec.group.as_ref()?);
+        Some(places.claim(member.consumer, member.incarnation, self.clock, self.close_limit))
+    }
 }
 
 impl Cluster for RdCluster {
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
-        Ok(Box::new(RdConsumer::new(&self.settings, &self.topic, self.at_first, spec)?))
+        let place = self.place_of(spec);
+        Ok(Box::new(RdConsumer::new(&self.settings, &self.topic, self.at_first, spec, place)?))
     }
 
     fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {
