@@ -157,6 +157,10 @@ impl Hosted for SimulatedConsumer {
     fn is_calm(&self) -> bool {
         self.host.as_ref().is_some_and(|host| self.can_wait(host))
     }
+
+    fn waits_for_one_answer(&self) -> bool {
+        self.is_calm() && self.client.as_inner().waits_for_one_answer()
+    }
 }
 
 /// What a consumer's client needs from its creation until it does anything.

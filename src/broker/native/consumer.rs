@@ -158,6 +158,15 @@ impl NativeConsumer {
         self.received.is_plain().then(|| self.received.waiting_bytes())
     }
 
+    /// Whether the answer to one fetch is all that is to come from any broker.
+    #[inline]
+    pub fn waits_for_one_answer(&self) -> bool {
+        let fetching = |connection: &&Connection| connection.fetching.is_some();
+        self.member.is_none()
+            && self.metadata.is_whole()
+            && self.connections.iter().filter(fetching).count() == 1
+    }
+
     fn assign(&mut self, partition: PartitionId, next: i64) {
         self.positions.retain(|position| position.partition != partition);
         self.positions.push(Position { partition, next, not_before: Time::ZERO, at_end: false });

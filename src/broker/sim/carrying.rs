@@ -130,7 +130,10 @@ impl Kernel {
     fn put_fetched(&mut self) {
         let mut fetched = std::mem::take(&mut self.output.fetched);
         for Fetched { at, from, to, fetch } in fetched.drain(..) {
-            self.put_reply(at, from, to, Response::Fetch(fetch));
+            let key = self.response_key(at, from, to, self.size_of_fetched(&fetch));
+            if let Some(fetch) = self.hear_ahead(key, from, to, fetch) {
+                self.put_response(key, from, to, Response::Fetch(fetch));
+            }
         }
         self.output.fetched = fetched;
     }
@@ -151,10 +154,8 @@ impl Kernel {
         self.output.others = others;
     }
 
-    #[inline]
     fn put_reply(&mut self, at: Time, from: BrokerId, to: Caller, response: Response) {
-        let bytes = self.size_of_response(&response);
-        let key = self.response_key(at, from, to, bytes);
+        let key = self.response_key(at, from, to, self.size_of_response(&response));
         self.put_response(key, from, to, response);
     }
 

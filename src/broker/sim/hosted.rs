@@ -28,6 +28,10 @@ pub trait Hosted: Send {
     fn is_calm(&self) -> bool {
         false
     }
+    /// Whether it is calm and its client waits for the answer to one fetch and for nothing else.
+    fn waits_for_one_answer(&self) -> bool {
+        false
+    }
     /// Has the turns from `next` to before `until` now, as far as they do not depend on anything that is still to come.
     /// Each lets its client send one request; when it is to be sent is noted in `turns`. Returns when the next turn is
     /// wanted.

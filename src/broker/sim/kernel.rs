@@ -173,13 +173,19 @@ impl Kernel {
             let Some((key, event)) = self.queue.pop() else {
                 return Step::Empty;
             };
-            (self.key, self.now) = (key, key.at());
-            self.hand.set(self.now);
+            self.be_at(key);
             if self.is_watched {
                 self.tell(event);
             }
             self.happen(event);
         }
+    }
+
+    /// Moves time to the event at this place.
+    #[inline]
+    pub(super) fn be_at(&mut self, key: Key) {
+        (self.key, self.now) = (key, key.at());
+        self.hand.set(self.now);
     }
 
     fn obey(&mut self, command: Command) {

@@ -1,5 +1,6 @@
 //! The kernel of a simulation: owns virtual time, hosts the data machines, carries messages.
 
+mod ahead;
 mod aside;
 mod audit;
 mod carrying;

@@ -1,7 +1,7 @@
 //! How large messages are, where bandwidth is limited.
 
 use super::kernel::Kernel;
-use crate::broker::protocol::{Request, Response};
+use crate::broker::protocol::{Fetch, Request, Response};
 
 /// Bytes of a message besides its records: header, topic, partitions.
 const FRAME: u64 = 100;
@@ -26,13 +26,20 @@ impl Kernel {
     pub(super) fn size_of_response(&self, response: &Response) -> u64 {
         match response {
             _ if !self.network.is_limited() => 0,
-            Response::Fetch(fetch) => {
-                let size = |slot| self.cluster.size_bytes(slot);
-                let records: i64 = fetch.slots.iter().map(|slot| slot.end - slot.offset).sum();
-                FRAME + fetch.slots.iter().map(size).sum::<u64>() + RECORD * records.max(0) as u64
-            }
+            Response::Fetch(fetch) => self.size_of_fetched(fetch),
             _ => FRAME,
         }
+    }
+
+    /// Bytes of the answer to a fetch; zero if that does not matter.
+    #[inline]
+    pub(super) fn size_of_fetched(&self, fetch: &Fetch) -> u64 {
+        if !self.network.is_limited() {
+            return 0;
+        }
+        let size = |slot| self.cluster.size_bytes(slot);
+        let records: i64 = fetch.slots.iter().map(|slot| slot.end - slot.offset).sum();
+        FRAME + fetch.slots.iter().map(size).sum::<u64>() + RECORD * records.max(0) as u64
     }
 
     /// Bytes of a message without records; zero if that does not matter.

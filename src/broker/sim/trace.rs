@@ -63,12 +63,12 @@ impl Trace {
         self.add_aside(at, 2, client, content);
     }
 
-    /// A response reaches its client. An acknowledgement is noted aside.
+    /// A response reaches its client. An acknowledgement and the answer to a fetch are noted aside.
     #[inline]
     pub(super) fn response(&mut self, at: Time, client: ClientId, response: &Response) {
         let content = content_of_response(response);
         match response {
-            Response::Produce(_, Ok(_)) => self.add_aside(at, 3, client, content),
+            Response::Produce(_, Ok(_)) | Response::Fetch(_) => self.add_aside(at, 3, client, content),
             _ => self.add(at, 3, client, content),
         }
     }

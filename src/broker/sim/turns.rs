@@ -119,38 +119,14 @@ impl Kernel {
     /// Gives a machine the turn it wanted at this time, and those that can be had ahead.
     pub(super) fn own_turn(&mut self, client: ClientId) {
         self.trace.turn(self.now, client);
-        let mut next = self.act(client);
-        if self.restless == 0 && self.is_quiet() {
-            next = self.go_ahead(client, next);
-        }
+        let next = self.act(client);
+        let next = self.go_ahead(client, next);
         self.turn_at(client, next);
     }
 
     pub(super) fn turn(&mut self, client: ClientId) {
         let next = self.act(client);
         self.turn_at(client, next);
-    }
-
-    /// Lets a machine have turns before their time that are the same then; returns when it wants the next one.
-    ///
-    /// Until the next upheaval nothing can reach it but what its client may hear of later as well. (Only an error that
-    /// nobody planned could: retention that overtakes a consumer. Its actor hears of that at its time, when a pool may
-    /// be some records ahead.)
-    fn go_ahead(&mut self, client: ClientId, next: Time) -> Time {
-        let until = self.upheavals.peek().map_or(Time::NEVER, |at| at.0);
-        let Who::Machine(machine) = &mut self.seats[client as usize].who else { return next };
-        let next = machine.go_ahead(next, until, &mut self.ahead);
-        if self.ahead.is_empty() {
-            return next;
-        }
-        let (mut ahead, mut outbox) = (std::mem::take(&mut self.ahead), self.take_outbox(client));
-        debug_assert_eq!(ahead.len(), outbox.len(), "one request each");
-        for (at, (broker, request)) in ahead.drain(..).zip(outbox.drain(..)) {
-            self.trace.turn(at, client);
-            self.send(at, client, broker, request);
-        }
-        (self.ahead, self.outbox) = (ahead, outbox);
-        next
     }
 
     /// Lets a machine have a turn; returns when it wants the next one.
@@ -211,7 +187,7 @@ impl Kernel {
 
     /// What a client wants sent. It gets the memory of another one's.
     #[inline]
-    fn take_outbox(&mut self, client: ClientId) -> Vec<(BrokerId, Request)> {
+    pub(super) fn take_outbox(&mut self, client: ClientId) -> Vec<(BrokerId, Request)> {
         let mut outbox = std::mem::take(&mut self.outbox);
         if let Who::Machine(machine) = &mut self.seats[client as usize].who {
             std::mem::swap(machine.client().outbox(), &mut outbox);

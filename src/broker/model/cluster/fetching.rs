@@ -8,6 +8,9 @@ use super::{Alarm, BrokerId, Caller, ClientId, Cluster, Fetched, Output, Outputs
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{ErrorCode, Fetch, FetchSlot, Produce};
 
+/// More than can be sent to one partition while a message is under way.
+const MUCH: u64 = 64 << 20;
+
 /// What a broker keeps of a client.
 #[derive(Debug, Default)]
 pub(super) struct Place {
@@ -97,6 +100,14 @@ impl Cluster {
     pub fn size_bytes(&self, slot: &FetchSlot) -> u64 {
         let partition = self.partitions.get(slot.partition.0 as usize);
         partition.map_or(0, |partition| partition.log.size_of(slot.offset, slot.end))
+    }
+
+    /// Whether the records of an answer stay in the log while it is under way: they are the last ones, and as much as is
+    /// kept of a partition does not come within a moment.
+    #[inline]
+    pub fn keeps(&self, answer: &Fetch) -> bool {
+        self.settings.retention_bytes >= MUCH
+            && answer.slots.iter().all(|slot| slot.error.is_none() && slot.end == slot.high_watermark)
     }
 
     /// Whether a fetch that came now would find nothing and wait, and nothing else would change.

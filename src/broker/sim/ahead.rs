@@ -1,0 +1,68 @@
+//! What happens before its time while nothing is wrong, because it will be the same then.
+//!
+//! As long as all machines are calm, nothing can reach one of them before the next upheaval but messages. So a pool
+//! sends what is due until then, and an answer that is the only thing its client can hear of until it arrives is heard
+//! at once, as of its own time, and answered. Whoever watches sees everything at its time and in its order; both ways
+//! lead to the same.
+
+use super::hosted::Who;
+use super::kernel::Kernel;
+use super::queue::Key;
+use crate::base::Time;
+use crate::broker::model::{Caller, ClientId};
+use crate::broker::protocol::{BrokerId, Fetch, Response};
+
+impl Kernel {
+    /// Until when nothing but messages can reach anybody.
+    #[inline]
+    fn calm_until(&self) -> Time {
+        match self.restless == 0 && self.is_quiet() {
+            true => self.upheavals.peek().map_or(Time::NEVER, |at| at.0),
+            false => Time::ZERO,
+        }
+    }
+
+    /// Lets a machine have turns before their time; returns when it wants the next one.
+    ///
+    /// (Only an error that nobody planned could come between: retention that overtakes a consumer. Its actor hears of
+    /// that at its time, when a pool may be some records ahead.)
+    pub(super) fn go_ahead(&mut self, client: ClientId, next: Time) -> Time {
+        let until = self.calm_until();
+        let Who::Machine(machine) = &mut self.seats[client as usize].who else { return next };
+        let next = machine.go_ahead(next, until, &mut self.ahead);
+        if self.ahead.is_empty() {
+            return next;
+        }
+        let (mut ahead, mut outbox) = (std::mem::take(&mut self.ahead), self.take_outbox(client));
+        debug_assert_eq!(ahead.len(), outbox.len(), "one request each");
+        for (at, (broker, request)) in ahead.drain(..).zip(outbox.drain(..)) {
+            self.trace.turn(at, client);
+            self.send(at, client, broker, request);
+        }
+        (self.ahead, self.outbox) = (ahead, outbox);
+        next
+    }
+
+    /// Lets a client hear of the answer to its fetch that arrives at `key`, or gives it back.
+    #[inline]
+    pub(super) fn hear_ahead(
+        &mut self,
+        key: Key,
+        from: BrokerId,
+        to: Caller,
+        fetch: Box<Fetch>,
+    ) -> Option<Box<Fetch>> {
+        let until = self.calm_until().min(self.seats[to.client as usize].turn_at);
+        let Who::Machine(machine) = &self.seats[to.client as usize].who else { return Some(fetch) };
+        let is_alone = key.at() < until && machine.waits_for_one_answer();
+        if !is_alone || !self.cluster.keeps(&fetch) || !self.network.carries(to, from) {
+            return Some(fetch);
+        }
+        let (now, here) = (self.now, self.key);
+        self.be_at(key);
+        self.receive(to.client, from, Response::Fetch(fetch));
+        self.be_at(here);
+        debug_assert_eq!(self.now, now);
+        None
+    }
+}
