@@ -9,7 +9,7 @@ use crate::base::{Clock, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::native::member::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
-use crate::broker::protocol::Client;
+use crate::broker::protocol::{BrokerId, Client, Fetch, Records};
 use crate::broker::sim::{Hosted, KernelHandle, Next, Wish};
 use crate::broker::{ConsumerSpec, GroupSpec};
 use crate::logic::Effort;
@@ -90,6 +90,17 @@ impl SimulatedConsumer {
         self.client.as_inner().has_events() && self.client.has_room()
     }
 
+    /// What it wants because of what its client has for it.
+    #[inline]
+    fn wish_when(&self, is_calm: impl Fn() -> bool) -> Wish {
+        if !self.has_events() {
+            return Wish::None;
+        }
+        let waiting = self.client.as_inner().waiting_records_only();
+        let is_little = waiting.is_some_and(|bytes| bytes <= LATE_BYTES_MAX);
+        if is_little && is_calm() { Wish::Later } else { Wish::Now }
+    }
+
     /// Whether records may wait in the client.
     fn can_wait(&self, host: &Host) -> bool {
         self.is_settled && host.is_patient() && self.client.is_idle()
@@ -146,20 +157,25 @@ impl Hosted for SimulatedConsumer {
     }
 
     fn wish(&self) -> Wish {
-        if !self.has_events() {
-            return Wish::None;
-        }
-        let waiting = self.client.as_inner().waiting_records_only();
-        let is_little = waiting.is_some_and(|bytes| bytes <= LATE_BYTES_MAX);
-        if is_little && self.is_calm() { Wish::Later } else { Wish::Now }
+        self.wish_when(|| self.is_calm())
     }
 
     fn is_calm(&self) -> bool {
         self.host.as_ref().is_some_and(|host| self.can_wait(host))
     }
 
-    fn waits_for_one_answer(&self) -> bool {
-        self.is_calm() && self.client.as_inner().waits_for_one_answer()
+    fn hear_ahead(
+        &mut self,
+        from: BrokerId,
+        answer: Box<Fetch>,
+        records: &dyn Records,
+        now: Time,
+    ) -> Result<Wish, Box<Fetch>> {
+        if !self.is_calm() || !self.client.as_inner().waits_for_one_answer() {
+            return Err(answer);
+        }
+        self.client.inner().fetched(from, answer, records, now);
+        Ok(self.wish_when(|| true))
     }
 }
 

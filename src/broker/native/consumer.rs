@@ -248,7 +248,25 @@ impl NativeConsumer {
         now
     }
 
-    fn fetched(&mut self, slot: &FetchSlot, records: &dyn Records, arrived: Time) {
+    /// Takes the answer to a fetch.
+    pub fn fetched(
+        &mut self,
+        broker: BrokerId,
+        fetch: Box<Fetch>,
+        records: &dyn Records,
+        now: Time,
+    ) {
+        self.asked = None;
+        self.metadata.answered(broker);
+        for slot in &fetch.slots {
+            self.take(slot, records, now);
+        }
+        let connection = &mut self.connections[broker as usize];
+        connection.fetching = None;
+        connection.spare = Some(fetch);
+    }
+
+    fn take(&mut self, slot: &FetchSlot, records: &dyn Records, arrived: Time) {
         let position = self.positions.iter_mut().find(|p| p.partition == slot.partition);
         // An answer to a question that is no longer asked.
         let Some(position) = position.filter(|position| position.next == slot.offset) else {
@@ -333,6 +351,9 @@ impl ConsumerPort for NativeConsumer {
 
 impl Client for NativeConsumer {
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time) {
+        if let Response::Fetch(fetch) = response {
+            return self.fetched(broker, fetch, records, now);
+        }
         self.asked = None;
         self.metadata.answered(broker);
         match response {
@@ -343,14 +364,6 @@ impl Client for NativeConsumer {
                     membership.topic_has(partitions);
                     self.tell_coordinator();
                 }
-            }
-            Response::Fetch(fetch) => {
-                for slot in &fetch.slots {
-                    self.fetched(slot, records, now);
-                }
-                let connection = &mut self.connections[broker as usize];
-                connection.fetching = None;
-                connection.spare = Some(fetch);
             }
             Response::Group(response) => {
                 if let Some(membership) = &mut self.member {
@@ -370,7 +383,10 @@ impl Client for NativeConsumer {
                     membership.not_found(now);
                 }
             }
-            Response::InitProducerId(_) | Response::Produce(..) | Response::ListOffsets(_) => {}
+            Response::Fetch(_)
+            | Response::InitProducerId(_)
+            | Response::Produce(..)
+            | Response::ListOffsets(_) => {}
         }
     }
 

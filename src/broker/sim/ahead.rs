@@ -8,9 +8,10 @@
 use super::hosted::Who;
 use super::kernel::Kernel;
 use super::queue::Key;
+use super::trace::fetched_content;
 use crate::base::Time;
 use crate::broker::model::{Caller, ClientId};
-use crate::broker::protocol::{BrokerId, Fetch, Response};
+use crate::broker::protocol::{BrokerId, Fetch};
 
 impl Kernel {
     /// Until when nothing but messages can reach anybody.
@@ -53,16 +54,35 @@ impl Kernel {
         fetch: Box<Fetch>,
     ) -> Option<Box<Fetch>> {
         let until = self.calm_until().min(self.seats[to.client as usize].turn_at);
-        let Who::Machine(machine) = &self.seats[to.client as usize].who else { return Some(fetch) };
-        let is_alone = key.at() < until && machine.waits_for_one_answer();
-        if !is_alone || !self.cluster.keeps(&fetch) || !self.network.carries(to, from) {
+        let is_possible =
+            key.at() < until && self.cluster.keeps(&fetch) && self.network.carries(to, from);
+        if !is_possible {
             return Some(fetch);
         }
-        let (now, here) = (self.now, self.key);
+        let here = self.key;
         self.be_at(key);
-        self.receive(to.client, from, Response::Fetch(fetch));
+        let fetch = self.hear_answer(from, to.client, fetch);
         self.be_at(here);
-        debug_assert_eq!(self.now, now);
+        fetch
+    }
+
+    /// Lets a client hear of the answer to its fetch now, unless it is not the only thing it waits for.
+    #[inline]
+    fn hear_answer(
+        &mut self,
+        from: BrokerId,
+        client: ClientId,
+        fetch: Box<Fetch>,
+    ) -> Option<Box<Fetch>> {
+        let seat = &mut self.seats[client as usize];
+        let Who::Machine(machine) = &mut seat.who else { return Some(fetch) };
+        let content = fetched_content(&fetch);
+        let wish = match machine.hear_ahead(from, fetch, &self.cluster, self.now) {
+            Ok(wish) => wish,
+            Err(fetch) => return Some(fetch),
+        };
+        self.trace.fetched(self.now, client, content);
+        self.follow(client, wish);
         None
     }
 }

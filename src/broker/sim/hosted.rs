@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::aside::Ack;
 use super::handle::Ask;
 use crate::base::Time;
-use crate::broker::protocol::Client;
+use crate::broker::protocol::{BrokerId, Client, Fetch, Records};
 use crate::logic::Effort;
 
 /// A data machine with its client, hosted by the kernel.
@@ -28,9 +28,16 @@ pub trait Hosted: Send {
     fn is_calm(&self) -> bool {
         false
     }
-    /// Whether it is calm and its client waits for the answer to one fetch and for nothing else.
-    fn waits_for_one_answer(&self) -> bool {
-        false
+    /// Lets its client hear at `now` of the answer to its fetch. Gives the answer back unless it is calm and its client
+    /// waits for that answer and for nothing else.
+    fn hear_ahead(
+        &mut self,
+        _from: BrokerId,
+        answer: Box<Fetch>,
+        _records: &dyn Records,
+        _now: Time,
+    ) -> Result<Wish, Box<Fetch>> {
+        Err(answer)
     }
     /// Has the turns from `next` to before `until` now, as far as they do not depend on anything that is still to come.
     /// Each lets its client send one request; when it is to be sent is noted in `turns`. Returns when the next turn is

@@ -1,6 +1,6 @@
 //! The rolling hash of everything that happens: two runs are the same if and only if (to 64 bits) it is.
 
-use crate::base::Time;
+use crate::base::{Offset, Time};
 use crate::broker::model::ClientId;
 use crate::broker::protocol::{Fetch, Request, Response};
 
@@ -66,11 +66,23 @@ impl Trace {
     /// A response reaches its client. An acknowledgement and the answer to a fetch are noted aside.
     #[inline]
     pub(super) fn response(&mut self, at: Time, client: ClientId, response: &Response) {
-        let content = content_of_response(response);
         match response {
-            Response::Produce(_, Ok(_)) | Response::Fetch(_) => self.add_aside(at, 3, client, content),
-            _ => self.add(at, 3, client, content),
+            Response::Produce(_, Ok(offset)) => self.acked(at, client, *offset),
+            Response::Fetch(fetch) => self.fetched(at, client, fetched_content(fetch)),
+            _ => self.add(at, 3, client, content_of_response(response)),
         }
+    }
+
+    /// An acknowledgement reaches its client.
+    #[inline]
+    pub(super) fn acked(&mut self, at: Time, client: ClientId, offset: Offset) {
+        self.add_aside(at, 3, client, (offset.0 as u64) << 8);
+    }
+
+    /// The answer to a fetch with this [content](fetched_content) reaches its client.
+    #[inline]
+    pub(super) fn fetched(&mut self, at: Time, client: ClientId, content: u64) {
+        self.add_aside(at, 3, client, content);
     }
 
     /// The hash.
@@ -115,9 +127,16 @@ fn content_of_response(response: &Response) -> u64 {
         Response::Refused(code) => 8 + ((*code as u64) << 8),
         Response::InitProducerId(number) => 2 + ((*number as u64) << 8),
         Response::ListOffsets(ends) => ends.iter().map(|(_, end)| end.0 as u64).sum(),
-        Response::Produce(_, result) => result.map_or(4, |offset| (offset.0 as u64) << 8),
-        Response::Fetch(fetch) => fetch.slots.iter().fold(5, |content, slot| {
-            content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.end as u64) << 16
-        }),
+        Response::Produce(..) => 4,
+        // Noted otherwise.
+        Response::Fetch(_) => 0,
     }
+}
+
+/// What the trace notes of the answer to a fetch.
+#[inline]
+pub(super) fn fetched_content(fetch: &Fetch) -> u64 {
+    fetch.slots.iter().fold(5, |content: u64, slot| {
+        content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.end as u64) << 16
+    })
 }

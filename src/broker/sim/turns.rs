@@ -82,7 +82,16 @@ impl Kernel {
     pub(super) fn after_news(&mut self, client: ClientId) {
         let seat = &mut self.seats[client as usize];
         let Who::Machine(machine) = &mut seat.who else { return };
-        match machine.wish() {
+        let wish = machine.wish();
+        self.follow(client, wish);
+    }
+
+    /// Gives a machine the turn it wishes, or its client does what is due.
+    #[inline]
+    pub(super) fn follow(&mut self, client: ClientId, wish: Wish) {
+        let seat = &mut self.seats[client as usize];
+        let Who::Machine(machine) = &mut seat.who else { return };
+        match wish {
             Wish::None => {}
             // Whoever watches sees everything in its order.
             Wish::Later if !self.is_watched && self.now >= seat.busy_until => {
@@ -178,6 +187,15 @@ impl Kernel {
 
     /// Sends what a client wants sent.
     fn carry(&mut self, client: ClientId) {
+        let Who::Machine(machine) = &mut self.seats[client as usize].who else { return };
+        let outbox = machine.client().outbox();
+        // One is the rule.
+        if outbox.len() <= 1 {
+            if let Some((broker, request)) = outbox.pop() {
+                self.send(self.now, client, broker, request);
+            }
+            return;
+        }
         let mut outbox = self.take_outbox(client);
         for (broker, request) in outbox.drain(..) {
             self.send(self.now, client, broker, request);

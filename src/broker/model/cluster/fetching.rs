@@ -107,7 +107,10 @@ impl Cluster {
     #[inline]
     pub fn keeps(&self, answer: &Fetch) -> bool {
         self.settings.retention_bytes >= MUCH
-            && answer.slots.iter().all(|slot| slot.error.is_none() && slot.end == slot.high_watermark)
+            && answer
+                .slots
+                .iter()
+                .all(|slot| slot.error.is_none() && slot.end == slot.high_watermark)
     }
 
     /// Whether a fetch that came now would find nothing and wait, and nothing else would change.
