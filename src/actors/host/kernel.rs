@@ -291,6 +291,14 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
         self.host.sender.port.as_inner().acks_can_wait()
     }
 
+    fn hear_ack_ahead(&mut self, from: BrokerId, number: u64, at: Time) -> bool {
+        let can_wait = self.acks_can_wait();
+        if can_wait {
+            self.host.sender.port.inner().acknowledged(from, number, Ok(()), at);
+        }
+        can_wait
+    }
+
     fn is_calm(&self) -> bool {
         self.host.has_more()
     }

@@ -5,6 +5,7 @@
 //! at once, as of its own time, and answered. Whoever watches sees everything at its time and in its order; both ways
 //! lead to the same.
 
+use super::aside::Ack;
 use super::hosted::Who;
 use super::kernel::Kernel;
 use super::queue::Key;
@@ -84,5 +85,22 @@ impl Kernel {
         self.trace.fetched(self.now, client, content);
         self.follow(client, wish);
         None
+    }
+
+    /// Lets a client hear of an acknowledgement, if it has no turn until then.
+    #[inline]
+    pub(super) fn hear_ack_ahead(&mut self, ack: Ack) -> bool {
+        let Ack { key, from, to, number, offset } = ack;
+        let until = self.calm_until();
+        let seat = &mut self.seats[to.client as usize];
+        let Who::Machine(machine) = &mut seat.who else { return false };
+        let is_possible = key.at() < until.min(seat.turn_at)
+            && seat.acks.is_empty()
+            && self.network.carries(to, from)
+            && machine.hear_ack_ahead(from, number, key.at());
+        if is_possible {
+            self.trace.acked(key.at(), to.client, offset);
+        }
+        is_possible
     }
 }

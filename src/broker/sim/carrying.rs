@@ -117,7 +117,8 @@ impl Kernel {
         for Produced { at, from, to, number, offset, error } in produced.drain(..) {
             let key = self.response_key(at, from, to, bytes);
             let ack = Ack { key, from, to, number, offset };
-            if error.is_none() && is_quiet && self.put_ack_aside(ack) {
+            if error.is_none() && is_quiet && (self.hear_ack_ahead(ack) || self.put_ack_aside(ack))
+            {
                 continue;
             }
             let result = error.map_or(Ok(offset), Err);

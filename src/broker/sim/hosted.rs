@@ -39,6 +39,11 @@ pub trait Hosted: Send {
     ) -> Result<Wish, Box<Fetch>> {
         Err(answer)
     }
+    /// Lets its client hear of the acknowledgement of this number, which arrives at `at`; unless it would do something
+    /// because of it.
+    fn hear_ack_ahead(&mut self, _from: BrokerId, _number: u64, _at: Time) -> bool {
+        false
+    }
     /// Has the turns from `next` to before `until` now, as far as they do not depend on anything that is still to come.
     /// Each lets its client send one request; when it is to be sent is noted in `turns`. Returns when the next turn is
     /// wanted.

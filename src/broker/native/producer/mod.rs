@@ -16,7 +16,7 @@ use self::parcel::{Lane, Parcel};
 use super::Profile;
 use super::metadata::Metadata;
 use crate::base::{Clock, PartitionId, Time};
-use crate::broker::protocol::{BrokerId, Client, Records, Request, Response};
+use crate::broker::protocol::{BrokerId, Client, ErrorCode, Records, Request, Response};
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::measure::Outcome;
 use crate::plan::{Acks, LoadPlan};
@@ -148,6 +148,24 @@ impl NativeProducer {
         }
     }
 
+    /// Takes the answer to the batch of this number.
+    pub fn acknowledged(
+        &mut self,
+        broker: BrokerId,
+        number: u64,
+        result: Result<(), ErrorCode>,
+        now: Time,
+    ) {
+        self.metadata.answered(broker);
+        let in_flight = &mut self.in_flight[broker as usize];
+        // What was answered already is not there any more.
+        let place = in_flight.iter().position(|parcel| parcel.number == number);
+        if let Some(parcel) = place.and_then(|place| in_flight.remove(place)) {
+            self.lanes[parcel.partition.0 as usize].in_flight -= 1;
+            self.answered(parcel, result, now);
+        }
+    }
+
     /// Asks for a number if that is due; returns when something is due next.
     fn ask_for_number(&mut self, now: Time) -> Time {
         if let Number::Asked(broker, since) = self.number {
@@ -223,13 +241,7 @@ impl Client for NativeProducer {
             Response::InitProducerId(number) => self.number = Number::Known(number),
             Response::Refused(_) => self.metadata.refused(),
             Response::Produce(number, result) => {
-                let in_flight = &mut self.in_flight[broker as usize];
-                // What was answered already is not there any more.
-                let place = in_flight.iter().position(|parcel| parcel.number == number);
-                if let Some(parcel) = place.and_then(|place| in_flight.remove(place)) {
-                    self.lanes[parcel.partition.0 as usize].in_flight -= 1;
-                    self.answered(parcel, result.map(|_| ()), now);
-                }
+                self.acknowledged(broker, number, result.map(|_| ()), now);
             }
             Response::Fetch(_)
             | Response::ListOffsets(_)
