@@ -17,7 +17,7 @@ use crate::broker::protocol::{BrokerId, Fetch};
 impl Kernel {
     /// Until when nothing but messages can reach anybody.
     #[inline]
-    fn calm_until(&self) -> Time {
+    pub(super) fn calm_until(&self) -> Time {
         match self.restless == 0 && self.is_quiet() {
             true => self.upheavals.peek().map_or(Time::NEVER, |at| at.0),
             false => Time::ZERO,
@@ -53,8 +53,9 @@ impl Kernel {
         from: BrokerId,
         to: Caller,
         fetch: Box<Fetch>,
+        calm_until: Time,
     ) -> Option<Box<Fetch>> {
-        let until = self.calm_until().min(self.seats[to.client as usize].turn_at);
+        let until = calm_until.min(self.seats[to.client as usize].turn_at);
         let is_possible =
             key.at() < until && self.cluster.keeps(&fetch) && self.network.carries(to, from);
         if !is_possible {
@@ -89,12 +90,11 @@ impl Kernel {
 
     /// Lets a client hear of an acknowledgement, if it has no turn until then.
     #[inline]
-    pub(super) fn hear_ack_ahead(&mut self, ack: Ack) -> bool {
+    pub(super) fn hear_ack_ahead(&mut self, ack: Ack, calm_until: Time) -> bool {
         let Ack { key, from, to, number, offset } = ack;
-        let until = self.calm_until();
         let seat = &mut self.seats[to.client as usize];
         let Who::Machine(machine) = &mut seat.who else { return false };
-        let is_possible = key.at() < until.min(seat.turn_at)
+        let is_possible = key.at() < calm_until.min(seat.turn_at)
             && seat.acks.is_empty()
             && self.network.carries(to, from)
             && machine.hear_ack_ahead(from, number, key.at());

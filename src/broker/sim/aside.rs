@@ -50,9 +50,11 @@ impl Kernel {
         !self.is_watched && !self.network.has_trouble && self.cluster.is_quiet()
     }
 
-    /// Puts an acknowledgement aside, if its client can wait for it.
-    #[inline]
+    /// Puts an acknowledgement aside, if nothing is wrong and its client can wait for it.
     pub(super) fn put_ack_aside(&mut self, ack: Ack) -> bool {
+        if !self.is_quiet() {
+            return false;
+        }
         let seat = &mut self.seats[ack.to.client as usize];
         match &mut seat.who {
             Who::Machine(machine) if machine.acks_can_wait() => {}

@@ -100,43 +100,38 @@ impl Kernel {
     /// Puts what the cluster has said on its way.
     #[inline]
     pub(super) fn put_out(&mut self) {
-        if !self.output.produced.is_empty() {
-            self.put_produced();
-        }
-        if !self.output.fetched.is_empty() {
-            self.put_fetched();
-        }
+        let calm_until = self.calm_until();
+        self.put_produced(calm_until);
+        self.put_fetched(calm_until);
         if !self.output.others.is_empty() {
             self.put_others();
         }
     }
 
-    fn put_produced(&mut self) {
-        let mut produced = std::mem::take(&mut self.output.produced);
-        let (is_quiet, bytes) = (self.is_quiet(), self.frame());
-        for Produced { at, from, to, number, offset, error } in produced.drain(..) {
+    fn put_produced(&mut self, calm_until: Time) {
+        let bytes = self.frame();
+        for next in 0..self.output.produced.len() {
+            let Produced { at, from, to, number, offset, error } = self.output.produced[next];
             let key = self.response_key(at, from, to, bytes);
             let ack = Ack { key, from, to, number, offset };
-            if error.is_none() && is_quiet && (self.hear_ack_ahead(ack) || self.put_ack_aside(ack))
+            if error.is_none() && (self.hear_ack_ahead(ack, calm_until) || self.put_ack_aside(ack))
             {
                 continue;
             }
             let result = error.map_or(Ok(offset), Err);
             self.put_response(key, from, to, Response::Produce(number, result));
         }
-        // It keeps the memory; so do the others.
-        self.output.produced = produced;
+        self.output.produced.clear();
     }
 
-    fn put_fetched(&mut self) {
-        let mut fetched = std::mem::take(&mut self.output.fetched);
-        for Fetched { at, from, to, fetch } in fetched.drain(..) {
+    fn put_fetched(&mut self, calm_until: Time) {
+        // In any order: no two of them go the same way.
+        while let Some(Fetched { at, from, to, fetch }) = self.output.fetched.pop() {
             let key = self.response_key(at, from, to, self.size_of_fetched(&fetch));
-            if let Some(fetch) = self.hear_ahead(key, from, to, fetch) {
+            if let Some(fetch) = self.hear_ahead(key, from, to, fetch, calm_until) {
                 self.put_response(key, from, to, Response::Fetch(fetch));
             }
         }
-        self.output.fetched = fetched;
     }
 
     fn put_others(&mut self) {
