@@ -117,11 +117,10 @@ impl Kernel {
         key: Key,
         broker: BrokerId,
         caller: Caller,
-        request: Request,
-    ) -> Option<Request> {
-        let Request::Fetch(fetch) = request else { return Some(request) };
-        if !self.cluster.would_wait(broker, caller.client, &fetch) {
-            return Some(Request::Fetch(fetch));
+        fetch: Box<Fetch>,
+    ) -> Option<Box<Fetch>> {
+        if !self.is_quiet() || !self.cluster.would_wait(broker, caller.client, &fetch) {
+            return Some(fetch);
         }
         put(&mut self.asked[broker as usize], Asked { key, caller, fetch }, |asked| asked.key);
         None

@@ -24,17 +24,18 @@ impl Kernel {
         let bytes = self.size_of_request(&request);
         let (arrival, caller) = self.network.request_arrives(at, client, broker, bytes);
         let key = self.queue.key(arrival.at, arrival.tie);
-        if self.network.trouble[broker as usize].is_there {
+        if self.network.has_trouble && self.network.trouble[broker as usize].is_there {
             return self.send_in_trouble(key, caller, broker, request);
         }
-        let event = match self.is_quiet() {
-            true => self.put_fetch_aside(key, broker, caller, request),
-            false => Some(request),
+        let request = match request {
+            Request::Fetch(fetch) => match self.put_fetch_aside(key, broker, caller, fetch) {
+                Some(fetch) => Request::Fetch(fetch),
+                None => return,
+            },
+            request => request,
         };
-        if let Some(request) = event {
-            let event = self.request_event(caller, broker, request);
-            self.queue.insert(key, event);
-        }
+        let event = self.request_event(caller, broker, request);
+        self.queue.insert(key, event);
     }
 
     fn send_in_trouble(&mut self, key: Key, caller: Caller, broker: BrokerId, request: Request) {

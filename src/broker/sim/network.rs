@@ -29,7 +29,7 @@ const TRIPS_TO_CONNECT: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Network {
     brokers: u32,
-    latencies: Vec<i64>,
+    latencies: Box<[i64; QUANTILES]>,
     bandwidth: Option<u64>,
     seed: Seed,
     /// By client and broker.
@@ -94,7 +94,13 @@ impl Way {
     /// When a message arrives whose last byte has left at `left`, after so many trips that take what is drawn and
     /// `longer`.
     #[inline]
-    fn arrives(&mut self, left: Time, trips: u32, latencies: &[i64], longer: i64) -> Arrival {
+    fn arrives(
+        &mut self,
+        left: Time,
+        trips: u32,
+        latencies: &[i64; QUANTILES],
+        longer: i64,
+    ) -> Arrival {
         let tie = self.random.next_u64();
         let latency = latencies[tie as usize % QUANTILES] + longer;
         self.last = Time((left.0 + latency * i64::from(trips)).max(self.last.0 + 1));
@@ -121,7 +127,7 @@ impl Network {
         };
         Network {
             brokers,
-            latencies: (0..QUANTILES).map(quantile).collect(),
+            latencies: Box::new(std::array::from_fn(quantile)),
             bandwidth: settings.bandwidth,
             seed: seed.child("network", 0),
             links: Vec::new(),
@@ -214,7 +220,7 @@ impl Network {
 
     /// Whether what a client has sent last is kept from arriving in good time.
     pub(super) fn is_held_up(&mut self, now: Time, client: ClientId, broker: BrokerId) -> bool {
-        let longest = self.latencies.last().copied().unwrap_or(0) * i64::from(1 + TRIPS_TO_CONNECT);
+        let longest = self.latencies[QUANTILES - 1] * i64::from(1 + TRIPS_TO_CONNECT);
         self.trouble[broker as usize].is_there
             || self.link(client, broker).up.last.since_ns(now) > longest
     }
