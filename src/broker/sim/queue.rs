@@ -17,7 +17,7 @@ const STRETCH_BITS: u32 = 16;
 #[derive(Debug)]
 pub(super) struct Queue<E> {
     /// By number of the stretch, modulo their count.
-    near: Vec<Vec<Entry<E>>>,
+    near: Box<[Vec<Entry<E>>; STRETCHES as usize]>,
     /// Which of these lists are not empty.
     occupied: u64,
     /// The stretch of the last event taken. No event is earlier, and none that is near is a round later.
@@ -74,7 +74,7 @@ impl<E> Ord for Entry<E> {
 impl<E> Queue<E> {
     pub(super) fn new(seed: Seed) -> Queue<E> {
         Queue {
-            near: (0..STRETCHES).map(|_| Vec::new()).collect(),
+            near: Box::new(std::array::from_fn(|_| Vec::new())),
             occupied: 0,
             current: 0,
             far: BinaryHeap::new(),
@@ -108,42 +108,33 @@ impl<E> Queue<E> {
     /// The next event.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<(Key, E)> {
-        let Entry { key, event } = match self.next_near() {
+        let Entry { key, event } = match self.pop_near() {
+            Some(next) => next,
             None => self.far.pop()?.0,
-            Some((list, place)) => {
-                let key = self.near[list][place].key;
-                if self.far.peek().is_some_and(|Reverse(far)| far.key < key) {
-                    self.far.pop()?.0
-                } else {
-                    let next = self.near[list].swap_remove(place);
-                    if self.near[list].is_empty() {
-                        self.occupied &= !(1 << list);
-                    }
-                    next
-                }
-            }
         };
         self.current = self.current.max(key.at >> STRETCH_BITS);
         Some((key, event))
     }
 
-    /// List and place of the next event that is near.
+    /// The next event, if it is near.
     #[inline]
-    fn next_near(&self) -> Option<(usize, usize)> {
+    fn pop_near(&mut self) -> Option<Entry<E>> {
         if self.occupied == 0 {
             return None;
         }
         let first = (self.current % STRETCHES) as u32;
-        let list = (first + self.occupied.rotate_right(first).trailing_zeros()) % STRETCHES as u32;
-        let list = list as usize;
-        let events = &self.near[list];
-        let mut next = 0;
-        for place in 1..events.len() {
-            if events[place].key < events[next].key {
-                next = place;
-            }
+        let list = (first + self.occupied.rotate_right(first).trailing_zeros()) as usize;
+        let list = list % STRETCHES as usize;
+        let events = &mut self.near[list];
+        let (place, next) = events.iter().enumerate().min_by_key(|(_, event)| event.key)?;
+        if self.far.peek().is_some_and(|Reverse(far)| far.key < next.key) {
+            return None;
         }
-        Some((list, next))
+        let next = events.swap_remove(place);
+        if events.is_empty() {
+            self.occupied &= !(1 << list);
+        }
+        Some(next)
     }
 }
 
