@@ -15,6 +15,10 @@ pub struct Window<'a> {
     pub partition: PartitionId,
     /// Its numbers.
     pub shard: &'a Shard,
+    /// Response time p50, ns.
+    pub p50_ns: Option<u64>,
+    /// Response time p99, ns.
+    pub p99_ns: Option<u64>,
     /// Its lag at the end of the interval, in records.
     pub lag: u64,
 }
@@ -113,7 +117,10 @@ impl Collector {
                 cell.take_shard(&mut self.spare);
                 cell.lag.last
             };
-            store(&Window { from, to: now, partition, shard: &self.spare, lag });
+            let shard = &self.spare;
+            let [p50_ns, p99_ns] =
+                [0.50, 0.99].map(|quantile| shard.response.quantile_ns(quantile));
+            store(&Window { from, to: now, partition, shard, p50_ns, p99_ns, lag });
             if in_window {
                 totals.rates.add(self.spare.delivered as f64 / seconds);
             }
@@ -121,7 +128,7 @@ impl Collector {
             self.side_effects.iter_mut().for_each(|e| e.observe(partition, from, now, count, mean));
             live.delivered += self.spare.delivered;
             live.lag += lag;
-            if let Some(p99) = self.spare.response.quantile_ns(0.99) {
+            if let Some(p99) = p99_ns {
                 live.worst = live.worst.max_by_p99(partition, p99);
             }
             self.interval.merge(&self.spare.response);

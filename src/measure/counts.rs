@@ -1,10 +1,12 @@
 //! Counts by value, in HdrHistogram's layout.
 
+use std::iter::successors;
+use std::num::NonZeroU64;
+
 /// Values that differ by less than so many nanoseconds are one: finer than any clock that is compared here, and half
 /// the memory of a nanosecond.
 const UNIT: u64 = 1 << UNIT_BITS;
 const UNIT_BITS: u32 = 6;
-const WORD_BITS: usize = u64::BITS as usize;
 
 /// How often each value was seen, within 64 ns or a number of significant digits, whichever is coarser.
 ///
@@ -13,36 +15,41 @@ const WORD_BITS: usize = u64::BITS as usize;
 ///
 /// A bit beside each count says whether it is zero. A second of a partition has about a hundred values among thousands
 /// of counts; with the bits, merging, clearing and reading take their time for the values and not for the range.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Counts {
-    digits: u8,
-    /// A bucket has `1 << half_bits` counts, the first one twice as many; the widths double from bucket to bucket.
-    half_bits: u32,
-    counts: Vec<u32>,
-    /// One bit for each of `counts`, set where it is not zero.
-    used: Vec<u64>,
     total: u64,
     /// The largest value, rounded up to the end of its unit; 0 while only zeros were seen.
     max: u64,
+    digits: u8,
+    /// A bucket has `1 << half_bits` counts, the first one twice as many; the widths double from bucket to bucket.
+    half_bits: u32,
+    blocks: Vec<Block>,
+}
+
+/// So many counts that a word has a bit for each.
+#[derive(Clone, Debug, PartialEq)]
+struct Block {
+    /// Which of the counts are not zero.
+    used: u64,
+    counts: [u32; Block::LEN],
 }
 
 impl Counts {
-    /// No values, `digits` significant digits (1 to 5).
+    /// No values, `digits` significant digits (2 to 5).
     pub(super) fn new(digits: u8) -> Counts {
-        let digits = digits.clamp(1, 5);
+        let digits = digits.clamp(2, 5);
         let half_bits = 10_u32.pow(u32::from(digits)).next_power_of_two().ilog2();
-        Counts { digits, half_bits, counts: Vec::new(), used: Vec::new(), total: 0, max: 0 }
+        Counts { total: 0, max: 0, digits, half_bits, blocks: Vec::new() }
     }
 
     /// Counts one value, in nanoseconds, at most `i64::MAX`.
     #[inline]
     pub(super) fn record(&mut self, value: u64) {
         let index = self.index_of(value);
-        if index >= self.counts.len() {
+        if index / Block::LEN >= self.blocks.len() {
             self.grow(index);
         }
-        self.counts[index] = self.counts[index].saturating_add(1);
-        self.used[index / WORD_BITS] |= 1 << (index % WORD_BITS);
+        self.blocks[index / Block::LEN].add(index % Block::LEN, 1);
         self.total += 1;
         if value > self.max {
             self.max = value | (UNIT - 1);
@@ -56,21 +63,19 @@ impl Counts {
             return;
         }
         let last = other.index_of(other.max);
-        if last >= self.counts.len() {
+        if last / Block::LEN >= self.blocks.len() {
             self.grow(last);
         }
-        set_bits(&other.used).for_each(|index| {
-            self.counts[index] = self.counts[index].saturating_add(other.counts[index]);
-        });
-        self.used.iter_mut().zip(&other.used).for_each(|(own, theirs)| *own |= theirs);
+        for (own, theirs) in self.blocks.iter_mut().zip(&other.blocks) {
+            theirs.iter().for_each(|(at, count)| own.add(at, count));
+        }
         self.total += other.total;
         self.max = self.max.max(other.max);
     }
 
     /// Forgets all values and keeps the memory.
     pub(super) fn clear(&mut self) {
-        set_bits(&self.used).for_each(|index| self.counts[index] = 0);
-        self.used.fill(0);
+        self.blocks.iter_mut().filter(|block| block.used != 0).for_each(Block::clear);
         self.total = 0;
         // HdrHistogram's `reset` leaves the first unit's end behind, and interval logs show it.
         self.max = UNIT - 1;
@@ -84,12 +89,12 @@ impl Counts {
         }
         let rank = (quantile.min(1.0) * self.total as f64).ceil().max(1.0) as u64;
         let mut seen = 0;
-        let index = set_bits(&self.used).find(|index| {
-            seen += u64::from(self.counts[*index]);
+        let found = self.iter().find(|(_, count)| {
+            seen += u64::from(*count);
             seen >= rank
         });
         // Counts that are full hold fewer values than there were; like HdrHistogram, a rank beyond them is at 0.
-        let value = index.map_or(0, |index| match quantile {
+        let value = found.map_or(0, |(index, _)| match quantile {
             0.0 => self.lowest_at(index),
             _ => self.highest_at(index),
         });
@@ -119,23 +124,25 @@ impl Counts {
     /// The largest value there is room for, in nanoseconds, as HdrHistogram names it: before it has grown, that is the
     /// least that may be asked of it.
     pub fn highest(&self) -> u64 {
-        match self.counts.len() >> self.half_bits {
+        let len = self.blocks.len() * Block::LEN;
+        match len >> self.half_bits {
             0..=2 => 2 * UNIT,
-            _ => self.highest_at(self.counts.len() - 1),
+            _ => self.highest_at(len - 1),
         }
     }
 
     /// The counts that are not zero, each with its index, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, u32)> {
-        set_bits(&self.used).map(|index| (index, self.counts[index]))
+        self.blocks.iter().enumerate().flat_map(|(number, block)| {
+            block.iter().map(move |(at, count)| (number * Block::LEN + at, count))
+        })
     }
 
     /// Makes room for `index`, to the end of its bucket.
     #[cold]
     fn grow(&mut self, index: usize) {
         let halves = ((index >> self.half_bits) + 1).max(2);
-        self.counts.resize(halves << self.half_bits, 0);
-        self.used.resize(self.counts.len().div_ceil(WORD_BITS), 0);
+        self.blocks.resize((halves << self.half_bits) / Block::LEN, Block::EMPTY);
     }
 
     #[inline]
@@ -160,16 +167,28 @@ impl Counts {
     }
 }
 
-/// The positions of the bits that are set, in ascending order.
-fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
-    words.iter().enumerate().flat_map(|(at, word)| {
-        let mut left = *word;
-        std::iter::from_fn(move || {
-            let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
-            left &= left - 1;
-            Some(at * WORD_BITS + bit)
+impl Block {
+    const LEN: usize = u64::BITS as usize;
+    const EMPTY: Block = Block { used: 0, counts: [0; Block::LEN] };
+
+    #[inline]
+    fn add(&mut self, at: usize, count: u32) {
+        self.counts[at] = self.counts[at].saturating_add(count);
+        self.used |= 1 << at;
+    }
+
+    fn clear(&mut self) {
+        *self = Block::EMPTY;
+    }
+
+    /// The counts that are not zero, each with its place, in ascending order.
+    fn iter(&self) -> impl Iterator<Item = (usize, u32)> {
+        let without_lowest = |bits: &NonZeroU64| NonZeroU64::new(bits.get() & (bits.get() - 1));
+        successors(NonZeroU64::new(self.used), without_lowest).map(|bits| {
+            let at = bits.trailing_zeros() as usize;
+            (at, self.counts[at])
         })
-    })
+    }
 }
 
 #[cfg(test)]
@@ -235,7 +254,7 @@ mod tests {
     proptest! {
         #[test]
         fn they_are_the_counts_of_hdr_histogram(
-            digits in 1_u8..=4,
+            digits in 2_u8..=4,
             first in values(),
             second in values(),
             third in values(),

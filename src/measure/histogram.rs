@@ -21,7 +21,7 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// An empty distribution with `digits` significant digits (1 to 5).
+    /// An empty distribution with `digits` significant digits (2 to 5).
     pub fn with_digits(digits: u8) -> Latencies {
         Latencies { counts: Counts::new(digits), negative: 0, sum_ns: 0.0 }
     }

@@ -15,12 +15,13 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::json;
 use thiserror::Error;
 
 use super::interval_log::IntervalLog;
-use crate::base::Time;
-use crate::measure::{Event, HostRecord, Latencies, Summary, Window};
+use crate::base::{PartitionId, Time};
+use crate::measure::{Event, HostRecord, Summary, Window};
 
 /// The summary of a run that came to its end.
 pub(super) const RESULT: &str = "result.json";
@@ -73,7 +74,7 @@ impl ResultDirectory {
             events: open("events.jsonl")?,
             seconds: open("seconds.jsonl")?,
             latency,
-            interval_log: IntervalLog::new(),
+            interval_log: IntervalLog::default(),
             failure: None,
         })
     }
@@ -93,21 +94,28 @@ impl ResultDirectory {
 
     fn try_window(&mut self, window: &Window<'_>) -> io::Result<()> {
         let (shard, partition) = (window.shard, window.partition);
-        let us = |latencies: &Latencies, q| latencies.quantile_ns(q).map(|ns| ns as f64 / 1e3);
-        let line = json!({
-            "to_s": window.to.as_secs_f64(),
-            "partition": partition,
-            "delivered": shard.delivered,
-            "lag": window.lag,
-            "response_p50_us": us(&shard.response, 0.50),
-            "response_p99_us": us(&shard.response, 0.99),
-        });
-        writeln!(self.seconds, "{line}")?;
-        let time = (window.from.remaining(Time::ZERO), window.to.remaining(window.from));
+        let us = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e3);
+        let line = SecondLine {
+            delivered: shard.delivered,
+            lag: window.lag,
+            partition,
+            response_p50_us: us(window.p50_ns),
+            response_p99_us: us(window.p99_ns),
+            to_s: window.to.as_secs_f64(),
+        };
+        serde_json::to_writer(&mut self.seconds, &line)?;
+        self.seconds.write_all(b"\n")?;
+        let log = &mut self.interval_log;
+        log.set_time(window.from.remaining(Time::ZERO), window.to.remaining(window.from));
+        let mut last = None;
         for (kind, latencies) in [("response", &shard.response), ("service", &shard.service)] {
             if latencies.count() > 0 {
-                let tag = format!("p{partition}.{kind}");
-                self.interval_log.write(&mut self.latency, &tag, time, latencies.counts())?;
+                let counts = latencies.counts();
+                // Both are the same where every record was sent when it was due, as in a simulation.
+                if last.replace(counts) != Some(counts) {
+                    log.set_distribution(counts)?;
+                }
+                log.write(&mut self.latency, format_args!("p{partition}.{kind}"))?;
             }
         }
         Ok(())
@@ -166,6 +174,17 @@ impl ResultDirectory {
             )
         })
     }
+}
+
+/// A line of `seconds.jsonl`.
+#[derive(Serialize)]
+struct SecondLine {
+    delivered: u64,
+    lag: u64,
+    partition: PartitionId,
+    response_p50_us: Option<f64>,
+    response_p99_us: Option<f64>,
+    to_s: f64,
 }
 
 /// Writes `result.json` into `directory`, whole or not at all.

@@ -3,12 +3,12 @@
 //! An interval of a partition has some hundred values, and its bytes come to some hundred, too. General tools walk the
 //! whole range of the distribution and clear 300 KB for each of them; what is here takes its time for the values.
 
+use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use hdrhistogram::serialization::Serializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
-use hdrhistogram::{Counter, Histogram};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::measure::Counts;
 
@@ -19,57 +19,50 @@ const V2_COMPRESSED: u32 = 0x1c84_9304 | 0x10;
 /// Bytes before the counts.
 const HEADER: usize = 40;
 
-/// Writes lines of an interval log. The line is the crate's, the distribution in it comes from [`encode`].
+/// Writes lines of an interval log: `Tag=p3.response,5.000,1.000,1000447.000,HISTFAAAA…`, which are tag, beginning and
+/// length of the interval in seconds, largest value and distribution. Lines that have the time or the distribution in
+/// common share the making of it.
+#[derive(Default)]
 pub(super) struct IntervalLog {
-    encoded: Encoded,
-    /// All that the crate's writer itself asks a distribution for is its largest value: this one has no other.
-    largest: Histogram<u8>,
+    time: (Duration, Duration),
+    time_text: String,
+    encoded: Vec<u8>,
+    /// The largest value and the bytes.
+    distribution: String,
 }
 
 impl IntervalLog {
-    pub(super) fn new() -> IntervalLog {
-        let largest = Histogram::new(3).expect("3 digits are possible");
-        IntervalLog { encoded: Encoded(Vec::new()), largest }
+    /// The lines to come are of the interval that began `from` after the log's zero and lasted for `span`.
+    pub(super) fn set_time(&mut self, from: Duration, span: Duration) {
+        if self.time_text.is_empty() || self.time != (from, span) {
+            self.time = (from, span);
+            self.time_text = format!("{:.3},{:.3}", from.as_secs_f64(), span.as_secs_f64());
+        }
     }
 
-    /// Writes the line of one interval, which began `from` after the log's zero.
-    pub(super) fn write(
-        &mut self,
-        writer: &mut impl Write,
-        tag: &str,
-        (from, span): (Duration, Duration),
-        counts: &Counts,
-    ) -> io::Result<()> {
-        encode(counts, &mut self.encoded.0);
-        self.largest.reset();
-        self.largest.record(counts.max()).map_err(io::Error::other)?;
-        IntervalLogWriterBuilder::new()
-            .begin_log_with(writer, &mut self.encoded)?
-            .write_histogram(&self.largest, from, span, Tag::new(tag))
-            .map_err(|error| io::Error::other(error.to_string()))
+    /// The lines to come are of `counts`.
+    pub(super) fn set_distribution(&mut self, counts: &Counts) -> io::Result<()> {
+        encode(counts, &mut self.encoded);
+        let compressed = compress(&self.encoded)?;
+        self.distribution.clear();
+        // HdrHistogram gives the largest value three decimals whatever its unit.
+        self.distribution.push_str(&format!("{}.000,", counts.max()));
+        STANDARD.encode_string(&compressed, &mut self.distribution);
+        Ok(())
+    }
+
+    /// Writes a line.
+    pub(super) fn write(&self, writer: &mut impl Write, tag: Arguments<'_>) -> io::Result<()> {
+        writeln!(writer, "Tag={tag},{},{}", self.time_text, self.distribution)
     }
 }
 
-/// A distribution's bytes, for a writer that wants to ask for them.
-struct Encoded(Vec<u8>);
-
-impl Serializer for Encoded {
-    type SerializeError = io::Error;
-
-    /// Writes the bytes at hand, compressed; what they were made of, the caller knows.
-    fn serialize<T: Counter, W: Write>(
-        &mut self,
-        _largest: &Histogram<T>,
-        writer: &mut W,
-    ) -> io::Result<usize> {
-        // It has a fixed code for small numbers and so no state to clear.
-        let compressed = fdeflate::compress_to_vec(&self.0);
-        let length = u32::try_from(compressed.len()).map_err(io::Error::other)?;
-        writer.write_all(&V2_COMPRESSED.to_be_bytes())?;
-        writer.write_all(&length.to_be_bytes())?;
-        writer.write_all(&compressed)?;
-        Ok(8 + compressed.len())
-    }
+/// A distribution's bytes, compressed as HdrHistogram does it.
+fn compress(encoded: &[u8]) -> io::Result<Vec<u8>> {
+    // It has a fixed code for small numbers and so no state to clear.
+    let compressed = fdeflate::compress_to_vec(encoded);
+    let length = u32::try_from(compressed.len()).map_err(io::Error::other)?;
+    Ok([&V2_COMPRESSED.to_be_bytes(), &length.to_be_bytes(), compressed.as_slice()].concat())
 }
 
 /// Replaces `bytes` by `counts` as HdrHistogram's V2: a header, then the counts from zero to the largest value, where
@@ -85,7 +78,7 @@ fn encode(counts: &Counts, bytes: &mut Vec<u8>) {
     // What to multiply values by.
     bytes.extend(1.0_f64.to_be_bytes());
     let mut next = 0;
-    for (index, count) in counts.iter() {
+    counts.iter().for_each(|(index, count)| {
         match index - next {
             0 => {}
             1 => put(bytes, 0),
@@ -93,7 +86,7 @@ fn encode(counts: &Counts, bytes: &mut Vec<u8>) {
         }
         put(bytes, i64::from(count));
         next = index + 1;
-    }
+    });
     if next == 0 {
         put(bytes, 0);
     }
@@ -113,7 +106,11 @@ fn put(bytes: &mut Vec<u8>, number: i64) {
 
 #[cfg(test)]
 mod tests {
-    use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer, V2Serializer};
+    use hdrhistogram::Histogram;
+    use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+    use hdrhistogram::serialization::{
+        Deserializer, Serializer, V2DeflateSerializer, V2Serializer,
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -137,11 +134,22 @@ mod tests {
         bytes
     }
 
-    fn line(counts: &Counts) -> String {
-        let mut line = Vec::new();
-        let second = Duration::from_secs(1);
-        IntervalLog::new().write(&mut line, "p3.response", (5 * second, second), counts).unwrap();
+    fn line(from: Duration, counts: &Counts) -> String {
+        let (mut log, mut line) = (IntervalLog::default(), Vec::new());
+        log.set_time(from, Duration::from_secs(1));
+        log.set_distribution(counts).unwrap();
+        log.write(&mut line, format_args!("p{}.response", 3)).unwrap();
         String::from_utf8(line).unwrap()
+    }
+
+    /// What the crate writes, without the distribution.
+    fn usual_beginning(from: Duration, histogram: &Histogram<u32>) -> String {
+        let (mut line, mut by) = (Vec::new(), V2Serializer::new());
+        let mut log = IntervalLogWriterBuilder::new().begin_log_with(&mut line, &mut by).unwrap();
+        let tag = Tag::new("p3.response");
+        log.write_histogram(histogram, from, Duration::from_secs(1), tag).unwrap();
+        let line = String::from_utf8(line).unwrap();
+        line[..=line.rfind(',').unwrap()].to_owned()
     }
 
     #[test]
@@ -150,9 +158,9 @@ mod tests {
         let values: Vec<i64> =
             (0..600).map(|_| 150_000 + random.exponential(50_000.0) as i64).collect();
         let (own, other) = of(&values);
-        let mut encoded = Encoded(Vec::new());
-        encode(own.counts(), &mut encoded.0);
-        let own = written(encoded, &other);
+        let line = line(Duration::ZERO, own.counts());
+        let text = line.trim_end().rsplit(',').next().unwrap();
+        let own = STANDARD.decode(text).unwrap();
         let read: Histogram<u32> = Deserializer::new().deserialize(&mut own.as_slice()).unwrap();
         assert_eq!(read, other);
         let usual = written(V2DeflateSerializer::new(), &other);
@@ -161,6 +169,7 @@ mod tests {
 
     #[test]
     fn a_line_says_when_and_how_much_at_most() {
+        let line = |counts: &Counts| line(Duration::from_secs(5), counts);
         let mut latencies = Latencies::default();
         assert!(line(latencies.counts()).starts_with("Tag=p3.response,5.000,1.000,0.000,"));
         latencies.record(1_000_000);
@@ -168,6 +177,23 @@ mod tests {
         assert!(line(latencies.counts()).starts_with(expected), "{}", line(latencies.counts()));
         latencies.clear();
         assert!(line(latencies.counts()).starts_with("Tag=p3.response,5.000,1.000,63.000,"));
+    }
+
+    #[test]
+    fn lines_of_one_time_and_of_one_distribution_differ_in_their_tags_only() {
+        let (own, _) = of(&[100_000, 200_000]);
+        let (mut log, mut lines) = (IntervalLog::default(), Vec::new());
+        log.set_distribution(own.counts()).unwrap();
+        for second in [0, 0, 7] {
+            log.set_time(Duration::from_secs(second), Duration::from_secs(1));
+            log.write(&mut lines, format_args!("a")).unwrap();
+        }
+        let lines = String::from_utf8(lines).unwrap();
+        let [first, second, third] = lines.lines().collect::<Vec<_>>()[..] else {
+            panic!("{lines}");
+        };
+        assert_eq!(first, second);
+        assert_eq!(third, first.replace("0.000,1.000", "7.000,1.000"));
     }
 
     proptest! {
@@ -182,6 +208,18 @@ mod tests {
             let mut bytes = Vec::new();
             encode(own.counts(), &mut bytes);
             prop_assert_eq!(bytes, written(V2Serializer::new(), &other));
+        }
+
+        /// Up to a hundred days, beyond which floating-point numbers leave out nanoseconds.
+        #[test]
+        fn a_line_begins_as_hdr_histogram_begins_it(
+            from in 0..1_u64 << 53,
+            values in proptest::collection::vec(0..1_i64 << 53, 0..3),
+        ) {
+            let (own, other) = of(&values);
+            let from = Duration::from_nanos(from);
+            let (line, usual) = (line(from, own.counts()), usual_beginning(from, &other));
+            prop_assert!(line.starts_with(&usual), "{} and {}", line, usual);
         }
     }
 }
