@@ -130,7 +130,7 @@ impl Observer for Watching {
         lock(&self.directory).window(window);
     }
 
-    fn second(&mut self, live: &Live, elapsed: Duration) {
+    fn second(&mut self, live: &Live<'_>, elapsed: Duration) {
         lock(&self.directory).flush();
         self.progress.second(live, elapsed);
     }

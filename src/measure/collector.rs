@@ -24,8 +24,8 @@ pub struct Window<'a> {
 }
 
 /// What the live view shows of the last interval.
-#[derive(Clone, Debug, Default)]
-pub struct Live {
+#[derive(Clone, Debug)]
+pub struct Live<'a> {
     /// Seconds the interval lasted.
     pub seconds: f64,
     /// Records processed in it.
@@ -34,10 +34,8 @@ pub struct Live {
     pub delivered_total: u64,
     /// Records sent since the start.
     pub sent_total: u64,
-    /// Response time p50, ns.
-    pub p50_ns: Option<u64>,
-    /// Response time p99, ns.
-    pub p99_ns: Option<u64>,
+    /// Response times of all partitions.
+    pub response: &'a Latencies,
     /// Sum of the partitions' lags.
     pub lag: u64,
     /// The partition with the largest p99 of the interval, with that p99 in ns.
@@ -102,11 +100,11 @@ impl Collector {
         board: &Scoreboard,
         now: Time,
         mut store: impl FnMut(&Window<'_>),
-    ) -> Live {
+    ) -> Live<'_> {
         let from = std::mem::replace(&mut self.last, now);
         let seconds = now.since_ns(from) as f64 / 1e9;
         let in_window = from >= self.measured.0 && now <= self.measured.1 && seconds > 0.5;
-        let mut live = Live { seconds, ..Live::default() };
+        let (mut delivered, mut lags, mut worst) = (0, 0, None);
         self.interval.clear();
         self.leave_out_aimed_at(board);
         self.partitions.resize_with(board.cells.len(), PartitionTotals::default);
@@ -126,22 +124,26 @@ impl Collector {
             }
             let (count, mean) = (self.spare.response.count(), self.spare.response.mean_ns());
             self.side_effects.iter_mut().for_each(|e| e.observe(partition, from, now, count, mean));
-            live.delivered += self.spare.delivered;
-            live.lag += lag;
+            delivered += self.spare.delivered;
+            lags += lag;
             if let Some(p99) = p99_ns {
-                live.worst = live.worst.max_by_p99(partition, p99);
+                worst = worst.max_by_p99(partition, p99);
             }
             self.interval.merge(&self.spare.response);
             totals.shard.merge(&self.spare);
         }
         self.side_effects.iter_mut().for_each(SideEffects::end_interval);
         self.cost.sample();
-        self.delivered_total += live.delivered;
-        live.delivered_total = self.delivered_total;
-        live.sent_total = board.pools.iter().map(|pool| pool.lock().sent).sum();
-        live.p50_ns = self.interval.quantile_ns(0.50);
-        live.p99_ns = self.interval.quantile_ns(0.99);
-        live
+        self.delivered_total += delivered;
+        Live {
+            seconds,
+            delivered,
+            delivered_total: self.delivered_total,
+            sent_total: board.pools.iter().map(|pool| pool.lock().sent).sum(),
+            response: &self.interval,
+            lag: lags,
+            worst,
+        }
     }
 
     fn leave_out_aimed_at(&mut self, board: &Scoreboard) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use fdeflate::Compressor;
 
 use crate::measure::Counts;
 
@@ -27,6 +28,7 @@ pub(super) struct IntervalLog {
     time: (Duration, Duration),
     time_text: String,
     encoded: Vec<u8>,
+    compressed: Vec<u8>,
     /// The largest value and the bytes.
     distribution: String,
 }
@@ -43,11 +45,11 @@ impl IntervalLog {
     /// The lines to come are of `counts`.
     pub(super) fn set_distribution(&mut self, counts: &Counts) -> io::Result<()> {
         encode(counts, &mut self.encoded);
-        let compressed = compress(&self.encoded)?;
+        compress(&self.encoded, &mut self.compressed)?;
         self.distribution.clear();
         // HdrHistogram gives the largest value three decimals whatever its unit.
         self.distribution.push_str(&format!("{}.000,", counts.max()));
-        STANDARD.encode_string(&compressed, &mut self.distribution);
+        STANDARD.encode_string(&self.compressed, &mut self.distribution);
         Ok(())
     }
 
@@ -57,12 +59,19 @@ impl IntervalLog {
     }
 }
 
-/// A distribution's bytes, compressed as HdrHistogram does it.
-fn compress(encoded: &[u8]) -> io::Result<Vec<u8>> {
+/// Replaces `compressed` by an encoded distribution as HdrHistogram compresses it.
+fn compress(encoded: &[u8], compressed: &mut Vec<u8>) -> io::Result<()> {
+    compressed.clear();
+    compressed.extend(V2_COMPRESSED.to_be_bytes());
+    // How many bytes are to come, which is not known yet.
+    compressed.extend([0; 4]);
     // It has a fixed code for small numbers and so no state to clear.
-    let compressed = fdeflate::compress_to_vec(encoded);
-    let length = u32::try_from(compressed.len()).map_err(io::Error::other)?;
-    Ok([&V2_COMPRESSED.to_be_bytes(), &length.to_be_bytes(), compressed.as_slice()].concat())
+    let mut compressor = Compressor::new(&mut *compressed)?;
+    compressor.write_data(encoded)?;
+    compressor.finish()?;
+    let length = (compressed.len() - 8) as u32;
+    compressed[4..8].copy_from_slice(&length.to_be_bytes());
+    Ok(())
 }
 
 /// Replaces `bytes` by `counts` as HdrHistogram's V2: a header, then the counts from zero to the largest value, where

@@ -58,7 +58,7 @@ impl Progress {
     }
 
     /// The last second.
-    pub fn second(&mut self, live: &Live, elapsed: Duration) {
+    pub fn second(&mut self, live: &Live<'_>, elapsed: Duration) {
         match &mut self.view {
             View::Silent => {}
             View::Plain { total, next } => {
@@ -84,7 +84,7 @@ impl Drop for Progress {
     }
 }
 
-fn line(live: &Live, elapsed: Duration, total: Duration) -> String {
+fn line(live: &Live<'_>, elapsed: Duration, total: Duration) -> String {
     let latency =
         |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format_duration(Duration::from_nanos(ns)));
     let worst = live.worst.map_or(String::new(), |(partition, ns)| {
@@ -95,8 +95,8 @@ fn line(live: &Live, elapsed: Duration, total: Duration) -> String {
         elapsed.as_secs_f64(),
         total.as_secs(),
         format_count((live.delivered as f64 / live.seconds.max(1e-3)) as u64),
-        latency(live.p50_ns),
-        latency(live.p99_ns),
+        latency(live.response.quantile_ns(0.50)),
+        latency(live.response.quantile_ns(0.99)),
         format_count(live.lag)
     )
 }

@@ -59,7 +59,7 @@ pub trait Observer: Send {
     /// One partition's last second.
     fn window(&mut self, _window: &Window<'_>) {}
     /// All partitions' last second; `elapsed` counts from the start of the load.
-    fn second(&mut self, _live: &Live, _elapsed: Duration) {}
+    fn second(&mut self, _live: &Live<'_>, _elapsed: Duration) {}
     /// What happened in the control plane since the last call.
     fn events(&mut self, _events: &[(Time, Event)]) {}
     /// The run's summary as it would be if it were cut off now.
