@@ -4,6 +4,9 @@ use crate::broker::protocol::Batch;
 
 /// Bytes dropped at once when more than the retention is kept: as Kafka drops whole segments.
 const DROP_SHARE: u64 = 8;
+/// Room that a log begins with: so large that the allocator maps pages for it, which are not copied when it grows and
+/// not there before they are written to.
+const ROOM: usize = 256 << 10;
 /// Marks a record of which only the beginning is kept.
 const SHORT: u32 = 1 << 31;
 
@@ -57,6 +60,7 @@ impl PartitionLog {
         }
         if self.first.is_empty() {
             self.first.extend_from_slice(record);
+            self.bytes.reserve(ROOM);
         }
         self.bytes.extend_from_slice(record);
         self.ends.push(self.bytes.len() as u32);
