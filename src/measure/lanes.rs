@@ -18,15 +18,19 @@ impl<L: Default> Lanes<L> {
     /// The lane of `key`, made when it is asked for first.
     #[inline]
     pub fn lane(&mut self, key: u32) -> &mut L {
-        let at = key as usize;
-        if at >= self.index.len() {
-            self.index.resize(at + 1, 0);
-        }
-        if self.index[at] == 0 {
-            self.lanes.push((key, L::default()));
-            self.index[at] = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
-        }
-        &mut self.lanes[self.index[at] as usize - 1].1
+        let number = match self.index.get(key as usize) {
+            Some(number) if *number > 0 => *number,
+            _ => self.make(key),
+        };
+        &mut self.lanes[number as usize - 1].1
+    }
+
+    #[cold]
+    fn make(&mut self, key: u32) -> u32 {
+        self.lanes.push((key, L::default()));
+        let number = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+        note(&mut self.index, key, number);
+        number
     }
 
     /// The lane of `key`, if there is one.
@@ -38,12 +42,9 @@ impl<L: Default> Lanes<L> {
     /// Numbers the lanes anew: `key` gives the new key of each old one. New keys must be as distinct as the old ones.
     pub fn rekey(&mut self, key: impl Fn(u32) -> u32) {
         self.index.clear();
-        for (position, (at, _)) in self.lanes.iter_mut().enumerate() {
+        for (number, (at, _)) in (1..).zip(&mut self.lanes) {
             *at = key(*at);
-            if *at as usize >= self.index.len() {
-                self.index.resize(*at as usize + 1, 0);
-            }
-            self.index[*at as usize] = u32::try_from(position + 1).unwrap_or(u32::MAX);
+            note(&mut self.index, *at, number);
         }
     }
 
@@ -51,4 +52,12 @@ impl<L: Default> Lanes<L> {
     pub fn iter(&self) -> impl Iterator<Item = (u32, &L)> {
         self.lanes.iter().map(|(key, lane)| (*key, lane))
     }
+}
+
+fn note(index: &mut Vec<u32>, key: u32, number: u32) {
+    let at = key as usize;
+    if at >= index.len() {
+        index.resize(at + 1, 0);
+    }
+    index[at] = number;
 }
