@@ -15,6 +15,10 @@
 //! | 32..40 | intended send time, ns since the run's epoch |
 //! | 40..48 | actual send time, ns since the run's epoch |
 
+use std::sync::LazyLock;
+
+use crc32fast::Hasher;
+
 use super::{PartitionId, ProducerId, RunId, Time};
 
 /// Size of a stamp in bytes, and so the smallest payload.
@@ -71,7 +75,7 @@ pub fn write_payload(stamp: &Stamp, payload: &mut [u8]) {
     payload[24..32].copy_from_slice(&stamp.sequence.to_le_bytes());
     payload[32..40].copy_from_slice(&stamp.intended.0.to_le_bytes());
     payload[40..48].copy_from_slice(&stamp.sent.0.to_le_bytes());
-    let crc = crc32fast::hash(&payload[BODY..]);
+    let crc = checksum(payload);
     payload[4..8].copy_from_slice(&crc.to_le_bytes());
 }
 
@@ -81,7 +85,7 @@ pub fn verify(payload: &[u8], run: RunId) -> Verdict {
         return Verdict::Foreign;
     }
     let crc = u32::from_le_bytes(bytes(payload, 4));
-    if crc32fast::hash(&payload[BODY..]) != crc {
+    if checksum(payload) != crc {
         return Verdict::Corrupt;
     }
     let stamp = Stamp {
@@ -98,6 +102,15 @@ pub fn verify(payload: &[u8], run: RunId) -> Verdict {
 /// The actual send time of a payload this process stamped, without checking anything else.
 pub fn sent_time(payload: &[u8]) -> Option<Time> {
     (payload.len() >= STAMP_BYTES).then(|| Time(i64::from_le_bytes(bytes(payload, 40))))
+}
+
+/// CRC-32 of what it covers in `payload`.
+fn checksum(payload: &[u8]) -> u32 {
+    /// To begin with. Made once: to find out what the processor can do takes a while.
+    static BEGUN: LazyLock<Hasher> = LazyLock::new(Hasher::new);
+    let mut hasher = BEGUN.clone();
+    hasher.update(&payload[BODY..]);
+    hasher.finalize()
 }
 
 fn bytes<const N: usize>(payload: &[u8], at: usize) -> [u8; N] {
