@@ -3,13 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::handling::{panicked, refused};
-use super::lease::Line;
+use super::lease::{HostReport, Line};
 use super::trouble::{self, Efforts};
 use crate::actors::Context;
 use crate::base::{Offset, Time};
-use crate::broker::{BrokerError, Position};
+use crate::broker::{BrokerError, ErrorClass, Position};
 use crate::logic::{
-    ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, Sighting, sight,
+    ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, Sighting, Trouble, sight,
 };
 use crate::measure::Anchor;
 
@@ -36,19 +36,27 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Compares the first record after a restart with the one the partition was left at. Whether this record
-    /// counts; the error is definite.
+    /// Compares the first records after a restart, up to the one the partition was left at, with that. Whether this
+    /// record counts; the error is definite.
     #[cold]
-    pub(super) fn recognise(&mut self, offset: Offset, payload: &[u8]) -> Result<bool, Definite> {
+    pub(super) fn recognise(
+        &mut self,
+        offset: Offset,
+        payload: &[u8],
+    ) -> Result<bool, BrokerError> {
         let Some(anchor) = self.anchor else {
             return Ok(true);
         };
         match sight(&anchor, offset, payload) {
             // A group member begins where its group has committed: what comes before the anchor counts, again.
             Sighting::Earlier => Ok(self.position.is_some()),
-            Sighting::Other => Err(Definite::Rewritten { offset }),
+            Sighting::Other => {
+                let message = Definite::Rewritten { offset }.to_string();
+                Err(BrokerError { class: ErrorClass::Position, message })
+            }
             found @ (Sighting::Same | Sighting::Later) => {
                 self.anchor = None;
+                self.reads();
                 Ok(found == Sighting::Later || self.position.is_some())
             }
         }
@@ -75,48 +83,80 @@ impl Seat {
         }
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
         line.pulse.begin(partition, offset, arrived);
-        let worked = catch_unwind(AssertUnwindSafe(|| {
-            let effort = machine.begin(offset, payload, arrived);
-            #[cfg(test)]
-            if crate::base::Defect::CommitFirst.is_planted() {
-                machine.presume();
-                position.iter().for_each(|position| position.advance(Offset(offset.0 + 1)));
-            }
-            let trouble = trouble::ahead(context, consumer, partition, offset, arrived);
-            if context.hosting.is_kernel() {
-                let efforts = trouble::efforts(trouble, effort, arrived);
-                if let (Some(handler), Some(stamp)) = (handler, machine.begun_stamp()) {
-                    handler.handle(&Record { partition, offset, stamp, payload })?;
-                }
-                let is_done = efforts.next().is_none();
-                return Ok(if is_done { Worked::At(arrived) } else { Worked::After(efforts) });
-            }
-            let slowness = trouble.map(|trouble| trouble::meet(trouble, consumer, context));
-            match (handler, machine.begun_stamp()) {
-                (Some(handler), Some(stamp)) => {
-                    handler.handle(&Record { partition, offset, stamp, payload })?;
-                }
-                (None, _) if effort != Effort::None => perform(effort, context),
-                _ if slowness.is_none() => return Ok(Worked::At(arrived)),
-                _ => {}
-            }
-            if let Some(slowness) = slowness {
-                perform(slowness.of(effort, context), context);
-            }
-            Ok::<Worked, HandlerError>(Worked::At(context.clock.now()))
-        }));
-        match worked {
+        let effort = machine.begin(offset, payload, arrived);
+        #[cfg(test)]
+        if crate::base::Defect::CommitFirst.is_planted() {
+            machine.presume();
+            position.iter().for_each(|position| position.advance(Offset(offset.0 + 1)));
+        }
+        let trouble = trouble::ahead(context, consumer, partition, offset, arrived);
+        if handler.is_none() && effort == Effort::None && trouble.is_none() {
+            return Ok(Worked::At(arrived));
+        }
+        let work = || self.work(context, offset, payload, effort, trouble, arrived);
+        match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(worked)) => Ok(worked),
             Ok(Err(error)) => Err(refused(offset, &error)),
             Err(panic) => Err(panicked(offset, &*panic)),
         }
     }
 
-    /// Notes that the record begun last is processed.
+    /// Does the work on the record begun last.
+    ///
+    /// # Panics
+    /// When the user's handler does, or when that is planned.
+    fn work(
+        &mut self,
+        context: &Context,
+        offset: Offset,
+        payload: &[u8],
+        effort: Effort,
+        trouble: Option<Trouble>,
+        arrived: Time,
+    ) -> Result<Worked, HandlerError> {
+        let Seat { machine, handler, .. } = self;
+        let (partition, consumer) = (machine.partition(), machine.owner().consumer);
+        if context.hosting.is_kernel() {
+            let efforts = trouble::efforts(trouble, effort, arrived);
+            if let (Some(handler), Some(stamp)) = (handler, machine.begun_stamp()) {
+                handler.handle(&Record { partition, offset, stamp, payload })?;
+            }
+            let is_done = efforts.next().is_none();
+            return Ok(if is_done { Worked::At(arrived) } else { Worked::After(efforts) });
+        }
+        let slowness = trouble.map(|trouble| trouble::meet(trouble, consumer, context));
+        match (handler, machine.begun_stamp()) {
+            (Some(handler), Some(stamp)) => {
+                handler.handle(&Record { partition, offset, stamp, payload })?;
+            }
+            (None, _) if effort != Effort::None => perform(effort, context),
+            _ if slowness.is_none() => return Ok(Worked::At(arrived)),
+            _ => {}
+        }
+        if let Some(slowness) = slowness {
+            perform(slowness.of(effort, context), context);
+        }
+        Ok(Worked::At(context.clock.now()))
+    }
+
+    /// Notes that the record begun last, the one at `offset`, is processed. Whether the batch is full.
     #[inline]
-    pub(super) fn done(&mut self, now: Time) {
+    pub(super) fn done(&mut self, offset: Offset, now: Time) -> bool {
         self.machine.done(now);
         self.line.pulse.done();
+        if let Some(position) = &self.position {
+            position.advance(Offset(offset.0 + 1));
+        }
+        self.reads();
+        self.machine.is_full()
+    }
+
+    /// Notes that it reads; says so if it is the first time, and it is not a group that deals partitions out.
+    #[inline]
+    pub(super) fn reads(&mut self) {
+        if !std::mem::replace(&mut self.ready, true) && self.position.is_none() {
+            self.line.report(HostReport::Ready);
+        }
     }
 }
 

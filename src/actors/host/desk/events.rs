@@ -28,11 +28,24 @@ impl ConsumerEvents for Desk {
             return Flow::Stop;
         }
         if seat.anchor.is_some() {
-            return self.first_record(partition, offset, payload);
+            match seat.recognise(offset, payload) {
+                Ok(true) => {}
+                Ok(false) => return Flow::More,
+                Err(error) => return self.fails(partition, error),
+            }
         }
         let arrived = self.came_at.unwrap_or_else(|| self.context.clock.now());
-        let worked = seat.process(&self.context, offset, payload, arrived);
-        self.worked(partition, offset, arrived, worked)
+        match seat.process(&self.context, offset, payload, arrived) {
+            Ok(Worked::At(now)) => {
+                let is_full = seat.done(offset, now);
+                self.done(partition, arrived, now, is_full)
+            }
+            Ok(Worked::After(efforts)) => {
+                self.under_way = Some(UnderWay { partition, offset, arrived, efforts });
+                Flow::Stop
+            }
+            Err(error) => self.fails(partition, error),
+        }
     }
 
     #[inline]
@@ -43,18 +56,17 @@ impl ConsumerEvents for Desk {
     }
 
     fn end_of_partition(&mut self, partition: PartitionId) {
-        let is_member = self.group.is_some();
         let Some(seat) = self.seat(partition) else { return };
         if let Some(anchor) = seat.anchor {
             // A member whose group has committed up to the checkpoint does not see the anchor.
             let is_before = |position: Offset| position <= anchor.offset;
-            if !is_member || seat.machine.position().is_some_and(is_before) {
+            if seat.position.is_none() || seat.machine.position().is_some_and(is_before) {
                 self.ended_early.push(partition);
                 return;
             }
             seat.anchor = None;
         }
-        self.mark_ready(partition);
+        seat.reads();
     }
 
     fn assigned(&mut self, partitions: &[PartitionId]) {
@@ -115,76 +127,15 @@ impl ConsumerEvents for Desk {
 }
 
 impl Desk {
-    /// The first records after a start, up to the one the partition was left at.
-    #[cold]
-    fn first_record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
-        let Some(seat) = self.seat(partition) else {
-            return Flow::More;
-        };
-        let recognised = seat.recognise(offset, payload);
-        if seat.anchor.is_none() {
-            self.mark_ready(partition);
-        }
-        match recognised {
-            Ok(true) => {
-                let arrived = self.context.clock.now();
-                let Some(seat) = self.seats[partition.0 as usize].as_mut() else {
-                    return Flow::More;
-                };
-                let worked = seat.process(&self.context, offset, payload, arrived);
-                self.worked(partition, offset, arrived, worked)
-            }
-            Ok(false) => Flow::More,
-            Err(definite) => {
-                let (class, message) = (ErrorClass::Position, definite.to_string());
-                self.failures.push((partition, BrokerError { class, message }));
-                Flow::Stop
-            }
-        }
-    }
-
-    /// What follows from the work on a record.
-    #[inline]
-    fn worked(
-        &mut self,
-        partition: PartitionId,
-        offset: Offset,
-        arrived: Time,
-        worked: Result<Worked, BrokerError>,
-    ) -> Flow {
-        match worked {
-            Ok(Worked::At(now)) => self.done(partition, offset, arrived, now),
-            Ok(Worked::After(efforts)) => {
-                self.under_way = Some(UnderWay { partition, offset, arrived, efforts });
-                Flow::Stop
-            }
-            Err(error) => {
-                self.failures.push((partition, error));
-                Flow::Stop
-            }
-        }
-    }
-
-    /// A record is processed.
+    /// What follows from a record that is processed, and from whether the batch is full.
     #[inline]
     pub(super) fn done(
         &mut self,
         partition: PartitionId,
-        offset: Offset,
         arrived: Time,
         now: Time,
+        is_full: bool,
     ) -> Flow {
-        let Some(seat) = self.seat(partition) else {
-            return Flow::Stop;
-        };
-        seat.done(now);
-        if let Some(position) = &seat.position {
-            position.advance(Offset(offset.0 + 1));
-        }
-        let (is_full, is_ready) = (seat.machine.is_full(), seat.ready);
-        if !is_ready {
-            self.mark_ready(partition);
-        }
         if !self.busy.contains(&partition) {
             self.busy.push(partition);
         }
@@ -193,13 +144,9 @@ impl Desk {
         if is_full || is_old { Flow::Stop } else { Flow::More }
     }
 
-    fn mark_ready(&mut self, partition: PartitionId) {
-        let is_group = self.group.is_some();
-        if let Some(seat) = self.seat(partition).filter(|seat| !seat.ready) {
-            seat.ready = true;
-            if !is_group {
-                seat.line.report(HostReport::Ready);
-            }
-        }
+    /// The machine of a partition has failed.
+    fn fails(&mut self, partition: PartitionId, error: BrokerError) -> Flow {
+        self.failures.push((partition, error));
+        Flow::Stop
     }
 }

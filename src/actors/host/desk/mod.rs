@@ -245,8 +245,9 @@ impl Desk {
         }
         if let Some(record) = self.under_way.take() {
             let now = self.context.clock.now();
-            let flow = self.done(record.partition, record.offset, record.arrived, now);
-            if flow == Flow::Stop {
+            let Some(seat) = self.seat(record.partition) else { return self.flush() };
+            let is_full = seat.done(record.offset, now);
+            if self.done(record.partition, record.arrived, now, is_full) == Flow::Stop {
                 self.flush();
             }
         }
