@@ -116,9 +116,20 @@ impl Received {
         }
     }
 
-    /// Hands over the next run, or what is left of it.
+    /// Hands over records, until it is to stop or something else is next.
     pub(super) fn hand_over(&mut self, events: &mut dyn ConsumerEvents) -> Flow {
-        let Some(run) = self.runs.get_mut(self.done) else { return Flow::More };
+        let end = self.others.front().map_or(self.runs.len(), |(before, _)| *before);
+        let mut flow = Flow::More;
+        while self.done < end && flow == Flow::More {
+            flow = self.hand_over_run(events);
+        }
+        flow
+    }
+
+    /// Hands over the next run, or what is left of it.
+    #[inline]
+    fn hand_over_run(&mut self, events: &mut dyn ConsumerEvents) -> Flow {
+        let run = &mut self.runs[self.done];
         events.came_at(run.arrived);
         let mut flow = Flow::More;
         while run.count > 0 && flow == Flow::More {
