@@ -304,12 +304,12 @@ impl CellState {
         if !self.fenced_ahead.is_empty() {
             self.count_if_fenced_before(record.offset.0);
         }
-        match record.content {
+        match &record.content {
             Content::Earlier(_) => self.counts.earlier += 1,
             Content::Corrupt => self.counts.corrupt += 1,
             Content::Foreign => self.counts.foreign += 1,
-            Content::Skipped(stamp) => self.count_skipped(stamp),
-            Content::Intact(stamp) => self.count_intact(&stamp, record),
+            Content::Skipped(stamp) => self.count_skipped(*stamp),
+            Content::Intact(stamp) => self.count_intact(stamp, record),
         }
     }
 

@@ -46,10 +46,11 @@ impl Counts {
     #[inline]
     pub(super) fn record(&mut self, value: u64) {
         let index = self.index_of(value);
-        if index / Block::LEN >= self.blocks.len() {
+        let Some(block) = self.blocks.get_mut(index / Block::LEN) else {
             self.grow(index);
-        }
-        self.blocks[index / Block::LEN].add(index % Block::LEN, 1);
+            return self.record(value);
+        };
+        block.add(index % Block::LEN, 1);
         self.total += 1;
         if value > self.max {
             self.max = value | (UNIT - 1);
