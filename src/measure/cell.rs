@@ -342,11 +342,11 @@ impl CellState {
         self.shard.delivered += 1;
         self.shard.bytes += u64::from(record.bytes);
         if stamp.intended >= self.window.0 && stamp.intended < self.window.1 {
-            self.shard.response.record(record.done.since_ns(stamp.intended));
-            self.shard.service.record(record.done.since_ns(stamp.sent));
-            self.shard.arrival.record(record.arrived.since_ns(stamp.sent));
+            self.shard.response.between(stamp.intended, record.done);
+            self.shard.service.between(stamp.sent, record.done);
+            self.shard.arrival.between(stamp.sent, record.arrived);
             if record.done > record.arrived {
-                self.shard.handling.record(record.done.since_ns(record.arrived));
+                self.shard.handling.between(record.arrived, record.done);
             }
         }
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Counts;
+use crate::base::Time;
 
 /// A latency distribution in nanoseconds, three significant digits (or 64 ns, if that is coarser), growing as needed.
 ///
@@ -36,6 +37,12 @@ impl Latencies {
             }
             Err(_) => self.negative += 1,
         }
+    }
+
+    /// Adds the time from `from` to `to`, which are instants of a run.
+    #[inline]
+    pub fn between(&mut self, from: Time, to: Time) {
+        self.record(to.0 - from.0);
     }
 
     /// Adds all of `other`, which has the same number of digits.
