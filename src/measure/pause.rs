@@ -34,13 +34,19 @@ impl Pauses {
     /// Notes that a record was processed (or that the run ended) at `now`.
     #[inline]
     pub fn processed(&mut self, now: Time) {
-        let Some(last) = self.last.replace(now) else {
-            return;
-        };
-        if now.since_ns(last) < SHORTEST_PAUSE_NS {
+        if let Some(last) = self.last {
+            self.paused(last, now);
+        }
+        self.last = Some(now);
+    }
+
+    #[inline]
+    fn paused(&mut self, last: Time, now: Time) {
+        let pause_ns = now.since_ns(last);
+        if pause_ns < SHORTEST_PAUSE_NS {
             return;
         }
-        for window in &mut self.windows {
+        for window in self.windows.iter_mut().filter(|window| window.longest_ns < pause_ns) {
             let (from, to) = (last.max(window.from), now.min(window.to));
             window.longest_ns = window.longest_ns.max(to.since_ns(from));
         }
