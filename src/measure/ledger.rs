@@ -35,10 +35,12 @@ impl SentLane {
         self.sent
     }
 
-    /// Notes that the next record was handed to the client.
+    /// Notes that the next record was handed to the client; returns its sequence.
     #[inline]
-    pub fn sent(&mut self) {
+    pub fn sent(&mut self) -> u64 {
+        let sequence = self.sent;
         self.sent += 1;
+        sequence
     }
 
     /// Notes what became of record `sequence`.

@@ -113,6 +113,7 @@ impl PoolState {
     pub fn grow(&mut self, partitions: u32) {
         let (old, pool) = (self.shape, self.pool.0);
         self.shape = old.grown(partitions);
+        self.totals.resize(partitions as usize, Ledger::default());
         let new = self.shape;
         self.lanes.rekey(|key| {
             let (producer, partition) = old.sent_lane(pool, key);
@@ -135,13 +136,13 @@ impl PoolState {
         incarnation < self.fence
     }
 
-    /// The sequence the next record of this lane gets.
+    /// The sequence the next record of this lane gets when it is [sent](PoolState::sent).
     #[inline]
     pub fn next_sequence(&mut self, producer: ProducerId, partition: PartitionId) -> u64 {
         self.lanes.lane(self.shape.sent_key(producer, partition)).next_sequence()
     }
 
-    /// Notes a record the client took.
+    /// Notes a record the client takes; returns its sequence.
     #[inline]
     pub fn sent(
         &mut self,
@@ -149,18 +150,19 @@ impl PoolState {
         partition: PartitionId,
         intended: Time,
         now: Time,
-    ) {
-        self.lanes.lane(self.shape.sent_key(producer, partition)).sent();
-        self.total(partition).sent += 1;
+    ) -> u64 {
+        let sequence = self.lanes.lane(self.shape.sent_key(producer, partition)).sent();
+        self.totals[partition.0 as usize].sent += 1;
         self.sent += 1;
         self.first_sent.get_or_insert(now);
         self.last_sent = Some(now);
         if intended >= self.window.0 && intended < self.window.1 {
             self.sent_in_window += 1;
             if intended < self.excused.0 || intended >= self.excused.1 {
-                self.lateness.record(now.since_ns(intended));
+                self.lateness.between(intended, now);
             }
         }
+        sequence
     }
 
     /// A fault delays records intended from `from` to `to`: that they are late says nothing about the tester.
@@ -174,32 +176,24 @@ impl PoolState {
         self.excused.1 = to;
     }
 
-    /// Notes what became of a record. Answers count whichever incarnation's client brings them: they
+    /// Notes what became of records. Answers count whichever incarnation's client brings them: they
     /// say what the broker did, not what an actor wants.
-    #[inline]
-    pub fn resolve(&mut self, ack: &Ack) {
-        let key = self.shape.sent_key(ack.producer, ack.partition);
-        self.lanes.lane(key).resolve(ack.sequence, ack.outcome);
-        let total = self.total(ack.partition);
-        match ack.outcome {
-            Outcome::Acked => total.acked += 1,
-            Outcome::Failed => total.failed += 1,
-            Outcome::Indeterminate => {}
+    pub fn resolve(&mut self, acks: &[Ack]) {
+        for ack in acks {
+            let key = self.shape.sent_key(ack.producer, ack.partition);
+            self.lanes.lane(key).resolve(ack.sequence, ack.outcome);
+            let total = &mut self.totals[ack.partition.0 as usize];
+            match ack.outcome {
+                Outcome::Acked => total.acked += 1,
+                Outcome::Failed => total.failed += 1,
+                Outcome::Indeterminate => {}
+            }
+            let in_window = ack.sent >= self.window.0 && ack.sent < self.window.1;
+            if ack.outcome == Outcome::Acked && ack.timed && in_window {
+                self.ack.between(ack.sent, ack.at);
+            }
         }
-        self.resolved += 1;
-        let in_window = ack.sent >= self.window.0 && ack.sent < self.window.1;
-        if ack.outcome == Outcome::Acked && ack.timed && in_window {
-            self.ack.record(ack.at.since_ns(ack.sent));
-        }
-    }
-
-    #[inline]
-    fn total(&mut self, partition: PartitionId) -> &mut Ledger {
-        let at = partition.0 as usize;
-        if at >= self.totals.len() {
-            self.totals.resize(at + 1, Ledger::default());
-        }
-        &mut self.totals[at]
+        self.resolved += acks.len() as u64;
     }
 
     /// Sent, acknowledged, failed and indeterminate so far, by partition. What is still in flight counts as

@@ -37,13 +37,14 @@ impl<P: ProducerPort> Sender<P> {
     pub(super) fn new(context: &Context, pool: PoolId, port: RuledProducer<P>) -> Sender<P> {
         let load = &context.plan.load;
         let fillers_end = if context.hosting.is_kernel() { 1 } else { FILLER_BYTES };
-        let mut filler = vec![0; fillers_end + load.payload_bytes as usize];
+        let size = load.payload_bytes as usize;
+        let mut filler = vec![0; fillers_end + size];
         context.seed.child("filler", u64::from(pool.0)).random().fill(&mut filler);
         let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
         Sender {
             port,
             run: context.run,
-            payload: vec![0; load.payload_bytes as usize],
+            payload: filler[..size].to_vec(),
             filler,
             filler_at: 0,
             fillers_end,
@@ -80,8 +81,9 @@ impl<P: ProducerPort> Sender<P> {
 
     /// Stamps and hands over one record. `Err` when the client's queue is full.
     pub(super) fn send(&mut self, cell: &mut PoolState, due: Due, now: Time) -> Result<(), ()> {
-        let (sequence, intended) = self.stamp(cell, due, now);
         let Due { producer, partition, .. } = due;
+        let sequence = cell.next_sequence(producer, partition);
+        self.stamp(due, sequence, now);
         let record = SendRecord { producer, partition, sequence, payload: &self.payload };
         match self.port.send(&record) {
             Ok(()) => {}
@@ -93,32 +95,43 @@ impl<P: ProducerPort> Sender<P> {
                 self.answers.acks.push(ack);
             }
         }
-        self.note_sent(cell, due, intended, now);
+        self.note_sent(cell, due, now);
         Ok(())
     }
 
-    /// Writes a record's payload; returns its sequence and when it was to be sent.
-    fn stamp(&mut self, cell: &mut PoolState, due: Due, now: Time) -> (u64, Time) {
-        let sequence = cell.next_sequence(due.producer, due.partition);
-        let intended = if self.at_max_rate { now } else { due.intended };
+    /// When a record that is sent now was to be sent.
+    #[inline]
+    fn intended(&self, due: Due, now: Time) -> Time {
+        if self.at_max_rate { now } else { due.intended }
+    }
+
+    /// Writes a record's payload.
+    fn stamp(&mut self, due: Due, sequence: u64, now: Time) {
         let stamp = Stamp {
             run: self.run,
             producer: due.producer,
             partition: due.partition,
             sequence,
-            intended,
+            intended: self.intended(due, now),
             sent: now,
         };
-        let size = self.payload.len();
-        self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
-        self.filler_at = (self.filler_at + size) % self.fillers_end;
+        self.fill();
         write_payload(&stamp, &mut self.payload);
-        (sequence, intended)
     }
 
-    fn note_sent(&mut self, cell: &mut PoolState, due: Due, intended: Time, now: Time) {
-        cell.sent(due.producer, due.partition, intended, now);
+    /// Puts the next filler into the payload, unless there is only one, which stays there.
+    fn fill(&mut self) {
+        if self.fillers_end > 1 {
+            let size = self.payload.len();
+            self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
+            self.filler_at = (self.filler_at + size) % self.fillers_end;
+        }
+    }
+
+    /// Enters a record the client takes; returns its sequence.
+    fn note_sent(&mut self, cell: &mut PoolState, due: Due, now: Time) -> u64 {
         self.sent[due.partition.0 as usize] += 1;
+        cell.sent(due.producer, due.partition, self.intended(due, now), now)
     }
 
     /// Lets `wait` pass, or less; whether the client has answered something that is to be entered.
@@ -129,7 +142,8 @@ impl<P: ProducerPort> Sender<P> {
 
     /// Enters what was answered.
     pub(super) fn enter(&mut self, cell: &mut PoolState) {
-        self.answers.acks.drain(..).for_each(|ack| cell.resolve(&ack));
+        cell.resolve(&self.answers.acks);
+        self.answers.acks.clear();
         self.answers.errors.drain(..).for_each(|name| cell.error(&name));
         cell.withheld += self.port.take_withheld();
     }
@@ -138,12 +152,12 @@ impl<P: ProducerPort> Sender<P> {
 impl Sender<NativeProducer> {
     /// Sends a record at `at`, for which the client [has room](NativeProducer::can_go_ahead) then. Returns when the
     /// client wants its next tick.
+    #[inline]
     pub(super) fn send_ahead(&mut self, cell: &mut PoolState, due: Due, at: Time) -> Time {
-        let (sequence, intended) = self.stamp(cell, due, at);
         let Due { producer, partition, .. } = due;
+        let sequence = self.note_sent(cell, due, at);
+        self.stamp(due, sequence, at);
         let record = SendRecord { producer, partition, sequence, payload: &self.payload };
-        let wanted = self.port.inner().send_ahead(&record, at);
-        self.note_sent(cell, due, intended, at);
-        wanted
+        self.port.inner().send_ahead(&record, at)
     }
 }
