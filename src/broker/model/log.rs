@@ -13,7 +13,7 @@ const SHORT: u32 = 1 << 31;
 /// The records of one partition.
 ///
 /// Payloads are filled up to their size, mostly with the same bytes: what a record ends with is not kept if the
-/// partition's first record, which is as long, ends with the same.
+/// partition's first record, which is as long, ends with the same, and the records before have it in common, too.
 #[derive(Debug, Default)]
 pub struct PartitionLog {
     /// Offset of the first record kept.
@@ -21,8 +21,9 @@ pub struct PartitionLog {
     bytes: Vec<u8>,
     /// Where each kept record ends in `bytes`, and whether it is [`SHORT`].
     ends: Vec<u32>,
-    /// The first record there was.
+    /// The first record there was, and how much of others as long is kept: they have the rest in common with it.
     first: Vec<u8>,
+    head: usize,
     /// What the records kept come to, in bytes, as long as they really are.
     size_bytes: u64,
     /// Length of the longest record there was.
@@ -41,6 +42,7 @@ impl PartitionLog {
     }
 
     /// Appends a batch and returns the offset of its first record.
+    #[inline]
     pub fn append(&mut self, batch: &Batch) -> i64 {
         let offset = self.end();
         self.size_bytes += batch.bytes.len() as u64;
@@ -52,10 +54,15 @@ impl PartitionLog {
         offset
     }
 
+    #[inline]
     fn push(&mut self, record: &[u8]) {
         self.longest = self.longest.max(record.len() as u32);
         if record.len() == self.first.len() && !record.is_empty() {
-            self.bytes.extend_from_slice(&record[..head(record, &self.first)]);
+            let head = match record[self.head..] == self.first[self.head..] {
+                true => self.head,
+                false => self.longer_head(record),
+            };
+            self.bytes.extend_from_slice(&record[..head]);
             return self.ends.push(self.bytes.len() as u32 | SHORT);
         }
         if self.first.is_empty() {
@@ -66,7 +73,19 @@ impl PartitionLog {
         self.ends.push(self.bytes.len() as u32);
     }
 
+    /// How much is kept of a record that has less in common with the first one than those before it.
+    #[cold]
+    fn longer_head(&mut self, record: &[u8]) -> usize {
+        let head = head(record, &self.first);
+        // With nothing in common it is an exception, and tells nothing of the next ones.
+        if head < record.len() {
+            self.head = head;
+        }
+        head
+    }
+
     /// Drops the oldest records when more than `bytes_max` are kept.
+    #[inline]
     pub fn retain(&mut self, bytes_max: u64) {
         // Places in `bytes` have 31 bits.
         let bytes_max = bytes_max.min(u64::from(SHORT / 2));
@@ -110,10 +129,15 @@ impl PartitionLog {
 
     /// The offset up to which records from `from` fit into `bytes_max`; at least one record, if there is one
     /// before `to`.
+    #[inline]
     pub fn fitting(&self, from: i64, to: i64, bytes_max: u32) -> i64 {
         if (to - from).saturating_mul(i64::from(self.longest)) <= i64::from(bytes_max) {
             return to.max(from);
         }
+        self.fitting_one_by_one(from, to, bytes_max)
+    }
+
+    fn fitting_one_by_one(&self, from: i64, to: i64, bytes_max: u32) -> i64 {
         let (mut next, mut left) = (from, u64::from(bytes_max));
         while next < to && (next == from || self.length(self.index(next)) <= left) {
             left = left.saturating_sub(self.length(self.index(next)));
@@ -219,9 +243,10 @@ mod tests {
                     1 => log.delete_before(start + number as i64 / 8),
                     2 => log.retain(number * 16),
                     _ => {
-                        // Most are as long as others, and end alike.
+                        // Most are as long as others, and end alike: more of them, less, or not at all.
                         let mut record = vec![9; if kind == 3 { number as usize } else { 24 }];
-                        record.iter_mut().take(9).for_each(|byte| *byte = number as u8);
+                        let own = [9, 7, 9, 17, 24][usize::from(kind) - 3];
+                        record.iter_mut().take(own).for_each(|byte| *byte = number as u8);
                         let mut batch = Batch::default();
                         batch.push(&record);
                         prop_assert_eq!(log.append(&batch), end);
@@ -250,6 +275,22 @@ mod tests {
         let log = log(5);
         assert_eq!((log.start(), log.end()), (0, 5));
         assert_eq!(read(&log, 1, 4), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_records_have_in_common_is_kept_once() {
+        let mut log = PartitionLog::default();
+        let mut kept = Vec::new();
+        for own in [3, 3, 12, 32, 3] {
+            let mut record = [9; 32];
+            record.iter_mut().take(own).for_each(|byte| *byte = log.end() as u8);
+            let (mut batch, before) = (Batch::default(), log.bytes.len());
+            batch.push(&record);
+            log.append(&batch);
+            kept.push(log.bytes.len() - before);
+        }
+        // The fourth is like no other, which changes nothing for the fifth.
+        assert_eq!(kept, [32, 8, 16, 32, 16]);
     }
 
     #[test]
