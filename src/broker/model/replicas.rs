@@ -107,17 +107,26 @@ impl Replicas {
     }
 
     /// The leader's log ends here since `now`. Whether the high watermark has moved.
+    #[inline]
     pub fn appended(&mut self, end: i64, now: Time) -> bool {
         let (leader, before) = (self.leader, self.leader_end());
+        let mut is_alone = true;
         for copy in &mut self.copies {
             if Some(copy.broker) == leader {
                 copy.end = end;
-            } else if copy.end == before {
+                continue;
+            }
+            is_alone &= !copy.in_sync;
+            if copy.end == before {
                 // It had everything until now.
                 copy.caught_up = now;
             }
         }
-        self.advance()
+        // Whoever else is in sync has to fetch it first.
+        if is_alone {
+            self.high_watermark = end;
+        }
+        is_alone
     }
 
     /// A follower asks for records from `offset` on: it has all before. Whether the high watermark has moved.
@@ -336,6 +345,8 @@ mod tests {
                 prop_assert!(replicas.high_watermark() >= committed);
                 committed = replicas.high_watermark();
                 prop_assert!(replicas.leader().is_none() || replicas.leader_end() >= committed);
+                let slowest = replicas.copies.iter().filter(|copy| copy.in_sync).map(|copy| copy.end).min();
+                prop_assert!(replicas.leader().is_none() || slowest <= Some(committed));
             }
         }
     }
