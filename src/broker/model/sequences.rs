@@ -2,7 +2,7 @@
 //!
 //! After Kafka's `ProducerStateManager` and `ProducerStateEntry` (KIP-98): the last five batches of each producer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// Batches remembered per producer: as many as a client may have in flight.
 const BATCHES_KEPT: usize = 5;
@@ -21,7 +21,8 @@ pub enum Admission {
 /// The producers of a partition.
 #[derive(Clone, Debug, Default)]
 pub struct Sequences {
-    producers: BTreeMap<i64, VecDeque<Kept>>,
+    /// The last batches of each, the newest first.
+    producers: BTreeMap<i64, [Option<Kept>; BATCHES_KEPT]>,
 }
 
 /// A batch that was appended.
@@ -33,32 +34,30 @@ struct Kept {
 }
 
 impl Sequences {
-    /// Looks at a batch of `count` records whose first one has sequence `first`. A producer nothing is known of may
-    /// begin anywhere: what it did before may have been deleted.
-    pub fn admit(&self, producer: i64, first: u64, count: u64) -> Admission {
-        let Some(kept) = self.producers.get(&producer) else {
-            return Admission::Append;
-        };
-        if kept.back().is_none_or(|last| first == last.first + last.count) {
-            return Admission::Append;
-        }
-        let known = kept.iter().find(|kept| (kept.first, kept.count) == (first, count));
-        known.map_or(Admission::OutOfOrder, |known| Admission::Duplicate(known.offset))
-    }
-
-    /// Remembers a batch that was appended at `offset`.
-    pub fn appended(&mut self, producer: i64, first: u64, count: u64, offset: i64) {
+    /// Looks at a batch of `count` records whose first one has sequence `first`, and remembers it if it is to be
+    /// appended, which is at `offset`. A producer nothing is known of may begin anywhere: what it did before may have
+    /// been deleted.
+    #[inline]
+    pub fn admit(&mut self, producer: i64, first: u64, count: u64, offset: i64) -> Admission {
         let kept = self.producers.entry(producer).or_default();
-        kept.push_back(Kept { first, count, offset });
-        if kept.len() > BATCHES_KEPT {
-            kept.pop_front();
+        if kept[0].is_some_and(|last| first != last.first + last.count) {
+            let mut kept = kept.iter().flatten();
+            let known = kept.find(|kept| (kept.first, kept.count) == (first, count));
+            return known.map_or(Admission::OutOfOrder, |known| Admission::Duplicate(known.offset));
         }
+        kept.copy_within(..BATCHES_KEPT - 1, 1);
+        kept[0] = Some(Kept { first, count, offset });
+        Admission::Append
     }
 
     /// Forgets what the log has lost from offset `from` on.
     pub fn truncate(&mut self, from: i64) {
-        self.producers.values_mut().for_each(|kept| kept.retain(|batch| batch.offset < from));
-        self.producers.retain(|_, kept| !kept.is_empty());
+        self.producers.retain(|_, kept| {
+            let lost = kept.iter().flatten().filter(|batch| batch.offset >= from).count();
+            kept.rotate_left(lost);
+            kept[BATCHES_KEPT - lost..].fill(None);
+            kept[0].is_some()
+        });
     }
 }
 
@@ -69,32 +68,37 @@ mod tests {
     fn filled(batches: u64) -> Sequences {
         let mut sequences = Sequences::default();
         for i in 0..batches {
-            assert_eq!(sequences.admit(1, i * 10, 10), Admission::Append);
-            sequences.appended(1, i * 10, 10, 100 + i as i64 * 10);
+            let offset = 100 + i as i64 * 10;
+            assert_eq!(sequences.admit(1, i * 10, 10, offset), Admission::Append);
         }
         sequences
     }
 
     #[test]
     fn a_retry_is_acknowledged_and_not_appended() {
-        let sequences = filled(7);
-        assert_eq!(sequences.admit(1, 30, 10), Admission::Duplicate(130));
-        assert_eq!(sequences.admit(1, 70, 10), Admission::Append);
-        assert_eq!(sequences.admit(2, 30, 10), Admission::Append, "another producer");
+        let mut sequences = filled(7);
+        assert_eq!(sequences.admit(1, 30, 10, 170), Admission::Duplicate(130));
+        assert_eq!(sequences.admit(1, 70, 10, 170), Admission::Append);
+        assert_eq!(sequences.admit(1, 70, 10, 180), Admission::Duplicate(170));
+        assert_eq!(sequences.admit(2, 30, 10, 180), Admission::Append, "another producer");
     }
 
     #[test]
     fn a_gap_is_refused_and_so_is_what_is_long_past() {
-        let sequences = filled(7);
-        assert_eq!(sequences.admit(1, 80, 10), Admission::OutOfOrder);
-        assert_eq!(sequences.admit(1, 10, 10), Admission::OutOfOrder, "only five are remembered");
+        let mut sequences = filled(7);
+        assert_eq!(sequences.admit(1, 80, 10, 170), Admission::OutOfOrder);
+        let five_are_remembered = sequences.admit(1, 20, 10, 170);
+        assert_eq!(five_are_remembered, Admission::Duplicate(120));
+        assert_eq!(sequences.admit(1, 10, 10, 170), Admission::OutOfOrder);
     }
 
     #[test]
     fn what_the_log_has_lost_may_come_again() {
         let mut sequences = filled(3);
         sequences.truncate(120);
-        assert_eq!(sequences.admit(1, 20, 10), Admission::Append);
-        assert_eq!(sequences.admit(1, 10, 10), Admission::Duplicate(110));
+        assert_eq!(sequences.admit(1, 20, 10, 120), Admission::Append);
+        assert_eq!(sequences.admit(1, 10, 10, 130), Admission::Duplicate(110));
+        sequences.truncate(100);
+        assert_eq!(sequences.admit(1, 70, 10, 100), Admission::Append, "nothing is known any more");
     }
 }

@@ -121,24 +121,22 @@ impl Cluster {
             return Appended::Refused(ErrorCode::NotEnoughReplicas);
         }
         let count = produce.batch.len() as u64;
+        let next = partition.log.end();
         let admission = produce.sequence.map_or(Admission::Append, |(number, first)| {
-            partition.sequences.admit(number, first, count)
+            partition.sequences.admit(number, first, count, next)
         });
         let offset = match admission {
             Admission::OutOfOrder => return Appended::Refused(ErrorCode::OutOfOrderSequence),
             Admission::Duplicate(offset) => offset,
             Admission::Append => {
-                let offset = partition.log.append(&produce.batch);
-                if let Some((number, first)) = produce.sequence {
-                    partition.sequences.appended(number, first, count, offset);
-                }
+                partition.log.append(&produce.batch);
                 partition.log.retain(retention);
                 if partition.replicas.appended(partition.log.end(), at) {
                     self.wake(at, broker, id, out);
                 } else {
                     self.is_behind(at, broker, id, out);
                 }
-                offset
+                next
             }
         };
         let end = offset + count as i64;
