@@ -16,16 +16,23 @@ const MUCH: u64 = 64 << 20;
 pub(super) struct Place {
     /// Its fetch that waits for records.
     parked: Option<Box<Fetch>>,
-    /// Whose it is, and how long it waits.
+    /// Whose it is, and how long it has waited.
     caller: Caller,
-    deadline: Time,
-    /// The announced deadline, if there is one: a fetch that is answered early leaves its own to the next one, so
-    /// that there is one at a time and not one per fetch.
-    alarm: Option<Time>,
+    since: Time,
+    /// Whether a deadline is announced: a fetch that is answered early leaves its own to the next one, so that there
+    /// is one at a time and not one per fetch.
+    has_alarm: bool,
     /// The connection whose batch waits for its replication. Kafka takes one request of a connection at a time.
     pub(super) muted: Option<u32>,
     /// Batches that came meanwhile.
     pub(super) batches: VecDeque<(Caller, Arc<Produce>)>,
+}
+
+impl Place {
+    /// How long the fetch waits, if there is one.
+    fn deadline(&self) -> Option<Time> {
+        self.parked.as_ref().map(|fetch| self.since + fetch.wait_max)
+    }
 }
 
 impl Cluster {
@@ -42,58 +49,63 @@ impl Cluster {
         if self.fill(broker, &mut fetch) {
             return out.fetched.push(Fetched { at, from: broker, to: caller, fetch });
         }
-        let deadline = self.park(at, broker, caller, fetch);
+        let deadline = at + fetch.wait_max;
+        self.park(at, broker, caller, fetch);
         let place = self.place_mut(client, broker);
-        if place.alarm.is_none() {
-            place.alarm = Some(deadline);
+        if !place.has_alarm {
+            place.has_alarm = true;
             out.push(Output::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
         }
     }
 
     /// Takes a fetch that reaches `broker` at `now` and [would wait](Self::would_wait).
+    #[inline]
     pub fn let_wait(&mut self, now: Time, broker: BrokerId, caller: Caller, fetch: Box<Fetch>) {
         let at = self.brokers[broker as usize].cores.occupy(now, self.settings.request_cost);
-        self.forget_fetch(caller.client, broker);
         self.park(at, broker, caller, fetch);
     }
 
-    /// Lets a fetch wait; returns until when.
-    fn park(&mut self, at: Time, broker: BrokerId, caller: Caller, fetch: Box<Fetch>) -> Time {
-        let deadline = at + fetch.wait_max;
+    /// Lets a fetch wait.
+    #[inline]
+    fn park(&mut self, since: Time, broker: BrokerId, caller: Caller, fetch: Box<Fetch>) {
         for slot in &fetch.slots {
-            self.partitions[slot.partition.0 as usize].waiting.push(caller.client);
+            self.partition(slot.partition).waiting.push_back(caller.client);
         }
         let place = self.place_mut(caller.client, broker);
         place.parked = Some(fetch);
-        (place.caller, place.deadline) = (caller, deadline);
-        deadline
+        (place.caller, place.since) = (caller, since);
     }
 
     /// Writes what there is into the slots. Whether that is an answer.
+    #[inline]
     fn fill(&self, broker: BrokerId, fetch: &mut Fetch) -> bool {
         let mut is_answer = fetch.slots.is_empty();
         for slot in &mut fetch.slots {
-            let Some(partition) = self.partitions.get(slot.partition.0 as usize) else {
-                slot.error = Some(ErrorCode::Unavailable);
-                is_answer = true;
-                continue;
-            };
-            let (start, end) = (partition.log.start(), partition.log.end());
-            let visible = self.visible(broker, slot.partition);
-            slot.high_watermark = visible;
-            slot.error = if !self.leads(broker, slot.partition) {
-                Some(ErrorCode::NotLeaderOrFollower)
-            } else if slot.offset < start || slot.offset > end {
-                Some(ErrorCode::OffsetOutOfRange)
-            } else {
-                None
-            };
-            if slot.error.is_none() && slot.offset < visible {
-                slot.end = partition.log.fitting(slot.offset, visible, fetch.partition_bytes_max);
-            }
+            slot.error = self.fill_slot(broker, slot, fetch.partition_bytes_max).err();
             is_answer |= slot.error.is_some() || slot.end > slot.offset;
         }
         is_answer
+    }
+
+    #[inline]
+    fn fill_slot(
+        &self,
+        broker: BrokerId,
+        slot: &mut FetchSlot,
+        bytes_max: u32,
+    ) -> Result<(), ErrorCode> {
+        let partition = self.partitions.get(slot.partition.0 as usize);
+        let log = &partition.ok_or(ErrorCode::Unavailable)?.log;
+        let visible = self.visible(broker, slot.partition);
+        let visible = visible.ok_or(ErrorCode::NotLeaderOrFollower)?;
+        if slot.offset < log.start() || slot.offset > log.end() {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        slot.high_watermark = visible;
+        if slot.offset < visible {
+            slot.end = log.fitting(slot.offset, visible, bytes_max);
+        }
+        Ok(())
     }
 
     /// Bytes of the records a slot brings.
@@ -117,15 +129,14 @@ impl Cluster {
     #[inline]
     pub fn would_wait(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> bool {
         let place = self.places.get(self.place(client, broker));
-        let nothing_is_new = |slot: &FetchSlot| {
-            (slot.partition.0 as usize) < self.partitions.len()
-                && self.leads(broker, slot.partition)
-                && slot.offset == self.visible(broker, slot.partition)
-        };
-        place.is_some_and(|place| place.alarm.is_some()) && fetch.slots.iter().all(nothing_is_new)
+        let finds_nothing =
+            |slot: &FetchSlot| self.visible(broker, slot.partition) == Some(slot.offset);
+        let is_free = |place: &Place| place.has_alarm && place.parked.is_none();
+        place.is_some_and(is_free) && fetch.slots.iter().all(finds_nothing)
     }
 
     /// Answers the fetches that wait at `broker` for something of this partition.
+    #[inline]
     pub(super) fn wake(
         &mut self,
         at: Time,
@@ -133,17 +144,8 @@ impl Cluster {
         partition: PartitionId,
         out: &mut Outputs,
     ) {
-        if self.partition(partition).waiting.is_empty() {
-            return;
-        }
-        let waiting = std::mem::take(&mut self.partition(partition).waiting);
-        for client in &waiting {
-            self.answer(at, broker, *client, out);
-        }
-        let kept = &mut self.partition(partition).waiting;
-        if kept.is_empty() {
-            *kept = waiting;
-            kept.clear();
+        while let Some(client) = self.partition(partition).waiting.pop_front() {
+            self.answer(at, broker, client, out);
         }
     }
 
@@ -155,14 +157,15 @@ impl Cluster {
     }
 
     /// Takes a parked fetch away.
+    #[inline]
     fn forget_fetch(&mut self, client: ClientId, broker: BrokerId) -> Option<(Caller, Box<Fetch>)> {
         let place = self.place(client, broker);
         let place = self.places.get_mut(place)?;
         let (caller, parked) = (place.caller, place.parked.take()?);
         for slot in &parked.slots {
-            let waiting = &mut self.partitions[slot.partition.0 as usize].waiting;
-            if !waiting.is_empty() {
-                waiting.retain(|waiter| *waiter != client);
+            let partition = self.partition(slot.partition);
+            if !partition.waiting.is_empty() {
+                partition.forget_waiter(client);
             }
         }
         Some((caller, parked))
@@ -178,16 +181,16 @@ impl Cluster {
     ) {
         let is_paused = self.brokers[broker as usize].is_paused;
         let place = self.place_mut(client, broker);
-        place.alarm = None;
+        place.has_alarm = false;
+        let Some(deadline) = place.deadline() else { return };
         // With a paused broker it is looked at once that goes on.
-        if place.parked.is_none() || is_paused {
+        if is_paused {
             return;
         }
-        let deadline = place.deadline;
         if deadline <= now {
             self.answer(now, broker, client, out);
         } else {
-            place.alarm = Some(deadline);
+            place.has_alarm = true;
             out.push(Output::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
         }
     }
@@ -200,10 +203,10 @@ impl Cluster {
             let place = self.place(client, broker);
             let Some(place) = self.places.get(place) else { continue };
             let Some(parked) = &place.parked else { continue };
-            let has_waited = place.deadline <= now || place.alarm.is_none();
+            let has_waited = place.deadline() <= Some(now) || !place.has_alarm;
             let changed = parked.slots.iter().any(|slot| {
-                !self.leads(broker, slot.partition)
-                    || slot.offset < self.visible(broker, slot.partition)
+                let visible = self.visible(broker, slot.partition);
+                visible.is_none_or(|visible| slot.offset < visible)
             });
             if has_waited || changed {
                 self.answer(now, broker, client, out);

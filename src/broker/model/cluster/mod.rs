@@ -144,11 +144,18 @@ struct Partition {
     replicas: Replicas,
     sequences: Sequences,
     /// Clients whose fetch waits for a record here.
-    waiting: Vec<ClientId>,
+    waiting: VecDeque<ClientId>,
     /// Batches that are not replicated yet, with whoever waits for that.
     unacknowledged: VecDeque<Unacknowledged>,
     /// Records appended since the last round of replication began.
     is_dirty: bool,
+}
+
+impl Partition {
+    /// A client's fetch does not wait any more, and others may.
+    fn forget_waiter(&mut self, client: ClientId) {
+        self.waiting.retain(|waiter| *waiter != client);
+    }
 }
 
 impl Cluster {
@@ -183,7 +190,7 @@ impl Cluster {
                 log: PartitionLog::default(),
                 replicas: Replicas::new(&on),
                 sequences: Sequences::default(),
-                waiting: Vec::new(),
+                waiting: VecDeque::new(),
                 unacknowledged: VecDeque::new(),
                 is_dirty: false,
             });
@@ -304,9 +311,14 @@ impl Cluster {
     fn place_mut(&mut self, client: ClientId, broker: BrokerId) -> &mut Place {
         let place = self.place(client, broker);
         if self.places.len() <= place {
-            self.places.resize_with(place + 1, Place::default);
+            self.make_place(place);
         }
         &mut self.places[place]
+    }
+
+    #[cold]
+    fn make_place(&mut self, place: usize) {
+        self.places.resize_with(place + 1, Place::default);
     }
 }
 

@@ -132,25 +132,23 @@ impl Cluster {
 
     /// Whether `broker` believes that it leads a partition.
     pub(super) fn leads(&self, broker: BrokerId, id: PartitionId) -> bool {
-        match &self.brokers[broker as usize].stale {
-            Some(stale) => {
-                stale.get(id.0 as usize).is_some_and(|(leader, _)| *leader == Some(broker))
-            }
-            None => self.partitions[id.0 as usize].replicas.leader() == Some(broker),
-        }
+        self.visible(broker, id).is_some()
     }
 
-    /// Up to where consumers may read a partition at `broker`: one that does not know that it leads no more shows
-    /// nothing new.
+    /// Up to where consumers may read a partition at `broker`, if it believes that it leads it: one that does not know
+    /// that it leads no more shows nothing new.
     #[inline]
-    pub(super) fn visible(&self, broker: BrokerId, id: PartitionId) -> i64 {
-        let replicas = &self.partitions[id.0 as usize].replicas;
-        match &self.brokers[broker as usize].stale {
-            Some(stale) if replicas.leader() != Some(broker) => {
-                stale.get(id.0 as usize).map_or(0, |(_, watermark)| *watermark)
+    pub(super) fn visible(&self, broker: BrokerId, id: PartitionId) -> Option<i64> {
+        let replicas = &self.partitions.get(id.0 as usize)?.replicas;
+        let (leader, now) = (replicas.leader(), replicas.high_watermark());
+        let (believed, visible) = match &self.brokers[broker as usize].stale {
+            Some(stale) => {
+                let (believed, then) = *stale.get(id.0 as usize)?;
+                (believed, if leader == Some(broker) { now } else { then })
             }
-            _ => replicas.high_watermark(),
-        }
+            None => (leader, now),
+        };
+        (believed == Some(broker)).then_some(visible)
     }
 
     fn fell_silent(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
