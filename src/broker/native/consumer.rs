@@ -1,5 +1,6 @@
 //! The consumer's side of the native client: positions, a fetch per broker, and a group's partitions.
 
+use std::mem;
 use std::time::Duration;
 
 use super::Profile;
@@ -30,7 +31,7 @@ pub struct NativeConsumer {
     profile: Profile,
     metadata: Metadata,
     positions: Vec<Position>,
-    /// By broker: whether a fetch is out, and the memory of the last one.
+    /// By broker.
     connections: Vec<Connection>,
     received: Received,
     member: Option<Membership>,
@@ -51,11 +52,23 @@ struct Position {
     at_end: bool,
 }
 
-#[derive(Debug, Default)]
-struct Connection {
-    /// Since when a fetch is out.
-    fetching: Option<Time>,
-    spare: Option<Box<Fetch>>,
+/// What is asked of a broker.
+#[derive(Debug)]
+enum Connection {
+    /// Nothing; with the memory of the last fetch.
+    Idle(Box<Fetch>),
+    /// A fetch is out since then.
+    Fetching(Time),
+}
+
+impl Default for Connection {
+    fn default() -> Connection {
+        Connection::Idle(Box::new(Fetch {
+            wait_max: FETCH_WAIT_MAX,
+            partition_bytes_max: PARTITION_BYTES_MAX,
+            slots: Vec::new(),
+        }))
+    }
 }
 
 impl NativeConsumer {
@@ -161,7 +174,7 @@ impl NativeConsumer {
     /// Whether the answer to one fetch is all that is to come from any broker.
     #[inline]
     pub fn waits_for_one_answer(&self) -> bool {
-        let fetching = |connection: &&Connection| connection.fetching.is_some();
+        let fetching = |connection: &&Connection| matches!(connection, Connection::Fetching(_));
         self.member.is_none()
             && self.metadata.is_whole()
             && self.connections.iter().filter(fetching).count() == 1
@@ -204,21 +217,16 @@ impl NativeConsumer {
         if self.received.waiting_bytes() > RECEIVED_BYTES_MAX {
             return next;
         }
-        for broker in 0..self.connections.len() {
-            if let Some(since) = self.connections[broker].fetching {
-                next = next.min(self.answer_is_due(broker as BrokerId, since, now));
-                continue;
-            }
-            let broker = broker as BrokerId;
+        for broker in 0..self.connections.len() as BrokerId {
             let connection = &mut self.connections[broker as usize];
-            let mut fetch = connection.spare.take().unwrap_or_else(|| {
-                Box::new(Fetch {
-                    wait_max: FETCH_WAIT_MAX,
-                    partition_bytes_max: PARTITION_BYTES_MAX,
-                    slots: Vec::new(),
-                })
-            });
-            let slots = &mut fetch.slots;
+            let slots = match connection {
+                Connection::Idle(fetch) => &mut fetch.slots,
+                Connection::Fetching(since) => {
+                    let since = *since;
+                    next = next.min(self.answer_is_due(broker, since, now));
+                    continue;
+                }
+            };
             slots.clear();
             for position in &self.positions {
                 if position.not_before > now {
@@ -228,11 +236,11 @@ impl NativeConsumer {
                 }
             }
             if slots.is_empty() {
-                connection.spare = Some(fetch);
                 continue;
             }
-            connection.fetching = Some(now);
-            self.outbox.push((broker, Request::Fetch(fetch)));
+            if let Connection::Idle(fetch) = mem::replace(connection, Connection::Fetching(now)) {
+                self.outbox.push((broker, Request::Fetch(fetch)));
+            }
         }
         next.min(self.metadata.next_try(now))
     }
@@ -261,9 +269,7 @@ impl NativeConsumer {
         for slot in &fetch.slots {
             self.take(slot, records, now);
         }
-        let connection = &mut self.connections[broker as usize];
-        connection.fetching = None;
-        connection.spare = Some(fetch);
+        self.connections[broker as usize] = Connection::Idle(fetch);
     }
 
     fn take(&mut self, slot: &FetchSlot, records: &dyn Records, arrived: Time) {
@@ -392,7 +398,7 @@ impl Client for NativeConsumer {
 
     fn disconnected(&mut self, broker: BrokerId, now: Time) {
         self.asked = None;
-        self.connections[broker as usize].fetching = None;
+        self.connections[broker as usize] = Connection::default();
         if self.metadata.broken(broker, now) {
             self.received.push_other(Event::Error(BrokerError {
                 class: ErrorClass::Informational,
