@@ -152,7 +152,8 @@ struct Partition {
 }
 
 impl Partition {
-    /// A client's fetch does not wait any more, and others may.
+    /// A client waits here no more. Rare: mostly it was the only one, and is taken out before it is answered.
+    #[cold]
     fn forget_waiter(&mut self, client: ClientId) {
         self.waiting.retain(|waiter| *waiter != client);
     }

@@ -140,15 +140,25 @@ impl Cluster {
     #[inline]
     pub(super) fn visible(&self, broker: BrokerId, id: PartitionId) -> Option<i64> {
         let replicas = &self.partitions.get(id.0 as usize)?.replicas;
-        let (leader, now) = (replicas.leader(), replicas.high_watermark());
-        let (believed, visible) = match &self.brokers[broker as usize].stale {
-            Some(stale) => {
-                let (believed, then) = *stale.get(id.0 as usize)?;
-                (believed, if leader == Some(broker) { now } else { then })
-            }
-            None => (leader, now),
-        };
-        (believed == Some(broker)).then_some(visible)
+        let leads = replicas.leader() == Some(broker);
+        let visible = leads.then_some(replicas.high_watermark());
+        match self.brokers[broker as usize].stale {
+            Some(_) => self.visible_when_cut_off(broker, id, visible),
+            None => visible,
+        }
+    }
+
+    /// The same at a broker that was cut off from the controller: what it knew then, and `now` if it leads in truth.
+    #[cold]
+    fn visible_when_cut_off(
+        &self,
+        broker: BrokerId,
+        id: PartitionId,
+        now: Option<i64>,
+    ) -> Option<i64> {
+        let known = self.brokers[broker as usize].stale.as_ref()?.get(id.0 as usize)?;
+        let (leader, then) = *known;
+        if leader == Some(broker) { now.or(Some(then)) } else { None }
     }
 
     fn fell_silent(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {

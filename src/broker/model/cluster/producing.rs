@@ -129,14 +129,14 @@ impl Cluster {
             Admission::OutOfOrder => return Appended::Refused(ErrorCode::OutOfOrderSequence),
             Admission::Duplicate(offset) => offset,
             Admission::Append => {
-                partition.log.append(&produce.batch);
+                let offset = partition.log.append(&produce.batch);
                 partition.log.retain(retention);
                 if partition.replicas.appended(partition.log.end(), at) {
                     self.wake(at, broker, id, out);
                 } else {
                     self.is_behind(at, broker, id, out);
                 }
-                next
+                offset
             }
         };
         let end = offset + count as i64;
