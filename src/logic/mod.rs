@@ -15,6 +15,7 @@ mod preflight;
 mod slot_event;
 mod supervision;
 mod topic_watch;
+mod upcoming;
 mod watchdog;
 mod work;
 

@@ -4,11 +4,10 @@
 //! late and its lateness is measured. The pacer outlives its pool's thread, so a restarted pool goes on
 //! where the last one was.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::Placement;
+use super::upcoming::Upcoming;
 use crate::base::{PartitionId, PoolId, ProducerId, Random, Seed, Time};
 use crate::plan::{FaultKind, FaultPlan, LoadPlan, Pace, Phases, Targets};
 
@@ -30,7 +29,8 @@ pub struct Pacer {
     placement: Placement,
     /// Records sent so far, per producer of the pool.
     counts: Vec<u64>,
-    /// Producer i of the run is number i / `pools` here.
+    /// Number n here is producer n x `pools` + `pool` of the run.
+    pool: u32,
     pools: u32,
     /// Records this pool may still send.
     left: u64,
@@ -40,58 +40,17 @@ pub struct Pacer {
 
 #[derive(Debug)]
 enum Schedule {
-    Paced { period: Duration, end: Time, due: Upcoming, gaps: Gaps, bursts: Vec<Burst> },
-    Max { next: u32, pool: u32, start: Time, end: Time },
+    Paced(Paced),
+    Max { next: u32, start: Time, end: Time },
 }
 
-/// What each producer sends next.
 #[derive(Debug)]
-enum Upcoming {
-    /// Gaps are equal, so that whoever has just sent comes last again: in the order of their times.
-    InTurn(VecDeque<(Time, u32)>),
-    /// Gaps differ.
-    AnyOrder(BinaryHeap<Reverse<(Time, u32)>>),
-}
-
-impl Upcoming {
-    /// When and who is next.
-    #[inline]
-    fn first(&self) -> Option<(Time, u32)> {
-        match self {
-            Upcoming::InTurn(queue) => queue.front().copied(),
-            Upcoming::AnyOrder(heap) => heap.peek().map(|Reverse(first)| *first),
-        }
-    }
-
-    /// When the second one is due, if there is one.
-    #[inline]
-    fn second(&self) -> Option<Time> {
-        let second = match self {
-            Upcoming::InTurn(queue) => queue.get(1),
-            Upcoming::AnyOrder(heap) => {
-                heap.as_slice().iter().skip(1).take(2).map(|Reverse(entry)| entry).min()
-            }
-        };
-        second.map(|(at, _)| *at)
-    }
-
-    /// Puts the first one off until `next`.
-    #[inline]
-    fn put_off(&mut self, next: Time) {
-        match self {
-            Upcoming::InTurn(queue) => {
-                if let Some((_, producer)) = queue.pop_front() {
-                    queue.push_back((next, producer));
-                }
-            }
-            Upcoming::AnyOrder(heap) => {
-                // A new top costs half of pop and push.
-                if let Some(mut top) = heap.peek_mut() {
-                    top.0.0 = next;
-                }
-            }
-        }
-    }
+struct Paced {
+    period: Duration,
+    end: Time,
+    due: Upcoming,
+    gaps: Gaps,
+    bursts: Vec<Burst>,
 }
 
 /// A stretch of the schedule in which a pool sends at another rate.
@@ -168,26 +127,29 @@ impl Pacer {
         let producers = (pool..load.producers).step_by(load.pools as usize);
         let counts = vec![0; producers.clone().count()];
         let schedule = match load.pace {
-            Pace::Max => Schedule::Max { next: 0, pool, start, end },
-            Pace::Paced { period } => paced(load, producers, period, seed, start, end),
+            Pace::Max => Schedule::Max { next: 0, start, end },
+            Pace::Paced { period } => {
+                Schedule::Paced(paced(load, producers, period, seed, start, end))
+            }
         };
         let pool_seed = seed.child("pool", u64::from(pool));
         let placement = Placement::new(load.partition, partitions, load.skew, seed, pool_seed);
         let left = load.messages.map_or(u64::MAX, |all| share(all, pool, load.pools));
-        Pacer { schedule, placement, counts, pools: load.pools, left, pending: None }
+        Pacer { schedule, placement, counts, pool, pools: load.pools, left, pending: None }
     }
 
     /// The same with stretches at another rate, in the order of their times.
     pub fn with_bursts(mut self, planned: Vec<Burst>) -> Pacer {
-        if let Schedule::Paced { bursts, .. } = &mut self.schedule {
-            *bursts = planned;
+        if let Schedule::Paced(paced) = &mut self.schedule {
+            paced.bursts = planned;
         }
         self
     }
 
     /// When the next record is due; `None` when there are no more. At maximum rate that is `now`, once the load
     /// has begun.
-    pub fn next_due(&mut self, now: Time) -> Option<Time> {
+    #[inline]
+    pub fn next_due(&self, now: Time) -> Option<Time> {
         if self.left == 0 {
             return None;
         }
@@ -196,7 +158,9 @@ impl Pacer {
         }
         match &self.schedule {
             Schedule::Max { start, end, .. } => (now < *end).then_some(now.max(*start)),
-            Schedule::Paced { due, end, .. } => due.first().map(|(at, _)| at).filter(|at| at < end),
+            Schedule::Paced(paced) => {
+                paced.due.first().map(|(at, _)| at).filter(|at| *at < paced.end)
+            }
         }
     }
 
@@ -206,49 +170,67 @@ impl Pacer {
             return None;
         }
         if self.pending.is_none() {
-            let (producer, intended) = match &self.schedule {
-                Schedule::Max { next, pool, .. } => (next * self.pools + pool, now),
-                Schedule::Paced { due, .. } => due.first().map(|(at, id)| (id, at))?,
-            };
-            let k = self.counts[(producer / self.pools) as usize];
-            let partition = self.placement.partition(ProducerId(producer), k);
-            self.pending = Some(Due { producer: ProducerId(producer), partition, intended });
+            self.pending = self.choose(now);
         }
         self.pending
     }
 
+    /// The next record, with its partition.
+    #[inline]
+    fn choose(&mut self, now: Time) -> Option<Due> {
+        let (intended, number) = match &self.schedule {
+            Schedule::Max { next, .. } => (now, *next),
+            Schedule::Paced(paced) => paced.due.first()?,
+        };
+        let producer = ProducerId(number * self.pools + self.pool);
+        let partition = self.placement.partition(producer, self.counts[number as usize]);
+        Some(Due { producer, partition, intended })
+    }
+
+    /// Takes the record that is due at `now`, if it is the only one then and there is one behind it.
+    #[inline]
+    pub fn take_alone(&mut self, now: Time) -> Option<Due> {
+        let is_alone = self.second_due().is_some_and(|second| now < second);
+        if !is_alone || self.next_due(now)? > now {
+            return None;
+        }
+        let due = self.choose(now)?;
+        self.advance(due.intended);
+        Some(due)
+    }
+
     /// When the record behind the next one is due, if there is one and that can be said.
-    pub fn second_due(&self) -> Option<Time> {
+    #[inline]
+    fn second_due(&self) -> Option<Time> {
         match &self.schedule {
-            Schedule::Paced { due, end, .. } if self.pending.is_none() && self.left > 1 => {
-                due.second().filter(|at| at < end)
+            Schedule::Paced(paced) if self.pending.is_none() && self.left > 1 => {
+                paced.due.second().filter(|at| *at < paced.end)
             }
-            Schedule::Paced { .. } | Schedule::Max { .. } => None,
+            Schedule::Paced(_) | Schedule::Max { .. } => None,
         }
     }
 
     /// Notes that the client took the record last peeked at.
     pub fn taken(&mut self) {
-        let Some(due) = self.pending.take() else {
-            return;
-        };
+        if let Some(due) = self.pending.take() {
+            self.advance(due.intended);
+        }
+    }
+
+    /// The next record, which was due at `intended`, is sent.
+    #[inline]
+    fn advance(&mut self, intended: Time) {
         self.left -= 1;
-        let local = (due.producer.0 / self.pools) as usize;
-        self.counts[local] += 1;
         match &mut self.schedule {
-            Schedule::Max { next, .. } => *next = (*next + 1) % self.counts.len() as u32,
-            Schedule::Paced { period, due: upcoming, gaps, bursts, .. } => {
-                let gap = match gaps {
-                    Gaps::Fixed => *period,
-                    Gaps::Exponential(random) => {
-                        Duration::from_secs_f64(random[local].exponential(period.as_secs_f64()))
-                    }
-                };
-                let next = match bursts.is_empty() {
-                    true => due.intended + gap,
-                    false => after(due.intended, gap, bursts),
-                };
-                upcoming.put_off(next);
+            Schedule::Max { next, .. } => {
+                self.counts[*next as usize] += 1;
+                *next = (*next + 1) % self.counts.len() as u32;
+            }
+            Schedule::Paced(paced) => {
+                let Some((_, number)) = paced.due.first() else { return };
+                self.counts[number as usize] += 1;
+                let next = paced.again(number, intended);
+                paced.due.put_off(next);
             }
         }
     }
@@ -278,8 +260,30 @@ impl Pacer {
     }
 
     /// Whether there is nothing left to send.
-    pub fn is_finished(&mut self, now: Time) -> bool {
+    pub fn is_finished(&self, now: Time) -> bool {
         self.next_due(now).is_none()
+    }
+}
+
+impl Paced {
+    /// When a producer of the pool that was to send at `intended` is to send again.
+    #[inline]
+    fn again(&mut self, number: u32, intended: Time) -> Time {
+        match (&self.gaps, self.bursts.is_empty()) {
+            (Gaps::Fixed, true) => intended + self.period,
+            _ => self.again_unevenly(number, intended),
+        }
+    }
+
+    #[cold]
+    fn again_unevenly(&mut self, number: u32, intended: Time) -> Time {
+        let gap = match &mut self.gaps {
+            Gaps::Fixed => self.period,
+            Gaps::Exponential(random) => Duration::from_secs_f64(
+                random[number as usize].exponential(self.period.as_secs_f64()),
+            ),
+        };
+        after(intended, gap, &self.bursts)
     }
 }
 
@@ -290,7 +294,7 @@ fn paced(
     seed: Seed,
     start: Time,
     end: Time,
-) -> Schedule {
+) -> Paced {
     let phase = |producer: u32| match load.phases {
         Phases::Uniform => period.mul_f64(f64::from(producer) / f64::from(load.producers)),
         Phases::Random => period.mul_f64(seed.child("phase", u64::from(producer)).random().unit()),
@@ -298,17 +302,17 @@ fn paced(
             seed.child("phase", u64::from(producer)).random().exponential(period.as_secs_f64()),
         ),
     };
-    let mut due: Vec<_> = producers.clone().map(|id| (start + phase(id), id)).collect();
+    let numbers = producers.clone().zip(0..);
+    let mut due: Vec<_> = numbers.map(|(id, number)| (start + phase(id), number)).collect();
     due.sort_unstable();
     let (due, gaps) = match load.phases {
         Phases::Poisson => {
             let gaps = producers.map(|id| seed.child("gaps", u64::from(id)).random()).collect();
-            let due = due.into_iter().map(Reverse).collect();
-            (Upcoming::AnyOrder(due), Gaps::Exponential(gaps))
+            (Upcoming::in_any_order(due), Gaps::Exponential(gaps))
         }
-        Phases::Uniform | Phases::Random => (Upcoming::InTurn(due.into()), Gaps::Fixed),
+        Phases::Uniform | Phases::Random => (Upcoming::in_turn(due), Gaps::Fixed),
     };
-    Schedule::Paced { period, end, due, gaps, bursts: Vec::new() }
+    Paced { period, end, due, gaps, bursts: Vec::new() }
 }
 
 /// Pool `pool`'s share of `all` records: they add up to `all`.
@@ -410,6 +414,30 @@ mod tests {
         let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, end);
         let sent = drain(&mut pacer, |due| due).len() as f64;
         assert!((sent - 10_000.0).abs() < 400.0, "{sent}");
+    }
+
+    #[test]
+    fn a_record_is_taken_alone_if_it_is_the_only_one_that_is_due_and_not_the_last_one() {
+        for phases in [Phases::Uniform, Phases::Random, Phases::Poisson] {
+            let mut load = load(5, 1, HALF, phases);
+            load.partition = PartitionChoice::Random;
+            let pacer = || Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, Time(4_000_000_000));
+            let (mut alone, mut peeking) = (pacer(), pacer());
+            let sent = drain(&mut peeking, |due| due);
+            for (number, record) in sent.iter().enumerate() {
+                let at = record.intended;
+                assert_eq!(alone.next_due(at), Some(at));
+                assert_eq!(alone.take_alone(Time(at.0 - 1)), None, "not due yet");
+                assert_eq!(alone.take_alone(Time(at.0 + 3_000_000_000)), None, "others are, too");
+                let is_last = number + 1 == sent.len();
+                match alone.take_alone(at) {
+                    Some(taken) => assert!(taken == *record && !is_last),
+                    None => assert!(is_last, "{number}"),
+                }
+            }
+            assert_eq!(alone.peek(Time::NEVER), sent.last().copied());
+            assert_eq!(alone.take_alone(Time::NEVER), None, "handed out already");
+        }
     }
 
     #[test]

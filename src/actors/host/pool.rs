@@ -122,12 +122,10 @@ impl PoolHost<NativeProducer> {
         let mut cell = context.board.pools[shared.pool.0 as usize].lock();
         while turns.len() < BURST_MAX
             && next < until
-            && pacer.second_due().is_some_and(|second| next < second)
             && sender.port.as_inner().can_go_ahead(next)
-            && let Some(due) = pacer.peek(next)
+            && let Some(due) = pacer.take_alone(next)
         {
             let wanted = sender.send_ahead(&mut cell, due, next);
-            pacer.taken();
             turns.push(next);
             let due = pacer.next_due(next).unwrap_or(next);
             next = due.min(next + SLEEP_MAX).min(wanted);
