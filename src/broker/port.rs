@@ -192,8 +192,13 @@ impl Answers {
     /// Moves everything from `others` here.
     #[inline]
     pub fn append(&mut self, others: &mut Answers) {
-        self.acks.append(&mut others.acks);
-        self.errors.append(&mut others.errors);
+        match self.is_empty() {
+            true => std::mem::swap(self, others),
+            false => {
+                self.acks.append(&mut others.acks);
+                self.errors.append(&mut others.errors);
+            }
+        }
     }
 }
 

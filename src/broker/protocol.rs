@@ -203,6 +203,10 @@ pub trait Client {
     /// Takes a response from `broker`. What follows from it is done by the next [`tick`](Self::tick).
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time);
 
+    /// Takes a broker's word that it has appended the batch of this number: what [`receive`](Self::receive) does with
+    /// such a response.
+    fn acknowledged(&mut self, _broker: BrokerId, _number: u64, _now: Time) {}
+
     /// The connection to `broker` broke, or could not be made: what was asked there is not answered any more.
     fn disconnected(&mut self, broker: BrokerId, now: Time);
 

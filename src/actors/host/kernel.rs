@@ -294,7 +294,7 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
     fn hear_ack_ahead(&mut self, from: BrokerId, number: u64, at: Time) -> bool {
         let can_wait = self.acks_can_wait();
         if can_wait {
-            self.host.sender.port.inner().acknowledged(from, number, Ok(()), at);
+            self.host.sender.port.inner().acknowledged(from, number, at);
         }
         can_wait
     }

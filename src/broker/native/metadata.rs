@@ -56,7 +56,7 @@ impl Metadata {
     /// Whether all leaders are known and every broker is reached.
     #[inline]
     pub(super) fn is_whole(&self) -> bool {
-        self.state == State::Known && self.brokers.iter().all(|reach| !reach.is_broken)
+        matches!(self.state, State::Known) && self.brokers.iter().all(|reach| !reach.is_broken)
     }
 
     /// Number of partitions, as far as it knows.
@@ -98,7 +98,7 @@ impl Metadata {
     /// Asks for leaders if that is due; returns when something is due next.
     #[inline]
     pub(super) fn refresh(&mut self, now: Time, outbox: &mut Vec<(BrokerId, Request)>) -> Time {
-        if self.state == State::Known {
+        if let State::Known = self.state {
             return Time::NEVER;
         }
         self.look(now, outbox)

@@ -84,7 +84,7 @@ impl Kernel {
             let response = Response::Produce(number, Ok(offset));
             self.trace.response(key.at(), client, &response);
             if let Who::Machine(machine) = &mut seat.who {
-                machine.client().receive(from, response, &self.cluster, key.at());
+                machine.client().acknowledged(from, number, key.at());
             }
         }
     }

@@ -1,37 +1,49 @@
 //! What becomes of a batch: acknowledged, sent again, or given up.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use triomphe::Arc;
 
-use super::parcel::Parcel;
+use super::parcel::{Parcel, Sent};
 use super::{NativeProducer, Number};
-use crate::base::{Time, sent_time};
+use crate::base::Time;
 use crate::broker::protocol::{BrokerId, Client, ErrorCode, Request};
 use crate::measure::{Ack, Outcome};
 
 /// How often librdkafka looks for records that have waited too long.
-const LOOK_FOR_OLD: Duration = Duration::from_secs(1);
+pub(super) const LOOK_FOR_OLD: Duration = Duration::from_secs(1);
 
 impl NativeProducer {
-    /// Closes connections that do not answer, and gives up what has taken too long.
+    /// Closes connections that do not answer, and gives up what has taken too long. Returns when something may be due
+    /// next.
     #[inline]
     pub(super) fn look_for_trouble(&mut self, now: Time) -> Time {
-        let mut next = Time::NEVER;
-        for broker in 0..self.in_flight.len() {
-            let Some(oldest) = self.in_flight[broker].front() else { continue };
-            let limit = oldest.sent + self.profile.request_timeout;
-            if limit <= now {
-                self.close_connection(broker as BrokerId, now);
-            } else {
-                next = next.min(limit);
-            }
+        let limit = self.limit();
+        if now >= limit {
+            return self.close_silent_connections(now);
         }
-        if now >= self.looked_for_old + LOOK_FOR_OLD {
-            self.looked_for_old = now;
+        if now >= self.look_for_old_at {
             self.give_up_old(now);
         }
-        next
+        limit
+    }
+
+    /// Until when the oldest batch in flight is to be answered.
+    #[inline]
+    fn limit(&self) -> Time {
+        let oldest = self.in_flight.iter().filter_map(VecDeque::front);
+        oldest.map(|parcel| parcel.limit).fold(Time::NEVER, Time::min)
+    }
+
+    #[cold]
+    fn close_silent_connections(&mut self, now: Time) -> Time {
+        for broker in 0..self.in_flight.len() {
+            if self.in_flight[broker].front().is_some_and(|oldest| oldest.limit <= now) {
+                self.close_connection(broker as BrokerId, now);
+            }
+        }
+        self.look_for_trouble(now)
     }
 
     pub(super) fn close_connection(&mut self, broker: BrokerId, now: Time) {
@@ -39,7 +51,8 @@ impl NativeProducer {
         self.disconnected(broker, now);
     }
 
-    pub(super) fn give_up_old(&mut self, now: Time) {
+    fn give_up_old(&mut self, now: Time) {
+        self.look_for_old_at = now + LOOK_FOR_OLD;
         let too_old = |since: Time| since + self.profile.message_timeout <= now;
         let mut old = Vec::new();
         for lane in &mut self.lanes {
@@ -86,15 +99,20 @@ impl NativeProducer {
         }
     }
 
-    pub(super) fn answered(
-        &mut self,
-        mut parcel: Box<Parcel>,
-        result: Result<(), ErrorCode>,
-        now: Time,
-    ) {
-        let Err(code) = result else {
-            return self.resolve(parcel, now, Outcome::Acked);
+    /// Takes the batch that was sent as request `number`, nearly always the first one, out of those in flight. What was
+    /// answered already is not there any more.
+    #[inline]
+    pub(super) fn arrived(&mut self, broker: BrokerId, number: u64) -> Option<Box<Parcel>> {
+        let in_flight = &mut self.in_flight[broker as usize];
+        let parcel = match in_flight.front()?.request.number == number {
+            true => in_flight.pop_front()?,
+            false => take_out(in_flight, number)?,
         };
+        self.lanes[parcel.partition.0 as usize].in_flight -= 1;
+        Some(parcel)
+    }
+
+    pub(super) fn refused(&mut self, mut parcel: Box<Parcel>, code: ErrorCode, now: Time) {
         match code {
             ErrorCode::NotLeaderOrFollower | ErrorCode::Unavailable => self.metadata.doubt(now),
             ErrorCode::RequestTimedOut | ErrorCode::NotEnoughReplicasAfterAppend => {
@@ -116,26 +134,24 @@ impl NativeProducer {
 
     /// Answers every record of a batch and keeps the memory.
     pub(super) fn resolve(&mut self, mut parcel: Box<Parcel>, at: Time, outcome: Outcome) {
-        let (partition, batch) = (parcel.partition, &parcel.request.batch);
-        let mut start = 0;
-        for ((producer, sequence), end) in parcel.records.drain(..).zip(&batch.ends) {
-            let sent = sent_time(&batch.bytes[start..*end as usize]).unwrap_or(at);
-            start = *end as usize;
-            self.answers.acks.push(Ack {
-                producer,
-                partition,
-                sequence,
-                sent,
-                at,
-                timed: true,
-                outcome,
-            });
-        }
-        self.queued -= parcel.request.batch.len();
+        let partition = parcel.partition;
+        let ack = |&Sent { producer, sequence, at: sent }: &Sent| {
+            let timed = true;
+            Ack { producer, partition, sequence, sent, at, timed, outcome }
+        };
+        self.answers.acks.extend(parcel.records.iter().map(ack));
+        self.queued -= parcel.records.len();
         if let Some(request) = Arc::get_mut(&mut parcel.request) {
             request.batch.clear();
+            parcel.records.clear();
             (parcel.tries, parcel.may_be_there) = (0, false);
             self.spare.push(parcel);
         }
     }
+}
+
+#[cold]
+fn take_out(in_flight: &mut VecDeque<Box<Parcel>>, number: u64) -> Option<Box<Parcel>> {
+    let place = in_flight.iter().position(|parcel| parcel.request.number == number)?;
+    in_flight.remove(place)
 }

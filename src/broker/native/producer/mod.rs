@@ -10,13 +10,12 @@ mod sending;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use triomphe::Arc;
-
+use self::answering::LOOK_FOR_OLD;
 use self::parcel::{Lane, Parcel};
 use super::Profile;
 use super::metadata::Metadata;
 use crate::base::{Clock, PartitionId, Time};
-use crate::broker::protocol::{BrokerId, Client, ErrorCode, Records, Request, Response};
+use crate::broker::protocol::{BrokerId, Client, Records, Request, Response};
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::measure::Outcome;
 use crate::plan::{Acks, LoadPlan};
@@ -54,7 +53,8 @@ pub struct NativeProducer {
     spare: Vec<Box<Parcel>>,
     /// Records queued or in flight.
     queued: usize,
-    looked_for_old: Time,
+    /// When to look for records that have waited too long.
+    look_for_old_at: Time,
     answers: Answers,
     outbox: Vec<(BrokerId, Request)>,
 }
@@ -89,7 +89,7 @@ impl NativeProducer {
             requests: 0,
             spare: Vec::new(),
             queued: 0,
-            looked_for_old: Time::ZERO,
+            look_for_old_at: Time::ZERO + LOOK_FOR_OLD,
             answers: Answers::default(),
             outbox: Vec::new(),
         }
@@ -98,15 +98,17 @@ impl NativeProducer {
     /// Whether nothing waits for an acknowledgement.
     #[inline]
     pub fn acks_can_wait(&self) -> bool {
-        self.is_ready() && self.waiting.is_empty() && !self.has_due(self.clock.now())
+        let is_empty = self.opened.is_empty() || !self.has_due(self.clock.now());
+        is_empty && self.waiting.is_empty() && self.is_ready()
     }
 
     /// Whether a record that is handed over at `at` leaves at once, with and without the acknowledgements that are still
     /// to come, and nobody is to be doubted before.
+    #[inline]
     pub fn can_go_ahead(&self, at: Time) -> bool {
         let has_room = |in_flight: &VecDeque<Box<Parcel>>| {
-            let oldest = in_flight.front().map_or(Time::NEVER, |oldest| oldest.sent);
-            in_flight.len() < self.in_flight_max && oldest + self.profile.request_timeout > at
+            in_flight.len() < self.in_flight_max
+                && in_flight.front().is_none_or(|oldest| at < oldest.limit)
         };
         self.linger.is_zero()
             && self.opened.is_empty()
@@ -117,53 +119,35 @@ impl NativeProducer {
     }
 
     /// Takes a record at `at` and sends it, if it [can](Self::can_go_ahead). Returns when something is due next.
+    #[inline]
     pub fn send_ahead(&mut self, record: &SendRecord<'_>, at: Time) -> Time {
-        self.take(record, at);
-        self.send_due(at)
+        let Some(leader) = self.way(record.partition, at) else {
+            self.take(record, at);
+            return self.send_due(at);
+        };
+        // As a batch of its own, which need not be opened first.
+        let mut parcel = self.spare.pop().unwrap_or_default().begun(record.partition, at);
+        parcel.add(record, at);
+        self.queued += 1;
+        self.lanes[record.partition.0 as usize].number(&mut parcel);
+        self.send_parcel(parcel, leader, at);
+        self.look_for_trouble(at)
     }
 
     /// Adds a record to its partition's open batch.
     fn take(&mut self, record: &SendRecord<'_>, now: Time) {
         let at = record.partition.0 as usize;
-        let is_full = self.lanes[at].open.as_ref().is_some_and(|parcel| {
-            parcel.records.len() >= BATCH_RECORDS_MAX
-                || parcel.request.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
-        });
+        let is_full = self.lanes[at].open.as_ref().is_some_and(|parcel| parcel.is_full_for(record));
         if is_full && let Some(parcel) = self.lanes[at].close() {
             self.put_by(parcel);
             self.opened.retain(|(_, partition)| *partition != record.partition);
         }
-        if self.lanes[at].open.is_none() {
-            let mut parcel = self.spare.pop().unwrap_or_default();
-            parcel.partition = record.partition;
-            parcel.since = now;
+        let parcel = self.lanes[at].open.get_or_insert_with(|| {
             self.opened.push_back((now, record.partition));
-            self.lanes[at].open = Some(parcel);
-        }
-        if let Some(parcel) = &mut self.lanes[at].open {
-            // Nobody else holds a batch that is still open.
-            Arc::make_mut(&mut parcel.request).batch.push(record.payload);
-            parcel.records.push((record.producer, record.sequence));
-            self.queued += 1;
-        }
-    }
-
-    /// Takes the answer to the batch of this number.
-    pub fn acknowledged(
-        &mut self,
-        broker: BrokerId,
-        number: u64,
-        result: Result<(), ErrorCode>,
-        now: Time,
-    ) {
-        self.metadata.answered(broker);
-        let in_flight = &mut self.in_flight[broker as usize];
-        // What was answered already is not there any more.
-        let place = in_flight.iter().position(|parcel| parcel.number == number);
-        if let Some(parcel) = place.and_then(|place| in_flight.remove(place)) {
-            self.lanes[parcel.partition.0 as usize].in_flight -= 1;
-            self.answered(parcel, result, now);
-        }
+            self.spare.pop().unwrap_or_default().begun(record.partition, now)
+        });
+        parcel.add(record, now);
+        self.queued += 1;
     }
 
     /// Asks for a number if that is due; returns when something is due next.
@@ -240,13 +224,23 @@ impl Client for NativeProducer {
             Response::Metadata(leaders) => self.metadata.learn(leaders),
             Response::InitProducerId(number) => self.number = Number::Known(number),
             Response::Refused(_) => self.metadata.refused(),
-            Response::Produce(number, result) => {
-                self.acknowledged(broker, number, result.map(|_| ()), now);
+            Response::Produce(number, Ok(_)) => self.acknowledged(broker, number, now),
+            Response::Produce(number, Err(code)) => {
+                if let Some(parcel) = self.arrived(broker, number) {
+                    self.refused(parcel, code, now);
+                }
             }
             Response::Fetch(_)
             | Response::ListOffsets(_)
             | Response::Coordinator(_)
             | Response::Group(_) => {}
+        }
+    }
+
+    fn acknowledged(&mut self, broker: BrokerId, number: u64, now: Time) {
+        self.metadata.answered(broker);
+        if let Some(parcel) = self.arrived(broker, number) {
+            self.resolve(parcel, now, Outcome::Acked);
         }
     }
 

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use triomphe::Arc;
 
-use crate::base::{PartitionId, ProducerId, Time};
+use super::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+use crate::base::{PartitionId, ProducerId, Time, sent_time};
+use crate::broker::SendRecord;
 use crate::broker::protocol::{BrokerId, Produce};
 
 /// A batch and what its acknowledgements need.
@@ -15,15 +17,50 @@ pub(super) struct Parcel {
     pub(super) since: Time,
     /// The request; the one of the last try may still be under way.
     pub(super) request: Arc<Produce>,
-    pub(super) records: Vec<(ProducerId, u64)>,
+    pub(super) records: Vec<Sent>,
     /// Sequence of the first record, given when the batch is closed.
     pub(super) sequence: u64,
-    /// How often it was sent, when last, and the number of that request.
+    /// How often it was sent, and until when the answer is waited for.
     pub(super) tries: u32,
-    pub(super) sent: Time,
-    pub(super) number: u64,
+    pub(super) limit: Time,
     /// It may be in the log although nobody said so.
     pub(super) may_be_there: bool,
+}
+
+/// A record of a batch, as far as it matters here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) producer: ProducerId,
+    pub(super) sequence: u64,
+    /// When, from its stamp.
+    pub(super) at: Time,
+}
+
+impl Parcel {
+    /// A batch without records.
+    #[inline]
+    pub(super) fn begun(mut self: Box<Self>, partition: PartitionId, now: Time) -> Box<Parcel> {
+        (self.partition, self.since) = (partition, now);
+        self
+    }
+
+    /// Adds a record.
+    #[inline]
+    pub(super) fn add(&mut self, record: &SendRecord<'_>, now: Time) {
+        let SendRecord { producer, sequence, payload, .. } = *record;
+        // Nobody else holds a batch that is still open.
+        if let Some(request) = Arc::get_mut(&mut self.request) {
+            request.batch.push(payload);
+            self.records.push(Sent { producer, sequence, at: sent_time(payload).unwrap_or(now) });
+        }
+    }
+
+    /// Whether another record is too much.
+    #[inline]
+    pub(super) fn is_full_for(&self, record: &SendRecord<'_>) -> bool {
+        self.records.len() >= BATCH_RECORDS_MAX
+            || self.request.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
+    }
 }
 
 /// What waits for a partition.
@@ -53,9 +90,15 @@ impl Lane {
     #[inline]
     pub(super) fn close(&mut self) -> Option<Box<Parcel>> {
         let mut parcel = self.open.take()?;
+        self.number(&mut parcel);
+        Some(parcel)
+    }
+
+    /// Gives a batch that is complete its sequence.
+    #[inline]
+    pub(super) fn number(&mut self, parcel: &mut Parcel) {
         parcel.sequence = self.sequence;
         self.sequence += parcel.records.len() as u64;
-        Some(parcel)
     }
 
     /// Puts a batch in its place among those that wait.

@@ -127,13 +127,12 @@ impl NativeProducer {
             _ => None,
         };
         self.requests += 1;
-        parcel.number = self.requests;
         parcel.tries += 1;
-        parcel.sent = now;
+        parcel.limit = now + self.profile.request_timeout;
         let partition = parcel.partition;
         // What is under way since an earlier try stays as it was.
         let request = Arc::make_mut(&mut parcel.request);
-        (request.number, request.partition) = (parcel.number, partition);
+        (request.number, request.partition) = (self.requests, partition);
         (request.acks, request.sequence) = (self.acks, sequence);
         self.outbox.push((leader, Request::Produce(parcel.request.clone())));
         match self.acks {
