@@ -34,8 +34,8 @@ pub struct Pacer {
     pools: u32,
     /// Records this pool may still send.
     left: u64,
-    /// The record handed out by `peek` and not yet taken.
-    pending: Option<Due>,
+    /// The record handed out by `peek` and not yet taken, with its producer's number here.
+    pending: Option<(u32, Due)>,
 }
 
 #[derive(Debug)]
@@ -150,85 +150,77 @@ impl Pacer {
     /// has begun.
     #[inline]
     pub fn next_due(&self, now: Time) -> Option<Time> {
-        if self.left == 0 {
-            return None;
+        match self.pending {
+            Some((_, due)) => Some(due.intended),
+            None => self.first(now).map(|(at, _)| at),
         }
-        if let Some(pending) = self.pending {
-            return Some(pending.intended);
-        }
+    }
+
+    /// When the next record is due that is not handed out yet, and which of the pool's producers sends it.
+    #[inline]
+    fn first(&self, now: Time) -> Option<(Time, u32)> {
         match &self.schedule {
-            Schedule::Max { start, end, .. } => (now < *end).then_some(now.max(*start)),
-            Schedule::Paced(paced) => {
-                paced.due.first().map(|(at, _)| at).filter(|at| *at < paced.end)
-            }
+            _ if self.left == 0 => None,
+            Schedule::Max { next, start, end } => (now < *end).then_some((now.max(*start), *next)),
+            Schedule::Paced(paced) => paced.due.first().filter(|(at, _)| *at < paced.end),
         }
     }
 
-    /// The record that is due at `now`, if any. The same one comes back until it is [taken](Self::taken).
-    pub fn peek(&mut self, now: Time) -> Option<Due> {
-        if self.next_due(now)? > now {
-            return None;
-        }
-        if self.pending.is_none() {
-            self.pending = self.choose(now);
-        }
-        self.pending
-    }
-
-    /// The next record, with its partition.
+    /// When the record behind that one is due, if there is one and that can be said.
     #[inline]
-    fn choose(&mut self, now: Time) -> Option<Due> {
-        let (intended, number) = match &self.schedule {
-            Schedule::Max { next, .. } => (now, *next),
-            Schedule::Paced(paced) => paced.due.first()?,
-        };
-        let producer = ProducerId(number * self.pools + self.pool);
-        let partition = self.placement.partition(producer, self.counts[number as usize]);
-        Some(Due { producer, partition, intended })
-    }
-
-    /// Takes the record that is due at `now`, if it is the only one then and there is one behind it.
-    #[inline]
-    pub fn take_alone(&mut self, now: Time) -> Option<Due> {
-        let is_alone = self.second_due().is_some_and(|second| now < second);
-        if !is_alone || self.next_due(now)? > now {
-            return None;
-        }
-        let due = self.choose(now)?;
-        self.advance(due.intended);
-        Some(due)
-    }
-
-    /// When the record behind the next one is due, if there is one and that can be said.
-    #[inline]
-    fn second_due(&self) -> Option<Time> {
+    fn second(&self) -> Option<Time> {
         match &self.schedule {
-            Schedule::Paced(paced) if self.pending.is_none() && self.left > 1 => {
+            Schedule::Paced(paced) if self.left > 1 => {
                 paced.due.second().filter(|at| *at < paced.end)
             }
             Schedule::Paced(_) | Schedule::Max { .. } => None,
         }
     }
 
+    /// The record that is due at `now`, if any. The same one comes back until it is [taken](Self::taken).
+    pub fn peek(&mut self, now: Time) -> Option<Due> {
+        if self.pending.is_none() {
+            let (intended, number) = self.first(now).filter(|(at, _)| *at <= now)?;
+            self.pending = Some((number, self.place(number, intended)));
+        }
+        self.pending.map(|(_, due)| due)
+    }
+
     /// Notes that the client took the record last peeked at.
     pub fn taken(&mut self) {
-        if let Some(due) = self.pending.take() {
-            self.advance(due.intended);
+        if let Some((number, due)) = self.pending.take() {
+            self.advance(number, due.intended);
         }
+    }
+
+    /// Takes the record that is due at `now`, if it is the only one then and there is one behind it.
+    #[inline]
+    pub fn take_alone(&mut self, now: Time) -> Option<Due> {
+        if self.pending.is_some() || self.second()? <= now {
+            return None;
+        }
+        let (intended, number) = self.first(now).filter(|(at, _)| *at <= now)?;
+        let due = self.place(number, intended);
+        self.advance(number, intended);
+        Some(due)
+    }
+
+    /// The next record of a producer, with its partition.
+    #[inline]
+    fn place(&mut self, number: u32, intended: Time) -> Due {
+        let producer = ProducerId(number * self.pools + self.pool);
+        let partition = self.placement.partition(producer, self.counts[number as usize]);
+        Due { producer, partition, intended }
     }
 
     /// The next record, which was due at `intended`, is sent.
     #[inline]
-    fn advance(&mut self, intended: Time) {
+    fn advance(&mut self, number: u32, intended: Time) {
         self.left -= 1;
+        self.counts[number as usize] += 1;
         match &mut self.schedule {
-            Schedule::Max { next, .. } => {
-                self.counts[*next as usize] += 1;
-                *next = (*next + 1) % self.counts.len() as u32;
-            }
+            Schedule::Max { next, .. } => *next = (number + 1) % self.counts.len() as u32,
             Schedule::Paced(paced) => {
-                let Some((_, number)) = paced.due.first() else { return };
-                self.counts[number as usize] += 1;
                 let next = paced.again(number, intended);
                 paced.due.put_off(next);
             }

@@ -99,20 +99,28 @@ impl NativeProducer {
         }
     }
 
-    /// Takes the batch that was sent as request `number`, nearly always the first one, out of those in flight. What was
-    /// answered already is not there any more.
-    #[inline]
-    pub(super) fn arrived(&mut self, broker: BrokerId, number: u64) -> Option<Box<Parcel>> {
+    /// Takes what became of the batch that was sent as request `number`. What was answered already is not there any more.
+    pub(super) fn answered(
+        &mut self,
+        broker: BrokerId,
+        number: u64,
+        result: Result<(), ErrorCode>,
+        now: Time,
+    ) {
         let in_flight = &mut self.in_flight[broker as usize];
-        let parcel = match in_flight.front()?.request.number == number {
-            true => in_flight.pop_front()?,
-            false => take_out(in_flight, number)?,
+        let parcel = match in_flight.front() {
+            Some(first) if first.request.number == number => in_flight.pop_front(),
+            _ => take_out(in_flight, number),
         };
+        let Some(parcel) = parcel else { return };
         self.lanes[parcel.partition.0 as usize].in_flight -= 1;
-        Some(parcel)
+        match result {
+            Ok(()) => self.resolve(parcel, now, Outcome::Acked),
+            Err(code) => self.refused(parcel, code, now),
+        }
     }
 
-    pub(super) fn refused(&mut self, mut parcel: Box<Parcel>, code: ErrorCode, now: Time) {
+    fn refused(&mut self, mut parcel: Box<Parcel>, code: ErrorCode, now: Time) {
         match code {
             ErrorCode::NotLeaderOrFollower | ErrorCode::Unavailable => self.metadata.doubt(now),
             ErrorCode::RequestTimedOut | ErrorCode::NotEnoughReplicasAfterAppend => {
@@ -150,6 +158,7 @@ impl NativeProducer {
     }
 }
 
+/// A batch that is not the first one, which is rare.
 #[cold]
 fn take_out(in_flight: &mut VecDeque<Box<Parcel>>, number: u64) -> Option<Box<Parcel>> {
     let place = in_flight.iter().position(|parcel| parcel.request.number == number)?;

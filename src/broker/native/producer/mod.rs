@@ -224,11 +224,8 @@ impl Client for NativeProducer {
             Response::Metadata(leaders) => self.metadata.learn(leaders),
             Response::InitProducerId(number) => self.number = Number::Known(number),
             Response::Refused(_) => self.metadata.refused(),
-            Response::Produce(number, Ok(_)) => self.acknowledged(broker, number, now),
-            Response::Produce(number, Err(code)) => {
-                if let Some(parcel) = self.arrived(broker, number) {
-                    self.refused(parcel, code, now);
-                }
+            Response::Produce(number, result) => {
+                self.answered(broker, number, result.map(|_| ()), now);
             }
             Response::Fetch(_)
             | Response::ListOffsets(_)
@@ -239,9 +236,7 @@ impl Client for NativeProducer {
 
     fn acknowledged(&mut self, broker: BrokerId, number: u64, now: Time) {
         self.metadata.answered(broker);
-        if let Some(parcel) = self.arrived(broker, number) {
-            self.resolve(parcel, now, Outcome::Acked);
-        }
+        self.answered(broker, number, Ok(()), now);
     }
 
     fn disconnected(&mut self, broker: BrokerId, now: Time) {
