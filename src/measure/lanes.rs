@@ -61,3 +61,20 @@ fn note(index: &mut Vec<u32>, key: u32, number: u32) {
     }
     index[at] = number;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_made_once_and_keeps_what_is_in_it_when_keys_change() {
+        let mut lanes: Lanes<u64> = Lanes::default();
+        for (key, value) in [(7, 70), (2, 20), (7, 1)] {
+            *lanes.lane(key) += value;
+        }
+        assert_eq!((lanes.get(7), lanes.get(2), lanes.get(3)), (Some(&71), Some(&20), None));
+        lanes.rekey(|key| 3 * key);
+        assert_eq!((*lanes.lane(21), *lanes.lane(6), *lanes.lane(7)), (71, 20, 0));
+        assert_eq!(lanes.iter().map(|(key, _)| key).collect::<Vec<_>>(), [21, 6, 7]);
+    }
+}

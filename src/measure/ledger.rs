@@ -217,7 +217,7 @@ mod tests {
     fn lane(outcomes: &[Outcome]) -> SentLane {
         let mut lane = SentLane::default();
         for (sequence, outcome) in outcomes.iter().enumerate() {
-            lane.sent();
+            assert_eq!((lane.next_sequence(), lane.sent()), (sequence as u64, sequence as u64));
             lane.resolve(sequence as u64, *outcome);
         }
         lane
