@@ -287,12 +287,13 @@ mod tests {
     #[test]
     fn what_was_counted_before_a_clear_makes_no_difference() {
         let (mut counts, mut same) = (Counts::new(3), Counts::new(3));
-        [70_000, 300].map(|value| counts.record(value));
-        [5_000, 70_000].map(|value| same.record(value));
+        [70_000, 300].into_iter().for_each(|value| counts.record(value));
+        [5_000, 70_000].into_iter().for_each(|value| same.record(value));
         assert_ne!(counts, same);
-        [&mut counts, &mut same].map(Counts::clear);
-        assert_eq!(counts, same);
-        [&mut counts, &mut same].map(|counts| counts.record(1_000));
+        for counts in [&mut counts, &mut same] {
+            counts.clear();
+            counts.record(1_000);
+        }
         assert_eq!(counts, same);
         same.record(1_000);
         assert_ne!(counts, same);
