@@ -12,7 +12,7 @@ use crate::base::Time;
 pub struct Latencies {
     counts: Counts,
     negative: u64,
-    sum_ns: f64,
+    sum_ns: u128,
 }
 
 impl Default for Latencies {
@@ -24,7 +24,7 @@ impl Default for Latencies {
 impl Latencies {
     /// An empty distribution with `digits` significant digits (2 to 5).
     pub fn with_digits(digits: u8) -> Latencies {
-        Latencies { counts: Counts::new(digits), negative: 0, sum_ns: 0.0 }
+        Latencies { counts: Counts::new(digits), negative: 0, sum_ns: 0 }
     }
 
     /// Adds one value.
@@ -33,7 +33,7 @@ impl Latencies {
         match u64::try_from(latency_ns) {
             Ok(value) => {
                 self.counts.record(value);
-                self.sum_ns += latency_ns as f64;
+                self.sum_ns += u128::from(value);
             }
             Err(_) => self.negative += 1,
         }
@@ -56,7 +56,7 @@ impl Latencies {
     pub fn clear(&mut self) {
         self.counts.clear();
         self.negative = 0;
-        self.sum_ns = 0.0;
+        self.sum_ns = 0;
     }
 
     /// Number of values, negative ones included.
@@ -73,7 +73,7 @@ impl Latencies {
     pub fn mean_ns(&self) -> f64 {
         match self.counts.total() {
             0 => 0.0,
-            total => self.sum_ns / total as f64,
+            total => self.sum_ns as f64 / total as f64,
         }
     }
 
