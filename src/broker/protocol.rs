@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use triomphe::Arc;
-
 use super::model::group::{GroupRequest, GroupResponse};
 use crate::base::{Offset, PartitionId, Time};
 use crate::plan::Acks;
@@ -20,8 +18,8 @@ pub enum Request {
     Metadata,
     /// A number for an idempotent producer.
     InitProducerId,
-    /// Append a batch. Shared with the client, which keeps it until it is answered.
-    Produce(Arc<Produce>),
+    /// Append a batch.
+    Produce(Box<Produce>),
     /// Read; answered when there is something to read, or after its longest wait.
     Fetch(Box<Fetch>),
     /// Where every partition begins and ends.
@@ -84,12 +82,25 @@ impl Default for Produce {
 }
 
 /// Records on their way to a partition.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Batch {
     /// All payloads, one after the other.
     pub bytes: Vec<u8>,
     /// Where each payload ends.
     pub ends: Vec<u32>,
+}
+
+impl Clone for Batch {
+    fn clone(&self) -> Batch {
+        Batch { bytes: self.bytes.clone(), ends: self.ends.clone() }
+    }
+
+    /// Keeps the memory there is.
+    #[inline]
+    fn clone_from(&mut self, other: &Batch) {
+        self.bytes.clone_from(&other.bytes);
+        self.ends.clone_from(&other.ends);
+    }
 }
 
 impl Batch {

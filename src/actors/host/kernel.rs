@@ -9,7 +9,7 @@ use crate::base::{Clock, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::native::member::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
-use crate::broker::protocol::{BrokerId, Client, Fetch, Records};
+use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records};
 use crate::broker::sim::{Hosted, KernelHandle, Next, Wish};
 use crate::broker::{ConsumerSpec, GroupSpec};
 use crate::logic::Effort;
@@ -291,12 +291,20 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
         self.host.sender.port.as_inner().acks_can_wait()
     }
 
-    fn hear_ack_ahead(&mut self, from: BrokerId, number: u64, at: Time) -> bool {
-        let can_wait = self.acks_can_wait();
-        if can_wait {
-            self.host.sender.port.inner().acknowledged(from, number, at);
+    fn hear_ack_ahead(
+        &mut self,
+        from: BrokerId,
+        number: u64,
+        at: Time,
+        done: &mut Vec<Box<Produce>>,
+    ) -> bool {
+        if !self.acks_can_wait() {
+            return false;
         }
-        can_wait
+        let client = self.host.sender.port.inner();
+        client.acknowledged(from, number, at);
+        client.reuse(done);
+        true
     }
 
     fn is_calm(&self) -> bool {

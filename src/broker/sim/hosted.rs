@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::aside::Ack;
 use super::handle::Ask;
 use crate::base::Time;
-use crate::broker::protocol::{BrokerId, Client, Fetch, Records};
+use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records};
 use crate::logic::Effort;
 
 /// A data machine with its client, hosted by the kernel.
@@ -39,9 +39,15 @@ pub trait Hosted: Send {
     ) -> Result<Wish, Box<Fetch>> {
         Err(answer)
     }
-    /// Lets its client hear of the acknowledgement of this number, which arrives at `at`; unless it would do something
-    /// because of it.
-    fn hear_ack_ahead(&mut self, _from: BrokerId, _number: u64, _at: Time) -> bool {
+    /// Lets its client hear of the acknowledgement of this number, which arrives at `at`, unless it would do something
+    /// because of it. The client may use the memory of what is done.
+    fn hear_ack_ahead(
+        &mut self,
+        _from: BrokerId,
+        _number: u64,
+        _at: Time,
+        _done: &mut Vec<Box<Produce>>,
+    ) -> bool {
         false
     }
     /// Has the turns from `next` to before `until` now, as far as they do not depend on anything that is still to come.

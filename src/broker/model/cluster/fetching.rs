@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use triomphe::Arc;
-
 use super::{Alarm, BrokerId, Caller, ClientId, Cluster, Fetched, Output, Outputs};
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{ErrorCode, Fetch, FetchSlot, Produce};
@@ -25,7 +23,7 @@ pub(super) struct Place {
     /// The connection whose batch waits for its replication. Kafka takes one request of a connection at a time.
     pub(super) muted: Option<u32>,
     /// Batches that came meanwhile.
-    pub(super) batches: VecDeque<(Caller, Arc<Produce>)>,
+    pub(super) batches: VecDeque<(Caller, Box<Produce>)>,
 }
 
 impl Place {

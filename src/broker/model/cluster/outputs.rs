@@ -5,7 +5,10 @@
 
 use super::{Alarm, BrokerId, Caller};
 use crate::base::{Offset, Time};
-use crate::broker::protocol::{ErrorCode, Fetch, Response};
+use crate::broker::protocol::{ErrorCode, Fetch, Produce, Response};
+
+/// Requests whose memory waits for somebody.
+const DONE_MAX: usize = 8;
 
 /// What follows from something that has happened.
 #[derive(Debug, Default)]
@@ -16,6 +19,9 @@ pub struct Outputs {
     pub fetched: Vec<Fetched>,
     /// Everything else, in its order.
     pub others: Vec<Output>,
+    /// Requests that have done their work, for whoever can use their memory.
+    #[expect(clippy::vec_box, reason = "it moves from list to list")]
+    pub done: Vec<Box<Produce>>,
 }
 
 /// A batch is answered.
@@ -79,6 +85,14 @@ pub enum Output {
 }
 
 impl Outputs {
+    /// A request has done its work.
+    #[inline]
+    pub(super) fn done(&mut self, request: Box<Produce>) {
+        if self.done.len() < DONE_MAX {
+            self.done.push(request);
+        }
+    }
+
     /// Says something that is no answer to a batch or a fetch.
     pub fn push(&mut self, output: Output) {
         self.others.push(output);

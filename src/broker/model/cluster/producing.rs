@@ -1,7 +1,5 @@
 //! Produce requests: append, and acknowledge when those who have to have the batch have it.
 
-use triomphe::Arc;
-
 use super::refusal::{error_code, is_appended};
 use super::{BrokerId, Caller, Cluster, Output, Outputs, Produced};
 use crate::base::{Offset, PartitionId, Time};
@@ -52,7 +50,7 @@ impl Cluster {
         at: Time,
         broker: BrokerId,
         caller: Caller,
-        produce: Arc<Produce>,
+        produce: Box<Produce>,
         out: &mut Outputs,
     ) {
         if self.settings.replication_factor > 1 {
@@ -62,6 +60,7 @@ impl Cluster {
             }
         }
         self.take_batch(at, broker, caller, &produce, out);
+        out.done(produce);
     }
 
     fn take_batch(
@@ -214,6 +213,7 @@ impl Cluster {
             }
             let Some((caller, produce)) = place.batches.pop_front() else { return };
             self.take_batch(now, broker, caller, &produce, out);
+            out.done(produce);
         }
     }
 }

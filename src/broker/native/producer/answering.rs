@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use triomphe::Arc;
-
 use super::parcel::{Parcel, Sent};
 use super::{NativeProducer, Number};
 use crate::base::Time;
@@ -109,7 +107,7 @@ impl NativeProducer {
     ) {
         let in_flight = &mut self.in_flight[broker as usize];
         let parcel = match in_flight.front() {
-            Some(first) if first.request.number == number => in_flight.pop_front(),
+            Some(first) if first.number == number => in_flight.pop_front(),
             _ => take_out(in_flight, number),
         };
         let Some(parcel) = parcel else { return };
@@ -149,18 +147,16 @@ impl NativeProducer {
         };
         self.answers.acks.extend(parcel.records.iter().map(ack));
         self.queued -= parcel.records.len();
-        if let Some(request) = Arc::get_mut(&mut parcel.request) {
-            request.batch.clear();
-            parcel.records.clear();
-            (parcel.tries, parcel.may_be_there) = (0, false);
-            self.spare.push(parcel);
-        }
+        parcel.batch.clear();
+        parcel.records.clear();
+        (parcel.tries, parcel.may_be_there) = (0, false);
+        self.spare.push(parcel);
     }
 }
 
 /// A batch that is not the first one, which is rare.
 #[cold]
 fn take_out(in_flight: &mut VecDeque<Box<Parcel>>, number: u64) -> Option<Box<Parcel>> {
-    let place = in_flight.iter().position(|parcel| parcel.request.number == number)?;
+    let place = in_flight.iter().position(|parcel| parcel.number == number)?;
     in_flight.remove(place)
 }

@@ -15,7 +15,7 @@ use self::parcel::{Lane, Parcel};
 use super::Profile;
 use super::metadata::Metadata;
 use crate::base::{Clock, PartitionId, Time};
-use crate::broker::protocol::{BrokerId, Client, Records, Request, Response};
+use crate::broker::protocol::{BrokerId, Client, Produce, Records, Request, Response};
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::measure::Outcome;
 use crate::plan::{Acks, LoadPlan};
@@ -28,6 +28,8 @@ const BATCH_BYTES_MAX: usize = 1_000_000;
 /// librdkafka's `max.in.flight` of an idempotent producer; without idempotence its window is a million.
 const IN_FLIGHT_IDEMPOTENT: usize = 5;
 const IN_FLIGHT: usize = 1_000_000;
+/// With so many requests whose memory is kept it needs no more.
+const SPARE_MAX: usize = 8;
 
 /// A pool's client.
 #[derive(Debug)]
@@ -51,6 +53,9 @@ pub struct NativeProducer {
     requests: u64,
     #[expect(clippy::vec_box, reason = "it moves from list to list")]
     spare: Vec<Box<Parcel>>,
+    /// Requests that have done their work; their memory is used again.
+    #[expect(clippy::vec_box, reason = "it moves from list to list")]
+    spare_requests: Vec<Box<Produce>>,
     /// Records queued or in flight.
     queued: usize,
     /// When to look for records that have waited too long.
@@ -88,6 +93,7 @@ impl NativeProducer {
             profile,
             requests: 0,
             spare: Vec::new(),
+            spare_requests: Vec::new(),
             queued: 0,
             look_for_old_at: Time::ZERO + LOOK_FOR_OLD,
             answers: Answers::default(),
@@ -148,6 +154,15 @@ impl NativeProducer {
         });
         parcel.add(record, now);
         self.queued += 1;
+    }
+
+    /// Takes requests that have done their work, for their memory, if it may need some.
+    #[inline]
+    #[expect(clippy::vec_box, reason = "it moves from list to list")]
+    pub fn reuse(&mut self, done: &mut Vec<Box<Produce>>) {
+        if self.spare_requests.len() < SPARE_MAX {
+            self.spare_requests.append(done);
+        }
     }
 
     /// Asks for a number if that is due; returns when something is due next.

@@ -2,12 +2,10 @@
 
 use std::collections::VecDeque;
 
-use triomphe::Arc;
-
 use super::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use crate::base::{PartitionId, ProducerId, Time, sent_time};
 use crate::broker::SendRecord;
-use crate::broker::protocol::{BrokerId, Produce};
+use crate::broker::protocol::{Batch, BrokerId};
 
 /// A batch and what its acknowledgements need.
 #[derive(Debug, Default)]
@@ -15,13 +13,14 @@ pub(super) struct Parcel {
     pub(super) partition: PartitionId,
     /// When its first record came.
     pub(super) since: Time,
-    /// The request; the one of the last try may still be under way.
-    pub(super) request: Arc<Produce>,
+    /// The records, of which every request takes a copy.
+    pub(super) batch: Batch,
     pub(super) records: Vec<Sent>,
     /// Sequence of the first record, given when the batch is closed.
     pub(super) sequence: u64,
-    /// How often it was sent, and until when the answer is waited for.
+    /// How often it was sent, as which request last, and until when the answer is waited for.
     pub(super) tries: u32,
+    pub(super) number: u64,
     pub(super) limit: Time,
     /// It may be in the log although nobody said so.
     pub(super) may_be_there: bool,
@@ -48,18 +47,15 @@ impl Parcel {
     #[inline]
     pub(super) fn add(&mut self, record: &SendRecord<'_>, now: Time) {
         let SendRecord { producer, sequence, payload, .. } = *record;
-        // Nobody else holds a batch that is still open.
-        if let Some(request) = Arc::get_mut(&mut self.request) {
-            request.batch.push(payload);
-            self.records.push(Sent { producer, sequence, at: sent_time(payload).unwrap_or(now) });
-        }
+        self.batch.push(payload);
+        self.records.push(Sent { producer, sequence, at: sent_time(payload).unwrap_or(now) });
     }
 
     /// Whether another record is too much.
     #[inline]
     pub(super) fn is_full_for(&self, record: &SendRecord<'_>) -> bool {
         self.records.len() >= BATCH_RECORDS_MAX
-            || self.request.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
+            || self.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
     }
 }
 

@@ -1,7 +1,5 @@
 //! Which batch goes next, and where.
 
-use triomphe::Arc;
-
 use super::parcel::Parcel;
 use super::{NativeProducer, Number};
 use crate::base::{PartitionId, Time};
@@ -128,13 +126,14 @@ impl NativeProducer {
         };
         self.requests += 1;
         parcel.tries += 1;
+        parcel.number = self.requests;
         parcel.limit = now + self.profile.request_timeout;
         let partition = parcel.partition;
-        // What is under way since an earlier try stays as it was.
-        let request = Arc::make_mut(&mut parcel.request);
-        (request.number, request.partition) = (self.requests, partition);
+        let mut request = self.spare_requests.pop().unwrap_or_default();
+        (request.number, request.partition) = (parcel.number, partition);
         (request.acks, request.sequence) = (self.acks, sequence);
-        self.outbox.push((leader, Request::Produce(parcel.request.clone())));
+        request.batch.clone_from(&parcel.batch);
+        self.outbox.push((leader, Request::Produce(request)));
         match self.acks {
             // A send counts as acknowledged when it leaves.
             Acks::None => self.resolve(parcel, now, Outcome::Acked),
