@@ -5,9 +5,9 @@
 //! | bytes | field |
 //! |---|---|
 //! | 0..2 | magic `LK` |
-//! | 2 | format version, 1 |
+//! | 2 | format version, 2 |
 //! | 3 | reserved, 0 |
-//! | 4..8 | CRC-32 (IEEE) of bytes 8.. to the end of the payload |
+//! | 4..8 | lower half of XXH3 (64 bits) of bytes 8.. to the end of the payload |
 //! | 8..16 | run id |
 //! | 16..20 | producer |
 //! | 20..24 | partition |
@@ -15,9 +15,7 @@
 //! | 32..40 | intended send time, ns since the run's epoch |
 //! | 40..48 | actual send time, ns since the run's epoch |
 
-use std::sync::LazyLock;
-
-use crc32fast::Hasher;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{PartitionId, ProducerId, RunId, Time};
 
@@ -25,7 +23,7 @@ use super::{PartitionId, ProducerId, RunId, Time};
 pub const STAMP_BYTES: usize = 48;
 
 const MAGIC: [u8; 2] = *b"LK";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// What the checksum covers starts here.
 const BODY: usize = 8;
 
@@ -75,8 +73,8 @@ pub fn write_payload(stamp: &Stamp, payload: &mut [u8]) {
     payload[24..32].copy_from_slice(&stamp.sequence.to_le_bytes());
     payload[32..40].copy_from_slice(&stamp.intended.0.to_le_bytes());
     payload[40..48].copy_from_slice(&stamp.sent.0.to_le_bytes());
-    let crc = checksum(payload);
-    payload[4..8].copy_from_slice(&crc.to_le_bytes());
+    let checksum = checksum(payload);
+    payload[4..8].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// Checks a payload in place.
@@ -84,8 +82,7 @@ pub fn verify(payload: &[u8], run: RunId) -> Verdict {
     if payload.len() < STAMP_BYTES || payload[0..2] != MAGIC || payload[2] != VERSION {
         return Verdict::Foreign;
     }
-    let crc = u32::from_le_bytes(bytes(payload, 4));
-    if checksum(payload) != crc {
+    if checksum(payload) != u32::from_le_bytes(bytes(payload, 4)) {
         return Verdict::Corrupt;
     }
     let stamp = Stamp {
@@ -104,13 +101,9 @@ pub fn sent_time(payload: &[u8]) -> Option<Time> {
     (payload.len() >= STAMP_BYTES).then(|| Time(i64::from_le_bytes(bytes(payload, 40))))
 }
 
-/// CRC-32 of what it covers in `payload`.
+/// XXH3's lower half, of what it covers in `payload`.
 fn checksum(payload: &[u8]) -> u32 {
-    /// To begin with. Made once: to find out what the processor can do takes a while.
-    static BEGUN: LazyLock<Hasher> = LazyLock::new(Hasher::new);
-    let mut hasher = BEGUN.clone();
-    hasher.update(&payload[BODY..]);
-    hasher.finalize()
+    xxh3_64(&payload[BODY..]) as u32
 }
 
 fn bytes<const N: usize>(payload: &[u8], at: usize) -> [u8; N] {
