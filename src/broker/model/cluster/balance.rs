@@ -53,10 +53,11 @@ impl Cluster {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{BrokerId, ClusterSettings};
+    use super::super::{BrokerId, Caller, ClusterSettings};
     use super::*;
     use crate::base::Seed;
     use crate::broker::model::group::GroupSettings;
+    use crate::broker::protocol::{ErrorCode, Fetch, FetchSlot, Request};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -64,6 +65,8 @@ mod tests {
     struct Stage {
         cluster: Cluster,
         alarms: Vec<(Time, Alarm)>,
+        /// Fetches that were answered: when, from where, and what was wrong with the first partition.
+        fetched: Vec<(Time, BrokerId, Option<ErrorCode>)>,
     }
 
     impl Stage {
@@ -83,7 +86,11 @@ mod tests {
                 retention_bytes: 1 << 20,
                 group: GroupSettings::default(),
             };
-            Stage { cluster: Cluster::new(settings, Seed(1)), alarms: Vec::new() }
+            Stage {
+                cluster: Cluster::new(settings, Seed(1)),
+                alarms: Vec::new(),
+                fetched: Vec::new(),
+            }
         }
 
         /// Something happens after so many seconds; who leads then.
@@ -107,6 +114,8 @@ mod tests {
         fn hear(&mut self, what: impl FnOnce(&mut Cluster, &mut Outputs)) {
             let mut out = Outputs::default();
             what(&mut self.cluster, &mut out);
+            let fetched = out.fetched.into_iter();
+            self.fetched.extend(fetched.map(|out| (out.at, out.from, out.fetch.slots[0].error)));
             let alarms = out.others.into_iter().filter_map(|output| match output {
                 Output::Alarm { at, alarm } => Some((at, alarm)),
                 Output::Reply { .. } | Output::HangUp { .. } => None,
@@ -164,5 +173,21 @@ mod tests {
         assert_eq!(stage.leaders_at(21), AWAY);
         stage.at(22, |cluster, now, out| cluster.rejoin(now, 0, out));
         assert_eq!(stage.leaders_at(40), HOME);
+    }
+
+    #[test]
+    fn whoever_waits_at_the_old_leader_is_told_at_once() {
+        let mut stage = Stage::new(Some(20 * SECOND));
+        stage.at(2, |cluster, now, out| cluster.crash(now, 0, out));
+        stage.at(10, |cluster, now, out| cluster.come_back(now, 0, out));
+        stage.at(19, |cluster, now, out| {
+            let slots = vec![FetchSlot::new(PartitionId(0), 0)];
+            let fetch = Fetch { wait_max: 60 * SECOND, partition_bytes_max: 1 << 20, slots };
+            cluster.request(now, 1, Caller::default(), Request::Fetch(Box::new(fetch)), out);
+        });
+        assert_eq!((stage.leaders_at(19), stage.fetched.len()), (AWAY.to_vec(), 0));
+        assert_eq!(stage.leaders_at(21), HOME);
+        let told = (Time::ZERO + 20 * SECOND, 1, Some(ErrorCode::NotLeaderOrFollower));
+        assert_eq!(stage.fetched, [told]);
     }
 }

@@ -240,10 +240,6 @@ impl Cluster {
             }
         }
         self.refuse_waiting(now, id, out);
-        for broker in 0..self.settings.brokers {
-            if self.brokers[broker as usize].is_heard() {
-                self.wake(now, broker, id, out);
-            }
-        }
+        self.wake_everywhere(now, id, out);
     }
 }
