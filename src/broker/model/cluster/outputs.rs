@@ -20,7 +20,6 @@ pub struct Outputs {
     /// Everything else, in its order.
     pub others: Vec<Output>,
     /// Requests that have done their work, for whoever can use their memory.
-    #[expect(clippy::vec_box, reason = "it moves from list to list")]
     pub done: Vec<Box<Produce>>,
 }
 

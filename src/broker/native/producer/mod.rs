@@ -158,7 +158,6 @@ impl NativeProducer {
 
     /// Takes requests that have done their work, for their memory, if it may need some.
     #[inline]
-    #[expect(clippy::vec_box, reason = "it moves from list to list")]
     pub fn reuse(&mut self, done: &mut Vec<Box<Produce>>) {
         if self.spare_requests.len() < SPARE_MAX {
             self.spare_requests.append(done);
