@@ -81,8 +81,7 @@ impl Kernel {
             if !self.network.carries(to, from) {
                 continue;
             }
-            let response = Response::Produce(number, Ok(offset));
-            self.trace.response(key.at(), client, &response);
+            self.trace.acked(key.at(), client, offset);
             if let Who::Machine(machine) = &mut seat.who {
                 machine.client().acknowledged(from, number, key.at());
             }
