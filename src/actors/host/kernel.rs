@@ -312,6 +312,9 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
     }
 
     fn go_ahead(&mut self, next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
-        self.host.go_ahead(next, until, turns)
+        match self.blocked {
+            None => self.host.go_ahead(next, until, turns),
+            Some(_) => next,
+        }
     }
 }

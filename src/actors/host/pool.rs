@@ -108,8 +108,10 @@ impl PoolHost<NativeProducer> {
     /// Sends records that are due from `next` to before `until`, each at its time and as it would be sent then; notes
     /// these times and returns when the next turn is wanted. Nobody interferes before `until`.
     pub(super) fn go_ahead(&mut self, mut next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
+        let goes_on = self.has_more();
         let PoolHost { context, shared, sender, .. } = self;
-        let is_free = next < until
+        let is_free = goes_on
+            && next < until
             && sender.is_independent()
             && sender.port.is_idle()
             && !context.sabotage.is_armed()
@@ -120,6 +122,12 @@ impl PoolHost<NativeProducer> {
         }
         let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cell = context.board.pools[shared.pool.0 as usize].lock();
+        if cell.is_fenced(self.incarnation) {
+            return next;
+        }
+        if sender.has_answers(Duration::ZERO) {
+            sender.enter(&mut cell);
+        }
         while turns.len() < BURST_MAX
             && next < until
             && sender.port.as_inner().can_go_ahead(next)

@@ -127,9 +127,13 @@ impl Kernel {
 
     /// Gives a machine the turn it wanted at this time, and those that can be had ahead.
     pub(super) fn own_turn(&mut self, client: ClientId) {
-        self.trace.turn(self.now, client);
-        let next = self.act(client);
-        let next = self.go_ahead(client, next);
+        self.hear(client);
+        let mut next = self.go_ahead(client, self.now);
+        if next == self.now {
+            self.trace.turn(self.now, client);
+            next = self.act(client);
+            next = self.go_ahead(client, next);
+        }
         self.turn_at(client, next);
     }
 
