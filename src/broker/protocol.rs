@@ -215,8 +215,15 @@ pub trait Client {
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time);
 
     /// Takes a broker's word that it has appended the batch of this number: what [`receive`](Self::receive) does with
-    /// such a response.
-    fn acknowledged(&mut self, _broker: BrokerId, _number: u64, _now: Time) {}
+    /// such a response. It may use the memory of one of the requests that are `done`.
+    fn acknowledged(
+        &mut self,
+        _from: BrokerId,
+        _number: u64,
+        _now: Time,
+        _done: &mut Vec<Box<Produce>>,
+    ) {
+    }
 
     /// The connection to `broker` broke, or could not be made: what was asked there is not answered any more.
     fn disconnected(&mut self, broker: BrokerId, now: Time);

@@ -301,9 +301,7 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
         if !self.acks_can_wait() {
             return false;
         }
-        let client = self.host.sender.port.inner();
-        client.acknowledged(from, number, at);
-        client.reuse(done);
+        self.host.sender.port.inner().acknowledged(from, number, at, done);
         true
     }
 

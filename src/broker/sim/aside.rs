@@ -83,7 +83,8 @@ impl Kernel {
             }
             self.trace.acked(key.at(), client, offset);
             if let Who::Machine(machine) = &mut seat.who {
-                machine.client().acknowledged(from, number, key.at());
+                let done = &mut self.output.done;
+                machine.client().acknowledged(from, number, key.at(), done);
             }
         }
     }

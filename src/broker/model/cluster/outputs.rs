@@ -8,7 +8,7 @@ use crate::base::{Offset, Time};
 use crate::broker::protocol::{ErrorCode, Fetch, Produce, Response};
 
 /// Requests whose memory waits for somebody.
-const DONE_MAX: usize = 8;
+const DONE_MAX: usize = 64;
 
 /// What follows from something that has happened.
 #[derive(Debug, Default)]

@@ -28,8 +28,6 @@ const BATCH_BYTES_MAX: usize = 1_000_000;
 /// librdkafka's `max.in.flight` of an idempotent producer; without idempotence its window is a million.
 const IN_FLIGHT_IDEMPOTENT: usize = 5;
 const IN_FLIGHT: usize = 1_000_000;
-/// With so many requests whose memory is kept it needs no more.
-const SPARE_MAX: usize = 8;
 
 /// A pool's client.
 #[derive(Debug)]
@@ -156,14 +154,6 @@ impl NativeProducer {
         self.queued += 1;
     }
 
-    /// Takes requests that have done their work, for their memory, if it may need some.
-    #[inline]
-    pub fn reuse(&mut self, done: &mut Vec<Box<Produce>>) {
-        if self.spare_requests.len() < SPARE_MAX {
-            self.spare_requests.append(done);
-        }
-    }
-
     /// Asks for a number if that is due; returns when something is due next.
     fn ask_for_number(&mut self, now: Time) -> Time {
         if let Number::Asked(broker, since) = self.number {
@@ -248,9 +238,20 @@ impl Client for NativeProducer {
         }
     }
 
-    fn acknowledged(&mut self, broker: BrokerId, number: u64, now: Time) {
-        self.metadata.answered(broker);
-        self.answered(broker, number, Ok(()), now);
+    #[inline]
+    fn acknowledged(
+        &mut self,
+        from: BrokerId,
+        number: u64,
+        now: Time,
+        done: &mut Vec<Box<Produce>>,
+    ) {
+        // One for one: so it has the memory of as many as it sends before it hears of them.
+        if let Some(request) = done.pop() {
+            self.spare_requests.push(request);
+        }
+        self.metadata.answered(from);
+        self.answered(from, number, Ok(()), now);
     }
 
     fn disconnected(&mut self, broker: BrokerId, now: Time) {
