@@ -19,6 +19,8 @@ pub(super) struct Metadata {
     not_before: Time,
     backoff: Duration,
     brokers: Vec<Reach>,
+    /// How many of these connections are broken.
+    broken: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,7 @@ impl Metadata {
             not_before: Time::ZERO,
             backoff: profile.retry_backoff,
             brokers: vec![reach; profile.brokers as usize],
+            broken: 0,
             profile,
         }
     }
@@ -56,7 +59,7 @@ impl Metadata {
     /// Whether all leaders are known and every broker is reached.
     #[inline]
     pub(super) fn is_whole(&self) -> bool {
-        matches!(self.state, State::Known) && self.brokers.iter().all(|reach| !reach.is_broken)
+        self.state == State::Known && self.broken == 0
     }
 
     /// Number of partitions, as far as it knows.
@@ -149,6 +152,7 @@ impl Metadata {
         let reach = &mut self.brokers[broker as usize];
         if reach.is_broken {
             reach.is_broken = false;
+            self.broken -= 1;
             reach.backoff = self.profile.reconnect_backoff;
         }
     }
@@ -161,6 +165,7 @@ impl Metadata {
             reach.backoff = (reach.backoff * 2).min(self.profile.reconnect_backoff_max);
         }
         let is_news = !std::mem::replace(&mut reach.is_broken, true);
+        self.broken += u32::from(is_news);
         if matches!(self.state, State::Asked(asked, _) if asked == broker) {
             self.state = State::Unknown;
         }
@@ -170,7 +175,15 @@ impl Metadata {
     }
 
     /// When the next of the brokers that are out of reach is tried again.
+    #[inline]
     pub(super) fn next_try(&self, now: Time) -> Time {
+        match self.broken {
+            0 => Time::NEVER,
+            _ => self.next_try_of_any(now),
+        }
+    }
+
+    fn next_try_of_any(&self, now: Time) -> Time {
         let out = self.brokers.iter().filter(|reach| reach.is_broken && reach.not_before > now);
         out.map(|reach| reach.not_before).fold(Time::NEVER, Time::min)
     }
