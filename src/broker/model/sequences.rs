@@ -2,8 +2,6 @@
 //!
 //! After Kafka's `ProducerStateManager` and `ProducerStateEntry` (KIP-98): the last five batches of each producer.
 
-use std::collections::BTreeMap;
-
 /// Batches remembered per producer: as many as a client may have in flight.
 const BATCHES_KEPT: usize = 5;
 
@@ -21,12 +19,21 @@ pub enum Admission {
 /// The producers of a partition.
 #[derive(Clone, Debug, Default)]
 pub struct Sequences {
-    /// The last batches of each, the newest first.
-    producers: BTreeMap<i64, [Option<Kept>; BATCHES_KEPT]>,
+    /// By number: the cluster gives them one after the other.
+    producers: Vec<Producer>,
+}
+
+/// The last batches of a producer, in a ring.
+#[derive(Clone, Debug, Default)]
+struct Producer {
+    batches: [Kept; BATCHES_KEPT],
+    /// How many of them there are, and which one is the newest.
+    count: usize,
+    newest: usize,
 }
 
 /// A batch that was appended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Kept {
     first: u64,
     count: u64,
@@ -39,25 +46,58 @@ impl Sequences {
     /// been deleted.
     #[inline]
     pub fn admit(&mut self, producer: i64, first: u64, count: u64, offset: i64) -> Admission {
-        let kept = self.producers.entry(producer).or_default();
-        if kept[0].is_some_and(|last| first != last.first + last.count) {
-            let mut kept = kept.iter().flatten();
-            let known = kept.find(|kept| (kept.first, kept.count) == (first, count));
-            return known.map_or(Admission::OutOfOrder, |known| Admission::Duplicate(known.offset));
+        let producer = self.producer(producer);
+        if producer.newest().is_some_and(|newest| first != newest.first + newest.count) {
+            return producer.find(first, count).map_or(Admission::OutOfOrder, Admission::Duplicate);
         }
-        kept.copy_within(..BATCHES_KEPT - 1, 1);
-        kept[0] = Some(Kept { first, count, offset });
+        producer.remember(Kept { first, count, offset });
         Admission::Append
+    }
+
+    #[inline]
+    fn producer(&mut self, number: i64) -> &mut Producer {
+        let number = number as usize;
+        if self.producers.len() <= number {
+            self.producers.resize_with(number + 1, Producer::default);
+        }
+        &mut self.producers[number]
     }
 
     /// Forgets what the log has lost from offset `from` on.
     pub fn truncate(&mut self, from: i64) {
-        self.producers.retain(|_, kept| {
-            let lost = kept.iter().flatten().filter(|batch| batch.offset >= from).count();
-            kept.rotate_left(lost);
-            kept[BATCHES_KEPT - lost..].fill(None);
-            kept[0].is_some()
-        });
+        for producer in &mut self.producers {
+            while producer.newest().is_some_and(|newest| newest.offset >= from) {
+                producer.forget_newest();
+            }
+        }
+    }
+}
+
+impl Producer {
+    #[inline]
+    fn newest(&self) -> Option<&Kept> {
+        (self.count > 0).then(|| &self.batches[self.newest])
+    }
+
+    #[inline]
+    fn remember(&mut self, batch: Kept) {
+        self.newest = (self.newest + 1) % BATCHES_KEPT;
+        self.batches[self.newest] = batch;
+        self.count = BATCHES_KEPT.min(self.count + 1);
+    }
+
+    fn forget_newest(&mut self) {
+        self.newest = (self.newest + BATCHES_KEPT - 1) % BATCHES_KEPT;
+        self.count -= 1;
+    }
+
+    /// The offset of a batch that is remembered.
+    #[cold]
+    fn find(&self, first: u64, count: u64) -> Option<i64> {
+        let back = |age: usize| &self.batches[(self.newest + BATCHES_KEPT - age) % BATCHES_KEPT];
+        let mut kept = (0..self.count).map(back);
+        let found = kept.find(|kept| (kept.first, kept.count) == (first, count));
+        found.map(|kept| kept.offset)
     }
 }
 
