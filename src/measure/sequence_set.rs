@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use rangemap::RangeSet;
 
-/// A set of sequence numbers that is cheap while they come in order.
+/// A set of sequence numbers that is cheap while they come in order, and small: there is one for every lane.
 #[derive(Clone, Debug, Default)]
 pub struct SequenceSet {
     /// Everything below is in the set.
     prefix: u64,
-    /// What is in the set beyond the prefix; almost always empty.
-    ahead: RangeSet<u64>,
+    /// What is in the set beyond the prefix, if anything is; almost always nothing.
+    ahead: Option<Box<RangeSet<u64>>>,
 }
 
 impl SequenceSet {
@@ -19,65 +19,71 @@ impl SequenceSet {
     pub fn insert(&mut self, sequence: u64) -> bool {
         if sequence == self.prefix {
             self.prefix += 1;
-            if !self.ahead.is_empty() {
+            if self.ahead.is_some() {
                 self.absorb();
             }
             return true;
         }
-        if sequence < self.prefix || self.ahead.contains(&sequence) {
+        self.insert_out_of_order(sequence)
+    }
+
+    fn insert_out_of_order(&mut self, sequence: u64) -> bool {
+        if self.contains(sequence) {
             return false;
         }
-        self.ahead.insert(sequence..sequence + 1);
+        self.ahead.get_or_insert_default().insert(sequence..sequence + 1);
         true
     }
 
     fn absorb(&mut self) {
-        while let Some(first) = self.ahead.first().cloned() {
+        let Some(ahead) = &mut self.ahead else { return };
+        while let Some(first) = ahead.first().cloned() {
             if first.start > self.prefix {
-                break;
+                return;
             }
             self.prefix = self.prefix.max(first.end);
-            self.ahead.remove(first);
+            ahead.remove(first);
         }
+        self.ahead = None;
     }
 
     /// Whether `sequence` is in the set.
     pub fn contains(&self, sequence: u64) -> bool {
-        sequence < self.prefix || self.ahead.contains(&sequence)
+        sequence < self.prefix || self.ahead.as_ref().is_some_and(|ahead| ahead.contains(&sequence))
     }
 
     /// Number of sequence numbers in the set.
     pub fn len(&self) -> u64 {
-        self.prefix + self.ahead.iter().map(|range| range.end - range.start).sum::<u64>()
+        let ahead = self.ahead.iter().flat_map(|ahead| ahead.iter());
+        self.prefix + ahead.map(|range| range.end - range.start).sum::<u64>()
     }
 
     /// Whether nothing was ever added.
     pub fn is_empty(&self) -> bool {
-        self.prefix == 0 && self.ahead.is_empty()
+        self.prefix == 0 && self.ahead.is_none()
     }
 
     /// Number of gaps: runs of missing numbers below the largest one.
     pub fn gaps(&self) -> usize {
-        self.ahead.len()
+        self.ahead.as_ref().map_or(0, |ahead| ahead.len())
     }
 
     /// The runs of numbers in `0..end` that are not in the set, in order.
     pub fn missing_below(&self, end: u64) -> Vec<Range<u64>> {
-        if self.prefix >= end {
-            return Vec::new();
+        let beyond = self.prefix..end;
+        match &self.ahead {
+            _ if beyond.is_empty() => Vec::new(),
+            None => vec![beyond],
+            Some(ahead) => ahead.gaps(&beyond).collect(),
         }
-        self.ahead.gaps(&(self.prefix..end)).collect()
     }
 
     /// How many numbers of `range` are in the set.
     pub fn count_in(&self, range: &Range<u64>) -> u64 {
         let in_prefix = self.prefix.min(range.end).saturating_sub(range.start);
-        let beyond: u64 = self
-            .ahead
-            .overlapping(range)
-            .map(|held| held.end.min(range.end) - held.start.max(range.start))
-            .sum();
-        in_prefix + beyond
+        let beyond = self.ahead.iter().flat_map(|ahead| ahead.overlapping(range));
+        let beyond = beyond.map(|held| held.end.min(range.end) - held.start.max(range.start));
+        in_prefix + beyond.sum::<u64>()
     }
 }
 
