@@ -9,8 +9,8 @@ use crate::base::{Clock, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::native::member::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
-use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records};
-use crate::broker::sim::{Hosted, KernelHandle, Next, Wish};
+use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request};
+use crate::broker::sim::{Heard, Hosted, KernelHandle, Next, Wish};
 use crate::broker::{ConsumerSpec, GroupSpec};
 use crate::logic::Effort;
 use crate::plan::{Assignor, BrokerPlan, GroupProtocol, Identity};
@@ -170,12 +170,20 @@ impl Hosted for SimulatedConsumer {
         answer: Box<Fetch>,
         records: &dyn Records,
         now: Time,
-    ) -> Result<Wish, Box<Fetch>> {
+        outbox: &mut Vec<(BrokerId, Request)>,
+    ) -> Result<Heard, Box<Fetch>> {
         if !self.is_calm() || !self.client.as_inner().waits_for_one_answer() {
             return Err(answer);
         }
         self.client.inner().fetched(from, answer, records, now);
-        Ok(self.wish_when(|| true))
+        let is_late = match self.wish_when(|| true) {
+            Wish::Now => return Ok(Heard::Turn),
+            wish => wish == Wish::Later,
+        };
+        let client = self.client.inner();
+        let due = client.tick(now);
+        std::mem::swap(client.outbox(), outbox);
+        Ok(Heard::Wait { is_late, due })
     }
 }
 

@@ -6,7 +6,7 @@
 //! lead to the same.
 
 use super::aside::Ack;
-use super::hosted::Who;
+use super::hosted::{Heard, Who, Wish};
 use super::kernel::Kernel;
 use super::queue::Key;
 use super::trace::fetched_content;
@@ -35,7 +35,9 @@ impl Kernel {
         if self.ahead.is_empty() {
             return next;
         }
-        let (mut ahead, mut outbox) = (std::mem::take(&mut self.ahead), self.take_outbox(client));
+        std::mem::swap(machine.client().outbox(), &mut self.outbox);
+        let (mut ahead, mut outbox) =
+            (std::mem::take(&mut self.ahead), std::mem::take(&mut self.outbox));
         debug_assert_eq!(ahead.len(), outbox.len(), "one request each");
         for (at, (broker, request)) in ahead.drain(..).zip(outbox.drain(..)) {
             self.trace.turn(at, client);
@@ -79,12 +81,22 @@ impl Kernel {
         let seat = &mut self.seats[client as usize];
         let Who::Machine(machine) = &mut seat.who else { return Some(fetch) };
         let content = fetched_content(&fetch);
-        let wish = match machine.hear_ahead(from, fetch, &self.cluster, self.now) {
-            Ok(wish) => wish,
+        let outbox = &mut self.outbox;
+        let heard = match machine.hear_ahead(from, fetch, &self.cluster, self.now, outbox) {
+            Ok(heard) => heard,
             Err(fetch) => return Some(fetch),
         };
         self.trace.fetched(self.now, client, content);
-        self.follow(client, wish);
+        match heard {
+            Heard::Turn => self.follow(client, Wish::Now),
+            Heard::Wait { is_late, due } => {
+                if is_late {
+                    self.put_turn_off(client);
+                }
+                self.send_all(client);
+                self.turn_at(client, due);
+            }
+        }
         None
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::aside::Ack;
 use super::handle::Ask;
 use crate::base::Time;
-use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records};
+use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request};
 use crate::logic::Effort;
 
 /// A data machine with its client, hosted by the kernel.
@@ -28,15 +28,16 @@ pub trait Hosted: Send {
     fn is_calm(&self) -> bool {
         false
     }
-    /// Lets its client hear at `now` of the answer to its fetch. Gives the answer back unless it is calm and its client
-    /// waits for that answer and for nothing else.
+    /// Lets its client hear at `now` of the answer to its fetch and do what is due then. Gives the answer back unless it
+    /// is calm and its client waits for that answer and for nothing else. The client puts what it asks into `outbox`.
     fn hear_ahead(
         &mut self,
         _from: BrokerId,
         answer: Box<Fetch>,
         _records: &dyn Records,
         _now: Time,
-    ) -> Result<Wish, Box<Fetch>> {
+        _outbox: &mut Vec<(BrokerId, Request)>,
+    ) -> Result<Heard, Box<Fetch>> {
         Err(answer)
     }
     /// Lets its client hear of the acknowledgement of this number, which arrives at `at`, unless it would do something
@@ -69,6 +70,20 @@ pub enum Wish {
     Later,
     /// At once, unless it is busy.
     Now,
+}
+
+/// What follows when a client has heard of the answer to its fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Its machine wants a turn now.
+    Turn,
+    /// Its machine may have a turn later, if it wants one, and its client wants one at `due` at the latest.
+    Wait {
+        /// Whether it wants one.
+        is_late: bool,
+        /// When something is due.
+        due: Time,
+    },
 }
 
 /// What a hosted machine wants after a turn.

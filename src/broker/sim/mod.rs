@@ -19,7 +19,7 @@ mod watch;
 
 pub use audit::{Audited, Progress};
 pub use handle::{Job, KernelHandle};
-pub use hosted::{Hosted, Next, Wish};
+pub use hosted::{Heard, Hosted, Next, Wish};
 pub use kernel::{Kernel, Step};
 pub use network::NetworkSettings;
 pub use trace::Trace;

@@ -7,7 +7,7 @@ use super::hosted::{Next, Seat, Who, Wish};
 use super::kernel::{Event, Kernel, Other};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::ClientId;
-use crate::broker::protocol::{BrokerId, Request, Response};
+use crate::broker::protocol::{BrokerId, Response};
 use crate::logic::Effort;
 
 impl Kernel {
@@ -89,27 +89,35 @@ impl Kernel {
     /// Gives a machine the turn it wishes, or its client does what is due.
     #[inline]
     pub(super) fn follow(&mut self, client: ClientId, wish: Wish) {
-        let seat = &mut self.seats[client as usize];
-        let Who::Machine(machine) = &mut seat.who else { return };
         match wish {
             Wish::None => {}
             // Whoever watches sees everything in its order.
-            Wish::Later if !self.is_watched && self.now >= seat.busy_until => {
-                if !std::mem::replace(&mut seat.is_late, true) {
-                    self.late.push(client);
-                }
-            }
+            Wish::Later if !self.is_watched => self.put_turn_off(client),
             Wish::Later | Wish::Now => {
-                if self.now >= seat.busy_until {
+                if self.now >= self.seats[client as usize].busy_until {
                     return self.turn(client);
                 }
             }
         }
+        self.tick(client);
+    }
+
+    fn tick(&mut self, client: ClientId) {
+        let Who::Machine(machine) = &mut self.seats[client as usize].who else { return };
         let due = machine.client().tick(self.now);
         self.carry(client);
         self.look_at_acks(client);
         if due < Time::NEVER {
             self.turn_at(client, due);
+        }
+    }
+
+    /// Gives a machine the turn it wants later, unless it has one when it is not busy any more.
+    #[inline]
+    pub(super) fn put_turn_off(&mut self, client: ClientId) {
+        let seat = &mut self.seats[client as usize];
+        if self.now >= seat.busy_until && !std::mem::replace(&mut seat.is_late, true) {
+            self.late.push(client);
         }
     }
 
@@ -189,31 +197,28 @@ impl Kernel {
         self.cluster.disconnect(client);
     }
 
-    /// Sends what a client wants sent.
+    /// Sends what a client wants sent. It gets the memory of another one's outbox.
     fn carry(&mut self, client: ClientId) {
-        let Who::Machine(machine) = &mut self.seats[client as usize].who else { return };
-        let outbox = machine.client().outbox();
+        if let Who::Machine(machine) = &mut self.seats[client as usize].who {
+            std::mem::swap(machine.client().outbox(), &mut self.outbox);
+            self.send_all(client);
+        }
+    }
+
+    /// Sends what a client has put into the outbox.
+    #[inline]
+    pub(super) fn send_all(&mut self, client: ClientId) {
         // One is the rule.
-        if outbox.len() <= 1 {
-            if let Some((broker, request)) = outbox.pop() {
+        if self.outbox.len() <= 1 {
+            if let Some((broker, request)) = self.outbox.pop() {
                 self.send(self.now, client, broker, request);
             }
             return;
         }
-        let mut outbox = self.take_outbox(client);
+        let mut outbox = std::mem::take(&mut self.outbox);
         for (broker, request) in outbox.drain(..) {
             self.send(self.now, client, broker, request);
         }
         self.outbox = outbox;
-    }
-
-    /// What a client wants sent. It gets the memory of another one's.
-    #[inline]
-    pub(super) fn take_outbox(&mut self, client: ClientId) -> Vec<(BrokerId, Request)> {
-        let mut outbox = std::mem::take(&mut self.outbox);
-        if let Who::Machine(machine) = &mut self.seats[client as usize].who {
-            std::mem::swap(machine.client().outbox(), &mut outbox);
-        }
-        outbox
     }
 }
