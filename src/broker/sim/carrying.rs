@@ -17,9 +17,7 @@ impl Kernel {
     /// Sends a request at `at`, or closes the connection.
     pub(super) fn send(&mut self, at: Time, client: ClientId, broker: BrokerId, request: Request) {
         if let Request::Close = request {
-            self.take_in(broker);
-            self.network.end(client, broker);
-            return self.cluster.hang_up(client, broker);
+            return self.close(client, broker);
         }
         let bytes = self.size_of_request(&request);
         let (arrival, caller) = self.network.request_arrives(at, client, broker, bytes);
@@ -38,6 +36,14 @@ impl Kernel {
         self.queue.insert(key, event);
     }
 
+    #[cold]
+    fn close(&mut self, client: ClientId, broker: BrokerId) {
+        self.take_in(broker);
+        self.network.end(client, broker);
+        self.cluster.hang_up(client, broker);
+    }
+
+    #[cold]
     fn send_in_trouble(&mut self, key: Key, caller: Caller, broker: BrokerId, request: Request) {
         let again = match &request {
             Request::Produce(produce) if self.network.repeats(broker) => {

@@ -101,8 +101,13 @@ impl<E> Queue<E> {
             self.near[list as usize].push(entry);
             self.occupied |= 1 << list;
         } else {
-            self.far.push(Reverse(entry));
+            self.insert_far(entry);
         }
+    }
+
+    #[cold]
+    fn insert_far(&mut self, entry: Entry<E>) {
+        self.far.push(Reverse(entry));
     }
 
     /// The next event.

@@ -38,12 +38,16 @@ impl Kernel {
     }
 
     /// Gives a machine a turn at `at`, unless it has one before.
+    #[inline]
     pub(super) fn turn_at(&mut self, client: ClientId, at: Time) {
-        let seat = &mut self.seats[client as usize];
-        if at < seat.turn_at {
-            seat.turn_at = at;
-            self.queue.insert(self.queue.key(at, u64::from(client)), Event::Turn(client));
+        if at < self.seats[client as usize].turn_at {
+            self.turn_earlier(client, at);
         }
+    }
+
+    fn turn_earlier(&mut self, client: ClientId, at: Time) {
+        self.seats[client as usize].turn_at = at;
+        self.queue.insert(self.queue.key(at, u64::from(client)), Event::Turn(client));
     }
 
     /// A response reaches its client.
