@@ -166,17 +166,6 @@ impl Pacer {
         }
     }
 
-    /// When the record behind that one is due, if there is one and that can be said.
-    #[inline]
-    fn second(&self) -> Option<Time> {
-        match &self.schedule {
-            Schedule::Paced(paced) if self.left > 1 => {
-                paced.due.second().filter(|at| *at < paced.end)
-            }
-            Schedule::Paced(_) | Schedule::Max { .. } => None,
-        }
-    }
-
     /// The record that is due at `now`, if any. The same one comes back until it is [taken](Self::taken).
     pub fn peek(&mut self, now: Time) -> Option<Due> {
         if self.pending.is_none() {
@@ -196,10 +185,11 @@ impl Pacer {
     /// Takes the record that is due at `now`, if it is the only one then and there is one behind it.
     #[inline]
     pub fn take_alone(&mut self, now: Time) -> Option<Due> {
-        if self.pending.is_some() || self.second()? <= now {
-            return None;
-        }
-        let (intended, number) = self.first(now).filter(|(at, _)| *at <= now)?;
+        let Schedule::Paced(paced) = &self.schedule else { return None };
+        let is_later = |next: Time| now < next && next < paced.end;
+        let is_alone =
+            self.pending.is_none() && self.left > 1 && paced.due.second().is_some_and(is_later);
+        let (intended, number) = paced.due.first().filter(|(at, _)| is_alone && *at <= now)?;
         let due = self.place(number, intended);
         self.advance(number, intended);
         Some(due)
