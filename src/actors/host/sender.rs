@@ -106,6 +106,7 @@ impl<P: ProducerPort> Sender<P> {
     }
 
     /// Writes a record's payload.
+    #[inline]
     fn stamp(&mut self, due: Due, sequence: u64, now: Time) {
         let stamp = Stamp {
             run: self.run,

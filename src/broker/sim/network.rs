@@ -143,19 +143,19 @@ impl Network {
         self.latencies[self.breaks.next_u64() as usize % QUANTILES]
     }
 
+    #[inline]
     fn link(&mut self, client: ClientId, broker: BrokerId) -> &mut Link {
         let place = self.place(client, broker);
-        &mut self.links[place]
-    }
-
-    /// Where in the list the link is.
-    #[inline]
-    fn place(&mut self, client: ClientId, broker: BrokerId) -> usize {
-        let place = (client * self.brokers + broker) as usize;
         if self.links.len() <= place {
             self.add_links(place);
         }
-        place
+        &mut self.links[place]
+    }
+
+    /// Where in the list the link is, once something was sent on it.
+    #[inline]
+    fn place(&self, client: ClientId, broker: BrokerId) -> usize {
+        (client * self.brokers + broker) as usize
     }
 
     #[cold]
@@ -184,6 +184,9 @@ impl Network {
             false => 0,
         };
         let place = self.place(client, broker);
+        if self.links.len() <= place {
+            self.add_links(place);
+        }
         let link = &mut self.links[place];
         let trips = if link.is_open { 1 } else { 1 + TRIPS_TO_CONNECT };
         link.is_open = true;
@@ -213,8 +216,8 @@ impl Network {
 
     /// Whether what was sent on a connection arrives there still.
     #[inline]
-    pub(super) fn carries(&mut self, caller: Caller, broker: BrokerId) -> bool {
-        let link = self.link(caller.client, broker);
+    pub(super) fn carries(&self, caller: Caller, broker: BrokerId) -> bool {
+        let link = &self.links[self.place(caller.client, broker)];
         link.connection == caller.connection && !link.is_void
     }
 
