@@ -357,12 +357,10 @@ impl ConsumerPort for NativeConsumer {
 
 impl Client for NativeConsumer {
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time) {
-        if let Response::Fetch(fetch) = response {
-            return self.fetched(broker, fetch, records, now);
-        }
         self.asked = None;
         self.metadata.answered(broker);
         match response {
+            Response::Fetch(fetch) => self.fetched(broker, fetch, records, now),
             Response::Metadata(leaders) => {
                 let partitions = leaders.len() as u32;
                 self.metadata.learn(leaders);
@@ -389,10 +387,7 @@ impl Client for NativeConsumer {
                     membership.not_found(now);
                 }
             }
-            Response::Fetch(_)
-            | Response::InitProducerId(_)
-            | Response::Produce(..)
-            | Response::ListOffsets(_) => {}
+            Response::InitProducerId(_) | Response::Produce(..) | Response::ListOffsets(_) => {}
         }
     }
 
