@@ -341,6 +341,7 @@ mod tests {
     #[test]
     fn what_is_lost_on_the_way_is_sent_again_and_comes_late() {
         let mut network = network(0);
+        network.request_arrives(Time(0), 0, 0, 0);
         network.trouble[0].set(Duration::from_millis(5), 0.25, 0.0);
         network.look();
         let mut late = 0;
