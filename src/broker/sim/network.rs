@@ -145,10 +145,7 @@ impl Network {
 
     #[inline]
     fn link(&mut self, client: ClientId, broker: BrokerId) -> &mut Link {
-        let place = self.place(client, broker);
-        if self.links.len() <= place {
-            self.add_links(place);
-        }
+        let place = self.make_place(client, broker);
         &mut self.links[place]
     }
 
@@ -156,6 +153,16 @@ impl Network {
     #[inline]
     fn place(&self, client: ClientId, broker: BrokerId) -> usize {
         (client * self.brokers + broker) as usize
+    }
+
+    /// Where in the list the link is, which may have to be made.
+    #[inline]
+    fn make_place(&mut self, client: ClientId, broker: BrokerId) -> usize {
+        let place = self.place(client, broker);
+        if self.links.len() <= place {
+            self.add_links(place);
+        }
+        place
     }
 
     #[cold]
@@ -183,10 +190,7 @@ impl Network {
             true => self.mishap(broker),
             false => 0,
         };
-        let place = self.place(client, broker);
-        if self.links.len() <= place {
-            self.add_links(place);
-        }
+        let place = self.make_place(client, broker);
         let link = &mut self.links[place];
         let trips = if link.is_open { 1 } else { 1 + TRIPS_TO_CONNECT };
         link.is_open = true;

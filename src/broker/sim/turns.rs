@@ -141,6 +141,7 @@ impl Kernel {
     pub(super) fn own_turn(&mut self, client: ClientId) {
         self.hear(client);
         let mut next = self.go_ahead(client, self.now);
+        // This one could not be had like those ahead.
         if next == self.now {
             self.trace.turn(self.now, client);
             next = self.act(client);
