@@ -125,9 +125,7 @@ impl PoolHost<NativeProducer> {
         if cell.is_fenced(self.incarnation) {
             return next;
         }
-        if sender.has_answers(Duration::ZERO) {
-            sender.enter(&mut cell);
-        }
+        sender.enter_answers(&mut cell);
         while turns.len() < BURST_MAX
             && next < until
             && sender.port.as_inner().can_go_ahead(next)
@@ -347,9 +345,7 @@ impl<P: ProducerPort> PoolHost<P> {
             true => Burst::Fenced,
             false => burst(context, sender, &mut pacer, &mut cell),
         };
-        if sender.has_answers(Duration::ZERO) {
-            sender.enter(&mut cell);
-        }
+        sender.enter_answers(&mut cell);
         burst
     }
 

@@ -141,6 +141,13 @@ impl<P: ProducerPort> Sender<P> {
         !self.answers.is_empty()
     }
 
+    /// Enters what was answered until now.
+    pub(super) fn enter_answers(&mut self, cell: &mut PoolState) {
+        if self.has_answers(Duration::ZERO) {
+            self.enter(cell);
+        }
+    }
+
     /// Enters what was answered.
     pub(super) fn enter(&mut self, cell: &mut PoolState) {
         cell.resolve(&self.answers.acks);

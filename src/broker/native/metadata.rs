@@ -19,7 +19,7 @@ pub(super) struct Metadata {
     not_before: Time,
     backoff: Duration,
     brokers: Vec<Reach>,
-    /// How many of these connections are broken.
+    /// How many of these connections are broken. Hardly ever one, and every record asks.
     broken: u32,
 }
 

@@ -111,9 +111,7 @@ impl Kernel {
         let due = machine.client().tick(self.now);
         self.carry(client);
         self.look_at_acks(client);
-        if due < Time::NEVER {
-            self.turn_at(client, due);
-        }
+        self.turn_at(client, due);
     }
 
     /// Gives a machine the turn it wants later, unless it has one when it is not busy any more.
@@ -151,13 +149,13 @@ impl Kernel {
     }
 
     pub(super) fn turn(&mut self, client: ClientId) {
+        self.hear(client);
         let next = self.act(client);
         self.turn_at(client, next);
     }
 
-    /// Lets a machine have a turn; returns when it wants the next one.
+    /// Lets a machine have a turn, once its client has heard what there is; returns when it wants the next one.
     fn act(&mut self, client: ClientId) -> Time {
-        self.hear(client);
         let seat = &mut self.seats[client as usize];
         seat.is_late = false;
         let Who::Machine(machine) = &mut seat.who else { return Time::NEVER };

@@ -225,24 +225,9 @@ impl Cluster {
                 None => return,
             },
         };
-        match request {
-            Request::Produce(produce) => self.produce(at, broker, caller, produce, out),
-            Request::Fetch(fetch) => self.fetch(at, broker, caller, fetch, out),
-            other => self.reply(at, broker, caller, other, out),
-        }
-    }
-
-    /// Answers what is not about records.
-    #[cold]
-    fn reply(
-        &mut self,
-        at: Time,
-        broker: BrokerId,
-        caller: Caller,
-        request: Request,
-        out: &mut Outputs,
-    ) {
         let response = match request {
+            Request::Produce(produce) => return self.produce(at, broker, caller, produce, out),
+            Request::Fetch(fetch) => return self.fetch(at, broker, caller, fetch, out),
             Request::Group(request) if broker == self.coordinator => {
                 self.group.request(ticket(caller), *request, at);
                 return self.group_says(at, out);
@@ -263,7 +248,7 @@ impl Cluster {
                 };
                 Response::ListOffsets(self.partitions.iter().map(watermarks).collect())
             }
-            Request::Produce(_) | Request::Fetch(_) | Request::Close => return,
+            Request::Close => return,
         };
         out.push(Output::Reply { at, from: broker, to: caller, response });
     }
