@@ -41,7 +41,7 @@ fn payload(i: u64, size: usize) -> Vec<u8> {
 fn cell() -> PartitionCell {
     let shape = LaneShape { fixed: true, partitions: PARTITIONS, pools: 1 };
     let cell = PartitionCell::new(PartitionId(0), Offset(0), shape);
-    cell.lock().set_window(Time::ZERO, Time::NEVER);
+    cell.lock().begin(Time::ZERO, (Time::ZERO, Time::NEVER), Vec::new().into());
     cell
 }
 

@@ -81,7 +81,7 @@ fn apply(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH));
     let shape = LaneShape { fixed: true, partitions: PARTITIONS, pools: 1 };
     let cell = PartitionCell::new(PartitionId(0), Offset(0), shape);
-    cell.lock().set_window(Time::ZERO, Time::NEVER);
+    cell.lock().begin(Time::ZERO, (Time::ZERO, Time::NEVER), Vec::new().into());
     let owner = Owner { consumer: ConsumerId(0), incarnation: Incarnation(1) };
     let mut number = 0;
     group.bench_function("apply", |bencher| {

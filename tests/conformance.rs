@@ -123,7 +123,7 @@ fn kill_of_7(arm: &Arm, set: &[&str]) {
         fault.released_ms,
         fault.restarted_ms,
         fault.first_record_ms,
-        fault.caught_up_ms,
+        fault.recovered_ms,
     ];
     assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{fault:?}");
 }
@@ -330,7 +330,7 @@ fn a_crashed_member_is_succeeded(arm: &Arm) {
     let fault = &summary.faults[0];
     assert_eq!(fault.kind, "kill");
     assert!(!fault.partitions_aimed_at.is_empty(), "{fault:?}");
-    assert!(fault.first_record_ms.is_some() && fault.caught_up_ms.is_some(), "{fault:?}");
+    assert!(fault.first_record_ms.is_some() && fault.recovered_ms.is_some(), "{fault:?}");
     for p in &summary.partitions {
         let owners = owners(p);
         if fault.partitions_aimed_at.contains(&p.partition) {

@@ -88,7 +88,7 @@ fn assert_kill_of_7(summary: &Summary) {
         fault.released_ms,
         fault.restarted_ms,
         fault.first_record_ms,
-        fault.caught_up_ms,
+        fault.recovered_ms,
     ];
     let order: Vec<f64> = order.iter().map(|at| at.expect("it happened")).collect();
     assert!(order.is_sorted() && order[0] >= 0.0, "{fault:?}");

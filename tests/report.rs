@@ -28,7 +28,7 @@ fn cut_off() -> Finished {
 fn a_run_that_was_killed_is_reported_but_for_its_last_second() {
     let finished = cut_off();
     let text = report_of(&finished).exits(130).stdout;
-    assert!(text.starts_with("CUT OFF  scenario  2 expectations, none decided"), "{text}");
+    assert!(text.starts_with("CUT OFF  scenario  7 expectations, none decided"), "{text}");
     for said in ["? lost = 0", "? restarts = 1", "not processed yet", "[0] kill consumer 1"] {
         assert!(text.contains(said), "`{said}` is not in\n{text}");
     }
@@ -115,7 +115,8 @@ fn what_is_no_result_is_2_and_says_why() {
         tool.file("out/result.json", content)
     };
     refused(stored(b"{\"schema_version\": 99}"), "has format 99");
-    refused(stored(b"{\"schema_version\": 1}"), "is not a result of lanekeeper");
+    refused(stored(b"{\"schema_version\": 1}"), "has format 1, which an earlier version wrote");
+    refused(stored(b"{\"schema_version\": 2}"), "is not a result of lanekeeper");
     refused(stored(b"{\"schema_ver"), "is not a result of lanekeeper");
     let empty = Tool::new();
     std::fs::create_dir(empty.path("out")).expect("a directory");

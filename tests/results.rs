@@ -19,22 +19,25 @@ const KILL: &str = "[topic]\npartitions = 6\n[load]\nproducers = 60\nrate = \"10
 /// Fields of `result.json`. A dot goes into an object, or into the first entry of a list.
 const FIELDS: &str = "
 schema_version lanekeeper_version verdict invalid_reasons scenario mode members seed broker
-broker_version client client_config host started_at duration_s offered_per_s achieved_per_s
+broker_version client client_config host load_started_at epoch_to_load_s duration_s offered
+offered_sent offered_per_s offered_bytes_per_s achieved_per_s achieved_bytes_per_s keeps_up overloaded
+not_processed planned_load_s load_lasted_s
 bottleneck consumers_started wrong_partition
 latency_us.response.p50 latency_us.response.p90 latency_us.response.p95 latency_us.response.p99
 latency_us.response.p999 latency_us.response.max latency_us.response.count latency_us.service.p99
 lateness_us.p50 lateness_us.p99 lateness_us.max
-ledger.sent ledger.acked ledger.failed ledger.indeterminate ledger.delivered ledger.lost
+ledger.sent ledger.acked ledger.failed ledger.indeterminate ledger.delivered ledger.lost ledger.unread
 ledger.duplicated ledger.redelivered ledger.reordered ledger.corrupt ledger.foreign
 fairness.rate_cv fairness.p99_max_over_median fairness.worst_partition
 partitions.partition partitions.consumer partitions.owners.consumer partitions.owners.incarnation
-partitions.delivered partitions.rate_per_s partitions.rate_cv partitions.latency_us.response.p99
-partitions.latency_us.service.p99 partitions.lag_max partitions.longest_pause_ms
+partitions.delivered partitions.offered_per_s partitions.processed_per_s
+partitions.processed_bytes_per_s partitions.rate_cv partitions.latency_us.response.p99
+partitions.latency_us.service.p99 partitions.lag_max partitions.longest_stall_ms
 partitions.restarts partitions.cpu_s partitions.memory_bytes partitions.apportioned
 partitions.ledger.delivered
 rebalances
 faults.kind faults.target faults.at_s faults.detected_ms faults.restarted_ms
-faults.first_record_ms faults.caught_up_ms faults.redelivered faults.lag_peak faults.blast_radius
+faults.first_record_ms faults.recovered_ms faults.worst_partition faults.others.stall_after_ms faults.redelivered faults.lag_peak faults.blast_radius
 expectations.expression expectations.measured expectations.passed
 cost.cpu_s cost.rss_max_bytes cost.threads_max cost.sockets_max
 warnings";
@@ -102,7 +105,7 @@ fn assert_fields(finished: &Finished) {
     let missing: Vec<&str> =
         FIELDS.split_whitespace().filter(|path| field(&json, path).is_none()).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    assert_eq!(json["schema_version"], 1);
+    assert_eq!(json["schema_version"], 2);
     assert_eq!(json["scenario"], "scenario");
     assert_eq!(json["verdict"], "passed");
     // Nothing is lost on the way through the library's own type.

@@ -46,7 +46,9 @@ impl Actor for OffsetOracle {
         let (measured, answers) = (context.clone(), myself.clone());
         let ends = Ends::new(&context, move |answer| {
             match answer {
-                Ok(ends) => measured.board.observe_ends(&ends, measured.clock.now()),
+                Ok((asked, ends)) => {
+                    measured.board.observe_ends(&ends, asked, measured.clock.now());
+                }
                 Err(error) => measured.note_client_error("end-offsets", None, &error.message),
             }
             let _ = answers.cast(OracleMsg::Answered);
@@ -69,7 +71,7 @@ impl Actor for OffsetOracle {
             OracleMsg::Answered => {
                 state.asking = false;
                 state.generation += 1;
-                let recovering = state.context.board.is_recovering();
+                let recovering = state.context.board.is_recovering(state.context.clock.now());
                 let interval = if recovering { INTERVAL_RECOVERING } else { INTERVAL };
                 let tick = OracleMsg::Tick(state.generation);
                 let at = state.context.clock.now() + interval;

@@ -214,12 +214,12 @@ pub trait Client {
     /// Takes a response from `broker`. What follows from it is done by the next [`tick`](Self::tick).
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time);
 
-    /// Takes a broker's word that it has appended the batch of this number: what [`receive`](Self::receive) does with
+    /// Takes a broker's word that it has appended a batch, given by its number and the offset of its first record: what [`receive`](Self::receive) does with
     /// such a response. It may use the memory of one of the requests that are `done`.
     fn acknowledged(
         &mut self,
         _from: BrokerId,
-        _number: u64,
+        _batch: (u64, Offset),
         _now: Time,
         _done: &mut Vec<Box<Produce>>,
     ) {

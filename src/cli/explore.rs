@@ -13,8 +13,8 @@ use crate::base::{Clock, Time, format_count};
 use crate::error::{Error, Exit};
 use crate::report::Sweep;
 use crate::run::{
-    ExploreError, ExploreSettings, Explored, Violation, explore as explore_seeds, invariants,
-    listen,
+    Broken, ExploreError, ExploreSettings, Explored, Violation, explore as explore_seeds,
+    invariants, listen,
 };
 
 /// Arguments of `explore`.
@@ -94,7 +94,8 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
     })?;
     let shrinking = violation.as_ref().map_or(Duration::ZERO, |found| found.smallest.took);
     let took = clock.now().remaining(Time::ZERO).saturating_sub(shrinking);
-    print(&account(&explored, took, settings.jobs));
+    let broken = violation.as_ref().map_or(&[][..], |found| &found.broken);
+    print(&account(&explored, took, settings.jobs, broken));
     match violation {
         Some(violation) => {
             let text = &violation.smallest.text;
@@ -136,7 +137,7 @@ fn room_for(out: &Path) -> Result<(), Error> {
     })
 }
 
-fn account(explored: &Explored, took: Duration, jobs: usize) -> String {
+fn account(explored: &Explored, took: Duration, jobs: usize, broken: &[Broken]) -> String {
     let virtual_s = explored.virtual_ns as f64 / 1e9;
     let took_s = took.as_secs_f64().max(1e-9);
     let mut text = format!(
@@ -157,7 +158,12 @@ fn account(explored: &Explored, took: Duration, jobs: usize) -> String {
     }
     text.push_str("\nALWAYS  what must hold in every seed\n");
     for (figure, meaning) in invariants() {
-        let _ = writeln!(text, "  {figure:15} = 0  {meaning}");
+        let _ = match broken.iter().find(|broken| broken.figure == *figure) {
+            Some(Broken { measured, .. }) => {
+                writeln!(text, "  ✗ {figure:15} = {measured}  {meaning}: broken")
+            }
+            None => writeln!(text, "  ✓ {figure:15} = 0  {meaning}"),
+        };
     }
     text
 }

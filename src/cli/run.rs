@@ -126,6 +126,10 @@ impl Observer for Watching {
         self.progress.phase(name);
     }
 
+    fn begin(&mut self, start: Time, unix_ns: i64) {
+        lock(&self.directory).begin(start, unix_ns);
+    }
+
     fn window(&mut self, window: &Window<'_>) {
         lock(&self.directory).window(window);
     }

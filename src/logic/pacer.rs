@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
-use super::Placement;
 use super::upcoming::Upcoming;
 use crate::base::{PartitionId, PoolId, ProducerId, Random, Seed, Time};
-use crate::plan::{FaultKind, FaultPlan, LoadPlan, Pace, Phases, Targets};
+use crate::plan::{FaultKind, FaultPlan, LoadPlan, Pace, Phases, Placement, Targets};
 
 /// A record that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub struct Due {
 }
 
 /// The schedules of one pool's producers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pacer {
     schedule: Schedule,
     placement: Placement,
@@ -36,15 +35,17 @@ pub struct Pacer {
     left: u64,
     /// The record handed out by `peek` and not yet taken, with its producer's number here.
     pending: Option<(u32, Due)>,
+    /// Whether nothing more is to be sent, whatever is due.
+    ended: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Schedule {
     Paced(Paced),
     Max { next: u32, start: Time, end: Time },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Paced {
     period: Duration,
     end: Time,
@@ -108,7 +109,7 @@ fn after(mut from: Time, gap: Duration, bursts: &[Burst]) -> Time {
     Time(from.0 + left as i64)
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Gaps {
     Fixed,
     Exponential(Vec<Random>),
@@ -135,7 +136,16 @@ impl Pacer {
         let pool_seed = seed.child("pool", u64::from(pool));
         let placement = Placement::new(load.partition, partitions, load.skew, seed, pool_seed);
         let left = load.messages.map_or(u64::MAX, |all| share(all, pool, load.pools));
-        Pacer { schedule, placement, counts, pool, pools: load.pools, left, pending: None }
+        Pacer {
+            schedule,
+            placement,
+            counts,
+            pool,
+            pools: load.pools,
+            left,
+            pending: None,
+            ended: false,
+        }
     }
 
     /// The same with stretches at another rate, in the order of their times.
@@ -160,7 +170,7 @@ impl Pacer {
     #[inline]
     fn first(&self, now: Time) -> Option<(Time, u32)> {
         match &self.schedule {
-            _ if self.left == 0 => None,
+            _ if self.left == 0 || self.ended => None,
             Schedule::Max { next, start, end } => (now < *end).then_some((now.max(*start), *next)),
             Schedule::Paced(paced) => paced.due.first().filter(|(at, _)| *at < paced.end),
         }
@@ -235,10 +245,31 @@ impl Pacer {
         self.placement.partitions()
     }
 
-    /// Ends the schedule: nothing is due any more.
+    /// Ends the schedule: nothing more is to be sent.
     pub fn end(&mut self) {
-        self.left = 0;
+        self.ended = true;
         self.pending = None;
+    }
+
+    /// When the schedule is over: its end, or, of a number of messages, when one more would be due. `None` at
+    /// maximum rate.
+    pub fn over_at(&self) -> Option<Time> {
+        let Schedule::Paced(paced) = &self.schedule else { return None };
+        let next = paced.due.first().map_or(paced.end, |(at, _)| at);
+        Some(if self.left == 0 { next.min(paced.end) } else { paced.end })
+    }
+
+    /// The records that are due from `from` to before `to` and were not taken, in the order of their times. None at
+    /// maximum rate.
+    pub fn untaken(&self, from: Time, to: Time) -> impl Iterator<Item = Due> {
+        let mut rest = self.clone();
+        rest.ended = matches!(rest.schedule, Schedule::Max { .. });
+        let next = move || {
+            let due = rest.next_due(to).filter(|at| *at < to).and_then(|at| rest.peek(at))?;
+            rest.taken();
+            Some(due)
+        };
+        std::iter::from_fn(next).filter(move |due| due.intended >= from)
     }
 
     /// Whether there is nothing left to send.

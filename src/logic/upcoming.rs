@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use crate::base::Time;
 
 /// What each producer sends next: when, and its number in the pool.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Upcoming {
     /// Gaps are equal: from the place on, and then from the beginning, they are in the order of their times, as whoever
     /// has just sent comes last again.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use super::doubt::{BLOCKED_MAX, is_proof};
 use super::growth::growths;
 use super::{
-    CellState, Collector, Digest, Fairness, Growth, Host, Ledger, Moments, OwnerSummary,
-    PartitionLatency, PartitionSummary, PartitionTotals, Resumed, RunLatency, SCHEMA_VERSION,
-    Scoreboard, Simulation, Summary, Verdict, evaluate, failures, fault_summaries, invalid_reasons,
-    median, outages, rebalances,
+    CellState, Collector, Digest, Fairness, Growth, Host, Latencies, Ledger, Moments, Overload,
+    OwnerSummary, PartitionLatency, PartitionSummary, PartitionTotals, Resumed, RunLatency,
+    SCHEMA_VERSION, Scoreboard, Simulation, Summary, Verdict, evaluate, failures, fault_summaries,
+    invalid_reasons, late_sends, median, outages, rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
@@ -46,10 +47,14 @@ pub struct Facts {
     pub handler: Option<String>,
     /// Start of the load.
     pub start: Time,
+    /// When the load ended, or how far it has come.
+    pub until: Time,
     /// The measured window, as it was in the end.
     pub measured: (Time, Time),
     /// Start of the load on the wall clock.
-    pub started_at: Option<String>,
+    pub load_started_at: Option<String>,
+    /// Ages, at the end of the run, of the records due in the measured window that were not processed.
+    pub unprocessed: Option<Latencies>,
     /// From start-up to the last consumer ready.
     pub startup_ms: Option<f64>,
     /// Consumers that became ready.
@@ -76,7 +81,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         Ended::NotYet => board.ledgers_so_far(),
         Ended::InOrder | Ended::Interrupted => board.ledgers(),
     };
-    let partitions = partitions(plan, facts, board, collector, &ledgers, rates.seconds);
+    let partitions = partitions(plan, facts, board, collector, &ledgers, &rates);
     let mut ledger = Ledger::default();
     ledgers.iter().for_each(|account| ledger.merge(account));
     let cells = || board.cells.iter().map(|cell| cell.lock());
@@ -100,10 +105,22 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         host: facts.host.clone(),
         topic: facts.topic.clone(),
         resumed: facts.resumed.clone(),
-        started_at: facts.started_at.clone(),
+        load_started_at: facts.load_started_at.clone(),
+        epoch_to_load_s: facts.start.as_secs_f64(),
+        planned_load_s: plan.times.load_end().as_secs_f64(),
+        load_lasted_s: facts.until.since_ns(facts.start).max(0) as f64 / 1e9,
         duration_s: rates.seconds,
-        offered_per_s: plan.offered_per_s(),
+        offered: rates.offered,
+        offered_sent: rates.offered_sent,
+        offered_per_s: rates.offered.map(|offered| offered as f64 / rates.seconds),
+        offered_bytes_per_s: rates
+            .offered
+            .map(|offered| offered as f64 * f64::from(plan.load.payload_bytes) / rates.seconds),
         achieved_per_s: rates.achieved_per_s,
+        achieved_bytes_per_s: rates.achieved_bytes_per_s,
+        keeps_up: None,
+        overloaded: overloaded(plan, board, collector, &ledgers, &rates),
+        not_processed: not_processed(&rates, collector),
         withheld: board.pools.iter().map(|pool| pool.lock().withheld).sum(),
         bottleneck: bottleneck(plan, board, load_seconds),
         consumers_started: facts.consumers_started,
@@ -116,7 +133,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         fenced: cells().map(|cell| cell.fenced).sum(),
         lane_gaps_max: cells().map(|cell| cell.lane_gaps_max as u64).max().unwrap_or(0),
         startup_ms: facts.startup_ms,
-        latency_us: latency(board, collector),
+        latency_us: latency(facts, board, collector),
         lateness_us: lateness(plan, board),
         ledger,
         fairness: fairness(&partitions),
@@ -124,7 +141,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         growth: growth(board, facts.start),
         rebalances: rebalances(&journal, plan.topic.partitions, facts.start, are_static(plan)),
         outages: outages(&journal, facts.start),
-        faults: fault_summaries(plan, facts.start, board, collector, &journal),
+        faults: fault_summaries(plan, facts.start, board, &journal),
         failures: failures(board, facts.start),
         unexplained: cells().map(|cell| cell.unexplained).sum(),
         offset_gaps: cells().map(|cell| cell.offset_gaps).sum(),
@@ -133,32 +150,102 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         cost: collector.cost.cost(load_seconds, facts.host.cores.max(1)),
         warnings: facts.warnings.clone(),
     };
-    judged(plan, facts.ended, summary)
+    judged(plan, facts.ended, summary, blocked_share(board, load_seconds))
 }
 
 /// The summary with what its figures mean: expectations, self-doubt, verdict.
-fn judged(plan: &Plan, ended: Ended, mut summary: Summary) -> Summary {
-    summary.expectations = evaluate(&plan.expectations, &summary);
+fn judged(plan: &Plan, ended: Ended, mut summary: Summary, blocked_share: f64) -> Summary {
+    let paced = plan.load.pace != Pace::Max;
+    if paced && ended != Ended::NotYet && summary.measured_something() {
+        summary.keeps_up =
+            Some(summary.overloaded.is_empty() && takes_what_is_due(plan, &summary, blocked_share));
+    }
+    summary.expectations = evaluate(&plan.expectations, &summary, ended == Ended::Interrupted);
     // A run that goes on may still make good for a bad second.
     if ended != Ended::NotYet {
-        let paced = plan.load.pace != Pace::Max;
-        summary.invalid_reasons = invalid_reasons(&summary, &plan.limits, paced);
+        summary.invalid_reasons = invalid_reasons(&summary, plan, blocked_share);
+        summary.warnings.extend(late_sends(&summary, plan));
     }
-    summary.verdict = verdict(&summary, ended, plan.watch.abandoned_max);
+    summary.verdict = verdict(plan, &summary, ended);
     summary
+}
+
+/// Whether the cluster took the records that were due. What the tester itself did not send is no finding about it.
+fn takes_what_is_due(plan: &Plan, summary: &Summary, blocked_share: f64) -> bool {
+    let counts = summary.offered.zip(summary.offered_sent);
+    let is_short = counts.is_some_and(|(offered, sent)| {
+        ((sent + summary.withheld) as f64) < plan.limits.achieved_min * offered as f64
+    });
+    !is_short || blocked_share < BLOCKED_MAX
+}
+
+/// The share of the load in which pools waited for their client's queue.
+fn blocked_share(board: &Scoreboard, load_seconds: f64) -> f64 {
+    let blocked = board.pools.iter().map(|pool| pool.lock().blocked_by_client.as_secs_f64());
+    blocked.sum::<f64>() / (load_seconds * board.pools.len() as f64).max(1e-9)
+}
+
+/// Records due in the measured window that were not processed.
+fn not_processed(rates: &Rates, collector: &Collector) -> u64 {
+    let processed: u64 = collector.partitions.iter().map(|p| p.shard.response.count()).sum();
+    rates.offered.unwrap_or(rates.sent_in_window).saturating_sub(processed)
+}
+
+/// Partitions whose consumers do not keep up with what is sent to them.
+fn overloaded(
+    plan: &Plan,
+    board: &Scoreboard,
+    collector: &Collector,
+    ledgers: &[Ledger],
+    rates: &Rates,
+) -> Vec<Overload> {
+    if plan.load.pace == Pace::Max {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (id, (totals, ledger)) in collector.partitions.iter().zip(ledgers).enumerate() {
+        let sent: u64 = board
+            .pools
+            .iter()
+            .map(|pool| pool.lock().sides().get(id).map_or(0, super::Side::sent_in_quarter))
+            .sum();
+        let never = ledger.sent.saturating_sub(ledger.delivered + ledger.unread);
+        let cell = board.cells[id].lock();
+        if cell.keep_up.holds(sent, cell.delivered(), never) {
+            continue;
+        }
+        let handling = &totals.shard.handling;
+        let handling_ms = (handling.count() > 0).then(|| handling.mean_ns() / 1e6);
+        let offered_per_s = rates.offered_of(id).unwrap_or(0.0);
+        found.push(Overload {
+            partition: id as u32,
+            consumer: cell.owners().last().map(|last| last.owner.consumer.0),
+            offered_per_s,
+            handling_ms,
+            consumers_needed: handling_ms.map(|ms| offered_per_s * ms / 1e3),
+        });
+    }
+    found
 }
 
 fn are_static(plan: &Plan) -> bool {
     plan.group().is_some_and(|group| group.identity == Identity::Static)
 }
 
-fn verdict(summary: &Summary, ended: Ended, abandoned_max: u32) -> Verdict {
+fn verdict(plan: &Plan, summary: &Summary, ended: Ended) -> Verdict {
+    let is_proven = || {
+        let both = summary.expectations.iter().zip(&plan.expectations);
+        both.filter(|(measured, _)| !measured.passed).any(|(_, its)| is_proof(its.metric))
+    };
     if ended == Ended::NotYet {
         Verdict::CutOff
     } else if ended == Ended::Interrupted {
         Verdict::Interrupted
-    } else if !summary.given_up.is_empty() || summary.abandoned_threads > abandoned_max {
-        // Whoever stands still keeps a run from its rate, too: that is not the tester's fault.
+    } else if !summary.given_up.is_empty()
+        || summary.abandoned_threads > plan.watch.abandoned_max
+        || is_proven()
+    {
+        // Neither a consumer that was given up nor a loss is the tester's doing.
         Verdict::Failed
     } else if !summary.invalid_reasons.is_empty() {
         Verdict::Invalid
@@ -169,13 +256,21 @@ fn verdict(summary: &Summary, ended: Ended, abandoned_max: u32) -> Verdict {
     }
 }
 
-/// Over which time rates are taken.
+/// Rates, and the time they are taken over.
 struct Rates {
     /// Length of the measured window, or at maximum rate of the whole transfer.
     seconds: f64,
     /// From the start of the load to the last record processed.
     load_seconds: f64,
     achieved_per_s: f64,
+    achieved_bytes_per_s: f64,
+    /// Records due in the measured window, and those sent; with a schedule only.
+    offered: Option<u64>,
+    offered_sent: Option<u64>,
+    /// Records intended in the measured window that were sent.
+    sent_in_window: u64,
+    /// Records due in the measured window by partition; with a schedule only.
+    due: Vec<u64>,
 }
 
 impl Rates {
@@ -185,14 +280,46 @@ impl Rates {
         let span = |from: Time, to: Time| to.since_ns(from).max(1) as f64 / 1e9;
         let begin = first_sent.unwrap_or(facts.start);
         let load_seconds = span(facts.start, last_done.unwrap_or(facts.measured.1));
+        let sum = |of: fn(&super::Shard) -> u64| {
+            collector.partitions.iter().map(|totals| of(&totals.shard)).sum::<u64>() as f64
+        };
+        let mut sent_in_window = 0;
+        let mut due = vec![0; board.cells.len()];
+        for pool in &board.pools {
+            for (due, side) in due.iter_mut().zip(pool.lock().sides()) {
+                sent_in_window += side.sent_in_window;
+                *due += side.sent_in_window + side.unsent_in_window;
+            }
+        }
         if plan.load.pace == Pace::Max {
             let seconds = span(begin, last_done.unwrap_or(begin));
-            let delivered: u64 = collector.partitions.iter().map(|p| p.shard.delivered).sum();
-            return Rates { seconds, load_seconds, achieved_per_s: delivered as f64 / seconds };
+            return Rates {
+                seconds,
+                load_seconds,
+                achieved_per_s: sum(|shard| shard.delivered) / seconds,
+                achieved_bytes_per_s: sum(|shard| shard.bytes) / seconds,
+                offered: None,
+                offered_sent: None,
+                sent_in_window,
+                due: Vec::new(),
+            };
         }
         let seconds = span(facts.measured.0, facts.measured.1);
-        let processed: u64 = collector.partitions.iter().map(|p| p.shard.processed_in_window).sum();
-        Rates { seconds, load_seconds, achieved_per_s: processed as f64 / seconds }
+        Rates {
+            seconds,
+            load_seconds,
+            achieved_per_s: sum(|shard| shard.processed_in_window) / seconds,
+            achieved_bytes_per_s: sum(|shard| shard.bytes_in_window) / seconds,
+            offered: Some(due.iter().sum()),
+            offered_sent: Some(sent_in_window),
+            sent_in_window,
+            due,
+        }
+    }
+
+    /// Records due per second in a partition; with a schedule only.
+    fn offered_of(&self, partition: usize) -> Option<f64> {
+        self.due.get(partition).map(|due| *due as f64 / self.seconds)
     }
 }
 
@@ -205,11 +332,18 @@ fn growth(board: &Scoreboard, start: Time) -> Vec<Growth> {
     growths(board.growth()).into_iter().map(step).collect()
 }
 
-fn latency(board: &Scoreboard, collector: &Collector) -> RunLatency {
-    let mut ack = super::Latencies::default();
+fn latency(facts: &Facts, board: &Scoreboard, collector: &Collector) -> RunLatency {
+    let response = collector.merged(|shard| &shard.response, 3);
+    let with_unprocessed = facts.unprocessed.as_ref().map(|ages| {
+        let mut all = response.clone();
+        all.merge(ages);
+        all.digest()
+    });
+    let mut ack = Latencies::default();
     board.pools.iter().for_each(|pool| ack.merge(&pool.lock().ack));
     RunLatency {
-        response: collector.merged(|shard| &shard.response, 3).digest(),
+        response: response.digest(),
+        response_with_unprocessed: with_unprocessed,
         service: collector.merged(|shard| &shard.service, 3).digest(),
         ack: ack.digest(),
         arrival: collector.merged(|shard| &shard.arrival, 2).digest(),
@@ -221,7 +355,7 @@ fn lateness(plan: &Plan, board: &Scoreboard) -> Digest {
     if plan.load.pace == Pace::Max {
         return Digest::default();
     }
-    let mut lateness = super::Latencies::default();
+    let mut lateness = Latencies::default();
     board.pools.iter().for_each(|pool| lateness.merge(&pool.lock().lateness));
     lateness.digest()
 }
@@ -232,7 +366,7 @@ fn partitions(
     board: &Scoreboard,
     collector: &Collector,
     ledgers: &[Ledger],
-    seconds: f64,
+    rates: &Rates,
 ) -> Vec<PartitionSummary> {
     let all: u64 = collector.partitions.iter().map(|p| p.shard.delivered).sum();
     let memory = collector.cost.cost(1.0, 1).rss_max_bytes;
@@ -249,27 +383,32 @@ fn partitions(
         if cpu_is_shared {
             apportioned.push("cpu_s".to_owned());
         }
-        let delivered = totals.shard.response.count();
+        // A partition that was found later has had less time.
+        let seconds = (rates.seconds - before).max(1e-9);
+        let is_max = plan.load.pace == Pace::Max;
+        let (processed, bytes) = match is_max {
+            true => (totals.shard.delivered, totals.shard.bytes),
+            false => (totals.shard.processed_in_window, totals.shard.bytes_in_window),
+        };
         PartitionSummary {
             partition: id as u32,
             added_s: added.map(|at| at.since_ns(facts.start) as f64 / 1e9),
             consumer,
             restarts: consumer.and_then(|id| facts.restarts.get(&id).copied()).unwrap_or(0),
             owners,
-            delivered,
-            rate_per_s: delivered as f64 / (seconds - before).max(1e-9),
+            delivered: totals.shard.response.count(),
+            offered_per_s: rates.due.get(id).map(|due| *due as f64 / seconds),
+            processed_per_s: processed as f64 / seconds,
+            processed_bytes_per_s: bytes as f64 / seconds,
             rate_cv: totals.rates.variation(),
             latency_us: PartitionLatency {
                 response: totals.shard.response.digest(),
                 service: totals.shard.service.digest(),
             },
             lag_max: cell.lag.max,
-            longest_pause_ms: cell
-                .pauses
-                .until(facts.measured.1)
-                .windows()
-                .first()
-                .map_or(0.0, |w| w.longest_ns as f64 / 1e6),
+            longest_stall_ms: cell
+                .watch()
+                .map_or(0.0, |watch| watch.longest_stall_ns(facts.measured.1) as f64 / 1e6),
             cpu_s,
             memory_bytes: memory.map(|bytes| bytes / collector.partitions.len() as u64),
             apportioned,
@@ -317,7 +456,7 @@ fn owners(cell: &CellState, start: Time) -> Vec<OwnerSummary> {
 }
 
 fn fairness(partitions: &[PartitionSummary]) -> Fairness {
-    let rates: Moments = partitions.iter().map(|p| p.rate_per_s).collect();
+    let rates: Moments = partitions.iter().map(|p| p.processed_per_s).collect();
     let p99 = |p: &PartitionSummary| p.latency_us.response.p99;
     let worst = partitions.iter().filter_map(|p| Some((p.partition, p99(p)?)));
     let worst = worst.max_by(|a, b| a.1.total_cmp(&b.1));

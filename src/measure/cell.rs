@@ -5,10 +5,13 @@
 //! nothing measured dies with a killed thread.
 
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::fault_watch::{FaultWatch, Progress, Quiet};
 use super::recovery::RecoveryMark;
-use super::{Anchor, Arrival, Lag, LaneShape, Lanes, Ledger, Pauses, ReadLane, Shard, Start};
+use super::{
+    Anchor, Arrival, FaultWindows, KeepUp, Lag, LaneShape, Lanes, Ledger, ReadLane, Shard, Start,
+};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp, Time};
 
 /// Who brings a batch.
@@ -119,8 +122,10 @@ pub struct CellState {
     fenced_ahead: Vec<Range<i64>>,
     /// How far behind the partition is.
     pub lag: Lag,
-    /// Longest pauses.
-    pub pauses: Pauses,
+    /// Stalls, and what the partition was like around each fault; `None` before the load begins.
+    watch: Option<FaultWatch>,
+    /// Whether the partition keeps up with what is sent.
+    pub keep_up: KeepUp,
     /// Recoveries under way or over, one per fault that hit this partition.
     pub recoveries: Vec<RecoveryMark>,
     /// Records brought by fenced incarnations.
@@ -156,7 +161,8 @@ impl CellState {
             window: (Time::NEVER, Time::NEVER),
             fenced_ahead: Vec::new(),
             lag: Lag::default(),
-            pauses: Pauses::default(),
+            watch: None,
+            keep_up: KeepUp::default(),
             recoveries: Vec::new(),
             fenced: 0,
             unexplained: 0,
@@ -220,9 +226,70 @@ impl CellState {
         &self.owners
     }
 
-    /// Sets the measured window: only records intended in it enter latency.
-    pub fn set_window(&mut self, from: Time, to: Time) {
-        self.window = (from, to);
+    /// The load begins at `start`: only records intended in the `measured` window enter latency, and the partition is
+    /// compared within `windows`.
+    pub fn begin(&mut self, start: Time, measured: (Time, Time), windows: Arc<[FaultWindows]>) {
+        self.window = measured;
+        self.watch = Some(FaultWatch::new(start, measured, windows));
+        self.keep_up = KeepUp::new(measured);
+    }
+
+    /// The load has ended at `now`: a partition that stands still has done so until now.
+    pub fn end(&mut self, now: Time) {
+        let Some(watch) = &mut self.watch else { return };
+        let stalled_from = watch.stands_still_since();
+        let hit_by = watch.end(now);
+        self.mark_hit(hit_by.clone(), now);
+        for mark in &mut self.recoveries {
+            let is_hit = hit_by.as_ref().zip(mark.fault).is_some_and(|(by, own)| by.contains(&own));
+            mark.end(now, stalled_from, is_hit);
+        }
+    }
+
+    /// Stalls, and what the partition was like around each fault; `None` before the load begins.
+    pub fn watch(&self) -> Option<&FaultWatch> {
+        self.watch.as_ref()
+    }
+
+    /// Begins the recovery of this partition from fault number `fault` at `now`.
+    pub fn begin_recovery(
+        &mut self,
+        fault: usize,
+        consumer: Option<ConsumerId>,
+        now: Time,
+        prepare: impl FnOnce(&mut RecoveryMark),
+    ) {
+        if let Some(watch) = &mut self.watch {
+            watch.reach(now);
+        }
+        let mut mark = self.new_mark(Some(fault), consumer, now);
+        prepare(&mut mark);
+        self.recover(mark);
+    }
+
+    /// A mark with the figures the partition had before `fault`.
+    pub fn new_mark(
+        &self,
+        fault: Option<usize>,
+        consumer: Option<ConsumerId>,
+        now: Time,
+    ) -> RecoveryMark {
+        let quiet = self.watch.as_ref().map_or_else(Quiet::default, |watch| watch.quiet(fault));
+        RecoveryMark::new(fault, consumer, now, quiet)
+    }
+
+    /// The faults `hit_by` have hit the partition, which stood still until `now`. Those that were not aimed at it get
+    /// a mark of their own.
+    fn mark_hit(&mut self, hit_by: Option<Range<usize>>, now: Time) {
+        for fault in hit_by.into_iter().flatten() {
+            if !self.recoveries.iter().rev().any(|mark| mark.fault == Some(fault)) {
+                let at = self.watch.as_ref().and_then(|watch| watch.fault_at(fault)).unwrap_or(now);
+                let mut mark = self.new_mark(Some(fault), None, at);
+                mark.is_target = false;
+                mark.normal_since = Some(now);
+                self.recover(mark);
+            }
+        }
     }
 
     /// Notes that `owner` has the partition from `now`.
@@ -233,6 +300,11 @@ impl CellState {
         if self.owners.len() < OWNERSHIPS_MAX {
             self.owners.push(Ownership { owner, from: now, to: None });
         }
+    }
+
+    /// Notes that a group member has taken the partition over, and reads it.
+    pub fn taken_by_member(&mut self, now: Time) {
+        self.recent_recoveries().for_each(|mark| mark.is_ready(now));
     }
 
     /// Notes that `consumer` gave the partition up, or lost it.
@@ -263,13 +335,7 @@ impl CellState {
             self.fence(batch);
             return Applied::Fenced;
         }
-        for record in batch {
-            self.count(record);
-            if !self.recoveries.is_empty() {
-                let next = self.next_offset;
-                self.open_recoveries().for_each(|mark| mark.advanced(next, record.done));
-            }
-        }
+        batch.iter().for_each(|record| self.count(record));
         if let Some(last) = batch.last() {
             self.keep_anchor(last);
         }
@@ -290,9 +356,8 @@ impl CellState {
     }
 
     fn count(&mut self, record: &Processed) {
-        self.pauses.processed(record.done);
         if !self.recoveries.is_empty() {
-            self.open_recoveries().for_each(|mark| mark.processed(record.done));
+            self.recent_recoveries().for_each(|mark| mark.read(record.done));
         }
         self.last_done = Some(record.done);
         if record.offset < self.next_offset {
@@ -304,12 +369,35 @@ impl CellState {
         if !self.fenced_ahead.is_empty() {
             self.count_if_fenced_before(record.offset.0);
         }
+        self.watch_progress(record);
         match &record.content {
             Content::Earlier(_) => self.counts.earlier += 1,
             Content::Corrupt => self.counts.corrupt += 1,
             Content::Foreign => self.counts.foreign += 1,
             Content::Skipped(stamp) => self.count_skipped(*stamp),
             Content::Intact(stamp) => self.count_intact(stamp, record),
+        }
+    }
+
+    /// Looks at what a record that is processed for the first time tells about the partition.
+    fn watch_progress(&mut self, record: &Processed) {
+        let Some(watch) = &mut self.watch else { return };
+        let stamp = match &record.content {
+            Content::Intact(stamp) => Some(stamp),
+            _ => None,
+        };
+        let progress = Progress {
+            offset: record.offset,
+            sent: stamp.map(|stamp| stamp.sent),
+            response_ns: stamp.map(|stamp| record.done.since_ns(stamp.intended)),
+            done: record.done,
+        };
+        let step = watch.processed(&progress);
+        if step.hit_by.is_some() {
+            self.mark_hit(step.hit_by.clone(), record.done);
+        }
+        if !self.recoveries.is_empty() {
+            self.recent_recoveries().for_each(|mark| mark.processed(&progress, &step));
         }
     }
 
@@ -337,7 +425,9 @@ impl CellState {
         self.lane_gaps_max = self.lane_gaps_max.max(lane.gaps());
         if record.done >= self.window.0 && record.done < self.window.1 {
             self.shard.processed_in_window += 1;
+            self.shard.bytes_in_window += u64::from(record.bytes);
         }
+        self.keep_up.processed(self.delivered, stamp.sent, record.done);
         self.delivered += 1;
         self.shard.delivered += 1;
         self.shard.bytes += u64::from(record.bytes);
@@ -361,9 +451,9 @@ impl CellState {
         }
     }
 
-    /// Recoveries under way, the latest ones: those before one that is over are looked at no more.
-    fn open_recoveries(&mut self) -> impl Iterator<Item = &mut RecoveryMark> {
-        self.recoveries.iter_mut().rev().take(RECOVERIES_OPEN_MAX).filter(|mark| mark.is_open())
+    /// The latest recoveries that may still change: a later stall of the same fault opens one again.
+    fn recent_recoveries(&mut self) -> impl Iterator<Item = &mut RecoveryMark> {
+        self.recoveries.iter_mut().rev().take(RECOVERIES_OPEN_MAX).filter(|mark| !mark.given_up)
     }
 
     /// Begins the recovery from a fault. False when there are too many already.
@@ -373,6 +463,11 @@ impl CellState {
             self.recoveries.push(mark);
         }
         has_room
+    }
+
+    /// Whether the partition is on its way back at `now`, and is to be watched closely.
+    pub fn is_recovering(&self, now: Time) -> bool {
+        self.recoveries.iter().rev().take(RECOVERIES_OPEN_MAX).any(|mark| mark.is_under_way(now))
     }
 
     /// A fenced batch had been processed although it does not count: whatever of it is processed
@@ -397,11 +492,14 @@ impl CellState {
         self.fenced_ahead.retain(|range| range.end > offset + 1);
     }
 
-    /// Notes the offset oracle's answer for this partition.
-    pub fn observe_end(&mut self, end: Offset, now: Time) {
+    /// Notes the end-offset client's answer for this partition, asked at `asked`.
+    pub fn observe_end(&mut self, end: Offset, asked: Time, now: Time) {
         self.lag.observe(end, self.next_offset, now, self.window);
-        let next = self.next_offset;
-        self.open_recoveries().for_each(|mark| mark.end_offset(end, next, now));
+        let lag = self.lag.last;
+        if let Some(watch) = &mut self.watch {
+            watch.observed(lag > 0, asked, now);
+        }
+        self.recent_recoveries().for_each(|mark| mark.observe_lag(lag, now));
     }
 
     /// Hands over what was measured since the last time, and goes on with `spare`, which is cleared.

@@ -1,7 +1,7 @@
 //! The collector: takes the shards out once a second and keeps the totals.
 
 use super::statistics::Moments;
-use super::{CostMeter, FaultWindows, Latencies, Scoreboard, Shard, SideEffects};
+use super::{CostMeter, Latencies, Scoreboard, Shard};
 use crate::base::{PartitionId, Time};
 
 /// One partition's interval, as it goes to the result directory.
@@ -51,16 +51,11 @@ pub struct PartitionTotals {
     pub rates: Moments,
 }
 
-/// Partitions are compared one by one for each fault up to so many comparisons.
-const EACH_MAX: usize = 100_000;
-
 /// Takes shards out of the cells and merges them. One per run, on a thread of its own.
 #[derive(Debug)]
 pub struct Collector {
     /// By partition.
     pub partitions: Vec<PartitionTotals>,
-    /// What each fault did to the others.
-    pub side_effects: Vec<SideEffects>,
     /// The process's cost.
     pub cost: CostMeter,
     measured: (Time, Time),
@@ -72,19 +67,9 @@ pub struct Collector {
 
 impl Collector {
     /// A collector that begins at `start`.
-    pub fn new(
-        partitions: usize,
-        start: Time,
-        measured: (Time, Time),
-        windows: &[FaultWindows],
-    ) -> Collector {
-        let is_small = partitions * windows.len() <= EACH_MAX;
+    pub fn new(partitions: usize, start: Time, measured: (Time, Time)) -> Collector {
         Collector {
             partitions: (0..partitions).map(|_| PartitionTotals::default()).collect(),
-            side_effects: windows
-                .iter()
-                .map(|windows| SideEffects::new(*windows, is_small))
-                .collect(),
             cost: CostMeter::default(),
             measured,
             last: start,
@@ -106,7 +91,6 @@ impl Collector {
         let in_window = from >= self.measured.0 && now <= self.measured.1 && seconds > 0.5;
         let (mut delivered, mut lags, mut worst) = (0, 0, None);
         self.interval.clear();
-        self.leave_out_aimed_at(board);
         self.partitions.resize_with(board.cells.len(), PartitionTotals::default);
         for (id, totals) in self.partitions.iter_mut().enumerate() {
             let partition = PartitionId(id as u32);
@@ -122,8 +106,6 @@ impl Collector {
             if in_window {
                 totals.rates.add(self.spare.delivered as f64 / seconds);
             }
-            let (count, mean) = (self.spare.response.count(), self.spare.response.mean_ns());
-            self.side_effects.iter_mut().for_each(|e| e.observe(partition, from, now, count, mean));
             delivered += self.spare.delivered;
             lags += lag;
             if let Some(p99) = p99_ns {
@@ -132,7 +114,6 @@ impl Collector {
             self.interval.merge(&self.spare.response);
             totals.shard.merge(&self.spare);
         }
-        self.side_effects.iter_mut().for_each(SideEffects::end_interval);
         self.cost.sample();
         self.delivered_total += delivered;
         Live {
@@ -143,16 +124,6 @@ impl Collector {
             response: &self.interval,
             lag: lags,
             worst,
-        }
-    }
-
-    fn leave_out_aimed_at(&mut self, board: &Scoreboard) {
-        for (number, effects) in self.side_effects.iter_mut().enumerate() {
-            let is_aimed_at = |id: &usize| {
-                board.cells[*id].lock().recoveries.iter().any(|mark| mark.fault == Some(number))
-            };
-            let aimed_at = (0..board.cells.len()).filter(is_aimed_at);
-            effects.aimed_at(aimed_at.map(|id| PartitionId(id as u32)));
         }
     }
 

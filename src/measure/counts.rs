@@ -102,6 +102,12 @@ impl Counts {
         Some(value.min(self.max()))
     }
 
+    /// Number of values that are larger than all that count as the same as `value`.
+    pub fn count_above(&self, value: u64) -> u64 {
+        let index = self.index_of(value);
+        self.iter().filter(|(at, _)| *at > index).map(|(_, count)| u64::from(count)).sum()
+    }
+
     /// Number of values.
     pub fn total(&self) -> u64 {
         self.total

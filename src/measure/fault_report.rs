@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Collector, Event, FailureSummary, FaultPartition, FaultSummary, FaultTimes, RecoveryMark,
-    RecoverySummary, Scoreboard, SideEffects, partitions_hit, pauses_around,
+    Effect, Event, FailureSummary, FaultPartition, FaultSummary, FaultTimes, LagAfter, Others,
+    Quiet, RecoveryMark, RecoverySummary, Scoreboard,
 };
-use crate::base::{PartitionId, Time};
+use crate::base::Time;
 use crate::plan::{CallAction, CallError, FaultKind, FaultPlan, Plan};
 
 /// Entries for all partitions of all faults are kept up to so many; beyond, only of partitions that were
@@ -18,7 +18,6 @@ pub fn fault_summaries(
     plan: &Plan,
     start: Time,
     board: &Scoreboard,
-    collector: &Collector,
     journal: &[(Time, Event)],
 ) -> Vec<FaultSummary> {
     let times = board.faults();
@@ -27,17 +26,19 @@ pub fn fault_summaries(
     let summary = |(number, fault): (usize, &FaultPlan)| {
         let times = times.get(&number).cloned().unwrap_or_default();
         let marks = marks.get(&number).map_or(&[][..], Vec::as_slice);
-        let effects = collector.side_effects.get(number);
+        let effects = effects(board, number);
         let mut summary = without_partitions(fault, start, &times, marks);
         summary.closed_ms = closed(fault, times.injected, journal)
             .zip(times.injected)
             .map(|(at, from)| at.ms_since(from));
         if times.injected.is_some() {
-            summary.partitions_hit = partitions_hit(&board.cells, number);
+            let hit = effects.iter().filter(|(_, effect)| effect.is_hit());
+            summary.partitions_hit = hit.map(|(id, _)| *id).collect();
+            summary.others = others(&effects, &summary.partitions_aimed_at);
         }
         summary.blast_radius = summary.partitions_hit.len();
-        summary.others = effects.and_then(SideEffects::change);
-        summary.partitions = partitions(board, number, marks, effects, |partition| {
+        recovered(&mut summary, marks, times.injected);
+        summary.partitions = partitions(&effects, marks, |partition| {
             keeps_all || summary.partitions_hit.contains(&partition)
         });
         summary
@@ -82,9 +83,10 @@ fn without_partitions(
     marks: &[(u32, RecoveryMark)],
 ) -> FaultSummary {
     let ms = |at: Option<Time>| at.zip(times.injected).map(|(at, from)| at.ms_since(from));
-    // Unless every partition has come so far, there is no such time.
+    // Unless every partition it was aimed at has come so far, there is no such time.
+    let aimed_at = || marks.iter().filter(|(_, mark)| mark.is_target);
     let last = |of: fn(&RecoveryMark) -> Option<Time>, own: Option<Time>| {
-        let all: Option<Vec<Time>> = marks.iter().map(|(_, mark)| of(mark)).collect();
+        let all: Option<Vec<Time>> = aimed_at().map(|(_, mark)| of(mark)).collect();
         ms(all.and_then(|times| times.into_iter().max()).or(own))
     };
     FaultSummary {
@@ -100,40 +102,103 @@ fn without_partitions(
         restarted_ms: last(|mark| mark.restarted, times.restarted),
         healed_ms: ms(times.healed),
         first_record_ms: last(|mark| mark.first_record, None),
-        caught_up_ms: last(|mark| mark.caught_up, None),
+        recovered_ms: None,
+        worst_partition: None,
+        not_recovered: Vec::new(),
+        lag_after: Vec::new(),
         redelivered: marks.iter().map(|(_, mark)| mark.redelivered).sum(),
         lag_peak: marks.iter().map(|(_, mark)| mark.lag_peak).max().unwrap_or(0),
         blast_radius: 0,
         partitions_hit: Vec::new(),
-        partitions_aimed_at: marks.iter().map(|(partition, _)| *partition).collect(),
+        partitions_aimed_at: aimed_at().map(|(partition, _)| *partition).collect(),
         others: None,
         partitions: Vec::new(),
     }
 }
 
+/// What the fault did to each partition that is watched, by id.
+fn effects(board: &Scoreboard, fault: usize) -> Vec<(u32, Effect)> {
+    let effect = |(id, cell): (usize, &super::PartitionCell)| {
+        let effect = cell.lock().watch()?.effect(fault).copied()?;
+        Some((id as u32, effect))
+    };
+    board.cells.iter().enumerate().filter_map(effect).collect()
+}
+
+/// Recovery is that of all partitions that were aimed at or hit; the last one decides.
+fn recovered(summary: &mut FaultSummary, marks: &[(u32, RecoveryMark)], injected: Option<Time>) {
+    let Some(injected) = injected else { return };
+    let open = marks.iter().filter(|(_, mark)| mark.recovered.is_none());
+    summary.not_recovered = open.map(|(partition, _)| *partition).collect();
+    let worst = match summary.not_recovered.is_empty() {
+        true => marks.iter().max_by_key(|(id, mark)| (mark.recovered, std::cmp::Reverse(*id))),
+        false => marks
+            .iter()
+            .filter(|(_, mark)| mark.recovered.is_none())
+            .max_by_key(|(id, mark)| (mark.lag_peak, std::cmp::Reverse(*id))),
+    };
+    let Some((partition, mark)) = worst else { return };
+    summary.worst_partition = Some(*partition);
+    summary.recovered_ms = mark.recovered.map(|at| at.ms_since(injected).max(0.0));
+    if mark.recovered.is_none() {
+        let kept = mark.lag_after.iter().enumerate();
+        let after =
+            kept.filter_map(|(power, lag)| Some(LagAfter { after_s: 1 << power, lag: (*lag)? }));
+        summary.lag_after = after.collect();
+    }
+}
+
+/// What the fault did to the partitions it was not aimed at.
+fn others(effects: &[(u32, Effect)], aimed_at: &[u32]) -> Option<Others> {
+    let all: Vec<&(u32, Effect)> =
+        effects.iter().filter(|(id, _)| !aimed_at.contains(id)).collect();
+    if all.is_empty() {
+        return None;
+    }
+    let is_left_out = |effect: &Effect| effect.quiet.is_stable == Some(false);
+    let kept = || all.iter().map(|(_, effect)| effect).filter(|effect| !is_left_out(effect));
+    let longest = |of: fn(&Effect) -> i64| kept().map(of).max().unwrap_or(0) as f64 / 1e6;
+    let sum = |of: fn(&Effect) -> u64| {
+        kept().filter(|effect| effect.quiet.is_stable.is_some()).map(of).sum::<u64>()
+    };
+    Some(Others {
+        partitions: kept().count(),
+        stall_before_ms: longest(|effect| effect.quiet.stall_ns),
+        stall_after_ms: longest(|effect| effect.stall_ns),
+        slow_before: share(sum(|effect| effect.quiet.slow), sum(|effect| effect.quiet.records)),
+        slow_after: share(sum(|effect| effect.slow), sum(|effect| effect.records)),
+        left_out: all.iter().filter(|(_, e)| is_left_out(e)).map(|(id, _)| *id).collect(),
+    })
+}
+
+fn share(part: u64, of: u64) -> Option<f64> {
+    (of > 0).then(|| part as f64 / of as f64)
+}
+
 fn partitions(
-    board: &Scoreboard,
-    fault: usize,
+    effects: &[(u32, Effect)],
     marks: &[(u32, RecoveryMark)],
-    effects: Option<&SideEffects>,
     is_kept: impl Fn(u32) -> bool,
 ) -> Vec<FaultPartition> {
-    let mut entries = Vec::new();
-    for (id, cell) in (0u32..).zip(&board.cells) {
-        let mark = marks.iter().find(|(partition, _)| *partition == id).map(|(_, mark)| mark);
-        if mark.is_none() && !is_kept(id) {
-            continue;
+    let entry = |(id, effect): &(u32, Effect)| {
+        let mark = marks.iter().find(|(partition, _)| partition == id).map(|(_, mark)| mark);
+        if mark.is_none() && !is_kept(*id) {
+            return None;
         }
-        let (before, after) = pauses_around(&cell.lock(), fault);
-        entries.push(FaultPartition {
-            partition: id,
+        let Effect { quiet, stall_ns, records, slow } = *effect;
+        let Quiet { p99_ns, is_stable, .. } = quiet;
+        Some(FaultPartition {
+            partition: *id,
             recovery: mark.map(RecoverySummary::of),
-            pause_before_ms: before as f64 / 1e6,
-            pause_after_ms: after as f64 / 1e6,
-            change: effects.and_then(|effects| effects.change_of(PartitionId(id))),
-        });
-    }
-    entries
+            stall_before_ms: quiet.stall_ns as f64 / 1e6,
+            stall_after_ms: stall_ns as f64 / 1e6,
+            quiet_p99_us: p99_ns.map(|ns| ns as f64 / 1e3),
+            slow_before: share(quiet.slow, quiet.records),
+            slow_after: p99_ns.and_then(|_| share(slow, records)),
+            is_stable,
+        })
+    };
+    effects.iter().filter_map(entry).collect()
 }
 
 /// When the last client of an incarnation the fault has ended was gone.

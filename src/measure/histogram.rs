@@ -82,6 +82,11 @@ impl Latencies {
         self.counts.quantile(quantile)
     }
 
+    /// Number of values above the one at `quantile_ns`, as [`Latencies::quantile_ns`] names it.
+    pub fn count_above(&self, quantile_ns: u64) -> u64 {
+        self.counts.count_above(quantile_ns)
+    }
+
     /// The figures reports show.
     pub fn digest(&self) -> Digest {
         let us = |quantile| self.quantile_ns(quantile).map(|ns| ns as f64 / 1e3);

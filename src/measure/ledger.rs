@@ -102,6 +102,11 @@ impl ReadLane {
         }
     }
 
+    /// Whether record `sequence` was processed or passed over.
+    pub fn has(&self, sequence: u64) -> bool {
+        self.read.count_in(&(sequence..sequence + 1)) > 0
+    }
+
     /// Gaps the set holds; the memory of a lane grows with them.
     pub fn gaps(&self) -> usize {
         self.read.gaps()
@@ -121,8 +126,11 @@ pub struct Ledger {
     pub indeterminate: u64,
     /// Distinct records processed.
     pub delivered: u64,
-    /// Acknowledged and never processed.
+    /// Acknowledged and never to be processed: the consumer is past it, or it is gone from the log.
     pub lost: u64,
+    /// Acknowledged, still in the log behind the checkpoint when the drain was over.
+    #[serde(default)]
+    pub unread: u64,
     /// Extra copies of a record at other offsets.
     pub duplicated: u64,
     /// Processed again at the same offset, after a restart or a change of owner.
@@ -151,6 +159,7 @@ impl Ledger {
         self.indeterminate += other.indeterminate;
         self.delivered += other.delivered;
         self.lost += other.lost;
+        self.unread += other.unread;
         self.duplicated += other.duplicated;
         self.redelivered += other.redelivered;
         self.reordered += other.reordered;
@@ -160,18 +169,29 @@ impl Ledger {
         self.earlier += other.earlier;
     }
 
+    /// Of the records acknowledged and not processed, `known` are in the log behind the checkpoint. Of those that were
+    /// acknowledged without an offset (`unknown`), as many as there is `room` for between checkpoint and end.
+    pub fn tell_unread(&mut self, known: u64, unknown: u64, room: u64) {
+        let missing = self.lost;
+        let known = known.min(missing);
+        let more = unknown.min(missing - known).min(room.saturating_sub(known));
+        self.unread = known + more;
+        self.lost = missing - self.unread;
+    }
+
     /// Records the account leaves unexplained: answers without a send, and processed or lost ones without an answer or
     /// the other way round. What is indeterminate may have been processed or not.
     pub fn unaccounted(&self) -> u64 {
         let answered = self.acked + self.failed + self.indeterminate;
-        let ended = self.delivered + self.skipped + self.lost;
+        let ended = self.delivered + self.skipped + self.lost + self.unread;
         answered.abs_diff(self.sent)
             + self.acked.saturating_sub(ended)
             + ended.saturating_sub(self.acked + self.indeterminate)
     }
 }
 
-/// What both sides of a lane add up to: sent, acked, failed, indeterminate, delivered and lost.
+/// What both sides of a lane add up to: sent, acked, failed, indeterminate, delivered and lost. `lost` has those in it
+/// that are merely [unread](Ledger::unread): which of them a partition knows, see [`Ledger::tell_unread`].
 /// The other counts are made when records are processed.
 ///
 /// A record without any answer from the client counts as indeterminate, and one reported as

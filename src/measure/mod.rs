@@ -1,22 +1,26 @@
 //! From processed records to figures: shards, histograms, ledger, lag, recovery, summary, verdict.
 
+mod acked_offsets;
 mod anchor;
 mod assemble;
+mod backlog;
 mod cell;
 mod collector;
 mod cost;
 mod counts;
+mod doubt;
 mod event;
 mod fault_report;
 mod fault_summary;
-mod faults;
+mod fault_watch;
+mod fault_windows;
 mod growth;
 mod histogram;
+mod keep_up;
 mod lag;
 mod lanes;
 mod ledger;
 mod outage;
-mod pause;
 mod pool_cell;
 mod pulse;
 mod rebalance;
@@ -25,7 +29,6 @@ mod scoreboard;
 mod sequence_set;
 mod shape;
 mod shard;
-mod side_effects;
 mod statistics;
 mod summary;
 mod trace_line;
@@ -37,19 +40,21 @@ pub use cell::{Applied, CellState, Content, Owner, Ownership, PartitionCell, Pro
 pub use collector::{Collector, Live, PartitionTotals, Window};
 pub use cost::{Cost, CostMeter};
 pub use counts::Counts;
+pub use doubt::{invalid_reasons, late_sends};
 pub use event::{Event, Journal};
 pub use fault_report::{failures, fault_summaries};
-pub use fault_summary::{FailureSummary, FaultPartition, FaultSummary, RecoverySummary};
-pub use faults::{
-    FaultTimes, FaultWindows, fault_windows, partitions_hit, pauses_around, watched_windows,
+pub use fault_summary::{
+    FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary,
 };
+pub use fault_watch::{Effect, FaultWatch, Quiet};
+pub use fault_windows::{FaultTimes, FaultWindows, fault_windows};
 pub use histogram::{Digest, Latencies};
+pub use keep_up::{KeepUp, Quarter};
 pub use lag::Lag;
 pub use lanes::Lanes;
 pub use ledger::{Arrival, Ledger, Outcome, ReadLane, SentLane, balance};
 pub use outage::{Outage, outages};
-pub use pause::{PauseWindow, Pauses};
-pub use pool_cell::{Ack, PoolCell, PoolState};
+pub use pool_cell::{Ack, PoolCell, PoolState, Side};
 pub use pulse::{InFlight, Pulse};
 pub use rebalance::{Rebalance, rebalances};
 pub use recovery::RecoveryMark;
@@ -57,8 +62,7 @@ pub use scoreboard::Scoreboard;
 pub use sequence_set::SequenceSet;
 pub use shape::LaneShape;
 pub use shard::Shard;
-pub use side_effects::{Change, SideEffects};
-pub use statistics::{Moments, median, welch_difference};
+pub use statistics::{Moments, median};
 pub use summary::*;
 pub use trace_line::{TraceKind, TraceLine};
-pub use verdict::{evaluate, invalid_reasons};
+pub use verdict::evaluate;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{LaneShape, Lanes, Latencies, Ledger, Outcome, SentLane};
-use crate::base::{Incarnation, PartitionId, PoolId, ProducerId, Time};
+use super::acked_offsets::AckedOffsets;
+use super::{LaneShape, Lanes, Latencies, Ledger, Outcome, Quarter, SentLane};
+use crate::base::{Incarnation, Offset, PartitionId, PoolId, ProducerId, Time};
 
 /// A producer pool's state for the whole run.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Ack {
     pub partition: PartitionId,
     /// The record's lane sequence.
     pub sequence: u64,
+    /// Where the record stands, if the broker has said so.
+    pub offset: Option<Offset>,
     /// When it was sent, from its stamp.
     pub sent: Time,
     /// When the answer came.
@@ -44,14 +47,39 @@ pub struct Ack {
     pub outcome: Outcome,
 }
 
+/// How long what has waited for the client is still sent late.
+const BACKLOG_SENT: Duration = Duration::from_secs(1);
+
+/// What a pool knows of one partition.
+#[derive(Clone, Debug, Default)]
+pub struct Side {
+    /// Running totals: what is known before the lanes are balanced.
+    totals: Ledger,
+    /// Records intended in the measured window that were sent.
+    pub sent_in_window: u64,
+    /// Records intended in the measured window that were not sent when the load ended.
+    pub unsent_in_window: u64,
+    /// Records sent, at the ends of the measured window's last quarter.
+    quarter: Quarter,
+    /// Acknowledged records that the consumer had not passed.
+    pub acked: AckedOffsets,
+}
+
+impl Side {
+    /// Records sent in the measured window's last quarter.
+    pub fn sent_in_quarter(&self) -> u64 {
+        self.quarter.growth(self.totals.sent)
+    }
+}
+
 /// What is behind the lock.
 #[derive(Debug)]
 pub struct PoolState {
     pool: PoolId,
     shape: LaneShape,
     lanes: Lanes<SentLane>,
-    /// Running totals by partition: what is known before the lanes are balanced.
-    totals: Vec<Ledger>,
+    /// By partition.
+    sides: Vec<Side>,
     fence: Incarnation,
     window: (Time, Time),
     /// Records intended in this stretch are late because of a fault.
@@ -64,8 +92,6 @@ pub struct PoolState {
     pub sent: u64,
     /// Records acknowledged, failed or given up.
     pub resolved: u64,
-    /// Records intended in the measured window that were sent.
-    pub sent_in_window: u64,
     /// Records a fault kept from being sent.
     pub withheld: u64,
     /// First send.
@@ -86,7 +112,7 @@ impl PoolState {
             pool,
             shape,
             lanes: Lanes::default(),
-            totals: vec![Ledger::default(); shape.partitions as usize],
+            sides: vec![Side::default(); shape.partitions as usize],
             fence: Incarnation(0),
             window: (Time::NEVER, Time::NEVER),
             excused: (Time::NEVER, Time::NEVER),
@@ -94,7 +120,6 @@ impl PoolState {
             ack: Latencies::default(),
             sent: 0,
             resolved: 0,
-            sent_in_window: 0,
             withheld: 0,
             first_sent: None,
             last_sent: None,
@@ -113,7 +138,8 @@ impl PoolState {
     pub fn grow(&mut self, partitions: u32) {
         let (old, pool) = (self.shape, self.pool.0);
         self.shape = old.grown(partitions);
-        self.totals.resize(partitions as usize, Ledger::default());
+        let quarter = Quarter::of(self.window);
+        self.sides.resize(partitions as usize, Side { quarter, ..Side::default() });
         let new = self.shape;
         self.lanes.rekey(|key| {
             let (producer, partition) = old.sent_lane(pool, key);
@@ -124,6 +150,7 @@ impl PoolState {
     /// Sets the measured window.
     pub fn set_window(&mut self, from: Time, to: Time) {
         self.window = (from, to);
+        self.sides.iter_mut().for_each(|side| side.quarter = Quarter::of((from, to)));
     }
 
     /// Lets only incarnations from `next` on send.
@@ -152,12 +179,14 @@ impl PoolState {
         now: Time,
     ) -> u64 {
         let sequence = self.lanes.lane(self.shape.sent_key(producer, partition)).sent();
-        self.totals[partition.0 as usize].sent += 1;
+        let side = &mut self.sides[partition.0 as usize];
+        side.quarter.count(side.totals.sent, now);
+        side.totals.sent += 1;
         self.sent += 1;
         self.first_sent.get_or_insert(now);
         self.last_sent = Some(now);
         if intended >= self.window.0 && intended < self.window.1 {
-            self.sent_in_window += 1;
+            side.sent_in_window += 1;
             if intended < self.excused.0 || intended >= self.excused.1 {
                 self.lateness.between(intended, now);
             }
@@ -171,6 +200,18 @@ impl PoolState {
         self.excused = (from - Duration::from_millis(20), to);
     }
 
+    /// The client took no records from `from` to `to`, because the cluster did not: what is late until the backlog is
+    /// sent says nothing about the tester either.
+    pub fn blocked_by_client(&mut self, from: Time, to: Time) {
+        self.blocked_by_client += to.remaining(from);
+        let end = to + BACKLOG_SENT;
+        if self.excused.1 >= from && self.excused.0 <= to {
+            self.excused.1 = self.excused.1.max(end);
+        } else {
+            self.excuse(from, end);
+        }
+    }
+
     /// The delay of [`PoolState::excuse`] ends at `to`.
     pub fn excuse_until(&mut self, to: Time) {
         self.excused.1 = to;
@@ -178,14 +219,18 @@ impl PoolState {
 
     /// Notes what became of records. Answers count whichever incarnation's client brings them: they
     /// say what the broker did, not what an actor wants.
-    pub fn resolve(&mut self, acks: &[Ack]) {
+    /// `position` says how far a partition's consumer is.
+    pub fn resolve(&mut self, acks: &[Ack], position: impl Fn(PartitionId) -> Offset) {
         for ack in acks {
             let key = self.shape.sent_key(ack.producer, ack.partition);
             self.lanes.lane(key).resolve(ack.sequence, ack.outcome);
-            let total = &mut self.totals[ack.partition.0 as usize];
+            let side = &mut self.sides[ack.partition.0 as usize];
             match ack.outcome {
-                Outcome::Acked => total.acked += 1,
-                Outcome::Failed => total.failed += 1,
+                Outcome::Acked => {
+                    side.totals.acked += 1;
+                    side.acked.insert(ack.offset, position(ack.partition));
+                }
+                Outcome::Failed => side.totals.failed += 1,
                 Outcome::Indeterminate => {}
             }
             let in_window = ack.sent >= self.window.0 && ack.sent < self.window.1;
@@ -199,10 +244,23 @@ impl PoolState {
     /// Sent, acknowledged, failed and indeterminate so far, by partition. What is still in flight counts as
     /// indeterminate.
     pub fn totals(&self) -> impl Iterator<Item = Ledger> {
-        self.totals.iter().map(|total| Ledger {
-            indeterminate: total.sent.saturating_sub(total.acked + total.failed),
-            ..*total
+        self.sides.iter().map(|Side { totals, .. }| Ledger {
+            indeterminate: totals.sent.saturating_sub(totals.acked + totals.failed),
+            ..*totals
         })
+    }
+
+    /// What is known of each partition, by id.
+    pub fn sides(&self) -> &[Side] {
+        &self.sides
+    }
+
+    /// Notes how many records of each partition were due in the measured window and not sent when the load ended.
+    pub fn set_unsent(&mut self, unsent: &[u64]) {
+        self.sides
+            .iter_mut()
+            .zip(unsent)
+            .for_each(|(side, unsent)| side.unsent_in_window = *unsent);
     }
 
     /// Records sent whose fate is not known yet.

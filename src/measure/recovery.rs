@@ -1,13 +1,26 @@
-//! What a fault did to a partition, from injection to caught up.
+//! A partition's way back after a fault.
+//!
+//! *Recovered* is the first moment from which the partition's lag and the age of its oldest unprocessed record are at
+//! or below the largest of its quiet window, and stay there for one second or to the end of the load. It is sought
+//! from the fault's last effect on: the release of its consumer, a stall that is out of the ordinary, or, of a fault
+//! that lasts, any departure from the quiet figures while it does.
 
-use crate::base::{ConsumerId, Offset, Time};
+use std::time::Duration;
 
-/// The recovery of one partition from one fault. Made when the fault is put in, or, of a failure nobody
-/// planned, when the partition is released.
+use super::fault_watch::{Progress, Quiet, Step};
+use crate::base::{ConsumerId, Time};
+
+/// How long a partition has to be like before.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// The recovery of one partition from one fault. Made when the fault is put in, when a stall shows that it has hit a
+/// partition it was not aimed at, or, of a failure nobody planned, when the partition is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryMark {
     /// Which occurrence, by its position in the plan; `None` for a failure nobody planned.
     pub fault: Option<usize>,
+    /// Whether the fault was aimed at this partition.
+    pub is_target: bool,
     /// The consumer that was hit, if it was one.
     pub consumer: Option<ConsumerId>,
     /// When the fault was put in; of an unplanned failure, when it was noticed.
@@ -18,45 +31,72 @@ pub struct RecoveryMark {
     pub released: Option<Time>,
     /// When the last replacement was started.
     pub restarted: Option<Time>,
-    /// When the fault was over by itself.
+    /// When the partition could be read again: its consumer has fetched, or a member has taken it over.
+    pub ready: Option<Time>,
+    /// When the fault ended by itself.
     pub healed: Option<Time>,
-    /// When the first record after the release, or after the fault was over, was processed.
+    /// When the first record after the release, or after the fault ended, was processed.
     pub first_record: Option<Time>,
-    /// The end offset asked of the broker after the replacement started: where "caught up" is.
-    pub target: Option<Offset>,
-    /// When a record was processed again and the checkpoint had reached the target.
-    pub caught_up: Option<Time>,
+    /// Since when lag and age are at or below the quiet figures.
+    pub normal_since: Option<Time>,
+    /// When the partition had recovered.
+    pub recovered: Option<Time>,
     /// Records processed again because of it.
     pub redelivered: u64,
-    /// Largest lag seen by the oracle until caught up, in records.
+    /// Largest lag until recovered, in records, as the end-offset client saw it.
     pub lag_peak: u64,
-    /// Whether nobody is going to catch up: the consumer was given up.
+    /// Whether the partition's consumer was given up.
     pub given_up: bool,
+    /// Whether the fault ends by itself, later than it began.
+    pub lasts: bool,
+    /// What the partition was like before.
+    pub quiet: Quiet,
+    /// Its lag 1, 2, 4, 8 ... seconds after the fault, as far as it was seen before it had recovered.
+    pub lag_after: [Option<u64>; LAGS],
 }
 
+/// Powers of two of a second at which the lag is kept: the last one is after half an hour.
+pub(super) const LAGS: usize = 12;
+
 impl RecoveryMark {
-    /// A mark for a partition that fault number `fault` has hit at `since`.
-    pub fn new(fault: Option<usize>, consumer: Option<ConsumerId>, since: Time) -> RecoveryMark {
+    /// A mark for a partition that fault number `fault` has hit at `since` and that was like `quiet` before.
+    pub fn new(
+        fault: Option<usize>,
+        consumer: Option<ConsumerId>,
+        since: Time,
+        quiet: Quiet,
+    ) -> RecoveryMark {
         RecoveryMark {
             fault,
+            is_target: true,
             consumer,
             since,
             detected: None,
             released: None,
             restarted: None,
+            ready: None,
             healed: None,
             first_record: None,
-            target: None,
-            caught_up: None,
+            normal_since: Some(since),
+            recovered: None,
             redelivered: 0,
             lag_peak: 0,
             given_up: false,
+            lasts: false,
+            quiet,
+            lag_after: [None; LAGS],
         }
     }
 
-    /// Whether the partition is still behind, and somebody is at it.
+    /// Whether the partition has not recovered, and still may.
     pub fn is_open(&self) -> bool {
-        self.caught_up.is_none() && !self.given_up
+        self.recovered.is_none() && !self.given_up
+    }
+
+    /// Whether its way back is to be followed closely at `now`: it has not been as before for a while.
+    pub fn is_under_way(&self, now: Time) -> bool {
+        let holds = |since: Time| now.since_ns(since) > HOLD.as_nanos() as i64;
+        self.is_open() && !self.normal_since.is_some_and(holds)
     }
 
     /// Whether it is released and waits for its replacement.
@@ -68,101 +108,113 @@ impl RecoveryMark {
     pub fn release(&mut self, now: Time) {
         self.released.get_or_insert(now);
         self.restarted = None;
-        self.target = None;
+        self.ready = None;
         self.first_record = None;
+        self.normal_since = None;
+        self.recovered = None;
     }
 
-    /// Notes that a record was processed at `now`. What comes between a fault and its effect does not count.
+    /// Notes that the partition can be read again. Only then may it be as before.
+    pub fn is_ready(&mut self, now: Time) {
+        if self.released.is_some() && self.ready.is_none() {
+            self.ready = Some(now);
+            self.normal_since = Some(now);
+        }
+    }
+
+    /// Notes that any record was processed at `now`, for the first time or again. What comes between a fault and its
+    /// effect does not count.
     #[inline]
-    pub fn processed(&mut self, now: Time) {
+    pub fn read(&mut self, now: Time) {
         if self.first_record.is_none() && (self.released.is_some() || self.healed.is_some()) {
             self.first_record = Some(now);
         }
     }
 
-    /// Notes that the checkpoint is at `next_offset` at `now`.
-    pub fn advanced(&mut self, next_offset: Offset, now: Time) {
-        if self.caught_up.is_none() && self.target.is_some_and(|target| next_offset >= target) {
-            self.caught_up = Some(now);
+    /// Notes a record that is processed for the first time, and what it told about the partition.
+    pub fn processed(&mut self, record: &Progress, step: &Step) {
+        let done = record.done;
+        if self.released.is_some() && self.ready.is_none() {
+            // A group hands partitions out without asking.
+            self.is_ready(done);
+        }
+        let is_hit =
+            step.hit_by.as_ref().zip(self.fault).is_some_and(|(by, own)| by.contains(&own));
+        let stalled_from = done - Duration::from_nanos(step.stall_ns.max(0) as u64);
+        // A partition is not as before while the first records wait.
+        let waited = self.ready.is_some_and(|ready| {
+            self.normal_since == Some(ready) && record.sent.is_some_and(|sent| sent <= ready)
+        });
+        if waited {
+            self.normal_since = Some(done);
+        }
+        let (age, lag) =
+            (step.age_ns > self.quiet.normal_age_ns(), step.lag > self.quiet.normal_lag());
+        if age || lag || is_hit {
+            let sent = record.sent.unwrap_or(done);
+            let old = sent + Duration::from_nanos(self.quiet.normal_age_ns().max(0) as u64);
+            let from = if lag {
+                sent
+            } else if age {
+                old
+            } else {
+                stalled_from
+            };
+            self.departs(from, done, is_hit);
+        } else {
+            self.holds_until(done);
         }
     }
 
-    /// Notes the oracle's answer: the partition's end is `end` while the checkpoint is at `next_offset`.
-    /// The first answer after the restart, or after the fault was over, becomes the target.
-    pub fn end_offset(&mut self, end: Offset, next_offset: Offset, now: Time) {
-        if self.caught_up.is_some() {
+    /// The partition was not as before from `from` to `to`.
+    fn departs(&mut self, from: Time, to: Time, is_hit: bool) {
+        self.holds_until(from);
+        let still_lasts = self.lasts && self.healed.is_none_or(|healed| from < healed);
+        if self.recovered.is_none() || is_hit || still_lasts {
+            self.recovered = None;
+            self.normal_since = self.normal_since.map(|_| to);
+        }
+    }
+
+    /// The partition has been as before until `now`.
+    fn holds_until(&mut self, now: Time) {
+        let has_ended = !self.lasts || self.healed.is_some();
+        if self.recovered.is_none()
+            && has_ended
+            && self.normal_since.is_some_and(|since| now.since_ns(since) >= HOLD.as_nanos() as i64)
+        {
+            self.recovered = self.normal_since;
+        }
+    }
+
+    /// Notes an answer of the end-offset client at `now`: `lag` records are to be read.
+    pub fn observe_lag(&mut self, lag: u64, now: Time) {
+        if self.recovered.is_some() {
             return;
         }
-        self.lag_peak = self.lag_peak.max(u64::try_from(end.0 - next_offset.0).unwrap_or(0));
-        let goes_on =
-            if self.released.is_some() { self.restarted.is_some() } else { self.healed.is_some() };
-        if goes_on && self.target.is_none() {
-            self.target = Some(end);
-            if let Some(first) = self.first_record.filter(|_| next_offset >= end) {
-                self.caught_up = Some(first.max(now));
-            }
+        self.lag_peak = self.lag_peak.max(lag);
+        let seconds = u64::try_from(now.since_ns(self.since)).unwrap_or(0) / 1_000_000_000;
+        if let Some(at) = seconds.checked_ilog2()
+            && let Some(kept) = self.lag_after.get_mut(at as usize)
+        {
+            kept.get_or_insert(lag);
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mark() -> RecoveryMark {
-        let (released, restarted) = (Some(Time(1)), Some(Time(2)));
-        RecoveryMark { released, restarted, ..RecoveryMark::new(Some(0), None, Time(0)) }
-    }
-
-    #[test]
-    fn caught_up_is_when_the_end_seen_after_the_restart_is_reached() {
-        let mut mark = mark();
-        mark.end_offset(Offset(110), Offset(100), Time(3));
-        mark.first_record = Some(Time(4));
-        mark.advanced(Offset(105), Time(5));
-        mark.end_offset(Offset(130), Offset(105), Time(6));
-        assert_eq!((mark.caught_up, mark.lag_peak), (None, 25));
-        mark.advanced(Offset(110), Time(7));
-        assert_eq!(mark.caught_up, Some(Time(7)));
-    }
-
-    #[test]
-    fn a_partition_that_was_given_up_is_not_recovering() {
-        let mark = RecoveryMark { given_up: true, ..mark() };
-        assert!(!mark.is_open());
-    }
-
-    #[test]
-    fn nobody_has_caught_up_before_processing_a_record() {
-        let mut mark = mark();
-        mark.end_offset(Offset(100), Offset(100), Time(3));
-        assert!(mark.is_open());
-        mark.first_record = Some(Time(9));
-        mark.advanced(Offset(101), Time(9));
-        assert_eq!(mark.caught_up, Some(Time(9)));
-    }
-
-    #[test]
-    fn records_before_a_panic_or_before_a_stall_is_over_are_not_the_first() {
-        let mut mark = RecoveryMark::new(Some(0), None, Time(1));
-        mark.processed(Time(2));
-        mark.end_offset(Offset(50), Offset(10), Time(3));
-        assert_eq!((mark.first_record, mark.target, mark.lag_peak), (None, None, 40));
-        mark.healed = Some(Time(4));
-        mark.processed(Time(5));
-        mark.end_offset(Offset(60), Offset(11), Time(6));
-        assert_eq!((mark.first_record, mark.target), (Some(Time(5)), Some(Offset(60))));
-    }
-
-    #[test]
-    fn a_replacement_that_fails_as_well_begins_anew() {
-        let mut mark = mark();
-        mark.end_offset(Offset(100), Offset(90), Time(3));
-        mark.release(Time(4));
-        assert!(mark.awaits_restart());
-        assert_eq!((mark.released, mark.target), (Some(Time(1)), None));
-        mark.restarted = Some(Time(5));
-        mark.end_offset(Offset(120), Offset(90), Time(6));
-        assert_eq!(mark.target, Some(Offset(120)));
+    /// Notes that the load has ended at `now`. The partition has stood still since `stalled_from`, if it does.
+    pub fn end(&mut self, now: Time, stalled_from: Option<Time>, is_hit: bool) {
+        if let Some(from) = stalled_from {
+            let limit = Duration::from_nanos(self.quiet.normal_age_ns().max(0) as u64);
+            if is_hit || from + limit < now {
+                self.departs(from + limit, Time::NEVER, is_hit);
+            }
+        }
+        let is_open = self.is_open() && (!self.lasts || self.healed.is_some());
+        if is_open && self.normal_since.is_some_and(|since| since <= now) {
+            self.recovered = self.normal_since;
+        }
+        if self.given_up || self.recovered.is_some_and(|at| at > now) {
+            self.recovered = None;
+        }
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::faults::FaultTimes;
-use super::{Journal, LaneShape, Ledger, PartitionCell, PoolCell, RecoveryMark, balance};
+use super::fault_windows::FaultTimes;
+use super::{FaultWindows, Journal, LaneShape, Ledger, PartitionCell, PoolCell, balance};
 use crate::base::{Offset, PartitionId, PoolId, Table, Time};
 use crate::plan::PARTITIONS_MAX;
 
@@ -32,14 +32,17 @@ pub struct Scoreboard {
     growth: Mutex<Growth>,
     faults: Mutex<BTreeMap<usize, FaultTimes>>,
     client_errors: Mutex<BTreeMap<String, u64>>,
+    /// Low and high watermark of each partition after the drain, of those that are known.
+    ends: Mutex<BTreeMap<PartitionId, (Offset, Offset)>>,
 }
 
 /// What happened to the number of partitions.
 #[derive(Debug, Default)]
 struct Growth {
     steps: Vec<(Time, Range<u32>)>,
-    /// The measured window, and those in which pauses are watched.
-    watched: Vec<(Time, Time)>,
+    /// The measured window, and those around faults.
+    measured: Option<(Time, Time)>,
+    windows: Arc<[FaultWindows]>,
 }
 
 impl Scoreboard {
@@ -60,6 +63,7 @@ impl Scoreboard {
             growth: Mutex::default(),
             faults: Mutex::default(),
             client_errors: Mutex::default(),
+            ends: Mutex::default(),
         }
     }
 
@@ -68,19 +72,17 @@ impl Scoreboard {
         &self.cells[partition.0 as usize]
     }
 
-    /// Sets the measured window everywhere and the windows in which pauses are watched.
-    pub fn set_windows(&self, start: Time, measured: (Time, Time), watched: &[(Time, Time)]) {
-        let watched: Vec<_> = std::iter::once(measured).chain(watched.iter().copied()).collect();
+    /// The load begins at `start`: sets the measured window everywhere, and the windows around faults.
+    pub fn begin(&self, start: Time, measured: (Time, Time), windows: Vec<FaultWindows>) {
+        let windows: Arc<[FaultWindows]> = windows.into();
         let mut growth = self.lock_growth();
         for cell in self.cells.iter() {
-            let mut cell = cell.lock();
-            cell.set_window(measured.0, measured.1);
-            cell.pauses.watch(start, watched.iter().copied());
+            cell.lock().begin(start, measured, windows.clone());
         }
-        growth.watched = watched;
         for pool in &self.pools {
             pool.lock().set_window(measured.0, measured.1);
         }
+        (growth.measured, growth.windows) = (Some(measured), windows);
     }
 
     /// Makes room for partitions up to `partitions`, whose first records will be at offset 0. Returns the new ones:
@@ -96,12 +98,8 @@ impl Scoreboard {
         self.cells.iter().for_each(|cell| cell.lock().grow(shape));
         for id in from..to {
             let cell = PartitionCell::new(PartitionId(id), Offset(0), shape);
-            {
-                let mut cell = cell.lock();
-                if let Some((from, to)) = growth.watched.first() {
-                    cell.set_window(*from, *to);
-                }
-                cell.pauses.watch(now, growth.watched.iter().copied());
+            if let Some(measured) = growth.measured {
+                cell.lock().begin(now, measured, growth.windows.clone());
             }
             self.progress.push(AtomicI64::new(0));
             self.starts.push(Offset(0));
@@ -121,17 +119,26 @@ impl Scoreboard {
         self.growth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an answer of the offset oracle.
-    pub fn observe_ends(&self, ends: &BTreeMap<PartitionId, Offset>, now: Time) {
+    /// Notes an answer of the end-offset client, asked at `asked`.
+    pub fn observe_ends(&self, ends: &BTreeMap<PartitionId, Offset>, asked: Time, now: Time) {
         for (partition, end) in ends {
-            self.cell(*partition).lock().observe_end(*end, now);
+            self.cell(*partition).lock().observe_end(*end, asked, now);
         }
     }
 
-    /// Whether a partition is still behind after a failure.
-    pub fn is_recovering(&self) -> bool {
-        let open = |cell: &PartitionCell| cell.lock().recoveries.iter().any(RecoveryMark::is_open);
-        self.cells.iter().any(open)
+    /// Whether a partition is on its way back after a failure at `now`, and is to be watched closely.
+    pub fn is_recovering(&self, now: Time) -> bool {
+        self.cells.iter().any(|cell| cell.lock().is_recovering(now))
+    }
+
+    /// Notes the low and the high watermark of partitions after the drain.
+    pub fn set_ends(&self, ends: BTreeMap<PartitionId, (Offset, Offset)>) {
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends;
+    }
+
+    /// The low and the high watermark of a partition after the drain, if they are known.
+    fn end_of(&self, partition: PartitionId) -> Option<(Offset, Offset)> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
     }
 
     /// The times of fault number `fault`, made when they are asked for first.
@@ -162,7 +169,7 @@ impl Scoreboard {
     }
 
     /// The account of every partition so far, by id, from running totals: quick enough for once a second.
-    /// `lost` is 0 in it, because what is under way cannot be told from what is lost.
+    /// `lost` and `unread` are 0 in it, because what is under way cannot be told from what is lost.
     pub fn ledgers_so_far(&self) -> Vec<Ledger> {
         let so_far = |cell: &PartitionCell| {
             let cell = cell.lock();
@@ -186,6 +193,28 @@ impl Scoreboard {
                 ledgers[partition.0 as usize].merge(&balance(sent, cell.lane(producer)));
             }
         }
+        for (id, ledger) in (0..).map(PartitionId).zip(&mut ledgers) {
+            self.tell_unread(id, ledger);
+        }
         ledgers
+    }
+
+    /// Tells what is unread from what is lost. Where the end of a partition is not known, everything acknowledged
+    /// behind the checkpoint is taken to be there still.
+    fn tell_unread(&self, partition: PartitionId, ledger: &mut Ledger) {
+        if ledger.lost == 0 {
+            return;
+        }
+        let next = self.cell(partition).lock().next_offset();
+        let (low, end) = self.end_of(partition).unwrap_or((Offset(0), Offset(i64::MAX)));
+        let from = next.max(low);
+        let (mut known, mut unknown) = (0, 0);
+        for pool in &self.pools {
+            let pool = pool.lock();
+            let Some(side) = pool.sides().get(partition.0 as usize) else { continue };
+            known += side.acked.count(from, end);
+            unknown += side.acked.unknown();
+        }
+        ledger.tell_unread(known, unknown, u64::try_from(end.0 - from.0).unwrap_or(0));
     }
 }

@@ -17,6 +17,8 @@ pub struct Shard {
     pub delivered: u64,
     /// Records processed while the measured window lasted, whenever they were sent.
     pub processed_in_window: u64,
+    /// Their payload bytes.
+    pub bytes_in_window: u64,
     /// Payload bytes processed in the interval.
     pub bytes: u64,
 }
@@ -30,6 +32,7 @@ impl Default for Shard {
             handling: Latencies::with_digits(2),
             delivered: 0,
             processed_in_window: 0,
+            bytes_in_window: 0,
             bytes: 0,
         }
     }
@@ -44,6 +47,7 @@ impl Shard {
         self.handling.merge(&other.handling);
         self.delivered += other.delivered;
         self.processed_in_window += other.processed_in_window;
+        self.bytes_in_window += other.bytes_in_window;
         self.bytes += other.bytes;
     }
 
@@ -55,6 +59,7 @@ impl Shard {
         self.handling.clear();
         self.delivered = 0;
         self.processed_in_window = 0;
+        self.bytes_in_window = 0;
         self.bytes = 0;
     }
 }

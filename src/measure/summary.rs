@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cost, Digest, FailureSummary, FaultSummary, Ledger, Outage, Rebalance};
 
 /// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Everything a run found out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,15 +53,47 @@ pub struct Summary {
     /// Where this run went on; `null` when it began anew.
     #[serde(default)]
     pub resumed: Option<Resumed>,
-    /// Wall-clock start of the load.
-    pub started_at: Option<String>,
+    /// Wall-clock time at which the load began: all times in all files count from here. `null` in a simulation.
+    #[serde(default)]
+    pub load_started_at: Option<String>,
+    /// From the run's epoch, which the stamps of its records count from, to the beginning of the load.
+    #[serde(default)]
+    pub epoch_to_load_s: f64,
+    /// How long the load was to last, warm-up included.
+    #[serde(default)]
+    pub planned_load_s: f64,
+    /// How long it lasted.
+    #[serde(default)]
+    pub load_lasted_s: f64,
     /// Length of the measured window.
     pub duration_s: f64,
-    /// Records per second the schedule asked for; `null` at maximum rate.
+    /// Records due in the measured window; `null` at maximum rate.
+    #[serde(default)]
+    pub offered: Option<u64>,
+    /// Of these, sent.
+    #[serde(default)]
+    pub offered_sent: Option<u64>,
+    /// Records due in the measured window per second; `null` at maximum rate.
     pub offered_per_s: Option<f64>,
+    /// The same in payload bytes.
+    #[serde(default)]
+    pub offered_bytes_per_s: Option<f64>,
     /// Records per second processed: in the measured window, or, at maximum rate, from the first send
     /// to the last record processed.
     pub achieved_per_s: f64,
+    /// The same in payload bytes.
+    #[serde(default)]
+    pub achieved_bytes_per_s: f64,
+    /// Whether consumers process what is sent, and the cluster takes what is due; `null` at maximum rate.
+    #[serde(default)]
+    pub keeps_up: Option<bool>,
+    /// Partitions whose consumers do not keep up.
+    #[serde(default)]
+    pub overloaded: Vec<Overload>,
+    /// Records due in the measured window that were not processed: quantiles of latency are lower bounds if there are
+    /// any.
+    #[serde(default)]
+    pub not_processed: u64,
     /// Records a fault kept from being sent: failed or indeterminate on purpose.
     #[serde(default)]
     pub withheld: u64,
@@ -142,7 +174,7 @@ pub enum Verdict {
     Passed,
     /// At least one does not.
     Failed,
-    /// The tester was in its own way; the figures are not to be believed.
+    /// The tester fell short: it did not send what was due, or was too late or too busy to measure.
     Invalid,
     /// Stopped by the user; what was measured until then is kept.
     Interrupted,
@@ -216,6 +248,10 @@ pub struct Host {
 pub struct RunLatency {
     /// Processed - intended send.
     pub response: Digest,
+    /// The same with the records due in the window that were not processed, at their age when the run ended; `null`
+    /// when all were processed, or when their times are not known.
+    #[serde(default)]
+    pub response_with_unprocessed: Option<Digest>,
     /// Processed - actual send.
     pub service: Digest,
     /// Send -> acknowledgement.
@@ -260,16 +296,21 @@ pub struct PartitionSummary {
     pub owners: Vec<OwnerSummary>,
     /// Distinct records processed that were intended in the measured window.
     pub delivered: u64,
-    /// The same per second, from when it was found if that was within the window.
-    pub rate_per_s: f64,
+    /// Records due in the measured window per second, from when it was found if that was within the window; `null` at
+    /// maximum rate.
+    pub offered_per_s: Option<f64>,
+    /// Distinct records processed in the measured window per second; at maximum rate in the whole transfer.
+    pub processed_per_s: f64,
+    /// The same in payload bytes.
+    pub processed_bytes_per_s: f64,
     /// Standard deviation over mean of the per-second rates.
     pub rate_cv: Option<f64>,
     /// Its latency.
     pub latency_us: PartitionLatency,
     /// Largest lag in the measured window, in records.
     pub lag_max: u64,
-    /// Longest time between two records in the measured window.
-    pub longest_pause_ms: f64,
+    /// Longest time in the measured window for which records waited and none was processed.
+    pub longest_stall_ms: f64,
     /// Restarts of its consumer.
     pub restarts: u32,
     /// CPU seconds of its consumer; see `apportioned`.
@@ -306,15 +347,40 @@ pub struct OwnerSummary {
     pub to_s: Option<f64>,
 }
 
-/// One expectation and what was measured.
+/// A partition whose consumer does not keep up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overload {
+    /// Which one.
+    pub partition: u32,
+    /// The consumer that had it last.
+    pub consumer: Option<u32>,
+    /// Records due per second.
+    pub offered_per_s: f64,
+    /// Mean time to process a record; `null` if there was nothing to do for one.
+    pub handling_ms: Option<f64>,
+    /// Consumers it would need: records per second times the time for each. `null` if that time is not known.
+    pub consumers_needed: Option<f64>,
+}
+
+/// One expectation and what was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ExpectationSummary {
     /// As written.
     pub expression: String,
-    /// What was measured, readable; `null` if nothing was.
-    pub measured: Option<String>,
+    /// What was measured, in `unit`; `null` if nothing was, see `reason`. Of `keeps_up`, 1 or 0.
+    pub measured: Option<f64>,
+    /// `ms` for times, `count`, or `number`.
+    pub unit: String,
+    /// What was measured, readable.
+    pub text: Option<String>,
+    /// Why nothing was measured, or what led to a failure.
+    pub reason: Option<String>,
     /// The partition that decided, for expectations about each partition.
     pub partition: Option<u32>,
     /// Whether it holds.
     pub passed: bool,
+    /// Whether it could be judged: not what an interrupted run did not come to.
+    pub judged: bool,
+    /// Whether it is one that every run has unless its scenario names the figure.
+    pub is_default: bool,
 }

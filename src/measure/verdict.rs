@@ -4,30 +4,66 @@ use std::time::Duration;
 
 use super::{Digest, ExpectationSummary, FaultSummary, PartitionSummary, Summary};
 use crate::base::{format_count, format_duration};
-use crate::plan::{Counter, Expectation, FaultFigure, Latency, Limits, Metric, Scope};
+use crate::plan::{Counter, Expectation, FaultFigure, Latency, Metric, Scope};
 
-/// Measures every expectation against the summary.
-pub fn evaluate(expectations: &[Expectation], summary: &Summary) -> Vec<ExpectationSummary> {
-    expectations.iter().map(|expectation| evaluate_one(expectation, summary)).collect()
+/// Measures every expectation against the summary. Of an interrupted run, what it did not come to is not judged.
+pub fn evaluate(
+    expectations: &[Expectation],
+    summary: &Summary,
+    interrupted: bool,
+) -> Vec<ExpectationSummary> {
+    let one = |expectation: &Expectation| evaluate_one(expectation, summary, interrupted);
+    expectations.iter().map(one).collect()
 }
 
-fn evaluate_one(expectation: &Expectation, summary: &Summary) -> ExpectationSummary {
-    let worst = measured(expectation.metric, summary).into_iter().max_by(|a, b| {
+fn evaluate_one(
+    expectation: &Expectation,
+    summary: &Summary,
+    interrupted: bool,
+) -> ExpectationSummary {
+    let metric = expectation.metric;
+    let worst = measured(metric, summary).into_iter().max_by(|a, b| {
         let badness = |value: Option<f64>| {
             value.map_or(f64::INFINITY, |value| expectation.comparison.badness(value))
         };
         badness(a.1).total_cmp(&badness(b.1))
     });
     let value = worst.and_then(|(_, value)| value);
+    let passed = value.is_some_and(|value| expectation.comparison.holds(value));
     ExpectationSummary {
         expression: expectation.expression.clone(),
-        measured: value.map(|value| readable(expectation.metric, value)),
+        measured: value.map(|value| if metric.is_time() { value / 1e6 } else { value }),
+        unit: unit(metric).to_owned(),
+        text: value.map(|value| readable(metric, value)),
+        reason: (!passed).then(|| reason(metric, value, summary)).flatten(),
         partition: worst.and_then(|(partition, _)| partition),
-        passed: value.is_some_and(|value| expectation.comparison.holds(value)),
+        passed,
+        judged: !interrupted || (value.is_some() && metric != Metric::KeepsUp),
+        is_default: expectation.is_default,
+    }
+}
+
+fn unit(metric: Metric) -> &'static str {
+    match metric {
+        _ if metric.is_time() => "ms",
+        Metric::Counter(_) | Metric::LagMax { .. } | Metric::Rebalances => "count",
+        Metric::Fault { figure: FaultFigure::OthersSlow, .. } => "number",
+        Metric::Fault { .. } => "count",
+        Metric::KeepsUp
+        | Metric::AchievedShare
+        | Metric::AchievedPerSecond
+        | Metric::PartitionRate { .. }
+        | Metric::RateSpread
+        | Metric::P99Spread
+        | Metric::Latency { .. }
+        | Metric::Lateness { .. } => "number",
     }
 }
 
 fn readable(metric: Metric, value: f64) -> String {
+    if metric == Metric::KeepsUp {
+        return if value > 0.0 { "true".to_owned() } else { "false".to_owned() };
+    }
     if metric.is_time() {
         return format_duration(Duration::from_nanos(value.max(0.0) as u64));
     }
@@ -37,11 +73,71 @@ fn readable(metric: Metric, value: f64) -> String {
     format!("{value:.3}")
 }
 
+/// Why nothing was measured, or what led to a failure.
+fn reason(metric: Metric, value: Option<f64>, summary: &Summary) -> Option<String> {
+    match (metric, value) {
+        (Metric::KeepsUp, _) => overload(summary),
+        (Metric::Fault { index, figure }, None) => {
+            let its = || summary.faults.iter().filter(|fault| fault.fault == index);
+            if its().all(|fault| fault.at_s.is_none()) {
+                return Some("the fault was not reached".to_owned());
+            }
+            if figure == FaultFigure::Recovered {
+                let open = its().find(|fault| !fault.not_recovered.is_empty())?;
+                let count = open.not_recovered.len();
+                let worst = open.worst_partition?;
+                return Some(match count {
+                    1 => format!("not within the run: partition {worst}"),
+                    _ => format!("not within the run: {count} partitions, worst {worst}"),
+                });
+            }
+            Some("not measured".to_owned())
+        }
+        (_, None) => Some("not measured".to_owned()),
+        (Metric::Counter(Counter::Measured), Some(_)) => {
+            Some("no record that was due in the measured window was processed".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Which part does not keep up, with the arithmetic.
+fn overload(summary: &Summary) -> Option<String> {
+    let worst = summary.overloaded.iter().max_by(|a, b| {
+        let needed = |it: &super::Overload| it.consumers_needed.unwrap_or(0.0);
+        needed(a).total_cmp(&needed(b))
+    });
+    let Some(worst) = worst else {
+        let share = summary.offered_sent? as f64 / summary.offered?.max(1) as f64;
+        return Some(format!(
+            "the cluster took {:.1} % of the records that were due",
+            share * 100.0
+        ));
+    };
+    let more = match summary.overloaded.len() {
+        1 => String::new(),
+        count => format!(", and {} more partitions", count - 1),
+    };
+    Some(match (worst.handling_ms, worst.consumers_needed) {
+        (Some(ms), Some(needed)) => format!(
+            "partition {}: {:.0} msg/s x {} = {needed:.2} consumers{more}",
+            worst.partition,
+            worst.offered_per_s,
+            format_duration(Duration::from_nanos((ms * 1e6) as u64)),
+        ),
+        _ => format!(
+            "partition {} falls behind {:.0} msg/s{more}",
+            worst.partition, worst.offered_per_s
+        ),
+    })
+}
+
 /// The values a metric has: one, or one per partition. `None` where nothing was measured.
 fn measured(metric: Metric, summary: &Summary) -> Vec<(Option<u32>, Option<f64>)> {
     let one = |value: Option<f64>| vec![(None, value)];
     match metric {
         Metric::Counter(counter) => one(count(counter, summary).map(|count| count as f64)),
+        Metric::KeepsUp => one(summary.keeps_up.map(|keeps_up| f64::from(u8::from(keeps_up)))),
         Metric::AchievedShare => {
             one(summary.offered_per_s.map(|offered| summary.achieved_per_s / offered))
         }
@@ -54,7 +150,7 @@ fn measured(metric: Metric, summary: &Summary) -> Vec<(Option<u32>, Option<f64>)
         Metric::Latency { scope, latency, quantile: q } => each(summary, scope, |p| {
             quantile(pick(latency, &p.latency_us.response, &p.latency_us.service), q)
         }),
-        Metric::PartitionRate { scope } => each(summary, scope, |p| Some(p.rate_per_s)),
+        Metric::PartitionRate { scope } => each(summary, scope, |p| Some(p.processed_per_s)),
         Metric::LagMax { scope } => each(summary, scope, |p| Some(p.lag_max as f64)),
         Metric::RateSpread => one(summary.fairness.rate_cv),
         Metric::P99Spread => one(summary.fairness.p99_max_over_median),
@@ -92,17 +188,20 @@ fn quantile(digest: &Digest, quantile: f64) -> Option<f64> {
     us.map(|us| us * 1e3)
 }
 
-/// The figure of every occurrence of a fault: the worst decides. An occurrence that hit nobody has no times to
-/// judge; one that never came has nothing at all.
+/// The figure of every occurrence of a fault: the worst decides. An occurrence that hit no partition has no times to
+/// judge; one that was not reached has nothing at all, and so fails.
 fn occurrences(
     summary: &Summary,
     index: usize,
     figure: FaultFigure,
 ) -> Vec<(Option<u32>, Option<f64>)> {
     let its: Vec<&FaultSummary> = summary.faults.iter().filter(|f| f.fault == index).collect();
-    let all_missed = its.iter().all(|fault| fault.partitions_aimed_at.is_empty());
+    let has_hit = |fault: &FaultSummary| {
+        !fault.partitions_aimed_at.is_empty() || !fault.partitions_hit.is_empty()
+    };
+    let all_missed = !its.iter().any(|fault| has_hit(fault));
     let is_judged = |f: &&FaultSummary| {
-        all_missed || figure == FaultFigure::Missed || !f.partitions_aimed_at.is_empty()
+        all_missed || figure == FaultFigure::Missed || f.at_s.is_none() || has_hit(f)
     };
     let judged = its.into_iter().filter(is_judged);
     judged.map(|f| (None, fault(f, figure))).collect()
@@ -116,10 +215,12 @@ fn fault(fault: &FaultSummary, figure: FaultFigure) -> Option<f64> {
         FaultFigure::Released => ns(fault.released_ms),
         FaultFigure::Restarted => ns(fault.restarted_ms),
         FaultFigure::FirstRecord => ns(fault.first_record_ms),
-        FaultFigure::CaughtUp => ns(fault.caught_up_ms),
+        FaultFigure::Recovered => ns(fault.recovered_ms),
         FaultFigure::Redelivered => Some(fault.redelivered as f64),
         FaultFigure::LagPeak => Some(fault.lag_peak as f64),
         FaultFigure::BlastRadius => Some(fault.blast_radius as f64),
+        FaultFigure::OthersStall => ns(fault.others.as_ref().map(|others| others.stall_after_ms)),
+        FaultFigure::OthersSlow => fault.others.as_ref()?.slow_after,
         FaultFigure::Missed => Some(fault.missed.len() as f64),
     }
 }
@@ -133,6 +234,8 @@ fn count(counter: Counter, summary: &Summary) -> Option<u64> {
         Counter::Indeterminate => ledger.indeterminate,
         Counter::Delivered => ledger.delivered,
         Counter::Lost => ledger.lost,
+        Counter::Unread => ledger.unread,
+        Counter::Measured => summary.latency_us.response.count,
         Counter::Duplicated => ledger.duplicated,
         Counter::Redelivered => ledger.redelivered,
         Counter::Reordered => ledger.reordered,
@@ -152,67 +255,4 @@ fn count(counter: Counter, summary: &Summary) -> Option<u64> {
         Counter::Quarantined => summary.given_up.len() as u64,
     };
     Some(count)
-}
-
-/// Why a paced run's figures are not to be believed, each with a remedy. `paced` is false at maximum rate.
-pub fn invalid_reasons(summary: &Summary, limits: &Limits, paced: bool) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if paced {
-        reasons.extend(too_slow(summary, limits));
-        reasons.extend(too_late(summary, limits));
-        reasons.extend(too_busy(summary, limits));
-    }
-    if summary.lane_gaps_max > limits.lane_gaps_max as u64 {
-        reasons.push(format!(
-            "a lane had {} gaps at once, more than the {} the ledger keeps exactly; raise `limits.lane_gaps` or \
-             lower the load",
-            summary.lane_gaps_max, limits.lane_gaps_max
-        ));
-    }
-    reasons
-}
-
-fn too_slow(summary: &Summary, limits: &Limits) -> Option<String> {
-    let offered = summary.offered_per_s?;
-    if !summary.measured_something() {
-        // Interrupted before anything was measured: that says nothing about the load.
-        return None;
-    }
-    // What was kept back on purpose is no slowness.
-    let withheld_per_s = summary.withheld as f64 / summary.duration_s.max(1e-9);
-    let share = (summary.achieved_per_s + withheld_per_s) / offered;
-    (share < limits.achieved_min).then(|| {
-        format!(
-            "only {:.1} % of the offered {offered:.0} msg/s was achieved (at least {:.1} %); lower `load.rate`, \
-             or give consumers less work",
-            share * 100.0,
-            limits.achieved_min * 100.0
-        )
-    })
-}
-
-fn too_late(summary: &Summary, limits: &Limits) -> Option<String> {
-    let lateness = Duration::from_nanos((summary.lateness_us.p99? * 1e3) as u64);
-    let response_us = summary.latency_us.response.p50.unwrap_or(0.0);
-    let share = summary.lateness_us.p99? / response_us.max(1e-9);
-    (lateness > limits.lateness_p99_max && share > limits.lateness_share_max).then(|| {
-        format!(
-            "records were sent late: p99 {} behind schedule, which is {:.0} % of the response time's p50; use a \
-             quieter machine, more `load.pools`, or raise `limits.lateness_p99` if late sends do not matter to you",
-            format_duration(lateness),
-            share * 100.0
-        )
-    })
-}
-
-fn too_busy(summary: &Summary, limits: &Limits) -> Option<String> {
-    let share = summary.cost.cpu_share?;
-    (share > limits.cpu_share_max).then(|| {
-        format!(
-            "this process used {:.0} % of the machine's CPU (at most {:.0} %), so it measured itself; use a larger \
-             machine, `consumers.clients = \"shared\"`, or raise `limits.cpu_share`",
-            share * 100.0,
-            limits.cpu_share_max * 100.0
-        )
-    })
 }

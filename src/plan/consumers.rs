@@ -196,6 +196,16 @@ pub enum Work {
     Wait(Span),
 }
 
+impl Work {
+    /// The expected time a record takes.
+    pub fn mean(&self) -> Duration {
+        match self {
+            Work::None => Duration::ZERO,
+            Work::Cpu(span) | Work::Wait(span) => span.mean(),
+        }
+    }
+}
+
 /// A span of time, perhaps random.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Span {

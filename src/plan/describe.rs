@@ -18,6 +18,7 @@ impl Plan {
         self.describe_topic(&mut lines);
         self.describe_load(&mut lines);
         self.describe_consumers(&mut lines);
+        self.describe_use(&mut lines);
         self.describe_run(&mut lines);
         for fault in &self.faults {
             let at = format_duration(fault.at);
@@ -32,11 +33,14 @@ impl Plan {
                 lines.add("client", format!("{scope}{name} = {value}"));
             }
         }
-        for expectation in &self.expectations {
+        let (defaults, own): (Vec<_>, Vec<_>) =
+            self.expectations.iter().partition(|expectation| expectation.is_default);
+        for expectation in &own {
             lines.add("expect", &expectation.expression);
         }
-        if self.expectations.is_empty() {
-            lines.add("expect", "nothing: the run passes unless it is invalid");
+        let defaults: Vec<&str> = defaults.iter().map(|it| it.expression.as_str()).collect();
+        if !defaults.is_empty() {
+            lines.add("expect", format!("by default: {}", defaults.join(", ")));
         }
         lines.add("memory", format!("about {}", format_bytes(self.memory_estimate_bytes())));
         lines.0
@@ -57,6 +61,24 @@ impl Plan {
                 format_duration(sim.jitter),
                 format_duration(sim.request_cost)
             ),
+        }
+    }
+
+    /// How busy consumers will be, if there is work to do.
+    fn describe_use(&self, lines: &mut Lines) {
+        let utilisation = self.utilisation();
+        if let Some(busiest) = utilisation.busiest_partition() {
+            let work = format_duration(Duration::from_secs_f64(busiest.work_s));
+            let (id, rate) = (busiest.partition, rounded(busiest.per_second));
+            let share = 100.0 * busiest.consumers();
+            let text =
+                format!("{share:.0} % for partition {id}: {rate} msg/s x {work}, the busiest");
+            lines.add("busy", text);
+        }
+        if let Some(busiest) = utilisation.busiest_member() {
+            let count = plural(busiest.partitions.len() as u32, "partition");
+            let share = 100.0 * busiest.consumers;
+            lines.add("", format!("{share:.0} % for {} with {count}, the busiest", busiest.name));
         }
     }
 
@@ -215,7 +237,7 @@ impl Plan {
         lines.add(
             "invalid if",
             format!(
-                "achieved < {}, lateness p99 > {} and > {} x response p50, CPU > {}, a lane has > {} gaps",
+                "sent < {}, lateness p99 > {} and > {} x response p50, CPU > {}, a lane has > {} gaps",
                 limits.achieved_min,
                 format_duration(limits.lateness_p99_max),
                 limits.lateness_share_max,

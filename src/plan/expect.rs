@@ -11,6 +11,8 @@ pub struct Expectation {
     pub metric: Metric,
     /// What it must be.
     pub comparison: Comparison,
+    /// Whether it is one that every run has unless its scenario names the figure.
+    pub is_default: bool,
 }
 
 /// A comparison. Times are nanoseconds, everything else as it is.

@@ -7,7 +7,7 @@ use crate::base::Random;
 /// Thresholds of self-doubt. Beyond them a run is `INVALID`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Smallest achieved / offered rate of a paced run.
+    /// Smallest share of the records due in the measured window that a paced run sends.
     pub achieved_min: f64,
     /// Largest p99 of schedule lateness that is accepted without looking at the response time.
     pub lateness_p99_max: Duration,

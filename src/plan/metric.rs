@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Metric {
     /// A count of the ledger or of the supervision.
     Counter(Counter),
+    /// Whether consumers process what is sent and the cluster takes what is due: 1 or 0.
+    KeepsUp,
     /// Achieved divided by offered rate.
     AchievedShare,
     /// Processed messages per second over the whole run.
@@ -83,8 +85,12 @@ pub enum Counter {
     Indeterminate,
     /// Distinct records processed.
     Delivered,
-    /// Acknowledged but never processed.
+    /// Acknowledged and never to be processed.
     Lost,
+    /// Acknowledged, still in the log behind the checkpoint after the drain.
+    Unread,
+    /// Records due in the measured window that were processed.
+    Measured,
     /// The same record at two offsets.
     Duplicated,
     /// The same offset processed again.
@@ -132,14 +138,18 @@ pub enum FaultFigure {
     Restarted,
     /// Inject to first record of the replacement, ns.
     FirstRecord,
-    /// Inject to caught up, ns: what `recovery` means.
-    CaughtUp,
+    /// Inject to recovered, ns: what `recovery` means.
+    Recovered,
     /// Records processed again.
     Redelivered,
     /// Largest lag of the hit partitions after the fault, records.
     LagPeak,
-    /// Number of partitions whose pause was out of the ordinary.
+    /// Number of partitions that stalled.
     BlastRadius,
+    /// Longest stall of the partitions it was not aimed at, ns.
+    OthersStall,
+    /// Share of their records that are slower than the partition's own quiet p99.
+    OthersSlow,
     /// Targets that were not there, and commands that failed.
     Missed,
 }
@@ -156,7 +166,8 @@ impl Metric {
                         | FaultFigure::Released
                         | FaultFigure::Restarted
                         | FaultFigure::FirstRecord
-                        | FaultFigure::CaughtUp,
+                        | FaultFigure::Recovered
+                        | FaultFigure::OthersStall,
                     ..
                 }
         )
@@ -165,13 +176,15 @@ impl Metric {
 
 impl Counter {
     /// Every counter with the name scenarios use.
-    pub const ALL: [(Counter, &'static str); 23] = [
+    pub const ALL: [(Counter, &'static str); 25] = [
         (Counter::Sent, "sent"),
         (Counter::Acked, "acked"),
         (Counter::Failed, "failed"),
         (Counter::Indeterminate, "indeterminate"),
         (Counter::Delivered, "delivered"),
         (Counter::Lost, "lost"),
+        (Counter::Unread, "unread"),
+        (Counter::Measured, "measured"),
         (Counter::Duplicated, "duplicated"),
         (Counter::Redelivered, "redelivered"),
         (Counter::Reordered, "reordered"),

@@ -12,8 +12,10 @@ mod fault;
 mod limits;
 mod load;
 mod metric;
+mod placement;
 mod sim;
 mod topic;
+mod utilisation;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,8 +34,10 @@ pub use fault::{
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use metric::{Counter, FaultFigure, Latency, Metric, Scope};
+pub use placement::Placement;
 pub use sim::{OutagePlan, RetryPlan, SimPlan};
 pub use topic::{PARTITIONS_MAX, TopicName, TopicPlan};
+pub use utilisation::{MemberUse, PartitionUse, Utilisation};
 
 use crate::base::{BrokerKind, Seed};
 

@@ -1,10 +1,11 @@
-//! The result directory: appended while the run goes on, so that a crash loses at most the last second.
+//! The result directory: appended while the run goes on, so that a crash loses at most the last second. All times in
+//! all files count from the beginning of the load.
 //!
 //! | file | content |
 //! |---|---|
 //! | `scenario.toml` | the scenario as it was read |
-//! | `events.jsonl` | one line per event of the control plane, with `at_s` since the run's epoch |
-//! | `seconds.jsonl` | one line per second and partition: records, lag, p50 and p99 |
+//! | `events.jsonl` | one line per event of the control plane, with `at_s`; negative before the load |
+//! | `seconds.jsonl` | one line per second and partition: records, bytes, lag, p50 and p99 |
 //! | `latency.hlog` | one HDR interval log line per second, partition and kind, in nanoseconds |
 //! | `run.log` | the log, from `info` on |
 //! | `so-far.json` | the summary as of the last second, while the run goes on |
@@ -51,6 +52,8 @@ pub struct ResultDirectory {
     seconds: BufWriter<File>,
     latency: BufWriter<File>,
     interval_log: IntervalLog,
+    /// When the load begins: the zero of all files.
+    start: Time,
     /// The first failure to write; after it nothing more is tried.
     failure: Option<io::Error>,
 }
@@ -65,18 +68,32 @@ impl ResultDirectory {
         }
         let open = |name: &str| File::create(path.join(name)).map(BufWriter::new).map_err(io);
         std::fs::write(path.join("scenario.toml"), scenario).map_err(io)?;
-        let mut latency = open("latency.hlog")?;
-        latency
-            .write_all(b"#[lanekeeper: nanoseconds; tags p<partition>.response and p<partition>.service]\n")
-            .map_err(io)?;
         Ok(ResultDirectory {
             path: path.to_owned(),
             events: open("events.jsonl")?,
             seconds: open("seconds.jsonl")?,
-            latency,
+            latency: open("latency.hlog")?,
             interval_log: IntervalLog::default(),
+            start: Time::ZERO,
             failure: None,
         })
+    }
+
+    /// The load begins at `start`, so many nanoseconds after 1970 on the wall clock.
+    pub fn begin(&mut self, start: Time, unix_ns: i64) {
+        self.start = start;
+        let written = write!(
+            self.latency,
+            "#[lanekeeper: nanoseconds; tags p<partition>.response and p<partition>.service]\n\
+             #[StartTime: {:.3} (seconds since epoch)]\n",
+            unix_ns as f64 / 1e9
+        );
+        self.failure = self.failure.take().or(written.err());
+    }
+
+    /// Seconds since the load began.
+    fn load_s(&self, at: Time) -> f64 {
+        at.since_ns(self.start) as f64 / 1e9
     }
 
     /// Where it is.
@@ -96,17 +113,19 @@ impl ResultDirectory {
         let (shard, partition) = (window.shard, window.partition);
         let us = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e3);
         let line = SecondLine {
+            bytes: shard.bytes,
             delivered: shard.delivered,
+            from_s: self.load_s(window.from),
             lag: window.lag,
             partition,
             response_p50_us: us(window.p50_ns),
             response_p99_us: us(window.p99_ns),
-            to_s: window.to.as_secs_f64(),
+            to_s: self.load_s(window.to),
         };
         serde_json::to_writer(&mut self.seconds, &line)?;
         self.seconds.write_all(b"\n")?;
         let log = &mut self.interval_log;
-        log.set_time(window.from.remaining(Time::ZERO), window.to.remaining(window.from));
+        log.set_time(window.from.remaining(self.start), window.to.remaining(window.from));
         let mut last = None;
         for (kind, latencies) in [("response", &shard.response), ("service", &shard.service)] {
             if latencies.count() > 0 {
@@ -127,7 +146,7 @@ impl ResultDirectory {
             let Ok(mut line) = serde_json::to_value(event) else {
                 continue;
             };
-            line["at_s"] = json!(at.as_secs_f64());
+            line["at_s"] = json!(self.load_s(*at));
             let written = writeln!(self.events, "{line}");
             self.failure = self.failure.take().or(written.err());
         }
@@ -179,7 +198,9 @@ impl ResultDirectory {
 /// A line of `seconds.jsonl`.
 #[derive(Serialize)]
 struct SecondLine {
+    bytes: u64,
     delivered: u64,
+    from_s: f64,
     lag: u64,
     partition: PartitionId,
     response_p50_us: Option<f64>,

@@ -1,9 +1,9 @@
 //! Faults in the terminal report: a row per occurrence, with its way back as a bar.
 
-use super::rows::{ms, us};
+use super::rows::ms;
 use super::table::Table;
 use crate::base::format_count;
-use crate::measure::{Change, FailureSummary, FaultSummary};
+use crate::measure::{FailureSummary, FaultSummary, Others};
 
 /// Occurrences shown one by one; of more, each fault is shown by the worst of its occurrences.
 const ROWS_MAX: usize = 20;
@@ -11,11 +11,11 @@ const ROWS_MAX: usize = 20;
 const BAR: usize = 24;
 
 /// Columns without the bar's.
-const COLUMNS: usize = 13;
+const COLUMNS: usize = 14;
 
 /// What the bars mean.
-pub(super) const LEGEND: &str = "times count from the fault; ░ until it was noticed or over, ▒ until the first \
-                                 record, █ until caught up";
+pub(super) const LEGEND: &str = "times count from the fault; ░ until it was detected or had ended, ▒ until the \
+                                 first record, █ until recovered";
 
 /// The lines of the table.
 pub(super) fn fault_lines(
@@ -24,7 +24,7 @@ pub(super) fn fault_lines(
     width: Option<usize>,
 ) -> Vec<String> {
     let rows = rows(faults);
-    let longest = rows.iter().filter_map(|row| row.fault.caught_up_ms).fold(0.0, f64::max);
+    let longest = rows.iter().filter_map(|row| row.fault.recovered_ms).fold(0.0, f64::max);
     let mut table = Table::default();
     let headings = [
         "",
@@ -32,14 +32,15 @@ pub(super) fn fault_lines(
         "detected",
         "released",
         "restarted",
-        "over",
+        "ended",
         "first record",
-        "caught up",
+        "recovered",
         "closed",
-        "again",
+        "redelivered",
         "lag peak",
-        "hit",
-        "others' mean",
+        "stalled",
+        "others' stall",
+        "others slow",
         "",
     ];
     table.row(headings.map(str::to_owned));
@@ -48,6 +49,8 @@ pub(super) fn fault_lines(
         table.row(cells(row, partitions).into_iter().chain([bar]));
     }
     let mut out = table.blocks(width).concat();
+    out.extend(faults.iter().filter_map(not_recovered).take(ROWS_MAX));
+    out.extend(faults.iter().filter_map(left_out).take(ROWS_MAX));
     out.extend(missed(faults));
     out
 }
@@ -55,11 +58,15 @@ pub(super) fn fault_lines(
 /// The lines about failures nobody planned.
 pub(super) fn failure_lines(failures: &[FailureSummary], width: Option<usize>) -> Vec<String> {
     let mut table = Table::default();
-    let headings = ["", "at", "released", "restarted", "first record", "caught up", "again"];
+    let headings = ["", "at", "released", "restarted", "first record", "recovered", "redelivered"];
     table.row(headings.map(str::to_owned));
     for failure in failures.iter().take(ROWS_MAX) {
         let way = &failure.recovery;
-        let end = if way.given_up { "given up".to_owned() } else { ms(way.caught_up_ms) };
+        let end = match (way.given_up, way.recovered_ms) {
+            (true, _) => "given up".to_owned(),
+            (false, None) => NOT_WITHIN.to_owned(),
+            (false, recovered) => ms(recovered),
+        };
         table.row([
             format!("partition {}", failure.partition),
             format!("{:.1} s", failure.at_s),
@@ -109,12 +116,18 @@ fn worst(mut a: FaultSummary, b: &FaultSummary) -> FaultSummary {
     later(&mut a.restarted_ms, b.restarted_ms);
     later(&mut a.healed_ms, b.healed_ms);
     later(&mut a.first_record_ms, b.first_record_ms);
-    later(&mut a.caught_up_ms, b.caught_up_ms);
+    if !b.not_recovered.is_empty() && a.not_recovered.is_empty()
+        || a.not_recovered.is_empty() == b.not_recovered.is_empty()
+            && b.recovered_ms > a.recovered_ms
+    {
+        (a.recovered_ms, a.worst_partition) = (b.recovered_ms, b.worst_partition);
+        (a.not_recovered, a.lag_after) = (b.not_recovered.clone(), b.lag_after.clone());
+    }
     a.redelivered = a.redelivered.max(b.redelivered);
     a.lag_peak = a.lag_peak.max(b.lag_peak);
     a.blast_radius = a.blast_radius.max(b.blast_radius);
-    a.others = match (a.others, b.others) {
-        (Some(one), Some(other)) if other.mean_us > one.mean_us => Some(other),
+    a.others = match (a.others.take(), b.others.clone()) {
+        (Some(one), Some(other)) if other.stall_after_ms > one.stall_after_ms => Some(other),
         (one, other) => one.or(other),
     };
     a
@@ -135,37 +148,93 @@ fn cells(row: &Row, partitions: usize) -> Vec<String> {
         ms(f.restarted_ms),
         ms(f.healed_ms),
         ms(f.first_record_ms),
-        ms(f.caught_up_ms),
+        recovered(f),
         ms(f.closed_ms),
         format_count(f.redelivered),
         format_count(f.lag_peak),
         format!("{} of {partitions}", f.blast_radius),
-        f.others.as_ref().map_or("-".to_owned(), change),
+        f.others.as_ref().map_or("-".to_owned(), others_stall),
+        f.others.as_ref().map_or("-".to_owned(), others_slow),
     ]
 }
 
-/// A change with its uncertainty; marked when it is more than that.
-fn change(change: &Change) -> String {
-    format!(
-        "{}{} ±{}{}",
-        if change.mean_us < 0.0 { "-" } else { "+" },
-        us(Some(change.mean_us.abs())),
-        us(Some(change.half_width_us)),
-        if change.significant { " !" } else { "" }
-    )
+const NOT_WITHIN: &str = "not in run";
+
+/// Until recovered, with the partition that took longest.
+fn recovered(f: &FaultSummary) -> String {
+    match (f.recovered_ms, f.worst_partition) {
+        (Some(_), Some(worst)) if f.partitions_hit.len() > 1 => {
+            format!("{} (p{worst})", ms(f.recovered_ms))
+        }
+        (Some(_), _) => ms(f.recovered_ms),
+        (None, Some(worst)) => format!("{NOT_WITHIN} (p{worst})"),
+        (None, None) => "-".to_owned(),
+    }
 }
+
+/// Longest stall before and after.
+fn others_stall(others: &Others) -> String {
+    format!("{} → {}", ms(Some(others.stall_before_ms)), ms(Some(others.stall_after_ms)))
+}
+
+/// Share of slow records before and after.
+fn others_slow(others: &Others) -> String {
+    let percent =
+        |share: Option<f64>| share.map_or("-".to_owned(), |it| format!("{:.1} %", it * 100.0));
+    format!("{} → {}", percent(others.slow_before), percent(others.slow_after))
+}
+
+/// A fault from which a partition has not recovered, with its lag over time.
+fn not_recovered(f: &FaultSummary) -> Option<String> {
+    let worst = f.worst_partition.filter(|_| !f.not_recovered.is_empty())?;
+    let lag: Vec<String> = f
+        .lag_after
+        .iter()
+        .map(|at| format!("{} after {} s", format_count(at.lag), at.after_s))
+        .collect();
+    let lag = if lag.is_empty() { String::new() } else { format!("; its lag: {}", lag.join(", ")) };
+    let others = match f.not_recovered.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    Some(format!(
+        "[{}] {} not recovered within the run: partition {worst}{others}{lag}",
+        f.fault, f.kind
+    ))
+}
+
+/// Partitions that are not compared because they were not stable before the fault.
+fn left_out(f: &FaultSummary) -> Option<String> {
+    let left_out = &f.others.as_ref()?.left_out;
+    let ids: Vec<String> = left_out.iter().take(LISTED_MAX).map(ToString::to_string).collect();
+    let more = match left_out.len().saturating_sub(LISTED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!ids.is_empty()).then(|| {
+        format!(
+            "[{}] {}: others are without partitions {}{more}, which were not stable before",
+            f.fault,
+            f.kind,
+            ids.join(", ")
+        )
+    })
+}
+
+/// Partitions named in a line.
+const LISTED_MAX: usize = 8;
 
 /// The way back, as long as it took compared to the longest one.
 fn bar(row: &Row, longest_ms: f64) -> String {
     let f = &row.fault;
-    let Some(caught_up) = f.caught_up_ms.filter(|_| longest_ms > 0.0) else {
+    let Some(recovered) = f.recovered_ms.filter(|_| longest_ms > 0.0) else {
         return String::new();
     };
-    let noticed = f.detected_ms.or(f.healed_ms).unwrap_or(0.0).min(caught_up);
-    let first = f.first_record_ms.unwrap_or(caught_up).clamp(noticed, caught_up);
+    let noticed = f.detected_ms.or(f.healed_ms).unwrap_or(0.0).min(recovered);
+    let first = f.first_record_ms.unwrap_or(recovered).clamp(noticed, recovered);
     let place = |ms: f64| (ms / longest_ms * BAR as f64).round() as usize;
     let (noticed, first) = (place(noticed), place(first));
-    let end = place(caught_up).max(1);
+    let end = place(recovered).max(1);
     let character = |i: usize| match i {
         _ if i < noticed => '░',
         _ if i < first => '▒',
@@ -193,7 +262,7 @@ fn missed(faults: &[FaultSummary]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn fault(caught_up_ms: f64) -> FaultSummary {
+    fn fault(recovered_ms: f64) -> FaultSummary {
         FaultSummary {
             fault: 0,
             kind: "kill".to_owned(),
@@ -201,13 +270,16 @@ mod tests {
             at_s: Some(15.0),
             lasts_s: None,
             missed: Vec::new(),
-            detected_ms: Some(caught_up_ms / 4.0),
+            detected_ms: Some(recovered_ms / 4.0),
             released_ms: None,
             closed_ms: None,
             restarted_ms: None,
             healed_ms: None,
-            first_record_ms: Some(caught_up_ms / 2.0),
-            caught_up_ms: Some(caught_up_ms),
+            first_record_ms: Some(recovered_ms / 2.0),
+            recovered_ms: Some(recovered_ms),
+            worst_partition: Some(7),
+            not_recovered: Vec::new(),
+            lag_after: Vec::new(),
             redelivered: 0,
             lag_peak: 0,
             blast_radius: 1,

@@ -16,7 +16,8 @@ pub(super) struct Column {
 /// The columns, from left to right.
 const PARTITION_COLUMNS: &[Column] = &[
     Column { heading: "owner", cell: owner },
-    Column { heading: "msg/s", cell: |p| format!("{:.1}", p.rate_per_s) },
+    Column { heading: "offered", cell: offered },
+    Column { heading: "processed", cell: |p| format!("{:.1}", p.processed_per_s) },
     Column { heading: "p50", cell: |p| us(p.latency_us.response.p50) },
     Column { heading: "p90", cell: |p| us(p.latency_us.response.p90) },
     Column { heading: "p99", cell: |p| us(p.latency_us.response.p99) },
@@ -24,9 +25,10 @@ const PARTITION_COLUMNS: &[Column] = &[
     Column { heading: "max", cell: |p| us(p.latency_us.response.max) },
     Column { heading: "svc p99", cell: |p| us(p.latency_us.service.p99) },
     Column { heading: "lag max", cell: |p| format_count(p.lag_max) },
-    Column { heading: "pause", cell: |p| ms(Some(p.longest_pause_ms)) },
+    Column { heading: "stall", cell: |p| ms(Some(p.longest_stall_ms)) },
     Column { heading: "restarts", cell: |p| count(u64::from(p.restarts)) },
     Column { heading: "lost", cell: |p| count(p.ledger.lost) },
+    Column { heading: "unread", cell: |p| count(p.ledger.unread) },
     Column { heading: "dup", cell: |p| count(p.ledger.duplicated) },
     Column { heading: "again", cell: |p| count(p.ledger.redelivered) },
     Column { heading: "late", cell: |p| count(p.ledger.reordered) },
@@ -34,9 +36,16 @@ const PARTITION_COLUMNS: &[Column] = &[
 
 /// The columns that say something of a run with this verdict.
 pub(super) fn partition_columns(verdict: Verdict) -> impl Iterator<Item = &'static Column> {
-    // Of a run that was cut off, nobody can tell what is lost.
-    let is_known = move |column: &&Column| verdict != Verdict::CutOff || column.heading != "lost";
+    // What was under way when a run was cut off cannot be told from what is lost or unread.
+    let is_known = move |column: &&Column| {
+        verdict != Verdict::CutOff || !["lost", "unread"].contains(&column.heading)
+    };
     PARTITION_COLUMNS.iter().filter(is_known)
+}
+
+/// Records due per second; `-` at maximum rate.
+fn offered(partition: &PartitionSummary) -> String {
+    partition.offered_per_s.map_or("-".to_owned(), |rate| format!("{rate:.1}"))
 }
 
 /// `0`, or all owners in turn where they changed.

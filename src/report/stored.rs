@@ -45,6 +45,18 @@ pub enum StoredError {
         /// Its format.
         found: u32,
     },
+    /// It was written by an earlier version, whose figures meant something else.
+    #[error(
+        "`{path}` has format {found}, which an earlier version wrote, and some of its figures mean something else than \
+         those of lanekeeper {}; show it with the version that wrote it, or run the scenario in it again",
+        env!("CARGO_PKG_VERSION")
+    )]
+    TooOld {
+        /// Where.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
     /// It is not a summary.
     #[error(
         "`{path}` is not a result of lanekeeper ({error}); was it edited, or cut by a full disk?"
@@ -90,6 +102,9 @@ fn parse(path: PathBuf, text: &[u8]) -> Result<Summary, StoredError> {
     };
     if version.schema_version > SCHEMA_VERSION {
         return Err(StoredError::TooNew { path, found: version.schema_version });
+    }
+    if version.schema_version < SCHEMA_VERSION {
+        return Err(StoredError::TooOld { path, found: version.schema_version });
     }
     serde_json::from_slice(text).map_err(|error| StoredError::Damaged { path, error })
 }

@@ -9,7 +9,7 @@ use super::rows::{Column, ms, partition_columns, us};
 use super::table::Table;
 use super::wrap::{INDENT, wrapped};
 use crate::base::{format_bytes, format_count};
-use crate::measure::{Digest, Summary, Verdict};
+use crate::measure::{Digest, ExpectationSummary, Summary, Verdict};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -81,14 +81,8 @@ impl Report {
             Verdict::Interrupted => (DOUBT, "INTERRUPTED"),
             Verdict::CutOff => (DOUBT, "CUT OFF"),
         };
-        let passed = s.expectations.iter().filter(|e| e.passed).count();
         let is_cut_off = s.verdict == Verdict::CutOff;
-        let kept = match s.expectations.len() {
-            0 => "no expectations".to_owned(),
-            all if is_cut_off => format!("{all} expectations, none decided"),
-            all => format!("{passed} of {all} expectations hold"),
-        };
-        self.line(format!("{style}{word}{style:#}  {}  {QUIET}{kept}{QUIET:#}", s.scenario));
+        self.line(format!("{style}{word}{style:#}  {}  {QUIET}{}{QUIET:#}", s.scenario, kept(s)));
         if is_cut_off {
             self.line(format!("  {DOUBT}?{DOUBT:#} {CUT_OFF}"));
         }
@@ -98,24 +92,46 @@ impl Report {
         for reason in &s.invalid_reasons {
             self.line(format!("  {DOUBT}?{DOUBT:#} {reason}"));
         }
-        let width = s.expectations.iter().map(|e| e.expression.chars().count()).max().unwrap_or(0);
-        for e in &s.expectations {
+        self.expectations(s);
+    }
+
+    /// Those of the scenario one by one; of those that every run has, only what does not hold.
+    fn expectations(&mut self, s: &Summary) {
+        let is_cut_off = s.verdict == Verdict::CutOff;
+        let is_shown = |e: &&ExpectationSummary| !e.is_default || (!e.passed && !is_cut_off);
+        let shown: Vec<&ExpectationSummary> = s.expectations.iter().filter(is_shown).collect();
+        let width = shown.iter().map(|e| e.expression.chars().count()).max().unwrap_or(0);
+        for e in shown {
             let (style, mark) = match e.passed {
-                _ if is_cut_off => (DOUBT, '?'),
+                _ if is_cut_off || !e.judged => (DOUBT, '?'),
                 true => (GOOD, '✓'),
-                false if s.verdict == Verdict::Interrupted && !s.measured_something() => {
-                    (DOUBT, '?')
-                }
                 false => (BAD, '✗'),
             };
-            let measured = e.measured.as_deref().unwrap_or("not measured");
+            let measured = match (&e.text, &e.reason) {
+                (Some(text), Some(reason)) => format!("{text}: {reason}"),
+                (Some(text), None) => text.clone(),
+                (None, reason) => reason.clone().unwrap_or_else(|| "not measured".to_owned()),
+            };
             let padding = " ".repeat(width - e.expression.chars().count());
             // Which of all partitions decided; one that is named needs no telling.
             let of = e.partition.filter(|p| !e.expression.contains(&format!("[{p}]")));
             let of = of.map(|p| format!(" (partition {p})")).unwrap_or_default();
+            let default = if e.is_default { " (by default)" } else { "" };
             self.line(format!(
-                "  {style}{mark}{style:#} {}{padding}  {measured}{QUIET}{of}{QUIET:#}",
+                "  {style}{mark}{style:#} {}{padding}  {measured}{QUIET}{of}{default}{QUIET:#}",
                 e.expression
+            ));
+        }
+        let defaults: Vec<&str> = s
+            .expectations
+            .iter()
+            .filter(|e| e.is_default && e.passed)
+            .map(|e| e.expression.as_str())
+            .collect();
+        if !defaults.is_empty() && !is_cut_off {
+            self.line(format!(
+                "  {GOOD}✓{GOOD:#} {QUIET}by default: {}{QUIET:#}",
+                defaults.join(", ")
             ));
         }
     }
@@ -165,13 +181,16 @@ impl Report {
         self.how_it_went(s);
         let rate = match s.offered_per_s {
             Some(offered) => format!(
-                "offered {offered:.1} msg/s, achieved {:.1} msg/s ({:.2} %)",
+                "offered {offered:.1} msg/s, sent {}, processed {:.1} msg/s ({}, {}/s)",
+                percent(s.offered_sent.unwrap_or(0) as f64, s.offered.unwrap_or(0) as f64),
                 s.achieved_per_s,
-                100.0 * s.achieved_per_s / offered
+                percent(s.achieved_per_s, offered),
+                format_bytes(s.achieved_bytes_per_s as u64)
             ),
             None => format!(
-                "achieved {} msg/s at maximum rate; limited by the {}",
+                "processed {} msg/s ({}/s) at maximum rate; limited by the {}",
                 format_count(s.achieved_per_s as u64),
+                format_bytes(s.achieved_bytes_per_s as u64),
                 s.bottleneck.as_deref().unwrap_or("unknown")
             ),
         };
@@ -189,6 +208,7 @@ impl Report {
         };
         let trouble = [
             lost_or_under_way,
+            ("unread", l.unread),
             ("duplicated", l.duplicated),
             ("reordered", l.reordered),
             ("corrupt", l.corrupt),
@@ -215,26 +235,40 @@ impl Report {
     fn latency(&mut self, s: &Summary) {
         self.heading("LATENCY", "all partitions merged; response counts from the intended send");
         if s.latency_us.response.count == 0 {
-            self.line("  no record was intended in the measured window and processed");
+            self.line("  no record due in the measured window was processed");
             return;
         }
         let mut table = Table::default();
         let headings = ["", "p50", "p90", "p95", "p99", "p99.9", "max", "records"];
         table.row(headings.map(str::to_owned));
         let l = &s.latency_us;
-        for (name, digest) in [
-            ("response", &l.response),
-            ("service", &l.service),
-            ("send → ack", &l.ack),
-            ("send → arrival", &l.arrival),
-            ("arrival → processed", &l.handling),
-            ("sent late by", &s.lateness_us),
-        ] {
+        let with_unprocessed = l.response_with_unprocessed.as_ref();
+        for (name, digest) in [("response", &l.response)]
+            .into_iter()
+            .chain(with_unprocessed.map(|digest| ("with unprocessed", digest)))
+            .chain([
+                ("service", &l.service),
+                ("send → ack", &l.ack),
+                ("send → arrival", &l.arrival),
+                ("arrival → processed", &l.handling),
+                ("sent late by", &s.lateness_us),
+            ])
+        {
             if digest.count > 0 {
                 table.row(digest_row(name, digest));
             }
         }
         self.rows(&table.blocks(self.room()).concat());
+        if s.not_processed > 0 {
+            let count = format_count(s.not_processed);
+            let aged = match with_unprocessed {
+                Some(_) => "; `with unprocessed` has them at their age when the run ended",
+                None => "",
+            };
+            self.line(format!(
+                "  {DOUBT}{count} records due in the window were not processed: quantiles are lower bounds{aged}{DOUBT:#}"
+            ));
+        }
         let negative = l.response.negative + l.service.negative;
         if negative > 0 {
             self.line(format!(
@@ -347,6 +381,30 @@ impl Report {
             self.line(format!("  {DOUBT}!{DOUBT:#} {warning}"));
         }
     }
+}
+
+/// How many expectations hold, and of an interrupted run how many could be judged.
+fn kept(s: &Summary) -> String {
+    let passed = s.expectations.iter().filter(|e| e.passed && e.judged).count();
+    let judged = s.expectations.iter().filter(|e| e.judged).count();
+    let all = s.expectations.len();
+    let has_own = s.expectations.iter().any(|e| !e.is_default);
+    match s.verdict {
+        Verdict::CutOff => format!("{all} expectations, none decided"),
+        Verdict::Interrupted => format!(
+            "after {:.1} of {:.1} s: {judged} of {all} expectations could be judged, {passed} of them hold so far",
+            s.load_lasted_s, s.planned_load_s
+        ),
+        _ if !has_own => {
+            format!("the scenario expects nothing; {passed} of {all} default expectations hold")
+        }
+        _ => format!("{passed} of {all} expectations hold"),
+    }
+}
+
+/// A share in percent; a dash where there is nothing to compare with.
+fn percent(part: f64, of: f64) -> String {
+    if of > 0.0 { format!("{:.2} %", 100.0 * part / of) } else { "-".to_owned() }
 }
 
 fn marked(name: &str, count: u64) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::scene::Scene;
-use super::{host, sim, warnings};
+use super::{host, sim, unprocessed, warnings};
 use crate::actors::{Context, Hosting, Status};
 use crate::base::Time;
 use crate::measure::{Collector, Ended, Facts, Summary, assemble};
@@ -39,7 +39,7 @@ impl Account {
             host: scene.host.clone(),
             start,
             measured: (start + times.warmup, start + times.load_end()),
-            started_at: host::wall_clock(&context.clock, start),
+            load_started_at: host::wall_clock(&context.clock, start),
             handler: context.handlers.as_ref().map(|handlers| handlers.name().to_owned()),
             startup_ms: Some(startup.as_secs_f64() * 1e3),
             ..Facts::default()
@@ -58,8 +58,18 @@ impl Account {
         let status = self.status.borrow().clone();
         warnings.extend(warnings::warnings(&self.context, &status));
         let (from, to) = self.begun.measured;
+        let measured = (from, to.min(until).max(from));
+        let unprocessed = match ended {
+            Ended::NotYet => None,
+            Ended::InOrder | Ended::Interrupted => {
+                let now = self.context.clock.now();
+                unprocessed::ages(&self.context, self.begun.start, measured, now)
+            }
+        };
         let facts = Facts {
-            measured: (from, to.min(until).max(from)),
+            until,
+            measured,
+            unprocessed,
             consumers_started: status.consumers_started as u32,
             restarts: status.restarts,
             given_up: status.given_up,

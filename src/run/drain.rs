@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::steps::{DRAIN_INTERRUPTED, LOOK, Steps};
 use crate::actors::Hosting;
 use crate::base::{Offset, PartitionId, Time};
+use crate::broker::Watermarks;
 
 /// How long the end offsets are asked for.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
@@ -18,13 +19,28 @@ impl Steps {
             Ok(ends) => ends,
             Err(error) => {
                 return Some(format!(
-                    "the end offsets could not be asked ({error}); what was not read yet counts as lost"
+                    "the end offsets could not be asked ({error}); what was acknowledged and not read yet counts as unread"
                 ));
             }
         };
+        let warning = self.until_read(&ends).await;
+        let is_behind =
+            |(partition, end): (&PartitionId, &Offset)| self.is_behind(*partition, *end);
+        if ends.iter().any(is_behind) {
+            // What is unread is still there; what retention has removed is lost.
+            match self.watermarks().await {
+                Ok(both) => self.context.board.set_ends(both),
+                Err(error) => tracing::warn!(%error, "the low watermarks could not be asked"),
+            }
+        }
+        warning
+    }
+
+    /// Waits until consumers have read up to `ends`, or the drain's limit is over.
+    async fn until_read(&mut self, ends: &BTreeMap<PartitionId, Offset>) -> Option<String> {
         let began = self.context.clock.now();
         loop {
-            let behind = self.behind(&ends);
+            let behind = self.behind(ends);
             if behind.is_empty() {
                 return None;
             }
@@ -32,14 +48,29 @@ impl Steps {
             if self.context.clock.now() > began + limit {
                 let behind: Vec<String> = behind.iter().map(ToString::to_string).collect();
                 return Some(format!(
-                    "partitions {} were not read to their end within {} s: what is left counts as lost; raise \
-                     `run.drain`, or give consumers less work",
+                    "partitions {} were not read to their end within {} s: what is left is unread; raise `run.drain`, \
+                     or give consumers less work",
                     behind.join(", "),
                     limit.as_secs()
                 ));
             }
             self.timers.sleep(LOOK).await;
         }
+    }
+
+    /// The low and the high watermark of every partition, asked of the broker once.
+    async fn watermarks(&self) -> Result<Watermarks, String> {
+        if let Hosting::Kernel(kernel) = &self.context.hosting {
+            let (answer, both) = tokio::sync::oneshot::channel();
+            kernel.ask_watermarks(move |both| drop(answer.send(both)));
+            return both.await.map_err(|error| error.to_string());
+        }
+        let cluster = self.context.cluster.clone();
+        let ask = move || {
+            let mut client = cluster.end_offsets().map_err(|error| error.to_string())?;
+            client.watermarks().map_err(|error| error.to_string())
+        };
+        tokio::task::spawn_blocking(ask).await.map_err(|error| error.to_string())?
     }
 
     /// Asks the kernel, or on a thread that may block, again if it has to.
@@ -76,9 +107,12 @@ impl Steps {
             self.context.plan.group().is_none() && status.given_up.contains_key(&partition.0)
         };
         let is_behind = |(partition, end): &(&PartitionId, &Offset)| {
-            self.context.board.cell(**partition).lock().next_offset() < **end
-                && !given_up(partition)
+            self.is_behind(**partition, **end) && !given_up(partition)
         };
         ends.iter().filter(is_behind).map(|(partition, _)| *partition).collect()
+    }
+
+    fn is_behind(&self, partition: PartitionId, end: Offset) -> bool {
+        self.context.board.cell(partition).lock().next_offset() < end
     }
 }

@@ -18,6 +18,7 @@ mod sim;
 mod stage;
 mod steps;
 mod traced;
+mod unprocessed;
 mod warnings;
 
 use std::sync::Arc;
@@ -40,7 +41,6 @@ use crate::error::Error;
 use crate::logic::{Handlers, Sabotage};
 use crate::measure::{
     Collector, Ended, Event, LaneShape, Live, Resumed, Scoreboard, Summary, Window, fault_windows,
-    watched_windows,
 };
 use crate::plan::{BrokerPlan, PartitionChoice, Plan};
 
@@ -56,6 +56,9 @@ pub use self::traced::{Traced, run_traced};
 pub trait Observer: Send {
     /// The run has entered a new part.
     fn phase(&mut self, _name: &str) {}
+    /// The load begins at `start`, which is so many nanoseconds after 1970 on the wall clock (0 in a simulation): all
+    /// other times count from here.
+    fn begin(&mut self, _start: Time, _unix_ns: i64) {}
     /// One partition's last second.
     fn window(&mut self, _window: &Window<'_>) {}
     /// All partitions' last second; `elapsed` counts from the start of the load.
@@ -238,10 +241,12 @@ async fn load(
 ) -> Summary {
     let start = context.clock.now() + LEAD;
     let measured = (start + plan.times.warmup, start + plan.times.load_end());
-    let windows = fault_windows(plan, start);
-    context.board.set_windows(start, measured, &watched_windows(&windows));
+    context.board.begin(start, measured, fault_windows(plan, start));
+    // A simulation happens at no time of the wall clock.
+    let epoch = context.clock.epoch_unix_ns();
+    observer.begin(start, if context.clock.is_simulated() { 0 } else { epoch + start.0 });
     observer.phase("load");
-    let mut collector = Collector::new(plan.topic.partitions as usize, start, measured, &windows);
+    let mut collector = Collector::new(plan.topic.partitions as usize, start, measured);
     if context.hosting.is_kernel() {
         collector.cost.turn_off();
     }
@@ -251,9 +256,8 @@ async fn load(
     let mut ending = steps.load(start).await;
     context.note(Event::Phase { name: "draining".to_owned() });
     ending.warnings.extend(steps.drain().await);
-    // Whoever stood still at the end stood still until now.
-    let measured_end = measured.1.min(ending.at);
-    context.board.cells.iter().for_each(|cell| cell.lock().pauses.processed(measured_end));
+    let load_end = measured.1.min(ending.at);
+    context.board.cells.iter().for_each(|cell| cell.lock().end(load_end));
     let collector = collecting.stop();
     // During the drain, too: what was left unread then must not decide a verdict.
     let ended = match ending.interrupted || *steps.interrupted.borrow() {

@@ -1,5 +1,6 @@
 //! The steps of a run: each sends the supervisor a message and waits, with a limit, for what it leads to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorRef;
@@ -168,7 +169,8 @@ impl Steps {
         )
     }
 
-    /// Starts the pools with schedules from `start` on and waits until they are done.
+    /// Starts the pools with schedules from `start` on, and waits until they have sent everything and the load has
+    /// lasted as long as the plan says.
     pub(super) async fn load(&mut self, start: Time) -> Ending {
         let plan = self.context.plan.clone();
         let end = start + plan.times.load_end();
@@ -176,15 +178,25 @@ impl Steps {
             let bursts = Burst::of_pool(&plan.faults, PoolId(pool), start);
             let pacer = Pacer::new(&plan.load, plan.topic.partitions, pool, plan.seed, start, end)
                 .with_bursts(bursts);
-            std::sync::Arc::new(PoolShared { pool: PoolId(pool), pacer: pacer.into() })
+            Arc::new(PoolShared { pool: PoolId(pool), pacer: pacer.into() })
         };
-        let pools = (0..plan.load.pools).map(pool).collect();
-        self.tell(SupervisorMsg::StartLoad { pools, start });
+        let pools: Vec<Arc<PoolShared>> = (0..plan.load.pools).map(pool).collect();
+        self.tell(SupervisorMsg::StartLoad { pools: pools.clone(), start });
         let limit = plan.times.load_end() + plan.times.drain + Duration::from_secs(10);
         let mut warnings = Vec::new();
         let waited = self.until(limit, |status| status.pools_over).await;
-        let at = self.context.clock.now();
-        if waited != Waited::Happened {
+        let now = self.context.clock.now();
+        let mut ending =
+            Ending { interrupted: waited == Waited::Interrupted, at: now, warnings: Vec::new() };
+        if waited == Waited::Happened {
+            // A schedule is over when the next record would be due, not with its last one.
+            let over = pools.iter().filter_map(|pool| pool.over_at()).max();
+            ending.at = over.unwrap_or(now);
+            if !self.until_time(ending.at).await {
+                (ending.interrupted, ending.at) = (true, self.context.clock.now());
+            }
+        } else {
+            ending.at = ending.at.min(end);
             self.tell(SupervisorMsg::EndLoad);
             let flush = DRAIN_INTERRUPTED + Duration::from_secs(2);
             if self.until_done(flush, |status| status.pools_over).await != Waited::Happened {
@@ -197,7 +209,32 @@ impl Steps {
         if waited == Waited::TooLong {
             warnings.push("the load did not end by itself; check the broker".to_owned());
         }
-        Ending { interrupted: waited == Waited::Interrupted, at, warnings }
+        self.note_unsent(&pools, start + plan.times.warmup, ending.at);
+        Ending { warnings, ..ending }
+    }
+
+    /// Waits until `time`. False when the user interrupts before.
+    async fn until_time(&mut self, time: Time) -> bool {
+        let mut interrupted = self.interrupted.clone();
+        let left = time.remaining(self.context.clock.now());
+        tokio::select! {
+            biased;
+            Ok(_) = interrupted.wait_for(|interrupted| *interrupted) => false,
+            () = self.timers.sleep(left) => true,
+        }
+    }
+
+    /// Notes what was due in the measured window and was not sent.
+    fn note_unsent(&self, pools: &[Arc<PoolShared>], from: Time, to: Time) {
+        for shared in pools {
+            let mut unsent = vec![0; self.context.board.cells.len()];
+            for due in shared.untaken(from, to) {
+                if let Some(count) = unsent.get_mut(due.partition.0 as usize) {
+                    *count += 1;
+                }
+            }
+            self.context.board.pools[shared.pool.0 as usize].lock().set_unsent(&unsent);
+        }
     }
 
     /// Stops every consumer and waits for their clients to close. Returns what went wrong.

@@ -72,6 +72,8 @@ codes! {
     EMBEDDED_LIMIT = "embedded-limit";
     /// A time that is the embedded cluster's, not a real one's.
     EMBEDDED_TIMING = "embedded-timing";
+    /// A load that consumers will hardly keep up with, or not at all.
+    BUSY_CONSUMER = "busy-consumer";
     /// Something the simulator does not model.
     NOT_SIMULATED = "not-simulated";
     /// A fault this kind of broker cannot do.

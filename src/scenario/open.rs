@@ -41,6 +41,8 @@ pub enum Bound {
     Number(f64),
     /// A comparison, e.g. `< 50ms`.
     Text(String),
+    /// `true` or `false`, of a figure that is one of them.
+    Flag(bool),
 }
 
 impl Value for Client {
@@ -142,16 +144,17 @@ impl Value for Expect {
 
 impl Value for Bound {
     fn wanted() -> String {
-        "a number or a comparison".to_owned()
+        "a number, a comparison, `true` or `false`".to_owned()
     }
 
     fn schema() -> Json {
-        json!({"type": ["number", "string"]})
+        json!({"type": ["number", "string", "boolean"]})
     }
 
     fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Bound> {
         match &node.kind {
             Kind::Text(text) => Some(Bound::Text(text.clone())),
+            Kind::Flag(flag) => Some(Bound::Flag(*flag)),
             Kind::Integer(_) | Kind::Float(_) => f64::read(node, place, out).map(Bound::Number),
             _ => {
                 out.push(wrong_type::<Bound>(node, place));

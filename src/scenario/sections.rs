@@ -166,9 +166,9 @@ section! {
 }
 
 section! {
-    /// When the tester itself is in doubt and a run is `INVALID`.
+    /// When the tester itself has fallen short and a run is `INVALID`.
     Limits {
-        /// Smallest share of the offered rate that a paced run must achieve.
+        /// Smallest share of the records due in the measured window that a paced run must send.
         achieved_min: f64 = 0.99, 0.95;
         /// Largest p99 of schedule lateness that is accepted without looking further.
         lateness_p99: Duration = "1ms", "5ms";

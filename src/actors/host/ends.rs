@@ -7,12 +7,12 @@ use std::sync::mpsc::{Sender, channel};
 
 use super::kernel::Hosting;
 use crate::actors::Context;
-use crate::base::{Offset, PartitionId};
+use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::BrokerError;
 use crate::broker::sim::KernelHandle;
 
-/// The end offset of every partition, or why it is not known.
-type EndsAnswer = Result<BTreeMap<PartitionId, Offset>, BrokerError>;
+/// When it was asked, and the end offset of every partition; or why it is not known.
+type EndsAnswer = Result<(Time, BTreeMap<PartitionId, Offset>), BrokerError>;
 
 /// Asks questions; the answers go to whom it was made for. One question at a time.
 pub(in crate::actors) struct Ends {
@@ -21,7 +21,7 @@ pub(in crate::actors) struct Ends {
 
 enum Way {
     Thread(Sender<()>),
-    Kernel(KernelHandle, Arc<dyn Fn(EndsAnswer) + Send + Sync>),
+    Kernel(KernelHandle, Clock, Arc<dyn Fn(EndsAnswer) + Send + Sync>),
 }
 
 impl Ends {
@@ -31,15 +31,16 @@ impl Ends {
         heed: impl Fn(EndsAnswer) + Send + Sync + 'static,
     ) -> Result<Ends, BrokerError> {
         if let Hosting::Kernel(kernel) = &context.hosting {
-            return Ok(Ends { way: Way::Kernel(kernel.clone(), Arc::new(heed)) });
+            return Ok(Ends { way: Way::Kernel(kernel.clone(), context.clock, Arc::new(heed)) });
         }
         let (ask, questions) = channel();
-        let mut client = context.cluster.end_offsets()?;
+        let (mut client, clock) = (context.cluster.end_offsets()?, context.clock);
         let answering = std::thread::Builder::new().name("end-offsets".to_owned());
         // Ends when the sender is dropped.
         let answer = move || {
             while questions.recv().is_ok() {
-                heed(client.fetch());
+                let asked = clock.now();
+                heed(client.fetch().map(|ends| (asked, ends)));
             }
         };
         answering.spawn(answer).map_err(|error| BrokerError::fatal(error.to_string()))?;
@@ -50,9 +51,9 @@ impl Ends {
     pub(in crate::actors) fn ask(&self) -> bool {
         match &self.way {
             Way::Thread(ask) => ask.send(()).is_ok(),
-            Way::Kernel(kernel, heed) => {
-                let heed = heed.clone();
-                kernel.ask_ends(move |ends| heed(Ok(ends)));
+            Way::Kernel(kernel, clock, heed) => {
+                let (asked, heed) = (clock.now(), heed.clone());
+                kernel.ask_ends(move |ends| heed(Ok((asked, ends))));
                 true
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::pool::{BLOCKED_WAIT, Blocked, PoolHost, PoolReport, PoolTurn};
 use super::thread::{Host, Turn};
 use crate::actors::Context;
-use crate::base::{Clock, Time};
+use crate::base::{Clock, Offset, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::native::member::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
@@ -268,7 +268,7 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
     fn turn(&mut self) -> Next {
         let now = self.clock.now();
         if let Some((since, by)) = self.blocked.take() {
-            self.host.blocked(by, now.remaining(since));
+            self.host.blocked(by, since, now);
         }
         loop {
             return match self.host.turn() {
@@ -302,14 +302,14 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
     fn hear_ack_ahead(
         &mut self,
         from: BrokerId,
-        number: u64,
+        batch: (u64, Offset),
         at: Time,
         done: &mut Vec<Box<Produce>>,
     ) -> bool {
         if !self.acks_can_wait() {
             return false;
         }
-        self.host.sender.port.inner().acknowledged(from, number, at, done);
+        self.host.sender.port.inner().acknowledged(from, batch, at, done);
         true
     }
 

@@ -12,7 +12,7 @@ use crate::base::{Clock, Incarnation, PoolId, Time};
 use crate::broker::calls::RuledProducer;
 use crate::broker::native::NativeProducer;
 use crate::broker::{BrokerError, ProducerPort};
-use crate::logic::Pacer;
+use crate::logic::{Due, Pacer};
 use crate::measure::PoolState;
 
 /// What outlives a pool's thread: its schedules.
@@ -25,9 +25,23 @@ pub struct PoolShared {
 }
 
 impl PoolShared {
+    fn lock(&self) -> MutexGuard<'_, Pacer> {
+        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many partitions the schedules use.
     fn partitions(&self) -> usize {
-        self.pacer.lock().unwrap_or_else(PoisonError::into_inner).partitions() as usize
+        self.lock().partitions() as usize
+    }
+
+    /// When the schedules are over, see [`Pacer::over_at`].
+    pub fn over_at(&self) -> Option<Time> {
+        self.lock().over_at()
+    }
+
+    /// What is due and was not taken, see [`Pacer::untaken`].
+    pub fn untaken(&self, from: Time, to: Time) -> Vec<Due> {
+        self.lock().untaken(from, to).collect()
     }
 }
 
@@ -149,7 +163,7 @@ fn run_on_thread(mut host: PoolHost<Box<dyn ProducerPort>>) {
             PoolTurn::Blocked(by) => {
                 let since = host.context.clock.now();
                 host.collect(BLOCKED_WAIT);
-                host.blocked(by, host.context.clock.now().remaining(since));
+                host.blocked(by, since, host.context.clock.now());
             }
             PoolTurn::Over => return,
         }
@@ -295,12 +309,12 @@ impl<P: ProducerPort> PoolHost<P> {
         self.flush_until.is_none() && self.mode.load(Ordering::Relaxed) == RUN
     }
 
-    /// Notes that the pool could not send for `waited`.
-    pub(super) fn blocked(&self, by: Blocked, waited: Duration) {
+    /// Notes that the pool could not send from `from` to `to`.
+    pub(super) fn blocked(&self, by: Blocked, from: Time, to: Time) {
         let mut cell = self.cell();
         match by {
-            Blocked::ByClient => cell.blocked_by_client += waited,
-            Blocked::ByConsumers => cell.blocked_by_consumers += waited,
+            Blocked::ByClient => cell.blocked_by_client(from, to),
+            Blocked::ByConsumers => cell.blocked_by_consumers += to.remaining(from),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a pool sends: stamps and fills payloads, and hands them to the client.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::broker::calls::RuledProducer;
 use crate::broker::native::NativeProducer;
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::logic::Due;
-use crate::measure::{Ack, Outcome, PoolState};
+use crate::measure::{Ack, Outcome, PoolState, Scoreboard};
 use crate::plan::Pace;
 
 /// Random bytes the fillers are cut from: large enough that compression finds nothing. In simulation nothing is
@@ -19,6 +20,7 @@ const FILLER_BYTES: usize = 256 * 1024;
 /// A pool's client, and what is sent through it.
 pub(super) struct Sender<P> {
     pub(super) port: RuledProducer<P>,
+    board: Arc<Scoreboard>,
     run: RunId,
     payload: Vec<u8>,
     filler: Vec<u8>,
@@ -43,6 +45,7 @@ impl<P: ProducerPort> Sender<P> {
         let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
         Sender {
             port,
+            board: context.board.clone(),
             run: context.run,
             payload: filler[..size].to_vec(),
             filler,
@@ -91,7 +94,8 @@ impl<P: ProducerPort> Sender<P> {
             Err(SendError::Refused(name)) => {
                 cell.error(&name);
                 let (sent, at, timed, outcome) = (now, now, false, Outcome::Failed);
-                let ack = Ack { producer, partition, sequence, sent, at, timed, outcome };
+                let offset = None;
+                let ack = Ack { producer, partition, sequence, offset, sent, at, timed, outcome };
                 self.answers.acks.push(ack);
             }
         }
@@ -150,7 +154,10 @@ impl<P: ProducerPort> Sender<P> {
 
     /// Enters what was answered.
     pub(super) fn enter(&mut self, cell: &mut PoolState) {
-        cell.resolve(&self.answers.acks);
+        let progress = &self.board.progress;
+        cell.resolve(&self.answers.acks, |partition| {
+            Offset(progress[partition.0 as usize].load(Ordering::Relaxed))
+        });
         self.answers.acks.clear();
         self.answers.errors.drain(..).for_each(|name| cell.error(&name));
         cell.withheld += self.port.take_withheld();

@@ -9,7 +9,7 @@ use super::recovery::{CATCH_UP, partitions_of_pool};
 use crate::actors::host::start_second_owner;
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
 use crate::broker::{BrokerError, Cluster, Disturbance};
-use crate::measure::{Event, RecoveryMark};
+use crate::measure::Event;
 use crate::plan::{Call, CallAction, CallError, FaultKind, FaultPlan, Targets};
 
 /// How a fault hits a consumer's slot.
@@ -303,11 +303,15 @@ impl SupervisorState {
         partitions: &[PartitionId],
         now: Time,
     ) {
-        let is_over = self.context.plan.faults[number].kind.is_over_at_once();
+        let fault = &self.context.plan.faults[number];
+        let is_over = fault.kind.is_over_at_once();
+        let lasts = !is_over && (fault.lasts.is_some() || matches!(fault.kind, FaultKind::Exec(_)));
         for partition in partitions {
-            let mut mark = RecoveryMark::new(Some(number), consumer, now);
-            mark.healed = is_over.then_some(now);
-            self.context.board.cell(*partition).lock().recover(mark);
+            let mut cell = self.context.board.cell(*partition).lock();
+            cell.begin_recovery(number, consumer, now, |mark| {
+                mark.healed = is_over.then_some(now);
+                mark.lasts = lasts;
+            });
         }
     }
 }

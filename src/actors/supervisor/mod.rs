@@ -151,6 +151,7 @@ impl Actor for Supervisor {
             }
             SupervisorMsg::Ready(slot, incarnation) => {
                 state.step(&myself, slot, SlotEvent::Ready(incarnation)).await;
+                state.ready(slot);
                 if incarnation == Incarnation(1) {
                     state.joined(slot);
                 }

@@ -58,7 +58,7 @@ impl SupervisorState {
             }
             let is_this = |mark: &&mut RecoveryMark| {
                 let is_its = mark.consumer.is_none_or(|hit| hit == consumer);
-                mark.fault == fault && is_its && mark.is_open()
+                mark.fault == fault && is_its && (mark.is_open() || fault.is_some())
             };
             match cell.recoveries.iter_mut().rev().find(is_this) {
                 Some(mark) => {
@@ -66,7 +66,7 @@ impl SupervisorState {
                     mark.release(now);
                 }
                 None if is_owned => {
-                    let mut mark = RecoveryMark::new(fault, Some(consumer), now);
+                    let mut mark = cell.new_mark(fault, Some(consumer), now);
                     mark.detected = Some(now);
                     mark.release(now);
                     cell.recover(mark);
@@ -96,6 +96,16 @@ impl SupervisorState {
         }
         self.hurry_oracle();
         tracing::debug!(%consumer, %incarnation, "restarted");
+    }
+
+    /// Notes that a consumer has fetched from its partition: what has recovered there may be as before from now on.
+    /// In group mode that is so when a member takes a partition over.
+    pub(super) fn ready(&self, id: SlotId) {
+        let (SlotId::Consumer(consumer), None) = (id, self.context.plan.group()) else { return };
+        let now = self.context.clock.now();
+        let mut cell = self.context.board.cell(PartitionId(consumer.0)).lock();
+        let its = cell.recoveries.iter_mut().filter(|mark| mark.restarted.is_some());
+        its.for_each(|mark| mark.is_ready(now));
     }
 
     /// Notes that a pool was started again, for the fault that killed it.

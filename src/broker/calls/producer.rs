@@ -149,6 +149,7 @@ impl<P: ProducerPort> RuledProducer<P> {
             producer,
             partition,
             sequence,
+            offset: None,
             sent,
             at,
             timed: false,

@@ -60,7 +60,8 @@ impl ProducerPort for Sink {
         let SendRecord { producer, partition, sequence, .. } = *record;
         self.0.push((partition, sequence));
         let (sent, at, outcome) = (Time::ZERO, Time::ZERO, Outcome::Acked);
-        self.1.push(Ack { producer, partition, sequence, sent, at, timed: true, outcome });
+        let offset = None;
+        self.1.push(Ack { producer, partition, sequence, offset, sent, at, timed: true, outcome });
         Ok(())
     }
 

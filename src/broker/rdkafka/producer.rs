@@ -21,7 +21,7 @@ use rdkafka::{ClientContext, Message};
 use super::config::ClientSettings;
 use super::error::{describe, outcome};
 use super::learning::Learning;
-use crate::base::{Clock, PartitionId, PoolId, ProducerId, Time, sent_time};
+use crate::base::{Clock, Offset, PartitionId, PoolId, ProducerId, Time, sent_time};
 use crate::broker::{Answers, BrokerError, ProducerPort, SendError, SendRecord};
 use crate::measure::{Ack, Outcome};
 
@@ -307,6 +307,8 @@ impl ProducerContext for Context {
             producer,
             partition: PartitionId(message.partition() as u32),
             sequence,
+            // Negative where the broker did not say: without acknowledgements, and of a retry it had already.
+            offset: Some(Offset(message.offset())).filter(|offset| offset.0 >= 0),
             sent,
             at: self.reports.came_at(self.clock),
             timed: self.reports.is_timed(self.serving, sent),

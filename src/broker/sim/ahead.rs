@@ -109,7 +109,7 @@ impl Kernel {
         let is_possible = key.at() < calm_until.min(seat.turn_at)
             && seat.acks.is_empty()
             && self.network.carries(to, from)
-            && machine.hear_ack_ahead(from, number, key.at(), &mut self.output.done);
+            && machine.hear_ack_ahead(from, (number, offset), key.at(), &mut self.output.done);
         if is_possible {
             self.trace.acked(key.at(), to.client, offset);
         }

@@ -84,7 +84,7 @@ impl Kernel {
             self.trace.acked(key.at(), client, offset);
             if let Who::Machine(machine) = &mut seat.who {
                 let done = &mut self.output.done;
-                machine.client().acknowledged(from, number, key.at(), done);
+                machine.client().acknowledged(from, (number, offset), key.at(), done);
             }
         }
     }

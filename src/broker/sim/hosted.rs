@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::aside::Ack;
 use super::handle::Ask;
-use crate::base::Time;
+use crate::base::{Offset, Time};
 use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request};
 use crate::logic::Effort;
 
@@ -40,12 +40,12 @@ pub trait Hosted: Send {
     ) -> Result<Heard, Box<Fetch>> {
         Err(answer)
     }
-    /// Lets its client hear of the acknowledgement of this number, which arrives at `at`, unless it would do something
+    /// Lets its client hear of the acknowledgement of a batch, given by its number and first offset, which arrives at `at`, unless it would do something
     /// because of it. The client may use the memory of what is done.
     fn hear_ack_ahead(
         &mut self,
         _from: BrokerId,
-        _number: u64,
+        _batch: (u64, Offset),
         _at: Time,
         _done: &mut Vec<Box<Produce>>,
     ) -> bool {

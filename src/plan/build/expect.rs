@@ -3,16 +3,42 @@
 use super::Findings;
 use super::bound::{self, BadBound};
 use super::figure;
-use crate::plan::{Comparison, Expectation, Metric, Pace, Plan, Scope};
+use crate::plan::{Comparison, Counter, Expectation, Metric, Pace, Plan, Scope};
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, codes};
 
 pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {
     let faults = scenario.fault.len();
-    scenario
-        .expect
-        .iter()
-        .filter_map(|expected| expectation(expected, faults, plan, found))
-        .collect()
+    let its = scenario.expect.iter();
+    let mut all: Vec<Expectation> =
+        its.filter_map(|expected| expectation(expected, faults, plan, found)).collect();
+    let is_named = |default: &Expectation| {
+        scenario.expect.iter().any(|its| figure::parse(&its.metric) == Some(default.metric))
+    };
+    let missing = defaults(plan).into_iter().filter(|default| !is_named(default));
+    all.extend(missing.collect::<Vec<_>>());
+    all
+}
+
+/// What every run has to meet, unless its scenario says something else of the same figure: something was measured,
+/// and everything sent was acknowledged and processed. With a schedule, consumers keep up with it.
+fn defaults(plan: &Plan) -> Vec<Expectation> {
+    let default = |expression: &str, metric, comparison| Expectation {
+        expression: expression.to_owned(),
+        metric,
+        comparison,
+        is_default: true,
+    };
+    let none = |counter: Counter| {
+        default(&format!("{counter} = 0"), Metric::Counter(counter), Comparison::Equal(0.0))
+    };
+    let mut all: Vec<Expectation> =
+        [Counter::Lost, Counter::Unread, Counter::Failed, Counter::Indeterminate].map(none).into();
+    let measured = Metric::Counter(Counter::Measured);
+    all.push(default("measured > 0", measured, Comparison::Greater(0.0)));
+    if plan.load.pace != Pace::Max {
+        all.push(default("keeps_up = true", Metric::KeepsUp, Comparison::Equal(1.0)));
+    }
+    all
 }
 
 fn expectation(
@@ -37,9 +63,10 @@ fn expectation(
         );
         return None;
     }
-    match comparison(&expected.bound.value, metric.is_time()) {
+    match comparison(&expected.bound.value, &metric) {
         Ok((comparison, text)) => {
-            Some(Expectation { expression: format!("{name} {text}"), metric, comparison })
+            let expression = format!("{name} {text}");
+            Some(Expectation { expression, metric, comparison, is_default: false })
         }
         Err(BadBound { why, example }) => {
             let message = format!("`{name}` cannot be compared: {why}");
@@ -53,8 +80,15 @@ fn expectation(
 }
 
 /// The comparison, and how it reads behind the figure's name.
-fn comparison(bound: &Bound, is_time: bool) -> Result<(Comparison, String), BadBound> {
+fn comparison(bound: &Bound, metric: &Metric) -> Result<(Comparison, String), BadBound> {
+    let is_time = metric.is_time();
     let text = match bound {
+        Bound::Flag(flag) if *metric == Metric::KeepsUp => {
+            return Ok((Comparison::Equal(f64::from(u8::from(*flag))), format!("= {flag}")));
+        }
+        Bound::Flag(flag) => {
+            return Err(bound::bad(format!("it is not `{flag}`, but measured"), is_time));
+        }
         Bound::Number(number) if is_time => {
             return Err(bound::bad(format!("`{number}` is not a time"), true));
         }
@@ -101,11 +135,15 @@ fn not_measured(metric: &Metric, faults: usize, plan: &Plan) -> Option<(String, 
             "consumers with partitions of their own never rebalance".to_owned(),
             "remove it, or set `consumers.mode` to `group`".to_owned(),
         )),
-        Metric::AchievedShare | Metric::Lateness { .. } if plan.load.pace == Pace::Max => Some((
-            "at `rate = \"max\"` there is no schedule to keep".to_owned(),
-            "remove it, or set `load.rate` to a rate; `achieved_per_s` is measured either way"
-                .to_owned(),
-        )),
+        Metric::KeepsUp | Metric::AchievedShare | Metric::Lateness { .. }
+            if plan.load.pace == Pace::Max =>
+        {
+            Some((
+                "at `rate = \"max\"` there is no schedule to keep".to_owned(),
+                "remove it, or set `load.rate` to a rate; `achieved_per_s` is measured either way"
+                    .to_owned(),
+            ))
+        }
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ const QUANTILES: [(&str, f64); 6] =
 /// Schedule lateness is kept in one histogram per run, and reported in three figures.
 const LATENESS: [&str; 3] = ["p50", "p99", "max"];
 
-const FAULT_FIGURES: [(&str, FaultFigure, &str); 9] = [
+const FAULT_FIGURES: [(&str, FaultFigure, &str); 11] = [
     ("detected", FaultFigure::Detected, "time from the fault to its detection"),
     ("released", FaultFigure::Released, "time from the fault to the release of its partitions"),
     ("restarted", FaultFigure::Restarted, "time from the fault to the replacement's start"),
@@ -19,10 +19,30 @@ const FAULT_FIGURES: [(&str, FaultFigure, &str); 9] = [
         FaultFigure::FirstRecord,
         "time from the fault to the replacement's first record",
     ),
-    ("recovery", FaultFigure::CaughtUp, "time from the fault until the lag is what it was before"),
+    (
+        "recovery",
+        FaultFigure::Recovered,
+        "time from the fault until lag and age of the oldest unprocessed record are what they were before, for a second, \
+         on every partition it has hit",
+    ),
     ("redelivered", FaultFigure::Redelivered, "records processed again because of it"),
     ("lag_peak", FaultFigure::LagPeak, "largest lag of the hit partitions after it, in records"),
-    ("blast_radius", FaultFigure::BlastRadius, "partitions whose pause was out of the ordinary"),
+    (
+        "blast_radius",
+        FaultFigure::BlastRadius,
+        "partitions that stalled: records waited, and none was processed for longer than 100 ms and than three times \
+         the longest quiet stall",
+    ),
+    (
+        "others_stall",
+        FaultFigure::OthersStall,
+        "longest stall of the partitions it was not aimed at, without those that were not stable before",
+    ),
+    (
+        "others_slow",
+        FaultFigure::OthersSlow,
+        "share of their records that are slower than the partition's own p99 before the fault (0.01 if nothing changes)",
+    ),
     ("missed", FaultFigure::Missed, "targets that were not there, and commands that failed"),
 ];
 
@@ -32,6 +52,7 @@ pub(super) fn parse(name: &str) -> Option<Metric> {
         return Some(Metric::Counter(*counter));
     }
     match name {
+        "keeps_up" => return Some(Metric::KeepsUp),
         "achieved_share" => return Some(Metric::AchievedShare),
         "achieved_per_s" => return Some(Metric::AchievedPerSecond),
         "fairness.rate_cv" => return Some(Metric::RateSpread),
@@ -104,7 +125,7 @@ pub(super) fn suggestion(name: &str) -> String {
 fn names() -> Vec<String> {
     let mut names: Vec<String> = Counter::ALL.iter().map(|(_, name)| (*name).to_owned()).collect();
     names.extend(
-        ["achieved_share", "achieved_per_s", "fairness.rate_cv", "fairness.p99_spread"]
+        ["keeps_up", "achieved_share", "achieved_per_s", "fairness.rate_cv", "fairness.p99_spread"]
             .map(str::to_owned),
     );
     names.push("rebalances".to_owned());
@@ -129,13 +150,14 @@ pub fn metrics_markdown() -> String {
     }
     let _ = write!(
         out,
-        "| `achieved_share` | number | achieved divided by offered rate, paced load only |\n\
+        "| `keeps_up` | `true` or `false` | whether consumers process what is sent and the cluster takes what is due, paced load only |\n\
+         | `achieved_share` | number | achieved divided by offered rate, paced load only |\n\
          | `achieved_per_s` | number | messages processed per second |\n\
          | `latency.<q>` | time | response time (processed - intended send), all partitions; `<q>` is {quantiles} |\n\
          | `latency.response.<q>` | time | the same |\n\
          | `latency.service.<q>` | time | service time (processed - actual send) |\n\
          | `partition[7].latency.<q>` | time | one partition; `[*]` is each one: the worst decides |\n\
-         | `partition[*].rate` | number | records per second of a partition |\n\
+         | `partition[*].rate` | number | records processed per second of a partition |\n\
          | `partition[*].lag_max` | count | largest lag of a partition, in records |\n\
          | `lateness.<q>` | time | how late the schedule was kept; `p50`, `p99`, `max`, paced load only |\n\
          | `fairness.rate_cv` | number | coefficient of variation of the partitions' rates |\n\
@@ -143,9 +165,10 @@ pub fn metrics_markdown() -> String {
          | `rebalances` | count | rebalances after the group was complete, group mode only |\n"
     );
     for (name, figure, meaning) in FAULT_FIGURES {
-        let value = match (Metric::Fault { index: 0, figure }).is_time() {
-            true => "time",
-            false => "count",
+        let value = match figure {
+            FaultFigure::OthersSlow => "number",
+            _ if (Metric::Fault { index: 0, figure }).is_time() => "time",
+            _ => "count",
         };
         let _ = writeln!(out, "| `fault[0].{name}` | {value} | {meaning} |");
     }
@@ -159,7 +182,13 @@ fn counter_meaning(counter: Counter) -> &'static str {
         Counter::Failed => "records that were never appended",
         Counter::Indeterminate => "records without an acknowledgement that may have been appended",
         Counter::Delivered => "distinct records processed",
-        Counter::Lost => "records acknowledged but never processed",
+        Counter::Lost => {
+            "records acknowledged and never to be processed: the consumer is past them, or they are gone from the log"
+        }
+        Counter::Unread => {
+            "records acknowledged, and still in the log behind the checkpoint when the drain was over"
+        }
+        Counter::Measured => "records due in the measured window that were processed",
         Counter::Duplicated => "records found at two offsets",
         Counter::Redelivered => "records processed again at the same offset",
         Counter::Reordered => "records processed after a later one of their lane",

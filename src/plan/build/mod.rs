@@ -13,6 +13,7 @@ mod load;
 mod run;
 mod sim;
 mod topic;
+mod utilisation;
 
 pub use figure::metrics_markdown;
 
@@ -72,6 +73,7 @@ pub fn build(
     plan.expectations = expect::build(scenario, &plan, &mut found);
     broker::check(scenario, &plan, &mut found);
     sim::check(scenario, &plan, &mut found);
+    utilisation::check(scenario, &plan, &mut found);
     let Findings(mut diagnostics) = found;
     diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
     let possible = !diagnostics.iter().any(Diagnostic::is_error);

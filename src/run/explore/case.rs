@@ -10,8 +10,9 @@ use crate::run::{Options, run};
 use crate::scenario::{Diagnostic, Source};
 
 /// What must hold in every run, whatever is broken in it: expressions of `[expect]`.
-pub(super) const INVARIANTS: [(&str, &str); 11] = [
-    ("lost", "acknowledged records are processed"),
+pub(super) const INVARIANTS: [(&str, &str); 12] = [
+    ("lost", "acknowledged records stay in the log until they are processed"),
+    ("unread", "acknowledged records are processed before the drain is over"),
     ("duplicated", "no record is appended twice"),
     ("reordered", "a producer's records keep their order in their partition"),
     ("corrupt", "records are what was sent"),
@@ -141,7 +142,7 @@ pub(super) fn broken(summary: &Summary) -> Vec<Broken> {
         .filter_map(|expectation| {
             let named = |(figure, _): &&(&str, &str)| expectation.expression.starts_with(figure);
             let (figure, meaning) = INVARIANTS.iter().find(named)?;
-            let measured = expectation.measured.clone().unwrap_or_default();
+            let measured = expectation.text.clone().unwrap_or_default();
             Some(Broken { figure, meaning, measured })
         })
         .collect()

@@ -216,11 +216,11 @@ fn work(
     }
 }
 
-/// Whether a fault came before a partition that another one had hit was caught up.
+/// Whether a fault came before a partition that another one had hit had recovered.
 fn overlapping(faults: &[FaultSummary]) -> bool {
     let spans = faults.iter().filter_map(|fault| {
         let at_s = fault.at_s?;
-        Some((at_s, at_s + fault.caught_up_ms.unwrap_or(0.0) / 1e3))
+        Some((at_s, at_s + fault.recovered_ms.unwrap_or(0.0) / 1e3))
     });
     let spans: Vec<(f64, f64)> = spans.collect();
     spans.windows(2).any(|pair| pair[1].0 < pair[0].1)

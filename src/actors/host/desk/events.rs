@@ -84,6 +84,7 @@ impl ConsumerEvents for Desk {
             let anchor = {
                 let mut cell = self.context.board.cell(*partition).lock();
                 cell.take_over(owner, now);
+                cell.taken_by_member(now);
                 cell.start().anchor
             };
             self.attach(*partition, owner, line.clone(), anchor);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::parcel::{Parcel, Sent};
 use super::{NativeProducer, Number};
-use crate::base::Time;
+use crate::base::{Offset, Time};
 use crate::broker::protocol::{BrokerId, Client, ErrorCode, Request};
 use crate::measure::{Ack, Outcome};
 
@@ -76,7 +76,7 @@ impl NativeProducer {
     pub(super) fn resolve_unsent(&mut self, parcel: Box<Parcel>, now: Time) {
         // What never left has certainly failed; what left may have arrived.
         let outcome = if parcel.may_be_there { Outcome::Indeterminate } else { Outcome::Failed };
-        self.resolve(parcel, now, outcome);
+        self.resolve(parcel, now, outcome, None);
     }
 
     /// A batch was refused, or not answered: it is sent again later.
@@ -102,7 +102,7 @@ impl NativeProducer {
         &mut self,
         broker: BrokerId,
         number: u64,
-        result: Result<(), ErrorCode>,
+        result: Result<Offset, ErrorCode>,
         now: Time,
     ) {
         let in_flight = &mut self.in_flight[broker as usize];
@@ -113,7 +113,7 @@ impl NativeProducer {
         let Some(parcel) = parcel else { return };
         self.lanes[parcel.partition.0 as usize].in_flight -= 1;
         match result {
-            Ok(()) => self.resolve(parcel, now, Outcome::Acked),
+            Ok(first) => self.resolve(parcel, now, Outcome::Acked, Some(first)),
             Err(code) => self.refused(parcel, code, now),
         }
     }
@@ -138,14 +138,21 @@ impl NativeProducer {
         self.retry(parcel, now);
     }
 
-    /// Answers every record of a batch and keeps the memory.
-    pub(super) fn resolve(&mut self, mut parcel: Box<Parcel>, at: Time, outcome: Outcome) {
+    /// Answers every record of a batch, whose first one stands at `first` if that is known, and keeps the memory.
+    pub(super) fn resolve(
+        &mut self,
+        mut parcel: Box<Parcel>,
+        at: Time,
+        outcome: Outcome,
+        first: Option<Offset>,
+    ) {
         let partition = parcel.partition;
-        let ack = |&Sent { producer, sequence, at: sent }: &Sent| {
+        let ack = |(index, &Sent { producer, sequence, at: sent }): (i64, &Sent)| {
             let timed = true;
-            Ack { producer, partition, sequence, sent, at, timed, outcome }
+            let offset = first.map(|first| Offset(first.0 + index));
+            Ack { producer, partition, sequence, offset, sent, at, timed, outcome }
         };
-        self.answers.acks.extend(parcel.records.iter().map(ack));
+        self.answers.acks.extend((0..).zip(&parcel.records).map(ack));
         self.queued -= parcel.records.len();
         parcel.batch.clear();
         parcel.records.clear();

@@ -14,7 +14,7 @@ use self::answering::LOOK_FOR_OLD;
 use self::parcel::{Lane, Parcel};
 use super::Profile;
 use super::metadata::Metadata;
-use crate::base::{Clock, PartitionId, Time};
+use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Client, Produce, Records, Request, Response};
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::measure::Outcome;
@@ -215,7 +215,7 @@ impl ProducerPort for NativeProducer {
         }
         for broker in 0..self.in_flight.len() {
             for parcel in std::mem::take(&mut self.in_flight[broker]) {
-                self.resolve(parcel, now, Outcome::Indeterminate);
+                self.resolve(parcel, now, Outcome::Indeterminate, None);
             }
         }
     }
@@ -229,7 +229,7 @@ impl Client for NativeProducer {
             Response::InitProducerId(number) => self.number = Number::Known(number),
             Response::Refused(_) => self.metadata.refused(),
             Response::Produce(number, result) => {
-                self.answered(broker, number, result.map(|_| ()), now);
+                self.answered(broker, number, result, now);
             }
             Response::Fetch(_)
             | Response::ListOffsets(_)
@@ -242,7 +242,7 @@ impl Client for NativeProducer {
     fn acknowledged(
         &mut self,
         from: BrokerId,
-        number: u64,
+        (number, first): (u64, Offset),
         now: Time,
         done: &mut Vec<Box<Produce>>,
     ) {
@@ -251,7 +251,7 @@ impl Client for NativeProducer {
             self.spare_requests.push(request);
         }
         self.metadata.answered(from);
-        self.answered(from, number, Ok(()), now);
+        self.answered(from, number, Ok(first), now);
     }
 
     fn disconnected(&mut self, broker: BrokerId, now: Time) {

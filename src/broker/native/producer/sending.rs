@@ -136,7 +136,7 @@ impl NativeProducer {
         self.outbox.push((leader, Request::Produce(request)));
         match self.acks {
             // A send counts as acknowledged when it leaves.
-            Acks::None => self.resolve(parcel, now, Outcome::Acked),
+            Acks::None => self.resolve(parcel, now, Outcome::Acked, None),
             Acks::Leader | Acks::All => {
                 let lane = &mut self.lanes[partition.0 as usize];
                 lane.in_flight += 1;

@@ -59,6 +59,29 @@ impl Placement {
         }
     }
 
+    /// The share of the records that goes to each partition, by id, with so many `producers`. Of `keyed`, a key's share
+    /// is the same as any other's.
+    pub fn shares(&self, producers: u32) -> Vec<f64> {
+        let partitions = self.partitions as usize;
+        let counted = |places: &mut dyn Iterator<Item = u32>| {
+            let mut counts = vec![0_u32; partitions];
+            places.for_each(|place| counts[place as usize] += 1);
+            let all = f64::from(counts.iter().sum::<u32>().max(1));
+            counts.into_iter().map(|count| f64::from(count) / all).collect()
+        };
+        match self.choice {
+            PartitionChoice::Fixed => counted(&mut (0..producers).map(|id| id % self.partitions)),
+            PartitionChoice::Keyed { .. } => counted(&mut self.keys.iter().copied()),
+            PartitionChoice::Random if !self.cumulative.is_empty() => {
+                let bounds = std::iter::once(0.0).chain(self.cumulative.iter().copied());
+                bounds.zip(&self.cumulative).map(|(from, to)| to - from).collect()
+            }
+            PartitionChoice::RoundRobin | PartitionChoice::Random => {
+                vec![1.0 / f64::from(self.partitions); partitions]
+            }
+        }
+    }
+
     /// The partition of record number `k` of `producer`.
     #[inline]
     pub fn partition(&mut self, producer: ProducerId, k: u64) -> PartitionId {
@@ -108,6 +131,20 @@ mod tests {
             counts[placement.partition(ProducerId(k as u32 % 10), k / 10).0 as usize] += 1;
         }
         counts.iter().map(|count| f64::from(*count) / 40_000.0).collect()
+    }
+
+    #[test]
+    fn shares_are_those_of_the_records_that_are_placed() {
+        let keyed = PartitionChoice::Keyed { keys: 40 };
+        for choice in
+            [PartitionChoice::Fixed, PartitionChoice::RoundRobin, PartitionChoice::Random, keyed]
+        {
+            let expected = Placement::new(choice, 4, 0.9, Seed(1), Seed(2)).shares(10);
+            assert!((expected.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{choice:?} {expected:?}");
+            for (expected, placed) in expected.iter().zip(shares(choice, 0.9)) {
+                assert!((expected - placed).abs() < 0.02, "{choice:?} {expected} {placed}");
+            }
+        }
     }
 
     #[test]

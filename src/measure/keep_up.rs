@@ -1,0 +1,121 @@
+//! Whether consumers process what is sent.
+//!
+//! A partition *does not keep up* if in the last quarter of the measured window every record waited longer than a
+//! limit, and the number of waiting records grew over that quarter by more than one in a hundred records sent. A
+//! backlog that is worked off, a crash shortly before the end, and a slow but steady way through the cluster are no
+//! such thing.
+
+use std::time::Duration;
+
+use crate::base::Time;
+
+/// Longest age that may be normal; in short windows it is a twentieth of the window.
+const AGE_MAX: Duration = Duration::from_secs(1);
+const AGE_SHARE: u32 = 20;
+
+/// Counts at the two ends of the measured window's last quarter, of one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quarter {
+    ends: (Time, Time),
+    /// The count when each end was reached.
+    counts: [Option<u64>; 2],
+}
+
+impl Quarter {
+    /// The last quarter of a measured window.
+    pub fn of(measured: (Time, Time)) -> Quarter {
+        let length = measured.1.since_ns(measured.0).max(0);
+        Quarter { ends: (Time(measured.1.0 - length / 4), measured.1), counts: [None; 2] }
+    }
+
+    /// Notes that something is counted at `now`, and that the count was `before` until then.
+    #[inline]
+    pub fn count(&mut self, before: u64, now: Time) {
+        if now < self.ends.0 {
+            return;
+        }
+        self.counts[0].get_or_insert(before);
+        if now >= self.ends.1 {
+            self.counts[1].get_or_insert(before);
+        }
+    }
+
+    /// By how much the count grew in the quarter, given its last value.
+    pub fn growth(&self, last: u64) -> u64 {
+        let [from, to] = self.counts.map(|count| count.unwrap_or(last));
+        to - from
+    }
+}
+
+/// The consumer's side of one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepUp {
+    /// Distinct records processed.
+    pub processed: Quarter,
+    /// Whether a record was processed in the quarter that had not waited long.
+    had_young: bool,
+    age_max_ns: i64,
+}
+
+impl KeepUp {
+    /// Watches the last quarter of the `measured` window.
+    pub fn new(measured: (Time, Time)) -> KeepUp {
+        let length = Duration::from_nanos(measured.1.since_ns(measured.0).max(0) as u64);
+        let age_max_ns = AGE_MAX.min(length / AGE_SHARE).as_nanos() as i64;
+        KeepUp { processed: Quarter::of(measured), had_young: false, age_max_ns }
+    }
+
+    /// Notes a record, sent at `sent`, that is processed at `done` after `before` others.
+    #[inline]
+    pub fn processed(&mut self, before: u64, sent: Time, done: Time) {
+        if done < self.processed.ends.0 {
+            return;
+        }
+        self.processed.count(before, done);
+        let is_young = done.since_ns(sent) <= self.age_max_ns;
+        self.had_young |= is_young && done < self.processed.ends.1;
+    }
+
+    /// Whether the partition keeps up, when `sent` records went out in the quarter, `delivered` were processed in all
+    /// and `never` of those sent are not to be processed any more.
+    pub fn holds(&self, sent: u64, delivered: u64, never: u64) -> bool {
+        let kept_pace = self.processed.growth(delivered) + never;
+        self.had_young || sent.saturating_sub(kept_pace) * 100 <= sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: i64) -> Time {
+        Time(ms * 1_000_000)
+    }
+
+    /// Records sent each 10 ms for 40 s, each done `wait(k)` ms later.
+    fn kept_up(wait: impl Fn(i64) -> i64) -> bool {
+        let measured = (ms(0), ms(40_000));
+        let (mut keep, mut sent) = (KeepUp::new(measured), Quarter::of(measured));
+        let mut delivered = 0;
+        for k in 0..4_000 {
+            let at = ms(10 * k);
+            sent.count(k as u64, at);
+            let done = at + Duration::from_millis(wait(k) as u64);
+            keep.processed(delivered, at, done);
+            delivered += 1;
+        }
+        keep.holds(sent.growth(4_000), delivered, 0)
+    }
+
+    #[test]
+    fn only_a_backlog_that_grows_to_the_end_is_a_failure_to_keep_up() {
+        assert!(kept_up(|_| 2), "fast");
+        assert!(kept_up(|_| 3_000), "slow but steady");
+        assert!(!kept_up(|k| k * 2), "each record takes 12 ms and one comes each 10 ms");
+        assert!(kept_up(|k| 20_000 - (k - 1_000).max(0) * 5), "a backlog is worked off");
+        assert!(
+            kept_up(|k| if k > 3_800 { 40_000 - 10 * k } else { 2 }),
+            "stops shortly before the end"
+        );
+    }
+}

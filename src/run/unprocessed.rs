@@ -1,0 +1,57 @@
+//! Records that were due in the measured window and were not processed: how old they are when the run ends.
+
+use std::collections::BTreeMap;
+
+use crate::actors::Context;
+use crate::base::PoolId;
+use crate::base::{PartitionId, ProducerId, Time};
+use crate::logic::{Burst, Pacer};
+use crate::measure::{Latencies, Scoreboard};
+use crate::plan::Pace;
+
+/// The ages at `now` of the records due in `measured` that were not processed. The schedules are drawn again from the
+/// run's seed: when record k of a producer was due follows from it. `None` where that is not so: at maximum rate, and
+/// when the topic has grown; and when every record was processed.
+pub(super) fn ages(
+    context: &Context,
+    start: Time,
+    measured: (Time, Time),
+    now: Time,
+) -> Option<Latencies> {
+    let (plan, board) = (&context.plan, &context.board);
+    if plan.load.pace == Pace::Max || !board.growth().is_empty() || is_complete(board) {
+        return None;
+    }
+    let end = start + plan.times.load_end();
+    let mut ages = Latencies::default();
+    for pool in 0..plan.load.pools {
+        let pacer = Pacer::new(&plan.load, plan.topic.partitions, pool, plan.seed, start, end)
+            .with_bursts(Burst::of_pool(&plan.faults, PoolId(pool), start));
+        let mut sequences: BTreeMap<(ProducerId, PartitionId), u64> = BTreeMap::new();
+        for due in pacer.untaken(start, measured.1) {
+            let next = sequences.entry((due.producer, due.partition)).or_default();
+            let sequence = *next;
+            *next += 1;
+            if due.intended < measured.0 {
+                continue;
+            }
+            let cell = board.cell(due.partition).lock();
+            if !cell.lane(due.producer).is_some_and(|lane| lane.has(sequence)) {
+                ages.between(due.intended, now);
+            }
+        }
+    }
+    (ages.count() > 0).then_some(ages)
+}
+
+/// Whether every record that was sent was processed, and every one that was due was sent.
+fn is_complete(board: &Scoreboard) -> bool {
+    let (mut sent, mut unsent) = (0, 0);
+    for pool in &board.pools {
+        let pool = pool.lock();
+        sent += pool.sent;
+        unsent += pool.sides().iter().map(|side| side.unsent_in_window).sum::<u64>();
+    }
+    let delivered: u64 = board.cells.iter().map(|cell| cell.lock().delivered()).sum();
+    unsent == 0 && sent == delivered
+}
