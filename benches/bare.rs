@@ -5,11 +5,13 @@
 //! checksum: each record carries its send time, each consumer has one histogram. Of lanekeeper only the
 //! clock and the reading of `/proc` are used, so that both are measured alike. Prints one line of JSON;
 //! `cpu_s` is user + system time of the process from the first send to the last record received.
+//! With `--acks` a thread of its own is blocked in the producer's `poll` and times each acknowledgement in its
+//! callback; that is dearer than what a guide does, and says how long acknowledgements take.
 //! `--create` and `--delete` make and remove the topic and do nothing else.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,7 +30,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const USAGE: &str = "usage: bare --bootstrap HOST:PORT --topic NAME [--partitions 18] [--producers 1024] \
 [--rate 2 (0 = max)] [--count 3000000 (at max)] [--seconds 10] [--warmup 3] [--linger-ms 0] [--size 100] \
-[--shared] [--create | --delete] [--consumer PROPERTY=VALUE]… [--producer PROPERTY=VALUE]…";
+[--shared] [--acks] [--create | --delete] [--consumer PROPERTY=VALUE]… [--producer PROPERTY=VALUE]…";
 
 /// Longest wait for what is still on its way when the load is over.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -45,6 +47,7 @@ struct Arguments {
     linger_ms: String,
     size: usize,
     shared: bool,
+    acks: bool,
     create: bool,
     delete: bool,
     consumer: Vec<(String, String)>,
@@ -65,6 +68,7 @@ impl Arguments {
             linger_ms: "0".to_owned(),
             size: 100,
             shared: false,
+            acks: false,
             create: false,
             delete: false,
             consumer: Vec::new(),
@@ -74,6 +78,7 @@ impl Arguments {
         while let Some(name) = arguments.next() {
             let flag = match name.as_str() {
                 "--shared" => Some(&mut read.shared),
+                "--acks" => Some(&mut read.acks),
                 "--create" => Some(&mut read.create),
                 "--delete" => Some(&mut read.delete),
                 _ => None,
@@ -184,10 +189,11 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// Counts delivery reports.
+/// Counts delivery reports, and times them if there is a clock for it.
 struct Reports {
     acked: AtomicU64,
     failed: AtomicU64,
+    times: Option<(Arc<Shared>, Mutex<Histogram<u64>>)>,
 }
 
 impl ClientContext for Reports {}
@@ -198,7 +204,35 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let count = if result.is_ok() { &self.acked } else { &self.failed };
         count.fetch_add(1, Ordering::Relaxed);
+        let (Some((shared, times)), Ok(message)) = (&self.times, result) else { return };
+        let now = shared.clock.now();
+        let stamp = message.payload().and_then(<[u8]>::first_chunk);
+        let sent = stamp.map_or(Time::ZERO, |stamp| Time(i64::from_le_bytes(*stamp)));
+        if sent >= shared.measured_from {
+            let took = now.since_ns(sent).max(0) as u64;
+            // A histogram that grows takes every value.
+            _ = times.lock().unwrap_or_else(PoisonError::into_inner).record(took);
+        }
     }
+}
+
+/// Serves delivery reports for so long, or lets a thread of its own do it.
+fn look(client: &BaseProducer<Reports>, wait: Duration) {
+    match client.context().times {
+        Some(_) => std::thread::sleep(wait),
+        None => client.poll(wait),
+    }
+}
+
+/// Serves delivery reports until told to stop, on a thread of its own, if they are timed.
+fn serve(client: &Arc<BaseProducer<Reports>>) -> Option<JoinHandle<()>> {
+    let (shared, _) = client.context().times.as_ref()?;
+    let (client, shared) = (client.clone(), shared.clone());
+    Some(std::thread::spawn(move || {
+        while !shared.stop.load(Ordering::Acquire) {
+            client.poll(Duration::from_millis(100));
+        }
+    }))
 }
 
 /// Reads `partitions` until told to stop; returns the service times of the measured records in ns.
@@ -282,7 +316,7 @@ fn send(
         match client.send(record) {
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                client.poll(Duration::from_millis(1));
+                look(client, Duration::from_millis(1));
             }
             Err((error, _)) => return Err(error.into()),
         }
@@ -310,7 +344,7 @@ fn produce(
             let producer = (number % u64::from(arguments.producers)) as u32;
             send(client, arguments, clock, producer, &mut payload)?;
             if number % 1000 == 0 {
-                client.poll(Duration::ZERO);
+                look(client, Duration::ZERO);
             }
         }
         return Ok(arguments.count);
@@ -329,7 +363,7 @@ fn produce(
             if due >= end {
                 break;
             }
-            client.poll(Duration::ZERO);
+            look(client, Duration::ZERO);
             std::thread::sleep(due.remaining(clock.now()));
             send(client, arguments, clock, *producer, &mut payload)?;
             sent += 1;
@@ -357,8 +391,13 @@ fn main() -> Result<(), Failure> {
         last_received: AtomicU64::new(0),
         stop: AtomicBool::new(false),
     });
-    let reports = Reports { acked: AtomicU64::new(0), failed: AtomicU64::new(0) };
-    let client = arguments.producer_config().create_with_context(reports)?;
+    let times = match arguments.acks {
+        true => Some((shared.clone(), Mutex::new(Histogram::new(3)?))),
+        false => None,
+    };
+    let reports = Reports { acked: AtomicU64::new(0), failed: AtomicU64::new(0), times };
+    let client = Arc::new(arguments.producer_config().create_with_context(reports)?);
+    let server = serve(&client);
     let readers = start_consumers(&arguments, &shared)?;
     std::thread::sleep(begin.remaining(clock.now()));
     if clock.now() > begin + Duration::from_millis(500) {
@@ -371,11 +410,14 @@ fn main() -> Result<(), Failure> {
     let sent = produce(&client, &arguments, clock, begin)?;
     let until = clock.now() + DRAIN;
     while shared.received.load(Ordering::Acquire) < sent && clock.now() < until {
-        client.poll(Duration::from_millis(1));
+        look(&client, Duration::from_millis(1));
     }
     cost.sample();
     client.flush(DRAIN)?;
     shared.stop.store(true, Ordering::Release);
+    if let Some(server) = server {
+        server.join().map_err(|_| "serving delivery reports panicked")?;
+    }
     let mut service = Histogram::<u64>::new(3)?;
     for reader in readers {
         service.add(reader.join().map_err(|_| "a consumer panicked")??)?;
@@ -386,6 +428,11 @@ fn main() -> Result<(), Failure> {
     let spent_s =
         if is_max { last.since_ns(first_send) as f64 / 1e9 } else { arguments.seconds as f64 };
     let costs = cost.cost(spent_s, 1);
+    let acks = client.context().times.as_ref().map(|(_, times)| {
+        let times = times.lock().unwrap_or_else(PoisonError::into_inner);
+        let us = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
+        serde_json::json!({ "p50_us": us(0.50), "p99_us": us(0.99), "count": times.len() })
+    });
     let result = serde_json::json!({
         "cpu_s": costs.cpu_s,
         "rss_max_bytes": costs.rss_max_bytes,
@@ -398,6 +445,7 @@ fn main() -> Result<(), Failure> {
         "received": received,
         "acked": client.context().acked.load(Ordering::Relaxed),
         "failed": client.context().failed.load(Ordering::Relaxed),
+        "ack": acks,
     });
     writeln!(std::io::stdout(), "{result}")?;
     if received == sent { Ok(()) } else { Err("not all records arrived".into()) }

@@ -256,3 +256,22 @@ fn an_idempotent_producer_sends_nothing_to_a_new_leader_before_the_old_one_has_a
     let ledger = summary.ledger;
     assert_eq!((ledger.delivered, ledger.lost, ledger.reordered), (100, 0, 0));
 }
+
+/// Found by `explore`: a broker resets its connections, and the producer sends once more before it hears of that. The
+/// broker, which knows nothing of the producer yet, would take that batch with any sequence.
+#[test]
+fn what_is_sent_to_a_broker_that_has_reset_the_connection_does_not_overtake_what_was_lost_on_it() {
+    let run = |at_ms: u64, broker: u32| {
+        let text = format!(
+            "[topic]\npartitions = 6\n[load]\nproducers = 3\nrate = \"50/s\"\n[sim]\nlatency = \"5ms\"\n\
+             [run]\nwarmup = \"0s\"\nduration = \"1s\"\n\
+             [[fault]]\nat = \"{at_ms}ms\"\nlink_reset = {{ broker = {broker} }}\n"
+        );
+        Tool::run_text(&text).args(["--broker", "sim"]).finish().summary().ledger
+    };
+    for (at_ms, broker) in (15..45).step_by(2).flat_map(|at| [(at, 1), (at, 2), (at, 3)]) {
+        let ledger = run(at_ms, broker);
+        assert_eq!((ledger.delivered, ledger.lost), (150, 0), "{at_ms} ms, broker {broker}");
+        assert_eq!((ledger.duplicated, ledger.reordered), (0, 0), "{at_ms} ms, broker {broker}");
+    }
+}

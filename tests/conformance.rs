@@ -8,6 +8,8 @@
 #[path = "conformance/growth.rs"]
 mod growth;
 mod support;
+#[path = "conformance/transactions.rs"]
+mod transactions;
 
 #[path = "support/cluster.rs"]
 mod brokers;

@@ -276,10 +276,44 @@ fn uniform_phases_send_the_same_number_from_every_producer() {
 }
 
 #[test]
-fn every_producer_can_have_a_client_of_its_own() {
-    let summary = small(&["load.clients=producer", "load.producers=20"]);
-    assert_clean(&summary);
-    assert_eq!(summary.ledger.sent, 200);
+fn every_producer_can_have_a_client_of_its_own_but_then_nobody_knows_when_an_answer_came() {
+    let set = ["load.clients=producer", "load.producers=20", "expect.latency.ack.max=< 1h"];
+    let finished = Tool::run_text(SMALL).set(BRIEF).set(set).exits(1);
+    let summary = finished.summary();
+    assert_eq!((summary.ledger.sent, summary.ledger.acked, summary.ledger.lost), (200, 200, 0));
+    assert!(finished.json()["latency_us"]["ack"].is_null());
+    let reason = summary.not_measured.get("latency_us.ack").expect("a reason");
+    assert!(reason.contains("load.clients"), "{reason}");
+    let [expectation] = summary.expectations.as_slice() else { panic!("{summary:?}") };
+    assert_eq!((expectation.passed, expectation.measured.as_ref()), (false, None));
+    for said in ["not measured\n", &format!("send → ack not measured: {reason}")] {
+        assert!(finished.stdout.contains(said), "`{said}` is not in\n{}", finished.stdout);
+    }
+}
+
+#[test]
+fn every_acknowledgement_is_timed_however_long_it_takes() {
+    let slow = "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = \"10/s\"\n\
+                [run]\nwarmup = \"0s\"\nduration = \"3s\"\n\
+                [[fault]]\nat = \"100ms\"\nfor = \"2800ms\"\n\
+                broker_rtt = { broker = 1, delay = \"800ms\" }\n";
+    let set = ["expect.latency.ack.p99=>= 795ms", "expect.lost=0"];
+    let summary = Tool::run_text(slow).set(set).exits(0).summary();
+    let ack = summary.latency_us.ack.as_ref().expect("acknowledgements");
+    assert_eq!((ack.negative, summary.ledger.acked), (0, 900));
+    // Those sent after the window are not in it.
+    assert!((450..=900).contains(&ack.count), "{ack:?}");
+    assert!(ack.p50.expect("values") >= 795_000.0, "{ack:?}");
+}
+
+#[test]
+fn as_many_acknowledgements_are_timed_as_there_are() {
+    // At maximum rate no record is sent after the window.
+    let set = ["load.rate=max", "load.messages=20000", "run.warmup=0s"];
+    let summary = Tool::run_text(SMALL).set(set).exits(0).summary();
+    let ack = summary.latency_us.ack.as_ref().expect("acknowledgements");
+    assert_eq!((summary.ledger.acked, ack.count, ack.negative), (20_000, 20_000, 0));
+    assert!(ack.max > Some(0.0), "{ack:?}");
 }
 
 #[test]

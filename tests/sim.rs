@@ -23,6 +23,8 @@ fn the_guides_load_arrives_exactly_and_a_minute_takes_no_minute() {
     assert_eq!(summary.verdict, Verdict::Passed);
     assert_eq!((summary.ledger.delivered, summary.ledger.lost), (65 * 2048, 0));
     assert_eq!(summary.consumers_started, 18);
+    let ack = summary.latency_us.ack.expect("acknowledgements");
+    assert_eq!((ack.count, ack.negative), (60 * 2048, 0));
     let simulation = summary.simulation.expect("a simulation");
     assert!(simulation.virtual_ns > 65_000_000_000);
     assert!(simulation.events < 8 * 65 * 2048, "{} events", simulation.events);

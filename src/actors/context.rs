@@ -69,10 +69,10 @@ impl Context {
                 let partition = self.partitions_of(*consumer);
                 tracing::warn!(%partition, %consumer, "{event}");
             }
-            Event::Assigned { consumer, partitions }
-            | Event::Revoked { consumer, partitions }
-            | Event::Orphaned { consumer, partitions } => {
-                info!(partition = %List(partitions), %consumer, "{event}");
+            Event::Assigned { consumer, incarnation, partitions }
+            | Event::Revoked { consumer, incarnation, partitions }
+            | Event::Orphaned { consumer, incarnation, partitions } => {
+                info!(partition = %List(partitions), %consumer, %incarnation, "{event}");
             }
             Event::PoolStarted { pool, incarnation }
             | Event::PoolFailed { pool, incarnation, .. } => {

@@ -93,6 +93,16 @@ pub trait ConsumerPort {
     /// nothing is left or `events` says stop. A simulated port always gets a zero wait.
     fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents);
 
+    /// How far the client has come in the partitions at whose end it is, and where everything before was handed over:
+    /// the next offset it would hand over. That is more than one after the last record where what follows is handed
+    /// over to nobody: transaction markers, aborted records, what compaction has left of them.
+    ///
+    /// May ask the client's own threads, so it is not for every poll. Empty where a client says nothing of the kind, as
+    /// where logs hold nothing but records.
+    fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
+        BTreeMap::new()
+    }
+
     /// Closes the client, in at most about `limit`. Returns whether it closed in time.
     fn close(self: Box<Self>, limit: Duration) -> bool;
 }
@@ -104,6 +114,10 @@ impl<P: ConsumerPort + ?Sized> ConsumerPort for Box<P> {
 
     fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents) {
         (**self).poll(wait, events);
+    }
+
+    fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
+        (**self).ends_reached()
     }
 
     fn close(self: Box<Self>, limit: Duration) -> bool {

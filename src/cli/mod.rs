@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod check;
+mod client;
 mod compare;
 mod completions;
 mod explore;

@@ -1,21 +1,22 @@
 //! `run`: a scenario from beginning to end.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
 
+use super::client::ClientArguments;
 use super::logging;
 use super::output::{Format, exit, show};
 use super::scenario::ScenarioArguments;
 use crate::base::{Clock, Time};
-use crate::broker::rdkafka::ClientFile;
+use crate::broker::rdkafka::{ClientFile, needs_consent};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{Event, Live, Summary, Window};
-use crate::plan::BrokerPlan;
+use crate::plan::{BrokerPlan, Plan};
 use crate::report::{Progress, ResultDirectory, write_host, write_result};
 use crate::run::{KEEPING, Observer, Options, listen, record_host, run as run_plan};
 
@@ -25,16 +26,15 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     scenario: ScenarioArguments,
 
-    /// Properties of the client that do not belong into a scenario, secrets above all: `key=value` lines.
-    /// LANEKEEPER_CLIENT_SASL_PASSWORD and the like in the environment win over it.
-    #[arg(long, value_name = "FILE")]
-    client_config: Option<PathBuf>,
+    #[command(flatten)]
+    client: ClientArguments,
 
     /// Where results go; must not exist or be empty. [default: results/<scenario>-<time>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Runs the commands of the scenario's `exec` faults; `check` shows them.
+    /// Runs the commands of the scenario's `exec` faults, and gives the client properties that load code, run a
+    /// command, open files or reach other servers; `check` shows them.
     #[arg(long)]
     allow_exec: bool,
 
@@ -50,14 +50,10 @@ pub(super) fn run(
     verbose: u8,
 ) -> Result<Exit, Error> {
     let wall = Clock::start();
-    let plan = arguments.scenario.plan()?;
-    if let (false, Some(command)) = (arguments.allow_exec, plan.first_command()) {
-        return Err(Error::Input(format!(
-            "this scenario runs commands on this machine, the first is {command}; look at them with \
-             `lanekeeper check`, and add `--allow-exec` if that is what you want"
-        )));
+    let (plan, client) = arguments.client.with_plan(&arguments.scenario)?;
+    if !arguments.allow_exec {
+        consented(&plan, &client)?;
     }
-    let client = client_file(arguments.client_config.as_deref())?;
     let out = arguments.out.clone().unwrap_or_else(|| default_directory(&plan.name));
     let directory = ResultDirectory::create(&out, &plan.source)
         .map_err(|error| Error::Environment(error.to_string()))?;
@@ -86,20 +82,21 @@ pub(super) fn run(
     Ok(exit(summary.verdict))
 }
 
-fn client_file(path: Option<&Path>) -> Result<ClientFile, Error> {
-    let text = match path {
-        None => String::new(),
-        Some(path) => std::fs::read_to_string(path).map_err(|error| {
-            Error::Input(format!(
-                "cannot read the client properties in `{}`: {error}",
-                path.display()
-            ))
-        })?,
-    };
-    ClientFile::read(&text, std::env::vars()).map_err(|error| {
-        let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-        Error::Input(format!("client properties in `{path}`: {error}"))
-    })
+/// Refuses a run that does on this machine what it was not allowed to.
+fn consented(plan: &Plan, client: &ClientFile) -> Result<(), Error> {
+    if let Some(command) = plan.first_command() {
+        return Err(Error::Input(format!(
+            "this scenario runs commands on this machine, the first is {command}; look at them with \
+             `lanekeeper check`, and add `--allow-exec` if that is what you want"
+        )));
+    }
+    match needs_consent(plan, client).first() {
+        None => Ok(()),
+        Some(first) => Err(Error::Input(format!(
+            "{first}; look at the properties with `lanekeeper check`, and add `--allow-exec` if that is what you \
+             want, or remove it"
+        ))),
+    }
 }
 
 fn default_directory(scenario: &str) -> PathBuf {

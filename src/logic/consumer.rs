@@ -147,6 +147,11 @@ impl ConsumerMachine {
         self.position = Some(Offset(offset.0 + 1));
     }
 
+    /// Notes that there is no record before `next` any more.
+    pub fn reach(&mut self, next: Offset) {
+        self.position = self.position.max(Some(next));
+    }
+
     /// Whether the batch should be handed over.
     #[inline]
     pub fn is_full(&self) -> bool {
@@ -169,7 +174,7 @@ impl ConsumerMachine {
 mod tests {
     use super::*;
     use crate::base::{ConsumerId, Incarnation, ProducerId, Seed, write_payload};
-    use crate::measure::{LaneShape, PartitionCell, balance};
+    use crate::measure::{LaneShape, Ledger, Outcome, PartitionCell, SentLane, balance};
     use crate::plan::Work;
 
     const RUN: RunId = RunId(42);
@@ -206,6 +211,33 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_partition_moves_the_checkpoint_over_what_is_no_record() {
+        let (cell, mut old, mut new) = (cell(), machine(1), machine(2));
+        process(&mut old, 0..3);
+        old.flush(&cell);
+        let owner = old.owner();
+        assert_eq!(cell.lock().reach(owner, Offset(5), Time(9)), Applied::Counted);
+        old.reach(Offset(5));
+        assert_eq!((cell.lock().next_offset(), old.position()), (Offset(5), Some(Offset(5))));
+        // The record before is still what the log is recognised by.
+        assert_eq!(cell.lock().start().reads_from(), Offset(2));
+        // What comes next comes in its place, and is counted once.
+        old.begin(Offset(6), &payload(3), Time(10));
+        old.done(Time(11));
+        old.flush(&cell);
+        assert_eq!((cell.lock().offset_gaps, cell.lock().next_offset()), (3, Offset(7)));
+        // It never moves back, and not for an incarnation that was replaced.
+        assert_eq!(cell.lock().reach(owner, Offset(6), Time(12)), Applied::Counted);
+        cell.lock().release(ConsumerId(0), Incarnation(2));
+        assert_eq!(cell.lock().reach(owner, Offset(20), Time(13)), Applied::Fenced);
+        assert_eq!((cell.lock().offset_gaps, cell.lock().next_offset()), (3, Offset(7)));
+        new.begin(Offset(7), &payload(4), Time(14));
+        new.done(Time(15));
+        assert_eq!(new.flush(&cell), Applied::Counted);
+        assert_eq!((cell.lock().delivered(), cell.lock().counts().redelivered), (5, 0));
+    }
+
+    #[test]
     fn a_batch_moves_the_checkpoint_when_it_is_handed_over() {
         let (cell, mut machine) = (cell(), machine(1));
         process(&mut machine, 0..10);
@@ -233,13 +265,71 @@ mod tests {
         machine.flush(&cell);
         let cell = cell.lock();
         assert_eq!((cell.next_offset(), cell.counts().skipped), (Offset(6), 1));
-        let mut sent = crate::measure::SentLane::default();
+        let mut sent = SentLane::default();
         for sequence in 0..6 {
             sent.sent();
-            sent.resolve(sequence, crate::measure::Outcome::Acked);
+            sent.resolve(sequence, Outcome::Acked);
         }
         let account = balance(&sent, cell.lane(ProducerId(0)));
         assert_eq!((account.sent, account.delivered, account.lost), (6, 5, 0));
+    }
+
+    /// What a partition's account says when each of these was read, one after the other: the sequence of an
+    /// acknowledged record, and whether it was passed over.
+    fn account(sequences: u64, read: &[(u64, bool)]) -> Ledger {
+        let (cell, mut machine) = (cell(), machine(1));
+        for (offset, (sequence, is_skipped)) in (0..).map(Offset).zip(read) {
+            if *is_skipped {
+                machine.skip(offset, &payload(*sequence), Time(0));
+            } else {
+                machine.begin(offset, &payload(*sequence), Time(0));
+                machine.done(Time(1));
+            }
+        }
+        machine.flush(&cell);
+        let mut sent = SentLane::default();
+        for sequence in 0..sequences {
+            sent.sent();
+            sent.resolve(sequence, Outcome::Acked);
+        }
+        let cell = cell.lock();
+        let mut account = cell.counts();
+        account.merge(&balance(&sent, cell.lane(ProducerId(0))));
+        account
+    }
+
+    #[test]
+    fn each_record_of_several_copies_has_one_fate_and_the_others_are_duplicates() {
+        // Passed over or processed, and then once more, one way or the other.
+        for first in [true, false] {
+            for again in [true, false] {
+                let account = account(2, &[(0, first), (0, again), (1, false)]);
+                let skipped = u64::from(first);
+                assert_eq!((account.skipped, account.delivered), (skipped, 2 - skipped));
+                assert_eq!((account.duplicated, account.lost, account.unaccounted()), (1, 0, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_skipped_and_is_no_record_of_this_run_leaves_the_account_alone() {
+        let (cell, mut machine) = (cell(), machine(1));
+        machine.skip(Offset(0), b"of another program", Time(0));
+        let mut astray = payload(3);
+        let stamp = Stamp {
+            run: RUN,
+            producer: ProducerId(0),
+            partition: PartitionId(7),
+            sequence: 3,
+            intended: Time(0),
+            sent: Time(0),
+        };
+        write_payload(&stamp, &mut astray);
+        machine.skip(Offset(1), &astray, Time(0));
+        machine.flush(&cell);
+        let cell = cell.lock();
+        assert_eq!((cell.counts().skipped, cell.counts().unaccounted()), (2, 0));
+        assert_eq!(cell.wrong_partition, 1);
     }
 
     #[test]

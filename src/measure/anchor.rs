@@ -2,7 +2,7 @@
 
 use crate::base::{Offset, Stamp};
 
-/// The last record that counts: what stands right before the checkpoint.
+/// The last record that counts: what stands before the checkpoint, with nothing in between but what is no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
     /// Where it stood.

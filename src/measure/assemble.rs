@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 
 use super::doubt::{BLOCKED_MAX, is_proof};
 use super::growth::growths;
+use super::latency::latency;
+use super::not_measured::not_measured;
 use super::{
     CellState, Collector, Digest, Fairness, Growth, Host, Latencies, Ledger, Moments, Overload,
-    OwnerSummary, PartitionLatency, PartitionSummary, PartitionTotals, Resumed, RunLatency,
-    SCHEMA_VERSION, Scoreboard, Simulation, Summary, Verdict, evaluate, failures, fault_summaries,
-    invalid_reasons, late_sends, median, outages, rebalances,
+    OwnerSummary, PartitionLatency, PartitionSummary, PartitionTotals, Resumed, SCHEMA_VERSION,
+    Scoreboard, Simulation, Summary, Verdict, evaluate, failures, fault_summaries, invalid_reasons,
+    late_sends, median, outages, rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
@@ -86,6 +88,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
     ledgers.iter().for_each(|account| ledger.merge(account));
     let cells = || board.cells.iter().map(|cell| cell.lock());
     let load_seconds = rates.load_seconds;
+    let not_measured = not_measured(plan);
     let summary = Summary {
         schema_version: SCHEMA_VERSION,
         lanekeeper_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -133,7 +136,8 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         fenced: cells().map(|cell| cell.fenced).sum(),
         lane_gaps_max: cells().map(|cell| cell.lane_gaps_max as u64).max().unwrap_or(0),
         startup_ms: facts.startup_ms,
-        latency_us: latency(facts, board, collector),
+        latency_us: latency(facts.unprocessed.as_ref(), board, collector, &not_measured),
+        not_measured,
         lateness_us: lateness(plan, board),
         ledger,
         fairness: fairness(&partitions),
@@ -330,25 +334,6 @@ fn growth(board: &Scoreboard, start: Time) -> Vec<Growth> {
         to: ids.end,
     };
     growths(board.growth()).into_iter().map(step).collect()
-}
-
-fn latency(facts: &Facts, board: &Scoreboard, collector: &Collector) -> RunLatency {
-    let response = collector.merged(|shard| &shard.response, 3);
-    let with_unprocessed = facts.unprocessed.as_ref().map(|ages| {
-        let mut all = response.clone();
-        all.merge(ages);
-        all.digest()
-    });
-    let mut ack = Latencies::default();
-    board.pools.iter().for_each(|pool| ack.merge(&pool.lock().ack));
-    RunLatency {
-        response: response.digest(),
-        response_with_unprocessed: with_unprocessed,
-        service: collector.merged(|shard| &shard.service, 3).digest(),
-        ack: ack.digest(),
-        arrival: collector.merged(|shard| &shard.arrival, 2).digest(),
-        handling: collector.merged(|shard| &shard.handling, 2).digest(),
-    }
 }
 
 fn lateness(plan: &Plan, board: &Scoreboard) -> Digest {

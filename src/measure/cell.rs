@@ -132,7 +132,8 @@ pub struct CellState {
     pub fenced: u64,
     /// Records processed again without a restart or a change of owner before it.
     pub unexplained: u64,
-    /// Offsets that were skipped without a record (compaction, control records, or a defect).
+    /// Offsets the checkpoint has moved over without a record: before a record that came, or at the end of the partition.
+    /// Transaction markers, aborted records, what compaction has removed; or a defect.
     pub offset_gaps: u64,
     /// Records read here that were sent to another partition, or read by another partition's consumer.
     pub wrong_partition: u64,
@@ -292,8 +293,11 @@ impl CellState {
         }
     }
 
-    /// Notes that `owner` has the partition from `now`.
+    /// Notes that `owner` has the partition from `now`, unless it was replaced: nothing it says counts any more.
     pub fn take_over(&mut self, owner: Owner, now: Time) {
+        if self.is_fenced(owner) {
+            return;
+        }
         if let Some(last) = self.owners.last_mut() {
             last.to.get_or_insert(now);
         }
@@ -302,14 +306,17 @@ impl CellState {
         }
     }
 
-    /// Notes that a group member has taken the partition over, and reads it.
-    pub fn taken_by_member(&mut self, now: Time) {
-        self.recent_recoveries().for_each(|mark| mark.is_ready(now));
+    /// Notes that group member `owner` has taken the partition over, and reads it, unless it was replaced.
+    pub fn taken_by_member(&mut self, owner: Owner, now: Time) {
+        if !self.is_fenced(owner) {
+            self.recent_recoveries().for_each(|mark| mark.is_ready(now));
+        }
     }
 
-    /// Notes that `consumer` gave the partition up, or lost it.
-    pub fn give_up(&mut self, consumer: ConsumerId, now: Time) {
-        if let Some(last) = self.owners.last_mut().filter(|last| last.owner.consumer == consumer) {
+    /// Notes that `owner` gave the partition up, or lost it. What an incarnation says of itself when its successor has
+    /// the partition already changes nothing.
+    pub fn give_up(&mut self, owner: Owner, now: Time) {
+        if let Some(last) = self.owners.last_mut().filter(|last| last.owner == owner) {
             last.to.get_or_insert(now);
         }
     }
@@ -338,6 +345,22 @@ impl CellState {
         batch.iter().for_each(|record| self.count(record));
         if let Some(last) = batch.last() {
             self.keep_anchor(last);
+        }
+        Applied::Counted
+    }
+
+    /// Moves the checkpoint to `next`, which `owner` has come to at the end of the partition: what is left before it is
+    /// no record. Fenced as a batch is.
+    pub fn reach(&mut self, owner: Owner, next: Offset, now: Time) -> Applied {
+        if self.is_fenced(owner) {
+            return Applied::Fenced;
+        }
+        if next > self.next_offset {
+            self.offset_gaps += (next.0 - self.next_offset.0) as u64;
+            self.next_offset = next;
+            if let Some(watch) = &mut self.watch {
+                watch.observed(false, now, now);
+            }
         }
         Applied::Counted
     }
@@ -402,9 +425,16 @@ impl CellState {
     }
 
     fn count_skipped(&mut self, stamp: Option<Stamp>) {
-        self.counts.skipped += 1;
-        if let Some(stamp) = stamp.filter(|stamp| stamp.partition == self.partition) {
-            self.lanes.lane(self.shape.read_key(stamp.producer)).skip(stamp.sequence);
+        let own = stamp.filter(|stamp| stamp.partition == self.partition);
+        let Some(stamp) = own else {
+            self.wrong_partition += u64::from(stamp.is_some());
+            self.counts.skipped_others += 1;
+            self.counts.skipped += 1;
+            return;
+        };
+        match self.lanes.lane(self.shape.read_key(stamp.producer)).skip(stamp.sequence) {
+            true => self.counts.skipped += 1,
+            false => self.counts.duplicated += 1,
         }
     }
 
@@ -435,7 +465,7 @@ impl CellState {
             self.shard.response.between(stamp.intended, record.done);
             self.shard.service.between(stamp.sent, record.done);
             self.shard.arrival.between(stamp.sent, record.arrived);
-            if record.done > record.arrived {
+            if record.done != record.arrived {
                 self.shard.handling.between(record.arrived, record.done);
             }
         }

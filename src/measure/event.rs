@@ -48,11 +48,11 @@ pub enum Event {
     /// A consumer's client is gone.
     ConsumerClosed { consumer: ConsumerId, incarnation: Incarnation, close_us: u64 },
     /// A group member got partitions.
-    Assigned { consumer: ConsumerId, partitions: Vec<PartitionId> },
+    Assigned { consumer: ConsumerId, incarnation: Incarnation, partitions: Vec<PartitionId> },
     /// A group member gave partitions up.
-    Revoked { consumer: ConsumerId, partitions: Vec<PartitionId> },
-    /// A group member died with these partitions.
-    Orphaned { consumer: ConsumerId, partitions: Vec<PartitionId> },
+    Revoked { consumer: ConsumerId, incarnation: Incarnation, partitions: Vec<PartitionId> },
+    /// A group member died with these partitions, or was replaced while it had them.
+    Orphaned { consumer: ConsumerId, incarnation: Incarnation, partitions: Vec<PartitionId> },
     /// The topic has more partitions than before: `from` and those up to `to`, without it.
     PartitionsAdded { from: u32, to: u32 },
     /// The topic has only so many partitions left; 0 when it is gone.

@@ -94,12 +94,15 @@ impl ReadLane {
         Arrival::InOrder
     }
 
-    /// Notes that record `sequence` was passed over: it is not missing, and was not processed.
-    pub fn skip(&mut self, sequence: u64) {
-        if self.read.insert(sequence) {
+    /// Notes that record `sequence` was passed over: it is not missing, and was not processed. False when it had been
+    /// processed or passed over before, at another offset.
+    pub fn skip(&mut self, sequence: u64) -> bool {
+        let is_first = self.read.insert(sequence);
+        if is_first {
             self.skipped += 1;
             self.front = self.front.max(sequence + 1);
         }
+        is_first
     }
 
     /// Whether record `sequence` was processed or passed over.
@@ -131,7 +134,7 @@ pub struct Ledger {
     /// Acknowledged, still in the log behind the checkpoint when the drain was over.
     #[serde(default)]
     pub unread: u64,
-    /// Extra copies of a record at other offsets.
+    /// Extra copies of a record at other offsets, processed or passed over; the first one says what became of the record.
     pub duplicated: u64,
     /// Processed again at the same offset, after a restart or a change of owner.
     pub redelivered: u64,
@@ -141,9 +144,13 @@ pub struct Ledger {
     pub corrupt: u64,
     /// Read, but neither of this run nor of one it continues.
     pub foreign: u64,
-    /// Passed over as poison.
+    /// Distinct records passed over as poison.
     #[serde(default)]
     pub skipped: u64,
+    /// Of the skipped, those that have no part in this account: corrupt, foreign, of earlier runs, or sent to another
+    /// partition.
+    #[serde(default)]
+    pub skipped_others: u64,
     /// Processed, of earlier runs that this one continues. Whether all of them came is not known: their accounts
     /// ended with them.
     #[serde(default)]
@@ -166,6 +173,7 @@ impl Ledger {
         self.corrupt += other.corrupt;
         self.foreign += other.foreign;
         self.skipped += other.skipped;
+        self.skipped_others += other.skipped_others;
         self.earlier += other.earlier;
     }
 
@@ -183,7 +191,10 @@ impl Ledger {
     /// the other way round. What is indeterminate may have been processed or not.
     pub fn unaccounted(&self) -> u64 {
         let answered = self.acked + self.failed + self.indeterminate;
-        let ended = self.delivered + self.skipped + self.lost + self.unread;
+        let ended = self.delivered
+            + self.skipped.saturating_sub(self.skipped_others)
+            + self.lost
+            + self.unread;
         answered.abs_diff(self.sent)
             + self.acked.saturating_sub(ended)
             + ended.saturating_sub(self.acked + self.indeterminate)

@@ -39,10 +39,8 @@ pub struct Ack {
     pub offset: Option<Offset>,
     /// When it was sent, from its stamp.
     pub sent: Time,
-    /// When the answer came.
+    /// When the client learned of the answer; of one client among many on one thread, when that was noticed.
     pub at: Time,
-    /// Whether `at` is when it came, and not merely when it was noticed.
-    pub timed: bool,
     /// The answer.
     pub outcome: Outcome,
 }
@@ -86,7 +84,7 @@ pub struct PoolState {
     excused: (Time, Time),
     /// Actual - intended send, of records intended in the measured window, but for those a fault has delayed.
     pub lateness: Latencies,
-    /// Actual send -> acknowledgement, of records sent in the measured window.
+    /// Actual send -> acknowledgement, of all records sent in the measured window and acknowledged.
     pub ack: Latencies,
     /// Records sent.
     pub sent: u64,
@@ -234,7 +232,7 @@ impl PoolState {
                 Outcome::Indeterminate => {}
             }
             let in_window = ack.sent >= self.window.0 && ack.sent < self.window.1;
-            if ack.outcome == Outcome::Acked && ack.timed && in_window {
+            if ack.outcome == Outcome::Acked && in_window {
                 self.ack.between(ack.sent, ack.at);
             }
         }
@@ -279,5 +277,58 @@ impl PoolState {
             let (producer, partition) = self.shape.sent_lane(self.pool.0, key);
             (producer, partition, lane)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRODUCER: ProducerId = ProducerId(0);
+    const PARTITION: PartitionId = PartitionId(0);
+
+    fn ms(ms: i64) -> Time {
+        Time(ms * 1_000_000)
+    }
+
+    /// Records sent at these times in ms, each answered at its own time with its own outcome.
+    fn resolved(records: &[(i64, i64, Outcome)]) -> PoolCell {
+        let cell = PoolCell::new(PoolId(0), LaneShape { fixed: true, partitions: 1, pools: 1 });
+        let mut state = cell.lock();
+        state.set_window(ms(1_000), ms(2_000));
+        let mut acks = Vec::new();
+        for (sent, at, outcome) in records {
+            let (sent, at, outcome) = (ms(*sent), ms(*at), *outcome);
+            let sequence = state.sent(PRODUCER, PARTITION, sent, sent);
+            let (producer, partition, offset) = (PRODUCER, PARTITION, None);
+            acks.push(Ack { producer, partition, sequence, offset, sent, at, outcome });
+        }
+        state.resolve(&acks, |_| Offset(0));
+        drop(state);
+        cell
+    }
+
+    #[test]
+    fn acknowledgements_of_records_sent_in_the_window_are_all_timed_and_nothing_else_is() {
+        let cell = resolved(&[
+            (999, 1_005, Outcome::Acked),
+            (1_000, 1_010, Outcome::Acked),
+            (1_500, 1_505, Outcome::Failed),
+            (1_500, 1_505, Outcome::Indeterminate),
+            // However long after the window.
+            (1_999, 9_999, Outcome::Acked),
+            (2_000, 2_001, Outcome::Acked),
+        ]);
+        let ack = cell.lock().ack.digest();
+        assert_eq!((ack.count, ack.negative), (2, 0));
+        assert!((9_980.0..10_020.0).contains(&ack.p50.expect("values")), "{ack:?}");
+        assert!((7_990_000.0..8_010_000.0).contains(&ack.max.expect("values")), "{ack:?}");
+    }
+
+    #[test]
+    fn an_acknowledgement_before_its_send_is_counted_as_negative() {
+        let cell = resolved(&[(1_500, 1_499, Outcome::Acked), (1_500, 1_501, Outcome::Acked)]);
+        let ack = cell.lock().ack.digest();
+        assert_eq!((ack.count, ack.negative), (2, 1));
     }
 }

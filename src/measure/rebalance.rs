@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Event;
 use super::growth::growths;
-use crate::base::{ConsumerId, PartitionId, Time};
+use super::{Event, Owner};
+use crate::base::{ConsumerId, Incarnation, PartitionId, Time};
 
 /// One rebalance after the group was complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,15 +38,10 @@ pub fn rebalances(
     let mut reader = Reader { partitions, places_kept, ..Reader::default() };
     for (at, event) in journal {
         reader.counting = *at >= start;
-        match event {
-            Event::Assigned { consumer, partitions } => reader.assigned(*consumer, partitions, *at),
-            Event::Revoked { consumer, partitions } => reader.revoked(*consumer, partitions, *at),
-            Event::Orphaned { partitions, .. } => reader.orphaned(partitions),
-            Event::PartitionsAdded { from, to } => {
-                let growth = growths.iter().find(|(_, ids)| ids.contains(from));
-                reader.partitions = growth.map_or(*to, |(_, ids)| ids.end);
-            }
-            _ => {}
+        reader.read(event, *at);
+        if let Event::PartitionsAdded { from, to } = event {
+            let growth = growths.iter().find(|(_, ids)| ids.contains(from));
+            reader.partitions = growth.map_or(*to, |(_, ids)| ids.end);
         }
     }
     reader.finish(start)
@@ -56,29 +51,65 @@ pub fn rebalances(
 struct Reader {
     partitions: u32,
     places_kept: bool,
-    owners: BTreeMap<PartitionId, ConsumerId>,
+    owners: BTreeMap<PartitionId, Owner>,
     counting: bool,
     open: Option<Open>,
     /// Partitions whose owner died and that nobody has taken yet.
-    orphans: BTreeMap<PartitionId, ConsumerId>,
+    orphans: BTreeMap<PartitionId, Owner>,
+    /// The lowest incarnation of each consumer that was not replaced. What older ones say late is about clients that
+    /// work for nobody, and not about their successors.
+    lowest: BTreeMap<ConsumerId, Incarnation>,
     done: Vec<(Time, Option<Time>, usize, usize)>,
 }
 
 struct Open {
     at: Time,
-    before: BTreeMap<PartitionId, ConsumerId>,
+    before: BTreeMap<PartitionId, Owner>,
     stopped: BTreeSet<PartitionId>,
 }
 
 impl Reader {
-    fn assigned(&mut self, consumer: ConsumerId, partitions: &[PartitionId], at: Time) {
-        let is_own = |partition: &PartitionId| self.orphans.get(partition) == Some(&consumer);
+    fn read(&mut self, event: &Event, at: Time) {
+        let owner = |consumer: &ConsumerId, incarnation: &Incarnation| Owner {
+            consumer: *consumer,
+            incarnation: *incarnation,
+        };
+        match event {
+            Event::ConsumerStarted { consumer, incarnation } => {
+                self.replaced(*consumer, *incarnation);
+            }
+            Event::Assigned { consumer, incarnation, partitions } => {
+                self.assigned(owner(consumer, incarnation), partitions, at);
+            }
+            Event::Revoked { consumer, incarnation, partitions } => {
+                self.revoked(owner(consumer, incarnation), partitions, at);
+            }
+            Event::Orphaned { consumer, incarnation, partitions } => {
+                self.orphaned(partitions);
+                self.replaced(*consumer, Incarnation(incarnation.0 + 1));
+            }
+            _ => {}
+        }
+    }
+
+    /// Incarnations of `consumer` before `next` count no more.
+    fn replaced(&mut self, consumer: ConsumerId, next: Incarnation) {
+        let lowest = self.lowest.entry(consumer).or_insert(next);
+        *lowest = next.max(*lowest);
+    }
+
+    fn assigned(&mut self, owner: Owner, partitions: &[PartitionId], at: Time) {
+        if self.lowest.get(&owner.consumer).is_some_and(|lowest| owner.incarnation < *lowest) {
+            return;
+        }
+        let had = |partition: &PartitionId| Some(self.orphans.get(partition)?.consumer);
+        let is_own = |partition: &PartitionId| had(partition) == Some(owner.consumer);
         let is_back = self.places_kept && partitions.iter().all(is_own);
         if self.counting && !partitions.is_empty() && !is_back {
             self.open(at);
         }
         for partition in partitions {
-            self.owners.insert(*partition, consumer);
+            self.owners.insert(*partition, owner);
             self.orphans.remove(partition);
         }
         if self.owners.len() as u32 == self.partitions {
@@ -86,15 +117,15 @@ impl Reader {
         }
     }
 
-    fn revoked(&mut self, consumer: ConsumerId, partitions: &[PartitionId], at: Time) {
-        if self.counting && !partitions.is_empty() {
+    fn revoked(&mut self, owner: Owner, partitions: &[PartitionId], at: Time) {
+        let its = |partition: &&PartitionId| self.owners.get(*partition) == Some(&owner);
+        let its: Vec<PartitionId> = partitions.iter().filter(its).copied().collect();
+        if self.counting && !its.is_empty() {
             self.open(at);
         }
-        for partition in partitions {
-            if self.owners.get(partition) == Some(&consumer) {
-                self.owners.remove(partition);
-                self.stopped([*partition]);
-            }
+        for partition in its {
+            self.owners.remove(&partition);
+            self.stopped([partition]);
         }
     }
 
@@ -124,8 +155,9 @@ impl Reader {
 
     fn close(&mut self, at: Time) {
         if let Some(open) = self.open.take() {
-            let moved =
-                self.owners.iter().filter(|(p, owner)| open.before.get(p) != Some(owner)).count();
+            let had = |partition: &PartitionId| Some(open.before.get(partition)?.consumer);
+            let moved = self.owners.iter().filter(|(p, owner)| had(p) != Some(owner.consumer));
+            let moved = moved.count();
             self.done.push((open.at, Some(at), open.stopped.len(), moved));
         }
     }
@@ -155,19 +187,49 @@ mod tests {
         ids.iter().copied().map(PartitionId).collect()
     }
 
-    fn assigned(at_ms: i64, consumer: u32, partitions: &[u32]) -> (Time, Event) {
-        let event = Event::Assigned { consumer: ConsumerId(consumer), partitions: ids(partitions) };
+    fn event(
+        at_ms: i64,
+        kind: fn(ConsumerId, Incarnation, Vec<PartitionId>) -> Event,
+        (consumer, incarnation): (u32, u32),
+        partitions: &[u32],
+    ) -> (Time, Event) {
+        let event = kind(ConsumerId(consumer), Incarnation(incarnation), ids(partitions));
         (Time(at_ms * 1_000_000), event)
+    }
+
+    fn assigned_to(at_ms: i64, owner: (u32, u32), partitions: &[u32]) -> (Time, Event) {
+        let kind = |consumer, incarnation, partitions| Event::Assigned {
+            consumer,
+            incarnation,
+            partitions,
+        };
+        event(at_ms, kind, owner, partitions)
+    }
+
+    fn revoked_from(at_ms: i64, owner: (u32, u32), partitions: &[u32]) -> (Time, Event) {
+        let kind = |consumer, incarnation, partitions| Event::Revoked {
+            consumer,
+            incarnation,
+            partitions,
+        };
+        event(at_ms, kind, owner, partitions)
+    }
+
+    fn assigned(at_ms: i64, consumer: u32, partitions: &[u32]) -> (Time, Event) {
+        assigned_to(at_ms, (consumer, 1), partitions)
     }
 
     fn revoked(at_ms: i64, consumer: u32, partitions: &[u32]) -> (Time, Event) {
-        let event = Event::Revoked { consumer: ConsumerId(consumer), partitions: ids(partitions) };
-        (Time(at_ms * 1_000_000), event)
+        revoked_from(at_ms, (consumer, 1), partitions)
     }
 
     fn orphaned(at_ms: i64, consumer: u32, partitions: &[u32]) -> (Time, Event) {
-        let event = Event::Orphaned { consumer: ConsumerId(consumer), partitions: ids(partitions) };
-        (Time(at_ms * 1_000_000), event)
+        let kind = |consumer, incarnation, partitions| Event::Orphaned {
+            consumer,
+            incarnation,
+            partitions,
+        };
+        event(at_ms, kind, (consumer, 1), partitions)
     }
 
     /// Member 1 dies, and its session time-out later member 0 has everything.
@@ -212,7 +274,7 @@ mod tests {
             assigned(0, 0, &[0, 1]),
             assigned(0, 1, &[2]),
             orphaned(1000, 1, &[2]),
-            assigned(1100, 1, &[2]),
+            assigned_to(1100, (1, 2), &[2]),
         ];
         assert_eq!(rebalances(&journal, 3, Time(500_000_000), true), []);
         // A dynamic one is a new member, although it gets what the dead one had.
@@ -224,5 +286,39 @@ mod tests {
         let found = rebalances(&taken_over(), 3, Time(500_000_000), true);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].partitions_stopped, found[0].partitions_moved), (3, 1));
+    }
+
+    /// Member 1 hangs and is replaced; its successor takes over from member 0 what is its share.
+    fn replaced() -> Vec<(Time, Event)> {
+        vec![
+            assigned(0, 0, &[0]),
+            assigned(0, 1, &[1]),
+            orphaned(1000, 1, &[1]),
+            revoked(1100, 0, &[0]),
+            assigned(1200, 0, &[0]),
+            assigned_to(1200, (1, 2), &[1]),
+        ]
+    }
+
+    #[test]
+    fn what_a_replaced_incarnation_says_late_is_not_about_its_successor() {
+        let mut journal = replaced();
+        let expected = rebalances(&journal, 2, Time(500_000_000), false);
+        assert_eq!((expected.len(), expected[0].duration_ms), (1, Some(100.0)));
+        // Its thread comes round: first its client gives up what it had, then the group gives it something again.
+        journal.push(revoked_from(9000, (1, 1), &[1]));
+        journal.push(assigned_to(9100, (1, 1), &[0, 1]));
+        assert_eq!(rebalances(&journal, 2, Time(500_000_000), false), expected);
+        // The successor itself is taken at its word.
+        journal.push(revoked_from(9200, (1, 2), &[1]));
+        assert_eq!(rebalances(&journal, 2, Time(500_000_000), false).len(), 2);
+    }
+
+    #[test]
+    fn giving_up_what_another_one_has_by_now_is_no_rebalance() {
+        let mut journal = taken_over().to_vec();
+        let expected = rebalances(&journal, 3, Time(500_000_000), false);
+        journal.push(revoked(9000, 1, &[2]));
+        assert_eq!(rebalances(&journal, 3, Time(500_000_000), false), expected);
     }
 }

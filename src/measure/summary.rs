@@ -121,6 +121,10 @@ pub struct Summary {
     pub startup_ms: Option<f64>,
     /// Latency of all partitions merged.
     pub latency_us: RunLatency,
+    /// Figures that are `null` because they could not be measured rightly, by their place in the result, each with the
+    /// reason.
+    #[serde(default)]
+    pub not_measured: BTreeMap<String, String>,
     /// Actual - intended send.
     pub lateness_us: Digest,
     /// The account of the whole run, warm-up included.
@@ -145,7 +149,8 @@ pub struct Summary {
     /// Records processed again without a restart or a change of owner before it: there should be none.
     #[serde(default)]
     pub unexplained: u64,
-    /// Offsets passed over without a record: compacted, control records, or never seen.
+    /// Offsets passed over without a record, between records and at the ends of partitions: transaction markers, aborted
+    /// and compacted records, or some that were never seen.
     #[serde(default)]
     pub offset_gaps: u64,
     /// One entry per expectation, in the scenario's order.
@@ -254,8 +259,9 @@ pub struct RunLatency {
     pub response_with_unprocessed: Option<Digest>,
     /// Processed - actual send.
     pub service: Digest,
-    /// Send -> acknowledgement.
-    pub ack: Digest,
+    /// Send -> acknowledgement, of all records sent in the measured window and acknowledged; `null` where that cannot
+    /// be measured rightly, see [`Summary::not_measured`].
+    pub ack: Option<Digest>,
     /// Send -> arrival at the consumer.
     pub arrival: Digest,
     /// Arrival -> processed, where work was done.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Digest, ExpectationSummary, FaultSummary, PartitionSummary, Summary};
+use super::{ACK_FIGURE, Digest, ExpectationSummary, FaultSummary, PartitionSummary, Summary};
 use crate::base::{format_count, format_duration};
 use crate::plan::{Counter, Expectation, FaultFigure, Latency, Metric, Scope};
 
@@ -56,6 +56,7 @@ fn unit(metric: Metric) -> &'static str {
         | Metric::RateSpread
         | Metric::P99Spread
         | Metric::Latency { .. }
+        | Metric::Acknowledgement { .. }
         | Metric::Lateness { .. } => "number",
     }
 }
@@ -92,6 +93,12 @@ fn reason(metric: Metric, value: Option<f64>, summary: &Summary) -> Option<Strin
                 });
             }
             Some("not measured".to_owned())
+        }
+        (Metric::Acknowledgement { .. }, None) => {
+            Some(match summary.not_measured.get(ACK_FIGURE) {
+                Some(reason) => format!("not measured: {reason}"),
+                None => "not measured".to_owned(),
+            })
         }
         (_, None) => Some("not measured".to_owned()),
         (Metric::Counter(Counter::Measured), Some(_)) => {
@@ -143,6 +150,9 @@ fn measured(metric: Metric, summary: &Summary) -> Vec<(Option<u32>, Option<f64>)
         }
         Metric::AchievedPerSecond => one(Some(summary.achieved_per_s)),
         Metric::Lateness { quantile: q } => one(quantile(&summary.lateness_us, q)),
+        Metric::Acknowledgement { quantile: q } => {
+            one(summary.latency_us.ack.as_ref().and_then(|ack| quantile(ack, q)))
+        }
         Metric::Latency { scope: Scope::All, latency, quantile: q } => {
             let all = &summary.latency_us;
             one(quantile(pick(latency, &all.response, &all.service), q))

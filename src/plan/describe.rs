@@ -7,7 +7,8 @@ use super::{
     BrokerPlan, CheckpointPlan, ConsumersPlan, GroupPlan, GroupProtocol, Identity, LoadPlan,
     Membership, Pace, PartitionChoice, Phases, Plan, Span, StartAt, TopicName, Work,
 };
-use crate::base::{RunId, format_bytes, format_count, format_duration};
+use crate::base::{BrokerKind, RunId, format_bytes, format_count, format_duration};
+use crate::scenario::known::{self, Treatment};
 
 impl Plan {
     /// Everything that was decided, as aligned text.
@@ -24,14 +25,15 @@ impl Plan {
             let at = format_duration(fault.at);
             lines.add("fault", format!("[{}] {fault} at {at}", fault.entry));
         }
-        for (scope, properties) in [
-            ("", &self.client.common),
-            ("producer: ", &self.client.producer),
-            ("consumer: ", &self.client.consumer),
-        ] {
-            for (name, value) in properties {
-                lines.add("client", format!("{scope}{name} = {value}"));
-            }
+        for (side, name, property) in self.client.all() {
+            let danger = match known::treatment(name) {
+                Some(Treatment::Needs(danger)) if self.broker.kind() != BrokerKind::Sim => {
+                    format!(" ({}: `run` needs `--allow-exec`)", danger.meaning())
+                }
+                _ => String::new(),
+            };
+            let side = side.replace('.', ": ");
+            lines.add("client", format!("{side}{name} = {}{danger}", property.value));
         }
         let (defaults, own): (Vec<_>, Vec<_>) =
             self.expectations.iter().partition(|expectation| expectation.is_default);

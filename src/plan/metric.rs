@@ -22,6 +22,11 @@ pub enum Metric {
         /// In 0..=1; 1 is the maximum.
         quantile: f64,
     },
+    /// A quantile of the time from send to acknowledgement, in nanoseconds.
+    Acknowledgement {
+        /// In 0..=1; 1 is the maximum.
+        quantile: f64,
+    },
     /// A quantile of schedule lateness, in nanoseconds.
     Lateness {
         /// In 0..=1.
@@ -160,6 +165,7 @@ impl Metric {
         matches!(
             self,
             Metric::Latency { .. }
+                | Metric::Acknowledgement { .. }
                 | Metric::Lateness { .. }
                 | Metric::Fault {
                     figure: FaultFigure::Detected

@@ -40,6 +40,7 @@ pub use topic::{PARTITIONS_MAX, TopicName, TopicPlan};
 pub use utilisation::{MemberUse, PartitionUse, Utilisation};
 
 use crate::base::{BrokerKind, Seed};
+use crate::scenario::Origin;
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,15 +125,35 @@ impl Times {
     }
 }
 
-/// librdkafka properties the scenario passes through, as text.
+/// librdkafka properties the scenario passes through, by the names under which they are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientProperties {
     /// For every client.
-    pub common: BTreeMap<String, String>,
+    pub common: BTreeMap<String, PropertyPlan>,
     /// For producers only.
-    pub producer: BTreeMap<String, String>,
+    pub producer: BTreeMap<String, PropertyPlan>,
     /// For consumers only.
-    pub consumer: BTreeMap<String, String>,
+    pub consumer: BTreeMap<String, PropertyPlan>,
+}
+
+/// A librdkafka property of the scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PropertyPlan {
+    /// Its value, as text.
+    pub value: String,
+    /// Where the scenario names it.
+    pub written: Origin,
+}
+
+impl ClientProperties {
+    /// Every property, with `""`, `"producer."` or `"consumer."` for the clients it is for.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &str, &PropertyPlan)> {
+        let sides =
+            [("", &self.common), ("producer.", &self.producer), ("consumer.", &self.consumer)];
+        sides.into_iter().flat_map(|(side, properties)| {
+            properties.iter().map(move |(name, property)| (side, name.as_str(), property))
+        })
+    }
 }
 
 impl Plan {

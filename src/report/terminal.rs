@@ -9,7 +9,7 @@ use super::rows::{Column, ms, partition_columns, us};
 use super::table::Table;
 use super::wrap::{INDENT, wrapped};
 use crate::base::{format_bytes, format_count};
-use crate::measure::{Digest, ExpectationSummary, Summary, Verdict};
+use crate::measure::{ACK_FIGURE, Digest, ExpectationSummary, Summary, Verdict};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -40,6 +40,9 @@ const CUT_OFF: &str = "the run was cut off, or still goes on: this is what was k
 /// What a reader of a report has to know that was interrupted during the warm-up.
 const TOO_EARLY: &str =
     "interrupted before the measured window began: rates and latency were not measured";
+
+/// The row of acknowledgements.
+const SEND_TO_ACK: &str = "send → ack";
 
 struct Report {
     text: String,
@@ -234,34 +237,25 @@ impl Report {
 
     fn latency(&mut self, s: &Summary) {
         self.heading("LATENCY", "all partitions merged; response counts from the intended send");
-        if s.latency_us.response.count == 0 {
-            self.line("  no record due in the measured window was processed");
-            return;
-        }
-        let mut table = Table::default();
-        let headings = ["", "p50", "p90", "p95", "p99", "p99.9", "max", "records"];
-        table.row(headings.map(str::to_owned));
         let l = &s.latency_us;
-        let with_unprocessed = l.response_with_unprocessed.as_ref();
-        for (name, digest) in [("response", &l.response)]
-            .into_iter()
-            .chain(with_unprocessed.map(|digest| ("with unprocessed", digest)))
-            .chain([
-                ("service", &l.service),
-                ("send → ack", &l.ack),
-                ("send → arrival", &l.arrival),
-                ("arrival → processed", &l.handling),
-                ("sent late by", &s.lateness_us),
-            ])
-        {
-            if digest.count > 0 {
-                table.row(digest_row(name, digest));
-            }
+        if l.response.count == 0 {
+            self.line("  no record due in the measured window was processed");
         }
-        self.rows(&table.blocks(self.room()).concat());
+        let rows = [
+            ("response", Some(&l.response)),
+            ("with unprocessed", l.response_with_unprocessed.as_ref()),
+            ("service", Some(&l.service)),
+            (SEND_TO_ACK, l.ack.as_ref()),
+            ("send → arrival", Some(&l.arrival)),
+            ("arrival → processed", Some(&l.handling)),
+            ("sent late by", Some(&s.lateness_us)),
+        ];
+        let rows = rows.into_iter().filter_map(|(name, digest)| Some((name, digest?)));
+        let rows: Vec<_> = rows.filter(|(_, digest)| digest.count > 0).collect();
+        self.rows(&latency_table(&rows).blocks(self.room()).concat());
         if s.not_processed > 0 {
             let count = format_count(s.not_processed);
-            let aged = match with_unprocessed {
+            let aged = match l.response_with_unprocessed {
                 Some(_) => "; `with unprocessed` has them at their age when the run ended",
                 None => "",
             };
@@ -269,11 +263,11 @@ impl Report {
                 "  {DOUBT}{count} records due in the window were not processed: quantiles are lower bounds{aged}{DOUBT:#}"
             ));
         }
-        let negative = l.response.negative + l.service.negative;
-        if negative > 0 {
-            self.line(format!(
-                "  {DOUBT}{negative} values were negative and are not in the quantiles{DOUBT:#}"
-            ));
+        if rows.iter().any(|(_, digest)| digest.negative > 0) {
+            self.line(format!("  {DOUBT}negative values are not in the quantiles{DOUBT:#}"));
+        }
+        if let Some(reason) = s.not_measured.get(ACK_FIGURE) {
+            self.line(format!("  {SEND_TO_ACK} not measured: {reason}"));
         }
     }
 
@@ -415,10 +409,49 @@ fn marked(name: &str, count: u64) -> String {
     }
 }
 
+/// A row for each distribution. Negative values have a column of their own where there are any.
+fn latency_table(rows: &[(&str, &Digest)]) -> Table {
+    let mut table = Table::default();
+    if rows.is_empty() {
+        return table;
+    }
+    let has_negative = rows.iter().any(|(_, digest)| digest.negative > 0);
+    let headings = ["", "p50", "p90", "p95", "p99", "p99.9", "max", "records"];
+    let negative = has_negative.then_some("negative");
+    table.row(headings.into_iter().chain(negative).map(str::to_owned));
+    for (name, digest) in rows {
+        let negative = has_negative.then(|| format_count(digest.negative));
+        table.row(digest_row(name, digest).into_iter().chain(negative));
+    }
+    table
+}
+
 fn digest_row(name: &str, digest: &Digest) -> Vec<String> {
     let quantiles = [digest.p50, digest.p90, digest.p95, digest.p99, digest.p999, digest.max];
     let mut row = vec![name.to_owned()];
     row.extend(quantiles.iter().map(|value| us(*value)));
     row.push(format_count(digest.count));
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(count: u64, negative: u64) -> Digest {
+        let p50 = (count > negative).then_some(1_000.0);
+        Digest { p50, count, negative, ..Digest::default() }
+    }
+
+    #[test]
+    fn negative_values_are_shown_for_each_row_where_there_are_any() {
+        let (good, doubtful, wrong) = (digest(9, 0), digest(9, 2), digest(3, 3));
+        let lines = latency_table(&[("a", &good), ("b", &doubtful), ("c", &wrong)]).blocks(None);
+        let ends: Vec<Vec<&str>> =
+            lines[0].iter().map(|line| line.split_whitespace().rev().take(2).collect()).collect();
+        assert_eq!(ends, [["negative", "records"], ["0", "9"], ["2", "9"], ["3", "3"]]);
+        let lines = latency_table(&[("a", &good)]).blocks(None);
+        assert!(lines[0][0].ends_with("records") && lines[0][1].ends_with('9'), "{lines:?}");
+        assert!(latency_table(&[]).blocks(None).concat().is_empty());
+    }
 }

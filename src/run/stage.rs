@@ -14,6 +14,7 @@ use crate::broker::rdkafka::{
 };
 use crate::error::Error;
 use crate::plan::{BrokerPlan, CheckpointPlan, Membership, Plan, StartAt};
+use crate::scenario::{Diagnostic, Source, Sources};
 
 /// What a run stands on.
 pub(super) struct Stage {
@@ -51,8 +52,8 @@ impl Stage {
                 (Some(embedded), bootstrap)
             }
         };
-        let settings = ClientSettings::new(plan, &bootstrap, run, client);
-        settings.check().map_err(Error::Input)?;
+        let settings = ClientSettings::new(plan, &bootstrap, run, client)
+            .map_err(|refused| Error::Input(rendered(plan, &refused)))?;
         let admin = Admin::new(settings.clone(), &bootstrap, &topic);
         let created = match &embedded {
             Some(_) => true,
@@ -119,9 +120,20 @@ impl Stage {
     }
 }
 
+/// Diagnostics with the places of the scenario they speak of.
+fn rendered(plan: &Plan, diagnostics: &[Diagnostic]) -> String {
+    let file = Source { name: format!("{}.toml", plan.name), text: plan.source.clone() };
+    let sources = Sources { file: &file, overrides: &plan.overrides };
+    let texts: Vec<String> = diagnostics.iter().map(|d| d.render(&sources, false)).collect();
+    texts.join("\n\n")
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 fn environment(error: SetupError) -> Error {
-    Error::Environment(error.to_string())
+    match error {
+        SetupError::NotMade { .. } => Error::Input(error.to_string()),
+        other => Error::Environment(other.to_string()),
+    }
 }
 
 /// Where checkpoints are kept besides in memory, and how often.

@@ -54,6 +54,10 @@ codes! {
     UNUSED_BOOTSTRAP = "unused-bootstrap";
     /// A librdkafka property that lanekeeper sets itself.
     CONTROLLED_PROPERTY = "controlled-property";
+    /// A property that librdkafka does not have.
+    UNKNOWN_PROPERTY = "unknown-property";
+    /// A property whose value librdkafka does not take.
+    BAD_PROPERTY = "bad-property";
     /// A secret in the scenario.
     SECRET_PROPERTY = "secret-property";
     /// A partition or consumer that does not exist.

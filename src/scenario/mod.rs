@@ -8,6 +8,8 @@ pub mod codes;
 mod diagnostic;
 mod fault;
 mod file;
+pub mod java;
+pub mod known;
 mod open;
 mod merged;
 mod overrides;
@@ -31,7 +33,7 @@ pub use fault::{
 pub use file::load;
 pub use merged::merged;
 pub use open::{Bound, Client, Expect, Expected};
-pub use property::Property;
+pub use property::{Property, is_secret};
 pub use schema::{json_schema, reference_markdown};
 pub use section::{Fallback, Field, Section};
 pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Sim, Topic, Watchdog};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
+use super::known::canonical;
 use super::property::{Property, refuse};
 use super::tree::{Entry, Kind, Node, Table};
 use super::value::{Place, Value, wrong_type};
@@ -99,7 +100,8 @@ fn properties(entries: &[&Entry], out: &mut Vec<Diagnostic>) -> BTreeMap<String,
             continue;
         };
         let is_override = matches!(property.key, Origin::Override { .. });
-        if read.insert(name.clone(), property).is_some() && !is_override {
+        // Two names of one property are one.
+        if read.insert(canonical(&name).to_owned(), property).is_some() && !is_override {
             out.push(written_twice(&name, entry));
         }
     }

@@ -217,10 +217,11 @@ mod tests {
     fn set(overrides: &[&str]) -> Scenario {
         let source = Source {
             name: "x.toml".to_owned(),
-            text: "[run]\nwarmup = \"1s\"\n[client]\nlinger = 1\nsocket.nagle.disable = false\n\
+            text:
+                "[run]\nwarmup = \"1s\"\n[client]\nbatch.size = 1\nsocket.nagle.disable = false\n\
                    [[fault]]\nat = \"1s\"\nkill = { consumer = 1 }\n[expect]\n\
                    \"latency.p99\" = \"< 1ms\"\n"
-                .to_owned(),
+                    .to_owned(),
         };
         let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
         let (scenario, diagnostics) = read(&source, &overrides);
@@ -258,14 +259,14 @@ mod tests {
         let scenario = set(&[
             "client.socket.nagle.disable=true",
             "client.consumer.fetch.wait.max.ms=5",
-            "client.\"client.id\"=me",
+            "client.\"client.rack\"=me",
             "expect.latency.p99=< 5ms",
             "expect.partition[7].rate=> 10",
         ]);
         let text = |at: &At<super::super::Property>| at.value.0.clone();
         let common = &scenario.client.common;
         assert_eq!(common.get("socket.nagle.disable").map(text), Some("true".to_owned()));
-        assert_eq!(common.get("client.id").map(text), Some("me".to_owned()));
+        assert_eq!(common.get("client.rack").map(text), Some("me".to_owned()));
         let consumer = &scenario.client.consumer;
         assert_eq!(consumer.get("fetch.wait.max.ms").map(text), Some("5".to_owned()));
         let metrics = scenario.expect.iter().map(|expected| expected.metric.as_str());

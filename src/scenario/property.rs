@@ -2,9 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use super::known::{self, Treatment};
+use super::suggest::closest;
 use super::tree::{Entry, Kind, Node};
 use super::value::{Place, Value, wrong_type};
-use super::{Diagnostic, codes};
+use super::{Diagnostic, codes, java};
 
 /// The value of a property, as librdkafka wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,64 +35,63 @@ impl Value for Property {
     }
 }
 
-/// Properties that lanekeeper sets itself, and what to do instead.
-const CONTROLLED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "give the cluster with `--bootstrap` or in `kafka.bootstrap`"),
-    ("metadata.broker.list", "give the cluster with `--bootstrap` or in `kafka.bootstrap`"),
-    ("group.id", "remove it: each run has a group of its own"),
-    ("group.instance.id", "use `consumers.membership`"),
-    ("group.protocol", "use `consumers.protocol`"),
-    ("enable.auto.commit", "remove it: offsets are committed by `consumers.commit_interval`"),
-    ("auto.commit.enable", "remove it: offsets are committed by `consumers.commit_interval`"),
-    ("auto.commit.interval.ms", "use `consumers.commit_interval`"),
-    ("enable.auto.offset.store", "remove it: an offset counts once its record is processed"),
-    ("auto.offset.reset", "use `consumers.start`"),
-    ("enable.partition.eof", "remove it: the consumers depend on it"),
-    ("group.remote.assignor", "use `consumers.assignor`"),
-    ("partition.assignment.strategy", "use `consumers.assignor`"),
-    ("transactional.id", "remove it: producers are not transactional"),
-    ("acks", "use `load.acks`"),
-    ("request.required.acks", "use `load.acks`"),
-    ("enable.idempotence", "use `load.idempotence`"),
-    ("linger.ms", "use `load.linger`"),
-    ("queue.buffering.max.ms", "use `load.linger`"),
-    ("compression.codec", "use `load.compression`"),
-    ("compression.type", "use `load.compression`"),
-    ("session.timeout.ms", "use `consumers.session_timeout`"),
-    ("heartbeat.interval.ms", "use `consumers.heartbeat_interval`"),
-    ("max.poll.interval.ms", "use `consumers.max_poll_interval`"),
-];
-
 /// Says why the property `name` may not be in a scenario, if it may not.
 pub(super) fn refuse(name: &str, entry: &Entry) -> Option<Diagnostic> {
-    if is_secret(name) {
-        let variable = name.to_uppercase().replace(['.', '-'], "_");
-        let diagnostic = Diagnostic::error(
-            codes::SECRET_PROPERTY,
-            entry.key_origin,
-            format!("`{name}` is a secret and does not belong in a scenario"),
-        )
-        .remedy(format!(
-            "put it in the environment as LANEKEEPER_CLIENT_{variable}, \
-             or in a file given by `--client-config`"
-        ));
-        return Some(diagnostic);
-    }
-    let remedy = match CONTROLLED.iter().find(|(property, _)| *property == name) {
-        Some((_, remedy)) => *remedy,
-        None if name.starts_with("test.mock.") => "use `embedded.brokers` and `--broker embedded`",
-        None => return None,
+    let refusal = |code, message: String, remedy: String| {
+        Some(Diagnostic::error(code, entry.key_origin, message).remedy(remedy))
     };
-    let message = format!("`{name}` is set by lanekeeper itself");
-    let refusal = Diagnostic::error(codes::CONTROLLED_PROPERTY, entry.key_origin, message);
-    Some(refusal.remedy(remedy))
+    if let Some(instead) = java::instead(name) {
+        let message = format!("`{name}` is a property of the Java client");
+        return refusal(codes::UNKNOWN_PROPERTY, message, instead.to_owned());
+    }
+    let treatment = known::treatment(name);
+    if is_secret(name) && treatment.is_some() {
+        let message = format!("`{name}` is a secret and does not belong in a scenario");
+        return refusal(codes::SECRET_PROPERTY, message, elsewhere(name));
+    }
+    match treatment {
+        None => {
+            let message = format!("librdkafka has no property `{name}`");
+            // A slip in the name of a secret makes its value no less secret.
+            match closest(name, known::names()).filter(|meant| is_secret(meant) || is_secret(name))
+            {
+                Some(meant) => {
+                    let remedy = format!("did you mean `{meant}`? Then {}", elsewhere(meant));
+                    refusal(codes::SECRET_PROPERTY, message, remedy)
+                }
+                None => refusal(codes::UNKNOWN_PROPERTY, message, known::remedy(name)),
+            }
+        }
+        Some(Treatment::Ours(instead)) => {
+            let message = format!("`{name}` is set by lanekeeper itself");
+            refusal(codes::CONTROLLED_PROPERTY, message, instead.to_owned())
+        }
+        Some(_) => None,
+    }
+}
+
+/// Where a secret belongs.
+fn elsewhere(name: &str) -> String {
+    let variable = name.to_uppercase().replace(['.', '-'], "_");
+    format!(
+        "put it in the environment as {}{variable}, or in a file given by `--client-config`",
+        known::VARIABLES
+    )
 }
 
 /// Whether a property, or a line of a scenario that is not even TOML, may hold a secret.
-pub(super) fn is_secret(text: &str) -> bool {
+pub fn is_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     // What librdkafka marks as sensitive, and what looks like it.
-    ["password", "secret", "passphrase", "ssl.key.pem", "private.key", "sasl.oauthbearer.config"]
-        .iter()
-        .any(|word| text.contains(word))
+    let words = [
+        "password",
+        "secret",
+        "passphrase",
+        "ssl.key.pem",
+        "ssl.keystore.key",
+        "private.key",
+        "sasl.oauthbearer.config",
+        "jaas",
+    ];
+    words.iter().any(|word| text.contains(word))
 }

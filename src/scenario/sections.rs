@@ -51,7 +51,7 @@ section! {
         phases: PhasesWord = "random", "uniform";
         /// Number of producer pools; a pool is a thread that sends for a share of the producers.
         pools: u64 = 1, 2;
-        /// Client connections: one per `pool`, or one per `producer`.
+        /// Client connections: one per `pool`, or one per `producer`; then acknowledgements are not timed.
         clients: LoadClientsWord = "pool", "producer";
         /// Which replicas must have a record before it is acknowledged.
         acks: AcksWord = "all", "leader";

@@ -98,6 +98,8 @@ fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], susp
                 continue;
             }
             None if standing == Standing::AtTheLow => at_the_low(checkpoint),
+            // What is left before the checkpoint is no record.
+            None if cell.start().reads_from() < low => at_the_low(checkpoint),
             None => continue,
         };
         // Nothing to read back any more: the next start goes straight to the checkpoint.

@@ -93,9 +93,8 @@ impl<P: ProducerPort> Sender<P> {
             Err(SendError::Full) => return Err(()),
             Err(SendError::Refused(name)) => {
                 cell.error(&name);
-                let (sent, at, timed, outcome) = (now, now, false, Outcome::Failed);
-                let offset = None;
-                let ack = Ack { producer, partition, sequence, offset, sent, at, timed, outcome };
+                let (sent, at, offset, outcome) = (now, now, None, Outcome::Failed);
+                let ack = Ack { producer, partition, sequence, offset, sent, at, outcome };
                 self.answers.acks.push(ack);
             }
         }

@@ -26,6 +26,8 @@ use crate::plan::Membership;
 
 /// Longest wait for a record, and so the longest a command waits for an idle host.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// Between two looks at how far the client has come at the ends of partitions.
+const LOOK_AT_ENDS: Duration = Duration::from_millis(50);
 /// Longest a client may take to close before its thread gives it up.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -167,6 +169,7 @@ pub(super) struct Host {
     /// Whom to tell when there is no client at all.
     line: Option<Line>,
     next_commit: Time,
+    next_look: Time,
     commit_interval: Option<Duration>,
     /// Whom to tell when the client is closed.
     detached: Vec<Line>,
@@ -217,6 +220,7 @@ impl Host {
             owner,
             line,
             next_commit: Time::ZERO,
+            next_look: Time::ZERO,
             commit_interval,
             detached: Vec::new(),
             inquiry: Arc::default(),
@@ -351,10 +355,24 @@ impl Host {
         if self.desk.effort().is_none() {
             self.desk.flush();
         }
+        if !self.context.hosting.is_kernel() {
+            self.look_at_ends(port);
+        }
         if self.commit_is_due() {
             self.commit(port);
         }
         self.settle_failures(port)
+    }
+
+    /// Moves positions over what a client hands over to nobody. In simulation there is nothing of the kind.
+    fn look_at_ends(&mut self, port: &mut dyn ConsumerPort) {
+        let now = self.context.clock.now();
+        if now >= self.next_look {
+            self.next_look = now + LOOK_AT_ENDS;
+            if self.desk.asks_for_ends() {
+                port.ends_reached().into_iter().for_each(|(at, next)| self.desk.reached(at, next));
+            }
+        }
     }
 
     fn obey(&mut self, command: HostCommand, port: &mut dyn ConsumerPort) -> Turn {

@@ -53,8 +53,9 @@ impl SupervisorState {
         for partition in self.touched_by(consumer) {
             let mut cell = self.context.board.cell(partition).lock();
             let is_owned = partitions.contains(&partition);
-            if is_owned {
-                cell.give_up(consumer, now);
+            let last = cell.owners().last().map(|last| last.owner);
+            if let Some(owner) = last.filter(|_| is_owned) {
+                cell.give_up(owner, now);
             }
             let is_this = |mark: &&mut RecoveryMark| {
                 let is_its = mark.consumer.is_none_or(|hit| hit == consumer);
@@ -75,7 +76,8 @@ impl SupervisorState {
             }
         }
         if self.context.plan.group().is_some() && !partitions.is_empty() {
-            self.context.note(Event::Orphaned { consumer, partitions });
+            let incarnation = Incarnation(next.0.saturating_sub(1));
+            self.context.note(Event::Orphaned { consumer, incarnation, partitions });
         }
     }
 

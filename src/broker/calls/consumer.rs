@@ -214,6 +214,16 @@ impl<P: ConsumerPort> ConsumerPort for RuledConsumer<P> {
         self.poll_by_the_rules(wait, events);
     }
 
+    fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
+        let mut ends = self.inner.ends_reached();
+        // What is held back, or was dropped, is still to come.
+        let Rules { held, dropped, .. } = &self.rules;
+        ends.retain(|partition, _| {
+            !held.contains_key(partition) && !dropped.contains_key(partition)
+        });
+        ends
+    }
+
     fn close(self: Box<Self>, limit: Duration) -> bool {
         Box::new(self.inner).close(limit)
     }

@@ -145,16 +145,8 @@ impl<P: ProducerPort> RuledProducer<P> {
     fn answer(&mut self, record: &SendRecord<'_>, at: Time, outcome: Outcome) {
         let SendRecord { producer, partition, sequence, payload } = *record;
         let sent = sent_time(payload).unwrap_or(at);
-        self.answers.acks.push(Ack {
-            producer,
-            partition,
-            sequence,
-            offset: None,
-            sent,
-            at,
-            timed: false,
-            outcome,
-        });
+        let offset = None;
+        self.answers.acks.push(Ack { producer, partition, sequence, offset, sent, at, outcome });
     }
 }
 

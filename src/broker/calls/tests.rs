@@ -61,7 +61,7 @@ impl ProducerPort for Sink {
         self.0.push((partition, sequence));
         let (sent, at, outcome) = (Time::ZERO, Time::ZERO, Outcome::Acked);
         let offset = None;
-        self.1.push(Ack { producer, partition, sequence, offset, sent, at, timed: true, outcome });
+        self.1.push(Ack { producer, partition, sequence, offset, sent, at, outcome });
         Ok(())
     }
 

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Offset as RdOffset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 use thiserror::Error;
 
 use super::config::ClientSettings;
 use super::end_offsets::RdEndOffsets;
 use super::error::describe;
+use super::told::Told;
 use crate::base::Offset;
+use crate::broker::BrokerError;
 use crate::plan::{StartAt, TopicPlan};
 
 /// Why the stage could not be set. Every message says what to do about it.
@@ -54,6 +55,15 @@ pub enum SetupError {
         reason: String,
         /// What to do.
         remedy: &'static str,
+    },
+    /// The client does not take its properties, which no broker has to do with.
+    #[error(
+        "{reason}; check the properties in `[client]`, in the client file and in LANEKEEPER_CLIENT_* of the \
+         environment, and the files they name"
+    )]
+    NotMade {
+        /// What the client library said, without values from outside the scenario.
+        reason: String,
     },
     /// Anything else the broker refused.
     #[error("{what} failed: {reason}; check the cluster's health and this user's permissions")]
@@ -197,8 +207,7 @@ impl Admin {
     /// made (the first group of a cluster) is asked again for up to `limit`.
     pub fn commit_starts(&self, starts: &[Offset], limit: Duration) -> Result<(), SetupError> {
         let refused = |error: &KafkaError| refused("committing the start offsets", error);
-        let client: BaseConsumer =
-            self.settings.committer().create().map_err(|error| refused(&error))?;
+        let client = self.client(&self.settings.committer())?;
         let mut list = TopicPartitionList::new();
         for (partition, offset) in starts.iter().enumerate() {
             list.add_partition_offset(&self.topic, partition as i32, RdOffset::Offset(offset.0))
@@ -223,12 +232,20 @@ impl Admin {
         }
     }
 
-    fn observer(&self) -> Result<BaseConsumer, SetupError> {
-        self.settings.observer("setup").create().map_err(|error| refused("making a client", &error))
+    fn observer(&self) -> Result<BaseConsumer<Told>, SetupError> {
+        self.client(&self.settings.observer("setup"))
     }
 
-    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, SetupError> {
-        self.settings.observer("admin").create().map_err(|error| refused("making a client", &error))
+    fn admin(&self) -> Result<AdminClient<Told>, SetupError> {
+        self.made(self.settings.create(&self.settings.observer("admin")))
+    }
+
+    fn client(&self, config: &ClientConfig) -> Result<BaseConsumer<Told>, SetupError> {
+        self.made(self.settings.create(config))
+    }
+
+    fn made<T>(&self, made: Result<T, BrokerError>) -> Result<T, SetupError> {
+        made.map_err(|error| SetupError::NotMade { reason: error.message })
     }
 }
 

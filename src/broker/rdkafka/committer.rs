@@ -7,12 +7,13 @@ use rdkafka::{Offset as RdOffset, TopicPartitionList};
 
 use super::config::ClientSettings;
 use super::error::classify;
+use super::told::Told;
 use crate::base::{Offset, PartitionId};
 use crate::broker::{BrokerError, Committer};
 
 /// A client that only commits. A coordinator takes that as long as the group has no members.
 pub(super) struct RdCommitter {
-    client: BaseConsumer,
+    client: BaseConsumer<Told>,
     topic: String,
 }
 
@@ -22,10 +23,7 @@ impl RdCommitter {
         topic: &str,
         group: &str,
     ) -> Result<RdCommitter, BrokerError> {
-        let client = settings
-            .mirror(group)
-            .create()
-            .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))?;
+        let client = settings.create(&settings.mirror(group))?;
         Ok(RdCommitter { client, topic: topic.to_owned() })
     }
 }

@@ -1,59 +1,47 @@
 //! librdkafka properties: ours, the scenario's, and secrets from outside it.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, ClientContext};
 
+use super::client_file::ClientFile;
+use super::error::describe;
+use super::hidden::Hidden;
+use super::merge::{Properties, Source};
+use super::refusal::refusals;
+use super::told::Told;
 use crate::base::{BrokerKind, RunId};
-use crate::broker::{ConsumerSpec, GroupSpec};
-use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan};
-
-/// Properties from the environment and from `--client-config`: where secrets belong.
-#[derive(Clone, Debug, Default)]
-pub struct ClientFile {
-    properties: BTreeMap<String, String>,
-}
-
-/// Environment variables with this prefix are properties: `LANEKEEPER_CLIENT_SASL_PASSWORD` is `sasl.password`.
-const ENVIRONMENT_PREFIX: &str = "LANEKEEPER_CLIENT_";
-
-impl ClientFile {
-    /// Reads `key=value` lines (`#` begins a comment line), and then the environment, which wins.
-    /// The error names the line.
-    pub fn read(
-        text: &str,
-        environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<ClientFile, String> {
-        let mut properties = BTreeMap::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let Some((key, value)) = line.split_once('=') else {
-                return Err(format!("line {}: expected `property = value`", number + 1));
-            };
-            properties.insert(key.trim().to_owned(), value.trim().to_owned());
-        }
-        for (name, value) in environment {
-            if let Some(property) = name.strip_prefix(ENVIRONMENT_PREFIX) {
-                properties.insert(property.to_lowercase().replace('_', "."), value);
-            }
-        }
-        Ok(ClientFile { properties })
-    }
-}
+use crate::broker::{BrokerError, ConsumerSpec, GroupSpec};
+use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
+use crate::scenario::Diagnostic;
 
 /// Everything needed to make a client of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientSettings {
-    base: BTreeMap<String, String>,
+    /// lanekeeper's own, below those of the scenario and from outside.
+    common: BTreeMap<String, String>,
     consumer: BTreeMap<String, String>,
     producer: BTreeMap<String, String>,
-    /// Never shown.
-    secret: BTreeMap<String, String>,
+    scenario: ScenarioProperties,
+    outside: ClientFile,
+    /// Above all others: which cluster, and in which protocol if it is ours.
+    decided: BTreeMap<String, String>,
+    is_embedded: bool,
     run: RunId,
     group: Option<GroupSettings>,
+    hidden: Arc<Hidden>,
+}
+
+/// Properties of the scenario, as text.
+#[derive(Clone, Debug)]
+struct ScenarioProperties {
+    common: BTreeMap<String, String>,
+    consumer: BTreeMap<String, String>,
+    producer: BTreeMap<String, String>,
 }
 
 /// What the members of a group have in common.
@@ -65,51 +53,102 @@ struct GroupSettings {
     plan: GroupPlan,
 }
 
+impl fmt::Debug for ClientSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSettings").field("outside", &self.outside).finish_non_exhaustive()
+    }
+}
+
 impl ClientSettings {
     /// The settings of a plan against the cluster at `bootstrap`.
-    pub fn new(plan: &Plan, bootstrap: &str, run: RunId, file: ClientFile) -> ClientSettings {
-        let kind = plan.broker.kind();
-        let mut base = texts(&[
-            ("bootstrap.servers", bootstrap),
-            // KIP-714 pushes metrics from every client; 18 clients would do so for nothing.
-            ("enable.metrics.push", "false"),
-            // Its default of 10 s would dominate every recovery that needs a new connection.
-            // librdkafka connects to brokers it has not used yet at most once in half of this time (rdkafka_conf.c,
-            // `sparse_connect_intvl`): with the default of 100 ms one in thirty new clients waits 50 ms for nothing.
-            ("reconnect.backoff.ms", "20"),
-            ("reconnect.backoff.max.ms", "1000"),
-            ("socket.nagle.disable", "true"),
-            ("broker.address.family", "v4"),
-        ]);
-        if kind == BrokerKind::Kafka {
-            base.remove("broker.address.family");
+    ///
+    /// # Errors
+    /// What the run or its client refuses of `[client]`, the client file and the environment.
+    pub fn new(
+        plan: &Plan,
+        bootstrap: &str,
+        run: RunId,
+        file: ClientFile,
+    ) -> Result<ClientSettings, Vec<Diagnostic>> {
+        let refused = refusals(plan, &file);
+        match refused.is_empty() {
+            true => Ok(ClientSettings::merged(plan, bootstrap, run, file)),
+            false => Err(refused),
         }
-        base.extend(plan.client.common.clone());
+    }
+
+    /// The same without looking for mistakes. What may not be given is left out nevertheless.
+    pub(super) fn merged(
+        plan: &Plan,
+        bootstrap: &str,
+        run: RunId,
+        file: ClientFile,
+    ) -> ClientSettings {
+        let kind = plan.broker.kind();
+        let is_embedded = kind == BrokerKind::Embedded;
         let mut consumer = consumer_defaults(kind);
         if plan.group().is_some() && kind.capability().can_grow {
             // New partitions are dealt out when the member that deals has seen them; its default is 5 min.
             let interval = plan.topic.discover.as_millis().to_string();
             consumer.insert("topic.metadata.refresh.interval.ms".to_owned(), interval);
         }
-        consumer.extend(plan.client.consumer.clone());
-        let mut producer = producer_properties(&plan.load);
-        producer.extend(plan.client.producer.clone());
-        let group = plan.group().map(group_settings);
-        ClientSettings { base, consumer, producer, secret: file.properties, run, group }
+        let mut decided = texts(&[("bootstrap.servers", bootstrap)]);
+        if is_embedded {
+            let protocol = [("security.protocol", "plaintext"), ("broker.address.family", "v4")];
+            decided.extend(texts(&protocol));
+        }
+        let text = |properties: &BTreeMap<String, PropertyPlan>| {
+            properties.iter().map(|(name, given)| (name.clone(), given.value.clone())).collect()
+        };
+        let scenario = ScenarioProperties {
+            common: text(&plan.client.common),
+            consumer: text(&plan.client.consumer),
+            producer: text(&plan.client.producer),
+        };
+        ClientSettings {
+            common: common_defaults(),
+            consumer,
+            producer: producer_properties(&plan.load),
+            scenario,
+            hidden: Arc::new(Hidden::of(&file)),
+            outside: file,
+            decided,
+            is_embedded,
+            run,
+            group: plan.group().map(group_settings),
+        }
     }
 
-    /// Whether librdkafka knows every property and takes every value. The error names the property.
-    pub fn check(&self) -> Result<(), String> {
-        let consumer = self.consumer(&ConsumerSpec { name: "check".to_owned(), group: None });
-        for (side, config) in [("consumer", consumer), ("producer", self.producer("check"))] {
-            if let Err(error) = config.create_native_config() {
-                return Err(format!(
-                    "the client refuses a {side} property: {error}; see `[client]` in the scenario, the \
-                     --client-config file and LANEKEEPER_CLIENT_* in the environment"
-                ));
-            }
-        }
-        Ok(())
+    /// What the client library says, without the values it was given from outside the scenario.
+    pub(super) fn hidden(&self) -> Arc<Hidden> {
+        self.hidden.clone()
+    }
+
+    /// Makes a client. The error has no value from outside the scenario in it.
+    pub(super) fn create<T>(&self, config: &ClientConfig) -> Result<T, BrokerError>
+    where
+        T: FromClientConfigAndContext<Told>,
+    {
+        self.create_with(config, Told(self.hidden()))
+    }
+
+    /// Makes a client with a context of its own.
+    pub(super) fn create_with<C, T>(
+        &self,
+        config: &ClientConfig,
+        context: C,
+    ) -> Result<T, BrokerError>
+    where
+        C: ClientContext,
+        T: FromClientConfigAndContext<C>,
+    {
+        config.create_with_context(context).map_err(|error| {
+            let said = match &error {
+                KafkaError::ClientCreation(said) => self.hidden.hide(said),
+                other => describe(other),
+            };
+            BrokerError::fatal(format!("client not created: {said}"))
+        })
     }
 
     /// The group all members share, and under explicit assignment a name no other client uses.
@@ -119,19 +158,24 @@ impl ClientSettings {
 
     /// Properties of a consumer's client.
     pub(super) fn consumer(&self, spec: &ConsumerSpec) -> ClientConfig {
-        let mut config = self.client(&spec.name);
-        apply(&mut config, &self.consumer);
-        config.set("group.id", self.group_id());
+        self.consumer_properties(spec).config()
+    }
+
+    /// The same, each with its source.
+    pub(super) fn consumer_properties(&self, spec: &ConsumerSpec) -> Properties {
+        let mut properties =
+            self.client(&spec.name, Some((&self.consumer, &self.scenario.consumer)));
+        properties.set("group.id", &self.group_id(), Source::Lanekeeper);
         if let Some(group) = &self.group {
             for property in group.not_ours {
-                config.remove(property);
+                properties.remove(property);
             }
-            apply(&mut config, &group.properties);
+            properties.ours(&group.properties);
             if let Some(id) = spec.group.as_ref().and_then(|member| self.instance(group, member)) {
-                config.set("group.instance.id", id);
+                properties.set("group.instance.id", &id, Source::Lanekeeper);
             }
         }
-        config
+        properties
     }
 
     /// Static members do not send LeaveGroup when they close, so a kill is a crash as the group sees it. A fresh id
@@ -147,19 +191,34 @@ impl ClientSettings {
 
     /// Properties of a producer's client.
     pub(super) fn producer(&self, name: &str) -> ClientConfig {
-        let mut config = self.client(name);
-        apply(&mut config, &self.producer);
-        config
+        self.producer_properties(name).config()
+    }
+
+    /// The same, each with its source.
+    pub(super) fn producer_properties(&self, name: &str) -> Properties {
+        self.client(name, Some((&self.producer, &self.scenario.producer)))
     }
 
     /// Properties of a client that only asks questions.
     pub(super) fn observer(&self, name: &str) -> ClientConfig {
-        self.client(name)
+        self.client(name, None).config()
+    }
+
+    /// Properties of a client that asks where partitions end: for consumers, an open transaction is the end or is not.
+    pub(super) fn end_offsets(&self) -> ClientConfig {
+        let mut config = self.observer("end-offsets");
+        let level = "isolation.level";
+        let spec = ConsumerSpec { name: "end-offsets".to_owned(), group: None };
+        let consumers = self.consumer_properties(&spec);
+        if let Some((_, setting)) = consumers.all().find(|(name, _)| *name == level) {
+            config.set(level, &setting.value);
+        }
+        config
     }
 
     /// Properties of a consumer that commits for the group without joining it.
     pub(super) fn committer(&self) -> ClientConfig {
-        let mut config = self.client("start-offsets");
+        let mut config = self.observer("start-offsets");
         config.set("group.id", self.group_id()).set("enable.auto.commit", "false");
         config
     }
@@ -167,7 +226,7 @@ impl ClientSettings {
     /// Properties of a client that commits for other tools to see. A broker that does not answer must not hold
     /// a run's end up.
     pub(super) fn mirror(&self, group: &str) -> ClientConfig {
-        let mut config = self.client("checkpoints");
+        let mut config = self.observer("checkpoints");
         config
             .set("group.id", group)
             .set("enable.auto.commit", "false")
@@ -175,30 +234,46 @@ impl ClientSettings {
         config
     }
 
-    fn client(&self, name: &str) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        apply(&mut config, &self.base);
-        apply(&mut config, &self.secret);
-        config.set("client.id", format!("lanekeeper-{name}"));
-        config
+    /// The properties of a client called `name`; `side` has what is lanekeeper's and the scenario's for clients of its
+    /// kind only. Later ones win.
+    fn client(
+        &self,
+        name: &str,
+        side: Option<(&BTreeMap<String, String>, &BTreeMap<String, String>)>,
+    ) -> Properties {
+        let mut properties = Properties::default();
+        properties.ours(&self.common);
+        if let Some((ours, _)) = side {
+            properties.ours(ours);
+        }
+        properties.scenario(&self.scenario.common, self.is_embedded);
+        if let Some((_, scenario)) = side {
+            properties.scenario(scenario, self.is_embedded);
+        }
+        properties.outside(&self.outside, self.is_embedded);
+        properties.ours(&self.decided);
+        properties.set("client.id", &format!("lanekeeper-{name}"), Source::Lanekeeper);
+        properties
     }
 
     /// What is set, and what librdkafka does where nothing is set, for the properties that matter.
     pub(super) fn effective(&self) -> BTreeMap<String, String> {
         let mut effective = BTreeMap::new();
         let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
-        let consumer = self.consumer(&spec);
         let not_ours = self.group.as_ref().map_or(NONE, |group| group.not_ours);
-        for (side, config, defaults) in [
-            ("consumer", consumer, CONSUMER_SHOWN),
-            ("producer", self.producer("producer"), PRODUCER_SHOWN),
+        for (side, properties, defaults) in [
+            ("consumer", self.consumer_properties(&spec), CONSUMER_SHOWN),
+            ("producer", self.producer_properties("producer"), PRODUCER_SHOWN),
         ] {
-            let set: BTreeMap<_, _> = config.config_map().iter().map(|(k, v)| (*k, *v)).collect();
-            for (key, value) in set {
-                let shown = if self.secret.contains_key(key) { "(from outside)" } else { value };
+            for (key, setting) in properties.all() {
+                let shown =
+                    if setting.source.is_open() { &setting.value } else { "(from outside)" };
                 effective.insert(format!("{side}.{key}"), shown.to_owned());
             }
-            let Ok(native) = config.create_native_config() else {
+            // Without those from outside, whose values must not come to light under another name; plugins are
+            // loaded by whoever asks.
+            let open = properties.open();
+            let Ok(native) = open.create_native_config() else {
                 continue;
             };
             for key in defaults.iter().filter(|key| !not_ours.contains(key)) {
@@ -241,6 +316,19 @@ const PRODUCER_SHOWN: &[&str] = &[
     "socket.timeout.ms",
     "reconnect.backoff.ms",
 ];
+
+fn common_defaults() -> BTreeMap<String, String> {
+    texts(&[
+        // KIP-714 pushes metrics from every client; 18 clients would do so for nothing.
+        ("enable.metrics.push", "false"),
+        // Its default of 10 s would dominate every recovery that needs a new connection.
+        // librdkafka connects to brokers it has not used yet at most once in half of this time (rdkafka_conf.c,
+        // `sparse_connect_intvl`): with the default of 100 ms one in thirty new clients waits 50 ms for nothing.
+        ("reconnect.backoff.ms", "20"),
+        ("reconnect.backoff.max.ms", "1000"),
+        ("socket.nagle.disable", "true"),
+    ])
+}
 
 fn consumer_defaults(kind: BrokerKind) -> BTreeMap<String, String> {
     let mut properties = texts(&[
@@ -305,30 +393,4 @@ fn group_settings(group: &GroupPlan) -> GroupSettings {
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-}
-
-fn apply(config: &mut ClientConfig, properties: &BTreeMap<String, String>) {
-    for (key, value) in properties {
-        config.set(key, value);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_come_from_a_file_or_the_environment_and_the_environment_wins() {
-        let environment = [
-            ("LANEKEEPER_CLIENT_SASL_PASSWORD".to_owned(), "from-env".to_owned()),
-            ("HOME".to_owned(), "/".to_owned()),
-        ];
-        let text = "# a comment\nsasl.password = from-file\nsasl.username=me\n";
-        let file = ClientFile::read(text, environment.into_iter()).unwrap();
-        assert_eq!(file.properties["sasl.password"], "from-env");
-        assert_eq!(file.properties["sasl.username"], "me");
-        assert_eq!(file.properties.len(), 2);
-        let error = ClientFile::read("x=1\nnonsense\n", std::iter::empty()).unwrap_err();
-        assert_eq!(error, "line 2: expected `property = value`");
-    }
 }

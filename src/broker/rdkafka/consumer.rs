@@ -3,10 +3,12 @@
 //! `BaseConsumer` and not `StreamConsumer`: its poll blocks inside librdkafka and cannot lose a wake-up.
 //! It lives and dies on the host's thread.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
@@ -16,6 +18,7 @@ use super::config::ClientSettings;
 use super::error::{classify, describe};
 use super::growth;
 use super::places::Place;
+use super::told::Told;
 use crate::base::{Offset, PartitionId};
 use crate::broker::port::{ConsumerEvents, Flow};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, GroupSpec};
@@ -35,6 +38,8 @@ pub(super) struct RdConsumer {
     place: Option<Place>,
     /// Whether it has still to subscribe, and so to join its group.
     is_outside: bool,
+    /// Partitions whose end was reported since their last record, or since reading them began.
+    at_end: Ends,
 }
 
 impl RdConsumer {
@@ -51,14 +56,13 @@ impl RdConsumer {
             partitions,
             group: spec.group.clone(),
             changes: Mutex::default(),
+            told: Told(settings.hidden()),
         };
-        let client: BaseConsumer<Context> = settings
-            .consumer(spec)
-            .create_with_context(context)
-            .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))?;
+        let client = settings.create_with(&settings.consumer(spec), context)?;
         let is_outside = spec.group.is_some();
         let topic = topic.to_owned();
-        Ok(RdConsumer { client, topic, known: partitions, place, is_outside })
+        let at_end = Ends::default();
+        Ok(RdConsumer { client, topic, known: partitions, place, is_outside, at_end })
     }
 
     /// Joins the group, as soon as there is a place in it; waits for that at most `wait`. Returns whether it is in.
@@ -91,6 +95,12 @@ impl RdConsumer {
     }
 
     fn try_submit(&mut self, command: ConsumerCommand) -> Result<(), KafkaError> {
+        match &command {
+            ConsumerCommand::Assign(partition, _)
+            | ConsumerCommand::Seek(partition, _)
+            | ConsumerCommand::Unassign(partition) => self.at_end.goes_on(*partition),
+            ConsumerCommand::Commit(_) => {}
+        }
         match command {
             ConsumerCommand::Assign(partition, offset) => {
                 self.learn(partition);
@@ -114,17 +124,46 @@ impl RdConsumer {
             }
         }
     }
+}
 
-    /// Hands over what the rebalance callback noted during the last poll.
-    fn changes(&self, events: &mut dyn ConsumerEvents) {
-        let changes = std::mem::take(&mut *self.client.context().lock());
-        for change in changes {
-            match change {
-                Change::Assigned(partitions) => events.assigned(&partitions),
-                Change::Revoked(partitions) => events.revoked(&partitions),
-                Change::Failed(error) => events.error(error),
-            }
+/// Hands over what the rebalance callback noted during the last poll.
+fn hand_over(context: &Context, at_end: &mut Ends, events: &mut dyn ConsumerEvents) {
+    let changes = std::mem::take(&mut *context.lock());
+    for change in changes {
+        if let Change::Assigned(partitions) | Change::Revoked(partitions) = &change {
+            partitions.iter().for_each(|partition| at_end.goes_on(*partition));
         }
+        match change {
+            Change::Assigned(partitions) => events.assigned(&partitions),
+            Change::Revoked(partitions) => events.revoked(&partitions),
+            Change::Failed(error) => events.error(error),
+        }
+    }
+}
+
+/// At which partitions' ends a client is: the end was reported and nothing has come since, nor was it told to read
+/// elsewhere. Until then librdkafka may still say how far it had come before.
+#[derive(Default)]
+struct Ends(Vec<bool>);
+
+impl Ends {
+    fn reached(&mut self, partition: PartitionId) {
+        let at = partition.0 as usize;
+        if at >= self.0.len() {
+            self.0.resize(at + 1, false);
+        }
+        self.0[at] = true;
+    }
+
+    #[inline]
+    fn goes_on(&mut self, partition: PartitionId) {
+        if let Some(is_at) = self.0.get_mut(partition.0 as usize) {
+            *is_at = false;
+        }
+    }
+
+    fn has(&self, partition: PartitionId) -> bool {
+        self.0.get(partition.0 as usize) == Some(&true)
     }
 }
 
@@ -144,17 +183,20 @@ impl ConsumerPort for RdConsumer {
         loop {
             let polled = self.client.poll(wait);
             if is_group {
-                self.changes(events);
+                hand_over(self.client.context(), &mut self.at_end, events);
             }
             let flow = match polled {
                 None => return,
-                Some(Ok(message)) => events.record(
-                    PartitionId(message.partition() as u32),
-                    Offset(message.offset()),
-                    message.payload().unwrap_or_default(),
-                ),
+                Some(Ok(message)) => {
+                    let partition = PartitionId(message.partition() as u32);
+                    self.at_end.goes_on(partition);
+                    let payload = message.payload().unwrap_or_default();
+                    events.record(partition, Offset(message.offset()), payload)
+                }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    events.end_of_partition(PartitionId(partition as u32));
+                    let partition = PartitionId(partition as u32);
+                    self.at_end.reached(partition);
+                    events.end_of_partition(partition);
                     Flow::More
                 }
                 Some(Err(error)) => {
@@ -167,6 +209,26 @@ impl ConsumerPort for RdConsumer {
             }
             wait = Duration::ZERO;
         }
+    }
+
+    /// The position of librdkafka moves over control records when they come up in the queue (`rd_kafka_op_handle_std`),
+    /// and an end is reported behind everything that was fetched before.
+    fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
+        if !self.at_end.0.contains(&true) {
+            return BTreeMap::new();
+        }
+        // It asks the client's main thread for the assignment. Without an answer nothing is known, and it is asked again.
+        let Ok(list) = self.client.position() else { return BTreeMap::new() };
+        let position = |(partition, offset): (i32, RdOffset)| match offset {
+            RdOffset::Offset(next) => Some((PartitionId(partition as u32), Offset(next))),
+            _ => None,
+        };
+        let positions = list.elements();
+        let positions = positions.iter().map(|element| (element.partition(), element.offset()));
+        positions
+            .filter_map(position)
+            .filter(|(partition, _)| self.at_end.has(*partition))
+            .collect()
     }
 
     #[expect(
@@ -205,6 +267,7 @@ struct Context {
     partitions: u32,
     group: Option<GroupSpec>,
     changes: Mutex<Vec<Change>>,
+    told: Told,
 }
 
 impl Context {
@@ -239,8 +302,12 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "client error");
+    fn log(&self, _level: RDKafkaLogLevel, about: &str, said: &str) {
+        self.told.line(about, said);
+    }
+
+    fn error(&self, error: KafkaError, said: &str) {
+        self.told.failure(&error, said);
     }
 }
 

@@ -10,6 +10,7 @@ use rdkafka::{Offset as RdOffset, TopicPartitionList};
 
 use super::config::ClientSettings;
 use super::error::classify;
+use super::told::Told;
 use crate::base::{Offset, PartitionId};
 use crate::broker::{BrokerError, EndOffsets, Watermarks};
 
@@ -18,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// ListOffsets for all partitions at once: one request per leader.
 pub(super) struct RdEndOffsets {
-    client: BaseConsumer,
+    client: BaseConsumer<Told>,
     topic: String,
     /// How many partitions are known by now.
     partitions: Arc<AtomicU32>,
@@ -30,10 +31,7 @@ impl RdEndOffsets {
         topic: &str,
         partitions: Arc<AtomicU32>,
     ) -> Result<RdEndOffsets, BrokerError> {
-        let client = settings
-            .observer("end-offsets")
-            .create()
-            .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))?;
+        let client = settings.create(&settings.end_offsets())?;
         Ok(RdEndOffsets { client, topic: topic.to_owned(), partitions })
     }
 

@@ -36,9 +36,13 @@ fn class_of(code: RDKafkaErrorCode) -> ErrorClass {
     }
 }
 
-/// The code's name, or the whole message where there is no code.
+/// The code's name, or the whole message where there is no code. Never a property's value.
 pub(super) fn describe(error: &KafkaError) -> String {
-    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+    match error {
+        KafkaError::ClientConfig(_, _, name, _) => format!("the client refuses `{name}`"),
+        KafkaError::ClientCreation(_) => "the client refuses its properties".to_owned(),
+        other => other.rdkafka_error_code().map_or_else(|| other.to_string(), |c| c.to_string()),
+    }
 }
 
 /// What a failed delivery says about the record. Only errors that mean "never appended" count as failed;

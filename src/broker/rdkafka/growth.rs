@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
-use rdkafka::client::{Client, ClientContext, DefaultClientContext};
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as RdOffset, TopicPartitionList};
@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::config::ClientSettings;
 use super::error::classify;
+use super::told::Told;
 use crate::base::PartitionId;
 use crate::broker::{BrokerError, ErrorClass, TopicPort, TopicSize};
 
@@ -35,10 +36,10 @@ pub(super) fn delete_records(
     deleted.elements().iter().try_for_each(|element| element.error()).map_err(|e| classify(&e))
 }
 
-type Admin = (AdminClient<DefaultClientContext>, Runtime, AdminOptions);
+type Admin = (AdminClient<Told>, Runtime, AdminOptions);
 
 fn admin(settings: &ClientSettings) -> Result<Admin, BrokerError> {
-    let admin = settings.observer("admin").create().map_err(|error| classify(&error))?;
+    let admin = settings.create(&settings.observer("admin"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| BrokerError::fatal(format!("no runtime: {error}")))?;
@@ -68,16 +69,13 @@ pub(super) fn create_partitions(
 
 /// Looks at a topic with a client of its own.
 pub(super) struct RdTopic {
-    client: BaseConsumer,
+    client: BaseConsumer<Told>,
     topic: String,
 }
 
 impl RdTopic {
     pub(super) fn new(settings: &ClientSettings, topic: &str) -> Result<RdTopic, BrokerError> {
-        let client = settings
-            .observer("topic")
-            .create()
-            .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))?;
+        let client = settings.create(&settings.observer("topic"))?;
         Ok(RdTopic { client, topic: topic.to_owned() })
     }
 }

@@ -1,6 +1,7 @@
 //! The rdkafka adapter: real brokers and the embedded mock cluster through librdkafka.
 
 mod admin;
+mod client_file;
 mod committer;
 mod config;
 mod consumer;
@@ -8,9 +9,13 @@ mod embedded;
 mod end_offsets;
 mod error;
 mod growth;
+mod hidden;
 mod learning;
+mod merge;
 mod places;
 mod producer;
+mod refusal;
+mod told;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,21 +23,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use admin::{Admin, SetupError};
-pub use config::{ClientFile, ClientSettings};
+pub use client_file::ClientFile;
+pub use config::ClientSettings;
 pub use embedded::{Embedded, EmbeddedControl};
+pub use refusal::{from_outside, needs_consent, refusals};
 
 use self::committer::RdCommitter;
 use self::consumer::RdConsumer;
 use self::end_offsets::RdEndOffsets;
 use self::growth::RdTopic;
 use self::places::{Place, Places};
-use self::producer::{RdProducer, Serving};
+use self::producer::RdProducer;
 use super::{
     BrokerError, Cluster, Committer, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets,
     ProducerPort, TopicPort,
 };
 use crate::base::{Clock, PoolId};
-use crate::plan::{GroupPlan, Pace, Plan, ProducerClients};
+use crate::plan::{GroupPlan, Plan, ProducerClients};
 
 /// The client library with its version, for results.
 pub fn client_version() -> String {
@@ -52,7 +59,6 @@ pub struct RdCluster {
     producers: u32,
     pools: u32,
     clients: ProducerClients,
-    at_max_rate: bool,
     clock: Clock,
     /// The group, if its members have places that only one client may hold.
     places: Option<Places>,
@@ -80,7 +86,6 @@ impl RdCluster {
             producers: plan.load.producers,
             pools: plan.load.pools,
             clients: plan.load.clients,
-            at_max_rate: plan.load.pace == Pace::Max,
             clock,
             places: plan.group().is_some_and(GroupPlan::has_exclusive_places).then(Places::default),
             close_limit: plan.watch.close,
@@ -112,14 +117,8 @@ impl Cluster for RdCluster {
                 (pool.0..self.producers).step_by(self.pools as usize).count()
             }
         };
-        let serving = match self.clients {
-            ProducerClients::PerPool if self.at_max_rate => Serving::ByPool,
-            ProducerClients::PerPool => Serving::Sampled,
-            // So many are polled in turn, whoever does it.
-            ProducerClients::PerProducer => Serving::Always,
-        };
         let shape = (pool, self.pools, clients);
-        Ok(Box::new(RdProducer::new(&self.settings, &self.topic, shape, serving, self.clock)?))
+        Ok(Box::new(RdProducer::new(&self.settings, &self.topic, shape, self.clock)?))
     }
 
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {

@@ -1,17 +1,19 @@
 //! A producer port on librdkafka's `BaseProducer`.
 //!
-//! At maximum rate the pool looks for delivery reports all the time and serves them itself: a second thread
-//! would only free what the first allocates, at the price of both. A paced pool looks when it wakes, which says
-//! nothing about when an acknowledgement came; there a thread of the port's own, the pump, serves them as they
-//! come. Waking it for every record costs a tenth of the CPU at the guide's load, so it only does so for records
-//! sent in one stretch of time in eight; in the others the pool serves reports when it looks, and their times are
-//! not used. Every answer enters the ledger either way.
+//! A thread of the port's own is blocked in the client's `poll` all the time and serves delivery reports as they come;
+//! the callback reads the clock. So an acknowledgement's time is when the client learned of it, whatever the pool does
+//! meanwhile. `BaseProducer::poll` does not return after an event but serves what comes until its time is over, so
+//! only the callback knows when each came.
+//!
+//! One thread cannot be blocked in several clients. With a client per producer it looks at each of them in turn: every
+//! answer enters the ledger, and its time is not used.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
@@ -21,6 +23,7 @@ use rdkafka::{ClientContext, Message};
 use super::config::ClientSettings;
 use super::error::{describe, outcome};
 use super::learning::Learning;
+use super::told::Told;
 use crate::base::{Clock, Offset, PartitionId, PoolId, ProducerId, Time, sent_time};
 use crate::broker::{Answers, BrokerError, ProducerPort, SendError, SendRecord};
 use crate::measure::{Ack, Outcome};
@@ -29,11 +32,10 @@ use crate::measure::{Ack, Outcome};
 pub(super) struct RdProducer {
     clients: Arc<Vec<BaseProducer<Context>>>,
     reports: Arc<Reports>,
-    serving: Serving,
     topic: String,
     pools: u32,
     stop: Arc<AtomicBool>,
-    pump: Option<JoinHandle<()>>,
+    server: Option<JoinHandle<()>>,
     learning: Learning,
 }
 
@@ -44,102 +46,46 @@ impl RdProducer {
         settings: &ClientSettings,
         topic: &str,
         shape: (PoolId, u32, usize),
-        serving: Serving,
         clock: Clock,
     ) -> Result<RdProducer, BrokerError> {
         let (pool, pools, clients) = shape;
         let reports = Arc::new(Reports::default());
-        if serving != Serving::Sampled {
-            reports.sample(Time(i64::MIN), Time::NEVER);
-        }
         let client = |i: usize| {
-            let context = Context { reports: reports.clone(), serving, clock };
-            settings
-                .producer(&format!("pool-{pool}-{i}"))
-                .create_with_context(context)
-                .map_err(|error| BrokerError::fatal(format!("client not created: {error}")))
+            let told = Told(settings.hidden());
+            let context = Context { reports: reports.clone(), clock, told };
+            settings.create_with(&settings.producer(&format!("pool-{pool}-{i}")), context)
         };
         let clients: Arc<Vec<_>> = Arc::new((0..clients).map(client).collect::<Result<_, _>>()?);
         let stop = Arc::new(AtomicBool::new(false));
-        let start_pump = || {
+        let server = {
             let (clients, reports, stop) = (clients.clone(), reports.clone(), stop.clone());
             std::thread::Builder::new()
                 .name(format!("acks-{pool}"))
-                .spawn(move || pump(&clients, &reports, serving, clock, &stop))
-                .map_err(|error| BrokerError::fatal(format!("no thread: {error}")))
+                .spawn(move || serve(&clients, &reports, &stop))
+                .map_err(|error| BrokerError::fatal(format!("no thread: {error}")))?
         };
-        let pump = (serving != Serving::ByPool).then(start_pump).transpose()?;
         let (topic, learning) = (topic.to_owned(), Learning::default());
-        Ok(RdProducer { clients, reports, serving, topic, pools, stop, pump, learning })
-    }
-
-    /// Waits, at maximum rate for a first report and else for the time; then serves the reports that are there,
-    /// unless the pump is doing so.
-    fn serve(&self, wait: Duration) {
-        match self.clients.as_slice() {
-            [client] if self.serving == Serving::ByPool => _ = self.reports.look(client, wait),
-            _ => std::thread::sleep(wait),
-        }
-        if self.reports.pumped.load(Ordering::Acquire) {
-            return;
-        }
-        for client in self.clients.iter() {
-            for _ in 0..EVENTS_PER_LOOK {
-                if !self.reports.look(client, Duration::ZERO) {
-                    break;
-                }
-            }
-        }
+        Ok(RdProducer { clients, reports, topic, pools, stop, server: Some(server), learning })
     }
 }
 
-/// Who serves delivery reports, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Serving {
-    /// The pool's thread, which never rests.
-    ByPool,
-    /// The pump, all the time.
-    Always,
-    /// The pump in one stretch of time in eight, as a sample.
-    Sampled,
-}
-
-/// A sample: records sent in so long are timed, one such stretch in eight.
-const SAMPLE: Duration = Duration::from_millis(300);
-const SAMPLE_EVERY: Duration = Duration::from_millis(2_400);
-/// Their acknowledgements are waited for so long after the stretch, so that slow ones are not left out.
-const SAMPLE_TAIL: Duration = Duration::from_millis(100);
-/// Longest wait of the pump, so that it stops in time.
-const PUMP_WAIT: Duration = Duration::from_millis(50);
-/// Events, of up to a few thousand reports each, that the pool serves at most when it looks.
+/// Longest wait for a report, so that the thread stops in time. The wrapper spends the last millisecond of a wait asking again
+/// and again, because librdkafka takes whole milliseconds.
+const SERVE_WAIT: Duration = Duration::from_millis(100);
+/// Between two looks at several clients.
+const SWEEP_EVERY: Duration = Duration::from_millis(10);
+/// Events, of up to a few thousand reports each, that are served at most when a client is looked at.
 const EVENTS_PER_LOOK: usize = 1000;
 
 /// Serves delivery reports until told to stop.
-fn pump(
-    clients: &[BaseProducer<Context>],
-    reports: &Reports,
-    serving: Serving,
-    clock: Clock,
-    stop: &AtomicBool,
-) {
-    let mut next_sample = clock.now();
+fn serve(clients: &[BaseProducer<Context>], reports: &Reports, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
-        let now = clock.now();
-        if serving == Serving::Sampled && now >= next_sample {
-            reports.sample(now, now + SAMPLE);
-            next_sample = next_sample + SAMPLE_EVERY;
+        if let [client] = clients {
+            client.poll(SERVE_WAIT);
+            continue;
         }
-        let serves = serving == Serving::Always || now < reports.sample_end() + SAMPLE_TAIL;
-        reports.pumped.store(serves, Ordering::Release);
-        match clients {
-            _ if !serves => std::thread::sleep(next_sample.remaining(now).min(PUMP_WAIT)),
-            [client] => _ = reports.look(client, PUMP_WAIT),
-            // With a client per producer, reports are looked for once a millisecond.
-            clients => {
-                clients.iter().for_each(|client| _ = reports.look(client, Duration::ZERO));
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
+        clients.iter().for_each(|client| reports.drain(client));
+        std::thread::sleep(SWEEP_EVERY);
     }
 }
 
@@ -171,10 +117,10 @@ impl ProducerPort for RdProducer {
     }
 
     fn answers(&mut self, wait: Duration, answers: &mut Answers) {
-        self.serve(wait);
+        std::thread::sleep(wait);
         let mut noted = self.reports.lock();
         if answers.is_empty() {
-            // The pump waits for this lock: give it the other buffer instead of copying its own.
+            // The callback waits for this lock: give it the other buffer instead of copying its own.
             std::mem::swap(answers, &mut noted);
         } else {
             answers.append(&mut noted);
@@ -194,7 +140,7 @@ impl ProducerPort for RdProducer {
             if self.clients.iter().all(|client| client.in_flight_count() == 0) {
                 break;
             }
-            self.serve(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
@@ -202,8 +148,8 @@ impl ProducerPort for RdProducer {
 impl Drop for RdProducer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        if let Some(pump) = self.pump.take() {
-            let _ = pump.join();
+        if let Some(server) = self.server.take() {
+            let _ = server.join();
         }
     }
 }
@@ -212,60 +158,28 @@ impl Drop for RdProducer {
 #[derive(Default)]
 struct Reports {
     noted: Mutex<Answers>,
-    /// Records sent from and before these times are timed, in nanoseconds of [`Time`].
-    sample_from: AtomicI64,
-    sample_to: AtomicI64,
-    /// Whether the pump serves reports now, as they come.
-    pumped: AtomicBool,
-    /// When the reports being served came, in nanoseconds of [`Time`]; [`NOT_YET`] before the first. They come in
-    /// events, one for each answer of a broker, and all of an event came at once.
-    came_at: AtomicI64,
+    /// How many reports have been served.
+    served: AtomicU64,
 }
 
 /// Errors kept until the port looks; more of them would say nothing new.
 const ERRORS_MAX: usize = 1000;
 
-const NOT_YET: i64 = i64::MIN;
-
 impl Reports {
-    /// Serves one event of `client`, waiting so long for it; whether there was one with reports. One thread at a
-    /// time does this.
-    fn look(&self, client: &BaseProducer<Context>, wait: Duration) -> bool {
-        self.came_at.store(NOT_YET, Ordering::Relaxed);
-        client.poll(wait);
-        self.came_at.load(Ordering::Relaxed) != NOT_YET
-    }
-
-    /// When the event being served came.
-    fn came_at(&self, clock: Clock) -> Time {
-        let noted = self.came_at.load(Ordering::Relaxed);
-        if noted != NOT_YET {
-            return Time(noted);
+    /// Serves what `client` has, without waiting. One thread at a time does this.
+    fn drain(&self, client: &BaseProducer<Context>) {
+        for _ in 0..EVENTS_PER_LOOK {
+            let before = self.served.load(Ordering::Relaxed);
+            // Serves one event.
+            client.poll(Duration::ZERO);
+            if self.served.load(Ordering::Relaxed) == before {
+                break;
+            }
         }
-        let now = clock.now();
-        self.came_at.store(now.0, Ordering::Relaxed);
-        now
     }
 
     fn lock(&self) -> MutexGuard<'_, Answers> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Times records sent in this stretch.
-    fn sample(&self, from: Time, to: Time) {
-        self.sample_from.store(from.0, Ordering::Release);
-        self.sample_to.store(to.0, Ordering::Release);
-    }
-
-    fn sample_end(&self) -> Time {
-        Time(self.sample_to.load(Ordering::Acquire))
-    }
-
-    /// Whether the time at which this record's report is served is the time it came.
-    fn is_timed(&self, serving: Serving, sent: Time) -> bool {
-        (serving == Serving::ByPool || self.pumped.load(Ordering::Relaxed))
-            && sent.0 >= self.sample_from.load(Ordering::Relaxed)
-            && sent.0 < self.sample_to.load(Ordering::Relaxed)
     }
 
     fn error(&self, name: String) {
@@ -279,13 +193,17 @@ impl Reports {
 /// What librdkafka calls back into. Must not panic: its callers are C.
 struct Context {
     reports: Arc<Reports>,
-    serving: Serving,
     clock: Clock,
+    told: Told,
 }
 
 impl ClientContext for Context {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "client error");
+    fn log(&self, _level: RDKafkaLogLevel, about: &str, said: &str) {
+        self.told.line(about, said);
+    }
+
+    fn error(&self, error: KafkaError, said: &str) {
+        self.told.failure(&error, said);
         self.reports.error(describe(&error));
     }
 }
@@ -310,11 +228,11 @@ impl ProducerContext for Context {
             // Negative where the broker did not say: without acknowledgements, and of a retry it had already.
             offset: Some(Offset(message.offset())).filter(|offset| offset.0 >= 0),
             sent,
-            at: self.reports.came_at(self.clock),
-            timed: self.reports.is_timed(self.serving, sent),
+            at: self.clock.now(),
             outcome,
         };
         self.reports.lock().acks.push(ack);
+        self.reports.served.fetch_add(1, Ordering::Relaxed);
     }
 }
 

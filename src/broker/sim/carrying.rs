@@ -87,10 +87,10 @@ impl Kernel {
 
     /// Breaks a connection; its client hears of it a moment later.
     pub(super) fn break_off(&mut self, client: ClientId, broker: BrokerId) {
-        self.network.end(client, broker);
+        let caller = self.network.cut_off(client, broker);
         self.cluster.hang_up(client, broker);
         let at = Time(self.now.0 + self.network.break_latency());
-        self.push(at, Other::Broken { client, broker });
+        self.push(at, Other::Broken { caller, broker });
     }
 
     /// Asks the first broker that can answer for watermarks, or looks for one again a moment later.
@@ -178,9 +178,14 @@ impl Kernel {
         }
     }
 
-    /// A client's connection is broken.
-    pub(super) fn broken(&mut self, client: ClientId, broker: BrokerId) {
+    /// A client finds that its connection is broken, unless it has closed it meanwhile.
+    pub(super) fn broken(&mut self, caller: Caller, broker: BrokerId) {
+        let client = caller.client;
         self.hear(client);
+        if !self.network.has(caller, broker) {
+            return;
+        }
+        self.network.end(client, broker);
         let seat = &mut self.seats[client as usize];
         match &mut seat.who {
             Who::Nobody => {}

@@ -79,7 +79,7 @@ pub(super) enum Event {
 pub(super) enum Other {
     /// A client finds that its connection is broken, or could not be made.
     Broken {
-        client: ClientId,
+        caller: Caller,
         broker: BrokerId,
     },
     Alarm(Alarm),
@@ -98,7 +98,9 @@ impl Other {
     /// What it is about: no other at the same instant is about the same.
     fn what(&self) -> u64 {
         let (kind, what) = match self {
-            Other::Broken { client, broker } => (1, u64::from(*broker) << 32 | u64::from(*client)),
+            Other::Broken { caller, broker } => {
+                (1, u64::from(*broker) << 32 | u64::from(caller.client))
+            }
             Other::Alarm(alarm) => (2, u64::from(alarm.number())),
             Other::Job(number, _) => (3, *number),
             Other::Ask(client) => (4, u64::from(*client)),
@@ -255,9 +257,9 @@ impl Kernel {
 
     fn happen_rarely(&mut self, other: Other) {
         match other {
-            Other::Broken { client, broker } => {
-                self.trace.add(self.now, 8, client, u64::from(broker));
-                self.broken(client, broker);
+            Other::Broken { caller, broker } => {
+                self.trace.add(self.now, 8, caller.client, u64::from(broker));
+                self.broken(caller, broker);
             }
             Other::Alarm(alarm) => {
                 self.trace.add(self.now, 4, alarm.number(), 0);

@@ -50,7 +50,7 @@ struct Link {
     /// Which connection of this client to this broker it is.
     connection: u32,
     is_open: bool,
-    /// Nothing that is sent on it arrives, and nobody knows.
+    /// Nothing that is sent on it arrives, and its client does not know (yet).
     is_void: bool,
     up: Way,
     down: Way,
@@ -232,7 +232,22 @@ impl Network {
             || self.link(client, broker).up.last.since_ns(now) > longest
     }
 
-    /// Ends a connection: what is under way on it arrives nowhere. Whether there was one.
+    /// Breaks a connection: what is under way on it arrives nowhere, and neither does what its client sends until it
+    /// hears of it and [ends](Self::end) it. Returns which one it is.
+    pub(super) fn cut_off(&mut self, client: ClientId, broker: BrokerId) -> Caller {
+        let link = self.link(client, broker);
+        link.is_void = true;
+        Caller { client, connection: link.connection }
+    }
+
+    /// Whether a client has this connection still, as far as it knows.
+    pub(super) fn has(&self, caller: Caller, broker: BrokerId) -> bool {
+        let link = &self.links[self.place(caller.client, broker)];
+        link.connection == caller.connection && link.is_open
+    }
+
+    /// A client ends its connection: what is under way on it arrives nowhere, and what is sent next opens another one.
+    /// Whether there was one.
     pub(super) fn end(&mut self, client: ClientId, broker: BrokerId) -> bool {
         let link = self.link(client, broker);
         let was_open = std::mem::take(&mut link.is_open);
@@ -303,6 +318,21 @@ mod tests {
         assert!(new != old && !network.carries(new, 0) && network.end(0, 0));
         let (_, newest) = network.request_arrives(Time(0), 0, 0, 0);
         assert!(network.carries(newest, 0));
+    }
+
+    /// With TCP, what is written to a connection that the other side has reset arrives nowhere. If it arrived on a new
+    /// connection, it would overtake what was lost on the old one.
+    #[test]
+    fn what_a_client_sends_before_it_hears_that_its_connection_broke_arrives_nowhere() {
+        let mut network = network(0);
+        let (_, before) = network.request_arrives(Time(0), 0, 0, 0);
+        assert_eq!(network.cut_off(0, 0), before);
+        let (_, meanwhile) = network.request_arrives(Time(1), 0, 0, 0);
+        assert_eq!(meanwhile, before);
+        assert!(!network.carries(meanwhile, 0) && network.has(meanwhile, 0));
+        assert!(network.end(0, 0) && !network.has(before, 0));
+        let (_, after) = network.request_arrives(Time(2), 0, 0, 0);
+        assert!(after != before && network.carries(after, 0));
     }
 
     #[test]

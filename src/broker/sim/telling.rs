@@ -30,12 +30,18 @@ impl Kernel {
             }
             Event::Request(number) => {
                 let (caller, to, request) = &self.requests[number as usize];
+                if !self.network.carries(*caller, *to) {
+                    return;
+                }
                 let (what, partitions) = request_in_words(request);
                 let what = format!("from {}: {what}", watch.name_of(caller.client));
                 (TraceKind::Request, name(*to), (what, partitions))
             }
             Event::Response(number) => {
                 let (caller, from, response) = &self.responses[number as usize];
+                if !self.network.carries(*caller, *from) {
+                    return;
+                }
                 let (what, partitions) = response_in_words(response);
                 let what = format!("from {}: {what}", name(*from));
                 (TraceKind::Response, watch.name_of(caller.client), (what, partitions))
@@ -47,9 +53,9 @@ impl Kernel {
 
     fn rarity(&self, watch: &Watch, other: &Other) -> (TraceKind, String, Told) {
         match other {
-            Other::Broken { client, broker: with } => {
+            Other::Broken { caller, broker: with } => {
                 let what = format!("finds its connection to {} broken", name(*with));
-                (TraceKind::Response, watch.name_of(*client), nothing(&what))
+                (TraceKind::Response, watch.name_of(caller.client), nothing(&what))
             }
             Other::Alarm(Alarm::Fetch { client, broker: of }) => {
                 let what = format!("the longest wait of {}'s fetch", watch.name_of(*client));

@@ -4,6 +4,7 @@ use super::key::Key;
 use super::{Findings, Overrides};
 use crate::base::{BrokerKind, format_bytes, format_duration};
 use crate::plan::{Api, BrokerPlan, GroupProtocol, Identity, Membership, Metric, Pace, Plan};
+use crate::scenario::known::{self, Treatment};
 use crate::scenario::{At, Diagnostic, Origin, RequestError, Scenario, codes};
 use std::time::Duration;
 
@@ -111,9 +112,27 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     if !capability.filters_duplicates {
         warn_about_refusals(scenario, plan, found);
     }
+    if plan.broker.kind() == BrokerKind::Embedded {
+        warn_about_access(plan, found);
+    }
     if !capability.keeps_static_places {
         warn_about_static_members(scenario, plan, found);
     }
+}
+
+/// Warns that the embedded cluster's clients are given nothing but how they work.
+fn warn_about_access(plan: &Plan, found: &mut Findings) {
+    let is_kept_back = |name: &str| known::treatment(name) != Some(Treatment::Free);
+    let Some((_, name, property)) = plan.client.all().find(|(_, name, _)| is_kept_back(name))
+    else {
+        return;
+    };
+    let message = format!("`{name}` has no effect on the embedded cluster");
+    found.push(
+        Diagnostic::warning(codes::EMBEDDED_LIMIT, property.written, message)
+            .label("its clients speak plaintext with it, and with nothing else")
+            .remedy("it says how a real cluster is reached: use `--broker kafka`"),
+    );
 }
 
 /// Warns that an idempotent producer takes a refused request for done where nobody checks sequences.

@@ -60,6 +60,9 @@ pub(super) fn parse(name: &str) -> Option<Metric> {
         "rebalances" => return Some(Metric::Rebalances),
         _ => {}
     }
+    if let Some(rest) = name.strip_prefix("latency.ack.") {
+        return quantile(rest).map(|quantile| Metric::Acknowledgement { quantile });
+    }
     if let Some(rest) = name.strip_prefix("latency.") {
         return latency(rest, Scope::All);
     }
@@ -132,6 +135,7 @@ fn names() -> Vec<String> {
     names.extend(["partition[].rate", "partition[].lag_max"].map(str::to_owned));
     names.extend(LATENESS.map(|quantile| format!("lateness.{quantile}")));
     for (quantile, _) in QUANTILES {
+        names.push(format!("latency.ack.{quantile}"));
         for kind in ["latency", "latency.response", "latency.service"] {
             names.push(format!("{kind}.{quantile}"));
             names.push(format!("partition[].{kind}.{quantile}"));
@@ -156,6 +160,7 @@ pub fn metrics_markdown() -> String {
          | `latency.<q>` | time | response time (processed - intended send), all partitions; `<q>` is {quantiles} |\n\
          | `latency.response.<q>` | time | the same |\n\
          | `latency.service.<q>` | time | service time (processed - actual send) |\n\
+         | `latency.ack.<q>` | time | from send to acknowledgement; not with `load.clients = \"producer\"` or `load.acks = \"none\"` |\n\
          | `partition[7].latency.<q>` | time | one partition; `[*]` is each one: the worst decides |\n\
          | `partition[*].rate` | number | records processed per second of a partition |\n\
          | `partition[*].lag_max` | count | largest lag of a partition, in records |\n\
@@ -232,9 +237,14 @@ mod tests {
 
     #[test]
     fn names_that_are_close_are_not_metrics() {
-        for name in
-            ["latency", "latency.p98", "partition[x].rate", "fault[*].recovery", "lateness.p90"]
-        {
+        for name in [
+            "latency",
+            "latency.p98",
+            "partition[x].rate",
+            "fault[*].recovery",
+            "lateness.p90",
+            "partition[0].latency.ack.p99",
+        ] {
             assert_eq!(parse(name), None, "{name}");
         }
         assert_eq!(

@@ -17,7 +17,9 @@ mod utilisation;
 
 pub use figure::metrics_markdown;
 
-use super::{ClientProperties, Plan};
+use std::collections::BTreeMap;
+
+use super::{ClientProperties, Plan, PropertyPlan};
 use crate::base::{BrokerKind, Seed};
 use crate::scenario::{self, At, Diagnostic, Scenario, Source, codes};
 
@@ -111,13 +113,16 @@ fn scenario_name(path: &str) -> String {
 }
 
 fn client(scenario: &Scenario) -> ClientProperties {
-    let text = |properties: &std::collections::BTreeMap<String, At<scenario::Property>>| {
-        properties.iter().map(|(name, property)| (name.clone(), property.value.0.clone())).collect()
+    let planned = |properties: &BTreeMap<String, At<scenario::Property>>| {
+        let each = |(name, at): (&String, &At<scenario::Property>)| {
+            (name.clone(), PropertyPlan { value: at.value.0.clone(), written: at.key })
+        };
+        properties.iter().map(each).collect()
     };
     ClientProperties {
-        common: text(&scenario.client.common),
-        producer: text(&scenario.client.producer),
-        consumer: text(&scenario.client.consumer),
+        common: planned(&scenario.client.common),
+        producer: planned(&scenario.client.producer),
+        consumer: planned(&scenario.client.consumer),
     }
 }
 

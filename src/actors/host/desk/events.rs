@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::{Desk, UnderWay};
 use crate::actors::host::lease::HostReport;
 use crate::actors::host::seat::Worked;
-use crate::base::{ConsumerId, Offset, PartitionId, Time};
+use crate::base::{Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
-use crate::measure::Event;
+use crate::measure::{Event, Owner};
 
 /// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
 /// records are slow to process.
@@ -84,28 +84,29 @@ impl ConsumerEvents for Desk {
             let anchor = {
                 let mut cell = self.context.board.cell(*partition).lock();
                 cell.take_over(owner, now);
-                cell.taken_by_member(now);
+                cell.taken_by_member(owner, now);
                 cell.start().anchor
             };
             self.attach(*partition, owner, line.clone(), anchor);
         }
-        let (consumer, partitions) = (owner.consumer, partitions.to_vec());
-        self.context.note(Event::Assigned { consumer, partitions });
+        let (Owner { consumer, incarnation }, partitions) = (owner, partitions.to_vec());
+        self.context.note(Event::Assigned { consumer, incarnation, partitions });
     }
 
     fn revoked(&mut self, partitions: &[PartitionId]) {
         self.flush();
         let Some(group) = &self.group else { return };
-        let consumer: ConsumerId = group.owner.consumer;
+        let owner @ Owner { consumer, incarnation } = group.owner;
         let now = self.context.clock.now();
         for partition in partitions {
-            self.context.board.cell(*partition).lock().give_up(consumer, now);
+            self.context.board.cell(*partition).lock().give_up(owner, now);
             group.positions.end(*partition);
             if let Some(seat) = self.seats.get_mut(partition.0 as usize) {
                 *seat = None;
             }
         }
-        self.context.note(Event::Revoked { consumer, partitions: partitions.to_vec() });
+        let partitions = partitions.to_vec();
+        self.context.note(Event::Revoked { consumer, incarnation, partitions });
     }
 
     fn error(&mut self, error: BrokerError) {

@@ -221,6 +221,43 @@ impl Desk {
         }
     }
 
+    /// Whether it would make a difference to know how far the client has come at the ends of partitions: more is there
+    /// than what was handed over, or what a machine has to see first.
+    pub(super) fn asks_for_ends(&self) -> bool {
+        let asks = |seat: &Seat| {
+            let cell = self.context.board.cell(seat.machine.partition()).lock();
+            seat.anchor.is_some() || cell.lag.end.is_some_and(|end| end > cell.next_offset())
+        };
+        let has_failed = !self.failures.is_empty() || self.client_failure.is_some();
+        !has_failed && self.seats.iter().flatten().any(|seat| asks(seat))
+    }
+
+    /// The client is at the end of a partition, and would hand `next` over next. Everything it has handed over is
+    /// processed.
+    pub(super) fn reached(&mut self, partition: PartitionId, next: Offset) {
+        let at = partition.0 as usize;
+        let Some(seat) = self.seats.get_mut(at).and_then(Option::as_deref_mut) else { return };
+        // What was handed over to a dead one was not processed.
+        if seat.line.is_dead() {
+            return;
+        }
+        let mut cell = self.context.board.cell(partition).lock();
+        if seat.anchor.is_some() && next < cell.next_offset() {
+            return;
+        }
+        if cell.reach(seat.machine.owner(), next, self.context.clock.now()) == Applied::Fenced {
+            return;
+        }
+        drop(cell);
+        seat.anchor = None;
+        seat.machine.reach(next);
+        if let (Some(position), Some(next)) = (&seat.position, seat.machine.position()) {
+            position.advance(next);
+        }
+        seat.reads();
+        self.context.board.progress[at].fetch_max(next.0, Ordering::AcqRel);
+    }
+
     /// Says to whoever watches that the host has come round.
     pub(super) fn beat(&self) {
         let now = self.context.clock.now();

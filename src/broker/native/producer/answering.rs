@@ -148,9 +148,8 @@ impl NativeProducer {
     ) {
         let partition = parcel.partition;
         let ack = |(index, &Sent { producer, sequence, at: sent }): (i64, &Sent)| {
-            let timed = true;
             let offset = first.map(|first| Offset(first.0 + index));
-            Ack { producer, partition, sequence, offset, sent, at, timed, outcome }
+            Ack { producer, partition, sequence, offset, sent, at, outcome }
         };
         self.answers.acks.extend((0..).zip(&parcel.records).map(ack));
         self.queued -= parcel.records.len();

@@ -1,0 +1,83 @@
+//! Client properties from outside the scenario: the options, and what is refused of them.
+
+use std::fs::{File, metadata};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::scenario::{ScenarioArguments, render};
+use crate::broker::rdkafka::{ClientFile, refusals};
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::scenario::{Diagnostic, Source};
+
+/// Where client properties come from besides the scenario.
+#[derive(Debug, Args)]
+pub(super) struct ClientArguments {
+    /// Properties of librdkafka that do not belong into a scenario, secrets above all, as in a Java `.properties`
+    /// file: how the cluster is reached, and who asks. LANEKEEPER_CLIENT_SASL_PASSWORD and the like in the environment
+    /// win over it. Values are never shown or stored. What a run decides itself is refused, such as
+    /// `bootstrap.servers`, `group.id` and `acks`.
+    #[arg(long, value_name = "FILE")]
+    client_config: Option<PathBuf>,
+}
+
+/// A client file is a page of text; a file beyond this is something else.
+const LARGEST_BYTES: u64 = 1024 * 1024;
+
+impl ClientArguments {
+    /// The plan of a scenario, and the properties from outside it. Everything that is wrong with both is one error.
+    pub(super) fn with_plan(
+        &self,
+        arguments: &ScenarioArguments,
+    ) -> Result<(Plan, ClientFile), Error> {
+        let (plan, file) = match (arguments.plan(), self.read()) {
+            (Ok(plan), Ok(file)) => (plan, file),
+            (Err(Error::Input(one)), Err(Error::Input(other))) => {
+                return Err(Error::Input(format!("{one}\n\n{other}")));
+            }
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        let refused = refusals(&plan, &file);
+        if refused.is_empty() {
+            return Ok((plan, file));
+        }
+        let source =
+            Source { name: arguments.file.display().to_string(), text: plan.source.clone() };
+        Err(Error::Input(render(&source, &plan.overrides, &refused)))
+    }
+
+    fn read(&self) -> Result<ClientFile, Error> {
+        let content = self.client_config.as_deref().map(|path| Ok((path, content(path)?)));
+        let content = content.transpose()?;
+        let named = content.as_ref().map(|(path, bytes)| (path.display().to_string(), bytes));
+        let file = named.as_ref().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        ClientFile::read(file, std::env::vars_os())
+            .map_err(|wrong: Vec<Diagnostic>| Error::Input(render(&Source::default(), &[], &wrong)))
+    }
+}
+
+/// The bytes of a client file.
+fn content(path: &Path) -> Result<Vec<u8>, Error> {
+    let refuse = |why: String| {
+        Error::Input(format!(
+            "cannot read the client properties in `{}`: {why}; give the path of a file with `property = value` lines",
+            path.display()
+        ))
+    };
+    let found = metadata(path).map_err(|error| refuse(error.to_string()))?;
+    // Reading a pipe or a device may never end.
+    if !found.is_file() {
+        return Err(refuse("it is not a file".to_owned()));
+    }
+    let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| refuse(error.to_string()))?;
+    if bytes.len() as u64 > LARGEST_BYTES {
+        return Err(refuse("it is larger than 1 MiB".to_owned()));
+    }
+    Ok(bytes)
+}

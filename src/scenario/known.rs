@@ -1,0 +1,353 @@
+//! The properties librdkafka knows, and what a run does with each.
+//!
+//! Every property of its CONFIGURATION.md and every hidden one stands here once: one that is not here is refused.
+
+use super::suggest::closest;
+
+/// What a run does with a property from a scenario, a client file or the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// It is handed to the client.
+    Free,
+    /// It says how a cluster is reached and who asks. The embedded cluster speaks plaintext and has no use for it.
+    Access,
+    /// It makes the client do something on this machine or elsewhere that needs consent.
+    Needs(Danger),
+    /// It is refused: a run decides it, or only a program can set it. With what to do instead.
+    Ours(&'static str),
+}
+
+/// Why a property needs consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Danger {
+    /// It loads code or runs a command: consent is needed wherever it is written.
+    Code,
+    /// It opens a file of this machine. A file named by the user's own client file or environment is meant.
+    File,
+    /// It has the client talk to another server than the cluster, or believe another one. The same holds.
+    Elsewhere,
+}
+
+impl Danger {
+    /// What the property makes the client do.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Danger::Code => "loads code or runs a command",
+            Danger::File => "opens a file of this machine",
+            Danger::Elsewhere => "lets the client talk to another server than the cluster",
+        }
+    }
+}
+
+/// The name under which a property is kept: several names of one property are one.
+pub fn canonical(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name)
+}
+
+/// What a run does with the property `name`; `None` when librdkafka has no such property.
+pub fn treatment(name: &str) -> Option<Treatment> {
+    let name = canonical(name);
+    let is_in = |list: &[&str]| list.contains(&name);
+    if let Some((_, instead)) = OURS.iter().find(|(ours, _)| *ours == name) {
+        return Some(Treatment::Ours(instead));
+    }
+    if is_in(NOT_TEXT) {
+        return Some(Treatment::Ours("remove it: only a program can set it"));
+    }
+    if is_in(FREE) {
+        return Some(Treatment::Free);
+    }
+    if is_in(ACCESS) {
+        return Some(Treatment::Access);
+    }
+    let dangers =
+        [(CODE, Danger::Code), (FILES, Danger::File), (SERVERS, Danger::Elsewhere)].into_iter();
+    { dangers }.find(|(list, _)| is_in(list)).map(|(_, danger)| Treatment::Needs(danger))
+}
+
+/// Environment variables with this prefix are properties: `LANEKEEPER_CLIENT_SASL_PASSWORD` is `sasl.password`.
+pub const VARIABLES: &str = "LANEKEEPER_CLIENT_";
+
+/// Every name there is, aliases included.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let lists = [FREE, ACCESS, CODE, FILES, SERVERS, NOT_TEXT];
+    let ours = OURS.iter().map(|(name, _)| *name);
+    let aliases = ALIASES.iter().map(|(alias, _)| *alias);
+    lists.into_iter().flatten().copied().chain(ours).chain(aliases)
+}
+
+/// What to do about a name that librdkafka does not have.
+pub(super) fn remedy(name: &str) -> String {
+    closest(name, names()).map_or_else(
+        || "the names are those of librdkafka's CONFIGURATION.md".to_owned(),
+        |candidate| format!("did you mean `{candidate}`?"),
+    )
+}
+
+/// Other names of a property, and the one under which it is kept.
+const ALIASES: &[(&str, &str)] = &[
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("request.required.acks", "acks"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("compression.codec", "compression.type"),
+    ("auto.commit.enable", "enable.auto.commit"),
+    ("sasl.mechanisms", "sasl.mechanism"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("message.send.max.retries", "retries"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
+    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
+];
+
+const OFFSETS_ELSEWHERE: &str =
+    "remove it: offsets are committed to the cluster by `consumers.commit_interval`";
+const MOCK: &str = "use `embedded.brokers` and `--broker embedded`";
+
+/// What a run decides, and what to do instead of setting it.
+const OURS: &[(&str, &str)] = &[
+    // Which cluster: decided by the command line and the scenario alone.
+    ("bootstrap.servers", "give the cluster with `--bootstrap` or in `kafka.bootstrap`"),
+    ("test.mock.num.brokers", MOCK),
+    ("test.mock.broker.rtt", MOCK),
+    // By which names it is known there.
+    ("client.id", "remove it: each client has a name of its own, `lanekeeper-<what>`"),
+    ("client.software.name", "remove it: the client says what it is"),
+    ("client.software.version", "remove it: the client says what it is"),
+    ("group.id", "remove it: each run has a group of its own"),
+    ("group.instance.id", "use `consumers.membership`"),
+    ("transactional.id", "remove it: producers are not transactional"),
+    // What is promised about records, and what the scenario says about them.
+    ("acks", "use `load.acks`"),
+    ("enable.idempotence", "use `load.idempotence`"),
+    ("linger.ms", "use `load.linger`"),
+    ("compression.type", "use `load.compression`"),
+    ("partitioner", "use `load.partition`"),
+    ("queuing.strategy", "remove it: the order of each lane is checked"),
+    ("delivery.report.only.error", "remove it: every record's answer is counted"),
+    ("allow.auto.create.topics", "remove it: a run creates its topic as `[topic]` says"),
+    ("topic.blacklist", "remove it: a run has one topic, `topic.name`"),
+    // How positions and groups are kept.
+    ("group.protocol", "use `consumers.protocol`"),
+    ("group.protocol.type", "use `consumers.protocol`"),
+    ("group.remote.assignor", "use `consumers.assignor`"),
+    ("partition.assignment.strategy", "use `consumers.assignor`"),
+    ("session.timeout.ms", "use `consumers.session_timeout`"),
+    ("heartbeat.interval.ms", "use `consumers.heartbeat_interval`"),
+    ("max.poll.interval.ms", "use `consumers.max_poll_interval`"),
+    ("enable.auto.commit", OFFSETS),
+    ("auto.commit.interval.ms", "use `consumers.commit_interval`"),
+    ("enable.auto.offset.store", "remove it: an offset counts once its record is processed"),
+    ("auto.offset.reset", "use `consumers.start`"),
+    ("enable.partition.eof", "remove it: the consumers depend on it"),
+    ("offset.store.method", OFFSETS_ELSEWHERE),
+    ("offset.store.path", OFFSETS_ELSEWHERE),
+    ("offset.store.sync.interval.ms", OFFSETS_ELSEWHERE),
+    // What the wrapper around librdkafka depends on, and what would end the process.
+    ("enabled_events", "remove it: lanekeeper depends on every event"),
+    ("enable_sasl_queue", "remove it: that queue is not served"),
+    ("log.queue", "remove it: `-vv` shows what clients say"),
+    ("builtin.features", "remove it: it says what librdkafka was built with"),
+    ("internal.termination.signal", "remove it: signals end or interrupt a run"),
+];
+
+const OFFSETS: &str = "remove it: offsets are committed by `consumers.commit_interval`";
+
+/// Functions and handles, which a text cannot be; one of librdkafka's own tests takes a text for a function.
+const NOT_TEXT: &[&str] = &[
+    "background_event_cb",
+    "closesocket_cb",
+    "connect_cb",
+    "consume_cb",
+    "default_topic_conf",
+    "dr_cb",
+    "dr_msg_cb",
+    "error_cb",
+    "interceptors",
+    "log_cb",
+    "msg_order_cmp",
+    "oauthbearer_token_refresh_cb",
+    "offset_commit_cb",
+    "opaque",
+    "open_cb",
+    "partitioner_cb",
+    "rebalance_cb",
+    "resolve_cb",
+    "socket_cb",
+    "ssl.certificate.verify_cb",
+    "ssl_ca",
+    "ssl_certificate",
+    "ssl_engine_callback_data",
+    "ssl_key",
+    "stats_cb",
+    "throttle_cb",
+    "ut_handle_ProduceResponse",
+];
+
+/// Code of others: libraries that are loaded, and the words of the command that fetches Kerberos tickets.
+const CODE: &[&str] = &[
+    "plugin.library.paths",
+    "sasl.kerberos.keytab",
+    "sasl.kerberos.kinit.cmd",
+    "sasl.kerberos.principal",
+    "ssl.engine.id",
+    "ssl.engine.location",
+    "ssl.providers",
+];
+
+/// Files that are opened: none may be opened because a scenario of others says so.
+const FILES: &[&str] = &[
+    "https.ca.location",
+    "sasl.oauthbearer.assertion.file",
+    "sasl.oauthbearer.assertion.jwt.template.file",
+    "sasl.oauthbearer.assertion.private.key.file",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.crl.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+];
+
+/// Other servers: those that are asked for tokens, and any that poses as the cluster.
+const SERVERS: &[&str] = &[
+    "enable.ssl.certificate.verification",
+    "sasl.oauthbearer.metadata.authentication.type",
+    "sasl.oauthbearer.token.endpoint.url",
+    "ssl.endpoint.identification.algorithm",
+];
+
+/// How a cluster is reached, and who asks.
+const ACCESS: &[&str] = &[
+    "broker.address.family",
+    "client.dns.lookup",
+    "enable.sasl.oauthbearer.unsecure.jwt",
+    "https.ca.pem",
+    "sasl.kerberos.min.time.before.relogin",
+    "sasl.kerberos.service.name",
+    "sasl.mechanism",
+    "sasl.oauthbearer.assertion.algorithm",
+    "sasl.oauthbearer.assertion.claim.aud",
+    "sasl.oauthbearer.assertion.claim.exp.seconds",
+    "sasl.oauthbearer.assertion.claim.iss",
+    "sasl.oauthbearer.assertion.claim.jti.include",
+    "sasl.oauthbearer.assertion.claim.nbf.seconds",
+    "sasl.oauthbearer.assertion.claim.sub",
+    "sasl.oauthbearer.assertion.private.key.passphrase",
+    "sasl.oauthbearer.assertion.private.key.pem",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.config",
+    "sasl.oauthbearer.extensions",
+    "sasl.oauthbearer.grant.type",
+    "sasl.oauthbearer.method",
+    "sasl.oauthbearer.scope",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "ssl.ca.certificate.stores",
+    "ssl.ca.pem",
+    "ssl.certificate.pem",
+    "ssl.cipher.suites",
+    "ssl.curves.list",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+    "ssl.sigalgs.list",
+];
+
+/// How the client works: sizes, times, retries, what it says.
+const FREE: &[&str] = &[
+    "api.version.fallback.ms",
+    "api.version.request",
+    "api.version.request.timeout.ms",
+    "batch.num.messages",
+    "batch.size",
+    "broker.address.ttl",
+    "broker.version.fallback",
+    "check.crcs",
+    "client.rack",
+    "compression.level",
+    "connections.max.idle.ms",
+    "consume.callback.max.messages",
+    "coordinator.query.interval.ms",
+    "debug",
+    "enable.gapless.guarantee",
+    "enable.metrics.push",
+    "enable.random.seed",
+    "enable.sparse.connections",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "isolation.level",
+    "log.connection.close",
+    "log.thread.name",
+    "log_level",
+    "max.in.flight.requests.per.connection",
+    "message.copy.max.bytes",
+    "message.max.bytes",
+    "message.timeout.ms",
+    "metadata.max.age.ms",
+    "metadata.recovery.rebootstrap.trigger.ms",
+    "metadata.recovery.strategy",
+    "metadata.request.timeout.ms",
+    "produce.offset.report",
+    "queue.buffering.backpressure.threshold",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "receive.message.max.bytes",
+    "reconnect.backoff.jitter.ms",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "request.timeout.ms",
+    "retries",
+    "retry.backoff.max.ms",
+    "retry.backoff.ms",
+    "socket.blocking.max.ms",
+    "socket.connection.setup.timeout.ms",
+    "socket.keepalive.enable",
+    "socket.max.fails",
+    "socket.nagle.disable",
+    "socket.receive.buffer.bytes",
+    "socket.send.buffer.bytes",
+    "socket.timeout.ms",
+    "statistics.interval.ms",
+    "sticky.partitioning.linger.ms",
+    "topic.metadata.propagation.max.ms",
+    "topic.metadata.refresh.fast.cnt",
+    "topic.metadata.refresh.fast.interval.ms",
+    "topic.metadata.refresh.interval.ms",
+    "topic.metadata.refresh.sparse",
+    "transaction.timeout.ms",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_property_stands_in_one_list_and_each_alias_leads_to_one() {
+        let mut seen = BTreeSet::new();
+        for name in names() {
+            assert!(seen.insert(name), "{name} stands twice");
+            assert!(treatment(name).is_some(), "{name}");
+        }
+        assert!(ALIASES.iter().all(|(_, name)| canonical(name) == *name && seen.contains(name)));
+    }
+
+    #[test]
+    fn the_cluster_and_the_promises_of_a_run_are_its_own() {
+        for name in ["bootstrap.servers", "metadata.broker.list", "request.required.acks"] {
+            assert!(matches!(treatment(name), Some(Treatment::Ours(_))), "{name}");
+        }
+        assert_eq!(treatment("plugin.library.paths"), Some(Treatment::Needs(Danger::Code)));
+        assert_eq!(treatment("sasl.pasword"), None);
+        assert_eq!(remedy("sasl.pasword"), "did you mean `sasl.password`?");
+    }
+}
