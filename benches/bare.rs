@@ -427,7 +427,7 @@ fn main() -> Result<(), Failure> {
     let last = Time(shared.last_received.load(Ordering::Relaxed) as i64);
     let spent_s =
         if is_max { last.since_ns(first_send) as f64 / 1e9 } else { arguments.seconds as f64 };
-    let costs = cost.cost(spent_s, 1);
+    let costs = cost.cost(spent_s, 1.0);
     let acks = client.context().times.as_ref().map(|(_, times)| {
         let times = times.lock().unwrap_or_else(PoisonError::into_inner);
         let us = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;

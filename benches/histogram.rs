@@ -43,7 +43,7 @@ fn histogram(criterion: &mut Criterion) {
     for shard in 0..2 {
         (0..VALUES).for_each(|i| spare.response.record(latency_ns(i + shard)));
         (0..VALUES).for_each(|i| spare.service.record(latency_ns(i + shard)));
-        (0..VALUES).for_each(|i| spare.arrival.record(latency_ns(i + shard)));
+        (0..VALUES).for_each(|i| spare.parts.handed_over.record(latency_ns(i + shard)));
         cell.lock().take_shard(&mut spare);
     }
     group.bench_function("take a shard", |bencher| {

@@ -69,9 +69,9 @@ fn batch(number: u64) -> Vec<Processed> {
             intended: sent,
             sent,
         };
-        let arrived = sent + Duration::from_micros(300 + i % 500);
+        let at = sent + Duration::from_micros(300 + i % 500);
         let content = Content::Intact(stamp);
-        Processed { offset: Offset(i as i64), content, arrived, done: arrived, bytes: 100 }
+        Processed { offset: Offset(i as i64), content, handed: at.into(), done: at, bytes: 100 }
     };
     (number * BATCH..(number + 1) * BATCH).map(record).collect()
 }

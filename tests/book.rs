@@ -142,13 +142,13 @@ fn try_tool(place: &str, arguments: &str) {
     }
     let out = tempfile::tempdir().expect("a scratch directory");
     take_away(&mut words, "--out");
+    // The reader's own file.
+    take_away(&mut words, "--client-config");
     let is_tried = !is_remote || given.is_some();
     if !is_tried {
         // Nobody is there: what can be known without a cluster is known to `check`.
         words[0] = "check".to_owned();
-        ["--format", "--client-config"]
-            .into_iter()
-            .for_each(|option| take_away(&mut words, option));
+        take_away(&mut words, "--format");
     }
     let is_simulated = words.windows(2).any(|pair| pair == ["--broker", "sim"]);
     let shorter = shorter(&words[1], is_simulated);
@@ -182,6 +182,90 @@ fn shorter(file: &str, is_simulated: bool) -> Vec<String> {
     let entries: BTreeSet<usize> = plan.faults.iter().map(|fault| fault.entry).collect();
     set.extend(entries.iter().map(|fault| format!("fault[{fault}].at=600ms")));
     set
+}
+
+/// The first words of lines that only a report has.
+const OF_REPORTS: [&str; 9] = [
+    "PASSED",
+    "FAILED",
+    "INVALID",
+    "INTERRUPTED",
+    "CUT OFF",
+    "TOTALS",
+    "LATENCY",
+    "PARTITIONS",
+    "FAULTS",
+];
+
+/// What is shown of a run is what its command prints: in virtual time that is the same each time. A line `…` stands
+/// for lines left out. `BLESS=1` puts in what the program prints now, for lines that begin with the same two words.
+#[test]
+fn the_output_that_is_shown_is_the_one_that_comes() {
+    let is_blessing = std::env::var_os("BLESS").is_some();
+    let mut seen = 0;
+    for path in documents() {
+        let text = text_of(&path);
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let mut at = 0;
+        while at < lines.len() {
+            let Some(language) = lines[at].strip_prefix("```").map(str::to_owned) else {
+                at += 1;
+                continue;
+            };
+            let end =
+                at + 1 + lines[at + 1..].iter().position(|line| line == "```").expect("an end");
+            if language == "console" {
+                seen += usize::from(show(&path, &mut lines[at + 1..end], is_blessing));
+            } else {
+                let is_report = |line: &&String| OF_REPORTS.iter().any(|it| line.starts_with(it));
+                let found = lines[at + 1..end].iter().find(is_report);
+                assert_eq!(
+                    found, None,
+                    "{path}: only a `console` block with its command shows that"
+                );
+            }
+            at = end + 1;
+        }
+        if is_blessing && lines.join("\n") + "\n" != text {
+            std::fs::write(root().join(&path), lines.join("\n") + "\n").expect("a writable book");
+        }
+    }
+    assert!(seen >= 5, "{seen}");
+}
+
+/// Compares what a `console` block shows with what its command prints, or puts that in. Whether it shows anything.
+fn show(path: &str, block: &mut [String], is_blessing: bool) -> bool {
+    let commands = block.iter().take_while(|line| line.starts_with("$ ")).count();
+    let (commands, output) = block.split_at_mut(commands);
+    let Some(command) = commands.last().filter(|_| !output.is_empty()) else { return false };
+    let command = command.trim_start_matches("$ ").to_owned();
+    let is_exact = command.contains("--broker sim") || command.starts_with("lanekeeper replay ");
+    assert!(is_exact, "{path}: `{command}` does not print the same each time");
+    let out = tempfile::tempdir().expect("a scratch directory");
+    let mut words = words(command.strip_prefix("lanekeeper ").expect("the program"));
+    if words[0] == "run" {
+        words.extend(["--out".to_owned(), out.path().join("out").display().to_string()]);
+    }
+    let tool = Tool::new().current_dir(root()).args(words.iter().map(String::as_str));
+    let finished = tool.finish();
+    let printed: Vec<&str> = finished.stdout.lines().collect();
+    let mut from = 0;
+    for line in output.iter_mut().filter(|line| *line != "…") {
+        let same = |printed: &&str| match is_blessing {
+            true => first_two(printed) == first_two(line),
+            false => printed.trim_end() == line.trim_end(),
+        };
+        let Some(found) = printed[from..].iter().position(same) else {
+            panic!("{path}: `{command}` does not print\n{line}\nbut\n{}", finished.output());
+        };
+        printed[from + found].trim_end().clone_into(line);
+        from += found + 1;
+    }
+    true
+}
+
+fn first_two(line: &str) -> Vec<&str> {
+    line.split_whitespace().take(2).collect()
 }
 
 /// Looks at a command that is not the program: is it one of the known ones, are its files there?

@@ -96,6 +96,8 @@ fn every_code_has_a_case() {
     seen.extend([codes::FILE_MISSING, codes::FILE_UNREADABLE]);
     // A scenario of a mebibyte is no case to keep; see below, too.
     seen.extend([codes::FILE_TOO_LARGE, codes::NOT_TEXT]);
+    // Only the client library knows, which is asked by the program.
+    seen.insert(codes::BAD_PROPERTY);
     // Only a build without zstd refuses it.
     if cfg!(feature = "zstd") {
         seen.insert(codes::NOT_BUILT_IN);

@@ -4,6 +4,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lanekeeper::measure::{Summary, Verdict};
@@ -46,6 +47,56 @@ fn figures_that_are_in_doubt_are_4_with_the_reason_and_the_remedy() {
     assert!(reason.contains("CPU") && reason.contains("raise `limits.cpu_share`"), "{reason}");
     assert!(finished.stdout.starts_with("INVALID"), "{}", finished.stdout);
     assert!(finished.stdout.contains(reason), "{}", finished.stdout);
+}
+
+/// A control group of the machine with a quota; removed when it is dropped.
+struct Group(PathBuf);
+
+impl Group {
+    /// A group that may use so many CPUs; none where the system or this user's rights have no such thing.
+    fn with_quota(cpus: f64) -> Option<Group> {
+        let name = format!("lanekeeper-test-{}", std::process::id());
+        let quota = (cpus * 100_000.0).to_string();
+        let v1 = ["cpu", "cpu,cpuacct"].map(|mount| {
+            let files =
+                [("cpu.cfs_period_us", "100000".to_owned()), ("cpu.cfs_quota_us", quota.clone())];
+            (Path::new("/sys/fs/cgroup").join(mount), files.to_vec())
+        });
+        let v2 = (PathBuf::from("/sys/fs/cgroup"), vec![("cpu.max", format!("{quota} 100000"))]);
+        v1.into_iter().chain([v2]).find_map(|(mount, files)| {
+            let is_there = mount.join("cgroup.procs").exists();
+            let group = Group(mount.join(&name));
+            let made = is_there && std::fs::create_dir(&group.0).is_ok();
+            let limited =
+                |(file, text): &(&str, String)| std::fs::write(group.0.join(file), text).is_ok();
+            (made && files.iter().all(limited)).then_some(group)
+        })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// With a fifth of a CPU, a fifth of one core fully used is everything there is. Where no control group can be made,
+/// the tests of `measure::CpuLimit` have to do.
+#[test]
+fn a_quota_that_is_used_up_is_a_tester_in_its_own_way() {
+    let Some(group) = Group::with_quota(0.2) else { return };
+    // Six times what it may use.
+    let text = "[topic]\npartitions = 2\n[load]\nproducers = 60\nrate = \"10/s\"\n\
+                [consumers]\nwork = { cpu = \"2ms\" }\n\
+                [run]\nwarmup = \"0s\"\nduration = \"3s\"\ndrain = \"1s\"\n";
+    let tool = Tool::run_text(text).set(["limits.cpu_share=0.5"]);
+    let finished = tool.in_group(&group.0.join("cgroup.procs")).finish();
+    let summary = finished.summary();
+    assert_eq!(summary.host.cpu_limit, Some(0.2), "{}", finished.output());
+    assert!(summary.cost.cpu_share > Some(0.5), "{}", finished.output());
+    let is_named = |reason: &String| reason.contains("of the 0.2 CPUs it may use");
+    assert!(summary.invalid_reasons.iter().any(is_named), "{}", finished.output());
+    assert!(finished.stdout.contains("of the 0.2 CPUs it may use"), "{}", finished.stdout);
 }
 
 /// `run` and `check` of a file with this content.

@@ -306,3 +306,18 @@ fn rates_of_partitions_are_offered_and_processed_and_add_up() {
     assert!((sum(|p| p.processed_bytes_per_s) - summary.achieved_bytes_per_s).abs() < 1e-3);
     assert!((summary.achieved_bytes_per_s / summary.achieved_per_s - 100.0).abs() < 1e-9);
 }
+
+/// Every record is refused: with the error, counted whole, although the scenario expects only that nothing is lost.
+#[test]
+fn a_run_in_which_nothing_gets_through_is_no_success() {
+    let text = "[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"max\"\nmessages = 4000\npayload = \"2KiB\"\n\
+                [client.producer]\n\"message.max.bytes\" = 1000\n[run]\nwarmup = \"0s\"\n[expect]\nlost = 0\n";
+    let finished = Tool::run_text(text).finish();
+    assert_eq!(finished.code, 1, "{}", finished.output());
+    let summary = finished.summary();
+    assert_eq!((summary.ledger.acked, summary.ledger.failed), (0, 4_000));
+    assert!(!expectation(&summary, "measured").passed);
+    let failed = expectation(&summary, "failed");
+    assert!(failed.reason.as_ref().is_some_and(|it| it.contains("(4,000 x)")), "{failed:?}");
+    assert_eq!(summary.send_errors.values().sum::<u64>(), 4_000, "{:?}", summary.send_errors);
+}

@@ -9,7 +9,7 @@ use lanekeeper::base::{BrokerKind, PartitionId, Seed, Time};
 use lanekeeper::broker::model::Cores;
 use lanekeeper::broker::model::assignor::{Subscription, assign};
 use lanekeeper::broker::sim::Tap;
-use lanekeeper::measure::{Summary, TraceKind, TraceLine, Window};
+use lanekeeper::measure::{Digest, Interval, Summary, TraceKind, TraceLine};
 use lanekeeper::plan::{Assignor, Overrides, compile};
 use lanekeeper::run::{Observer, Options, run};
 use lanekeeper::scenario::Source;
@@ -24,7 +24,8 @@ const ONE_WAY: Duration = Duration::from_micros(1);
 struct Responses(Arc<Mutex<(f64, u64)>>);
 
 impl Observer for Responses {
-    fn window(&mut self, window: &Window<'_>) {
+    fn interval(&mut self, interval: &Interval<'_>) {
+        let Interval::Partition(window) = interval else { return };
         let response = &window.shard.response;
         let mut sum = self.0.lock().expect("nobody panics");
         sum.0 += response.mean_ns() * response.count() as f64;
@@ -126,6 +127,15 @@ fn a_consumer_is_the_queue_of_theory() {
         let waited = sum / count as f64 - way - 1e6;
         let what = format!("{name} at 0.7, producer to consumer");
         assert_within_2_percent(&what, waited / 1e6, waiting(0.7, second_moment));
+        // The same by the parts: what waits behind other records is neither on its way nor being handled.
+        let parts = &summary.latency_us;
+        let (fetch, wait) =
+            (parts.fetch.as_ref().expect("told"), parts.waiting.as_ref().expect("told"));
+        let what = format!("{name} at 0.7, waiting in the client");
+        let mean = |digest: &Digest| digest.mean.expect("records");
+        assert_within_2_percent(&what, mean(wait) / 1e3, waiting(0.7, second_moment));
+        assert_within_2_percent(&format!("{name}, handling"), mean(&parts.handling) / 1e3, 1.0);
+        assert!(fetch.p999.expect("records") < 5.0, "{fetch:?}");
     }
 }
 

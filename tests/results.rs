@@ -25,6 +25,7 @@ not_processed planned_load_s load_lasted_s
 bottleneck consumers_started wrong_partition
 latency_us.response.p50 latency_us.response.p90 latency_us.response.p95 latency_us.response.p99
 latency_us.response.p999 latency_us.response.max latency_us.response.count latency_us.service.p99
+latency_us.handed_over.p99 latency_us.handling.mean not_measured
 lateness_us.p50 lateness_us.p99 lateness_us.max
 ledger.sent ledger.acked ledger.failed ledger.indeterminate ledger.delivered ledger.lost ledger.unread
 ledger.duplicated ledger.redelivered ledger.reordered ledger.corrupt ledger.foreign
@@ -106,12 +107,59 @@ fn assert_fields(finished: &Finished) {
         FIELDS.split_whitespace().filter(|path| field(&json, path).is_none()).collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert_eq!(json["schema_version"], 2);
+    // What this client cannot tell is no number, and the reason stands beside it.
+    for part in ["fetch", "waiting"] {
+        assert_eq!(json["latency_us"][part], Value::Null);
+        let reason = json["not_measured"][format!("latency_us.{part}")].as_str();
+        assert!(reason.is_some_and(|reason| reason.contains("librdkafka")), "{reason:?}");
+    }
     assert_eq!(json["scenario"], "scenario");
     assert_eq!(json["verdict"], "passed");
     // Nothing is lost on the way through the library's own type.
     let summary = finished.summary();
     assert_eq!(serde_json::to_value(&summary).expect("JSON"), json);
     assert_eq!(summary.overrides, support::PATIENT);
+}
+
+/// The book's table names every field there is.
+#[test]
+fn every_field_of_the_result_is_in_the_book() {
+    let text = "[topic]\npartitions = 4\nreplication_factor = 3\n[load]\nproducers = 40\nrate = \"10/s\"\n\
+                [consumers]\nmode = \"group\"\ncount = 2\nwork = { wait = \"20ms\" }\n\
+                [sim]\nbrokers = 3\n[run]\nwarmup = \"1s\"\nduration = \"30s\"\ndrain = \"1s\"\n\
+                [[fault]]\nat = \"8s\"\nkill = { consumer = 1 }\n\
+                [[fault]]\nat = \"16s\"\ngrow = { partitions = 6 }\n\
+                [[fault]]\nat = \"25s\"\npanic = { consumer = \"all\" }\n";
+    let real = Tool::run_text(KILL).exits(0).json();
+    let simulated = Tool::run_text(text).args(["--broker", "sim"]).finish().json();
+    let mut fields = std::collections::BTreeSet::new();
+    for result in [&real, &simulated] {
+        keys(result, &mut fields);
+    }
+    assert!(fields.len() > 120, "{fields:?}");
+    let book = support::text_of("book/src/reading-a-report.md");
+    let table = book.split("### result.json").nth(1).expect("the section");
+    let words: std::collections::BTreeSet<&str> =
+        table.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let missing: Vec<&String> = fields.iter().filter(|it| !words.contains(it.as_str())).collect();
+    assert!(missing.is_empty(), "not in the book: {missing:?}");
+}
+
+/// The names of all fields; those of tables whose keys are data are left out.
+fn keys(value: &Value, found: &mut std::collections::BTreeSet<String>) {
+    const DATA: [&str; 4] = ["client_config", "given_up", "not_measured", "send_errors"];
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                found.insert(name.clone());
+                if !DATA.contains(&name.as_str()) {
+                    keys(value, found);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        _ => {}
+    }
 }
 
 /// The lines per second and partition add up to the ledger.
@@ -138,6 +186,9 @@ fn assert_histograms(finished: &Finished) {
     for entry in IntervalLogIterator::new(log.as_bytes()) {
         let LogEntry::Interval(interval) = entry.expect("a readable log") else { continue };
         let tag = interval.tag().expect("a tag").as_str().to_owned();
+        if tag.starts_with("pool") {
+            continue;
+        }
         let bytes = decode_base64(interval.encoded_histogram());
         let mut histogram: Histogram<u64> =
             Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram");

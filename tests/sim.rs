@@ -2,13 +2,14 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use lanekeeper::base::BrokerKind;
-use lanekeeper::measure::Verdict;
+use lanekeeper::measure::{Digest, Interval, Verdict};
 use lanekeeper::plan::{Overrides, compile};
-use lanekeeper::run::{Options, run};
+use lanekeeper::run::{Observer, Options, run};
 use lanekeeper::scenario::Source;
 use support::{Finished, Tool, owners};
 
@@ -276,4 +277,82 @@ fn the_traces_of_eight_seeds_are_the_golden_ones() {
         std::fs::write(&path, &traces).expect("a writable file");
     }
     assert_eq!(traces, std::fs::read_to_string(path).unwrap_or_default());
+}
+
+/// Sums of latencies, in nanoseconds.
+#[derive(Clone, Default)]
+struct Sums(Arc<Mutex<BTreeMap<&'static str, (u128, u64)>>>);
+
+impl Observer for Sums {
+    fn interval(&mut self, interval: &Interval<'_>) {
+        let Interval::Partition(window) = interval else { return };
+        let (shard, parts) = (window.shard, &window.shard.parts);
+        let mut sums = self.0.lock().expect("nobody panics");
+        for (name, latencies) in [
+            ("response", &shard.response),
+            ("service", &shard.service),
+            ("fetch", &parts.fetch),
+            ("waiting", &parts.waiting),
+            ("handed over", &parts.handed_over),
+            ("handling", &parts.handling),
+        ] {
+            assert_eq!(latencies.negative(), 0, "{name}");
+            let sum = sums.entry(name).or_default();
+            sum.0 += (latencies.mean_ns() * latencies.count() as f64).round() as u128;
+            sum.1 += latencies.count();
+        }
+    }
+}
+
+/// Whatever happens to a record, its latency is the sum of its parts, to the nanosecond.
+#[test]
+fn the_parts_of_the_latency_add_up() {
+    let base = "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = \"20/s\"\n\
+                [run]\nwarmup = \"1s\"\nduration = \"8s\"\n";
+    let group = "[consumers]\nmode = \"group\"\ncount = 2\nwork = { wait = \"2ms\" }\n";
+    let slow = "[consumers]\nwork = { wait = { mean = \"4ms\" } }\n";
+    let fault = |fault: &str| format!("[[fault]]\nat = \"3s\"\n{fault}\n");
+    for (name, text) in [
+        ("no work", String::new()),
+        ("work", slow.to_owned()),
+        ("work for the processor", "[consumers]\nwork = { cpu = \"3ms\" }\n".to_owned()),
+        ("a kill", format!("{slow}{}", fault("kill = { consumer = 1 }"))),
+        ("a kill without work", fault("kill = { consumer = 1 }")),
+        ("a hang", format!("{slow}{}", fault("hang = { consumer = 1 }\nfor = \"1s\""))),
+        ("a hang without work", fault("hang = { consumer = 1 }\nfor = \"1s\"")),
+        ("a group", format!("{group}{}", fault("kill = { consumer = 1 }"))),
+        ("a broker that is away", fault("broker_pause = { broker = 1 }\nfor = \"1s\"")),
+        (
+            "answers that come late",
+            fault("fetch_call = { consumer = 1, delay = \"50ms\" }\nfor = \"2s\""),
+        ),
+    ] {
+        let source = Source { name: "parts.toml".to_owned(), text: format!("{base}{text}") };
+        let overrides = Overrides { broker: Some(BrokerKind::Sim), ..Overrides::default() };
+        let (plan, diagnostics) = compile(&source, &[], &overrides);
+        let plan = plan.unwrap_or_else(|| panic!("{name}: {diagnostics:?}"));
+        let sums = Sums::default();
+        let summary = run(plan, Options::default(), Box::new(sums.clone())).expect("a run");
+        let sums = sums.0.lock().expect("nobody panics");
+        let sum = |name: &str| sums[name].0;
+        assert!(summary.latency_us.response.count > 4_000, "{name}");
+        for part in ["response", "service", "fetch", "waiting", "handling"] {
+            assert_eq!(sums[part].1, summary.latency_us.response.count, "{name}: {part}");
+        }
+        assert_eq!(sums["handed over"], (0, 0), "{name}");
+        let parts = sum("fetch") + sum("waiting") + sum("handling");
+        assert_eq!(sum("service"), parts, "{name}: {sums:?}");
+        let late = &summary.lateness_us;
+        let late_ns = (late.mean.expect("records") * 1e3 * late.count as f64).round() as u128;
+        assert_eq!(sum("response"), sum("service") + late_ns, "{name}: {sums:?}");
+        let [fetch, waiting] = [&summary.latency_us.fetch, &summary.latency_us.waiting];
+        let p99 = |digest: &Option<Digest>| digest.as_ref().and_then(|digest| digest.p99);
+        if name == "answers that come late" {
+            // A third of the partitions, for a quarter of the time.
+            assert!(p99(fetch) > Some(50_000.0), "{fetch:?}");
+        }
+        for part in [p99(fetch), p99(waiting), summary.latency_us.handling.p99] {
+            assert!(part <= summary.latency_us.response.p99, "{name}: {:?}", summary.latency_us);
+        }
+    }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::Context;
 use crate::base::Clock;
 use crate::plan::ExecPlan;
+use crate::scenario::known::VARIABLES;
 
 /// The commands of a run's faults.
 #[derive(Debug, Default)]
@@ -90,6 +91,12 @@ fn run(command: &[String], limit: Duration, clock: Clock) -> Result<(), String> 
     let mut process = Command::new(program);
     // What it prints must not mix with a report; what it complains about is shown.
     process.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    // Secrets of the client are not for them, and what they complain about is shown.
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(VARIABLES.as_bytes()) {
+            process.env_remove(name);
+        }
+    }
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut process, 0);
     let mut child =

@@ -43,6 +43,8 @@ pub struct Capability {
     pub deletes_records: bool,
     /// Whether duplicates of an idempotent producer are filtered by the broker.
     pub filters_duplicates: bool,
+    /// Whether consumers' clients say when the response with a record reached them.
+    pub fetch_is_timed: bool,
 }
 
 impl BrokerKind {
@@ -69,6 +71,8 @@ impl BrokerKind {
                 can_grow: false,
                 has_threads: true,
                 filters_duplicates: false,
+                // librdkafka keeps no time with a message it has fetched.
+                fetch_is_timed: false,
             },
             BrokerKind::Kafka => Capability {
                 partition_bytes_max: None,
@@ -84,6 +88,7 @@ impl BrokerKind {
                 can_grow: true,
                 has_threads: true,
                 filters_duplicates: true,
+                fetch_is_timed: false,
             },
             // Its times follow from the model and its settings, which is what they are for.
             BrokerKind::Sim => Capability {
@@ -101,6 +106,7 @@ impl BrokerKind {
                 can_grow: true,
                 keeps_static_places: true,
                 filters_duplicates: true,
+                fetch_is_timed: true,
             },
         }
     }

@@ -21,6 +21,6 @@ pub use seed::{Random, Seed};
 pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};
 pub use table::Table;
 pub use units::{
-    Quantity, UnitError, format_bytes, format_count, format_duration, parse_bytes, parse_duration,
-    parse_rate,
+    Quantity, UnitError, format_bytes, format_count, format_cpus, format_duration, parse_bytes,
+    parse_duration, parse_rate,
 };

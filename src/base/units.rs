@@ -164,6 +164,13 @@ pub fn format_count(count: u64) -> String {
     out
 }
 
+/// `2 CPUs`, `1.5 CPUs`, `1 CPU`.
+pub fn format_cpus(cpus: f64) -> String {
+    let text = significant(cpus);
+    let unit = if text == "1" { "CPU" } else { "CPUs" };
+    format!("{text} {unit}")
+}
+
 /// Three significant digits, without trailing zeros.
 fn significant(value: f64) -> String {
     let text = match value {
@@ -212,5 +219,7 @@ mod tests {
         assert_eq!(format_count(1_228_800), "1,228,800");
         assert_eq!(format_count(12), "12");
         assert_eq!(format_bytes(2 * 1024 * 1024), "2 MiB");
+        let cpus = [0.2, 1.0, 1.5, 64.0].map(format_cpus);
+        assert_eq!(cpus, ["0.2 CPUs", "1 CPU", "1.5 CPUs", "64 CPUs"]);
     }
 }

@@ -136,7 +136,8 @@ pub enum Flow {
 
 /// Where a consumer port hands its events.
 pub trait ConsumerEvents {
-    /// The records that follow reached the client at `at`, and waited there until now. Only clients that know say so.
+    /// The response with the records that follow reached the client at `at`; they have waited there until now. Only
+    /// clients that know say so.
     fn came_at(&mut self, _at: Time) {}
     /// A record, where it lies in the client's memory.
     fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow;
@@ -192,11 +193,19 @@ pub enum SendError {
 pub struct Answers {
     /// The fate of records.
     pub acks: Vec<Ack>,
-    /// Errors, by name.
-    pub errors: Vec<String>,
+    /// How often each error came, by name.
+    pub errors: BTreeMap<String, u64>,
 }
 
 impl Answers {
+    /// Counts an error that came so many times.
+    pub fn add_error(&mut self, name: &str, times: u64) {
+        match self.errors.get_mut(name) {
+            Some(count) => *count += times,
+            None => _ = self.errors.insert(name.to_owned(), times),
+        }
+    }
+
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -210,7 +219,8 @@ impl Answers {
             true => std::mem::swap(self, others),
             false => {
                 self.acks.append(&mut others.acks);
-                self.errors.append(&mut others.errors);
+                let errors = std::mem::take(&mut others.errors);
+                errors.into_iter().for_each(|(name, times)| self.add_error(&name, times));
             }
         }
     }

@@ -116,7 +116,11 @@ pub fn main_with(handlers: Option<Handlers>) -> Exit {
     outcome.unwrap_or_else(|error| {
         let text = match &error {
             // Diagnostics are rendered already.
-            Error::Input(text) if text.starts_with("error") || text.contains("\u{1b}[") => {
+            Error::Input(text)
+                if text.starts_with("error")
+                    || text.starts_with("warning")
+                    || text.contains("\u{1b}[") =>
+            {
                 text.clone()
             }
             other => format!("{ERROR}error{ERROR:#}: {other}"),

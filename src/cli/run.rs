@@ -15,7 +15,7 @@ use crate::base::{Clock, Time};
 use crate::broker::rdkafka::{ClientFile, needs_consent};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
-use crate::measure::{Event, Live, Summary, Window};
+use crate::measure::{Event, Interval, Live, Summary};
 use crate::plan::{BrokerPlan, Plan};
 use crate::report::{Progress, ResultDirectory, write_host, write_result};
 use crate::run::{KEEPING, Observer, Options, listen, record_host, run as run_plan};
@@ -127,8 +127,8 @@ impl Observer for Watching {
         lock(&self.directory).begin(start, unix_ns);
     }
 
-    fn window(&mut self, window: &Window<'_>) {
-        lock(&self.directory).window(window);
+    fn interval(&mut self, interval: &Interval<'_>) {
+        lock(&self.directory).interval(interval);
     }
 
     fn second(&mut self, live: &Live<'_>, elapsed: Duration) {

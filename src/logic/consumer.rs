@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::{Offset, PartitionId, RunId, Stamp, Time, Verdict, verify};
 use crate::logic::{Effort, WorkSampler};
-use crate::measure::{Applied, Content, Owner, PartitionCell, Processed};
+use crate::measure::{Applied, Content, Handed, Owner, PartitionCell, Processed};
 
 /// Whose records a consumer knows.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ impl ConsumerMachine {
 
     /// Checks a record in place and says what has to be done for it.
     #[inline]
-    pub fn begin(&mut self, offset: Offset, payload: &[u8], arrived: Time) -> Effort {
+    pub fn begin(&mut self, offset: Offset, payload: &[u8], handed: impl Into<Handed>) -> Effort {
         let content = match verify(payload, self.runs.own) {
             Verdict::Intact(stamp) => Content::Intact(stamp),
             Verdict::Corrupt => Content::Corrupt,
@@ -89,8 +89,8 @@ impl ConsumerMachine {
         };
         self.forget_begun();
         self.is_begun = true;
-        let bytes = payload.len() as u32;
-        self.batch.push(Processed { offset, content, arrived, done: arrived, bytes });
+        let (handed, bytes) = (handed.into(), payload.len() as u32);
+        self.batch.push(Processed { offset, content, handed, done: handed.at, bytes });
         match content {
             Content::Intact(_) | Content::Earlier(_) => self.work.draw(),
             Content::Corrupt | Content::Foreign | Content::Skipped(_) => Effort::None,
@@ -143,7 +143,7 @@ impl ConsumerMachine {
         };
         let (content, bytes) = (Content::Skipped(stamp), payload.len() as u32);
         self.forget_begun();
-        self.batch.push(Processed { offset, content, arrived: now, done: now, bytes });
+        self.batch.push(Processed { offset, content, handed: now.into(), done: now, bytes });
         self.position = Some(Offset(offset.0 + 1));
     }
 

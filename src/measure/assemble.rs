@@ -121,6 +121,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
             .map(|offered| offered as f64 * f64::from(plan.load.payload_bytes) / rates.seconds),
         achieved_per_s: rates.achieved_per_s,
         achieved_bytes_per_s: rates.achieved_bytes_per_s,
+        send_errors: send_errors(board),
         keeps_up: None,
         overloaded: overloaded(plan, board, collector, &ledgers, &rates),
         not_processed: not_processed(&rates, collector),
@@ -136,9 +137,9 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         fenced: cells().map(|cell| cell.fenced).sum(),
         lane_gaps_max: cells().map(|cell| cell.lane_gaps_max as u64).max().unwrap_or(0),
         startup_ms: facts.startup_ms,
-        latency_us: latency(facts.unprocessed.as_ref(), board, collector, &not_measured),
+        latency_us: latency(facts.unprocessed.as_ref(), collector, &not_measured),
         not_measured,
-        lateness_us: lateness(plan, board),
+        lateness_us: lateness(plan, collector),
         ledger,
         fairness: fairness(&partitions),
         partitions,
@@ -151,7 +152,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         offset_gaps: cells().map(|cell| cell.offset_gaps).sum(),
         expectations: Vec::new(),
         simulation: facts.simulation.clone(),
-        cost: collector.cost.cost(load_seconds, facts.host.cores.max(1)),
+        cost: collector.cost.cost(load_seconds, facts.host.cpus()),
         warnings: facts.warnings.clone(),
     };
     judged(plan, facts.ended, summary, blocked_share(board, load_seconds))
@@ -189,6 +190,16 @@ fn blocked_share(board: &Scoreboard, load_seconds: f64) -> f64 {
     blocked.sum::<f64>() / (load_seconds * board.pools.len() as f64).max(1e-9)
 }
 
+fn send_errors(board: &Scoreboard) -> BTreeMap<String, u64> {
+    let mut all: BTreeMap<String, u64> = BTreeMap::new();
+    for pool in &board.pools {
+        for (name, times) in &pool.lock().errors {
+            *all.entry(name.clone()).or_default() += times;
+        }
+    }
+    all
+}
+
 /// Records due in the measured window that were not processed.
 fn not_processed(rates: &Rates, collector: &Collector) -> u64 {
     let processed: u64 = collector.partitions.iter().map(|p| p.shard.response.count()).sum();
@@ -215,11 +226,14 @@ fn overloaded(
             .sum();
         let never = ledger.sent.saturating_sub(ledger.delivered + ledger.unread);
         let cell = board.cells[id].lock();
-        if cell.keep_up.holds(sent, cell.delivered(), never) {
+        // A consumer that a failure has stopped is not one that is too slow: its recovery tells of it.
+        let is_stopped = cell.keep_up.processed.growth(cell.delivered()) == 0
+            && cell.recoveries.iter().any(|mark| mark.recovered.is_none());
+        if is_stopped || cell.keep_up.holds(sent, cell.delivered(), never) {
             continue;
         }
-        let handling = &totals.shard.handling;
-        let handling_ms = (handling.count() > 0).then(|| handling.mean_ns() / 1e6);
+        let handling_ms = totals.handling.mean_ns() / 1e6;
+        let handling_ms = (handling_ms > 0.0).then_some(handling_ms);
         let offered_per_s = rates.offered_of(id).unwrap_or(0.0);
         found.push(Overload {
             partition: id as u32,
@@ -336,13 +350,11 @@ fn growth(board: &Scoreboard, start: Time) -> Vec<Growth> {
     growths(board.growth()).into_iter().map(step).collect()
 }
 
-fn lateness(plan: &Plan, board: &Scoreboard) -> Digest {
+fn lateness(plan: &Plan, collector: &Collector) -> Digest {
     if plan.load.pace == Pace::Max {
         return Digest::default();
     }
-    let mut lateness = Latencies::default();
-    board.pools.iter().for_each(|pool| lateness.merge(&pool.lock().lateness));
-    lateness.digest()
+    collector.sends.lateness.digest()
 }
 
 fn partitions(
@@ -354,7 +366,7 @@ fn partitions(
     rates: &Rates,
 ) -> Vec<PartitionSummary> {
     let all: u64 = collector.partitions.iter().map(|p| p.shard.delivered).sum();
-    let memory = collector.cost.cost(1.0, 1).rss_max_bytes;
+    let memory = collector.cost.cost(1.0, 1.0).rss_max_bytes;
     let growth = board.growth();
     let partition = |(id, totals): (usize, &PartitionTotals)| {
         let added = growth.iter().find(|(_, ids)| ids.contains(&(id as u32))).map(|(at, _)| *at);

@@ -30,12 +30,28 @@ pub struct Processed {
     pub offset: Offset,
     /// What it was.
     pub content: Content,
-    /// When it reached the consumer.
-    pub arrived: Time,
-    /// When the work on it was done.
+    /// When it came.
+    pub handed: Handed,
+    /// When the handling of it was done.
     pub done: Time,
     /// Size of the payload.
     pub bytes: u32,
+}
+
+/// When a record came to its consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// When the response with it reached the client; `None` where the client does not say.
+    pub fetched: Option<Time>,
+    /// When its handling began.
+    pub at: Time,
+}
+
+impl From<Time> for Handed {
+    /// By a client that does not say when it had the record.
+    fn from(at: Time) -> Handed {
+        Handed { fetched: None, at }
+    }
 }
 
 /// What a record was.
@@ -464,10 +480,7 @@ impl CellState {
         if stamp.intended >= self.window.0 && stamp.intended < self.window.1 {
             self.shard.response.between(stamp.intended, record.done);
             self.shard.service.between(stamp.sent, record.done);
-            self.shard.arrival.between(stamp.sent, record.arrived);
-            if record.done != record.arrived {
-                self.shard.handling.between(record.arrived, record.done);
-            }
+            self.shard.parts.add(stamp, record);
         }
     }
 

@@ -1,8 +1,8 @@
 //! The collector: takes the shards out once a second and keeps the totals.
 
 use super::statistics::Moments;
-use super::{CostMeter, Latencies, Scoreboard, Shard};
-use crate::base::{PartitionId, Time};
+use super::{CostMeter, Latencies, Ledger, Parts, Scoreboard, SendTimes, Shard};
+use crate::base::{PartitionId, PoolId, Time};
 
 /// One partition's interval, as it goes to the result directory.
 #[derive(Debug)]
@@ -21,6 +21,30 @@ pub struct Window<'a> {
     pub p99_ns: Option<u64>,
     /// Its lag at the end of the interval, in records.
     pub lag: u64,
+    /// Records sent, acknowledged and failed until then.
+    pub sends: Ledger,
+}
+
+/// One pool's interval, as it goes to the result directory.
+#[derive(Debug)]
+pub struct PoolWindow<'a> {
+    /// Start of the interval.
+    pub from: Time,
+    /// End of the interval.
+    pub to: Time,
+    /// Which pool.
+    pub pool: PoolId,
+    /// What was timed.
+    pub times: &'a SendTimes,
+}
+
+/// An interval of a partition or of a pool.
+#[derive(Debug)]
+pub enum Interval<'a> {
+    /// A partition's.
+    Partition(Window<'a>),
+    /// A pool's.
+    Pool(PoolWindow<'a>),
 }
 
 /// What the live view shows of the last interval.
@@ -45,8 +69,10 @@ pub struct Live<'a> {
 /// A partition's totals.
 #[derive(Debug, Default)]
 pub struct PartitionTotals {
-    /// All shards merged.
+    /// All shards merged, without their [parts](Collector::parts).
     pub shard: Shard,
+    /// How long the handling took.
+    pub handling: Latencies,
     /// Records per second, one value per full interval in the measured window.
     pub rates: Moments,
 }
@@ -56,11 +82,16 @@ pub struct PartitionTotals {
 pub struct Collector {
     /// By partition.
     pub partitions: Vec<PartitionTotals>,
+    /// All pools' times.
+    pub sends: SendTimes,
+    /// The parts of the latency, of all partitions together.
+    pub parts: Parts,
     /// The process's cost.
     pub cost: CostMeter,
     measured: (Time, Time),
     last: Time,
     spare: Shard,
+    spare_times: SendTimes,
     interval: Latencies,
     delivered_total: u64,
 }
@@ -70,10 +101,13 @@ impl Collector {
     pub fn new(partitions: usize, start: Time, measured: (Time, Time)) -> Collector {
         Collector {
             partitions: (0..partitions).map(|_| PartitionTotals::default()).collect(),
+            sends: SendTimes::default(),
+            parts: Parts::default(),
             cost: CostMeter::default(),
             measured,
             last: start,
             spare: Shard::default(),
+            spare_times: SendTimes::default(),
             interval: Latencies::default(),
             delivered_total: 0,
         }
@@ -84,7 +118,7 @@ impl Collector {
         &mut self,
         board: &Scoreboard,
         now: Time,
-        mut store: impl FnMut(&Window<'_>),
+        mut store: impl FnMut(&Interval<'_>),
     ) -> Live<'_> {
         let from = std::mem::replace(&mut self.last, now);
         let seconds = now.since_ns(from) as f64 / 1e9;
@@ -92,6 +126,7 @@ impl Collector {
         let (mut delivered, mut lags, mut worst) = (0, 0, None);
         self.interval.clear();
         self.partitions.resize_with(board.cells.len(), PartitionTotals::default);
+        let sends = self.take_sends(board, (from, now), &mut store);
         for (id, totals) in self.partitions.iter_mut().enumerate() {
             let partition = PartitionId(id as u32);
             let lag = {
@@ -102,7 +137,10 @@ impl Collector {
             let shard = &self.spare;
             let [p50_ns, p99_ns] =
                 [0.50, 0.99].map(|quantile| shard.response.quantile_ns(quantile));
-            store(&Window { from, to: now, partition, shard, p50_ns, p99_ns, lag });
+            let sends = sends.get(id).copied().unwrap_or_default();
+            let to = now;
+            let window = Window { from, to, partition, shard, p50_ns, p99_ns, lag, sends };
+            store(&Interval::Partition(window));
             if in_window {
                 totals.rates.add(self.spare.delivered as f64 / seconds);
             }
@@ -113,6 +151,8 @@ impl Collector {
             }
             self.interval.merge(&self.spare.response);
             totals.shard.merge(&self.spare);
+            totals.handling.merge(&self.spare.parts.handling);
+            self.parts.merge(&self.spare.parts);
         }
         self.cost.sample();
         self.delivered_total += delivered;
@@ -127,9 +167,31 @@ impl Collector {
         }
     }
 
+    /// Takes the pools' times, and returns what was sent so far by partition.
+    fn take_sends(
+        &mut self,
+        board: &Scoreboard,
+        (from, to): (Time, Time),
+        store: &mut impl FnMut(&Interval<'_>),
+    ) -> Vec<Ledger> {
+        let mut sends = vec![Ledger::default(); board.cells.len()];
+        for pool in &board.pools {
+            let id = {
+                let mut pool = pool.lock();
+                pool.take_times(&mut self.spare_times);
+                sends.iter_mut().zip(pool.totals()).for_each(|(all, its)| all.merge(&its));
+                pool.pool()
+            };
+            let times = &self.spare_times;
+            store(&Interval::Pool(PoolWindow { from, to, pool: id, times }));
+            self.sends.merge(times);
+        }
+        sends
+    }
+
     /// One distribution of all partitions together.
-    pub fn merged(&self, of: impl Fn(&Shard) -> &Latencies, digits: u8) -> Latencies {
-        let mut all = Latencies::with_digits(digits);
+    pub fn merged(&self, of: impl Fn(&Shard) -> &Latencies) -> Latencies {
+        let mut all = Latencies::default();
         self.partitions.iter().for_each(|totals| all.merge(of(&totals.shard)));
         all
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Cost {
     /// CPU seconds used while the load ran, all threads together.
     pub cpu_s: Option<f64>,
-    /// Of what the machine's cores could have given in that time, the share used (0..=1).
+    /// Of the CPU time this process could have had in that time, the share used (0..=1).
     pub cpu_share: Option<f64>,
     /// Largest resident set of the process, in bytes.
     pub rss_max_bytes: Option<u64>,
@@ -79,12 +79,12 @@ impl CostMeter {
         self.threads.values().filter(|(thread, _)| thread == name).map(|(_, cpu)| cpu).sum()
     }
 
-    /// The cost of a load that ran for `seconds`.
-    pub fn cost(&self, seconds: f64, cores: usize) -> Cost {
+    /// The cost of a load that ran for `seconds` where so many CPUs may be used.
+    pub fn cost(&self, seconds: f64, cpus: f64) -> Cost {
         let cpu_s = self.cpu_s();
         Cost {
             cpu_s,
-            cpu_share: cpu_s.map(|cpu_s| cpu_s / (seconds.max(1e-9) * cores as f64)),
+            cpu_share: cpu_s.map(|cpu_s| cpu_s / (seconds.max(1e-9) * cpus)),
             rss_max_bytes: self.rss_max_bytes,
             threads_max: self.threads_max,
             sockets_max: self.sockets_max,
@@ -164,7 +164,7 @@ mod tests {
     fn the_process_sees_itself() {
         let mut meter = CostMeter::default();
         meter.start();
-        let cost = meter.cost(1.0, 1);
+        let cost = meter.cost(1.0, 1.0);
         assert!(cost.rss_max_bytes.unwrap() > 100_000);
         assert!(cost.threads_max.unwrap() >= 1);
         assert!(cost.sockets_max.is_some());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Summary;
-use crate::base::{format_count, format_duration};
+use crate::base::{format_count, format_cpus, format_duration};
 use crate::plan::{Counter, Limits, Metric, Pace, Plan};
 
 /// Why a run's figures are not to be believed, each with a remedy. Only what the tester failed to do counts: in a
@@ -112,9 +112,10 @@ fn too_busy(summary: &Summary, limits: &Limits) -> Option<String> {
     let share = summary.cost.cpu_share?;
     (share > limits.cpu_share_max).then(|| {
         format!(
-            "this process used {:.0} % of the CPU it may use (at most {:.0} %), so it measured itself; use a larger \
-             machine, `consumers.clients = \"shared\"`, or raise `limits.cpu_share`",
+            "this process used {:.0} % of the {} it may use (at most {:.0} %), so it measured itself; use a larger \
+             machine or quota, `consumers.clients = \"shared\"`, or raise `limits.cpu_share`",
             share * 100.0,
+            format_cpus(summary.host.cpus()),
             limits.cpu_share_max * 100.0
         )
     })

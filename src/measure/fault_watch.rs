@@ -81,6 +81,8 @@ const RECORDS_MIN: u64 = 20;
 /// at least.
 const DRIFT_SHARE: f64 = 0.05;
 const DRIFT_RECORDS: u64 = 3;
+/// A record this young is as good as processed: no partition is called not recovered for less.
+const YOUNG_NS: i64 = 1_000_000;
 /// With fewer quiet records than this, a partition counts as recovered at an age of [`STALL_NS`].
 const AGES_MIN: u64 = 10;
 
@@ -92,7 +94,7 @@ impl Quiet {
 
     /// The largest age of an unprocessed record that counts as normal, in nanoseconds.
     pub fn normal_age_ns(&self) -> i64 {
-        if self.records < AGES_MIN { self.age_ns.max(STALL_NS) } else { self.age_ns }
+        self.age_ns.max(if self.records < AGES_MIN { STALL_NS } else { YOUNG_NS })
     }
 
     /// The most waiting records that count as normal: a single one is no backlog.

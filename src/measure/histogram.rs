@@ -87,9 +87,12 @@ impl Latencies {
         self.counts.count_above(quantile_ns)
     }
 
-    /// The figures reports show.
+    /// The figures reports show. A quantile below the resolution is 0.
     pub fn digest(&self) -> Digest {
-        let us = |quantile| self.quantile_ns(quantile).map(|ns| ns as f64 / 1e3);
+        let us = |quantile| {
+            let ns = self.quantile_ns(quantile)?;
+            Some(if ns < self.counts.lowest() { 0.0 } else { ns as f64 / 1e3 })
+        };
         Digest {
             p50: us(0.50),
             p90: us(0.90),
@@ -97,6 +100,7 @@ impl Latencies {
             p99: us(0.99),
             p999: us(0.999),
             max: us(1.0),
+            mean: (self.counts.total() > 0).then(|| self.mean_ns() / 1e3),
             count: self.count(),
             negative: self.negative,
         }
@@ -108,7 +112,7 @@ impl Latencies {
     }
 }
 
-/// Quantiles of a distribution in microseconds; `null` where there are no values.
+/// Quantiles and mean of a distribution in microseconds; `null` where there are no values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Digest {
     /// Median.
@@ -123,6 +127,9 @@ pub struct Digest {
     pub p999: Option<f64>,
     /// Largest.
     pub max: Option<f64>,
+    /// Mean of the values that are not below zero; exact, unlike the quantiles.
+    #[serde(default)]
+    pub mean: Option<f64>,
     /// Number of values.
     pub count: u64,
     /// Of these, below zero and so not in the quantiles.
@@ -142,6 +149,17 @@ mod tests {
         assert_eq!(fast.count(), 1000);
         assert!(fast.quantile_ns(0.98).unwrap() < 1_001_000);
         assert!(fast.quantile_ns(0.995).unwrap() >= 499_000_000);
+    }
+
+    #[test]
+    fn what_took_no_time_is_zero() {
+        let mut latencies = Latencies::default();
+        // A histogram that is used again is no different.
+        latencies.record(1_000);
+        latencies.clear();
+        (0..10).for_each(|_| latencies.record(0));
+        let digest = latencies.digest();
+        assert_eq!((digest.p50, digest.max, digest.mean), (Some(0.0), Some(0.0), Some(0.0)));
     }
 
     #[test]

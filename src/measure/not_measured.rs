@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Acks, Plan, ProducerClients};
+use crate::plan::{Acks, Part, Plan, ProducerClients};
 
 /// Where `result.json` has the time from send to acknowledgement.
 pub const ACK_FIGURE: &str = "latency_us.ack";
@@ -10,7 +10,16 @@ pub const ACK_FIGURE: &str = "latency_us.ack";
 /// Figures that are `null`, by their place in `result.json`, each with the reason.
 pub(super) fn not_measured(plan: &Plan) -> BTreeMap<String, String> {
     let ack = ack(plan).map(|reason| (ACK_FIGURE.to_owned(), reason.to_owned()));
-    ack.into_iter().collect()
+    let kind = plan.broker.kind();
+    let parts = Part::ALL.into_iter().filter_map(|(part, ..)| {
+        part.not_measured_on(kind).map(|reason| (part_figure(part), reason.to_owned()))
+    });
+    parts.chain(ack).collect()
+}
+
+/// Where `result.json` has a part of the latency.
+pub(super) fn part_figure(part: Part) -> String {
+    format!("latency_us.{}", part.name())
 }
 
 /// Why it is not known how long acknowledgements take.

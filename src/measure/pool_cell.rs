@@ -45,6 +45,28 @@ pub struct Ack {
     pub outcome: Outcome,
 }
 
+/// The times of a pool's records over one interval.
+#[derive(Clone, Debug, Default)]
+pub struct SendTimes {
+    /// Actual - intended send, of records intended in the measured window, but for those a fault has delayed.
+    pub lateness: Latencies,
+    /// Actual send -> acknowledgement, of all records sent in the measured window and acknowledged.
+    pub ack: Latencies,
+}
+
+impl SendTimes {
+    /// Adds another interval, or another pool.
+    pub fn merge(&mut self, other: &SendTimes) {
+        self.lateness.merge(&other.lateness);
+        self.ack.merge(&other.ack);
+    }
+
+    fn clear(&mut self) {
+        self.lateness.clear();
+        self.ack.clear();
+    }
+}
+
 /// How long what has waited for the client is still sent late.
 const BACKLOG_SENT: Duration = Duration::from_secs(1);
 
@@ -82,10 +104,8 @@ pub struct PoolState {
     window: (Time, Time),
     /// Records intended in this stretch are late because of a fault.
     excused: (Time, Time),
-    /// Actual - intended send, of records intended in the measured window, but for those a fault has delayed.
-    pub lateness: Latencies,
-    /// Actual send -> acknowledgement, of all records sent in the measured window and acknowledged.
-    pub ack: Latencies,
+    /// What was timed since the collector last took it.
+    times: SendTimes,
     /// Records sent.
     pub sent: u64,
     /// Records acknowledged, failed or given up.
@@ -114,8 +134,7 @@ impl PoolState {
             fence: Incarnation(0),
             window: (Time::NEVER, Time::NEVER),
             excused: (Time::NEVER, Time::NEVER),
-            lateness: Latencies::default(),
-            ack: Latencies::default(),
+            times: SendTimes::default(),
             sent: 0,
             resolved: 0,
             withheld: 0,
@@ -186,7 +205,7 @@ impl PoolState {
         if intended >= self.window.0 && intended < self.window.1 {
             side.sent_in_window += 1;
             if intended < self.excused.0 || intended >= self.excused.1 {
-                self.lateness.between(intended, now);
+                self.times.lateness.between(intended, now);
             }
         }
         sequence
@@ -233,7 +252,7 @@ impl PoolState {
             }
             let in_window = ack.sent >= self.window.0 && ack.sent < self.window.1;
             if ack.outcome == Outcome::Acked && in_window {
-                self.ack.between(ack.sent, ack.at);
+                self.times.ack.between(ack.sent, ack.at);
             }
         }
         self.resolved += acks.len() as u64;
@@ -246,6 +265,12 @@ impl PoolState {
             indeterminate: totals.sent.saturating_sub(totals.acked + totals.failed),
             ..*totals
         })
+    }
+
+    /// Hands over what was timed since the last call, and goes on with `spare`, which is cleared.
+    pub fn take_times(&mut self, spare: &mut SendTimes) {
+        spare.clear();
+        std::mem::swap(&mut self.times, spare);
     }
 
     /// What is known of each partition, by id.
@@ -266,9 +291,9 @@ impl PoolState {
         self.sent.saturating_sub(self.resolved)
     }
 
-    /// Notes an error of the client.
-    pub fn error(&mut self, name: &str) {
-        *self.errors.entry(name.to_owned()).or_default() += 1;
+    /// Notes an error of the client that came so many times.
+    pub fn error(&mut self, name: &str, times: u64) {
+        *self.errors.entry(name.to_owned()).or_default() += times;
     }
 
     /// All lanes, with producer and partition.
@@ -319,7 +344,7 @@ mod tests {
             (1_999, 9_999, Outcome::Acked),
             (2_000, 2_001, Outcome::Acked),
         ]);
-        let ack = cell.lock().ack.digest();
+        let ack = cell.lock().times.ack.digest();
         assert_eq!((ack.count, ack.negative), (2, 0));
         assert!((9_980.0..10_020.0).contains(&ack.p50.expect("values")), "{ack:?}");
         assert!((7_990_000.0..8_010_000.0).contains(&ack.max.expect("values")), "{ack:?}");
@@ -328,7 +353,7 @@ mod tests {
     #[test]
     fn an_acknowledgement_before_its_send_is_counted_as_negative() {
         let cell = resolved(&[(1_500, 1_499, Outcome::Acked), (1_500, 1_501, Outcome::Acked)]);
-        let ack = cell.lock().ack.digest();
+        let ack = cell.lock().times.ack.digest();
         assert_eq!((ack.count, ack.negative), (2, 1));
     }
 }

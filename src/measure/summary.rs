@@ -87,6 +87,9 @@ pub struct Summary {
     /// Whether consumers process what is sent, and the cluster takes what is due; `null` at maximum rate.
     #[serde(default)]
     pub keeps_up: Option<bool>,
+    /// Errors of the sending clients, each with how often it came.
+    #[serde(default)]
+    pub send_errors: BTreeMap<String, u64>,
     /// Partitions whose consumers do not keep up.
     #[serde(default)]
     pub overloaded: Vec<Overload>,
@@ -234,7 +237,7 @@ pub struct Resumed {
 }
 
 /// The machine. `null` where the system does not tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Host {
     /// Operating system.
     pub os: String,
@@ -242,10 +245,20 @@ pub struct Host {
     pub kernel: Option<String>,
     /// Processor.
     pub cpu: Option<String>,
-    /// Cores this process may use.
+    /// CPUs this process may run on.
     pub cores: usize,
+    /// CPUs this process may use at once on average: `cores`, or less with a quota of its control groups.
+    #[serde(default)]
+    pub cpu_limit: Option<f64>,
     /// Smallest step of the clock, in nanoseconds.
     pub clock_resolution_ns: u64,
+}
+
+impl Host {
+    /// CPUs this process may use at once on average; where that is not known, those it may run on.
+    pub fn cpus(&self) -> f64 {
+        self.cpu_limit.filter(|cpus| *cpus > 0.0).unwrap_or(self.cores.max(1) as f64)
+    }
 }
 
 /// Latency of the run and its parts, in microseconds.
@@ -262,9 +275,13 @@ pub struct RunLatency {
     /// Send -> acknowledgement, of all records sent in the measured window and acknowledged; `null` where that cannot
     /// be measured rightly, see [`Summary::not_measured`].
     pub ack: Option<Digest>,
-    /// Send -> arrival at the consumer.
-    pub arrival: Digest,
-    /// Arrival -> processed, where work was done.
+    /// Send -> in the consumer's client; `null` where the client does not say.
+    pub fetch: Option<Digest>,
+    /// In the client, behind other records, until handling begins; `null` where the client does not say.
+    pub waiting: Option<Digest>,
+    /// Send -> handling begins; `null` where the client tells `fetch` and `waiting` apart.
+    pub handed_over: Option<Digest>,
+    /// Handling begins -> processed.
     pub handling: Digest,
 }
 

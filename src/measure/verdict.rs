@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::{ACK_FIGURE, Digest, ExpectationSummary, FaultSummary, PartitionSummary, Summary};
+use super::{
+    ACK_FIGURE, Digest, ExpectationSummary, FaultSummary, PartitionSummary, RunLatency, Summary,
+};
 use crate::base::{format_count, format_duration};
-use crate::plan::{Counter, Expectation, FaultFigure, Latency, Metric, Scope};
+use crate::plan::{Counter, Expectation, FaultFigure, Latency, Metric, Part, Scope};
 
 /// Measures every expectation against the summary. Of an interrupted run, what it did not come to is not judged.
 pub fn evaluate(
@@ -57,6 +59,7 @@ fn unit(metric: Metric) -> &'static str {
         | Metric::P99Spread
         | Metric::Latency { .. }
         | Metric::Acknowledgement { .. }
+        | Metric::Part { .. }
         | Metric::Lateness { .. } => "number",
     }
 }
@@ -101,6 +104,10 @@ fn reason(metric: Metric, value: Option<f64>, summary: &Summary) -> Option<Strin
             })
         }
         (_, None) => Some("not measured".to_owned()),
+        (Metric::Counter(Counter::Failed | Counter::Indeterminate), Some(_)) => {
+            let (name, times) = summary.send_errors.iter().max_by_key(|(_, times)| **times)?;
+            Some(format!("{name} ({} x)", format_count(*times)))
+        }
         (Metric::Counter(Counter::Measured), Some(_)) => {
             Some("no record that was due in the measured window was processed".to_owned())
         }
@@ -160,6 +167,9 @@ fn measured(metric: Metric, summary: &Summary) -> Vec<(Option<u32>, Option<f64>)
         Metric::Latency { scope, latency, quantile: q } => each(summary, scope, |p| {
             quantile(pick(latency, &p.latency_us.response, &p.latency_us.service), q)
         }),
+        Metric::Part { part, quantile: q } => {
+            one(part_of(&summary.latency_us, part).and_then(|digest| quantile(digest, q)))
+        }
         Metric::PartitionRate { scope } => each(summary, scope, |p| Some(p.processed_per_s)),
         Metric::LagMax { scope } => each(summary, scope, |p| Some(p.lag_max as f64)),
         Metric::RateSpread => one(summary.fairness.rate_cv),
@@ -173,6 +183,15 @@ fn pick<'a>(latency: Latency, response: &'a Digest, service: &'a Digest) -> &'a 
     match latency {
         Latency::Response => response,
         Latency::Service => service,
+    }
+}
+
+fn part_of(latency: &RunLatency, part: Part) -> Option<&Digest> {
+    match part {
+        Part::Fetch => latency.fetch.as_ref(),
+        Part::Waiting => latency.waiting.as_ref(),
+        Part::HandedOver => latency.handed_over.as_ref(),
+        Part::Handling => Some(&latency.handling),
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Limits {
     pub lateness_p99_max: Duration,
     /// Beyond `lateness_p99_max`, the largest share of the response time's p50 it may be.
     pub lateness_share_max: f64,
-    /// Largest share of the machine's CPU this process may use.
+    /// Largest share of the CPUs it may use that this process may take.
     pub cpu_share_max: f64,
     /// Gaps a lane may have at once before the ledger gives up.
     pub lane_gaps_max: usize,

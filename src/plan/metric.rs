@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::base::BrokerKind;
+
 /// One figure of the summary.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Metric {
@@ -25,6 +27,13 @@ pub enum Metric {
     /// A quantile of the time from send to acknowledgement, in nanoseconds.
     Acknowledgement {
         /// In 0..=1; 1 is the maximum.
+        quantile: f64,
+    },
+    /// A quantile of a part of the latency, in nanoseconds.
+    Part {
+        /// Which part.
+        part: Part,
+        /// In 0..=1.
         quantile: f64,
     },
     /// A quantile of schedule lateness, in nanoseconds.
@@ -75,6 +84,47 @@ pub enum Latency {
     Response,
     /// Processed - actual send.
     Service,
+}
+
+/// A part of the latency, of all partitions together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Send -> in the consumer's client.
+    Fetch,
+    /// In the client -> handling begins.
+    Waiting,
+    /// Send -> handling begins.
+    HandedOver,
+    /// Handling begins -> processed.
+    Handling,
+}
+
+impl Part {
+    /// Every part with its name and what it is.
+    pub const ALL: [(Part, &'static str, &'static str); 4] = [
+        (Part::Fetch, "fetch", "send to the response that brings the record to its consumer"),
+        (Part::Waiting, "waiting", "time in the consumer's client, behind other records"),
+        (Part::HandedOver, "handed_over", "send to the beginning of the handling"),
+        (Part::Handling, "handling", "time the handling takes"),
+    ];
+
+    /// Its name in results and expectations.
+    pub fn name(self) -> &'static str {
+        Part::ALL.iter().find(|(part, ..)| *part == self).map_or("", |(_, name, _)| name)
+    }
+
+    /// Why clients on this kind of broker do not tell this part from the others; `None` if they do.
+    pub fn not_measured_on(self, kind: BrokerKind) -> Option<&'static str> {
+        match (self, kind.capability().fetch_is_timed) {
+            (Part::Fetch | Part::Waiting, false) => Some(
+                "librdkafka does not say when it received a record: `handed_over` is both parts together",
+            ),
+            (Part::HandedOver, true) => {
+                Some("the client tells its two parts apart: `fetch` and `waiting`")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Counts an expectation can name.
@@ -166,6 +216,7 @@ impl Metric {
             self,
             Metric::Latency { .. }
                 | Metric::Acknowledgement { .. }
+                | Metric::Part { .. }
                 | Metric::Lateness { .. }
                 | Metric::Fault {
                     figure: FaultFigure::Detected

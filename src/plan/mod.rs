@@ -33,7 +33,7 @@ pub use fault::{
 };
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
-pub use metric::{Counter, FaultFigure, Latency, Metric, Scope};
+pub use metric::{Counter, FaultFigure, Latency, Metric, Part, Scope};
 pub use placement::Placement;
 pub use sim::{OutagePlan, RetryPlan, SimPlan};
 pub use topic::{PARTITIONS_MAX, TopicName, TopicPlan};

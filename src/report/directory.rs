@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use super::interval_log::IntervalLog;
 use crate::base::{PartitionId, Time};
-use crate::measure::{Event, HostRecord, Summary, Window};
+use crate::measure::{Event, HostRecord, Interval, PoolWindow, Summary, Window};
 
 /// The summary of a run that came to its end.
 pub(super) const RESULT: &str = "result.json";
@@ -84,7 +84,7 @@ impl ResultDirectory {
         self.start = start;
         let written = write!(
             self.latency,
-            "#[lanekeeper: nanoseconds; tags p<partition>.response and p<partition>.service]\n\
+            "#[lanekeeper: nanoseconds; tags p<partition>.response, p<partition>.service, pool<n>.ack, pool<n>.lateness]\n\
              #[StartTime: {:.3} (seconds since epoch)]\n",
             unix_ns as f64 / 1e9
         );
@@ -101,25 +101,45 @@ impl ResultDirectory {
         &self.path
     }
 
-    /// Writes one partition's interval.
-    pub fn window(&mut self, window: &Window<'_>) {
+    /// Writes an interval of a partition or a pool.
+    pub fn interval(&mut self, interval: &Interval<'_>) {
         if self.failure.is_none() {
-            let written = self.try_window(window);
+            let written = match interval {
+                Interval::Partition(window) => self.try_window(window),
+                Interval::Pool(window) => self.try_pool(window),
+            };
             self.failure = written.err();
         }
+    }
+
+    fn try_pool(&mut self, window: &PoolWindow<'_>) -> io::Result<()> {
+        let log = &mut self.interval_log;
+        log.set_time(window.from.remaining(self.start), window.to.remaining(window.from));
+        let (pool, times) = (window.pool, window.times);
+        for (kind, latencies) in [("ack", &times.ack), ("lateness", &times.lateness)] {
+            if latencies.count() > 0 {
+                log.set_distribution(latencies.counts())?;
+                log.write(&mut self.latency, format_args!("pool{pool}.{kind}"))?;
+            }
+        }
+        Ok(())
     }
 
     fn try_window(&mut self, window: &Window<'_>) -> io::Result<()> {
         let (shard, partition) = (window.shard, window.partition);
         let us = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e3);
         let line = SecondLine {
+            acked: window.sends.acked,
             bytes: shard.bytes,
             delivered: shard.delivered,
+            failed: window.sends.failed,
             from_s: self.load_s(window.from),
             lag: window.lag,
             partition,
+            processed_in_window: shard.processed_in_window,
             response_p50_us: us(window.p50_ns),
             response_p99_us: us(window.p99_ns),
+            sent: window.sends.sent,
             to_s: self.load_s(window.to),
         };
         serde_json::to_writer(&mut self.seconds, &line)?;
@@ -198,13 +218,17 @@ impl ResultDirectory {
 /// A line of `seconds.jsonl`.
 #[derive(Serialize)]
 struct SecondLine {
+    acked: u64,
     bytes: u64,
     delivered: u64,
+    failed: u64,
     from_s: f64,
     lag: u64,
     partition: PartitionId,
+    processed_in_window: u64,
     response_p50_us: Option<f64>,
     response_p99_us: Option<f64>,
+    sent: u64,
     to_s: f64,
 }
 

@@ -30,8 +30,8 @@ const PARTITION_COLUMNS: &[Column] = &[
     Column { heading: "lost", cell: |p| count(p.ledger.lost) },
     Column { heading: "unread", cell: |p| count(p.ledger.unread) },
     Column { heading: "dup", cell: |p| count(p.ledger.duplicated) },
-    Column { heading: "again", cell: |p| count(p.ledger.redelivered) },
-    Column { heading: "late", cell: |p| count(p.ledger.reordered) },
+    Column { heading: "redeliv", cell: |p| count(p.ledger.redelivered) },
+    Column { heading: "reord", cell: |p| count(p.ledger.reordered) },
 ];
 
 /// The columns that say something of a run with this verdict.

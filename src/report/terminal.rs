@@ -8,7 +8,7 @@ use super::fault_table::{LEGEND, failure_lines, fault_lines};
 use super::rows::{Column, ms, partition_columns, us};
 use super::table::Table;
 use super::wrap::{INDENT, wrapped};
-use crate::base::{format_bytes, format_count};
+use crate::base::{format_bytes, format_count, format_cpus};
 use crate::measure::{ACK_FIGURE, Digest, ExpectationSummary, Summary, Verdict};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -241,17 +241,7 @@ impl Report {
         if l.response.count == 0 {
             self.line("  no record due in the measured window was processed");
         }
-        let rows = [
-            ("response", Some(&l.response)),
-            ("with unprocessed", l.response_with_unprocessed.as_ref()),
-            ("service", Some(&l.service)),
-            (SEND_TO_ACK, l.ack.as_ref()),
-            ("send → arrival", Some(&l.arrival)),
-            ("arrival → processed", Some(&l.handling)),
-            ("sent late by", Some(&s.lateness_us)),
-        ];
-        let rows = rows.into_iter().filter_map(|(name, digest)| Some((name, digest?)));
-        let rows: Vec<_> = rows.filter(|(_, digest)| digest.count > 0).collect();
+        let rows = latency_rows(s);
         self.rows(&latency_table(&rows).blocks(self.room()).concat());
         if s.not_processed > 0 {
             let count = format_count(s.not_processed);
@@ -357,9 +347,10 @@ impl Report {
         self.heading("COST", &format!("this process, on {} cores", s.host.cores));
         let number = |value: Option<u64>| value.map_or("-".to_owned(), format_count);
         self.line(format!(
-            "  CPU {} s ({} of the machine), memory {}, threads {}, sockets {}",
+            "  CPU {} s ({} of the {} it may use), memory {}, threads {}, sockets {}",
             c.cpu_s.map_or("-".to_owned(), |s| format!("{s:.1}")),
             c.cpu_share.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+            format_cpus(s.host.cpus()),
             c.rss_max_bytes.map_or("-".to_owned(), format_bytes),
             number(c.threads_max),
             number(c.sockets_max)
@@ -407,6 +398,24 @@ fn marked(name: &str, count: u64) -> String {
     } else {
         format!("{BAD}{name} {}{BAD:#}", format_count(count))
     }
+}
+
+/// The rows of the latency table that have values: the whole, then its parts.
+fn latency_rows(s: &Summary) -> Vec<(&'static str, &Digest)> {
+    let l = &s.latency_us;
+    let rows = [
+        ("response", Some(&l.response)),
+        ("with unprocessed", l.response_with_unprocessed.as_ref()),
+        ("service", Some(&l.service)),
+        ("sent late by", Some(&s.lateness_us)),
+        (SEND_TO_ACK, l.ack.as_ref()),
+        ("send → fetched", l.fetch.as_ref()),
+        ("waiting", l.waiting.as_ref()),
+        ("send → handed over", l.handed_over.as_ref()),
+        ("handling", Some(&l.handling)),
+    ];
+    let rows = rows.into_iter().filter_map(|(name, digest)| Some((name, digest?)));
+    rows.filter(|(_, digest)| digest.count > 0).collect()
 }
 
 /// A row for each distribution. Negative values have a column of their own where there are any.

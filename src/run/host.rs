@@ -1,15 +1,17 @@
 //! The machine a run is made on.
 
 use crate::base::{Clock, Time};
-use crate::measure::{Host, HostRecord, Summary};
+use crate::measure::{CpuLimit, Host, HostRecord, Summary};
 
 /// What the system tells about itself.
 pub(super) fn describe(clock: &Clock) -> Host {
+    let limit = CpuLimit::of_this_process();
     Host {
         os: std::env::consts::OS.to_owned(),
         kernel: kernel(),
         cpu: cpu(),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        cores: limit.cores,
+        cpu_limit: Some(limit.cpus),
         clock_resolution_ns: u64::try_from(clock.resolution().as_nanos()).unwrap_or(0),
     }
 }

@@ -40,7 +40,7 @@ use crate::broker::sim::Tap;
 use crate::error::Error;
 use crate::logic::{Handlers, Sabotage};
 use crate::measure::{
-    Collector, Ended, Event, LaneShape, Live, Resumed, Scoreboard, Summary, Window, fault_windows,
+    Collector, Ended, Event, Interval, LaneShape, Live, Resumed, Scoreboard, Summary, fault_windows,
 };
 use crate::plan::{BrokerPlan, PartitionChoice, Plan};
 
@@ -59,8 +59,8 @@ pub trait Observer: Send {
     /// The load begins at `start`, which is so many nanoseconds after 1970 on the wall clock (0 in a simulation): all
     /// other times count from here.
     fn begin(&mut self, _start: Time, _unix_ns: i64) {}
-    /// One partition's last second.
-    fn window(&mut self, _window: &Window<'_>) {}
+    /// The last second of one partition or pool.
+    fn interval(&mut self, _interval: &Interval<'_>) {}
     /// All partitions' last second; `elapsed` counts from the start of the load.
     fn second(&mut self, _live: &Live<'_>, _elapsed: Duration) {}
     /// What happened in the control plane since the last call.

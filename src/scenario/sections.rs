@@ -174,7 +174,8 @@ section! {
         lateness_p99: Duration = "1ms", "5ms";
         /// Beyond that, the largest share of the response time's p50 it may be.
         lateness_share: f64 = 0.10, 0.25;
-        /// Largest share of the machine's CPU this process may use.
+        /// Largest share of the CPUs it may use (those it is bound to, or the quota of its control groups) that
+        /// this process may take.
         cpu_share: f64 = 0.80, 0.95;
         /// Gaps a lane (producer and partition) may have at once before the ledger gives up.
         lane_gaps: u64 = 4096, 65536;

@@ -118,8 +118,22 @@ impl Tool {
         self
     }
 
+    /// As a process of a control group, given by the file that takes process ids.
+    pub(crate) fn in_group(mut self, processes: &Path) -> Tool {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(processes);
+        shell.arg(self.command.get_program()).args(self.command.get_args());
+        shell.current_dir(self.scratch.path()).stdin(Stdio::null());
+        self.command = shell;
+        self
+    }
+
     /// A variable of the environment.
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Tool {
+    pub(crate) fn env(
+        mut self,
+        name: impl AsRef<std::ffi::OsStr>,
+        value: impl AsRef<std::ffi::OsStr>,
+    ) -> Tool {
         self.command.env(name, value);
         self
     }

@@ -11,7 +11,7 @@ use crate::broker::{BrokerError, ErrorClass, Position};
 use crate::logic::{
     ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, Sighting, Trouble, sight,
 };
-use crate::measure::Anchor;
+use crate::measure::{Anchor, Handed};
 
 /// When the work on a record is done.
 pub(super) enum Worked {
@@ -72,28 +72,29 @@ impl Seat {
         context: &Context,
         offset: Offset,
         payload: &[u8],
-        arrived: Time,
+        handed: Handed,
     ) -> Result<Worked, BrokerError> {
         #[cfg(test)]
         let position = self.position.clone();
         let Seat { machine, handler, line, skips, .. } = self;
+        let begun = handed.at;
         if !skips.is_empty() && skips.contains(&offset) {
-            machine.skip(offset, payload, arrived);
-            return Ok(Worked::At(arrived));
+            machine.skip(offset, payload, begun);
+            return Ok(Worked::At(begun));
         }
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
-        line.pulse.begin(partition, offset, arrived);
-        let effort = machine.begin(offset, payload, arrived);
+        line.pulse.begin(partition, offset, begun);
+        let effort = machine.begin(offset, payload, handed);
         #[cfg(test)]
         if crate::base::Defect::CommitFirst.is_planted() {
             machine.presume();
             position.iter().for_each(|position| position.advance(Offset(offset.0 + 1)));
         }
-        let trouble = trouble::ahead(context, consumer, partition, offset, arrived);
+        let trouble = trouble::ahead(context, consumer, partition, offset, begun);
         if handler.is_none() && effort == Effort::None && trouble.is_none() {
-            return Ok(Worked::At(arrived));
+            return Ok(Worked::At(begun));
         }
-        let work = || self.work(context, offset, payload, effort, trouble, arrived);
+        let work = || self.work(context, offset, payload, effort, trouble, begun);
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(worked)) => Ok(worked),
             Ok(Err(error)) => Err(refused(offset, &error)),
@@ -112,17 +113,17 @@ impl Seat {
         payload: &[u8],
         effort: Effort,
         trouble: Option<Trouble>,
-        arrived: Time,
+        begun: Time,
     ) -> Result<Worked, HandlerError> {
         let Seat { machine, handler, .. } = self;
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
         if context.hosting.is_kernel() {
-            let efforts = trouble::efforts(trouble, effort, arrived);
+            let efforts = trouble::efforts(trouble, effort, begun);
             if let (Some(handler), Some(stamp)) = (handler, machine.begun_stamp()) {
                 handler.handle(&Record { partition, offset, stamp, payload })?;
             }
             let is_done = efforts.next().is_none();
-            return Ok(if is_done { Worked::At(arrived) } else { Worked::After(efforts) });
+            return Ok(if is_done { Worked::At(begun) } else { Worked::After(efforts) });
         }
         let slowness = trouble.map(|trouble| trouble::meet(trouble, consumer, context));
         match (handler, machine.begun_stamp()) {
@@ -130,7 +131,7 @@ impl Seat {
                 handler.handle(&Record { partition, offset, stamp, payload })?;
             }
             (None, _) if effort != Effort::None => perform(effort, context),
-            _ if slowness.is_none() => return Ok(Worked::At(arrived)),
+            _ if slowness.is_none() => return Ok(Worked::At(begun)),
             _ => {}
         }
         if let Some(slowness) = slowness {

@@ -92,7 +92,7 @@ impl<P: ProducerPort> Sender<P> {
             Ok(()) => {}
             Err(SendError::Full) => return Err(()),
             Err(SendError::Refused(name)) => {
-                cell.error(&name);
+                cell.error(&name, 1);
                 let (sent, at, offset, outcome) = (now, now, None, Outcome::Failed);
                 let ack = Ack { producer, partition, sequence, offset, sent, at, outcome };
                 self.answers.acks.push(ack);
@@ -158,7 +158,8 @@ impl<P: ProducerPort> Sender<P> {
             Offset(progress[partition.0 as usize].load(Ordering::Relaxed))
         });
         self.answers.acks.clear();
-        self.answers.errors.drain(..).for_each(|name| cell.error(&name));
+        let errors = std::mem::take(&mut self.answers.errors);
+        errors.into_iter().for_each(|(name, times)| cell.error(&name, times));
         cell.withheld += self.port.take_withheld();
     }
 }

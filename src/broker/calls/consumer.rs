@@ -33,12 +33,16 @@ struct Rules {
     count: usize,
     /// Partitions to be read again, from where and when.
     dropped: BTreeMap<PartitionId, (Offset, Time)>,
+    /// When the client had the records it is handing over, if it says.
+    came_at: Option<Time>,
     /// What was decided about the call under way.
     decided: BTreeMap<PartitionId, Option<CallAction>>,
 }
 
 struct Held {
     due: Time,
+    /// When the client had it, or would have had it but for the delay, if it says.
+    came_at: Option<Time>,
     what: Arrival,
 }
 
@@ -63,6 +67,7 @@ impl<P: ConsumerPort> RuledConsumer<P> {
             held: BTreeMap::new(),
             count: 0,
             dropped: BTreeMap::new(),
+            came_at: None,
             decided: BTreeMap::new(),
         };
         RuledConsumer { inner, rules }
@@ -152,6 +157,7 @@ impl Rules {
             while flow == Flow::More && queue.front().is_some_and(|first| first.due <= now) {
                 let Some(first) = queue.pop_front() else { break };
                 *count -= 1;
+                first.came_at.into_iter().for_each(|at| events.came_at(at));
                 match first.what {
                     Arrival::Record(offset, payload) => {
                         flow = events.record(*partition, offset, &payload);
@@ -165,7 +171,9 @@ impl Rules {
     }
 
     fn hold(&mut self, partition: PartitionId, due: Time, what: Arrival) {
-        self.held.entry(partition).or_default().push_back(Held { due, what });
+        let delay = due.remaining(self.clock.now());
+        let came_at = self.came_at.map(|at| at + delay);
+        self.held.entry(partition).or_default().push_back(Held { due, came_at, what });
         self.count += 1;
     }
 
@@ -236,6 +244,11 @@ struct Filter<'a> {
 }
 
 impl ConsumerEvents for Filter<'_> {
+    fn came_at(&mut self, at: Time) {
+        self.rules.came_at = Some(at);
+        self.events.came_at(at);
+    }
+
     fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
         let rules = &mut *self.rules;
         if rules.dropped.contains_key(&partition) {

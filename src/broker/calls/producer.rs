@@ -89,7 +89,7 @@ impl<P: ProducerPort> RuledProducer<P> {
             Some(CallAction::Drop) => {
                 // To whoever sent it, it is one that was never answered.
                 self.answer(record, now, Outcome::Indeterminate);
-                self.answers.errors.push("dropped by a fault".to_owned());
+                self.answers.add_error("dropped by a fault", 1);
                 self.withheld += 1;
                 Ok(())
             }
@@ -131,7 +131,7 @@ impl<P: ProducerPort> RuledProducer<P> {
                     }
                     Err(SendError::Refused(name)) => {
                         self.answer(&record, now, Outcome::Failed);
-                        self.answers.errors.push(name);
+                        self.answers.add_error(&name, 1);
                     }
                 }
                 queue.pop_front();

@@ -252,3 +252,64 @@ fn a_client_that_breaks_names_its_fault_for_everybody_it_reads_for() {
     let causes = [0, 1].map(|consumer| sabotage.take_cause(ConsumerId(consumer)));
     assert_eq!(causes, [Some(4), Some(4)]);
 }
+
+/// A record each millisecond, by a client that says when it had it.
+struct Timed(Clock, i64);
+
+impl ConsumerPort for Timed {
+    fn submit(&mut self, _command: ConsumerCommand) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    fn poll(&mut self, _wait: Duration, events: &mut dyn ConsumerEvents) {
+        events.came_at(self.0.now());
+        events.record(PartitionId(0), Offset(self.1), &[]);
+        self.1 += 1;
+    }
+
+    fn close(self: Box<Self>, _limit: Duration) -> bool {
+        true
+    }
+}
+
+/// When each record was handed over, and when the client is said to have had it, in milliseconds.
+struct Times(Clock, Time, Vec<(i64, i64, i64)>);
+
+impl ConsumerEvents for Times {
+    fn came_at(&mut self, at: Time) {
+        self.1 = at;
+    }
+
+    fn record(&mut self, _partition: PartitionId, offset: Offset, _payload: &[u8]) -> Flow {
+        let ms = |at: Time| at.0 / 1_000_000;
+        self.2.push((offset.0, ms(self.0.now()), ms(self.1)));
+        Flow::More
+    }
+
+    fn end_of_partition(&mut self, _partition: PartitionId) {}
+
+    fn assigned(&mut self, _partitions: &[PartitionId]) {}
+
+    fn revoked(&mut self, _partitions: &[PartitionId]) {}
+
+    fn error(&mut self, _error: BrokerError) {}
+}
+
+#[test]
+fn a_delayed_record_is_in_the_client_later_and_what_comes_behind_it_waits_there() {
+    let (clock, mut hand) = Clock::simulated();
+    let sabotage = sabotage();
+    let mut port = RuledConsumer::new(Timed(clock, 0), None, sabotage.clone(), clock);
+    let mut times = Times(clock, Time::ZERO, Vec::new());
+    for round in 0..6 {
+        if round == 1 {
+            arm(&sabotage, Call::Fetch, &[(CallAction::Delay(STEP * 3), 1.0, 0)]);
+        } else if round == 2 {
+            sabotage.calls().clear();
+        }
+        port.poll(Duration::ZERO, &mut times);
+        tick(clock, &mut hand);
+    }
+    // Number 1 is delayed by 3 ms; 2 and 3 had come when it was handed over.
+    assert_eq!(times.2, [(0, 0, 0), (1, 4, 4), (2, 4, 2), (3, 4, 3), (4, 4, 4), (5, 5, 5)]);
+}

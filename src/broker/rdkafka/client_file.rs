@@ -29,7 +29,7 @@ pub(super) struct Given {
 }
 
 /// Where a property from outside is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     /// In a line of a client file, counted from 1.
     File { path: String, line: usize },

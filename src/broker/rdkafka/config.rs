@@ -270,8 +270,8 @@ impl ClientSettings {
                     if setting.source.is_open() { &setting.value } else { "(from outside)" };
                 effective.insert(format!("{side}.{key}"), shown.to_owned());
             }
-            // Without those from outside, whose values must not come to light under another name; plugins are
-            // loaded by whoever asks.
+            // Without those from outside, whose values must not come to light under another name, and without
+            // plugins, which would be loaded.
             let open = properties.open();
             let Ok(native) = open.create_native_config() else {
                 continue;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use super::client_file::{ClientFile, Place};
 use crate::scenario::known::{self, Treatment};
@@ -106,6 +107,10 @@ impl Properties {
     /// As the client library wants them.
     pub(super) fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            // What it says by itself, or what `debug` asks for.
+            config.set_log_level(RDKafkaLogLevel::Debug);
+        }
         for (name, setting) in &self.0 {
             config.set(name, &setting.value);
         }

@@ -162,9 +162,6 @@ struct Reports {
     served: AtomicU64,
 }
 
-/// Errors kept until the port looks; more of them would say nothing new.
-const ERRORS_MAX: usize = 1000;
-
 impl Reports {
     /// Serves what `client` has, without waiting. One thread at a time does this.
     fn drain(&self, client: &BaseProducer<Context>) {
@@ -182,11 +179,8 @@ impl Reports {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn error(&self, name: String) {
-        let mut noted = self.lock();
-        if noted.errors.len() < ERRORS_MAX {
-            noted.errors.push(name);
-        }
+    fn error(&self, name: &str) {
+        self.lock().add_error(name, 1);
     }
 }
 
@@ -204,7 +198,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, said: &str) {
         self.told.failure(&error, said);
-        self.reports.error(describe(&error));
+        self.reports.error(&describe(&error));
     }
 }
 
@@ -215,7 +209,7 @@ impl ProducerContext for Context {
         let (message, outcome) = match result {
             Ok(message) => (message, Outcome::Acked),
             Err((error, message)) => {
-                self.reports.error(describe(error));
+                self.reports.error(&describe(error));
                 (message, outcome(error))
             }
         };

@@ -23,8 +23,10 @@ const PLUGINS: &str = "plugin.library.paths";
 /// Everything that is wrong with the properties of a plan and of a client file. Values from outside the scenario are
 /// not part of any text. Opens no connection and no file, and loads nothing.
 pub fn refusals(plan: &Plan, file: &ClientFile) -> Vec<Diagnostic> {
-    let mut wrong: Vec<Diagnostic> =
-        file.all().filter_map(|(name, given)| decided(plan, name, given)).collect();
+    let mut outside: Vec<(&str, &Given)> = file.all().collect();
+    outside.sort_by_key(|(_, given)| &given.place);
+    let decided = outside.iter().filter_map(|(name, given)| decided(plan, name, given));
+    let mut wrong: Vec<Diagnostic> = decided.collect();
     let kind = plan.broker.kind();
     if kind == BrokerKind::Sim {
         return wrong;
@@ -39,7 +41,7 @@ pub fn refusals(plan: &Plan, file: &ClientFile) -> Vec<Diagnostic> {
             Diagnostic::error(why.code, property.written, message).remedy(why.remedy)
         }));
     }
-    for (name, given) in file.all().filter(|(name, _)| may_be_given(name, is_embedded)) {
+    for (name, given) in outside.into_iter().filter(|(name, _)| may_be_given(name, is_embedded)) {
         wrong.extend(refused(name, &given.value).map(|why| {
             let message =
                 format!("{}: the client refuses `{}`: {}", given.place, given.name, why.text);
@@ -99,11 +101,17 @@ fn decided(plan: &Plan, name: &str, given: &Given) -> Option<Diagnostic> {
             };
             format!("{place}: `{}` would choose another cluster, and {here}", given.name)
         }
-        _ => format!("{place}: `{}` is decided by the scenario and lanekeeper", given.name),
+        _ => {
+            let by = match instead.strip_prefix("use ") {
+                Some(key) => format!("{key} of the scenario decides it"),
+                None => "lanekeeper sets it".to_owned(),
+            };
+            format!("{place}: `{}` may not be set here: {by}", given.name)
+        }
     };
     let remedy = match instead.strip_prefix("remove it: ") {
-        Some(reason) => format!("remove it there: {reason}"),
-        None => format!("remove it there, and {instead}"),
+        Some(reason) => format!("remove it: {reason}"),
+        None => format!("remove it, and {instead}"),
     };
     let refusal = Diagnostic::error(codes::CONTROLLED_PROPERTY, Origin::CommandLine, message);
     Some(refusal.remedy(remedy))
@@ -248,15 +256,16 @@ fn refused_together(plan: &Plan, file: &ClientFile, side: &str, said: &str) -> D
     };
     let written = plan.client.all().find(|(_, name, _)| is_named(name));
     let origin = written.map_or(Origin::CommandLine, |(_, _, property)| property.written);
-    let outside: Vec<String> = file
-        .all()
-        .filter(|(name, _)| is_named(name))
-        .map(|(_, given)| format!("`{}` is in {}", given.name, given.place))
-        .collect();
+    let places = |is_meant: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let meant = file.all().filter(|(name, _)| is_meant(name));
+        meant.map(|(_, given)| format!("`{}` is in {}", given.name, given.place)).collect()
+    };
     let message = format!("the {side}'s client refuses its properties: {said}");
-    let remedy = match outside.is_empty() {
-        true => "change `[client]` of the scenario, or the properties from outside".to_owned(),
-        false => format!("correct them: {}", outside.join(", ")),
+    let (named, every) = (places(&is_named), places(&|_| true));
+    let remedy = match (written, named.is_empty()) {
+        (_, false) => format!("correct them: {}", named.join(", ")),
+        (None, true) if !every.is_empty() => format!("look at them: {}", every.join(", ")),
+        _ => "correct it or remove it".to_owned(),
     };
     Diagnostic::error(codes::BAD_PROPERTY, origin, message).remedy(remedy)
 }

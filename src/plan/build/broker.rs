@@ -130,8 +130,8 @@ fn warn_about_access(plan: &Plan, found: &mut Findings) {
     let message = format!("`{name}` has no effect on the embedded cluster");
     found.push(
         Diagnostic::warning(codes::EMBEDDED_LIMIT, property.written, message)
-            .label("its clients speak plaintext with it, and with nothing else")
-            .remedy("it says how a real cluster is reached: use `--broker kafka`"),
+            .label("its clients speak plaintext with it, and with no other")
+            .remedy("clients of a real cluster are given it: use `--broker kafka`"),
     );
 }
 

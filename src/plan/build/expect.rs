@@ -135,6 +135,11 @@ fn not_measured(metric: &Metric, faults: usize, plan: &Plan) -> Option<(String, 
             "consumers with partitions of their own never rebalance".to_owned(),
             "remove it, or set `consumers.mode` to `group`".to_owned(),
         )),
+        Metric::Part { part, .. } => {
+            let why = part.not_measured_on(plan.broker.kind())?;
+            let instead = "ask for the parts this client measures, or for `latency.service`";
+            Some((why.to_owned(), instead.to_owned()))
+        }
         Metric::KeepsUp | Metric::AchievedShare | Metric::Lateness { .. }
             if plan.load.pace == Pace::Max =>
         {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::plan::{Counter, FaultFigure, Latency, Metric, Scope};
+use crate::plan::{Counter, FaultFigure, Latency, Metric, Part, Scope};
 
 const QUANTILES: [(&str, f64); 6] =
     [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
@@ -64,7 +64,7 @@ pub(super) fn parse(name: &str) -> Option<Metric> {
         return quantile(rest).map(|quantile| Metric::Acknowledgement { quantile });
     }
     if let Some(rest) = name.strip_prefix("latency.") {
-        return latency(rest, Scope::All);
+        return latency(rest, Scope::All).or_else(|| part(rest));
     }
     if let Some(rest) = name.strip_prefix("lateness.") {
         let quantile = quantile(rest).filter(|_| LATENESS.contains(&rest))?;
@@ -99,6 +99,12 @@ fn latency(rest: &str, scope: Scope) -> Option<Metric> {
         None => (Latency::Response, rest),
     };
     quantile(name).map(|quantile| Metric::Latency { scope, latency, quantile })
+}
+
+fn part(rest: &str) -> Option<Metric> {
+    let (name, at) = rest.split_once('.')?;
+    let (part, ..) = Part::ALL.into_iter().find(|(_, known, _)| *known == name)?;
+    quantile(at).map(|quantile| Metric::Part { part, quantile })
 }
 
 fn quantile(name: &str) -> Option<f64> {
@@ -140,6 +146,7 @@ fn names() -> Vec<String> {
             names.push(format!("{kind}.{quantile}"));
             names.push(format!("partition[].{kind}.{quantile}"));
         }
+        names.extend(Part::ALL.map(|(_, part, _)| format!("latency.{part}.{quantile}")));
     }
     names.extend(FAULT_FIGURES.map(|(figure, ..)| format!("fault[].{figure}")));
     names
@@ -152,6 +159,9 @@ pub fn metrics_markdown() -> String {
     for (counter, name) in Counter::ALL {
         let _ = writeln!(out, "| `{name}` | count | {} |", counter_meaning(counter));
     }
+    let parts = Part::ALL
+        .map(|(_, name, meaning)| format!("| `latency.{name}.<q>` | time | {meaning} |\n"));
+    let parts = parts.concat();
     let _ = write!(
         out,
         "| `keeps_up` | `true` or `false` | whether consumers process what is sent and the cluster takes what is due, paced load only |\n\
@@ -161,6 +171,7 @@ pub fn metrics_markdown() -> String {
          | `latency.response.<q>` | time | the same |\n\
          | `latency.service.<q>` | time | service time (processed - actual send) |\n\
          | `latency.ack.<q>` | time | from send to acknowledgement; not with `load.clients = \"producer\"` or `load.acks = \"none\"` |\n\
+         {parts}\
          | `partition[7].latency.<q>` | time | one partition; `[*]` is each one: the worst decides |\n\
          | `partition[*].rate` | number | records processed per second of a partition |\n\
          | `partition[*].lag_max` | count | largest lag of a partition, in records |\n\

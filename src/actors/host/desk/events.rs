@@ -8,7 +8,7 @@ use crate::actors::host::lease::HostReport;
 use crate::actors::host::seat::Worked;
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
-use crate::measure::{Event, Owner};
+use crate::measure::{Event, Handed, Owner};
 
 /// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
 /// records are slow to process.
@@ -34,14 +34,15 @@ impl ConsumerEvents for Desk {
                 Err(error) => return self.fails(partition, error),
             }
         }
-        let arrived = self.came_at.unwrap_or_else(|| self.context.clock.now());
-        match seat.process(&self.context, offset, payload, arrived) {
+        let begun = self.came_at.unwrap_or_else(|| self.context.clock.now());
+        let handed = Handed { fetched: self.fetched, at: begun };
+        match seat.process(&self.context, offset, payload, handed) {
             Ok(Worked::At(now)) => {
                 let is_full = seat.done(offset, now);
-                self.done(partition, arrived, now, is_full)
+                self.done(partition, begun, now, is_full)
             }
             Ok(Worked::After(efforts)) => {
-                self.under_way = Some(UnderWay { partition, offset, arrived, efforts });
+                self.under_way = Some(UnderWay { partition, offset, begun, efforts });
                 Flow::Stop
             }
             Err(error) => self.fails(partition, error),
@@ -50,6 +51,7 @@ impl ConsumerEvents for Desk {
 
     #[inline]
     fn came_at(&mut self, at: Time) {
+        self.fetched = Some(at);
         if let Some(came_at) = &mut self.came_at {
             *came_at = at.max(*came_at);
         }
@@ -134,14 +136,14 @@ impl Desk {
     pub(super) fn done(
         &mut self,
         partition: PartitionId,
-        arrived: Time,
+        begun: Time,
         now: Time,
         is_full: bool,
     ) -> Flow {
         if !self.busy.contains(&partition) {
             self.busy.push(partition);
         }
-        let since = *self.batch_since.get_or_insert(arrived);
+        let since = *self.batch_since.get_or_insert(begun);
         let is_old = self.came_at.is_none() && now > since + BATCH_TIME_MAX;
         if is_full || is_old { Flow::Stop } else { Flow::More }
     }

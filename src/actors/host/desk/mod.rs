@@ -30,6 +30,8 @@ pub(super) struct Desk {
     batch_since: Option<Time>,
     /// When the records came that are handed over, if they count as processed then and not now.
     came_at: Option<Time>,
+    /// When the client had the records that are handed over, if it says.
+    fetched: Option<Time>,
     /// Group mode: whom the host works for, and how far it is, for commits on revocation.
     group: Option<GroupDesk>,
     /// The record whose effort is being made by somebody else.
@@ -48,7 +50,7 @@ pub(super) struct Desk {
 struct UnderWay {
     partition: PartitionId,
     offset: Offset,
-    arrived: Time,
+    begun: Time,
     efforts: Efforts,
 }
 
@@ -76,6 +78,7 @@ impl Desk {
             busy: Vec::new(),
             batch_since: None,
             came_at: None,
+            fetched: None,
             group,
             failures: Vec::new(),
             client_failure: None,
@@ -284,7 +287,7 @@ impl Desk {
             let now = self.context.clock.now();
             let Some(seat) = self.seat(record.partition) else { return self.flush() };
             let is_full = seat.done(record.offset, now);
-            if self.done(record.partition, record.arrived, now, is_full) == Flow::Stop {
+            if self.done(record.partition, record.begun, now, is_full) == Flow::Stop {
                 self.flush();
             }
         }

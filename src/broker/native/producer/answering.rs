@@ -67,7 +67,7 @@ impl NativeProducer {
             }
         }
         for parcel in old {
-            self.answers.errors.push("MessageTimedOut".to_owned());
+            self.answers.add_error("MessageTimedOut", 1);
             self.resolve_unsent(parcel, now);
         }
     }
@@ -129,7 +129,7 @@ impl NativeProducer {
                 let is_first = lane.first().is_none_or(|first| first.sequence > parcel.sequence);
                 // The batch before it is still to come, or the log has lost it: then a new number begins anew.
                 if is_first && lane.in_flight == 0 && parcel.tries > 1 {
-                    self.answers.errors.push(code.name().to_owned());
+                    self.answers.add_error(code.name(), 1);
                     self.number = Number::Wanted;
                 }
             }

@@ -256,7 +256,7 @@ impl Client for NativeProducer {
 
     fn disconnected(&mut self, broker: BrokerId, now: Time) {
         if self.metadata.broken(broker, now) {
-            self.answers.errors.push("BrokerTransportFailure".to_owned());
+            self.answers.add_error("BrokerTransportFailure", 1);
         }
         if matches!(self.number, Number::Asked(asked, _) if asked == broker) {
             self.number = Number::Wanted;

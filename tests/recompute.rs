@@ -1,0 +1,202 @@
+//! What the raw files of a run say, put together by other code than the product's, is what its result says.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use serde_json::Value;
+use support::{Finished, Tool};
+
+/// Six partitions and two pools; a consumer is killed, and another one stalls.
+const SCENARIO: &str = "[topic]\npartitions = 6\n[load]\nproducers = 60\nrate = \"10/s\"\npools = 2\n\
+    [consumers]\nwork = { wait = \"1ms\" }\n[run]\nwarmup = \"1s\"\nduration = \"5s\"\n\
+    [[fault]]\nat = \"2s\"\nkill = { consumer = 2 }\n[[fault]]\nat = \"4s\"\nfor = \"500ms\"\nstall = { consumer = 3 }\n";
+
+/// The distributions of `latency.hlog` by tag, all intervals merged.
+fn distributions(finished: &Finished) -> BTreeMap<String, Histogram<u64>> {
+    let mut merged: BTreeMap<String, Histogram<u64>> = BTreeMap::new();
+    let log = finished.read("latency.hlog");
+    for entry in IntervalLogIterator::new(log.as_bytes()) {
+        let LogEntry::Interval(interval) = entry.expect("a readable log") else { continue };
+        let bytes = base64::engine::general_purpose::STANDARD.decode(interval.encoded_histogram());
+        let bytes = bytes.expect("base64");
+        let mut histogram: Histogram<u64> =
+            Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram");
+        histogram.auto(true);
+        let tag = interval.tag().expect("a tag").as_str().to_owned();
+        match merged.get_mut(&tag) {
+            Some(all) => all.add(histogram).expect("the same precision"),
+            None => drop(merged.insert(tag, histogram)),
+        }
+    }
+    merged
+}
+
+fn lines(finished: &Finished, file: &str) -> Vec<Value> {
+    let text = finished.read(file);
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+/// Whether two figures are the same but for the resolution of the histograms.
+#[track_caller]
+fn assert_same(what: &str, recomputed: f64, told: &Value) {
+    let told = told.as_f64().unwrap_or_else(|| panic!("{what}: {told}"));
+    let off = (recomputed - told).abs();
+    assert!(off <= 0.002 * told.abs() + 1e-6, "{what}: {recomputed} recomputed, {told} told");
+}
+
+/// Compares a digest of the result with the distributions whose tags end so.
+fn assert_digest(
+    what: &str,
+    all: &BTreeMap<String, Histogram<u64>>,
+    tags: &dyn Fn(&str) -> bool,
+    digest: &Value,
+) {
+    let mut merged = Histogram::<u64>::new(3).expect("a histogram");
+    let its = all.iter().filter(|(tag, _)| tags(tag));
+    its.for_each(|(_, histogram)| merged.add(histogram).expect("the same precision"));
+    let negative = digest["negative"].as_u64().expect("a count");
+    assert_eq!(merged.len() + negative, digest["count"].as_u64().expect("a count"), "{what}");
+    for (name, quantile) in
+        [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)]
+    {
+        let recomputed = merged.value_at_quantile(quantile) as f64 / 1e3;
+        // The finest step is 64 ns.
+        let told = digest[name].as_f64().unwrap_or_else(|| panic!("{what}: {digest}"));
+        assert!(
+            (recomputed - told).abs() <= 0.002 * told + 0.2,
+            "{what} {name}: {recomputed} {told}"
+        );
+    }
+}
+
+fn recompute(finished: &Finished) {
+    let result = finished.json();
+    let distributions = distributions(finished);
+    let seconds = lines(finished, "seconds.jsonl");
+    let count =
+        |line: &Value, name: &str| line[name].as_u64().unwrap_or_else(|| panic!("{name}: {line}"));
+    let duration_s = result["duration_s"].as_f64().expect("a length");
+
+    let latency = &result["latency_us"];
+    assert_digest(
+        "response",
+        &distributions,
+        &|tag| tag.ends_with(".response"),
+        &latency["response"],
+    );
+    assert_digest("service", &distributions, &|tag| tag.ends_with(".service"), &latency["service"]);
+    assert_digest("ack", &distributions, &|tag| tag.ends_with(".ack"), &latency["ack"]);
+    assert_digest(
+        "lateness",
+        &distributions,
+        &|tag| tag.ends_with(".lateness"),
+        &result["lateness_us"],
+    );
+
+    let (mut all, mut in_window, mut sent, mut acked) = (0, 0, 0, 0);
+    let mut worst: Option<(f64, u64)> = None;
+    for partition in result["partitions"].as_array().expect("partitions") {
+        let id = count(partition, "partition");
+        let tag = format!("p{id}");
+        for kind in ["response", "service"] {
+            let tag = format!("{tag}.{kind}");
+            assert_digest(&tag, &distributions, &|it| it == tag, &partition["latency_us"][kind]);
+        }
+        let its: Vec<&Value> =
+            seconds.iter().filter(|line| count(line, "partition") == id).collect();
+        let sum = |name: &str| its.iter().map(|line| count(line, name)).sum::<u64>();
+        let last = its.last().expect("a second");
+        let ledger = &partition["ledger"];
+        assert_eq!(sum("delivered"), count(ledger, "delivered"), "partition {id}");
+        assert_eq!(count(last, "sent"), count(ledger, "sent"), "partition {id}");
+        assert_eq!(count(last, "acked"), count(ledger, "acked"), "partition {id}");
+        assert_eq!(count(last, "failed"), count(ledger, "failed"), "partition {id}");
+        assert_same(
+            "processed",
+            sum("processed_in_window") as f64 / duration_s,
+            &partition["processed_per_s"],
+        );
+        let p99 = partition["latency_us"]["response"]["p99"].as_f64().expect("a quantile");
+        if worst.is_none_or(|(most, _)| p99 > most) {
+            worst = Some((p99, id));
+        }
+        all += sum("delivered");
+        in_window += sum("processed_in_window");
+        sent += count(last, "sent");
+        acked += count(last, "acked");
+    }
+    let ledger = &result["ledger"];
+    assert_eq!(
+        (all, sent, acked),
+        (count(ledger, "delivered"), count(ledger, "sent"), count(ledger, "acked"))
+    );
+    assert_same("achieved", in_window as f64 / duration_s, &result["achieved_per_s"]);
+    assert_same(
+        "achieved bytes",
+        100.0 * in_window as f64 / duration_s,
+        &result["achieved_bytes_per_s"],
+    );
+    assert_eq!(result["fairness"]["worst_partition"].as_u64(), worst.map(|(_, id)| id));
+    // Everything due was sent, and all of it was processed.
+    let measured = count(&latency["response"], "count");
+    assert_eq!((count(&result, "offered"), count(&result, "offered_sent")), (measured, measured));
+    assert_same("offered", measured as f64 / duration_s, &result["offered_per_s"]);
+    recompute_faults(finished, &result);
+}
+
+/// The way back of a killed consumer, from the journal.
+fn recompute_faults(finished: &Finished, result: &Value) {
+    let events = lines(finished, "events.jsonl");
+    let at = |name: &str, is_it: &dyn Fn(&Value) -> bool, from: f64| {
+        let its = events.iter().filter(|event| event["event"] == name && is_it(event));
+        let times = its.filter_map(|event| event["at_s"].as_f64());
+        times
+            .filter(|at_s| *at_s >= from)
+            .min_by(f64::total_cmp)
+            .unwrap_or_else(|| panic!("no {name}"))
+    };
+    for (number, fault) in result["faults"].as_array().expect("faults").iter().enumerate() {
+        let injected = at("fault_injected", &|event| event["fault"] == number, 0.0);
+        assert_same("injected", injected, &fault["at_s"]);
+        if fault["kind"] != "kill" {
+            let ended = at("fault_ended", &|event| event["fault"] == number, injected);
+            assert!(
+                (1e3 * (ended - injected) - fault["healed_ms"].as_f64().expect("an end")).abs()
+                    < 1.0
+            );
+            continue;
+        }
+        let is_it = |event: &Value| event["consumer"] == 2;
+        for (name, figure) in [
+            ("consumer_failed", "detected_ms"),
+            ("consumer_started", "restarted_ms"),
+            ("consumer_closed", "closed_ms"),
+        ] {
+            let told = fault[figure].as_f64().unwrap_or_else(|| panic!("{figure}: {fault}"));
+            let recomputed = 1e3 * (at(name, &is_it, injected) - injected);
+            assert!((recomputed - told).abs() < 5.0, "{figure}: {recomputed} {told}");
+        }
+        assert_eq!(result["restarts"], 1);
+    }
+}
+
+#[test]
+fn the_raw_files_of_a_simulation_give_its_result() {
+    recompute(&Tool::run_text(SCENARIO).args(["--broker", "sim"]).finish());
+}
+
+#[test]
+fn the_raw_files_of_an_embedded_run_give_its_result() {
+    recompute(&Tool::run_text(SCENARIO).finish());
+}
+
+#[test]
+fn the_raw_files_of_a_run_on_a_real_cluster_give_its_result() {
+    let Ok(bootstrap) = std::env::var("BOOTSTRAP") else { return };
+    recompute(&Tool::run_text(SCENARIO).args(["--bootstrap", &bootstrap]).finish());
+}
