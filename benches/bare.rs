@@ -216,6 +216,25 @@ impl ProducerContext for Reports {
     }
 }
 
+impl Reports {
+    /// How long acknowledgements took, if they were timed.
+    fn acks(&self) -> Option<serde_json::Value> {
+        let (_, times) = self.times.as_ref()?;
+        let times = times.lock().unwrap_or_else(PoisonError::into_inner);
+        let us = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
+        Some(serde_json::json!({ "p50_us": us(0.50), "p99_us": us(0.99), "count": times.len() }))
+    }
+
+    /// Reports that are to be timed, of records sent within the measured time of `shared`, or only counted.
+    fn new(shared: &Arc<Shared>, are_timed: bool) -> Result<Reports, Failure> {
+        let times = match are_timed {
+            true => Some((shared.clone(), Mutex::new(Histogram::new(3)?))),
+            false => None,
+        };
+        Ok(Reports { acked: AtomicU64::new(0), failed: AtomicU64::new(0), times })
+    }
+}
+
 /// Serves delivery reports for so long, or lets a thread of its own do it.
 fn look(client: &BaseProducer<Reports>, wait: Duration) {
     match client.context().times {
@@ -391,11 +410,7 @@ fn main() -> Result<(), Failure> {
         last_received: AtomicU64::new(0),
         stop: AtomicBool::new(false),
     });
-    let times = match arguments.acks {
-        true => Some((shared.clone(), Mutex::new(Histogram::new(3)?))),
-        false => None,
-    };
-    let reports = Reports { acked: AtomicU64::new(0), failed: AtomicU64::new(0), times };
+    let reports = Reports::new(&shared, arguments.acks)?;
     let client = Arc::new(arguments.producer_config().create_with_context(reports)?);
     let server = serve(&client);
     let readers = start_consumers(&arguments, &shared)?;
@@ -428,11 +443,6 @@ fn main() -> Result<(), Failure> {
     let spent_s =
         if is_max { last.since_ns(first_send) as f64 / 1e9 } else { arguments.seconds as f64 };
     let costs = cost.cost(spent_s, 1.0);
-    let acks = client.context().times.as_ref().map(|(_, times)| {
-        let times = times.lock().unwrap_or_else(PoisonError::into_inner);
-        let us = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
-        serde_json::json!({ "p50_us": us(0.50), "p99_us": us(0.99), "count": times.len() })
-    });
     let result = serde_json::json!({
         "cpu_s": costs.cpu_s,
         "rss_max_bytes": costs.rss_max_bytes,
@@ -445,7 +455,7 @@ fn main() -> Result<(), Failure> {
         "received": received,
         "acked": client.context().acked.load(Ordering::Relaxed),
         "failed": client.context().failed.load(Ordering::Relaxed),
-        "ack": acks,
+        "ack": client.context().acks(),
     });
     writeln!(std::io::stdout(), "{result}")?;
     if received == sent { Ok(()) } else { Err("not all records arrived".into()) }

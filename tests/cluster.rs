@@ -3,7 +3,7 @@
 
 mod support;
 
-use lanekeeper::measure::{PartitionSummary, Summary};
+use lanekeeper::measure::{Ledger, PartitionSummary, Summary};
 use support::Tool;
 
 /// 3 partitions on 3 brokers, 600 records a second, 2 ms from client to broker.
@@ -274,4 +274,37 @@ fn what_is_sent_to_a_broker_that_has_reset_the_connection_does_not_overtake_what
         assert_eq!((ledger.delivered, ledger.lost), (150, 0), "{at_ms} ms, broker {broker}");
         assert_eq!((ledger.duplicated, ledger.reordered), (0, 0), "{at_ms} ms, broker {broker}");
     }
+}
+
+/// A leader stands still and another one is elected. A producer that waits for no answer goes on sending to the old one,
+/// until that goes on, refuses and can only say so by closing the connection: then it asks who leads.
+#[test]
+fn without_acknowledgements_the_next_leader_is_found_when_the_old_one_hangs_up() {
+    let paused = Case {
+        faults: "[[fault]]\nat = \"3s\"\nfor = \"10s\"\nbroker_pause = { broker = 1 }",
+        ..USUAL
+    };
+    let none = paused.with("acks = \"none\"\nidempotence = false");
+    // 200 a second for 10 s, of the one partition it led. After that nothing is lost any more: 7 s are left.
+    assert!((1_900..2_100).contains(&none.ledger.lost), "{:?}", none.ledger);
+    for p in &none.partitions {
+        let Ledger { sent, delivered, lost, .. } = p.ledger;
+        assert_eq!(sent, delivered + lost);
+        assert_eq!(lost > 0, p.partition == 0, "partition {}: {:?}", p.partition, p.ledger);
+    }
+    assert_eq!(paused.with("acks = \"all\"").ledger.lost, 0);
+}
+
+/// Refused is refused, whether it is on purpose or not, and whether it is said or not.
+#[test]
+fn a_refused_batch_without_acknowledgements_is_lost_and_its_connection_closed() {
+    let refused = Case {
+        faults: "[[fault]]\nat = \"3s\"\n\
+                 request_error = { api = \"produce\", code = \"not-leader\", count = 3 }",
+        ..USUAL
+    };
+    let none = refused.with("acks = \"none\"\nidempotence = false");
+    assert!(none.ledger.lost >= 3, "{:?}", none.ledger);
+    let warned = |text: &str| none.warnings.iter().any(|warning| warning.contains(text));
+    assert!(warned("BrokerTransportFailure"), "{:?}", none.warnings);
 }

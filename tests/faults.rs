@@ -121,6 +121,30 @@ fn a_command_that_fails_fails_a_run_that_insists_on_it() {
     assert!(passed[2..].iter().all(|passed| *passed), "{summary:?}");
 }
 
+/// The way back from a command begins when it has ended, however long it takes; from two, when both have.
+#[test]
+fn nothing_has_recovered_from_commands_that_still_run() {
+    for (fault, least_ms) in [
+        ("exec = { start = [\"sleep\", \"1.5\"] }", 1_500.0),
+        (
+            "for = \"200ms\"\nexec = { start = [\"sleep\", \"1\"], end = [\"sleep\", \"0.5\"] }",
+            1_500.0,
+        ),
+    ] {
+        let text = format!(
+            "[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"25/s\"\n\
+             [run]\nwarmup = \"0s\"\nduration = \"5s\"\n[[fault]]\nat = \"1s\"\n{fault}\n"
+        );
+        let summary = Tool::run_text(&text).arg("--allow-exec").finish().summary();
+        let fault = &summary.faults[0];
+        let healed = fault.healed_ms.expect("it has ended");
+        assert!(healed >= least_ms, "{fault:?}");
+        // Records come all the time.
+        assert!(fault.first_record_ms.is_some_and(|first| first >= healed), "{fault:?}");
+        assert!(fault.recovered_ms.is_none_or(|recovered| recovered >= healed), "{fault:?}");
+    }
+}
+
 #[test]
 fn what_commands_broke_is_mended_even_when_the_fault_outlasts_the_run() {
     let text = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"10/s\"\n\

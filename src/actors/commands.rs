@@ -76,7 +76,8 @@ fn carry_out(context: &Context, fault: usize, plan: &ExecPlan, undone: &Receiver
             context.missed(fault, reason);
         }
         if std::ptr::eq(command, &plan.end) || plan.end.is_empty() {
-            return;
+            let now = context.clock.now();
+            return context.fault_ended(fault, now, |mark| mark.commands_ended(now));
         }
         // The sender goes away at the end of the run, if it has said nothing before.
         let _ = undone.recv();

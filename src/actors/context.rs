@@ -8,10 +8,10 @@ use tracing::info;
 
 use super::Commands;
 use super::host::Hosting;
-use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed};
+use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed, Time};
 use crate::broker::Cluster;
 use crate::logic::{Handlers, Sabotage};
-use crate::measure::{Event, Scoreboard, TraceKind};
+use crate::measure::{Event, RecoveryMark, Scoreboard, TraceKind};
 use crate::plan::Plan;
 
 /// A run's surroundings. Cheap to clone.
@@ -132,6 +132,17 @@ impl Context {
     pub fn missed(&self, fault: usize, reason: String) {
         self.note(Event::FaultMissed { fault, reason: reason.clone() });
         self.board.fault(fault, |times| times.missed.push(reason));
+    }
+
+    /// Notes that occurrence `fault` was over at `now`, and has `mark` do it for each partition it hit.
+    pub fn fault_ended(&self, fault: usize, now: Time, mark: impl Fn(&mut RecoveryMark)) {
+        let description = self.plan.faults.get(fault).map(ToString::to_string).unwrap_or_default();
+        self.note(Event::FaultEnded { fault, description });
+        self.board.fault(fault, |times| times.healed = Some(now));
+        for cell in &self.board.cells {
+            let mut cell = cell.lock();
+            cell.recoveries.iter_mut().filter(|it| it.fault == Some(fault)).for_each(&mark);
+        }
     }
 
     /// Notes an error of a client, unless it has come so often already that it says nothing new.

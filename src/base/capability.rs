@@ -33,8 +33,6 @@ pub struct Capability {
     pub keeps_static_places: bool,
     /// Whether a topic can be given more partitions.
     pub can_grow: bool,
-    /// Whether consumers have threads of their own, which can hang.
-    pub has_threads: bool,
     /// Whether its brokers can be taken away, slowed down and made to refuse requests from here.
     pub breaks_on_demand: bool,
     /// Whether it is a model, to which anything can be done.
@@ -69,7 +67,6 @@ impl BrokerKind {
                 keeps_static_places: false,
                 // No CreatePartitions handler.
                 can_grow: false,
-                has_threads: true,
                 filters_duplicates: false,
                 // librdkafka keeps no time with a message it has fetched.
                 fetch_is_timed: false,
@@ -86,14 +83,11 @@ impl BrokerKind {
                 deletes_records: true,
                 keeps_static_places: true,
                 can_grow: true,
-                has_threads: true,
                 filters_duplicates: true,
                 fetch_is_timed: false,
             },
             // Its times follow from the model and its settings, which is what they are for.
             BrokerKind::Sim => Capability {
-                // The kernel calls them when there is something to do.
-                has_threads: false,
                 partition_bytes_max: None,
                 partition_batches_max: None,
                 session_timeout_min: None,

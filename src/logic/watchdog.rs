@@ -130,6 +130,20 @@ impl Watchdog {
         (diagnosis, remedy)
     }
 
+    /// When a look may say something that the last one did not, if nothing happens until then. What happens later can be
+    /// seen `poll` or `fetch` later at the earliest.
+    pub fn due(&self, signs: &Signs) -> Time {
+        if let Some((due, _)) = self.rung {
+            return due;
+        }
+        if let Some(InFlight { since, .. }) = signs.in_flight {
+            return if self.busy_on.is_some() { Time::NEVER } else { since + self.policy.poll };
+        }
+        let since = self.still_since.max(signs.trouble.unwrap_or(Time::ZERO));
+        let fetch = if signs.waited_for { since + self.policy.fetch } else { Time::NEVER };
+        fetch.min(signs.beat + self.policy.poll)
+    }
+
     fn diagnose(&mut self, signs: &Signs, now: Time) -> Diagnosis {
         let moved = self.checkpoint.replace(signs.checkpoint) != Some(signs.checkpoint);
         if moved {
@@ -264,6 +278,42 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn looking_when_something_is_due_finds_the_same_as_looking_all_the_time(
+            // How long the host came round, how long it did not, whether records waited, whether some came.
+            history in proptest::collection::vec((0i64..40_000, 0i64..40_000, any::<[bool; 2]>()), 1..6),
+        ) {
+            const LOOK: i64 = 250;
+            let at = |ms: i64| Time(ms * 1_000_000);
+            let mut phases = Vec::new();
+            let mut end = 0;
+            for (well_ms, hung_ms, [waited_for, moves]) in history {
+                // Since when a fetch hangs is known as well as there are looks, so it is left out.
+                phases.push((end, end + well_ms, waited_for && moves, moves));
+                end += well_ms + hung_ms;
+            }
+            let signs = |ms: i64| {
+                let (from, to, waited_for, moves) =
+                    *phases.iter().rfind(|phase| phase.0 <= ms).expect("the first begins at zero");
+                let beat = ms.min(to);
+                // Every poll brings a record, or none does.
+                let checkpoint = Offset(if moves { beat } else { from });
+                Signs { beat: at(beat), in_flight: None, checkpoint, waited_for, trouble: None }
+            };
+            let replaced = |always: bool| {
+                let (mut dog, mut said, mut ms) = (dog(), Vec::new(), 0);
+                while ms <= end {
+                    let signs = signs(ms);
+                    let remedy = dog.look(&signs, at(ms)).1;
+                    said.extend(remedy.filter(|_| ms - signs.beat.0 / 1_000_000 > 5_000).map(|r| (ms, r)));
+                    let steps = dog.due(&signs).remaining(at(ms)).as_millis().div_ceil(LOOK as u128);
+                    ms += if always { LOOK } else { LOOK * (steps as i64).clamp(1, 4) };
+                }
+                said
+            };
+            prop_assert_eq!(replaced(true), replaced(false));
+        }
+
         #[test]
         fn remedies_come_in_their_order_and_only_for_what_hangs(
             looks in proptest::collection::vec((0u8..4, 0i64..8_000), 1..300),

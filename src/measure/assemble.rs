@@ -7,11 +7,12 @@ use super::doubt::{BLOCKED_MAX, is_proof};
 use super::growth::growths;
 use super::latency::latency;
 use super::not_measured::not_measured;
+use super::rates::Rates;
 use super::{
-    CellState, Collector, Digest, Fairness, Growth, Host, Latencies, Ledger, Moments, Overload,
-    OwnerSummary, PartitionLatency, PartitionSummary, PartitionTotals, Resumed, SCHEMA_VERSION,
-    Scoreboard, Simulation, Summary, Verdict, evaluate, failures, fault_summaries, invalid_reasons,
-    late_sends, median, outages, rebalances,
+    CellState, ClientProperty, Collector, Digest, Fairness, Growth, Host, Latencies, Ledger,
+    Moments, Overload, OwnerSummary, PartitionLatency, PartitionSummary, PartitionTotals, Resumed,
+    SCHEMA_VERSION, Scoreboard, Simulation, Summary, Verdict, evaluate, failures, fault_summaries,
+    invalid_reasons, late_sends, median, outages, rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
@@ -42,7 +43,7 @@ pub struct Facts {
     /// The client library and its version.
     pub client: String,
     /// Effective client properties.
-    pub client_config: BTreeMap<String, String>,
+    pub client_config: BTreeMap<String, ClientProperty>,
     /// The machine.
     pub host: Host,
     /// The user's handler, if there is one.
@@ -90,24 +91,6 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
     let load_seconds = rates.load_seconds;
     let not_measured = not_measured(plan);
     let summary = Summary {
-        schema_version: SCHEMA_VERSION,
-        lanekeeper_version: env!("CARGO_PKG_VERSION").to_owned(),
-        verdict: Verdict::Passed,
-        invalid_reasons: Vec::new(),
-        scenario: plan.name.clone(),
-        overrides: plan.overrides.clone(),
-        mode: plan.mode().to_owned(),
-        members: if plan.group().is_some() { plan.members() } else { board.cells.len() as u32 },
-        handler: facts.handler.clone(),
-        seed: plan.seed.0,
-        run_id: facts.run.map(|run| run.to_string()).unwrap_or_default(),
-        broker: plan.broker.kind().to_string(),
-        broker_version: facts.broker_version.clone(),
-        client: facts.client.clone(),
-        client_config: facts.client_config.clone(),
-        host: facts.host.clone(),
-        topic: facts.topic.clone(),
-        resumed: facts.resumed.clone(),
         load_started_at: facts.load_started_at.clone(),
         epoch_to_load_s: facts.start.as_secs_f64(),
         planned_load_s: plan.times.load_end().as_secs_f64(),
@@ -122,7 +105,6 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         achieved_per_s: rates.achieved_per_s,
         achieved_bytes_per_s: rates.achieved_bytes_per_s,
         send_errors: send_errors(board),
-        keeps_up: None,
         overloaded: overloaded(plan, board, collector, &ledgers, &rates),
         not_processed: not_processed(&rates, collector),
         withheld: board.pools.iter().map(|pool| pool.lock().withheld).sum(),
@@ -150,12 +132,35 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         failures: failures(board, facts.start),
         unexplained: cells().map(|cell| cell.unexplained).sum(),
         offset_gaps: cells().map(|cell| cell.offset_gaps).sum(),
-        expectations: Vec::new(),
         simulation: facts.simulation.clone(),
         cost: collector.cost.cost(load_seconds, facts.host.cpus()),
         warnings: facts.warnings.clone(),
+        ..identity(plan, facts, board)
     };
     judged(plan, facts.ended, summary, blocked_share(board, load_seconds))
+}
+
+/// What was run, where and by what; all figures are empty.
+fn identity(plan: &Plan, facts: &Facts, board: &Scoreboard) -> Summary {
+    Summary {
+        schema_version: SCHEMA_VERSION,
+        lanekeeper_version: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario: plan.name.clone(),
+        overrides: plan.overrides.clone(),
+        mode: plan.mode().to_owned(),
+        members: if plan.group().is_some() { plan.members() } else { board.cells.len() as u32 },
+        handler: facts.handler.clone(),
+        seed: plan.seed.0,
+        run_id: facts.run.map(|run| run.to_string()).unwrap_or_default(),
+        broker: plan.broker.kind().to_string(),
+        broker_version: facts.broker_version.clone(),
+        client: facts.client.clone(),
+        client_config: facts.client_config.clone(),
+        host: facts.host.clone(),
+        topic: facts.topic.clone(),
+        resumed: facts.resumed.clone(),
+        ..Summary::default()
+    }
 }
 
 /// The summary with what its figures mean: expectations, self-doubt, verdict.
@@ -271,73 +276,6 @@ fn verdict(plan: &Plan, summary: &Summary, ended: Ended) -> Verdict {
         Verdict::Passed
     } else {
         Verdict::Failed
-    }
-}
-
-/// Rates, and the time they are taken over.
-struct Rates {
-    /// Length of the measured window, or at maximum rate of the whole transfer.
-    seconds: f64,
-    /// From the start of the load to the last record processed.
-    load_seconds: f64,
-    achieved_per_s: f64,
-    achieved_bytes_per_s: f64,
-    /// Records due in the measured window, and those sent; with a schedule only.
-    offered: Option<u64>,
-    offered_sent: Option<u64>,
-    /// Records intended in the measured window that were sent.
-    sent_in_window: u64,
-    /// Records due in the measured window by partition; with a schedule only.
-    due: Vec<u64>,
-}
-
-impl Rates {
-    fn of(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Collector) -> Rates {
-        let first_sent = board.pools.iter().filter_map(|pool| pool.lock().first_sent).min();
-        let last_done = board.cells.iter().filter_map(|cell| cell.lock().last_done).max();
-        let span = |from: Time, to: Time| to.since_ns(from).max(1) as f64 / 1e9;
-        let begin = first_sent.unwrap_or(facts.start);
-        let load_seconds = span(facts.start, last_done.unwrap_or(facts.measured.1));
-        let sum = |of: fn(&super::Shard) -> u64| {
-            collector.partitions.iter().map(|totals| of(&totals.shard)).sum::<u64>() as f64
-        };
-        let mut sent_in_window = 0;
-        let mut due = vec![0; board.cells.len()];
-        for pool in &board.pools {
-            for (due, side) in due.iter_mut().zip(pool.lock().sides()) {
-                sent_in_window += side.sent_in_window;
-                *due += side.sent_in_window + side.unsent_in_window;
-            }
-        }
-        if plan.load.pace == Pace::Max {
-            let seconds = span(begin, last_done.unwrap_or(begin));
-            return Rates {
-                seconds,
-                load_seconds,
-                achieved_per_s: sum(|shard| shard.delivered) / seconds,
-                achieved_bytes_per_s: sum(|shard| shard.bytes) / seconds,
-                offered: None,
-                offered_sent: None,
-                sent_in_window,
-                due: Vec::new(),
-            };
-        }
-        let seconds = span(facts.measured.0, facts.measured.1);
-        Rates {
-            seconds,
-            load_seconds,
-            achieved_per_s: sum(|shard| shard.processed_in_window) / seconds,
-            achieved_bytes_per_s: sum(|shard| shard.bytes_in_window) / seconds,
-            offered: Some(due.iter().sum()),
-            offered_sent: Some(sent_in_window),
-            sent_in_window,
-            due,
-        }
-    }
-
-    /// Records due per second in a partition; with a schedule only.
-    fn offered_of(&self, partition: usize) -> Option<f64> {
-        self.due.get(partition).map(|due| *due as f64 / self.seconds)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Cost {
     /// CPU seconds used while the load ran, all threads together.
     pub cpu_s: Option<f64>,
-    /// Of the CPU time this process could have had in that time, the share used (0..=1).
+    /// Of the CPU time this process could have had in that time, the share used (0..=1); `null` for less than 0.1 s.
     pub cpu_share: Option<f64>,
     /// Largest resident set of the process, in bytes.
     pub rss_max_bytes: Option<u64>,
@@ -84,7 +84,9 @@ impl CostMeter {
         let cpu_s = self.cpu_s();
         Cost {
             cpu_s,
-            cpu_share: cpu_s.map(|cpu_s| cpu_s / (seconds.max(1e-9) * cpus)),
+            cpu_share: cpu_s
+                .filter(|_| seconds >= SHARE_FROM_S)
+                .map(|cpu_s| cpu_s / (seconds * cpus)),
             rss_max_bytes: self.rss_max_bytes,
             threads_max: self.threads_max,
             sockets_max: self.sockets_max,
@@ -93,6 +95,8 @@ impl CostMeter {
 }
 
 const SAMPLES_PER_LOOK: u32 = 5;
+/// The system counts CPU time in hundredths of a second: a share of less than ten of them says nothing.
+const SHARE_FROM_S: f64 = 0.1;
 
 /// What one look at the process showed.
 #[derive(Default)]
@@ -168,5 +172,8 @@ mod tests {
         assert!(cost.rss_max_bytes.unwrap() > 100_000);
         assert!(cost.threads_max.unwrap() >= 1);
         assert!(cost.sockets_max.is_some());
+        assert!(cost.cpu_share.is_some());
+        // Of no time at all everything would be a very large share.
+        assert_eq!(meter.cost(1e-9, 1.0).cpu_share, None);
     }
 }

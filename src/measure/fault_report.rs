@@ -89,6 +89,8 @@ fn without_partitions(
         let all: Option<Vec<Time>> = aimed_at().map(|(_, mark)| of(mark)).collect();
         ms(all.and_then(|times| times.into_iter().max()).or(own))
     };
+    // While its commands run, nothing that is processed is the way back.
+    let has_ended = times.healed.is_some() || !matches!(fault.kind, FaultKind::Exec(_));
     FaultSummary {
         fault: fault.entry,
         kind: fault.kind.name().to_owned(),
@@ -101,7 +103,7 @@ fn without_partitions(
         closed_ms: None,
         restarted_ms: last(|mark| mark.restarted, times.restarted),
         healed_ms: ms(times.healed),
-        first_record_ms: last(|mark| mark.first_record, None),
+        first_record_ms: last(|mark| mark.first_record, None).filter(|_| has_ended),
         recovered_ms: None,
         worst_partition: None,
         not_recovered: Vec::new(),

@@ -26,6 +26,7 @@ mod not_measured;
 mod outage;
 mod pool_cell;
 mod pulse;
+mod rates;
 mod rebalance;
 mod recovery;
 mod scoreboard;

@@ -122,6 +122,14 @@ impl RecoveryMark {
         }
     }
 
+    /// Notes that the commands of its fault have ended at `now`: only then is the fault over, and what was processed
+    /// or looked as before until then is none of the way back.
+    pub fn commands_ended(&mut self, now: Time) {
+        self.healed = Some(now);
+        self.first_record = None;
+        self.normal_since = self.normal_since.map(|since| since.max(now));
+    }
+
     /// Notes that any record was processed at `now`, for the first time or again. What comes between a fault and its
     /// effect does not count.
     #[inline]

@@ -13,7 +13,7 @@ use super::{Cost, Digest, FailureSummary, FaultSummary, Ledger, Outage, Rebalanc
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// Everything a run found out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -44,8 +44,8 @@ pub struct Summary {
     pub broker_version: Option<String>,
     /// The client library and its version.
     pub client: String,
-    /// Effective client properties: `consumer.…` and `producer.…`; secrets left out.
-    pub client_config: BTreeMap<String, String>,
+    /// Effective client properties: `consumer.…` and `producer.…`, each with its origin.
+    pub client_config: BTreeMap<String, ClientProperty>,
     /// The machine the run was made on.
     pub host: Host,
     /// The topic.
@@ -175,10 +175,11 @@ impl Summary {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every expectation holds.
+    #[default]
     Passed,
     /// At least one does not.
     Failed,
@@ -188,6 +189,42 @@ pub enum Verdict {
     Interrupted,
     /// The process ended before the run did, by SIGKILL for example; what was kept a second before is there.
     CutOff,
+}
+
+/// A property of a client: the value that held, who set it, and what was set and did not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientProperty {
+    /// The value that held; `(hidden)` if it comes from outside the scenario, `null` if the client was given none.
+    pub value: Option<String>,
+    /// Whose value, or whose decision, it is.
+    pub origin: PropertyOrigin,
+    /// Values that this one overruled, the strongest last.
+    pub overruled: Vec<OverruledProperty>,
+}
+
+/// A value of a property that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverruledProperty {
+    /// The value; `(hidden)` if it comes from outside the scenario.
+    pub value: String,
+    /// Who set it.
+    pub origin: PropertyOrigin,
+}
+
+/// Where the value of a client's property comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PropertyOrigin {
+    /// The client's own default, or what it makes of other properties.
+    Client,
+    /// lanekeeper: a default of its own, or what a key of the scenario outside `[client]` means.
+    Lanekeeper,
+    /// `[client]` of the scenario.
+    Scenario,
+    /// The file given by `--client-config`.
+    ClientFile,
+    /// A `LANEKEEPER_CLIENT_…` variable.
+    Environment,
 }
 
 /// A simulation: with the same program, scenario and seed it is the same again.

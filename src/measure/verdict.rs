@@ -153,7 +153,8 @@ fn measured(metric: Metric, summary: &Summary) -> Vec<(Option<u32>, Option<f64>)
         Metric::Counter(counter) => one(count(counter, summary).map(|count| count as f64)),
         Metric::KeepsUp => one(summary.keeps_up.map(|keeps_up| f64::from(u8::from(keeps_up)))),
         Metric::AchievedShare => {
-            one(summary.offered_per_s.map(|offered| summary.achieved_per_s / offered))
+            let offered = summary.offered_per_s.filter(|offered| *offered > 0.0);
+            one(offered.map(|offered| summary.achieved_per_s / offered))
         }
         Metric::AchievedPerSecond => one(Some(summary.achieved_per_s)),
         Metric::Lateness { quantile: q } => one(quantile(&summary.lateness_us, q)),

@@ -249,16 +249,15 @@ impl FaultKind {
 
     /// Whether it is over as soon as it is done and ends no incarnation, so that there is nothing to wait for.
     pub fn is_over_at_once(&self) -> bool {
-        match self {
+        matches!(
+            self,
             FaultKind::RequestError { .. }
-            | FaultKind::DeleteRecords
-            | FaultKind::Grow { .. }
-            | FaultKind::LinkReset
-            | FaultKind::HalfOpen
-            | FaultKind::CoordinatorMove { .. } => true,
-            FaultKind::Exec(exec) => exec.end.is_empty(),
-            _ => false,
-        }
+                | FaultKind::DeleteRecords
+                | FaultKind::Grow { .. }
+                | FaultKind::LinkReset
+                | FaultKind::HalfOpen
+                | FaultKind::CoordinatorMove { .. }
+        )
     }
 
     /// Whether a group member it hits goes without leaving the group.

@@ -183,6 +183,7 @@ impl Report {
         self.heading("TOTALS", &where_to);
         self.how_it_went(s);
         let rate = match s.offered_per_s {
+            _ if !s.measured_something() => "no rates: nothing was measured".to_owned(),
             Some(offered) => format!(
                 "offered {offered:.1} msg/s, sent {}, processed {:.1} msg/s ({}, {}/s)",
                 percent(s.offered_sent.unwrap_or(0) as f64, s.offered.unwrap_or(0) as f64),

@@ -7,7 +7,7 @@ use super::resume::Continuation;
 use crate::actors::Hosting;
 use crate::base::Offset;
 use crate::broker::Cluster;
-use crate::measure::Host;
+use crate::measure::{ClientProperty, Host};
 
 /// Where a run takes place.
 pub(super) struct Scene {
@@ -26,7 +26,7 @@ pub(super) struct Scene {
     /// The client and its version.
     pub(super) client: String,
     /// Effective client properties.
-    pub(super) client_config: BTreeMap<String, String>,
+    pub(super) client_config: BTreeMap<String, ClientProperty>,
     /// The machine.
     pub(super) host: Host,
 }

@@ -128,7 +128,6 @@ fn rendered(plan: &Plan, diagnostics: &[Diagnostic]) -> String {
     texts.join("\n\n")
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 fn environment(error: SetupError) -> Error {
     match error {
         SetupError::NotMade { .. } => Error::Input(error.to_string()),

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::lease::HostReport;
 use super::pool::{BLOCKED_WAIT, Blocked, PoolHost, PoolReport, PoolTurn};
 use super::thread::{Host, Turn};
+use super::trouble::hang_is_over;
 use crate::actors::Context;
-use crate::base::{Clock, Offset, Time};
+use crate::base::{Clock, ConsumerId, Offset, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::native::member::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
@@ -13,10 +15,12 @@ use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request
 use crate::broker::sim::{Heard, Hosted, KernelHandle, Next, Wish};
 use crate::broker::{ConsumerSpec, GroupSpec};
 use crate::logic::Effort;
-use crate::plan::{Assignor, BrokerPlan, GroupProtocol, Identity};
+use crate::plan::{Acks, Assignor, BrokerPlan, GroupProtocol, Identity};
 
 /// Longest time without a turn, so that whoever watches sees that a host is not hanging.
 const IDLE: Duration = Duration::from_millis(500);
+/// Longest a host that hangs goes on to do so after the end of the run.
+const HANG_STEP: Duration = Duration::from_millis(250);
 
 /// Most bytes of records a client keeps while its host's turn is put off.
 const LATE_BYTES_MAX: usize = 16 * 1024;
@@ -52,6 +56,8 @@ pub(super) struct SimulatedConsumer {
     name: String,
     /// How long closing the client takes, once it has begun.
     closing: Option<Duration>,
+    /// For whom it hangs, and until when.
+    hangs: Option<(ConsumerId, Time)>,
     /// Whether it was busy before this turn, and since when it has not been.
     was_busy: bool,
     free_from: Time,
@@ -79,6 +85,7 @@ impl SimulatedConsumer {
             client,
             name,
             closing: None,
+            hangs: None,
             was_busy: false,
             free_from: Time::ZERO,
             is_settled: false,
@@ -106,11 +113,24 @@ impl SimulatedConsumer {
         self.is_settled && host.is_patient() && self.client.is_idle()
     }
 
+    /// How long it hangs, if it does, before it is looked at again: a run that is over ends that.
+    fn hangs_for(&mut self, host: &Host) -> Option<Duration> {
+        self.hangs = host.hangs_until().or(self.hangs);
+        let (consumer, until) = self.hangs?;
+        let left = until.remaining(host.clock().now());
+        if left.is_zero() || host.context().sabotage.is_over() {
+            self.hangs = None;
+            hang_is_over(consumer, host.context());
+            return None;
+        }
+        Some(left.min(HANG_STEP))
+    }
+
     fn turn_of(&mut self, host: &mut Host) -> Next {
         loop {
             host.date_back(self.can_wait(host).then_some(self.free_from));
-            if let Some(until) = host.hangs_until() {
-                return Next::After(Effort::Wait(until.remaining(host.clock().now())));
+            if let Some(left) = self.hangs_for(host) {
+                return Next::After(Effort::Wait(left));
             }
             if host.turn(&mut self.client, Duration::ZERO) == Turn::Over {
                 host.close_desk();
@@ -140,7 +160,9 @@ impl Hosted for SimulatedConsumer {
     fn turn(&mut self) -> Next {
         let Some(mut host) = self.host.take() else { return Next::Over };
         if let Some(took) = self.closing {
+            let line = host.line();
             host.closed(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
+            line.iter().for_each(|line| line.report(HostReport::Closed));
             return Next::Over;
         }
         if std::mem::take(&mut self.was_busy) {
@@ -247,6 +269,9 @@ pub(super) struct SimulatedPool<R> {
     report: R,
     /// Since when, and by whom, the pool has been kept from sending.
     blocked: Option<(Time, Blocked)>,
+    /// Whether nothing it may hear of would change what it sends. Without acknowledgements it goes on sending to a
+    /// leader that is none any more, and each of those records is lost.
+    may_go_ahead: bool,
 }
 
 impl<R: Fn(PoolReport)> SimulatedPool<R> {
@@ -255,8 +280,9 @@ impl<R: Fn(PoolReport)> SimulatedPool<R> {
         kernel: KernelHandle,
         report: R,
     ) -> SimulatedPool<R> {
-        let clock = host.clock();
-        SimulatedPool { host, clock, kernel, report, blocked: None }
+        let (clock, plan) = (host.clock(), &host.context().plan);
+        let may_go_ahead = plan.load.acks != Acks::None || plan.faults.is_empty();
+        SimulatedPool { host, clock, kernel, report, blocked: None, may_go_ahead }
     }
 }
 
@@ -319,8 +345,8 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
 
     fn go_ahead(&mut self, next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
         match self.blocked {
-            None => self.host.go_ahead(next, until, turns),
-            Some(_) => next,
+            None if self.may_go_ahead => self.host.go_ahead(next, until, turns),
+            None | Some(_) => next,
         }
     }
 }

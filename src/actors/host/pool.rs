@@ -256,6 +256,11 @@ impl<P: ProducerPort> PoolHost<P> {
         self.shared.pool
     }
 
+    /// The run's surroundings.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// The run's time.
     pub(super) fn clock(&self) -> Clock {
         self.context.clock

@@ -13,7 +13,7 @@ use super::kernel::{Hosting, SimulatedConsumer, client_start};
 use super::lease::{Commands, HostCommand, HostReport, Lease, Line, Reports};
 use super::trouble;
 use crate::actors::Context;
-use crate::base::{Clock, PartitionId, Time};
+use crate::base::{Clock, ConsumerId, PartitionId, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::model::ClientId;
 use crate::broker::sim::KernelHandle;
@@ -145,7 +145,7 @@ fn launch(
         let client = kernel.host(Box::new(SimulatedConsumer::new(host, &spec)), start);
         return Ok(Some((kernel, client)));
     }
-    let line = host.line.clone();
+    let line = host.line();
     let run = move || {
         // What is done with a record is caught at the desk; this is everything else.
         let outcome = catch_unwind(AssertUnwindSafe(|| host.run(&spec)));
@@ -274,6 +274,11 @@ impl Host {
         self.detached.into_iter().for_each(|line| line.report(HostReport::Detached));
     }
 
+    /// Whom to tell when the client is closed, unless it is shared.
+    pub(super) fn line(&self) -> Option<Line> {
+        self.line.clone()
+    }
+
     /// The run's surroundings.
     pub(super) fn context(&self) -> &Context {
         &self.context
@@ -284,8 +289,8 @@ impl Host {
         self.context.clock
     }
 
-    /// Until when the host is to hang, in simulation.
-    pub(super) fn hangs_until(&self) -> Option<Time> {
+    /// For which consumer the host is to hang, and until when, in simulation.
+    pub(super) fn hangs_until(&self) -> Option<(ConsumerId, Time)> {
         let is_armed = self.context.sabotage.is_armed();
         is_armed.then(|| trouble::hangs_until(self.desk.consumers(), &self.context))?
     }

@@ -80,17 +80,20 @@ pub(super) fn efforts(trouble: Option<Trouble>, effort: Effort, now: Time) -> Ef
     }
 }
 
-/// Until when one of these consumers hangs, if that is planned.
+/// Which of these consumers hangs, and until when, if that is planned. When it is over, [`hang_is_over`] is called.
 pub(super) fn hangs_until(
     mut consumers: impl Iterator<Item = ConsumerId>,
     context: &Context,
-) -> Option<Time> {
-    let until = consumers.find_map(|consumer| {
+) -> Option<(ConsumerId, Time)> {
+    consumers.find_map(|consumer| {
         let until = context.sabotage.hangs(consumer)?;
-        context.sabotage.take_cause(consumer);
-        Some(until)
-    })?;
-    Some(until.unwrap_or(Time::NEVER))
+        Some((consumer, until.unwrap_or(Time::NEVER)))
+    })
+}
+
+/// What fails from here on has another cause.
+pub(super) fn hang_is_over(consumer: ConsumerId, context: &Context) {
+    context.sabotage.take_cause(consumer);
 }
 
 /// What a record costs besides its work.
@@ -121,7 +124,7 @@ pub(super) fn hang(consumers: impl Iterator<Item = ConsumerId>, context: &Contex
     for consumer in consumers {
         if let Some(until) = context.sabotage.hangs(consumer) {
             block(context, until);
-            context.sabotage.take_cause(consumer);
+            hang_is_over(consumer, context);
         }
     }
 }

@@ -78,18 +78,16 @@ impl SupervisorState {
         let Some(fault) = plan.faults.get(number) else {
             return;
         };
-        let now = self.context.clock.now();
-        self.context.note(Event::FaultEnded { fault: number, description: fault.to_string() });
         self.mend_cluster(number, fault);
+        if matches!(fault.kind, FaultKind::Exec(_)) {
+            // It is over when its commands have ended, which their thread notes.
+            return self.hurry_oracle();
+        }
+        let now = self.context.clock.now();
+        self.context.fault_ended(number, now, |mark| mark.healed = Some(now));
         self.context.sabotage.calls().disarm(number);
-        self.context.board.fault(number, |times| times.healed = Some(now));
         for consumer in fault.targets.consumers() {
             self.context.sabotage.disarm(*consumer, number);
-        }
-        for cell in &self.context.board.cells {
-            let mut cell = cell.lock();
-            let its = cell.recoveries.iter_mut().filter(|mark| mark.fault == Some(number));
-            its.for_each(|mark| mark.healed = Some(now));
         }
         self.hurry_oracle();
     }

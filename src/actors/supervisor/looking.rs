@@ -16,6 +16,8 @@ use crate::measure::{Event, Owner};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
+/// In simulation there are no looks that cannot find anything, but for one after so long: what was seen last is as old.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 /// An answer of the offset oracle older than this says nothing about now.
 const END_IS_FRESH: Duration = Duration::from_secs(5);
 
@@ -37,6 +39,7 @@ impl SupervisorState {
             self.context.note(Event::ThreadAbandoned { consumer, incarnation });
         }
         let shares = self.shares(now);
+        let mut due = Time::NEVER;
         for id in self.slots(SlotId::is_consumer) {
             if let SlotId::Consumer(consumer) = id
                 && matches!(
@@ -45,31 +48,47 @@ impl SupervisorState {
                 )
             {
                 let share = shares.get(&consumer).copied().unwrap_or_default();
-                self.look_at(consumer, share, now);
+                due = due.min(self.look_at(consumer, share, now));
             }
         }
-        self.look_again(myself);
+        self.look_again(myself, due);
     }
 
-    /// Has [`SupervisorState::look`] called after a while. Hosts that are no threads cannot hang.
-    pub(super) fn look_again(&mut self, myself: &ActorRef<SupervisorMsg>) {
-        if self.context.plan.broker.kind().capability().has_threads {
-            let at = self.context.clock.now() + LOOK;
-            self.timers.send_at(at, myself, SupervisorMsg::Look);
-        }
+    /// Has [`SupervisorState::look`] called again; something may be found at `due`.
+    pub(super) fn look_again(&mut self, myself: &ActorRef<SupervisorMsg>, due: Time) {
+        let (now, watch) = (self.context.clock.now(), &self.context.plan.watch);
+        let wait = match self.context.hosting.is_kernel() {
+            false => LOOK,
+            // At times at which there would be looks in real time, too.
+            true => {
+                let longest = LOOK_MAX.min(watch.poll).min(watch.fetch).min(watch.close);
+                let steps = |wait: Duration| wait.as_nanos().div_ceil(LOOK.as_nanos()) as u32;
+                let due = due.min(now + LOOK_MAX).remaining(now);
+                LOOK * steps(due).clamp(1, steps(longest).max(1))
+            }
+        };
+        self.timers.send_at(now + wait, myself, SupervisorMsg::Look);
     }
 
-    fn look_at(&mut self, consumer: ConsumerId, share: Share, now: Time) {
+    /// Looks at a consumer; returns when there may be something to be seen next.
+    fn look_at(&mut self, consumer: ConsumerId, share: Share, now: Time) -> Time {
         let id = SlotId::Consumer(consumer);
         let signs = self.signs(consumer, share);
-        let no_more_threads = self.reaper.abandoned() >= self.context.plan.watch.abandoned_max;
         let Some(child) = self.children.get_mut(&id) else {
-            return;
+            return Time::NEVER;
         };
         let (diagnosis, remedy) = child.watchdog.look(&signs, now);
-        let (Some(remedy), Some(said)) = (remedy, diagnosis.describe(now)) else {
-            return;
-        };
+        let due = child.watchdog.due(&signs);
+        if let (Some(remedy), Some(said)) = (remedy, diagnosis.describe(now)) {
+            self.apply(consumer, diagnosis, remedy, said);
+        }
+        due
+    }
+
+    /// Does what is to be done about a consumer that stands still.
+    fn apply(&mut self, consumer: ConsumerId, diagnosis: Diagnosis, remedy: Remedy, said: String) {
+        let no_more_threads = self.reaper.abandoned() >= self.context.plan.watch.abandoned_max;
+        let Some(child) = self.children.get_mut(&SlotId::Consumer(consumer)) else { return };
         let incarnation = child.slot.incarnation();
         let is_poll = matches!(diagnosis, Diagnosis::HungPoll { .. });
         let remedy = match remedy {

@@ -231,7 +231,7 @@ impl SupervisorState {
         for id in 0..self.context.plan.members() {
             self.add(myself, SlotId::Consumer(ConsumerId(id)), None).await;
         }
-        self.look_again(myself);
+        self.look_again(myself, self.context.clock.now());
         Ok(())
     }
 

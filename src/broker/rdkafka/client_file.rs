@@ -16,6 +16,8 @@ use crate::scenario::{Diagnostic, Origin, closest, codes, java};
 pub struct ClientFile {
     /// By the names under which they are kept.
     given: BTreeMap<String, Given>,
+    /// What the file has and the environment overrules.
+    overruled: BTreeMap<String, Given>,
 }
 
 /// One of them.
@@ -73,11 +75,17 @@ impl ClientFile {
             }
         }
         match read.wrong.is_empty() {
-            true => Ok(ClientFile { given: read.given }),
+            true => Ok(ClientFile { given: read.given, overruled: read.overruled }),
             false => Err(read.wrong),
         }
     }
 
+    /// What was given and does not hold.
+    pub(super) fn overruled(&self) -> impl Iterator<Item = (&str, &Given)> {
+        self.overruled.iter().map(|(name, given)| (name.as_str(), given))
+    }
+
+    /// What holds of all that was given.
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Given)> {
         self.given.iter().map(|(name, given)| (name.as_str(), given))
     }
@@ -86,6 +94,7 @@ impl ClientFile {
 #[derive(Default)]
 struct Reading {
     given: BTreeMap<String, Given>,
+    overruled: BTreeMap<String, Given>,
     wrong: Vec<Diagnostic>,
 }
 
@@ -162,7 +171,10 @@ impl Reading {
             return self.refuse(codes::BAD_PROPERTY, message, "remove it");
         }
         if known::treatment(kept).is_some() {
-            self.given.insert(kept.to_owned(), given);
+            let kept = kept.to_owned();
+            if let Some(earlier) = self.given.insert(kept.clone(), given) {
+                self.overruled.insert(kept, earlier);
+            }
         } else if let Some(instead) = java::instead(name) {
             let message = format!("{place}: `{name}` is a property of the Java client");
             self.refuse(codes::UNKNOWN_PROPERTY, message, instead);

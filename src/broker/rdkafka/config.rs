@@ -164,7 +164,7 @@ impl ClientSettings {
     /// The same, each with its source.
     pub(super) fn consumer_properties(&self, spec: &ConsumerSpec) -> Properties {
         let mut properties =
-            self.client(&spec.name, Some((&self.consumer, &self.scenario.consumer)));
+            self.client(&spec.name, Some([&self.consumer, &self.scenario.consumer]));
         properties.set("group.id", &self.group_id(), Source::Lanekeeper);
         if let Some(group) = &self.group {
             for property in group.not_ours {
@@ -196,7 +196,7 @@ impl ClientSettings {
 
     /// The same, each with its source.
     pub(super) fn producer_properties(&self, name: &str) -> Properties {
-        self.client(name, Some((&self.producer, &self.scenario.producer)))
+        self.client(name, Some([&self.producer, &self.scenario.producer]))
     }
 
     /// Properties of a client that only asks questions.
@@ -236,18 +236,14 @@ impl ClientSettings {
 
     /// The properties of a client called `name`; `side` has what is lanekeeper's and the scenario's for clients of its
     /// kind only. Later ones win.
-    fn client(
-        &self,
-        name: &str,
-        side: Option<(&BTreeMap<String, String>, &BTreeMap<String, String>)>,
-    ) -> Properties {
+    fn client(&self, name: &str, side: Option<[&BTreeMap<String, String>; 2]>) -> Properties {
         let mut properties = Properties::default();
         properties.ours(&self.common);
-        if let Some((ours, _)) = side {
+        if let Some([ours, _]) = side {
             properties.ours(ours);
         }
         properties.scenario(&self.scenario.common, self.is_embedded);
-        if let Some((_, scenario)) = side {
+        if let Some([_, scenario]) = side {
             properties.scenario(scenario, self.is_embedded);
         }
         properties.outside(&self.outside, self.is_embedded);
@@ -256,66 +252,11 @@ impl ClientSettings {
         properties
     }
 
-    /// What is set, and what librdkafka does where nothing is set, for the properties that matter.
-    pub(super) fn effective(&self) -> BTreeMap<String, String> {
-        let mut effective = BTreeMap::new();
-        let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
-        let not_ours = self.group.as_ref().map_or(NONE, |group| group.not_ours);
-        for (side, properties, defaults) in [
-            ("consumer", self.consumer_properties(&spec), CONSUMER_SHOWN),
-            ("producer", self.producer_properties("producer"), PRODUCER_SHOWN),
-        ] {
-            for (key, setting) in properties.all() {
-                let shown =
-                    if setting.source.is_open() { &setting.value } else { "(from outside)" };
-                effective.insert(format!("{side}.{key}"), shown.to_owned());
-            }
-            // Without those from outside, whose values must not come to light under another name, and without
-            // plugins, which would be loaded.
-            let open = properties.open();
-            let Ok(native) = open.create_native_config() else {
-                continue;
-            };
-            for key in defaults.iter().filter(|key| !not_ours.contains(key)) {
-                if let Ok(value) = native.get(key) {
-                    effective.entry(format!("{side}.{key}")).or_insert(value);
-                }
-            }
-        }
-        effective
+    /// Properties that are the broker's business in this run's group.
+    pub(super) fn not_ours(&self) -> &'static [&'static str] {
+        self.group.as_ref().map_or(NONE, |group| group.not_ours)
     }
 }
-
-/// Properties shown with a result although nobody set them.
-const CONSUMER_SHOWN: &[&str] = &[
-    "fetch.wait.max.ms",
-    "fetch.min.bytes",
-    "fetch.message.max.bytes",
-    "fetch.queue.backoff.ms",
-    "queued.min.messages",
-    "queued.max.messages.kbytes",
-    "isolation.level",
-    "check.crcs",
-    "session.timeout.ms",
-    "heartbeat.interval.ms",
-    "max.poll.interval.ms",
-    "partition.assignment.strategy",
-    "group.protocol",
-    "socket.timeout.ms",
-    "reconnect.backoff.ms",
-];
-const PRODUCER_SHOWN: &[&str] = &[
-    "queue.buffering.max.messages",
-    "queue.buffering.max.kbytes",
-    "batch.num.messages",
-    "batch.size",
-    "max.in.flight.requests.per.connection",
-    "message.timeout.ms",
-    "request.timeout.ms",
-    "retry.backoff.ms",
-    "socket.timeout.ms",
-    "reconnect.backoff.ms",
-];
 
 fn common_defaults() -> BTreeMap<String, String> {
     texts(&[

@@ -37,7 +37,11 @@ pub(super) struct Setting {
 
 /// The properties of one client, by the names under which they are kept.
 #[derive(Clone, Default)]
-pub(super) struct Properties(BTreeMap<String, Setting>);
+pub(super) struct Properties {
+    held: BTreeMap<String, Setting>,
+    /// What was set and does not hold, in the order in which it was overruled.
+    overruled: BTreeMap<String, Vec<Setting>>,
+}
 
 /// Whether a scenario, a client file or the environment may set `name` on this kind of cluster. The clients of an
 /// embedded cluster are told nothing of how a cluster is reached, and so can reach no other.
@@ -60,43 +64,65 @@ impl Properties {
     /// What the scenario says, as far as it may.
     pub(super) fn scenario(&mut self, properties: &BTreeMap<String, String>, is_embedded: bool) {
         for (name, value) in properties {
-            if may_be_given(name, is_embedded) {
-                self.set(name, value, Source::Scenario);
+            match may_be_given(name, is_embedded) {
+                true => self.set(name, value, Source::Scenario),
+                false => self.overrule(name, value, Source::Scenario),
             }
         }
     }
 
     /// What a client file and the environment say, as far as they may.
     pub(super) fn outside(&mut self, file: &ClientFile, is_embedded: bool) {
-        for (name, given) in file.all() {
-            if may_be_given(name, is_embedded) {
-                let source = match given.place {
-                    Place::File { .. } => Source::File,
-                    Place::Environment { .. } => Source::Environment,
-                };
-                self.set(name, &given.value, source);
+        for (name, given) in file.overruled().chain(file.all()) {
+            let source = match given.place {
+                Place::File { .. } => Source::File,
+                Place::Environment { .. } => Source::Environment,
+            };
+            match may_be_given(name, is_embedded) {
+                true => self.set(name, &given.value, source),
+                false => self.overrule(name, &given.value, source),
             }
         }
     }
 
     pub(super) fn set(&mut self, name: &str, value: &str, source: Source) {
-        self.0.insert(name.to_owned(), Setting { value: value.to_owned(), source });
+        let setting = Setting { value: value.to_owned(), source };
+        if let Some(old) = self.held.insert(name.to_owned(), setting)
+            && (old.source, source) != (Source::Lanekeeper, Source::Lanekeeper)
+        {
+            self.overrule(name, &old.value, old.source);
+        }
     }
 
     pub(super) fn remove(&mut self, name: &str) {
-        self.0.remove(name);
+        if let Some(old) = self.held.remove(name)
+            && old.source != Source::Lanekeeper
+        {
+            self.overrule(name, &old.value, old.source);
+        }
+    }
+
+    /// Notes a value that does not hold. That lanekeeper changes a default of its own is no news.
+    fn overrule(&mut self, name: &str, value: &str, source: Source) {
+        let setting = Setting { value: value.to_owned(), source };
+        self.overruled.entry(name.to_owned()).or_default().push(setting);
+    }
+
+    /// What was set and does not hold, by property.
+    pub(super) fn overruled(&self) -> impl Iterator<Item = (&str, &[Setting])> {
+        self.overruled.iter().map(|(name, settings)| (name.as_str(), settings.as_slice()))
     }
 
     /// Every property with its value and its source.
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Setting)> {
-        self.0.iter().map(|(name, setting)| (name.as_str(), setting))
+        self.held.iter().map(|(name, setting)| (name.as_str(), setting))
     }
 
     /// Those whose values may be shown and that load nothing, as the client library wants them.
     pub(super) fn open(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         let is_plain = |name: &str| !matches!(known::treatment(name), Some(Treatment::Needs(_)));
-        for (name, setting) in self.0.iter().filter(|(name, _)| is_plain(name)) {
+        for (name, setting) in self.held.iter().filter(|(name, _)| is_plain(name)) {
             if setting.source.is_open() {
                 config.set(name, &setting.value);
             }
@@ -111,7 +137,7 @@ impl Properties {
             // What it says by itself, or what `debug` asks for.
             config.set_log_level(RDKafkaLogLevel::Debug);
         }
-        for (name, setting) in &self.0 {
+        for (name, setting) in &self.held {
             config.set(name, &setting.value);
         }
         config

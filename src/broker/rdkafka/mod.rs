@@ -5,6 +5,7 @@ mod client_file;
 mod committer;
 mod config;
 mod consumer;
+mod effective;
 mod embedded;
 mod end_offsets;
 mod error;
@@ -39,6 +40,7 @@ use super::{
     ProducerPort, TopicPort,
 };
 use crate::base::{Clock, PoolId};
+use crate::measure::ClientProperty;
 use crate::plan::{GroupPlan, Plan, ProducerClients};
 
 /// The client library with its version, for results.
@@ -94,8 +96,8 @@ impl RdCluster {
     }
 
     /// The effective properties, for results.
-    pub fn effective_config(&self) -> BTreeMap<String, String> {
-        self.settings.effective()
+    pub fn effective_config(&self) -> BTreeMap<String, ClientProperty> {
+        effective::effective(&self.settings)
     }
 
     fn place_of(&self, spec: &ConsumerSpec) -> Option<Place> {

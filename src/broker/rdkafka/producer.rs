@@ -69,8 +69,8 @@ impl RdProducer {
     }
 }
 
-/// Longest wait for a report, so that the thread stops in time. The wrapper spends the last millisecond of a wait asking again
-/// and again, because librdkafka takes whole milliseconds.
+/// Longest wait for a report, so that the thread stops in time. The wrapper spends the last millisecond of a wait
+/// asking again and again, because librdkafka takes whole milliseconds.
 const SERVE_WAIT: Duration = Duration::from_millis(100);
 /// Between two looks at several clients.
 const SWEEP_EVERY: Duration = Duration::from_millis(10);

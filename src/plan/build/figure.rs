@@ -216,7 +216,7 @@ fn counter_meaning(counter: Counter) -> &'static str {
         Counter::WrongPartition => "records in a partition they were not sent to",
         Counter::TwoOwners => "records a second process has read as well",
         Counter::OffsetGaps => {
-            "offsets passed over without a record: compacted, a transaction's, or never seen"
+            "offsets passed over without a record, also at the end of a partition: compacted, a transaction's, or never seen"
         }
         Counter::Unaccounted => "records that the account leaves unexplained",
         Counter::Miscommitted => {

@@ -6,6 +6,7 @@ use super::Findings;
 use super::key::key;
 use crate::base::BrokerKind;
 use crate::plan::{GroupProtocol, OutagePlan, Plan, ProducerClients, RetryPlan, SimPlan};
+use crate::scenario::sections::CompressionWord;
 use crate::scenario::{At, Bytes, Diagnostic, Scenario, Sim, codes};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -144,6 +145,7 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
                 .remedy("set `consumers.protocol = \"classic\"`, or use `--broker kafka`"),
         );
     }
+    warn_about_keys(scenario, plan, found);
     let client = &scenario.client;
     let properties = [&client.common, &client.producer, &client.consumer];
     if let Some(property) = properties.iter().flat_map(|side| side.values()).next() {
@@ -152,5 +154,27 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
             Diagnostic::warning(codes::NOT_SIMULATED, property.key, message)
                 .remedy("the keys of `[load]`, `[consumers]` and `[sim]` do"),
         );
+    }
+}
+
+/// Warns about keys of the topic and the load that say nothing to the model.
+fn warn_about_keys(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
+    let mut warn = |origin, message: &str, remedy: &str| {
+        found.push(Diagnostic::warning(codes::NOT_SIMULATED, origin, message).remedy(remedy));
+    };
+    if let Some(at) =
+        scenario.load.compression.as_ref().filter(|at| at.value != CompressionWord::None)
+    {
+        let message = "the simulator compresses nothing: batches are as long as their records";
+        warn(at.origin, message, "leave `load.compression` out, or use `--broker kafka`");
+    }
+    let whole = plan.times.load_end() + plan.times.drain;
+    if let Some(at) = scenario.topic.retention.as_ref().filter(|_| plan.topic.retention < whole) {
+        let message = "the simulator removes no records for their age";
+        warn(at.origin, message, "set `topic.retention_bytes`, or use the fault `delete_records`");
+    }
+    if let Some(at) = scenario.topic.keep.as_ref().filter(|at| at.value) {
+        let message = "nothing of a simulation outlives it: no topic is kept";
+        warn(at.origin, message, "leave `topic.keep` out, or use `--broker kafka`");
     }
 }

@@ -60,8 +60,15 @@ impl Cluster {
         if !std::mem::take(&mut own.is_paused) {
             return;
         }
+        let mut closed = Vec::new();
         for (caller, request) in std::mem::take(&mut own.queue) {
+            // What comes behind on a connection that was closed is not read.
+            if closed.contains(&caller) {
+                continue;
+            }
+            let before = out.others.len();
             self.request(now, broker, caller, request, out);
+            closed.extend(out.others[before..].iter().filter_map(Output::closes));
         }
         self.is_heard_again(now, broker, out);
         self.look_again(now, broker, out);

@@ -83,6 +83,16 @@ pub enum Output {
     },
 }
 
+impl Output {
+    /// The connection that is closed by this, if one is.
+    pub(super) fn closes(&self) -> Option<Caller> {
+        match self {
+            Output::HangUp { caller, .. } => Some(*caller),
+            Output::Reply { .. } | Output::Alarm { .. } => None,
+        }
+    }
+}
+
 impl Outputs {
     /// A request has done its work.
     #[inline]

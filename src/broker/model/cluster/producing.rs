@@ -94,10 +94,15 @@ impl Cluster {
                 return;
             }
         };
-        // No answer with `acks = 0`.
-        if produce.acks != Acks::None {
-            let number = produce.number;
-            out.produced.push(Produced { at, from: broker, to: caller, number, offset, error });
+        let number = produce.number;
+        match (produce.acks, error) {
+            // Nobody waits for an answer.
+            (Acks::None, None) => {}
+            // The only way to say so: the client asks again who leads (KafkaApis.handleProduceRequest).
+            (Acks::None, Some(_)) => out.push(Output::HangUp { broker, caller }),
+            (Acks::Leader | Acks::All, error) => {
+                out.produced.push(Produced { at, from: broker, to: caller, number, offset, error });
+            }
         }
     }
 

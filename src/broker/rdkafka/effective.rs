@@ -1,0 +1,230 @@
+//! The properties that held, for results: each with its origin, and with what it overruled.
+
+use std::collections::BTreeMap;
+
+use super::config::ClientSettings;
+use super::merge::{Properties, Setting, Source};
+use crate::broker::ConsumerSpec;
+use crate::measure::{ClientProperty, OverruledProperty, PropertyOrigin};
+
+/// What is set, and what librdkafka does where nothing is set, for the properties that matter.
+pub(super) fn effective(settings: &ClientSettings) -> BTreeMap<String, ClientProperty> {
+    let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
+    let mut effective = BTreeMap::new();
+    for (side, properties, shown) in [
+        ("consumer", settings.consumer_properties(&spec), CONSUMER_SHOWN),
+        ("producer", settings.producer_properties("producer"), PRODUCER_SHOWN),
+    ] {
+        let shown: Vec<&str> =
+            shown.iter().copied().filter(|name| !settings.not_ours().contains(name)).collect();
+        for (name, property) in held(&properties, &shown) {
+            effective.insert(format!("{side}.{name}"), property);
+        }
+    }
+    effective
+}
+
+fn held(properties: &Properties, shown: &[&str]) -> BTreeMap<String, ClientProperty> {
+    let new = |value, origin| ClientProperty { value, origin, overruled: Vec::new() };
+    let mut held: BTreeMap<String, ClientProperty> = properties
+        .all()
+        .map(|(name, setting)| (name.to_owned(), new(Some(text(setting)), origin(setting.source))))
+        .collect();
+    for (name, settings) in properties.overruled() {
+        // What has no value now was left out by lanekeeper.
+        let property =
+            held.entry(name.to_owned()).or_insert_with(|| new(None, PropertyOrigin::Lanekeeper));
+        property.overruled = settings
+            .iter()
+            .map(|setting| OverruledProperty {
+                value: text(setting),
+                origin: origin(setting.source),
+            })
+            .collect();
+    }
+    // Without those from outside, whose values must not come to light under another name; plugins are loaded by
+    // whoever asks.
+    let Ok(native) = properties.open().create_native_config() else { return held };
+    for name in shown {
+        if held.contains_key(*name) {
+            continue;
+        }
+        let value = adjusted(name, properties).map(str::to_owned).or_else(|| native.get(name).ok());
+        if value.is_some() {
+            held.insert((*name).to_owned(), new(value, PropertyOrigin::Client));
+        }
+    }
+    held
+}
+
+/// What the client makes of a property that nobody has set when it is created, where that is not its default:
+/// `rd_kafka_conf_finalize` in librdkafka's rdkafka_conf.c.
+fn adjusted(name: &str, properties: &Properties) -> Option<&'static str> {
+    let is_idempotent = || {
+        let mut all = properties.all();
+        all.any(|(name, setting)| name == "enable.idempotence" && setting.value == "true")
+    };
+    (name == "max.in.flight.requests.per.connection" && is_idempotent()).then_some("5")
+}
+
+fn text(setting: &Setting) -> String {
+    if setting.source.is_open() { setting.value.clone() } else { "(hidden)".to_owned() }
+}
+
+fn origin(source: Source) -> PropertyOrigin {
+    match source {
+        Source::Lanekeeper => PropertyOrigin::Lanekeeper,
+        Source::Scenario => PropertyOrigin::Scenario,
+        Source::File => PropertyOrigin::ClientFile,
+        Source::Environment => PropertyOrigin::Environment,
+    }
+}
+
+/// Properties shown with a result although nobody set them.
+const CONSUMER_SHOWN: &[&str] = &[
+    "fetch.wait.max.ms",
+    "fetch.min.bytes",
+    "fetch.message.max.bytes",
+    "fetch.queue.backoff.ms",
+    "queued.min.messages",
+    "queued.max.messages.kbytes",
+    "isolation.level",
+    "check.crcs",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "partition.assignment.strategy",
+    "group.protocol",
+    "socket.timeout.ms",
+    "reconnect.backoff.ms",
+];
+const PRODUCER_SHOWN: &[&str] = &[
+    "queue.buffering.max.messages",
+    "queue.buffering.max.kbytes",
+    "batch.num.messages",
+    "batch.size",
+    "max.in.flight.requests.per.connection",
+    "message.timeout.ms",
+    "request.timeout.ms",
+    "retry.backoff.ms",
+    "socket.timeout.ms",
+    "reconnect.backoff.ms",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{BrokerKind, RunId};
+    use crate::broker::rdkafka::ClientFile;
+    use crate::plan::{Overrides, compile};
+    use crate::scenario;
+
+    /// The effective properties of a run with these lines in the scenario and in the client file, and with these
+    /// variables.
+    fn settings(
+        text: &str,
+        file: &str,
+        environment: &[(&str, &str)],
+        kind: BrokerKind,
+    ) -> ClientSettings {
+        let text =
+            format!("[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"1/s\"\n{text}");
+        let source = scenario::Source { name: "x.toml".to_owned(), text };
+        let bootstrap = (kind == BrokerKind::Kafka).then(|| "127.0.0.1:9".to_owned());
+        let overrides = Overrides { broker: Some(kind), bootstrap, ..Overrides::default() };
+        let (plan, found) = compile(&source, &[], &overrides);
+        let plan = plan.unwrap_or_else(|| panic!("{found:?}"));
+        let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
+        let file = ClientFile::read(Some(("c", file.as_bytes())), environment).expect("properties");
+        ClientSettings::merged(&plan, "127.0.0.1:9", RunId(1), file)
+    }
+
+    fn property(
+        value: Option<&str>,
+        origin: PropertyOrigin,
+        overruled: &[(&str, PropertyOrigin)],
+    ) -> ClientProperty {
+        let value = value.map(str::to_owned);
+        let overruled = overruled
+            .iter()
+            .map(|(value, origin)| OverruledProperty {
+                value: (*value).to_owned(),
+                origin: *origin,
+            })
+            .collect();
+        ClientProperty { value, origin, overruled }
+    }
+
+    #[test]
+    fn each_value_that_held_has_its_origin_and_what_it_overruled() {
+        use PropertyOrigin::{Client, ClientFile, Environment, Lanekeeper, Scenario};
+        let scenario = "[client]\n\"socket.timeout.ms\" = 5000\n\"retry.backoff.ms\" = 70\n\
+                        [client.consumer]\n\"fetch.wait.max.ms\" = 9\n\"fetch.queue.backoff.ms\" = 6\n";
+        let file = "retry.backoff.ms=80\nfetch.queue.backoff.ms=7\nsasl.username=marker\n";
+        let environment = [("LANEKEEPER_CLIENT_FETCH_QUEUE_BACKOFF_MS", "8")];
+        let effective = effective(&settings(scenario, file, &environment, BrokerKind::Kafka));
+        for (name, expected) in [
+            ("consumer.enable.auto.commit", property(Some("false"), Lanekeeper, &[])),
+            ("consumer.check.crcs", property(Some("false"), Client, &[])),
+            ("consumer.socket.timeout.ms", property(Some("5000"), Scenario, &[])),
+            ("consumer.fetch.wait.max.ms", property(Some("9"), Scenario, &[])),
+            (
+                "consumer.fetch.queue.backoff.ms",
+                property(
+                    Some("(hidden)"),
+                    Environment,
+                    &[("5", Lanekeeper), ("6", Scenario), ("(hidden)", ClientFile)],
+                ),
+            ),
+            (
+                "producer.retry.backoff.ms",
+                property(Some("(hidden)"), ClientFile, &[("70", Scenario)]),
+            ),
+            ("producer.sasl.username", property(Some("(hidden)"), ClientFile, &[])),
+            // Not the default: an idempotent producer takes less.
+            ("producer.max.in.flight.requests.per.connection", property(Some("5"), Client, &[])),
+        ] {
+            assert_eq!(effective.get(name), Some(&expected), "{name}");
+        }
+        assert!(!format!("{effective:?}").contains("marker"));
+    }
+
+    #[test]
+    fn what_a_run_decides_says_what_it_overruled() {
+        use PropertyOrigin::{ClientFile, Lanekeeper, Scenario};
+        // An embedded cluster is told nothing of how another one is reached.
+        let scenario = "[client]\n\"security.protocol\" = \"ssl\"\n";
+        let embedded =
+            effective(&settings(scenario, "sasl.username=me\n", &[], BrokerKind::Embedded));
+        let protocol = property(Some("plaintext"), Lanekeeper, &[("ssl", Scenario)]);
+        assert_eq!(embedded["consumer.security.protocol"], protocol);
+        let user = property(None, Lanekeeper, &[("(hidden)", ClientFile)]);
+        assert_eq!(embedded["producer.sasl.username"], user);
+        // What the broker decides for a group of the consumer protocol is no property of its members.
+        let group = "[consumers]\nmode = \"group\"\nprotocol = \"consumer\"\n";
+        let kafka = effective(&settings(group, "", &[], BrokerKind::Kafka));
+        assert_eq!(kafka.get("consumer.session.timeout.ms"), None);
+    }
+
+    /// Whatever is shown is what the client library has when it is given the same.
+    #[test]
+    fn what_is_shown_is_what_the_client_has() {
+        for text in ["", "[consumers]\nmode = \"group\"\n"] {
+            let settings = settings(text, "", &[], BrokerKind::Embedded);
+            let effective = effective(&settings);
+            let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
+            let (consumer, producer) = (settings.consumer(&spec), settings.producer("producer"));
+            for (side, config) in [("consumer", consumer), ("producer", producer)] {
+                let native = config.create_native_config().expect("properties");
+                for name in config.config_map().keys() {
+                    let shown = effective[&format!("{side}.{name}")].value.as_deref();
+                    let has = native.get(name).expect("a value");
+                    let is_same = shown == Some(has.as_str())
+                        || shown.and_then(|shown| shown.parse::<f64>().ok()) == has.parse().ok()
+                        || (shown, has.as_str()) == (Some("all"), "-1");
+                    assert!(is_same, "{side}.{name}: {shown:?} {has}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What the partition's cell knows of faults: the stalls they caused, and its way back from each.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{CellState, Content, Processed, RECOVERIES_MAX, RECOVERIES_OPEN_MAX};
+use crate::base::{ConsumerId, Offset, Time};
+use crate::measure::fault_watch::{FaultWatch, Progress, Quiet};
+use crate::measure::recovery::RecoveryMark;
+use crate::measure::{FaultWindows, KeepUp, Owner};
+
+impl CellState {
+    /// The load begins at `start`: only records intended in the `measured` window enter latency, and the partition is
+    /// compared within `windows`.
+    pub fn begin(&mut self, start: Time, measured: (Time, Time), windows: Arc<[FaultWindows]>) {
+        self.window = measured;
+        self.watch = Some(FaultWatch::new(start, measured, windows));
+        self.keep_up = KeepUp::new(measured);
+    }
+
+    /// The load has ended at `now`: a partition that stands still has done so until now.
+    pub fn end(&mut self, now: Time) {
+        let Some(watch) = &mut self.watch else { return };
+        let stalled_from = watch.stands_still_since();
+        let hit_by = watch.end(now);
+        self.mark_hit(hit_by.clone(), now);
+        for mark in &mut self.recoveries {
+            let is_hit = hit_by.as_ref().zip(mark.fault).is_some_and(|(by, own)| by.contains(&own));
+            mark.end(now, stalled_from, is_hit);
+        }
+    }
+
+    /// Stalls, and what the partition was like around each fault; `None` before the load begins.
+    pub fn watch(&self) -> Option<&FaultWatch> {
+        self.watch.as_ref()
+    }
+
+    /// Begins the recovery of this partition from fault number `fault` at `now`.
+    pub fn begin_recovery(
+        &mut self,
+        fault: usize,
+        consumer: Option<ConsumerId>,
+        now: Time,
+        prepare: impl FnOnce(&mut RecoveryMark),
+    ) {
+        if let Some(watch) = &mut self.watch {
+            watch.reach(now);
+        }
+        let mut mark = self.new_mark(Some(fault), consumer, now);
+        prepare(&mut mark);
+        self.recover(mark);
+    }
+
+    /// A mark with the figures the partition had before `fault`.
+    pub fn new_mark(
+        &self,
+        fault: Option<usize>,
+        consumer: Option<ConsumerId>,
+        now: Time,
+    ) -> RecoveryMark {
+        let quiet = self.watch.as_ref().map_or_else(Quiet::default, |watch| watch.quiet(fault));
+        RecoveryMark::new(fault, consumer, now, quiet)
+    }
+
+    /// The faults `hit_by` have hit the partition, which stood still until `now`. Those that were not aimed at it get
+    /// a mark of their own.
+    fn mark_hit(&mut self, hit_by: Option<Range<usize>>, now: Time) {
+        for fault in hit_by.into_iter().flatten() {
+            if !self.recoveries.iter().rev().any(|mark| mark.fault == Some(fault)) {
+                let at = self.watch.as_ref().and_then(|watch| watch.fault_at(fault)).unwrap_or(now);
+                let mut mark = self.new_mark(Some(fault), None, at);
+                mark.is_target = false;
+                mark.normal_since = Some(now);
+                self.recover(mark);
+            }
+        }
+    }
+
+    /// Notes that group member `owner` has taken the partition over, and reads it, unless it was replaced.
+    pub fn taken_by_member(&mut self, owner: Owner, now: Time) {
+        if !self.is_fenced(owner) {
+            self.recent_recoveries().for_each(|mark| mark.is_ready(now));
+        }
+    }
+
+    /// Looks at what a record that is processed for the first time tells about the partition.
+    pub(super) fn watch_progress(&mut self, record: &Processed) {
+        let Some(watch) = &mut self.watch else { return };
+        let stamp = match &record.content {
+            Content::Intact(stamp) => Some(stamp),
+            _ => None,
+        };
+        let progress = Progress {
+            offset: record.offset,
+            sent: stamp.map(|stamp| stamp.sent),
+            response_ns: stamp.map(|stamp| record.done.since_ns(stamp.intended)),
+            done: record.done,
+        };
+        let step = watch.processed(&progress);
+        if step.hit_by.is_some() {
+            self.mark_hit(step.hit_by.clone(), record.done);
+        }
+        if !self.recoveries.is_empty() {
+            self.recent_recoveries().for_each(|mark| mark.processed(&progress, &step));
+        }
+    }
+
+    /// The latest recoveries that may still change: a later stall of the same fault opens one again.
+    pub(super) fn recent_recoveries(&mut self) -> impl Iterator<Item = &mut RecoveryMark> {
+        self.recoveries.iter_mut().rev().take(RECOVERIES_OPEN_MAX).filter(|mark| !mark.given_up)
+    }
+
+    /// Begins the recovery from a fault. False when there are too many already.
+    pub fn recover(&mut self, mark: RecoveryMark) -> bool {
+        let has_room = self.recoveries.len() < RECOVERIES_MAX;
+        if has_room {
+            self.recoveries.push(mark);
+        }
+        has_room
+    }
+
+    /// Whether the partition is on its way back at `now`, and is to be watched closely.
+    pub fn is_recovering(&self, now: Time) -> bool {
+        self.recoveries.iter().rev().take(RECOVERIES_OPEN_MAX).any(|mark| mark.is_under_way(now))
+    }
+
+    /// Notes the end-offset client's answer for this partition, asked at `asked`.
+    pub fn observe_end(&mut self, end: Offset, asked: Time, now: Time) {
+        self.lag.observe(end, self.next_offset, now, self.window);
+        let lag = self.lag.last;
+        if let Some(watch) = &mut self.watch {
+            watch.observed(lag > 0, asked, now);
+        }
+        self.recent_recoveries().for_each(|mark| mark.observe_lag(lag, now));
+    }
+}
