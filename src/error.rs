@@ -11,9 +11,15 @@ pub enum Error {
     /// The surroundings are not as they should be: no broker, no permission, no room.
     #[error("{0}")]
     Environment(String),
+    /// A simulation is larger than simulations may be.
+    #[error("{0}")]
+    Limit(String),
     /// The user stopped it before there was anything to keep.
     #[error("interrupted before the load began: there is nothing to keep")]
     Interrupted,
+    /// The user stopped it, and it did not come to its end in order.
+    #[error("interrupted: the run did not end within {0} s and was cut off")]
+    CutOff(u64),
     /// It is our fault.
     #[error(
         "this is a bug in lanekeeper: {0}; please report it with the scenario and this message"
@@ -46,8 +52,8 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Input(_) => Exit::Input,
-            Error::Environment(_) => Exit::Environment,
-            Error::Interrupted => Exit::Interrupted,
+            Error::Environment(_) | Error::Limit(_) => Exit::Environment,
+            Error::Interrupted | Error::CutOff(_) => Exit::Interrupted,
             Error::Bug(_) => Exit::Bug,
         }
     }

@@ -6,14 +6,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{print, scenario};
 use crate::base::{Clock, Time, format_count};
 use crate::error::{Error, Exit};
 use crate::report::Sweep;
 use crate::run::{
-    Broken, ExploreError, ExploreSettings, Explored, Violation, explore as explore_seeds,
+    Broken, Draw, ExploreError, ExploreSettings, Explored, Violation, explore as explore_seeds,
     invariants, listen,
 };
 
@@ -42,6 +42,11 @@ pub(super) struct ExploreArguments {
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     faults: u32,
 
+    /// What is drawn for every seed: `faults` only; settings the scenario leaves `open` as well (network, cluster, sizes,
+    /// time-outs); or `all` of these settings, the file's values replaced. What `--set` says always stays.
+    #[arg(long, value_enum, default_value_t = DrawWord::Open)]
+    draw: DrawWord,
+
     /// Override a value of the scenario, as in `--set run.duration=60s`. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
@@ -53,6 +58,24 @@ pub(super) struct ExploreArguments {
     /// Seeds run in virtual time, on the simulated cluster only.
     #[arg(long, value_enum, hide = true)]
     broker: Option<scenario::SimulatedOnly>,
+}
+
+/// [`Draw`] on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DrawWord {
+    Faults,
+    Open,
+    All,
+}
+
+impl From<DrawWord> for Draw {
+    fn from(word: DrawWord) -> Draw {
+        match word {
+            DrawWord::Faults => Draw::Faults,
+            DrawWord::Open => Draw::Open,
+            DrawWord::All => Draw::All,
+        }
+    }
 }
 
 /// The largest number a scenario file can hold: a repro keeps its seed in one.
@@ -72,6 +95,7 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
         // More threads than seeds would have nothing to do.
         jobs: jobs.min(usize::try_from(arguments.seeds).unwrap_or(usize::MAX)),
         faults_max: arguments.faults,
+        draw: arguments.draw.into(),
     };
     room_for(&arguments.out)?;
     let clock = Clock::start();
@@ -151,6 +175,12 @@ fn account(explored: &Explored, took: Duration, jobs: usize, broken: &[Broken]) 
     let kinds =
         explored.faults.iter().map(|(kind, count)| format!("{kind} {}", format_count(*count)));
     let _ = writeln!(text, "  faults: {}", kinds.collect::<Vec<_>>().join(", "));
+    if explored.settings.is_empty() {
+        text.push_str("  settings: none drawn\n");
+    }
+    for (section, keys) in &explored.settings {
+        let _ = writeln!(text, "  drawn of [{section}]: {}", keys.join(", "));
+    }
     text.push_str("\nSOMETIMES  in how many seeds the faults showed\n");
     let width = explored.sometimes.keys().map(|what| what.len()).max().unwrap_or(0);
     for (what, seeds) in &explored.sometimes {
@@ -158,7 +188,7 @@ fn account(explored: &Explored, took: Duration, jobs: usize, broken: &[Broken]) 
     }
     text.push_str("\nALWAYS  what must hold in every seed\n");
     for (figure, meaning) in invariants() {
-        let _ = match broken.iter().find(|broken| broken.figure == *figure) {
+        let _ = match broken.iter().find(|broken| broken.figure == figure) {
             Some(Broken { measured, .. }) => {
                 writeln!(text, "  ✗ {figure:15} = {measured}  {meaning}: broken")
             }
@@ -181,6 +211,7 @@ fn verdict(violation: &Violation, out: &str) -> String {
     let (found, left) = (violation.size, small.size);
     for (what, found, left) in [
         ("faults", found.faults as u64, left.faults as u64),
+        ("settings", found.settings as u64, left.settings as u64),
         ("partitions", found.partitions.into(), left.partitions.into()),
         ("producers", found.producers.into(), left.producers.into()),
         ("seconds", found.load.as_secs(), left.load.as_secs()),

@@ -43,6 +43,9 @@ pub(super) struct RunArguments {
     format: Format,
 }
 
+/// What a simulation may write: it takes minutes for what a cluster takes days for.
+const SIMULATED_BYTES_MAX: u64 = 4 << 30;
+
 /// Runs the scenario, reports, and turns the verdict into an exit code.
 pub(super) fn run(
     arguments: &RunArguments,
@@ -142,5 +145,15 @@ impl Observer for Watching {
 
     fn so_far(&mut self, summary: &Summary) {
         lock(&self.directory).so_far(summary);
+    }
+
+    fn is_full(&self) -> Option<String> {
+        (lock(&self.directory).written() > SIMULATED_BYTES_MAX).then(|| {
+            format!(
+                "the results of this simulation are more than {} GiB; choose fewer partitions, or a shorter \
+                 `run.duration` or `run.drain`",
+                SIMULATED_BYTES_MAX >> 30
+            )
+        })
     }
 }

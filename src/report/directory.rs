@@ -48,9 +48,9 @@ pub enum DirectoryError {
 /// A run's result directory.
 pub struct ResultDirectory {
     path: PathBuf,
-    events: BufWriter<File>,
-    seconds: BufWriter<File>,
-    latency: BufWriter<File>,
+    events: Counted,
+    seconds: Counted,
+    latency: Counted,
     interval_log: IntervalLog,
     /// When the load begins: the zero of all files.
     start: Time,
@@ -66,7 +66,7 @@ impl ResultDirectory {
         if std::fs::read_dir(path).map_err(io)?.next().is_some() {
             return Err(DirectoryError::NotEmpty(path.to_owned()));
         }
-        let open = |name: &str| File::create(path.join(name)).map(BufWriter::new).map_err(io);
+        let open = |name: &str| File::create(path.join(name)).map(Counted::new).map_err(io);
         std::fs::write(path.join("scenario.toml"), scenario).map_err(io)?;
         Ok(ResultDirectory {
             path: path.to_owned(),
@@ -99,6 +99,11 @@ impl ResultDirectory {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Bytes in the files that grow.
+    pub fn written(&self) -> u64 {
+        self.events.bytes + self.seconds.bytes + self.latency.bytes
     }
 
     /// Writes an interval of a partition or a pool.
@@ -212,6 +217,30 @@ impl ResultDirectory {
                 self.path.display()
             )
         })
+    }
+}
+
+/// A file that grows.
+struct Counted {
+    file: BufWriter<File>,
+    bytes: u64,
+}
+
+impl Counted {
+    fn new(file: File) -> Counted {
+        Counted { file: BufWriter::new(file), bytes: 0 }
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

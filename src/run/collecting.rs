@@ -40,8 +40,14 @@ impl Collecting {
         let running = round.clone();
         if let Hosting::Kernel(kernel) = hosting {
             let interval = simulated_interval(load_end);
+            let failing = kernel.clone();
             let job = move |now| {
-                lock(&running).as_mut()?.end(now, false);
+                let mut round = lock(&running);
+                let round = round.as_mut()?;
+                round.end(now, false);
+                if let Some(why) = round.observer.is_full() {
+                    failing.fail(why);
+                }
                 Some(now + interval)
             };
             kernel.at(start + interval, Box::new(job));

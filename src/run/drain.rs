@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::steps::{DRAIN_INTERRUPTED, LOOK, Steps};
 use crate::actors::Hosting;
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::Watermarks;
 
 /// How long the end offsets are asked for.
-const ASK_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const ASK_LIMIT: Duration = Duration::from_secs(5);
 const ASK_PAUSE: Duration = Duration::from_millis(200);
 
 impl Steps {
@@ -65,9 +67,9 @@ impl Steps {
     /// The low and the high watermark of every partition, asked of the broker once.
     async fn watermarks(&self) -> Result<Watermarks, String> {
         if let Hosting::Kernel(kernel) = &self.context.hosting {
-            let (answer, both) = tokio::sync::oneshot::channel();
+            let (answer, both) = oneshot::channel();
             kernel.ask_watermarks(move |both| drop(answer.send(both)));
-            return both.await.map_err(|error| error.to_string());
+            return self.answered(both).await;
         }
         let cluster = self.context.cluster.clone();
         let ask = move || {
@@ -80,9 +82,9 @@ impl Steps {
     /// Asks the kernel, or on a thread that may block, again if it has to.
     async fn ends(&self) -> Result<BTreeMap<PartitionId, Offset>, String> {
         if let Hosting::Kernel(kernel) = &self.context.hosting {
-            let (answer, ends) = tokio::sync::oneshot::channel();
+            let (answer, ends) = oneshot::channel();
             kernel.ask_ends(move |ends| drop(answer.send(ends)));
-            return ends.await.map_err(|error| error.to_string());
+            return self.answered(ends).await;
         }
         let (cluster, clock) = (self.context.cluster.clone(), self.context.clock);
         let deadline: Time = clock.now() + ASK_LIMIT;
@@ -97,6 +99,28 @@ impl Steps {
             }
         };
         tokio::task::spawn_blocking(ask).await.map_err(|error| error.to_string())?
+    }
+
+    /// Waits for an answer of the kernel. A simulated cluster may be out of reach for as long as its faults say: it is
+    /// waited for as long as reading would be.
+    async fn answered<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, String> {
+        let limit = ASK_LIMIT + self.context.plan.times.drain;
+        let mut interrupted = self.interrupted.clone();
+        let interruption = async {
+            if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
+                // No interruption will come any more.
+                std::future::pending::<()>().await;
+            }
+            self.timers.sleep(DRAIN_INTERRUPTED.min(limit)).await;
+        };
+        tokio::select! {
+            biased;
+            answer = answer => answer.map_err(|error| error.to_string()),
+            () = self.timers.sleep(limit) => {
+                Err(format!("no broker answered within {} s", limit.as_secs()))
+            }
+            () = interruption => Err("interrupted".to_owned()),
+        }
     }
 
     fn drain_limit(&self) -> Duration {

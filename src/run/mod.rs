@@ -45,7 +45,7 @@ use crate::measure::{
 use crate::plan::{BrokerPlan, PartitionChoice, Plan};
 
 pub use self::explore::{
-    Broken, CaseSize, ExploreError, ExploreSettings, Explored, Repro, Violation, explore,
+    Broken, CaseSize, Draw, ExploreError, ExploreSettings, Explored, Repro, Violation, explore,
     invariants,
 };
 pub use self::host::record_host;
@@ -67,6 +67,10 @@ pub trait Observer: Send {
     fn events(&mut self, _events: &[(Time, Event)]) {}
     /// The run's summary as it would be if it were cut off now.
     fn so_far(&mut self, _summary: &Summary) {}
+    /// Why nothing more can be kept, if that is so: a simulation ends with that.
+    fn is_full(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Nobody looks.

@@ -8,17 +8,22 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::drain::ASK_LIMIT;
 use super::resume::Continuation;
 use super::scene::Scene;
+use super::steps::{LOAD_ENDS_WITHIN, STOP_LIMIT};
 use super::{Observer, Options, on_stage};
 use crate::actors::Hosting;
-use crate::base::{Clock, Offset, RunId};
+use crate::base::{Clock, Offset, RunId, Time};
 use crate::broker::model::ClusterSettings;
 use crate::broker::model::group::GroupSettings;
-use crate::broker::sim::{Kernel, KernelHandle, NetworkSettings, NoSockets, Step};
+use crate::broker::sim::{
+    Exceeded, Kernel, KernelHandle, NetworkSettings, NoSockets, SimLimits, Step,
+};
 use crate::error::Error;
 use crate::logic::Handlers;
 use crate::measure::{Host, Simulation, Summary};
@@ -46,7 +51,11 @@ pub(super) fn run(
         bandwidth: settings.bandwidth,
     };
     let seed = plan.seed.child("sim", 0);
-    let kernel = Kernel::new(hand, seed, cluster, network, settings.host_cores);
+    let limits = SimLimits::until(Time::ZERO + longest(&plan));
+    let (_never, nothing) = watch::channel(false);
+    let interrupted = interrupted.unwrap_or(nothing);
+    let cores = settings.host_cores;
+    let kernel = Kernel::new(hand, seed, cluster, network, cores, limits, interrupted.clone());
     let run = RunId(plan.seed.child("run", 0).0);
     let handle = kernel.handle();
     if let Some(tap) = tap {
@@ -61,7 +70,7 @@ pub(super) fn run(
             clock,
             handlers,
             observer,
-            interrupted,
+            interrupted.clone(),
         ));
         let kernel = tokio::spawn(keep_time(kernel, rest));
         #[cfg(test)]
@@ -69,10 +78,11 @@ pub(super) fn run(
         tokio::select! {
             biased;
             outcome = wiring => outcome.unwrap_or_else(|panic| Err(Error::Bug(panic.to_string()))),
-            ended = kernel => Err(Error::Bug(match ended {
-                Ok(()) => "the simulation stands still: nothing will ever happen again".to_owned(),
-                Err(panic) => panic.to_string(),
-            })),
+            ended = kernel => Err(match ended {
+                Ok(ended) => ended.error(),
+                Err(panic) => Error::Bug(panic.to_string()),
+            }),
+            () = patience(interrupted) => Err(Error::CutOff(PATIENCE.as_secs())),
         }
     });
     let simulation = Some(account(&handle));
@@ -140,22 +150,74 @@ async fn wiring(
     clock: Clock,
     handlers: Option<Handlers>,
     observer: Box<dyn Observer>,
-    interrupted: Option<watch::Receiver<bool>>,
+    interrupted: watch::Receiver<bool>,
 ) -> Result<Summary, Error> {
-    let (_never, nothing) = watch::channel(false);
-    let interrupted = interrupted.unwrap_or(nothing);
     on_stage(&plan, &scene, run, clock, handlers, observer, interrupted).await
 }
 
+/// How long a run that was interrupted may take to end in order: real time, because virtual time may stand still.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits for an interruption, and then until patience is at its end.
+async fn patience(mut interrupted: watch::Receiver<bool>) {
+    if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
+        // Nobody will interrupt it.
+        return std::future::pending().await;
+    }
+    let (over, waits) = tokio::sync::oneshot::channel();
+    let wait = move || {
+        std::thread::sleep(PATIENCE);
+        // The run may have ended.
+        let _ = over.send(());
+    };
+    if std::thread::Builder::new().name("patience".to_owned()).spawn(wait).is_err() {
+        return std::future::pending().await;
+    }
+    let _ = waits.await;
+}
+
+/// Virtual time that a run takes at the longest: every step with its limit, and a margin.
+fn longest(plan: &Plan) -> Duration {
+    let times = &plan.times;
+    let starting = 2 * times.startup;
+    let loading = times.load_end() + times.drain + LOAD_ENDS_WITHIN;
+    let draining = 3 * times.drain + 2 * ASK_LIMIT;
+    starting + loading + draining + STOP_LIMIT + MARGIN
+}
+
+/// For what has no limit of its own.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Why no event happens any more.
+enum Ended {
+    /// There is none.
+    StandsStill,
+    Exceeded(Exceeded),
+}
+
+impl Ended {
+    fn error(self) -> Error {
+        match self {
+            Ended::StandsStill => {
+                Error::Bug("the simulation stands still: nothing will ever happen again".to_owned())
+            }
+            // Every wait of a run has a limit.
+            Ended::Exceeded(exceeded @ Exceeded::Time(_)) => Error::Bug(exceeded.to_string()),
+            Ended::Exceeded(exceeded) => Error::Limit(exceeded.to_string()),
+        }
+    }
+}
+
 /// Lets events happen, and lets actors come to rest in between. Ends when nothing will ever happen again.
-async fn keep_time(mut kernel: Kernel, rest: Rest) {
+async fn keep_time(mut kernel: Kernel, rest: Rest) -> Ended {
     let mut stands_still = false;
     loop {
         rest.wait().await;
         match kernel.step() {
-            Step::Settle => stands_still = false,
+            Step::Settle | Step::Pause => stands_still = false,
+            Step::Exceeded(exceeded) => return Ended::Exceeded(exceeded),
             // Actors may have left commands just before; if they are at rest a second time, they have not.
-            Step::Empty if stands_still => return,
+            Step::Empty if stands_still => return Ended::StandsStill,
             Step::Empty => stands_still = true,
         }
     }

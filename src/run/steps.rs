@@ -34,7 +34,10 @@ pub(super) const LOOK: Duration = Duration::from_millis(5);
 /// How long an interrupted run still waits for records under way.
 pub(super) const DRAIN_INTERRUPTED: Duration = Duration::from_secs(3);
 /// How long stopping all consumers may take.
-const STOP_LIMIT: Duration = Duration::from_secs(15);
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long the load may take beyond its end and its drain.
+pub(super) const LOAD_ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 impl Steps {
     pub(super) fn new(
@@ -182,7 +185,7 @@ impl Steps {
         };
         let pools: Vec<Arc<PoolShared>> = (0..plan.load.pools).map(pool).collect();
         self.tell(SupervisorMsg::StartLoad { pools: pools.clone(), start });
-        let limit = plan.times.load_end() + plan.times.drain + Duration::from_secs(10);
+        let limit = plan.times.load_end() + plan.times.drain + LOAD_ENDS_WITHIN;
         let mut warnings = Vec::new();
         let waited = self.until(limit, |status| status.pools_over).await;
         let now = self.context.clock.now();

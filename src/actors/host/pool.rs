@@ -182,6 +182,8 @@ const BURST_MAX: usize = 256;
 const SLEEP_MAX: Duration = Duration::from_millis(10);
 /// How long to wait when the client's queue is full or consumers are too far behind.
 pub(super) const BLOCKED_WAIT: Duration = Duration::from_micros(500);
+/// How long the fate of what is in flight is waited for when the schedule was ended early.
+const ENDED_EARLY: Duration = Duration::from_secs(3);
 /// How long to wait for answers when nothing more is due.
 const FLUSH_WAIT: Duration = Duration::from_millis(2);
 
@@ -290,8 +292,7 @@ impl<P: ProducerPort> PoolHost<P> {
             Burst::Idle(next) => match next {
                 Some(due) => PoolTurn::Wait(due.remaining(now).min(SLEEP_MAX).min(held_for)),
                 None => {
-                    let limit = self.context.plan.times.drain;
-                    let until = *self.flush_until.get_or_insert(now + limit);
+                    let until = self.until(now);
                     if self.is_flushed(now >= until) {
                         return PoolTurn::Over;
                     }
@@ -299,6 +300,15 @@ impl<P: ProducerPort> PoolHost<P> {
                 }
             },
         }
+    }
+
+    /// Until when to wait for the fate of what is in flight. Whoever ends the schedule early does not wait for as long as
+    /// the scenario says.
+    fn until(&mut self, now: Time) -> Time {
+        let drain = self.context.plan.times.drain;
+        let goes_on = self.mode.load(Ordering::Acquire) == RUN;
+        let limit = now + if goes_on { drain } else { drain.min(ENDED_EARLY) };
+        *self.flush_until.insert(self.flush_until.map_or(limit, |until| until.min(limit)))
     }
 
     /// How long to wait while a planned pause lasts, unless the schedule is to end.

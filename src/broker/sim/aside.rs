@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::carrying::has_left;
 use super::hosted::Who;
 use super::kernel::{Event, Kernel};
 use super::queue::Key;
@@ -78,7 +79,7 @@ impl Kernel {
             && let Some(ack) = seat.acks.pop_front()
         {
             let Ack { key, from, to, number, offset } = ack;
-            if !self.network.carries(to, from) {
+            if !has_left(offset) && !self.network.carries(to, from) {
                 continue;
             }
             self.trace.acked(key.at(), client, offset);

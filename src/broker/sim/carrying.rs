@@ -6,12 +6,23 @@ use super::aside::Ack;
 use super::hosted::Who;
 use super::kernel::{Event, Kernel, Other};
 use super::queue::Key;
-use crate::base::Time;
+use crate::base::{Offset, Time};
 use crate::broker::model::{Caller, ClientId, Fetched, Output, Produced};
 use crate::broker::protocol::{BrokerId, Request, Response};
+use crate::plan::Acks;
 
 /// Between two attempts to ask a broker for watermarks.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// How long an answer is waited for, besides the time that messages take: as long as with a real cluster.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// The offset in what a client hears of a batch that nobody answers.
+const HAS_LEFT: Offset = Offset(-1);
+
+/// Whether this is no broker's word, so that it does not come over the connection.
+pub(super) fn has_left(offset: Offset) -> bool {
+    offset == HAS_LEFT
+}
 
 impl Kernel {
     /// Sends a request at `at`, or closes the connection.
@@ -22,6 +33,11 @@ impl Kernel {
         let bytes = self.size_of_request(&request);
         let (arrival, caller) = self.network.request_arrives(at, client, broker, bytes);
         let key = self.queue.key(arrival.at, arrival.tie);
+        if let Request::Produce(produce) = &request
+            && produce.acks == Acks::None
+        {
+            self.acknowledge_when_it_has_left(at, caller, broker, produce.number);
+        }
         if self.network.has_trouble && self.network.trouble[broker as usize].is_there {
             return self.send_in_trouble(key, caller, broker, request);
         }
@@ -36,11 +52,24 @@ impl Kernel {
         self.queue.insert(key, event);
     }
 
+    /// Nobody answers a batch with `acks = 0`: it is as good as acknowledged when its last byte has left, which a full link
+    /// puts off.
+    fn acknowledge_when_it_has_left(&mut self, at: Time, to: Caller, from: BrokerId, number: u64) {
+        let left = self.network.last_left(to.client, from).max(at);
+        let what = 6 << 60 ^ u64::from(to.client) << 32 ^ number;
+        let key = self.queue.key(left, what);
+        let ack = Ack { key, from, to, number, offset: HAS_LEFT };
+        if !self.put_ack_aside(ack) {
+            self.put_response(key, from, to, Response::Produce(number, Ok(ack.offset)));
+        }
+    }
+
     #[cold]
     fn close(&mut self, client: ClientId, broker: BrokerId) {
         self.take_in(broker);
         self.network.end(client, broker);
         self.cluster.hang_up(client, broker);
+        self.clear_lost();
     }
 
     #[cold]
@@ -99,8 +128,24 @@ impl Kernel {
             self.cluster.answers(*broker) && !self.network.trouble[*broker as usize].is_blocked
         };
         match (0..self.cluster.brokers()).find(answers) {
-            Some(broker) => self.send(self.now, client, broker, Request::ListOffsets),
+            Some(broker) => {
+                self.questions += 1;
+                let limit = ASK_LIMIT + self.network.longest();
+                self.push(self.now + limit, Other::Unanswered(client, broker, self.questions));
+                self.seats[client as usize].question = self.questions;
+                self.send(self.now, client, broker, Request::ListOffsets);
+            }
             None => self.push(self.now + ASK_AGAIN, Other::Ask(client)),
+        }
+    }
+
+    /// A question may be lost on a connection that leads nowhere: then it is asked again on another one.
+    #[cold]
+    pub(super) fn unanswered(&mut self, client: ClientId, broker: BrokerId, question: u64) {
+        let seat = &self.seats[client as usize];
+        if seat.question == question && matches!(seat.who, Who::Asks(_)) {
+            self.close(client, broker);
+            self.ask(client);
         }
     }
 
@@ -186,10 +231,14 @@ impl Kernel {
             return;
         }
         self.network.end(client, broker);
+        self.clear_lost();
         let seat = &mut self.seats[client as usize];
         match &mut seat.who {
             Who::Nobody => {}
-            Who::Asks(_) => self.push(self.now + ASK_AGAIN, Other::Ask(client)),
+            Who::Asks(_) => {
+                seat.question = 0;
+                self.push(self.now + ASK_AGAIN, Other::Ask(client));
+            }
             Who::Machine(machine) => {
                 machine.client().disconnected(broker, self.now);
                 self.after_news(client);

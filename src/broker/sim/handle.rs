@@ -29,6 +29,8 @@ pub(super) enum Command {
     Ask(ClientId, Ask),
     Disturb(Disturbance),
     Grow(u32),
+    /// Ends the simulation, because of this.
+    Fail(String),
 }
 
 /// A way to the kernel of a simulation. Cheap to clone.
@@ -45,6 +47,8 @@ struct Shared {
     stirred: AtomicBool,
     commands: Mutex<Vec<Command>>,
     next_client: AtomicU32,
+    /// Clients whose question for watermarks is answered: they ask the next ones.
+    askers: Mutex<Vec<ClientId>>,
     /// Partitions the run knows of; the topic may have more.
     known: AtomicU32,
     /// As it was when actors came to rest last.
@@ -98,7 +102,22 @@ impl KernelHandle {
 
     /// Asks a broker for the low and the high watermark of all partitions.
     pub fn ask_watermarks(&self, answer: impl FnOnce(Watermarks) + Send + 'static) {
-        self.call(Command::Ask(self.client(), Box::new(answer)));
+        let asker = self.askers().pop().unwrap_or_else(|| self.client());
+        self.call(Command::Ask(asker, Box::new(answer)));
+    }
+
+    /// A client's question is answered: it may ask another one.
+    pub(super) fn asked(&self, client: ClientId) {
+        self.askers().push(client);
+    }
+
+    fn askers(&self) -> MutexGuard<'_, Vec<ClientId>> {
+        self.shared.askers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the simulation because of something outside.
+    pub fn fail(&self, why: String) {
+        self.call(Command::Fail(why));
     }
 
     /// Does something to the cluster or the network.

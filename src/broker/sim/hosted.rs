@@ -107,6 +107,8 @@ pub(super) struct Seat {
     pub(super) is_late: bool,
     /// Whether it [is calm](Hosted::is_calm).
     pub(super) is_calm: bool,
+    /// Its last question for watermarks.
+    pub(super) question: u64,
     /// Acknowledgements that are aside.
     pub(super) acks: VecDeque<Ack>,
 }

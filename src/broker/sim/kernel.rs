@@ -4,11 +4,14 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use slab::Slab;
+use tokio::sync::watch;
 
 use super::aside::Asked;
 use super::audit::Question;
+use super::carrying::has_left;
 use super::handle::{Command, Job, KernelHandle};
 use super::hosted::{Seat, Who};
+use super::limits::{Exceeded, LOOK_EVERY, SimLimits};
 use super::network::{Network, NetworkSettings};
 use super::queue::{Key, Queue};
 use super::trace::Trace;
@@ -17,10 +20,14 @@ use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Co
 use crate::broker::protocol::{BrokerId, Request, Response};
 
 /// Why the kernel stopped stepping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Actors were told something: let them come to rest first.
     Settle,
+    /// The user has had enough: whoever waits for that hears of it now.
+    Pause,
+    /// A limit is reached.
+    Exceeded(Exceeded),
     /// Nothing will ever happen again.
     Empty,
 }
@@ -33,6 +40,13 @@ pub struct Kernel {
     pub(super) key: Key,
     pub(super) queue: Queue<Event>,
     jobs: u64,
+    /// Events taken from the queue.
+    pub(super) steps: u64,
+    pub(super) limits: SimLimits,
+    /// Turns true when the user has enough.
+    interrupted: watch::Receiver<bool>,
+    /// Questions for watermarks so far.
+    pub(super) questions: u64,
     /// When something happens that actors or the cluster itself may answer with anything.
     pub(super) upheavals: BinaryHeap<Reverse<Time>>,
     /// Messages under way, by the number in their event.
@@ -87,12 +101,16 @@ pub(super) enum Other {
     Job(u64, Job),
     /// Somebody asks for watermarks.
     Ask(ClientId),
+    /// The question of this number should have been answered.
+    Unanswered(ClientId, BrokerId, u64),
 }
 
 impl Other {
-    /// Whether anything may follow. What lets records come and go as they always do is none.
+    /// Whether anything may follow. What lets records come and go as they always do is none, and neither is what
+    /// concerns nobody but the one who asks for watermarks.
     fn is_upheaval(&self) -> bool {
-        !matches!(self, Other::Alarm(Alarm::Fetch { .. } | Alarm::Replicated { .. }))
+        let is_usual = matches!(self, Other::Alarm(Alarm::Fetch { .. } | Alarm::Replicated { .. }));
+        !is_usual && !matches!(self, Other::Unanswered(..))
     }
 
     /// What it is about: no other at the same instant is about the same.
@@ -104,6 +122,7 @@ impl Other {
             Other::Alarm(alarm) => (2, u64::from(alarm.number())),
             Other::Job(number, _) => (3, *number),
             Other::Ask(client) => (4, u64::from(*client)),
+            Other::Unanswered(.., question) => (5, *question),
         };
         kind << 60 ^ what
     }
@@ -117,6 +136,8 @@ impl Kernel {
         cluster: ClusterSettings,
         network: NetworkSettings,
         host_cores: u32,
+        limits: SimLimits,
+        interrupted: watch::Receiver<bool>,
     ) -> Kernel {
         Kernel {
             hand,
@@ -124,6 +145,10 @@ impl Kernel {
             key: Key::FIRST,
             queue: Queue::new(seed),
             jobs: 0,
+            steps: 0,
+            limits,
+            interrupted,
+            questions: 0,
             upheavals: BinaryHeap::new(),
             requests: Slab::new(),
             responses: Slab::new(),
@@ -165,6 +190,9 @@ impl Kernel {
         self.is_watched = self.handle.watched().is_some();
         loop {
             for command in self.handle.take_commands() {
+                if let Command::Fail(message) = command {
+                    return Step::Exceeded(Exceeded::Other(message));
+                }
                 self.obey(command);
             }
             if self.handle.take_stirred() {
@@ -180,7 +208,28 @@ impl Kernel {
                 self.tell(event);
             }
             self.happen(event);
+            self.steps += 1;
+            if self.now > self.limits.until {
+                return Step::Exceeded(Exceeded::Time(self.now));
+            }
+            if self.steps.is_multiple_of(LOOK_EVERY)
+                && let Some(exceeded) = self.exceeded()
+            {
+                return Step::Exceeded(exceeded);
+            }
+            if self.is_interrupted() {
+                return Step::Pause;
+            }
         }
+    }
+
+    /// Whether the user has had enough since the last look. An event can be a hundred thousand records, so there is one
+    /// after each.
+    #[inline]
+    fn is_interrupted(&mut self) -> bool {
+        // Nobody may interrupt it.
+        let is_news = self.interrupted.has_changed().unwrap_or(false);
+        is_news && *self.interrupted.borrow_and_update()
     }
 
     /// Moves time to the event at this place.
@@ -213,6 +262,8 @@ impl Kernel {
                 self.seat(client, Who::Asks(answer));
                 self.ask(client);
             }
+            // Taken where commands are.
+            Command::Fail(_) => {}
             Command::Grow(total) => self.cluster.grow(total),
             Command::Disturb(disturbance) => self.disturb(&disturbance),
         }
@@ -241,7 +292,8 @@ impl Kernel {
             }
             Event::Response(number) => {
                 let (caller, broker, response) = self.responses.remove(number as usize);
-                if self.network.carries(caller, broker) {
+                let is_own = matches!(response, Response::Produce(_, Ok(at)) if has_left(at));
+                if is_own || self.network.carries(caller, broker) {
                     self.receive(caller.client, broker, response);
                 }
             }
@@ -269,6 +321,9 @@ impl Kernel {
                 self.put_out();
             }
             Other::Ask(client) => self.ask(client),
+            Other::Unanswered(client, broker, question) => {
+                self.unanswered(client, broker, question);
+            }
             Other::Job(number, mut job) => {
                 self.catch_up();
                 self.trace.add(self.now, 5, 0, 0);

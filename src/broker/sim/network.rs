@@ -143,6 +143,12 @@ impl Network {
         self.latencies[self.breaks.next_u64() as usize % QUANTILES]
     }
 
+    /// What a request on a new connection and its answer take at the longest, if nothing is wrong.
+    pub(super) fn longest(&self) -> Duration {
+        let trips = u64::from(2 + TRIPS_TO_CONNECT);
+        Duration::from_nanos(self.latencies[QUANTILES - 1].unsigned_abs() * trips)
+    }
+
     #[inline]
     fn link(&mut self, client: ClientId, broker: BrokerId) -> &mut Link {
         let place = self.make_place(client, broker);
@@ -197,6 +203,11 @@ impl Network {
         let left = link.up.leaves(now, bytes, self.bandwidth);
         let arrival = link.up.arrives(left, trips, &self.latencies, longer);
         (arrival, Caller { client, connection: link.connection })
+    }
+
+    /// When the last byte of the last request that was sent to `broker` has left, with limited bandwidth.
+    pub(super) fn last_left(&mut self, client: ClientId, broker: BrokerId) -> Time {
+        self.link(client, broker).up.free
     }
 
     /// When a response of so many bytes sent at `at` arrives.

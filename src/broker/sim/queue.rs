@@ -121,6 +121,18 @@ impl<E> Queue<E> {
         Some((key, event))
     }
 
+    /// Takes away the events that `keeps` says no to.
+    #[cold]
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&E) -> bool) {
+        for (list, events) in self.near.iter_mut().enumerate() {
+            events.retain(|entry| keeps(&entry.event));
+            if events.is_empty() {
+                self.occupied &= !(1 << list);
+            }
+        }
+        self.far.retain(|Reverse(entry)| keeps(&entry.event));
+    }
+
     /// The next event, if it is near.
     #[inline]
     fn pop_near(&mut self) -> Option<Entry<E>> {
@@ -171,6 +183,17 @@ mod tests {
             assert!(key.at() >= last);
             last = key.at();
         }
+    }
+
+    #[test]
+    fn what_is_taken_away_does_not_happen() {
+        let mut queue = Queue::new(Seed(3));
+        for i in 0..100_u64 {
+            queue.insert(queue.key(Time(i as i64 * 100_000), i), i);
+        }
+        queue.retain(|i| i % 3 == 1);
+        let left: Vec<u64> = std::iter::from_fn(|| queue.pop()).map(|(_, i)| i).collect();
+        assert_eq!(left, (0..100).filter(|i| i % 3 == 1).collect::<Vec<_>>());
     }
 
     fn order(seed: u64, times: &[i64]) -> Vec<usize> {

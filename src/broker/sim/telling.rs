@@ -1,5 +1,6 @@
 //! Requests and responses in words, for whoever watches.
 
+use super::carrying::has_left;
 use super::kernel::{Event, Kernel, Other};
 use super::watch::Watch;
 use crate::base::PartitionId;
@@ -82,6 +83,9 @@ impl Kernel {
             Other::Ask(client) => {
                 (TraceKind::Timer, watch.name_of(*client), nothing("asks once more"))
             }
+            Other::Unanswered(client, ..) => {
+                (TraceKind::Timer, watch.name_of(*client), nothing("looks whether it was answered"))
+            }
             Other::Job(..) => (TraceKind::Timer, "kernel".to_owned(), nothing("a timer goes off")),
         }
     }
@@ -127,6 +131,9 @@ fn request_in_words(request: &Request) -> Told {
 
 fn response_in_words(response: &Response) -> Told {
     match response {
+        Response::Produce(_, Ok(offset)) if has_left(*offset) => {
+            ("Produce: it has left".to_owned(), Vec::new())
+        }
         Response::Produce(_, Ok(offset)) => (format!("Produce: appended at {offset}"), Vec::new()),
         Response::Produce(_, Err(error)) => (format!("Produce: {error:?}"), Vec::new()),
         Response::Fetch(fetch) => fetched_in_words(&fetch.slots),

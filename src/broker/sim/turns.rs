@@ -18,6 +18,7 @@ impl Kernel {
             busy_until: Time::ZERO,
             is_late: false,
             is_calm: true,
+            question: 0,
             acks: VecDeque::new(),
         };
         let seats = self.seats.len().max(client as usize + 1);
@@ -60,11 +61,13 @@ impl Kernel {
             Who::Nobody => {}
             Who::Asks(_) => {
                 let Response::ListOffsets(watermarks) = response else {
+                    seat.question = 0;
                     return self.push(self.now + ASK_AGAIN, Other::Ask(client));
                 };
                 let who = std::mem::replace(&mut seat.who, Who::Nobody);
                 self.note_calm(client, true);
                 self.catch_up();
+                self.handle.asked(client);
                 if let Who::Asks(answer) = who {
                     self.handle.stir();
                     let with_id = |(id, both)| (PartitionId(id as u32), both);
@@ -197,6 +200,7 @@ impl Kernel {
                 self.network.end(client, broker);
             }
         }
+        self.clear_lost();
         self.cluster.disconnect(client);
     }
 

@@ -3,6 +3,7 @@
 use toml::{Table, Value};
 
 use super::CaseSize;
+use super::settings::Setting;
 use crate::error::Error;
 use crate::measure::Summary;
 use crate::plan::{Overrides, Plan, compile};
@@ -25,12 +26,17 @@ pub(super) const INVARIANTS: [(&str, &str); 12] = [
     ("quarantined", "no consumer is given up"),
 ];
 
-/// A scenario with a seed and faults.
+/// What a run that ends with an error breaks: there are no figures then.
+pub(super) const ENDS: (&str, &str) = ("error", "every run comes to its end");
+
+/// A scenario with a seed, settings and faults.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
-    name: String,
+    pub(super) name: String,
     pub(super) base: Table,
     pub(super) seed: u64,
+    /// They lie over those of `base`.
+    pub(super) settings: Vec<Setting>,
     pub(super) faults: Vec<Table>,
 }
 
@@ -42,11 +48,31 @@ impl Case {
         base.insert("expect".to_owned(), Value::Table(INVARIANTS.iter().map(zero).collect()));
         // Virtual time costs little, and what is only late is not lost.
         let drain = Value::String("10m".to_owned());
-        section(&mut base, "run").entry("drain".to_owned()).or_insert(drain);
+        let run = section(&mut base, "run");
+        run.entry("drain".to_owned()).or_insert(drain.clone());
+        run.entry("startup".to_owned()).or_insert(drain);
         let limits = section(&mut base, "limits");
         limits.insert("lateness_p99".to_owned(), Value::String("1h".to_owned()));
         limits.insert("achieved_min".to_owned(), Value::Float(0.0));
-        Case { name: name.to_owned(), base, seed: 0, faults: Vec::new() }
+        Case { name: name.to_owned(), base, seed: 0, settings: Vec::new(), faults: Vec::new() }
+    }
+
+    /// The same scenario with another seed, these settings, and no fault. What does not go with the scenario or with a
+    /// setting before it is left out.
+    pub(super) fn with_settings(&self, seed: u64, settings: Vec<Setting>) -> Case {
+        let bare = Case { seed, settings: Vec::new(), faults: Vec::new(), ..self.clone() };
+        let all = Case { settings, ..bare.clone() };
+        if all.plan().is_ok() {
+            return all;
+        }
+        let mut fitting = bare;
+        for setting in all.settings {
+            fitting.settings.push(setting);
+            if fitting.plan().is_err() {
+                fitting.settings.pop();
+            }
+        }
+        fitting
     }
 
     /// The same scenario with another seed and other faults.
@@ -58,6 +84,7 @@ impl Case {
     pub(super) fn text(&self) -> String {
         let mut base = self.base.clone();
         base.remove("fault");
+        self.settings.iter().for_each(|setting| setting.write(&mut base));
         section(&mut base, "run").insert("seed".to_owned(), Value::Integer(self.seed as i64));
         let mut text = base.to_string();
         for fault in &self.faults {
@@ -93,6 +120,7 @@ impl Case {
         let plan = self.accepted()?;
         Ok(CaseSize {
             faults: self.faults.len(),
+            settings: self.settings.len(),
             partitions: plan.topic.partitions,
             producers: plan.load.producers,
             load: plan.times.load_end(),
@@ -104,10 +132,9 @@ impl Case {
         run(self.accepted()?, Options::default(), Box::new(()))
     }
 
-    /// Whether `figure` is not zero when this runs. A case that is refused breaks nothing.
+    /// Whether `figure` is not zero when this runs.
     pub(super) fn breaks(&self, figure: &str) -> bool {
-        let Ok(summary) = self.run() else { return false };
-        broken(&summary).iter().any(|broken| broken.figure == figure)
+        self.plan().is_ok() && broken(&self.run()).iter().any(|broken| broken.figure == figure)
     }
 }
 
@@ -136,7 +163,14 @@ pub struct Broken {
 }
 
 /// The invariants that a run broke.
-pub(super) fn broken(summary: &Summary) -> Vec<Broken> {
+pub(super) fn broken(outcome: &Result<Summary, Error>) -> Vec<Broken> {
+    let summary = match outcome {
+        Ok(summary) => summary,
+        Err(error) => {
+            let (figure, meaning) = ENDS;
+            return vec![Broken { figure, meaning, measured: error.to_string() }];
+        }
+    };
     let failed = summary.expectations.iter().filter(|expectation| !expectation.passed);
     failed
         .filter_map(|expectation| {

@@ -1,8 +1,9 @@
-//! Explores a scenario: many seeds in virtual time, each with faults of its own, until an invariant breaks.
+//! Explores a scenario: many seeds in virtual time, each with settings and faults of its own, until an invariant breaks.
 
 mod case;
 #[cfg(test)]
 mod mutation;
+mod settings;
 mod smaller;
 mod swarm;
 
@@ -13,7 +14,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 pub use self::case::Broken;
-use self::case::{Case, INVARIANTS, broken};
+use self::case::{Case, ENDS, INVARIANTS, broken};
+use self::settings::Settings;
 pub use self::smaller::CaseSize;
 use self::smaller::{Smallest, smaller};
 use self::swarm::Swarm;
@@ -32,6 +34,20 @@ pub struct ExploreSettings {
     pub jobs: usize,
     /// Faults per seed, at most.
     pub faults_max: u32,
+    /// What is drawn besides faults.
+    pub draw: Draw,
+}
+
+/// Which settings are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Draw {
+    /// None: only faults are.
+    Faults,
+    /// Those that neither the file nor an override writes.
+    #[default]
+    Open,
+    /// Those that no override writes.
+    All,
 }
 
 /// What was found so far.
@@ -43,6 +59,8 @@ pub struct Explored {
     pub virtual_ns: u64,
     /// Records that were processed.
     pub delivered: u64,
+    /// Settings that are drawn: their keys by section.
+    pub settings: BTreeMap<&'static str, Vec<&'static str>>,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
     /// In how many seeds something happened that has to happen now and then, or the faults prove nothing.
@@ -83,8 +101,8 @@ pub struct Repro {
 }
 
 /// What must hold in every run: a figure that stays zero, and what that means.
-pub fn invariants() -> &'static [(&'static str, &'static str)] {
-    &INVARIANTS
+pub fn invariants() -> impl Iterator<Item = (&'static str, &'static str)> {
+    INVARIANTS.into_iter().chain([ENDS])
 }
 
 /// Runs seed after seed until one breaks an invariant, all are through, or `watch` says no. The seed that is
@@ -107,9 +125,24 @@ pub fn explore(
     };
     let base = Case::new(&source.name, merged(source, set));
     base.plan().map_err(ExploreError::Scenario)?;
-    let swarm = Swarm::new(&plan, settings.faults_max);
-    let case = |seed: u64| base.with(seed, swarm.draw(Seed(seed)));
+    let drawn = match settings.draw {
+        Draw::Faults => Settings::none(),
+        Draw::Open => Settings::new(&plan, &merged(source, set)),
+        Draw::All => {
+            Settings::new(&plan, &merged(&Source { text: String::new(), ..source.clone() }, set))
+        }
+    };
+    let case = |seed: u64| {
+        let case = base.with_settings(seed, drawn.draw(Seed(seed)));
+        // It was accepted a moment ago.
+        let faults =
+            case.plan().map(|plan| Swarm::new(&plan, settings.faults_max).draw(Seed(seed)));
+        case.with(seed, faults.unwrap_or_default())
+    };
     let (mut explored, first) = sweep(settings, &case, watch)?;
+    for (section, key) in drawn.names() {
+        explored.settings.entry(section).or_default().push(key);
+    }
     let Some((seed, broken)) = first else { return Ok((explored, None)) };
     let case = case(seed);
     let size = case.size().map_err(ExploreError::Run)?;
@@ -130,7 +163,7 @@ fn smallest(
     let clock = Clock::start();
     let Smallest { case, tries, is_minimal } = smaller(case, broken_first.figure, go_on);
     let took = clock.now().remaining(Time::ZERO);
-    let mut broken = broken(&case.run()?);
+    let mut broken = broken(&case.run());
     // What it was made smaller for comes first.
     broken.sort_by_key(|other| other.figure != broken_first.figure);
     let text = format!(
@@ -177,20 +210,21 @@ fn sweep(
         drop(sender);
         let mut failure = None;
         for (seed, outcome) in outcomes {
-            match outcome {
-                Ok(summary) => {
-                    explored.count(&summary);
-                    let broken = broken(&summary);
-                    if !broken.is_empty() && first.as_ref().is_none_or(|(least, _)| seed < *least) {
-                        // Smaller seeds may still be under way: they are let finish, larger ones are not begun.
-                        end.fetch_min(seed, Ordering::AcqRel);
-                        first = Some((seed, broken));
-                    }
-                }
-                Err(error) => {
+            let outcome = match outcome {
+                // What is the fault of neither the scenario nor the program.
+                Err(error) if !matches!(error, Error::Bug(_) | Error::Limit(_)) => {
                     end.store(0, Ordering::Release);
                     failure.get_or_insert(error);
+                    continue;
                 }
+                outcome => outcome,
+            };
+            explored.count(&outcome);
+            let broken = broken(&outcome);
+            if !broken.is_empty() && first.as_ref().is_none_or(|(least, _)| seed < *least) {
+                // Smaller seeds may still be under way: they are let finish, larger ones are not begun.
+                end.fetch_min(seed, Ordering::AcqRel);
+                first = Some((seed, broken));
             }
             if !watch(&explored) {
                 end.store(0, Ordering::Release);
@@ -227,8 +261,9 @@ fn overlapping(faults: &[FaultSummary]) -> bool {
 }
 
 impl Explored {
-    fn count(&mut self, summary: &Summary) {
+    fn count(&mut self, outcome: &Result<Summary, Error>) {
         self.seeds += 1;
+        let Ok(summary) = outcome else { return };
         self.virtual_ns +=
             summary.simulation.as_ref().map_or(0, |run| u64::try_from(run.virtual_ns).unwrap_or(0));
         self.delivered += summary.ledger.delivered;

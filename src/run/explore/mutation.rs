@@ -6,7 +6,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::{Broken, CaseSize, ExploreSettings, Violation, broken, explore};
+use super::{Broken, CaseSize, Draw, ExploreSettings, Violation, broken, explore};
 use crate::base::{BrokerKind, Clock, Defect};
 use crate::plan::{Overrides, compile};
 use crate::run::{Options, run};
@@ -82,7 +82,7 @@ impl Hunt {
         );
         let source = Source { name: "mutation.toml".to_owned(), text };
         let seeds = first..first + SEEDS;
-        let settings = ExploreSettings { seeds, jobs: 2, faults_max };
+        let settings = ExploreSettings { seeds, jobs: 2, faults_max, draw: Draw::Faults };
         let clock = Clock::start();
         let (_, violation) = explore(&source, &[], &settings, &mut |_| true).expect("explorable");
         let (violation, took) = (violation?, clock.now().as_secs_f64());
@@ -129,7 +129,7 @@ fn run_file(text: &str) -> Vec<Broken> {
     let overrides = Overrides { broker: Some(BrokerKind::Sim), ..Overrides::default() };
     let (plan, diagnostics) = compile(&source, &[], &overrides);
     let plan = plan.unwrap_or_else(|| panic!("{diagnostics:?}\n{text}"));
-    broken(&run(plan, Options::default(), Box::new(())).expect("it runs"))
+    broken(&run(plan, Options::default(), Box::new(())))
 }
 
 /// Explores in a process of its own in which the defect is planted: this test, which then only looks.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::case::{Case, section};
+use super::settings::{Role, Setting};
 use crate::logic::{shrink_list, shrink_number};
 
 /// Runs it may take.
-const TRIES_MAX: usize = 400;
+const TRIES_MAX: usize = 600;
 /// What a shorter run makes superfluous is found in another round; more than two rarely change anything.
 const ROUNDS_MAX: usize = 5;
 
@@ -28,6 +29,8 @@ pub(super) struct Smallest {
 pub struct CaseSize {
     /// Faults.
     pub faults: usize,
+    /// Settings that were drawn.
+    pub settings: usize,
     /// Partitions of the topic.
     pub partitions: u32,
     /// Producers.
@@ -36,20 +39,22 @@ pub struct CaseSize {
     pub load: Duration,
 }
 
-/// Leaves out faults, then shortens the run, takes producers and partitions away and shortens what faults last; again
-/// from the begin, until nothing changes any more or `go_on`, which hears how many runs there were, says no.
+/// Leaves out faults and settings, then shortens the run, takes producers and partitions away, shortens what faults last
+/// and brings settings nearer to their defaults; again from the begin, until nothing changes any more or `go_on`, which hears how many runs there were, says no.
 pub(super) fn smaller(case: &Case, figure: &str, go_on: &mut dyn FnMut(usize) -> bool) -> Smallest {
     let case = case.clone();
     let mut search =
         Search { case, figure, go_on, known: BTreeMap::new(), tries: 0, is_cut: false };
     for round in 1.. {
         search.leave_out_faults();
+        search.leave_out_settings();
         let before = search.case.text();
         if round > ROUNDS_MAX {
             break;
         }
         search.take_away();
         search.shorten_faults();
+        search.bring_settings_nearer();
         if search.case.text() == before {
             break;
         }
@@ -102,8 +107,33 @@ impl Search<'_> {
         ];
         for (name, key, value, unit) in numbers {
             self.lessen(value, |case, number| {
+                case.settings.retain(|one| (one.key.section, one.key.name) != (name, key));
                 section(&mut case.base, name).insert(key.to_owned(), unit.value(number));
             });
+        }
+    }
+
+    /// What is left out is what the scenario says, or the default.
+    fn leave_out_settings(&mut self) {
+        let case = self.case.clone();
+        let is_size = |setting: &&Setting| setting.key.role == Role::Size;
+        let sizes: Vec<Setting> = case.settings.iter().filter(is_size).cloned().collect();
+        let others: Vec<Setting> =
+            case.settings.iter().filter(|one| !is_size(one)).cloned().collect();
+        let with = |others: &[Setting]| {
+            let settings = sizes.iter().chain(others).cloned().collect();
+            Case { settings, ..case.clone() }
+        };
+        let shrunk = shrink_list(&others, usize::MAX, |others| self.breaks(&with(others)));
+        self.case = with(&shrunk.items);
+    }
+
+    fn bring_settings_nearer(&mut self) {
+        for place in 0..self.case.settings.len() {
+            let Some((distance, nearer)) = self.case.settings[place].distance() else { continue };
+            if self.case.settings[place].key.role != Role::Size {
+                self.lessen(distance, |case, number| case.settings[place] = nearer(number));
+            }
         }
     }
 

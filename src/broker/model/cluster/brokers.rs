@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Caller, Cores};
+use super::{Caller, Cluster, Cores};
 use crate::base::Time;
 use crate::broker::protocol::{BrokerId, Request};
 
@@ -30,6 +30,18 @@ pub(super) struct Broker {
     /// Who led what, and the high watermarks, when it was cut off from the controller and did not hear of elections
     /// any more.
     pub(super) stale: Option<Vec<(Option<BrokerId>, i64)>>,
+}
+
+impl Cluster {
+    /// How many requests wait at brokers that stand still.
+    pub fn queued(&self) -> usize {
+        self.brokers.iter().map(|broker| broker.queue.len()).sum()
+    }
+
+    /// These requests.
+    pub fn queued_requests(&self) -> impl Iterator<Item = &Request> {
+        self.brokers.iter().flat_map(|broker| &broker.queue).map(|(_, request)| request)
+    }
 }
 
 impl Broker {

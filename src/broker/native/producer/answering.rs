@@ -113,7 +113,11 @@ impl NativeProducer {
         let Some(parcel) = parcel else { return };
         self.lanes[parcel.partition.0 as usize].in_flight -= 1;
         match result {
-            Ok(first) => self.resolve(parcel, now, Outcome::Acked, Some(first)),
+            // A batch that nobody answers stands where nobody knows.
+            Ok(first) => {
+                let first = Some(first).filter(|first| first.0 >= 0);
+                self.resolve(parcel, now, Outcome::Acked, first);
+            }
             Err(code) => self.refused(parcel, code, now),
         }
     }
@@ -153,6 +157,7 @@ impl NativeProducer {
         };
         self.answers.acks.extend((0..).zip(&parcel.records).map(ack));
         self.queued -= parcel.records.len();
+        self.queued_bytes -= parcel.batch.bytes.len();
         parcel.batch.clear();
         parcel.records.clear();
         (parcel.tries, parcel.may_be_there) = (0, false);
@@ -163,6 +168,7 @@ impl NativeProducer {
 /// A batch that is not the first one, which is rare.
 #[cold]
 fn take_out(in_flight: &mut VecDeque<Box<Parcel>>, number: u64) -> Option<Box<Parcel>> {
-    let place = in_flight.iter().position(|parcel| parcel.number == number)?;
+    // Requests are numbered as they are sent.
+    let place = in_flight.binary_search_by_key(&number, |parcel| parcel.number).ok()?;
     in_flight.remove(place)
 }

@@ -20,8 +20,9 @@ use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::measure::Outcome;
 use crate::plan::{Acks, LoadPlan};
 
-/// librdkafka's `queue.buffering.max.messages`.
+/// librdkafka's `queue.buffering.max.messages` and `queue.buffering.max.kbytes`.
 const QUEUED_MAX: usize = 100_000;
+const QUEUED_BYTES_MAX: usize = 1 << 30;
 /// librdkafka's `batch.num.messages` and `batch.size`.
 const BATCH_RECORDS_MAX: usize = 10_000;
 const BATCH_BYTES_MAX: usize = 1_000_000;
@@ -54,8 +55,9 @@ pub struct NativeProducer {
     /// Requests that have done their work; their memory is used again.
     #[expect(clippy::vec_box, reason = "it moves from list to list")]
     spare_requests: Vec<Box<Produce>>,
-    /// Records queued or in flight.
+    /// Records queued or in flight, and their bytes.
     queued: usize,
+    queued_bytes: usize,
     /// When to look for records that have waited too long.
     look_for_old_at: Time,
     answers: Answers,
@@ -93,6 +95,7 @@ impl NativeProducer {
             spare: Vec::new(),
             spare_requests: Vec::new(),
             queued: 0,
+            queued_bytes: 0,
             look_for_old_at: Time::ZERO + LOOK_FOR_OLD,
             answers: Answers::default(),
             outbox: Vec::new(),
@@ -133,6 +136,7 @@ impl NativeProducer {
         let mut parcel = self.spare.pop().unwrap_or_default().begun(record.partition, at);
         parcel.add(record, at);
         self.queued += 1;
+        self.queued_bytes += record.payload.len();
         self.lanes[record.partition.0 as usize].number(&mut parcel);
         self.send_parcel(parcel, leader, at);
         self.look_for_trouble(at)
@@ -152,6 +156,15 @@ impl NativeProducer {
         });
         parcel.add(record, now);
         self.queued += 1;
+        self.queued_bytes += record.payload.len();
+    }
+
+    /// What became of a batch is a broker's word, unless it was not to be answered.
+    #[inline]
+    fn hears_from(&mut self, broker: BrokerId) {
+        if self.acks != Acks::None {
+            self.metadata.answered(broker);
+        }
     }
 
     /// Asks for a number if that is due; returns when something is due next.
@@ -176,7 +189,7 @@ impl NativeProducer {
 
 impl ProducerPort for NativeProducer {
     fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
-        if self.queued >= QUEUED_MAX {
+        if self.queued >= QUEUED_MAX || self.queued_bytes >= QUEUED_BYTES_MAX {
             return Err(SendError::Full);
         }
         self.take(record, self.clock.now());
@@ -223,12 +236,15 @@ impl ProducerPort for NativeProducer {
 
 impl Client for NativeProducer {
     fn receive(&mut self, broker: BrokerId, response: Response, _records: &dyn Records, now: Time) {
-        self.metadata.answered(broker);
+        if !matches!(response, Response::Produce(..)) {
+            self.metadata.answered(broker);
+        }
         match response {
             Response::Metadata(leaders) => self.metadata.learn(leaders),
             Response::InitProducerId(number) => self.number = Number::Known(number),
             Response::Refused(_) => self.metadata.refused(),
             Response::Produce(number, result) => {
+                self.hears_from(broker);
                 self.answered(broker, number, result, now);
             }
             Response::Fetch(_)
@@ -250,7 +266,7 @@ impl Client for NativeProducer {
         if let Some(request) = done.pop() {
             self.spare_requests.push(request);
         }
-        self.metadata.answered(from);
+        self.hears_from(from);
         self.answered(from, number, Ok(first), now);
     }
 

@@ -4,8 +4,6 @@ use super::parcel::Parcel;
 use super::{NativeProducer, Number};
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Request};
-use crate::measure::Outcome;
-use crate::plan::Acks;
 
 impl NativeProducer {
     #[inline]
@@ -134,15 +132,9 @@ impl NativeProducer {
         (request.acks, request.sequence) = (self.acks, sequence);
         request.batch.clone_from(&parcel.batch);
         self.outbox.push((leader, Request::Produce(request)));
-        match self.acks {
-            // A send counts as acknowledged when it leaves.
-            Acks::None => self.resolve(parcel, now, Outcome::Acked, None),
-            Acks::Leader | Acks::All => {
-                let lane = &mut self.lanes[partition.0 as usize];
-                lane.in_flight += 1;
-                lane.leader = leader;
-                self.in_flight[leader as usize].push_back(parcel);
-            }
-        }
+        let lane = &mut self.lanes[partition.0 as usize];
+        lane.in_flight += 1;
+        lane.leader = leader;
+        self.in_flight[leader as usize].push_back(parcel);
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn build(
             continue;
         }
         check_size(fault, &kind, &mut size, found);
+        check_coordinator(fault, &there, found);
         if let aim::Aim::New(count) = pick {
             joining.insert(entry, count);
         }
@@ -119,6 +120,20 @@ fn check_size(fault: &At<Fault>, kind: &FaultKind, size: &mut u32, found: &mut F
         );
     }
     *size = partitions.max(*size);
+}
+
+/// A coordinator is one of the brokers that are there.
+fn check_coordinator(fault: &At<Fault>, there: &aim::There, found: &mut Findings) {
+    let moved = fault.value.coordinator_move.as_ref();
+    let Some(to) = moved.and_then(|moved| moved.value.to.as_ref()) else { return };
+    if !(1..=u64::from(there.brokers)).contains(&to.value) {
+        let message = format!("there is no broker {} to move the coordinator to", to.value);
+        let remedy = match there.brokers {
+            1 => "the only broker is number 1".to_owned(),
+            brokers => format!("brokers are numbered 1 to {brokers}"),
+        };
+        found.push(Diagnostic::error(codes::NO_SUCH_MEMBER, to.origin, message).remedy(remedy));
+    }
 }
 
 fn check_joining(scenario: &Scenario, plans: &[FaultPlan], members: u32, found: &mut Findings) {

@@ -1,0 +1,215 @@
+//! What ends a simulation that would not end by itself, or would not fit into memory.
+
+use std::fmt;
+
+use super::kernel::{Event, Kernel};
+use crate::base::Time;
+use crate::broker::protocol::Request;
+
+/// Events between two looks.
+pub(super) const LOOK_EVERY: u64 = 1 << 14;
+/// With fewer messages under way nothing of them is counted or cleared away.
+const MANY: usize = 10_000;
+/// Bytes of a message besides its records, in memory.
+const MESSAGE_BYTES: usize = 256;
+
+/// How much a simulation may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SimLimits {
+    /// Virtual time after which it should have ended.
+    pub until: Time,
+    /// Events.
+    pub events: u64,
+    /// Bytes of messages under way and at brokers that do not take them.
+    pub bytes: usize,
+}
+
+impl SimLimits {
+    /// Ten billion events, which take an hour or more, and two gibibytes.
+    pub fn until(until: Time) -> SimLimits {
+        SimLimits { until, events: 10_000_000_000, bytes: 2 << 30 }
+    }
+}
+
+/// A limit that was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exceeded {
+    /// Of virtual time: whoever should have ended it did not.
+    Time(Time),
+    /// Of events, at this time.
+    Events(u64, Time),
+    /// Of bytes under way, at this time.
+    Bytes(usize, Time),
+    /// One of somebody else.
+    Other(String),
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exceeded::Time(at) => {
+                write!(
+                    f,
+                    "the simulation did not end: its virtual time is {at}, past every limit of the run"
+                )
+            }
+            Exceeded::Events(events, at) => write!(
+                f,
+                "the simulation has had {events} events up to virtual time {at}, and more are not allowed; lower \
+                 `load.rate`, or shorten `run.duration`"
+            ),
+            Exceeded::Bytes(bytes, at) => write!(
+                f,
+                "messages of {} MiB are under way in the simulation at virtual time {at}, and more do not fit; lower \
+                 `load.rate` or `load.payload`, raise `sim.bandwidth`, or let producers wait with `load.acks = \"all\"`",
+                bytes >> 20
+            ),
+            Exceeded::Other(message) => f.write_str(message),
+        }
+    }
+}
+
+impl Kernel {
+    /// Which limit is reached, if any.
+    pub(super) fn exceeded(&self) -> Option<Exceeded> {
+        if self.steps >= self.limits.events {
+            return Some(Exceeded::Events(self.steps, self.now));
+        }
+        if self.requests.len() + self.cluster.queued() < MANY {
+            return None;
+        }
+        let under_way = self.requests.iter().map(|(_, (.., request))| bytes_of(request));
+        let bytes = under_way.chain(self.cluster.queued_requests().map(bytes_of)).sum();
+        (bytes >= self.limits.bytes).then_some(Exceeded::Bytes(bytes, self.now))
+    }
+
+    /// Clears away what was sent on connections that have ended: on a full link it may be for hours later.
+    #[cold]
+    pub(super) fn clear_lost(&mut self) {
+        let Kernel { requests, responses, network, queue, .. } = self;
+        if requests.len() + responses.len() < MANY {
+            return;
+        }
+        queue.retain(|event| {
+            let is_lost = match event {
+                Event::Request(number) => {
+                    let (caller, broker, _) = &requests[*number as usize];
+                    !network.carries(*caller, *broker)
+                }
+                Event::Response(number) => {
+                    let (caller, broker, _) = &responses[*number as usize];
+                    !network.has(*caller, *broker)
+                }
+                Event::Turn(_) | Event::Other(_) => false,
+            };
+            match event {
+                Event::Request(number) if is_lost => drop(requests.remove(*number as usize)),
+                Event::Response(number) if is_lost => drop(responses.remove(*number as usize)),
+                _ => {}
+            }
+            !is_lost
+        });
+    }
+}
+
+/// About what a request takes in memory.
+fn bytes_of(request: &Request) -> usize {
+    match request {
+        Request::Produce(produce) => {
+            MESSAGE_BYTES + produce.batch.bytes.capacity() + 4 * produce.batch.ends.capacity()
+        }
+        _ => MESSAGE_BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::{Clock, Seed};
+    use crate::broker::model::group::GroupSettings;
+    use crate::broker::model::{Caller, ClusterSettings};
+    use crate::broker::protocol::Produce;
+    use crate::broker::sim::{NetworkSettings, Step};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn kernel(limits: SimLimits) -> Kernel {
+        let cluster = ClusterSettings {
+            brokers: 1,
+            cores: 1,
+            request_cost: Duration::ZERO,
+            partitions: 1,
+            replication_factor: 1,
+            min_insync: 1,
+            unclean_elections: false,
+            link: Duration::ZERO,
+            broker_session: SECOND,
+            replica_lag_max: SECOND,
+            leader_balance: None,
+            retention_bytes: 1 << 30,
+            group: GroupSettings::default(),
+        };
+        let network =
+            NetworkSettings { latency: SECOND / 1000, jitter: Duration::ZERO, bandwidth: None };
+        let nobody = tokio::sync::watch::channel(false).1;
+        Kernel::new(Clock::simulated().1, Seed(1), cluster, network, 1, limits, nobody)
+    }
+
+    fn ends(kernel: &mut Kernel) -> Exceeded {
+        loop {
+            match kernel.step() {
+                Step::Exceeded(exceeded) => return exceeded,
+                Step::Settle | Step::Pause => {}
+                Step::Empty => panic!("something is always to come"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_goes_on_for_ever_ends_at_a_time() {
+        let until = Time::ZERO + 3600 * SECOND;
+        let mut kernel = kernel(SimLimits::until(until));
+        kernel.handle().at(Time::ZERO, Box::new(|now| Some(now + SECOND)));
+        assert_eq!(ends(&mut kernel), Exceeded::Time(until + SECOND));
+    }
+
+    #[test]
+    fn what_goes_on_at_one_instant_ends_after_some_events() {
+        let limits = SimLimits { events: 100_000, ..SimLimits::until(Time::NEVER) };
+        let mut kernel = kernel(limits);
+        kernel.handle().at(Time::ZERO, Box::new(Some));
+        let Exceeded::Events(events, Time::ZERO) = ends(&mut kernel) else { panic!("of events") };
+        assert!((100_000..100_000 + LOOK_EVERY).contains(&events), "{events}");
+    }
+
+    #[test]
+    fn messages_under_way_are_counted_and_those_of_connections_that_ended_are_cleared_away() {
+        let limits = SimLimits { bytes: 16 << 20, ..SimLimits::until(Time::NEVER) };
+        let mut kernel = kernel(limits);
+        kernel.network.request_arrives(Time::ZERO, 0, 0, 0);
+        let mut send = |count: usize| {
+            for _ in 0..count {
+                let mut produce = Box::<Produce>::default();
+                produce.batch.push(&[0; 1024]);
+                let caller = Caller { client: 0, connection: 0 };
+                let event = kernel.request_event(caller, 0, Request::Produce(produce));
+                kernel.queue.insert(kernel.queue.key(Time::NEVER, 0), event);
+            }
+            kernel.exceeded()
+        };
+        assert_eq!(send(12_000), None);
+        assert!(matches!(send(5_000), Some(Exceeded::Bytes(..))));
+        kernel.network.end(0, 0);
+        kernel.clear_lost();
+        assert_eq!((kernel.exceeded(), kernel.requests.len()), (None, 0));
+    }
+
+    #[test]
+    fn somebody_else_can_end_it() {
+        let mut kernel = kernel(SimLimits::until(Time::NEVER));
+        kernel.handle().fail("full".to_owned());
+        assert_eq!(ends(&mut kernel), Exceeded::Other("full".to_owned()));
+    }
+}

@@ -1,0 +1,298 @@
+//! Random settings: network, cluster, sizes and time-outs, as far as the scenario leaves them open.
+//!
+//! Every seed has some of them and not others, as with [faults](super::swarm). The bounds keep a case small: some hundred
+//! records a second for some seconds. Numbers are drawn evenly by their logarithm, so that a tenth is as likely as ten
+//! times as much.
+
+use toml::{Table, Value};
+
+use super::case::section;
+use crate::base::{Random, Seed};
+use crate::plan::{BrokerPlan, Plan, SimPlan};
+
+/// A setting of a case that is not the scenario's.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Setting {
+    pub(super) key: &'static Key,
+    pub(super) value: u64,
+}
+
+/// A key whose value is drawn.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    unit: Unit,
+    /// What holds when it is not written, if that is a number.
+    default: Option<u64>,
+    /// Smallest and largest value.
+    least: u64,
+    most: u64,
+    pub(super) role: Role,
+}
+
+/// What a key is for, which says how a case is made smaller by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// How things are: the default is simpler than anything else.
+    Condition,
+    /// How much there is: less is simpler.
+    Size,
+    /// The same in groups, which have it only there.
+    OfGroups,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Microseconds,
+    Milliseconds,
+    Count,
+    Bytes,
+    /// Messages a thousand seconds.
+    Rate,
+}
+
+use Role::{Condition, OfGroups, Size};
+use Unit::{Bytes, Count, Microseconds, Milliseconds, Rate};
+
+macro_rules! keys {
+    ($($section:ident . $name:ident: $role:ident $unit:ident $least:literal..=$most:literal, $default:expr;)*) => {
+        [$(Key {
+            section: stringify!($section),
+            name: stringify!($name),
+            unit: $unit,
+            default: $default,
+            least: $least,
+            most: $most,
+            role: $role,
+        }),*]
+    };
+}
+
+/// In the order in which they are drawn: those that others depend on come first.
+static KEYS: [Key; 29] = keys! {
+    run.warmup: Size Milliseconds 0..=2_000, Some(5_000);
+    run.duration: Size Milliseconds 3_000..=20_000, Some(60_000);
+    topic.partitions: Size Count 1..=12, Some(18);
+    load.producers: Size Count 1..=40, Some(1_024);
+    load.rate: Size Rate 500..=50_000, Some(2_000);
+    load.pools: Size Count 1..=3, Some(1);
+    load.payload: Condition Bytes 48..=2_048, Some(100);
+    load.linger: Condition Milliseconds 1..=100, Some(0);
+    sim.brokers: Condition Count 1..=5, Some(3);
+    topic.replication_factor: Condition Count 1..=3, None;
+    topic.min_insync_replicas: Condition Count 1..=3, Some(1);
+    sim.broker_cores: Condition Count 1..=4, Some(4);
+    sim.request_cost: Condition Microseconds 5..=500, Some(40);
+    sim.latency: Condition Microseconds 10..=50_000, Some(60);
+    sim.jitter: Condition Microseconds 1..=50_000, Some(20);
+    sim.bandwidth: Condition Bytes 131_072..=16_777_216, None;
+    sim.broker_session: Condition Milliseconds 1_000..=9_000, Some(9_000);
+    sim.replica_lag_max: Condition Milliseconds 500..=30_000, Some(30_000);
+    sim.leader_balance: Condition Milliseconds 500..=300_000, Some(300_000);
+    sim.request_timeout: Condition Milliseconds 500..=30_000, Some(30_000);
+    sim.message_timeout: Condition Milliseconds 10_000..=300_000, Some(300_000);
+    sim.retry_backoff: Condition Milliseconds 1..=1_000, Some(100);
+    sim.client_start: Condition Microseconds 100..=1_000_000, Some(6_500);
+    sim.host_cores: Condition Count 1..=8, Some(8);
+    consumers.batch: Condition Count 1..=256, Some(256);
+    consumers.commit_interval: OfGroups Milliseconds 10..=5_000, Some(1_000);
+    consumers.session_timeout: OfGroups Milliseconds 500..=10_000, Some(6_000);
+    consumers.max_poll_interval: OfGroups Milliseconds 10_000..=300_000, Some(300_000);
+    restart.backoff: Condition Milliseconds 1..=1_000, Some(200);
+};
+
+/// Records a second of all producers, at most, as far as their rate is drawn; in thousandths.
+const RATE_MAX: u64 = 600_000;
+/// One-way trips that fit into a time-out, at least: a connection is made with four, and a long one is seven times the
+/// mean. With less no client ever hears an answer, and there is nothing to find out.
+const TRIPS: u64 = 30;
+/// Bytes of an answer to a fetch, for each partition: a connection that cannot carry them within a time-out is closed
+/// before they are there, each time again.
+const FETCHED_BYTES: u64 = 1 << 20;
+
+/// What settings are drawn from.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    open: Vec<&'static Key>,
+    /// What holds where nothing is drawn.
+    usual: Usual,
+}
+
+/// What time-outs have to allow for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usual {
+    producers: u64,
+    partitions: u64,
+    latency_us: u64,
+    jitter_us: u64,
+    bandwidth: Option<u64>,
+    request_timeout_ms: u64,
+}
+
+impl Settings {
+    /// Those keys that are not among `fixed`, sections of keys.
+    pub(super) fn new(plan: &Plan, fixed: &Table) -> Settings {
+        let is_written = |key: &Key| {
+            let section = fixed.get(key.section).and_then(Value::as_table);
+            section.is_some_and(|section| section.contains_key(key.name))
+        };
+        let is_open = |key: &&'static Key| {
+            (key.role != OfGroups || plan.group().is_some()) && !is_written(key)
+        };
+        Settings { open: KEYS.iter().filter(is_open).collect(), usual: Usual::of(plan) }
+    }
+
+    /// Nothing is drawn.
+    pub(super) fn none() -> Settings {
+        Settings { open: Vec::new(), usual: Usual::default() }
+    }
+
+    /// Their sections and keys.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.open.iter().map(|key| (key.section, key.name))
+    }
+
+    /// The settings of a seed: every size that is open, and each condition in half of the seeds.
+    pub(super) fn draw(&self, seed: Seed) -> Vec<Setting> {
+        let mut random = seed.child("settings", 0).random();
+        let mut all: Vec<Setting> = Vec::new();
+        for &key in &self.open {
+            let value = key.draw(&mut random);
+            let is_wanted = key.role == Size || random.below(2) == 0;
+            if is_wanted {
+                all.push(Setting { key, value });
+            }
+        }
+        self.fit(&mut all);
+        all
+    }
+
+    /// Changes what would let nothing happen at all, or too much.
+    fn fit(&self, all: &mut [Setting]) {
+        let usual = self.usual;
+        let value = |all: &[Setting], name| {
+            all.iter().find(|one| one.key.name == name).map(|one| one.value)
+        };
+        let change = |all: &mut [Setting], name, change: &dyn Fn(u64) -> u64| {
+            let one = all.iter_mut().find(|one| one.key.name == name);
+            one.into_iter().for_each(|one| one.value = change(one.value));
+        };
+        let rate_max = RATE_MAX / value(all, "producers").unwrap_or(usual.producers).max(1);
+        change(all, "rate", &|rate| rate.min(rate_max));
+        let trip_us = value(all, "latency").unwrap_or(usual.latency_us)
+            + value(all, "jitter").unwrap_or(usual.jitter_us);
+        let answer_ms = 500 + TRIPS * trip_us / 1_000;
+        let answer_bytes = FETCHED_BYTES * value(all, "partitions").unwrap_or(usual.partitions);
+        let carried_ms = usual.bandwidth.map_or(0, |a_second| 2_000 * answer_bytes / a_second);
+        change(all, "request_timeout", &|ms| ms.max(answer_ms + carried_ms));
+        change(all, "session_timeout", &|ms| ms.max(answer_ms + carried_ms));
+        let timeout_ms = value(all, "request_timeout").unwrap_or(usual.request_timeout_ms);
+        let left_ms = timeout_ms.saturating_sub(answer_ms).max(100);
+        change(all, "bandwidth", &|a_second| a_second.max(2_000 * answer_bytes / left_ms));
+    }
+}
+
+impl Usual {
+    fn of(plan: &Plan) -> Usual {
+        let BrokerPlan::Sim(SimPlan { latency, jitter, bandwidth, client, .. }) = &plan.broker
+        else {
+            return Usual::default();
+        };
+        Usual {
+            producers: plan.load.producers.into(),
+            partitions: plan.topic.partitions.into(),
+            latency_us: latency.as_micros() as u64,
+            jitter_us: jitter.as_micros() as u64,
+            bandwidth: *bandwidth,
+            request_timeout_ms: client.request_timeout.as_millis() as u64,
+        }
+    }
+}
+
+impl Key {
+    fn draw(&self, random: &mut Random) -> u64 {
+        let (least, most) = (self.least.max(1) as f64, self.most as f64);
+        let drawn = least * (most / least).powf(random.unit());
+        // Nothing at all is as likely as any other half of what there may be.
+        if self.least == 0 && random.below(4) == 0 { 0 } else { drawn.round() as u64 }
+    }
+
+    /// As it would be written.
+    fn write(&self, value: u64) -> Value {
+        match self.unit {
+            Microseconds => Value::String(format!("{value}us")),
+            Milliseconds => Value::String(format!("{value}ms")),
+            Count => Value::Integer(value as i64),
+            Bytes => Value::String(format!("{value}B")),
+            Rate => Value::String(format!("{}/s", value as f64 / 1e3)),
+        }
+    }
+}
+
+impl Setting {
+    /// Lays it over a scenario.
+    pub(super) fn write(&self, scenario: &mut Table) {
+        let value = self.key.write(self.value);
+        section(scenario, self.key.section).insert(self.key.name.to_owned(), value);
+    }
+
+    /// How far from its default it is, and the same setting so far from it only.
+    pub(super) fn distance(&self) -> Option<(u64, impl Fn(u64) -> Setting + use<>)> {
+        let (key, value, default) = (self.key, self.value, self.key.default?);
+        let nearer = move |distance| {
+            let value = if value > default { default + distance } else { default - distance };
+            Setting { key, value }
+        };
+        Some((value.abs_diff(default), nearer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Overrides, compile};
+    use crate::scenario::Source;
+
+    fn plan(text: &str) -> Plan {
+        let overrides =
+            Overrides { broker: Some(crate::base::BrokerKind::Sim), ..Overrides::default() };
+        let source = Source { name: "open.toml".to_owned(), text: text.to_owned() };
+        let (plan, diagnostics) = compile(&source, &[], &overrides);
+        plan.unwrap_or_else(|| panic!("{diagnostics:?}\n{text}"))
+    }
+
+    const GROUP: &str = "[consumers]\nmode = \"group\"\ncount = 1\n";
+
+    #[test]
+    fn what_is_written_is_not_drawn_and_groups_have_more() {
+        let fixed: Table = "[sim]\nlatency = \"1ms\"\n[topic]\npartitions = 2".parse().unwrap();
+        let assigned = Settings::new(&plan("[run]\nseed = 1"), &fixed);
+        let names: Vec<_> = assigned.names().collect();
+        assert!(!names.contains(&("sim", "latency")), "{names:?}");
+        assert!(!names.contains(&("topic", "partitions")), "{names:?}");
+        let group = Settings::new(&plan(GROUP), &fixed);
+        assert_eq!(group.names().count(), names.len() + 3);
+    }
+
+    /// A default that is another one in the plan would make cases larger instead of smaller.
+    #[test]
+    fn the_defaults_are_those_of_the_plan_and_all_bounds_are_allowed() {
+        let text = |settings: &[Setting]| {
+            let mut scenario: Table = GROUP.parse().unwrap();
+            settings.iter().for_each(|setting| setting.write(&mut scenario));
+            scenario.to_string()
+        };
+        let bare = Plan { source: String::new(), ..plan(GROUP) };
+        for key in &KEYS {
+            if let Some(value) = key.default {
+                let written = plan(&text(&[Setting { key, value }]));
+                let written = Plan { source: String::new(), ..written };
+                assert_eq!(written, bare, "{}.{}", key.section, key.name);
+            }
+            for value in [key.least, key.most] {
+                plan(&text(&[Setting { key, value }]));
+            }
+        }
+    }
+}
