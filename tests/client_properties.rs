@@ -166,9 +166,9 @@ fn no_value_is_shown_by_a_run() {
     let value = |name: &str| config[name].value.as_deref();
     assert_eq!(value("consumer.client.rack"), Some("(hidden)"));
     assert_eq!(value("producer.security.protocol"), Some("plaintext"));
-    // It was set and not given to the client, and that is said.
+    // It was set twice and not given to the client, and that is said.
     let user = &config["producer.sasl.username"];
-    assert_eq!((&user.value, user.overruled.len()), (&None, 1), "{user:?}");
+    assert_eq!((&user.value, user.overruled.len()), (&None, 2), "{user:?}");
     let finished = with_file(Tool::run_text(BRIEF), &taken()).args(["--broker", "sim"]).exits(0);
     assert_unmarked(&finished, "sim");
 }

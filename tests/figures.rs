@@ -321,3 +321,68 @@ fn a_run_in_which_nothing_gets_through_is_no_success() {
     assert!(failed.reason.as_ref().is_some_and(|it| it.contains("(4,000 x)")), "{failed:?}");
     assert_eq!(summary.send_errors.values().sum::<u64>(), 4_000, "{:?}", summary.send_errors);
 }
+
+/// A stall of 1.4 s under 100 msg/s delays 140 records by up to 1.4 s: arithmetic says by how much of which quantile.
+#[test]
+fn a_stall_is_in_the_percentiles_as_arithmetic_says() {
+    let text = "[topic]\npartitions = 1\n[load]\nproducers = 1\nrate = \"100/s\"\nphases = \"uniform\"\n\
+                [run]\nwarmup = \"0s\"\nduration = \"10s\"\n\
+                [[fault]]\nat = \"5s\"\nfor = \"1400ms\"\nstall = { consumer = 0 }\n[expect]\nlost = 0\n";
+    for (broker, off_us) in [("sim", 15_000.0), ("embedded", 250_000.0)] {
+        let summary = Tool::run_text(text).args(["--broker", broker]).exits(0).summary();
+        let response = &summary.latency_us.response;
+        // Of 1,000 records the k slowest waited for 1.4 s less 10 ms each.
+        for (quantile, slower) in
+            [(response.p90, 100.0), (response.p95, 50.0), (response.p99, 10.0)]
+        {
+            let expected_us = 1_400_000.0 - slower * 10_000.0;
+            let measured_us = quantile.expect("records");
+            assert!((measured_us - expected_us).abs() < off_us, "{broker}: {response:?}");
+        }
+        assert!(response.max >= Some(1_390_000.0), "{broker}: {response:?}");
+    }
+}
+
+/// Whatever is measured, an expectation that cannot hold fails: a wrong bound, a missing figure or a mistyped name never
+/// passes by accident.
+#[test]
+fn no_expectation_passes_by_accident() {
+    let reference = support::text_of("book/src/scenario-reference.md");
+    let table = reference.split("<!-- metrics -->").nth(1).expect("the table of figures");
+    let mut expectations = String::new();
+    let mut count = 0;
+    for line in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let (name, kind) = (cells[1].trim_matches('`').replace("<q>", "p99"), cells[2]);
+        // Not measured in this run, and refused beforehand.
+        if ["latency.handed_over.p99"].contains(&name.as_str()) {
+            continue;
+        }
+        let bound = match kind {
+            "time" => "\"< 1ns\"",
+            "count" | "number" => "\"< 0\"",
+            _ => "\"< 0\"",
+        };
+        expectations.push_str(&format!("\"{name}\" = {bound}\n"));
+        count += 1;
+    }
+    let text = format!(
+        "[topic]\npartitions = 8\n[load]\nproducers = 80\nrate = \"10/s\"\npools = 2\nphases = \"poisson\"\n\
+         [consumers]\nmode = \"group\"\ncount = 4\nwork = {{ wait = \"2ms\" }}\n\
+         [run]\nwarmup = \"1s\"\nduration = \"29s\"\n[[fault]]\nat = \"10s\"\nkill = {{ consumer = 1 }}\n\
+         [expect]\n{expectations}"
+    );
+    let finished = simulate(&text, &[]);
+    assert_eq!(finished.code, 1, "{}", finished.output());
+    let summary = finished.summary();
+    let own: Vec<_> = summary.expectations.iter().filter(|it| !it.is_default).collect();
+    assert_eq!(own.len(), count);
+    // In simulation records are sent when they are due, and what is detected takes no time.
+    let exact_zero =
+        ["lateness.p99", "fault[0].detected", "fault[0].released", "fault[0].restarted"];
+    for it in own {
+        let is_zero = exact_zero.iter().any(|name| it.expression.starts_with(name));
+        assert!(!it.passed || is_zero, "{it:?}");
+        assert!(it.measured.is_some() || it.reason.is_some(), "{it:?}");
+    }
+}

@@ -47,8 +47,10 @@ fn load_above_the_bandwidth_makes_a_queue_that_is_bounded_and_records_late() {
         );
         let finished = simulate(&text).finish();
         let summary = finished.summary();
-        // It waits for the client: not everything that was due is sent in time.
-        assert!(summary.lateness_us.max > Some(1e6), "{acks}: {:?}", summary.lateness_us);
+        // The pool waits for its client, which holds 100,000 records at most: not everything that is due is sent.
+        let ledger = &summary.ledger;
+        assert!(ledger.sent > 100_000 && ledger.sent < 200_000, "{acks}: {ledger:?}");
+        assert!((90_000..=100_000).contains(&ledger.indeterminate), "{acks}: {ledger:?}");
         assert_eq!(summary.ledger.unaccounted(), 0, "{acks}");
     }
 }

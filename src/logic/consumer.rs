@@ -225,16 +225,21 @@ mod tests {
         old.begin(Offset(6), &payload(3), Time(10));
         old.done(Time(11));
         old.flush(&cell);
-        assert_eq!((cell.lock().offset_gaps, cell.lock().next_offset()), (3, Offset(7)));
+        let state = |cell: &PartitionCell| {
+            let cell = cell.lock();
+            (cell.offset_gaps, cell.next_offset())
+        };
+        assert_eq!(state(&cell), (3, Offset(7)));
         // It never moves back, and not for an incarnation that was replaced.
         assert_eq!(cell.lock().reach(owner, Offset(6), Time(12)), Applied::Counted);
         cell.lock().release(ConsumerId(0), Incarnation(2));
         assert_eq!(cell.lock().reach(owner, Offset(20), Time(13)), Applied::Fenced);
-        assert_eq!((cell.lock().offset_gaps, cell.lock().next_offset()), (3, Offset(7)));
+        assert_eq!(state(&cell), (3, Offset(7)));
         new.begin(Offset(7), &payload(4), Time(14));
         new.done(Time(15));
         assert_eq!(new.flush(&cell), Applied::Counted);
-        assert_eq!((cell.lock().delivered(), cell.lock().counts().redelivered), (5, 0));
+        let cell = cell.lock();
+        assert_eq!((cell.delivered(), cell.counts().redelivered), (5, 0));
     }
 
     #[test]

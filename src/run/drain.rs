@@ -26,6 +26,8 @@ impl Steps {
             }
         };
         let warning = self.until_read(&ends).await;
+        let known = ends.iter().map(|(partition, end)| (*partition, (Offset(0), *end)));
+        self.context.board.set_ends(known.collect());
         let is_behind =
             |(partition, end): (&PartitionId, &Offset)| self.is_behind(*partition, *end);
         if ends.iter().any(is_behind) {

@@ -153,6 +153,10 @@ impl<P: ProducerPort> Sender<P> {
 
     /// Enters what was answered.
     pub(super) fn enter(&mut self, cell: &mut PoolState) {
+        // What was not appended will not be processed: it does not count against the cap.
+        for ack in self.answers.acks.iter().filter(|ack| ack.outcome != Outcome::Acked) {
+            self.sent[ack.partition.0 as usize] -= 1;
+        }
         let progress = &self.board.progress;
         cell.resolve(&self.answers.acks, |partition| {
             Offset(progress[partition.0 as usize].load(Ordering::Relaxed))

@@ -22,11 +22,9 @@ use crate::scenario::Diagnostic;
 /// Everything needed to make a client of a run.
 #[derive(Clone)]
 pub struct ClientSettings {
-    /// lanekeeper's own, below those of the scenario and from outside.
-    common: BTreeMap<String, String>,
-    consumer: BTreeMap<String, String>,
-    producer: BTreeMap<String, String>,
-    scenario: ScenarioProperties,
+    common: Side,
+    consumer: Side,
+    producer: Side,
     outside: ClientFile,
     /// Above all others: which cluster, and in which protocol if it is ours.
     decided: BTreeMap<String, String>,
@@ -36,12 +34,19 @@ pub struct ClientSettings {
     hidden: Arc<Hidden>,
 }
 
-/// Properties of the scenario, as text.
-#[derive(Clone, Debug)]
-struct ScenarioProperties {
-    common: BTreeMap<String, String>,
-    consumer: BTreeMap<String, String>,
-    producer: BTreeMap<String, String>,
+/// Properties for all clients or for those of one kind.
+#[derive(Clone)]
+struct Side {
+    /// lanekeeper's own, below those of the scenario and from outside.
+    ours: BTreeMap<String, String>,
+    scenario: BTreeMap<String, String>,
+}
+
+impl Side {
+    fn new(ours: BTreeMap<String, String>, scenario: &BTreeMap<String, PropertyPlan>) -> Side {
+        let text = |(name, given): (&String, &PropertyPlan)| (name.clone(), given.value.clone());
+        Side { ours, scenario: scenario.iter().map(text).collect() }
+    }
 }
 
 /// What the members of a group have in common.
@@ -97,19 +102,10 @@ impl ClientSettings {
             let protocol = [("security.protocol", "plaintext"), ("broker.address.family", "v4")];
             decided.extend(texts(&protocol));
         }
-        let text = |properties: &BTreeMap<String, PropertyPlan>| {
-            properties.iter().map(|(name, given)| (name.clone(), given.value.clone())).collect()
-        };
-        let scenario = ScenarioProperties {
-            common: text(&plan.client.common),
-            consumer: text(&plan.client.consumer),
-            producer: text(&plan.client.producer),
-        };
         ClientSettings {
-            common: common_defaults(),
-            consumer,
-            producer: producer_properties(&plan.load),
-            scenario,
+            common: Side::new(common_defaults(), &plan.client.common),
+            consumer: Side::new(consumer, &plan.client.consumer),
+            producer: Side::new(producer_properties(&plan.load), &plan.client.producer),
             hidden: Arc::new(Hidden::of(&file)),
             outside: file,
             decided,
@@ -163,8 +159,7 @@ impl ClientSettings {
 
     /// The same, each with its source.
     pub(super) fn consumer_properties(&self, spec: &ConsumerSpec) -> Properties {
-        let mut properties =
-            self.client(&spec.name, Some([&self.consumer, &self.scenario.consumer]));
+        let mut properties = self.client(&spec.name, Some(&self.consumer));
         properties.set("group.id", &self.group_id(), Source::Lanekeeper);
         if let Some(group) = &self.group {
             for property in group.not_ours {
@@ -196,7 +191,7 @@ impl ClientSettings {
 
     /// The same, each with its source.
     pub(super) fn producer_properties(&self, name: &str) -> Properties {
-        self.client(name, Some([&self.producer, &self.scenario.producer]))
+        self.client(name, Some(&self.producer))
     }
 
     /// Properties of a client that only asks questions.
@@ -234,18 +229,12 @@ impl ClientSettings {
         config
     }
 
-    /// The properties of a client called `name`; `side` has what is lanekeeper's and the scenario's for clients of its
-    /// kind only. Later ones win.
-    fn client(&self, name: &str, side: Option<[&BTreeMap<String, String>; 2]>) -> Properties {
+    /// The properties of a client called `name`, of one kind or of none. Later ones win.
+    fn client(&self, name: &str, side: Option<&Side>) -> Properties {
         let mut properties = Properties::default();
-        properties.ours(&self.common);
-        if let Some([ours, _]) = side {
-            properties.ours(ours);
-        }
-        properties.scenario(&self.scenario.common, self.is_embedded);
-        if let Some([_, scenario]) = side {
-            properties.scenario(scenario, self.is_embedded);
-        }
+        let sides = || std::iter::once(&self.common).chain(side);
+        sides().for_each(|side| properties.ours(&side.ours));
+        sides().for_each(|side| properties.scenario(&side.scenario, self.is_embedded));
         properties.outside(&self.outside, self.is_embedded);
         properties.ours(&self.decided);
         properties.set("client.id", &format!("lanekeeper-{name}"), Source::Lanekeeper);

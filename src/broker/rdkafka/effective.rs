@@ -201,7 +201,7 @@ mod tests {
         let user = property(None, Lanekeeper, &[("(hidden)", ClientFile)]);
         assert_eq!(embedded["producer.sasl.username"], user);
         // What the broker decides for a group of the consumer protocol is no property of its members.
-        let group = "[consumers]\nmode = \"group\"\nprotocol = \"consumer\"\n";
+        let group = "[consumers]\nmode = \"group\"\ncount = 2\nprotocol = \"consumer\"\n";
         let kafka = effective(&settings(group, "", &[], BrokerKind::Kafka));
         assert_eq!(kafka.get("consumer.session.timeout.ms"), None);
     }
@@ -209,7 +209,7 @@ mod tests {
     /// Whatever is shown is what the client library has when it is given the same.
     #[test]
     fn what_is_shown_is_what_the_client_has() {
-        for text in ["", "[consumers]\nmode = \"group\"\n"] {
+        for text in ["", "[consumers]\nmode = \"group\"\ncount = 2\n"] {
             let settings = settings(text, "", &[], BrokerKind::Embedded);
             let effective = effective(&settings);
             let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };

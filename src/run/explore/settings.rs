@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::case::section;
 use crate::base::{Random, Seed};
-use crate::plan::{BrokerPlan, Plan, SimPlan};
+use crate::plan::{BrokerPlan, GroupProtocol, Plan, SimPlan};
 
 /// A setting of a case that is not the scenario's.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +128,8 @@ struct Usual {
     jitter_us: u64,
     bandwidth: Option<u64>,
     request_timeout_ms: u64,
+    /// Of a group.
+    session_ms: Option<u64>,
 }
 
 impl Settings {
@@ -188,7 +190,9 @@ impl Settings {
         change(all, "request_timeout", &|ms| ms.max(answer_ms + carried_ms));
         change(all, "session_timeout", &|ms| ms.max(answer_ms + carried_ms));
         let timeout_ms = value(all, "request_timeout").unwrap_or(usual.request_timeout_ms);
-        let left_ms = timeout_ms.saturating_sub(answer_ms).max(100);
+        // What a member says to its coordinator waits behind the answers to its fetches.
+        let session_ms = value(all, "session_timeout").or(usual.session_ms).unwrap_or(u64::MAX);
+        let left_ms = timeout_ms.saturating_sub(answer_ms).min(session_ms / 4).max(100);
         change(all, "bandwidth", &|a_second| a_second.max(2_000 * answer_bytes / left_ms));
     }
 }
@@ -206,6 +210,12 @@ impl Usual {
             jitter_us: jitter.as_micros() as u64,
             bandwidth: *bandwidth,
             request_timeout_ms: client.request_timeout.as_millis() as u64,
+            session_ms: plan.group().and_then(|group| match &group.protocol {
+                GroupProtocol::Classic { session_timeout, .. } => {
+                    Some(session_timeout.as_millis() as u64)
+                }
+                GroupProtocol::Consumer { .. } => None,
+            }),
         }
     }
 }

@@ -115,6 +115,8 @@ impl NativeProducer {
         match result {
             // A batch that nobody answers stands where nobody knows.
             Ok(first) => {
+                let lane = &mut self.lanes[parcel.partition.0 as usize];
+                lane.acked = lane.acked.max(parcel.sequence + parcel.records.len() as u64);
                 let first = Some(first).filter(|first| first.0 >= 0);
                 self.resolve(parcel, now, Outcome::Acked, first);
             }
@@ -130,6 +132,12 @@ impl NativeProducer {
             }
             ErrorCode::OutOfOrderSequence => {
                 let lane = &self.lanes[parcel.partition.0 as usize];
+                // It was refused when the log knew nothing of this producer yet, and then the next one was taken, whatever
+                // its sequence. Behind that one it must not stand: it is given up, as the Java client does in the end.
+                if parcel.sequence < lane.acked {
+                    self.answers.add_error(code.name(), 1);
+                    return self.resolve_unsent(parcel, now);
+                }
                 let is_first = lane.first().is_none_or(|first| first.sequence > parcel.sequence);
                 // The batch before it is still to come, or the log has lost it: then a new number begins anew.
                 if is_first && lane.in_flight == 0 && parcel.tries > 1 {

@@ -68,6 +68,8 @@ pub(super) struct Lane {
     closed: VecDeque<Box<Parcel>>,
     /// Sequence of the next record.
     sequence: u64,
+    /// Sequence after the last batch that was acknowledged.
+    pub(super) acked: u64,
     /// Batches in flight, and to whom.
     pub(super) in_flight: u32,
     pub(super) leader: BrokerId,
