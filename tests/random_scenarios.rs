@@ -119,7 +119,14 @@ fn fault(schema: &Schema, at_ms: u64, random: &mut Random) -> Table {
     let ms = |ms: u64| Value::String(format!("{ms}ms"));
     let mut fault = Table::new();
     fault.insert("at".to_owned(), ms(at_ms));
-    fault.insert(kind.clone(), value(&keys[kind], random));
+    let mut what = table(&keys[kind], random, 0.1);
+    // Most kinds have something they need one of.
+    if let Some(more) = keys[kind]["properties"].as_object() {
+        let (key, schema) =
+            more.iter().nth(random.below(more.len() as u64) as usize).expect("a key");
+        what.insert(key.clone(), value(schema, random));
+    }
+    fault.insert(kind.clone(), Value::Table(what));
     let is_over_at_once = OVER_AT_ONCE.contains(&kind.as_str());
     if happens(random, if is_over_at_once { 0.05 } else { 0.95 }) {
         fault.insert("for".to_owned(), ms(1 + random.below(2_000)));
@@ -138,6 +145,7 @@ fn scenario(schema: &Schema, random: &mut Random) -> Table {
             scenario.insert(name.clone(), Value::Table(table(schema, random, share)));
         }
     }
+    let duration_ms = 500 + random.below(3_000);
     let mut keep_small = |section: &str, key: &str, value: Value| {
         let table = scenario.get_mut(section).and_then(Value::as_table_mut).expect("a section");
         table.insert(key.to_owned(), value);
@@ -146,7 +154,7 @@ fn scenario(schema: &Schema, random: &mut Random) -> Table {
     keep_small("load", "producers", Value::Integer(1 + random.below(20) as i64));
     keep_small("load", "rate", Value::String(one_of(random, &["1/s", "5/s", "20/s"]).to_owned()));
     keep_small("run", "warmup", Value::String("0s".to_owned()));
-    keep_small("run", "duration", Value::String(format!("{}ms", 100 + random.below(3_000))));
+    keep_small("run", "duration", Value::String(format!("{duration_ms}ms")));
     let consumers = scenario.get_mut("consumers").and_then(Value::as_table_mut).expect("a section");
     if happens(random, 0.3) {
         consumers.insert("mode".to_owned(), Value::String("group".to_owned()));
@@ -154,7 +162,7 @@ fn scenario(schema: &Schema, random: &mut Random) -> Table {
     } else if happens(random, 0.95) {
         consumers.retain(|key, _| key != "mode" && !OF_GROUPS.contains(&key));
     }
-    let mut times_ms: Vec<u64> = (0..random.below(4)).map(|_| random.below(2_000)).collect();
+    let mut times_ms: Vec<u64> = (0..random.below(4)).map(|_| random.below(duration_ms)).collect();
     times_ms.sort_unstable();
     let faults: Vec<Value> = times_ms
         .into_iter()
