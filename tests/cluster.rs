@@ -322,3 +322,19 @@ fn what_was_refused_before_the_first_batch_was_taken_does_not_come_after_it() {
     assert_eq!((ledger.sent, ledger.lost, ledger.duplicated, ledger.reordered), (6, 0, 0, 0));
     assert_eq!((ledger.delivered, ledger.failed), (4, 2));
 }
+
+/// Found by `explore`: a member is busy with a record when it is told to stop, and is killed a moment before it is done
+/// with it. The record does not count, and is not committed when the member leaves.
+#[test]
+fn a_member_that_is_killed_while_it_stops_commits_nothing_that_does_not_count() {
+    let text = "[topic]\npartitions = 3\n[load]\nproducers = 1\nrate = \"7.813/s\"\n\
+                [consumers]\nmode = \"group\"\ncount = 3\nassignor = \"cooperative-sticky\"\n\
+                [run]\nwarmup = \"5s\"\nduration = \"3s\"\nseed = 5256\n\
+                [[fault]]\nat = \"4969ms\"\nfor = \"2959ms\"\nstall = { consumer = 1 }\n\
+                [[fault]]\nat = \"7002ms\"\nstop = { consumer = 1 }\n\
+                [[fault]]\nat = \"7992ms\"\nfor = \"1ms\"\nlate_close = { consumer = 1 }\n";
+    let summary = Tool::run_text(text).args(["--broker", "sim"]).finish().summary();
+    let (ledger, simulated) = (summary.ledger, summary.simulation.expect("simulated"));
+    assert_eq!((ledger.lost, ledger.unread, simulated.miscommitted), (0, 0, 0), "{ledger:?}");
+    assert_eq!((ledger.sent, ledger.delivered), (63, 63));
+}

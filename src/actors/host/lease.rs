@@ -119,8 +119,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        // An actor that ends in order waits until its host has finished; one that was killed before does not.
+        self.crashed.store(true, Ordering::Release);
         if !self.asked.load(Ordering::Acquire) {
-            self.crashed.store(true, Ordering::Release);
             let _ = self.commands.send(HostCommand::Detach { owner: self.owner });
         }
     }

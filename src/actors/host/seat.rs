@@ -145,7 +145,8 @@ impl Seat {
     pub(super) fn done(&mut self, offset: Offset, now: Time) -> bool {
         self.machine.done(now);
         self.line.pulse.done();
-        if let Some(position) = &self.position {
+        // What a dead one was still busy with counts for nothing, and its client may commit once more while it leaves.
+        if let Some(position) = self.position.as_ref().filter(|_| !self.line.is_dead()) {
             position.advance(Offset(offset.0 + 1));
         }
         self.reads();
