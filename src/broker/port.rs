@@ -198,7 +198,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Counts an error that came so many times.
+    /// Counts an error that came `times` times.
     pub fn add_error(&mut self, name: &str, times: u64) {
         match self.errors.get_mut(name) {
             Some(count) => *count += times,

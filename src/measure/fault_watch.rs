@@ -71,7 +71,7 @@ pub struct Effect {
 
 /// A stall is out of the ordinary beyond this, whatever the quiet time was like.
 const STALL_NS: i64 = 100_000_000;
-/// ... and beyond so many times the longest quiet one.
+/// ... and beyond the longest quiet one times this.
 const STALL_FACTOR: i64 = 3;
 /// Shorter stalls are not looked at: they are the time a record takes.
 const SHORTEST_STALL_NS: i64 = 1_000_000;
@@ -281,7 +281,7 @@ impl FaultWatch {
         self.windows.partition_point(|window| window.faults.end <= fault)
     }
 
-    /// The figures before occurrence number `fault`; of a failure nobody planned, those of the run so far.
+    /// The figures before occurrence number `fault`; of an unplanned failure, those of the run so far.
     pub fn quiet(&self, fault: Option<usize>) -> Quiet {
         match fault {
             Some(fault) => self.effect(fault).map_or_else(Quiet::default, |effect| effect.quiet),

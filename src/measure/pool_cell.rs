@@ -291,7 +291,7 @@ impl PoolState {
         self.sent.saturating_sub(self.resolved)
     }
 
-    /// Notes an error of the client that came so many times.
+    /// Notes an error of the client that came `times` times.
     pub fn error(&mut self, name: &str, times: u64) {
         *self.errors.entry(name.to_owned()).or_default() += times;
     }

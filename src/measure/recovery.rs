@@ -14,7 +14,7 @@ use crate::base::{ConsumerId, Time};
 const HOLD: Duration = Duration::from_secs(1);
 
 /// The recovery of one partition from one fault. Made when the fault is put in, when a stall shows that it has hit a
-/// partition it was not aimed at, or, of a failure nobody planned, when the partition is released.
+/// partition it was not aimed at, or, of an unplanned failure, when the partition is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryMark {
     /// Which occurrence, by its position in the plan; `None` for a failure nobody planned.

@@ -59,7 +59,7 @@ impl Placement {
         }
     }
 
-    /// The share of the records that goes to each partition, by id, with so many `producers`. Of `keyed`, a key's share
+    /// The share of the records that goes to each partition, by id, with `producers` in all. Of `keyed`, a key's share
     /// is the same as any other's.
     pub fn shares(&self, producers: u32) -> Vec<f64> {
         let partitions = self.partitions as usize;

@@ -56,7 +56,7 @@ pub use self::traced::{Traced, run_traced};
 pub trait Observer: Send {
     /// The run has entered a new part.
     fn phase(&mut self, _name: &str) {}
-    /// The load begins at `start`, which is so many nanoseconds after 1970 on the wall clock (0 in a simulation): all
+    /// The load begins at `start`, which is `_unix_ns` nanoseconds after 1970 on the wall clock (0 in a simulation): all
     /// other times count from here.
     fn begin(&mut self, _start: Time, _unix_ns: i64) {}
     /// The last second of one partition or pool.

@@ -161,7 +161,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Waits for an interruption, and then until patience is at its end.
 async fn patience(mut interrupted: watch::Receiver<bool>) {
     if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
-        // Nobody will interrupt it.
+        // No interruption will come any more.
         return std::future::pending().await;
     }
     let (over, waits) = tokio::sync::oneshot::channel();
