@@ -338,3 +338,16 @@ fn a_member_that_is_killed_while_it_stops_commits_nothing_that_does_not_count() 
     assert_eq!((ledger.lost, ledger.unread, simulated.miscommitted), (0, 0, 0), "{ledger:?}");
     assert_eq!((ledger.sent, ledger.delivered), (63, 63));
 }
+
+/// Found by `explore`: a batch for one partition was given up, so that the next one is out of order and the producer gets
+/// a new number. What is in flight to another partition is sent again with the old one, or it would be there twice.
+#[test]
+fn what_may_be_in_the_log_is_sent_again_with_the_number_it_was_sent_with() {
+    let text = "[topic]\npartitions = 2\n[load]\nproducers = 18\nrate = \"12.86/s\"\npayload = \"698B\"\n\
+                [sim]\nbandwidth = \"7542307B\"\nmessage_timeout = \"29770ms\"\n\
+                [run]\nwarmup = \"243ms\"\nduration = \"17811ms\"\ndrain = \"10m\"\nseed = 24611\n\
+                [[fault]]\nat = \"5637ms\"\nhalf_open = { broker = 2 }\n\
+                [[fault]]\nat = \"10984ms\"\nhalf_open = { broker = [3, 1] }\n";
+    let ledger = Tool::run_text(text).args(["--broker", "sim"]).finish().summary().ledger;
+    assert_eq!((ledger.lost, ledger.duplicated, ledger.reordered), (0, 0, 0), "{ledger:?}");
+}

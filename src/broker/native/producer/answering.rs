@@ -141,6 +141,8 @@ impl NativeProducer {
                 let is_first = lane.first().is_none_or(|first| first.sequence > parcel.sequence);
                 // The batch before it is still to come, or the log has lost it: then a new number begins anew.
                 if is_first && lane.in_flight == 0 && parcel.tries > 1 {
+                    // It cannot be there without the one before it.
+                    parcel.may_be_there = false;
                     self.answers.add_error(code.name(), 1);
                     self.number = Number::Wanted;
                 }

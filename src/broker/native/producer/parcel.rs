@@ -24,6 +24,8 @@ pub(super) struct Parcel {
     pub(super) limit: Time,
     /// It may be in the log although nobody said so.
     pub(super) may_be_there: bool,
+    /// The producer's number it was sent with last.
+    pub(super) sent_as: i64,
 }
 
 /// A record of a batch, as far as it matters here.
@@ -73,6 +75,8 @@ pub(super) struct Lane {
     /// Batches in flight, and to whom.
     pub(super) in_flight: u32,
     pub(super) leader: BrokerId,
+    /// With which number of the producer.
+    pub(super) sent_as: i64,
     /// Nothing is sent before.
     pub(super) not_before: Time,
 }

@@ -16,9 +16,11 @@ impl NativeProducer {
     pub(super) fn way(&self, partition: PartitionId, now: Time) -> Option<BrokerId> {
         let leader = self.metadata.leader(partition, now)?;
         let lane = &self.lanes[partition.0 as usize];
-        // A new leader that has nothing of this producer yet takes any sequence: those before it come first.
-        let is_split = lane.in_flight > 0 && lane.leader != leader;
-        if is_split && self.number != Number::NotNeeded {
+        // A leader that has nothing of this producer yet takes any sequence: those before it come first.
+        if lane.in_flight > 0
+            && let Number::Known(number) = self.number
+            && (lane.leader != leader || lane.sent_as != number_of(lane.first(), number))
+        {
             return None;
         }
         (self.in_flight[leader as usize].len() < self.in_flight_max).then_some(leader)
@@ -87,8 +89,9 @@ impl NativeProducer {
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.retain(|partition| {
             while self.may_send_first(*partition, now, &mut next) {
-                let parcel = self.lanes[partition.0 as usize].take_first();
+                // Before it is taken: the way depends on which one is the first.
                 let leader = self.way(*partition, now);
+                let parcel = self.lanes[partition.0 as usize].take_first();
                 if let (Some(parcel), Some(leader)) = (parcel, leader) {
                     self.send_parcel(parcel, leader, now);
                 }
@@ -119,7 +122,10 @@ impl NativeProducer {
 
     pub(super) fn send_parcel(&mut self, mut parcel: Box<Parcel>, leader: BrokerId, now: Time) {
         let sequence = match self.number {
-            Number::Known(number) => Some((number, parcel.sequence)),
+            Number::Known(number) => {
+                parcel.sent_as = number_of(Some(&parcel), number);
+                Some((parcel.sent_as, parcel.sequence))
+            }
             _ => None,
         };
         self.requests += 1;
@@ -134,7 +140,15 @@ impl NativeProducer {
         self.outbox.push((leader, Request::Produce(request)));
         let lane = &mut self.lanes[partition.0 as usize];
         lane.in_flight += 1;
-        lane.leader = leader;
+        (lane.leader, lane.sent_as) = (leader, parcel.sent_as);
         self.in_flight[leader as usize].push_back(parcel);
     }
+}
+
+/// With which number a batch is sent when the producer's is `number`: what may be in the log goes there with the one it
+/// was sent with before, so that it is recognised.
+#[inline]
+fn number_of(parcel: Option<&Parcel>, number: i64) -> i64 {
+    let again = parcel.filter(|parcel| parcel.may_be_there && parcel.tries > 0);
+    again.map_or(number, |parcel| parcel.sent_as)
 }
