@@ -351,3 +351,17 @@ fn what_may_be_in_the_log_is_sent_again_with_the_number_it_was_sent_with() {
     let ledger = Tool::run_text(text).args(["--broker", "sim"]).finish().summary().ledger;
     assert_eq!((ledger.lost, ledger.duplicated, ledger.reordered), (0, 0, 0), "{ledger:?}");
 }
+
+/// Found by `explore`: a slow round of replication ends after a faster one that began later. The follower still has what
+/// the faster one brought, so that nothing acknowledged is cut off when it leads.
+#[test]
+fn a_slow_round_of_replication_takes_nothing_away() {
+    let text = "[topic]\npartitions = 1\n[load]\nproducers = 7\nrate = \"23.076/s\"\n[sim]\nbroker_session = \"3457ms\"\n\
+                [run]\nwarmup = \"39ms\"\nduration = \"4359ms\"\ndrain = \"10m\"\nseed = 38201\n\
+                [[fault]]\nat = \"2739ms\"\nfor = \"12ms\"\n\
+                link = { broker = 2, delay = \"48ms\", loss = 0.18, duplicate = 0.08 }\n\
+                [[fault]]\nat = \"2821ms\"\nhalf_open = { broker = \"all\" }\n\
+                [[fault]]\nat = \"3882ms\"\nfor = \"3457ms\"\nbroker_down = { broker = 1 }\n";
+    let ledger = Tool::run_text(text).args(["--broker", "sim"]).finish().summary().ledger;
+    assert_eq!((ledger.lost, ledger.unread, ledger.duplicated), (0, 0, 0), "{ledger:?}");
+}

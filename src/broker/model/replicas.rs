@@ -130,10 +130,13 @@ impl Replicas {
     }
 
     /// A follower asks for records from `offset` on: it has all before. Whether the high watermark has moved.
+    ///
+    /// A question that was under way while a later one arrived says less than is known, and takes nothing away: a
+    /// follower loses records by an election only.
     pub fn fetched(&mut self, follower: BrokerId, offset: i64, now: Time) -> bool {
         let (end, watermark) = (self.leader_end(), self.high_watermark);
         if let Some(copy) = self.copy(follower) {
-            copy.end = offset.min(end);
+            copy.end = copy.end.max(offset.min(end));
             if copy.end == end {
                 copy.caught_up = now;
             }
@@ -270,6 +273,15 @@ mod tests {
         assert_eq!(replicas.in_sync().count(), 2);
         replicas.fetched(2, 10, at(42));
         assert_eq!(replicas.in_sync().count(), 3);
+    }
+
+    #[test]
+    fn a_follower_that_has_a_record_keeps_it_when_an_earlier_fetch_arrives_late() {
+        let mut replicas = Replicas::new(&[0, 1]);
+        replicas.appended(10, at(0));
+        replicas.fetched(1, 10, at(1));
+        replicas.fetched(1, 4, at(2));
+        assert_eq!(replicas.down(0, false), Election::Leader { broker: 1, end: 10 });
     }
 
     #[test]
