@@ -20,6 +20,14 @@ pub enum Error {
     /// The user stopped it, and it did not come to its end in order.
     #[error("interrupted: the run did not end within {0} s and was cut off")]
     CutOff(u64),
+    /// Something was left that the user has to clean up.
+    #[error("{error}\n  left behind: {}", .left.join("\n  left behind: "))]
+    LeftBehind {
+        /// What went wrong.
+        error: Box<Error>,
+        /// What is left, each with the command that removes it.
+        left: Vec<String>,
+    },
     /// It is our fault.
     #[error(
         "this is a bug in lanekeeper: {0}; please report it with the scenario and this message"
@@ -54,6 +62,7 @@ impl Error {
             Error::Input(_) => Exit::Input,
             Error::Environment(_) | Error::Limit(_) => Exit::Environment,
             Error::Interrupted | Error::CutOff(_) => Exit::Interrupted,
+            Error::LeftBehind { error, .. } => error.exit(),
             Error::Bug(_) => Exit::Bug,
         }
     }

@@ -38,6 +38,9 @@ usage: tests/kafka.sh COMMAND
 
   LANEKEEPER_KAFKA_PORT   first port ($port_base); a broker takes two, the next broker starts 10 higher
   LANEKEEPER_KAFKA_DIR    data and logs ($home)
+  LANEKEEPER_KAFKA_GUARDED=1
+                          one broker with more listeners, rights, and a topic of offsets that
+                          cannot be created: see \`guard\` in this script
   LANEKEEPER_KAFKA_PROPERTIES
                           more for the brokers' server.properties: NAME=VALUE …
   BOOTSTRAP               another cluster for \`topic\` and \`count\`
@@ -186,6 +189,34 @@ $(printf '%s\n' ${LANEKEEPER_KAFKA_PROPERTIES:-})
 PROPERTIES
 }
 
+# guard ID: what goes wrong at a cluster of one's own, for one broker with five listeners, from the first port on:
+#   +0 plaintext, may do everything   +2 SASL/PLAIN: `admin` may do everything, `guest` only see the cluster
+#   +3 TLS, a certificate of its own  +4 plaintext, advertises a port on which nothing listens
+#   +5 plaintext, advertises a host that does not exist
+# Users are refused what no rule allows, and the topic of the offsets is to have more copies than there are brokers.
+guard() {
+  local dir port keytool=${JAVA_HOME:+$JAVA_HOME/bin/}keytool
+  dir=$(broker_dir "$1") port=$(broker_port "$1")
+  "$keytool" -genkeypair -alias broker -keyalg EC -dname CN=127.0.0.1 -ext SAN=IP:127.0.0.1 -validity 2 \
+    -storetype PKCS12 -keystore "$dir/keystore.p12" -storepass scratch >/dev/null 2>&1 ||
+    fail "\`keytool\` could not make a certificate" "it comes with Java 17; set JAVA_HOME"
+  local listeners=PLAINTEXT://127.0.0.1:$port,LOGIN://127.0.0.1:$((port + 2)),TLS://127.0.0.1:$((port + 3))
+  local users='username="admin" password="admin-secret" user_admin="admin-secret" user_guest="guest-secret"'
+  cat >>"$dir/server.properties" <<PROPERTIES
+listeners=$listeners,DEAD://127.0.0.1:$((port + 4)),ALIAS://127.0.0.1:$((port + 5)),CONTROLLER://127.0.0.1:$(controller_port "$1")
+advertised.listeners=$listeners,DEAD://127.0.0.1:9,ALIAS://no-such-host.invalid:$((port + 5))
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT,TLS:SSL,DEAD:PLAINTEXT,ALIAS:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required $users;
+ssl.keystore.location=$dir/keystore.p12
+ssl.keystore.password=scratch
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:admin
+offsets.topic.replication.factor=3
+PROPERTIES
+}
+
 # launch ID BROKERS: starts one broker in the background and records its process id.
 launch() {
   local dir
@@ -254,6 +285,7 @@ start() {
   for id in $ids; do
     mkdir -p "$(broker_dir "$id")"
     write_properties "$id" "$brokers"
+    [ -z "${LANEKEEPER_KAFKA_GUARDED:-}" ] || guard "$id"
     # Hexadecimal digits are base64url too; the last one is such that no bit is left over.
     format "$id" "${cluster%?}A"
   done

@@ -9,13 +9,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Context;
-use crate::base::Clock;
+use crate::base::{Clock, Leftovers};
 use crate::plan::ExecPlan;
 use crate::scenario::known::VARIABLES;
 
 /// The commands of a run's faults.
 #[derive(Debug, Default)]
 pub struct Commands {
+    leftovers: Leftovers,
     running: Mutex<BTreeMap<usize, Running>>,
 }
 
@@ -35,13 +36,27 @@ impl fmt::Debug for Running {
 const LOOK: Duration = Duration::from_millis(10);
 
 impl Commands {
+    /// None yet. What has to be undone by the user, should this process not live to do it, is noted in `leftovers`.
+    pub fn new(leftovers: Leftovers) -> Commands {
+        Commands { leftovers, ..Commands::default() }
+    }
+
     /// Runs the start command of occurrence `fault`, and its end command once it is undone. Returns at once.
     pub(super) fn start(&self, context: &Context, fault: usize, plan: &ExecPlan) {
         let (undo, undone) = channel();
         let (context, plan) = (context.clone(), plan.clone());
+        let leftovers = self.leftovers.clone();
+        let left = format!("fault {fault} is not undone");
+        if !plan.end.is_empty() {
+            leftovers.add(&left, format!("run {}", shown(&plan.end)));
+        }
         let spawned = std::thread::Builder::new().name(format!("exec-{fault}")).spawn({
             let context = context.clone();
-            move || carry_out(&context, fault, &plan, &undone)
+            move || {
+                if carry_out(&context, fault, &plan, &undone) {
+                    leftovers.remove(&left);
+                }
+            }
         });
         match spawned {
             Ok(thread) => drop(self.lock().insert(fault, Running { undo, thread })),
@@ -70,18 +85,34 @@ impl Commands {
     }
 }
 
-fn carry_out(context: &Context, fault: usize, plan: &ExecPlan, undone: &Receiver<()>) {
+/// Runs both commands of a fault. Returns whether the last one succeeded.
+fn carry_out(context: &Context, fault: usize, plan: &ExecPlan, undone: &Receiver<()>) -> bool {
+    let mut has_succeeded = true;
     for command in [&plan.start, &plan.end] {
-        if let Err(reason) = run(command, plan.limit, context.clock) {
+        let ran = run(command, plan.limit, context.clock);
+        has_succeeded = ran.is_ok();
+        if let Err(reason) = ran {
             context.missed(fault, reason);
         }
         if std::ptr::eq(command, &plan.end) || plan.end.is_empty() {
             let now = context.clock.now();
-            return context.fault_ended(fault, now, |mark| mark.commands_ended(now));
+            context.fault_ended(fault, now, |mark| mark.commands_ended(now));
+            break;
         }
         // The sender goes away at the end of the run, if it has said nothing before.
         let _ = undone.recv();
     }
+    has_succeeded
+}
+
+/// A command as it can be typed: words with other than plain characters in quotes.
+fn shown(command: &[String]) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    let word = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    command.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Runs a command in a process group of its own until it ends, or kills the group after `limit`.

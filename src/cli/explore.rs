@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{print, scenario};
-use crate::base::{Clock, Time, format_count};
+use crate::base::{Clock, Leftovers, Time, format_count};
 use crate::error::{Error, Exit};
 use crate::report::Sweep;
 use crate::run::{
@@ -99,7 +99,7 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
     };
     room_for(&arguments.out)?;
     let clock = Clock::start();
-    let interrupted = listen(ENDING);
+    let interrupted = listen(ENDING, &Leftovers::default());
     let mut sweep = Sweep::new(arguments.seeds);
     let found = explore_seeds(&source, &arguments.set, &settings, &mut |explored| {
         let elapsed = clock.now().remaining(Time::ZERO);

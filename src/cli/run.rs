@@ -11,7 +11,7 @@ use super::client::ClientArguments;
 use super::logging;
 use super::output::{Format, exit, show};
 use super::scenario::ScenarioArguments;
-use crate::base::{Clock, Time};
+use crate::base::{Clock, Leftovers, Time};
 use crate::broker::rdkafka::{ClientFile, needs_consent};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
@@ -67,7 +67,8 @@ pub(super) fn run(
     };
     let directory = watching.directory.clone();
     // A run that fails before its load began leaves nothing worth keeping.
-    let interrupted = matches!(plan.broker, BrokerPlan::Sim(_)).then(|| listen(KEEPING));
+    let interrupted =
+        matches!(plan.broker, BrokerPlan::Sim(_)).then(|| listen(KEEPING, &Leftovers::default()));
     let options = Options { client, handlers, tap: None, interrupted };
     let mut summary =
         run_plan(plan, options, Box::new(watching)).inspect_err(|_| lock(&directory).discard())?;

@@ -23,6 +23,21 @@ const RECORD_OVERHEAD_BYTES: u64 = 256;
 /// The program itself.
 const BASE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// The program's own: results, runtimes, and the clients that ask questions.
+const OWN_DESCRIPTORS: u64 = 64;
+const OWN_THREADS: u64 = 32;
+
+/// What a run needs of the process it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Clients that send and read.
+    pub clients: u64,
+    /// Open files.
+    pub descriptors: u64,
+    /// Threads.
+    pub threads: u64,
+}
+
 impl Plan {
     /// Records per second the schedule asks for in the measured window, bursts included; none at maximum rate.
     pub fn offered_per_s(&self) -> Option<f64> {
@@ -78,6 +93,29 @@ impl Plan {
         ]
         .into_iter()
         .fold(0, u64::saturating_add)
+    }
+
+    /// Open files and threads the process will need, roughly and rather too many, with `brokers` brokers.
+    ///
+    /// A librdkafka client has a thread and a pipe for each broker, for itself and (a consumer) for its coordinator, and a
+    /// connection for each broker it needs (`rd_kafka_broker_add`); the embedded cluster has the other ends, too.
+    pub fn needs(&self, brokers: u64) -> Needs {
+        let (producers, consumers) =
+            (u64::from(self.producer_clients()), u64::from(self.consumer_clients()));
+        let (clients, pools) = (producers + consumers, u64::from(self.load.pools));
+        let ends = match self.broker {
+            BrokerPlan::Embedded { .. } => clients * (brokers + 1),
+            BrokerPlan::Kafka { .. } | BrokerPlan::Sim(_) => 0,
+        };
+        let pipes = 2 * (producers * (brokers + 1) + consumers * (brokers + 2));
+        let connections = clients * brokers + consumers;
+        let threads = producers * (brokers + 2) + consumers * (brokers + 3);
+        Needs {
+            clients,
+            descriptors: OWN_DESCRIPTORS + pipes + connections + ends,
+            // A thread for each host: pools have another one for acknowledgements.
+            threads: OWN_THREADS + threads + 2 * pools + consumers,
+        }
     }
 
     /// Client connections' owners on the sending side.

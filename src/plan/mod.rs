@@ -26,6 +26,7 @@ pub use consumers::{
     Assignor, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity, Membership,
     PoisonPolicy, RemoteAssignor, Span, StartAt, Work, WorkPlan,
 };
+pub use estimate::Needs;
 pub use expect::{Comparison, Expectation};
 pub use fault::{
     Api, ApiError, Call, CallAction, CallError, CallRule, ExecPlan, FaultKind, FaultPlan, LinkSide,

@@ -12,6 +12,7 @@ mod host;
 mod interrupt;
 #[cfg(test)]
 mod leaks;
+mod process_limits;
 mod resume;
 mod scene;
 mod sim;
@@ -33,9 +34,9 @@ use self::collecting::Collecting;
 use self::scene::Scene;
 use self::stage::Stage;
 use self::steps::Steps;
-use crate::actors::{Context, Hosting, Status, Supervisor, SupervisorArgs};
-use crate::base::{Clock, RunId, Time};
-use crate::broker::rdkafka::ClientFile;
+use crate::actors::{Commands, Context, Hosting, Status, Supervisor, SupervisorArgs};
+use crate::base::{Clock, Leftovers, RunId, Time};
+use crate::broker::rdkafka::{ClientFile, Deadline};
 use crate::broker::sim::Tap;
 use crate::error::Error;
 use crate::logic::{Handlers, Sabotage};
@@ -96,6 +97,7 @@ pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<
         let settings = settings.clone();
         return sim::run(plan, &settings, options, observer);
     }
+    process_limits::make_room(&plan)?;
     let clock = Clock::start();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -114,35 +116,71 @@ async fn run_on(
     clock: Clock,
 ) -> Result<Summary, Error> {
     let run = run_id(clock);
-    let interrupted = listen(KEEPING);
+    let leftovers = Leftovers::default();
+    let interrupted = listen(KEEPING, &leftovers);
     observer.phase("setting the stage");
     let Options { client, handlers, .. } = options;
-    let stage = set_stage(&plan, run, clock, client, interrupted.clone()).await?;
-    let scene = stage.scene(clock);
+    let deadline = Deadline::new(clock, plan.times.startup, interrupted.clone());
+    let stage = match set_stage(&plan, run, clock, client, &deadline, &leftovers).await {
+        Ok(stage) => stage,
+        Err(error) => return Err(with_leftovers(error, &leftovers)),
+    };
+    let scene = Scene { startup: deadline.left(), ..stage.scene(clock, &leftovers) };
     let outcome = on_stage(&plan, &scene, run, clock, handlers, observer, interrupted).await;
     let cleaned = stage.clear(&plan).await;
-    let mut summary = outcome?;
-    summary.warnings.extend(cleaned);
-    Ok(summary)
+    match outcome {
+        Ok(mut summary) => {
+            summary.warnings.extend(cleaned);
+            summary.warnings.extend(leftovers.lines());
+            Ok(summary)
+        }
+        Err(error) => Err(with_leftovers(error, &leftovers)),
+    }
 }
 
-/// Sets the stage on a thread that may block, and stops waiting for it when the user interrupts.
+/// An error with what is left to clean up by the user, if there is something.
+fn with_leftovers(error: Error, leftovers: &Leftovers) -> Error {
+    let left = leftovers.lines();
+    if left.is_empty() { error } else { Error::LeftBehind { error: Box::new(error), left } }
+}
+
+/// How much longer than its deadline setting the stage may take: to delete a topic that was created.
+const STAGE_ENDS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Sets the stage on a thread that may block. It ends by itself soon after its deadline or an interruption; should the
+/// client library hang nevertheless, it is not waited for.
 async fn set_stage(
     plan: &Arc<Plan>,
     run: RunId,
     clock: Clock,
     client: ClientFile,
-    mut interrupted: watch::Receiver<bool>,
+    deadline: &Deadline,
+    leftovers: &Leftovers,
 ) -> Result<Stage, Error> {
     let (plan, control) = (plan.clone(), tokio::runtime::Handle::current());
+    let (own, left) = (deadline.clone(), leftovers.clone());
     let setting = tokio::task::spawn_blocking(move || {
-        control.block_on(Stage::set(&plan, run, clock, client))
+        control.block_on(Stage::set(&plan, run, client, clock, &own, &left))
     });
     tokio::select! {
         biased;
-        Ok(_) = interrupted.wait_for(|interrupted| *interrupted) => Err(Error::Interrupted),
         set = setting => set.unwrap_or_else(|panic| Err(Error::Bug(panic.to_string()))),
+        () = too_long(deadline) => match deadline.is_interrupted() {
+            true => Err(Error::Interrupted),
+            false => Err(Error::Environment(format!(
+                "the cluster was not ready within {} s, and a request to it does not end; check its health",
+                deadline.passed().as_secs()
+            ))),
+        },
     }
+}
+
+/// Waits until a deadline is over, and then as long as the way out may take.
+async fn too_long(deadline: &Deadline) {
+    while !deadline.is_over() {
+        tokio::time::sleep(deadline.left().min(Duration::from_millis(100))).await;
+    }
+    tokio::time::sleep(STAGE_ENDS_WITHIN).await;
 }
 
 /// Everything between the topic being there and the topic going away.
@@ -171,7 +209,7 @@ async fn on_stage(
         seed: plan.seed,
         earlier: scene.from.earlier.clone().into(),
         handlers,
-        commands: Arc::default(),
+        commands: Arc::new(Commands::new(scene.leftovers.clone())),
         sabotage: Arc::new(Sabotage::new(
             plan.members(),
             plan.topic.partitions,
@@ -192,7 +230,7 @@ async fn on_stage(
 
     let checkpointing = take_up(scene, &context)?;
     observer.phase("starting consumers");
-    let started = steps.start_consumers().await;
+    let started = steps.start_consumers(scene.startup).await;
     let mut result = match started {
         Err(error) => Err(error),
         Ok(startup) => Ok(load(plan, scene, &context, &mut steps, observer, startup).await),

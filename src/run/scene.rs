@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::resume::Continuation;
 use crate::actors::Hosting;
-use crate::base::Offset;
+use std::time::Duration;
+
+use crate::base::{Leftovers, Offset};
 use crate::broker::Cluster;
 use crate::measure::{ClientProperty, Host};
 
@@ -29,4 +31,8 @@ pub(super) struct Scene {
     pub(super) client_config: BTreeMap<String, ClientProperty>,
     /// The machine.
     pub(super) host: Host,
+    /// How long consumers may take to be ready.
+    pub(super) startup: Duration,
+    /// What the run has to take back.
+    pub(super) leftovers: Leftovers,
 }

@@ -18,7 +18,7 @@ use super::scene::Scene;
 use super::steps::{LOAD_ENDS_WITHIN, STOP_LIMIT};
 use super::{Observer, Options, on_stage};
 use crate::actors::Hosting;
-use crate::base::{Clock, Offset, RunId, Time};
+use crate::base::{Clock, Leftovers, Offset, RunId, Time};
 use crate::broker::model::ClusterSettings;
 use crate::broker::model::group::GroupSettings;
 use crate::broker::sim::{
@@ -140,6 +140,8 @@ fn scene(plan: &Plan, settings: &SimPlan, run: RunId, handle: &KernelHandle) -> 
             clock_resolution_ns: 1,
             ..Host::default()
         },
+        startup: plan.times.startup,
+        leftovers: Leftovers::default(),
     }
 }
 

@@ -92,10 +92,10 @@ impl Steps {
         }
     }
 
-    /// Starts every consumer and waits until each has really fetched (or the group is complete). Returns how
-    /// long that took.
-    pub(super) async fn start_consumers(&mut self) -> Result<Duration, Error> {
-        let (clock, limit) = (self.context.clock, self.context.plan.times.startup);
+    /// Starts every consumer and waits for at most `limit` until each has really fetched (or the group is complete).
+    /// Returns how long that took.
+    pub(super) async fn start_consumers(&mut self, limit: Duration) -> Result<Duration, Error> {
+        let clock = self.context.clock;
         let began = clock.now();
         let wanted = self.context.plan.members() as usize;
         self.tell(SupervisorMsg::StartConsumers);
@@ -145,7 +145,7 @@ impl Steps {
     fn not_started(&self, status: &Status, wanted: usize, limit: Duration) -> String {
         if let Some((consumer, reason)) = status.given_up.iter().next() {
             return format!(
-                "consumer {consumer} cannot start: {reason}; check the topic and this user's permissions"
+                "consumer {consumer} cannot start: {reason}; check the topic and this user's rights"
             );
         }
         let heard: Vec<String> =

@@ -125,7 +125,7 @@ impl ClientSettings {
     where
         T: FromClientConfigAndContext<Told>,
     {
-        self.create_with(config, Told(self.hidden()))
+        self.create_with(config, Told::new(self.hidden()))
     }
 
     /// Makes a client with a context of its own.

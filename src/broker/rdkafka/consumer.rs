@@ -15,9 +15,10 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message, Offset as RdOffset, TopicPartitionList};
 
 use super::config::ClientSettings;
-use super::error::{classify, describe};
+use super::error::{classify, classify_while, describe};
 use super::growth;
 use super::places::Place;
+use super::setup::Doing;
 use super::told::Told;
 use crate::base::{Offset, PartitionId};
 use crate::broker::port::{ConsumerEvents, Flow};
@@ -56,7 +57,7 @@ impl RdConsumer {
             partitions,
             group: spec.group.clone(),
             changes: Mutex::default(),
-            told: Told(settings.hidden()),
+            told: Told::new(settings.hidden()),
         };
         let client = settings.create_with(&settings.consumer(spec), context)?;
         let is_outside = spec.group.is_some();
@@ -200,7 +201,7 @@ impl ConsumerPort for RdConsumer {
                     Flow::More
                 }
                 Some(Err(error)) => {
-                    events.error(classify(&error));
+                    events.error(classify_while(&error, Doing::Read, &self.topic));
                     Flow::Stop
                 }
             };

@@ -2,6 +2,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::setup::{Doing, missing_right};
 use crate::broker::{BrokerError, ErrorClass};
 use crate::measure::Outcome;
 
@@ -34,6 +35,18 @@ fn class_of(code: RDKafkaErrorCode) -> ErrorClass {
         }
         _ => ErrorClass::Informational,
     }
+}
+
+/// The same for an error that came while `doing` something with `topic`: a right that is missing is named.
+pub(super) fn classify_while(error: &KafkaError, doing: Doing, topic: &str) -> BrokerError {
+    BrokerError { message: describe_while(error, doing, topic), ..classify(error) }
+}
+
+/// What [`describe`] says, or the right that is missing.
+pub(super) fn describe_while(error: &KafkaError, doing: Doing, topic: &str) -> String {
+    let denied =
+        error.rdkafka_error_code().and_then(|code| missing_right(code, doing, topic, None));
+    denied.unwrap_or_else(|| describe(error))
 }
 
 /// The code's name, or the whole message where there is no code. Never a property's value.

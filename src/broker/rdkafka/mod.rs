@@ -1,6 +1,5 @@
 //! The rdkafka adapter: real brokers and the embedded mock cluster through librdkafka.
 
-mod admin;
 mod client_file;
 mod committer;
 mod config;
@@ -16,6 +15,7 @@ mod merge;
 mod places;
 mod producer;
 mod refusal;
+mod setup;
 mod told;
 
 use std::collections::BTreeMap;
@@ -23,11 +23,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-pub use admin::{Admin, SetupError};
 pub use client_file::ClientFile;
 pub use config::ClientSettings;
 pub use embedded::{Embedded, EmbeddedControl};
 pub use refusal::{from_outside, needs_consent, refusals};
+pub use setup::{Admin, Dead, Deadline, Found, SetupError, Trouble};
 
 use self::committer::RdCommitter;
 use self::consumer::RdConsumer;
@@ -155,6 +155,6 @@ impl Cluster for RdCluster {
     }
 
     fn committer(&self, group: &str) -> Result<Box<dyn Committer>, BrokerError> {
-        Ok(Box::new(RdCommitter::new(&self.settings, &self.topic, group)?))
+        Ok(Box::new(RdCommitter::new(&self.settings, &self.topic, group, self.clock)?))
     }
 }

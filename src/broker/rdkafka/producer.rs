@@ -21,8 +21,9 @@ use rdkafka::producer::{
 use rdkafka::{ClientContext, Message};
 
 use super::config::ClientSettings;
-use super::error::{describe, outcome};
+use super::error::{describe, describe_while, outcome};
 use super::learning::Learning;
+use super::setup::Doing;
 use super::told::Told;
 use crate::base::{Clock, Offset, PartitionId, PoolId, ProducerId, Time, sent_time};
 use crate::broker::{Answers, BrokerError, ProducerPort, SendError, SendRecord};
@@ -51,8 +52,9 @@ impl RdProducer {
         let (pool, pools, clients) = shape;
         let reports = Arc::new(Reports::default());
         let client = |i: usize| {
-            let told = Told(settings.hidden());
-            let context = Context { reports: reports.clone(), clock, told };
+            let told = Told::new(settings.hidden());
+            let context =
+                Context { reports: reports.clone(), topic: topic.to_owned(), clock, told };
             settings.create_with(&settings.producer(&format!("pool-{pool}-{i}")), context)
         };
         let clients: Arc<Vec<_>> = Arc::new((0..clients).map(client).collect::<Result<_, _>>()?);
@@ -187,6 +189,7 @@ impl Reports {
 /// What librdkafka calls back into. Must not panic: its callers are C.
 struct Context {
     reports: Arc<Reports>,
+    topic: String,
     clock: Clock,
     told: Told,
 }
@@ -198,7 +201,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, said: &str) {
         self.told.failure(&error, said);
-        self.reports.error(&describe(&error));
+        self.reports.error(&describe_while(&error, Doing::Write, &self.topic));
     }
 }
 
@@ -209,7 +212,7 @@ impl ProducerContext for Context {
         let (message, outcome) = match result {
             Ok(message) => (message, Outcome::Acked),
             Err((error, message)) => {
-                self.reports.error(&describe(error));
+                self.reports.error(&describe_while(error, Doing::Write, &self.topic));
                 (message, outcome(error))
             }
         };

@@ -9,21 +9,43 @@ use rdkafka::error::KafkaError;
 
 use super::error::describe;
 use super::hidden::Hidden;
+use super::setup::Heard;
 
 /// Takes what a client says to the log, without the values it was given from outside the scenario. The context of
 /// clients that have no other.
 #[derive(Clone)]
-pub(super) struct Told(pub(super) Arc<Hidden>);
+pub(super) struct Told {
+    hidden: Arc<Hidden>,
+    /// Where errors are kept, for clients that find out why a cluster does not answer.
+    heard: Option<Arc<Heard>>,
+}
 
 impl Told {
+    pub(super) fn new(hidden: Arc<Hidden>) -> Told {
+        Told { hidden, heard: None }
+    }
+
+    /// The same, and errors are kept.
+    pub(super) fn keeping(self, heard: Arc<Heard>) -> Told {
+        Told { heard: Some(heard), ..self }
+    }
+
     /// A line of the client library's own log.
     pub(super) fn line(&self, about: &str, said: &str) {
-        tracing::debug!(about, said = self.0.hide(said), "client log");
+        let said = self.hidden.hide(said);
+        if let Some(heard) = &self.heard {
+            heard.log(about, &said);
+        }
+        tracing::debug!(about, said, "client log");
     }
 
     /// An error of the client as a whole.
     pub(super) fn failure(&self, error: &KafkaError, said: &str) {
-        tracing::debug!(error = describe(error), reason = self.0.hide(said), "client error");
+        let said = self.hidden.hide(said);
+        if let Some(heard) = &self.heard {
+            heard.report(error, &said);
+        }
+        tracing::debug!(error = describe(error), reason = said, "client error");
     }
 }
 

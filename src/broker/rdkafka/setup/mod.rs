@@ -1,0 +1,365 @@
+//! Preparing a cluster for a run: the topic, its start offsets, the group's first commits, and cleaning up.
+//!
+//! The one rule: a topic this run did not create is never altered and never deleted.
+//!
+//! Every step has a [`Deadline`] and ends within seconds of it, whatever the cluster does. What stands in the way is found
+//! within seconds where it can be told: [`trouble`] reads what the client library reports, [`reach`] tries the addresses
+//! that the cluster advertises.
+
+mod coordinator;
+mod deadline;
+mod error;
+mod reach;
+mod rights;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use rdkafka::{ClientConfig, Offset as RdOffset};
+
+use super::config::ClientSettings;
+use super::end_offsets::RdEndOffsets;
+use super::error::describe;
+use super::told::Told;
+use crate::base::{Clock, Offset};
+use crate::broker::BrokerError;
+use crate::plan::{StartAt, TopicPlan};
+
+use self::reach::Advertised;
+pub use deadline::Deadline;
+pub use error::{Dead, SetupError};
+pub(super) use rights::{Doing, missing_right};
+pub(super) use trouble::Heard;
+pub use trouble::Trouble;
+
+/// An administrator of the cluster for one run.
+pub struct Admin {
+    settings: ClientSettings,
+    bootstrap: String,
+    topic: String,
+    clock: Clock,
+    /// Asks for everything that needs no right to alter anything.
+    client: BaseConsumer<Told>,
+    heard: Arc<Heard>,
+}
+
+/// What a cluster says about itself and the run's topic.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Brokers that are there.
+    pub brokers: usize,
+    /// The topic's partitions, `None` when it does not exist.
+    pub partitions: Option<usize>,
+}
+
+/// How long a single request may take.
+const STEP: Duration = Duration::from_secs(10);
+/// How long a cluster of which every broker has failed is tried: it may be starting.
+const ALL_DOWN_LIMIT: Duration = Duration::from_secs(3);
+/// The first wait for an answer; each one is twice as long as the one before.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// How long making a connection may take, from TCP to the login; librdkafka's default is 30 s.
+const CONNECTION_LIMIT_MS: &str = "5000";
+/// Between two tries of something that needs a moment.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Admin {
+    /// An administrator of `topic` on the cluster at `bootstrap`.
+    ///
+    /// # Errors
+    /// The client library refuses its properties.
+    pub fn new(
+        settings: ClientSettings,
+        bootstrap: &str,
+        topic: &str,
+        clock: Clock,
+    ) -> Result<Admin, SetupError> {
+        let heard = Arc::new(Heard::default());
+        let told = Told::new(settings.hidden()).keeping(heard.clone());
+        let config = quick(settings.observer("setup"));
+        let client = made(settings.create_with(&config, told))?;
+        let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
+        Ok(Admin { settings, bootstrap, topic, clock, client, heard })
+    }
+
+    /// Connects to the cluster, makes sure that every broker can be reached at the address it advertises, and looks for
+    /// the topic.
+    ///
+    /// # Errors
+    /// Why no broker, or not every broker, can be talked to, or that the user may not see the topic.
+    pub fn connect(&self, deadline: &Deadline) -> Result<Found, SetupError> {
+        let metadata = self.metadata(deadline)?;
+        let brokers: Vec<Advertised> = metadata
+            .brokers()
+            .iter()
+            .map(|broker| Advertised {
+                id: broker.id(),
+                host: broker.host().to_owned(),
+                port: broker.port(),
+            })
+            .collect();
+        let dead = reach::unreachable(&brokers, deadline);
+        self.interrupted(deadline)?;
+        if !dead.is_empty() {
+            return Err(SetupError::Advertised { bootstrap: self.bootstrap.clone(), dead });
+        }
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        let partitions = match topic.map(|topic| topic.error().map(RDKafkaErrorCode::from)) {
+            Some(None) => topic.map(|topic| topic.partitions().len()),
+            Some(Some(code)) => match missing_right(code, Doing::Describe, &self.topic, None) {
+                Some(denied) => return Err(SetupError::Denied(denied)),
+                None => None,
+            },
+            None => None,
+        };
+        Ok(Found { brokers: brokers.len(), partitions })
+    }
+
+    /// Asks until a broker answers. A wait that was too short is repeated with twice its length, and in between it is
+    /// looked at what the client has met.
+    fn metadata(&self, deadline: &Deadline) -> Result<Metadata, SetupError> {
+        let addresses = self.bootstrap.split(',').count();
+        let mut wait = FIRST_WAIT;
+        loop {
+            let limit = wait.min(deadline.left()).max(Duration::from_millis(1));
+            let asked = self.client.fetch_metadata(Some(&self.topic), limit);
+            self.listen();
+            let error = match asked {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
+            self.interrupted(deadline)?;
+            let is_long = deadline.passed() >= ALL_DOWN_LIMIT;
+            let over = || self.heard.worst().unwrap_or_else(Trouble::silence);
+            let trouble = self
+                .heard
+                .certain()
+                .or_else(|| self.heard.of_all(addresses).filter(|_| is_long))
+                .or_else(|| deadline.is_over().then(over));
+            if let Some(trouble) = trouble {
+                let (bootstrap, waited) = (self.bootstrap.clone(), deadline.passed());
+                return Err(SetupError::NoConnection { bootstrap, trouble, waited });
+            }
+            if !is_a_matter_of_time(&error) {
+                return Err(failed("asking for the topic", &error, deadline));
+            }
+            wait *= 2;
+        }
+    }
+
+    /// Takes what the client has to report.
+    fn listen(&self) {
+        // A bound, should reports come faster than they are taken.
+        for _ in 0..KEPT_AT_ONCE {
+            if self.client.poll(Duration::ZERO).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Creates the topic. It may be there even after an error, unless the broker refused it.
+    ///
+    /// # Errors
+    /// What the broker said, or that too few brokers are there for the copies that are wanted.
+    pub async fn create_topic(
+        &self,
+        plan: &TopicPlan,
+        found: &Found,
+        deadline: &Deadline,
+    ) -> Result<(), SetupError> {
+        if found.brokers < plan.replication_factor as usize {
+            let (topic, wanted) = (self.topic.clone(), plan.replication_factor);
+            return Err(SetupError::TooFewBrokers { topic, found: found.brokers, wanted });
+        }
+        let replication = TopicReplication::Fixed(plan.replication_factor as i32);
+        let retention_ms = plan.retention.as_millis().to_string();
+        let retention_bytes = plan.retention_bytes.to_string();
+        let min_insync = plan.min_insync_replicas.to_string();
+        let topic = NewTopic::new(&self.topic, plan.partitions as i32, replication)
+            .set("retention.ms", &retention_ms)
+            .set("retention.bytes", &retention_bytes)
+            .set("min.insync.replicas", &min_insync);
+        let results = self
+            .admin()?
+            .create_topics([&topic], &options(deadline.left()))
+            .await
+            .map_err(|error| failed("creating the topic", &error, deadline))?;
+        if let Some(Err((topic, code))) = results.into_iter().next() {
+            if let Some(denied) = missing_right(code, Doing::Create, &topic, None) {
+                return Err(SetupError::Denied(denied));
+            }
+            let (reason, remedy) = (code.to_string(), remedy(code));
+            return Err(SetupError::NotCreated { topic, reason, remedy });
+        }
+        self.await_leaders(plan.partitions, deadline)
+    }
+
+    /// Waits until every partition has a leader.
+    fn await_leaders(&self, partitions: u32, deadline: &Deadline) -> Result<(), SetupError> {
+        const WHAT: &str = "waiting for the partitions' leaders";
+        self.again(deadline, || {
+            let limit = STEP.min(deadline.left());
+            let metadata = self
+                .client
+                .fetch_metadata(Some(&self.topic), limit)
+                .map_err(|error| failed(WHAT, &error, deadline))?;
+            let led = metadata.topics().first().map_or(0, |topic| {
+                topic.partitions().iter().filter(|partition| partition.leader() >= 0).count()
+            });
+            if led == partitions as usize {
+                return Ok(());
+            }
+            let reason = format!("only {led} of {partitions} partitions have a leader");
+            Err(SetupError::Failed { what: WHAT, reason, waited: deadline.passed() })
+        })
+    }
+
+    /// The cluster's own id, if it tells one.
+    pub fn cluster_id(&self, deadline: &Deadline) -> Option<String> {
+        self.client.client().fetch_cluster_id(STEP.min(deadline.left()))
+    }
+
+    /// Where each partition's reading starts, as numbers, by partition id. A topic that has just been created
+    /// answers only after a moment, so this asks again until `deadline`.
+    ///
+    /// # Errors
+    /// What the brokers said last.
+    pub fn start_offsets(
+        &self,
+        start: StartAt,
+        partitions: u32,
+        deadline: &Deadline,
+    ) -> Result<Vec<Offset>, SetupError> {
+        const WHAT: &str = "asking for the start offsets";
+        let what = match start {
+            StartAt::Beginning => RdOffset::Beginning,
+            StartAt::End => RdOffset::End,
+        };
+        let failed = |reason| SetupError::Failed { what: WHAT, reason, waited: deadline.passed() };
+        let client =
+            made(RdEndOffsets::new(&self.settings, &self.topic, Arc::new(partitions.into())))?;
+        self.again(deadline, || {
+            let asked = client.ask(what).map_err(|error| failed(error.to_string()))?;
+            match asked.len() {
+                all if all == partitions as usize => Ok(asked.into_values().collect()),
+                some => Err(failed(format!("only {some} of {partitions} partitions answered"))),
+            }
+        })
+    }
+
+    /// Deletes the topic. Only ever called for one this run created.
+    ///
+    /// # Errors
+    /// What the broker said, unless the topic is not there.
+    pub async fn delete_topic(&self, deadline: &Deadline) -> Result<(), SetupError> {
+        const WHAT: &str = "deleting the run's topic";
+        let results = self
+            .admin()?
+            .delete_topics(&[&self.topic], &options(deadline.left()))
+            .await
+            .map_err(|error| failed(WHAT, &error, deadline))?;
+        match results.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::UnknownTopicOrPartition))) | Some(Ok(_)) | None => {
+                Ok(())
+            }
+            Some(Err((_, code))) => match missing_right(code, Doing::Delete, &self.topic, None) {
+                Some(denied) => Err(SetupError::Denied(denied)),
+                None => Err(SetupError::Failed {
+                    what: WHAT,
+                    reason: code.to_string(),
+                    waited: deadline.passed(),
+                }),
+            },
+        }
+    }
+
+    fn admin(&self) -> Result<AdminClient<Told>, SetupError> {
+        made(self.settings.create(&quick(self.settings.observer("admin"))))
+    }
+
+    /// Tries until it works or the deadline is over; the last error counts. A missing right is not tried again.
+    fn again<T>(
+        &self,
+        deadline: &Deadline,
+        mut attempt: impl FnMut() -> Result<T, SetupError>,
+    ) -> Result<T, SetupError> {
+        loop {
+            let tried = attempt();
+            self.listen();
+            self.interrupted(deadline)?;
+            match tried {
+                Err(SetupError::Failed { .. }) if !deadline.is_over() => deadline.pause(PAUSE),
+                done => return done,
+            }
+        }
+    }
+
+    fn interrupted(&self, deadline: &Deadline) -> Result<(), SetupError> {
+        if deadline.is_interrupted() { Err(SetupError::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Reports that are taken at a time.
+const KEPT_AT_ONCE: usize = 1_000;
+
+fn made<T>(made: Result<T, BrokerError>) -> Result<T, SetupError> {
+    made.map_err(|error| SetupError::NotMade { reason: error.message })
+}
+
+fn failed(what: &'static str, error: &KafkaError, deadline: &Deadline) -> SetupError {
+    SetupError::Failed { what, reason: describe(error), waited: deadline.passed() }
+}
+
+/// Whether asking again may help.
+fn is_a_matter_of_time(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::Resolve
+                | Code::OperationTimedOut
+        )
+    )
+}
+
+/// These properties, with a shorter limit for making connections unless the user has set one, and with the lines of the
+/// client's log that say which connections have failed.
+fn quick(mut config: ClientConfig) -> ClientConfig {
+    const NAME: &str = "socket.connection.setup.timeout.ms";
+    if config.get(NAME).is_none() {
+        config.set(NAME, CONNECTION_LIMIT_MS);
+    }
+    if (config.log_level as i32) < RDKafkaLogLevel::Info as i32 {
+        config.set_log_level(RDKafkaLogLevel::Info);
+    }
+    config
+}
+
+fn options(left: Duration) -> AdminOptions {
+    // The client library refuses 0.
+    let limit = STEP.min(left).max(Duration::from_millis(1));
+    AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit))
+}
+
+fn remedy(code: RDKafkaErrorCode) -> &'static str {
+    match code {
+        RDKafkaErrorCode::InvalidReplicationFactor => {
+            "the cluster has fewer brokers than `topic.replication_factor`"
+        }
+        RDKafkaErrorCode::PolicyViolation => {
+            "the cluster has a policy for new topics: create it yourself and name it with `topic.name`"
+        }
+        RDKafkaErrorCode::InvalidTopic => {
+            "choose another `topic.name` (letters, digits, `.`, `_`, `-`)"
+        }
+        _ => "create it yourself and name it with `topic.name`, or check the cluster's health",
+    }
+}

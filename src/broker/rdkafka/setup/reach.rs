@@ -1,0 +1,135 @@
+//! Whether brokers can be reached at the addresses they advertise.
+//!
+//! A cluster answers at the address it is asked at, and then names every broker's own address. If that one is wrong, a
+//! client waits for minutes and names no reason; a plain TCP connection tells within seconds.
+
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::deadline::Deadline;
+use super::error::Dead;
+
+/// A broker as the cluster advertises it.
+#[derive(Clone, Debug)]
+pub(super) struct Advertised {
+    pub(super) id: i32,
+    pub(super) host: String,
+    pub(super) port: i32,
+}
+
+impl Advertised {
+    fn dead(&self, reason: &str) -> Dead {
+        Dead {
+            id: self.id,
+            address: format!("{}:{}", self.host, self.port),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// How long a broker may take to accept a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Connections that are tried at a time.
+const AT_A_TIME: usize = 16;
+
+/// The brokers that do not accept a connection. Blocks for at most 5 s more than there are turns of 16 brokers, and
+/// not longer than `deadline`; brokers that could not be tried by then are left out.
+pub(super) fn unreachable(brokers: &[Advertised], deadline: &Deadline) -> Vec<Dead> {
+    let left = Arc::new(Mutex::new(brokers.to_vec()));
+    let (report, reports) = channel();
+    for _ in 0..brokers.len().min(AT_A_TIME) {
+        let (left, report) = (left.clone(), report.clone());
+        let limit = deadline.left().min(CONNECT_LIMIT);
+        let trying = std::thread::Builder::new().name("reach".to_owned()).spawn(move || {
+            loop {
+                // The guard must not live during the connection.
+                let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some(broker) = next else { return };
+                let dead = attempt(&broker, limit).err().map(|reason| broker.dead(&reason));
+                if report.send((broker.id, dead)).is_err() {
+                    return;
+                }
+            }
+        });
+        if trying.is_err() {
+            break;
+        }
+    }
+    drop(report);
+    let mut open: Vec<&Advertised> = brokers.iter().collect();
+    let mut dead = Vec::new();
+    // Resolving a name cannot be cut short, so that threads are not waited for.
+    let turns = u32::try_from(brokers.len().div_ceil(AT_A_TIME)).unwrap_or(1);
+    let last = Deadline::clone(deadline).cut(CONNECT_LIMIT * (turns + 1));
+    while !open.is_empty() {
+        match reports.recv_timeout(last.left()) {
+            Ok((id, found)) => {
+                open.retain(|broker| broker.id != id);
+                dead.extend(found);
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    dead.sort_by_key(|dead| dead.id);
+    dead
+}
+
+fn attempt(broker: &Advertised, limit: Duration) -> Result<(), String> {
+    let port = u16::try_from(broker.port).map_err(|_| "no such port".to_owned())?;
+    let addresses = (broker.host.as_str(), port)
+        .to_socket_addrs()
+        .map_err(|_| "the name cannot be resolved".to_owned())?;
+    let mut reason = "the name has no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, limit) {
+            Ok(_) => return Ok(()),
+            Err(error) => reason = said(&error),
+        }
+    }
+    Err(reason)
+}
+
+fn said(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        std::io::ErrorKind::TimedOut => "no answer".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::base::Clock;
+
+    #[test]
+    fn a_broker_that_does_not_accept_connections_is_named_with_the_reason() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let open = listener.local_addr().expect("an address").port();
+        let closed = TcpListener::bind("127.0.0.1:0")
+            .and_then(|gone| gone.local_addr())
+            .expect("a port")
+            .port();
+        let broker =
+            |id, host: &str, port: u16| Advertised { id, host: host.to_owned(), port: port.into() };
+        let brokers = [
+            broker(1, "127.0.0.1", open),
+            broker(2, "127.0.0.1", closed),
+            broker(3, "no-such-host.invalid", 9092),
+        ];
+        let deadline = Deadline::of(Clock::start(), Duration::from_secs(60));
+        let dead: Vec<String> =
+            unreachable(&brokers, &deadline).iter().map(Dead::to_string).collect();
+        assert_eq!(
+            dead,
+            [
+                format!("broker 2 as `127.0.0.1:{closed}` (connection refused)"),
+                "broker 3 as `no-such-host.invalid:9092` (the name cannot be resolved)".to_owned(),
+            ]
+        );
+    }
+}

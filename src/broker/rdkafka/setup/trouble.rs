@@ -1,0 +1,303 @@
+//! Why no broker can be talked to, from what the client library says.
+//!
+//! librdkafka goes on trying and never says that there is no use: what it reports on the way is kept and read.
+//! Its texts: `rdkafka_broker.c` (`rd_kafka_broker_fail`), `rdkafka_ssl.c` and `rdkafka_sasl.c`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// What is in the way between the client and a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    kind: Kind,
+    /// `host:port`, if it is known.
+    address: String,
+    /// What the client library said, without values from outside the scenario.
+    said: String,
+}
+
+/// Kinds of trouble, the most telling ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Authentication,
+    Mechanism,
+    NoSasl,
+    Certificate,
+    NoTls,
+    Tls,
+    Sasl,
+    TlsOrSasl,
+    NoKafka,
+    NotResolved,
+    Refused,
+    Unreachable,
+    Silent,
+    Other,
+}
+
+impl Kind {
+    /// The client library's error codes and texts for each.
+    fn of(code: Option<RDKafkaErrorCode>, said: &str) -> Kind {
+        use RDKafkaErrorCode as Code;
+        let has = |text: &str| said.contains(text);
+        match code {
+            // A listener without SASL has no mechanism to name.
+            _ if has("mechanism handshake failed") && has("mechanisms:") => {
+                match what_follows(said, "mechanisms:") {
+                    "" => Kind::NoSasl,
+                    _ => Kind::Mechanism,
+                }
+            }
+            Some(Code::Authentication | Code::SaslAuthenticationFailed) => Kind::Authentication,
+            _ if has("authentication failed") || has("Authentication failed") => {
+                Kind::Authentication
+            }
+            _ if has("PLAINTEXT broker listener") || has("wrong version number") => Kind::NoTls,
+            Some(Code::SSL) => Kind::Certificate,
+            _ if has("SSL handshake failed") => Kind::Certificate,
+            Some(Code::Resolve) => Kind::NotResolved,
+            _ if has("Failed to resolve") => Kind::NotResolved,
+            _ if has("Connection refused") => Kind::Refused,
+            _ if has("in state CONNECT") || has("unreachable") || has("No route to host") => {
+                Kind::Unreachable
+            }
+            _ if has("timed out") => Kind::Silent,
+            _ if has("Invalid response size") => match is_tls_alert(said) {
+                true => Kind::Tls,
+                false => Kind::NoKafka,
+            },
+            _ if has("might require SASL") => Kind::Sasl,
+            _ if has("Send failed") && has("in state UP") => Kind::Sasl,
+            _ if has("Disconnected") && has("in state APIVERSION_QUERY") => Kind::TlsOrSasl,
+            _ if has("Disconnected") && has("in state UP") => Kind::Sasl,
+            _ => Kind::Other,
+        }
+    }
+
+    /// Whether trying again cannot help.
+    fn is_certain(self) -> bool {
+        self <= Kind::Tls
+    }
+}
+
+/// The text behind a mark, without the client library's remark on the time.
+fn what_follows<'a>(said: &'a str, mark: &str) -> &'a str {
+    let (_, rest) = said.split_once(mark).unwrap_or_default();
+    rest.split("(after ").next().unwrap_or_default().trim()
+}
+
+/// Whether the length of an answer is the beginning of a TLS alert: type 21, version 3.x (RFC 8446, section 5.1).
+fn is_tls_alert(said: &str) -> bool {
+    let digits = said.split("Invalid response size ").nth(1).unwrap_or_default();
+    let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse::<u32>().is_ok_and(|size| size >> 16 == 0x1503)
+}
+
+impl Trouble {
+    fn of(code: Option<RDKafkaErrorCode>, said: &str) -> Trouble {
+        // "[thrd:sasl_ssl://host:9092/bootstrap]: sasl_ssl://host:9092/bootstrap: what happened (after 3ms in state UP)"
+        let line = said
+            .strip_prefix("[thrd:")
+            .and_then(|line| line.split_once("]: "))
+            .map_or(said, |(_, line)| line);
+        let (name, what) = line.split_once(": ").unwrap_or(("", line));
+        let name = name.split_once("://").map_or(name, |(_, name)| name);
+        let address = name.rsplit_once('/').map_or("", |(address, _)| address).to_owned();
+        let kind = Kind::of(code, what);
+        let what = what.rsplit_once(" (after ").map_or(what, |(what, _)| what);
+        Trouble { kind, address, said: what.trim().to_owned() }
+    }
+
+    /// Nothing was heard at all.
+    pub(super) fn silence() -> Trouble {
+        Trouble { kind: Kind::Silent, address: String::new(), said: String::new() }
+    }
+
+    /// What to do about it.
+    pub(super) fn remedy(&self) -> &'static str {
+        match self.kind {
+            Kind::Authentication => {
+                "check `sasl.username`, `sasl.password` and `sasl.mechanism` in the client file or the environment"
+            }
+            Kind::Mechanism => "set `sasl.mechanism` in the client file to one of those",
+            Kind::NoSasl => {
+                "set `security.protocol` to `plaintext` or `ssl` in the client file, or use the address of a listener \
+                 with SASL"
+            }
+            Kind::Certificate => {
+                "check `ssl.ca.location` and the other `ssl.*` properties in the client file"
+            }
+            Kind::NoTls => {
+                "set `security.protocol` in the client file to `plaintext` or `sasl_plaintext`, or use the address of a \
+                 TLS listener"
+            }
+            Kind::Tls | Kind::Sasl | Kind::TlsOrSasl => {
+                "set `security.protocol` in the client file to what the listener speaks (`ssl`, `sasl_plaintext` or \
+                 `sasl_ssl`; TLS needs a build with `--features tls`), or use the address of a plaintext listener"
+            }
+            Kind::NoKafka => "check the port: it is not one of a Kafka broker",
+            Kind::NotResolved => "check the host name in `--bootstrap` or `kafka.bootstrap`",
+            Kind::Refused => "check the address and port, and that the broker runs",
+            Kind::Unreachable => "check the address, the network and the firewalls between",
+            Kind::Silent => {
+                "check that this is the port of a Kafka broker, and that the broker is healthy"
+            }
+            Kind::Other => "check the address, and see what the client says with `-vv`",
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = match self.address.as_str() {
+            "" => String::new(),
+            address => format!("`{address}` "),
+        };
+        let said = &self.said;
+        match self.kind {
+            Kind::Authentication => write!(f, "{at}refuses the login: {said}"),
+            Kind::Mechanism => write!(f, "{at}does not take this SASL mechanism: {said}"),
+            Kind::NoSasl => write!(f, "{at}is a listener without SASL"),
+            Kind::Certificate => write!(f, "the TLS handshake with {at}failed: {said}"),
+            Kind::NoTls => write!(f, "{at}is a listener without TLS"),
+            Kind::Tls => write!(f, "{at}is a listener with TLS"),
+            Kind::Sasl => write!(
+                f,
+                "{at}closes the connection after the first request, as a listener with SASL does"
+            ),
+            Kind::TlsOrSasl => {
+                write!(
+                    f,
+                    "{at}closes the connection at the first request, as a listener with TLS or SASL does"
+                )
+            }
+            Kind::NoKafka => write!(f, "{at}does not answer in Kafka's protocol"),
+            Kind::NotResolved => write!(f, "the host name of {at}cannot be resolved"),
+            Kind::Refused => write!(f, "{at}refuses connections"),
+            Kind::Unreachable => write!(f, "{at}cannot be reached"),
+            Kind::Silent if at.is_empty() => write!(f, "no broker answers"),
+            Kind::Silent => write!(f, "{at}takes the connection and does not answer"),
+            Kind::Other => write!(f, "{at}{said}"),
+        }
+    }
+}
+
+/// What a client has reported, as far as it is kept.
+#[derive(Debug, Default)]
+pub(in crate::broker::rdkafka) struct Heard(Mutex<Vec<Trouble>>);
+
+/// Reports that are kept: later ones repeat them.
+const KEPT_MAX: usize = 64;
+
+impl Heard {
+    /// Takes an error of the client as a whole; `said` has no value from outside the scenario.
+    pub(in crate::broker::rdkafka) fn report(&self, error: &KafkaError, said: &str) {
+        match error.rdkafka_error_code() {
+            // A summary of the others, which counts brokers that were never tried.
+            Some(RDKafkaErrorCode::AllBrokersDown) => {}
+            code => self.keep(Trouble::of(code, said)),
+        }
+    }
+
+    /// Takes a line of the client's log: some connections that fail are told there only.
+    pub(in crate::broker::rdkafka) fn log(&self, about: &str, said: &str) {
+        if about == "FAIL" {
+            self.keep(Trouble::of(None, said));
+        }
+    }
+
+    fn keep(&self, trouble: Trouble) {
+        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if troubles.len() < KEPT_MAX && !troubles.contains(&trouble) {
+            troubles.push(trouble);
+        }
+    }
+
+    /// What is certain already: trying again cannot help.
+    pub(super) fn certain(&self) -> Option<Trouble> {
+        self.worst().filter(|trouble| trouble.kind.is_certain())
+    }
+
+    /// The most telling trouble, if each of `addresses` addresses has one.
+    pub(super) fn of_all(&self, addresses: usize) -> Option<Trouble> {
+        let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubled: BTreeSet<&str> =
+            troubles.iter().map(|trouble| trouble.address.as_str()).collect();
+        let is_all = troubled.len() >= addresses;
+        drop(troubled);
+        drop(troubles);
+        self.worst().filter(|_| is_all)
+    }
+
+    /// The most telling trouble.
+    pub(super) fn worst(&self) -> Option<Trouble> {
+        let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.iter().min_by_key(|trouble| trouble.kind).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts of librdkafka 2.12 as they came from brokers and other servers.
+    #[test]
+    fn each_text_of_the_client_library_has_its_meaning() {
+        let of = |code, said: &str| Trouble::of(code, said).to_string();
+        let fail = |said: &str| of(None, &format!("[thrd:b:1/bootstrap]: b:1/bootstrap: {said}"));
+        assert_eq!(
+            fail(
+                "Connect to ipv4#1.2.3.4:1 failed: Connection refused (after 0ms in state CONNECT)"
+            ),
+            "`b:1` refuses connections"
+        );
+        assert_eq!(
+            fail("Connection setup timed out in state CONNECT (after 5001ms in state CONNECT)"),
+            "`b:1` cannot be reached"
+        );
+        assert_eq!(
+            fail(
+                "Connection setup timed out in state APIVERSION_QUERY (after 5002ms in state APIVERSION_QUERY)"
+            ),
+            "`b:1` takes the connection and does not answer"
+        );
+        assert_eq!(
+            fail(
+                "SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-512 (after 2ms in state AUTH_HANDSHAKE)"
+            ),
+            "`b:1` does not take this SASL mechanism: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-512"
+        );
+        assert_eq!(
+            fail(
+                "SASL PLAIN mechanism handshake failed: Broker: Request not valid in current SASL state: broker's supported mechanisms: (after 2ms in state AUTH_HANDSHAKE)"
+            ),
+            "`b:1` is a listener without SASL"
+        );
+        let alert = "Receive failed: Invalid response size 352518912 (0..100000000): increase receive.message.max.bytes";
+        assert_eq!(fail(alert), "`b:1` is a listener with TLS");
+        let http = "Receive failed: Invalid response size 1213486160 (0..100000000): increase receive.message.max.bytes";
+        assert_eq!(fail(http), "`b:1` does not answer in Kafka's protocol");
+        let resolve = Some(RDKafkaErrorCode::Resolve);
+        assert_eq!(
+            of(
+                resolve,
+                "sasl_ssl://b:1/3: Failed to resolve 'b:1': Name or service not known (after 1ms in state CONNECT)"
+            ),
+            "the host name of `b:1` cannot be resolved"
+        );
+    }
+
+    #[test]
+    fn a_cluster_is_given_up_when_every_address_has_failed() {
+        let heard = Heard::default();
+        heard
+            .log("FAIL", "[thrd:a:1/bootstrap]: a:1/bootstrap: Connect failed: Connection refused");
+        assert_eq!(heard.of_all(2), None);
+        assert!(heard.of_all(1).is_some() && heard.certain().is_none());
+        heard.log("FAIL", "[thrd:b:1/bootstrap]: b:1/bootstrap: SASL authentication failed: no");
+        assert!(heard.of_all(2).is_some() && heard.certain().is_some());
+    }
+}
