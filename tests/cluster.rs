@@ -365,3 +365,19 @@ fn a_slow_round_of_replication_takes_nothing_away() {
     let ledger = Tool::run_text(text).args(["--broker", "sim"]).finish().summary().ledger;
     assert_eq!((ledger.lost, ledger.unread, ledger.duplicated), (0, 0, 0), "{ledger:?}");
 }
+
+/// Found by `explore`: members wait for the others in a JoinGroup when their coordinator moves. The old one tells them so;
+/// without an answer they would wait for the rebalance's time-out of five minutes twice: the link that breaks afterwards costs it once.
+#[test]
+fn a_coordinator_that_moves_tells_the_members_that_wait_for_it() {
+    let text = "[consumers]\nmode = \"group\"\ncount = 3\nassignor = \"cooperative-sticky\"\nsession_timeout = \"2417ms\"\n\
+                [topic]\npartitions = 3\n[load]\nproducers = 1\nrate = \"35.278/s\"\n\
+                [sim]\nrequest_timeout = \"2874ms\"\n\
+                [run]\nwarmup = \"915ms\"\nduration = \"8s\"\ndrain = \"10m\"\nseed = 209588\n\
+                [[fault]]\nat = \"610ms\"\nhalf_open = { broker = \"all\" }\n\
+                [[fault]]\nat = \"2186ms\"\nfor = \"4470ms\"\nbroker_pause = { broker = 2 }\n\
+                [[fault]]\nat = \"6655ms\"\ncoordinator_move = {}\n\
+                [[fault]]\nat = \"8241ms\"\nhalf_open = { broker = 3 }\n";
+    let ledger = Tool::run_text(text).args(["--broker", "sim"]).finish().summary().ledger;
+    assert_eq!((ledger.lost, ledger.unread), (0, 0), "{ledger:?}");
+}

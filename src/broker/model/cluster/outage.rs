@@ -123,6 +123,10 @@ impl Cluster {
             broker.is_heard() && !broker.is_fenced
         };
         if let Some(next) = next.into_iter().find(fit) {
+            if self.brokers[old as usize].is_running() {
+                self.group.unloaded(now);
+                self.group_says(now, out);
+            }
             self.coordinator = next;
             self.group.interrupted(now);
             self.group_says(now, out);

@@ -152,12 +152,27 @@ impl GroupCoordinator {
     }
 
     /// Another broker takes the group over, with its members, generation and offsets as they are in
-    /// `__consumer_offsets`: whoever waits for an answer gets none, and everybody's session begins anew.
+    /// `__consumer_offsets`. A member that waits for an answer gets none, and every session begins anew.
     pub fn interrupted(&mut self, now: Time) {
         for member in self.members.values_mut() {
             (member.joining, member.syncing) = (None, None);
             member.heard(now);
         }
+    }
+
+    /// The same while the broker that hands the group over runs: members that wait for an answer are told that it is not
+    /// their coordinator any more (`GroupCoordinator.onGroupUnloaded`).
+    pub fn unloaded(&mut self, now: Time) {
+        let error = Err(GroupError::NotCoordinator);
+        for (id, member) in &mut self.members {
+            let join = member.joining.take().map(|ticket| {
+                (ticket, GroupResponse::Join(id.clone(), Err(GroupError::NotCoordinator)))
+            });
+            let sync =
+                member.syncing.take().map(|ticket| (ticket, GroupResponse::Sync(error.clone())));
+            self.answers.extend(join.into_iter().chain(sync));
+        }
+        self.interrupted(now);
     }
 
     /// The generation; 0 before the first.
