@@ -2,12 +2,10 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use lanekeeper::measure::{Summary, Verdict};
+use support::server::Answer;
 use support::{Finished, Tool, root};
 
 const BRIEF: &str = "[topic]\npartitions = 2\n[load]\nproducers = 10\nrate = \"10/s\"\n\
@@ -151,54 +149,6 @@ fn a_wrong_command_line_is_2() {
 }
 
 #[test]
-fn no_broker_at_the_address_is_3() {
-    // A port that was free a moment ago.
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    assert_no_broker(free.expect("an address"));
-}
-
-#[test]
-fn something_at_the_address_that_is_not_kafka_is_3() {
-    let answers: [&'static [u8]; 3] = [
-        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
-        b"",
-        b"\0\0\0\x08\0\0\0\0\0\0\0\0",
-    ];
-    for answer in answers {
-        assert_no_broker(listen(answer));
-    }
-}
-
-fn assert_no_broker(address: SocketAddr) {
-    let address = address.to_string();
-    let tool = Tool::run_text(BRIEF).args(["--bootstrap", &address]).set(["run.startup=2s"]);
-    let finished = tool.exits(3);
-    says(&finished, &["error", &address, "check the address and port"]);
-    assert_eq!(finished.stdout, "");
-}
-
-/// Somebody who takes connections, reads, and says `answer`; with none, says nothing.
-fn listen(answer: &'static [u8]) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    // Ends with the test's process.
-    std::thread::spawn(move || {
-        let mut silent = Vec::new();
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
-            let _ = stream.read(&mut [0; 1024]);
-            if answer.is_empty() {
-                silent.push(stream);
-            } else {
-                let _ = stream.write_all(answer);
-            }
-        }
-    });
-    address
-}
-
-#[test]
 fn an_interrupted_run_is_130_and_keeps_what_was_measured() {
     let tool = Tool::run_text(BRIEF).set(["run.duration=10m", "expect.delivered=60000"]);
     let mut running = tool.start();
@@ -280,9 +230,9 @@ fn says_on_stdout(finished: &Finished, texts: &[&str]) {
 }
 
 #[test]
-fn somebody_who_insists_is_obeyed_at_once() {
-    // Nobody answers there for a long time.
-    let address = listen(b"").to_string();
+fn a_second_interruption_ends_the_process_at_once() {
+    // No answer comes for a long time.
+    let address = support::server::start(Answer::Silence).to_string();
     let tool = Tool::run_text(BRIEF).args(["--bootstrap", &address]).set(["run.startup=10m"]);
     let mut running = tool.start();
     running.await_text("scenario.toml", "[topic]");

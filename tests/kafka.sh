@@ -197,6 +197,7 @@ PROPERTIES
 guard() {
   local dir port keytool=${JAVA_HOME:+$JAVA_HOME/bin/}keytool
   dir=$(broker_dir "$1") port=$(broker_port "$1")
+  rm -f "$dir/keystore.p12"
   "$keytool" -genkeypair -alias broker -keyalg EC -dname CN=127.0.0.1 -ext SAN=IP:127.0.0.1 -validity 2 \
     -storetype PKCS12 -keystore "$dir/keystore.p12" -storepass scratch >/dev/null 2>&1 ||
     fail "\`keytool\` could not make a certificate" "it comes with Java 17; set JAVA_HOME"

@@ -1,6 +1,7 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first one ends the load and keeps what was measured, the second one ends the process.
 
 use std::io::Write;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -13,16 +14,19 @@ pub const KEEPING: &str = "ending the load, keeping what was measured";
 /// Starts to listen. The value turns true with the first signal, which is answered with what happens now. With the
 /// second one the process ends, and lists what it leaves behind.
 ///
-/// A thread of its own listens, so that it is heard even while the control plane waits for a broker.
+/// A thread of its own listens, so that it is heard even while the control plane waits for a broker. From the return of
+/// this function on no signal is missed.
 pub fn listen(answer: &'static str, leftovers: &Leftovers) -> watch::Receiver<bool> {
     let (heard, interrupted) = watch::channel(false);
     let leftovers = leftovers.clone();
+    let (ready, is_ready) = std::sync::mpsc::channel();
     let listening = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
             return;
         };
         runtime.block_on(async {
             let mut signals = Signals::listen();
+            let _ = ready.send(());
             let name = signals.next().await;
             say(&format!("{name}: {answer}; once more to stop at once"));
             heard.send_replace(true);
@@ -34,11 +38,16 @@ pub fn listen(answer: &'static str, leftovers: &Leftovers) -> watch::Receiver<bo
             stop_at_once();
         });
     });
-    if let Err(error) = listening {
-        tracing::warn!(%error, "Ctrl-C will end the process at once");
+    match listening {
+        // A thread that ended without a word is no reason to wait.
+        Ok(_) => _ = is_ready.recv_timeout(READY_LIMIT),
+        Err(error) => tracing::warn!(%error, "a signal will end the process at once"),
     }
     interrupted
 }
+
+/// How long the thread that listens may take to start.
+const READY_LIMIT: Duration = Duration::from_secs(5);
 
 fn say(text: &str) {
     // A terminal that is gone (SIGHUP) takes nothing any more.

@@ -119,6 +119,7 @@ async fn run_on(
     let leftovers = Leftovers::default();
     let interrupted = listen(KEEPING, &leftovers);
     observer.phase("setting the stage");
+    tracing::info!(%run, "setting the stage");
     let Options { client, handlers, .. } = options;
     let deadline = Deadline::new(clock, plan.times.startup, interrupted.clone());
     let stage = match set_stage(&plan, run, clock, client, &deadline, &leftovers).await {

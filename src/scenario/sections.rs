@@ -158,7 +158,7 @@ section! {
         duration: Duration = ("60s; 10m when `load.messages` are sent at `rate = \"max\"`"), "10s";
         /// How long consumers may take to read what is left after the last send.
         drain: Duration = "30s", "1m";
-        /// How long broker, topic and consumers may take to be ready.
+        /// How long broker, topic and consumers may take to be ready, all together.
         startup: Duration = "30s", "1m";
         /// Root of all randomness: the same seed gives the same schedule.
         seed: u64 = 1, 42;

@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub(crate) mod server;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -119,9 +121,14 @@ impl Tool {
     }
 
     /// As a process of a control group, given by the file that takes process ids.
-    pub(crate) fn in_group(mut self, processes: &Path) -> Tool {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(processes);
+    pub(crate) fn in_group(self, processes: &Path) -> Tool {
+        self.after(&format!("echo $$ > '{}'", processes.display()))
+    }
+
+    /// In a shell's process after `setting`, such as `ulimit -n 20`.
+    pub(crate) fn after(mut self, setting: &str) -> Tool {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("{setting} && exec \"$0\" \"$@\"")]);
         shell.arg(self.command.get_program()).args(self.command.get_args());
         shell.current_dir(self.scratch.path()).stdin(Stdio::null());
         self.command = shell;
@@ -230,8 +237,13 @@ impl Running {
 
     /// What Ctrl-C does.
     pub(crate) fn interrupt(&self) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &id]).status().expect("`kill` is there");
+        self.signal("INT");
+    }
+
+    /// Sends a signal, given without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        let (id, signal) = (self.child.id().to_string(), format!("-{name}"));
+        let sent = Command::new("kill").args([&signal, &id]).status().expect("`kill` is there");
         assert!(sent.success());
     }
 

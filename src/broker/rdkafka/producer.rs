@@ -21,7 +21,7 @@ use rdkafka::producer::{
 use rdkafka::{ClientContext, Message};
 
 use super::config::ClientSettings;
-use super::error::{describe, describe_while, outcome};
+use super::error::{describe_while, outcome};
 use super::learning::Learning;
 use super::setup::Doing;
 use super::told::Told;
@@ -101,6 +101,12 @@ fn from_token(token: usize) -> (ProducerId, u64) {
     (ProducerId((token >> SEQUENCE_BITS) as u32), (token & ((1 << SEQUENCE_BITS) - 1)) as u64)
 }
 
+impl RdProducer {
+    fn refused(&self, error: &KafkaError) -> SendError {
+        SendError::Refused(describe_while(error, Doing::Write, &self.topic))
+    }
+}
+
 impl ProducerPort for RdProducer {
     #[inline]
     fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
@@ -114,7 +120,13 @@ impl ProducerPort for RdProducer {
                 .payload(record.payload);
         client.send(message).map_err(|(error, _)| match error {
             KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => SendError::Full,
-            error => SendError::Refused(describe(&error)),
+            // A client that has failed for good says so of every record, and the cause only when asked.
+            KafkaError::MessageProduction(RDKafkaErrorCode::Fatal) => {
+                let cause =
+                    client.client().fatal_error().map_or(RDKafkaErrorCode::Fatal, |(code, _)| code);
+                self.refused(&KafkaError::MessageProduction(cause))
+            }
+            error => self.refused(&error),
         })
     }
 

@@ -27,7 +27,6 @@ enum Kind {
     NoSasl,
     Certificate,
     NoTls,
-    Tls,
     Sasl,
     TlsOrSasl,
     NoKafka,
@@ -65,10 +64,7 @@ impl Kind {
                 Kind::Unreachable
             }
             _ if has("timed out") => Kind::Silent,
-            _ if has("Invalid response size") => match is_tls_alert(said) {
-                true => Kind::Tls,
-                false => Kind::NoKafka,
-            },
+            _ if has("Invalid response size") => Kind::NoKafka,
             _ if has("might require SASL") => Kind::Sasl,
             _ if has("Send failed") && has("in state UP") => Kind::Sasl,
             _ if has("Disconnected") && has("in state APIVERSION_QUERY") => Kind::TlsOrSasl,
@@ -79,7 +75,7 @@ impl Kind {
 
     /// Whether trying again cannot help.
     fn is_certain(self) -> bool {
-        self <= Kind::Tls
+        self <= Kind::NoTls
     }
 }
 
@@ -87,13 +83,6 @@ impl Kind {
 fn what_follows<'a>(said: &'a str, mark: &str) -> &'a str {
     let (_, rest) = said.split_once(mark).unwrap_or_default();
     rest.split("(after ").next().unwrap_or_default().trim()
-}
-
-/// Whether the length of an answer is the beginning of a TLS alert: type 21, version 3.x (RFC 8446, section 5.1).
-fn is_tls_alert(said: &str) -> bool {
-    let digits = said.split("Invalid response size ").nth(1).unwrap_or_default();
-    let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse::<u32>().is_ok_and(|size| size >> 16 == 0x1503)
 }
 
 impl Trouble {
@@ -134,7 +123,7 @@ impl Trouble {
                 "set `security.protocol` in the client file to `plaintext` or `sasl_plaintext`, or use the address of a \
                  TLS listener"
             }
-            Kind::Tls | Kind::Sasl | Kind::TlsOrSasl => {
+            Kind::Sasl | Kind::TlsOrSasl => {
                 "set `security.protocol` in the client file to what the listener speaks (`ssl`, `sasl_plaintext` or \
                  `sasl_ssl`; TLS needs a build with `--features tls`), or use the address of a plaintext listener"
             }
@@ -163,7 +152,6 @@ impl fmt::Display for Trouble {
             Kind::NoSasl => write!(f, "{at}is a listener without SASL"),
             Kind::Certificate => write!(f, "the TLS handshake with {at}failed: {said}"),
             Kind::NoTls => write!(f, "{at}is a listener without TLS"),
-            Kind::Tls => write!(f, "{at}is a listener with TLS"),
             Kind::Sasl => write!(
                 f,
                 "{at}closes the connection after the first request, as a listener with SASL does"
@@ -276,8 +264,6 @@ mod tests {
             ),
             "`b:1` is a listener without SASL"
         );
-        let alert = "Receive failed: Invalid response size 352518912 (0..100000000): increase receive.message.max.bytes";
-        assert_eq!(fail(alert), "`b:1` is a listener with TLS");
         let http = "Receive failed: Invalid response size 1213486160 (0..100000000): increase receive.message.max.bytes";
         assert_eq!(fail(http), "`b:1` does not answer in Kafka's protocol");
         let resolve = Some(RDKafkaErrorCode::Resolve);

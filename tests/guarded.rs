@@ -1,0 +1,273 @@
+//! A cluster that refuses: logins, TLS, rights, wrong advertised addresses, and a group without a coordinator.
+//!
+//! Needs `GUARDED=127.0.0.1:PORT`, the address that `LANEKEEPER_KAFKA_GUARDED=1 tests/kafka.sh start` prints; without it
+//! the tests pass unseen. The listeners are described in `guard` of that script.
+
+#[path = "support/cluster.rs"]
+mod cluster;
+mod support;
+
+use std::process::Command;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use cluster::Arm;
+use lanekeeper::base::{Clock, Time};
+use support::{Finished, Tool, root};
+
+const BRIEF: &str = "[topic]\npartitions = 2\nreplication_factor = 1\n[load]\nproducers = 10\nrate = \"10/s\"\n\
+                     [run]\nwarmup = \"0s\"\nduration = \"1s\"\nstartup = \"60s\"\n";
+const STARTUP: Duration = Duration::from_secs(60);
+
+/// One test lets the broker stand still; the others wait for it.
+static BROKER: RwLock<()> = RwLock::new(());
+
+fn shared() -> RwLockReadGuard<'static, ()> {
+    BROKER.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first port of the cluster's listeners.
+fn port() -> Option<u16> {
+    let address = std::env::var("GUARDED").ok()?;
+    Some(address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port"))
+}
+
+fn login(user: &str, password: &str) -> String {
+    format!(
+        "security.protocol=sasl_plaintext\nsasl.mechanism=PLAIN\nsasl.username={user}\nsasl.password={password}\n"
+    )
+}
+
+/// A run at the listener `offset` ports behind the first one, with a client file.
+fn tool(port: u16, offset: u16, properties: &str) -> Tool {
+    let address = format!("127.0.0.1:{}", port + offset);
+    let tool = Tool::run_text(BRIEF).file("client.properties", properties.as_bytes());
+    tool.args(["--bootstrap", &address, "--client-config", "client.properties"])
+}
+
+#[track_caller]
+fn says(finished: &Finished, texts: &[&str]) {
+    for text in texts {
+        assert!(finished.stderr.contains(text), "`{text}` is not in\n{}", finished.output());
+    }
+}
+
+/// A run that is refused, with its cause, and long before `run.startup` is over.
+#[track_caller]
+fn refused(tool: Tool, texts: &[&str]) {
+    let clock = Clock::start();
+    let finished = tool.exits(3);
+    says(&finished, texts);
+    assert!(clock.now() < Time::ZERO + STARTUP, "{}", finished.output());
+    assert!(!finished.output().contains("left behind"), "{}", finished.output());
+}
+
+#[test]
+fn what_is_in_the_way_of_a_connection_is_named() {
+    let Some(port) = port() else { return };
+    let _shared = shared();
+    let admin = login("admin", "admin-secret");
+    refused(
+        tool(port, 2, &login("admin", "wrong-secret")),
+        &["refuses the login", "sasl.password"],
+    );
+    refused(tool(port, 2, &login("nobody", "secret")), &["refuses the login"]);
+    refused(tool(port, 2, ""), &["as a listener with SASL does", "security.protocol"]);
+    refused(tool(port, 0, &admin), &["is a listener without SASL", "security.protocol"]);
+    refused(tool(port, 3, ""), &["as a listener with TLS or SASL does", "security.protocol"]);
+    refused(
+        tool(port, 4, ""),
+        &["advertises broker 1 as `127.0.0.1:9` (connection refused)", "advertised.listeners"],
+    );
+    refused(
+        tool(port, 5, ""),
+        &["no-such-host.invalid", "cannot be resolved", "advertised.listeners"],
+    );
+    tool(port, 2, &admin).exits(0);
+}
+
+#[test]
+fn what_the_cluster_has_not_is_named_and_the_topic_is_taken_back() {
+    let Some(port) = port() else { return };
+    let _shared = shared();
+    let copies = tool(port, 0, "").set(["topic.replication_factor=3"]);
+    refused(copies, &["the cluster has 1 broker,", "--set topic.replication_factor=1"]);
+    let arm = Arm::Cluster(format!("127.0.0.1:{port}"));
+    let name = format!("lanekeeper-test-guarded-{}", std::process::id());
+    let named = format!("topic.name={name}");
+    let group = ["consumers.mode=group", "consumers.count=2", &named];
+    refused(
+        tool(port, 0, "").set(group),
+        &[
+            "has no coordinator",
+            "3 copies, and the cluster has 1 broker",
+            "offsets.topic.replication.factor=1",
+        ],
+    );
+    assert_is_gone(&arm, &name);
+    // The limit of the start-up is one for all its steps.
+    let finished = tool(port, 0, "").set(group).set(["run.startup=2s"]).exits(3);
+    says(&finished, &["has no coordinator after 2."]);
+    assert_is_gone(&arm, &name);
+}
+
+/// Waits for a topic to be gone: a cluster deletes in its own time.
+#[track_caller]
+fn assert_is_gone(arm: &Arm, topic: &str) {
+    for _ in 0..100 {
+        if arm.partitions_of(topic).is_none() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("{topic} is there");
+}
+
+/// Allows `guest` to do this, on topics or groups that begin with `prefix`.
+fn allow(port: u16, operations: &[&str], kind: &str, prefix: &str) {
+    let mut command = Command::new(root().join("tests/kafka.sh"));
+    command.args(["run", "org.apache.kafka.tools.AclCommand", "--bootstrap-server"]);
+    command.arg(format!("127.0.0.1:{port}")).args(["--add", "--allow-principal", "User:guest"]);
+    command.args(operations.iter().flat_map(|operation| ["--operation", operation]));
+    command.args([kind, prefix, "--resource-pattern-type", "prefixed"]);
+    let output = command.output().expect("a shell");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_right_that_is_missing_is_named() {
+    let Some(port) = port() else { return };
+    let _shared = shared();
+    let guest = |topic: &str| {
+        tool(port, 2, &login("guest", "guest-secret")).set([format!("topic.name={topic}").as_str()])
+    };
+    let process = std::process::id();
+    let name = |prefix: &str, number: u32| format!("{prefix}{process}-{number}");
+    let topic = name("none-", 1);
+    let text = format!("lacks the right Describe on topic `{topic}`; give it with");
+    refused(guest(&topic), &[&text, &format!("--operation Describe --topic {topic}")]);
+
+    let read = format!("reads-{process}-");
+    allow(port, &["Describe", "Create", "Delete", "Read"], "--topic", &read);
+    refused(
+        guest(&name("reads-", 1)),
+        &["lacks the right Read on the group of this run", "--group lanekeeper-"],
+    );
+    allow(port, &["Read"], "--group", "lanekeeper-");
+    // An idempotent producer without any right to write is refused its id.
+    let finished = guest(&name("reads-", 2)).exits(1);
+    let text = "lacks the right IdempotentWrite on the cluster";
+    assert!(finished.stdout.contains(text), "{}", finished.output());
+    let finished = guest(&name("reads-", 2)).set(["load.idempotence=false"]).exits(1);
+    let text = format!("lacks the right Write on topic `{}`", name("reads-", 2));
+    assert!(finished.stdout.contains(&text), "{}", finished.output());
+
+    let write = format!("writes-{process}-");
+    allow(port, &["Describe", "Create", "Write"], "--topic", &write);
+    let topic = name("writes-", 1);
+    let finished = guest(&topic).exits(3);
+    // What it may not delete is listed with the reason and the command.
+    let left = format!(
+        "left behind: topic `{topic}` was created by this run and may still be there: this user lacks the right Delete"
+    );
+    let delete = format!("--delete --topic {topic}`");
+    says(&finished, &[&format!("lacks the right Read on topic `{topic}`"), &left, &delete]);
+    delete_topic(port, &topic);
+}
+
+fn delete_topic(port: u16, topic: &str) {
+    let arm = Arm::Cluster(format!("127.0.0.1:{port}"));
+    let deleted = arm.admin(async |admin, options| admin.delete_topics(&[topic], &options).await);
+    deleted.expect("an answer").remove(0).expect("a topic that was there");
+}
+
+#[test]
+fn signals_take_the_topic_back() {
+    let Some(port) = port() else { return };
+    let _shared = shared();
+    let arm = Arm::Cluster(format!("127.0.0.1:{port}"));
+    let name = format!("lanekeeper-test-signals-{}", std::process::id());
+    let named = format!("topic.name={name}");
+    for signal in ["INT", "TERM", "HUP"] {
+        // While the stage is set: the coordinator is waited for.
+        let group = ["consumers.mode=group", "consumers.count=2", &named, "run.startup=10m"];
+        let mut running = tool(port, 0, "").set(group).start();
+        while arm.partitions_of(&name).is_none() {
+            running.look();
+        }
+        running.signal(signal);
+        let finished = running.finish();
+        assert_eq!(finished.code, 130, "{}", finished.output());
+        assert_is_gone(&arm, &name);
+        // During the load.
+        let mut running = tool(port, 0, "").set([named.as_str(), "run.duration=10m"]).start();
+        running.await_text("seconds.jsonl", "\"partition\":1");
+        running.signal(signal);
+        let finished = running.finish();
+        assert_eq!(finished.code, 130, "{}", finished.output());
+        assert!(finished.summary().ledger.delivered > 0, "{}", finished.output());
+        assert_is_gone(&arm, &name);
+    }
+}
+
+#[test]
+fn a_topic_that_a_second_signal_leaves_is_listed() {
+    let Some(port) = port() else { return };
+    let _shared = shared();
+    let name = format!("lanekeeper-test-left-{}", std::process::id());
+    let set = [
+        &format!("topic.name={name}"),
+        "run.duration=10m",
+        "run.drain=10m",
+        "consumers.work={ wait = \"20s\" }",
+    ];
+    let mut running = tool(port, 0, "").set(set).start();
+    running.await_text("seconds.jsonl", "\"partition\":1");
+    running.signal("TERM");
+    running.await_text("run.log", "stopping");
+    running.signal("TERM");
+    let finished = running.finish();
+    assert_eq!(finished.code, 130, "{}", finished.output());
+    says(
+        &finished,
+        &["stopped before everything was taken back", &format!("--delete --topic {name}`")],
+    );
+    delete_topic(port, &name);
+}
+
+/// Answers that take longer than the first waits for them are no reason to give up.
+#[test]
+fn a_cluster_that_answers_slowly_is_waited_for() {
+    let Some(port) = port() else { return };
+    let _shared = shared();
+    let to = ([127, 0, 0, 1], port).into();
+    let slow = support::server::slow(to, Duration::from_millis(700)).to_string();
+    let finished = Tool::run_text(BRIEF).args(["--bootstrap", &slow]).finish();
+    let ledger = finished.summary().ledger;
+    assert_eq!((ledger.sent, ledger.delivered), (100, 100), "{}", finished.output());
+}
+
+/// A broker that stands still during the load holds up neither the end of the run nor what is said about the topic.
+#[test]
+fn a_broker_that_stands_still_does_not_hold_the_end_up() {
+    let Some(port) = port() else { return };
+    let _alone = BROKER.write().unwrap_or_else(PoisonError::into_inner);
+    let broker = |command: &str| {
+        let script = Command::new(root().join("tests/kafka.sh")).args([command, "1"]).status();
+        assert!(script.expect("a shell").success(), "{command}");
+    };
+    let name = format!("lanekeeper-test-still-{}", std::process::id());
+    let set = [&format!("topic.name={name}"), "run.duration=10m", "run.drain=10m"];
+    let mut running = tool(port, 0, "").set(set).start();
+    running.await_text("seconds.jsonl", "\"partition\":1");
+    broker("pause");
+    running.signal("TERM");
+    let finished = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| running.finish()));
+    broker("resume");
+    let finished = finished.expect("it ends by itself");
+    assert_eq!(finished.code, 130, "{}", finished.output());
+    assert!(finished.summary().ledger.delivered > 0, "{}", finished.output());
+    let left = format!("--delete --topic {name}`");
+    assert!(finished.stdout.contains(&left), "{}", finished.output());
+    delete_topic(port, &name);
+}
