@@ -6,7 +6,10 @@ mod capability;
 mod clock;
 #[cfg(test)]
 mod defect;
+mod handler_panic;
 mod ids;
+mod printable;
+mod regular_file;
 mod seed;
 mod stamp;
 mod table;
@@ -16,7 +19,10 @@ pub use capability::{BrokerKind, Capability};
 pub use clock::{Clock, ClockHand, Time};
 #[cfg(test)]
 pub(crate) use defect::Defect;
+pub use handler_panic::{in_handler, is_in_handler, panic_text};
 pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
+pub use printable::{printable, printable_path};
+pub use regular_file::{FileError, open_regular, read_regular};
 pub use seed::{Random, Seed};
 pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};
 pub use table::Table;

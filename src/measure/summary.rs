@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cost, Digest, FailureSummary, FaultSummary, Ledger, Outage, Rebalance};
 
 /// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Everything a run found out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

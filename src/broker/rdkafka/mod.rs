@@ -27,6 +27,7 @@ pub use admin::{Admin, SetupError};
 pub use client_file::ClientFile;
 pub use config::ClientSettings;
 pub use embedded::{Embedded, EmbeddedControl};
+pub use hidden::{remember_hidden, without_hidden};
 pub use refusal::{from_outside, needs_consent, refusals};
 
 use self::committer::RdCommitter;
