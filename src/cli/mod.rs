@@ -156,7 +156,10 @@ fn done(arguments: Arguments, handlers: Option<Handlers>) -> Result<Exit, Error>
 /// The exit code of an outcome; says what is wrong.
 fn ended(outcome: Result<Exit, Error>) -> Exit {
     outcome.unwrap_or_else(|error| {
+        let code = error.exit();
         tell(&match &error {
+            // What the panic of a task led to.
+            Error::Bug(_) if panic::is_told() => return code,
             // Diagnostics are rendered already.
             Error::Input(text)
                 if text.starts_with("error")
@@ -167,7 +170,7 @@ fn ended(outcome: Result<Exit, Error>) -> Exit {
             }
             other => format!("{ERROR}error{ERROR:#}: {other}"),
         });
-        error.exit()
+        code
     })
 }
 

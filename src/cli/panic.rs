@@ -1,5 +1,6 @@
 //! Panics: a bug in lanekeeper, told in one plain message.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,12 +26,21 @@ pub(super) fn watched<T>(
         // What follows is often a consequence of the first one, and a simulation may be run a thousand times.
         if PANICS.fetch_add(1, Ordering::AcqRel) == 0 {
             tell(&message(command, has_handlers, &account(panic)));
+            let trace = Backtrace::capture();
+            if trace.status() == BacktraceStatus::Captured {
+                tell(&trace.to_string());
+            }
         }
     }));
     let before = PANICS.load(Ordering::Acquire);
     let outcome = catch_unwind(AssertUnwindSafe(work)).ok();
     let panics = PANICS.load(Ordering::Acquire) - before;
     outcome.map(|outcome| (outcome, panics))
+}
+
+/// Whether a panic has been told of.
+pub(super) fn is_told() -> bool {
+    PANICS.load(Ordering::Acquire) > 0
 }
 
 /// Where it happened and what it said. No secret is in it.
@@ -52,7 +62,7 @@ fn message(command: &str, has_handlers: bool, account: &str) -> String {
          lanekeeper {version}, `{command}`, {os} {cpu}\n  \
          what was measured until then is kept, and may be wrong; `lanekeeper report DIR` shows it\n  \
          help: please report it where you have lanekeeper from, with this message and the scenario; values of client \
-         files and the environment are not in it"
+         files and the environment are not in it. With RUST_BACKTRACE=1 it says how it came there"
     )
 }
 
