@@ -47,6 +47,24 @@ fn a_trace_tells_of_a_kill_in_order() {
     }
 }
 
+/// Its clock is that of the fault's `at`, of the report and of the files of a run.
+#[test]
+fn times_count_from_the_beginning_of_the_load() {
+    let finished = replay(&["--trace", "--kind", "control"]);
+    let line = |what: &str| {
+        let found = finished.stdout.lines().find(|line| line.contains(what));
+        found.unwrap_or_else(|| panic!("no {what}: {}", finished.output()))
+    };
+    assert!(line("consumer failed: killed").starts_with("     1.000000000"), "{}", finished.stdout);
+    assert!(line("consumer ready").trim_start().starts_with("-0."), "{}", finished.stdout);
+    let later = replay(&["--trace", "--kind", "control", "--from", "0s"]);
+    assert!(!later.stdout.contains("-0."), "{}", later.stdout);
+    let run = Tool::run_text(SMALL).args(["--broker", "sim"]).exits(0);
+    let killed = run.read("events.jsonl");
+    let killed = killed.lines().find(|line| line.contains("consumer_failed")).expect("a failure");
+    assert!(killed.contains("\"at_s\":1.0,"), "{killed}");
+}
+
 #[test]
 fn filters_choose_and_the_limit_says_what_it_is() {
     let span = ["--trace", "--from", "1500ms", "--to", "1600ms", "--partition", "2"];

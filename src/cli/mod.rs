@@ -64,7 +64,7 @@ Examples:
 const REPLAY_EXAMPLES: &str = "\
 Examples:
   lanekeeper replay repro.toml
-  lanekeeper replay scenarios/kill-one-consumer.toml --trace --from 15.6s --to 15.7s --partition 7
+  lanekeeper replay scenarios/kill-one-consumer.toml --trace --from 15s --to 15.1s --partition 7
   lanekeeper replay scenarios/kill-one-consumer.toml --verify
   lanekeeper replay scenarios/quick.toml --trace --kind all --limit 0 > before.txt
   lanekeeper replay scenarios/quick.toml --against before.txt";

@@ -30,7 +30,8 @@ pub(super) struct ReplayArguments {
     #[arg(long, value_name = "PATH=VALUE")]
     pub(super) set: Vec<String>,
 
-    /// Print what happens, one event per line, instead of the report.
+    /// Print what happens, one event per line, instead of the report. Times count from the beginning of the load, as those
+    /// of faults and of the report do; what comes before it has negative ones.
     #[arg(long)]
     trace: bool,
 
@@ -38,11 +39,11 @@ pub(super) struct ReplayArguments {
     #[arg(long, value_delimiter = ',', requires = "trace")]
     partition: Vec<u32>,
 
-    /// Only what happens from this virtual time on.
+    /// Only what happens from this time of the load on.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "trace")]
     from: Option<Duration>,
 
-    /// Only what happens before this virtual time; then it stops.
+    /// Only what happens before this time of the load; then it stops.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "trace")]
     to: Option<Duration>,
 
@@ -214,7 +215,7 @@ pub(super) fn last_line(summary: &Summary) -> Result<String, Error> {
 /// Which lines are wanted.
 struct Filter {
     partitions: Vec<PartitionId>,
-    from: Time,
+    from: Option<Time>,
     until: Option<Time>,
     kinds: Kinds,
     /// Lines, at most; 0 for no limit.
@@ -230,7 +231,7 @@ impl Filter {
         }
         Filter {
             partitions: arguments.partition.iter().map(|id| PartitionId(*id)).collect(),
-            from: Time::ZERO + arguments.from.unwrap_or_default(),
+            from: arguments.from.map(|from| Time::ZERO + from),
             until: arguments.to.map(|to| Time::ZERO + to),
             kinds,
             limit: arguments.limit,
@@ -238,7 +239,7 @@ impl Filter {
     }
 
     fn wants(&self, line: &TraceLine) -> bool {
-        line.at >= self.from
+        self.from.is_none_or(|from| line.at >= from)
             && self.kinds.contains(&line.kind)
             && (self.partitions.is_empty()
                 || line.partitions.iter().any(|partition| self.partitions.contains(partition)))
