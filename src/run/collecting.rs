@@ -25,14 +25,14 @@ const SIMULATED_INTERVALS_MAX: u32 = 60;
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
 impl Collecting {
-    /// Starts collecting, in intervals counted from `start`.
+    /// Starts collecting, in intervals counted from `start`. The error is of a system that gives no thread.
     pub(super) fn start(
         account: Account,
         context: &Context,
         collector: Collector,
         observer: Box<dyn Observer>,
         start: Time,
-    ) -> Collecting {
+    ) -> std::io::Result<Collecting> {
         let context = context.clone();
         let (hosting, load_end) = (context.hosting.clone(), context.plan.times.load_end());
         let round = Round { account, context, collector, observer, start, seen: 0 };
@@ -51,17 +51,13 @@ impl Collecting {
                 Some(now + interval)
             };
             kernel.at(start + interval, Box::new(job));
-            return Collecting { round, thread: None };
+            return Ok(Collecting { round, thread: None });
         }
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let work = move || collect(&running, start, &stopped);
-        // Without a thread nothing can be measured; the operating system refuses one only when it is at its end.
-        let thread = std::thread::Builder::new()
-            .name("collector".to_owned())
-            .spawn(work)
-            .expect("a thread for the collector");
-        Collecting { round, thread: Some((stop, thread)) }
+        let thread = std::thread::Builder::new().name("collector".to_owned()).spawn(work)?;
+        Ok(Collecting { round, thread: Some((stop, thread)) })
     }
 
     /// Takes the last shards and ends the thread.

@@ -195,7 +195,7 @@ async fn on_stage(
     let started = steps.start_consumers().await;
     let mut result = match started {
         Err(error) => Err(error),
-        Ok(startup) => Ok(load(plan, scene, &context, &mut steps, observer, startup).await),
+        Ok(startup) => load(plan, scene, &context, &mut steps, observer, startup).await,
     };
     let left_behind = steps.stop_consumers().await;
     supervisor.stop(None);
@@ -242,7 +242,7 @@ async fn load(
     steps: &mut Steps,
     mut observer: Box<dyn Observer>,
     startup: Duration,
-) -> Summary {
+) -> Result<Summary, Error> {
     let start = context.clock.now() + LEAD;
     let measured = (start + plan.times.warmup, start + plan.times.load_end());
     context.board.begin(start, measured, fault_windows(plan, start));
@@ -255,7 +255,8 @@ async fn load(
         collector.cost.turn_off();
     }
     let account = Account::new(context, scene, steps.watch_status(), start, startup);
-    let collecting = Collecting::start(account.clone(), context, collector, observer, start);
+    let collecting = Collecting::start(account.clone(), context, collector, observer, start)
+        .map_err(|error| Error::Environment(format!("no thread for the collector: {error}")))?;
 
     let mut ending = steps.load(start).await;
     context.note(Event::Phase { name: "draining".to_owned() });
@@ -268,7 +269,7 @@ async fn load(
         true => Ended::Interrupted,
         false => Ended::InOrder,
     };
-    account.summary(&collector, ended, ending.at, ending.warnings)
+    Ok(account.summary(&collector, ended, ending.at, ending.warnings))
 }
 
 /// Between starting the pools and the first record that is due: time to make their clients.
