@@ -153,7 +153,7 @@ fn try_tool(place: &str, arguments: &str) {
     take_away(&mut words, "--client-config");
     let is_tried = !is_remote || given.is_some();
     if !is_tried {
-        // Nobody is there: what can be known without a cluster is known to `check`.
+        // No cluster is there: what can be known without a cluster is known to `check`.
         words[0] = "check".to_owned();
         take_away(&mut words, "--format");
     }

@@ -177,7 +177,7 @@ fn assert_no_broker(address: SocketAddr) {
     assert_eq!(finished.stdout, "");
 }
 
-/// Somebody who takes connections, reads, and says `answer`; with none, says nothing.
+/// Takes connections, reads, and says `answer`; with none, says nothing.
 fn listen(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -280,8 +280,8 @@ fn says_on_stdout(finished: &Finished, texts: &[&str]) {
 }
 
 #[test]
-fn somebody_who_insists_is_obeyed_at_once() {
-    // Nobody answers there for a long time.
+fn a_user_who_insists_is_obeyed_at_once() {
+    // No answer comes from there for a long time.
     let address = listen(b"").to_string();
     let tool = Tool::run_text(BRIEF).args(["--bootstrap", &address]).set(["run.startup=10m"]);
     let mut running = tool.start();
@@ -303,7 +303,7 @@ fn json_is_all_there_is_on_stdout_when_asked_for() {
 fn pipes_get_no_colours() {
     let finished = Tool::run_text(BRIEF).arg("-v").exits(0);
     assert!(!finished.output().contains('\u{1b}'), "{}", finished.output());
-    // Whoever forces them gets them, unless NO_COLOR says no.
+    // They come when they are forced, unless NO_COLOR says no.
     let coloured = |no_colour: &[&str]| {
         let tool = Tool::new().args(["check", "nowhere.toml"]).env("CLICOLOR_FORCE", "1");
         let tool = no_colour.iter().fold(tool, |tool, name| tool.env(name, "1"));
@@ -387,7 +387,7 @@ fn check_says_what_will_happen_and_touches_nothing() {
         let left = std::fs::read_dir(finished.scratch()).expect("a directory").count();
         assert_eq!(left, 0, "{path}");
     }
-    // Nobody has to be there.
+    // No cluster has to be there.
     let path = root().join("scenarios/kill-one-consumer.toml");
     let tool = Tool::new().arg("check").arg(path).args(["--bootstrap", "127.0.0.1:1"]);
     let finished = tool.exits(0);

@@ -81,7 +81,7 @@ fn filters_choose_and_the_limit_says_what_it_is() {
     assert_eq!((finished.code, finished.stderr.contains("processed")), (2, true));
 }
 
-/// Being watched changes nothing: events, hash and result are those of a run that nobody watches.
+/// Being watched changes nothing: events, hash and result are those of a run without a trace.
 #[test]
 fn a_trace_does_not_change_what_it_shows() {
     let run = Tool::run_text(SMALL).args(["--broker", "sim"]).exits(0);
@@ -97,7 +97,7 @@ fn a_trace_does_not_change_what_it_shows() {
     assert!(last.contains(&simulation.trace) && last.ends_with(&result), "{last} {result}");
 }
 
-/// A trace has everything in its order, while a simulation nobody watches puts aside what changes nothing when it
+/// A trace has everything in its order, while a simulation without a trace puts aside what changes nothing when it
 /// arrives: both come to the same, whatever goes wrong.
 #[test]
 fn whoever_watches_sees_what_happens_without_him_whatever_fails() {

@@ -18,7 +18,7 @@ const HOLD: Duration = Duration::from_secs(1);
 /// partition it was not aimed at, or, of an unplanned failure, when the partition is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryMark {
-    /// Which occurrence, by its position in the plan; `None` for a failure nobody planned.
+    /// Which occurrence, by its position in the plan; `None` for a failure that was not planned.
     pub fault: Option<usize>,
     /// Whether the fault was aimed at this partition.
     pub is_target: bool,

@@ -146,7 +146,7 @@ pub struct Summary {
     pub outages: Vec<Outage>,
     /// One entry per occurrence of a fault, in the order of their times.
     pub faults: Vec<FaultSummary>,
-    /// Failures nobody planned, in the order of their times.
+    /// Failures that were not planned, in the order of their times.
     #[serde(default)]
     pub failures: Vec<FailureSummary>,
     /// Records processed again without a restart or a change of owner before it: there should be none.

@@ -57,7 +57,7 @@ pub(super) fn fault_lines(
     out
 }
 
-/// The lines about failures nobody planned.
+/// The lines about failures that were not planned.
 pub(super) fn failure_lines(failures: &[FailureSummary], width: Option<usize>) -> Vec<String> {
     let mut table = Table::default();
     let headings = ["", "at", "released", "restarted", "first record", "recovered", "redelivered"];

@@ -346,7 +346,7 @@ impl Report {
             self.rows(&fault_lines(&s.faults, s.partitions.len(), self.room()));
         }
         if !s.failures.is_empty() {
-            let count = format!("{} that nobody planned", s.failures.len());
+            let count = format!("{} that were not planned", s.failures.len());
             self.heading("FAILURES", &count);
             self.rows(&failure_lines(&s.failures, self.room()));
         }

@@ -73,7 +73,7 @@ pub trait Observer: Send {
     }
 }
 
-/// Nobody looks.
+/// Looks at nothing.
 impl Observer for () {}
 
 /// What a run needs besides its plan.
@@ -204,7 +204,7 @@ async fn on_stage(
         _ = done => {}
         () = steps.timers.sleep(Duration::from_secs(5)) => {}
     }
-    // Nobody starts commands any more: what they broke is mended, however the run has ended.
+    // No command is started any more: what they broke is mended, however the run has ended.
     if plan.first_command().is_some() {
         let commands = context.commands.clone();
         let _ = tokio::task::spawn_blocking(move || commands.finish()).await;

@@ -14,7 +14,7 @@ use crate::measure::{Anchor, Handed};
 /// When the work on a record is done.
 pub(super) enum Worked {
     At(Time),
-    /// When somebody else has made these efforts.
+    /// When the kernel has made these efforts.
     After(Efforts),
 }
 

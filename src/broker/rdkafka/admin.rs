@@ -22,7 +22,7 @@ use crate::plan::{StartAt, TopicPlan};
 /// Why the stage could not be set. Every message says what to do about it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SetupError {
-    /// Nobody answers.
+    /// There is no answer.
     #[error(
         "no broker answers at `{bootstrap}` within {} s; check the address and port, and that the cluster is up",
         .waited.as_secs()
