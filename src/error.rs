@@ -21,9 +21,7 @@ pub enum Error {
     #[error("interrupted: the run did not end within {0} s and was cut off")]
     CutOff(u64),
     /// It is our fault.
-    #[error(
-        "this is a bug in lanekeeper: {0}; please report it with the scenario and this message"
-    )]
+    #[error("this is a bug in lanekeeper: {0}")]
     Bug(String),
 }
 

@@ -236,6 +236,24 @@ fn damage_of_every_kind_is_named_and_no_figure_of_it_is_shown() {
     assert!(refused > 700 && shown > 30 && same < 100, "{refused} {shown} {same}");
 }
 
+/// A run may be killed between any two of its writes, and `report` may look at it while it goes on.
+#[test]
+fn what_a_run_keeps_is_whole_at_every_moment() {
+    let mut running = Tool::run_text(KILL).set(["run.duration=10m"]).start();
+    running.await_text("so-far.json", "{");
+    let out = running.scratch().join("out");
+    let (mut looks, mut last, mut changes) = (0, None, 0);
+    while changes < 4 || looks < 100 {
+        let stored = read_result(&out).expect("what was kept");
+        assert_eq!(stored.notes, Vec::<String>::new());
+        let lasted = Some(stored.summary.load_lasted_s);
+        changes += usize::from(lasted != last);
+        (last, looks) = (lasted, looks + 1);
+        running.look();
+    }
+    running.kill();
+}
+
 #[test]
 fn the_program_exits_with_2_and_names_what_is_damaged() {
     let (finished, other) = (simulated("1"), simulated("2"));
@@ -388,7 +406,7 @@ fn names_and_texts_reach_the_terminal_as_text() {
     assert!(!reported.stdout.contains('\u{1b}'), "{}", reported.output());
     for name in ["\u{1b}[2J", "a\nerror: b", "\u{202e}x"] {
         let escaped = name.escape_debug().to_string();
-        for arguments in [&["report"][..], &["replay", "small.toml", "--against"]] {
+        for arguments in [&["report"][..], &["replay"], &["replay", "small.toml", "--against"]] {
             let tool = Tool::new().file("small.toml", KILL.as_bytes());
             let refused = tool.args(arguments.iter().copied()).arg(name).exits(2);
             assert!(refused.stderr.contains(&escaped), "{}", refused.output());

@@ -96,6 +96,9 @@ fn a_panic_on_another_thread_is_70_and_the_result_is_kept() {
 fn a_panic_in_a_simulation_is_70() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     assert_one_message(&run(scratch.path(), "drop sim"));
+    // What came before may help to find it.
+    let events = std::fs::read_to_string(scratch.path().join("out/events.jsonl"));
+    assert!(events.expect("a file").contains("consumer_ready"));
 }
 
 #[test]

@@ -127,13 +127,16 @@ pub fn main_from(
             return Exit::Input;
         }
         // Help and version are no errors.
-        Err(help) => return ended(print(&help.render().ansi().to_string()).map(|()| Exit::Passed)),
+        Err(help) => {
+            let printed = print(&help.render().ansi().to_string());
+            return ended(printed.map(|()| Exit::Passed), "--help");
+        }
     };
+    let command = arguments.command.name();
     // `explore` looks for what breaks: a simulation that panics is what it has found.
     let finds_bugs = matches!(arguments.command, Command::Explore(_));
-    let outcome = panic::watched(arguments.command.name(), handlers.is_some(), || {
-        ended(done(arguments, handlers))
-    });
+    let outcome =
+        panic::watched(command, handlers.is_some(), || ended(done(arguments, handlers), command));
     match outcome {
         Some((exit, 0)) => exit,
         Some((exit, _)) if finds_bugs => exit,
@@ -153,13 +156,17 @@ fn done(arguments: Arguments, handlers: Option<Handlers>) -> Result<Exit, Error>
     }
 }
 
-/// The exit code of an outcome; says what is wrong.
-fn ended(outcome: Result<Exit, Error>) -> Exit {
+/// The exit code of what a command came to; says what is wrong.
+fn ended(outcome: Result<Exit, Error>, command: &str) -> Exit {
     outcome.unwrap_or_else(|error| {
         let code = error.exit();
         tell(&match &error {
             // What the panic of a task led to.
             Error::Bug(_) if panic::is_told() => return code,
+            Error::Bug(_) => {
+                let what = panic::what_to_report(command);
+                format!("{ERROR}error{ERROR:#}: {error}\n{what}")
+            }
             // Diagnostics are rendered already.
             Error::Input(text)
                 if text.starts_with("error")

@@ -52,17 +52,24 @@ fn account(panic: &PanicHookInfo<'_>) -> String {
     format!("at {place}, thread `{thread}`: {}", printable(&without_hidden(said)))
 }
 
-/// The message. It has the command's name and not its arguments, which are the user's own.
 fn message(command: &str, has_handlers: bool, account: &str) -> String {
-    let (version, os, cpu) =
-        (env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
     let or_handler = if has_handlers { ", or in this program's handlers" } else { "" };
     format!(
-        "error: this is a bug in lanekeeper{or_handler}: it panicked {account}\n  \
-         lanekeeper {version}, `{command}`, {os} {cpu}\n  \
-         what was measured until then is kept, and may be wrong; `lanekeeper report DIR` shows it\n  \
+        "error: this is a bug in lanekeeper{or_handler}: it panicked {account}\n{}. With RUST_BACKTRACE=1 it says how \
+         it came there",
+        what_to_report(command)
+    )
+}
+
+/// What stands below the message of a bug. It has the command's name and not its arguments, which are the user's own.
+pub(super) fn what_to_report(command: &str) -> String {
+    let (version, os, cpu) =
+        (env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+    format!(
+        "  lanekeeper {version}, `{command}`, {os} {cpu}\n  \
+         what a run has measured until then is in its result directory, and may be wrong\n  \
          help: please report it where you have lanekeeper from, with this message and the scenario; values of client \
-         files and the environment are not in it. With RUST_BACKTRACE=1 it says how it came there"
+         files and the environment are not in it"
     )
 }
 

@@ -66,11 +66,14 @@ pub(super) fn run(
         progress: Progress::new(plan.times.load_end(), arguments.format == Format::Json),
     };
     let directory = watching.directory.clone();
-    // A run that fails before its load began leaves nothing worth keeping.
     let interrupted = matches!(plan.broker, BrokerPlan::Sim(_)).then(|| listen(KEEPING));
     let options = Options { client, handlers, tap: None, interrupted };
-    let mut summary =
-        run_plan(plan, options, Box::new(watching)).inspect_err(|_| lock(&directory).discard())?;
+    let mut summary = run_plan(plan, options, Box::new(watching)).inspect_err(|error| {
+        // A run that fails before its load began leaves nothing worth keeping; one that met a bug may help to find it.
+        if !matches!(error, Error::Bug(_)) {
+            lock(&directory).discard();
+        }
+    })?;
     let failure = lock(&directory).failure();
     summary.warnings.extend(failure);
     let mut written = lock(&directory).finish(&summary);
