@@ -4,9 +4,15 @@ mod support;
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use lanekeeper::base::PartitionId;
+use lanekeeper::error::Exit;
 use lanekeeper::logic::{Handler, HandlerError, Handlers, Record};
+use lanekeeper::measure::Live;
+use lanekeeper::plan::{Overrides, compile};
+use lanekeeper::run::{Observer, Options};
+use lanekeeper::scenario::Source;
 use support::PATIENT;
 
 /// Two partitions for a second; a restart is immediate.
@@ -99,6 +105,26 @@ fn a_panic_in_a_simulation_is_70() {
     // What came before may help to find it.
     let events = std::fs::read_to_string(scratch.path().join("out/events.jsonl"));
     assert!(events.expect("a file").contains("consumer_ready"));
+}
+
+/// An observer that does not survive the first second.
+struct Fragile;
+
+impl Observer for Fragile {
+    fn second(&mut self, _: &Live<'_>, _: Duration) {
+        std::panic::resume_unwind(Box::new("a fragile observer"));
+    }
+}
+
+/// The run goes on to its end, stops its consumers and clears its stage.
+#[test]
+fn a_collector_that_panics_is_a_bug_and_not_a_panic_of_the_run() {
+    let source = Source { name: "load.toml".to_owned(), text: LOAD.to_owned() };
+    let (plan, found) = compile(&source, &PATIENT.map(str::to_owned), &Overrides::default());
+    let plan = plan.unwrap_or_else(|| panic!("{found:?}"));
+    let outcome = lanekeeper::run::run(plan, Options::default(), Box::new(Fragile));
+    let error = outcome.expect_err("no figures");
+    assert_eq!(error.exit(), Exit::Bug, "{error}");
 }
 
 #[test]

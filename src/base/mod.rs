@@ -1,4 +1,5 @@
-//! The vocabulary everything else speaks: ids, units, time, randomness and the record stamp.
+//! The vocabulary everything else speaks: ids, units, time, randomness, the record stamp, and what comes from outside:
+//! text and files.
 //!
 //! Nothing here knows about scenarios, brokers or actors.
 

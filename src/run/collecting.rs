@@ -9,6 +9,7 @@ use super::Observer;
 use super::account::Account;
 use crate::actors::{Context, Hosting};
 use crate::base::Time;
+use crate::error::Error;
 use crate::measure::{Collector, Ended};
 
 /// A running collector: a thread, or a job of the kernel.
@@ -60,18 +61,16 @@ impl Collecting {
         Ok(Collecting { round, thread: Some((stop, thread)) })
     }
 
-    /// Takes the last shards and ends the thread.
-    pub(super) fn stop(self) -> Collector {
+    /// Takes the last shards and ends the thread. The error is of a thread that panicked: its figures are not whole.
+    pub(super) fn stop(self) -> Result<Collector, Error> {
         if let Some((stop, thread)) = self.thread {
             stop.store(true, Ordering::Release);
-            if let Err(panic) = thread.join() {
-                std::panic::resume_unwind(panic);
-            }
+            thread.join().map_err(|_| Error::Bug("the collector panicked".to_owned()))?;
         }
         let mut round = lock(&self.round).take().expect("the collector is stopped once");
         let now = round.context.clock.now();
         round.end(now, true);
-        round.collector
+        Ok(round.collector)
     }
 }
 

@@ -263,7 +263,7 @@ async fn load(
     ending.warnings.extend(steps.drain().await);
     let load_end = measured.1.min(ending.at);
     context.board.cells.iter().for_each(|cell| cell.lock().end(load_end));
-    let collector = collecting.stop();
+    let collector = collecting.stop()?;
     // During the drain, too: what was left unread then must not decide a verdict.
     let ended = match ending.interrupted || *steps.interrupted.borrow() {
         true => Ended::Interrupted,
