@@ -123,7 +123,7 @@ for name, settings in CASES:
         real, simulated = found[name, figure, "kafka"], found[name, figure, "sim"]
         a, b = statistics.median(real), statistics.median(simulated)
         is_near = abs(a - b) <= max(0.15 * a, HEARTBEAT_MS)
-        # Nobody else is hit: their pauses are the machine's, not the fault's.
+        # No other is hit: their pauses are the machine's, not the fault's.
         counts = figure != FIGURES[2] or "range" in name
         agree &= bool(is_near) or not counts
         verdict = ("agrees" if is_near else "does not agree") if counts else "no pause of the fault"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the benches share; sourced by them, from the project's root.
 
-# Their load is not for clusters somebody else uses.
+# Their load is not for clusters in use.
 need_local_broker() {
   if [[ ! ${BOOTSTRAP:-} =~ ^(127\.0\.0\.1|localhost|\[::1\]):[0-9]+$ ]]; then
     echo 'error: BOOTSTRAP has to be one broker on this machine' >&2

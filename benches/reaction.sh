@@ -6,7 +6,7 @@
 #   [ROUNDS=5] benches/reaction.sh
 #
 # Prints median and range of the time from a kill until the supervisor knows, and until it has started the replacement,
-# in milliseconds. The goal is less than 10 ms, whatever anybody's client does.
+# in milliseconds. The goal is less than 10 ms, whatever a client does.
 #
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 set -euo pipefail

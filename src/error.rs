@@ -29,9 +29,7 @@ pub enum Error {
         left: Vec<String>,
     },
     /// It is our fault.
-    #[error(
-        "this is a bug in lanekeeper: {0}; please report it with the scenario and this message"
-    )]
+    #[error("this is a bug in lanekeeper: {0}")]
     Bug(String),
 }
 

@@ -156,7 +156,7 @@ if [ "$broker" = embedded ]; then
   exec "$tool" run "$scenario" --out "$out/result"
 fi
 
-# A cluster of its own, so that nobody else's brokers are killed.
+# A cluster of its own, so that no other brokers are killed.
 export LANEKEEPER_KAFKA_DIR=$PWD/$out/kafka
 export LANEKEEPER_KAFKA_PORT=${LANEKEEPER_KAFKA_PORT:-19592}
 trap 'tests/kafka.sh stop' EXIT

@@ -61,7 +61,7 @@ fn a_file_is_whole_at_any_time_and_never_ahead_of_what_was_processed() {
         assert_eq!(anchor.offset.0 + 1, start.checkpoint.0);
         assert_eq!(anchor.stamp.run, left.runs[0]);
     }
-    // At 50 a second, nobody can have processed much more than the last second kept.
+    // At 50 a second, no consumer can have processed much more than the last second kept.
     let report = support::report_of(&finished).args(["--format", "json"]).exits(130).stdout;
     let summary: Summary = serde_json::from_str(&report).expect("a summary");
     assert!(total(&left) < summary.ledger.sent, "{left:?} {:?}", summary.ledger);

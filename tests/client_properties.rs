@@ -225,7 +225,7 @@ impl Watched {
     #[track_caller]
     fn assert_untouched(&self) {
         let taken = self.0.accept();
-        assert!(taken.is_err(), "somebody connected: {taken:?}");
+        assert!(taken.is_err(), "a client connected: {taken:?}");
     }
 }
 

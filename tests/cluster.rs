@@ -96,7 +96,7 @@ fn an_acknowledgement_that_is_lost_makes_duplicates_without_idempotence_and_none
     assert_eq!(broken.with(WITH).ledger.duplicated, 0);
 }
 
-/// A leader that was cut off from the others takes records with `acks = 1` that nobody will ever see.
+/// A leader that was cut off from the others takes records with `acks = 1` that no consumer will ever see.
 #[test]
 fn a_leader_that_does_not_know_that_it_is_none_loses_what_it_takes_with_acks_1_only() {
     let cut = Case {
@@ -134,7 +134,7 @@ fn an_unclean_election_is_data_loss_by_name_and_a_clean_one_waits() {
     assert!(unclean.given_up.iter().any(truncated), "{:?}", unclean.given_up);
 }
 
-/// Nobody is asked when two processes assign themselves the same partition; in a group the coordinator is, and what one
+/// No broker is asked when two processes assign themselves the same partition; in a group the coordinator is, and what one
 /// member has processed no other one gets.
 #[test]
 fn a_partition_has_two_owners_under_assignment_and_one_in_a_group() {
@@ -160,7 +160,7 @@ fn a_topic_grows_in_virtual_time() {
     assert!(summary.partitions.iter().all(|partition| partition.delivered > 100));
 }
 
-/// Members look for new partitions themselves; nobody has committed for these, so they are read from their beginning. An
+/// Members look for new partitions themselves; there are no commits for these, so they are read from their beginning. An
 /// eager group stops for that, a cooperative one does not.
 #[test]
 fn a_group_deals_out_new_partitions_in_virtual_time() {
@@ -179,7 +179,7 @@ fn a_group_deals_out_new_partitions_in_virtual_time() {
         assert_eq!((ledger.reordered, summary.unexplained, summary.restarts), (0, 0, 0));
         assert_eq!((summary.partitions.len(), summary.members), (9, 4));
         assert!(summary.partitions.iter().all(|partition| partition.delivered > 100));
-        // Two for nine on four: nobody has none, nobody has four.
+        // Two for nine on four: no member has none, none has four.
         let owner = |p: &PartitionSummary| p.owners.last().map(|owner| owner.consumer);
         let owners: Vec<_> = summary.partitions.iter().filter_map(owner).collect();
         let most = (0..4).map(|member| owners.iter().filter(|owner| **owner == member).count());
@@ -191,7 +191,7 @@ fn a_group_deals_out_new_partitions_in_virtual_time() {
     }
 }
 
-/// Whoever is preferred leads again at the controller's next check after its return, or never where that is switched
+/// The preferred replica leads again at the controller's next check after its return, or never where that is switched
 /// off. Producers and consumers find it, and nothing is lost on the way.
 #[test]
 fn a_preferred_leader_that_is_back_leads_again() {
@@ -309,7 +309,7 @@ fn a_refused_batch_without_acknowledgements_is_lost_and_its_connection_closed() 
     assert!(warned("BrokerTransportFailure"), "{:?}", none.warnings);
 }
 
-/// Found by `explore`: all brokers stand still. The first two batches of a producer are refused, because nobody leads,
+/// Found by `explore`: all brokers stand still. The first two batches of a producer are refused, because no broker leads,
 /// and the third one is taken a moment later by a leader that knows nothing of the producer. What was refused must not
 /// come after it.
 #[test]

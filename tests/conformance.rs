@@ -2,7 +2,7 @@
 //! the environment, the same is asserted of that cluster, and more: what a run does to topics. What a broker cannot do
 //! it refuses, and says why.
 //!
-//! `LANEKEEPER_KAFKA_COUNT="tests/kafka.sh count"` has records counted by somebody else as well:
+//! `LANEKEEPER_KAFKA_COUNT="tests/kafka.sh count"` has records counted by another program as well:
 //! the command gets a topic's name and prints the number of records appended to it.
 
 #[path = "conformance/growth.rs"]
@@ -145,7 +145,7 @@ fn a_group_shares_all_partitions(arm: &Arm) {
         summary.partitions.iter().map(|p| p.owners.last().expect("an owner").consumer).collect();
     assert_eq!(members, (0..8).collect());
     if !arm.is_embedded() {
-        // Nobody came or went after the group was complete.
+        // No member came or went after the group was complete.
         assert_eq!(summary.rebalances, []);
     }
 }
@@ -294,9 +294,9 @@ fn records_of_somebody_else_are_foreign_and_not_lost() {
         assert_eq!((ledger.foreign, ledger.lost, ledger.corrupt), (90, 0, 0), "{ledger:?}");
         assert_eq!((ledger.sent, ledger.delivered), (SENT, SENT));
         assert!(finished.stdout.contains("not sent by this run"), "{}", finished.stdout);
-        // At the end there is nothing of anybody else.
+        // At the end there is nothing of another run.
         assert_clean(&run("consumers.start=end").summary());
-        // The records of the two runs before are somebody else's, too.
+        // The records of the two runs before are of other runs, too.
         let ledger = run("consumers.start=beginning").summary().ledger;
         assert_eq!((ledger.foreign, ledger.lost), (90 + 2 * SENT, 0), "{ledger:?}");
     });
@@ -331,7 +331,7 @@ fn a_crashed_member_is_succeeded(arm: &Arm) {
         let owners = owners(p);
         if fault.partitions_aimed_at.contains(&p.partition) {
             assert_eq!(owners[0], (2, 1), "partition {}: {owners:?}", p.partition);
-            assert!(owners.len() > 1, "nobody took over partition {}", p.partition);
+            assert!(owners.len() > 1, "no consumer took over partition {}", p.partition);
         }
         let last = p.owners.last().expect("an owner");
         assert_ne!((last.consumer, last.incarnation), (2, 1), "partition {}", p.partition);

@@ -71,7 +71,7 @@ fn a_killed_consumer_comes_back_on_its_partition_and_nothing_is_lost() {
     assert!(finished.stdout.contains("[0] kill consumer 7  2.0 s"), "{}", finished.stdout);
 }
 
-/// Consumer 7 was killed once and came back; nobody else changed.
+/// Consumer 7 was killed once and came back; no other changed.
 fn assert_kill_of_7(summary: &Summary) {
     assert_eq!(summary.restarts, 1);
     assert!(summary.given_up.is_empty());

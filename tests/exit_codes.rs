@@ -253,7 +253,7 @@ fn json_is_all_there_is_on_stdout_when_asked_for() {
 fn pipes_get_no_colours() {
     let finished = Tool::run_text(BRIEF).arg("-v").exits(0);
     assert!(!finished.output().contains('\u{1b}'), "{}", finished.output());
-    // Whoever forces them gets them, unless NO_COLOR says no.
+    // They come when they are forced, unless NO_COLOR says no.
     let coloured = |no_colour: &[&str]| {
         let tool = Tool::new().args(["check", "nowhere.toml"]).env("CLICOLOR_FORCE", "1");
         let tool = no_colour.iter().fold(tool, |tool, name| tool.env(name, "1"));
@@ -337,7 +337,7 @@ fn check_says_what_will_happen_and_touches_nothing() {
         let left = std::fs::read_dir(finished.scratch()).expect("a directory").count();
         assert_eq!(left, 0, "{path}");
     }
-    // Nobody has to be there.
+    // No cluster has to be there.
     let path = root().join("scenarios/kill-one-consumer.toml");
     let tool = Tool::new().arg("check").arg(path).args(["--bootstrap", "127.0.0.1:1"]);
     let finished = tool.exits(0);

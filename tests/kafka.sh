@@ -16,7 +16,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 home=${LANEKEEPER_KAFKA_DIR:-$root/.kafka}
 case $home in /*) ;; *) home=$root/$home ;; esac
 # Below the range from which systems take the ports of outgoing connections (32768 and up on Linux): one of those
-# would be in a broker's way without anybody listening on it.
+# would be in a broker's way without a listener on it.
 port_base=${LANEKEEPER_KAFKA_PORT:-19192}
 jars=${XDG_CACHE_HOME:-$HOME/.cache}/lanekeeper/kafka-$KAFKA_VERSION
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
@@ -134,7 +134,7 @@ POM
     rm -rf "$work"
     fail "Maven could not fetch Kafka $KAFKA_VERSION: $last" "check the network and Maven's proxy or mirror settings, then start again"
   fi
-  # Somebody else may have been faster; theirs are the same.
+  # Another process may have been faster; theirs are the same.
   mv "$work/jars" "$jars" 2>/dev/null || true
   rm -rf "$work" "${jars:?}/jars"
 }
@@ -171,7 +171,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$(broker_port "$id")
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$(broker_dir "$id")/data
-# A topic comes into being only when somebody creates it: a mistyped name is an error.
+# A topic comes into being only when it is created: a mistyped name is an error.
 auto.create.topics.enable=false
 default.replication.factor=$brokers
 min.insync.replicas=$isr

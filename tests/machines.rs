@@ -26,7 +26,7 @@ const RUN: RunId = RunId(42);
 /// What the supervisor looks at twice a second and hosts poll more often.
 const TICK: Duration = Duration::from_millis(50);
 const LOOK_EVERY: u32 = 5;
-/// All delays together are shorter than this, so whoever may come back has.
+/// All delays together are shorter than this, so every consumer that may come back has.
 const LONG: Duration = Duration::from_secs(180);
 
 /// What happens, to which partition, and how much of it.
@@ -128,7 +128,7 @@ impl World {
                     assert!(delay <= Duration::from_secs(36), "{delay:?}");
                     partition.timer = Some((generation, self.now + delay));
                 }
-                Action::Stop(_) => panic!("nobody asked for that"),
+                Action::Stop(_) => panic!("not asked for"),
                 Action::GiveUp { reason } => {
                     let budget = RestartPolicy::default().budget as usize;
                     let is_own = partition.charged.len() >= budget || partition.may_be_given_up;
@@ -384,7 +384,7 @@ impl World {
         }
     }
 
-    /// Everything is well again: whoever was not given up comes back and reads to the end.
+    /// Everything is well again: every consumer that was not given up comes back and reads to the end.
     fn heal(&mut self) {
         self.is_down = false;
         for partition in &mut self.partitions {

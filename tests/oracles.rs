@@ -27,7 +27,7 @@ impl Observer for Responses {
     fn interval(&mut self, interval: &Interval<'_>) {
         let Interval::Partition(window) = interval else { return };
         let response = &window.shard.response;
-        let mut sum = self.0.lock().expect("nobody panics");
+        let mut sum = self.0.lock().expect("no panic");
         sum.0 += response.mean_ns() * response.count() as f64;
         sum.1 += response.count();
     }
@@ -72,7 +72,7 @@ fn bandwidth_adds_the_time_that_the_bytes_take() {
         let plan = compile(&source, set, &overrides).0.expect("a plan");
         let responses = Responses::default();
         run(plan, Options::default(), Box::new(responses.clone())).expect("a run");
-        let (sum_ns, count) = *responses.0.lock().expect("nobody panics");
+        let (sum_ns, count) = *responses.0.lock().expect("no panic");
         assert_eq!(count, 200);
         sum_ns / count as f64 / 1e9
     };
@@ -120,7 +120,7 @@ fn a_consumer_is_the_queue_of_theory() {
              [consumers]\nwork = {{ wait = {work} }}\n[run]\nwarmup = \"0s\"\nduration = \"1430s\"\n"
         );
         let (summary, responses) = simulate(&text, None);
-        let (sum, count) = *responses.0.lock().expect("nobody panics");
+        let (sum, count) = *responses.0.lock().expect("no panic");
         assert_eq!((count, summary.ledger.lost), (summary.ledger.sent, 0));
         assert!(count > 990_000, "{count}");
         let way = 2.0 * ONE_WAY.as_secs_f64() * 1e9;
@@ -149,7 +149,7 @@ fn records_wait_for_their_batch_as_long_as_theory_says() {
              linger = \"{linger_ms}ms\"\n[run]\nwarmup = \"0s\"\nduration = \"{duration_s}s\"\n"
         );
         let (_, responses) = simulate(&text, None);
-        let (sum, count) = *responses.0.lock().expect("nobody panics");
+        let (sum, count) = *responses.0.lock().expect("no panic");
         assert!(count > 990_000, "{count}");
         let (linger, more) = (linger_ms * 1e6, rate * linger_ms / 1e3);
         let theory = (linger + more * linger / 2.0) / (1.0 + more);
@@ -224,7 +224,7 @@ fn assignors_give_what_librdkafkas_tests_want() {
         (
             CooperativeSticky,
             (
-                "whoever has it keeps it",
+                "a member keeps what it has",
                 1,
                 &[("c1", &[]), ("c2", &[0]), ("c3", &[])],
                 &[&[], &[0], &[]],
@@ -269,7 +269,7 @@ fn group_events(fault: &str) -> (Summary, Vec<TraceLine>) {
             && (line.what.contains("Group") || line.what.contains("Heartbeat"))
             || line.kind == TraceKind::Control;
         if is_wanted {
-            taking.lock().expect("nobody panics").push(line);
+            taking.lock().expect("no panic").push(line);
         }
     });
     let text = format!(
@@ -278,7 +278,7 @@ fn group_events(fault: &str) -> (Summary, Vec<TraceLine>) {
          [[fault]]\nat = \"10s\"\n{fault}\n"
     );
     let (summary, _) = simulate(&text, Some(tap));
-    (summary, std::mem::take(&mut *lines.lock().expect("nobody panics")))
+    (summary, std::mem::take(&mut *lines.lock().expect("no panic")))
 }
 
 /// When the members hear that generation `number` has begun: all at the same time.
@@ -310,8 +310,8 @@ fn the_first_generation_begins_after_twice_the_initial_delay() {
     assert_eq!(begins(&lines, 1), first_join + 2 * INITIAL_DELAY + ONE_WAY);
 }
 
-/// Nobody may have the partitions of a crashed member before its session is over, which counts from its last heartbeat;
-/// with an eager assignor everybody else waits as well.
+/// No member may have the partitions of a crashed one before its session is over, which counts from its last heartbeat;
+/// with an eager assignor all others wait as well.
 #[test]
 fn a_crash_lasts_until_the_session_is_over_to_the_nanosecond() {
     let (summary, lines) = group_events("kill = { consumer = 2 }");
@@ -327,7 +327,7 @@ fn a_crash_lasts_until_the_session_is_over_to_the_nanosecond() {
     assert!((detected_ms..detected_ms + 110.0).contains(&first_record_ms), "{first_record_ms} ms");
 }
 
-/// Whoever leaves in order costs no time-out: the others hear of it at their next heartbeat, and the last one to join
+/// A member that leaves in order costs no time-out: the others hear of it at their next heartbeat, and the last one to join
 /// begins the generation.
 #[test]
 fn a_member_that_leaves_costs_a_heartbeat() {

@@ -21,7 +21,7 @@ use ractor::Actor;
 use tokio::sync::watch;
 
 const CONSUMERS: usize = 6;
-/// More than all budgets together: whoever were charged would be given up.
+/// More than all budgets together: a consumer that was charged would be given up.
 const PROBES: usize = 40;
 const SCENARIO: &str = "[topic]\npartitions = 6\n\
     [restart]\nbackoff = \"10ms\"\nfactor = 1.0\njitter = 0.0\nbudget = 5\n\
@@ -104,14 +104,14 @@ impl ConsumerPort for Port {
     fn poll(&mut self, _wait: Duration, events: &mut dyn ConsumerEvents) {
         if let Some(partition) = self.member.take() {
             events.assigned(&[partition]);
-            // It committed 0 and processed five records; then somebody created the topic again.
+            // It committed 0 and processed five records; then the topic was created again.
             let log = self.cluster.log.load(Ordering::Acquire);
             for offset in 0..self.cluster.holds {
                 events.record(partition, Offset(offset as i64), &record(partition, log + offset));
             }
         }
         if self.cluster.is_down() {
-            events.error(BrokerError::fatal("nobody is there"));
+            events.error(BrokerError::fatal("there is no broker"));
         } else if let Some(partition) = self.assigned.take() {
             events.end_of_partition(partition);
         }
@@ -171,7 +171,7 @@ async fn an_outage_is_nobodys_fault_and_everybody_comes_back() {
         status.wait_for(all_up).await.expect("a status");
         assert_eq!(status.borrow().given_up, BTreeMap::new());
     };
-    tokio::time::timeout(LIMIT, outage).await.expect("everybody is back");
+    tokio::time::timeout(LIMIT, outage).await.expect("all are back");
     let shut = count(&context, |event| matches!(event, Event::GateShut { .. }));
     let opened = count(&context, |event| matches!(event, Event::GateOpened { .. }));
     assert_eq!((shut, opened), (1, 1));

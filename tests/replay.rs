@@ -47,6 +47,24 @@ fn a_trace_tells_of_a_kill_in_order() {
     }
 }
 
+/// Its clock is that of the fault's `at`, of the report and of the files of a run.
+#[test]
+fn times_count_from_the_beginning_of_the_load() {
+    let finished = replay(&["--trace", "--kind", "control"]);
+    let line = |what: &str| {
+        let found = finished.stdout.lines().find(|line| line.contains(what));
+        found.unwrap_or_else(|| panic!("no {what}: {}", finished.output()))
+    };
+    assert!(line("consumer failed: killed").starts_with("     1.000000000"), "{}", finished.stdout);
+    assert!(line("consumer ready").trim_start().starts_with("-0."), "{}", finished.stdout);
+    let later = replay(&["--trace", "--kind", "control", "--from", "0s"]);
+    assert!(!later.stdout.contains("-0."), "{}", later.stdout);
+    let run = Tool::run_text(SMALL).args(["--broker", "sim"]).exits(0);
+    let killed = run.read("events.jsonl");
+    let killed = killed.lines().find(|line| line.contains("consumer_failed")).expect("a failure");
+    assert!(killed.contains("\"at_s\":1.0,"), "{killed}");
+}
+
 #[test]
 fn filters_choose_and_the_limit_says_what_it_is() {
     let span = ["--trace", "--from", "1500ms", "--to", "1600ms", "--partition", "2"];
@@ -63,7 +81,7 @@ fn filters_choose_and_the_limit_says_what_it_is() {
     assert_eq!((finished.code, finished.stderr.contains("processed")), (2, true));
 }
 
-/// Being watched changes nothing: events, hash and result are those of a run that nobody watches.
+/// Being watched changes nothing: events, hash and result are those of a run without a trace.
 #[test]
 fn a_trace_does_not_change_what_it_shows() {
     let run = Tool::run_text(SMALL).args(["--broker", "sim"]).exits(0);
@@ -79,7 +97,7 @@ fn a_trace_does_not_change_what_it_shows() {
     assert!(last.contains(&simulation.trace) && last.ends_with(&result), "{last} {result}");
 }
 
-/// A trace has everything in its order, while a simulation nobody watches puts aside what changes nothing when it
+/// A trace has everything in its order, while a simulation without a trace puts aside what changes nothing when it
 /// arrives: both come to the same, whatever goes wrong.
 #[test]
 fn whoever_watches_sees_what_happens_without_him_whatever_fails() {

@@ -71,14 +71,14 @@ fn work_takes_virtual_time() {
 #[test]
 fn a_member_that_hangs_too_long_loses_its_partitions_and_comes_back() {
     let scenario = "faults/group-poll-interval.toml";
-    // Nobody else is to notice.
+    // No other partition is to notice.
     let summary = simulate(scenario, &["--set", "watchdog.poll=1m"]).summary();
     let hung = summary.faults[0].at_s.expect("a hang");
     let [out, back] = &summary.rebalances[..] else { panic!("{:?}", summary.rebalances) };
     let noticed = out.at_s - hung;
     assert!((5.9..8.1).contains(&noticed), "{noticed} s");
     // Back after 9 s, and the others hear of it with their next heartbeats, a second later at most. What it says before,
-    // that it has nothing any more, is news to nobody.
+    // that it has nothing any more, is no news.
     assert!((9.0..10.1).contains(&(back.at_s - hung)), "{back:?}");
     assert_eq!((summary.restarts, summary.ledger.lost, summary.unexplained), (0, 0, 0));
 }
@@ -305,7 +305,7 @@ fn what_the_guide_claims_of_its_three_configurations_holds() {
     assert!(others.stall_after_ms < 10.0 && others.slow_after < Some(0.015), "{others:?}");
 }
 
-/// A crash costs the session time-out; with an eager assignor it stops everybody else as well.
+/// A crash costs the session time-out; with an eager assignor it stops all others as well.
 #[test]
 fn a_crashed_member_stops_everybody_with_range_and_only_its_own_with_cooperative_sticky() {
     let crash = |assignor: &str| {
@@ -352,7 +352,7 @@ impl Observer for Sums {
     fn interval(&mut self, interval: &Interval<'_>) {
         let Interval::Partition(window) = interval else { return };
         let (shard, parts) = (window.shard, &window.shard.parts);
-        let mut sums = self.0.lock().expect("nobody panics");
+        let mut sums = self.0.lock().expect("no panic");
         for (name, latencies) in [
             ("response", &shard.response),
             ("service", &shard.service),
@@ -398,7 +398,7 @@ fn the_parts_of_the_latency_add_up() {
         let plan = plan.unwrap_or_else(|| panic!("{name}: {diagnostics:?}"));
         let sums = Sums::default();
         let summary = run(plan, Options::default(), Box::new(sums.clone())).expect("a run");
-        let sums = sums.0.lock().expect("nobody panics");
+        let sums = sums.0.lock().expect("no panic");
         let sum = |name: &str| sums[name].0;
         assert!(summary.latency_us.response.count > 4_000, "{name}");
         for part in ["response", "service", "fetch", "waiting", "handling"] {

@@ -68,7 +68,7 @@ fn more_abandoned_threads_than_allowed_fail_the_run() {
     let finished = Tool::run_text(&text).set(["watchdog.abandoned=0"]).exits(1);
     let summary = finished.summary();
     assert_eq!(summary.verdict, Verdict::Failed);
-    // Nobody may be replaced, so the consumer is given up at once; the other one goes on.
+    // No consumer may be replaced, so the consumer is given up at once; the other one goes on.
     assert!(summary.given_up[&1].starts_with("hung poll: "), "{:?}", summary.given_up);
     let other = &summary.partitions[0].ledger;
     assert_eq!((other.lost, other.delivered), (0, other.sent));
@@ -117,7 +117,7 @@ fn all_consumers_may_fail_at_once() {
                 [[fault]]\nat = \"1s\"\npanic = { consumer = \"all\" }\n[expect]\nlost = 0\nrestarts = 18\n";
     let finished = Tool::run_text(text).exits(0);
     let summary = finished.summary();
-    // Their handlers failed, not the cluster: nobody is held back for that.
+    // Their handlers failed, not the cluster: no consumer is held back for that.
     assert_eq!((summary.outages.len(), summary.given_up.len()), (0, 0));
     let events = finished.read("events.jsonl");
     for p in &summary.partitions {

@@ -27,7 +27,7 @@ impl Timers {
     /// compare generations and ignore what is stale.
     pub fn send_at<M: Message>(&self, at: Time, actor: &ActorRef<M>, message: M) {
         let actor = actor.clone();
-        // The receiver may be gone by then, and then nobody needs the message.
+        // The receiver may be gone by then, and then the message is not needed.
         self.at(at, move || drop(actor.cast(message)));
     }
 

@@ -129,7 +129,7 @@ fn looking(
     myself: &ActorRef<WatcherMsg>,
 ) -> Result<Option<Asks>, ActorProcessingErr> {
     if let Hosting::Kernel(kernel) = &context.hosting {
-        // Nobody else changes a simulated topic.
+        // Only faults change a simulated topic.
         return Ok(context.plan.grows().then(|| Asks::Kernel(kernel.clone())));
     }
     let Some(mut port) = context.cluster.topic()? else { return Ok(None) };

@@ -9,7 +9,7 @@ pub(crate) enum Defect {
     CommitFirst,
     /// A restarted consumer reads its neighbour's partition.
     WrongPartition,
-    /// The coordinator takes commits of whoever was a member once, in whatever generation.
+    /// The coordinator takes commits of any that was a member once, in whatever generation.
     StaleGeneration,
 }
 

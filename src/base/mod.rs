@@ -1,4 +1,5 @@
-//! The vocabulary everything else speaks: ids, units, time, randomness and the record stamp.
+//! The vocabulary everything else speaks: ids, units, time, randomness, the record stamp, and what comes from outside:
+//! text and files.
 //!
 //! Nothing here knows about scenarios, brokers or actors.
 
@@ -6,8 +7,11 @@ mod capability;
 mod clock;
 #[cfg(test)]
 mod defect;
+mod handler_panic;
 mod ids;
 mod leftovers;
+mod printable;
+mod regular_file;
 mod seed;
 mod stamp;
 mod table;
@@ -17,8 +21,11 @@ pub use capability::{BrokerKind, Capability};
 pub use clock::{Clock, ClockHand, Time};
 #[cfg(test)]
 pub(crate) use defect::Defect;
+pub use handler_panic::{in_handler, is_in_handler, panic_text};
 pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
 pub use leftovers::Leftovers;
+pub use printable::{printable, printable_path};
+pub use regular_file::{FileError, open_regular, read_regular};
 pub use seed::{Random, Seed};
 pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};
 pub use table::Table;

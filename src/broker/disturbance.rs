@@ -37,7 +37,7 @@ pub enum Disturbance {
     Join(Vec<u32>, LinkSide),
     /// Every connection to these brokers breaks.
     Reset(Vec<u32>),
-    /// Nothing passes on the present connections to these brokers, and nobody is told.
+    /// Nothing passes on the present connections to these brokers, and no side is told.
     HalfOpen(Vec<u32>),
     /// This broker coordinates the group, or the next one that runs.
     MoveCoordinator(Option<u32>),

@@ -94,8 +94,8 @@ pub trait ConsumerPort {
     fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents);
 
     /// How far the client has come in the partitions at whose end it is, and where everything before was handed over:
-    /// the next offset it would hand over. That is more than one after the last record where what follows is handed
-    /// over to nobody: transaction markers, aborted records, what compaction has left of them.
+    /// the next offset it would hand over. That is more than one after the last record where what follows is not
+    /// handed over: transaction markers, aborted records, what compaction has left of them.
     ///
     /// May ask the client's own threads, so it is not for every poll. Empty where a client says nothing of the kind, as
     /// where logs hold nothing but records.

@@ -69,7 +69,7 @@ pub struct Produce {
 }
 
 impl Default for Produce {
-    /// Nothing for nobody.
+    /// Nothing.
     fn default() -> Produce {
         Produce {
             number: 0,
@@ -209,7 +209,7 @@ pub trait Records {
     );
 }
 
-/// A client without socket and clock. Whoever hosts it carries its requests and brings the responses.
+/// A client without socket and clock. Its host carries its requests and brings the responses.
 pub trait Client {
     /// Takes a response from `broker`. What follows from it is done by the next [`tick`](Self::tick).
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time);
@@ -228,7 +228,7 @@ pub trait Client {
     /// The connection to `broker` broke, or could not be made: what was asked there is not answered any more.
     fn disconnected(&mut self, broker: BrokerId, now: Time);
 
-    /// Requests to be sent, each with its broker. Whoever takes them sends them.
+    /// Requests to be sent, each with its broker. The host that takes them sends them.
     fn outbox(&mut self) -> &mut Vec<(BrokerId, Request)>;
 
     /// Does what is due, and says when something is due next.

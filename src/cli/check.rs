@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::client::ClientArguments;
-use super::print;
+use super::output::print;
 use super::scenario::ScenarioArguments;
 use crate::broker::rdkafka::from_outside;
 use crate::error::{Error, Exit};
@@ -23,6 +23,6 @@ pub(super) fn check(arguments: &CheckArguments) -> Result<Exit, Error> {
     let (plan, file) = arguments.client.with_plan(&arguments.scenario)?;
     let outside = from_outside(&plan, &file).into_iter();
     let lines: String = outside.map(|property| format!("{:<12}{property}\n", "client")).collect();
-    print(&(plan.describe() + &lines));
+    print(&(plan.describe() + &lines))?;
     Ok(Exit::Passed)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::scenario::{ScenarioArguments, render};
-use crate::broker::rdkafka::{ClientFile, refusals};
+use crate::broker::rdkafka::{ClientFile, refusals, remember_hidden};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::scenario::{Diagnostic, Source};
@@ -39,6 +39,7 @@ impl ClientArguments {
             }
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
+        remember_hidden(&file);
         let refused = refusals(&plan, &file);
         if refused.is_empty() {
             return Ok((plan, file));

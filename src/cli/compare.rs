@@ -1,15 +1,14 @@
 //! Two runs event by event, side by side, until one differs.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::Receiver;
 
-use super::print;
+use super::output::print;
 use super::replay::{ReplayArguments, last_line};
-use crate::base::format_count;
+use crate::base::{format_bytes, format_count, open_regular, printable, printable_path};
 use crate::error::{Error, Exit};
 use crate::plan::Plan;
 use crate::run::{Options, Traced, run_traced};
@@ -28,14 +27,17 @@ const BEFORE: usize = 5;
 
 /// Runs `plan`, compares it with the other one while both go on, and says how far they are the same.
 pub(super) fn compare(plan: Plan, options: Options, other: Other<'_>) -> Result<Exit, Error> {
-    let environment = |error: std::io::Error| Error::Environment(error.to_string());
+    let environment = |error: io::Error| Error::Environment(error.to_string());
     let here = Lines::new(run_traced(plan, options).map_err(environment)?);
     match other {
         Other::File(path) => {
-            let file = File::open(path).map_err(|error| {
-                Error::Input(format!("cannot read the trace `{}`: {error}", path.display()))
+            let name = printable_path(path);
+            let file = open_regular(path).map_err(|error| {
+                Error::Input(format!(
+                    "cannot read the trace `{name}`: {error}; give the file that `lanekeeper replay FILE --trace \
+                     --kind all --limit 0` was printed to"
+                ))
             })?;
-            let name = path.display().to_string();
             let mut file = BufReader::new(file);
             if !begins_like_a_trace(&mut file) {
                 return Err(Error::Input(format!(
@@ -66,9 +68,8 @@ fn begins_like_a_trace(file: &mut impl BufRead) -> bool {
 
 /// Starts the same run in another process, with nothing the same but the program, the file and the seed.
 fn elsewhere(arguments: &ReplayArguments) -> Result<(Child, ChildStdout), Error> {
-    let failed = |error: std::io::Error| {
-        Error::Environment(format!("the other process does not start: {error}"))
-    };
+    let failed =
+        |error: io::Error| Error::Environment(format!("the other process does not start: {error}"));
     let program = std::env::current_exe().map_err(failed)?;
     let file = arguments.file.canonicalize().map_err(failed)?;
     let mut command = Command::new(program);
@@ -105,7 +106,8 @@ impl Lines {
         while self.ready.is_empty() && !self.over {
             match self.traced.recv() {
                 Ok(Traced::Lines(lines)) => {
-                    self.ready.extend(lines.iter().map(ToString::to_string));
+                    self.ready
+                        .extend(lines.iter().map(|line| printable(&line.to_string()).into_owned()));
                 }
                 Ok(Traced::End(outcome)) => {
                     self.ready.push_back(last_line(&(*outcome)?)?);
@@ -118,20 +120,36 @@ impl Lines {
     }
 }
 
+/// Bytes of a line, at most: a trace of this program has none that is nearly as long.
+const LINE_MAX: u64 = 1 << 20;
+
+/// The next line as a terminal may have it; none at the end.
+fn next_line(there: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    if there.take(LINE_MAX + 1).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.len() as u64 > LINE_MAX {
+        let max = format_bytes(LINE_MAX);
+        return Err(io::Error::other(format!("a line is longer than {max}: it is no trace")));
+    }
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    Ok(Some(printable(&String::from_utf8_lossy(line)).into_owned()))
+}
+
 /// Whether both are the same to the end; if not, the first event that differs is printed.
-fn side_by_side(mut here: Lines, there: impl BufRead, name: &str) -> Result<bool, Error> {
-    let mut there = there.lines();
+fn side_by_side(mut here: Lines, mut there: impl BufRead, name: &str) -> Result<bool, Error> {
     let mut before = VecDeque::new();
     let mut count: u64 = 0;
     loop {
         let ours = here.next()?;
-        let theirs =
-            there.next().transpose().map_err(|error| Error::Environment(error.to_string()))?;
+        let theirs = next_line(&mut there)
+            .map_err(|error| Error::Input(format!("cannot read the trace of {name}: {error}")))?;
         match (ours, theirs) {
             (None, None) => {
                 let last = before.back().map_or("", String::as_str);
                 let lines = format_count(count.saturating_sub(1));
-                print(&format!("the same, event by event, {lines} lines\n{last}\n"));
+                print(&format!("the same, event by event, {lines} lines\n{last}\n"))?;
                 return Ok(true);
             }
             (ours, theirs) if ours == theirs => {
@@ -148,7 +166,7 @@ fn side_by_side(mut here: Lines, there: impl BufRead, name: &str) -> Result<bool
                 before.iter().for_each(|line| text.push_str(&format!("  both   {line}\n")));
                 text.push_str(&format!("  here   {}\n", ours.unwrap_or_else(end)));
                 text.push_str(&format!("  there  {}\n", theirs.unwrap_or_else(end)));
-                print(&text);
+                print(&text)?;
                 return Ok(false);
             }
         }

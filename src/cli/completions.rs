@@ -3,7 +3,8 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Arguments, print};
+use super::Arguments;
+use super::output::print;
 use crate::error::{Error, Exit};
 
 /// Arguments of `completions`.
@@ -19,6 +20,6 @@ pub(super) fn completions(arguments: &CompletionsArguments) -> Result<Exit, Erro
     let mut script = Vec::new();
     let mut command = Arguments::command();
     clap_complete::generate(arguments.shell, &mut command, "lanekeeper", &mut script);
-    print(&String::from_utf8_lossy(&script));
+    print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Passed)
 }

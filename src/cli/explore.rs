@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{print, scenario};
-use crate::base::{Clock, Leftovers, Time, format_count};
+use super::output::print;
+use super::scenario;
+use crate::base::{Clock, Leftovers, Time, format_count, printable_path};
 use crate::error::{Error, Exit};
 use crate::report::Sweep;
 use crate::run::{
@@ -119,28 +120,31 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
     let shrinking = violation.as_ref().map_or(Duration::ZERO, |found| found.smallest.took);
     let took = clock.now().remaining(Time::ZERO).saturating_sub(shrinking);
     let broken = violation.as_ref().map_or(&[][..], |found| &found.broken);
-    print(&account(&explored, took, settings.jobs, broken));
+    let account = account(&explored, took, settings.jobs, broken);
     match violation {
         Some(violation) => {
             let text = &violation.smallest.text;
-            std::fs::write(&arguments.out, text).map_err(|error| {
-                // It may have taken hours to find.
-                print(&format!("\n{text}"));
-                Error::Environment(format!(
-                    "cannot write `{}`: {error}; the smallest case is printed above",
-                    arguments.out.display()
-                ))
-            })?;
-            print(&verdict(&violation, &arguments.out.display().to_string()));
+            // Before anything is printed: it may have taken hours to find.
+            let written = std::fs::write(&arguments.out, text);
+            let out = printable_path(&arguments.out);
+            if let Err(error) = written {
+                print(&format!("{account}\n{text}"))?;
+                return Err(Error::Environment(format!(
+                    "cannot write `{out}`: {error}; the smallest case is printed above"
+                )));
+            }
+            print(&(account + &verdict(&violation, &out)))?;
             Ok(Exit::Failed)
         }
         None if *interrupted.borrow() => {
             let (seeds, all) = (format_count(explored.seeds), format_count(arguments.seeds));
-            print(&format!("\ninterrupted after {seeds} of {all} seeds; nothing broke in these\n"));
+            print(&format!(
+                "{account}\ninterrupted after {seeds} of {all} seeds; nothing broke in these\n"
+            ))?;
             Ok(Exit::Interrupted)
         }
         None => {
-            print("\nnothing broke\n");
+            print(&format!("{account}\nnothing broke\n"))?;
             Ok(Exit::Passed)
         }
     }
@@ -152,11 +156,11 @@ fn room_for(out: &Path) -> Result<(), Error> {
     tried.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Error::Input(format!(
             "`{}` exists already\n  help: move it away, or give another file with --out",
-            out.display()
+            printable_path(out)
         )),
         _ => Error::Environment(format!(
             "cannot write `{}`: {error}; give another file with --out",
-            out.display()
+            printable_path(out)
         )),
     })
 }

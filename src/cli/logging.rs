@@ -21,7 +21,9 @@ pub(super) fn start(verbose: u8, directory: Option<&Path>) {
     let filter =
         EnvFilter::try_from_env("LANEKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let colour = !matches!(anstream::stderr().current_choice(), anstream::ColorChoice::Never);
+    // Said on stderr, a failure to write would panic where stderr is what cannot be written to.
     let stderr = tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
         .with_writer(|| LogWriter)
         .with_ansi(colour)
         .with_target(false)
@@ -29,6 +31,7 @@ pub(super) fn start(verbose: u8, directory: Option<&Path>) {
     let file = directory.and_then(|directory| File::create(directory.join("run.log")).ok());
     let file = file.map(|file| {
         tracing_subscriber::fmt::layer()
+            .log_internal_errors(false)
             .with_writer(Mutex::new(file))
             .with_ansi(false)
             .with_target(false)

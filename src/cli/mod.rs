@@ -7,16 +7,18 @@ mod completions;
 mod explore;
 mod logging;
 mod output;
+mod panic;
 mod replay;
 mod report;
 mod run;
 mod scenario;
 mod schema;
 
-use std::io::Write;
+use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+use self::output::{print, tell};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 
@@ -62,7 +64,7 @@ Examples:
 const REPLAY_EXAMPLES: &str = "\
 Examples:
   lanekeeper replay repro.toml
-  lanekeeper replay scenarios/kill-one-consumer.toml --trace --from 15.6s --to 15.7s --partition 7
+  lanekeeper replay scenarios/kill-one-consumer.toml --trace --from 15s --to 15.1s --partition 7
   lanekeeper replay scenarios/kill-one-consumer.toml --verify
   lanekeeper replay scenarios/quick.toml --trace --kind all --limit 0 > before.txt
   lanekeeper replay scenarios/quick.toml --against before.txt";
@@ -88,33 +90,83 @@ enum Command {
     Completions(completions::CompletionsArguments),
 }
 
+impl Command {
+    /// As it is on the command line.
+    fn name(&self) -> &'static str {
+        match self {
+            Command::Run(_) => "run",
+            Command::Check(_) => "check",
+            Command::Explore(_) => "explore",
+            Command::Replay(_) => "replay",
+            Command::Report(_) => "report",
+            Command::Schema => "schema",
+            Command::Completions(_) => "completions",
+        }
+    }
+}
+
 /// Parses the command line, does what it says, and returns the exit code.
 pub fn main() -> Exit {
-    main_with(None)
+    main_from(std::env::args_os(), None)
 }
 
 /// The same, for a program with handlers of its own: records go to them instead of to the scenario's `work`.
 pub fn main_with(handlers: Option<Handlers>) -> Exit {
-    let arguments = match Arguments::try_parse() {
+    main_from(std::env::args_os(), handlers)
+}
+
+/// The same with a command line that is given, the program's name first.
+pub fn main_from(
+    command_line: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    handlers: Option<Handlers>,
+) -> Exit {
+    let arguments = match Arguments::try_parse_from(command_line) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are no errors and go to stdout.
+        Err(error) if error.use_stderr() => {
             let _ = error.print();
-            return if error.use_stderr() { Exit::Input } else { Exit::Passed };
+            return Exit::Input;
+        }
+        // Help and version are no errors.
+        Err(help) => {
+            let printed = print(&help.render().ansi().to_string());
+            return ended(printed.map(|()| Exit::Passed), "--help");
         }
     };
-    let verbose = arguments.verbose;
-    let outcome = match arguments.command {
-        Command::Run(run) => run::run(&run, handlers, verbose),
+    let command = arguments.command.name();
+    // `explore` looks for what breaks: a simulation that panics is what it has found.
+    let finds_bugs = matches!(arguments.command, Command::Explore(_));
+    let outcome =
+        panic::watched(command, handlers.is_some(), || ended(done(arguments, handlers), command));
+    match outcome {
+        Some((exit, 0)) => exit,
+        Some((exit, _)) if finds_bugs => exit,
+        _ => Exit::Bug,
+    }
+}
+
+fn done(arguments: Arguments, handlers: Option<Handlers>) -> Result<Exit, Error> {
+    match arguments.command {
+        Command::Run(run) => run::run(&run, handlers, arguments.verbose),
         Command::Check(check) => check::check(&check),
         Command::Explore(arguments) => explore::explore(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments, handlers),
         Command::Report(report) => report::report(&report),
         Command::Schema => schema::schema(),
         Command::Completions(completions) => completions::completions(&completions),
-    };
+    }
+}
+
+/// The exit code of what a command came to; says what is wrong.
+fn ended(outcome: Result<Exit, Error>, command: &str) -> Exit {
     outcome.unwrap_or_else(|error| {
-        let text = match &error {
+        let code = error.exit();
+        tell(&match &error {
+            // What the panic of a task led to.
+            Error::Bug(_) if panic::is_told() => return code,
+            Error::Bug(_) => {
+                let what = panic::what_to_report(command);
+                format!("{ERROR}error{ERROR:#}: {error}\n{what}")
+            }
             // Diagnostics are rendered already.
             Error::Input(text)
                 if text.starts_with("error")
@@ -124,17 +176,9 @@ pub fn main_with(handlers: Option<Handlers>) -> Exit {
                 text.clone()
             }
             other => format!("{ERROR}error{ERROR:#}: {other}"),
-        };
-        let _ = writeln!(anstream::stderr(), "{text}");
-        error.exit()
+        });
+        code
     })
 }
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
-
-/// Prints to stdout. A reader that went away (`| head`) is no error.
-fn print(text: &str) {
-    let mut stdout = anstream::stdout();
-    let _ = stdout.write_all(text.as_bytes());
-    let _ = stdout.flush();
-}

@@ -1,15 +1,15 @@
 //! `replay`: a scenario again in virtual time, event by event, or twice to see whether it is the same.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::compare::{Other, compare};
-use super::output::{Format, exit, show};
+use super::output::{Format, exit, printed, show};
 use super::scenario;
-use crate::base::{BrokerKind, PartitionId, Time, format_count, parse_duration};
+use crate::base::{BrokerKind, PartitionId, Time, format_count, parse_duration, printable};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{Summary, TraceKind, TraceLine};
@@ -30,7 +30,8 @@ pub(super) struct ReplayArguments {
     #[arg(long, value_name = "PATH=VALUE")]
     pub(super) set: Vec<String>,
 
-    /// Print what happens, one event per line, instead of the report.
+    /// Print what happens, one event per line, instead of the report. Times count from the beginning of the load, as those
+    /// of faults and of the report do; what comes before it has negative ones.
     #[arg(long)]
     trace: bool,
 
@@ -38,11 +39,11 @@ pub(super) struct ReplayArguments {
     #[arg(long, value_delimiter = ',', requires = "trace")]
     partition: Vec<u32>,
 
-    /// Only what happens from this virtual time on.
+    /// Only what happens from this time of the load on.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "trace")]
     from: Option<Duration>,
 
-    /// Only what happens before this virtual time; then it stops.
+    /// Only what happens before this time of the load; then it stops.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "trace")]
     to: Option<Duration>,
 
@@ -136,49 +137,65 @@ fn trace(arguments: &ReplayArguments, plan: Plan, options: Options) -> Result<Ex
     nothing_to_show(arguments, &plan)?;
     let filter = Filter::new(arguments);
     let traced = run_traced(plan, options).map_err(|e| Error::Environment(e.to_string()))?;
-    let mut out = std::io::BufWriter::new(anstream::stdout().lock());
-    let mut printed = 0;
-    // A channel that is cut is a panic, which has been reported.
-    while let Ok(told) = traced.recv() {
-        let lines = match told {
-            Traced::Lines(lines) => lines,
+    let mut out = io::BufWriter::new(anstream::stdout().lock());
+    let mut printed_lines = 0;
+    loop {
+        let Ok(told) = traced.recv() else {
+            return Err(Error::Bug("the simulation broke off".to_owned()));
+        };
+        let wanted = match told {
+            Traced::Lines(lines) => write_lines(&mut out, &lines, &filter, &mut printed_lines),
             Traced::End(outcome) => {
                 let last = last_line(&(*outcome)?)?;
-                if printed == 0 {
-                    let _ = writeln!(out, "no event is of this time, kind and partition");
-                }
-                let _ = writeln!(out, "{last}");
-                break;
+                write_end(&mut out, printed_lines == 0, &last).map(|()| Wanted::NoMore)
             }
         };
-        for line in &lines {
-            if filter.until.is_some_and(|until| line.at >= until) {
-                return Ok(flushed(&mut out));
-            }
-            if !filter.wants(line) {
-                continue;
-            }
-            // A reader that went away, `| head`, has seen enough.
-            if writeln!(out, "{line}").is_err() {
-                return Ok(Exit::Passed);
-            }
-            printed += 1;
-            if printed == arguments.limit {
-                let _ = writeln!(
-                    out,
-                    "… and so on: --limit 0 shows everything; --from, --to, --kind and --partition choose"
-                );
-                return Ok(flushed(&mut out));
-            }
-        }
+        let written = match wanted {
+            Ok(Wanted::More) => continue,
+            Ok(Wanted::NoMore) => out.flush(),
+            Err(error) => Err(error),
+        };
+        return printed(written).map(|()| Exit::Passed);
     }
-    Ok(flushed(&mut out))
 }
 
-fn flushed(out: &mut impl Write) -> Exit {
-    // Nobody may read any more.
-    let _ = out.flush();
-    Exit::Passed
+/// Whether a trace goes on.
+enum Wanted {
+    More,
+    NoMore,
+}
+
+fn write_lines(
+    out: &mut impl Write,
+    lines: &[TraceLine],
+    filter: &Filter,
+    printed: &mut u64,
+) -> io::Result<Wanted> {
+    for line in lines {
+        if filter.until.is_some_and(|until| line.at >= until) {
+            return Ok(Wanted::NoMore);
+        }
+        if !filter.wants(line) {
+            continue;
+        }
+        writeln!(out, "{}", printable(&line.to_string()))?;
+        *printed += 1;
+        if *printed == filter.limit {
+            writeln!(
+                out,
+                "… and so on: --limit 0 shows everything; --from, --to, --kind and --partition choose"
+            )?;
+            return Ok(Wanted::NoMore);
+        }
+    }
+    Ok(Wanted::More)
+}
+
+fn write_end(out: &mut impl Write, is_empty: bool, last: &str) -> io::Result<()> {
+    if is_empty {
+        writeln!(out, "no event is of this time, kind and partition")?;
+    }
+    writeln!(out, "{last}")
 }
 
 /// How a trace ends: what the whole run comes to.
@@ -198,9 +215,11 @@ pub(super) fn last_line(summary: &Summary) -> Result<String, Error> {
 /// Which lines are wanted.
 struct Filter {
     partitions: Vec<PartitionId>,
-    from: Time,
+    from: Option<Time>,
     until: Option<Time>,
     kinds: Kinds,
+    /// Lines, at most; 0 for no limit.
+    limit: u64,
 }
 
 impl Filter {
@@ -212,14 +231,15 @@ impl Filter {
         }
         Filter {
             partitions: arguments.partition.iter().map(|id| PartitionId(*id)).collect(),
-            from: Time::ZERO + arguments.from.unwrap_or_default(),
+            from: arguments.from.map(|from| Time::ZERO + from),
             until: arguments.to.map(|to| Time::ZERO + to),
             kinds,
+            limit: arguments.limit,
         }
     }
 
     fn wants(&self, line: &TraceLine) -> bool {
-        line.at >= self.from
+        self.from.is_none_or(|from| line.at >= from)
             && self.kinds.contains(&line.kind)
             && (self.partitions.is_empty()
                 || line.partitions.iter().any(|partition| self.partitions.contains(partition)))

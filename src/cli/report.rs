@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::{Format, exit, show};
+use super::output::{Format, exit, show, tell};
+use crate::base::printable_path;
 use crate::error::{Error, Exit};
-use crate::report::read_result;
+use crate::report::{StoredResult, read_result};
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -21,9 +22,12 @@ pub(super) struct ReportArguments {
 
 /// Shows the result, and exits as its run did.
 pub(super) fn report(arguments: &ReportArguments) -> Result<Exit, Error> {
-    let summary =
+    let StoredResult { summary, notes } =
         read_result(&arguments.directory).map_err(|error| Error::Input(error.to_string()))?;
-    let last_line = format!("results in {}", arguments.directory.display());
+    for note in notes {
+        tell(&format!("note: {note}"));
+    }
+    let last_line = format!("results in {}", printable_path(&arguments.directory));
     show(&summary, arguments.format, &last_line)?;
     Ok(exit(summary.verdict))
 }

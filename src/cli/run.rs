@@ -11,13 +11,13 @@ use super::client::ClientArguments;
 use super::logging;
 use super::output::{Format, exit, show};
 use super::scenario::ScenarioArguments;
-use crate::base::{Clock, Leftovers, Time};
+use crate::base::{Clock, Leftovers, Time, printable_path};
 use crate::broker::rdkafka::{ClientFile, needs_consent};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{Event, Interval, Live, Summary};
 use crate::plan::{BrokerPlan, Plan};
-use crate::report::{Progress, ResultDirectory, write_host, write_result};
+use crate::report::{Progress, ResultDirectory, write_host};
 use crate::run::{KEEPING, Observer, Options, listen, record_host, run as run_plan};
 
 /// Arguments of `run`.
@@ -66,23 +66,27 @@ pub(super) fn run(
         progress: Progress::new(plan.times.load_end(), arguments.format == Format::Json),
     };
     let directory = watching.directory.clone();
-    // A run that fails before its load began leaves nothing worth keeping.
     let interrupted =
         matches!(plan.broker, BrokerPlan::Sim(_)).then(|| listen(KEEPING, &Leftovers::default()));
     let options = Options { client, handlers, tap: None, interrupted };
-    let mut summary =
-        run_plan(plan, options, Box::new(watching)).inspect_err(|_| lock(&directory).discard())?;
+    let mut summary = run_plan(plan, options, Box::new(watching)).inspect_err(|error| {
+        // A run that fails before its load began leaves nothing worth keeping; one that met a bug may help to find it.
+        if !matches!(error, Error::Bug(_)) {
+            lock(&directory).discard();
+        }
+    })?;
     let failure = lock(&directory).failure();
     summary.warnings.extend(failure);
-    let written = write_result(&out, &summary);
-    let mut last_line = format!("results in {}", out.display());
+    let mut written = lock(&directory).finish(&summary);
+    let mut last_line = format!("results in {}", printable_path(&out));
     if let Some(record) = record_host(&wall, &summary) {
-        write_host(&out, &record).map_err(|error| Error::Environment(error.to_string()))?;
+        written = written.and_then(|()| write_host(&out, &record));
         let (took_s, speed) = (record.wall_s, record.speed);
         let _ = write!(last_line, ", simulated in {took_s:.2} s: {speed:.0} x real time");
     }
-    show(&summary, arguments.format, &last_line)?;
+    let shown = show(&summary, arguments.format, &last_line);
     written.map_err(|error| Error::Environment(error.to_string()))?;
+    shown?;
     Ok(exit(summary.verdict))
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::base::BrokerKind;
+use crate::base::{BrokerKind, printable_path};
 use crate::error::Error;
 use crate::plan::{Overrides, Plan, compile};
 use crate::scenario::{Diagnostic, Source, Sources, load};
@@ -96,12 +96,16 @@ pub(super) fn planned(
     Ok(plan)
 }
 
-/// Reads a scenario file.
+/// Reads a scenario file. It is named as a terminal may have it.
 pub(super) fn source(file: &Path, set: &[String]) -> Result<Source, Error> {
-    load(file).map_err(|diagnostic| {
-        let source = Source { name: file.display().to_string(), text: String::new() };
-        Error::Input(render(&source, set, &[*diagnostic]))
-    })
+    let name = printable_path(file);
+    match load(file) {
+        Ok(source) => Ok(Source { name, ..source }),
+        Err(diagnostic) => {
+            let source = Source { name, text: String::new() };
+            Err(Error::Input(render(&source, set, &[*diagnostic])))
+        }
+    }
 }
 
 /// Diagnostics as text, with the places they speak of.

@@ -8,7 +8,7 @@
 //!      any slot comes up: the others follow one after the other
 //! ```
 //!
-//! Whoever is held back is not charged for it, and whoever failed in that second gets its charge back.
+//! A consumer that is held back is not charged for it, and one that failed in that second gets its charge back.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::plan::RestartPolicy;
 
 /// Failures are together when they come within this.
 pub const GATE_WINDOW: Duration = Duration::from_secs(1);
-/// One after the other, so that a cluster that is just coming back is not met by everybody at once.
+/// One after the other, so that a cluster that is just coming back is not met by all consumers at once.
 const STAGGER: Duration = Duration::from_millis(50);
 
 /// The gate in front of all slots' restarts. `K` tells slots apart.
@@ -230,7 +230,7 @@ mod tests {
                         GateEffect::Forgive(_) | GateEffect::Shut | GateEffect::Opened => {}
                     }
                 }
-                // Whoever is held has a probe coming.
+                // A consumer that is held has a probe coming.
                 prop_assert!(held.is_empty() || (gate.is_shut() && timer.is_some()));
                 prop_assert_eq!(held.len() + running.len(), 9);
             }

@@ -39,7 +39,7 @@ pub enum HandlerError {
     /// A new start may help: the consumer fails, is restarted by the scenario's policy, and gets the record again.
     #[error("{0}")]
     Failed(String),
-    /// Nobody can ever process this record: the consumer is given up, and the verdict fails.
+    /// This record can never be processed: the consumer is given up, and the verdict fails.
     #[error("poison: {0}")]
     Poison(String),
 }

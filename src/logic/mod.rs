@@ -23,7 +23,7 @@ pub use checkpoint::{Checkpoints, Unreadable};
 pub use consumer::{ConsumerMachine, Runs};
 pub use gate::{GATE_WINDOW, Gate, GateEffect};
 pub use handler::{Handler, HandlerError, Handlers, Record};
-pub use pacer::{Burst, Due, Pacer};
+pub use pacer::{Due, Pacer};
 pub use poison::{Death, PoisonWatch};
 pub use preflight::{Definite, Sighting, Standing, sight};
 pub use reaper::Reaper;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::upcoming::Upcoming;
 use crate::base::{PartitionId, PoolId, ProducerId, Random, Seed, Time};
-use crate::plan::{FaultKind, FaultPlan, LoadPlan, Pace, Phases, Placement, Targets};
+use crate::plan::{FaultKind, FaultPlan, LoadPlan, Pace, Phases, Placement, Plan, Targets};
 
 /// A record that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,19 +56,19 @@ struct Paced {
 
 /// A stretch of the schedule in which a pool sends at another rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Burst {
+struct Burst {
     /// Its start.
-    pub from: Time,
+    from: Time,
     /// Its end.
-    pub to: Time,
+    to: Time,
     /// Times the rate.
-    pub factor: f64,
+    factor: f64,
 }
 
 impl Burst {
     /// The bursts of a pool, in the order of their times, in a load that begins at `start`. Where they overlap,
     /// the first one counts.
-    pub fn of_pool(faults: &[FaultPlan], pool: PoolId, start: Time) -> Vec<Burst> {
+    fn of_pool(faults: &[FaultPlan], pool: PoolId, start: Time) -> Vec<Burst> {
         let mut bursts: Vec<Burst> = Vec::new();
         for fault in faults {
             let (FaultKind::Burst { factor }, Targets::Pools(pools)) =
@@ -116,6 +116,14 @@ enum Gaps {
 }
 
 impl Pacer {
+    /// The schedules of pool `pool` as the plan has them, in a load that begins at `start`. The same plan gives the same
+    /// ones again.
+    pub fn of_plan(plan: &Plan, pool: PoolId, start: Time) -> Pacer {
+        let end = start + plan.times.load_end();
+        Pacer::new(&plan.load, plan.topic.partitions, pool.0, plan.seed, start, end)
+            .with_bursts(Burst::of_pool(&plan.faults, pool, start))
+    }
+
     /// The schedules of pool `pool`, beginning at `start` and ending before `end`.
     pub fn new(
         load: &LoadPlan,
@@ -149,7 +157,7 @@ impl Pacer {
     }
 
     /// The same with stretches at another rate, in the order of their times.
-    pub fn with_bursts(mut self, planned: Vec<Burst>) -> Pacer {
+    fn with_bursts(mut self, planned: Vec<Burst>) -> Pacer {
         if let Schedule::Paced(paced) = &mut self.schedule {
             paced.bursts = planned;
         }

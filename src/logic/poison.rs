@@ -53,7 +53,7 @@ impl PoisonWatch {
         if deaths.count < POISON_DEATHS { Death::Common } else { self.declared(partition) }
     }
 
-    /// A record is poison, because its handler says so or because nobody survives it.
+    /// A record is poison, because its handler says so or because no incarnation survives it.
     pub fn declared(&mut self, partition: PartitionId) -> Death {
         let deaths = self.partitions.entry(partition).or_default();
         if self.policy == PoisonPolicy::Stop || deaths.skipped == SKIPS_MAX {

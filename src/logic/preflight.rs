@@ -157,7 +157,7 @@ mod tests {
         let own = payload(&stamp(3));
         assert_eq!(sight(&anchor, Offset(9), &own), Sighting::Same);
         assert_eq!(sight(&anchor, Offset(9), &payload(&stamp(4))), Sighting::Other);
-        assert_eq!(sight(&anchor, Offset(9), b"somebody else's"), Sighting::Other);
+        assert_eq!(sight(&anchor, Offset(9), b"of another run"), Sighting::Other);
         assert_eq!(sight(&anchor, Offset(10), &own), Sighting::Later);
         assert_eq!(sight(&anchor, Offset(8), &own), Sighting::Earlier);
     }

@@ -75,7 +75,7 @@ mod tests {
         let s = |s: i64| Time(s * 1_000_000_000);
         let mut reaper = Reaper::new(Duration::from_secs(10));
         (1..=4).for_each(|n| reaper.started(owner(n)));
-        // The first one has ended before anybody knew that it failed.
+        // The first one has ended before it was known that it failed.
         reaper.closed(owner(1));
         (1..=3).for_each(|n| reaper.released(owner(n), s(0)));
         assert_eq!(reaper.look(s(10)), []);

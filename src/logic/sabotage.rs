@@ -31,7 +31,7 @@ pub enum Trouble {
 pub struct Sabotage {
     /// Traps that records run into.
     armed: AtomicUsize,
-    /// Set when the run is over: whoever hangs or blocks on purpose ends.
+    /// Set when the run is over: a thread that hangs or blocks on purpose ends.
     over: AtomicBool,
     consumers: Table<Mutex<Traps>>,
     /// By partition.
@@ -251,7 +251,7 @@ impl Sabotage {
         self.change(consumer, |traps| traps.cause.take())
     }
 
-    /// Takes traps away that nobody has run into when their fault's time is over.
+    /// Takes traps away that no consumer has run into when their fault's time is over.
     pub fn disarm(&self, consumer: ConsumerId, fault: usize) {
         self.change(consumer, |traps| {
             traps.crash_loop.take_if(|(number, ..)| *number == fault);

@@ -63,7 +63,7 @@ pub enum SlotEvent {
         /// From when on.
         since: Time,
     },
-    /// Whoever held it back lets it go.
+    /// What held it back lets it go.
     Resume,
     /// A timer of this generation fired.
     Timer(u64),

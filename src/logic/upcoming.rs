@@ -8,7 +8,7 @@ use crate::base::Time;
 /// What each producer sends next: when, and its number in the pool.
 #[derive(Clone, Debug)]
 pub(super) enum Upcoming {
-    /// Gaps are equal: from the place on, and then from the beginning, they are in the order of their times, as whoever
+    /// Gaps are equal: from the place on, and then from the beginning, they are in the order of their times, as the one that
     /// has just sent comes last again.
     InTurn(Vec<(Time, u32)>, usize),
     /// Gaps differ.

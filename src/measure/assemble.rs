@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use super::doubt::{BLOCKED_MAX, is_proof};
+use super::doubt::{BLOCKED_MAX, is_proof, shortfall};
 use super::growth::growths;
 use super::latency::latency;
 use super::not_measured::not_measured;
@@ -182,11 +182,7 @@ fn judged(plan: &Plan, ended: Ended, mut summary: Summary, blocked_share: f64) -
 
 /// Whether the cluster took the records that were due. What the tester itself did not send is no finding about it.
 fn takes_what_is_due(plan: &Plan, summary: &Summary, blocked_share: f64) -> bool {
-    let counts = summary.offered.zip(summary.offered_sent);
-    let is_short = counts.is_some_and(|(offered, sent)| {
-        ((sent + summary.withheld) as f64) < plan.limits.achieved_min * offered as f64
-    });
-    !is_short || blocked_share < BLOCKED_MAX
+    shortfall(summary, &plan.limits).is_none() || blocked_share < BLOCKED_MAX
 }
 
 /// The share of the load in which pools waited for their client's queue.

@@ -67,15 +67,19 @@ pub(super) fn is_proof(metric: Metric) -> bool {
     )
 }
 
-fn not_sent(summary: &Summary, limits: &Limits) -> Option<String> {
+/// The share of the records due that were sent, and how many were due, if that is less than it has to be. What was kept
+/// back on purpose is no shortfall.
+pub(super) fn shortfall(summary: &Summary, limits: &Limits) -> Option<(f64, u64)> {
     let (offered, sent) = (summary.offered?, summary.offered_sent?);
     if !summary.measured_something() || offered == 0 {
         return None;
     }
-    // What was kept back on purpose is no shortfall.
-    let sent = (sent + summary.withheld).min(offered);
-    let share = sent as f64 / offered as f64;
-    (share < limits.achieved_min).then(|| {
+    let share = (sent + summary.withheld).min(offered) as f64 / offered as f64;
+    (share < limits.achieved_min).then_some((share, offered))
+}
+
+fn not_sent(summary: &Summary, limits: &Limits) -> Option<String> {
+    shortfall(summary, limits).map(|(share, offered)| {
         format!(
             "only {:.1} % of the {} records due were sent (at least {:.1} %); lower `load.rate`, or use a larger \
              machine",

@@ -1,4 +1,4 @@
-//! Puts together what faults, and failures nobody planned, have done.
+//! Puts together what faults, and failures that were not planned, have done.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub fn fault_summaries(
     plan.faults.iter().enumerate().map(summary).collect()
 }
 
-/// Failures nobody planned.
+/// Failures that were not planned.
 pub fn failures(board: &Scoreboard, start: Time) -> Vec<FailureSummary> {
     let mut failures = Vec::new();
     for (id, cell) in board.cells.iter().enumerate() {

@@ -134,7 +134,7 @@ pub struct RecoverySummary {
     pub given_up: bool,
 }
 
-/// A failure nobody planned.
+/// A failure that was not planned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailureSummary {
     /// Which partition.

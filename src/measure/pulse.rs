@@ -1,4 +1,4 @@
-//! The pulse of one incarnation: what its thread is at, for anybody to read, even after it has died or hangs.
+//! The pulse of one incarnation: what its thread is at, for all to read, even after it has died or hangs.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 

@@ -23,7 +23,7 @@ pub struct Rebalance {
 
 /// Reads rebalances from the ownership events of a journal. What happened before `start`, the start of the
 /// load, is the group forming and does not count; nor does it when a member whose place is kept (`places_kept`,
-/// static membership) gets back what it had and nobody else is touched.
+/// static membership) gets back what it had and no other member is touched.
 pub fn rebalances(
     journal: &[(Time, Event)],
     partitions: u32,
@@ -54,10 +54,10 @@ struct Reader {
     owners: BTreeMap<PartitionId, Owner>,
     counting: bool,
     open: Option<Open>,
-    /// Partitions whose owner died and that nobody has taken yet.
+    /// Partitions whose owner died and that are not taken yet.
     orphans: BTreeMap<PartitionId, Owner>,
     /// The lowest incarnation of each consumer that was not replaced. What older ones say late is about clients that
-    /// work for nobody, and not about their successors.
+    /// work for no member, and not about their successors.
     lowest: BTreeMap<ConsumerId, Incarnation>,
     done: Vec<(Time, Option<Time>, usize, usize)>,
 }

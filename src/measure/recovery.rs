@@ -5,6 +5,7 @@
 //! from the fault's last effect on: the release of its consumer, a stall that is out of the ordinary, or, of a fault
 //! that lasts, any departure from the quiet figures while it does.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::fault_watch::{Progress, Quiet, Step};
@@ -17,7 +18,7 @@ const HOLD: Duration = Duration::from_secs(1);
 /// partition it was not aimed at, or, of an unplanned failure, when the partition is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryMark {
-    /// Which occurrence, by its position in the plan; `None` for a failure nobody planned.
+    /// Which occurrence, by its position in the plan; `None` for a failure that was not planned.
     pub fault: Option<usize>,
     /// Whether the fault was aimed at this partition.
     pub is_target: bool,
@@ -139,6 +140,11 @@ impl RecoveryMark {
         }
     }
 
+    /// Whether its fault is one of those that have hit the partition.
+    pub(super) fn is_hit(&self, hit_by: Option<&Range<usize>>) -> bool {
+        hit_by.zip(self.fault).is_some_and(|(faults, own)| faults.contains(&own))
+    }
+
     /// Notes a record that is processed for the first time, and what it told about the partition.
     pub fn processed(&mut self, record: &Progress, step: &Step) {
         let done = record.done;
@@ -146,8 +152,7 @@ impl RecoveryMark {
             // A group hands partitions out without asking.
             self.is_ready(done);
         }
-        let is_hit =
-            step.hit_by.as_ref().zip(self.fault).is_some_and(|(by, own)| by.contains(&own));
+        let is_hit = self.is_hit(step.hit_by.as_ref());
         let stalled_from = done - Duration::from_nanos(step.stall_ns.max(0) as u64);
         // A partition is not as before while the first records wait.
         let waited = self.ready.is_some_and(|ready| {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cost, Digest, FailureSummary, FaultSummary, Ledger, Outage, Rebalance};
 
 /// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Everything a run found out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ pub struct Summary {
     pub outages: Vec<Outage>,
     /// One entry per occurrence of a fault, in the order of their times.
     pub faults: Vec<FaultSummary>,
-    /// Failures nobody planned, in the order of their times.
+    /// Failures that were not planned, in the order of their times.
     #[serde(default)]
     pub failures: Vec<FailureSummary>,
     /// Records processed again without a restart or a change of owner before it: there should be none.

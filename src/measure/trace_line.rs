@@ -7,7 +7,7 @@ use crate::base::{PartitionId, Time};
 /// What happened, when, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceLine {
-    /// Virtual time.
+    /// Virtual time, since the load began where that is known; negative before.
     pub at: Time,
     /// What sort of event.
     pub kind: TraceKind,
@@ -59,7 +59,9 @@ impl TraceKind {
 impl fmt::Display for TraceLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TraceLine { at, kind, who, what, .. } = self;
-        let (seconds, ns) = (at.0.div_euclid(1_000_000_000), at.0.rem_euclid(1_000_000_000));
+        let (seconds, ns) =
+            (at.0.unsigned_abs() / 1_000_000_000, at.0.unsigned_abs() % 1_000_000_000);
+        let seconds = format!("{}{seconds}", if at.0 < 0 { "-" } else { "" });
         write!(f, "{seconds:>6}.{ns:09}  {:9}  {who:12}  {what}", kind.name())
     }
 }
@@ -78,5 +80,7 @@ mod tests {
             partitions: Vec::new(),
         };
         assert_eq!(line.to_string(), "     1.000000007  turn       pool-0        a turn");
+        let earlier = TraceLine { at: Time(-50_000_000), ..line };
+        assert_eq!(earlier.to_string(), "    -0.050000000  turn       pool-0        a turn");
     }
 }

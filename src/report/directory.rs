@@ -11,6 +11,9 @@
 //! | `so-far.json` | the summary as of the last second, while the run goes on |
 //! | `result.json` | the summary, written last |
 //! | `host.json` | with `--broker sim`: the machine and how long it took, so that `result.json` depends on neither |
+//!
+//! A summary has the checksums of the scenario and of the files that grow, as far as they had come when it was made,
+//! and ends with its own. The log and `host.json` have none: no command reads them.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -21,9 +24,16 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::interval_log::IntervalLog;
-use crate::base::{PartitionId, Time};
+use super::sums::{Sum, Summed, Sums, seal};
+use crate::base::{PartitionId, Time, printable_path};
 use crate::measure::{Event, HostRecord, Interval, PoolWindow, Summary, Window};
 
+/// The scenario as it was read.
+pub(super) const SCENARIO: &str = "scenario.toml";
+/// The files that grow.
+pub(super) const APPENDED: [&str; 3] = ["events.jsonl", "seconds.jsonl", "latency.hlog"];
+/// The log.
+const LOG: &str = "run.log";
 /// The summary of a run that came to its end.
 pub(super) const RESULT: &str = "result.json";
 /// The summary of a run that goes on, or was cut off.
@@ -33,10 +43,10 @@ pub(super) const SO_FAR: &str = "so-far.json";
 #[derive(Debug, Error)]
 pub enum DirectoryError {
     /// The directory is there and not empty.
-    #[error("`{0}` is not empty; results are never overwritten: choose another --out")]
+    #[error("`{}` is not empty; results are never overwritten: choose another --out", printable_path(.0))]
     NotEmpty(PathBuf),
     /// The system refuses.
-    #[error("cannot write results to `{path}`: {error}; choose another --out or make room")]
+    #[error("cannot write results to `{}`: {error}; choose another --out or make room", printable_path(.path))]
     Io {
         /// Where.
         path: PathBuf,
@@ -48,9 +58,10 @@ pub enum DirectoryError {
 /// A run's result directory.
 pub struct ResultDirectory {
     path: PathBuf,
-    events: Counted,
-    seconds: Counted,
-    latency: Counted,
+    scenario: Sum,
+    events: BufWriter<Summed>,
+    seconds: BufWriter<Summed>,
+    latency: BufWriter<Summed>,
     interval_log: IntervalLog,
     /// When the load begins: the zero of all files.
     start: Time,
@@ -66,13 +77,17 @@ impl ResultDirectory {
         if std::fs::read_dir(path).map_err(io)?.next().is_some() {
             return Err(DirectoryError::NotEmpty(path.to_owned()));
         }
-        let open = |name: &str| File::create(path.join(name)).map(Counted::new).map_err(io);
-        std::fs::write(path.join("scenario.toml"), scenario).map_err(io)?;
+        let open = |name: &str| {
+            File::create(path.join(name)).map(Summed::new).map(BufWriter::new).map_err(io)
+        };
+        std::fs::write(path.join(SCENARIO), scenario).map_err(io)?;
+        let [events, seconds, latency] = APPENDED;
         Ok(ResultDirectory {
             path: path.to_owned(),
-            events: open("events.jsonl")?,
-            seconds: open("seconds.jsonl")?,
-            latency: open("latency.hlog")?,
+            scenario: Sum::of(scenario.as_bytes()),
+            events: open(events)?,
+            seconds: open(seconds)?,
+            latency: open(latency)?,
             interval_log: IntervalLog::default(),
             start: Time::ZERO,
             failure: None,
@@ -103,7 +118,12 @@ impl ResultDirectory {
 
     /// Bytes in the files that grow.
     pub fn written(&self) -> u64 {
-        self.events.bytes + self.seconds.bytes + self.latency.bytes
+        self.appended().iter().map(|file| file.bytes()).sum()
+    }
+
+    /// The files of [`APPENDED`].
+    fn appended(&self) -> [&Summed; 3] {
+        [self.events.get_ref(), self.seconds.get_ref(), self.latency.get_ref()]
     }
 
     /// Writes an interval of a partition or a pool.
@@ -188,21 +208,57 @@ impl ResultDirectory {
     /// Replaces the summary of the run so far. It is not forced to the disk: what a process has handed to the
     /// system survives its SIGKILL, and a report only has to survive that.
     pub fn so_far(&mut self, summary: &Summary) {
+        self.flush();
         if self.failure.is_none() {
-            let written = replace(&self.path.join(SO_FAR), |file| {
-                let text = serde_json::to_vec(summary)?;
-                file.write_all(&text)
-            });
+            let written = self
+                .sealed(summary, |kept| serde_json::to_vec(kept))
+                .and_then(|text| replace(&self.path.join(SO_FAR), |file| file.write_all(&text)));
             self.failure = written.err();
         }
+    }
+
+    /// Writes `result.json`, whole or not at all. Nothing is to come after it.
+    pub fn finish(&mut self, summary: &Summary) -> Result<(), DirectoryError> {
+        self.flush();
+        let path = self.path.join(RESULT);
+        let written =
+            self.sealed(summary, |kept| serde_json::to_vec_pretty(kept)).and_then(|text| {
+                replace(&path, |file| {
+                    file.write_all(&text)?;
+                    file.sync_all()
+                })
+            });
+        written.map_err(|error| DirectoryError::Io { path, error })?;
+        let _ = std::fs::remove_file(self.path.join(SO_FAR));
+        Ok(())
+    }
+
+    /// The summary with the checksums of the other files and its own.
+    fn sealed(
+        &self,
+        summary: &Summary,
+        written: fn(&Kept<'_>) -> serde_json::Result<Vec<u8>>,
+    ) -> io::Result<Vec<u8>> {
+        let mut text = written(&Kept { summary, files: self.sums() })?;
+        seal(&mut text);
+        Ok(text)
+    }
+
+    /// Of files that could not be written to their end nothing can be said.
+    fn sums(&self) -> Sums {
+        if self.failure.is_some() {
+            return Sums::new();
+        }
+        let appended = APPENDED.into_iter().zip(self.appended());
+        let mut sums: Sums = appended.map(|(name, file)| (name.to_owned(), file.sum())).collect();
+        sums.insert(SCENARIO.to_owned(), self.scenario.clone());
+        sums
     }
 
     /// Removes the directory of a run that never began: only the files made here, and the directory if nothing
     /// else is in it.
     pub fn discard(&self) {
-        for name in
-            ["scenario.toml", "events.jsonl", "seconds.jsonl", "latency.hlog", "run.log", SO_FAR]
-        {
+        for name in APPENDED.into_iter().chain([SCENARIO, LOG, SO_FAR]) {
             let _ = std::fs::remove_file(self.path.join(name));
         }
         let _ = std::fs::remove_dir(&self.path);
@@ -214,34 +270,18 @@ impl ResultDirectory {
             format!(
                 "the result directory `{}` is incomplete: {error}; make room and run again if you need the \
                  per-second figures",
-                self.path.display()
+                printable_path(&self.path)
             )
         })
     }
 }
 
-/// A file that grows.
-struct Counted {
-    file: BufWriter<File>,
-    bytes: u64,
-}
-
-impl Counted {
-    fn new(file: File) -> Counted {
-        Counted { file: BufWriter::new(file), bytes: 0 }
-    }
-}
-
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
+/// A summary as it is kept.
+#[derive(Serialize)]
+struct Kept<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    files: Sums,
 }
 
 /// A line of `seconds.jsonl`.
@@ -259,21 +299,6 @@ struct SecondLine {
     response_p99_us: Option<f64>,
     sent: u64,
     to_s: f64,
-}
-
-/// Writes `result.json` into `directory`, whole or not at all.
-pub fn write_result(directory: &Path, summary: &Summary) -> Result<PathBuf, DirectoryError> {
-    let path = directory.join(RESULT);
-    let io = |error| DirectoryError::Io { path: path.clone(), error };
-    let mut text = serde_json::to_string_pretty(summary).map_err(|error| io(error.into()))?;
-    text.push('\n');
-    replace(&path, |file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    })
-    .map_err(io)?;
-    let _ = std::fs::remove_file(directory.join(SO_FAR));
-    Ok(path)
 }
 
 /// Writes `host.json` beside the result of a simulation.

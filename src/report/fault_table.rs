@@ -1,5 +1,7 @@
 //! Faults in the terminal report: a row per occurrence, with its way back as a bar.
 
+use std::collections::BTreeSet;
+
 use super::rows::ms;
 use super::table::Table;
 use crate::base::format_count;
@@ -55,7 +57,7 @@ pub(super) fn fault_lines(
     out
 }
 
-/// The lines about failures nobody planned.
+/// The lines about failures that were not planned.
 pub(super) fn failure_lines(failures: &[FailureSummary], width: Option<usize>) -> Vec<String> {
     let mut table = Table::default();
     let headings = ["", "at", "released", "restarted", "first record", "recovered", "redelivered"];
@@ -95,8 +97,9 @@ fn rows(faults: &[FaultSummary]) -> Vec<Row> {
     if faults.len() <= ROWS_MAX {
         return faults.iter().map(|f| Row { name: name(f), fault: f.clone() }).collect();
     }
-    let entries = faults.iter().map(|fault| fault.fault).max().unwrap_or(0);
-    (0..=entries)
+    let entries: BTreeSet<usize> = faults.iter().map(|fault| fault.fault).collect();
+    entries
+        .into_iter()
         .filter_map(|entry| {
             let its: Vec<&FaultSummary> = faults.iter().filter(|f| f.fault == entry).collect();
             let came = its.iter().filter(|f| f.at_s.is_some()).count();

@@ -102,7 +102,7 @@ fn line(live: &Live<'_>, elapsed: Duration, total: Duration) -> String {
 }
 
 pub(super) fn say(line: &str) {
-    // Nobody to tell is no reason to stop a run.
+    // A stderr that takes nothing is no reason to stop a run.
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 

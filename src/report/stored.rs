@@ -1,37 +1,45 @@
 //! Reads what a run has left in its directory: of a finished one the result, of one that was cut off the
-//! summary of the last second it kept.
+//! summary of the last second it kept. What is damaged is named and not shown.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::directory::{RESULT, SO_FAR};
-use crate::measure::{SCHEMA_VERSION, Summary};
+use super::directory::{APPENDED, RESULT, SCENARIO, SO_FAR};
+use super::sums::{Found, Sums, is_intact, look};
+use crate::base::{FileError, printable, printable_path, read_regular};
+use crate::measure::{SCHEMA_VERSION, Summary, Verdict};
+
+/// The first format whose figures mean what they mean now.
+const OLDEST: u32 = 2;
+/// The first format with checksums.
+const CHECKED: u32 = 3;
+/// The largest summary that is read: that of a thousand partitions with a hundred faults is a sixth of it.
+const SUMMARY_MAX: u64 = 256 << 20;
 
 /// Why a stored result cannot be shown.
 #[derive(Debug, Error)]
 pub enum StoredError {
     /// There is no such directory.
     #[error("there is no directory `{0}`; give the one that a run has named after `results in`")]
-    NoDirectory(PathBuf),
-    /// It is a file.
+    NoDirectory(String),
+    /// It is no directory.
     #[error("`{0}` is a file; give the directory that a run has named after `results in`")]
-    File(PathBuf),
+    File(String),
     /// The directory holds no summary.
     #[error(
         "`{0}` holds neither {RESULT} nor {SO_FAR}: it is no result directory, or its run was ended before \
          the first second of the load was kept (then run.log in it says how far it came)"
     )]
-    NoResult(PathBuf),
-    /// The system refuses.
+    NoResult(String),
+    /// A file cannot be read.
     #[error("cannot read `{path}`: {error}")]
-    Io {
+    Unreadable {
         /// Where.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
+        path: String,
+        /// Why.
+        error: FileError,
     },
     /// It was written by a later version.
     #[error(
@@ -41,7 +49,7 @@ pub enum StoredError {
     )]
     TooNew {
         /// Where.
-        path: PathBuf,
+        path: String,
         /// Its format.
         found: u32,
     },
@@ -53,58 +61,159 @@ pub enum StoredError {
     )]
     TooOld {
         /// Where.
-        path: PathBuf,
+        path: String,
         /// Its format.
         found: u32,
     },
-    /// It is not a summary.
+    /// It is not a summary, or not the one that was written.
     #[error(
-        "`{path}` is not a result of lanekeeper ({error}); was it edited, or cut by a full disk?"
+        "`{path}` is damaged, or was changed after it was written: {why}. None of its figures is shown\n  \
+         help: take the file from a copy, or run the scenario again"
     )]
     Damaged {
         /// Where.
-        path: PathBuf,
-        /// What the parser said.
-        error: serde_json::Error,
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The summary is what was written, and files beside it are not.
+    #[error(
+        "the files in `{directory}` are damaged, were changed, or are not of one run:{}\n  \
+         help: take them from a copy; or move them elsewhere to see the report, which is made of `{summary}` alone",
+        listed(.files)
+    )]
+    FilesDamaged {
+        /// The result directory.
+        directory: String,
+        /// The summary's name.
+        summary: &'static str,
+        /// Which, each with what is wrong with it.
+        files: Vec<(&'static str, String)>,
     },
 }
 
-/// The summary kept in `directory`. One that was cut off, or still goes on, has the verdict
+fn listed(files: &[(&'static str, String)]) -> String {
+    files.iter().map(|(name, why)| format!("\n  `{name}`: {why}")).collect()
+}
+
+/// What a run has left.
+#[derive(Debug)]
+pub struct StoredResult {
+    /// The summary.
+    pub summary: Summary,
+    /// What could not be checked, or is not there, and does not change a figure of the summary.
+    pub notes: Vec<String>,
+}
+
+/// What is kept in `directory`. The summary of a run that was cut off, or still goes on, has the verdict
 /// [`CutOff`](crate::measure::Verdict::CutOff).
-pub fn read_result(directory: &Path) -> Result<Summary, StoredError> {
-    if directory.is_file() {
-        return Err(StoredError::File(directory.to_owned()));
-    }
+pub fn read_result(directory: &Path) -> Result<StoredResult, StoredError> {
+    let named = printable_path(directory);
     if !directory.is_dir() {
-        return Err(StoredError::NoDirectory(directory.to_owned()));
+        let is_there = directory.exists();
+        return Err(if is_there {
+            StoredError::File(named)
+        } else {
+            StoredError::NoDirectory(named)
+        });
     }
-    for name in [RESULT, SO_FAR] {
+    // A run that ends just now takes the second one away when the first one is there.
+    for name in [RESULT, SO_FAR, RESULT] {
         let path = directory.join(name);
-        match std::fs::read(&path) {
-            Ok(text) => return parse(path, &text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StoredError::Io { path, error }),
+        match read_regular(&path, SUMMARY_MAX) {
+            Ok(text) => return checked(directory, name, &path, &text),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => {
+                return Err(StoredError::Unreadable { path: printable_path(&path), error });
+            }
         }
     }
-    Err(StoredError::NoResult(directory.to_owned()))
+    Err(StoredError::NoResult(named))
 }
 
-/// The part of every format that says which one it is.
+/// The part of every format that says which one it is, and what it says of other files.
 #[derive(Deserialize)]
-struct Version {
+struct Envelope {
     schema_version: u32,
+    #[serde(default)]
+    files: Sums,
 }
 
-fn parse(path: PathBuf, text: &[u8]) -> Result<Summary, StoredError> {
-    let version: Version = match serde_json::from_slice(text) {
-        Ok(version) => version,
-        Err(error) => return Err(StoredError::Damaged { path, error }),
+fn checked(
+    directory: &Path,
+    name: &'static str,
+    path: &Path,
+    text: &[u8],
+) -> Result<StoredResult, StoredError> {
+    let damaged = |why: String| StoredError::Damaged { path: printable_path(path), why };
+    let no_result = |error: serde_json::Error| {
+        damaged(format!("it is not a result of lanekeeper ({})", printable(&error.to_string())))
     };
-    if version.schema_version > SCHEMA_VERSION {
-        return Err(StoredError::TooNew { path, found: version.schema_version });
+    let intact = is_intact(text);
+    if intact == Some(false) {
+        return Err(damaged(
+            "its content does not have the checksum it was written with".to_owned(),
+        ));
     }
-    if version.schema_version < SCHEMA_VERSION {
-        return Err(StoredError::TooOld { path, found: version.schema_version });
+    let envelope: Envelope = serde_json::from_slice(text).map_err(no_result)?;
+    let found = envelope.schema_version;
+    if found > SCHEMA_VERSION {
+        return Err(StoredError::TooNew { path: printable_path(path), found });
     }
-    serde_json::from_slice(text).map_err(|error| StoredError::Damaged { path, error })
+    if found < OLDEST {
+        return Err(StoredError::TooOld { path: printable_path(path), found });
+    }
+    if intact.is_none() && found >= CHECKED {
+        return Err(damaged("it does not end with its checksum".to_owned()));
+    }
+    let summary: Summary = serde_json::from_slice(text).map_err(no_result)?;
+    let mut notes = Vec::new();
+    if intact.is_none() {
+        if let Some(why) = contradiction(&summary) {
+            return Err(damaged(why));
+        }
+        notes.push(format!(
+            "`{}` has format {found}, which has no checksums: whether it is damaged cannot be told",
+            printable_path(path)
+        ));
+    }
+    look_at_files(directory, name, &envelope.files, &mut notes)?;
+    Ok(StoredResult { summary, notes })
+}
+
+/// Compares the files beside the summary with what it says of them.
+fn look_at_files(
+    directory: &Path,
+    summary: &'static str,
+    sums: &Sums,
+    notes: &mut Vec<String>,
+) -> Result<(), StoredError> {
+    let mut files = Vec::new();
+    // Names from the summary would be paths from outside.
+    for name in std::iter::once(SCENARIO).chain(APPENDED) {
+        let Some(sum) = sums.get(name) else { continue };
+        // What came after the last second may be torn.
+        let grows = summary == SO_FAR && name != SCENARIO;
+        match look(&directory.join(name), sum, grows) {
+            Found::Intact => {}
+            Found::Missing => notes.push(format!("`{name}` is not there any more")),
+            Found::Unchecked => notes.push(format!("`{name}` is too large to be checked")),
+            Found::Damaged(why) => files.push((name, why)),
+        }
+    }
+    if files.is_empty() {
+        return Ok(());
+    }
+    Err(StoredError::FilesDamaged { directory: printable_path(directory), summary, files })
+}
+
+/// What cannot be in a result that was written like this. All there is to find damage without a checksum.
+fn contradiction(summary: &Summary) -> Option<String> {
+    let broken = summary.expectations.iter().find(|expectation| !expectation.passed)?;
+    (summary.verdict == Verdict::Passed).then(|| {
+        format!(
+            "its verdict is `passed`, although `{}` does not hold",
+            printable(&broken.expression)
+        )
+    })
 }

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::fault_table::{LEGEND, failure_lines, fault_lines};
+use super::readable::readable;
 use super::rows::{Column, ms, partition_columns, us};
 use super::table::Table;
 use super::wrap::{INDENT, wrapped};
-use crate::base::{format_bytes, format_count, format_cpus};
+use crate::base::{format_bytes, format_count, format_cpus, printable};
 use crate::measure::{ACK_FIGURE, Digest, ExpectationSummary, Summary, Verdict};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -18,8 +19,20 @@ const HEADING: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
 
 /// The report, with colours; print it through a stream that strips them where they do not belong. With a `width`, in
-/// lines of at most so many characters, as far as that can be.
+/// lines of at most so many characters, as far as that can be. Whatever its texts are, the terminal gets no control
+/// characters but those of the colours and of the ends of lines.
 pub fn render(summary: &Summary, width: Option<usize>) -> String {
+    match readable(summary) {
+        Ok(summary) => laid_out(&summary, width),
+        // The texts cannot be told from the colours any more: it goes without both.
+        Err(_) => {
+            let text = laid_out(summary, width);
+            text.lines().map(|line| format!("{}\n", printable(line))).collect()
+        }
+    }
+}
+
+fn laid_out(summary: &Summary, width: Option<usize>) -> String {
     let mut out = Report { text: String::new(), width };
     out.verdict(summary);
     out.totals(summary);
@@ -333,7 +346,7 @@ impl Report {
             self.rows(&fault_lines(&s.faults, s.partitions.len(), self.room()));
         }
         if !s.failures.is_empty() {
-            let count = format!("{} that nobody planned", s.failures.len());
+            let count = format!("{} that were not planned", s.failures.len());
             self.heading("FAILURES", &count);
             self.rows(&failure_lines(&s.failures, self.room()));
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::logic::Checkpoints;
 
-/// A checkpoint file that nobody else writes.
+/// A checkpoint file that no other process writes.
 #[derive(Debug)]
 pub(super) struct CheckpointFile {
     path: PathBuf,

@@ -9,6 +9,7 @@ use super::Observer;
 use super::account::Account;
 use crate::actors::{Context, Hosting};
 use crate::base::Time;
+use crate::error::Error;
 use crate::measure::{Collector, Ended};
 
 /// A running collector: a thread, or a job of the kernel.
@@ -25,14 +26,14 @@ const SIMULATED_INTERVALS_MAX: u32 = 60;
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
 impl Collecting {
-    /// Starts collecting, in intervals counted from `start`.
+    /// Starts collecting, in intervals counted from `start`. The error is of a system that gives no thread.
     pub(super) fn start(
         account: Account,
         context: &Context,
         collector: Collector,
         observer: Box<dyn Observer>,
         start: Time,
-    ) -> Collecting {
+    ) -> std::io::Result<Collecting> {
         let context = context.clone();
         let (hosting, load_end) = (context.hosting.clone(), context.plan.times.load_end());
         let round = Round { account, context, collector, observer, start, seen: 0 };
@@ -51,31 +52,25 @@ impl Collecting {
                 Some(now + interval)
             };
             kernel.at(start + interval, Box::new(job));
-            return Collecting { round, thread: None };
+            return Ok(Collecting { round, thread: None });
         }
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let work = move || collect(&running, start, &stopped);
-        // Without a thread nothing can be measured; the operating system refuses one only when it is at its end.
-        let thread = std::thread::Builder::new()
-            .name("collector".to_owned())
-            .spawn(work)
-            .expect("a thread for the collector");
-        Collecting { round, thread: Some((stop, thread)) }
+        let thread = std::thread::Builder::new().name("collector".to_owned()).spawn(work)?;
+        Ok(Collecting { round, thread: Some((stop, thread)) })
     }
 
-    /// Takes the last shards and ends the thread.
-    pub(super) fn stop(self) -> Collector {
+    /// Takes the last shards and ends the thread. The error is of a thread that panicked: its figures are not whole.
+    pub(super) fn stop(self) -> Result<Collector, Error> {
         if let Some((stop, thread)) = self.thread {
             stop.store(true, Ordering::Release);
-            if let Err(panic) = thread.join() {
-                std::panic::resume_unwind(panic);
-            }
+            thread.join().map_err(|_| Error::Bug("the collector panicked".to_owned()))?;
         }
         let mut round = lock(&self.round).take().expect("the collector is stopped once");
         let now = round.context.clock.now();
         round.end(now, true);
-        round.collector
+        Ok(round.collector)
     }
 }
 

@@ -2,7 +2,7 @@
 //! catches nothing proves nothing. Part of the tests, never of the program.
 //!
 //! Each leak decides when four machines get an extra turn, once every 20 ms. An order alone would decide nothing: what
-//! is to happen at the same instant happens in the same order whoever asked for it first.
+//! is to happen at the same instant happens in the same order whichever asked for it first.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -180,7 +180,7 @@ async fn woken(is_wrong: bool) -> Vec<ClientId> {
                 } else {
                     bell.notified().await;
                 }
-                order.lock().expect("nobody panics").push(machine);
+                order.lock().expect("no panic").push(machine);
             })
         })
         .collect();
@@ -191,7 +191,7 @@ async fn woken(is_wrong: bool) -> Vec<ClientId> {
     for waiting in waiting {
         let _ = waiting.await;
     }
-    std::mem::take(&mut *order.lock().expect("nobody panics"))
+    std::mem::take(&mut *order.lock().expect("no panic"))
 }
 
 fn blocked(kernel: &KernelHandle, now: Time, is_wrong: bool) {
@@ -227,13 +227,13 @@ mod tests {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let taking = lines.clone();
         let tap = Tap::new(move |line| {
-            taking.lock().expect("nobody panics").push(line.to_string());
+            taking.lock().expect("no panic").push(line.to_string());
         });
         let options = Options { tap: Some(tap), ..Options::default() };
         EXTRA.set(extra);
         let summary = run(plan.expect("a plan"), options, Box::new(())).expect("a run");
         EXTRA.set(Extra::None);
-        let mut lines = std::mem::take(&mut *lines.lock().expect("nobody panics"));
+        let mut lines = std::mem::take(&mut *lines.lock().expect("no panic"));
         lines.push(serde_json::to_string(&summary).expect("JSON"));
         lines
     }

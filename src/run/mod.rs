@@ -74,7 +74,7 @@ pub trait Observer: Send {
     }
 }
 
-/// Nobody looks.
+/// Looks at nothing.
 impl Observer for () {}
 
 /// What a run needs besides its plan.
@@ -234,7 +234,7 @@ async fn on_stage(
     let started = steps.start_consumers(scene.startup).await;
     let mut result = match started {
         Err(error) => Err(error),
-        Ok(startup) => Ok(load(plan, scene, &context, &mut steps, observer, startup).await),
+        Ok(startup) => load(plan, scene, &context, &mut steps, observer, startup).await,
     };
     let left_behind = steps.stop_consumers().await;
     supervisor.stop(None);
@@ -243,7 +243,7 @@ async fn on_stage(
         _ = done => {}
         () = steps.timers.sleep(Duration::from_secs(5)) => {}
     }
-    // Nobody starts commands any more: what they broke is mended, however the run has ended.
+    // No command is started any more: what they broke is mended, however the run has ended.
     if plan.first_command().is_some() {
         let commands = context.commands.clone();
         let _ = tokio::task::spawn_blocking(move || commands.finish()).await;
@@ -281,7 +281,7 @@ async fn load(
     steps: &mut Steps,
     mut observer: Box<dyn Observer>,
     startup: Duration,
-) -> Summary {
+) -> Result<Summary, Error> {
     let start = context.clock.now() + LEAD;
     let measured = (start + plan.times.warmup, start + plan.times.load_end());
     context.board.begin(start, measured, fault_windows(plan, start));
@@ -294,20 +294,21 @@ async fn load(
         collector.cost.turn_off();
     }
     let account = Account::new(context, scene, steps.watch_status(), start, startup);
-    let collecting = Collecting::start(account.clone(), context, collector, observer, start);
+    let collecting = Collecting::start(account.clone(), context, collector, observer, start)
+        .map_err(|error| Error::Environment(format!("no thread for the collector: {error}")))?;
 
     let mut ending = steps.load(start).await;
     context.note(Event::Phase { name: "draining".to_owned() });
     ending.warnings.extend(steps.drain().await);
     let load_end = measured.1.min(ending.at);
     context.board.cells.iter().for_each(|cell| cell.lock().end(load_end));
-    let collector = collecting.stop();
+    let collector = collecting.stop()?;
     // During the drain, too: what was left unread then must not decide a verdict.
     let ended = match ending.interrupted || *steps.interrupted.borrow() {
         true => Ended::Interrupted,
         false => Ended::InOrder,
     };
-    account.summary(&collector, ended, ending.at, ending.warnings)
+    Ok(account.summary(&collector, ended, ending.at, ending.warnings))
 }
 
 /// Between starting the pools and the first record that is due: time to make their clients.

@@ -86,7 +86,7 @@ pub(super) fn run(
         }
     });
     let simulation = Some(account(&handle));
-    // Actors and machines first: what they say when they go nobody hears any more.
+    // Actors and machines first: what they say when they go is not heard any more.
     drop(runtime);
     handle.forget();
     outcome.map(|summary| Summary { simulation, ..summary })

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::actors::{Context, PoolShared, Status, SupervisorMsg, Timers};
 use crate::base::{PoolId, Time};
 use crate::error::Error;
-use crate::logic::{Burst, Pacer};
+use crate::logic::Pacer;
 use crate::measure::Event;
 
 /// Sends steps to the supervisor and waits for them.
@@ -178,10 +178,8 @@ impl Steps {
         let plan = self.context.plan.clone();
         let end = start + plan.times.load_end();
         let pool = |pool: u32| {
-            let bursts = Burst::of_pool(&plan.faults, PoolId(pool), start);
-            let pacer = Pacer::new(&plan.load, plan.topic.partitions, pool, plan.seed, start, end)
-                .with_bursts(bursts);
-            Arc::new(PoolShared { pool: PoolId(pool), pacer: pacer.into() })
+            let pool = PoolId(pool);
+            Arc::new(PoolShared { pool, pacer: Pacer::of_plan(&plan, pool, start).into() })
         };
         let pools: Vec<Arc<PoolShared>> = (0..plan.load.pools).map(pool).collect();
         self.tell(SupervisorMsg::StartLoad { pools: pools.clone(), start });

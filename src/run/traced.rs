@@ -1,9 +1,10 @@
 //! A simulation beside the caller, that tells everything that happens.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Options, run};
+use super::{Observer, Options, run};
+use crate::base::Time;
 use crate::broker::sim::Tap;
 use crate::error::Error;
 use crate::measure::{Summary, TraceLine};
@@ -22,41 +23,75 @@ pub enum Traced {
 const BATCH: usize = 256;
 /// Batches waiting to be read, at most: a reader that is slow holds the simulation up.
 const WAITING_MAX: usize = 16;
+/// Lines of the time before the load, at most. If there are more, all times count from the run's beginning.
+const EARLY_MAX: usize = 200_000;
 
-/// Runs a plan in virtual time on a thread of its own. A reader that has seen enough drops the receiver; the simulation
-/// then goes on to its end for nobody.
+/// Runs a plan in virtual time on a thread of its own. Times count from the beginning of the load, as in every result; of
+/// a run whose load never begins, from its own beginning. A reader that has seen enough drops the receiver; the
+/// simulation then goes on to its end unheard.
 pub fn run_traced(plan: Plan, options: Options) -> std::io::Result<Receiver<Traced>> {
     let (sender, traced) = sync_channel(WAITING_MAX);
     let simulate = move || {
-        let lines = Arc::new(Mutex::new(Lines { batch: Vec::new(), sender: sender.clone() }));
+        let lines = Lines { batch: Vec::new(), zero: None, sender: sender.clone() };
+        let lines = Shared(Arc::new(Mutex::new(lines)));
         let taking = lines.clone();
-        let tap = Tap::new(move |line| {
-            taking.lock().unwrap_or_else(PoisonError::into_inner).take(line);
-        });
-        let outcome = run(plan, Options { tap: Some(tap), ..options }, Box::new(()));
-        lines.lock().unwrap_or_else(PoisonError::into_inner).send();
-        // Nobody may listen any more.
+        let tap = Tap::new(move |line| taking.lock().take(line));
+        let outcome = run(plan, Options { tap: Some(tap), ..options }, Box::new(lines.clone()));
+        lines.lock().begin(Time::ZERO);
+        lines.lock().send();
+        // The reader may have gone away.
         let _ = sender.send(Traced::End(Box::new(outcome)));
     };
     std::thread::Builder::new().name("simulation".to_owned()).spawn(simulate)?;
     Ok(traced)
 }
 
+/// Lines on their way to the reader.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Lines>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Shared {
+    fn begin(&mut self, start: Time, _: i64) {
+        self.lock().begin(start);
+    }
+}
+
 struct Lines {
     batch: Vec<TraceLine>,
+    /// What times count from; until it is known, lines are kept back.
+    zero: Option<Time>,
     sender: SyncSender<Traced>,
 }
 
 impl Lines {
     fn take(&mut self, line: TraceLine) {
         self.batch.push(line);
-        if self.batch.len() >= BATCH {
+        match self.zero {
+            Some(_) if self.batch.len() >= BATCH => self.send(),
+            None if self.batch.len() >= EARLY_MAX => self.begin(Time::ZERO),
+            _ => {}
+        }
+    }
+
+    /// From now on times count from `zero`, unless they count from another time already.
+    fn begin(&mut self, zero: Time) {
+        if self.zero.is_none() {
+            self.zero = Some(zero);
             self.send();
         }
     }
 
     fn send(&mut self) {
-        // Nobody may listen any more.
-        let _ = self.sender.send(Traced::Lines(std::mem::take(&mut self.batch)));
+        let zero = self.zero.unwrap_or(Time::ZERO);
+        let mut lines = std::mem::take(&mut self.batch);
+        lines.iter_mut().for_each(|line| line.at = Time(line.at.since_ns(zero)));
+        // The reader may have gone away.
+        let _ = self.sender.send(Traced::Lines(lines));
     }
 }

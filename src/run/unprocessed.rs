@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::actors::Context;
-use crate::base::PoolId;
-use crate::base::{PartitionId, ProducerId, Time};
-use crate::logic::{Burst, Pacer};
+use crate::base::{PartitionId, PoolId, ProducerId, Time};
+use crate::logic::Pacer;
 use crate::measure::{Latencies, Scoreboard};
 use crate::plan::Pace;
 
@@ -22,11 +21,9 @@ pub(super) fn ages(
     if plan.load.pace == Pace::Max || !board.growth().is_empty() || is_complete(board) {
         return None;
     }
-    let end = start + plan.times.load_end();
     let mut ages = Latencies::default();
     for pool in 0..plan.load.pools {
-        let pacer = Pacer::new(&plan.load, plan.topic.partitions, pool, plan.seed, start, end)
-            .with_bursts(Burst::of_pool(&plan.faults, PoolId(pool), start));
+        let pacer = Pacer::of_plan(plan, PoolId(pool), start);
         let mut sequences: BTreeMap<(ProducerId, PartitionId), u64> = BTreeMap::new();
         for due in pacer.untaken(start, measured.1) {
             let next = sequences.entry((due.producer, due.partition)).or_default();

@@ -78,7 +78,7 @@ fn supervision(context: &Context, status: &Status) -> Vec<String> {
     }
     for (_, event) in context.board.journal.since(0) {
         if let Event::RecordSkipped { .. } = event {
-            warnings.push(format!("{event}: nobody could process it; mend it, or its handler"));
+            warnings.push(format!("{event}: it could not be processed; mend it, or its handler"));
         }
     }
     warnings
@@ -106,7 +106,7 @@ fn of_records(context: &Context) -> Vec<String> {
     }
     if foreign > 0 {
         warnings.push(format!(
-            "{foreign} records were not sent by this run: somebody else writes to the topic; use one of the run's \
+            "{foreign} records were not sent by this run: another producer writes to the topic; use one of the run's \
              own (leave `topic.name` out)"
         ));
     }

@@ -1,4 +1,4 @@
-//! A topic into which somebody else writes transactions: its partitions end in what no consumer is given.
+//! A topic into which another producer writes transactions: its partitions end in what no consumer is given.
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -8,14 +8,14 @@ use super::brokers::ANSWER;
 use super::{Arm, TestTopic, on_the_cluster};
 use crate::support::Finished;
 
-/// The run sends to partition 0; to partition 1 only somebody else does.
+/// The run sends to partition 0; to partition 1 only another producer does.
 const SCENARIO: &str = "[topic]\npartitions = 2\n[load]\nproducers = 1\nrate = \"20/s\"\n\
     [consumers]\nstart = \"beginning\"\n[run]\nwarmup = \"0s\"\nduration = \"4s\"\ndrain = \"20s\"\n\
     [expect]\nlost = 0\nunaccounted = 0\n";
 /// Records of a transaction in each partition.
 const RECORDS: u64 = 5;
 
-/// Somebody else's producer.
+/// The other producer.
 struct Transactions<'a>(BaseProducer, &'a TestTopic<'a>);
 
 impl Transactions<'_> {

@@ -147,7 +147,7 @@ impl TestTopic<'_> {
     pub(crate) fn fill(&self, partitions: i32, records: i32) {
         let producer: BaseProducer = self.arm.config().create().expect("a client");
         for i in 0..records {
-            let payload = format!("somebody else's record {i}");
+            let payload = format!("another producer's record {i}");
             let record = BaseRecord::<(), str>::to(&self.name).partition(i % partitions);
             producer.send(record.payload(&payload)).map_err(|(error, _)| error).expect("a queue");
         }

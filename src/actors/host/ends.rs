@@ -47,7 +47,7 @@ impl Ends {
         Ok(Ends { way: Way::Thread(ask) })
     }
 
-    /// Asks. False when nobody will answer.
+    /// Asks. False when there will be no answer.
     pub(in crate::actors) fn ask(&self) -> bool {
         match &self.way {
             Way::Thread(ask) => ask.send(()).is_ok(),

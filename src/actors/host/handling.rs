@@ -1,10 +1,9 @@
 //! A user's handler at a seat: how it is made, and what its errors and panics mean for the consumer.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::actors::Context;
-use crate::base::{Offset, PartitionId};
+use crate::base::{Offset, PartitionId, in_handler, panic_text};
 use crate::broker::{BrokerError, ErrorClass};
 use crate::logic::{Handler, HandlerError, Record};
 use crate::measure::Owner;
@@ -20,7 +19,7 @@ pub(super) fn make_handler(
         return (None, None);
     };
     let make = || handlers.make(partition, owner.incarnation);
-    let error = match catch_unwind(AssertUnwindSafe(make)) {
+    let error = match in_handler(make) {
         Ok(Ok(handler)) => return (Some(handler), None),
         Ok(Err(error)) => error,
         Err(panic) => HandlerError::Failed(format!("panic{}", said(&*panic))),
@@ -50,11 +49,9 @@ fn class(error: &HandlerError) -> ErrorClass {
     }
 }
 
-/// The text of a panic, as it is with `panic!`.
+/// The text of a panic behind a colon.
 fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.map_or(String::new(), |text| format!(": {text}"))
+    panic_text(panic).map_or(String::new(), |text| format!(": {text}"))
 }
 
 /// Processes nothing: sits where no handler could be made until the consumer is taken down.

@@ -17,7 +17,7 @@ use crate::broker::{ConsumerSpec, GroupSpec};
 use crate::logic::Effort;
 use crate::plan::{Acks, Assignor, BrokerPlan, GroupProtocol, Identity};
 
-/// Longest time without a turn, so that whoever watches sees that a host is not hanging.
+/// Longest time without a turn, so that the watchdog sees that a host is not hanging.
 const IDLE: Duration = Duration::from_millis(500);
 /// Longest a host that hangs goes on to do so after the end of the run.
 const HANG_STEP: Duration = Duration::from_millis(250);
@@ -256,7 +256,7 @@ fn member(context: &Context, spec: &ConsumerSpec, group: &GroupSpec) -> MemberSe
         rebalance_timeout: plan.map_or(Duration::from_secs(300), |plan| plan.max_poll_interval),
         assignor,
         partitions: context.plan.topic.partitions,
-        // Nobody else changes a simulated topic.
+        // Only faults change a simulated topic.
         topic_refresh: context.plan.grows().then_some(context.plan.topic.discover),
     }
 }

@@ -16,7 +16,7 @@ use crate::measure::{Owner, Pulse, Start};
 pub(super) enum HostCommand {
     /// Read this partition from here on, for this owner.
     Attach { partition: PartitionId, owner: Owner, start: Start, line: Line },
-    /// Stop working for this owner, and close the client if nobody else uses it.
+    /// Stop working for this owner, and close the client if no other owner uses it.
     Detach { owner: Owner },
     /// Have the client read anew what this owner reads, from its checkpoint.
     Reassign { owner: Owner },

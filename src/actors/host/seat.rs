@@ -1,12 +1,10 @@
 //! A seat at the desk: a machine, whom it reports to, and the record it has to see first.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::handling::{panicked, refused};
 use super::lease::{HostReport, Line};
 use super::trouble::{self, Efforts};
 use crate::actors::Context;
-use crate::base::{Offset, Time};
+use crate::base::{Offset, Time, in_handler};
 use crate::broker::{BrokerError, ErrorClass, Position};
 use crate::logic::{
     ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, Sighting, Trouble, sight,
@@ -16,7 +14,7 @@ use crate::measure::{Anchor, Handed};
 /// When the work on a record is done.
 pub(super) enum Worked {
     At(Time),
-    /// When somebody else has made these efforts.
+    /// When the kernel has made these efforts.
     After(Efforts),
 }
 
@@ -95,7 +93,7 @@ impl Seat {
             return Ok(Worked::At(begun));
         }
         let work = || self.work(context, offset, payload, effort, trouble, begun);
-        match catch_unwind(AssertUnwindSafe(work)) {
+        match in_handler(work) {
             Ok(Ok(worked)) => Ok(worked),
             Ok(Err(error)) => Err(refused(offset, &error)),
             Err(panic) => Err(panicked(offset, &*panic)),

@@ -1,4 +1,4 @@
-//! A second process that was given a partition as well: the hazard of explicit assignment, which nobody prevents.
+//! A second process that was given a partition as well: the hazard of explicit assignment, which nothing prevents.
 //!
 //! It has no incarnation, no supervisor and no fence; what it does with records is done a second time.
 
@@ -19,7 +19,7 @@ struct SecondOwner {
     until: Time,
 }
 
-/// What it does with records: counts them as processed by somebody else, too.
+/// What it does with records: counts them as processed by another process, too.
 struct Work {
     context: Context,
     partition: PartitionId,

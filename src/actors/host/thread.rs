@@ -98,7 +98,7 @@ impl SharedHost {
         SharedHost { context, commands: None }
     }
 
-    /// Gives a client that hangs up: whoever comes next gets another one.
+    /// Gives a client that hangs up: the next consumer gets another one.
     pub(in crate::actors) fn give_up(&mut self) {
         self.commands = None;
     }
@@ -175,12 +175,12 @@ pub(super) struct Host {
     detached: Vec<Line>,
     /// Whether watermarks are being asked for.
     inquiry: Arc<AtomicBool>,
-    /// Whether a record costs nothing and nobody waits for it.
+    /// Whether a record costs nothing and nothing waits for it.
     is_patient: bool,
 }
 
-/// Tells whoever came too late, so that nobody waits for a host that is gone.
-#[expect(clippy::needless_pass_by_value, reason = "nobody may come after")]
+/// Tells owners that came too late, so that none waits for a host that is gone.
+#[expect(clippy::needless_pass_by_value, reason = "nothing may come after")]
 fn turn_away(commands: Receiver<HostCommand>, error: &BrokerError) {
     for command in commands.try_iter() {
         if let HostCommand::Attach { line, .. } = command {
@@ -254,11 +254,11 @@ impl Host {
         self.closed(took);
     }
 
-    /// Hands over the last batch and turns away whoever comes too late; what is left is closing the client.
+    /// Hands over the last batch and turns away owners that come too late; what is left is closing the client.
     pub(super) fn close_desk(&mut self) {
         self.desk.flush();
-        let (_, nobody) = channel();
-        let commands = std::mem::replace(&mut self.commands, nobody);
+        let (_, closed) = channel();
+        let commands = std::mem::replace(&mut self.commands, closed);
         turn_away(commands, &BrokerError::fatal("the client has just closed"));
     }
 
@@ -300,12 +300,12 @@ impl Host {
         self.context.sabotage.on_close(self.owner?.consumer)
     }
 
-    /// The effort somebody else has to make before the next turn, if the host makes none itself.
+    /// The effort the kernel has to make before the next turn, if the host makes none itself.
     pub(super) fn effort(&self) -> Option<Effort> {
         self.desk.effort()
     }
 
-    /// Whether it makes no difference, until somebody looks, when records are processed that have come, once the desk
+    /// Whether it makes no difference, until the result is looked at, when records are processed that have come, once the desk
     /// [is settled](Desk::is_settled): in simulation.
     #[inline]
     pub(super) fn is_patient(&self) -> bool {
@@ -369,7 +369,7 @@ impl Host {
         self.settle_failures(port)
     }
 
-    /// Moves positions over what a client hands over to nobody. In simulation there is nothing of the kind.
+    /// Moves positions over what a client does not hand over. In simulation there is nothing of the kind.
     fn look_at_ends(&mut self, port: &mut dyn ConsumerPort) {
         let now = self.context.clock.now();
         if now >= self.next_look {

@@ -59,7 +59,7 @@ impl Efforts {
     }
 }
 
-/// What [`meet`] and the work come to, for somebody who makes efforts in virtual time.
+/// What [`meet`] and the work come to, where efforts are made in virtual time.
 ///
 /// # Panics
 /// As [`meet`] does.
@@ -119,7 +119,7 @@ impl Slowness {
     }
 }
 
-/// Hangs, if that is planned for one of these consumers: obeys nobody until it is over.
+/// Hangs, if that is planned for one of these consumers: obeys nothing until it is over.
 pub(super) fn hang(consumers: impl Iterator<Item = ConsumerId>, context: &Context) {
     for consumer in consumers {
         if let Some(until) = context.sabotage.hangs(consumer) {

@@ -26,7 +26,7 @@ impl SupervisorState {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        // A thread may end before anybody knows that it failed; in order, it ends after its client is closed.
+        // A thread may end before it is known that it failed; in order, it ends after its client is closed.
         if let SlotId::Consumer(consumer) = id {
             let owner = Owner { consumer, incarnation };
             self.reaper.released(owner, self.context.clock.now());
@@ -50,7 +50,7 @@ impl SupervisorState {
             SlotId::Consumer(consumer) => self.context.sabotage.take_cause(consumer),
             SlotId::Pool(_) => None,
         };
-        // Whoever panics as planned does not die of its record.
+        // A consumer that panics as planned does not die of its record.
         let faults = &self.context.plan.faults;
         let kind = trap.and_then(|fault| faults.get(fault)).map(|fault| &fault.kind);
         let in_flight = child.pulse.in_flight().filter(|_| kind != Some(&FaultKind::Panic));

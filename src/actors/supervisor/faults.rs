@@ -192,7 +192,7 @@ impl SupervisorState {
         let partitions: Vec<PartitionId> = partitions.into_iter().collect();
         self.begin_recovery(number, None, &partitions, now);
         if (rule.call, rule.action) == (Call::Produce, CallAction::Error(CallError::Retriable)) {
-            // Whoever has to try again sends late, and it is not the tester's doing.
+            // A producer that has to try again sends late, and it is not the tester's doing.
             let end = now + fault.lasts.unwrap_or_default() + CATCH_UP;
             self.context.board.pools.iter().for_each(|pool| pool.lock().excuse(now, end));
         }

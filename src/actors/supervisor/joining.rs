@@ -26,7 +26,7 @@ impl SupervisorState {
         }
     }
 
-    /// Notes that whoever was to join and stay has its place: its fault is over.
+    /// Notes that a member that was to join and stay has its place: its fault is over.
     pub(super) fn joined(&mut self, id: SlotId) {
         let SlotId::Consumer(consumer) = id else { return };
         let number = self.context.plan.faults.iter().position(|fault| {

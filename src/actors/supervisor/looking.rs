@@ -102,7 +102,7 @@ impl SupervisorState {
             Remedy::GiveUp => ("given up", Some(Doom::GivenUp(said.clone()))),
         };
         if let (Some(_), true, Some(shared)) = (&doom, is_poll, &self.shared) {
-            // Whoever is started next needs another thread than the one that hangs.
+            // What is started next needs another thread than the one that hangs.
             shared.lock().unwrap_or_else(PoisonError::into_inner).give_up();
         }
         match (doom, &child.actor) {

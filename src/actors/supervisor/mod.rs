@@ -63,7 +63,7 @@ pub enum SupervisorMsg {
     Resume(SlotId),
     /// The thread of an incarnation has ended.
     Closed(Owner),
-    /// Look after whoever says nothing.
+    /// Look after threads that say nothing.
     Look,
     /// Occurrence number n of the faults is due.
     Inject(usize),

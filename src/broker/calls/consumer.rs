@@ -52,7 +52,7 @@ enum Arrival {
 }
 
 impl<P: ConsumerPort> RuledConsumer<P> {
-    /// `inner` as the client of a group's member, or of whoever it is told to read for.
+    /// `inner` as the client of a group's member, or of the owners it is told to read for.
     pub fn new(
         inner: P,
         member: Option<ConsumerId>,
@@ -121,7 +121,7 @@ impl<P: ConsumerPort> RuledConsumer<P> {
     fn ask_again(&mut self, now: Time, events: &mut dyn ConsumerEvents) {
         while let Some((partition, from)) = self.rules.take_dropped(now) {
             if let Err(error) = self.inner.submit(ConsumerCommand::Seek(partition, from)) {
-                // Whoever is started next reads from the checkpoint, which is before what was dropped.
+                // The next incarnation reads from the checkpoint, which is before what was dropped.
                 let message =
                     format!("{error}; dropped records of {partition} cannot be read again");
                 events.error(BrokerError::fatal(message));
@@ -187,7 +187,7 @@ impl Rules {
         let action = hit.map(|(_, action)| action);
         self.decided.insert(partition, action);
         if let Some((fault, CallAction::Error(CallError::Fatal))) = hit {
-            // Everybody this client reads for fails with it.
+            // Every owner this client reads for fails with it.
             let others = self.assigned.iter().map(|partition| ConsumerId(partition.0));
             let failing: Vec<ConsumerId> =
                 self.member.map_or_else(|| others.collect(), |id| vec![id]);

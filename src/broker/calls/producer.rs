@@ -26,7 +26,7 @@ pub struct RuledProducer<P> {
     count: usize,
     /// Answers the client knows nothing of.
     answers: Answers,
-    /// Records that were not sent because of a fault, since somebody last asked.
+    /// Records that were not sent because of a fault, since this was last asked.
     withheld: u64,
 }
 
@@ -87,7 +87,7 @@ impl<P: ProducerPort> RuledProducer<P> {
         match hit.map(|(_, action)| action) {
             Some(CallAction::Delay(delay)) => self.hold(record, now + delay),
             Some(CallAction::Drop) => {
-                // To whoever sent it, it is one that was never answered.
+                // To its sender it is one that was never answered.
                 self.answer(record, now, Outcome::Indeterminate);
                 self.answers.add_error("dropped by a fault", 1);
                 self.withheld += 1;

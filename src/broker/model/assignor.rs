@@ -123,7 +123,7 @@ fn sticky(partitions: u32, order: &[usize], owners: &BTreeMap<PartitionId, usize
     assignment
 }
 
-/// Leaves out what still belongs to somebody else.
+/// Leaves out what still belongs to another member.
 fn withhold_moved(assignment: Assignment, owners: &BTreeMap<PartitionId, usize>) -> Assignment {
     let may_have = |member: usize, partition: &PartitionId| {
         owners.get(partition).is_none_or(|owner| *owner == member)
@@ -159,7 +159,7 @@ mod tests {
         members.iter().zip(assignment).map(next).collect()
     }
 
-    /// Rounds until nobody has to give anything up.
+    /// Rounds until no member has to give anything up.
     fn settle(assignor: Assignor, partitions: u32, members: &mut Vec<Subscription>) -> Assignment {
         let mut last = Assignment::new();
         for _ in 0..3 {
@@ -277,7 +277,7 @@ mod tests {
                 prop_assert_eq!(all, (0..partitions).map(PartitionId).collect::<Vec<_>>());
                 let sizes = sizes(&settled);
                 prop_assert!(sizes.iter().max() <= sizes.iter().min().map(|least| least + 1).as_ref());
-                // In a cooperative round nobody gets what another one still has.
+                // In a cooperative round no member gets what another one still has.
                 if assignor == Assignor::CooperativeSticky {
                     for (member, own) in first.iter().enumerate() {
                         prop_assert!(own.iter().all(|id| owners.get(id).is_none_or(|o| *o == member)));

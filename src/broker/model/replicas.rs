@@ -1,4 +1,4 @@
-//! The replicas of one partition: who leads, who is in sync, and up to where everybody in sync has the records.
+//! The replicas of one partition: who leads, who is in sync, and up to where every replica in sync has the records.
 //!
 //! Pure bookkeeping of offsets, no records: the log itself is kept once, and cut where a new leader's copy ends.
 //! Rules after Kafka's `Partition` and the controller's elections (KIP-101 for truncation by leader epoch).
@@ -42,7 +42,7 @@ pub enum Election {
         /// The end of its copy.
         end: i64,
     },
-    /// Nobody in sync is left: the partition is offline.
+    /// No replica in sync is left: the partition is offline.
     Offline,
 }
 
@@ -74,7 +74,7 @@ impl Replicas {
         self.epoch
     }
 
-    /// The offset after the last record that everybody in sync has: what consumers may see.
+    /// The offset after the last record that every replica in sync has: what consumers may see.
     pub fn high_watermark(&self) -> i64 {
         self.high_watermark
     }
@@ -122,7 +122,7 @@ impl Replicas {
                 copy.caught_up = now;
             }
         }
-        // Whoever else is in sync has to fetch it first.
+        // Every other replica in sync has to fetch it first.
         if is_alone {
             self.high_watermark = end;
         }
@@ -163,7 +163,7 @@ impl Replicas {
         let others_in_sync = self.in_sync().any(|id| id != broker);
         let Some(copy) = self.copy(broker) else { return Election::None };
         copy.is_up = false;
-        // The last one in sync stays in sync: nobody else may lead before it is back.
+        // The last one in sync stays in sync: no other may lead before it is back.
         copy.in_sync &= !others_in_sync;
         if self.leader == Some(broker) {
             return self.elect(unclean);
@@ -231,7 +231,7 @@ impl Replicas {
         self.copies.iter().find(leads).map_or(self.high_watermark, |copy| copy.end)
     }
 
-    /// Everybody in sync has what the slowest of them has. The high watermark never goes back here.
+    /// Every replica in sync has what the slowest of them has. The high watermark never goes back here.
     fn advance(&mut self) -> bool {
         if self.leader.is_none() {
             return false;
@@ -334,7 +334,7 @@ mod tests {
     }
 
     proptest! {
-        /// With clean elections, what was committed stays: the high watermark never goes back, and whoever leads has
+        /// With clean elections, what was committed stays: the high watermark never goes back, and a leader has
         /// all of it.
         #[test]
         fn what_is_committed_stays(steps in proptest::collection::vec((0u8..6, 0u32..3, 1i64..9), 1..80)) {

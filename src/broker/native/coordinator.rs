@@ -75,7 +75,7 @@ impl Membership {
         }
     }
 
-    /// Leaves the group when nobody asks for records, and comes back when somebody does. Returns when it wants to
+    /// Leaves the group when no records are asked for, and comes back when they are. Returns when it wants to
     /// look again.
     fn watch_polls(&mut self, now: Time) -> Time {
         if std::mem::take(&mut self.polled) {

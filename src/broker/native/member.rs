@@ -42,7 +42,7 @@ pub enum MemberEvent {
     Assigned(Vec<(PartitionId, Option<Offset>)>),
     /// Stop reading these, and then call [`GroupMember::given_up`].
     Revoke(Vec<PartitionId>),
-    /// Stop reading these; somebody else may have them already, so nothing can be committed.
+    /// Stop reading these; another member may have them already, so nothing can be committed.
     Lost(Vec<PartitionId>),
     /// This member is out for good: another client uses its `group.instance.id`.
     Fenced,
@@ -71,7 +71,7 @@ enum State {
     Up,
     /// Waits for the consumer to stop reading, and for the last commit.
     GivingUp,
-    /// Left because nobody asked for records; joins when somebody does.
+    /// Left because no records were asked for; joins when they are.
     Silent,
     /// Left, or fenced.
     Gone,
@@ -198,7 +198,7 @@ impl GroupMember {
         self.state = State::Gone;
     }
 
-    /// Nobody has asked for records for `max.poll.interval.ms`: it leaves, as librdkafka does. A static member keeps
+    /// For `max.poll.interval.ms` no records were asked for: it leaves, as librdkafka does. A static member keeps
     /// its place.
     pub fn fell_silent(&mut self) {
         if self.state != State::Up {
@@ -212,7 +212,7 @@ impl GroupMember {
         self.state = State::Silent;
     }
 
-    /// Somebody asks for records.
+    /// Records are asked for.
     pub fn asked_for_records(&mut self) {
         if self.state == State::Silent {
             self.state = State::Outside;
@@ -343,7 +343,7 @@ impl GroupMember {
         }
     }
 
-    /// The generation has begun: the leader deals out, everybody asks for theirs.
+    /// The generation has begun: the leader deals out, each member asks for its own.
     fn joined(&mut self, member_id: String, joined: &Joined) {
         self.me.member_id = member_id;
         self.me.generation = joined.generation;
@@ -383,7 +383,7 @@ impl GroupMember {
         self.events.push(MemberEvent::Revoke(partitions));
     }
 
-    /// What had to be given up is: now for the rest. Whoever gave something up joins again, so that it finds an owner.
+    /// What had to be given up is: now for the rest. A member that gave something up joins again, so that it finds an owner.
     fn go_on(&mut self) {
         self.take_added();
         self.join();
@@ -428,7 +428,7 @@ impl GroupMember {
                 self.lose();
                 self.join();
             }
-            // Whoever carries the requests finds the coordinator first.
+            // The host finds the coordinator first.
             GroupError::NotCoordinator | GroupError::Unavailable => self.disconnected(),
             GroupError::UnknownMemberId | GroupError::MemberIdRequired => {
                 self.lose();

@@ -131,7 +131,7 @@ impl Metadata {
 
     /// The leaders are these.
     pub(super) fn learn(&mut self, leaders: Vec<Option<BrokerId>>) {
-        // Somebody leads a partition; whoever has none yet is asked about again.
+        // A broker leads a partition; a partition without a leader is asked about again.
         self.state = if leaders.contains(&None) { State::Unknown } else { State::Known };
         if self.state == State::Known {
             self.backoff = self.profile.retry_backoff;

@@ -43,7 +43,7 @@ fn held(properties: &Properties, shown: &[&str]) -> BTreeMap<String, ClientPrope
             .collect();
     }
     // Without those from outside, whose values must not come to light under another name; plugins are loaded by
-    // whoever asks.
+    // the client that asks.
     let Ok(native) = properties.open().create_native_config() else { return held };
     for name in shown {
         if held.contains_key(*name) {
@@ -57,7 +57,7 @@ fn held(properties: &Properties, shown: &[&str]) -> BTreeMap<String, ClientPrope
     held
 }
 
-/// What the client makes of a property that nobody has set when it is created, where that is not its default:
+/// What the client makes of a property that is not set when it is created, where that is not its default:
 /// `rd_kafka_conf_finalize` in librdkafka's rdkafka_conf.c.
 fn adjusted(name: &str, properties: &Properties) -> Option<&'static str> {
     let is_idempotent = || {
@@ -80,7 +80,7 @@ fn origin(source: Source) -> PropertyOrigin {
     }
 }
 
-/// Properties shown with a result although nobody set them.
+/// Properties shown with a result although they were not set.
 const CONSUMER_SHOWN: &[&str] = &[
     "fetch.wait.max.ms",
     "fetch.min.bytes",

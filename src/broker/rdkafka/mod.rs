@@ -26,6 +26,7 @@ use std::time::Duration;
 pub use client_file::ClientFile;
 pub use config::ClientSettings;
 pub use embedded::{Embedded, EmbeddedControl};
+pub use hidden::{remember_hidden, without_hidden};
 pub use refusal::{from_outside, needs_consent, refusals};
 pub use setup::{Admin, Dead, Deadline, Found, SetupError, Trouble};
 

@@ -2,7 +2,7 @@
 //!
 //! As long as all machines are calm, nothing can reach one of them before the next upheaval but messages. So a pool
 //! sends what is due until then, and an answer that is the only thing its client can hear of until it arrives is heard
-//! at once, as of its own time, and answered. Whoever watches sees everything at its time and in its order; both ways
+//! at once, as of its own time, and answered. A trace has everything at its time and in its order; both ways
 //! lead to the same.
 
 use super::aside::Ack;
@@ -15,7 +15,7 @@ use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::{BrokerId, Fetch};
 
 impl Kernel {
-    /// Until when nothing but messages can reach anybody.
+    /// Until when nothing but messages can arrive.
     #[inline]
     pub(super) fn calm_until(&self) -> Time {
         match self.restless == 0 && self.is_quiet() {
@@ -26,7 +26,7 @@ impl Kernel {
 
     /// Lets a machine have turns before their time; returns when it wants the next one.
     ///
-    /// (Only an error that nobody planned could come between: retention that overtakes a consumer. Its actor hears of
+    /// (Only an error that was not planned could come between: retention that overtakes a consumer. Its actor hears of
     /// that at its time, when a pool may be some records ahead.)
     pub(super) fn go_ahead(&mut self, client: ClientId, next: Time) -> Time {
         let until = self.calm_until();

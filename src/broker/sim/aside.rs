@@ -2,7 +2,7 @@
 //!
 //! An acknowledgement that lets no client do anything, and a fetch that will find nothing and wait, change nothing when
 //! they arrive. They are put aside with their places in the order of events and dealt with, as of their own time, when
-//! somebody next has to do with the client or the broker; as soon as they could make a difference they become events.
+//! the client or the broker is next needed; as soon as they could make a difference they become events.
 //! Both ways lead to the same: the same times, ties, draws and trace.
 
 use std::collections::VecDeque;
@@ -45,7 +45,7 @@ fn put<T>(all: &mut VecDeque<T>, one: T, key: impl Fn(&T) -> Key) {
 }
 
 impl Kernel {
-    /// Whether nothing is wrong, and nobody watches who would want to see everything in its order.
+    /// Whether nothing is wrong, and no trace wants everything in its order.
     #[inline]
     pub(super) fn is_quiet(&self) -> bool {
         !self.is_watched && !self.network.has_trouble && self.cluster.is_quiet()

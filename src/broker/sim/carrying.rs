@@ -16,7 +16,7 @@ pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long an answer is waited for, besides the time that messages take: as long as with a real cluster.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
-/// The offset in what a client hears of a batch that nobody answers.
+/// The offset in what a client hears of a batch that is not answered.
 const HAS_LEFT: Offset = Offset(-1);
 
 /// Whether this is no broker's word, so that it does not come over the connection.
@@ -52,7 +52,7 @@ impl Kernel {
         self.queue.insert(key, event);
     }
 
-    /// Nobody answers a batch with `acks = 0`: it is as good as acknowledged when its last byte has left, which a full link
+    /// A batch with `acks = 0` is not answered: it is as good as acknowledged when its last byte has left, which a full link
     /// puts off.
     fn acknowledge_when_it_has_left(&mut self, at: Time, to: Caller, from: BrokerId, number: u64) {
         let left = self.network.last_left(to.client, from).max(at);
@@ -234,7 +234,7 @@ impl Kernel {
         self.clear_lost();
         let seat = &mut self.seats[client as usize];
         match &mut seat.who {
-            Who::Nobody => {}
+            Who::None => {}
             Who::Asks(_) => {
                 seat.question = 0;
                 self.push(self.now + ASK_AGAIN, Other::Ask(client));

@@ -145,7 +145,7 @@ impl KernelHandle {
         let _ = self.shared.watch.set(Watch::new(tap));
     }
 
-    /// Tells whoever watches what has happened outside the kernel; `what` is asked only then.
+    /// Tells the trace what has happened outside the kernel; `what` is asked only then.
     #[inline]
     pub fn tell(
         &self,
@@ -183,7 +183,7 @@ impl KernelHandle {
         *published = (now, trace.clone());
     }
 
-    /// Forgets what nobody will do any more, once the kernel is gone: commands hold what holds this handle.
+    /// Forgets what will not be done any more, once the kernel is gone: commands hold what holds this handle.
     pub fn forget(&self) {
         drop(self.take_commands());
     }

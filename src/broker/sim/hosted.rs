@@ -64,7 +64,7 @@ pub trait Hosted: Send {
 pub enum Wish {
     /// There is nothing for it.
     None,
-    /// It makes no difference to anybody if the turn comes later, as long as it comes before anybody looks at what
+    /// It makes no difference if the turn comes later, as long as it comes before there is a look at what
     /// the machine has done: before a timer goes off, and before actors are told anything. Most records come so, and
     /// many of them are dealt with in one turn.
     Later,
@@ -114,7 +114,7 @@ pub(super) struct Seat {
 }
 
 pub(super) enum Who {
-    Nobody,
+    None,
     Machine(Box<dyn Hosted>),
     Asks(Ask),
 }

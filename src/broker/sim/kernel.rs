@@ -24,7 +24,7 @@ use crate::broker::protocol::{BrokerId, Request, Response};
 pub enum Step {
     /// Actors were told something: let them come to rest first.
     Settle,
-    /// The user has had enough: whoever waits for that hears of it now.
+    /// The user has had enough: a run that waits for that hears of it now.
     Pause,
     /// A limit is reached.
     Exceeded(Exceeded),
@@ -99,7 +99,7 @@ pub(super) enum Other {
     Alarm(Alarm),
     /// With a number of its own.
     Job(u64, Job),
-    /// Somebody asks for watermarks.
+    /// Watermarks are asked for.
     Ask(ClientId),
     /// The question of this number should have been answered.
     Unanswered(ClientId, BrokerId, u64),
@@ -107,7 +107,7 @@ pub(super) enum Other {
 
 impl Other {
     /// Whether anything may follow. What lets records come and go as they always do is none, and neither is what
-    /// concerns nobody but the one who asks for watermarks.
+    /// concerns only the question for watermarks.
     fn is_upheaval(&self) -> bool {
         let is_usual = matches!(self, Other::Alarm(Alarm::Fetch { .. } | Alarm::Replicated { .. }));
         !is_usual && !matches!(self, Other::Unanswered(..))
@@ -129,7 +129,7 @@ impl Other {
 }
 
 impl Kernel {
-    /// A kernel at time zero, with nobody in it yet.
+    /// A kernel at time zero, without hosts.
     pub fn new(
         hand: ClockHand,
         seed: Seed,
@@ -227,7 +227,7 @@ impl Kernel {
     /// after each.
     #[inline]
     fn is_interrupted(&mut self) -> bool {
-        // Nobody may interrupt it.
+        // Nothing may interrupt it.
         let is_news = self.interrupted.has_changed().unwrap_or(false);
         is_news && *self.interrupted.borrow_and_update()
     }

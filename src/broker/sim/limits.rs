@@ -34,13 +34,13 @@ impl SimLimits {
 /// A limit that was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exceeded {
-    /// Of virtual time: whoever should have ended it did not.
+    /// Of virtual time: the run that should have ended did not.
     Time(Time),
     /// Of events, at this time.
     Events(u64, Time),
     /// Of bytes under way, at this time.
     Bytes(usize, Time),
-    /// One of somebody else.
+    /// One of another machine.
     Other(String),
 }
 
@@ -153,8 +153,8 @@ mod tests {
         };
         let network =
             NetworkSettings { latency: SECOND / 1000, jitter: Duration::ZERO, bandwidth: None };
-        let nobody = tokio::sync::watch::channel(false).1;
-        Kernel::new(Clock::simulated().1, Seed(1), cluster, network, 1, limits, nobody)
+        let never = tokio::sync::watch::channel(false).1;
+        Kernel::new(Clock::simulated().1, Seed(1), cluster, network, 1, limits, never)
     }
 
     fn ends(kernel: &mut Kernel) -> Exceeded {

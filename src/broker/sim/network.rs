@@ -278,7 +278,7 @@ impl Network {
         open.map(|(place, _)| (place / brokers) as ClientId).collect()
     }
 
-    /// Lets the present connections to `broker` lead nowhere, without anybody knowing.
+    /// Lets the present connections to `broker` lead nowhere, without either side knowing.
     pub(super) fn void(&mut self, broker: BrokerId) {
         for client in self.clients_of(broker) {
             self.link(client, broker).is_void = true;

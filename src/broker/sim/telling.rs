@@ -1,4 +1,4 @@
-//! Requests and responses in words, for whoever watches.
+//! Requests and responses in words, for the trace.
 
 use super::carrying::has_left;
 use super::kernel::{Event, Kernel, Other};
@@ -17,7 +17,7 @@ pub(super) type Told = (String, Vec<PartitionId>);
 const SLOTS_MAX: usize = 6;
 
 impl Kernel {
-    /// Tells whoever watches what is about to happen.
+    /// Tells the trace what is about to happen.
     #[cold]
     pub(super) fn tell(&self, event: Event) {
         let Some(watch) = self.handle.watched() else { return };
@@ -168,7 +168,7 @@ fn group_request(request: &GroupRequest) -> Told {
         GroupRequest::Heartbeat(member) => format!("Heartbeat of {}", of(member)),
         GroupRequest::Leave(member) => format!("LeaveGroup of {}", of(member)),
         GroupRequest::Commit { member, offsets } => {
-            let by = member.as_ref().map_or_else(|| "nobody in the group".to_owned(), of);
+            let by = member.as_ref().map_or_else(|| "no member of the group".to_owned(), of);
             let all: Vec<String> =
                 offsets.iter().map(|(id, next)| format!("{id}@{next}")).collect();
             let what = format!("OffsetCommit of {by}: {}", all.join(", "));

@@ -13,7 +13,7 @@ use crate::logic::Effort;
 impl Kernel {
     pub(super) fn seat(&mut self, client: ClientId, who: Who) {
         let vacant = || Seat {
-            who: Who::Nobody,
+            who: Who::None,
             turn_at: Time::NEVER,
             busy_until: Time::ZERO,
             is_late: false,
@@ -58,13 +58,13 @@ impl Kernel {
         self.trace.response(self.now, client, &response);
         match &mut seat.who {
             // It is gone, and its connections with it.
-            Who::Nobody => {}
+            Who::None => {}
             Who::Asks(_) => {
                 let Response::ListOffsets(watermarks) = response else {
                     seat.question = 0;
                     return self.push(self.now + ASK_AGAIN, Other::Ask(client));
                 };
-                let who = std::mem::replace(&mut seat.who, Who::Nobody);
+                let who = std::mem::replace(&mut seat.who, Who::None);
                 self.note_calm(client, true);
                 self.catch_up();
                 self.handle.asked(client);
@@ -98,7 +98,7 @@ impl Kernel {
     pub(super) fn follow(&mut self, client: ClientId, wish: Wish) {
         match wish {
             Wish::None => {}
-            // Whoever watches sees everything in its order.
+            // A trace has everything in its order.
             Wish::Later if !self.is_watched => self.put_turn_off(client),
             Wish::Later | Wish::Now => {
                 if self.now >= self.seats[client as usize].busy_until {
@@ -126,7 +126,7 @@ impl Kernel {
         }
     }
 
-    /// Gives everybody the turn that was put off.
+    /// Gives every machine the turn that was put off.
     pub(super) fn catch_up(&mut self) {
         let mut late = std::mem::take(&mut self.late);
         for client in late.drain(..) {
@@ -134,7 +134,7 @@ impl Kernel {
                 self.turn(client);
             }
         }
-        // Nobody is late because somebody else had a turn.
+        // No machine is late because another one had a turn.
         self.late = late;
     }
 
@@ -189,7 +189,7 @@ impl Kernel {
     /// A machine has ended.
     fn end(&mut self, client: ClientId) {
         let seat = &mut self.seats[client as usize];
-        seat.who = Who::Nobody;
+        seat.who = Who::None;
         seat.turn_at = Time::NEVER;
         self.note_calm(client, true);
         self.look_at_acks(client);

@@ -1,4 +1,4 @@
-//! Somebody who watches a simulation: every event becomes a line, and nothing is made when nobody watches.
+//! The trace of a simulation: every event becomes a line, and nothing is made when no trace is wanted.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -25,8 +25,7 @@ impl CellState {
         let hit_by = watch.end(now);
         self.mark_hit(hit_by.clone(), now);
         for mark in &mut self.recoveries {
-            let is_hit = hit_by.as_ref().zip(mark.fault).is_some_and(|(by, own)| by.contains(&own));
-            mark.end(now, stalled_from, is_hit);
+            mark.end(now, stalled_from, mark.is_hit(hit_by.as_ref()));
         }
     }
 
@@ -110,13 +109,11 @@ impl CellState {
         self.recoveries.iter_mut().rev().take(RECOVERIES_OPEN_MAX).filter(|mark| !mark.given_up)
     }
 
-    /// Begins the recovery from a fault. False when there are too many already.
-    pub fn recover(&mut self, mark: RecoveryMark) -> bool {
-        let has_room = self.recoveries.len() < RECOVERIES_MAX;
-        if has_room {
+    /// Begins the recovery from a fault, unless there are too many already.
+    pub fn recover(&mut self, mark: RecoveryMark) {
+        if self.recoveries.len() < RECOVERIES_MAX {
             self.recoveries.push(mark);
         }
-        has_room
     }
 
     /// Whether the partition is on its way back at `now`, and is to be watched closely.

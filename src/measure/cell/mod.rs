@@ -63,7 +63,7 @@ pub enum Content {
     Earlier(Stamp),
     /// Ours once.
     Corrupt,
-    /// Somebody else's.
+    /// Of another run.
     Foreign,
     /// Passed over as poison; with its stamp, if it was ours and intact.
     Skipped(Option<Stamp>),

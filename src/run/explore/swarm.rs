@@ -26,7 +26,7 @@ enum Aim {
     Consumer,
     Pool,
     Broker,
-    Nobody,
+    None,
 }
 
 /// A kind, whom it hits, and whether it lasts.
@@ -48,7 +48,7 @@ const KINDS: [(&str, Aim, bool); 18] = [
     ("link_cut", Aim::Broker, true),
     ("link_reset", Aim::Broker, false),
     ("half_open", Aim::Broker, false),
-    ("coordinator_move", Aim::Nobody, false),
+    ("coordinator_move", Aim::None, false),
 ];
 
 /// Shortest and longest time a fault lasts; anything between is drawn evenly by its logarithm.
@@ -101,7 +101,7 @@ impl Swarm {
             Aim::Consumer => Some(("consumer", 0, self.consumers)),
             Aim::Pool => Some(("pool", 0, self.pools)),
             Aim::Broker => Some(("broker", 1, self.brokers)),
-            Aim::Nobody => None,
+            Aim::None => None,
         };
         if let Some((noun, lowest, there)) = hit {
             target.insert(noun.to_owned(), whom(lowest, there, random));
@@ -140,7 +140,7 @@ fn details(kind: &str, target: &mut Table, random: &mut Random) {
     }
 }
 
-/// Mostly one, sometimes several, now and then everybody.
+/// Mostly one, sometimes several, now and then all.
 fn whom(lowest: u32, there: u32, random: &mut Random) -> Value {
     let draw = |random: &mut Random| {
         Value::Integer(i64::from(lowest) + random.below(u64::from(there)) as i64)
@@ -169,7 +169,7 @@ mod tests {
     use crate::run::{Options, run};
     use crate::scenario::Source;
 
-    /// Whoever watches sees all messages in their order, while otherwise some are put aside: nothing may depend on it,
+    /// A trace has all messages in their order, while otherwise some are put aside: nothing may depend on it,
     /// whatever fails.
     #[test]
     fn watching_changes_nothing_whatever_fails() {

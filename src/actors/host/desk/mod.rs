@@ -34,7 +34,7 @@ pub(super) struct Desk {
     fetched: Option<Time>,
     /// Group mode: whom the host works for, and how far it is, for commits on revocation.
     group: Option<GroupDesk>,
-    /// The record whose effort is being made by somebody else.
+    /// The record whose effort the kernel is making.
     under_way: Option<UnderWay>,
     /// Machines and clients that failed since the host last looked.
     failures: Vec<(PartitionId, BrokerError)>,
@@ -178,7 +178,7 @@ impl Desk {
         !has_failed && !is_in_doubt && !self.is_empty()
     }
 
-    /// Whether records do nothing but count: everybody seated has seen the first one, and nothing failed.
+    /// Whether records do nothing but count: every seat has seen the first one, and nothing failed.
     #[inline]
     pub(super) fn is_settled(&self) -> bool {
         let mut seated = self.seats.iter().flatten();
@@ -261,7 +261,7 @@ impl Desk {
         self.context.board.progress[at].fetch_max(next.0, Ordering::AcqRel);
     }
 
-    /// Says to whoever watches that the host has come round.
+    /// Says to the watchdog that the host has come round.
     pub(super) fn beat(&self) {
         let now = self.context.clock.now();
         self.seats.iter().flatten().for_each(|seat| seat.line.pulse.beat(now));
@@ -270,7 +270,7 @@ impl Desk {
         }
     }
 
-    /// The effort somebody else has to make before the next turn.
+    /// The effort the kernel has to make before the next turn.
     pub(super) fn effort(&self) -> Option<Effort> {
         self.under_way.as_ref().and_then(|record| record.efforts.next())
     }
@@ -349,7 +349,7 @@ impl Desk {
 }
 
 impl Drop for Desk {
-    /// A thread that dies takes nobody's hope with it: whoever waits for it is told.
+    /// When a thread dies, every owner that waits for it is told.
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.fail_all(&BrokerError::fatal("panic in the client's thread"));
@@ -357,7 +357,7 @@ impl Drop for Desk {
     }
 }
 
-/// Tells whoever watches a simulation how far a machine has come.
+/// Tells the trace of a simulation how far a machine has come.
 fn tell(kernel: &KernelHandle, context: &Context, machine: &ConsumerMachine, applied: Applied) {
     kernel.tell(context.clock.now(), TraceKind::Processed, || {
         let (partition, owner) = (machine.partition(), machine.owner());

@@ -27,7 +27,7 @@ impl Cluster {
         out.push(Output::Alarm { at, alarm: Alarm::Balance });
     }
 
-    /// The controller's check: whoever is preferred and in sync leads again.
+    /// The controller's check: a replica that is preferred and in sync leads again.
     pub(super) fn balance(&mut self, now: Time, out: &mut Outputs) {
         self.balance_alarm = false;
         for id in (0..self.partitions.len() as u32).map(PartitionId) {

@@ -148,7 +148,7 @@ impl Cluster {
     }
 
     /// Answers the fetches that wait for something of this partition at any broker that is heard: it has another leader,
-    /// and whoever waits at the old one is told, as Kafka completes delayed fetches when a broker becomes a follower.
+    /// and a consumer that waits at the old one is told, as Kafka completes delayed fetches when a broker becomes a follower.
     pub(super) fn wake_everywhere(&mut self, at: Time, partition: PartitionId, out: &mut Outputs) {
         for client in std::mem::take(&mut self.partition(partition).waiting) {
             for broker in 0..self.settings.brokers {

@@ -145,7 +145,7 @@ struct Partition {
     sequences: Sequences,
     /// Clients whose fetch waits for a record here.
     waiting: VecDeque<ClientId>,
-    /// Batches that are not replicated yet, with whoever waits for that.
+    /// Batches that are not replicated yet, with the request that waits for that.
     unacknowledged: VecDeque<Unacknowledged>,
     /// Records appended since the last round of replication began.
     is_dirty: bool,
@@ -269,7 +269,7 @@ impl Cluster {
     pub fn disconnect(&mut self, client: ClientId) {
         for broker in 0..self.settings.brokers {
             self.hang_up(client, broker);
-            // Batches nobody waits for any more are not looked at.
+            // Batches that no request waits for any more are not looked at.
             let queue = &mut self.brokers[broker as usize].queue;
             queue.retain(|(caller, request)| {
                 caller.client != client || !matches!(request, Request::Produce(_))
@@ -281,7 +281,7 @@ impl Cluster {
         if now >= self.group_alarm {
             self.group_alarm = Time::NEVER;
         }
-        // Nobody's session is over while nobody can listen.
+        // No session is over while the coordinator cannot listen.
         if self.brokers[self.coordinator as usize].is_running() {
             self.group.tick(now);
             self.group_says(now, out);

@@ -86,7 +86,7 @@ impl Cluster {
         self.fell_silent(now, broker, out);
     }
 
-    /// A broker reaches everybody again, and hears what has changed.
+    /// A broker reaches all others again, and hears what has changed.
     pub fn rejoin(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         own.is_isolated = false;

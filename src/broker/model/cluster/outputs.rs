@@ -7,7 +7,7 @@ use super::{Alarm, BrokerId, Caller};
 use crate::base::{Offset, Time};
 use crate::broker::protocol::{ErrorCode, Fetch, Produce, Response};
 
-/// Requests whose memory waits for somebody.
+/// Requests whose memory waits for another use.
 const DONE_MAX: usize = 64;
 
 /// What follows from something that has happened.
@@ -19,7 +19,7 @@ pub struct Outputs {
     pub fetched: Vec<Fetched>,
     /// Everything else, in its order.
     pub others: Vec<Output>,
-    /// Requests that have done their work, for whoever can use their memory.
+    /// Requests that have done their work, for a use of their memory.
     pub done: Vec<Box<Produce>>,
 }
 

@@ -31,7 +31,7 @@ impl Unacknowledged {
 
 /// What became of a batch.
 enum Appended {
-    /// There it is, and whoever has to have it has it.
+    /// There it is, and every replica that has to have it has it.
     Done(Offset),
     /// It is to be acknowledged once everything up to `end` is replicated.
     Waits {
@@ -96,7 +96,7 @@ impl Cluster {
         };
         let number = produce.number;
         match (produce.acks, error) {
-            // Nobody waits for an answer.
+            // No answer is waited for.
             (Acks::None, None) => {}
             // The only way to say so: the client asks again who leads (KafkaApis.handleProduceRequest).
             (Acks::None, Some(_)) => out.push(Output::HangUp { broker, caller }),
@@ -187,7 +187,7 @@ impl Cluster {
         }
     }
 
-    /// A partition's leader is gone or deposed: whoever waits for it is told, if there is still somebody to tell it.
+    /// A partition's leader is gone or deposed: a request that waits for it is told, if its broker can still tell it.
     pub(super) fn refuse_waiting(&mut self, now: Time, id: PartitionId, out: &mut Outputs) {
         for batch in std::mem::take(&mut self.partition(id).unacknowledged) {
             if self.brokers[batch.broker as usize].is_heard() {

@@ -40,7 +40,7 @@ impl Cluster {
         self.is_smooth && self.refusals.is_empty()
     }
 
-    /// Refuses the next `count` requests of a kind, whoever sends them.
+    /// Refuses the next `count` requests of a kind, from any client.
     pub fn refuse_next(&mut self, api: Api, code: ApiError, count: u32) {
         if count > 0 {
             self.refusals.planned.push((api, code, count));

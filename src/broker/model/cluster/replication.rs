@@ -157,7 +157,7 @@ impl Cluster {
         }
     }
 
-    /// Something has changed about a broker: whoever is behind and can be reached goes on.
+    /// Something has changed about a broker: a follower that is behind and can be reached goes on.
     pub(super) fn replicate_all(&mut self, now: Time, out: &mut Outputs) {
         self.is_smooth = self.brokers.iter().all(Broker::is_smooth);
         for id in 0..self.partitions.len() as u32 {
@@ -182,7 +182,7 @@ impl Cluster {
         for id in 0..self.partitions.len() as u32 {
             let id = PartitionId(id);
             let Some(leader) = self.partition(id).replicas.leader() else { continue };
-            // Without the controller nobody leaves the in-sync replicas.
+            // Without the controller no replica leaves the in-sync ones.
             let can = self.brokers[leader as usize].is_heard();
             if can && self.partition(id).replicas.drop_laggards(lag_max, now) {
                 self.committed(now, id, out);

@@ -1,4 +1,4 @@
-//! Generations: who joins, when one begins, and what everybody gets.
+//! Generations: who joins, when one begins, and what each member gets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl GroupCoordinator {
         self.rebalance(now);
     }
 
-    /// A static member came back under a new id. Unless it wants something else than before, nobody else notices.
+    /// A static member came back under a new id. Unless it wants something else than before, no other member notices.
     fn replace(&mut self, ticket: Ticket, old: &str, join: &Join, now: Time) {
         let Some(mut member) = self.members.remove(old) else { return };
         let id = format!("{}-{:016x}", join.client_id, self.ids.next_u64());
@@ -133,9 +133,9 @@ impl GroupCoordinator {
     }
 
     pub(super) fn complete_if_all_joined(&mut self, now: Time) {
-        let everybody = self.promised.is_empty()
+        let have_all_joined = self.promised.is_empty()
             && self.members.values().all(|member| member.joining.is_some());
-        if everybody && matches!(self.state, State::Preparing { initial: None, .. }) {
+        if have_all_joined && matches!(self.state, State::Preparing { initial: None, .. }) {
             self.begin(now);
         }
     }

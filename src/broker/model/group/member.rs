@@ -65,7 +65,7 @@ impl Member {
         self.silent_until = now + self.session_timeout;
     }
 
-    /// When it will have been silent too long. Whoever waits for an answer is not silent, but a newcomer does
+    /// When it will have been silent too long. A member that waits for an answer is not silent, but a newcomer does
     /// not wait for ever.
     pub(super) fn expires(&self) -> Time {
         let waits = self.joining.is_some() || self.syncing.is_some();

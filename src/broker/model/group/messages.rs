@@ -10,7 +10,7 @@ use super::super::assignor::Subscription;
 use crate::base::{Offset, PartitionId};
 use crate::plan::Assignor;
 
-/// Tells which request an answer belongs to. Given by whoever carries the messages.
+/// Tells which request an answer belongs to. Given by the host, which carries the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
@@ -19,7 +19,7 @@ pub struct Ticket(pub u64);
 pub enum GroupRequest {
     /// JoinGroup.
     Join(Join),
-    /// SyncGroup: the leader brings what everybody gets, and everybody fetches theirs.
+    /// SyncGroup: the leader brings what each member gets, and each fetches its own.
     Sync {
         /// Who asks.
         member: MemberRef,

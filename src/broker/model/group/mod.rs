@@ -4,7 +4,7 @@
 //!            first join            delay over            leader's sync
 //!   Empty ───────────► Preparing ───────────► Completing ────────────► Stable
 //!     ▲                 ▲     ▲                    │                      │
-//!     └── nobody left ──┘     └────────────────────┴── somebody joins, ───┘
+//!     └── none is left ─┘     └────────────────────┴── a member joins, ───┘
 //!                                                      leaves, falls silent
 //! ```
 //!
@@ -58,7 +58,7 @@ enum State {
     Preparing { deadline: Time, initial: Option<Initial> },
     /// The generation has begun; the leader has not dealt partitions out yet.
     Completing { deadline: Time },
-    /// Everybody knows what it has.
+    /// Every member knows what it has.
     Stable,
 }
 
@@ -67,7 +67,7 @@ enum State {
 struct Initial {
     /// It waits no longer than this.
     latest: Time,
-    /// Whether somebody came during the present delay.
+    /// Whether a member came during the present delay.
     joined_since: bool,
 }
 
@@ -180,7 +180,7 @@ impl GroupCoordinator {
         self.generation
     }
 
-    /// Whether everybody knows what it has.
+    /// Whether every member knows what it has.
     pub fn is_stable(&self) -> bool {
         self.state == State::Stable
     }

@@ -198,7 +198,7 @@ fn new_partitions_are_dealt_out_when_a_leader_has_seen_them() {
         let before = world.group.generation();
         world.partitions = 20;
         world.run_for(10.0);
-        assert_eq!(world.group.generation(), before, "nobody has looked");
+        assert_eq!(world.group.generation(), before, "not looked at");
         for at in 0..3 {
             world.members[at].topic_has_grown();
             world.run_for(10.0);
@@ -282,7 +282,7 @@ fn whoever_is_cut_off_gives_up_by_itself_after_the_session_time_out() {
     let had = member.owned().to_vec();
     assert_eq!(had.len(), 18);
     let _ = member.events();
-    // From here on nobody answers.
+    // From here on there is no answer.
     let cut_off = now;
     while member.events().is_empty() && now < cut_off + SESSION * 2 {
         now = now + Duration::from_millis(100);
@@ -325,7 +325,7 @@ fn commits_of_an_older_generation_are_refused() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whoever comes, leaves or crashes: no partition has two owners, generations only grow, and once it is quiet all
+    /// Whichever members come, leave or crash: no partition has two owners, generations only grow, and once it is quiet all
     /// partitions are owned by those who are alive.
     #[test]
     fn a_group_always_finds_its_peace(

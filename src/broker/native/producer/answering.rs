@@ -113,7 +113,7 @@ impl NativeProducer {
         let Some(parcel) = parcel else { return };
         self.lanes[parcel.partition.0 as usize].in_flight -= 1;
         match result {
-            // A batch that nobody answers stands where nobody knows.
+            // It is not known where a batch stands that is not answered.
             Ok(first) => {
                 let lane = &mut self.lanes[parcel.partition.0 as usize];
                 lane.acked = lane.acked.max(parcel.sequence + parcel.records.len() as u64);

@@ -110,7 +110,7 @@ impl NativeProducer {
     }
 
     /// Whether a record that is handed over at `at` leaves at once, with and without the acknowledgements that are still
-    /// to come, and nobody is to be doubted before.
+    /// to come, and no broker is to be doubted before.
     #[inline]
     pub fn can_go_ahead(&self, at: Time) -> bool {
         let has_room = |in_flight: &VecDeque<Box<Parcel>>| {

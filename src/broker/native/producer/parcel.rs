@@ -22,7 +22,7 @@ pub(super) struct Parcel {
     pub(super) tries: u32,
     pub(super) number: u64,
     pub(super) limit: Time,
-    /// It may be in the log although nobody said so.
+    /// It may be in the log although no answer said so.
     pub(super) may_be_there: bool,
     /// The producer's number it was sent with last.
     pub(super) sent_as: i64,

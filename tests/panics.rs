@@ -1,0 +1,139 @@
+//! A panic is a bug, told in one message; what was measured is kept. A handler that panics is not one.
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use lanekeeper::base::PartitionId;
+use lanekeeper::error::Exit;
+use lanekeeper::logic::{Handler, HandlerError, Handlers, Record};
+use lanekeeper::measure::Live;
+use lanekeeper::plan::{Overrides, compile};
+use lanekeeper::run::{Observer, Options};
+use lanekeeper::scenario::Source;
+use support::PATIENT;
+
+/// Two partitions for a second; a restart is immediate.
+const LOAD: &str = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"20/s\"\n\
+                    [run]\nwarmup = \"0s\"\nduration = \"1s\"\n";
+/// What the handler is to do; set for the process that a test starts.
+const DOES: &str = "LANEKEEPER_TEST_HANDLER";
+/// A value that a client gets from the environment.
+const SECRET: &str = "open-sesame-4711";
+
+/// Panics where it is told to.
+struct Panicking {
+    partition: PartitionId,
+    in_handle: bool,
+    in_drop: bool,
+}
+
+impl Handler for Panicking {
+    fn handle(&mut self, record: &Record<'_>) -> Result<(), HandlerError> {
+        assert!(!self.in_handle || record.offset.0 != 5, "what is wrong with record 5");
+        Ok(())
+    }
+}
+
+impl Drop for Panicking {
+    fn drop(&mut self) {
+        // Nothing of lanekeeper expects that, and one at a time is enough to end a process.
+        let is_due = self.in_drop && !std::thread::panicking() && self.partition.0 == 1;
+        assert!(!is_due, "dropped with {SECRET}\u{1b}[2J");
+    }
+}
+
+/// Not a test of its own: the program with handlers that the others start.
+#[test]
+#[ignore = "the others start it"]
+#[expect(clippy::exit, clippy::disallowed_methods, reason = "it is a program's `main`")]
+fn program() {
+    let does = std::env::var(DOES).unwrap_or_default();
+    let (in_handle, in_drop) = (does.contains("handle"), does.contains("drop"));
+    let make = move |partition, _| Ok(Panicking { partition, in_handle, in_drop });
+    let broker = if does.contains("sim") { "sim" } else { "embedded" };
+    let mut line = vec!["lanekeeper", "run", "load.toml", "--out", "out", "--broker", broker];
+    line.extend(PATIENT.iter().flat_map(|set| ["--set", set]));
+    let code = lanekeeper::cli::main_from(line, Some(Handlers::new("panicking", make)));
+    std::process::exit(code as i32);
+}
+
+fn run(directory: &Path, does: &str) -> Output {
+    std::fs::write(directory.join("load.toml"), LOAD).expect("a file");
+    Command::new(std::env::current_exe().expect("a program"))
+        .args(["--ignored", "--exact", "program", "--nocapture", "--test-threads=1"])
+        .current_dir(directory)
+        .env(DOES, does)
+        .env("LANEKEEPER_CLIENT_SASL_PASSWORD", SECRET)
+        .env_remove("RUST_BACKTRACE")
+        .output()
+        .expect("it starts")
+}
+
+#[track_caller]
+fn assert_one_message(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(70), "{stderr}");
+    assert_eq!(stderr.matches("this is a bug in lanekeeper").count(), 1, "{stderr}");
+    let version = concat!("lanekeeper ", env!("CARGO_PKG_VERSION"), ", `run`");
+    for said in ["panics.rs:", "dropped with (hidden)\\u{1b}[2J", version, "please report it"] {
+        assert!(stderr.contains(said), "`{said}` is not in\n{stderr}");
+    }
+    for secret in [SECRET, "\u{1b}", "load.toml"] {
+        assert!(!stderr.contains(secret), "{secret:?} is in\n{stderr}");
+    }
+    stderr
+}
+
+#[test]
+fn a_panic_on_another_thread_is_70_and_the_result_is_kept() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let output = run(scratch.path(), "drop");
+    let stderr = assert_one_message(&output);
+    assert!(stderr.contains("thread `consumer-1`"), "{stderr}");
+    let stored = lanekeeper::report::read_result(&scratch.path().join("out")).expect("a result");
+    assert_eq!(stored.summary.ledger.delivered, 40);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("results in out"));
+}
+
+#[test]
+fn a_panic_in_a_simulation_is_70() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    assert_one_message(&run(scratch.path(), "drop sim"));
+    // What came before may help to find it.
+    let events = std::fs::read_to_string(scratch.path().join("out/events.jsonl"));
+    assert!(events.expect("a file").contains("consumer_ready"));
+}
+
+/// An observer that does not survive the first second.
+struct Fragile;
+
+impl Observer for Fragile {
+    fn second(&mut self, _: &Live<'_>, _: Duration) {
+        std::panic::resume_unwind(Box::new("a fragile observer"));
+    }
+}
+
+/// The run goes on to its end, stops its consumers and clears its stage.
+#[test]
+fn a_collector_that_panics_is_a_bug_and_not_a_panic_of_the_run() {
+    let source = Source { name: "load.toml".to_owned(), text: LOAD.to_owned() };
+    let (plan, found) = compile(&source, &PATIENT.map(str::to_owned), &Overrides::default());
+    let plan = plan.unwrap_or_else(|| panic!("{found:?}"));
+    let outcome = lanekeeper::run::run(plan, Options::default(), Box::new(Fragile));
+    let error = outcome.expect_err("no figures");
+    assert_eq!(error.exit(), Exit::Bug, "{error}");
+}
+
+#[test]
+fn a_handler_that_panics_fails_its_consumer_and_is_no_bug() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let output = run(scratch.path(), "handle");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("a handler panicked at tests/panics.rs:"), "{stderr}");
+    assert!(stderr.contains("what is wrong with record 5"), "{stderr}");
+    assert!(!stderr.contains("a bug in lanekeeper"), "{stderr}");
+}
