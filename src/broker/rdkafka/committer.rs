@@ -1,13 +1,13 @@
 //! Commits offsets for a group without being a member of it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use super::config::ClientSettings;
 use super::error::classify;
@@ -18,40 +18,16 @@ use crate::broker::{BrokerError, Committer};
 
 /// A client that only commits. A coordinator takes that as long as the group has no members.
 pub(super) struct RdCommitter {
-    client: BaseConsumer<Answers>,
+    client: Arc<BaseConsumer<Told>>,
     topic: String,
     clock: Clock,
-    /// Commits that were sent.
-    sent: u64,
-}
-
-/// What the coordinator said to each commit, in the order in which they were sent.
-struct Answers {
-    told: Told,
-    /// How many there are, and the last one.
-    answers: Mutex<(u64, KafkaResult<()>)>,
-}
-
-impl ClientContext for Answers {
-    fn log(&self, level: RDKafkaLogLevel, about: &str, said: &str) {
-        self.told.log(level, about, said);
-    }
-
-    fn error(&self, error: KafkaError, said: &str) {
-        self.told.error(error, said);
-    }
-}
-
-impl ConsumerContext for Answers {
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        *answers = (answers.0 + 1, result);
-    }
+    /// The answer to a commit that was not waited for to its end.
+    pending: Option<Receiver<KafkaResult<()>>>,
 }
 
 /// How long a commit of checkpoints may take: a broker that does not answer must not hold up a run's end.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Between two looks at the deadline.
+/// Between two looks at what the client reports.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl RdCommitter {
@@ -82,12 +58,12 @@ impl RdCommitter {
         clock: Clock,
         told: Told,
     ) -> Result<RdCommitter, BrokerError> {
-        let context = Answers { told, answers: Mutex::new((0, Ok(()))) };
-        let client = settings.create_with(config, context)?;
-        Ok(RdCommitter { client, topic: topic.to_owned(), clock, sent: 0 })
+        let client = Arc::new(settings.create_with(config, told)?);
+        Ok(RdCommitter { client, topic: topic.to_owned(), clock, pending: None })
     }
 
-    /// Commits, and waits for the answer until `deadline`: the client library's own way to wait has no limit.
+    /// Commits, and waits for the answer until `deadline`. librdkafka's synchronous commit has no limit of time and its
+    /// asynchronous one reports no answer to this client, so that a thread waits for the former.
     ///
     /// # Errors
     /// What the coordinator or the client library said; a time-out if neither said anything.
@@ -101,21 +77,40 @@ impl RdCommitter {
             let offset = RdOffset::Offset(offset.0);
             list.add_partition_offset(&self.topic, partition.0 as i32, offset)?;
         }
-        self.client.commit(&list, CommitMode::Async)?;
-        self.sent += 1;
-        // The answer to an earlier one that was given up does not count.
+        if let Some(earlier) = self.pending.take() {
+            // One at a time: its answer is of no interest any more.
+            let _ = self.answer(earlier, deadline)?;
+        }
+        let (client, (answer, answers)) = (self.client.clone(), channel());
+        let waiting = std::thread::Builder::new().name("commit".to_owned()).spawn(move || {
+            let _ = answer.send(client.commit(&list, CommitMode::Sync));
+        });
+        waiting
+            .map_err(|_| KafkaError::ConsumerCommit(RDKafkaErrorCode::CriticalSystemResource))?;
+        self.answer(answers, deadline)?
+    }
+
+    /// Waits for an answer; the outer error says that none came.
+    fn answer(
+        &mut self,
+        answers: Receiver<KafkaResult<()>>,
+        deadline: &Deadline,
+    ) -> KafkaResult<KafkaResult<()>> {
         let mut said = KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut);
-        while !deadline.is_over() {
-            if let Some(Err(error)) = self.client.poll(LOOK.min(deadline.left())) {
+        loop {
+            match answers.recv_timeout(LOOK.min(deadline.left())) {
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Disconnected) => return Err(said),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
                 said = error;
             }
-            let answers =
-                self.client.context().answers.lock().unwrap_or_else(PoisonError::into_inner);
-            if answers.0 >= self.sent {
-                return answers.1.clone();
+            if deadline.is_over() {
+                self.pending = Some(answers);
+                return Err(said);
             }
         }
-        Err(said)
     }
 }
 
