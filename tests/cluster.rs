@@ -381,3 +381,18 @@ fn a_coordinator_that_moves_tells_the_members_that_wait_for_it() {
     let ledger = Tool::run_text(text).args(["--broker", "sim"]).finish().summary().ledger;
     assert_eq!((ledger.lost, ledger.unread), (0, 0), "{ledger:?}");
 }
+
+/// Found by `explore`: a member stands still, is removed from its group and joins it again before its consumer hears that it
+/// has lost its partitions. What the consumer commits of them does not go back behind the next owner's commits.
+#[test]
+fn a_member_that_joined_again_commits_nothing_it_has_lost() {
+    let text = "[consumers]\nmode = \"group\"\ncount = 3\nassignor = \"cooperative-sticky\"\nsession_timeout = \"929ms\"\n\
+                [topic]\npartitions = 9\n[load]\nproducers = 2\nrate = \"19.17/s\"\n\
+                [run]\nwarmup = \"785ms\"\nduration = \"5s\"\ndrain = \"1m\"\nseed = 251509\n\
+                [[fault]]\nat = \"2032ms\"\nfor = \"3422ms\"\nstall = { consumer = [1, 2] }\n\
+                [[fault]]\nat = \"3069ms\"\nfor = \"2247ms\"\nbroker_pause = { broker = 2 }\n\
+                [[fault]]\nat = \"5316ms\"\nfor = \"1ms\"\nbroker_down = { broker = 2 }\n";
+    let summary = Tool::run_text(text).args(["--broker", "sim"]).finish().summary();
+    let simulated = summary.simulation.expect("a simulation");
+    assert_eq!((simulated.miscommitted, summary.ledger.unread), (0, 0), "{:?}", summary.ledger);
+}

@@ -169,8 +169,10 @@ impl GroupMember {
         }
     }
 
-    /// Commits next offsets to process, of partitions it has.
-    pub fn commit(&mut self, offsets: BTreeMap<PartitionId, Offset>) {
+    /// Commits next offsets to process, of partitions it has. Others are left out: a consumer that stood still may not
+    /// have heard yet that it lost them, and another member is ahead of it.
+    pub fn commit(&mut self, mut offsets: BTreeMap<PartitionId, Offset>) {
+        offsets.retain(|partition, _| self.owned.contains(partition));
         if self.state == State::Up && !offsets.is_empty() {
             let member = Some(self.me.clone());
             self.ask(Asked::Commit, GroupRequest::Commit { member, offsets });
