@@ -1,0 +1,139 @@
+//! What is known beforehand about a run is what its result says: on the embedded broker, and on the cluster in `BOOTSTRAP`.
+//! On the simulator, where times are exact, `figures` has the same.
+
+#[path = "support/cluster.rs"]
+mod cluster;
+mod support;
+
+use std::time::Duration;
+
+use cluster::{ANSWER, Arm, on_the_cluster};
+use lanekeeper::measure::Summary;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+
+/// 100 records per second on one partition, evenly spaced.
+const EVEN: &str =
+    "[topic]\npartitions = 1\n[load]\nproducers = 1\nrate = \"100/s\"\nphases = \"uniform\"\n";
+
+/// A run on the embedded broker, and on the cluster if there is one.
+fn on_both(case: fn(&Arm)) {
+    case(&Arm::Embedded);
+    on_the_cluster(case);
+}
+
+/// What a busy machine may add to a time, in milliseconds. Less than what was waited for is not possible.
+const BUSY_MS: f64 = 300.0;
+
+#[track_caller]
+fn assert_about(what: &str, ms: f64, known_ms: f64, less_ms: f64, summary: &Summary) {
+    let is_about = ms >= known_ms - less_ms && ms <= known_ms + BUSY_MS;
+    assert!(is_about, "{what} is {ms} ms, and {known_ms} ms are known: {summary:?}");
+}
+
+/// A consumer stands still for 1.4 s of 10 s: of 1,000 records, 140 come in it, and each waits for what is left of it.
+#[test]
+fn a_stall_is_in_the_percentiles_as_arithmetic_says() {
+    on_both(|arm| {
+        let text = format!(
+            "{EVEN}[run]\nwarmup = \"1s\"\nduration = \"10s\"\n\
+             [[fault]]\nat = \"4s\"\nfor = \"1400ms\"\nstall = {{ consumer = 0 }}\n"
+        );
+        let summary = arm.run(&text).exits(0).summary();
+        let response = &summary.latency_us.response;
+        // 50 records wait longer than the p95, 100 longer than the p90, one for all of it.
+        for (what, us, known_ms) in [
+            ("p90", response.p90, 400.0),
+            ("p95", response.p95, 900.0),
+            ("p99", response.p99, 1_300.0),
+            ("max", response.max, 1_400.0),
+        ] {
+            assert_about(what, us.expect("records") / 1e3, known_ms, 25.0, &summary);
+        }
+        assert_about("stall", summary.partitions[0].longest_stall_ms, 1_400.0, 25.0, &summary);
+        let lag = summary.partitions[0].lag_max;
+        assert!((135..=175).contains(&lag), "140 are known, and the lag is {lag}");
+    });
+}
+
+/// 4 s of standing still are 400 records, worked off with what the consumer can do beyond the 100 that come.
+#[test]
+fn the_time_to_recover_is_backlog_over_spare_capacity() {
+    on_both(|arm| {
+        let text = format!(
+            "{EVEN}[consumers]\nwork = {{ wait = \"5ms\" }}\n[run]\nwarmup = \"1s\"\nduration = \"20s\"\n\
+             [[fault]]\nat = \"5s\"\nfor = \"4s\"\nstall = {{ consumer = 0 }}\n"
+        );
+        let summary = arm.run(&text).exits(0).summary();
+        let handling = summary.latency_us.handling.p50.expect("records");
+        assert_about("handling", handling / 1e3, 5.0, 0.1, &summary);
+        let capacity = 1e6 / handling;
+        let known_ms = 4_000.0 + 400.0 / (capacity - 100.0) * 1e3;
+        let recovered_ms = summary.faults[0].recovered_ms.expect("a recovery");
+        // As far as the median is what each record takes.
+        let off = (recovered_ms - known_ms).abs() / known_ms;
+        assert!(
+            off < 0.15,
+            "{recovered_ms} ms, and {known_ms} ms are known: {:?}",
+            summary.faults[0]
+        );
+    });
+}
+
+/// Records of a partition are deleted before they are read. What is lost and what is unread is counted again with the
+/// offsets that the brokers tell another client.
+#[test]
+fn a_loss_is_what_the_log_has_lost() {
+    on_the_cluster(|arm| {
+        let file = support::text_of("scenarios/faults/delete-records.toml");
+        // Only of a topic of its own a run deletes records.
+        let own = ["topic.keep=true", "topic.replication_factor=1"];
+        let summary = arm.run(&file).set(own).exits(1).summary();
+        let client: BaseConsumer = arm.config().create().expect("a client");
+        for partition in &summary.partitions {
+            let marks = client.fetch_watermarks(&summary.topic, partition.partition as i32, ANSWER);
+            let (low, high) = marks.expect("watermarks");
+            let ledger = &partition.ledger;
+            // Deleted is what comes before the first record; what was processed before is not lost.
+            let processed = ledger.delivered as i64;
+            let lost = (low - processed).max(0);
+            let unread = high - processed - lost;
+            assert_eq!(ledger.acked as i64, high, "{ledger:?}");
+            assert_eq!((ledger.lost as i64, ledger.unread as i64), (lost, unread), "{ledger:?}");
+        }
+        assert!(summary.ledger.lost > 0, "{:?}", summary.ledger);
+        let name = summary.topic.as_str();
+        let deleted =
+            arm.admin(async |admin, options| admin.delete_topics(&[name], &options).await);
+        deleted.expect("an answer").remove(0).expect("a topic that was there");
+    });
+}
+
+/// Another producer appends the first record of a partition again.
+#[test]
+fn a_record_that_is_appended_again_is_a_duplicate() {
+    on_the_cluster(|arm| {
+        let topic = arm.topic("again", 1);
+        let text = format!("{EVEN}[run]\nwarmup = \"0s\"\nduration = \"5s\"\n");
+        let mut running = arm.run(&text).set([topic.set().as_str()]).start();
+        running.await_text("seconds.jsonl", "\"partition\":0");
+        let reader: BaseConsumer =
+            arm.config().set("group.id", &topic.name).create().expect("a client");
+        let mut first = TopicPartitionList::new();
+        first.add_partition_offset(&topic.name, 0, Offset::Beginning).expect("a partition");
+        reader.assign(&first).expect("an assignment");
+        let record = reader.poll(ANSWER).expect("a record").expect("a record");
+        let payload = record.payload().expect("a payload");
+        let producer: BaseProducer = arm.config().create().expect("a client");
+        for _ in 0..3 {
+            let again = BaseRecord::<(), [u8]>::to(&topic.name).partition(0).payload(payload);
+            producer.send(again).map_err(|(error, _)| error).expect("a queue");
+        }
+        producer.flush(Duration::from_secs(30)).expect("all acknowledged");
+        let finished = running.finish();
+        let ledger = finished.summary().ledger;
+        assert_eq!((ledger.duplicated, ledger.lost), (3, 0), "{}", finished.output());
+        assert_eq!((ledger.sent, ledger.delivered), (500, 500), "{ledger:?}");
+    });
+}
