@@ -11,6 +11,7 @@ mod seed;
 mod stamp;
 mod table;
 mod units;
+mod visible;
 
 pub use capability::{BrokerKind, Capability};
 pub use clock::{Clock, ClockHand, Time};
@@ -21,6 +22,7 @@ pub use seed::{Random, Seed};
 pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};
 pub use table::Table;
 pub use units::{
-    Quantity, UnitError, format_bytes, format_count, format_cpus, format_duration, parse_bytes,
-    parse_duration, parse_rate,
+    Quantity, UnitError, format_bytes, format_count, format_cpus, format_duration, number,
+    parse_bytes, parse_duration, parse_rate,
 };
+pub use visible::visible;

@@ -59,6 +59,22 @@ pub enum Origin {
     CommandLine,
 }
 
+impl Origin {
+    /// Whether it is a part of `other`, in the same text.
+    pub fn is_within(self, other: Origin) -> bool {
+        match (self, other) {
+            (Origin::File { start, end }, Origin::File { start: from, end: to }) => {
+                from <= start && end <= to
+            }
+            (
+                Origin::Override { index, start, end },
+                Origin::Override { index: other, start: from, end: to },
+            ) => index == other && from <= start && end <= to,
+            _ => false,
+        }
+    }
+}
+
 /// The texts diagnostics point into.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
@@ -137,7 +153,7 @@ impl Diagnostic {
 
     /// Whether `line`, to which it points, may hold a secret.
     fn hides(&self, line: &str) -> bool {
-        self.code == codes::SECRET_PROPERTY || is_secret(line)
+        self.code == codes::SECRET_PROPERTY || is_secret(line) || has_credentials(line)
     }
 
     /// The name and the text it points into, and the place there.
@@ -154,6 +170,11 @@ impl Diagnostic {
         };
         Some((path, text, first_line(text, start, end)))
     }
+}
+
+/// Whether a text has something like `user:password@host` in it.
+fn has_credentials(line: &str) -> bool {
+    line.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'))
 }
 
 /// Cuts a place down to its first line and to whole characters, so that nothing can go wrong
@@ -205,6 +226,9 @@ mod tests {
         let diagnostic = Diagnostic::error("x", Origin::File { start: 9, end: 22 }, "no");
         let sources = Sources { file: &file, overrides: &[] };
         let text = diagnostic.render(&sources, false);
+        assert!(text.contains("x.toml:2") && !text.contains("hunter2"), "{text}");
+        let file = Source { text: "[kafka]\nbootstrap = \"me:hunter2@h:1\"\n".to_owned(), ..file };
+        let text = diagnostic.render(&Sources { file: &file, overrides: &[] }, false);
         assert!(text.contains("x.toml:2") && !text.contains("hunter2"), "{text}");
     }
 }

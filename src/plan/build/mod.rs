@@ -1,5 +1,6 @@
 //! From a scenario to a plan: every default decided, everything impossible refused, all at once.
 
+mod bootstrap;
 mod bound;
 mod broker;
 mod checkpoint;
@@ -101,6 +102,12 @@ pub fn compile(
     }
     let (plan, more) = build(&scenario_name(&source.name), &source.text, set, &scenario, overrides);
     let readable = !diagnostics.iter().any(Diagnostic::is_error);
+    // A value that could not be read is there all the same: nothing is missing where it stands.
+    let is_consequence = |diagnostic: &Diagnostic| {
+        matches!(diagnostic.code, codes::EXACTLY_ONE | codes::MISSING_KEY)
+            && diagnostics.iter().any(|cause| cause.origin.is_within(diagnostic.origin))
+    };
+    let more: Vec<Diagnostic> = more.into_iter().filter(|it| !is_consequence(it)).collect();
     diagnostics.extend(more);
     diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
     (plan.filter(|_| readable), diagnostics)
