@@ -112,7 +112,7 @@ fn refused(content: &[u8], texts: &[&str]) {
 #[test]
 fn bad_scenarios_are_2_and_say_what_to_do() {
     refused(b"", &["error", "a minimal scenario is"]);
-    refused(&[0xff, 0x00, 0x9c, 0x80, 0x1b], &["error", "not UTF-8 text"]);
+    refused(&[0xff, 0x00, 0x9c, 0x80, 0x1b], &["error", "not UTF-8"]);
     refused(&[0; 4096], &["error", "text"]);
     refused(b"[load]\npayload = \"20B\"\n", &["x.toml:2", "has no room for the stamp", "48B"]);
     refused(b"[load]\nproducrs = 20\n", &["x.toml:2", "did you mean `producers`?"]);

@@ -7,6 +7,7 @@ mod clock;
 #[cfg(test)]
 mod defect;
 mod ids;
+mod input_file;
 mod seed;
 mod stamp;
 mod table;
@@ -18,6 +19,7 @@ pub use clock::{Clock, ClockHand, Time};
 #[cfg(test)]
 pub(crate) use defect::Defect;
 pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
+pub use input_file::{InputFileError, read_input_file};
 pub use seed::{Random, Seed};
 pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};
 pub use table::Table;

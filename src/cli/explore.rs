@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::scenario::SEED_MAX;
 use super::{print, scenario};
 use crate::base::{Clock, Time, format_count};
 use crate::error::{Error, Exit};
@@ -39,7 +40,8 @@ pub(super) struct ExploreArguments {
     jobs: Option<u16>,
 
     /// Faults per seed, at most.
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, default_value_t = 12, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u32).range(1..=1_000))]
     faults: u32,
 
     /// What is drawn for every seed: `faults` only; settings the scenario leaves `open` as well (network, cluster, sizes,
@@ -77,9 +79,6 @@ impl From<DrawWord> for Draw {
         }
     }
 }
-
-/// The largest number a scenario file can hold: a repro keeps its seed in one.
-const SEED_MAX: u64 = i64::MAX as u64;
 
 /// What Ctrl-C leads to.
 const ENDING: &str = "no further run is begun";

@@ -17,6 +17,7 @@ use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
+use crate::base::visible;
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 
@@ -119,11 +120,16 @@ pub fn main_with(handlers: Option<Handlers>) -> Exit {
             Error::Input(text)
                 if text.starts_with("error")
                     || text.starts_with("warning")
-                    || text.contains("\u{1b}[") =>
+                    || text.starts_with("\u{1b}[") =>
             {
                 text.clone()
             }
-            other => format!("{ERROR}error{ERROR:#}: {other}"),
+            // Names of files and answers of others are in it.
+            other => {
+                let text = other.to_string();
+                let lines: Vec<_> = text.lines().map(visible).collect();
+                format!("{ERROR}error{ERROR:#}: {}", lines.join("\n"))
+            }
         };
         let _ = writeln!(anstream::stderr(), "{text}");
         error.exit()

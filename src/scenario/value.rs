@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::section::Field;
 use super::tree::{Entry, Kind, Node};
-use super::{Diagnostic, Origin, codes};
+use super::{Diagnostic, MISTAKES_MAX, Origin, codes};
 use crate::base::{Quantity, UnitError, parse_bytes, parse_duration, parse_rate};
 
 /// A value with its place.
@@ -244,6 +244,9 @@ impl<T: Value> Value for Vec<At<T>> {
         };
         let mut read = Vec::new();
         for (i, item) in items.iter().enumerate() {
+            if out.len() >= MISTAKES_MAX {
+                break;
+            }
             let path = format!("{}[{i}]", place.path);
             let place = Place { path: &path, ..place };
             read.extend(T::read(item, place, out).map(|value| At {
@@ -275,6 +278,9 @@ impl<T: Value> Value for BTreeMap<u32, At<T>> {
         };
         let mut read = BTreeMap::new();
         for entry in table {
+            if out.len() >= MISTAKES_MAX {
+                break;
+            }
             let path = format!("{}.{}", place.path, entry.key);
             match entry.key.parse() {
                 Ok(partition) => read.extend(

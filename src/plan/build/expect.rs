@@ -12,9 +12,13 @@ use crate::scenario::{Bound, Diagnostic, Expected, Scenario, codes};
 
 pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {
     let faults = scenario.fault.len();
-    let its = scenario.expect.iter();
-    let mut all: Vec<Expectation> =
-        its.filter_map(|expected| expectation(expected, faults, plan, found)).collect();
+    let mut all: Vec<Expectation> = Vec::new();
+    for expected in &scenario.expect {
+        if found.is_full() {
+            break;
+        }
+        all.extend(expectation(expected, faults, plan, found));
+    }
     let is_named = |default: &Expectation| {
         scenario.expect.iter().any(|its| figure::parse(&its.metric) == Some(default.metric))
     };

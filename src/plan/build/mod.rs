@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use super::{ClientProperties, Plan, PropertyPlan};
 use crate::base::{BrokerKind, Seed};
-use crate::scenario::{self, At, Diagnostic, Scenario, Source, codes};
+use crate::scenario::{self, At, Diagnostic, MISTAKES_MAX, Scenario, Source, codes};
 
 /// What the command line decides over the scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub fn compile(
             codes::SYNTAX | codes::NOT_TEXT | codes::EMPTY_SCENARIO | codes::FILE_TOO_LARGE
         )
     };
-    if diagnostics.iter().any(is_unknown) {
+    if diagnostics.iter().any(is_unknown) || diagnostics.len() >= MISTAKES_MAX {
         return (None, diagnostics);
     }
     let (plan, more) = build(&scenario_name(&source.name), &source.text, set, &scenario, overrides);
@@ -139,6 +139,11 @@ struct Findings(Vec<Diagnostic>);
 impl Findings {
     fn push(&mut self, diagnostic: Diagnostic) {
         self.0.push(diagnostic);
+    }
+
+    /// Whether there is no point in looking for more.
+    fn is_full(&self) -> bool {
+        self.0.len() >= MISTAKES_MAX
     }
 
     /// Refuses a key that only works with another setting.

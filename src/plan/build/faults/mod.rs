@@ -47,6 +47,9 @@ pub(super) fn build(
     let mut last = Duration::ZERO;
     let mut plans: Vec<FaultPlan> = Vec::new();
     for (entry, fault) in scenario.fault.iter().enumerate() {
+        if found.is_full() {
+            break;
+        }
         if let Some(given) = &fault.value.at {
             check_time(entry, given, last, times, found);
         }

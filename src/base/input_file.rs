@@ -1,0 +1,181 @@
+//! Files of others, read without trusting them: no pipe, no device, no end that never comes.
+
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+use super::format_bytes;
+
+/// Why a file is not read.
+#[derive(Debug)]
+pub enum InputFileError {
+    /// There is none.
+    Missing,
+    /// It is not a regular file, but this.
+    NotRegular(&'static str),
+    /// It has more bytes than this.
+    TooLarge(u64),
+    /// The system refuses.
+    Refused(io::Error),
+}
+
+/// The bytes of a regular file of at most `bytes_max`.
+///
+/// # Errors
+/// When it is missing, a directory, a pipe, a socket or a device, larger, or not readable. Nothing is waited for.
+pub fn read_input_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, InputFileError> {
+    // Opening a pipe waits for its other end, so it is looked at before. A file that is exchanged in between is
+    // looked at again.
+    check(&std::fs::metadata(path)?, bytes_max)?;
+    let file = File::open(path)?;
+    check(&file.metadata()?, bytes_max)?;
+    let mut bytes = Vec::new();
+    // Some files have no length before they are read, and others grow meanwhile.
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(InputFileError::TooLarge(bytes_max));
+    }
+    Ok(bytes)
+}
+
+fn check(metadata: &Metadata, bytes_max: u64) -> Result<(), InputFileError> {
+    if !metadata.is_file() {
+        return Err(InputFileError::NotRegular(kind(metadata)));
+    }
+    if metadata.len() > bytes_max {
+        return Err(InputFileError::TooLarge(bytes_max));
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn kind(metadata: &Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+#[cfg(not(unix))]
+fn kind(metadata: &Metadata) -> &'static str {
+    if metadata.is_dir() { "a directory" } else { "a device" }
+}
+
+impl InputFileError {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            InputFileError::NotRegular("a directory") => "give the path of a file in it",
+            InputFileError::NotRegular(_) => {
+                "give the path of a file; write what a command prints to one first"
+            }
+            InputFileError::Missing | InputFileError::TooLarge(_) => "check the path",
+            InputFileError::Refused(error) => refusal(error).1,
+        }
+    }
+}
+
+/// Why the system refuses, and what to do about it.
+fn refusal(error: &io::Error) -> (Option<&'static str>, &'static str) {
+    match error.kind() {
+        ErrorKind::PermissionDenied => (
+            Some("no permission"),
+            "run it as a user who may read the file and search its directories, or change their permissions",
+        ),
+        ErrorKind::InvalidFilename => (Some("its name is too long"), "check the path"),
+        ErrorKind::NotADirectory => {
+            (Some("a part of its path is a file, not a directory"), "check the path")
+        }
+        ErrorKind::InvalidInput => (Some("its name has a zero byte"), "check the path"),
+        _ if is_loop(error) => (
+            Some("its links lead in a circle"),
+            "check where they lead with `ls -l`, or give the path of the file itself",
+        ),
+        _ => (None, "check the path and the disk it is on"),
+    }
+}
+
+#[cfg(unix)]
+fn is_loop(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
+}
+
+#[cfg(not(unix))]
+fn is_loop(_: &io::Error) -> bool {
+    false
+}
+
+impl From<io::Error> for InputFileError {
+    fn from(error: io::Error) -> InputFileError {
+        match error.kind() {
+            ErrorKind::NotFound => InputFileError::Missing,
+            _ => InputFileError::Refused(error),
+        }
+    }
+}
+
+impl fmt::Display for InputFileError {
+    /// Why, as it goes on behind `the file cannot be read: `.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InputFileError::Missing => f.write_str("there is no such file"),
+            InputFileError::NotRegular(kind) => write!(f, "it is {kind}"),
+            InputFileError::TooLarge(bytes_max) => {
+                write!(f, "it is larger than {}", format_bytes(*bytes_max))
+            }
+            InputFileError::Refused(error) => match refusal(error).0 {
+                Some(why) => f.write_str(why),
+                None => write!(f, "{error}"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit() {
+        let file = tempfile::NamedTempFile::new().expect("a scratch file");
+        std::fs::write(file.path(), b"12345").expect("a writable file");
+        assert_eq!(read_input_file(file.path(), 5).expect("a small file"), b"12345");
+        let refused = read_input_file(file.path(), 4).expect_err("a large file");
+        assert_eq!(refused.to_string(), "it is larger than 4 B");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_not_a_file_is_named_and_not_waited_for() {
+        let directory = tempfile::tempdir().expect("a scratch directory");
+        let at = |name: &str| directory.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(at("pipe")).status();
+        assert!(made.expect("`mkfifo` is there").success());
+        std::os::unix::fs::symlink(at("one"), at("other")).expect("a link");
+        std::os::unix::fs::symlink(at("other"), at("one")).expect("a link");
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("a socket");
+        std::fs::write(at("file"), b"").expect("a writable directory");
+        for (path, why) in [
+            (at("pipe"), "it is a pipe"),
+            (at("socket"), "it is a socket"),
+            (at(""), "it is a directory"),
+            ("/dev/zero".into(), "it is a device"),
+            (at("one"), "its links lead in a circle"),
+            (at(&"n".repeat(300)), "its name is too long"),
+            (at("file/below"), "a part of its path is a file, not a directory"),
+            (at("a\0b"), "its name has a zero byte"),
+            (at("none"), "there is no such file"),
+            // It says that it has no bytes, and has many.
+            ("/proc/self/maps".into(), "it is larger than 1 B"),
+        ] {
+            let refused = read_input_file(&path, 1).expect_err("a refusal");
+            assert_eq!(refused.to_string(), why);
+            assert!(!refused.remedy().is_empty());
+        }
+    }
+}
