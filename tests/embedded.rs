@@ -287,6 +287,34 @@ fn every_producer_can_have_a_client_of_its_own_but_then_nobody_knows_when_an_ans
     assert!(refused.stderr.contains("`latency.ack.max` is not measured"), "{}", refused.output());
 }
 
+/// The largest that `check` takes; librdkafka's limit for a message, less what it adds.
+const LARGEST_PAYLOAD: u64 = 999_964;
+
+#[test]
+fn the_largest_payload_that_check_takes_arrives() {
+    let payload = |bytes: u64| format!("load.payload={bytes}B");
+    for broker in ["embedded", "sim"] {
+        for rate in ["load.rate=2/s", "load.rate=max"] {
+            let few = ["topic.partitions=1", "load.producers=1", "load.messages=12", rate];
+            let tool = || Tool::run_text(SMALL).args(["--broker", broker]).set(BRIEF).set(few);
+            let tool = |bytes| tool().set(["run.duration=8s", payload(bytes).as_str()]);
+            let summary = tool(LARGEST_PAYLOAD).exits(0).summary();
+            assert_clean(&summary);
+            assert_eq!(summary.ledger.sent, 12, "{broker} {rate}");
+            let refused = tool(LARGEST_PAYLOAD + 1).exits(2);
+            assert!(refused.stderr.contains("the largest is 999964B"), "{}", refused.output());
+        }
+    }
+}
+
+#[test]
+fn a_client_that_is_told_to_takes_a_larger_payload() {
+    let set = ["topic.partitions=1", "load.producers=1", "load.rate=2/s", "load.messages=4"];
+    let larger = ["load.payload=1999964B", "client.message.max.bytes=2000000"];
+    let finished = Tool::run_text(SMALL).set(BRIEF).set(set).set(larger).exits(0);
+    assert_clean(&finished.summary());
+}
+
 #[test]
 fn every_acknowledgement_is_timed_however_long_it_takes() {
     let slow = "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = \"10/s\"\n\

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::Findings;
 use super::broker::EMBEDDED_UNPROCESSED_MAX;
 use super::key::key;
-use crate::base::{STAMP_BYTES, format_bytes, format_count};
+use super::payload;
+use crate::base::format_count;
 use crate::plan::{
     Acks, BrokerPlan, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients,
     TopicPlan,
@@ -13,13 +14,10 @@ use crate::plan::{
 use crate::scenario::sections::{
     AcksWord, CompressionWord, LoadClientsWord, PartitionWord, PhasesWord,
 };
-use crate::scenario::{At, Bytes, Diagnostic, Load, Origin, Rate, Scenario, codes};
+use crate::scenario::{At, Diagnostic, Load, Origin, Rate, Scenario, codes};
 
 /// Messages per second of all producers together: beyond any process, and any cluster.
 const PER_SECOND_MAX: f64 = 100e6;
-
-/// A broker takes no larger message by default (`message.max.bytes`).
-const LARGEST_PAYLOAD: u64 = 1_000_000;
 
 pub(super) fn build(
     scenario: &Scenario,
@@ -36,7 +34,7 @@ pub(super) fn build(
     );
     let pace = pace(load.rate.as_ref(), found);
     in_all(scenario, producers, pace, found);
-    let payload_bytes = payload(load.payload.as_ref(), found);
+    let payload_bytes = payload::build(scenario, broker, found);
     LoadPlan {
         producers,
         pace,
@@ -111,27 +109,6 @@ fn in_all(scenario: &Scenario, producers: u32, pace: Pace, found: &mut Findings)
     );
     let origin = origin.unwrap_or(Origin::WholeFile);
     found.push(Diagnostic::error(codes::OUT_OF_RANGE, origin, message).remedy(remedy));
-}
-
-fn payload(given: Option<&At<Bytes>>, found: &mut Findings) -> u32 {
-    let bytes = given.map_or(100, |at| at.value.0);
-    let fits = u32::try_from(bytes)
-        .ok()
-        .filter(|_| (STAMP_BYTES as u64..=LARGEST_PAYLOAD).contains(&bytes));
-    if let (None, Some(at)) = (fits, given) {
-        let (message, remedy) = match bytes > LARGEST_PAYLOAD {
-            true => (
-                format!("`load.payload` of {} is more than a broker takes", format_bytes(bytes)),
-                "the largest is 1MB, a broker's default `message.max.bytes`".to_owned(),
-            ),
-            false => (
-                format!("`load.payload` of {} has no room for the stamp", format_bytes(bytes)),
-                format!("the smallest is {STAMP_BYTES}B: run, producer, sequence, times, checksum"),
-            ),
-        };
-        found.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(remedy));
-    }
-    fits.unwrap_or(100)
 }
 
 fn messages(given: Option<&At<u64>>, found: &mut Findings) -> Option<u64> {
@@ -281,6 +258,15 @@ fn unprocessed(
     let Some(at) = given else {
         // A simulation keeps every record in memory, and its consumers are never too slow to be waited for.
         let is_own = is_embedded || matches!(broker, BrokerPlan::Sim(_));
+        let too_large = load.payload.as_ref();
+        let too_large = too_large.filter(|at| is_embedded && at.value.0 > EMBEDDED_UNPROCESSED_MAX);
+        if let Some(at) = too_large {
+            let message =
+                "`load.payload` is at most 2MiB at `rate = \"max\"` on the embedded cluster";
+            found.push(Diagnostic::error(codes::EMBEDDED_LIMIT, at.origin, message).remedy(
+                "no more of a partition may be unprocessed there: choose less, or a paced rate",
+            ));
+        }
         return is_own.then_some(EMBEDDED_UNPROCESSED_MAX);
     };
     if at.value.0 < u64::from(payload_bytes) {

@@ -11,6 +11,7 @@ mod figure;
 mod group;
 mod key;
 mod load;
+mod payload;
 mod run;
 mod sim;
 mod topic;
