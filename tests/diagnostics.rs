@@ -210,6 +210,21 @@ fn all_mistakes_are_reported_at_once() {
     );
 }
 
+#[test]
+fn no_fault_is_left_out_without_a_word() {
+    let compiled = |count: usize| {
+        let text = "[[fault]]\nat = \"1s\"\nkill = { consumer = 1 }\n".repeat(count);
+        let source = Source { name: "x.toml".to_owned(), text };
+        let (plan, diagnostics) = plan::compile(&source, &[], &Overrides::default());
+        (plan.map(|plan| plan.faults.len()), diagnostics)
+    };
+    assert_eq!(compiled(5_000).0, Some(5_000));
+    let (plan, diagnostics) = compiled(9_000);
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    let messages: Vec<&str> = errors.map(|error| error.message.as_str()).collect();
+    assert_eq!((plan, messages), (None, vec!["more than 5,000 faults would happen"]));
+}
+
 /// Pieces of scenarios, so that random texts come close to real ones.
 const PIECES: &[&str] = &[
     "[",

@@ -151,6 +151,24 @@ fn a_wrong_command_line_is_2() {
 }
 
 #[test]
+fn numbers_below_nothing_are_refused_as_numbers() {
+    let file = || Tool::new().file("x.toml", BRIEF.as_bytes());
+    for arguments in [
+        ["check", "x.toml", "--seed", "-1"],
+        ["replay", "x.toml", "--seed", "-1"],
+        ["check", "x.toml", "--seed", "9223372036854775808"],
+        ["explore", "x.toml", "--faults", "-1"],
+    ] {
+        let finished = file().args(arguments).exits(2);
+        says(&finished, &["invalid value", arguments[2], arguments[3], "is not in"]);
+    }
+    for option in [["--partition", "-1"], ["--limit", "-1"]] {
+        let finished = file().args(["replay", "x.toml", "--trace"]).args(option).exits(2);
+        says(&finished, &["invalid value '-1'", option[0]]);
+    }
+}
+
+#[test]
 fn no_broker_at_the_address_is_3() {
     // A port that was free a moment ago.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());

@@ -39,6 +39,18 @@ pub fn read_input_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, InputFile
     Ok(bytes)
 }
 
+/// Looks whether a path can be written to as a file: a regular one is there, or none.
+///
+/// # Errors
+/// When something else is there: opening a pipe would wait for its other end.
+pub fn require_regular(path: &Path) -> Result<(), InputFileError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => check(&metadata, u64::MAX),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn check(metadata: &Metadata, bytes_max: u64) -> Result<(), InputFileError> {
     if !metadata.is_file() {
         return Err(InputFileError::NotRegular(kind(metadata)));

@@ -20,7 +20,7 @@ pub use clock::{Clock, ClockHand, Time};
 #[cfg(test)]
 pub(crate) use defect::Defect;
 pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
-pub use input_file::{InputFileError, read_input_file};
+pub use input_file::{InputFileError, read_input_file, require_regular};
 pub use record_size::{CLIENT_MESSAGE_BYTES, batch_bytes, batch_payload_max, client_payload_max};
 pub use seed::{Random, Seed};
 pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};
