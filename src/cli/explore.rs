@@ -27,12 +27,12 @@ pub(super) struct ExploreArguments {
 
     /// How many seeds.
     #[arg(long, default_value_t = 1_000, allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u64).range(1..=SEED_MAX))]
+        value_parser = |text: &str| scenario::whole(1, text))]
     seeds: u64,
 
     /// The first seed. Another one looks at other seeds than the sweep before.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
+        value_parser = |text: &str| scenario::whole(0, text))]
     first_seed: u64,
 
     /// How many run at a time, each on a thread. [default: as many as there are cores]

@@ -23,8 +23,7 @@ pub(super) struct ReplayArguments {
     pub(super) file: PathBuf,
 
     /// Root of all randomness; overrides `run.seed`.
-    #[arg(long, allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u64).range(..=scenario::SEED_MAX))]
+    #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| scenario::whole(0, text))]
     pub(super) seed: Option<u64>,
 
     /// Override a value of the scenario, as in `--set run.duration=10s`. Repeatable.
@@ -53,7 +52,8 @@ pub(super) struct ReplayArguments {
     kind: Vec<Kinds>,
 
     /// Stop after so many lines; 0 for no limit.
-    #[arg(long, default_value_t = 1_000, requires = "trace", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1_000, requires = "trace", allow_negative_numbers = true,
+        value_parser = |text: &str| scenario::whole(0, text))]
     limit: u64,
 
     /// Run it twice, here and in another process with another environment and directory, and name the first event that

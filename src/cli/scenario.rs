@@ -29,8 +29,7 @@ pub(super) struct ScenarioArguments {
     pub(super) client: ClientName,
 
     /// Root of all randomness; overrides `run.seed`.
-    #[arg(long, allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
+    #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| whole(0, text))]
     pub(super) seed: Option<u64>,
 
     /// Override a value of the scenario, as in `--set run.duration=10s`. Repeatable.
@@ -40,6 +39,12 @@ pub(super) struct ScenarioArguments {
 
 /// The largest number a scenario file can hold: what keeps a seed may be one.
 pub(super) const SEED_MAX: u64 = i64::MAX as u64;
+
+/// A whole number from `least` to [`SEED_MAX`].
+pub(super) fn whole(least: u64, text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (least..=SEED_MAX).contains(number));
+    number.ok_or_else(|| format!("it is a whole number from {least} to {SEED_MAX}"))
+}
 
 /// Brokers by name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
