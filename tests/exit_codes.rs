@@ -171,6 +171,21 @@ fn numbers_below_nothing_are_refused_as_numbers() {
 }
 
 #[test]
+fn names_of_files_do_not_act_on_the_terminal() {
+    const NAME: &str = "a\u{1b}[2J\u{9b}1m";
+    for arguments in [
+        &["check", NAME][..],
+        &["report", NAME],
+        &["check", "x.toml", "--client-config", NAME],
+        &["check", "x.toml", "--set", NAME],
+    ] {
+        let tool = Tool::new().file("x.toml", BRIEF.as_bytes()).args(arguments.iter().copied());
+        let finished = tool.exits(2);
+        assert!(!finished.output().contains(['\u{1b}', '\u{9b}']), "{:?}", finished.output());
+    }
+}
+
+#[test]
 fn no_broker_at_the_address_is_3() {
     // A port that was free a moment ago.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
