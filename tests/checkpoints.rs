@@ -106,6 +106,25 @@ fn a_file_that_was_cut_or_is_of_another_topic_is_refused_and_stays() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_checkpoint_that_is_no_file_is_refused_and_not_waited_for() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let file = scratch.path().join("orders.checkpoint");
+    for name in ["orders.checkpoint", "orders.checkpoint.lock", "orders.checkpoint.part"] {
+        let pipe = scratch.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("`mkfifo` is there").success());
+        let finished = with_file(Tool::run_text(SLOW), &file).exits(3);
+        let said = format!("{name}`: it is a pipe, not a regular file; name another");
+        assert!(finished.stderr.contains(&said), "{}", finished.output());
+        std::fs::remove_file(&pipe).expect("a pipe to remove");
+    }
+    std::os::unix::fs::symlink("/dev/zero", &file).expect("a link");
+    let finished = with_file(Tool::run_text(SLOW), &file).exits(3);
+    assert!(finished.stderr.contains("it is a device"), "{}", finished.output());
+}
+
 #[test]
 fn a_file_goes_with_the_topic_it_is_about() {
     let scratch = tempfile::tempdir().expect("a scratch directory");

@@ -351,12 +351,18 @@ fn check_refuses_what_the_client_would_refuse() {
 
 #[test]
 fn a_client_file_that_is_none_is_refused() {
-    for (path, why) in
-        [("nowhere", "No such file"), (".", "it is not a file"), ("/dev/zero", "it is not a file")]
-    {
+    for (path, why) in [
+        ("nowhere", "there is no such file"),
+        (".", "it is a directory"),
+        ("/dev/zero", "it is a device"),
+    ] {
         let finished = check().args(["--client-config", path]).exits(2);
         says(&finished, &["cannot read the client properties", path, why, "give the path"]);
     }
+    let tool = check();
+    let made = Command::new("mkfifo").arg(tool.path("pipe")).status();
+    assert!(made.expect("`mkfifo` is there").success());
+    says(&tool.args(["--client-config", "pipe"]).exits(2), &["it is a pipe"]);
     let long = "# x\n".repeat(300_000);
     says(&with_file(check(), &long).exits(2), &["larger than 1 MiB"]);
     // With a scenario that is wrong as well, both are said.

@@ -131,7 +131,7 @@ fn files_that_are_no_scenarios_are_refused() {
     assert_eq!(
         refusal(directory.path()),
         shown(
-            "[file-unreadable]: the scenario cannot be read: it is a directory",
+            "[file-unreadable]: the scenario cannot be read: it is a directory, not a regular file",
             "give the path of a file in it"
         )
     );
@@ -142,27 +142,45 @@ fn files_that_are_no_scenarios_are_refused() {
             "check the path"
         )
     );
+    let at = |title: &str, place: &str, help: &str| {
+        format!("error{title}\n--> x.toml:{place}\n = help: {help}")
+    };
+    let help = "save it as UTF-8, or check that it is a TOML file";
+    let title =
+        "[not-text]: the scenario is not UTF-8: there is a byte that belongs to no character";
+    assert_eq!(file("latin1.toml", b"[topic]\n# \xc3\xa9 caf\xe9\n"), at(title, "2:8", help));
+    let title = "[not-text]: the scenario is UTF-16, not UTF-8";
+    assert_eq!(file("utf16.toml", b"\xff\xfe[\0t\0"), at(title, "1:1", help));
     assert_eq!(
-        file("latin1.toml", b"# caf\xe9\n"),
-        shown(
-            "[not-text]: the scenario is not UTF-8 text: byte 5 is not part of any",
-            "save it as UTF-8, or check that it is a TOML file"
-        )
-    );
-    assert_eq!(
-        file("noise.toml", b"[topic]\x00"),
-        shown(
-            "[not-text]: the scenario is not text: byte 7 is a control character",
-            "check that it is a TOML file"
+        file("noise.toml", b"[topic]\nname = \"a\x1b\""),
+        at(
+            "[not-text]: the scenario is not text: there is the control character U+001B",
+            "2:10",
+            "remove it, or check that it is a TOML file; in a text it is written `\\u001B`"
         )
     );
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_device_without_end_is_refused() {
-    let text = refusal(Path::new("/dev/zero"));
-    assert!(text.starts_with("error[file-too-large]"), "{text}");
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let directory = tempfile::tempdir().expect("a scratch directory");
+    let at = |name: &str| directory.path().join(name);
+    let made = std::process::Command::new("mkfifo").arg(at("pipe")).status();
+    assert!(made.expect("`mkfifo` is there").success());
+    std::os::unix::fs::symlink(at("loop"), at("loop")).expect("a link");
+    for (path, said) in [
+        (PathBuf::from("/dev/zero"), ["it is a device", "give the path of a file"]),
+        (at("pipe"), ["it is a pipe, not a regular file", "give the path of a file"]),
+        (at("loop"), ["its links lead in a circle", "check where they lead"]),
+        (at(&"n".repeat(300)), ["its name is too long", "check the path"]),
+    ] {
+        let text = refusal(&path);
+        assert!(text.starts_with("error[file-unreadable]"), "{text}");
+        for said in said {
+            assert!(text.contains(said), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -190,6 +208,21 @@ fn all_mistakes_are_reported_at_once() {
             codes::WRONG_UNIT,
         ]
     );
+}
+
+#[test]
+fn no_fault_is_left_out_without_a_word() {
+    let compiled = |count: usize| {
+        let text = "[[fault]]\nat = \"1s\"\nkill = { consumer = 1 }\n".repeat(count);
+        let source = Source { name: "x.toml".to_owned(), text };
+        let (plan, diagnostics) = plan::compile(&source, &[], &Overrides::default());
+        (plan.map(|plan| plan.faults.len()), diagnostics)
+    };
+    assert_eq!(compiled(5_000).0, Some(5_000));
+    let (plan, diagnostics) = compiled(9_000);
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    let messages: Vec<&str> = errors.map(|error| error.message.as_str()).collect();
+    assert_eq!((plan, messages), (None, vec!["more than 5,000 faults would happen"]));
 }
 
 /// Pieces of scenarios, so that random texts come close to real ones.

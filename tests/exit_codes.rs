@@ -110,7 +110,7 @@ fn refused(content: &[u8], texts: &[&str]) {
 #[test]
 fn bad_scenarios_are_2_and_say_what_to_do() {
     refused(b"", &["error", "a minimal scenario is"]);
-    refused(&[0xff, 0x00, 0x9c, 0x80, 0x1b], &["error", "not UTF-8 text"]);
+    refused(&[0xff, 0x00, 0x9c, 0x80, 0x1b], &["error", "not UTF-8"]);
     refused(&[0; 4096], &["error", "text"]);
     refused(b"[load]\npayload = \"20B\"\n", &["x.toml:2", "has no room for the stamp", "48B"]);
     refused(b"[load]\nproducrs = 20\n", &["x.toml:2", "did you mean `producers`?"]);
@@ -146,6 +146,41 @@ fn a_wrong_command_line_is_2() {
     says(&finished, &["--bootstrap"]);
     let finished = Tool::run_text(BRIEF).args(["--client-config", "nowhere"]).exits(2);
     says(&finished, &["cannot read the client properties in `nowhere`"]);
+}
+
+#[test]
+fn numbers_below_nothing_are_refused_as_numbers() {
+    let file = || Tool::new().file("x.toml", BRIEF.as_bytes());
+    for arguments in [
+        ["check", "x.toml", "--seed", "-1"],
+        ["replay", "x.toml", "--seed", "-1"],
+        ["check", "x.toml", "--seed", "9223372036854775808"],
+        ["explore", "x.toml", "--faults", "-1"],
+    ] {
+        let finished = file().args(arguments).exits(2);
+        says(&finished, &["invalid value", arguments[2], arguments[3]]);
+        let is_named = ["a whole number from 0 to", "is not in"];
+        assert!(is_named.iter().any(|text| finished.stderr.contains(text)), "{}", finished.stderr);
+    }
+    for option in [["--partition", "-1"], ["--limit", "-1"]] {
+        let finished = file().args(["replay", "x.toml", "--trace"]).args(option).exits(2);
+        says(&finished, &["invalid value '-1'", option[0]]);
+    }
+}
+
+#[test]
+fn names_of_files_do_not_act_on_the_terminal() {
+    const NAME: &str = "a\u{1b}[2J\u{9b}1m";
+    for arguments in [
+        &["check", NAME][..],
+        &["report", NAME],
+        &["check", "x.toml", "--client-config", NAME],
+        &["check", "x.toml", "--set", NAME],
+    ] {
+        let tool = Tool::new().file("x.toml", BRIEF.as_bytes()).args(arguments.iter().copied());
+        let finished = tool.exits(2);
+        assert!(!finished.output().contains(['\u{1b}', '\u{9b}']), "{:?}", finished.output());
+    }
 }
 
 #[test]

@@ -311,8 +311,9 @@ fn rates_of_partitions_are_offered_and_processed_and_add_up() {
 #[test]
 fn a_run_in_which_nothing_gets_through_is_no_success() {
     let text = "[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"max\"\nmessages = 4000\npayload = \"2KiB\"\n\
-                [client.producer]\n\"message.max.bytes\" = 1000\n[run]\nwarmup = \"0s\"\n[expect]\nlost = 0\n";
-    let finished = Tool::run_text(text).finish();
+                [run]\nwarmup = \"0s\"\n[expect]\nlost = 0\n";
+    let tool = Tool::run_text(text).file("c.properties", b"message.max.bytes = 1000\n");
+    let finished = tool.args(["--client-config", "c.properties"]).finish();
     assert_eq!(finished.code, 1, "{}", finished.output());
     let summary = finished.summary();
     assert_eq!((summary.ledger.acked, summary.ledger.failed), (0, 4_000));

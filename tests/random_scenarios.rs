@@ -1,6 +1,10 @@
 //! Scenarios drawn from the schema, valid and nearly valid: `check` says what is wrong with them or they run in virtual
 //! time, and nothing panics, ends with a defect, or goes on for ever.
 
+#[path = "random_scenarios/hostile.rs"]
+mod hostile;
+mod support;
+
 use lanekeeper::base::{BrokerKind, Random, Seed};
 use lanekeeper::error::Error;
 use lanekeeper::plan::{Overrides, Plan, compile};

@@ -21,6 +21,8 @@ pub struct Capability {
     pub partition_bytes_max: Option<u64>,
     /// Record batches a partition keeps, if that is a fixed limit.
     pub partition_batches_max: Option<u64>,
+    /// The largest record batch a topic takes, in bytes, as far as that is known before the cluster is asked.
+    pub batch_bytes_max: u64,
     /// Whether latency, recovery and rebalance times say anything about a real cluster.
     pub timing_is_real: bool,
     /// Whether an empty fetch is answered as soon as a record arrives.
@@ -45,6 +47,9 @@ pub struct Capability {
     pub fetch_is_timed: bool,
 }
 
+/// `message.max.bytes` of a broker of Kafka, and `max.message.bytes` of its topics, unless they are set.
+const KAFKA_BATCH_BYTES: u64 = 1_048_588;
+
 impl BrokerKind {
     /// The row of the table for this kind.
     pub fn capability(self) -> Capability {
@@ -55,6 +60,8 @@ impl BrokerKind {
             BrokerKind::Embedded => Capability {
                 partition_bytes_max: Some(5 * 1024 * 1024),
                 partition_batches_max: Some(100_000),
+                // It refuses none, but keeps no larger one.
+                batch_bytes_max: 5 * 1024 * 1024,
                 // Tried: with 2 s no group forms, because members are thrown out while the first join waits.
                 session_timeout_min: Some(Duration::from_secs(3)),
                 timing_is_real: false,
@@ -74,6 +81,7 @@ impl BrokerKind {
             BrokerKind::Kafka => Capability {
                 partition_bytes_max: None,
                 partition_batches_max: None,
+                batch_bytes_max: KAFKA_BATCH_BYTES,
                 session_timeout_min: None,
                 timing_is_real: true,
                 long_polls: true,
@@ -90,6 +98,7 @@ impl BrokerKind {
             BrokerKind::Sim => Capability {
                 partition_bytes_max: None,
                 partition_batches_max: None,
+                batch_bytes_max: KAFKA_BATCH_BYTES,
                 session_timeout_min: None,
                 timing_is_real: true,
                 long_polls: true,

@@ -1,80 +1,175 @@
-//! Files that a user names or leaves about: regular ones of a limited size, and nothing that never ends.
+//! Files that a user names or that a run has left: regular ones of a limited size, and nothing that never ends.
 
-use std::fs::{File, FileType, Metadata};
-use std::io::{self, Read};
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
-
-use thiserror::Error;
 
 use super::format_bytes;
 
 /// Why a file is not read.
-#[derive(Debug, Error)]
+#[derive(Debug)]
 pub enum FileError {
-    /// It is a pipe, a device, a socket or a directory.
-    #[error("it is {0}, not a regular file")]
+    /// There is none.
+    Missing,
+    /// It is not a regular file, but this.
     NotRegular(&'static str),
-    /// It is larger than such a file may be.
-    #[error("it is larger than {}, the limit for such a file", format_bytes(*.0))]
+    /// It has more bytes than this.
     TooLarge(u64),
     /// The system refuses.
-    #[error(transparent)]
-    Io(#[from] io::Error),
+    Refused(io::Error),
+}
+
+/// The bytes of a regular file of at most `bytes_max`.
+///
+/// # Errors
+/// When it is missing, a directory, a pipe, a socket or a device, larger, or not readable. Nothing is waited for.
+pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
+    let file = open_up_to(path, bytes_max)?;
+    let mut bytes = Vec::new();
+    // Some files have no length before they are read, and others grow meanwhile.
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(FileError::TooLarge(bytes_max));
+    }
+    Ok(bytes)
+}
+
+/// Opens a regular file of any size.
+///
+/// # Errors
+/// When it is missing, a directory, a pipe, a socket or a device, or not readable. Nothing is waited for.
+pub fn open_regular(path: &Path) -> Result<File, FileError> {
+    open_up_to(path, u64::MAX)
+}
+
+fn open_up_to(path: &Path, bytes_max: u64) -> Result<File, FileError> {
+    // Opening a pipe waits for its other end, so it is looked at before. A file that is exchanged in between is
+    // looked at again.
+    check(&std::fs::metadata(path)?, bytes_max)?;
+    let file = File::open(path)?;
+    check(&file.metadata()?, bytes_max)?;
+    Ok(file)
+}
+
+/// Looks whether a path can be written to as a file: a regular one is there, or none.
+///
+/// # Errors
+/// When something else is there: opening a pipe would wait for its other end.
+pub fn require_regular(path: &Path) -> Result<(), FileError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => check(&metadata, u64::MAX),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check(metadata: &Metadata, bytes_max: u64) -> Result<(), FileError> {
+    if !metadata.is_file() {
+        return Err(FileError::NotRegular(kind(metadata)));
+    }
+    if metadata.len() > bytes_max {
+        return Err(FileError::TooLarge(bytes_max));
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn kind(metadata: &Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+#[cfg(not(unix))]
+fn kind(metadata: &Metadata) -> &'static str {
+    if metadata.is_dir() { "a directory" } else { "a device" }
 }
 
 impl FileError {
     /// Whether there is no such file.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, FileError::Io(error) if error.kind() == io::ErrorKind::NotFound)
+        matches!(self, FileError::Missing)
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            FileError::NotRegular("a directory") => "give the path of a file in it",
+            FileError::NotRegular(_) => {
+                "give the path of a file; write what a command prints to one first"
+            }
+            FileError::Missing | FileError::TooLarge(_) => "check the path",
+            FileError::Refused(error) => refusal(error).1,
+        }
     }
 }
 
-/// Opens a regular file. A pipe would wait for a writer, and a device may have no end.
-pub fn open_regular(path: &Path) -> Result<File, FileError> {
-    regular(&std::fs::metadata(path)?)?;
-    let file = File::open(path)?;
-    // Another one may have taken its place.
-    regular(&file.metadata()?)?;
-    Ok(file)
-}
-
-/// The content of a regular file of at most `max` bytes.
-pub fn read_regular(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
-    let file = open_regular(path)?;
-    if file.metadata()?.len() > max {
-        return Err(FileError::TooLarge(max));
+/// Why the system refuses, and what to do about it.
+fn refusal(error: &io::Error) -> (Option<&'static str>, &'static str) {
+    match error.kind() {
+        ErrorKind::PermissionDenied => (
+            Some("no permission"),
+            "run it as a user who may read the file and search its directories, or change their permissions",
+        ),
+        ErrorKind::InvalidFilename => (Some("its name is too long"), "check the path"),
+        ErrorKind::NotADirectory => {
+            (Some("a part of its path is a file, not a directory"), "check the path")
+        }
+        ErrorKind::InvalidInput => (Some("its name has a zero byte"), "check the path"),
+        _ if is_loop(error) => (
+            Some("its links lead in a circle"),
+            "check where they lead with `ls -l`, or give the path of the file itself",
+        ),
+        _ => (None, "check the path and the disk it is on"),
     }
-    let mut bytes = Vec::new();
-    // It may grow while it is read.
-    file.take(max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max { Err(FileError::TooLarge(max)) } else { Ok(bytes) }
-}
-
-fn regular(metadata: &Metadata) -> Result<(), FileError> {
-    if metadata.is_file() {
-        return Ok(());
-    }
-    Err(FileError::NotRegular(if metadata.is_dir() {
-        "a directory"
-    } else {
-        special(metadata.file_type())
-    }))
 }
 
 #[cfg(unix)]
-fn special(kind: FileType) -> &'static str {
-    use std::os::unix::fs::FileTypeExt;
-    match kind {
-        _ if kind.is_fifo() => "a pipe",
-        _ if kind.is_socket() => "a socket",
-        _ if kind.is_char_device() || kind.is_block_device() => "a device",
-        _ => "something else",
-    }
+fn is_loop(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
 }
 
 #[cfg(not(unix))]
-fn special(_: FileType) -> &'static str {
-    "something else"
+fn is_loop(_: &io::Error) -> bool {
+    false
+}
+
+impl std::error::Error for FileError {}
+
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> FileError {
+        match error.kind() {
+            ErrorKind::NotFound => FileError::Missing,
+            _ => FileError::Refused(error),
+        }
+    }
+}
+
+impl fmt::Display for FileError {
+    /// Why, as it goes on behind `the file cannot be read: `.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileError::Missing => f.write_str("there is no such file"),
+            FileError::NotRegular(kind) => write!(f, "it is {kind}, not a regular file"),
+            FileError::TooLarge(bytes_max) => {
+                write!(
+                    f,
+                    "it is larger than {}, the limit for such a file",
+                    format_bytes(*bytes_max)
+                )
+            }
+            FileError::Refused(error) => match refusal(error).0 {
+                Some(why) => f.write_str(why),
+                None => write!(f, "{error}"),
+            },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -82,22 +177,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_regular_file_up_to_the_limit_is_read() {
-        let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("file");
-        std::fs::write(&path, b"12345").unwrap();
-        assert_eq!(read_regular(&path, 5).unwrap(), b"12345");
-        let refused = read_regular(&path, 4).unwrap_err().to_string();
-        assert_eq!(refused, "it is larger than 4 B, the limit for such a file");
-        assert!(read_regular(&scratch.path().join("none"), 5).unwrap_err().is_not_found());
-        let refused = read_regular(scratch.path(), 5).unwrap_err().to_string();
-        assert_eq!(refused, "it is a directory, not a regular file");
+    fn a_file_is_read_up_to_its_limit() {
+        let file = tempfile::NamedTempFile::new().expect("a scratch file");
+        std::fs::write(file.path(), b"12345").expect("a writable file");
+        assert_eq!(read_regular(file.path(), 5).expect("a small file"), b"12345");
+        let refused = read_regular(file.path(), 4).expect_err("a large file");
+        assert_eq!(refused.to_string(), "it is larger than 4 B, the limit for such a file");
     }
 
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     #[test]
-    fn a_device_is_refused() {
-        let refused = read_regular(Path::new("/dev/zero"), 5).unwrap_err().to_string();
-        assert_eq!(refused, "it is a device, not a regular file");
+    fn what_is_not_a_file_is_named_and_not_waited_for() {
+        let directory = tempfile::tempdir().expect("a scratch directory");
+        let at = |name: &str| directory.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(at("pipe")).status();
+        assert!(made.expect("`mkfifo` is there").success());
+        std::os::unix::fs::symlink(at("one"), at("other")).expect("a link");
+        std::os::unix::fs::symlink(at("other"), at("one")).expect("a link");
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("a socket");
+        std::fs::write(at("file"), b"").expect("a writable directory");
+        for (path, why) in [
+            (at("pipe"), "it is a pipe, not a regular file"),
+            (at("socket"), "it is a socket, not a regular file"),
+            (at(""), "it is a directory, not a regular file"),
+            ("/dev/zero".into(), "it is a device, not a regular file"),
+            (at("one"), "its links lead in a circle"),
+            (at(&"n".repeat(300)), "its name is too long"),
+            (at("file/below"), "a part of its path is a file, not a directory"),
+            (at("a\0b"), "its name has a zero byte"),
+            (at("none"), "there is no such file"),
+            // It says that it has no bytes, and has many.
+            ("/proc/self/maps".into(), "it is larger than 1 B, the limit for such a file"),
+        ] {
+            let refused = read_regular(&path, 1).expect_err("a refusal");
+            assert_eq!(refused.to_string(), why);
+            assert!(!refused.remedy().is_empty());
+        }
     }
 }

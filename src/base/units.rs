@@ -10,6 +10,12 @@ pub enum UnitError {
     /// There is no number at the start.
     #[error("it does not start with a number")]
     NoNumber,
+    /// What stands there looks like a number and is none.
+    #[error("`{0}` is not a number")]
+    BadNumber(String),
+    /// There is a comma in the number.
+    #[error("a number has no comma: decimals are written with a point")]
+    Comma,
     /// The number is negative.
     #[error("it is negative")]
     Negative,
@@ -71,9 +77,27 @@ fn split(text: &str) -> Result<(f64, &str), UnitError> {
     }
     let digits =
         text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
-    let number: f64 = text[..digits].replace('_', "").parse().map_err(|_| UnitError::NoNumber)?;
     let unit = text[digits..].trim();
-    if unit.is_empty() { Err(UnitError::NoUnit) } else { Ok((number, unit)) }
+    match (&text[..digits], number(&text[..digits])) {
+        ("", _) => Err(UnitError::NoNumber),
+        _ if unit.starts_with(',') => Err(UnitError::Comma),
+        (written, None) => Err(UnitError::BadNumber(written.to_owned())),
+        _ if unit.is_empty() => Err(UnitError::NoUnit),
+        (_, Some(number)) => Ok((number, unit)),
+    }
+}
+
+/// Reads digits with at most one point between them, and `_` between digits, as TOML has them.
+pub fn number(text: &str) -> Option<f64> {
+    let is_digits = |part: &str| {
+        let each = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        part.split('_').all(each)
+    };
+    let is_number = match text.split_once('.') {
+        Some((whole, fraction)) => is_digits(whole) && is_digits(fraction),
+        None => is_digits(text),
+    };
+    if is_number { text.replace('_', "").parse().ok() } else { None }
 }
 
 /// Parses `"250ms"`, `"1.5s"`, `"2h"`.
@@ -198,6 +222,12 @@ mod tests {
         assert_eq!(parse_duration("-5s"), Err(UnitError::Negative));
         assert_eq!(parse_duration("5 parsecs"), Err(UnitError::WrongUnit("parsecs".into())));
         assert_eq!(parse_duration("fast"), Err(UnitError::NoNumber));
+        assert_eq!(parse_duration("0,5s"), Err(UnitError::Comma));
+        assert_eq!(parse_duration("1_000ms"), Ok(Duration::from_secs(1)));
+        for text in ["1..5", "5.", ".5", "1__0", "_1", "1_", "1._5"] {
+            let refused = parse_duration(&format!("{text}s"));
+            assert_eq!(refused, Err(UnitError::BadNumber(text.into())));
+        }
         assert_eq!(parse_duration("999999999h"), Err(UnitError::TooLarge));
     }
 

@@ -1,12 +1,11 @@
 //! Client properties from outside the scenario: the options, and what is refused of them.
 
-use std::fs::{File, metadata};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::scenario::{ScenarioArguments, render};
+use crate::base::{FileError, printable, read_regular};
 use crate::broker::rdkafka::{ClientFile, refusals, remember_hidden};
 use crate::error::Error;
 use crate::plan::Plan;
@@ -61,24 +60,15 @@ impl ClientArguments {
 
 /// The bytes of a client file.
 fn content(path: &Path) -> Result<Vec<u8>, Error> {
-    let refuse = |why: String| {
+    read_regular(path, LARGEST_BYTES).map_err(|refused| {
+        let remedy = match refused {
+            FileError::Refused(_) => refused.remedy(),
+            _ => "give the path of a file with `property = value` lines",
+        };
+        let path = path.display().to_string();
         Error::Input(format!(
-            "cannot read the client properties in `{}`: {why}; give the path of a file with `property = value` lines",
-            path.display()
+            "cannot read the client properties in `{}`: {refused}; {remedy}",
+            printable(&path)
         ))
-    };
-    let found = metadata(path).map_err(|error| refuse(error.to_string()))?;
-    // Reading a pipe or a device may never end.
-    if !found.is_file() {
-        return Err(refuse("it is not a file".to_owned()));
-    }
-    let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| refuse(error.to_string()))?;
-    if bytes.len() as u64 > LARGEST_BYTES {
-        return Err(refuse("it is larger than 1 MiB".to_owned()));
-    }
-    Ok(bytes)
+    })
 }

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::output::print;
 use super::scenario;
+use super::scenario::SEED_MAX;
 use crate::base::{Clock, Leftovers, Time, format_count, printable_path};
 use crate::error::{Error, Exit};
 use crate::report::Sweep;
@@ -27,12 +28,12 @@ pub(super) struct ExploreArguments {
 
     /// How many seeds.
     #[arg(long, default_value_t = 1_000, allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u64).range(1..=SEED_MAX))]
+        value_parser = |text: &str| scenario::whole(1, text))]
     seeds: u64,
 
     /// The first seed. Another one looks at other seeds than the sweep before.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
+        value_parser = |text: &str| scenario::whole(0, text))]
     first_seed: u64,
 
     /// How many run at a time, each on a thread. [default: as many as there are cores]
@@ -40,7 +41,8 @@ pub(super) struct ExploreArguments {
     jobs: Option<u16>,
 
     /// Faults per seed, at most.
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, default_value_t = 12, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u32).range(1..=1_000))]
     faults: u32,
 
     /// What is drawn for every seed: `faults` only; settings the scenario leaves `open` as well (network, cluster, sizes,
@@ -78,9 +80,6 @@ impl From<DrawWord> for Draw {
         }
     }
 }
-
-/// The largest number a scenario file can hold: a repro keeps its seed in one.
-const SEED_MAX: u64 = i64::MAX as u64;
 
 /// What Ctrl-C leads to.
 const ENDING: &str = "no further run is begun";

@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 use self::output::{print, tell};
+use crate::base::printable;
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 
@@ -171,11 +172,16 @@ fn ended(outcome: Result<Exit, Error>, command: &str) -> Exit {
             Error::Input(text)
                 if text.starts_with("error")
                     || text.starts_with("warning")
-                    || text.contains("\u{1b}[") =>
+                    || text.starts_with("\u{1b}[") =>
             {
                 text.clone()
             }
-            other => format!("{ERROR}error{ERROR:#}: {other}"),
+            // Names of files and answers from outside are in it.
+            other => {
+                let text = other.to_string();
+                let lines: Vec<_> = text.lines().map(printable).collect();
+                format!("{ERROR}error{ERROR:#}: {}", lines.join("\n"))
+            }
         });
         code
     })

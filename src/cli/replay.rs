@@ -23,7 +23,7 @@ pub(super) struct ReplayArguments {
     pub(super) file: PathBuf,
 
     /// Root of all randomness; overrides `run.seed`.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| scenario::whole(0, text))]
     pub(super) seed: Option<u64>,
 
     /// Override a value of the scenario, as in `--set run.duration=10s`. Repeatable.
@@ -36,7 +36,7 @@ pub(super) struct ReplayArguments {
     trace: bool,
 
     /// Only what is about these partitions, as in `--partition 3,4`.
-    #[arg(long, value_delimiter = ',', requires = "trace")]
+    #[arg(long, value_delimiter = ',', requires = "trace", allow_negative_numbers = true)]
     partition: Vec<u32>,
 
     /// Only what happens from this time of the load on.
@@ -53,7 +53,8 @@ pub(super) struct ReplayArguments {
     kind: Vec<Kinds>,
 
     /// Stop after so many lines; 0 for no limit.
-    #[arg(long, default_value_t = 1_000, requires = "trace")]
+    #[arg(long, default_value_t = 1_000, requires = "trace", allow_negative_numbers = true,
+        value_parser = |text: &str| scenario::whole(0, text))]
     limit: u64,
 
     /// Run it twice, here and in another process with another environment and directory, and name the first event that

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::base::{BrokerKind, printable_path};
 use crate::error::Error;
 use crate::plan::{Overrides, Plan, compile};
-use crate::scenario::{Diagnostic, Source, Sources, load};
+use crate::scenario::{Diagnostic, Source, Sources, load, render_all};
 
 /// A scenario and what is laid over it.
 #[derive(Debug, Args)]
@@ -29,12 +29,21 @@ pub(super) struct ScenarioArguments {
     pub(super) client: ClientName,
 
     /// Root of all randomness; overrides `run.seed`.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| whole(0, text))]
     pub(super) seed: Option<u64>,
 
     /// Override a value of the scenario, as in `--set run.duration=10s`. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
     pub(super) set: Vec<String>,
+}
+
+/// The largest number a scenario file can hold: what keeps a seed may be one.
+pub(super) const SEED_MAX: u64 = i64::MAX as u64;
+
+/// A whole number from `least` to [`SEED_MAX`].
+pub(super) fn whole(least: u64, text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (least..=SEED_MAX).contains(number));
+    number.ok_or_else(|| format!("it is a whole number from {least} to {SEED_MAX}"))
 }
 
 /// Brokers by name.
@@ -112,6 +121,5 @@ pub(super) fn source(file: &Path, set: &[String]) -> Result<Source, Error> {
 pub(super) fn render(source: &Source, set: &[String], diagnostics: &[Diagnostic]) -> String {
     let sources = Sources { file: source, overrides: set };
     let colour = !matches!(anstream::stderr().current_choice(), anstream::ColorChoice::Never);
-    let texts: Vec<String> = diagnostics.iter().map(|d| d.render(&sources, colour)).collect();
-    texts.join("\n\n")
+    render_all(diagnostics, &sources, colour)
 }

@@ -7,7 +7,7 @@ use super::{
     BrokerPlan, CheckpointPlan, ConsumersPlan, GroupPlan, GroupProtocol, Identity, LoadPlan,
     Membership, Pace, PartitionChoice, Phases, Plan, Span, StartAt, TopicName, Work,
 };
-use crate::base::{BrokerKind, RunId, format_bytes, format_count, format_duration};
+use crate::base::{BrokerKind, RunId, format_bytes, format_count, format_duration, printable};
 use crate::scenario::known::{self, Treatment};
 
 impl Plan {
@@ -255,7 +255,7 @@ struct Lines(String);
 
 impl Lines {
     fn add(&mut self, name: &str, value: impl Display) {
-        let _ = writeln!(self.0, "{name:<12}{value}");
+        let _ = writeln!(self.0, "{name:<12}{}", printable(&value.to_string()));
     }
 }
 

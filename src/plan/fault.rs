@@ -247,6 +247,11 @@ impl FaultKind {
         *self == FaultKind::Stop || self.is_crash()
     }
 
+    /// Whether it is no failure: no consumer and no pool can end of it.
+    pub fn is_no_failure(&self) -> bool {
+        matches!(self, FaultKind::Burst { .. } | FaultKind::Grow { .. })
+    }
+
     /// Whether it is over as soon as it is done and ends no incarnation, so that there is nothing to wait for.
     pub fn is_over_at_once(&self) -> bool {
         matches!(

@@ -2,11 +2,15 @@
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::base::{FileError, read_regular, require_regular};
 use crate::error::Error;
 use crate::logic::Checkpoints;
+
+/// Beyond this it is no checkpoint file: a partition has some 200 bytes in it, and there are 10,000 at most.
+const LARGEST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A checkpoint file that no other process writes.
 #[derive(Debug)]
@@ -20,6 +24,9 @@ impl CheckpointFile {
     /// Takes the file for this run, with what an earlier one has left in it.
     pub(super) fn open(path: &Path) -> Result<(CheckpointFile, Option<Checkpoints>), Error> {
         let lock_path = beside(path, ".lock");
+        for used in [path, &lock_path, &beside(path, ".part")] {
+            require_regular(used).map_err(|error| not_a_file(used, &error))?;
+        }
         let lock = File::create(&lock_path).map_err(|error| refused(path, &error))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -32,7 +39,7 @@ impl CheckpointFile {
             }
             Err(TryLockError::Error(error)) => return Err(refused(path, &error)),
         }
-        let left = match std::fs::read(path) {
+        let left = match read_regular(path, LARGEST_BYTES) {
             Ok(text) => Some(Checkpoints::decode(&text).map_err(|why| {
                 Error::Environment(format!(
                     "cannot continue from the checkpoint file `{}`: {why}; remove it to begin anew, or name another \
@@ -40,8 +47,8 @@ impl CheckpointFile {
                     path.display()
                 ))
             })?),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(refused(path, &error)),
+            Err(FileError::Missing) => None,
+            Err(error) => return Err(not_a_file(path, &error)),
         };
         Ok((CheckpointFile { path: path.to_owned(), _lock: lock }, left))
     }
@@ -81,6 +88,13 @@ fn sync_directory(path: &Path) -> io::Result<()> {
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(())
+}
+
+fn not_a_file(path: &Path, error: &FileError) -> Error {
+    Error::Environment(format!(
+        "cannot use the checkpoint file `{}`: {error}; name another `consumers.checkpoint_file`",
+        path.display()
+    ))
 }
 
 fn refused(path: &Path, error: &io::Error) -> Error {

@@ -58,6 +58,14 @@ impl Value for Pick {
                 );
                 None
             }
+            Kind::Array(_) => {
+                let message = format!("`{}` names none: the list is empty", place.path);
+                out.push(
+                    Diagnostic::error(codes::WRONG_TYPE, node.origin, message)
+                        .remedy(format!("write {}", Self::wanted())),
+                );
+                None
+            }
             Kind::Table(_) => RandomPick::read(node, place, out)?.random.map(Pick::Random),
             _ => {
                 out.push(wrong_type::<Pick>(node, place));

@@ -1,10 +1,9 @@
 //! The file itself: what is refused before anybody tries to understand it.
 
-use std::fs;
-use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::{Diagnostic, Origin, Source, codes};
+use crate::base::{FileError, read_regular};
 
 /// A scenario is a page of text; a file beyond this is something else.
 const LARGEST_BYTES: u64 = 1024 * 1024;
@@ -17,41 +16,29 @@ const MINIMAL: &str = "a minimal scenario is\n\n    [topic]\n    partitions = 18
 /// # Errors
 /// A diagnostic when it is missing, not a file, too large or not text.
 pub fn load(path: &Path) -> Result<Source, Box<Diagnostic>> {
-    let unreadable =
-        |why: &str| error(codes::FILE_UNREADABLE, format!("the scenario cannot be read: {why}"));
-    let metadata = fs::metadata(path).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => error(codes::FILE_MISSING, "there is no such file".to_owned())
+    let bytes = read_regular(path, LARGEST_BYTES).map_err(|refused| match refused {
+        FileError::Missing => error(codes::FILE_MISSING, refused.to_string())
             .remedy("give the path of a scenario file, for example `scenarios/quick.toml`"),
-        _ => unreadable(&e.to_string()),
+        FileError::TooLarge(_) => too_large(),
+        _ => error(codes::FILE_UNREADABLE, format!("the scenario cannot be read: {refused}"))
+            .remedy(refused.remedy()),
     })?;
-    if metadata.is_dir() {
-        return Err(Box::new(
-            unreadable("it is a directory").remedy("give the path of a file in it"),
-        ));
-    }
-    if metadata.len() > LARGEST_BYTES {
-        return Err(Box::new(too_large()));
-    }
-    let file = fs::File::open(path).map_err(|e| unreadable(&e.to_string()))?;
-    let mut bytes = Vec::new();
-    // A device has no length: the limit holds while reading, too.
-    file.take(LARGEST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| unreadable(&e.to_string()))?;
-    if bytes.len() as u64 > LARGEST_BYTES {
-        return Err(Box::new(too_large()));
-    }
     let text = decode(bytes)?;
     Ok(Source { name: path.display().to_string(), text })
 }
 
 /// The bytes as text.
 fn decode(bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let position = e.utf8_error().valid_up_to();
-        error(
-            codes::NOT_TEXT,
-            format!("the scenario is not UTF-8 text: byte {position} is not part of any"),
-        )
-        .remedy("save it as UTF-8, or check that it is a TOML file")
+    let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let text = String::from_utf8(bytes).map_err(|refused| {
+        let before = refused.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&refused.as_bytes()[..before]).into_owned();
+        let message = match is_utf16 {
+            true => "the scenario is UTF-16, not UTF-8",
+            false => "the scenario is not UTF-8: there is a byte that belongs to no character",
+        };
+        Diagnostic::error(codes::NOT_TEXT, behind(&before), message)
+            .remedy("save it as UTF-8, or check that it is a TOML file")
     })?;
     match guard(&text) {
         Some(diagnostic) => Err(Box::new(diagnostic)),
@@ -65,28 +52,63 @@ pub(super) fn guard(text: &str) -> Option<Diagnostic> {
         return Some(too_large());
     }
     let is_noise = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-    text.find(is_noise).map(|position| {
-        error(
-            codes::NOT_TEXT,
-            format!("the scenario is not text: byte {position} is a control character"),
-        )
-        .remedy("check that it is a TOML file")
-    })
+    let (at, noise) = text.char_indices().find(|(_, c)| is_noise(*c))?;
+    let message = format!(
+        "the scenario is not text: there is the control character U+{:04X}",
+        u32::from(noise)
+    );
+    Some(
+        Diagnostic::error(codes::NOT_TEXT, behind(&text[..at]), message).remedy(
+            "remove it, or check that it is a TOML file; in a text it is written `\\u001B`",
+        ),
+    )
+}
+
+/// The place behind `before`, which begins the file.
+fn behind(before: &str) -> Origin {
+    let line = before.rsplit('\n').next().unwrap_or(before);
+    Origin::Position { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
 }
 
 /// Says that nothing is in it.
 pub(super) fn empty() -> Diagnostic {
-    error(codes::EMPTY_SCENARIO, "the scenario is empty".to_owned()).remedy(MINIMAL)
+    // It has several lines, which a remedy has not.
+    let mut empty = error(codes::EMPTY_SCENARIO, "the scenario is empty".to_owned());
+    MINIMAL.clone_into(&mut empty.remedy);
+    empty
 }
 
-/// Whether two places in the file are on one line.
-pub(super) fn same_line(text: &str, one: Origin, other: Origin) -> bool {
-    let (Origin::File { start: a, .. }, Origin::File { start: b, .. }) = (one, other) else {
-        return false;
-    };
-    let bytes = text.as_bytes();
-    let (low, high) = (a.min(b).min(bytes.len()), a.max(b).min(bytes.len()));
-    !bytes[low..high].contains(&b'\n')
+/// The lines of a file that are not TOML.
+pub(super) struct BrokenLines {
+    /// Where each line begins.
+    begins: Vec<usize>,
+    /// Their numbers, from 1, in ascending order.
+    numbers: Vec<usize>,
+}
+
+impl BrokenLines {
+    /// Those that `errors` point to.
+    pub(super) fn of(text: &str, errors: &[Diagnostic]) -> BrokenLines {
+        let begins = match errors {
+            [] => Vec::new(),
+            _ => std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
+        };
+        let mut lines = BrokenLines { begins, numbers: Vec::new() };
+        let numbers = errors.iter().filter_map(|error| lines.number(error.origin));
+        lines.numbers = numbers.collect();
+        lines.numbers.sort_unstable();
+        lines
+    }
+
+    /// Whether a place is on one of them.
+    pub(super) fn has(&self, origin: Origin) -> bool {
+        self.number(origin).is_some_and(|number| self.numbers.binary_search(&number).is_ok())
+    }
+
+    fn number(&self, origin: Origin) -> Option<usize> {
+        let Origin::File { start, .. } = origin else { return None };
+        Some(self.begins.partition_point(|begin| *begin <= start))
+    }
 }
 
 fn too_large() -> Diagnostic {

@@ -14,6 +14,7 @@ mod open;
 mod merged;
 mod overrides;
 mod property;
+mod render;
 mod schema;
 mod section;
 pub mod sections;
@@ -34,6 +35,7 @@ pub use file::load;
 pub use merged::merged;
 pub use open::{Bound, Client, Expect, Expected};
 pub use property::{Property, is_secret};
+pub use render::render_all;
 pub use schema::{json_schema, reference_markdown};
 pub use section::{Fallback, Field, Section};
 pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Sim, Topic, Watchdog};
@@ -130,13 +132,17 @@ scenario! {
     expect: Expect, false;
 }
 
+/// Reading stops after so many mistakes: a file with more is no scenario with slips in it.
+pub const MISTAKES_MAX: usize = 1_000;
+
 /// Reads a scenario. What could be read is returned along with everything that is wrong.
 pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>) {
     let mut scenario = Scenario::default();
     if let Some(diagnostic) = file::guard(&source.text) {
         return (scenario, vec![diagnostic]);
     }
-    let (mut root, syntax) = tree::parse_document(&source.text);
+    let (mut root, mut syntax) = tree::parse_document(&source.text);
+    syntax.truncate(MISTAKES_MAX);
     if root.is_empty() && syntax.is_empty() {
         return (scenario, vec![file::empty()]);
     }
@@ -146,9 +152,8 @@ pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>
     }
     read_root(&root, &mut scenario, &mut found);
     // What the parser made of a broken line says nothing about what its author meant.
-    let broken = |diagnostic: &Diagnostic| {
-        syntax.iter().any(|error| file::same_line(&source.text, error.origin, diagnostic.origin))
-    };
+    let lines = file::BrokenLines::of(&source.text, &syntax);
+    let broken = |diagnostic: &Diagnostic| lines.has(diagnostic.origin);
     found.retain(|diagnostic| {
         syntax.is_empty() || (diagnostic.code != codes::MISSING_KEY && !broken(diagnostic))
     });
@@ -160,6 +165,9 @@ pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>
 
 fn read_root(root: &Table, scenario: &mut Scenario, out: &mut Vec<Diagnostic>) {
     for entry in root {
+        if out.len() >= MISTAKES_MAX {
+            return;
+        }
         let example = match SECTIONS.iter().find(|section| section.key == entry.key) {
             Some(section) if section.repeated => format!("[[{}]]", section.key),
             _ => format!("[{}]", entry.key),

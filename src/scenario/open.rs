@@ -10,7 +10,7 @@ use super::known::canonical;
 use super::property::{Property, refuse};
 use super::tree::{Entry, Kind, Node, Table};
 use super::value::{Place, Value, wrong_type};
-use super::{At, Diagnostic, Origin, codes};
+use super::{At, Diagnostic, MISTAKES_MAX, Origin, codes};
 
 /// librdkafka properties, as text.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,6 +90,9 @@ impl Value for Client {
 fn properties(entries: &[&Entry], out: &mut Vec<Diagnostic>) -> BTreeMap<String, At<Property>> {
     let mut read: BTreeMap<String, At<Property>> = BTreeMap::new();
     for (name, entry) in flatten(entries) {
+        if out.len() >= MISTAKES_MAX {
+            break;
+        }
         if let Some(refusal) = refuse(&name, entry) {
             out.push(refusal);
             continue;
@@ -127,17 +130,24 @@ impl Value for Expect {
         };
         let entries: Vec<&Entry> = table.iter().collect();
         let mut read: Expect = Vec::new();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for (metric, entry) in flatten(&entries) {
+            if out.len() >= MISTAKES_MAX {
+                break;
+            }
             let path = format!("expect.{metric}");
             let place = Place { path: &path, example: "\"latency.p99\" = \"< 50ms\"" };
             let Some(bound) = At::<Bound>::read(entry, place, out) else {
                 continue;
             };
             let is_override = matches!(bound.key, Origin::Override { .. });
-            match read.iter_mut().find(|expected| expected.metric == metric) {
-                Some(expected) if is_override => expected.bound = bound,
+            match places.get(&metric) {
+                Some(place) if is_override => read[*place].bound = bound,
                 Some(_) => out.push(written_twice(&metric, entry)),
-                None => read.push(Expected { metric, bound }),
+                None => {
+                    places.insert(metric.clone(), read.len());
+                    read.push(Expected { metric, bound });
+                }
             }
         }
         Some(read)

@@ -17,12 +17,15 @@ struct Step {
 /// Puts `text`, the override number `index`, into the tree.
 pub(super) fn apply(root: &mut Table, index: usize, text: &str) -> Result<(), Refusal> {
     let (path, value) = split(text).ok_or_else(|| {
-        let message = format!("`--set {text}` has no value");
-        Diagnostic::error(codes::BAD_OVERRIDE, origin(index, 0, text.len()), message)
+        let place = origin(index, 0, text.len());
+        if text.matches('"').count() % 2 == 1 {
+            return open_quote(place);
+        }
+        Diagnostic::error(codes::BAD_OVERRIDE, place, "this `--set` has no value")
             .remedy("write `--set path=value`, for example `--set run.duration=10s`")
     })?;
     let steps = join_open_names(steps(path, index)?);
-    let node = parse_override(value, text.len() - value.len(), index);
+    let node = parse_override(value, text.len() - value.len(), index)?;
     insert(root, &steps, index, node)
 }
 
@@ -44,13 +47,22 @@ fn split(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The value as TOML, or, when it is not TOML, as text.
-fn parse_override(value: &str, offset: usize, index: usize) -> Node {
+fn parse_override(value: &str, offset: usize, index: usize) -> Result<Node, Refusal> {
     let place = |start, end| origin(index, offset + start, offset + end);
+    if let Some(node) = parse_value(value, &place) {
+        return Ok(node);
+    }
     let text = value.trim();
-    parse_value(value, &place).unwrap_or_else(|| Node {
-        kind: Kind::Text(text.to_owned()),
-        origin: place(0, value.len()),
-    })
+    if text.starts_with(['"', '\'']) {
+        return Err(Box::new(open_quote(place(0, value.len()))));
+    }
+    Ok(Node { kind: Kind::Text(text.to_owned()), origin: place(0, value.len()) })
+}
+
+/// Says that a text does not end where its quotes do.
+fn open_quote(place: Origin) -> Diagnostic {
+    Diagnostic::error(codes::BAD_OVERRIDE, place, "a quote is not closed in this `--set`")
+        .remedy("close it, or leave quotes out: `--set run.duration=10s` needs none")
 }
 
 /// Cuts a path into its steps: `fault[0].at`, `fault.0.at`, `client."socket.nagle.disable"`.

@@ -95,3 +95,51 @@ pub fn is_secret(text: &str) -> bool {
     ];
     words.iter().any(|word| text.contains(word))
 }
+
+/// Whether a line of a scenario or an option may hold a secret, if only under a name with a slip in it, or in an
+/// address.
+pub(super) fn may_hold_secret(line: &str) -> bool {
+    is_secret(line) || has_credentials(line) || keys(line).any(is_nearly_secret)
+}
+
+/// Whether a text has something like `user:password@host` in it.
+pub(super) fn has_credentials(text: &str) -> bool {
+    text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'))
+}
+
+/// What stands before each `=` of a line.
+fn keys(line: &str) -> impl Iterator<Item = &str> {
+    let end = line.rfind('=').unwrap_or(0);
+    line[..end].split('=').map(|before| {
+        let before = before.trim();
+        let key = before.rsplit([' ', '\t', '{', ',']).next().unwrap_or(before);
+        key.trim_matches(['"', '\''])
+    })
+}
+
+fn is_nearly_secret(key: &str) -> bool {
+    let name = key.strip_prefix("client.").unwrap_or(key);
+    let name = name.strip_prefix("producer.").or(name.strip_prefix("consumer.")).unwrap_or(name);
+    closest(name, known::names()).is_some_and(is_secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_with_a_secret_is_known_by_its_name_even_with_a_slip() {
+        for line in [
+            "sasl.password = \"x\"",
+            "sasl.pasword = \"x\"",
+            "client = { acks = 1, 'sasl.pasword' = \"x\" }",
+            "client.producer.sasl.passwrod=x",
+            "bootstrap = \"me:x@host:1\"",
+        ] {
+            assert!(may_hold_secret(line), "{line}");
+        }
+        for line in ["acks = 1", "partitions = 18", "[client]", "", "rate = \"2/s\" # me@home"] {
+            assert!(!may_hold_secret(line), "{line}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::suggest;
 use super::tree::{Entry, Kind, Node, Table, parse_value};
 use super::value::{Place, Value, wrong_type};
-use super::{Diagnostic, Origin, codes};
+use super::{Diagnostic, MISTAKES_MAX, Origin, codes};
 
 /// Everything there is to know about a key.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +98,9 @@ impl<S: Section> Value for S {
         };
         let mut section = S::default();
         for entry in table {
+            if out.len() >= MISTAKES_MAX {
+                return Some(section);
+            }
             let path = format!("{}.{}", place.path, entry.key);
             match S::FIELDS.iter().find(|field| field.key == entry.key) {
                 Some(field) => {
@@ -142,6 +145,7 @@ fn unknown_key(entry: &Entry, section: &str, fields: &[Field]) -> Diagnostic {
     let known: Vec<&str> = fields.iter().map(|field| field.key).collect();
     let near = suggest::closest(&entry.key, known.iter().copied());
     let remedy = match (near, super::section_with_key(&entry.key)) {
+        _ if suggest::meant(&entry.key, &known).is_some() => suggest::key(&entry.key, &known),
         (None, Some(home)) => format!("`{}` belongs in `[{home}]`", entry.key),
         _ => suggest::key(&entry.key, &known),
     };

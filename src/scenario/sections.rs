@@ -39,7 +39,8 @@ section! {
         rate: Rate = "2/s", "5/s";
         /// Stop after so many messages in all.
         messages: u64 = ("no limit"), 3000000;
-        /// Size of each payload, the stamp of 48 bytes included.
+        /// Size of each payload, the stamp of 48 bytes included; at most what a client takes (999964B, unless
+        /// `message.max.bytes` in `[client]` says otherwise) and a broker does.
         payload: Bytes = "100B", "1KiB";
         /// Which partition a record goes to: `fixed` is producer i to partition i mod n.
         partition: PartitionWord = "fixed", "keyed";

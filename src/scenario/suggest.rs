@@ -4,8 +4,14 @@ use super::words::one_of;
 
 /// The known name closest to `name`, if any is close.
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let length = name.chars().count();
     known
         .into_iter()
+        // The distance is at least the difference in length, and costs the product of both.
+        .filter(|candidate| {
+            let its = candidate.chars().count();
+            length.abs_diff(its) <= its.div_ceil(3)
+        })
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         // A third of the letters may be wrong: further away it is a guess, not a suggestion.
         .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
@@ -21,9 +27,31 @@ pub(super) fn word(name: &str, known: &[&str]) -> String {
     }
 }
 
+/// What keys are called elsewhere, and what they are called in a `[[fault]]`.
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("duration", "for"),
+    ("lasts", "for"),
+    ("length", "for"),
+    ("time", "at"),
+    ("start", "at"),
+    ("after", "at"),
+    ("interval", "every"),
+    ("repeat", "every"),
+    ("period", "every"),
+];
+
+/// The known key that is called `name` elsewhere.
+pub(super) fn meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    // Only a fault has both.
+    let is_fault = known.contains(&"for") && known.contains(&"every");
+    let (_, here) = ELSEWHERE.iter().find(|(elsewhere, _)| is_fault && *elsewhere == name)?;
+    known.iter().find(|key| *key == here).copied()
+}
+
 /// A remedy for a key: the closest of `known`, otherwise all of them.
 pub(super) fn key(name: &str, known: &[&str]) -> String {
-    match closest(name, known.iter().copied()) {
+    let near = meant(name, known).or_else(|| closest(name, known.iter().copied()));
+    match near {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None => format!("known here: {}", known.join(", ")),
     }

@@ -66,21 +66,39 @@ impl Kind {
 pub fn parse_document(text: &str) -> (Table, Vec<Diagnostic>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let origin = |start, end| Origin::File { start, end };
-    let diagnostics = errors
+    let mut diagnostics: Vec<Diagnostic> = errors
         .iter()
         .map(|error| {
             let span = error.span().unwrap_or(text.len()..text.len());
             let place = origin(span.start, span.end);
-            let mut diagnostic = Diagnostic::error(codes::SYNTAX, place, error.message());
-            diagnostic.remedy = match error.message().starts_with("string values") {
-                true => "a value is a number, `true`, `false`, or text in double quotes",
-                false => "the file is TOML: lines of `key = value` in sections like `[topic]`",
-            }
-            .to_owned();
-            diagnostic
+            let (message, remedy) = explained(error.message(), text.get(span).unwrap_or_default());
+            Diagnostic::error(codes::SYNTAX, place, message).remedy(remedy)
         })
         .collect();
+    // What is open at the end is said once for each.
+    diagnostics.dedup();
     (table_of(table.as_ref(), &origin), diagnostics)
+}
+
+/// The parser's message in full, and what to do about it.
+fn explained(message: &str, written: &str) -> (String, &'static str) {
+    match message {
+        "duplicate key" => (
+            format!("`{}` is written twice", written.trim_matches(['"', '\''])),
+            "remove one of them, or write both in one section",
+        ),
+        _ if message.contains("recur") => (
+            "values are nested too deeply".to_owned(),
+            "a scenario has sections with keys, and nothing deeper than three tables",
+        ),
+        _ if message.starts_with("string values") => {
+            (message.to_owned(), "a value is a number, `true`, `false`, or text in double quotes")
+        }
+        _ => (
+            message.to_owned(),
+            "the file is TOML: lines of `key = value` in sections like `[topic]`",
+        ),
+    }
 }
 
 /// Parses a single value; `None` when it is not TOML.

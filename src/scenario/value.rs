@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::section::Field;
 use super::tree::{Entry, Kind, Node};
-use super::{Diagnostic, Origin, codes};
+use super::{Diagnostic, MISTAKES_MAX, Origin, codes};
 use crate::base::{Quantity, UnitError, parse_bytes, parse_duration, parse_rate};
 
 /// A value with its place.
@@ -171,6 +171,15 @@ impl Value for f64 {
         match node.kind {
             Kind::Integer(number) => Some(number as f64),
             Kind::Float(number) if number.is_finite() => Some(number),
+            Kind::Float(number) => {
+                let found = if number.is_nan() { "`nan`" } else { "an infinite one" };
+                let message = format!("`{}` must be a finite number, found {found}", place.path);
+                out.push(
+                    Diagnostic::error(codes::OUT_OF_RANGE, node.origin, message)
+                        .remedy(format!("for example `{}`", place.example)),
+                );
+                None
+            }
             _ => {
                 out.push(wrong_type::<f64>(node, place));
                 None
@@ -184,7 +193,7 @@ impl Value for Duration {
         "a duration".to_owned()
     }
     fn schema() -> Json {
-        json!({"type": "string", "pattern": "^\\s*[0-9][0-9._]*\\s*(ns|us|µs|ms|s|m|min|h)\\s*$"})
+        json!({"type": "string", "pattern": "^\\s*[0-9]+(_[0-9]+)*(\\.[0-9]+(_[0-9]+)*)?\\s*(ns|us|µs|ms|s|m|min|h)\\s*$"})
     }
     fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Duration> {
         quantity(node, place, out, Quantity::Duration, parse_duration)
@@ -196,7 +205,7 @@ impl Value for Bytes {
         "a size".to_owned()
     }
     fn schema() -> Json {
-        json!({"type": "string", "pattern": "^\\s*[0-9][0-9._]*\\s*(B|[kK]B|KiB|MB|MiB|GB|GiB)\\s*$"})
+        json!({"type": "string", "pattern": "^\\s*[0-9]+(_[0-9]+)*(\\.[0-9]+(_[0-9]+)*)?\\s*(B|[kK]B|KiB|MB|MiB|GB|GiB)\\s*$"})
     }
     fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Bytes> {
         quantity(node, place, out, Quantity::Bytes, |text| parse_bytes(text).map(Bytes))
@@ -208,7 +217,7 @@ impl Value for Rate {
         "a rate or `max`".to_owned()
     }
     fn schema() -> Json {
-        json!({"type": "string", "pattern": "^(max|\\s*[0-9][0-9._]*\\s*/\\s*(s|m|min|h)\\s*)$"})
+        json!({"type": "string", "pattern": "^(max|\\s*[0-9]+(_[0-9]+)*(\\.[0-9]+(_[0-9]+)*)?\\s*/\\s*(s|m|min|h)\\s*)$"})
     }
     fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Rate> {
         quantity(node, place, out, Quantity::Rate, |text| match text.trim() {
@@ -235,6 +244,9 @@ impl<T: Value> Value for Vec<At<T>> {
         };
         let mut read = Vec::new();
         for (i, item) in items.iter().enumerate() {
+            if out.len() >= MISTAKES_MAX {
+                break;
+            }
             let path = format!("{}[{i}]", place.path);
             let place = Place { path: &path, ..place };
             read.extend(T::read(item, place, out).map(|value| At {
@@ -266,6 +278,9 @@ impl<T: Value> Value for BTreeMap<u32, At<T>> {
         };
         let mut read = BTreeMap::new();
         for entry in table {
+            if out.len() >= MISTAKES_MAX {
+                break;
+            }
             let path = format!("{}.{}", place.path, entry.key);
             match entry.key.parse() {
                 Ok(partition) => read.extend(

@@ -135,6 +135,16 @@ impl Tool {
         self
     }
 
+    /// With so many bytes of address space.
+    pub(crate) fn with_memory(mut self, bytes: u64) -> Tool {
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--as={bytes}")).arg(self.command.get_program());
+        limited.args(self.command.get_args());
+        limited.current_dir(self.scratch.path()).stdin(Stdio::null());
+        self.command = limited;
+        self
+    }
+
     /// A variable of the environment.
     pub(crate) fn env(
         mut self,

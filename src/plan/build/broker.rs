@@ -1,7 +1,7 @@
 //! Where the records go, and what that broker cannot do.
 
 use super::key::Key;
-use super::{Findings, Overrides};
+use super::{Findings, Overrides, bootstrap};
 use crate::base::{BrokerKind, format_bytes, format_duration};
 use crate::plan::{Api, BrokerPlan, GroupProtocol, Identity, Membership, Metric, Pace, Plan};
 use crate::scenario::known::{self, Treatment};
@@ -32,10 +32,10 @@ pub(super) fn build(
         (None, None) => BrokerKind::Embedded,
     };
     if let Some(at) = written {
-        validate(&at.value, at.origin, "kafka.bootstrap", found);
+        bootstrap::check(&at.value, at.origin, "kafka.bootstrap", found);
     }
     if let Some(text) = &overrides.bootstrap {
-        validate(text, Origin::CommandLine, "--bootstrap", found);
+        bootstrap::check(text, Origin::CommandLine, "--bootstrap", found);
     }
     let simulated = super::sim::build(scenario, found);
     match kind {
@@ -49,15 +49,15 @@ pub(super) fn build(
             return BrokerPlan::Sim(simulated);
         }
     }
-    let bootstrap = overrides.bootstrap.as_ref().or(written.map(|at| &at.value));
-    if bootstrap.is_none() {
+    let given = overrides.bootstrap.as_ref().or(written.map(|at| &at.value));
+    if given.is_none() {
         let message = "`--broker kafka` needs to know a cluster";
         found.push(
             Diagnostic::error(codes::MISSING_BOOTSTRAP, Origin::CommandLine, message)
                 .remedy("add `--bootstrap host:9092`, or `bootstrap = \"host:9092\"` in `[kafka]`"),
         );
     }
-    BrokerPlan::Kafka { bootstrap: bootstrap.cloned().unwrap_or_default() }
+    BrokerPlan::Kafka { bootstrap: given.cloned().unwrap_or_default() }
 }
 
 fn warn_unused(scenario: &Scenario, overrides: &Overrides, kind: BrokerKind, found: &mut Findings) {
@@ -74,25 +74,6 @@ fn warn_unused(scenario: &Scenario, overrides: &Overrides, kind: BrokerKind, fou
             Diagnostic::warning(codes::UNUSED_BOOTSTRAP, at.origin, message).remedy(
                 "`--broker kafka` runs on it; `--broker embedded` says that it is meant so",
             ),
-        );
-    }
-}
-
-/// Checks `host:port, host:port`.
-fn validate(text: &str, origin: Origin, key: &str, found: &mut Findings) {
-    for address in text.split(',').map(str::trim) {
-        let port = address.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
-        let why = match port {
-            Some((host, Ok(1..))) if !host.is_empty() => continue,
-            _ if address.is_empty() => "is an empty address".to_owned(),
-            None => "has no port".to_owned(),
-            Some(("", _)) => "has no host".to_owned(),
-            Some(_) => "has no port from 1 to 65535".to_owned(),
-        };
-        let message = format!("`{address}` in `{key}` {why}");
-        found.push(
-            Diagnostic::error(codes::BAD_BOOTSTRAP, origin, message)
-                .remedy("write `host:port`, several with commas, for example `localhost:9092`"),
         );
     }
 }

@@ -3,14 +3,22 @@
 use super::Findings;
 use super::bound::{self, BadBound};
 use super::figure;
-use crate::plan::{Comparison, Counter, Expectation, Metric, Pace, Plan, Scope};
+use crate::base::BrokerKind;
+use crate::plan::{
+    Acks, Comparison, Counter, Expectation, FaultFigure, FaultPlan, Metric, Pace, Plan,
+    ProducerClients, Scope, Targets,
+};
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, codes};
 
 pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {
     let faults = scenario.fault.len();
-    let its = scenario.expect.iter();
-    let mut all: Vec<Expectation> =
-        its.filter_map(|expected| expectation(expected, faults, plan, found)).collect();
+    let mut all: Vec<Expectation> = Vec::new();
+    for expected in &scenario.expect {
+        if found.is_full() {
+            break;
+        }
+        all.extend(expectation(expected, faults, plan, found));
+    }
     let is_named = |default: &Expectation| {
         scenario.expect.iter().any(|its| figure::parse(&its.metric) == Some(default.metric))
     };
@@ -107,7 +115,7 @@ fn comparison(bound: &Bound, metric: &Metric) -> Result<(Comparison, String), Ba
 
 /// Why this run does not have the figure, and what to do about it.
 fn not_measured(metric: &Metric, faults: usize, plan: &Plan) -> Option<(String, String)> {
-    let partitions = plan.topic.partitions;
+    let partitions = plan.partitions_max();
     match *metric {
         Metric::Latency { scope: Scope::One(partition), .. }
         | Metric::PartitionRate { scope: Scope::One(partition) }
@@ -131,6 +139,25 @@ fn not_measured(metric: &Metric, faults: usize, plan: &Plan) -> Option<(String, 
                 count => format!("faults are numbered 0 to {}", count - 1),
             },
         )),
+        Metric::Fault { index, figure } => not_of_fault(index, figure, plan),
+        Metric::Acknowledgement { .. } if plan.load.acks == Acks::None => Some((
+            "with `acks = \"none\"` no record is acknowledged".to_owned(),
+            "remove it, or set `load.acks` to `leader` or `all`".to_owned(),
+        )),
+        Metric::Acknowledgement { .. } if plan.load.clients == ProducerClients::PerProducer => {
+            Some((
+                "with a client per producer acknowledgements are not timed".to_owned(),
+                "remove it, or set `load.clients` to `pool`".to_owned(),
+            ))
+        }
+        Metric::Counter(Counter::Miscommitted | Counter::Shared)
+            if plan.broker.kind() != BrokerKind::Sim =>
+        {
+            Some((
+                "no coordinator but the simulated one says what it does".to_owned(),
+                "remove it, or use `--broker sim`".to_owned(),
+            ))
+        }
         Metric::Rebalances if plan.mode() == "assigned" => Some((
             "consumers with partitions of their own never rebalance".to_owned(),
             "remove it, or set `consumers.mode` to `group`".to_owned(),
@@ -148,6 +175,36 @@ fn not_measured(metric: &Metric, faults: usize, plan: &Plan) -> Option<(String, 
                 "remove it, or set `load.rate` to a rate; `achieved_per_s` is measured either way"
                     .to_owned(),
             ))
+        }
+        _ => None,
+    }
+}
+
+/// Why a fault does not have the figure, and what to do about it.
+fn not_of_fault(index: usize, figure: FaultFigure, plan: &Plan) -> Option<(String, String)> {
+    let remove = |instead: &str| format!("remove it, or ask for `fault[{index}].{instead}`");
+    let its = || plan.faults.iter().filter(|fault| fault.entry == index);
+    match figure {
+        FaultFigure::Detected | FaultFigure::Released | FaultFigure::Restarted => {
+            let fault = its().find(|fault| fault.kind.is_no_failure())?;
+            let why = format!("`{}` ends no consumer and no pool", fault.kind.name());
+            Some((why, remove("recovery")))
+        }
+        FaultFigure::OthersStall | FaultFigure::OthersSlow => {
+            let is_whole = |fault: &FaultPlan| {
+                let aimed_at = match &fault.targets {
+                    Targets::Partitions(partitions) => partitions.len(),
+                    // In a group, a member has whichever partitions it is given.
+                    Targets::Consumers(consumers) if plan.group().is_none() => consumers.len(),
+                    _ => 0,
+                };
+                aimed_at as u64 >= u64::from(plan.partitions_max())
+            };
+            let is_aimed_at_all = its().next().is_some() && its().all(is_whole);
+            is_aimed_at_all.then(|| {
+                let why = "the fault is aimed at every partition".to_owned();
+                (why, remove("recovery"))
+            })
         }
         _ => None,
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::Findings;
 use super::broker::EMBEDDED_UNPROCESSED_MAX;
 use super::key::key;
-use crate::base::{STAMP_BYTES, format_bytes};
+use super::payload;
+use crate::base::format_count;
 use crate::plan::{
     Acks, BrokerPlan, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients,
     TopicPlan,
@@ -13,10 +14,10 @@ use crate::plan::{
 use crate::scenario::sections::{
     AcksWord, CompressionWord, LoadClientsWord, PartitionWord, PhasesWord,
 };
-use crate::scenario::{At, Bytes, Diagnostic, Load, Rate, Scenario, codes};
+use crate::scenario::{At, Diagnostic, Load, Origin, Rate, Scenario, codes};
 
-/// A broker takes no larger message by default (`message.max.bytes`).
-const LARGEST_PAYLOAD: u64 = 1_000_000;
+/// Messages per second of all producers together: beyond any process, and any cluster.
+const PER_SECOND_MAX: f64 = 100e6;
 
 pub(super) fn build(
     scenario: &Scenario,
@@ -32,7 +33,8 @@ pub(super) fn build(
         "each producer is a schedule in memory; more than a million do not fit one process",
     );
     let pace = pace(load.rate.as_ref(), found);
-    let payload_bytes = payload(load.payload.as_ref(), found);
+    in_all(scenario, producers, pace, found);
+    let payload_bytes = payload::build(scenario, broker, found);
     LoadPlan {
         producers,
         pace,
@@ -79,25 +81,34 @@ fn pace(given: Option<&At<Rate>>, found: &mut Findings) -> Pace {
     }
 }
 
-fn payload(given: Option<&At<Bytes>>, found: &mut Findings) -> u32 {
-    let bytes = given.map_or(100, |at| at.value.0);
-    let fits = u32::try_from(bytes)
-        .ok()
-        .filter(|_| (STAMP_BYTES as u64..=LARGEST_PAYLOAD).contains(&bytes));
-    if let (None, Some(at)) = (fits, given) {
-        let (message, remedy) = match bytes > LARGEST_PAYLOAD {
-            true => (
-                format!("`load.payload` of {} is more than a broker takes", format_bytes(bytes)),
-                "the largest is 1MB, a broker's default `message.max.bytes`".to_owned(),
-            ),
-            false => (
-                format!("`load.payload` of {} has no room for the stamp", format_bytes(bytes)),
-                format!("the smallest is {STAMP_BYTES}B: run, producer, sequence, times, checksum"),
-            ),
-        };
-        found.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(remedy));
-    }
-    fits.unwrap_or(100)
+/// Refuses what no process can send, in bursts as well.
+fn in_all(scenario: &Scenario, producers: u32, pace: Pace, found: &mut Findings) {
+    let Pace::Paced { period } = pace else { return };
+    let per_second = f64::from(producers) / period.as_secs_f64();
+    let bursts = scenario.fault.iter().filter_map(|fault| fault.value.burst.as_ref());
+    let factors = bursts.filter_map(|burst| burst.value.factor.as_ref());
+    let largest = factors.max_by(|a, b| a.value.total_cmp(&b.value));
+    let keys = [
+        scenario.load.rate.as_ref().map(|at| at.origin),
+        scenario.load.producers.as_ref().map(|at| at.origin),
+    ];
+    let (all, origin, which) = match largest {
+        _ if per_second > PER_SECOND_MAX => (per_second, keys.into_iter().flatten().next(), "all"),
+        Some(at) if per_second * at.value > PER_SECOND_MAX => {
+            (per_second * at.value, Some(at.origin), "a burst")
+        }
+        _ => return,
+    };
+    let message = format!(
+        "{} messages a second in {which} are more than a process can send",
+        format_count(all as u64)
+    );
+    let remedy = format!(
+        "at most {}: choose a lower `load.rate`, fewer `load.producers`, or `rate = \"max\"`",
+        format_count(PER_SECOND_MAX as u64)
+    );
+    let origin = origin.unwrap_or(Origin::WholeFile);
+    found.push(Diagnostic::error(codes::OUT_OF_RANGE, origin, message).remedy(remedy));
 }
 
 fn messages(given: Option<&At<u64>>, found: &mut Findings) -> Option<u64> {
@@ -247,6 +258,15 @@ fn unprocessed(
     let Some(at) = given else {
         // A simulation keeps every record in memory, and its consumers are never too slow to be waited for.
         let is_own = is_embedded || matches!(broker, BrokerPlan::Sim(_));
+        let too_large = load.payload.as_ref();
+        let too_large = too_large.filter(|at| is_embedded && at.value.0 > EMBEDDED_UNPROCESSED_MAX);
+        if let Some(at) = too_large {
+            let message =
+                "`load.payload` is at most 2MiB at `rate = \"max\"` on the embedded cluster";
+            found.push(Diagnostic::error(codes::EMBEDDED_LIMIT, at.origin, message).remedy(
+                "no more of a partition may be unprocessed there: choose less, or a paced rate",
+            ));
+        }
         return is_own.then_some(EMBEDDED_UNPROCESSED_MAX);
     };
     if at.value.0 < u64::from(payload_bytes) {

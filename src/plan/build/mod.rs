@@ -1,5 +1,6 @@
 //! From a scenario to a plan: every default decided, everything impossible refused, all at once.
 
+mod bootstrap;
 mod bound;
 mod broker;
 mod checkpoint;
@@ -10,6 +11,7 @@ mod figure;
 mod group;
 mod key;
 mod load;
+mod payload;
 mod run;
 mod sim;
 mod topic;
@@ -21,7 +23,7 @@ use std::collections::BTreeMap;
 
 use super::{ClientProperties, Plan, PropertyPlan};
 use crate::base::{BrokerKind, Seed};
-use crate::scenario::{self, At, Diagnostic, Scenario, Source, codes};
+use crate::scenario::{self, At, Diagnostic, MISTAKES_MAX, Scenario, Source, codes};
 
 /// What the command line decides over the scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,11 +98,17 @@ pub fn compile(
             codes::SYNTAX | codes::NOT_TEXT | codes::EMPTY_SCENARIO | codes::FILE_TOO_LARGE
         )
     };
-    if diagnostics.iter().any(is_unknown) {
+    if diagnostics.iter().any(is_unknown) || diagnostics.len() >= MISTAKES_MAX {
         return (None, diagnostics);
     }
     let (plan, more) = build(&scenario_name(&source.name), &source.text, set, &scenario, overrides);
     let readable = !diagnostics.iter().any(Diagnostic::is_error);
+    // A value that could not be read is there all the same: nothing is missing where it stands.
+    let is_consequence = |diagnostic: &Diagnostic| {
+        matches!(diagnostic.code, codes::EXACTLY_ONE | codes::MISSING_KEY)
+            && diagnostics.iter().any(|cause| cause.origin.is_within(diagnostic.origin))
+    };
+    let more: Vec<Diagnostic> = more.into_iter().filter(|it| !is_consequence(it)).collect();
     diagnostics.extend(more);
     diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
     (plan.filter(|_| readable), diagnostics)
@@ -132,6 +140,11 @@ struct Findings(Vec<Diagnostic>);
 impl Findings {
     fn push(&mut self, diagnostic: Diagnostic) {
         self.0.push(diagnostic);
+    }
+
+    /// Whether there is no point in looking for more.
+    fn is_full(&self) -> bool {
+        self.0.len() >= MISTAKES_MAX
     }
 
     /// Refuses a key that only works with another setting.

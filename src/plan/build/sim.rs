@@ -177,4 +177,16 @@ fn warn_about_keys(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
         let message = "nothing of a simulation outlives it: no topic is kept";
         warn(at.origin, message, "leave `topic.keep` out, or use `--broker kafka`");
     }
+    let limits = &scenario.limits;
+    let of_the_machine = [
+        ("lateness_p99", limits.lateness_p99.as_ref().map(|at| at.key)),
+        ("lateness_share", limits.lateness_share.as_ref().map(|at| at.key)),
+        ("cpu_share", limits.cpu_share.as_ref().map(|at| at.key)),
+    ];
+    for (key, written) in of_the_machine {
+        let Some(origin) = written else { continue };
+        let message = format!("`limits.{key}` has no effect on a simulation");
+        let remedy = "virtual time does not depend on how busy this machine is: leave it out, or use another broker";
+        warn(origin, &message, remedy);
+    }
 }

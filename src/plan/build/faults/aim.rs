@@ -95,6 +95,19 @@ fn verb(kind: &str) -> &str {
     }
 }
 
+/// How many it hits each time.
+pub(super) fn count(aim: Aim<'_>, there: &There) -> u64 {
+    match (aim.parts(there), aim) {
+        (Some((_, pick, _, count)), _) => match &pick.value {
+            Pick::All => count.into(),
+            Pick::These(these) => these.len() as u64,
+            Pick::Random(how_many) => how_many.value,
+        },
+        (None, Aim::New(count)) => count.into(),
+        (None, _) => 1,
+    }
+}
+
 /// Those it hits this time, in ascending order.
 pub(super) fn draw(aim: Aim<'_>, there: &There, random: &mut Random) -> Targets {
     let Some((_, pick, lowest, count)) = aim.parts(there) else {

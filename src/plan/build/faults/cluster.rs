@@ -145,6 +145,16 @@ fn bad_link<'a>(link: &'a At<Link>, found: &mut Findings) -> Option<(FaultKind, 
     let reason = "it is a share of the batches";
     let duplicate =
         found.number(Key::new("link.duplicate", duplicate.as_ref()), 0.0, 0.0..=1.0, reason);
+    let says_something = link.value.delay.is_some() || loss != 0.0 || duplicate != 0.0;
+    if let Some(at) =
+        link.value.loss.as_ref().or(link.value.duplicate.as_ref()).filter(|_| !says_something)
+    {
+        let message = "`link` with shares of 0 changes nothing";
+        found.push(
+            Diagnostic::error(codes::NO_EFFECT, at.origin, message)
+                .remedy("choose a share above 0, for example `loss = 0.05`, or remove the fault"),
+        );
+    }
     let kind = FaultKind::Link { delay, loss, duplicate };
     Some((kind, Span::Must, Aim::Brokers(broker.as_ref()?)))
 }

@@ -126,10 +126,11 @@ fn of_kind<'a>(
         return Some((FaultKind::Pause, Span::Must, Aim::Pools(pause.value.pool.as_ref()?)));
     }
     if let Some(burst) = &fault.burst {
-        let (pool, factor) = (burst.value.pool.as_ref()?, burst.value.factor.as_ref()?);
+        let (pool, given) = (burst.value.pool.as_ref()?, burst.value.factor.as_ref()?);
         let reason = "it is what the rate is multiplied with";
         let factor =
-            found.number(Key::new("burst.factor", Some(factor)), 1.0, 0.01..=1000.0, reason);
+            found.number(Key::new("burst.factor", Some(given)), 1.0, 0.01..=1000.0, reason);
+        unchanged("burst", given, found);
         if scenario.load.rate.as_ref().is_some_and(|rate| rate.value == Rate::Max) {
             let message = "`burst` has no effect with `rate = \"max\"`";
             found.push(
@@ -149,6 +150,17 @@ fn of_kind<'a>(
     let (at, kind, span) =
         simple.into_iter().find_map(|(at, kind, span)| Some((at.as_ref()?, kind, span)))?;
     Some((kind, span, Aim::Consumers(at.value.consumer.as_ref()?)))
+}
+
+/// Refuses a factor that leaves everything as it is.
+fn unchanged(kind: &str, factor: &At<f64>, found: &mut Findings) {
+    if factor.value == 1.0 {
+        let message = format!("`{kind}.factor` of 1 changes nothing");
+        found.push(
+            Diagnostic::error(codes::NO_EFFECT, factor.origin, message)
+                .remedy("choose another factor, for example 3, or remove the fault"),
+        );
+    }
 }
 
 fn killed<'a>(kill: &'a At<Kill>, found: &mut Findings) -> Option<Aim<'a>> {
@@ -179,6 +191,7 @@ fn slowdown(slow: &At<Slow>, scenario: &Scenario, found: &mut Findings) -> Optio
         };
         let reason = "it is what a record's work is multiplied with";
         let factor = found.number(Key::new("slow.factor", Some(given)), 1.0, 1.0..=1e6, reason);
+        unchanged("slow", given, found);
         if scenario.consumers.work.is_none() && scenario.consumers.work_of.is_none() {
             let message = "`slow.factor` has no effect where records cost nothing";
             found.push(Diagnostic::warning(codes::NO_EFFECT, given.origin, message).remedy(

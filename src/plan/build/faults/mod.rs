@@ -3,11 +3,13 @@
 mod aim;
 mod calls;
 mod cluster;
+mod extent;
 mod kind;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::extent::Extent;
 use super::Findings;
 use crate::base::{ConsumerId, Seed, format_duration};
 use crate::plan::build::key::Key;
@@ -15,8 +17,6 @@ use crate::plan::{BrokerPlan, FaultKind, FaultPlan, LoadPlan, Targets, Times, To
 use crate::scenario::sections::ModeWord;
 use crate::scenario::{At, Diagnostic, Fault, Scenario, codes};
 
-/// Occurrences of all faults together: each has windows in which every partition is watched.
-const OCCURRENCES_MAX: usize = 5_000;
 /// Members that faults add in a run: each has a client of its own, and is remembered.
 const JOINING_MAX: u32 = 1_000;
 const EVERY_MIN: Duration = Duration::from_millis(100);
@@ -41,11 +41,15 @@ pub(super) fn build(
             BrokerPlan::Kafka { .. } => 1,
         },
     };
+    let mut extent = Extent::default();
     let mut joining = BTreeMap::new();
     let mut size = topic.partitions;
     let mut last = Duration::ZERO;
     let mut plans: Vec<FaultPlan> = Vec::new();
     for (entry, fault) in scenario.fault.iter().enumerate() {
+        if found.is_full() {
+            break;
+        }
         if let Some(given) = &fault.value.at {
             check_time(entry, given, last, times, found);
         }
@@ -64,16 +68,17 @@ pub(super) fn build(
             joining.insert(entry, count);
         }
         let seed = seed.child("fault", entry as u64);
-        for (number, at) in
-            occurrences(entry, fault, first, lasts, times, seed, found).into_iter().enumerate()
-        {
+        let repeat = repeat(entry, fault, lasts, found);
+        let all = occurrences(first, lasts, repeat, times, seed, extent.room());
+        if !extent.take(all.len(), aim::count(pick, &there), fault, found) {
+            continue;
+        }
+        for (number, at) in all.into_iter().enumerate() {
             let mut random = seed.child("targets", number as u64).random();
             let targets = aim::draw(pick, &there, &mut random);
             plans.push(FaultPlan { entry, at, lasts, kind: kind.clone(), targets });
         }
     }
-    check_count(scenario, &plans, found);
-    plans.truncate(OCCURRENCES_MAX);
     plans.sort_by_key(|plan| (plan.at, plan.entry));
     number_the_new(&mut plans, &joining, there.consumers);
     check_at_once(scenario, &plans, found);
@@ -83,18 +88,23 @@ pub(super) fn build(
 
 /// Warns where one consumer is stopped and killed at the same time: whichever comes second finds nobody.
 fn check_at_once(scenario: &Scenario, plans: &[FaultPlan], found: &mut Findings) {
-    let ends = |plan: &&FaultPlan| plan.kind.ends_consumer();
     let mut warned = BTreeSet::new();
-    for (i, second) in plans.iter().enumerate().filter(|(_, plan)| ends(plan)) {
-        let before = plans[..i].iter().rev().take_while(|plan| plan.at == second.at).filter(ends);
-        for first in before.filter(|first| first.entry != second.entry) {
-            let is_both = |consumer: &&ConsumerId| first.targets.consumers().contains(consumer);
-            let both = second.targets.consumers().iter().find(is_both);
-            let Some(consumer) = both.filter(|_| warned.insert(second.entry)) else { continue };
+    for together in plans.chunk_by(|one, next| one.at == next.at) {
+        // Who ends each of them last.
+        let mut ended: BTreeMap<ConsumerId, usize> = BTreeMap::new();
+        for second in together.iter().filter(|plan| plan.kind.ends_consumer()) {
+            let mut both = None;
+            for consumer in second.targets.consumers() {
+                let first = ended.insert(*consumer, second.entry);
+                let first = first.filter(|first| *first != second.entry);
+                both = both.or(first.map(|first| (first, *consumer)));
+            }
+            let Some((first, consumer)) = both.filter(|_| warned.insert(second.entry)) else {
+                continue;
+            };
             let origin = scenario.fault[second.entry].origin;
             let message = format!(
-                "`fault[{}]` and `fault[{}]` both end consumer {consumer} at {}",
-                first.entry,
+                "`fault[{first}]` and `fault[{}]` both end consumer {consumer} at {}",
                 second.entry,
                 format_duration(second.at)
             );
@@ -199,21 +209,24 @@ fn check_time(
     }
 }
 
-/// When it happens: at its time, and then every so often while the load lasts, each time as long as it is.
-fn occurrences(
+/// How a fault comes again: every so often, each time moved by up to so much.
+#[derive(Clone, Copy)]
+struct Repeat {
+    every: Duration,
+    jitter: Duration,
+}
+
+fn repeat(
     entry: usize,
     fault: &At<Fault>,
-    first: Duration,
     lasts: Option<Duration>,
-    times: &Times,
-    seed: Seed,
     found: &mut Findings,
-) -> Vec<Duration> {
+) -> Option<Repeat> {
     let fault = &fault.value;
     let Some(given) = &fault.every else {
         let (with, now) = (format!("`fault[{entry}].every`"), "a fault that happens once");
         found.no_effect(&format!("fault[{entry}].jitter"), fault.jitter.as_ref(), &with, now);
-        return vec![first];
+        return None;
     };
     let every = found.duration(
         Key::new(format!("fault[{entry}].every"), Some(given)),
@@ -238,11 +251,24 @@ fn occurrences(
         Duration::ZERO..=every / 2,
         "more than half of `every` would change the order",
     );
+    Some(Repeat { every, jitter })
+}
+
+/// When it happens: at its time, and then every so often while the load lasts, each time as long as it is. One more than
+/// there is room for is enough to say that there are too many.
+fn occurrences(
+    first: Duration,
+    lasts: Option<Duration>,
+    repeat: Option<Repeat>,
+    times: &Times,
+    seed: Seed,
+    room: usize,
+) -> Vec<Duration> {
+    let mut all = vec![first];
+    let Some(Repeat { every, jitter }) = repeat else { return all };
     let mut random = seed.child("jitter", 0).random();
     let end = times.load_end();
-    let mut all = vec![first];
-    // One more than there may be is enough to say that there are too many.
-    for number in 1..=OCCURRENCES_MAX as u32 {
+    for number in 1..=room as u32 {
         let shifted = every * number + jitter.mul_f64(2.0 * random.unit());
         let at = (first + shifted).saturating_sub(jitter);
         if at + lasts.unwrap_or_default() >= end {
@@ -251,17 +277,4 @@ fn occurrences(
         all.push(at);
     }
     all
-}
-
-fn check_count(scenario: &Scenario, plans: &[FaultPlan], found: &mut Findings) {
-    let Some(every) = scenario.fault.iter().find_map(|fault| fault.value.every.as_ref()) else {
-        return;
-    };
-    if plans.len() > OCCURRENCES_MAX {
-        let message = format!("more than {OCCURRENCES_MAX} faults would happen");
-        found.push(
-            Diagnostic::error(codes::OUT_OF_RANGE, every.origin, message)
-                .remedy("choose a longer `every`, or a shorter `run.duration`"),
-        );
-    }
 }
