@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use support::{files_below, root, text_of};
@@ -167,6 +167,36 @@ fn the_machines_know_neither_actors_nor_async() {
             assert!(!has_word(&code, word), "{path} has `{word}`");
         }
     }
+}
+
+/// The names of the public types in `code`.
+fn public_types(code: &str) -> impl Iterator<Item = &str> {
+    code.lines().filter_map(|line| {
+        let kinds = ["pub struct ", "pub enum ", "pub trait "];
+        let rest = kinds.iter().find_map(|kind| line.trim_start().strip_prefix(kind))?;
+        // A macro names the types it makes by `$name`.
+        Some(first_word(rest)).filter(|name| !name.is_empty())
+    })
+}
+
+#[test]
+fn public_types_are_found() {
+    let code =
+        code("pub struct One(u32); // pub enum No\n    pub enum Two {\npub(super) struct Three;\n");
+    assert_eq!(public_types(&code).collect::<Vec<_>>(), ["One", "Two"]);
+}
+
+#[test]
+fn a_public_type_has_a_name_of_its_own() {
+    let mut seen = BTreeMap::new();
+    for (path, text) in sources() {
+        for name in public_types(&code(&text)) {
+            if let Some(other) = seen.insert(name.to_owned(), path.clone()) {
+                panic!("`{name}` is in {other} and in {path}");
+            }
+        }
+    }
+    assert!(seen.len() > 200, "{}", seen.len());
 }
 
 #[test]

@@ -10,8 +10,8 @@ use lanekeeper::base::{
     Clock, Offset, PartitionId, PoolId, ProducerId, RunId, Seed, Stamp, Time, write_payload,
 };
 use lanekeeper::broker::{
-    BrokerError, Cluster, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec, EndOffsets,
-    ProducerPort, Watermarks,
+    BrokerError, ClusterPort, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec,
+    EndOffsets, ProducerPort, Watermarks,
 };
 use lanekeeper::logic::Sabotage;
 use lanekeeper::measure::{Event, LaneShape, Scoreboard};
@@ -46,7 +46,7 @@ impl Flaky {
     }
 }
 
-impl Cluster for Flaky {
+impl ClusterPort for Flaky {
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
         let member = spec.group.as_ref().map(|group| PartitionId(group.consumer.0));
         Ok(Box::new(Port { cluster: self.clone(), assigned: None, member }))

@@ -9,7 +9,7 @@ use tracing::info;
 use super::Commands;
 use super::host::Hosting;
 use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed, Time};
-use crate::broker::Cluster;
+use crate::broker::ClusterPort;
 use crate::logic::{Handlers, Sabotage};
 use crate::measure::{Event, RecoveryMark, Scoreboard, TraceKind};
 use crate::plan::Plan;
@@ -20,7 +20,7 @@ pub struct Context {
     /// What is to be done.
     pub plan: Arc<Plan>,
     /// The way into the cluster.
-    pub cluster: Arc<dyn Cluster>,
+    pub cluster: Arc<dyn ClusterPort>,
     /// Who gives hosts their turns.
     pub hosting: Hosting,
     /// Where everything is measured.

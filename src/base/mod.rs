@@ -29,7 +29,7 @@ pub use printable::{printable, printable_path};
 pub use record_size::{CLIENT_MESSAGE_BYTES, batch_bytes, batch_payload_max, client_payload_max};
 pub use regular_file::{FileError, open_regular, read_regular, require_regular};
 pub use seed::{Random, Seed};
-pub use stamp::{STAMP_BYTES, Stamp, Verdict, sent_time, verify, write_payload};
+pub use stamp::{STAMP_BYTES, Stamp, StampCheck, sent_time, verify, write_payload};
 pub use table::Table;
 pub use units::{
     Quantity, UnitError, format_bytes, format_count, format_cpus, format_duration, number,

@@ -47,9 +47,9 @@ pub struct Stamp {
     pub sent: Time,
 }
 
-/// What [`verify`] found in a payload.
+/// What [`verify`] finds in a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum StampCheck {
     /// A record of this run, intact.
     Intact(Stamp),
     /// It carries our magic, but its bytes are not the ones that were sent.
@@ -80,12 +80,12 @@ pub fn write_payload(stamp: &Stamp, payload: &mut [u8]) {
 }
 
 /// Checks a payload in place.
-pub fn verify(payload: &[u8], run: RunId) -> Verdict {
+pub fn verify(payload: &[u8], run: RunId) -> StampCheck {
     if payload.len() < STAMP_BYTES || payload[0..4] != MARK {
-        return Verdict::Foreign;
+        return StampCheck::Foreign;
     }
     if checksum(payload) != u32::from_le_bytes(bytes(payload, 4)) {
-        return Verdict::Corrupt;
+        return StampCheck::Corrupt;
     }
     let stamp = Stamp {
         run: RunId(u64::from_le_bytes(bytes(payload, 40))),
@@ -95,7 +95,7 @@ pub fn verify(payload: &[u8], run: RunId) -> Verdict {
         intended: Time(i64::from_le_bytes(bytes(payload, 16))),
         sent: Time(i64::from_le_bytes(bytes(payload, 24))),
     };
-    if stamp.run == run { Verdict::Intact(stamp) } else { Verdict::OtherRun(stamp) }
+    if stamp.run == run { StampCheck::Intact(stamp) } else { StampCheck::OtherRun(stamp) }
 }
 
 /// The actual send time of a payload this process stamped, without checking anything else.
@@ -133,7 +133,7 @@ mod tests {
     fn a_stamp_survives_its_byte_form() {
         let mut payload = vec![0xab; 100];
         write_payload(&stamp(), &mut payload);
-        assert_eq!(verify(&payload, RunId(0xfeed)), Verdict::Intact(stamp()));
+        assert_eq!(verify(&payload, RunId(0xfeed)), StampCheck::Intact(stamp()));
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         for byte in 4..payload.len() {
             for bit in 0..8 {
                 payload[byte] ^= 1 << bit;
-                assert_eq!(verify(&payload, RunId(0xfeed)), Verdict::Corrupt, "byte {byte}");
+                assert_eq!(verify(&payload, RunId(0xfeed)), StampCheck::Corrupt, "byte {byte}");
                 payload[byte] ^= 1 << bit;
             }
         }
@@ -153,8 +153,8 @@ mod tests {
     fn another_run_is_named_and_other_programs_are_foreign() {
         let mut payload = vec![0; 100];
         write_payload(&stamp(), &mut payload);
-        assert_eq!(verify(&payload, RunId(1)), Verdict::OtherRun(stamp()));
-        assert_eq!(verify(b"hello", RunId(1)), Verdict::Foreign);
-        assert_eq!(verify(&[b'x'; 100], RunId(1)), Verdict::Foreign);
+        assert_eq!(verify(&payload, RunId(1)), StampCheck::OtherRun(stamp()));
+        assert_eq!(verify(b"hello", RunId(1)), StampCheck::Foreign);
+        assert_eq!(verify(&[b'x'; 100], RunId(1)), StampCheck::Foreign);
     }
 }

@@ -17,7 +17,7 @@ pub mod sim;
 pub use disturbance::Disturbance;
 pub use error::{BrokerError, ErrorClass};
 pub use port::{
-    Answers, Cluster, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec,
+    Answers, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec,
     EndOffsets, Flow, GroupSpec, ProducerPort, SendError, SendRecord, TopicPort, TopicSize,
     Watermarks,
 };

@@ -9,8 +9,8 @@ use super::{BrokerError, Disturbance, ErrorClass, Positions};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
 use crate::measure::Ack;
 
-/// A way into a cluster: makes ports. Shared by all hosts.
-pub trait Cluster: Send + Sync {
+/// Makes the ports to a cluster, and acts on the cluster itself. Shared by all hosts.
+pub trait ClusterPort: Send + Sync {
     /// A consumer's client. Called on the thread that will poll it; does not wait for the broker.
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError>;
 

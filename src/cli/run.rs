@@ -17,7 +17,7 @@ use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{Event, Interval, Live, Summary};
 use crate::plan::{BrokerPlan, Plan};
-use crate::report::{Progress, ResultDirectory, write_host};
+use crate::report::{ProgressView, ResultDirectory, write_host};
 use crate::run::{KEEPING, Observer, Options, listen, record_host, run as run_plan};
 
 /// Arguments of `run`.
@@ -63,7 +63,7 @@ pub(super) fn run(
     logging::start(verbose, Some(&out));
     let watching = Watching {
         directory: Arc::new(Mutex::new(directory)),
-        progress: Progress::new(plan.times.load_end(), arguments.format == Format::Json),
+        progress: ProgressView::new(plan.times.load_end(), arguments.format == Format::Json),
     };
     let directory = watching.directory.clone();
     let interrupted =
@@ -119,7 +119,7 @@ fn default_directory(scenario: &str) -> PathBuf {
 /// Writes what happens into the result directory and shows it.
 struct Watching {
     directory: Arc<Mutex<ResultDirectory>>,
-    progress: Progress,
+    progress: ProgressView,
 }
 
 fn lock(directory: &Mutex<ResultDirectory>) -> MutexGuard<'_, ResultDirectory> {

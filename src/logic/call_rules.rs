@@ -19,21 +19,21 @@ pub struct CallRules {
     rules: Mutex<Vec<Rule>>,
 }
 
-/// Who calls.
+/// The client whose call is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub enum CallingClient {
     /// A pool hands a record to its client.
     Pool(PoolId),
     /// A client brings a consumer records.
     Consumer(ConsumerId),
 }
 
-impl Caller {
+impl CallingClient {
     /// A number no other caller has, for seeds.
     fn number(self) -> u64 {
         match self {
-            Caller::Consumer(consumer) => u64::from(consumer.0),
-            Caller::Pool(pool) => (1 << 32) + u64::from(pool.0),
+            CallingClient::Consumer(consumer) => u64::from(consumer.0),
+            CallingClient::Pool(pool) => (1 << 32) + u64::from(pool.0),
         }
     }
 }
@@ -49,21 +49,23 @@ struct Rule {
 }
 
 impl Rule {
-    fn is_meant(&self, caller: Caller, partition: PartitionId) -> bool {
+    fn is_meant(&self, caller: CallingClient, partition: PartitionId) -> bool {
         let call = match caller {
-            Caller::Pool(_) => Call::Produce,
-            Caller::Consumer(_) => Call::Fetch,
+            CallingClient::Pool(_) => Call::Produce,
+            CallingClient::Consumer(_) => Call::Fetch,
         };
         self.rule.call == call
             && match (&self.targets, caller) {
-                (Targets::Pools(pools), Caller::Pool(pool)) => pools.contains(&pool),
-                (Targets::Consumers(consumers), Caller::Consumer(id)) => consumers.contains(&id),
+                (Targets::Pools(pools), CallingClient::Pool(pool)) => pools.contains(&pool),
+                (Targets::Consumers(consumers), CallingClient::Consumer(id)) => {
+                    consumers.contains(&id)
+                }
                 (Targets::Partitions(partitions), _) => partitions.contains(&partition),
                 _ => false,
             }
     }
 
-    fn hits(&mut self, caller: Caller, seed: Seed) -> bool {
+    fn hits(&mut self, caller: CallingClient, seed: Seed) -> bool {
         if self.rule.share >= 1.0 {
             return true;
         }
@@ -109,7 +111,11 @@ impl CallRules {
     }
 
     /// What happens to this call, and because of which occurrence, if anything does.
-    pub fn decide(&self, caller: Caller, partition: PartitionId) -> Option<(usize, CallAction)> {
+    pub fn decide(
+        &self,
+        caller: CallingClient,
+        partition: PartitionId,
+    ) -> Option<(usize, CallAction)> {
         let seed = self.seed;
         let mut rules = self.lock();
         let mut meant = rules.iter_mut().filter(|rule| rule.is_meant(caller, partition));
@@ -130,7 +136,7 @@ mod tests {
     use crate::plan::CallError;
 
     const FETCH: CallRule = CallRule { call: Call::Fetch, action: CallAction::Drop, share: 1.0 };
-    const ONE: Caller = Caller::Consumer(ConsumerId(1));
+    const ONE: CallingClient = CallingClient::Consumer(ConsumerId(1));
 
     fn consumers(numbers: &[u32]) -> Targets {
         Targets::Consumers(numbers.iter().map(|number| ConsumerId(*number)).collect())
@@ -145,8 +151,8 @@ mod tests {
         rules.arm(1, 7, late, Targets::Partitions(vec![PartitionId(1)]));
         assert_eq!(rules.decide(ONE, PartitionId(1)), Some((7, late.action)));
         assert_eq!(rules.decide(ONE, PartitionId(2)), Some((0, CallAction::Drop)));
-        assert_eq!(rules.decide(Caller::Consumer(ConsumerId(3)), PartitionId(3)), None);
-        assert_eq!(rules.decide(Caller::Pool(PoolId(1)), PartitionId(1)), None);
+        assert_eq!(rules.decide(CallingClient::Consumer(ConsumerId(3)), PartitionId(3)), None);
+        assert_eq!(rules.decide(CallingClient::Pool(PoolId(1)), PartitionId(1)), None);
         rules.disarm(7);
         assert_eq!(rules.decide(ONE, PartitionId(1)), Some((0, CallAction::Drop)));
         rules.clear();
@@ -162,7 +168,7 @@ mod tests {
             rules.arm(0, 0, rule, consumers(&[1, 2]));
             let one = |_| {
                 if with_another {
-                    rules.decide(Caller::Consumer(ConsumerId(2)), PartitionId(2));
+                    rules.decide(CallingClient::Consumer(ConsumerId(2)), PartitionId(2));
                 }
                 rules.decide(ONE, PartitionId(1)).is_some()
             };

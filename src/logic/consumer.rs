@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{Offset, PartitionId, RunId, Stamp, Time, Verdict, verify};
+use crate::base::{Offset, PartitionId, RunId, Stamp, StampCheck, Time, verify};
 use crate::logic::{Effort, WorkSampler};
 use crate::measure::{Applied, Content, Handed, Owner, PartitionCell, Processed};
 
@@ -80,12 +80,12 @@ impl ConsumerMachine {
     #[inline]
     pub fn begin(&mut self, offset: Offset, payload: &[u8], handed: impl Into<Handed>) -> Effort {
         let content = match verify(payload, self.runs.own) {
-            Verdict::Intact(stamp) => Content::Intact(stamp),
-            Verdict::Corrupt => Content::Corrupt,
-            Verdict::OtherRun(stamp) if self.runs.earlier.contains(&stamp.run) => {
+            StampCheck::Intact(stamp) => Content::Intact(stamp),
+            StampCheck::Corrupt => Content::Corrupt,
+            StampCheck::OtherRun(stamp) if self.runs.earlier.contains(&stamp.run) => {
                 Content::Earlier(stamp)
             }
-            Verdict::OtherRun(_) | Verdict::Foreign => Content::Foreign,
+            StampCheck::OtherRun(_) | StampCheck::Foreign => Content::Foreign,
         };
         self.forget_begun();
         self.is_begun = true;
@@ -138,8 +138,8 @@ impl ConsumerMachine {
     /// Passes a record over without any work on it.
     pub fn skip(&mut self, offset: Offset, payload: &[u8], now: Time) {
         let stamp = match verify(payload, self.runs.own) {
-            Verdict::Intact(stamp) => Some(stamp),
-            Verdict::Corrupt | Verdict::OtherRun(_) | Verdict::Foreign => None,
+            StampCheck::Intact(stamp) => Some(stamp),
+            StampCheck::Corrupt | StampCheck::OtherRun(_) | StampCheck::Foreign => None,
         };
         let (content, bytes) = (Content::Skipped(stamp), payload.len() as u32);
         self.forget_begun();

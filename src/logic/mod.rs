@@ -18,7 +18,7 @@ mod upcoming;
 mod watchdog;
 mod work;
 
-pub use call_rules::{CallRules, Caller};
+pub use call_rules::{CallRules, CallingClient};
 pub use checkpoint::{Checkpoints, Unreadable};
 pub use consumer::{ConsumerMachine, Runs};
 pub use gate::{GATE_WINDOW, Gate, GateEffect};
@@ -27,7 +27,7 @@ pub use pacer::{Due, Pacer};
 pub use poison::{Death, PoisonWatch};
 pub use preflight::{Definite, Sighting, Standing, sight};
 pub use reaper::Reaper;
-pub use sabotage::{Sabotage, Trouble};
+pub use sabotage::{RecordFault, Sabotage};
 pub use shrink::{Shrunk, shrink_list, shrink_number};
 pub use slot_event::{Action, Cause, SlotEvent, SlotState};
 pub use supervision::Slot;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::base::{Offset, Verdict, verify};
+use crate::base::{Offset, StampCheck, verify};
 use crate::measure::Anchor;
 
 /// What the first record of a restart says about the log.
@@ -28,7 +28,7 @@ pub fn sight(anchor: &Anchor, offset: Offset, payload: &[u8]) -> Sighting {
         std::cmp::Ordering::Less => Sighting::Earlier,
         std::cmp::Ordering::Greater => Sighting::Later,
         std::cmp::Ordering::Equal => match verify(payload, anchor.stamp.run) {
-            Verdict::Intact(stamp) if stamp == anchor.stamp => Sighting::Same,
+            StampCheck::Intact(stamp) if stamp == anchor.stamp => Sighting::Same,
             _ => Sighting::Other,
         },
     }

@@ -10,9 +10,9 @@ use super::CallRules;
 use crate::base::{ConsumerId, Offset, PartitionId, PoolId, Seed, Table, Time};
 use crate::plan::PARTITIONS_MAX;
 
-/// What a host does with a record instead of, or besides, processing it.
+/// A fault that a record triggers: what a host does instead of processing it, or besides.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Trouble {
+pub enum RecordFault {
     /// Panic.
     Panic,
     /// Block until then before processing it.
@@ -86,21 +86,21 @@ impl Traps {
         true
     }
 
-    fn spring(&mut self, now: Time) -> Option<Trouble> {
+    fn spring(&mut self, now: Time) -> Option<RecordFault> {
         if let Some(fault) = self.panic.take() {
             self.cause = Some(fault);
-            return Some(Trouble::Panic);
+            return Some(RecordFault::Panic);
         }
         if let Some((fault, span)) = self.stall.take() {
             self.cause = Some(fault);
-            return Some(Trouble::Stall(now + span));
+            return Some(RecordFault::Stall(now + span));
         }
         let (factor, add, until) = self.slow?;
         if now >= until {
             self.slow = None;
             return None;
         }
-        Some(Trouble::Slow { factor, add })
+        Some(RecordFault::Slow { factor, add })
     }
 }
 
@@ -203,12 +203,12 @@ impl Sabotage {
         partition: PartitionId,
         offset: Offset,
         now: Time,
-    ) -> Option<Trouble> {
+    ) -> Option<RecordFault> {
         let fault = self.poisoned(partition, offset);
         self.change(consumer, |traps| {
             if fault.is_some() {
                 traps.cause = fault;
-                return Some(Trouble::Panic);
+                return Some(RecordFault::Panic);
             }
             traps.spring(now)
         })
@@ -283,7 +283,7 @@ mod tests {
     const ONE: ConsumerId = ConsumerId(1);
     const PARTITION: PartitionId = PartitionId(1);
 
-    fn record(sabotage: &Sabotage, offset: i64, now: i64) -> Option<Trouble> {
+    fn record(sabotage: &Sabotage, offset: i64, now: i64) -> Option<RecordFault> {
         sabotage.on_record(ONE, PARTITION, Offset(offset), Time(now))
     }
 
@@ -293,7 +293,7 @@ mod tests {
         assert!(!sabotage.is_armed());
         sabotage.arm_panic(ONE, 7);
         assert!(sabotage.is_armed());
-        assert_eq!(record(&sabotage, 5, 0), Some(Trouble::Panic));
+        assert_eq!(record(&sabotage, 5, 0), Some(RecordFault::Panic));
         assert_eq!((record(&sabotage, 5, 1), sabotage.is_armed()), (None, false));
         assert_eq!((sabotage.take_cause(ONE), sabotage.take_cause(ONE)), (Some(7), None));
     }
@@ -313,10 +313,10 @@ mod tests {
     fn poison_is_the_first_record_and_stays_it() {
         let sabotage = Sabotage::new(2, 2, 1, Seed(1));
         sabotage.arm_poison(PARTITION, 3);
-        assert_eq!(record(&sabotage, 40, 0), Some(Trouble::Panic));
+        assert_eq!(record(&sabotage, 40, 0), Some(RecordFault::Panic));
         assert_eq!(sabotage.take_cause(ONE), Some(3));
         assert_eq!(record(&sabotage, 39, 1), None);
-        assert_eq!(record(&sabotage, 40, 2), Some(Trouble::Panic));
+        assert_eq!(record(&sabotage, 40, 2), Some(RecordFault::Panic));
         assert_eq!(record(&sabotage, 41, 3), None);
         let other = sabotage.on_record(ConsumerId(0), PartitionId(0), Offset(40), Time(4));
         assert_eq!(other, None);
@@ -326,7 +326,7 @@ mod tests {
     fn slowness_ends_at_its_time_and_a_hang_hits_one_poll() {
         let sabotage = Sabotage::new(2, 2, 1, Seed(1));
         sabotage.arm_slow(ONE, 10.0, Duration::ZERO, Time(100));
-        let slow = Some(Trouble::Slow { factor: 10.0, add: Duration::ZERO });
+        let slow = Some(RecordFault::Slow { factor: 10.0, add: Duration::ZERO });
         assert_eq!((record(&sabotage, 0, 99), record(&sabotage, 0, 100)), (slow, None));
         sabotage.arm_hang(ONE, 2, None);
         assert_eq!((sabotage.hangs(ONE), sabotage.hangs(ONE)), (Some(None), None));

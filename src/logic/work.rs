@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::{Random, Seed};
-use crate::plan::{Span, Work};
+use crate::plan::{ServiceTime, Work};
 
 /// What a host has to do for a record before it counts as processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +39,13 @@ impl WorkSampler {
         }
     }
 
-    fn span(&mut self, span: Span) -> Duration {
+    fn span(&mut self, span: ServiceTime) -> Duration {
         match span {
-            Span::Fixed(span) => span,
-            Span::Exponential { mean } => {
+            ServiceTime::Fixed(span) => span,
+            ServiceTime::Exponential { mean } => {
                 Duration::from_secs_f64(self.random.exponential(mean.as_secs_f64()))
             }
-            Span::Uniform { min, max } => {
+            ServiceTime::Uniform { min, max } => {
                 min + Duration::from_secs_f64((max - min).as_secs_f64() * self.random.unit())
             }
         }

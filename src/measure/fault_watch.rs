@@ -11,9 +11,9 @@ use super::backlog::Backlog;
 use super::{FaultWindows, Latencies};
 use crate::base::{Offset, Time};
 
-/// A record that is processed for the first time.
+/// A record that is processed for the first time, as its partition notes it.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct ProcessedRecord {
     /// Where it stood.
     pub offset: Offset,
     /// When it was sent; `None` of a record that carries no intact stamp.
@@ -24,9 +24,9 @@ pub struct Progress {
     pub done: Time,
 }
 
-/// What a record told about the partition.
+/// What a processed record shows of its partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct RecordFindings {
     /// The stall the record ended, in nanoseconds before it was done.
     pub stall_ns: i64,
     /// Age of the record: how old the oldest unprocessed record became.
@@ -157,8 +157,8 @@ impl FaultWatch {
     }
 
     /// Notes a record.
-    pub fn processed(&mut self, record: &Progress) -> Step {
-        let Progress { offset, sent, done, .. } = *record;
+    pub fn processed(&mut self, record: &ProcessedRecord) -> RecordFindings {
+        let ProcessedRecord { offset, sent, done, .. } = *record;
         let from = self.last.max(self.empty).max(sent.unwrap_or(done)).min(done);
         let stall_ns = done.since_ns(from);
         self.reach(done);
@@ -179,11 +179,11 @@ impl FaultWatch {
         if !self.windows.is_empty() {
             self.compare(record, age_ns, lag);
         }
-        Step { stall_ns, age_ns, lag, hit_by }
+        RecordFindings { stall_ns, age_ns, lag, hit_by }
     }
 
     /// Enters a record into the quiet window it lies in, and into the disturbed one.
-    fn compare(&mut self, record: &Progress, age_ns: i64, lag: u64) {
+    fn compare(&mut self, record: &ProcessedRecord, age_ns: i64, lag: u64) {
         let response = record.response_ns.map(|ns| u64::try_from(ns).unwrap_or(0));
         if let Some(next) = self.windows.get(self.effects.len())
             && record.done >= next.quiet.0

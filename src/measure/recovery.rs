@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::fault_watch::{Progress, Quiet, Step};
+use super::fault_watch::{ProcessedRecord, Quiet, RecordFindings};
 use crate::base::{ConsumerId, Time};
 
 /// How long a partition has to be like before.
@@ -146,7 +146,7 @@ impl RecoveryMark {
     }
 
     /// Notes a record that is processed for the first time, and what it told about the partition.
-    pub fn processed(&mut self, record: &Progress, step: &Step) {
+    pub fn processed(&mut self, record: &ProcessedRecord, step: &RecordFindings) {
         let done = record.done;
         if self.released.is_some() && self.ready.is_none() {
             // A group hands partitions out without asking.

@@ -191,9 +191,9 @@ pub enum Work {
     /// Nothing beyond verification.
     None,
     /// Occupies a core.
-    Cpu(Span),
+    Cpu(ServiceTime),
     /// Waits, as for a database.
-    Wait(Span),
+    Wait(ServiceTime),
 }
 
 impl Work {
@@ -206,9 +206,9 @@ impl Work {
     }
 }
 
-/// A span of time, perhaps random.
+/// How long the work on a record takes, perhaps random.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Span {
+pub enum ServiceTime {
     /// Always the same.
     Fixed(Duration),
     /// Exponentially distributed with this mean.
@@ -225,13 +225,13 @@ pub enum Span {
     },
 }
 
-impl Span {
+impl ServiceTime {
     /// The expected value.
     pub fn mean(&self) -> Duration {
         match *self {
-            Span::Fixed(span) => span,
-            Span::Exponential { mean } => mean,
-            Span::Uniform { min, max } => (min + max) / 2,
+            ServiceTime::Fixed(span) => span,
+            ServiceTime::Exponential { mean } => mean,
+            ServiceTime::Uniform { min, max } => (min + max) / 2,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     BrokerPlan, CheckpointPlan, ConsumersPlan, GroupPlan, GroupProtocol, Identity, LoadPlan,
-    Membership, Pace, PartitionChoice, Phases, Plan, Span, StartAt, TopicName, Work,
+    Membership, Pace, PartitionChoice, Phases, Plan, ServiceTime, StartAt, TopicName, Work,
 };
 use crate::base::{BrokerKind, RunId, format_bytes, format_count, format_duration, printable};
 use crate::scenario::known::{self, Treatment};
@@ -356,11 +356,11 @@ impl Display for Cost {
         };
         let text = |span: Duration| format_duration(span);
         match span {
-            Span::Fixed(span) => write!(f, "{} {kind}", text(span)),
-            Span::Exponential { mean } => {
+            ServiceTime::Fixed(span) => write!(f, "{} {kind}", text(span)),
+            ServiceTime::Exponential { mean } => {
                 write!(f, "{} {kind} in the mean (exponential)", text(mean))
             }
-            Span::Uniform { min, max } => write!(f, "{} to {} {kind}", text(min), text(max)),
+            ServiceTime::Uniform { min, max } => write!(f, "{} to {} {kind}", text(min), text(max)),
         }
     }
 }

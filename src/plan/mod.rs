@@ -24,7 +24,7 @@ pub use build::{Overrides, build, compile, metrics_markdown};
 pub use checkpoint::CheckpointPlan;
 pub use consumers::{
     Assignor, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity, Membership,
-    PoisonPolicy, RemoteAssignor, Span, StartAt, Work, WorkPlan,
+    PoisonPolicy, RemoteAssignor, ServiceTime, StartAt, Work, WorkPlan,
 };
 pub use estimate::Needs;
 pub use expect::{Comparison, Expectation};

@@ -17,7 +17,7 @@ mod terminal;
 mod wrap;
 
 pub use directory::{DirectoryError, ResultDirectory, write_host};
-pub use progress::{LogWriter, Progress};
+pub use progress::{LogWriter, ProgressView};
 pub use stored::{StoredError, StoredResult, read_result};
 pub use sweep::Sweep;
 pub use terminal::render;

@@ -13,7 +13,7 @@ use crate::measure::Live;
 pub(super) const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows how a run goes on.
-pub struct Progress {
+pub struct ProgressView {
     view: View,
 }
 
@@ -26,9 +26,9 @@ enum View {
 /// Where log lines go while a bar is drawn, so that they do not tear it.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
-impl Progress {
+impl ProgressView {
     /// A view of a run whose load lasts `total`; nothing at all when `quiet`.
-    pub fn new(total: Duration, quiet: bool) -> Progress {
+    pub fn new(total: Duration, quiet: bool) -> ProgressView {
         let view = if quiet {
             View::Silent
         } else if std::io::stderr().is_terminal() {
@@ -42,7 +42,7 @@ impl Progress {
         } else {
             View::Plain { total, next: Duration::ZERO }
         };
-        Progress { view }
+        ProgressView { view }
     }
 
     /// A new part of the run.
@@ -75,7 +75,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressView {
     fn drop(&mut self) {
         if let View::Bar { bar, .. } = &self.view {
             bar.finish_and_clear();

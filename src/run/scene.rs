@@ -8,7 +8,7 @@ use crate::actors::Hosting;
 use std::time::Duration;
 
 use crate::base::{Leftovers, Offset};
-use crate::broker::Cluster;
+use crate::broker::ClusterPort;
 use crate::measure::{ClientProperty, Host};
 
 /// Where a run takes place.
@@ -20,7 +20,7 @@ pub(super) struct Scene {
     /// Where the run goes on, and where its own checkpoints go.
     pub(super) from: Continuation,
     /// The way into the cluster.
-    pub(super) cluster: Arc<dyn Cluster>,
+    pub(super) cluster: Arc<dyn ClusterPort>,
     /// Who gives hosts their turns.
     pub(super) hosting: Hosting,
     /// What is known about the broker's version.

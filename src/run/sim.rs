@@ -22,7 +22,7 @@ use crate::base::{Clock, Leftovers, Offset, RunId, Time};
 use crate::broker::model::ClusterSettings;
 use crate::broker::model::group::GroupSettings;
 use crate::broker::sim::{
-    Exceeded, Kernel, KernelHandle, NetworkSettings, NoSockets, SimLimits, Step,
+    Exceeded, Kernel, KernelHandle, NetworkSettings, NoSockets, SimLimits, StepOutcome,
 };
 use crate::error::Error;
 use crate::logic::Handlers;
@@ -216,11 +216,11 @@ async fn keep_time(mut kernel: Kernel, rest: Rest) -> Ended {
     loop {
         rest.wait().await;
         match kernel.step() {
-            Step::Settle | Step::Pause => stands_still = false,
-            Step::Exceeded(exceeded) => return Ended::Exceeded(exceeded),
+            StepOutcome::ActorsBusy | StepOutcome::Interrupted => stands_still = false,
+            StepOutcome::Exceeded(exceeded) => return Ended::Exceeded(exceeded),
             // Actors may have left commands just before; if they are at rest a second time, they have not.
-            Step::Empty if stands_still => return Ended::StandsStill,
-            Step::Empty => stands_still = true,
+            StepOutcome::Finished if stands_still => return Ended::StandsStill,
+            StepOutcome::Finished => stands_still = true,
         }
     }
 }

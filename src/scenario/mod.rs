@@ -33,7 +33,7 @@ pub use fault::{
 };
 pub use file::load;
 pub use merged::merged;
-pub use open::{Bound, Client, Expect, Expected};
+pub use open::{Bound, ClientSection, Expect, Expected};
 pub use property::{Property, is_secret};
 pub use render::render_all;
 pub use schema::{json_schema, reference_markdown};
@@ -125,7 +125,7 @@ scenario! {
     /// The cluster to use with `--broker kafka`.
     kafka: Kafka, false;
     /// librdkafka properties for every client; those of `[client.producer]` and `[client.consumer]` for these only.
-    client: Client, false;
+    client: ClientSection, false;
     /// Something that is broken at a given time. Faults are written in the order of their times.
     fault: Vec<At<Fault>>, true;
     /// What must hold at the end of the run: a figure and a number or a comparison.

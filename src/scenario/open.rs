@@ -14,7 +14,7 @@ use super::{At, Diagnostic, MISTAKES_MAX, Origin, codes};
 
 /// librdkafka properties, as text.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Client {
+pub struct ClientSection {
     /// For every client.
     pub common: BTreeMap<String, At<Property>>,
     /// For producers only.
@@ -46,7 +46,7 @@ pub enum Bound {
     Flag(bool),
 }
 
-impl Value for Client {
+impl Value for ClientSection {
     fn wanted() -> String {
         "a table of librdkafka properties".to_owned()
     }
@@ -61,18 +61,19 @@ impl Value for Client {
         })
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Client> {
+    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<ClientSection> {
         let Kind::Table(table) = &node.kind else {
-            out.push(wrong_type::<Client>(node, place));
+            out.push(wrong_type::<ClientSection>(node, place));
             return None;
         };
         let is_scope = |entry: &&Entry| matches!(entry.key.as_str(), "producer" | "consumer");
         let (scopes, common): (Vec<&Entry>, Vec<&Entry>) = table.iter().partition(is_scope);
-        let mut client = Client { common: properties(&common, out), ..Client::default() };
+        let mut client =
+            ClientSection { common: properties(&common, out), ..ClientSection::default() };
         for scope in scopes {
             let Kind::Table(table) = &scope.node.kind else {
                 let path = format!("client.{}", scope.key);
-                out.push(wrong_type::<Client>(&scope.node, Place { path: &path, ..place }));
+                out.push(wrong_type::<ClientSection>(&scope.node, Place { path: &path, ..place }));
                 continue;
             };
             let entries: Vec<&Entry> = table.iter().collect();

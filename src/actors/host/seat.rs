@@ -7,7 +7,7 @@ use crate::actors::Context;
 use crate::base::{Offset, Time, in_handler};
 use crate::broker::{BrokerError, ErrorClass, Position};
 use crate::logic::{
-    ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, Sighting, Trouble, sight,
+    ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, RecordFault, Sighting, sight,
 };
 use crate::measure::{Anchor, Handed};
 
@@ -110,7 +110,7 @@ impl Seat {
         offset: Offset,
         payload: &[u8],
         effort: Effort,
-        trouble: Option<Trouble>,
+        trouble: Option<RecordFault>,
         begun: Time,
     ) -> Result<Worked, HandlerError> {
         let Seat { machine, handler, .. } = self;

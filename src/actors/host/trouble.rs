@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
-use crate::logic::{Effort, Trouble};
+use crate::logic::{Effort, RecordFault};
 
 /// Longest sleep on purpose, so that the end of a run is noticed.
 const NAP: Duration = Duration::from_millis(10);
@@ -17,7 +17,7 @@ pub(super) fn ahead(
     partition: PartitionId,
     offset: Offset,
     now: Time,
-) -> Option<Trouble> {
+) -> Option<RecordFault> {
     match context.sabotage.is_armed() {
         true => context.sabotage.on_record(consumer, partition, offset, now),
         false => None,
@@ -28,16 +28,16 @@ pub(super) fn ahead(
 ///
 /// # Panics
 /// When that is the trouble; without a word on the terminal, because it is planned.
-pub(super) fn meet(trouble: Trouble, consumer: ConsumerId, context: &Context) -> Slowness {
+pub(super) fn meet(trouble: RecordFault, consumer: ConsumerId, context: &Context) -> Slowness {
     match trouble {
-        Trouble::Panic => std::panic::resume_unwind(Box::new("a planned panic")),
-        Trouble::Stall(until) => {
+        RecordFault::Panic => std::panic::resume_unwind(Box::new("a planned panic")),
+        RecordFault::Stall(until) => {
             block(context, Some(until));
             // It is over: what fails from here on has another cause.
             context.sabotage.take_cause(consumer);
             Slowness { factor: 1.0, add: Duration::ZERO, began: context.clock.now() }
         }
-        Trouble::Slow { factor, add } => Slowness { factor, add, began: context.clock.now() },
+        RecordFault::Slow { factor, add } => Slowness { factor, add, began: context.clock.now() },
     }
 }
 
@@ -63,12 +63,12 @@ impl Efforts {
 ///
 /// # Panics
 /// As [`meet`] does.
-pub(super) fn efforts(trouble: Option<Trouble>, effort: Effort, now: Time) -> Efforts {
+pub(super) fn efforts(trouble: Option<RecordFault>, effort: Effort, now: Time) -> Efforts {
     match trouble {
         None => Efforts([effort, Effort::None]),
-        Some(Trouble::Panic) => std::panic::resume_unwind(Box::new("a planned panic")),
-        Some(Trouble::Stall(until)) => Efforts([Effort::Wait(until.remaining(now)), effort]),
-        Some(Trouble::Slow { factor, add }) => {
+        Some(RecordFault::Panic) => std::panic::resume_unwind(Box::new("a planned panic")),
+        Some(RecordFault::Stall(until)) => Efforts([Effort::Wait(until.remaining(now)), effort]),
+        Some(RecordFault::Slow { factor, add }) => {
             let more = |span: Duration| span.mul_f64(factor - 1.0) + add;
             let besides = match effort {
                 Effort::Cpu(span) => Effort::Cpu(more(span)),

@@ -8,7 +8,7 @@ use super::children::SlotId;
 use super::recovery::{CATCH_UP, partitions_of_pool};
 use crate::actors::host::start_second_owner;
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
-use crate::broker::{BrokerError, Cluster, Disturbance};
+use crate::broker::{BrokerError, ClusterPort, Disturbance};
 use crate::measure::Event;
 use crate::plan::{Call, CallAction, CallError, FaultKind, FaultPlan, Targets};
 
@@ -277,7 +277,7 @@ impl SupervisorState {
     fn beside(
         &self,
         number: usize,
-        act: impl FnOnce(&dyn Cluster) -> Result<(), BrokerError> + Send + 'static,
+        act: impl FnOnce(&dyn ClusterPort) -> Result<(), BrokerError> + Send + 'static,
     ) {
         let context = self.context.clone();
         let act = move || {

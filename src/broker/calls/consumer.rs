@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::{Clock, ConsumerId, Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, ErrorClass, Flow};
-use crate::logic::{Caller, Sabotage};
+use crate::logic::{CallingClient, Sabotage};
 use crate::plan::{CallAction, CallError};
 
 /// Records held back at once. Beyond it the client is not asked for more.
@@ -182,7 +182,7 @@ impl Rules {
         if let Some(decided) = self.decided.get(&partition) {
             return (*decided, false);
         }
-        let caller = Caller::Consumer(self.member.unwrap_or(ConsumerId(partition.0)));
+        let caller = CallingClient::Consumer(self.member.unwrap_or(ConsumerId(partition.0)));
         let hit = self.sabotage.calls().decide(caller, partition);
         let action = hit.map(|(_, action)| action);
         self.decided.insert(partition, action);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::{Clock, PartitionId, PoolId, ProducerId, Time, sent_time};
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
-use crate::logic::{Caller, Sabotage};
+use crate::logic::{CallingClient, Sabotage};
 use crate::measure::{Ack, Outcome};
 use crate::plan::{CallAction, CallError};
 
@@ -83,7 +83,7 @@ impl<P: ProducerPort> RuledProducer<P> {
     #[cold]
     fn send_by_the_rules(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
         let now = self.clock.now();
-        let hit = self.sabotage.calls().decide(Caller::Pool(self.pool), record.partition);
+        let hit = self.sabotage.calls().decide(CallingClient::Pool(self.pool), record.partition);
         match hit.map(|(_, action)| action) {
             Some(CallAction::Delay(delay)) => self.hold(record, now + delay),
             Some(CallAction::Drop) => {

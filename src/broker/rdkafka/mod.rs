@@ -37,7 +37,7 @@ use self::growth::RdTopic;
 use self::places::{Place, Places};
 use self::producer::RdProducer;
 use super::{
-    BrokerError, Cluster, Committer, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets,
+    BrokerError, ClusterPort, Committer, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets,
     ProducerPort, TopicPort,
 };
 use crate::base::{Clock, PoolId};
@@ -107,7 +107,7 @@ impl RdCluster {
     }
 }
 
-impl Cluster for RdCluster {
+impl ClusterPort for RdCluster {
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
         let place = self.place_of(spec);
         Ok(Box::new(RdConsumer::new(&self.settings, &self.topic, self.at_first, spec, place)?))

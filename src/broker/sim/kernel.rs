@@ -21,15 +21,15 @@ use crate::broker::protocol::{BrokerId, Request, Response};
 
 /// Why the kernel stopped stepping.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum StepOutcome {
     /// Actors were told something: let them come to rest first.
-    Settle,
+    ActorsBusy,
     /// The user has had enough: a run that waits for that hears of it now.
-    Pause,
+    Interrupted,
     /// A limit is reached.
     Exceeded(Exceeded),
     /// Nothing will ever happen again.
-    Empty,
+    Finished,
 }
 
 /// Virtual time and everything that happens in it.
@@ -186,22 +186,22 @@ impl Kernel {
     }
 
     /// Lets events happen until actors are involved. Actors must be at rest.
-    pub fn step(&mut self) -> Step {
+    pub fn step(&mut self) -> StepOutcome {
         self.is_watched = self.handle.watched().is_some();
         loop {
             for command in self.handle.take_commands() {
                 if let Command::Fail(message) = command {
-                    return Step::Exceeded(Exceeded::Other(message));
+                    return StepOutcome::Exceeded(Exceeded::Other(message));
                 }
                 self.obey(command);
             }
             if self.handle.take_stirred() {
                 self.catch_up();
                 self.handle.publish(self.now, &self.trace);
-                return Step::Settle;
+                return StepOutcome::ActorsBusy;
             }
             let Some((key, event)) = self.queue.pop() else {
-                return Step::Empty;
+                return StepOutcome::Finished;
             };
             self.be_at(key);
             if self.is_watched {
@@ -210,15 +210,15 @@ impl Kernel {
             self.happen(event);
             self.steps += 1;
             if self.now > self.limits.until {
-                return Step::Exceeded(Exceeded::Time(self.now));
+                return StepOutcome::Exceeded(Exceeded::Time(self.now));
             }
             if self.steps.is_multiple_of(LOOK_EVERY)
                 && let Some(exceeded) = self.exceeded()
             {
-                return Step::Exceeded(exceeded);
+                return StepOutcome::Exceeded(exceeded);
             }
             if self.is_interrupted() {
-                return Step::Pause;
+                return StepOutcome::Interrupted;
             }
         }
     }

@@ -131,7 +131,7 @@ mod tests {
     use crate::broker::model::group::GroupSettings;
     use crate::broker::model::{Caller, ClusterSettings};
     use crate::broker::protocol::Produce;
-    use crate::broker::sim::{NetworkSettings, Step};
+    use crate::broker::sim::{NetworkSettings, StepOutcome};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -160,9 +160,9 @@ mod tests {
     fn ends(kernel: &mut Kernel) -> Exceeded {
         loop {
             match kernel.step() {
-                Step::Exceeded(exceeded) => return exceeded,
-                Step::Settle | Step::Pause => {}
-                Step::Empty => panic!("something is always to come"),
+                StepOutcome::Exceeded(exceeded) => return exceeded,
+                StepOutcome::ActorsBusy | StepOutcome::Interrupted => {}
+                StepOutcome::Finished => panic!("something is always to come"),
             }
         }
     }

@@ -21,7 +21,7 @@ mod watch;
 pub use audit::{Audited, Progress};
 pub use handle::{Job, KernelHandle};
 pub use hosted::{Heard, Hosted, Next, Wish};
-pub use kernel::{Kernel, Step};
+pub use kernel::{Kernel, StepOutcome};
 pub use limits::{Exceeded, SimLimits};
 pub use network::NetworkSettings;
 pub use trace::Trace;
@@ -29,7 +29,7 @@ pub use watch::Tap;
 
 use crate::base::PoolId;
 use crate::broker::{
-    BrokerError, Cluster, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets, ProducerPort,
+    BrokerError, ClusterPort, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets, ProducerPort,
 };
 
 /// The cluster as the ports of real time see it: the kernel hosts the clients itself, so there are none, but things
@@ -43,7 +43,7 @@ impl NoSockets {
     }
 }
 
-impl Cluster for NoSockets {
+impl ClusterPort for NoSockets {
     fn consumer(&self, _spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
         NoSockets::error()
     }

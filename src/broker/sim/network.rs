@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::trouble::Trouble;
+use super::trouble::LinkFault;
 use crate::base::{Random, Seed, Time};
 use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::BrokerId;
@@ -37,7 +37,7 @@ pub(super) struct Network {
     /// Draws of when a client finds a connection broken.
     breaks: Random,
     /// By broker: what is wrong with its links.
-    pub(super) trouble: Vec<Trouble>,
+    pub(super) trouble: Vec<LinkFault>,
     /// Whether any of that is there.
     pub(super) has_trouble: bool,
     /// Draws of what goes wrong, of their own, so that everything else stays as it is without.
@@ -132,7 +132,7 @@ impl Network {
             seed: seed.child("network", 0),
             links: Vec::new(),
             breaks: seed.child("breaks", 0).random(),
-            trouble: vec![Trouble::default(); brokers as usize],
+            trouble: vec![LinkFault::default(); brokers as usize],
             has_trouble: false,
             mishaps: seed.child("mishaps", 0).random(),
         }

@@ -11,7 +11,7 @@ const RETRANSMITTED_AFTER_MAX_NS: i64 = 120_000_000_000;
 
 /// What is wrong with the links of a broker.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct LinkFault {
     /// Whether anything is.
     pub(super) is_there: bool,
     delay: Duration,
@@ -22,7 +22,7 @@ pub(super) struct Trouble {
     pub(super) is_blocked: bool,
 }
 
-impl Trouble {
+impl LinkFault {
     /// Messages take `delay` longer in each direction, a share `loss` of them is lost on the way, and a share
     /// `duplicate` of the batches arrives twice.
     pub(super) fn set(&mut self, delay: Duration, loss: f64, duplicate: f64) {
@@ -64,7 +64,7 @@ impl Network {
     /// What a message to or from `broker` takes longer. TCP sends again what is lost, later each time, and keeps
     /// everything behind it waiting.
     pub(super) fn mishap(&mut self, broker: BrokerId) -> i64 {
-        let Trouble { delay, loss, .. } = self.trouble[broker as usize];
+        let LinkFault { delay, loss, .. } = self.trouble[broker as usize];
         let mut longer = delay.as_nanos() as i64;
         let mut wait = RETRANSMITTED_AFTER_NS;
         while loss > 0.0 && wait < RETRANSMITTED_AFTER_MAX_NS && self.mishaps.unit() < loss {
@@ -76,7 +76,7 @@ impl Network {
 
     /// Whether a batch to `broker` arrives twice.
     pub(super) fn repeats(&mut self, broker: BrokerId) -> bool {
-        let Trouble { duplicate, .. } = self.trouble[broker as usize];
+        let LinkFault { duplicate, .. } = self.trouble[broker as usize];
         duplicate > 0.0 && self.mishaps.unit() < duplicate
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{CellState, Content, Processed, RECOVERIES_MAX, RECOVERIES_OPEN_MAX};
 use crate::base::{ConsumerId, Offset, Time};
-use crate::measure::fault_watch::{FaultWatch, Progress, Quiet};
+use crate::measure::fault_watch::{FaultWatch, ProcessedRecord, Quiet};
 use crate::measure::recovery::RecoveryMark;
 use crate::measure::{FaultWindows, KeepUp, Owner};
 
@@ -89,7 +89,7 @@ impl CellState {
             Content::Intact(stamp) => Some(stamp),
             _ => None,
         };
-        let progress = Progress {
+        let progress = ProcessedRecord {
             offset: record.offset,
             sent: stamp.map(|stamp| stamp.sent),
             response_ns: stamp.map(|stamp| record.done.since_ns(stamp.intended)),

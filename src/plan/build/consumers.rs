@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::key::key;
 use super::{Findings, group};
 use crate::plan::{
-    CheckpointPlan, ClientTopology, ConsumersPlan, FaultPlan, Membership, PoisonPolicy, Span,
-    StartAt, TopicPlan, Work, WorkPlan,
+    CheckpointPlan, ClientTopology, ConsumersPlan, FaultPlan, Membership, PoisonPolicy,
+    ServiceTime, StartAt, TopicPlan, Work, WorkPlan,
 };
 use crate::scenario::sections::{ConsumerClientsWord, ModeWord, PoisonWord, StartWord};
 use crate::scenario::{self, At, Consumers, Diagnostic, Origin, Scenario, codes};
@@ -102,14 +102,16 @@ fn work(path: &str, at: &At<scenario::Work>, found: &mut Findings) -> Work {
     }
 }
 
-fn span(path: &str, at: &At<scenario::Span>, found: &mut Findings) -> Span {
+fn span(path: &str, at: &At<scenario::Span>, found: &mut Findings) -> ServiceTime {
     let random = match &at.value {
-        scenario::Span::Fixed(span) => return Span::Fixed(limited(path, *span, at.origin, found)),
+        scenario::Span::Fixed(span) => {
+            return ServiceTime::Fixed(limited(path, *span, at.origin, found));
+        }
         scenario::Span::Random(random) => random,
     };
     match (&random.mean, &random.min, &random.max) {
         (Some(mean), None, None) => {
-            Span::Exponential { mean: limited(path, mean.value, mean.origin, found) }
+            ServiceTime::Exponential { mean: limited(path, mean.value, mean.origin, found) }
         }
         (None, Some(min), Some(max)) => {
             if min.value > max.value {
@@ -118,12 +120,15 @@ fn span(path: &str, at: &At<scenario::Span>, found: &mut Findings) -> Span {
                     Diagnostic::error(codes::CONFLICT, min.origin, message).remedy("exchange them"),
                 );
             }
-            Span::Uniform { min: min.value, max: limited(path, max.value, max.origin, found) }
+            ServiceTime::Uniform {
+                min: min.value,
+                max: limited(path, max.value, max.origin, found),
+            }
         }
         _ => {
             let (either, example) = ("either `mean`, or `min` and `max`", "{ mean = \"50us\" }");
             exactly_one(path, at.origin, either, example, found);
-            Span::Fixed(Duration::ZERO)
+            ServiceTime::Fixed(Duration::ZERO)
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::base::{
     format_count,
 };
 use crate::plan::BrokerPlan;
-use crate::scenario::{At, Bytes, Client, Diagnostic, Scenario, codes};
+use crate::scenario::{At, Bytes, ClientSection, Diagnostic, Scenario, codes};
 
 const DEFAULT: u32 = 100;
 
@@ -28,7 +28,12 @@ pub(super) fn build(scenario: &Scenario, broker: &BrokerPlan, found: &mut Findin
 }
 
 /// Whether producers' clients take it.
-fn fits_client(at: &At<Bytes>, kind: BrokerKind, client: &Client, found: &mut Findings) -> bool {
+fn fits_client(
+    at: &At<Bytes>,
+    kind: BrokerKind,
+    client: &ClientSection,
+    found: &mut Findings,
+) -> bool {
     const NAME: &str = "message.max.bytes";
     let given = client.producer.get(NAME).or_else(|| client.common.get(NAME));
     // The simulated client has librdkafka's default, and no properties. What is no number is refused by the client.
