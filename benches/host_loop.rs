@@ -10,7 +10,7 @@ use lanekeeper::base::{
     Clock, ConsumerId, Incarnation, Offset, PartitionId, ProducerId, RunId, Seed, Stamp, Time,
     write_payload,
 };
-use lanekeeper::logic::{ConsumerMachine, Pacer, Sabotage, WorkSampler};
+use lanekeeper::logic::{ActiveFaults, ConsumerMachine, Pacer, WorkSampler};
 use lanekeeper::measure::{LaneShape, Owner, PartitionCell, Pulse};
 use lanekeeper::plan::{
     Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients, Work,
@@ -54,7 +54,7 @@ fn consumer(criterion: &mut Criterion) {
     for size in [100, 1024] {
         let payloads: Vec<_> = (0..RECORDS).map(|i| payload(i, size)).collect();
         // As a host does it, with what it leaves for the watchdog and looks for of planned trouble.
-        let (pulse, sabotage) = (Pulse::new(clock.now()), Sabotage::new(1, 1, 1, Seed(1)));
+        let (pulse, active_faults) = (Pulse::new(clock.now()), ActiveFaults::new(1, 1, 1, Seed(1)));
         let watched = |cell: PartitionCell| {
             let mut machine = ConsumerMachine::new(PartitionId(0), owner, RUN, work.clone(), BATCH);
             for (offset, payload) in payloads.iter().enumerate() {
@@ -62,7 +62,7 @@ fn consumer(criterion: &mut Criterion) {
                 pulse.begin(PartitionId(0), offset, now);
                 let worked = catch_unwind(AssertUnwindSafe(|| {
                     machine.begin(offset, payload, now);
-                    assert!(!sabotage.is_armed());
+                    assert!(!active_faults.is_armed());
                 }));
                 assert!(worked.is_ok());
                 machine.done(now);

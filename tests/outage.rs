@@ -13,7 +13,7 @@ use lanekeeper::broker::{
     BrokerError, ClusterPort, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec,
     EndOffsets, ProducerPort, Watermarks,
 };
-use lanekeeper::logic::Sabotage;
+use lanekeeper::logic::ActiveFaults;
 use lanekeeper::measure::{Event, LaneShape, Scoreboard};
 use lanekeeper::plan::{Overrides, Plan, compile};
 use lanekeeper::scenario::Source;
@@ -143,7 +143,12 @@ fn context(cluster: &Flaky, more: &str) -> Context {
         handlers: None,
         commands: Arc::default(),
         earlier: Arc::new([]),
-        sabotage: Arc::new(Sabotage::new(CONSUMERS as u32, CONSUMERS as u32, 1, plan.seed)),
+        active_faults: Arc::new(ActiveFaults::new(
+            CONSUMERS as u32,
+            CONSUMERS as u32,
+            1,
+            plan.seed,
+        )),
         plan: Arc::new(plan),
     }
 }

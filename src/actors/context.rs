@@ -10,7 +10,7 @@ use super::Commands;
 use super::host::Hosting;
 use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed, Time};
 use crate::broker::ClusterPort;
-use crate::logic::{Handlers, Sabotage};
+use crate::logic::{ActiveFaults, Handlers};
 use crate::measure::{Event, RecoveryMark, Scoreboard, TraceKind};
 use crate::plan::Plan;
 
@@ -37,8 +37,8 @@ pub struct Context {
     pub handlers: Option<Handlers>,
     /// The user's own commands.
     pub commands: Arc<Commands>,
-    /// What hosts run into.
-    pub sabotage: Arc<Sabotage>,
+    /// The faults that hosts trigger.
+    pub active_faults: Arc<ActiveFaults>,
 }
 
 impl fmt::Debug for Context {

@@ -39,7 +39,7 @@ use crate::base::{Clock, Leftovers, RunId, Time};
 use crate::broker::rdkafka::{ClientFile, Deadline};
 use crate::broker::sim::Tap;
 use crate::error::Error;
-use crate::logic::{Handlers, Sabotage};
+use crate::logic::{ActiveFaults, Handlers};
 use crate::measure::{
     Collector, Ended, Event, Interval, LaneShape, Live, Resumed, Scoreboard, Summary, fault_windows,
 };
@@ -211,7 +211,7 @@ async fn on_stage(
         earlier: scene.from.earlier.clone().into(),
         handlers,
         commands: Arc::new(Commands::new(scene.leftovers.clone())),
-        sabotage: Arc::new(Sabotage::new(
+        active_faults: Arc::new(ActiveFaults::new(
             plan.members(),
             plan.topic.partitions,
             plan.load.pools,

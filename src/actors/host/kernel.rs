@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::injected_faults::hang_is_over;
 use super::lease::HostReport;
 use super::pool::{BLOCKED_WAIT, Blocked, PoolHost, PoolReport, PoolTurn};
 use super::thread::{Host, Turn};
-use super::trouble::hang_is_over;
 use crate::actors::Context;
 use crate::base::{Clock, ConsumerId, Offset, Time};
 use crate::broker::calls::RuledConsumer;
@@ -76,8 +76,8 @@ impl SimulatedConsumer {
             }
         };
         let member = spec.group.as_ref().map(|group| group.consumer);
-        let sabotage = host.context().sabotage.clone();
-        let client = RuledConsumer::new(client, member, sabotage, host.clock());
+        let active_faults = host.context().active_faults.clone();
+        let client = RuledConsumer::new(client, member, active_faults, host.clock());
         let name = spec.name.clone();
         let host = Some(Box::new(host));
         SimulatedConsumer {
@@ -118,7 +118,7 @@ impl SimulatedConsumer {
         self.hangs = host.hangs_until().or(self.hangs);
         let (consumer, until) = self.hangs?;
         let left = until.remaining(host.clock().now());
-        if left.is_zero() || host.context().sabotage.is_over() {
+        if left.is_zero() || host.context().active_faults.is_over() {
             self.hangs = None;
             hang_is_over(consumer, host.context());
             return None;

@@ -13,7 +13,7 @@ mod pool;
 mod seat;
 mod second;
 mod sender;
-mod trouble;
+mod injected_faults;
 mod thread;
 
 pub(super) use ends::Ends;

@@ -128,8 +128,8 @@ impl PoolHost<NativeProducer> {
             && next < until
             && sender.is_independent()
             && sender.port.is_idle()
-            && !context.sabotage.is_armed()
-            && context.sabotage.paused(shared.pool, next).is_none()
+            && !context.active_faults.is_armed()
+            && context.active_faults.paused(shared.pool, next).is_none()
             && context.board.cells.len() == self.partitions;
         if !is_free {
             return next;
@@ -241,7 +241,8 @@ impl<P: ProducerPort> PoolHost<P> {
         mode: Arc<AtomicU8>,
         port: P,
     ) -> PoolHost<P> {
-        let port = RuledProducer::new(port, shared.pool, context.sabotage.clone(), context.clock);
+        let port =
+            RuledProducer::new(port, shared.pool, context.active_faults.clone(), context.clock);
         PoolHost {
             sender: Sender::new(&context, shared.pool, port),
             partitions: shared.partitions(),
@@ -314,7 +315,7 @@ impl<P: ProducerPort> PoolHost<P> {
     /// How long to wait while a planned pause lasts, unless the schedule is to end.
     fn pause(&self) -> Option<Duration> {
         let now = self.context.clock.now();
-        let until = self.context.sabotage.paused(self.shared.pool, now)?;
+        let until = self.context.active_faults.paused(self.shared.pool, now)?;
         let goes_on = self.mode.load(Ordering::Acquire) == RUN;
         goes_on.then(|| until.remaining(now).min(SLEEP_MAX))
     }

@@ -1,8 +1,8 @@
 //! A seat at the desk: a machine, whom it reports to, and the record it has to see first.
 
 use super::handling::{panicked, refused};
+use super::injected_faults::{self, SimulatedCosts};
 use super::lease::{HostReport, Line};
-use super::trouble::{self, Efforts};
 use crate::actors::Context;
 use crate::base::{Offset, Time, in_handler};
 use crate::broker::{BrokerError, ErrorClass, Position};
@@ -14,8 +14,8 @@ use crate::measure::{Anchor, Handed};
 /// When the work on a record is done.
 pub(super) enum Worked {
     At(Time),
-    /// When the kernel has made these efforts.
-    After(Efforts),
+    /// When the kernel has charged these costs.
+    After(SimulatedCosts),
 }
 
 /// A machine and whom it reports to.
@@ -60,8 +60,8 @@ impl Seat {
         }
     }
 
-    /// Does with a record what has to be done, and runs into what is planned for it. Returns when it was done: the
-    /// desk calls [`done`](Self::done) with that.
+    /// Triggers the faults that are armed for a record and does the work on it. Returns when the work is done: the desk
+    /// calls [`done`](Self::done) with that.
     ///
     /// After an error the record does not count, and the pulse goes on saying which one it was.
     #[inline]
@@ -88,11 +88,11 @@ impl Seat {
             machine.presume();
             position.iter().for_each(|position| position.advance(Offset(offset.0 + 1)));
         }
-        let trouble = trouble::ahead(context, consumer, partition, offset, begun);
-        if handler.is_none() && effort == Effort::None && trouble.is_none() {
+        let fault = injected_faults::fault_for_record(context, consumer, partition, offset, begun);
+        if handler.is_none() && effort == Effort::None && fault.is_none() {
             return Ok(Worked::At(begun));
         }
-        let work = || self.work(context, offset, payload, effort, trouble, begun);
+        let work = || self.work(context, offset, payload, effort, fault, begun);
         match in_handler(work) {
             Ok(Ok(worked)) => Ok(worked),
             Ok(Err(error)) => Err(refused(offset, &error)),
@@ -110,30 +110,30 @@ impl Seat {
         offset: Offset,
         payload: &[u8],
         effort: Effort,
-        trouble: Option<RecordFault>,
+        fault: Option<RecordFault>,
         begun: Time,
     ) -> Result<Worked, HandlerError> {
         let Seat { machine, handler, .. } = self;
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
         if context.hosting.is_kernel() {
-            let efforts = trouble::efforts(trouble, effort, begun);
+            let costs = injected_faults::simulated_costs(fault, effort, begun);
             if let (Some(handler), Some(stamp)) = (handler, machine.begun_stamp()) {
                 handler.handle(&Record { partition, offset, stamp, payload })?;
             }
-            let is_done = efforts.next().is_none();
-            return Ok(if is_done { Worked::At(begun) } else { Worked::After(efforts) });
+            let is_done = costs.next().is_none();
+            return Ok(if is_done { Worked::At(begun) } else { Worked::After(costs) });
         }
-        let slowness = trouble.map(|trouble| trouble::meet(trouble, consumer, context));
+        let slow = fault.map(|fault| injected_faults::trigger(fault, consumer, context));
         match (handler, machine.begun_stamp()) {
             (Some(handler), Some(stamp)) => {
                 handler.handle(&Record { partition, offset, stamp, payload })?;
             }
             (None, _) if effort != Effort::None => perform(effort, context),
-            _ if slowness.is_none() => return Ok(Worked::At(begun)),
+            _ if slow.is_none() => return Ok(Worked::At(begun)),
             _ => {}
         }
-        if let Some(slowness) = slowness {
-            perform(slowness.of(effort, context), context);
+        if let Some(slow) = slow {
+            perform(slow.extra_effort(effort, context), context);
         }
         Ok(Worked::At(context.clock.now()))
     }

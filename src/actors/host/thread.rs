@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
 use super::desk::{Desk, GroupDesk};
+use super::injected_faults;
 use super::inquiry::inquire;
 use super::kernel::{Hosting, SimulatedConsumer, client_start};
 use super::lease::{Commands, HostCommand, HostReport, Lease, Line, Reports};
-use super::trouble;
 use crate::actors::Context;
 use crate::base::{Clock, ConsumerId, PartitionId, Time};
 use crate::broker::calls::RuledConsumer;
@@ -232,8 +232,8 @@ impl Host {
         let mut port = match self.context.cluster.consumer(spec) {
             Ok(port) => {
                 let member = spec.group.as_ref().map(|group| group.consumer);
-                let sabotage = self.context.sabotage.clone();
-                Box::new(RuledConsumer::new(port, member, sabotage, self.context.clock))
+                let active_faults = self.context.active_faults.clone();
+                Box::new(RuledConsumer::new(port, member, active_faults, self.context.clock))
             }
             Err(error) => {
                 if let Some(line) = &self.line {
@@ -247,7 +247,7 @@ impl Host {
         self.close_desk();
         let closing_since = self.context.clock.now();
         if let Some(owner) = self.owner {
-            trouble::close_late(owner.consumer, &self.context);
+            injected_faults::close_late(owner.consumer, &self.context);
         }
         port.close(CLOSE_LIMIT);
         let took = self.context.clock.now().since_ns(closing_since);
@@ -291,13 +291,13 @@ impl Host {
 
     /// For which consumer the host is to hang, and until when, in simulation.
     pub(super) fn hangs_until(&self) -> Option<(ConsumerId, Time)> {
-        let is_armed = self.context.sabotage.is_armed();
-        is_armed.then(|| trouble::hangs_until(self.desk.consumers(), &self.context))?
+        let is_armed = self.context.active_faults.is_armed();
+        is_armed.then(|| injected_faults::hangs_until(self.desk.consumers(), &self.context))?
     }
 
     /// How long the client is to take to close, in simulation.
     pub(super) fn closes_late(&self) -> Option<Duration> {
-        self.context.sabotage.on_close(self.owner?.consumer)
+        self.context.active_faults.on_close(self.owner?.consumer)
     }
 
     /// The effort the kernel has to make before the next turn, if the host makes none itself.
@@ -309,7 +309,7 @@ impl Host {
     /// [is settled](Desk::is_settled): in simulation.
     #[inline]
     pub(super) fn is_patient(&self) -> bool {
-        self.is_patient && !self.context.sabotage.is_armed()
+        self.is_patient && !self.context.active_faults.is_armed()
     }
 
     /// Whether records do nothing but count.
@@ -346,11 +346,11 @@ impl Host {
             }
         }
         self.desk.beat();
-        if self.context.sabotage.is_armed() {
+        if self.context.active_faults.is_armed() {
             if !self.context.hosting.is_kernel() {
-                trouble::hang(self.desk.consumers(), &self.context);
+                injected_faults::hang(self.desk.consumers(), &self.context);
             }
-            let crashed = trouble::crashing(self.desk.consumers(), &self.context);
+            let crashed = injected_faults::crashing(self.desk.consumers(), &self.context);
             if !crashed.is_empty() {
                 crashed.into_iter().for_each(|consumer| self.desk.crash(consumer));
                 return self.settle_failures(port);

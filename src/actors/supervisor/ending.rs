@@ -46,20 +46,20 @@ impl SupervisorState {
             self.step(myself, id, SlotEvent::Stopped(incarnation)).await;
             return;
         };
-        let trap = match id {
-            SlotId::Consumer(consumer) => self.context.sabotage.take_cause(consumer),
+        let armed_fault = match id {
+            SlotId::Consumer(consumer) => self.context.active_faults.take_cause(consumer),
             SlotId::Pool(_) => None,
         };
         // A consumer that panics as planned does not die of its record.
         let faults = &self.context.plan.faults;
-        let kind = trap.and_then(|fault| faults.get(fault)).map(|fault| &fault.kind);
+        let kind = armed_fault.and_then(|fault| faults.get(fault)).map(|fault| &fault.kind);
         let in_flight = child.pulse.in_flight().filter(|_| kind != Some(&FaultKind::Panic));
         let killed_for = child.fault.take();
         if let (Some(_), Some(stop)) = (killed_for, stopped_for) {
             self.context.missed(stop, "it was killed while it stopped".to_owned());
         }
-        let blow = killed_for.or(stopped_for);
-        let fault = blow.or(trap);
+        let injected = killed_for.or(stopped_for);
+        let fault = injected.or(armed_fault);
         self.note_failure(id, incarnation, &failure, fault);
         if matches!((&failure, id), (Failure::Broker(_), SlotId::Consumer(_))) {
             let effects = self.gate.failed(id, self.context.clock.now(), &mut self.gate_random);
@@ -69,7 +69,7 @@ impl SupervisorState {
                 return;
             }
         }
-        let cause = self.cause(id, &failure, blow, in_flight);
+        let cause = self.cause(id, &failure, injected, in_flight);
         let checkpoint = self.checkpoint(id);
         let event = SlotEvent::Ended { incarnation, cause, checkpoint };
         self.step_after(myself, id, event, fault).await;
@@ -80,10 +80,10 @@ impl SupervisorState {
         &mut self,
         id: SlotId,
         failure: &Failure,
-        blow: Option<usize>,
+        injected: Option<usize>,
         in_flight: Option<InFlight>,
     ) -> Cause {
-        match (failure, blow) {
+        match (failure, injected) {
             (Failure::Killed | Failure::Stopped, Some(_)) => Cause::Injected,
             (Failure::Definite(reason), _) => Cause::Definite(reason.clone()),
             (Failure::Hopeless(reason), _) => Cause::Exhausted(reason.clone()),

@@ -14,13 +14,13 @@ use crate::plan::{Call, CallAction, CallError, FaultKind, FaultPlan, Targets};
 
 /// How a fault hits a consumer's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blow {
+enum ConsumerFault {
     /// Its actor is killed.
     Kill,
     /// It is asked to stop, and comes back.
     Stop,
-    /// It will run into something.
-    Trap,
+    /// The fault is armed: the host triggers it.
+    Armed,
 }
 
 impl SupervisorState {
@@ -55,9 +55,11 @@ impl SupervisorState {
                     FaultKind::DeleteRecords => {
                         self.disturb(number, Disturbance::DeleteRecords(partitions.clone()));
                     }
-                    _ => partitions
-                        .iter()
-                        .for_each(|partition| self.context.sabotage.arm_poison(*partition, number)),
+                    _ => {
+                        for partition in partitions {
+                            self.context.active_faults.arm_poison(*partition, number);
+                        }
+                    }
                 }
             }
             Targets::Brokers(_) | Targets::Cluster => {
@@ -85,9 +87,9 @@ impl SupervisorState {
         }
         let now = self.context.clock.now();
         self.context.fault_ended(number, now, |mark| mark.healed = Some(now));
-        self.context.sabotage.calls().disarm(number);
+        self.context.active_faults.calls().disarm(number);
         for consumer in fault.targets.consumers() {
-            self.context.sabotage.disarm(*consumer, number);
+            self.context.active_faults.disarm(*consumer, number);
         }
         self.hurry_oracle();
     }
@@ -106,43 +108,43 @@ impl SupervisorState {
         }
         let partitions = self.partitions_of(consumer);
         self.begin_recovery(number, Some(consumer), &partitions, now);
-        let sabotage = &self.context.sabotage;
+        let active_faults = &self.context.active_faults;
         let end = fault.lasts.map(|lasts| now + lasts);
-        let blow = match fault.kind {
-            FaultKind::Kill => Blow::Kill,
-            FaultKind::Stop => Blow::Stop,
+        let consumer_fault = match fault.kind {
+            FaultKind::Kill => ConsumerFault::Kill,
+            FaultKind::Stop => ConsumerFault::Stop,
             FaultKind::LateClose => {
-                sabotage.arm_late_close(consumer, fault.lasts.unwrap_or_default());
-                Blow::Kill
+                active_faults.arm_late_close(consumer, fault.lasts.unwrap_or_default());
+                ConsumerFault::Kill
             }
             FaultKind::Panic => {
-                sabotage.arm_panic(consumer, number);
-                Blow::Trap
+                active_faults.arm_panic(consumer, number);
+                ConsumerFault::Armed
             }
             FaultKind::Hang => {
-                sabotage.arm_hang(consumer, number, end);
-                Blow::Trap
+                active_faults.arm_hang(consumer, number, end);
+                ConsumerFault::Armed
             }
             FaultKind::Stall => {
-                sabotage.arm_stall(consumer, number, fault.lasts.unwrap_or_default());
-                Blow::Trap
+                active_faults.arm_stall(consumer, number, fault.lasts.unwrap_or_default());
+                ConsumerFault::Armed
             }
             FaultKind::Slow { factor, add } => {
-                sabotage.arm_slow(consumer, factor, add, end.unwrap_or(Time::NEVER));
-                Blow::Trap
+                active_faults.arm_slow(consumer, factor, add, end.unwrap_or(Time::NEVER));
+                ConsumerFault::Armed
             }
             FaultKind::CrashLoop { times } => {
-                sabotage.arm_crash_loop(consumer, number, times, end);
-                Blow::Trap
+                active_faults.arm_crash_loop(consumer, number, times, end);
+                ConsumerFault::Armed
             }
             // These have other targets.
-            _ => Blow::Trap,
+            _ => ConsumerFault::Armed,
         };
         if let Some(child) = self.children.get_mut(&id) {
-            match blow {
-                Blow::Kill => child.kill(number),
-                Blow::Stop => child.stop_for(number),
-                Blow::Trap => {}
+            match consumer_fault {
+                ConsumerFault::Kill => child.kill(number),
+                ConsumerFault::Stop => child.stop_for(number),
+                ConsumerFault::Armed => {}
             }
         }
     }
@@ -159,7 +161,7 @@ impl SupervisorState {
         if matches!(fault.kind, FaultKind::Burst { .. }) {
             // It is part of the schedule from the beginning.
         } else if let Some(lasts) = fault.lasts {
-            self.context.sabotage.pause(pool, now + lasts);
+            self.context.active_faults.pause(pool, now + lasts);
             self.context.board.pools[pool.0 as usize].lock().excuse(now, now + lasts + CATCH_UP);
         } else {
             self.context.board.pools[pool.0 as usize].lock().excuse(now, Time::NEVER);
@@ -196,7 +198,7 @@ impl SupervisorState {
             let end = now + fault.lasts.unwrap_or_default() + CATCH_UP;
             self.context.board.pools.iter().for_each(|pool| pool.lock().excuse(now, end));
         }
-        self.context.sabotage.calls().arm(fault.entry, number, rule, fault.targets.clone());
+        self.context.active_faults.calls().arm(fault.entry, number, rule, fault.targets.clone());
     }
 
     fn hit_cluster(&self, number: usize, fault: &FaultPlan) {

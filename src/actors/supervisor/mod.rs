@@ -181,7 +181,7 @@ impl Actor for Supervisor {
             SupervisorMsg::EndLoad => state.end_load(),
             SupervisorMsg::StopConsumers => {
                 state.stopping = true;
-                state.context.sabotage.end();
+                state.context.active_faults.end();
                 for slot in state.slots(SlotId::is_consumer) {
                     state.step(&myself, slot, SlotEvent::Stop).await;
                 }
@@ -313,7 +313,7 @@ impl SupervisorState {
 
     fn end_load(&mut self) {
         self.load_is_over = true;
-        self.context.sabotage.calls().clear();
+        self.context.active_faults.calls().clear();
         for (id, child) in &self.children {
             if !id.is_consumer() {
                 child.stop();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::{Clock, ConsumerId, Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, ErrorClass, Flow};
-use crate::logic::{CallingClient, Sabotage};
+use crate::logic::{ActiveFaults, CallingClient};
 use crate::plan::{CallAction, CallError};
 
 /// Records held back at once. Beyond it the client is not asked for more.
@@ -24,7 +24,7 @@ pub struct RuledConsumer<P> {
 struct Rules {
     /// The group's member; otherwise consumers have the numbers of their partitions.
     member: Option<ConsumerId>,
-    sabotage: Arc<Sabotage>,
+    active_faults: Arc<ActiveFaults>,
     clock: Clock,
     /// What is read, unless a group says so.
     assigned: BTreeSet<PartitionId>,
@@ -56,12 +56,12 @@ impl<P: ConsumerPort> RuledConsumer<P> {
     pub fn new(
         inner: P,
         member: Option<ConsumerId>,
-        sabotage: Arc<Sabotage>,
+        active_faults: Arc<ActiveFaults>,
         clock: Clock,
     ) -> RuledConsumer<P> {
         let rules = Rules {
             member,
-            sabotage,
+            active_faults,
             clock,
             assigned: BTreeSet::new(),
             held: BTreeMap::new(),
@@ -132,7 +132,7 @@ impl<P: ConsumerPort> RuledConsumer<P> {
 
 impl Rules {
     fn is_idle(&self) -> bool {
-        self.count == 0 && self.dropped.is_empty() && !self.sabotage.calls().is_armed()
+        self.count == 0 && self.dropped.is_empty() && !self.active_faults.calls().is_armed()
     }
 
     fn take_dropped(&mut self, now: Time) -> Option<(PartitionId, Offset)> {
@@ -183,7 +183,7 @@ impl Rules {
             return (*decided, false);
         }
         let caller = CallingClient::Consumer(self.member.unwrap_or(ConsumerId(partition.0)));
-        let hit = self.sabotage.calls().decide(caller, partition);
+        let hit = self.active_faults.calls().decide(caller, partition);
         let action = hit.map(|(_, action)| action);
         self.decided.insert(partition, action);
         if let Some((fault, CallAction::Error(CallError::Fatal))) = hit {
@@ -191,7 +191,7 @@ impl Rules {
             let others = self.assigned.iter().map(|partition| ConsumerId(partition.0));
             let failing: Vec<ConsumerId> =
                 self.member.map_or_else(|| others.collect(), |id| vec![id]);
-            failing.into_iter().for_each(|consumer| self.sabotage.blame(consumer, fault));
+            failing.into_iter().for_each(|consumer| self.active_faults.note_cause(consumer, fault));
         }
         (action, true)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::{Clock, PartitionId, PoolId, ProducerId, Time, sent_time};
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
-use crate::logic::{CallingClient, Sabotage};
+use crate::logic::{ActiveFaults, CallingClient};
 use crate::measure::{Ack, Outcome};
 use crate::plan::{CallAction, CallError};
 
@@ -19,7 +19,7 @@ const TRY_AGAIN: Duration = Duration::from_micros(500);
 pub struct RuledProducer<P> {
     inner: P,
     pool: PoolId,
-    sabotage: Arc<Sabotage>,
+    active_faults: Arc<ActiveFaults>,
     clock: Clock,
     /// What is held back, in the order it came.
     held: BTreeMap<PartitionId, VecDeque<Held>>,
@@ -39,11 +39,16 @@ struct Held {
 
 impl<P: ProducerPort> RuledProducer<P> {
     /// `inner` as the client of `pool`.
-    pub fn new(inner: P, pool: PoolId, sabotage: Arc<Sabotage>, clock: Clock) -> RuledProducer<P> {
+    pub fn new(
+        inner: P,
+        pool: PoolId,
+        active_faults: Arc<ActiveFaults>,
+        clock: Clock,
+    ) -> RuledProducer<P> {
         RuledProducer {
             inner,
             pool,
-            sabotage,
+            active_faults,
             clock,
             held: BTreeMap::new(),
             count: 0,
@@ -55,7 +60,7 @@ impl<P: ProducerPort> RuledProducer<P> {
     /// Whether records pass as if there were no rules.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.count == 0 && !self.sabotage.calls().is_armed()
+        self.count == 0 && !self.active_faults.calls().is_armed()
     }
 
     /// The client itself.
@@ -83,7 +88,8 @@ impl<P: ProducerPort> RuledProducer<P> {
     #[cold]
     fn send_by_the_rules(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
         let now = self.clock.now();
-        let hit = self.sabotage.calls().decide(CallingClient::Pool(self.pool), record.partition);
+        let hit =
+            self.active_faults.calls().decide(CallingClient::Pool(self.pool), record.partition);
         match hit.map(|(_, action)| action) {
             Some(CallAction::Delay(delay)) => self.hold(record, now + delay),
             Some(CallAction::Drop) => {

@@ -14,15 +14,15 @@ use crate::broker::{
     Answers, BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, ProducerPort,
     SendError, SendRecord,
 };
-use crate::logic::Sabotage;
+use crate::logic::ActiveFaults;
 use crate::measure::{Ack, Outcome};
 use crate::plan::{Call, CallAction, CallError, CallRule, Targets};
 
 const PARTITIONS: u32 = 2;
 const STEP: Duration = Duration::from_millis(1);
 
-fn sabotage() -> Arc<Sabotage> {
-    Arc::new(Sabotage::new(PARTITIONS, PARTITIONS, 1, Seed(1)))
+fn active_faults() -> Arc<ActiveFaults> {
+    Arc::new(ActiveFaults::new(PARTITIONS, PARTITIONS, 1, Seed(1)))
 }
 
 fn action() -> impl Strategy<Value = CallAction> {
@@ -43,11 +43,11 @@ fn rules(without_fatal: bool) -> impl Strategy<Value = Vec<(CallAction, f64, u32
     proptest::collection::vec(rule.prop_filter("not fatal", kept), 0..4)
 }
 
-fn arm(sabotage: &Sabotage, call: Call, rules: &[(CallAction, f64, u32)]) {
+fn arm(active_faults: &ActiveFaults, call: Call, rules: &[(CallAction, f64, u32)]) {
     for (number, (action, share, partition)) in rules.iter().enumerate() {
         let rule = CallRule { call, action: *action, share: *share };
         let targets = Targets::Partitions(vec![PartitionId(*partition)]);
-        sabotage.calls().arm(number, number, rule, targets);
+        active_faults.calls().arm(number, number, rule, targets);
     }
 }
 
@@ -152,9 +152,9 @@ proptest! {
         ends_early in any::<bool>(),
     ) {
         let (clock, mut hand) = Clock::simulated();
-        let sabotage = sabotage();
-        arm(&sabotage, Call::Produce, &rules);
-        let mut port = RuledProducer::new(Sink::default(), PoolId(0), sabotage.clone(), clock);
+        let active_faults = active_faults();
+        arm(&active_faults, Call::Produce, &rules);
+        let mut port = RuledProducer::new(Sink::default(), PoolId(0), active_faults.clone(), clock);
         let (mut answers, mut taken) = (Answers::default(), 0);
         for sequence in 0..100 {
             for partition in (0..PARTITIONS).map(PartitionId) {
@@ -168,7 +168,7 @@ proptest! {
         if ends_early {
             port.give_up(Duration::ZERO);
         }
-        sabotage.calls().clear();
+        active_faults.calls().clear();
         for _ in 0..40 {
             port.answers(Duration::ZERO, &mut answers);
             tick(clock, &mut hand);
@@ -189,17 +189,17 @@ proptest! {
     #[test]
     fn every_record_of_a_log_comes_once_and_in_order(rules in rules(true)) {
         let (clock, mut hand) = Clock::simulated();
-        let sabotage = sabotage();
+        let active_faults = active_faults();
         let source = Source { length: 60, next: BTreeMap::new() };
-        let mut port = RuledConsumer::new(source, None, sabotage.clone(), clock);
+        let mut port = RuledConsumer::new(source, None, active_faults.clone(), clock);
         for partition in (0..PARTITIONS).map(PartitionId) {
             port.submit(ConsumerCommand::Assign(partition, Offset(0))).expect("taken");
         }
-        arm(&sabotage, Call::Fetch, &rules);
+        arm(&active_faults, Call::Fetch, &rules);
         let mut seen = Seen::default();
         for round in 0..600 {
             if round == 300 {
-                sabotage.calls().clear();
+                active_faults.calls().clear();
             }
             port.poll(Duration::ZERO, &mut seen);
             tick(clock, &mut hand);
@@ -218,11 +218,11 @@ proptest! {
 #[test]
 fn what_was_held_back_or_dropped_is_forgotten_when_the_partition_is_read_anew() {
     let (clock, mut hand) = Clock::simulated();
-    let sabotage = sabotage();
+    let active_faults = active_faults();
     let source = Source { length: 5, next: BTreeMap::new() };
-    let mut port = RuledConsumer::new(source, None, sabotage.clone(), clock);
+    let mut port = RuledConsumer::new(source, None, active_faults.clone(), clock);
     port.submit(ConsumerCommand::Assign(PartitionId(0), Offset(0))).expect("taken");
-    arm(&sabotage, Call::Fetch, &[(CallAction::Delay(STEP * 10), 1.0, 0)]);
+    arm(&active_faults, Call::Fetch, &[(CallAction::Delay(STEP * 10), 1.0, 0)]);
     let mut seen = Seen::default();
     port.poll(Duration::ZERO, &mut seen);
     port.submit(ConsumerCommand::Assign(PartitionId(0), Offset(2))).expect("taken");
@@ -236,20 +236,20 @@ fn what_was_held_back_or_dropped_is_forgotten_when_the_partition_is_read_anew() 
 #[test]
 fn a_client_that_breaks_names_its_fault_for_everybody_it_reads_for() {
     let (clock, _hand) = Clock::simulated();
-    let sabotage = sabotage();
+    let active_faults = active_faults();
     let source = Source { length: 5, next: BTreeMap::new() };
-    let mut port = RuledConsumer::new(source, None, sabotage.clone(), clock);
+    let mut port = RuledConsumer::new(source, None, active_faults.clone(), clock);
     for partition in (0..PARTITIONS).map(PartitionId) {
         port.submit(ConsumerCommand::Assign(partition, Offset(0))).expect("taken");
     }
     let rule =
         CallRule { call: Call::Fetch, action: CallAction::Error(CallError::Fatal), share: 1.0 };
-    sabotage.calls().arm(0, 4, rule, Targets::Consumers(vec![ConsumerId(1)]));
+    active_faults.calls().arm(0, 4, rule, Targets::Consumers(vec![ConsumerId(1)]));
     let mut seen = Seen::default();
     port.poll(Duration::ZERO, &mut seen);
     port.poll(Duration::ZERO, &mut seen);
     assert_eq!((seen.errors, seen.records.contains_key(&PartitionId(1))), (1, false));
-    let causes = [0, 1].map(|consumer| sabotage.take_cause(ConsumerId(consumer)));
+    let causes = [0, 1].map(|consumer| active_faults.take_cause(ConsumerId(consumer)));
     assert_eq!(causes, [Some(4), Some(4)]);
 }
 
@@ -298,14 +298,14 @@ impl ConsumerEvents for Times {
 #[test]
 fn a_delayed_record_is_in_the_client_later_and_what_comes_behind_it_waits_there() {
     let (clock, mut hand) = Clock::simulated();
-    let sabotage = sabotage();
-    let mut port = RuledConsumer::new(Timed(clock, 0), None, sabotage.clone(), clock);
+    let active_faults = active_faults();
+    let mut port = RuledConsumer::new(Timed(clock, 0), None, active_faults.clone(), clock);
     let mut times = Times(clock, Time::ZERO, Vec::new());
     for round in 0..6 {
         if round == 1 {
-            arm(&sabotage, Call::Fetch, &[(CallAction::Delay(STEP * 3), 1.0, 0)]);
+            arm(&active_faults, Call::Fetch, &[(CallAction::Delay(STEP * 3), 1.0, 0)]);
         } else if round == 2 {
-            sabotage.calls().clear();
+            active_faults.calls().clear();
         }
         port.poll(Duration::ZERO, &mut times);
         tick(clock, &mut hand);

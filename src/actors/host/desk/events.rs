@@ -41,8 +41,8 @@ impl ConsumerEvents for Desk {
                 let is_full = seat.done(offset, now);
                 self.done(partition, begun, now, is_full)
             }
-            Ok(Worked::After(efforts)) => {
-                self.under_way = Some(UnderWay { partition, offset, begun, efforts });
+            Ok(Worked::After(costs)) => {
+                self.under_way = Some(UnderWay { partition, offset, begun, costs });
                 Flow::Stop
             }
             Err(error) => self.fails(partition, error),

@@ -5,11 +5,11 @@ mod events;
 use std::sync::atomic::Ordering;
 
 use super::handling::make_handler;
+use super::injected_faults::SimulatedCosts;
 use super::inquiry::{Suspect, Suspicion};
 use super::kernel::Hosting;
 use super::lease::{HostReport, Line};
 use super::seat::Seat;
-use super::trouble::Efforts;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::sim::KernelHandle;
@@ -51,7 +51,7 @@ struct UnderWay {
     partition: PartitionId,
     offset: Offset,
     begun: Time,
-    efforts: Efforts,
+    costs: SimulatedCosts,
 }
 
 /// What a group member's desk needs besides.
@@ -272,14 +272,14 @@ impl Desk {
 
     /// The effort the kernel has to make before the next turn.
     pub(super) fn effort(&self) -> Option<Effort> {
-        self.under_way.as_ref().and_then(|record| record.efforts.next())
+        self.under_way.as_ref().and_then(|record| record.costs.next())
     }
 
     /// Goes on with the record whose effort is made now.
     pub(super) fn resume(&mut self) {
         if let Some(record) = &mut self.under_way {
-            record.efforts.take();
-            if record.efforts.next().is_some() {
+            record.costs.take();
+            if record.costs.next().is_some() {
                 return;
             }
         }

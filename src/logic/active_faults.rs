@@ -1,6 +1,6 @@
-//! The switchboard of planned trouble: what the fault driver arms, hosts run into.
+//! The faults that are active now. The supervisor arms them, and hosts trigger them.
 //!
-//! While nothing is armed it costs a host one relaxed load per record.
+//! While no fault is armed, a record costs a host one relaxed load.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,14 +26,14 @@ pub enum RecordFault {
     },
 }
 
-/// All traps of a run. Faults are known by their number in the plan.
+/// The active faults of a run. A fault is identified by its number in the plan.
 #[derive(Debug)]
-pub struct Sabotage {
-    /// Traps that records run into.
+pub struct ActiveFaults {
+    /// Faults that a record or a poll can trigger.
     armed: AtomicUsize,
-    /// Set when the run is over: a thread that hangs or blocks on purpose ends.
+    /// Set when the run is over: a thread that an injected fault blocks ends.
     over: AtomicBool,
-    consumers: Table<Mutex<Traps>>,
+    consumers: Table<Mutex<ConsumerFaults>>,
     /// By partition.
     poison: Table<Mutex<Option<Poison>>>,
     /// By pool: until when it pauses, in nanoseconds since the epoch.
@@ -50,7 +50,7 @@ struct Poison {
 
 /// What is armed for one consumer.
 #[derive(Debug, Default)]
-struct Traps {
+struct ConsumerFaults {
     panic: Option<usize>,
     stall: Option<(usize, Duration)>,
     hang: Option<(usize, Option<Time>)>,
@@ -61,8 +61,8 @@ struct Traps {
     cause: Option<usize>,
 }
 
-impl Traps {
-    /// Traps that hosts have to look for.
+impl ConsumerFaults {
+    /// Faults that a host has to check for.
     fn count(&self) -> usize {
         usize::from(self.panic.is_some())
             + usize::from(self.stall.is_some())
@@ -86,7 +86,7 @@ impl Traps {
         true
     }
 
-    fn spring(&mut self, now: Time) -> Option<RecordFault> {
+    fn trigger(&mut self, now: Time) -> Option<RecordFault> {
         if let Some(fault) = self.panic.take() {
             self.cause = Some(fault);
             return Some(RecordFault::Panic);
@@ -104,10 +104,10 @@ impl Traps {
     }
 }
 
-impl Sabotage {
-    /// A switchboard with nothing armed. What is left to chance is drawn from `seed`.
-    pub fn new(consumers: u32, partitions: u32, pools: u32, seed: Seed) -> Sabotage {
-        Sabotage {
+impl ActiveFaults {
+    /// No active faults. Random choices are drawn from `seed`.
+    pub fn new(consumers: u32, partitions: u32, pools: u32, seed: Seed) -> ActiveFaults {
+        ActiveFaults {
             armed: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             // A topic that grows has more of both than it began with, and a group may get more members.
@@ -118,7 +118,7 @@ impl Sabotage {
         }
     }
 
-    /// Whether a record or a poll could run into anything.
+    /// Whether a record or a poll can trigger a fault.
     #[inline]
     pub fn is_armed(&self) -> bool {
         self.armed.load(Ordering::Relaxed) > 0
@@ -130,7 +130,7 @@ impl Sabotage {
         &self.calls
     }
 
-    /// Ends everything that blocks on purpose.
+    /// Ends the faults that block a thread.
     pub fn end(&self) {
         self.over.store(true, Ordering::Release);
     }
@@ -142,22 +142,22 @@ impl Sabotage {
 
     /// The consumer's next record panics.
     pub fn arm_panic(&self, consumer: ConsumerId, fault: usize) {
-        self.change(consumer, |traps| traps.panic = Some(fault));
+        self.change(consumer, |faults| faults.panic = Some(fault));
     }
 
     /// The consumer's next record blocks for `span`.
     pub fn arm_stall(&self, consumer: ConsumerId, fault: usize, span: Duration) {
-        self.change(consumer, |traps| traps.stall = Some((fault, span)));
+        self.change(consumer, |faults| faults.stall = Some((fault, span)));
     }
 
     /// The consumer's thread stops polling until then, or for ever.
     pub fn arm_hang(&self, consumer: ConsumerId, fault: usize, until: Option<Time>) {
-        self.change(consumer, |traps| traps.hang = Some((fault, until)));
+        self.change(consumer, |faults| faults.hang = Some((fault, until)));
     }
 
     /// The consumer's records cost more until then.
     pub fn arm_slow(&self, consumer: ConsumerId, factor: f64, add: Duration, until: Time) {
-        self.change(consumer, |traps| traps.slow = Some((factor, add, until)));
+        self.change(consumer, |faults| faults.slow = Some((factor, add, until)));
     }
 
     /// Each incarnation of the consumer crashes before its first poll, so many times or until then.
@@ -168,12 +168,12 @@ impl Sabotage {
         times: Option<u32>,
         until: Option<Time>,
     ) {
-        self.change(consumer, |traps| traps.crash_loop = Some((fault, times, until)));
+        self.change(consumer, |faults| faults.crash_loop = Some((fault, times, until)));
     }
 
     /// The consumer's client takes so long to close, once.
     pub fn arm_late_close(&self, consumer: ConsumerId, span: Duration) {
-        self.change(consumer, |traps| traps.late_close = Some(span));
+        self.change(consumer, |faults| faults.late_close = Some(span));
     }
 
     /// The partition's next record is poisonous from now on.
@@ -196,7 +196,7 @@ impl Sabotage {
         (now < until).then_some(until)
     }
 
-    /// What a record runs into, if anything.
+    /// The fault that a record triggers.
     pub fn on_record(
         &self,
         consumer: ConsumerId,
@@ -205,12 +205,12 @@ impl Sabotage {
         now: Time,
     ) -> Option<RecordFault> {
         let fault = self.poisoned(partition, offset);
-        self.change(consumer, |traps| {
+        self.change(consumer, |faults| {
             if fault.is_some() {
-                traps.cause = fault;
+                faults.cause = fault;
                 return Some(RecordFault::Panic);
             }
-            traps.spring(now)
+            faults.trigger(now)
         })
     }
 
@@ -224,47 +224,47 @@ impl Sabotage {
 
     /// Whether the consumer's thread hangs now: until when, or for ever.
     pub fn hangs(&self, consumer: ConsumerId) -> Option<Option<Time>> {
-        self.change(consumer, |traps| {
-            let (fault, until) = traps.hang.take()?;
-            traps.cause = Some(fault);
+        self.change(consumer, |faults| {
+            let (fault, until) = faults.hang.take()?;
+            faults.cause = Some(fault);
             Some(until)
         })
     }
 
     /// Whether the consumer crashes now, before it polls.
     pub fn crashes(&self, consumer: ConsumerId, now: Time) -> bool {
-        self.change(consumer, |traps| traps.crash(now))
+        self.change(consumer, |faults| faults.crash(now))
     }
 
     /// How long the client of a consumer takes to close this time.
     pub fn on_close(&self, consumer: ConsumerId) -> Option<Duration> {
-        self.change(consumer, |traps| traps.late_close.take())
+        self.change(consumer, |faults| faults.late_close.take())
     }
 
     /// Notes that `fault` is what ends the consumer's incarnation.
-    pub fn blame(&self, consumer: ConsumerId, fault: usize) {
-        self.change(consumer, |traps| traps.cause = Some(fault));
+    pub fn note_cause(&self, consumer: ConsumerId, fault: usize) {
+        self.change(consumer, |faults| faults.cause = Some(fault));
     }
 
     /// The fault that has just ended an incarnation of `consumer`, or holds it up, if one does.
     pub fn take_cause(&self, consumer: ConsumerId) -> Option<usize> {
-        self.change(consumer, |traps| traps.cause.take())
+        self.change(consumer, |faults| faults.cause.take())
     }
 
-    /// Takes traps away that no consumer has run into when their fault's time is over.
+    /// Disarms what the consumer has not triggered when the fault ends.
     pub fn disarm(&self, consumer: ConsumerId, fault: usize) {
-        self.change(consumer, |traps| {
-            traps.crash_loop.take_if(|(number, ..)| *number == fault);
-            traps.stall.take_if(|(number, _)| *number == fault);
-            traps.hang.take_if(|(number, _)| *number == fault);
+        self.change(consumer, |faults| {
+            faults.crash_loop.take_if(|(number, ..)| *number == fault);
+            faults.stall.take_if(|(number, _)| *number == fault);
+            faults.hang.take_if(|(number, _)| *number == fault);
         });
     }
 
-    fn change<T>(&self, consumer: ConsumerId, change: impl FnOnce(&mut Traps) -> T) -> T {
-        let traps = &mut *lock(self.consumers.reach(consumer.0 as usize));
-        let before = traps.count();
-        let result = change(traps);
-        match traps.count() {
+    fn change<T>(&self, consumer: ConsumerId, change: impl FnOnce(&mut ConsumerFaults) -> T) -> T {
+        let faults = &mut *lock(self.consumers.reach(consumer.0 as usize));
+        let before = faults.count();
+        let result = change(faults);
+        match faults.count() {
             after if after > before => _ = self.armed.fetch_add(after - before, Ordering::Relaxed),
             after => _ = self.armed.fetch_sub(before - after, Ordering::Relaxed),
         }
@@ -283,53 +283,53 @@ mod tests {
     const ONE: ConsumerId = ConsumerId(1);
     const PARTITION: PartitionId = PartitionId(1);
 
-    fn record(sabotage: &Sabotage, offset: i64, now: i64) -> Option<RecordFault> {
-        sabotage.on_record(ONE, PARTITION, Offset(offset), Time(now))
+    fn record(active_faults: &ActiveFaults, offset: i64, now: i64) -> Option<RecordFault> {
+        active_faults.on_record(ONE, PARTITION, Offset(offset), Time(now))
     }
 
     #[test]
     fn a_panic_hits_one_record_and_names_its_fault_once() {
-        let sabotage = Sabotage::new(2, 2, 1, Seed(1));
-        assert!(!sabotage.is_armed());
-        sabotage.arm_panic(ONE, 7);
-        assert!(sabotage.is_armed());
-        assert_eq!(record(&sabotage, 5, 0), Some(RecordFault::Panic));
-        assert_eq!((record(&sabotage, 5, 1), sabotage.is_armed()), (None, false));
-        assert_eq!((sabotage.take_cause(ONE), sabotage.take_cause(ONE)), (Some(7), None));
+        let active_faults = ActiveFaults::new(2, 2, 1, Seed(1));
+        assert!(!active_faults.is_armed());
+        active_faults.arm_panic(ONE, 7);
+        assert!(active_faults.is_armed());
+        assert_eq!(record(&active_faults, 5, 0), Some(RecordFault::Panic));
+        assert_eq!((record(&active_faults, 5, 1), active_faults.is_armed()), (None, false));
+        assert_eq!((active_faults.take_cause(ONE), active_faults.take_cause(ONE)), (Some(7), None));
     }
 
     #[test]
     fn a_crash_loop_ends_after_its_times_or_at_its_end() {
-        let sabotage = Sabotage::new(2, 2, 1, Seed(1));
-        sabotage.arm_crash_loop(ONE, 0, Some(2), None);
-        let hits: Vec<bool> = (0..4).map(|i| sabotage.crashes(ONE, Time(i))).collect();
-        assert_eq!((hits, sabotage.is_armed()), (vec![true, true, false, false], false));
-        sabotage.arm_crash_loop(ONE, 0, None, Some(Time(10)));
-        let hits: Vec<bool> = [1, 9, 10].map(|now| sabotage.crashes(ONE, Time(now))).into();
-        assert_eq!((hits, sabotage.is_armed()), (vec![true, true, false], false));
+        let active_faults = ActiveFaults::new(2, 2, 1, Seed(1));
+        active_faults.arm_crash_loop(ONE, 0, Some(2), None);
+        let hits: Vec<bool> = (0..4).map(|i| active_faults.crashes(ONE, Time(i))).collect();
+        assert_eq!((hits, active_faults.is_armed()), (vec![true, true, false, false], false));
+        active_faults.arm_crash_loop(ONE, 0, None, Some(Time(10)));
+        let hits: Vec<bool> = [1, 9, 10].map(|now| active_faults.crashes(ONE, Time(now))).into();
+        assert_eq!((hits, active_faults.is_armed()), (vec![true, true, false], false));
     }
 
     #[test]
     fn poison_is_the_first_record_and_stays_it() {
-        let sabotage = Sabotage::new(2, 2, 1, Seed(1));
-        sabotage.arm_poison(PARTITION, 3);
-        assert_eq!(record(&sabotage, 40, 0), Some(RecordFault::Panic));
-        assert_eq!(sabotage.take_cause(ONE), Some(3));
-        assert_eq!(record(&sabotage, 39, 1), None);
-        assert_eq!(record(&sabotage, 40, 2), Some(RecordFault::Panic));
-        assert_eq!(record(&sabotage, 41, 3), None);
-        let other = sabotage.on_record(ConsumerId(0), PartitionId(0), Offset(40), Time(4));
+        let active_faults = ActiveFaults::new(2, 2, 1, Seed(1));
+        active_faults.arm_poison(PARTITION, 3);
+        assert_eq!(record(&active_faults, 40, 0), Some(RecordFault::Panic));
+        assert_eq!(active_faults.take_cause(ONE), Some(3));
+        assert_eq!(record(&active_faults, 39, 1), None);
+        assert_eq!(record(&active_faults, 40, 2), Some(RecordFault::Panic));
+        assert_eq!(record(&active_faults, 41, 3), None);
+        let other = active_faults.on_record(ConsumerId(0), PartitionId(0), Offset(40), Time(4));
         assert_eq!(other, None);
     }
 
     #[test]
     fn slowness_ends_at_its_time_and_a_hang_hits_one_poll() {
-        let sabotage = Sabotage::new(2, 2, 1, Seed(1));
-        sabotage.arm_slow(ONE, 10.0, Duration::ZERO, Time(100));
+        let active_faults = ActiveFaults::new(2, 2, 1, Seed(1));
+        active_faults.arm_slow(ONE, 10.0, Duration::ZERO, Time(100));
         let slow = Some(RecordFault::Slow { factor: 10.0, add: Duration::ZERO });
-        assert_eq!((record(&sabotage, 0, 99), record(&sabotage, 0, 100)), (slow, None));
-        sabotage.arm_hang(ONE, 2, None);
-        assert_eq!((sabotage.hangs(ONE), sabotage.hangs(ONE)), (Some(None), None));
-        assert!(!sabotage.is_armed());
+        assert_eq!((record(&active_faults, 0, 99), record(&active_faults, 0, 100)), (slow, None));
+        active_faults.arm_hang(ONE, 2, None);
+        assert_eq!((active_faults.hangs(ONE), active_faults.hangs(ONE)), (Some(None), None));
+        assert!(!active_faults.is_armed());
     }
 }
