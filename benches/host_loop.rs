@@ -11,7 +11,7 @@ use lanekeeper::base::{
     write_payload,
 };
 use lanekeeper::logic::{ActiveFaults, ConsumerMachine, Pacer, WorkSampler};
-use lanekeeper::measure::{LaneShape, Owner, PartitionCell, Pulse};
+use lanekeeper::measure::{Heartbeat, LaneShape, Owner, PartitionCell};
 use lanekeeper::plan::{
     Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients, Work,
 };
@@ -54,19 +54,20 @@ fn consumer(criterion: &mut Criterion) {
     for size in [100, 1024] {
         let payloads: Vec<_> = (0..RECORDS).map(|i| payload(i, size)).collect();
         // As a host does it, with what it leaves for the watchdog and looks for of planned trouble.
-        let (pulse, active_faults) = (Pulse::new(clock.now()), ActiveFaults::new(1, 1, 1, Seed(1)));
+        let (heartbeat, active_faults) =
+            (Heartbeat::new(clock.now()), ActiveFaults::new(1, 1, 1, Seed(1)));
         let watched = |cell: PartitionCell| {
             let mut machine = ConsumerMachine::new(PartitionId(0), owner, RUN, work.clone(), BATCH);
             for (offset, payload) in payloads.iter().enumerate() {
                 let (offset, now) = (Offset(offset as i64), clock.now());
-                pulse.begin(PartitionId(0), offset, now);
+                heartbeat.begin(PartitionId(0), offset, now);
                 let worked = catch_unwind(AssertUnwindSafe(|| {
                     machine.begin(offset, payload, now);
                     assert!(!active_faults.is_armed());
                 }));
                 assert!(worked.is_ok());
                 machine.done(now);
-                pulse.done();
+                heartbeat.done();
                 if machine.is_full() {
                     machine.flush(&cell);
                 }

@@ -57,9 +57,9 @@ fn a_file_is_whole_at_any_time_and_never_ahead_of_what_was_processed() {
     let (finished, left) = killed(with_file(Tool::run_text(SLOW), &file), &file);
     assert_eq!((left.topic.as_str(), left.partitions.len(), left.runs.len()), ("orders", 3, 1));
     for start in &left.partitions {
-        let anchor = start.anchor.expect("the record before it");
-        assert_eq!(anchor.offset.0 + 1, start.checkpoint.0);
-        assert_eq!(anchor.stamp.run, left.runs[0]);
+        let resume_point = start.resume_point.expect("the record before it");
+        assert_eq!(resume_point.offset.0 + 1, start.checkpoint.0);
+        assert_eq!(resume_point.stamp.run, left.runs[0]);
     }
     // At 50 a second, no consumer can have processed much more than the last second kept.
     let report = support::report_of(&finished).args(["--format", "json"]).exits(130).stdout;

@@ -14,7 +14,7 @@ use lanekeeper::broker::{
     EndOffsets, ProducerPort, Watermarks,
 };
 use lanekeeper::logic::ActiveFaults;
-use lanekeeper::measure::{Event, LaneShape, Scoreboard};
+use lanekeeper::measure::{Event, LaneShape, Measurements};
 use lanekeeper::plan::{Overrides, Plan, compile};
 use lanekeeper::scenario::Source;
 use ractor::Actor;
@@ -136,7 +136,7 @@ fn context(cluster: &Flaky, more: &str) -> Context {
     Context {
         cluster: Arc::new(cluster.clone()),
         hosting: Hosting::Threads,
-        board: Arc::new(Scoreboard::new(shape, &[Offset(0); CONSUMERS])),
+        measurements: Arc::new(Measurements::new(shape, &[Offset(0); CONSUMERS])),
         clock: Clock::start(),
         run: RunId(1),
         seed: Seed(1),
@@ -154,7 +154,7 @@ fn context(cluster: &Flaky, more: &str) -> Context {
 }
 
 fn count(context: &Context, wanted: fn(&Event) -> bool) -> usize {
-    context.board.journal.since(0).iter().filter(|(_, event)| wanted(event)).count()
+    context.measurements.journal.since(0).iter().filter(|(_, event)| wanted(event)).count()
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn assert_hung_fetches(more: &str) {
             Event::ConsumerStuck { consumer, remedy, .. } if consumer.0 == wanted => Some(remedy),
             _ => None,
         };
-        context.board.journal.since(0).into_iter().filter_map(of).collect()
+        context.measurements.journal.since(0).into_iter().filter_map(of).collect()
     };
     let rungs = ["noted", "assigned again", "replaced"];
     for consumer in 0..CONSUMERS as u32 {
@@ -235,14 +235,15 @@ async fn members_that_find_another_log_are_stalled_and_not_restarted() {
     let (supervisor, done) = Actor::spawn(None, Supervisor, args).await.expect("a supervisor");
     supervisor.cast(SupervisorMsg::StartConsumers).expect("a supervisor that listens");
     let story = async {
-        while !context.board.cells.iter().all(|cell| cell.lock().next_offset() == Offset(5)) {
+        while !context.measurements.cells.iter().all(|cell| cell.lock().next_offset() == Offset(5))
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         // The same log: what comes again is recognised, and counted as such.
         cluster.down.store(true, Ordering::Release);
         status.wait_for(|status| status.consumers_running == 0).await.expect("a status");
         cluster.down.store(false, Ordering::Release);
-        while !context.board.cells.iter().all(|cell| cell.lock().counts().redelivered >= 5) {
+        while !context.measurements.cells.iter().all(|cell| cell.lock().counts().redelivered >= 5) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(status.borrow().given_up, BTreeMap::new());

@@ -9,7 +9,7 @@ use super::host::{HostReport, Lease, Reports, SharedHost, start_group_host, star
 use super::supervisor::{SlotId, SupervisorMsg};
 use crate::base::PartitionId;
 use crate::broker::BrokerError;
-use crate::measure::{Event, Owner, Pulse, Start};
+use crate::measure::{Event, Heartbeat, Owner, Start};
 
 /// Owns a consumer's hold on its host: starts it, stops it, dies with it.
 pub(super) struct Consumer;
@@ -19,7 +19,7 @@ pub(super) struct ConsumerArgs {
     pub(super) context: Context,
     pub(super) owner: Owner,
     pub(super) place: Place,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) supervisor: ActorRef<SupervisorMsg>,
 }
 
@@ -64,17 +64,17 @@ impl Actor for Consumer {
         myself: ActorRef<ConsumerMsg>,
         args: ConsumerArgs,
     ) -> Result<ConsumerState, ActorProcessingErr> {
-        let ConsumerArgs { context, owner, place, pulse, supervisor } = args;
+        let ConsumerArgs { context, owner, place, heartbeat, supervisor } = args;
         let reports = reports_to(&context, &myself, &supervisor, owner);
         let lease = match place {
             Place::Own { partition, start } => {
-                start_own_host(&context, partition, owner, start, reports, pulse)?
+                start_own_host(&context, partition, owner, start, reports, heartbeat)?
             }
             Place::Shared { partition, start, host } => host
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .attach(partition, owner, start, reports, pulse)?,
-            Place::Member => start_group_host(&context, owner, reports, pulse)?,
+                .attach(partition, owner, start, reports, heartbeat)?,
+            Place::Member => start_group_host(&context, owner, reports, heartbeat)?,
         };
         Ok(ConsumerState { lease, owner, context, supervisor })
     }

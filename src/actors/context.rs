@@ -11,7 +11,7 @@ use super::host::Hosting;
 use crate::base::{Clock, ConsumerId, Incarnation, PartitionId, RunId, Seed, Time};
 use crate::broker::ClusterPort;
 use crate::logic::{ActiveFaults, Handlers};
-use crate::measure::{Event, RecoveryMark, Scoreboard, TraceKind};
+use crate::measure::{Event, Measurements, RecoveryMark, TraceKind};
 use crate::plan::Plan;
 
 /// A run's surroundings. Cheap to clone.
@@ -24,7 +24,7 @@ pub struct Context {
     /// Who gives hosts their turns.
     pub hosting: Hosting,
     /// Where everything is measured.
-    pub board: Arc<Scoreboard>,
+    pub measurements: Arc<Measurements>,
     /// The run's time.
     pub clock: Clock,
     /// Tells this run's records from others.
@@ -104,7 +104,7 @@ impl Context {
         if let Hosting::Kernel(kernel) = &self.hosting {
             kernel.tell(self.clock.now(), TraceKind::Control, || self.told(&event));
         }
-        self.board.journal.note(self.clock.now(), event);
+        self.measurements.journal.note(self.clock.now(), event);
     }
 
     /// An event for the trace: whom it happened to, what, and which partitions it is about.
@@ -131,15 +131,15 @@ impl Context {
     /// Notes that occurrence `fault` hit nothing, or something else than was meant.
     pub fn missed(&self, fault: usize, reason: String) {
         self.note(Event::FaultMissed { fault, reason: reason.clone() });
-        self.board.fault(fault, |times| times.missed.push(reason));
+        self.measurements.fault(fault, |times| times.missed.push(reason));
     }
 
     /// Notes that occurrence `fault` was over at `now`, and has `mark` do it for each partition it hit.
     pub fn fault_ended(&self, fault: usize, now: Time, mark: impl Fn(&mut RecoveryMark)) {
         let description = self.plan.faults.get(fault).map(ToString::to_string).unwrap_or_default();
         self.note(Event::FaultEnded { fault, description });
-        self.board.fault(fault, |times| times.healed = Some(now));
-        for cell in &self.board.cells {
+        self.measurements.fault(fault, |times| times.healed = Some(now));
+        for cell in &self.measurements.cells {
             let mut cell = cell.lock();
             cell.recoveries.iter_mut().filter(|it| it.fault == Some(fault)).for_each(&mark);
         }
@@ -147,8 +147,8 @@ impl Context {
 
     /// Notes an error of a client, unless it has come so often already that it says nothing new.
     pub fn note_client_error(&self, client: &str, consumer: Option<ConsumerId>, error: &str) {
-        self.board.trouble.store(self.clock.now().0, Ordering::Relaxed);
-        let count = self.board.client_error(error);
+        self.measurements.trouble.store(self.clock.now().0, Ordering::Relaxed);
+        let count = self.measurements.client_error(error);
         if count.is_power_of_two() {
             let (client, error) = (client.to_owned(), error.to_owned());
             self.note(Event::ClientError { client, consumer, error, count });
@@ -158,7 +158,7 @@ impl Context {
     /// Makes room for the topic's partitions below `partitions`. Whether any of them was new; consumers and producers
     /// follow.
     pub fn grown(&self, partitions: u32) -> bool {
-        let added = self.board.grow(partitions, self.clock.now());
+        let added = self.measurements.grow(partitions, self.clock.now());
         if added.is_empty() {
             return false;
         }
@@ -178,20 +178,20 @@ impl Context {
     /// The partitions whose last owner is `consumer` and has not given them up.
     pub fn owned_by(&self, consumer: ConsumerId) -> Vec<PartitionId> {
         let owns = |id: &usize| {
-            let cell = self.board.cells[*id].lock();
+            let cell = self.measurements.cells[*id].lock();
             cell.owners()
                 .last()
                 .is_some_and(|last| last.to.is_none() && last.owner.consumer == consumer)
         };
-        (0..self.board.cells.len()).filter(owns).map(|id| PartitionId(id as u32)).collect()
+        (0..self.measurements.cells.len()).filter(owns).map(|id| PartitionId(id as u32)).collect()
     }
 
     /// Makes everything before `next` of `consumer` count for nothing, in all cells it may touch.
     pub fn release(&self, consumer: ConsumerId, next: Incarnation) {
         if self.plan.group().is_none() {
-            self.board.cells[consumer.0 as usize].lock().release(consumer, next);
+            self.measurements.cells[consumer.0 as usize].lock().release(consumer, next);
         } else {
-            self.board.cells.iter().for_each(|cell| cell.lock().release(consumer, next));
+            self.measurements.cells.iter().for_each(|cell| cell.lock().release(consumer, next));
         }
     }
 }

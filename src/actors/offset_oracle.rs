@@ -47,7 +47,7 @@ impl Actor for OffsetOracle {
         let ends = Ends::new(&context, move |answer| {
             match answer {
                 Ok((asked, ends)) => {
-                    measured.board.observe_ends(&ends, asked, measured.clock.now());
+                    measured.measurements.observe_ends(&ends, asked, measured.clock.now());
                 }
                 Err(error) => measured.note_client_error("end-offsets", None, &error.message),
             }
@@ -71,7 +71,8 @@ impl Actor for OffsetOracle {
             OracleMsg::Answered => {
                 state.asking = false;
                 state.generation += 1;
-                let recovering = state.context.board.is_recovering(state.context.clock.now());
+                let recovering =
+                    state.context.measurements.is_recovering(state.context.clock.now());
                 let interval = if recovering { INTERVAL_RECOVERING } else { INTERVAL };
                 let tick = OracleMsg::Tick(state.generation);
                 let at = state.context.clock.now() + interval;

@@ -62,7 +62,7 @@ impl Actor for TopicWatcher {
     ) -> Result<WatcherState, ActorProcessingErr> {
         let WatcherArgs { context, supervisor } = args;
         let ask = looking(&context, &myself)?;
-        let watch = TopicWatch::new(context.board.cells.len() as u32);
+        let watch = TopicWatch::new(context.measurements.cells.len() as u32);
         let state = WatcherState { context, supervisor, watch, ask };
         state.look_after(state.context.plan.topic.discover, &myself);
         Ok(state)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::base::{Offset, PartitionId, ProducerId, RunId, Stamp, Time};
-use crate::measure::{Anchor, Start};
+use crate::measure::{ResumePoint, Start};
 
 /// How far a run came, and on what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ struct Last {
 
 impl Entry {
     fn of(start: &Start) -> Entry {
-        let last = start.anchor.map(|Anchor { offset, stamp }| Last {
+        let last = start.resume_point.map(|ResumePoint { offset, stamp }| Last {
             offset: offset.0,
             run: stamp.run.0,
             producer: stamp.producer.0,
@@ -126,7 +126,7 @@ impl Entry {
     }
 
     fn start(&self) -> Start {
-        let anchor = self.last.as_ref().map(|last| Anchor {
+        let resume_point = self.last.as_ref().map(|last| ResumePoint {
             offset: Offset(last.offset),
             stamp: Stamp {
                 run: RunId(last.run),
@@ -137,7 +137,7 @@ impl Entry {
                 sent: Time(last.sent_ns),
             },
         });
-        Start { checkpoint: Offset(self.next), anchor }
+        Start { checkpoint: Offset(self.next), resume_point }
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
 
     fn start() -> impl Strategy<Value = Start> {
         let stamp = (any::<u64>(), any::<u32>(), any::<u32>(), any::<u64>(), any::<[i64; 2]>());
-        let anchor =
+        let resume_point =
             stamp.prop_map(|(run, producer, partition, sequence, [intended, sent])| Stamp {
                 run: RunId(run),
                 producer: ProducerId(producer),
@@ -158,9 +158,9 @@ mod tests {
                 intended: Time(intended),
                 sent: Time(sent),
             });
-        (0..i64::MAX, proptest::option::of(anchor)).prop_map(|(next, stamp)| Start {
+        (0..i64::MAX, proptest::option::of(resume_point)).prop_map(|(next, stamp)| Start {
             checkpoint: Offset(next),
-            anchor: stamp.map(|stamp| Anchor { offset: Offset(next - 1), stamp }),
+            resume_point: stamp.map(|stamp| ResumePoint { offset: Offset(next - 1), stamp }),
         })
     }
 

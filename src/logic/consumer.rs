@@ -352,8 +352,8 @@ mod tests {
             let counts = cell.counts();
             assert_eq!((counts.earlier, counts.foreign), expected);
             assert_eq!((cell.delivered(), cell.next_offset()), (0, Offset(5)));
-            // Only what can be recognised is an anchor.
-            assert_eq!(cell.start().anchor.is_some(), expected.0 > 0);
+            // Only a record that can be recognised is a resume point.
+            assert_eq!(cell.start().resume_point.is_some(), expected.0 > 0);
         }
     }
 

@@ -7,28 +7,28 @@
 use std::fmt;
 
 use crate::base::{Offset, StampCheck, verify};
-use crate::measure::Anchor;
+use crate::measure::ResumePoint;
 
 /// What the first record of a restart says about the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sighting {
-    /// The anchor itself: this is the log.
+    /// The record of the resume point: this is the log.
     Same,
-    /// Another record in the anchor's place: another log, or a rewritten one.
+    /// Another record at its offset: another log, or a rewritten one.
     Other,
-    /// A later record: the anchor is gone (compaction), so nothing can be said.
+    /// A later record: that of the resume point is gone (compaction), so nothing can be said.
     Later,
     /// An earlier record, which says nothing.
     Earlier,
 }
 
-/// Compares a record with the anchor.
-pub fn sight(anchor: &Anchor, offset: Offset, payload: &[u8]) -> Sighting {
-    match offset.cmp(&anchor.offset) {
+/// Compares a record with the resume point.
+pub fn sight(resume_point: &ResumePoint, offset: Offset, payload: &[u8]) -> Sighting {
+    match offset.cmp(&resume_point.offset) {
         std::cmp::Ordering::Less => Sighting::Earlier,
         std::cmp::Ordering::Greater => Sighting::Later,
-        std::cmp::Ordering::Equal => match verify(payload, anchor.stamp.run) {
-            StampCheck::Intact(stamp) if stamp == anchor.stamp => Sighting::Same,
+        std::cmp::Ordering::Equal => match verify(payload, resume_point.stamp.run) {
+            StampCheck::Intact(stamp) if stamp == resume_point.stamp => Sighting::Same,
             _ => Sighting::Other,
         },
     }
@@ -152,14 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn the_anchor_is_recognised_and_nothing_else_is() {
-        let anchor = Anchor { offset: Offset(9), stamp: stamp(3) };
+    fn the_resume_point_is_recognised_and_nothing_else_is() {
+        let resume_point = ResumePoint { offset: Offset(9), stamp: stamp(3) };
         let own = payload(&stamp(3));
-        assert_eq!(sight(&anchor, Offset(9), &own), Sighting::Same);
-        assert_eq!(sight(&anchor, Offset(9), &payload(&stamp(4))), Sighting::Other);
-        assert_eq!(sight(&anchor, Offset(9), b"of another run"), Sighting::Other);
-        assert_eq!(sight(&anchor, Offset(10), &own), Sighting::Later);
-        assert_eq!(sight(&anchor, Offset(8), &own), Sighting::Earlier);
+        assert_eq!(sight(&resume_point, Offset(9), &own), Sighting::Same);
+        assert_eq!(sight(&resume_point, Offset(9), &payload(&stamp(4))), Sighting::Other);
+        assert_eq!(sight(&resume_point, Offset(9), b"of another run"), Sighting::Other);
+        assert_eq!(sight(&resume_point, Offset(10), &own), Sighting::Later);
+        assert_eq!(sight(&resume_point, Offset(8), &own), Sighting::Earlier);
     }
 
     proptest! {
@@ -171,8 +171,8 @@ mod tests {
             let readable = (low..=low + length).contains(&checkpoint);
             prop_assert_eq!(Definite::of(standing, Offset(checkpoint)).is_none(), readable);
             // Whatever is read back lies before the checkpoint.
-            let anchor_is_there = low < checkpoint && checkpoint <= low + length;
-            prop_assert_eq!(standing == Standing::Within, anchor_is_there);
+            let is_there = low < checkpoint && checkpoint <= low + length;
+            prop_assert_eq!(standing == Standing::Within, is_there);
         }
     }
 }

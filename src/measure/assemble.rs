@@ -10,9 +10,9 @@ use super::not_measured::not_measured;
 use super::rates::Rates;
 use super::{
     CellState, ClientProperty, Collector, Digest, Fairness, Growth, Host, Latencies, Ledger,
-    Moments, Overload, OwnerSummary, PartitionLatency, PartitionSummary, PartitionTotals, Resumed,
-    SCHEMA_VERSION, Scoreboard, Simulation, Summary, Verdict, evaluate, failures, fault_summaries,
-    invalid_reasons, late_sends, median, outages, rebalances,
+    Measurements, Moments, Overload, OwnerSummary, PartitionLatency, PartitionSummary,
+    PartitionTotals, Resumed, SCHEMA_VERSION, Simulation, Summary, Verdict, evaluate, failures,
+    fault_summaries, invalid_reasons, late_sends, median, outages, rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
@@ -77,17 +77,22 @@ pub struct Facts {
 }
 
 /// Puts everything together.
-pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Collector) -> Summary {
-    let journal = board.journal.since(0);
-    let rates = Rates::of(plan, facts, board, collector);
+pub fn assemble(
+    plan: &Plan,
+    facts: &Facts,
+    measurements: &Measurements,
+    collector: &Collector,
+) -> Summary {
+    let journal = measurements.journal.since(0);
+    let rates = Rates::of(plan, facts, measurements, collector);
     let ledgers = match facts.ended {
-        Ended::NotYet => board.ledgers_so_far(),
-        Ended::InOrder | Ended::Interrupted => board.ledgers(),
+        Ended::NotYet => measurements.ledgers_so_far(),
+        Ended::InOrder | Ended::Interrupted => measurements.ledgers(),
     };
-    let partitions = partitions(plan, facts, board, collector, &ledgers, &rates);
+    let partitions = partitions(plan, facts, measurements, collector, &ledgers, &rates);
     let mut ledger = Ledger::default();
     ledgers.iter().for_each(|account| ledger.merge(account));
-    let cells = || board.cells.iter().map(|cell| cell.lock());
+    let cells = || measurements.cells.iter().map(|cell| cell.lock());
     let load_seconds = rates.load_seconds;
     let not_measured = not_measured(plan);
     let summary = Summary {
@@ -104,14 +109,14 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
             .map(|offered| offered as f64 * f64::from(plan.load.payload_bytes) / rates.seconds),
         achieved_per_s: rates.achieved_per_s,
         achieved_bytes_per_s: rates.achieved_bytes_per_s,
-        send_errors: send_errors(board),
-        overloaded: overloaded(plan, board, collector, &ledgers, &rates),
+        send_errors: send_errors(measurements),
+        overloaded: overloaded(plan, measurements, collector, &ledgers, &rates),
         not_processed: not_processed(&rates, collector),
-        withheld: board.pools.iter().map(|pool| pool.lock().withheld).sum(),
-        bottleneck: bottleneck(plan, board, load_seconds),
+        withheld: measurements.pools.iter().map(|pool| pool.lock().withheld).sum(),
+        bottleneck: bottleneck(plan, measurements, load_seconds),
         consumers_started: facts.consumers_started,
         wrong_partition: cells().map(|cell| cell.wrong_partition).sum::<u64>()
-            + board.strays.load(Ordering::Relaxed),
+            + measurements.strays.load(Ordering::Relaxed),
         two_owners: cells().map(|cell| cell.two_owners).sum(),
         restarts: facts.restarts.values().sum(),
         given_up: facts.given_up.clone(),
@@ -125,30 +130,34 @@ pub fn assemble(plan: &Plan, facts: &Facts, board: &Scoreboard, collector: &Coll
         ledger,
         fairness: fairness(&partitions),
         partitions,
-        growth: growth(board, facts.start),
+        growth: growth(measurements, facts.start),
         rebalances: rebalances(&journal, plan.topic.partitions, facts.start, are_static(plan)),
         outages: outages(&journal, facts.start),
-        faults: fault_summaries(plan, facts.start, board, &journal),
-        failures: failures(board, facts.start),
+        faults: fault_summaries(plan, facts.start, measurements, &journal),
+        failures: failures(measurements, facts.start),
         unexplained: cells().map(|cell| cell.unexplained).sum(),
         offset_gaps: cells().map(|cell| cell.offset_gaps).sum(),
         simulation: facts.simulation.clone(),
         cost: collector.cost.cost(load_seconds, facts.host.cpus()),
         warnings: facts.warnings.clone(),
-        ..identity(plan, facts, board)
+        ..identity(plan, facts, measurements)
     };
-    judged(plan, facts.ended, summary, blocked_share(board, load_seconds))
+    judged(plan, facts.ended, summary, blocked_share(measurements, load_seconds))
 }
 
 /// What was run, where and by what; all figures are empty.
-fn identity(plan: &Plan, facts: &Facts, board: &Scoreboard) -> Summary {
+fn identity(plan: &Plan, facts: &Facts, measurements: &Measurements) -> Summary {
     Summary {
         schema_version: SCHEMA_VERSION,
         lanekeeper_version: env!("CARGO_PKG_VERSION").to_owned(),
         scenario: plan.name.clone(),
         overrides: plan.overrides.clone(),
         mode: plan.mode().to_owned(),
-        members: if plan.group().is_some() { plan.members() } else { board.cells.len() as u32 },
+        members: if plan.group().is_some() {
+            plan.members()
+        } else {
+            measurements.cells.len() as u32
+        },
         handler: facts.handler.clone(),
         seed: plan.seed.0,
         run_id: facts.run.map(|run| run.to_string()).unwrap_or_default(),
@@ -186,14 +195,14 @@ fn takes_what_is_due(plan: &Plan, summary: &Summary, blocked_share: f64) -> bool
 }
 
 /// The share of the load in which pools waited for their client's queue.
-fn blocked_share(board: &Scoreboard, load_seconds: f64) -> f64 {
-    let blocked = board.pools.iter().map(|pool| pool.lock().blocked_by_client.as_secs_f64());
-    blocked.sum::<f64>() / (load_seconds * board.pools.len() as f64).max(1e-9)
+fn blocked_share(measurements: &Measurements, load_seconds: f64) -> f64 {
+    let blocked = measurements.pools.iter().map(|pool| pool.lock().blocked_by_client.as_secs_f64());
+    blocked.sum::<f64>() / (load_seconds * measurements.pools.len() as f64).max(1e-9)
 }
 
-fn send_errors(board: &Scoreboard) -> BTreeMap<String, u64> {
+fn send_errors(measurements: &Measurements) -> BTreeMap<String, u64> {
     let mut all: BTreeMap<String, u64> = BTreeMap::new();
-    for pool in &board.pools {
+    for pool in &measurements.pools {
         for (name, times) in &pool.lock().errors {
             *all.entry(name.clone()).or_default() += times;
         }
@@ -210,7 +219,7 @@ fn not_processed(rates: &Rates, collector: &Collector) -> u64 {
 /// Partitions whose consumers do not keep up with what is sent to them.
 fn overloaded(
     plan: &Plan,
-    board: &Scoreboard,
+    measurements: &Measurements,
     collector: &Collector,
     ledgers: &[Ledger],
     rates: &Rates,
@@ -220,13 +229,13 @@ fn overloaded(
     }
     let mut found = Vec::new();
     for (id, (totals, ledger)) in collector.partitions.iter().zip(ledgers).enumerate() {
-        let sent: u64 = board
+        let sent: u64 = measurements
             .pools
             .iter()
             .map(|pool| pool.lock().sides().get(id).map_or(0, super::Side::sent_in_quarter))
             .sum();
         let never = ledger.sent.saturating_sub(ledger.delivered + ledger.unread);
-        let cell = board.cells[id].lock();
+        let cell = measurements.cells[id].lock();
         // A consumer that a failure has stopped is not one that is too slow: its recovery tells of it.
         let is_stopped = cell.keep_up.processed.growth(cell.delivered()) == 0
             && cell.recoveries.iter().any(|mark| mark.recovered.is_none());
@@ -275,13 +284,13 @@ fn verdict(plan: &Plan, summary: &Summary, ended: Ended) -> Verdict {
     }
 }
 
-fn growth(board: &Scoreboard, start: Time) -> Vec<Growth> {
+fn growth(measurements: &Measurements, start: Time) -> Vec<Growth> {
     let step = |(at, ids): (Time, std::ops::Range<u32>)| Growth {
         at_s: at.since_ns(start) as f64 / 1e9,
         from: ids.start,
         to: ids.end,
     };
-    growths(board.growth()).into_iter().map(step).collect()
+    growths(measurements.growth()).into_iter().map(step).collect()
 }
 
 fn lateness(plan: &Plan, collector: &Collector) -> Digest {
@@ -294,18 +303,18 @@ fn lateness(plan: &Plan, collector: &Collector) -> Digest {
 fn partitions(
     plan: &Plan,
     facts: &Facts,
-    board: &Scoreboard,
+    measurements: &Measurements,
     collector: &Collector,
     ledgers: &[Ledger],
     rates: &Rates,
 ) -> Vec<PartitionSummary> {
     let all: u64 = collector.partitions.iter().map(|p| p.shard.delivered).sum();
     let memory = collector.cost.cost(1.0, 1.0).rss_max_bytes;
-    let growth = board.growth();
+    let growth = measurements.growth();
     let partition = |(id, totals): (usize, &PartitionTotals)| {
         let added = growth.iter().find(|(_, ids)| ids.contains(&(id as u32))).map(|(at, _)| *at);
         let before = added.map_or(0, |at| at.since_ns(facts.measured.0).max(0)) as f64 / 1e9;
-        let cell = board.cells[id].lock();
+        let cell = measurements.cells[id].lock();
         let owners = owners(&cell, facts.start);
         let consumer = owners.last().map(|owner| owner.consumer);
         let share = totals.shard.delivered as f64 / all.max(1) as f64;
@@ -401,21 +410,21 @@ fn fairness(partitions: &[PartitionSummary]) -> Fairness {
 
 /// At maximum rate: the side that waited least. When pools waited for consumers, the consumers were it; when
 /// they waited for room in the client's queue, the broker (and the client's way to it); else the pools.
-fn bottleneck(plan: &Plan, board: &Scoreboard, seconds: f64) -> Option<String> {
+fn bottleneck(plan: &Plan, measurements: &Measurements, seconds: f64) -> Option<String> {
     if plan.load.pace != Pace::Max {
         return None;
     }
     let (mut by_client, mut by_consumers) = (0.0, 0.0);
-    for pool in &board.pools {
+    for pool in &measurements.pools {
         let pool = pool.lock();
         by_client += pool.blocked_by_client.as_secs_f64();
         by_consumers += pool.blocked_by_consumers.as_secs_f64();
     }
-    let last_sent = board.pools.iter().filter_map(|pool| pool.lock().last_sent).max();
-    let last_done = board.cells.iter().filter_map(|cell| cell.lock().last_done).max();
+    let last_sent = measurements.pools.iter().filter_map(|pool| pool.lock().last_sent).max();
+    let last_done = measurements.cells.iter().filter_map(|cell| cell.lock().last_done).max();
     let tail =
         last_sent.zip(last_done).map_or(0.0, |(sent, done)| done.since_ns(sent) as f64 / 1e9);
-    let worth_naming = 0.1 * seconds * board.pools.len() as f64;
+    let worth_naming = 0.1 * seconds * measurements.pools.len() as f64;
     let side = if by_consumers > worth_naming && by_consumers > by_client || tail > 0.25 * seconds {
         "consumers"
     } else if by_client > worth_naming {

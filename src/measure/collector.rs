@@ -1,7 +1,7 @@
 //! The collector: takes the shards out once a second and keeps the totals.
 
 use super::statistics::Moments;
-use super::{CostMeter, Latencies, Ledger, Parts, Scoreboard, SendTimes, Shard};
+use super::{CostMeter, Latencies, Ledger, Measurements, Parts, SendTimes, Shard};
 use crate::base::{PartitionId, PoolId, Time};
 
 /// One partition's interval, as it goes to the result directory.
@@ -116,7 +116,7 @@ impl Collector {
     /// Ends an interval at `now`. Every partition's numbers are given to `store` and merged.
     pub fn tick(
         &mut self,
-        board: &Scoreboard,
+        measurements: &Measurements,
         now: Time,
         mut store: impl FnMut(&Interval<'_>),
     ) -> Live<'_> {
@@ -125,12 +125,12 @@ impl Collector {
         let in_window = from >= self.measured.0 && now <= self.measured.1 && seconds > 0.5;
         let (mut delivered, mut lags, mut worst) = (0, 0, None);
         self.interval.clear();
-        self.partitions.resize_with(board.cells.len(), PartitionTotals::default);
-        let sends = self.take_sends(board, (from, now), &mut store);
+        self.partitions.resize_with(measurements.cells.len(), PartitionTotals::default);
+        let sends = self.take_sends(measurements, (from, now), &mut store);
         for (id, totals) in self.partitions.iter_mut().enumerate() {
             let partition = PartitionId(id as u32);
             let lag = {
-                let mut cell = board.cells[id].lock();
+                let mut cell = measurements.cells[id].lock();
                 cell.take_shard(&mut self.spare);
                 cell.lag.last
             };
@@ -160,7 +160,7 @@ impl Collector {
             seconds,
             delivered,
             delivered_total: self.delivered_total,
-            sent_total: board.pools.iter().map(|pool| pool.lock().sent).sum(),
+            sent_total: measurements.pools.iter().map(|pool| pool.lock().sent).sum(),
             response: &self.interval,
             lag: lags,
             worst,
@@ -170,12 +170,12 @@ impl Collector {
     /// Takes the pools' times, and returns what was sent so far by partition.
     fn take_sends(
         &mut self,
-        board: &Scoreboard,
+        measurements: &Measurements,
         (from, to): (Time, Time),
         store: &mut impl FnMut(&Interval<'_>),
     ) -> Vec<Ledger> {
-        let mut sends = vec![Ledger::default(); board.cells.len()];
-        for pool in &board.pools {
+        let mut sends = vec![Ledger::default(); measurements.cells.len()];
+        for pool in &measurements.pools {
             let id = {
                 let mut pool = pool.lock();
                 pool.take_times(&mut self.spare_times);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Effect, Event, FailureSummary, FaultPartition, FaultSummary, FaultTimes, LagAfter, Others,
-    Quiet, RecoveryMark, RecoverySummary, Scoreboard,
+    Effect, Event, FailureSummary, FaultPartition, FaultSummary, FaultTimes, LagAfter,
+    Measurements, Others, Quiet, RecoveryMark, RecoverySummary,
 };
 use crate::base::Time;
 use crate::plan::{CallAction, CallError, FaultKind, FaultPlan, Plan};
@@ -17,16 +17,16 @@ const ENTRIES_MAX: usize = 20_000;
 pub fn fault_summaries(
     plan: &Plan,
     start: Time,
-    board: &Scoreboard,
+    measurements: &Measurements,
     journal: &[(Time, Event)],
 ) -> Vec<FaultSummary> {
-    let times = board.faults();
-    let marks = marks(board);
-    let keeps_all = plan.faults.len() * board.cells.len() <= ENTRIES_MAX;
+    let times = measurements.faults();
+    let marks = marks(measurements);
+    let keeps_all = plan.faults.len() * measurements.cells.len() <= ENTRIES_MAX;
     let summary = |(number, fault): (usize, &FaultPlan)| {
         let times = times.get(&number).cloned().unwrap_or_default();
         let marks = marks.get(&number).map_or(&[][..], Vec::as_slice);
-        let effects = effects(board, number);
+        let effects = effects(measurements, number);
         let mut summary = without_partitions(fault, start, &times, marks);
         summary.closed_ms = closed(fault, times.injected, journal)
             .zip(times.injected)
@@ -47,9 +47,9 @@ pub fn fault_summaries(
 }
 
 /// Failures that were not planned.
-pub fn failures(board: &Scoreboard, start: Time) -> Vec<FailureSummary> {
+pub fn failures(measurements: &Measurements, start: Time) -> Vec<FailureSummary> {
     let mut failures = Vec::new();
-    for (id, cell) in board.cells.iter().enumerate() {
+    for (id, cell) in measurements.cells.iter().enumerate() {
         let cell = cell.lock();
         let unplanned = cell.recoveries.iter().filter(|mark| mark.fault.is_none());
         failures.extend(unplanned.map(|mark| FailureSummary {
@@ -64,9 +64,9 @@ pub fn failures(board: &Scoreboard, start: Time) -> Vec<FailureSummary> {
 }
 
 /// The marks of each fault, with their partitions.
-fn marks(board: &Scoreboard) -> BTreeMap<usize, Vec<(u32, RecoveryMark)>> {
+fn marks(measurements: &Measurements) -> BTreeMap<usize, Vec<(u32, RecoveryMark)>> {
     let mut marks: BTreeMap<usize, Vec<(u32, RecoveryMark)>> = BTreeMap::new();
-    for (id, cell) in board.cells.iter().enumerate() {
+    for (id, cell) in measurements.cells.iter().enumerate() {
         for mark in &cell.lock().recoveries {
             if let Some(fault) = mark.fault {
                 marks.entry(fault).or_default().push((id as u32, *mark));
@@ -119,12 +119,12 @@ fn without_partitions(
 }
 
 /// What the fault did to each partition that is watched, by id.
-fn effects(board: &Scoreboard, fault: usize) -> Vec<(u32, Effect)> {
+fn effects(measurements: &Measurements, fault: usize) -> Vec<(u32, Effect)> {
     let effect = |(id, cell): (usize, &super::PartitionCell)| {
         let effect = cell.lock().watch()?.effect(fault).copied()?;
         Some((id as u32, effect))
     };
-    board.cells.iter().enumerate().filter_map(effect).collect()
+    measurements.cells.iter().enumerate().filter_map(effect).collect()
 }
 
 /// Recovery is that of all partitions that were aimed at or hit; the last one decides.

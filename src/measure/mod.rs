@@ -1,7 +1,7 @@
 //! From processed records to figures: shards, histograms, ledger, lag, recovery, summary, verdict.
 
 mod acked_offsets;
-mod anchor;
+mod resume_point;
 mod assemble;
 mod backlog;
 mod cell;
@@ -25,11 +25,11 @@ mod ledger;
 mod not_measured;
 mod outage;
 mod pool_cell;
-mod pulse;
+mod heartbeat;
 mod rates;
 mod rebalance;
 mod recovery;
-mod scoreboard;
+mod measurements;
 mod sequence_set;
 mod shape;
 mod shard;
@@ -38,7 +38,6 @@ mod summary;
 mod trace_line;
 mod verdict;
 
-pub use anchor::{Anchor, Start};
 pub use assemble::{Ended, Facts, assemble};
 pub use cell::{Applied, CellState, Content, Handed, Owner, Ownership, PartitionCell, Processed};
 pub use collector::{Collector, Interval, Live, PartitionTotals, PoolWindow, Window};
@@ -53,18 +52,19 @@ pub use fault_summary::{
 };
 pub use fault_watch::{Effect, FaultWatch, Quiet};
 pub use fault_windows::{FaultTimes, FaultWindows, fault_windows};
+pub use heartbeat::{Heartbeat, InFlight};
 pub use histogram::{Digest, Latencies};
 pub use keep_up::{KeepUp, Quarter};
 pub use lag::Lag;
 pub use lanes::Lanes;
 pub use ledger::{Arrival, Ledger, Outcome, ReadLane, SentLane, balance};
+pub use measurements::Measurements;
 pub use not_measured::ACK_FIGURE;
 pub use outage::{Outage, outages};
 pub use pool_cell::{Ack, PoolCell, PoolState, SendTimes, Side};
-pub use pulse::{InFlight, Pulse};
 pub use rebalance::{Rebalance, rebalances};
 pub use recovery::RecoveryMark;
-pub use scoreboard::Scoreboard;
+pub use resume_point::{ResumePoint, Start};
 pub use sequence_set::SequenceSet;
 pub use shape::LaneShape;
 pub use shard::{Parts, Shard};

@@ -1,6 +1,6 @@
 //! Rates: what was offered, sent and processed, and over which time.
 
-use super::{Collector, Facts, Scoreboard, Shard};
+use super::{Collector, Facts, Measurements, Shard};
 use crate::base::Time;
 use crate::plan::{Pace, Plan};
 
@@ -25,11 +25,11 @@ impl Rates {
     pub(super) fn of(
         plan: &Plan,
         facts: &Facts,
-        board: &Scoreboard,
+        measurements: &Measurements,
         collector: &Collector,
     ) -> Rates {
-        let first_sent = board.pools.iter().filter_map(|pool| pool.lock().first_sent).min();
-        let last_done = board.cells.iter().filter_map(|cell| cell.lock().last_done).max();
+        let first_sent = measurements.pools.iter().filter_map(|pool| pool.lock().first_sent).min();
+        let last_done = measurements.cells.iter().filter_map(|cell| cell.lock().last_done).max();
         let span = |from: Time, to: Time| to.since_ns(from).max(1) as f64 / 1e9;
         let begin = first_sent.unwrap_or(facts.start);
         let load_seconds = span(facts.start, last_done.unwrap_or(facts.measured.1));
@@ -37,8 +37,8 @@ impl Rates {
             collector.partitions.iter().map(|totals| of(&totals.shard)).sum::<u64>() as f64
         };
         let mut sent_in_window = 0;
-        let mut due = vec![0; board.cells.len()];
-        for pool in &board.pools {
+        let mut due = vec![0; measurements.cells.len()];
+        for pool in &measurements.pools {
             for (due, side) in due.iter_mut().zip(pool.lock().sides()) {
                 sent_in_window += side.sent_in_window;
                 *due += side.sent_in_window + side.unsent_in_window;

@@ -82,6 +82,6 @@ impl Account {
             warnings,
             ..self.begun.clone()
         };
-        assemble(&self.context.plan, &facts, &self.context.board, collector)
+        assemble(&self.context.plan, &facts, &self.context.measurements, collector)
     }
 }

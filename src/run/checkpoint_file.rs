@@ -111,7 +111,7 @@ mod tests {
     use crate::measure::Start;
 
     fn checkpoints(next: i64) -> Checkpoints {
-        let partitions = vec![Start { checkpoint: Offset(next), anchor: None }];
+        let partitions = vec![Start { checkpoint: Offset(next), resume_point: None }];
         Checkpoints { cluster: None, topic: "t".to_owned(), runs: vec![RunId(7)], partitions }
     }
 

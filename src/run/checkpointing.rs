@@ -89,7 +89,7 @@ struct Keeper {
 impl Keeper {
     fn keep(&mut self) {
         let starts: Vec<Start> =
-            self.context.board.cells.iter().map(|cell| cell.lock().start()).collect();
+            self.context.measurements.cells.iter().map(|cell| cell.lock().start()).collect();
         if self.kept.as_ref() == Some(&starts) {
             return;
         }

@@ -98,8 +98,9 @@ impl Round {
     /// Ends the interval at `to`.
     fn end(&mut self, to: Time, stopping: bool) {
         let Round { collector, observer, context, .. } = self;
-        let live = collector.tick(&context.board, to, |interval| observer.interval(interval));
-        let events = context.board.journal.since(self.seen);
+        let live =
+            collector.tick(&context.measurements, to, |interval| observer.interval(interval));
+        let events = context.measurements.journal.since(self.seen);
         self.seen += events.len();
         observer.events(&events);
         observer.second(&live, to.remaining(self.start));

@@ -27,13 +27,13 @@ impl Steps {
         };
         let warning = self.until_read(&ends).await;
         let known = ends.iter().map(|(partition, end)| (*partition, (Offset(0), *end)));
-        self.context.board.set_ends(known.collect());
+        self.context.measurements.set_ends(known.collect());
         let is_behind =
             |(partition, end): (&PartitionId, &Offset)| self.is_behind(*partition, *end);
         if ends.iter().any(is_behind) {
             // What is unread is still there; what retention has removed is lost.
             match self.watermarks().await {
-                Ok(both) => self.context.board.set_ends(both),
+                Ok(both) => self.context.measurements.set_ends(both),
                 Err(error) => tracing::warn!(%error, "the low watermarks could not be asked"),
             }
         }
@@ -45,7 +45,7 @@ impl Steps {
         let began = self.context.clock.now();
         if !self.context.hosting.is_kernel() {
             // Hosts look whether what is left is any record.
-            self.context.board.observe_ends(ends, began, began);
+            self.context.measurements.observe_ends(ends, began, began);
         }
         loop {
             let behind = self.behind(ends);
@@ -143,6 +143,6 @@ impl Steps {
     }
 
     fn is_behind(&self, partition: PartitionId, end: Offset) -> bool {
-        self.context.board.cell(partition).lock().next_offset() < end
+        self.context.measurements.cell(partition).lock().next_offset() < end
     }
 }

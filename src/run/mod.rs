@@ -1,6 +1,6 @@
 //! The only wiring: a plan in, a summary out.
 //!
-//! broker → topic and start offsets → scoreboard → supervisor → consumers ready → load → drain → summary.
+//! broker → topic and start offsets → measurements → supervisor → consumers ready → load → drain → summary.
 
 mod account;
 mod checkpoint_file;
@@ -41,7 +41,8 @@ use crate::broker::sim::Tap;
 use crate::error::Error;
 use crate::logic::{ActiveFaults, Handlers};
 use crate::measure::{
-    Collector, Ended, Event, Interval, LaneShape, Live, Resumed, Scoreboard, Summary, fault_windows,
+    Collector, Ended, Event, Interval, LaneShape, Live, Measurements, Resumed, Summary,
+    fault_windows,
 };
 use crate::plan::{BrokerPlan, PartitionChoice, Plan};
 
@@ -199,12 +200,12 @@ async fn on_stage(
         partitions: plan.topic.partitions,
         pools: plan.load.pools,
     };
-    let board = Arc::new(Scoreboard::new(shape, &scene.starts));
+    let measurements = Arc::new(Measurements::new(shape, &scene.starts));
     let context = Context {
         plan: plan.clone(),
         cluster: scene.cluster.clone(),
         hosting: scene.hosting.clone(),
-        board: board.clone(),
+        measurements: measurements.clone(),
         clock,
         run,
         seed: plan.seed,
@@ -219,8 +220,8 @@ async fn on_stage(
         )),
     };
     if let Hosting::Kernel(kernel) = &context.hosting {
-        let board = board.clone();
-        kernel.follow(Box::new(move |partition| board.cell(partition).lock().next_offset()));
+        let measurements = measurements.clone();
+        kernel.follow(Box::new(move |partition| measurements.cell(partition).lock().next_offset()));
     }
     let (publish, status) = watch::channel(Status::default());
     let args = SupervisorArgs { context: context.clone(), status: publish };
@@ -259,8 +260,8 @@ async fn on_stage(
 
 /// Goes on where an earlier run stopped, if there is one, and begins to keep checkpoints of this one.
 fn take_up(scene: &Scene, context: &Context) -> Result<Option<Checkpointing>, Error> {
-    for (cell, anchor) in context.board.cells.iter().zip(&scene.from.anchors) {
-        cell.lock().set_anchor(*anchor);
+    for (cell, resume_point) in context.measurements.cells.iter().zip(&scene.from.resume_points) {
+        cell.lock().set_resume_point(*resume_point);
     }
     if let Some(Resumed { run_id, partitions, behind, .. }) = scene.from.resumed.clone() {
         context.note(Event::Resumed { run_id, partitions, behind });
@@ -284,7 +285,7 @@ async fn load(
 ) -> Result<Summary, Error> {
     let start = context.clock.now() + LEAD;
     let measured = (start + plan.times.warmup, start + plan.times.load_end());
-    context.board.begin(start, measured, fault_windows(plan, start));
+    context.measurements.begin(start, measured, fault_windows(plan, start));
     // A simulation happens at no time of the wall clock.
     let epoch = context.clock.epoch_unix_ns();
     observer.begin(start, if context.clock.is_simulated() { 0 } else { epoch + start.0 });
@@ -301,7 +302,7 @@ async fn load(
     context.note(Event::Phase { name: "draining".to_owned() });
     ending.warnings.extend(steps.drain().await);
     let load_end = measured.1.min(ending.at);
-    context.board.cells.iter().for_each(|cell| cell.lock().end(load_end));
+    context.measurements.cells.iter().for_each(|cell| cell.lock().end(load_end));
     let collector = collecting.stop()?;
     // During the drain, too: what was left unread then must not decide a verdict.
     let ended = match ending.interrupted || *steps.interrupted.borrow() {

@@ -9,14 +9,14 @@ use super::checkpointing::Store;
 use crate::base::{Offset, RunId};
 use crate::error::Error;
 use crate::logic::Checkpoints;
-use crate::measure::{Anchor, Resumed, Start};
+use crate::measure::{ResumePoint, Resumed, Start};
 use crate::plan::{CheckpointPlan, Plan};
 
 /// Where a run goes on, and where its own checkpoints go. By default nowhere.
 #[derive(Clone, Default)]
 pub(super) struct Continuation {
     /// The record before each checkpoint, by partition id.
-    pub(super) anchors: Vec<Option<Anchor>>,
+    pub(super) resume_points: Vec<Option<ResumePoint>>,
     /// The runs whose records may still be unread.
     pub(super) earlier: Vec<RunId>,
     /// What the report says of it; `None` when the run begins anew.
@@ -80,7 +80,7 @@ impl Resumption {
             u64::try_from(end.0 - start.checkpoint.0).unwrap_or(0)
         };
         Continuation {
-            anchors: left.partitions.iter().map(|start| start.anchor).collect(),
+            resume_points: left.partitions.iter().map(|start| start.resume_point).collect(),
             earlier: left.runs.clone(),
             resumed: Some(Resumed {
                 file: self.file.path().display().to_string(),

@@ -128,11 +128,11 @@ impl Steps {
     /// Whether every partition has an owner and no member has two more than another. With the consumer protocol the
     /// first member gets everything, and hands it on as others come.
     fn every_partition_has_its_owner(&self) -> bool {
-        let board = &self.context.board;
+        let measurements = &self.context.measurements;
         let owner = |cell: &crate::measure::PartitionCell| {
             cell.lock().owners().last().filter(|last| last.to.is_none()).map(|last| last.owner)
         };
-        let owners: Option<Vec<_>> = board.cells.iter().map(owner).collect();
+        let owners: Option<Vec<_>> = measurements.cells.iter().map(owner).collect();
         let Some(owners) = owners else { return false };
         let mut owned = vec![0; self.context.plan.members() as usize];
         for owner in owners {
@@ -150,7 +150,7 @@ impl Steps {
         }
         let heard: Vec<String> =
             self.context
-                .board
+                .measurements
                 .journal
                 .since(0)
                 .into_iter()
@@ -228,13 +228,13 @@ impl Steps {
     /// Notes what was due in the measured window and was not sent.
     fn note_unsent(&self, pools: &[Arc<PoolShared>], from: Time, to: Time) {
         for shared in pools {
-            let mut unsent = vec![0; self.context.board.cells.len()];
+            let mut unsent = vec![0; self.context.measurements.cells.len()];
             for due in shared.untaken(from, to) {
                 if let Some(count) = unsent.get_mut(due.partition.0 as usize) {
                     *count += 1;
                 }
             }
-            self.context.board.pools[shared.pool.0 as usize].lock().set_unsent(&unsent);
+            self.context.measurements.pools[shared.pool.0 as usize].lock().set_unsent(&unsent);
         }
     }
 

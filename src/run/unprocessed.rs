@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::actors::Context;
 use crate::base::{PartitionId, PoolId, ProducerId, Time};
 use crate::logic::Pacer;
-use crate::measure::{Latencies, Scoreboard};
+use crate::measure::{Latencies, Measurements};
 use crate::plan::Pace;
 
 /// The ages at `now` of the records due in `measured` that were not processed. The schedules are drawn again from the
@@ -17,8 +17,9 @@ pub(super) fn ages(
     measured: (Time, Time),
     now: Time,
 ) -> Option<Latencies> {
-    let (plan, board) = (&context.plan, &context.board);
-    if plan.load.pace == Pace::Max || !board.growth().is_empty() || is_complete(board) {
+    let (plan, measurements) = (&context.plan, &context.measurements);
+    if plan.load.pace == Pace::Max || !measurements.growth().is_empty() || is_complete(measurements)
+    {
         return None;
     }
     let mut ages = Latencies::default();
@@ -32,7 +33,7 @@ pub(super) fn ages(
             if due.intended < measured.0 {
                 continue;
             }
-            let cell = board.cell(due.partition).lock();
+            let cell = measurements.cell(due.partition).lock();
             if !cell.lane(due.producer).is_some_and(|lane| lane.has(sequence)) {
                 ages.between(due.intended, now);
             }
@@ -42,13 +43,13 @@ pub(super) fn ages(
 }
 
 /// Whether every record that was sent was processed, and every one that was due was sent.
-fn is_complete(board: &Scoreboard) -> bool {
+fn is_complete(measurements: &Measurements) -> bool {
     let (mut sent, mut unsent) = (0, 0);
-    for pool in &board.pools {
+    for pool in &measurements.pools {
         let pool = pool.lock();
         sent += pool.sent;
         unsent += pool.sides().iter().map(|side| side.unsent_in_window).sum::<u64>();
     }
-    let delivered: u64 = board.cells.iter().map(|cell| cell.lock().delivered()).sum();
+    let delivered: u64 = measurements.cells.iter().map(|cell| cell.lock().delivered()).sum();
     unsent == 0 && sent == delivered
 }

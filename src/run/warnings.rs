@@ -8,13 +8,13 @@ use crate::plan::Pace;
 pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
     let mut warnings = assumptions(context);
     warnings.extend(supervision(context, status));
-    for pool in &context.board.pools {
+    for pool in &context.measurements.pools {
         let pool = pool.lock();
         for (error, times) in &pool.errors {
             warnings.push(format!("producer pool {}: {error} ({times} x)", pool.pool()));
         }
     }
-    for (error, times) in context.board.client_errors() {
+    for (error, times) in context.measurements.client_errors() {
         warnings.push(format!("consumers: {error} ({times} x)"));
     }
     warnings.extend(of_records(context));
@@ -24,7 +24,7 @@ pub(super) fn warnings(context: &Context, status: &Status) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let dropped = context.board.journal.dropped();
+    let dropped = context.measurements.journal.dropped();
     if dropped > 0 {
         warnings.push(format!("{dropped} events found no room in the journal"));
     }
@@ -76,7 +76,7 @@ fn supervision(context: &Context, status: &Status) -> Vec<String> {
             "producer pool {pool} was given up: {reason}; its schedule was not kept"
         ));
     }
-    for (_, event) in context.board.journal.since(0) {
+    for (_, event) in context.measurements.journal.since(0) {
         if let Event::RecordSkipped { .. } = event {
             warnings.push(format!("{event}: it could not be processed; mend it, or its handler"));
         }
@@ -88,7 +88,7 @@ fn supervision(context: &Context, status: &Status) -> Vec<String> {
 fn of_records(context: &Context) -> Vec<String> {
     let mut warnings = Vec::new();
     let (mut gaps, mut foreign, mut earlier) = (0, 0, 0);
-    for cell in context.board.cells.iter() {
+    for cell in context.measurements.cells.iter() {
         let cell = cell.lock();
         gaps += cell.offset_gaps;
         foreign += cell.counts().foreign;

@@ -22,7 +22,7 @@ pub(super) enum Suspicion {
     OutOfRange,
     /// The partition ended before the record it was left at. A leader that was just elected may be behind with
     /// its high watermark, so that alone proves nothing.
-    EndBeforeAnchor,
+    EndBeforeResumePoint,
 }
 
 /// A partition that is suspected, and whom to tell.
@@ -86,7 +86,7 @@ fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], susp
         let Some((low, high)) = watermarks.get(partition).copied() else {
             continue;
         };
-        let mut cell = context.board.cell(*partition).lock();
+        let mut cell = context.measurements.cell(*partition).lock();
         let checkpoint = cell.next_offset();
         let standing = Standing::of(checkpoint, low, high);
         let message = match Definite::of(standing, checkpoint) {
@@ -103,7 +103,7 @@ fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], susp
             None => continue,
         };
         // Nothing to read back any more: the next start goes straight to the checkpoint.
-        cell.set_anchor(None);
+        cell.set_resume_point(None);
         line.report(HostReport::Failed(BrokerError::fatal(message)));
         guilty += 1;
     }

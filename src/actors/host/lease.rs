@@ -9,7 +9,7 @@ use crate::base::PartitionId;
 use crate::broker::BrokerError;
 use crate::broker::model::ClientId;
 use crate::broker::sim::KernelHandle;
-use crate::measure::{Owner, Pulse, Start};
+use crate::measure::{Heartbeat, Owner, Start};
 
 /// What an actor tells a host.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(in crate::actors) type Reports = Arc<dyn Fn(HostReport) + Send + Sync>;
 #[derive(Clone)]
 pub(super) struct Line {
     pub(super) reports: Reports,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) heartbeat: Arc<Heartbeat>,
     crashed: Arc<AtomicBool>,
 }
 
@@ -70,8 +70,8 @@ impl fmt::Debug for Line {
 }
 
 impl Line {
-    pub(super) fn new(reports: Reports, pulse: Arc<Pulse>) -> Line {
-        Line { reports, pulse, crashed: Arc::new(AtomicBool::new(false)) }
+    pub(super) fn new(reports: Reports, heartbeat: Arc<Heartbeat>) -> Line {
+        Line { reports, heartbeat, crashed: Arc::new(AtomicBool::new(false)) }
     }
 
     /// Whether the actor has crashed. A host processes nothing more for it.

@@ -130,12 +130,12 @@ impl PoolHost<NativeProducer> {
             && sender.port.is_idle()
             && !context.active_faults.is_armed()
             && context.active_faults.paused(shared.pool, next).is_none()
-            && context.board.cells.len() == self.partitions;
+            && context.measurements.cells.len() == self.partitions;
         if !is_free {
             return next;
         }
         let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut cell = context.board.pools[shared.pool.0 as usize].lock();
+        let mut cell = context.measurements.pools[shared.pool.0 as usize].lock();
         if cell.is_fenced(self.incarnation) {
             return next;
         }
@@ -344,7 +344,7 @@ impl<P: ProducerPort> PoolHost<P> {
     }
 
     fn cell(&self) -> MutexGuard<'_, PoolState> {
-        self.context.board.pools[self.shared.pool.0 as usize].lock()
+        self.context.measurements.pools[self.shared.pool.0 as usize].lock()
     }
 
     /// Spreads what comes next over new partitions, once the client knows them.
@@ -354,20 +354,20 @@ impl<P: ProducerPort> PoolHost<P> {
         }
         let mut pacer = self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
         pacer.spread_over(partitions as u32);
-        self.context.board.pools[self.shared.pool.0 as usize].lock().grow(partitions as u32);
+        self.context.measurements.pools[self.shared.pool.0 as usize].lock().grow(partitions as u32);
         self.sender.grow(partitions);
         self.partitions = partitions;
     }
 
     /// Sends what is due and enters what was answered, under one lock of the schedules and the cell.
     fn send_and_enter(&mut self) -> Burst {
-        let partitions = self.context.board.cells.len();
+        let partitions = self.context.measurements.cells.len();
         if partitions > self.partitions {
             self.follow(partitions);
         }
         let PoolHost { context, shared, sender, .. } = self;
         let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut cell = context.board.pools[shared.pool.0 as usize].lock();
+        let mut cell = context.measurements.pools[shared.pool.0 as usize].lock();
         if self.mode.load(Ordering::Acquire) == END {
             pacer.end();
         }
@@ -383,7 +383,7 @@ impl<P: ProducerPort> PoolHost<P> {
     pub(super) fn collect(&mut self, wait: Duration) {
         if self.sender.has_answers(wait) {
             let pool = self.shared.pool.0 as usize;
-            self.sender.enter(&mut self.context.board.pools[pool].lock());
+            self.sender.enter(&mut self.context.measurements.pools[pool].lock());
         }
     }
 }

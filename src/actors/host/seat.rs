@@ -9,7 +9,7 @@ use crate::broker::{BrokerError, ErrorClass, Position};
 use crate::logic::{
     ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, RecordFault, Sighting, sight,
 };
-use crate::measure::{Anchor, Handed};
+use crate::measure::{Handed, ResumePoint};
 
 /// When the work on a record is done.
 pub(super) enum Worked {
@@ -28,7 +28,7 @@ pub(super) struct Seat {
     /// Group mode: how far it is, for the commit when the partition is given up.
     pub(super) position: Option<Position>,
     /// The record that has to be seen before anything counts.
-    pub(super) anchor: Option<Anchor>,
+    pub(super) resume_point: Option<ResumePoint>,
     /// Records to pass over.
     pub(super) skips: Vec<Offset>,
 }
@@ -42,18 +42,18 @@ impl Seat {
         offset: Offset,
         payload: &[u8],
     ) -> Result<bool, BrokerError> {
-        let Some(anchor) = self.anchor else {
+        let Some(resume_point) = self.resume_point else {
             return Ok(true);
         };
-        match sight(&anchor, offset, payload) {
-            // A group member begins where its group has committed: what comes before the anchor counts, again.
+        match sight(&resume_point, offset, payload) {
+            // A group member begins where its group has committed: what comes before its resume point counts again.
             Sighting::Earlier => Ok(self.position.is_some()),
             Sighting::Other => {
                 let message = Definite::Rewritten { offset }.to_string();
                 Err(BrokerError { class: ErrorClass::Position, message })
             }
             found @ (Sighting::Same | Sighting::Later) => {
-                self.anchor = None;
+                self.resume_point = None;
                 self.reads();
                 Ok(found == Sighting::Later || self.position.is_some())
             }
@@ -63,7 +63,7 @@ impl Seat {
     /// Triggers the faults that are armed for a record and does the work on it. Returns when the work is done: the desk
     /// calls [`done`](Self::done) with that.
     ///
-    /// After an error the record does not count, and the pulse goes on saying which one it was.
+    /// After an error the record does not count, and the heartbeat still names it.
     #[inline]
     pub(super) fn process(
         &mut self,
@@ -81,7 +81,7 @@ impl Seat {
             return Ok(Worked::At(begun));
         }
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
-        line.pulse.begin(partition, offset, begun);
+        line.heartbeat.begin(partition, offset, begun);
         let effort = machine.begin(offset, payload, handed);
         #[cfg(test)]
         if crate::base::Defect::CommitFirst.is_planted() {
@@ -142,7 +142,7 @@ impl Seat {
     #[inline]
     pub(super) fn done(&mut self, offset: Offset, now: Time) -> bool {
         self.machine.done(now);
-        self.line.pulse.done();
+        self.line.heartbeat.done();
         // What a dead one was still busy with counts for nothing, and its client may commit once more while it leaves.
         if let Some(position) = self.position.as_ref().filter(|_| !self.line.is_dead()) {
             position.advance(Offset(offset.0 + 1));

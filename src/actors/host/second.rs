@@ -32,7 +32,7 @@ pub(in crate::actors) fn start_second_owner(
     until: Time,
 ) {
     let Hosting::Kernel(kernel) = &context.hosting else { return };
-    let next = context.board.cell(partition).lock().next_offset();
+    let next = context.measurements.cell(partition).lock().next_offset();
     let mut client = NativeConsumer::new(profile(context), context.clock);
     // It takes every command.
     let _ = client.submit(ConsumerCommand::Assign(partition, next));
@@ -64,7 +64,7 @@ impl Hosted for SecondOwner {
 
 impl ConsumerEvents for Work {
     fn record(&mut self, partition: PartitionId, _offset: Offset, _payload: &[u8]) -> Flow {
-        self.context.board.cell(partition).lock().two_owners += 1;
+        self.context.measurements.cell(partition).lock().two_owners += 1;
         Flow::More
     }
 

@@ -10,7 +10,7 @@ use crate::broker::calls::RuledProducer;
 use crate::broker::native::NativeProducer;
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::logic::Due;
-use crate::measure::{Ack, Outcome, PoolState, Scoreboard};
+use crate::measure::{Ack, Measurements, Outcome, PoolState};
 use crate::plan::Pace;
 
 /// Random bytes the fillers are cut from: large enough that compression finds nothing. In simulation nothing is
@@ -20,7 +20,7 @@ const FILLER_BYTES: usize = 256 * 1024;
 /// A pool's client, and what is sent through it.
 pub(super) struct Sender<P> {
     pub(super) port: RuledProducer<P>,
-    board: Arc<Scoreboard>,
+    measurements: Arc<Measurements>,
     run: RunId,
     payload: Vec<u8>,
     filler: Vec<u8>,
@@ -45,14 +45,14 @@ impl<P: ProducerPort> Sender<P> {
         let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
         Sender {
             port,
-            board: context.board.clone(),
+            measurements: context.measurements.clone(),
             run: context.run,
             payload: filler[..size].to_vec(),
             filler,
             filler_at: 0,
             fillers_end,
             answers: Answers::default(),
-            sent: vec![0; context.board.cells.len()],
+            sent: vec![0; context.measurements.cells.len()],
             unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
             at_max_rate: load.pace == Pace::Max,
         }
@@ -70,9 +70,9 @@ impl<P: ProducerPort> Sender<P> {
             return false;
         };
         let at = partition.0 as usize;
-        let board = &context.board;
-        let Offset(start) = board.starts[at];
-        let processed = board.progress[at].load(Ordering::Acquire) - start;
+        let measurements = &context.measurements;
+        let Offset(start) = measurements.starts[at];
+        let processed = measurements.progress[at].load(Ordering::Acquire) - start;
         let others = i64::from(context.plan.load.pools);
         self.sent[at] - processed / others >= max
     }
@@ -157,7 +157,7 @@ impl<P: ProducerPort> Sender<P> {
         for ack in self.answers.acks.iter().filter(|ack| ack.outcome != Outcome::Acked) {
             self.sent[ack.partition.0 as usize] -= 1;
         }
-        let progress = &self.board.progress;
+        let progress = &self.measurements.progress;
         cell.resolve(&self.answers.acks, |partition| {
             Offset(progress[partition.0 as usize].load(Ordering::Relaxed))
         });

@@ -21,7 +21,7 @@ use crate::broker::{
     BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, ErrorClass, GroupSpec, Positions,
 };
 use crate::logic::Effort;
-use crate::measure::{Event, Owner, Pulse, Start};
+use crate::measure::{Event, Heartbeat, Owner, Start};
 use crate::plan::Membership;
 
 /// Longest wait for a record, and so the longest a command waits for an idle host.
@@ -38,11 +38,11 @@ pub(in crate::actors) fn start_own_host(
     owner: Owner,
     start: Start,
     reports: Reports,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
 ) -> std::io::Result<Lease> {
     #[cfg(test)]
     let partition = astray(context, partition, owner);
-    let line = Line::new(reports, pulse);
+    let line = Line::new(reports, heartbeat);
     let (sender, received) = channel();
     let _ = sender.send(HostCommand::Attach { partition, owner, start, line: line.clone() });
     let name = format!("consumer-{}", owner.consumer);
@@ -65,9 +65,9 @@ pub(in crate::actors) fn start_group_host(
     context: &Context,
     owner: Owner,
     reports: Reports,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
 ) -> std::io::Result<Lease> {
-    let line = Line::new(reports, pulse);
+    let line = Line::new(reports, heartbeat);
     let (sender, received) = channel();
     let name = format!("consumer-{}", owner.consumer);
     let positions = Positions::default();
@@ -110,9 +110,9 @@ impl SharedHost {
         owner: Owner,
         start: Start,
         reports: Reports,
-        pulse: Arc<Pulse>,
+        heartbeat: Arc<Heartbeat>,
     ) -> std::io::Result<Lease> {
-        let line = Line::new(reports, pulse);
+        let line = Line::new(reports, heartbeat);
         let attach = HostCommand::Attach { partition, owner, start, line: line.clone() };
         let attach = match &self.commands {
             Some(commands) => match commands.send(attach) {
@@ -384,10 +384,10 @@ impl Host {
         match command {
             HostCommand::Attach { partition, owner, start, line } => {
                 let now = self.context.clock.now();
-                self.context.board.cell(partition).lock().take_over(owner, now);
+                self.context.measurements.cell(partition).lock().take_over(owner, now);
                 // A shared client may still read it for an older incarnation.
                 let _ = port.submit(ConsumerCommand::Unassign(partition));
-                self.desk.attach(partition, owner, line, start.anchor);
+                self.desk.attach(partition, owner, line, start.resume_point);
                 let assign = ConsumerCommand::Assign(partition, start.reads_from());
                 if let Err(error) = port.submit(assign) {
                     self.desk.fail(partition, &error);
@@ -407,13 +407,13 @@ impl Host {
         for partition in self.desk.recall(owner) {
             if self.desk.group().is_some() {
                 // What a member reads is the group's affair, but not from where.
-                let next = self.context.board.cell(partition).lock().next_offset();
+                let next = self.context.measurements.cell(partition).lock().next_offset();
                 let _ = port.submit(ConsumerCommand::Seek(partition, next));
                 continue;
             }
             let _ = port.submit(ConsumerCommand::Unassign(partition));
-            let start = self.context.board.cell(partition).lock().start();
-            self.desk.expect(partition, start.anchor);
+            let start = self.context.measurements.cell(partition).lock().start();
+            self.desk.expect(partition, start.resume_point);
             let assign = ConsumerCommand::Assign(partition, start.reads_from());
             if let Err(error) = port.submit(assign) {
                 self.desk.fail(partition, &error);

@@ -12,7 +12,7 @@ use super::{SupervisorMsg, SupervisorState};
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Random};
 use crate::broker::ErrorClass;
 use crate::logic::{Cause, Slot, SlotEvent, Watchdog};
-use crate::measure::{Event, Owner, Pulse};
+use crate::measure::{Event, Heartbeat, Owner};
 use crate::plan::Membership;
 
 /// Which slot: consumers come before pools.
@@ -53,7 +53,7 @@ pub(super) struct Child {
     /// Why it is given up.
     pub(super) given_up: Option<String>,
     /// What its incarnation is at.
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) watchdog: Watchdog,
     /// Why the supervisor has killed it, when that was no fault.
     pub(super) doom: Option<Doom>,
@@ -83,7 +83,7 @@ impl Child {
         slot: Slot,
         random: Random,
         pool: Option<Arc<PoolShared>>,
-        pulse: Arc<Pulse>,
+        heartbeat: Arc<Heartbeat>,
         watchdog: Watchdog,
     ) -> Child {
         Child {
@@ -94,7 +94,7 @@ impl Child {
             fault: None,
             stopping_for: None,
             given_up: None,
-            pulse,
+            heartbeat,
             watchdog,
             doom: None,
         }
@@ -232,19 +232,19 @@ impl SupervisorState {
             Membership::Group(_) => Place::Member,
             Membership::Assigned { .. } => {
                 let partition = PartitionId(consumer.0);
-                let start = context.board.cell(partition).lock().start();
+                let start = context.measurements.cell(partition).lock().start();
                 match self.shared.clone() {
                     None => Place::Own { partition, start },
                     Some(host) => Place::Shared { partition, start, host },
                 }
             }
         };
-        let pulse = Arc::new(Pulse::new(context.clock.now()));
+        let heartbeat = Arc::new(Heartbeat::new(context.clock.now()));
         if let Some(child) = self.children.get_mut(&SlotId::Consumer(consumer)) {
-            child.pulse = pulse.clone();
+            child.heartbeat = heartbeat.clone();
             child.watchdog.started(context.clock.now());
         }
-        let args = ConsumerArgs { context, owner, place, pulse, supervisor: myself.clone() };
+        let args = ConsumerArgs { context, owner, place, heartbeat, supervisor: myself.clone() };
         let (actor, _) = Actor::spawn_linked(None, Consumer, args, myself.get_cell()).await?;
         if self.shared.is_none() {
             self.reaper.started(owner);

@@ -53,7 +53,7 @@ impl SupervisorState {
         // A consumer that panics as planned does not die of its record.
         let faults = &self.context.plan.faults;
         let kind = armed_fault.and_then(|fault| faults.get(fault)).map(|fault| &fault.kind);
-        let in_flight = child.pulse.in_flight().filter(|_| kind != Some(&FaultKind::Panic));
+        let in_flight = child.heartbeat.in_flight().filter(|_| kind != Some(&FaultKind::Panic));
         let killed_for = child.fault.take();
         if let (Some(_), Some(stop)) = (killed_for, stopped_for) {
             self.context.missed(stop, "it was killed while it stopped".to_owned());
@@ -118,7 +118,7 @@ impl SupervisorState {
                  set `consumers.poison = \"skip\"`"
             )),
             Death::Skip => {
-                self.context.board.cell(partition).lock().skip(offset);
+                self.context.measurements.cell(partition).lock().skip(offset);
                 self.context.note(Event::RecordSkipped { consumer, partition, offset });
                 Cause::Skipped
             }
@@ -127,15 +127,17 @@ impl SupervisorState {
 
     /// How far a slot has come, as a number that only grows with progress.
     pub(super) fn checkpoint(&self, id: SlotId) -> Offset {
-        let board = &self.context.board;
+        let measurements = &self.context.measurements;
         match id {
             SlotId::Consumer(consumer) if self.context.plan.group().is_none() => {
-                board.cells[consumer.0 as usize].lock().next_offset()
+                measurements.cells[consumer.0 as usize].lock().next_offset()
             }
             SlotId::Consumer(_) => {
-                Offset(board.cells.iter().map(|cell| cell.lock().next_offset().0).sum())
+                Offset(measurements.cells.iter().map(|cell| cell.lock().next_offset().0).sum())
             }
-            SlotId::Pool(PoolId(pool)) => Offset(board.pools[pool as usize].lock().sent as i64),
+            SlotId::Pool(PoolId(pool)) => {
+                Offset(measurements.pools[pool as usize].lock().sent as i64)
+            }
         }
     }
 

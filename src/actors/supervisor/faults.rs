@@ -33,7 +33,7 @@ impl SupervisorState {
         let now = self.context.clock.now();
         let description = fault.to_string();
         self.context.note(Event::FaultInjected { fault: number, description });
-        self.context.board.fault(number, |times| times.injected = Some(now));
+        self.context.measurements.fault(number, |times| times.injected = Some(now));
         match &fault.targets {
             _ if matches!(fault.kind, FaultKind::Calls(_)) => self.hit_calls(number, fault, now),
             // Who joins is not there yet: see `join`.
@@ -162,9 +162,11 @@ impl SupervisorState {
             // It is part of the schedule from the beginning.
         } else if let Some(lasts) = fault.lasts {
             self.context.active_faults.pause(pool, now + lasts);
-            self.context.board.pools[pool.0 as usize].lock().excuse(now, now + lasts + CATCH_UP);
+            self.context.measurements.pools[pool.0 as usize]
+                .lock()
+                .excuse(now, now + lasts + CATCH_UP);
         } else {
-            self.context.board.pools[pool.0 as usize].lock().excuse(now, Time::NEVER);
+            self.context.measurements.pools[pool.0 as usize].lock().excuse(now, Time::NEVER);
             child.kill(number);
         }
         self.begin_recovery(number, None, &partitions, now);
@@ -173,7 +175,7 @@ impl SupervisorState {
     /// Every partition may feel it.
     fn hit_all(&self, number: usize, now: Time) {
         let all: Vec<PartitionId> =
-            (0..self.context.board.cells.len() as u32).map(PartitionId).collect();
+            (0..self.context.measurements.cells.len() as u32).map(PartitionId).collect();
         self.begin_recovery(number, None, &all, now);
     }
 
@@ -196,7 +198,7 @@ impl SupervisorState {
         if (rule.call, rule.action) == (Call::Produce, CallAction::Error(CallError::Retriable)) {
             // A producer that has to try again sends late, and it is not the tester's doing.
             let end = now + fault.lasts.unwrap_or_default() + CATCH_UP;
-            self.context.board.pools.iter().for_each(|pool| pool.lock().excuse(now, end));
+            self.context.measurements.pools.iter().for_each(|pool| pool.lock().excuse(now, end));
         }
         self.context.active_faults.calls().arm(fault.entry, number, rule, fault.targets.clone());
     }
@@ -307,7 +309,7 @@ impl SupervisorState {
         let is_over = fault.kind.is_over_at_once();
         let lasts = !is_over && (fault.lasts.is_some() || matches!(fault.kind, FaultKind::Exec(_)));
         for partition in partitions {
-            let mut cell = self.context.board.cell(*partition).lock();
+            let mut cell = self.context.measurements.cell(*partition).lock();
             cell.begin_recovery(number, consumer, now, |mark| {
                 mark.healed = is_over.then_some(now);
                 mark.lasts = lasts;

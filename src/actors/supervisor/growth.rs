@@ -12,7 +12,7 @@ impl SupervisorState {
         if self.stopping || self.context.plan.group().is_some() {
             return;
         }
-        for id in 0..self.context.board.cells.len() as u32 {
+        for id in 0..self.context.measurements.cells.len() as u32 {
             let slot = SlotId::Consumer(ConsumerId(id));
             if !self.children.contains_key(&slot) {
                 self.add(myself, slot, None).await;

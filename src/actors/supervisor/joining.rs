@@ -35,8 +35,8 @@ impl SupervisorState {
         });
         let Some(number) = number else { return };
         let now = self.context.clock.now();
-        self.context.board.fault(number, |times| times.healed = Some(now));
-        for cell in &self.context.board.cells {
+        self.context.measurements.fault(number, |times| times.healed = Some(now));
+        for cell in &self.context.measurements.cells {
             let mut cell = cell.lock();
             let its = cell.recoveries.iter_mut().filter(|mark| mark.fault == Some(number));
             its.for_each(|mark| mark.healed = Some(now));

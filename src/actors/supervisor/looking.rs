@@ -121,7 +121,7 @@ impl SupervisorState {
     fn shares(&self, now: Time) -> BTreeMap<ConsumerId, Share> {
         let is_group = self.context.plan.group().is_some();
         let mut shares: BTreeMap<ConsumerId, Share> = BTreeMap::new();
-        for (id, cell) in (0..).zip(&self.context.board.cells) {
+        for (id, cell) in (0..).zip(&self.context.measurements.cells) {
             let cell = cell.lock();
             let consumer = match cell.owners().last().filter(|last| last.to.is_none()) {
                 _ if !is_group => ConsumerId(id),
@@ -138,13 +138,13 @@ impl SupervisorState {
     }
 
     fn signs(&self, consumer: ConsumerId, share: Share) -> Signs {
-        let board = &self.context.board;
-        let Child { pulse, .. } = &self.children[&SlotId::Consumer(consumer)];
+        let measurements = &self.context.measurements;
+        let Child { heartbeat, .. } = &self.children[&SlotId::Consumer(consumer)];
         let Share { waited_for, checkpoint } = share;
-        let trouble = board.trouble.load(Ordering::Relaxed);
+        let trouble = measurements.trouble.load(Ordering::Relaxed);
         Signs {
-            beat: pulse.last_beat(),
-            in_flight: pulse.in_flight(),
+            beat: heartbeat.last_beat(),
+            in_flight: heartbeat.in_flight(),
             checkpoint,
             waited_for,
             trouble: (trouble > 0).then_some(Time(trouble)),

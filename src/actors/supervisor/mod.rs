@@ -25,7 +25,7 @@ use super::topic_watcher::{TopicWatcher, WatcherArgs};
 use super::{Context, Timers};
 use crate::base::{ConsumerId, Incarnation, Random, Time};
 use crate::logic::{Action, Gate, PoisonWatch, Reaper, Slot, SlotEvent, Watchdog};
-use crate::measure::{Owner, Pulse};
+use crate::measure::{Heartbeat, Owner};
 use crate::plan::{ClientTopology, Membership};
 
 /// The root of a run's actors. Lives on a runtime of its own, so no blocked handler can starve it.
@@ -261,9 +261,9 @@ impl SupervisorState {
     ) {
         let slot = Slot::new(self.context.plan.restart);
         let random = self.context.seed.child("restart", id.number()).random();
-        let pulse = Arc::new(Pulse::new(self.context.clock.now()));
+        let heartbeat = Arc::new(Heartbeat::new(self.context.clock.now()));
         let watchdog = Watchdog::new(self.context.plan.watch, self.context.clock.now());
-        let mut child = Child::new(slot, random, pool, pulse, watchdog);
+        let mut child = Child::new(slot, random, pool, heartbeat, watchdog);
         let actions = child.slot.start();
         self.children.insert(id, child);
         self.perform(myself, id, actions, None).await;

@@ -16,7 +16,7 @@ pub(super) const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// The partitions a pool sends to.
 pub(super) fn partitions_of_pool(context: &Context, pool: PoolId) -> Vec<PartitionId> {
-    let (load, partitions) = (&context.plan.load, context.board.cells.len() as u32);
+    let (load, partitions) = (&context.plan.load, context.measurements.cells.len() as u32);
     match load.partition {
         PartitionChoice::Fixed => {
             let producers = (pool.0..load.producers).step_by(load.pools as usize);
@@ -43,7 +43,7 @@ impl SupervisorState {
         let consumer = match id {
             SlotId::Consumer(consumer) => consumer,
             SlotId::Pool(pool) => {
-                self.context.board.pools[pool.0 as usize].lock().release(next);
+                self.context.measurements.pools[pool.0 as usize].lock().release(next);
                 self.pool_times(fault, |times| times.released = Some(now));
                 return;
             }
@@ -51,7 +51,7 @@ impl SupervisorState {
         let partitions = self.partitions_of(consumer);
         self.context.release(consumer, next);
         for partition in self.touched_by(consumer) {
-            let mut cell = self.context.board.cell(partition).lock();
+            let mut cell = self.context.measurements.cell(partition).lock();
             let is_owned = partitions.contains(&partition);
             let last = cell.owners().last().map(|last| last.owner);
             if let Some(owner) = last.filter(|_| is_owned) {
@@ -88,7 +88,7 @@ impl SupervisorState {
         }
         let now = self.context.clock.now();
         for partition in self.touched_by(consumer) {
-            let mut cell = self.context.board.cell(partition).lock();
+            let mut cell = self.context.measurements.cell(partition).lock();
             // In group mode another member may take the partition; the start of this one still is what the
             // supervisor did about the failure.
             let waiting = cell.recoveries.iter_mut().filter(|mark| {
@@ -105,7 +105,7 @@ impl SupervisorState {
     pub(super) fn ready(&self, id: SlotId) {
         let (SlotId::Consumer(consumer), None) = (id, self.context.plan.group()) else { return };
         let now = self.context.clock.now();
-        let mut cell = self.context.board.cell(PartitionId(consumer.0)).lock();
+        let mut cell = self.context.measurements.cell(PartitionId(consumer.0)).lock();
         let its = cell.recoveries.iter_mut().filter(|mark| mark.restarted.is_some());
         its.for_each(|mark| mark.is_ready(now));
     }
@@ -113,25 +113,25 @@ impl SupervisorState {
     /// Notes that a pool was started again, for the fault that killed it.
     pub(super) fn pool_restarted(&mut self, pool: PoolId) {
         let now = self.context.clock.now();
-        let board = self.context.board.clone();
+        let measurements = self.context.measurements.clone();
         let is_due = |times: &FaultTimes| times.injected.is_some() && times.healed.is_none();
-        let due = board.faults().into_iter().filter(|(_, times)| is_due(times));
+        let due = measurements.faults().into_iter().filter(|(_, times)| is_due(times));
         for (number, _) in due {
             let fault = &self.context.plan.faults[number];
             let hits = matches!(&fault.targets, Targets::Pools(pools) if pools.contains(&pool));
             if !hits || fault.lasts.is_some() {
                 continue;
             }
-            board.fault(number, |times| {
+            measurements.fault(number, |times| {
                 (times.restarted, times.healed) = (Some(now), Some(now));
             });
             for partition in partitions_of_pool(&self.context, pool) {
-                let mut cell = board.cell(partition).lock();
+                let mut cell = measurements.cell(partition).lock();
                 let its = cell.recoveries.iter_mut().filter(|mark| mark.fault == Some(number));
                 its.for_each(|mark| mark.healed = Some(now));
             }
         }
-        board.pools[pool.0 as usize].lock().excuse_until(now + CATCH_UP);
+        measurements.pools[pool.0 as usize].lock().excuse_until(now + CATCH_UP);
         self.hurry_oracle();
     }
 
@@ -146,14 +146,14 @@ impl SupervisorState {
     fn touched_by(&self, consumer: ConsumerId) -> Vec<PartitionId> {
         match self.context.plan.group() {
             None => vec![PartitionId(consumer.0)],
-            Some(_) => (0..self.context.board.cells.len() as u32).map(PartitionId).collect(),
+            Some(_) => (0..self.context.measurements.cells.len() as u32).map(PartitionId).collect(),
         }
     }
 
     /// Notes when something happened to a pool because of a fault.
     pub(super) fn pool_times(&self, fault: Option<usize>, note: impl FnOnce(&mut FaultTimes)) {
         if let Some(fault) = fault {
-            self.context.board.fault(fault, note);
+            self.context.measurements.fault(fault, note);
         }
     }
 
@@ -194,7 +194,7 @@ impl SupervisorState {
         if let SlotId::Consumer(consumer) = id {
             // In group mode the other members take over.
             if self.context.plan.group().is_none() {
-                let mut cell = self.context.board.cell(PartitionId(consumer.0)).lock();
+                let mut cell = self.context.measurements.cell(PartitionId(consumer.0)).lock();
                 cell.recoveries.iter_mut().for_each(|mark| mark.given_up = true);
             }
             self.context.note(Event::ConsumerStalled { consumer, reason });

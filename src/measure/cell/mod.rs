@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::fault_watch::FaultWatch;
 use super::recovery::RecoveryMark;
-use super::{Anchor, Arrival, KeepUp, Lag, LaneShape, Lanes, Ledger, ReadLane, Shard, Start};
+use super::{Arrival, KeepUp, Lag, LaneShape, Lanes, Ledger, ReadLane, ResumePoint, Shard, Start};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp, Time};
 
 /// Who brings a batch.
@@ -122,7 +122,7 @@ pub struct CellState {
     partition: PartitionId,
     shape: LaneShape,
     next_offset: Offset,
-    anchor: Option<Anchor>,
+    resume_point: Option<ResumePoint>,
     /// Poison: passed over by every incarnation from now on.
     skips: Vec<Offset>,
     /// Lowest incarnation of each consumer that still counts.
@@ -167,7 +167,7 @@ impl CellState {
             partition,
             shape,
             next_offset: start,
-            anchor: None,
+            resume_point: None,
             skips: Vec::new(),
             fences: Vec::new(),
             owners: Vec::new(),
@@ -198,7 +198,7 @@ impl CellState {
 
     /// Where the next incarnation starts.
     pub fn start(&self) -> Start {
-        Start { checkpoint: self.next_offset, anchor: self.anchor }
+        Start { checkpoint: self.next_offset, resume_point: self.resume_point }
     }
 
     /// Has the record at `offset` passed over by the incarnations to come.
@@ -212,8 +212,8 @@ impl CellState {
     }
 
     /// Sets the record right before the checkpoint, or forgets it when it cannot be read any more.
-    pub fn set_anchor(&mut self, anchor: Option<Anchor>) {
-        self.anchor = anchor;
+    pub fn set_resume_point(&mut self, resume_point: Option<ResumePoint>) {
+        self.resume_point = resume_point;
     }
 
     /// Distinct records processed so far.
@@ -287,7 +287,7 @@ impl CellState {
         }
         batch.iter().for_each(|record| self.count(record));
         if let Some(last) = batch.last() {
-            self.keep_anchor(last);
+            self.keep_resume_point(last);
         }
         Applied::Counted
     }
@@ -308,14 +308,16 @@ impl CellState {
         Applied::Counted
     }
 
-    /// A record of ours right before the checkpoint is the anchor; anything else there cannot be recognised.
-    fn keep_anchor(&mut self, last: &Processed) {
+    /// A record of ours right before the checkpoint is the resume point; anything else there cannot be recognised.
+    fn keep_resume_point(&mut self, last: &Processed) {
         if last.offset.0 + 1 == self.next_offset.0 {
-            self.anchor = match last.content {
+            self.resume_point = match last.content {
                 Content::Intact(stamp) | Content::Earlier(stamp) => {
-                    Some(Anchor { offset: last.offset, stamp })
+                    Some(ResumePoint { offset: last.offset, stamp })
                 }
-                Content::Skipped(stamp) => stamp.map(|stamp| Anchor { offset: last.offset, stamp }),
+                Content::Skipped(stamp) => {
+                    stamp.map(|stamp| ResumePoint { offset: last.offset, stamp })
+                }
                 Content::Corrupt | Content::Foreign => None,
             };
         }

@@ -20,14 +20,14 @@ impl ConsumerEvents for Desk {
         let Some(seat) = self.seats.get_mut(partition.0 as usize).and_then(Option::as_mut) else {
             // A shared client or a group member may still hold records of a partition it has just given up.
             if self.consumer.is_some() && self.group.is_none() {
-                self.context.board.strays.fetch_add(1, Ordering::Relaxed);
+                self.context.measurements.strays.fetch_add(1, Ordering::Relaxed);
             }
             return Flow::More;
         };
         if seat.line.is_dead() {
             return Flow::Stop;
         }
-        if seat.anchor.is_some() {
+        if seat.resume_point.is_some() {
             match seat.recognise(offset, payload) {
                 Ok(true) => {}
                 Ok(false) => return Flow::More,
@@ -59,14 +59,14 @@ impl ConsumerEvents for Desk {
 
     fn end_of_partition(&mut self, partition: PartitionId) {
         let Some(seat) = self.seat(partition) else { return };
-        if let Some(anchor) = seat.anchor {
-            // A member whose group has committed up to the checkpoint does not see the anchor.
-            let is_before = |position: Offset| position <= anchor.offset;
+        if let Some(resume_point) = seat.resume_point {
+            // A member whose group has committed up to the checkpoint does not see the record of its resume point.
+            let is_before = |position: Offset| position <= resume_point.offset;
             if seat.position.is_none() || seat.machine.position().is_some_and(is_before) {
                 self.ended_early.push(partition);
                 return;
             }
-            seat.anchor = None;
+            seat.resume_point = None;
         }
         seat.reads();
     }
@@ -83,13 +83,13 @@ impl ConsumerEvents for Desk {
         }
         let now = self.context.clock.now();
         for partition in partitions {
-            let anchor = {
-                let mut cell = self.context.board.cell(*partition).lock();
+            let resume_point = {
+                let mut cell = self.context.measurements.cell(*partition).lock();
                 cell.take_over(owner, now);
                 cell.taken_by_member(owner, now);
-                cell.start().anchor
+                cell.start().resume_point
             };
-            self.attach(*partition, owner, line.clone(), anchor);
+            self.attach(*partition, owner, line.clone(), resume_point);
         }
         let (Owner { consumer, incarnation }, partitions) = (owner, partitions.to_vec());
         self.context.note(Event::Assigned { consumer, incarnation, partitions });
@@ -101,7 +101,7 @@ impl ConsumerEvents for Desk {
         let owner @ Owner { consumer, incarnation } = group.owner;
         let now = self.context.clock.now();
         for partition in partitions {
-            self.context.board.cell(*partition).lock().give_up(owner, now);
+            self.context.measurements.cell(*partition).lock().give_up(owner, now);
             group.positions.end(*partition);
             if let Some(seat) = self.seats.get_mut(partition.0 as usize) {
                 *seat = None;

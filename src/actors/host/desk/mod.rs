@@ -15,7 +15,7 @@ use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::sim::KernelHandle;
 use crate::broker::{BrokerError, Flow, Positions};
 use crate::logic::{ConsumerMachine, Effort, Runs, WorkSampler};
-use crate::measure::{Anchor, Applied, Owner, TraceKind};
+use crate::measure::{Applied, Owner, ResumePoint, TraceKind};
 
 /// All machines of a host.
 pub(super) struct Desk {
@@ -39,7 +39,7 @@ pub(super) struct Desk {
     /// Machines and clients that failed since the host last looked.
     failures: Vec<(PartitionId, BrokerError)>,
     client_failure: Option<BrokerError>,
-    /// Partitions that ended before their anchor, and whether the client found some position out of range,
+    /// Partitions that ended before their resume point, and whether the client found some position out of range,
     /// since the host last looked.
     ended_early: Vec<PartitionId>,
     out_of_range: bool,
@@ -87,13 +87,13 @@ impl Desk {
         }
     }
 
-    /// Seats a machine for `owner` at `partition`. With an `anchor`, nothing counts before that was seen.
+    /// Seats a machine for `owner` at `partition`. With a `resume_point`, nothing counts before that record was read.
     pub(super) fn attach(
         &mut self,
         partition: PartitionId,
         owner: Owner,
         line: Line,
-        anchor: Option<Anchor>,
+        resume_point: Option<ResumePoint>,
     ) {
         let context = &self.context;
         let (handler, failure) = make_handler(context, partition, owner);
@@ -103,7 +103,7 @@ impl Desk {
         let seed = seed.child("incarnation", u64::from(owner.incarnation.0));
         let sampler = WorkSampler::new(work, seed);
         let batch_max = context.plan.consumers.batch_records as usize;
-        let skips = context.board.cell(partition).lock().skips();
+        let skips = context.measurements.cell(partition).lock().skips();
         let runs = Runs { own: context.run, earlier: context.earlier.clone() };
         let machine = ConsumerMachine::new(partition, owner, runs, sampler, batch_max);
         let position = self.group.as_ref().map(|group| group.positions.begin(partition));
@@ -111,7 +111,7 @@ impl Desk {
         if at >= self.seats.len() {
             self.seats.resize_with(at + 1, || None);
         }
-        let seat = Seat { machine, handler, line, ready: false, position, anchor, skips };
+        let seat = Seat { machine, handler, line, ready: false, position, resume_point, skips };
         // Boxed, so that looking for the few there are in a host of one partition touches little memory.
         self.seats[at] = Some(Box::new(seat));
     }
@@ -145,10 +145,10 @@ impl Desk {
             .collect()
     }
 
-    /// Lets nothing of a partition count before the anchor was seen.
-    pub(super) fn expect(&mut self, partition: PartitionId, anchor: Option<Anchor>) {
+    /// Lets nothing of a partition count before that record was read.
+    pub(super) fn expect(&mut self, partition: PartitionId, resume_point: Option<ResumePoint>) {
         if let Some(seat) = &mut self.seats[partition.0 as usize] {
-            seat.anchor = anchor;
+            seat.resume_point = resume_point;
         }
     }
 
@@ -182,7 +182,7 @@ impl Desk {
     #[inline]
     pub(super) fn is_settled(&self) -> bool {
         let mut seated = self.seats.iter().flatten();
-        self.is_well() && seated.all(|seat| seat.ready && seat.anchor.is_none())
+        self.is_well() && seated.all(|seat| seat.ready && seat.resume_point.is_none())
     }
 
     /// Lets records count as processed when they came, but not before then; or (`None`) when they are.
@@ -210,7 +210,7 @@ impl Desk {
             let Some(seat) = self.seats.get_mut(at).and_then(Option::as_mut) else {
                 continue;
             };
-            let applied = seat.machine.flush(self.context.board.cell(partition));
+            let applied = seat.machine.flush(self.context.measurements.cell(partition));
             if let Hosting::Kernel(kernel) = &self.context.hosting {
                 tell(kernel, &self.context, &seat.machine, applied);
             }
@@ -219,7 +219,7 @@ impl Desk {
                 continue;
             }
             if let Some(next) = seat.machine.position() {
-                self.context.board.progress[at].store(next.0, Ordering::Release);
+                self.context.measurements.progress[at].store(next.0, Ordering::Release);
             }
         }
     }
@@ -228,8 +228,8 @@ impl Desk {
     /// than what was handed over, or what a machine has to see first.
     pub(super) fn asks_for_ends(&self) -> bool {
         let asks = |seat: &Seat| {
-            let cell = self.context.board.cell(seat.machine.partition()).lock();
-            seat.anchor.is_some() || cell.lag.end.is_some_and(|end| end > cell.next_offset())
+            let cell = self.context.measurements.cell(seat.machine.partition()).lock();
+            seat.resume_point.is_some() || cell.lag.end.is_some_and(|end| end > cell.next_offset())
         };
         let has_failed = !self.failures.is_empty() || self.client_failure.is_some();
         !has_failed && self.seats.iter().flatten().any(|seat| asks(seat))
@@ -244,29 +244,29 @@ impl Desk {
         if seat.line.is_dead() {
             return;
         }
-        let mut cell = self.context.board.cell(partition).lock();
-        if seat.anchor.is_some() && next < cell.next_offset() {
+        let mut cell = self.context.measurements.cell(partition).lock();
+        if seat.resume_point.is_some() && next < cell.next_offset() {
             return;
         }
         if cell.reach(seat.machine.owner(), next, self.context.clock.now()) == Applied::Fenced {
             return;
         }
         drop(cell);
-        seat.anchor = None;
+        seat.resume_point = None;
         seat.machine.reach(next);
         if let (Some(position), Some(next)) = (&seat.position, seat.machine.position()) {
             position.advance(next);
         }
         seat.reads();
-        self.context.board.progress[at].fetch_max(next.0, Ordering::AcqRel);
+        self.context.measurements.progress[at].fetch_max(next.0, Ordering::AcqRel);
     }
 
     /// Says to the watchdog that the host has come round.
     pub(super) fn beat(&self) {
         let now = self.context.clock.now();
-        self.seats.iter().flatten().for_each(|seat| seat.line.pulse.beat(now));
+        self.seats.iter().flatten().for_each(|seat| seat.line.heartbeat.beat(now));
         if let Some(group) = &self.group {
-            group.line.pulse.beat(now);
+            group.line.heartbeat.beat(now);
         }
     }
 
@@ -314,7 +314,7 @@ impl Desk {
             .flatten()
             .map(|seat| Suspect { partition: seat.machine.partition(), line: seat.line.clone() });
         let suspects = suspects.filter(|suspect| all || early.contains(&suspect.partition));
-        let suspicion = if all { Suspicion::OutOfRange } else { Suspicion::EndBeforeAnchor };
+        let suspicion = if all { Suspicion::OutOfRange } else { Suspicion::EndBeforeResumePoint };
         Some((suspects.collect(), suspicion))
     }
 

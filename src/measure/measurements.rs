@@ -1,4 +1,4 @@
-//! Everything that is measured in a run and outlives its actors, in one place.
+//! What is measured in a run. It outlives the actors of the run.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::plan::PARTITIONS_MAX;
 
 /// The cells of all partitions and pools, the journal, and the faults' times.
 #[derive(Debug)]
-pub struct Scoreboard {
+pub struct Measurements {
     /// How lanes are numbered as long as the topic does not grow.
     pub shape: LaneShape,
     /// One per partition, by id. There may be more of them later.
@@ -45,13 +45,13 @@ struct Growth {
     windows: Arc<[FaultWindows]>,
 }
 
-impl Scoreboard {
-    /// A scoreboard for partitions whose first records are at `starts`.
-    pub fn new(shape: LaneShape, starts: &[Offset]) -> Scoreboard {
+impl Measurements {
+    /// Measurements of partitions whose first records are at `starts`.
+    pub fn new(shape: LaneShape, starts: &[Offset]) -> Measurements {
         let cell = |(id, start): (usize, &Offset)| {
             PartitionCell::new(PartitionId(id as u32), *start, shape)
         };
-        Scoreboard {
+        Measurements {
             shape,
             cells: Table::new(starts.iter().enumerate().map(cell), PARTITIONS_MAX),
             pools: (0..shape.pools).map(|id| PoolCell::new(PoolId(id), shape)).collect(),

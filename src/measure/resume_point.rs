@@ -1,13 +1,13 @@
-//! Where a consumer starts, and the record by which it recognises the log it left.
+//! Where a consumer starts, and the record by which it recognises its log after a restart.
 
 use crate::base::{Offset, Stamp};
 
-/// The last record that counts: what stands before the checkpoint, with nothing in between but what is no record.
+/// The last record processed: it stands right before the checkpoint, but for control records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Anchor {
-    /// Where it stood.
+pub struct ResumePoint {
+    /// Its offset.
     pub offset: Offset,
-    /// What it was.
+    /// Its stamp.
     pub stamp: Stamp,
 }
 
@@ -18,12 +18,12 @@ pub struct Start {
     pub checkpoint: Offset,
     /// The record before it, to be read again and compared first. `None` when nothing was processed yet, or
     /// when retention has removed it.
-    pub anchor: Option<Anchor>,
+    pub resume_point: Option<ResumePoint>,
 }
 
 impl Start {
     /// The first offset to read.
     pub fn reads_from(&self) -> Offset {
-        self.anchor.map_or(self.checkpoint, |anchor| anchor.offset)
+        self.resume_point.map_or(self.checkpoint, |resume_point| resume_point.offset)
     }
 }

@@ -1,4 +1,5 @@
-//! The pulse of one incarnation: what its thread is at, for all to read, even after it has died or hangs.
+//! The heartbeat of one incarnation: when its thread last polled, and the record it processes. It can be read after the
+//! thread has died, or while it hangs.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
@@ -7,33 +8,33 @@ use crate::base::{Offset, PartitionId, Time};
 /// Written by the host's thread, read by the supervisor. Each incarnation has its own, so that a thread that was
 /// given up cannot be taken for its successor.
 #[derive(Debug)]
-pub struct Pulse {
-    /// When the host last came round, in the run's time.
+pub struct Heartbeat {
+    /// When the host last polled, in the run's time.
     beat: AtomicI64,
     partition: AtomicU32,
     /// The record being processed; [`NOTHING`] between records.
     offset: AtomicI64,
-    /// Since when.
+    /// When its processing began, in the run's time.
     since: AtomicI64,
 }
 
 /// A record that is being processed, or during whose processing the thread died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InFlight {
-    /// Whose record.
+    /// Its partition.
     pub partition: PartitionId,
-    /// Which one.
+    /// Its offset.
     pub offset: Offset,
-    /// Since when.
+    /// When its processing began.
     pub since: Time,
 }
 
 const NOTHING: i64 = -1;
 
-impl Pulse {
-    /// The pulse of an incarnation started at `now`.
-    pub fn new(now: Time) -> Pulse {
-        Pulse {
+impl Heartbeat {
+    /// The heartbeat of an incarnation started at `now`.
+    pub fn new(now: Time) -> Heartbeat {
+        Heartbeat {
             beat: AtomicI64::new(now.0),
             partition: AtomicU32::new(0),
             offset: AtomicI64::new(NOTHING),
@@ -41,7 +42,7 @@ impl Pulse {
         }
     }
 
-    /// The host has come round.
+    /// Notes that the host polls.
     pub fn beat(&self, now: Time) {
         self.beat.store(now.0, Ordering::Relaxed);
     }
@@ -60,7 +61,7 @@ impl Pulse {
         self.offset.store(NOTHING, Ordering::Release);
     }
 
-    /// When the host last came round.
+    /// When the host last polled.
     pub fn last_beat(&self) -> Time {
         Time(self.beat.load(Ordering::Relaxed))
     }
@@ -82,13 +83,13 @@ mod tests {
 
     #[test]
     fn a_record_is_in_flight_from_its_beginning_until_it_is_done() {
-        let pulse = Pulse::new(Time(1));
-        assert_eq!((pulse.last_beat(), pulse.in_flight()), (Time(1), None));
-        pulse.begin(PartitionId(3), Offset(7), Time(5));
+        let heartbeat = Heartbeat::new(Time(1));
+        assert_eq!((heartbeat.last_beat(), heartbeat.in_flight()), (Time(1), None));
+        heartbeat.begin(PartitionId(3), Offset(7), Time(5));
         let expected = InFlight { partition: PartitionId(3), offset: Offset(7), since: Time(5) };
-        assert_eq!(pulse.in_flight(), Some(expected));
-        pulse.done();
-        pulse.beat(Time(9));
-        assert_eq!((pulse.last_beat(), pulse.in_flight()), (Time(9), None));
+        assert_eq!(heartbeat.in_flight(), Some(expected));
+        heartbeat.done();
+        heartbeat.beat(Time(9));
+        assert_eq!((heartbeat.last_beat(), heartbeat.in_flight()), (Time(9), None));
     }
 }
