@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::scene::Scene;
+use super::environment::RunEnvironment;
 use super::{host, sim, unprocessed, warnings};
 use crate::actors::{Context, Hosting, Status};
 use crate::base::Time;
@@ -23,7 +23,7 @@ impl Account {
     /// The account of a load that begins at `start`, after the consumers needed `startup` to be ready.
     pub(super) fn new(
         context: &Context,
-        scene: &Scene,
+        environment: &RunEnvironment,
         status: watch::Receiver<Status>,
         start: Time,
         startup: Duration,
@@ -31,12 +31,12 @@ impl Account {
         let times = context.plan.times;
         let begun = Facts {
             run: Some(context.run),
-            topic: scene.topic.clone(),
-            resumed: scene.from.resumed.clone(),
-            broker_version: scene.broker_version.clone(),
-            client: scene.client.clone(),
-            client_config: scene.client_config.clone(),
-            host: scene.host.clone(),
+            topic: environment.topic.clone(),
+            resumed: environment.from.resumed.clone(),
+            broker_version: environment.broker_version.clone(),
+            client: environment.client.clone(),
+            client_config: environment.client_config.clone(),
+            host: environment.host.clone(),
             start,
             measured: (start + times.warmup, start + times.load_end()),
             load_started_at: host::wall_clock(&context.clock, start),

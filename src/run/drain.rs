@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::steps::{DRAIN_INTERRUPTED, LOOK, Steps};
+use super::run_control::{DRAIN_INTERRUPTED, LOOK, RunControl};
 use crate::actors::Hosting;
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::Watermarks;
@@ -14,7 +14,7 @@ use crate::broker::Watermarks;
 pub(super) const ASK_LIMIT: Duration = Duration::from_secs(5);
 const ASK_PAUSE: Duration = Duration::from_millis(200);
 
-impl Steps {
+impl RunControl {
     /// Lets consumers run to the end offsets asked of the broker now. Returns what went wrong.
     pub(super) async fn drain(&mut self) -> Option<String> {
         let ends = match self.ends().await {

@@ -14,10 +14,10 @@ mod interrupt;
 mod leaks;
 mod process_limits;
 mod resume;
-mod scene;
+mod environment;
 mod sim;
 mod stage;
-mod steps;
+mod run_control;
 mod traced;
 mod unprocessed;
 mod warnings;
@@ -31,9 +31,9 @@ use tokio::sync::watch;
 use self::account::Account;
 use self::checkpointing::Checkpointing;
 use self::collecting::Collecting;
-use self::scene::Scene;
+use self::environment::RunEnvironment;
+use self::run_control::RunControl;
 use self::stage::Stage;
-use self::steps::Steps;
 use crate::actors::{Commands, Context, Hosting, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, Leftovers, RunId, Time};
 use crate::broker::rdkafka::{ClientFile, Deadline};
@@ -127,8 +127,9 @@ async fn run_on(
         Ok(stage) => stage,
         Err(error) => return Err(with_leftovers(error, &leftovers)),
     };
-    let scene = Scene { startup: deadline.left(), ..stage.scene(clock, &leftovers) };
-    let outcome = on_stage(&plan, &scene, run, clock, handlers, observer, interrupted).await;
+    let environment =
+        RunEnvironment { startup: deadline.left(), ..stage.environment(clock, &leftovers) };
+    let outcome = run_in(&plan, &environment, run, clock, handlers, observer, interrupted).await;
     let cleaned = stage.clear(&plan).await;
     match outcome {
         Ok(mut summary) => {
@@ -186,9 +187,9 @@ async fn too_long(deadline: &Deadline) {
 }
 
 /// Everything between the topic being there and the topic going away.
-async fn on_stage(
+async fn run_in(
     plan: &Arc<Plan>,
-    scene: &Scene,
+    environment: &RunEnvironment,
     run: RunId,
     clock: Clock,
     handlers: Option<Handlers>,
@@ -200,18 +201,18 @@ async fn on_stage(
         partitions: plan.topic.partitions,
         pools: plan.load.pools,
     };
-    let measurements = Arc::new(Measurements::new(shape, &scene.starts));
+    let measurements = Arc::new(Measurements::new(shape, &environment.starts));
     let context = Context {
         plan: plan.clone(),
-        cluster: scene.cluster.clone(),
-        hosting: scene.hosting.clone(),
+        cluster: environment.cluster.clone(),
+        hosting: environment.hosting.clone(),
         measurements: measurements.clone(),
         clock,
         run,
         seed: plan.seed,
-        earlier: scene.from.earlier.clone().into(),
+        earlier: environment.from.earlier.clone().into(),
         handlers,
-        commands: Arc::new(Commands::new(scene.leftovers.clone())),
+        commands: Arc::new(Commands::new(environment.leftovers.clone())),
         active_faults: Arc::new(ActiveFaults::new(
             plan.members(),
             plan.topic.partitions,
@@ -228,21 +229,21 @@ async fn on_stage(
     let (supervisor, done) = Actor::spawn(None, Supervisor, args)
         .await
         .map_err(|error| Error::Bug(format!("the supervisor did not start: {error}")))?;
-    let mut steps = Steps::new(context.clone(), supervisor.clone(), status, interrupted);
+    let mut control = RunControl::new(context.clone(), supervisor.clone(), status, interrupted);
 
-    let checkpointing = take_up(scene, &context)?;
+    let checkpointing = take_up(environment, &context)?;
     observer.phase("starting consumers");
-    let started = steps.start_consumers(scene.startup).await;
+    let started = control.start_consumers(environment.startup).await;
     let mut result = match started {
         Err(error) => Err(error),
-        Ok(startup) => load(plan, scene, &context, &mut steps, observer, startup).await,
+        Ok(startup) => load(plan, environment, &context, &mut control, observer, startup).await,
     };
-    let left_behind = steps.stop_consumers().await;
+    let left_behind = control.stop_consumers().await;
     supervisor.stop(None);
     tokio::select! {
         biased;
         _ = done => {}
-        () = steps.timers.sleep(Duration::from_secs(5)) => {}
+        () = control.timers.sleep(Duration::from_secs(5)) => {}
     }
     // No command is started any more: what they broke is mended, however the run has ended.
     if plan.first_command().is_some() {
@@ -259,14 +260,19 @@ async fn on_stage(
 }
 
 /// Goes on where an earlier run stopped, if there is one, and begins to keep checkpoints of this one.
-fn take_up(scene: &Scene, context: &Context) -> Result<Option<Checkpointing>, Error> {
-    for (cell, resume_point) in context.measurements.cells.iter().zip(&scene.from.resume_points) {
+fn take_up(
+    environment: &RunEnvironment,
+    context: &Context,
+) -> Result<Option<Checkpointing>, Error> {
+    for (cell, resume_point) in
+        context.measurements.cells.iter().zip(&environment.from.resume_points)
+    {
         cell.lock().set_resume_point(*resume_point);
     }
-    if let Some(Resumed { run_id, partitions, behind, .. }) = scene.from.resumed.clone() {
+    if let Some(Resumed { run_id, partitions, behind, .. }) = environment.from.resumed.clone() {
         context.note(Event::Resumed { run_id, partitions, behind });
     }
-    let Some((store, interval)) = scene.from.store.clone() else {
+    let Some((store, interval)) = environment.from.store.clone() else {
         return Ok(None);
     };
     Checkpointing::start(context, store, interval)
@@ -277,9 +283,9 @@ fn take_up(scene: &Scene, context: &Context) -> Result<Option<Checkpointing>, Er
 /// From the first send to the last figure.
 async fn load(
     plan: &Arc<Plan>,
-    scene: &Scene,
+    environment: &RunEnvironment,
     context: &Context,
-    steps: &mut Steps,
+    control: &mut RunControl,
     mut observer: Box<dyn Observer>,
     startup: Duration,
 ) -> Result<Summary, Error> {
@@ -294,18 +300,18 @@ async fn load(
     if context.hosting.is_kernel() {
         collector.cost.turn_off();
     }
-    let account = Account::new(context, scene, steps.watch_status(), start, startup);
+    let account = Account::new(context, environment, control.watch_status(), start, startup);
     let collecting = Collecting::start(account.clone(), context, collector, observer, start)
         .map_err(|error| Error::Environment(format!("no thread for the collector: {error}")))?;
 
-    let mut ending = steps.load(start).await;
+    let mut ending = control.load(start).await;
     context.note(Event::Phase { name: "draining".to_owned() });
-    ending.warnings.extend(steps.drain().await);
+    ending.warnings.extend(control.drain().await);
     let load_end = measured.1.min(ending.at);
     context.measurements.cells.iter().for_each(|cell| cell.lock().end(load_end));
     let collector = collecting.stop()?;
     // During the drain, too: what was left unread then must not decide a verdict.
-    let ended = match ending.interrupted || *steps.interrupted.borrow() {
+    let ended = match ending.interrupted || *control.interrupted.borrow() {
         true => Ended::Interrupted,
         false => Ended::InOrder,
     };

@@ -13,10 +13,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::drain::ASK_LIMIT;
+use super::environment::RunEnvironment;
 use super::resume::Continuation;
-use super::scene::Scene;
-use super::steps::{LOAD_ENDS_WITHIN, STOP_LIMIT};
-use super::{Observer, Options, on_stage};
+use super::run_control::{LOAD_ENDS_WITHIN, STOP_LIMIT};
+use super::{Observer, Options, run_in};
 use crate::actors::Hosting;
 use crate::base::{Clock, Leftovers, Offset, RunId, Time};
 use crate::broker::model::ClusterSettings;
@@ -61,11 +61,11 @@ pub(super) fn run(
     if let Some(tap) = tap {
         handle.watch(tap);
     }
-    let scene = scene(&plan, settings, run, &handle);
+    let environment = environment(&plan, settings, run, &handle);
     let outcome = runtime.block_on(async {
         let wiring = tokio::spawn(wiring(
             Arc::new(plan),
-            scene,
+            environment,
             run,
             clock,
             handlers,
@@ -123,8 +123,13 @@ fn cluster(plan: &Plan, settings: &SimPlan) -> ClusterSettings {
     }
 }
 
-fn scene(plan: &Plan, settings: &SimPlan, run: RunId, handle: &KernelHandle) -> Scene {
-    Scene {
+fn environment(
+    plan: &Plan,
+    settings: &SimPlan,
+    run: RunId,
+    handle: &KernelHandle,
+) -> RunEnvironment {
+    RunEnvironment {
         topic: plan.topic.name.resolve(run),
         starts: vec![Offset(0); plan.topic.partitions as usize],
         // Nothing of a simulation outlives it.
@@ -147,14 +152,14 @@ fn scene(plan: &Plan, settings: &SimPlan, run: RunId, handle: &KernelHandle) -> 
 
 async fn wiring(
     plan: Arc<Plan>,
-    scene: Scene,
+    environment: RunEnvironment,
     run: RunId,
     clock: Clock,
     handlers: Option<Handlers>,
     observer: Box<dyn Observer>,
     interrupted: watch::Receiver<bool>,
 ) -> Result<Summary, Error> {
-    on_stage(&plan, &scene, run, clock, handlers, observer, interrupted).await
+    run_in(&plan, &environment, run, clock, handlers, observer, interrupted).await
 }
 
 /// How long a run that was interrupted may take to end in order: real time, because virtual time may stand still.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checkpointing::Store;
+use super::environment::RunEnvironment;
 use super::host;
 use super::resume::{Continuation, Resumption};
-use super::scene::Scene;
 use crate::actors::Hosting;
 use crate::base::{Clock, Leftovers, Offset, RunId};
 use crate::broker::rdkafka::{
@@ -182,10 +182,10 @@ impl Stage {
     }
 
     /// What the rest of the run needs to know.
-    pub(super) fn scene(&self, clock: Clock, leftovers: &Leftovers) -> Scene {
+    pub(super) fn environment(&self, clock: Clock, leftovers: &Leftovers) -> RunEnvironment {
         // A real broker does not tell its version to clients.
         let mock = self.embedded.as_ref().map(|_| format!("{} mock cluster", client_version()));
-        Scene {
+        RunEnvironment {
             topic: self.topic.clone(),
             starts: self.starts.clone(),
             from: self.from.clone(),

@@ -1,4 +1,4 @@
-//! The scene of a run: what the rest of the wiring needs to know of the broker, real or simulated.
+//! The environment of a run: what the wiring needs to know of the broker, real or simulated.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use crate::base::{Leftovers, Offset};
 use crate::broker::ClusterPort;
 use crate::measure::{ClientProperty, Host};
 
-/// Where a run takes place.
-pub(super) struct Scene {
+/// The broker, the topic and the machine of a run.
+pub(super) struct RunEnvironment {
     /// The topic's name.
     pub(super) topic: String,
     /// Where each partition's reading starts.
     pub(super) starts: Vec<Offset>,
     /// Where the run goes on, and where its own checkpoints go.
     pub(super) from: Continuation,
-    /// The way into the cluster.
+    /// The ports to the cluster.
     pub(super) cluster: Arc<dyn ClusterPort>,
-    /// Who gives hosts their turns.
+    /// How hosts are scheduled: by threads or by the kernel of a simulation.
     pub(super) hosting: Hosting,
-    /// What is known about the broker's version.
+    /// The version of the broker, where it is known.
     pub(super) broker_version: Option<String>,
     /// The client and its version.
     pub(super) client: String,

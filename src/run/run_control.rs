@@ -1,4 +1,5 @@
-//! The steps of a run: each sends the supervisor a message and waits, with a limit, for what it leads to.
+//! Control of a run: starts and ends its phases. Each sends the supervisor a message and waits, with a limit, for the
+//! status that follows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use crate::error::Error;
 use crate::logic::Pacer;
 use crate::measure::Event;
 
-/// Sends steps to the supervisor and waits for them.
-pub(super) struct Steps {
+/// Sends the supervisor messages and waits for the status that follows.
+pub(super) struct RunControl {
     pub(super) context: Context,
     pub(super) timers: Timers,
     supervisor: ActorRef<SupervisorMsg>,
@@ -39,15 +40,15 @@ pub(super) const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// How long the load may take beyond its end and its drain.
 pub(super) const LOAD_ENDS_WITHIN: Duration = Duration::from_secs(10);
 
-impl Steps {
+impl RunControl {
     pub(super) fn new(
         context: Context,
         supervisor: ActorRef<SupervisorMsg>,
         status: watch::Receiver<Status>,
         interrupted: watch::Receiver<bool>,
-    ) -> Steps {
+    ) -> RunControl {
         let timers = Timers::of(&context);
-        Steps { context, timers, supervisor, status, interrupted }
+        RunControl { context, timers, supervisor, status, interrupted }
     }
 
     pub(super) fn status(&self) -> Status {
