@@ -11,7 +11,7 @@ use std::time::Duration;
 use lanekeeper::base::{ConsumerId, Incarnation, Offset, PartitionId, Random, RunId, Seed, Time};
 use lanekeeper::logic::{
     Action, Cause, ConsumerMachine, Death, GATE_WINDOW, Gate, GateEffect, PoisonWatch, Remedy,
-    Signs, SlotEvent, SlotState, WorkSampler,
+    SlotEvent, SlotState, WatchdogInput, WorkSampler,
 };
 use lanekeeper::measure::{Applied, Owner};
 use lanekeeper::plan::{PoisonPolicy, RestartPolicy, Work};
@@ -249,22 +249,22 @@ impl World {
     }
 
     /// As `actors::supervisor::looking` does it.
-    fn look(&mut self) {
+    fn check_watchdogs(&mut self) {
         for id in 0..PARTITIONS {
             let (now, is_down) = (self.now, self.is_down);
             let partition = &mut self.partitions[id];
             let next = partition.next();
             let Some(host) = &mut partition.host else { continue };
             let beat = if let Some(Hang::Poll(since)) = host.hang { since } else { now };
-            let signs = Signs {
+            let input = WatchdogInput {
                 beat,
                 in_flight: None,
                 checkpoint: Offset(next),
-                waited_for: partition.end > next && host.hang.is_some(),
+                is_waited_for: partition.end > next && host.hang.is_some(),
                 trouble: is_down.then_some(now),
             };
             let is_hung = host.hang.is_some();
-            let (_, remedy) = partition.watchdog.look(&signs, now);
+            let (_, remedy) = partition.watchdog.check(&input, now);
             assert!(is_hung || remedy.is_none(), "a remedy for a healthy consumer");
             match remedy {
                 None | Some(Remedy::Note) => {}
@@ -309,7 +309,7 @@ impl World {
             }
             self.poll();
             if self.ticks.is_multiple_of(LOOK_EVERY) {
-                self.look();
+                self.check_watchdogs();
             }
             self.check();
         }

@@ -60,7 +60,7 @@ impl Commands {
         });
         match spawned {
             Ok(thread) => drop(self.lock().insert(fault, Running { undo, thread })),
-            Err(error) => context.missed(fault, format!("no thread: {error}")),
+            Err(error) => context.note_missed(fault, format!("no thread: {error}")),
         }
     }
 
@@ -92,7 +92,7 @@ fn carry_out(context: &Context, fault: usize, plan: &ExecPlan, undone: &Receiver
         let ran = run(command, plan.limit, context.clock);
         has_succeeded = ran.is_ok();
         if let Err(reason) = ran {
-            context.missed(fault, reason);
+            context.note_missed(fault, reason);
         }
         if std::ptr::eq(command, &plan.end) || plan.end.is_empty() {
             let now = context.clock.now();

@@ -129,7 +129,7 @@ impl Context {
     }
 
     /// Notes that occurrence `fault` hit nothing, or something else than was meant.
-    pub fn missed(&self, fault: usize, reason: String) {
+    pub fn note_missed(&self, fault: usize, reason: String) {
         self.note(Event::FaultMissed { fault, reason: reason.clone() });
         self.measurements.fault(fault, |times| times.missed.push(reason));
     }

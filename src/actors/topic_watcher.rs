@@ -10,7 +10,7 @@ use super::supervisor::SupervisorMsg;
 use super::{Context, Timers};
 use crate::broker::TopicSize;
 use crate::broker::sim::KernelHandle;
-use crate::logic::{Change, Look, TopicWatch};
+use crate::logic::{TopicChange, TopicCheck, TopicWatch};
 use crate::measure::Event;
 
 /// Looks at the topic at the scenario's interval, with a client of its own.
@@ -85,12 +85,12 @@ impl Actor for TopicWatcher {
                 None => {}
             },
             WatcherMsg::Seen(size) => {
-                let look =
-                    size.map_or(Look::Later, |size| state.watch.seen(size.partitions, size.led));
+                let check = size
+                    .map_or(TopicCheck::Later, |size| state.watch.seen(size.partitions, size.led));
                 let interval = state.context.plan.topic.discover;
-                let wait = if look == Look::Soon { SOON.min(interval) } else { interval };
+                let wait = if check == TopicCheck::Soon { SOON.min(interval) } else { interval };
                 state.look_after(wait, &myself);
-                if let Look::Certain(change) = look {
+                if let TopicCheck::Certain(change) = check {
                     state.changed(change)?;
                 }
             }
@@ -107,14 +107,14 @@ impl WatcherState {
         }
     }
 
-    fn changed(&self, change: Change) -> Result<(), ActorProcessingErr> {
+    fn changed(&self, change: TopicChange) -> Result<(), ActorProcessingErr> {
         match change {
-            Change::Grown(partitions) => {
+            TopicChange::Grown(partitions) => {
                 self.context.grown(partitions);
                 // A group's members may have told of it already; consumers of their own never do.
                 self.supervisor.cast(SupervisorMsg::Grown)?;
             }
-            Change::Shrunk(left) => {
+            TopicChange::Shrunk(left) => {
                 self.context.note(Event::PartitionsGone { left });
                 self.supervisor.cast(SupervisorMsg::Gone { left })?;
             }

@@ -31,6 +31,6 @@ pub use reaper::Reaper;
 pub use shrink::{Shrunk, shrink_list, shrink_number};
 pub use slot_event::{Action, Cause, SlotEvent, SlotState};
 pub use supervision::Slot;
-pub use topic_watch::{Change, Look, TopicWatch};
-pub use watchdog::{Diagnosis, Remedy, Signs, Watchdog};
+pub use topic_watch::{TopicChange, TopicCheck, TopicWatch};
+pub use watchdog::{Diagnosis, Remedy, Watchdog, WatchdogInput};
 pub use work::{Effort, WorkSampler};

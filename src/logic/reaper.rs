@@ -47,7 +47,7 @@ impl Reaper {
     }
 
     /// Threads that have just become abandoned.
-    pub fn look(&mut self, now: Time) -> Vec<Owner> {
+    pub fn check(&mut self, now: Time) -> Vec<Owner> {
         let mut late = Vec::new();
         for (owner, thread) in &mut self.threads {
             if matches!(thread, Thread::Closing { since } if now > *since + self.limit) {
@@ -78,9 +78,9 @@ mod tests {
         // The first one has ended before it was known that it failed.
         reaper.closed(owner(1));
         (1..=3).for_each(|n| reaper.released(owner(n), s(0)));
-        assert_eq!(reaper.look(s(10)), []);
-        assert_eq!(reaper.look(s(11)), [owner(2), owner(3)]);
-        assert_eq!((reaper.look(s(12)), reaper.abandoned()), (Vec::new(), 2));
+        assert_eq!(reaper.check(s(10)), []);
+        assert_eq!(reaper.check(s(11)), [owner(2), owner(3)]);
+        assert_eq!((reaper.check(s(12)), reaper.abandoned()), (Vec::new(), 2));
         reaper.closed(owner(3));
         assert_eq!(reaper.abandoned(), 1);
     }

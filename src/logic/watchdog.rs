@@ -17,17 +17,17 @@ use crate::base::{Offset, PartitionId, Time, format_duration};
 use crate::measure::InFlight;
 use crate::plan::WatchPolicy;
 
-/// What is seen of a consumer.
+/// The state of a consumer, as the watchdog checks it.
 #[derive(Clone, Copy, Debug)]
-pub struct Signs {
-    /// When its host last came round.
+pub struct WatchdogInput {
+    /// When its host last polled.
     pub beat: Time,
     /// The record it works on.
     pub in_flight: Option<InFlight>,
     /// Its checkpoint; for a group member, the sum of all.
     pub checkpoint: Offset,
     /// Whether records are known to wait for it.
-    pub waited_for: bool,
+    pub is_waited_for: bool,
     /// When the cluster last gave trouble.
     pub trouble: Option<Time>,
 }
@@ -110,9 +110,9 @@ impl Watchdog {
         self.busy_on = None;
     }
 
-    /// Looks at a consumer that is up. At most one remedy at a time.
-    pub fn look(&mut self, signs: &Signs, now: Time) -> (Diagnosis, Option<Remedy>) {
-        let diagnosis = self.diagnose(signs, now);
+    /// Checks a consumer that is up. At most one remedy at a time.
+    pub fn check(&mut self, input: &WatchdogInput, now: Time) -> (Diagnosis, Option<Remedy>) {
+        let diagnosis = self.diagnose(input, now);
         let remedy = match diagnosis {
             Diagnosis::Idle | Diagnosis::Progressing => {
                 self.rung = None;
@@ -130,42 +130,42 @@ impl Watchdog {
         (diagnosis, remedy)
     }
 
-    /// When a look may say something that the last one did not, if nothing happens until then. What happens later can be
-    /// seen `poll` or `fetch` later at the earliest.
-    pub fn due(&self, signs: &Signs) -> Time {
+    /// When a check may find something that the last one did not, if nothing happens until then. A later event is found
+    /// `poll` or `fetch` after it at the earliest.
+    pub fn due(&self, input: &WatchdogInput) -> Time {
         if let Some((due, _)) = self.rung {
             return due;
         }
-        if let Some(InFlight { since, .. }) = signs.in_flight {
+        if let Some(InFlight { since, .. }) = input.in_flight {
             return if self.busy_on.is_some() { Time::NEVER } else { since + self.policy.poll };
         }
-        let since = self.still_since.max(signs.trouble.unwrap_or(Time::ZERO));
-        let fetch = if signs.waited_for { since + self.policy.fetch } else { Time::NEVER };
-        fetch.min(signs.beat + self.policy.poll)
+        let since = self.still_since.max(input.trouble.unwrap_or(Time::ZERO));
+        let fetch = if input.is_waited_for { since + self.policy.fetch } else { Time::NEVER };
+        fetch.min(input.beat + self.policy.poll)
     }
 
-    fn diagnose(&mut self, signs: &Signs, now: Time) -> Diagnosis {
-        let moved = self.checkpoint.replace(signs.checkpoint) != Some(signs.checkpoint);
+    fn diagnose(&mut self, input: &WatchdogInput, now: Time) -> Diagnosis {
+        let moved = self.checkpoint.replace(input.checkpoint) != Some(input.checkpoint);
         if moved {
             self.still_since = now;
             self.replacements = 0;
         }
         let (poll, fetch) = (self.policy.poll, self.policy.fetch);
-        if let Some(InFlight { partition, offset, since }) = signs.in_flight {
+        if let Some(InFlight { partition, offset, since }) = input.in_flight {
             self.still_since = now;
             return match now > since + poll {
                 true => Diagnosis::Busy { partition, offset, since },
                 false => Diagnosis::Progressing,
             };
         }
-        if now > signs.beat + poll {
-            return Diagnosis::HungPoll { since: signs.beat };
+        if now > input.beat + poll {
+            return Diagnosis::HungPoll { since: input.beat };
         }
-        if !signs.waited_for {
+        if !input.is_waited_for {
             self.still_since = now;
             return Diagnosis::Idle;
         }
-        let since = self.still_since.max(signs.trouble.unwrap_or(Time::ZERO));
+        let since = self.still_since.max(input.trouble.unwrap_or(Time::ZERO));
         match now > since + fetch {
             true => Diagnosis::HungFetch { since },
             false => Diagnosis::Progressing,
@@ -228,25 +228,26 @@ mod tests {
         Watchdog::new(WatchPolicy::default(), Time::ZERO)
     }
 
-    fn signs(now: Time) -> Signs {
+    fn input(now: Time) -> WatchdogInput {
         let checkpoint = Offset(5);
-        Signs { beat: now, in_flight: None, checkpoint, waited_for: true, trouble: None }
+        WatchdogInput { beat: now, in_flight: None, checkpoint, is_waited_for: true, trouble: None }
     }
 
     /// What a watchdog says, looked at every second, whenever it is something else than before.
-    fn story(seconds: i64, signs: impl Fn(Time) -> Signs) -> Vec<(i64, Remedy)> {
+    fn story(seconds: i64, input: impl Fn(Time) -> WatchdogInput) -> Vec<(i64, Remedy)> {
         let mut dog = dog();
-        let look = |at: i64| Some((at, dog.look(&signs(s(at)), s(at)).1?));
-        (0..seconds).filter_map(look).collect()
+        let check = |at: i64| Some((at, dog.check(&input(s(at)), s(at)).1?));
+        (0..seconds).filter_map(check).collect()
     }
 
     #[test]
     fn whoever_has_nothing_to_do_or_moves_on_is_left_alone() {
-        assert_eq!(story(1000, |now| Signs { waited_for: false, ..signs(now) }), []);
-        let moving = |now: Time| Signs { checkpoint: Offset(now.0 / 20_000_000_000), ..signs(now) };
+        assert_eq!(story(1000, |now| WatchdogInput { is_waited_for: false, ..input(now) }), []);
+        let moving =
+            |now: Time| WatchdogInput { checkpoint: Offset(now.0 / 20_000_000_000), ..input(now) };
         assert_eq!(story(1000, moving), []);
         // Known trouble of the cluster explains that nothing comes.
-        assert_eq!(story(1000, |now| Signs { trouble: Some(now), ..signs(now) }), []);
+        assert_eq!(story(1000, |now| WatchdogInput { trouble: Some(now), ..input(now) }), []);
     }
 
     #[test]
@@ -258,21 +259,21 @@ mod tests {
             (42, Remedy::Replace),
             (47, Remedy::GiveUp),
         ];
-        assert_eq!(story(48, signs), expected);
+        assert_eq!(story(48, input), expected);
     }
 
     #[test]
     fn a_hung_poll_is_noted_and_replaced() {
-        let hung = |now: Time| Signs { beat: Time::ZERO, ..signs(now) };
+        let hung = |now: Time| WatchdogInput { beat: Time::ZERO, ..input(now) };
         assert_eq!(story(8, hung), [(6, Remedy::Note), (7, Remedy::Replace)]);
     }
 
     #[test]
     fn a_long_record_is_noted_once_and_nothing_is_done_about_it() {
         let record = InFlight { partition: PartitionId(3), offset: Offset(7), since: s(1) };
-        let busy = |_| Signs { beat: s(1), in_flight: Some(record), ..signs(s(1)) };
+        let busy = |_| WatchdogInput { beat: s(1), in_flight: Some(record), ..input(s(1)) };
         assert_eq!(story(1000, busy), [(7, Remedy::Note)]);
-        let (diagnosis, _) = dog().look(&busy(s(9)), s(9));
+        let (diagnosis, _) = dog().check(&busy(s(9)), s(9));
         let text = "busy with offset 7 of partition 3 for 8s";
         assert_eq!(diagnosis.describe(s(9)).as_deref(), Some(text));
     }
@@ -287,26 +288,26 @@ mod tests {
             let at = |ms: i64| Time(ms * 1_000_000);
             let mut phases = Vec::new();
             let mut end = 0;
-            for (well_ms, hung_ms, [waited_for, moves]) in history {
+            for (well_ms, hung_ms, [is_waited_for, moves]) in history {
                 // Since when a fetch hangs is known as well as there are looks, so it is left out.
-                phases.push((end, end + well_ms, waited_for && moves, moves));
+                phases.push((end, end + well_ms, is_waited_for && moves, moves));
                 end += well_ms + hung_ms;
             }
-            let signs = |ms: i64| {
-                let (from, to, waited_for, moves) =
+            let input = |ms: i64| {
+                let (from, to, is_waited_for, moves) =
                     *phases.iter().rfind(|phase| phase.0 <= ms).expect("the first begins at zero");
                 let beat = ms.min(to);
                 // Every poll brings a record, or none does.
                 let checkpoint = Offset(if moves { beat } else { from });
-                Signs { beat: at(beat), in_flight: None, checkpoint, waited_for, trouble: None }
+                WatchdogInput { beat: at(beat), in_flight: None, checkpoint, is_waited_for, trouble: None }
             };
             let replaced = |always: bool| {
                 let (mut dog, mut said, mut ms) = (dog(), Vec::new(), 0);
                 while ms <= end {
-                    let signs = signs(ms);
-                    let remedy = dog.look(&signs, at(ms)).1;
-                    said.extend(remedy.filter(|_| ms - signs.beat.0 / 1_000_000 > 5_000).map(|r| (ms, r)));
-                    let steps = dog.due(&signs).remaining(at(ms)).as_millis().div_ceil(LOOK as u128);
+                    let input = input(ms);
+                    let remedy = dog.check(&input, at(ms)).1;
+                    said.extend(remedy.filter(|_| ms - input.beat.0 / 1_000_000 > 5_000).map(|r| (ms, r)));
+                    let steps = dog.due(&input).remaining(at(ms)).as_millis().div_ceil(LOOK as u128);
                     ms += if always { LOOK } else { LOOK * (steps as i64).clamp(1, 4) };
                 }
                 said
@@ -326,10 +327,10 @@ mod tests {
                 let moved = kind == 0;
                 checkpoint += i64::from(moved);
                 beat = if kind == 3 { beat } else { now };
-                let signs = Signs {
-                    beat, in_flight: None, checkpoint: Offset(checkpoint), waited_for: kind != 1, trouble: None,
+                let input = WatchdogInput {
+                    beat, in_flight: None, checkpoint: Offset(checkpoint), is_waited_for: kind != 1, trouble: None,
                 };
-                let (diagnosis, remedy) = dog.look(&signs, now);
+                let (diagnosis, remedy) = dog.check(&input, now);
                 if moved {
                     replaced = 0;
                 }

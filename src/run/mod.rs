@@ -186,7 +186,7 @@ async fn too_long(deadline: &Deadline) {
     tokio::time::sleep(STAGE_ENDS_WITHIN).await;
 }
 
-/// Everything between the topic being there and the topic going away.
+/// Runs the actors from the creation of the topic to its deletion.
 async fn run_in(
     plan: &Arc<Plan>,
     environment: &RunEnvironment,

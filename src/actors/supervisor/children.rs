@@ -52,21 +52,21 @@ pub(super) struct Child {
     pub(super) stopping_for: Option<usize>,
     /// Why it is given up.
     pub(super) given_up: Option<String>,
-    /// What its incarnation is at.
+    /// The heartbeat of its incarnation.
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) watchdog: Watchdog,
-    /// Why the supervisor has killed it, when that was no fault.
-    pub(super) doom: Option<Doom>,
+    /// Why the supervisor has killed it, unless a fault did.
+    pub(super) kill_reason: Option<KillReason>,
 }
 
-/// Why the supervisor kills an incarnation.
+/// Why the supervisor kills an incarnation: the reason of its exit.
 #[derive(Debug)]
-pub(super) enum Doom {
+pub(super) enum KillReason {
     /// It hangs; another one may not.
     Replaced(String),
     /// Another one would hang, too.
     GivenUp(String),
-    /// There is nothing left for it.
+    /// Its partition is gone for good.
     Definite(String),
 }
 
@@ -96,7 +96,7 @@ impl Child {
             given_up: None,
             heartbeat,
             watchdog,
-            doom: None,
+            kill_reason: None,
         }
     }
 
@@ -117,9 +117,9 @@ impl Child {
     }
 
     /// Kills the actor for a reason of the supervisor's own, if there is a live one.
-    pub(super) fn condemn(&mut self, doom: Doom) {
+    pub(super) fn kill_for(&mut self, kill_reason: KillReason) {
         if self.kill_actor() {
-            self.doom = Some(doom);
+            self.kill_reason = Some(kill_reason);
         }
     }
 

@@ -80,10 +80,10 @@ impl SupervisorState {
         let Some(fault) = plan.faults.get(number) else {
             return;
         };
-        self.mend_cluster(number, fault);
+        self.heal_cluster(number, fault);
         if matches!(fault.kind, FaultKind::Exec(_)) {
             // It is over when its commands have ended, which their thread notes.
-            return self.hurry_oracle();
+            return self.poll_end_offsets_now();
         }
         let now = self.context.clock.now();
         self.context.fault_ended(number, now, |mark| mark.healed = Some(now));
@@ -91,19 +91,21 @@ impl SupervisorState {
         for consumer in fault.targets.consumers() {
             self.context.active_faults.disarm(*consumer, number);
         }
-        self.hurry_oracle();
+        self.poll_end_offsets_now();
     }
 
     fn hit_consumer(&mut self, number: usize, fault: &FaultPlan, consumer: ConsumerId, now: Time) {
         let id = SlotId::Consumer(consumer);
         if !self.children.get(&id).is_some_and(|child| child.slot.is_live()) {
-            self.context.missed(number, format!("consumer {consumer} was not running"));
+            self.context.note_missed(number, format!("consumer {consumer} was not running"));
             return;
         }
         let is_ended = fault.kind.ends_consumer();
         if let Some(other) = self.children[&id].fault.filter(|_| is_ended) {
-            self.context
-                .missed(number, format!("consumer {consumer} was just being killed by [{other}]"));
+            self.context.note_missed(
+                number,
+                format!("consumer {consumer} was just being killed by [{other}]"),
+            );
             return;
         }
         let partitions = self.partitions_of(consumer);
@@ -155,7 +157,7 @@ impl SupervisorState {
             return;
         };
         if !child.slot.is_live() {
-            self.context.missed(number, format!("pool {pool} was not running"));
+            self.context.note_missed(number, format!("pool {pool} was not running"));
             return;
         }
         if matches!(fault.kind, FaultKind::Burst { .. }) {
@@ -246,7 +248,7 @@ impl SupervisorState {
         }
     }
 
-    fn mend_cluster(&self, number: usize, fault: &FaultPlan) {
+    fn heal_cluster(&self, number: usize, fault: &FaultPlan) {
         match (&fault.kind, &fault.targets) {
             (FaultKind::BrokerDown, Targets::Brokers(ids)) => {
                 self.disturb(number, Disturbance::Up(ids.clone()));
@@ -286,7 +288,7 @@ impl SupervisorState {
         let context = self.context.clone();
         let act = move || {
             if let Err(error) = act(&*context.cluster) {
-                context.missed(number, error.to_string());
+                context.note_missed(number, error.to_string());
             }
         };
         if self.context.hosting.is_kernel() {
@@ -294,7 +296,7 @@ impl SupervisorState {
             return act();
         }
         if let Err(error) = std::thread::Builder::new().name(format!("fault-{number}")).spawn(act) {
-            self.context.missed(number, format!("no thread: {error}"));
+            self.context.note_missed(number, format!("no thread: {error}"));
         }
     }
 

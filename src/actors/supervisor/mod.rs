@@ -1,13 +1,13 @@
 //! The supervisor: one slot per consumer and per pool, each restarted by its own pure machine.
 
 mod children;
-mod ending;
+mod child_exit;
 mod faults;
-mod growth;
-mod joining;
+mod topic_changes;
+mod group_members;
 mod recovery;
 mod status;
-mod looking;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -63,8 +63,8 @@ pub enum SupervisorMsg {
     Resume(SlotId),
     /// The thread of an incarnation has ended.
     Closed(Owner),
-    /// Look after threads that say nothing.
-    Look,
+    /// Check the watchdogs of all consumers.
+    CheckWatchdogs,
     /// Occurrence number n of the faults is due.
     Inject(usize),
     /// Occurrence number n of the faults is over.
@@ -163,7 +163,7 @@ impl Actor for Supervisor {
                 state.gate_effects(&myself, effects).await;
             }
             SupervisorMsg::Closed(owner) => state.reaper.closed(owner),
-            SupervisorMsg::Look => state.look(&myself),
+            SupervisorMsg::CheckWatchdogs => state.check_watchdogs(&myself),
             SupervisorMsg::Resume(slot) => state.step(&myself, slot, SlotEvent::Resume).await,
             SupervisorMsg::Timer(slot, generation) => {
                 state.step(&myself, slot, SlotEvent::Timer(generation)).await;
@@ -177,7 +177,7 @@ impl Actor for Supervisor {
                 state.leave(&myself, number).await;
             }
             SupervisorMsg::Grown => state.grown(&myself).await,
-            SupervisorMsg::Gone { left } => state.gone(left),
+            SupervisorMsg::Gone { left } => state.stall_deleted_partitions(left),
             SupervisorMsg::EndLoad => state.end_load(),
             SupervisorMsg::StopConsumers => {
                 state.stopping = true;
@@ -231,7 +231,7 @@ impl SupervisorState {
         for id in 0..self.context.plan.members() {
             self.add(myself, SlotId::Consumer(ConsumerId(id)), None).await;
         }
-        self.look_again(myself, self.context.clock.now());
+        self.schedule_check(myself, self.context.clock.now());
         Ok(())
     }
 

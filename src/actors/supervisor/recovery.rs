@@ -96,7 +96,7 @@ impl SupervisorState {
             });
             waiting.for_each(|mark| mark.restarted = Some(now));
         }
-        self.hurry_oracle();
+        self.poll_end_offsets_now();
         tracing::debug!(%consumer, %incarnation, "restarted");
     }
 
@@ -132,11 +132,11 @@ impl SupervisorState {
             }
         }
         measurements.pools[pool.0 as usize].lock().excuse_until(now + CATCH_UP);
-        self.hurry_oracle();
+        self.poll_end_offsets_now();
     }
 
     /// Asks for end offsets now: a partition has just begun to catch up.
-    pub(super) fn hurry_oracle(&self) {
+    pub(super) fn poll_end_offsets_now(&self) {
         if let Some(oracle) = &self.oracle {
             let _ = oracle.cast(OracleMsg::Hurry);
         }

@@ -1,8 +1,8 @@
-//! An incarnation has ended: whose fault was it, and what follows.
+//! The exit of a child: its cause, and what follows from it.
 
 use ractor::{ActorId, ActorRef};
 
-use super::children::{Doom, Failure, SlotId};
+use super::children::{Failure, KillReason, SlotId};
 use super::{SupervisorMsg, SupervisorState};
 use crate::base::{ConsumerId, Offset, PoolId};
 use crate::logic::{Cause, Death, GATE_WINDOW, GateEffect, SlotEvent, SlotState};
@@ -31,10 +31,16 @@ impl SupervisorState {
             let owner = Owner { consumer, incarnation };
             self.reaper.released(owner, self.context.clock.now());
         }
-        let failure = match (failure, child.doom.take()) {
-            (Some(Failure::Killed), Some(Doom::Replaced(said))) => Some(Failure::Failed(said)),
-            (Some(Failure::Killed), Some(Doom::GivenUp(said))) => Some(Failure::Hopeless(said)),
-            (Some(_), Some(Doom::Definite(said))) => Some(Failure::Definite(said)),
+        let failure = match (failure, child.kill_reason.take()) {
+            (Some(Failure::Killed), Some(KillReason::Replaced(description))) => {
+                Some(Failure::Failed(description))
+            }
+            (Some(Failure::Killed), Some(KillReason::GivenUp(description))) => {
+                Some(Failure::Hopeless(description))
+            }
+            (Some(_), Some(KillReason::Definite(description))) => {
+                Some(Failure::Definite(description))
+            }
             (failure, _) => failure,
         };
         let stopped_for = child.stopping_for.take().filter(|_| !child.slot.is_stopping());
@@ -56,7 +62,7 @@ impl SupervisorState {
         let in_flight = child.heartbeat.in_flight().filter(|_| kind != Some(&FaultKind::Panic));
         let killed_for = child.fault.take();
         if let (Some(_), Some(stop)) = (killed_for, stopped_for) {
-            self.context.missed(stop, "it was killed while it stopped".to_owned());
+            self.context.note_missed(stop, "it was killed while it stopped".to_owned());
         }
         let injected = killed_for.or(stopped_for);
         let fault = injected.or(armed_fault);
@@ -75,7 +81,7 @@ impl SupervisorState {
         self.step_after(myself, id, event, fault).await;
     }
 
-    /// Whose fault it was that an incarnation ended while it processed `in_flight`.
+    /// The cause for which an incarnation ended while it processed `in_flight`.
     fn cause(
         &mut self,
         id: SlotId,
@@ -141,7 +147,7 @@ impl SupervisorState {
         }
     }
 
-    /// Does what the gate wants. A [`GateEffect::Hold`] is done before, with the end that led to it.
+    /// Applies the effects of the gate. A [`GateEffect::Hold`] is done before, with the end that led to it.
     pub(super) async fn gate_effects(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,

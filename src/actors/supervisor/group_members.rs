@@ -1,4 +1,4 @@
-//! Members that join the group while the run goes on, and leave it again.
+//! Group members that join and leave during the run.
 
 use ractor::ActorRef;
 
@@ -14,14 +14,14 @@ impl SupervisorState {
         if self.load_is_over {
             return;
         }
-        for consumer in self.joining(number) {
+        for consumer in self.group_members(number) {
             self.add(myself, SlotId::Consumer(consumer), None).await;
         }
     }
 
-    /// Has them leave again.
+    /// Stops the members that fault number `number` has added.
     pub(super) async fn leave(&mut self, myself: &ActorRef<SupervisorMsg>, number: usize) {
-        for consumer in self.joining(number) {
+        for consumer in self.group_members(number) {
             self.step(myself, SlotId::Consumer(consumer), SlotEvent::Stop).await;
         }
     }
@@ -41,10 +41,10 @@ impl SupervisorState {
             let its = cell.recoveries.iter_mut().filter(|mark| mark.fault == Some(number));
             its.for_each(|mark| mark.healed = Some(now));
         }
-        self.hurry_oracle();
+        self.poll_end_offsets_now();
     }
 
-    fn joining(&self, number: usize) -> Vec<ConsumerId> {
+    fn group_members(&self, number: usize) -> Vec<ConsumerId> {
         let fault = self.context.plan.faults.get(number);
         let fault = fault.filter(|fault| fault.kind == FaultKind::Join);
         fault.map_or_else(Vec::new, |fault| fault.targets.consumers().to_vec())

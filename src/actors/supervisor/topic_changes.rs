@@ -1,8 +1,8 @@
-//! A topic that grows or vanishes: new consumers, and consumers whose partition is gone.
+//! Changes of a topic: consumers for new partitions, and consumers whose partition is deleted.
 
 use ractor::ActorRef;
 
-use super::children::{Doom, SlotId};
+use super::children::{KillReason, SlotId};
 use super::{SupervisorMsg, SupervisorState};
 use crate::base::ConsumerId;
 
@@ -20,8 +20,8 @@ impl SupervisorState {
         }
     }
 
-    /// Stalls every consumer whose partition is gone: the first `left` are still there.
-    pub(super) fn gone(&mut self, left: u32) {
+    /// Stalls every consumer whose partition is deleted: the first `left` are still there.
+    pub(super) fn stall_deleted_partitions(&mut self, left: u32) {
         let is_group = self.context.plan.group().is_some();
         let reason = match left {
             0 => "the topic is gone".to_owned(),
@@ -32,7 +32,7 @@ impl SupervisorState {
                 // A group deals out what is left.
                 SlotId::Consumer(_) if is_group && left > 0 => {}
                 SlotId::Consumer(ConsumerId(id)) if is_group || *id >= left => {
-                    child.condemn(Doom::Definite(reason.clone()));
+                    child.kill_for(KillReason::Definite(reason.clone()));
                 }
                 SlotId::Consumer(_) | SlotId::Pool(_) => {}
             }
