@@ -1,4 +1,4 @@
-//! A user's handler at a seat: how it is made, and what its errors and panics mean for the consumer.
+//! A worker's handler, made by the user: how it is made, and what its errors and panics mean for the consumer.
 
 use std::any::Any;
 

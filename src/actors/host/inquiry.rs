@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::kernel::Hosting;
-use super::lease::{HostReport, Line};
+use super::lease::{HostReport, ReportChannel};
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId};
 use crate::broker::{BrokerError, ErrorClass, Watermarks};
@@ -28,7 +28,7 @@ pub(super) enum Suspicion {
 /// A partition that is suspected, and whom to tell.
 pub(super) struct Suspect {
     pub(super) partition: PartitionId,
-    pub(super) line: Line,
+    pub(super) report_channel: ReportChannel,
 }
 
 /// Asks about `suspects` beside the host. `under_way` is true meanwhile.
@@ -51,7 +51,7 @@ pub(super) fn inquire(
             running.store(false, Ordering::Release);
         });
     }
-    let failed = suspects.iter().map(|suspect| suspect.line.clone()).collect::<Vec<_>>();
+    let failed = suspects.iter().map(|suspect| suspect.report_channel.clone()).collect::<Vec<_>>();
     let name = consumer.map_or("inquiry".to_owned(), |consumer| format!("inquiry-{consumer}"));
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         match ask(&context, consumer) {
@@ -63,7 +63,9 @@ pub(super) fn inquire(
     if let Err(error) = thread {
         under_way.store(false, Ordering::Release);
         let error = BrokerError::fatal(format!("position unknown: no thread to ask: {error}"));
-        failed.iter().for_each(|line| line.report(HostReport::Failed(error.clone())));
+        failed
+            .iter()
+            .for_each(|report_channel| report_channel.report(HostReport::Failed(error.clone())));
     }
 }
 
@@ -82,7 +84,7 @@ fn ask(context: &Context, consumer: Option<ConsumerId>) -> Result<Watermarks, Br
 
 fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], suspicion: Suspicion) {
     let mut guilty = 0;
-    for Suspect { partition, line } in suspects {
+    for Suspect { partition, report_channel } in suspects {
         let Some((low, high)) = watermarks.get(partition).copied() else {
             continue;
         };
@@ -93,7 +95,7 @@ fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], susp
             Some(definite) => {
                 let error =
                     BrokerError { class: ErrorClass::Position, message: definite.to_string() };
-                line.report(HostReport::Failed(error));
+                report_channel.report(HostReport::Failed(error));
                 guilty += 1;
                 continue;
             }
@@ -104,7 +106,7 @@ fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], susp
         };
         // Nothing to read back any more: the next start goes straight to the checkpoint.
         cell.set_resume_point(None);
-        line.report(HostReport::Failed(BrokerError::fatal(message)));
+        report_channel.report(HostReport::Failed(BrokerError::fatal(message)));
         guilty += 1;
     }
     if guilty == 0 && suspicion == Suspicion::OutOfRange {
@@ -118,5 +120,7 @@ fn at_the_low(checkpoint: Offset) -> String {
 
 fn fail(suspects: &[Suspect], message: &str) {
     let error = BrokerError::fatal(message);
-    suspects.iter().for_each(|suspect| suspect.line.report(HostReport::Failed(error.clone())));
+    suspects
+        .iter()
+        .for_each(|suspect| suspect.report_channel.report(HostReport::Failed(error.clone())));
 }

@@ -62,7 +62,7 @@ pub(super) struct SimulatedConsumer {
     was_busy: bool,
     free_from: Time,
     /// Whether the host was settled after its last turn. Nothing changes that between turns, and every record asks.
-    is_settled: bool,
+    counts_only: bool,
 }
 
 impl SimulatedConsumer {
@@ -88,7 +88,7 @@ impl SimulatedConsumer {
             hangs: None,
             was_busy: false,
             free_from: Time::ZERO,
-            is_settled: false,
+            counts_only: false,
         }
     }
 
@@ -110,7 +110,7 @@ impl SimulatedConsumer {
 
     /// Whether records may wait in the client.
     fn can_wait(&self, host: &Host) -> bool {
-        self.is_settled && host.is_patient() && self.client.is_idle()
+        self.counts_only && host.can_defer() && self.client.is_idle()
     }
 
     /// How long it hangs, if it does, before it is looked at again: a run that is over ends that.
@@ -128,18 +128,18 @@ impl SimulatedConsumer {
 
     fn turn_of(&mut self, host: &mut Host) -> Next {
         loop {
-            host.date_back(self.can_wait(host).then_some(self.free_from));
+            host.backdate(self.can_wait(host).then_some(self.free_from));
             if let Some(left) = self.hangs_for(host) {
                 return Next::After(Effort::Wait(left));
             }
             if host.turn(&mut self.client, Duration::ZERO) == Turn::Over {
-                host.close_desk();
+                host.close_dispatcher();
                 self.client.inner().leave();
                 let took = host.closes_late().unwrap_or_default();
-                (self.closing, self.is_settled) = (Some(took), false);
+                (self.closing, self.counts_only) = (Some(took), false);
                 return Next::After(Effort::Wait(took));
             }
-            self.is_settled = host.is_settled();
+            self.counts_only = host.counts_only();
             match host.effort() {
                 Some(effort) => return Next::After(effort),
                 None if self.has_events() => {}
@@ -160,9 +160,11 @@ impl Hosted for SimulatedConsumer {
     fn turn(&mut self) -> Next {
         let Some(mut host) = self.host.take() else { return Next::Over };
         if let Some(took) = self.closing {
-            let line = host.line();
+            let report_channel = host.report_channel();
             host.closed(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
-            line.iter().for_each(|line| line.report(HostReport::Closed));
+            report_channel
+                .iter()
+                .for_each(|report_channel| report_channel.report(HostReport::Closed));
             return Next::Over;
         }
         if std::mem::take(&mut self.was_busy) {

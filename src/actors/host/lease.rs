@@ -1,4 +1,4 @@
-//! An actor's hold on its host: commands to it, reports from it.
+//! The lease of an actor on its host: commands to the host, reports from it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::measure::{Heartbeat, Owner, Start};
 #[derive(Debug)]
 pub(super) enum HostCommand {
     /// Read this partition from here on, for this owner.
-    Attach { partition: PartitionId, owner: Owner, start: Start, line: Line },
+    Attach { partition: PartitionId, owner: Owner, start: Start, report_channel: ReportChannel },
     /// Stop working for this owner, and close the client if no other owner uses it.
     Detach { owner: Owner },
     /// Have the client read anew what this owner reads, from its checkpoint.
@@ -55,23 +55,23 @@ pub(in crate::actors) enum HostReport {
 /// Where a host's reports go.
 pub(in crate::actors) type Reports = Arc<dyn Fn(HostReport) + Send + Sync>;
 
-/// The line from a host to one of its actors: reports go one way, and the news of the actor's death the other.
+/// The channel from a host to one of its actors: reports to the actor, and the news of its crash to the host.
 #[derive(Clone)]
-pub(super) struct Line {
+pub(super) struct ReportChannel {
     pub(super) reports: Reports,
     pub(super) heartbeat: Arc<Heartbeat>,
     crashed: Arc<AtomicBool>,
 }
 
-impl fmt::Debug for Line {
+impl fmt::Debug for ReportChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Line")
+        f.write_str("ReportChannel")
     }
 }
 
-impl Line {
-    pub(super) fn new(reports: Reports, heartbeat: Arc<Heartbeat>) -> Line {
-        Line { reports, heartbeat, crashed: Arc::new(AtomicBool::new(false)) }
+impl ReportChannel {
+    pub(super) fn new(reports: Reports, heartbeat: Arc<Heartbeat>) -> ReportChannel {
+        ReportChannel { reports, heartbeat, crashed: Arc::new(AtomicBool::new(false)) }
     }
 
     /// Whether the actor has crashed. A host processes nothing more for it.
@@ -80,7 +80,7 @@ impl Line {
         self.crashed.load(Ordering::Acquire)
     }
 
-    /// The flag behind [`Line::is_dead`].
+    /// The flag behind [`ReportChannel::is_dead`].
     pub(super) fn crashed(&self) -> Arc<AtomicBool> {
         self.crashed.clone()
     }
@@ -101,8 +101,8 @@ pub(in crate::actors) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(owner: Owner, commands: Commands, line: &Line) -> Lease {
-        Lease { owner, commands, crashed: line.crashed(), asked: AtomicBool::new(false) }
+    pub(super) fn new(owner: Owner, commands: Commands, report_channel: &ReportChannel) -> Lease {
+        Lease { owner, commands, crashed: report_channel.crashed(), asked: AtomicBool::new(false) }
     }
 
     /// Asks the host to have its client read anew.

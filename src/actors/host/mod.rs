@@ -3,17 +3,17 @@
 //! A host has one client and any number of machines: one under explicit assignment with a client each, all
 //! partitions with a shared client, and whatever the group assigns in group mode.
 
-mod desk;
+mod dispatcher;
 mod ends;
 mod handling;
+mod injected_faults;
 mod inquiry;
 mod kernel;
 mod lease;
+mod partition_worker;
 mod pool;
-mod seat;
 mod second;
 mod sender;
-mod injected_faults;
 mod thread;
 
 pub(super) use ends::Ends;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
-use super::desk::{Desk, GroupDesk};
+use super::dispatcher::{Dispatcher, MemberSession};
 use super::injected_faults;
 use super::inquiry::inquire;
 use super::kernel::{Hosting, SimulatedConsumer, client_start};
-use super::lease::{Commands, HostCommand, HostReport, Lease, Line, Reports};
+use super::lease::{Commands, HostCommand, HostReport, Lease, ReportChannel, Reports};
 use crate::actors::Context;
 use crate::base::{Clock, ConsumerId, PartitionId, Time};
 use crate::broker::calls::RuledConsumer;
@@ -42,15 +42,20 @@ pub(in crate::actors) fn start_own_host(
 ) -> std::io::Result<Lease> {
     #[cfg(test)]
     let partition = astray(context, partition, owner);
-    let line = Line::new(reports, heartbeat);
+    let report_channel = ReportChannel::new(reports, heartbeat);
     let (sender, received) = channel();
-    let _ = sender.send(HostCommand::Attach { partition, owner, start, line: line.clone() });
+    let _ = sender.send(HostCommand::Attach {
+        partition,
+        owner,
+        start,
+        report_channel: report_channel.clone(),
+    });
     let name = format!("consumer-{}", owner.consumer);
     let spec = ConsumerSpec { name: name.clone(), group: None };
-    let desk = Desk::new(context.clone(), &name, Some(owner.consumer), None);
-    let host = Host::new(context, desk, received, Some(owner), Some(line.clone()));
+    let dispatcher = Dispatcher::new(context.clone(), &name, Some(owner.consumer), None);
+    let host = Host::new(context, dispatcher, received, Some(owner), Some(report_channel.clone()));
     let kernel = launch(name, host, spec)?;
-    Ok(Lease::new(owner, Commands { sender, kernel }, &line))
+    Ok(Lease::new(owner, Commands { sender, kernel }, &report_channel))
 }
 
 /// Where a planted defect sends a restarted consumer.
@@ -67,7 +72,7 @@ pub(in crate::actors) fn start_group_host(
     reports: Reports,
     heartbeat: Arc<Heartbeat>,
 ) -> std::io::Result<Lease> {
-    let line = Line::new(reports, heartbeat);
+    let report_channel = ReportChannel::new(reports, heartbeat);
     let (sender, received) = channel();
     let name = format!("consumer-{}", owner.consumer);
     let positions = Positions::default();
@@ -75,14 +80,15 @@ pub(in crate::actors) fn start_group_host(
         consumer: owner.consumer,
         incarnation: owner.incarnation,
         positions: positions.clone(),
-        crashed: line.crashed(),
+        crashed: report_channel.crashed(),
     };
     let spec = ConsumerSpec { name: name.clone(), group: Some(group) };
-    let side = GroupDesk { owner, line: line.clone(), positions, joined: false };
-    let desk = Desk::new(context.clone(), &name, Some(owner.consumer), Some(side));
-    let host = Host::new(context, desk, received, Some(owner), Some(line.clone()));
+    let side =
+        MemberSession { owner, report_channel: report_channel.clone(), positions, joined: false };
+    let dispatcher = Dispatcher::new(context.clone(), &name, Some(owner.consumer), Some(side));
+    let host = Host::new(context, dispatcher, received, Some(owner), Some(report_channel.clone()));
     let kernel = launch(name, host, spec)?;
-    Ok(Lease::new(owner, Commands { sender, kernel }, &line))
+    Ok(Lease::new(owner, Commands { sender, kernel }, &report_channel))
 }
 
 /// One client for all partitions, polled by one thread. Made again when it has failed.
@@ -103,7 +109,7 @@ impl SharedHost {
         self.commands = None;
     }
 
-    /// Seats `owner` at `partition`. Returns at once.
+    /// Starts a worker for `owner` at `partition`. Returns at once.
     pub(in crate::actors) fn attach(
         &mut self,
         partition: PartitionId,
@@ -112,11 +118,12 @@ impl SharedHost {
         reports: Reports,
         heartbeat: Arc<Heartbeat>,
     ) -> std::io::Result<Lease> {
-        let line = Line::new(reports, heartbeat);
-        let attach = HostCommand::Attach { partition, owner, start, line: line.clone() };
+        let report_channel = ReportChannel::new(reports, heartbeat);
+        let attach =
+            HostCommand::Attach { partition, owner, start, report_channel: report_channel.clone() };
         let attach = match &self.commands {
             Some(commands) => match commands.send(attach) {
-                Ok(()) => return Ok(Lease::new(owner, commands.clone(), &line)),
+                Ok(()) => return Ok(Lease::new(owner, commands.clone(), &report_channel)),
                 Err(returned) => returned.0,
             },
             None => attach,
@@ -125,11 +132,12 @@ impl SharedHost {
         let _ = sender.send(attach);
         let name = "consumers".to_owned();
         let spec = ConsumerSpec { name: name.clone(), group: None };
-        let desk = Desk::new(self.context.clone(), &name, None, None);
-        let kernel = launch(name, Host::new(&self.context, desk, received, None, None), spec)?;
+        let dispatcher = Dispatcher::new(self.context.clone(), &name, None, None);
+        let kernel =
+            launch(name, Host::new(&self.context, dispatcher, received, None, None), spec)?;
         let commands = Commands { sender, kernel };
         self.commands = Some(commands.clone());
-        Ok(Lease::new(owner, commands, &line))
+        Ok(Lease::new(owner, commands, &report_channel))
     }
 }
 
@@ -145,46 +153,47 @@ fn launch(
         let client = kernel.host(Box::new(SimulatedConsumer::new(host, &spec)), start);
         return Ok(Some((kernel, client)));
     }
-    let line = host.line();
+    let report_channel = host.report_channel();
     let run = move || {
-        // What is done with a record is caught at the desk; this is everything else.
+        // The dispatcher catches panics in the work on a record; this catches all others.
         let outcome = catch_unwind(AssertUnwindSafe(|| host.run(&spec)));
-        let Some(line) = line else { return };
+        let Some(report_channel) = report_channel else { return };
         if outcome.is_err() {
-            line.report(HostReport::Failed(BrokerError::fatal("panic in the client's thread")));
+            report_channel
+                .report(HostReport::Failed(BrokerError::fatal("panic in the client's thread")));
         }
-        line.report(HostReport::Closed);
+        report_channel.report(HostReport::Closed);
     };
     std::thread::Builder::new().name(name).spawn(run)?;
     Ok(None)
 }
 
-/// A host without its client: its desk, its commands, and (unless the client is shared) the one it works for.
+/// A host without its client: its dispatcher, its commands, and (unless the client is shared) its owner.
 pub(super) struct Host {
     context: Context,
-    desk: Desk,
+    dispatcher: Dispatcher,
     commands: Receiver<HostCommand>,
     /// The only owner; `None` when the client is shared.
     owner: Option<Owner>,
     /// Whom to tell when there is no client at all.
-    line: Option<Line>,
+    report_channel: Option<ReportChannel>,
     next_commit: Time,
     next_look: Time,
     commit_interval: Option<Duration>,
     /// Whom to tell when the client is closed.
-    detached: Vec<Line>,
+    detached: Vec<ReportChannel>,
     /// Whether watermarks are being asked for.
     inquiry: Arc<AtomicBool>,
     /// Whether a record costs nothing and nothing waits for it.
-    is_patient: bool,
+    can_defer: bool,
 }
 
 /// Tells owners that came too late, so that none waits for a host that is gone.
 #[expect(clippy::needless_pass_by_value, reason = "nothing may come after")]
 fn turn_away(commands: Receiver<HostCommand>, error: &BrokerError) {
     for command in commands.try_iter() {
-        if let HostCommand::Attach { line, .. } = command {
-            line.report(HostReport::Failed(error.clone()));
+        if let HostCommand::Attach { report_channel, .. } = command {
+            report_channel.report(HostReport::Failed(error.clone()));
         }
     }
 }
@@ -199,10 +208,10 @@ pub(super) enum Turn {
 impl Host {
     fn new(
         context: &Context,
-        desk: Desk,
+        dispatcher: Dispatcher,
         commands: Receiver<HostCommand>,
         owner: Option<Owner>,
-        line: Option<Line>,
+        report_channel: Option<ReportChannel>,
     ) -> Host {
         let commit_interval = match &context.plan.consumers.membership {
             Membership::Group(group) => Some(group.commit_interval),
@@ -211,20 +220,20 @@ impl Host {
         let costs = context.plan.consumers.work.is_some() || context.handlers.is_some();
         let is_awaited =
             commit_interval.is_some() || context.plan.load.unprocessed_bytes_max.is_some();
-        let is_patient = context.hosting.is_kernel() && !costs && !is_awaited;
+        let can_defer = context.hosting.is_kernel() && !costs && !is_awaited;
         let context = context.clone();
         Host {
             context,
-            desk,
+            dispatcher,
             commands,
             owner,
-            line,
+            report_channel,
             next_commit: Time::ZERO,
             next_look: Time::ZERO,
             commit_interval,
             detached: Vec::new(),
             inquiry: Arc::default(),
-            is_patient,
+            can_defer,
         }
     }
 
@@ -236,15 +245,15 @@ impl Host {
                 Box::new(RuledConsumer::new(port, member, active_faults, self.context.clock))
             }
             Err(error) => {
-                if let Some(line) = &self.line {
-                    line.report(HostReport::Failed(error.clone()));
+                if let Some(report_channel) = &self.report_channel {
+                    report_channel.report(HostReport::Failed(error.clone()));
                 }
                 turn_away(self.commands, &error);
                 return;
             }
         };
         while self.turn(&mut *port, IDLE_WAIT) == Turn::On {}
-        self.close_desk();
+        self.close_dispatcher();
         let closing_since = self.context.clock.now();
         if let Some(owner) = self.owner {
             injected_faults::close_late(owner.consumer, &self.context);
@@ -255,8 +264,8 @@ impl Host {
     }
 
     /// Hands over the last batch and turns away owners that come too late; what is left is closing the client.
-    pub(super) fn close_desk(&mut self) {
-        self.desk.flush();
+    pub(super) fn close_dispatcher(&mut self) {
+        self.dispatcher.flush();
         let (_, closed) = channel();
         let commands = std::mem::replace(&mut self.commands, closed);
         turn_away(commands, &BrokerError::fatal("the client has just closed"));
@@ -271,12 +280,14 @@ impl Host {
                 close_us: u64::try_from(took_ns / 1_000).unwrap_or(0),
             });
         }
-        self.detached.into_iter().for_each(|line| line.report(HostReport::Detached));
+        self.detached
+            .into_iter()
+            .for_each(|report_channel| report_channel.report(HostReport::Detached));
     }
 
     /// Whom to tell when the client is closed, unless it is shared.
-    pub(super) fn line(&self) -> Option<Line> {
-        self.line.clone()
+    pub(super) fn report_channel(&self) -> Option<ReportChannel> {
+        self.report_channel.clone()
     }
 
     /// The run's surroundings.
@@ -292,7 +303,8 @@ impl Host {
     /// For which consumer the host is to hang, and until when, in simulation.
     pub(super) fn hangs_until(&self) -> Option<(ConsumerId, Time)> {
         let is_armed = self.context.active_faults.is_armed();
-        is_armed.then(|| injected_faults::hangs_until(self.desk.consumers(), &self.context))?
+        is_armed
+            .then(|| injected_faults::hangs_until(self.dispatcher.consumers(), &self.context))?
     }
 
     /// How long the client is to take to close, in simulation.
@@ -302,25 +314,25 @@ impl Host {
 
     /// The effort the kernel has to make before the next turn, if the host makes none itself.
     pub(super) fn effort(&self) -> Option<Effort> {
-        self.desk.effort()
+        self.dispatcher.effort()
     }
 
-    /// Whether it makes no difference, until the result is looked at, when records are processed that have come, once the desk
-    /// [is settled](Desk::is_settled): in simulation.
+    /// Whether the processing of records may be deferred until its result is read, once records
+    /// [only count](Dispatcher::counts_only): in simulation.
     #[inline]
-    pub(super) fn is_patient(&self) -> bool {
-        self.is_patient && !self.context.active_faults.is_armed()
+    pub(super) fn can_defer(&self) -> bool {
+        self.can_defer && !self.context.active_faults.is_armed()
     }
 
     /// Whether records do nothing but count.
-    pub(super) fn is_settled(&self) -> bool {
-        self.desk.is_settled()
+    pub(super) fn counts_only(&self) -> bool {
+        self.dispatcher.counts_only()
     }
 
     /// Lets records count as processed when they came, but not before then; or (`None`) when they are.
     #[inline]
-    pub(super) fn date_back(&mut self, to: Option<Time>) {
-        self.desk.date_back(to);
+    pub(super) fn backdate(&mut self, to: Option<Time>) {
+        self.dispatcher.backdate(to);
     }
 
     /// When the host wants a turn even if nothing happens.
@@ -330,8 +342,8 @@ impl Host {
 
     /// Commands, one poll that waits at most `wait`, batches, commits.
     pub(super) fn turn(&mut self, port: &mut dyn ConsumerPort, wait: Duration) -> Turn {
-        self.desk.resume();
-        if self.desk.effort().is_some() {
+        self.dispatcher.resume();
+        if self.dispatcher.effort().is_some() {
             return Turn::On;
         }
         loop {
@@ -345,20 +357,20 @@ impl Host {
                 Err(TryRecvError::Disconnected) => return Turn::Over,
             }
         }
-        self.desk.beat();
+        self.dispatcher.beat();
         if self.context.active_faults.is_armed() {
             if !self.context.hosting.is_kernel() {
-                injected_faults::hang(self.desk.consumers(), &self.context);
+                injected_faults::hang(self.dispatcher.consumers(), &self.context);
             }
-            let crashed = injected_faults::crashing(self.desk.consumers(), &self.context);
+            let crashed = injected_faults::crashing(self.dispatcher.consumers(), &self.context);
             if !crashed.is_empty() {
-                crashed.into_iter().for_each(|consumer| self.desk.crash(consumer));
+                crashed.into_iter().for_each(|consumer| self.dispatcher.crash(consumer));
                 return self.settle_failures(port);
             }
         }
-        port.poll(wait, &mut self.desk);
-        if self.desk.effort().is_none() {
-            self.desk.flush();
+        port.poll(wait, &mut self.dispatcher);
+        if self.dispatcher.effort().is_none() {
+            self.dispatcher.flush();
         }
         if !self.context.hosting.is_kernel() {
             self.look_at_ends(port);
@@ -374,23 +386,25 @@ impl Host {
         let now = self.context.clock.now();
         if now >= self.next_look {
             self.next_look = now + LOOK_AT_ENDS;
-            if self.desk.asks_for_ends() {
-                port.ends_reached().into_iter().for_each(|(at, next)| self.desk.reached(at, next));
+            if self.dispatcher.asks_for_ends() {
+                port.ends_reached()
+                    .into_iter()
+                    .for_each(|(at, next)| self.dispatcher.reached(at, next));
             }
         }
     }
 
     fn obey(&mut self, command: HostCommand, port: &mut dyn ConsumerPort) -> Turn {
         match command {
-            HostCommand::Attach { partition, owner, start, line } => {
+            HostCommand::Attach { partition, owner, start, report_channel } => {
                 let now = self.context.clock.now();
                 self.context.measurements.cell(partition).lock().take_over(owner, now);
                 // A shared client may still read it for an older incarnation.
                 let _ = port.submit(ConsumerCommand::Unassign(partition));
-                self.desk.attach(partition, owner, line, start.resume_point);
+                self.dispatcher.attach(partition, owner, report_channel, start.resume_point);
                 let assign = ConsumerCommand::Assign(partition, start.reads_from());
                 if let Err(error) = port.submit(assign) {
-                    self.desk.fail(partition, &error);
+                    self.dispatcher.fail(partition, &error);
                 }
                 Turn::On
             }
@@ -404,8 +418,8 @@ impl Host {
 
     /// Takes the partitions of `owner` from the client and gives them back, at their checkpoints.
     fn reassign(&mut self, owner: Owner, port: &mut dyn ConsumerPort) {
-        for partition in self.desk.recall(owner) {
-            if self.desk.group().is_some() {
+        for partition in self.dispatcher.flush_partitions(owner) {
+            if self.dispatcher.group().is_some() {
                 // What a member reads is the group's affair, but not from where.
                 let next = self.context.measurements.cell(partition).lock().next_offset();
                 let _ = port.submit(ConsumerCommand::Seek(partition, next));
@@ -413,26 +427,28 @@ impl Host {
             }
             let _ = port.submit(ConsumerCommand::Unassign(partition));
             let start = self.context.measurements.cell(partition).lock().start();
-            self.desk.expect(partition, start.resume_point);
+            self.dispatcher.expect(partition, start.resume_point);
             let assign = ConsumerCommand::Assign(partition, start.reads_from());
             if let Err(error) = port.submit(assign) {
-                self.desk.fail(partition, &error);
+                self.dispatcher.fail(partition, &error);
             }
         }
     }
 
     fn detach(&mut self, owner: Owner, port: &mut dyn ConsumerPort) -> Turn {
-        let removed = self.desk.detach(owner);
+        let removed = self.dispatcher.detach(owner);
         if self.owner == Some(owner) {
-            match self.desk.group() {
-                Some(group) => self.detached.push(group.line.clone()),
-                None => self.detached.extend(removed.into_iter().map(|(_, line)| line)),
+            match self.dispatcher.group() {
+                Some(group) => self.detached.push(group.report_channel.clone()),
+                None => self
+                    .detached
+                    .extend(removed.into_iter().map(|(_, report_channel)| report_channel)),
             }
             return Turn::Over;
         }
-        for (partition, line) in removed {
+        for (partition, report_channel) in removed {
             let _ = port.submit(ConsumerCommand::Unassign(partition));
-            line.report(HostReport::Detached);
+            report_channel.report(HostReport::Detached);
         }
         Turn::On
     }
@@ -443,8 +459,8 @@ impl Host {
 
     fn commit(&mut self, port: &mut dyn ConsumerPort) {
         // What is committed has to be counted before: if this consumer is fenced meanwhile, its successor begins behind it.
-        self.desk.flush();
-        let positions: BTreeMap<_, _> = self.desk.positions().collect();
+        self.dispatcher.flush();
+        let positions: BTreeMap<_, _> = self.dispatcher.positions().collect();
         if !positions.is_empty()
             && let Err(error) = port.submit(ConsumerCommand::Commit(positions))
         {
@@ -457,37 +473,37 @@ impl Host {
 
     #[inline]
     fn settle_failures(&mut self, port: &mut dyn ConsumerPort) -> Turn {
-        if self.desk.is_well() { Turn::On } else { self.settle(port) }
+        if self.dispatcher.is_healthy() { Turn::On } else { self.settle(port) }
     }
 
     fn settle(&mut self, port: &mut dyn ConsumerPort) -> Turn {
         // One inquiry at a time; what comes meanwhile waits for the next.
         if !self.inquiry.load(Ordering::Acquire)
-            && let Some((suspects, suspicion)) = self.desk.take_suspects()
+            && let Some((suspects, suspicion)) = self.dispatcher.take_suspects()
         {
             let consumer = self.owner.map(|owner| owner.consumer);
             inquire(&self.context, consumer, suspects, suspicion, &self.inquiry);
         }
-        let (failures, client_failure) = self.desk.take_failures();
+        let (failures, client_failure) = self.dispatcher.take_failures();
         for (partition, error) in failures {
             let _ = port.submit(ConsumerCommand::Unassign(partition));
-            if self.desk.group().is_some() {
+            if self.dispatcher.group().is_some() {
                 return self.fail_client(&error);
             }
-            self.desk.fail(partition, &error);
+            self.dispatcher.fail(partition, &error);
         }
         if let Some(error) = client_failure {
             return self.fail_client(&error);
         }
         // A client of its own has nothing to do without its machine; a shared one waits for the next.
         let only_one_and_gone =
-            self.owner.is_some() && self.desk.group().is_none() && self.desk.is_empty();
+            self.owner.is_some() && self.dispatcher.group().is_none() && self.dispatcher.is_empty();
         if only_one_and_gone { Turn::Over } else { Turn::On }
     }
 
     fn fail_client(&mut self, error: &BrokerError) -> Turn {
         debug_assert!(error.class != ErrorClass::Informational);
-        self.desk.fail_all(error);
+        self.dispatcher.fail_all(error);
         Turn::Over
     }
 }

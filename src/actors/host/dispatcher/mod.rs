@@ -1,4 +1,4 @@
-//! The desk: a host's machines, and what they do with the events of its client.
+//! The dispatcher of a host: hands the events of its client to the workers of their partitions.
 
 mod events;
 
@@ -8,8 +8,8 @@ use super::handling::make_handler;
 use super::injected_faults::SimulatedCosts;
 use super::inquiry::{Suspect, Suspicion};
 use super::kernel::Hosting;
-use super::lease::{HostReport, Line};
-use super::seat::Seat;
+use super::lease::{HostReport, ReportChannel};
+use super::partition_worker::PartitionWorker;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::sim::KernelHandle;
@@ -17,14 +17,14 @@ use crate::broker::{BrokerError, Flow, Positions};
 use crate::logic::{ConsumerMachine, Effort, Runs, WorkSampler};
 use crate::measure::{Applied, Owner, ResumePoint, TraceKind};
 
-/// All machines of a host.
-pub(super) struct Desk {
+/// The workers of a host, by partition.
+pub(super) struct Dispatcher {
     context: Context,
     /// Name of the client, and the consumer it is for unless it is shared.
     client: String,
     consumer: Option<ConsumerId>,
     /// By partition id.
-    seats: Vec<Option<Box<Seat>>>,
+    workers: Vec<Option<Box<PartitionWorker>>>,
     /// Partitions with a batch under way.
     busy: Vec<PartitionId>,
     batch_since: Option<Time>,
@@ -33,7 +33,7 @@ pub(super) struct Desk {
     /// When the client had the records that are handed over, if it says.
     fetched: Option<Time>,
     /// Group mode: whom the host works for, and how far it is, for commits on revocation.
-    group: Option<GroupDesk>,
+    group: Option<MemberSession>,
     /// The record whose effort the kernel is making.
     under_way: Option<UnderWay>,
     /// Machines and clients that failed since the host last looked.
@@ -54,27 +54,27 @@ struct UnderWay {
     costs: SimulatedCosts,
 }
 
-/// What a group member's desk needs besides.
-pub(super) struct GroupDesk {
+/// The membership of a group member's host.
+pub(super) struct MemberSession {
     pub(super) owner: Owner,
-    pub(super) line: Line,
+    pub(super) report_channel: ReportChannel,
     pub(super) positions: Positions,
     pub(super) joined: bool,
 }
 
-impl Desk {
+impl Dispatcher {
     pub(super) fn new(
         context: Context,
         client: &str,
         consumer: Option<ConsumerId>,
-        group: Option<GroupDesk>,
-    ) -> Desk {
-        Desk {
+        group: Option<MemberSession>,
+    ) -> Dispatcher {
+        Dispatcher {
             client: client.to_owned(),
             consumer,
             under_way: None,
             context,
-            seats: Vec::new(),
+            workers: Vec::new(),
             busy: Vec::new(),
             batch_since: None,
             came_at: None,
@@ -87,12 +87,12 @@ impl Desk {
         }
     }
 
-    /// Seats a machine for `owner` at `partition`. With a `resume_point`, nothing counts before that record was read.
+    /// Starts a worker for `owner` at `partition`. With a `resume_point`, nothing counts before that record was read.
     pub(super) fn attach(
         &mut self,
         partition: PartitionId,
         owner: Owner,
-        line: Line,
+        report_channel: ReportChannel,
         resume_point: Option<ResumePoint>,
     ) {
         let context = &self.context;
@@ -108,21 +108,29 @@ impl Desk {
         let machine = ConsumerMachine::new(partition, owner, runs, sampler, batch_max);
         let position = self.group.as_ref().map(|group| group.positions.begin(partition));
         let at = partition.0 as usize;
-        if at >= self.seats.len() {
-            self.seats.resize_with(at + 1, || None);
+        if at >= self.workers.len() {
+            self.workers.resize_with(at + 1, || None);
         }
-        let seat = Seat { machine, handler, line, ready: false, position, resume_point, skips };
+        let worker = PartitionWorker {
+            machine,
+            handler,
+            report_channel,
+            ready: false,
+            position,
+            resume_point,
+            skips,
+        };
         // Boxed, so that looking for the few there are in a host of one partition touches little memory.
-        self.seats[at] = Some(Box::new(seat));
+        self.workers[at] = Some(Box::new(worker));
     }
 
     /// Removes what works for `owner`; returns its partitions.
-    pub(super) fn detach(&mut self, owner: Owner) -> Vec<(PartitionId, Line)> {
+    pub(super) fn detach(&mut self, owner: Owner) -> Vec<(PartitionId, ReportChannel)> {
         self.flush();
         let mut removed = Vec::new();
-        for seat in &mut self.seats {
-            if let Some(seat) = seat.take_if(|seat| seat.machine.owner() == owner) {
-                removed.push((seat.machine.partition(), seat.line));
+        for worker in &mut self.workers {
+            if let Some(worker) = worker.take_if(|worker| worker.machine.owner() == owner) {
+                removed.push((worker.machine.partition(), worker.report_channel));
             }
         }
         removed
@@ -130,15 +138,15 @@ impl Desk {
 
     /// Those it works for.
     pub(super) fn consumers(&self) -> impl Iterator<Item = ConsumerId> {
-        let seated = self.seats.iter().flatten().map(|seat| seat.machine.owner().consumer);
+        let workers = self.workers.iter().flatten().map(|worker| worker.machine.owner().consumer);
         let member = self.group.as_ref().map(|group| group.owner.consumer);
-        seated.filter(move |consumer| Some(*consumer) != member).chain(member)
+        workers.filter(move |consumer| Some(*consumer) != member).chain(member)
     }
 
     /// The partitions of `owner`, with their batches handed over.
-    pub(super) fn recall(&mut self, owner: Owner) -> Vec<PartitionId> {
+    pub(super) fn flush_partitions(&mut self, owner: Owner) -> Vec<PartitionId> {
         self.flush();
-        let machines = self.seats.iter().flatten().map(|seat| &seat.machine);
+        let machines = self.workers.iter().flatten().map(|worker| &worker.machine);
         machines
             .filter(|machine| machine.owner() == owner)
             .map(ConsumerMachine::partition)
@@ -147,8 +155,8 @@ impl Desk {
 
     /// Lets nothing of a partition count before that record was read.
     pub(super) fn expect(&mut self, partition: PartitionId, resume_point: Option<ResumePoint>) {
-        if let Some(seat) = &mut self.seats[partition.0 as usize] {
-            seat.resume_point = resume_point;
+        if let Some(worker) = &mut self.workers[partition.0 as usize] {
+            worker.resume_point = resume_point;
         }
     }
 
@@ -159,7 +167,7 @@ impl Desk {
             self.client_failure = Some(error);
             return;
         }
-        let its = self.seats.iter().flatten().map(|seat| &seat.machine);
+        let its = self.workers.iter().flatten().map(|worker| &worker.machine);
         let its = its.filter(|machine| machine.owner().consumer == consumer);
         self.failures.extend(its.map(|machine| (machine.partition(), error.clone())));
     }
@@ -167,38 +175,38 @@ impl Desk {
     /// Whether no machine is left.
     pub(super) fn is_empty(&self) -> bool {
         // From the end: the only one of a host of its own is the last.
-        self.seats.iter().rev().all(Option::is_none)
+        self.workers.iter().rev().all(Option::is_none)
     }
 
     /// Whether there are machines, and nothing failed or came into doubt since the host last looked.
     #[inline]
-    pub(super) fn is_well(&self) -> bool {
+    pub(super) fn is_healthy(&self) -> bool {
         let has_failed = !self.failures.is_empty() || self.client_failure.is_some();
         let is_in_doubt = !self.ended_early.is_empty() || self.out_of_range;
         !has_failed && !is_in_doubt && !self.is_empty()
     }
 
-    /// Whether records do nothing but count: every seat has seen the first one, and nothing failed.
+    /// Whether records do nothing but count: every worker has read its first one, and nothing failed.
     #[inline]
-    pub(super) fn is_settled(&self) -> bool {
-        let mut seated = self.seats.iter().flatten();
-        self.is_well() && seated.all(|seat| seat.ready && seat.resume_point.is_none())
+    pub(super) fn counts_only(&self) -> bool {
+        let mut workers = self.workers.iter().flatten();
+        self.is_healthy() && workers.all(|worker| worker.ready && worker.resume_point.is_none())
     }
 
     /// Lets records count as processed when they came, but not before then; or (`None`) when they are.
     #[inline]
-    pub(super) fn date_back(&mut self, to: Option<Time>) {
+    pub(super) fn backdate(&mut self, to: Option<Time>) {
         self.came_at = to;
     }
 
     /// The group side, in group mode.
-    pub(super) fn group(&self) -> Option<&GroupDesk> {
+    pub(super) fn group(&self) -> Option<&MemberSession> {
         self.group.as_ref()
     }
 
     /// How far this host has come in the partitions it has.
     pub(super) fn positions(&self) -> impl Iterator<Item = (PartitionId, Offset)> {
-        let machines = self.seats.iter().flatten().map(|seat| &seat.machine);
+        let machines = self.workers.iter().flatten().map(|worker| &worker.machine);
         machines.filter_map(|machine| Some((machine.partition(), machine.position()?)))
     }
 
@@ -207,18 +215,18 @@ impl Desk {
         self.batch_since = None;
         for partition in self.busy.drain(..) {
             let at = partition.0 as usize;
-            let Some(seat) = self.seats.get_mut(at).and_then(Option::as_mut) else {
+            let Some(worker) = self.workers.get_mut(at).and_then(Option::as_mut) else {
                 continue;
             };
-            let applied = seat.machine.flush(self.context.measurements.cell(partition));
+            let applied = worker.machine.flush(self.context.measurements.cell(partition));
             if let Hosting::Kernel(kernel) = &self.context.hosting {
-                tell(kernel, &self.context, &seat.machine, applied);
+                tell(kernel, &self.context, &worker.machine, applied);
             }
             if applied == Applied::Fenced {
-                self.seats[at] = None;
+                self.workers[at] = None;
                 continue;
             }
-            if let Some(next) = seat.machine.position() {
+            if let Some(next) = worker.machine.position() {
                 self.context.measurements.progress[at].store(next.0, Ordering::Release);
             }
         }
@@ -227,46 +235,47 @@ impl Desk {
     /// Whether it would make a difference to know how far the client has come at the ends of partitions: more is there
     /// than what was handed over, or what a machine has to see first.
     pub(super) fn asks_for_ends(&self) -> bool {
-        let asks = |seat: &Seat| {
-            let cell = self.context.measurements.cell(seat.machine.partition()).lock();
-            seat.resume_point.is_some() || cell.lag.end.is_some_and(|end| end > cell.next_offset())
+        let asks = |worker: &PartitionWorker| {
+            let cell = self.context.measurements.cell(worker.machine.partition()).lock();
+            worker.resume_point.is_some()
+                || cell.lag.end.is_some_and(|end| end > cell.next_offset())
         };
         let has_failed = !self.failures.is_empty() || self.client_failure.is_some();
-        !has_failed && self.seats.iter().flatten().any(|seat| asks(seat))
+        !has_failed && self.workers.iter().flatten().any(|worker| asks(worker))
     }
 
     /// The client is at the end of a partition, and would hand `next` over next. Everything it has handed over is
     /// processed.
     pub(super) fn reached(&mut self, partition: PartitionId, next: Offset) {
         let at = partition.0 as usize;
-        let Some(seat) = self.seats.get_mut(at).and_then(Option::as_deref_mut) else { return };
+        let Some(worker) = self.workers.get_mut(at).and_then(Option::as_deref_mut) else { return };
         // What was handed over to a dead one was not processed.
-        if seat.line.is_dead() {
+        if worker.report_channel.is_dead() {
             return;
         }
         let mut cell = self.context.measurements.cell(partition).lock();
-        if seat.resume_point.is_some() && next < cell.next_offset() {
+        if worker.resume_point.is_some() && next < cell.next_offset() {
             return;
         }
-        if cell.reach(seat.machine.owner(), next, self.context.clock.now()) == Applied::Fenced {
+        if cell.reach(worker.machine.owner(), next, self.context.clock.now()) == Applied::Fenced {
             return;
         }
         drop(cell);
-        seat.resume_point = None;
-        seat.machine.reach(next);
-        if let (Some(position), Some(next)) = (&seat.position, seat.machine.position()) {
+        worker.resume_point = None;
+        worker.machine.reach(next);
+        if let (Some(position), Some(next)) = (&worker.position, worker.machine.position()) {
             position.advance(next);
         }
-        seat.reads();
+        worker.reads();
         self.context.measurements.progress[at].fetch_max(next.0, Ordering::AcqRel);
     }
 
-    /// Says to the watchdog that the host has come round.
+    /// Records a heartbeat: the host polls.
     pub(super) fn beat(&self) {
         let now = self.context.clock.now();
-        self.seats.iter().flatten().for_each(|seat| seat.line.heartbeat.beat(now));
+        self.workers.iter().flatten().for_each(|worker| worker.report_channel.heartbeat.beat(now));
         if let Some(group) = &self.group {
-            group.line.heartbeat.beat(now);
+            group.report_channel.heartbeat.beat(now);
         }
     }
 
@@ -285,8 +294,8 @@ impl Desk {
         }
         if let Some(record) = self.under_way.take() {
             let now = self.context.clock.now();
-            let Some(seat) = self.seat(record.partition) else { return self.flush() };
-            let is_full = seat.done(record.offset, now);
+            let Some(worker) = self.worker(record.partition) else { return self.flush() };
+            let is_full = worker.done(record.offset, now);
             if self.done(record.partition, record.begun, now, is_full) == Flow::Stop {
                 self.flush();
             }
@@ -308,38 +317,37 @@ impl Desk {
         if early.is_empty() && !all {
             return None;
         }
-        let suspects = self
-            .seats
-            .iter()
-            .flatten()
-            .map(|seat| Suspect { partition: seat.machine.partition(), line: seat.line.clone() });
+        let suspects = self.workers.iter().flatten().map(|worker| Suspect {
+            partition: worker.machine.partition(),
+            report_channel: worker.report_channel.clone(),
+        });
         let suspects = suspects.filter(|suspect| all || early.contains(&suspect.partition));
         let suspicion = if all { Suspicion::OutOfRange } else { Suspicion::EndBeforeResumePoint };
         Some((suspects.collect(), suspicion))
     }
 
-    /// Removes the machine of a partition and tells its actor why.
+    /// Removes the worker of a partition and reports the error to its actor.
     pub(super) fn fail(&mut self, partition: PartitionId, error: &BrokerError) {
-        if let Some(seat) = self.unseat(partition) {
-            seat.line.report(HostReport::Failed(error.clone()));
+        if let Some(worker) = self.remove_worker(partition) {
+            worker.report_channel.report(HostReport::Failed(error.clone()));
         }
     }
 
-    fn seat(&mut self, partition: PartitionId) -> Option<&mut Seat> {
-        self.seats.get_mut(partition.0 as usize)?.as_deref_mut()
+    fn worker(&mut self, partition: PartitionId) -> Option<&mut PartitionWorker> {
+        self.workers.get_mut(partition.0 as usize)?.as_deref_mut()
     }
 
-    fn unseat(&mut self, partition: PartitionId) -> Option<Box<Seat>> {
-        self.seats.get_mut(partition.0 as usize)?.take()
+    fn remove_worker(&mut self, partition: PartitionId) -> Option<Box<PartitionWorker>> {
+        self.workers.get_mut(partition.0 as usize)?.take()
     }
 
-    /// Tells every actor that the client has failed.
+    /// Reports a failure of the client to every actor.
     pub(super) fn fail_all(&mut self, error: &BrokerError) {
-        for seat in self.seats.iter_mut().filter_map(Option::take) {
-            seat.line.report(HostReport::Failed(error.clone()));
+        for worker in self.workers.iter_mut().filter_map(Option::take) {
+            worker.report_channel.report(HostReport::Failed(error.clone()));
         }
         if let Some(group) = &self.group {
-            group.line.report(HostReport::Failed(error.clone()));
+            group.report_channel.report(HostReport::Failed(error.clone()));
         }
     }
 
@@ -348,8 +356,8 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
-    /// When a thread dies, every owner that waits for it is told.
+impl Drop for Dispatcher {
+    /// On a panic, reports the failure to every owner.
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.fail_all(&BrokerError::fatal("panic in the client's thread"));

@@ -1,11 +1,11 @@
-//! What the desk does with the events of its client.
+//! How the dispatcher handles the events of its client.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Desk, UnderWay};
+use super::{Dispatcher, UnderWay};
 use crate::actors::host::lease::HostReport;
-use crate::actors::host::seat::Worked;
+use crate::actors::host::partition_worker::Completion;
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow};
 use crate::measure::{Event, Handed, Owner};
@@ -14,21 +14,22 @@ use crate::measure::{Event, Handed, Owner};
 /// records are slow to process.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
 
-impl ConsumerEvents for Desk {
+impl ConsumerEvents for Dispatcher {
     #[inline]
     fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
-        let Some(seat) = self.seats.get_mut(partition.0 as usize).and_then(Option::as_mut) else {
+        let Some(worker) = self.workers.get_mut(partition.0 as usize).and_then(Option::as_mut)
+        else {
             // A shared client or a group member may still hold records of a partition it has just given up.
             if self.consumer.is_some() && self.group.is_none() {
                 self.context.measurements.strays.fetch_add(1, Ordering::Relaxed);
             }
             return Flow::More;
         };
-        if seat.line.is_dead() {
+        if worker.report_channel.is_dead() {
             return Flow::Stop;
         }
-        if seat.resume_point.is_some() {
-            match seat.recognise(offset, payload) {
+        if worker.resume_point.is_some() {
+            match worker.recognise(offset, payload) {
                 Ok(true) => {}
                 Ok(false) => return Flow::More,
                 Err(error) => return self.fails(partition, error),
@@ -36,12 +37,12 @@ impl ConsumerEvents for Desk {
         }
         let begun = self.came_at.unwrap_or_else(|| self.context.clock.now());
         let handed = Handed { fetched: self.fetched, at: begun };
-        match seat.process(&self.context, offset, payload, handed) {
-            Ok(Worked::At(now)) => {
-                let is_full = seat.done(offset, now);
+        match worker.process(&self.context, offset, payload, handed) {
+            Ok(Completion::At(now)) => {
+                let is_full = worker.done(offset, now);
                 self.done(partition, begun, now, is_full)
             }
-            Ok(Worked::After(costs)) => {
+            Ok(Completion::After(costs)) => {
                 self.under_way = Some(UnderWay { partition, offset, begun, costs });
                 Flow::Stop
             }
@@ -58,24 +59,24 @@ impl ConsumerEvents for Desk {
     }
 
     fn end_of_partition(&mut self, partition: PartitionId) {
-        let Some(seat) = self.seat(partition) else { return };
-        if let Some(resume_point) = seat.resume_point {
+        let Some(worker) = self.worker(partition) else { return };
+        if let Some(resume_point) = worker.resume_point {
             // A member whose group has committed up to the checkpoint does not see the record of its resume point.
             let is_before = |position: Offset| position <= resume_point.offset;
-            if seat.position.is_none() || seat.machine.position().is_some_and(is_before) {
+            if worker.position.is_none() || worker.machine.position().is_some_and(is_before) {
                 self.ended_early.push(partition);
                 return;
             }
-            seat.resume_point = None;
+            worker.resume_point = None;
         }
-        seat.reads();
+        worker.reads();
     }
 
     fn assigned(&mut self, partitions: &[PartitionId]) {
         let Some(group) = &mut self.group else { return };
-        let (owner, line) = (group.owner, group.line.clone());
+        let (owner, report_channel) = (group.owner, group.report_channel.clone());
         if !std::mem::replace(&mut group.joined, true) {
-            line.report(HostReport::Ready);
+            report_channel.report(HostReport::Ready);
         }
         // A member may hear of new partitions first.
         if let Some(last) = partitions.iter().max() {
@@ -89,7 +90,7 @@ impl ConsumerEvents for Desk {
                 cell.taken_by_member(owner, now);
                 cell.start().resume_point
             };
-            self.attach(*partition, owner, line.clone(), resume_point);
+            self.attach(*partition, owner, report_channel.clone(), resume_point);
         }
         let (Owner { consumer, incarnation }, partitions) = (owner, partitions.to_vec());
         self.context.note(Event::Assigned { consumer, incarnation, partitions });
@@ -103,8 +104,8 @@ impl ConsumerEvents for Desk {
         for partition in partitions {
             self.context.measurements.cell(*partition).lock().give_up(owner, now);
             group.positions.end(*partition);
-            if let Some(seat) = self.seats.get_mut(partition.0 as usize) {
-                *seat = None;
+            if let Some(worker) = self.workers.get_mut(partition.0 as usize) {
+                *worker = None;
             }
         }
         let partitions = partitions.to_vec();
@@ -130,7 +131,7 @@ impl ConsumerEvents for Desk {
     }
 }
 
-impl Desk {
+impl Dispatcher {
     /// What follows from a record that is processed, and from whether the batch is full.
     #[inline]
     pub(super) fn done(

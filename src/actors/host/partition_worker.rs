@@ -1,8 +1,8 @@
-//! A seat at the desk: a machine, whom it reports to, and the record it has to see first.
+//! The worker of one partition: its machine, its reports, and the record it has to read first.
 
 use super::handling::{panicked, refused};
 use super::injected_faults::{self, SimulatedCosts};
-use super::lease::{HostReport, Line};
+use super::lease::{HostReport, ReportChannel};
 use crate::actors::Context;
 use crate::base::{Offset, Time, in_handler};
 use crate::broker::{BrokerError, ErrorClass, Position};
@@ -11,29 +11,29 @@ use crate::logic::{
 };
 use crate::measure::{Handed, ResumePoint};
 
-/// When the work on a record is done.
-pub(super) enum Worked {
+/// When the work on a record is complete.
+pub(super) enum Completion {
     At(Time),
     /// When the kernel has charged these costs.
     After(SimulatedCosts),
 }
 
-/// A machine and whom it reports to.
-pub(super) struct Seat {
+/// The machine of a partition, and the channel of its reports.
+pub(super) struct PartitionWorker {
     pub(super) machine: ConsumerMachine,
-    /// The user's, in the place of the scenario's work.
+    /// The user's handler, in place of the scenario's work.
     pub(super) handler: Option<Box<dyn Handler>>,
-    pub(super) line: Line,
+    pub(super) report_channel: ReportChannel,
     pub(super) ready: bool,
     /// Group mode: how far it is, for the commit when the partition is given up.
     pub(super) position: Option<Position>,
     /// The record that has to be seen before anything counts.
     pub(super) resume_point: Option<ResumePoint>,
-    /// Records to pass over.
+    /// Records to skip.
     pub(super) skips: Vec<Offset>,
 }
 
-impl Seat {
+impl PartitionWorker {
     /// Compares the first records after a restart, up to the one the partition was left at, with that. Whether this
     /// record counts; the error is definite.
     #[cold]
@@ -60,8 +60,8 @@ impl Seat {
         }
     }
 
-    /// Triggers the faults that are armed for a record and does the work on it. Returns when the work is done: the desk
-    /// calls [`done`](Self::done) with that.
+    /// Triggers the faults that are armed for a record and does the work on it. Returns when the work is done: the
+    /// dispatcher calls [`done`](Self::done) with that.
     ///
     /// After an error the record does not count, and the heartbeat still names it.
     #[inline]
@@ -71,17 +71,17 @@ impl Seat {
         offset: Offset,
         payload: &[u8],
         handed: Handed,
-    ) -> Result<Worked, BrokerError> {
+    ) -> Result<Completion, BrokerError> {
         #[cfg(test)]
         let position = self.position.clone();
-        let Seat { machine, handler, line, skips, .. } = self;
+        let PartitionWorker { machine, handler, report_channel, skips, .. } = self;
         let begun = handed.at;
         if !skips.is_empty() && skips.contains(&offset) {
             machine.skip(offset, payload, begun);
-            return Ok(Worked::At(begun));
+            return Ok(Completion::At(begun));
         }
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
-        line.heartbeat.begin(partition, offset, begun);
+        report_channel.heartbeat.begin(partition, offset, begun);
         let effort = machine.begin(offset, payload, handed);
         #[cfg(test)]
         if crate::base::Defect::CommitFirst.is_planted() {
@@ -90,7 +90,7 @@ impl Seat {
         }
         let fault = injected_faults::fault_for_record(context, consumer, partition, offset, begun);
         if handler.is_none() && effort == Effort::None && fault.is_none() {
-            return Ok(Worked::At(begun));
+            return Ok(Completion::At(begun));
         }
         let work = || self.work(context, offset, payload, effort, fault, begun);
         match in_handler(work) {
@@ -112,8 +112,8 @@ impl Seat {
         effort: Effort,
         fault: Option<RecordFault>,
         begun: Time,
-    ) -> Result<Worked, HandlerError> {
-        let Seat { machine, handler, .. } = self;
+    ) -> Result<Completion, HandlerError> {
+        let PartitionWorker { machine, handler, .. } = self;
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
         if context.hosting.is_kernel() {
             let costs = injected_faults::simulated_costs(fault, effort, begun);
@@ -121,7 +121,7 @@ impl Seat {
                 handler.handle(&Record { partition, offset, stamp, payload })?;
             }
             let is_done = costs.next().is_none();
-            return Ok(if is_done { Worked::At(begun) } else { Worked::After(costs) });
+            return Ok(if is_done { Completion::At(begun) } else { Completion::After(costs) });
         }
         let slow = fault.map(|fault| injected_faults::trigger(fault, consumer, context));
         match (handler, machine.begun_stamp()) {
@@ -129,22 +129,22 @@ impl Seat {
                 handler.handle(&Record { partition, offset, stamp, payload })?;
             }
             (None, _) if effort != Effort::None => perform(effort, context),
-            _ if slow.is_none() => return Ok(Worked::At(begun)),
+            _ if slow.is_none() => return Ok(Completion::At(begun)),
             _ => {}
         }
         if let Some(slow) = slow {
             perform(slow.extra_effort(effort, context), context);
         }
-        Ok(Worked::At(context.clock.now()))
+        Ok(Completion::At(context.clock.now()))
     }
 
     /// Notes that the record begun last, the one at `offset`, is processed. Whether the batch is full.
     #[inline]
     pub(super) fn done(&mut self, offset: Offset, now: Time) -> bool {
         self.machine.done(now);
-        self.line.heartbeat.done();
+        self.report_channel.heartbeat.done();
         // What a dead one was still busy with counts for nothing, and its client may commit once more while it leaves.
-        if let Some(position) = self.position.as_ref().filter(|_| !self.line.is_dead()) {
+        if let Some(position) = self.position.as_ref().filter(|_| !self.report_channel.is_dead()) {
             position.advance(Offset(offset.0 + 1));
         }
         self.reads();
@@ -155,7 +155,7 @@ impl Seat {
     #[inline]
     pub(super) fn reads(&mut self) {
         if !std::mem::replace(&mut self.ready, true) && self.position.is_none() {
-            self.line.report(HostReport::Ready);
+            self.report_channel.report(HostReport::Ready);
         }
     }
 }
