@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{self, Sender};
 
 use super::kernel::Hosting;
 use crate::actors::Context;
@@ -33,7 +33,7 @@ impl Ends {
         if let Hosting::Kernel(kernel) = &context.hosting {
             return Ok(Ends { way: Way::Kernel(kernel.clone(), context.clock, Arc::new(heed)) });
         }
-        let (ask, questions) = channel();
+        let (ask, questions) = mpsc::channel();
         let (mut client, clock) = (context.cluster.end_offsets()?, context.clock);
         let answering = std::thread::Builder::new().name("end-offsets".to_owned());
         // Ends when the sender is dropped.

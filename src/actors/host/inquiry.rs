@@ -28,7 +28,7 @@ pub(super) enum Suspicion {
 /// A partition that is suspected, and whom to tell.
 pub(super) struct Suspect {
     pub(super) partition: PartitionId,
-    pub(super) report_channel: ReportChannel,
+    pub(super) channel: ReportChannel,
 }
 
 /// Asks about `suspects` beside the host. `under_way` is true meanwhile.
@@ -51,7 +51,7 @@ pub(super) fn inquire(
             running.store(false, Ordering::Release);
         });
     }
-    let failed = suspects.iter().map(|suspect| suspect.report_channel.clone()).collect::<Vec<_>>();
+    let failed = suspects.iter().map(|suspect| suspect.channel.clone()).collect::<Vec<_>>();
     let name = consumer.map_or("inquiry".to_owned(), |consumer| format!("inquiry-{consumer}"));
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         match ask(&context, consumer) {
@@ -63,9 +63,7 @@ pub(super) fn inquire(
     if let Err(error) = thread {
         under_way.store(false, Ordering::Release);
         let error = BrokerError::fatal(format!("position unknown: no thread to ask: {error}"));
-        failed
-            .iter()
-            .for_each(|report_channel| report_channel.report(HostReport::Failed(error.clone())));
+        failed.iter().for_each(|channel| channel.report(HostReport::Failed(error.clone())));
     }
 }
 
@@ -84,7 +82,7 @@ fn ask(context: &Context, consumer: Option<ConsumerId>) -> Result<Watermarks, Br
 
 fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], suspicion: Suspicion) {
     let mut guilty = 0;
-    for Suspect { partition, report_channel } in suspects {
+    for Suspect { partition, channel } in suspects {
         let Some((low, high)) = watermarks.get(partition).copied() else {
             continue;
         };
@@ -95,7 +93,7 @@ fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], susp
             Some(definite) => {
                 let error =
                     BrokerError { class: ErrorClass::Position, message: definite.to_string() };
-                report_channel.report(HostReport::Failed(error));
+                channel.report(HostReport::Failed(error));
                 guilty += 1;
                 continue;
             }
@@ -106,7 +104,7 @@ fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], susp
         };
         // Nothing to read back any more: the next start goes straight to the checkpoint.
         cell.set_resume_point(None);
-        report_channel.report(HostReport::Failed(BrokerError::fatal(message)));
+        channel.report(HostReport::Failed(BrokerError::fatal(message)));
         guilty += 1;
     }
     if guilty == 0 && suspicion == Suspicion::OutOfRange {
@@ -120,7 +118,5 @@ fn at_the_low(checkpoint: Offset) -> String {
 
 fn fail(suspects: &[Suspect], message: &str) {
     let error = BrokerError::fatal(message);
-    suspects
-        .iter()
-        .for_each(|suspect| suspect.report_channel.report(HostReport::Failed(error.clone())));
+    suspects.iter().for_each(|suspect| suspect.channel.report(HostReport::Failed(error.clone())));
 }

@@ -160,11 +160,9 @@ impl Hosted for SimulatedConsumer {
     fn turn(&mut self) -> Next {
         let Some(mut host) = self.host.take() else { return Next::Over };
         if let Some(took) = self.closing {
-            let report_channel = host.report_channel();
+            let channel = host.channel();
             host.closed(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
-            report_channel
-                .iter()
-                .for_each(|report_channel| report_channel.report(HostReport::Closed));
+            channel.iter().for_each(|channel| channel.report(HostReport::Closed));
             return Next::Over;
         }
         if std::mem::take(&mut self.was_busy) {

@@ -15,7 +15,7 @@ use crate::measure::{Heartbeat, Owner, Start};
 #[derive(Debug)]
 pub(super) enum HostCommand {
     /// Read this partition from here on, for this owner.
-    Attach { partition: PartitionId, owner: Owner, start: Start, report_channel: ReportChannel },
+    Attach { partition: PartitionId, owner: Owner, start: Start, channel: ReportChannel },
     /// Stop working for this owner, and close the client if no other owner uses it.
     Detach { owner: Owner },
     /// Have the client read anew what this owner reads, from its checkpoint.
@@ -101,8 +101,8 @@ pub(in crate::actors) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(owner: Owner, commands: Commands, report_channel: &ReportChannel) -> Lease {
-        Lease { owner, commands, crashed: report_channel.crashed(), asked: AtomicBool::new(false) }
+    pub(super) fn new(owner: Owner, commands: Commands, channel: &ReportChannel) -> Lease {
+        Lease { owner, commands, crashed: channel.crashed(), asked: AtomicBool::new(false) }
     }
 
     /// Asks the host to have its client read anew.

@@ -23,7 +23,7 @@ pub(super) struct PartitionWorker {
     pub(super) machine: ConsumerMachine,
     /// The user's handler, in place of the scenario's work.
     pub(super) handler: Option<Box<dyn Handler>>,
-    pub(super) report_channel: ReportChannel,
+    pub(super) channel: ReportChannel,
     pub(super) ready: bool,
     /// Group mode: how far it is, for the commit when the partition is given up.
     pub(super) position: Option<Position>,
@@ -74,14 +74,14 @@ impl PartitionWorker {
     ) -> Result<Completion, BrokerError> {
         #[cfg(test)]
         let position = self.position.clone();
-        let PartitionWorker { machine, handler, report_channel, skips, .. } = self;
+        let PartitionWorker { machine, handler, channel, skips, .. } = self;
         let begun = handed.at;
         if !skips.is_empty() && skips.contains(&offset) {
             machine.skip(offset, payload, begun);
             return Ok(Completion::At(begun));
         }
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
-        report_channel.heartbeat.begin(partition, offset, begun);
+        channel.heartbeat.begin(partition, offset, begun);
         let effort = machine.begin(offset, payload, handed);
         #[cfg(test)]
         if crate::base::Defect::CommitFirst.is_planted() {
@@ -142,9 +142,9 @@ impl PartitionWorker {
     #[inline]
     pub(super) fn done(&mut self, offset: Offset, now: Time) -> bool {
         self.machine.done(now);
-        self.report_channel.heartbeat.done();
+        self.channel.heartbeat.done();
         // What a dead one was still busy with counts for nothing, and its client may commit once more while it leaves.
-        if let Some(position) = self.position.as_ref().filter(|_| !self.report_channel.is_dead()) {
+        if let Some(position) = self.position.as_ref().filter(|_| !self.channel.is_dead()) {
             position.advance(Offset(offset.0 + 1));
         }
         self.reads();
@@ -155,7 +155,7 @@ impl PartitionWorker {
     #[inline]
     pub(super) fn reads(&mut self) {
         if !std::mem::replace(&mut self.ready, true) && self.position.is_none() {
-            self.report_channel.report(HostReport::Ready);
+            self.channel.report(HostReport::Ready);
         }
     }
 }

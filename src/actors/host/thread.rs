@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
 use super::dispatcher::{Dispatcher, MemberSession};
@@ -42,20 +42,15 @@ pub(in crate::actors) fn start_own_host(
 ) -> std::io::Result<Lease> {
     #[cfg(test)]
     let partition = astray(context, partition, owner);
-    let report_channel = ReportChannel::new(reports, heartbeat);
-    let (sender, received) = channel();
-    let _ = sender.send(HostCommand::Attach {
-        partition,
-        owner,
-        start,
-        report_channel: report_channel.clone(),
-    });
+    let channel = ReportChannel::new(reports, heartbeat);
+    let (sender, received) = mpsc::channel();
+    let _ = sender.send(HostCommand::Attach { partition, owner, start, channel: channel.clone() });
     let name = format!("consumer-{}", owner.consumer);
     let spec = ConsumerSpec { name: name.clone(), group: None };
     let dispatcher = Dispatcher::new(context.clone(), &name, Some(owner.consumer), None);
-    let host = Host::new(context, dispatcher, received, Some(owner), Some(report_channel.clone()));
+    let host = Host::new(context, dispatcher, received, Some(owner), Some(channel.clone()));
     let kernel = launch(name, host, spec)?;
-    Ok(Lease::new(owner, Commands { sender, kernel }, &report_channel))
+    Ok(Lease::new(owner, Commands { sender, kernel }, &channel))
 }
 
 /// Where a planted defect sends a restarted consumer.
@@ -72,23 +67,22 @@ pub(in crate::actors) fn start_group_host(
     reports: Reports,
     heartbeat: Arc<Heartbeat>,
 ) -> std::io::Result<Lease> {
-    let report_channel = ReportChannel::new(reports, heartbeat);
-    let (sender, received) = channel();
+    let channel = ReportChannel::new(reports, heartbeat);
+    let (sender, received) = mpsc::channel();
     let name = format!("consumer-{}", owner.consumer);
     let positions = Positions::default();
     let group = GroupSpec {
         consumer: owner.consumer,
         incarnation: owner.incarnation,
         positions: positions.clone(),
-        crashed: report_channel.crashed(),
+        crashed: channel.crashed(),
     };
     let spec = ConsumerSpec { name: name.clone(), group: Some(group) };
-    let side =
-        MemberSession { owner, report_channel: report_channel.clone(), positions, joined: false };
+    let side = MemberSession { owner, channel: channel.clone(), positions, joined: false };
     let dispatcher = Dispatcher::new(context.clone(), &name, Some(owner.consumer), Some(side));
-    let host = Host::new(context, dispatcher, received, Some(owner), Some(report_channel.clone()));
+    let host = Host::new(context, dispatcher, received, Some(owner), Some(channel.clone()));
     let kernel = launch(name, host, spec)?;
-    Ok(Lease::new(owner, Commands { sender, kernel }, &report_channel))
+    Ok(Lease::new(owner, Commands { sender, kernel }, &channel))
 }
 
 /// One client for all partitions, polled by one thread. Made again when it has failed.
@@ -118,17 +112,16 @@ impl SharedHost {
         reports: Reports,
         heartbeat: Arc<Heartbeat>,
     ) -> std::io::Result<Lease> {
-        let report_channel = ReportChannel::new(reports, heartbeat);
-        let attach =
-            HostCommand::Attach { partition, owner, start, report_channel: report_channel.clone() };
+        let channel = ReportChannel::new(reports, heartbeat);
+        let attach = HostCommand::Attach { partition, owner, start, channel: channel.clone() };
         let attach = match &self.commands {
             Some(commands) => match commands.send(attach) {
-                Ok(()) => return Ok(Lease::new(owner, commands.clone(), &report_channel)),
+                Ok(()) => return Ok(Lease::new(owner, commands.clone(), &channel)),
                 Err(returned) => returned.0,
             },
             None => attach,
         };
-        let (sender, received) = channel();
+        let (sender, received) = mpsc::channel();
         let _ = sender.send(attach);
         let name = "consumers".to_owned();
         let spec = ConsumerSpec { name: name.clone(), group: None };
@@ -137,7 +130,7 @@ impl SharedHost {
             launch(name, Host::new(&self.context, dispatcher, received, None, None), spec)?;
         let commands = Commands { sender, kernel };
         self.commands = Some(commands.clone());
-        Ok(Lease::new(owner, commands, &report_channel))
+        Ok(Lease::new(owner, commands, &channel))
     }
 }
 
@@ -153,16 +146,15 @@ fn launch(
         let client = kernel.host(Box::new(SimulatedConsumer::new(host, &spec)), start);
         return Ok(Some((kernel, client)));
     }
-    let report_channel = host.report_channel();
+    let channel = host.channel();
     let run = move || {
         // The dispatcher catches panics in the work on a record; this catches all others.
         let outcome = catch_unwind(AssertUnwindSafe(|| host.run(&spec)));
-        let Some(report_channel) = report_channel else { return };
+        let Some(channel) = channel else { return };
         if outcome.is_err() {
-            report_channel
-                .report(HostReport::Failed(BrokerError::fatal("panic in the client's thread")));
+            channel.report(HostReport::Failed(BrokerError::fatal("panic in the client's thread")));
         }
-        report_channel.report(HostReport::Closed);
+        channel.report(HostReport::Closed);
     };
     std::thread::Builder::new().name(name).spawn(run)?;
     Ok(None)
@@ -176,7 +168,7 @@ pub(super) struct Host {
     /// The only owner; `None` when the client is shared.
     owner: Option<Owner>,
     /// Whom to tell when there is no client at all.
-    report_channel: Option<ReportChannel>,
+    channel: Option<ReportChannel>,
     next_commit: Time,
     next_look: Time,
     commit_interval: Option<Duration>,
@@ -192,8 +184,8 @@ pub(super) struct Host {
 #[expect(clippy::needless_pass_by_value, reason = "nothing may come after")]
 fn turn_away(commands: Receiver<HostCommand>, error: &BrokerError) {
     for command in commands.try_iter() {
-        if let HostCommand::Attach { report_channel, .. } = command {
-            report_channel.report(HostReport::Failed(error.clone()));
+        if let HostCommand::Attach { channel, .. } = command {
+            channel.report(HostReport::Failed(error.clone()));
         }
     }
 }
@@ -211,7 +203,7 @@ impl Host {
         dispatcher: Dispatcher,
         commands: Receiver<HostCommand>,
         owner: Option<Owner>,
-        report_channel: Option<ReportChannel>,
+        channel: Option<ReportChannel>,
     ) -> Host {
         let commit_interval = match &context.plan.consumers.membership {
             Membership::Group(group) => Some(group.commit_interval),
@@ -227,7 +219,7 @@ impl Host {
             dispatcher,
             commands,
             owner,
-            report_channel,
+            channel,
             next_commit: Time::ZERO,
             next_look: Time::ZERO,
             commit_interval,
@@ -245,8 +237,8 @@ impl Host {
                 Box::new(RuledConsumer::new(port, member, active_faults, self.context.clock))
             }
             Err(error) => {
-                if let Some(report_channel) = &self.report_channel {
-                    report_channel.report(HostReport::Failed(error.clone()));
+                if let Some(channel) = &self.channel {
+                    channel.report(HostReport::Failed(error.clone()));
                 }
                 turn_away(self.commands, &error);
                 return;
@@ -266,7 +258,7 @@ impl Host {
     /// Hands over the last batch and turns away owners that come too late; what is left is closing the client.
     pub(super) fn close_dispatcher(&mut self) {
         self.dispatcher.flush();
-        let (_, closed) = channel();
+        let (_, closed) = mpsc::channel();
         let commands = std::mem::replace(&mut self.commands, closed);
         turn_away(commands, &BrokerError::fatal("the client has just closed"));
     }
@@ -280,14 +272,12 @@ impl Host {
                 close_us: u64::try_from(took_ns / 1_000).unwrap_or(0),
             });
         }
-        self.detached
-            .into_iter()
-            .for_each(|report_channel| report_channel.report(HostReport::Detached));
+        self.detached.into_iter().for_each(|channel| channel.report(HostReport::Detached));
     }
 
     /// Whom to tell when the client is closed, unless it is shared.
-    pub(super) fn report_channel(&self) -> Option<ReportChannel> {
-        self.report_channel.clone()
+    pub(super) fn channel(&self) -> Option<ReportChannel> {
+        self.channel.clone()
     }
 
     /// The run's surroundings.
@@ -396,12 +386,12 @@ impl Host {
 
     fn obey(&mut self, command: HostCommand, port: &mut dyn ConsumerPort) -> Turn {
         match command {
-            HostCommand::Attach { partition, owner, start, report_channel } => {
+            HostCommand::Attach { partition, owner, start, channel } => {
                 let now = self.context.clock.now();
                 self.context.measurements.cell(partition).lock().take_over(owner, now);
                 // A shared client may still read it for an older incarnation.
                 let _ = port.submit(ConsumerCommand::Unassign(partition));
-                self.dispatcher.attach(partition, owner, report_channel, start.resume_point);
+                self.dispatcher.attach(partition, owner, channel, start.resume_point);
                 let assign = ConsumerCommand::Assign(partition, start.reads_from());
                 if let Err(error) = port.submit(assign) {
                     self.dispatcher.fail(partition, &error);
@@ -439,16 +429,14 @@ impl Host {
         let removed = self.dispatcher.detach(owner);
         if self.owner == Some(owner) {
             match self.dispatcher.group() {
-                Some(group) => self.detached.push(group.report_channel.clone()),
-                None => self
-                    .detached
-                    .extend(removed.into_iter().map(|(_, report_channel)| report_channel)),
+                Some(group) => self.detached.push(group.channel.clone()),
+                None => self.detached.extend(removed.into_iter().map(|(_, channel)| channel)),
             }
             return Turn::Over;
         }
-        for (partition, report_channel) in removed {
+        for (partition, channel) in removed {
             let _ = port.submit(ConsumerCommand::Unassign(partition));
-            report_channel.report(HostReport::Detached);
+            channel.report(HostReport::Detached);
         }
         Turn::On
     }

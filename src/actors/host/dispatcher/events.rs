@@ -25,7 +25,7 @@ impl ConsumerEvents for Dispatcher {
             }
             return Flow::More;
         };
-        if worker.report_channel.is_dead() {
+        if worker.channel.is_dead() {
             return Flow::Stop;
         }
         if worker.resume_point.is_some() {
@@ -74,9 +74,9 @@ impl ConsumerEvents for Dispatcher {
 
     fn assigned(&mut self, partitions: &[PartitionId]) {
         let Some(group) = &mut self.group else { return };
-        let (owner, report_channel) = (group.owner, group.report_channel.clone());
+        let (owner, channel) = (group.owner, group.channel.clone());
         if !std::mem::replace(&mut group.joined, true) {
-            report_channel.report(HostReport::Ready);
+            channel.report(HostReport::Ready);
         }
         // A member may hear of new partitions first.
         if let Some(last) = partitions.iter().max() {
@@ -90,7 +90,7 @@ impl ConsumerEvents for Dispatcher {
                 cell.taken_by_member(owner, now);
                 cell.start().resume_point
             };
-            self.attach(*partition, owner, report_channel.clone(), resume_point);
+            self.attach(*partition, owner, channel.clone(), resume_point);
         }
         let (Owner { consumer, incarnation }, partitions) = (owner, partitions.to_vec());
         self.context.note(Event::Assigned { consumer, incarnation, partitions });

@@ -57,7 +57,7 @@ struct UnderWay {
 /// The membership of a group member's host.
 pub(super) struct MemberSession {
     pub(super) owner: Owner,
-    pub(super) report_channel: ReportChannel,
+    pub(super) channel: ReportChannel,
     pub(super) positions: Positions,
     pub(super) joined: bool,
 }
@@ -92,7 +92,7 @@ impl Dispatcher {
         &mut self,
         partition: PartitionId,
         owner: Owner,
-        report_channel: ReportChannel,
+        channel: ReportChannel,
         resume_point: Option<ResumePoint>,
     ) {
         let context = &self.context;
@@ -114,7 +114,7 @@ impl Dispatcher {
         let worker = PartitionWorker {
             machine,
             handler,
-            report_channel,
+            channel,
             ready: false,
             position,
             resume_point,
@@ -130,7 +130,7 @@ impl Dispatcher {
         let mut removed = Vec::new();
         for worker in &mut self.workers {
             if let Some(worker) = worker.take_if(|worker| worker.machine.owner() == owner) {
-                removed.push((worker.machine.partition(), worker.report_channel));
+                removed.push((worker.machine.partition(), worker.channel));
             }
         }
         removed
@@ -250,7 +250,7 @@ impl Dispatcher {
         let at = partition.0 as usize;
         let Some(worker) = self.workers.get_mut(at).and_then(Option::as_deref_mut) else { return };
         // What was handed over to a dead one was not processed.
-        if worker.report_channel.is_dead() {
+        if worker.channel.is_dead() {
             return;
         }
         let mut cell = self.context.measurements.cell(partition).lock();
@@ -273,9 +273,9 @@ impl Dispatcher {
     /// Records a heartbeat: the host polls.
     pub(super) fn beat(&self) {
         let now = self.context.clock.now();
-        self.workers.iter().flatten().for_each(|worker| worker.report_channel.heartbeat.beat(now));
+        self.workers.iter().flatten().for_each(|worker| worker.channel.heartbeat.beat(now));
         if let Some(group) = &self.group {
-            group.report_channel.heartbeat.beat(now);
+            group.channel.heartbeat.beat(now);
         }
     }
 
@@ -319,7 +319,7 @@ impl Dispatcher {
         }
         let suspects = self.workers.iter().flatten().map(|worker| Suspect {
             partition: worker.machine.partition(),
-            report_channel: worker.report_channel.clone(),
+            channel: worker.channel.clone(),
         });
         let suspects = suspects.filter(|suspect| all || early.contains(&suspect.partition));
         let suspicion = if all { Suspicion::OutOfRange } else { Suspicion::EndBeforeResumePoint };
@@ -329,7 +329,7 @@ impl Dispatcher {
     /// Removes the worker of a partition and reports the error to its actor.
     pub(super) fn fail(&mut self, partition: PartitionId, error: &BrokerError) {
         if let Some(worker) = self.remove_worker(partition) {
-            worker.report_channel.report(HostReport::Failed(error.clone()));
+            worker.channel.report(HostReport::Failed(error.clone()));
         }
     }
 
@@ -344,10 +344,10 @@ impl Dispatcher {
     /// Reports a failure of the client to every actor.
     pub(super) fn fail_all(&mut self, error: &BrokerError) {
         for worker in self.workers.iter_mut().filter_map(Option::take) {
-            worker.report_channel.report(HostReport::Failed(error.clone()));
+            worker.channel.report(HostReport::Failed(error.clone()));
         }
         if let Some(group) = &self.group {
-            group.report_channel.report(HostReport::Failed(error.clone()));
+            group.channel.report(HostReport::Failed(error.clone()));
         }
     }
 
