@@ -8,7 +8,7 @@ use std::time::Duration;
 use lanekeeper::base::{BrokerKind, PartitionId, Seed, Time};
 use lanekeeper::broker::model::Cores;
 use lanekeeper::broker::model::assignor::{Subscription, assign};
-use lanekeeper::broker::sim::Tap;
+use lanekeeper::broker::sim::TraceSink;
 use lanekeeper::measure::{Digest, Interval, Summary, TraceKind, TraceLine};
 use lanekeeper::plan::{Assignor, Overrides, compile};
 use lanekeeper::run::{Observer, Options, run};
@@ -33,13 +33,13 @@ impl Observer for Responses {
     }
 }
 
-fn simulate(text: &str, tap: Option<Tap>) -> (Summary, Responses) {
+fn simulate(text: &str, trace_sink: Option<TraceSink>) -> (Summary, Responses) {
     let source = Source { name: "oracle.toml".to_owned(), text: format!("{text}\n{NETWORK}") };
     let overrides = Overrides { broker: Some(BrokerKind::Sim), ..Overrides::default() };
     let (plan, diagnostics) = compile(&source, &[], &overrides);
     let plan = plan.unwrap_or_else(|| panic!("{diagnostics:?}"));
     let responses = Responses::default();
-    let options = Options { tap, ..Options::default() };
+    let options = Options { trace_sink, ..Options::default() };
     let summary = run(plan, options, Box::new(responses.clone())).expect("a run");
     (summary, responses)
 }
@@ -264,7 +264,7 @@ fn assignors_give_what_librdkafkas_tests_want() {
 fn group_events(fault: &str) -> (Summary, Vec<TraceLine>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let taking = lines.clone();
-    let tap = Tap::new(move |line: TraceLine| {
+    let trace_sink = TraceSink::new(move |line: TraceLine| {
         let is_wanted = matches!(line.kind, TraceKind::Request | TraceKind::Response)
             && (line.what.contains("Group") || line.what.contains("Heartbeat"))
             || line.kind == TraceKind::Control;
@@ -277,7 +277,7 @@ fn group_events(fault: &str) -> (Summary, Vec<TraceLine>) {
          count = 8\nassignor = \"range\"\nsession_timeout = \"6s\"\n[run]\nwarmup = \"0s\"\nduration = \"30s\"\n\
          [[fault]]\nat = \"10s\"\n{fault}\n"
     );
-    let (summary, _) = simulate(&text, Some(tap));
+    let (summary, _) = simulate(&text, Some(trace_sink));
     (summary, std::mem::take(&mut *lines.lock().expect("no panic")))
 }
 

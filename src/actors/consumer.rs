@@ -116,7 +116,7 @@ fn reports_to(
 ) -> Reports {
     let (hosting, actor, supervisor) = (context.hosting.clone(), actor.clone(), supervisor.clone());
     Arc::new(move |report| {
-        hosting.stir();
+        hosting.mark_actors_busy();
         match report {
             HostReport::Closed => drop(supervisor.cast(SupervisorMsg::Closed(owner))),
             // A dead actor needs no reports.

@@ -102,7 +102,7 @@ impl Context {
             }
         }
         if let Hosting::Kernel(kernel) = &self.hosting {
-            kernel.tell(self.clock.now(), TraceKind::Control, || self.told(&event));
+            kernel.emit_trace(self.clock.now(), TraceKind::Control, || self.told(&event));
         }
         self.measurements.journal.note(self.clock.now(), event);
     }

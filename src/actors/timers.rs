@@ -52,11 +52,11 @@ impl Timers {
                 });
             }
             Hosting::Kernel(kernel) => {
-                let (stir, mut act) = (kernel.clone(), Some(act));
+                let (mark_actors_busy, mut act) = (kernel.clone(), Some(act));
                 kernel.at(
                     at,
                     Box::new(move |_| {
-                        stir.stir();
+                        mark_actors_busy.mark_actors_busy();
                         act.take()?();
                         None
                     }),

@@ -68,7 +68,7 @@ pub(super) fn run(
     let directory = watching.directory.clone();
     let interrupted =
         matches!(plan.broker, BrokerPlan::Sim(_)).then(|| listen(KEEPING, &Leftovers::default()));
-    let options = Options { client, handlers, tap: None, interrupted };
+    let options = Options { client, handlers, trace_sink: None, interrupted };
     let mut summary = run_plan(plan, options, Box::new(watching)).inspect_err(|error| {
         // A run that fails before its load began leaves nothing worth keeping; one that met a bug may help to find it.
         if !matches!(error, Error::Bug(_)) {

@@ -103,9 +103,9 @@ fn turns(kernel: &KernelHandle, now: Time, order: Vec<ClientId>) {
 
 async fn sleep_until(kernel: &KernelHandle, at: Time) {
     let (over, waits) = oneshot::channel();
-    let (stir, mut over) = (kernel.clone(), Some(over));
+    let (mark_actors_busy, mut over) = (kernel.clone(), Some(over));
     let job = move |_| {
-        stir.stir();
+        mark_actors_busy.mark_actors_busy();
         over.take()?.send(()).ok()?;
         None
     };
@@ -210,7 +210,7 @@ mod tests {
 
     use super::*;
     use crate::base::BrokerKind;
-    use crate::broker::sim::Tap;
+    use crate::broker::sim::TraceSink;
     use crate::plan::{Overrides, compile};
     use crate::run::{Options, run};
     use crate::scenario::Source;
@@ -226,10 +226,10 @@ mod tests {
         let (plan, _) = compile(&source, &[], &overrides);
         let lines = Arc::new(Mutex::new(Vec::new()));
         let taking = lines.clone();
-        let tap = Tap::new(move |line| {
+        let trace_sink = TraceSink::new(move |line| {
             taking.lock().expect("no panic").push(line.to_string());
         });
-        let options = Options { tap: Some(tap), ..Options::default() };
+        let options = Options { trace_sink: Some(trace_sink), ..Options::default() };
         EXTRA.set(extra);
         let summary = run(plan.expect("a plan"), options, Box::new(())).expect("a run");
         EXTRA.set(Extra::None);

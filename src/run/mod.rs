@@ -37,7 +37,7 @@ use self::stage::Stage;
 use crate::actors::{Commands, Context, Hosting, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, Leftovers, RunId, Time};
 use crate::broker::rdkafka::{ClientFile, Deadline};
-use crate::broker::sim::Tap;
+use crate::broker::sim::TraceSink;
 use crate::error::Error;
 use crate::logic::{ActiveFaults, Handlers};
 use crate::measure::{
@@ -58,8 +58,8 @@ pub use self::traced::{Traced, run_traced};
 pub trait Observer: Send {
     /// The run has entered a new part.
     fn phase(&mut self, _name: &str) {}
-    /// The load begins at `start`, which is `_unix_ns` nanoseconds after 1970 on the wall clock (0 in a simulation): all
-    /// other times count from here.
+    /// The load begins at `start`, which is `_unix_ns` nanoseconds after 1970 on the wall clock (0 in a simulation):
+    /// all other times count from here.
     fn begin(&mut self, _start: Time, _unix_ns: i64) {}
     /// The last second of one partition or pool.
     fn interval(&mut self, _interval: &Interval<'_>) {}
@@ -86,7 +86,7 @@ pub struct Options {
     /// What consumers do with records, in the place of the scenario's `work`.
     pub handlers: Option<Handlers>,
     /// Who is told every event of a simulation.
-    pub tap: Option<Tap>,
+    pub trace_sink: Option<TraceSink>,
     /// Turns true when a simulation is to end early and keep what it has: [`listen`]. Without it Ctrl-C ends the
     /// process, as it does to many simulations at a time. A run on a cluster listens by itself.
     pub interrupted: Option<watch::Receiver<bool>>,
@@ -222,7 +222,9 @@ async fn run_in(
     };
     if let Hosting::Kernel(kernel) = &context.hosting {
         let measurements = measurements.clone();
-        kernel.follow(Box::new(move |partition| measurements.cell(partition).lock().next_offset()));
+        kernel.compare_commits(Box::new(move |partition| {
+            measurements.cell(partition).lock().next_offset()
+        }));
     }
     let (publish, status) = watch::channel(Status::default());
     let args = SupervisorArgs { context: context.clone(), status: publish };

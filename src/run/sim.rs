@@ -36,7 +36,7 @@ pub(super) fn run(
     options: Options,
     observer: Box<dyn Observer>,
 ) -> Result<Summary, Error> {
-    let Options { handlers, tap, interrupted, .. } = options;
+    let Options { handlers, trace_sink, interrupted, .. } = options;
     let (clock, hand) = Clock::simulated();
     let rest = Rest::default();
     let at_rest = rest.clone();
@@ -58,8 +58,8 @@ pub(super) fn run(
     let kernel = Kernel::new(hand, seed, cluster, network, cores, limits, interrupted.clone());
     let run = RunId(plan.seed.child("run", 0).0);
     let handle = kernel.handle();
-    if let Some(tap) = tap {
-        handle.watch(tap);
+    if let Some(trace_sink) = trace_sink {
+        handle.trace_to(trace_sink);
     }
     let environment = environment(&plan, settings, run, &handle);
     let outcome = runtime.block_on(async {
@@ -94,14 +94,14 @@ pub(super) fn run(
 
 /// How far a simulation has come.
 pub(super) fn account(kernel: &KernelHandle) -> Simulation {
-    let ((now, trace), audited) = (kernel.trace(), kernel.audited());
+    let ((now, trace), check_report) = (kernel.trace(), kernel.check_report());
     Simulation {
         virtual_ns: now.0,
         events: trace.events(),
         trace: format!("{:016x}", trace.hash()),
-        miscommitted: audited.miscommitted,
-        shared: audited.shared,
-        refused_commits: audited.refused,
+        miscommitted: check_report.miscommitted,
+        shared: check_report.shared,
+        refused_commits: check_report.refused,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Observer, Options, run};
 use crate::base::Time;
-use crate::broker::sim::Tap;
+use crate::broker::sim::TraceSink;
 use crate::error::Error;
 use crate::measure::{Summary, TraceLine};
 use crate::plan::Plan;
@@ -26,17 +26,18 @@ const WAITING_MAX: usize = 16;
 /// Lines of the time before the load, at most. If there are more, all times count from the run's beginning.
 const EARLY_MAX: usize = 200_000;
 
-/// Runs a plan in virtual time on a thread of its own. Times count from the beginning of the load, as in every result; of
-/// a run whose load never begins, from its own beginning. A reader that has seen enough drops the receiver; the
-/// simulation then goes on to its end unheard.
+/// Runs a plan in virtual time on a thread of its own. Times count from the beginning of the load, as in every
+/// result; of a run whose load never begins, from its own beginning. A reader that has seen enough drops the
+/// receiver; the simulation then goes on to its end unheard.
 pub fn run_traced(plan: Plan, options: Options) -> std::io::Result<Receiver<Traced>> {
     let (sender, traced) = sync_channel(WAITING_MAX);
     let simulate = move || {
         let lines = Lines { batch: Vec::new(), zero: None, sender: sender.clone() };
         let lines = Shared(Arc::new(Mutex::new(lines)));
         let taking = lines.clone();
-        let tap = Tap::new(move |line| taking.lock().take(line));
-        let outcome = run(plan, Options { tap: Some(tap), ..options }, Box::new(lines.clone()));
+        let trace_sink = TraceSink::new(move |line| taking.lock().take(line));
+        let outcome =
+            run(plan, Options { trace_sink: Some(trace_sink), ..options }, Box::new(lines.clone()));
         lines.lock().begin(Time::ZERO);
         lines.lock().send();
         // The reader may have gone away.

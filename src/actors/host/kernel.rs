@@ -12,7 +12,7 @@ use crate::broker::calls::RuledConsumer;
 use crate::broker::native::member::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
 use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request};
-use crate::broker::sim::{Heard, Hosted, KernelHandle, Next, Wish};
+use crate::broker::sim::{Delivered, KernelHandle, NextTurn, SimProcess, TurnRequest};
 use crate::broker::{ConsumerSpec, GroupSpec};
 use crate::logic::Effort;
 use crate::plan::{Acks, Assignor, BrokerPlan, GroupProtocol, Identity};
@@ -36,9 +36,9 @@ pub enum Hosting {
 
 impl Hosting {
     /// Notes that an actor is being told something.
-    pub(in crate::actors) fn stir(&self) {
+    pub(in crate::actors) fn mark_actors_busy(&self) {
         if let Hosting::Kernel(kernel) = self {
-            kernel.stir();
+            kernel.mark_actors_busy();
         }
     }
 
@@ -99,13 +99,13 @@ impl SimulatedConsumer {
 
     /// What it wants because of what its client has for it.
     #[inline]
-    fn wish_when(&self, is_calm: impl Fn() -> bool) -> Wish {
+    fn wish_when(&self, cannot_notify_actors: impl Fn() -> bool) -> TurnRequest {
         if !self.has_events() {
-            return Wish::None;
+            return TurnRequest::None;
         }
         let waiting = self.client.as_inner().waiting_records_only();
         let is_little = waiting.is_some_and(|bytes| bytes <= LATE_BYTES_MAX);
-        if is_little && is_calm() { Wish::Later } else { Wish::Now }
+        if is_little && cannot_notify_actors() { TurnRequest::Later } else { TurnRequest::Now }
     }
 
     /// Whether records may wait in the client.
@@ -126,50 +126,50 @@ impl SimulatedConsumer {
         Some(left.min(HANG_STEP))
     }
 
-    fn turn_of(&mut self, host: &mut Host) -> Next {
+    fn turn_of(&mut self, host: &mut Host) -> NextTurn {
         loop {
             host.backdate(self.can_wait(host).then_some(self.free_from));
             if let Some(left) = self.hangs_for(host) {
-                return Next::After(Effort::Wait(left));
+                return NextTurn::After(Effort::Wait(left));
             }
             if host.turn(&mut self.client, Duration::ZERO) == Turn::Over {
                 host.close_dispatcher();
                 self.client.inner().leave();
                 let took = host.closes_late().unwrap_or_default();
                 (self.closing, self.counts_only) = (Some(took), false);
-                return Next::After(Effort::Wait(took));
+                return NextTurn::After(Effort::Wait(took));
             }
             self.counts_only = host.counts_only();
             match host.effort() {
-                Some(effort) => return Next::After(effort),
+                Some(effort) => return NextTurn::After(effort),
                 None if self.has_events() => {}
                 None => {
                     let wake = host.next_wake().min(self.client.next_due());
-                    return Next::At(wake.min(host.clock().now() + IDLE));
+                    return NextTurn::At(wake.min(host.clock().now() + IDLE));
                 }
             }
         }
     }
 }
 
-impl Hosted for SimulatedConsumer {
+impl SimProcess for SimulatedConsumer {
     fn name(&self) -> String {
         self.name.clone()
     }
 
-    fn turn(&mut self) -> Next {
-        let Some(mut host) = self.host.take() else { return Next::Over };
+    fn turn(&mut self) -> NextTurn {
+        let Some(mut host) = self.host.take() else { return NextTurn::Over };
         if let Some(took) = self.closing {
             let channel = host.channel();
             host.closed(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
             channel.iter().for_each(|channel| channel.report(HostReport::Closed));
-            return Next::Over;
+            return NextTurn::Over;
         }
         if std::mem::take(&mut self.was_busy) {
             self.free_from = host.clock().now();
         }
         let next = self.turn_of(&mut host);
-        self.was_busy = matches!(next, Next::After(_));
+        self.was_busy = matches!(next, NextTurn::After(_));
         self.host = Some(host);
         next
     }
@@ -178,34 +178,34 @@ impl Hosted for SimulatedConsumer {
         self.client.inner()
     }
 
-    fn wish(&self) -> Wish {
-        self.wish_when(|| self.is_calm())
+    fn wish(&self) -> TurnRequest {
+        self.wish_when(|| self.cannot_notify_actors())
     }
 
-    fn is_calm(&self) -> bool {
+    fn cannot_notify_actors(&self) -> bool {
         self.host.as_ref().is_some_and(|host| self.can_wait(host))
     }
 
-    fn hear_ahead(
+    fn deliver_early(
         &mut self,
         from: BrokerId,
         answer: Box<Fetch>,
         records: &dyn Records,
         now: Time,
         outbox: &mut Vec<(BrokerId, Request)>,
-    ) -> Result<Heard, Box<Fetch>> {
-        if !self.is_calm() || !self.client.as_inner().waits_for_one_answer() {
+    ) -> Result<Delivered, Box<Fetch>> {
+        if !self.cannot_notify_actors() || !self.client.as_inner().waits_for_one_answer() {
             return Err(answer);
         }
         self.client.inner().fetched(from, answer, records, now);
-        let is_late = match self.wish_when(|| true) {
-            Wish::Now => return Ok(Heard::Turn),
-            wish => wish == Wish::Later,
+        let wants_deferred_turn = match self.wish_when(|| true) {
+            TurnRequest::Now => return Ok(Delivered::Turn),
+            wish => wish == TurnRequest::Later,
         };
         let client = self.client.inner();
         let due = client.tick(now);
         std::mem::swap(client.outbox(), outbox);
-        Ok(Heard::Wait { is_late, due })
+        Ok(Delivered::Wait { wants_deferred_turn, due })
     }
 }
 
@@ -286,12 +286,12 @@ impl<R: Fn(PoolReport)> SimulatedPool<R> {
     }
 }
 
-impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
+impl<R: Fn(PoolReport) + Send> SimProcess for SimulatedPool<R> {
     fn name(&self) -> String {
         format!("pool-{}", self.host.pool())
     }
 
-    fn turn(&mut self) -> Next {
+    fn turn(&mut self) -> NextTurn {
         let now = self.clock.now();
         if let Some((since, by)) = self.blocked.take() {
             self.host.blocked(by, since, now);
@@ -299,15 +299,15 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
         loop {
             return match self.host.turn() {
                 PoolTurn::Again => continue,
-                PoolTurn::Wait(wait) => Next::At(now + wait),
+                PoolTurn::Wait(wait) => NextTurn::At(now + wait),
                 PoolTurn::Blocked(by) => {
                     self.blocked = Some((now, by));
-                    Next::At(now + BLOCKED_WAIT)
+                    NextTurn::At(now + BLOCKED_WAIT)
                 }
                 PoolTurn::Over => {
-                    self.kernel.stir();
+                    self.kernel.mark_actors_busy();
                     (self.report)(PoolReport::Finished);
-                    Next::Over
+                    NextTurn::Over
                 }
             };
         }
@@ -317,35 +317,35 @@ impl<R: Fn(PoolReport) + Send> Hosted for SimulatedPool<R> {
         self.host.sender.port.inner()
     }
 
-    fn wish(&self) -> Wish {
-        Wish::None
+    fn wish(&self) -> TurnRequest {
+        TurnRequest::None
     }
 
-    fn acks_can_wait(&self) -> bool {
-        self.host.sender.port.as_inner().acks_can_wait()
+    fn acks_are_inert(&self) -> bool {
+        self.host.sender.port.as_inner().acks_are_inert()
     }
 
-    fn hear_ack_ahead(
+    fn ack_early(
         &mut self,
         from: BrokerId,
         batch: (u64, Offset),
         at: Time,
         done: &mut Vec<Box<Produce>>,
     ) -> bool {
-        if !self.acks_can_wait() {
+        if !self.acks_are_inert() {
             return false;
         }
         self.host.sender.port.inner().acknowledged(from, batch, at, done);
         true
     }
 
-    fn is_calm(&self) -> bool {
+    fn cannot_notify_actors(&self) -> bool {
         self.host.has_more()
     }
 
-    fn go_ahead(&mut self, next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
+    fn run_until(&mut self, next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
         match self.blocked {
-            None if self.may_go_ahead => self.host.go_ahead(next, until, turns),
+            None if self.may_go_ahead => self.host.run_until(next, until, turns),
             None | Some(_) => next,
         }
     }

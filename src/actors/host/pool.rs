@@ -121,7 +121,7 @@ pub(in crate::actors) fn start_pool(
 impl PoolHost<NativeProducer> {
     /// Sends records that are due from `next` to before `until`, each at its time and as it would be sent then; notes
     /// these times and returns when the next turn is wanted. Nothing interferes before `until`.
-    pub(super) fn go_ahead(&mut self, mut next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
+    pub(super) fn run_until(&mut self, mut next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
         let goes_on = self.has_more();
         let PoolHost { context, shared, sender, .. } = self;
         let is_free = goes_on
@@ -303,8 +303,8 @@ impl<P: ProducerPort> PoolHost<P> {
         }
     }
 
-    /// Until when to wait for the fate of what is in flight. A schedule that is ended early does not wait for as long as
-    /// the scenario says.
+    /// Until when to wait for the fate of what is in flight. A schedule that is ended early does not wait for as long
+    /// as the scenario says.
     fn until(&mut self, now: Time) -> Time {
         let drain = self.context.plan.times.drain;
         let goes_on = self.mode.load(Ordering::Acquire) == RUN;

@@ -9,7 +9,7 @@ use crate::actors::Context;
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::native::NativeConsumer;
 use crate::broker::protocol::Client;
-use crate::broker::sim::{Hosted, Next, Wish};
+use crate::broker::sim::{NextTurn, SimProcess, TurnRequest};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow};
 
 /// A consumer of another process.
@@ -40,13 +40,13 @@ pub(in crate::actors) fn start_second_owner(
     kernel.host(Box::new(SecondOwner { client, events, until }), Duration::ZERO);
 }
 
-impl Hosted for SecondOwner {
-    fn turn(&mut self) -> Next {
+impl SimProcess for SecondOwner {
+    fn turn(&mut self) -> NextTurn {
         if self.events.context.clock.now() >= self.until {
-            return Next::Over;
+            return NextTurn::Over;
         }
         self.client.poll(Duration::ZERO, &mut self.events);
-        Next::At(self.until)
+        NextTurn::At(self.until)
     }
 
     fn name(&self) -> String {
@@ -57,8 +57,8 @@ impl Hosted for SecondOwner {
         &mut self.client
     }
 
-    fn wish(&self) -> Wish {
-        if self.client.has_events() { Wish::Now } else { Wish::None }
+    fn wish(&self) -> TurnRequest {
+        if self.client.has_events() { TurnRequest::Now } else { TurnRequest::None }
     }
 }
 

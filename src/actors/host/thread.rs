@@ -446,7 +446,8 @@ impl Host {
     }
 
     fn commit(&mut self, port: &mut dyn ConsumerPort) {
-        // What is committed has to be counted before: if this consumer is fenced meanwhile, its successor begins behind it.
+        // What is committed has to be counted before: if this consumer is fenced meanwhile, its successor begins
+        // behind it.
         self.dispatcher.flush();
         let positions: BTreeMap<_, _> = self.dispatcher.positions().collect();
         if !positions.is_empty()

@@ -335,8 +335,8 @@ impl GroupMember {
     }
 
     /// It has seen that the topic has more partitions than before. Every member joins again then, as with librdkafka
-    /// (`rd_kafka_cgrp_metadata_update_check`), though KIP-429 asks it of the leader only; for the coordinator it is the
-    /// leader's that counts.
+    /// (`rd_kafka_cgrp_metadata_update_check`), though KIP-429 asks it of the leader only; for the coordinator it is
+    /// the leader's that counts.
     pub fn topic_has_grown(&mut self) {
         match self.state {
             State::Up => self.rebalance(),
@@ -385,7 +385,8 @@ impl GroupMember {
         self.events.push(MemberEvent::Revoke(partitions));
     }
 
-    /// What had to be given up is: now for the rest. A member that gave something up joins again, so that it finds an owner.
+    /// What had to be given up is: now for the rest. A member that gave something up joins again, so that it finds an
+    /// owner.
     fn go_on(&mut self) {
         self.take_added();
         self.join();

@@ -1,4 +1,4 @@
-//! What actors hold of the kernel: they leave commands, and the kernel takes them when every actor is at rest.
+//! The handle to the kernel: actors leave commands, and the kernel takes them when every actor is idle.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::audit::{Audit, Audited, Progress};
-use super::hosted::Hosted;
+use super::group_checker::{CheckReport, GroupChecker, ProcessedOffsets};
+use super::process::SimProcess;
 use super::trace::Trace;
-use super::watch::{Tap, Watch};
+use super::trace_sink::{TraceSink, TraceWriter};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::ClientId;
 use crate::broker::{Disturbance, Watermarks};
@@ -18,12 +18,12 @@ use crate::measure::TraceKind;
 /// Something to be done at a time. Returns when it wants to be done again.
 pub type Job = Box<dyn FnMut(Time) -> Option<Time> + Send>;
 
-/// Who waits for watermarks.
+/// The receiver of watermarks.
 pub(super) type Ask = Box<dyn FnOnce(Watermarks) + Send>;
 
-/// What the kernel is told.
+/// A command to the kernel.
 pub(super) enum Command {
-    Host(ClientId, Box<dyn Hosted>, Duration),
+    Host(ClientId, Box<dyn SimProcess>, Duration),
     Wake(ClientId),
     At(Time, Job),
     Ask(ClientId, Ask),
@@ -33,7 +33,7 @@ pub(super) enum Command {
     Fail(String),
 }
 
-/// A way to the kernel of a simulation. Cheap to clone.
+/// A handle to the kernel of a simulation. Cheap to clone.
 #[derive(Clone)]
 pub struct KernelHandle {
     shared: Arc<Shared>,
@@ -43,8 +43,8 @@ pub struct KernelHandle {
 struct Shared {
     /// Commands were left.
     called: AtomicBool,
-    /// An actor was told something, and has not come to rest yet.
-    stirred: AtomicBool,
+    /// An actor has a message and is not idle yet.
+    actors_busy: AtomicBool,
     commands: Mutex<Vec<Command>>,
     next_client: AtomicU32,
     /// Clients whose question for watermarks is answered: they ask the next ones.
@@ -53,19 +53,19 @@ struct Shared {
     known: AtomicU32,
     /// As it was when actors came to rest last.
     trace: Mutex<(Time, Trace)>,
-    watch: OnceLock<Watch>,
-    audit: Mutex<Audit>,
+    trace_writer: OnceLock<TraceWriter>,
+    group_checker: Mutex<GroupChecker>,
 }
 
 impl KernelHandle {
     pub(super) fn new(partitions: u32) -> KernelHandle {
         let handle = KernelHandle { shared: Arc::default() };
-        handle.know(partitions);
+        handle.set_known_partitions(partitions);
         handle
     }
 
-    /// So many partitions are known to the run.
-    pub(super) fn know(&self, partitions: u32) {
+    /// Sets the number of partitions the run knows of.
+    pub(super) fn set_known_partitions(&self, partitions: u32) {
         self.shared.known.store(partitions, Ordering::Relaxed);
     }
 
@@ -75,7 +75,7 @@ impl KernelHandle {
     }
 
     /// Hosts a machine with its client. Its first turn comes when it has started.
-    pub fn host(&self, hosted: Box<dyn Hosted>, start: Duration) -> ClientId {
+    pub fn host(&self, hosted: Box<dyn SimProcess>, start: Duration) -> ClientId {
         let client = self.client();
         self.call(Command::Host(client, hosted, start));
         client
@@ -91,7 +91,7 @@ impl KernelHandle {
         self.call(Command::At(at, job));
     }
 
-    /// Asks a broker for the end offsets of all partitions the run knows of; the answer is something an actor is told.
+    /// Asks a broker for the end offsets of all partitions the run knows of; the answer is a message to an actor.
     pub fn ask_ends(&self, answer: impl FnOnce(BTreeMap<PartitionId, Offset>) + Send + 'static) {
         let known = self.shared.known.load(Ordering::Relaxed);
         self.ask_watermarks(move |all| {
@@ -130,52 +130,52 @@ impl KernelHandle {
         self.call(Command::Grow(total));
     }
 
-    /// Notes that an actor is being told something: time stands still until all actors are at rest again.
-    pub fn stir(&self) {
-        self.shared.stirred.store(true, Ordering::Relaxed);
+    /// Notes that an actor gets a message: virtual time stops until all actors are idle again.
+    pub fn mark_actors_busy(&self) {
+        self.shared.actors_busy.store(true, Ordering::Relaxed);
     }
 
-    /// How far the simulation has come, and the trace of what happened.
+    /// The virtual time, and the trace of the events until then.
     pub fn trace(&self) -> (Time, Trace) {
         self.shared.trace.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has every event told to `tap` from now on. There is one tap at most.
-    pub fn watch(&self, tap: Tap) {
-        let _ = self.shared.watch.set(Watch::new(tap));
+    /// Writes every event to `sink` from now on. A second sink is ignored.
+    pub fn trace_to(&self, sink: TraceSink) {
+        let _ = self.shared.trace_writer.set(TraceWriter::new(sink));
     }
 
-    /// Tells the trace what has happened outside the kernel; `what` is asked only then.
+    /// Writes an event outside the kernel to the trace; `what` is called only if there is one.
     #[inline]
-    pub fn tell(
+    pub fn emit_trace(
         &self,
         at: Time,
         kind: TraceKind,
         what: impl FnOnce() -> (String, String, Vec<PartitionId>),
     ) {
-        if let Some(watch) = self.watched() {
+        if let Some(writer) = self.trace_writer() {
             let (who, what, partitions) = what();
-            watch.tell(at, kind, who, (what, partitions));
+            writer.emit_trace(at, kind, who, (what, partitions));
         }
     }
 
-    /// Has what groups commit compared with what is processed.
-    pub fn follow(&self, progress: Progress) {
-        self.audit().follow(progress);
+    /// Compares what groups commit with what is processed.
+    pub fn compare_commits(&self, progress: ProcessedOffsets) {
+        self.group_checker().compare_with(progress);
     }
 
-    /// What the audit of groups has found so far.
-    pub fn audited(&self) -> Audited {
-        self.audit().found
+    /// What the checker of groups has found so far.
+    pub fn check_report(&self) -> CheckReport {
+        self.group_checker().found
     }
 
-    pub(super) fn audit(&self) -> MutexGuard<'_, Audit> {
-        self.shared.audit.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn group_checker(&self) -> MutexGuard<'_, GroupChecker> {
+        self.shared.group_checker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[inline]
-    pub(super) fn watched(&self) -> Option<&Watch> {
-        self.shared.watch.get()
+    pub(super) fn trace_writer(&self) -> Option<&TraceWriter> {
+        self.shared.trace_writer.get()
     }
 
     pub(super) fn publish(&self, now: Time, trace: &Trace) {
@@ -183,7 +183,7 @@ impl KernelHandle {
         *published = (now, trace.clone());
     }
 
-    /// Forgets what will not be done any more, once the kernel is gone: commands hold what holds this handle.
+    /// Drops the remaining commands once the kernel has ended: they hold what holds this handle.
     pub fn forget(&self) {
         drop(self.take_commands());
     }
@@ -192,11 +192,11 @@ impl KernelHandle {
         self.shared.next_client.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Whether an actor was told something since the last call.
+    /// Whether an actor got a message since the last call.
     #[inline]
-    pub(super) fn take_stirred(&self) -> bool {
-        self.shared.stirred.load(Ordering::Relaxed)
-            && self.shared.stirred.swap(false, Ordering::Relaxed)
+    pub(super) fn take_actors_busy(&self) -> bool {
+        self.shared.actors_busy.load(Ordering::Relaxed)
+            && self.shared.actors_busy.swap(false, Ordering::Relaxed)
     }
 
     /// The commands left since the last call.

@@ -1,4 +1,4 @@
-//! The kernel: takes the next event, moves time to it, and lets it happen.
+//! The kernel: takes the next event, sets virtual time to it, and applies it.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -6,14 +6,14 @@ use std::collections::{BinaryHeap, VecDeque};
 use slab::Slab;
 use tokio::sync::watch;
 
-use super::aside::Asked;
-use super::audit::Question;
-use super::carrying::has_left;
+use super::deferred::DeferredFetch;
+use super::delivery::has_left;
+use super::event_queue::{Key, Queue};
+use super::group_checker::CheckedRequest;
 use super::handle::{Command, Job, KernelHandle};
-use super::hosted::{Seat, Who};
-use super::limits::{Exceeded, LOOK_EVERY, SimLimits};
+use super::limits::{CHECK_EVERY, Exceeded, SimLimits};
 use super::network::{Network, NetworkSettings};
-use super::queue::{Key, Queue};
+use super::process::{ClientSlot, Occupant};
 use super::trace::Trace;
 use crate::base::{ClockHand, Seed, Time};
 use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Outputs};
@@ -22,9 +22,9 @@ use crate::broker::protocol::{BrokerId, Request, Response};
 /// Why the kernel stopped stepping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// Actors were told something: let them come to rest first.
+    /// Actors have messages: they run until they are idle.
     ActorsBusy,
-    /// The user has had enough: a run that waits for that hears of it now.
+    /// The user has interrupted the run.
     Interrupted,
     /// A limit is reached.
     Exceeded(Exceeded),
@@ -43,37 +43,37 @@ pub struct Kernel {
     /// Events taken from the queue.
     pub(super) steps: u64,
     pub(super) limits: SimLimits,
-    /// Turns true when the user has enough.
+    /// Turns true when the user interrupts the run.
     interrupted: watch::Receiver<bool>,
     /// Questions for watermarks so far.
     pub(super) questions: u64,
-    /// When something happens that actors or the cluster itself may answer with anything.
-    pub(super) upheavals: BinaryHeap<Reverse<Time>>,
+    /// Times of the control events that end the look-ahead.
+    pub(super) control_times: BinaryHeap<Reverse<Time>>,
     /// Messages under way, by the number in their event.
     pub(super) requests: Slab<(Caller, BrokerId, Request)>,
     pub(super) responses: Slab<(Caller, BrokerId, Response)>,
-    /// What else is to come, likewise.
-    pub(super) others: Slab<Other>,
-    /// By broker: fetches that are aside.
-    pub(super) asked: Vec<VecDeque<Asked>>,
-    pub(super) seats: Vec<Seat>,
-    /// How many of those who sit there are not calm.
-    pub(super) restless: u32,
-    /// Whose turns may have been put off.
-    pub(super) late: Vec<ClientId>,
+    /// Control events, by the number in their event.
+    pub(super) others: Slab<ControlEvent>,
+    /// By broker: deferred fetches.
+    pub(super) deferred_fetches: Vec<VecDeque<DeferredFetch>>,
+    pub(super) slots: Vec<ClientSlot>,
+    /// Number of processes that can notify an actor.
+    pub(super) unsettled: u32,
+    /// Clients that may have a deferred turn.
+    pub(super) deferred_turns: Vec<ClientId>,
     pub(super) cluster: Cluster,
     pub(super) network: Network,
     /// Messages on links that are cut: they pass once those are whole again.
-    pub(super) held: Vec<(BrokerId, Event)>,
+    pub(super) blocked: Vec<(BrokerId, Event)>,
     /// Cores of the machine the consumers run on.
     pub(super) cores: Cores,
     pub(super) trace: Trace,
     pub(super) handle: KernelHandle,
-    pub(super) is_watched: bool,
+    pub(super) is_traced: bool,
     pub(super) output: Outputs,
     /// What a client wants sent; empty between two clients.
     pub(super) outbox: Vec<(BrokerId, Request)>,
-    /// When turns were that a machine has had ahead; empty between two machines.
+    /// Times of the turns a process has run early; empty between two processes.
     pub(super) ahead: Vec<Time>,
 }
 
@@ -85,12 +85,12 @@ pub(super) enum Event {
     Request(u32),
     /// The response of this number arrives at its client.
     Response(u32),
-    /// What has this number happens.
-    Other(u32),
+    /// The control event of this number.
+    Control(u32),
 }
 
-/// What is no message and no turn.
-pub(super) enum Other {
+/// An event that is neither a message nor a turn.
+pub(super) enum ControlEvent {
     /// A client finds that its connection is broken, or could not be made.
     Broken {
         caller: Caller,
@@ -105,24 +105,25 @@ pub(super) enum Other {
     Unanswered(ClientId, BrokerId, u64),
 }
 
-impl Other {
-    /// Whether anything may follow. What lets records come and go as they always do is none, and neither is what
-    /// concerns only the question for watermarks.
-    fn is_upheaval(&self) -> bool {
-        let is_usual = matches!(self, Other::Alarm(Alarm::Fetch { .. } | Alarm::Replicated { .. }));
-        !is_usual && !matches!(self, Other::Unanswered(..))
+impl ControlEvent {
+    /// Whether it ends the look-ahead: anything may follow from it. A delayed fetch and replication do not, and
+    /// neither does what concerns only the question for watermarks.
+    fn ends_lookahead(&self) -> bool {
+        let is_usual =
+            matches!(self, ControlEvent::Alarm(Alarm::Fetch { .. } | Alarm::Replicated { .. }));
+        !is_usual && !matches!(self, ControlEvent::Unanswered(..))
     }
 
-    /// What it is about: no other at the same instant is about the same.
-    fn what(&self) -> u64 {
+    /// Decides between events of the same instant: it is unique among them.
+    fn tie_key(&self) -> u64 {
         let (kind, what) = match self {
-            Other::Broken { caller, broker } => {
+            ControlEvent::Broken { caller, broker } => {
                 (1, u64::from(*broker) << 32 | u64::from(caller.client))
             }
-            Other::Alarm(alarm) => (2, u64::from(alarm.number())),
-            Other::Job(number, _) => (3, *number),
-            Other::Ask(client) => (4, u64::from(*client)),
-            Other::Unanswered(.., question) => (5, *question),
+            ControlEvent::Alarm(alarm) => (2, u64::from(alarm.number())),
+            ControlEvent::Job(number, _) => (3, *number),
+            ControlEvent::Ask(client) => (4, u64::from(*client)),
+            ControlEvent::Unanswered(.., question) => (5, *question),
         };
         kind << 60 ^ what
     }
@@ -149,70 +150,70 @@ impl Kernel {
             limits,
             interrupted,
             questions: 0,
-            upheavals: BinaryHeap::new(),
+            control_times: BinaryHeap::new(),
             requests: Slab::new(),
             responses: Slab::new(),
             others: Slab::new(),
-            asked: (0..cluster.brokers).map(|_| VecDeque::new()).collect(),
-            seats: Vec::new(),
-            restless: 0,
-            late: Vec::new(),
-            held: Vec::new(),
+            deferred_fetches: (0..cluster.brokers).map(|_| VecDeque::new()).collect(),
+            slots: Vec::new(),
+            unsettled: 0,
+            deferred_turns: Vec::new(),
+            blocked: Vec::new(),
             network: Network::new(network, cluster.brokers, seed),
             cluster: Cluster::new(cluster, seed),
             cores: Cores::new(host_cores),
             trace: Trace::new(seed.0),
             handle: KernelHandle::new(cluster.partitions),
-            is_watched: false,
+            is_traced: false,
             output: Outputs::default(),
             outbox: Vec::new(),
             ahead: Vec::new(),
         }
     }
 
-    /// A way to it for actors.
+    /// A handle for actors.
     pub fn handle(&self) -> KernelHandle {
         self.handle.clone()
     }
 
-    /// Lets something else happen at `at`.
-    pub(super) fn push(&mut self, at: Time, other: Other) {
-        if other.is_upheaval() {
-            self.upheavals.push(Reverse(at));
+    /// Schedules a control event at `at`.
+    pub(super) fn push(&mut self, at: Time, event: ControlEvent) {
+        if event.ends_lookahead() {
+            self.control_times.push(Reverse(at));
         }
-        let key = self.queue.key(at, other.what());
-        let event = Event::Other(self.others.insert(other) as u32);
+        let key = self.queue.key(at, event.tie_key());
+        let event = Event::Control(self.others.insert(event) as u32);
         self.queue.insert(key, event);
     }
 
-    /// Lets events happen until actors are involved. Actors must be at rest.
+    /// Applies events until actors have messages. Actors must be idle.
     pub fn step(&mut self) -> StepOutcome {
-        self.is_watched = self.handle.watched().is_some();
+        self.is_traced = self.handle.trace_writer().is_some();
         loop {
             for command in self.handle.take_commands() {
                 if let Command::Fail(message) = command {
                     return StepOutcome::Exceeded(Exceeded::Other(message));
                 }
-                self.obey(command);
+                self.apply(command);
             }
-            if self.handle.take_stirred() {
-                self.catch_up();
+            if self.handle.take_actors_busy() {
+                self.run_deferred_turns();
                 self.handle.publish(self.now, &self.trace);
                 return StepOutcome::ActorsBusy;
             }
             let Some((key, event)) = self.queue.pop() else {
                 return StepOutcome::Finished;
             };
-            self.be_at(key);
-            if self.is_watched {
-                self.tell(event);
+            self.set_time(key);
+            if self.is_traced {
+                self.emit_trace(event);
             }
-            self.happen(event);
+            self.dispatch(event);
             self.steps += 1;
             if self.now > self.limits.until {
                 return StepOutcome::Exceeded(Exceeded::Time(self.now));
             }
-            if self.steps.is_multiple_of(LOOK_EVERY)
+            if self.steps.is_multiple_of(CHECK_EVERY)
                 && let Some(exceeded) = self.exceeded()
             {
                 return StepOutcome::Exceeded(exceeded);
@@ -223,8 +224,8 @@ impl Kernel {
         }
     }
 
-    /// Whether the user has had enough since the last look. An event can be a hundred thousand records, so there is one
-    /// after each.
+    /// Whether the user has interrupted the run since the last call. An event can be a hundred thousand records, so
+    /// there is one after each.
     #[inline]
     fn is_interrupted(&mut self) -> bool {
         // Nothing may interrupt it.
@@ -234,32 +235,32 @@ impl Kernel {
 
     /// Moves time to the event at this place.
     #[inline]
-    pub(super) fn be_at(&mut self, key: Key) {
+    pub(super) fn set_time(&mut self, key: Key) {
         (self.key, self.now) = (key, key.at());
         self.hand.set(self.now);
     }
 
-    fn obey(&mut self, command: Command) {
+    fn apply(&mut self, command: Command) {
         match command {
             Command::Host(client, hosted, start) => {
-                if let Some(watch) = self.handle.watched() {
+                if let Some(watch) = self.handle.trace_writer() {
                     watch.name(client, hosted.name());
                 }
-                self.seat(client, Who::Machine(hosted));
+                self.occupy(client, Occupant::Process(hosted));
                 let begins = self.now + start;
-                self.seats[client as usize].busy_until = begins;
+                self.slots[client as usize].busy_until = begins;
                 self.turn_at(client, begins);
             }
             Command::Wake(client) => self.turn_at(client, self.now),
             Command::At(at, job) => {
                 self.jobs += 1;
-                self.push(at.max(self.now), Other::Job(self.jobs, job));
+                self.push(at.max(self.now), ControlEvent::Job(self.jobs, job));
             }
             Command::Ask(client, answer) => {
-                if let Some(watch) = self.handle.watched() {
+                if let Some(watch) = self.handle.trace_writer() {
                     watch.name(client, "oracle".to_owned());
                 }
-                self.seat(client, Who::Asks(answer));
+                self.occupy(client, Occupant::Asks(answer));
                 self.ask(client);
             }
             // Taken where commands are.
@@ -269,66 +270,66 @@ impl Kernel {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    fn dispatch(&mut self, event: Event) {
         match event {
             Event::Turn(client) => {
-                let seat = &mut self.seats[client as usize];
-                if seat.turn_at != self.now {
+                let slot = &mut self.slots[client as usize];
+                if slot.turn_at != self.now {
                     return;
                 }
-                seat.turn_at = Time::NEVER;
-                if self.now < seat.busy_until {
+                slot.turn_at = Time::NEVER;
+                if self.now < slot.busy_until {
                     // The turn at the end of the work is in the queue still.
-                    seat.turn_at = seat.busy_until;
+                    slot.turn_at = slot.busy_until;
                     return;
                 }
-                self.own_turn(client);
+                self.scheduled_turn(client);
             }
             Event::Request(number) => {
                 let (caller, broker, request) = self.requests.remove(number as usize);
-                if self.network.carries(caller, broker) {
+                if self.network.is_current(caller, broker) {
                     self.arrive(caller, broker, request);
                 }
             }
             Event::Response(number) => {
                 let (caller, broker, response) = self.responses.remove(number as usize);
                 let is_own = matches!(response, Response::Produce(_, Ok(at)) if has_left(at));
-                if is_own || self.network.carries(caller, broker) {
+                if is_own || self.network.is_current(caller, broker) {
                     self.receive(caller.client, broker, response);
                 }
             }
-            Event::Other(number) => {
-                let other = self.others.remove(number as usize);
-                if other.is_upheaval() {
-                    self.upheavals.pop();
+            Event::Control(number) => {
+                let event = self.others.remove(number as usize);
+                if event.ends_lookahead() {
+                    self.control_times.pop();
                 }
-                self.happen_rarely(other);
+                self.dispatch_control(event);
             }
         }
     }
 
-    fn happen_rarely(&mut self, other: Other) {
-        match other {
-            Other::Broken { caller, broker } => {
+    fn dispatch_control(&mut self, event: ControlEvent) {
+        match event {
+            ControlEvent::Broken { caller, broker } => {
                 self.trace.add(self.now, 8, caller.client, u64::from(broker));
                 self.broken(caller, broker);
             }
-            Other::Alarm(alarm) => {
+            ControlEvent::Alarm(alarm) => {
                 self.trace.add(self.now, 4, alarm.number(), 0);
-                (0..self.cluster.brokers()).for_each(|broker| self.take_in(broker));
+                (0..self.cluster.brokers()).for_each(|broker| self.drain_fetches(broker));
                 self.cluster.alarm(self.now, alarm, &mut self.output);
-                (0..self.cluster.brokers()).for_each(|broker| self.look_at_asked(broker));
-                self.put_out();
+                (0..self.cluster.brokers()).for_each(|broker| self.rearm_fetches(broker));
+                self.send_effects();
             }
-            Other::Ask(client) => self.ask(client),
-            Other::Unanswered(client, broker, question) => {
+            ControlEvent::Ask(client) => self.ask(client),
+            ControlEvent::Unanswered(client, broker, question) => {
                 self.unanswered(client, broker, question);
             }
-            Other::Job(number, mut job) => {
-                self.catch_up();
+            ControlEvent::Job(number, mut job) => {
+                self.run_deferred_turns();
                 self.trace.add(self.now, 5, 0, 0);
                 if let Some(again) = job(self.now) {
-                    self.push(again.max(self.now), Other::Job(number, job));
+                    self.push(again.max(self.now), ControlEvent::Job(number, job));
                 }
             }
         }
@@ -340,13 +341,13 @@ impl Kernel {
         if !self.cluster.is_up(broker) {
             return self.break_off(caller.client, broker);
         }
-        self.take_in(broker);
-        let question = Question::of(&request);
+        self.drain_fetches(broker);
+        let question = CheckedRequest::of(&request);
         self.cluster.request(self.now, broker, caller, request, &mut self.output);
         if let Some(question) = question {
-            self.handle.audit().answered(question, caller, &self.output.others);
+            self.handle.group_checker().answered(question, caller, &self.output.others);
         }
-        self.look_at_asked(broker);
-        self.put_out();
+        self.rearm_fetches(broker);
+        self.send_effects();
     }
 }

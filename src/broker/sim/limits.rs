@@ -1,4 +1,4 @@
-//! What ends a simulation that would not end by itself, or would not fit into memory.
+//! Limits of a simulation: they end one that does not end by itself, or does not fit into memory.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use super::kernel::{Event, Kernel};
 use crate::base::Time;
 use crate::broker::protocol::Request;
 
-/// Events between two looks.
-pub(super) const LOOK_EVERY: u64 = 1 << 14;
+/// Events between two checks.
+pub(super) const CHECK_EVERY: u64 = 1 << 14;
 /// With fewer messages under way nothing of them is counted or cleared away.
 const MANY: usize = 10_000;
 /// Bytes of a message besides its records, in memory.
@@ -94,13 +94,13 @@ impl Kernel {
             let is_lost = match event {
                 Event::Request(number) => {
                     let (caller, broker, _) = &requests[*number as usize];
-                    !network.carries(*caller, *broker)
+                    !network.is_current(*caller, *broker)
                 }
                 Event::Response(number) => {
                     let (caller, broker, _) = &responses[*number as usize];
                     !network.has(*caller, *broker)
                 }
-                Event::Turn(_) | Event::Other(_) => false,
+                Event::Turn(_) | Event::Control(_) => false,
             };
             match event {
                 Event::Request(number) if is_lost => drop(requests.remove(*number as usize)),
@@ -181,7 +181,7 @@ mod tests {
         let mut kernel = kernel(limits);
         kernel.handle().at(Time::ZERO, Box::new(Some));
         let Exceeded::Events(events, Time::ZERO) = ends(&mut kernel) else { panic!("of events") };
-        assert!((100_000..100_000 + LOOK_EVERY).contains(&events), "{events}");
+        assert!((100_000..100_000 + CHECK_EVERY).contains(&events), "{events}");
     }
 
     #[test]

@@ -1,31 +1,31 @@
 //! The kernel of a simulation: owns virtual time, hosts the data machines, carries messages.
 
-mod ahead;
-mod aside;
-mod audit;
-mod carrying;
-mod disturbing;
+mod lookahead;
+mod deferred;
+mod group_checker;
+mod delivery;
+mod faults;
 mod handle;
-mod hosted;
+mod process;
 mod kernel;
 mod limits;
 mod network;
-mod queue;
-mod sizes;
-mod telling;
+mod event_queue;
+mod wire_size;
+mod trace_text;
 mod trace;
-mod trouble;
-mod turns;
-mod watch;
+mod link_fault;
+mod scheduling;
+mod trace_sink;
 
-pub use audit::{Audited, Progress};
+pub use group_checker::{CheckReport, ProcessedOffsets};
 pub use handle::{Job, KernelHandle};
-pub use hosted::{Heard, Hosted, Next, Wish};
 pub use kernel::{Kernel, StepOutcome};
 pub use limits::{Exceeded, SimLimits};
 pub use network::NetworkSettings;
+pub use process::{Delivered, NextTurn, SimProcess, TurnRequest};
 pub use trace::Trace;
-pub use watch::Tap;
+pub use trace_sink::TraceSink;
 
 use crate::base::PoolId;
 use crate::broker::{
@@ -57,7 +57,7 @@ impl ClusterPort for NoSockets {
     }
 
     fn grown(&self, partitions: u32) {
-        self.0.know(partitions);
+        self.0.set_known_partitions(partitions);
     }
 
     fn create_partitions(&self, total: u32) -> Result<(), BrokerError> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::trouble::LinkFault;
+use super::link_fault::LinkFault;
 use crate::base::{Random, Seed, Time};
 use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::BrokerId;
@@ -36,12 +36,12 @@ pub(super) struct Network {
     links: Vec<Link>,
     /// Draws of when a client finds a connection broken.
     breaks: Random,
-    /// By broker: what is wrong with its links.
-    pub(super) trouble: Vec<LinkFault>,
-    /// Whether any of that is there.
-    pub(super) has_trouble: bool,
-    /// Draws of what goes wrong, of their own, so that everything else stays as it is without.
-    pub(super) mishaps: Random,
+    /// By broker: the faults of its links.
+    pub(super) link_faults: Vec<LinkFault>,
+    /// Whether any of them is active.
+    pub(super) has_link_fault: bool,
+    /// Draws of link faults. They are separate, so that a fault changes no other draw.
+    pub(super) fault_random: Random,
 }
 
 /// A connection, and the ones before it.
@@ -51,15 +51,15 @@ struct Link {
     connection: u32,
     is_open: bool,
     /// Nothing that is sent on it arrives, and its client does not know (yet).
-    is_void: bool,
-    up: Way,
-    down: Way,
+    is_blackholed: bool,
+    up: LinkDirection,
+    down: LinkDirection,
 }
 
-/// One direction of a link. What is drawn for a message depends on those before it on the same way only, and not on
-/// the order in which the kernel comes to know of messages elsewhere.
+/// One direction of a link. What is drawn for a message depends on those before it on the same direction only, and
+/// not on the order in which the kernel comes to know of messages elsewhere.
 #[derive(Debug)]
-struct Way {
+struct LinkDirection {
     random: Random,
     /// When the last message arrives. Later ones arrive after it.
     last: Time,
@@ -79,35 +79,35 @@ impl Link {
         Link {
             connection: 0,
             is_open: false,
-            is_void: false,
-            up: Way::new(seed.child("up", 0)),
-            down: Way::new(seed.child("down", 0)),
+            is_blackholed: false,
+            up: LinkDirection::new(seed.child("up", 0)),
+            down: LinkDirection::new(seed.child("down", 0)),
         }
     }
 }
 
-impl Way {
-    fn new(seed: Seed) -> Way {
-        Way { random: seed.random(), last: Time::ZERO, free: Time::ZERO }
+impl LinkDirection {
+    fn new(seed: Seed) -> LinkDirection {
+        LinkDirection { random: seed.random(), last: Time::ZERO, free: Time::ZERO }
     }
 
-    /// When a message arrives whose last byte has left at `left`, after so many trips that take what is drawn and
-    /// `longer`.
+    /// When a message arrives whose last byte leaves at `left`. Each of its `trips` takes the latency that is drawn
+    /// and `extra_ns`.
     #[inline]
     fn arrives(
         &mut self,
         left: Time,
         trips: u32,
         latencies: &[i64; QUANTILES],
-        longer: i64,
+        extra_ns: i64,
     ) -> Arrival {
         let tie = self.random.next_u64();
-        let latency = latencies[tie as usize % QUANTILES] + longer;
+        let latency = latencies[tie as usize % QUANTILES] + extra_ns;
         self.last = Time((left.0 + latency * i64::from(trips)).max(self.last.0 + 1));
         Arrival { at: self.last, tie }
     }
 
-    /// When the last byte of a message has left that is sent at `at`, after those that were sent before.
+    /// When the last byte of a message leaves that is sent at `at`, queued behind earlier messages.
     #[inline]
     fn leaves(&mut self, at: Time, bytes: u64, bandwidth: Option<u64>) -> Time {
         let Some(bytes_per_s) = bandwidth else { return at };
@@ -132,9 +132,9 @@ impl Network {
             seed: seed.child("network", 0),
             links: Vec::new(),
             breaks: seed.child("breaks", 0).random(),
-            trouble: vec![LinkFault::default(); brokers as usize],
-            has_trouble: false,
-            mishaps: seed.child("mishaps", 0).random(),
+            link_faults: vec![LinkFault::default(); brokers as usize],
+            has_link_fault: false,
+            fault_random: seed.child("mishaps", 0).random(),
         }
     }
 
@@ -183,7 +183,7 @@ impl Network {
         self.bandwidth.is_some()
     }
 
-    /// When a request of so many bytes sent at `now` arrives, and on which connection. The first one opens it.
+    /// When a request of `bytes` bytes sent at `now` arrives, and on which connection. The first one opens it.
     #[inline]
     pub(super) fn request_arrives(
         &mut self,
@@ -192,8 +192,8 @@ impl Network {
         broker: BrokerId,
         bytes: u64,
     ) -> (Arrival, Caller) {
-        let longer = match self.has_trouble {
-            true => self.mishap(broker),
+        let extra_ns = match self.has_link_fault {
+            true => self.extra_latency_ns(broker),
             false => 0,
         };
         let place = self.make_place(client, broker);
@@ -201,7 +201,7 @@ impl Network {
         let trips = if link.is_open { 1 } else { 1 + TRIPS_TO_CONNECT };
         link.is_open = true;
         let left = link.up.leaves(now, bytes, self.bandwidth);
-        let arrival = link.up.arrives(left, trips, &self.latencies, longer);
+        let arrival = link.up.arrives(left, trips, &self.latencies, extra_ns);
         (arrival, Caller { client, connection: link.connection })
     }
 
@@ -210,7 +210,7 @@ impl Network {
         self.link(client, broker).up.free
     }
 
-    /// When a response of so many bytes sent at `at` arrives.
+    /// When a response of `bytes` bytes sent at `at` arrives.
     #[inline]
     pub(super) fn response_arrives(
         &mut self,
@@ -219,27 +219,29 @@ impl Network {
         broker: BrokerId,
         bytes: u64,
     ) -> Arrival {
-        let longer = match self.has_trouble {
-            true => self.mishap(broker) + self.trouble[broker as usize].answer_delay_ns(),
+        let extra_ns = match self.has_link_fault {
+            true => {
+                self.extra_latency_ns(broker) + self.link_faults[broker as usize].answer_delay_ns()
+            }
             false => 0,
         };
         let place = self.place(client, broker);
         let down = &mut self.links[place].down;
         let left = down.leaves(at, bytes, self.bandwidth);
-        down.arrives(left, 1, &self.latencies, longer)
+        down.arrives(left, 1, &self.latencies, extra_ns)
     }
 
-    /// Whether what was sent on a connection arrives there still.
+    /// Whether a connection is the current one of its link, and not blackholed.
     #[inline]
-    pub(super) fn carries(&self, caller: Caller, broker: BrokerId) -> bool {
+    pub(super) fn is_current(&self, caller: Caller, broker: BrokerId) -> bool {
         let link = &self.links[self.place(caller.client, broker)];
-        link.connection == caller.connection && !link.is_void
+        link.connection == caller.connection && !link.is_blackholed
     }
 
     /// Whether what a client has sent last is kept from arriving in good time.
     pub(super) fn is_held_up(&mut self, now: Time, client: ClientId, broker: BrokerId) -> bool {
         let longest = self.latencies[QUANTILES - 1] * i64::from(1 + TRIPS_TO_CONNECT);
-        self.trouble[broker as usize].is_there
+        self.link_faults[broker as usize].is_active
             || self.link(client, broker).up.last.since_ns(now) > longest
     }
 
@@ -247,7 +249,7 @@ impl Network {
     /// hears of it and [ends](Self::end) it. Returns which one it is.
     pub(super) fn cut_off(&mut self, client: ClientId, broker: BrokerId) -> Caller {
         let link = self.link(client, broker);
-        link.is_void = true;
+        link.is_blackholed = true;
         Caller { client, connection: link.connection }
     }
 
@@ -263,7 +265,7 @@ impl Network {
         let link = self.link(client, broker);
         let was_open = std::mem::take(&mut link.is_open);
         link.connection += u32::from(was_open);
-        link.is_void = false;
+        link.is_blackholed = false;
         for way in [&mut link.up, &mut link.down] {
             (way.last, way.free) = (Time::ZERO, Time::ZERO);
         }
@@ -278,10 +280,10 @@ impl Network {
         open.map(|(place, _)| (place / brokers) as ClientId).collect()
     }
 
-    /// Lets the present connections to `broker` lead nowhere, without either side knowing.
-    pub(super) fn void(&mut self, broker: BrokerId) {
+    /// Blackholes the current connections to `broker`: messages vanish, and neither side notices.
+    pub(super) fn blackhole(&mut self, broker: BrokerId) {
         for client in self.clients_of(broker) {
-            self.link(client, broker).is_void = true;
+            self.link(client, broker).is_blackholed = true;
         }
     }
 }
@@ -321,14 +323,14 @@ mod tests {
         let mut network = network(0);
         let (first, old) = network.request_arrives(Time(0), 0, 0, 0);
         assert_eq!(first.at, Time(500_000), "two round trips first");
-        assert!(network.carries(old, 0));
+        assert!(network.is_current(old, 0));
         assert!(network.end(0, 0) && !network.end(0, 0));
-        assert!(!network.carries(old, 0));
+        assert!(!network.is_current(old, 0));
         let (_, new) = network.request_arrives(Time(0), 0, 0, 0);
-        network.void(0);
-        assert!(new != old && !network.carries(new, 0) && network.end(0, 0));
+        network.blackhole(0);
+        assert!(new != old && !network.is_current(new, 0) && network.end(0, 0));
         let (_, newest) = network.request_arrives(Time(0), 0, 0, 0);
-        assert!(network.carries(newest, 0));
+        assert!(network.is_current(newest, 0));
     }
 
     /// With TCP, what is written to a connection that the other side has reset arrives nowhere. If it arrived on a new
@@ -340,10 +342,10 @@ mod tests {
         assert_eq!(network.cut_off(0, 0), before);
         let (_, meanwhile) = network.request_arrives(Time(1), 0, 0, 0);
         assert_eq!(meanwhile, before);
-        assert!(!network.carries(meanwhile, 0) && network.has(meanwhile, 0));
+        assert!(!network.is_current(meanwhile, 0) && network.has(meanwhile, 0));
         assert!(network.end(0, 0) && !network.has(before, 0));
         let (_, after) = network.request_arrives(Time(2), 0, 0, 0);
-        assert!(after != before && network.carries(after, 0));
+        assert!(after != before && network.is_current(after, 0));
     }
 
     #[test]
@@ -387,15 +389,15 @@ mod tests {
     fn what_is_lost_on_the_way_is_sent_again_and_comes_late() {
         let mut network = network(0);
         network.request_arrives(Time(0), 0, 0, 0);
-        network.trouble[0].set(Duration::from_millis(5), 0.25, 0.0);
-        network.look();
-        let mut late = 0;
+        network.link_faults[0].set(Duration::from_millis(5), 0.25, 0.0);
+        network.refresh();
+        let mut deferred_turns = 0;
         for i in 1..=10_000 {
             let sent = Time(i * 10_000_000_000);
             let took = network.response_arrives(sent, 0, 0, 0).at.since_ns(sent);
             assert!(took >= 5_100_000);
-            late += i64::from(took >= 200_000_000);
+            deferred_turns += i64::from(took >= 200_000_000);
         }
-        assert!((2_300..2_700).contains(&late), "{late}");
+        assert!((2_300..2_700).contains(&deferred_turns), "{deferred_turns}");
     }
 }

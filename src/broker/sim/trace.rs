@@ -7,17 +7,17 @@ use crate::broker::protocol::{Fetch, Request, Response};
 /// A hash over the events so far.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
-    /// Of what happened, in its order.
+    /// Of the events in their order.
     hash: u64,
-    /// Of what happened aside: a sum, so that it does not matter when it was noted.
-    aside: u64,
+    /// Of events without an order: a sum, so that the time at which they are added does not matter.
+    unordered: u64,
     events: u64,
 }
 
 impl Trace {
-    /// Nothing has happened.
+    /// No events.
     pub fn new(seed: u64) -> Trace {
-        Trace { hash: seed ^ 0x9e37_79b9_7f4a_7c15, aside: 0, events: 0 }
+        Trace { hash: seed ^ 0x9e37_79b9_7f4a_7c15, unordered: 0, events: 0 }
     }
 
     /// Adds an event: when, what, to whom, and a number that tells its content.
@@ -29,23 +29,23 @@ impl Trace {
         self.hash = (self.hash.rotate_left(5) ^ what).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
 
-    /// Adds an event of which it is not always noted at once that it happened.
+    /// Adds an event that is not always added in its order.
     #[inline]
-    fn add_aside(&mut self, at: Time, kind: u8, who: u32, content: u64) {
+    fn add_unordered(&mut self, at: Time, kind: u8, who: u32, content: u64) {
         self.events += 1;
         let mut mixed = (at.0 as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
         mixed =
             (mixed ^ (mixed >> 32) ^ what(kind, who, content)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.aside = self.aside.wrapping_add(mixed ^ (mixed >> 29));
+        self.unordered = self.unordered.wrapping_add(mixed ^ (mixed >> 29));
     }
 
-    /// A machine has a turn because it is time for it. Noted aside.
+    /// A machine has a turn because it is time for it. Noted unordered.
     #[inline]
     pub(super) fn turn(&mut self, at: Time, client: ClientId) {
-        self.add_aside(at, 1, client, 0);
+        self.add_unordered(at, 1, client, 0);
     }
 
-    /// A request reaches its broker. A fetch is noted aside.
+    /// A request reaches its broker. A fetch is noted unordered.
     #[inline]
     pub(super) fn request(&mut self, at: Time, client: ClientId, request: &Request) {
         match request {
@@ -60,10 +60,10 @@ impl Trace {
         let content = fetch.slots.iter().fold(5, |content: u64, slot| {
             content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.offset as u64) << 16
         });
-        self.add_aside(at, 2, client, content);
+        self.add_unordered(at, 2, client, content);
     }
 
-    /// A response reaches its client. An acknowledgement and the answer to a fetch are noted aside.
+    /// A response reaches its client. An acknowledgement and the answer to a fetch are noted unordered.
     #[inline]
     pub(super) fn response(&mut self, at: Time, client: ClientId, response: &Response) {
         match response {
@@ -76,18 +76,18 @@ impl Trace {
     /// An acknowledgement reaches its client.
     #[inline]
     pub(super) fn acked(&mut self, at: Time, client: ClientId, offset: Offset) {
-        self.add_aside(at, 3, client, (offset.0 as u64) << 8);
+        self.add_unordered(at, 3, client, (offset.0 as u64) << 8);
     }
 
     /// The answer to a fetch with this [content](fetched_content) reaches its client.
     #[inline]
     pub(super) fn fetched(&mut self, at: Time, client: ClientId, content: u64) {
-        self.add_aside(at, 3, client, content);
+        self.add_unordered(at, 3, client, content);
     }
 
     /// The hash.
     pub fn hash(&self) -> u64 {
-        self.hash ^ self.aside.wrapping_mul(0x517c_c1b7_2722_0a95)
+        self.hash ^ self.unordered.wrapping_mul(0x517c_c1b7_2722_0a95)
     }
 
     /// Number of events.

@@ -163,7 +163,7 @@ fn ms(number: u64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::sim::Tap;
+    use crate::broker::sim::TraceSink;
     use crate::plan::{Overrides, compile};
     use crate::run::explore::case::Case;
     use crate::run::{Options, run};
@@ -185,8 +185,8 @@ mod tests {
             let case = Case::new("watched", source.text.parse().unwrap());
             for seed in 1..=30 {
                 let case = case.with(seed, Swarm::new(&plan, 12).draw(Seed(seed)));
-                let tap = Some(Tap::new(|_| {}));
-                let options = Options { tap, ..Options::default() };
+                let trace_sink = Some(TraceSink::new(|_| {}));
+                let options = Options { trace_sink, ..Options::default() };
                 let watched = run(case.plan().unwrap(), options, Box::new(())).unwrap();
                 let unwatched = case.run().unwrap();
                 let json = |summary| serde_json::to_string(&summary).unwrap();

@@ -220,7 +220,7 @@ impl Dispatcher {
             };
             let applied = worker.machine.flush(self.context.measurements.cell(partition));
             if let Hosting::Kernel(kernel) = &self.context.hosting {
-                tell(kernel, &self.context, &worker.machine, applied);
+                trace_progress(kernel, &self.context, &worker.machine, applied);
             }
             if applied == Applied::Fenced {
                 self.workers[at] = None;
@@ -366,8 +366,13 @@ impl Drop for Dispatcher {
 }
 
 /// Tells the trace of a simulation how far a machine has come.
-fn tell(kernel: &KernelHandle, context: &Context, machine: &ConsumerMachine, applied: Applied) {
-    kernel.tell(context.clock.now(), TraceKind::Processed, || {
+fn trace_progress(
+    kernel: &KernelHandle,
+    context: &Context,
+    machine: &ConsumerMachine,
+    applied: Applied,
+) {
+    kernel.emit_trace(context.clock.now(), TraceKind::Processed, || {
         let (partition, owner) = (machine.partition(), machine.owner());
         let next = machine.position().unwrap_or(Offset(0));
         let counts = if applied == Applied::Fenced { ", fenced: counts for nothing" } else { "" };

@@ -97,7 +97,8 @@ impl NativeProducer {
         }
     }
 
-    /// Takes what became of the batch that was sent as request `number`. What was answered already is not there any more.
+    /// Takes what became of the batch that was sent as request `number`. What was answered already is not there any
+    /// more.
     pub(super) fn answered(
         &mut self,
         broker: BrokerId,
@@ -132,8 +133,9 @@ impl NativeProducer {
             }
             ErrorCode::OutOfOrderSequence => {
                 let lane = &self.lanes[parcel.partition.0 as usize];
-                // It was refused when the log knew nothing of this producer yet, and then the next one was taken, whatever
-                // its sequence. Behind that one it must not stand: it is given up, as the Java client does in the end.
+                // It was refused when the log knew nothing of this producer yet, and then the next one was taken,
+                // whatever its sequence. Behind that one it must not stand: it is given up, as the Java client does
+                // in the end.
                 if parcel.sequence < lane.acked {
                     self.answers.add_error(code.name(), 1);
                     return self.resolve_unsent(parcel, now);

@@ -104,13 +104,13 @@ impl NativeProducer {
 
     /// Whether nothing waits for an acknowledgement.
     #[inline]
-    pub fn acks_can_wait(&self) -> bool {
+    pub fn acks_are_inert(&self) -> bool {
         let is_empty = self.opened.is_empty() || !self.has_due(self.clock.now());
         is_empty && self.waiting.is_empty() && self.is_ready()
     }
 
-    /// Whether a record that is handed over at `at` leaves at once, with and without the acknowledgements that are still
-    /// to come, and no broker is to be doubted before.
+    /// Whether a record that is handed over at `at` leaves at once, with and without the acknowledgements that are
+    /// still to come, and no broker is to be doubted before.
     #[inline]
     pub fn can_go_ahead(&self, at: Time) -> bool {
         let has_room = |in_flight: &VecDeque<Box<Parcel>>| {

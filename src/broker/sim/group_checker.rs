@@ -1,4 +1,4 @@
-//! What must hold of a group, checked at the coordinator while it happens.
+//! The checker of the group protocol: reads requests and responses at the coordinator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,11 +9,11 @@ use crate::broker::model::{Caller, Output};
 use crate::broker::protocol::{Request, Response};
 
 /// The next offset to process of a partition, as the run has counted it.
-pub type Progress = Box<dyn Fn(PartitionId) -> Offset + Send>;
+pub type ProcessedOffsets = Box<dyn Fn(PartitionId) -> Offset + Send>;
 
-/// What was found so far.
+/// What the checker has found so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Audited {
+pub struct CheckReport {
     /// Commits the coordinator took that were beyond what was processed, or behind what had been committed.
     pub miscommitted: u64,
     /// Partitions that a generation's leader gave to two members.
@@ -22,47 +22,47 @@ pub struct Audited {
     pub refused: u64,
 }
 
-/// The auditor.
+/// The checker.
 #[derive(Default)]
-pub(super) struct Audit {
-    progress: Option<Progress>,
+pub(super) struct GroupChecker {
+    progress: Option<ProcessedOffsets>,
     committed: BTreeMap<PartitionId, Offset>,
-    pub(super) found: Audited,
+    pub(super) found: CheckReport,
 }
 
-/// What a request is about, if it has to be audited once it is answered.
-pub(super) enum Question {
+/// A request whose response is checked.
+pub(super) enum CheckedRequest {
     Commit(BTreeMap<PartitionId, Offset>),
     Deal(Vec<PartitionId>),
 }
 
-impl Question {
+impl CheckedRequest {
     #[inline]
-    pub(super) fn of(request: &Request) -> Option<Question> {
+    pub(super) fn of(request: &Request) -> Option<CheckedRequest> {
         match request {
-            Request::Group(request) => Question::of_group(request),
+            Request::Group(request) => CheckedRequest::of_group(request),
             _ => None,
         }
     }
 
-    fn of_group(request: &GroupRequest) -> Option<Question> {
+    fn of_group(request: &GroupRequest) -> Option<CheckedRequest> {
         match request {
-            GroupRequest::Commit { offsets, .. } => Some(Question::Commit(offsets.clone())),
+            GroupRequest::Commit { offsets, .. } => Some(CheckedRequest::Commit(offsets.clone())),
             GroupRequest::Sync { assignments, .. } if !assignments.is_empty() => {
-                Some(Question::Deal(assignments.values().flatten().copied().collect()))
+                Some(CheckedRequest::Deal(assignments.values().flatten().copied().collect()))
             }
             _ => None,
         }
     }
 }
 
-impl Audit {
-    pub(super) fn follow(&mut self, progress: Progress) {
+impl GroupChecker {
+    pub(super) fn compare_with(&mut self, progress: ProcessedOffsets) {
         self.progress = Some(progress);
     }
 
-    /// The coordinator has dealt with a client's request, and this is what it says.
-    pub(super) fn answered(&mut self, question: Question, caller: Caller, says: &[Output]) {
+    /// Checks the response of the coordinator to a client's request.
+    pub(super) fn answered(&mut self, question: CheckedRequest, caller: Caller, says: &[Output]) {
         let answer = says.iter().find_map(|output| match output {
             Output::Reply { to, response: Response::Group(answer), .. } if *to == caller => {
                 Some(&**answer)
@@ -70,13 +70,15 @@ impl Audit {
             _ => None,
         });
         match (question, answer) {
-            (Question::Commit(offsets), Some(GroupResponse::Done(Ok(())))) => self.commit(offsets),
-            (Question::Commit(_), _) => self.found.refused += 1,
-            (Question::Deal(dealt), Some(GroupResponse::Sync(Ok(_)))) => {
+            (CheckedRequest::Commit(offsets), Some(GroupResponse::Done(Ok(())))) => {
+                self.commit(offsets);
+            }
+            (CheckedRequest::Commit(_), _) => self.found.refused += 1,
+            (CheckedRequest::Deal(dealt), Some(GroupResponse::Sync(Ok(_)))) => {
                 let distinct: BTreeSet<PartitionId> = dealt.iter().copied().collect();
                 self.found.shared += (dealt.len() - distinct.len()) as u64;
             }
-            (Question::Deal(_), _) => {}
+            (CheckedRequest::Deal(_), _) => {}
         }
     }
 
@@ -92,7 +94,7 @@ impl Audit {
     }
 }
 
-impl fmt::Debug for Audit {
+impl fmt::Debug for GroupChecker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Audit").field("found", &self.found).finish_non_exhaustive()
     }
@@ -115,30 +117,35 @@ mod tests {
         }]
     }
 
-    fn commit(audit: &mut Audit, next: i64, answer: Result<(), GroupError>) -> Audited {
+    fn commit(
+        checker: &mut GroupChecker,
+        next: i64,
+        answer: Result<(), GroupError>,
+    ) -> CheckReport {
         let offsets = BTreeMap::from([(PartitionId(3), Offset(next))]);
-        audit.answered(Question::Commit(offsets), WHO, &says(GroupResponse::Done(answer)));
-        audit.found
+        checker.answered(CheckedRequest::Commit(offsets), WHO, &says(GroupResponse::Done(answer)));
+        checker.found
     }
 
     #[test]
     fn commits_stay_between_the_last_one_and_what_is_processed() {
-        let mut audit = Audit::default();
-        audit.follow(Box::new(|_| Offset(10)));
-        assert_eq!(commit(&mut audit, 8, Ok(())), Audited::default());
-        assert_eq!(commit(&mut audit, 10, Ok(())).miscommitted, 0);
-        assert_eq!(commit(&mut audit, 11, Err(GroupError::IllegalGeneration)).refused, 1);
-        assert_eq!(commit(&mut audit, 9, Ok(())).miscommitted, 1, "it went back");
-        assert_eq!(commit(&mut audit, 11, Ok(())).miscommitted, 2, "it is ahead");
+        let mut checker = GroupChecker::default();
+        checker.compare_with(Box::new(|_| Offset(10)));
+        assert_eq!(commit(&mut checker, 8, Ok(())), CheckReport::default());
+        assert_eq!(commit(&mut checker, 10, Ok(())).miscommitted, 0);
+        assert_eq!(commit(&mut checker, 11, Err(GroupError::IllegalGeneration)).refused, 1);
+        assert_eq!(commit(&mut checker, 9, Ok(())).miscommitted, 1, "it went back");
+        assert_eq!(commit(&mut checker, 11, Ok(())).miscommitted, 2, "it is ahead");
     }
 
     #[test]
     fn a_partition_has_one_owner_in_a_generation() {
-        let mut audit = Audit::default();
-        let dealt = |ids: &[u32]| Question::Deal(ids.iter().copied().map(PartitionId).collect());
-        audit.answered(dealt(&[0, 1, 2]), WHO, &says(GroupResponse::Sync(Ok(vec![]))));
-        assert_eq!(audit.found.shared, 0);
-        audit.answered(dealt(&[0, 1, 1]), WHO, &says(GroupResponse::Sync(Ok(vec![]))));
-        assert_eq!(audit.found.shared, 1);
+        let mut checker = GroupChecker::default();
+        let dealt =
+            |ids: &[u32]| CheckedRequest::Deal(ids.iter().copied().map(PartitionId).collect());
+        checker.answered(dealt(&[0, 1, 2]), WHO, &says(GroupResponse::Sync(Ok(vec![]))));
+        assert_eq!(checker.found.shared, 0);
+        checker.answered(dealt(&[0, 1, 1]), WHO, &says(GroupResponse::Sync(Ok(vec![]))));
+        assert_eq!(checker.found.shared, 1);
     }
 }

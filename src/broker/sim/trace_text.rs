@@ -1,8 +1,8 @@
-//! Requests and responses in words, for the trace.
+//! Requests and responses as text, for the trace.
 
-use super::carrying::has_left;
-use super::kernel::{Event, Kernel, Other};
-use super::watch::Watch;
+use super::delivery::has_left;
+use super::kernel::{ControlEvent, Event, Kernel};
+use super::trace_sink::TraceWriter;
 use crate::base::PartitionId;
 use crate::broker::model::Alarm;
 use crate::broker::model::group::{GroupRequest, GroupResponse, MemberRef};
@@ -10,83 +10,89 @@ use crate::broker::protocol::{BrokerId, FetchSlot, Request, Response};
 use crate::measure::TraceKind;
 use crate::plan::Acks;
 
-/// Words, and the partitions they are about.
-pub(super) type Told = (String, Vec<PartitionId>);
+/// The text of an event, and its partitions.
+pub(super) type TraceText = (String, Vec<PartitionId>);
 
 /// Slots of a fetch that are written out, at most.
 const SLOTS_MAX: usize = 6;
 
 impl Kernel {
-    /// Tells the trace what is about to happen.
+    /// Writes the event that is about to happen to the trace.
     #[cold]
-    pub(super) fn tell(&self, event: Event) {
-        let Some(watch) = self.handle.watched() else { return };
-        let (kind, who, told) = match event {
+    pub(super) fn emit_trace(&self, event: Event) {
+        let Some(watch) = self.handle.trace_writer() else { return };
+        let (kind, who, text) = match event {
             Event::Turn(client) => {
-                let seat = &self.seats[client as usize];
-                if seat.turn_at != self.now || self.now < seat.busy_until {
+                let slot = &self.slots[client as usize];
+                if slot.turn_at != self.now || self.now < slot.busy_until {
                     return;
                 }
                 (TraceKind::Turn, watch.name_of(client), nothing("has a turn"))
             }
             Event::Request(number) => {
                 let (caller, to, request) = &self.requests[number as usize];
-                if !self.network.carries(*caller, *to) {
+                if !self.network.is_current(*caller, *to) {
                     return;
                 }
-                let (what, partitions) = request_in_words(request);
+                let (what, partitions) = request_text(request);
                 let what = format!("from {}: {what}", watch.name_of(caller.client));
                 (TraceKind::Request, name(*to), (what, partitions))
             }
             Event::Response(number) => {
                 let (caller, from, response) = &self.responses[number as usize];
-                if !self.network.carries(*caller, *from) {
+                if !self.network.is_current(*caller, *from) {
                     return;
                 }
-                let (what, partitions) = response_in_words(response);
+                let (what, partitions) = response_text(response);
                 let what = format!("from {}: {what}", name(*from));
                 (TraceKind::Response, watch.name_of(caller.client), (what, partitions))
             }
-            Event::Other(number) => self.rarity(watch, &self.others[number as usize]),
+            Event::Control(number) => self.control_text(watch, &self.others[number as usize]),
         };
-        watch.tell(self.now, kind, who, told);
+        watch.emit_trace(self.now, kind, who, text);
     }
 
-    fn rarity(&self, watch: &Watch, other: &Other) -> (TraceKind, String, Told) {
+    fn control_text(
+        &self,
+        watch: &TraceWriter,
+        other: &ControlEvent,
+    ) -> (TraceKind, String, TraceText) {
         match other {
-            Other::Broken { caller, broker: with } => {
+            ControlEvent::Broken { caller, broker: with } => {
                 let what = format!("finds its connection to {} broken", name(*with));
                 (TraceKind::Response, watch.name_of(caller.client), nothing(&what))
             }
-            Other::Alarm(Alarm::Fetch { client, broker: of }) => {
+            ControlEvent::Alarm(Alarm::Fetch { client, broker: of }) => {
                 let what = format!("the longest wait of {}'s fetch", watch.name_of(*client));
                 (TraceKind::Deadline, name(*of), nothing(&what))
             }
-            Other::Alarm(Alarm::Group) => {
+            ControlEvent::Alarm(Alarm::Group) => {
                 (TraceKind::Deadline, "coordinator".to_owned(), nothing("looks at its group"))
             }
-            Other::Alarm(Alarm::Replicated { lane }) => {
+            ControlEvent::Alarm(Alarm::Replicated { lane }) => {
                 let leader = lane / self.cluster.brokers();
                 (TraceKind::Deadline, name(leader), nothing("followers have fetched"))
             }
-            Other::Alarm(Alarm::Session { broker: of, .. }) => {
+            ControlEvent::Alarm(Alarm::Session { broker: of, .. }) => {
                 let what = format!("looks whether {} is still silent", name(*of));
                 (TraceKind::Deadline, "controller".to_owned(), nothing(&what))
             }
-            Other::Alarm(Alarm::Laggards) => {
+            ControlEvent::Alarm(Alarm::Laggards) => {
                 (TraceKind::Deadline, "leaders".to_owned(), nothing("look for laggards"))
             }
-            Other::Alarm(Alarm::Balance) => {
+            ControlEvent::Alarm(Alarm::Balance) => {
                 let what = "lets preferred leaders lead again";
                 (TraceKind::Deadline, "controller".to_owned(), nothing(what))
             }
-            Other::Ask(client) => {
+            ControlEvent::Ask(client) => {
                 (TraceKind::Timer, watch.name_of(*client), nothing("asks once more"))
             }
-            Other::Unanswered(client, ..) => {
+            ControlEvent::Unanswered(client, ..) => {
                 (TraceKind::Timer, watch.name_of(*client), nothing("looks whether it was answered"))
             }
-            Other::Job(..) => (TraceKind::Timer, "kernel".to_owned(), nothing("a timer goes off")),
+            ControlEvent::Job(..) => {
+                (TraceKind::Timer, "kernel".to_owned(), nothing("a timer goes off"))
+            }
         }
     }
 }
@@ -96,11 +102,11 @@ fn name(broker: BrokerId) -> String {
     format!("broker-{}", broker + 1)
 }
 
-fn nothing(what: &str) -> Told {
+fn nothing(what: &str) -> TraceText {
     (what.to_owned(), Vec::new())
 }
 
-fn request_in_words(request: &Request) -> Told {
+fn request_text(request: &Request) -> TraceText {
     match request {
         Request::Produce(produce) => {
             let partition = produce.partition;
@@ -129,14 +135,14 @@ fn request_in_words(request: &Request) -> Told {
     }
 }
 
-fn response_in_words(response: &Response) -> Told {
+fn response_text(response: &Response) -> TraceText {
     match response {
         Response::Produce(_, Ok(offset)) if has_left(*offset) => {
             ("Produce: it has left".to_owned(), Vec::new())
         }
         Response::Produce(_, Ok(offset)) => (format!("Produce: appended at {offset}"), Vec::new()),
         Response::Produce(_, Err(error)) => (format!("Produce: {error:?}"), Vec::new()),
-        Response::Fetch(fetch) => fetched_in_words(&fetch.slots),
+        Response::Fetch(fetch) => fetched_text(&fetch.slots),
         Response::ListOffsets(all) => {
             let end: i64 = all.iter().map(|(_, end)| end.0).sum();
             (format!("ListOffsets: {} partitions, ends add up to {end}", all.len()), Vec::new())
@@ -149,7 +155,7 @@ fn response_in_words(response: &Response) -> Told {
     }
 }
 
-fn group_request(request: &GroupRequest) -> Told {
+fn group_request(request: &GroupRequest) -> TraceText {
     let of =
         |member: &MemberRef| format!("{} in generation {}", member.member_id, member.generation);
     let what = match request {
@@ -179,7 +185,7 @@ fn group_request(request: &GroupRequest) -> Told {
     (what, Vec::new())
 }
 
-fn group_response(response: &GroupResponse) -> Told {
+fn group_response(response: &GroupResponse) -> TraceText {
     match response {
         GroupResponse::Join(member, Ok(joined)) => {
             (format!("JoinGroup: {member} is in generation {}", joined.generation), Vec::new())
@@ -197,7 +203,7 @@ fn group_response(response: &GroupResponse) -> Told {
     }
 }
 
-fn fetched_in_words(slots: &[FetchSlot]) -> Told {
+fn fetched_text(slots: &[FetchSlot]) -> TraceText {
     let slot = |slot: &FetchSlot| match slot.error {
         Some(error) => format!("{}@{} {error:?}", slot.partition, slot.offset),
         None if slot.end == slot.offset => {

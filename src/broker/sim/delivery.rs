@@ -1,11 +1,11 @@
-//! Messages on their way: what is sent, held up, broken off.
+//! Delivery of messages: sending, blocked links, broken connections.
 
 use std::time::Duration;
 
-use super::aside::Ack;
-use super::hosted::Who;
-use super::kernel::{Event, Kernel, Other};
-use super::queue::Key;
+use super::deferred::DeferredAck;
+use super::event_queue::Key;
+use super::kernel::{ControlEvent, Event, Kernel};
+use super::process::Occupant;
 use crate::base::{Offset, Time};
 use crate::broker::model::{Caller, ClientId, Fetched, Output, Produced};
 use crate::broker::protocol::{BrokerId, Request, Response};
@@ -16,7 +16,7 @@ pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long an answer is waited for, besides the time that messages take: as long as with a real cluster.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
-/// The offset in what a client hears of a batch that is not answered.
+/// The offset in the acknowledgement of a batch that no broker answers.
 const HAS_LEFT: Offset = Offset(-1);
 
 /// Whether this is no broker's word, so that it does not come over the connection.
@@ -38,11 +38,11 @@ impl Kernel {
         {
             self.acknowledge_when_it_has_left(at, caller, broker, produce.number);
         }
-        if self.network.has_trouble && self.network.trouble[broker as usize].is_there {
-            return self.send_in_trouble(key, caller, broker, request);
+        if self.network.has_link_fault && self.network.link_faults[broker as usize].is_active {
+            return self.send_over_faulty_link(key, caller, broker, request);
         }
         let request = match request {
-            Request::Fetch(fetch) => match self.put_fetch_aside(key, broker, caller, fetch) {
+            Request::Fetch(fetch) => match self.defer_fetch(key, broker, caller, fetch) {
                 Some(fetch) => Request::Fetch(fetch),
                 None => return,
             },
@@ -52,48 +52,54 @@ impl Kernel {
         self.queue.insert(key, event);
     }
 
-    /// A batch with `acks = 0` is not answered: it is as good as acknowledged when its last byte has left, which a full link
-    /// puts off.
+    /// A batch with `acks = 0` is not answered: it is as good as acknowledged when its last byte has left, which a
+    /// full link puts off.
     fn acknowledge_when_it_has_left(&mut self, at: Time, to: Caller, from: BrokerId, number: u64) {
         let left = self.network.last_left(to.client, from).max(at);
         let what = 6 << 60 ^ u64::from(to.client) << 32 ^ number;
         let key = self.queue.key(left, what);
-        let ack = Ack { key, from, to, number, offset: HAS_LEFT };
-        if !self.put_ack_aside(ack) {
-            self.put_response(key, from, to, Response::Produce(number, Ok(ack.offset)));
+        let ack = DeferredAck { key, from, to, number, offset: HAS_LEFT };
+        if !self.defer_ack(ack) {
+            self.enqueue_response(key, from, to, Response::Produce(number, Ok(ack.offset)));
         }
     }
 
     #[cold]
     fn close(&mut self, client: ClientId, broker: BrokerId) {
-        self.take_in(broker);
+        self.drain_fetches(broker);
         self.network.end(client, broker);
         self.cluster.hang_up(client, broker);
         self.clear_lost();
     }
 
     #[cold]
-    fn send_in_trouble(&mut self, key: Key, caller: Caller, broker: BrokerId, request: Request) {
+    fn send_over_faulty_link(
+        &mut self,
+        key: Key,
+        caller: Caller,
+        broker: BrokerId,
+        request: Request,
+    ) {
         let again = match &request {
-            Request::Produce(produce) if self.network.repeats(broker) => {
+            Request::Produce(produce) if self.network.duplicates(broker) => {
                 Some(Request::Produce(produce.clone()))
             }
             _ => None,
         };
         for request in std::iter::once(request).chain(again) {
             let event = self.request_event(caller, broker, request);
-            match self.network.trouble[broker as usize].is_blocked {
-                true => self.held.push((broker, event)),
+            match self.network.link_faults[broker as usize].is_blocked {
+                true => self.blocked.push((broker, event)),
                 false => self.queue.insert(key, event),
             }
         }
     }
 
-    /// Lets through what was held on the links to `broker`.
-    pub(super) fn let_through(&mut self, broker: BrokerId) {
-        for (of, event) in std::mem::take(&mut self.held) {
+    /// Sends the messages that were blocked on the links to `broker`.
+    pub(super) fn release_blocked(&mut self, broker: BrokerId) {
+        for (of, event) in std::mem::take(&mut self.blocked) {
             if of != broker {
-                self.held.push((of, event));
+                self.blocked.push((of, event));
                 continue;
             }
             let arrival = match event {
@@ -107,107 +113,109 @@ impl Kernel {
                     let (client, bytes) = (caller.client, self.size_of_response(response));
                     self.network.response_arrives(self.now, client, broker, bytes)
                 }
-                // Only messages are held.
-                Event::Turn(_) | Event::Other(_) => continue,
+                // Only messages are blocked.
+                Event::Turn(_) | Event::Control(_) => continue,
             };
             self.queue.insert(self.queue.key(arrival.at, arrival.tie), event);
         }
     }
 
-    /// Breaks a connection; its client hears of it a moment later.
+    /// Breaks a connection. Its client finds out after the latency of a break.
     pub(super) fn break_off(&mut self, client: ClientId, broker: BrokerId) {
         let caller = self.network.cut_off(client, broker);
         self.cluster.hang_up(client, broker);
         let at = Time(self.now.0 + self.network.break_latency());
-        self.push(at, Other::Broken { caller, broker });
+        self.push(at, ControlEvent::Broken { caller, broker });
     }
 
-    /// Asks the first broker that can answer for watermarks, or looks for one again a moment later.
+    /// Asks the first broker that can answer for watermarks, or tries again after [`ASK_AGAIN`].
     pub(super) fn ask(&mut self, client: ClientId) {
         let answers = |broker: &BrokerId| {
-            self.cluster.answers(*broker) && !self.network.trouble[*broker as usize].is_blocked
+            self.cluster.answers(*broker) && !self.network.link_faults[*broker as usize].is_blocked
         };
         match (0..self.cluster.brokers()).find(answers) {
             Some(broker) => {
                 self.questions += 1;
                 let limit = ASK_LIMIT + self.network.longest();
-                self.push(self.now + limit, Other::Unanswered(client, broker, self.questions));
-                self.seats[client as usize].question = self.questions;
+                self.push(
+                    self.now + limit,
+                    ControlEvent::Unanswered(client, broker, self.questions),
+                );
+                self.slots[client as usize].question = self.questions;
                 self.send(self.now, client, broker, Request::ListOffsets);
             }
-            None => self.push(self.now + ASK_AGAIN, Other::Ask(client)),
+            None => self.push(self.now + ASK_AGAIN, ControlEvent::Ask(client)),
         }
     }
 
-    /// A question may be lost on a connection that leads nowhere: then it is asked again on another one.
+    /// A request for watermarks may be lost on a blackholed connection: then it is sent again on another one.
     #[cold]
     pub(super) fn unanswered(&mut self, client: ClientId, broker: BrokerId, question: u64) {
-        let seat = &self.seats[client as usize];
-        if seat.question == question && matches!(seat.who, Who::Asks(_)) {
+        let slot = &self.slots[client as usize];
+        if slot.question == question && matches!(slot.occupant, Occupant::Asks(_)) {
             self.close(client, broker);
             self.ask(client);
         }
     }
 
-    /// Puts what the cluster has said on its way.
+    /// Sends what the cluster has put out.
     #[inline]
-    pub(super) fn put_out(&mut self) {
-        let calm_until = self.calm_until();
-        self.put_produced(calm_until);
-        self.put_fetched(calm_until);
+    pub(super) fn send_effects(&mut self) {
+        let safe_horizon = self.safe_horizon();
+        self.send_acks(safe_horizon);
+        self.send_fetched(safe_horizon);
         if !self.output.others.is_empty() {
-            self.put_others();
+            self.send_others();
         }
     }
 
-    fn put_produced(&mut self, calm_until: Time) {
+    fn send_acks(&mut self, safe_horizon: Time) {
         let bytes = self.frame();
         for next in 0..self.output.produced.len() {
             let Produced { at, from, to, number, offset, error } = self.output.produced[next];
             let key = self.response_key(at, from, to, bytes);
-            let ack = Ack { key, from, to, number, offset };
-            if error.is_none() && (self.hear_ack_ahead(ack, calm_until) || self.put_ack_aside(ack))
-            {
+            let ack = DeferredAck { key, from, to, number, offset };
+            if error.is_none() && (self.ack_early(ack, safe_horizon) || self.defer_ack(ack)) {
                 continue;
             }
             let result = error.map_or(Ok(offset), Err);
-            self.put_response(key, from, to, Response::Produce(number, result));
+            self.enqueue_response(key, from, to, Response::Produce(number, result));
         }
         self.output.produced.clear();
     }
 
-    fn put_fetched(&mut self, calm_until: Time) {
-        // In any order: no two of them go the same way.
+    fn send_fetched(&mut self, safe_horizon: Time) {
+        // In any order: no two of them are on the same link.
         while let Some(Fetched { at, from, to, fetch }) = self.output.fetched.pop() {
             let key = self.response_key(at, from, to, self.size_of_fetched(&fetch));
-            if let Some(fetch) = self.hear_ahead(key, from, to, fetch, calm_until) {
-                self.put_response(key, from, to, Response::Fetch(fetch));
+            if let Some(fetch) = self.deliver_early(key, from, to, fetch, safe_horizon) {
+                self.enqueue_response(key, from, to, Response::Fetch(fetch));
             }
         }
     }
 
-    fn put_others(&mut self) {
+    fn send_others(&mut self) {
         let mut others = std::mem::take(&mut self.output.others);
         for output in others.drain(..) {
             match output {
-                Output::Reply { at, from, to, response } => self.put_reply(at, from, to, response),
+                Output::Reply { at, from, to, response } => self.send_reply(at, from, to, response),
                 Output::HangUp { broker, caller } => {
-                    if self.network.carries(caller, broker) {
+                    if self.network.is_current(caller, broker) {
                         self.break_off(caller.client, broker);
                     }
                 }
-                Output::Alarm { at, alarm } => self.push(at, Other::Alarm(alarm)),
+                Output::Alarm { at, alarm } => self.push(at, ControlEvent::Alarm(alarm)),
             }
         }
         self.output.others = others;
     }
 
-    fn put_reply(&mut self, at: Time, from: BrokerId, to: Caller, response: Response) {
+    fn send_reply(&mut self, at: Time, from: BrokerId, to: Caller, response: Response) {
         let key = self.response_key(at, from, to, self.size_of_response(&response));
-        self.put_response(key, from, to, response);
+        self.enqueue_response(key, from, to, response);
     }
 
-    /// Where a response of so many bytes that leaves at `at` stands in the order of events.
+    /// The key in the order of events of a response of `bytes` bytes that is sent at `at`.
     #[inline]
     fn response_key(&mut self, at: Time, from: BrokerId, to: Caller, bytes: u64) -> Key {
         let arrival = self.network.response_arrives(at, to.client, from, bytes);
@@ -215,10 +223,10 @@ impl Kernel {
     }
 
     #[inline]
-    fn put_response(&mut self, key: Key, from: BrokerId, to: Caller, response: Response) {
+    fn enqueue_response(&mut self, key: Key, from: BrokerId, to: Caller, response: Response) {
         let event = self.response_event(to, from, response);
-        match self.network.trouble[from as usize].is_blocked {
-            true => self.held.push((from, event)),
+        match self.network.link_faults[from as usize].is_blocked {
+            true => self.blocked.push((from, event)),
             false => self.queue.insert(key, event),
         }
     }
@@ -226,22 +234,22 @@ impl Kernel {
     /// A client finds that its connection is broken, unless it has closed it meanwhile.
     pub(super) fn broken(&mut self, caller: Caller, broker: BrokerId) {
         let client = caller.client;
-        self.hear(client);
+        self.drain_acks(client);
         if !self.network.has(caller, broker) {
             return;
         }
         self.network.end(client, broker);
         self.clear_lost();
-        let seat = &mut self.seats[client as usize];
-        match &mut seat.who {
-            Who::None => {}
-            Who::Asks(_) => {
-                seat.question = 0;
-                self.push(self.now + ASK_AGAIN, Other::Ask(client));
+        let slot = &mut self.slots[client as usize];
+        match &mut slot.occupant {
+            Occupant::None => {}
+            Occupant::Asks(_) => {
+                slot.question = 0;
+                self.push(self.now + ASK_AGAIN, ControlEvent::Ask(client));
             }
-            Who::Machine(machine) => {
-                machine.client().disconnected(broker, self.now);
-                self.after_news(client);
+            Occupant::Process(process) => {
+                process.client().disconnected(broker, self.now);
+                self.after_delivery(client);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is done to the cluster and the network on purpose.
+//! Injected faults of the cluster and the network.
 
 use super::kernel::Kernel;
 use crate::broker::Disturbance;
@@ -6,9 +6,9 @@ use crate::broker::protocol::BrokerId;
 use crate::plan::LinkSide;
 
 impl Kernel {
-    /// Does it, or undoes it.
+    /// Injects a fault, or heals it.
     pub(super) fn disturb(&mut self, disturbance: &Disturbance) {
-        self.end_quiet();
+        self.flush_deferred();
         match disturbance {
             Disturbance::Refuse { api, code, count } => {
                 self.cluster.refuse_next(*api, *code, *count);
@@ -31,20 +31,20 @@ impl Kernel {
                 kernel.cluster.go_on(kernel.now, broker, &mut kernel.output);
             }),
             Disturbance::Rtt(brokers, delay) => self.each(brokers, |kernel, broker| {
-                kernel.network.trouble[broker as usize].set_answer_delay(*delay);
+                kernel.network.link_faults[broker as usize].set_answer_delay(*delay);
             }),
             Disturbance::SlowDisk(brokers, cost) => self.each(brokers, |kernel, broker| {
                 kernel.cluster.slow_disk(kernel.now, broker, *cost, &mut kernel.output);
             }),
             Disturbance::Link { brokers, delay, loss, duplicate } => {
                 self.each(brokers, |kernel, broker| {
-                    kernel.network.trouble[broker as usize].set(*delay, *loss, *duplicate);
+                    kernel.network.link_faults[broker as usize].set(*delay, *loss, *duplicate);
                     kernel.cluster.delay_links(kernel.now, broker, *delay, &mut kernel.output);
                 });
             }
             Disturbance::Cut(brokers, side) => self.each(brokers, |kernel, broker| {
                 if *side != LinkSide::Brokers {
-                    kernel.network.trouble[broker as usize].block(true);
+                    kernel.network.link_faults[broker as usize].block(true);
                 }
                 if *side != LinkSide::Clients {
                     kernel.cluster.isolate(kernel.now, broker, &mut kernel.output);
@@ -52,8 +52,8 @@ impl Kernel {
             }),
             Disturbance::Join(brokers, side) => self.each(brokers, |kernel, broker| {
                 if *side != LinkSide::Brokers {
-                    kernel.network.trouble[broker as usize].block(false);
-                    kernel.let_through(broker);
+                    kernel.network.link_faults[broker as usize].block(false);
+                    kernel.release_blocked(broker);
                 }
                 if *side != LinkSide::Clients {
                     kernel.cluster.rejoin(kernel.now, broker, &mut kernel.output);
@@ -61,14 +61,14 @@ impl Kernel {
             }),
             Disturbance::Reset(brokers) => self.each(brokers, Kernel::break_all),
             Disturbance::HalfOpen(brokers) => {
-                self.each(brokers, |kernel, broker| kernel.network.void(broker));
+                self.each(brokers, |kernel, broker| kernel.network.blackhole(broker));
             }
         }
-        self.network.look();
-        self.put_out();
+        self.network.refresh();
+        self.send_effects();
     }
 
-    /// Does something to each of these brokers, which scenarios count from 1.
+    /// Applies `act` to each of these brokers, which scenarios count from 1.
     fn each(&mut self, brokers: &[u32], act: impl Fn(&mut Kernel, BrokerId)) {
         for number in brokers {
             act(self, number - 1);

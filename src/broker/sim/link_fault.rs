@@ -1,4 +1,4 @@
-//! What is wrong with a broker's links to clients.
+//! Faults of the links between a broker and its clients.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use crate::broker::protocol::BrokerId;
 const RETRANSMITTED_AFTER_NS: i64 = 200_000_000;
 const RETRANSMITTED_AFTER_MAX_NS: i64 = 120_000_000_000;
 
-/// What is wrong with the links of a broker.
+/// The active faults of the links of a broker.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LinkFault {
-    /// Whether anything is.
-    pub(super) is_there: bool,
+    /// Whether a fault is active.
+    pub(super) is_active: bool,
     delay: Duration,
     loss: f64,
     duplicate: f64,
     answer_delay: Duration,
-    /// Nothing passes; it waits.
+    /// Messages are blocked until the link is healed.
     pub(super) is_blocked: bool,
 }
 
@@ -27,27 +27,27 @@ impl LinkFault {
     /// `duplicate` of the batches arrives twice.
     pub(super) fn set(&mut self, delay: Duration, loss: f64, duplicate: f64) {
         (self.delay, self.loss, self.duplicate) = (delay, loss, duplicate);
-        self.look();
+        self.refresh();
     }
 
     /// Answers take so much longer.
     pub(super) fn set_answer_delay(&mut self, by: Duration) {
         self.answer_delay = by;
-        self.look();
+        self.refresh();
     }
 
     /// Whether messages pass.
     pub(super) fn block(&mut self, is_blocked: bool) {
         self.is_blocked = is_blocked;
-        self.look();
+        self.refresh();
     }
 
     pub(super) fn answer_delay_ns(&self) -> i64 {
         self.answer_delay.as_nanos() as i64
     }
 
-    fn look(&mut self) {
-        self.is_there = self.is_blocked
+    fn refresh(&mut self) {
+        self.is_active = self.is_blocked
             || self.loss > 0.0
             || self.duplicate > 0.0
             || !self.delay.is_zero()
@@ -57,26 +57,26 @@ impl LinkFault {
 
 impl Network {
     /// Something about the links has changed.
-    pub(super) fn look(&mut self) {
-        self.has_trouble = self.trouble.iter().any(|trouble| trouble.is_there);
+    pub(super) fn refresh(&mut self) {
+        self.has_link_fault = self.link_faults.iter().any(|link_faults| link_faults.is_active);
     }
 
-    /// What a message to or from `broker` takes longer. TCP sends again what is lost, later each time, and keeps
-    /// everything behind it waiting.
-    pub(super) fn mishap(&mut self, broker: BrokerId) -> i64 {
-        let LinkFault { delay, loss, .. } = self.trouble[broker as usize];
-        let mut longer = delay.as_nanos() as i64;
+    /// The extra latency of a message to or from `broker`, in nanoseconds. TCP sends again what is lost, later each
+    /// time, and keeps everything behind it waiting.
+    pub(super) fn extra_latency_ns(&mut self, broker: BrokerId) -> i64 {
+        let LinkFault { delay, loss, .. } = self.link_faults[broker as usize];
+        let mut extra_ns = delay.as_nanos() as i64;
         let mut wait = RETRANSMITTED_AFTER_NS;
-        while loss > 0.0 && wait < RETRANSMITTED_AFTER_MAX_NS && self.mishaps.unit() < loss {
-            longer += wait;
+        while loss > 0.0 && wait < RETRANSMITTED_AFTER_MAX_NS && self.fault_random.unit() < loss {
+            extra_ns += wait;
             wait *= 2;
         }
-        longer
+        extra_ns
     }
 
     /// Whether a batch to `broker` arrives twice.
-    pub(super) fn repeats(&mut self, broker: BrokerId) -> bool {
-        let LinkFault { duplicate, .. } = self.trouble[broker as usize];
-        duplicate > 0.0 && self.mishaps.unit() < duplicate
+    pub(super) fn duplicates(&mut self, broker: BrokerId) -> bool {
+        let LinkFault { duplicate, .. } = self.link_faults[broker as usize];
+        duplicate > 0.0 && self.fault_random.unit() < duplicate
     }
 }

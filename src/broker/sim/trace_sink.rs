@@ -8,33 +8,33 @@ use crate::broker::model::ClientId;
 use crate::measure::{TraceKind, TraceLine};
 
 /// Takes the lines of a trace, in the order of the events.
-pub struct Tap(Box<dyn FnMut(TraceLine) + Send>);
+pub struct TraceSink(Box<dyn FnMut(TraceLine) + Send>);
 
-impl Tap {
+impl TraceSink {
     /// Gives every line to `take`.
-    pub fn new(take: impl FnMut(TraceLine) + Send + 'static) -> Tap {
-        Tap(Box::new(take))
+    pub fn new(take: impl FnMut(TraceLine) + Send + 'static) -> TraceSink {
+        TraceSink(Box::new(take))
     }
 }
 
-impl fmt::Debug for Tap {
+impl fmt::Debug for TraceSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tap")
     }
 }
 
-/// A tap, and who is who.
-pub(super) struct Watch(Mutex<Inner>);
+/// A sink, and the names of clients.
+pub(super) struct TraceWriter(Mutex<Inner>);
 
 struct Inner {
-    tap: Tap,
+    sink: TraceSink,
     /// By client.
     names: Vec<String>,
 }
 
-impl Watch {
-    pub(super) fn new(tap: Tap) -> Watch {
-        Watch(Mutex::new(Inner { tap, names: Vec::new() }))
+impl TraceWriter {
+    pub(super) fn new(sink: TraceSink) -> TraceWriter {
+        TraceWriter(Mutex::new(Inner { sink, names: Vec::new() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -54,18 +54,18 @@ impl Watch {
         self.lock().names.get(client as usize).cloned().unwrap_or_default()
     }
 
-    pub(super) fn tell(
+    pub(super) fn emit_trace(
         &self,
         at: Time,
         kind: TraceKind,
         who: String,
         (what, partitions): (String, Vec<PartitionId>),
     ) {
-        (self.lock().tap.0)(TraceLine { at, kind, who, what, partitions });
+        (self.lock().sink.0)(TraceLine { at, kind, who, what, partitions });
     }
 }
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for TraceWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Watch")
     }

@@ -1,0 +1,119 @@
+//! Simulated processes: machines with their clients, as the kernel schedules them.
+
+use std::collections::VecDeque;
+
+use super::deferred::DeferredAck;
+use super::handle::Ask;
+use crate::base::{Offset, Time};
+use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request};
+use crate::logic::Effort;
+
+/// A data machine with its client, hosted by the kernel.
+pub trait SimProcess: Send {
+    /// Does what can be done now, without waiting.
+    fn turn(&mut self) -> NextTurn;
+    /// Its name in a trace.
+    fn name(&self) -> String;
+    /// Its client.
+    fn client(&mut self) -> &mut dyn Client;
+    /// Whether it requests a turn, because its client has something for the machine.
+    fn wish(&self) -> TurnRequest;
+    /// Whether an acknowledgement would trigger no action of its client, so that its delivery may be deferred.
+    fn acks_are_inert(&self) -> bool {
+        false
+    }
+    /// Whether it notifies no actor before a timer fires, as long as its client gets nothing but records and
+    /// acknowledgements.
+    fn cannot_notify_actors(&self) -> bool {
+        false
+    }
+    /// Delivers a fetch response to its client at `now`, and runs what is due then. Returns the response unless the
+    /// process cannot notify actors and its client waits for that response only. The client puts its requests into
+    /// `outbox`.
+    fn deliver_early(
+        &mut self,
+        _from: BrokerId,
+        answer: Box<Fetch>,
+        _records: &dyn Records,
+        _now: Time,
+        _outbox: &mut Vec<(BrokerId, Request)>,
+    ) -> Result<Delivered, Box<Fetch>> {
+        Err(answer)
+    }
+    /// Delivers to its client the acknowledgement of a batch, given by its number and first offset, which arrives at
+    /// `at`. False, and not delivered, if the client would act on it. The client may use the memory of what is done.
+    fn ack_early(
+        &mut self,
+        _from: BrokerId,
+        _batch: (u64, Offset),
+        _at: Time,
+        _done: &mut Vec<Box<Produce>>,
+    ) -> bool {
+        false
+    }
+    /// Has the turns from `next` to before `until` now, as far as they do not depend on anything that is still to come.
+    /// Each lets its client send one request; when it is to be sent is noted in `turns`. Returns when the next turn is
+    /// wanted.
+    fn run_until(&mut self, next: Time, _until: Time, _turns: &mut Vec<Time>) -> Time {
+        next
+    }
+}
+
+/// The turn a process requests after a delivery to its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnRequest {
+    /// There is nothing for it.
+    None,
+    /// The turn may be deferred, as long as it comes before the state of the machine is read: before a timer fires,
+    /// and before actors get a message. Most records come so, and many of them are dealt with in one turn.
+    Later,
+    /// At once, unless it is busy.
+    Now,
+}
+
+/// What follows from the early delivery of a fetch response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// Its machine wants a turn now.
+    Turn,
+    /// Its machine may have a turn later, if it wants one, and its client wants one at `due` at the latest.
+    Wait {
+        /// Whether it wants one.
+        wants_deferred_turn: bool,
+        /// When something is due.
+        due: Time,
+    },
+}
+
+/// When the next turn of a process is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextTurn {
+    /// A turn at this time at the latest.
+    At(Time),
+    /// A turn when this effort is made.
+    After(Effort),
+    /// No turn any more: its client is closed.
+    Over,
+}
+
+pub(super) struct ClientSlot {
+    pub(super) occupant: Occupant,
+    /// When its next turn comes; other turns in the queue are stale.
+    pub(super) turn_at: Time,
+    /// Until when it is busy with an effort.
+    pub(super) busy_until: Time,
+    /// Whether it has a deferred turn.
+    pub(super) wants_deferred_turn: bool,
+    /// Whether it [cannot notify actors](SimProcess::cannot_notify_actors).
+    pub(super) cannot_notify_actors: bool,
+    /// Its last question for watermarks.
+    pub(super) question: u64,
+    /// Deferred acknowledgements.
+    pub(super) acks: VecDeque<DeferredAck>,
+}
+
+pub(super) enum Occupant {
+    None,
+    Process(Box<dyn SimProcess>),
+    Asks(Ask),
+}
