@@ -271,7 +271,7 @@ pub(super) struct SimulatedPool<R> {
     blocked: Option<(Time, Blocked)>,
     /// Whether nothing it may hear of would change what it sends. Without acknowledgements it goes on sending to a
     /// leader that is none any more, and each of those records is lost.
-    may_go_ahead: bool,
+    may_run_early: bool,
 }
 
 impl<R: Fn(PoolReport)> SimulatedPool<R> {
@@ -281,8 +281,8 @@ impl<R: Fn(PoolReport)> SimulatedPool<R> {
         report: R,
     ) -> SimulatedPool<R> {
         let (clock, plan) = (host.clock(), &host.context().plan);
-        let may_go_ahead = plan.load.acks != Acks::None || plan.faults.is_empty();
-        SimulatedPool { host, clock, kernel, report, blocked: None, may_go_ahead }
+        let may_run_early = plan.load.acks != Acks::None || plan.faults.is_empty();
+        SimulatedPool { host, clock, kernel, report, blocked: None, may_run_early }
     }
 }
 
@@ -345,7 +345,7 @@ impl<R: Fn(PoolReport) + Send> SimProcess for SimulatedPool<R> {
 
     fn run_until(&mut self, next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
         match self.blocked {
-            None if self.may_go_ahead => self.host.run_until(next, until, turns),
+            None if self.may_run_early => self.host.run_until(next, until, turns),
             None | Some(_) => next,
         }
     }

@@ -142,10 +142,10 @@ impl PoolHost<NativeProducer> {
         sender.enter_answers(&mut cell);
         while turns.len() < BURST_MAX
             && next < until
-            && sender.port.as_inner().can_go_ahead(next)
+            && sender.port.as_inner().sends_immediately_at(next)
             && let Some(due) = pacer.take_alone(next)
         {
-            let wanted = sender.send_ahead(&mut cell, due, next);
+            let wanted = sender.send_early(&mut cell, due, next);
             turns.push(next);
             let due = pacer.next_due(next).unwrap_or(next);
             next = due.min(next + SLEEP_MAX).min(wanted);

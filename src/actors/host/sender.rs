@@ -172,11 +172,11 @@ impl Sender<NativeProducer> {
     /// Sends a record at `at`, for which the client [has room](NativeProducer::can_go_ahead) then. Returns when the
     /// client wants its next tick.
     #[inline]
-    pub(super) fn send_ahead(&mut self, cell: &mut PoolState, due: Due, at: Time) -> Time {
+    pub(super) fn send_early(&mut self, cell: &mut PoolState, due: Due, at: Time) -> Time {
         let Due { producer, partition, .. } = due;
         let sequence = self.note_sent(cell, due, at);
         self.stamp(due, sequence, at);
         let record = SendRecord { producer, partition, sequence, payload: &self.payload };
-        self.port.inner().send_ahead(&record, at)
+        self.port.inner().send_early(&record, at)
     }
 }

@@ -176,7 +176,7 @@ impl NativeConsumer {
     pub fn waits_for_one_answer(&self) -> bool {
         let fetching = |connection: &&Connection| matches!(connection, Connection::Fetching(_));
         self.member.is_none()
-            && self.metadata.is_whole()
+            && self.metadata.all_leaders_known()
             && self.connections.iter().filter(fetching).count() == 1
     }
 
@@ -210,7 +210,7 @@ impl NativeConsumer {
         if let Some(last) = self.positions.last() {
             // A partition that is newer than what is known.
             if last.partition.0 as usize >= self.metadata.partitions() {
-                self.metadata.doubt(now);
+                self.metadata.invalidate(now);
             }
             next = self.metadata.refresh(now, &mut self.outbox);
         }
@@ -292,7 +292,7 @@ impl NativeConsumer {
             Some(_) => {
                 let now = self.clock.now();
                 position.not_before = now + self.profile.retry_backoff;
-                return self.metadata.doubt(now);
+                return self.metadata.invalidate(now);
             }
         }
         let (partition, offset) = (slot.partition, slot.offset);

@@ -118,11 +118,11 @@ impl Membership {
         if now >= self.topic.next {
             self.topic.next = now + refresh;
             self.topic.is_looking = true;
-            metadata.look_again(now);
+            metadata.request_refresh(now);
         }
         if self.member.is_dealing() && !self.topic.has_asked {
             self.topic.has_asked = true;
-            metadata.look_again(now);
+            metadata.request_refresh(now);
         }
         if self.topic.is_looking || self.member.is_dealing() {
             self.topic.next.min(metadata.refresh(now, outbox))

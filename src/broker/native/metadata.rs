@@ -58,7 +58,7 @@ impl Metadata {
 
     /// Whether all leaders are known and every broker is reached.
     #[inline]
-    pub(super) fn is_whole(&self) -> bool {
+    pub(super) fn all_leaders_known(&self) -> bool {
         self.state == State::Known && self.broken == 0
     }
 
@@ -83,7 +83,7 @@ impl Metadata {
     }
 
     /// What it knows may be wrong.
-    pub(super) fn doubt(&mut self, now: Time) {
+    pub(super) fn invalidate(&mut self, now: Time) {
         if self.state == State::Known {
             self.state = State::Unknown;
             self.not_before = self.not_before.max(now);
@@ -91,7 +91,7 @@ impl Metadata {
     }
 
     /// Asks once more at the next opportunity, without a reason to believe that anything is wrong.
-    pub(super) fn look_again(&mut self, now: Time) {
+    pub(super) fn request_refresh(&mut self, now: Time) {
         if self.state == State::Known {
             self.state = State::Unknown;
             self.not_before = now;
@@ -170,7 +170,7 @@ impl Metadata {
             self.state = State::Unknown;
         }
         self.ask = (broker + 1) % self.brokers.len() as BrokerId;
-        self.doubt(now);
+        self.invalidate(now);
         is_news
     }
 

@@ -3,15 +3,15 @@
 //! A batch that was refused or not answered goes back to its place before those that were not sent yet. Batches behind
 //! it that are in flight already stay there: without idempotence they may overtake it, as with librdkafka.
 
-mod answering;
-mod parcel;
-mod sending;
+mod batch;
+mod completion;
+mod drain;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::answering::LOOK_FOR_OLD;
-use self::parcel::{Lane, Parcel};
+use self::batch::{PartitionQueue, ProducerBatch};
+use self::completion::EXPIRE_INTERVAL;
 use super::Profile;
 use super::metadata::Metadata;
 use crate::base::{Clock, Offset, PartitionId, Time};
@@ -38,34 +38,34 @@ pub struct NativeProducer {
     acks: Acks,
     linger: Duration,
     in_flight_max: usize,
-    /// An idempotent producer's number.
-    number: Number,
+    /// The producer id, of an idempotent producer.
+    producer_id: ProducerIdState,
     metadata: Metadata,
     /// By partition.
-    lanes: Vec<Lane>,
+    queues: Vec<PartitionQueue>,
     /// Partitions with an open batch, in the order in which they were opened, and when.
     opened: VecDeque<(Time, PartitionId)>,
     /// Partitions with closed batches that wait, in the order they began to.
     waiting: Vec<PartitionId>,
     /// By broker, in the order they were sent.
-    in_flight: Vec<VecDeque<Box<Parcel>>>,
+    in_flight: Vec<VecDeque<Box<ProducerBatch>>>,
     requests: u64,
     #[expect(clippy::vec_box, reason = "it moves from list to list")]
-    spare: Vec<Box<Parcel>>,
+    batch_pool: Vec<Box<ProducerBatch>>,
     /// Requests that have done their work; their memory is used again.
     #[expect(clippy::vec_box, reason = "it moves from list to list")]
-    spare_requests: Vec<Box<Produce>>,
+    request_pool: Vec<Box<Produce>>,
     /// Records queued or in flight, and their bytes.
     queued: usize,
     queued_bytes: usize,
-    /// When to look for records that have waited too long.
-    look_for_old_at: Time,
+    /// When batches are expired next.
+    expire_batches_at: Time,
     answers: Answers,
     outbox: Vec<(BrokerId, Request)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
+enum ProducerIdState {
     NotNeeded,
     Wanted,
     Asked(BrokerId, Time),
@@ -75,45 +75,45 @@ enum Number {
 impl NativeProducer {
     /// A client for `partitions` partitions.
     pub fn new(load: &LoadPlan, partitions: u32, profile: Profile, clock: Clock) -> NativeProducer {
-        let (number, in_flight_max) = match load.idempotence {
-            true => (Number::Wanted, IN_FLIGHT_IDEMPOTENT),
-            false => (Number::NotNeeded, IN_FLIGHT),
+        let (producer_id, in_flight_max) = match load.idempotence {
+            true => (ProducerIdState::Wanted, IN_FLIGHT_IDEMPOTENT),
+            false => (ProducerIdState::NotNeeded, IN_FLIGHT),
         };
         NativeProducer {
             clock,
             acks: load.acks,
             linger: load.linger,
             in_flight_max,
-            number,
-            lanes: (0..partitions).map(|_| Lane::default()).collect(),
+            producer_id,
+            queues: (0..partitions).map(|_| PartitionQueue::default()).collect(),
             opened: VecDeque::new(),
             waiting: Vec::new(),
             in_flight: (0..profile.brokers).map(|_| VecDeque::new()).collect(),
             metadata: Metadata::new(profile.clone()),
             profile,
             requests: 0,
-            spare: Vec::new(),
-            spare_requests: Vec::new(),
+            batch_pool: Vec::new(),
+            request_pool: Vec::new(),
             queued: 0,
             queued_bytes: 0,
-            look_for_old_at: Time::ZERO + LOOK_FOR_OLD,
+            expire_batches_at: Time::ZERO + EXPIRE_INTERVAL,
             answers: Answers::default(),
             outbox: Vec::new(),
         }
     }
 
-    /// Whether nothing waits for an acknowledgement.
+    /// Whether no batch waits for an acknowledgement.
     #[inline]
     pub fn acks_are_inert(&self) -> bool {
         let is_empty = self.opened.is_empty() || !self.has_due(self.clock.now());
         is_empty && self.waiting.is_empty() && self.is_ready()
     }
 
-    /// Whether a record that is handed over at `at` leaves at once, with and without the acknowledgements that are
-    /// still to come, and no broker is to be doubted before.
+    /// Whether a record sent at `at` leaves immediately, whatever acknowledgements are pending, and no request times
+    /// out before.
     #[inline]
-    pub fn can_go_ahead(&self, at: Time) -> bool {
-        let has_room = |in_flight: &VecDeque<Box<Parcel>>| {
+    pub fn sends_immediately_at(&self, at: Time) -> bool {
+        let has_room = |in_flight: &VecDeque<Box<ProducerBatch>>| {
             in_flight.len() < self.in_flight_max
                 && in_flight.front().is_none_or(|oldest| at < oldest.limit)
         };
@@ -121,55 +121,55 @@ impl NativeProducer {
             && self.opened.is_empty()
             && self.waiting.is_empty()
             && self.is_ready()
-            && self.metadata.is_whole()
+            && self.metadata.all_leaders_known()
             && self.in_flight.iter().all(has_room)
     }
 
     /// Takes a record at `at` and sends it, if it [can](Self::can_go_ahead). Returns when something is due next.
     #[inline]
-    pub fn send_ahead(&mut self, record: &SendRecord<'_>, at: Time) -> Time {
-        let Some(leader) = self.way(record.partition, at) else {
+    pub fn send_early(&mut self, record: &SendRecord<'_>, at: Time) -> Time {
+        let Some(leader) = self.ready_leader(record.partition, at) else {
             self.take(record, at);
             return self.send_due(at);
         };
         // As a batch of its own, which need not be opened first.
-        let mut parcel = self.spare.pop().unwrap_or_default().begun(record.partition, at);
-        parcel.add(record, at);
+        let mut batch = self.batch_pool.pop().unwrap_or_default().begun(record.partition, at);
+        batch.add(record, at);
         self.queued += 1;
         self.queued_bytes += record.payload.len();
-        self.lanes[record.partition.0 as usize].number(&mut parcel);
-        self.send_parcel(parcel, leader, at);
-        self.look_for_trouble(at)
+        self.queues[record.partition.0 as usize].assign_sequence(&mut batch);
+        self.send_batch(batch, leader, at);
+        self.check_timeouts(at)
     }
 
     /// Adds a record to its partition's open batch.
     fn take(&mut self, record: &SendRecord<'_>, now: Time) {
         let at = record.partition.0 as usize;
-        let is_full = self.lanes[at].open.as_ref().is_some_and(|parcel| parcel.is_full_for(record));
-        if is_full && let Some(parcel) = self.lanes[at].close() {
-            self.put_by(parcel);
+        let is_full = self.queues[at].open.as_ref().is_some_and(|batch| batch.is_full_for(record));
+        if is_full && let Some(batch) = self.queues[at].close() {
+            self.requeue(batch);
             self.opened.retain(|(_, partition)| *partition != record.partition);
         }
-        let parcel = self.lanes[at].open.get_or_insert_with(|| {
+        let batch = self.queues[at].open.get_or_insert_with(|| {
             self.opened.push_back((now, record.partition));
-            self.spare.pop().unwrap_or_default().begun(record.partition, now)
+            self.batch_pool.pop().unwrap_or_default().begun(record.partition, now)
         });
-        parcel.add(record, now);
+        batch.add(record, now);
         self.queued += 1;
         self.queued_bytes += record.payload.len();
     }
 
-    /// What became of a batch is a broker's word, unless it was not to be answered.
+    /// Notes that a broker has answered, unless the batch needs no answer.
     #[inline]
-    fn hears_from(&mut self, broker: BrokerId) {
+    fn note_answer(&mut self, broker: BrokerId) {
         if self.acks != Acks::None {
             self.metadata.answered(broker);
         }
     }
 
-    /// Asks for a number if that is due; returns when something is due next.
-    fn ask_for_number(&mut self, now: Time) -> Time {
-        if let Number::Asked(broker, since) = self.number {
+    /// Requests a producer id if that is due; returns when something is due next.
+    fn request_producer_id(&mut self, now: Time) -> Time {
+        if let ProducerIdState::Asked(broker, since) = self.producer_id {
             let limit = since + self.profile.request_timeout;
             if now < limit {
                 return limit;
@@ -177,8 +177,8 @@ impl NativeProducer {
             self.close_connection(broker, now);
         }
         match self.metadata.any(now) {
-            Some(broker) if self.number == Number::Wanted => {
-                self.number = Number::Asked(broker, now);
+            Some(broker) if self.producer_id == ProducerIdState::Wanted => {
+                self.producer_id = ProducerIdState::Asked(broker, now);
                 self.outbox.push((broker, Request::InitProducerId));
                 now + self.profile.request_timeout
             }
@@ -205,11 +205,11 @@ impl ProducerPort for NativeProducer {
     fn follow(&mut self, partitions: u32) -> bool {
         let partitions = partitions as usize;
         if self.metadata.partitions() < partitions {
-            self.metadata.doubt(self.clock.now());
+            self.metadata.invalidate(self.clock.now());
             return false;
         }
-        if self.lanes.len() < partitions {
-            self.lanes.resize_with(partitions, Lane::default);
+        if self.queues.len() < partitions {
+            self.queues.resize_with(partitions, PartitionQueue::default);
         }
         true
     }
@@ -218,17 +218,17 @@ impl ProducerPort for NativeProducer {
         let now = self.clock.now();
         self.opened.clear();
         self.waiting.clear();
-        for lane in 0..self.lanes.len() {
-            let open = self.lanes[lane].close();
-            while let Some(parcel) = self.lanes[lane].take_first() {
-                self.resolve_unsent(parcel, now);
+        for queue in 0..self.queues.len() {
+            let open = self.queues[queue].close();
+            while let Some(batch) = self.queues[queue].take_first() {
+                self.resolve_unsent(batch, now);
             }
-            open.into_iter().for_each(|parcel| self.resolve_unsent(parcel, now));
-            self.lanes[lane].in_flight = 0;
+            open.into_iter().for_each(|batch| self.resolve_unsent(batch, now));
+            self.queues[queue].in_flight = 0;
         }
         for broker in 0..self.in_flight.len() {
-            for parcel in std::mem::take(&mut self.in_flight[broker]) {
-                self.resolve(parcel, now, Outcome::Indeterminate, None);
+            for batch in std::mem::take(&mut self.in_flight[broker]) {
+                self.resolve(batch, now, Outcome::Indeterminate, None);
             }
         }
     }
@@ -241,10 +241,10 @@ impl Client for NativeProducer {
         }
         match response {
             Response::Metadata(leaders) => self.metadata.learn(leaders),
-            Response::InitProducerId(number) => self.number = Number::Known(number),
+            Response::InitProducerId(id) => self.producer_id = ProducerIdState::Known(id),
             Response::Refused(_) => self.metadata.refused(),
             Response::Produce(number, result) => {
-                self.hears_from(broker);
+                self.note_answer(broker);
                 self.answered(broker, number, result, now);
             }
             Response::Fetch(_)
@@ -264,9 +264,9 @@ impl Client for NativeProducer {
     ) {
         // One for one: so it has the memory of as many as it sends before it hears of them.
         if let Some(request) = done.pop() {
-            self.spare_requests.push(request);
+            self.request_pool.push(request);
         }
-        self.hears_from(from);
+        self.note_answer(from);
         self.answered(from, number, Ok(first), now);
     }
 
@@ -274,13 +274,13 @@ impl Client for NativeProducer {
         if self.metadata.broken(broker, now) {
             self.answers.add_error("BrokerTransportFailure", 1);
         }
-        if matches!(self.number, Number::Asked(asked, _) if asked == broker) {
-            self.number = Number::Wanted;
+        if matches!(self.producer_id, ProducerIdState::Asked(asked, _) if asked == broker) {
+            self.producer_id = ProducerIdState::Wanted;
         }
-        for mut parcel in std::mem::take(&mut self.in_flight[broker as usize]) {
-            self.lanes[parcel.partition.0 as usize].in_flight -= 1;
-            parcel.may_be_there = true;
-            self.retry(parcel, now);
+        for mut batch in std::mem::take(&mut self.in_flight[broker as usize]) {
+            self.queues[batch.partition.0 as usize].in_flight -= 1;
+            batch.may_be_there = true;
+            self.retry(batch, now);
         }
     }
 

@@ -1,4 +1,4 @@
-//! A batch on its way to a partition, and the partition's batches in order.
+//! A producer's batch, and the queue of batches of a partition.
 
 use std::collections::VecDeque;
 
@@ -7,14 +7,14 @@ use crate::base::{PartitionId, ProducerId, Time, sent_time};
 use crate::broker::SendRecord;
 use crate::broker::protocol::{Batch, BrokerId};
 
-/// A batch and what its acknowledgements need.
+/// A batch, and what is needed to acknowledge its records.
 #[derive(Debug, Default)]
-pub(super) struct Parcel {
+pub(super) struct ProducerBatch {
     pub(super) partition: PartitionId,
     /// When its first record came.
     pub(super) since: Time,
     /// The records, of which every request takes a copy.
-    pub(super) batch: Batch,
+    pub(super) payloads: Batch,
     pub(super) records: Vec<Sent>,
     /// Sequence of the first record, given when the batch is closed.
     pub(super) sequence: u64,
@@ -24,11 +24,11 @@ pub(super) struct Parcel {
     pub(super) limit: Time,
     /// It may be in the log although no answer said so.
     pub(super) may_be_there: bool,
-    /// The producer's number it was sent with last.
+    /// The producer id it was sent with last.
     pub(super) sent_as: i64,
 }
 
-/// A record of a batch, as far as it matters here.
+/// A record of a batch, as far as its acknowledgement needs it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) producer: ProducerId,
@@ -37,10 +37,14 @@ pub(super) struct Sent {
     pub(super) at: Time,
 }
 
-impl Parcel {
+impl ProducerBatch {
     /// A batch without records.
     #[inline]
-    pub(super) fn begun(mut self: Box<Self>, partition: PartitionId, now: Time) -> Box<Parcel> {
+    pub(super) fn begun(
+        mut self: Box<Self>,
+        partition: PartitionId,
+        now: Time,
+    ) -> Box<ProducerBatch> {
         (self.partition, self.since) = (partition, now);
         self
     }
@@ -49,7 +53,7 @@ impl Parcel {
     #[inline]
     pub(super) fn add(&mut self, record: &SendRecord<'_>, now: Time) {
         let SendRecord { producer, sequence, payload, .. } = *record;
-        self.batch.push(payload);
+        self.payloads.push(payload);
         self.records.push(Sent { producer, sequence, at: sent_time(payload).unwrap_or(now) });
     }
 
@@ -57,17 +61,17 @@ impl Parcel {
     #[inline]
     pub(super) fn is_full_for(&self, record: &SendRecord<'_>) -> bool {
         self.records.len() >= BATCH_RECORDS_MAX
-            || self.batch.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
+            || self.payloads.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
     }
 }
 
-/// What waits for a partition.
+/// The batches of a partition that are not in flight.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct PartitionQueue {
     /// The batch that takes records.
-    pub(super) open: Option<Box<Parcel>>,
+    pub(super) open: Option<Box<ProducerBatch>>,
     /// Closed batches that cannot be sent yet, by sequence.
-    closed: VecDeque<Box<Parcel>>,
+    closed: VecDeque<Box<ProducerBatch>>,
     /// Sequence of the next record.
     sequence: u64,
     /// Sequence after the last batch that was acknowledged.
@@ -75,13 +79,13 @@ pub(super) struct Lane {
     /// Batches in flight, and to whom.
     pub(super) in_flight: u32,
     pub(super) leader: BrokerId,
-    /// With which number of the producer.
+    /// The producer id they were sent with.
     pub(super) sent_as: i64,
     /// Nothing is sent before.
     pub(super) not_before: Time,
 }
 
-impl Lane {
+impl PartitionQueue {
     /// Whether closed batches wait.
     #[inline]
     pub(super) fn waits(&self) -> bool {
@@ -90,31 +94,31 @@ impl Lane {
 
     /// Closes the open batch.
     #[inline]
-    pub(super) fn close(&mut self) -> Option<Box<Parcel>> {
-        let mut parcel = self.open.take()?;
-        self.number(&mut parcel);
-        Some(parcel)
+    pub(super) fn close(&mut self) -> Option<Box<ProducerBatch>> {
+        let mut batch = self.open.take()?;
+        self.assign_sequence(&mut batch);
+        Some(batch)
     }
 
     /// Gives a batch that is complete its sequence.
     #[inline]
-    pub(super) fn number(&mut self, parcel: &mut Parcel) {
-        parcel.sequence = self.sequence;
-        self.sequence += parcel.records.len() as u64;
+    pub(super) fn assign_sequence(&mut self, batch: &mut ProducerBatch) {
+        batch.sequence = self.sequence;
+        self.sequence += batch.records.len() as u64;
     }
 
-    /// Puts a batch in its place among those that wait.
-    pub(super) fn put(&mut self, parcel: Box<Parcel>) {
-        let place = self.closed.partition_point(|other| other.sequence < parcel.sequence);
-        self.closed.insert(place, parcel);
+    /// Inserts a batch by its sequence among the closed ones.
+    pub(super) fn put(&mut self, batch: Box<ProducerBatch>) {
+        let place = self.closed.partition_point(|other| other.sequence < batch.sequence);
+        self.closed.insert(place, batch);
     }
 
     /// The batch that is to be sent next.
-    pub(super) fn first(&self) -> Option<&Parcel> {
-        self.closed.front().map(|parcel| &**parcel)
+    pub(super) fn first(&self) -> Option<&ProducerBatch> {
+        self.closed.front().map(|batch| &**batch)
     }
 
-    pub(super) fn take_first(&mut self) -> Option<Box<Parcel>> {
+    pub(super) fn take_first(&mut self) -> Option<Box<ProducerBatch>> {
         self.closed.pop_front()
     }
 }

@@ -1,25 +1,25 @@
-//! Which batch goes next, and where.
+//! Draining of the queues: the batch that is sent next, and its broker.
 
-use super::parcel::Parcel;
-use super::{NativeProducer, Number};
+use super::batch::ProducerBatch;
+use super::{NativeProducer, ProducerIdState};
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Request};
 
 impl NativeProducer {
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
-        matches!(self.number, Number::NotNeeded | Number::Known(_))
+        matches!(self.producer_id, ProducerIdState::NotNeeded | ProducerIdState::Known(_))
     }
 
-    /// Where a partition's next batch can go now: its leader, when it is known, reached and has room.
+    /// The leader of a partition, if its next batch can be sent there now: it is known, connected and has room.
     #[inline]
-    pub(super) fn way(&self, partition: PartitionId, now: Time) -> Option<BrokerId> {
+    pub(super) fn ready_leader(&self, partition: PartitionId, now: Time) -> Option<BrokerId> {
         let leader = self.metadata.leader(partition, now)?;
-        let lane = &self.lanes[partition.0 as usize];
+        let queue = &self.queues[partition.0 as usize];
         // A leader that has nothing of this producer yet takes any sequence: those before it come first.
-        if lane.in_flight > 0
-            && let Number::Known(number) = self.number
-            && (lane.leader != leader || lane.sent_as != number_of(lane.first(), number))
+        if queue.in_flight > 0
+            && let ProducerIdState::Known(id) = self.producer_id
+            && (queue.leader != leader || queue.sent_as != producer_id_of(queue.first(), id))
         {
             return None;
         }
@@ -31,13 +31,13 @@ impl NativeProducer {
     pub(super) fn send_due(&mut self, now: Time) -> Time {
         let mut next = self.metadata.refresh(now, &mut self.outbox);
         if !self.is_ready() {
-            return next.min(self.ask_for_number(now));
+            return next.min(self.request_producer_id(now));
         }
         if !self.waiting.is_empty() {
             next = next.min(self.send_waiting(now));
         }
         next = next.min(self.send_opened(now));
-        next.min(self.look_for_trouble(now))
+        next.min(self.check_timeouts(now))
     }
 
     /// Whether any broker takes another batch.
@@ -66,18 +66,18 @@ impl NativeProducer {
             if !self.has_room() {
                 return next.min(self.metadata.next_try(now));
             }
-            let way = match self.lanes[partition.0 as usize].waits() {
+            let ready_leader = match self.queues[partition.0 as usize].waits() {
                 true => None,
-                false => self.way(partition, now),
+                false => self.ready_leader(partition, now),
             };
-            let Some(leader) = way else {
+            let Some(leader) = ready_leader else {
                 next = next.min(self.metadata.next_try(now));
                 at += 1;
                 continue;
             };
             self.opened.remove(at);
-            if let Some(parcel) = self.lanes[partition.0 as usize].close() {
-                self.send_parcel(parcel, leader, now);
+            if let Some(batch) = self.queues[partition.0 as usize].close() {
+                self.send_batch(batch, leader, now);
             }
         }
         next
@@ -89,14 +89,14 @@ impl NativeProducer {
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.retain(|partition| {
             while self.may_send_first(*partition, now, &mut next) {
-                // Before it is taken: the way depends on which one is the first.
-                let leader = self.way(*partition, now);
-                let parcel = self.lanes[partition.0 as usize].take_first();
-                if let (Some(parcel), Some(leader)) = (parcel, leader) {
-                    self.send_parcel(parcel, leader, now);
+                // Before the batch is taken: the leader depends on the first batch.
+                let leader = self.ready_leader(*partition, now);
+                let batch = self.queues[partition.0 as usize].take_first();
+                if let (Some(batch), Some(leader)) = (batch, leader) {
+                    self.send_batch(batch, leader, now);
                 }
             }
-            self.lanes[partition.0 as usize].waits()
+            self.queues[partition.0 as usize].waits()
         });
         // Nothing joins the list meanwhile.
         self.waiting = waiting;
@@ -109,46 +109,53 @@ impl NativeProducer {
         now: Time,
         next: &mut Time,
     ) -> bool {
-        let lane = &self.lanes[partition.0 as usize];
-        let Some(first) = lane.first() else { return false };
-        if lane.not_before > now {
-            *next = lane.not_before.min(*next);
+        let queue = &self.queues[partition.0 as usize];
+        let Some(first) = queue.first() else { return false };
+        if queue.not_before > now {
+            *next = queue.not_before.min(*next);
             return false;
         }
         // An idempotent producer sends nothing again before it knows what became of the rest.
-        let drains = first.tries > 0 && lane.in_flight > 0 && self.number != Number::NotNeeded;
-        !drains && self.way(partition, now).is_some()
+        let drains = first.tries > 0
+            && queue.in_flight > 0
+            && self.producer_id != ProducerIdState::NotNeeded;
+        !drains && self.ready_leader(partition, now).is_some()
     }
 
-    pub(super) fn send_parcel(&mut self, mut parcel: Box<Parcel>, leader: BrokerId, now: Time) {
-        let sequence = match self.number {
-            Number::Known(number) => {
-                parcel.sent_as = number_of(Some(&parcel), number);
-                Some((parcel.sent_as, parcel.sequence))
+    pub(super) fn send_batch(
+        &mut self,
+        mut batch: Box<ProducerBatch>,
+        leader: BrokerId,
+        now: Time,
+    ) {
+        let sequence = match self.producer_id {
+            ProducerIdState::Known(id) => {
+                batch.sent_as = producer_id_of(Some(&batch), id);
+                Some((batch.sent_as, batch.sequence))
             }
             _ => None,
         };
         self.requests += 1;
-        parcel.tries += 1;
-        parcel.number = self.requests;
-        parcel.limit = now + self.profile.request_timeout;
-        let partition = parcel.partition;
-        let mut request = self.spare_requests.pop().unwrap_or_default();
-        (request.number, request.partition) = (parcel.number, partition);
+        batch.tries += 1;
+        batch.number = self.requests;
+        batch.limit = now + self.profile.request_timeout;
+        let partition = batch.partition;
+        let mut request = self.request_pool.pop().unwrap_or_default();
+        (request.number, request.partition) = (batch.number, partition);
         (request.acks, request.sequence) = (self.acks, sequence);
-        request.batch.clone_from(&parcel.batch);
+        request.batch.clone_from(&batch.payloads);
         self.outbox.push((leader, Request::Produce(request)));
-        let lane = &mut self.lanes[partition.0 as usize];
-        lane.in_flight += 1;
-        (lane.leader, lane.sent_as) = (leader, parcel.sent_as);
-        self.in_flight[leader as usize].push_back(parcel);
+        let queue = &mut self.queues[partition.0 as usize];
+        queue.in_flight += 1;
+        (queue.leader, queue.sent_as) = (leader, batch.sent_as);
+        self.in_flight[leader as usize].push_back(batch);
     }
 }
 
-/// With which number a batch is sent when the producer's is `number`: what may be in the log goes there with the one it
-/// was sent with before, so that it is recognised.
+/// The producer id a batch is sent with, when the producer's is `id`. A batch that may be in the log keeps the id it
+/// was sent with, so that the broker recognises it.
 #[inline]
-fn number_of(parcel: Option<&Parcel>, number: i64) -> i64 {
-    let again = parcel.filter(|parcel| parcel.may_be_there && parcel.tries > 0);
-    again.map_or(number, |parcel| parcel.sent_as)
+fn producer_id_of(batch: Option<&ProducerBatch>, id: i64) -> i64 {
+    let again = batch.filter(|batch| batch.may_be_there && batch.tries > 0);
+    again.map_or(id, |batch| batch.sent_as)
 }
