@@ -29,14 +29,16 @@ fn module_of(path: &str) -> Option<&str> {
     (!matches!(name, "lib" | "main")).then_some(name)
 }
 
-/// The source without comments and texts. Good enough for code that `rustfmt` has laid out.
-fn code(text: &str) -> String {
-    let mut code = String::new();
+/// A source in two parts, line by line: its code without texts, and its comments. Good enough for code that `rustfmt`
+/// has laid out.
+fn parts(text: &str) -> (String, String) {
+    let (mut code, mut comments) = (String::new(), String::new());
     for line in text.lines() {
         let mut in_text = false;
         let mut previous = ' ';
         for (i, c) in line.char_indices() {
             if !in_text && line[i..].starts_with("//") {
+                comments.push_str(&line[i..]);
                 break;
             }
             if c == '"' && previous != '\\' && previous != '\'' {
@@ -48,8 +50,14 @@ fn code(text: &str) -> String {
             previous = c;
         }
         code.push('\n');
+        comments.push('\n');
     }
-    code
+    (code, comments)
+}
+
+/// The source without comments and texts.
+fn code(text: &str) -> String {
+    parts(text).0
 }
 
 fn is_word(c: char) -> bool {
@@ -197,6 +205,75 @@ fn a_public_type_has_a_name_of_its_own() {
         }
     }
     assert!(seen.len() > 200, "{}", seen.len());
+}
+
+/// Words that say something else here than in a dictionary: Kafka, Erlang/OTP and discrete-event simulation have terms.
+const PRIVATE_WORDS: [&str; 24] = [
+    "ahead",
+    "anchor",
+    "anybody",
+    "aside",
+    "condemn",
+    "desk",
+    "doom",
+    "everybody",
+    "nobody",
+    "parcel",
+    "parcels",
+    "pulse",
+    "restless",
+    "sabotage",
+    "scoreboard",
+    "seat",
+    "seated",
+    "seats",
+    "somebody",
+    "unseat",
+    "upheaval",
+    "whoever",
+    "whom",
+    "whomever",
+];
+/// Words that are good in a sentence, but not as a name.
+const PRIVATE_NAMES: [&str; 4] = ["carrying", "disturbing", "looking", "telling"];
+
+/// The words of a text, in small letters: `PartitionWorker` and `partition_worker` are two, `look-ahead` is one.
+fn words(text: &str) -> BTreeSet<String> {
+    let mut spaced = String::new();
+    let mut previous = ' ';
+    for c in text.chars() {
+        if c.is_uppercase() && previous.is_lowercase() {
+            spaced.push(' ');
+        }
+        spaced.push(if c.is_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { ' ' });
+        previous = c;
+    }
+    spaced.split_whitespace().map(|word| word.trim_matches('-').to_owned()).collect()
+}
+
+#[test]
+fn words_are_found_in_names_and_sentences() {
+    let found = words("let next_seat = DeskOf(x); // the look-ahead - aside, of 2");
+    let expected =
+        ["2", "", "aside", "desk", "let", "look-ahead", "next", "of", "seat", "the", "x"];
+    assert_eq!(found, BTreeSet::from(expected.map(str::to_owned)));
+}
+
+#[test]
+fn names_and_comments_use_no_private_words() {
+    for (path, text) in sources() {
+        let (code, comments) = parts(&text);
+        let names = words(&format!("{path} {code}"));
+        for word in PRIVATE_WORDS.iter().chain(&PRIVATE_NAMES) {
+            assert!(!names.contains(*word), "{path} has a name with `{word}`");
+        }
+        // The comments in `scenario` are the text of the reference for users.
+        let comments =
+            if path.starts_with("src/scenario/") { BTreeSet::new() } else { words(&comments) };
+        for word in PRIVATE_WORDS {
+            assert!(!comments.contains(word), "{path} has a comment with `{word}`");
+        }
+    }
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) enum ConsumerMsg {
     Reassign,
 }
 
-/// A consumer's hold on its host, and whom it works for.
+/// A consumer's lease on its host, and its incarnation.
 pub(super) struct ConsumerState {
     lease: Lease,
     owner: Owner,

@@ -107,7 +107,7 @@ impl Context {
         self.measurements.journal.note(self.clock.now(), event);
     }
 
-    /// An event for the trace: whom it happened to, what, and which partitions it is about.
+    /// An event for the trace: its subject, its text, and its partitions.
     fn told(&self, event: &Event) -> (String, String, Vec<PartitionId>) {
         let who = match (event.consumer(), event.pool()) {
             (Some(consumer), _) => format!("consumer-{consumer}"),

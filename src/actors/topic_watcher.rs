@@ -34,7 +34,7 @@ pub(super) struct WatcherState {
     ask: Option<Asks>,
 }
 
-/// Whom the watcher asks.
+/// The client the watcher asks.
 enum Asks {
     /// A thread with a client of its own.
     Thread(Sender<()>),
@@ -61,7 +61,7 @@ impl Actor for TopicWatcher {
         args: WatcherArgs,
     ) -> Result<WatcherState, ActorProcessingErr> {
         let WatcherArgs { context, supervisor } = args;
-        let ask = looking(&context, &myself)?;
+        let ask = topic_query(&context, &myself)?;
         let watch = TopicWatch::new(context.measurements.cells.len() as u32);
         let state = WatcherState { context, supervisor, watch, ask };
         state.look_after(state.context.plan.topic.discover, &myself);
@@ -124,7 +124,7 @@ impl WatcherState {
 }
 
 /// Starts the thread that asks, unless the topic never changes.
-fn looking(
+fn topic_query(
     context: &Context,
     myself: &ActorRef<WatcherMsg>,
 ) -> Result<Option<Asks>, ActorProcessingErr> {

@@ -66,7 +66,7 @@ impl ConsumerMachine {
         self.partition
     }
 
-    /// Whom it works for.
+    /// The incarnation it works for.
     pub fn owner(&self) -> Owner {
         self.owner
     }

@@ -196,7 +196,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_is_lost_behind_the_gate(
+        fn no_slot_is_lost_behind_the_gate(
             events in proptest::collection::vec((0u8..4, 0u32..9), 1..300), seed in 0u64..100,
         ) {
             let (mut gate, mut random) = (gate(9), Seed(seed).random());

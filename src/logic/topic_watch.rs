@@ -1,4 +1,4 @@
-//! Whether a topic has grown or vanished, from looking at it again and again.
+//! Decides from repeated metadata whether a topic has grown or was deleted.
 //!
 //! Brokers learn of a change one after another, so what is seen once may not be there for the next client. A change
 //! counts when it is seen twice in a row.

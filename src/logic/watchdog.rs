@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_nothing_to_do_or_moves_on_is_left_alone() {
+    fn a_consumer_without_records_or_with_progress_is_left_alone() {
         assert_eq!(story(1000, |now| WatchdogInput { is_waited_for: false, ..input(now) }), []);
         let moving =
             |now: Time| WatchdogInput { checkpoint: Offset(now.0 / 20_000_000_000), ..input(now) };
@@ -280,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn looking_when_something_is_due_finds_the_same_as_looking_all_the_time(
+        fn checks_when_something_is_due_find_the_same_as_checks_all_the_time(
             // How long the host came round, how long it did not, whether records waited, whether some came.
             history in proptest::collection::vec((0i64..40_000, 0i64..40_000, any::<[bool; 2]>()), 1..6),
         ) {

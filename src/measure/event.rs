@@ -1,4 +1,4 @@
-//! The journal: what happened to whom and when. The one language actors speak to reports.
+//! The journal: events of a run, with their subjects and times. Actors report in no other form.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

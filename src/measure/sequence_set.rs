@@ -10,7 +10,7 @@ pub struct SequenceSet {
     /// Everything below is in the set.
     prefix: u64,
     /// What is in the set beyond the prefix, if anything is; almost always nothing.
-    ahead: Option<Box<RangeSet<u64>>>,
+    above: Option<Box<RangeSet<u64>>>,
 }
 
 impl SequenceSet {
@@ -19,7 +19,7 @@ impl SequenceSet {
     pub fn insert(&mut self, sequence: u64) -> bool {
         if sequence == self.prefix {
             self.prefix += 1;
-            if self.ahead.is_some() {
+            if self.above.is_some() {
                 self.absorb();
             }
             return true;
@@ -31,57 +31,57 @@ impl SequenceSet {
         if self.contains(sequence) {
             return false;
         }
-        self.ahead.get_or_insert_default().insert(sequence..sequence + 1);
+        self.above.get_or_insert_default().insert(sequence..sequence + 1);
         true
     }
 
     fn absorb(&mut self) {
-        let Some(ahead) = &mut self.ahead else { return };
-        while let Some(first) = ahead.first().cloned() {
+        let Some(above) = &mut self.above else { return };
+        while let Some(first) = above.first().cloned() {
             if first.start > self.prefix {
                 return;
             }
             self.prefix = self.prefix.max(first.end);
-            ahead.remove(first);
+            above.remove(first);
         }
-        self.ahead = None;
+        self.above = None;
     }
 
     /// Whether `sequence` is in the set.
     pub fn contains(&self, sequence: u64) -> bool {
-        sequence < self.prefix || self.ahead.as_ref().is_some_and(|ahead| ahead.contains(&sequence))
+        sequence < self.prefix || self.above.as_ref().is_some_and(|above| above.contains(&sequence))
     }
 
     /// Number of sequence numbers in the set.
     pub fn len(&self) -> u64 {
-        let ahead = self.ahead.iter().flat_map(|ahead| ahead.iter());
-        self.prefix + ahead.map(|range| range.end - range.start).sum::<u64>()
+        let above = self.above.iter().flat_map(|above| above.iter());
+        self.prefix + above.map(|range| range.end - range.start).sum::<u64>()
     }
 
     /// Whether nothing was ever added.
     pub fn is_empty(&self) -> bool {
-        self.prefix == 0 && self.ahead.is_none()
+        self.prefix == 0 && self.above.is_none()
     }
 
     /// Number of gaps: runs of missing numbers below the largest one.
     pub fn gaps(&self) -> usize {
-        self.ahead.as_ref().map_or(0, |ahead| ahead.len())
+        self.above.as_ref().map_or(0, |above| above.len())
     }
 
     /// The runs of numbers in `0..end` that are not in the set, in order.
     pub fn missing_below(&self, end: u64) -> Vec<Range<u64>> {
         let beyond = self.prefix..end;
-        match &self.ahead {
+        match &self.above {
             _ if beyond.is_empty() => Vec::new(),
             None => vec![beyond],
-            Some(ahead) => ahead.gaps(&beyond).collect(),
+            Some(above) => above.gaps(&beyond).collect(),
         }
     }
 
     /// How many numbers of `range` are in the set.
     pub fn count_in(&self, range: &Range<u64>) -> u64 {
         let in_prefix = self.prefix.min(range.end).saturating_sub(range.start);
-        let beyond = self.ahead.iter().flat_map(|ahead| ahead.overlapping(range));
+        let beyond = self.above.iter().flat_map(|above| above.overlapping(range));
         let beyond = beyond.map(|held| held.end.min(range.end) - held.start.max(range.start));
         in_prefix + beyond.sum::<u64>()
     }

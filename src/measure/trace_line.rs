@@ -4,14 +4,14 @@ use std::fmt;
 
 use crate::base::{PartitionId, Time};
 
-/// What happened, when, and to whom.
+/// An event, with its time and subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceLine {
     /// Virtual time, since the load began where that is known; negative before.
     pub at: Time,
     /// What sort of event.
     pub kind: TraceKind,
-    /// Whom it happened to: `consumer-7`, `pool-0`, `broker-1`, `supervisor`.
+    /// Its subject: `consumer-7`, `pool-0`, `broker-1`, `supervisor`.
     pub who: String,
     /// What happened.
     pub what: String,

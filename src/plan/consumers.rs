@@ -81,7 +81,7 @@ impl GroupPlan {
     }
 
     /// Whether a member's place can be taken only when its holder has left it: that of a static member of the consumer
-    /// protocol (KIP-848). In the classic protocol whoever comes fences the holder.
+    /// protocol (KIP-848). In the classic protocol a new member fences the holder.
     pub fn has_exclusive_places(&self) -> bool {
         self.identity == Identity::Static && matches!(self.protocol, GroupProtocol::Consumer { .. })
     }

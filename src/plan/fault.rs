@@ -20,7 +20,7 @@ pub struct FaultPlan {
     pub lasts: Option<Duration>,
     /// What happens.
     pub kind: FaultKind,
-    /// To whom.
+    /// The receiver.
     pub targets: Targets,
 }
 
@@ -104,12 +104,12 @@ pub enum FaultKind {
     },
     /// Nothing passes on the links of brokers, until it does again.
     LinkCut {
-        /// To whom.
+        /// The receiver.
         side: LinkSide,
     },
     /// Every connection to brokers breaks.
     LinkReset,
-    /// Connections to brokers lead nowhere, and nobody is told.
+    /// Connections to brokers lead nowhere, and neither side is told.
     HalfOpen,
     /// A second process reads partitions as if they were its own.
     SecondOwner,
@@ -149,7 +149,7 @@ pub enum Call {
 pub enum CallAction {
     /// It takes so much longer.
     Delay(Duration),
-    /// It comes to nothing, and nobody says so.
+    /// The call is dropped silently.
     Drop,
     /// It comes to nothing, and the client says so.
     Error(CallError),
@@ -166,7 +166,7 @@ pub struct ExecPlan {
     pub limit: Duration,
 }
 
-/// Whom a fault hits, by number, in ascending order.
+/// The targets of a fault, by number, in ascending order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Targets {
     /// Consumers or group members.
@@ -177,7 +177,7 @@ pub enum Targets {
     Pools(Vec<PoolId>),
     /// Brokers, from 1.
     Brokers(Vec<u32>),
-    /// The cluster, as far as anybody knows.
+    /// The cluster as a whole.
     Cluster,
 }
 

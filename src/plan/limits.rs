@@ -9,7 +9,7 @@ use crate::base::Random;
 pub struct Limits {
     /// Smallest share of the records due in the measured window that a paced run sends.
     pub achieved_min: f64,
-    /// Largest p99 of schedule lateness that is accepted without looking at the response time.
+    /// Largest p99 of schedule lateness that is accepted without a check of the response time.
     pub lateness_p99_max: Duration,
     /// Beyond `lateness_p99_max`, the largest share of the response time's p50 it may be.
     pub lateness_share_max: f64,

@@ -129,7 +129,7 @@ impl Report {
                 (None, reason) => reason.clone().unwrap_or_else(|| "not measured".to_owned()),
             };
             let padding = " ".repeat(width - e.expression.chars().count());
-            // Which of all partitions decided; one that is named needs no telling.
+            // The partition that decided; one that is named already is not repeated.
             let of = e.partition.filter(|p| !e.expression.contains(&format!("[{p}]")));
             let of = of.map(|p| format!(" (partition {p})")).unwrap_or_default();
             let default = if e.is_default { " (by default)" } else { "" };

@@ -84,7 +84,7 @@ fn lock(round: &Mutex<Option<Round>>) -> MutexGuard<'_, Option<Round>> {
     round.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The collector, whom it tells, and how far it has come.
+/// The collector, its observer, and the time of its last sample.
 struct Round {
     account: Account,
     context: Context,

@@ -14,7 +14,7 @@ use crate::broker::sim::KernelHandle;
 /// When it was asked, and the end offset of every partition; or why it is not known.
 type EndsAnswer = Result<(Time, BTreeMap<PartitionId, Offset>), BrokerError>;
 
-/// Asks questions; the answers go to whom it was made for. One question at a time.
+/// Asks for end offsets, one request at a time; the answers go to its owner.
 pub(in crate::actors) struct Ends {
     way: Way,
 }

@@ -25,7 +25,7 @@ pub(super) enum Suspicion {
     EndBeforeResumePoint,
 }
 
-/// A partition that is suspected, and whom to tell.
+/// A partition whose position is in doubt, and the channel for the result.
 pub(super) struct Suspect {
     pub(super) partition: PartitionId,
     pub(super) channel: ReportChannel,

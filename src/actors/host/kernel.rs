@@ -56,7 +56,7 @@ pub(super) struct SimulatedConsumer {
     name: String,
     /// How long closing the client takes, once it has begun.
     closing: Option<Duration>,
-    /// For whom it hangs, and until when.
+    /// The consumer it hangs for, and until when.
     hangs: Option<(ConsumerId, Time)>,
     /// Whether it was busy before this turn, and since when it has not been.
     was_busy: bool,
@@ -267,7 +267,7 @@ pub(super) struct SimulatedPool<R> {
     clock: Clock,
     kernel: KernelHandle,
     report: R,
-    /// Since when, and by whom, the pool has been kept from sending.
+    /// Since when, and by what, the pool is kept from sending.
     blocked: Option<(Time, Blocked)>,
     /// Whether nothing it may hear of would change what it sends. Without acknowledgements it goes on sending to a
     /// leader that is none any more, and each of those records is lost.

@@ -176,7 +176,7 @@ fn set_timer_slack() {
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000));
 }
 
-/// Sends in one go without looking at acknowledgements.
+/// Records sent in one go, before acknowledgements are read.
 const BURST_MAX: usize = 256;
 /// Longest sleep, so that commands and acknowledgements are seen in time.
 const SLEEP_MAX: Duration = Duration::from_millis(10);

@@ -169,7 +169,7 @@ impl<P: ProducerPort> Sender<P> {
 }
 
 impl Sender<NativeProducer> {
-    /// Sends a record at `at`, for which the client [has room](NativeProducer::can_go_ahead) then. Returns when the
+    /// Sends a record at `at`, for which the client [has room](NativeProducer::sends_immediately_at) then. Returns when the
     /// client wants its next tick.
     #[inline]
     pub(super) fn send_early(&mut self, cell: &mut PoolState, due: Due, at: Time) -> Time {

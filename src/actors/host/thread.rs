@@ -167,12 +167,12 @@ pub(super) struct Host {
     commands: Receiver<HostCommand>,
     /// The only owner; `None` when the client is shared.
     owner: Option<Owner>,
-    /// Whom to tell when there is no client at all.
+    /// The channel for a failure to create the client.
     channel: Option<ReportChannel>,
     next_commit: Time,
     next_look: Time,
     commit_interval: Option<Duration>,
-    /// Whom to tell when the client is closed.
+    /// The channels for the report that the client is closed.
     detached: Vec<ReportChannel>,
     /// Whether watermarks are being asked for.
     inquiry: Arc<AtomicBool>,
@@ -275,7 +275,7 @@ impl Host {
         self.detached.into_iter().for_each(|channel| channel.report(HostReport::Detached));
     }
 
-    /// Whom to tell when the client is closed, unless it is shared.
+    /// The channel for the report that the client is closed, unless the client is shared.
     pub(super) fn channel(&self) -> Option<ReportChannel> {
         self.channel.clone()
     }

@@ -234,7 +234,7 @@ fn what_was_held_back_or_dropped_is_forgotten_when_the_partition_is_read_anew() 
 }
 
 #[test]
-fn a_client_that_breaks_names_its_fault_for_everybody_it_reads_for() {
+fn a_client_that_breaks_names_its_fault_for_every_consumer_it_reads_for() {
     let (clock, _hand) = Clock::simulated();
     let active_faults = active_faults();
     let source = Source { length: 5, next: BTreeMap::new() };

@@ -255,7 +255,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_partition_has_one_owner_and_nobody_two_more_than_another(
+        fn every_partition_has_one_owner_and_no_member_two_more_than_another(
             partitions in 1u32..40,
             members in 1usize..12,
             claims in proptest::collection::vec((0usize..12, 0u32..40, -1i32..4), 0..40),

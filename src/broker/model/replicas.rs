@@ -90,7 +90,7 @@ impl Replicas {
     }
 
     /// Whether a copy misses something, or could be in sync again.
-    pub fn is_anybody_behind(&self) -> bool {
+    pub fn has_laggards(&self) -> bool {
         let end = self.leader_end();
         self.copies.iter().any(|copy| copy.end < end || !copy.in_sync)
     }
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_committed_when_everybody_in_sync_has_it() {
+    fn a_record_is_committed_when_every_in_sync_replica_has_it() {
         let mut replicas = Replicas::new(&[0, 1, 2]);
         assert!(!replicas.appended(10, at(0)));
         assert!(!replicas.fetched(1, 10, at(1)));
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_of_the_leader_loses_what_nobody_else_had() {
+    fn a_crash_of_the_leader_loses_what_no_other_replica_had() {
         let mut replicas = Replicas::new(&[0, 1]);
         replicas.appended(10, at(0));
         replicas.fetched(1, 7, at(1));

@@ -39,7 +39,7 @@ struct TopicLook {
     refresh: Option<Duration>,
     next: Time,
     /// Whether the answer to that is on its way, and whether that to the leader's question is.
-    is_looking: bool,
+    is_searching: bool,
     has_asked: bool,
     /// What was seen last.
     partitions: Option<u32>,
@@ -62,7 +62,7 @@ impl Membership {
             topic: TopicLook {
                 refresh: settings.topic_refresh,
                 next: Time::ZERO,
-                is_looking: false,
+                is_searching: false,
                 has_asked: false,
                 partitions: None,
             },
@@ -117,14 +117,14 @@ impl Membership {
         let Some(refresh) = self.topic.refresh else { return Time::NEVER };
         if now >= self.topic.next {
             self.topic.next = now + refresh;
-            self.topic.is_looking = true;
+            self.topic.is_searching = true;
             metadata.request_refresh(now);
         }
         if self.member.is_dealing() && !self.topic.has_asked {
             self.topic.has_asked = true;
             metadata.request_refresh(now);
         }
-        if self.topic.is_looking || self.member.is_dealing() {
+        if self.topic.is_searching || self.member.is_dealing() {
             self.topic.next.min(metadata.refresh(now, outbox))
         } else {
             self.topic.next
@@ -136,7 +136,7 @@ impl Membership {
     pub(super) fn topic_has(&mut self, partitions: u32) {
         let topic = &mut self.topic;
         let most = partitions.max(topic.partitions.unwrap_or(0));
-        if std::mem::take(&mut topic.is_looking)
+        if std::mem::take(&mut topic.is_searching)
             && topic.partitions.replace(most).is_some_and(|before| before < most)
         {
             self.member.topic_has_grown();

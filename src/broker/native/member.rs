@@ -95,7 +95,7 @@ pub struct GroupMember {
     events: Vec<MemberEvent>,
     next_beat: Time,
     last_answer: Time,
-    /// Whom it deals out to once it knows how many partitions there are.
+    /// The members it assigns to once it knows the number of partitions.
     dealing: Option<Joined>,
     /// The topic has grown while this member was busy with the last generation.
     has_grown: bool,
@@ -170,7 +170,7 @@ impl GroupMember {
     }
 
     /// Commits next offsets to process, of partitions it has. Others are left out: a consumer that stood still may not
-    /// have heard yet that it lost them, and another member is ahead of it.
+    /// have heard yet that it lost them, and another member has come further.
     pub fn commit(&mut self, mut offsets: BTreeMap<PartitionId, Offset>) {
         offsets.retain(|partition, _| self.owned.contains(partition));
         if self.state == State::Up && !offsets.is_empty() {

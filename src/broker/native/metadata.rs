@@ -13,7 +13,7 @@ pub(super) struct Metadata {
     /// By partition.
     leaders: Vec<Option<BrokerId>>,
     state: State,
-    /// Whom to ask next.
+    /// The broker that is asked next.
     ask: BrokerId,
     /// Not before then, and how much later after the next time.
     not_before: Time,

@@ -82,7 +82,7 @@ impl ClientSettings {
         }
     }
 
-    /// The same without looking for mistakes. What may not be given is left out nevertheless.
+    /// The same without checks. What may not be given is left out nevertheless.
     pub(super) fn merged(
         plan: &Plan,
         bootstrap: &str,

@@ -7,13 +7,13 @@ use crate::base::{Seed, Time};
 
 /// Stretches of time with a list of events each; as many as a word has bits.
 const STRETCHES: u64 = 64;
-/// A stretch is 2^16 ns, 66 us, long: all of them together are about as far as a pool sends ahead.
+/// A stretch is 2^16 ns, 66 us, long: all of them together are about as far as a pool sends early.
 const STRETCH_BITS: u32 = 16;
 
 /// Events that are to come.
 ///
 /// Those of the next four milliseconds lie in short lists, one for each stretch of time, and the next one is found by
-/// looking at one word and one list; whatever is later lies in a heap.
+/// reading one word and one list; whatever is later lies in a heap.
 #[derive(Debug)]
 pub(super) struct Queue<E> {
     /// By number of the stretch, modulo their count.

@@ -74,7 +74,7 @@ pub struct Kernel {
     /// What a client wants sent; empty between two clients.
     pub(super) outbox: Vec<(BrokerId, Request)>,
     /// Times of the turns a process has run early; empty between two processes.
-    pub(super) ahead: Vec<Time>,
+    pub(super) early_turns: Vec<Time>,
 }
 
 /// Something that happens; two small numbers, because events move often.
@@ -167,7 +167,7 @@ impl Kernel {
             is_traced: false,
             output: Outputs::default(),
             outbox: Vec::new(),
-            ahead: Vec::new(),
+            early_turns: Vec::new(),
         }
     }
 

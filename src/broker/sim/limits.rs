@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_else_can_end_it() {
+    fn another_machine_can_end_it() {
         let mut kernel = kernel(SimLimits::until(Time::NEVER));
         kernel.handle().fail("full".to_owned());
         assert_eq!(ends(&mut kernel), Exceeded::Other("full".to_owned()));

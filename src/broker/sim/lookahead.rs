@@ -27,25 +27,25 @@ impl Kernel {
     /// Runs the turns of a process before their time; returns when its next turn is due.
     ///
     /// (Only an error that was not planned could come between: retention that overtakes a consumer. Its actor hears of
-    /// that at its time, when a pool may be some records ahead.)
+    /// that at its time, when a pool may have sent some records early.)
     pub(super) fn run_until(&mut self, client: ClientId, next: Time) -> Time {
         let until = self.safe_horizon();
         let Occupant::Process(process) = &mut self.slots[client as usize].occupant else {
             return next;
         };
-        let next = process.run_until(next, until, &mut self.ahead);
-        if self.ahead.is_empty() {
+        let next = process.run_until(next, until, &mut self.early_turns);
+        if self.early_turns.is_empty() {
             return next;
         }
         std::mem::swap(process.client().outbox(), &mut self.outbox);
-        let (mut ahead, mut outbox) =
-            (std::mem::take(&mut self.ahead), std::mem::take(&mut self.outbox));
-        debug_assert_eq!(ahead.len(), outbox.len(), "one request each");
-        for (at, (broker, request)) in ahead.drain(..).zip(outbox.drain(..)) {
+        let (mut early_turns, mut outbox) =
+            (std::mem::take(&mut self.early_turns), std::mem::take(&mut self.outbox));
+        debug_assert_eq!(early_turns.len(), outbox.len(), "one request each");
+        for (at, (broker, request)) in early_turns.drain(..).zip(outbox.drain(..)) {
             self.trace.turn(at, client);
             self.send(at, client, broker, request);
         }
-        (self.ahead, self.outbox) = (ahead, outbox);
+        (self.early_turns, self.outbox) = (early_turns, outbox);
         next
     }
 

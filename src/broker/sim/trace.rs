@@ -20,7 +20,7 @@ impl Trace {
         Trace { hash: seed ^ 0x9e37_79b9_7f4a_7c15, unordered: 0, events: 0 }
     }
 
-    /// Adds an event: when, what, to whom, and a number that tells its content.
+    /// Adds an event: its time, kind and subject, and a number made of its content.
     #[inline]
     pub fn add(&mut self, at: Time, kind: u8, who: u32, content: u64) {
         self.events += 1;

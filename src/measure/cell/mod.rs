@@ -135,7 +135,7 @@ pub struct CellState {
     shard: Shard,
     window: (Time, Time),
     /// Offsets that fenced incarnations had processed and that have not come again yet.
-    fenced_ahead: Vec<Range<i64>>,
+    fenced_beyond: Vec<Range<i64>>,
     /// How far behind the partition is.
     pub lag: Lag,
     /// Stalls, and what the partition was like around each fault; `None` before the load begins.
@@ -176,7 +176,7 @@ impl CellState {
             delivered: 0,
             shard: Shard::default(),
             window: (Time::NEVER, Time::NEVER),
-            fenced_ahead: Vec::new(),
+            fenced_beyond: Vec::new(),
             lag: Lag::default(),
             watch: None,
             keep_up: KeepUp::default(),
@@ -334,7 +334,7 @@ impl CellState {
         }
         self.offset_gaps += (record.offset.0 - self.next_offset.0) as u64;
         self.next_offset = Offset(record.offset.0 + 1);
-        if !self.fenced_ahead.is_empty() {
+        if !self.fenced_beyond.is_empty() {
             self.count_if_fenced_before(record.offset.0);
         }
         self.watch_progress(record);
@@ -405,22 +405,22 @@ impl CellState {
     /// again (or has been already) is redelivered.
     fn fence(&mut self, batch: &[Processed]) {
         self.fenced += batch.len() as u64;
-        let mut ahead: Option<Range<i64>> = None;
+        let mut beyond: Option<Range<i64>> = None;
         for offset in batch.iter().map(|record| record.offset) {
             if offset < self.next_offset {
                 self.redelivered(offset);
             } else {
-                ahead = Some(ahead.map_or(offset.0, |range| range.start)..offset.0 + 1);
+                beyond = Some(beyond.map_or(offset.0, |range| range.start)..offset.0 + 1);
             }
         }
-        self.fenced_ahead.extend(ahead);
+        self.fenced_beyond.extend(beyond);
     }
 
     fn count_if_fenced_before(&mut self, offset: i64) {
-        if self.fenced_ahead.iter().any(|range| range.contains(&offset)) {
+        if self.fenced_beyond.iter().any(|range| range.contains(&offset)) {
             self.redelivered(Offset(offset));
         }
-        self.fenced_ahead.retain(|range| range.end > offset + 1);
+        self.fenced_beyond.retain(|range| range.end > offset + 1);
     }
 
     /// Hands over what was measured since the last time, and goes on with `spare`, which is cleared.

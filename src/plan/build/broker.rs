@@ -9,7 +9,7 @@ use crate::scenario::{At, Diagnostic, Origin, RequestError, Scenario, codes};
 use std::time::Duration;
 
 /// At maximum rate a partition of the embedded cluster may have so many unprocessed bytes: beyond
-/// 5 MiB it trims records nobody has read, and the producer's own batches need room as well.
+/// 5 MiB it trims records that are not read yet, and the producer's own batches need room as well.
 pub(super) const EMBEDDED_UNPROCESSED_MAX: u64 = 2 * 1024 * 1024;
 
 pub(super) fn build(
@@ -25,7 +25,7 @@ pub(super) fn build(
     );
     let written = scenario.kafka.bootstrap.as_ref();
     // Naming a cluster on the command line is asking for it; naming it in the file is not, so that
-    // a scenario somebody else wrote touches no cluster by itself.
+    // a scenario from another author touches no cluster by itself.
     let kind = match (overrides.broker, &overrides.bootstrap) {
         (Some(kind), _) => kind,
         (None, Some(_)) => BrokerKind::Kafka,
@@ -116,7 +116,7 @@ fn warn_about_access(plan: &Plan, found: &mut Findings) {
     );
 }
 
-/// Warns that an idempotent producer takes a refused request for done where nobody checks sequences.
+/// Warns that an idempotent producer takes a refused request for done where sequences are not checked.
 fn warn_about_refusals(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     let refused = scenario.fault.iter().filter_map(|fault| fault.value.request_error.as_ref());
     let is_produce = |error: &&At<RequestError>| {

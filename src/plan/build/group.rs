@@ -200,7 +200,7 @@ fn members(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> u3
 }
 
 fn heartbeat(given: Option<&At<Duration>>, session: Duration, found: &mut Findings) -> Duration {
-    // A third, as everybody does: two heartbeats may be lost.
+    // A third, as is usual: two heartbeats may be lost.
     let default = Duration::from_secs(2).min(session / 3);
     let Some(at) = given else { return default };
     let interval = found.duration(

@@ -142,7 +142,7 @@ impl Findings {
         self.0.push(diagnostic);
     }
 
-    /// Whether there is no point in looking for more.
+    /// Whether further checks are useless.
     fn is_full(&self) -> bool {
         self.0.len() >= MISTAKES_MAX
     }

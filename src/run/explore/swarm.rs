@@ -1,4 +1,4 @@
-//! Random faults: which, when and whom, all from one seed.
+//! Random faults: kinds, times and targets, all from one seed.
 //!
 //! Swarm testing (Groce et al., 2012): each seed allows a random subset of the kinds, so that some runs are nothing but
 //! kills and others have a bit of everything. A fault that is always there can hide what another one would show.
@@ -20,7 +20,7 @@ pub(super) struct Swarm {
     faults_max: u32,
 }
 
-/// Whom a kind hits.
+/// The targets of a kind.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Aim {
     Consumer,
@@ -29,7 +29,7 @@ enum Aim {
     None,
 }
 
-/// A kind, whom it hits, and whether it lasts.
+/// A kind, its targets, and whether it lasts.
 const KINDS: [(&str, Aim, bool); 18] = [
     ("kill", Aim::Consumer, false),
     ("panic", Aim::Consumer, false),
@@ -104,7 +104,7 @@ impl Swarm {
             Aim::None => None,
         };
         if let Some((noun, lowest, there)) = hit {
-            target.insert(noun.to_owned(), whom(lowest, there, random));
+            target.insert(noun.to_owned(), targets_of(lowest, there, random));
         }
         details(kind, &mut target, random);
         fault.insert(kind.to_owned(), Value::Table(target));
@@ -117,7 +117,7 @@ impl Swarm {
     }
 }
 
-/// What a kind needs besides whom it hits.
+/// What a kind needs besides its targets.
 fn details(kind: &str, target: &mut Table, random: &mut Random) {
     let share = |random: &mut Random| Value::Float((random.unit() * 20.0).round() / 100.0);
     match kind {
@@ -141,7 +141,7 @@ fn details(kind: &str, target: &mut Table, random: &mut Random) {
 }
 
 /// Mostly one, sometimes several, now and then all.
-fn whom(lowest: u32, there: u32, random: &mut Random) -> Value {
+fn targets_of(lowest: u32, there: u32, random: &mut Random) -> Value {
     let draw = |random: &mut Random| {
         Value::Integer(i64::from(lowest) + random.below(u64::from(there)) as i64)
     };
@@ -169,7 +169,7 @@ mod tests {
     use crate::run::{Options, run};
     use crate::scenario::Source;
 
-    /// A trace has all messages in their order, while otherwise some are put aside: nothing may depend on it,
+    /// A trace has all messages in their order, while otherwise some are deferred: nothing may depend on it,
     /// whatever fails.
     #[test]
     fn watching_changes_nothing_whatever_fails() {

@@ -32,7 +32,7 @@ pub(super) struct Dispatcher {
     came_at: Option<Time>,
     /// When the client had the records that are handed over, if it says.
     fetched: Option<Time>,
-    /// Group mode: whom the host works for, and how far it is, for commits on revocation.
+    /// Group mode: the owner the host works for, and its positions, for commits on revocation.
     group: Option<MemberSession>,
     /// The record whose effort the kernel is making.
     under_way: Option<UnderWay>,
@@ -120,7 +120,7 @@ impl Dispatcher {
             resume_point,
             skips,
         };
-        // Boxed, so that looking for the few there are in a host of one partition touches little memory.
+        // Boxed, so that a search for the few workers of a host touches little memory.
         self.workers[at] = Some(Box::new(worker));
     }
 

@@ -136,7 +136,7 @@ mod tests {
     const AWAY: [Option<BrokerId>; 3] = [Some(1), Some(1), Some(2)];
 
     #[test]
-    fn a_leader_that_is_back_leads_again_at_the_next_check_and_then_nobody_looks_any_more() {
+    fn a_leader_that_is_back_leads_again_at_the_next_check_and_then_the_checks_end() {
         let mut stage = Stage::new(Some(20 * SECOND));
         assert_eq!((stage.leaders_at(1), stage.checks()), (HOME.to_vec(), 0));
         stage.at(2, |cluster, now, out| cluster.crash(now, 0, out));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_still_away_at_the_check_waits_for_the_one_after_its_return() {
+    fn a_broker_that_is_still_away_at_the_check_waits_for_the_one_after_its_return() {
         let mut stage = Stage::new(Some(20 * SECOND));
         stage.at(2, |cluster, now, out| cluster.crash(now, 0, out));
         assert_eq!((stage.leaders_at(21), stage.checks()), (AWAY.to_vec(), 1));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_at_the_old_leader_is_told_at_once() {
+    fn a_fetch_that_waits_at_the_old_leader_is_answered_at_once() {
         let mut stage = Stage::new(Some(20 * SECOND));
         stage.at(2, |cluster, now, out| cluster.crash(now, 0, out));
         stage.at(10, |cluster, now, out| cluster.come_back(now, 0, out));

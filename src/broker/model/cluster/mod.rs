@@ -33,7 +33,7 @@ use crate::broker::protocol::{BrokerId, Records, Request, Response};
 /// A client's connections, as the cluster tells clients apart.
 pub type ClientId = u32;
 
-/// A connection of a client to a broker: whom an answer is for.
+/// A connection of a client to a broker: the destination of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The client.

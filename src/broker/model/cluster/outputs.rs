@@ -30,7 +30,7 @@ pub struct Produced {
     pub at: Time,
     /// From which broker.
     pub from: BrokerId,
-    /// To whom.
+    /// The receiver.
     pub to: Caller,
     /// The request's number.
     pub number: u64,
@@ -47,7 +47,7 @@ pub struct Fetched {
     pub at: Time,
     /// From which broker.
     pub from: BrokerId,
-    /// To whom.
+    /// The receiver.
     pub to: Caller,
     /// The request, its slots filled in.
     pub fetch: Box<Fetch>,
@@ -62,7 +62,7 @@ pub enum Output {
         at: Time,
         /// From which broker.
         from: BrokerId,
-        /// To whom.
+        /// The receiver.
         to: Caller,
         /// What.
         response: Response,

@@ -164,7 +164,7 @@ impl Cluster {
             let id = PartitionId(id);
             self.partition(id).is_dirty = false;
             let Some(leader) = self.partition(id).replicas.leader() else { continue };
-            if self.partition(id).replicas.is_anybody_behind() {
+            if self.partition(id).replicas.has_laggards() {
                 self.is_behind(now, leader, id, out);
             }
         }

@@ -164,7 +164,7 @@ fn eight_members_share_eighteen_partitions() {
 }
 
 #[test]
-fn a_crash_is_found_out_by_the_session_time_out_and_stops_everybody_once() {
+fn a_crash_is_found_out_by_the_session_time_out_and_stops_all_members_once() {
     let mut world = World::of(3, Assignor::Range);
     world.dead.push(1);
     let generation = world.group.generation();
@@ -233,7 +233,7 @@ fn what_a_member_gives_up_goes_on_where_it_was_committed() {
 }
 
 #[test]
-fn a_cooperative_newcomer_takes_two_generations_and_stops_nobody_else() {
+fn a_cooperative_newcomer_takes_two_generations_and_stops_no_other_member() {
     let mut world = World::of(2, Assignor::CooperativeSticky);
     let before: Vec<_> = world.members.iter().map(|member| member.owned().to_vec()).collect();
     let generation = world.group.generation();
@@ -266,7 +266,7 @@ fn a_static_member_comes_back_unnoticed_and_its_predecessor_is_fenced() {
 }
 
 #[test]
-fn whoever_is_cut_off_gives_up_by_itself_after_the_session_time_out() {
+fn a_member_that_is_cut_off_gives_up_by_itself_after_the_session_time_out() {
     let mut member = GroupMember::new(settings(Assignor::Range, None));
     let mut group = GroupCoordinator::new(GroupSettings::default(), Seed(1));
     let mut now = Time::ZERO;

@@ -76,7 +76,7 @@ pub(super) struct PartitionQueue {
     sequence: u64,
     /// Sequence after the last batch that was acknowledged.
     pub(super) acked: u64,
-    /// Batches in flight, and to whom.
+    /// Batches in flight, and the broker they were sent to.
     pub(super) in_flight: u32,
     pub(super) leader: BrokerId,
     /// The producer id they were sent with.

@@ -125,7 +125,7 @@ impl NativeProducer {
             && self.in_flight.iter().all(has_room)
     }
 
-    /// Takes a record at `at` and sends it, if it [can](Self::can_go_ahead). Returns when something is due next.
+    /// Takes a record at `at` and sends it, if it [leaves immediately](Self::sends_immediately_at). Returns when something is due next.
     #[inline]
     pub fn send_early(&mut self, record: &SendRecord<'_>, at: Time) -> Time {
         let Some(leader) = self.ready_leader(record.partition, at) else {

@@ -1,4 +1,4 @@
-//! Whom a fault hits: from what is written to numbers of those who are there.
+//! The targets of a fault: from the scenario's words to the numbers of consumers, partitions, pools and brokers.
 
 use super::Findings;
 use crate::base::{ConsumerId, PartitionId, PoolId, Random};
@@ -15,7 +15,7 @@ pub(super) struct There {
     pub(super) brokers: u32,
 }
 
-/// Of whom a fault hits some.
+/// The set a fault picks its targets from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Aim<'a> {
     Consumers(&'a At<Pick>),

@@ -1,4 +1,4 @@
-//! How much all faults together may be: occurrences, and whom they hit.
+//! The limits of all faults together: occurrences, and targets.
 
 use super::Findings;
 use crate::base::format_count;

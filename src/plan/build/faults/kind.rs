@@ -23,7 +23,7 @@ pub(super) enum Span {
     Must,
 }
 
-/// What a `[[fault]]` says: its kind, how long it lasts, and whom it hits.
+/// What a `[[fault]]` says: its kind, how long it lasts, and its targets.
 pub(super) fn build<'a>(
     entry: usize,
     fault: &'a At<Fault>,

@@ -86,7 +86,7 @@ pub(super) fn build(
     plans
 }
 
-/// Warns where one consumer is stopped and killed at the same time: whichever comes second finds nobody.
+/// Warns where one consumer is stopped and killed at the same time: the second of them finds it gone.
 fn check_at_once(scenario: &Scenario, plans: &[FaultPlan], found: &mut Findings) {
     let mut warned = BTreeSet::new();
     for together in plans.chunk_by(|one, next| one.at == next.at) {
