@@ -9,6 +9,9 @@ thread_local! {
 }
 
 /// Calls a user's handler, or what stands in its place. The error is its panic.
+///
+/// # Errors
+/// The payload of the handler's panic.
 pub fn in_handler<T>(call: impl FnOnce() -> T) -> std::thread::Result<T> {
     IN_HANDLER.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(call));

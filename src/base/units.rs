@@ -101,6 +101,9 @@ pub fn number(text: &str) -> Option<f64> {
 }
 
 /// Parses `"250ms"`, `"1.5s"`, `"2h"`.
+///
+/// # Errors
+/// Text that is no number with a unit of time, or is longer than a hundred years.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let (number, unit) = split(text)?;
     let ns_per_unit = match unit {
@@ -122,6 +125,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 }
 
 /// Parses `"100B"`, `"2MiB"` into bytes.
+///
+/// # Errors
+/// Text that is no number with a unit of bytes, or is more than a petabyte.
 pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     let (number, unit) = split(text)?;
     let bytes_per_unit = match unit {
@@ -139,6 +145,9 @@ pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
 }
 
 /// Parses `"2/s"`, `"30/m"` into events per second.
+///
+/// # Errors
+/// Text that is no number with a unit of a rate.
 pub fn parse_rate(text: &str) -> Result<f64, UnitError> {
     let (number, unit) = split(text)?;
     let seconds_per_unit = match unit.replace(' ', "").as_str() {

@@ -12,12 +12,21 @@ use crate::measure::Ack;
 /// Makes the ports to a cluster, and acts on the cluster itself. Shared by all hosts.
 pub trait ClusterPort: Send + Sync {
     /// A consumer's client. Called on the thread that will poll it; does not wait for the broker.
+    ///
+    /// # Errors
+    /// The client library refuses to make the client.
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError>;
 
     /// A pool's client or clients. Called on the thread that will use it.
+    ///
+    /// # Errors
+    /// The client library refuses to make a client.
     fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError>;
 
     /// A client of its own that commits offsets for `group`, without being a member of it.
+    ///
+    /// # Errors
+    /// The client library refuses to make the client, or the cluster keeps no committed offsets.
     fn committer(&self, _group: &str) -> Result<Box<dyn Committer>, BrokerError> {
         Err(BrokerError {
             class: ErrorClass::Denied,
@@ -26,9 +35,15 @@ pub trait ClusterPort: Send + Sync {
     }
 
     /// A client of its own that asks for end offsets.
+    ///
+    /// # Errors
+    /// The client library refuses to make the client.
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError>;
 
     /// A client of its own that looks at the topic; none where a topic never changes.
+    ///
+    /// # Errors
+    /// The client library refuses to make the client.
     fn topic(&self) -> Result<Option<Box<dyn TopicPort>>, BrokerError> {
         Ok(None)
     }
@@ -39,10 +54,16 @@ pub trait ClusterPort: Send + Sync {
 
     /// Gives the topic more partitions: `total` in all. Blocks for up to 10 s; not to be called where an async
     /// runtime runs. Refused when the topic has as many already, and by a cluster that cannot grow a topic.
+    ///
+    /// # Errors
+    /// The cluster refuses the request, or does not answer in time.
     fn create_partitions(&self, total: u32) -> Result<(), BrokerError>;
 
     /// Does something to the cluster. May block for up to 10 s; not to be called where an async runtime runs.
     /// Refused by a cluster that cannot do it; plans that want that are refused before.
+    ///
+    /// # Errors
+    /// The cluster refuses the fault, cannot have it, or does not answer in time.
     fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
         Err(BrokerError::fatal(format!("this cluster cannot do {disturbance:?}")))
     }
@@ -87,6 +108,9 @@ pub enum ConsumerCommand {
 /// A consumer's client, on the thread that owns it.
 pub trait ConsumerPort {
     /// Takes a command. Its effects show in later polls.
+    ///
+    /// # Errors
+    /// The client refuses the command.
     fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError>;
 
     /// Waits at most `wait` for a first event and then hands over what is there, without waiting, until
@@ -154,6 +178,9 @@ pub trait ConsumerEvents {
 /// Looks at the topic, beside everything else.
 pub trait TopicPort: Send {
     /// How many partitions the topic has now. May block for some seconds.
+    ///
+    /// # Errors
+    /// The cluster does not answer in time, or refuses the request.
     fn size(&mut self) -> Result<TopicSize, BrokerError>;
 }
 
@@ -229,6 +256,9 @@ impl Answers {
 /// A pool's client or clients, on the thread that owns it.
 pub trait ProducerPort {
     /// Hands a record to the client; never waits.
+    ///
+    /// # Errors
+    /// The queue of the client is full, or the client refuses the record.
     fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError>;
 
     /// Lets `wait` pass, or less if acknowledgements come, and appends what came since the last call.
@@ -265,15 +295,24 @@ impl<P: ProducerPort + ?Sized> ProducerPort for Box<P> {
 /// Commits offsets for other tools to see, independently of any consumer.
 pub trait Committer {
     /// Commits these positions (next offsets to process). May block for some seconds.
+    ///
+    /// # Errors
+    /// The cluster does not answer in time, or refuses the commit.
     fn commit(&mut self, positions: &BTreeMap<PartitionId, Offset>) -> Result<(), BrokerError>;
 }
 
 /// Asks the broker where partitions end, independently of any consumer.
 pub trait EndOffsets: Send {
     /// The end offset of every partition. May block for about a second.
+    ///
+    /// # Errors
+    /// The cluster does not answer in time, or refuses the request.
     fn fetch(&mut self) -> Result<BTreeMap<PartitionId, Offset>, BrokerError>;
 
     /// The low and the high watermark of every partition that answers. May block for some seconds.
+    ///
+    /// # Errors
+    /// The cluster does not answer in time, or refuses a request.
     fn watermarks(&mut self) -> Result<Watermarks, BrokerError>;
 }
 

@@ -63,6 +63,9 @@ impl Checkpoints {
     }
 
     /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// Text that is no checkpoint file, is damaged, or has a version that is not known.
     pub fn decode(text: &[u8]) -> Result<Checkpoints, Unreadable> {
         let text = std::str::from_utf8(text).map_err(|_| Unreadable::Other)?;
         let (header, rest) = text.split_once('\n').ok_or(Unreadable::Other)?;

@@ -16,6 +16,9 @@ pub trait Handler: Send {
     /// Processes a record. When it returns `Ok`, the record counts as processed and the checkpoint moves past it;
     /// the time until then is the record's handling time. After an error or a panic the record does not count, and
     /// neither does anything behind it.
+    ///
+    /// # Errors
+    /// The record is not processed: see [`HandlerError`] for what follows from it.
     fn handle(&mut self, record: &Record<'_>) -> Result<(), HandlerError>;
 }
 
@@ -72,6 +75,9 @@ impl Handlers {
     }
 
     /// A handler for this incarnation of a partition's consumer.
+    ///
+    /// # Errors
+    /// The user's function makes no handler: the consumer fails.
     pub fn make(
         &self,
         partition: PartitionId,

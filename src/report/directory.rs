@@ -71,6 +71,9 @@ pub struct ResultDirectory {
 
 impl ResultDirectory {
     /// Makes the directory and opens its files, so that a bad path fails before the run and not after it.
+    ///
+    /// # Errors
+    /// The directory is not empty, or the directory or a file in it cannot be made.
     pub fn create(path: &Path, scenario: &str) -> Result<ResultDirectory, DirectoryError> {
         let io = |error| DirectoryError::Io { path: path.to_owned(), error };
         std::fs::create_dir_all(path).map_err(io)?;
@@ -218,6 +221,9 @@ impl ResultDirectory {
     }
 
     /// Writes `result.json`, whole or not at all. Nothing is to come after it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn finish(&mut self, summary: &Summary) -> Result<(), DirectoryError> {
         self.flush();
         let path = self.path.join(RESULT);
@@ -302,6 +308,9 @@ struct SecondLine {
 }
 
 /// Writes `host.json` beside the result of a simulation.
+///
+/// # Errors
+/// The file cannot be written.
 pub fn write_host(directory: &Path, record: &HostRecord) -> Result<(), DirectoryError> {
     let path = directory.join("host.json");
     let io = |error| DirectoryError::Io { path: path.clone(), error };

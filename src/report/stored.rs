@@ -107,6 +107,9 @@ pub struct StoredResult {
 
 /// What is kept in `directory`. The summary of a run that was cut off, or still goes on, has the verdict
 /// [`CutOff`](crate::measure::Verdict::CutOff).
+///
+/// # Errors
+/// There is no result, it cannot be read, it is damaged, or its format is not known.
 pub fn read_result(directory: &Path) -> Result<StoredResult, StoredError> {
     let named = printable_path(directory);
     if !directory.is_dir() {

@@ -93,6 +93,9 @@ pub struct Options {
 }
 
 /// Runs a plan from beginning to end.
+///
+/// # Errors
+/// There is no summary; [`Error`] has the reasons.
 pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<Summary, Error> {
     if let BrokerPlan::Sim(settings) = &plan.broker {
         let settings = settings.clone();

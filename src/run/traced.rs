@@ -29,6 +29,9 @@ const EARLY_MAX: usize = 200_000;
 /// Runs a plan in virtual time on a thread of its own. Times count from the beginning of the load, as in every
 /// result; of a run whose load never begins, from its own beginning. A reader that has seen enough drops the
 /// receiver; the simulation then goes on to its end unheard.
+///
+/// # Errors
+/// The thread cannot be started.
 pub fn run_traced(plan: Plan, options: Options) -> std::io::Result<Receiver<Traced>> {
     let (sender, traced) = sync_channel(WAITING_MAX);
     let simulate = move || {

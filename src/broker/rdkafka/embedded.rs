@@ -21,6 +21,9 @@ pub struct Embedded {
 
 impl Embedded {
     /// Starts `brokers` mock brokers with one topic.
+    ///
+    /// # Errors
+    /// The thread or the mock cluster cannot be started; the text says why.
     pub fn start(
         brokers: u32,
         topic: &str,

@@ -30,6 +30,9 @@ pub trait SimProcess: Send {
     /// Delivers a fetch response to its client at `now`, and runs what is due then. Returns the response unless the
     /// process cannot notify actors and its client waits for that response only. The client puts its requests into
     /// `outbox`.
+    ///
+    /// # Errors
+    /// The response, which is not delivered.
     fn deliver_early(
         &mut self,
         _from: BrokerId,
