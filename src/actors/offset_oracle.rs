@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::host::Ends;
+use super::host::EndOffsetQuery;
 use super::{Context, Timers};
 
 /// Asks for end offsets: once a second, and much more often while a partition is recovering.
@@ -18,7 +18,7 @@ const INTERVAL_RECOVERING: Duration = Duration::from_millis(10);
 /// What the oracle knows.
 pub(super) struct OracleState {
     context: Context,
-    ends: Ends,
+    ends: EndOffsetQuery,
     asking: bool,
     generation: u64,
 }
@@ -44,7 +44,7 @@ impl Actor for OffsetOracle {
         context: Context,
     ) -> Result<OracleState, ActorProcessingErr> {
         let (measured, answers) = (context.clone(), myself.clone());
-        let ends = Ends::new(&context, move |answer| {
+        let ends = EndOffsetQuery::new(&context, move |answer| {
             match answer {
                 Ok((asked, ends)) => {
                     measured.measurements.observe_ends(&ends, asked, measured.clock.now());

@@ -1,6 +1,6 @@
 //! The worker of one partition: its machine, its reports, and the record it has to read first.
 
-use super::handling::{panicked, refused};
+use super::handler_errors::{panicked, refused};
 use super::injected_faults::{self, SimulatedCosts};
 use super::lease::{HostReport, ReportChannel};
 use crate::actors::Context;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::SupervisorState;
 use super::children::SlotId;
 use super::recovery::{CATCH_UP, partitions_of_pool};
-use crate::actors::host::start_second_owner;
+use crate::actors::host::start_rogue_consumer;
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
 use crate::broker::{BrokerError, ClusterPort, Disturbance};
 use crate::measure::Event;
@@ -49,7 +49,7 @@ impl SupervisorState {
                     FaultKind::SecondOwner => {
                         let until = now + fault.lasts.unwrap_or_default();
                         partitions.iter().for_each(|partition| {
-                            start_second_owner(&self.context, *partition, until);
+                            start_rogue_consumer(&self.context, *partition, until);
                         });
                     }
                     FaultKind::DeleteRecords => {

@@ -4,12 +4,12 @@ mod events;
 
 use std::sync::atomic::Ordering;
 
-use super::handling::make_handler;
+use super::handler_errors::make_handler;
 use super::injected_faults::SimulatedCosts;
-use super::inquiry::{Suspect, Suspicion};
-use super::kernel::Hosting;
 use super::lease::{HostReport, ReportChannel};
 use super::partition_worker::PartitionWorker;
+use super::position_check::{DoubtfulPartition, PositionDoubt};
+use super::simulated::Hosting;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
 use crate::broker::sim::KernelHandle;
@@ -310,20 +310,22 @@ impl Dispatcher {
     }
 
     /// The partitions whose position came into doubt since the last call.
-    pub(super) fn take_suspects(&mut self) -> Option<(Vec<Suspect>, Suspicion)> {
+    pub(super) fn take_doubtful(&mut self) -> Option<(Vec<DoubtfulPartition>, PositionDoubt)> {
         let early = std::mem::take(&mut self.ended_early);
         // The client does not say which partition is out of range: all are asked about.
         let all = std::mem::take(&mut self.out_of_range);
         if early.is_empty() && !all {
             return None;
         }
-        let suspects = self.workers.iter().flatten().map(|worker| Suspect {
+        let doubtful = self.workers.iter().flatten().map(|worker| DoubtfulPartition {
             partition: worker.machine.partition(),
             channel: worker.channel.clone(),
         });
-        let suspects = suspects.filter(|suspect| all || early.contains(&suspect.partition));
-        let suspicion = if all { Suspicion::OutOfRange } else { Suspicion::EndBeforeResumePoint };
-        Some((suspects.collect(), suspicion))
+        let doubtful = doubtful
+            .filter(|partition_in_doubt| all || early.contains(&partition_in_doubt.partition));
+        let doubt =
+            if all { PositionDoubt::OutOfRange } else { PositionDoubt::EndBeforeResumePoint };
+        Some((doubtful.collect(), doubt))
     }
 
     /// Removes the worker of a partition and reports the error to its actor.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::kernel::{Hosting, profile};
+use super::simulated::{Hosting, profile};
 use crate::actors::Context;
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::native::NativeConsumer;
@@ -26,7 +26,7 @@ struct Work {
 }
 
 /// Lets a second process read `partition` from its checkpoint on, until then. Only in simulation.
-pub(in crate::actors) fn start_second_owner(
+pub(in crate::actors) fn start_rogue_consumer(
     context: &Context,
     partition: PartitionId,
     until: Time,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::consumer_host::{ConsumerHost, Turn};
 use super::injected_faults::hang_is_over;
 use super::lease::HostReport;
-use super::pool::{BLOCKED_WAIT, Blocked, PoolHost, PoolReport, PoolTurn};
-use super::thread::{Host, Turn};
+use super::producer_host::{BLOCKED_WAIT, Blocked, PoolHost, PoolReport, PoolTurn};
 use crate::actors::Context;
 use crate::base::{Clock, ConsumerId, Offset, Time};
 use crate::broker::calls::RuledConsumer;
@@ -51,7 +51,7 @@ impl Hosting {
 /// A consumer's host with the native client.
 pub(super) struct SimulatedConsumer {
     /// In a box: it is taken out for each turn, so that a turn can end it.
-    host: Option<Box<Host>>,
+    host: Option<Box<ConsumerHost>>,
     client: RuledConsumer<NativeConsumer>,
     name: String,
     /// How long closing the client takes, once it has begun.
@@ -66,7 +66,7 @@ pub(super) struct SimulatedConsumer {
 }
 
 impl SimulatedConsumer {
-    pub(super) fn new(host: Host, spec: &ConsumerSpec) -> SimulatedConsumer {
+    pub(super) fn new(host: ConsumerHost, spec: &ConsumerSpec) -> SimulatedConsumer {
         let client = match &spec.group {
             None => NativeConsumer::new(profile(host.context()), host.clock()),
             Some(group) => {
@@ -109,12 +109,12 @@ impl SimulatedConsumer {
     }
 
     /// Whether records may wait in the client.
-    fn can_wait(&self, host: &Host) -> bool {
+    fn can_wait(&self, host: &ConsumerHost) -> bool {
         self.counts_only && host.can_defer() && self.client.is_idle()
     }
 
     /// How long it hangs, if it does, before it is looked at again: a run that is over ends that.
-    fn hangs_for(&mut self, host: &Host) -> Option<Duration> {
+    fn hangs_for(&mut self, host: &ConsumerHost) -> Option<Duration> {
         self.hangs = host.hangs_until().or(self.hangs);
         let (consumer, until) = self.hangs?;
         let left = until.remaining(host.clock().now());
@@ -126,7 +126,7 @@ impl SimulatedConsumer {
         Some(left.min(HANG_STEP))
     }
 
-    fn turn_of(&mut self, host: &mut Host) -> NextTurn {
+    fn turn_of(&mut self, host: &mut ConsumerHost) -> NextTurn {
         loop {
             host.backdate(self.can_wait(host).then_some(self.free_from));
             if let Some(left) = self.hangs_for(host) {

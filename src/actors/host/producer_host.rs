@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::kernel::{Hosting, SimulatedPool, profile};
 use super::sender::Sender;
+use super::simulated::{Hosting, SimulatedPool, profile};
 use crate::actors::Context;
 use crate::base::{Clock, Incarnation, PoolId, Time};
 use crate::broker::calls::RuledProducer;

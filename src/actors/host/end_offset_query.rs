@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 
-use super::kernel::Hosting;
+use super::simulated::Hosting;
 use crate::actors::Context;
 use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::BrokerError;
@@ -15,23 +15,25 @@ use crate::broker::sim::KernelHandle;
 type EndsAnswer = Result<(Time, BTreeMap<PartitionId, Offset>), BrokerError>;
 
 /// Asks for end offsets, one request at a time; the answers go to its owner.
-pub(in crate::actors) struct Ends {
-    way: Way,
+pub(in crate::actors) struct EndOffsetQuery {
+    path: QueryPath,
 }
 
-enum Way {
+enum QueryPath {
     Thread(Sender<()>),
     Kernel(KernelHandle, Clock, Arc<dyn Fn(EndsAnswer) + Send + Sync>),
 }
 
-impl Ends {
+impl EndOffsetQuery {
     /// Gives every answer to `heed`.
     pub(in crate::actors) fn new(
         context: &Context,
         heed: impl Fn(EndsAnswer) + Send + Sync + 'static,
-    ) -> Result<Ends, BrokerError> {
+    ) -> Result<EndOffsetQuery, BrokerError> {
         if let Hosting::Kernel(kernel) = &context.hosting {
-            return Ok(Ends { way: Way::Kernel(kernel.clone(), context.clock, Arc::new(heed)) });
+            return Ok(EndOffsetQuery {
+                path: QueryPath::Kernel(kernel.clone(), context.clock, Arc::new(heed)),
+            });
         }
         let (ask, questions) = mpsc::channel();
         let (mut client, clock) = (context.cluster.end_offsets()?, context.clock);
@@ -44,14 +46,14 @@ impl Ends {
             }
         };
         answering.spawn(answer).map_err(|error| BrokerError::fatal(error.to_string()))?;
-        Ok(Ends { way: Way::Thread(ask) })
+        Ok(EndOffsetQuery { path: QueryPath::Thread(ask) })
     }
 
     /// Asks. False when there will be no answer.
     pub(in crate::actors) fn ask(&self) -> bool {
-        match &self.way {
-            Way::Thread(ask) => ask.send(()).is_ok(),
-            Way::Kernel(kernel, clock, heed) => {
+        match &self.path {
+            QueryPath::Thread(ask) => ask.send(()).is_ok(),
+            QueryPath::Kernel(kernel, clock, heed) => {
                 let (asked, heed) = (clock.now(), heed.clone());
                 kernel.ask_ends(move |ends| heed(Ok((asked, ends))));
                 true

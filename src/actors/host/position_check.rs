@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::kernel::Hosting;
 use super::lease::{HostReport, ReportChannel};
+use super::simulated::Hosting;
 use crate::actors::Context;
 use crate::base::{ConsumerId, Offset, PartitionId};
 use crate::broker::{BrokerError, ErrorClass, Watermarks};
@@ -17,7 +17,7 @@ const TRIES: u32 = 3;
 
 /// What made a host ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Suspicion {
+pub(super) enum PositionDoubt {
     /// The client says that the position is out of range. It reads there no more, whatever the answer is.
     OutOfRange,
     /// The partition ended before the record it was left at. A leader that was just elected may be behind with
@@ -26,20 +26,20 @@ pub(super) enum Suspicion {
 }
 
 /// A partition whose position is in doubt, and the channel for the result.
-pub(super) struct Suspect {
+pub(super) struct DoubtfulPartition {
     pub(super) partition: PartitionId,
     pub(super) channel: ReportChannel,
 }
 
-/// Asks about `suspects` beside the host. `under_way` is true meanwhile.
+/// Asks about `doubtful` beside the host. `under_way` is true meanwhile.
 pub(super) fn inquire(
     context: &Context,
     consumer: Option<ConsumerId>,
-    suspects: Vec<Suspect>,
-    suspicion: Suspicion,
+    doubtful: Vec<DoubtfulPartition>,
+    doubt: PositionDoubt,
     under_way: &Arc<AtomicBool>,
 ) {
-    if suspects.is_empty() {
+    if doubtful.is_empty() {
         return;
     }
     under_way.store(true, Ordering::Release);
@@ -47,16 +47,19 @@ pub(super) fn inquire(
     if let Hosting::Kernel(kernel) = &context.hosting {
         let kernel = kernel.clone();
         return kernel.ask_watermarks(move |watermarks| {
-            answer(&context, &watermarks, &suspects, suspicion);
+            answer(&context, &watermarks, &doubtful, doubt);
             running.store(false, Ordering::Release);
         });
     }
-    let failed = suspects.iter().map(|suspect| suspect.channel.clone()).collect::<Vec<_>>();
+    let failed = doubtful
+        .iter()
+        .map(|partition_in_doubt| partition_in_doubt.channel.clone())
+        .collect::<Vec<_>>();
     let name = consumer.map_or("inquiry".to_owned(), |consumer| format!("inquiry-{consumer}"));
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         match ask(&context, consumer) {
-            Ok(watermarks) => answer(&context, &watermarks, &suspects, suspicion),
-            Err(error) => fail(&suspects, &format!("position unknown: {error}")),
+            Ok(watermarks) => answer(&context, &watermarks, &doubtful, doubt),
+            Err(error) => fail(&doubtful, &format!("position unknown: {error}")),
         }
         running.store(false, Ordering::Release);
     });
@@ -80,9 +83,14 @@ fn ask(context: &Context, consumer: Option<ConsumerId>) -> Result<Watermarks, Br
     }
 }
 
-fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], suspicion: Suspicion) {
+fn answer(
+    context: &Context,
+    watermarks: &Watermarks,
+    doubtful: &[DoubtfulPartition],
+    doubt: PositionDoubt,
+) {
     let mut guilty = 0;
-    for Suspect { partition, channel } in suspects {
+    for DoubtfulPartition { partition, channel } in doubtful {
         let Some((low, high)) = watermarks.get(partition).copied() else {
             continue;
         };
@@ -107,8 +115,8 @@ fn answer(context: &Context, watermarks: &Watermarks, suspects: &[Suspect], susp
         channel.report(HostReport::Failed(BrokerError::fatal(message)));
         guilty += 1;
     }
-    if guilty == 0 && suspicion == Suspicion::OutOfRange {
-        fail(suspects, "out of range, although the checkpoint is there");
+    if guilty == 0 && doubt == PositionDoubt::OutOfRange {
+        fail(doubtful, "out of range, although the checkpoint is there");
     }
 }
 
@@ -116,7 +124,9 @@ fn at_the_low(checkpoint: Offset) -> String {
     format!("everything before the checkpoint {checkpoint} was removed, nothing of it unread")
 }
 
-fn fail(suspects: &[Suspect], message: &str) {
+fn fail(doubtful: &[DoubtfulPartition], message: &str) {
     let error = BrokerError::fatal(message);
-    suspects.iter().for_each(|suspect| suspect.channel.report(HostReport::Failed(error.clone())));
+    doubtful.iter().for_each(|partition_in_doubt| {
+        partition_in_doubt.channel.report(HostReport::Failed(error.clone()));
+    });
 }

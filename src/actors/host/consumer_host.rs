@@ -1,27 +1,21 @@
-//! The loop of a consumer host's thread.
+//! A consumer host: the loop of its thread, and the handling of its commands.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
-use super::dispatcher::{Dispatcher, MemberSession};
+use super::dispatcher::Dispatcher;
 use super::injected_faults;
-use super::inquiry::inquire;
-use super::kernel::{Hosting, SimulatedConsumer, client_start};
-use super::lease::{Commands, HostCommand, HostReport, Lease, ReportChannel, Reports};
+use super::lease::{HostCommand, HostReport, ReportChannel};
+use super::position_check::inquire;
 use crate::actors::Context;
-use crate::base::{Clock, ConsumerId, PartitionId, Time};
+use crate::base::{Clock, ConsumerId, Time};
 use crate::broker::calls::RuledConsumer;
-use crate::broker::model::ClientId;
-use crate::broker::sim::KernelHandle;
-use crate::broker::{
-    BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, ErrorClass, GroupSpec, Positions,
-};
+use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, ErrorClass};
 use crate::logic::Effort;
-use crate::measure::{Event, Heartbeat, Owner, Start};
+use crate::measure::{Event, Owner};
 use crate::plan::Membership;
 
 /// Longest wait for a record, and so the longest a command waits for an idle host.
@@ -31,137 +25,8 @@ const LOOK_AT_ENDS: Duration = Duration::from_millis(50);
 /// Longest a client may take to close before its thread gives it up.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Starts a host with a client of its own for one partition. Returns at once.
-pub(in crate::actors) fn start_own_host(
-    context: &Context,
-    partition: PartitionId,
-    owner: Owner,
-    start: Start,
-    reports: Reports,
-    heartbeat: Arc<Heartbeat>,
-) -> std::io::Result<Lease> {
-    #[cfg(test)]
-    let partition = astray(context, partition, owner);
-    let channel = ReportChannel::new(reports, heartbeat);
-    let (sender, received) = mpsc::channel();
-    let _ = sender.send(HostCommand::Attach { partition, owner, start, channel: channel.clone() });
-    let name = format!("consumer-{}", owner.consumer);
-    let spec = ConsumerSpec { name: name.clone(), group: None };
-    let dispatcher = Dispatcher::new(context.clone(), &name, Some(owner.consumer), None);
-    let host = Host::new(context, dispatcher, received, Some(owner), Some(channel.clone()));
-    let kernel = launch(name, host, spec)?;
-    Ok(Lease::new(owner, Commands { sender, kernel }, &channel))
-}
-
-/// Where a planted defect sends a restarted consumer.
-#[cfg(test)]
-fn astray(context: &Context, partition: PartitionId, owner: Owner) -> PartitionId {
-    let is_astray = crate::base::Defect::WrongPartition.is_planted() && owner.incarnation.0 > 1;
-    PartitionId((partition.0 + u32::from(is_astray)) % context.plan.topic.partitions)
-}
-
-/// Starts the host of a group member. Returns at once.
-pub(in crate::actors) fn start_group_host(
-    context: &Context,
-    owner: Owner,
-    reports: Reports,
-    heartbeat: Arc<Heartbeat>,
-) -> std::io::Result<Lease> {
-    let channel = ReportChannel::new(reports, heartbeat);
-    let (sender, received) = mpsc::channel();
-    let name = format!("consumer-{}", owner.consumer);
-    let positions = Positions::default();
-    let group = GroupSpec {
-        consumer: owner.consumer,
-        incarnation: owner.incarnation,
-        positions: positions.clone(),
-        crashed: channel.crashed(),
-    };
-    let spec = ConsumerSpec { name: name.clone(), group: Some(group) };
-    let side = MemberSession { owner, channel: channel.clone(), positions, joined: false };
-    let dispatcher = Dispatcher::new(context.clone(), &name, Some(owner.consumer), Some(side));
-    let host = Host::new(context, dispatcher, received, Some(owner), Some(channel.clone()));
-    let kernel = launch(name, host, spec)?;
-    Ok(Lease::new(owner, Commands { sender, kernel }, &channel))
-}
-
-/// One client for all partitions, polled by one thread. Made again when it has failed.
-#[derive(Debug)]
-pub struct SharedHost {
-    context: Context,
-    commands: Option<Commands>,
-}
-
-impl SharedHost {
-    /// A host that starts with its first partition.
-    pub fn new(context: Context) -> SharedHost {
-        SharedHost { context, commands: None }
-    }
-
-    /// Gives a client that hangs up: the next consumer gets another one.
-    pub(in crate::actors) fn give_up(&mut self) {
-        self.commands = None;
-    }
-
-    /// Starts a worker for `owner` at `partition`. Returns at once.
-    pub(in crate::actors) fn attach(
-        &mut self,
-        partition: PartitionId,
-        owner: Owner,
-        start: Start,
-        reports: Reports,
-        heartbeat: Arc<Heartbeat>,
-    ) -> std::io::Result<Lease> {
-        let channel = ReportChannel::new(reports, heartbeat);
-        let attach = HostCommand::Attach { partition, owner, start, channel: channel.clone() };
-        let attach = match &self.commands {
-            Some(commands) => match commands.send(attach) {
-                Ok(()) => return Ok(Lease::new(owner, commands.clone(), &channel)),
-                Err(returned) => returned.0,
-            },
-            None => attach,
-        };
-        let (sender, received) = mpsc::channel();
-        let _ = sender.send(attach);
-        let name = "consumers".to_owned();
-        let spec = ConsumerSpec { name: name.clone(), group: None };
-        let dispatcher = Dispatcher::new(self.context.clone(), &name, None, None);
-        let kernel =
-            launch(name, Host::new(&self.context, dispatcher, received, None, None), spec)?;
-        let commands = Commands { sender, kernel };
-        self.commands = Some(commands.clone());
-        Ok(Lease::new(owner, commands, &channel))
-    }
-}
-
-/// Starts a host: on a thread of its own, or in the kernel, which then is to be told of commands.
-fn launch(
-    name: String,
-    host: Host,
-    spec: ConsumerSpec,
-) -> std::io::Result<Option<(KernelHandle, ClientId)>> {
-    if let Hosting::Kernel(kernel) = &host.context.hosting {
-        let kernel = kernel.clone();
-        let start = client_start(&host.context);
-        let client = kernel.host(Box::new(SimulatedConsumer::new(host, &spec)), start);
-        return Ok(Some((kernel, client)));
-    }
-    let channel = host.channel();
-    let run = move || {
-        // The dispatcher catches panics in the work on a record; this catches all others.
-        let outcome = catch_unwind(AssertUnwindSafe(|| host.run(&spec)));
-        let Some(channel) = channel else { return };
-        if outcome.is_err() {
-            channel.report(HostReport::Failed(BrokerError::fatal("panic in the client's thread")));
-        }
-        channel.report(HostReport::Closed);
-    };
-    std::thread::Builder::new().name(name).spawn(run)?;
-    Ok(None)
-}
-
 /// A host without its client: its dispatcher, its commands, and (unless the client is shared) its owner.
-pub(super) struct Host {
+pub(super) struct ConsumerHost {
     context: Context,
     dispatcher: Dispatcher,
     commands: Receiver<HostCommand>,
@@ -197,14 +62,14 @@ pub(super) enum Turn {
     Over,
 }
 
-impl Host {
-    fn new(
+impl ConsumerHost {
+    pub(super) fn new(
         context: &Context,
         dispatcher: Dispatcher,
         commands: Receiver<HostCommand>,
         owner: Option<Owner>,
         channel: Option<ReportChannel>,
-    ) -> Host {
+    ) -> ConsumerHost {
         let commit_interval = match &context.plan.consumers.membership {
             Membership::Group(group) => Some(group.commit_interval),
             Membership::Assigned { .. } => None,
@@ -214,7 +79,7 @@ impl Host {
             commit_interval.is_some() || context.plan.load.unprocessed_bytes_max.is_some();
         let can_defer = context.hosting.is_kernel() && !costs && !is_awaited;
         let context = context.clone();
-        Host {
+        ConsumerHost {
             context,
             dispatcher,
             commands,
@@ -229,7 +94,7 @@ impl Host {
         }
     }
 
-    fn run(mut self, spec: &ConsumerSpec) {
+    pub(super) fn run(mut self, spec: &ConsumerSpec) {
         let mut port = match self.context.cluster.consumer(spec) {
             Ok(port) => {
                 let member = spec.group.as_ref().map(|group| group.consumer);
@@ -468,10 +333,10 @@ impl Host {
     fn settle(&mut self, port: &mut dyn ConsumerPort) -> Turn {
         // One inquiry at a time; what comes meanwhile waits for the next.
         if !self.inquiry.load(Ordering::Acquire)
-            && let Some((suspects, suspicion)) = self.dispatcher.take_suspects()
+            && let Some((doubtful, doubt)) = self.dispatcher.take_doubtful()
         {
             let consumer = self.owner.map(|owner| owner.consumer);
-            inquire(&self.context, consumer, suspects, suspicion, &self.inquiry);
+            inquire(&self.context, consumer, doubtful, doubt, &self.inquiry);
         }
         let (failures, client_failure) = self.dispatcher.take_failures();
         for (partition, error) in failures {
