@@ -60,6 +60,8 @@ fn refused(tool: Tool, texts: &[&str]) {
     says(&finished, texts);
     assert!(clock.now() < Time::ZERO + STARTUP, "{}", finished.output());
     assert!(!finished.output().contains("left behind"), "{}", finished.output());
+    // Every password here ends so, and no output has one.
+    assert!(!finished.output().contains("-secret"), "{}", finished.output());
 }
 
 #[test]
@@ -67,11 +69,10 @@ fn what_is_in_the_way_of_a_connection_is_named() {
     let Some(port) = port() else { return };
     let _shared = shared();
     let admin = login("admin", "admin-secret");
-    refused(
-        tool(port, 2, &login("admin", "wrong-secret")),
-        &["refuses the login", "sasl.password"],
-    );
-    refused(tool(port, 2, &login("nobody", "secret")), &["refuses the login"]);
+    let wrong = || tool(port, 2, &login("admin", "wrong-secret"));
+    refused(wrong(), &["refuses the login", "sasl.password"]);
+    refused(wrong().arg("-vv"), &["client log", "refuses the login"]);
+    refused(tool(port, 2, &login("stranger", "their-secret")), &["refuses the login"]);
     refused(tool(port, 2, ""), &["as a listener with SASL does", "security.protocol"]);
     refused(tool(port, 0, &admin), &["is a listener without SASL", "security.protocol"]);
     refused(tool(port, 3, ""), &["as a listener with TLS or SASL does", "security.protocol"]);
