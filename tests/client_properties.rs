@@ -345,6 +345,10 @@ fn check_refuses_what_the_client_would_refuse() {
     refused("max.in.flight = 7", &["`max.in.flight` must be set <= 5"]);
     let finished = with_file(check(), "max.in.flight = 7\n").exits(2);
     says(&finished, &["must be set <= 5", "`max.in.flight` is in `c.properties`, line 1"]);
+    let small = with_file(check(), "message.max.bytes = 2035\n").set(["load.payload=2000B"]);
+    says(&small.exits(2), &["too small for `load.payload` of 2000 B", "2036 or more"]);
+    let enough = with_file(check(), "message.max.bytes = 2036\n").set(["load.payload=2000B"]);
+    enough.exits(0);
     let finished = with_file(check(), "client.rack = here\n").exits(0);
     assert!(finished.stdout.contains("client.rack from `c.properties`, line 1"));
 }

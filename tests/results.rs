@@ -293,6 +293,7 @@ fn results_are_never_overwritten() {
     let tool = Tool::run_text(KILL);
     let tool = tool.file("out", b"a file of that name");
     let finished = tool.exits(3);
+    assert!(finished.stderr.contains("it is no directory"), "{}", finished.output());
     assert!(finished.stderr.contains("choose another --out"), "{}", finished.output());
 
     let tool = Tool::new().file("scenario.toml", KILL.as_bytes());

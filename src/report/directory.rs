@@ -45,6 +45,9 @@ pub enum DirectoryError {
     /// The directory is there and not empty.
     #[error("`{}` is not empty; results are never overwritten: choose another --out", printable_path(.0))]
     NotEmpty(PathBuf),
+    /// Something else than a directory has the name.
+    #[error("cannot write results to `{}`: it is no directory; choose another --out", printable_path(.0))]
+    NotADirectory(PathBuf),
     /// The system refuses.
     #[error("cannot write results to `{}`: {error}; choose another --out or make room", printable_path(.path))]
     Io {
@@ -76,6 +79,9 @@ impl ResultDirectory {
     /// The directory is not empty, or the directory or a file in it cannot be made.
     pub fn create(path: &Path, scenario: &str) -> Result<ResultDirectory, DirectoryError> {
         let io = |error| DirectoryError::Io { path: path.to_owned(), error };
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
+            return Err(DirectoryError::NotADirectory(path.to_owned()));
+        }
         std::fs::create_dir_all(path).map_err(io)?;
         if std::fs::read_dir(path).map_err(io)?.next().is_some() {
             return Err(DirectoryError::NotEmpty(path.to_owned()));

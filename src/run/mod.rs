@@ -22,6 +22,7 @@ mod traced;
 mod unprocessed;
 mod warnings;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ use self::environment::RunEnvironment;
 use self::run_control::RunControl;
 use self::stage::Stage;
 use crate::actors::{Commands, Context, Hosting, Status, Supervisor, SupervisorArgs};
-use crate::base::{Clock, Leftovers, RunId, Time};
+use crate::base::{Clock, Leftovers, RunId, Time, panic_text};
 use crate::broker::rdkafka::{ClientFile, Deadline};
 use crate::broker::sim::TraceSink;
 use crate::error::Error;
@@ -107,7 +108,16 @@ pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<
         .enable_all()
         .build()
         .map_err(|error| Error::Environment(format!("no runtime: {error}")))?;
-    let outcome = runtime.block_on(run_on(Arc::new(plan), options, observer, clock));
+    let leftovers = Leftovers::default();
+    let running = run_on(Arc::new(plan), options, observer, clock, leftovers.clone());
+    // What a bug keeps the run from taking back is listed, too.
+    let outcome =
+        catch_unwind(AssertUnwindSafe(|| runtime.block_on(running))).unwrap_or_else(|panic| {
+            Err(with_leftovers(
+                Error::Bug(panic_text(&*panic).unwrap_or("a panic").to_owned()),
+                &leftovers,
+            ))
+        });
     // A question to a broker that does not answer may still be under way after an interruption.
     runtime.shutdown_background();
     outcome
@@ -118,9 +128,9 @@ async fn run_on(
     options: Options,
     mut observer: Box<dyn Observer>,
     clock: Clock,
+    leftovers: Leftovers,
 ) -> Result<Summary, Error> {
     let run = run_id(clock);
-    let leftovers = Leftovers::default();
     let interrupted = listen(KEEPING, &leftovers);
     observer.phase("setting the stage");
     tracing::info!(%run, "setting the stage");

@@ -106,6 +106,10 @@ impl Stage {
             Some((found, None)) => self.create_topic(plan, bootstrap, found, deadline).await?,
             _ => {}
         }
+        if self.embedded.is_none() {
+            let payload = u64::from(plan.load.payload_bytes);
+            self.admin.require_room_for(payload, deadline).await.map_err(environment)?;
+        }
         let partitions = plan.topic.partitions;
         let (admin, start) = (&self.admin, plan.consumers.start);
         self.starts = admin.start_offsets(start, partitions, deadline).map_err(environment)?;

@@ -28,7 +28,7 @@ pub use config::ClientSettings;
 pub use embedded::{Embedded, EmbeddedControl};
 pub use hidden::{remember_hidden, without_hidden};
 pub use refusal::{from_outside, needs_consent, refusals};
-pub use setup::{Admin, Dead, Deadline, Found, SetupError, Trouble};
+pub use setup::{Admin, ConnectionFailure, Deadline, Found, SetupError, UnreachableBroker};
 
 use self::committer::RdCommitter;
 use self::consumer::RdConsumer;

@@ -11,7 +11,7 @@ use super::client_file::{ClientFile, Given};
 use super::config::ClientSettings;
 use super::hidden::Hidden;
 use super::merge::may_be_given;
-use crate::base::{BrokerKind, RunId};
+use crate::base::{BrokerKind, CLIENT_MESSAGE_BYTES, RunId, client_payload_max};
 use crate::broker::ConsumerSpec;
 use crate::plan::{BrokerPlan, Plan, PropertyPlan};
 use crate::scenario::known::{self, Danger, Treatment};
@@ -49,6 +49,7 @@ pub fn refusals(plan: &Plan, file: &ClientFile) -> Vec<Diagnostic> {
         }));
     }
     wrong.extend(talking_plugin(plan, file));
+    wrong.extend(too_small(plan, file));
     if wrong.is_empty() {
         wrong.extend(combined(plan, file));
     }
@@ -126,6 +127,23 @@ fn twice(side: &str, name: &str, property: &PropertyPlan, file: &ClientFile) -> 
     let message = format!("`client.{side}{name}` has another value in {}", given.place);
     let refusal = Diagnostic::error(codes::CONFLICT, property.written, message);
     Some(refusal.remedy("remove one of them"))
+}
+
+/// A limit from outside that is smaller than the payload: each record would be refused, by the client itself.
+fn too_small(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
+    let (_, given) = file.all().find(|(name, _)| *name == "message.max.bytes")?;
+    // What is no number is refused by the client.
+    let largest = client_payload_max(given.value.trim().parse().ok()?);
+    let payload = u64::from(plan.load.payload_bytes);
+    (largest < payload).then(|| {
+        let message = format!(
+            "{}: this `{}` is too small for `load.payload` of {payload} B",
+            given.place, given.name
+        );
+        let least = payload + (CLIENT_MESSAGE_BYTES - client_payload_max(CLIENT_MESSAGE_BYTES));
+        Diagnostic::error(codes::OUT_OF_RANGE, Origin::CommandLine, message)
+            .remedy(format!("make it {least} or more, or choose a smaller `load.payload`"))
+    })
 }
 
 /// While a plugin is loaded, the library prints what `debug` asks for by itself, paths included.

@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 
 use super::error::describe;
 use super::hidden::Hidden;
-use super::setup::Heard;
+use super::setup::ClientReports;
 
 /// Takes what a client says to the log, without the values it was given from outside the scenario. The context of
 /// clients that have no other.
@@ -17,24 +17,24 @@ use super::setup::Heard;
 pub(super) struct Told {
     hidden: Arc<Hidden>,
     /// Where errors are kept, for clients that find out why a cluster does not answer.
-    heard: Option<Arc<Heard>>,
+    reports: Option<Arc<ClientReports>>,
 }
 
 impl Told {
     pub(super) fn new(hidden: Arc<Hidden>) -> Told {
-        Told { hidden, heard: None }
+        Told { hidden, reports: None }
     }
 
     /// The same, and errors are kept.
-    pub(super) fn keeping(self, heard: Arc<Heard>) -> Told {
-        Told { heard: Some(heard), ..self }
+    pub(super) fn keeping(self, reports: Arc<ClientReports>) -> Told {
+        Told { reports: Some(reports), ..self }
     }
 
     /// A line of the client library's own log.
     pub(super) fn line(&self, about: &str, said: &str) {
         let said = self.hidden.hide(said);
-        if let Some(heard) = &self.heard {
-            heard.log(about, &said);
+        if let Some(reports) = &self.reports {
+            reports.log(about, &said);
         }
         tracing::debug!(about, said, "client log");
     }
@@ -42,8 +42,8 @@ impl Told {
     /// An error of the client as a whole.
     pub(super) fn failure(&self, error: &KafkaError, said: &str) {
         let said = self.hidden.hide(said);
-        if let Some(heard) = &self.heard {
-            heard.report(error, &said);
+        if let Some(reports) = &self.reports {
+            reports.report(error, &said);
         }
         tracing::debug!(error = describe(error), reason = said, "client error");
     }

@@ -105,6 +105,11 @@ fn comparison(bound: &Bound, metric: &Metric) -> Result<(Comparison, String), Ba
     };
     let comparison = bound::parse(text, is_time)?;
     let has_operator = text.starts_with(['<', '>', '=']);
+    // On its own a number means "exactly", and a measured time never is.
+    if is_time && !has_operator && matches!(comparison, Comparison::Equal(_)) {
+        let why = format!("a time is never exactly `{text}`: write `< {text}`, or a range");
+        return Err(bound::bad(why, true));
+    }
     let text = match comparison {
         Comparison::Within(..) => format!("in {text}"),
         Comparison::Equal(_) if !has_operator => format!("= {text}"),

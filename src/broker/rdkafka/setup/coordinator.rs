@@ -30,7 +30,7 @@ impl Admin {
         deadline: &Deadline,
     ) -> Result<(), SetupError> {
         let group = self.settings.group_id();
-        let told = Told::new(self.settings.hidden()).keeping(self.heard.clone());
+        let told = Told::new(self.settings.hidden()).keeping(self.reports.clone());
         let config = quick(self.settings.committer());
         let mut committer =
             made(RdCommitter::with(&self.settings, &config, &self.topic, self.clock, told))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::trouble::Trouble;
+use super::connection_failure::ConnectionFailure;
 use crate::base::format_duration;
 
 /// Why a cluster cannot be prepared for a run. Every message says what to do about it.
@@ -15,12 +15,12 @@ pub enum SetupError {
     #[error("interrupted")]
     Interrupted,
     /// No broker can be talked to.
-    #[error("no connection to the cluster at `{bootstrap}`: {trouble} (tried for {}); {}", seconds(*.waited), .trouble.remedy())]
+    #[error("no connection to the cluster at `{bootstrap}`: {failure} (tried for {}); {}", seconds(*.waited), .failure.remedy())]
     NoConnection {
         /// The addresses that were tried.
         bootstrap: String,
         /// What is in the way.
-        trouble: Trouble,
+        failure: ConnectionFailure,
         /// How long it was tried.
         waited: Duration,
     },
@@ -28,13 +28,13 @@ pub enum SetupError {
     #[error(
         "the cluster at `{bootstrap}` advertises {}, which cannot be reached from here; correct `advertised.listeners` \
          of that broker, or use a listener in `--bootstrap` that is meant for clients on this machine",
-        addresses(.dead)
+        addresses(.unreachable)
     )]
     Advertised {
         /// The addresses that answered.
         bootstrap: String,
         /// The brokers that cannot be reached.
-        dead: Vec<Dead>,
+        unreachable: Vec<UnreachableBroker>,
     },
     /// The topic is to have more copies than there are brokers.
     #[error(
@@ -73,6 +73,21 @@ pub enum SetupError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The topic does not take records of this size.
+    #[error(
+        "`load.payload` of {payload} B is more than topic `{topic}` takes: its `max.message.bytes` is {limit}; the \
+         largest payload is {largest}B, or raise `max.message.bytes` of the topic"
+    )]
+    TooLarge {
+        /// The topic.
+        topic: String,
+        /// Bytes of a record's payload.
+        payload: u64,
+        /// Bytes of a batch the topic takes.
+        limit: u64,
+        /// Bytes of the largest payload that fits.
+        largest: u64,
+    },
     /// The user lacks a right.
     #[error("{0}")]
     Denied(String),
@@ -109,7 +124,7 @@ pub enum SetupError {
 
 /// A broker that cannot be reached at the address it advertises.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dead {
+pub struct UnreachableBroker {
     /// Its id.
     pub id: i32,
     /// `host:port`.
@@ -118,7 +133,7 @@ pub struct Dead {
     pub reason: String,
 }
 
-impl fmt::Display for Dead {
+impl fmt::Display for UnreachableBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "broker {} as `{}` ({})", self.id, self.address, self.reason)
     }
@@ -127,10 +142,15 @@ impl fmt::Display for Dead {
 /// So many are named.
 const NAMED_MAX: usize = 3;
 
-fn addresses(dead: &[Dead]) -> String {
-    let mut text = dead.iter().take(NAMED_MAX).map(Dead::to_string).collect::<Vec<_>>().join(", ");
-    if dead.len() > NAMED_MAX {
-        text.push_str(&format!(" and {} more", dead.len() - NAMED_MAX));
+fn addresses(unreachable: &[UnreachableBroker]) -> String {
+    let mut text = unreachable
+        .iter()
+        .take(NAMED_MAX)
+        .map(UnreachableBroker::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if unreachable.len() > NAMED_MAX {
+        text.push_str(&format!(" and {} more", unreachable.len() - NAMED_MAX));
     }
     text
 }

@@ -3,15 +3,16 @@
 //! The one rule: a topic this run did not create is never altered and never deleted.
 //!
 //! Every step has a [`Deadline`] and ends within seconds of it, whatever the cluster does. What stands in the way is found
-//! within seconds where it can be told: [`trouble`] reads what the client library reports, [`reach`] tries the addresses
+//! within seconds where it can be told: [`failure`] reads what the client library reports, [`reach`] tries the addresses
 //! that the cluster advertises.
 
 mod coordinator;
 mod deadline;
 mod error;
+mod message_limit;
 mod reach;
 mod rights;
-mod trouble;
+mod connection_failure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,11 +33,11 @@ use crate::broker::BrokerError;
 use crate::plan::{StartAt, TopicPlan};
 
 use self::reach::Advertised;
+pub(super) use connection_failure::ClientReports;
+pub use connection_failure::ConnectionFailure;
 pub use deadline::Deadline;
-pub use error::{Dead, SetupError};
+pub use error::{SetupError, UnreachableBroker};
 pub(super) use rights::{Doing, missing_right};
-pub(super) use trouble::Heard;
-pub use trouble::Trouble;
 
 /// An administrator of the cluster for one run.
 pub struct Admin {
@@ -46,7 +47,7 @@ pub struct Admin {
     clock: Clock,
     /// Asks for everything that needs no right to alter anything.
     client: BaseConsumer<Told>,
-    heard: Arc<Heard>,
+    reports: Arc<ClientReports>,
 }
 
 /// What a cluster says about itself and the run's topic.
@@ -80,12 +81,12 @@ impl Admin {
         topic: &str,
         clock: Clock,
     ) -> Result<Admin, SetupError> {
-        let heard = Arc::new(Heard::default());
-        let told = Told::new(settings.hidden()).keeping(heard.clone());
+        let reports = Arc::new(ClientReports::default());
+        let told = Told::new(settings.hidden()).keeping(reports.clone());
         let config = quick(settings.observer("setup"));
         let client = made(settings.create_with(&config, told))?;
         let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
-        Ok(Admin { settings, bootstrap, topic, clock, client, heard })
+        Ok(Admin { settings, bootstrap, topic, clock, client, reports })
     }
 
     /// Connects to the cluster, makes sure that every broker can be reached at the address it advertises, and looks for
@@ -104,10 +105,10 @@ impl Admin {
                 port: broker.port(),
             })
             .collect();
-        let dead = reach::unreachable(&brokers, deadline);
+        let unreachable = reach::find_unreachable(&brokers, deadline);
         self.interrupted(deadline)?;
-        if !dead.is_empty() {
-            return Err(SetupError::Advertised { bootstrap: self.bootstrap.clone(), dead });
+        if !unreachable.is_empty() {
+            return Err(SetupError::Advertised { bootstrap: self.bootstrap.clone(), unreachable });
         }
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let partitions = match topic.map(|topic| topic.error().map(RDKafkaErrorCode::from)) {
@@ -136,15 +137,15 @@ impl Admin {
             };
             self.interrupted(deadline)?;
             let is_long = deadline.passed() >= ALL_DOWN_LIMIT;
-            let over = || self.heard.worst().unwrap_or_else(Trouble::silence);
-            let trouble = self
-                .heard
+            let over = || self.reports.worst().unwrap_or_else(ConnectionFailure::silence);
+            let failure = self
+                .reports
                 .certain()
-                .or_else(|| self.heard.of_all(addresses).filter(|_| is_long))
+                .or_else(|| self.reports.of_all(addresses).filter(|_| is_long))
                 .or_else(|| deadline.is_over().then(over));
-            if let Some(trouble) = trouble {
+            if let Some(failure) = failure {
                 let (bootstrap, waited) = (self.bootstrap.clone(), deadline.passed());
-                return Err(SetupError::NoConnection { bootstrap, trouble, waited });
+                return Err(SetupError::NoConnection { bootstrap, failure, waited });
             }
             if !is_a_matter_of_time(&error) {
                 return Err(failed("asking for the topic", &error, deadline));

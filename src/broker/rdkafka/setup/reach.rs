@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::deadline::Deadline;
-use super::error::Dead;
+use super::error::UnreachableBroker;
 
 /// A broker as the cluster advertises it.
 #[derive(Clone, Debug)]
@@ -20,8 +20,8 @@ pub(super) struct Advertised {
 }
 
 impl Advertised {
-    fn dead(&self, reason: &str) -> Dead {
-        Dead {
+    fn described(&self, reason: &str) -> UnreachableBroker {
+        UnreachableBroker {
             id: self.id,
             address: format!("{}:{}", self.host, self.port),
             reason: reason.to_owned(),
@@ -36,7 +36,10 @@ const AT_A_TIME: usize = 16;
 
 /// The brokers that do not accept a connection. Blocks for at most 5 s more than there are turns of 16 brokers, and
 /// not longer than `deadline`; brokers that could not be tried by then are left out.
-pub(super) fn unreachable(brokers: &[Advertised], deadline: &Deadline) -> Vec<Dead> {
+pub(super) fn find_unreachable(
+    brokers: &[Advertised],
+    deadline: &Deadline,
+) -> Vec<UnreachableBroker> {
     let left = Arc::new(Mutex::new(brokers.to_vec()));
     let (report, reports) = channel();
     for _ in 0..brokers.len().min(AT_A_TIME) {
@@ -47,8 +50,9 @@ pub(super) fn unreachable(brokers: &[Advertised], deadline: &Deadline) -> Vec<De
                 // The guard must not live during the connection.
                 let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some(broker) = next else { return };
-                let dead = attempt(&broker, limit).err().map(|reason| broker.dead(&reason));
-                if report.send((broker.id, dead)).is_err() {
+                let unreachable =
+                    attempt(&broker, limit).err().map(|reason| broker.described(&reason));
+                if report.send((broker.id, unreachable)).is_err() {
                     return;
                 }
             }
@@ -59,7 +63,7 @@ pub(super) fn unreachable(brokers: &[Advertised], deadline: &Deadline) -> Vec<De
     }
     drop(report);
     let mut open: Vec<&Advertised> = brokers.iter().collect();
-    let mut dead = Vec::new();
+    let mut unreachable = Vec::new();
     // Resolving a name cannot be cut short, so that threads are not waited for.
     let turns = u32::try_from(brokers.len().div_ceil(AT_A_TIME)).unwrap_or(1);
     let last = Deadline::clone(deadline).cut(CONNECT_LIMIT * (turns + 1));
@@ -67,13 +71,13 @@ pub(super) fn unreachable(brokers: &[Advertised], deadline: &Deadline) -> Vec<De
         match reports.recv_timeout(last.left()) {
             Ok((id, found)) => {
                 open.retain(|broker| broker.id != id);
-                dead.extend(found);
+                unreachable.extend(found);
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
         }
     }
-    dead.sort_by_key(|dead| dead.id);
-    dead
+    unreachable.sort_by_key(|unreachable| unreachable.id);
+    unreachable
 }
 
 fn attempt(broker: &Advertised, limit: Duration) -> Result<(), String> {
@@ -122,10 +126,12 @@ mod tests {
             broker(3, "no-such-host.invalid", 9092),
         ];
         let deadline = Deadline::of(Clock::start(), Duration::from_secs(60));
-        let dead: Vec<String> =
-            unreachable(&brokers, &deadline).iter().map(Dead::to_string).collect();
+        let unreachable: Vec<String> = find_unreachable(&brokers, &deadline)
+            .iter()
+            .map(UnreachableBroker::to_string)
+            .collect();
         assert_eq!(
-            dead,
+            unreachable,
             [
                 format!("broker 2 as `127.0.0.1:{closed}` (connection refused)"),
                 "broker 3 as `no-such-host.invalid:9092` (the name cannot be resolved)".to_owned(),

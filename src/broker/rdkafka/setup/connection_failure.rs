@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// What is in the way between the client and a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct ConnectionFailure {
     kind: Kind,
     /// `host:port`, if it is known.
     address: String,
@@ -19,7 +19,7 @@ pub struct Trouble {
     said: String,
 }
 
-/// Kinds of trouble, the most telling ones first.
+/// Kinds of failure, the most telling ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Authentication,
@@ -85,8 +85,8 @@ fn what_follows<'a>(said: &'a str, mark: &str) -> &'a str {
     rest.split("(after ").next().unwrap_or_default().trim()
 }
 
-impl Trouble {
-    fn of(code: Option<RDKafkaErrorCode>, said: &str) -> Trouble {
+impl ConnectionFailure {
+    fn of(code: Option<RDKafkaErrorCode>, said: &str) -> ConnectionFailure {
         // "[thrd:sasl_ssl://host:9092/bootstrap]: sasl_ssl://host:9092/bootstrap: what happened (after 3ms in state UP)"
         let line = said
             .strip_prefix("[thrd:")
@@ -97,12 +97,12 @@ impl Trouble {
         let address = name.rsplit_once('/').map_or("", |(address, _)| address).to_owned();
         let kind = Kind::of(code, what);
         let what = what.rsplit_once(" (after ").map_or(what, |(what, _)| what);
-        Trouble { kind, address, said: what.trim().to_owned() }
+        ConnectionFailure { kind, address, said: what.trim().to_owned() }
     }
 
-    /// Nothing was heard at all.
-    pub(super) fn silence() -> Trouble {
-        Trouble { kind: Kind::Silent, address: String::new(), said: String::new() }
+    /// Nothing was reports at all.
+    pub(super) fn silence() -> ConnectionFailure {
+        ConnectionFailure { kind: Kind::Silent, address: String::new(), said: String::new() }
     }
 
     /// What to do about it.
@@ -139,7 +139,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for ConnectionFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = match self.address.as_str() {
             "" => String::new(),
@@ -175,55 +175,55 @@ impl fmt::Display for Trouble {
 
 /// What a client has reported, as far as it is kept.
 #[derive(Debug, Default)]
-pub(in crate::broker::rdkafka) struct Heard(Mutex<Vec<Trouble>>);
+pub(in crate::broker::rdkafka) struct ClientReports(Mutex<Vec<ConnectionFailure>>);
 
 /// Reports that are kept: later ones repeat them.
 const KEPT_MAX: usize = 64;
 
-impl Heard {
+impl ClientReports {
     /// Takes an error of the client as a whole; `said` has no value from outside the scenario.
     pub(in crate::broker::rdkafka) fn report(&self, error: &KafkaError, said: &str) {
         match error.rdkafka_error_code() {
             // A summary of the others, which counts brokers that were never tried.
             Some(RDKafkaErrorCode::AllBrokersDown) => {}
-            code => self.keep(Trouble::of(code, said)),
+            code => self.keep(ConnectionFailure::of(code, said)),
         }
     }
 
     /// Takes a line of the client's log: some connections that fail are told there only.
     pub(in crate::broker::rdkafka) fn log(&self, about: &str, said: &str) {
         if about == "FAIL" {
-            self.keep(Trouble::of(None, said));
+            self.keep(ConnectionFailure::of(None, said));
         }
     }
 
-    fn keep(&self, trouble: Trouble) {
-        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if troubles.len() < KEPT_MAX && !troubles.contains(&trouble) {
-            troubles.push(trouble);
+    fn keep(&self, failure: ConnectionFailure) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() < KEPT_MAX && !failures.contains(&failure) {
+            failures.push(failure);
         }
     }
 
     /// What is certain already: trying again cannot help.
-    pub(super) fn certain(&self) -> Option<Trouble> {
-        self.worst().filter(|trouble| trouble.kind.is_certain())
+    pub(super) fn certain(&self) -> Option<ConnectionFailure> {
+        self.worst().filter(|failure| failure.kind.is_certain())
     }
 
-    /// The most telling trouble, if each of `addresses` addresses has one.
-    pub(super) fn of_all(&self, addresses: usize) -> Option<Trouble> {
-        let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let troubled: BTreeSet<&str> =
-            troubles.iter().map(|trouble| trouble.address.as_str()).collect();
-        let is_all = troubled.len() >= addresses;
-        drop(troubled);
-        drop(troubles);
+    /// The most telling failure, if each of `addresses` addresses has one.
+    pub(super) fn of_all(&self, addresses: usize) -> Option<ConnectionFailure> {
+        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed_at: BTreeSet<&str> =
+            failures.iter().map(|failure| failure.address.as_str()).collect();
+        let is_all = failed_at.len() >= addresses;
+        drop(failed_at);
+        drop(failures);
         self.worst().filter(|_| is_all)
     }
 
-    /// The most telling trouble.
-    pub(super) fn worst(&self) -> Option<Trouble> {
-        let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.iter().min_by_key(|trouble| trouble.kind).cloned()
+    /// The most telling failure.
+    pub(super) fn worst(&self) -> Option<ConnectionFailure> {
+        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.iter().min_by_key(|failure| failure.kind).cloned()
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
     /// Texts of librdkafka 2.12 as they came from brokers and other servers.
     #[test]
     fn each_text_of_the_client_library_has_its_meaning() {
-        let of = |code, said: &str| Trouble::of(code, said).to_string();
+        let of = |code, said: &str| ConnectionFailure::of(code, said).to_string();
         let fail = |said: &str| of(None, &format!("[thrd:b:1/bootstrap]: b:1/bootstrap: {said}"));
         assert_eq!(
             fail(
@@ -278,12 +278,12 @@ mod tests {
 
     #[test]
     fn a_cluster_is_given_up_when_every_address_has_failed() {
-        let heard = Heard::default();
-        heard
+        let reports = ClientReports::default();
+        reports
             .log("FAIL", "[thrd:a:1/bootstrap]: a:1/bootstrap: Connect failed: Connection refused");
-        assert_eq!(heard.of_all(2), None);
-        assert!(heard.of_all(1).is_some() && heard.certain().is_none());
-        heard.log("FAIL", "[thrd:b:1/bootstrap]: b:1/bootstrap: SASL authentication failed: no");
-        assert!(heard.of_all(2).is_some() && heard.certain().is_some());
+        assert_eq!(reports.of_all(2), None);
+        assert!(reports.of_all(1).is_some() && reports.certain().is_none());
+        reports.log("FAIL", "[thrd:b:1/bootstrap]: b:1/bootstrap: SASL authentication failed: no");
+        assert!(reports.of_all(2).is_some() && reports.certain().is_some());
     }
 }
