@@ -76,13 +76,10 @@ fn the_time_to_recover_is_backlog_over_spare_capacity() {
         let capacity = 1e6 / handling;
         let known_ms = 4_000.0 + 400.0 / (capacity - 100.0) * 1e3;
         let recovered_ms = summary.faults[0].recovered_ms.expect("a recovery");
-        // As far as the median is what each record takes, and as the machine lets the consumer run.
-        let off = (recovered_ms - known_ms).abs() / known_ms;
-        assert!(
-            off < 0.3,
-            "{recovered_ms} ms, and {known_ms} ms are known: {:?}",
-            summary.faults[0]
-        );
+        // As far as the median is what each record takes. Later is possible: recovered is what stays as quiet as before
+        // for a second, and the last records of a backlog are a matter of milliseconds.
+        let is_about = recovered_ms > 0.85 * known_ms && recovered_ms < 2.0 * known_ms;
+        assert!(is_about, "{recovered_ms} ms, {known_ms} ms are known: {:?}", summary.faults[0]);
     });
 }
 
