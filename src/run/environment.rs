@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::resume::Continuation;
 use crate::actors::Hosting;
-use std::time::Duration;
-
 use crate::base::{Leftovers, Offset};
 use crate::broker::ClusterPort;
 use crate::measure::{ClientProperty, Host};

@@ -7,6 +7,7 @@ mod checkpoint_file;
 mod checkpointing;
 mod collecting;
 mod drain;
+mod environment;
 mod explore;
 mod host;
 mod interrupt;
@@ -14,10 +15,9 @@ mod interrupt;
 mod leaks;
 mod process_limits;
 mod resume;
-mod environment;
+mod run_control;
 mod sim;
 mod stage;
-mod run_control;
 mod traced;
 mod unprocessed;
 mod warnings;
@@ -113,10 +113,8 @@ pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<
     // What a bug keeps the run from taking back is listed, too.
     let outcome =
         catch_unwind(AssertUnwindSafe(|| runtime.block_on(running))).unwrap_or_else(|panic| {
-            Err(with_leftovers(
-                Error::Bug(panic_text(&*panic).unwrap_or("a panic").to_owned()),
-                &leftovers,
-            ))
+            let said = panic_text(&*panic).unwrap_or("a panic").to_owned();
+            Err(with_leftovers(Error::Bug(said), &leftovers))
         });
     // A question to a broker that does not answer may still be under way after an interruption.
     runtime.shutdown_background();
@@ -140,8 +138,7 @@ async fn run_on(
         Ok(stage) => stage,
         Err(error) => return Err(with_leftovers(error, &leftovers)),
     };
-    let environment =
-        RunEnvironment { startup: deadline.left(), ..stage.environment(clock, &leftovers) };
+    let environment = stage.environment(clock, deadline.left());
     let outcome = run_in(&plan, &environment, run, clock, handlers, observer, interrupted).await;
     let cleaned = stage.clear(&plan).await;
     match outcome {

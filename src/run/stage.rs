@@ -27,7 +27,6 @@ pub(super) struct Stage {
     resumption: Option<Resumption>,
     cluster: Arc<RdCluster>,
     admin: Admin,
-    clock: Clock,
     created: bool,
     leftovers: Leftovers,
     /// Keeps the mock cluster running.
@@ -74,7 +73,6 @@ impl Stage {
             resumption,
             cluster,
             admin,
-            clock,
             created: false,
             leftovers: leftovers.clone(),
             embedded,
@@ -171,8 +169,7 @@ impl Stage {
         if !self.created || plan.topic.keep {
             return false;
         }
-        let deadline = Deadline::of(self.clock, DELETE_LIMIT);
-        match self.admin.delete_topic(&deadline).await {
+        match self.admin.delete_topic().await {
             Ok(()) => {
                 self.leftovers.remove(&self.leftover());
                 true
@@ -185,8 +182,8 @@ impl Stage {
         }
     }
 
-    /// What the rest of the run needs to know.
-    pub(super) fn environment(&self, clock: Clock, leftovers: &Leftovers) -> RunEnvironment {
+    /// What the rest of the run needs to know. Its consumers may take `startup` to be ready.
+    pub(super) fn environment(&self, clock: Clock, startup: Duration) -> RunEnvironment {
         // A real broker does not tell its version to clients.
         let mock = self.embedded.as_ref().map(|_| format!("{} mock cluster", client_version()));
         RunEnvironment {
@@ -199,8 +196,8 @@ impl Stage {
             client: client_version(),
             client_config: self.cluster.effective_config(),
             host: host::describe(&clock),
-            startup: Duration::ZERO,
-            leftovers: leftovers.clone(),
+            startup,
+            leftovers: self.leftovers.clone(),
         }
     }
 
@@ -219,9 +216,6 @@ impl Stage {
         self.resumption.map(|resumption| resumption.forget(why))
     }
 }
-
-/// How long deleting the run's topic may take.
-const DELETE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Diagnostics with the places of the scenario they speak of.
 fn rendered(plan: &Plan, diagnostics: &[Diagnostic]) -> String {

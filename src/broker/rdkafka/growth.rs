@@ -6,6 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset as RdOffset, TopicPartitionList};
 use tokio::runtime::Runtime;
 
@@ -93,6 +94,11 @@ pub(super) fn size<C: ClientContext>(
     limit: Duration,
 ) -> Result<TopicSize, KafkaError> {
     let metadata = client.fetch_metadata(Some(topic), limit)?;
+    size_in(&metadata, topic).map_err(KafkaError::MetadataFetch)
+}
+
+/// The topic as metadata have it; nothing of one that does not exist.
+pub(super) fn size_in(metadata: &Metadata, topic: &str) -> Result<TopicSize, RDKafkaErrorCode> {
     let none = TopicSize { partitions: 0, led: 0 };
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
         return Ok(none);
@@ -102,7 +108,7 @@ pub(super) fn size<C: ClientContext>(
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             return Ok(none);
         }
-        Some(code) => return Err(KafkaError::MetadataFetch(code)),
+        Some(code) => return Err(code),
     }
     let mut led: Vec<i32> =
         found.partitions().iter().filter(|p| p.leader() >= 0).map(|p| p.id()).collect();

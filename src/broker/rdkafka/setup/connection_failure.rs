@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -198,7 +198,7 @@ impl ClientReports {
     }
 
     fn keep(&self, failure: ConnectionFailure) {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.lock();
         if failures.len() < KEPT_MAX && !failures.contains(&failure) {
             failures.push(failure);
         }
@@ -211,19 +211,18 @@ impl ClientReports {
 
     /// The most telling failure, if each of `addresses` addresses has one.
     pub(super) fn of_all(&self, addresses: usize) -> Option<ConnectionFailure> {
-        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed_at: BTreeSet<&str> =
-            failures.iter().map(|failure| failure.address.as_str()).collect();
-        let is_all = failed_at.len() >= addresses;
-        drop(failed_at);
-        drop(failures);
-        self.worst().filter(|_| is_all)
+        let failed_at: BTreeSet<String> =
+            self.lock().iter().map(|failure| failure.address.clone()).collect();
+        self.worst().filter(|_| failed_at.len() >= addresses)
     }
 
     /// The most telling failure.
     pub(super) fn worst(&self) -> Option<ConnectionFailure> {
-        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.iter().min_by_key(|failure| failure.kind).cloned()
+        self.lock().iter().min_by_key(|failure| failure.kind).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<ConnectionFailure>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

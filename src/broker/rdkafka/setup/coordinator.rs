@@ -6,9 +6,9 @@ use std::time::Duration;
 use rdkafka::admin::ResourceSpecifier;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::error::SetupError;
+use super::error::{SetupError, counted_brokers};
 use super::rights::{Doing, missing_right};
-use super::{Admin, Deadline, Found, STEP, Told, made, options, quick};
+use super::{Admin, Deadline, Found, STEP, Told, made, quick};
 use crate::base::{Offset, PartitionId};
 use crate::broker::rdkafka::committer::RdCommitter;
 use crate::broker::rdkafka::error::describe;
@@ -37,7 +37,7 @@ impl Admin {
         let positions: BTreeMap<PartitionId, Offset> =
             (0..).map(PartitionId).zip(starts.iter().copied()).collect();
         let outcome = loop {
-            let limit = deadline.clone().cut(PATIENCE);
+            let limit = deadline.cut(PATIENCE);
             let Err(error) = committer.commit_within(&positions, &limit) else { break Ok(()) };
             if deadline.is_interrupted() {
                 break Err(SetupError::Interrupted);
@@ -45,8 +45,8 @@ impl Admin {
             let denied = error
                 .rdkafka_error_code()
                 .and_then(|code| missing_right(code, Doing::Read, &self.topic, Some(&group)));
-            if let Some(denied) = denied {
-                break Err(SetupError::Denied(denied));
+            if let Some(denied) = denied.map(SetupError::Denied) {
+                break Err(denied);
             }
             let no_coordinator = |reason| SetupError::NoCoordinator {
                 group: group.clone(),
@@ -77,32 +77,18 @@ impl Admin {
     /// Whether the topic of the offsets can have its copies: a group has no coordinator before it exists.
     async fn too_few_for_offsets(&self, found: &Found, deadline: &Deadline) -> Option<String> {
         const NAME: &str = "offsets.topic.replication.factor";
-        let metadata = self.client_metadata(deadline)?;
-        let is_there = metadata.topics().iter().any(|topic| !topic.partitions().is_empty());
-        let broker = metadata.brokers().first()?.id();
-        if is_there {
+        let metadata = self.ask_metadata("__consumer_offsets", STEP, deadline).ok()?;
+        if metadata.topics().iter().any(|topic| !topic.partitions().is_empty()) {
             return None;
         }
-        let asked = [ResourceSpecifier::Broker(broker)];
-        let options = options(STEP.min(deadline.left()));
-        let configs = self.admin().ok()?.describe_configs(&asked, &options).await.ok()?;
-        let value = configs.into_iter().next()?.ok()?.entry_map().get(NAME)?.value.clone()?;
-        let wanted: usize = value.parse().ok()?;
-        (wanted > found.brokers).then(|| {
+        let broker = ResourceSpecifier::Broker(metadata.brokers().first()?.id());
+        let wanted: usize = self.configured(broker, NAME, deadline).await?;
+        let (has, brokers) = (found.brokers, counted_brokers(found.brokers));
+        (wanted > has).then(|| {
             format!(
-                "the topic `__consumer_offsets` is to have {wanted} copies, and the cluster has {} broker{}; set \
-                 `{NAME}={}` in the brokers' configuration, or start more brokers",
-                found.brokers,
-                if found.brokers == 1 { "" } else { "s" },
-                found.brokers,
+                "the topic `__consumer_offsets` is to have {wanted} copies, and the cluster has {brokers}; set \
+                 `{NAME}={has}` in the brokers' configuration, or start more brokers"
             )
         })
-    }
-
-    /// The metadata of the topic of the offsets.
-    fn client_metadata(&self, deadline: &Deadline) -> Option<rdkafka::metadata::Metadata> {
-        use rdkafka::consumer::Consumer;
-        let limit = STEP.min(deadline.left()).max(Duration::from_millis(1));
-        self.client.fetch_metadata(Some("__consumer_offsets"), limit).ok()
     }
 }

@@ -28,9 +28,9 @@ impl Deadline {
     }
 
     /// The same, over after `limit` from now on at the latest.
-    pub(super) fn cut(self, limit: Duration) -> Deadline {
+    pub(super) fn cut(&self, limit: Duration) -> Deadline {
         let at = self.at.min(self.clock.now() + limit);
-        Deadline { at, ..self }
+        Deadline { at, ..self.clone() }
     }
 
     /// Time left, zero when it is over.

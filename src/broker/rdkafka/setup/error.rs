@@ -38,9 +38,9 @@ pub enum SetupError {
     },
     /// The topic is to have more copies than there are brokers.
     #[error(
-        "the cluster has {found} broker{}, and topic `{topic}` is to have {wanted} copies; use `--set \
+        "the cluster has {}, and topic `{topic}` is to have {wanted} copies; use `--set \
          topic.replication_factor={found}`, or start more brokers",
-        if *.found == 1 { "" } else { "s" }
+        counted_brokers(*.found)
     )]
     TooFewBrokers {
         /// The topic.
@@ -139,7 +139,7 @@ impl fmt::Display for UnreachableBroker {
     }
 }
 
-/// So many are named.
+/// Brokers that a message names.
 const NAMED_MAX: usize = 3;
 
 fn addresses(unreachable: &[UnreachableBroker]) -> String {
@@ -153,6 +153,11 @@ fn addresses(unreachable: &[UnreachableBroker]) -> String {
         text.push_str(&format!(" and {} more", unreachable.len() - NAMED_MAX));
     }
     text
+}
+
+/// A number of brokers, for a message.
+pub(super) fn counted_brokers(count: usize) -> String {
+    format!("{count} broker{}", if count == 1 { "" } else { "s" })
 }
 
 /// A length of time for a message, in tenths of a second from one second on.

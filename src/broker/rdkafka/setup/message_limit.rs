@@ -3,7 +3,7 @@
 use rdkafka::admin::ResourceSpecifier;
 
 use super::error::SetupError;
-use super::{Admin, Deadline, options};
+use super::{Admin, Deadline};
 use crate::base::{batch_bytes, batch_payload_max};
 
 impl Admin {
@@ -17,21 +17,15 @@ impl Admin {
         payload: u64,
         deadline: &Deadline,
     ) -> Result<(), SetupError> {
-        let Some(limit) = self.message_limit(deadline).await else { return Ok(()) };
+        // The topic's own, or the broker's.
+        let topic = ResourceSpecifier::Topic(&self.topic);
+        let Some(limit) = self.configured(topic, "max.message.bytes", deadline).await else {
+            return Ok(());
+        };
         if batch_bytes(payload) <= limit {
             return Ok(());
         }
         let (topic, largest) = (self.topic.clone(), batch_payload_max(limit));
         Err(SetupError::TooLarge { topic, payload, limit, largest })
-    }
-
-    /// The topic's `max.message.bytes`, its own or the broker's.
-    async fn message_limit(&self, deadline: &Deadline) -> Option<u64> {
-        let asked = [ResourceSpecifier::Topic(&self.topic)];
-        let configs = self.admin().ok()?.describe_configs(&asked, &options(deadline.left())).await;
-        let config = configs.ok()?.into_iter().next()?;
-        let config =
-            config.inspect_err(|error| tracing::debug!(%error, "the topic's configuration"));
-        config.ok()?.entry_map().get("max.message.bytes")?.value.as_ref()?.parse().ok()
     }
 }

@@ -6,18 +6,19 @@
 //! within seconds where it can be told: [`failure`] reads what the client library reports, [`reach`] tries the addresses
 //! that the cluster advertises.
 
+mod connection_failure;
 mod coordinator;
 mod deadline;
 mod error;
 mod message_limit;
 mod reach;
 mod rights;
-mod connection_failure;
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -27,12 +28,14 @@ use rdkafka::{ClientConfig, Offset as RdOffset};
 use super::config::ClientSettings;
 use super::end_offsets::RdEndOffsets;
 use super::error::describe;
+use super::growth;
 use super::told::Told;
 use crate::base::{Clock, Offset};
 use crate::broker::BrokerError;
 use crate::plan::{StartAt, TopicPlan};
 
 use self::reach::Advertised;
+
 pub(super) use connection_failure::ClientReports;
 pub use connection_failure::ConnectionFailure;
 pub use deadline::Deadline;
@@ -110,14 +113,12 @@ impl Admin {
         if !unreachable.is_empty() {
             return Err(SetupError::Advertised { bootstrap: self.bootstrap.clone(), unreachable });
         }
-        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
-        let partitions = match topic.map(|topic| topic.error().map(RDKafkaErrorCode::from)) {
-            Some(None) => topic.map(|topic| topic.partitions().len()),
-            Some(Some(code)) => match missing_right(code, Doing::Describe, &self.topic, None) {
+        let partitions = match growth::size_in(&metadata, &self.topic) {
+            Ok(size) => (size.partitions > 0).then_some(size.partitions as usize),
+            Err(code) => match missing_right(code, Doing::Describe, &self.topic, None) {
                 Some(denied) => return Err(SetupError::Denied(denied)),
                 None => None,
             },
-            None => None,
         };
         Ok(Found { brokers: brokers.len(), partitions })
     }
@@ -128,8 +129,7 @@ impl Admin {
         let addresses = self.bootstrap.split(',').count();
         let mut wait = FIRST_WAIT;
         loop {
-            let limit = wait.min(deadline.left()).max(Duration::from_millis(1));
-            let asked = self.client.fetch_metadata(Some(&self.topic), limit);
+            let asked = self.ask_metadata(&self.topic, wait, deadline);
             self.listen();
             let error = match asked {
                 Ok(metadata) => return Ok(metadata),
@@ -152,6 +152,29 @@ impl Admin {
             }
             wait *= 2;
         }
+    }
+
+    /// Asks a broker once, and waits at most `wait` for the answer.
+    fn ask_metadata(
+        &self,
+        topic: &str,
+        wait: Duration,
+        deadline: &Deadline,
+    ) -> Result<Metadata, KafkaError> {
+        self.client.fetch_metadata(Some(topic), within(wait, deadline))
+    }
+
+    /// A number that a topic or a broker is configured with; `None` where the user may not see it.
+    async fn configured<T: FromStr>(
+        &self,
+        of: ResourceSpecifier<'_>,
+        name: &str,
+        deadline: &Deadline,
+    ) -> Option<T> {
+        let configs = self.admin().ok()?.describe_configs(&[of], &options(deadline)).await;
+        let config = configs.ok()?.into_iter().next()?;
+        let config = config.inspect_err(|error| tracing::debug!(%error, name, "not configured"));
+        config.ok()?.entry_map().get(name)?.value.as_ref()?.parse().ok()
     }
 
     /// Takes what the client has to report.
@@ -188,7 +211,7 @@ impl Admin {
             .set("min.insync.replicas", &min_insync);
         let results = self
             .admin()?
-            .create_topics([&topic], &options(deadline.left()))
+            .create_topics([&topic], &options(deadline))
             .await
             .map_err(|error| failed("creating the topic", &error, deadline))?;
         if let Some(Err((topic, code))) = results.into_iter().next() {
@@ -205,15 +228,11 @@ impl Admin {
     fn await_leaders(&self, partitions: u32, deadline: &Deadline) -> Result<(), SetupError> {
         const WHAT: &str = "waiting for the partitions' leaders";
         self.again(deadline, || {
-            let limit = STEP.min(deadline.left());
             let metadata = self
-                .client
-                .fetch_metadata(Some(&self.topic), limit)
+                .ask_metadata(&self.topic, STEP, deadline)
                 .map_err(|error| failed(WHAT, &error, deadline))?;
-            let led = metadata.topics().first().map_or(0, |topic| {
-                topic.partitions().iter().filter(|partition| partition.leader() >= 0).count()
-            });
-            if led == partitions as usize {
+            let led = growth::size_in(&metadata, &self.topic).map_or(0, |size| size.led);
+            if led == partitions {
                 return Ok(());
             }
             let reason = format!("only {led} of {partitions} partitions have a leader");
@@ -254,15 +273,16 @@ impl Admin {
         })
     }
 
-    /// Deletes the topic. Only ever called for one this run created.
+    /// Deletes the topic, within 10 s. Only ever called for one this run created.
     ///
     /// # Errors
     /// What the broker said, unless the topic is not there.
-    pub async fn delete_topic(&self, deadline: &Deadline) -> Result<(), SetupError> {
+    pub async fn delete_topic(&self) -> Result<(), SetupError> {
         const WHAT: &str = "deleting the run's topic";
+        let deadline = &Deadline::of(self.clock, STEP);
         let results = self
             .admin()?
-            .delete_topics(&[&self.topic], &options(deadline.left()))
+            .delete_topics(&[&self.topic], &options(deadline))
             .await
             .map_err(|error| failed(WHAT, &error, deadline))?;
         match results.into_iter().next() {
@@ -344,10 +364,14 @@ fn quick(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
-fn options(left: Duration) -> AdminOptions {
-    // The client library refuses 0.
-    let limit = STEP.min(left).max(Duration::from_millis(1));
-    AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit))
+/// What is left until a deadline, at most `limit`: the client library refuses 0.
+fn within(limit: Duration, deadline: &Deadline) -> Duration {
+    limit.min(deadline.left()).max(Duration::from_millis(1))
+}
+
+fn options(deadline: &Deadline) -> AdminOptions {
+    let limit = Some(within(STEP, deadline));
+    AdminOptions::new().request_timeout(limit).operation_timeout(limit)
 }
 
 fn remedy(code: RDKafkaErrorCode) -> &'static str {

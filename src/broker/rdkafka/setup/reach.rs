@@ -66,7 +66,7 @@ pub(super) fn find_unreachable(
     let mut unreachable = Vec::new();
     // Resolving a name cannot be cut short, so that threads are not waited for.
     let turns = u32::try_from(brokers.len().div_ceil(AT_A_TIME)).unwrap_or(1);
-    let last = Deadline::clone(deadline).cut(CONNECT_LIMIT * (turns + 1));
+    let last = deadline.cut(CONNECT_LIMIT * (turns + 1));
     while !open.is_empty() {
         match reports.recv_timeout(last.left()) {
             Ok((id, found)) => {
