@@ -71,7 +71,7 @@ pub(super) fn run(
     let options = Options { client, handlers, trace_sink: None, interrupted };
     let mut summary = run_plan(plan, options, Box::new(watching)).inspect_err(|error| {
         // A run that fails before its load began leaves nothing worth keeping; one that met a bug may help to find it.
-        if !matches!(error, Error::Bug(_)) {
+        if error.exit() != Exit::Bug {
             lock(&directory).discard();
         }
     })?;
