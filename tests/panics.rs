@@ -45,12 +45,9 @@ impl Drop for Panicking {
     }
 }
 
-/// Not a test of its own: the program with handlers that the others start.
-#[test]
-#[ignore = "the others start it"]
+/// In the process that a test starts: a program with handlers, which ends it.
 #[expect(clippy::exit, clippy::disallowed_methods, reason = "it is a program's `main`")]
-fn program() {
-    let does = std::env::var(DOES).unwrap_or_default();
+fn program(does: &str) {
     let (in_handle, in_drop) = (does.contains("handle"), does.contains("drop"));
     let make = move |partition, _| Ok(Panicking { partition, in_handle, in_drop });
     let broker = if does.contains("sim") { "sim" } else { "embedded" };
@@ -60,10 +57,14 @@ fn program() {
     std::process::exit(code as i32);
 }
 
-fn run(directory: &Path, does: &str) -> Output {
+/// Starts the `test` that calls this once more, in a process of its own, where it is the program.
+fn run(directory: &Path, test: &str, does: &str) -> Output {
+    if let Ok(does) = std::env::var(DOES) {
+        program(&does);
+    }
     std::fs::write(directory.join("load.toml"), LOAD).expect("a file");
     Command::new(std::env::current_exe().expect("a program"))
-        .args(["--ignored", "--exact", "program", "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .current_dir(directory)
         .env(DOES, does)
         .env("LANEKEEPER_CLIENT_SASL_PASSWORD", SECRET)
@@ -90,7 +91,8 @@ fn assert_one_message(output: &Output) -> String {
 #[test]
 fn a_panic_on_another_thread_is_70_and_the_result_is_kept() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let output = run(scratch.path(), "drop");
+    let test = "a_panic_on_another_thread_is_70_and_the_result_is_kept";
+    let output = run(scratch.path(), test, "drop");
     let stderr = assert_one_message(&output);
     assert!(stderr.contains("thread `consumer-1`"), "{stderr}");
     let stored = lanekeeper::report::read_result(&scratch.path().join("out")).expect("a result");
@@ -101,7 +103,7 @@ fn a_panic_on_another_thread_is_70_and_the_result_is_kept() {
 #[test]
 fn a_panic_in_a_simulation_is_70() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    assert_one_message(&run(scratch.path(), "drop sim"));
+    assert_one_message(&run(scratch.path(), "a_panic_in_a_simulation_is_70", "drop sim"));
     // What came before may help to find it.
     let events = std::fs::read_to_string(scratch.path().join("out/events.jsonl"));
     assert!(events.expect("a file").contains("consumer_ready"));
@@ -130,7 +132,8 @@ fn a_collector_that_panics_is_a_bug_and_not_a_panic_of_the_run() {
 #[test]
 fn a_handler_that_panics_fails_its_consumer_and_is_no_bug() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let output = run(scratch.path(), "handle");
+    let test = "a_handler_that_panics_fails_its_consumer_and_is_no_bug";
+    let output = run(scratch.path(), test, "handle");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("a handler panicked at tests/panics.rs:"), "{stderr}");
