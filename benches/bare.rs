@@ -235,7 +235,7 @@ impl Reports {
     }
 }
 
-/// Serves delivery reports for so long, or lets a thread of its own do it.
+/// Serves delivery reports for the given time, or waits while a thread of its own serves them.
 fn look(client: &BaseProducer<Reports>, wait: Duration) {
     match client.context().times {
         Some(_) => std::thread::sleep(wait),

@@ -79,7 +79,7 @@ impl CostMeter {
         self.threads.values().filter(|(thread, _)| thread == name).map(|(_, cpu)| cpu).sum()
     }
 
-    /// The cost of a load that ran for `seconds` where so many CPUs may be used.
+    /// The cost of a load that ran for `seconds` in a process that may use `cpus` CPUs.
     pub fn cost(&self, seconds: f64, cpus: f64) -> Cost {
         let cpu_s = self.cpu_s();
         Cost {
