@@ -329,7 +329,7 @@ impl CellState {
         }
         self.last_done = Some(record.done);
         if record.offset < self.next_offset {
-            self.redelivered(record.offset);
+            self.redelivered();
             return;
         }
         self.offset_gaps += (record.offset.0 - self.next_offset.0) as u64;
@@ -391,7 +391,7 @@ impl CellState {
         }
     }
 
-    fn redelivered(&mut self, _offset: Offset) {
+    fn redelivered(&mut self) {
         self.counts.redelivered += 1;
         match self.recoveries.iter_mut().rev().find(|mark| mark.released.is_some()) {
             Some(mark) => mark.redelivered += 1,
@@ -408,7 +408,7 @@ impl CellState {
         let mut beyond: Option<Range<i64>> = None;
         for offset in batch.iter().map(|record| record.offset) {
             if offset < self.next_offset {
-                self.redelivered(offset);
+                self.redelivered();
             } else {
                 beyond = Some(beyond.map_or(offset.0, |range| range.start)..offset.0 + 1);
             }
@@ -418,7 +418,7 @@ impl CellState {
 
     fn count_if_fenced_before(&mut self, offset: i64) {
         if self.fenced_beyond.iter().any(|range| range.contains(&offset)) {
-            self.redelivered(Offset(offset));
+            self.redelivered();
         }
         self.fenced_beyond.retain(|range| range.end > offset + 1);
     }
