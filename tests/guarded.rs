@@ -156,12 +156,9 @@ fn a_right_that_is_missing_is_named() {
 
     let read = format!("reads-{process}-");
     allow(port, &["Describe", "Create", "Delete", "Read"], "--topic", &read);
-    refused(
-        guest(&name("reads-", 1)),
-        &["lacks the right Read on the group of this run", "--group lanekeeper-"],
-    );
-    allow(port, &["Read"], "--group", "lanekeeper-");
-    // An idempotent producer without any right to write is refused its id.
+    let group = guest(&name("reads-", 1)).set(["consumers.mode=group", "consumers.count=2"]);
+    refused(group, &["lacks the right Read on group `lanekeeper-", "--group lanekeeper-"]);
+    // Assigned consumers need no right on a group. An idempotent producer without any right to write is refused its id.
     let finished = guest(&name("reads-", 2)).exits(1);
     let text = "lacks the right IdempotentWrite on the cluster";
     assert!(finished.stdout.contains(text), "{}", finished.output());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message, Offset as RdOffset, TopicPartitionList};
 
@@ -127,6 +127,12 @@ impl RdConsumer {
     }
 }
 
+/// Whether a user may not use the group. With explicit assignment librdkafka asks for the coordinator all the same
+/// (`rd_kafka_cgrp_coord_query`), reports the refusal at any time after the first fetch, and reads on.
+fn is_about_the_group(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
+}
+
 /// Hands over what the rebalance callback noted during the last poll.
 fn hand_over(context: &Context, at_end: &mut Ends, events: &mut dyn ConsumerEvents) {
     let changes = std::mem::take(&mut *context.lock());
@@ -200,6 +206,8 @@ impl ConsumerPort for RdConsumer {
                     events.end_of_partition(partition);
                     Flow::More
                 }
+                // librdkafka asks for the group's coordinator without need.
+                Some(Err(error)) if !is_group && is_about_the_group(&error) => Flow::More,
                 Some(Err(error)) => {
                     events.error(classify_while(&error, Doing::Read, &self.topic));
                     Flow::Stop
