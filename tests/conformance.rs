@@ -176,7 +176,7 @@ fn a_group_of_the_consumer_protocol_does_the_same(arm: &Arm) {
     }
 }
 
-/// Whom a kill of the static member 2 of 8 touched: only its own partitions, and they came back to it.
+/// Partitions that a kill of the static member 2 of 8 affected: only its own partitions, and they came back to it.
 fn assert_place_kept(summary: &Summary) {
     let l = &summary.ledger;
     assert_eq!((l.delivered, l.acked), (l.sent, l.sent), "{l:?}");

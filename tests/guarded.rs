@@ -87,6 +87,32 @@ fn what_is_in_the_way_of_a_connection_is_named() {
     tool(port, 2, &admin).exits(0);
 }
 
+/// Needs a build with `--features tls`.
+#[cfg(feature = "tls")]
+#[test]
+fn what_is_in_the_way_of_a_connection_with_tls_is_named() {
+    let Some(port) = port() else { return };
+    let _shared = shared();
+    let tls = "security.protocol=ssl\n";
+    let login = login("admin", "admin-secret").replace("sasl_plaintext", "sasl_ssl");
+    for offset in [0, 2] {
+        refused(tool(port, offset, tls), &["is a listener without TLS", "security.protocol"]);
+    }
+    refused(tool(port, 2, &login), &["is a listener without TLS", "security.protocol"]);
+    let unknown = ["the TLS handshake with", "certificate verify failed", "ssl.ca.location"];
+    refused(tool(port, 3, tls), &unknown);
+    let authority = "ssl.ca.location=broker.pem\n";
+    let missing = tool(port, 3, &format!("{tls}{authority}")).exits(2);
+    says(&missing, &["ssl.ca.location failed"]);
+    let certificate = Command::new(root().join("tests/kafka.sh")).arg("certificate").output();
+    let certificate = certificate.expect("a shell").stdout;
+    let trusting = |properties: &str| {
+        tool(port, 3, &format!("{properties}{authority}")).file("broker.pem", &certificate)
+    };
+    refused(trusting(&login), &["is a listener without SASL", "security.protocol"]);
+    trusting(tls).exits(0);
+}
+
 #[test]
 fn what_the_cluster_has_not_is_named_and_the_topic_is_taken_back() {
     let Some(port) = port() else { return };

@@ -34,6 +34,7 @@ usage: tests/kafka.sh COMMAND
   env                                    print BOOTSTRAP=… of the running cluster
   topic NAME [PARTITIONS [REPLICATION]]  create a topic (18 partitions, a copy on each broker)
   count NAME                             print the number of records appended to a topic
+  certificate                            print the certificate of the TLS listener (with LANEKEEPER_KAFKA_GUARDED=1)
   run CLASS ARGS…                        run a tool of Kafka's, e.g. org.apache.kafka.tools.TopicCommand
 
   LANEKEEPER_KAFKA_PORT   first port ($port_base); a broker takes two, the next broker starts 10 higher
@@ -216,6 +217,14 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:admin
 offsets.topic.replication.factor=3
 PROPERTIES
+}
+
+# Prints the certificate that `guard` has made, as PEM.
+certificate() {
+  local store
+  store=$(broker_dir 1)/keystore.p12
+  [ -f "$store" ] || fail "there is no TLS listener in $home" "start one: LANEKEEPER_KAFKA_GUARDED=1 tests/kafka.sh start"
+  "${JAVA_HOME:+$JAVA_HOME/bin/}keytool" -exportcert -rfc -alias broker -keystore "$store" -storepass scratch 2>/dev/null
 }
 
 # launch ID BROKERS: starts one broker in the background and records its process id.
@@ -436,6 +445,7 @@ case $command in
   pause) signal STOP "$@" ;;
   resume) signal CONT "$@" ;;
   revive) revive "$@" ;;
+  certificate) certificate ;;
   env)
     address=$(running_bootstrap)
     printf 'BOOTSTRAP=%s\n' "$address"

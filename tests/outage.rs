@@ -158,7 +158,7 @@ fn count(context: &Context, wanted: fn(&Event) -> bool) -> usize {
 }
 
 #[tokio::test]
-async fn an_outage_is_nobodys_fault_and_everybody_comes_back() {
+async fn an_outage_is_no_consumers_fault_and_every_consumer_comes_back() {
     let cluster = Flaky::default();
     let context = context(&cluster, "");
     let (publish, mut status) = watch::channel(Status::default());

@@ -227,7 +227,7 @@ fn the_same_seed_gives_both_modes_the_same_load_and_the_same_faults() {
     assert!(assigned.0 != other.0 && assigned.1 != other.1);
 }
 
-/// Kills, panics, crash loops, poison, stalls, broken clients and a pool that dies, some at random: whom it hits and what
+/// Kills, panics, crash loops, poison, stalls, broken clients and a pool that dies, some at random: its targets and what
 /// the supervisor decides, and when, is the same for the same seed, and not for another.
 #[test]
 fn the_same_seed_gives_the_same_decisions_whatever_fails() {

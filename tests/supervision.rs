@@ -93,7 +93,7 @@ fn at(events: &str, wanted: &[&str]) -> usize {
 }
 
 #[test]
-fn nobody_waits_for_an_old_client_that_takes_its_time_to_close() {
+fn no_restart_waits_for_an_old_client_that_takes_its_time_to_close() {
     let text = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"50/s\"\n\
                 [run]\nwarmup = \"0s\"\nduration = \"3s\"\n\
                 [[fault]]\nat = \"500ms\"\nlate_close = { consumer = 0 }\nfor = \"2s\"\n\

@@ -16,9 +16,9 @@ pub enum Disturbance {
     Pause(Vec<u32>),
     /// These brokers go on.
     GoOn(Vec<u32>),
-    /// These brokers answer so much later.
+    /// These brokers respond this much later.
     Rtt(Vec<u32>, Duration),
-    /// Each append costs the disks of these brokers so much more.
+    /// Each append to the disks of these brokers takes this much longer.
     SlowDisk(Vec<u32>, Duration),
     /// What the links of these brokers are like from now on.
     Link {
@@ -47,7 +47,7 @@ pub enum Disturbance {
         api: Api,
         /// With this answer.
         code: ApiError,
-        /// So many.
+        /// Their number.
         count: u32,
     },
     /// All records of these partitions are deleted.

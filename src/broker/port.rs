@@ -48,8 +48,8 @@ pub trait ClusterPort: Send + Sync {
         Ok(None)
     }
 
-    /// Tells that the topic is known to have so many partitions from now on. Clients made before may be asked about
-    /// them, too.
+    /// Announces the topic's new number of partitions. Clients that exist already may be asked about the new ones,
+    /// too.
     fn grown(&self, _partitions: u32) {}
 
     /// Gives the topic more partitions: `total` in all. Blocks for up to 10 s; not to be called where an async

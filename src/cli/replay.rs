@@ -52,7 +52,7 @@ pub(super) struct ReplayArguments {
     #[arg(long, value_delimiter = ',', value_parser = kinds, requires = "trace")]
     kind: Vec<Kinds>,
 
-    /// Stop after so many lines; 0 for no limit.
+    /// Stop after this number of lines; 0 for no limit.
     #[arg(long, default_value_t = 1_000, requires = "trace", allow_negative_numbers = true,
         value_parser = |text: &str| scenario::whole(0, text))]
     limit: u64,

@@ -17,7 +17,7 @@ pub enum RecordFault {
     Panic,
     /// Block until then before processing it.
     Stall(Time),
-    /// Work `factor` times as long, and then so long besides.
+    /// Work takes `factor` times as long, plus this duration.
     Slow {
         /// Times the work.
         factor: f64,
@@ -160,7 +160,7 @@ impl ActiveFaults {
         self.change(consumer, |faults| faults.slow = Some((factor, add, until)));
     }
 
-    /// Each incarnation of the consumer crashes before its first poll, so many times or until then.
+    /// Each incarnation of the consumer crashes before its first poll, this number of times or until this time.
     pub fn arm_crash_loop(
         &self,
         consumer: ConsumerId,
@@ -171,7 +171,7 @@ impl ActiveFaults {
         self.change(consumer, |faults| faults.crash_loop = Some((fault, times, until)));
     }
 
-    /// The consumer's client takes so long to close, once.
+    /// The consumer's client takes this long to close, once.
     pub fn arm_late_close(&self, consumer: ConsumerId, span: Duration) {
         self.change(consumer, |faults| faults.late_close = Some(span));
     }

@@ -243,7 +243,7 @@ impl Pacer {
         }
     }
 
-    /// Spreads what comes next over so many partitions. A record already handed out keeps its own.
+    /// Spreads the next records over this number of partitions. A record already handed out keeps its own.
     pub fn spread_over(&mut self, partitions: u32) {
         self.placement.spread_over(partitions);
     }

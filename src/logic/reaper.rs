@@ -24,7 +24,7 @@ enum Thread {
 }
 
 impl Reaper {
-    /// A reaper that gives every thread so long to end.
+    /// A reaper with this limit for each thread's end.
     pub fn new(limit: Duration) -> Reaper {
         Reaper { limit, threads: BTreeMap::new() }
     }

@@ -10,9 +10,9 @@ use crate::plan::{ServiceTime, Work};
 pub enum Effort {
     /// Nothing.
     None,
-    /// Occupy a core for so long.
+    /// Occupy a core for this long.
     Cpu(Duration),
-    /// Wait for so long.
+    /// Wait for this long.
     Wait(Duration),
 }
 

@@ -67,7 +67,7 @@ pub enum FaultKind {
     BrokerDown,
     /// Brokers answer later.
     BrokerRtt {
-        /// By so much.
+        /// This much longer.
         delay: Duration,
     },
     /// Requests are refused.
@@ -76,14 +76,14 @@ pub enum FaultKind {
         api: Api,
         /// With this answer.
         code: ApiError,
-        /// So many.
+        /// Their number.
         count: u32,
     },
     /// Members more join the group, and leave it when it is over.
     Join,
     /// The topic gets more partitions.
     Grow {
-        /// So many in all.
+        /// Partitions in all.
         partitions: u32,
     },
     /// Brokers stand still: what reaches them waits.
@@ -131,7 +131,7 @@ pub struct CallRule {
     pub call: Call,
     /// What happens to them.
     pub action: CallAction,
-    /// To so many of them, drawn from the seed. Above 0, at most 1.
+    /// Share of them, drawn from the seed. Above 0, at most 1.
     pub share: f64,
 }
 
@@ -147,7 +147,7 @@ pub enum Call {
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallAction {
-    /// It takes so much longer.
+    /// It takes this much longer.
     Delay(Duration),
     /// The call is dropped silently.
     Drop,

@@ -67,7 +67,7 @@ pub struct RestartPolicy {
     pub backoff_max: Duration,
     /// Each delay is spread by this share, seeded.
     pub jitter: f64,
-    /// Progress and so long without a failure reset the delay.
+    /// Progress and this long without a failure reset the delay.
     pub stable: Duration,
     /// Failures without progress within `budget_window` that quarantine a partition.
     pub budget: u32,

@@ -10,7 +10,7 @@ pub struct LoadPlan {
     pub producers: u32,
     /// How fast each producer sends.
     pub pace: Pace,
-    /// Stop after so many messages in all.
+    /// Total number of messages, after which the load ends.
     pub messages: Option<u64>,
     /// Size of each payload in bytes, stamp included.
     pub payload_bytes: u32,

@@ -81,7 +81,7 @@ pub struct Plan {
 /// The broker and how to reach it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BrokerPlan {
-    /// The mock cluster, with so many brokers.
+    /// The mock cluster, with this number of brokers.
     Embedded {
         /// Number of mock brokers.
         brokers: u32,

@@ -46,7 +46,7 @@ impl Placement {
         self.partitions
     }
 
-    /// Spreads what comes next over so many partitions. As a hash modulo their number does, that gives most keys
+    /// Spreads the next records over this number of partitions. As with a hash modulo the number, most keys get
     /// another partition.
     pub fn spread_over(&mut self, partitions: u32) {
         self.partitions = partitions;

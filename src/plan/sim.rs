@@ -28,9 +28,9 @@ pub struct SimPlan {
 /// When the controller and leaders give up on a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutagePlan {
-    /// A broker that was silent for so long is given up, and others lead in its place.
+    /// A broker without heartbeats for this long is fenced, and others become leaders.
     pub broker_session: Duration,
-    /// A follower that was behind for so long leaves the in-sync replicas.
+    /// A follower that is behind for this long leaves the in-sync replicas.
     pub replica_lag_max: Duration,
     /// How often preferred replicas that are in sync again are let lead; `None` for never.
     pub leader_balance: Option<Duration>,
@@ -43,7 +43,7 @@ pub struct OutagePlan {
 pub struct RetryPlan {
     /// What a consumer's client needs from its creation until it does anything.
     pub start: Duration,
-    /// A client closes a connection on which nothing was answered for so long.
+    /// A client closes a connection on which a request is unanswered for this long.
     pub request_timeout: Duration,
     /// How long a record may take until it is acknowledged.
     pub message_timeout: Duration,

@@ -1,4 +1,4 @@
-//! Whom a fault hits: a number, a list, all, or some at random.
+//! The targets of a fault: a number, a list, all, or some at random.
 
 use serde_json::{Value as Json, json};
 
@@ -8,21 +8,21 @@ use super::value::{Place, Value, wrong_type};
 use super::{At, Diagnostic, Origin, codes};
 
 section! {
-    /// Some at random, other ones in each repetition.
+    /// Random targets, drawn anew for each repetition.
     RandomPick {
-        /// How many.
+        /// Number of targets.
         random: u64 = required, 3;
     }
 }
 
-/// Whom a fault hits.
+/// The targets of a fault.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pick {
     /// These, with the places of their numbers.
     These(Vec<(u64, Origin)>),
-    /// Everyone.
+    /// All.
     All,
-    /// So many, drawn from the seed.
+    /// This number of targets, drawn from the seed.
     Random(At<u64>),
 }
 

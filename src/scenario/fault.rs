@@ -1,4 +1,4 @@
-//! The section `[[fault]]`: what is broken, when, and whom it hits.
+//! The section `[[fault]]`: what is broken, when, and its targets.
 
 use std::time::Duration;
 
@@ -8,71 +8,71 @@ use super::section::section;
 use super::words::words;
 
 section! {
-    /// Something that is broken at a given time. It has exactly one kind.
+    /// A fault that is injected at a given time. A fault has exactly one kind.
     Fault {
-        /// When, counted from the start of the load, warm-up included.
+        /// When it begins, counted from the start of the load, warmup included.
         at: Duration = required, "30s";
-        /// How long it lasts. Kinds that are over at once have none.
+        /// How long it lasts. Kinds that end at once have no duration.
         span as "for": Duration = ("until its kind is over"), "5s";
-        /// Repeats it, each time so long after the last, while the load lasts.
+        /// Repeats the fault at this interval while the load lasts.
         every: Duration = ("it happens once"), "10s";
-        /// Moves each repetition by up to so much, earlier or later. At most half of `every`.
+        /// Moves each repetition earlier or later by up to this duration. At most half of `every`.
         jitter: Duration = ("none"), "2s";
-        /// Kills actors: nothing is cleaned up; a group sees a crash. A pool goes on where it was.
+        /// Kills actors without any cleanup; a group sees a crash. A restarted pool continues its schedule.
         kill: Kill = ("none"), { consumer = 7 };
         /// The handler panics on the next record.
         panic: ConsumerAim = ("none"), { consumer = 7 };
-        /// Consumers stop in order, and are started again; a group sees them leave.
+        /// Consumers shut down gracefully and are started again; a group sees them leave.
         stop: ConsumerAim = ("none"), { consumer = 7 };
-        /// The data thread stops polling, and obeys nobody, for `for` or for ever.
+        /// The poll loop hangs and ignores all commands, for `for`, or permanently without it.
         hang: ConsumerAim = ("none"), { consumer = 7 };
         /// The handler blocks for `for` on the next record.
         stall: ConsumerAim = ("none"), { consumer = 7 };
-        /// Records cost more for `for`.
+        /// Records take longer to process for `for`.
         slow: Slow = ("none"), { consumer = 7, factor = 10 };
         /// Kills consumers whose old client then takes `for` to close.
         late_close: ConsumerAim = ("none"), { consumer = 7 };
-        /// Every incarnation crashes as it starts, so many `times` or for `for`.
+        /// Every incarnation crashes as it starts, `times` times or for `for`.
         crash_loop: CrashLoop = ("none"), { consumer = 7, times = 3 };
-        /// The next record makes every incarnation panic that comes to it.
+        /// The next record makes each incarnation that processes it panic.
         poison: PartitionAim = ("none"), { partition = 3 };
-        /// Pools send nothing for `for`; what is overdue is then sent late.
+        /// Pools send nothing for `for`, then send the overdue records late.
         pause: PoolAim = ("none"), { pool = 0 };
-        /// Pools send `factor` times as fast for `for`. Known beforehand, so the schedule stays exact.
+        /// Pools send `factor` times as fast for `for`. The burst is part of the schedule, so its records are not late.
         burst: Burst = ("none"), { pool = 0, factor = 3 };
-        /// Producers' clients delay, drop or refuse what is sent for `for`; on any cluster.
+        /// Producer clients delay, drop or refuse records for `for`; on any cluster.
         produce_call: ProduceCall = ("none"), { pool = "all", delay = "50ms" };
-        /// Consumers' clients delay, drop or fail to fetch records for `for`; on any cluster.
+        /// Consumer clients delay, drop or fail to fetch records for `for`; on any cluster.
         fetch_call: FetchCall = ("none"), { consumer = 7, drop = true, share = 0.1 };
-        /// Brokers of the embedded cluster are unreachable for `for`; those of the simulator crash and come back.
+        /// Brokers of the embedded cluster are unreachable for `for`; brokers of the simulator crash and restart.
         broker_down: BrokerAim = ("none"), { broker = 1 };
-        /// Brokers of the embedded cluster or the simulator answer later for `for`.
+        /// Brokers of the embedded cluster or the simulator delay their responses for `for`.
         broker_rtt: BrokerDelay = ("none"), { broker = 1, delay = "50ms" };
-        /// Brokers of the simulator stand still for `for`; what reaches them waits.
+        /// Brokers of the simulator pause for `for` (as with SIGSTOP); requests wait.
         broker_pause: BrokerAim = ("none"), { broker = 1 };
-        /// Each append costs the disks of brokers of the simulator so much more, for `for`.
+        /// Each append to the disks of brokers of the simulator takes longer for `for`.
         slow_disk: SlowDisk = ("none"), { broker = 1, add = "20ms" };
-        /// Links of brokers of the simulator are bad for `for`. At least one of `delay`, `loss` and `duplicate`.
+        /// Links of brokers of the simulator degrade for `for`. At least one of `delay`, `loss` and `duplicate`.
         link: Link = ("none"), { broker = 1, loss = 0.05 };
-        /// Nothing passes on links of brokers of the simulator, for `for`. Connections stay, until somebody loses
-        /// patience.
+        /// No message passes on links of brokers of the simulator for `for`. Connections stay open until a timeout
+        /// closes them.
         link_cut: LinkCut = ("none"), { broker = 1, side = "brokers" };
-        /// Every connection of clients to brokers of the simulator breaks; answers under way are lost.
+        /// Every client connection to brokers of the simulator is reset; responses in flight are lost.
         link_reset: BrokerAim = ("none"), { broker = 1 };
-        /// Nothing passes any more on the connections clients have to brokers of the simulator, and nobody is told.
+        /// Client connections to brokers of the simulator lose every message from now on, and neither side is notified.
         half_open: BrokerAim = ("none"), { broker = 1 };
-        /// Another broker of the simulator coordinates the group.
+        /// Another broker of the simulator becomes the group coordinator.
         coordinator_move: CoordinatorMove = ("none"), { to = 2 };
-        /// A second process reads partitions as if they were its own, for `for`: nobody prevents it under explicit
-        /// assignment. Only on the simulator.
+        /// A second process reads the same partitions for `for`: explicit assignment does not prevent it. Only on
+        /// the simulator.
         second_owner: PartitionAim = ("none"), { partition = 3 };
-        /// The embedded cluster or the simulator refuses requests, whoever sends them.
+        /// The embedded cluster or the simulator answers requests with an error.
         request_error: RequestError = ("none"), { api = "produce", code = "not-leader", count = 5 };
-        /// Members more join the group, with numbers above those there are, for `for` or until the end.
+        /// More members join the group, numbered above the existing ones, for `for` or until the end.
         join: Join = ("none"), { members = 1 };
-        /// Gives the topic more partitions; only one this run has created.
+        /// Adds partitions to the topic; only to a topic this run created.
         grow: Grow = ("none"), { partitions = 24 };
-        /// Deletes all records of partitions, read or not; only of a topic this run has created.
+        /// Deletes all records of partitions, read or not; only of a topic this run created.
         delete_records: PartitionAim = ("none"), { partition = 3 };
         /// Runs commands of your own; needs `--allow-exec`.
         exec: Exec = ("none"), { start = ["docker", "kill", "broker-2"], end = ["docker", "start", "broker-2"] };
@@ -80,65 +80,65 @@ section! {
 }
 
 section! {
-    /// Who sends faster.
+    /// Pools that send faster.
     Burst {
         /// Producer pools, from 0.
         pool: Pick = required, 0;
-        /// Times the rate.
+        /// Factor of the rate.
         factor: f64 = required, 3;
     }
 }
 
 section! {
-    /// Records on their way into a client. One of `pool` and `partition`, and one of `delay`, `drop` and `error`.
+    /// Records handed to a producer client. One of `pool` and `partition`, and one of `delay`, `drop` and `error`.
     ProduceCall {
         /// Producer pools, from 0.
         pool: Pick = ("none"), 0;
-        /// Partitions, whoever sends to them.
+        /// Partitions, for all producers.
         partition: Pick = ("none"), 3;
-        /// They are sent so much later, and what is behind them in their partition waits.
+        /// Records are sent this much later, and records behind them in their partition wait.
         delay: Duration = ("none"), "50ms";
-        /// They are not sent and nobody says so: indeterminate.
+        /// Records are not sent and no error is reported: they are indeterminate.
         drop: bool = false, true;
-        /// They are not sent, and the client says so.
+        /// Records are not sent, and the client reports an error.
         error: CallErrorWord = ("none"), "retriable";
-        /// Of so many of the calls, drawn from the seed.
+        /// Share of the calls, drawn from the seed.
         share: f64 = 1.0, 0.1;
     }
 }
 
 section! {
-    /// Records on their way out of a client. One of `consumer` and `partition`, and one of `delay`, `drop` and `error`.
+    /// Records returned by a consumer client. One of `consumer` and `partition`, and one of `delay`, `drop` and `error`.
     FetchCall {
         /// Consumers, from 0.
         consumer: Pick = ("none"), 7;
-        /// Partitions, whoever reads them.
+        /// Partitions, for all consumers.
         partition: Pick = ("none"), 3;
-        /// They arrive so much later, and what is behind them in their partition waits.
+        /// Records arrive this much later, and records behind them in their partition wait.
         delay: Duration = ("none"), "50ms";
-        /// They are thrown away, and asked for again 100 ms later.
+        /// Records are discarded and fetched again 100 ms later.
         drop: bool = false, true;
-        /// Instead of them comes an error.
+        /// The client returns an error instead of records.
         error: CallErrorWord = ("none"), "retriable";
-        /// Of so many of the calls, drawn from the seed.
+        /// Share of the calls, drawn from the seed.
         share: f64 = 1.0, 0.1;
     }
 }
 
 words! {
-    /// What a client says.
+    /// The error a client reports.
     CallErrorWord {
-        /// To be tried again: nothing is lost.
+        /// A retriable error: nothing is lost.
         Retriable = "retriable",
-        /// Not to be tried again: the record has failed, or the consumer's client is beyond repair.
+        /// A fatal error: the record has failed, or the consumer's client must be replaced.
         Fatal = "fatal",
     }
 }
 
 section! {
-    /// Who joins a group.
+    /// Members that join a group.
     Join {
-        /// How many.
+        /// Their number.
         members: u64 = 1, 2;
     }
 }
@@ -164,7 +164,7 @@ section! {
     BrokerDelay {
         /// From 1.
         broker: Pick = required, 1;
-        /// Added to each answer.
+        /// Added to each response.
         delay: Duration = required, "50ms";
     }
 }
@@ -186,8 +186,8 @@ section! {
         broker: Pick = required, 1;
         /// Added to each message to or from clients and other brokers.
         delay: Duration = ("none"), "50ms";
-        /// Share of messages between clients and the broker that is lost on the way. TCP sends them again, 200 ms later
-        /// and then after twice as long each time; what comes after them waits.
+        /// Share of messages between clients and the broker that is lost. TCP sends a lost message again after 200 ms,
+        /// then after twice as long each time; messages behind it wait.
         loss: f64 = ("none"), 0.05;
         /// Share of the producers' batches that arrives twice.
         duplicate: f64 = ("none"), 0.1;
@@ -199,13 +199,13 @@ section! {
     LinkCut {
         /// From 1.
         broker: Pick = required, 1;
-        /// To whom.
+        /// The other end of the cut links.
         side: LinkSide = "all", "brokers";
     }
 }
 
 section! {
-    /// Where the group's coordinator goes.
+    /// The new coordinator of the group.
     CoordinatorMove {
         /// A broker, from 1.
         to: u64 = ("the next one that runs"), 2;
@@ -213,13 +213,13 @@ section! {
 }
 
 words! {
-    /// Who is at the other end of a link.
+    /// The other end of a link.
     LinkSide {
-        /// Clients; brokers and controller are still reached.
+        /// Clients; other brokers and the controller stay reachable.
         Clients = "clients",
-        /// The other brokers and the controller; clients are still reached.
+        /// Other brokers and the controller; clients stay reachable.
         Brokers = "brokers",
-        /// Everybody.
+        /// Clients, other brokers and the controller.
         All = "all",
     }
 }
@@ -227,11 +227,11 @@ words! {
 section! {
     /// Requests that are refused.
     RequestError {
-        /// Which kind of request.
+        /// Kind of request.
         api: ApiWord = required, "produce";
-        /// The answer.
+        /// Error code of the response.
         code: CodeWord = required, "not-leader";
-        /// How many requests, of whichever client comes first.
+        /// Number of requests, of any client.
         count: u64 = 1, 5;
     }
 }
@@ -239,11 +239,11 @@ section! {
 section! {
     /// Commands and their arguments. No shell is involved.
     Exec {
-        /// Run when the fault is due.
+        /// Runs when the fault begins.
         start: Vec<At<String>> = required, ["docker", "kill", "broker-2"];
-        /// Run when `for` is over; always, also when the run is interrupted.
+        /// Runs when `for` has passed, and always, also when the run is interrupted.
         end: Vec<At<String>> = ("none"), ["docker", "start", "broker-2"];
-        /// A command that takes longer is killed, with all it has started.
+        /// A command that takes longer is killed, with every process it has started.
         limit: Duration = "30s", "10s";
     }
 }
@@ -261,41 +261,41 @@ words! {
         Metadata = "metadata",
         /// Offsets to be kept for a group.
         OffsetCommit = "offset-commit",
-        /// Who a group's coordinator is.
+        /// The coordinator of a group.
         FindCoordinator = "find-coordinator",
-        /// A member's way into a group.
+        /// A member joins a group.
         JoinGroup = "join-group",
-        /// A member's sign of life.
+        /// A member reports that it is alive.
         Heartbeat = "heartbeat",
     }
 }
 
 words! {
-    /// A broker's answer.
+    /// An error code of a response.
     CodeWord {
         /// Another broker leads the partition.
         NotLeader = "not-leader",
-        /// The broker did not get it done in time.
+        /// The broker did not finish in time.
         RequestTimedOut = "request-timed-out",
-        /// Too few replicas are in sync; nothing was appended.
+        /// Too few replicas are in sync; the records were not appended.
         NotEnoughReplicas = "not-enough-replicas",
-        /// Too few replicas were in sync; it was appended.
+        /// Too few replicas were in sync; the records were appended.
         NotEnoughReplicasAfterAppend = "not-enough-replicas-after-append",
-        /// The coordinator is starting.
+        /// The coordinator is loading the group.
         CoordinatorLoading = "coordinator-loading",
         /// Another broker coordinates the group.
         NotCoordinator = "not-coordinator",
         /// The broker does not know the topic or partition.
         UnknownTopicOrPartition = "unknown-topic-or-partition",
-        /// The broker could not write.
+        /// The broker could not write to its disk.
         StorageError = "storage-error",
-        /// The connection breaks instead of an answer.
+        /// The connection is closed instead of a response.
         Disconnect = "disconnect",
     }
 }
 
 section! {
-    /// Who is killed.
+    /// Actors that are killed.
     Kill {
         /// Consumers, from 0. In assigned mode they have their partition's number.
         consumer: Pick = ("none"), 7;
@@ -313,11 +313,11 @@ section! {
 }
 
 section! {
-    /// Who becomes slow, and how. One of `factor` and `add`.
+    /// Consumers that become slow. One of `factor` and `add`.
     Slow {
         /// Consumers, from 0.
         consumer: Pick = required, 7;
-        /// Times the work of each record.
+        /// Factor of each record's work.
         factor: f64 = ("none"), 10;
         /// Added to each record.
         add: Duration = ("none"), "2ms";
@@ -325,11 +325,11 @@ section! {
 }
 
 section! {
-    /// Who crashes again and again.
+    /// Consumers that crash repeatedly.
     CrashLoop {
         /// Consumers, from 0.
         consumer: Pick = required, 7;
-        /// So many times each.
+        /// Number of crashes of each.
         times: u64 = ("as long as `for` lasts"), 3;
     }
 }

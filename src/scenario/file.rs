@@ -1,4 +1,4 @@
-//! The file itself: what is refused before anybody tries to understand it.
+//! The file itself: what is refused before it is parsed.
 
 use std::path::Path;
 

@@ -132,7 +132,7 @@ scenario! {
     expect: Expect, false;
 }
 
-/// Reading stops after so many mistakes: a file with more is no scenario with slips in it.
+/// Reading stops after this number of mistakes: a file with more is probably not a scenario.
 pub const MISTAKES_MAX: usize = 1_000;
 
 /// Reads a scenario. What could be read is returned along with everything that is wrong.

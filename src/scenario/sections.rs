@@ -10,114 +10,116 @@ use super::work::{Work, WorkOf};
 section! {
     /// The topic under test. Retention and replication apply when the run creates it.
     Topic {
-        /// Its name. A topic that exists already is used as it is and never deleted.
+        /// Name. A topic that exists already is used as it is and never deleted.
         name: String = ("one of the run's own, `lanekeeper-<scenario>-<run>`"), "orders";
-        /// Number of partitions. A topic that exists already must have exactly these.
+        /// Number of partitions. A topic that exists already must have exactly this number.
         partitions: u64 = 18, 36;
-        /// Copies of each partition. The simulator has three brokers and three copies unless told otherwise.
-        replication_factor: u64 = ("1; on the simulator 3, or as many as `sim.brokers`"), 3;
-        /// Copies that have to be in sync for a record with `acks = "all"` to be taken.
+        /// Replicas of each partition. By default the simulator has three brokers and three replicas.
+        replication_factor: u64 = ("1; on the simulator 3, at most `sim.brokers`"), 3;
+        /// In-sync replicas that a record with `acks = "all"` needs (`min.insync.replicas`).
         min_insync_replicas: u64 = 1, 2;
         /// How long records are kept.
         retention: Duration = "1h", "30m";
-        /// How much is kept of each partition.
+        /// Bytes that are kept of each partition.
         retention_bytes: Bytes = "1GiB", "256MiB";
-        /// Whether a topic this run created stays after it.
+        /// Whether a topic this run created stays after the run.
         keep: bool = false, true;
-        /// How often new partitions are looked for, on a cluster whose topics can grow. Each new one gets a consumer,
-        /// from its first record on.
+        /// Interval between checks for new partitions, on a cluster whose topics can grow. Each new partition gets a
+        /// consumer that reads from its first record on.
         discover: Duration = "5s", "1s";
     }
 }
 
 section! {
-    /// What is sent.
+    /// The load: what is sent, and when.
     Load {
         /// Number of producers. A producer is a schedule, not a connection.
         producers: u64 = 1024, 60;
-        /// How fast each producer sends, or `"max"` for as fast as the client takes records.
+        /// Rate of each producer, or `"max"` for as fast as the client accepts records.
         rate: Rate = "2/s", "5/s";
-        /// Stop after so many messages in all.
+        /// Total number of messages, after which the load ends.
         messages: u64 = ("no limit"), 3000000;
-        /// Size of each payload, the stamp of 48 bytes included; at most what a client takes (999964B, unless
-        /// `message.max.bytes` in `[client]` says otherwise) and a broker does.
+        /// Size of each payload, including the stamp of 48 bytes. The client (999964B, unless `message.max.bytes` in
+        /// `[client]` is set) and the broker limit it.
         payload: Bytes = "100B", "1KiB";
-        /// Which partition a record goes to: `fixed` is producer i to partition i mod n.
+        /// Partition of a record: `fixed` sends from producer i to partition i mod n.
         partition: PartitionWord = "fixed", "keyed";
         /// Number of distinct keys, with `partition = "keyed"`.
         keys: u64 = 1000, 50;
         /// Zipf exponent of the partitions' weights, with `random` and `keyed`; 0 is uniform.
         skew: f64 = 0.0, 1.1;
-        /// How the producers' schedules are placed against each other.
+        /// How the schedules of the producers are offset against each other.
         phases: PhasesWord = "random", "uniform";
-        /// Number of producer pools; a pool is a thread that sends for a share of the producers.
+        /// Number of producer pools; each pool is a thread that sends for a share of the producers.
         pools: u64 = 1, 2;
-        /// Client connections: one per `pool`, or one per `producer`; then acknowledgements are not timed.
+        /// Client connections: one per `pool`, or one per `producer` (acknowledgements are not timed then).
         clients: LoadClientsWord = "pool", "producer";
-        /// Which replicas must have a record before it is acknowledged.
+        /// Replicas that must have a record before it is acknowledged (`acks`).
         acks: AcksWord = "all", "leader";
-        /// Whether retries may neither duplicate nor reorder. Needs `acks = "all"`.
+        /// Idempotent producer (`enable.idempotence`). Needs `acks = "all"`.
         idempotence: bool = true, false;
-        /// How long a client waits for a batch to fill.
+        /// How long a client waits for a batch to fill (`linger.ms`).
         linger: Duration = "0ms", "5ms";
-        /// Compression of batches.
+        /// Compression of batches (`compression.type`).
         compression: CompressionWord = "none", "lz4";
-        /// With `rate = "max"`: what may be sent to a partition but not be processed yet.
+        /// With `rate = "max"`: largest amount of unprocessed data in a partition.
         unprocessed_max: Bytes = ("2MiB on the embedded cluster, none on others"), "2MiB";
     }
 }
 
 section! {
-    /// Who reads the topic, and what a record costs to process.
+    /// The consumers, and the time they need for a record.
     Consumers {
-        /// `assigned`: consumer i reads partition i, always. `group`: the cluster deals them out.
+        /// `assigned`: consumer i reads partition i, always. `group`: a consumer group assigns the partitions.
         mode: ModeWord = "assigned", "group";
         /// Client connections in assigned mode: one `per-partition`, or one `shared` by all.
         clients: ConsumerClientsWord = "per-partition", "shared";
         /// Number of group members. Needed in group mode.
-        count: u64 = ("as many as partitions in assigned mode"), 8;
-        /// Whether a group member that comes back gets its place again: `static` if it is back within the session
-        /// time-out (`group.instance.id`), `dynamic` never.
+        count: u64 = ("the number of partitions in assigned mode"), 8;
+        /// Whether a restarted group member keeps its partitions: a `static` member does if it is back within the
+        /// session timeout (`group.instance.id`), a `dynamic` member does not.
         membership: MembershipWord = "dynamic", "static";
         /// The group's protocol: `classic`, or `consumer` (KIP-848; Kafka 4.0 or newer).
         protocol: ProtocolWord = "classic", "consumer";
-        /// How a group deals out partitions. The broker does it with `protocol = "consumer"`, which knows
-        /// `uniform` and `range`.
+        /// How a group assigns partitions (`partition.assignment.strategy`). With `protocol = "consumer"` the broker
+        /// assigns them, by `uniform` or `range`.
         assignor: AssignorWord = ("range; the broker's choice with `protocol = \"consumer\"`"), "cooperative-sticky";
-        /// Where reading starts: at the `end` of what is there before the run, or at the `beginning`.
+        /// Where reading starts: behind the records that exist before the run (`end`), or at the `beginning`.
         start: StartWord = "end", "beginning";
-        /// What a record costs to process.
+        /// Time to process a record.
         work: Work = ("nothing beyond verification"), { cpu = "50us" };
-        /// The same for single partitions.
+        /// Time to process a record of single partitions.
         work_of: WorkOf = ("none"), { 3 = { wait = "5ms" } };
-        /// Records processed, at most, before they are counted and the checkpoint moves.
+        /// Largest number of records that are processed before they are counted and the checkpoint moves.
         batch: u64 = 256, 64;
-        /// A record on which three incarnations in a row die: `stop` its consumer, or `skip` it and say so.
+        /// What to do with a record on which three incarnations in a row fail: `stop` the consumer, or `skip` the record
+        /// and report it.
         poison: PoisonWord = "stop", "skip";
-        /// Where processed offsets are kept in assigned mode: in `memory`, in a `file` as well, from which a
-        /// later run goes on, or in memory with a `commit` for other tools to see.
+        /// Where the offsets of processed records are kept in assigned mode: in `memory`; in a `file` as well, so that
+        /// a later run continues there; or in memory and with a `commit` that other tools can see.
         checkpoint: CheckpointWord = "memory", "file";
-        /// The file, with `checkpoint = "file"`. It is replaced as a whole and forced to the disk.
+        /// The file, with `checkpoint = "file"`. Each write replaces the whole file and syncs it to the disk.
         checkpoint_file: String = ("none"), "orders.checkpoint";
-        /// How often checkpoints are written or committed; once more at the end.
+        /// Interval between checkpoints; there is one more at the end.
         checkpoint_interval: Duration = "1s", "250ms";
-        /// The group they are committed for, with `checkpoint = "commit"`.
+        /// The group for which checkpoints are committed, with `checkpoint = "commit"`.
         checkpoint_group: String = ("`lanekeeper-<scenario>`"), "orders";
-        /// How often a group member commits what it has processed.
+        /// Interval between commits of a group member.
         commit_interval: Duration = "1s", "5s";
-        /// How long a silent group member keeps its partitions. The broker's with `protocol = "consumer"`, as is the
-        /// next one.
+        /// How long a group member without heartbeats keeps its partitions (`session.timeout.ms`). With
+        /// `protocol = "consumer"` the broker sets it, as it does the next one.
         session_timeout: Duration = "6s", "10s";
-        /// How often a group member says that it is alive; less than half of `session_timeout`.
+        /// Interval between heartbeats of a group member (`heartbeat.interval.ms`); less than half of
+        /// `session_timeout`.
         heartbeat_interval: Duration = ("2s, or a third of a shorter `session_timeout`"), "500ms";
-        /// How long a group member may go without asking for records before its client leaves the group for it; with
-        /// `protocol = "classic"` at least `session_timeout`.
+        /// How long a group member may take between two polls before its client leaves the group
+        /// (`max.poll.interval.ms`); with `protocol = "classic"` at least `session_timeout`.
         max_poll_interval: Duration = "5m", "10s";
     }
 }
 
 section! {
-    /// How failed consumers and pools come back. The first restart is immediate.
+    /// How failed consumers and pools are restarted. The first restart is immediate.
     Restart {
         /// Delay before the second restart.
         backoff: Duration = "200ms", "1s";
@@ -125,41 +127,41 @@ section! {
         factor: f64 = 2.0, 1.5;
         /// Longest delay.
         backoff_max: Duration = "30s", "10s";
-        /// Each delay is spread by this share.
+        /// Each delay is varied randomly by up to this share.
         jitter: f64 = 0.2, 0.1;
-        /// Progress and so long without a failure reset the delay.
+        /// Progress and this long without a failure reset the delay.
         stable: Duration = "1s", "5s";
-        /// Failures without progress within `budget_window` after which a partition is given up.
+        /// Number of failures without progress within `budget_window` after which a consumer is not restarted any more.
         budget: u64 = 5, 3;
-        /// See `budget`.
+        /// Window of `budget`.
         budget_window: Duration = "2m", "1m";
     }
 }
 
 section! {
-    /// When a consumer that says nothing counts as hung, and what is done about it.
+    /// When a consumer counts as hung, and how it is replaced.
     Watchdog {
-        /// How long a consumer's thread may take to come round, outside the work on a record.
+        /// Longest time between two polls of a consumer's thread, not counting the work on a record.
         poll: Duration = "5s", "2s";
-        /// How long records may wait without one coming, while no trouble of the cluster is known.
+        /// Longest time without a record although records wait, while the cluster reports no error.
         fetch: Duration = "30s", "10s";
-        /// How long the thread of a consumer that was replaced may take to end before it is abandoned.
+        /// Longest time the thread of a replaced consumer may take to end before it is abandoned.
         close: Duration = "10s", "2s";
-        /// Threads that may be abandoned at once; with more the run has failed.
+        /// Largest number of abandoned threads at a time; with more the run fails.
         abandoned: u64 = 3, 0;
     }
 }
 
 section! {
-    /// How long the parts of a run last, and its randomness.
+    /// Durations of the parts of a run, and its seed.
     Run {
-        /// Sent and accounted for, but not part of rates and latency.
+        /// Warmup: records are sent and accounted for, but rates and latency leave them out.
         warmup: Duration = ("5s; 0s when `load.messages` are sent at `rate = \"max\"`"), "2s";
-        /// The measured window; an upper bound when `load.messages` is set.
+        /// Duration of the measured window; an upper bound when `load.messages` is set.
         duration: Duration = ("60s; 10m when `load.messages` are sent at `rate = \"max\"`"), "10s";
-        /// How long consumers may take to read what is left after the last send.
+        /// Longest time for consumers to read the remaining records after the last send.
         drain: Duration = "30s", "1m";
-        /// How long broker, topic and consumers may take to be ready, all together.
+        /// Longest time until broker, topic and consumers are all ready.
         startup: Duration = "30s", "1m";
         /// Root of all randomness: the same seed gives the same schedule.
         seed: u64 = 1, 42;
@@ -167,18 +169,18 @@ section! {
 }
 
 section! {
-    /// When the tester itself has fallen short and a run is `INVALID`.
+    /// Limits of the load generator itself: beyond them a run is `INVALID`.
     Limits {
         /// Smallest share of the records due in the measured window that a paced run must send.
         achieved_min: f64 = 0.99, 0.95;
-        /// Largest p99 of schedule lateness that is accepted without looking further.
+        /// Largest p99 of the delay of sends behind their schedule that is always accepted.
         lateness_p99: Duration = "1ms", "5ms";
-        /// Beyond that, the largest share of the response time's p50 it may be.
+        /// Above `lateness_p99`: the largest share of the response time's p50 that this delay may be.
         lateness_share: f64 = 0.10, 0.25;
-        /// Largest share of the CPUs it may use (those it is bound to, or the quota of its control groups) that
-        /// this process may take.
+        /// Largest share of its CPUs (its affinity mask, or the quota of its control groups) that this process may
+        /// use.
         cpu_share: f64 = 0.80, 0.95;
-        /// Gaps a lane (producer and partition) may have at once before the ledger gives up.
+        /// Largest number of gaps in one producer's sequence on one partition before the ledger stops counting.
         lane_gaps: u64 = 4096, 65536;
     }
 }
@@ -190,40 +192,41 @@ section! {
         brokers: u64 = 3, 1;
         /// Cores of each broker.
         broker_cores: u64 = 4, 8;
-        /// CPU time a broker needs for a request.
+        /// CPU time of a broker for each request.
         request_cost: Duration = "40us", "100us";
-        /// Shortest time a message is under way between a client and a broker.
+        /// Shortest one-way delay of a message between a client and a broker.
         latency: Duration = "60us", "500us";
-        /// Mean of what comes on top of `latency`, exponentially distributed.
+        /// Mean of the exponentially distributed delay on top of `latency`.
         jitter: Duration = "20us", "2ms";
-        /// Bytes a second that each connection of a client carries, in each direction.
+        /// Bytes per second that each client connection carries, in each direction.
         bandwidth: Bytes = ("unlimited"), "12MB";
-        /// A broker that was silent for so long is given up by the controller, and others lead in its place
+        /// The controller fences a broker without heartbeats for this long, and other brokers become leaders
         /// (`broker.session.timeout.ms`).
         broker_session: Duration = "9s", "3s";
-        /// A follower that was behind for so long leaves the in-sync replicas (`replica.lag.time.max.ms`).
+        /// A follower that is behind for this long leaves the in-sync replicas (`replica.lag.time.max.ms`).
         replica_lag_max: Duration = "30s", "2s";
-        /// How often the controller lets preferred replicas that are in sync again lead
+        /// Interval at which the controller makes preferred replicas leaders again
         /// (`leader.imbalance.check.interval.seconds`); `"0s"`: never (`auto.leader.rebalance.enable = false`).
         leader_balance: Duration = "5m", "10s";
-        /// Whether a replica that is not in sync may lead when no other is left (`unclean.leader.election.enable`).
+        /// Whether a replica that is not in sync may become leader when no other is left
+        /// (`unclean.leader.election.enable`).
         unclean_elections: bool = false, true;
-        /// What a consumer's client needs from its creation until it does anything: threads, configuration, name service.
+        /// Time from the creation of a consumer's client to its first request: threads, configuration, name lookup.
         /// Fitted to librdkafka beside a local Kafka.
         client_start: Duration = "6500us", "0s";
-        /// A client closes a connection on which nothing was answered for so long (`socket.timeout.ms`).
+        /// A client closes a connection on which a request is unanswered for this long (`socket.timeout.ms`).
         request_timeout: Duration = "30s", "2s";
-        /// How long a record may take until it is acknowledged (`message.timeout.ms`).
+        /// Longest time until a record is acknowledged (`message.timeout.ms`).
         message_timeout: Duration = "5m", "30s";
-        /// How long a client waits before it tries again what failed (`retry.backoff.ms`); doubles up to ten times that.
+        /// Delay before a failed request is sent again (`retry.backoff.ms`); it doubles up to ten times this value.
         retry_backoff: Duration = "100ms", "20ms";
-        /// Cores of the machine the consumers run on: `cpu` work queues for them, `wait` work does not.
+        /// Cores of the machine that runs the consumers: `cpu` work queues for them, `wait` work does not.
         host_cores: u64 = 8, 2;
     }
 }
 
 section! {
-    /// The cluster in this process, with `--broker embedded`.
+    /// The mock cluster in this process, with `--broker embedded`.
     Embedded {
         /// Number of brokers.
         brokers: u64 = 1, 3;
@@ -231,41 +234,41 @@ section! {
 }
 
 section! {
-    /// The cluster to use with `--broker kafka`.
+    /// The cluster, with `--broker kafka`.
     Kafka {
-        /// Comma-separated `host:port`. The option `--bootstrap` wins over it.
+        /// Comma-separated `host:port`. The option `--bootstrap` overrides it.
         bootstrap: String = ("given by `--bootstrap`"), "localhost:9092";
     }
 }
 
 words! {
-    /// Which partition a record goes to.
+    /// Partition of a record.
     PartitionWord {
-        /// Always the producer's own.
+        /// Always the same partition for a producer.
         Fixed = "fixed",
-        /// One after the other.
+        /// Partitions in turn.
         RoundRobin = "round-robin",
-        /// Any.
+        /// A random partition.
         Random = "random",
-        /// That of a random key.
+        /// The partition of a random key.
         Keyed = "keyed",
     }
 }
 
 words! {
-    /// How schedules are placed against each other.
+    /// How schedules are offset against each other.
     PhasesWord {
-        /// Evenly.
+        /// Evenly spread.
         Uniform = "uniform",
-        /// At random.
+        /// Random offsets, fixed intervals.
         Random = "random",
-        /// At random, each gap by itself.
+        /// Exponentially distributed intervals (a Poisson process).
         Poisson = "poisson",
     }
 }
 
 words! {
-    /// How many connections carry the producers.
+    /// Client connections of the producers.
     LoadClientsWord {
         /// One per pool.
         Pool = "pool",
@@ -287,9 +290,9 @@ words! {
 }
 
 words! {
-    /// Compression of batches.
+    /// Compression of batches (`compression.type`).
     CompressionWord {
-        /// As they are.
+        /// No compression.
         None = "none",
         /// gzip.
         Gzip = "gzip",
@@ -303,17 +306,17 @@ words! {
 }
 
 words! {
-    /// How partitions come to consumers.
+    /// How consumers get their partitions.
     ModeWord {
-        /// Explicitly.
+        /// Explicit assignment (`assign()`).
         Assigned = "assigned",
-        /// Through a consumer group.
+        /// A consumer group (`subscribe()`).
         Group = "group",
     }
 }
 
 words! {
-    /// How many connections carry the consumers.
+    /// Client connections of the consumers.
     ConsumerClientsWord {
         /// One per partition.
         PerPartition = "per-partition",
@@ -323,45 +326,45 @@ words! {
 }
 
 words! {
-    /// How long a member's place in its group lasts.
+    /// Membership in a group.
     MembershipWord {
-        /// As long as its client.
+        /// Ends with the client.
         Dynamic = "dynamic",
-        /// Until its session times out, whichever client it has.
+        /// Ends when the session times out; a new client of the same member continues it.
         Static = "static",
     }
 }
 
 words! {
-    /// How members and coordinator agree.
+    /// Protocol of the group.
     ProtocolWord {
-        /// JoinGroup and SyncGroup: a member deals out the partitions.
+        /// JoinGroup and SyncGroup: a member assigns the partitions.
         Classic = "classic",
-        /// ConsumerGroupHeartbeat (KIP-848): the broker does.
+        /// ConsumerGroupHeartbeat (KIP-848): the broker assigns the partitions.
         Consumer = "consumer",
     }
 }
 
 words! {
-    /// How a group deals out partitions.
+    /// How a group assigns partitions.
     AssignorWord {
         /// Contiguous ranges.
         Range = "range",
-        /// One by one.
+        /// Partitions in turn.
         RoundRobin = "roundrobin",
-        /// Keeps what it can.
+        /// Balanced, with as few moves as possible.
         CooperativeSticky = "cooperative-sticky",
-        /// Evenly, by the broker.
+        /// Balanced, by the broker.
         Uniform = "uniform",
     }
 }
 
 words! {
-    /// What happens to a record on which one incarnation after the other dies.
+    /// What happens to a record on which incarnations fail repeatedly.
     PoisonWord {
-        /// Its consumer is given up.
+        /// The consumer is stopped, and the run fails.
         Stop = "stop",
-        /// It is passed over.
+        /// The record is skipped and counted.
         Skip = "skip",
     }
 }
@@ -369,7 +372,7 @@ words! {
 words! {
     /// Where reading starts.
     StartWord {
-        /// Behind what is there.
+        /// Behind the existing records.
         End = "end",
         /// At the first record.
         Beginning = "beginning",
@@ -379,11 +382,11 @@ words! {
 words! {
     /// Where processed offsets are kept.
     CheckpointWord {
-        /// In this process.
+        /// In memory only.
         Memory = "memory",
-        /// In a file, too.
+        /// In memory and in a file.
         File = "file",
-        /// Committed, too.
+        /// In memory, and committed to a group.
         Commit = "commit",
     }
 }

@@ -62,7 +62,7 @@ pub struct Bytes(pub u64);
 /// How fast each producer sends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
-    /// So many per second.
+    /// Records per second.
     PerSecond(f64),
     /// As fast as it goes.
     Max,

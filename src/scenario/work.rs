@@ -10,11 +10,11 @@ use super::value::{Place, Value, wrong_type};
 use super::{At, Diagnostic};
 
 section! {
-    /// What processing a record costs. Exactly one key is written.
+    /// Time to process a record. Exactly one key is written.
     Work {
         /// Time for which each record occupies a core.
         cpu: Span = ("nothing"), "50us";
-        /// Time each record waits, as for a database.
+        /// Time each record waits without using a core, as for a database.
         wait: Span = ("nothing"), "5ms";
     }
 }
@@ -24,9 +24,9 @@ section! {
     RandomSpan {
         /// The mean of an exponential distribution.
         mean: Duration = ("none"), "50us";
-        /// The shortest of a uniform distribution.
+        /// Minimum of a uniform distribution.
         min: Duration = ("none"), "40us";
-        /// The longest of a uniform distribution.
+        /// Maximum of a uniform distribution.
         max: Duration = ("none"), "60us";
     }
 }

@@ -11,7 +11,7 @@ use crate::plan::{CallAction, CallError};
 
 /// Records held back at once. Beyond it the client is not asked for more.
 const HELD_MAX: usize = 10_000;
-/// After so long, what was dropped is asked for again, as a client does whose request was not answered; a real one
+/// Delay before dropped records are fetched again, as by a client whose request was not answered; a real one
 /// waits for `socket.timeout.ms`, by default a minute, which would hide everything else.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 

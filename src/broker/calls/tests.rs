@@ -76,7 +76,7 @@ impl ProducerPort for Sink {
     fn give_up(&mut self, _limit: Duration) {}
 }
 
-/// A log of so many records in each partition, of which a client brings a few with each poll.
+/// A log of `length` records in each partition, of which a client brings a few with each poll.
 struct Source {
     length: i64,
     next: BTreeMap<PartitionId, i64>,

@@ -131,8 +131,8 @@ impl Membership {
         }
     }
 
-    /// A broker says that there are so many partitions. A topic never shrinks: a broker that says so was cut off from
-    /// the others.
+    /// A broker reports the topic's number of partitions. A topic never shrinks: a broker that reports fewer was cut
+    /// off from the others.
     pub(super) fn topic_has(&mut self, partitions: u32) {
         let topic = &mut self.topic;
         let most = partitions.max(topic.partitions.unwrap_or(0));

@@ -326,7 +326,7 @@ impl GroupMember {
         self.dealing.is_some()
     }
 
-    /// There are so many partitions to deal out.
+    /// Number of partitions to assign.
     pub fn deal(&mut self, partitions: u32) {
         if let Some(joined) = self.dealing.take() {
             self.has_grown = false;

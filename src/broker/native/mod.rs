@@ -21,7 +21,7 @@ use std::time::Duration;
 pub struct Profile {
     /// Number of brokers it knows of.
     pub brokers: u32,
-    /// `socket.timeout.ms`: a connection on which nothing was answered for so long is closed. 30 s, which is
+    /// `socket.timeout.ms`: a connection on which a request is unanswered for this long is closed. 30 s, which is
     /// librdkafka's `request.timeout.ms`, instead of its 60 s.
     pub request_timeout: Duration,
     /// `message.timeout.ms`: how long a record may take until it is acknowledged.

@@ -23,7 +23,7 @@ pub(super) struct Received {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     pub(super) partition: PartitionId,
-    /// So many.
+    /// Their number.
     pub(super) count: u32,
     /// From this offset on.
     pub(super) offset: i64,

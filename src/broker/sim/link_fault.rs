@@ -30,7 +30,7 @@ impl LinkFault {
         self.refresh();
     }
 
-    /// Answers take so much longer.
+    /// Responses take this much longer.
     pub(super) fn set_answer_delay(&mut self, by: Duration) {
         self.answer_delay = by;
         self.refresh();

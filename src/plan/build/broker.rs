@@ -8,7 +8,7 @@ use crate::scenario::known::{self, Treatment};
 use crate::scenario::{At, Diagnostic, Origin, RequestError, Scenario, codes};
 use std::time::Duration;
 
-/// At maximum rate a partition of the embedded cluster may have so many unprocessed bytes: beyond
+/// Unprocessed bytes that a partition of the embedded cluster may have at maximum rate: beyond
 /// 5 MiB it trims records that are not read yet, and the producer's own batches need room as well.
 pub(super) const EMBEDDED_UNPROCESSED_MAX: u64 = 2 * 1024 * 1024;
 
@@ -230,7 +230,7 @@ fn warn_about_pauses(scenario: &Scenario, plan: &Plan, limit: u64, found: &mut F
     let origin = origin.into_iter().flatten().next().unwrap_or(Origin::WholeFile);
     found.push(
         Diagnostic::warning(codes::EMBEDDED_LIMIT, origin, message).remedy(
-            "records nobody has read would count as lost: send less, or use `--broker kafka`",
+            "records that are deleted before they are read would count as lost: send less, or use `--broker kafka`",
         ),
     );
 }

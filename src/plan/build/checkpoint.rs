@@ -55,7 +55,7 @@ fn outlived(word: Option<&At<CheckpointWord>>, broker: &BrokerPlan, found: &mut 
         BrokerPlan::Kafka { .. } => return,
         BrokerPlan::Embedded { .. } => (
             codes::EMBEDDED_LIMIT,
-            "the embedded cluster ends with the run, and nobody can go on from its checkpoints",
+            "the embedded cluster ends with the run: no later run can continue from its checkpoints",
         ),
         BrokerPlan::Sim(_) => {
             (codes::NOT_SIMULATED, "nothing of a simulation outlives it: no checkpoints are kept")

@@ -99,7 +99,7 @@ pub(super) fn restart(scenario: &Scenario, found: &mut Findings) -> RestartPolic
 pub(super) fn watch(scenario: &Scenario, found: &mut Findings) -> WatchPolicy {
     let watchdog = &scenario.watchdog;
     let default = WatchPolicy::default();
-    let span = "a healthy thread comes round every 50ms, and nobody waits longer than an hour";
+    let span = "a healthy thread polls every 50ms, and a wait of more than an hour helps no run";
     let mut duration = |key, default| found.duration(key, default, MILLISECOND * 200..=HOUR, span);
     WatchPolicy {
         poll: duration(key!(watchdog.poll), default.poll),

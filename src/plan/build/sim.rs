@@ -98,7 +98,7 @@ fn client(sim: &Sim, found: &mut Findings) -> RetryPlan {
             key!(sim.client_start),
             Duration::from_micros(6_500),
             Duration::ZERO..=10 * SECOND,
-            "a client that needs longer is restarted by whoever waits for it",
+            "a client that needs longer would be restarted before it is ready",
         ),
         request_timeout: found.duration(
             key!(sim.request_timeout),

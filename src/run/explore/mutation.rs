@@ -47,7 +47,7 @@ const PEACE: [Hunt; 2] = [
     Hunt { name: "none", consumers: GROUP, load: "", breaks: "" },
 ];
 
-/// Seeds that are tried for each defect, from three places on, with so many faults at most.
+/// Seeds that are tried for each defect, from three first seeds on, with at most this number of faults.
 const SEEDS: u64 = 200;
 const FIRST_SEEDS: [u64; 3] = [1, 1_001, 2_001];
 const FAULTS: [u32; 2] = [12, 1];

@@ -93,7 +93,7 @@ mod tests {
             }
         }
 
-        /// Something happens after so many seconds; who leads then.
+        /// Lets something happen after a number of seconds; returns the leaders then.
         fn at(
             &mut self,
             seconds: u64,

@@ -61,7 +61,7 @@ pub struct ClusterSettings {
     pub unclean_elections: bool,
     /// One-way time between brokers.
     pub link: Duration,
-    /// `broker.session.timeout.ms`: a broker that was silent for so long is fenced.
+    /// `broker.session.timeout.ms`: a broker without heartbeats for this long is fenced.
     pub broker_session: Duration,
     /// `replica.lag.time.max.ms`.
     pub replica_lag_max: Duration,
@@ -181,7 +181,7 @@ impl Cluster {
         cluster
     }
 
-    /// Gives the topic more partitions: so many in all.
+    /// Adds partitions to the topic, up to this number in all.
     pub fn grow(&mut self, partitions: u32) {
         let (brokers, copies) = (self.settings.brokers, self.settings.replication_factor);
         for id in self.partitions.len() as u32..partitions {

@@ -95,13 +95,13 @@ impl Cluster {
         self.look_again(now, broker, out);
     }
 
-    /// Messages of a broker to others take so much longer.
+    /// Messages of a broker to others take this much longer.
     pub fn delay_links(&mut self, now: Time, broker: BrokerId, by: Duration, out: &mut Outputs) {
         self.brokers[broker as usize].link_delay = by;
         self.replicate_all(now, out);
     }
 
-    /// Each append costs a broker's disk so much more.
+    /// Each append to a broker's disk takes this much longer.
     pub fn slow_disk(&mut self, now: Time, broker: BrokerId, by: Duration, out: &mut Outputs) {
         self.brokers[broker as usize].disk_cost = by;
         self.replicate_all(now, out);

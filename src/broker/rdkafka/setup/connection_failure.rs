@@ -265,6 +265,12 @@ mod tests {
         );
         let http = "Receive failed: Invalid response size 1213486160 (0..100000000): increase receive.message.max.bytes";
         assert_eq!(fail(http), "`b:1` does not answer in Kafka's protocol");
+        let closed = "SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to a PLAINTEXT \
+                      broker listener? (after 1ms in state SSL_HANDSHAKE)";
+        assert_eq!(fail(closed), "`b:1` is a listener without TLS");
+        let unknown = "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate \
+                       could not be verified (after 6ms in state SSL_HANDSHAKE)";
+        assert!(fail(unknown).starts_with("the TLS handshake with `b:1` failed: SSL handshake"));
         let resolve = Some(RDKafkaErrorCode::Resolve);
         assert_eq!(
             of(

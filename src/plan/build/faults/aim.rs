@@ -22,7 +22,7 @@ pub(super) enum Aim<'a> {
     Partitions(&'a At<Pick>),
     Pools(&'a At<Pick>),
     Brokers(&'a At<Pick>),
-    /// So many that are not there yet.
+    /// This number of members that do not exist yet.
     New(u32),
     Cluster,
 }

@@ -165,7 +165,7 @@ fn is_simulated(kind: &str, key: Origin, broker: BrokerKind, found: &mut Finding
         let message = format!("`{kind}` needs a simulated cluster");
         found.push(
             Diagnostic::error(codes::WRONG_BROKER, key, message)
-                .label(format!("with `--broker {broker}` nobody can do that from here"))
+                .label(format!("not possible with `--broker {broker}`"))
                 .remedy("use `--broker sim`, or `exec` with your own commands"),
         );
     }
@@ -207,7 +207,7 @@ fn joining<'a>(
         let message = "`join` needs a consumer group";
         found.push(
             Diagnostic::error(codes::CONFLICT, join.key, message)
-                .label("under explicit assignment nobody joins anything")
+                .label("with explicit assignment there is no group to join")
                 .remedy("set `consumers.mode` to `group`, or remove the fault"),
         );
     }
@@ -239,7 +239,7 @@ fn growth(
         let message = "`grow` needs a topic of the run's own";
         found.push(
             Diagnostic::error(codes::CONFLICT, grow.key, message)
-                .label(format!("`{}` could be somebody's", name.value))
+                .label(format!("`{}` may hold data of others", name.value))
                 .remedy("remove `topic.name`"),
         );
     }
@@ -269,7 +269,7 @@ fn deletes_records(key: Origin, scenario: &Scenario, broker: BrokerKind, found: 
         let message = "`delete_records` needs a topic of the run's own";
         found.push(
             Diagnostic::error(codes::CONFLICT, key, message)
-                .label(format!("`{}` could be somebody's", name.value))
+                .label(format!("`{}` may hold data of others", name.value))
                 .remedy("remove `topic.name`"),
         );
     }

@@ -23,7 +23,8 @@ impl Extent {
         if self.is_exceeded { 0 } else { OCCURRENCES_MAX - self.occurrences }
     }
 
-    /// Whether so many occurrences more of a fault may be, each with `targets`. Says where it becomes too much, once.
+    /// Whether a fault may have this number of further occurrences, each with `targets`. Reports the first place that
+    /// exceeds the limit, once.
     pub(super) fn take(
         &mut self,
         occurrences: usize,

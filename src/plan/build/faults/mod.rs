@@ -110,7 +110,7 @@ fn check_at_once(scenario: &Scenario, plans: &[FaultPlan], found: &mut Findings)
             );
             found.push(
                 Diagnostic::warning(codes::CONFLICT, origin, message)
-                    .label("one of them finds nobody, and is missed")
+                    .label("one of them finds its target dead, and has no effect")
                     .remedy("choose different times, or different consumers"),
             );
         }
@@ -209,7 +209,7 @@ fn check_time(
     }
 }
 
-/// How a fault comes again: every so often, each time moved by up to so much.
+/// How a fault is repeated: its interval, and the jitter of each repetition.
 #[derive(Clone, Copy)]
 struct Repeat {
     every: Duration,
