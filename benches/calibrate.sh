@@ -51,7 +51,7 @@ def result_of(where, scenario, settings, seed, directory):
     """One run's result."""
     command = [os.environ["LANEKEEPER"], "run", scenario, "--out", directory, "--format", "json"]
     command += ["--broker", "sim", "--set", "sim.brokers=1"] if where == "sim" else ["--bootstrap", os.environ["BOOTSTRAP"]]
-    limits = ["limits.lateness_p99=1h", "limits.cpu_share=1.0", "limits.achieved_min=0.0"]
+    limits = ["limits.lateness_p99=1h", "limits.cpu_share=1.0", "limits.sent_min=0.0"]
     for setting in [*settings, *limits, *os.environ["SET"].split()]:
         command += ["--set", setting]
     if where == "sim":

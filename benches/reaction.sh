@@ -33,7 +33,7 @@ trap 'rm -rf "$scratch"' EXIT
 
 for ((round = 1; round <= rounds; round++)); do
   "$LANEKEEPER" run "$scratch/reaction.toml" --out "$scratch/$round" --seed "$round" \
-    --set limits.lateness_p99=1h --set limits.cpu_share=1.0 --set limits.achieved_min=0.0 >"$scratch/report" 2>&1 ||
+    --set limits.lateness_p99=1h --set limits.cpu_share=1.0 --set limits.sent_min=0.0 >"$scratch/report" 2>&1 ||
     {
       cat "$scratch/report" >&2
       exit 1

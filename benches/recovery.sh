@@ -23,7 +23,7 @@ kills_scenario "$kills" "$rate" "$partitions" >"$scratch/recovery.toml"
 
 # The limits are lifted: what counts here is in the faults' times.
 "$LANEKEEPER" run "$scratch/recovery.toml" --bootstrap "$BOOTSTRAP" --out "$scratch/out" \
-  --set limits.lateness_p99=1h --set limits.cpu_share=1.0 --set limits.achieved_min=0.0 >"$scratch/report" 2>&1 ||
+  --set limits.lateness_p99=1h --set limits.cpu_share=1.0 --set limits.sent_min=0.0 >"$scratch/report" 2>&1 ||
   {
     cat "$scratch/report" >&2
     exit 1

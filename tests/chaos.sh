@@ -126,10 +126,10 @@ seed = $seed
 
 [limits]
 # What the tester itself could do in time is of no interest here.
-achieved_min = 0.1
+sent_min = 0.1
 lateness_p99 = "1m"
 cpu_share = 1.0
-lane_gaps = 65536
+sequence_gaps = 65536
 SCENARIO
   faults
   cat <<SCENARIO

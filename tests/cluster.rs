@@ -23,7 +23,7 @@ impl Case {
         let text = format!(
             "[topic]\npartitions = 3\n{topic}\n[load]\n{load}\n[sim]\nlatency = \"2ms\"\n\
              broker_session = \"3s\"\nrequest_timeout = \"2s\"\n{sim}\n\
-             [limits]\nachieved_min = 0.0\n[run]\nwarmup = \"0s\"\nduration = \"20s\"\n{faults}\n"
+             [limits]\nsent_min = 0.0\n[run]\nwarmup = \"0s\"\nduration = \"20s\"\n{faults}\n"
         );
         let finished = Tool::run_text(&text).args(["--broker", "sim"]).finish();
         assert!(matches!(finished.code, 0 | 1), "{}", finished.output());

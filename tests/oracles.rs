@@ -16,7 +16,7 @@ use lanekeeper::scenario::Source;
 
 /// A network without chance and nearly without delay: 1 µs each way, requests cost nothing.
 const NETWORK: &str = "[sim]\nlatency = \"1us\"\njitter = \"0s\"\nrequest_cost = \"0s\"\n\
-                       [limits]\nlateness_p99 = \"1h\"\nachieved_min = 0.0\n";
+                       [limits]\nlateness_p99 = \"1h\"\nsent_min = 0.0\n";
 const ONE_WAY: Duration = Duration::from_micros(1);
 
 /// Sums up response times: processed - intended send.

@@ -21,11 +21,11 @@ pub fn invalid_reasons(summary: &Summary, plan: &Plan, blocked_share: f64) -> Ve
         }
         reasons.extend(too_busy(summary, limits));
     }
-    if summary.lane_gaps_max > limits.lane_gaps_max as u64 {
+    if summary.lane_gaps_max > limits.sequence_gaps as u64 {
         reasons.push(format!(
-            "a lane had {} gaps at once, more than the {} the ledger keeps exactly; raise `limits.lane_gaps` or \
-             lower the load",
-            summary.lane_gaps_max, limits.lane_gaps_max
+            "a producer had {} gaps on one partition at once, more than the {} the ledger keeps exactly; raise \
+             `limits.sequence_gaps` or lower the load",
+            summary.lane_gaps_max, limits.sequence_gaps
         ));
     }
     reasons
@@ -75,7 +75,7 @@ pub(super) fn shortfall(summary: &Summary, limits: &Limits) -> Option<(f64, u64)
         return None;
     }
     let share = (sent + summary.withheld).min(offered) as f64 / offered as f64;
-    (share < limits.achieved_min).then_some((share, offered))
+    (share < limits.sent_min).then_some((share, offered))
 }
 
 fn not_sent(summary: &Summary, limits: &Limits) -> Option<String> {
@@ -85,7 +85,7 @@ fn not_sent(summary: &Summary, limits: &Limits) -> Option<String> {
              machine",
             share * 100.0,
             format_count(offered),
-            limits.achieved_min * 100.0
+            limits.sent_min * 100.0
         )
     })
 }

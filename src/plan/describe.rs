@@ -240,11 +240,11 @@ impl Plan {
             "invalid if",
             format!(
                 "sent < {}, lateness p99 > {} and > {} x response p50, CPU > {}, a lane has > {} gaps",
-                limits.achieved_min,
+                limits.sent_min,
                 format_duration(limits.lateness_p99_max),
                 limits.lateness_share_max,
                 limits.cpu_share_max,
-                format_count(limits.lane_gaps_max as u64)
+                format_count(limits.sequence_gaps as u64)
             ),
         );
     }

@@ -8,7 +8,7 @@ use crate::base::Random;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Smallest share of the records due in the measured window that a paced run sends.
-    pub achieved_min: f64,
+    pub sent_min: f64,
     /// Largest p99 of schedule lateness that is accepted without a check of the response time.
     pub lateness_p99_max: Duration,
     /// Beyond `lateness_p99_max`, the largest share of the response time's p50 it may be.
@@ -16,17 +16,17 @@ pub struct Limits {
     /// Largest share of the CPUs it may use that this process may take.
     pub cpu_share_max: f64,
     /// Gaps a lane may have at once before the ledger gives up.
-    pub lane_gaps_max: usize,
+    pub sequence_gaps: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            achieved_min: 0.99,
+            sent_min: 0.99,
             lateness_p99_max: Duration::from_millis(1),
             lateness_share_max: 0.10,
             cpu_share_max: 0.80,
-            lane_gaps_max: 4096,
+            sequence_gaps: 4096,
         }
     }
 }

@@ -28,6 +28,8 @@ codes! {
     UNKNOWN_SECTION = "unknown-section";
     /// A key that does not exist in its section.
     UNKNOWN_KEY = "unknown-key";
+    /// A key that has another name now.
+    RENAMED_KEY = "renamed-key";
     /// A key without which its section makes no sense.
     MISSING_KEY = "missing-key";
     /// A value of another type than its key takes.

@@ -12,6 +12,8 @@ use super::{Diagnostic, MISTAKES_MAX, Origin, codes};
 pub struct Field {
     /// Its name.
     pub key: &'static str,
+    /// Its name in the version before, which is still read, with a warning.
+    pub was: Option<&'static str>,
     /// What it means.
     pub doc: &'static str,
     /// What holds without it.
@@ -101,6 +103,8 @@ impl<S: Section> Value for S {
             if out.len() >= MISTAKES_MAX {
                 return Some(section);
             }
+            let renamed = renamed(entry, table, place.path, S::FIELDS, out);
+            let entry = renamed.as_ref().unwrap_or(entry);
             let path = format!("{}.{}", place.path, entry.key);
             match S::FIELDS.iter().find(|field| field.key == entry.key) {
                 Some(field) => {
@@ -128,6 +132,12 @@ pub(super) fn object_schema(fields: &[Field]) -> Json {
         if field.fallback == Fallback::Required {
             required.push(field.key);
         }
+        if let Some(was) = field.was {
+            let mut old = schema.clone();
+            old["description"] = json!(format!("Renamed: `{}`.", field.key));
+            old["deprecated"] = json!(true);
+            properties.insert(was.to_owned(), old);
+        }
         properties.insert(field.key.to_owned(), schema);
     }
     let mut object = json!({
@@ -139,6 +149,30 @@ pub(super) fn object_schema(fields: &[Field]) -> Json {
         object["required"] = json!(required);
     }
     object
+}
+
+/// The entry under its new name, if it has an old one.
+fn renamed(
+    entry: &Entry,
+    table: &Table,
+    section: &str,
+    fields: &[Field],
+    out: &mut Vec<Diagnostic>,
+) -> Option<Entry> {
+    let key = fields.iter().find(|field| field.was == Some(&entry.key))?.key;
+    let old = &entry.key;
+    let warning = Diagnostic::warning(
+        codes::RENAMED_KEY,
+        entry.key_origin,
+        format!("`{section}.{old}` is called `{section}.{key}` now"),
+    );
+    out.push(warning.remedy(format!("write `{key}`: the next version does not know `{old}`")));
+    if table.iter().any(|entry| entry.key == key) {
+        let message = format!("`{section}` has `{key}` and its old name `{old}`");
+        let conflict = Diagnostic::error(codes::CONFLICT, entry.key_origin, message);
+        out.push(conflict.remedy(format!("remove `{old}`")));
+    }
+    Some(Entry { key: key.to_owned(), ..entry.clone() })
 }
 
 fn unknown_key(entry: &Entry, section: &str, fields: &[Field]) -> Diagnostic {
@@ -171,13 +205,14 @@ fn missing_keys<'a>(
 }
 
 /// Defines a table with known keys. Each line is `key: type = default, example;` where the default
-/// is a TOML value, `("in words")` or `required`. A key that is no name in Rust is written `name as "key"`.
+/// is a TOML value, `("in words")` or `required`. A key that is no name in Rust is written `name as "key"`, and one that
+/// had another name in the version before `name was "old"`.
 macro_rules! section {
     (
         $(#[doc = $doc:literal])+
         $name:ident {
             $($(#[doc = $key_doc:literal])+
-            $key:ident $(as $written:literal)?: $type:ty = $fallback:tt, $example:tt;)+
+            $key:ident $(as $written:literal)? $(was $old:literal)?: $type:ty = $fallback:tt, $example:tt;)+
         }
     ) => {
         $(#[doc = $doc])+
@@ -190,6 +225,7 @@ macro_rules! section {
             const FIELDS: &'static [$crate::scenario::section::Field] = &[
                 $($crate::scenario::section::Field {
                     key: section!(@key $key $($written)?),
+                    was: section!(@was $($old)?),
                     doc: concat!($($key_doc),+),
                     fallback: section!(@fallback $fallback),
                     example: stringify!($example),
@@ -216,6 +252,8 @@ macro_rules! section {
     };
     (@key $key:ident) => { stringify!($key) };
     (@key $key:ident $written:literal) => { $written };
+    (@was) => { None };
+    (@was $old:literal) => { Some($old) };
     (@fallback required) => { $crate::scenario::section::Fallback::Required };
     (@fallback ($words:literal)) => { $crate::scenario::section::Fallback::Depends($words) };
     (@fallback $value:tt) => { $crate::scenario::section::Fallback::Is(stringify!($value)) };

@@ -172,7 +172,7 @@ section! {
     /// Limits of the load generator itself: beyond them a run is `INVALID`.
     Limits {
         /// Smallest share of the records due in the measured window that a paced run must send.
-        achieved_min: f64 = 0.99, 0.95;
+        sent_min was "achieved_min": f64 = 0.99, 0.95;
         /// Largest p99 of the delay of sends behind their schedule that is always accepted.
         lateness_p99: Duration = "1ms", "5ms";
         /// Above `lateness_p99`: the largest share of the response time's p50 that this delay may be.
@@ -181,7 +181,7 @@ section! {
         /// use.
         cpu_share: f64 = 0.80, 0.95;
         /// Largest number of gaps in one producer's sequence on one partition before the ledger stops counting.
-        lane_gaps: u64 = 4096, 65536;
+        sequence_gaps was "lane_gaps": u64 = 4096, 65536;
     }
 }
 

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// What makes a verdict depend on the scenario alone and not on how busy the machine is.
 pub(crate) const PATIENT: [&str; 3] =
-    ["limits.lateness_p99=1h", "limits.cpu_share=1.0", "limits.achieved_min=0.0"];
+    ["limits.lateness_p99=1h", "limits.cpu_share=1.0", "limits.sent_min=0.0"];
 
 /// How a scenario begins that only a real cluster can do.
 pub(crate) const REAL_ONLY: &str = "# Needs `--broker kafka`";

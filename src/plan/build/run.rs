@@ -119,12 +119,7 @@ pub(super) fn limits(scenario: &Scenario, found: &mut Findings) -> Limits {
     let default = Limits::default();
     let share = "it is a share, from 0 to 1";
     Limits {
-        achieved_min: found.number(
-            key!(limits.achieved_min),
-            default.achieved_min,
-            0.0..=1.0,
-            share,
-        ),
+        sent_min: found.number(key!(limits.sent_min), default.sent_min, 0.0..=1.0, share),
         lateness_p99_max: found.duration(
             key!(limits.lateness_p99),
             default.lateness_p99_max,
@@ -143,8 +138,8 @@ pub(super) fn limits(scenario: &Scenario, found: &mut Findings) -> Limits {
             0.0..=1.0,
             share,
         ),
-        lane_gaps_max: found.count(
-            key!(limits.lane_gaps),
+        sequence_gaps: found.count(
+            key!(limits.sequence_gaps),
             4_096,
             1..=16_777_216,
             "a gap takes 16 bytes, and there may be as many lanes as producers times partitions",

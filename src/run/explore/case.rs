@@ -53,7 +53,7 @@ impl Case {
         run.entry("startup".to_owned()).or_insert(drain);
         let limits = section(&mut base, "limits");
         limits.insert("lateness_p99".to_owned(), Value::String("1h".to_owned()));
-        limits.insert("achieved_min".to_owned(), Value::Float(0.0));
+        limits.insert("sent_min".to_owned(), Value::Float(0.0));
         Case { name: name.to_owned(), base, seed: 0, settings: Vec::new(), faults: Vec::new() }
     }
 
