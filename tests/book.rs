@@ -406,3 +406,32 @@ fn links_within_the_documentation_lead_somewhere() {
         }
     }
 }
+
+/// Words of the longest sentence.
+const WORDS_MAX: usize = 40;
+
+/// The sentences of a chapter, without its examples. What stands in backticks is one word.
+fn sentences(text: &str) -> Vec<String> {
+    let prose = text.split("```").step_by(2).collect::<Vec<_>>().join("\n");
+    let mut sentences = Vec::new();
+    for part in prose.lines().flat_map(|line| line.split('|')) {
+        let words: String = part
+            .split('`')
+            .enumerate()
+            .fold(String::new(), |all, (i, piece)| all + if i % 2 == 0 { piece } else { "code" });
+        sentences.extend(words.split_inclusive(". ").map(str::to_owned));
+    }
+    sentences
+}
+
+#[test]
+fn sentences_are_short() {
+    let chapters = files_below("book/src", "md").into_iter();
+    let others = ["README.md", "CONTRIBUTING.md"].map(str::to_owned);
+    for path in chapters.chain(others) {
+        for sentence in sentences(&text_of(&path)) {
+            let words = sentence.split_whitespace().count();
+            assert!(words <= WORDS_MAX, "{path} has a sentence of {words} words:\n{sentence}");
+        }
+    }
+}

@@ -75,7 +75,7 @@ fn a_signal_ends_the_start_up() {
         let address = server::start(Answer::Silence).to_string();
         let tool = Tool::run_text(BRIEF).args(["--bootstrap", &address]).set(["run.startup=10m"]);
         let mut running = tool.start();
-        running.await_text("run.log", "setting the stage");
+        running.await_text("run.log", "preparing the cluster");
         running.signal(signal);
         let finished = running.finish();
         assert_eq!(finished.code, 130, "{signal}: {}", finished.output());

@@ -14,10 +14,9 @@ use crate::scenario::{Diagnostic, Source};
 /// Where client properties come from besides the scenario.
 #[derive(Debug, Args)]
 pub(super) struct ClientArguments {
-    /// Properties of librdkafka that do not belong into a scenario, secrets above all, as in a Java `.properties`
-    /// file: how the cluster is reached, and who asks. LANEKEEPER_CLIENT_SASL_PASSWORD and the like in the environment
-    /// win over it. Values are never shown or stored. What a run decides itself is refused, such as
-    /// `bootstrap.servers`, `group.id` and `acks`.
+    /// File with librdkafka properties (`key=value`, as in a Java `.properties` file), for TLS settings and secrets.
+    /// Environment variables such as LANEKEEPER_CLIENT_SASL_PASSWORD override it. Values are never shown or stored.
+    /// Properties that the run sets itself are refused, such as `bootstrap.servers`, `group.id` and `acks`.
     #[arg(long, value_name = "FILE")]
     client_config: Option<PathBuf>,
 }

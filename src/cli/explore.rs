@@ -22,31 +22,31 @@ use crate::run::{
 /// Arguments of `explore`.
 #[derive(Debug, Args)]
 pub(super) struct ExploreArguments {
-    /// The scenario file. Its faults and expectations are replaced: every seed draws faults of its own, and what
-    /// must hold is listed under ALWAYS: nothing is lost, duplicated, reordered, read by the wrong consumer, and so on.
+    /// The scenario file. Its faults and expectations are replaced: each seed draws its own faults, and the output
+    /// lists the properties that must hold under ALWAYS (no record lost, duplicated, reordered, ...).
     file: PathBuf,
 
-    /// How many seeds.
+    /// Number of seeds.
     #[arg(long, default_value_t = 1_000, allow_negative_numbers = true,
         value_parser = |text: &str| scenario::whole(1, text))]
     seeds: u64,
 
-    /// The first seed. Another one looks at other seeds than the sweep before.
+    /// The first seed; the others follow it.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true,
         value_parser = |text: &str| scenario::whole(0, text))]
     first_seed: u64,
 
-    /// How many run at a time, each on a thread. [default: as many as there are cores]
+    /// Number of seeds that run at a time, each on a thread. [default: the number of cores]
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     jobs: Option<u16>,
 
-    /// Faults per seed, at most.
+    /// Largest number of faults per seed.
     #[arg(long, default_value_t = 12, allow_negative_numbers = true,
         value_parser = clap::value_parser!(u32).range(1..=1_000))]
     faults: u32,
 
-    /// What is drawn for every seed: `faults` only; settings the scenario leaves `open` as well (network, cluster, sizes,
-    /// time-outs); or `all` of these settings, the file's values replaced. What `--set` says always stays.
+    /// What each seed draws: `faults` only; also settings that the scenario does not set (`open`: network, cluster,
+    /// sizes, timeouts); or `all` of these settings, replacing the file's values. Values of `--set` always stay.
     #[arg(long, value_enum, default_value_t = DrawWord::Open)]
     draw: DrawWord,
 
@@ -54,7 +54,7 @@ pub(super) struct ExploreArguments {
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
 
-    /// Where the smallest scenario that breaks something is written.
+    /// File for the minimal reproducer.
     #[arg(long, value_name = "FILE", default_value = "repro.toml")]
     out: PathBuf,
 

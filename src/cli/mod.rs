@@ -25,17 +25,17 @@ use crate::logic::Handlers;
 
 /// Load-tests Kafka-protocol clusters with one supervised consumer per partition.
 ///
-/// Describe a run in a TOML scenario, `check` what it will do, and `run` it: on a broker embedded in this
-/// process, on a real cluster, or on a simulated one in virtual time, a minute in a fraction of a second. Consumers
-/// can be killed on purpose; the report says what that did to each partition, and the exit code says whether
-/// expectations hold.
+/// A TOML scenario describes a run: `check` prints its plan, and `run` executes it on a broker embedded in this
+/// process, on a real cluster, or on a simulated cluster in virtual time. A simulated minute takes a fraction of a
+/// second. Faults can kill consumers; the report shows the effect on every partition, and the exit code tells whether
+/// the expectations hold.
 #[derive(Debug, Parser)]
 #[command(name = "lanekeeper", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 
-    /// Show more of what happens: -v for the control plane, -vv for clients.
+    /// Log to stderr: -v for the control plane, -vv for clients as well.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }
@@ -72,18 +72,18 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a scenario and report.
+    /// Run a scenario and print its report.
     Run(run::RunArguments),
-    /// Show what a scenario would do, or everything that is wrong with it. Touches nothing.
+    /// Validate a scenario and print its plan; contacts no cluster.
     Check(check::CheckArguments),
-    /// Run a scenario with many seeds in virtual time, each with faults of its own, and write down the smallest
-    /// case in which something breaks that must not.
+    /// Run a scenario with many seeds and random faults in virtual time; on the first violation, write a minimal
+    /// reproducer.
     #[command(after_help = EXPLORE_EXAMPLES)]
     Explore(explore::ExploreArguments),
-    /// Run a scenario again in virtual time: its report, its events one by one, or whether it is the same twice.
+    /// Run a scenario in virtual time and print its report or event trace, or verify that it is deterministic.
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(replay::ReplayArguments),
-    /// Show again what a run has left, also one that was cut off.
+    /// Print the report of a finished, running or killed run.
     Report(report::ReportArguments),
     /// Print the JSON Schema of scenario files, for editors.
     Schema,

@@ -19,10 +19,10 @@ use crate::run::{Options, Traced, run, run_traced};
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
-    /// The scenario file, or what `explore` has written.
+    /// The scenario file, or a reproducer that `explore` wrote.
     pub(super) file: PathBuf,
 
-    /// Root of all randomness; overrides `run.seed`.
+    /// Seed of all randomness; overrides `run.seed`.
     #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| scenario::whole(0, text))]
     pub(super) seed: Option<u64>,
 
@@ -30,20 +30,20 @@ pub(super) struct ReplayArguments {
     #[arg(long, value_name = "PATH=VALUE")]
     pub(super) set: Vec<String>,
 
-    /// Print what happens, one event per line, instead of the report. Times count from the beginning of the load, as those
-    /// of faults and of the report do; what comes before it has negative ones.
+    /// Print events, one per line, instead of the report. Times count from the start of the load, as in `[[fault]]` and
+    /// in the report; events before it have negative times.
     #[arg(long)]
     trace: bool,
 
-    /// Only what is about these partitions, as in `--partition 3,4`.
+    /// Only events of these partitions, as in `--partition 3,4`.
     #[arg(long, value_delimiter = ',', requires = "trace", allow_negative_numbers = true)]
     partition: Vec<u32>,
 
-    /// Only what happens from this time of the load on.
+    /// Only events from this time on.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "trace")]
     from: Option<Duration>,
 
-    /// Only what happens before this time of the load; then it stops.
+    /// Only events before this time; the run stops then.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "trace")]
     to: Option<Duration>,
 
@@ -57,13 +57,13 @@ pub(super) struct ReplayArguments {
         value_parser = |text: &str| scenario::whole(0, text))]
     limit: u64,
 
-    /// Run it twice, here and in another process with another environment and directory, and name the first event that
-    /// differs. Exits with 70 if one does.
+    /// Run it in this process and in another process with another environment and directory, and print the first event
+    /// that differs. Exits with 70 if one does.
     #[arg(long, conflicts_with_all = ["trace", "against"])]
     verify: bool,
 
-    /// Compare it with a trace that was printed before, by `replay --trace --kind all --limit 0`, and name the first
-    /// event that differs. Exits with 1 if one does.
+    /// Compare it with a trace that `replay --trace --kind all --limit 0` printed earlier, and print the first event
+    /// that differs. Exits with 1 if one does.
     #[arg(long, value_name = "FILE", conflicts_with = "trace")]
     against: Option<PathBuf>,
 

@@ -12,10 +12,10 @@ use crate::report::{StoredResult, read_result};
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub(super) struct ReportArguments {
-    /// The directory of a run. Of a run that was cut off, or still goes on, everything but the last second is there.
+    /// The result directory of a run. While a run goes on, or after it was killed, all but its last second is there.
     directory: PathBuf,
 
-    /// What is printed on stdout.
+    /// Format of the report on stdout.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }

@@ -29,16 +29,16 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     client: ClientArguments,
 
-    /// Where results go; must not exist or be empty. [default: results/<scenario>-<time>]
+    /// Directory for results; must be new or empty. [default: results/<scenario>-<time>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Runs the commands of the scenario's `exec` faults, and gives the client properties that load code, run a
+    /// Allow `exec` faults to run their commands, and the scenario to set client properties that load code, run a
     /// command, open files or reach other servers; `check` shows them.
     #[arg(long)]
     allow_exec: bool,
 
-    /// What is printed on stdout.
+    /// Format of the report on stdout.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }

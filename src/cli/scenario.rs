@@ -16,11 +16,11 @@ pub(super) struct ScenarioArguments {
     /// The scenario file.
     pub(super) file: PathBuf,
 
-    /// Where the records go; `kafka` needs --bootstrap. [default: embedded, or kafka if --bootstrap is given]
+    /// Cluster to use; `kafka` needs --bootstrap. [default: embedded, or kafka if --bootstrap is given]
     #[arg(long, value_enum)]
     pub(super) broker: Option<BrokerName>,
 
-    /// The cluster's addresses, `host:port[,host:port…]`.
+    /// Addresses of the cluster, `host:port[,host:port…]`.
     #[arg(long, value_name = "ADDRESSES")]
     pub(super) bootstrap: Option<String>,
 
@@ -28,7 +28,7 @@ pub(super) struct ScenarioArguments {
     #[arg(long, value_enum, default_value = "rdkafka")]
     pub(super) client: ClientName,
 
-    /// Root of all randomness; overrides `run.seed`.
+    /// Seed of all randomness; overrides `run.seed`.
     #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| whole(0, text))]
     pub(super) seed: Option<u64>,
 
@@ -49,7 +49,7 @@ pub(super) fn whole(least: u64, text: &str) -> Result<u64, String> {
 /// Brokers by name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum BrokerName {
-    /// In this process, nothing to install: librdkafka's mock cluster.
+    /// librdkafka's mock cluster, in this process: nothing to install.
     Embedded,
     /// A real cluster.
     Kafka,
@@ -67,7 +67,7 @@ pub(super) enum SimulatedOnly {
 /// Clients by name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum ClientName {
-    /// librdkafka, what many production services run.
+    /// librdkafka, the client of many production services.
     Rdkafka,
 }
 

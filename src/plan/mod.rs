@@ -52,7 +52,7 @@ pub struct Plan {
     pub source: String,
     /// The overrides given on the command line, `path=value` each.
     pub overrides: Vec<String>,
-    /// Root of all randomness.
+    /// Seed of all randomness.
     pub seed: Seed,
     /// Where the records go.
     pub broker: BrokerPlan,

@@ -130,8 +130,8 @@ async fn run_on(
 ) -> Result<Summary, Error> {
     let run = run_id(clock);
     let interrupted = listen(KEEPING, &leftovers);
-    observer.phase("setting the stage");
-    tracing::info!(%run, "setting the stage");
+    observer.phase("preparing the cluster and the topic");
+    tracing::info!(%run, "preparing the cluster and the topic");
     let Options { client, handlers, .. } = options;
     let deadline = Deadline::new(clock, plan.times.startup, interrupted.clone());
     let stage = match set_stage(&plan, run, clock, client, &deadline, &leftovers).await {
@@ -157,7 +157,7 @@ fn with_leftovers(error: Error, leftovers: &Leftovers) -> Error {
     if left.is_empty() { error } else { Error::LeftBehind { error: Box::new(error), left } }
 }
 
-/// How much longer than its deadline setting the stage may take: to delete a topic that was created.
+/// How much longer than its deadline the preparation may take: to delete a topic that was created.
 const STAGE_ENDS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Sets the stage on a thread that may block. It ends by itself soon after its deadline or an interruption; should the

@@ -163,7 +163,7 @@ section! {
         drain: Duration = "30s", "1m";
         /// Longest time until broker, topic and consumers are all ready.
         startup: Duration = "30s", "1m";
-        /// Root of all randomness: the same seed gives the same schedule.
+        /// Seed of all randomness: the same seed gives the same schedule.
         seed: u64 = 1, 42;
     }
 }
