@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::deferred::DeferredAck;
 use super::event_queue::Key;
-use super::kernel::{ControlEvent, Event, Kernel};
-use super::process::Occupant;
-use crate::base::{Offset, Time};
+use super::kernel::{ControlEvent, DeferredAck, Event, HAS_LEFT, Kernel, Occupant};
+use crate::base::Time;
 use crate::broker::model::{Caller, ClientId, Fetched, Output, Produced};
 use crate::broker::protocol::{BrokerId, Request, Response};
 use crate::plan::Acks;
@@ -15,14 +13,6 @@ use crate::plan::Acks;
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long an answer is waited for, besides the time that messages take: as long as with a real cluster.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
-
-/// The offset in the acknowledgement of a batch that no broker answers.
-const HAS_LEFT: Offset = Offset(-1);
-
-/// Whether this is no broker's word, so that it does not come over the connection.
-pub(super) fn has_left(offset: Offset) -> bool {
-    offset == HAS_LEFT
-}
 
 impl Kernel {
     /// Sends a request at `at`, or closes the connection.
