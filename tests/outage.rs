@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use lanekeeper::actors::{Context, Hosting, Status, Supervisor, SupervisorArgs, SupervisorMsg};
+use lanekeeper::actors::{
+    Context, Status, Supervisor, SupervisorArgs, SupervisorMsg, ThreadRuntime,
+};
 use lanekeeper::base::{
     Clock, Offset, PartitionId, PoolId, ProducerId, RunId, Seed, Stamp, Time, write_payload,
 };
 use lanekeeper::broker::{
-    BrokerError, ClusterPort, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec,
-    EndOffsets, ProducerPort, Watermarks,
+    BrokerError, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort,
+    ConsumerSpec, EndOffsets, ProducerPort, Watermarks,
 };
 use lanekeeper::logic::ActiveFaults;
 use lanekeeper::measure::{Event, LaneShape, Measurements};
@@ -60,8 +62,8 @@ impl ClusterPort for Flaky {
         Ok(Box::new(Ends(self.end)))
     }
 
-    fn create_partitions(&self, _total: u32) -> Result<(), BrokerError> {
-        Err(BrokerError::fatal("it does not grow"))
+    fn committer(&self, _group: &str) -> Result<Box<dyn Committer>, BrokerError> {
+        Err(BrokerError::fatal("nothing is committed here"))
     }
 }
 
@@ -133,15 +135,14 @@ fn plan(more: &str) -> Plan {
 fn context(cluster: &Flaky, more: &str) -> Context {
     let plan = plan(more);
     let shape = LaneShape { fixed: true, partitions: CONSUMERS as u32, pools: 1 };
+    let clock = Clock::start();
     Context {
-        cluster: Arc::new(cluster.clone()),
-        hosting: Hosting::Threads,
+        runtime: Arc::new(ThreadRuntime::new(Arc::new(cluster.clone()), clock)),
         measurements: Arc::new(Measurements::new(shape, &[Offset(0); CONSUMERS])),
-        clock: Clock::start(),
+        clock,
         run: RunId(1),
         seed: Seed(1),
         handlers: None,
-        commands: Arc::default(),
         earlier: Arc::new([]),
         active_faults: Arc::new(ActiveFaults::new(
             CONSUMERS as u32,
@@ -162,7 +163,8 @@ async fn an_outage_is_no_consumers_fault_and_every_consumer_comes_back() {
     let cluster = Flaky::default();
     let context = context(&cluster, "");
     let (publish, mut status) = watch::channel(Status::default());
-    let args = SupervisorArgs { context: context.clone(), status: publish };
+    let args =
+        SupervisorArgs { context: context.clone(), commands: Arc::default(), status: publish };
     let (supervisor, done) = Actor::spawn(None, Supervisor, args).await.expect("a supervisor");
     supervisor.cast(SupervisorMsg::StartConsumers).expect("a supervisor that listens");
     let outage = async {
@@ -201,7 +203,8 @@ async fn assert_hung_fetches(more: &str) {
     let cluster = Flaky { end: 5, ..Flaky::default() };
     let context = context(&cluster, more);
     let (publish, mut status) = watch::channel(Status::default());
-    let args = SupervisorArgs { context: context.clone(), status: publish };
+    let args =
+        SupervisorArgs { context: context.clone(), commands: Arc::default(), status: publish };
     let (supervisor, done) = Actor::spawn(None, Supervisor, args).await.expect("a supervisor");
     supervisor.cast(SupervisorMsg::StartConsumers).expect("a supervisor that listens");
     let all_given_up = status.wait_for(|status| status.given_up.len() == CONSUMERS);
@@ -231,7 +234,8 @@ async fn members_that_find_another_log_are_stalled_and_not_restarted() {
     let cluster = Flaky { end: 5, holds: 5, ..Flaky::default() };
     let context = context(&cluster, GROUP);
     let (publish, mut status) = watch::channel(Status::default());
-    let args = SupervisorArgs { context: context.clone(), status: publish };
+    let args =
+        SupervisorArgs { context: context.clone(), commands: Arc::default(), status: publish };
     let (supervisor, done) = Actor::spawn(None, Supervisor, args).await.expect("a supervisor");
     supervisor.cast(SupervisorMsg::StartConsumers).expect("a supervisor that listens");
     let story = async {

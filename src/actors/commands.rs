@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::Context;
+use super::runtime::Context;
 use crate::base::{Clock, Leftovers};
 use crate::plan::ExecPlan;
 use crate::scenario::known::VARIABLES;

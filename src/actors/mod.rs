@@ -1,30 +1,34 @@
-//! Thin ractor shells around the machines, and the threads that host them.
+//! Thin ractor shells around the machines, and the hosts of the machines.
 //!
 //! ```text
-//! Supervisor ─┬─ Consumer 0 … n       ── host thread: client + machine (in group mode: machines)
-//!             ├─ ProducerPool 0 … k   ── host thread: client + pacer
-//!             ├─ FaultDriver
-//!             ├─ TopicWatcher                                     ── thread: looks at the topic
-//!             └─ OffsetOracle         ── thread: asks for end offsets
+//! Supervisor ─┬─ Consumer 0 … n       ── host: client + machine (in group mode: machines)
+//!             ├─ ProducerPool 0 … k   ── host: client + pacer
+//!             ├─ TopicWatcher         ── looks at the topic
+//!             └─ OffsetOracle         ── asks for end offsets
 //! ```
 //!
 //! Actors are the control plane: a handful of messages per second. No record crosses a mailbox. They never
-//! sleep; they ask [`Timers`] for a message. They have no names and their ids are never shown, because both
+//! sleep; they ask the [`Runtime`] for a message. They have no names and their ids are never shown, because both
 //! are process-wide in ractor.
 
-mod consumer;
+mod clients;
+mod cluster_watch;
 mod commands;
-mod context;
-mod fault_driver;
 mod host;
-mod offset_oracle;
-mod pool;
+mod lease;
+mod messages;
+mod runtime;
+mod simulation;
 mod supervisor;
-mod timers;
-mod topic_watcher;
+mod threads;
 
 pub use commands::Commands;
-pub use context::Context;
-pub use host::{Hosting, PoolShared, SharedHost};
-pub use supervisor::{Status, Supervisor, SupervisorArgs, SupervisorMsg};
-pub use timers::Timers;
+pub use lease::{PoolShared, Wake};
+pub use messages::{SlotId, SupervisorMsg};
+pub use runtime::{
+    Answer, Completion, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience,
+    ProducerStart, Query, RecordWork, Repetition, Round, Runtime, TopicAnswer, WorkCosts,
+};
+pub use simulation::SimRuntime;
+pub use supervisor::{Status, Supervisor, SupervisorArgs};
+pub use threads::ThreadRuntime;

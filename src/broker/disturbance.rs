@@ -50,6 +50,8 @@ pub enum Disturbance {
         /// Their number.
         count: u32,
     },
+    /// The topic gets more partitions: so many in all.
+    Grow(u32),
     /// All records of these partitions are deleted.
     DeleteRecords(Vec<PartitionId>),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::{BrokerError, Disturbance, ErrorClass, Positions};
+use super::{BrokerError, Disturbance, Positions};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
 use crate::measure::Ack;
 
@@ -26,13 +26,8 @@ pub trait ClusterPort: Send + Sync {
     /// A client of its own that commits offsets for `group`, without being a member of it.
     ///
     /// # Errors
-    /// The client library refuses to make the client, or the cluster keeps no committed offsets.
-    fn committer(&self, _group: &str) -> Result<Box<dyn Committer>, BrokerError> {
-        Err(BrokerError {
-            class: ErrorClass::Denied,
-            message: "this broker keeps no committed offsets".to_owned(),
-        })
-    }
+    /// The client library refuses to make the client.
+    fn committer(&self, group: &str) -> Result<Box<dyn Committer>, BrokerError>;
 
     /// A client of its own that asks for end offsets.
     ///
@@ -51,13 +46,6 @@ pub trait ClusterPort: Send + Sync {
     /// Announces the topic's new number of partitions. Clients that exist already may be asked about the new ones,
     /// too.
     fn grown(&self, _partitions: u32) {}
-
-    /// Gives the topic more partitions: `total` in all. Blocks for up to 10 s; not to be called where an async
-    /// runtime runs. Refused when the topic has as many already, and by a cluster that cannot grow a topic.
-    ///
-    /// # Errors
-    /// The cluster refuses the request, or does not answer in time.
-    fn create_partitions(&self, total: u32) -> Result<(), BrokerError>;
 
     /// Does something to the cluster. May block for up to 10 s; not to be called where an async runtime runs.
     /// Refused by a cluster that cannot do it; plans that want that are refused before.

@@ -7,17 +7,16 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::Receiver;
 
 use super::output::print;
-use super::replay::{ReplayArguments, last_line};
 use crate::base::{format_bytes, format_count, open_regular, printable, printable_path};
 use crate::error::{Error, Exit};
+use crate::measure::Summary;
 use crate::plan::Plan;
 use crate::run::{Options, Traced, run_traced};
 
 /// What a run is compared with.
-#[derive(Clone, Copy)]
 pub(super) enum Other<'a> {
-    /// The same run in a process of its own.
-    Process(&'a ReplayArguments),
+    /// The same run in a process of its own, which this command starts.
+    Process(Command),
     /// A trace that was kept.
     File(&'a Path),
 }
@@ -47,8 +46,8 @@ pub(super) fn compare(plan: Plan, options: Options, other: Other<'_>) -> Result<
             let same = side_by_side(here, file, &name)?;
             Ok(if same { Exit::Passed } else { Exit::Failed })
         }
-        Other::Process(arguments) => {
-            let (mut child, lines) = elsewhere(arguments)?;
+        Other::Process(command) => {
+            let (mut child, lines) = elsewhere(command)?;
             let same = side_by_side(here, BufReader::new(lines), "the other process");
             // It may still run when the two differ.
             let _ = child.kill();
@@ -66,28 +65,33 @@ fn begins_like_a_trace(file: &mut impl BufRead) -> bool {
     str::from_utf8(&first).is_ok_and(|first| first.parse::<f64>().is_ok())
 }
 
-/// Starts the same run in another process, with nothing the same but the program, the file and the seed.
-fn elsewhere(arguments: &ReplayArguments) -> Result<(Child, ChildStdout), Error> {
-    let failed =
-        |error: io::Error| Error::Environment(format!("the other process does not start: {error}"));
-    let program = std::env::current_exe().map_err(failed)?;
-    let file = arguments.file.canonicalize().map_err(failed)?;
-    let mut command = Command::new(program);
-    command.arg("replay").arg(file).args(["--trace", "--kind", "all", "--limit", "0"]);
-    if let Some(seed) = arguments.seed {
-        command.arg("--seed").arg(seed.to_string());
-    }
-    for set in &arguments.set {
-        command.args(["--set", set]);
-    }
-    command.env("LANEKEEPER_VERIFY", "x".repeat(5_000)).env("LANEKEEPER_LOG", "debug");
-    command.current_dir(std::env::temp_dir());
+/// Starts the other process.
+fn elsewhere(mut command: Command) -> Result<(Child, ChildStdout), Error> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(failed)?;
+    let mut child = command.spawn().map_err(|error| no_process(&error))?;
     let Some(lines) = child.stdout.take() else {
         return Err(Error::Bug("a process without the pipe it was given".to_owned()));
     };
     Ok((child, lines))
+}
+
+/// The other process does not start.
+pub(super) fn no_process(error: &io::Error) -> Error {
+    Error::Environment(format!("the other process does not start: {error}"))
+}
+
+/// How a trace ends: what the whole run comes to.
+pub(super) fn last_line(summary: &Summary) -> Result<String, Error> {
+    let result = serde_json::to_vec(summary).map_err(|error| Error::Bug(error.to_string()))?;
+    let result = crc32fast::hash(&result);
+    let Some(simulation) = &summary.simulation else {
+        return Err(Error::Bug("a simulation without an account of itself".to_owned()));
+    };
+    Ok(format!(
+        "end: {} events, trace {}, result {result:08x}",
+        format_count(simulation.events),
+        simulation.trace
+    ))
 }
 
 /// The lines of this process's run.

@@ -2,17 +2,18 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::compare::{Other, compare};
+use super::compare::{Other, compare, last_line, no_process};
 use super::output::{Format, exit, printed, show};
 use super::scenario;
-use crate::base::{BrokerKind, PartitionId, Time, format_count, parse_duration, printable};
+use crate::base::{BrokerKind, PartitionId, Time, parse_duration, printable};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
-use crate::measure::{Summary, TraceKind, TraceLine};
+use crate::measure::{TraceKind, TraceLine};
 use crate::plan::{Overrides, Plan};
 use crate::run::{Options, Traced, run, run_traced};
 
@@ -94,7 +95,7 @@ pub(super) fn replay(
     let plan = plan(arguments)?;
     let options = Options { handlers, ..Options::default() };
     if arguments.verify {
-        return compare(plan, options, Other::Process(arguments));
+        return compare(plan, options, Other::Process(elsewhere(arguments)?));
     }
     if let Some(file) = &arguments.against {
         return compare(plan, options, Other::File(file));
@@ -113,6 +114,23 @@ fn plan(arguments: &ReplayArguments) -> Result<Plan, Error> {
     let overrides =
         Overrides { broker: Some(BrokerKind::Sim), seed: arguments.seed, ..Overrides::default() };
     scenario::planned(&source, &arguments.set, &overrides)
+}
+
+/// The same run in another process, with nothing the same but the program, the file and the seed.
+fn elsewhere(arguments: &ReplayArguments) -> Result<Command, Error> {
+    let program = std::env::current_exe().map_err(|error| no_process(&error))?;
+    let file = arguments.file.canonicalize().map_err(|error| no_process(&error))?;
+    let mut command = Command::new(program);
+    command.arg("replay").arg(file).args(["--trace", "--kind", "all", "--limit", "0"]);
+    if let Some(seed) = arguments.seed {
+        command.arg("--seed").arg(seed.to_string());
+    }
+    for set in &arguments.set {
+        command.args(["--set", set]);
+    }
+    command.env("LANEKEEPER_VERIFY", "x".repeat(5_000)).env("LANEKEEPER_LOG", "debug");
+    command.current_dir(std::env::temp_dir());
+    Ok(command)
 }
 
 /// What would print nothing, and why.
@@ -197,20 +215,6 @@ fn write_end(out: &mut impl Write, is_empty: bool, last: &str) -> io::Result<()>
         writeln!(out, "no event is of this time, kind and partition")?;
     }
     writeln!(out, "{last}")
-}
-
-/// How a trace ends: what the whole run comes to.
-pub(super) fn last_line(summary: &Summary) -> Result<String, Error> {
-    let result = serde_json::to_vec(summary).map_err(|error| Error::Bug(error.to_string()))?;
-    let result = crc32fast::hash(&result);
-    let Some(simulation) = &summary.simulation else {
-        return Err(Error::Bug("a simulation without an account of itself".to_owned()));
-    };
-    Ok(format!(
-        "end: {} events, trace {}, result {result:08x}",
-        format_count(simulation.events),
-        simulation.trace
-    ))
 }
 
 /// Which lines are wanted.

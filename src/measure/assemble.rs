@@ -84,7 +84,7 @@ pub fn assemble(
     collector: &Collector,
 ) -> Summary {
     let journal = measurements.journal.since(0);
-    let rates = Rates::of(plan, facts, measurements, collector);
+    let rates = Rates::of(plan, facts.start, facts.measured, measurements, collector);
     let ledgers = match facts.ended {
         Ended::NotYet => measurements.ledgers_so_far(),
         Ended::InOrder | Ended::Interrupted => measurements.ledgers(),

@@ -39,7 +39,7 @@ mod trace_line;
 mod verdict;
 
 pub use assemble::{Ended, Facts, assemble};
-pub use cell::{Applied, CellState, Content, Handed, Owner, Ownership, PartitionCell, Processed};
+pub use cell::{Applied, CellState, Owner, Ownership, PartitionCell};
 pub use collector::{Collector, Interval, Live, PartitionTotals, PoolWindow, Window};
 pub use cost::{Cost, CostMeter};
 pub use counts::Counts;
@@ -67,7 +67,7 @@ pub use recovery::RecoveryMark;
 pub use resume_point::{ResumePoint, Start};
 pub use sequence_set::SequenceSet;
 pub use shape::LaneShape;
-pub use shard::{Parts, Shard};
+pub use shard::{Content, Handed, Parts, Processed, Shard};
 pub use statistics::{Moments, median};
 pub use summary::*;
 pub use trace_line::{TraceKind, TraceLine};

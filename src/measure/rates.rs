@@ -1,6 +1,6 @@
 //! Rates: what was offered, sent and processed, and over which time.
 
-use super::{Collector, Facts, Measurements, Shard};
+use super::{Collector, Measurements, Shard};
 use crate::base::Time;
 use crate::plan::{Pace, Plan};
 
@@ -24,15 +24,16 @@ pub(super) struct Rates {
 impl Rates {
     pub(super) fn of(
         plan: &Plan,
-        facts: &Facts,
+        start: Time,
+        measured: (Time, Time),
         measurements: &Measurements,
         collector: &Collector,
     ) -> Rates {
         let first_sent = measurements.pools.iter().filter_map(|pool| pool.lock().first_sent).min();
         let last_done = measurements.cells.iter().filter_map(|cell| cell.lock().last_done).max();
         let span = |from: Time, to: Time| to.since_ns(from).max(1) as f64 / 1e9;
-        let begin = first_sent.unwrap_or(facts.start);
-        let load_seconds = span(facts.start, last_done.unwrap_or(facts.measured.1));
+        let begin = first_sent.unwrap_or(start);
+        let load_seconds = span(start, last_done.unwrap_or(measured.1));
         let sum = |of: fn(&Shard) -> u64| {
             collector.partitions.iter().map(|totals| of(&totals.shard)).sum::<u64>() as f64
         };
@@ -57,7 +58,7 @@ impl Rates {
                 due: Vec::new(),
             };
         }
-        let seconds = span(facts.measured.0, facts.measured.1);
+        let seconds = span(measured.0, measured.1);
         Rates {
             seconds,
             load_seconds,

@@ -1,14 +1,17 @@
-//! The run's account: what was known when the load began, put together with what was measured since.
+//! The run's account: what was known when the load began, put together with what was measured since, and what a reader
+//! of the result should know, each with what to do about it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::environment::RunEnvironment;
-use super::{host, sim, unprocessed, warnings};
-use crate::actors::{Context, Hosting, Status};
-use crate::base::Time;
-use crate::measure::{Collector, Ended, Facts, Summary, assemble};
+use super::environment::{RunEnvironment, wall_clock};
+use crate::actors::{Context, Status};
+use crate::base::{PartitionId, PoolId, ProducerId, Time};
+use crate::logic::Pacer;
+use crate::measure::{Collector, Ended, Event, Facts, Latencies, Measurements, Summary, assemble};
+use crate::plan::Pace;
 
 /// Makes the run's summary: once a second while it goes on, and at its end.
 #[derive(Clone)]
@@ -39,7 +42,7 @@ impl Account {
             host: environment.host.clone(),
             start,
             measured: (start + times.warmup, start + times.load_end()),
-            load_started_at: host::wall_clock(&context.clock, start),
+            load_started_at: wall_clock(&context.clock, start),
             handler: context.handlers.as_ref().map(|handlers| handlers.name().to_owned()),
             startup_ms: Some(startup.as_secs_f64() * 1e3),
             ..Facts::default()
@@ -56,14 +59,14 @@ impl Account {
         mut warnings: Vec<String>,
     ) -> Summary {
         let status = self.status.borrow().clone();
-        warnings.extend(warnings::warnings(&self.context, &status));
+        warnings.extend(all_warnings(&self.context, &status));
         let (from, to) = self.begun.measured;
         let measured = (from, to.min(until).max(from));
         let unprocessed = match ended {
             Ended::NotYet => None,
             Ended::InOrder | Ended::Interrupted => {
                 let now = self.context.clock.now();
-                unprocessed::ages(&self.context, self.begun.start, measured, now)
+                ages_of_unprocessed(&self.context, self.begun.start, measured, now)
             }
         };
         let facts = Facts {
@@ -74,14 +77,166 @@ impl Account {
             restarts: status.restarts,
             given_up: status.given_up,
             abandoned: status.abandoned,
-            simulation: match &self.context.hosting {
-                Hosting::Kernel(kernel) => Some(sim::account(kernel)),
-                Hosting::Threads => None,
-            },
+            simulation: self.context.runtime.simulation(),
             ended,
             warnings,
             ..self.begun.clone()
         };
         assemble(&self.context.plan, &facts, &self.context.measurements, collector)
     }
+}
+
+/// The ages at `now` of the records due in `measured` that were not processed. The schedules are drawn again from the
+/// run's seed: when record k of a producer was due follows from it. `None` where that is not so: at maximum rate, and
+/// when the topic has grown; and when every record was processed.
+fn ages_of_unprocessed(
+    context: &Context,
+    start: Time,
+    measured: (Time, Time),
+    now: Time,
+) -> Option<Latencies> {
+    let (plan, measurements) = (&context.plan, &context.measurements);
+    if plan.load.pace == Pace::Max || !measurements.growth().is_empty() || is_complete(measurements)
+    {
+        return None;
+    }
+    let mut ages = Latencies::default();
+    for pool in 0..plan.load.pools {
+        let pacer = Pacer::of_plan(plan, PoolId(pool), start);
+        let mut sequences: BTreeMap<(ProducerId, PartitionId), u64> = BTreeMap::new();
+        for due in pacer.untaken(start, measured.1) {
+            let next = sequences.entry((due.producer, due.partition)).or_default();
+            let sequence = *next;
+            *next += 1;
+            if due.intended < measured.0 {
+                continue;
+            }
+            let cell = measurements.cell(due.partition).lock();
+            if !cell.lane(due.producer).is_some_and(|lane| lane.has(sequence)) {
+                ages.between(due.intended, now);
+            }
+        }
+    }
+    (ages.count() > 0).then_some(ages)
+}
+
+/// Whether every record that was sent was processed, and every one that was due was sent.
+fn is_complete(measurements: &Measurements) -> bool {
+    let (mut sent, mut unsent) = (0, 0);
+    for pool in &measurements.pools {
+        let pool = pool.lock();
+        sent += pool.sent;
+        unsent += pool.sides().iter().map(|side| side.unsent_in_window).sum::<u64>();
+    }
+    let delivered: u64 = measurements.cells.iter().map(|cell| cell.lock().delivered()).sum();
+    unsent == 0 && sent == delivered
+}
+
+/// All warnings of a run, from its measurements and from the supervision.
+fn all_warnings(context: &Context, status: &Status) -> Vec<String> {
+    let mut warnings = assumptions(context);
+    warnings.extend(supervision(context, status));
+    for pool in &context.measurements.pools {
+        let pool = pool.lock();
+        for (error, times) in &pool.errors {
+            warnings.push(format!("producer pool {}: {error} ({times} x)", pool.pool()));
+        }
+    }
+    for (error, times) in context.measurements.client_errors() {
+        warnings.push(format!("consumers: {error} ({times} x)"));
+    }
+    warnings.extend(of_records(context));
+    if context.plan.load.pace == Pace::Max && context.plan.load.messages.is_none() {
+        warnings.push(
+            "at maximum rate latency says how long the queue was, not how fast the path is"
+                .to_owned(),
+        );
+    }
+    let dropped = context.measurements.journal.dropped();
+    if dropped > 0 {
+        warnings.push(format!("{dropped} events found no room in the journal"));
+    }
+    warnings
+}
+
+/// What the figures depend on.
+fn assumptions(context: &Context) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !context.plan.broker.kind().capability().timing_is_real {
+        warnings.push(
+            "latency, recovery and rebalance times are those of the embedded mock cluster; measure with \
+             `--broker kafka --bootstrap HOST:PORT`"
+                .to_owned(),
+        );
+    }
+    if let Some(handlers) = &context.handlers
+        && context.plan.consumers.work.is_some()
+    {
+        warnings.push(format!(
+            "`consumers.work` was not done: records went to the handler `{}`; leave it out",
+            handlers.name()
+        ));
+    }
+    if context.clock.is_simulated() {
+        warnings.push(
+            "simulated: times follow from `[sim]`'s settings, which are not fitted to a cluster (uncalibrated)"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+/// Who was given up, what was abandoned, and what was skipped.
+fn supervision(context: &Context, status: &Status) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (consumer, reason) in &status.given_up {
+        warnings.push(format!("consumer {consumer} was given up: {reason}"));
+    }
+    if status.abandoned > 0 {
+        warnings.push(format!(
+            "{} threads of consumers that were given up have not ended; each keeps its client's memory and \
+             connections (at most `watchdog.abandoned` = {} may)",
+            status.abandoned, context.plan.watch.abandoned_max
+        ));
+    }
+    for (pool, reason) in &status.pools_given_up {
+        warnings.push(format!(
+            "producer pool {pool} was given up: {reason}; its schedule was not kept"
+        ));
+    }
+    for (_, event) in context.measurements.journal.since(0) {
+        if let Event::RecordSkipped { .. } = event {
+            warnings.push(format!("{event}: it could not be processed; mend it, or its handler"));
+        }
+    }
+    warnings
+}
+
+/// What was found in the log that is not this run's.
+fn of_records(context: &Context) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (mut gaps, mut foreign, mut earlier) = (0, 0, 0);
+    for cell in context.measurements.cells.iter() {
+        let cell = cell.lock();
+        gaps += cell.offset_gaps;
+        foreign += cell.counts().foreign;
+        earlier += cell.counts().earlier;
+    }
+    if earlier > 0 {
+        warnings.push(format!(
+            "{earlier} records of earlier runs were processed: this run's own waited behind them, and their latency says \
+             so; for latency without a backlog remove the checkpoint file"
+        ));
+    }
+    if gaps > 0 {
+        warnings
+            .push(format!("{gaps} offsets held no record (compaction, transactions, or a loss)"));
+    }
+    if foreign > 0 {
+        warnings.push(format!(
+            "{foreign} records were not sent by this run: another producer writes to the topic; use one of the run's \
+             own (leave `topic.name` out)"
+        ));
+    }
+    warnings
 }

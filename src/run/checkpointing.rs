@@ -1,17 +1,25 @@
-//! The thread that keeps checkpoints: it reads the cells, which are the fence, so what a released incarnation
-//! brings is never kept, and nothing is kept before it counts.
+//! Checkpoints beyond a run: the file they are kept in, or the group they are committed for, the thread that keeps them,
+//! and going on where an earlier run stopped.
+//!
+//! The thread reads the cells, which are the fence, so what a released incarnation brings is never kept, and nothing is
+//! kept before it counts.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use super::checkpoint_file::CheckpointFile;
 use crate::actors::Context;
-use crate::base::PartitionId;
-use crate::broker::{BrokerError, Committer};
+use crate::base::{FileError, Offset, PartitionId, RunId, read_regular, require_regular};
+use crate::broker::{BrokerError, ClusterPort, Committer};
+use crate::error::Error;
 use crate::logic::Checkpoints;
-use crate::measure::Start;
+use crate::measure::{ResumePoint, Resumed, Start};
+use crate::plan::{CheckpointPlan, Plan};
 
 /// Where checkpoints are kept.
 #[derive(Clone)]
@@ -25,6 +33,8 @@ pub(super) enum Store {
     },
     /// Committed for this group.
     Commit {
+        /// The cluster.
+        cluster: Arc<dyn ClusterPort>,
         /// The group.
         group: String,
     },
@@ -46,7 +56,7 @@ impl Checkpointing {
         context: &Context,
         store: Store,
         interval: Duration,
-    ) -> std::io::Result<Checkpointing> {
+    ) -> io::Result<Checkpointing> {
         let (stop, stopped) = channel();
         let (report, over) = channel();
         let context = context.clone();
@@ -115,16 +125,14 @@ impl Keeper {
                 file.write(&checkpoints)
                     .map_err(|error| format!("`{}`: {error}", file.path().display()))
             }
-            Store::Commit { group } => {
+            Store::Commit { cluster, group } => {
                 let positions: BTreeMap<_, _> = (0..)
                     .map(PartitionId)
                     .zip(starts.iter().map(|start| start.checkpoint))
                     .collect();
                 let committer = match &mut self.committer {
                     Some(committer) => committer,
-                    none => none.insert(
-                        self.context.cluster.committer(group).map_err(|error| error.message)?,
-                    ),
+                    none => none.insert(cluster.committer(group).map_err(|error| error.message)?),
                 };
                 committer
                     .commit(&positions)
@@ -146,5 +154,245 @@ impl Keeper {
                  `consumers.checkpoint_group`"
             ),
         })
+    }
+}
+
+/// Where a run goes on, and where its own checkpoints go. By default nowhere.
+#[derive(Clone, Default)]
+pub(super) struct Continuation {
+    /// The record before each checkpoint, by partition id.
+    pub(super) resume_points: Vec<Option<ResumePoint>>,
+    /// The runs whose records may still be unread.
+    pub(super) earlier: Vec<RunId>,
+    /// What the report says of it; `None` when the run begins anew.
+    pub(super) resumed: Option<Resumed>,
+    /// Where checkpoints are kept besides in memory, and how often.
+    pub(super) store: Option<(Store, Duration)>,
+}
+
+/// The checkpoint file of a run, and what an earlier run has left in it.
+pub(super) struct Resumption {
+    file: Arc<CheckpointFile>,
+    left: Option<Checkpoints>,
+    cluster: Option<String>,
+    topic: String,
+}
+
+impl Resumption {
+    /// Takes the file, if the plan has one. `Ok(None)` if not.
+    pub(super) fn open(plan: &Plan, topic: &str) -> Result<Option<Resumption>, Error> {
+        let CheckpointPlan::File { path, .. } = &plan.consumers.checkpoint else {
+            return Ok(None);
+        };
+        let (file, left) = CheckpointFile::open(path)?;
+        if let Some(left) = left.as_ref().filter(|left| left.topic != topic) {
+            let why = format!("it is of topic `{}`, and this run has `{topic}`", left.topic);
+            return Err(not_here(path, &why));
+        }
+        let topic = topic.to_owned();
+        Ok(Some(Resumption { file: Arc::new(file), left, cluster: None, topic }))
+    }
+
+    /// Compares with the cluster as it is, and moves `starts` to where the earlier run stopped. Partitions that
+    /// have come since then keep theirs.
+    pub(super) fn apply(
+        &mut self,
+        cluster: Option<String>,
+        starts: &mut [Offset],
+    ) -> Result<(), Error> {
+        self.cluster = cluster;
+        let Some(left) = &self.left else { return Ok(()) };
+        if left.cluster != self.cluster {
+            return Err(not_here(self.file.path(), "it is of another cluster"));
+        }
+        let (had, has) = (left.partitions.len(), starts.len());
+        if had > has {
+            let why = format!("it is of a topic with {had} partitions, and this one has {has}");
+            return Err(not_here(self.file.path(), &why));
+        }
+        for (start, kept) in starts.iter_mut().zip(&left.partitions) {
+            *start = kept.checkpoint;
+        }
+        Ok(())
+    }
+
+    /// What the run needs to go on; `ends` are the partitions' ends.
+    pub(super) fn from(&self, ends: &[Offset]) -> Continuation {
+        let Some(left) = &self.left else {
+            return Continuation::default();
+        };
+        let behind = |(start, end): (&Start, &Offset)| {
+            u64::try_from(end.0 - start.checkpoint.0).unwrap_or(0)
+        };
+        Continuation {
+            resume_points: left.partitions.iter().map(|start| start.resume_point).collect(),
+            earlier: left.runs.clone(),
+            resumed: Some(Resumed {
+                file: self.file.path().display().to_string(),
+                run_id: left.runs.last().map(ToString::to_string).unwrap_or_default(),
+                partitions: left.partitions.len(),
+                behind: left.partitions.iter().zip(ends).map(behind).sum(),
+            }),
+            store: None,
+        }
+    }
+
+    /// Where this run's own checkpoints go.
+    pub(super) fn store(&self, run: RunId) -> Store {
+        let mut runs = self.left.as_ref().map(|left| left.runs.clone()).unwrap_or_default();
+        runs.push(run);
+        let (cluster, topic) = (self.cluster.clone(), self.topic.clone());
+        let about = Checkpoints { cluster, topic, runs, partitions: Vec::new() };
+        Store::File { file: self.file.clone(), about }
+    }
+
+    /// Removes the file, because its topic is gone; `why` says how that came, and what to do. Returns what the
+    /// user should know.
+    pub(super) fn forget(&self, why: &str) -> String {
+        self.file.remove();
+        format!("the checkpoint file `{}` was removed: {why}", self.file.path().display())
+    }
+}
+
+fn not_here(path: &Path, why: &str) -> Error {
+    Error::Environment(format!(
+        "cannot continue from the checkpoint file `{}`: {why}; remove it to begin anew, or name another \
+         `consumers.checkpoint_file`",
+        path.display()
+    ))
+}
+
+/// Beyond this it is no checkpoint file: a partition has some 200 bytes in it, and there are 10,000 at most.
+const LARGEST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A checkpoint file that no other process writes.
+#[derive(Debug)]
+pub(super) struct CheckpointFile {
+    path: PathBuf,
+    /// Held until the process ends, however it ends. A file of its own, because the other one is replaced.
+    _lock: File,
+}
+
+impl CheckpointFile {
+    /// Takes the file for this run, with what an earlier one has left in it.
+    fn open(path: &Path) -> Result<(CheckpointFile, Option<Checkpoints>), Error> {
+        let lock_path = beside(path, ".lock");
+        for used in [path, &lock_path, &beside(path, ".part")] {
+            require_regular(used).map_err(|error| not_a_file(used, &error))?;
+        }
+        let lock = File::create(&lock_path).map_err(|error| refused(path, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Environment(format!(
+                    "another run uses the checkpoint file `{}`: wait for its end, or name another \
+                     `consumers.checkpoint_file`",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(refused(path, &error)),
+        }
+        let left = match read_regular(path, LARGEST_BYTES) {
+            Ok(text) => Some(Checkpoints::decode(&text).map_err(|why| {
+                Error::Environment(format!(
+                    "cannot continue from the checkpoint file `{}`: {why}; remove it to begin anew, or name another \
+                     `consumers.checkpoint_file`",
+                    path.display()
+                ))
+            })?),
+            Err(FileError::Missing) => None,
+            Err(error) => return Err(not_a_file(path, &error)),
+        };
+        Ok((CheckpointFile { path: path.to_owned(), _lock: lock }, left))
+    }
+
+    /// Where it is.
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces the content: a new file, forced to the disk, then renamed over the old one, and the rename forced
+    /// to the disk, too. Whatever stops this in between, the old or the new content is there, and nothing else.
+    fn write(&self, checkpoints: &Checkpoints) -> io::Result<()> {
+        let part = beside(&self.path, ".part");
+        let mut file = File::create(&part)?;
+        file.write_all(checkpoints.encode().as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&part, &self.path)?;
+        sync_directory(&self.path)
+    }
+
+    /// Removes it, because its topic is gone.
+    fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Where directories are not files, a rename needs no forcing.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn not_a_file(path: &Path, error: &FileError) -> Error {
+    Error::Environment(format!(
+        "cannot use the checkpoint file `{}`: {error}; name another `consumers.checkpoint_file`",
+        path.display()
+    ))
+}
+
+fn refused(path: &Path, error: &io::Error) -> Error {
+    Error::Environment(format!(
+        "cannot use the checkpoint file `{}`: {error}; name another `consumers.checkpoint_file`, or make room",
+        path.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Offset, RunId};
+    use crate::measure::Start;
+
+    fn checkpoints(next: i64) -> Checkpoints {
+        let partitions = vec![Start { checkpoint: Offset(next), resume_point: None }];
+        Checkpoints { cluster: None, topic: "t".to_owned(), runs: vec![RunId(7)], partitions }
+    }
+
+    #[test]
+    fn a_file_is_of_one_run_at_a_time_and_keeps_the_last_content() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("orders.checkpoint");
+        let (file, left) = CheckpointFile::open(&path).unwrap();
+        assert_eq!(left, None);
+        file.write(&checkpoints(3)).unwrap();
+        file.write(&checkpoints(8)).unwrap();
+        let refused = CheckpointFile::open(&path).unwrap_err().to_string();
+        assert!(refused.contains("another run uses the checkpoint file"), "{refused}");
+        drop(file);
+        // A write that was cut before its rename is as if it had never begun.
+        std::fs::write(beside(&path, ".part"), "lanekeeper checkp").unwrap();
+        let (_file, left) = CheckpointFile::open(&path).unwrap();
+        assert_eq!(left, Some(checkpoints(8)));
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_with_the_way_out() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("orders.checkpoint");
+        let text = checkpoints(3).encode();
+        std::fs::write(&path, &text[..text.len() - 4]).unwrap();
+        let refused = CheckpointFile::open(&path).unwrap_err().to_string();
+        assert!(refused.contains("was cut or changed"), "{refused}");
+        assert!(refused.contains("remove it to begin anew"), "{refused}");
     }
 }

@@ -1,29 +1,50 @@
 //! The collector's rounds: once a second it takes the shards out and tells the observer.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::Observer;
 use super::account::Account;
-use crate::actors::{Context, Hosting};
+use crate::actors::{Context, Repetition};
 use crate::base::Time;
 use crate::error::Error;
-use crate::measure::{Collector, Ended};
+use crate::measure::{Collector, Ended, Event, Interval, Live, Summary};
 
-/// A running collector: a thread, or a job of the kernel.
+/// Follows a run while it goes on. Called from the collector's thread, about once a second.
+pub trait Observer: Send {
+    /// The run has entered a new part.
+    fn phase(&mut self, _name: &str) {}
+    /// The load begins at `start`, which is `_unix_ns` nanoseconds after 1970 on the wall clock (0 in a simulation):
+    /// all other times count from here.
+    fn begin(&mut self, _start: Time, _unix_ns: i64) {}
+    /// The last second of one partition or pool.
+    fn interval(&mut self, _interval: &Interval<'_>) {}
+    /// All partitions' last second; `elapsed` counts from the start of the load.
+    fn second(&mut self, _live: &Live<'_>, _elapsed: Duration) {}
+    /// What happened in the control plane since the last call.
+    fn events(&mut self, _events: &[(Time, Event)]) {}
+    /// The run's summary as it would be if it were cut off now.
+    fn so_far(&mut self, _summary: &Summary) {}
+    /// Why nothing more can be kept, if that is so: a simulation ends with that.
+    fn is_full(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Looks at nothing.
+impl Observer for () {}
+
+/// A running collector.
 pub(super) struct Collecting {
     round: Arc<Mutex<Option<Round>>>,
-    thread: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+    /// Ends the rounds when it is dropped.
+    _rounds: Repetition,
 }
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Intervals a simulation has at most: what happened within one is found out by running it again, and the work of
+/// Intervals a run that can be made again has at most: what happened within one is found out so, and the work of
 /// ending one is more than that of simulating a second.
-const SIMULATED_INTERVALS_MAX: u32 = 60;
-/// Longest sleep, so that stopping is quick.
-const SLEEP_MAX: Duration = Duration::from_millis(20);
+const REPRODUCIBLE_INTERVALS_MAX: u32 = 60;
 
 impl Collecting {
     /// Starts collecting, in intervals counted from `start`. The error is of a system that gives no thread.
@@ -34,49 +55,39 @@ impl Collecting {
         observer: Box<dyn Observer>,
         start: Time,
     ) -> std::io::Result<Collecting> {
-        let context = context.clone();
-        let (hosting, load_end) = (context.hosting.clone(), context.plan.times.load_end());
+        let (context, runtime) = (context.clone(), context.runtime.clone());
+        let interval = match runtime.is_reproducible() {
+            true => reproducible_interval(context.plan.times.load_end()),
+            false => INTERVAL,
+        };
+        // What the run costs the host is measured from the start on, which takes a round of its own.
+        let first = if runtime.measures_the_host() { start } else { start + interval };
         let round = Round { account, context, collector, observer, start, seen: 0 };
         let round = Arc::new(Mutex::new(Some(round)));
         let running = round.clone();
-        if let Hosting::Kernel(kernel) = hosting {
-            let interval = simulated_interval(load_end);
-            let failing = kernel.clone();
-            let job = move |now| {
-                let mut round = lock(&running);
-                let round = round.as_mut()?;
-                round.end(now, false);
-                if let Some(why) = round.observer.is_full() {
-                    failing.fail(why);
-                }
-                Some(now + interval)
-            };
-            kernel.at(start + interval, Box::new(job));
-            return Ok(Collecting { round, thread: None });
-        }
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let work = move || collect(&running, start, &stopped);
-        let thread = std::thread::Builder::new().name("collector".to_owned()).spawn(work)?;
-        Ok(Collecting { round, thread: Some((stop, thread)) })
+        let rounds = move |due| match &mut *lock(&running) {
+            Some(round) => round.due(due),
+            None => ControlFlow::Break(()),
+        };
+        let rounds = runtime.repeat("collector", first, interval, Box::new(rounds))?;
+        Ok(Collecting { round, _rounds: rounds })
     }
 
-    /// Takes the last shards and ends the thread. The error is of a thread that panicked: its figures are not whole.
+    /// Takes the last shards and ends the rounds. The error is of a round that panicked: its figures are not whole.
     pub(super) fn stop(self) -> Result<Collector, Error> {
-        if let Some((stop, thread)) = self.thread {
-            stop.store(true, Ordering::Release);
-            thread.join().map_err(|_| Error::Bug("the collector panicked".to_owned()))?;
-        }
-        let mut round = lock(&self.round).take().expect("the collector is stopped once");
+        let taken = lock(&self.round).take();
+        let Some(mut round) = taken.filter(|_| !self.round.is_poisoned()) else {
+            return Err(Error::Bug("the collector panicked".to_owned()));
+        };
         let now = round.context.clock.now();
         round.end(now, true);
         Ok(round.collector)
     }
 }
 
-/// A second, or of a long simulation a share of it, in whole seconds.
-fn simulated_interval(load_end: Duration) -> Duration {
-    let seconds = (load_end / SIMULATED_INTERVALS_MAX).as_secs_f64().ceil();
+/// A second, or of a long run a share of it, in whole seconds.
+fn reproducible_interval(load_end: Duration) -> Duration {
+    let seconds = (load_end / REPRODUCIBLE_INTERVALS_MAX).as_secs_f64().ceil();
     INTERVAL.max(Duration::from_secs_f64(seconds))
 }
 
@@ -95,6 +106,19 @@ struct Round {
 }
 
 impl Round {
+    /// Ends the interval that is due to end at `to`; one that would end at the start is the beginning of the first.
+    fn due(&mut self, to: Time) -> ControlFlow<()> {
+        if to == self.start {
+            self.collector.cost.start();
+            return ControlFlow::Continue(());
+        }
+        self.end(to, false);
+        if let Some(why) = self.observer.is_full() {
+            self.context.runtime.end_early(why);
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Ends the interval at `to`.
     fn end(&mut self, to: Time, stopping: bool) {
         let Round { collector, observer, context, .. } = self;
@@ -104,37 +128,11 @@ impl Round {
         self.seen += events.len();
         observer.events(&events);
         observer.second(&live, to.remaining(self.start));
-        // What is not known of a simulation that was cut off is found out by running it again.
-        let is_simulated = context.hosting.is_kernel();
-        if !is_simulated && !stopping {
+        if !context.runtime.is_reproducible() && !stopping {
             observer.so_far(&self.account.summary(collector, Ended::NotYet, to, Vec::new()));
         }
         if stopping {
             collector.cost.look();
         }
-    }
-}
-
-fn collect(round: &Mutex<Option<Round>>, start: Time, stop: &AtomicBool) {
-    let clock = match &mut *lock(round) {
-        Some(round) => round.context.clock,
-        None => return,
-    };
-    let mut next = start;
-    while !stop.load(Ordering::Acquire) {
-        let now = clock.now();
-        if now < next {
-            std::thread::sleep(next.remaining(now).min(SLEEP_MAX));
-            continue;
-        }
-        if let Some(round) = &mut *lock(round) {
-            if next == start {
-                round.collector.cost.start();
-            } else {
-                // Intervals end on the second, even if this thread looks a little later.
-                round.end(next, false);
-            }
-        }
-        next = next + INTERVAL;
     }
 }

@@ -1,22 +1,22 @@
 //! Control of a run: starts and ends its phases. Each sends the supervisor a message and waits, with a limit, for the
 //! status that follows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorRef;
 use tokio::sync::watch;
 
-use crate::actors::{Context, PoolShared, Status, SupervisorMsg, Timers};
-use crate::base::{PoolId, Time};
+use crate::actors::{Context, Patience, PoolShared, Status, SupervisorMsg};
+use crate::base::{Offset, PartitionId, PoolId, Time};
 use crate::error::Error;
 use crate::logic::Pacer;
 use crate::measure::Event;
 
 /// Sends the supervisor messages and waits for the status that follows.
 pub(super) struct RunControl {
-    pub(super) context: Context,
-    pub(super) timers: Timers,
+    context: Context,
     supervisor: ActorRef<SupervisorMsg>,
     status: watch::Receiver<Status>,
     pub(super) interrupted: watch::Receiver<bool>,
@@ -31,14 +31,17 @@ pub(super) struct Ending {
 }
 
 /// Between two looks at something that is not announced.
-pub(super) const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(5);
 /// How long an interrupted run still waits for records under way.
-pub(super) const DRAIN_INTERRUPTED: Duration = Duration::from_secs(3);
+const DRAIN_INTERRUPTED: Duration = Duration::from_secs(3);
 /// How long stopping all consumers may take.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// How long the load may take beyond its end and its drain.
 pub(super) const LOAD_ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the end offsets are asked for.
+pub(super) const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 impl RunControl {
     pub(super) fn new(
@@ -47,8 +50,7 @@ impl RunControl {
         status: watch::Receiver<Status>,
         interrupted: watch::Receiver<bool>,
     ) -> RunControl {
-        let timers = Timers::of(&context);
-        RunControl { context, timers, supervisor, status, interrupted }
+        RunControl { context, supervisor, status, interrupted }
     }
 
     pub(super) fn status(&self) -> Status {
@@ -89,7 +91,7 @@ impl RunControl {
                 // The supervisor is gone.
                 Err(_) => Waited::TooLong,
             },
-            () = self.timers.sleep(limit) => Waited::TooLong,
+            () = self.context.sleep(limit) => Waited::TooLong,
         }
     }
 
@@ -121,7 +123,7 @@ impl RunControl {
                     limit.as_secs()
                 )));
             }
-            self.timers.sleep(LOOK).await;
+            self.context.sleep(LOOK).await;
         }
         Ok(deadline.remaining(began) - deadline.remaining(clock.now()))
     }
@@ -222,7 +224,7 @@ impl RunControl {
         tokio::select! {
             biased;
             Ok(_) = interrupted.wait_for(|interrupted| *interrupted) => false,
-            () = self.timers.sleep(left) => true,
+            () = self.context.sleep(left) => true,
         }
     }
 
@@ -237,6 +239,83 @@ impl RunControl {
             }
             self.context.measurements.pools[shared.pool.0 as usize].lock().set_unsent(&unsent);
         }
+    }
+
+    /// Lets consumers run to the end offsets asked of the broker now. Returns what went wrong.
+    pub(super) async fn drain(&mut self) -> Option<String> {
+        let ends = match self.context.runtime.end_offsets(self.patience()).await {
+            Ok(ends) => ends,
+            Err(error) => {
+                return Some(format!(
+                    "the end offsets could not be asked ({error}); what was acknowledged and not read yet counts as unread"
+                ));
+            }
+        };
+        let warning = self.until_read(&ends).await;
+        let known = ends.iter().map(|(partition, end)| (*partition, (Offset(0), *end)));
+        self.context.measurements.set_ends(known.collect());
+        let is_behind =
+            |(partition, end): (&PartitionId, &Offset)| self.is_behind(*partition, *end);
+        if ends.iter().any(is_behind) {
+            // What is unread is still there; what retention has removed is lost.
+            match self.context.runtime.watermarks(self.patience()).await {
+                Ok(both) => self.context.measurements.set_ends(both),
+                Err(error) => tracing::warn!(%error, "the low watermarks could not be asked"),
+            }
+        }
+        warning
+    }
+
+    /// Waits until consumers have read up to `ends`, or the drain's limit is over.
+    async fn until_read(&mut self, ends: &BTreeMap<PartitionId, Offset>) -> Option<String> {
+        let began = self.context.clock.now();
+        if self.context.runtime.logs_have_gaps() {
+            // Hosts look whether what is left is any record.
+            self.context.measurements.observe_ends(ends, began, began);
+        }
+        loop {
+            let behind = self.behind(ends);
+            if behind.is_empty() {
+                return None;
+            }
+            let limit = self.drain_limit();
+            if self.context.clock.now() > began + limit {
+                let behind: Vec<String> = behind.iter().map(ToString::to_string).collect();
+                return Some(format!(
+                    "partitions {} were not read to their end within {} s: what is left is unread; raise `run.drain`, \
+                     or give consumers less work",
+                    behind.join(", "),
+                    limit.as_secs()
+                ));
+            }
+            self.context.sleep(LOOK).await;
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        let interrupted = self.interrupted.clone();
+        Patience { limit: ASK_LIMIT, interrupted, once_interrupted: DRAIN_INTERRUPTED }
+    }
+
+    fn drain_limit(&self) -> Duration {
+        let limit = self.context.plan.times.drain;
+        if *self.interrupted.borrow() { DRAIN_INTERRUPTED.min(limit) } else { limit }
+    }
+
+    /// Partitions not read to `ends`, but for those whose consumer was given up.
+    fn behind(&self, ends: &BTreeMap<PartitionId, Offset>) -> Vec<PartitionId> {
+        let status = self.status();
+        let given_up = |partition: &PartitionId| {
+            self.context.plan.group().is_none() && status.given_up.contains_key(&partition.0)
+        };
+        let is_behind = |(partition, end): &(&PartitionId, &Offset)| {
+            self.is_behind(**partition, **end) && !given_up(partition)
+        };
+        ends.iter().filter(is_behind).map(|(partition, _)| *partition).collect()
+    }
+
+    fn is_behind(&self, partition: PartitionId, end: Offset) -> bool {
+        self.context.measurements.cell(partition).lock().next_offset() < end
     }
 
     /// Stops every consumer and waits for their clients to close. Returns what went wrong.

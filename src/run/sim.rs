@@ -12,21 +12,19 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::drain::ASK_LIMIT;
-use super::environment::RunEnvironment;
-use super::resume::Continuation;
-use super::run_control::{LOAD_ENDS_WITHIN, STOP_LIMIT};
-use super::{Observer, Options, run_in};
-use crate::actors::Hosting;
+use super::checkpointing::Continuation;
+use super::collecting::Observer;
+use super::environment::{Options, RunEnvironment, measurements};
+use super::run_control::{ASK_LIMIT, LOAD_ENDS_WITHIN, STOP_LIMIT};
+use super::wiring::run_in;
+use crate::actors::SimRuntime;
 use crate::base::{Clock, Leftovers, Offset, RunId, Time};
 use crate::broker::model::ClusterSettings;
 use crate::broker::model::group::GroupSettings;
-use crate::broker::sim::{
-    Exceeded, Kernel, KernelHandle, NetworkSettings, NoSockets, SimLimits, StepOutcome,
-};
+use crate::broker::sim::{Exceeded, Kernel, KernelHandle, NetworkSettings, SimLimits, StepOutcome};
 use crate::error::Error;
 use crate::logic::Handlers;
-use crate::measure::{Host, Simulation, Summary};
+use crate::measure::{Host, Summary};
 use crate::plan::{Plan, SimPlan};
 
 /// Runs a plan in virtual time.
@@ -61,10 +59,11 @@ pub(super) fn run(
     if let Some(trace_sink) = trace_sink {
         handle.trace_to(trace_sink);
     }
-    let environment = environment(&plan, settings, run, &handle);
+    let plan = Arc::new(plan);
+    let environment = environment(&plan, settings, run, clock, &handle);
     let outcome = runtime.block_on(async {
         let wiring = tokio::spawn(wiring(
-            Arc::new(plan),
+            plan,
             environment,
             run,
             clock,
@@ -85,24 +84,11 @@ pub(super) fn run(
             () = patience(interrupted) => Err(Error::CutOff(PATIENCE.as_secs())),
         }
     });
-    let simulation = Some(account(&handle));
+    let simulation = Some(handle.simulation());
     // Actors and machines first: what they say when they go is not heard any more.
     drop(runtime);
     handle.forget();
     outcome.map(|summary| Summary { simulation, ..summary })
-}
-
-/// How far a simulation has come.
-pub(super) fn account(kernel: &KernelHandle) -> Simulation {
-    let ((now, trace), check_report) = (kernel.trace(), kernel.check_report());
-    Simulation {
-        virtual_ns: now.0,
-        events: trace.events(),
-        trace: format!("{:016x}", trace.hash()),
-        miscommitted: check_report.miscommitted,
-        shared: check_report.shared,
-        refused_commits: check_report.refused,
-    }
 }
 
 fn cluster(plan: &Plan, settings: &SimPlan) -> ClusterSettings {
@@ -124,18 +110,23 @@ fn cluster(plan: &Plan, settings: &SimPlan) -> ClusterSettings {
 }
 
 fn environment(
-    plan: &Plan,
+    plan: &Arc<Plan>,
     settings: &SimPlan,
     run: RunId,
+    clock: Clock,
     handle: &KernelHandle,
 ) -> RunEnvironment {
+    let measurements = measurements(plan, &vec![Offset(0); plan.topic.partitions as usize]);
+    let measured = measurements.clone();
+    let processed = move |partition| measured.cell(partition).lock().next_offset();
+    handle.compare_commits(Box::new(processed));
+    let runtime = SimRuntime::new(handle.clone(), clock, plan.clone(), settings.clone());
     RunEnvironment {
         topic: plan.topic.name.resolve(run),
-        starts: vec![Offset(0); plan.topic.partitions as usize],
+        measurements,
         // Nothing of a simulation outlives it.
         from: Continuation::default(),
-        cluster: Arc::new(NoSockets(handle.clone())),
-        hosting: Hosting::Kernel(handle.clone()),
+        runtime: Arc::new(runtime),
         broker_version: Some("lanekeeper's broker model".to_owned()),
         client: "lanekeeper's native client".to_owned(),
         client_config: BTreeMap::new(),

@@ -3,7 +3,9 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Observer, Options, run};
+use super::collecting::Observer;
+use super::environment::Options;
+use super::run;
 use crate::base::Time;
 use crate::broker::sim::TraceSink;
 use crate::error::Error;

@@ -1,7 +1,15 @@
 //! What is wrong with a scenario: where, why, and what to do about it.
 
-use super::Source;
 use crate::base::printable;
+
+/// A scenario file as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Its name in messages: the path as the user wrote it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
 
 /// One mistake, or one thing worth knowing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ mod words;
 mod work;
 
 pub use aim::{Pick, RandomPick};
-pub use diagnostic::{Diagnostic, Origin, Severity, Sources};
+pub use diagnostic::{Diagnostic, Origin, Severity, Source, Sources};
 pub use fault::{
     ApiWord, BrokerAim, BrokerDelay, Burst, CallErrorWord, CodeWord, ConsumerAim, CoordinatorMove,
     CrashLoop, Exec, Fault, FetchCall, Grow, Join, Kill, Link, LinkCut, LinkSide, PartitionAim,
@@ -37,22 +37,13 @@ pub use open::{Bound, ClientSection, Expect, Expected};
 pub use property::{Property, is_secret};
 pub use render::render_all;
 pub use schema::{json_schema, reference_markdown};
-pub use section::{Fallback, Field, Section};
+pub use section::Section;
 pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Sim, Topic, Watchdog};
 pub use suggest::closest;
-pub use value::{At, Bytes, Place, Rate, Value};
+pub use value::{At, Bytes, Fallback, Field, Place, Rate, Value};
 pub use work::{RandomSpan, Span, Work, WorkOf};
 
 use tree::{Entry, Kind, Table};
-
-/// A scenario file as it was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Source {
-    /// Its name in messages: the path as the user wrote it.
-    pub name: String,
-    /// Its text.
-    pub text: String,
-}
 
 /// What is known about a section.
 #[derive(Clone, Copy, Debug)]

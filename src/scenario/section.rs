@@ -3,41 +3,9 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::suggest;
-use super::tree::{Entry, Kind, Node, Table, parse_value};
-use super::value::{Place, Value, wrong_type};
+use super::tree::{Entry, Kind, Node, Table};
+use super::value::{Fallback, Field, Place, Value, wrong_type};
 use super::{Diagnostic, MISTAKES_MAX, Origin, codes};
-
-/// Everything there is to know about a key.
-#[derive(Clone, Copy, Debug)]
-pub struct Field {
-    /// Its name.
-    pub key: &'static str,
-    /// Its name in the version before, which is still read, with a warning.
-    pub was: Option<&'static str>,
-    /// What it means.
-    pub doc: &'static str,
-    /// What holds without it.
-    pub fallback: Fallback,
-    /// A value as it would be written.
-    pub example: &'static str,
-    /// What kind of value it takes.
-    pub wanted: fn() -> String,
-    /// The JSON Schema of its value.
-    pub schema: fn() -> Json,
-    /// The keys of its value, when that is a table.
-    pub fields: fn() -> &'static [Field],
-}
-
-/// What holds when a key is not written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fallback {
-    /// This value, as it would be written.
-    Is(&'static str),
-    /// Something that needs words.
-    Depends(&'static str),
-    /// Nothing: it has to be written.
-    Required,
-}
 
 /// A table with known keys.
 pub trait Section: Default {
@@ -45,38 +13,6 @@ pub trait Section: Default {
     const FIELDS: &'static [Field];
     /// Reads the value of one of them.
     fn set(&mut self, entry: &Entry, place: Place<'_>, out: &mut Vec<Diagnostic>);
-}
-
-impl Field {
-    /// The line a user would write, e.g. `warmup = "5s"`.
-    pub fn line(&self) -> String {
-        format!("{} = {}", self.key, self.shown())
-    }
-
-    /// The example in one line: the compiler breaks long ones.
-    pub fn shown(&self) -> String {
-        let words: Vec<&str> = self.example.split_whitespace().collect();
-        words.join(" ")
-    }
-
-    /// What it means, as one line.
-    pub fn meaning(&self) -> String {
-        self.doc.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    /// The default as JSON, if it is a value.
-    pub fn fallback_json(&self) -> Option<Json> {
-        let Fallback::Is(toml) = self.fallback else {
-            return None;
-        };
-        match parse_value(toml, &|_, _| Origin::WholeFile)?.kind {
-            Kind::Text(text) => Some(json!(text)),
-            Kind::Integer(number) => i64::try_from(number).ok().map(|number| json!(number)),
-            Kind::Float(number) => Some(json!(number)),
-            Kind::Flag(flag) => Some(json!(flag)),
-            Kind::Date | Kind::Array(_) | Kind::Table(_) => None,
-        }
-    }
 }
 
 impl<S: Section> Value for S {
@@ -222,8 +158,8 @@ macro_rules! section {
         }
 
         impl $crate::scenario::section::Section for $name {
-            const FIELDS: &'static [$crate::scenario::section::Field] = &[
-                $($crate::scenario::section::Field {
+            const FIELDS: &'static [$crate::scenario::value::Field] = &[
+                $($crate::scenario::value::Field {
                     key: section!(@key $key $($written)?),
                     was: section!(@was $($old)?),
                     doc: concat!($($key_doc),+),
@@ -254,8 +190,8 @@ macro_rules! section {
     (@key $key:ident $written:literal) => { $written };
     (@was) => { None };
     (@was $old:literal) => { Some($old) };
-    (@fallback required) => { $crate::scenario::section::Fallback::Required };
-    (@fallback ($words:literal)) => { $crate::scenario::section::Fallback::Depends($words) };
-    (@fallback $value:tt) => { $crate::scenario::section::Fallback::Is(stringify!($value)) };
+    (@fallback required) => { $crate::scenario::value::Fallback::Required };
+    (@fallback ($words:literal)) => { $crate::scenario::value::Fallback::Depends($words) };
+    (@fallback $value:tt) => { $crate::scenario::value::Fallback::Is(stringify!($value)) };
 }
 pub(super) use section;

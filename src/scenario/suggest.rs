@@ -1,6 +1,10 @@
 //! "Did you mean": remedies for names that do not exist.
 
-use super::words::one_of;
+/// `one of a, b, c`, each in backticks.
+pub(super) fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    format!("one of {}", quoted.join(", "))
+}
 
 /// The known name closest to `name`, if any is close.
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -5,10 +5,73 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::section::Field;
-use super::tree::{Entry, Kind, Node};
+use super::tree::{Entry, Kind, Node, parse_value};
 use super::{Diagnostic, MISTAKES_MAX, Origin, codes};
 use crate::base::{Quantity, UnitError, parse_bytes, parse_duration, parse_rate};
+
+/// Everything there is to know about a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name.
+    pub key: &'static str,
+    /// Its name in the version before, which is still read, with a warning.
+    pub was: Option<&'static str>,
+    /// What it means.
+    pub doc: &'static str,
+    /// What holds without it.
+    pub fallback: Fallback,
+    /// A value as it would be written.
+    pub example: &'static str,
+    /// What kind of value it takes.
+    pub wanted: fn() -> String,
+    /// The JSON Schema of its value.
+    pub schema: fn() -> Json,
+    /// The keys of its value, when that is a table.
+    pub fields: fn() -> &'static [Field],
+}
+
+/// What holds when a key is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// This value, as it would be written.
+    Is(&'static str),
+    /// Something that needs words.
+    Depends(&'static str),
+    /// Nothing: it has to be written.
+    Required,
+}
+
+impl Field {
+    /// The line a user would write, e.g. `warmup = "5s"`.
+    pub fn line(&self) -> String {
+        format!("{} = {}", self.key, self.shown())
+    }
+
+    /// The example in one line: the compiler breaks long ones.
+    pub fn shown(&self) -> String {
+        let words: Vec<&str> = self.example.split_whitespace().collect();
+        words.join(" ")
+    }
+
+    /// What it means, as one line.
+    pub fn meaning(&self) -> String {
+        self.doc.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The default as JSON, if it is a value.
+    pub fn fallback_json(&self) -> Option<Json> {
+        let Fallback::Is(toml) = self.fallback else {
+            return None;
+        };
+        match parse_value(toml, &|_, _| Origin::WholeFile)?.kind {
+            Kind::Text(text) => Some(json!(text)),
+            Kind::Integer(number) => i64::try_from(number).ok().map(|number| json!(number)),
+            Kind::Float(number) => Some(json!(number)),
+            Kind::Flag(flag) => Some(json!(flag)),
+            Kind::Date | Kind::Array(_) | Kind::Table(_) => None,
+        }
+    }
+}
 
 /// A value with its place.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,7 +20,7 @@ macro_rules! words {
 
         impl $crate::scenario::value::Value for $name {
             fn wanted() -> String {
-                $crate::scenario::words::one_of(&[$($word),+])
+                $crate::scenario::suggest::one_of(&[$($word),+])
             }
             fn schema() -> serde_json::Value {
                 serde_json::json!({"enum": [$($word),+]})
@@ -37,12 +37,6 @@ macro_rules! words {
     };
 }
 pub(super) use words;
-
-/// `one of a, b, c`, each in backticks.
-pub(super) fn one_of(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    format!("one of {}", quoted.join(", "))
-}
 
 /// Reads one of `words`.
 pub(super) fn read_word<T: Value + Copy>(

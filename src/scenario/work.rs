@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::section::{Field, Section, section};
+use super::section::{Section, section};
 use super::tree::{Kind, Node};
-use super::value::{Place, Value, wrong_type};
+use super::value::{Field, Place, Value, wrong_type};
 use super::{At, Diagnostic};
 
 section! {

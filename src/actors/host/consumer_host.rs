@@ -1,4 +1,4 @@
-//! A consumer host: the loop of its thread, and the handling of its commands.
+//! A consumer host: its turns, and the handling of its commands.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,27 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
-use super::dispatcher::Dispatcher;
-use super::injected_faults;
-use super::lease::{HostCommand, HostReport, ReportChannel};
+use super::dispatcher::{Dispatcher, MemberSession};
 use super::position_check::inquire;
-use crate::actors::Context;
+use crate::actors::lease::{HostCommand, HostReport, ReportChannel};
+use crate::actors::runtime::{ConsumerStart, Context};
 use crate::base::{Clock, ConsumerId, Time};
-use crate::broker::calls::RuledConsumer;
-use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, ErrorClass};
+use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ErrorClass};
 use crate::logic::Effort;
 use crate::measure::{Event, Owner};
 use crate::plan::Membership;
 
-/// Longest wait for a record, and so the longest a command waits for an idle host.
-const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// Between two looks at how far the client has come at the ends of partitions.
 const LOOK_AT_ENDS: Duration = Duration::from_millis(50);
-/// Longest a client may take to close before its thread gives it up.
-const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A host without its client: its dispatcher, its commands, and (unless the client is shared) its owner.
-pub(super) struct ConsumerHost {
+pub(in crate::actors) struct ConsumerHost {
     context: Context,
     dispatcher: Dispatcher,
     commands: Receiver<HostCommand>,
@@ -36,6 +30,8 @@ pub(super) struct ConsumerHost {
     channel: Option<ReportChannel>,
     next_commit: Time,
     next_look: Time,
+    /// Whether there is something to look for at the ends of partitions.
+    looks_at_ends: bool,
     commit_interval: Option<Duration>,
     /// The channels for the report that the client is closed.
     detached: Vec<ReportChannel>,
@@ -57,19 +53,24 @@ fn turn_away(commands: Receiver<HostCommand>, error: &BrokerError) {
 
 /// Whether a host goes on after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(in crate::actors) enum HostTurn {
     On,
     Over,
 }
 
 impl ConsumerHost {
-    pub(super) fn new(
-        context: &Context,
-        dispatcher: Dispatcher,
-        commands: Receiver<HostCommand>,
-        owner: Option<Owner>,
-        channel: Option<ReportChannel>,
-    ) -> ConsumerHost {
+    pub(in crate::actors) fn new(start: ConsumerStart) -> ConsumerHost {
+        let ConsumerStart { context, spec, commands, owner } = start;
+        let (owner, channel) = owner.unzip();
+        let member = match (&spec.group, owner, &channel) {
+            (Some(group), Some(owner), Some(channel)) => {
+                let (channel, positions) = (channel.clone(), group.positions.clone());
+                Some(MemberSession { owner, channel, positions, joined: false })
+            }
+            _ => None,
+        };
+        let consumer = owner.map(|owner| owner.consumer);
+        let dispatcher = Dispatcher::new(context.clone(), &spec.name, consumer, member);
         let commit_interval = match &context.plan.consumers.membership {
             Membership::Group(group) => Some(group.commit_interval),
             Membership::Assigned { .. } => None,
@@ -77,9 +78,8 @@ impl ConsumerHost {
         let costs = context.plan.consumers.work.is_some() || context.handlers.is_some();
         let is_awaited =
             commit_interval.is_some() || context.plan.load.unprocessed_bytes_max.is_some();
-        let can_defer = context.hosting.is_kernel() && !costs && !is_awaited;
-        let context = context.clone();
         ConsumerHost {
+            looks_at_ends: context.runtime.logs_have_gaps(),
             context,
             dispatcher,
             commands,
@@ -90,38 +90,20 @@ impl ConsumerHost {
             commit_interval,
             detached: Vec::new(),
             inquiry: Arc::default(),
-            can_defer,
+            can_defer: !costs && !is_awaited,
         }
     }
 
-    pub(super) fn run(mut self, spec: &ConsumerSpec) {
-        let mut port = match self.context.cluster.consumer(spec) {
-            Ok(port) => {
-                let member = spec.group.as_ref().map(|group| group.consumer);
-                let active_faults = self.context.active_faults.clone();
-                Box::new(RuledConsumer::new(port, member, active_faults, self.context.clock))
-            }
-            Err(error) => {
-                if let Some(channel) = &self.channel {
-                    channel.report(HostReport::Failed(error.clone()));
-                }
-                turn_away(self.commands, &error);
-                return;
-            }
-        };
-        while self.turn(&mut *port, IDLE_WAIT) == Turn::On {}
-        self.close_dispatcher();
-        let closing_since = self.context.clock.now();
-        if let Some(owner) = self.owner {
-            injected_faults::close_late(owner.consumer, &self.context);
+    /// Reports that there is no client.
+    pub(in crate::actors) fn refuse(self, error: &BrokerError) {
+        if let Some(channel) = &self.channel {
+            channel.report(HostReport::Failed(error.clone()));
         }
-        port.close(CLOSE_LIMIT);
-        let took = self.context.clock.now().since_ns(closing_since);
-        self.closed(took);
+        turn_away(self.commands, error);
     }
 
     /// Hands over the last batch and turns away owners that come too late; what is left is closing the client.
-    pub(super) fn close_dispatcher(&mut self) {
+    pub(in crate::actors) fn close_dispatcher(&mut self) {
         self.dispatcher.flush();
         let (_, closed) = mpsc::channel();
         let commands = std::mem::replace(&mut self.commands, closed);
@@ -129,7 +111,7 @@ impl ConsumerHost {
     }
 
     /// What is left to say when the client is closed, which took `took_ns`.
-    pub(super) fn closed(self, took_ns: i64) {
+    pub(in crate::actors) fn closed(self, took_ns: i64) {
         if let Some(owner) = self.owner {
             self.context.note(Event::ConsumerClosed {
                 consumer: owner.consumer,
@@ -141,39 +123,42 @@ impl ConsumerHost {
     }
 
     /// The channel for the report that the client is closed, unless the client is shared.
-    pub(super) fn channel(&self) -> Option<ReportChannel> {
+    pub(in crate::actors) fn channel(&self) -> Option<ReportChannel> {
         self.channel.clone()
     }
 
     /// The run's surroundings.
-    pub(super) fn context(&self) -> &Context {
+    pub(in crate::actors) fn context(&self) -> &Context {
         &self.context
     }
 
     /// The run's time.
-    pub(super) fn clock(&self) -> Clock {
+    pub(in crate::actors) fn clock(&self) -> Clock {
         self.context.clock
     }
 
-    /// For which consumer the host is to hang, and until when, in simulation.
-    pub(super) fn hangs_until(&self) -> Option<(ConsumerId, Time)> {
-        let is_armed = self.context.active_faults.is_armed();
-        is_armed
-            .then(|| injected_faults::hangs_until(self.dispatcher.consumers(), &self.context))?
+    /// For which consumer the host is to hang, and until when. It gets no turn meanwhile.
+    pub(in crate::actors) fn hangs_until(&self) -> Option<(ConsumerId, Time)> {
+        let active_faults = &self.context.active_faults;
+        let until = |consumer| {
+            let until = active_faults.hangs(consumer)?;
+            Some((consumer, until.unwrap_or(Time::NEVER)))
+        };
+        active_faults.is_armed().then(|| self.dispatcher.consumers().find_map(until))?
     }
 
-    /// How long the client is to take to close, in simulation.
-    pub(super) fn closes_late(&self) -> Option<Duration> {
+    /// How long the close of the client is to be delayed.
+    pub(in crate::actors) fn closes_late(&self) -> Option<Duration> {
         self.context.active_faults.on_close(self.owner?.consumer)
     }
 
-    /// The effort the kernel has to make before the next turn, if the host makes none itself.
+    /// The effort that is charged to the host before its next turn.
     pub(super) fn effort(&self) -> Option<Effort> {
         self.dispatcher.effort()
     }
 
     /// Whether the processing of records may be deferred until its result is read, once records
-    /// [only count](Dispatcher::counts_only): in simulation.
+    /// [only count](Dispatcher::counts_only).
     #[inline]
     pub(super) fn can_defer(&self) -> bool {
         self.can_defer && !self.context.active_faults.is_armed()
@@ -196,28 +181,29 @@ impl ConsumerHost {
     }
 
     /// Commands, one poll that waits at most `wait`, batches, commits.
-    pub(super) fn turn(&mut self, port: &mut dyn ConsumerPort, wait: Duration) -> Turn {
+    pub(in crate::actors) fn turn(
+        &mut self,
+        port: &mut dyn ConsumerPort,
+        wait: Duration,
+    ) -> HostTurn {
         self.dispatcher.resume();
         if self.dispatcher.effort().is_some() {
-            return Turn::On;
+            return HostTurn::On;
         }
         loop {
             match self.commands.try_recv() {
                 Ok(command) => {
-                    if self.obey(command, port) == Turn::Over {
-                        return Turn::Over;
+                    if self.obey(command, port) == HostTurn::Over {
+                        return HostTurn::Over;
                     }
                 }
                 Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return Turn::Over,
+                Err(TryRecvError::Disconnected) => return HostTurn::Over,
             }
         }
         self.dispatcher.beat();
         if self.context.active_faults.is_armed() {
-            if !self.context.hosting.is_kernel() {
-                injected_faults::hang(self.dispatcher.consumers(), &self.context);
-            }
-            let crashed = injected_faults::crashing(self.dispatcher.consumers(), &self.context);
+            let crashed = self.crashing();
             if !crashed.is_empty() {
                 crashed.into_iter().for_each(|consumer| self.dispatcher.crash(consumer));
                 return self.settle_failures(port);
@@ -227,7 +213,7 @@ impl ConsumerHost {
         if self.dispatcher.effort().is_none() {
             self.dispatcher.flush();
         }
-        if !self.context.hosting.is_kernel() {
+        if self.looks_at_ends {
             self.look_at_ends(port);
         }
         if self.commit_is_due() {
@@ -236,7 +222,14 @@ impl ConsumerHost {
         self.settle_failures(port)
     }
 
-    /// Moves positions over what a client does not hand over. In simulation there is nothing of the kind.
+    /// The consumers that crash before the poll.
+    fn crashing(&self) -> Vec<ConsumerId> {
+        let (active_faults, now) = (&self.context.active_faults, self.context.clock.now());
+        let crashes = |consumer: &ConsumerId| active_faults.crashes(*consumer, now);
+        self.dispatcher.consumers().filter(crashes).collect()
+    }
+
+    /// Moves positions over what a client does not hand over.
     fn look_at_ends(&mut self, port: &mut dyn ConsumerPort) {
         let now = self.context.clock.now();
         if now >= self.next_look {
@@ -249,7 +242,7 @@ impl ConsumerHost {
         }
     }
 
-    fn obey(&mut self, command: HostCommand, port: &mut dyn ConsumerPort) -> Turn {
+    fn obey(&mut self, command: HostCommand, port: &mut dyn ConsumerPort) -> HostTurn {
         match command {
             HostCommand::Attach { partition, owner, start, channel } => {
                 let now = self.context.clock.now();
@@ -261,12 +254,12 @@ impl ConsumerHost {
                 if let Err(error) = port.submit(assign) {
                     self.dispatcher.fail(partition, &error);
                 }
-                Turn::On
+                HostTurn::On
             }
             HostCommand::Detach { owner } => self.detach(owner, port),
             HostCommand::Reassign { owner } => {
                 self.reassign(owner, port);
-                Turn::On
+                HostTurn::On
             }
         }
     }
@@ -290,20 +283,20 @@ impl ConsumerHost {
         }
     }
 
-    fn detach(&mut self, owner: Owner, port: &mut dyn ConsumerPort) -> Turn {
+    fn detach(&mut self, owner: Owner, port: &mut dyn ConsumerPort) -> HostTurn {
         let removed = self.dispatcher.detach(owner);
         if self.owner == Some(owner) {
             match self.dispatcher.group() {
                 Some(group) => self.detached.push(group.channel.clone()),
                 None => self.detached.extend(removed.into_iter().map(|(_, channel)| channel)),
             }
-            return Turn::Over;
+            return HostTurn::Over;
         }
         for (partition, channel) in removed {
             let _ = port.submit(ConsumerCommand::Unassign(partition));
             channel.report(HostReport::Detached);
         }
-        Turn::On
+        HostTurn::On
     }
 
     fn commit_is_due(&self) -> bool {
@@ -326,11 +319,11 @@ impl ConsumerHost {
     }
 
     #[inline]
-    fn settle_failures(&mut self, port: &mut dyn ConsumerPort) -> Turn {
-        if self.dispatcher.is_healthy() { Turn::On } else { self.settle(port) }
+    fn settle_failures(&mut self, port: &mut dyn ConsumerPort) -> HostTurn {
+        if self.dispatcher.is_healthy() { HostTurn::On } else { self.settle(port) }
     }
 
-    fn settle(&mut self, port: &mut dyn ConsumerPort) -> Turn {
+    fn settle(&mut self, port: &mut dyn ConsumerPort) -> HostTurn {
         // One inquiry at a time; what comes meanwhile waits for the next.
         if !self.inquiry.load(Ordering::Acquire)
             && let Some((doubtful, doubt)) = self.dispatcher.take_doubtful()
@@ -352,12 +345,12 @@ impl ConsumerHost {
         // A client of its own has nothing to do without its machine; a shared one waits for the next.
         let only_one_and_gone =
             self.owner.is_some() && self.dispatcher.group().is_none() && self.dispatcher.is_empty();
-        if only_one_and_gone { Turn::Over } else { Turn::On }
+        if only_one_and_gone { HostTurn::Over } else { HostTurn::On }
     }
 
-    fn fail_client(&mut self, error: &BrokerError) -> Turn {
+    fn fail_client(&mut self, error: &BrokerError) -> HostTurn {
         debug_assert!(error.class != ErrorClass::Informational);
         self.dispatcher.fail_all(error);
-        Turn::Over
+        HostTurn::Over
     }
 }

@@ -1,22 +1,16 @@
-//! The worker of one partition: its machine, its reports, and the record it has to read first.
+//! The worker of one partition: its machine, its handler, its reports, and the record it has to read first.
 
-use super::handler_errors::{panicked, refused};
-use super::injected_faults::{self, SimulatedCosts};
-use super::lease::{HostReport, ReportChannel};
-use crate::actors::Context;
-use crate::base::{Offset, Time, in_handler};
+use std::any::Any;
+use std::sync::atomic::Ordering;
+
+use crate::actors::lease::{HostReport, ReportChannel};
+use crate::actors::runtime::{Completion, Context, RecordWork};
+use crate::base::{Offset, PartitionId, Time, in_handler, panic_text};
 use crate::broker::{BrokerError, ErrorClass, Position};
 use crate::logic::{
     ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, RecordFault, Sighting, sight,
 };
-use crate::measure::{Handed, ResumePoint};
-
-/// When the work on a record is complete.
-pub(super) enum Completion {
-    At(Time),
-    /// When the kernel has charged these costs.
-    After(SimulatedCosts),
-}
+use crate::measure::{Applied, Handed, Owner, ResumePoint, TraceKind};
 
 /// The machine of a partition, and the channel of its reports.
 pub(super) struct PartitionWorker {
@@ -88,7 +82,10 @@ impl PartitionWorker {
             machine.presume();
             position.iter().for_each(|position| position.advance(Offset(offset.0 + 1)));
         }
-        let fault = injected_faults::fault_for_record(context, consumer, partition, offset, begun);
+        let fault = match context.active_faults.is_armed() {
+            true => context.active_faults.on_record(consumer, partition, offset, begun),
+            false => None,
+        };
         if handler.is_none() && effort == Effort::None && fault.is_none() {
             return Ok(Completion::At(begun));
         }
@@ -115,27 +112,14 @@ impl PartitionWorker {
     ) -> Result<Completion, HandlerError> {
         let PartitionWorker { machine, handler, .. } = self;
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
-        if context.hosting.is_kernel() {
-            let costs = injected_faults::simulated_costs(fault, effort, begun);
-            if let (Some(handler), Some(stamp)) = (handler, machine.begun_stamp()) {
-                handler.handle(&Record { partition, offset, stamp, payload })?;
-            }
-            let is_done = costs.next().is_none();
-            return Ok(if is_done { Completion::At(begun) } else { Completion::After(costs) });
-        }
-        let slow = fault.map(|fault| injected_faults::trigger(fault, consumer, context));
-        match (handler, machine.begun_stamp()) {
-            (Some(handler), Some(stamp)) => {
-                handler.handle(&Record { partition, offset, stamp, payload })?;
-            }
-            (None, _) if effort != Effort::None => perform(effort, context),
-            _ if slow.is_none() => return Ok(Completion::At(begun)),
-            _ => {}
-        }
-        if let Some(slow) = slow {
-            perform(slow.extra_effort(effort, context), context);
-        }
-        Ok(Completion::At(context.clock.now()))
+        let work = RecordWork { consumer, effort, fault, begun };
+        let Some(handler) = handler else { return context.runtime.work(context, &work, None) };
+        let stamp = machine.begun_stamp();
+        let mut handle = || match stamp {
+            Some(stamp) => handler.handle(&Record { partition, offset, stamp, payload }),
+            None => Ok(()),
+        };
+        context.runtime.work(context, &work, Some(&mut handle))
     }
 
     /// Notes that the record begun last, the one at `offset`, is processed. Whether the batch is full.
@@ -158,18 +142,101 @@ impl PartitionWorker {
             self.channel.report(HostReport::Ready);
         }
     }
+
+    /// Hands the batch over to the cell; an incarnation that was released is fenced.
+    pub(super) fn flush(&mut self, context: &Context) -> Applied {
+        let PartitionWorker { machine, .. } = self;
+        let (partition, owner) = (machine.partition(), machine.owner());
+        let applied = machine.flush(context.measurements.cell(partition));
+        if let Some(trace) = context.runtime.trace() {
+            let next = machine.position().unwrap_or(Offset(0));
+            let is_fenced = applied == Applied::Fenced;
+            let counts = if is_fenced { ", fenced: counts for nothing" } else { "" };
+            let what = format!("partition {partition} up to offset {next}{counts}");
+            let (now, who) = (context.clock.now(), format!("consumer-{}", owner.consumer));
+            trace.emit_trace(now, TraceKind::Processed, who, (what, vec![partition]));
+        }
+        applied
+    }
+
+    /// The client is at the end of the partition, and would hand `next` over next. Everything it has handed over is
+    /// processed.
+    pub(super) fn reached(&mut self, context: &Context, next: Offset) {
+        let partition = self.machine.partition();
+        // What was handed over to a dead one was not processed.
+        if self.channel.is_dead() {
+            return;
+        }
+        let mut cell = context.measurements.cell(partition).lock();
+        if self.resume_point.is_some() && next < cell.next_offset() {
+            return;
+        }
+        if cell.reach(self.machine.owner(), next, context.clock.now()) == Applied::Fenced {
+            return;
+        }
+        drop(cell);
+        self.resume_point = None;
+        self.machine.reach(next);
+        if let (Some(position), Some(next)) = (&self.position, self.machine.position()) {
+            position.advance(next);
+        }
+        self.reads();
+        let progress = &context.measurements.progress[partition.0 as usize];
+        progress.fetch_max(next.0, Ordering::AcqRel);
+    }
 }
 
-/// Does what a record costs.
-fn perform(effort: Effort, context: &Context) {
-    match effort {
-        Effort::None => {}
-        Effort::Wait(span) => std::thread::sleep(span),
-        Effort::Cpu(span) => {
-            let end = context.clock.now() + span;
-            while context.clock.now() < end {
-                std::hint::spin_loop();
-            }
-        }
+/// The user's handler for this incarnation; `None` when the scenario's work is done instead. One that cannot be
+/// made comes with the error, as a handler that refuses every record.
+pub(super) fn make_handler(
+    context: &Context,
+    partition: PartitionId,
+    owner: Owner,
+) -> (Option<Box<dyn Handler>>, Option<BrokerError>) {
+    let Some(handlers) = &context.handlers else {
+        return (None, None);
+    };
+    let make = || handlers.make(partition, owner.incarnation);
+    let error = match in_handler(make) {
+        Ok(Ok(handler)) => return (Some(handler), None),
+        Ok(Err(error)) => error,
+        Err(panic) => HandlerError::Failed(format!("panic{}", said(&*panic))),
+    };
+    let failure = BrokerError {
+        class: class(&error),
+        message: format!("no handler for partition {partition}: {error}"),
+    };
+    (Some(Box::new(Refusing(error))), Some(failure))
+}
+
+/// What a record that was not processed means.
+fn refused(offset: Offset, error: &HandlerError) -> BrokerError {
+    let message = format!("handler failed at offset {offset}: {error}");
+    BrokerError { class: class(error), message }
+}
+
+/// What a panic within a record means.
+fn panicked(offset: Offset, panic: &(dyn Any + Send)) -> BrokerError {
+    BrokerError::processing(format!("panic while processing offset {offset}{}", said(panic)))
+}
+
+fn class(error: &HandlerError) -> ErrorClass {
+    match error {
+        HandlerError::Failed(_) => ErrorClass::Processing,
+        HandlerError::Poison(_) => ErrorClass::Poison,
+    }
+}
+
+/// The text of a panic behind a colon.
+fn said(panic: &(dyn Any + Send)) -> String {
+    panic_text(panic).map_or(String::new(), |text| format!(": {text}"))
+}
+
+/// Processes nothing: sits where no handler could be made until the consumer is taken down.
+struct Refusing(HandlerError);
+
+impl Handler for Refusing {
+    fn handle(&mut self, _record: &Record<'_>) -> Result<(), HandlerError> {
+        Err(self.0.clone())
     }
 }

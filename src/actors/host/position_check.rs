@@ -1,13 +1,12 @@
 //! Asking for watermarks when a client cannot read where it should: is the position gone for good?
 //!
-//! On a thread of its own, because a broker may take its time to answer and a host has other work.
+//! Beside the host, because a broker may take its time to answer and a host has other work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::lease::{HostReport, ReportChannel};
-use super::simulated::Hosting;
-use crate::actors::Context;
+use crate::actors::lease::{HostReport, ReportChannel};
+use crate::actors::runtime::{Context, Inquiry};
 use crate::base::{ConsumerId, Offset, PartitionId};
 use crate::broker::{BrokerError, ErrorClass, Watermarks};
 use crate::logic::{Definite, Standing};
@@ -43,44 +42,25 @@ pub(super) fn inquire(
         return;
     }
     under_way.store(true, Ordering::Release);
-    let (context, running) = (context.clone(), under_way.clone());
-    if let Hosting::Kernel(kernel) = &context.hosting {
-        let kernel = kernel.clone();
-        return kernel.ask_watermarks(move |watermarks| {
-            answer(&context, &watermarks, &doubtful, doubt);
-            running.store(false, Ordering::Release);
-        });
-    }
-    let failed = doubtful
-        .iter()
-        .map(|partition_in_doubt| partition_in_doubt.channel.clone())
-        .collect::<Vec<_>>();
     let name = consumer.map_or("inquiry".to_owned(), |consumer| format!("inquiry-{consumer}"));
-    let thread = std::thread::Builder::new().name(name).spawn(move || {
-        match ask(&context, consumer) {
-            Ok(watermarks) => answer(&context, &watermarks, &doubtful, doubt),
+    let (asker, mut tries) = (context.clone(), 0);
+    let goes_on = Box::new(move |error: &BrokerError| {
+        tries += 1;
+        let goes_on = tries < TRIES;
+        if goes_on {
+            asker.note_client_error("inquiry", consumer, &error.message);
+        }
+        goes_on
+    });
+    let (asker, running) = (context.clone(), under_way.clone());
+    let answer = Arc::new(move |answered| {
+        match answered {
+            Ok(watermarks) => answer(&asker, &watermarks, &doubtful, doubt),
             Err(error) => fail(&doubtful, &format!("position unknown: {error}")),
         }
         running.store(false, Ordering::Release);
     });
-    if let Err(error) = thread {
-        under_way.store(false, Ordering::Release);
-        let error = BrokerError::fatal(format!("position unknown: no thread to ask: {error}"));
-        failed.iter().for_each(|channel| channel.report(HostReport::Failed(error.clone())));
-    }
-}
-
-fn ask(context: &Context, consumer: Option<ConsumerId>) -> Result<Watermarks, BrokerError> {
-    let mut client = context.cluster.end_offsets()?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match client.watermarks() {
-            Ok(watermarks) => return Ok(watermarks),
-            Err(error) if tries == TRIES => return Err(error),
-            Err(error) => context.note_client_error("inquiry", consumer, &error.message),
-        }
-    }
+    context.runtime.inquire(Inquiry { name, goes_on, answer });
 }
 
 fn answer(

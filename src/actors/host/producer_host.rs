@@ -1,198 +1,38 @@
-//! The thread of a producer pool: paces, stamps, sends, and collects acknowledgements.
+//! The host of a producer pool: paces, stamps, sends, and collects acknowledgements.
 
-use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::sender::Sender;
-use super::simulated::{Hosting, SimulatedPool, profile};
-use crate::actors::Context;
-use crate::base::{Clock, Incarnation, PoolId, Time};
+use crate::actors::lease::{PoolMode, PoolShared};
+use crate::actors::runtime::Context;
+use crate::base::{
+    Clock, Incarnation, Offset, PartitionId, PoolId, RunId, Stamp, Time, write_payload,
+};
 use crate::broker::calls::RuledProducer;
 use crate::broker::native::NativeProducer;
-use crate::broker::{BrokerError, ProducerPort};
+use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::logic::{Due, Pacer};
-use crate::measure::PoolState;
-
-/// What outlives a pool's thread: its schedules.
-#[derive(Debug)]
-pub struct PoolShared {
-    /// Which pool.
-    pub pool: PoolId,
-    /// Its schedules, with how far they have come.
-    pub pacer: Mutex<Pacer>,
-}
-
-impl PoolShared {
-    fn lock(&self) -> MutexGuard<'_, Pacer> {
-        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How many partitions the schedules use.
-    fn partitions(&self) -> usize {
-        self.lock().partitions() as usize
-    }
-
-    /// When the schedules are over, see [`Pacer::over_at`].
-    pub fn over_at(&self) -> Option<Time> {
-        self.lock().over_at()
-    }
-
-    /// What is due and was not taken, see [`Pacer::untaken`].
-    pub fn untaken(&self, from: Time, to: Time) -> Vec<Due> {
-        self.lock().untaken(from, to).collect()
-    }
-}
-
-/// What a pool's host tells its actor.
-#[derive(Clone, Debug)]
-pub(in crate::actors) enum PoolReport {
-    /// Everything is sent, and its fate known.
-    Finished,
-    /// The client could not be made, or the thread panicked.
-    Failed(BrokerError),
-}
-
-const RUN: u8 = 0;
-const END: u8 = 1;
-const ABANDON: u8 = 2;
-
-/// An actor's hold on a pool's thread. Dropping it abandons the thread without waiting for it.
-pub(in crate::actors) struct PoolHandle(Arc<AtomicU8>);
-
-impl PoolHandle {
-    /// Ends the schedule: nothing more is sent, what is in flight is waited for.
-    pub(in crate::actors) fn end(&self) {
-        let _ = self.0.compare_exchange(RUN, END, Ordering::AcqRel, Ordering::Acquire);
-    }
-}
-
-impl Drop for PoolHandle {
-    fn drop(&mut self) {
-        self.0.store(ABANDON, Ordering::Release);
-    }
-}
-
-impl fmt::Debug for PoolHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PoolHandle")
-    }
-}
-
-/// Starts a pool's thread. Returns at once.
-pub(in crate::actors) fn start_pool(
-    context: &Context,
-    shared: Arc<PoolShared>,
-    incarnation: Incarnation,
-    report: impl Fn(PoolReport) + Send + 'static,
-) -> std::io::Result<PoolHandle> {
-    let mode = Arc::new(AtomicU8::new(RUN));
-    let handle = PoolHandle(mode.clone());
-    let context = context.clone();
-    if let Hosting::Kernel(kernel) = &context.hosting {
-        let kernel = kernel.clone();
-        let load = &context.plan.load;
-        let port =
-            NativeProducer::new(load, shared.partitions() as u32, profile(&context), context.clock);
-        let host = PoolHost::new(context, shared, incarnation, mode, port);
-        // Load begins when clients are there.
-        let hosted = SimulatedPool::new(host, kernel.clone(), report);
-        kernel.host(Box::new(hosted), Duration::ZERO);
-        return Ok(handle);
-    }
-    std::thread::Builder::new().name(format!("pool-{}", shared.pool)).spawn(move || {
-        set_timer_slack();
-        let run = || match context.cluster.producer(shared.pool) {
-            Ok(port) => {
-                run_on_thread(PoolHost::new(context, shared, incarnation, mode, port));
-                PoolReport::Finished
-            }
-            Err(error) => PoolReport::Failed(error),
-        };
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-        report(
-            outcome.unwrap_or_else(|_| PoolReport::Failed(BrokerError::fatal("panic in a pool"))),
-        );
-    })?;
-    Ok(handle)
-}
-
-impl PoolHost<NativeProducer> {
-    /// Sends records that are due from `next` to before `until`, each at its time and as it would be sent then; notes
-    /// these times and returns when the next turn is wanted. Nothing interferes before `until`.
-    pub(super) fn run_until(&mut self, mut next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
-        let goes_on = self.has_more();
-        let PoolHost { context, shared, sender, .. } = self;
-        let is_free = goes_on
-            && next < until
-            && sender.is_independent()
-            && sender.port.is_idle()
-            && !context.active_faults.is_armed()
-            && context.active_faults.paused(shared.pool, next).is_none()
-            && context.measurements.cells.len() == self.partitions;
-        if !is_free {
-            return next;
-        }
-        let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut cell = context.measurements.pools[shared.pool.0 as usize].lock();
-        if cell.is_fenced(self.incarnation) {
-            return next;
-        }
-        sender.enter_answers(&mut cell);
-        while turns.len() < BURST_MAX
-            && next < until
-            && sender.port.as_inner().sends_immediately_at(next)
-            && let Some(due) = pacer.take_alone(next)
-        {
-            let wanted = sender.send_early(&mut cell, due, next);
-            turns.push(next);
-            let due = pacer.next_due(next).unwrap_or(next);
-            next = due.min(next + SLEEP_MAX).min(wanted);
-        }
-        next
-    }
-}
-
-/// Turn after turn, with the waits between them spent in the client.
-fn run_on_thread(mut host: PoolHost<Box<dyn ProducerPort>>) {
-    loop {
-        match host.turn() {
-            PoolTurn::Again => {}
-            PoolTurn::Wait(wait) => host.collect(wait),
-            PoolTurn::Blocked(by) => {
-                let since = host.context.clock.now();
-                host.collect(BLOCKED_WAIT);
-                host.blocked(by, since, host.context.clock.now());
-            }
-            PoolTurn::Over => return,
-        }
-    }
-}
-
-/// Linux adds up to 50 us to every sleep to save wake-ups; a pacing thread wants them exact.
-fn set_timer_slack() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000));
-}
+use crate::measure::{Ack, Measurements, Outcome, PoolState};
+use crate::plan::Pace;
 
 /// Records sent in one go, before acknowledgements are read.
 const BURST_MAX: usize = 256;
 /// Longest sleep, so that commands and acknowledgements are seen in time.
 const SLEEP_MAX: Duration = Duration::from_millis(10);
 /// How long to wait when the client's queue is full or consumers are too far behind.
-pub(super) const BLOCKED_WAIT: Duration = Duration::from_micros(500);
+pub(in crate::actors) const BLOCKED_WAIT: Duration = Duration::from_micros(500);
 /// How long the fate of what is in flight is waited for when the schedule was ended early.
 const ENDED_EARLY: Duration = Duration::from_secs(3);
 /// How long to wait for answers when nothing more is due.
 const FLUSH_WAIT: Duration = Duration::from_millis(2);
 
 /// A pool's machine with its client: the same in real time and in simulation.
-pub(super) struct PoolHost<P> {
+pub(in crate::actors) struct PoolHost<P> {
     context: Context,
     shared: Arc<PoolShared>,
     incarnation: Incarnation,
-    mode: Arc<AtomicU8>,
+    mode: PoolMode,
     pub(super) sender: Sender<P>,
     /// How many partitions the schedules use.
     partitions: usize,
@@ -214,7 +54,7 @@ enum Burst {
 
 /// Who keeps a pool from sending.
 #[derive(Clone, Copy)]
-pub(super) enum Blocked {
+pub(in crate::actors) enum Blocked {
     /// The client's queue is full.
     ByClient,
     /// Too much is unprocessed everywhere.
@@ -222,7 +62,7 @@ pub(super) enum Blocked {
 }
 
 /// What a pool's host wants after a turn.
-pub(super) enum PoolTurn {
+pub(in crate::actors) enum PoolTurn {
     /// Another turn at once.
     Again,
     /// Another turn after so long.
@@ -234,17 +74,19 @@ pub(super) enum PoolTurn {
 }
 
 impl<P: ProducerPort> PoolHost<P> {
-    pub(super) fn new(
+    /// Payloads are filled from `filler_bytes` random bytes; with 1 all are the same.
+    pub(in crate::actors) fn new(
         context: Context,
         shared: Arc<PoolShared>,
         incarnation: Incarnation,
-        mode: Arc<AtomicU8>,
+        mode: PoolMode,
         port: P,
+        filler_bytes: usize,
     ) -> PoolHost<P> {
         let port =
             RuledProducer::new(port, shared.pool, context.active_faults.clone(), context.clock);
         PoolHost {
-            sender: Sender::new(&context, shared.pool, port),
+            sender: Sender::new(&context, shared.pool, port, filler_bytes),
             partitions: shared.partitions(),
             flush_until: None,
             context,
@@ -265,13 +107,13 @@ impl<P: ProducerPort> PoolHost<P> {
     }
 
     /// The run's time.
-    pub(super) fn clock(&self) -> Clock {
+    pub(in crate::actors) fn clock(&self) -> Clock {
         self.context.clock
     }
 
     /// Sends what is due and collects what was answered, without waiting.
-    pub(super) fn turn(&mut self) -> PoolTurn {
-        if self.mode.load(Ordering::Acquire) == ABANDON {
+    pub(in crate::actors) fn turn(&mut self) -> PoolTurn {
+        if self.mode.is_abandoned() {
             self.sender.port.give_up(Duration::from_secs(1));
             self.collect(Duration::ZERO);
             return PoolTurn::Over;
@@ -286,7 +128,7 @@ impl<P: ProducerPort> PoolHost<P> {
         match burst {
             Burst::More => PoolTurn::Again,
             Burst::Fenced => {
-                self.mode.store(ABANDON, Ordering::Release);
+                self.mode.abandon();
                 PoolTurn::Again
             }
             Burst::Blocked(by) => PoolTurn::Blocked(by),
@@ -307,7 +149,7 @@ impl<P: ProducerPort> PoolHost<P> {
     /// as the scenario says.
     fn until(&mut self, now: Time) -> Time {
         let drain = self.context.plan.times.drain;
-        let goes_on = self.mode.load(Ordering::Acquire) == RUN;
+        let goes_on = self.mode.goes_on();
         let limit = now + if goes_on { drain } else { drain.min(ENDED_EARLY) };
         *self.flush_until.insert(self.flush_until.map_or(limit, |until| until.min(limit)))
     }
@@ -316,17 +158,17 @@ impl<P: ProducerPort> PoolHost<P> {
     fn pause(&self) -> Option<Duration> {
         let now = self.context.clock.now();
         let until = self.context.active_faults.paused(self.shared.pool, now)?;
-        let goes_on = self.mode.load(Ordering::Acquire) == RUN;
+        let goes_on = self.mode.goes_on();
         goes_on.then(|| until.remaining(now).min(SLEEP_MAX))
     }
 
     /// Whether the schedule goes on, and is to be kept.
     pub(super) fn has_more(&self) -> bool {
-        self.flush_until.is_none() && self.mode.load(Ordering::Relaxed) == RUN
+        self.flush_until.is_none() && self.mode.goes_on()
     }
 
     /// Notes that the pool could not send from `from` to `to`.
-    pub(super) fn blocked(&self, by: Blocked, from: Time, to: Time) {
+    pub(in crate::actors) fn blocked(&self, by: Blocked, from: Time, to: Time) {
         let mut cell = self.cell();
         match by {
             Blocked::ByClient => cell.blocked_by_client(from, to),
@@ -368,7 +210,7 @@ impl<P: ProducerPort> PoolHost<P> {
         let PoolHost { context, shared, sender, .. } = self;
         let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cell = context.measurements.pools[shared.pool.0 as usize].lock();
-        if self.mode.load(Ordering::Acquire) == END {
+        if self.mode.is_ending() {
             pacer.end();
         }
         let burst = match cell.is_fenced(self.incarnation) {
@@ -380,7 +222,7 @@ impl<P: ProducerPort> PoolHost<P> {
     }
 
     /// Lets `wait` pass, or less, and enters the acknowledgements that came into the cell.
-    pub(super) fn collect(&mut self, wait: Duration) {
+    pub(in crate::actors) fn collect(&mut self, wait: Duration) {
         if self.sender.has_answers(wait) {
             let pool = self.shared.pool.0 as usize;
             self.sender.enter(&mut self.context.measurements.pools[pool].lock());
@@ -415,4 +257,209 @@ fn burst<P: ProducerPort>(
         }
     }
     Burst::More
+}
+
+impl PoolHost<NativeProducer> {
+    /// Sends records that are due from `next` to before `until`, each at its time and as it would be sent then; notes
+    /// these times and returns when the next turn is wanted. Nothing interferes before `until`.
+    pub(super) fn run_until(&mut self, mut next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
+        let goes_on = self.has_more();
+        let PoolHost { context, shared, sender, .. } = self;
+        let is_free = goes_on
+            && next < until
+            && sender.is_independent()
+            && sender.port.is_idle()
+            && !context.active_faults.is_armed()
+            && context.active_faults.paused(shared.pool, next).is_none()
+            && context.measurements.cells.len() == self.partitions;
+        if !is_free {
+            return next;
+        }
+        let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cell = context.measurements.pools[shared.pool.0 as usize].lock();
+        if cell.is_fenced(self.incarnation) {
+            return next;
+        }
+        sender.enter_answers(&mut cell);
+        while turns.len() < BURST_MAX
+            && next < until
+            && sender.port.as_inner().sends_immediately_at(next)
+            && let Some(due) = pacer.take_alone(next)
+        {
+            let wanted = sender.send_early(&mut cell, due, next);
+            turns.push(next);
+            let due = pacer.next_due(next).unwrap_or(next);
+            next = due.min(next + SLEEP_MAX).min(wanted);
+        }
+        next
+    }
+}
+
+/// A pool's client, and what is sent through it.
+pub(super) struct Sender<P> {
+    pub(super) port: RuledProducer<P>,
+    measurements: Arc<Measurements>,
+    run: RunId,
+    payload: Vec<u8>,
+    filler: Vec<u8>,
+    filler_at: usize,
+    /// Where the next filler begins is counted up to this.
+    fillers_end: usize,
+    /// What was answered and not entered yet.
+    answers: Answers,
+    /// Records sent per partition, for the cap on what is unprocessed.
+    sent: Vec<i64>,
+    unprocessed_max: Option<i64>,
+    at_max_rate: bool,
+}
+
+impl<P: ProducerPort> Sender<P> {
+    /// A sender through `port`, which fills payloads from `filler_bytes` random bytes.
+    fn new(
+        context: &Context,
+        pool: PoolId,
+        port: RuledProducer<P>,
+        filler_bytes: usize,
+    ) -> Sender<P> {
+        let load = &context.plan.load;
+        let size = load.payload_bytes as usize;
+        let mut filler = vec![0; filler_bytes + size];
+        context.seed.child("filler", u64::from(pool.0)).random().fill(&mut filler);
+        let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
+        Sender {
+            port,
+            measurements: context.measurements.clone(),
+            run: context.run,
+            payload: filler[..size].to_vec(),
+            filler,
+            filler_at: 0,
+            fillers_end: filler_bytes,
+            answers: Answers::default(),
+            sent: vec![0; context.measurements.cells.len()],
+            unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
+            at_max_rate: load.pace == Pace::Max,
+        }
+    }
+
+    /// Makes room for so many partitions.
+    fn grow(&mut self, partitions: usize) {
+        self.sent.resize(partitions, 0);
+    }
+
+    /// Whether more than the cap of this partition is sent and not processed.
+    #[inline]
+    fn is_behind(&self, context: &Context, partition: PartitionId) -> bool {
+        let Some(max) = self.unprocessed_max else {
+            return false;
+        };
+        let at = partition.0 as usize;
+        let measurements = &context.measurements;
+        let Offset(start) = measurements.starts[at];
+        let processed = measurements.progress[at].load(Ordering::Acquire) - start;
+        let others = i64::from(context.plan.load.pools);
+        self.sent[at] - processed / others >= max
+    }
+
+    /// Whether it does not matter to the pool how far consumers are.
+    fn is_independent(&self) -> bool {
+        self.unprocessed_max.is_none()
+    }
+
+    /// Stamps and hands over one record. `Err` when the client's queue is full.
+    fn send(&mut self, cell: &mut PoolState, due: Due, now: Time) -> Result<(), ()> {
+        let Due { producer, partition, .. } = due;
+        let sequence = cell.next_sequence(producer, partition);
+        self.stamp(due, sequence, now);
+        let record = SendRecord { producer, partition, sequence, payload: &self.payload };
+        match self.port.send(&record) {
+            Ok(()) => {}
+            Err(SendError::Full) => return Err(()),
+            Err(SendError::Refused(name)) => {
+                cell.error(&name, 1);
+                let (sent, at, offset, outcome) = (now, now, None, Outcome::Failed);
+                let ack = Ack { producer, partition, sequence, offset, sent, at, outcome };
+                self.answers.acks.push(ack);
+            }
+        }
+        self.note_sent(cell, due, now);
+        Ok(())
+    }
+
+    /// When a record that is sent now was to be sent.
+    #[inline]
+    fn intended(&self, due: Due, now: Time) -> Time {
+        if self.at_max_rate { now } else { due.intended }
+    }
+
+    /// Writes a record's payload.
+    #[inline]
+    fn stamp(&mut self, due: Due, sequence: u64, now: Time) {
+        let stamp = Stamp {
+            run: self.run,
+            producer: due.producer,
+            partition: due.partition,
+            sequence,
+            intended: self.intended(due, now),
+            sent: now,
+        };
+        self.fill();
+        write_payload(&stamp, &mut self.payload);
+    }
+
+    /// Puts the next filler into the payload, unless there is only one, which stays there.
+    fn fill(&mut self) {
+        if self.fillers_end > 1 {
+            let size = self.payload.len();
+            self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
+            self.filler_at = (self.filler_at + size) % self.fillers_end;
+        }
+    }
+
+    /// Enters a record the client takes; returns its sequence.
+    fn note_sent(&mut self, cell: &mut PoolState, due: Due, now: Time) -> u64 {
+        self.sent[due.partition.0 as usize] += 1;
+        cell.sent(due.producer, due.partition, self.intended(due, now), now)
+    }
+
+    /// Lets `wait` pass, or less; whether the client has answered something that is to be entered.
+    fn has_answers(&mut self, wait: Duration) -> bool {
+        self.port.answers(wait, &mut self.answers);
+        !self.answers.is_empty()
+    }
+
+    /// Enters what was answered until now.
+    fn enter_answers(&mut self, cell: &mut PoolState) {
+        if self.has_answers(Duration::ZERO) {
+            self.enter(cell);
+        }
+    }
+
+    /// Enters what was answered.
+    fn enter(&mut self, cell: &mut PoolState) {
+        // What was not appended will not be processed: it does not count against the cap.
+        for ack in self.answers.acks.iter().filter(|ack| ack.outcome != Outcome::Acked) {
+            self.sent[ack.partition.0 as usize] -= 1;
+        }
+        let progress = &self.measurements.progress;
+        cell.resolve(&self.answers.acks, |partition| {
+            Offset(progress[partition.0 as usize].load(Ordering::Relaxed))
+        });
+        self.answers.acks.clear();
+        let errors = std::mem::take(&mut self.answers.errors);
+        errors.into_iter().for_each(|(name, times)| cell.error(&name, times));
+        cell.withheld += self.port.take_withheld();
+    }
+}
+
+impl Sender<NativeProducer> {
+    /// Sends a record at `at`, for which the client [has room](NativeProducer::sends_immediately_at) then. Returns when the
+    /// client wants its next tick.
+    #[inline]
+    fn send_early(&mut self, cell: &mut PoolState, due: Due, at: Time) -> Time {
+        let Due { producer, partition, .. } = due;
+        let sequence = self.note_sent(cell, due, at);
+        self.stamp(due, sequence, at);
+        let record = SendRecord { producer, partition, sequence, payload: &self.payload };
+        self.port.inner().send_early(&record, at)
+    }
 }

@@ -2,8 +2,8 @@
 
 use ractor::{ActorId, ActorRef};
 
-use super::children::{Failure, KillReason, SlotId};
-use super::{SupervisorMsg, SupervisorState};
+use super::state::{Failure, KillReason, SupervisorState};
+use crate::actors::messages::{SlotId, SupervisorMsg};
 use crate::base::{ConsumerId, Offset, PoolId};
 use crate::logic::{Cause, Death, GATE_WINDOW, GateEffect, SlotEvent, SlotState};
 use crate::measure::{Event, InFlight, Owner};
@@ -173,7 +173,7 @@ impl SupervisorState {
                     }
                 }
                 GateEffect::SetTimer { generation, delay } => {
-                    self.timers.send_at(now + delay, myself, SupervisorMsg::GateTimer(generation));
+                    self.context.send_at(now + delay, myself, SupervisorMsg::GateTimer(generation));
                 }
                 GateEffect::Probe(id) => {
                     if let SlotId::Consumer(consumer) = id {
@@ -182,7 +182,7 @@ impl SupervisorState {
                     self.step(myself, id, SlotEvent::Resume).await;
                 }
                 GateEffect::Release(id, delay) => {
-                    self.timers.send_at(now + delay, myself, SupervisorMsg::Resume(id));
+                    self.context.send_at(now + delay, myself, SupervisorMsg::Resume(id));
                 }
             }
         }

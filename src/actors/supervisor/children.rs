@@ -1,194 +1,86 @@
-//! The supervisor's children: what it holds of each, and how each is started.
+//! The children: how slots come and go, and how each incarnation is started.
 
-use std::fmt;
 use std::sync::Arc;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorRef};
 
-use super::super::consumer::{Consumer, ConsumerArgs, ConsumerMsg, HostFailure, Place};
-use super::super::host::PoolShared;
-use super::super::pool::{PoolArgs, PoolMsg, ProducerPool};
-use super::{SupervisorMsg, SupervisorState};
-use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Random};
-use crate::broker::ErrorClass;
-use crate::logic::{Cause, Slot, SlotEvent, Watchdog};
+use super::state::{Child, ChildRef, KillReason, SupervisorState};
+use crate::actors::clients::{Consumer, ConsumerArgs, Place, PoolArgs, ProducerPool};
+use crate::actors::lease::PoolShared;
+use crate::actors::messages::{SlotId, SupervisorMsg};
+use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId};
+use crate::logic::{Action, Cause, Slot, SlotEvent, Watchdog};
 use crate::measure::{Event, Heartbeat, Owner};
-use crate::plan::Membership;
-
-/// Which slot: consumers come before pools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SlotId {
-    /// A consumer or group member.
-    Consumer(ConsumerId),
-    /// A producer pool.
-    Pool(PoolId),
-}
-
-impl SlotId {
-    pub(super) fn is_consumer(&self) -> bool {
-        matches!(self, SlotId::Consumer(_))
-    }
-
-    /// A number no other slot has, for seeds.
-    pub(super) fn number(self) -> u64 {
-        match self {
-            SlotId::Consumer(consumer) => u64::from(consumer.0),
-            SlotId::Pool(pool) => (1 << 32) + u64::from(pool.0),
-        }
-    }
-}
-
-/// A slot with its actor.
-#[derive(Debug)]
-pub(super) struct Child {
-    pub(super) slot: Slot,
-    pub(super) random: Random,
-    /// A pool's schedules.
-    pub(super) pool: Option<Arc<PoolShared>>,
-    pub(super) actor: Option<ChildRef>,
-    /// The fault that is about to end it.
-    pub(super) fault: Option<usize>,
-    /// The fault for which it was asked to stop.
-    pub(super) stopping_for: Option<usize>,
-    /// Why it is given up.
-    pub(super) given_up: Option<String>,
-    /// The heartbeat of its incarnation.
-    pub(super) heartbeat: Arc<Heartbeat>,
-    pub(super) watchdog: Watchdog,
-    /// Why the supervisor has killed it, unless a fault did.
-    pub(super) kill_reason: Option<KillReason>,
-}
-
-/// Why the supervisor kills an incarnation: the reason of its exit.
-#[derive(Debug)]
-pub(super) enum KillReason {
-    /// It hangs; another one may not.
-    Replaced(String),
-    /// Another one would hang, too.
-    GivenUp(String),
-    /// Its partition is gone for good.
-    Definite(String),
-}
-
-/// A child's actor.
-#[derive(Debug)]
-pub(super) enum ChildRef {
-    Consumer(ActorRef<ConsumerMsg>),
-    Pool(ActorRef<PoolMsg>),
-}
-
-impl Child {
-    /// A slot nothing has happened to yet.
-    pub(super) fn new(
-        slot: Slot,
-        random: Random,
-        pool: Option<Arc<PoolShared>>,
-        heartbeat: Arc<Heartbeat>,
-        watchdog: Watchdog,
-    ) -> Child {
-        Child {
-            slot,
-            random,
-            pool,
-            actor: None,
-            fault: None,
-            stopping_for: None,
-            given_up: None,
-            heartbeat,
-            watchdog,
-            kill_reason: None,
-        }
-    }
-
-    /// Asks the actor to stop in order. One that is dead already needs no asking.
-    pub(super) fn stop(&self) {
-        match &self.actor {
-            Some(ChildRef::Consumer(actor)) => drop(actor.cast(ConsumerMsg::Stop)),
-            Some(ChildRef::Pool(actor)) => drop(actor.cast(PoolMsg::End)),
-            None => {}
-        }
-    }
-
-    /// Kills the actor for fault number `fault`, if there is a live one.
-    pub(super) fn kill(&mut self, fault: usize) {
-        if self.kill_actor() {
-            self.fault = Some(fault);
-        }
-    }
-
-    /// Kills the actor for a reason of the supervisor's own, if there is a live one.
-    pub(super) fn kill_for(&mut self, kill_reason: KillReason) {
-        if self.kill_actor() {
-            self.kill_reason = Some(kill_reason);
-        }
-    }
-
-    fn kill_actor(&self) -> bool {
-        let cell = match &self.actor {
-            _ if !self.slot.is_live() => return false,
-            Some(ChildRef::Consumer(actor)) => actor.get_cell(),
-            Some(ChildRef::Pool(actor)) => actor.get_cell(),
-            None => return false,
-        };
-        cell.kill();
-        true
-    }
-
-    /// Asks the actor to stop in order for fault number `fault`, to be started again.
-    pub(super) fn stop_for(&mut self, fault: usize) {
-        self.stopping_for = Some(fault);
-        self.stop();
-    }
-}
-
-/// How a child's actor died.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// By `kill()`.
-    Killed,
-    /// In order, because a fault asked for it.
-    Stopped,
-    /// With an error a restart may mend.
-    Failed(String),
-    /// With an error of the client or the cluster.
-    Broker(String),
-    /// On a record its handler calls poison.
-    Poison(String),
-    /// Of something no restart has helped against.
-    Hopeless(String),
-    /// With an error a restart cannot mend.
-    Definite(String),
-}
-
-impl Failure {
-    pub(super) fn from_error(error: &ActorProcessingErr) -> Failure {
-        let reason = error.to_string();
-        match error.downcast_ref::<HostFailure>().map(|failure| failure.class) {
-            Some(class) if class.is_definite() => Failure::Definite(reason),
-            Some(ErrorClass::Poison) => Failure::Poison(reason),
-            Some(ErrorClass::Fatal) => Failure::Broker(reason),
-            _ => Failure::Failed(reason),
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Killed => f.write_str("killed"),
-            Failure::Stopped => f.write_str("stopped by a fault"),
-            Failure::Failed(reason)
-            | Failure::Broker(reason)
-            | Failure::Poison(reason)
-            | Failure::Hopeless(reason)
-            | Failure::Definite(reason) => f.write_str(reason),
-        }
-    }
-}
+use crate::plan::{FaultKind, Membership};
 
 impl SupervisorState {
+    /// Gives a slot its first start.
+    pub(super) async fn add(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        id: SlotId,
+        pool: Option<Arc<PoolShared>>,
+    ) {
+        let slot = Slot::new(self.context.plan.restart);
+        let random = self.context.seed.child("restart", id.number()).random();
+        let heartbeat = Arc::new(Heartbeat::new(self.context.clock.now()));
+        let watchdog = Watchdog::new(self.context.plan.watch, self.context.clock.now());
+        let mut child = Child::new(slot, random, pool, heartbeat, watchdog);
+        let actions = child.slot.start();
+        self.children.insert(id, child);
+        self.perform(myself, id, actions, None).await;
+    }
+
+    /// Gives a slot an event and does what its machine says. A start that fails is an event again.
+    pub(super) async fn step(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        id: SlotId,
+        event: SlotEvent,
+    ) {
+        self.step_after(myself, id, event, None).await;
+    }
+
+    /// The same, after fault number `fault`, if one led to it.
+    pub(super) async fn step_after(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        id: SlotId,
+        event: SlotEvent,
+        fault: Option<usize>,
+    ) {
+        let now = self.context.clock.now();
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        let actions = child.slot.step(event, now, &mut child.random);
+        self.perform(myself, id, actions, fault).await;
+    }
+
+    async fn perform(
+        &mut self,
+        myself: &ActorRef<SupervisorMsg>,
+        id: SlotId,
+        actions: Vec<Action>,
+        fault: Option<usize>,
+    ) {
+        for action in actions {
+            match action {
+                Action::Release(next) => self.release(id, next, fault),
+                Action::Start(incarnation) => self.start(myself, id, incarnation).await,
+                Action::SetTimer { generation, delay } => {
+                    self.note_restart(id, delay);
+                    let at = self.context.clock.now() + delay;
+                    self.context.send_at(at, myself, SupervisorMsg::Timer(id, generation));
+                }
+                Action::Stop(_) => self.children[&id].stop(),
+                Action::GiveUp { reason } => self.give_up(id, reason),
+            }
+        }
+    }
+
     /// Starts an incarnation of a slot. Spawning an actor does not wait for its client.
-    pub(super) async fn start(
+    async fn start(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
         id: SlotId,
@@ -281,5 +173,78 @@ impl SupervisorState {
                 }
             }
         }
+    }
+
+    /// Gives each partition that has none a consumer, from its first record on. A group deals them out itself.
+    pub(super) async fn grown(&mut self, myself: &ActorRef<SupervisorMsg>) {
+        if self.stopping || self.context.plan.group().is_some() {
+            return;
+        }
+        for id in 0..self.context.measurements.cells.len() as u32 {
+            let slot = SlotId::Consumer(ConsumerId(id));
+            if !self.children.contains_key(&slot) {
+                self.add(myself, slot, None).await;
+            }
+        }
+    }
+
+    /// Stalls every consumer whose partition is deleted: the first `left` are still there.
+    pub(super) fn stall_deleted_partitions(&mut self, left: u32) {
+        let is_group = self.context.plan.group().is_some();
+        let reason = match left {
+            0 => "the topic is gone".to_owned(),
+            left => format!("the topic has only {left} partitions left"),
+        };
+        for (id, child) in &mut self.children {
+            match id {
+                // A group deals out what is left.
+                SlotId::Consumer(_) if is_group && left > 0 => {}
+                SlotId::Consumer(ConsumerId(id)) if is_group || *id >= left => {
+                    child.kill_for(KillReason::Definite(reason.clone()));
+                }
+                SlotId::Consumer(_) | SlotId::Pool(_) => {}
+            }
+        }
+    }
+
+    /// Starts the members that fault number `number` adds, if that is what it does.
+    pub(super) async fn join(&mut self, myself: &ActorRef<SupervisorMsg>, number: usize) {
+        if self.load_is_over {
+            return;
+        }
+        for consumer in self.group_members(number) {
+            self.add(myself, SlotId::Consumer(consumer), None).await;
+        }
+    }
+
+    /// Stops the members that fault number `number` has added.
+    pub(super) async fn leave(&mut self, myself: &ActorRef<SupervisorMsg>, number: usize) {
+        for consumer in self.group_members(number) {
+            self.step(myself, SlotId::Consumer(consumer), SlotEvent::Stop).await;
+        }
+    }
+
+    /// Notes that a member that was to join and stay has its place: its fault is over.
+    pub(super) fn joined(&mut self, id: SlotId) {
+        let SlotId::Consumer(consumer) = id else { return };
+        let number = self.context.plan.faults.iter().position(|fault| {
+            let is_to_stay = fault.kind == FaultKind::Join && fault.lasts.is_none();
+            is_to_stay && fault.targets.consumers().contains(&consumer)
+        });
+        let Some(number) = number else { return };
+        let now = self.context.clock.now();
+        self.context.measurements.fault(number, |times| times.healed = Some(now));
+        for cell in &self.context.measurements.cells {
+            let mut cell = cell.lock();
+            let its = cell.recoveries.iter_mut().filter(|mark| mark.fault == Some(number));
+            its.for_each(|mark| mark.healed = Some(now));
+        }
+        self.poll_end_offsets_now();
+    }
+
+    fn group_members(&self, number: usize) -> Vec<ConsumerId> {
+        let fault = self.context.plan.faults.get(number);
+        let fault = fault.filter(|fault| fault.kind == FaultKind::Join);
+        fault.map_or_else(Vec::new, |fault| fault.targets.consumers().to_vec())
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::SupervisorState;
-use super::children::SlotId;
+use std::sync::Arc;
+
 use super::recovery::{CATCH_UP, partitions_of_pool};
-use crate::actors::host::start_rogue_consumer;
+use super::state::SupervisorState;
+use crate::actors::messages::SlotId;
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
-use crate::broker::{BrokerError, ClusterPort, Disturbance};
+use crate::broker::Disturbance;
 use crate::measure::Event;
 use crate::plan::{Call, CallAction, CallError, FaultKind, FaultPlan, Targets};
 
@@ -48,9 +49,14 @@ impl SupervisorState {
                 match fault.kind {
                     FaultKind::SecondOwner => {
                         let until = now + fault.lasts.unwrap_or_default();
-                        partitions.iter().for_each(|partition| {
-                            start_rogue_consumer(&self.context, *partition, until);
-                        });
+                        for partition in partitions {
+                            let runtime = &self.context.runtime;
+                            let spawned =
+                                runtime.spawn_rogue_consumer(&self.context, *partition, until);
+                            if let Err(error) = spawned {
+                                self.context.note_missed(number, error.to_string());
+                            }
+                        }
                     }
                     FaultKind::DeleteRecords => {
                         self.disturb(number, Disturbance::DeleteRecords(partitions.clone()));
@@ -240,10 +246,9 @@ impl SupervisorState {
                 self.disturb(number, Disturbance::Refuse { api, code, count });
             }
             (FaultKind::Grow { partitions }, _) => {
-                let partitions = *partitions;
-                self.beside(number, move |cluster| cluster.create_partitions(partitions));
+                self.disturb(number, Disturbance::Grow(*partitions));
             }
-            (FaultKind::Exec(exec), _) => self.context.commands.start(&self.context, number, exec),
+            (FaultKind::Exec(exec), _) => self.commands.start(&self.context, number, exec),
             _ => {}
         }
     }
@@ -270,34 +275,15 @@ impl SupervisorState {
             (FaultKind::LinkCut { side }, Targets::Brokers(ids)) => {
                 self.disturb(number, Disturbance::Join(ids.clone(), *side));
             }
-            (FaultKind::Exec(_), _) => self.context.commands.undo(number),
+            (FaultKind::Exec(_), _) => self.commands.undo(number),
             _ => {}
         }
     }
 
     fn disturb(&self, number: usize, disturbance: Disturbance) {
-        self.beside(number, move |cluster| cluster.disturb(&disturbance));
-    }
-
-    /// Does something to the cluster, on a thread that may wait for it.
-    fn beside(
-        &self,
-        number: usize,
-        act: impl FnOnce(&dyn ClusterPort) -> Result<(), BrokerError> + Send + 'static,
-    ) {
         let context = self.context.clone();
-        let act = move || {
-            if let Err(error) = act(&*context.cluster) {
-                context.note_missed(number, error.to_string());
-            }
-        };
-        if self.context.hosting.is_kernel() {
-            // Nothing waits there.
-            return act();
-        }
-        if let Err(error) = std::thread::Builder::new().name(format!("fault-{number}")).spawn(act) {
-            self.context.note_missed(number, format!("no thread: {error}"));
-        }
+        let missed = Arc::new(move |reason| context.note_missed(number, reason));
+        self.context.runtime.inject(number, disturbance, missed);
     }
 
     fn begin_recovery(

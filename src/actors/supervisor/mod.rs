@@ -1,32 +1,30 @@
 //! The supervisor: one slot per consumer and per pool, each restarted by its own pure machine.
 
-mod children;
 mod child_exit;
+mod children;
 mod faults;
-mod topic_changes;
-mod group_members;
 mod recovery;
-mod status;
+mod state;
 mod watchdog;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
-pub(super) use self::children::SlotId;
-use self::children::{Child, Failure};
-pub use self::status::Status;
-use super::fault_driver::{FaultDriver, FaultDriverArgs};
-use super::host::{PoolShared, SharedHost};
-use super::offset_oracle::{OffsetOracle, OracleMsg};
-use super::topic_watcher::{TopicWatcher, WatcherArgs};
-use super::{Context, Timers};
-use crate::base::{ConsumerId, Incarnation, Random, Time};
-use crate::logic::{Action, Gate, PoisonWatch, Reaper, Slot, SlotEvent, Watchdog};
-use crate::measure::{Heartbeat, Owner};
+use self::state::{Failure, SupervisorState};
+use super::clients::SharedHost;
+use super::cluster_watch::{OffsetOracle, TopicWatcher, WatcherArgs};
+use super::commands::Commands;
+use super::lease::PoolShared;
+use super::messages::{SlotId, SupervisorMsg};
+use super::runtime::Context;
+use crate::base::{ConsumerId, Incarnation, Time};
+use crate::logic::{Gate, PoisonWatch, Reaper, SlotEvent};
 use crate::plan::{ClientTopology, Membership};
+
+pub use self::state::Status;
 
 /// The root of a run's actors. Lives on a runtime of its own, so no blocked handler can starve it.
 #[derive(Debug)]
@@ -37,71 +35,10 @@ pub struct Supervisor;
 pub struct SupervisorArgs {
     /// The run's surroundings.
     pub context: Context,
+    /// The user's own commands, which its faults run.
+    pub commands: Arc<Commands>,
     /// Where the state of the run is published.
     pub status: watch::Sender<Status>,
-}
-
-/// What the supervisor is told.
-#[derive(Debug)]
-pub enum SupervisorMsg {
-    /// Start every consumer and the offset oracle.
-    StartConsumers,
-    /// Start every pool, and schedule the faults from `start` on.
-    StartLoad {
-        /// The pools' schedules.
-        pools: Vec<Arc<PoolShared>>,
-        /// Start of the load.
-        start: Time,
-    },
-    /// An incarnation is up.
-    Ready(SlotId, Incarnation),
-    /// A restart's timer fired.
-    Timer(SlotId, u64),
-    /// The gate's timer of this generation fired.
-    GateTimer(u64),
-    /// The gate lets a slot through.
-    Resume(SlotId),
-    /// The thread of an incarnation has ended.
-    Closed(Owner),
-    /// Check the watchdogs of all consumers.
-    CheckWatchdogs,
-    /// Occurrence number n of the faults is due.
-    Inject(usize),
-    /// Occurrence number n of the faults is over.
-    Heal(usize),
-    /// The topic has more partitions than before.
-    Grown,
-    /// The topic has only so many partitions left.
-    Gone {
-        /// 0 when there is no such topic any more.
-        left: u32,
-    },
-    /// End the pools' schedules.
-    EndLoad,
-    /// Stop every consumer, in order of their ids.
-    StopConsumers,
-}
-
-/// What the supervisor knows.
-#[derive(Debug)]
-pub struct SupervisorState {
-    context: Context,
-    timers: Timers,
-    /// Ordered by our own ids: ractor's map of children is not.
-    children: BTreeMap<SlotId, Child>,
-    by_actor: BTreeMap<ActorId, (SlotId, Incarnation)>,
-    shared: Option<Arc<Mutex<SharedHost>>>,
-    oracle: Option<ActorRef<OracleMsg>>,
-    /// Held back here when many consumers fail together.
-    gate: Gate<SlotId>,
-    gate_random: Random,
-    poison: PoisonWatch,
-    reaper: Reaper,
-    /// Nothing is broken any more once the load was told to end.
-    load_is_over: bool,
-    status: watch::Sender<Status>,
-    /// Whether consumers are being stopped for good.
-    stopping: bool,
 }
 
 impl Actor for Supervisor {
@@ -114,7 +51,7 @@ impl Actor for Supervisor {
         _myself: ActorRef<SupervisorMsg>,
         args: SupervisorArgs,
     ) -> Result<SupervisorState, ActorProcessingErr> {
-        let SupervisorArgs { context, status } = args;
+        let SupervisorArgs { context, commands, status } = args;
         let shared = match context.plan.consumers.membership {
             Membership::Assigned { clients: ClientTopology::Shared } => {
                 Some(Arc::new(Mutex::new(SharedHost::new(context.clone()))))
@@ -122,7 +59,7 @@ impl Actor for Supervisor {
             _ => None,
         };
         Ok(SupervisorState {
-            timers: Timers::of(&context),
+            commands,
             children: BTreeMap::new(),
             by_actor: BTreeMap::new(),
             shared,
@@ -216,6 +153,7 @@ impl Actor for Supervisor {
 }
 
 impl SupervisorState {
+    /// The ids of the slots that `which` picks.
     fn slots(&self, which: impl Fn(&SlotId) -> bool) -> Vec<SlotId> {
         self.children.keys().copied().filter(which).collect()
     }
@@ -244,71 +182,17 @@ impl SupervisorState {
         for shared in pools {
             self.add(myself, SlotId::Pool(shared.pool), Some(shared)).await;
         }
-        let context = self.context.clone();
-        let args = FaultDriverArgs { context, start, supervisor: myself.clone() };
-        Actor::spawn_linked(None, FaultDriver, args, myself.get_cell()).await?;
+        for (number, fault) in self.context.plan.faults.iter().enumerate() {
+            let inject = SupervisorMsg::Inject(number);
+            self.context.send_at(start + fault.at, myself, inject);
+            if fault.lasts.is_some() {
+                self.context.send_at(start + fault.end(), myself, SupervisorMsg::Heal(number));
+            }
+        }
         let (context, supervisor) = (self.context.clone(), myself.clone());
         let args = WatcherArgs { context, supervisor };
         Actor::spawn_linked(None, TopicWatcher, args, myself.get_cell()).await?;
         Ok(())
-    }
-
-    async fn add(
-        &mut self,
-        myself: &ActorRef<SupervisorMsg>,
-        id: SlotId,
-        pool: Option<Arc<PoolShared>>,
-    ) {
-        let slot = Slot::new(self.context.plan.restart);
-        let random = self.context.seed.child("restart", id.number()).random();
-        let heartbeat = Arc::new(Heartbeat::new(self.context.clock.now()));
-        let watchdog = Watchdog::new(self.context.plan.watch, self.context.clock.now());
-        let mut child = Child::new(slot, random, pool, heartbeat, watchdog);
-        let actions = child.slot.start();
-        self.children.insert(id, child);
-        self.perform(myself, id, actions, None).await;
-    }
-
-    /// Gives a slot an event and does what its machine says. A start that fails is an event again.
-    async fn step(&mut self, myself: &ActorRef<SupervisorMsg>, id: SlotId, event: SlotEvent) {
-        self.step_after(myself, id, event, None).await;
-    }
-
-    async fn step_after(
-        &mut self,
-        myself: &ActorRef<SupervisorMsg>,
-        id: SlotId,
-        event: SlotEvent,
-        fault: Option<usize>,
-    ) {
-        let now = self.context.clock.now();
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        let actions = child.slot.step(event, now, &mut child.random);
-        self.perform(myself, id, actions, fault).await;
-    }
-
-    async fn perform(
-        &mut self,
-        myself: &ActorRef<SupervisorMsg>,
-        id: SlotId,
-        actions: Vec<Action>,
-        fault: Option<usize>,
-    ) {
-        for action in actions {
-            match action {
-                Action::Release(next) => self.release(id, next, fault),
-                Action::Start(incarnation) => self.start(myself, id, incarnation).await,
-                Action::SetTimer { generation, delay } => {
-                    self.note_restart(id, delay);
-                    let at = self.context.clock.now() + delay;
-                    self.timers.send_at(at, myself, SupervisorMsg::Timer(id, generation));
-                }
-                Action::Stop(_) => self.children[&id].stop(),
-                Action::GiveUp { reason } => self.give_up(id, reason),
-            }
-        }
     }
 
     fn end_load(&mut self) {

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::Context;
-use super::super::offset_oracle::OracleMsg;
-use super::SupervisorState;
-use super::children::{Failure, SlotId};
+use super::state::{Failure, SupervisorState};
+use crate::actors::messages::{OracleMsg, SlotId};
+use crate::actors::runtime::Context;
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId};
 use crate::measure::{Event, FaultTimes, RecoveryMark};
 use crate::plan::{PartitionChoice, Targets};

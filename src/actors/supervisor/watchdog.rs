@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use ractor::ActorRef;
 
-use super::children::{Child, ChildRef, KillReason, SlotId};
-use super::{SupervisorMsg, SupervisorState};
-use crate::actors::consumer::ConsumerMsg;
+use super::state::{Child, ChildRef, KillReason, SupervisorState};
+use crate::actors::messages::{ConsumerMsg, SlotId, SupervisorMsg};
 use crate::base::{ConsumerId, Offset, Time};
 use crate::logic::{Diagnosis, Remedy, SlotState, WatchdogInput};
 use crate::measure::{Event, Owner};
 
 /// Between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
-/// In simulation, checks that cannot find anything are left out, but for one after this time. What a check compares
-/// with is no older.
+/// Where checks that cannot find anything are left out, one is made after this time nevertheless. What a check
+/// compares with is no older.
 const CHECK_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// An answer of the offset oracle older than this says nothing about now.
 const END_IS_FRESH: Duration = Duration::from_secs(5);
@@ -58,18 +57,10 @@ impl SupervisorState {
     /// Schedules the next call of [`SupervisorState::check_watchdogs`]. It may find something at `due`.
     pub(super) fn schedule_check(&mut self, myself: &ActorRef<SupervisorMsg>, due: Time) {
         let (now, watch) = (self.context.clock.now(), &self.context.plan.watch);
-        let wait = match self.context.hosting.is_kernel() {
-            false => CHECK_INTERVAL,
-            // At the times of checks in real time.
-            true => {
-                let longest = CHECK_INTERVAL_MAX.min(watch.poll).min(watch.fetch).min(watch.close);
-                let steps =
-                    |wait: Duration| wait.as_nanos().div_ceil(CHECK_INTERVAL.as_nanos()) as u32;
-                let due = due.min(now + CHECK_INTERVAL_MAX).remaining(now);
-                CHECK_INTERVAL * steps(due).clamp(1, steps(longest).max(1))
-            }
-        };
-        self.timers.send_at(now + wait, myself, SupervisorMsg::CheckWatchdogs);
+        let longest = CHECK_INTERVAL_MAX.min(watch.poll).min(watch.fetch).min(watch.close);
+        let due = due.min(now + CHECK_INTERVAL_MAX).remaining(now);
+        let wait = self.context.runtime.check_pause(CHECK_INTERVAL, due, longest);
+        self.context.send_at(now + wait, myself, SupervisorMsg::CheckWatchdogs);
     }
 
     /// Checks a consumer; returns when the next check may find something.

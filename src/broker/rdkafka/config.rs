@@ -12,12 +12,10 @@ use super::client_file::ClientFile;
 use super::error::describe;
 use super::hidden::Hidden;
 use super::merge::{Properties, Source};
-use super::refusal::refusals;
 use super::told::Told;
 use crate::base::{BrokerKind, RunId};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec};
 use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
-use crate::scenario::Diagnostic;
 
 /// Everything needed to make a client of a run.
 #[derive(Clone)]
@@ -65,24 +63,7 @@ impl fmt::Debug for ClientSettings {
 }
 
 impl ClientSettings {
-    /// The settings of a plan against the cluster at `bootstrap`.
-    ///
-    /// # Errors
-    /// What the run or its client refuses of `[client]`, the client file and the environment.
-    pub fn new(
-        plan: &Plan,
-        bootstrap: &str,
-        run: RunId,
-        file: ClientFile,
-    ) -> Result<ClientSettings, Vec<Diagnostic>> {
-        let refused = refusals(plan, &file);
-        match refused.is_empty() {
-            true => Ok(ClientSettings::merged(plan, bootstrap, run, file)),
-            false => Err(refused),
-        }
-    }
-
-    /// The same without checks. What may not be given is left out nevertheless.
+    /// The settings of a plan against the cluster at `bootstrap`, without checks. What may not be given is left out nevertheless.
     pub(super) fn merged(
         plan: &Plan,
         bootstrap: &str,

@@ -139,12 +139,11 @@ impl ClusterPort for RdCluster {
         self.partitions.fetch_max(partitions, Ordering::AcqRel);
     }
 
-    fn create_partitions(&self, total: u32) -> Result<(), BrokerError> {
-        growth::create_partitions(&self.settings, &self.topic, total)
-    }
-
     fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
         match (disturbance, &self.embedded) {
+            (Disturbance::Grow(total), _) => {
+                growth::create_partitions(&self.settings, &self.topic, *total)
+            }
             (Disturbance::DeleteRecords(partitions), None) => {
                 growth::delete_records(&self.settings, &self.topic, partitions)
             }

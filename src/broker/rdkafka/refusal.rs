@@ -216,6 +216,25 @@ fn why(said: &str) -> Why {
     }
 }
 
+impl ClientSettings {
+    /// The settings of a plan against the cluster at `bootstrap`.
+    ///
+    /// # Errors
+    /// What the run or its client refuses of `[client]`, the client file and the environment.
+    pub fn new(
+        plan: &Plan,
+        bootstrap: &str,
+        run: RunId,
+        file: ClientFile,
+    ) -> Result<ClientSettings, Vec<Diagnostic>> {
+        let refused = refusals(plan, &file);
+        match refused.is_empty() {
+            true => Ok(ClientSettings::merged(plan, bootstrap, run, file)),
+            false => Err(refused),
+        }
+    }
+}
+
 /// Makes a consumer and a producer that know no broker and so connect to none: what is refused then is a
 /// combination. Left out is what needs consent, and the certificates, which belong to files that are left out.
 fn combined(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {

@@ -7,30 +7,10 @@
 
 use std::collections::VecDeque;
 
-use super::delivery::has_left;
 use super::event_queue::Key;
-use super::kernel::{Event, Kernel};
-use super::process::Occupant;
-use crate::base::Offset;
+use super::kernel::{DeferredAck, DeferredFetch, Event, Kernel, Occupant, has_left};
 use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
-
-/// An acknowledgement on its way to a client that will not act on it.
-#[derive(Clone, Copy)]
-pub(super) struct DeferredAck {
-    pub(super) key: Key,
-    pub(super) from: BrokerId,
-    pub(super) to: Caller,
-    pub(super) number: u64,
-    pub(super) offset: Offset,
-}
-
-/// A fetch on its way to a broker where it will be delayed.
-pub(super) struct DeferredFetch {
-    key: Key,
-    caller: Caller,
-    fetch: Box<Fetch>,
-}
 
 /// Inserts a message in the order of keys. Most messages are the last one.
 fn put<T>(all: &mut VecDeque<T>, one: T, key: impl Fn(&T) -> Key) {

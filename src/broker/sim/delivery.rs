@@ -1,12 +1,11 @@
-//! Delivery of messages: sending, blocked links, broken connections.
+//! Delivery of messages: sending, blocked links, broken connections, and how much is under way.
 
 use std::time::Duration;
 
-use super::deferred::DeferredAck;
 use super::event_queue::Key;
-use super::kernel::{ControlEvent, Event, Kernel};
-use super::process::Occupant;
-use crate::base::{Offset, Time};
+use super::kernel::{ControlEvent, DeferredAck, Event, HAS_LEFT, Kernel, Occupant};
+use super::limits::Exceeded;
+use crate::base::Time;
 use crate::broker::model::{Caller, ClientId, Fetched, Output, Produced};
 use crate::broker::protocol::{BrokerId, Request, Response};
 use crate::plan::Acks;
@@ -16,13 +15,10 @@ pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long an answer is waited for, besides the time that messages take: as long as with a real cluster.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
-/// The offset in the acknowledgement of a batch that no broker answers.
-const HAS_LEFT: Offset = Offset(-1);
-
-/// Whether this is no broker's word, so that it does not come over the connection.
-pub(super) fn has_left(offset: Offset) -> bool {
-    offset == HAS_LEFT
-}
+/// With fewer messages under way nothing of them is counted or cleared away.
+const MANY: usize = 10_000;
+/// Bytes of a message besides its records, in memory.
+const MESSAGE_BYTES: usize = 256;
 
 impl Kernel {
     /// Sends a request at `at`, or closes the connection.
@@ -252,5 +248,56 @@ impl Kernel {
                 self.after_delivery(client);
             }
         }
+    }
+
+    /// Which limit is reached, if any.
+    pub(super) fn exceeded(&self) -> Option<Exceeded> {
+        if self.steps >= self.limits.events {
+            return Some(Exceeded::Events(self.steps, self.now));
+        }
+        if self.requests.len() + self.cluster.queued() < MANY {
+            return None;
+        }
+        let under_way = self.requests.iter().map(|(_, (.., request))| bytes_of(request));
+        let bytes = under_way.chain(self.cluster.queued_requests().map(bytes_of)).sum();
+        (bytes >= self.limits.bytes).then_some(Exceeded::Bytes(bytes, self.now))
+    }
+
+    /// Clears away what was sent on connections that have ended: on a full link it may be for hours later.
+    #[cold]
+    pub(super) fn clear_lost(&mut self) {
+        let Kernel { requests, responses, network, queue, .. } = self;
+        if requests.len() + responses.len() < MANY {
+            return;
+        }
+        queue.retain(|event| {
+            let is_lost = match event {
+                Event::Request(number) => {
+                    let (caller, broker, _) = &requests[*number as usize];
+                    !network.is_current(*caller, *broker)
+                }
+                Event::Response(number) => {
+                    let (caller, broker, _) = &responses[*number as usize];
+                    !network.has(*caller, *broker)
+                }
+                Event::Turn(_) | Event::Control(_) => false,
+            };
+            match event {
+                Event::Request(number) if is_lost => drop(requests.remove(*number as usize)),
+                Event::Response(number) if is_lost => drop(responses.remove(*number as usize)),
+                _ => {}
+            }
+            !is_lost
+        });
+    }
+}
+
+/// About what a request takes in memory.
+fn bytes_of(request: &Request) -> usize {
+    match request {
+        Request::Produce(produce) => {
+            MESSAGE_BYTES + produce.batch.bytes.capacity() + 4 * produce.batch.ends.capacity()
+        }
+        _ => MESSAGE_BYTES,
     }
 }

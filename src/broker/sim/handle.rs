@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::group_checker::{CheckReport, GroupChecker, ProcessedOffsets};
+use super::group_checker::{GroupChecker, ProcessedOffsets};
 use super::process::SimProcess;
 use super::trace::Trace;
 use super::trace_sink::{TraceSink, TraceWriter};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::ClientId;
 use crate::broker::{Disturbance, Watermarks};
-use crate::measure::TraceKind;
+use crate::measure::Simulation;
 
 /// Something to be done at a time. Returns when it wants to be done again.
 pub type Job = Box<dyn FnMut(Time) -> Option<Time> + Send>;
@@ -28,7 +28,6 @@ pub(super) enum Command {
     At(Time, Job),
     Ask(ClientId, Ask),
     Disturb(Disturbance),
-    Grow(u32),
     /// Ends the simulation, because of this.
     Fail(String),
 }
@@ -65,7 +64,7 @@ impl KernelHandle {
     }
 
     /// Sets the number of partitions the run knows of.
-    pub(super) fn set_known_partitions(&self, partitions: u32) {
+    pub fn set_known_partitions(&self, partitions: u32) {
         self.shared.known.store(partitions, Ordering::Relaxed);
     }
 
@@ -125,19 +124,23 @@ impl KernelHandle {
         self.call(Command::Disturb(disturbance));
     }
 
-    /// Gives the topic more partitions: `total` in all.
-    pub fn grow(&self, total: u32) {
-        self.call(Command::Grow(total));
-    }
-
     /// Notes that an actor gets a message: virtual time stops until all actors are idle again.
     pub fn mark_actors_busy(&self) {
         self.shared.actors_busy.store(true, Ordering::Relaxed);
     }
 
-    /// The virtual time, and the trace of the events until then.
-    pub fn trace(&self) -> (Time, Trace) {
-        self.shared.trace.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// How far the simulation has come, and what its checks have found.
+    pub fn simulation(&self) -> Simulation {
+        let (now, trace) = self.shared.trace.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let found = self.group_checker().found;
+        Simulation {
+            virtual_ns: now.0,
+            events: trace.events(),
+            trace: format!("{:016x}", trace.hash()),
+            miscommitted: found.miscommitted,
+            shared: found.shared,
+            refused_commits: found.refused,
+        }
     }
 
     /// Writes every event to `sink` from now on. A second sink is ignored.
@@ -145,36 +148,18 @@ impl KernelHandle {
         let _ = self.shared.trace_writer.set(TraceWriter::new(sink));
     }
 
-    /// Writes an event outside the kernel to the trace; `what` is called only if there is one.
-    #[inline]
-    pub fn emit_trace(
-        &self,
-        at: Time,
-        kind: TraceKind,
-        what: impl FnOnce() -> (String, String, Vec<PartitionId>),
-    ) {
-        if let Some(writer) = self.trace_writer() {
-            let (who, what, partitions) = what();
-            writer.emit_trace(at, kind, who, (what, partitions));
-        }
-    }
-
     /// Compares what groups commit with what is processed.
     pub fn compare_commits(&self, progress: ProcessedOffsets) {
         self.group_checker().compare_with(progress);
-    }
-
-    /// What the checker of groups has found so far.
-    pub fn check_report(&self) -> CheckReport {
-        self.group_checker().found
     }
 
     pub(super) fn group_checker(&self) -> MutexGuard<'_, GroupChecker> {
         self.shared.group_checker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What events are written to, if a trace is wanted.
     #[inline]
-    pub(super) fn trace_writer(&self) -> Option<&TraceWriter> {
+    pub fn trace_writer(&self) -> Option<&TraceWriter> {
         self.shared.trace_writer.get()
     }
 

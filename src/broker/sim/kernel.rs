@@ -6,18 +6,16 @@ use std::collections::{BinaryHeap, VecDeque};
 use slab::Slab;
 use tokio::sync::watch;
 
-use super::deferred::DeferredFetch;
-use super::delivery::has_left;
 use super::event_queue::{Key, Queue};
 use super::group_checker::CheckedRequest;
-use super::handle::{Command, Job, KernelHandle};
+use super::handle::{Ask, Command, Job, KernelHandle};
 use super::limits::{CHECK_EVERY, Exceeded, SimLimits};
 use super::network::{Network, NetworkSettings};
-use super::process::{ClientSlot, Occupant};
+use super::process::SimProcess;
 use super::trace::Trace;
-use crate::base::{ClockHand, Seed, Time};
+use crate::base::{ClockHand, Offset, Seed, Time};
 use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Outputs};
-use crate::broker::protocol::{BrokerId, Request, Response};
+use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
 
 /// Why the kernel stopped stepping.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +101,55 @@ pub(super) enum ControlEvent {
     Ask(ClientId),
     /// The question of this number should have been answered.
     Unanswered(ClientId, BrokerId, u64),
+}
+
+/// The place of a client in the kernel.
+pub(super) struct ClientSlot {
+    pub(super) occupant: Occupant,
+    /// When its next turn comes; other turns in the queue are stale.
+    pub(super) turn_at: Time,
+    /// Until when it is busy with an effort.
+    pub(super) busy_until: Time,
+    /// Whether it has a deferred turn.
+    pub(super) wants_deferred_turn: bool,
+    /// Whether it [cannot notify actors](SimProcess::cannot_notify_actors).
+    pub(super) cannot_notify_actors: bool,
+    /// Its last question for watermarks.
+    pub(super) question: u64,
+    /// Deferred acknowledgements.
+    pub(super) acks: VecDeque<DeferredAck>,
+}
+
+/// What a slot is for.
+pub(super) enum Occupant {
+    None,
+    Process(Box<dyn SimProcess>),
+    Asks(Ask),
+}
+
+/// An acknowledgement on its way to a client that will not act on it.
+#[derive(Clone, Copy)]
+pub(super) struct DeferredAck {
+    pub(super) key: Key,
+    pub(super) from: BrokerId,
+    pub(super) to: Caller,
+    pub(super) number: u64,
+    pub(super) offset: Offset,
+}
+
+/// A fetch on its way to a broker where it will be delayed.
+pub(super) struct DeferredFetch {
+    pub(super) key: Key,
+    pub(super) caller: Caller,
+    pub(super) fetch: Box<Fetch>,
+}
+
+/// The offset in the acknowledgement of a batch that no broker answers.
+pub(super) const HAS_LEFT: Offset = Offset(-1);
+
+/// Whether this is no broker's word, so that it does not come over the connection.
+pub(super) fn has_left(offset: Offset) -> bool {
+    offset == HAS_LEFT
 }
 
 impl ControlEvent {
@@ -265,7 +312,6 @@ impl Kernel {
             }
             // Taken where commands are.
             Command::Fail(_) => {}
-            Command::Grow(total) => self.cluster.grow(total),
             Command::Disturb(disturbance) => self.disturb(&disturbance),
         }
     }

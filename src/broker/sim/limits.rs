@@ -2,17 +2,10 @@
 
 use std::fmt;
 
-use super::kernel::{Event, Kernel};
 use crate::base::Time;
-use crate::broker::protocol::Request;
 
 /// Events between two checks.
 pub(super) const CHECK_EVERY: u64 = 1 << 14;
-/// With fewer messages under way nothing of them is counted or cleared away.
-const MANY: usize = 10_000;
-/// Bytes of a message besides its records, in memory.
-const MESSAGE_BYTES: usize = 256;
-
 /// How much a simulation may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SimLimits {
@@ -69,59 +62,6 @@ impl fmt::Display for Exceeded {
     }
 }
 
-impl Kernel {
-    /// Which limit is reached, if any.
-    pub(super) fn exceeded(&self) -> Option<Exceeded> {
-        if self.steps >= self.limits.events {
-            return Some(Exceeded::Events(self.steps, self.now));
-        }
-        if self.requests.len() + self.cluster.queued() < MANY {
-            return None;
-        }
-        let under_way = self.requests.iter().map(|(_, (.., request))| bytes_of(request));
-        let bytes = under_way.chain(self.cluster.queued_requests().map(bytes_of)).sum();
-        (bytes >= self.limits.bytes).then_some(Exceeded::Bytes(bytes, self.now))
-    }
-
-    /// Clears away what was sent on connections that have ended: on a full link it may be for hours later.
-    #[cold]
-    pub(super) fn clear_lost(&mut self) {
-        let Kernel { requests, responses, network, queue, .. } = self;
-        if requests.len() + responses.len() < MANY {
-            return;
-        }
-        queue.retain(|event| {
-            let is_lost = match event {
-                Event::Request(number) => {
-                    let (caller, broker, _) = &requests[*number as usize];
-                    !network.is_current(*caller, *broker)
-                }
-                Event::Response(number) => {
-                    let (caller, broker, _) = &responses[*number as usize];
-                    !network.has(*caller, *broker)
-                }
-                Event::Turn(_) | Event::Control(_) => false,
-            };
-            match event {
-                Event::Request(number) if is_lost => drop(requests.remove(*number as usize)),
-                Event::Response(number) if is_lost => drop(responses.remove(*number as usize)),
-                _ => {}
-            }
-            !is_lost
-        });
-    }
-}
-
-/// About what a request takes in memory.
-fn bytes_of(request: &Request) -> usize {
-    match request {
-        Request::Produce(produce) => {
-            MESSAGE_BYTES + produce.batch.bytes.capacity() + 4 * produce.batch.ends.capacity()
-        }
-        _ => MESSAGE_BYTES,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -130,8 +70,8 @@ mod tests {
     use crate::base::{Clock, Seed};
     use crate::broker::model::group::GroupSettings;
     use crate::broker::model::{Caller, ClusterSettings};
-    use crate::broker::protocol::Produce;
-    use crate::broker::sim::{NetworkSettings, StepOutcome};
+    use crate::broker::protocol::{Produce, Request};
+    use crate::broker::sim::{Kernel, NetworkSettings, StepOutcome};
 
     const SECOND: Duration = Duration::from_secs(1);
 

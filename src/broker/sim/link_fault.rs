@@ -2,21 +2,14 @@
 
 use std::time::Duration;
 
-use super::network::Network;
-use crate::broker::protocol::BrokerId;
-
-/// TCP's least retransmission time-out on Linux, and the most it grows to here.
-const RETRANSMITTED_AFTER_NS: i64 = 200_000_000;
-const RETRANSMITTED_AFTER_MAX_NS: i64 = 120_000_000_000;
-
 /// The active faults of the links of a broker.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LinkFault {
     /// Whether a fault is active.
     pub(super) is_active: bool,
-    delay: Duration,
-    loss: f64,
-    duplicate: f64,
+    pub(super) delay: Duration,
+    pub(super) loss: f64,
+    pub(super) duplicate: f64,
     answer_delay: Duration,
     /// Messages are blocked until the link is healed.
     pub(super) is_blocked: bool,
@@ -52,31 +45,5 @@ impl LinkFault {
             || self.duplicate > 0.0
             || !self.delay.is_zero()
             || !self.answer_delay.is_zero();
-    }
-}
-
-impl Network {
-    /// Something about the links has changed.
-    pub(super) fn refresh(&mut self) {
-        self.has_link_fault = self.link_faults.iter().any(|link_faults| link_faults.is_active);
-    }
-
-    /// The extra latency of a message to or from `broker`, in nanoseconds. TCP sends again what is lost, later each
-    /// time, and keeps everything behind it waiting.
-    pub(super) fn extra_latency_ns(&mut self, broker: BrokerId) -> i64 {
-        let LinkFault { delay, loss, .. } = self.link_faults[broker as usize];
-        let mut extra_ns = delay.as_nanos() as i64;
-        let mut wait = RETRANSMITTED_AFTER_NS;
-        while loss > 0.0 && wait < RETRANSMITTED_AFTER_MAX_NS && self.fault_random.unit() < loss {
-            extra_ns += wait;
-            wait *= 2;
-        }
-        extra_ns
-    }
-
-    /// Whether a batch to `broker` arrives twice.
-    pub(super) fn duplicates(&mut self, broker: BrokerId) -> bool {
-        let LinkFault { duplicate, .. } = self.link_faults[broker as usize];
-        duplicate > 0.0 && self.fault_random.unit() < duplicate
     }
 }

@@ -5,10 +5,9 @@
 //! once, with its arrival time. A trace turns this off, so that it has every event in its order. The results are the
 //! same.
 
-use super::deferred::DeferredAck;
 use super::event_queue::Key;
-use super::kernel::Kernel;
-use super::process::{Delivered, Occupant, TurnRequest};
+use super::kernel::{DeferredAck, Kernel, Occupant};
+use super::process::{Delivered, TurnRequest};
 use super::trace::fetched_content;
 use crate::base::Time;
 use crate::broker::model::{Caller, ClientId};

@@ -1,9 +1,5 @@
 //! Simulated processes: machines with their clients, as the kernel schedules them.
 
-use std::collections::VecDeque;
-
-use super::deferred::DeferredAck;
-use super::handle::Ask;
 use crate::base::{Offset, Time};
 use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request};
 use crate::logic::Effort;
@@ -97,26 +93,4 @@ pub enum NextTurn {
     After(Effort),
     /// No turn any more: its client is closed.
     Over,
-}
-
-pub(super) struct ClientSlot {
-    pub(super) occupant: Occupant,
-    /// When its next turn comes; other turns in the queue are stale.
-    pub(super) turn_at: Time,
-    /// Until when it is busy with an effort.
-    pub(super) busy_until: Time,
-    /// Whether it has a deferred turn.
-    pub(super) wants_deferred_turn: bool,
-    /// Whether it [cannot notify actors](SimProcess::cannot_notify_actors).
-    pub(super) cannot_notify_actors: bool,
-    /// Its last question for watermarks.
-    pub(super) question: u64,
-    /// Deferred acknowledgements.
-    pub(super) acks: VecDeque<DeferredAck>,
-}
-
-pub(super) enum Occupant {
-    None,
-    Process(Box<dyn SimProcess>),
-    Asks(Ask),
 }

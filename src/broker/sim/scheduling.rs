@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::delivery::ASK_AGAIN;
-use super::kernel::{ControlEvent, Event, Kernel};
-use super::process::{ClientSlot, NextTurn, Occupant, TurnRequest};
+use super::kernel::{ClientSlot, ControlEvent, Event, Kernel, Occupant};
+use super::process::{NextTurn, TurnRequest};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::ClientId;
 use crate::broker::protocol::{BrokerId, Response};

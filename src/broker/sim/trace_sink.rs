@@ -19,12 +19,12 @@ impl TraceSink {
 
 impl fmt::Debug for TraceSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tap")
+        f.write_str("TraceSink")
     }
 }
 
 /// A sink, and the names of clients.
-pub(super) struct TraceWriter(Mutex<Inner>);
+pub struct TraceWriter(Mutex<Inner>);
 
 struct Inner {
     sink: TraceSink,
@@ -54,7 +54,8 @@ impl TraceWriter {
         self.lock().names.get(client as usize).cloned().unwrap_or_default()
     }
 
-    pub(super) fn emit_trace(
+    /// Writes an event at `at`: its subject, what it does, and the partitions it concerns.
+    pub fn emit_trace(
         &self,
         at: Time,
         kind: TraceKind,
@@ -67,6 +68,6 @@ impl TraceWriter {
 
 impl fmt::Debug for TraceWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
+        f.write_str("TraceWriter")
     }
 }

@@ -1,7 +1,6 @@
 //! Requests and responses as text, for the trace.
 
-use super::delivery::has_left;
-use super::kernel::{ControlEvent, Event, Kernel};
+use super::kernel::{ControlEvent, Event, Kernel, has_left};
 use super::trace_sink::TraceWriter;
 use crate::base::PartitionId;
 use crate::broker::model::Alarm;

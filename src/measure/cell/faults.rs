@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{CellState, Content, Processed, RECOVERIES_MAX, RECOVERIES_OPEN_MAX};
+use super::{CellState, RECOVERIES_MAX, RECOVERIES_OPEN_MAX};
 use crate::base::{ConsumerId, Offset, Time};
 use crate::measure::fault_watch::{FaultWatch, ProcessedRecord, Quiet};
 use crate::measure::recovery::RecoveryMark;
-use crate::measure::{FaultWindows, KeepUp, Owner};
+use crate::measure::{Content, FaultWindows, KeepUp, Owner, Processed};
 
 impl CellState {
     /// The load begins at `start`: only records intended in the `measured` window enter latency, and the partition is

@@ -1,14 +1,30 @@
 //! One case: a scenario with a seed and faults, that can be run and written down.
 
+use std::time::Duration;
+
 use toml::{Table, Value};
 
-use super::CaseSize;
-use super::settings::Setting;
+use super::settings::{Setting, section};
 use crate::error::Error;
 use crate::measure::Summary;
 use crate::plan::{Overrides, Plan, compile};
 use crate::run::{Options, run};
 use crate::scenario::{Diagnostic, Source};
+
+/// How much a case is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CaseSize {
+    /// Faults.
+    pub faults: usize,
+    /// Settings that were drawn.
+    pub settings: usize,
+    /// Partitions of the topic.
+    pub partitions: u32,
+    /// Producers.
+    pub producers: u32,
+    /// How long the load lasts, warm-up included.
+    pub load: Duration,
+}
 
 /// What must hold in every run, whatever is broken in it: expressions of `[expect]`.
 pub(super) const INVARIANTS: [(&str, &str); 12] = [
@@ -135,19 +151,6 @@ impl Case {
     /// Whether `figure` is not zero when this runs.
     pub(super) fn breaks(&self, figure: &str) -> bool {
         self.plan().is_ok() && broken(&self.run()).iter().any(|broken| broken.figure == figure)
-    }
-}
-
-/// A section of a scenario, made when it is not there.
-pub(super) fn section<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
-    let entry = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
-    if !entry.is_table() {
-        *entry = Value::Table(Table::new());
-    }
-    match entry {
-        Value::Table(section) => section,
-        // It was made one above.
-        _ => unreachable!("a section is a table"),
     }
 }
 

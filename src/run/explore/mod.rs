@@ -13,10 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-pub use self::case::Broken;
+pub use self::case::{Broken, CaseSize};
 use self::case::{Case, ENDS, INVARIANTS, broken};
 use self::settings::Settings;
-pub use self::smaller::CaseSize;
 use self::smaller::{Smallest, smaller};
 use self::swarm::Swarm;
 use crate::base::{Clock, Seed, Time};

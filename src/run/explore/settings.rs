@@ -6,7 +6,6 @@
 
 use toml::{Table, Value};
 
-use super::case::section;
 use crate::base::{Random, Seed};
 use crate::plan::{BrokerPlan, GroupProtocol, Plan, SimPlan};
 
@@ -255,6 +254,19 @@ impl Setting {
             Setting { key, value }
         };
         Some((value.abs_diff(default), nearer))
+    }
+}
+
+/// A section of a scenario, made when it is not there.
+pub(super) fn section<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
+    let entry = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+    if !entry.is_table() {
+        *entry = Value::Table(Table::new());
+    }
+    match entry {
+        Value::Table(section) => section,
+        // It was made one above.
+        _ => unreachable!("a section is a table"),
     }
 }
 

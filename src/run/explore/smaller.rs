@@ -1,12 +1,11 @@
 //! The smallest case that still breaks the same invariant.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::case::{Case, section};
-use super::settings::{Role, Setting};
+use super::case::Case;
+use super::settings::{Role, Setting, section};
 use crate::logic::{shrink_list, shrink_number};
 
 /// Runs it may take.
@@ -22,21 +21,6 @@ pub(super) struct Smallest {
     pub(super) tries: usize,
     /// Whether nothing more can be left out: without any one of its faults the invariant holds.
     pub(super) is_minimal: bool,
-}
-
-/// How much a case is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct CaseSize {
-    /// Faults.
-    pub faults: usize,
-    /// Settings that were drawn.
-    pub settings: usize,
-    /// Partitions of the topic.
-    pub partitions: u32,
-    /// Producers.
-    pub producers: u32,
-    /// How long the load lasts, warm-up included.
-    pub load: Duration,
 }
 
 /// Leaves out faults and settings, then shortens the run, takes producers and partitions away, shortens what faults last

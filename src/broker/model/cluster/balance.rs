@@ -9,7 +9,8 @@
 //! controller had been elected then. Kafka moves 1,000 partitions at once and the next ones at once after them; here
 //! that is one step.
 
-use super::{Alarm, Cluster, Output, Outputs};
+use super::outputs::{Alarm, Output, Outputs};
+use super::state::Cluster;
 use crate::base::{PartitionId, Time};
 use crate::broker::model::replicas::Election;
 
@@ -53,10 +54,11 @@ impl Cluster {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{BrokerId, Caller, ClusterSettings};
+    use super::super::{Caller, ClusterSettings};
     use super::*;
     use crate::base::Seed;
     use crate::broker::model::group::GroupSettings;
+    use crate::broker::protocol::BrokerId;
     use crate::broker::protocol::{ErrorCode, Fetch, FetchSlot, Request};
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -1,37 +1,12 @@
 //! Fetches: what there is up to the high watermark, or a wait for more.
 
-use std::collections::VecDeque;
-
-use super::{Alarm, BrokerId, Caller, ClientId, Cluster, Fetched, Output, Outputs};
+use super::outputs::{Alarm, Caller, ClientId, Fetched, Output, Outputs};
+use super::state::{Cluster, Place};
 use crate::base::{PartitionId, Time};
-use crate::broker::protocol::{ErrorCode, Fetch, FetchSlot, Produce};
+use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, FetchSlot};
 
 /// More than can be sent to one partition while a message is under way.
 const MUCH: u64 = 64 << 20;
-
-/// What a broker keeps of a client.
-#[derive(Debug, Default)]
-pub(super) struct Place {
-    /// Its fetch that waits for records.
-    parked: Option<Box<Fetch>>,
-    /// Whose it is, and how long it has waited.
-    caller: Caller,
-    since: Time,
-    /// Whether a deadline is announced: a fetch that is answered early leaves its own to the next one, so that there
-    /// is one at a time and not one per fetch.
-    has_alarm: bool,
-    /// The connection whose batch waits for its replication. Kafka takes one request of a connection at a time.
-    pub(super) muted: Option<u32>,
-    /// Batches that came meanwhile.
-    pub(super) batches: VecDeque<(Caller, Box<Produce>)>,
-}
-
-impl Place {
-    /// How long the fetch waits, if there is one.
-    fn deadline(&self) -> Option<Time> {
-        self.parked.as_ref().map(|fetch| self.since + fetch.wait_max)
-    }
-}
 
 impl Cluster {
     pub(super) fn fetch(

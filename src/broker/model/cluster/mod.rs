@@ -5,159 +5,26 @@
 //! [`Outputs`].
 
 mod balance;
-mod brokers;
 mod fetching;
 mod outage;
 mod outputs;
 mod producing;
 mod refusal;
 mod replication;
+mod state;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use self::brokers::Broker;
-use self::fetching::Place;
-pub use self::outputs::{Fetched, Output, Outputs, Produced};
-use self::producing::Unacknowledged;
-use self::refusal::Refusals;
-use self::replication::Lanes;
-use super::cores::Cores;
-use super::group::{GroupCoordinator, GroupError, GroupResponse, GroupSettings, Ticket};
+use self::state::{Broker, Lanes, Partition, Place, Refusals};
+use super::group::{GroupCoordinator, GroupError, GroupResponse, Ticket};
 use super::log::PartitionLog;
 use super::replicas::Replicas;
 use super::sequences::Sequences;
 use crate::base::{Offset, PartitionId, Seed, Time};
 use crate::broker::protocol::{BrokerId, Records, Request, Response};
 
-/// A client's connections, as the cluster tells clients apart.
-pub type ClientId = u32;
-
-/// A connection of a client to a broker: the destination of a response.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Caller {
-    /// The client.
-    pub client: ClientId,
-    /// How many connections to this broker it has had before.
-    pub connection: u32,
-}
-
-/// What a cluster is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClusterSettings {
-    /// Number of brokers.
-    pub brokers: u32,
-    /// Cores of each broker.
-    pub cores: u32,
-    /// CPU time of a request.
-    pub request_cost: Duration,
-    /// Number of partitions.
-    pub partitions: u32,
-    /// Copies of each partition.
-    pub replication_factor: u32,
-    /// `min.insync.replicas`.
-    pub min_insync: u32,
-    /// `unclean.leader.election.enable`.
-    pub unclean_elections: bool,
-    /// One-way time between brokers.
-    pub link: Duration,
-    /// `broker.session.timeout.ms`: a broker without heartbeats for this long is fenced.
-    pub broker_session: Duration,
-    /// `replica.lag.time.max.ms`.
-    pub replica_lag_max: Duration,
-    /// `leader.imbalance.check.interval.seconds`; `None` without `auto.leader.rebalance.enable`.
-    pub leader_balance: Option<Duration>,
-    /// Bytes kept per partition.
-    pub retention_bytes: u64,
-    /// How the coordinator treats groups.
-    pub group: GroupSettings,
-}
-
-/// What is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alarm {
-    /// A fetch has waited for as long as it may.
-    Fetch {
-        /// Whose.
-        client: ClientId,
-        /// At which broker.
-        broker: BrokerId,
-    },
-    /// A deadline of the group's coordinator.
-    Group,
-    /// Followers have fetched what they asked for.
-    Replicated {
-        /// Which of the cluster's lanes.
-        lane: u32,
-    },
-    /// A broker's session with the controller is over, unless it has been back since.
-    Session {
-        /// Which broker.
-        broker: BrokerId,
-        /// Which of its silences.
-        silence: u32,
-    },
-    /// Leaders look whether followers have been behind for too long.
-    Laggards,
-    /// The controller gives leadership back to the preferred replicas.
-    Balance,
-}
-
-impl Alarm {
-    /// A number that tells what and whose it is, for a trace.
-    pub fn number(self) -> u32 {
-        match self {
-            Alarm::Fetch { client, .. } => client << 3,
-            Alarm::Group => 1,
-            Alarm::Replicated { lane } => 2 + (lane << 3),
-            Alarm::Session { broker, .. } => 3 + (broker << 3),
-            Alarm::Laggards => 4,
-            Alarm::Balance => 5,
-        }
-    }
-}
-
-/// All brokers and partitions.
-#[derive(Debug)]
-pub struct Cluster {
-    settings: ClusterSettings,
-    brokers: Vec<Broker>,
-    partitions: Vec<Partition>,
-    /// By client and broker.
-    places: Vec<Place>,
-    lanes: Lanes,
-    refusals: Refusals,
-    producers: i64,
-    group: GroupCoordinator,
-    coordinator: BrokerId,
-    /// The earliest announced deadline of the group.
-    group_alarm: Time,
-    /// Whether every broker replicates as fast as ever, and whether leaders look after laggards.
-    is_smooth: bool,
-    laggards_alarm: bool,
-    balance_alarm: bool,
-}
-
-#[derive(Debug)]
-struct Partition {
-    log: PartitionLog,
-    replicas: Replicas,
-    sequences: Sequences,
-    /// Clients whose fetch waits for a record here.
-    waiting: VecDeque<ClientId>,
-    /// Batches that are not replicated yet, with the request that waits for that.
-    unacknowledged: VecDeque<Unacknowledged>,
-    /// Records appended since the last round of replication began.
-    is_dirty: bool,
-}
-
-impl Partition {
-    /// A client waits here no more. Rare: mostly it was the only one, and is taken out before it is answered.
-    #[cold]
-    fn forget_waiter(&mut self, client: ClientId) {
-        self.waiting.retain(|waiter| *waiter != client);
-    }
-}
+pub use self::outputs::{Alarm, Caller, ClientId, Fetched, Output, Outputs, Produced};
+pub use self::state::{Cluster, ClusterSettings};
 
 impl Cluster {
     /// A cluster whose partitions are empty and led by the brokers in turn.
@@ -196,6 +63,16 @@ impl Cluster {
                 is_dirty: false,
             });
         }
+    }
+
+    /// How many requests wait at brokers that stand still.
+    pub fn queued(&self) -> usize {
+        self.brokers.iter().map(|broker| broker.queue.len()).sum()
+    }
+
+    /// These requests.
+    pub fn queued_requests(&self) -> impl Iterator<Item = &Request> {
+        self.brokers.iter().flat_map(|broker| &broker.queue).map(|(_, request)| request)
     }
 
     /// Number of partitions.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Alarm, BrokerId, Cluster, Output, Outputs};
+use super::outputs::{Alarm, Output, Outputs};
+use super::state::{Cluster, Partition};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::replicas::{Election, Replicas};
+use crate::broker::protocol::BrokerId;
 
 impl Cluster {
     /// Number of brokers.
@@ -76,7 +78,7 @@ impl Cluster {
 
     /// A broker reaches neither the controller nor another broker; clients reach it.
     pub fn isolate(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
-        let known = |partition: &super::Partition| {
+        let known = |partition: &Partition| {
             (partition.replicas.leader(), partition.replicas.high_watermark())
         };
         let stale = self.partitions.iter().map(known).collect();

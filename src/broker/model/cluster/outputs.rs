@@ -3,9 +3,64 @@
 //! Answers to batches and to fetches have lists of their own: nearly everything that is said is one of them, and plain
 //! values go from hand to hand faster than one of many kinds of things. Between two lists no order is kept.
 
-use super::{Alarm, BrokerId, Caller};
 use crate::base::{Offset, Time};
-use crate::broker::protocol::{ErrorCode, Fetch, Produce, Response};
+use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, Produce, Response};
+
+/// A client's connections, as the cluster tells clients apart.
+pub type ClientId = u32;
+
+/// A connection of a client to a broker: the destination of a response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The client.
+    pub client: ClientId,
+    /// How many connections to this broker it has had before.
+    pub connection: u32,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// A fetch has waited for as long as it may.
+    Fetch {
+        /// Whose.
+        client: ClientId,
+        /// At which broker.
+        broker: BrokerId,
+    },
+    /// A deadline of the group's coordinator.
+    Group,
+    /// Followers have fetched what they asked for.
+    Replicated {
+        /// Which of the cluster's lanes.
+        lane: u32,
+    },
+    /// A broker's session with the controller is over, unless it has been back since.
+    Session {
+        /// Which broker.
+        broker: BrokerId,
+        /// Which of its silences.
+        silence: u32,
+    },
+    /// Leaders look whether followers have been behind for too long.
+    Laggards,
+    /// The controller gives leadership back to the preferred replicas.
+    Balance,
+}
+
+impl Alarm {
+    /// A number that tells what and whose it is, for a trace.
+    pub fn number(self) -> u32 {
+        match self {
+            Alarm::Fetch { client, .. } => client << 3,
+            Alarm::Group => 1,
+            Alarm::Replicated { lane } => 2 + (lane << 3),
+            Alarm::Session { broker, .. } => 3 + (broker << 3),
+            Alarm::Laggards => 4,
+            Alarm::Balance => 5,
+        }
+    }
+}
 
 /// Requests whose memory waits for another use.
 const DONE_MAX: usize = 64;

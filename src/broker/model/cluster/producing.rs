@@ -1,33 +1,12 @@
 //! Produce requests: append, and acknowledge when those who have to have the batch have it.
 
+use super::outputs::{Caller, Output, Outputs, Produced};
 use super::refusal::{error_code, is_appended};
-use super::{BrokerId, Caller, Cluster, Output, Outputs, Produced};
+use super::state::{Cluster, Unacknowledged};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::sequences::Admission;
-use crate::broker::protocol::{ErrorCode, Produce};
+use crate::broker::protocol::{BrokerId, ErrorCode, Produce};
 use crate::plan::{Acks, Api, ApiError};
-
-/// A batch that is not replicated yet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Unacknowledged {
-    /// The offset after its last record.
-    end: i64,
-    offset: i64,
-    number: u64,
-    broker: BrokerId,
-    caller: Caller,
-}
-
-impl Unacknowledged {
-    pub(super) fn is_at(&self, broker: BrokerId) -> bool {
-        self.broker == broker
-    }
-
-    fn answer(&self, at: Time, error: Option<ErrorCode>) -> Produced {
-        let Unacknowledged { offset, number, broker, caller, .. } = *self;
-        Produced { at, from: broker, to: caller, number, offset: Offset(offset), error }
-    }
-}
 
 /// What became of a batch.
 enum Appended {

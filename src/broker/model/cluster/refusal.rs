@@ -1,37 +1,11 @@
 //! Requests that are refused on purpose.
 
-use super::{BrokerId, Caller, Cluster, Output, Outputs};
+use super::outputs::{Caller, Output, Outputs};
+use super::state::Cluster;
 use crate::base::Time;
 use crate::broker::model::group::{GroupError, GroupRequest, GroupResponse};
-use crate::broker::protocol::{ErrorCode, Request, Response};
+use crate::broker::protocol::{BrokerId, ErrorCode, Request, Response};
 use crate::plan::{Api, ApiError};
-
-/// Which requests are refused next.
-#[derive(Debug, Default)]
-pub(super) struct Refusals {
-    planned: Vec<(Api, ApiError, u32)>,
-}
-
-impl Refusals {
-    /// Whether nothing is planned.
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.planned.is_empty()
-    }
-
-    /// The answer planned for a request of this kind, if there is one. It is used up.
-    #[inline]
-    pub(super) fn take(&mut self, api: Api) -> Option<ApiError> {
-        if self.planned.is_empty() {
-            return None;
-        }
-        let (_, code, left) = self.planned.iter_mut().find(|(planned, ..)| *planned == api)?;
-        let code = *code;
-        *left -= 1;
-        self.planned.retain(|(.., left)| *left > 0);
-        Some(code)
-    }
-}
 
 impl Cluster {
     /// Whether nothing is wrong with any broker, and nothing is to be refused.

@@ -6,36 +6,10 @@
 
 use std::time::Duration;
 
-use super::{Alarm, Broker, BrokerId, Cluster, Output, Outputs};
+use super::outputs::{Alarm, Output, Outputs};
+use super::state::{Broker, Cluster};
 use crate::base::{PartitionId, Time};
-
-/// The lanes from each leader to all smooth followers, and to each follower on its own.
-#[derive(Debug)]
-pub(super) struct Lanes {
-    brokers: u32,
-    lanes: Vec<Lane>,
-}
-
-#[derive(Debug, Default)]
-struct Lane {
-    is_under_way: bool,
-    /// What the round under way brings: partition, end and leader epoch when it began.
-    bringing: Vec<(PartitionId, i64, i32)>,
-    /// What the next one will bring.
-    next: Vec<PartitionId>,
-}
-
-impl Lanes {
-    pub(super) fn new(brokers: u32) -> Lanes {
-        let lanes = (0..brokers * brokers).map(|_| Lane::default()).collect();
-        Lanes { brokers, lanes }
-    }
-
-    /// The lane of a pair; with itself, that of a leader and all its smooth followers.
-    fn number(&self, leader: BrokerId, follower: BrokerId) -> u32 {
-        leader * self.brokers + follower
-    }
-}
+use crate::broker::protocol::BrokerId;
 
 impl Cluster {
     /// A leader has appended something its followers do not have.

@@ -1,11 +1,17 @@
 //! A producer's batch, and the queue of batches of a partition.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use super::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use crate::base::{PartitionId, ProducerId, Time, sent_time};
 use crate::broker::SendRecord;
 use crate::broker::protocol::{Batch, BrokerId};
+
+/// librdkafka's `batch.num.messages` and `batch.size`.
+pub(super) const BATCH_RECORDS_MAX: usize = 10_000;
+pub(super) const BATCH_BYTES_MAX: usize = 1_000_000;
+/// The interval at which librdkafka expires records.
+pub(super) const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A batch, and what is needed to acknowledge its records.
 #[derive(Debug, Default)]

@@ -1,16 +1,12 @@
 //! Completion of batches: acknowledged, sent again, or expired.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use super::batch::{ProducerBatch, Sent};
+use super::batch::{EXPIRE_INTERVAL, ProducerBatch, Sent};
 use super::{NativeProducer, ProducerIdState};
 use crate::base::{Offset, Time};
 use crate::broker::protocol::{BrokerId, Client, ErrorCode, Request};
 use crate::measure::{Ack, Outcome};
-
-/// The interval at which librdkafka expires records.
-pub(super) const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl NativeProducer {
     /// Closes connections whose requests have timed out, and expires batches. Returns when the next check is due.

@@ -10,8 +10,7 @@ mod drain;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::batch::{PartitionQueue, ProducerBatch};
-use self::completion::EXPIRE_INTERVAL;
+use self::batch::{EXPIRE_INTERVAL, PartitionQueue, ProducerBatch};
 use super::Profile;
 use super::metadata::Metadata;
 use crate::base::{Clock, Offset, PartitionId, Time};
@@ -23,9 +22,6 @@ use crate::plan::{Acks, LoadPlan};
 /// librdkafka's `queue.buffering.max.messages` and `queue.buffering.max.kbytes`.
 const QUEUED_MAX: usize = 100_000;
 const QUEUED_BYTES_MAX: usize = 1 << 30;
-/// librdkafka's `batch.num.messages` and `batch.size`.
-const BATCH_RECORDS_MAX: usize = 10_000;
-const BATCH_BYTES_MAX: usize = 1_000_000;
 /// librdkafka's `max.in.flight` of an idempotent producer; without idempotence its window is a million.
 const IN_FLIGHT_IDEMPOTENT: usize = 5;
 const IN_FLIGHT: usize = 1_000_000;

@@ -6,6 +6,14 @@ use crate::plan::Targets;
 use crate::plan::build::key::Key;
 use crate::scenario::{At, Diagnostic, Pick, codes};
 
+/// Whether a kind takes the key `for`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Span {
+    Never,
+    May,
+    Must,
+}
+
 /// How many there are to hit.
 pub(super) struct There {
     pub(super) consumers: u32,

@@ -4,8 +4,7 @@ use crate::plan::build::key::Key;
 use std::time::Duration;
 
 use super::Findings;
-use super::aim::Aim;
-use super::kind::Span;
+use super::aim::{Aim, Span};
 use crate::plan::{Call, CallAction, CallRule, FaultKind};
 use crate::scenario::{
     At, CallErrorWord, Diagnostic, Fault, FetchCall, Origin, Pick, ProduceCall, codes,

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::Findings;
-use super::aim::Aim;
-use super::kind::Span;
+use super::aim::{Aim, Span};
 use crate::base::BrokerKind;
 use crate::plan::build::key::Key;
 use crate::plan::{ExecPlan, FaultKind, PARTITIONS_MAX};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::aim::Aim;
+use super::aim::{Aim, Span};
 use super::{Findings, calls, cluster};
 use crate::base::{BrokerKind, format_duration};
 use crate::plan::FaultKind;
@@ -14,14 +14,6 @@ use crate::scenario::{
 /// Longest time a fault may last, as a run.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 const SHORTEST: Duration = Duration::from_millis(1);
-
-/// Whether a kind takes the key `for`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Span {
-    Never,
-    May,
-    Must,
-}
 
 /// What a `[[fault]]` says: its kind, how long it lasts, and its targets.
 pub(super) fn build<'a>(

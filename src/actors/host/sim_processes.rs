@@ -1,21 +1,20 @@
-//! Hosting by the kernel of a simulation: the same hosts, given their turns by events instead of by threads.
+//! The processes of a simulation: the same hosts, given their turns by events of the kernel instead of by threads; and
+//! a second process that was given a partition as well.
 
 use std::time::Duration;
 
-use super::consumer_host::{ConsumerHost, Turn};
-use super::injected_faults::hang_is_over;
-use super::lease::HostReport;
-use super::producer_host::{BLOCKED_WAIT, Blocked, PoolHost, PoolReport, PoolTurn};
-use crate::actors::Context;
-use crate::base::{Clock, ConsumerId, Offset, Time};
+use super::consumer_host::{ConsumerHost, HostTurn};
+use super::producer_host::{BLOCKED_WAIT, Blocked, PoolHost, PoolTurn};
+use crate::actors::lease::{HostReport, PoolReport};
+use crate::actors::runtime::Context;
+use crate::base::{Clock, ConsumerId, Offset, PartitionId, Time};
 use crate::broker::calls::RuledConsumer;
-use crate::broker::native::member::MemberSettings;
-use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
+use crate::broker::native::{NativeConsumer, NativeProducer};
 use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request};
-use crate::broker::sim::{Delivered, KernelHandle, NextTurn, SimProcess, TurnRequest};
-use crate::broker::{ConsumerSpec, GroupSpec};
+use crate::broker::sim::{Delivered, NextTurn, SimProcess, TurnRequest};
+use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow};
 use crate::logic::Effort;
-use crate::plan::{Acks, Assignor, BrokerPlan, GroupProtocol, Identity};
+use crate::plan::Acks;
 
 /// Longest time without a turn, so that the watchdog sees that a host is not hanging.
 const IDLE: Duration = Duration::from_millis(500);
@@ -25,31 +24,8 @@ const HANG_STEP: Duration = Duration::from_millis(250);
 /// Most bytes of records a client keeps while its host's turn is put off.
 const LATE_BYTES_MAX: usize = 16 * 1024;
 
-/// Who gives hosts their turns.
-#[derive(Clone, Debug)]
-pub enum Hosting {
-    /// Each has a thread of its own, in real time.
-    Threads,
-    /// The kernel of a simulation, in virtual time.
-    Kernel(KernelHandle),
-}
-
-impl Hosting {
-    /// Notes that an actor is being told something.
-    pub(in crate::actors) fn mark_actors_busy(&self) {
-        if let Hosting::Kernel(kernel) = self {
-            kernel.mark_actors_busy();
-        }
-    }
-
-    /// Whether time is virtual.
-    pub fn is_kernel(&self) -> bool {
-        matches!(self, Hosting::Kernel(_))
-    }
-}
-
 /// A consumer's host with the native client.
-pub(super) struct SimulatedConsumer {
+pub(in crate::actors) struct SimulatedConsumer {
     /// In a box: it is taken out for each turn, so that a turn can end it.
     host: Option<Box<ConsumerHost>>,
     client: RuledConsumer<NativeConsumer>,
@@ -66,22 +42,17 @@ pub(super) struct SimulatedConsumer {
 }
 
 impl SimulatedConsumer {
-    pub(super) fn new(host: ConsumerHost, spec: &ConsumerSpec) -> SimulatedConsumer {
-        let client = match &spec.group {
-            None => NativeConsumer::new(profile(host.context()), host.clock()),
-            Some(group) => {
-                let (member, profile) =
-                    (member(host.context(), spec, group), profile(host.context()));
-                NativeConsumer::member(member, profile, group, host.clock())
-            }
-        };
-        let member = spec.group.as_ref().map(|group| group.consumer);
+    /// The process of a host whose client is `client`: of this group member, if it is one.
+    pub(in crate::actors) fn new(
+        host: ConsumerHost,
+        client: NativeConsumer,
+        name: String,
+        member: Option<ConsumerId>,
+    ) -> SimulatedConsumer {
         let active_faults = host.context().active_faults.clone();
         let client = RuledConsumer::new(client, member, active_faults, host.clock());
-        let name = spec.name.clone();
-        let host = Some(Box::new(host));
         SimulatedConsumer {
-            host,
+            host: Some(Box::new(host)),
             client,
             name,
             closing: None,
@@ -120,7 +91,8 @@ impl SimulatedConsumer {
         let left = until.remaining(host.clock().now());
         if left.is_zero() || host.context().active_faults.is_over() {
             self.hangs = None;
-            hang_is_over(consumer, host.context());
+            // A later failure has another cause.
+            host.context().active_faults.take_cause(consumer);
             return None;
         }
         Some(left.min(HANG_STEP))
@@ -132,7 +104,7 @@ impl SimulatedConsumer {
             if let Some(left) = self.hangs_for(host) {
                 return NextTurn::After(Effort::Wait(left));
             }
-            if host.turn(&mut self.client, Duration::ZERO) == Turn::Over {
+            if host.turn(&mut self.client, Duration::ZERO) == HostTurn::Over {
                 host.close_dispatcher();
                 self.client.inner().leave();
                 let took = host.closes_late().unwrap_or_default();
@@ -209,63 +181,10 @@ impl SimProcess for SimulatedConsumer {
     }
 }
 
-/// What a consumer's client needs from its creation until it does anything.
-pub(super) fn client_start(context: &Context) -> Duration {
-    match &context.plan.broker {
-        BrokerPlan::Sim(sim) => sim.client.start,
-        BrokerPlan::Embedded { .. } | BrokerPlan::Kafka { .. } => Duration::ZERO,
-    }
-}
-
-/// What the native client does when something goes wrong.
-pub(super) fn profile(context: &Context) -> Profile {
-    let BrokerPlan::Sim(sim) = &context.plan.broker else { return Profile::default() };
-    Profile {
-        brokers: sim.brokers,
-        request_timeout: sim.client.request_timeout,
-        message_timeout: sim.client.message_timeout,
-        retry_backoff: sim.client.retry_backoff,
-        retry_backoff_max: 10 * sim.client.retry_backoff,
-        ..Profile::default()
-    }
-}
-
-/// What the native client is told about the group.
-fn member(context: &Context, spec: &ConsumerSpec, group: &GroupSpec) -> MemberSettings {
-    let plan = context.plan.group();
-    let (run, consumer) = (context.run, group.consumer);
-    let instance_id = match plan.map(|plan| plan.identity_of(consumer)) {
-        None | Some(Identity::Dynamic) => None,
-        Some(Identity::Crashable) => Some(format!("{run}-{consumer}-{}", group.incarnation)),
-        Some(Identity::Static) => Some(format!("{run}-{consumer}")),
-    };
-    let (session_timeout, heartbeat_interval, assignor) = match plan.map(|plan| &plan.protocol) {
-        Some(GroupProtocol::Classic { session_timeout, heartbeat_interval, assignor }) => {
-            (*session_timeout, *heartbeat_interval, *assignor)
-        }
-        // Refused when the plan is made.
-        Some(GroupProtocol::Consumer { .. }) | None => {
-            (Duration::from_secs(45), Duration::from_secs(3), Assignor::Range)
-        }
-    };
-    MemberSettings {
-        client_id: spec.name.clone(),
-        instance_id,
-        session_timeout,
-        heartbeat_interval,
-        rebalance_timeout: plan.map_or(Duration::from_secs(300), |plan| plan.max_poll_interval),
-        assignor,
-        partitions: context.plan.topic.partitions,
-        // Only faults change a simulated topic.
-        topic_refresh: context.plan.grows().then_some(context.plan.topic.discover),
-    }
-}
-
 /// A pool's host with the native client.
-pub(super) struct SimulatedPool<R> {
+pub(in crate::actors) struct SimulatedPool<R> {
     host: PoolHost<NativeProducer>,
     clock: Clock,
-    kernel: KernelHandle,
     report: R,
     /// Since when, and by what, the pool is kept from sending.
     blocked: Option<(Time, Blocked)>,
@@ -275,14 +194,10 @@ pub(super) struct SimulatedPool<R> {
 }
 
 impl<R: Fn(PoolReport)> SimulatedPool<R> {
-    pub(super) fn new(
-        host: PoolHost<NativeProducer>,
-        kernel: KernelHandle,
-        report: R,
-    ) -> SimulatedPool<R> {
+    pub(in crate::actors) fn new(host: PoolHost<NativeProducer>, report: R) -> SimulatedPool<R> {
         let (clock, plan) = (host.clock(), &host.context().plan);
         let may_run_early = plan.load.acks != Acks::None || plan.faults.is_empty();
-        SimulatedPool { host, clock, kernel, report, blocked: None, may_run_early }
+        SimulatedPool { host, clock, report, blocked: None, may_run_early }
     }
 }
 
@@ -305,7 +220,6 @@ impl<R: Fn(PoolReport) + Send> SimProcess for SimulatedPool<R> {
                     NextTurn::At(now + BLOCKED_WAIT)
                 }
                 PoolTurn::Over => {
-                    self.kernel.mark_actors_busy();
                     (self.report)(PoolReport::Finished);
                     NextTurn::Over
                 }
@@ -348,5 +262,73 @@ impl<R: Fn(PoolReport) + Send> SimProcess for SimulatedPool<R> {
             None if self.may_run_early => self.host.run_until(next, until, turns),
             None | Some(_) => next,
         }
+    }
+}
+
+/// A consumer of another process that was given a partition as well: the hazard of explicit assignment, which nothing
+/// prevents. It has no incarnation, no supervisor and no fence; what it does with records is done a second time.
+pub(in crate::actors) struct RogueConsumer {
+    client: NativeConsumer,
+    events: SecondWork,
+    until: Time,
+}
+
+/// What it does with records: counts them as processed by another process, too.
+struct SecondWork {
+    context: Context,
+    partition: PartitionId,
+}
+
+impl RogueConsumer {
+    /// Reads `partition` with `client` from its checkpoint on, until then.
+    pub(in crate::actors) fn new(
+        context: &Context,
+        mut client: NativeConsumer,
+        partition: PartitionId,
+        until: Time,
+    ) -> RogueConsumer {
+        let next = context.measurements.cell(partition).lock().next_offset();
+        // It takes every command.
+        let _ = client.submit(ConsumerCommand::Assign(partition, next));
+        RogueConsumer { client, events: SecondWork { context: context.clone(), partition }, until }
+    }
+}
+
+impl SimProcess for RogueConsumer {
+    fn turn(&mut self) -> NextTurn {
+        if self.events.context.clock.now() >= self.until {
+            return NextTurn::Over;
+        }
+        self.client.poll(Duration::ZERO, &mut self.events);
+        NextTurn::At(self.until)
+    }
+
+    fn name(&self) -> String {
+        format!("second-owner-{}", self.events.partition)
+    }
+
+    fn client(&mut self) -> &mut dyn Client {
+        &mut self.client
+    }
+
+    fn wish(&self) -> TurnRequest {
+        if self.client.has_events() { TurnRequest::Now } else { TurnRequest::None }
+    }
+}
+
+impl ConsumerEvents for SecondWork {
+    fn record(&mut self, partition: PartitionId, _offset: Offset, _payload: &[u8]) -> Flow {
+        self.context.measurements.cell(partition).lock().two_owners += 1;
+        Flow::More
+    }
+
+    fn end_of_partition(&mut self, _partition: PartitionId) {}
+
+    fn assigned(&mut self, _partitions: &[PartitionId]) {}
+
+    fn revoked(&mut self, _partitions: &[PartitionId]) {}
+
+    fn error(&mut self, error: BrokerError) {
+        self.context.note_client_error("second owner", None, &error.message);
     }
 }

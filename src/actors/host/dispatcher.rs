@@ -1,21 +1,20 @@
 //! The dispatcher of a host: hands the events of its client to the workers of their partitions.
 
-mod events;
-
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::handler_errors::make_handler;
-use super::injected_faults::SimulatedCosts;
-use super::lease::{HostReport, ReportChannel};
-use super::partition_worker::PartitionWorker;
+use super::partition_worker::{PartitionWorker, make_handler};
 use super::position_check::{DoubtfulPartition, PositionDoubt};
-use super::simulated::Hosting;
-use crate::actors::Context;
+use crate::actors::lease::{HostReport, ReportChannel};
+use crate::actors::runtime::{Completion, Context, WorkCosts};
 use crate::base::{ConsumerId, Offset, PartitionId, Time};
-use crate::broker::sim::KernelHandle;
-use crate::broker::{BrokerError, Flow, Positions};
+use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow, Positions};
 use crate::logic::{ConsumerMachine, Effort, Runs, WorkSampler};
-use crate::measure::{Applied, Owner, ResumePoint, TraceKind};
+use crate::measure::{Applied, Event, Handed, Owner, ResumePoint};
+
+/// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
+/// records are slow to process.
+const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
 
 /// The workers of a host, by partition.
 pub(super) struct Dispatcher {
@@ -34,7 +33,7 @@ pub(super) struct Dispatcher {
     fetched: Option<Time>,
     /// Group mode: the owner the host works for, and its positions, for commits on revocation.
     group: Option<MemberSession>,
-    /// The record whose effort the kernel is making.
+    /// The record whose effort is being made outside the host.
     under_way: Option<UnderWay>,
     /// Machines and clients that failed since the host last looked.
     failures: Vec<(PartitionId, BrokerError)>,
@@ -51,7 +50,7 @@ struct UnderWay {
     partition: PartitionId,
     offset: Offset,
     begun: Time,
-    costs: SimulatedCosts,
+    costs: WorkCosts,
 }
 
 /// The membership of a group member's host.
@@ -218,11 +217,7 @@ impl Dispatcher {
             let Some(worker) = self.workers.get_mut(at).and_then(Option::as_mut) else {
                 continue;
             };
-            let applied = worker.machine.flush(self.context.measurements.cell(partition));
-            if let Hosting::Kernel(kernel) = &self.context.hosting {
-                trace_progress(kernel, &self.context, &worker.machine, applied);
-            }
-            if applied == Applied::Fenced {
+            if worker.flush(&self.context) == Applied::Fenced {
                 self.workers[at] = None;
                 continue;
             }
@@ -244,30 +239,10 @@ impl Dispatcher {
         !has_failed && self.workers.iter().flatten().any(|worker| asks(worker))
     }
 
-    /// The client is at the end of a partition, and would hand `next` over next. Everything it has handed over is
-    /// processed.
+    /// The client is at the end of a partition, and would hand `next` over next.
     pub(super) fn reached(&mut self, partition: PartitionId, next: Offset) {
-        let at = partition.0 as usize;
-        let Some(worker) = self.workers.get_mut(at).and_then(Option::as_deref_mut) else { return };
-        // What was handed over to a dead one was not processed.
-        if worker.channel.is_dead() {
-            return;
-        }
-        let mut cell = self.context.measurements.cell(partition).lock();
-        if worker.resume_point.is_some() && next < cell.next_offset() {
-            return;
-        }
-        if cell.reach(worker.machine.owner(), next, self.context.clock.now()) == Applied::Fenced {
-            return;
-        }
-        drop(cell);
-        worker.resume_point = None;
-        worker.machine.reach(next);
-        if let (Some(position), Some(next)) = (&worker.position, worker.machine.position()) {
-            position.advance(next);
-        }
-        worker.reads();
-        self.context.measurements.progress[at].fetch_max(next.0, Ordering::AcqRel);
+        let worker = self.workers.get_mut(partition.0 as usize).and_then(Option::as_deref_mut);
+        worker.into_iter().for_each(|worker| worker.reached(&self.context, next));
     }
 
     /// Records a heartbeat: the host polls.
@@ -279,7 +254,7 @@ impl Dispatcher {
         }
     }
 
-    /// The effort the kernel has to make before the next turn.
+    /// The effort that is charged to the host before its next turn.
     pub(super) fn effort(&self) -> Option<Effort> {
         self.under_way.as_ref().and_then(|record| record.costs.next())
     }
@@ -353,6 +328,23 @@ impl Dispatcher {
         }
     }
 
+    /// What follows from a record that is processed, and from whether the batch is full.
+    #[inline]
+    fn done(&mut self, partition: PartitionId, begun: Time, now: Time, is_full: bool) -> Flow {
+        if !self.busy.contains(&partition) {
+            self.busy.push(partition);
+        }
+        let since = *self.batch_since.get_or_insert(begun);
+        let is_old = self.came_at.is_none() && now > since + BATCH_TIME_MAX;
+        if is_full || is_old { Flow::Stop } else { Flow::More }
+    }
+
+    /// The machine of a partition has failed.
+    fn fails(&mut self, partition: PartitionId, error: BrokerError) -> Flow {
+        self.failures.push((partition, error));
+        Flow::Stop
+    }
+
     fn client_error(&self, error: &BrokerError) {
         self.context.note_client_error(&self.client, self.consumer, &error.message);
     }
@@ -367,18 +359,119 @@ impl Drop for Dispatcher {
     }
 }
 
-/// Tells the trace of a simulation how far a machine has come.
-fn trace_progress(
-    kernel: &KernelHandle,
-    context: &Context,
-    machine: &ConsumerMachine,
-    applied: Applied,
-) {
-    kernel.emit_trace(context.clock.now(), TraceKind::Processed, || {
-        let (partition, owner) = (machine.partition(), machine.owner());
-        let next = machine.position().unwrap_or(Offset(0));
-        let counts = if applied == Applied::Fenced { ", fenced: counts for nothing" } else { "" };
-        let what = format!("partition {partition} up to offset {next}{counts}");
-        (format!("consumer-{}", owner.consumer), what, vec![partition])
-    });
+impl ConsumerEvents for Dispatcher {
+    #[inline]
+    fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
+        let Some(worker) = self.workers.get_mut(partition.0 as usize).and_then(Option::as_mut)
+        else {
+            // A shared client or a group member may still hold records of a partition it has just given up.
+            if self.consumer.is_some() && self.group.is_none() {
+                self.context.measurements.strays.fetch_add(1, Ordering::Relaxed);
+            }
+            return Flow::More;
+        };
+        if worker.channel.is_dead() {
+            return Flow::Stop;
+        }
+        if worker.resume_point.is_some() {
+            match worker.recognise(offset, payload) {
+                Ok(true) => {}
+                Ok(false) => return Flow::More,
+                Err(error) => return self.fails(partition, error),
+            }
+        }
+        let begun = self.came_at.unwrap_or_else(|| self.context.clock.now());
+        let handed = Handed { fetched: self.fetched, at: begun };
+        match worker.process(&self.context, offset, payload, handed) {
+            Ok(Completion::At(now)) => {
+                let is_full = worker.done(offset, now);
+                self.done(partition, begun, now, is_full)
+            }
+            Ok(Completion::After(costs)) => {
+                self.under_way = Some(UnderWay { partition, offset, begun, costs });
+                Flow::Stop
+            }
+            Err(error) => self.fails(partition, error),
+        }
+    }
+
+    #[inline]
+    fn came_at(&mut self, at: Time) {
+        self.fetched = Some(at);
+        if let Some(came_at) = &mut self.came_at {
+            *came_at = at.max(*came_at);
+        }
+    }
+
+    fn end_of_partition(&mut self, partition: PartitionId) {
+        let Some(worker) = self.worker(partition) else { return };
+        if let Some(resume_point) = worker.resume_point {
+            // A member whose group has committed up to the checkpoint does not see the record of its resume point.
+            let is_before = |position: Offset| position <= resume_point.offset;
+            if worker.position.is_none() || worker.machine.position().is_some_and(is_before) {
+                self.ended_early.push(partition);
+                return;
+            }
+            worker.resume_point = None;
+        }
+        worker.reads();
+    }
+
+    fn assigned(&mut self, partitions: &[PartitionId]) {
+        let Some(group) = &mut self.group else { return };
+        let (owner, channel) = (group.owner, group.channel.clone());
+        if !std::mem::replace(&mut group.joined, true) {
+            channel.report(HostReport::Ready);
+        }
+        // A member may hear of new partitions first.
+        if let Some(last) = partitions.iter().max() {
+            self.context.grown(last.0 + 1);
+        }
+        let now = self.context.clock.now();
+        for partition in partitions {
+            let resume_point = {
+                let mut cell = self.context.measurements.cell(*partition).lock();
+                cell.take_over(owner, now);
+                cell.taken_by_member(owner, now);
+                cell.start().resume_point
+            };
+            self.attach(*partition, owner, channel.clone(), resume_point);
+        }
+        let (Owner { consumer, incarnation }, partitions) = (owner, partitions.to_vec());
+        self.context.note(Event::Assigned { consumer, incarnation, partitions });
+    }
+
+    fn revoked(&mut self, partitions: &[PartitionId]) {
+        self.flush();
+        let Some(group) = &self.group else { return };
+        let owner @ Owner { consumer, incarnation } = group.owner;
+        let now = self.context.clock.now();
+        for partition in partitions {
+            self.context.measurements.cell(*partition).lock().give_up(owner, now);
+            group.positions.end(*partition);
+            if let Some(worker) = self.workers.get_mut(partition.0 as usize) {
+                *worker = None;
+            }
+        }
+        let partitions = partitions.to_vec();
+        self.context.note(Event::Revoked { consumer, incarnation, partitions });
+    }
+
+    fn error(&mut self, error: BrokerError) {
+        match error.class {
+            ErrorClass::Informational => self.client_error(&error),
+            ErrorClass::Position if self.group.is_none() => {
+                self.client_error(&error);
+                self.out_of_range = true;
+            }
+            ErrorClass::Position
+            | ErrorClass::Denied
+            | ErrorClass::Poison
+            | ErrorClass::Fatal
+            | ErrorClass::Processing => {
+                self.client_error(&error);
+                self.client_failure.get_or_insert(error);
+            }
+        }
+    }
 }

@@ -1,14 +1,13 @@
 //! The lease of an actor on its host: commands to the host, reports from it.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{SendError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::base::PartitionId;
+use crate::base::{PartitionId, PoolId, Time};
 use crate::broker::BrokerError;
-use crate::broker::model::ClientId;
-use crate::broker::sim::KernelHandle;
+use crate::logic::{Due, Pacer};
 use crate::measure::{Heartbeat, Owner, Start};
 
 /// What an actor tells a host.
@@ -22,26 +21,33 @@ pub(super) enum HostCommand {
     Reassign { owner: Owner },
 }
 
-/// The way of commands to a host. A thread looks for them between two polls; the kernel is told.
-#[derive(Clone, Debug)]
-pub(super) struct Commands {
+/// Tells a host that a command waits for it.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// The channel of commands to a host.
+#[derive(Clone)]
+pub(super) struct CommandChannel {
     pub(super) sender: Sender<HostCommand>,
-    pub(super) kernel: Option<(KernelHandle, ClientId)>,
+    pub(super) wake: Wake,
 }
 
-impl Commands {
+impl CommandChannel {
     pub(super) fn send(&self, command: HostCommand) -> Result<(), SendError<HostCommand>> {
         self.sender.send(command)?;
-        if let Some((kernel, client)) = &self.kernel {
-            kernel.wake(*client);
-        }
+        (self.wake)();
         Ok(())
+    }
+}
+
+impl fmt::Debug for CommandChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CommandChannel")
     }
 }
 
 /// What a host tells an actor.
 #[derive(Clone, Debug)]
-pub(in crate::actors) enum HostReport {
+pub(super) enum HostReport {
     /// The client has really fetched, or has joined its group.
     Ready,
     /// The machine or the client has failed.
@@ -53,7 +59,7 @@ pub(in crate::actors) enum HostReport {
 }
 
 /// Where a host's reports go.
-pub(in crate::actors) type Reports = Arc<dyn Fn(HostReport) + Send + Sync>;
+pub(super) type Reports = Arc<dyn Fn(HostReport) + Send + Sync>;
 
 /// The channel from a host to one of its actors: reports to the actor, and the news of its crash to the host.
 #[derive(Clone)]
@@ -93,25 +99,25 @@ impl ReportChannel {
 /// An actor's hold on its host. Dropping it, with a killed actor's state for example, is a crash: the host
 /// is detached without waiting for anything, and a group member commits nothing any more. The supervisor's
 /// release makes the old incarnation count for nothing, whenever its thread notices.
-pub(in crate::actors) struct Lease {
+pub(super) struct Lease {
     owner: Owner,
-    commands: Commands,
+    commands: CommandChannel,
     crashed: Arc<AtomicBool>,
     asked: AtomicBool,
 }
 
 impl Lease {
-    pub(super) fn new(owner: Owner, commands: Commands, channel: &ReportChannel) -> Lease {
+    pub(super) fn new(owner: Owner, commands: CommandChannel, channel: &ReportChannel) -> Lease {
         Lease { owner, commands, crashed: channel.crashed(), asked: AtomicBool::new(false) }
     }
 
     /// Asks the host to have its client read anew.
-    pub(in crate::actors) fn reassign(&self) {
+    pub(super) fn reassign(&self) {
         let _ = self.commands.send(HostCommand::Reassign { owner: self.owner });
     }
 
     /// Asks the host to finish; it answers with [`HostReport::Detached`]. False when the host is gone.
-    pub(in crate::actors) fn detach(&self) -> bool {
+    pub(super) fn detach(&self) -> bool {
         self.asked.store(true, Ordering::Release);
         self.commands.send(HostCommand::Detach { owner: self.owner }).is_ok()
     }
@@ -130,5 +136,101 @@ impl Drop for Lease {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+/// What outlives a pool's host: its schedules.
+#[derive(Debug)]
+pub struct PoolShared {
+    /// Which pool.
+    pub pool: PoolId,
+    /// Its schedules, with how far they have come.
+    pub pacer: Mutex<Pacer>,
+}
+
+impl PoolShared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Pacer> {
+        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many partitions the schedules use.
+    pub(super) fn partitions(&self) -> usize {
+        self.lock().partitions() as usize
+    }
+
+    /// When the schedules are over, see [`Pacer::over_at`].
+    pub fn over_at(&self) -> Option<Time> {
+        self.lock().over_at()
+    }
+
+    /// What is due and was not taken, see [`Pacer::untaken`].
+    pub fn untaken(&self, from: Time, to: Time) -> Vec<Due> {
+        self.lock().untaken(from, to).collect()
+    }
+}
+
+/// What a pool's host tells its actor.
+#[derive(Clone, Debug)]
+pub(super) enum PoolReport {
+    /// Everything is sent, and its fate known.
+    Finished,
+    /// The client could not be made, or the thread panicked.
+    Failed(BrokerError),
+}
+
+const RUN: u8 = 0;
+const END: u8 = 1;
+const ABANDON: u8 = 2;
+
+/// The mode of a pool's host, as its actor sets it.
+#[derive(Clone, Debug)]
+pub(super) struct PoolMode(Arc<AtomicU8>);
+
+impl PoolMode {
+    /// Whether the schedule goes on.
+    pub(super) fn goes_on(&self) -> bool {
+        self.0.load(Ordering::Acquire) == RUN
+    }
+
+    /// Whether the schedule is to end, with what is in flight waited for.
+    pub(super) fn is_ending(&self) -> bool {
+        self.0.load(Ordering::Acquire) == END
+    }
+
+    /// Whether nothing is waited for any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.0.load(Ordering::Acquire) == ABANDON
+    }
+
+    /// Ends the host without waiting for anything.
+    pub(super) fn abandon(&self) {
+        self.0.store(ABANDON, Ordering::Release);
+    }
+}
+
+/// An actor's hold on a pool's host. Dropping it abandons the host without waiting for it.
+#[derive(Debug)]
+pub(super) struct PoolLease(PoolMode);
+
+impl PoolLease {
+    pub(super) fn new() -> PoolLease {
+        PoolLease(PoolMode(Arc::new(AtomicU8::new(RUN))))
+    }
+
+    /// The mode, for the host.
+    pub(super) fn mode(&self) -> PoolMode {
+        self.0.clone()
+    }
+
+    /// Ends the schedule: nothing more is sent, what is in flight is waited for.
+    pub(super) fn end(&self) {
+        let PoolMode(mode) = &self.0;
+        let _ = mode.compare_exchange(RUN, END, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+impl Drop for PoolLease {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }

@@ -1,0 +1,181 @@
+//! The actors that watch the cluster, independently of any consumer: one knows where partitions end, the other sees
+//! the topic grow or vanish.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::messages::{OracleMsg, SupervisorMsg, WatcherMsg};
+use super::runtime::{Context, Query};
+use crate::logic::{TopicChange, TopicCheck, TopicWatch};
+use crate::measure::Event;
+
+/// Asks for end offsets: once a second, and much more often while a partition is recovering.
+pub(super) struct OffsetOracle;
+
+/// Between two questions as a rule.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two questions while a partition is behind after a failure.
+const INTERVAL_RECOVERING: Duration = Duration::from_millis(10);
+
+/// What the oracle knows.
+pub(super) struct OracleState {
+    context: Context,
+    ask: Query,
+    asking: bool,
+    generation: u64,
+}
+
+impl Actor for OffsetOracle {
+    type Msg = OracleMsg;
+    type State = OracleState;
+    type Arguments = Context;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<OracleMsg>,
+        context: Context,
+    ) -> Result<OracleState, ActorProcessingErr> {
+        let measured = context.clone();
+        let ask = context.runtime.end_offset_query(Arc::new(move |answer| {
+            match answer {
+                Ok((asked, ends)) => {
+                    measured.measurements.observe_ends(&ends, asked, measured.clock.now());
+                }
+                Err(error) => measured.note_client_error("end-offsets", None, &error.message),
+            }
+            let _ = myself.cast(OracleMsg::Answered);
+        }))?;
+        let mut state = OracleState { context, ask, asking: false, generation: 0 };
+        state.ask();
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<OracleMsg>,
+        message: OracleMsg,
+        state: &mut OracleState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            OracleMsg::Tick(generation) if generation == state.generation => state.ask(),
+            OracleMsg::Tick(_) => {}
+            OracleMsg::Hurry => state.ask(),
+            OracleMsg::Answered => {
+                state.asking = false;
+                state.generation += 1;
+                let recovering =
+                    state.context.measurements.is_recovering(state.context.clock.now());
+                let interval = if recovering { INTERVAL_RECOVERING } else { INTERVAL };
+                let at = state.context.clock.now() + interval;
+                state.context.send_at(at, &myself, OracleMsg::Tick(state.generation));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl OracleState {
+    /// At most one question is under way; its answer brings the next one.
+    fn ask(&mut self) {
+        if !self.asking {
+            self.asking = (self.ask)();
+        }
+    }
+}
+
+/// Looks at the topic at the scenario's interval, with a client of its own.
+pub(super) struct TopicWatcher;
+
+/// Between two looks at a change that is not certain yet: brokers have heard of it by then.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What the watcher needs.
+pub(super) struct WatcherArgs {
+    pub(super) context: Context,
+    pub(super) supervisor: ActorRef<SupervisorMsg>,
+}
+
+/// What the watcher knows.
+pub(super) struct WatcherState {
+    context: Context,
+    supervisor: ActorRef<SupervisorMsg>,
+    watch: TopicWatch,
+    /// None where a topic never changes.
+    ask: Option<Query>,
+}
+
+impl Actor for TopicWatcher {
+    type Msg = WatcherMsg;
+    type State = WatcherState;
+    type Arguments = WatcherArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<WatcherMsg>,
+        args: WatcherArgs,
+    ) -> Result<WatcherState, ActorProcessingErr> {
+        let WatcherArgs { context, supervisor } = args;
+        let (asker, answers) = (context.clone(), myself.clone());
+        let ask = context.runtime.topic_query(Arc::new(move |size| {
+            if let Err(error) = &size {
+                asker.note_client_error("topic", None, &error.message);
+            }
+            let _ = answers.cast(WatcherMsg::Seen(size.ok()));
+        }))?;
+        let watch = TopicWatch::new(context.measurements.cells.len() as u32);
+        let state = WatcherState { context, supervisor, watch, ask };
+        state.look_after(state.context.plan.topic.discover, &myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<WatcherMsg>,
+        message: WatcherMsg,
+        state: &mut WatcherState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            WatcherMsg::Tick => {
+                if !state.ask.as_ref().is_none_or(|ask| ask()) {
+                    return Err("nothing answers for the topic any more".into());
+                }
+            }
+            WatcherMsg::Seen(size) => {
+                let check = size
+                    .map_or(TopicCheck::Later, |size| state.watch.seen(size.partitions, size.led));
+                let interval = state.context.plan.topic.discover;
+                let wait = if check == TopicCheck::Soon { SOON.min(interval) } else { interval };
+                state.look_after(wait, &myself);
+                if let TopicCheck::Certain(change) = check {
+                    state.changed(change)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WatcherState {
+    fn look_after(&self, wait: Duration, myself: &ActorRef<WatcherMsg>) {
+        if self.ask.is_some() {
+            self.context.send_at(self.context.clock.now() + wait, myself, WatcherMsg::Tick);
+        }
+    }
+
+    fn changed(&self, change: TopicChange) -> Result<(), ActorProcessingErr> {
+        match change {
+            TopicChange::Grown(partitions) => {
+                self.context.grown(partitions);
+                // A group's members may have told of it already; consumers of their own never do.
+                self.supervisor.cast(SupervisorMsg::Grown)?;
+            }
+            TopicChange::Shrunk(left) => {
+                self.context.note(Event::PartitionsGone { left });
+                self.supervisor.cast(SupervisorMsg::Gone { left })?;
+            }
+        }
+        Ok(())
+    }
+}

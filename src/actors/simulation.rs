@@ -1,0 +1,322 @@
+//! The runtime of a simulation: virtual time, hosts as processes of the kernel, and native clients of modelled brokers.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::host::{ConsumerHost, PoolHost, RogueConsumer, SimulatedConsumer, SimulatedPool};
+use super::lease::Wake;
+use super::runtime::{
+    Answer, Completion, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience,
+    ProducerStart, Query, RecordWork, Repetition, Round, Runtime, TopicAnswer, WorkCosts,
+};
+use crate::base::{Clock, Offset, PartitionId, Time};
+use crate::broker::native::member::MemberSettings;
+use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
+use crate::broker::sim::{KernelHandle, TraceWriter};
+use crate::broker::{BrokerError, ConsumerSpec, Disturbance, GroupSpec, TopicSize, Watermarks};
+use crate::logic::{Effort, HandlerError, RecordFault};
+use crate::measure::Simulation;
+use crate::plan::{Assignor, GroupProtocol, Identity, Plan, SimPlan};
+
+/// Nothing is compressed in a simulation, so one filler does for all payloads.
+const FILLER_BYTES: usize = 1;
+
+/// Hosts in the kernel of a simulation.
+pub struct SimRuntime {
+    kernel: KernelHandle,
+    clock: Clock,
+    plan: Arc<Plan>,
+    settings: SimPlan,
+}
+
+impl SimRuntime {
+    /// Hosts in the kernel behind this handle, whose time is `clock`.
+    pub fn new(
+        kernel: KernelHandle,
+        clock: Clock,
+        plan: Arc<Plan>,
+        settings: SimPlan,
+    ) -> SimRuntime {
+        SimRuntime { kernel, clock, plan, settings }
+    }
+
+    /// What the native client does when something goes wrong.
+    fn profile(&self) -> Profile {
+        let client = &self.settings.client;
+        Profile {
+            brokers: self.settings.brokers,
+            request_timeout: client.request_timeout,
+            message_timeout: client.message_timeout,
+            retry_backoff: client.retry_backoff,
+            retry_backoff_max: 10 * client.retry_backoff,
+            ..Profile::default()
+        }
+    }
+
+    fn consumer(&self, context: &Context, spec: &ConsumerSpec) -> NativeConsumer {
+        match &spec.group {
+            None => NativeConsumer::new(self.profile(), self.clock),
+            Some(group) => {
+                let member = member(context, spec, group);
+                NativeConsumer::member(member, self.profile(), group, self.clock)
+            }
+        }
+    }
+
+    /// An answer of the kernel. A simulated cluster may be out of reach for as long as its faults say: it is waited for
+    /// as long as reading would be.
+    fn answered<T: Send + 'static>(
+        &self,
+        answer: oneshot::Receiver<T>,
+        patience: Patience,
+    ) -> Answer<T> {
+        let Patience { limit, mut interrupted, once_interrupted } = patience;
+        let limit = limit + self.plan.times.drain;
+        let (kernel, clock) = (self.kernel.clone(), self.clock);
+        Box::pin(async move {
+            let interruption = async {
+                if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
+                    // No interruption will come any more.
+                    std::future::pending::<()>().await;
+                }
+                sleep(&kernel, clock.now() + once_interrupted.min(limit)).await;
+            };
+            tokio::select! {
+                biased;
+                answer = answer => answer.map_err(|error| error.to_string()),
+                () = sleep(&kernel, clock.now() + limit) => {
+                    Err(format!("no broker answered within {} s", limit.as_secs()))
+                }
+                () = interruption => Err("interrupted".to_owned()),
+            }
+        })
+    }
+}
+
+impl Runtime for SimRuntime {
+    fn spawn_consumer(&self, start: ConsumerStart) -> io::Result<Wake> {
+        let client = self.consumer(&start.context, &start.spec);
+        let member = start.spec.group.as_ref().map(|group| group.consumer);
+        let name = start.spec.name.clone();
+        let process = SimulatedConsumer::new(ConsumerHost::new(start), client, name, member);
+        let client = self.kernel.host(Box::new(process), self.settings.client.start);
+        let kernel = self.kernel.clone();
+        Ok(Arc::new(move || kernel.wake(client)))
+    }
+
+    fn spawn_producer(&self, start: ProducerStart) -> io::Result<()> {
+        let ProducerStart { context, shared, incarnation, mode, report } = start;
+        let (partitions, load) = (shared.partitions() as u32, &self.plan.load);
+        let port = NativeProducer::new(load, partitions, self.profile(), self.clock);
+        let host = PoolHost::new(context, shared, incarnation, mode, port, FILLER_BYTES);
+        // Load begins when clients are there.
+        self.kernel.host(Box::new(SimulatedPool::new(host, report)), Duration::ZERO);
+        Ok(())
+    }
+
+    fn spawn_rogue_consumer(
+        &self,
+        context: &Context,
+        partition: PartitionId,
+        until: Time,
+    ) -> Result<(), BrokerError> {
+        let client = NativeConsumer::new(self.profile(), self.clock);
+        let process = RogueConsumer::new(context, client, partition, until);
+        self.kernel.host(Box::new(process), Duration::ZERO);
+        Ok(())
+    }
+
+    /// Calls the handler at once; the time it all takes is charged to the host in virtual time.
+    fn work(
+        &self,
+        _context: &Context,
+        work: &RecordWork,
+        handle: Option<&mut dyn FnMut() -> Result<(), HandlerError>>,
+    ) -> Result<Completion, HandlerError> {
+        let costs = costs(work);
+        if let Some(handle) = handle {
+            handle()?;
+        }
+        let is_done = costs.next().is_none();
+        Ok(if is_done { Completion::At(work.begun) } else { Completion::After(costs) })
+    }
+
+    fn at(&self, at: Time, act: Box<dyn FnOnce() + Send>) {
+        at_time(&self.kernel, at, act);
+    }
+
+    fn repeat(
+        &self,
+        _name: &str,
+        first: Time,
+        interval: Duration,
+        mut round: Round,
+    ) -> io::Result<Repetition> {
+        let job = move |now| round(now).is_continue().then_some(now + interval);
+        self.kernel.at(first, Box::new(job));
+        Ok(Box::new(()))
+    }
+
+    /// Checks that cannot find anything are left out; the others are at the times of checks in real time.
+    fn check_pause(&self, interval: Duration, due: Duration, longest: Duration) -> Duration {
+        let steps = |wait: Duration| wait.as_nanos().div_ceil(interval.as_nanos()) as u32;
+        interval * steps(due).clamp(1, steps(longest).max(1))
+    }
+
+    fn mark_actors_busy(&self) {
+        self.kernel.mark_actors_busy();
+    }
+
+    fn end_offset_query(&self, answer: EndOffsetAnswer) -> Result<Query, BrokerError> {
+        let (kernel, clock) = (self.kernel.clone(), self.clock);
+        Ok(Box::new(move || {
+            let (asked, answer) = (clock.now(), answer.clone());
+            kernel.ask_ends(move |ends| answer(Ok((asked, ends))));
+            true
+        }))
+    }
+
+    fn topic_query(&self, answer: TopicAnswer) -> Result<Option<Query>, BrokerError> {
+        // Only faults change a simulated topic.
+        if !self.plan.grows() {
+            return Ok(None);
+        }
+        let kernel = self.kernel.clone();
+        Ok(Some(Box::new(move || {
+            let answer = answer.clone();
+            kernel.ask_watermarks(move |watermarks| {
+                let partitions = watermarks.len() as u32;
+                answer(Ok(TopicSize { partitions, led: partitions }));
+            });
+            true
+        })))
+    }
+
+    fn inquire(&self, inquiry: Inquiry) {
+        self.kernel.ask_watermarks(move |watermarks| (inquiry.answer)(Ok(watermarks)));
+    }
+
+    fn end_offsets(&self, patience: Patience) -> Answer<BTreeMap<PartitionId, Offset>> {
+        let (answer, ends) = oneshot::channel();
+        self.kernel.ask_ends(move |ends| drop(answer.send(ends)));
+        self.answered(ends, patience)
+    }
+
+    fn watermarks(&self, patience: Patience) -> Answer<Watermarks> {
+        let (answer, both) = oneshot::channel();
+        self.kernel.ask_watermarks(move |both| drop(answer.send(both)));
+        self.answered(both, patience)
+    }
+
+    fn logs_have_gaps(&self) -> bool {
+        false
+    }
+
+    fn grown(&self, partitions: u32) {
+        self.kernel.set_known_partitions(partitions);
+    }
+
+    fn inject(&self, _fault: usize, disturbance: Disturbance, _missed: Missed) {
+        self.kernel.disturb(disturbance);
+    }
+
+    fn trace(&self) -> Option<&TraceWriter> {
+        self.kernel.trace_writer()
+    }
+
+    fn simulation(&self) -> Option<Simulation> {
+        Some(self.kernel.simulation())
+    }
+
+    fn measures_the_host(&self) -> bool {
+        false
+    }
+
+    fn is_reproducible(&self) -> bool {
+        true
+    }
+
+    fn end_early(&self, why: String) {
+        self.kernel.fail(why);
+    }
+}
+
+/// Has `act` run at `at`, when no actor is busy.
+fn at_time(kernel: &KernelHandle, at: Time, act: impl FnOnce() + Send + 'static) {
+    let (busy, mut act) = (kernel.clone(), Some(act));
+    let job = move |_| {
+        busy.mark_actors_busy();
+        act.take()?();
+        None
+    };
+    kernel.at(at, Box::new(job));
+}
+
+/// Lets virtual time pass until `at`.
+async fn sleep(kernel: &KernelHandle, at: Time) {
+    let (over, waits) = oneshot::channel();
+    // The waiting side may have gone on for another reason.
+    at_time(kernel, at, move || {
+        let _ = over.send(());
+    });
+    let _ = waits.await;
+}
+
+/// What a record costs its host: the work, and what a fault adds to it.
+///
+/// # Panics
+/// When the fault is a panic. Such a panic prints nothing, because it is planned.
+fn costs(work: &RecordWork) -> WorkCosts {
+    let RecordWork { effort, fault, begun, .. } = *work;
+    match fault {
+        None => WorkCosts([effort, Effort::None]),
+        Some(RecordFault::Panic) => std::panic::resume_unwind(Box::new("a planned panic")),
+        Some(RecordFault::Stall(until)) => {
+            WorkCosts([Effort::Wait(until.remaining(begun)), effort])
+        }
+        Some(RecordFault::Slow { factor, add }) => {
+            let more = |span: Duration| span.mul_f64(factor - 1.0) + add;
+            let besides = match effort {
+                Effort::Cpu(span) => Effort::Cpu(more(span)),
+                Effort::Wait(span) => Effort::Wait(more(span)),
+                Effort::None => Effort::Wait(add),
+            };
+            WorkCosts([effort, besides])
+        }
+    }
+}
+
+/// What the native client is told about the group.
+fn member(context: &Context, spec: &ConsumerSpec, group: &GroupSpec) -> MemberSettings {
+    let plan = context.plan.group();
+    let (run, consumer) = (context.run, group.consumer);
+    let instance_id = match plan.map(|plan| plan.identity_of(consumer)) {
+        None | Some(Identity::Dynamic) => None,
+        Some(Identity::Crashable) => Some(format!("{run}-{consumer}-{}", group.incarnation)),
+        Some(Identity::Static) => Some(format!("{run}-{consumer}")),
+    };
+    let (session_timeout, heartbeat_interval, assignor) = match plan.map(|plan| &plan.protocol) {
+        Some(GroupProtocol::Classic { session_timeout, heartbeat_interval, assignor }) => {
+            (*session_timeout, *heartbeat_interval, *assignor)
+        }
+        // Refused when the plan is made.
+        Some(GroupProtocol::Consumer { .. }) | None => {
+            (Duration::from_secs(45), Duration::from_secs(3), Assignor::Range)
+        }
+    };
+    MemberSettings {
+        client_id: spec.name.clone(),
+        instance_id,
+        session_timeout,
+        heartbeat_interval,
+        rebalance_timeout: plan.map_or(Duration::from_secs(300), |plan| plan.max_poll_interval),
+        assignor,
+        partitions: context.plan.topic.partitions,
+        // Only faults change a simulated topic.
+        topic_refresh: context.plan.grows().then_some(context.plan.topic.discover),
+    }
+}

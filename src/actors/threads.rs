@@ -1,0 +1,375 @@
+//! The runtime of threads: real time, a named operating-system thread for each host, and clients of a real cluster.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::Builder;
+use std::time::Duration;
+
+use super::host::{BLOCKED_WAIT, ConsumerHost, HostTurn, PoolHost, PoolTurn};
+use super::lease::{HostReport, PoolReport, Wake};
+use super::runtime::{
+    Answer, Completion, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience,
+    ProducerStart, Query, RecordWork, Repetition, Round, Runtime, TopicAnswer,
+};
+use crate::base::{Clock, Offset, PartitionId, Time};
+use crate::broker::calls::RuledConsumer;
+use crate::broker::{
+    BrokerError, ClusterPort, ConsumerPort, ConsumerSpec, Disturbance, ProducerPort, Watermarks,
+};
+use crate::logic::{Effort, HandlerError, RecordFault};
+
+/// Longest wait for a record, and so the longest a command waits for an idle host.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// Longest a client may take to close before its thread gives it up.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+/// Longest sleep of an injected fault, so that the end of a run is noticed.
+const SLEEP_MAX: Duration = Duration::from_millis(10);
+/// Between two questions for the end offsets at the end of a run.
+const ASK_PAUSE: Duration = Duration::from_millis(200);
+/// Random bytes payload fillers are cut from: large enough that compression finds nothing.
+const FILLER_BYTES: usize = 256 * 1024;
+
+/// Hosts on threads, and the ports to a real cluster.
+#[derive(Clone)]
+pub struct ThreadRuntime {
+    clients: Arc<dyn ClusterPort>,
+    clock: Clock,
+}
+
+impl ThreadRuntime {
+    /// Hosts whose clients are made by `clients`, on the run's clock.
+    pub fn new(clients: Arc<dyn ClusterPort>, clock: Clock) -> ThreadRuntime {
+        ThreadRuntime { clients, clock }
+    }
+}
+
+impl Runtime for ThreadRuntime {
+    fn spawn_consumer(&self, start: ConsumerStart) -> io::Result<Wake> {
+        let (name, spec, clients) =
+            (start.spec.name.clone(), start.spec.clone(), self.clients.clone());
+        let channel = start.owner.as_ref().map(|(_, channel)| channel.clone());
+        let host = ConsumerHost::new(start);
+        let run = move || {
+            // The dispatcher catches panics in the work on a record; this catches all others.
+            let outcome = catch_unwind(AssertUnwindSafe(|| run_consumer(host, &spec, &*clients)));
+            let Some(channel) = channel else { return };
+            if outcome.is_err() {
+                let error = BrokerError::fatal("panic in the client's thread");
+                channel.report(HostReport::Failed(error));
+            }
+            channel.report(HostReport::Closed);
+        };
+        Builder::new().name(name).spawn(run)?;
+        // It looks for commands between two polls.
+        Ok(Arc::new(|| ()))
+    }
+
+    fn spawn_producer(&self, start: ProducerStart) -> io::Result<()> {
+        let ProducerStart { context, shared, incarnation, mode, report } = start;
+        let (clients, pool) = (self.clients.clone(), shared.pool);
+        Builder::new().name(format!("pool-{pool}")).spawn(move || {
+            set_timer_slack();
+            let run = || match clients.producer(pool) {
+                Ok(port) => {
+                    let bytes = FILLER_BYTES;
+                    run_producer(PoolHost::new(context, shared, incarnation, mode, port, bytes));
+                    PoolReport::Finished
+                }
+                Err(error) => PoolReport::Failed(error),
+            };
+            let outcome = catch_unwind(AssertUnwindSafe(run));
+            let panicked = |_| PoolReport::Failed(BrokerError::fatal("panic in a pool"));
+            report(outcome.unwrap_or_else(panicked));
+        })?;
+        Ok(())
+    }
+
+    fn work(
+        &self,
+        context: &Context,
+        work: &RecordWork,
+        handle: Option<&mut dyn FnMut() -> Result<(), HandlerError>>,
+    ) -> Result<Completion, HandlerError> {
+        let RecordWork { effort, begun, .. } = *work;
+        let slow = trigger(work, context);
+        match handle {
+            Some(handle) => handle()?,
+            None if effort != Effort::None => perform(effort, context),
+            None if slow.is_none() => return Ok(Completion::At(begun)),
+            None => {}
+        }
+        if let Some(slow) = slow {
+            perform(slow.extra_effort(effort, context), context);
+        }
+        Ok(Completion::At(context.clock.now()))
+    }
+
+    fn at(&self, at: Time, act: Box<dyn FnOnce() + Send>) {
+        let delay = at.remaining(self.clock.now());
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            act();
+        });
+    }
+
+    fn repeat(
+        &self,
+        name: &str,
+        first: Time,
+        interval: Duration,
+        mut round: Round,
+    ) -> io::Result<Repetition> {
+        let (kept, dropped) = mpsc::channel::<()>();
+        let clock = self.clock;
+        let rounds = move || {
+            let mut next = first;
+            loop {
+                let left = next.remaining(clock.now());
+                let is_kept = dropped.recv_timeout(left) == Err(RecvTimeoutError::Timeout);
+                // A round is told when it was due, even if this thread looks a little later.
+                if !is_kept || round(next).is_break() {
+                    return;
+                }
+                next = next + interval;
+            }
+        };
+        Builder::new().name(name.to_owned()).spawn(rounds)?;
+        Ok(Box::new(kept))
+    }
+
+    fn check_pause(&self, interval: Duration, _due: Duration, _longest: Duration) -> Duration {
+        interval
+    }
+
+    fn end_offset_query(&self, answer: EndOffsetAnswer) -> Result<Query, BrokerError> {
+        let (mut client, clock) = (self.clients.end_offsets()?, self.clock);
+        query("end-offsets", move || {
+            let asked = clock.now();
+            answer(client.fetch().map(|ends| (asked, ends)));
+        })
+    }
+
+    fn topic_query(&self, answer: TopicAnswer) -> Result<Option<Query>, BrokerError> {
+        let Some(mut client) = self.clients.topic()? else { return Ok(None) };
+        query("topic", move || answer(client.size())).map(Some)
+    }
+
+    fn inquire(&self, inquiry: Inquiry) {
+        let Inquiry { name, mut goes_on, answer } = inquiry;
+        let (clients, on_thread) = (self.clients.clone(), answer.clone());
+        let mut ask = move || {
+            let mut client = clients.end_offsets()?;
+            loop {
+                match client.watermarks() {
+                    Err(error) if goes_on(&error) => {}
+                    answered => return answered,
+                }
+            }
+        };
+        if let Err(error) = Builder::new().name(name).spawn(move || on_thread(ask())) {
+            answer(Err(BrokerError::fatal(format!("no thread to ask: {error}"))));
+        }
+    }
+
+    fn end_offsets(&self, patience: Patience) -> Answer<BTreeMap<PartitionId, Offset>> {
+        let (clients, clock) = (self.clients.clone(), self.clock);
+        let deadline = clock.now() + patience.limit;
+        beside(move || {
+            let mut client = clients.end_offsets().map_err(|error| error.to_string())?;
+            loop {
+                match client.fetch() {
+                    Ok(ends) => return Ok(ends),
+                    Err(error) if clock.now() > deadline => return Err(error.to_string()),
+                    Err(_) => std::thread::sleep(ASK_PAUSE),
+                }
+            }
+        })
+    }
+
+    fn watermarks(&self, _patience: Patience) -> Answer<Watermarks> {
+        let clients = self.clients.clone();
+        beside(move || {
+            let mut client = clients.end_offsets().map_err(|error| error.to_string())?;
+            client.watermarks().map_err(|error| error.to_string())
+        })
+    }
+
+    fn logs_have_gaps(&self) -> bool {
+        true
+    }
+
+    fn grown(&self, partitions: u32) {
+        self.clients.grown(partitions);
+    }
+
+    fn inject(&self, fault: usize, disturbance: Disturbance, missed: Missed) {
+        let (clients, on_thread) = (self.clients.clone(), missed.clone());
+        // The cluster may take its time.
+        let act = move || {
+            if let Err(error) = clients.disturb(&disturbance) {
+                on_thread(error.to_string());
+            }
+        };
+        if let Err(error) = Builder::new().name(format!("fault-{fault}")).spawn(act) {
+            missed(format!("no thread: {error}"));
+        }
+    }
+
+    fn measures_the_host(&self) -> bool {
+        true
+    }
+
+    fn is_reproducible(&self) -> bool {
+        false
+    }
+}
+
+/// Turn after turn of a consumer's host, from the creation of its client to its close.
+fn run_consumer(mut host: ConsumerHost, spec: &ConsumerSpec, clients: &dyn ClusterPort) {
+    let context = host.context().clone();
+    let mut port = match clients.consumer(spec) {
+        Ok(port) => {
+            let member = spec.group.as_ref().map(|group| group.consumer);
+            let active_faults = context.active_faults.clone();
+            Box::new(RuledConsumer::new(port, member, active_faults, context.clock))
+        }
+        Err(error) => return host.refuse(&error),
+    };
+    loop {
+        hang(&host, &context);
+        if host.turn(&mut *port, IDLE_WAIT) == HostTurn::Over {
+            break;
+        }
+    }
+    host.close_dispatcher();
+    let closing_since = context.clock.now();
+    if let Some(span) = host.closes_late() {
+        block(&context, closing_since + span);
+    }
+    port.close(CLOSE_LIMIT);
+    host.closed(context.clock.now().since_ns(closing_since));
+}
+
+/// Turn after turn of a pool's host, with the waits between them spent in the client.
+fn run_producer(mut host: PoolHost<Box<dyn ProducerPort>>) {
+    let clock = host.clock();
+    loop {
+        match host.turn() {
+            PoolTurn::Again => {}
+            PoolTurn::Wait(wait) => host.collect(wait),
+            PoolTurn::Blocked(by) => {
+                let since = clock.now();
+                host.collect(BLOCKED_WAIT);
+                host.blocked(by, since, clock.now());
+            }
+            PoolTurn::Over => return,
+        }
+    }
+}
+
+/// Linux adds up to 50 us to every sleep to save wake-ups; a pacing thread wants them exact.
+fn set_timer_slack() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000));
+}
+
+/// A thread that answers one question at a time, and how it is asked.
+fn query(name: &str, mut answer: impl FnMut() + Send + 'static) -> Result<Query, BrokerError> {
+    let (ask, questions) = mpsc::channel();
+    // Ends when the sender is dropped.
+    let answering = move || {
+        while questions.recv().is_ok() {
+            answer();
+        }
+    };
+    let spawned = Builder::new().name(name.to_owned()).spawn(answering);
+    spawned.map_err(|error| BrokerError::fatal(error.to_string()))?;
+    Ok(Box::new(move || ask.send(()).is_ok()))
+}
+
+/// Asks on a thread that may block.
+fn beside<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Answer<T> {
+    let asking = tokio::task::spawn_blocking(ask);
+    Box::pin(async { asking.await.map_err(|error| error.to_string())? })
+}
+
+/// Blocks the thread while a consumer of its host hangs. No command is taken meanwhile.
+fn hang(host: &ConsumerHost, context: &Context) {
+    while let Some((consumer, until)) = host.hangs_until() {
+        block(context, until);
+        // A later failure has another cause.
+        context.active_faults.take_cause(consumer);
+    }
+}
+
+/// Blocks until `until`, but never longer than the run.
+fn block(context: &Context, until: Time) {
+    loop {
+        let left = until.remaining(context.clock.now());
+        if left.is_zero() || context.active_faults.is_over() {
+            return;
+        }
+        std::thread::sleep(left.min(SLEEP_MAX));
+    }
+}
+
+/// Triggers the fault of a record before the work on it; returns by how much the work is slower.
+///
+/// # Panics
+/// When the fault is a panic. Such a panic prints nothing, because it is planned.
+fn trigger(work: &RecordWork, context: &Context) -> Option<SlowHandler> {
+    let began = || context.clock.now();
+    match work.fault? {
+        RecordFault::Panic => std::panic::resume_unwind(Box::new("a planned panic")),
+        RecordFault::Stall(until) => {
+            block(context, until);
+            // The stall has ended: a later failure has another cause.
+            context.active_faults.take_cause(work.consumer);
+            Some(SlowHandler { factor: 1.0, add: Duration::ZERO, began: began() })
+        }
+        RecordFault::Slow { factor, add } => Some(SlowHandler { factor, add, began: began() }),
+    }
+}
+
+/// By how much the work on a record is slower than the scenario says.
+struct SlowHandler {
+    factor: f64,
+    add: Duration,
+    began: Time,
+}
+
+impl SlowHandler {
+    /// The effort that is added to the work: it lasts `factor` times as long, and `add` longer. Called when the work is
+    /// done.
+    fn extra_effort(&self, effort: Effort, context: &Context) -> Effort {
+        let more = |span: Duration| span.mul_f64(self.factor - 1.0) + self.add;
+        match effort {
+            Effort::Cpu(span) => Effort::Cpu(more(span)),
+            Effort::Wait(span) => Effort::Wait(more(span)),
+            // A handler of one's own: what it took is what it costs.
+            Effort::None => {
+                let took = context.clock.now().remaining(self.began);
+                Effort::Wait(more(if self.factor > 1.0 { took } else { Duration::ZERO }))
+            }
+        }
+    }
+}
+
+/// Does what a record costs.
+fn perform(effort: Effort, context: &Context) {
+    match effort {
+        Effort::None => {}
+        Effort::Wait(span) => std::thread::sleep(span),
+        Effort::Cpu(span) => {
+            let end = context.clock.now() + span;
+            while context.clock.now() < end {
+                std::hint::spin_loop();
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What a cluster holds: its brokers, its partitions, and what is under way between them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::outputs::{Caller, ClientId, Produced};
+use crate::base::{Offset, PartitionId, Time};
+use crate::broker::model::cores::Cores;
+use crate::broker::model::group::{GroupCoordinator, GroupSettings};
+use crate::broker::model::log::PartitionLog;
+use crate::broker::model::replicas::Replicas;
+use crate::broker::model::sequences::Sequences;
+use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, Produce, Request};
+use crate::plan::{Api, ApiError};
+
+/// What a cluster is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// Number of brokers.
+    pub brokers: u32,
+    /// Cores of each broker.
+    pub cores: u32,
+    /// CPU time of a request.
+    pub request_cost: Duration,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Copies of each partition.
+    pub replication_factor: u32,
+    /// `min.insync.replicas`.
+    pub min_insync: u32,
+    /// `unclean.leader.election.enable`.
+    pub unclean_elections: bool,
+    /// One-way time between brokers.
+    pub link: Duration,
+    /// `broker.session.timeout.ms`: a broker without heartbeats for this long is fenced.
+    pub broker_session: Duration,
+    /// `replica.lag.time.max.ms`.
+    pub replica_lag_max: Duration,
+    /// `leader.imbalance.check.interval.seconds`; `None` without `auto.leader.rebalance.enable`.
+    pub leader_balance: Option<Duration>,
+    /// Bytes kept per partition.
+    pub retention_bytes: u64,
+    /// How the coordinator treats groups.
+    pub group: GroupSettings,
+}
+
+/// All brokers and partitions.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(super) settings: ClusterSettings,
+    pub(super) brokers: Vec<Broker>,
+    pub(super) partitions: Vec<Partition>,
+    /// By client and broker.
+    pub(super) places: Vec<Place>,
+    pub(super) lanes: Lanes,
+    pub(super) refusals: Refusals,
+    pub(super) producers: i64,
+    pub(super) group: GroupCoordinator,
+    pub(super) coordinator: BrokerId,
+    /// The earliest announced deadline of the group.
+    pub(super) group_alarm: Time,
+    /// Whether every broker replicates as fast as ever, and whether leaders look after laggards.
+    pub(super) is_smooth: bool,
+    pub(super) laggards_alarm: bool,
+    pub(super) balance_alarm: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) log: PartitionLog,
+    pub(super) replicas: Replicas,
+    pub(super) sequences: Sequences,
+    /// Clients whose fetch waits for a record here.
+    pub(super) waiting: VecDeque<ClientId>,
+    /// Batches that are not replicated yet, with the request that waits for that.
+    pub(super) unacknowledged: VecDeque<Unacknowledged>,
+    /// Records appended since the last round of replication began.
+    pub(super) is_dirty: bool,
+}
+
+impl Partition {
+    /// A client waits here no more. Rare: mostly it was the only one, and is taken out before it is answered.
+    #[cold]
+    pub(super) fn forget_waiter(&mut self, client: ClientId) {
+        self.waiting.retain(|waiter| *waiter != client);
+    }
+}
+
+/// A broker of the cluster.
+#[derive(Debug)]
+pub(super) struct Broker {
+    pub(super) cores: Cores,
+    /// Its process is gone.
+    pub(super) is_down: bool,
+    /// Its process stands still: what reaches it waits.
+    pub(super) is_paused: bool,
+    /// It reaches neither the controller nor another broker.
+    pub(super) is_isolated: bool,
+    /// The controller has given it up.
+    pub(super) is_fenced: bool,
+    /// How often it has fallen silent.
+    pub(super) silences: u32,
+    /// What came while it was paused.
+    pub(super) queue: Vec<(Caller, Request)>,
+    /// What its messages to other brokers take longer.
+    pub(super) link_delay: Duration,
+    /// What its disk needs for each append besides, and until when it is busy with that.
+    pub(super) disk_cost: Duration,
+    pub(super) disk_free: Time,
+    /// Who led what, and the high watermarks, when it was cut off from the controller and did not hear of elections
+    /// any more.
+    pub(super) stale: Option<Vec<(Option<BrokerId>, i64)>>,
+}
+
+impl Broker {
+    pub(super) fn new(cores: u32) -> Broker {
+        Broker {
+            cores: Cores::new(cores),
+            is_down: false,
+            is_paused: false,
+            is_isolated: false,
+            is_fenced: false,
+            silences: 0,
+            queue: Vec::new(),
+            link_delay: Duration::ZERO,
+            disk_cost: Duration::ZERO,
+            disk_free: Time::ZERO,
+            stale: None,
+        }
+    }
+
+    /// Whether it does anything.
+    pub(super) fn is_running(&self) -> bool {
+        !self.is_down && !self.is_paused
+    }
+
+    /// Whether other brokers and the controller hear of it.
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_running() && !self.is_isolated
+    }
+
+    /// Whether it replicates as fast as ever.
+    pub(super) fn is_smooth(&self) -> bool {
+        self.is_heard() && !self.is_fenced && self.link_delay.is_zero() && self.disk_cost.is_zero()
+    }
+
+    /// When an append that comes at `at` is on its disk.
+    #[inline]
+    pub(super) fn write(&mut self, at: Time) -> Time {
+        if self.disk_cost.is_zero() {
+            return at;
+        }
+        self.disk_free = self.disk_free.max(at) + self.disk_cost;
+        self.disk_free
+    }
+}
+
+/// What a broker keeps of a client.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// Its fetch that waits for records.
+    pub(super) parked: Option<Box<Fetch>>,
+    /// Whose it is, and how long it has waited.
+    pub(super) caller: Caller,
+    pub(super) since: Time,
+    /// Whether a deadline is announced: a fetch that is answered early leaves its own to the next one, so that there
+    /// is one at a time and not one per fetch.
+    pub(super) has_alarm: bool,
+    /// The connection whose batch waits for its replication. Kafka takes one request of a connection at a time.
+    pub(super) muted: Option<u32>,
+    /// Batches that came meanwhile.
+    pub(super) batches: VecDeque<(Caller, Box<Produce>)>,
+}
+
+impl Place {
+    /// How long the fetch waits, if there is one.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.parked.as_ref().map(|fetch| self.since + fetch.wait_max)
+    }
+}
+
+/// A batch that is not replicated yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unacknowledged {
+    /// The offset after its last record.
+    pub(super) end: i64,
+    pub(super) offset: i64,
+    pub(super) number: u64,
+    pub(super) broker: BrokerId,
+    pub(super) caller: Caller,
+}
+
+impl Unacknowledged {
+    pub(super) fn is_at(&self, broker: BrokerId) -> bool {
+        self.broker == broker
+    }
+
+    pub(super) fn answer(&self, at: Time, error: Option<ErrorCode>) -> Produced {
+        let Unacknowledged { offset, number, broker, caller, .. } = *self;
+        Produced { at, from: broker, to: caller, number, offset: Offset(offset), error }
+    }
+}
+
+/// Which requests are refused next.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    pub(super) planned: Vec<(Api, ApiError, u32)>,
+}
+
+impl Refusals {
+    /// Whether nothing is planned.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.planned.is_empty()
+    }
+
+    /// The answer planned for a request of this kind, if there is one. It is used up.
+    #[inline]
+    pub(super) fn take(&mut self, api: Api) -> Option<ApiError> {
+        if self.planned.is_empty() {
+            return None;
+        }
+        let (_, code, left) = self.planned.iter_mut().find(|(planned, ..)| *planned == api)?;
+        let code = *code;
+        *left -= 1;
+        self.planned.retain(|(.., left)| *left > 0);
+        Some(code)
+    }
+}
+
+/// The lanes from each leader to all smooth followers, and to each follower on its own.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    pub(super) brokers: u32,
+    pub(super) lanes: Vec<Lane>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub(super) is_under_way: bool,
+    /// What the round under way brings: partition, end and leader epoch when it began.
+    pub(super) bringing: Vec<(PartitionId, i64, i32)>,
+    /// What the next one will bring.
+    pub(super) next: Vec<PartitionId>,
+}
+
+impl Lanes {
+    pub(super) fn new(brokers: u32) -> Lanes {
+        let lanes = (0..brokers * brokers).map(|_| Lane::default()).collect();
+        Lanes { brokers, lanes }
+    }
+
+    /// The lane of a pair; with itself, that of a leader and all its smooth followers.
+    pub(super) fn number(&self, leader: BrokerId, follower: BrokerId) -> u32 {
+        leader * self.brokers + follower
+    }
+}

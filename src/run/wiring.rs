@@ -1,0 +1,144 @@
+//! The only wiring of a run, the same in every runtime: supervisor → consumers ready → load → drain → summary.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::Actor;
+use tokio::sync::watch;
+
+use super::account::Account;
+use super::checkpointing::Checkpointing;
+use super::collecting::{Collecting, Observer};
+use super::environment::RunEnvironment;
+use super::run_control::RunControl;
+use crate::actors::{Commands, Context, Status, Supervisor, SupervisorArgs};
+use crate::base::{Clock, RunId};
+use crate::error::Error;
+use crate::logic::{ActiveFaults, Handlers};
+use crate::measure::{Collector, Ended, Event, Resumed, Summary, fault_windows};
+use crate::plan::Plan;
+
+/// Runs the actors from the creation of the topic to its deletion.
+pub(super) async fn run_in(
+    plan: &Arc<Plan>,
+    environment: &RunEnvironment,
+    run: RunId,
+    clock: Clock,
+    handlers: Option<Handlers>,
+    mut observer: Box<dyn Observer>,
+    interrupted: watch::Receiver<bool>,
+) -> Result<Summary, Error> {
+    let measurements = environment.measurements.clone();
+    let context = Context {
+        plan: plan.clone(),
+        runtime: environment.runtime.clone(),
+        measurements,
+        clock,
+        run,
+        seed: plan.seed,
+        earlier: environment.from.earlier.clone().into(),
+        handlers,
+        active_faults: Arc::new(ActiveFaults::new(
+            plan.members(),
+            plan.topic.partitions,
+            plan.load.pools,
+            plan.seed.child("sabotage", 0),
+        )),
+    };
+    let (publish, status) = watch::channel(Status::default());
+    let commands = Arc::new(Commands::new(environment.leftovers.clone()));
+    let (its_context, its_commands) = (context.clone(), commands.clone());
+    let args = SupervisorArgs { context: its_context, commands: its_commands, status: publish };
+    let (supervisor, done) = Actor::spawn(None, Supervisor, args)
+        .await
+        .map_err(|error| Error::Bug(format!("the supervisor did not start: {error}")))?;
+    let mut control = RunControl::new(context.clone(), supervisor.clone(), status, interrupted);
+
+    let checkpointing = take_up(environment, &context)?;
+    observer.phase("starting consumers");
+    let started = control.start_consumers(environment.startup).await;
+    let mut result = match started {
+        Err(error) => Err(error),
+        Ok(startup) => load(plan, environment, &context, &mut control, observer, startup).await,
+    };
+    let left_behind = control.stop_consumers().await;
+    supervisor.stop(None);
+    tokio::select! {
+        biased;
+        _ = done => {}
+        () = context.sleep(Duration::from_secs(5)) => {}
+    }
+    // No command is started any more: what they broke is mended, however the run has ended.
+    if plan.first_command().is_some() {
+        let _ = tokio::task::spawn_blocking(move || commands.finish()).await;
+    }
+    // After the last consumer, so that nothing comes behind the last checkpoint.
+    let failure = checkpointing.and_then(Checkpointing::stop);
+    if let Ok(summary) = &mut result {
+        summary.warnings.extend(left_behind);
+        summary.warnings.extend(failure);
+    }
+    result
+}
+
+/// Goes on where an earlier run stopped, if there is one, and begins to keep checkpoints of this one.
+fn take_up(
+    environment: &RunEnvironment,
+    context: &Context,
+) -> Result<Option<Checkpointing>, Error> {
+    for (cell, resume_point) in
+        context.measurements.cells.iter().zip(&environment.from.resume_points)
+    {
+        cell.lock().set_resume_point(*resume_point);
+    }
+    if let Some(Resumed { run_id, partitions, behind, .. }) = environment.from.resumed.clone() {
+        context.note(Event::Resumed { run_id, partitions, behind });
+    }
+    let Some((store, interval)) = environment.from.store.clone() else {
+        return Ok(None);
+    };
+    Checkpointing::start(context, store, interval)
+        .map(Some)
+        .map_err(|error| Error::Environment(format!("no thread for checkpoints: {error}")))
+}
+
+/// From the first send to the last figure.
+async fn load(
+    plan: &Arc<Plan>,
+    environment: &RunEnvironment,
+    context: &Context,
+    control: &mut RunControl,
+    mut observer: Box<dyn Observer>,
+    startup: Duration,
+) -> Result<Summary, Error> {
+    let start = context.clock.now() + LEAD;
+    let measured = (start + plan.times.warmup, start + plan.times.load_end());
+    context.measurements.begin(start, measured, fault_windows(plan, start));
+    // A simulation happens at no time of the wall clock.
+    let epoch = context.clock.epoch_unix_ns();
+    observer.begin(start, if context.clock.is_simulated() { 0 } else { epoch + start.0 });
+    observer.phase("load");
+    let mut collector = Collector::new(plan.topic.partitions as usize, start, measured);
+    if !context.runtime.measures_the_host() {
+        collector.cost.turn_off();
+    }
+    let account = Account::new(context, environment, control.watch_status(), start, startup);
+    let collecting = Collecting::start(account.clone(), context, collector, observer, start)
+        .map_err(|error| Error::Environment(format!("no thread for the collector: {error}")))?;
+
+    let mut ending = control.load(start).await;
+    context.note(Event::Phase { name: "draining".to_owned() });
+    ending.warnings.extend(control.drain().await);
+    let load_end = measured.1.min(ending.at);
+    context.measurements.cells.iter().for_each(|cell| cell.lock().end(load_end));
+    let collector = collecting.stop()?;
+    // During the drain, too: what was left unread then must not decide a verdict.
+    let ended = match ending.interrupted || *control.interrupted.borrow() {
+        true => Ended::Interrupted,
+        false => Ended::InOrder,
+    };
+    Ok(account.summary(&collector, ended, ending.at, ending.warnings))
+}
+
+/// Between starting the pools and the first record that is due: time to make their clients.
+const LEAD: Duration = Duration::from_millis(100);
