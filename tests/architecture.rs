@@ -1,5 +1,7 @@
 //! What the architecture chapter promises about the source, read from the source.
 
+#[path = "architecture/circles.rs"]
+mod circles;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,6 +136,65 @@ fn a_module_uses_only_those_before_it() {
         }
     }
     assert!(arrows.len() > 20, "{arrows:?}");
+}
+
+/// Sources for the search for circles: each file with its text.
+fn files_of<const N: usize>(files: [(&str, &str); N]) -> BTreeMap<String, String> {
+    files.map(|(file, text)| (format!("src/{file}.rs"), text.to_owned())).into()
+}
+
+#[test]
+fn circles_of_files_are_found_in_every_form() {
+    let lib = "pub mod a;\n";
+    // Through a name that the module passes on, and back by a path within the code.
+    let found = circles::circle(&files_of([
+        ("lib", lib),
+        ("a/mod", "mod b;\nmod c;\npub use c::{\n    Thing,\n};\n"),
+        ("a/b", "use super::Thing; // of c\n"),
+        ("a/c", "pub struct Thing;\nlet x = crate::a::b::of(y);\n"),
+    ]));
+    assert_eq!(found, Some(vec!["src/a/b.rs".to_owned(), "src/a/c.rs".to_owned()]));
+    // A part that uses what its module defines, while the module uses the part.
+    let found = circles::circle(&files_of([
+        ("lib", lib),
+        ("a/mod", "mod b;\nuse self::b::Part as Other;\npub struct Whole(Other);\n"),
+        ("a/b", "use super::Whole;\n"),
+    ]));
+    assert_eq!(found, Some(vec!["src/a/mod.rs".to_owned(), "src/a/b.rs".to_owned()]));
+    // A module may pass on what its parts define, however those use each other; and tests may use everything.
+    let found = circles::circle(&files_of([
+        ("lib", lib),
+        ("a/mod", "mod b;\nmod c;\npub use self::b::One;\npub use self::c::Two;\n"),
+        ("a/b", "use super::Two;\npub(in crate::a) struct One;\nuse rdkafka::c::Two;\n"),
+        ("a/c", "pub struct Two;\n\n#[cfg(test)]\nmod tests {\n    use super::super::One;\n}\n"),
+    ]));
+    assert_eq!(found, None);
+}
+
+#[test]
+fn no_files_of_a_module_use_each_other_in_a_circle() {
+    let sources: BTreeMap<String, String> =
+        sources().into_iter().filter(|(file, _)| file != "src/main.rs").collect();
+    let circle = circles::circle(&sources);
+    assert_eq!(circle, None, "each of these files uses the next one");
+}
+
+/// Each runtime is named where it is defined and where a run is given one; everything else calls the trait.
+const RUNTIMES: [(&str, [&str; 3]); 2] = [
+    ("ThreadRuntime", ["actors/threads.rs", "actors/mod.rs", "run/environment.rs"]),
+    ("SimRuntime", ["actors/simulation.rs", "actors/mod.rs", "run/sim.rs"]),
+];
+
+#[test]
+fn nothing_asks_which_runtime_it_is_in() {
+    for (runtime, places) in RUNTIMES {
+        let names: BTreeSet<String> = sources()
+            .into_iter()
+            .filter(|(_, text)| has_word(&code(text), runtime))
+            .map(|(path, _)| path)
+            .collect();
+        assert_eq!(names, BTreeSet::from(places.map(|place| format!("src/{place}"))), "{runtime}");
+    }
 }
 
 #[test]

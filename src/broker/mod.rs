@@ -4,8 +4,6 @@
 //! one implementation; nothing outside [`rdkafka`] names the library.
 
 pub mod calls;
-mod disturbance;
-mod error;
 pub mod model;
 pub mod native;
 mod port;
@@ -14,11 +12,9 @@ pub mod protocol;
 pub mod rdkafka;
 pub mod sim;
 
-pub use disturbance::Disturbance;
-pub use error::{BrokerError, ErrorClass};
 pub use port::{
-    Answers, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec,
-    EndOffsets, Flow, GroupSpec, ProducerPort, SendError, SendRecord, TopicPort, TopicSize,
-    Watermarks,
+    Answers, BrokerError, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort,
+    ConsumerSpec, Disturbance, EndOffsets, ErrorClass, Flow, GroupSpec, ProducerPort, SendError,
+    SendRecord, TopicPort, TopicSize, Watermarks,
 };
 pub use positions::{Position, Positions};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use std::sync::Arc;
 
-use super::recovery::{CATCH_UP, partitions_of_pool};
+use super::child_exit::{CATCH_UP, partitions_of_pool};
 use super::state::SupervisorState;
 use crate::actors::messages::SlotId;
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};

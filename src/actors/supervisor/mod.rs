@@ -3,7 +3,6 @@
 mod child_exit;
 mod children;
 mod faults;
-mod recovery;
 mod state;
 mod watchdog;
 

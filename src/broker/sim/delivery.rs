@@ -1,4 +1,4 @@
-//! Delivery of messages: sending, blocked links, broken connections, and how much is under way.
+//! Delivery of messages: sending, blocked links, broken connections; how large messages are, and how much is under way.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::kernel::{ControlEvent, DeferredAck, Event, HAS_LEFT, Kernel, Occupant
 use super::limits::Exceeded;
 use crate::base::Time;
 use crate::broker::model::{Caller, ClientId, Fetched, Output, Produced};
-use crate::broker::protocol::{BrokerId, Request, Response};
+use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
 use crate::plan::Acks;
 
 /// Between two attempts to ask a broker for watermarks.
@@ -19,6 +19,11 @@ const ASK_LIMIT: Duration = Duration::from_secs(2);
 const MANY: usize = 10_000;
 /// Bytes of a message besides its records, in memory.
 const MESSAGE_BYTES: usize = 256;
+
+/// Bytes of a message besides its records: header, topic, partitions.
+const FRAME: u64 = 100;
+/// Bytes of a record besides its payload, about (`DefaultRecord` of Kafka's message format v2).
+const RECORD: u64 = 10;
 
 impl Kernel {
     /// Sends a request at `at`, or closes the connection.
@@ -289,6 +294,45 @@ impl Kernel {
             }
             !is_lost
         });
+    }
+
+    /// Bytes of a request; zero if that does not matter.
+    #[inline]
+    pub(super) fn size_of_request(&self, request: &Request) -> u64 {
+        match request {
+            _ if !self.network.is_limited() => 0,
+            Request::Produce(produce) => {
+                FRAME + produce.batch.bytes.len() as u64 + RECORD * produce.batch.len() as u64
+            }
+            _ => FRAME,
+        }
+    }
+
+    /// Bytes of a response; zero if that does not matter.
+    #[inline]
+    pub(super) fn size_of_response(&self, response: &Response) -> u64 {
+        match response {
+            _ if !self.network.is_limited() => 0,
+            Response::Fetch(fetch) => self.size_of_fetched(fetch),
+            _ => FRAME,
+        }
+    }
+
+    /// Bytes of the answer to a fetch; zero if that does not matter.
+    #[inline]
+    pub(super) fn size_of_fetched(&self, fetch: &Fetch) -> u64 {
+        if !self.network.is_limited() {
+            return 0;
+        }
+        let size = |slot| self.cluster.size_bytes(slot);
+        let records: i64 = fetch.slots.iter().map(|slot| slot.end - slot.offset).sum();
+        FRAME + fetch.slots.iter().map(size).sum::<u64>() + RECORD * records.max(0) as u64
+    }
+
+    /// Bytes of a message without records; zero if that does not matter.
+    #[inline]
+    pub(super) fn frame(&self) -> u64 {
+        if self.network.is_limited() { FRAME } else { 0 }
     }
 }
 

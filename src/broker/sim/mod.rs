@@ -1,7 +1,6 @@
 //! The kernel of a simulation: owns virtual time, hosts the data machines, carries messages.
 
 mod lookahead;
-mod deferred;
 mod group_checker;
 mod delivery;
 mod faults;
@@ -11,10 +10,8 @@ mod kernel;
 mod limits;
 mod network;
 mod event_queue;
-mod wire_size;
 mod trace_text;
 mod trace;
-mod link_fault;
 mod scheduling;
 mod trace_sink;
 
