@@ -1,15 +1,20 @@
-//! `replay`: a scenario again in virtual time, event by event, or twice to see whether it is the same.
+//! `replay`: a run again, in virtual time; its report, its trace, or a comparison with another run event by event.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::compare::{Other, compare};
-use super::output::{Format, exit, printed, show};
-use super::scenario;
-use crate::base::{BrokerKind, PartitionId, Time, format_count, parse_duration, printable};
+use super::arguments::{SimulatedOnly, planned, source, whole};
+use super::terminal::{Format, exit, print, printed, show};
+use crate::base::{
+    BrokerKind, PartitionId, Time, format_bytes, format_count, open_regular, parse_duration,
+    printable, printable_path,
+};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{Summary, TraceKind, TraceLine};
@@ -20,15 +25,15 @@ use crate::run::{Options, Traced, run, run_traced};
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
     /// The scenario file, or a reproducer that `explore` wrote.
-    pub(super) file: PathBuf,
+    file: PathBuf,
 
     /// Seed of all randomness; overrides `run.seed`.
-    #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| scenario::whole(0, text))]
-    pub(super) seed: Option<u64>,
+    #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| whole(0, text))]
+    seed: Option<u64>,
 
     /// Override a value of the scenario, as in `--set run.duration=10s`. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
-    pub(super) set: Vec<String>,
+    set: Vec<String>,
 
     /// Print events, one per line, instead of the report. Times count from the start of the load, as in `[[fault]]` and
     /// in the report; events before it have negative times.
@@ -54,7 +59,7 @@ pub(super) struct ReplayArguments {
 
     /// Stop after this number of lines; 0 for no limit.
     #[arg(long, default_value_t = 1_000, requires = "trace", allow_negative_numbers = true,
-        value_parser = |text: &str| scenario::whole(0, text))]
+        value_parser = |text: &str| whole(0, text))]
     limit: u64,
 
     /// Run it in this process and in another process with another environment and directory, and print the first event
@@ -69,7 +74,7 @@ pub(super) struct ReplayArguments {
 
     /// A replay is in virtual time, on the simulated cluster only.
     #[arg(long, value_enum, hide = true)]
-    broker: Option<scenario::SimulatedOnly>,
+    broker: Option<SimulatedOnly>,
 }
 
 type Kinds = Vec<TraceKind>;
@@ -109,10 +114,10 @@ pub(super) fn replay(
 }
 
 fn plan(arguments: &ReplayArguments) -> Result<Plan, Error> {
-    let source = scenario::source(&arguments.file, &arguments.set)?;
+    let source = source(&arguments.file, &arguments.set)?;
     let overrides =
         Overrides { broker: Some(BrokerKind::Sim), seed: arguments.seed, ..Overrides::default() };
-    scenario::planned(&source, &arguments.set, &overrides)
+    planned(&source, &arguments.set, &overrides)
 }
 
 /// What would print nothing, and why.
@@ -200,7 +205,7 @@ fn write_end(out: &mut impl Write, is_empty: bool, last: &str) -> io::Result<()>
 }
 
 /// How a trace ends: what the whole run comes to.
-pub(super) fn last_line(summary: &Summary) -> Result<String, Error> {
+fn last_line(summary: &Summary) -> Result<String, Error> {
     let result = serde_json::to_vec(summary).map_err(|error| Error::Bug(error.to_string()))?;
     let result = crc32fast::hash(&result);
     let Some(simulation) = &summary.simulation else {
@@ -244,5 +249,165 @@ impl Filter {
             && self.kinds.contains(&line.kind)
             && (self.partitions.is_empty()
                 || line.partitions.iter().any(|partition| self.partitions.contains(partition)))
+    }
+}
+
+/// What a run is compared with.
+#[derive(Clone, Copy)]
+enum Other<'a> {
+    /// The same run in a process of its own.
+    Process(&'a ReplayArguments),
+    /// A trace that was kept.
+    File(&'a Path),
+}
+
+/// Events shown before the first one that differs.
+const BEFORE: usize = 5;
+
+/// Runs `plan`, compares it with the other one while both go on, and says how far they are the same.
+fn compare(plan: Plan, options: Options, other: Other<'_>) -> Result<Exit, Error> {
+    let environment = |error: io::Error| Error::Environment(error.to_string());
+    let here = Lines::new(run_traced(plan, options).map_err(environment)?);
+    match other {
+        Other::File(path) => {
+            let name = printable_path(path);
+            let file = open_regular(path).map_err(|error| {
+                Error::Input(format!(
+                    "cannot read the trace `{name}`: {error}; give the file that `lanekeeper replay FILE --trace \
+                     --kind all --limit 0` was printed to"
+                ))
+            })?;
+            let mut file = BufReader::new(file);
+            if !begins_like_a_trace(&mut file) {
+                return Err(Error::Input(format!(
+                    "`{name}` is not a trace; make one with `lanekeeper replay FILE --trace --kind all --limit 0 > {name}`"
+                )));
+            }
+            let same = side_by_side(here, file, &name)?;
+            Ok(if same { Exit::Passed } else { Exit::Failed })
+        }
+        Other::Process(arguments) => {
+            let (mut child, lines) = elsewhere(arguments)?;
+            let same = side_by_side(here, BufReader::new(lines), "the other process");
+            // It may still run when the two differ.
+            let _ = child.kill();
+            let _ = child.wait();
+            Ok(if same? { Exit::Passed } else { Exit::Bug })
+        }
+    }
+}
+
+/// Whether the first line begins with a virtual time.
+fn begins_like_a_trace(file: &mut impl BufRead) -> bool {
+    let start = file.fill_buf().unwrap_or_default();
+    let first: Vec<u8> =
+        start.trim_ascii_start().iter().take_while(|c| **c != b' ').copied().collect();
+    str::from_utf8(&first).is_ok_and(|first| first.parse::<f64>().is_ok())
+}
+
+/// Starts the same run in another process, with nothing the same but the program, the file and the seed.
+fn elsewhere(arguments: &ReplayArguments) -> Result<(Child, ChildStdout), Error> {
+    let failed =
+        |error: io::Error| Error::Environment(format!("the other process does not start: {error}"));
+    let program = std::env::current_exe().map_err(failed)?;
+    let file = arguments.file.canonicalize().map_err(failed)?;
+    let mut command = Command::new(program);
+    command.arg("replay").arg(file).args(["--trace", "--kind", "all", "--limit", "0"]);
+    if let Some(seed) = arguments.seed {
+        command.arg("--seed").arg(seed.to_string());
+    }
+    for set in &arguments.set {
+        command.args(["--set", set]);
+    }
+    command.env("LANEKEEPER_VERIFY", "x".repeat(5_000)).env("LANEKEEPER_LOG", "debug");
+    command.current_dir(std::env::temp_dir());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(failed)?;
+    let Some(lines) = child.stdout.take() else {
+        return Err(Error::Bug("a process without the pipe it was given".to_owned()));
+    };
+    Ok((child, lines))
+}
+
+/// The lines of this process's run.
+struct Lines {
+    traced: Receiver<Traced>,
+    ready: VecDeque<String>,
+    over: bool,
+}
+
+impl Lines {
+    fn new(traced: Receiver<Traced>) -> Lines {
+        Lines { traced, ready: VecDeque::new(), over: false }
+    }
+
+    fn next(&mut self) -> Result<Option<String>, Error> {
+        while self.ready.is_empty() && !self.over {
+            match self.traced.recv() {
+                Ok(Traced::Lines(lines)) => {
+                    self.ready
+                        .extend(lines.iter().map(|line| printable(&line.to_string()).into_owned()));
+                }
+                Ok(Traced::End(outcome)) => {
+                    self.ready.push_back(last_line(&(*outcome)?)?);
+                    self.over = true;
+                }
+                Err(_) => return Err(Error::Bug("the simulation broke off".to_owned())),
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+}
+
+/// Bytes of a line, at most: a trace of this program has none that is nearly as long.
+const LINE_MAX: u64 = 1 << 20;
+
+/// The next line as a terminal may have it; none at the end.
+fn next_line(there: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    if there.take(LINE_MAX + 1).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.len() as u64 > LINE_MAX {
+        let max = format_bytes(LINE_MAX);
+        return Err(io::Error::other(format!("a line is longer than {max}: it is no trace")));
+    }
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    Ok(Some(printable(&String::from_utf8_lossy(line)).into_owned()))
+}
+
+/// Whether both are the same to the end; if not, the first event that differs is printed.
+fn side_by_side(mut here: Lines, mut there: impl BufRead, name: &str) -> Result<bool, Error> {
+    let mut before = VecDeque::new();
+    let mut count: u64 = 0;
+    loop {
+        let ours = here.next()?;
+        let theirs = next_line(&mut there)
+            .map_err(|error| Error::Input(format!("cannot read the trace of {name}: {error}")))?;
+        match (ours, theirs) {
+            (None, None) => {
+                let last = before.back().map_or("", String::as_str);
+                let lines = format_count(count.saturating_sub(1));
+                print(&format!("the same, event by event, {lines} lines\n{last}\n"))?;
+                return Ok(true);
+            }
+            (ours, theirs) if ours == theirs => {
+                if before.len() == BEFORE {
+                    before.pop_front();
+                }
+                before.extend(ours);
+                count += 1;
+            }
+            (ours, theirs) => {
+                let end = || "(it is over)".to_owned();
+                let mut text =
+                    format!("DIFFERENT from {name}, from event {} on\n", format_count(count + 1));
+                before.iter().for_each(|line| text.push_str(&format!("  both   {line}\n")));
+                text.push_str(&format!("  here   {}\n", ours.unwrap_or_else(end)));
+                text.push_str(&format!("  there  {}\n", theirs.unwrap_or_else(end)));
+                print(&text)?;
+                return Ok(false);
+            }
+        }
     }
 }
