@@ -5,20 +5,16 @@
 
 pub mod calls;
 mod disturbance;
-mod error;
+mod port;
 pub mod model;
 pub mod native;
-mod port;
-mod positions;
 pub mod protocol;
 pub mod rdkafka;
 pub mod sim;
 
 pub use disturbance::Disturbance;
-pub use error::{BrokerError, ErrorClass};
 pub use port::{
-    Answers, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec,
-    EndOffsets, Flow, GroupSpec, ProducerPort, SendError, SendRecord, TopicPort, TopicSize,
-    Watermarks,
+    Answers, BrokerError, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort,
+    ConsumerSpec, EndOffsets, ErrorClass, Flow, GroupSpec, Position, Positions, ProducerPort,
+    SendError, SendRecord, TopicPort, TopicSize, Watermarks,
 };
-pub use positions::{Position, Positions};

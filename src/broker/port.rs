@@ -1,11 +1,12 @@
-//! The ports: what a host needs of a cluster.
+//! The ports: what a host needs of a cluster; how far a group member has come; errors, by what they mean for a consumer.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{BrokerError, Disturbance, ErrorClass, Positions};
+use super::Disturbance;
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
 use crate::measure::Ack;
 
@@ -318,3 +319,118 @@ pub trait EndOffsets: Send {
 
 /// Low and high watermark of partitions: the first offset that is there, and the end.
 pub type Watermarks = BTreeMap<PartitionId, (Offset, Offset)>;
+
+/// What an error means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The client deals with it by itself; it is counted and never ends a consumer.
+    Informational,
+    /// The position does not exist: data loss, truncation, a re-created topic. Restarting cannot help.
+    Position,
+    /// Not allowed, or not there. Restarting cannot help.
+    Denied,
+    /// A record that can never be processed. Restarting cannot help, skipping it may.
+    Poison,
+    /// The client is beyond repair; a new one may do.
+    Fatal,
+    /// Not the client but what is done with a record has failed.
+    Processing,
+}
+
+impl ErrorClass {
+    /// Whether the same would happen after a restart.
+    pub fn is_definite(self) -> bool {
+        matches!(self, ErrorClass::Position | ErrorClass::Denied)
+    }
+}
+
+/// An error with its class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerError {
+    /// What it means.
+    pub class: ErrorClass,
+    /// What the client said.
+    pub message: String,
+}
+
+impl BrokerError {
+    /// An error that ends the client.
+    pub fn fatal(message: impl Into<String>) -> BrokerError {
+        BrokerError { class: ErrorClass::Fatal, message: message.into() }
+    }
+
+    /// An error of what is done with records.
+    pub fn processing(message: impl Into<String>) -> BrokerError {
+        BrokerError { class: ErrorClass::Processing, message: message.into() }
+    }
+}
+
+impl fmt::Display for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BrokerError {}
+
+/// Next offsets to process of a member's partitions. The host moves them record by record; the client reads them when
+/// it gives a partition up.
+#[derive(Clone, Debug, Default)]
+pub struct Positions {
+    partitions: Arc<Mutex<BTreeMap<PartitionId, Arc<AtomicI64>>>>,
+}
+
+/// The position in one partition.
+#[derive(Clone, Debug)]
+pub struct Position(Arc<AtomicI64>);
+
+/// Nothing processed yet.
+const NONE: i64 = -1;
+
+impl Positions {
+    /// The position in `partition`, which begins anew.
+    pub fn begin(&self, partition: PartitionId) -> Position {
+        let position = Position(Arc::new(AtomicI64::new(NONE)));
+        self.lock().insert(partition, position.0.clone());
+        position
+    }
+
+    /// The next offset to process in `partition`, once something was processed there.
+    pub fn next(&self, partition: PartitionId) -> Option<Offset> {
+        let next = self.lock().get(&partition)?.load(Ordering::Acquire);
+        (next != NONE).then_some(Offset(next))
+    }
+
+    /// Forgets `partition`.
+    pub fn end(&self, partition: PartitionId) {
+        self.lock().remove(&partition);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartitionId, Arc<AtomicI64>>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Position {
+    /// Moves on to `next`.
+    #[inline]
+    pub fn advance(&self, next: Offset) {
+        self.0.store(next.0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_known_from_the_first_record_until_the_partition_is_given_up() {
+        let positions = Positions::default();
+        let position = positions.begin(PartitionId(3));
+        assert_eq!(positions.next(PartitionId(3)), None);
+        position.advance(Offset(8));
+        assert_eq!(positions.next(PartitionId(3)), Some(Offset(8)));
+        positions.end(PartitionId(3));
+        assert_eq!(positions.next(PartitionId(3)), None);
+    }
+}

@@ -2,14 +2,11 @@
 
 pub mod assignor;
 mod cluster;
-mod cores;
 pub mod group;
 mod log;
 pub mod replicas;
-pub mod sequences;
 
 pub use cluster::{
-    Alarm, Caller, ClientId, Cluster, ClusterSettings, Fetched, Output, Outputs, Produced,
+    Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Fetched, Output, Outputs, Produced,
 };
-pub use cores::Cores;
 pub use log::PartitionLog;

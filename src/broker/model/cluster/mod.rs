@@ -4,31 +4,28 @@
 //! cluster has announced, and what is done to it on purpose has a method each; all put what follows into
 //! [`Outputs`].
 
-mod balance;
 mod brokers;
 mod fetching;
 mod outage;
-mod outputs;
 mod producing;
-mod refusal;
 mod replication;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::brokers::Broker;
+pub use self::brokers::Cores;
+use self::brokers::{Broker, Refusals};
 use self::fetching::Place;
-pub use self::outputs::{Fetched, Output, Outputs, Produced};
 use self::producing::Unacknowledged;
-use self::refusal::Refusals;
 use self::replication::Lanes;
-use super::cores::Cores;
 use super::group::{GroupCoordinator, GroupError, GroupResponse, GroupSettings, Ticket};
-use super::log::PartitionLog;
+use super::log::{PartitionLog, Sequences};
 use super::replicas::Replicas;
-use super::sequences::Sequences;
 use crate::base::{Offset, PartitionId, Seed, Time};
-use crate::broker::protocol::{BrokerId, Records, Request, Response};
+use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, Produce, Records, Request, Response};
+
+/// Requests whose memory waits for another use.
+const DONE_MAX: usize = 64;
 
 /// A client's connections, as the cluster tells clients apart.
 pub type ClientId = u32;
@@ -114,6 +111,107 @@ impl Alarm {
             Alarm::Laggards => 4,
             Alarm::Balance => 5,
         }
+    }
+}
+
+/// What follows from something that has happened.
+///
+/// Answers to batches and to fetches have lists of their own: nearly everything that is said is one of them, and plain
+/// values go from hand to hand faster than one of many kinds of things. Between two lists no order is kept.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Batches that are answered.
+    pub produced: Vec<Produced>,
+    /// Fetches that are answered.
+    pub fetched: Vec<Fetched>,
+    /// Everything else, in its order.
+    pub others: Vec<Output>,
+    /// Requests that have done their work, for a use of their memory.
+    pub done: Vec<Box<Produce>>,
+}
+
+/// A batch is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Produced {
+    /// When the answer leaves.
+    pub at: Time,
+    /// From which broker.
+    pub from: BrokerId,
+    /// The receiver.
+    pub to: Caller,
+    /// The request's number.
+    pub number: u64,
+    /// Offset of the batch's first record, if it was taken.
+    pub offset: Offset,
+    /// Why it was not.
+    pub error: Option<ErrorCode>,
+}
+
+/// A fetch is answered.
+#[derive(Debug)]
+pub struct Fetched {
+    /// When the answer leaves.
+    pub at: Time,
+    /// From which broker.
+    pub from: BrokerId,
+    /// The receiver.
+    pub to: Caller,
+    /// The request, its slots filled in.
+    pub fetch: Box<Fetch>,
+}
+
+/// Something else the cluster says.
+#[derive(Debug)]
+pub enum Output {
+    /// A response leaves `from` for `to` at `at`.
+    Reply {
+        /// When.
+        at: Time,
+        /// From which broker.
+        from: BrokerId,
+        /// The receiver.
+        to: Caller,
+        /// What.
+        response: Response,
+    },
+    /// `broker` closes a connection instead of an answer.
+    HangUp {
+        /// Which broker.
+        broker: BrokerId,
+        /// Whose connection.
+        caller: Caller,
+    },
+    /// [`Cluster::alarm`] wants to be called at `at`.
+    Alarm {
+        /// When.
+        at: Time,
+        /// With this.
+        alarm: Alarm,
+    },
+}
+
+impl Output {
+    /// The connection that is closed by this, if one is.
+    fn closes(&self) -> Option<Caller> {
+        match self {
+            Output::HangUp { caller, .. } => Some(*caller),
+            Output::Reply { .. } | Output::Alarm { .. } => None,
+        }
+    }
+}
+
+impl Outputs {
+    /// A request has done its work.
+    #[inline]
+    fn done(&mut self, request: Box<Produce>) {
+        if self.done.len() < DONE_MAX {
+            self.done.push(request);
+        }
+    }
+
+    /// Says something that is no answer to a batch or a fetch.
+    pub fn push(&mut self, output: Output) {
+        self.others.push(output);
     }
 }
 

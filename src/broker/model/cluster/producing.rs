@@ -1,9 +1,9 @@
 //! Produce requests: append, and acknowledge when those who have to have the batch have it.
 
-use super::refusal::{error_code, is_appended};
+use super::brokers::{error_code, is_appended};
 use super::{BrokerId, Caller, Cluster, Output, Outputs, Produced};
 use crate::base::{Offset, PartitionId, Time};
-use crate::broker::model::sequences::Admission;
+use crate::broker::model::log::Admission;
 use crate::broker::protocol::{ErrorCode, Produce};
 use crate::plan::{Acks, Api, ApiError};
 

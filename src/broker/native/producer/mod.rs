@@ -3,15 +3,12 @@
 //! A batch that was refused or not answered goes back to its place before those that were not sent yet. Batches behind
 //! it that are in flight already stay there: without idempotence they may overtake it, as with librdkafka.
 
-mod batch;
-mod completion;
-mod drain;
+mod batches;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::batch::{PartitionQueue, ProducerBatch};
-use self::completion::EXPIRE_INTERVAL;
+use self::batches::{EXPIRE_INTERVAL, PartitionQueue, ProducerBatch};
 use super::Profile;
 use super::metadata::Metadata;
 use crate::base::{Clock, Offset, PartitionId, Time};

@@ -1,0 +1,456 @@
+//! Batches: queued per partition, sent to the partition's leader, acknowledged, sent again, or expired.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, NativeProducer, ProducerIdState};
+use crate::base::{Offset, PartitionId, ProducerId, Time, sent_time};
+use crate::broker::SendRecord;
+use crate::broker::protocol::{Batch, BrokerId, Client, ErrorCode, Request};
+use crate::measure::{Ack, Outcome};
+
+/// A batch, and what is needed to acknowledge its records.
+#[derive(Debug, Default)]
+pub(super) struct ProducerBatch {
+    pub(super) partition: PartitionId,
+    /// When its first record came.
+    pub(super) since: Time,
+    /// The records, of which every request takes a copy.
+    payloads: Batch,
+    records: Vec<Sent>,
+    /// Sequence of the first record, given when the batch is closed.
+    sequence: u64,
+    /// How often it was sent, as which request last, and until when the answer is waited for.
+    tries: u32,
+    pub(super) number: u64,
+    pub(super) limit: Time,
+    /// It may be in the log although no answer said so.
+    pub(super) may_be_there: bool,
+    /// The producer id it was sent with last.
+    sent_as: i64,
+}
+
+/// A record of a batch, as far as its acknowledgement needs it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) producer: ProducerId,
+    sequence: u64,
+    /// When, from its stamp.
+    pub(super) at: Time,
+}
+
+impl ProducerBatch {
+    /// A batch without records.
+    #[inline]
+    pub(super) fn begun(
+        mut self: Box<Self>,
+        partition: PartitionId,
+        now: Time,
+    ) -> Box<ProducerBatch> {
+        (self.partition, self.since) = (partition, now);
+        self
+    }
+
+    /// Adds a record.
+    #[inline]
+    pub(super) fn add(&mut self, record: &SendRecord<'_>, now: Time) {
+        let SendRecord { producer, sequence, payload, .. } = *record;
+        self.payloads.push(payload);
+        self.records.push(Sent { producer, sequence, at: sent_time(payload).unwrap_or(now) });
+    }
+
+    /// Whether another record is too much.
+    #[inline]
+    pub(super) fn is_full_for(&self, record: &SendRecord<'_>) -> bool {
+        self.records.len() >= BATCH_RECORDS_MAX
+            || self.payloads.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
+    }
+}
+
+/// The batches of a partition that are not in flight.
+#[derive(Debug, Default)]
+pub(super) struct PartitionQueue {
+    /// The batch that takes records.
+    pub(super) open: Option<Box<ProducerBatch>>,
+    /// Closed batches that cannot be sent yet, by sequence.
+    closed: VecDeque<Box<ProducerBatch>>,
+    /// Sequence of the next record.
+    sequence: u64,
+    /// Sequence after the last batch that was acknowledged.
+    acked: u64,
+    /// Batches in flight, and the broker they were sent to.
+    pub(super) in_flight: u32,
+    pub(super) leader: BrokerId,
+    /// The producer id they were sent with.
+    sent_as: i64,
+    /// Nothing is sent before.
+    not_before: Time,
+}
+
+impl PartitionQueue {
+    /// Whether closed batches wait.
+    #[inline]
+    pub(super) fn waits(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Closes the open batch.
+    #[inline]
+    pub(super) fn close(&mut self) -> Option<Box<ProducerBatch>> {
+        let mut batch = self.open.take()?;
+        self.assign_sequence(&mut batch);
+        Some(batch)
+    }
+
+    /// Gives a batch that is complete its sequence.
+    #[inline]
+    pub(super) fn assign_sequence(&mut self, batch: &mut ProducerBatch) {
+        batch.sequence = self.sequence;
+        self.sequence += batch.records.len() as u64;
+    }
+
+    /// Inserts a batch by its sequence among the closed ones.
+    fn put(&mut self, batch: Box<ProducerBatch>) {
+        let place = self.closed.partition_point(|other| other.sequence < batch.sequence);
+        self.closed.insert(place, batch);
+    }
+
+    /// The batch that is to be sent next.
+    pub(super) fn first(&self) -> Option<&ProducerBatch> {
+        self.closed.front().map(|batch| &**batch)
+    }
+
+    pub(super) fn take_first(&mut self) -> Option<Box<ProducerBatch>> {
+        self.closed.pop_front()
+    }
+}
+
+impl NativeProducer {
+    #[inline]
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.producer_id, ProducerIdState::NotNeeded | ProducerIdState::Known(_))
+    }
+
+    /// The leader of a partition, if its next batch can be sent there now: it is known, connected and has room.
+    #[inline]
+    pub(super) fn ready_leader(&self, partition: PartitionId, now: Time) -> Option<BrokerId> {
+        let leader = self.metadata.leader(partition, now)?;
+        let queue = &self.queues[partition.0 as usize];
+        // A leader that has nothing of this producer yet takes any sequence: those before it come first.
+        if queue.in_flight > 0
+            && let ProducerIdState::Known(id) = self.producer_id
+            && (queue.leader != leader || queue.sent_as != producer_id_of(queue.first(), id))
+        {
+            return None;
+        }
+        (self.in_flight[leader as usize].len() < self.in_flight_max).then_some(leader)
+    }
+
+    /// Sends the batches that have waited long enough and have room; the others go on filling. Returns when
+    /// something is due next.
+    pub(super) fn send_due(&mut self, now: Time) -> Time {
+        let mut next = self.metadata.refresh(now, &mut self.outbox);
+        if !self.is_ready() {
+            return next.min(self.request_producer_id(now));
+        }
+        if !self.waiting.is_empty() {
+            next = next.min(self.send_waiting(now));
+        }
+        next = next.min(self.send_opened(now));
+        next.min(self.check_timeouts(now))
+    }
+
+    /// Whether any broker takes another batch.
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.in_flight.iter().any(|in_flight| in_flight.len() < self.in_flight_max)
+    }
+
+    /// Whether an open batch has waited long enough.
+    #[inline]
+    pub(super) fn has_due(&self, now: Time) -> bool {
+        self.opened.front().is_some_and(|(since, _)| *since + self.linger <= now)
+    }
+
+    /// Closes and sends the open batches that have waited long enough and have room; they are the first ones. Returns
+    /// when something is due next.
+    #[inline]
+    fn send_opened(&mut self, now: Time) -> Time {
+        let (mut next, mut at) = (Time::NEVER, 0);
+        while let Some((since, partition)) = self.opened.get(at).copied() {
+            let due = since + self.linger;
+            if due > now {
+                return next.min(due);
+            }
+            // Behind it there may be a thousand others that cannot go either.
+            if !self.has_room() {
+                return next.min(self.metadata.next_try(now));
+            }
+            let ready_leader = match self.queues[partition.0 as usize].waits() {
+                true => None,
+                false => self.ready_leader(partition, now),
+            };
+            let Some(leader) = ready_leader else {
+                next = next.min(self.metadata.next_try(now));
+                at += 1;
+                continue;
+            };
+            self.opened.remove(at);
+            if let Some(batch) = self.queues[partition.0 as usize].close() {
+                self.send_batch(batch, leader, now);
+            }
+        }
+        next
+    }
+
+    /// Sends closed batches as far as that is possible; returns when more may be.
+    fn send_waiting(&mut self, now: Time) -> Time {
+        let mut next = Time::NEVER;
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|partition| {
+            while self.may_send_first(*partition, now, &mut next) {
+                // Before the batch is taken: the leader depends on the first batch.
+                let leader = self.ready_leader(*partition, now);
+                let batch = self.queues[partition.0 as usize].take_first();
+                if let (Some(batch), Some(leader)) = (batch, leader) {
+                    self.send_batch(batch, leader, now);
+                }
+            }
+            self.queues[partition.0 as usize].waits()
+        });
+        // Nothing joins the list meanwhile.
+        self.waiting = waiting;
+        next.min(self.metadata.next_try(now))
+    }
+
+    fn may_send_first(&self, partition: PartitionId, now: Time, next: &mut Time) -> bool {
+        let queue = &self.queues[partition.0 as usize];
+        let Some(first) = queue.first() else { return false };
+        if queue.not_before > now {
+            *next = queue.not_before.min(*next);
+            return false;
+        }
+        // An idempotent producer sends nothing again before it knows what became of the rest.
+        let drains = first.tries > 0
+            && queue.in_flight > 0
+            && self.producer_id != ProducerIdState::NotNeeded;
+        !drains && self.ready_leader(partition, now).is_some()
+    }
+
+    pub(super) fn send_batch(
+        &mut self,
+        mut batch: Box<ProducerBatch>,
+        leader: BrokerId,
+        now: Time,
+    ) {
+        let sequence = match self.producer_id {
+            ProducerIdState::Known(id) => {
+                batch.sent_as = producer_id_of(Some(&batch), id);
+                Some((batch.sent_as, batch.sequence))
+            }
+            _ => None,
+        };
+        self.requests += 1;
+        batch.tries += 1;
+        batch.number = self.requests;
+        batch.limit = now + self.profile.request_timeout;
+        let partition = batch.partition;
+        let mut request = self.request_pool.pop().unwrap_or_default();
+        (request.number, request.partition) = (batch.number, partition);
+        (request.acks, request.sequence) = (self.acks, sequence);
+        request.batch.clone_from(&batch.payloads);
+        self.outbox.push((leader, Request::Produce(request)));
+        let queue = &mut self.queues[partition.0 as usize];
+        queue.in_flight += 1;
+        (queue.leader, queue.sent_as) = (leader, batch.sent_as);
+        self.in_flight[leader as usize].push_back(batch);
+    }
+}
+
+/// The producer id a batch is sent with, when the producer's is `id`. A batch that may be in the log keeps the id it
+/// was sent with, so that the broker recognises it.
+#[inline]
+fn producer_id_of(batch: Option<&ProducerBatch>, id: i64) -> i64 {
+    let again = batch.filter(|batch| batch.may_be_there && batch.tries > 0);
+    again.map_or(id, |batch| batch.sent_as)
+}
+
+/// The interval at which librdkafka expires records.
+pub(super) const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+
+impl NativeProducer {
+    /// Closes connections whose requests have timed out, and expires batches. Returns when the next check is due.
+    #[inline]
+    pub(super) fn check_timeouts(&mut self, now: Time) -> Time {
+        let limit = self.limit();
+        if now >= limit {
+            return self.close_silent_connections(now);
+        }
+        if now >= self.expire_batches_at {
+            self.expire_batches(now);
+        }
+        limit
+    }
+
+    /// Until when the oldest batch in flight is to be answered.
+    #[inline]
+    fn limit(&self) -> Time {
+        let oldest = self.in_flight.iter().filter_map(VecDeque::front);
+        oldest.map(|batch| batch.limit).fold(Time::NEVER, Time::min)
+    }
+
+    #[cold]
+    fn close_silent_connections(&mut self, now: Time) -> Time {
+        for broker in 0..self.in_flight.len() {
+            if self.in_flight[broker].front().is_some_and(|oldest| oldest.limit <= now) {
+                self.close_connection(broker as BrokerId, now);
+            }
+        }
+        self.check_timeouts(now)
+    }
+
+    pub(super) fn close_connection(&mut self, broker: BrokerId, now: Time) {
+        self.outbox.push((broker, Request::Close));
+        self.disconnected(broker, now);
+    }
+
+    fn expire_batches(&mut self, now: Time) {
+        self.expire_batches_at = now + EXPIRE_INTERVAL;
+        let too_old = |since: Time| since + self.profile.message_timeout <= now;
+        let mut old = Vec::new();
+        for queue in &mut self.queues {
+            if queue.open.as_ref().is_some_and(|batch| too_old(batch.since)) {
+                old.extend(queue.close());
+            }
+        }
+        let queues = &self.queues;
+        self.opened.retain(|(_, partition)| queues[partition.0 as usize].open.is_some());
+        for partition in &self.waiting {
+            let queue = &mut self.queues[partition.0 as usize];
+            while queue.first().is_some_and(|batch| too_old(batch.since)) {
+                old.extend(queue.take_first());
+            }
+        }
+        for batch in old {
+            self.answers.add_error("MessageTimedOut", 1);
+            self.resolve_unsent(batch, now);
+        }
+    }
+
+    /// Completes a batch that is not in flight, and will not be sent.
+    pub(super) fn resolve_unsent(&mut self, batch: Box<ProducerBatch>, now: Time) {
+        // What never left has certainly failed; what left may have arrived.
+        let outcome = if batch.may_be_there { Outcome::Indeterminate } else { Outcome::Failed };
+        self.resolve(batch, now, outcome, None);
+    }
+
+    /// A batch was refused, or not answered: it is sent again later.
+    pub(super) fn retry(&mut self, batch: Box<ProducerBatch>, now: Time) {
+        let doublings = batch.tries.saturating_sub(1).min(16);
+        let backoff = self.profile.retry_backoff * (1 << doublings);
+        let queue = &mut self.queues[batch.partition.0 as usize];
+        queue.not_before = now + backoff.min(self.profile.retry_backoff_max);
+        self.requeue(batch);
+    }
+
+    /// Puts a closed batch back into its queue.
+    pub(super) fn requeue(&mut self, batch: Box<ProducerBatch>) {
+        let partition = batch.partition;
+        self.queues[partition.0 as usize].put(batch);
+        if !self.waiting.contains(&partition) {
+            self.waiting.push(partition);
+        }
+    }
+
+    /// Completes the batch that was sent as request `number`, unless that request is answered already.
+    pub(super) fn answered(
+        &mut self,
+        broker: BrokerId,
+        number: u64,
+        result: Result<Offset, ErrorCode>,
+        now: Time,
+    ) {
+        let in_flight = &mut self.in_flight[broker as usize];
+        let batch = match in_flight.front() {
+            Some(first) if first.number == number => in_flight.pop_front(),
+            _ => remove_batch(in_flight, number),
+        };
+        let Some(batch) = batch else { return };
+        self.queues[batch.partition.0 as usize].in_flight -= 1;
+        match result {
+            // It is not known where a batch stands that is not answered.
+            Ok(first) => {
+                let queue = &mut self.queues[batch.partition.0 as usize];
+                queue.acked = queue.acked.max(batch.sequence + batch.records.len() as u64);
+                let first = Some(first).filter(|first| first.0 >= 0);
+                self.resolve(batch, now, Outcome::Acked, first);
+            }
+            Err(code) => self.refused(batch, code, now),
+        }
+    }
+
+    fn refused(&mut self, mut batch: Box<ProducerBatch>, code: ErrorCode, now: Time) {
+        match code {
+            ErrorCode::NotLeaderOrFollower | ErrorCode::Unavailable => {
+                self.metadata.invalidate(now);
+            }
+            ErrorCode::RequestTimedOut | ErrorCode::NotEnoughReplicasAfterAppend => {
+                batch.may_be_there = true;
+            }
+            ErrorCode::OutOfOrderSequence => {
+                let queue = &self.queues[batch.partition.0 as usize];
+                // It was refused when the log knew nothing of this producer yet, and then the next one was taken,
+                // whatever its sequence. Behind that one it must not stand: it is given up, as the Java client does
+                // in the end.
+                if batch.sequence < queue.acked {
+                    self.answers.add_error(code.name(), 1);
+                    return self.resolve_unsent(batch, now);
+                }
+                let is_first = queue.first().is_none_or(|first| first.sequence > batch.sequence);
+                // The batch before it is still to come, or the log has lost it: then a new producer id begins with a
+                // new sequence.
+                if is_first && queue.in_flight == 0 && batch.tries > 1 {
+                    // It cannot be there without the one before it.
+                    batch.may_be_there = false;
+                    self.answers.add_error(code.name(), 1);
+                    self.producer_id = ProducerIdState::Wanted;
+                }
+            }
+            ErrorCode::NotEnoughReplicas | ErrorCode::OffsetOutOfRange => {}
+        }
+        self.retry(batch, now);
+    }
+
+    /// Answers every record of a batch, whose first one stands at `first` if that is known, and keeps the memory.
+    pub(super) fn resolve(
+        &mut self,
+        mut batch: Box<ProducerBatch>,
+        at: Time,
+        outcome: Outcome,
+        first: Option<Offset>,
+    ) {
+        let partition = batch.partition;
+        let ack = |(index, &Sent { producer, sequence, at: sent }): (i64, &Sent)| {
+            let offset = first.map(|first| Offset(first.0 + index));
+            Ack { producer, partition, sequence, offset, sent, at, outcome }
+        };
+        self.answers.acks.extend((0..).zip(&batch.records).map(ack));
+        self.queued -= batch.records.len();
+        self.queued_bytes -= batch.payloads.bytes.len();
+        batch.payloads.clear();
+        batch.records.clear();
+        (batch.tries, batch.may_be_there) = (0, false);
+        self.batch_pool.push(batch);
+    }
+}
+
+/// A batch that is not the first one, which is rare.
+#[cold]
+fn remove_batch(
+    in_flight: &mut VecDeque<Box<ProducerBatch>>,
+    number: u64,
+) -> Option<Box<ProducerBatch>> {
+    // Requests are numbered as they are sent.
+    let place = in_flight.binary_search_by_key(&number, |batch| batch.number).ok()?;
+    in_flight.remove(place)
+}
