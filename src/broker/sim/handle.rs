@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use super::group_checker::{CheckReport, GroupChecker, ProcessedOffsets};
 use super::process::SimProcess;
-use super::trace::Trace;
-use super::trace_sink::{TraceSink, TraceWriter};
+use super::trace::{Trace, TraceSink, TraceWriter};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::ClientId;
 use crate::broker::{Disturbance, Watermarks};

@@ -6,12 +6,12 @@ use std::collections::{BinaryHeap, VecDeque};
 use slab::Slab;
 use tokio::sync::watch;
 
-use super::deferred::DeferredFetch;
 use super::delivery::has_left;
 use super::event_queue::{Key, Queue};
 use super::group_checker::CheckedRequest;
 use super::handle::{Command, Job, KernelHandle};
 use super::limits::{CHECK_EVERY, Exceeded, SimLimits};
+use super::lookahead::DeferredFetch;
 use super::network::{Network, NetworkSettings};
 use super::process::{ClientSlot, Occupant};
 use super::trace::Trace;

@@ -1,22 +1,16 @@
 //! The kernel of a simulation: owns virtual time, hosts the data machines, carries messages.
 
-mod lookahead;
-mod deferred;
-mod group_checker;
 mod delivery;
+mod event_queue;
 mod faults;
+mod group_checker;
 mod handle;
-mod process;
 mod kernel;
 mod limits;
+mod lookahead;
 mod network;
-mod event_queue;
-mod wire_size;
-mod trace_text;
+mod process;
 mod trace;
-mod link_fault;
-mod scheduling;
-mod trace_sink;
 
 pub use group_checker::{CheckReport, ProcessedOffsets};
 pub use handle::{Job, KernelHandle};
@@ -24,8 +18,7 @@ pub use kernel::{Kernel, StepOutcome};
 pub use limits::{Exceeded, SimLimits};
 pub use network::NetworkSettings;
 pub use process::{Delivered, NextTurn, SimProcess, TurnRequest};
-pub use trace::Trace;
-pub use trace_sink::TraceSink;
+pub use trace::{Trace, TraceSink};
 
 use crate::base::PoolId;
 use crate::broker::{

@@ -1,11 +1,14 @@
-//! Simulated processes: machines with their clients, as the kernel schedules them.
+//! Simulated processes: machines with their clients, their turns, and deliveries to their clients.
 
 use std::collections::VecDeque;
 
-use super::deferred::DeferredAck;
+use super::delivery::ASK_AGAIN;
 use super::handle::Ask;
-use crate::base::{Offset, Time};
-use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request};
+use super::kernel::{ControlEvent, Event, Kernel};
+use super::lookahead::DeferredAck;
+use crate::base::{Offset, PartitionId, Time};
+use crate::broker::model::ClientId;
+use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request, Response};
 use crate::logic::Effort;
 
 /// A data machine with its client, hosted by the kernel.
@@ -108,7 +111,7 @@ pub(super) struct ClientSlot {
     /// Whether it has a deferred turn.
     pub(super) wants_deferred_turn: bool,
     /// Whether it [cannot notify actors](SimProcess::cannot_notify_actors).
-    pub(super) cannot_notify_actors: bool,
+    cannot_notify_actors: bool,
     /// Its last question for watermarks.
     pub(super) question: u64,
     /// Deferred acknowledgements.
@@ -119,4 +122,224 @@ pub(super) enum Occupant {
     None,
     Process(Box<dyn SimProcess>),
     Asks(Ask),
+}
+
+impl Kernel {
+    pub(super) fn occupy(&mut self, client: ClientId, occupant: Occupant) {
+        let vacant = || ClientSlot {
+            occupant: Occupant::None,
+            turn_at: Time::NEVER,
+            busy_until: Time::ZERO,
+            wants_deferred_turn: false,
+            cannot_notify_actors: true,
+            question: 0,
+            acks: VecDeque::new(),
+        };
+        let slots = self.slots.len().max(client as usize + 1);
+        self.slots.resize_with(slots, vacant);
+        self.slots[client as usize].occupant = occupant;
+        self.set_cannot_notify_actors(client, false);
+    }
+
+    /// Sets whether the process in a slot can notify actors.
+    fn set_cannot_notify_actors(&mut self, client: ClientId, cannot_notify_actors: bool) {
+        let slot = &mut self.slots[client as usize];
+        match (slot.cannot_notify_actors, cannot_notify_actors) {
+            (true, false) => self.unsettled += 1,
+            (false, true) => self.unsettled -= 1,
+            _ => {}
+        }
+        slot.cannot_notify_actors = cannot_notify_actors;
+    }
+
+    /// Gives a machine a turn at `at`, unless it has one before.
+    #[inline]
+    pub(super) fn turn_at(&mut self, client: ClientId, at: Time) {
+        if at < self.slots[client as usize].turn_at {
+            self.turn_earlier(client, at);
+        }
+    }
+
+    fn turn_earlier(&mut self, client: ClientId, at: Time) {
+        self.slots[client as usize].turn_at = at;
+        self.queue.insert(self.queue.key(at, u64::from(client)), Event::Turn(client));
+    }
+
+    /// A response reaches its client.
+    pub(super) fn receive(&mut self, client: ClientId, broker: BrokerId, response: Response) {
+        self.drain_acks(client);
+        let slot = &mut self.slots[client as usize];
+        self.trace.response(self.now, client, &response);
+        match &mut slot.occupant {
+            // It is gone, and its connections with it.
+            Occupant::None => {}
+            Occupant::Asks(_) => {
+                let Response::ListOffsets(watermarks) = response else {
+                    slot.question = 0;
+                    return self.push(self.now + ASK_AGAIN, ControlEvent::Ask(client));
+                };
+                let occupant = std::mem::replace(&mut slot.occupant, Occupant::None);
+                self.set_cannot_notify_actors(client, true);
+                self.run_deferred_turns();
+                self.handle.asked(client);
+                if let Occupant::Asks(answer) = occupant {
+                    self.handle.mark_actors_busy();
+                    let with_id = |(id, both)| (PartitionId(id as u32), both);
+                    answer(watermarks.into_iter().enumerate().map(with_id).collect());
+                }
+            }
+            Occupant::Process(process) => {
+                let is_ack = matches!(response, Response::Produce(_, Ok(_)));
+                let changes_nothing = is_ack && process.acks_are_inert();
+                process.client().receive(broker, response, &self.cluster, self.now);
+                if !changes_nothing {
+                    self.after_delivery(client);
+                }
+            }
+        }
+    }
+
+    /// After a delivery to a client: grants its process the turn it requests, or runs what is due in the client.
+    pub(super) fn after_delivery(&mut self, client: ClientId) {
+        let slot = &mut self.slots[client as usize];
+        let Occupant::Process(process) = &mut slot.occupant else { return };
+        let wish = process.wish();
+        self.grant(client, wish);
+    }
+
+    /// Grants a process the turn it requests, or runs what is due in its client.
+    #[inline]
+    pub(super) fn grant(&mut self, client: ClientId, wish: TurnRequest) {
+        match wish {
+            TurnRequest::None => {}
+            // A trace has everything in its order.
+            TurnRequest::Later if !self.is_traced => self.defer_turn(client),
+            TurnRequest::Later | TurnRequest::Now => {
+                if self.now >= self.slots[client as usize].busy_until {
+                    return self.turn(client);
+                }
+            }
+        }
+        self.tick(client);
+    }
+
+    fn tick(&mut self, client: ClientId) {
+        let Occupant::Process(process) = &mut self.slots[client as usize].occupant else { return };
+        let due = process.client().tick(self.now);
+        self.carry(client);
+        self.rearm_acks(client);
+        self.turn_at(client, due);
+    }
+
+    /// Defers the turn of a process, unless it has one at the end of its work.
+    #[inline]
+    pub(super) fn defer_turn(&mut self, client: ClientId) {
+        let slot = &mut self.slots[client as usize];
+        if self.now >= slot.busy_until && !std::mem::replace(&mut slot.wants_deferred_turn, true) {
+            self.deferred_turns.push(client);
+        }
+    }
+
+    /// Runs the deferred turns.
+    pub(super) fn run_deferred_turns(&mut self) {
+        let mut deferred_turns = std::mem::take(&mut self.deferred_turns);
+        for client in deferred_turns.drain(..) {
+            if self.slots[client as usize].wants_deferred_turn {
+                self.turn(client);
+            }
+        }
+        // A turn of one process defers no turn of another one.
+        self.deferred_turns = deferred_turns;
+    }
+
+    /// Runs the turn that is scheduled for this time, and those the look-ahead allows.
+    pub(super) fn scheduled_turn(&mut self, client: ClientId) {
+        self.drain_acks(client);
+        let mut next = self.run_until(client, self.now);
+        // The look-ahead does not allow this turn: it is run as usual.
+        if next == self.now {
+            self.trace.turn(self.now, client);
+            next = self.act(client);
+            next = self.run_until(client, next);
+        }
+        self.turn_at(client, next);
+    }
+
+    pub(super) fn turn(&mut self, client: ClientId) {
+        self.drain_acks(client);
+        let next = self.act(client);
+        self.turn_at(client, next);
+    }
+
+    /// Runs a turn of a process, after the deliveries to its client; returns when its next turn is due.
+    fn act(&mut self, client: ClientId) -> Time {
+        let slot = &mut self.slots[client as usize];
+        slot.wants_deferred_turn = false;
+        let Occupant::Process(process) = &mut slot.occupant else { return Time::NEVER };
+        let next = match process.turn() {
+            NextTurn::At(at) => at.min(process.client().tick(self.now)),
+            NextTurn::After(effort) => {
+                slot.busy_until = match effort {
+                    Effort::None => self.now,
+                    Effort::Wait(span) => self.now + span,
+                    Effort::Cpu(span) => self.cores.occupy(self.now, span),
+                };
+                // Another turn before would be for nothing.
+                slot.turn_at = Time::NEVER;
+                slot.busy_until
+            }
+            NextTurn::Over => {
+                self.end(client);
+                return Time::NEVER;
+            }
+        };
+        let cannot_notify_actors = process.cannot_notify_actors();
+        self.set_cannot_notify_actors(client, cannot_notify_actors);
+        self.carry(client);
+        self.rearm_acks(client);
+        next
+    }
+
+    /// A machine has ended.
+    fn end(&mut self, client: ClientId) {
+        let slot = &mut self.slots[client as usize];
+        slot.occupant = Occupant::None;
+        slot.turn_at = Time::NEVER;
+        self.set_cannot_notify_actors(client, true);
+        self.rearm_acks(client);
+        // Its last messages still arrive, unless the link is faulty: then the operating system gives them up.
+        for broker in 0..self.cluster.brokers() {
+            self.drain_fetches(broker);
+            if self.network.is_held_up(self.now, client, broker) {
+                self.network.end(client, broker);
+            }
+        }
+        self.clear_lost();
+        self.cluster.disconnect(client);
+    }
+
+    /// Sends what a client wants sent. It gets the memory of another one's outbox.
+    fn carry(&mut self, client: ClientId) {
+        if let Occupant::Process(process) = &mut self.slots[client as usize].occupant {
+            std::mem::swap(process.client().outbox(), &mut self.outbox);
+            self.send_all(client);
+        }
+    }
+
+    /// Sends what a client has put into the outbox.
+    #[inline]
+    pub(super) fn send_all(&mut self, client: ClientId) {
+        // One is the rule.
+        if self.outbox.len() <= 1 {
+            if let Some((broker, request)) = self.outbox.pop() {
+                self.send(self.now, client, broker, request);
+            }
+            return;
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for (broker, request) in outbox.drain(..) {
+            self.send(self.now, client, broker, request);
+        }
+        self.outbox = outbox;
+    }
 }
