@@ -9,11 +9,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, ClientContext};
 
 use super::client_file::ClientFile;
+use super::client_log::{Hidden, Told};
 use super::error::describe;
-use super::hidden::Hidden;
-use super::merge::{Properties, Source};
+use super::properties::{Properties, Source};
 use super::refusal::refusals;
-use super::told::Told;
 use crate::base::{BrokerKind, RunId};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec};
 use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
