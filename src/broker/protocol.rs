@@ -1,12 +1,14 @@
 //! Kafka's requests and responses as values: what the native client and the broker model say to each other.
 //!
-//! A simulated network carries them as they are; a socket would carry their bytes.
+//! A simulated network carries them as they are; a socket would carry their bytes. Names and errors are those of the
+//! Kafka protocol; fields the model does not need are left out.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::model::group::{GroupRequest, GroupResponse};
+use super::model::assignor::Subscription;
 use crate::base::{Offset, PartitionId, Time};
-use crate::plan::Acks;
+use crate::plan::{Acks, Assignor};
 
 /// A broker of the cluster, counted from 0.
 pub type BrokerId = u32;
@@ -193,6 +195,136 @@ impl ErrorCode {
             ErrorCode::Unavailable => "Unavailable",
         }
     }
+}
+
+/// Tells which request an answer belongs to. Given by the host, which carries the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// A request to the coordinator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupRequest {
+    /// JoinGroup.
+    Join(Join),
+    /// SyncGroup: the leader brings what each member gets, and each fetches its own.
+    Sync {
+        /// Who asks.
+        member: MemberRef,
+        /// What the leader dealt out, by member id; empty from all others.
+        assignments: BTreeMap<String, Vec<PartitionId>>,
+    },
+    /// Heartbeat.
+    Heartbeat(MemberRef),
+    /// LeaveGroup.
+    Leave(MemberRef),
+    /// OffsetCommit.
+    Commit {
+        /// Who commits; `None` for a client outside the group, which may while the group is empty.
+        member: Option<MemberRef>,
+        /// Next offsets to process.
+        offsets: BTreeMap<PartitionId, Offset>,
+    },
+    /// OffsetFetch, of all partitions.
+    FetchOffsets,
+}
+
+/// Who a member says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRef {
+    /// Given by the coordinator.
+    pub member_id: String,
+    /// `group.instance.id` of a static member.
+    pub instance_id: Option<String>,
+    /// The generation it believes in.
+    pub generation: i32,
+}
+
+/// What a JoinGroup says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// Name of the client, the first part of the id a newcomer gets.
+    pub client_id: String,
+    /// Empty for a newcomer.
+    pub member_id: String,
+    /// `group.instance.id` of a static member.
+    pub instance_id: Option<String>,
+    /// `session.timeout.ms`.
+    pub session_timeout: Duration,
+    /// `max.poll.interval.ms`.
+    pub rebalance_timeout: Duration,
+    /// How the leader is to deal partitions out.
+    pub assignor: Assignor,
+    /// What the member has; empty with an eager assignor.
+    pub owned: Vec<PartitionId>,
+    /// The generation it had that in; -1 for a newcomer.
+    pub generation: i32,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupError {
+    /// MEMBER_ID_REQUIRED: join again with the id in the answer.
+    MemberIdRequired,
+    /// UNKNOWN_MEMBER_ID: start over as a newcomer.
+    UnknownMemberId,
+    /// ILLEGAL_GENERATION.
+    IllegalGeneration,
+    /// REBALANCE_IN_PROGRESS: join again.
+    RebalanceInProgress,
+    /// FENCED_INSTANCE_ID: another client has this `group.instance.id` now.
+    FencedInstanceId,
+    /// INCONSISTENT_GROUP_PROTOCOL: the group deals partitions out differently.
+    InconsistentGroupProtocol,
+    /// NOT_COORDINATOR: another broker coordinates the group.
+    NotCoordinator,
+    /// COORDINATOR_LOAD_IN_PROGRESS and other errors that pass.
+    Unavailable,
+}
+
+/// An answer of the coordinator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupResponse {
+    /// To a JoinGroup: the member's id, and the generation or why not.
+    Join(String, Result<Joined, GroupError>),
+    /// To a SyncGroup: what the member gets.
+    Sync(Result<Vec<PartitionId>, GroupError>),
+    /// To a Heartbeat, LeaveGroup or OffsetCommit; to any request that was refused before it was looked at.
+    Done(Result<(), GroupError>),
+    /// To an OffsetFetch.
+    Offsets(BTreeMap<PartitionId, Offset>),
+}
+
+impl GroupResponse {
+    /// Whether it comes from a broker that does not coordinate the group, or not yet.
+    pub fn is_not_coordinator(&self) -> bool {
+        let (GroupResponse::Join(_, Err(error))
+        | GroupResponse::Sync(Err(error))
+        | GroupResponse::Done(Err(error))) = self
+        else {
+            return false;
+        };
+        matches!(error, GroupError::NotCoordinator | GroupError::Unavailable)
+    }
+
+    /// The answer to a request that is not even looked at.
+    pub fn refusal(request: &GroupRequest, error: GroupError) -> GroupResponse {
+        match request {
+            GroupRequest::Join(join) => GroupResponse::Join(join.member_id.clone(), Err(error)),
+            GroupRequest::Sync { .. } => GroupResponse::Sync(Err(error)),
+            _ => GroupResponse::Done(Err(error)),
+        }
+    }
+}
+
+/// A generation begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// Its number.
+    pub generation: i32,
+    /// Who deals partitions out.
+    pub leader: String,
+    /// All members, for the leader; empty for the others.
+    pub members: Vec<Subscription>,
 }
 
 /// Where a client copies fetched records from: a broker's log in simulation, a socket's buffer otherwise.

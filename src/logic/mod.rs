@@ -6,10 +6,10 @@ mod call_rules;
 mod checkpoint;
 mod cluster_watch;
 mod consumer;
+mod paced;
 mod pacer;
 mod shrink;
 mod supervision;
-mod upcoming;
 mod watchdog;
 mod work;
 

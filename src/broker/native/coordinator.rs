@@ -9,8 +9,7 @@ use super::Profile;
 use super::member::{GroupMember, MemberEvent, MemberSettings};
 use super::metadata::Metadata;
 use crate::base::{Offset, PartitionId, Time};
-use crate::broker::model::group::{GroupRequest, GroupResponse};
-use crate::broker::protocol::{BrokerId, Request};
+use crate::broker::protocol::{BrokerId, GroupRequest, GroupResponse, Request};
 use crate::broker::{GroupSpec, Positions};
 
 /// A member and its coordinator.

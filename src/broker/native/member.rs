@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::assignor::assign;
-use crate::broker::model::group::{
-    GroupError, GroupRequest, GroupResponse, Join, Joined, MemberRef,
-};
+use crate::broker::protocol::{GroupError, GroupRequest, GroupResponse, Join, Joined, MemberRef};
 use crate::plan::Assignor;
 
 /// A member's settings, named after the client's properties.

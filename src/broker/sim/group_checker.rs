@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::base::{Offset, PartitionId};
-use crate::broker::model::group::{GroupRequest, GroupResponse};
 use crate::broker::model::{Caller, Output};
-use crate::broker::protocol::{Request, Response};
+use crate::broker::protocol::{GroupRequest, GroupResponse, Request, Response};
 
 /// The next offset to process of a partition, as the run has counted it.
 pub type ProcessedOffsets = Box<dyn Fn(PartitionId) -> Offset + Send>;
@@ -104,7 +103,7 @@ impl fmt::Debug for GroupChecker {
 mod tests {
     use super::*;
     use crate::base::Time;
-    use crate::broker::model::group::GroupError;
+    use crate::broker::protocol::GroupError;
 
     const WHO: Caller = Caller { client: 7, connection: 0 };
 

@@ -8,9 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::delivery::has_left;
 use super::kernel::{ControlEvent, Event, Kernel};
 use crate::base::{Offset, PartitionId, Time};
-use crate::broker::model::group::{GroupRequest, GroupResponse, MemberRef};
 use crate::broker::model::{Alarm, ClientId};
-use crate::broker::protocol::{BrokerId, Fetch, FetchSlot, Request, Response};
+use crate::broker::protocol::{
+    BrokerId, Fetch, FetchSlot, GroupRequest, GroupResponse, MemberRef, Request, Response,
+};
 use crate::measure::{TraceKind, TraceLine};
 use crate::plan::Acks;
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{Caller, Cluster, Output, Outputs};
 use crate::base::Time;
-use crate::broker::model::group::{GroupError, GroupRequest, GroupResponse};
-use crate::broker::protocol::{BrokerId, ErrorCode, Request, Response};
+use crate::broker::protocol::{
+    BrokerId, ErrorCode, GroupError, GroupRequest, GroupResponse, Request, Response,
+};
 use crate::plan::{Api, ApiError};
 
 /// A broker of the cluster.

@@ -18,11 +18,14 @@ use self::brokers::{Broker, Refusals};
 use self::fetching::Place;
 use self::producing::Unacknowledged;
 use self::replication::Lanes;
-use super::group::{GroupCoordinator, GroupError, GroupResponse, GroupSettings, Ticket};
+use super::group::{GroupCoordinator, GroupSettings};
 use super::log::{PartitionLog, Sequences};
 use super::replicas::Replicas;
 use crate::base::{Offset, PartitionId, Seed, Time};
-use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, Produce, Records, Request, Response};
+use crate::broker::protocol::{
+    BrokerId, ErrorCode, Fetch, GroupError, GroupResponse, Produce, Records, Request, Response,
+    Ticket,
+};
 
 /// Requests whose memory waits for another use.
 const DONE_MAX: usize = 64;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::assignor::Subscription;
-use super::messages::{GroupError, GroupResponse, Join, Joined, MemberRef, Ticket};
 use super::{GroupCoordinator, Initial, State};
 use crate::base::{PartitionId, Time};
+use crate::broker::protocol::{GroupError, GroupResponse, Join, Joined, MemberRef, Ticket};
 
 /// A member of a group.
 #[derive(Clone, Debug)]

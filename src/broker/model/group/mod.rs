@@ -16,7 +16,6 @@
 //! Rules and names after Kafka's `GroupCoordinator` and `GroupMetadata` (KIP-62, KIP-345, KIP-394).
 
 mod generations;
-mod messages;
 #[cfg(test)]
 mod tests;
 
@@ -24,10 +23,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use self::generations::Member;
-pub use self::messages::{
-    GroupError, GroupRequest, GroupResponse, Join, Joined, MemberRef, Ticket,
-};
 use crate::base::{Offset, PartitionId, Random, Seed, Time};
+use crate::broker::protocol::{GroupError, GroupRequest, GroupResponse, MemberRef, Ticket};
 use crate::plan::Assignor;
 
 /// How a broker treats groups.
