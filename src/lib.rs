@@ -14,7 +14,7 @@
 //! * [`report`] - what a user sees: text, JSON, progress, the result directory.
 //! * [`error`] - what can go wrong for a user, with exit codes.
 //! * [`run`] - the only wiring: a plan in, a summary out.
-//! * [`cli`] - one file per command.
+//! * [`cli`] - the commands, and what they print.
 
 pub mod base;
 pub mod scenario;

@@ -9,12 +9,9 @@ mod clock;
 mod defect;
 mod handler_panic;
 mod ids;
-mod leftovers;
-mod printable;
-mod record_size;
-mod regular_file;
+mod outside;
+mod record;
 mod seed;
-mod stamp;
 mod table;
 mod units;
 
@@ -24,12 +21,14 @@ pub use clock::{Clock, ClockHand, Time};
 pub(crate) use defect::Defect;
 pub use handler_panic::{in_handler, is_in_handler, panic_text};
 pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
-pub use leftovers::Leftovers;
-pub use printable::{printable, printable_path};
-pub use record_size::{CLIENT_MESSAGE_BYTES, batch_bytes, batch_payload_max, client_payload_max};
-pub use regular_file::{FileError, open_regular, read_regular, require_regular};
+pub use outside::{
+    FileError, Leftovers, open_regular, printable, printable_path, read_regular, require_regular,
+};
+pub use record::{
+    CLIENT_MESSAGE_BYTES, STAMP_BYTES, Stamp, StampCheck, batch_bytes, batch_payload_max,
+    client_payload_max, sent_time, verify, write_payload,
+};
 pub use seed::{Random, Seed};
-pub use stamp::{STAMP_BYTES, Stamp, StampCheck, sent_time, verify, write_payload};
 pub use table::Table;
 pub use units::{
     Quantity, UnitError, format_bytes, format_count, format_cpus, format_duration, number,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::Receiver;
 
-use super::output::print;
+use super::terminal::print;
 use crate::base::{format_bytes, format_count, open_regular, printable, printable_path};
 use crate::error::{Error, Exit};
 use crate::measure::Summary;

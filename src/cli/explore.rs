@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::output::print;
-use super::scenario;
-use super::scenario::SEED_MAX;
+use super::arguments::{SEED_MAX, SimulatedOnly, render, source, whole};
+use super::terminal::print;
 use crate::base::{Clock, Leftovers, Time, format_count, printable_path};
 use crate::error::{Error, Exit};
 use crate::report::Sweep;
@@ -28,12 +27,12 @@ pub(super) struct ExploreArguments {
 
     /// Number of seeds.
     #[arg(long, default_value_t = 1_000, allow_negative_numbers = true,
-        value_parser = |text: &str| scenario::whole(1, text))]
+        value_parser = |text: &str| whole(1, text))]
     seeds: u64,
 
     /// The first seed; the others follow it.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true,
-        value_parser = |text: &str| scenario::whole(0, text))]
+        value_parser = |text: &str| whole(0, text))]
     first_seed: u64,
 
     /// Number of seeds that run at a time, each on a thread. [default: the number of cores]
@@ -60,7 +59,7 @@ pub(super) struct ExploreArguments {
 
     /// Seeds run in virtual time, on the simulated cluster only.
     #[arg(long, value_enum, hide = true)]
-    broker: Option<scenario::SimulatedOnly>,
+    broker: Option<SimulatedOnly>,
 }
 
 /// [`Draw`] on the command line.
@@ -86,7 +85,7 @@ const ENDING: &str = "no further run is begun";
 
 /// Explores, says what was found, and turns it into an exit code.
 pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
-    let source = scenario::source(&arguments.file, &arguments.set)?;
+    let source = source(&arguments.file, &arguments.set)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let first = arguments.first_seed;
     let jobs = arguments.jobs.map_or(cores, usize::from);
@@ -112,7 +111,7 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
     drop(sweep);
     let (explored, violation) = found.map_err(|error| match error {
         ExploreError::Scenario(diagnostics) => {
-            Error::Input(scenario::render(&source, &arguments.set, &diagnostics))
+            Error::Input(render(&source, &arguments.set, &diagnostics))
         }
         ExploreError::Run(error) => error,
     })?;

@@ -1,24 +1,18 @@
-//! The command line: one file per command.
+//! The command line: a file per command; those that only print share one.
 
-mod check;
-mod client;
+mod arguments;
 mod compare;
-mod completions;
 mod explore;
-mod logging;
-mod output;
-mod panic;
+mod printing;
 mod replay;
-mod report;
 mod run;
-mod scenario;
-mod schema;
+mod terminal;
 
 use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use self::output::{print, tell};
+use self::terminal::{print, tell};
 use crate::base::printable;
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
@@ -75,7 +69,7 @@ enum Command {
     /// Run a scenario and print its report.
     Run(run::RunArguments),
     /// Validate a scenario and print its plan; contacts no cluster.
-    Check(check::CheckArguments),
+    Check(printing::CheckArguments),
     /// Run a scenario with many seeds and random faults in virtual time; on the first violation, write a minimal
     /// reproducer.
     #[command(after_help = EXPLORE_EXAMPLES)]
@@ -84,11 +78,11 @@ enum Command {
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(replay::ReplayArguments),
     /// Print the report of a finished, running or killed run.
-    Report(report::ReportArguments),
+    Report(printing::ReportArguments),
     /// Print the JSON Schema of scenario files, for editors.
     Schema,
     /// Print a completion script for a shell.
-    Completions(completions::CompletionsArguments),
+    Completions(printing::CompletionsArguments),
 }
 
 impl Command {
@@ -136,8 +130,9 @@ pub fn main_from(
     let command = arguments.command.name();
     // `explore` looks for what breaks: a simulation that panics is what it has found.
     let finds_bugs = matches!(arguments.command, Command::Explore(_));
-    let outcome =
-        panic::watched(command, handlers.is_some(), || ended(done(arguments, handlers), command));
+    let outcome = terminal::with_panics_told(command, handlers.is_some(), || {
+        ended(done(arguments, handlers), command)
+    });
     match outcome {
         Some((exit, 0)) => exit,
         Some((exit, _)) if finds_bugs => exit,
@@ -148,12 +143,12 @@ pub fn main_from(
 fn done(arguments: Arguments, handlers: Option<Handlers>) -> Result<Exit, Error> {
     match arguments.command {
         Command::Run(run) => run::run(&run, handlers, arguments.verbose),
-        Command::Check(check) => check::check(&check),
+        Command::Check(check) => printing::check(&check),
         Command::Explore(arguments) => explore::explore(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments, handlers),
-        Command::Report(report) => report::report(&report),
-        Command::Schema => schema::schema(),
-        Command::Completions(completions) => completions::completions(&completions),
+        Command::Report(report) => printing::report(&report),
+        Command::Schema => printing::schema(),
+        Command::Completions(completions) => printing::completions(&completions),
     }
 }
 
@@ -163,9 +158,9 @@ fn ended(outcome: Result<Exit, Error>, command: &str) -> Exit {
         let code = error.exit();
         tell(&match &error {
             // What the panic of a task led to.
-            Error::Bug(_) if panic::is_told() => return code,
+            Error::Bug(_) if terminal::has_told_of_a_panic() => return code,
             Error::Bug(_) => {
-                let what = panic::what_to_report(command);
+                let what = terminal::what_to_report(command);
                 format!("{ERROR}error{ERROR:#}: {error}\n{what}")
             }
             // Diagnostics are rendered already.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::arguments::{SimulatedOnly, planned, source, whole};
 use super::compare::{Other, compare, last_line, no_process};
-use super::output::{Format, exit, printed, show};
-use super::scenario;
+use super::terminal::{Format, exit, printed, show};
 use crate::base::{BrokerKind, PartitionId, Time, parse_duration, printable};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
@@ -24,7 +24,7 @@ pub(super) struct ReplayArguments {
     pub(super) file: PathBuf,
 
     /// Seed of all randomness; overrides `run.seed`.
-    #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| scenario::whole(0, text))]
+    #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| whole(0, text))]
     pub(super) seed: Option<u64>,
 
     /// Override a value of the scenario, as in `--set run.duration=10s`. Repeatable.
@@ -55,7 +55,7 @@ pub(super) struct ReplayArguments {
 
     /// Stop after this number of lines; 0 for no limit.
     #[arg(long, default_value_t = 1_000, requires = "trace", allow_negative_numbers = true,
-        value_parser = |text: &str| scenario::whole(0, text))]
+        value_parser = |text: &str| whole(0, text))]
     limit: u64,
 
     /// Run it in this process and in another process with another environment and directory, and print the first event
@@ -70,7 +70,7 @@ pub(super) struct ReplayArguments {
 
     /// A replay is in virtual time, on the simulated cluster only.
     #[arg(long, value_enum, hide = true)]
-    broker: Option<scenario::SimulatedOnly>,
+    broker: Option<SimulatedOnly>,
 }
 
 type Kinds = Vec<TraceKind>;
@@ -110,10 +110,10 @@ pub(super) fn replay(
 }
 
 fn plan(arguments: &ReplayArguments) -> Result<Plan, Error> {
-    let source = scenario::source(&arguments.file, &arguments.set)?;
+    let source = source(&arguments.file, &arguments.set)?;
     let overrides =
         Overrides { broker: Some(BrokerKind::Sim), seed: arguments.seed, ..Overrides::default() };
-    scenario::planned(&source, &arguments.set, &overrides)
+    planned(&source, &arguments.set, &overrides)
 }
 
 /// The same run in another process, with nothing the same but the program, the file and the seed.

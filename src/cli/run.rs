@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::client::ClientArguments;
-use super::logging;
-use super::output::{Format, exit, show};
-use super::scenario::ScenarioArguments;
+use super::arguments::{ClientArguments, ScenarioArguments};
+use super::terminal::{Format, exit, show, start_logging};
 use crate::base::{Clock, Leftovers, Time, printable_path};
 use crate::broker::rdkafka::{ClientFile, needs_consent};
 use crate::error::{Error, Exit};
@@ -60,7 +58,7 @@ pub(super) fn run(
     let out = arguments.out.clone().unwrap_or_else(|| default_directory(&plan.name));
     let directory = ResultDirectory::create(&out, &plan.source)
         .map_err(|error| Error::Environment(error.to_string()))?;
-    logging::start(verbose, Some(&out));
+    start_logging(verbose, Some(&out));
     let watching = Watching {
         directory: Arc::new(Mutex::new(directory)),
         progress: ProgressView::new(plan.times.load_end(), arguments.format == Format::Json),

@@ -1,36 +1,26 @@
 //! Pure machines: state and input in, effects out. Nothing here waits, spawns or reads a clock.
 
+mod active_faults;
+mod beyond_restart;
 mod call_rules;
 mod checkpoint;
+mod cluster_watch;
 mod consumer;
-mod handler;
-mod gate;
+mod paced;
 mod pacer;
-mod poison;
-mod reaper;
-mod active_faults;
 mod shrink;
-mod preflight;
-mod slot_event;
 mod supervision;
-mod topic_watch;
-mod upcoming;
 mod watchdog;
 mod work;
 
 pub use active_faults::{ActiveFaults, RecordFault};
+pub use beyond_restart::{Death, Definite, PoisonWatch, Sighting, Standing, sight};
 pub use call_rules::{CallRules, CallingClient};
 pub use checkpoint::{Checkpoints, Unreadable};
+pub use cluster_watch::{GATE_WINDOW, Gate, GateEffect, TopicChange, TopicCheck, TopicWatch};
 pub use consumer::{ConsumerMachine, Runs};
-pub use gate::{GATE_WINDOW, Gate, GateEffect};
-pub use handler::{Handler, HandlerError, Handlers, Record};
 pub use pacer::{Due, Pacer};
-pub use poison::{Death, PoisonWatch};
-pub use preflight::{Definite, Sighting, Standing, sight};
-pub use reaper::Reaper;
 pub use shrink::{Shrunk, shrink_list, shrink_number};
-pub use slot_event::{Action, Cause, SlotEvent, SlotState};
-pub use supervision::Slot;
-pub use topic_watch::{TopicChange, TopicCheck, TopicWatch};
-pub use watchdog::{Diagnosis, Remedy, Watchdog, WatchdogInput};
-pub use work::{Effort, WorkSampler};
+pub use supervision::{Action, Cause, Slot, SlotEvent, SlotState};
+pub use watchdog::{Diagnosis, Reaper, Remedy, Watchdog, WatchdogInput};
+pub use work::{Effort, Handler, HandlerError, Handlers, Record, WorkSampler};

@@ -4,11 +4,9 @@
 //! late and its lateness is measured. The pacer outlives its pool's thread, so a restarted pool goes on
 //! where the last one was.
 
-use std::time::Duration;
-
-use super::upcoming::Upcoming;
-use crate::base::{PartitionId, PoolId, ProducerId, Random, Seed, Time};
-use crate::plan::{FaultKind, FaultPlan, LoadPlan, Pace, Phases, Placement, Plan, Targets};
+use super::paced::{Burst, Paced, paced};
+use crate::base::{PartitionId, PoolId, ProducerId, Seed, Time};
+use crate::plan::{LoadPlan, Pace, Placement, Plan};
 
 /// A record that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,76 +41,6 @@ pub struct Pacer {
 enum Schedule {
     Paced(Paced),
     Max { next: u32, start: Time, end: Time },
-}
-
-#[derive(Clone, Debug)]
-struct Paced {
-    period: Duration,
-    end: Time,
-    due: Upcoming,
-    gaps: Gaps,
-    bursts: Vec<Burst>,
-}
-
-/// A stretch of the schedule in which a pool sends at another rate.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Burst {
-    /// Its start.
-    from: Time,
-    /// Its end.
-    to: Time,
-    /// Times the rate.
-    factor: f64,
-}
-
-impl Burst {
-    /// The bursts of a pool, in the order of their times, in a load that begins at `start`. Where they overlap,
-    /// the first one counts.
-    fn of_pool(faults: &[FaultPlan], pool: PoolId, start: Time) -> Vec<Burst> {
-        let mut bursts: Vec<Burst> = Vec::new();
-        for fault in faults {
-            let (FaultKind::Burst { factor }, Targets::Pools(pools)) =
-                (&fault.kind, &fault.targets)
-            else {
-                continue;
-            };
-            let from = bursts.last().map_or(start + fault.at, |last| last.to.max(start + fault.at));
-            let to = start + fault.end();
-            if pools.contains(&pool) && from < to {
-                bursts.push(Burst { from, to, factor: *factor });
-            }
-        }
-        bursts
-    }
-}
-
-/// When a gap that begins at `from` is over, if its time runs faster within bursts.
-fn after(mut from: Time, gap: Duration, bursts: &[Burst]) -> Time {
-    let mut left = gap.as_nanos() as f64;
-    for burst in bursts {
-        if burst.to <= from {
-            continue;
-        }
-        let before = burst.from.since_ns(from).max(0) as f64;
-        if left <= before {
-            break;
-        }
-        left -= before;
-        from = from.max(burst.from);
-        let within = burst.to.since_ns(from) as f64 * burst.factor;
-        if left <= within {
-            return Time(from.0 + (left / burst.factor) as i64);
-        }
-        left -= within;
-        from = burst.to;
-    }
-    Time(from.0 + left as i64)
-}
-
-#[derive(Clone, Debug)]
-enum Gaps {
-    Fixed,
-    Exponential(Vec<Random>),
 }
 
 impl Pacer {
@@ -286,56 +214,6 @@ impl Pacer {
     }
 }
 
-impl Paced {
-    /// When a producer of the pool that was to send at `intended` is to send again.
-    #[inline]
-    fn again(&mut self, number: u32, intended: Time) -> Time {
-        match (&self.gaps, self.bursts.is_empty()) {
-            (Gaps::Fixed, true) => intended + self.period,
-            _ => self.again_unevenly(number, intended),
-        }
-    }
-
-    #[cold]
-    fn again_unevenly(&mut self, number: u32, intended: Time) -> Time {
-        let gap = match &mut self.gaps {
-            Gaps::Fixed => self.period,
-            Gaps::Exponential(random) => Duration::from_secs_f64(
-                random[number as usize].exponential(self.period.as_secs_f64()),
-            ),
-        };
-        after(intended, gap, &self.bursts)
-    }
-}
-
-fn paced(
-    load: &LoadPlan,
-    producers: impl Iterator<Item = u32> + Clone,
-    period: Duration,
-    seed: Seed,
-    start: Time,
-    end: Time,
-) -> Paced {
-    let phase = |producer: u32| match load.phases {
-        Phases::Uniform => period.mul_f64(f64::from(producer) / f64::from(load.producers)),
-        Phases::Random => period.mul_f64(seed.child("phase", u64::from(producer)).random().unit()),
-        Phases::Poisson => Duration::from_secs_f64(
-            seed.child("phase", u64::from(producer)).random().exponential(period.as_secs_f64()),
-        ),
-    };
-    let numbers = producers.clone().zip(0..);
-    let mut due: Vec<_> = numbers.map(|(id, number)| (start + phase(id), number)).collect();
-    due.sort_unstable();
-    let (due, gaps) = match load.phases {
-        Phases::Poisson => {
-            let gaps = producers.map(|id| seed.child("gaps", u64::from(id)).random()).collect();
-            (Upcoming::in_any_order(due), Gaps::Exponential(gaps))
-        }
-        Phases::Uniform | Phases::Random => (Upcoming::in_turn(due), Gaps::Fixed),
-    };
-    Paced { period, end, due, gaps, bursts: Vec::new() }
-}
-
 /// Pool `pool`'s share of `all` records: they add up to `all`.
 fn share(all: u64, pool: u32, pools: u32) -> u64 {
     all / u64::from(pools) + u64::from(u64::from(pool) < all % u64::from(pools))
@@ -343,10 +221,12 @@ fn share(all: u64, pool: u32, pools: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::{Acks, Compression, PartitionChoice, ProducerClients};
+    use crate::plan::{Acks, Compression, PartitionChoice, Phases, ProducerClients};
 
     fn load(producers: u32, pools: u32, pace: Pace, phases: Phases) -> LoadPlan {
         LoadPlan {

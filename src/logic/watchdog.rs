@@ -10,11 +10,16 @@
 //!
 //! The ladder for a hung fetch: note it, assign the partition again, replace the consumer, replace it once more,
 //! give it up. A hung poll cannot take commands: note it, replace the consumer. Progress begins anew.
+//!
+//! The reaper keeps count of threads whose incarnation was given up, until they have closed their clients. Closing goes on
+//! beside the restart, on the old thread. One that does not come to an end in time is abandoned: no operating system lets
+//! a thread be killed, so it can only be counted, and fenced.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::{Offset, PartitionId, Time, format_duration};
-use crate::measure::InFlight;
+use crate::measure::{InFlight, Owner};
 use crate::plan::WatchPolicy;
 
 /// The state of a consumer, as the watchdog checks it.
@@ -214,11 +219,67 @@ impl Diagnosis {
     }
 }
 
+/// The threads of all incarnations, until they have ended.
+#[derive(Clone, Debug)]
+pub struct Reaper {
+    limit: Duration,
+    threads: BTreeMap<Owner, Thread>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Thread {
+    Working,
+    Closing { since: Time },
+    Abandoned,
+}
+
+impl Reaper {
+    /// A reaper with this limit for each thread's end.
+    pub fn new(limit: Duration) -> Reaper {
+        Reaper { limit, threads: BTreeMap::new() }
+    }
+
+    /// An incarnation was started, with a thread of its own.
+    pub fn started(&mut self, owner: Owner) {
+        self.threads.insert(owner, Thread::Working);
+    }
+
+    /// An incarnation was given up; its thread is to end, unless it has done so already.
+    pub fn released(&mut self, owner: Owner, now: Time) {
+        if let Some(thread) = self.threads.get_mut(&owner) {
+            *thread = Thread::Closing { since: now };
+        }
+    }
+
+    /// A thread has closed its client and ended, sooner or later.
+    pub fn closed(&mut self, owner: Owner) {
+        self.threads.remove(&owner);
+    }
+
+    /// Threads that have just become abandoned.
+    pub fn check(&mut self, now: Time) -> Vec<Owner> {
+        let mut late = Vec::new();
+        for (owner, thread) in &mut self.threads {
+            if matches!(thread, Thread::Closing { since } if now > *since + self.limit) {
+                *thread = Thread::Abandoned;
+                late.push(*owner);
+            }
+        }
+        late
+    }
+
+    /// Threads that are abandoned and still there.
+    pub fn abandoned(&self) -> u32 {
+        self.threads.values().filter(|thread| **thread == Thread::Abandoned).count() as u32
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::{ConsumerId, Incarnation};
 
     fn s(s: i64) -> Time {
         Time(s * 1_000_000_000)
@@ -356,5 +417,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_thread_is_abandoned_once_it_is_late_and_forgotten_when_it_ends_after_all() {
+        let owner = |n| Owner { consumer: ConsumerId(7), incarnation: Incarnation(n) };
+        let s = |s: i64| Time(s * 1_000_000_000);
+        let mut reaper = Reaper::new(Duration::from_secs(10));
+        (1..=4).for_each(|n| reaper.started(owner(n)));
+        // The first one has ended before it was known that it failed.
+        reaper.closed(owner(1));
+        (1..=3).for_each(|n| reaper.released(owner(n), s(0)));
+        assert_eq!(reaper.check(s(10)), []);
+        assert_eq!(reaper.check(s(11)), [owner(2), owner(3)]);
+        assert_eq!((reaper.check(s(12)), reaper.abandoned()), (Vec::new(), 2));
+        reaper.closed(owner(3));
+        assert_eq!(reaper.abandoned(), 1);
     }
 }

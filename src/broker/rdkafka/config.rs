@@ -9,10 +9,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, ClientContext};
 
 use super::client_file::ClientFile;
+use super::client_log::{Hidden, Told};
 use super::error::describe;
-use super::hidden::Hidden;
-use super::merge::{Properties, Source};
-use super::told::Told;
+use super::properties::{Properties, Source};
 use crate::base::{BrokerKind, RunId};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec};
 use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};

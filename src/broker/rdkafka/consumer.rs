@@ -14,12 +14,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message, Offset as RdOffset, TopicPartitionList};
 
+use super::client_log::Told;
 use super::config::ClientSettings;
-use super::error::{classify, classify_while, describe};
+use super::error::{Doing, classify, classify_while, describe};
 use super::growth;
 use super::places::Place;
-use super::setup::Doing;
-use super::told::Told;
 use crate::base::{Offset, PartitionId};
 use crate::broker::port::{ConsumerEvents, Flow};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, GroupSpec};

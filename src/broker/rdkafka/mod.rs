@@ -1,22 +1,18 @@
 //! The rdkafka adapter: real brokers and the embedded mock cluster through librdkafka.
 
 mod client_file;
-mod committer;
+mod client_log;
 mod config;
 mod consumer;
-mod effective;
 mod embedded;
-mod end_offsets;
 mod error;
 mod growth;
-mod hidden;
-mod learning;
-mod merge;
+mod offsets;
 mod places;
 mod producer;
+mod properties;
 mod refusal;
 mod setup;
-mod told;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,16 +20,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use client_file::ClientFile;
+pub use client_log::{remember_hidden, without_hidden};
 pub use config::ClientSettings;
 pub use embedded::{Embedded, EmbeddedControl};
-pub use hidden::{remember_hidden, without_hidden};
 pub use refusal::{from_outside, needs_consent, refusals};
 pub use setup::{Admin, ConnectionFailure, Deadline, Found, SetupError, UnreachableBroker};
 
-use self::committer::RdCommitter;
 use self::consumer::RdConsumer;
-use self::end_offsets::RdEndOffsets;
 use self::growth::RdTopic;
+use self::offsets::{RdCommitter, RdEndOffsets};
 use self::places::{Place, Places};
 use self::producer::RdProducer;
 use super::{
@@ -98,7 +93,7 @@ impl RdCluster {
 
     /// The effective properties, for results.
     pub fn effective_config(&self) -> BTreeMap<String, ClientProperty> {
-        effective::effective(&self.settings)
+        properties::effective(&self.settings)
     }
 
     fn place_of(&self, spec: &ConsumerSpec) -> Option<Place> {

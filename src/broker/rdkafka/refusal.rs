@@ -8,9 +8,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaType;
 
 use super::client_file::{ClientFile, Given};
+use super::client_log::Hidden;
 use super::config::ClientSettings;
-use super::hidden::Hidden;
-use super::merge::may_be_given;
+use super::properties::may_be_given;
 use crate::base::{BrokerKind, CLIENT_MESSAGE_BYTES, RunId, client_payload_max};
 use crate::broker::ConsumerSpec;
 use crate::plan::{BrokerPlan, Plan, PropertyPlan};

@@ -6,13 +6,8 @@
 //! within seconds where it can be told: [`failure`] reads what the client library reports, [`reach`] tries the addresses
 //! that the cluster advertises.
 
-mod connection_failure;
-mod coordinator;
-mod deadline;
-mod error;
-mod message_limit;
+mod failure;
 mod reach;
-mod rights;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -24,23 +19,21 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{ClientConfig, Offset as RdOffset};
+use tokio::sync::watch;
 
+use super::client_log::Told;
 use super::config::ClientSettings;
-use super::end_offsets::RdEndOffsets;
-use super::error::describe;
+use super::error::{Doing, describe, missing_right};
 use super::growth;
-use super::told::Told;
-use crate::base::{Clock, Offset};
+use super::offsets::RdEndOffsets;
+use crate::base::{Clock, Offset, Time, batch_bytes, batch_payload_max};
 use crate::broker::BrokerError;
 use crate::plan::{StartAt, TopicPlan};
 
 use self::reach::Advertised;
 
-pub(super) use connection_failure::ClientReports;
-pub use connection_failure::ConnectionFailure;
-pub use deadline::Deadline;
-pub use error::{SetupError, UnreachableBroker};
-pub(super) use rights::{Doing, missing_right};
+pub(super) use failure::ClientReports;
+pub use failure::{ConnectionFailure, SetupError, UnreachableBroker};
 
 /// An administrator of the cluster for one run.
 pub struct Admin {
@@ -321,8 +314,86 @@ impl Admin {
         }
     }
 
+    /// Makes sure that the topic takes records of this payload, in bytes: a broker refuses larger ones, each for itself.
+    /// Without the right to see the topic's configuration (DescribeConfigs) nothing is known, and nothing is refused.
+    ///
+    /// # Errors
+    /// The topic's `max.message.bytes` is too small.
+    pub async fn require_room_for(
+        &self,
+        payload: u64,
+        deadline: &Deadline,
+    ) -> Result<(), SetupError> {
+        // The topic's own, or the broker's.
+        let topic = ResourceSpecifier::Topic(&self.topic);
+        let Some(limit) = self.configured(topic, "max.message.bytes", deadline).await else {
+            return Ok(());
+        };
+        if batch_bytes(payload) <= limit {
+            return Ok(());
+        }
+        let (topic, largest) = (self.topic.clone(), batch_payload_max(limit));
+        Err(SetupError::TooLarge { topic, payload, limit, largest })
+    }
+
     fn interrupted(&self, deadline: &Deadline) -> Result<(), SetupError> {
         if deadline.is_interrupted() { Err(SetupError::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// A limit of time that several steps share. Cheap to clone; every clone ends at the same moment.
+#[derive(Clone, Debug)]
+pub struct Deadline {
+    clock: Clock,
+    began: Time,
+    at: Time,
+    interrupted: Option<watch::Receiver<bool>>,
+}
+
+impl Deadline {
+    /// Begins now and is over after `limit`, or as soon as `interrupted` turns true.
+    pub fn new(clock: Clock, limit: Duration, interrupted: watch::Receiver<bool>) -> Deadline {
+        Deadline { interrupted: Some(interrupted), ..Deadline::of(clock, limit) }
+    }
+
+    /// The same for a step that an interruption does not end.
+    pub fn of(clock: Clock, limit: Duration) -> Deadline {
+        let began = clock.now();
+        Deadline { clock, began, at: began + limit, interrupted: None }
+    }
+
+    /// The same, over after `limit` from now on at the latest.
+    fn cut(&self, limit: Duration) -> Deadline {
+        let at = self.at.min(self.clock.now() + limit);
+        Deadline { at, ..self.clone() }
+    }
+
+    /// Time left, zero when it is over.
+    pub fn left(&self) -> Duration {
+        match self.is_interrupted() {
+            true => Duration::ZERO,
+            false => self.at.remaining(self.clock.now()),
+        }
+    }
+
+    /// Time that has passed since it began.
+    pub fn passed(&self) -> Duration {
+        self.clock.now().remaining(self.began)
+    }
+
+    /// Whether the user has interrupted.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.as_ref().is_some_and(|interrupted| *interrupted.borrow())
+    }
+
+    /// Whether no time is left.
+    pub fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// Blocks the thread for `pause`, or for what is left if that is less.
+    fn pause(&self, pause: Duration) {
+        std::thread::sleep(pause.min(self.left()));
     }
 }
 

@@ -1,7 +1,8 @@
-//! Commits offsets for a group without being a member of it.
+//! Offsets, with a client of its own: asks where partitions end, and commits for a group without being a member of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -9,12 +10,70 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
+use super::client_log::Told;
 use super::config::ClientSettings;
 use super::error::classify;
 use super::setup::Deadline;
-use super::told::Told;
 use crate::base::{Clock, Offset, PartitionId};
-use crate::broker::{BrokerError, Committer};
+use crate::broker::{BrokerError, Committer, EndOffsets, Watermarks};
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// ListOffsets for all partitions at once: one request per leader.
+pub(super) struct RdEndOffsets {
+    client: BaseConsumer<Told>,
+    topic: String,
+    /// How many partitions are known by now.
+    partitions: Arc<AtomicU32>,
+}
+
+impl RdEndOffsets {
+    pub(super) fn new(
+        settings: &ClientSettings,
+        topic: &str,
+        partitions: Arc<AtomicU32>,
+    ) -> Result<RdEndOffsets, BrokerError> {
+        let client = settings.create(&settings.end_offsets())?;
+        Ok(RdEndOffsets { client, topic: topic.to_owned(), partitions })
+    }
+
+    /// The first or the end offset of every partition.
+    pub(super) fn ask(&self, what: RdOffset) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..self.partitions.load(Ordering::Acquire) {
+            list.add_partition_offset(&self.topic, partition as i32, what)
+                .map_err(|error| classify(&error))?;
+        }
+        // "Timestamps" -1 and -2 ask for the end and the beginning (ListOffsets, KIP-79).
+        let list =
+            self.client.offsets_for_times(list, TIMEOUT).map_err(|error| classify(&error))?;
+        let offset =
+            |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element
+                .offset()
+            {
+                RdOffset::Offset(offset) => {
+                    Some((PartitionId(element.partition() as u32), Offset(offset)))
+                }
+                _ => None,
+            };
+        Ok(list.elements().iter().filter_map(offset).collect())
+    }
+}
+
+impl EndOffsets for RdEndOffsets {
+    fn fetch(&mut self) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
+        self.ask(RdOffset::End)
+    }
+
+    fn watermarks(&mut self) -> Result<Watermarks, BrokerError> {
+        // The end first: what is removed in between must not look like a log that was cut.
+        let high = self.ask(RdOffset::End)?;
+        let low = self.ask(RdOffset::Beginning)?;
+        let both = |(partition, high)| Some((partition, (*low.get(&partition)?, high)));
+        Ok(high.into_iter().filter_map(both).collect())
+    }
+}
 
 /// A client that only commits. A coordinator takes that as long as the group has no members.
 pub(super) struct RdCommitter {

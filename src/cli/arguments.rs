@@ -1,11 +1,14 @@
-//! The arguments `run` and `check` share: a scenario and what is laid over it.
+//! Arguments that commands share: a scenario with what is laid over it, and client properties from outside the scenario.
+//!
+//! What is wrong with them comes back as one error.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::base::{BrokerKind, printable_path};
+use crate::base::{BrokerKind, FileError, printable, printable_path, read_regular};
+use crate::broker::rdkafka::{ClientFile, refusals, remember_hidden};
 use crate::error::Error;
 use crate::plan::{Overrides, Plan, compile};
 use crate::scenario::{Diagnostic, Source, Sources, load, render_all};
@@ -14,27 +17,27 @@ use crate::scenario::{Diagnostic, Source, Sources, load, render_all};
 #[derive(Debug, Args)]
 pub(super) struct ScenarioArguments {
     /// The scenario file.
-    pub(super) file: PathBuf,
+    file: PathBuf,
 
     /// Cluster to use; `kafka` needs --bootstrap. [default: embedded, or kafka if --bootstrap is given]
     #[arg(long, value_enum)]
-    pub(super) broker: Option<BrokerName>,
+    broker: Option<BrokerName>,
 
     /// Addresses of the cluster, `host:port[,host:port…]`.
     #[arg(long, value_name = "ADDRESSES")]
-    pub(super) bootstrap: Option<String>,
+    bootstrap: Option<String>,
 
     /// The client library.
     #[arg(long, value_enum, default_value = "rdkafka")]
-    pub(super) client: ClientName,
+    client: ClientName,
 
     /// Seed of all randomness; overrides `run.seed`.
     #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| whole(0, text))]
-    pub(super) seed: Option<u64>,
+    seed: Option<u64>,
 
     /// Override a value of the scenario, as in `--set run.duration=10s`. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
-    pub(super) set: Vec<String>,
+    set: Vec<String>,
 }
 
 /// The largest number a scenario file can hold: what keeps a seed may be one.
@@ -48,7 +51,7 @@ pub(super) fn whole(least: u64, text: &str) -> Result<u64, String> {
 
 /// Brokers by name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum BrokerName {
+enum BrokerName {
     /// librdkafka's mock cluster, in this process: nothing to install.
     Embedded,
     /// A real cluster.
@@ -66,7 +69,7 @@ pub(super) enum SimulatedOnly {
 
 /// Clients by name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum ClientName {
+enum ClientName {
     /// librdkafka, the client of many production services.
     Rdkafka,
 }
@@ -74,7 +77,7 @@ pub(super) enum ClientName {
 impl ScenarioArguments {
     /// Reads the scenario and builds its plan. Warnings go to stderr; mistakes come back as one error with all
     /// of them.
-    pub(super) fn plan(&self) -> Result<Plan, Error> {
+    fn plan(&self) -> Result<Plan, Error> {
         let ClientName::Rdkafka = self.client;
         let source = source(&self.file, &self.set)?;
         let overrides = Overrides {
@@ -122,4 +125,65 @@ pub(super) fn render(source: &Source, set: &[String], diagnostics: &[Diagnostic]
     let sources = Sources { file: source, overrides: set };
     let colour = !matches!(anstream::stderr().current_choice(), anstream::ColorChoice::Never);
     render_all(diagnostics, &sources, colour)
+}
+
+/// Where client properties come from besides the scenario.
+#[derive(Debug, Args)]
+pub(super) struct ClientArguments {
+    /// File with librdkafka properties (`key=value`, as in a Java `.properties` file), for TLS settings and secrets.
+    /// Environment variables such as LANEKEEPER_CLIENT_SASL_PASSWORD override it. Values are never shown or stored.
+    /// Properties that the run sets itself are refused, such as `bootstrap.servers`, `group.id` and `acks`.
+    #[arg(long, value_name = "FILE")]
+    client_config: Option<PathBuf>,
+}
+
+/// A client file is a page of text; a file beyond this is something else.
+const LARGEST_BYTES: u64 = 1024 * 1024;
+
+impl ClientArguments {
+    /// The plan of a scenario, and the properties from outside it. Everything that is wrong with both is one error.
+    pub(super) fn with_plan(
+        &self,
+        arguments: &ScenarioArguments,
+    ) -> Result<(Plan, ClientFile), Error> {
+        let (plan, file) = match (arguments.plan(), self.read()) {
+            (Ok(plan), Ok(file)) => (plan, file),
+            (Err(Error::Input(one)), Err(Error::Input(other))) => {
+                return Err(Error::Input(format!("{one}\n\n{other}")));
+            }
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        remember_hidden(&file);
+        let refused = refusals(&plan, &file);
+        if refused.is_empty() {
+            return Ok((plan, file));
+        }
+        let source =
+            Source { name: arguments.file.display().to_string(), text: plan.source.clone() };
+        Err(Error::Input(render(&source, &plan.overrides, &refused)))
+    }
+
+    fn read(&self) -> Result<ClientFile, Error> {
+        let content = self.client_config.as_deref().map(|path| Ok((path, content(path)?)));
+        let content = content.transpose()?;
+        let named = content.as_ref().map(|(path, bytes)| (path.display().to_string(), bytes));
+        let file = named.as_ref().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        ClientFile::read(file, std::env::vars_os())
+            .map_err(|wrong: Vec<Diagnostic>| Error::Input(render(&Source::default(), &[], &wrong)))
+    }
+}
+
+/// The bytes of a client file.
+fn content(path: &Path) -> Result<Vec<u8>, Error> {
+    read_regular(path, LARGEST_BYTES).map_err(|refused| {
+        let remedy = match refused {
+            FileError::Refused(_) => refused.remedy(),
+            _ => "give the path of a file with `property = value` lines",
+        };
+        let path = path.display().to_string();
+        Error::Input(format!(
+            "cannot read the client properties in `{}`: {refused}; {remedy}",
+            printable(&path)
+        ))
+    })
 }

@@ -1,11 +1,47 @@
-//! Files that a user names or that a run has left: regular ones of a limited size, and nothing that never ends.
+//! What is outside this process: text and files that come from there, and what a run has changed there.
+//!
+//! * Text, such as names of files and what a stored result says, is shown as a terminal may have it.
+//! * Files that a user names or that a run has left are regular ones of a limited size, and nothing that never ends.
+//! * A change outside is noted before it is made, and until it is taken back.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::format_bytes;
+
+/// The text with escapes such as `\u{1b}` and `\n` in the place of what a terminal obeys instead of showing: control
+/// characters, line feeds, characters that turn the direction of writing, and those that cannot be seen.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_shown) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_shown(c) { out.push(c) } else { out.extend(c.escape_debug()) }
+    }
+    Cow::Owned(out)
+}
+
+/// The path as a message may have it.
+pub fn printable_path(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
+}
+
+/// Whether a terminal shows the character and does nothing else.
+fn is_shown(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
+    // An accent is shown on the character before it.
+    let mut buffer = [b'a'; 5];
+    let length = 1 + c.encode_utf8(&mut buffer[1..]).len();
+    str::from_utf8(&buffer[..length]).is_ok_and(|text| text.escape_debug().nth(1) == Some(c))
+}
 
 /// Why a file is not read.
 #[derive(Debug)]
@@ -172,9 +208,58 @@ impl fmt::Display for FileError {
     }
 }
 
+/// Changes that are not taken back yet, each with what a user does about it if the run cannot. Cheap to clone; every
+/// clone has the same list.
+#[derive(Clone, Debug, Default)]
+pub struct Leftovers(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Leftovers {
+    /// Notes a change before it is made: `what` it is, and the remedy.
+    pub fn add(&self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.lock().insert(what.into(), remedy.into());
+    }
+
+    /// The change was taken back, or was not made after all.
+    pub fn remove(&self, what: &str) {
+        self.lock().remove(what);
+    }
+
+    /// Says why a change that was noted could not be taken back.
+    pub fn explain(&self, what: &str, why: &str) {
+        if let Some(remedy) = self.lock().get_mut(what) {
+            *remedy = format!("{why}; {remedy}");
+        }
+    }
+
+    /// What is left, a line for each.
+    pub fn lines(&self) -> Vec<String> {
+        self.lock().iter().map(|(what, remedy)| format!("{what}: {remedy}")).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_stays_and_what_is_obeyed_is_written_out() {
+        for text in ["", "lost = 0", "a \"b\" \\ 'c'", "größer → 5 µs", "क्षेत्र", "▲ ░▒█ ✓"]
+        {
+            assert!(matches!(printable(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+        assert_eq!(printable("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(printable("a\nPASSED\r\t\u{7f}\u{0}"), "a\\nPASSED\\r\\t\\u{7f}\\0");
+        assert_eq!(printable("\u{9b}2J"), "\\u{9b}2J");
+        for c in
+            ["\u{202e}", "\u{2066}", "\u{200f}", "\u{feff}", "\u{200b}", "\u{2028}", "\u{e0041}"]
+        {
+            assert_eq!(printable(c), c.escape_unicode().to_string());
+        }
+    }
 
     #[test]
     fn a_file_is_read_up_to_its_limit() {
@@ -213,5 +298,15 @@ mod tests {
             assert_eq!(refused.to_string(), why);
             assert!(!refused.remedy().is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_taken_back_is_not_listed() {
+        let leftovers = Leftovers::default();
+        leftovers.clone().add("topic `a`", "delete it");
+        leftovers.add("topic `b`", "delete it, too");
+        leftovers.remove("topic `a`");
+        leftovers.explain("topic `b`", "no answer");
+        assert_eq!(leftovers.lines(), ["topic `b`: no answer; delete it, too"]);
     }
 }

@@ -1,0 +1,196 @@
+//! What goes to the terminal: what commands print, exit codes, the message of a panic, and logs.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::ValueEnum;
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::base::{is_in_handler, panic_text, printable};
+use crate::broker::rdkafka::without_hidden;
+use crate::error::{Error, Exit};
+use crate::measure::{Summary, Verdict};
+use crate::report::{LogWriter, render};
+
+/// What is printed on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// The report.
+    Text,
+    /// The content of result.json, without its checksums.
+    Json,
+}
+
+/// Prints to stdout. A reader that has gone away (`| head`) has seen enough: the command goes on, and its exit code is
+/// that of everything printed. Any other failure is an error.
+pub(super) fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = anstream::stdout();
+    printed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// What it means that something was printed, or was not.
+pub(super) fn printed(written: io::Result<()>) -> Result<(), Error> {
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::Environment(format!(
+            "cannot write to stdout: {error}; what was to be printed is not complete: make room, or send it \
+             elsewhere"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Says something on stderr. A stderr that takes nothing is no reason to stop.
+pub(super) fn tell(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Prints the summary; `last_line` ends the text.
+pub(super) fn show(summary: &Summary, format: Format, last_line: &str) -> Result<(), Error> {
+    match format {
+        Format::Text => print(&format!("{}\n{last_line}\n", render(summary, terminal_width()))),
+        Format::Json => {
+            let text = serde_json::to_string_pretty(summary)
+                .map_err(|error| Error::Bug(error.to_string()))?;
+            print(&format!("{text}\n"))
+        }
+    }
+}
+
+/// Characters of a line, if stdout is a terminal. What is piped somewhere is not wrapped.
+fn terminal_width() -> Option<usize> {
+    let (_, columns) = console::Term::stdout().size_checked()?;
+    Some(usize::from(columns).max(WIDTH_MIN))
+}
+
+/// With less than this nothing can be laid out.
+const WIDTH_MIN: usize = 40;
+
+/// The exit code of a run that ended like this.
+pub(super) fn exit(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Passed => Exit::Passed,
+        Verdict::Failed => Exit::Failed,
+        Verdict::Invalid => Exit::Invalid,
+        Verdict::Interrupted | Verdict::CutOff => Exit::Interrupted,
+    }
+}
+
+/// Panics outside of handlers, of any thread or task.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Does `command`, and tells of panics on any thread. Returns what it came to and how many panics there were; nothing
+/// when it did not come to its end.
+pub(super) fn with_panics_told<T>(
+    command: &'static str,
+    has_handlers: bool,
+    work: impl FnOnce() -> T,
+) -> Option<(T, u64)> {
+    std::panic::set_hook(Box::new(move |panic| {
+        if is_in_handler() {
+            // It fails its consumer and is in the journal.
+            return tell(&format!("a handler panicked {}", account(panic)));
+        }
+        // What follows is often a consequence of the first one, and a simulation may be run a thousand times.
+        if PANICS.fetch_add(1, Ordering::AcqRel) == 0 {
+            tell(&message(command, has_handlers, &account(panic)));
+            let trace = Backtrace::capture();
+            if trace.status() == BacktraceStatus::Captured {
+                tell(&trace.to_string());
+            }
+        }
+    }));
+    let before = PANICS.load(Ordering::Acquire);
+    let outcome = catch_unwind(AssertUnwindSafe(work)).ok();
+    let panics = PANICS.load(Ordering::Acquire) - before;
+    outcome.map(|outcome| (outcome, panics))
+}
+
+/// Whether a panic has been told of.
+pub(super) fn has_told_of_a_panic() -> bool {
+    PANICS.load(Ordering::Acquire) > 0
+}
+
+/// Where it happened and what it said. No secret is in it.
+fn account(panic: &PanicHookInfo<'_>) -> String {
+    let place = panic.location().map_or("an unknown place".to_owned(), ToString::to_string);
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let said = panic_text(panic.payload()).unwrap_or("no message");
+    format!("at {place}, thread `{thread}`: {}", printable(&without_hidden(said)))
+}
+
+fn message(command: &str, has_handlers: bool, account: &str) -> String {
+    let or_handler = if has_handlers { ", or in this program's handlers" } else { "" };
+    format!(
+        "error: this is a bug in lanekeeper{or_handler}: it panicked {account}\n{}. With RUST_BACKTRACE=1 it says how \
+         it came there",
+        what_to_report(command)
+    )
+}
+
+/// What stands below the message of a bug. It has the command's name and not its arguments, which are the user's own.
+pub(super) fn what_to_report(command: &str) -> String {
+    let (version, os, cpu) =
+        (env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+    format!(
+        "  lanekeeper {version}, `{command}`, {os} {cpu}\n  \
+         what a run has measured until then is in its result directory, and may be wrong\n  \
+         help: please report it where you have lanekeeper from, with this message and the scenario; values of client \
+         files and the environment are not in it"
+    )
+}
+
+/// Starts logging. `LANEKEEPER_LOG` (as `RUST_LOG` elsewhere) overrides -v on stderr.
+pub(super) fn start_logging(verbose: u8, directory: Option<&Path>) {
+    // ractor wraps every actor in a span with its id, which is process-wide and says nothing to a reader.
+    let level = match verbose {
+        0 => "error,ractor=off",
+        1 => "info,ractor=off",
+        _ => "debug,ractor=off",
+    };
+    let filter =
+        EnvFilter::try_from_env("LANEKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let colour = !matches!(anstream::stderr().current_choice(), anstream::ColorChoice::Never);
+    // Said on stderr, a failure to write would panic where stderr is what cannot be written to.
+    let stderr = tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
+        .with_writer(|| LogWriter)
+        .with_ansi(colour)
+        .with_target(false)
+        .with_filter(filter);
+    let file = directory.and_then(|directory| File::create(directory.join("run.log")).ok());
+    let file = file.map(|file| {
+        tracing_subscriber::fmt::layer()
+            .log_internal_errors(false)
+            .with_writer(Mutex::new(file))
+            .with_ansi(false)
+            .with_target(false)
+            .with_filter(EnvFilter::new("info,ractor=off"))
+    });
+    // A second start, in tests, keeps the first.
+    let _ = tracing_subscriber::registry().with(stderr).with(file).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_says_what_to_report_and_where() {
+        let message = message("run", false, "at src/x.rs:1:2, thread `collector`: overflow");
+        assert!(message.starts_with(
+            "error: this is a bug in lanekeeper: it panicked at src/x.rs:1:2, thread `collector`: overflow\n"
+        ));
+        for said in [concat!("lanekeeper ", env!("CARGO_PKG_VERSION"), ", `run`"), "please report"]
+        {
+            assert!(message.contains(said), "{message}");
+        }
+    }
+}
