@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use cluster::{ANSWER, Arm, on_the_cluster};
-use lanekeeper::measure::Summary;
+use lanekeeper::summary::Summary;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};

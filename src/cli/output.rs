@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use clap::ValueEnum;
 
 use crate::error::{Error, Exit};
-use crate::measure::{Summary, Verdict};
 use crate::report::render;
+use crate::summary::{Summary, Verdict};
 
 /// What is printed on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -12,9 +12,10 @@ use super::scenario;
 use crate::base::{BrokerKind, PartitionId, Time, format_count, parse_duration, printable};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
-use crate::measure::{Summary, TraceKind, TraceLine};
+use crate::measure::{TraceKind, TraceLine};
 use crate::plan::{Overrides, Plan};
 use crate::run::{Options, Traced, run, run_traced};
+use crate::summary::Summary;
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]

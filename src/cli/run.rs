@@ -15,10 +15,11 @@ use crate::base::{Clock, Leftovers, Time, printable_path};
 use crate::broker::rdkafka::{ClientFile, needs_consent};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
-use crate::measure::{Event, Interval, Live, Summary};
+use crate::measure::{Event, Interval, Live};
 use crate::plan::{BrokerPlan, Plan};
 use crate::report::{ProgressView, ResultDirectory, write_host};
 use crate::run::{KEEPING, Observer, Options, listen, record_host, run as run_plan};
+use crate::summary::Summary;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]

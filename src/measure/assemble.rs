@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use super::doubt::{BLOCKED_MAX, is_proof, shortfall};
+use super::doubt::{BLOCKED_MAX, shortfall};
 use super::growth::growths;
 use super::latency::latency;
 use super::not_measured::not_measured;
 use super::rates::Rates;
 use super::{
-    CellState, ClientProperty, Collector, Digest, Fairness, Growth, Host, Latencies, Ledger,
-    Measurements, Moments, Overload, OwnerSummary, PartitionLatency, PartitionSummary,
-    PartitionTotals, Resumed, SCHEMA_VERSION, Simulation, Summary, Verdict, evaluate, failures,
+    CellState, Collector, Latencies, Measurements, Moments, PartitionTotals, evaluate, failures,
     fault_summaries, invalid_reasons, late_sends, median, outages, rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
+use crate::summary::{
+    ClientProperty, Digest, Fairness, Growth, Host, Ledger, Overload, OwnerSummary,
+    PartitionLatency, PartitionSummary, Resumed, SCHEMA_VERSION, Simulation, Summary, Verdict,
+};
 
 /// How far a run has come when its summary is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -263,7 +265,7 @@ fn are_static(plan: &Plan) -> bool {
 fn verdict(plan: &Plan, summary: &Summary, ended: Ended) -> Verdict {
     let is_proven = || {
         let both = summary.expectations.iter().zip(&plan.expectations);
-        both.filter(|(measured, _)| !measured.passed).any(|(_, its)| is_proof(its.metric))
+        both.filter(|(measured, _)| !measured.passed).any(|(_, its)| its.figure.metric.is_proof)
     };
     if ended == Ended::NotYet {
         Verdict::CutOff

@@ -1,8 +1,9 @@
 //! The collector: takes the shards out once a second and keeps the totals.
 
 use super::statistics::Moments;
-use super::{CostMeter, Latencies, Ledger, Measurements, Parts, SendTimes, Shard};
+use super::{CostMeter, Latencies, Measurements, Parts, SendTimes, Shard};
 use crate::base::{PartitionId, PoolId, Time};
+use crate::summary::Ledger;
 
 /// One partition's interval, as it goes to the result directory.
 #[derive(Debug)]

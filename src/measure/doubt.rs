@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Summary;
 use crate::base::{format_count, format_cpus, format_duration};
-use crate::plan::{Counter, Limits, Metric, Pace, Plan};
+use crate::plan::{Limits, Pace, Plan};
+use crate::summary::Summary;
 
 /// Why a run's figures are not to be believed, each with a remedy. Only what the tester failed to do counts: in a
 /// simulation there is none, and what the cluster did not take or consumers did not process is a finding.
@@ -46,25 +46,7 @@ pub(super) const BLOCKED_MAX: f64 = 0.01;
 
 /// Whether an expectation of the scenario names a time.
 fn expects_times(plan: &Plan) -> bool {
-    plan.expectations.iter().any(|expectation| expectation.metric.is_time())
-}
-
-/// Figures whose failure is proven whatever the tester did: they outrank an invalid run.
-pub(super) fn is_proof(metric: Metric) -> bool {
-    matches!(
-        metric,
-        Metric::Counter(
-            Counter::Lost
-                | Counter::Duplicated
-                | Counter::Reordered
-                | Counter::Corrupt
-                | Counter::WrongPartition
-                | Counter::TwoOwners
-                | Counter::Unexplained
-                | Counter::Miscommitted
-                | Counter::Shared
-        )
-    )
+    plan.expectations.iter().any(|expectation| expectation.figure.is_time())
 }
 
 /// The share of the records due that were sent, and how many were due, if that is less than it has to be. What was kept

@@ -1,9 +1,8 @@
 //! Lossless latency distributions.
 
-use serde::{Deserialize, Serialize};
-
 use super::Counts;
 use crate::base::Time;
+use crate::summary::Digest;
 
 /// A latency distribution in nanoseconds, three significant digits (or 64 ns, if that is coarser), growing as needed.
 ///
@@ -110,30 +109,6 @@ impl Latencies {
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
-}
-
-/// Quantiles and mean of a distribution in microseconds; `null` where there are no values.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Digest {
-    /// Median.
-    pub p50: Option<f64>,
-    /// 90 %.
-    pub p90: Option<f64>,
-    /// 95 %.
-    pub p95: Option<f64>,
-    /// 99 %.
-    pub p99: Option<f64>,
-    /// 99.9 %.
-    pub p999: Option<f64>,
-    /// Largest.
-    pub max: Option<f64>,
-    /// Mean of the values that are not below zero; exact, unlike the quantiles.
-    #[serde(default)]
-    pub mean: Option<f64>,
-    /// Number of values.
-    pub count: u64,
-    /// Of these, below zero and so not in the quantiles.
-    pub negative: u64,
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::not_measured::{ACK_FIGURE, part_figure};
-use super::{Collector, Latencies, RunLatency};
-use crate::plan::Part;
+use super::{Collector, Latencies};
+use crate::summary::{Part, RunLatency};
 
 /// All partitions and pools merged. `unprocessed` has the ages of records that were not processed; what is in
 /// `not_measured` is left out.

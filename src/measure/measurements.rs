@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fault_windows::FaultTimes;
-use super::{FaultWindows, Journal, LaneShape, Ledger, PartitionCell, PoolCell, balance};
+use super::{FaultWindows, Journal, LaneShape, PartitionCell, PoolCell, balance};
 use crate::base::{Offset, PartitionId, PoolId, Table, Time};
 use crate::plan::PARTITIONS_MAX;
+use crate::summary::Ledger;
 
 /// The cells of all partitions and pools, the journal, and the faults' times.
 #[derive(Debug)]

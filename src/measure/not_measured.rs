@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Acks, Part, Plan, ProducerClients};
+use crate::plan::{Acks, Plan, ProducerClients};
+use crate::summary::Part;
 
 /// Where `result.json` has the time from send to acknowledgement.
 pub const ACK_FIGURE: &str = "latency_us.ack";
@@ -11,7 +12,7 @@ pub const ACK_FIGURE: &str = "latency_us.ack";
 pub(super) fn not_measured(plan: &Plan) -> BTreeMap<String, String> {
     let ack = ack(plan).map(|reason| (ACK_FIGURE.to_owned(), reason.to_owned()));
     let kind = plan.broker.kind();
-    let parts = Part::ALL.into_iter().filter_map(|(part, ..)| {
+    let parts = Part::ALL.into_iter().filter_map(|part| {
         part.not_measured_on(kind).map(|reason| (part_figure(part), reason.to_owned()))
     });
     parts.chain(ack).collect()

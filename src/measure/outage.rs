@@ -1,22 +1,8 @@
 //! Times in which the cluster was taken to be down, from the journal.
 
-use serde::{Deserialize, Serialize};
-
 use super::Event;
 use crate::base::Time;
-
-/// A stretch in which restarts were held back because many consumers had failed together.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outage {
-    /// When it was noticed, in seconds since the load began; negative before.
-    pub from_s: f64,
-    /// When a consumer reached the cluster again; `null` if that did not happen.
-    pub to_s: Option<f64>,
-    /// Consumers that failed together when it was noticed.
-    pub failed: u32,
-    /// Consumers started to see whether the cluster is back.
-    pub probes: u32,
-}
+use crate::summary::Outage;
 
 /// The outages of a run whose load began at `start`.
 pub fn outages(journal: &[(Time, Event)], start: Time) -> Vec<Outage> {

@@ -1,6 +1,6 @@
 //! What must hold at the end of a run.
 
-use super::Metric;
+use crate::summary::Figure;
 
 /// An expectation: a figure, a comparison, and the text the user wrote.
 #[derive(Clone, Debug, PartialEq)]
@@ -8,7 +8,7 @@ pub struct Expectation {
     /// As written, e.g. `latency.p99 < 50ms`.
     pub expression: String,
     /// The figure.
-    pub metric: Metric,
+    pub figure: Figure,
     /// What it must be.
     pub comparison: Comparison,
     /// Whether it is one that every run has unless its scenario names the figure.

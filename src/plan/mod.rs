@@ -11,7 +11,6 @@ mod expect;
 mod fault;
 mod limits;
 mod load;
-mod metric;
 mod placement;
 mod sim;
 mod topic;
@@ -20,7 +19,7 @@ mod utilisation;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use build::{Overrides, build, compile, metrics_markdown};
+pub use build::{Overrides, build, compile};
 pub use checkpoint::CheckpointPlan;
 pub use consumers::{
     Assignor, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity, Membership,
@@ -34,7 +33,6 @@ pub use fault::{
 };
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
-pub use metric::{Counter, FaultFigure, Latency, Metric, Part, Scope};
 pub use placement::Placement;
 pub use sim::{OutagePlan, RetryPlan, SimPlan};
 pub use topic::{PARTITIONS_MAX, TopicName, TopicPlan};

@@ -1,6 +1,6 @@
 //! What a user sees: the terminal report, JSON, the live view, and the result directory.
 //!
-//! Everything is made from the [`Summary`](crate::measure::Summary) and the collector's intervals; nothing here
+//! Everything is made from the [`Summary`](crate::summary::Summary) and the collector's intervals; nothing here
 //! knows brokers, actors or machines.
 
 mod directory;

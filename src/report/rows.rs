@@ -3,35 +3,65 @@
 use std::time::Duration;
 
 use crate::base::{format_count, format_duration};
-use crate::measure::{PartitionSummary, Verdict};
+use crate::summary::{Figure, PartitionSummary, Unit, Verdict};
 
 /// A column of the partition table.
 pub(super) struct Column {
     /// Its heading.
     pub(super) heading: &'static str,
-    /// The figure, ready to read.
-    pub(super) cell: fn(&PartitionSummary) -> String,
+    cell: Cell,
+}
+
+/// What a column has of a partition.
+#[derive(Clone, Copy)]
+enum Cell {
+    /// The figure `partition[*]` of this name.
+    Figure(&'static str),
+    /// Something that is no metric of a partition.
+    Text(fn(&PartitionSummary) -> String),
+}
+
+impl Column {
+    /// The value of a partition, ready to read; `-` for nothing measured.
+    pub(super) fn cell(&self, partition: &PartitionSummary) -> String {
+        let name = match self.cell {
+            Cell::Text(text) => return text(partition),
+            Cell::Figure(name) => name,
+        };
+        let figure = partition_figure(name);
+        let value = figure.and_then(|figure| figure.of_partition(partition));
+        match (value, figure.map(|figure| figure.metric.unit)) {
+            (None, _) | (_, None) => "-".to_owned(),
+            (Some(ns), Some(Unit::Time)) => format_duration(Duration::from_nanos(ns as u64)),
+            (Some(count), Some(Unit::Count)) => format_count(count as u64),
+            (Some(number), Some(Unit::Number | Unit::Flag)) => format!("{number:.1}"),
+        }
+    }
+}
+
+fn partition_figure(name: &str) -> Option<Figure> {
+    Figure::parse(&format!("partition[*].{name}"))
 }
 
 /// The columns, from left to right.
 const PARTITION_COLUMNS: &[Column] = &[
-    Column { heading: "owner", cell: owner },
-    Column { heading: "offered", cell: offered },
-    Column { heading: "processed", cell: |p| format!("{:.1}", p.processed_per_s) },
-    Column { heading: "p50", cell: |p| us(p.latency_us.response.p50) },
-    Column { heading: "p90", cell: |p| us(p.latency_us.response.p90) },
-    Column { heading: "p99", cell: |p| us(p.latency_us.response.p99) },
-    Column { heading: "p99.9", cell: |p| us(p.latency_us.response.p999) },
-    Column { heading: "max", cell: |p| us(p.latency_us.response.max) },
-    Column { heading: "svc p99", cell: |p| us(p.latency_us.service.p99) },
-    Column { heading: "lag max", cell: |p| format_count(p.lag_max) },
-    Column { heading: "stall", cell: |p| ms(Some(p.longest_stall_ms)) },
-    Column { heading: "restarts", cell: |p| count(u64::from(p.restarts)) },
-    Column { heading: "lost", cell: |p| count(p.ledger.lost) },
-    Column { heading: "unread", cell: |p| count(p.ledger.unread) },
-    Column { heading: "dup", cell: |p| count(p.ledger.duplicated) },
-    Column { heading: "redeliv", cell: |p| count(p.ledger.redelivered) },
-    Column { heading: "reord", cell: |p| count(p.ledger.reordered) },
+    Column { heading: "owner", cell: Cell::Text(owner) },
+    Column { heading: "offered", cell: Cell::Text(offered) },
+    Column { heading: "processed", cell: Cell::Figure("rate") },
+    Column { heading: "p50", cell: Cell::Figure("latency.p50") },
+    Column { heading: "p90", cell: Cell::Figure("latency.p90") },
+    Column { heading: "p99", cell: Cell::Figure("latency.p99") },
+    Column { heading: "p99.9", cell: Cell::Figure("latency.p999") },
+    Column { heading: "max", cell: Cell::Figure("latency.max") },
+    Column { heading: "svc p99", cell: Cell::Figure("latency.service.p99") },
+    Column { heading: "lag max", cell: Cell::Figure("lag_max") },
+    Column { heading: "stall", cell: Cell::Text(|p| ms(Some(p.longest_stall_ms))) },
+    Column { heading: "restarts", cell: Cell::Text(|p| count(u64::from(p.restarts))) },
+    Column { heading: "lost", cell: Cell::Text(|p| count(p.ledger.lost)) },
+    Column { heading: "unread", cell: Cell::Text(|p| count(p.ledger.unread)) },
+    Column { heading: "dup", cell: Cell::Text(|p| count(p.ledger.duplicated)) },
+    Column { heading: "redeliv", cell: Cell::Text(|p| count(p.ledger.redelivered)) },
+    Column { heading: "reord", cell: Cell::Text(|p| count(p.ledger.reordered)) },
 ];
 
 /// The columns that say something of a run with this verdict.
@@ -74,4 +104,21 @@ pub(super) fn ms(ms: Option<f64>) -> String {
 /// A count, with `0` made quiet.
 fn count(count: u64) -> String {
     if count == 0 { "·".to_owned() } else { format_count(count) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_of_a_column_is_one_of_the_table() {
+        let mut figures = 0;
+        for column in PARTITION_COLUMNS {
+            if let Cell::Figure(name) = column.cell {
+                assert!(partition_figure(name).is_some(), "{name}");
+                figures += 1;
+            }
+        }
+        assert!(figures > 5, "{figures}");
+    }
 }

@@ -8,7 +8,8 @@ use super::environment::RunEnvironment;
 use super::{host, sim, unprocessed, warnings};
 use crate::actors::{Context, Hosting, Status};
 use crate::base::Time;
-use crate::measure::{Collector, Ended, Facts, Summary, assemble};
+use crate::measure::{Collector, Ended, Facts, assemble};
+use crate::summary::Summary;
 
 /// Makes the run's summary: once a second while it goes on, and at its end.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use super::resume::Continuation;
 use crate::actors::Hosting;
 use crate::base::{Leftovers, Offset};
 use crate::broker::ClusterPort;
-use crate::measure::{ClientProperty, Host};
+use crate::summary::{ClientProperty, Host};
 
 /// The broker, the topic and the machine of a run.
 pub(super) struct RunEnvironment {

@@ -1,7 +1,8 @@
 //! The machine a run is made on.
 
 use crate::base::{Clock, Time};
-use crate::measure::{CpuLimit, Host, HostRecord, Summary};
+use crate::measure::CpuLimit;
+use crate::summary::{Host, HostRecord, Summary};
 
 /// What the system tells about itself.
 pub(super) fn describe(clock: &Clock) -> Host {

@@ -42,10 +42,10 @@ use crate::broker::sim::TraceSink;
 use crate::error::Error;
 use crate::logic::{ActiveFaults, Handlers};
 use crate::measure::{
-    Collector, Ended, Event, Interval, LaneShape, Live, Measurements, Resumed, Summary,
-    fault_windows,
+    Collector, Ended, Event, Interval, LaneShape, Live, Measurements, fault_windows,
 };
 use crate::plan::{BrokerPlan, PartitionChoice, Plan};
+use crate::summary::{Resumed, Summary};
 
 pub use self::explore::{
     Broken, CaseSize, Draw, ExploreError, ExploreSettings, Explored, Repro, Violation, explore,

@@ -9,8 +9,9 @@ use super::checkpointing::Store;
 use crate::base::{Offset, RunId};
 use crate::error::Error;
 use crate::logic::Checkpoints;
-use crate::measure::{ResumePoint, Resumed, Start};
+use crate::measure::{ResumePoint, Start};
 use crate::plan::{CheckpointPlan, Plan};
+use crate::summary::Resumed;
 
 /// Where a run goes on, and where its own checkpoints go. By default nowhere.
 #[derive(Clone, Default)]

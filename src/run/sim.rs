@@ -26,8 +26,8 @@ use crate::broker::sim::{
 };
 use crate::error::Error;
 use crate::logic::Handlers;
-use crate::measure::{Host, Simulation, Summary};
 use crate::plan::{Plan, SimPlan};
+use crate::summary::{Host, Simulation, Summary};
 
 /// Runs a plan in virtual time.
 pub(super) fn run(

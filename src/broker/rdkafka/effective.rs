@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::config::ClientSettings;
 use super::merge::{Properties, Setting, Source};
 use crate::broker::ConsumerSpec;
-use crate::measure::{ClientProperty, OverruledProperty, PropertyOrigin};
+use crate::summary::{ClientProperty, OverruledProperty, PropertyOrigin};
 
 /// What is set, and what librdkafka does where nothing is set, for the properties that matter.
 pub(super) fn effective(settings: &ClientSettings) -> BTreeMap<String, ClientProperty> {

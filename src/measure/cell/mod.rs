@@ -11,8 +11,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::fault_watch::FaultWatch;
 use super::recovery::RecoveryMark;
-use super::{Arrival, KeepUp, Lag, LaneShape, Lanes, Ledger, ReadLane, ResumePoint, Shard, Start};
+use super::{Arrival, KeepUp, Lag, LaneShape, Lanes, ReadLane, ResumePoint, Shard, Start};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp, Time};
+use crate::summary::Ledger;
 
 /// Who brings a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,9 +3,10 @@
 use super::key::Key;
 use super::{Findings, Overrides, bootstrap};
 use crate::base::{BrokerKind, format_bytes, format_duration};
-use crate::plan::{Api, BrokerPlan, GroupProtocol, Identity, Membership, Metric, Pace, Plan};
+use crate::plan::{Api, BrokerPlan, GroupProtocol, Identity, Membership, Pace, Plan};
 use crate::scenario::known::{self, Treatment};
 use crate::scenario::{At, Diagnostic, Origin, RequestError, Scenario, codes};
+use crate::summary::{Metric, Need, Unit};
 use std::time::Duration;
 
 /// At maximum rate a partition of the embedded cluster may have so many unprocessed bytes: beyond
@@ -178,15 +179,15 @@ fn warn_about_static_members(scenario: &Scenario, plan: &Plan, found: &mut Findi
 
 fn warn_about_timing(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     let timed = |metric: &Metric| {
-        matches!(metric, Metric::Rebalances)
-            || (metric.is_time() && !matches!(metric, Metric::Lateness { .. }))
+        metric.needs == Need::Group || (metric.unit == Unit::Time && metric.needs != Need::Schedule)
     };
-    let first = plan.expectations.iter().find(|expectation| timed(&expectation.metric)).and_then(
-        |expectation| {
-            let name = expectation.expression.split(' ').next().unwrap_or_default();
-            scenario.expect.iter().find(|expected| expected.metric == name)
-        },
-    );
+    let first =
+        plan.expectations.iter().find(|expectation| timed(expectation.figure.metric)).and_then(
+            |expectation| {
+                let name = expectation.expression.split(' ').next().unwrap_or_default();
+                scenario.expect.iter().find(|expected| expected.metric == name)
+            },
+        );
     if let Some(expected) = first {
         let message = format!("`{}` is the embedded cluster's, not a real one's", expected.metric);
         found.push(

@@ -2,13 +2,12 @@
 
 use super::Findings;
 use super::bound::{self, BadBound};
-use super::figure;
 use crate::base::BrokerKind;
 use crate::plan::{
-    Acks, Comparison, Counter, Expectation, FaultFigure, FaultPlan, Metric, Pace, Plan,
-    ProducerClients, Scope, Targets,
+    Acks, CheckpointPlan, Comparison, Expectation, FaultPlan, Pace, Plan, ProducerClients, Targets,
 };
-use crate::scenario::{Bound, Diagnostic, Expected, Scenario, codes};
+use crate::scenario::{Bound, Diagnostic, Expected, Scenario, closest, codes};
+use crate::summary::{Figure, Need, Scope, Unit};
 
 pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {
     let faults = scenario.fault.len();
@@ -20,7 +19,7 @@ pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> V
         all.extend(expectation(expected, faults, plan, found));
     }
     let is_named = |default: &Expectation| {
-        scenario.expect.iter().any(|its| figure::parse(&its.metric) == Some(default.metric))
+        scenario.expect.iter().any(|its| Figure::parse(&its.metric) == Some(default.figure))
     };
     let missing = defaults(plan).into_iter().filter(|default| !is_named(default));
     all.extend(missing.collect::<Vec<_>>());
@@ -30,23 +29,19 @@ pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> V
 /// What every run has to meet, unless its scenario says something else of the same figure: something was measured,
 /// and everything sent was acknowledged and processed. With a schedule, consumers keep up with it.
 fn defaults(plan: &Plan) -> Vec<Expectation> {
-    let default = |expression: &str, metric, comparison| Expectation {
-        expression: expression.to_owned(),
-        metric,
-        comparison,
-        is_default: true,
+    let default = |expression: &str, name: &str, comparison| {
+        let expression = expression.to_owned();
+        let figure = Figure::parse(name)?;
+        Some(Expectation { expression, figure, comparison, is_default: true })
     };
-    let none = |counter: Counter| {
-        default(&format!("{counter} = 0"), Metric::Counter(counter), Comparison::Equal(0.0))
-    };
-    let mut all: Vec<Expectation> =
-        [Counter::Lost, Counter::Unread, Counter::Failed, Counter::Indeterminate].map(none).into();
-    let measured = Metric::Counter(Counter::Measured);
-    all.push(default("measured > 0", measured, Comparison::Greater(0.0)));
+    let none = |name: &str| default(&format!("{name} = 0"), name, Comparison::Equal(0.0));
+    let mut all: Vec<Option<Expectation>> =
+        ["lost", "unread", "failed", "indeterminate"].map(none).into();
+    all.push(default("measured > 0", "measured", Comparison::Greater(0.0)));
     if plan.load.pace != Pace::Max {
-        all.push(default("keeps_up = true", Metric::KeepsUp, Comparison::Equal(1.0)));
+        all.push(default("keeps_up = true", "keeps_up", Comparison::Equal(1.0)));
     }
-    all
+    all.into_iter().flatten().collect()
 }
 
 fn expectation(
@@ -56,25 +51,25 @@ fn expectation(
     found: &mut Findings,
 ) -> Option<Expectation> {
     let name = &expected.metric;
-    let Some(metric) = figure::parse(name) else {
+    let Some(figure) = Figure::parse(name) else {
         let message = format!("there is no figure `{name}`");
         found.push(
             Diagnostic::error(codes::UNKNOWN_METRIC, expected.bound.key, message)
-                .remedy(figure::suggestion(name)),
+                .remedy(suggestion(name)),
         );
         return None;
     };
-    if let Some((why, remedy)) = not_measured(&metric, faults, plan) {
+    if let Some((why, remedy)) = not_measured(figure, faults, plan) {
         let message = format!("`{name}` is not measured: {why}");
         found.push(
             Diagnostic::error(codes::NOT_MEASURED, expected.bound.key, message).remedy(remedy),
         );
         return None;
     }
-    match comparison(&expected.bound.value, &metric) {
+    match comparison(&expected.bound.value, figure.metric.unit) {
         Ok((comparison, text)) => {
             let expression = format!("{name} {text}");
-            Some(Expectation { expression, metric, comparison, is_default: false })
+            Some(Expectation { expression, figure, comparison, is_default: false })
         }
         Err(BadBound { why, example }) => {
             let message = format!("`{name}` cannot be compared: {why}");
@@ -88,10 +83,10 @@ fn expectation(
 }
 
 /// The comparison, and how it reads behind the figure's name.
-fn comparison(bound: &Bound, metric: &Metric) -> Result<(Comparison, String), BadBound> {
-    let is_time = metric.is_time();
+fn comparison(bound: &Bound, unit: Unit) -> Result<(Comparison, String), BadBound> {
+    let is_time = unit == Unit::Time;
     let text = match bound {
-        Bound::Flag(flag) if *metric == Metric::KeepsUp => {
+        Bound::Flag(flag) if unit == Unit::Flag => {
             return Ok((Comparison::Equal(f64::from(u8::from(*flag))), format!("= {flag}")));
         }
         Bound::Flag(flag) => {
@@ -118,21 +113,34 @@ fn comparison(bound: &Bound, metric: &Metric) -> Result<(Comparison, String), Ba
     Ok((comparison, text))
 }
 
-/// Why this run does not have the figure, and what to do about it.
-fn not_measured(metric: &Metric, faults: usize, plan: &Plan) -> Option<(String, String)> {
-    let partitions = plan.partitions_max();
-    match *metric {
-        Metric::Latency { scope: Scope::One(partition), .. }
-        | Metric::PartitionRate { scope: Scope::One(partition) }
-        | Metric::LagMax { scope: Scope::One(partition) }
-            if partition >= partitions =>
-        {
-            Some((
-                format!("there is no partition {partition}"),
-                format!("partitions are numbered 0 to {}", partitions - 1),
-            ))
+/// What to do about a name that is none: the closest one there is, or all of them in short.
+fn suggestion(name: &str) -> String {
+    // The user's own index stays; names are compared without it.
+    let index = name.find('[').and_then(|open| Some(&name[open..=open + name[open..].find(']')?]));
+    let bare = index.map_or(name.to_owned(), |index| name.replacen(index, "[]", 1));
+    let names = Figure::names();
+    match closest(&bare, names.iter().map(String::as_str)) {
+        Some(near) => {
+            let default = if near.starts_with("fault") { "[0]" } else { "[*]" };
+            let is_usable = |index: &&str| Figure::parse(&near.replacen("[]", index, 1)).is_some();
+            let usable = index.filter(is_usable).unwrap_or(default);
+            format!("did you mean `{}`?", near.replacen("[]", usable, 1))
         }
-        Metric::Fault { index, .. } if index >= faults => Some((
+        None => "figures are counters such as `lost`, `latency.p99`, `lateness.p99`, \
+                 `partition[*].rate`, `fault[0].recovery`; the book lists all of them"
+            .to_owned(),
+    }
+}
+
+/// Why this run does not have the figure, and what to do about it.
+fn not_measured(figure: Figure, faults: usize, plan: &Plan) -> Option<(String, String)> {
+    let partitions = plan.partitions_max();
+    match figure.scope {
+        Scope::Partition(partition) if partition >= partitions => Some((
+            format!("there is no partition {partition}"),
+            format!("partitions are numbered 0 to {}", partitions - 1),
+        )),
+        Scope::Fault(index) if index >= faults => Some((
             match faults {
                 0 => "the scenario has no fault".to_owned(),
                 1 => format!("there is no fault {index}"),
@@ -144,58 +152,66 @@ fn not_measured(metric: &Metric, faults: usize, plan: &Plan) -> Option<(String, 
                 count => format!("faults are numbered 0 to {}", count - 1),
             },
         )),
-        Metric::Fault { index, figure } => not_of_fault(index, figure, plan),
-        Metric::Acknowledgement { .. } if plan.load.acks == Acks::None => Some((
-            "with `acks = \"none\"` no record is acknowledged".to_owned(),
-            "remove it, or set `load.acks` to `leader` or `all`".to_owned(),
-        )),
-        Metric::Acknowledgement { .. } if plan.load.clients == ProducerClients::PerProducer => {
-            Some((
-                "with a client per producer acknowledgements are not timed".to_owned(),
-                "remove it, or set `load.clients` to `pool`".to_owned(),
-            ))
-        }
-        Metric::Counter(Counter::Miscommitted | Counter::Shared)
-            if plan.broker.kind() != BrokerKind::Sim =>
-        {
-            Some((
-                "no coordinator but the simulated one says what it does".to_owned(),
-                "remove it, or use `--broker sim`".to_owned(),
-            ))
-        }
-        Metric::Rebalances if plan.mode() == "assigned" => Some((
-            "consumers with partitions of their own never rebalance".to_owned(),
-            "remove it, or set `consumers.mode` to `group`".to_owned(),
-        )),
-        Metric::Part { part, .. } => {
-            let why = part.not_measured_on(plan.broker.kind())?;
-            let instead = "ask for the parts this client measures, or for `latency.service`";
-            Some((why.to_owned(), instead.to_owned()))
-        }
-        Metric::KeepsUp | Metric::AchievedShare | Metric::Lateness { .. }
-            if plan.load.pace == Pace::Max =>
-        {
-            Some((
-                "at `rate = \"max\"` there is no schedule to keep".to_owned(),
-                "remove it, or set `load.rate` to a rate; `achieved_per_s` is measured either way"
-                    .to_owned(),
-            ))
-        }
-        _ => None,
+        Scope::Fault(index) => not_of_fault(index, figure.metric.needs, plan),
+        _ => missing(figure.metric.needs, plan)
+            .map(|(why, remedy)| (why.to_owned(), remedy.to_owned())),
     }
 }
 
-/// Why a fault does not have the figure, and what to do about it.
-fn not_of_fault(index: usize, figure: FaultFigure, plan: &Plan) -> Option<(String, String)> {
-    let remove = |instead: &str| format!("remove it, or ask for `fault[{index}].{instead}`");
+/// What a run lacks that a metric needs, and what to do about it.
+fn missing(needs: Need, plan: &Plan) -> Option<(&'static str, &'static str)> {
+    let kind = plan.broker.kind();
+    let (why, remedy) = match needs {
+        Need::Acknowledgements if plan.load.acks == Acks::None => (
+            "with `acks = \"none\"` no record is acknowledged",
+            "remove it, or set `load.acks` to `leader` or `all`",
+        ),
+        Need::Acknowledgements if plan.load.clients == ProducerClients::PerProducer => (
+            "with a client per producer acknowledgements are not timed",
+            "remove it, or set `load.clients` to `pool`",
+        ),
+        Need::SimulatedCoordinator if kind != BrokerKind::Sim => (
+            "no coordinator but the simulated one says what it does",
+            "remove it, or use `--broker sim`",
+        ),
+        Need::Group if plan.group().is_none() => (
+            "consumers with partitions of their own never rebalance",
+            "remove it, or set `consumers.mode` to `group`",
+        ),
+        Need::Commits if plan.group().is_none() => match &plan.consumers.checkpoint {
+            CheckpointPlan::Commit { .. } if kind != BrokerKind::Sim => return None,
+            CheckpointPlan::Commit { .. } => (
+                "nothing of a simulation outlives it: no checkpoints are committed",
+                "remove it, or set `consumers.mode` to `group`",
+            ),
+            CheckpointPlan::Memory | CheckpointPlan::File { .. } => (
+                "consumers with partitions of their own commit nothing",
+                "remove it, or set `consumers.mode` to `group`, or `consumers.checkpoint` to `commit`",
+            ),
+        },
+        Need::Part(part) => (
+            part.not_measured_on(kind)?,
+            "ask for the parts this client measures, or for `latency.service`",
+        ),
+        Need::Schedule if plan.load.pace == Pace::Max => (
+            "at `rate = \"max\"` there is no schedule to keep",
+            "remove it, or set `load.rate` to a rate; `achieved_per_s` is measured either way",
+        ),
+        _ => return None,
+    };
+    Some((why, remedy))
+}
+
+/// Why a fault does not have what a metric needs, and what to do about it.
+fn not_of_fault(index: usize, needs: Need, plan: &Plan) -> Option<(String, String)> {
+    let remedy = format!("remove it, or ask for `fault[{index}].recovery`");
     let its = || plan.faults.iter().filter(|fault| fault.entry == index);
-    match figure {
-        FaultFigure::Detected | FaultFigure::Released | FaultFigure::Restarted => {
+    match needs {
+        Need::Failure => {
             let fault = its().find(|fault| fault.kind.is_no_failure())?;
-            let why = format!("`{}` ends no consumer and no pool", fault.kind.name());
-            Some((why, remove("recovery")))
+            Some((format!("`{}` ends no consumer and no pool", fault.kind.name()), remedy))
         }
-        FaultFigure::OthersStall | FaultFigure::OthersSlow => {
+        Need::OtherPartitions => {
             let is_whole = |fault: &FaultPlan| {
                 let aimed_at = match &fault.targets {
                     Targets::Partitions(partitions) => partitions.len(),
@@ -206,11 +222,23 @@ fn not_of_fault(index: usize, figure: FaultFigure, plan: &Plan) -> Option<(Strin
                 aimed_at as u64 >= u64::from(plan.partitions_max())
             };
             let is_aimed_at_all = its().next().is_some() && its().all(is_whole);
-            is_aimed_at_all.then(|| {
-                let why = "the fault is aimed at every partition".to_owned();
-                (why, remove("recovery"))
-            })
+            is_aimed_at_all.then(|| ("the fault is aimed at every partition".to_owned(), remedy))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_name_keeps_the_index_that_was_written() {
+        for (written, meant) in [
+            ("partition[3].latncy.p99", "did you mean `partition[3].latency.p99`?"),
+            ("fault[*].recovery", "did you mean `fault[0].recovery`?"),
+        ] {
+            assert_eq!(suggestion(written), meant);
+        }
     }
 }

@@ -7,7 +7,6 @@ mod checkpoint;
 mod consumers;
 mod expect;
 mod faults;
-mod figure;
 mod group;
 mod key;
 mod load;
@@ -16,8 +15,6 @@ mod run;
 mod sim;
 mod topic;
 mod utilisation;
-
-pub use figure::metrics_markdown;
 
 use std::collections::BTreeMap;
 

@@ -5,10 +5,10 @@ use toml::{Table, Value};
 use super::CaseSize;
 use super::settings::Setting;
 use crate::error::Error;
-use crate::measure::Summary;
 use crate::plan::{Overrides, Plan, compile};
 use crate::run::{Options, run};
 use crate::scenario::{Diagnostic, Source};
+use crate::summary::Summary;
 
 /// What must hold in every run, whatever is broken in it: expressions of `[expect]`.
 pub(super) const INVARIANTS: [(&str, &str); 12] = [

@@ -7,7 +7,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, Digest, FailureSummary, FaultSummary, Ledger, Outage, Rebalance};
+mod fault;
+mod metric;
+mod metrics;
+mod parts;
+
+pub use fault::{FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary};
+pub use metric::{Better, Figure, Get, Metric, Need, Part, Quantile, Scope, Total, Unit};
+pub use metrics::{METRICS, metrics_markdown};
+pub use parts::{Cost, Digest, Ledger, Outage, Rebalance};
 
 /// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA_VERSION: u32 = 3;
