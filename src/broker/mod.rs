@@ -19,6 +19,6 @@ pub use error::{BrokerError, ErrorClass};
 pub use port::{
     Answers, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec,
     EndOffsets, Flow, GroupSpec, ProducerPort, SendError, SendRecord, TopicPort, TopicSize,
-    Watermarks,
+    Watermarks, run_group,
 };
 pub use positions::{Position, Positions};

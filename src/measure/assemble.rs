@@ -96,7 +96,9 @@ pub fn assemble(
     ledgers.iter().for_each(|account| ledger.merge(account));
     let cells = || measurements.cells.iter().map(|cell| cell.lock());
     let load_seconds = rates.load_seconds;
-    let not_measured = not_measured(plan);
+    let mut not_measured = not_measured(plan);
+    let (figures, reasons) = measurements.noted();
+    not_measured.extend(reasons);
     let summary = Summary {
         load_started_at: facts.load_started_at.clone(),
         epoch_to_load_s: facts.start.as_secs_f64(),
@@ -128,6 +130,7 @@ pub fn assemble(
         startup_ms: facts.startup_ms,
         latency_us: latency(facts.unprocessed.as_ref(), collector, &not_measured),
         not_measured,
+        figures,
         lateness_us: lateness(plan, collector),
         ledger,
         fairness: fairness(&partitions),

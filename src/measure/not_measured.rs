@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::plan::{Acks, Plan, ProducerClients};
-use crate::summary::Part;
+use crate::summary::{METRICS, Need, Part};
 
 /// Where `result.json` has the time from send to acknowledgement.
 pub const ACK_FIGURE: &str = "latency_us.ack";
@@ -15,7 +15,12 @@ pub(super) fn not_measured(plan: &Plan) -> BTreeMap<String, String> {
     let parts = Part::ALL.into_iter().filter_map(|part| {
         part.not_measured_on(kind).map(|reason| (part_figure(part), reason.to_owned()))
     });
-    parts.chain(ack).collect()
+    let no_commits = plan.lacks(Need::Commits).map(|(why, _)| why);
+    let committed = METRICS
+        .iter()
+        .filter(|metric| metric.needs == Need::Commits)
+        .filter_map(|metric| Some((metric.place(), no_commits?.to_owned())));
+    parts.chain(ack).chain(committed).collect()
 }
 
 /// Where `result.json` has a part of the latency.

@@ -6,6 +6,7 @@ mod account;
 mod checkpoint_file;
 mod checkpointing;
 mod collecting;
+mod committed_offsets;
 mod drain;
 mod environment;
 mod explore;
@@ -32,10 +33,11 @@ use tokio::sync::watch;
 use self::account::Account;
 use self::checkpointing::Checkpointing;
 use self::collecting::Collecting;
+use self::committed_offsets::CommittedOffsets;
 use self::environment::RunEnvironment;
 use self::run_control::RunControl;
 use self::stage::Stage;
-use crate::actors::{Commands, Context, Hosting, Status, Supervisor, SupervisorArgs};
+use crate::actors::{Commands, Context, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, Leftovers, RunId, Time, panic_text};
 use crate::broker::rdkafka::{ClientFile, Deadline};
 use crate::broker::sim::TraceSink;
@@ -230,12 +232,6 @@ async fn run_in(
             plan.seed.child("sabotage", 0),
         )),
     };
-    if let Hosting::Kernel(kernel) = &context.hosting {
-        let measurements = measurements.clone();
-        kernel.compare_commits(Box::new(move |partition| {
-            measurements.cell(partition).lock().next_offset()
-        }));
-    }
     let (publish, status) = watch::channel(Status::default());
     let args = SupervisorArgs { context: context.clone(), status: publish };
     let (supervisor, done) = Actor::spawn(None, Supervisor, args)
@@ -244,11 +240,15 @@ async fn run_in(
     let mut control = RunControl::new(context.clone(), supervisor.clone(), status, interrupted);
 
     let checkpointing = take_up(environment, &context)?;
+    let committed = CommittedOffsets::start(&context)
+        .map_err(|error| Error::Environment(format!("no thread for committed offsets: {error}")))?;
     observer.phase("starting consumers");
     let started = control.start_consumers(environment.startup).await;
     let mut result = match started {
         Err(error) => Err(error),
-        Ok(startup) => load(plan, environment, &context, &mut control, observer, startup).await,
+        Ok(startup) => {
+            load(plan, environment, &context, &mut control, observer, startup, committed).await
+        }
     };
     let left_behind = control.stop_consumers().await;
     supervisor.stop(None);
@@ -300,6 +300,7 @@ async fn load(
     control: &mut RunControl,
     mut observer: Box<dyn Observer>,
     startup: Duration,
+    committed: Option<CommittedOffsets>,
 ) -> Result<Summary, Error> {
     let start = context.clock.now() + LEAD;
     let measured = (start + plan.times.warmup, start + plan.times.load_end());
@@ -322,6 +323,9 @@ async fn load(
     let load_end = measured.1.min(ending.at);
     context.measurements.cells.iter().for_each(|cell| cell.lock().end(load_end));
     let collector = collecting.stop()?;
+    if let Some(committed) = committed {
+        committed.stop();
+    }
     // During the drain, too: what was left unread then must not decide a verdict.
     let ended = match ending.interrupted || *control.interrupted.borrow() {
         true => Ended::Interrupted,

@@ -54,6 +54,16 @@ pub const METRICS: &[Metric] = &[
         .needs(Need::SimulatedCoordinator).proof(),
     figure("shared", Unit::Count, Less, "partitions dealt out to two members in one generation",
         |s| Some(s.simulation.as_ref()?.shared as f64)).needs(Need::SimulatedCoordinator).proof(),
+    count(
+        "committed_ahead",
+        Less,
+        "largest number of records by which a committed offset was beyond what the run had processed; more than 0 is a \
+         bug",
+        |s| s.figures.get("committed_ahead").map(|records| *records as f64),
+    )
+    .needs(Need::Commits)
+    .proof()
+    .total(Total::IfAny),
     // Rates.
     figure("keeps_up", Unit::Flag, More, "whether consumers process what is sent and the cluster takes what is due",
         |s| s.keeps_up.map(|keeps_up| f64::from(u8::from(keeps_up)))).needs(Need::Schedule).cause(overload),

@@ -132,8 +132,11 @@ pub struct Summary {
     pub startup_ms: Option<f64>,
     /// Latency of all partitions merged.
     pub latency_us: RunLatency,
-    /// Figures that are `null` because they could not be measured rightly, by their place in the result, each with the
-    /// reason.
+    /// Counts that only some runs have, by the name of their metric.
+    #[serde(default)]
+    pub figures: BTreeMap<String, u64>,
+    /// Figures that are missing or `null` because they could not be measured rightly, by their place in the result, each
+    /// with the reason.
     #[serde(default)]
     pub not_measured: BTreeMap<String, String>,
     /// Actual - intended send.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use super::config::ClientSettings;
@@ -27,6 +28,8 @@ pub(super) struct RdCommitter {
 
 /// How long a commit of checkpoints may take: a broker that does not answer must not hold up a run's end.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How long the answer to a question for committed offsets may take.
+const ANSWER: Duration = Duration::from_secs(2);
 /// Between two looks at what the client reports.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -118,5 +121,18 @@ impl Committer for RdCommitter {
     fn commit(&mut self, positions: &BTreeMap<PartitionId, Offset>) -> Result<(), BrokerError> {
         let deadline = Deadline::of(self.clock, LIMIT);
         self.commit_within(positions, &deadline).map_err(|error| classify(&error))
+    }
+
+    fn committed(&mut self, partitions: u32) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(&self.topic, 0, partitions.saturating_sub(1) as i32);
+        let list = self.client.committed_offsets(list, ANSWER).map_err(|error| classify(&error))?;
+        let offset = |partition: &TopicPartitionListElem<'_>| match partition.offset() {
+            RdOffset::Offset(next) => {
+                Some((PartitionId(partition.partition() as u32), Offset(next)))
+            }
+            _ => None,
+        };
+        Ok(list.elements().iter().filter_map(offset).collect())
     }
 }

@@ -15,7 +15,7 @@ use super::merge::{Properties, Source};
 use super::refusal::refusals;
 use super::told::Told;
 use crate::base::{BrokerKind, RunId};
-use crate::broker::{BrokerError, ConsumerSpec, GroupSpec};
+use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, run_group};
 use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
 use crate::scenario::Diagnostic;
 
@@ -149,7 +149,7 @@ impl ClientSettings {
 
     /// The group all members share, and under explicit assignment a name no other client uses.
     pub fn group_id(&self) -> String {
-        format!("lanekeeper-{}", self.run)
+        run_group(self.run)
     }
 
     /// Properties of a consumer's client.

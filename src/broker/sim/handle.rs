@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::group_checker::{CheckReport, GroupChecker, ProcessedOffsets};
+use super::group_checker::{CheckReport, CommitCheck, GroupChecker};
 use super::process::SimProcess;
 use super::trace::Trace;
 use super::trace_sink::{TraceSink, TraceWriter};
@@ -160,8 +160,8 @@ impl KernelHandle {
     }
 
     /// Compares what groups commit with what is processed.
-    pub fn compare_commits(&self, progress: ProcessedOffsets) {
-        self.group_checker().compare_with(progress);
+    pub fn compare_commits(&self, is_beyond: CommitCheck) {
+        self.group_checker().compare_with(is_beyond);
     }
 
     /// What the checker of groups has found so far.

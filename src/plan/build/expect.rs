@@ -2,10 +2,7 @@
 
 use super::Findings;
 use super::bound::{self, BadBound};
-use crate::base::BrokerKind;
-use crate::plan::{
-    Acks, CheckpointPlan, Comparison, Expectation, FaultPlan, Pace, Plan, ProducerClients, Targets,
-};
+use crate::plan::{Comparison, Expectation, FaultPlan, Pace, Plan, Targets};
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, closest, codes};
 use crate::summary::{Figure, Need, Scope, Unit};
 
@@ -153,53 +150,10 @@ fn not_measured(figure: Figure, faults: usize, plan: &Plan) -> Option<(String, S
             },
         )),
         Scope::Fault(index) => not_of_fault(index, figure.metric.needs, plan),
-        _ => missing(figure.metric.needs, plan)
-            .map(|(why, remedy)| (why.to_owned(), remedy.to_owned())),
+        _ => {
+            plan.lacks(figure.metric.needs).map(|(why, remedy)| (why.to_owned(), remedy.to_owned()))
+        }
     }
-}
-
-/// What a run lacks that a metric needs, and what to do about it.
-fn missing(needs: Need, plan: &Plan) -> Option<(&'static str, &'static str)> {
-    let kind = plan.broker.kind();
-    let (why, remedy) = match needs {
-        Need::Acknowledgements if plan.load.acks == Acks::None => (
-            "with `acks = \"none\"` no record is acknowledged",
-            "remove it, or set `load.acks` to `leader` or `all`",
-        ),
-        Need::Acknowledgements if plan.load.clients == ProducerClients::PerProducer => (
-            "with a client per producer acknowledgements are not timed",
-            "remove it, or set `load.clients` to `pool`",
-        ),
-        Need::SimulatedCoordinator if kind != BrokerKind::Sim => (
-            "no coordinator but the simulated one says what it does",
-            "remove it, or use `--broker sim`",
-        ),
-        Need::Group if plan.group().is_none() => (
-            "consumers with partitions of their own never rebalance",
-            "remove it, or set `consumers.mode` to `group`",
-        ),
-        Need::Commits if plan.group().is_none() => match &plan.consumers.checkpoint {
-            CheckpointPlan::Commit { .. } if kind != BrokerKind::Sim => return None,
-            CheckpointPlan::Commit { .. } => (
-                "nothing of a simulation outlives it: no checkpoints are committed",
-                "remove it, or set `consumers.mode` to `group`",
-            ),
-            CheckpointPlan::Memory | CheckpointPlan::File { .. } => (
-                "consumers with partitions of their own commit nothing",
-                "remove it, or set `consumers.mode` to `group`, or `consumers.checkpoint` to `commit`",
-            ),
-        },
-        Need::Part(part) => (
-            part.not_measured_on(kind)?,
-            "ask for the parts this client measures, or for `latency.service`",
-        ),
-        Need::Schedule if plan.load.pace == Pace::Max => (
-            "at `rate = \"max\"` there is no schedule to keep",
-            "remove it, or set `load.rate` to a rate; `achieved_per_s` is measured either way",
-        ),
-        _ => return None,
-    };
-    Some((why, remedy))
 }
 
 /// Why a fault does not have what a metric needs, and what to do about it.
