@@ -2,19 +2,18 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::error::{Error, Exit};
-use crate::report::render;
+use crate::report::{OUTPUTS, Output, Page};
 use crate::summary::{Summary, Verdict};
 
-/// What is printed on stdout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// The report.
-    Text,
-    /// The content of result.json, without its checksums.
-    Json,
+/// The ways to print a summary, by name.
+pub(super) fn outputs() -> impl TypedValueParser<Value = &'static Output> {
+    let value = |output: &Output| PossibleValue::new(output.name).help(output.meaning);
+    let find =
+        |name: String| OUTPUTS.into_iter().find(|output| output.name == name).ok_or("unknown");
+    PossibleValuesParser::new(OUTPUTS.map(value)).try_map(find)
 }
 
 /// Prints to stdout. A reader that has gone away (`| head`) has seen enough: the command goes on, and its exit code is
@@ -40,16 +39,10 @@ pub(super) fn tell(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
-/// Prints the summary; `last_line` ends the text.
-pub(super) fn show(summary: &Summary, format: Format, last_line: &str) -> Result<(), Error> {
-    match format {
-        Format::Text => print(&format!("{}\n{last_line}\n", render(summary, terminal_width()))),
-        Format::Json => {
-            let text = serde_json::to_string_pretty(summary)
-                .map_err(|error| Error::Bug(error.to_string()))?;
-            print(&format!("{text}\n"))
-        }
-    }
+/// Prints the summary; `last_line` ends a text for people.
+pub(super) fn show(summary: &Summary, output: &Output, last_line: &str) -> Result<(), Error> {
+    let page = Page { width: terminal_width(), last_line };
+    print(&(output.print)(summary, &page).map_err(|error| Error::Bug(error.to_string()))?)
 }
 
 /// Characters of a line, if stdout is a terminal. What is piped somewhere is not wrapped.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use clap::Args;
 
 use super::compare::{Other, compare};
-use super::output::{Format, exit, printed, show};
+use super::output::{exit, printed, show};
 use super::scenario;
 use crate::base::{BrokerKind, PartitionId, Time, format_count, parse_duration, printable};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{TraceKind, TraceLine};
 use crate::plan::{Overrides, Plan};
+use crate::report::OUTPUTS;
 use crate::run::{Options, Traced, run, run_traced};
 use crate::summary::Summary;
 
@@ -105,7 +106,7 @@ pub(super) fn replay(
     }
     let seed = plan.seed.0;
     let summary = run(plan, options, Box::new(()))?;
-    show(&summary, Format::Text, &format!("replayed with seed {seed}; nothing is kept"))?;
+    show(&summary, OUTPUTS[0], &format!("replayed with seed {seed}; nothing is kept"))?;
     Ok(exit(summary.verdict))
 }
 

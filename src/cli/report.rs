@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::{Format, exit, show, tell};
+use super::output::{exit, outputs, show, tell};
 use crate::base::printable_path;
 use crate::error::{Error, Exit};
-use crate::report::{StoredResult, read_result};
+use crate::report::{OUTPUTS, Output, StoredResult, read_result};
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -16,8 +16,8 @@ pub(super) struct ReportArguments {
     directory: PathBuf,
 
     /// What is printed on stdout.
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
+    format: &'static Output,
 }
 
 /// Shows the result, and exits as its run did.

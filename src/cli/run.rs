@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::client::ClientArguments;
 use super::logging;
-use super::output::{Format, exit, show};
+use super::output::{exit, outputs, show};
 use super::scenario::ScenarioArguments;
 use crate::base::{Clock, Leftovers, Time, printable_path};
 use crate::broker::rdkafka::{ClientFile, needs_consent};
@@ -17,7 +17,7 @@ use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{Event, Interval, Live};
 use crate::plan::{BrokerPlan, Plan};
-use crate::report::{ProgressView, ResultDirectory, write_host};
+use crate::report::{OUTPUTS, Output, ProgressView, ResultDirectory, write_host};
 use crate::run::{KEEPING, Observer, Options, listen, record_host, run as run_plan};
 use crate::summary::Summary;
 
@@ -40,8 +40,8 @@ pub(super) struct RunArguments {
     allow_exec: bool,
 
     /// What is printed on stdout.
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
+    format: &'static Output,
 }
 
 /// What a simulation may write: it takes minutes for what a cluster takes days for.
@@ -64,7 +64,7 @@ pub(super) fn run(
     logging::start(verbose, Some(&out));
     let watching = Watching {
         directory: Arc::new(Mutex::new(directory)),
-        progress: ProgressView::new(plan.times.load_end(), arguments.format == Format::Json),
+        progress: ProgressView::new(plan.times.load_end(), arguments.format.is_for_programs),
     };
     let directory = watching.directory.clone();
     let interrupted =

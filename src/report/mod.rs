@@ -6,6 +6,8 @@
 mod directory;
 mod fault_table;
 mod interval_log;
+mod json;
+mod output;
 mod progress;
 mod readable;
 mod rows;
@@ -17,7 +19,11 @@ mod terminal;
 mod wrap;
 
 pub use directory::{DirectoryError, ResultDirectory, write_host};
+pub use output::{Output, Page};
 pub use progress::{LogWriter, ProgressView};
 pub use stored::{StoredError, StoredResult, read_result};
 pub use sweep::Sweep;
 pub use terminal::render;
+
+/// The ways to print a summary, the usual one first.
+pub const OUTPUTS: [&Output; 2] = [&terminal::TEXT, &json::JSON];

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::fault_table::{LEGEND, failure_lines, fault_lines};
+use super::output::Output;
 use super::readable::readable;
 use super::rows::{Column, ms, partition_columns, us};
 use super::table::Table;
@@ -18,6 +19,14 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
 const HEADING: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
+
+/// The report, then where it is kept.
+pub(super) const TEXT: Output = Output {
+    name: "text",
+    meaning: "The report",
+    is_for_programs: false,
+    print: |summary, page| Ok(format!("{}\n{}\n", render(summary, page.width), page.last_line)),
+};
 
 /// The report, with colours; print it through a stream that strips them where they do not belong. With a `width`, in
 /// lines of at most so many characters, as far as that can be. Whatever its texts are, the terminal gets no control
