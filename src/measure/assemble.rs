@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use super::doubt::{BLOCKED_MAX, shortfall};
-use super::growth::growths;
-use super::latency::latency;
-use super::not_measured::not_measured;
-use super::rates::Rates;
+use super::event::growths;
+use super::figures::Rates;
+use super::figures::latency;
+use super::figures::not_measured;
+use super::verdict::{BLOCKED_MAX, shortfall};
 use super::{
     CellState, Collector, Latencies, Measurements, Moments, PartitionTotals, evaluate, failures,
     fault_summaries, invalid_reasons, late_sends, median, outages, rebalances,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::fault_windows::FaultTimes;
+use super::fault_watch::FaultTimes;
 use super::{FaultWindows, Journal, LaneShape, PartitionCell, PoolCell, balance};
 use crate::base::{Offset, PartitionId, PoolId, Table, Time};
 use crate::plan::PARTITIONS_MAX;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::growth::growths;
+use super::event::growths;
 use super::{Event, Owner};
 use crate::base::{ConsumerId, Incarnation, PartitionId, Time};
 use crate::summary::Rebalance;

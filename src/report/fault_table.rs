@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::rows::ms;
-use super::table::Table;
+use super::table::{Table, ms};
 use crate::base::format_count;
 use crate::summary::{FailureSummary, FaultSummary, Others};
 

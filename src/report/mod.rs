@@ -10,19 +10,15 @@ mod json;
 mod output;
 mod progress;
 mod readable;
-mod rows;
 mod stored;
 mod sums;
-mod sweep;
 mod table;
 mod terminal;
-mod wrap;
 
 pub use directory::{DirectoryError, ResultDirectory, write_host};
 pub use output::{Output, Page};
-pub use progress::{LogWriter, ProgressView};
+pub use progress::{LogWriter, ProgressView, Sweep};
 pub use stored::{StoredError, StoredResult, read_result};
-pub use sweep::Sweep;
 pub use terminal::render;
 
 /// The ways to print a summary, the usual one first.
