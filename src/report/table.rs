@@ -3,8 +3,9 @@
 //! Columns that find no room follow in blocks of their own, each behind the first column: no crate lays a table out like
 //! that.
 
-use std::fmt::Write;
 use std::time::Duration;
+
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
 use crate::base::{format_count, format_duration};
 use crate::summary::{Figure, PartitionSummary, Unit, Verdict};
@@ -185,23 +186,14 @@ pub(super) const INDENT: usize = 2;
 
 /// The line in several, broken between words, if it is longer than `width`; what follows the first is indented.
 pub(super) fn wrapped(line: &str, width: Option<usize>) -> String {
-    let shown = |text: &str| anstream::adapter::strip_str(text).to_string().chars().count();
-    let Some(width) = width.filter(|width| shown(line) > *width) else {
-        return line.to_owned();
-    };
-    let mut out = String::new();
-    let mut taken = 0;
-    for word in line.split_inclusive(' ') {
-        let own = shown(word.trim_end());
-        if taken + own > width && taken > 2 * INDENT {
-            out.truncate(out.trim_end().len());
-            let _ = write!(out, "\n{:1$}", "", 2 * INDENT);
-            taken = 2 * INDENT;
-        }
-        out.push_str(word);
-        taken += shown(word);
-    }
-    out
+    let Some(width) = width else { return line.to_owned() };
+    let options = Options::new(width)
+        .subsequent_indent("    ")
+        .break_words(false)
+        .wrap_algorithm(WrapAlgorithm::FirstFit)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation);
+    textwrap::fill(line, options)
 }
 
 #[cfg(test)]
