@@ -1,7 +1,8 @@
-//! Expectations: each on a figure that exists and that this run will have.
+//! Expectations: each on a figure that exists and that this run will have, and a comparison:
+//! `< 50ms`, `>= 100`, `106..122`, `0`.
 
 use super::Findings;
-use super::bound::{self, BadBound};
+use crate::base::{Quantity, UnitError, number, parse_duration};
 use crate::plan::{Comparison, Expectation, FaultPlan, Pace, Plan, Targets};
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, closest, codes};
 use crate::summary::{Figure, Need, Scope, Unit};
@@ -87,20 +88,20 @@ fn comparison(bound: &Bound, unit: Unit) -> Result<(Comparison, String), BadBoun
             return Ok((Comparison::Equal(f64::from(u8::from(*flag))), format!("= {flag}")));
         }
         Bound::Flag(flag) => {
-            return Err(bound::bad(format!("it is not `{flag}`, but measured"), is_time));
+            return Err(bad_bound(format!("it is not `{flag}`, but measured"), is_time));
         }
         Bound::Number(number) if is_time => {
-            return Err(bound::bad(format!("`{number}` is not a time"), true));
+            return Err(bad_bound(format!("`{number}` is not a time"), true));
         }
         Bound::Number(number) => return Ok((Comparison::Equal(*number), format!("= {number}"))),
         Bound::Text(text) => text.trim(),
     };
-    let comparison = bound::parse(text, is_time)?;
+    let comparison = parse_bound(text, is_time)?;
     let has_operator = text.starts_with(['<', '>', '=']);
     // On its own a number means "exactly", and a measured time never is.
     if is_time && !has_operator && matches!(comparison, Comparison::Equal(_)) {
         let why = format!("a time is never exactly `{text}`: write `< {text}`, or a range");
-        return Err(bound::bad(why, true));
+        return Err(bad_bound(why, true));
     }
     let text = match comparison {
         Comparison::Within(..) => format!("in {text}"),
@@ -182,6 +183,116 @@ fn not_of_fault(index: usize, needs: Need, plan: &Plan) -> Option<(String, Strin
     }
 }
 
+/// Why a text is not a comparison: what is wrong, and an example of what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct BadBound {
+    why: String,
+    example: &'static str,
+}
+
+/// The two-letter operators come first: `<` is the beginning of `<=`.
+type Operator = (&'static str, fn(f64) -> Comparison);
+const OPERATORS: [Operator; 6] = [
+    ("<=", Comparison::AtMost),
+    (">=", Comparison::AtLeast),
+    ("==", Comparison::Equal),
+    ("<", Comparison::Less),
+    (">", Comparison::Greater),
+    ("=", Comparison::Equal),
+];
+
+/// How comparisons are written elsewhere, and how they are written here.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("=>", "`>=`"),
+    ("=<", "`<=`"),
+    ("\u{2264}", "`<=`"),
+    ("\u{2265}", "`>=`"),
+    ("\u{2260}", "`<` or `>`"),
+    ("!=", "`<` or `>`"),
+    ("<>", "`<` or `>`"),
+    ("\u{2026}", "`..` between the two ends of a range"),
+];
+
+/// Reads a comparison. Times become nanoseconds.
+fn parse_bound(text: &str, is_time: bool) -> Result<Comparison, BadBound> {
+    let text = text.trim();
+    let is_elsewhere = |(its, _): &&(&str, &str)| {
+        text.starts_with(its) || (*its == "\u{2026}" && text.contains(its))
+    };
+    if let Some((its, here)) = ELSEWHERE.iter().find(is_elsewhere) {
+        return Err(bad_bound(format!("`{its}` is not a comparison here: write {here}"), is_time));
+    }
+    if let Some((low, high)) = text.split_once("..") {
+        return range(low.trim(), high.strip_prefix('=').unwrap_or(high).trim(), is_time);
+    }
+    let found = OPERATORS
+        .iter()
+        .find_map(|(operator, make)| text.strip_prefix(operator).map(|rest| (rest, make)));
+    match found {
+        Some((rest, make)) => value(rest.trim(), is_time).map(make),
+        None => value(text, is_time).map(Comparison::Equal),
+    }
+}
+
+fn range(low: &str, high: &str, is_time: bool) -> Result<Comparison, BadBound> {
+    if high.starts_with('.') || low.ends_with('.') {
+        return Err(bad_bound("a range has two points between its ends".to_owned(), is_time));
+    }
+    for (end, which) in [(low, "lower"), (high, "upper")] {
+        if end.is_empty() {
+            let why = format!("its {which} end is missing; `<` and `>` compare with one number");
+            return Err(bad_bound(why, is_time));
+        }
+    }
+    let (low, high) = (value(low, is_time)?, value(high, is_time)?);
+    if low > high {
+        return Err(bad_bound("its lower end is above its upper end".to_owned(), is_time));
+    }
+    Ok(Comparison::Within(low, high))
+}
+
+fn value(text: &str, is_time: bool) -> Result<f64, BadBound> {
+    if text.is_empty() {
+        let wanted = if is_time { "a duration" } else { "a number" };
+        return Err(bad_bound(format!("{wanted} is missing"), is_time));
+    }
+    if is_time {
+        return match parse_duration(text) {
+            Ok(span) => Ok(span.as_nanos() as f64),
+            Err(UnitError::NoUnit) => {
+                let units = Quantity::Duration.units();
+                Err(bad_bound(format!("`{text}` needs a unit: {units}"), true))
+            }
+            Err(error) => Err(bad_bound(format!("`{text}` is not a duration: {error}"), true)),
+        };
+    }
+    plain(text).ok_or_else(|| {
+        let why = match text {
+            text if text.ends_with('%') => "shares are written from 0 to 1",
+            text if text.contains(',') => {
+                "decimals are written with a point, and thousands without a comma"
+            }
+            _ => return bad_bound(format!("`{text}` is not a number"), false),
+        };
+        bad_bound(format!("`{text}` is not a number: {why}"), false)
+    })
+}
+
+/// A number, perhaps with a sign and an exponent.
+fn plain(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (digits, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    number(digits)?;
+    let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+    exponent.parse::<u16>().ok()?;
+    text.replace('_', "").parse::<f64>().ok().filter(|number| number.is_finite())
+}
+
+fn bad_bound(why: String, is_time: bool) -> BadBound {
+    let example = if is_time { "\"< 50ms\"" } else { "0`, `\">= 100\"` or `\"106..122\"" };
+    BadBound { why, example }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +304,49 @@ mod tests {
             ("fault[*].recovery", "did you mean `fault[0].recovery`?"),
         ] {
             assert_eq!(suggestion(written), meant);
+        }
+    }
+
+    #[test]
+    fn comparisons_are_read() {
+        assert_eq!(parse_bound("< 50ms", true), Ok(Comparison::Less(50e6)));
+        assert_eq!(parse_bound("<=1s", true), Ok(Comparison::AtMost(1e9)));
+        assert_eq!(parse_bound("1ms..2ms", true), Ok(Comparison::Within(1e6, 2e6)));
+        assert_eq!(parse_bound("106..122", false), Ok(Comparison::Within(106.0, 122.0)));
+        assert_eq!(parse_bound("0.5..=1.5", false), Ok(Comparison::Within(0.5, 1.5)));
+        assert_eq!(parse_bound("= 0", false), Ok(Comparison::Equal(0.0)));
+        assert_eq!(parse_bound("> 10", false), Ok(Comparison::Greater(10.0)));
+        assert_eq!(parse_bound("> -1e3", false), Ok(Comparison::Greater(-1_000.0)));
+        assert_eq!(parse_bound("1_228_800", false), Ok(Comparison::Equal(1_228_800.0)));
+    }
+
+    #[test]
+    fn nonsense_is_not() {
+        for text in ["", "<", "< fast", "5..1", "..", "5..", "..5", "NaN", "inf", "< -", "1e999"] {
+            assert!(parse_bound(text, false).is_err(), "{text}");
+        }
+        for text in ["50", "< 50", "< 50 parsecs", "-5ms", "< 0,5s", "1ms...2ms"] {
+            assert!(parse_bound(text, true).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_another_number_is_none() {
+        let why = |text| parse_bound(text, false).expect_err(text).why;
+        for (text, part) in [
+            ("< 0,5", "decimals are written with a point"),
+            ("1,228,800", "thousands without a comma"),
+            ("0...5", "two points between"),
+            ("0.. .5", "two points between"),
+            ("0.5.", "`0.5.` is not a number"),
+            ("=> 0", "write `>=`"),
+            ("=< 0", "write `<=`"),
+            ("\u{2264} 5", "write `<=`"),
+            ("!= 0", "write `<` or `>`"),
+            ("0\u{2026}5", "write `..`"),
+            ("> 99%", "from 0 to 1"),
+        ] {
+            assert!(why(text).contains(part), "{text}: {}", why(text));
         }
     }
 }
