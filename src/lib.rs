@@ -6,8 +6,9 @@
 //!
 //! * [`base`] - vocabulary: ids, units, clock, seed tree, record stamp.
 //! * [`scenario`] - the TOML file, 1:1 and uninterpreted, with every mistake and its place.
+//! * [`summary`] - the figures of a run as values: the format of `result.json`, and the table of metrics.
 //! * [`plan`] - facts: every default decided, nothing left to interpret.
-//! * [`measure`] - numbers: histograms, ledger, lag, recovery, summary, verdict.
+//! * [`measure`] - numbers: histograms, ledger, lag, recovery, verdict.
 //! * [`logic`] - pure machines: supervision, consumer, pacing. No async, no actors.
 //! * [`broker`] - ports to a cluster, and their adapters.
 //! * [`actors`] - thin ractor shells around the machines, and the threads that host them.
@@ -18,6 +19,7 @@
 
 pub mod base;
 pub mod scenario;
+pub mod summary;
 pub mod plan;
 pub mod measure;
 pub mod logic;

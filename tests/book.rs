@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use lanekeeper::base::BrokerKind;
-use lanekeeper::plan::{self, Overrides, metrics_markdown};
+use lanekeeper::plan::{self, Overrides};
 use lanekeeper::scenario::{self, Source, Sources, reference_markdown};
+use lanekeeper::summary::metrics_markdown;
 use support::{PATIENT, Tool, files_below, root, text_of};
 
 const REFERENCE: &str = "book/src/scenario-reference.md";

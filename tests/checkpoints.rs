@@ -10,7 +10,7 @@ use std::path::Path;
 
 use cluster::{Arm, on_the_cluster};
 use lanekeeper::logic::Checkpoints;
-use lanekeeper::measure::Summary;
+use lanekeeper::summary::Summary;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use support::{Tool, assert_clean};

@@ -3,7 +3,7 @@
 
 mod support;
 
-use lanekeeper::measure::{Ledger, PartitionSummary, Summary};
+use lanekeeper::summary::{Ledger, PartitionSummary, Summary};
 use support::Tool;
 
 /// 3 partitions on 3 brokers, 600 records a second, 2 ms from client to broker.

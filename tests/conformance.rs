@@ -19,7 +19,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use brokers::{Arm, TestTopic, on_the_cluster};
-use lanekeeper::measure::Summary;
+use lanekeeper::summary::Summary;
 use support::{Finished, alone, assert_clean, owners, root};
 
 /// 60 producers on 18 partitions, for half a second and two.

@@ -7,8 +7,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use lanekeeper::base::{Random, Seed};
-use lanekeeper::measure::Summary;
 use lanekeeper::report::{ResultDirectory, read_result, render};
+use lanekeeper::summary::Summary;
 use serde_json::Value;
 use support::{Finished, Tool};
 

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lanekeeper::measure::{Summary, Verdict};
+use lanekeeper::summary::{Summary, Verdict};
 use support::{Tool, alone, assert_clean, owners, sent_per_partition};
 
 /// Half a second before the measured window of three seconds.

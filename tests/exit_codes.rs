@@ -4,7 +4,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use lanekeeper::measure::{Summary, Verdict};
+use lanekeeper::summary::{Summary, Verdict};
 use support::server::Answer;
 use support::{Finished, Tool, root};
 

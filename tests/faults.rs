@@ -4,7 +4,7 @@
 
 mod support;
 
-use lanekeeper::measure::Summary;
+use lanekeeper::summary::Summary;
 use support::{Finished, REAL_ONLY, SIM_ONLY, Tool, files_below};
 
 /// Figures that depend on how busy the machine is.

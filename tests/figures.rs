@@ -3,7 +3,7 @@
 
 mod support;
 
-use lanekeeper::measure::{Summary, Verdict};
+use lanekeeper::summary::{Summary, Verdict};
 use support::{Finished, Tool};
 
 fn simulate(text: &str, arguments: &[&str]) -> Finished {
@@ -17,7 +17,7 @@ fn simulated(text: &str) -> Summary {
 fn expectation<'a>(
     summary: &'a Summary,
     beginning: &str,
-) -> &'a lanekeeper::measure::ExpectationSummary {
+) -> &'a lanekeeper::summary::ExpectationSummary {
     let its = summary.expectations.iter().find(|e| e.expression.starts_with(beginning));
     its.unwrap_or_else(|| panic!("no {beginning}: {:?}", summary.expectations))
 }
@@ -297,7 +297,7 @@ fn all_times_count_from_the_beginning_of_the_load() {
 #[test]
 fn rates_of_partitions_are_offered_and_processed_and_add_up() {
     let summary = simulated(OVERLOADED);
-    let sum = |of: fn(&lanekeeper::measure::PartitionSummary) -> f64| -> f64 {
+    let sum = |of: fn(&lanekeeper::summary::PartitionSummary) -> f64| -> f64 {
         summary.partitions.iter().map(of).sum()
     };
     let offered = sum(|p| p.offered_per_s.expect("a schedule"));

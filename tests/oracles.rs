@@ -9,10 +9,11 @@ use lanekeeper::base::{BrokerKind, PartitionId, Seed, Time};
 use lanekeeper::broker::model::Cores;
 use lanekeeper::broker::model::assignor::{Subscription, assign};
 use lanekeeper::broker::sim::TraceSink;
-use lanekeeper::measure::{Digest, Interval, Summary, TraceKind, TraceLine};
+use lanekeeper::measure::{Interval, TraceKind, TraceLine};
 use lanekeeper::plan::{Assignor, Overrides, compile};
 use lanekeeper::run::{Observer, Options, run};
 use lanekeeper::scenario::Source;
+use lanekeeper::summary::{Digest, Summary};
 
 /// A network without chance and nearly without delay: 1 µs each way, requests cost nothing.
 const NETWORK: &str = "[sim]\nlatency = \"1us\"\njitter = \"0s\"\nrequest_cost = \"0s\"\n\

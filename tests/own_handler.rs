@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex};
 
 use lanekeeper::base::{Incarnation, PartitionId};
 use lanekeeper::logic::{Handler, HandlerError, Handlers, Record};
-use lanekeeper::measure::{Summary, Verdict};
 use lanekeeper::plan::{Overrides, compile};
 use lanekeeper::report::render;
 use lanekeeper::run::{Options, run};
 use lanekeeper::scenario::Source;
+use lanekeeper::summary::{Summary, Verdict};
 use support::{PATIENT, owners};
 
 /// 2 partitions, 10 records a second on each, for a second.

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use lanekeeper::measure::{Summary, Verdict};
+use lanekeeper::summary::{Summary, Verdict};
 use serde_json::Value;
 use support::{Finished, Tool, report_of};
 
@@ -66,7 +66,7 @@ fn assert_accounts(finished: &Finished, summary: &Summary) {
         assert!(p.latency_us.response.count >= kept && p.latency_us.response.p99.is_some());
         assert!(p.ledger.sent >= p.ledger.acked && p.ledger.acked > 0, "{:?}", p.ledger);
     }
-    let all = |count: fn(&lanekeeper::measure::Ledger) -> u64| -> u64 {
+    let all = |count: fn(&lanekeeper::summary::Ledger) -> u64| -> u64 {
         summary.partitions.iter().map(|p| count(&p.ledger)).sum()
     };
     assert_eq!(summary.ledger.delivered, all(|ledger| ledger.delivered));

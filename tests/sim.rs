@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lanekeeper::base::BrokerKind;
-use lanekeeper::measure::{Digest, Interval, Verdict};
+use lanekeeper::measure::Interval;
 use lanekeeper::plan::{Overrides, compile};
 use lanekeeper::run::{Observer, Options, run};
 use lanekeeper::scenario::Source;
+use lanekeeper::summary::{Digest, Verdict};
 use support::{Finished, Tool, owners};
 
 fn simulate(scenario: &str, arguments: &[&str]) -> Finished {
@@ -289,8 +290,8 @@ fn what_the_guide_claims_of_its_three_configurations_holds() {
     let before = simulate("guide-claims-before.toml", &[]).summary();
     let option_1 = simulate("guide-claims-option-1.toml", &[]).summary();
     let option_2 = simulate("guide-claims-option-2.toml", &[]).summary();
-    let fast = |summary: &lanekeeper::measure::Summary| {
-        let is_fast = |p: &&lanekeeper::measure::PartitionSummary| {
+    let fast = |summary: &lanekeeper::summary::Summary| {
+        let is_fast = |p: &&lanekeeper::summary::PartitionSummary| {
             p.latency_us.response.p50.is_some_and(|us| us < 2_000.0)
         };
         summary.partitions.iter().filter(is_fast).count()

@@ -2,7 +2,7 @@
 
 mod support;
 
-use lanekeeper::measure::Verdict;
+use lanekeeper::summary::Verdict;
 use support::{Tool, owners};
 
 /// 4 MiB/s on two partitions, of which consumer 0 can process a tenth: the mock cluster keeps 5 MiB of each.

@@ -8,8 +8,8 @@ mod support;
 use std::time::Duration;
 
 use cluster::{ANSWER, Arm, on_the_cluster};
-use lanekeeper::measure::Summary;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use lanekeeper::summary::Summary;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
@@ -137,5 +137,84 @@ fn a_record_that_is_appended_again_is_a_duplicate() {
         let ledger = finished.summary().ledger;
         assert_eq!((ledger.duplicated, ledger.lost), (3, 0), "{}", finished.output());
         assert_eq!((ledger.sent, ledger.delivered), (500, 500), "{ledger:?}");
+    });
+}
+
+/// A member that commits next to nothing by itself, and 800 records.
+fn member() -> String {
+    format!(
+        "{EVEN}[consumers]\nmode = \"group\"\ncount = 1\ncommit_interval = \"60s\"\n\
+         [run]\nwarmup = \"0s\"\nduration = \"8s\"\n[expect]\ncommitted_ahead = 0\n"
+    )
+}
+
+/// Another client commits for the run's group what the run has not processed: within a transaction, whose offsets a
+/// coordinator takes of a client that is no member.
+#[test]
+fn an_offset_that_another_client_commits_is_found_beyond_what_was_processed() {
+    const BEYOND: i64 = 1_000;
+    on_both(|arm| {
+        let summary = arm.run(&member()).exits(0).summary();
+        assert_eq!(summary.figures.get("committed_ahead"), Some(&0), "{summary:?}");
+    });
+    on_the_cluster(|arm| {
+        let topic = arm.topic("committed", 1);
+        let mut running = arm.run(&member()).set([topic.set().as_str()]).start();
+        running.await_text("so-far.json", "\"run_id\"");
+        let so_far = std::fs::read_to_string(running.scratch().join("out/so-far.json"));
+        let so_far: serde_json::Value =
+            serde_json::from_str(&so_far.expect("a file")).expect("JSON");
+        let group = format!("lanekeeper-{}", so_far["run_id"].as_str().expect("an id"));
+        let member: BaseConsumer = arm.config().set("group.id", &group).create().expect("a client");
+        let producer: BaseProducer =
+            arm.config().set("transactional.id", &topic.name).create().expect("a client");
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(&topic.name, 0, Offset::Offset(BEYOND)).expect("a partition");
+        let group = member.group_metadata().expect("a group");
+        producer.init_transactions(ANSWER).expect("a coordinator");
+        producer.begin_transaction().expect("no transaction is open");
+        producer.send_offsets_to_transaction(&offsets, &group, ANSWER).expect("taken");
+        producer.commit_transaction(ANSWER).expect("a commit");
+        let finished = running.finish();
+        assert_eq!(finished.code, 1, "{}", finished.output());
+        let summary = finished.summary();
+        let records = summary.figures.get("committed_ahead").copied().unwrap_or(0);
+        // At least what was not sent when the run ended.
+        let least = BEYOND as u64 - summary.ledger.sent;
+        assert!((least..=BEYOND as u64).contains(&records), "{records} {summary:?}");
+    });
+}
+
+/// The same of consumers with partitions of their own, whose checkpoints are committed for a group without members.
+#[test]
+fn a_checkpoint_that_another_client_commits_is_found_beyond_what_was_processed() {
+    const BEYOND: i64 = 1_000_000;
+    on_the_cluster(|arm| {
+        let topic = arm.topic("checkpoint", 1);
+        let client: BaseConsumer =
+            arm.config().set("group.id", &topic.name).create().expect("a client");
+        let commit = |next: i64| {
+            let mut offsets = TopicPartitionList::new();
+            let offset = Offset::Offset(next);
+            offsets.add_partition_offset(&topic.name, 0, offset).expect("a partition");
+            client.commit(&offsets, CommitMode::Sync).expect("a commit");
+        };
+        let text = format!(
+            "{EVEN}[consumers]\ncheckpoint = \"commit\"\ncheckpoint_group = \"{}\"\n\
+             checkpoint_interval = \"1h\"\n[run]\nwarmup = \"0s\"\nduration = \"6s\"\n\
+             [expect]\ncommitted_ahead = 0\n",
+            topic.name
+        );
+        // What was committed before a run is not its doing.
+        commit(BEYOND);
+        let summary = arm.run(&text).set([topic.set().as_str()]).exits(0).summary();
+        assert_eq!(summary.figures.get("committed_ahead"), Some(&0), "{summary:?}");
+        let mut running = arm.run(&text).set([topic.set().as_str()]).start();
+        running.await_text("so-far.json", "\"run_id\"");
+        commit(BEYOND);
+        let finished = running.finish();
+        assert_eq!(finished.code, 1, "{}", finished.output());
+        let summary = finished.summary();
+        assert!(summary.figures["committed_ahead"] > BEYOND as u64 / 2, "{summary:?}");
     });
 }

@@ -22,8 +22,9 @@ use crate::base::{Clock, ConsumerId, Incarnation, Offset, PartitionId, RunId, Se
 use crate::broker::sim::TraceWriter;
 use crate::broker::{BrokerError, ConsumerSpec, Disturbance, TopicSize, Watermarks};
 use crate::logic::{ActiveFaults, Effort, HandlerError, Handlers, RecordFault};
-use crate::measure::{Event, Measurements, Owner, RecoveryMark, Simulation, TraceKind};
+use crate::measure::{Event, Measurements, Owner, RecoveryMark, TraceKind};
 use crate::plan::Plan;
+use crate::summary::Simulation;
 
 /// The world of a run: hosts, time and the cluster. Actors, hosts and the run's wiring are the same in every runtime,
 /// and never ask which one it is.

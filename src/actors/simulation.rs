@@ -19,8 +19,8 @@ use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
 use crate::broker::sim::{KernelHandle, TraceWriter};
 use crate::broker::{BrokerError, ConsumerSpec, Disturbance, GroupSpec, TopicSize, Watermarks};
 use crate::logic::{Effort, HandlerError, RecordFault};
-use crate::measure::Simulation;
 use crate::plan::{Assignor, GroupProtocol, Identity, Plan, SimPlan};
+use crate::summary::Simulation;
 
 /// Nothing is compressed in a simulation, so one filler does for all payloads.
 const FILLER_BYTES: usize = 1;

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::Positions;
-use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
+use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, RunId, Time};
 use crate::measure::Ack;
 use crate::plan::{Api, ApiError, LinkSide};
 
@@ -282,13 +282,25 @@ impl<P: ProducerPort + ?Sized> ProducerPort for Box<P> {
     }
 }
 
-/// Commits offsets for other tools to see, independently of any consumer.
+/// The group of a run's members.
+pub fn run_group(run: RunId) -> String {
+    format!("lanekeeper-{run}")
+}
+
+/// Commits offsets for a group, and asks for them, independently of any consumer.
 pub trait Committer {
     /// Commits these positions (next offsets to process). May block for some seconds.
     ///
     /// # Errors
     /// The cluster does not answer in time, or refuses the commit.
     fn commit(&mut self, positions: &BTreeMap<PartitionId, Offset>) -> Result<(), BrokerError>;
+
+    /// The offsets that the group's coordinator has for the partitions below `partitions`, of those that have one. May
+    /// block for about two seconds.
+    ///
+    /// # Errors
+    /// The coordinator does not answer in time, or refuses the request.
+    fn committed(&mut self, partitions: u32) -> Result<BTreeMap<PartitionId, Offset>, BrokerError>;
 }
 
 /// Asks the broker where partitions end, independently of any consumer.

@@ -9,9 +9,9 @@ use std::sync::mpsc::Receiver;
 use super::terminal::print;
 use crate::base::{format_bytes, format_count, open_regular, printable, printable_path};
 use crate::error::{Error, Exit};
-use crate::measure::Summary;
 use crate::plan::Plan;
 use crate::run::{Options, Traced, run_traced};
+use crate::summary::Summary;
 
 /// What a run is compared with.
 pub(super) enum Other<'a> {

@@ -8,11 +8,11 @@ use clap_complete::Shell;
 
 use super::Arguments;
 use super::arguments::{ClientArguments, ScenarioArguments};
-use super::terminal::{Format, exit, print, show, tell};
+use super::terminal::{exit, outputs, print, show, tell};
 use crate::base::printable_path;
 use crate::broker::rdkafka::from_outside;
 use crate::error::{Error, Exit};
-use crate::report::{StoredResult, read_result};
+use crate::report::{OUTPUTS, Output, StoredResult, read_result};
 use crate::scenario::json_schema;
 
 /// Arguments of `check`.
@@ -41,8 +41,8 @@ pub(super) struct ReportArguments {
     directory: PathBuf,
 
     /// Format of the report on stdout.
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
+    format: &'static Output,
 }
 
 /// Shows the result, and exits as its run did.

@@ -9,12 +9,13 @@ use clap::Args;
 
 use super::arguments::{SimulatedOnly, planned, source, whole};
 use super::compare::{Other, compare, last_line, no_process};
-use super::terminal::{Format, exit, printed, show};
+use super::terminal::{exit, printed, show};
 use crate::base::{BrokerKind, PartitionId, Time, parse_duration, printable};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{TraceKind, TraceLine};
 use crate::plan::{Overrides, Plan};
+use crate::report::OUTPUTS;
 use crate::run::{Options, Traced, run, run_traced};
 
 /// Arguments of `replay`.
@@ -105,7 +106,7 @@ pub(super) fn replay(
     }
     let seed = plan.seed.0;
     let summary = run(plan, options, Box::new(()))?;
-    show(&summary, Format::Text, &format!("replayed with seed {seed}; nothing is kept"))?;
+    show(&summary, OUTPUTS[0], &format!("replayed with seed {seed}; nothing is kept"))?;
     Ok(exit(summary.verdict))
 }
 

@@ -8,15 +8,16 @@ use std::time::Duration;
 use clap::Args;
 
 use super::arguments::{ClientArguments, ScenarioArguments};
-use super::terminal::{Format, exit, show, start_logging};
+use super::terminal::{exit, outputs, show, start_logging};
 use crate::base::{Clock, Leftovers, Time, printable_path};
 use crate::broker::rdkafka::{ClientFile, needs_consent};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
-use crate::measure::{Event, Interval, Live, Summary};
+use crate::measure::{Event, Interval, Live};
 use crate::plan::{BrokerPlan, Plan};
-use crate::report::{ProgressView, ResultDirectory, write_host};
+use crate::report::{OUTPUTS, Output, ProgressView, ResultDirectory, write_host};
 use crate::run::{KEEPING, Observer, Options, listen, record_host, run as run_plan};
+use crate::summary::Summary;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -37,8 +38,8 @@ pub(super) struct RunArguments {
     allow_exec: bool,
 
     /// Format of the report on stdout.
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
+    format: &'static Output,
 }
 
 /// What a simulation may write: it takes minutes for what a cluster takes days for.
@@ -61,7 +62,7 @@ pub(super) fn run(
     start_logging(verbose, Some(&out));
     let watching = Watching {
         directory: Arc::new(Mutex::new(directory)),
-        progress: ProgressView::new(plan.times.load_end(), arguments.format == Format::Json),
+        progress: ProgressView::new(plan.times.load_end(), arguments.format.is_for_programs),
     };
     let directory = watching.directory.clone();
     let interrupted =

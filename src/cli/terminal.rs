@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -16,16 +16,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::base::{is_in_handler, panic_text, printable};
 use crate::broker::rdkafka::without_hidden;
 use crate::error::{Error, Exit};
-use crate::measure::{Summary, Verdict};
-use crate::report::{LogWriter, render};
+use crate::report::{LogWriter, OUTPUTS, Output, Page};
+use crate::summary::{Summary, Verdict};
 
-/// What is printed on stdout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// The report.
-    Text,
-    /// The content of result.json, without its checksums.
-    Json,
+/// The ways to print a summary, by name.
+pub(super) fn outputs() -> impl TypedValueParser<Value = &'static Output> {
+    let value = |output: &Output| PossibleValue::new(output.name).help(output.meaning);
+    let find =
+        |name: String| OUTPUTS.into_iter().find(|output| output.name == name).ok_or("unknown");
+    PossibleValuesParser::new(OUTPUTS.map(value)).try_map(find)
 }
 
 /// Prints to stdout. A reader that has gone away (`| head`) has seen enough: the command goes on, and its exit code is
@@ -51,16 +50,10 @@ pub(super) fn tell(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
-/// Prints the summary; `last_line` ends the text.
-pub(super) fn show(summary: &Summary, format: Format, last_line: &str) -> Result<(), Error> {
-    match format {
-        Format::Text => print(&format!("{}\n{last_line}\n", render(summary, terminal_width()))),
-        Format::Json => {
-            let text = serde_json::to_string_pretty(summary)
-                .map_err(|error| Error::Bug(error.to_string()))?;
-            print(&format!("{text}\n"))
-        }
-    }
+/// Prints the summary; `last_line` ends a text for people.
+pub(super) fn show(summary: &Summary, output: &Output, last_line: &str) -> Result<(), Error> {
+    let page = Page { width: terminal_width(), last_line };
+    print(&(output.print)(summary, &page).map_err(|error| Error::Bug(error.to_string()))?)
 }
 
 /// Characters of a line, if stdout is a terminal. What is piped somewhere is not wrapped.

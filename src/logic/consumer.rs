@@ -174,8 +174,9 @@ impl ConsumerMachine {
 mod tests {
     use super::*;
     use crate::base::{ConsumerId, Incarnation, ProducerId, Seed, write_payload};
-    use crate::measure::{LaneShape, Ledger, Outcome, PartitionCell, SentLane, balance};
+    use crate::measure::{LaneShape, Outcome, PartitionCell, SentLane, balance};
     use crate::plan::Work;
+    use crate::summary::Ledger;
 
     const RUN: RunId = RunId(42);
 

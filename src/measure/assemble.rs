@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use super::doubt::{BLOCKED_MAX, is_proof, shortfall};
-use super::growth::growths;
-use super::latency::latency;
-use super::not_measured::not_measured;
-use super::rates::Rates;
+use super::event::growths;
+use super::figures::Rates;
+use super::figures::latency;
+use super::figures::not_measured;
+use super::verdict::{BLOCKED_MAX, shortfall};
 use super::{
-    CellState, ClientProperty, Collector, Digest, Fairness, Growth, Host, Latencies, Ledger,
-    Measurements, Moments, Overload, OwnerSummary, PartitionLatency, PartitionSummary,
-    PartitionTotals, Resumed, SCHEMA_VERSION, Simulation, Summary, Verdict, evaluate, failures,
+    CellState, Collector, Latencies, Measurements, Moments, PartitionTotals, evaluate, failures,
     fault_summaries, invalid_reasons, late_sends, median, outages, rebalances,
 };
 use crate::base::{RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
+use crate::summary::{
+    ClientProperty, Digest, Fairness, Growth, Host, Ledger, Overload, OwnerSummary,
+    PartitionLatency, PartitionSummary, Resumed, SCHEMA_VERSION, Simulation, Summary, Verdict,
+};
 
 /// How far a run has come when its summary is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +96,9 @@ pub fn assemble(
     ledgers.iter().for_each(|account| ledger.merge(account));
     let cells = || measurements.cells.iter().map(|cell| cell.lock());
     let load_seconds = rates.load_seconds;
-    let not_measured = not_measured(plan);
+    let mut not_measured = not_measured(plan);
+    let (figures, reasons) = measurements.noted();
+    not_measured.extend(reasons);
     let summary = Summary {
         load_started_at: facts.load_started_at.clone(),
         epoch_to_load_s: facts.start.as_secs_f64(),
@@ -126,6 +130,7 @@ pub fn assemble(
         startup_ms: facts.startup_ms,
         latency_us: latency(facts.unprocessed.as_ref(), collector, &not_measured),
         not_measured,
+        figures,
         lateness_us: lateness(plan, collector),
         ledger,
         fairness: fairness(&partitions),
@@ -263,7 +268,7 @@ fn are_static(plan: &Plan) -> bool {
 fn verdict(plan: &Plan, summary: &Summary, ended: Ended) -> Verdict {
     let is_proven = || {
         let both = summary.expectations.iter().zip(&plan.expectations);
-        both.filter(|(measured, _)| !measured.passed).any(|(_, its)| is_proof(its.metric))
+        both.filter(|(measured, _)| !measured.passed).any(|(_, its)| its.figure.metric.is_proof)
     };
     if ended == Ended::NotYet {
         Verdict::CutOff

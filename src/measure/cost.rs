@@ -2,22 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-/// The cost of a run. `null` where the system does not tell.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Cost {
-    /// CPU seconds used while the load ran, all threads together.
-    pub cpu_s: Option<f64>,
-    /// Of the CPU time this process could have had in that time, the share used (0..=1); `null` for less than 0.1 s.
-    pub cpu_share: Option<f64>,
-    /// Largest resident set of the process, in bytes.
-    pub rss_max_bytes: Option<u64>,
-    /// Most threads seen at once.
-    pub threads_max: Option<u64>,
-    /// Most sockets seen at once.
-    pub sockets_max: Option<u64>,
-}
+use crate::summary::Cost;
 
 /// Watches the process.
 #[derive(Debug, Default)]

@@ -1,11 +1,15 @@
-//! The journal: events of a run, with their subjects and times. Actors report in no other form.
+//! The journal: events of a run, with their subjects and times. Actors report in no other form. Outages and growths of the
+//! topic are read from it.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
+use crate::summary::Outage;
 
 /// Something of the control plane that happened. Never one per record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,5 +225,69 @@ impl Journal {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The outages of a run whose load began at `start`.
+pub fn outages(journal: &[(Time, Event)], start: Time) -> Vec<Outage> {
+    let mut outages: Vec<Outage> = Vec::new();
+    for (at, event) in journal {
+        let at_s = at.since_ns(start) as f64 / 1e9;
+        match (event, outages.last_mut()) {
+            (Event::GateShut { failed }, _) => {
+                outages.push(Outage { from_s: at_s, to_s: None, failed: *failed, probes: 0 });
+            }
+            (Event::GateProbe { .. }, Some(last)) => last.probes += 1,
+            (Event::GateOpened { .. }, Some(last)) => last.to_s = Some(at_s),
+            _ => {}
+        }
+    }
+    outages
+}
+
+/// The members of a group hear of their own new partitions one after another. What is found within so long is one
+/// growth; a topic that really grows again so soon is shown as if it had grown once.
+const APART: Duration = Duration::from_secs(1);
+
+/// Makes one step of those that were found shortly after another.
+pub(super) fn growths(
+    found: impl IntoIterator<Item = (Time, Range<u32>)>,
+) -> Vec<(Time, Range<u32>)> {
+    let mut steps: Vec<(Time, Range<u32>)> = Vec::new();
+    for (at, ids) in found {
+        match steps.last_mut() {
+            Some((first, step)) if at <= *first + APART => step.end = ids.end,
+            _ => steps.push((at, ids)),
+        }
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ConsumerId;
+
+    #[test]
+    fn an_outage_lasts_from_the_shut_gate_to_the_open_one() {
+        let s = |s: i64| Time(s * 1_000_000_000);
+        let journal = [
+            (s(12), Event::GateShut { failed: 6 }),
+            (s(13), Event::GateProbe { consumer: ConsumerId(1) }),
+            (s(14), Event::GateProbe { consumer: ConsumerId(2) }),
+            (s(15), Event::GateOpened { held: 5 }),
+            (s(20), Event::GateShut { failed: 7 }),
+        ];
+        let first = Outage { from_s: 2.0, to_s: Some(5.0), failed: 6, probes: 2 };
+        let second = Outage { from_s: 10.0, to_s: None, failed: 7, probes: 0 };
+        assert_eq!(outages(&journal, s(10)), [first, second]);
+    }
+
+    #[test]
+    fn what_members_hear_one_after_another_is_one_growth() {
+        let ms = |ms: i64| Time(ms * 1_000_000);
+        let found = [(ms(4_000), 6..7), (ms(4_002), 7..9), (ms(9_000), 9..12)];
+        assert_eq!(growths(found), [(ms(4_000), 6..9), (ms(9_000), 9..12)]);
+        assert_eq!(growths([]), []);
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Effect, Event, FailureSummary, FaultPartition, FaultSummary, FaultTimes, LagAfter,
-    Measurements, Others, Quiet, RecoveryMark, RecoverySummary,
-};
+use super::{Effect, Event, FaultTimes, Measurements, Quiet, RecoveryMark};
 use crate::base::Time;
 use crate::plan::{CallAction, CallError, FaultKind, FaultPlan, Plan};
+use crate::summary::{
+    FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary,
+};
 
 /// Entries for all partitions of all faults are kept up to so many; beyond, only of partitions that were
 /// aimed at or hit.
@@ -56,7 +56,7 @@ pub fn failures(measurements: &Measurements, start: Time) -> Vec<FailureSummary>
             partition: id as u32,
             consumer: mark.consumer.map(|consumer| consumer.0),
             at_s: mark.since.since_ns(start) as f64 / 1e9,
-            recovery: RecoverySummary::of(mark),
+            recovery: recovery(mark),
         }));
     }
     failures.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
@@ -191,7 +191,7 @@ fn partitions(
         let Quiet { p99_ns, is_stable, .. } = quiet;
         Some(FaultPartition {
             partition: *id,
-            recovery: mark.map(RecoverySummary::of),
+            recovery: mark.map(recovery),
             stall_before_ms: quiet.stall_ns as f64 / 1e6,
             stall_after_ms: stall_ns as f64 / 1e6,
             quiet_p99_us: p99_ns.map(|ns| ns as f64 / 1e3),
@@ -225,4 +225,20 @@ fn closed(fault: &FaultPlan, injected: Option<Time>, journal: &[(Time, Event)]) 
     };
     let all: Option<Vec<Time>> = consumers.iter().map(closing).collect();
     all?.into_iter().max()
+}
+
+/// The times of a mark, from its beginning.
+fn recovery(mark: &RecoveryMark) -> RecoverySummary {
+    let ms = |at: Option<Time>| at.map(|at| at.ms_since(mark.since));
+    RecoverySummary {
+        detected_ms: ms(mark.detected),
+        released_ms: ms(mark.released),
+        restarted_ms: ms(mark.restarted),
+        first_record_ms: ms(mark.first_record),
+        ready_ms: ms(mark.ready),
+        recovered_ms: ms(mark.recovered).map(|ms| ms.max(0.0)),
+        redelivered: mark.redelivered,
+        lag_peak: mark.lag_peak,
+        given_up: mark.given_up,
+    }
 }

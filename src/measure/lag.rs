@@ -1,6 +1,15 @@
-//! Lag: the end offset asked of the broker by an independent client, minus the next offset to process.
+//! How far consumption is behind: its lag, the records that wait, and whether it keeps up.
 //!
-//! Not taken from fetch responses: those go stale exactly when a fetch hangs.
+//! Lag is the end offset asked of the broker by an independent client, minus the next offset to process. It is not taken
+//! from fetch responses: those go stale exactly when a fetch hangs.
+//!
+//! A partition *does not keep up* if in the last quarter of the measured window every record waited longer than a
+//! limit, and the number of waiting records grew over that quarter by more than one in a hundred records sent. A
+//! backlog that is worked off, a crash shortly before the end, and a slow but steady way through the cluster are no
+//! such thing.
+
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::base::{Offset, Time};
 
@@ -26,5 +35,184 @@ impl Lag {
         if now >= window.0 && now < window.1 {
             self.max = self.max.max(self.last);
         }
+    }
+}
+
+/// Entries kept. Beyond, every second one goes: the count is then too large by one record at most for each two
+/// that are kept.
+const ENTRIES_MAX: usize = 1 << 16;
+
+/// Counts the records that were sent and not yet processed at the moments records were sent.
+///
+/// The count is known when a record is processed: its offset says how many records are before it, and the times
+/// of earlier records say how many of those were processed when it was sent. Records that are never processed are
+/// not in it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Backlog {
+    /// Records processed later than the last one looked at was sent: when, and the offset behind each.
+    recent: VecDeque<(Time, i64)>,
+    /// The next offset to process when the last record looked at was sent.
+    position: Option<i64>,
+}
+
+impl Backlog {
+    /// Notes that the record at `offset`, sent at `sent`, is processed at `done`. Returns how many records of the
+    /// partition waited when it was sent, itself included.
+    pub(super) fn processed(&mut self, offset: Offset, sent: Time, done: Time) -> u64 {
+        let Offset(offset) = offset;
+        let mut position = *self.position.get_or_insert(offset);
+        while let Some((_, next)) = self.recent.front().filter(|(at, _)| *at <= sent) {
+            position = *next;
+            self.recent.pop_front();
+        }
+        self.position = Some(position);
+        if self.recent.len() >= ENTRIES_MAX {
+            let mut keep = false;
+            self.recent.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+        self.recent.push_back((done, offset + 1));
+        u64::try_from(offset + 1 - position).unwrap_or(0)
+    }
+}
+
+/// Longest age that may be normal; in short windows it is a twentieth of the window.
+const AGE_MAX: Duration = Duration::from_secs(1);
+const AGE_SHARE: u32 = 20;
+
+/// Counts at the two ends of the measured window's last quarter, of one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quarter {
+    ends: (Time, Time),
+    /// The count when each end was reached.
+    counts: [Option<u64>; 2],
+}
+
+impl Quarter {
+    /// The last quarter of a measured window.
+    pub fn of(measured: (Time, Time)) -> Quarter {
+        let length = measured.1.since_ns(measured.0).max(0);
+        Quarter { ends: (Time(measured.1.0 - length / 4), measured.1), counts: [None; 2] }
+    }
+
+    /// Notes that something is counted at `now`, and that the count was `before` until then.
+    #[inline]
+    pub fn count(&mut self, before: u64, now: Time) {
+        if now < self.ends.0 {
+            return;
+        }
+        self.counts[0].get_or_insert(before);
+        if now >= self.ends.1 {
+            self.counts[1].get_or_insert(before);
+        }
+    }
+
+    /// By how much the count grew in the quarter, given its last value.
+    pub fn growth(&self, last: u64) -> u64 {
+        let [from, to] = self.counts.map(|count| count.unwrap_or(last));
+        to - from
+    }
+}
+
+/// The consumer's side of one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepUp {
+    /// Distinct records processed.
+    pub processed: Quarter,
+    /// Whether a record was processed in the quarter that had not waited long.
+    had_young: bool,
+    age_max_ns: i64,
+}
+
+impl KeepUp {
+    /// Watches the last quarter of the `measured` window.
+    pub fn new(measured: (Time, Time)) -> KeepUp {
+        let length = Duration::from_nanos(measured.1.since_ns(measured.0).max(0) as u64);
+        let age_max_ns = AGE_MAX.min(length / AGE_SHARE).as_nanos() as i64;
+        KeepUp { processed: Quarter::of(measured), had_young: false, age_max_ns }
+    }
+
+    /// Notes a record, sent at `sent`, that is processed at `done` after `before` others.
+    #[inline]
+    pub fn processed(&mut self, before: u64, sent: Time, done: Time) {
+        if done < self.processed.ends.0 {
+            return;
+        }
+        self.processed.count(before, done);
+        let is_young = done.since_ns(sent) <= self.age_max_ns;
+        self.had_young |= is_young && done < self.processed.ends.1;
+    }
+
+    /// Whether the partition keeps up, when `sent` records went out in the quarter, `delivered` were processed in all
+    /// and `never` of those sent are not to be processed any more.
+    pub fn holds(&self, sent: u64, delivered: u64, never: u64) -> bool {
+        let kept_pace = self.processed.growth(delivered) + never;
+        self.had_young || sent.saturating_sub(kept_pace) * 100 <= sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: i64) -> Time {
+        Time(ms * 1_000_000)
+    }
+
+    #[test]
+    fn records_that_wait_for_each_other_are_counted_when_they_are_sent() {
+        let mut backlog = Backlog::default();
+        // Sent each 10 ms, the first three processed at once, then a stop until 100 ms.
+        let mut waited = Vec::new();
+        for k in 0..10 {
+            let sent = ms(10 * k);
+            let done = if k < 3 { sent + Duration::from_millis(1) } else { ms(100 + k) };
+            waited.push(backlog.processed(Offset(k), sent, done));
+        }
+        assert_eq!(waited, [1, 1, 1, 1, 2, 3, 4, 5, 6, 7]);
+        // Caught up: the next one waits alone.
+        assert_eq!(backlog.processed(Offset(10), ms(200), ms(201)), 1);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_count_stays_close() {
+        let mut backlog = Backlog::default();
+        let count = 3 * ENTRIES_MAX as i64;
+        for k in 0..count {
+            assert_eq!(backlog.processed(Offset(k), Time(k), Time(count + k)), k as u64 + 1);
+            assert!(backlog.recent.len() <= ENTRIES_MAX);
+        }
+        let waits = backlog.processed(Offset(count), Time(count + count / 2), Time(3 * count));
+        let exact = count as u64 / 2;
+        assert!((exact..exact + 8).contains(&waits), "{waits} {exact}");
+    }
+
+    /// Records sent each 10 ms for 40 s, each done `wait(k)` ms later.
+    fn kept_up(wait: impl Fn(i64) -> i64) -> bool {
+        let measured = (ms(0), ms(40_000));
+        let (mut keep, mut sent) = (KeepUp::new(measured), Quarter::of(measured));
+        let mut delivered = 0;
+        for k in 0..4_000 {
+            let at = ms(10 * k);
+            sent.count(k as u64, at);
+            let done = at + Duration::from_millis(wait(k) as u64);
+            keep.processed(delivered, at, done);
+            delivered += 1;
+        }
+        keep.holds(sent.growth(4_000), delivered, 0)
+    }
+
+    #[test]
+    fn only_a_backlog_that_grows_to_the_end_is_a_failure_to_keep_up() {
+        assert!(kept_up(|_| 2), "fast");
+        assert!(kept_up(|_| 3_000), "slow but steady");
+        assert!(!kept_up(|k| k * 2), "each record takes 12 ms and one comes each 10 ms");
+        assert!(kept_up(|k| 20_000 - (k - 1_000).max(0) * 5), "a backlog is worked off");
+        assert!(
+            kept_up(|k| if k > 3_800 { 40_000 - 10 * k } else { 2 }),
+            "stops shortly before the end"
+        );
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! A lane is one producer's records on one partition; sequences count from 0. The producer's side
 //! ([`SentLane`]) knows what was sent and what the client said of it, the consumer's side
-//! ([`ReadLane`]) what was processed. [`balance`] puts the two together.
-
-use serde::{Deserialize, Serialize};
+//! ([`ReadLane`]) what was processed. [`balance`] puts the two together. [`LaneShape`] numbers the lanes
+//! of a run, and [`Lanes`] finds them by number.
 
 use super::SequenceSet;
+use crate::base::{PartitionId, ProducerId};
+use crate::summary::Ledger;
 
 /// What the client said of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,91 +117,6 @@ impl ReadLane {
     }
 }
 
-/// The account of a lane, a partition or a run. Counts of records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ledger {
-    /// Handed to the client.
-    pub sent: u64,
-    /// Acknowledged.
-    pub acked: u64,
-    /// Never appended, as far as the client knows.
-    pub failed: u64,
-    /// Without an acknowledgement, perhaps appended.
-    pub indeterminate: u64,
-    /// Distinct records processed.
-    pub delivered: u64,
-    /// Acknowledged and never to be processed: the consumer is past it, or it is gone from the log.
-    pub lost: u64,
-    /// Acknowledged, still in the log behind the checkpoint when the drain was over.
-    #[serde(default)]
-    pub unread: u64,
-    /// Extra copies of a record at other offsets, processed or passed over; the first one says what became of the record.
-    pub duplicated: u64,
-    /// Processed again at the same offset, after a restart or a change of owner.
-    pub redelivered: u64,
-    /// Processed for the first time after a later record of their lane.
-    pub reordered: u64,
-    /// Read with bytes that are not the ones sent.
-    pub corrupt: u64,
-    /// Read, but neither of this run nor of one it continues.
-    pub foreign: u64,
-    /// Distinct records passed over as poison.
-    #[serde(default)]
-    pub skipped: u64,
-    /// Of the skipped, those that have no part in this account: corrupt, foreign, of earlier runs, or sent to another
-    /// partition.
-    #[serde(default)]
-    pub skipped_others: u64,
-    /// Processed, of earlier runs that this one continues. Whether all of them came is not known: their accounts
-    /// ended with them.
-    #[serde(default)]
-    pub earlier: u64,
-}
-
-impl Ledger {
-    /// Adds another account.
-    pub fn merge(&mut self, other: &Ledger) {
-        self.sent += other.sent;
-        self.acked += other.acked;
-        self.failed += other.failed;
-        self.indeterminate += other.indeterminate;
-        self.delivered += other.delivered;
-        self.lost += other.lost;
-        self.unread += other.unread;
-        self.duplicated += other.duplicated;
-        self.redelivered += other.redelivered;
-        self.reordered += other.reordered;
-        self.corrupt += other.corrupt;
-        self.foreign += other.foreign;
-        self.skipped += other.skipped;
-        self.skipped_others += other.skipped_others;
-        self.earlier += other.earlier;
-    }
-
-    /// Of the records acknowledged and not processed, `known` are in the log behind the checkpoint. Of those that were
-    /// acknowledged without an offset (`unknown`), as many as there is `room` for between checkpoint and end.
-    pub fn tell_unread(&mut self, known: u64, unknown: u64, room: u64) {
-        let missing = self.lost;
-        let known = known.min(missing);
-        let more = unknown.min(missing - known).min(room.saturating_sub(known));
-        self.unread = known + more;
-        self.lost = missing - self.unread;
-    }
-
-    /// Records the account leaves unexplained: answers without a send, and processed or lost ones without an answer or
-    /// the other way round. What is indeterminate may have been processed or not.
-    pub fn unaccounted(&self) -> u64 {
-        let answered = self.acked + self.failed + self.indeterminate;
-        let ended = self.delivered
-            + self.skipped.saturating_sub(self.skipped_others)
-            + self.lost
-            + self.unread;
-        answered.abs_diff(self.sent)
-            + self.acked.saturating_sub(ended)
-            + ended.saturating_sub(self.acked + self.indeterminate)
-    }
-}
-
 /// What both sides of a lane add up to: sent, acked, failed, indeterminate, delivered and lost. `lost` has those in it
 /// that are merely [unread](Ledger::unread): which of them a partition knows, see [`Ledger::tell_unread`].
 /// The other counts are made when records are processed.
@@ -241,6 +157,112 @@ fn overlap(a: &SequenceSet, b: &SequenceSet, end: u64) -> u64 {
     a.count_in(&(0..end)) - missing
 }
 
+/// The numbering of lanes in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneShape {
+    /// Whether producer i only ever sends to partition i mod `partitions`.
+    pub fixed: bool,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Number of pools; producer i belongs to pool i mod `pools`.
+    pub pools: u32,
+}
+
+impl LaneShape {
+    /// Key of a lane within its pool.
+    #[inline]
+    pub fn sent_key(&self, producer: ProducerId, partition: PartitionId) -> u32 {
+        let local = producer.0 / self.pools;
+        if self.fixed { local } else { local * self.partitions + partition.0 }
+    }
+
+    /// The lane of key `key` in pool `pool`.
+    pub fn sent_lane(&self, pool: u32, key: u32) -> (ProducerId, PartitionId) {
+        let local = if self.fixed { key } else { key / self.partitions };
+        let producer = local * self.pools + pool;
+        let partition = if self.fixed { producer % self.partitions } else { key % self.partitions };
+        (ProducerId(producer), PartitionId(partition))
+    }
+
+    /// Key of a lane within its partition.
+    #[inline]
+    pub fn read_key(&self, producer: ProducerId) -> u32 {
+        if self.fixed { producer.0 / self.partitions } else { producer.0 }
+    }
+
+    /// The producer of the lane of key `key` within `partition`.
+    pub fn read_lane(&self, partition: PartitionId, key: u32) -> ProducerId {
+        ProducerId(if self.fixed { key * self.partitions + partition.0 } else { key })
+    }
+
+    /// The numbering once the topic has `partitions`: a producer has several of them from now on.
+    pub fn grown(&self, partitions: u32) -> LaneShape {
+        LaneShape { fixed: false, partitions, pools: self.pools }
+    }
+}
+
+/// Lanes by key, in a dense index. Keys are small numbers (a producer, or producer x partition).
+#[derive(Clone, Debug)]
+pub struct Lanes<L> {
+    /// Position in `lanes` plus one; 0 = no lane yet.
+    index: Vec<u32>,
+    lanes: Vec<(u32, L)>,
+}
+
+impl<L> Default for Lanes<L> {
+    fn default() -> Self {
+        Lanes { index: Vec::new(), lanes: Vec::new() }
+    }
+}
+
+impl<L: Default> Lanes<L> {
+    /// The lane of `key`, made when it is asked for first.
+    #[inline]
+    pub fn lane(&mut self, key: u32) -> &mut L {
+        let number = match self.index.get(key as usize) {
+            Some(number) if *number > 0 => *number,
+            _ => self.make(key),
+        };
+        &mut self.lanes[number as usize - 1].1
+    }
+
+    #[cold]
+    fn make(&mut self, key: u32) -> u32 {
+        self.lanes.push((key, L::default()));
+        let number = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+        note(&mut self.index, key, number);
+        number
+    }
+
+    /// The lane of `key`, if there is one.
+    pub fn get(&self, key: u32) -> Option<&L> {
+        let at = *self.index.get(key as usize)?;
+        at.checked_sub(1).map(|position| &self.lanes[position as usize].1)
+    }
+
+    /// Numbers the lanes anew: `key` gives the new key of each old one. New keys must be as distinct as the old ones.
+    pub fn rekey(&mut self, key: impl Fn(u32) -> u32) {
+        self.index.clear();
+        for (number, (at, _)) in (1..).zip(&mut self.lanes) {
+            *at = key(*at);
+            note(&mut self.index, *at, number);
+        }
+    }
+
+    /// All lanes with their keys, in the order they were made.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &L)> {
+        self.lanes.iter().map(|(key, lane)| (*key, lane))
+    }
+}
+
+fn note(index: &mut Vec<u32>, key: u32, number: u32) {
+    let at = key as usize;
+    if at >= index.len() {
+        index.resize(at + 1, 0);
+    }
+    index[at] = number;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,18 +298,6 @@ mod tests {
     }
 
     #[test]
-    fn what_the_account_leaves_unexplained_is_counted() {
-        let account =
-            Ledger { sent: 10, acked: 7, failed: 1, indeterminate: 2, ..Ledger::default() };
-        let ended = |delivered, lost| Ledger { delivered, lost, ..account }.unaccounted();
-        assert_eq!(
-            [ended(7, 0), ended(9, 0), ended(5, 2), ended(6, 0), ended(10, 0)],
-            [0, 0, 0, 1, 1]
-        );
-        assert_eq!(Ledger { sent: 11, delivered: 8, ..account }.unaccounted(), 1);
-    }
-
-    #[test]
     fn a_failed_record_that_arrives_was_indeterminate() {
         let sent = lane(&[Outcome::Failed, Outcome::Failed, Outcome::Acked]);
         let mut read = ReadLane::default();
@@ -304,5 +314,32 @@ mod tests {
         assert_eq!(read.arrive(0), Arrival::Late);
         assert_eq!(read.arrive(1), Arrival::Again);
         assert_eq!(read.arrive(2), Arrival::InOrder);
+    }
+
+    #[test]
+    fn a_key_leads_back_to_its_lane() {
+        for shape in [
+            LaneShape { fixed: true, partitions: 18, pools: 3 },
+            LaneShape { fixed: false, partitions: 18, pools: 3 },
+        ] {
+            for producer in (0..1024).map(ProducerId) {
+                let partition = PartitionId(producer.0 % 18);
+                let key = shape.sent_key(producer, partition);
+                assert_eq!(shape.sent_lane(producer.0 % 3, key), (producer, partition));
+                assert_eq!(shape.read_lane(partition, shape.read_key(producer)), producer);
+            }
+        }
+    }
+
+    #[test]
+    fn a_lane_is_made_once_and_keeps_what_is_in_it_when_keys_change() {
+        let mut lanes: Lanes<u64> = Lanes::default();
+        for (key, value) in [(7, 70), (2, 20), (7, 1)] {
+            *lanes.lane(key) += value;
+        }
+        assert_eq!((lanes.get(7), lanes.get(2), lanes.get(3)), (Some(&71), Some(&20), None));
+        lanes.rekey(|key| 3 * key);
+        assert_eq!((*lanes.lane(21), *lanes.lane(6), *lanes.lane(7)), (71, 20, 0));
+        assert_eq!(lanes.iter().map(|(key, _)| key).collect::<Vec<_>>(), [21, 6, 7]);
     }
 }

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::fault_windows::FaultTimes;
-use super::{FaultWindows, Journal, LaneShape, Ledger, PartitionCell, PoolCell, balance};
+use super::fault_watch::FaultTimes;
+use super::{FaultWindows, Journal, LaneShape, PartitionCell, PoolCell, balance};
 use crate::base::{Offset, PartitionId, PoolId, Table, Time};
 use crate::plan::PARTITIONS_MAX;
+use crate::summary::Ledger;
 
 /// The cells of all partitions and pools, the journal, and the faults' times.
 #[derive(Debug)]
@@ -32,8 +33,17 @@ pub struct Measurements {
     growth: Mutex<Growth>,
     faults: Mutex<BTreeMap<usize, FaultTimes>>,
     client_errors: Mutex<BTreeMap<String, u64>>,
+    noted: Mutex<NotedFigures>,
     /// Low and high watermark of each partition after the drain, of those that are known.
     ends: Mutex<BTreeMap<PartitionId, (Offset, Offset)>>,
+}
+
+/// Figures that are noted by the name of their metric.
+#[derive(Debug, Default)]
+struct NotedFigures {
+    values: BTreeMap<&'static str, u64>,
+    /// Why one of them is not known, by name.
+    reasons: BTreeMap<&'static str, String>,
 }
 
 /// What happened to the number of partitions.
@@ -63,6 +73,7 @@ impl Measurements {
             growth: Mutex::default(),
             faults: Mutex::default(),
             client_errors: Mutex::default(),
+            noted: Mutex::default(),
             ends: Mutex::default(),
         }
     }
@@ -166,6 +177,35 @@ impl Measurements {
     /// Errors of consumers' and observers' clients, with how often each came.
     pub fn client_errors(&self) -> BTreeMap<String, u64> {
         self.client_errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes a value of the metric `name`, whose figure is the largest one. The metric's row reads it from
+    /// [`Summary::figures`](crate::summary::Summary::figures).
+    pub fn note_largest(&self, name: &'static str, value: u64) {
+        let mut noted = self.lock_noted();
+        noted.reasons.remove(name);
+        let largest = noted.values.entry(name).or_default();
+        *largest = value.max(*largest);
+    }
+
+    /// Notes why the metric `name` is not known, unless it has a value.
+    pub fn note_unmeasured(&self, name: &'static str, reason: String) {
+        let mut noted = self.lock_noted();
+        if !noted.values.contains_key(name) {
+            noted.reasons.insert(name, reason);
+        }
+    }
+
+    /// The figures that were noted, and the reasons why others were not, by name.
+    pub fn noted(&self) -> (BTreeMap<String, u64>, BTreeMap<String, String>) {
+        let noted = self.lock_noted();
+        let values = noted.values.iter().map(|(name, value)| ((*name).to_owned(), *value));
+        let reasons = noted.reasons.iter().map(|(name, why)| ((*name).to_owned(), why.clone()));
+        (values.collect(), reasons.collect())
+    }
+
+    fn lock_noted(&self) -> MutexGuard<'_, NotedFigures> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The account of every partition so far, by id, from running totals: quick enough for once a second.

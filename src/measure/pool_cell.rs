@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::acked_offsets::AckedOffsets;
-use super::{LaneShape, Lanes, Latencies, Ledger, Outcome, Quarter, SentLane};
+use super::{LaneShape, Lanes, Latencies, Outcome, Quarter, SentLane};
 use crate::base::{Incarnation, Offset, PartitionId, PoolId, ProducerId, Time};
+use crate::summary::Ledger;
 
 /// A producer pool's state for the whole run.
 #[derive(Debug)]

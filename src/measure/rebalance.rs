@@ -2,24 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
-use super::growth::growths;
+use super::event::growths;
 use super::{Event, Owner};
 use crate::base::{ConsumerId, Incarnation, PartitionId, Time};
-
-/// One rebalance after the group was complete.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Rebalance {
-    /// When the first surviving member gave up or got a partition, in seconds since the load began.
-    pub at_s: f64,
-    /// From then until every partition had an owner and no member was waiting; `null` if that never came.
-    pub duration_ms: Option<f64>,
-    /// Partitions that were without an owner at some time in it.
-    pub partitions_stopped: usize,
-    /// Partitions whose owner is another one afterwards.
-    pub partitions_moved: usize,
-}
+use crate::summary::Rebalance;
 
 /// Reads rebalances from the ownership events of a journal. What happened before `start`, the start of the
 /// load, is the group forming and does not count; nor does it when a member whose place is kept (`places_kept`,

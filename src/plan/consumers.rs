@@ -1,10 +1,10 @@
-//! Who reads the topic, and what a record costs to process.
+//! Who reads the topic, what a record costs to process, and where processed offsets are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::CheckpointPlan;
 use crate::base::ConsumerId;
 
 /// The consumers.
@@ -255,4 +255,25 @@ impl fmt::Display for RemoteAssignor {
             RemoteAssignor::Range => "range",
         })
     }
+}
+
+/// Where processed offsets are kept, under explicit assignment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointPlan {
+    /// In this process only: a restarted consumer goes on, a later run does not.
+    Memory,
+    /// In a file as well, from which a later run goes on.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Between two writes.
+        interval: Duration,
+    },
+    /// Committed as well, for other tools to see. Never read back.
+    Commit {
+        /// For which group.
+        group: String,
+        /// Between two commits.
+        interval: Duration,
+    },
 }

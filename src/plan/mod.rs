@@ -3,7 +3,6 @@
 //! Nothing after this module looks at a scenario again.
 
 mod build;
-mod checkpoint;
 mod consumers;
 mod describe;
 mod estimate;
@@ -11,22 +10,19 @@ mod expect;
 mod fault;
 mod limits;
 mod load;
-mod metric;
 mod placement;
 mod sim;
 mod topic;
-mod utilisation;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use build::{Overrides, build, compile, metrics_markdown};
-pub use checkpoint::CheckpointPlan;
+pub use build::{Overrides, build, compile};
 pub use consumers::{
-    Assignor, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity, Membership,
-    PoisonPolicy, RemoteAssignor, ServiceTime, StartAt, Work, WorkPlan,
+    Assignor, CheckpointPlan, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity,
+    Membership, PoisonPolicy, RemoteAssignor, ServiceTime, StartAt, Work, WorkPlan,
 };
-pub use estimate::Needs;
+pub use estimate::{MemberUse, Needs, PartitionUse, Utilisation};
 pub use expect::{Comparison, Expectation};
 pub use fault::{
     Api, ApiError, Call, CallAction, CallError, CallRule, ExecPlan, FaultKind, FaultPlan, LinkSide,
@@ -34,11 +30,9 @@ pub use fault::{
 };
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
-pub use metric::{Counter, FaultFigure, Latency, Metric, Part, Scope};
 pub use placement::Placement;
 pub use sim::{OutagePlan, RetryPlan, SimPlan};
 pub use topic::{PARTITIONS_MAX, TopicName, TopicPlan};
-pub use utilisation::{MemberUse, PartitionUse, Utilisation};
 
 use crate::base::{BrokerKind, Seed};
 use crate::scenario::Origin;

@@ -26,7 +26,8 @@ use thiserror::Error;
 use super::interval_log::IntervalLog;
 use super::sums::{Sum, Summed, Sums, seal};
 use crate::base::{PartitionId, Time, printable_path};
-use crate::measure::{Event, HostRecord, Interval, PoolWindow, Summary, Window};
+use crate::measure::{Event, Interval, PoolWindow, Window};
+use crate::summary::{HostRecord, Summary};
 
 /// The scenario as it was read.
 pub(super) const SCENARIO: &str = "scenario.toml";

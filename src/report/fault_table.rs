@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::rows::ms;
-use super::table::Table;
+use super::table::{Table, ms};
 use crate::base::format_count;
-use crate::measure::{FailureSummary, FaultSummary, Others};
+use crate::summary::{FailureSummary, FaultSummary, Others};
 
 /// Occurrences shown one by one; of more, each fault is shown by the worst of its occurrences.
 const ROWS_MAX: usize = 20;

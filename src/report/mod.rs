@@ -1,23 +1,25 @@
 //! What a user sees: the terminal report, JSON, the live view, and the result directory.
 //!
-//! Everything is made from the [`Summary`](crate::measure::Summary) and the collector's intervals; nothing here
+//! Everything is made from the [`Summary`](crate::summary::Summary) and the collector's intervals; nothing here
 //! knows brokers, actors or machines.
 
 mod directory;
 mod fault_table;
 mod interval_log;
+mod json;
+mod output;
 mod progress;
 mod readable;
-mod rows;
 mod stored;
 mod sums;
-mod sweep;
 mod table;
 mod terminal;
-mod wrap;
 
 pub use directory::{DirectoryError, ResultDirectory, write_host};
-pub use progress::{LogWriter, ProgressView};
+pub use output::{Output, Page};
+pub use progress::{LogWriter, ProgressView, Sweep};
 pub use stored::{StoredError, StoredResult, read_result};
-pub use sweep::Sweep;
 pub use terminal::render;
+
+/// The ways to print a summary, the usual one first.
+pub const OUTPUTS: [&Output; 2] = [&terminal::TEXT, &json::JSON];

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::base::printable;
-use crate::measure::Summary;
+use crate::summary::Summary;
 
 /// Characters of a text that are shown, at most.
 const TEXT_MAX: usize = 4_096;

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::directory::{APPENDED, RESULT, SCENARIO, SO_FAR};
 use super::sums::{Found, Sums, is_intact, look};
 use crate::base::{FileError, printable, printable_path, read_regular};
-use crate::measure::{SCHEMA_VERSION, Summary, Verdict};
+use crate::summary::{SCHEMA_VERSION, Summary, Verdict};
 
 /// The first format whose figures mean what they mean now.
 const OLDEST: u32 = 2;
@@ -106,7 +106,7 @@ pub struct StoredResult {
 }
 
 /// What is kept in `directory`. The summary of a run that was cut off, or still goes on, has the verdict
-/// [`CutOff`](crate::measure::Verdict::CutOff).
+/// [`CutOff`](crate::summary::Verdict::CutOff).
 ///
 /// # Errors
 /// There is no result, it cannot be read, it is damaged, or its format is not known.

@@ -5,18 +5,26 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::fault_table::{LEGEND, failure_lines, fault_lines};
+use super::output::Output;
 use super::readable::readable;
-use super::rows::{Column, ms, partition_columns, us};
-use super::table::Table;
-use super::wrap::{INDENT, wrapped};
+use super::table::{Column, INDENT, Table, ms, partition_columns, us, wrapped};
 use crate::base::{format_bytes, format_count, format_cpus, printable};
-use crate::measure::{ACK_FIGURE, Digest, ExpectationSummary, Summary, Verdict};
+use crate::measure::ACK_FIGURE;
+use crate::summary::{Digest, ExpectationSummary, METRICS, Summary, Total, Verdict};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
 const HEADING: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
+
+/// The report, then where it is kept.
+pub(super) const TEXT: Output = Output {
+    name: "text",
+    meaning: "The report",
+    is_for_programs: false,
+    print: |summary, page| Ok(format!("{}\n{}\n", render(summary, page.width), page.last_line)),
+};
 
 /// The report, with colours; print it through a stream that strips them where they do not belong. With a `width`, in
 /// lines of at most so many characters, as far as that can be. Whatever its texts are, the terminal gets no control
@@ -219,28 +227,7 @@ impl Report {
             format_count(l.acked),
             format_count(l.delivered)
         ));
-        let lost_or_under_way = match s.verdict {
-            Verdict::CutOff => ("not processed yet", l.sent.saturating_sub(l.delivered)),
-            _ => ("lost", l.lost),
-        };
-        let trouble = [
-            lost_or_under_way,
-            ("unread", l.unread),
-            ("duplicated", l.duplicated),
-            ("reordered", l.reordered),
-            ("corrupt", l.corrupt),
-            ("redelivered", l.redelivered),
-            ("failed", l.failed),
-            ("indeterminate", l.indeterminate),
-            ("foreign", l.foreign),
-            ("skipped", l.skipped),
-            ("wrong partition", s.wrong_partition),
-            ("unexplained", s.unexplained),
-        ];
-        let second = (s.two_owners > 0).then_some(("two owners", s.two_owners));
-        let trouble = trouble.iter().chain(&second);
-        let parts: Vec<String> = trouble.map(|(name, count)| marked(name, *count)).collect();
-        self.line(format!("  {}", parts.join(", ")));
+        self.line(format!("  {}", counts(s).join(", ")));
         self.line(format!(
             "  consumers started {} of {}, restarts {}",
             s.consumers_started,
@@ -293,7 +280,7 @@ impl Report {
         for p in &s.partitions {
             let worst = s.fairness.worst_partition == Some(p.partition);
             let id = format!("{:>3} {}", p.partition, if worst { "▲" } else { " " });
-            let cells = columns.iter().map(|column| (column.cell)(p));
+            let cells = columns.iter().map(|column| column.cell(p));
             table.row(std::iter::once(id).chain(cells));
         }
         for block in table.blocks(self.width) {
@@ -404,6 +391,24 @@ fn kept(s: &Summary) -> String {
 /// A share in percent; a dash where there is nothing to compare with.
 fn percent(part: f64, of: f64) -> String {
     if of > 0.0 { format!("{:.2} %", 100.0 * part / of) } else { "-".to_owned() }
+}
+
+/// The counts that ought to be 0, each with its name.
+fn counts(s: &Summary) -> Vec<String> {
+    let mut counts = Vec::new();
+    for metric in METRICS.iter().filter(|metric| metric.total != Total::Never) {
+        let Some(value) = metric.value(s) else { continue };
+        let (name, count) = match metric.name {
+            "lost" if s.verdict == Verdict::CutOff => {
+                ("not processed yet".to_owned(), s.ledger.sent.saturating_sub(s.ledger.delivered))
+            }
+            name => (name.replace('_', " "), value as u64),
+        };
+        if metric.total == Total::Always || count > 0 {
+            counts.push(marked(&name, count));
+        }
+    }
+    counts
 }
 
 fn marked(name: &str, count: u64) -> String {

@@ -10,8 +10,9 @@ use super::environment::{RunEnvironment, wall_clock};
 use crate::actors::{Context, Status};
 use crate::base::{PartitionId, PoolId, ProducerId, Time};
 use crate::logic::Pacer;
-use crate::measure::{Collector, Ended, Event, Facts, Latencies, Measurements, Summary, assemble};
+use crate::measure::{Collector, Ended, Event, Facts, Latencies, Measurements, assemble};
 use crate::plan::Pace;
+use crate::summary::Summary;
 
 /// Makes the run's summary: once a second while it goes on, and at its end.
 #[derive(Clone)]

@@ -18,8 +18,9 @@ use crate::base::{FileError, Offset, PartitionId, RunId, read_regular, require_r
 use crate::broker::{BrokerError, ClusterPort, Committer};
 use crate::error::Error;
 use crate::logic::Checkpoints;
-use crate::measure::{ResumePoint, Resumed, Start};
+use crate::measure::{ResumePoint, Start};
 use crate::plan::{CheckpointPlan, Plan};
+use crate::summary::Resumed;
 
 /// Where checkpoints are kept.
 #[derive(Clone)]

@@ -8,7 +8,8 @@ use super::account::Account;
 use crate::actors::{Context, Repetition};
 use crate::base::Time;
 use crate::error::Error;
-use crate::measure::{Collector, Ended, Event, Interval, Live, Summary};
+use crate::measure::{Collector, Ended, Event, Interval, Live};
+use crate::summary::Summary;
 
 /// Follows a run while it goes on. Called from the collector's thread, about once a second.
 pub trait Observer: Send {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::checkpointing::{Continuation, Resumption, Store};
 use crate::actors::{Runtime, ThreadRuntime};
 use crate::base::{Clock, Leftovers, Offset, RunId, Time};
+use crate::broker::ClusterPort;
 use crate::broker::rdkafka::{
     Admin, ClientFile, ClientSettings, Deadline, Embedded, Found, RdCluster, SetupError,
     client_version,
@@ -16,11 +17,10 @@ use crate::broker::rdkafka::{
 use crate::broker::sim::TraceSink;
 use crate::error::Error;
 use crate::logic::Handlers;
-use crate::measure::{
-    ClientProperty, CpuLimit, Host, HostRecord, LaneShape, Measurements, Summary,
-};
+use crate::measure::{CpuLimit, LaneShape, Measurements};
 use crate::plan::{BrokerPlan, CheckpointPlan, Membership, PartitionChoice, Plan, StartAt};
 use crate::scenario::{Diagnostic, Source, Sources};
+use crate::summary::{ClientProperty, Host, HostRecord, Summary};
 
 /// What a run needs besides its plan.
 #[derive(Debug, Default)]
@@ -54,6 +54,8 @@ pub(super) struct RunEnvironment {
     pub(super) client_config: BTreeMap<String, ClientProperty>,
     /// The machine.
     pub(super) host: Host,
+    /// Where the group's coordinator is asked for committed offsets; none in simulation, where it compares them itself.
+    pub(super) coordinator: Option<Arc<dyn ClusterPort>>,
     /// How long consumers may take to be ready.
     pub(super) startup: Duration,
     /// What the run has to take back.
@@ -267,6 +269,7 @@ impl Stage {
             client: client_version(),
             client_config: self.cluster.effective_config(),
             host: describe(&clock),
+            coordinator: Some(self.cluster.clone()),
             startup,
             leftovers: self.leftovers.clone(),
         }

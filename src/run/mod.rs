@@ -5,6 +5,7 @@
 mod account;
 mod checkpointing;
 mod collecting;
+mod committed_offsets;
 mod environment;
 mod explore;
 mod interrupt;
@@ -25,8 +26,8 @@ use self::wiring::run_in;
 use crate::base::{Clock, Leftovers, RunId, panic_text};
 use crate::broker::rdkafka::{ClientFile, Deadline};
 use crate::error::Error;
-use crate::measure::Summary;
 use crate::plan::{BrokerPlan, Plan};
+use crate::summary::Summary;
 
 pub use self::collecting::Observer;
 pub use self::environment::{Options, record_host};

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::checkpointing::Continuation;
 use super::collecting::Observer;
+use super::committed_offsets::compare_in_simulation;
 use super::environment::{Options, RunEnvironment, measurements};
 use super::run_control::{ASK_LIMIT, LOAD_ENDS_WITHIN, STOP_LIMIT};
 use super::wiring::run_in;
@@ -24,8 +25,8 @@ use crate::broker::model::group::GroupSettings;
 use crate::broker::sim::{Exceeded, Kernel, KernelHandle, NetworkSettings, SimLimits, StepOutcome};
 use crate::error::Error;
 use crate::logic::Handlers;
-use crate::measure::{Host, Summary};
 use crate::plan::{Plan, SimPlan};
+use crate::summary::{Host, Summary};
 
 /// Runs a plan in virtual time.
 pub(super) fn run(
@@ -117,9 +118,7 @@ fn environment(
     handle: &KernelHandle,
 ) -> RunEnvironment {
     let measurements = measurements(plan, &vec![Offset(0); plan.topic.partitions as usize]);
-    let measured = measurements.clone();
-    let processed = move |partition| measured.cell(partition).lock().next_offset();
-    handle.compare_commits(Box::new(processed));
+    compare_in_simulation(plan, measurements.clone(), handle);
     let runtime = SimRuntime::new(handle.clone(), clock, plan.clone(), settings.clone());
     RunEnvironment {
         topic: plan.topic.name.resolve(run),
@@ -136,6 +135,7 @@ fn environment(
             clock_resolution_ns: 1,
             ..Host::default()
         },
+        coordinator: None,
         startup: plan.times.startup,
         leftovers: Leftovers::default(),
     }

@@ -9,8 +9,9 @@ use super::run;
 use crate::base::Time;
 use crate::broker::sim::TraceSink;
 use crate::error::Error;
-use crate::measure::{Summary, TraceLine};
+use crate::measure::TraceLine;
 use crate::plan::Plan;
+use crate::summary::Summary;
 
 /// What a simulation tells.
 #[derive(Debug)]

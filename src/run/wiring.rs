@@ -9,14 +9,16 @@ use tokio::sync::watch;
 use super::account::Account;
 use super::checkpointing::Checkpointing;
 use super::collecting::{Collecting, Observer};
+use super::committed_offsets::CommittedOffsets;
 use super::environment::RunEnvironment;
 use super::run_control::RunControl;
 use crate::actors::{Commands, Context, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, RunId};
 use crate::error::Error;
 use crate::logic::{ActiveFaults, Handlers};
-use crate::measure::{Collector, Ended, Event, Resumed, Summary, fault_windows};
+use crate::measure::{Collector, Ended, Event, fault_windows};
 use crate::plan::Plan;
+use crate::summary::{Resumed, Summary};
 
 /// Runs the actors from the creation of the topic to its deletion.
 pub(super) async fn run_in(
@@ -55,11 +57,15 @@ pub(super) async fn run_in(
     let mut control = RunControl::new(context.clone(), supervisor.clone(), status, interrupted);
 
     let checkpointing = take_up(environment, &context)?;
+    let committed = CommittedOffsets::start(&context, environment.coordinator.clone())
+        .map_err(|error| Error::Environment(format!("no thread for committed offsets: {error}")))?;
     observer.phase("starting consumers");
     let started = control.start_consumers(environment.startup).await;
     let mut result = match started {
         Err(error) => Err(error),
-        Ok(startup) => load(plan, environment, &context, &mut control, observer, startup).await,
+        Ok(startup) => {
+            load(plan, environment, &context, &mut control, observer, startup, committed).await
+        }
     };
     let left_behind = control.stop_consumers().await;
     supervisor.stop(None);
@@ -110,6 +116,7 @@ async fn load(
     control: &mut RunControl,
     mut observer: Box<dyn Observer>,
     startup: Duration,
+    committed: Option<CommittedOffsets>,
 ) -> Result<Summary, Error> {
     let start = context.clock.now() + LEAD;
     let measured = (start + plan.times.warmup, start + plan.times.load_end());
@@ -132,6 +139,9 @@ async fn load(
     let load_end = measured.1.min(ending.at);
     context.measurements.cells.iter().for_each(|cell| cell.lock().end(load_end));
     let collector = collecting.stop()?;
+    if let Some(committed) = committed {
+        committed.stop();
+    }
     // During the drain, too: what was left unread then must not decide a verdict.
     let ended = match ending.interrupted || *control.interrupted.borrow() {
         true => Ended::Interrupted,

@@ -1,6 +1,6 @@
 //! A topic that changes while a run goes on: it grows, or it vanishes.
 
-use lanekeeper::measure::Summary;
+use lanekeeper::summary::Summary;
 use rdkafka::admin::NewPartitions;
 
 use super::{Arm, on_the_cluster};

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lanekeeper::measure::{PartitionSummary, Summary};
+use lanekeeper::summary::{PartitionSummary, Summary};
 use serde_json::Value;
 use tempfile::TempDir;
 

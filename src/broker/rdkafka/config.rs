@@ -13,7 +13,7 @@ use super::client_log::{Hidden, Told};
 use super::error::describe;
 use super::properties::{Properties, Source};
 use crate::base::{BrokerKind, RunId};
-use crate::broker::{BrokerError, ConsumerSpec, GroupSpec};
+use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, run_group};
 use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
 
 /// Everything needed to make a client of a run.
@@ -129,7 +129,7 @@ impl ClientSettings {
 
     /// The group all members share, and under explicit assignment a name no other client uses.
     pub fn group_id(&self) -> String {
-        format!("lanekeeper-{}", self.run)
+        run_group(self.run)
     }
 
     /// Properties of a consumer's client.

@@ -36,8 +36,8 @@ use super::{
     ProducerPort, TopicPort,
 };
 use crate::base::{Clock, PoolId};
-use crate::measure::ClientProperty;
 use crate::plan::{GroupPlan, Plan, ProducerClients};
+use crate::summary::ClientProperty;
 
 /// The client library with its version, for results.
 pub fn client_version() -> String {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use super::client_log::Told;
@@ -48,15 +49,12 @@ impl RdEndOffsets {
         // "Timestamps" -1 and -2 ask for the end and the beginning (ListOffsets, KIP-79).
         let list =
             self.client.offsets_for_times(list, TIMEOUT).map_err(|error| classify(&error))?;
-        let offset =
-            |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element
-                .offset()
-            {
-                RdOffset::Offset(offset) => {
-                    Some((PartitionId(element.partition() as u32), Offset(offset)))
-                }
-                _ => None,
-            };
+        let offset = |element: &TopicPartitionListElem<'_>| match element.offset() {
+            RdOffset::Offset(offset) => {
+                Some((PartitionId(element.partition() as u32), Offset(offset)))
+            }
+            _ => None,
+        };
         Ok(list.elements().iter().filter_map(offset).collect())
     }
 }
@@ -86,6 +84,8 @@ pub(super) struct RdCommitter {
 
 /// How long a commit of checkpoints may take: a broker that does not answer must not hold up a run's end.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How long the answer to a question for committed offsets may take.
+const ANSWER: Duration = Duration::from_secs(2);
 /// Between two looks at what the client reports.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -177,5 +177,18 @@ impl Committer for RdCommitter {
     fn commit(&mut self, positions: &BTreeMap<PartitionId, Offset>) -> Result<(), BrokerError> {
         let deadline = Deadline::of(self.clock, LIMIT);
         self.commit_within(positions, &deadline).map_err(|error| classify(&error))
+    }
+
+    fn committed(&mut self, partitions: u32) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(&self.topic, 0, partitions.saturating_sub(1) as i32);
+        let list = self.client.committed_offsets(list, ANSWER).map_err(|error| classify(&error))?;
+        let offset = |partition: &TopicPartitionListElem<'_>| match partition.offset() {
+            RdOffset::Offset(next) => {
+                Some((PartitionId(partition.partition() as u32), Offset(next)))
+            }
+            _ => None,
+        };
+        Ok(list.elements().iter().filter_map(offset).collect())
     }
 }

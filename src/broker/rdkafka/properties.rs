@@ -9,8 +9,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use super::client_file::{ClientFile, Place};
 use super::config::ClientSettings;
 use crate::broker::ConsumerSpec;
-use crate::measure::{ClientProperty, OverruledProperty, PropertyOrigin};
 use crate::scenario::known::{self, Treatment};
+use crate::summary::{ClientProperty, OverruledProperty, PropertyOrigin};
 
 /// Where the value of a property comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

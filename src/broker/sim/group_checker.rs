@@ -8,8 +8,8 @@ use crate::broker::model::group::{GroupRequest, GroupResponse};
 use crate::broker::model::{Caller, Output};
 use crate::broker::protocol::{Request, Response};
 
-/// The next offset to process of a partition, as the run has counted it.
-pub type ProcessedOffsets = Box<dyn Fn(PartitionId) -> Offset + Send>;
+/// Whether an offset that is committed for a partition is beyond what the run has processed.
+pub type CommitCheck = Box<dyn Fn(PartitionId, Offset) -> bool + Send>;
 
 /// What the checker has found so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct CheckReport {
 /// The checker.
 #[derive(Default)]
 pub(super) struct GroupChecker {
-    progress: Option<ProcessedOffsets>,
+    is_beyond: Option<CommitCheck>,
     committed: BTreeMap<PartitionId, Offset>,
     pub(super) found: CheckReport,
 }
@@ -57,8 +57,8 @@ impl CheckedRequest {
 }
 
 impl GroupChecker {
-    pub(super) fn compare_with(&mut self, progress: ProcessedOffsets) {
-        self.progress = Some(progress);
+    pub(super) fn compare_with(&mut self, is_beyond: CommitCheck) {
+        self.is_beyond = Some(is_beyond);
     }
 
     /// Checks the response of the coordinator to a client's request.
@@ -85,7 +85,7 @@ impl GroupChecker {
     fn commit(&mut self, offsets: BTreeMap<PartitionId, Offset>) {
         for (partition, next) in offsets {
             let is_beyond =
-                self.progress.as_ref().is_some_and(|progress| next > progress(partition));
+                self.is_beyond.as_ref().is_some_and(|is_beyond| is_beyond(partition, next));
             let before = self.committed.insert(partition, next);
             if is_beyond || before.is_some_and(|before| next < before) {
                 self.found.miscommitted += 1;
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn commits_stay_between_the_last_one_and_what_is_processed() {
         let mut checker = GroupChecker::default();
-        checker.compare_with(Box::new(|_| Offset(10)));
+        checker.compare_with(Box::new(|_, next| next > Offset(10)));
         assert_eq!(commit(&mut checker, 8, Ok(())), CheckReport::default());
         assert_eq!(commit(&mut checker, 10, Ok(())).miscommitted, 0);
         assert_eq!(commit(&mut checker, 11, Err(GroupError::IllegalGeneration)).refused, 1);

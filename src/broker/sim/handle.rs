@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::group_checker::{GroupChecker, ProcessedOffsets};
+use super::group_checker::{CommitCheck, GroupChecker};
 use super::process::SimProcess;
 use super::trace::Trace;
 use super::trace_sink::{TraceSink, TraceWriter};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::ClientId;
 use crate::broker::{Disturbance, Watermarks};
-use crate::measure::Simulation;
+use crate::summary::Simulation;
 
 /// Something to be done at a time. Returns when it wants to be done again.
 pub type Job = Box<dyn FnMut(Time) -> Option<Time> + Send>;
@@ -149,8 +149,8 @@ impl KernelHandle {
     }
 
     /// Compares what groups commit with what is processed.
-    pub fn compare_commits(&self, progress: ProcessedOffsets) {
-        self.group_checker().compare_with(progress);
+    pub fn compare_commits(&self, is_beyond: CommitCheck) {
+        self.group_checker().compare_with(is_beyond);
     }
 
     pub(super) fn group_checker(&self) -> MutexGuard<'_, GroupChecker> {

@@ -15,7 +15,7 @@ mod trace;
 mod scheduling;
 mod trace_sink;
 
-pub use group_checker::{CheckReport, ProcessedOffsets};
+pub use group_checker::{CheckReport, CommitCheck};
 pub use handle::{Job, KernelHandle};
 pub use kernel::{Kernel, StepOutcome};
 pub use limits::{Exceeded, SimLimits};

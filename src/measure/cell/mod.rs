@@ -11,11 +11,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::fault_watch::FaultWatch;
 use super::recovery::RecoveryMark;
-use super::{
-    Arrival, Content, KeepUp, Lag, LaneShape, Lanes, Ledger, Processed, ReadLane, ResumePoint,
-    Shard, Start,
-};
+use super::{Arrival, Content, KeepUp, Lag, LaneShape, Lanes, Processed, ReadLane, Shard};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp, Time};
+use crate::summary::Ledger;
 
 /// Who brings a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -384,5 +382,31 @@ impl CellState {
     pub fn take_shard(&mut self, spare: &mut Shard) {
         spare.clear();
         std::mem::swap(&mut self.shard, spare);
+    }
+}
+
+/// The last record processed: it stands right before the checkpoint, but for control records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its stamp.
+    pub stamp: Stamp,
+}
+
+/// Where a consumer starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The checkpoint: the first offset to process.
+    pub checkpoint: Offset,
+    /// The record before it, to be read again and compared first. `None` when nothing was processed yet, or
+    /// when retention has removed it.
+    pub resume_point: Option<ResumePoint>,
+}
+
+impl Start {
+    /// The first offset to read.
+    pub fn reads_from(&self) -> Offset {
+        self.resume_point.map_or(self.checkpoint, |resume_point| resume_point.offset)
     }
 }

@@ -1,23 +1,16 @@
 //! From a scenario to a plan: every default decided, everything impossible refused, all at once.
 
-mod bootstrap;
-mod bound;
 mod broker;
 mod checkpoint;
 mod consumers;
 mod expect;
 mod faults;
-mod figure;
 mod group;
 mod key;
 mod load;
-mod payload;
 mod run;
 mod sim;
 mod topic;
-mod utilisation;
-
-pub use figure::metrics_markdown;
 
 use std::collections::BTreeMap;
 
@@ -77,7 +70,7 @@ pub fn build(
     plan.expectations = expect::build(scenario, &plan, &mut found);
     broker::check(scenario, &plan, &mut found);
     sim::check(scenario, &plan, &mut found);
-    utilisation::check(scenario, &plan, &mut found);
+    consumers::check(scenario, &plan, &mut found);
     let Findings(mut diagnostics) = found;
     diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
     let possible = !diagnostics.iter().any(Diagnostic::is_error);

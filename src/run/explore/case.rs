@@ -6,10 +6,10 @@ use toml::{Table, Value};
 
 use super::settings::{Setting, section};
 use crate::error::Error;
-use crate::measure::Summary;
 use crate::plan::{Overrides, Plan, compile};
 use crate::run::{Options, run};
 use crate::scenario::{Diagnostic, Source};
+use crate::summary::Summary;
 
 /// How much a case is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

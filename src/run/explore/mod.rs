@@ -20,9 +20,9 @@ use self::smaller::{Smallest, smaller};
 use self::swarm::Swarm;
 use crate::base::{Clock, Seed, Time};
 use crate::error::Error;
-use crate::measure::{FaultSummary, Summary};
 use crate::plan::{Overrides, compile};
 use crate::scenario::{Diagnostic, Source, merged};
+use crate::summary::{FaultSummary, Summary};
 
 /// How much is explored.
 #[derive(Clone, Debug)]

@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::RecoveryMark;
-use crate::base::Time;
-
 /// One occurrence of a fault. Of times that partitions have one each of, the latest is told here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FaultSummary {
@@ -145,22 +142,4 @@ pub struct FailureSummary {
     pub at_s: f64,
     /// The way back.
     pub recovery: RecoverySummary,
-}
-
-impl RecoverySummary {
-    /// The times of a mark, from its beginning.
-    pub fn of(mark: &RecoveryMark) -> RecoverySummary {
-        let ms = |at: Option<Time>| at.map(|at| at.ms_since(mark.since));
-        RecoverySummary {
-            detected_ms: ms(mark.detected),
-            released_ms: ms(mark.released),
-            restarted_ms: ms(mark.restarted),
-            first_record_ms: ms(mark.first_record),
-            ready_ms: ms(mark.ready),
-            recovered_ms: ms(mark.recovered).map(|ms| ms.max(0.0)),
-            redelivered: mark.redelivered,
-            lag_peak: mark.lag_peak,
-            given_up: mark.given_up,
-        }
-    }
 }

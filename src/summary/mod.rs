@@ -7,7 +7,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, Digest, FailureSummary, FaultSummary, Ledger, Outage, Rebalance};
+mod fault;
+mod metric;
+mod metrics;
+mod parts;
+
+pub use fault::{FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary};
+pub use metric::{Better, Figure, Get, Metric, Need, Part, Quantile, Scope, Total, Unit};
+pub use metrics::{METRICS, metrics_markdown};
+pub use parts::{Cost, Digest, Ledger, Outage, Rebalance};
 
 /// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA_VERSION: u32 = 3;
@@ -124,8 +132,11 @@ pub struct Summary {
     pub startup_ms: Option<f64>,
     /// Latency of all partitions merged.
     pub latency_us: RunLatency,
-    /// Figures that are `null` because they could not be measured rightly, by their place in the result, each with the
-    /// reason.
+    /// Counts that only some runs have, by the name of their metric.
+    #[serde(default)]
+    pub figures: BTreeMap<String, u64>,
+    /// Figures that are missing or `null` because they could not be measured rightly, by their place in the result, each
+    /// with the reason.
     #[serde(default)]
     pub not_measured: BTreeMap<String, String>,
     /// Actual - intended send.

@@ -1,0 +1,26 @@
+//! What a way to print a summary on stdout is. Each is a file of its own with an [`Output`], and one line in
+//! [`OUTPUTS`](super::OUTPUTS).
+
+use crate::summary::Summary;
+
+/// A way to print a summary.
+#[derive(Debug)]
+pub struct Output {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What is printed.
+    pub meaning: &'static str,
+    /// Whether a program reads it, so that nothing is said beside it while a run goes on.
+    pub is_for_programs: bool,
+    /// Makes the text.
+    pub print: fn(&Summary, &Page<'_>) -> serde_json::Result<String>,
+}
+
+/// Where the text comes to stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// Characters of a line; none where lines are not wrapped.
+    pub width: Option<usize>,
+    /// What a reader is told at the end.
+    pub last_line: &'a str,
+}

@@ -1,0 +1,170 @@
+//! Accounts, distributions and stretches of time that a summary is made of.
+
+use serde::{Deserialize, Serialize};
+
+/// The account of a lane, a partition or a run. Counts of records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Handed to the client.
+    pub sent: u64,
+    /// Acknowledged.
+    pub acked: u64,
+    /// Never appended, as far as the client knows.
+    pub failed: u64,
+    /// Without an acknowledgement, perhaps appended.
+    pub indeterminate: u64,
+    /// Distinct records processed.
+    pub delivered: u64,
+    /// Acknowledged and never to be processed: the consumer is past it, or it is gone from the log.
+    pub lost: u64,
+    /// Acknowledged, still in the log behind the checkpoint when the drain was over.
+    #[serde(default)]
+    pub unread: u64,
+    /// Extra copies of a record at other offsets, processed or passed over; the first one says what became of the record.
+    pub duplicated: u64,
+    /// Processed again at the same offset, after a restart or a change of owner.
+    pub redelivered: u64,
+    /// Processed for the first time after a later record of their lane.
+    pub reordered: u64,
+    /// Read with bytes that are not the ones sent.
+    pub corrupt: u64,
+    /// Read, but neither of this run nor of one it continues.
+    pub foreign: u64,
+    /// Distinct records passed over as poison.
+    #[serde(default)]
+    pub skipped: u64,
+    /// Of the skipped, those that have no part in this account: corrupt, foreign, of earlier runs, or sent to another
+    /// partition.
+    #[serde(default)]
+    pub skipped_others: u64,
+    /// Processed, of earlier runs that this one continues. Whether all of them came is not known: their accounts
+    /// ended with them.
+    #[serde(default)]
+    pub earlier: u64,
+}
+
+impl Ledger {
+    /// Adds another account.
+    pub fn merge(&mut self, other: &Ledger) {
+        self.sent += other.sent;
+        self.acked += other.acked;
+        self.failed += other.failed;
+        self.indeterminate += other.indeterminate;
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.unread += other.unread;
+        self.duplicated += other.duplicated;
+        self.redelivered += other.redelivered;
+        self.reordered += other.reordered;
+        self.corrupt += other.corrupt;
+        self.foreign += other.foreign;
+        self.skipped += other.skipped;
+        self.skipped_others += other.skipped_others;
+        self.earlier += other.earlier;
+    }
+
+    /// Of the records acknowledged and not processed, `known` are in the log behind the checkpoint. Of those that were
+    /// acknowledged without an offset (`unknown`), as many as there is `room` for between checkpoint and end.
+    pub fn tell_unread(&mut self, known: u64, unknown: u64, room: u64) {
+        let missing = self.lost;
+        let known = known.min(missing);
+        let more = unknown.min(missing - known).min(room.saturating_sub(known));
+        self.unread = known + more;
+        self.lost = missing - self.unread;
+    }
+
+    /// Records the account leaves unexplained: answers without a send, and processed or lost ones without an answer or
+    /// the other way round. What is indeterminate may have been processed or not.
+    pub fn unaccounted(&self) -> u64 {
+        let answered = self.acked + self.failed + self.indeterminate;
+        let ended = self.delivered
+            + self.skipped.saturating_sub(self.skipped_others)
+            + self.lost
+            + self.unread;
+        answered.abs_diff(self.sent)
+            + self.acked.saturating_sub(ended)
+            + ended.saturating_sub(self.acked + self.indeterminate)
+    }
+}
+
+/// Quantiles and mean of a distribution in microseconds; `null` where there are no values.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90 %.
+    pub p90: Option<f64>,
+    /// 95 %.
+    pub p95: Option<f64>,
+    /// 99 %.
+    pub p99: Option<f64>,
+    /// 99.9 %.
+    pub p999: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+    /// Mean of the values that are not below zero; exact, unlike the quantiles.
+    #[serde(default)]
+    pub mean: Option<f64>,
+    /// Number of values.
+    pub count: u64,
+    /// Of these, below zero and so not in the quantiles.
+    pub negative: u64,
+}
+
+/// The cost of a run. `null` where the system does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// CPU seconds used while the load ran, all threads together.
+    pub cpu_s: Option<f64>,
+    /// Of the CPU time this process could have had in that time, the share used (0..=1); `null` for less than 0.1 s.
+    pub cpu_share: Option<f64>,
+    /// Largest resident set of the process, in bytes.
+    pub rss_max_bytes: Option<u64>,
+    /// Most threads seen at once.
+    pub threads_max: Option<u64>,
+    /// Most sockets seen at once.
+    pub sockets_max: Option<u64>,
+}
+
+/// One rebalance after the group was complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rebalance {
+    /// When the first surviving member gave up or got a partition, in seconds since the load began.
+    pub at_s: f64,
+    /// From then until every partition had an owner and no member was waiting; `null` if that never came.
+    pub duration_ms: Option<f64>,
+    /// Partitions that were without an owner at some time in it.
+    pub partitions_stopped: usize,
+    /// Partitions whose owner is another one afterwards.
+    pub partitions_moved: usize,
+}
+
+/// A stretch in which restarts were held back because many consumers had failed together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outage {
+    /// When it was noticed, in seconds since the load began; negative before.
+    pub from_s: f64,
+    /// When a consumer reached the cluster again; `null` if that did not happen.
+    pub to_s: Option<f64>,
+    /// Consumers that failed together when it was noticed.
+    pub failed: u32,
+    /// Consumers started to see whether the cluster is back.
+    pub probes: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_account_leaves_unexplained_is_counted() {
+        let account =
+            Ledger { sent: 10, acked: 7, failed: 1, indeterminate: 2, ..Ledger::default() };
+        let ended = |delivered, lost| Ledger { delivered, lost, ..account }.unaccounted();
+        assert_eq!(
+            [ended(7, 0), ended(9, 0), ended(5, 2), ended(6, 0), ended(10, 0)],
+            [0, 0, 0, 1, 1]
+        );
+        assert_eq!(Ledger { sent: 11, delivered: 8, ..account }.unaccounted(), 1);
+    }
+}
