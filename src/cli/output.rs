@@ -5,12 +5,12 @@ use std::io::{self, ErrorKind, Write};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::error::{Error, Exit};
-use crate::report::{OUTPUTS, Output, Page};
+use crate::report::{OUTPUTS, Page, Renderer};
 use crate::summary::{Summary, Verdict};
 
 /// The ways to print a summary, by name.
-pub(super) fn outputs() -> impl TypedValueParser<Value = &'static Output> {
-    let value = |output: &Output| PossibleValue::new(output.name).help(output.meaning);
+pub(super) fn outputs() -> impl TypedValueParser<Value = &'static Renderer> {
+    let value = |output: &Renderer| PossibleValue::new(output.name).help(output.meaning);
     let find =
         |name: String| OUTPUTS.into_iter().find(|output| output.name == name).ok_or("unknown");
     PossibleValuesParser::new(OUTPUTS.map(value)).try_map(find)
@@ -40,7 +40,7 @@ pub(super) fn tell(text: &str) {
 }
 
 /// Prints the summary; `last_line` ends a text for people.
-pub(super) fn show(summary: &Summary, output: &Output, last_line: &str) -> Result<(), Error> {
+pub(super) fn show(summary: &Summary, output: &Renderer, last_line: &str) -> Result<(), Error> {
     let page = Page { width: terminal_width(), last_line };
     print(&(output.print)(summary, &page).map_err(|error| Error::Bug(error.to_string()))?)
 }

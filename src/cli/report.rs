@@ -7,7 +7,7 @@ use clap::Args;
 use super::output::{exit, outputs, show, tell};
 use crate::base::printable_path;
 use crate::error::{Error, Exit};
-use crate::report::{OUTPUTS, Output, StoredResult, read_result};
+use crate::report::{OUTPUTS, Renderer, StoredResult, read_result};
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub(super) struct ReportArguments {
 
     /// What is printed on stdout.
     #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
-    format: &'static Output,
+    format: &'static Renderer,
 }
 
 /// Shows the result, and exits as its run did.
