@@ -12,7 +12,7 @@ use super::terminal::{exit, outputs, print, show, tell};
 use crate::base::printable_path;
 use crate::broker::rdkafka::from_outside;
 use crate::error::{Error, Exit};
-use crate::report::{OUTPUTS, Output, StoredResult, read_result};
+use crate::report::{OUTPUTS, Renderer, StoredResult, read_result};
 use crate::scenario::json_schema;
 
 /// Arguments of `check`.
@@ -42,7 +42,7 @@ pub(super) struct ReportArguments {
 
     /// Format of the report on stdout.
     #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
-    format: &'static Output,
+    format: &'static Renderer,
 }
 
 /// Shows the result, and exits as its run did.

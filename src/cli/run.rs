@@ -15,7 +15,7 @@ use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::measure::{Event, Interval, Live};
 use crate::plan::{BrokerPlan, Plan};
-use crate::report::{OUTPUTS, Output, ProgressView, ResultDirectory, write_host};
+use crate::report::{OUTPUTS, ProgressView, Renderer, ResultDirectory, write_host};
 use crate::run::{KEEPING, Observer, Options, listen, record_host, run as run_plan};
 use crate::summary::Summary;
 
@@ -39,7 +39,7 @@ pub(super) struct RunArguments {
 
     /// Format of the report on stdout.
     #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
-    format: &'static Output,
+    format: &'static Renderer,
 }
 
 /// What a simulation may write: it takes minutes for what a cluster takes days for.

@@ -16,12 +16,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::base::{is_in_handler, panic_text, printable};
 use crate::broker::rdkafka::without_hidden;
 use crate::error::{Error, Exit};
-use crate::report::{LogWriter, OUTPUTS, Output, Page};
+use crate::report::{LogWriter, OUTPUTS, Page, Renderer};
 use crate::summary::{Summary, Verdict};
 
 /// The ways to print a summary, by name.
-pub(super) fn outputs() -> impl TypedValueParser<Value = &'static Output> {
-    let value = |output: &Output| PossibleValue::new(output.name).help(output.meaning);
+pub(super) fn outputs() -> impl TypedValueParser<Value = &'static Renderer> {
+    let value = |output: &Renderer| PossibleValue::new(output.name).help(output.meaning);
     let find =
         |name: String| OUTPUTS.into_iter().find(|output| output.name == name).ok_or("unknown");
     PossibleValuesParser::new(OUTPUTS.map(value)).try_map(find)
@@ -51,7 +51,7 @@ pub(super) fn tell(text: &str) {
 }
 
 /// Prints the summary; `last_line` ends a text for people.
-pub(super) fn show(summary: &Summary, output: &Output, last_line: &str) -> Result<(), Error> {
+pub(super) fn show(summary: &Summary, output: &Renderer, last_line: &str) -> Result<(), Error> {
     let page = Page { width: terminal_width(), last_line };
     print(&(output.print)(summary, &page).map_err(|error| Error::Bug(error.to_string()))?)
 }

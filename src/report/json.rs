@@ -1,9 +1,9 @@
 //! A summary as JSON.
 
-use super::output::Output;
+use super::renderer::Renderer;
 
 /// The summary as `result.json` has it.
-pub(super) const JSON: Output = Output {
+pub(super) const JSON: Renderer = Renderer {
     name: "json",
     meaning: "The content of result.json, without its checksums",
     is_for_programs: true,

@@ -7,7 +7,7 @@ mod directory;
 mod fault_table;
 mod interval_log;
 mod json;
-mod output;
+mod renderer;
 mod progress;
 mod readable;
 mod stored;
@@ -16,10 +16,10 @@ mod table;
 mod terminal;
 
 pub use directory::{DirectoryError, ResultDirectory, write_host};
-pub use output::{Output, Page};
 pub use progress::{LogWriter, ProgressView, Sweep};
+pub use renderer::{Page, Renderer};
 pub use stored::{StoredError, StoredResult, read_result};
 pub use terminal::render;
 
 /// The ways to print a summary, the usual one first.
-pub const OUTPUTS: [&Output; 2] = [&terminal::TEXT, &json::JSON];
+pub const OUTPUTS: [&Renderer; 2] = [&terminal::TEXT, &json::JSON];

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::fault_table::{LEGEND, failure_lines, fault_lines};
-use super::output::Output;
 use super::readable::readable;
+use super::renderer::Renderer;
 use super::table::{Column, INDENT, Table, ms, partition_columns, us, wrapped};
 use crate::base::{format_bytes, format_count, format_cpus, printable};
 use crate::measure::ACK_FIGURE;
@@ -19,7 +19,7 @@ const HEADING: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
 
 /// The report, then where it is kept.
-pub(super) const TEXT: Output = Output {
+pub(super) const TEXT: Renderer = Renderer {
     name: "text",
     meaning: "The report",
     is_for_programs: false,

@@ -11,10 +11,11 @@ use rdkafka::{ClientConfig, ClientContext};
 use super::client_file::ClientFile;
 use super::client_log::{Hidden, Told};
 use super::error::describe;
-use super::properties::{Properties, Source};
+use super::properties::{Properties, Source, effective};
 use crate::base::{BrokerKind, RunId};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, run_group};
 use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
+use crate::summary::ClientProperty;
 
 /// Everything needed to make a client of a run.
 #[derive(Clone)]
@@ -219,6 +220,14 @@ impl ClientSettings {
         properties.ours(&self.decided);
         properties.set("client.id", &format!("lanekeeper-{name}"), Source::Lanekeeper);
         properties
+    }
+
+    /// The properties that hold, for results.
+    pub(super) fn effective(&self) -> BTreeMap<String, ClientProperty> {
+        let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
+        let (consumer, producer) =
+            (self.consumer_properties(&spec), self.producer_properties("producer"));
+        effective(&consumer, &producer, self.not_ours())
     }
 
     /// Properties that are the broker's business in this run's group.

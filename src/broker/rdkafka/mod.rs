@@ -93,7 +93,7 @@ impl RdCluster {
 
     /// The effective properties, for results.
     pub fn effective_config(&self) -> BTreeMap<String, ClientProperty> {
-        properties::effective(&self.settings)
+        self.settings.effective()
     }
 
     fn place_of(&self, spec: &ConsumerSpec) -> Option<Place> {

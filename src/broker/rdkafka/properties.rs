@@ -7,8 +7,6 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use super::client_file::{ClientFile, Place};
-use super::config::ClientSettings;
-use crate::broker::ConsumerSpec;
 use crate::scenario::known::{self, Treatment};
 use crate::summary::{ClientProperty, OverruledProperty, PropertyOrigin};
 
@@ -148,17 +146,20 @@ impl Properties {
     }
 }
 
-/// What is set, and what librdkafka does where nothing is set, for the properties that matter.
-pub(super) fn effective(settings: &ClientSettings) -> BTreeMap<String, ClientProperty> {
-    let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
+/// What is set, and what librdkafka does where nothing is set, for the properties that matter: of a consumer's and of a
+/// producer's client. Nothing is said of what is set by the broker (`not_ours`).
+pub(super) fn effective(
+    consumer: &Properties,
+    producer: &Properties,
+    not_ours: &[&str],
+) -> BTreeMap<String, ClientProperty> {
     let mut effective = BTreeMap::new();
-    for (side, properties, shown) in [
-        ("consumer", settings.consumer_properties(&spec), CONSUMER_SHOWN),
-        ("producer", settings.producer_properties("producer"), PRODUCER_SHOWN),
-    ] {
+    for (side, properties, shown) in
+        [("consumer", consumer, CONSUMER_SHOWN), ("producer", producer, PRODUCER_SHOWN)]
+    {
         let shown: Vec<&str> =
-            shown.iter().copied().filter(|name| !settings.not_ours().contains(name)).collect();
-        for (name, property) in held(&properties, &shown) {
+            shown.iter().copied().filter(|name| !not_ours.contains(name)).collect();
+        for (name, property) in held(properties, &shown) {
             effective.insert(format!("{side}.{name}"), property);
         }
     }
@@ -256,7 +257,9 @@ const PRODUCER_SHOWN: &[&str] = &[
 mod tests {
     use super::*;
     use crate::base::{BrokerKind, RunId};
+    use crate::broker::ConsumerSpec;
     use crate::broker::rdkafka::ClientFile;
+    use crate::broker::rdkafka::config::ClientSettings;
     use crate::plan::{Overrides, compile};
     use crate::scenario;
 
@@ -303,7 +306,7 @@ mod tests {
                         [client.consumer]\n\"fetch.wait.max.ms\" = 9\n\"fetch.queue.backoff.ms\" = 6\n";
         let file = "retry.backoff.ms=80\nfetch.queue.backoff.ms=7\nsasl.username=marker\n";
         let environment = [("LANEKEEPER_CLIENT_FETCH_QUEUE_BACKOFF_MS", "8")];
-        let effective = effective(&settings(scenario, file, &environment, BrokerKind::Kafka));
+        let effective = settings(scenario, file, &environment, BrokerKind::Kafka).effective();
         for (name, expected) in [
             ("consumer.enable.auto.commit", property(Some("false"), Lanekeeper, &[])),
             ("consumer.check.crcs", property(Some("false"), Client, &[])),
@@ -336,14 +339,14 @@ mod tests {
         // An embedded cluster is told nothing of how another one is reached.
         let scenario = "[client]\n\"security.protocol\" = \"ssl\"\n";
         let embedded =
-            effective(&settings(scenario, "sasl.username=me\n", &[], BrokerKind::Embedded));
+            settings(scenario, "sasl.username=me\n", &[], BrokerKind::Embedded).effective();
         let protocol = property(Some("plaintext"), Lanekeeper, &[("ssl", Scenario)]);
         assert_eq!(embedded["consumer.security.protocol"], protocol);
         let user = property(None, Lanekeeper, &[("(hidden)", ClientFile)]);
         assert_eq!(embedded["producer.sasl.username"], user);
         // What the broker decides for a group of the consumer protocol is no property of its members.
         let group = "[consumers]\nmode = \"group\"\ncount = 2\nprotocol = \"consumer\"\n";
-        let kafka = effective(&settings(group, "", &[], BrokerKind::Kafka));
+        let kafka = settings(group, "", &[], BrokerKind::Kafka).effective();
         assert_eq!(kafka.get("consumer.session.timeout.ms"), None);
     }
 
@@ -352,7 +355,7 @@ mod tests {
     fn what_is_shown_is_what_the_client_has() {
         for text in ["", "[consumers]\nmode = \"group\"\ncount = 2\n"] {
             let settings = settings(text, "", &[], BrokerKind::Embedded);
-            let effective = effective(&settings);
+            let effective = settings.effective();
             let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
             let (consumer, producer) = (settings.consumer(&spec), settings.producer("producer"));
             for (side, config) in [("consumer", consumer), ("producer", producer)] {

@@ -1,11 +1,11 @@
-//! What a way to print a summary on stdout is. Each is a file of its own with an [`Output`], and one line in
+//! What a way to print a summary on stdout is. Each is a file of its own with a [`Renderer`], and one line in
 //! [`OUTPUTS`](super::OUTPUTS).
 
 use crate::summary::Summary;
 
 /// A way to print a summary.
 #[derive(Debug)]
-pub struct Output {
+pub struct Renderer {
     /// Its name on the command line.
     pub name: &'static str,
     /// What is printed.
