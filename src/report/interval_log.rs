@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 
 use crate::base::{PartitionId, PoolId, Time};
 use crate::measure::{Latencies, PoolWindow, Window};
@@ -132,15 +132,22 @@ impl IntervalLog {
         latencies: [&Latencies; 2],
     ) -> io::Result<()> {
         let (from, span) = (from.remaining(self.start), to.remaining(from));
-        let mut log =
-            IntervalLogWriterBuilder::new().begin_log_with(writer, &mut self.serializer)?;
+        let (mut line, mut last) = (Vec::new(), None::<&Latencies>);
         for (kind, latencies) in source.kinds().into_iter().zip(latencies) {
-            if latencies.count() > 0 {
-                let tag = format!("{source}.{kind}");
-                let written =
-                    log.write_histogram(&latencies.histogram(), from, span, Tag::new(&tag));
-                written.map_err(|error| io::Error::other(error.to_string()))?;
+            if latencies.count() == 0 {
+                continue;
             }
+            // Both are the same where every record was sent when it was due, as in a simulation; encoding is costly.
+            if !last.is_some_and(|last| last.is_same(latencies)) {
+                line.clear();
+                IntervalLogWriterBuilder::new()
+                    .begin_log_with(&mut line, &mut self.serializer)?
+                    .write_histogram(&latencies.histogram(), from, span, None)
+                    .map_err(|error| io::Error::other(error.to_string()))?;
+                last = Some(latencies);
+            }
+            write!(writer, "Tag={source}.{kind},")?;
+            writer.write_all(&line)?;
         }
         Ok(())
     }
@@ -227,6 +234,23 @@ mod tests {
                 ("Tag=pool2.ack,1.000,6.000,2000895.000", 1),
             ]
         );
+    }
+
+    #[test]
+    fn lines_of_one_distribution_differ_in_their_tags_only() {
+        let mut log = IntervalLog::new(Duration::from_secs(1));
+        let mut written = |lateness: i64| {
+            let (mut times, mut text) = (SendTimes::default(), Vec::new());
+            times.ack.record(1_000_000);
+            times.lateness.record(lateness);
+            let (from, to) = (Time::ZERO, Time(1_000_000_000));
+            log.pool(&mut text, &PoolWindow { from, to, pool: PoolId(0), times: &times }).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            let [ack, lateness] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+            ack.replace("ack", "lateness") == lateness
+        };
+        assert!(written(1_000_000));
+        assert!(!written(9_000_000));
     }
 
     #[test]
