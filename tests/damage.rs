@@ -5,6 +5,7 @@ mod support;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lanekeeper::base::{Random, Seed};
 use lanekeeper::report::{ResultDirectory, read_result, render};
@@ -398,7 +399,8 @@ fn names_and_texts_reach_the_terminal_as_text() {
     };
     let tool = Tool::new();
     let path = tool.path("a\u{1b}[2Jb\nc");
-    let mut directory = ResultDirectory::create(&path, KILL).expect("a directory");
+    let mut directory =
+        ResultDirectory::create(&path, KILL, Duration::from_secs(1)).expect("a directory");
     directory.finish(&summary).expect("a result");
     let reported = tool.arg("report").arg(&path).exits(0);
     assert!(reported.stdout.contains("a\\u{1b}[2Jb\\nc"), "{}", reported.output());

@@ -271,7 +271,7 @@ fn an_outage_in_the_window_is_no_doubt_about_the_tester() {
 fn all_times_count_from_the_beginning_of_the_load() {
     let text = "[topic]\npartitions = 4\n[load]\nproducers = 40\nrate = \"10/s\"\n[consumers]\nmode = \"group\"\ncount = 2\n\
                 [run]\nwarmup = \"1s\"\nduration = \"9s\"\n[[fault]]\nat = \"4s\"\nfor = \"1s\"\nstall = { consumer = 0 }\n";
-    let finished = simulate(text, &[]);
+    let finished = simulate(text, &["--set", "run.latency_interval=1s"]);
     let summary = finished.summary();
     // The group has taken six seconds to form.
     assert!(summary.epoch_to_load_s > 6.0, "{}", summary.epoch_to_load_s);

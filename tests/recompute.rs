@@ -3,6 +3,8 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 
 use base64::Engine as _;
 use hdrhistogram::Histogram;
@@ -199,4 +201,37 @@ fn the_raw_files_of_an_embedded_run_give_its_result() {
 fn the_raw_files_of_a_run_on_a_real_cluster_give_its_result() {
     let Ok(bootstrap) = std::env::var("BOOTSTRAP") else { return };
     recompute(&Tool::run_text(SCENARIO).args(["--bootstrap", &bootstrap]).finish());
+}
+
+/// HdrHistogram itself, a jar beside those of Kafka, says of a tag what the result says.
+#[test]
+fn hdr_histogram_reads_the_interval_log() {
+    if std::env::var("BOOTSTRAP").is_err() {
+        return;
+    }
+    let finished = Tool::run_text(SCENARIO).args(["--broker", "sim"]).finish();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka.sh");
+    // Each tag starts a Java of its own.
+    for partition in &finished.json()["partitions"].as_array().expect("partitions")[..2] {
+        for kind in ["response", "service"] {
+            let tag = format!("p{}.{kind}", partition["partition"]);
+            // Values are printed as they are, and not in milliseconds.
+            let read = Command::new(&script)
+                .args(["run", "org.HdrHistogram.HistogramLogProcessor"])
+                .args(["-outputValueUnitRatio", "1", "-tag", &tag, "-i"])
+                .arg(finished.out().join("latency.hlog"))
+                .output()
+                .expect("the script");
+            let text = String::from_utf8_lossy(&read.stdout);
+            let figure = |name: &str| -> f64 {
+                let rest = text.split_once(name).unwrap_or_else(|| panic!("{name}: {read:?}")).1;
+                let number = rest.trim_start_matches([' ', '=']).split([',', ']']).next();
+                number.and_then(|it| it.trim().parse().ok()).unwrap_or_else(|| panic!("{rest}"))
+            };
+            let digest = &partition["latency_us"][kind];
+            assert_eq!(Some(figure("Total count") as u64), digest["count"].as_u64(), "{tag}");
+            assert_same(&tag, figure("#[Max") / 1e3, &digest["max"]);
+            assert_same(&tag, figure("#[Mean") / 1e3, &digest["mean"]);
+        }
+    }
 }

@@ -57,7 +57,7 @@ pub(super) fn run(
         consented(&plan, &client)?;
     }
     let out = arguments.out.clone().unwrap_or_else(|| default_directory(&plan.name));
-    let directory = ResultDirectory::create(&out, &plan.source)
+    let directory = ResultDirectory::create(&out, &plan.source, plan.times.latency_interval)
         .map_err(|error| Error::Environment(error.to_string()))?;
     start_logging(verbose, Some(&out));
     let watching = Watching {

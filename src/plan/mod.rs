@@ -111,6 +111,8 @@ pub struct Times {
     pub drain: Duration,
     /// How long starting (broker, topic, every consumer) may take.
     pub startup: Duration,
+    /// Interval of the distributions in `latency.hlog`.
+    pub latency_interval: Duration,
 }
 
 impl Times {

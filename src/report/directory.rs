@@ -6,7 +6,7 @@
 //! | `scenario.toml` | the scenario as it was read |
 //! | `events.jsonl` | one line per event of the control plane, with `at_s`; negative before the load |
 //! | `seconds.jsonl` | one line per second and partition: records, bytes, lag, p50 and p99 |
-//! | `latency.hlog` | one HDR interval log line per second, partition and kind, in nanoseconds |
+//! | `latency.hlog` | one HDR interval log line per `run.latency_interval`, partition and kind, in nanoseconds |
 //! | `run.log` | the log, from `info` on |
 //! | `so-far.json` | the summary as of the last second, while the run goes on |
 //! | `result.json` | the summary, written last |
@@ -18,6 +18,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
@@ -26,7 +27,7 @@ use thiserror::Error;
 use super::interval_log::IntervalLog;
 use super::sums::{Sum, Summed, Sums, seal};
 use crate::base::{PartitionId, Time, printable_path};
-use crate::measure::{Event, Interval, PoolWindow, Window};
+use crate::measure::{Event, Interval, Window};
 use crate::summary::{HostRecord, Summary};
 
 /// The scenario as it was read.
@@ -74,11 +75,16 @@ pub struct ResultDirectory {
 }
 
 impl ResultDirectory {
-    /// Makes the directory and opens its files, so that a bad path fails before the run and not after it.
+    /// Makes the directory and opens its files, so that a bad path fails before the run and not after it. A line of
+    /// `latency.hlog` is of an interval of at least `latency_interval`.
     ///
     /// # Errors
     /// The directory is not empty, or the directory or a file in it cannot be made.
-    pub fn create(path: &Path, scenario: &str) -> Result<ResultDirectory, DirectoryError> {
+    pub fn create(
+        path: &Path,
+        scenario: &str,
+        latency_interval: Duration,
+    ) -> Result<ResultDirectory, DirectoryError> {
         let io = |error| DirectoryError::Io { path: path.to_owned(), error };
         if std::fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
             return Err(DirectoryError::NotADirectory(path.to_owned()));
@@ -98,7 +104,7 @@ impl ResultDirectory {
             events: open(events)?,
             seconds: open(seconds)?,
             latency: open(latency)?,
-            interval_log: IntervalLog::default(),
+            interval_log: IntervalLog::new(latency_interval),
             start: Time::ZERO,
             failure: None,
         })
@@ -107,12 +113,7 @@ impl ResultDirectory {
     /// The load begins at `start`, so many nanoseconds after 1970 on the wall clock.
     pub fn begin(&mut self, start: Time, unix_ns: i64) {
         self.start = start;
-        let written = write!(
-            self.latency,
-            "#[lanekeeper: nanoseconds; tags p<partition>.response, p<partition>.service, pool<n>.ack, pool<n>.lateness]\n\
-             #[StartTime: {:.3} (seconds since epoch)]\n",
-            unix_ns as f64 / 1e9
-        );
+        let written = self.interval_log.begin(&mut self.latency, start, unix_ns);
         self.failure = self.failure.take().or(written.err());
     }
 
@@ -141,23 +142,10 @@ impl ResultDirectory {
         if self.failure.is_none() {
             let written = match interval {
                 Interval::Partition(window) => self.try_window(window),
-                Interval::Pool(window) => self.try_pool(window),
+                Interval::Pool(window) => self.interval_log.pool(&mut self.latency, window),
             };
             self.failure = written.err();
         }
-    }
-
-    fn try_pool(&mut self, window: &PoolWindow<'_>) -> io::Result<()> {
-        let log = &mut self.interval_log;
-        log.set_time(window.from.remaining(self.start), window.to.remaining(window.from));
-        let (pool, times) = (window.pool, window.times);
-        for (kind, latencies) in [("ack", &times.ack), ("lateness", &times.lateness)] {
-            if latencies.count() > 0 {
-                log.set_distribution(latencies.counts())?;
-                log.write(&mut self.latency, format_args!("pool{pool}.{kind}"))?;
-            }
-        }
-        Ok(())
     }
 
     fn try_window(&mut self, window: &Window<'_>) -> io::Result<()> {
@@ -179,20 +167,7 @@ impl ResultDirectory {
         };
         serde_json::to_writer(&mut self.seconds, &line)?;
         self.seconds.write_all(b"\n")?;
-        let log = &mut self.interval_log;
-        log.set_time(window.from.remaining(self.start), window.to.remaining(window.from));
-        let mut last = None;
-        for (kind, latencies) in [("response", &shard.response), ("service", &shard.service)] {
-            if latencies.count() > 0 {
-                let counts = latencies.counts();
-                // Both are the same where every record was sent when it was due, as in a simulation.
-                if last.replace(counts) != Some(counts) {
-                    log.set_distribution(counts)?;
-                }
-                log.write(&mut self.latency, format_args!("p{partition}.{kind}"))?;
-            }
-        }
-        Ok(())
+        self.interval_log.partition(&mut self.latency, window)
     }
 
     /// Writes events.
@@ -232,6 +207,9 @@ impl ResultDirectory {
     /// # Errors
     /// The file cannot be written.
     pub fn finish(&mut self, summary: &Summary) -> Result<(), DirectoryError> {
+        if self.failure.is_none() {
+            self.failure = self.interval_log.finish(&mut self.latency).err();
+        }
         self.flush();
         let path = self.path.join(RESULT);
         let written =

@@ -41,7 +41,7 @@ pub fn build(
     let broker = broker::build(scenario, overrides, &mut found);
     let topic = topic::build(name, scenario, &broker, &mut found);
     let load = load::build(scenario, &topic, &broker, &mut found);
-    let times = run::times(scenario, &load, &mut found);
+    let times = run::times(scenario, &load, &broker, &mut found);
     let seed = overrides.seed.or(scenario.run.seed.as_ref().map(|seed| seed.value));
     let seed = Seed(seed.unwrap_or(1));
     let faults = faults::build(scenario, &topic, &load, &broker, &times, seed, &mut found);

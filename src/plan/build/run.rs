@@ -4,14 +4,21 @@ use std::time::Duration;
 
 use super::Findings;
 use super::key::key;
-use crate::plan::{Limits, LoadPlan, Pace, RestartPolicy, Times, WatchPolicy};
+use crate::plan::{
+    BrokerKind, BrokerPlan, Limits, LoadPlan, Pace, RestartPolicy, Times, WatchPolicy,
+};
 use crate::scenario::{Diagnostic, Scenario, codes};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
-pub(super) fn times(scenario: &Scenario, load: &LoadPlan, found: &mut Findings) -> Times {
+pub(super) fn times(
+    scenario: &Scenario,
+    load: &LoadPlan,
+    broker: &BrokerPlan,
+    found: &mut Findings,
+) -> Times {
     let run = &scenario.run;
     // A number of messages as fast as possible is a race: nothing to warm up, and done when done.
     let is_race = load.pace == Pace::Max && load.messages.is_some();
@@ -41,6 +48,13 @@ pub(super) fn times(scenario: &Scenario, load: &LoadPlan, found: &mut Findings) 
             Duration::from_secs(30),
             Duration::from_secs(1)..=HOUR,
             "a cluster needs a moment, and a run should not wait for ever",
+        ),
+        latency_interval: found.duration(
+            key!(run.latency_interval),
+            // A second is simulated in less time than its distributions are encoded in.
+            Duration::from_secs(if broker.kind() == BrokerKind::Sim { 10 } else { 1 }),
+            Duration::from_secs(1)..=WEEK,
+            "distributions are taken once a second",
         ),
     }
 }
