@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 mod fault;
+mod figure;
 mod metric;
 mod metrics;
 mod parts;
 
 pub use fault::{FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary};
-pub use metric::{Better, Figure, Get, Metric, Need, Part, Quantile, Scope, Total, Unit};
+pub use figure::{Figure, Scope};
+pub use metric::{Better, Get, Metric, Need, Part, Quantile, Total, Unit};
 pub use metrics::{METRICS, metrics_markdown};
 pub use parts::{Cost, Digest, Ledger, Outage, Rebalance};
 

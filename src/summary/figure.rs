@@ -1,0 +1,169 @@
+//! The figures that names in `[expect]` stand for.
+
+use super::metrics::METRICS;
+use super::{Digest, FaultSummary, Get, Metric, PartitionSummary, Quantile, Summary, Unit};
+
+impl Metric {
+    /// The metric of a whole run called `name`, if there is one.
+    pub fn of_run(name: &str) -> Option<&'static Metric> {
+        METRICS.iter().find(|metric| metric.name == name && metric.prefix().is_empty())
+    }
+}
+
+/// What a name in `[expect]` stands for: a metric, and the part of it that is meant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    /// The metric.
+    pub metric: &'static Metric,
+    /// What it is about.
+    pub scope: Scope,
+    /// Of a metric with quantiles, the one that is meant.
+    pub quantile: Option<Quantile>,
+}
+
+/// What a figure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The whole run.
+    Run,
+    /// Every partition by itself: the worst decides.
+    EachPartition,
+    /// One partition.
+    Partition(u32),
+    /// One `[[fault]]`, from 0: the worst of its occurrences decides.
+    Fault(usize),
+}
+
+impl Figure {
+    /// The figure called `name`, if there is one: `lost`, `latency.p99`, `partition[*].rate`, `fault[0].recovery`.
+    pub fn parse(name: &str) -> Option<Figure> {
+        let (prefix, scope, rest) = match name.split_once("].") {
+            None => ("", Scope::Run, name),
+            Some((head, rest)) => match head.split_once('[')? {
+                ("partition", "*") => ("partition", Scope::EachPartition, rest),
+                ("partition", id) => ("partition", Scope::Partition(id.parse().ok()?), rest),
+                ("fault", index) => ("fault", Scope::Fault(index.parse().ok()?), rest),
+                _ => return None,
+            },
+        };
+        let find = |name: &str| {
+            METRICS.iter().find(|metric| metric.prefix() == prefix && metric.name == name)
+        };
+        if let Some(metric) = find(rest).filter(|metric| metric.quantiles().is_empty()) {
+            return Some(Figure { metric, scope, quantile: None });
+        }
+        let (rest, quantile) = rest.rsplit_once('.')?;
+        let metric = find(rest)?;
+        let quantile = metric.quantiles().iter().find(|known| known.name() == quantile)?;
+        Some(Figure { metric, scope, quantile: Some(*quantile) })
+    }
+
+    /// All names, with `[]` where a partition or a fault is chosen.
+    pub fn names() -> Vec<String> {
+        let names = METRICS.iter().flat_map(|metric| {
+            let choice = if metric.prefix().is_empty() { "" } else { "[]." };
+            let name = format!("{}{choice}{}", metric.prefix(), metric.name);
+            match metric.quantiles() {
+                [] => vec![name],
+                some => some.iter().map(|q| format!("{name}.{}", q.name())).collect(),
+            }
+        });
+        names.collect()
+    }
+
+    /// Whether values are spans of time, in nanoseconds.
+    pub fn is_time(&self) -> bool {
+        self.metric.unit == Unit::Time
+    }
+
+    /// Its values: one, or one for each partition or occurrence. `None` where nothing was measured.
+    pub fn values(&self, summary: &Summary) -> Vec<(Option<u32>, Option<f64>)> {
+        let quantile = |digest: Option<&Digest>| self.quantile?.of(digest?);
+        match self.metric.get {
+            Get::Run(get) => vec![(None, get(summary))],
+            Get::RunQuantiles(get, _) => vec![(None, quantile(get(summary)))],
+            Get::Partition(_) | Get::PartitionQuantiles(..) => {
+                let is_meant = |p: &&PartitionSummary| match self.scope {
+                    Scope::Partition(id) => id == p.partition,
+                    _ => true,
+                };
+                let partitions = summary.partitions.iter().filter(is_meant);
+                partitions.map(|p| (Some(p.partition), self.of_partition(p))).collect()
+            }
+            Get::Fault(get) => self.of_faults(summary, get),
+        }
+    }
+
+    /// Its value in a partition; `None` where nothing was measured, and of metrics that are not about partitions.
+    pub fn of_partition(&self, partition: &PartitionSummary) -> Option<f64> {
+        match self.metric.get {
+            Get::Partition(get) => get(partition),
+            Get::PartitionQuantiles(get, _) => self.quantile?.of(get(partition)?),
+            _ => None,
+        }
+    }
+
+    /// The value of every occurrence of a fault. An occurrence that hit no partition has no times to judge; one that
+    /// was not reached has nothing at all, and so fails.
+    fn of_faults(
+        &self,
+        summary: &Summary,
+        get: fn(&FaultSummary) -> Option<f64>,
+    ) -> Vec<(Option<u32>, Option<f64>)> {
+        let is_its = |fault: &&FaultSummary| self.scope == Scope::Fault(fault.fault);
+        let its: Vec<&FaultSummary> = summary.faults.iter().filter(is_its).collect();
+        let has_hit = |fault: &FaultSummary| {
+            !fault.partitions_aimed_at.is_empty() || !fault.partitions_hit.is_empty()
+        };
+        let all_missed = !its.iter().any(|fault| has_hit(fault));
+        let is_judged = |f: &&FaultSummary| {
+            all_missed || self.metric.name == "missed" || f.at_s.is_none() || has_hit(f)
+        };
+        let judged = its.into_iter().filter(is_judged);
+        judged.map(|fault| (None, fault.at_s.and_then(|_| get(fault)))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_a_figure_and_no_two_are_the_same() {
+        let names = Figure::names();
+        assert!(names.len() > 100, "{names:?}");
+        let mut seen: Vec<Figure> = Vec::new();
+        for name in names {
+            let index = if name.starts_with("fault") { "[0]" } else { "[7]" };
+            let name = name.replacen("[]", index, 1);
+            let figure = Figure::parse(&name).unwrap_or_else(|| panic!("{name}"));
+            assert!(!seen.contains(&figure), "{name} is there twice");
+            seen.push(figure);
+        }
+    }
+
+    #[test]
+    fn names_that_are_close_are_not_figures() {
+        for name in [
+            "latency",
+            "latency.p98",
+            "lost.p99",
+            "partition[x].rate",
+            "partition[*].lost",
+            "fault[*].recovery",
+            "lateness.p90",
+            "partition[0].latency.ack.p99",
+            "broker[0].rate",
+        ] {
+            assert_eq!(Figure::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_meaning_is_one_sentence_without_an_end() {
+        for metric in METRICS {
+            let is_plain = !metric.meaning.is_empty() && !metric.meaning.ends_with('.');
+            assert!(is_plain && !metric.meaning.contains('|'), "{}", metric.name);
+        }
+    }
+}
