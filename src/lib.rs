@@ -5,6 +5,7 @@
 //! before it (and `report` uses none of `logic`, `broker` and `actors`); a test checks it.
 //!
 //! * [`base`] - vocabulary: ids, units, clock, seed tree, record stamp.
+//! * [`reader`] - TOML into typed tables: every value with its place, every mistake with a remedy.
 //! * [`scenario`] - the TOML file, 1:1 and uninterpreted, with every mistake and its place.
 //! * [`plan`] - facts: every default decided, nothing left to interpret.
 //! * [`measure`] - numbers: histograms, ledger, lag, recovery, summary, verdict.
@@ -17,6 +18,7 @@
 //! * [`cli`] - one file per command.
 
 pub mod base;
+pub mod reader;
 pub mod scenario;
 pub mod plan;
 pub mod measure;

@@ -2,10 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use super::section::section;
-use super::tree::{Kind, Node};
-use super::value::{Place, Value, wrong_type};
 use super::{At, Diagnostic, Origin, codes};
+use crate::reader::section::section;
+use crate::reader::tree::{Kind, Node};
+use crate::reader::value::{Place, Value, wrong_type};
 
 section! {
     /// Random targets, drawn anew for each repetition.

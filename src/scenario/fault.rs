@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::At;
 use super::aim::Pick;
-use super::section::section;
-use super::words::words;
+use crate::reader::section::section;
+use crate::reader::words::words;
 
 section! {
     /// A fault that is injected at a given time. A fault has exactly one kind.

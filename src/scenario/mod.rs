@@ -4,8 +4,6 @@
 //! of known keys, the JSON Schema and the reference in the book.
 
 mod aim;
-pub mod codes;
-mod diagnostic;
 mod fault;
 mod file;
 pub mod java;
@@ -16,16 +14,10 @@ mod overrides;
 mod property;
 mod render;
 mod schema;
-mod section;
 pub mod sections;
-mod suggest;
-pub mod tree;
-mod value;
-mod words;
 mod work;
 
 pub use aim::{Pick, RandomPick};
-pub use diagnostic::{Diagnostic, Origin, Severity, Sources};
 pub use fault::{
     ApiWord, BrokerAim, BrokerDelay, Burst, CallErrorWord, CodeWord, ConsumerAim, CoordinatorMove,
     CrashLoop, Exec, Fault, FetchCall, Grow, Join, Kill, Link, LinkCut, LinkSide, PartitionAim,
@@ -37,22 +29,15 @@ pub use open::{Bound, ClientSection, Expect, Expected};
 pub use property::{Property, is_secret};
 pub use render::render_all;
 pub use schema::{json_schema, reference_markdown};
-pub use section::{Fallback, Field, Section};
 pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Sim, Topic, Watchdog};
-pub use suggest::closest;
-pub use value::{At, Bytes, Place, Rate, Value};
 pub use work::{RandomSpan, Span, Work, WorkOf};
 
-use tree::{Entry, Kind, Table};
-
-/// A scenario file as it was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Source {
-    /// Its name in messages: the path as the user wrote it.
-    pub name: String,
-    /// Its text.
-    pub text: String,
-}
+use crate::reader::suggest;
+use crate::reader::tree::{Entry, Kind, Table};
+pub use crate::reader::{
+    At, Bytes, Diagnostic, Fallback, Field, MISTAKES_MAX, Origin, Place, Rate, Section, Severity,
+    Source, Sources, Value, closest, codes, tree,
+};
 
 /// What is known about a section.
 #[derive(Clone, Copy, Debug)]
@@ -132,9 +117,6 @@ scenario! {
     expect: Expect, false;
 }
 
-/// Reading stops after this number of mistakes: a file with more is probably not a scenario.
-pub const MISTAKES_MAX: usize = 1_000;
-
 /// Reads a scenario. What could be read is returned along with everything that is wrong.
 pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>) {
     let mut scenario = Scenario::default();
@@ -172,7 +154,7 @@ fn read_root(root: &Table, scenario: &mut Scenario, out: &mut Vec<Diagnostic>) {
             Some(section) if section.repeated => format!("[[{}]]", section.key),
             _ => format!("[{}]", entry.key),
         };
-        let place = Place { path: &entry.key, example: &example };
+        let place = Place { path: &entry.key, example: &example, home: section_with_key };
         if !scenario.set(entry, place, out) {
             out.push(unknown_section(entry));
         }

@@ -1,7 +1,7 @@
 //! `--set path=value`: values of the command line that replace those of the file.
 
-use super::tree::{Entry, Kind, Node, Table, parse_value};
 use super::{Diagnostic, Origin, codes};
+use crate::reader::tree::{Entry, Kind, Node, Table, parse_value};
 
 /// Why an override is not possible.
 type Refusal = Box<Diagnostic>;

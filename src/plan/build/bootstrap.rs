@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::Findings;
+use crate::reader::Findings;
 use crate::scenario::{Diagnostic, Origin, codes};
 
 /// The longest name the domain name system has.

@@ -1,9 +1,10 @@
 //! Where the records go, and what that broker cannot do.
 
-use super::key::Key;
-use super::{Findings, Overrides, bootstrap};
+use super::{Overrides, bootstrap};
 use crate::base::{BrokerKind, format_bytes, format_duration};
 use crate::plan::{Api, BrokerPlan, GroupProtocol, Identity, Membership, Metric, Pace, Plan};
+use crate::reader::Findings;
+use crate::reader::GivenKey;
 use crate::scenario::known::{self, Treatment};
 use crate::scenario::{At, Diagnostic, Origin, RequestError, Scenario, codes};
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub(super) fn build(
     found: &mut Findings,
 ) -> BrokerPlan {
     let brokers = found.count(
-        Key::new("embedded.brokers", scenario.embedded.brokers.as_ref()),
+        GivenKey::new("embedded.brokers", scenario.embedded.brokers.as_ref()),
         1,
         1..=100,
         "the embedded cluster needs a broker; each one costs a port",

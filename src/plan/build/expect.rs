@@ -1,6 +1,5 @@
 //! Expectations: each on a figure that exists and that this run will have.
 
-use super::Findings;
 use super::bound::{self, BadBound};
 use super::figure;
 use crate::base::BrokerKind;
@@ -8,6 +7,7 @@ use crate::plan::{
     Acks, Comparison, Counter, Expectation, FaultFigure, FaultPlan, Metric, Pace, Plan,
     ProducerClients, Scope, Targets,
 };
+use crate::reader::Findings;
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, codes};
 
 pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::Findings;
-use super::key::{Key, key};
 use crate::base::format_duration;
 use crate::plan::{
     Assignor, FaultPlan, GroupPlan, GroupProtocol, Identity, RemoteAssignor, TopicPlan,
 };
+use crate::reader::Findings;
+use crate::reader::{GivenKey, key};
 use crate::scenario::sections::{AssignorWord, MembershipWord, ProtocolWord};
 use crate::scenario::{At, Consumers, Diagnostic, Origin, Scenario, codes};
 
@@ -74,7 +74,7 @@ fn max_poll_interval(
     let given = consumers.max_poll_interval.as_ref();
     let default = Duration::from_secs(300);
     let interval = found.duration(
-        Key::new("consumers.max_poll_interval", given),
+        GivenKey::new("consumers.max_poll_interval", given),
         default,
         Duration::from_secs(1)..=Duration::from_secs(86_400),
         "a host asks a few times a second, and a client that is not asked for longer leaves the group",
@@ -192,7 +192,7 @@ fn members(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> u3
     }
     let reason = "a group has at least one member";
     found.count(
-        Key::new("consumers.count", Some(count)),
+        GivenKey::new("consumers.count", Some(count)),
         topic.partitions,
         1..=topic.partitions,
         reason,
@@ -204,7 +204,7 @@ fn heartbeat(given: Option<&At<Duration>>, session: Duration, found: &mut Findin
     let default = Duration::from_secs(2).min(session / 3);
     let Some(at) = given else { return default };
     let interval = found.duration(
-        Key::new("consumers.heartbeat_interval", given),
+        GivenKey::new("consumers.heartbeat_interval", given),
         default,
         MILLISECOND..=Duration::from_secs(3600),
         "a third of `consumers.session_timeout` is usual",

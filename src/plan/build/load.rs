@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::Findings;
 use super::broker::EMBEDDED_UNPROCESSED_MAX;
-use super::key::key;
 use super::payload;
 use crate::base::format_count;
 use crate::plan::{
     Acks, BrokerPlan, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients,
     TopicPlan,
 };
+use crate::reader::Findings;
+use crate::reader::key;
 use crate::scenario::sections::{
     AcksWord, CompressionWord, LoadClientsWord, PartitionWord, PhasesWord,
 };

@@ -1,11 +1,11 @@
 //! The size of a payload: room for the stamp, and no more than client and broker take.
 
-use super::Findings;
 use crate::base::{
     BrokerKind, CLIENT_MESSAGE_BYTES, STAMP_BYTES, batch_payload_max, client_payload_max,
     format_count,
 };
 use crate::plan::BrokerPlan;
+use crate::reader::Findings;
 use crate::scenario::{At, Bytes, ClientSection, Diagnostic, Scenario, codes};
 
 const DEFAULT: u32 = 100;

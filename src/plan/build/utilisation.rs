@@ -1,8 +1,8 @@
 //! A warning before a load that consumers will hardly keep up with.
 
-use super::Findings;
 use crate::base::format_duration;
 use crate::plan::{MemberUse, PartitionUse, Plan};
+use crate::reader::Findings;
 use crate::scenario::{Diagnostic, Origin, Scenario, codes};
 use std::time::Duration;
 

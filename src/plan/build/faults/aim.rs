@@ -1,9 +1,9 @@
 //! The targets of a fault: from the scenario's words to the numbers of consumers, partitions, pools and brokers.
 
-use super::Findings;
 use crate::base::{ConsumerId, PartitionId, PoolId, Random};
 use crate::plan::Targets;
-use crate::plan::build::key::Key;
+use crate::reader::Findings;
+use crate::reader::GivenKey;
 use crate::scenario::{At, Diagnostic, Pick, codes};
 
 /// How many there are to hit.
@@ -50,7 +50,7 @@ pub(super) fn check(kind: &str, aim: Aim<'_>, there: &There, found: &mut Finding
         0 | 1 => format!("the only {noun} is number {lowest}"),
         _ => format!("{noun}s are numbered {lowest} to {highest}"),
     };
-    let before = found.0.len();
+    let before = found.count_so_far();
     match &pick.value {
         Pick::All => {}
         Pick::These(these) => {
@@ -67,10 +67,10 @@ pub(super) fn check(kind: &str, aim: Aim<'_>, there: &There, found: &mut Finding
         Pick::Random(how_many) => {
             let key = format!("{kind}.{noun}.random");
             let reason = format!("there {} to choose from", are(count, noun));
-            found.count(Key::new(&*key, Some(how_many)), 1, 1..=count.max(1), &reason);
+            found.count(GivenKey::new(&*key, Some(how_many)), 1, 1..=count.max(1), &reason);
         }
     }
-    found.0.len() == before
+    found.count_so_far() == before
 }
 
 fn are(count: u32, noun: &str) -> String {

@@ -1,12 +1,12 @@
 //! Kinds of faults that hit the calls of clients, on whatever cluster.
 
-use crate::plan::build::key::Key;
+use crate::reader::GivenKey;
 use std::time::Duration;
 
-use super::Findings;
 use super::aim::Aim;
 use super::kind::Span;
 use crate::plan::{Call, CallAction, CallRule, FaultKind};
+use crate::reader::Findings;
 use crate::scenario::{
     At, CallErrorWord, Diagnostic, Fault, FetchCall, Origin, Pick, ProduceCall, codes,
 };
@@ -63,7 +63,7 @@ impl Written<'_> {
                 let key = format!("{}.delay", name(self.call));
                 let reason = "a client that waits longer has given up long before";
                 let (given, range) = (self.delay.as_ref(), DELAY_MIN..=DELAY_MAX);
-                let delay = found.duration(Key::new(&*key, given), DELAY_MAX, range, reason);
+                let delay = found.duration(GivenKey::new(&*key, given), DELAY_MAX, range, reason);
                 Some(CallAction::Delay(delay))
             }
             (None, true, None) => Some(CallAction::Drop),
@@ -85,7 +85,7 @@ impl Written<'_> {
     fn share(&self, found: &mut Findings) -> f64 {
         let key = format!("{}.share", name(self.call));
         let reason = "it is the part of the calls that is hit, and 1 is all of them";
-        found.number(Key::new(&*key, self.share.as_ref()), 1.0, 1e-6..=1.0, reason)
+        found.number(GivenKey::new(&*key, self.share.as_ref()), 1.0, 1e-6..=1.0, reason)
     }
 }
 

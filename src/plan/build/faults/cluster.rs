@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::Findings;
 use super::aim::Aim;
 use super::kind::Span;
 use crate::base::BrokerKind;
-use crate::plan::build::key::Key;
 use crate::plan::{ExecPlan, FaultKind, PARTITIONS_MAX};
+use crate::reader::Findings;
+use crate::reader::GivenKey;
 use crate::scenario::sections::ModeWord;
 use crate::scenario::{
     At, Diagnostic, Exec, Fault, Grow, Join, Link, LinkSide, Origin, RequestError, Scenario, codes,
@@ -36,8 +36,12 @@ pub(super) fn of_kind<'a>(
         let (who, delay) = (rtt.value.broker.as_ref()?, rtt.value.delay.as_ref()?);
         let range = Duration::from_millis(1)..=Duration::from_secs(60);
         let reason = "the embedded cluster counts whole milliseconds";
-        let delay =
-            found.duration(Key::new("broker_rtt.delay", Some(delay)), delay.value, range, reason);
+        let delay = found.duration(
+            GivenKey::new("broker_rtt.delay", Some(delay)),
+            delay.value,
+            range,
+            reason,
+        );
         return Some((FaultKind::BrokerRtt { delay }, Span::Must, Aim::Brokers(who)));
     }
     if let Some(second) = &fault.second_owner {
@@ -95,7 +99,8 @@ fn of_the_simulator<'a>(
         };
         let range = Duration::from_micros(1)..=Duration::from_secs(60);
         let reason = "a disk that needs longer is broken";
-        let add = found.duration(Key::new("slow_disk.add", Some(add)), add.value, range, reason);
+        let add =
+            found.duration(GivenKey::new("slow_disk.add", Some(add)), add.value, range, reason);
         return Some(Some((FaultKind::SlowDisk { add }, Span::Must, Aim::Brokers(who))));
     }
     if let Some(link) = &fault.link {
@@ -138,13 +143,13 @@ fn bad_link<'a>(link: &'a At<Link>, found: &mut Findings) -> Option<(FaultKind, 
     let range = Duration::from_micros(1)..=Duration::from_secs(60);
     let delay = delay.as_ref().map_or(Duration::ZERO, |at| {
         let reason = "a link that takes longer is cut";
-        found.duration(Key::new("link.delay", Some(at)), at.value, range, reason)
+        found.duration(GivenKey::new("link.delay", Some(at)), at.value, range, reason)
     });
     let reason = "it is a share of the messages; `link_cut` lets nothing pass";
-    let loss = found.number(Key::new("link.loss", loss.as_ref()), 0.0, 0.0..=0.9, reason);
+    let loss = found.number(GivenKey::new("link.loss", loss.as_ref()), 0.0, 0.0..=0.9, reason);
     let reason = "it is a share of the batches";
     let duplicate =
-        found.number(Key::new("link.duplicate", duplicate.as_ref()), 0.0, 0.0..=1.0, reason);
+        found.number(GivenKey::new("link.duplicate", duplicate.as_ref()), 0.0, 0.0..=1.0, reason);
     let says_something = link.value.delay.is_some() || loss != 0.0 || duplicate != 0.0;
     if let Some(at) =
         link.value.loss.as_ref().or(link.value.duplicate.as_ref()).filter(|_| !says_something)
@@ -213,7 +218,7 @@ fn joining<'a>(
     }
     let reason = "each is a client of its own";
     let count = found.count(
-        Key::new("join.members", join.value.members.as_ref()),
+        GivenKey::new("join.members", join.value.members.as_ref()),
         1,
         1..=MEMBERS_MAX,
         reason,
@@ -253,7 +258,7 @@ fn growth(
     let (given, most) = (grow.value.partitions.as_ref(), PARTITIONS_MAX as u32);
     let reason = "each partition has a consumer and histograms of its own";
     FaultKind::Grow {
-        partitions: found.count(Key::new("grow.partitions", given), 1, 1..=most, reason),
+        partitions: found.count(GivenKey::new("grow.partitions", given), 1, 1..=most, reason),
     }
 }
 
@@ -278,7 +283,8 @@ fn deletes_records(key: Origin, scenario: &Scenario, broker: BrokerKind, found: 
 fn request_error(error: &At<RequestError>, found: &mut Findings) -> Option<FaultKind> {
     let RequestError { api, code, count } = &error.value;
     let reason = "each refuses one request";
-    let count = found.count(Key::new("request_error.count", count.as_ref()), 1, 1..=10_000, reason);
+    let count =
+        found.count(GivenKey::new("request_error.count", count.as_ref()), 1, 1..=10_000, reason);
     let (api, code) = (api.as_ref()?.value, code.as_ref()?.value);
     Some(FaultKind::RequestError { api, code, count })
 }
@@ -303,7 +309,7 @@ fn exec_plan(exec: &At<Exec>, found: &mut Findings) -> Option<ExecPlan> {
     let default = Duration::from_secs(30);
     let range = Duration::from_millis(100)..=Duration::from_secs(3600);
     let limit = found.duration(
-        Key::new("exec.limit", limit.as_ref()),
+        GivenKey::new("exec.limit", limit.as_ref()),
         default,
         range,
         "a command that hangs must not hang the run",

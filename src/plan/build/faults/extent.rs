@@ -1,7 +1,7 @@
 //! The limits of all faults together: occurrences, and targets.
 
-use super::Findings;
 use crate::base::format_count;
+use crate::reader::Findings;
 use crate::scenario::{At, Diagnostic, Fault, codes};
 
 /// Occurrences of all faults together: each has windows in which every partition is watched.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::aim::Aim;
-use super::{Findings, calls, cluster};
+use super::{calls, cluster};
 use crate::base::{BrokerKind, format_duration};
 use crate::plan::FaultKind;
-use crate::plan::build::key::Key;
+use crate::reader::Findings;
+use crate::reader::GivenKey;
 use crate::scenario::{
     At, CrashLoop, Diagnostic, Fault, Kill, Origin, Rate, Scenario, Slow, codes,
 };
@@ -129,7 +130,7 @@ fn of_kind<'a>(
         let (pool, given) = (burst.value.pool.as_ref()?, burst.value.factor.as_ref()?);
         let reason = "it is what the rate is multiplied with";
         let factor =
-            found.number(Key::new("burst.factor", Some(given)), 1.0, 0.01..=1000.0, reason);
+            found.number(GivenKey::new("burst.factor", Some(given)), 1.0, 0.01..=1000.0, reason);
         unchanged("burst", given, found);
         if scenario.load.rate.as_ref().is_some_and(|rate| rate.value == Rate::Max) {
             let message = "`burst` has no effect with `rate = \"max\"`";
@@ -190,7 +191,8 @@ fn slowdown(slow: &At<Slow>, scenario: &Scenario, found: &mut Findings) -> Optio
             return None;
         };
         let reason = "it is what a record's work is multiplied with";
-        let factor = found.number(Key::new("slow.factor", Some(given)), 1.0, 1.0..=1e6, reason);
+        let factor =
+            found.number(GivenKey::new("slow.factor", Some(given)), 1.0, 1.0..=1e6, reason);
         unchanged("slow", given, found);
         if scenario.consumers.work.is_none() && scenario.consumers.work_of.is_none() {
             let message = "`slow.factor` has no effect where records cost nothing";
@@ -203,7 +205,7 @@ fn slowdown(slow: &At<Slow>, scenario: &Scenario, found: &mut Findings) -> Optio
     let minute = Duration::from_secs(60);
     let range = Duration::from_micros(1)..=minute;
     let add = found.duration(
-        Key::new("slow.add", Some(add)),
+        GivenKey::new("slow.add", Some(add)),
         minute,
         range,
         "it is added to each record",
@@ -220,7 +222,7 @@ fn crash_loop(
         (Some(times), None) => {
             let reason = "it crashes once at least";
             let times =
-                found.count(Key::new("crash_loop.times", Some(times)), 1, 1..=10_000, reason);
+                found.count(GivenKey::new("crash_loop.times", Some(times)), 1, 1..=10_000, reason);
             Some((FaultKind::CrashLoop { times: Some(times) }, Span::Never))
         }
         (None, Some(_)) => Some((FaultKind::CrashLoop { times: None }, Span::Must)),
@@ -263,7 +265,7 @@ fn lasts(
             let reason = format!("at most a week, at least {}", format_duration(SHORTEST));
             let key = format!("fault[{entry}].for");
             Some(found.duration(
-                Key::new(&*key, Some(given)),
+                GivenKey::new(&*key, Some(given)),
                 SHORTEST,
                 SHORTEST..=LONGEST,
                 &reason,

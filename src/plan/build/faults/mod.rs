@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::extent::Extent;
-use super::Findings;
 use crate::base::{ConsumerId, Seed, format_duration};
-use crate::plan::build::key::Key;
 use crate::plan::{BrokerPlan, FaultKind, FaultPlan, LoadPlan, Targets, Times, TopicPlan};
+use crate::reader::Findings;
+use crate::reader::GivenKey;
 use crate::scenario::sections::ModeWord;
 use crate::scenario::{At, Diagnostic, Fault, Scenario, codes};
 
@@ -229,7 +229,7 @@ fn repeat(
         return None;
     };
     let every = found.duration(
-        Key::new(format!("fault[{entry}].every"), Some(given)),
+        GivenKey::new(format!("fault[{entry}].every"), Some(given)),
         Duration::from_secs(10),
         EVERY_MIN..=WEEK,
         "a fault needs time to show what it does",
@@ -246,7 +246,7 @@ fn repeat(
         );
     }
     let jitter = found.duration(
-        Key::new(format!("fault[{entry}].jitter"), fault.jitter.as_ref()),
+        GivenKey::new(format!("fault[{entry}].jitter"), fault.jitter.as_ref()),
         Duration::ZERO,
         Duration::ZERO..=every / 2,
         "more than half of `every` would change the order",

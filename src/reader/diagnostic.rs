@@ -1,6 +1,5 @@
 //! What is wrong with a scenario: where, why, and what to do about it.
 
-use super::Source;
 use crate::base::printable;
 
 /// One mistake, or one thing worth knowing.
@@ -75,6 +74,15 @@ impl Origin {
             _ => false,
         }
     }
+}
+
+/// A scenario file as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Its name in messages: the path as the user wrote it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
 }
 
 /// The texts diagnostics point into.
