@@ -6,6 +6,7 @@
 //!
 //! * [`base`] - vocabulary: ids, units, clock, seed tree, record stamp.
 //! * [`reader`] - TOML into typed tables: every value with its place, every mistake with a remedy.
+//! * [`fault`] - what can be broken on purpose: a kind is one item and one line in a registry.
 //! * [`scenario`] - the TOML file, 1:1 and uninterpreted, with every mistake and its place.
 //! * [`plan`] - facts: every default decided, nothing left to interpret.
 //! * [`measure`] - numbers: histograms, ledger, lag, recovery, summary, verdict.
@@ -19,6 +20,7 @@
 
 pub mod base;
 pub mod reader;
+pub mod fault;
 pub mod scenario;
 pub mod plan;
 pub mod measure;

@@ -23,7 +23,9 @@ pub use clock::{Clock, ClockHand, Time};
 #[cfg(test)]
 pub(crate) use defect::Defect;
 pub use handler_panic::{in_handler, is_in_handler, panic_text};
-pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
+pub use ids::{
+    ConsumerId, Incarnation, Offset, PARTITIONS_MAX, PartitionId, PoolId, ProducerId, RunId,
+};
 pub use leftovers::Leftovers;
 pub use printable::{printable, printable_path};
 pub use record_size::{CLIENT_MESSAGE_BYTES, batch_bytes, batch_payload_max, client_payload_max};

@@ -4,7 +4,6 @@
 //! one implementation; nothing outside [`rdkafka`] names the library.
 
 pub mod calls;
-mod disturbance;
 mod error;
 pub mod model;
 pub mod native;
@@ -14,7 +13,6 @@ pub mod protocol;
 pub mod rdkafka;
 pub mod sim;
 
-pub use disturbance::Disturbance;
 pub use error::{BrokerError, ErrorClass};
 pub use port::{
     Answers, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort, ConsumerSpec,

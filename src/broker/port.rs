@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::{BrokerError, Disturbance, ErrorClass, Positions};
+use super::{BrokerError, ErrorClass, Positions};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
+use crate::fault::Disturbance;
 use crate::measure::Ack;
 
 /// Makes the ports to a cluster, and acts on the cluster itself. Shared by all hosts.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::{ConsumerId, PartitionId, PoolId, Random, Seed};
-use crate::plan::{Call, CallAction, CallRule, Targets};
+use crate::fault::{Call, CallAction, CallRule, Targets};
 
 /// The rules that hold now.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::plan::CallError;
+    use crate::fault::CallError;
 
     const FETCH: CallRule = CallRule { call: Call::Fetch, action: CallAction::Drop, share: 1.0 };
     const ONE: CallingClient = CallingClient::Consumer(ConsumerId(1));

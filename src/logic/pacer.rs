@@ -1,14 +1,14 @@
 //! Open-loop pacing: which producer's record is due when.
 //!
-//! Schedules are absolute. A record is never skipped and never shifted: if the tester is late, it is sent
-//! late and its lateness is measured. The pacer outlives its pool's thread, so a restarted pool goes on
-//! where the last one was.
+//! Schedules are absolute. A record is never skipped and never shifted: if the tester is late, it is sent late and its
+//! lateness is measured. The pacer outlives its pool's thread, so a restarted pool goes on where the last one was.
 
 use std::time::Duration;
 
 use super::upcoming::Upcoming;
 use crate::base::{PartitionId, PoolId, ProducerId, Random, Seed, Time};
-use crate::plan::{FaultKind, FaultPlan, LoadPlan, Pace, Phases, Placement, Plan, Targets};
+use crate::fault::{FaultEffect, PoolFault, Targets};
+use crate::plan::{FaultPlan, LoadPlan, Pace, Phases, Placement, Plan};
 
 /// A record that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +71,8 @@ impl Burst {
     fn of_pool(faults: &[FaultPlan], pool: PoolId, start: Time) -> Vec<Burst> {
         let mut bursts: Vec<Burst> = Vec::new();
         for fault in faults {
-            let (FaultKind::Burst { factor }, Targets::Pools(pools)) =
-                (&fault.kind, &fault.targets)
+            let (FaultEffect::Pools(PoolFault::Burst { factor }), Targets::Pools(pools)) =
+                (&fault.kind.effect, &fault.targets)
             else {
                 continue;
             };

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fault_windows::FaultTimes;
 use super::{FaultWindows, Journal, LaneShape, Ledger, PartitionCell, PoolCell, balance};
+use crate::base::PARTITIONS_MAX;
 use crate::base::{Offset, PartitionId, PoolId, Table, Time};
-use crate::plan::PARTITIONS_MAX;
 
 /// The cells of all partitions and pools, the journal, and the faults' times.
 #[derive(Debug)]

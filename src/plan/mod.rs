@@ -28,16 +28,13 @@ pub use consumers::{
 };
 pub use estimate::Needs;
 pub use expect::{Comparison, Expectation};
-pub use fault::{
-    Api, ApiError, Call, CallAction, CallError, CallRule, ExecPlan, FaultKind, FaultPlan, LinkSide,
-    Targets,
-};
+pub use fault::FaultPlan;
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use metric::{Counter, FaultFigure, Latency, Metric, Part, Scope};
 pub use placement::Placement;
 pub use sim::{OutagePlan, RetryPlan, SimPlan};
-pub use topic::{PARTITIONS_MAX, TopicName, TopicPlan};
+pub use topic::{TopicName, TopicPlan};
 pub use utilisation::{MemberUse, PartitionUse, Utilisation};
 
 use crate::base::{BrokerKind, Seed};

@@ -3,8 +3,6 @@
 //! A key is defined once, in [`sections`]: from that come the struct's field, its reader, the list
 //! of known keys, the JSON Schema and the reference in the book.
 
-mod aim;
-mod fault;
 mod file;
 pub mod java;
 pub mod known;
@@ -17,12 +15,6 @@ mod schema;
 pub mod sections;
 mod work;
 
-pub use aim::{Pick, RandomPick};
-pub use fault::{
-    ApiWord, BrokerAim, BrokerDelay, Burst, CallErrorWord, CodeWord, ConsumerAim, CoordinatorMove,
-    CrashLoop, Exec, Fault, FetchCall, Grow, Join, Kill, Link, LinkCut, LinkSide, PartitionAim,
-    PoolAim, ProduceCall, RequestError, Slow, SlowDisk,
-};
 pub use file::load;
 pub use merged::merged;
 pub use open::{Bound, ClientSection, Expect, Expected};
@@ -32,6 +24,7 @@ pub use schema::{json_schema, reference_markdown};
 pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Sim, Topic, Watchdog};
 pub use work::{RandomSpan, Span, Work, WorkOf};
 
+use crate::fault::Fault;
 use crate::reader::suggest;
 use crate::reader::tree::{Entry, Kind, Table};
 pub use crate::reader::{
@@ -57,7 +50,7 @@ pub struct SectionInfo {
 macro_rules! scenario {
     ($(#[doc = $doc:literal] $key:ident: $type:ty, $repeated:literal;)+) => {
         /// A scenario: what the file and the overrides say, and nothing else.
-        #[derive(Clone, Debug, Default, PartialEq)]
+        #[derive(Clone, Debug, Default)]
         pub struct Scenario {
             $(#[doc = $doc] pub $key: $type,)+
         }

@@ -5,9 +5,9 @@ use ractor::{ActorId, ActorRef};
 use super::children::{Failure, KillReason, SlotId};
 use super::{SupervisorMsg, SupervisorState};
 use crate::base::{ConsumerId, Offset, PoolId};
+use crate::fault::{ConsumerFault, FaultEffect};
 use crate::logic::{Cause, Death, GATE_WINDOW, GateEffect, SlotEvent, SlotState};
 use crate::measure::{Event, InFlight, Owner};
-use crate::plan::FaultKind;
 
 impl SupervisorState {
     /// A child's actor has ended, with a failure or as asked.
@@ -58,8 +58,10 @@ impl SupervisorState {
         };
         // A consumer that panics as planned does not die of its record.
         let faults = &self.context.plan.faults;
-        let kind = armed_fault.and_then(|fault| faults.get(fault)).map(|fault| &fault.kind);
-        let in_flight = child.heartbeat.in_flight().filter(|_| kind != Some(&FaultKind::Panic));
+        let effect =
+            armed_fault.and_then(|fault| faults.get(fault)).map(|fault| &fault.kind.effect);
+        let is_planned = effect == Some(&FaultEffect::Consumers(ConsumerFault::Panic));
+        let in_flight = child.heartbeat.in_flight().filter(|_| !is_planned);
         let killed_for = child.fault.take();
         if let (Some(_), Some(stop)) = (killed_for, stopped_for) {
             self.context.note_missed(stop, "it was killed while it stopped".to_owned());

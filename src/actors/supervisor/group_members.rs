@@ -5,8 +5,8 @@ use ractor::ActorRef;
 use super::children::SlotId;
 use super::{SupervisorMsg, SupervisorState};
 use crate::base::ConsumerId;
+use crate::fault::FaultEffect;
 use crate::logic::SlotEvent;
-use crate::plan::FaultKind;
 
 impl SupervisorState {
     /// Starts the members that fault number `number` adds, if that is what it does.
@@ -30,7 +30,7 @@ impl SupervisorState {
     pub(super) fn joined(&mut self, id: SlotId) {
         let SlotId::Consumer(consumer) = id else { return };
         let number = self.context.plan.faults.iter().position(|fault| {
-            let is_to_stay = fault.kind == FaultKind::Join && fault.lasts.is_none();
+            let is_to_stay = fault.kind.effect == FaultEffect::Join && fault.lasts.is_none();
             is_to_stay && fault.targets.consumers().contains(&consumer)
         });
         let Some(number) = number else { return };
@@ -46,7 +46,7 @@ impl SupervisorState {
 
     fn group_members(&self, number: usize) -> Vec<ConsumerId> {
         let fault = self.context.plan.faults.get(number);
-        let fault = fault.filter(|fault| fault.kind == FaultKind::Join);
+        let fault = fault.filter(|fault| fault.kind.effect == FaultEffect::Join);
         fault.map_or_else(Vec::new, |fault| fault.targets.consumers().to_vec())
     }
 }

@@ -8,8 +8,9 @@ use super::super::offset_oracle::OracleMsg;
 use super::SupervisorState;
 use super::children::{Failure, SlotId};
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId};
+use crate::fault::Targets;
 use crate::measure::{Event, FaultTimes, RecoveryMark};
-use crate::plan::{PartitionChoice, Targets};
+use crate::plan::PartitionChoice;
 
 /// A pool that comes back sends what is overdue first; so long its lateness is the fault's.
 pub(super) const CATCH_UP: Duration = Duration::from_secs(1);

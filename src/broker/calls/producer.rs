@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::base::{Clock, PartitionId, PoolId, ProducerId, Time, sent_time};
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
+use crate::fault::{CallAction, CallError};
 use crate::logic::{ActiveFaults, CallingClient};
 use crate::measure::{Ack, Outcome};
-use crate::plan::{CallAction, CallError};
 
 /// Records held back at once; librdkafka's `queue.buffering.max.messages`. Beyond it the client's queue is full.
 const HELD_MAX: usize = 100_000;

@@ -14,9 +14,9 @@ use crate::broker::{
     Answers, BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, ProducerPort,
     SendError, SendRecord,
 };
+use crate::fault::{Call, CallAction, CallError, CallRule, Targets};
 use crate::logic::ActiveFaults;
 use crate::measure::{Ack, Outcome};
-use crate::plan::{Call, CallAction, CallError, CallRule, Targets};
 
 const PARTITIONS: u32 = 2;
 const STEP: Duration = Duration::from_millis(1);

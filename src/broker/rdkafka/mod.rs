@@ -37,10 +37,11 @@ use self::growth::RdTopic;
 use self::places::{Place, Places};
 use self::producer::RdProducer;
 use super::{
-    BrokerError, ClusterPort, Committer, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets,
-    ProducerPort, TopicPort,
+    BrokerError, ClusterPort, Committer, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort,
+    TopicPort,
 };
 use crate::base::{Clock, PoolId};
+use crate::fault::Disturbance;
 use crate::measure::ClientProperty;
 use crate::plan::{GroupPlan, Plan, ProducerClients};
 

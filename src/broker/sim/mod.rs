@@ -29,8 +29,9 @@ pub use trace_sink::TraceSink;
 
 use crate::base::PoolId;
 use crate::broker::{
-    BrokerError, ClusterPort, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets, ProducerPort,
+    BrokerError, ClusterPort, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort,
 };
+use crate::fault::Disturbance;
 
 /// The cluster as the ports of real time see it: the kernel hosts the clients itself, so there are none, but things
 /// can be done to it.

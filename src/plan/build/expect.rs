@@ -3,9 +3,10 @@
 use super::bound::{self, BadBound};
 use super::figure;
 use crate::base::BrokerKind;
+use crate::fault::Targets;
 use crate::plan::{
     Acks, Comparison, Counter, Expectation, FaultFigure, FaultPlan, Metric, Pace, Plan,
-    ProducerClients, Scope, Targets,
+    ProducerClients, Scope,
 };
 use crate::reader::Findings;
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, codes};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::format_duration;
+use crate::fault::{ConsumerFault, FaultEffect};
 use crate::plan::{
     Assignor, FaultPlan, GroupPlan, GroupProtocol, Identity, RemoteAssignor, TopicPlan,
 };
@@ -50,9 +51,10 @@ pub(super) fn warn_about_stops(
     faults: &[FaultPlan],
     found: &mut Findings,
 ) {
+    let stops = FaultEffect::Consumers(ConsumerFault::Stop);
     for (entry, fault) in scenario.fault.iter().enumerate() {
-        let Some(stop) = &fault.value.stop else { continue };
-        let its = faults.iter().filter(|plan| plan.entry == entry);
+        let Some(stop) = fault.value.kinds.first() else { continue };
+        let its = faults.iter().filter(|plan| plan.entry == entry && plan.kind.effect == stops);
         let mut stopped = its.flat_map(|plan| plan.targets.consumers());
         let both = stopped.find(|member| group.identity_of(**member) == Identity::Crashable);
         let Some(member) = both else { continue };

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::plan::{BrokerPlan, PARTITIONS_MAX, TopicName, TopicPlan};
+use crate::base::PARTITIONS_MAX;
+use crate::plan::{BrokerPlan, TopicName, TopicPlan};
 use crate::reader::Findings;
 use crate::reader::{GivenKey, key};
 use crate::scenario::{At, Bytes, Diagnostic, Scenario, codes};

@@ -5,7 +5,8 @@ use super::{BrokerId, Caller, Cluster, Output, Outputs, Produced};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::sequences::Admission;
 use crate::broker::protocol::{ErrorCode, Produce};
-use crate::plan::{Acks, Api, ApiError};
+use crate::fault::{Api, ApiError};
+use crate::plan::Acks;
 
 /// A batch that is not replicated yet.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use super::{BrokerId, Caller, Cluster, Output, Outputs};
 use crate::base::Time;
 use crate::broker::model::group::{GroupError, GroupRequest, GroupResponse};
 use crate::broker::protocol::{ErrorCode, Request, Response};
-use crate::plan::{Api, ApiError};
+use crate::fault::{Api, ApiError};
 
 /// Which requests are refused next.
 #[derive(Debug, Default)]

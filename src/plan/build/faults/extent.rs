@@ -1,8 +1,9 @@
 //! The limits of all faults together: occurrences, and targets.
 
 use crate::base::format_count;
+use crate::fault::Fault;
 use crate::reader::Findings;
-use crate::scenario::{At, Diagnostic, Fault, codes};
+use crate::scenario::{At, Diagnostic, codes};
 
 /// Occurrences of all faults together: each has windows in which every partition is watched.
 const OCCURRENCES_MAX: usize = 5_000;
@@ -51,7 +52,7 @@ impl Extent {
             return true;
         };
         self.is_exceeded = true;
-        let origin = fault.value.every.as_ref().map_or(fault.origin, |every| every.origin);
+        let origin = fault.value.schedule.every.as_ref().map_or(fault.origin, |every| every.origin);
         found.push(Diagnostic::error(codes::OUT_OF_RANGE, origin, message).remedy(remedy));
         false
     }

@@ -1,26 +1,28 @@
 //! Scheduled faults: each `[[fault]]` becomes its occurrences, in the order of their times.
 
-mod aim;
-mod calls;
-mod cluster;
 mod extent;
-mod kind;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::extent::Extent;
 use crate::base::{ConsumerId, Seed, format_duration};
-use crate::plan::{BrokerPlan, FaultKind, FaultPlan, LoadPlan, Targets, Times, TopicPlan};
-use crate::reader::Findings;
-use crate::reader::GivenKey;
+use crate::fault::{
+    Aim, Fault, FaultEffect, FaultFacts, FaultSchedule, KindPlan, Lasts, Targets, There,
+    WrittenKind,
+};
+use crate::plan::{BrokerPlan, FaultPlan, LoadPlan, Times, TopicPlan};
+use crate::reader::{Findings, GivenKey};
 use crate::scenario::sections::ModeWord;
-use crate::scenario::{At, Diagnostic, Fault, Scenario, codes};
+use crate::scenario::{At, Diagnostic, Origin, Scenario, codes};
 
 /// Members that faults add in a run: each has a client of its own, and is remembered.
 const JOINING_MAX: u32 = 1_000;
 const EVERY_MIN: Duration = Duration::from_millis(100);
+/// Longest time a fault may last, as a run.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// Shortest time a fault may last.
+const LASTS_MIN: Duration = Duration::from_millis(1);
 
 pub(super) fn build(
     scenario: &Scenario,
@@ -31,16 +33,7 @@ pub(super) fn build(
     seed: Seed,
     found: &mut Findings,
 ) -> Vec<FaultPlan> {
-    let there = aim::There {
-        consumers: members(scenario, topic),
-        partitions: topic.partitions,
-        pools: load.pools,
-        brokers: match broker {
-            BrokerPlan::Embedded { brokers } => *brokers,
-            BrokerPlan::Sim(sim) => sim.brokers,
-            BrokerPlan::Kafka { .. } => 1,
-        },
-    };
+    let there = there(scenario, topic, load, broker);
     let mut extent = Extent::default();
     let mut joining = BTreeMap::new();
     let mut size = topic.partitions;
@@ -50,32 +43,36 @@ pub(super) fn build(
         if found.is_full() {
             break;
         }
-        if let Some(given) = &fault.value.at {
+        let schedule = &fault.value.schedule;
+        if let Some(given) = &schedule.at {
             check_time(entry, given, last, times, found);
         }
-        let first = fault.value.at.as_ref().map_or(last, |at| at.value);
+        let first = schedule.at.as_ref().map_or(last, |at| at.value);
         last = last.max(first);
-        let Some((kind, lasts, pick)) = kind::build(entry, fault, scenario, broker.kind(), found)
-        else {
-            continue;
-        };
-        if !aim::check(kind.name(), pick, &there, found) {
+        let facts = facts(scenario, load, broker, there, size, schedule);
+        let Some(written) = only_kind(entry, fault, found) else { continue };
+        let Some(planned) = written.plan(&facts, found) else { continue };
+        let lasts = lasts(entry, written, planned.lasts, schedule, found);
+        let aim = planned.aim;
+        if !aim.check(written.info, &there, found) {
             continue;
         }
-        check_size(fault, &kind, &mut size, found);
-        check_coordinator(fault, &there, found);
-        if let aim::Aim::New(count) = pick {
+        if let FaultEffect::Grow { partitions } = planned.effect {
+            size = partitions.max(size);
+        }
+        if let Aim::New(count) = aim {
             joining.insert(entry, count);
         }
         let seed = seed.child("fault", entry as u64);
-        let repeat = repeat(entry, fault, lasts, found);
+        let repeat = repeat(entry, schedule, lasts, found);
         let all = occurrences(first, lasts, repeat, times, seed, extent.room());
-        if !extent.take(all.len(), aim::count(pick, &there), fault, found) {
+        if !extent.take(all.len(), aim.count(&there), fault, found) {
             continue;
         }
+        let kind = KindPlan::new(written.info, planned.effect, planned.details);
         for (number, at) in all.into_iter().enumerate() {
             let mut random = seed.child("targets", number as u64).random();
-            let targets = aim::draw(pick, &there, &mut random);
+            let targets = aim.draw(&there, &mut random);
             plans.push(FaultPlan { entry, at, lasts, kind: kind.clone(), targets });
         }
     }
@@ -84,6 +81,99 @@ pub(super) fn build(
     check_at_once(scenario, &plans, found);
     check_joining(scenario, &plans, there.consumers, found);
     plans
+}
+
+fn there(scenario: &Scenario, topic: &TopicPlan, load: &LoadPlan, broker: &BrokerPlan) -> There {
+    There {
+        consumers: members(scenario, topic),
+        partitions: topic.partitions,
+        pools: load.pools,
+        brokers: match broker {
+            BrokerPlan::Embedded { brokers } => *brokers,
+            BrokerPlan::Sim(sim) => sim.brokers,
+            BrokerPlan::Kafka { .. } => 1,
+        },
+    }
+}
+
+fn facts<'a>(
+    scenario: &'a Scenario,
+    load: &LoadPlan,
+    broker: &BrokerPlan,
+    there: There,
+    partitions_by_then: u32,
+    schedule: &'a FaultSchedule,
+) -> FaultFacts<'a> {
+    let Scenario { consumers, topic, .. } = scenario;
+    FaultFacts {
+        broker: broker.kind(),
+        there,
+        partitions_by_then,
+        is_group: consumers.mode.as_ref().is_some_and(|at| at.value == ModeWord::Group),
+        topic_name: topic.name.as_ref().map(|name| name.value.as_str()),
+        per_second: load.per_second(),
+        idempotence: load.idempotence,
+        has_work: consumers.work.is_some() || consumers.work_of.is_some(),
+        schedule,
+    }
+}
+
+/// The kind that is written, if it is exactly one.
+fn only_kind<'a>(
+    entry: usize,
+    fault: &'a At<Fault>,
+    found: &mut Findings,
+) -> Option<&'a WrittenKind> {
+    let mut kinds: Vec<&WrittenKind> = fault.value.kinds.iter().collect();
+    kinds.sort_by_key(|kind| kind.key);
+    let diagnostic = match kinds.as_slice() {
+        [one] => return Some(one),
+        [] => {
+            let message = format!("`fault[{entry}]` does not say what happens");
+            Diagnostic::error(codes::EXACTLY_ONE, fault.origin, message)
+                .remedy("add what it does, for example `kill = { consumer = 7 }`")
+        }
+        [_, second, ..] => {
+            let message = format!("`fault[{entry}]` does a second thing, `{}`", second.info.name());
+            Diagnostic::error(codes::EXACTLY_ONE, second.key, message)
+                .remedy("give it a `[[fault]]` of its own, at the same time if it is meant so")
+        }
+    };
+    found.push(diagnostic);
+    None
+}
+
+fn lasts(
+    entry: usize,
+    written: &WrittenKind,
+    lasts: Lasts,
+    schedule: &FaultSchedule,
+    found: &mut Findings,
+) -> Option<Duration> {
+    let name = written.info.name();
+    match (&schedule.span, lasts) {
+        (None, Lasts::Must) => {
+            let message = format!("`{name}` needs the key `for`");
+            found.push(
+                Diagnostic::error(codes::MISSING_KEY, written.key, message)
+                    .remedy("say how long it lasts, for example `for = \"3s\"`"),
+            );
+            None
+        }
+        (Some(given), Lasts::Never) => {
+            let message = format!("`for` has no effect with `{name}`");
+            let diagnostic = Diagnostic::error(codes::NO_EFFECT, given.key, message);
+            found.push(diagnostic.remedy("remove it: that fault is over at once"));
+            None
+        }
+        (None, _) => None,
+        (Some(given), _) => {
+            let reason = format!("at most a week, at least {}", format_duration(LASTS_MIN));
+            let key = format!("fault[{entry}].for");
+            let range = LASTS_MIN..=WEEK;
+            Some(found.duration(GivenKey::new(&*key, Some(given)), LASTS_MIN, range, &reason))
+        }
+    }
 }
 
 /// Warns where one consumer is stopped and killed at the same time: the second of them finds it gone.
@@ -117,54 +207,32 @@ fn check_at_once(scenario: &Scenario, plans: &[FaultPlan], found: &mut Findings)
     }
 }
 
-/// A topic only grows.
-fn check_size(fault: &At<Fault>, kind: &FaultKind, size: &mut u32, found: &mut Findings) {
-    let FaultKind::Grow { partitions } = *kind else { return };
-    let given = fault.value.grow.as_ref().and_then(|grow| grow.value.partitions.as_ref());
-    if let Some(given) = given.filter(|_| partitions <= *size) {
-        let message =
-            format!("`grow.partitions` is {partitions}, and the topic has {size} by then");
-        found.push(
-            Diagnostic::error(codes::CONFLICT, given.origin, message)
-                .remedy("a topic only grows: choose more"),
-        );
-    }
-    *size = partitions.max(*size);
-}
-
-/// A coordinator is one of the brokers that are there.
-fn check_coordinator(fault: &At<Fault>, there: &aim::There, found: &mut Findings) {
-    let moved = fault.value.coordinator_move.as_ref();
-    let Some(to) = moved.and_then(|moved| moved.value.to.as_ref()) else { return };
-    if !(1..=u64::from(there.brokers)).contains(&to.value) {
-        let message = format!("there is no broker {} to move the coordinator to", to.value);
-        let remedy = match there.brokers {
-            1 => "the only broker is number 1".to_owned(),
-            brokers => format!("brokers are numbered 1 to {brokers}"),
-        };
-        found.push(Diagnostic::error(codes::NO_SUCH_MEMBER, to.origin, message).remedy(remedy));
-    }
-}
-
 fn check_joining(scenario: &Scenario, plans: &[FaultPlan], members: u32, found: &mut Findings) {
-    let last = plans.iter().filter(|plan| plan.kind == FaultKind::Join);
+    let last = plans.iter().filter(|plan| plan.kind.effect == FaultEffect::Join);
     let last = last.filter_map(|plan| plan.targets.consumers().last()).max();
     let joined = last.map_or(0, |last| last.0 + 1 - members);
     if joined > JOINING_MAX
-        && let Some(join) = scenario.fault.iter().find_map(|fault| fault.value.join.as_ref())
+        && let Some(key) = first_join(scenario, plans)
     {
         let message = format!("{joined} members would join the group");
         found.push(
-            Diagnostic::error(codes::OUT_OF_RANGE, join.key, message)
+            Diagnostic::error(codes::OUT_OF_RANGE, key, message)
                 .remedy(format!("at most {JOINING_MAX} in a run: choose a longer `every`")),
         );
     }
 }
 
+/// Where the first fault is written that adds members.
+fn first_join(scenario: &Scenario, plans: &[FaultPlan]) -> Option<Origin> {
+    let first = plans.iter().filter(|plan| plan.kind.effect == FaultEffect::Join);
+    let first = first.map(|plan| plan.entry).min()?;
+    scenario.fault[first].value.kinds.first().map(|kind| kind.key)
+}
+
 /// Gives those who join their numbers, in the order in which they come.
 fn number_the_new(plans: &mut [FaultPlan], joining: &BTreeMap<usize, u32>, members: u32) {
     let mut next = members;
-    for plan in plans.iter_mut().filter(|plan| plan.kind == FaultKind::Join) {
+    for plan in plans.iter_mut().filter(|plan| plan.kind.effect == FaultEffect::Join) {
         let count = joining.get(&plan.entry).copied().unwrap_or(0);
         plan.targets = Targets::Consumers((next..next + count).map(ConsumerId).collect());
         next += count;
@@ -218,11 +286,10 @@ struct Repeat {
 
 fn repeat(
     entry: usize,
-    fault: &At<Fault>,
+    fault: &FaultSchedule,
     lasts: Option<Duration>,
     found: &mut Findings,
 ) -> Option<Repeat> {
-    let fault = &fault.value;
     let Some(given) = &fault.every else {
         let (with, now) = (format!("`fault[{entry}].every`"), "a fault that happens once");
         found.no_effect(&format!("fault[{entry}].jitter"), fault.jitter.as_ref(), &with, now);
