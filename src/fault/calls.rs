@@ -117,11 +117,12 @@ impl Written<'_> {
         let action = self.action(found);
         let share = self.share(found);
         let (aim, action) = (aim?, action?);
-        let effect = FaultEffect::Calls(CallRule { call, action, share });
+        let effect = FaultEffect::Calls(CallRule { call, action, share, count: None });
         let mut details = match action {
             CallAction::Delay(delay) => format!(" +{}", format_duration(delay)),
             CallAction::Drop => " dropped".to_owned(),
             CallAction::Error(error) => format!(" {} error", error.word()),
+            CallAction::LoseAnswer => " answer lost".to_owned(),
         };
         if share < 1.0 {
             details = format!("{details} {}%", share * 100.0);

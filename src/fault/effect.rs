@@ -144,6 +144,13 @@ pub enum BrokerChange {
     Reset,
     /// Nothing passes on the present connections to it, and no side is told.
     HalfOpen,
+    /// It carries out the next requests of a kind, and closes their connections instead of answering.
+    LoseAnswers {
+        /// Which kind.
+        api: Api,
+        /// Their number.
+        count: u32,
+    },
 }
 
 /// What happens to calls of clients.
@@ -155,6 +162,8 @@ pub struct CallRule {
     pub action: CallAction,
     /// Share of them, drawn from the seed. Above 0, at most 1.
     pub share: f64,
+    /// How many of them in all; `None` for every one while the rule holds.
+    pub count: Option<u32>,
 }
 
 /// A kind of call of a client.
@@ -175,6 +184,8 @@ pub enum CallAction {
     Drop,
     /// It comes to nothing, and the client says so.
     Error(CallError),
+    /// It is carried out, and the answer to it is lost.
+    LoseAnswer,
 }
 
 /// Commands with their arguments.

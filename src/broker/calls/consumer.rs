@@ -264,7 +264,7 @@ impl ConsumerEvents for Filter<'_> {
             Some(CallAction::Delay(delay)) => {
                 rules.hold(partition, now + delay, Arrival::Record(offset, payload.to_vec()));
             }
-            Some(CallAction::Drop) => {
+            Some(CallAction::Drop | CallAction::LoseAnswer) => {
                 rules.dropped.insert(partition, (offset, now + ASK_AGAIN));
             }
             Some(CallAction::Error(CallError::Retriable)) => {

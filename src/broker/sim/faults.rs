@@ -63,6 +63,9 @@ impl Kernel {
                 }
             }
             BrokerChange::Reset => self.break_all(broker),
+            BrokerChange::LoseAnswers { api, count } => {
+                self.cluster.lose_answers(broker, api, count);
+            }
             BrokerChange::HalfOpen => self.network.blackhole(broker),
         }
     }

@@ -77,6 +77,9 @@ impl Cluster {
         if refusal == Some(ApiError::Disconnect) {
             return out.push(Output::HangUp { broker, caller });
         }
+        if refusal.is_none() && produce.acks != Acks::None {
+            self.refusals.note_lost(Api::Produce, broker, caller, produce.number);
+        }
         let appended = match refusal {
             Some(code) if !is_appended(code) => Appended::Refused(error_code(code)),
             Some(_) | None => self.append(at, broker, produce, out),

@@ -1,22 +1,52 @@
-//! Requests that are refused on purpose.
+//! Requests that are refused on purpose, and answers that are lost.
 
-use super::{BrokerId, Caller, Cluster, Output, Outputs};
+use super::{BrokerId, Caller, ClientId, Cluster, Output, Outputs};
 use crate::base::Time;
 use crate::broker::model::group::{GroupError, GroupRequest, GroupResponse};
 use crate::broker::protocol::{ErrorCode, Request, Response};
 use crate::fault::{Api, ApiError};
 
-/// Which requests are refused next.
+/// Which requests are refused next, and which are not answered.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     planned: Vec<(Api, ApiError, u32)>,
+    /// The broker, the kind of request, and how many answers are lost next.
+    lost: Vec<(BrokerId, Api, u32)>,
+    unanswered: Vec<Unanswered>,
+}
+
+/// A request that is carried out, and whose answer is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unanswered {
+    broker: BrokerId,
+    caller: Caller,
+    api: Api,
+    /// Of a batch; 0 for other requests: of each other kind, a connection has one under way.
+    number: u64,
 }
 
 impl Refusals {
     /// Whether nothing is planned.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.planned.is_empty()
+        self.planned.is_empty() && self.lost.is_empty() && self.unanswered.is_empty()
+    }
+
+    /// Notes that the answer to a request of this kind is lost, if that is planned.
+    #[inline]
+    pub(super) fn note_lost(&mut self, api: Api, broker: BrokerId, caller: Caller, number: u64) {
+        let of_kind = |(of, lost, _): &&mut (BrokerId, Api, u32)| (*of, *lost) == (broker, api);
+        if let Some((.., left)) = self.lost.iter_mut().find(of_kind) {
+            *left -= 1;
+            self.lost.retain(|(.., left)| *left > 0);
+            self.unanswered.push(Unanswered { broker, caller, api, number });
+        }
+    }
+
+    /// A connection is closed: nothing is answered there any more.
+    #[inline]
+    pub(super) fn forget(&mut self, client: ClientId, broker: BrokerId) {
+        self.unanswered.retain(|it| (it.caller.client, it.broker) != (client, broker));
     }
 
     /// The answer planned for a request of this kind, if there is one. It is used up.
@@ -47,6 +77,47 @@ impl Cluster {
         }
     }
 
+    /// Loses the next `count` answers of a broker to requests of a kind, from any client.
+    pub fn lose_answers(&mut self, broker: BrokerId, api: Api, count: u32) {
+        if count > 0 {
+            self.refusals.lost.push((broker, api, count));
+        }
+    }
+
+    /// Whether a request is under way whose answer is lost.
+    #[inline]
+    pub fn loses_answers(&self) -> bool {
+        !self.refusals.unanswered.is_empty()
+    }
+
+    /// Closes connections instead of giving the answers that are to be lost. Answers behind them are lost with them.
+    #[cold]
+    pub fn drop_lost_answers(&mut self, out: &mut Outputs) {
+        let unanswered = &mut self.refusals.unanswered;
+        let mut closed: Vec<(BrokerId, Caller)> = Vec::new();
+        let mut is_lost = |broker, caller, number, is_api: fn(Api) -> bool| {
+            let is_it = |it: &Unanswered| {
+                (it.broker, it.caller, it.number) == (broker, caller, number) && is_api(it.api)
+            };
+            if let Some(at) = unanswered.iter().position(is_it) {
+                unanswered.remove(at);
+                closed.push((broker, caller));
+            }
+            closed.contains(&(broker, caller))
+        };
+        out.produced.retain(|it| !is_lost(it.from, it.to, it.number, |api| api == Api::Produce));
+        out.fetched.retain(|it| !is_lost(it.from, it.to, 0, |api| api == Api::Fetch));
+        out.others.retain(|output| match output {
+            Output::Reply { from, to, .. } => {
+                !is_lost(*from, *to, 0, |api| ![Api::Produce, Api::Fetch].contains(&api))
+            }
+            Output::HangUp { .. } | Output::Alarm { .. } => true,
+        });
+        for (broker, caller) in closed {
+            out.push(Output::HangUp { broker, caller });
+        }
+    }
+
     /// Answers a request with the error that is planned for it, or gives it back. Batches are looked at when their turn
     /// comes.
     pub(super) fn refused(
@@ -57,7 +128,9 @@ impl Cluster {
         at: Time,
         out: &mut Outputs,
     ) -> Option<Request> {
-        let Some(code) = api(&request).and_then(|api| self.refusals.take(api)) else {
+        let Some(api) = api(&request) else { return Some(request) };
+        let Some(code) = self.refusals.take(api) else {
+            self.refusals.note_lost(api, broker, caller, 0);
             return Some(request);
         };
         if code == ApiError::Disconnect {
