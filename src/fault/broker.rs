@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::effect::BrokerChange;
-use super::kind::{Draw, FaultFacts, FaultKind, Hits, Planned};
+use super::kind::{FaultDraw, FaultFacts, FaultKind, Hits, Planned};
 use super::targets::{BrokerAim, Pick, brokers, draw_ms};
 use crate::base::format_duration;
 use crate::reader::section::section;
@@ -19,7 +19,7 @@ impl FaultKind for BrokerDown {
                                crash and restart.";
     const EXAMPLE: &'static str = "{ broker = 1 }";
     const VERB: &'static str = "take away";
-    const DRAWS: &'static [Draw] = &[Draw::lasting(Hits::Broker)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Broker)];
 
     fn plan(keys: &At<BrokerAim>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         facts.needs_own_cluster(Self::NAME, keys.key, found);
@@ -44,8 +44,9 @@ impl FaultKind for BrokerRtt {
         "Brokers of the embedded cluster or the simulator delay their responses for `for`.";
     const EXAMPLE: &'static str = "{ broker = 1, delay = \"50ms\" }";
     const VERB: &'static str = "slow down";
-    const DRAWS: &'static [Draw] =
-        &[Draw::lasting(Hits::Broker).with(|keys, random| draw_ms(keys, "delay", 200, random))];
+    const DRAWS: &'static [FaultDraw] =
+        &[FaultDraw::lasting(Hits::Broker)
+            .with(|keys, random| draw_ms(keys, "delay", 200, random))];
 
     fn plan(keys: &At<BrokerRtt>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         facts.needs_own_cluster(Self::NAME, keys.key, found);
@@ -70,7 +71,7 @@ impl FaultKind for BrokerPause {
         "Brokers of the simulator pause for `for` (as with SIGSTOP); requests wait.";
     const EXAMPLE: &'static str = "{ broker = 1 }";
     const VERB: &'static str = "pause";
-    const DRAWS: &'static [Draw] = &[Draw::lasting(Hits::Broker)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Broker)];
 
     fn plan(keys: &At<BrokerAim>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         facts.needs_simulator(Self::NAME, keys.key, found);
@@ -95,8 +96,8 @@ impl FaultKind for SlowDisk {
         "Each append to the disks of brokers of the simulator takes longer for `for`.";
     const EXAMPLE: &'static str = "{ broker = 1, add = \"20ms\" }";
     const VERB: &'static str = "slow down";
-    const DRAWS: &'static [Draw] =
-        &[Draw::lasting(Hits::Broker).with(|keys, random| draw_ms(keys, "add", 20, random))];
+    const DRAWS: &'static [FaultDraw] =
+        &[FaultDraw::lasting(Hits::Broker).with(|keys, random| draw_ms(keys, "add", 20, random))];
 
     fn plan(keys: &At<SlowDisk>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         facts.needs_simulator(Self::NAME, keys.key, found);

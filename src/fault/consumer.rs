@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::effect::{ConsumerFault, FaultEffect, PartitionFault, PoolFault};
-use super::kind::{Draw, Ending, FaultFacts, FaultKind, Hits, Lasts, Planned};
+use super::kind::{Ending, FaultDraw, FaultFacts, FaultKind, Hits, Lasts, Planned};
 use super::targets::{Aim, ConsumerAim, PartitionAim, Pick, draw_ms};
 use crate::base::format_duration;
 use crate::reader::section::section;
@@ -26,7 +26,8 @@ impl FaultKind for Kill {
                                schedule.";
     const EXAMPLE: &'static str = "{ consumer = 7 }";
     const ENDS: Option<Ending> = Some(Ending::Crash);
-    const DRAWS: &'static [Draw] = &[Draw::at_once(Hits::Consumer), Draw::at_once(Hits::Pool)];
+    const DRAWS: &'static [FaultDraw] =
+        &[FaultDraw::at_once(Hits::Consumer), FaultDraw::at_once(Hits::Pool)];
 
     fn plan(keys: &At<Kill>, _: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         let (effect, aim) = match (&keys.value.consumer, &keys.value.pool) {
@@ -58,7 +59,7 @@ impl FaultKind for Panic {
     const NAME: &'static str = "panic";
     const DOC: &'static str = "The handler panics on the next record.";
     const EXAMPLE: &'static str = "{ consumer = 7 }";
-    const DRAWS: &'static [Draw] = &[Draw::at_once(Hits::Consumer)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::at_once(Hits::Consumer)];
 
     fn plan(keys: &At<ConsumerAim>, _: &FaultFacts<'_>, _: &mut Findings) -> Option<Planned> {
         keys.value.planned(ConsumerFault::Panic, Lasts::Never)
@@ -75,7 +76,7 @@ impl FaultKind for Stop {
         "Consumers shut down gracefully and are started again; a group sees them leave.";
     const EXAMPLE: &'static str = "{ consumer = 7 }";
     const ENDS: Option<Ending> = Some(Ending::Stop);
-    const DRAWS: &'static [Draw] = &[Draw::at_once(Hits::Consumer)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::at_once(Hits::Consumer)];
 
     fn plan(keys: &At<ConsumerAim>, _: &FaultFacts<'_>, _: &mut Findings) -> Option<Planned> {
         keys.value.planned(ConsumerFault::Stop, Lasts::Never)
@@ -92,7 +93,7 @@ impl FaultKind for Hang {
         "The poll loop hangs and ignores all commands, for `for`, or permanently without it.";
     const EXAMPLE: &'static str = "{ consumer = 7 }";
     const WITHOUT_FOR: &'static str = " for ever";
-    const DRAWS: &'static [Draw] = &[Draw::lasting(Hits::Consumer)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Consumer)];
 
     fn plan(keys: &At<ConsumerAim>, _: &FaultFacts<'_>, _: &mut Findings) -> Option<Planned> {
         keys.value.planned(ConsumerFault::Hang, Lasts::May)
@@ -107,7 +108,7 @@ impl FaultKind for Stall {
     const NAME: &'static str = "stall";
     const DOC: &'static str = "The handler blocks for `for` on the next record.";
     const EXAMPLE: &'static str = "{ consumer = 7 }";
-    const DRAWS: &'static [Draw] = &[Draw::lasting(Hits::Consumer)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Consumer)];
 
     fn plan(keys: &At<ConsumerAim>, _: &FaultFacts<'_>, _: &mut Findings) -> Option<Planned> {
         keys.value.planned(ConsumerFault::Stall, Lasts::Must)
@@ -124,7 +125,7 @@ impl FaultKind for LateClose {
     const EXAMPLE: &'static str = "{ consumer = 7 }";
     const VERB: &'static str = "close late";
     const ENDS: Option<Ending> = Some(Ending::Crash);
-    const DRAWS: &'static [Draw] = &[Draw::lasting(Hits::Consumer)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Consumer)];
 
     fn plan(keys: &At<ConsumerAim>, _: &FaultFacts<'_>, _: &mut Findings) -> Option<Planned> {
         keys.value.planned(ConsumerFault::LateClose, Lasts::Must)
@@ -149,8 +150,8 @@ impl FaultKind for Slow {
     const DOC: &'static str = "Records take longer to process for `for`.";
     const EXAMPLE: &'static str = "{ consumer = 7, factor = 10 }";
     const VERB: &'static str = "slow down";
-    const DRAWS: &'static [Draw] =
-        &[Draw::lasting(Hits::Consumer).with(|keys, random| draw_ms(keys, "add", 20, random))];
+    const DRAWS: &'static [FaultDraw] =
+        &[FaultDraw::lasting(Hits::Consumer).with(|keys, random| draw_ms(keys, "add", 20, random))];
 
     fn plan(keys: &At<Slow>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         let aim = Aim::Consumers(keys.value.consumer.clone()?.value);

@@ -1,7 +1,7 @@
 //! Faults of a consumer group, and the one a group prevents.
 
 use super::effect::{Disturbance, FaultEffect, PartitionFault};
-use super::kind::{Draw, FaultFacts, FaultKind, Hits, Lasts, Planned};
+use super::kind::{FaultDraw, FaultFacts, FaultKind, Hits, Lasts, Planned};
 use super::targets::{Aim, PartitionAim};
 use crate::reader::section::section;
 use crate::reader::{At, Diagnostic, Findings, GivenKey, codes};
@@ -20,7 +20,7 @@ impl FaultKind for CoordinatorMove {
     const DOC: &'static str = "Another broker of the simulator becomes the group coordinator.";
     const EXAMPLE: &'static str = "{ to = 2 }";
     const IS_OVER_AT_ONCE: bool = true;
-    const DRAWS: &'static [Draw] = &[Draw::at_once(Hits::Cluster)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::at_once(Hits::Cluster)];
 
     fn plan(
         keys: &At<CoordinatorMove>,

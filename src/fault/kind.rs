@@ -35,7 +35,7 @@ pub trait FaultKind {
     /// How its description ends if it has no `for`.
     const WITHOUT_FOR: &'static str = "";
     /// How `explore` draws it; not at all if this is empty.
-    const DRAWS: &'static [Draw] = &[];
+    const DRAWS: &'static [FaultDraw] = &[];
     /// What it does. Whatever is wrong with its keys is added to `found`.
     fn plan(keys: &At<Self::Keys>, facts: &FaultFacts<'_>, found: &mut Findings)
     -> Option<Planned>;
@@ -154,7 +154,7 @@ impl FaultFacts<'_> {
 
 /// How `explore` draws a kind: the targets, and the settings besides.
 #[derive(Clone, Copy, Debug)]
-pub struct Draw {
+pub struct FaultDraw {
     /// Its targets.
     pub hits: Hits,
     /// Whether it lasts.
@@ -176,20 +176,20 @@ pub enum Hits {
     Cluster,
 }
 
-impl Draw {
+impl FaultDraw {
     /// A kind that is over at once.
-    pub(super) const fn at_once(hits: Hits) -> Draw {
-        Draw { hits, lasts: false, settings: |_, _| () }
+    pub(super) const fn at_once(hits: Hits) -> FaultDraw {
+        FaultDraw { hits, lasts: false, settings: |_, _| () }
     }
 
     /// A kind that lasts.
-    pub(super) const fn lasting(hits: Hits) -> Draw {
-        Draw { hits, lasts: true, settings: |_, _| () }
+    pub(super) const fn lasting(hits: Hits) -> FaultDraw {
+        FaultDraw { hits, lasts: true, settings: |_, _| () }
     }
 
     /// With settings.
-    pub(super) const fn with(self, settings: fn(&mut Table, &mut Random)) -> Draw {
-        Draw { settings, ..self }
+    pub(super) const fn with(self, settings: fn(&mut Table, &mut Random)) -> FaultDraw {
+        FaultDraw { settings, ..self }
     }
 }
 
@@ -209,7 +209,7 @@ pub struct KindInfo {
     /// How its description ends if it has no `for`.
     pub without_for: &'static str,
     /// How `explore` draws it.
-    pub draws: &'static [Draw],
+    pub draws: &'static [FaultDraw],
     pub(super) read:
         fn(&'static KindInfo, &Entry, Place<'_>, &mut Vec<Diagnostic>) -> Option<WrittenKind>,
 }

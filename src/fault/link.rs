@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::Value as Toml;
 
 use super::effect::BrokerChange;
-use super::kind::{Draw, FaultFacts, FaultKind, Hits, Planned};
+use super::kind::{FaultDraw, FaultFacts, FaultKind, Hits, Planned};
 use super::targets::{BrokerAim, Pick, brokers, draw_ms};
 use crate::base::{Random, format_duration};
 use crate::reader::section::section;
@@ -35,7 +35,7 @@ impl FaultKind for Link {
                                and `duplicate`.";
     const EXAMPLE: &'static str = "{ broker = 1, loss = 0.05 }";
     const VERB: &'static str = "cut off";
-    const DRAWS: &'static [Draw] = &[Draw::lasting(Hits::Broker).with(|keys, random| {
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Broker).with(|keys, random| {
         draw_ms(keys, "delay", 50, random);
         for key in ["loss", "duplicate"] {
             keys.insert(key.to_owned(), drawn_share(random));
@@ -127,7 +127,7 @@ impl FaultKind for LinkCut {
                                until a timeout closes them.";
     const EXAMPLE: &'static str = "{ broker = 1, side = \"brokers\" }";
     const VERB: &'static str = "cut off";
-    const DRAWS: &'static [Draw] = &[Draw::lasting(Hits::Broker).with(|keys, random| {
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Broker).with(|keys, random| {
         let side = ["clients", "brokers", "all"][random.below(3) as usize];
         keys.insert("side".to_owned(), Toml::String(side.to_owned()));
     })];
@@ -152,7 +152,7 @@ impl FaultKind for LinkReset {
     const EXAMPLE: &'static str = "{ broker = 1 }";
     const VERB: &'static str = "cut off";
     const IS_OVER_AT_ONCE: bool = true;
-    const DRAWS: &'static [Draw] = &[Draw::at_once(Hits::Broker)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::at_once(Hits::Broker)];
 
     fn plan(keys: &At<BrokerAim>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         facts.needs_simulator(Self::NAME, keys.key, found);
@@ -171,7 +171,7 @@ impl FaultKind for HalfOpen {
     const EXAMPLE: &'static str = "{ broker = 1 }";
     const VERB: &'static str = "cut off";
     const IS_OVER_AT_ONCE: bool = true;
-    const DRAWS: &'static [Draw] = &[Draw::at_once(Hits::Broker)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::at_once(Hits::Broker)];
 
     fn plan(keys: &At<BrokerAim>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         facts.needs_simulator(Self::NAME, keys.key, found);

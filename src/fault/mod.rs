@@ -3,6 +3,7 @@
 //! A kind says everything about itself: its keys, what it needs, what it does and how `explore` draws it. What it does is
 //! a [`FaultEffect`]: data that the supervisor carries out with what consumers, pools and clusters can be made to do.
 
+pub mod answer_lost;
 pub mod broker;
 pub mod calls;
 pub mod consumer;
@@ -22,7 +23,9 @@ pub use effect::{
     BrokerChange, Call, CallAction, CallRule, ConsumerFault, Disturbance, ExecPlan, FaultEffect,
     PartitionFault, PoolFault,
 };
-pub use kind::{Draw, Ending, FaultFacts, FaultKind, Hits, KindInfo, KindPlan, Lasts, Planned};
+pub use kind::{
+    Ending, FaultDraw, FaultFacts, FaultKind, Hits, KindInfo, KindPlan, Lasts, Planned,
+};
 pub use link::LinkSide;
 pub use pool::check_rate;
 pub use request::{Api, ApiError};
@@ -55,6 +58,7 @@ pub const KINDS: &[KindInfo] = &[
     KindInfo::of::<group::CoordinatorMove>(),
     KindInfo::of::<group::SecondOwner>(),
     KindInfo::of::<request::RequestError>(),
+    KindInfo::of::<answer_lost::AnswerLost>(),
     KindInfo::of::<group::Join>(),
     KindInfo::of::<topic::Grow>(),
     KindInfo::of::<topic::DeleteRecords>(),

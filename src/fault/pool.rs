@@ -2,7 +2,7 @@
 
 use super::consumer::refuse_factor_of_one;
 use super::effect::{FaultEffect, PoolFault};
-use super::kind::{Draw, FaultFacts, FaultKind, Hits, Lasts, Planned};
+use super::kind::{FaultDraw, FaultFacts, FaultKind, Hits, Lasts, Planned};
 use super::targets::{Aim, Pick};
 use crate::base::format_count;
 use crate::reader::section::section;
@@ -40,7 +40,7 @@ impl FaultKind for Pause {
     const NAME: &'static str = "pause";
     const DOC: &'static str = "Pools send nothing for `for`, then send the overdue records late.";
     const EXAMPLE: &'static str = "{ pool = 0 }";
-    const DRAWS: &'static [Draw] = &[Draw::lasting(Hits::Pool)];
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Pool)];
 
     fn plan(keys: &At<Pause>, _: &FaultFacts<'_>, _: &mut Findings) -> Option<Planned> {
         let aim = Aim::Pools(keys.value.pool.clone()?.value);

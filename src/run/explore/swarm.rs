@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use crate::base::{Random, Seed};
-use crate::fault::{Draw, Hits, KINDS, KindInfo};
+use crate::fault::{FaultDraw, Hits, KINDS, KindInfo};
 use crate::plan::{BrokerPlan, Plan};
 
 /// What faults are drawn from.
@@ -22,15 +22,13 @@ pub(super) struct Swarm {
 }
 
 /// A kind, and how it is drawn.
-type Drawn = (&'static KindInfo, &'static Draw);
+type Drawn = (&'static KindInfo, &'static FaultDraw);
 
 /// What faults are drawn from: those of consumers, of pools, of brokers, of the cluster.
 fn all_kinds() -> Vec<Drawn> {
     let of_kind = |kind: &'static KindInfo| kind.draws.iter().map(move |draw| (kind, draw));
     let mut all: Vec<Drawn> = KINDS.iter().flat_map(of_kind).collect();
     all.sort_by_key(|(_, draw)| draw.hits);
-    let rtt = all.iter().position(|(kind, _)| kind.name() == "broker_rtt").unwrap_or_default();
-    all.swap(rtt, rtt + 1);
     all
 }
 
