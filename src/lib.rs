@@ -5,6 +5,8 @@
 //! before it (and `report` uses none of `logic`, `broker` and `actors`); a test checks it.
 //!
 //! * [`base`] - vocabulary: ids, units, clock, seed tree, record stamp.
+//! * [`reader`] - TOML into typed tables: every value with its place, every mistake with a remedy.
+//! * [`fault`] - what can be broken on purpose: a kind is one item and one line in a registry.
 //! * [`scenario`] - the TOML file, 1:1 and uninterpreted, with every mistake and its place.
 //! * [`summary`] - the figures of a run as values: the format of `result.json`, and the table of metrics.
 //! * [`plan`] - facts: every default decided, nothing left to interpret.
@@ -18,6 +20,8 @@
 //! * [`cli`] - the commands, and what they print.
 
 pub mod base;
+pub mod reader;
+pub mod fault;
 pub mod scenario;
 pub mod summary;
 pub mod plan;

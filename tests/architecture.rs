@@ -10,9 +10,9 @@ use std::process::Command;
 use support::{files_below, root, text_of};
 
 /// The modules in the order data flows: each uses only those before it.
-const ORDER: [&str; 12] = [
-    "base", "scenario", "summary", "plan", "measure", "logic", "broker", "actors", "report",
-    "error", "run", "cli",
+const ORDER: [&str; 14] = [
+    "base", "reader", "fault", "scenario", "summary", "plan", "measure", "logic", "broker",
+    "actors", "report", "error", "run", "cli",
 ];
 /// Reports can be made from stored results, without a cluster.
 const REPORT_NEVER: [&str; 3] = ["logic", "broker", "actors"];
@@ -227,8 +227,10 @@ fn only_the_adapter_names_the_client_library() {
 #[test]
 fn the_machines_know_neither_actors_nor_async() {
     for (path, text) in sources() {
-        let Some("logic" | "measure" | "plan" | "summary" | "scenario" | "base" | "report") =
-            module_of(&path)
+        let Some(
+            "logic" | "measure" | "plan" | "summary" | "scenario" | "fault" | "reader" | "base"
+            | "report",
+        ) = module_of(&path)
         else {
             continue;
         };

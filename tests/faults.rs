@@ -4,7 +4,7 @@
 
 mod support;
 
-use lanekeeper::summary::Summary;
+use lanekeeper::summary::{Ledger, Summary};
 use support::{Finished, REAL_ONLY, SIM_ONLY, Tool, files_below};
 
 /// Figures that depend on how busy the machine is.
@@ -87,6 +87,71 @@ fn what_only_a_model_can_do_happens_on_the_simulator() {
         assert_eq!(finished.code, 0, "{file}\n{}", finished.output());
         assert_kept(&file, &finished);
     }
+}
+
+/// A broker of the simulator carries the request out, closes the connection, and the client sends it again.
+#[test]
+fn a_batch_whose_answer_is_lost_is_sent_again() {
+    let run = |idempotence: &str, fault: &str| {
+        let text = format!(
+            "[topic]\npartitions = 6\n[load]\nproducers = 60\nrate = \"10/s\"\nidempotence = {idempotence}\n\
+             [run]\nwarmup = \"1s\"\nduration = \"9s\"\n[[fault]]\nat = \"3s\"\n{fault}\n"
+        );
+        Tool::run_text(&text).args(["--broker", "sim"]).finish().summary()
+    };
+    let lost = "answer_lost = { broker = 1, api = \"produce\", count = 5 }";
+    let with = run("true", lost).ledger;
+    assert_eq!((with.lost, with.duplicated, with.indeterminate, with.failed), (0, 0, 0, 0));
+    let without = run("false", lost).ledger;
+    assert!(without.duplicated > 0 && without.lost == 0, "{without:?}");
+    // It is the lost answers: five requests that are not carried out leave nothing that could be there twice.
+    let refused = "request_error = { api = \"produce\", code = \"disconnect\", count = 5 }";
+    assert_eq!(run("false", refused).ledger.duplicated, 0);
+}
+
+/// Whatever a member asks, its answer can be lost: it asks again, and nothing is lost or processed without a reason.
+#[test]
+fn a_group_survives_lost_answers() {
+    let apis = [
+        "fetch",
+        "list-offsets",
+        "metadata",
+        "offset-commit",
+        "find-coordinator",
+        "join-group",
+        "heartbeat",
+    ];
+    let broken_connections = |fault: &str| {
+        let text = format!(
+            "[topic]\npartitions = 6\n[load]\nproducers = 60\nrate = \"10/s\"\n\
+             [consumers]\nmode = \"group\"\ncount = 3\n[run]\nwarmup = \"1s\"\nduration = \"14s\"\n\
+             [[fault]]\nat = \"3s\"\n{fault}\n[[fault]]\nat = \"5s\"\nstop = {{ consumer = 1 }}\n"
+        );
+        let run = Tool::run_text(&text).args(["--broker", "sim"]).finish();
+        let summary = run.summary();
+        let Ledger { lost, duplicated, .. } = summary.ledger;
+        let wrong = (lost, duplicated, summary.unexplained, summary.given_up.len());
+        assert_eq!(wrong, (0, 0, 0, 0), "{fault}\n{}", run.output());
+        let traced = ["replay", "x.toml", "--trace", "--kind", "response", "--limit", "0"];
+        let traced = Tool::new().file("x.toml", text.as_bytes()).args(traced).finish();
+        traced.stdout.matches("finds its connection").count()
+    };
+    assert_eq!(broken_connections("slow = { consumer = 0, add = \"1us\" }\nfor = \"1s\""), 0);
+    for api in apis {
+        let broken = broken_connections(&format!("answer_lost = {{ api = \"{api}\", count = 3 }}"));
+        assert!((1..=9).contains(&broken), "{broken} lost answers to {api}");
+    }
+}
+
+/// On other clusters the client loses the answer: its record is in the log, and its sender does not know.
+#[test]
+fn a_record_whose_answer_the_client_loses_is_indeterminate_and_read() {
+    let finished = run("scenarios/faults/answer-lost.toml", &[]);
+    let summary = assert_kept("answer-lost.toml", &finished);
+    let ledger = &summary.ledger;
+    assert_eq!((ledger.indeterminate, ledger.lost, ledger.duplicated), (5, 0, 0));
+    assert_eq!(summary.send_errors.get("answer lost by a fault"), Some(&5));
+    assert_eq!(ledger.delivered, ledger.sent, "{ledger:?}");
 }
 
 #[test]

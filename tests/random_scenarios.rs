@@ -22,7 +22,8 @@ const OUTSIDE: [&str; 6] =
     ["checkpoint", "checkpoint_file", "checkpoint_group", "exec", "name", "messages"];
 
 /// Faults that take no `for`.
-const OVER_AT_ONCE: [&str; 10] = [
+const OVER_AT_ONCE: [&str; 11] = [
+    "answer_lost",
     "kill",
     "panic",
     "stop",

@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use lanekeeper::base::BrokerKind;
+use lanekeeper::fault::KINDS;
 use lanekeeper::plan::{self, Overrides};
 use lanekeeper::scenario::tree::{Kind, Table, parse_document};
 use lanekeeper::scenario::{self, Sources};
@@ -90,6 +92,43 @@ fn the_schema_refuses_what_the_reader_refuses() {
         let source = scenario::Source { name: "x.toml".to_owned(), text: text.to_owned() };
         assert!(!scenario::read(&source, &[]).1.is_empty(), "{text}");
     }
+}
+
+/// The kinds in the first column of the catalogue.
+fn kinds_in_the_book() -> BTreeSet<String> {
+    let book = support::text_of("book/src/faults.md");
+    let (_, rest) = book.split_once("## The catalogue").expect("a catalogue");
+    let rows = rest.lines().skip_while(|line| !line.starts_with('|'));
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    let name = |row: &str| Some(row.strip_prefix("| `")?.split(['`', ' ']).next()?.to_owned());
+    rows.filter_map(name).collect()
+}
+
+/// The kinds that scenarios of the catalogue use.
+fn kinds_in_scenarios() -> BTreeSet<String> {
+    let files = shipped().into_iter();
+    let in_catalogue = files.filter(|path| path.parent().is_some_and(|it| it.ends_with("faults")));
+    let kinds = in_catalogue.flat_map(|path| {
+        let source = scenario::load(&path).expect("a readable file");
+        let (scenario, _) = scenario::read(&source, &[]);
+        scenario.fault.into_iter().flat_map(|fault| fault.value.kinds)
+    });
+    kinds.map(|kind| kind.info.name().to_owned()).collect()
+}
+
+#[test]
+fn every_kind_of_fault_is_in_the_schema_the_book_and_a_scenario() {
+    let registered: BTreeSet<String> = KINDS.iter().map(|kind| kind.name().to_owned()).collect();
+    assert_eq!(registered.len(), KINDS.len(), "two kinds have one name");
+    let schema = scenario::json_schema();
+    let keys = schema["properties"]["fault"]["items"]["properties"].as_object().expect("keys");
+    let mut in_schema: BTreeSet<String> = keys.keys().cloned().collect();
+    for key in ["at", "for", "every", "jitter"] {
+        assert!(in_schema.remove(key), "{key}");
+    }
+    assert_eq!(in_schema, registered);
+    assert_eq!(kinds_in_the_book(), registered);
+    assert_eq!(kinds_in_scenarios(), registered);
 }
 
 #[test]

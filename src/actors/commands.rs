@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::runtime::Context;
 use crate::base::{Clock, Leftovers};
-use crate::plan::ExecPlan;
+use crate::fault::ExecPlan;
 use crate::scenario::known::VARIABLES;
 
 /// The commands of a run's faults.

@@ -17,8 +17,9 @@ use super::runtime::{
 use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::{
-    BrokerError, ClusterPort, ConsumerPort, ConsumerSpec, Disturbance, ProducerPort, Watermarks,
+    BrokerError, ClusterPort, ConsumerPort, ConsumerSpec, ProducerPort, Watermarks,
 };
+use crate::fault::Disturbance;
 use crate::logic::{Effort, HandlerError, RecordFault};
 
 /// Longest wait for a record, and so the longest a command waits for an idle host.

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Most partitions a topic may have: each has a consumer and histograms of its own.
+pub const PARTITIONS_MAX: usize = 10_000;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*

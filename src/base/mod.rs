@@ -20,7 +20,9 @@ pub use clock::{Clock, ClockHand, Time};
 #[cfg(test)]
 pub(crate) use defect::Defect;
 pub use handler_panic::{in_handler, is_in_handler, panic_text};
-pub use ids::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, ProducerId, RunId};
+pub use ids::{
+    ConsumerId, Incarnation, Offset, PARTITIONS_MAX, PartitionId, PoolId, ProducerId, RunId,
+};
 pub use outside::{
     FileError, Leftovers, open_regular, printable, printable_path, read_regular, require_regular,
 };

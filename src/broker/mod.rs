@@ -14,7 +14,7 @@ pub mod sim;
 
 pub use port::{
     Answers, BrokerError, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerPort,
-    ConsumerSpec, Disturbance, EndOffsets, ErrorClass, Flow, GroupSpec, ProducerPort, SendError,
-    SendRecord, TopicPort, TopicSize, Watermarks, run_group,
+    ConsumerSpec, EndOffsets, ErrorClass, Flow, GroupSpec, ProducerPort, SendError, SendRecord,
+    TopicPort, TopicSize, Watermarks, run_group,
 };
 pub use positions::{Position, Positions};

@@ -7,8 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::CallRules;
-use crate::base::{ConsumerId, Offset, PartitionId, PoolId, Seed, Table, Time};
-use crate::plan::PARTITIONS_MAX;
+use crate::base::{ConsumerId, Offset, PARTITIONS_MAX, PartitionId, PoolId, Seed, Table, Time};
 
 /// A fault that a record triggers: what a host does instead of processing it, or besides.
 #[derive(Clone, Copy, Debug, PartialEq)]

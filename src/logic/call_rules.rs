@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::{ConsumerId, PartitionId, PoolId, Random, Seed};
-use crate::plan::{Call, CallAction, CallRule, Targets};
+use crate::fault::{Call, CallAction, CallRule, Targets};
 
 /// The rules that hold now.
 #[derive(Debug)]
@@ -120,7 +120,13 @@ impl CallRules {
         let mut rules = self.lock();
         let mut meant = rules.iter_mut().filter(|rule| rule.is_meant(caller, partition));
         let first = meant.find_map(|rule| rule.hits(caller, seed).then_some(rule))?;
-        Some((first.order.1, first.rule.action))
+        let decided = (first.order.1, first.rule.action);
+        if let Some(left) = &mut first.rule.count {
+            *left = left.saturating_sub(1);
+            rules.retain(|rule| rule.rule.count != Some(0));
+            self.count.store(rules.len(), Ordering::Relaxed);
+        }
+        Some(decided)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Rule>> {
@@ -133,9 +139,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::plan::CallError;
+    use crate::fault::CallError;
 
-    const FETCH: CallRule = CallRule { call: Call::Fetch, action: CallAction::Drop, share: 1.0 };
+    const FETCH: CallRule =
+        CallRule { call: Call::Fetch, action: CallAction::Drop, share: 1.0, count: None };
     const ONE: CallingClient = CallingClient::Consumer(ConsumerId(1));
 
     fn consumers(numbers: &[u32]) -> Targets {
@@ -157,6 +164,19 @@ mod tests {
         assert_eq!(rules.decide(ONE, PartitionId(1)), Some((0, CallAction::Drop)));
         rules.clear();
         assert!(!rules.is_armed() && rules.decide(ONE, PartitionId(1)).is_none());
+    }
+
+    #[test]
+    fn a_rule_with_a_count_is_gone_when_it_has_hit_that_often() {
+        let rules = CallRules::new(Seed(1));
+        rules.arm(0, 3, CallRule { count: Some(2), ..FETCH }, consumers(&[1]));
+        let other = CallingClient::Consumer(ConsumerId(2));
+        assert_eq!(rules.decide(other, PartitionId(2)), None);
+        for _ in 0..2 {
+            assert!(rules.is_armed());
+            assert_eq!(rules.decide(ONE, PartitionId(1)), Some((3, CallAction::Drop)));
+        }
+        assert_eq!((rules.is_armed(), rules.decide(ONE, PartitionId(1))), (false, None));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use crate::base::{PoolId, Random, Seed, Time};
-use crate::plan::{FaultKind, FaultPlan, LoadPlan, Phases, Targets};
+use crate::fault::{FaultEffect, PoolFault, Targets};
+use crate::plan::{FaultPlan, LoadPlan, Phases};
 
 /// The schedule of producers that send at a rate.
 #[derive(Clone, Debug)]
@@ -34,8 +35,8 @@ impl Burst {
     pub(super) fn of_pool(faults: &[FaultPlan], pool: PoolId, start: Time) -> Vec<Burst> {
         let mut bursts: Vec<Burst> = Vec::new();
         for fault in faults {
-            let (FaultKind::Burst { factor }, Targets::Pools(pools)) =
-                (&fault.kind, &fault.targets)
+            let (FaultEffect::Pools(PoolFault::Burst { factor }), Targets::Pools(pools)) =
+                (&fault.kind.effect, &fault.targets)
             else {
                 continue;
             };

@@ -1,8 +1,7 @@
 //! Open-loop pacing: which producer's record is due when.
 //!
-//! Schedules are absolute. A record is never skipped and never shifted: if the tester is late, it is sent
-//! late and its lateness is measured. The pacer outlives its pool's thread, so a restarted pool goes on
-//! where the last one was.
+//! Schedules are absolute. A record is never skipped and never shifted: if the tester is late, it is sent late and its
+//! lateness is measured. The pacer outlives its pool's thread, so a restarted pool goes on where the last one was.
 
 use super::paced::{Burst, Paced, paced};
 use crate::base::{PartitionId, PoolId, ProducerId, Seed, Time};

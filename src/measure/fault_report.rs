@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Effect, Event, FaultTimes, Measurements, Quiet, RecoveryMark};
 use crate::base::Time;
-use crate::plan::{CallAction, CallError, FaultKind, FaultPlan, Plan};
+use crate::fault::{CallAction, CallError, ConsumerFault, FaultEffect};
+use crate::plan::{FaultPlan, Plan};
 use crate::summary::{
     FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary,
 };
@@ -90,7 +91,7 @@ fn without_partitions(
         ms(all.and_then(|times| times.into_iter().max()).or(own))
     };
     // While its commands run, nothing that is processed is the way back.
-    let has_ended = times.healed.is_some() || !matches!(fault.kind, FaultKind::Exec(_));
+    let has_ended = times.healed.is_some() || !matches!(fault.kind.effect, FaultEffect::Exec(_));
     FaultSummary {
         fault: fault.entry,
         kind: fault.kind.name().to_owned(),
@@ -206,9 +207,9 @@ fn partitions(
 /// When the last client of an incarnation the fault has ended was gone.
 fn closed(fault: &FaultPlan, injected: Option<Time>, journal: &[(Time, Event)]) -> Option<Time> {
     let injected = injected?;
-    let is_lethal = match fault.kind {
-        FaultKind::Stall | FaultKind::Slow { .. } => false,
-        FaultKind::Calls(rule) => rule.action == CallAction::Error(CallError::Fatal),
+    let is_lethal = match fault.kind.effect {
+        FaultEffect::Consumers(ConsumerFault::Stall | ConsumerFault::Slow { .. }) => false,
+        FaultEffect::Calls(rule) => rule.action == CallAction::Error(CallError::Fatal),
         _ => true,
     };
     let consumers = fault.targets.consumers();

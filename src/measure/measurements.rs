@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fault_watch::FaultTimes;
 use super::{FaultWindows, Journal, LaneShape, PartitionCell, PoolCell, balance};
-use crate::base::{Offset, PartitionId, PoolId, Table, Time};
-use crate::plan::PARTITIONS_MAX;
+use crate::base::{Offset, PARTITIONS_MAX, PartitionId, PoolId, Table, Time};
 use crate::summary::Ledger;
 
 /// The cells of all partitions and pools, the journal, and the faults' times.

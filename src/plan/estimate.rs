@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::{
-    Assignor, BrokerPlan, ClientTopology, FaultKind, FaultPlan, GroupProtocol, Membership,
-    PartitionChoice, Placement, Plan, ProducerClients, Targets,
+    Assignor, BrokerPlan, ClientTopology, FaultPlan, GroupProtocol, Membership, PartitionChoice,
+    Placement, Plan, ProducerClients,
 };
+use crate::fault::{FaultEffect, PoolFault, Targets};
 
 /// Histograms kept for each partition, and what one of them grows to.
 const HISTOGRAMS: u64 = 4;
@@ -49,8 +50,8 @@ impl Plan {
     /// Seconds of the schedule from `from` to the end of the load, those within bursts multiplied.
     pub(super) fn paced_seconds(&self, from: Duration) -> f64 {
         let end = self.times.load_end();
-        let more = |fault: &FaultPlan| match (&fault.kind, &fault.targets) {
-            (FaultKind::Burst { factor }, Targets::Pools(pools)) => {
+        let more = |fault: &FaultPlan| match (&fault.kind.effect, &fault.targets) {
+            (FaultEffect::Pools(PoolFault::Burst { factor }), Targets::Pools(pools)) => {
                 let within = fault.end().min(end).saturating_sub(fault.at.max(from));
                 let share = pools.len() as f64 / f64::from(self.load.pools);
                 within.as_secs_f64() * (factor - 1.0) * share

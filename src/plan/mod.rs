@@ -24,15 +24,12 @@ pub use consumers::{
 };
 pub use estimate::{MemberUse, Needs, PartitionUse, Utilisation};
 pub use expect::{Comparison, Expectation};
-pub use fault::{
-    Api, ApiError, Call, CallAction, CallError, CallRule, ExecPlan, FaultKind, FaultPlan, LinkSide,
-    Targets,
-};
+pub use fault::FaultPlan;
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use placement::Placement;
 pub use sim::{OutagePlan, RetryPlan, SimPlan};
-pub use topic::{PARTITIONS_MAX, TopicName, TopicPlan};
+pub use topic::{TopicName, TopicPlan};
 
 use crate::base::{BrokerKind, Seed};
 use crate::scenario::Origin;

@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use crate::base::RunId;
 
-/// Most partitions a topic may have: each has a consumer and histograms of its own.
-pub const PARTITIONS_MAX: usize = 10_000;
-
 /// The topic and what may be done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPlan {

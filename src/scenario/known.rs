@@ -2,7 +2,7 @@
 //!
 //! Every property of its CONFIGURATION.md and every hidden one stands here once: one that is not here is refused.
 
-use super::suggest::closest;
+use crate::reader::suggest::closest;
 
 /// What a run does with a property from a scenario, a client file or the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

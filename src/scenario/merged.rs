@@ -2,8 +2,8 @@
 
 use toml::Value;
 
-use super::tree::{self, Kind, Node, Table};
 use super::{Source, overrides};
+use crate::reader::tree::{self, Kind, Node, Table};
 
 /// The scenario's sections and keys. What cannot be read is left out: [`super::read`] reports it.
 pub fn merged(source: &Source, set: &[String]) -> toml::Table {

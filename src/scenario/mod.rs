@@ -3,10 +3,6 @@
 //! A key is defined once, in [`sections`]: from that come the struct's field, its reader, the list
 //! of known keys, the JSON Schema and the reference in the book.
 
-mod aim;
-pub mod codes;
-mod diagnostic;
-mod fault;
 mod file;
 pub mod java;
 pub mod known;
@@ -16,34 +12,25 @@ mod overrides;
 mod property;
 mod render;
 mod schema;
-mod section;
 pub mod sections;
-mod suggest;
-pub mod tree;
-mod value;
-mod words;
 mod work;
 
-pub use aim::{Pick, RandomPick};
-pub use diagnostic::{Diagnostic, Origin, Severity, Source, Sources};
-pub use fault::{
-    ApiWord, BrokerAim, BrokerDelay, Burst, CallErrorWord, CodeWord, ConsumerAim, CoordinatorMove,
-    CrashLoop, Exec, Fault, FetchCall, Grow, Join, Kill, Link, LinkCut, LinkSide, PartitionAim,
-    PoolAim, ProduceCall, RequestError, Slow, SlowDisk,
-};
 pub use file::load;
 pub use merged::merged;
 pub use open::{Bound, ClientSection, Expect, Expected};
 pub use property::{Property, is_secret};
 pub use render::render_all;
 pub use schema::{json_schema, reference_markdown};
-pub use section::Section;
 pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Sim, Topic, Watchdog};
-pub use suggest::closest;
-pub use value::{At, Bytes, Fallback, Field, Place, Rate, Value};
 pub use work::{RandomSpan, Span, Work, WorkOf};
 
-use tree::{Entry, Kind, Table};
+use crate::fault::Fault;
+use crate::reader::suggest;
+use crate::reader::tree::{Entry, Kind, Table};
+pub use crate::reader::{
+    At, Bytes, Diagnostic, Fallback, Field, MISTAKES_MAX, Origin, Place, Rate, Section, Severity,
+    Source, Sources, Value, closest, codes, tree,
+};
 
 /// What is known about a section.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +50,7 @@ pub struct SectionInfo {
 macro_rules! scenario {
     ($(#[doc = $doc:literal] $key:ident: $type:ty, $repeated:literal;)+) => {
         /// A scenario: what the file and the overrides say, and nothing else.
-        #[derive(Clone, Debug, Default, PartialEq)]
+        #[derive(Clone, Debug, Default)]
         pub struct Scenario {
             $(#[doc = $doc] pub $key: $type,)+
         }
@@ -123,9 +110,6 @@ scenario! {
     expect: Expect, false;
 }
 
-/// Reading stops after this number of mistakes: a file with more is probably not a scenario.
-pub const MISTAKES_MAX: usize = 1_000;
-
 /// Reads a scenario. What could be read is returned along with everything that is wrong.
 pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>) {
     let mut scenario = Scenario::default();
@@ -163,7 +147,7 @@ fn read_root(root: &Table, scenario: &mut Scenario, out: &mut Vec<Diagnostic>) {
             Some(section) if section.repeated => format!("[[{}]]", section.key),
             _ => format!("[{}]", entry.key),
         };
-        let place = Place { path: &entry.key, example: &example };
+        let place = Place { path: &entry.key, example: &example, home: section_with_key };
         if !scenario.set(entry, place, out) {
             out.push(unknown_section(entry));
         }

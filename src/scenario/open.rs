@@ -8,9 +8,9 @@ use serde_json::{Value as Json, json};
 
 use super::known::canonical;
 use super::property::{Property, refuse};
-use super::tree::{Entry, Kind, Node, Table};
-use super::value::{Place, Value, wrong_type};
 use super::{At, Diagnostic, MISTAKES_MAX, Origin, codes};
+use crate::reader::tree::{Entry, Kind, Node, Table};
+use crate::reader::value::{Place, Value, wrong_type};
 
 /// librdkafka properties, as text.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,7 +69,7 @@ impl Value for ClientSection {
         let is_scope = |entry: &&Entry| matches!(entry.key.as_str(), "producer" | "consumer");
         let (scopes, common): (Vec<&Entry>, Vec<&Entry>) = table.iter().partition(is_scope);
         let mut client =
-            ClientSection { common: properties(&common, out), ..ClientSection::default() };
+            ClientSection { common: properties(&common, place, out), ..ClientSection::default() };
         for scope in scopes {
             let Kind::Table(table) = &scope.node.kind else {
                 let path = format!("client.{}", scope.key);
@@ -77,7 +77,7 @@ impl Value for ClientSection {
                 continue;
             };
             let entries: Vec<&Entry> = table.iter().collect();
-            let read = properties(&entries, out);
+            let read = properties(&entries, place, out);
             if scope.key == "producer" {
                 client.producer = read;
             } else {
@@ -88,7 +88,11 @@ impl Value for ClientSection {
     }
 }
 
-fn properties(entries: &[&Entry], out: &mut Vec<Diagnostic>) -> BTreeMap<String, At<Property>> {
+fn properties(
+    entries: &[&Entry],
+    place: Place<'_>,
+    out: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, At<Property>> {
     let mut read: BTreeMap<String, At<Property>> = BTreeMap::new();
     for (name, entry) in flatten(entries) {
         if out.len() >= MISTAKES_MAX {
@@ -98,8 +102,11 @@ fn properties(entries: &[&Entry], out: &mut Vec<Diagnostic>) -> BTreeMap<String,
             out.push(refusal);
             continue;
         }
-        let place =
-            Place { path: &format!("client.{name}"), example: "socket.nagle.disable = true" };
+        let place = Place {
+            path: &format!("client.{name}"),
+            example: "socket.nagle.disable = true",
+            ..place
+        };
         let Some(property) = At::<Property>::read(entry, place, out) else {
             continue;
         };
@@ -137,7 +144,7 @@ impl Value for Expect {
                 break;
             }
             let path = format!("expect.{metric}");
-            let place = Place { path: &path, example: "\"latency.p99\" = \"< 50ms\"" };
+            let place = Place { path: &path, example: "\"latency.p99\" = \"< 50ms\"", ..place };
             let Some(bound) = At::<Bound>::read(entry, place, out) else {
                 continue;
             };

@@ -1,7 +1,7 @@
 //! `--set path=value`: values of the command line that replace those of the file.
 
-use super::tree::{Entry, Kind, Node, Table, parse_value};
 use super::{Diagnostic, Origin, codes};
+use crate::reader::tree::{Entry, Kind, Node, Table, parse_value};
 
 /// Why an override is not possible.
 type Refusal = Box<Diagnostic>;
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn lists_are_indexed_and_grow_by_one() {
         let scenario = set(&["fault[0].at=3s", "fault.0.kill.consumer=5", "fault[1].at=4s"]);
-        let times = scenario.fault.iter().map(|fault| value(fault.value.at.as_ref()));
+        let times = scenario.fault.iter().map(|fault| value(fault.value.schedule.at.as_ref()));
         let seconds = |n| Some(Duration::from_secs(n));
         assert_eq!(times.collect::<Vec<_>>(), [seconds(3), seconds(4)]);
     }

@@ -3,10 +3,10 @@
 use serde_json::{Value as Json, json};
 
 use super::known::{self, Treatment};
-use super::suggest::closest;
-use super::tree::{Entry, Kind, Node};
-use super::value::{Place, Value, wrong_type};
 use super::{Diagnostic, codes, java};
+use crate::reader::suggest::closest;
+use crate::reader::tree::{Entry, Kind, Node};
+use crate::reader::value::{Place, Value, wrong_type};
 
 /// The value of a property, as librdkafka wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]

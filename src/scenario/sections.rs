@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::section::section;
-use super::value::{Bytes, Rate};
-use super::words::words;
 use super::work::{Work, WorkOf};
+use crate::reader::section::section;
+use crate::reader::value::{Bytes, Rate};
+use crate::reader::words::words;
 
 section! {
     /// The topic under test. Retention and replication apply when the run creates it.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::section::{Section, section};
-use super::tree::{Kind, Node};
-use super::value::{Field, Place, Value, wrong_type};
 use super::{At, Diagnostic};
+use crate::reader::section::{Section, section};
+use crate::reader::tree::{Kind, Node};
+use crate::reader::value::{Field, Place, Value, wrong_type};
 
 section! {
     /// Time to process a record. Exactly one key is written.

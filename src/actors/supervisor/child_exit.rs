@@ -9,9 +9,10 @@ use super::state::{Failure, KillReason, SupervisorState};
 use crate::actors::messages::{OracleMsg, SlotId, SupervisorMsg};
 use crate::actors::runtime::Context;
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId};
+use crate::fault::{ConsumerFault, FaultEffect, Targets};
 use crate::logic::{Cause, Death, GATE_WINDOW, GateEffect, SlotEvent, SlotState};
 use crate::measure::{Event, FaultTimes, InFlight, Owner, RecoveryMark};
-use crate::plan::{FaultKind, PartitionChoice, Targets};
+use crate::plan::PartitionChoice;
 
 /// A pool that comes back sends what is overdue first; so long its lateness is the fault's.
 pub(super) const CATCH_UP: Duration = Duration::from_secs(1);
@@ -78,8 +79,10 @@ impl SupervisorState {
         };
         // A consumer that panics as planned does not die of its record.
         let faults = &self.context.plan.faults;
-        let kind = armed_fault.and_then(|fault| faults.get(fault)).map(|fault| &fault.kind);
-        let in_flight = child.heartbeat.in_flight().filter(|_| kind != Some(&FaultKind::Panic));
+        let effect =
+            armed_fault.and_then(|fault| faults.get(fault)).map(|fault| &fault.kind.effect);
+        let is_planned = effect == Some(&FaultEffect::Consumers(ConsumerFault::Panic));
+        let in_flight = child.heartbeat.in_flight().filter(|_| !is_planned);
         let killed_for = child.fault.take();
         if let (Some(_), Some(stop)) = (killed_for, stopped_for) {
             self.context.note_missed(stop, "it was killed while it stopped".to_owned());

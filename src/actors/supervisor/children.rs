@@ -9,9 +9,10 @@ use crate::actors::clients::{Consumer, ConsumerArgs, Place, PoolArgs, ProducerPo
 use crate::actors::lease::PoolShared;
 use crate::actors::messages::{SlotId, SupervisorMsg};
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId};
+use crate::fault::FaultEffect;
 use crate::logic::{Action, Cause, Slot, SlotEvent, Watchdog};
 use crate::measure::{Event, Heartbeat, Owner};
-use crate::plan::{FaultKind, Membership};
+use crate::plan::Membership;
 
 impl SupervisorState {
     /// Gives a slot its first start.
@@ -228,7 +229,7 @@ impl SupervisorState {
     pub(super) fn joined(&mut self, id: SlotId) {
         let SlotId::Consumer(consumer) = id else { return };
         let number = self.context.plan.faults.iter().position(|fault| {
-            let is_to_stay = fault.kind == FaultKind::Join && fault.lasts.is_none();
+            let is_to_stay = fault.kind.effect == FaultEffect::Join && fault.lasts.is_none();
             is_to_stay && fault.targets.consumers().contains(&consumer)
         });
         let Some(number) = number else { return };
@@ -244,7 +245,7 @@ impl SupervisorState {
 
     fn group_members(&self, number: usize) -> Vec<ConsumerId> {
         let fault = self.context.plan.faults.get(number);
-        let fault = fault.filter(|fault| fault.kind == FaultKind::Join);
+        let fault = fault.filter(|fault| fault.kind.effect == FaultEffect::Join);
         fault.map_or_else(Vec::new, |fault| fault.targets.consumers().to_vec())
     }
 }

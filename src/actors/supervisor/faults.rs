@@ -1,7 +1,6 @@
 //! Putting faults in, and noting when they are over.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use std::sync::Arc;
 
@@ -9,20 +8,12 @@ use super::child_exit::{CATCH_UP, partitions_of_pool};
 use super::state::SupervisorState;
 use crate::actors::messages::SlotId;
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
-use crate::broker::Disturbance;
+use crate::fault::{
+    BrokerChange, Call, CallAction, CallError, CallRule, ConsumerFault, Disturbance, FaultEffect,
+    PartitionFault, PoolFault, Targets,
+};
 use crate::measure::Event;
-use crate::plan::{Call, CallAction, CallError, FaultKind, FaultPlan, Targets};
-
-/// How a fault hits a consumer's slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ConsumerFault {
-    /// Its actor is killed.
-    Kill,
-    /// It is asked to stop, and comes back.
-    Stop,
-    /// The fault is armed: the host triggers it.
-    Armed,
-}
+use crate::plan::FaultPlan;
 
 impl SupervisorState {
     /// Puts occurrence `number` in.
@@ -35,47 +26,22 @@ impl SupervisorState {
         let description = fault.to_string();
         self.context.note(Event::FaultInjected { fault: number, description });
         self.context.measurements.fault(number, |times| times.injected = Some(now));
-        match &fault.targets {
-            _ if matches!(fault.kind, FaultKind::Calls(_)) => self.hit_calls(number, fault, now),
-            // Who joins is not there yet: see `join`.
-            _ if fault.kind == FaultKind::Join => self.hit_all(number, now),
-            Targets::Consumers(consumers) => {
-                for consumer in consumers {
-                    self.hit_consumer(number, fault, *consumer, now);
+        match &fault.kind.effect {
+            FaultEffect::Consumers(effect) => {
+                for consumer in fault.targets.consumers() {
+                    self.hit_consumer(number, fault, *effect, *consumer, now);
                 }
             }
-            Targets::Partitions(partitions) => {
-                self.begin_recovery(number, None, partitions, now);
-                match fault.kind {
-                    FaultKind::SecondOwner => {
-                        let until = now + fault.lasts.unwrap_or_default();
-                        for partition in partitions {
-                            let runtime = &self.context.runtime;
-                            let spawned =
-                                runtime.spawn_rogue_consumer(&self.context, *partition, until);
-                            if let Err(error) = spawned {
-                                self.context.note_missed(number, error.to_string());
-                            }
-                        }
-                    }
-                    FaultKind::DeleteRecords => {
-                        self.disturb(number, Disturbance::DeleteRecords(partitions.clone()));
-                    }
-                    _ => {
-                        for partition in partitions {
-                            self.context.active_faults.arm_poison(*partition, number);
-                        }
-                    }
+            FaultEffect::Pools(effect) => {
+                for pool in fault.targets.pools() {
+                    self.hit_pool(number, fault, *effect, *pool, now);
                 }
             }
-            Targets::Brokers(_) | Targets::Cluster => {
+            FaultEffect::Partitions(effect) => self.hit_partitions(number, fault, *effect, now),
+            FaultEffect::Calls(rule) => self.hit_calls(number, fault, *rule, now),
+            effect => {
                 self.hit_all(number, now);
-                self.hit_cluster(number, fault);
-            }
-            Targets::Pools(pools) => {
-                for pool in pools {
-                    self.hit_pool(number, fault, *pool, now);
-                }
+                self.hit_cluster(number, effect, &fault.targets);
             }
         }
     }
@@ -86,10 +52,16 @@ impl SupervisorState {
         let Some(fault) = plan.faults.get(number) else {
             return;
         };
-        self.heal_cluster(number, fault);
-        if matches!(fault.kind, FaultKind::Exec(_)) {
-            // It is over when its commands have ended, which their thread notes.
-            return self.poll_end_offsets_now();
+        match &fault.kind.effect {
+            FaultEffect::Exec(_) => {
+                self.commands.undo(number);
+                // It is over when its commands have ended, which their thread notes.
+                return self.poll_end_offsets_now();
+            }
+            FaultEffect::Brokers { end: Some(end), .. } => {
+                self.change_brokers(number, &fault.targets, *end);
+            }
+            _ => {}
         }
         let now = self.context.clock.now();
         self.context.fault_ended(number, now, |mark| mark.healed = Some(now));
@@ -100,7 +72,14 @@ impl SupervisorState {
         self.poll_end_offsets_now();
     }
 
-    fn hit_consumer(&mut self, number: usize, fault: &FaultPlan, consumer: ConsumerId, now: Time) {
+    fn hit_consumer(
+        &mut self,
+        number: usize,
+        fault: &FaultPlan,
+        effect: ConsumerFault,
+        consumer: ConsumerId,
+        now: Time,
+    ) {
         let id = SlotId::Consumer(consumer);
         if !self.children.get(&id).is_some_and(|child| child.slot.is_live()) {
             self.context.note_missed(number, format!("consumer {consumer} was not running"));
@@ -117,47 +96,39 @@ impl SupervisorState {
         let partitions = self.partitions_of(consumer);
         self.begin_recovery(number, Some(consumer), &partitions, now);
         let active_faults = &self.context.active_faults;
+        let lasts = fault.lasts.unwrap_or_default();
         let end = fault.lasts.map(|lasts| now + lasts);
-        let consumer_fault = match fault.kind {
-            FaultKind::Kill => ConsumerFault::Kill,
-            FaultKind::Stop => ConsumerFault::Stop,
-            FaultKind::LateClose => {
-                active_faults.arm_late_close(consumer, fault.lasts.unwrap_or_default());
-                ConsumerFault::Kill
-            }
-            FaultKind::Panic => {
-                active_faults.arm_panic(consumer, number);
-                ConsumerFault::Armed
-            }
-            FaultKind::Hang => {
-                active_faults.arm_hang(consumer, number, end);
-                ConsumerFault::Armed
-            }
-            FaultKind::Stall => {
-                active_faults.arm_stall(consumer, number, fault.lasts.unwrap_or_default());
-                ConsumerFault::Armed
-            }
-            FaultKind::Slow { factor, add } => {
+        match effect {
+            ConsumerFault::Kill | ConsumerFault::Stop => {}
+            ConsumerFault::LateClose => active_faults.arm_late_close(consumer, lasts),
+            ConsumerFault::Panic => active_faults.arm_panic(consumer, number),
+            ConsumerFault::Hang => active_faults.arm_hang(consumer, number, end),
+            ConsumerFault::Stall => active_faults.arm_stall(consumer, number, lasts),
+            ConsumerFault::Slow { factor, add } => {
                 active_faults.arm_slow(consumer, factor, add, end.unwrap_or(Time::NEVER));
-                ConsumerFault::Armed
             }
-            FaultKind::CrashLoop { times } => {
+            ConsumerFault::CrashLoop { times } => {
                 active_faults.arm_crash_loop(consumer, number, times, end);
-                ConsumerFault::Armed
             }
-            // These have other targets.
-            _ => ConsumerFault::Armed,
-        };
+        }
         if let Some(child) = self.children.get_mut(&id) {
-            match consumer_fault {
-                ConsumerFault::Kill => child.kill(number),
+            match effect {
+                ConsumerFault::Kill | ConsumerFault::LateClose => child.kill(number),
                 ConsumerFault::Stop => child.stop_for(number),
-                ConsumerFault::Armed => {}
+                // The host triggers it.
+                _ => {}
             }
         }
     }
 
-    fn hit_pool(&mut self, number: usize, fault: &FaultPlan, pool: PoolId, now: Time) {
+    fn hit_pool(
+        &mut self,
+        number: usize,
+        fault: &FaultPlan,
+        effect: PoolFault,
+        pool: PoolId,
+        now: Time,
+    ) {
         let partitions = partitions_of_pool(&self.context, pool);
         let Some(child) = self.children.get_mut(&SlotId::Pool(pool)) else {
             return;
@@ -166,18 +137,44 @@ impl SupervisorState {
             self.context.note_missed(number, format!("pool {pool} was not running"));
             return;
         }
-        if matches!(fault.kind, FaultKind::Burst { .. }) {
+        let measured = &self.context.measurements.pools[pool.0 as usize];
+        match effect {
             // It is part of the schedule from the beginning.
-        } else if let Some(lasts) = fault.lasts {
-            self.context.active_faults.pause(pool, now + lasts);
-            self.context.measurements.pools[pool.0 as usize]
-                .lock()
-                .excuse(now, now + lasts + CATCH_UP);
-        } else {
-            self.context.measurements.pools[pool.0 as usize].lock().excuse(now, Time::NEVER);
-            child.kill(number);
+            PoolFault::Burst { .. } => {}
+            PoolFault::Pause => {
+                let end = now + fault.lasts.unwrap_or_default();
+                self.context.active_faults.pause(pool, end);
+                measured.lock().excuse(now, end + CATCH_UP);
+            }
+            PoolFault::Kill => {
+                measured.lock().excuse(now, Time::NEVER);
+                child.kill(number);
+            }
         }
         self.begin_recovery(number, None, &partitions, now);
+    }
+
+    fn hit_partitions(&self, number: usize, fault: &FaultPlan, effect: PartitionFault, now: Time) {
+        let Targets::Partitions(partitions) = &fault.targets else { return };
+        self.begin_recovery(number, None, partitions, now);
+        match effect {
+            PartitionFault::Poison => partitions.iter().for_each(|partition| {
+                self.context.active_faults.arm_poison(*partition, number);
+            }),
+            PartitionFault::SecondOwner => {
+                let until = now + fault.lasts.unwrap_or_default();
+                partitions.iter().for_each(|partition| {
+                    let runtime = &self.context.runtime;
+                    let spawned = runtime.spawn_rogue_consumer(&self.context, *partition, until);
+                    if let Err(error) = spawned {
+                        self.context.note_missed(number, error.to_string());
+                    }
+                });
+            }
+            PartitionFault::DeleteRecords => {
+                self.disturb(number, Disturbance::DeleteRecords(partitions.clone()));
+            }
+        }
     }
 
     /// Every partition may feel it.
@@ -188,8 +185,7 @@ impl SupervisorState {
     }
 
     /// Has a rule hold for the calls of clients from now on.
-    fn hit_calls(&mut self, number: usize, fault: &FaultPlan, now: Time) {
-        let FaultKind::Calls(rule) = fault.kind else { return };
+    fn hit_calls(&self, number: usize, fault: &FaultPlan, rule: CallRule, now: Time) {
         let partitions: BTreeSet<PartitionId> = match &fault.targets {
             Targets::Partitions(partitions) => partitions.iter().copied().collect(),
             Targets::Consumers(consumers) => {
@@ -211,72 +207,26 @@ impl SupervisorState {
         self.context.active_faults.calls().arm(fault.entry, number, rule, fault.targets.clone());
     }
 
-    fn hit_cluster(&self, number: usize, fault: &FaultPlan) {
-        match (&fault.kind, &fault.targets) {
-            (FaultKind::BrokerDown, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::Down(ids.clone()));
-            }
-            (FaultKind::BrokerRtt { delay }, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::Rtt(ids.clone(), *delay));
-            }
-            (FaultKind::BrokerPause, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::Pause(ids.clone()));
-            }
-            (FaultKind::SlowDisk { add }, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::SlowDisk(ids.clone(), *add));
-            }
-            (FaultKind::Link { delay, loss, duplicate }, Targets::Brokers(ids)) => {
-                let (brokers, delay, loss, duplicate) = (ids.clone(), *delay, *loss, *duplicate);
-                self.disturb(number, Disturbance::Link { brokers, delay, loss, duplicate });
-            }
-            (FaultKind::LinkCut { side }, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::Cut(ids.clone(), *side));
-            }
-            (FaultKind::LinkReset, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::Reset(ids.clone()));
-            }
-            (FaultKind::HalfOpen, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::HalfOpen(ids.clone()));
-            }
-            (FaultKind::CoordinatorMove { to }, _) => {
-                self.disturb(number, Disturbance::MoveCoordinator(*to));
-            }
-            (FaultKind::RequestError { api, code, count }, _) => {
-                let (api, code, count) = (*api, *code, *count);
-                self.disturb(number, Disturbance::Refuse { api, code, count });
-            }
-            (FaultKind::Grow { partitions }, _) => {
+    fn hit_cluster(&self, number: usize, effect: &FaultEffect, targets: &Targets) {
+        match effect {
+            FaultEffect::Brokers { begin, .. } => self.change_brokers(number, targets, *begin),
+            FaultEffect::Cluster(disturbance) => self.disturb(number, disturbance.clone()),
+            FaultEffect::Grow { partitions } => {
                 self.disturb(number, Disturbance::Grow(*partitions));
             }
-            (FaultKind::Exec(exec), _) => self.commands.start(&self.context, number, exec),
-            _ => {}
+            FaultEffect::Exec(exec) => self.commands.start(&self.context, number, exec),
+            // Members that join are not there yet: see `join`. The others hit no cluster.
+            FaultEffect::Join
+            | FaultEffect::Consumers(_)
+            | FaultEffect::Pools(_)
+            | FaultEffect::Partitions(_)
+            | FaultEffect::Calls(_) => {}
         }
     }
 
-    fn heal_cluster(&self, number: usize, fault: &FaultPlan) {
-        match (&fault.kind, &fault.targets) {
-            (FaultKind::BrokerDown, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::Up(ids.clone()));
-            }
-            (FaultKind::BrokerRtt { .. }, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::Rtt(ids.clone(), Duration::ZERO));
-            }
-            (FaultKind::BrokerPause, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::GoOn(ids.clone()));
-            }
-            (FaultKind::SlowDisk { .. }, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::SlowDisk(ids.clone(), Duration::ZERO));
-            }
-            (FaultKind::Link { .. }, Targets::Brokers(ids)) => {
-                let (brokers, delay) = (ids.clone(), Duration::ZERO);
-                let (loss, duplicate) = (0.0, 0.0);
-                self.disturb(number, Disturbance::Link { brokers, delay, loss, duplicate });
-            }
-            (FaultKind::LinkCut { side }, Targets::Brokers(ids)) => {
-                self.disturb(number, Disturbance::Join(ids.clone(), *side));
-            }
-            (FaultKind::Exec(_), _) => self.commands.undo(number),
-            _ => {}
+    fn change_brokers(&self, number: usize, targets: &Targets, change: BrokerChange) {
+        if let Targets::Brokers(brokers) = targets {
+            self.disturb(number, Disturbance::Brokers(brokers.clone(), change));
         }
     }
 
@@ -295,7 +245,8 @@ impl SupervisorState {
     ) {
         let fault = &self.context.plan.faults[number];
         let is_over = fault.kind.is_over_at_once();
-        let lasts = !is_over && (fault.lasts.is_some() || matches!(fault.kind, FaultKind::Exec(_)));
+        let lasts = !is_over
+            && (fault.lasts.is_some() || matches!(fault.kind.effect, FaultEffect::Exec(_)));
         for partition in partitions {
             let mut cell = self.context.measurements.cell(*partition).lock();
             cell.begin_recovery(number, consumer, now, |mark| {

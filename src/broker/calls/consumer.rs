@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::base::{Clock, ConsumerId, Offset, PartitionId, Time};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, ErrorClass, Flow};
+use crate::fault::{CallAction, CallError};
 use crate::logic::{ActiveFaults, CallingClient};
-use crate::plan::{CallAction, CallError};
 
 /// Records held back at once. Beyond it the client is not asked for more.
 const HELD_MAX: usize = 10_000;
@@ -264,7 +264,7 @@ impl ConsumerEvents for Filter<'_> {
             Some(CallAction::Delay(delay)) => {
                 rules.hold(partition, now + delay, Arrival::Record(offset, payload.to_vec()));
             }
-            Some(CallAction::Drop) => {
+            Some(CallAction::Drop | CallAction::LoseAnswer) => {
                 rules.dropped.insert(partition, (offset, now + ASK_AGAIN));
             }
             Some(CallAction::Error(CallError::Retriable)) => {

@@ -1,14 +1,14 @@
 //! The producer's side: records on their way into a client.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Clock, PartitionId, PoolId, ProducerId, Time, sent_time};
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
+use crate::fault::{CallAction, CallError};
 use crate::logic::{ActiveFaults, CallingClient};
 use crate::measure::{Ack, Outcome};
-use crate::plan::{CallAction, CallError};
 
 /// Records held back at once; librdkafka's `queue.buffering.max.messages`. Beyond it the client's queue is full.
 const HELD_MAX: usize = 100_000;
@@ -24,6 +24,8 @@ pub struct RuledProducer<P> {
     /// What is held back, in the order it came.
     held: BTreeMap<PartitionId, VecDeque<Held>>,
     count: usize,
+    /// Records whose answer is lost when it comes.
+    unanswered: BTreeSet<(ProducerId, PartitionId, u64)>,
     /// Answers the client knows nothing of.
     answers: Answers,
     /// Records that were not sent because of a fault, since this was last asked.
@@ -52,6 +54,7 @@ impl<P: ProducerPort> RuledProducer<P> {
             clock,
             held: BTreeMap::new(),
             count: 0,
+            unanswered: BTreeSet::new(),
             answers: Answers::default(),
             withheld: 0,
         }
@@ -92,6 +95,12 @@ impl<P: ProducerPort> RuledProducer<P> {
             self.active_faults.calls().decide(CallingClient::Pool(self.pool), record.partition);
         match hit.map(|(_, action)| action) {
             Some(CallAction::Delay(delay)) => self.hold(record, now + delay),
+            Some(CallAction::LoseAnswer) => {
+                self.send_in_order(record, now)?;
+                let SendRecord { producer, partition, sequence, .. } = *record;
+                self.unanswered.insert((producer, partition, sequence));
+                Ok(())
+            }
             Some(CallAction::Drop) => {
                 // To its sender it is one that was never answered.
                 self.answer(record, now, Outcome::Indeterminate);
@@ -104,8 +113,30 @@ impl<P: ProducerPort> RuledProducer<P> {
                 self.withheld += 1;
                 Err(SendError::Refused("refused by a fault".to_owned()))
             }
-            None if self.held.contains_key(&record.partition) => self.hold(record, now),
-            None => self.inner.send(record),
+            None => self.send_in_order(record, now),
+        }
+    }
+
+    /// Sends a record, or keeps it behind those of its partition that are held back.
+    fn send_in_order(&mut self, record: &SendRecord<'_>, now: Time) -> Result<(), SendError> {
+        match self.held.contains_key(&record.partition) {
+            true => self.hold(record, now),
+            false => self.inner.send(record),
+        }
+    }
+
+    /// Turns the acknowledgements that are to be lost into what their sender knows: nothing.
+    fn lose(&mut self, answers: &mut Answers) {
+        let mut lost = 0;
+        for ack in &mut answers.acks {
+            let is_lost = self.unanswered.remove(&(ack.producer, ack.partition, ack.sequence));
+            if is_lost && ack.outcome == Outcome::Acked {
+                (ack.outcome, ack.offset) = (Outcome::Indeterminate, None);
+                lost += 1;
+            }
+        }
+        if lost > 0 {
+            answers.add_error("answer lost by a fault", lost);
         }
     }
 
@@ -177,6 +208,9 @@ impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
             wait = Duration::ZERO;
         }
         self.inner.answers(wait, answers);
+        if !self.unanswered.is_empty() {
+            self.lose(answers);
+        }
     }
 
     fn follow(&mut self, partitions: u32) -> bool {

@@ -14,9 +14,9 @@ use crate::broker::{
     Answers, BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, ProducerPort,
     SendError, SendRecord,
 };
+use crate::fault::{Call, CallAction, CallError, CallRule, Targets};
 use crate::logic::ActiveFaults;
 use crate::measure::{Ack, Outcome};
-use crate::plan::{Call, CallAction, CallError, CallRule, Targets};
 
 const PARTITIONS: u32 = 2;
 const STEP: Duration = Duration::from_millis(1);
@@ -29,6 +29,7 @@ fn action() -> impl Strategy<Value = CallAction> {
     prop_oneof![
         (1u64..30).prop_map(|ms| CallAction::Delay(Duration::from_millis(ms))),
         Just(CallAction::Drop),
+        Just(CallAction::LoseAnswer),
         Just(CallAction::Error(CallError::Retriable)),
         Just(CallAction::Error(CallError::Fatal)),
     ]
@@ -45,7 +46,7 @@ fn rules(without_fatal: bool) -> impl Strategy<Value = Vec<(CallAction, f64, u32
 
 fn arm(active_faults: &ActiveFaults, call: Call, rules: &[(CallAction, f64, u32)]) {
     for (number, (action, share, partition)) in rules.iter().enumerate() {
-        let rule = CallRule { call, action: *action, share: *share };
+        let rule = CallRule { call, action: *action, share: *share, count: None };
         let targets = Targets::Partitions(vec![PartitionId(*partition)]);
         active_faults.calls().arm(number, number, rule, targets);
     }
@@ -179,7 +180,8 @@ proptest! {
         answered.dedup();
         prop_assert_eq!(answered.len(), taken);
         let acked = answers.acks.iter().filter(|ack| ack.outcome == Outcome::Acked).count();
-        prop_assert_eq!(acked, port.inner().0.len());
+        let lost = answers.errors.get("answer lost by a fault").map_or(0, |count| *count as usize);
+        prop_assert_eq!(acked + lost, port.inner().0.len());
         for partition in (0..PARTITIONS).map(PartitionId) {
             let sent = port.inner().0.iter().filter(|(of, _)| *of == partition);
             prop_assert!(sent.map(|(_, sequence)| sequence).is_sorted());
@@ -242,8 +244,12 @@ fn a_client_that_breaks_names_its_fault_for_every_consumer_it_reads_for() {
     for partition in (0..PARTITIONS).map(PartitionId) {
         port.submit(ConsumerCommand::Assign(partition, Offset(0))).expect("taken");
     }
-    let rule =
-        CallRule { call: Call::Fetch, action: CallAction::Error(CallError::Fatal), share: 1.0 };
+    let rule = CallRule {
+        call: Call::Fetch,
+        action: CallAction::Error(CallError::Fatal),
+        share: 1.0,
+        count: None,
+    };
     active_faults.calls().arm(0, 4, rule, Targets::Consumers(vec![ConsumerId(1)]));
     let mut seen = Seen::default();
     port.poll(Duration::ZERO, &mut seen);

@@ -8,8 +8,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use crate::broker::{BrokerError, Disturbance};
-use crate::plan::{Api, ApiError};
+use crate::broker::BrokerError;
+use crate::fault::{Api, ApiError, BrokerChange, Disturbance};
 
 /// A running mock cluster. Dropping it stops the brokers.
 #[derive(Debug)]
@@ -86,13 +86,10 @@ fn disturb<C: rdkafka::ClientContext>(
     cluster: &MockCluster<'_, C>,
     disturbance: &Disturbance,
 ) -> Result<(), String> {
-    let each = |ids: &[u32], act: &dyn Fn(i32) -> Result<(), KafkaError>| {
-        ids.iter().try_for_each(|id| act(*id as i32)).map_err(|error| error.to_string())
-    };
     match disturbance {
-        Disturbance::Down(ids) => each(ids, &|id| cluster.broker_down(id)),
-        Disturbance::Up(ids) => each(ids, &|id| cluster.broker_up(id)),
-        Disturbance::Rtt(ids, delay) => each(ids, &|id| cluster.broker_round_trip_time(id, *delay)),
+        Disturbance::Brokers(ids, change) => {
+            ids.iter().try_for_each(|id| change_broker(cluster, *id as i32, *change))
+        }
         Disturbance::Refuse { api, code, count } => {
             cluster.request_errors(key_of(*api), &vec![answer_of(*code); *count as usize]);
             Ok(())
@@ -102,6 +99,20 @@ fn disturb<C: rdkafka::ClientContext>(
         }
         other => Err(format!("the embedded cluster cannot do {other:?}")),
     }
+}
+
+fn change_broker<C: rdkafka::ClientContext>(
+    cluster: &MockCluster<'_, C>,
+    broker: i32,
+    change: BrokerChange,
+) -> Result<(), String> {
+    let done = match change {
+        BrokerChange::Down => cluster.broker_down(broker),
+        BrokerChange::Up => cluster.broker_up(broker),
+        BrokerChange::Rtt(delay) => cluster.broker_round_trip_time(broker, delay),
+        other => return Err(format!("the embedded cluster cannot do {other:?}")),
+    };
+    done.map_err(|error| error.to_string())
 }
 
 fn key_of(api: Api) -> RDKafkaApiKey {

@@ -32,10 +32,11 @@ use self::offsets::{RdCommitter, RdEndOffsets};
 use self::places::{Place, Places};
 use self::producer::RdProducer;
 use super::{
-    BrokerError, ClusterPort, Committer, ConsumerPort, ConsumerSpec, Disturbance, EndOffsets,
-    ProducerPort, TopicPort,
+    BrokerError, ClusterPort, Committer, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort,
+    TopicPort,
 };
 use crate::base::{Clock, PoolId};
+use crate::fault::Disturbance;
 use crate::plan::{GroupPlan, Plan, ProducerClients};
 use crate::summary::ClientProperty;
 

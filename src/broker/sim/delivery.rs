@@ -162,6 +162,9 @@ impl Kernel {
     /// Sends what the cluster has put out.
     #[inline]
     pub(super) fn send_effects(&mut self) {
+        if self.cluster.loses_answers() {
+            self.cluster.drop_lost_answers(&mut self.output);
+        }
         let safe_horizon = self.safe_horizon();
         self.send_acks(safe_horizon);
         self.send_fetched(safe_horizon);

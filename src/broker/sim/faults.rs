@@ -1,15 +1,18 @@
 //! Injected faults of the cluster and the network.
 
 use super::kernel::Kernel;
-use crate::broker::Disturbance;
 use crate::broker::protocol::BrokerId;
-use crate::plan::LinkSide;
+use crate::fault::{BrokerChange, Disturbance, LinkSide};
 
 impl Kernel {
     /// Injects a fault, or heals it.
     pub(super) fn disturb(&mut self, disturbance: &Disturbance) {
         self.flush_deferred();
         match disturbance {
+            Disturbance::Brokers(brokers, change) => {
+                // Scenarios count brokers from 1.
+                brokers.iter().for_each(|number| self.change_broker(number - 1, *change));
+            }
             Disturbance::Refuse { api, code, count } => {
                 self.cluster.refuse_next(*api, *code, *count);
             }
@@ -21,64 +24,51 @@ impl Kernel {
                 let to = to.map(|number| number - 1);
                 self.cluster.move_coordinator(self.now, to, &mut self.output);
             }
-            Disturbance::Down(brokers) => self.each(brokers, Kernel::crash),
-            Disturbance::Up(brokers) => self.each(brokers, |kernel, broker| {
-                kernel.cluster.come_back(kernel.now, broker, &mut kernel.output);
-            }),
-            Disturbance::Pause(brokers) => self.each(brokers, |kernel, broker| {
-                kernel.cluster.pause(kernel.now, broker, &mut kernel.output);
-            }),
-            Disturbance::GoOn(brokers) => self.each(brokers, |kernel, broker| {
-                kernel.cluster.go_on(kernel.now, broker, &mut kernel.output);
-            }),
-            Disturbance::Rtt(brokers, delay) => self.each(brokers, |kernel, broker| {
-                kernel.network.link_faults[broker as usize].set_answer_delay(*delay);
-            }),
-            Disturbance::SlowDisk(brokers, cost) => self.each(brokers, |kernel, broker| {
-                kernel.cluster.slow_disk(kernel.now, broker, *cost, &mut kernel.output);
-            }),
-            Disturbance::Link { brokers, delay, loss, duplicate } => {
-                self.each(brokers, |kernel, broker| {
-                    kernel.network.link_faults[broker as usize].set(*delay, *loss, *duplicate);
-                    kernel.cluster.delay_links(kernel.now, broker, *delay, &mut kernel.output);
-                });
-            }
-            Disturbance::Cut(brokers, side) => self.each(brokers, |kernel, broker| {
-                if *side != LinkSide::Brokers {
-                    kernel.network.link_faults[broker as usize].block(true);
-                }
-                if *side != LinkSide::Clients {
-                    kernel.cluster.isolate(kernel.now, broker, &mut kernel.output);
-                }
-            }),
-            Disturbance::Join(brokers, side) => self.each(brokers, |kernel, broker| {
-                if *side != LinkSide::Brokers {
-                    kernel.network.link_faults[broker as usize].block(false);
-                    kernel.release_blocked(broker);
-                }
-                if *side != LinkSide::Clients {
-                    kernel.cluster.rejoin(kernel.now, broker, &mut kernel.output);
-                }
-            }),
-            Disturbance::Reset(brokers) => self.each(brokers, Kernel::break_all),
-            Disturbance::HalfOpen(brokers) => {
-                self.each(brokers, |kernel, broker| kernel.network.blackhole(broker));
-            }
         }
         self.network.refresh();
         self.send_effects();
     }
 
-    /// Applies `act` to each of these brokers, which scenarios count from 1.
-    fn each(&mut self, brokers: &[u32], act: impl Fn(&mut Kernel, BrokerId)) {
-        for number in brokers {
-            act(self, number - 1);
+    fn change_broker(&mut self, broker: BrokerId, change: BrokerChange) {
+        let (now, output) = (self.now, &mut self.output);
+        let link = &mut self.network.link_faults[broker as usize];
+        match change {
+            BrokerChange::Down => {
+                self.cluster.crash(now, broker, output);
+                self.break_all(broker);
+            }
+            BrokerChange::Up => self.cluster.come_back(now, broker, output),
+            BrokerChange::Pause => self.cluster.pause(now, broker, output),
+            BrokerChange::GoOn => self.cluster.go_on(now, broker, output),
+            BrokerChange::Rtt(delay) => link.set_answer_delay(delay),
+            BrokerChange::SlowDisk(cost) => self.cluster.slow_disk(now, broker, cost, output),
+            BrokerChange::Link { delay, loss, duplicate } => {
+                link.set(delay, loss, duplicate);
+                self.cluster.delay_links(now, broker, delay, output);
+            }
+            BrokerChange::Cut(side) => {
+                if side != LinkSide::Brokers {
+                    link.block(true);
+                }
+                if side != LinkSide::Clients {
+                    self.cluster.isolate(now, broker, output);
+                }
+            }
+            BrokerChange::Join(side) => {
+                if side != LinkSide::Brokers {
+                    link.block(false);
+                    self.release_blocked(broker);
+                }
+                if side != LinkSide::Clients {
+                    self.cluster.rejoin(now, broker, &mut self.output);
+                }
+            }
+            BrokerChange::Reset => self.break_all(broker),
+            BrokerChange::LoseAnswers { api, count } => {
+                self.cluster.lose_answers(broker, api, count);
+            }
+            BrokerChange::HalfOpen => self.network.blackhole(broker),
         }
-    }
-
-    fn crash(&mut self, broker: BrokerId) {
-        self.cluster.crash(self.now, broker, &mut self.output);
-        self.break_all(broker);
     }
 
     fn break_all(&mut self, broker: BrokerId) {

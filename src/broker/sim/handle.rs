@@ -11,8 +11,9 @@ use super::process::SimProcess;
 use super::trace::Trace;
 use super::trace_sink::{TraceSink, TraceWriter};
 use crate::base::{Offset, PartitionId, Time};
+use crate::broker::Watermarks;
 use crate::broker::model::ClientId;
-use crate::broker::{Disturbance, Watermarks};
+use crate::fault::Disturbance;
 use crate::summary::Simulation;
 
 /// Something to be done at a time. Returns when it wants to be done again.

@@ -3,12 +3,12 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use super::key::Key;
-use super::{Findings, Overrides};
+use super::Overrides;
 use crate::base::{BrokerKind, format_bytes, format_duration};
-use crate::plan::{Api, BrokerPlan, GroupProtocol, Identity, Membership, Pace, Plan};
+use crate::plan::{BrokerPlan, GroupProtocol, Identity, Membership, Pace, Plan};
+use crate::reader::{Findings, GivenKey};
 use crate::scenario::known::{self, Treatment};
-use crate::scenario::{At, Diagnostic, Origin, RequestError, Scenario, codes};
+use crate::scenario::{Diagnostic, Origin, Scenario, codes};
 use crate::summary::{Metric, Need, Unit};
 
 /// Unprocessed bytes that a partition of the embedded cluster may have at maximum rate: beyond
@@ -21,7 +21,7 @@ pub(super) fn build(
     found: &mut Findings,
 ) -> BrokerPlan {
     let brokers = found.count(
-        Key::new("embedded.brokers", scenario.embedded.brokers.as_ref()),
+        GivenKey::new("embedded.brokers", scenario.embedded.brokers.as_ref()),
         1,
         1..=100,
         "the embedded cluster needs a broker; each one costs a port",
@@ -93,9 +93,6 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     if let Some(shortest) = capability.session_timeout_min {
         refuse_short_sessions(scenario, plan, shortest, found);
     }
-    if !capability.filters_duplicates {
-        warn_about_refusals(scenario, plan, found);
-    }
     if plan.broker.kind() == BrokerKind::Embedded {
         warn_about_access(plan, found);
     }
@@ -116,24 +113,6 @@ fn warn_about_access(plan: &Plan, found: &mut Findings) {
         Diagnostic::warning(codes::EMBEDDED_LIMIT, property.written, message)
             .label("its clients speak plaintext with it, and with no other")
             .remedy("clients of a real cluster are given it: use `--broker kafka`"),
-    );
-}
-
-/// Warns that an idempotent producer takes a refused request for done where sequences are not checked.
-fn warn_about_refusals(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
-    let refused = scenario.fault.iter().filter_map(|fault| fault.value.request_error.as_ref());
-    let is_produce = |error: &&At<RequestError>| {
-        error.value.api.as_ref().is_some_and(|api| api.value == Api::Produce)
-    };
-    let Some(first) = { refused }.find(is_produce).filter(|_| plan.load.idempotence) else {
-        return;
-    };
-    let message =
-        "refused produce requests of an idempotent producer are lost on the embedded cluster";
-    found.push(
-        Diagnostic::warning(codes::EMBEDDED_LIMIT, first.key, message)
-            .label("it checks no sequences, and the client relies on that")
-            .remedy("set `load.idempotence = false`, or use `produce_call`, which works on every cluster"),
     );
 }
 

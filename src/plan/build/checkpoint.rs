@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Findings;
-use super::key::key;
 use crate::plan::{BrokerPlan, CheckpointPlan, TopicName, TopicPlan};
+use crate::reader::Findings;
+use crate::reader::key;
 use crate::scenario::sections::{CheckpointWord, ModeWord};
 use crate::scenario::{At, Consumers, Diagnostic, codes};
 

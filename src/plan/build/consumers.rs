@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::key::key;
-use super::{Findings, group};
+use super::group;
 use crate::base::format_duration;
 use crate::plan::{
     CheckpointPlan, ClientTopology, ConsumersPlan, FaultPlan, MemberUse, Membership, PartitionUse,
     Plan, PoisonPolicy, ServiceTime, StartAt, TopicPlan, Work, WorkPlan,
 };
+use crate::reader::Findings;
+use crate::reader::key;
 use crate::scenario::sections::{ConsumerClientsWord, ModeWord, PoisonWord, StartWord};
 use crate::scenario::{self, At, Consumers, Diagnostic, Origin, Scenario, codes};
 

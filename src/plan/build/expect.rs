@@ -1,9 +1,10 @@
 //! Expectations: each on a figure that exists and that this run will have, and a comparison:
 //! `< 50ms`, `>= 100`, `106..122`, `0`.
 
-use super::Findings;
 use crate::base::{Quantity, UnitError, number, parse_duration};
-use crate::plan::{Comparison, Expectation, FaultPlan, Pace, Plan, Targets};
+use crate::fault::Targets;
+use crate::plan::{Comparison, Expectation, FaultPlan, Pace, Plan};
+use crate::reader::Findings;
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, closest, codes};
 use crate::summary::{Figure, Need, Scope, Unit};
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::Findings;
-use super::key::{Key, key};
 use crate::base::format_duration;
+use crate::fault::{ConsumerFault, FaultEffect};
 use crate::plan::{
     Assignor, FaultPlan, GroupPlan, GroupProtocol, Identity, RemoteAssignor, TopicPlan,
 };
+use crate::reader::Findings;
+use crate::reader::{GivenKey, key};
 use crate::scenario::sections::{AssignorWord, MembershipWord, ProtocolWord};
 use crate::scenario::{At, Consumers, Diagnostic, Origin, Scenario, codes};
 
@@ -50,9 +51,10 @@ pub(super) fn warn_about_stops(
     faults: &[FaultPlan],
     found: &mut Findings,
 ) {
+    let stops = FaultEffect::Consumers(ConsumerFault::Stop);
     for (entry, fault) in scenario.fault.iter().enumerate() {
-        let Some(stop) = &fault.value.stop else { continue };
-        let its = faults.iter().filter(|plan| plan.entry == entry);
+        let Some(stop) = fault.value.kinds.first() else { continue };
+        let its = faults.iter().filter(|plan| plan.entry == entry && plan.kind.effect == stops);
         let mut stopped = its.flat_map(|plan| plan.targets.consumers());
         let both = stopped.find(|member| group.identity_of(**member) == Identity::Crashable);
         let Some(member) = both else { continue };
@@ -74,7 +76,7 @@ fn max_poll_interval(
     let given = consumers.max_poll_interval.as_ref();
     let default = Duration::from_secs(300);
     let interval = found.duration(
-        Key::new("consumers.max_poll_interval", given),
+        GivenKey::new("consumers.max_poll_interval", given),
         default,
         Duration::from_secs(1)..=Duration::from_secs(86_400),
         "a host asks a few times a second, and a client that is not asked for longer leaves the group",
@@ -192,7 +194,7 @@ fn members(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> u3
     }
     let reason = "a group has at least one member";
     found.count(
-        Key::new("consumers.count", Some(count)),
+        GivenKey::new("consumers.count", Some(count)),
         topic.partitions,
         1..=topic.partitions,
         reason,
@@ -204,7 +206,7 @@ fn heartbeat(given: Option<&At<Duration>>, session: Duration, found: &mut Findin
     let default = Duration::from_secs(2).min(session / 3);
     let Some(at) = given else { return default };
     let interval = found.duration(
-        Key::new("consumers.heartbeat_interval", given),
+        GivenKey::new("consumers.heartbeat_interval", given),
         default,
         MILLISECOND..=Duration::from_secs(3600),
         "a third of `consumers.session_timeout` is usual",

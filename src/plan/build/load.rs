@@ -2,24 +2,22 @@
 
 use std::time::Duration;
 
-use super::Findings;
 use super::broker::EMBEDDED_UNPROCESSED_MAX;
-use super::key::key;
 use crate::base::{
     BrokerKind, CLIENT_MESSAGE_BYTES, STAMP_BYTES, batch_payload_max, client_payload_max,
     format_count,
 };
+use crate::fault::check_rate;
 use crate::plan::{
     Acks, BrokerPlan, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients,
     TopicPlan,
 };
+use crate::reader::Findings;
+use crate::reader::key;
 use crate::scenario::sections::{
     AcksWord, CompressionWord, LoadClientsWord, PartitionWord, PhasesWord,
 };
 use crate::scenario::{At, Bytes, ClientSection, Diagnostic, Load, Origin, Rate, Scenario, codes};
-
-/// Messages per second of all producers together: beyond any process, and any cluster.
-const PER_SECOND_MAX: f64 = 100e6;
 
 pub(super) fn build(
     scenario: &Scenario,
@@ -35,7 +33,7 @@ pub(super) fn build(
         "each producer is a schedule in memory; more than a million do not fit one process",
     );
     let pace = pace(load.rate.as_ref(), found);
-    in_all(scenario, producers, pace, found);
+    in_all(load, producers, pace, found);
     let payload_bytes = payload(scenario, broker, found);
     LoadPlan {
         producers,
@@ -83,34 +81,13 @@ fn pace(given: Option<&At<Rate>>, found: &mut Findings) -> Pace {
     }
 }
 
-/// Refuses what no process can send, in bursts as well.
-fn in_all(scenario: &Scenario, producers: u32, pace: Pace, found: &mut Findings) {
+/// Refuses what no process can send.
+fn in_all(load: &Load, producers: u32, pace: Pace, found: &mut Findings) {
     let Pace::Paced { period } = pace else { return };
-    let per_second = f64::from(producers) / period.as_secs_f64();
-    let bursts = scenario.fault.iter().filter_map(|fault| fault.value.burst.as_ref());
-    let factors = bursts.filter_map(|burst| burst.value.factor.as_ref());
-    let largest = factors.max_by(|a, b| a.value.total_cmp(&b.value));
-    let keys = [
-        scenario.load.rate.as_ref().map(|at| at.origin),
-        scenario.load.producers.as_ref().map(|at| at.origin),
-    ];
-    let (all, origin, which) = match largest {
-        _ if per_second > PER_SECOND_MAX => (per_second, keys.into_iter().flatten().next(), "all"),
-        Some(at) if per_second * at.value > PER_SECOND_MAX => {
-            (per_second * at.value, Some(at.origin), "a burst")
-        }
-        _ => return,
-    };
-    let message = format!(
-        "{} messages a second in {which} are more than a process can send",
-        format_count(all as u64)
-    );
-    let remedy = format!(
-        "at most {}: choose a lower `load.rate`, fewer `load.producers`, or `rate = \"max\"`",
-        format_count(PER_SECOND_MAX as u64)
-    );
-    let origin = origin.unwrap_or(Origin::WholeFile);
-    found.push(Diagnostic::error(codes::OUT_OF_RANGE, origin, message).remedy(remedy));
+    let keys =
+        [load.rate.as_ref().map(|at| at.origin), load.producers.as_ref().map(|at| at.origin)];
+    let origin = keys.into_iter().flatten().next().unwrap_or(Origin::WholeFile);
+    check_rate("all", f64::from(producers) / period.as_secs_f64(), origin, found);
 }
 
 fn messages(given: Option<&At<u64>>, found: &mut Findings) -> Option<u64> {

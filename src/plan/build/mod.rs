@@ -6,7 +6,6 @@ mod consumers;
 mod expect;
 mod faults;
 mod group;
-mod key;
 mod load;
 mod run;
 mod sim;
@@ -16,6 +15,7 @@ use std::collections::BTreeMap;
 
 use super::{ClientProperties, Plan, PropertyPlan};
 use crate::base::{BrokerKind, Seed};
+use crate::reader::Findings;
 use crate::scenario::{self, At, Diagnostic, MISTAKES_MAX, Scenario, Source, codes};
 
 /// What the command line decides over the scenario.
@@ -37,7 +37,7 @@ pub fn build(
     scenario: &Scenario,
     overrides: &Overrides,
 ) -> (Option<Plan>, Vec<Diagnostic>) {
-    let mut found = Findings(Vec::new());
+    let mut found = Findings::default();
     let broker = broker::build(scenario, overrides, &mut found);
     let topic = topic::build(name, scenario, &broker, &mut found);
     let load = load::build(scenario, &topic, &broker, &mut found);
@@ -71,8 +71,7 @@ pub fn build(
     broker::check(scenario, &plan, &mut found);
     sim::check(scenario, &plan, &mut found);
     consumers::check(scenario, &plan, &mut found);
-    let Findings(mut diagnostics) = found;
-    diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
+    let diagnostics = found.into_sorted();
     let possible = !diagnostics.iter().any(Diagnostic::is_error);
     (possible.then_some(plan), diagnostics)
 }
@@ -124,28 +123,5 @@ fn client(scenario: &Scenario) -> ClientProperties {
         common: planned(&scenario.client.common),
         producer: planned(&scenario.client.producer),
         consumer: planned(&scenario.client.consumer),
-    }
-}
-
-/// What is wrong, as far as it was found.
-struct Findings(Vec<Diagnostic>);
-
-impl Findings {
-    fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
-    }
-
-    /// Whether further checks are useless.
-    fn is_full(&self) -> bool {
-        self.0.len() >= MISTAKES_MAX
-    }
-
-    /// Refuses a key that only works with another setting.
-    fn no_effect<T>(&mut self, key: &str, given: Option<&At<T>>, works_with: &str, now: &str) {
-        if let Some(at) = given {
-            let message = format!("`{key}` has no effect with {now}");
-            let diagnostic = Diagnostic::error(codes::NO_EFFECT, at.key, message);
-            self.push(diagnostic.remedy(format!("remove it, or set {works_with}")));
-        }
     }
 }

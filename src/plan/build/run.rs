@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Findings;
-use super::key::key;
 use crate::plan::{
     BrokerKind, BrokerPlan, Limits, LoadPlan, Pace, RestartPolicy, Times, WatchPolicy,
 };
+use crate::reader::Findings;
+use crate::reader::key;
 use crate::scenario::{Diagnostic, Scenario, codes};
 
 const MILLISECOND: Duration = Duration::from_millis(1);

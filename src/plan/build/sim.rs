@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Findings;
-use super::key::key;
 use crate::base::BrokerKind;
 use crate::plan::{GroupProtocol, OutagePlan, Plan, ProducerClients, RetryPlan, SimPlan};
+use crate::reader::Findings;
+use crate::reader::key;
 use crate::scenario::sections::CompressionWord;
 use crate::scenario::{At, Bytes, Diagnostic, Scenario, Sim, codes};
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::Findings;
-use super::key::{Key, key};
-use crate::plan::{BrokerPlan, PARTITIONS_MAX, TopicName, TopicPlan};
+use crate::base::PARTITIONS_MAX;
+use crate::plan::{BrokerPlan, TopicName, TopicPlan};
+use crate::reader::Findings;
+use crate::reader::{GivenKey, key};
 use crate::scenario::{At, Bytes, Diagnostic, Scenario, codes};
 
 /// Kafka's limit for a topic's name.
@@ -51,7 +52,7 @@ pub(super) fn build(
 
 fn replication(given: Option<&At<u64>>, broker: &BrokerPlan, found: &mut Findings) -> u32 {
     let copies = found.count(
-        Key::new("topic.replication_factor", given),
+        GivenKey::new("topic.replication_factor", given),
         match broker {
             BrokerPlan::Sim(sim) => sim.brokers.min(3),
             BrokerPlan::Embedded { .. } | BrokerPlan::Kafka { .. } => 1,
@@ -92,7 +93,7 @@ fn min_insync(scenario: &Scenario, copies: u32, broker: &BrokerPlan, found: &mut
         return 1;
     }
     let reason = "there are not more copies; `topic.replication_factor` says how many";
-    found.count(Key::new("topic.min_insync_replicas", given), 1, 1..=copies.max(1), reason)
+    found.count(GivenKey::new("topic.min_insync_replicas", given), 1, 1..=copies.max(1), reason)
 }
 
 fn retention_bytes(given: Option<&At<Bytes>>, found: &mut Findings) -> u64 {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use crate::base::{Random, Seed};
+use crate::fault::{FaultDraw, Hits, KINDS, KindInfo};
 use crate::plan::{BrokerPlan, Plan};
 
 /// What faults are drawn from.
@@ -20,36 +21,16 @@ pub(super) struct Swarm {
     faults_max: u32,
 }
 
-/// The targets of a kind.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Aim {
-    Consumer,
-    Pool,
-    Broker,
-    None,
-}
+/// A kind, and how it is drawn.
+type Drawn = (&'static KindInfo, &'static FaultDraw);
 
-/// A kind, its targets, and whether it lasts.
-const KINDS: [(&str, Aim, bool); 18] = [
-    ("kill", Aim::Consumer, false),
-    ("panic", Aim::Consumer, false),
-    ("stop", Aim::Consumer, false),
-    ("hang", Aim::Consumer, true),
-    ("stall", Aim::Consumer, true),
-    ("slow", Aim::Consumer, true),
-    ("late_close", Aim::Consumer, true),
-    ("kill", Aim::Pool, false),
-    ("pause", Aim::Pool, true),
-    ("broker_down", Aim::Broker, true),
-    ("broker_pause", Aim::Broker, true),
-    ("broker_rtt", Aim::Broker, true),
-    ("slow_disk", Aim::Broker, true),
-    ("link", Aim::Broker, true),
-    ("link_cut", Aim::Broker, true),
-    ("link_reset", Aim::Broker, false),
-    ("half_open", Aim::Broker, false),
-    ("coordinator_move", Aim::None, false),
-];
+/// What faults are drawn from: those of consumers, of pools, of brokers, of the cluster.
+fn all_kinds() -> Vec<Drawn> {
+    let of_kind = |kind: &'static KindInfo| kind.draws.iter().map(move |draw| (kind, draw));
+    let mut all: Vec<Drawn> = KINDS.iter().flat_map(of_kind).collect();
+    all.sort_by_key(|(_, draw)| draw.hits);
+    all
+}
 
 /// Shortest and longest time a fault lasts; anything between is drawn evenly by its logarithm.
 const LASTS_MS: (f64, f64) = (5.0, 4_000.0);
@@ -73,15 +54,14 @@ impl Swarm {
     /// The faults of a seed, in the order of their times: between one and the most there may be.
     pub(super) fn draw(&self, seed: Seed) -> Vec<Table> {
         let mut random = seed.child("swarm", 0).random();
-        let allowed = 1 + random.below((1 << KINDS.len()) - 1);
-        let mut kinds: Vec<_> = (0..KINDS.len())
-            .filter(|kind| allowed & (1 << kind) != 0)
-            .map(|at| KINDS[at])
-            .collect();
+        let all = all_kinds();
+        let allowed = 1 + random.below((1 << all.len()) - 1);
+        let mut kinds: Vec<Drawn> =
+            (0..all.len()).filter(|kind| allowed & (1 << kind) != 0).map(|at| all[at]).collect();
         // What a killed pool had under way can be appended after what its successor sends if a broker held it up, on
         // Kafka as well: producers without a `transactional.id` are not fenced.
-        if kinds.iter().any(|(_, aim, _)| *aim == Aim::Broker) {
-            kinds.retain(|(kind, aim, _)| (*kind, *aim) != ("kill", Aim::Pool));
+        if kinds.iter().any(|(_, draw)| draw.hits == Hits::Broker) {
+            kinds.retain(|(kind, draw)| kind.ends.is_none() || draw.hits != Hits::Pool);
         }
         let count = 1 + random.below(u64::from(self.faults_max));
         // The last tenth is left for recovering.
@@ -92,51 +72,28 @@ impl Swarm {
         times_ms.into_iter().map(fault).collect()
     }
 
-    fn fault(&self, at_ms: u64, kinds: &[(&str, Aim, bool)], random: &mut Random) -> Table {
-        let (kind, aim, lasts) = kinds[random.below(kinds.len() as u64) as usize];
+    fn fault(&self, at_ms: u64, kinds: &[Drawn], random: &mut Random) -> Table {
+        let (kind, draw) = kinds[random.below(kinds.len() as u64) as usize];
         let mut fault = Table::new();
         fault.insert("at".to_owned(), ms(at_ms));
         let mut target = Table::new();
-        let hit = match aim {
-            Aim::Consumer => Some(("consumer", 0, self.consumers)),
-            Aim::Pool => Some(("pool", 0, self.pools)),
-            Aim::Broker => Some(("broker", 1, self.brokers)),
-            Aim::None => None,
+        let hit = match draw.hits {
+            Hits::Consumer => Some(("consumer", 0, self.consumers)),
+            Hits::Pool => Some(("pool", 0, self.pools)),
+            Hits::Broker => Some(("broker", 1, self.brokers)),
+            Hits::Cluster => None,
         };
         if let Some((noun, lowest, there)) = hit {
             target.insert(noun.to_owned(), targets_of(lowest, there, random));
         }
-        details(kind, &mut target, random);
-        fault.insert(kind.to_owned(), Value::Table(target));
-        if lasts {
-            let (least, most) = if aim == Aim::Broker { BROKER_LASTS_MS } else { LASTS_MS };
+        (draw.settings)(&mut target, random);
+        fault.insert(kind.name().to_owned(), Value::Table(target));
+        if draw.lasts {
+            let (least, most) = if draw.hits == Hits::Broker { BROKER_LASTS_MS } else { LASTS_MS };
             let span_ms = least * (most / least).powf(random.unit());
             fault.insert("for".to_owned(), ms(span_ms as u64));
         }
         fault
-    }
-}
-
-/// What a kind needs besides its targets.
-fn details(kind: &str, target: &mut Table, random: &mut Random) {
-    let share = |random: &mut Random| Value::Float((random.unit() * 20.0).round() / 100.0);
-    match kind {
-        "slow" | "slow_disk" => {
-            target.insert("add".to_owned(), ms(1 + random.below(20)));
-        }
-        "broker_rtt" => {
-            target.insert("delay".to_owned(), ms(1 + random.below(200)));
-        }
-        "link" => {
-            target.insert("delay".to_owned(), ms(1 + random.below(50)));
-            target.insert("loss".to_owned(), share(random));
-            target.insert("duplicate".to_owned(), share(random));
-        }
-        "link_cut" => {
-            let side = ["clients", "brokers", "all"][random.below(3) as usize];
-            target.insert("side".to_owned(), Value::String(side.to_owned()));
-        }
-        _ => {}
     }
 }
 

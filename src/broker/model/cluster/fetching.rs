@@ -201,6 +201,7 @@ impl Cluster {
 
     /// Forgets a connection: what waits for an answer there gets none.
     pub fn hang_up(&mut self, client: ClientId, broker: BrokerId) {
+        self.refusals.forget(client, broker);
         self.forget_fetch(client, broker);
         let place = self.place(client, broker);
         if let Some(place) = self.places.get_mut(place) {

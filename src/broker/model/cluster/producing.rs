@@ -6,7 +6,8 @@ use super::state::{Cluster, Unacknowledged};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::sequences::Admission;
 use crate::broker::protocol::{BrokerId, ErrorCode, Produce};
-use crate::plan::{Acks, Api, ApiError};
+use crate::fault::{Api, ApiError};
+use crate::plan::Acks;
 
 /// What became of a batch.
 enum Appended {
@@ -54,6 +55,9 @@ impl Cluster {
         let refusal = self.refusals.take(Api::Produce);
         if refusal == Some(ApiError::Disconnect) {
             return out.push(Output::HangUp { broker, caller });
+        }
+        if refusal.is_none() && produce.acks != Acks::None {
+            self.refusals.note_lost(Api::Produce, broker, caller, produce.number);
         }
         let appended = match refusal {
             Some(code) if !is_appended(code) => Appended::Refused(error_code(code)),

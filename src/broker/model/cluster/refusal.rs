@@ -1,11 +1,11 @@
-//! Requests that are refused on purpose.
+//! Requests that are refused on purpose, and answers that are lost.
 
 use super::outputs::{Caller, Output, Outputs};
-use super::state::Cluster;
+use super::state::{Cluster, Unanswered};
 use crate::base::Time;
 use crate::broker::model::group::{GroupError, GroupRequest, GroupResponse};
 use crate::broker::protocol::{BrokerId, ErrorCode, Request, Response};
-use crate::plan::{Api, ApiError};
+use crate::fault::{Api, ApiError};
 
 impl Cluster {
     /// Whether nothing is wrong with any broker, and nothing is to be refused.
@@ -21,6 +21,47 @@ impl Cluster {
         }
     }
 
+    /// Loses the next `count` answers of a broker to requests of a kind, from any client.
+    pub fn lose_answers(&mut self, broker: BrokerId, api: Api, count: u32) {
+        if count > 0 {
+            self.refusals.lost.push((broker, api, count));
+        }
+    }
+
+    /// Whether a request is under way whose answer is lost.
+    #[inline]
+    pub fn loses_answers(&self) -> bool {
+        !self.refusals.unanswered.is_empty()
+    }
+
+    /// Closes connections instead of giving the answers that are to be lost. Answers behind them are lost with them.
+    #[cold]
+    pub fn drop_lost_answers(&mut self, out: &mut Outputs) {
+        let unanswered = &mut self.refusals.unanswered;
+        let mut closed: Vec<(BrokerId, Caller)> = Vec::new();
+        let mut is_lost = |broker, caller, number, is_api: fn(Api) -> bool| {
+            let is_it = |it: &Unanswered| {
+                (it.broker, it.caller, it.number) == (broker, caller, number) && is_api(it.api)
+            };
+            if let Some(at) = unanswered.iter().position(is_it) {
+                unanswered.remove(at);
+                closed.push((broker, caller));
+            }
+            closed.contains(&(broker, caller))
+        };
+        out.produced.retain(|it| !is_lost(it.from, it.to, it.number, |api| api == Api::Produce));
+        out.fetched.retain(|it| !is_lost(it.from, it.to, 0, |api| api == Api::Fetch));
+        out.others.retain(|output| match output {
+            Output::Reply { from, to, .. } => {
+                !is_lost(*from, *to, 0, |api| ![Api::Produce, Api::Fetch].contains(&api))
+            }
+            Output::HangUp { .. } | Output::Alarm { .. } => true,
+        });
+        for (broker, caller) in closed {
+            out.push(Output::HangUp { broker, caller });
+        }
+    }
+
     /// Answers a request with the error that is planned for it, or gives it back. Batches are looked at when their turn
     /// comes.
     pub(super) fn refused(
@@ -31,7 +72,9 @@ impl Cluster {
         at: Time,
         out: &mut Outputs,
     ) -> Option<Request> {
-        let Some(code) = api(&request).and_then(|api| self.refusals.take(api)) else {
+        let Some(api) = api(&request) else { return Some(request) };
+        let Some(code) = self.refusals.take(api) else {
+            self.refusals.note_lost(api, broker, caller, 0);
             return Some(request);
         };
         if code == ApiError::Disconnect {

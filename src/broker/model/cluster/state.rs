@@ -11,7 +11,7 @@ use crate::broker::model::log::PartitionLog;
 use crate::broker::model::replicas::Replicas;
 use crate::broker::model::sequences::Sequences;
 use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, Produce, Request};
-use crate::plan::{Api, ApiError};
+use crate::fault::{Api, ApiError};
 
 /// What a cluster is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,17 +201,47 @@ impl Unacknowledged {
     }
 }
 
-/// Which requests are refused next.
+/// Which requests are refused next, and which are not answered.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     pub(super) planned: Vec<(Api, ApiError, u32)>,
+    /// The broker, the kind of request, and how many answers are lost next.
+    pub(super) lost: Vec<(BrokerId, Api, u32)>,
+    pub(super) unanswered: Vec<Unanswered>,
+}
+
+/// A request that is carried out, and whose answer is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unanswered {
+    pub(super) broker: BrokerId,
+    pub(super) caller: Caller,
+    pub(super) api: Api,
+    /// Of a batch; 0 for other requests: of each other kind, a connection has one under way.
+    pub(super) number: u64,
 }
 
 impl Refusals {
     /// Whether nothing is planned.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.planned.is_empty()
+        self.planned.is_empty() && self.lost.is_empty() && self.unanswered.is_empty()
+    }
+
+    /// Notes that the answer to a request of this kind is lost, if that is planned.
+    #[inline]
+    pub(super) fn note_lost(&mut self, api: Api, broker: BrokerId, caller: Caller, number: u64) {
+        let of_kind = |(of, lost, _): &&mut (BrokerId, Api, u32)| (*of, *lost) == (broker, api);
+        if let Some((.., left)) = self.lost.iter_mut().find(of_kind) {
+            *left -= 1;
+            self.lost.retain(|(.., left)| *left > 0);
+            self.unanswered.push(Unanswered { broker, caller, api, number });
+        }
+    }
+
+    /// A connection is closed: nothing is answered there any more.
+    #[inline]
+    pub(super) fn forget(&mut self, client: ClientId, broker: BrokerId) {
+        self.unanswered.retain(|it| (it.caller.client, it.broker) != (client, broker));
     }
 
     /// The answer planned for a request of this kind, if there is one. It is used up.

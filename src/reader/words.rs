@@ -18,28 +18,28 @@ macro_rules! words {
             }
         }
 
-        impl $crate::scenario::value::Value for $name {
+        impl $crate::reader::value::Value for $name {
             fn wanted() -> String {
-                $crate::scenario::suggest::one_of(&[$($word),+])
+                $crate::reader::suggest::one_of(&[$($word),+])
             }
             fn schema() -> serde_json::Value {
                 serde_json::json!({"enum": [$($word),+]})
             }
             fn read(
-                node: &$crate::scenario::tree::Node,
-                place: $crate::scenario::value::Place<'_>,
-                out: &mut Vec<$crate::scenario::Diagnostic>,
+                node: &$crate::reader::tree::Node,
+                place: $crate::reader::value::Place<'_>,
+                out: &mut Vec<$crate::reader::Diagnostic>,
             ) -> Option<$name> {
                 let words = [$(($word, $name::$variant)),+];
-                $crate::scenario::words::read_word(node, place, out, &words)
+                $crate::reader::words::read_word(node, place, out, &words)
             }
         }
     };
 }
-pub(super) use words;
+pub(crate) use words;
 
 /// Reads one of `words`.
-pub(super) fn read_word<T: Value + Copy>(
+pub fn read_word<T: Value + Copy>(
     node: &Node,
     place: Place<'_>,
     out: &mut Vec<Diagnostic>,

@@ -1,7 +1,7 @@
 //! "Did you mean": remedies for names that do not exist.
 
 /// `one of a, b, c`, each in backticks.
-pub(super) fn one_of(words: &[&str]) -> String {
+pub fn one_of(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     format!("one of {}", quoted.join(", "))
 }
@@ -24,7 +24,7 @@ pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// A remedy: the closest of `known`, otherwise all of them.
-pub(super) fn word(name: &str, known: &[&str]) -> String {
+pub fn word(name: &str, known: &[&str]) -> String {
     match closest(name, known.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None => format!("it is {}", one_of(known)),
@@ -45,7 +45,7 @@ const ELSEWHERE: [(&str, &str); 9] = [
 ];
 
 /// The known key that is called `name` elsewhere.
-pub(super) fn meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     // Only a fault has both.
     let is_fault = known.contains(&"for") && known.contains(&"every");
     let (_, here) = ELSEWHERE.iter().find(|(elsewhere, _)| is_fault && *elsewhere == name)?;
@@ -53,7 +53,7 @@ pub(super) fn meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// A remedy for a key: the closest of `known`, otherwise all of them.
-pub(super) fn key(name: &str, known: &[&str]) -> String {
+pub fn key(name: &str, known: &[&str]) -> String {
     let near = meant(name, known).or_else(|| closest(name, known.iter().copied()));
     match near {
         Some(candidate) => format!("did you mean `{candidate}`?"),

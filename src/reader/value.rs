@@ -91,6 +91,8 @@ pub struct Place<'a> {
     pub path: &'a str,
     /// A line that would be right, e.g. `warmup = "5s"`.
     pub example: &'a str,
+    /// The section a key belongs in, if it is exactly one: for a key that is in the wrong one.
+    pub home: fn(&str) -> Option<&'static str>,
 }
 
 /// A type a key may have.
@@ -132,7 +134,7 @@ pub enum Rate {
 }
 
 /// Says that `node` is not what `T` wants.
-pub(super) fn wrong_type<T: Value>(node: &Node, place: Place<'_>) -> Diagnostic {
+pub fn wrong_type<T: Value>(node: &Node, place: Place<'_>) -> Diagnostic {
     let message = format!("`{}` must be {}, found {}", place.path, T::wanted(), node.kind.name());
     Diagnostic::error(codes::WRONG_TYPE, node.origin, message)
         .remedy(format!("for example `{}`", place.example))

@@ -44,10 +44,10 @@ impl<S: Section> Value for S {
             let path = format!("{}.{}", place.path, entry.key);
             match S::FIELDS.iter().find(|field| field.key == entry.key) {
                 Some(field) => {
-                    let place = Place { path: &path, example: &field.line() };
+                    let place = Place { path: &path, example: &field.line(), ..place };
                     section.set(entry, place, out);
                 }
-                None => out.push(unknown_key(entry, place.path, S::FIELDS)),
+                None => out.push(unknown_key(entry, place, S::FIELDS)),
             }
         }
         out.extend(missing_keys(table, node.origin, place.path, S::FIELDS));
@@ -56,7 +56,7 @@ impl<S: Section> Value for S {
 }
 
 /// A closed JSON object with these keys.
-pub(super) fn object_schema(fields: &[Field]) -> Json {
+fn object_schema(fields: &[Field]) -> Json {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for field in fields {
@@ -111,15 +111,15 @@ fn renamed(
     Some(Entry { key: key.to_owned(), ..entry.clone() })
 }
 
-fn unknown_key(entry: &Entry, section: &str, fields: &[Field]) -> Diagnostic {
+fn unknown_key(entry: &Entry, place: Place<'_>, fields: &[Field]) -> Diagnostic {
     let known: Vec<&str> = fields.iter().map(|field| field.key).collect();
     let near = suggest::closest(&entry.key, known.iter().copied());
-    let remedy = match (near, super::section_with_key(&entry.key)) {
+    let remedy = match (near, (place.home)(&entry.key)) {
         _ if suggest::meant(&entry.key, &known).is_some() => suggest::key(&entry.key, &known),
         (None, Some(home)) => format!("`{}` belongs in `[{home}]`", entry.key),
         _ => suggest::key(&entry.key, &known),
     };
-    let message = format!("`{section}` has no key `{}`", entry.key);
+    let message = format!("`{}` has no key `{}`", place.path, entry.key);
     Diagnostic::error(codes::UNKNOWN_KEY, entry.key_origin, message).remedy(remedy)
 }
 
@@ -154,32 +154,32 @@ macro_rules! section {
         $(#[doc = $doc])+
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct $name {
-            $($(#[doc = $key_doc])+ pub $key: Option<$crate::scenario::At<$type>>,)+
+            $($(#[doc = $key_doc])+ pub $key: Option<$crate::reader::At<$type>>,)+
         }
 
-        impl $crate::scenario::section::Section for $name {
-            const FIELDS: &'static [$crate::scenario::value::Field] = &[
-                $($crate::scenario::value::Field {
+        impl $crate::reader::section::Section for $name {
+            const FIELDS: &'static [$crate::reader::value::Field] = &[
+                $($crate::reader::value::Field {
                     key: section!(@key $key $($written)?),
                     was: section!(@was $($old)?),
                     doc: concat!($($key_doc),+),
                     fallback: section!(@fallback $fallback),
                     example: stringify!($example),
-                    wanted: <$type as $crate::scenario::value::Value>::wanted,
-                    schema: <$type as $crate::scenario::value::Value>::schema,
-                    fields: <$type as $crate::scenario::value::Value>::fields,
+                    wanted: <$type as $crate::reader::value::Value>::wanted,
+                    schema: <$type as $crate::reader::value::Value>::schema,
+                    fields: <$type as $crate::reader::value::Value>::fields,
                 },)+
             ];
 
             fn set(
                 &mut self,
-                entry: &$crate::scenario::tree::Entry,
-                place: $crate::scenario::value::Place<'_>,
-                out: &mut Vec<$crate::scenario::Diagnostic>,
+                entry: &$crate::reader::tree::Entry,
+                place: $crate::reader::value::Place<'_>,
+                out: &mut Vec<$crate::reader::Diagnostic>,
             ) {
                 match entry.key.as_str() {
                     $(section!(@key $key $($written)?) => {
-                        self.$key = $crate::scenario::At::read(entry, place, out);
+                        self.$key = $crate::reader::At::read(entry, place, out);
                     })+
                     _ => {}
                 }
@@ -190,8 +190,8 @@ macro_rules! section {
     (@key $key:ident $written:literal) => { $written };
     (@was) => { None };
     (@was $old:literal) => { Some($old) };
-    (@fallback required) => { $crate::scenario::value::Fallback::Required };
-    (@fallback ($words:literal)) => { $crate::scenario::value::Fallback::Depends($words) };
-    (@fallback $value:tt) => { $crate::scenario::value::Fallback::Is(stringify!($value)) };
+    (@fallback required) => { $crate::reader::value::Fallback::Required };
+    (@fallback ($words:literal)) => { $crate::reader::value::Fallback::Depends($words) };
+    (@fallback $value:tt) => { $crate::reader::value::Fallback::Is(stringify!($value)) };
 }
-pub(super) use section;
+pub(crate) use section;

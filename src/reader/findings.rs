@@ -1,42 +1,79 @@
-//! Keys that take a value within limits.
+//! What is found wrong while a scenario is turned into a plan, and keys that take a value within limits.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Findings;
+use super::{At, Diagnostic, MISTAKES_MAX, codes};
 use crate::base::format_duration;
-use crate::scenario::{At, Diagnostic, codes};
+
+/// What is wrong, as far as it was found.
+#[derive(Debug, Default)]
+pub struct Findings(Vec<Diagnostic>);
+
+impl Findings {
+    /// Adds one.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.0.push(diagnostic);
+    }
+
+    /// How many there are.
+    pub fn count_so_far(&self) -> usize {
+        self.0.len()
+    }
+
+    /// In the order of their places.
+    pub fn into_sorted(self) -> Vec<Diagnostic> {
+        let mut diagnostics = self.0;
+        diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
+        diagnostics
+    }
+
+    /// Whether further checks are useless.
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= MISTAKES_MAX
+    }
+
+    /// Refuses a key that only works with another setting.
+    pub fn no_effect<T>(&mut self, key: &str, given: Option<&At<T>>, works_with: &str, now: &str) {
+        if let Some(at) = given {
+            let message = format!("`{key}` has no effect with {now}");
+            let diagnostic = Diagnostic::error(codes::NO_EFFECT, at.key, message);
+            self.push(diagnostic.remedy(format!("remove it, or set {works_with}")));
+        }
+    }
+}
 
 /// A key of the scenario, and what is given for it.
-pub(super) struct Key<'a, T> {
+#[derive(Clone, Debug)]
+pub struct GivenKey<'a, T> {
     name: Cow<'a, str>,
     given: Option<&'a At<T>>,
 }
 
-impl<'a, T> Key<'a, T> {
+impl<'a, T> GivenKey<'a, T> {
     /// The key called `name` in messages.
-    pub(super) fn new(name: impl Into<Cow<'a, str>>, given: Option<&'a At<T>>) -> Key<'a, T> {
-        Key { name: name.into(), given }
+    pub fn new(name: impl Into<Cow<'a, str>>, given: Option<&'a At<T>>) -> GivenKey<'a, T> {
+        GivenKey { name: name.into(), given }
     }
 }
 
 /// `key!(run.warmup)` is that key of a section in a variable of the section's name.
 macro_rules! key {
     ($section:ident . $key:ident) => {
-        $crate::plan::build::key::Key::new(
+        $crate::reader::GivenKey::new(
             concat!(stringify!($section), ".", stringify!($key)),
             $section.$key.as_ref(),
         )
     };
 }
-pub(super) use key;
+pub(crate) use key;
 
 impl Findings {
     /// A count within `range`, or `default`.
-    pub(super) fn count(
+    pub fn count(
         &mut self,
-        key: Key<'_, u64>,
+        key: GivenKey<'_, u64>,
         default: u32,
         range: RangeInclusive<u32>,
         reason: &str,
@@ -48,9 +85,9 @@ impl Findings {
     }
 
     /// A number within `range`, or `default`.
-    pub(super) fn number(
+    pub fn number(
         &mut self,
-        key: Key<'_, f64>,
+        key: GivenKey<'_, f64>,
         default: f64,
         range: RangeInclusive<f64>,
         reason: &str,
@@ -59,9 +96,9 @@ impl Findings {
     }
 
     /// A duration within `range`, or `default`.
-    pub(super) fn duration(
+    pub fn duration(
         &mut self,
-        key: Key<'_, Duration>,
+        key: GivenKey<'_, Duration>,
         default: Duration,
         range: RangeInclusive<Duration>,
         reason: &str,
@@ -72,7 +109,7 @@ impl Findings {
     #[expect(clippy::needless_pass_by_value, reason = "a key is looked at once")]
     fn within<T: Copy + PartialOrd>(
         &mut self,
-        key: Key<'_, T>,
+        key: GivenKey<'_, T>,
         default: T,
         range: RangeInclusive<T>,
         reason: &str,
