@@ -182,7 +182,7 @@ fn administer(arguments: &Arguments) -> Result<(), Failure> {
 struct Shared {
     clock: Clock,
     ready: AtomicU64,
-    /// Records sent before this instant are warm-up.
+    /// Records sent before this instant are warmup.
     measured_from: Time,
     received: AtomicU64,
     last_received: AtomicU64,
@@ -398,7 +398,7 @@ fn main() -> Result<(), Failure> {
         return administer(&arguments);
     }
     let clock = Clock::start();
-    // Start-up is given a fixed slot, so that the window is known before any thread starts.
+    // Startup is given a fixed slot, so that the window is known before any thread starts.
     let begin = Time::ZERO + Duration::from_secs(2);
     let is_max = arguments.rate == 0.0;
     let warmup = Duration::from_secs(if is_max { 0 } else { arguments.warmup });

@@ -3,7 +3,7 @@
 #
 #   BOOTSTRAP=127.0.0.1:9092 [PEER=program] [ROUNDS=3] [SECONDS_=10] benches/compare.sh guide|max
 #
-#   guide   1,024 producers x 2 msg/s of 100 B to 18 partitions, a consumer for each, for SECONDS_ after 3 s of warm-up
+#   guide   1,024 producers x 2 msg/s of 100 B to 18 partitions, a consumer for each, for SECONDS_ after 3 s of warmup
 #   max     3 million messages of 100 B as fast as they go, linger 5 ms
 #
 # Programs take turns (A B C A B C …), because runs on a shared machine differ by tens of per cent: compare only what

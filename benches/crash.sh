@@ -5,7 +5,7 @@
 #
 # The guide's load; consumer 7 is killed while it goes on (`scenarios/kill-one-consumer.toml`). Set-ups take turns, and
 # medians are printed with ranges, as the table of the book's chapter "Assignment or group". The consumer protocol's
-# session time-out is the broker's: start it with 6 s, as that chapter says, or it is compared with 45 s.
+# session timeout is the broker's: start it with 6 s, as that chapter says, or it is compared with 45 s.
 #
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 set -euo pipefail

@@ -327,6 +327,13 @@ fn names_and_comments_use_no_private_words() {
         for word in PRIVATE_WORDS.iter().chain(&PRIVATE_NAMES) {
             assert!(!names.contains(*word), "{path} has a name with `{word}`");
         }
+        for phrase in ["so many", "so much", concat!("for", " ever")] {
+            let text = comments.to_lowercase();
+            let found = text
+                .match_indices(phrase)
+                .any(|(at, _)| !text[at + phrase.len()..].starts_with(is_word));
+            assert!(!found, "{path} has a comment with `{phrase}`");
+        }
         let comments = words(&comments);
         for word in PRIVATE_WORDS {
             assert!(!comments.contains(word), "{path} has a comment with `{word}`");

@@ -436,3 +436,19 @@ fn sentences_are_short() {
         }
     }
 }
+
+#[test]
+fn files_on_the_way_of_a_record_exist() {
+    let chapter = text_of("book/src/life-of-a-record.md");
+    let named: BTreeSet<&str> =
+        chapter.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs")).collect();
+    for name in named.iter().filter(|name| name.contains('/')) {
+        assert!(root().join("src").join(name).is_file(), "{name}");
+    }
+    assert!(named.len() > 40, "{named:?}");
+    let (real, _) = chapter.split_once("## In a simulation").expect("two lives");
+    let passed: BTreeSet<&str> =
+        real.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs")).collect();
+    assert!(real.contains(&format!("passes {} files", passed.len())), "{}", passed.len());
+    assert!(passed.len() < 45);
+}

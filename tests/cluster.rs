@@ -367,7 +367,7 @@ fn a_slow_round_of_replication_takes_nothing_away() {
 }
 
 /// Found by `explore`: members wait for the others in a JoinGroup when their coordinator moves. The old one tells them so;
-/// without an answer they would wait for the rebalance's time-out of five minutes twice: the link that breaks afterwards costs it once.
+/// without an answer they would wait for the rebalance's timeout of five minutes twice: the link that breaks afterwards costs it once.
 #[test]
 fn a_coordinator_that_moves_tells_the_members_that_wait_for_it() {
     let text = "[consumers]\nmode = \"group\"\ncount = 3\nassignor = \"cooperative-sticky\"\nsession_timeout = \"2417ms\"\n\

@@ -214,7 +214,7 @@ fn a_static_member_gets_its_partitions_back(arm: &Arm) {
     }
     if !arm.is_embedded() {
         // The mock coordinator does not know static members of classic groups; `check` warns about it. The session
-        // time-out is long enough for the busiest machine.
+        // timeout is long enough for the busiest machine.
         kill_of_a_static_member(arm, kill, "consumers.session_timeout=30s");
     }
 }

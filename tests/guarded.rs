@@ -138,7 +138,7 @@ fn what_the_cluster_has_not_is_named_and_the_topic_is_taken_back() {
         ],
     );
     assert_is_gone(&arm, &name);
-    // The limit of the start-up is one for all its steps.
+    // The limit of the startup is one for all its steps.
     let finished = tool(port, 0, "").set(group).set(["run.startup=2s"]).exits(3);
     says(&finished, &["has no coordinator after 2."]);
     assert_is_gone(&arm, &name);

@@ -59,7 +59,7 @@ fn a_server_that_is_no_broker_is_named_by_what_it_does() {
     }
 }
 
-/// A run whose start-up is shorter than any of these ends with it, and says how long it tried.
+/// A run whose startup is shorter than any of these ends with it, and says how long it tried.
 #[test]
 fn the_start_up_is_a_limit_of_time() {
     let address = server::start(Answer::Silence).to_string();

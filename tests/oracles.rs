@@ -1,4 +1,4 @@
-//! What theory says of queues, batches, shares and time-outs, and what comes out in virtual time.
+//! What theory says of queues, batches, shares and timeouts, and what comes out in virtual time.
 
 #![allow(clippy::print_stdout, reason = "the table of the book is made from it")]
 
@@ -328,7 +328,7 @@ fn a_crash_lasts_until_the_session_is_over_to_the_nanosecond() {
     assert!((detected_ms..detected_ms + 110.0).contains(&first_record_ms), "{first_record_ms} ms");
 }
 
-/// A member that leaves in order costs no time-out: the others hear of it at their next heartbeat, and the last one to join
+/// A member that leaves in order costs no timeout: the others hear of it at their next heartbeat, and the last one to join
 /// begins the generation.
 #[test]
 fn a_member_that_leaves_costs_a_heartbeat() {

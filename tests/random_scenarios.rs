@@ -1,5 +1,5 @@
 //! Scenarios drawn from the schema, valid and nearly valid: `check` says what is wrong with them or they run in virtual
-//! time, and nothing panics, ends with a defect, or goes on for ever.
+//! time, and nothing panics, ends with a defect, or goes on forever.
 
 #[path = "random_scenarios/hostile.rs"]
 mod hostile;

@@ -306,7 +306,7 @@ fn what_the_guide_claims_of_its_three_configurations_holds() {
     assert!(others.stall_after_ms < 10.0 && others.slow_after < Some(0.015), "{others:?}");
 }
 
-/// A crash costs the session time-out; with an eager assignor it stops all others as well.
+/// A crash costs the session timeout; with an eager assignor it stops all others as well.
 #[test]
 fn a_crashed_member_stops_everybody_with_range_and_only_its_own_with_cooperative_sticky() {
     let crash = |assignor: &str| {
@@ -321,7 +321,7 @@ fn a_crashed_member_stops_everybody_with_range_and_only_its_own_with_cooperative
     for summary in [&eager, &sticky] {
         assert_eq!((summary.ledger.lost, summary.ledger.duplicated), (0, 0));
         assert_eq!(summary.restarts, 1);
-        // The session time-out of 6 s counts from its last heartbeat, up to 2 s before the crash.
+        // The session timeout of 6 s counts from its last heartbeat, up to 2 s before the crash.
         let gone = summary.faults[0].first_record_ms.expect("a record");
         assert!((3_900.0..6_500.0).contains(&gone), "{gone} ms");
     }

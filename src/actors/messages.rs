@@ -60,7 +60,7 @@ pub enum SupervisorMsg {
     Heal(usize),
     /// The topic has more partitions than before.
     Grown,
-    /// The topic has only so many partitions left.
+    /// The topic has only this number of partitions left.
     Gone {
         /// 0 when there is no such topic any more.
         left: u32,

@@ -121,7 +121,7 @@ pub trait Runtime: Send + Sync {
     /// compaction removed.
     fn logs_have_gaps(&self) -> bool;
 
-    /// Notes that the topic is known to have so many partitions from now on.
+    /// Notes the topic's new number of partitions.
     fn grown(&self, partitions: u32);
 
     /// Injects occurrence `fault`, which is this disturbance, or heals it. Returns at once; `missed` is told why the
@@ -242,11 +242,11 @@ pub struct Inquiry {
 /// How long the end of a run waits for an answer.
 #[derive(Clone, Debug)]
 pub struct Patience {
-    /// At most so long, and a request that is under way then.
+    /// At most this long, and until the end of a request that is under way then.
     pub limit: Duration,
     /// Turns true when the user interrupts the run.
     pub interrupted: watch::Receiver<bool>,
-    /// So long after that.
+    /// This long after that.
     pub once_interrupted: Duration,
 }
 

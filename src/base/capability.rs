@@ -27,7 +27,7 @@ pub struct Capability {
     pub timing_is_real: bool,
     /// Whether an empty fetch is answered as soon as a record arrives.
     pub long_polls: bool,
-    /// The shortest session time-out with which a group forms, if that is a fixed limit.
+    /// The shortest session timeout with which a group forms, if that is a fixed limit.
     pub session_timeout_min: Option<Duration>,
     /// Whether a topic's retention can be set.
     pub has_retention: bool,

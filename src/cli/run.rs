@@ -28,7 +28,7 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     client: ClientArguments,
 
-    /// Directory for results; must be new or empty. [default: results/<scenario>-<time>]
+    /// Directory for results; must be new or empty. [default: results/SCENARIO-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 

@@ -92,7 +92,7 @@ impl FaultKind for Hang {
     const DOC: &'static str =
         "The poll loop hangs and ignores all commands, for `for`, or permanently without it.";
     const EXAMPLE: &'static str = "{ consumer = 7 }";
-    const WITHOUT_FOR: &'static str = " for ever";
+    const WITHOUT_FOR: &'static str = " forever";
     const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Consumer)];
 
     fn plan(keys: &At<ConsumerAim>, _: &FaultFacts<'_>, _: &mut Findings) -> Option<Planned> {

@@ -149,7 +149,7 @@ impl ActiveFaults {
         self.change(consumer, |faults| faults.stall = Some((fault, span)));
     }
 
-    /// The consumer's thread stops polling until then, or for ever.
+    /// The consumer's thread stops polling until then, or forever.
     pub fn arm_hang(&self, consumer: ConsumerId, fault: usize, until: Option<Time>) {
         self.change(consumer, |faults| faults.hang = Some((fault, until)));
     }
@@ -221,7 +221,7 @@ impl ActiveFaults {
         (poisonous == offset).then_some(poison.fault)
     }
 
-    /// Whether the consumer's thread hangs now: until when, or for ever.
+    /// Whether the consumer's thread hangs now: until when, or forever.
     pub fn hangs(&self, consumer: ConsumerId) -> Option<Option<Time>> {
         self.change(consumer, |faults| {
             let (fault, until) = faults.hang.take()?;

@@ -60,7 +60,7 @@ pub struct Facts {
     pub load_started_at: Option<String>,
     /// Ages, at the end of the run, of the records due in the measured window that were not processed.
     pub unprocessed: Option<Latencies>,
-    /// From start-up to the last consumer ready.
+    /// From startup to the last consumer ready.
     pub startup_ms: Option<f64>,
     /// Consumers that became ready.
     pub consumers_started: u32,

@@ -18,7 +18,7 @@ use crate::summary::Outage;
 pub enum Event {
     /// The run entered a new part.
     Phase { name: String },
-    /// The run goes on where an earlier one stopped, so many offsets behind the partitions' ends.
+    /// The run continues where an earlier one stopped, `behind` offsets before the partitions' ends.
     Resumed { run_id: String, partitions: usize, behind: u64 },
     /// A consumer's thread and client were started.
     ConsumerStarted { consumer: ConsumerId, incarnation: Incarnation },
@@ -34,7 +34,7 @@ pub enum Event {
     ConsumerQuarantined { consumer: ConsumerId, failures: u32 },
     /// A record on which one incarnation after the other died is passed over from now on.
     RecordSkipped { consumer: ConsumerId, partition: PartitionId, offset: Offset },
-    /// So many consumers failed together that the cluster is taken to be down: restarts are held back.
+    /// Many consumers failed together, so the cluster is taken to be down: restarts are held back.
     GateShut { failed: u32 },
     /// A consumer is started to see whether the cluster is back.
     GateProbe { consumer: ConsumerId },
@@ -59,7 +59,7 @@ pub enum Event {
     Orphaned { consumer: ConsumerId, incarnation: Incarnation, partitions: Vec<PartitionId> },
     /// The topic has more partitions than before: `from` and those up to `to`, without it.
     PartitionsAdded { from: u32, to: u32 },
-    /// The topic has only so many partitions left; 0 when it is gone.
+    /// The topic has only this number of partitions left; 0 when it is gone.
     PartitionsGone { left: u32 },
     /// A scheduled fault was put in.
     FaultInjected { fault: usize, description: String },

@@ -10,7 +10,7 @@ use crate::summary::{
     FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary,
 };
 
-/// Entries for all partitions of all faults are kept up to so many; beyond, only of partitions that were
+/// Up to this number, entries for all partitions of all faults are kept; beyond it, only of partitions that were
 /// aimed at or hit.
 const ENTRIES_MAX: usize = 20_000;
 

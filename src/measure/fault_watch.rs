@@ -362,7 +362,7 @@ const WINDOW_MAX: Duration = Duration::from_secs(10);
 pub fn fault_windows(plan: &Plan, start: Time) -> Vec<FaultWindows> {
     let shortest = match &plan.consumers.membership {
         Membership::Assigned { .. } => WINDOW_MAX,
-        // A crash is only noticed after the session time-out, and answered by a rebalance.
+        // A crash is only noticed after the session timeout, and answered by a rebalance.
         Membership::Group(group) => WINDOW_MAX.max(group.crash_noticed_after() * 2),
     };
     let mut windows: Vec<FaultWindows> = Vec::new();

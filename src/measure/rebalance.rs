@@ -218,7 +218,7 @@ mod tests {
         event(at_ms, kind, (consumer, 1), partitions)
     }
 
-    /// Member 1 dies, and its session time-out later member 0 has everything.
+    /// Member 1 dies, and its session timeout later member 0 has everything.
     fn taken_over() -> [(Time, Event); 5] {
         [
             assigned(0, 0, &[0, 1]),

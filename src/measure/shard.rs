@@ -58,7 +58,7 @@ pub struct Shard {
     pub service: Latencies,
     /// What the service time consists of, of the same records.
     pub parts: Parts,
-    /// Distinct records processed in the interval, warm-up included.
+    /// Distinct records processed in the interval, warmup included.
     pub delivered: u64,
     /// Records processed while the measured window lasted, whenever they were sent.
     pub processed_in_window: u64,

@@ -115,7 +115,7 @@ pub enum GroupProtocol {
         /// How often a member says it is alive.
         heartbeat_interval: Duration,
     },
-    /// ConsumerGroupHeartbeat (KIP-848): the broker deals them out, with time-outs of its own.
+    /// ConsumerGroupHeartbeat (KIP-848): the broker deals them out, with timeouts of its own.
     Consumer {
         /// How partitions are dealt out; `None` leaves it to the broker.
         assignor: Option<RemoteAssignor>,
@@ -148,10 +148,10 @@ pub enum Identity {
     /// Leaves the group when closed.
     Dynamic,
     /// Those a fault kills have a fresh `group.instance.id` for each start: closing does not send LeaveGroup, so a kill is a
-    /// crash as the group sees it, found out by the session time-out.
+    /// crash as the group sees it, found out by the session timeout.
     Crashable,
     /// The same `group.instance.id` for every start of a member: it gets its partitions back, without a rebalance,
-    /// if it is back within the session time-out. Closing does not send LeaveGroup.
+    /// if it is back within the session timeout. Closing does not send LeaveGroup.
     Static,
 }
 

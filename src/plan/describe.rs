@@ -216,7 +216,7 @@ impl Plan {
         lines.add(
             "run",
             format!(
-                "warm-up {}, measured {upper}{}, then up to {} to drain; start-up within {}",
+                "warmup {}, measured {upper}{}, then up to {} to drain; startup within {}",
                 format_duration(times.warmup),
                 format_duration(times.duration),
                 format_duration(times.drain),
@@ -320,12 +320,12 @@ impl Display for Sessions<'_> {
         match self.0.protocol {
             GroupProtocol::Classic { session_timeout, heartbeat_interval, .. } => write!(
                 f,
-                "session time-out {}, heartbeat each {}",
+                "session timeout {}, heartbeat each {}",
                 format_duration(session_timeout),
                 format_duration(heartbeat_interval)
             ),
             GroupProtocol::Consumer { .. } => {
-                f.write_str("session time-out and heartbeat are the broker's")
+                f.write_str("session timeout and heartbeat are the broker's")
             }
         }
     }

@@ -12,9 +12,9 @@ use crate::fault::{FaultEffect, KindPlan, Targets};
 pub struct FaultPlan {
     /// Which `[[fault]]` of the scenario, from 0.
     pub entry: usize,
-    /// When, counted from the start of the load, warm-up included.
+    /// When, counted from the start of the load, warmup included.
     pub at: Duration,
-    /// How long it lasts; `None` for what is over at once, or lasts for ever.
+    /// How long it lasts; `None` for what is over at once, or lasts forever.
     pub lasts: Option<Duration>,
     /// What happens.
     pub kind: KindPlan,

@@ -1,4 +1,4 @@
-//! The plan: what will happen, with every default decided. Pure data, built by [`build`].
+//! The plan: what will happen, with every default decided. Pure data, built by [`build()`].
 //!
 //! Nothing after this module looks at a scenario again.
 

@@ -110,7 +110,7 @@ impl ResultDirectory {
         })
     }
 
-    /// The load begins at `start`, so many nanoseconds after 1970 on the wall clock.
+    /// The load begins at `start`, in nanoseconds after 1970 on the wall clock.
     pub fn begin(&mut self, start: Time, unix_ns: i64) {
         self.start = start;
         let written = self.interval_log.begin(&mut self.latency, start, unix_ns);

@@ -51,7 +51,7 @@ impl IntervalLog {
         }
     }
 
-    /// The load begins at `start`, so many nanoseconds after 1970 on the wall clock.
+    /// The load begins at `start`, in nanoseconds after 1970 on the wall clock.
     pub(super) fn begin(
         &mut self,
         writer: &mut impl Write,

@@ -134,7 +134,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// A view of so many seeds.
+    /// A view of this number of seeds.
     pub fn new(total: u64) -> Sweep {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style =
@@ -145,7 +145,7 @@ impl Sweep {
         Sweep { total, bar, next: PLAIN_INTERVAL }
     }
 
-    /// So many seeds are through, with so much virtual time, since `elapsed`.
+    /// Shows the number of finished seeds and their virtual time, since `elapsed`.
     pub fn seeds(&mut self, seeds: u64, virtual_ns: u64, elapsed: Duration) {
         let elapsed_s = elapsed.as_secs_f64().max(1e-9);
         let (rate, speed) = (seeds as f64 / elapsed_s, virtual_ns as f64 / 1e9 / elapsed_s);
@@ -160,7 +160,7 @@ impl Sweep {
         }
     }
 
-    /// What was found is being made smaller, in so many runs by now.
+    /// Shows the number of runs in which the finding has been made smaller.
     pub fn shrinking(&mut self, tries: usize, elapsed: Duration) {
         let message = format!("makes the case smaller, run {}", tries + 1);
         if let Some(bar) = &self.bar {

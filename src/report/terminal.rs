@@ -27,7 +27,7 @@ pub(super) const TEXT: Renderer = Renderer {
 };
 
 /// The report, with colours; print it through a stream that strips them where they do not belong. With a `width`, in
-/// lines of at most so many characters, as far as that can be. Whatever its texts are, the terminal gets no control
+/// lines of at most that number of characters, as far as possible. Whatever its texts are, the terminal gets no control
 /// characters but those of the colours and of the ends of lines.
 pub fn render(summary: &Summary, width: Option<usize>) -> String {
     match readable(summary) {
@@ -58,7 +58,7 @@ fn laid_out(summary: &Summary, width: Option<usize>) -> String {
 const CUT_OFF: &str = "the run was cut off, or still goes on: this is what was kept until the last second. What was \
                        under way then cannot be told from what is lost";
 
-/// What a reader of a report has to know that was interrupted during the warm-up.
+/// What a reader of a report has to know that was interrupted during the warmup.
 const TOO_EARLY: &str =
     "interrupted before the measured window began: rates and latency were not measured";
 

@@ -14,7 +14,7 @@ pub struct FaultSummary {
     pub target: String,
     /// When, in seconds since the load began; `null` if the run ended before.
     pub at_s: Option<f64>,
-    /// How long it was to last, in seconds; `null` for what is over at once or lasts for ever.
+    /// How long it was to last, in seconds; `null` for what is over at once or lasts forever.
     pub lasts_s: Option<f64>,
     /// Targets that were not there to be hit, and why.
     #[serde(default)]

@@ -69,7 +69,7 @@ pub struct Summary {
     /// From the run's epoch, which the stamps of its records count from, to the beginning of the load.
     #[serde(default)]
     pub epoch_to_load_s: f64,
-    /// How long the load was to last, warm-up included.
+    /// How long the load was to last, warmup included.
     #[serde(default)]
     pub planned_load_s: f64,
     /// How long it lasted.
@@ -130,7 +130,7 @@ pub struct Summary {
     pub fenced: u64,
     /// Largest number of gaps a lane had at once.
     pub lane_gaps_max: u64,
-    /// From start-up to the last consumer ready, in milliseconds.
+    /// From startup to the last consumer ready, in milliseconds.
     pub startup_ms: Option<f64>,
     /// Latency of all partitions merged.
     pub latency_us: RunLatency,
@@ -143,7 +143,7 @@ pub struct Summary {
     pub not_measured: BTreeMap<String, String>,
     /// Actual - intended send.
     pub lateness_us: Digest,
-    /// The account of the whole run, warm-up included.
+    /// The account of the whole run, warmup included.
     pub ledger: Ledger,
     /// Spread over partitions.
     pub fairness: Fairness,
@@ -181,7 +181,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether the measured window had begun; a run that is interrupted in its warm-up has one of a nanosecond.
+    /// Whether the measured window had begun; a run that is interrupted in its warmup has one of a nanosecond.
     pub fn measured_something(&self) -> bool {
         self.duration_s > 1e-6
     }
@@ -243,7 +243,7 @@ pub enum PropertyOrigin {
 /// A simulation: with the same program, scenario and seed it is the same again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Simulation {
-    /// Virtual time in all, start-up and drain included, in nanoseconds.
+    /// Virtual time in all, startup and drain included, in nanoseconds.
     pub virtual_ns: i64,
     /// Events that happened.
     pub events: u64,

@@ -12,8 +12,8 @@ use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow, Positions};
 use crate::logic::{ConsumerMachine, Effort, Runs, WorkSampler};
 use crate::measure::{Applied, Event, Handed, Owner, ResumePoint};
 
-/// A batch is handed over after so long at the latest, so that checkpoints and figures stay fresh when
-/// records are slow to process.
+/// Longest time until a batch is handed over, so that checkpoints and figures stay up to date when records
+/// are slow to process.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
 
 /// The workers of a host, by partition.

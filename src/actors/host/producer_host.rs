@@ -65,7 +65,7 @@ pub(in crate::actors) enum Blocked {
 pub(in crate::actors) enum PoolTurn {
     /// Another turn at once.
     Again,
-    /// Another turn after so long.
+    /// Another turn after this time.
     Wait(Duration),
     /// Another turn after [`BLOCKED_WAIT`], which counts as blocked.
     Blocked(Blocked),
@@ -341,7 +341,7 @@ impl<P: ProducerPort> Sender<P> {
         }
     }
 
-    /// Makes room for so many partitions.
+    /// Makes room for this number of partitions.
     fn grow(&mut self, partitions: usize) {
         self.sent.resize(partitions, 0);
     }

@@ -14,7 +14,7 @@ use crate::logic::{Cause, Death, GATE_WINDOW, GateEffect, SlotEvent, SlotState};
 use crate::measure::{Event, FaultTimes, InFlight, Owner, RecoveryMark};
 use crate::plan::PartitionChoice;
 
-/// A pool that comes back sends what is overdue first; so long its lateness is the fault's.
+/// A restarted pool first sends the overdue records. For this long its lateness is due to the fault.
 pub(super) const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// The partitions a pool sends to.

@@ -77,7 +77,7 @@ enum State {
     Gone,
 }
 
-/// What librdkafka gives a coordinator on top of the time-outs it knows.
+/// What librdkafka gives a coordinator on top of the timeouts it knows.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A member of a group. See the module's documentation.

@@ -125,7 +125,7 @@ impl RdCommitter {
     /// asynchronous one reports no answer to this client, so that a thread waits for the former.
     ///
     /// # Errors
-    /// What the coordinator or the client library said; a time-out if neither said anything.
+    /// What the coordinator or the client library said; a timeout if neither said anything.
     pub(super) fn commit_within(
         &mut self,
         positions: &BTreeMap<PartitionId, Offset>,

@@ -24,7 +24,7 @@ const QUANTILES: usize = 1024;
 /// One-way trips a new connection costs before its first request: TCP's handshake, then ApiVersions.
 const TRIPS_TO_CONNECT: u32 = 4;
 
-/// TCP's least retransmission time-out on Linux, and the most it grows to here.
+/// TCP's least retransmission timeout on Linux, and the most it grows to here.
 const RETRANSMITTED_AFTER_NS: i64 = 200_000_000;
 const RETRANSMITTED_AFTER_MAX_NS: i64 = 120_000_000_000;
 

@@ -49,7 +49,7 @@ const OWNERSHIPS_MAX: usize = 1000;
 
 /// Recoveries kept per partition. More than the faults a plan may have on one.
 const RECOVERIES_MAX: usize = 10_000;
-/// Recoveries that may be under way at once; older ones have been overtaken by so many faults.
+/// Recoveries that may be under way at once; older ones have been overtaken by later faults.
 const RECOVERIES_OPEN_MAX: usize = 16;
 
 /// A partition's state for the whole run. See the module's documentation.

@@ -116,7 +116,7 @@ fn warn_about_access(plan: &Plan, found: &mut Findings) {
     );
 }
 
-/// Refuses a session time-out with which the embedded cluster's groups never form.
+/// Refuses a session timeout with which the embedded cluster's groups never form.
 fn refuse_short_sessions(
     scenario: &Scenario,
     plan: &Plan,

@@ -264,7 +264,7 @@ fn check_time(
             format_duration(at.value)
         );
         found.push(Diagnostic::error(codes::FAULT_AFTER_END, at.origin, message).remedy(format!(
-            "warm-up and duration end after {}: choose an earlier time, or a longer `run.duration`",
+            "warmup and duration end after {}: choose an earlier time, or a longer `run.duration`",
             format_duration(end)
         )));
     }

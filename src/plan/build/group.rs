@@ -67,7 +67,7 @@ pub(super) fn warn_about_stops(
     }
 }
 
-/// librdkafka refuses less than the session time-out.
+/// librdkafka refuses less than the session timeout.
 fn max_poll_interval(
     consumers: &Consumers,
     protocol: &GroupProtocol,
@@ -94,7 +94,7 @@ fn max_poll_interval(
         found.push(
             Diagnostic::error(codes::CONFLICT, origin, message)
                 .label("clients refuse that")
-                .remedy("make the session time-out shorter, or this interval longer"),
+                .remedy("make the session timeout shorter, or this interval longer"),
         );
     }
     interval

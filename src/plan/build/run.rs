@@ -47,7 +47,7 @@ pub(super) fn times(
             key!(run.startup),
             Duration::from_secs(30),
             Duration::from_secs(1)..=HOUR,
-            "a cluster needs a moment, and a run should not wait for ever",
+            "a cluster needs a moment, and a run should not wait forever",
         ),
         latency_interval: found.duration(
             key!(run.latency_interval),

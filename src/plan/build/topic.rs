@@ -37,7 +37,7 @@ pub(super) fn build(
             key!(topic.retention),
             Duration::from_secs(3600),
             Duration::from_secs(60)..=Duration::from_secs(365 * 86_400),
-            "a topic must keep records until they are read, and not for ever",
+            "a topic must keep records until they are read, and not forever",
         ),
         retention_bytes: retention_bytes(topic.retention_bytes.as_ref(), found),
         keep: topic.keep.as_ref().is_some_and(|at| at.value),

@@ -22,7 +22,7 @@ pub struct CaseSize {
     pub partitions: u32,
     /// Producers.
     pub producers: u32,
-    /// How long the load lasts, warm-up included.
+    /// How long the load lasts, warmup included.
     pub load: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Random settings: network, cluster, sizes and time-outs, as far as the scenario leaves them open.
+//! Random settings: network, cluster, sizes and timeouts, as far as the scenario leaves them open.
 //!
 //! Every seed has some of them and not others, as with [faults](super::swarm). The bounds keep a case small: some hundred
 //! records a second for some seconds. Numbers are drawn evenly by their logarithm, so that a tenth is as likely as ten
@@ -103,10 +103,10 @@ static KEYS: [Key; 29] = keys! {
 
 /// Records a second of all producers, at most, as far as their rate is drawn; in thousandths.
 const RATE_MAX: u64 = 600_000;
-/// One-way trips that fit into a time-out, at least: a connection is made with four, and a long one is seven times the
+/// One-way trips that fit into a timeout, at least: a connection is made with four, and a long one is seven times the
 /// mean. With less no client ever hears an answer, and there is nothing to find out.
 const TRIPS: u64 = 30;
-/// Bytes of an answer to a fetch, for each partition: a connection that cannot carry them within a time-out is closed
+/// Bytes of an answer to a fetch, for each partition: a connection that cannot carry them within a timeout is closed
 /// before they are there, each time again.
 const FETCHED_BYTES: u64 = 1 << 20;
 
@@ -118,7 +118,7 @@ pub(super) struct Settings {
     usual: Usual,
 }
 
-/// What time-outs have to allow for.
+/// What timeouts have to allow for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Usual {
     producers: u64,

@@ -182,7 +182,7 @@ impl Cluster {
         self.replicate_all(now, out);
     }
 
-    /// The controller has not heard of a broker for its session time-out: others lead in its place.
+    /// The controller has not heard of a broker for its session timeout: others lead in its place.
     pub(super) fn session_is_over(
         &mut self,
         now: Time,

@@ -66,7 +66,7 @@ impl Member {
     }
 
     /// When it will have been silent too long. A member that waits for an answer is not silent, but a newcomer does
-    /// not wait for ever.
+    /// not wait forever.
     pub(super) fn expires(&self) -> Time {
         let waits = self.joining.is_some() || self.syncing.is_some();
         if waits && !self.is_new { Time::NEVER } else { self.silent_until }

@@ -358,7 +358,7 @@ proptest! {
             prop_assert_eq!(owned.len(), all, "a partition has two owners");
         }
         world.arrive(settings(assignor, None));
-        // Session time-outs, and the 5 minutes a newcomer that died while it joined is waited for.
+        // Session timeouts, and the 5 minutes a newcomer that died while it joined is waited for.
         world.run_for(640.0);
         prop_assert!(world.group.is_stable());
         let alive: Vec<usize> =
