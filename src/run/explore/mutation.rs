@@ -47,10 +47,11 @@ const PEACE: [Hunt; 2] = [
     Hunt { name: "none", consumers: GROUP, load: "", breaks: "" },
 ];
 
-/// Seeds that are tried for each defect, from three first seeds on, with at most this number of faults.
-const SEEDS: u64 = 200;
+/// For each defect, from three first seeds on: at most this number of faults, and the number of seeds. With the default
+/// number of faults it is the default number of seeds of `explore`: a rare defect needs some tens of seeds on average, and
+/// now and then some hundreds.
+const SEARCHES: [(u32, u64); 2] = [(12, 1_000), (1, 200)];
 const FIRST_SEEDS: [u64; 3] = [1, 1_001, 2_001];
-const FAULTS: [u32; 2] = [12, 1];
 
 const OUT: &str = "LANEKEEPER_TEST_FOUND";
 
@@ -74,14 +75,14 @@ struct Found {
 }
 
 impl Hunt {
-    fn look(&self, first: u64, faults_max: u32) -> Option<Found> {
+    fn look(&self, first: u64, (faults_max, seeds): (u32, u64)) -> Option<Found> {
         let text = format!(
             "[topic]\npartitions = 9\n[load]\nproducers = 18\nrate = \"20/s\"\n{}\n[consumers]\n{}\n\
              [run]\nwarmup = \"0s\"\nduration = \"15s\"\n",
             self.load, self.consumers
         );
         let source = Source { name: "mutation.toml".to_owned(), text };
-        let seeds = first..first + SEEDS;
+        let seeds = first..first + seeds;
         let settings = ExploreSettings { seeds, jobs: 2, faults_max, draw: Draw::Faults };
         let clock = Clock::start();
         let (_, violation) = explore(&source, &[], &settings, &mut |_| true).expect("explorable");
@@ -151,11 +152,11 @@ fn found_with(name: &str) -> Vec<Option<Found>> {
 fn every_planted_defect_is_found() {
     if let (Ok(name), Some(out)) = (std::env::var(Defect::VARIABLE), std::env::var_os(OUT)) {
         let found: Vec<Option<Found>> = match HUNTS.iter().find(|hunt| hunt.name == name) {
-            Some(hunt) => FAULTS
-                .iter()
-                .flat_map(|faults| FIRST_SEEDS.map(|first| hunt.look(first, *faults)))
+            Some(hunt) => SEARCHES
+                .into_iter()
+                .flat_map(|search| FIRST_SEEDS.map(|first| hunt.look(first, search)))
                 .collect(),
-            None => PEACE.iter().map(|hunt| hunt.look(1, FAULTS[0])).collect(),
+            None => PEACE.iter().map(|hunt| hunt.look(1, SEARCHES[0])).collect(),
         };
         std::fs::write(out, serde_json::to_string(&found).expect("JSON")).expect("a writable file");
         return;
