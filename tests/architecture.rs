@@ -327,7 +327,7 @@ fn names_and_comments_use_no_private_words() {
         for word in PRIVATE_WORDS.iter().chain(&PRIVATE_NAMES) {
             assert!(!names.contains(*word), "{path} has a name with `{word}`");
         }
-        for phrase in ["so many", "so much", concat!("for", " ever")] {
+        for phrase in ["so many", "so much", "so long", "so often", concat!("for", " ever")] {
             let text = comments.to_lowercase();
             let found = text
                 .match_indices(phrase)

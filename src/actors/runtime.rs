@@ -397,7 +397,7 @@ impl Context {
         }
     }
 
-    /// Notes an error of a client, unless it has come so often already that it says nothing new.
+    /// Counts an error of a client. The journal gets its first occurrence and then the second, fourth, eighth and so on.
     pub fn note_client_error(&self, client: &str, consumer: Option<ConsumerId>, error: &str) {
         self.measurements.trouble.store(self.clock.now().0, Ordering::Relaxed);
         let count = self.measurements.client_error(error);

@@ -27,11 +27,6 @@ pub enum FaultEffect {
     Calls(CallRule),
     /// Members more join the group, and leave it when it is over.
     Join,
-    /// The topic gets more partitions.
-    Grow {
-        /// Partitions in all.
-        partitions: u32,
-    },
     /// The user's own commands.
     Exec(ExecPlan),
 }

@@ -208,7 +208,7 @@ section! {
     }
 }
 
-/// [`FaultKind::plan`](FaultKind::plan) with its keys.
+/// [`FaultKind::plan`] with its keys.
 pub(super) type PlanKeys = dyn Fn(&FaultFacts<'_>, &mut Findings) -> Option<Planned> + Send + Sync;
 
 /// A kind as a `[[fault]]` has it.

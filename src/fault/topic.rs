@@ -1,6 +1,6 @@
 //! Faults of the topic.
 
-use super::effect::{FaultEffect, PartitionFault};
+use super::effect::{Disturbance, FaultEffect, PartitionFault};
 use super::kind::{FaultFacts, FaultKind, Lasts, Planned};
 use super::targets::{Aim, PartitionAim};
 use crate::base::PARTITIONS_MAX;
@@ -51,7 +51,8 @@ impl FaultKind for Grow {
                     .remedy("a topic only grows: choose more"),
             );
         }
-        let planned = Planned::new(FaultEffect::Grow { partitions }, Lasts::Never, Aim::Cluster);
+        let effect = FaultEffect::Cluster(Disturbance::Grow(partitions));
+        let planned = Planned::new(effect, Lasts::Never, Aim::Cluster);
         Some(planned.described(format!(" to {partitions} partitions")))
     }
 }

@@ -245,8 +245,8 @@ pub fn outages(journal: &[(Time, Event)], start: Time) -> Vec<Outage> {
     outages
 }
 
-/// The members of a group hear of their own new partitions one after another. What is found within so long is one
-/// growth; a topic that really grows again so soon is shown as if it had grown once.
+/// Longest time between two steps of one growth: the members of a group learn of new partitions one after another. A
+/// topic that really grows twice within this time is shown as if it had grown once.
 const APART: Duration = Duration::from_secs(1);
 
 /// Makes one step of those that were found shortly after another.

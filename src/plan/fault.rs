@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Plan;
 use crate::base::format_duration;
-use crate::fault::{FaultEffect, KindPlan, Targets};
+use crate::fault::{Disturbance, FaultEffect, KindPlan, Targets};
 
 /// One fault at one time. A repeated `[[fault]]` is one of these for each repetition.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ impl Plan {
     /// Partitions the topic has in the end: faults may make it grow.
     pub fn partitions_max(&self) -> u32 {
         let grown = self.faults.iter().filter_map(|fault| match fault.kind.effect {
-            FaultEffect::Grow { partitions } => Some(partitions),
+            FaultEffect::Cluster(Disturbance::Grow(partitions)) => Some(partitions),
             _ => None,
         });
         grown.chain([self.topic.partitions]).max().unwrap_or(0)

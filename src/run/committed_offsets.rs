@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a run's end waits for the last comparison: for one answer, and for [`SETTLED`].
 const LAST_LIMIT: Duration = Duration::from_secs(4);
 
-/// After so long, whatever was processed before an offset was committed is in its partition's cell.
+/// Longest time from the commit of an offset until its partition's cell has every record processed before it.
 ///
 /// A member hands its records to the cell in batches, and commits while it gives partitions up, from within a call of
 /// its client. So an answer can have an offset whose records are processed and not counted yet. They are counted as

@@ -3,13 +3,6 @@
 use super::metrics::METRICS;
 use super::{Digest, FaultSummary, Get, Metric, PartitionSummary, Quantile, Summary, Unit};
 
-impl Metric {
-    /// The metric of a whole run called `name`, if there is one.
-    pub fn of_run(name: &str) -> Option<&'static Metric> {
-        METRICS.iter().find(|metric| metric.name == name && metric.prefix().is_empty())
-    }
-}
-
 /// What a name in `[expect]` stands for: a metric, and the part of it that is meant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {

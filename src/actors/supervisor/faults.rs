@@ -211,9 +211,6 @@ impl SupervisorState {
         match effect {
             FaultEffect::Brokers { begin, .. } => self.change_brokers(number, targets, *begin),
             FaultEffect::Cluster(disturbance) => self.disturb(number, disturbance.clone()),
-            FaultEffect::Grow { partitions } => {
-                self.disturb(number, Disturbance::Grow(*partitions));
-            }
             FaultEffect::Exec(exec) => self.commands.start(&self.context, number, exec),
             // Members that join are not there yet: see `join`. The others hit no cluster.
             FaultEffect::Join

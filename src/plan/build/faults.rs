@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::base::{ConsumerId, Seed, format_count, format_duration};
 use crate::fault::{
-    Aim, Fault, FaultEffect, FaultFacts, FaultSchedule, KindPlan, Lasts, Targets, There,
-    WrittenKind,
+    Aim, Disturbance, Fault, FaultEffect, FaultFacts, FaultSchedule, KindPlan, Lasts, Targets,
+    There, WrittenKind,
 };
 use crate::plan::{BrokerPlan, FaultPlan, LoadPlan, Times, TopicPlan};
 use crate::reader::{Findings, GivenKey};
@@ -58,7 +58,7 @@ pub(super) fn build(
         if !aim.check(written.info.name(), written.info.verb, &there, found) {
             continue;
         }
-        if let FaultEffect::Grow { partitions } = planned.effect {
+        if let FaultEffect::Cluster(Disturbance::Grow(partitions)) = planned.effect {
             size = partitions.max(size);
         }
         if let Aim::New(count) = aim {
@@ -322,8 +322,8 @@ fn repeat(
     Some(Repeat { every, jitter })
 }
 
-/// When it happens: at its time, and then every so often while the load lasts, each time as long as it is. One more than
-/// there is room for is enough to say that there are too many.
+/// The times of a fault: its first one, and then those of its repetitions while the load lasts. One more than there is
+/// room for is enough to report that there are too many.
 fn occurrences(
     first: Duration,
     lasts: Option<Duration>,
