@@ -1,51 +1,40 @@
-//! The rolling hash of everything that happens: two runs are the same if and only if (to 64 bits) it is.
+//! The hash of everything that happens: two runs are the same if and only if (to 64 bits) it is.
 
 use crate::base::{Offset, Time};
 use crate::broker::model::ClientId;
 use crate::broker::protocol::{Fetch, Request, Response};
 
-/// A hash over the events so far.
+/// A hash over the events so far: the sum of a hash of each with its time, so that it does not matter in which order
+/// events are added. The look-ahead adds some before their time.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
-    /// Of the events in their order.
-    hash: u64,
-    /// Of events without an order: a sum, so that the time at which they are added does not matter.
-    unordered: u64,
+    sum: u64,
     events: u64,
 }
 
 impl Trace {
     /// No events.
     pub fn new(seed: u64) -> Trace {
-        Trace { hash: seed ^ 0x9e37_79b9_7f4a_7c15, unordered: 0, events: 0 }
+        Trace { sum: seed ^ 0x9e37_79b9_7f4a_7c15, events: 0 }
     }
 
     /// Adds an event: its time, kind and subject, and a number made of its content.
     #[inline]
     pub fn add(&mut self, at: Time, kind: u8, who: u32, content: u64) {
         self.events += 1;
-        let what = what(kind, who, content);
-        self.hash = (self.hash.rotate_left(5) ^ at.0 as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
-        self.hash = (self.hash.rotate_left(5) ^ what).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-
-    /// Adds an event that is not always added in its order.
-    #[inline]
-    fn add_unordered(&mut self, at: Time, kind: u8, who: u32, content: u64) {
-        self.events += 1;
+        let what = (u64::from(kind) << 56) ^ (u64::from(who) << 24) ^ content.rotate_left(32);
         let mut mixed = (at.0 as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
-        mixed =
-            (mixed ^ (mixed >> 32) ^ what(kind, who, content)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.unordered = self.unordered.wrapping_add(mixed ^ (mixed >> 29));
+        mixed = (mixed ^ (mixed >> 32) ^ what).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.sum = self.sum.wrapping_add(mixed ^ (mixed >> 29));
     }
 
-    /// A machine has a turn because it is time for it. Noted unordered.
+    /// A machine has a turn because it is time for it.
     #[inline]
     pub(super) fn turn(&mut self, at: Time, client: ClientId) {
-        self.add_unordered(at, 1, client, 0);
+        self.add(at, 1, client, 0);
     }
 
-    /// A request reaches its broker. A fetch is noted unordered.
+    /// A request reaches its broker.
     #[inline]
     pub(super) fn request(&mut self, at: Time, client: ClientId, request: &Request) {
         match request {
@@ -60,10 +49,10 @@ impl Trace {
         let content = fetch.slots.iter().fold(5, |content: u64, slot| {
             content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.offset as u64) << 16
         });
-        self.add_unordered(at, 2, client, content);
+        self.add(at, 2, client, content);
     }
 
-    /// A response reaches its client. An acknowledgement and the answer to a fetch are noted unordered.
+    /// A response reaches its client.
     #[inline]
     pub(super) fn response(&mut self, at: Time, client: ClientId, response: &Response) {
         match response {
@@ -76,29 +65,24 @@ impl Trace {
     /// An acknowledgement reaches its client.
     #[inline]
     pub(super) fn acked(&mut self, at: Time, client: ClientId, offset: Offset) {
-        self.add_unordered(at, 3, client, (offset.0 as u64) << 8);
+        self.add(at, 3, client, (offset.0 as u64) << 8);
     }
 
     /// The answer to a fetch with this [content](fetched_content) reaches its client.
     #[inline]
     pub(super) fn fetched(&mut self, at: Time, client: ClientId, content: u64) {
-        self.add_unordered(at, 3, client, content);
+        self.add(at, 3, client, content);
     }
 
     /// The hash.
     pub fn hash(&self) -> u64 {
-        self.hash ^ self.unordered.wrapping_mul(0x517c_c1b7_2722_0a95)
+        self.sum
     }
 
     /// Number of events.
     pub fn events(&self) -> u64 {
         self.events
     }
-}
-
-#[inline]
-fn what(kind: u8, who: u32, content: u64) -> u64 {
-    (u64::from(kind) << 56) ^ (u64::from(who) << 24) ^ content.rotate_left(32)
 }
 
 /// What the trace notes of a request.
