@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::event_queue::Key;
-use super::kernel::{ControlEvent, DeferredAck, Event, HAS_LEFT, Kernel, Occupant};
+use super::kernel::{ControlEvent, DeferredAck, Kernel, Occupant};
 use super::limits::Exceeded;
+use super::link::HAS_LEFT;
 use crate::base::Time;
 use crate::broker::model::{Caller, ClientId, Fetched, Output, Produced};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
@@ -15,8 +16,6 @@ pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long an answer is waited for, besides the time that messages take: as long as with a real cluster.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
-/// With fewer messages under way nothing of them is counted or cleared away.
-const MANY: usize = 10_000;
 /// Bytes of a message besides its records, in memory.
 const MESSAGE_BYTES: usize = 256;
 
@@ -49,8 +48,7 @@ impl Kernel {
             },
             request => request,
         };
-        let event = self.request_event(caller, broker, request);
-        self.queue.insert(key, event);
+        self.put_request(key, client, broker, request);
     }
 
     /// A batch with `acks = 0` is not answered: it is as good as acknowledged when its last byte has left, which a
@@ -70,7 +68,6 @@ impl Kernel {
         self.drain_fetches(broker);
         self.network.end(client, broker);
         self.cluster.hang_up(client, broker);
-        self.clear_lost();
     }
 
     #[cold]
@@ -88,36 +85,29 @@ impl Kernel {
             _ => None,
         };
         for request in std::iter::once(request).chain(again) {
-            let event = self.request_event(caller, broker, request);
             match self.network.link_faults[broker as usize].is_blocked {
-                true => self.blocked.push((broker, event)),
-                false => self.queue.insert(key, event),
+                true => self.network.block_request(caller, broker, request),
+                false => self.put_request(key, caller.client, broker, request),
             }
         }
     }
 
     /// Sends the messages that were blocked on the links to `broker`.
     pub(super) fn release_blocked(&mut self, broker: BrokerId) {
-        for (of, event) in std::mem::take(&mut self.blocked) {
-            if of != broker {
-                self.blocked.push((of, event));
-                continue;
+        for place in self.network.places_of(broker) {
+            let (caller, _) = self.network.connection_at(place);
+            let client = caller.client;
+            for request in self.network.link_at(place).up.take_blocked() {
+                let bytes = self.size_of_request(&request);
+                let (arrival, _) = self.network.request_arrives(self.now, client, broker, bytes);
+                let key = self.queue.key(arrival.at, arrival.tie);
+                self.put_request(key, client, broker, request);
             }
-            let arrival = match event {
-                Event::Request(number) => {
-                    let (caller, _, request) = &self.requests[number as usize];
-                    let (client, bytes) = (caller.client, self.size_of_request(request));
-                    self.network.request_arrives(self.now, client, broker, bytes).0
-                }
-                Event::Response(number) => {
-                    let (caller, _, response) = &self.responses[number as usize];
-                    let (client, bytes) = (caller.client, self.size_of_response(response));
-                    self.network.response_arrives(self.now, client, broker, bytes)
-                }
-                // Only messages are blocked.
-                Event::Turn(_) | Event::Control(_) => continue,
-            };
-            self.queue.insert(self.queue.key(arrival.at, arrival.tie), event);
+            for response in self.network.link_at(place).down.take_blocked() {
+                let key =
+                    self.response_key(self.now, broker, caller, self.size_of_response(&response));
+                self.put_response(key, broker, caller, response);
+            }
         }
     }
 
@@ -228,10 +218,9 @@ impl Kernel {
 
     #[inline]
     fn enqueue_response(&mut self, key: Key, from: BrokerId, to: Caller, response: Response) {
-        let event = self.response_event(to, from, response);
         match self.network.link_faults[from as usize].is_blocked {
-            true => self.blocked.push((from, event)),
-            false => self.queue.insert(key, event),
+            true => self.network.block_response(from, to, response),
+            false => self.put_response(key, from, to, response),
         }
     }
 
@@ -243,7 +232,6 @@ impl Kernel {
             return;
         }
         self.network.end(client, broker);
-        self.clear_lost();
         let slot = &mut self.slots[client as usize];
         match &mut slot.occupant {
             Occupant::None => {}
@@ -263,40 +251,9 @@ impl Kernel {
         if self.steps >= self.limits.events {
             return Some(Exceeded::Events(self.steps, self.now));
         }
-        if self.requests.len() + self.cluster.queued() < MANY {
-            return None;
-        }
-        let under_way = self.requests.iter().map(|(_, (.., request))| bytes_of(request));
-        let bytes = under_way.chain(self.cluster.queued_requests().map(bytes_of)).sum();
+        let requests = self.network.requests().chain(self.cluster.queued_requests());
+        let bytes = requests.map(bytes_of).sum();
         (bytes >= self.limits.bytes).then_some(Exceeded::Bytes(bytes, self.now))
-    }
-
-    /// Clears away what was sent on connections that have ended: on a full link it may be for hours later.
-    #[cold]
-    pub(super) fn clear_lost(&mut self) {
-        let Kernel { requests, responses, network, queue, .. } = self;
-        if requests.len() + responses.len() < MANY {
-            return;
-        }
-        queue.retain(|event| {
-            let is_lost = match event {
-                Event::Request(number) => {
-                    let (caller, broker, _) = &requests[*number as usize];
-                    !network.is_current(*caller, *broker)
-                }
-                Event::Response(number) => {
-                    let (caller, broker, _) = &responses[*number as usize];
-                    !network.has(*caller, *broker)
-                }
-                Event::Turn(_) | Event::Control(_) => false,
-            };
-            match event {
-                Event::Request(number) if is_lost => drop(requests.remove(*number as usize)),
-                Event::Response(number) if is_lost => drop(responses.remove(*number as usize)),
-                _ => {}
-            }
-            !is_lost
-        });
     }
 
     /// Bytes of a request; zero if that does not matter.

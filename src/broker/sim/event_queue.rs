@@ -37,6 +37,8 @@ pub(super) struct Key {
 impl Key {
     /// Before every event.
     pub(super) const FIRST: Key = Key { at: 0, tie: 0 };
+    /// After every event.
+    pub(super) const NEVER: Key = Key { at: u64::MAX, tie: u64::MAX };
 
     /// When the event happens.
     #[inline]
@@ -121,18 +123,6 @@ impl<E> Queue<E> {
         Some((key, event))
     }
 
-    /// Takes away the events that `keeps` says no to.
-    #[cold]
-    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&E) -> bool) {
-        for (list, events) in self.near.iter_mut().enumerate() {
-            events.retain(|entry| keeps(&entry.event));
-            if events.is_empty() {
-                self.occupied &= !(1 << list);
-            }
-        }
-        self.far.retain(|Reverse(entry)| keeps(&entry.event));
-    }
-
     /// The next event, if it is near.
     #[inline]
     fn pop_near(&mut self) -> Option<Entry<E>> {
@@ -183,17 +173,6 @@ mod tests {
             assert!(key.at() >= last);
             last = key.at();
         }
-    }
-
-    #[test]
-    fn what_is_taken_away_does_not_happen() {
-        let mut queue = Queue::new(Seed(3));
-        for i in 0..100_u64 {
-            queue.insert(queue.key(Time(i as i64 * 100_000), i), i);
-        }
-        queue.retain(|i| i % 3 == 1);
-        let left: Vec<u64> = std::iter::from_fn(|| queue.pop()).map(|(_, i)| i).collect();
-        assert_eq!(left, (0..100).filter(|i| i % 3 == 1).collect::<Vec<_>>());
     }
 
     fn order(seed: u64, times: &[i64]) -> Vec<usize> {

@@ -15,7 +15,7 @@ use super::process::SimProcess;
 use super::trace::Trace;
 use crate::base::{ClockHand, Offset, Seed, Time};
 use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Outputs};
-use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
+use crate::broker::protocol::{BrokerId, Fetch, Request};
 
 /// Why the kernel stopped stepping.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +47,6 @@ pub struct Kernel {
     pub(super) questions: u64,
     /// Times of the control events that end the look-ahead.
     pub(super) control_times: BinaryHeap<Reverse<Time>>,
-    /// Messages under way, by the number in their event.
-    pub(super) requests: Slab<(Caller, BrokerId, Request)>,
-    pub(super) responses: Slab<(Caller, BrokerId, Response)>,
     /// Control events, by the number in their event.
     pub(super) others: Slab<ControlEvent>,
     /// By broker: deferred fetches.
@@ -61,8 +58,6 @@ pub struct Kernel {
     pub(super) deferred_turns: Vec<ClientId>,
     pub(super) cluster: Cluster,
     pub(super) network: Network,
-    /// Messages on links that are cut: they pass once those are whole again.
-    pub(super) blocked: Vec<(BrokerId, Event)>,
     /// Cores of the machine the consumers run on.
     pub(super) cores: Cores,
     pub(super) trace: Trace,
@@ -79,9 +74,9 @@ pub struct Kernel {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
     Turn(ClientId),
-    /// The request of this number arrives at its broker.
+    /// The first request on this link arrives at its broker.
     Request(u32),
-    /// The response of this number arrives at its client.
+    /// The first response on this link arrives at its client.
     Response(u32),
     /// The control event of this number.
     Control(u32),
@@ -144,14 +139,6 @@ pub(super) struct DeferredFetch {
     pub(super) fetch: Box<Fetch>,
 }
 
-/// The offset in the acknowledgement of a batch that no broker answers.
-pub(super) const HAS_LEFT: Offset = Offset(-1);
-
-/// Whether this is no broker's word, so that it does not come over the connection.
-pub(super) fn has_left(offset: Offset) -> bool {
-    offset == HAS_LEFT
-}
-
 impl ControlEvent {
     /// Whether it ends the look-ahead: anything may follow from it. A delayed fetch and replication do not, and
     /// neither does what concerns only the question for watermarks.
@@ -198,14 +185,11 @@ impl Kernel {
             interrupted,
             questions: 0,
             control_times: BinaryHeap::new(),
-            requests: Slab::new(),
-            responses: Slab::new(),
             others: Slab::new(),
             deferred_fetches: (0..cluster.brokers).map(|_| VecDeque::new()).collect(),
             slots: Vec::new(),
             unsettled: 0,
             deferred_turns: Vec::new(),
-            blocked: Vec::new(),
             network: Network::new(network, cluster.brokers, seed),
             cluster: Cluster::new(cluster, seed),
             cores: Cores::new(host_cores),
@@ -331,16 +315,23 @@ impl Kernel {
                 }
                 self.scheduled_turn(client);
             }
-            Event::Request(number) => {
-                let (caller, broker, request) = self.requests.remove(number as usize);
-                if self.network.is_current(caller, broker) {
+            Event::Request(link) => {
+                let (request, next) = self.network.link_at(link).up.take(self.key);
+                if let Some(key) = next {
+                    self.queue.insert(key, event);
+                }
+                if let Some(request) = request {
+                    let (caller, broker) = self.network.connection_at(link);
                     self.arrive(caller, broker, request);
                 }
             }
-            Event::Response(number) => {
-                let (caller, broker, response) = self.responses.remove(number as usize);
-                let is_own = matches!(response, Response::Produce(_, Ok(at)) if has_left(at));
-                if is_own || self.network.is_current(caller, broker) {
+            Event::Response(link) => {
+                let (response, next) = self.network.link_at(link).down.take(self.key);
+                if let Some(key) = next {
+                    self.queue.insert(key, event);
+                }
+                if let Some(response) = response {
+                    let (caller, broker) = self.network.connection_at(link);
                     self.receive(caller.client, broker, response);
                 }
             }

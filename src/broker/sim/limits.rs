@@ -68,8 +68,8 @@ mod tests {
 
     use super::*;
     use crate::base::{Clock, Seed};
+    use crate::broker::model::ClusterSettings;
     use crate::broker::model::group::GroupSettings;
-    use crate::broker::model::{Caller, ClusterSettings};
     use crate::broker::protocol::{Produce, Request};
     use crate::broker::sim::{Kernel, NetworkSettings, StepOutcome};
 
@@ -129,21 +129,19 @@ mod tests {
         let limits = SimLimits { bytes: 16 << 20, ..SimLimits::until(Time::NEVER) };
         let mut kernel = kernel(limits);
         kernel.network.request_arrives(Time::ZERO, 0, 0, 0);
-        let mut send = |count: usize| {
-            for _ in 0..count {
+        let mut send = |count: i64| {
+            for i in 0..count {
                 let mut produce = Box::<Produce>::default();
                 produce.batch.push(&[0; 1024]);
-                let caller = Caller { client: 0, connection: 0 };
-                let event = kernel.request_event(caller, 0, Request::Produce(produce));
-                kernel.queue.insert(kernel.queue.key(Time::NEVER, 0), event);
+                let key = kernel.queue.key(Time(i64::MAX / 2 + i), 0);
+                kernel.put_request(key, 0, 0, Request::Produce(produce));
             }
             kernel.exceeded()
         };
         assert_eq!(send(12_000), None);
         assert!(matches!(send(5_000), Some(Exceeded::Bytes(..))));
         kernel.network.end(0, 0);
-        kernel.clear_lost();
-        assert_eq!((kernel.exceeded(), kernel.requests.len()), (None, 0));
+        assert_eq!((kernel.exceeded(), kernel.network.requests().count()), (None, 0));
     }
 
     #[test]

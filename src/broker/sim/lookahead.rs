@@ -17,7 +17,8 @@
 use std::collections::VecDeque;
 
 use super::event_queue::Key;
-use super::kernel::{DeferredAck, DeferredFetch, Event, Kernel, Occupant, has_left};
+use super::kernel::{DeferredAck, DeferredFetch, Event, Kernel, Occupant};
+use super::link::HAS_LEFT;
 use super::process::{Delivered, TurnRequest};
 use super::trace::fetched_content;
 use crate::base::Time;
@@ -174,7 +175,7 @@ impl Kernel {
             && let Some(ack) = slot.acks.pop_front()
         {
             let DeferredAck { key, from, to, number, offset } = ack;
-            if !has_left(offset) && !self.network.is_current(to, from) {
+            if offset != HAS_LEFT && !self.network.is_current(to, from) {
                 continue;
             }
             self.trace.acked(key.at(), client, offset);
@@ -201,8 +202,7 @@ impl Kernel {
     fn acks_to_events(&mut self, client: ClientId) {
         while let Some(ack) = self.slots[client as usize].acks.pop_front() {
             let DeferredAck { key, from, to, number, offset } = ack;
-            let event = self.response_event(to, from, Response::Produce(number, Ok(offset)));
-            self.queue.insert(key, event);
+            self.put_response(key, from, to, Response::Produce(number, Ok(offset)));
         }
     }
 
@@ -258,8 +258,12 @@ impl Kernel {
             if !all && self.cluster.would_wait(broker, caller.client, fetch) {
                 next += 1;
             } else if let Some(asked) = self.deferred_fetches[broker as usize].remove(next) {
-                let event = self.request_event(asked.caller, broker, Request::Fetch(asked.fetch));
-                self.queue.insert(asked.key, event);
+                self.put_request(
+                    asked.key,
+                    asked.caller.client,
+                    broker,
+                    Request::Fetch(asked.fetch),
+                );
             }
         }
     }
@@ -276,25 +280,31 @@ impl Kernel {
         }
     }
 
-    /// An event that is a request's arrival.
+    /// Puts a request under way.
     #[inline]
-    pub(super) fn request_event(
+    pub(super) fn put_request(
         &mut self,
-        caller: Caller,
+        key: Key,
+        client: ClientId,
         broker: BrokerId,
         request: Request,
-    ) -> Event {
-        Event::Request(self.requests.insert((caller, broker, request)) as u32)
+    ) {
+        if let Some(link) = self.network.put_request(key, client, broker, request) {
+            self.queue.insert(key, Event::Request(link));
+        }
     }
 
-    /// An event that is a response's arrival.
+    /// Puts a response under way.
     #[inline]
-    pub(super) fn response_event(
+    pub(super) fn put_response(
         &mut self,
-        caller: Caller,
-        broker: BrokerId,
+        key: Key,
+        from: BrokerId,
+        to: Caller,
         response: Response,
-    ) -> Event {
-        Event::Response(self.responses.insert((caller, broker, response)) as u32)
+    ) {
+        if let Some(link) = self.network.put_response(key, from, to, response) {
+            self.queue.insert(key, Event::Response(link));
+        }
     }
 }

@@ -8,6 +8,7 @@ mod handle;
 mod process;
 mod kernel;
 mod limits;
+mod link;
 mod network;
 mod event_queue;
 mod trace_text;

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use super::event_queue::Key;
+use super::link::{Arrival, Link, LinkFault, QUANTILES};
 use crate::base::{Random, Seed, Time};
 use crate::broker::model::{Caller, ClientId};
-use crate::broker::protocol::BrokerId;
+use crate::broker::protocol::{BrokerId, Request, Response};
 
 /// What the network is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,15 +20,8 @@ pub struct NetworkSettings {
     pub bandwidth: Option<u64>,
 }
 
-/// Quantiles of the latency distribution that are drawn from.
-const QUANTILES: usize = 1024;
-
 /// One-way trips a new connection costs before its first request: TCP's handshake, then ApiVersions.
 const TRIPS_TO_CONNECT: u32 = 4;
-
-/// TCP's least retransmission timeout on Linux, and the most it grows to here.
-const RETRANSMITTED_AFTER_NS: i64 = 200_000_000;
-const RETRANSMITTED_AFTER_MAX_NS: i64 = 120_000_000_000;
 
 /// All connections.
 #[derive(Debug)]
@@ -45,126 +40,6 @@ pub(super) struct Network {
     pub(super) has_link_fault: bool,
     /// Draws of link faults. They are separate, so that a fault changes no other draw.
     pub(super) fault_random: Random,
-}
-
-/// A connection, and the ones before it.
-#[derive(Debug)]
-struct Link {
-    /// Which connection of this client to this broker it is.
-    connection: u32,
-    is_open: bool,
-    /// Nothing that is sent on it arrives, and its client does not know (yet).
-    is_blackholed: bool,
-    up: LinkDirection,
-    down: LinkDirection,
-}
-
-/// One direction of a link. What is drawn for a message depends on those before it on the same direction only, and
-/// not on the order in which the kernel comes to know of messages elsewhere.
-#[derive(Debug)]
-struct LinkDirection {
-    random: Random,
-    /// When the last message arrives. Later ones arrive after it.
-    last: Time,
-    /// With limited bandwidth: when the last message has left.
-    free: Time,
-}
-
-/// When a message arrives, and a number that decides among those that arrive at the same instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Arrival {
-    pub(super) at: Time,
-    pub(super) tie: u64,
-}
-
-impl Link {
-    fn new(seed: Seed) -> Link {
-        Link {
-            connection: 0,
-            is_open: false,
-            is_blackholed: false,
-            up: LinkDirection::new(seed.child("up", 0)),
-            down: LinkDirection::new(seed.child("down", 0)),
-        }
-    }
-}
-
-impl LinkDirection {
-    fn new(seed: Seed) -> LinkDirection {
-        LinkDirection { random: seed.random(), last: Time::ZERO, free: Time::ZERO }
-    }
-
-    /// When a message arrives whose last byte leaves at `left`. Each of its `trips` takes the latency that is drawn
-    /// and `extra_ns`.
-    #[inline]
-    fn arrives(
-        &mut self,
-        left: Time,
-        trips: u32,
-        latencies: &[i64; QUANTILES],
-        extra_ns: i64,
-    ) -> Arrival {
-        let tie = self.random.next_u64();
-        let latency = latencies[tie as usize % QUANTILES] + extra_ns;
-        self.last = Time((left.0 + latency * i64::from(trips)).max(self.last.0 + 1));
-        Arrival { at: self.last, tie }
-    }
-
-    /// When the last byte of a message leaves that is sent at `at`, queued behind earlier messages.
-    #[inline]
-    fn leaves(&mut self, at: Time, bytes: u64, bandwidth: Option<u64>) -> Time {
-        let Some(bytes_per_s) = bandwidth else { return at };
-        let ns = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_s);
-        let ns = i64::try_from(ns).unwrap_or(i64::MAX);
-        self.free = Time(self.free.max(at).0.saturating_add(ns));
-        self.free
-    }
-}
-
-/// The active faults of the links of a broker.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LinkFault {
-    /// Whether a fault is active.
-    pub(super) is_active: bool,
-    delay: Duration,
-    loss: f64,
-    duplicate: f64,
-    answer_delay: Duration,
-    /// Messages are blocked until the link is healed.
-    pub(super) is_blocked: bool,
-}
-
-impl LinkFault {
-    /// Messages take `delay` longer in each direction, a share `loss` of them is lost on the way, and a share
-    /// `duplicate` of the batches arrives twice.
-    pub(super) fn set(&mut self, delay: Duration, loss: f64, duplicate: f64) {
-        (self.delay, self.loss, self.duplicate) = (delay, loss, duplicate);
-        self.refresh();
-    }
-
-    /// Responses take this much longer.
-    pub(super) fn set_answer_delay(&mut self, by: Duration) {
-        self.answer_delay = by;
-        self.refresh();
-    }
-
-    /// Whether messages pass.
-    pub(super) fn block(&mut self, is_blocked: bool) {
-        self.is_blocked = is_blocked;
-        self.refresh();
-    }
-
-    pub(super) fn answer_delay_ns(&self) -> i64 {
-        self.answer_delay.as_nanos() as i64
-    }
-
-    fn refresh(&mut self) {
-        self.is_active = self.is_blocked
-            || self.loss > 0.0
-            || self.duplicate > 0.0
-            || !self.delay.is_zero()
-            || !self.answer_delay.is_zero();
-    }
 }
 
 impl Network {
@@ -196,6 +71,27 @@ impl Network {
     pub(super) fn longest(&self) -> Duration {
         let trips = u64::from(2 + TRIPS_TO_CONNECT);
         Duration::from_nanos(self.latencies[QUANTILES - 1].unsigned_abs() * trips)
+    }
+
+    /// Where in the list the links of a broker are.
+    pub(super) fn places_of(&self, broker: BrokerId) -> impl Iterator<Item = u32> + use<> {
+        (broker..self.links.len() as u32).step_by(self.brokers as usize)
+    }
+
+    /// The link at this place.
+    #[inline]
+    pub(super) fn link_at(&mut self, place: u32) -> &mut Link {
+        &mut self.links[place as usize]
+    }
+
+    /// The request that arrives on the link at this place at `key`.
+    pub(super) fn arriving_request(&self, place: u32, key: Key) -> Option<&Request> {
+        self.links[place as usize].up.arriving(key)
+    }
+
+    /// The response that arrives on the link at this place at `key`.
+    pub(super) fn arriving_response(&self, place: u32, key: Key) -> Option<&Response> {
+        self.links[place as usize].down.arriving(key)
     }
 
     #[inline]
@@ -298,7 +194,7 @@ impl Network {
     /// hears of it and [ends](Self::end) it. Returns which one it is.
     pub(super) fn cut_off(&mut self, client: ClientId, broker: BrokerId) -> Caller {
         let link = self.link(client, broker);
-        link.is_blackholed = true;
+        link.blackhole();
         Caller { client, connection: link.connection }
     }
 
@@ -315,9 +211,9 @@ impl Network {
         let was_open = std::mem::take(&mut link.is_open);
         link.connection += u32::from(was_open);
         link.is_blackholed = false;
-        for way in [&mut link.up, &mut link.down] {
-            (way.last, way.free) = (Time::ZERO, Time::ZERO);
-        }
+        link.lose();
+        (link.up.last, link.up.free) = (Time::ZERO, Time::ZERO);
+        (link.down.last, link.down.free) = (Time::ZERO, Time::ZERO);
         was_open
     }
 
@@ -332,34 +228,84 @@ impl Network {
     /// Blackholes the current connections to `broker`: messages vanish, and neither side notices.
     pub(super) fn blackhole(&mut self, broker: BrokerId) {
         for client in self.clients_of(broker) {
-            self.link(client, broker).is_blackholed = true;
+            self.link(client, broker).blackhole();
         }
     }
 }
 
 impl Network {
+    /// Puts a request under way that arrives at `key`. Where its link is, if the arrival has to be scheduled.
+    #[inline]
+    pub(super) fn put_request(
+        &mut self,
+        key: Key,
+        client: ClientId,
+        broker: BrokerId,
+        request: Request,
+    ) -> Option<u32> {
+        let place = self.place(client, broker);
+        let link = &mut self.links[place];
+        (!link.is_blackholed && link.up.put(key, request)).then_some(place as u32)
+    }
+
+    /// Puts a response under way that arrives at `key`, unless its connection has ended. Where its link is, if the
+    /// arrival has to be scheduled.
+    #[inline]
+    pub(super) fn put_response(
+        &mut self,
+        key: Key,
+        from: BrokerId,
+        to: Caller,
+        response: Response,
+    ) -> Option<u32> {
+        let place = self.place(to.client, from);
+        let link = &mut self.links[place];
+        (link.carries(to, &response) && link.down.put(key, response)).then_some(place as u32)
+    }
+
+    /// Keeps a request until the link is whole again.
+    pub(super) fn block_request(&mut self, from: Caller, to: BrokerId, request: Request) {
+        let place = self.place(from.client, to);
+        let link = &mut self.links[place];
+        if !link.is_blackholed {
+            link.up.block(request);
+        }
+    }
+
+    /// Keeps a response until the link is whole again.
+    pub(super) fn block_response(&mut self, from: BrokerId, to: Caller, response: Response) {
+        let place = self.place(to.client, from);
+        let link = &mut self.links[place];
+        if link.carries(to, &response) {
+            link.down.block(response);
+        }
+    }
+
+    /// The connection that is at this place in the list, and its broker.
+    #[inline]
+    pub(super) fn connection_at(&self, place: u32) -> (Caller, BrokerId) {
+        let client = place / self.brokers;
+        (Caller { client, connection: self.links[place as usize].connection }, place % self.brokers)
+    }
+
+    /// The requests under way.
+    pub(super) fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.links.iter().flat_map(|link| link.up.messages())
+    }
+
     /// Something about the links has changed.
     pub(super) fn refresh(&mut self) {
         self.has_link_fault = self.link_faults.iter().any(|link_faults| link_faults.is_active);
     }
 
-    /// The extra latency of a message to or from `broker`, in nanoseconds. TCP sends again what is lost, later each
-    /// time, and keeps everything behind it waiting.
+    /// The extra latency of a message to or from `broker`, in nanoseconds.
     pub(super) fn extra_latency_ns(&mut self, broker: BrokerId) -> i64 {
-        let LinkFault { delay, loss, .. } = self.link_faults[broker as usize];
-        let mut extra_ns = delay.as_nanos() as i64;
-        let mut wait = RETRANSMITTED_AFTER_NS;
-        while loss > 0.0 && wait < RETRANSMITTED_AFTER_MAX_NS && self.fault_random.unit() < loss {
-            extra_ns += wait;
-            wait *= 2;
-        }
-        extra_ns
+        self.link_faults[broker as usize].extra_latency_ns(&mut self.fault_random)
     }
 
     /// Whether a batch to `broker` arrives twice.
     pub(super) fn duplicates(&mut self, broker: BrokerId) -> bool {
-        let LinkFault { duplicate, .. } = self.link_faults[broker as usize];
-        duplicate > 0.0 && self.fault_random.unit() < duplicate
+        self.link_faults[broker as usize].duplicates(&mut self.fault_random)
     }
 }
 

@@ -200,7 +200,6 @@ impl Kernel {
                 self.network.end(client, broker);
             }
         }
-        self.clear_lost();
         self.cluster.disconnect(client);
     }
 

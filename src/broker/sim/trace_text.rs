@@ -1,6 +1,7 @@
 //! Requests and responses as text, for the trace.
 
-use super::kernel::{ControlEvent, Event, Kernel, has_left};
+use super::kernel::{ControlEvent, Event, Kernel};
+use super::link::HAS_LEFT;
 use super::trace_sink::TraceWriter;
 use crate::base::PartitionId;
 use crate::broker::model::Alarm;
@@ -28,22 +29,18 @@ impl Kernel {
                 }
                 (TraceKind::Turn, watch.name_of(client), nothing("has a turn"))
             }
-            Event::Request(number) => {
-                let (caller, to, request) = &self.requests[number as usize];
-                if !self.network.is_current(*caller, *to) {
-                    return;
-                }
+            Event::Request(link) => {
+                let Some(request) = self.network.arriving_request(link, self.key) else { return };
+                let (caller, to) = self.network.connection_at(link);
                 let (what, partitions) = request_text(request);
                 let what = format!("from {}: {what}", watch.name_of(caller.client));
-                (TraceKind::Request, name(*to), (what, partitions))
+                (TraceKind::Request, name(to), (what, partitions))
             }
-            Event::Response(number) => {
-                let (caller, from, response) = &self.responses[number as usize];
-                if !self.network.is_current(*caller, *from) {
-                    return;
-                }
+            Event::Response(link) => {
+                let Some(response) = self.network.arriving_response(link, self.key) else { return };
+                let (caller, from) = self.network.connection_at(link);
                 let (what, partitions) = response_text(response);
-                let what = format!("from {}: {what}", name(*from));
+                let what = format!("from {}: {what}", name(from));
                 (TraceKind::Response, watch.name_of(caller.client), (what, partitions))
             }
             Event::Control(number) => self.control_text(watch, &self.others[number as usize]),
@@ -136,7 +133,7 @@ fn request_text(request: &Request) -> TraceText {
 
 fn response_text(response: &Response) -> TraceText {
     match response {
-        Response::Produce(_, Ok(offset)) if has_left(*offset) => {
+        Response::Produce(_, Ok(offset)) if *offset == HAS_LEFT => {
             ("Produce: it has left".to_owned(), Vec::new())
         }
         Response::Produce(_, Ok(offset)) => (format!("Produce: appended at {offset}"), Vec::new()),

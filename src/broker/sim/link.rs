@@ -1,0 +1,260 @@
+//! A connection between a client and a broker: latency, order and faults, as TCP gives them; and what is under way on it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::event_queue::Key;
+use crate::base::{Offset, Random, Seed, Time};
+use crate::broker::model::Caller;
+use crate::broker::protocol::{Request, Response};
+
+/// Quantiles of the latency distribution that are drawn from.
+pub(super) const QUANTILES: usize = 1024;
+
+/// TCP's least retransmission timeout on Linux, and the most it grows to here.
+const RETRANSMITTED_AFTER_NS: i64 = 200_000_000;
+const RETRANSMITTED_AFTER_MAX_NS: i64 = 120_000_000_000;
+
+/// A connection, and the ones before it.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Which connection of this client to this broker it is.
+    pub(super) connection: u32,
+    pub(super) is_open: bool,
+    /// Nothing that is sent on it arrives, and its client does not know (yet).
+    pub(super) is_blackholed: bool,
+    pub(super) up: LinkDirection<Request>,
+    pub(super) down: LinkDirection<Response>,
+}
+
+/// One direction of a link. What is drawn for a message depends on those before it on the same direction only, and
+/// not on the order in which the kernel comes to know of messages elsewhere.
+#[derive(Debug)]
+pub(super) struct LinkDirection<M> {
+    random: Random,
+    /// When the last message arrives. Later ones arrive after it.
+    pub(super) last: Time,
+    /// With limited bandwidth: when the last message has left.
+    pub(super) free: Time,
+    /// Messages under way, by their arrival.
+    in_flight: VecDeque<(Key, M)>,
+    /// The first event in the queue that is an arrival here.
+    scheduled: Key,
+    /// Messages on a link that is cut: they get a time of arrival once it is whole again.
+    blocked: VecDeque<M>,
+}
+
+/// When a message arrives, and a number that decides among those that arrive at the same instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Arrival {
+    pub(super) at: Time,
+    pub(super) tie: u64,
+}
+
+impl Link {
+    pub(super) fn new(seed: Seed) -> Link {
+        Link {
+            connection: 0,
+            is_open: false,
+            is_blackholed: false,
+            up: LinkDirection::new(seed.child("up", 0)),
+            down: LinkDirection::new(seed.child("down", 0)),
+        }
+    }
+}
+
+impl Link {
+    /// Whether a response to `to` can arrive: over the connection it belongs to, or without one.
+    #[inline]
+    pub(super) fn carries(&self, to: Caller, response: &Response) -> bool {
+        (self.connection == to.connection && !self.is_blackholed) || is_local(response)
+    }
+
+    /// From now on nothing that is sent on this connection arrives.
+    pub(super) fn blackhole(&mut self) {
+        self.is_blackholed = true;
+        self.lose();
+    }
+
+    /// What is under way arrives nowhere.
+    pub(super) fn lose(&mut self) {
+        self.up.lose(|_| false);
+        self.down.lose(is_local);
+    }
+}
+
+/// The offset in the acknowledgement of a batch that no broker answers.
+pub(super) const HAS_LEFT: Offset = Offset(-1);
+
+/// Whether this is no broker's word, so that it does not come over the connection: a batch with `acks = 0` has left.
+#[inline]
+pub(super) fn is_local(response: &Response) -> bool {
+    matches!(response, Response::Produce(_, Ok(HAS_LEFT)))
+}
+
+impl<M> LinkDirection<M> {
+    fn new(seed: Seed) -> LinkDirection<M> {
+        LinkDirection {
+            random: seed.random(),
+            last: Time::ZERO,
+            free: Time::ZERO,
+            in_flight: VecDeque::new(),
+            scheduled: Key::NEVER,
+            blocked: VecDeque::new(),
+        }
+    }
+
+    /// When a message arrives whose last byte leaves at `left`. Each of its `trips` takes the latency that is drawn
+    /// and `extra_ns`.
+    #[inline]
+    pub(super) fn arrives(
+        &mut self,
+        left: Time,
+        trips: u32,
+        latencies: &[i64; QUANTILES],
+        extra_ns: i64,
+    ) -> Arrival {
+        let tie = self.random.next_u64();
+        let latency = latencies[tie as usize % QUANTILES] + extra_ns;
+        self.last = Time((left.0 + latency * i64::from(trips)).max(self.last.0 + 1));
+        Arrival { at: self.last, tie }
+    }
+
+    /// When the last byte of a message leaves that is sent at `at`, queued behind earlier messages.
+    #[inline]
+    pub(super) fn leaves(&mut self, at: Time, bytes: u64, bandwidth: Option<u64>) -> Time {
+        let Some(bytes_per_s) = bandwidth else { return at };
+        let ns = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_s);
+        let ns = i64::try_from(ns).unwrap_or(i64::MAX);
+        self.free = Time(self.free.max(at).0.saturating_add(ns));
+        self.free
+    }
+
+    /// Puts a message under way that arrives at `key`. Whether its arrival has to be scheduled: no earlier one is.
+    #[inline]
+    #[must_use]
+    pub(super) fn put(&mut self, key: Key, message: M) -> bool {
+        insert_sorted(&mut self.in_flight, key, message);
+        let is_first = key < self.scheduled;
+        if is_first {
+            self.scheduled = key;
+        }
+        is_first
+    }
+
+    /// The message that arrives at `key`, if the event for it is not stale, and the next arrival to be scheduled.
+    #[inline]
+    pub(super) fn take(&mut self, key: Key) -> (Option<M>, Option<Key>) {
+        if key != self.scheduled {
+            return (None, None);
+        }
+        let is_here = self.in_flight.front().is_some_and(|(first, _)| *first == key);
+        let message = if is_here { self.in_flight.pop_front() } else { None };
+        let next = self.in_flight.front().map(|(next, _)| *next);
+        self.scheduled = next.unwrap_or(Key::NEVER);
+        (message.map(|(_, message)| message), next)
+    }
+
+    /// The message that arrives at `key`.
+    pub(super) fn arriving(&self, key: Key) -> Option<&M> {
+        let (first, message) = self.in_flight.front()?;
+        (*first == key && key == self.scheduled).then_some(message)
+    }
+
+    /// Keeps a message until the link is whole again.
+    pub(super) fn block(&mut self, message: M) {
+        self.blocked.push_back(message);
+    }
+
+    /// The messages that were blocked.
+    pub(super) fn take_blocked(&mut self) -> VecDeque<M> {
+        std::mem::take(&mut self.blocked)
+    }
+
+    /// What is under way, blocked or not.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &M> {
+        self.in_flight.iter().map(|(_, message)| message).chain(&self.blocked)
+    }
+
+    /// The connection is broken: what is under way arrives nowhere, but for what `is_local`.
+    pub(super) fn lose(&mut self, is_local: impl Fn(&M) -> bool) {
+        self.in_flight.retain(|(_, message)| is_local(message));
+        self.blocked.retain(is_local);
+    }
+}
+
+/// Inserts a message in the order of keys. Most messages are the last one.
+#[inline]
+pub(super) fn insert_sorted<M>(all: &mut VecDeque<(Key, M)>, key: Key, message: M) {
+    let mut place = all.len();
+    while place > 0 && all[place - 1].0 > key {
+        place -= 1;
+    }
+    match place == all.len() {
+        true => all.push_back((key, message)),
+        false => all.insert(place, (key, message)),
+    }
+}
+
+/// The active faults of the links of a broker.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LinkFault {
+    /// Whether a fault is active.
+    pub(super) is_active: bool,
+    delay: Duration,
+    loss: f64,
+    duplicate: f64,
+    answer_delay: Duration,
+    /// Messages are blocked until the link is healed.
+    pub(super) is_blocked: bool,
+}
+
+impl LinkFault {
+    /// Messages take `delay` longer in each direction, a share `loss` of them is lost on the way, and a share
+    /// `duplicate` of the batches arrives twice.
+    pub(super) fn set(&mut self, delay: Duration, loss: f64, duplicate: f64) {
+        (self.delay, self.loss, self.duplicate) = (delay, loss, duplicate);
+        self.refresh();
+    }
+
+    /// Responses take this much longer.
+    pub(super) fn set_answer_delay(&mut self, by: Duration) {
+        self.answer_delay = by;
+        self.refresh();
+    }
+
+    /// Whether messages pass.
+    pub(super) fn block(&mut self, is_blocked: bool) {
+        self.is_blocked = is_blocked;
+        self.refresh();
+    }
+
+    pub(super) fn answer_delay_ns(&self) -> i64 {
+        self.answer_delay.as_nanos() as i64
+    }
+
+    /// The extra latency of a message, in nanoseconds. TCP sends again what is lost, later each time, and keeps
+    /// everything behind it waiting.
+    pub(super) fn extra_latency_ns(&self, random: &mut Random) -> i64 {
+        let mut extra_ns = self.delay.as_nanos() as i64;
+        let mut wait = RETRANSMITTED_AFTER_NS;
+        while self.loss > 0.0 && wait < RETRANSMITTED_AFTER_MAX_NS && random.unit() < self.loss {
+            extra_ns += wait;
+            wait *= 2;
+        }
+        extra_ns
+    }
+
+    /// Whether a batch arrives twice.
+    pub(super) fn duplicates(&self, random: &mut Random) -> bool {
+        self.duplicate > 0.0 && random.unit() < self.duplicate
+    }
+
+    fn refresh(&mut self) {
+        self.is_active = self.is_blocked
+            || self.loss > 0.0
+            || self.duplicate > 0.0
+            || !self.delay.is_zero()
+            || !self.answer_delay.is_zero();
+    }
+}
