@@ -2,27 +2,14 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 use crate::base::{Seed, Time};
 
-/// Stretches of time with a list of events each; as many as a word has bits.
-const STRETCHES: u64 = 64;
-/// A stretch is 2^16 ns, 66 us, long: all of them together are about as far as a pool sends early.
-const STRETCH_BITS: u32 = 16;
-
 /// Events that are to come.
-///
-/// Those of the next four milliseconds lie in short lists, one for each stretch of time, and the next one is found by
-/// reading one word and one list; whatever is later lies in a heap.
 #[derive(Debug)]
 pub(super) struct Queue<E> {
-    /// By number of the stretch, modulo their count.
-    near: Box<[Vec<Entry<E>>; STRETCHES as usize]>,
-    /// Which of these lists are not empty.
-    occupied: u64,
-    /// The stretch of the last event taken. No event is earlier, and none that is near is a round later.
-    current: u64,
-    far: BinaryHeap<Reverse<Entry<E>>>,
+    events: BinaryHeap<Reverse<Entry<E>>>,
     salt: u64,
 }
 
@@ -73,15 +60,9 @@ impl<E> Ord for Entry<E> {
     }
 }
 
-impl<E> Queue<E> {
+impl<E: Copy> Queue<E> {
     pub(super) fn new(seed: Seed) -> Queue<E> {
-        Queue {
-            near: Box::new(std::array::from_fn(|_| Vec::new())),
-            occupied: 0,
-            current: 0,
-            far: BinaryHeap::new(),
-            salt: seed.child("ties", 0).0,
-        }
+        Queue { events: BinaryHeap::new(), salt: seed.child("ties", 0).0 }
     }
 
     /// The place of what happens at `at` and is about `what`.
@@ -96,58 +77,37 @@ impl<E> Queue<E> {
     /// Lets `event` happen at its place.
     #[inline]
     pub(super) fn insert(&mut self, key: Key, event: E) {
-        let stretch = (key.at >> STRETCH_BITS).max(self.current);
-        let entry = Entry { key, event };
-        if stretch - self.current < STRETCHES {
-            let list = stretch % STRETCHES;
-            self.near[list as usize].push(entry);
-            self.occupied |= 1 << list;
-        } else {
-            self.insert_far(entry);
-        }
+        self.events.push(Reverse(Entry { key, event }));
     }
 
-    #[cold]
-    fn insert_far(&mut self, entry: Entry<E>) {
-        self.far.push(Reverse(entry));
-    }
-
-    /// The next event.
+    /// The next event, which stays in the queue.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<(Key, E)> {
-        let Entry { key, event } = match self.pop_near() {
-            Some(next) => next,
-            None => self.far.pop()?.0,
-        };
-        self.current = self.current.max(key.at >> STRETCH_BITS);
-        Some((key, event))
+    pub(super) fn peek(&self) -> Option<(Key, E)> {
+        self.events.peek().map(|Reverse(Entry { key, event })| (*key, *event))
     }
 
-    /// The next event, if it is near.
+    /// Moves the next event to another place, or takes it out.
     #[inline]
-    fn pop_near(&mut self) -> Option<Entry<E>> {
-        if self.occupied == 0 {
-            return None;
+    pub(super) fn advance(&mut self, next: Option<Key>) {
+        let Some(mut first) = self.events.peek_mut() else { return };
+        match next {
+            Some(key) => first.0.key = key,
+            None => drop(PeekMut::pop(first)),
         }
-        let first = (self.current % STRETCHES) as u32;
-        let list = (first + self.occupied.rotate_right(first).trailing_zeros()) as usize;
-        let list = list % STRETCHES as usize;
-        let events = &mut self.near[list];
-        let (place, next) = events.iter().enumerate().min_by_key(|(_, event)| event.key)?;
-        if self.far.peek().is_some_and(|Reverse(far)| far.key < next.key) {
-            return None;
-        }
-        let next = events.swap_remove(place);
-        if events.is_empty() {
-            self.occupied &= !(1 << list);
-        }
-        Some(next)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl<E: Copy> Queue<E> {
+        fn pop(&mut self) -> Option<(Key, E)> {
+            let next = self.peek();
+            self.advance(None);
+            next
+        }
+    }
 
     #[test]
     fn any_number_of_events_comes_in_order() {

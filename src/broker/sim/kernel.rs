@@ -232,7 +232,7 @@ impl Kernel {
                 self.handle.publish(self.now, &self.trace);
                 return StepOutcome::ActorsBusy;
             }
-            let Some((key, event)) = self.queue.pop() else {
+            let Some((key, event)) = self.queue.peek() else {
                 return StepOutcome::Finished;
             };
             self.set_time(key);
@@ -303,6 +303,7 @@ impl Kernel {
     fn dispatch(&mut self, event: Event) {
         match event {
             Event::Turn(client) => {
+                self.queue.advance(None);
                 let slot = &mut self.slots[client as usize];
                 if slot.turn_at != self.now {
                     return;
@@ -317,9 +318,7 @@ impl Kernel {
             }
             Event::Request(link) => {
                 let (request, next) = self.network.link_at(link).up.take(self.key);
-                if let Some(key) = next {
-                    self.queue.insert(key, event);
-                }
+                self.queue.advance(next);
                 if let Some(request) = request {
                     let (caller, broker) = self.network.connection_at(link);
                     self.arrive(caller, broker, request);
@@ -327,15 +326,14 @@ impl Kernel {
             }
             Event::Response(link) => {
                 let (response, next) = self.network.link_at(link).down.take(self.key);
-                if let Some(key) = next {
-                    self.queue.insert(key, event);
-                }
+                self.queue.advance(next);
                 if let Some(response) = response {
                     let (caller, broker) = self.network.connection_at(link);
                     self.receive(caller.client, broker, response);
                 }
             }
             Event::Control(number) => {
+                self.queue.advance(None);
                 let event = self.others.remove(number as usize);
                 if event.ends_lookahead() {
                     self.control_times.pop();
