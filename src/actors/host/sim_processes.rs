@@ -10,7 +10,7 @@ use crate::actors::runtime::Context;
 use crate::base::{Clock, ConsumerId, Offset, PartitionId, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::native::{NativeConsumer, NativeProducer};
-use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request};
+use crate::broker::protocol::{BrokerId, Client, Fetch, Records, Request};
 use crate::broker::sim::{Delivered, NextTurn, SimProcess, TurnRequest};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow};
 use crate::logic::Effort;
@@ -158,6 +158,10 @@ impl SimProcess for SimulatedConsumer {
         self.host.as_ref().is_some_and(|host| self.can_wait(host))
     }
 
+    fn awaits_one_fetch(&self) -> bool {
+        self.cannot_notify_actors() && self.client.as_inner().waits_for_one_answer()
+    }
+
     fn deliver_early(
         &mut self,
         from: BrokerId,
@@ -165,19 +169,16 @@ impl SimProcess for SimulatedConsumer {
         records: &dyn Records,
         now: Time,
         outbox: &mut Vec<(BrokerId, Request)>,
-    ) -> Result<Delivered, Box<Fetch>> {
-        if !self.cannot_notify_actors() || !self.client.as_inner().waits_for_one_answer() {
-            return Err(answer);
-        }
+    ) -> Delivered {
         self.client.inner().fetched(from, answer, records, now);
         let wants_deferred_turn = match self.wish_when(|| true) {
-            TurnRequest::Now => return Ok(Delivered::Turn),
+            TurnRequest::Now => return Delivered::Turn,
             wish => wish == TurnRequest::Later,
         };
         let client = self.client.inner();
         let due = client.tick(now);
         std::mem::swap(client.outbox(), outbox);
-        Ok(Delivered::Wait { wants_deferred_turn, due })
+        Delivered::Wait { wants_deferred_turn, due }
     }
 }
 
@@ -237,20 +238,6 @@ impl<R: Fn(PoolReport) + Send> SimProcess for SimulatedPool<R> {
 
     fn acks_are_inert(&self) -> bool {
         self.host.sender.port.as_inner().acks_are_inert()
-    }
-
-    fn ack_early(
-        &mut self,
-        from: BrokerId,
-        batch: (u64, Offset),
-        at: Time,
-        done: &mut Vec<Box<Produce>>,
-    ) -> bool {
-        if !self.acks_are_inert() {
-            return false;
-        }
-        self.host.sender.port.inner().acknowledged(from, batch, at, done);
-        true
     }
 
     fn cannot_notify_actors(&self) -> bool {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::event_queue::Key;
-use super::kernel::{ControlEvent, DeferredAck, Kernel, Occupant};
+use super::kernel::{ControlEvent, Kernel, Occupant};
 use super::limits::Exceeded;
 use super::link::HAS_LEFT;
+use super::lookahead::Ack;
 use crate::base::Time;
 use crate::broker::model::{Caller, ClientId, Fetched, Output, Produced};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
@@ -41,14 +42,10 @@ impl Kernel {
         if self.network.has_link_fault && self.network.link_faults[broker as usize].is_active {
             return self.send_over_faulty_link(key, caller, broker, request);
         }
-        let request = match request {
-            Request::Fetch(fetch) => match self.defer_fetch(key, broker, caller, fetch) {
-                Some(fetch) => Request::Fetch(fetch),
-                None => return,
-            },
-            request => request,
-        };
-        self.put_request(key, client, broker, request);
+        match request {
+            Request::Fetch(fetch) => self.deliver_fetch(key, broker, caller, fetch),
+            request => self.put_request(key, client, broker, request),
+        }
     }
 
     /// A batch with `acks = 0` is not answered: it is as good as acknowledged when its last byte has left, which a
@@ -57,10 +54,7 @@ impl Kernel {
         let left = self.network.last_left(to.client, from).max(at);
         let what = 6 << 60 ^ u64::from(to.client) << 32 ^ number;
         let key = self.queue.key(left, what);
-        let ack = DeferredAck { key, from, to, number, offset: HAS_LEFT };
-        if !self.defer_ack(ack) {
-            self.enqueue_response(key, from, to, Response::Produce(number, Ok(ack.offset)));
-        }
+        self.deliver_ack(key, Ack { from, to, number, offset: HAS_LEFT }, Time::ZERO);
     }
 
     #[cold]
@@ -168,12 +162,12 @@ impl Kernel {
         for next in 0..self.output.produced.len() {
             let Produced { at, from, to, number, offset, error } = self.output.produced[next];
             let key = self.response_key(at, from, to, bytes);
-            let ack = DeferredAck { key, from, to, number, offset };
-            if error.is_none() && (self.ack_early(ack, safe_horizon) || self.defer_ack(ack)) {
-                continue;
+            match error {
+                None => self.deliver_ack(key, Ack { from, to, number, offset }, safe_horizon),
+                Some(error) => {
+                    self.enqueue_response(key, from, to, Response::Produce(number, Err(error)));
+                }
             }
-            let result = error.map_or(Ok(offset), Err);
-            self.enqueue_response(key, from, to, Response::Produce(number, result));
         }
         self.output.produced.clear();
     }
@@ -182,9 +176,7 @@ impl Kernel {
         // In any order: no two of them are on the same link.
         while let Some(Fetched { at, from, to, fetch }) = self.output.fetched.pop() {
             let key = self.response_key(at, from, to, self.size_of_fetched(&fetch));
-            if let Some(fetch) = self.deliver_early(key, from, to, fetch, safe_horizon) {
-                self.enqueue_response(key, from, to, Response::Fetch(fetch));
-            }
+            self.deliver_fetched(key, from, to, fetch, safe_horizon);
         }
     }
 
@@ -217,7 +209,13 @@ impl Kernel {
     }
 
     #[inline]
-    fn enqueue_response(&mut self, key: Key, from: BrokerId, to: Caller, response: Response) {
+    pub(super) fn enqueue_response(
+        &mut self,
+        key: Key,
+        from: BrokerId,
+        to: Caller,
+        response: Response,
+    ) {
         match self.network.link_faults[from as usize].is_blocked {
             true => self.network.block_response(from, to, response),
             false => self.put_response(key, from, to, response),

@@ -1,7 +1,7 @@
 //! The kernel: takes the next event, sets virtual time to it, and applies it.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 
 use slab::Slab;
 use tokio::sync::watch;
@@ -10,10 +10,11 @@ use super::event_queue::{Key, Queue};
 use super::group_checker::CheckedRequest;
 use super::handle::{Ask, Command, Job, KernelHandle};
 use super::limits::{CHECK_EVERY, Exceeded, SimLimits};
+use super::lookahead::{Ack, Inbox, Lookahead};
 use super::network::{Network, NetworkSettings};
 use super::process::SimProcess;
 use super::trace::Trace;
-use crate::base::{ClockHand, Offset, Seed, Time};
+use crate::base::{ClockHand, Seed, Time};
 use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Outputs};
 use crate::broker::protocol::{BrokerId, Fetch, Request};
 
@@ -50,7 +51,7 @@ pub struct Kernel {
     /// Control events, by the number in their event.
     pub(super) others: Slab<ControlEvent>,
     /// By broker: deferred fetches.
-    pub(super) deferred_fetches: Vec<VecDeque<DeferredFetch>>,
+    pub(super) deferred_fetches: Vec<Inbox<(Caller, Box<Fetch>)>>,
     pub(super) slots: Vec<ClientSlot>,
     /// Number of processes that can notify an actor.
     pub(super) unsettled: u32,
@@ -62,7 +63,7 @@ pub struct Kernel {
     pub(super) cores: Cores,
     pub(super) trace: Trace,
     pub(super) handle: KernelHandle,
-    pub(super) is_traced: bool,
+    pub(super) lookahead: Lookahead,
     pub(super) output: Outputs,
     /// What a client wants sent; empty between two clients.
     pub(super) outbox: Vec<(BrokerId, Request)>,
@@ -112,7 +113,7 @@ pub(super) struct ClientSlot {
     /// Its last question for watermarks.
     pub(super) question: u64,
     /// Deferred acknowledgements.
-    pub(super) acks: VecDeque<DeferredAck>,
+    pub(super) acks: Inbox<Ack>,
 }
 
 /// What a slot is for.
@@ -120,23 +121,6 @@ pub(super) enum Occupant {
     None,
     Process(Box<dyn SimProcess>),
     Asks(Ask),
-}
-
-/// An acknowledgement on its way to a client that will not act on it.
-#[derive(Clone, Copy)]
-pub(super) struct DeferredAck {
-    pub(super) key: Key,
-    pub(super) from: BrokerId,
-    pub(super) to: Caller,
-    pub(super) number: u64,
-    pub(super) offset: Offset,
-}
-
-/// A fetch on its way to a broker where it will be delayed.
-pub(super) struct DeferredFetch {
-    pub(super) key: Key,
-    pub(super) caller: Caller,
-    pub(super) fetch: Box<Fetch>,
 }
 
 impl ControlEvent {
@@ -186,7 +170,7 @@ impl Kernel {
             questions: 0,
             control_times: BinaryHeap::new(),
             others: Slab::new(),
-            deferred_fetches: (0..cluster.brokers).map(|_| VecDeque::new()).collect(),
+            deferred_fetches: (0..cluster.brokers).map(|_| Inbox::default()).collect(),
             slots: Vec::new(),
             unsettled: 0,
             deferred_turns: Vec::new(),
@@ -195,7 +179,7 @@ impl Kernel {
             cores: Cores::new(host_cores),
             trace: Trace::new(seed.0),
             handle: KernelHandle::new(cluster.partitions),
-            is_traced: false,
+            lookahead: Lookahead::On,
             output: Outputs::default(),
             outbox: Vec::new(),
             early_turns: Vec::new(),
@@ -219,7 +203,9 @@ impl Kernel {
 
     /// Applies events until actors have messages. Actors must be idle.
     pub fn step(&mut self) -> StepOutcome {
-        self.is_traced = self.handle.trace_writer().is_some();
+        if self.handle.trace_writer().is_some() {
+            self.lookahead = Lookahead::Off;
+        }
         loop {
             for command in self.handle.take_commands() {
                 if let Command::Fail(message) = command {
@@ -236,7 +222,7 @@ impl Kernel {
                 return StepOutcome::Finished;
             };
             self.set_time(key);
-            if self.is_traced {
+            if self.lookahead == Lookahead::Off {
                 self.emit_trace(event);
             }
             self.dispatch(event);

@@ -1,39 +1,93 @@
-//! Conservative look-ahead: what is applied early or late while no fault is active, because nothing can change it. The
-//! result is the same: the same times, ties, draws and trace.
+//! How a message is delivered: in its order, early, or deferred.
+//!
+//! In order is the reference: a message is an event, and takes effect at its time. [`Lookahead::On`] may deliver some
+//! early or later, but only where nothing can see the difference: times, ties, draws and the trace's hash are the same.
+//! A test compares both for random plans of faults.
 //!
 //! # Early
 //!
-//! As long as no process can notify an actor, nothing but messages can reach a process before the next control event.
-//! So a pool sends what is due until then. A fetch response that is the next input of its client is delivered at
-//! once, with its arrival time. A trace turns this off, so that it has every event in its order. The results are the
-//! same.
+//! As long as no process can notify an actor, nothing but messages can reach a process before the next control event:
+//! the safe horizon (conservative look-ahead, as of Chandy, Misra and Bryant). Until then a pool sends what is due, and
+//! a message is delivered with its arrival time as soon as it is sent, if it is the next input of its client.
 //!
 //! # Deferred
 //!
 //! Two kinds of message have no visible effect on arrival: an acknowledgement after which no client acts, and a fetch
-//! that will be delayed. They are kept with their keys in the order of events, and applied with their arrival times
-//! before the next event of the same client or broker. As soon as one could have an effect, it becomes an event.
+//! that will be delayed at its broker. They stay in the [`Inbox`] of their receiver, and are applied with their arrival
+//! times before the receiver's next event. As soon as one could have an effect, it goes back to its link.
 
 use std::collections::VecDeque;
 
 use super::event_queue::Key;
-use super::kernel::{DeferredAck, DeferredFetch, Event, Kernel, Occupant};
-use super::link::HAS_LEFT;
+use super::kernel::{Event, Kernel, Occupant};
+use super::link::{HAS_LEFT, insert_sorted};
 use super::process::{Delivered, TurnRequest};
 use super::trace::fetched_content;
-use crate::base::Time;
+use crate::base::{Offset, Time};
 use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
 
-/// Inserts a message in the order of keys. Most messages are the last one.
-fn put<T>(all: &mut VecDeque<T>, one: T, key: impl Fn(&T) -> Key) {
-    let mut place = all.len();
-    while place > 0 && key(&all[place - 1]) > key(&one) {
-        place -= 1;
+/// Whether messages may be delivered out of their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lookahead {
+    /// Where nothing can see it.
+    On,
+    /// Never: a trace has every event in its order.
+    Off,
+}
+
+/// How a message is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// As an event.
+    InOrder,
+    /// Now, with its arrival time.
+    Early,
+    /// Before the receiver's next event, with its arrival time.
+    Deferred,
+}
+
+/// Deferred messages of a receiver, by their arrival.
+#[derive(Debug)]
+pub(super) struct Inbox<M>(VecDeque<(Key, M)>);
+
+/// An acknowledgement on its way to a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ack {
+    pub(super) from: BrokerId,
+    pub(super) to: Caller,
+    pub(super) number: u64,
+    pub(super) offset: Offset,
+}
+
+impl<M> Default for Inbox<M> {
+    fn default() -> Inbox<M> {
+        Inbox(VecDeque::new())
     }
-    match place == all.len() {
-        true => all.push_back(one),
-        false => all.insert(place, one),
+}
+
+impl<M> Inbox<M> {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[inline]
+    fn defer(&mut self, key: Key, message: M) {
+        insert_sorted(&mut self.0, key, message);
+    }
+
+    /// The first message, if it arrives before `key`.
+    #[inline]
+    fn take_before(&mut self, key: Key) -> Option<(Key, M)> {
+        let has_arrived = self.0.front().is_some_and(|(first, _)| *first < key);
+        if has_arrived { self.0.pop_front() } else { None }
+    }
+
+    /// The first message that `is_it`.
+    fn take_first(&mut self, is_it: impl FnMut(&(Key, M)) -> bool) -> Option<(Key, M)> {
+        let place = self.0.iter().position(is_it)?;
+        self.0.remove(place)
     }
 }
 
@@ -41,7 +95,7 @@ impl Kernel {
     /// The time before which nothing but messages can arrive.
     #[inline]
     pub(super) fn safe_horizon(&self) -> Time {
-        match self.unsettled == 0 && self.is_fault_free() {
+        match self.unsettled == 0 && self.looks_ahead() {
             true => self.control_times.peek().map_or(Time::NEVER, |at| at.0),
             false => Time::ZERO,
         }
@@ -72,47 +126,116 @@ impl Kernel {
         next
     }
 
-    /// Delivers a fetch response that arrives at `key` early, or returns it.
+    /// The rule for an acknowledgement: early if the client has no turn and no earlier message until then, deferred if
+    /// the client will not act on it.
     #[inline]
-    pub(super) fn deliver_early(
+    fn delivery_of_ack(&mut self, key: Key, ack: &Ack, safe_horizon: Time) -> Delivery {
+        let slot = &mut self.slots[ack.to.client as usize];
+        let Occupant::Process(process) = &mut slot.occupant else { return Delivery::InOrder };
+        if !process.acks_are_inert() {
+            return Delivery::InOrder;
+        }
+        let is_next = key.at() < safe_horizon.min(slot.turn_at) && slot.acks.is_empty();
+        match is_next && ack.offset != HAS_LEFT && self.network.is_current(ack.to, ack.from) {
+            true => Delivery::Early,
+            false if self.looks_ahead() => Delivery::Deferred,
+            false => Delivery::InOrder,
+        }
+    }
+
+    /// The rule for a fetch: deferred if it will be delayed at its broker, and nothing else changes.
+    #[inline]
+    fn delivery_of_fetch(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> Delivery {
+        match self.looks_ahead() && self.cluster.would_wait(broker, client, fetch) {
+            true => Delivery::Deferred,
+            false => Delivery::InOrder,
+        }
+    }
+
+    /// The rule for a fetch response: early if its client waits for nothing else, has no turn until then, and the log
+    /// keeps the records.
+    #[inline]
+    fn delivery_of_fetched(
+        &self,
+        key: Key,
+        from: BrokerId,
+        to: Caller,
+        fetch: &Fetch,
+        safe_horizon: Time,
+    ) -> Delivery {
+        let slot = &self.slots[to.client as usize];
+        let is_next = key.at() < safe_horizon.min(slot.turn_at)
+            && self.cluster.keeps(fetch)
+            && self.network.is_current(to, from);
+        match &slot.occupant {
+            Occupant::Process(process) if is_next && process.awaits_one_fetch() => Delivery::Early,
+            _ => Delivery::InOrder,
+        }
+    }
+
+    /// Delivers an acknowledgement that arrives at `key`.
+    #[inline]
+    pub(super) fn deliver_ack(&mut self, key: Key, ack: Ack, safe_horizon: Time) {
+        let client = ack.to.client;
+        match self.delivery_of_ack(key, &ack, safe_horizon) {
+            Delivery::Early => self.acknowledge(key, client, &ack),
+            Delivery::Deferred => self.slots[client as usize].acks.defer(key, ack),
+            Delivery::InOrder => {
+                let response = Response::Produce(ack.number, Ok(ack.offset));
+                self.enqueue_response(key, ack.from, ack.to, response);
+            }
+        }
+    }
+
+    /// Delivers a fetch that arrives at `key`.
+    #[inline]
+    pub(super) fn deliver_fetch(
+        &mut self,
+        key: Key,
+        broker: BrokerId,
+        caller: Caller,
+        fetch: Box<Fetch>,
+    ) {
+        match self.delivery_of_fetch(broker, caller.client, &fetch) {
+            Delivery::Deferred => {
+                self.deferred_fetches[broker as usize].defer(key, (caller, fetch));
+            }
+            Delivery::Early | Delivery::InOrder => {
+                self.put_request(key, caller.client, broker, Request::Fetch(fetch));
+            }
+        }
+    }
+
+    /// Delivers a fetch response that arrives at `key`.
+    #[inline]
+    pub(super) fn deliver_fetched(
         &mut self,
         key: Key,
         from: BrokerId,
         to: Caller,
         fetch: Box<Fetch>,
         safe_horizon: Time,
-    ) -> Option<Box<Fetch>> {
-        let until = safe_horizon.min(self.slots[to.client as usize].turn_at);
-        let is_possible =
-            key.at() < until && self.cluster.keeps(&fetch) && self.network.is_current(to, from);
-        if !is_possible {
-            return Some(fetch);
+    ) {
+        match self.delivery_of_fetched(key, from, to, &fetch, safe_horizon) {
+            Delivery::Early => {
+                let here = self.key;
+                self.set_time(key);
+                self.receive_fetched(from, to.client, fetch);
+                self.set_time(here);
+            }
+            Delivery::Deferred | Delivery::InOrder => {
+                self.enqueue_response(key, from, to, Response::Fetch(fetch));
+            }
         }
-        let here = self.key;
-        self.set_time(key);
-        let fetch = self.deliver_fetch(from, to.client, fetch);
-        self.set_time(here);
-        fetch
     }
 
-    /// Delivers a fetch response to its client now, unless the client waits for something else besides.
+    /// A fetch response reaches a client that waits for nothing else.
     #[inline]
-    fn deliver_fetch(
-        &mut self,
-        from: BrokerId,
-        client: ClientId,
-        fetch: Box<Fetch>,
-    ) -> Option<Box<Fetch>> {
+    fn receive_fetched(&mut self, from: BrokerId, client: ClientId, fetch: Box<Fetch>) {
         let slot = &mut self.slots[client as usize];
-        let Occupant::Process(process) = &mut slot.occupant else { return Some(fetch) };
-        let content = fetched_content(&fetch);
-        let outbox = &mut self.outbox;
-        let heard = match process.deliver_early(from, fetch, &self.cluster, self.now, outbox) {
-            Ok(heard) => heard,
-            Err(fetch) => return Some(fetch),
-        };
-        self.trace.fetched(self.now, client, content);
-        match heard {
+        let Occupant::Process(process) = &mut slot.occupant else { return };
+        self.trace.fetched(self.now, client, fetched_content(&fetch));
+        match process.deliver_early(from, fetch, &self.cluster, self.now, &mut self.outbox) {
             Delivered::Turn => self.grant(client, TurnRequest::Now),
             Delivered::Wait { wants_deferred_turn, due } => {
                 if wants_deferred_turn {
@@ -122,43 +245,22 @@ impl Kernel {
                 self.turn_at(client, due);
             }
         }
-        None
     }
 
-    /// Delivers an acknowledgement early, if its client has no turn until then.
+    /// An acknowledgement reaches a client that does not act on it.
     #[inline]
-    pub(super) fn ack_early(&mut self, ack: DeferredAck, safe_horizon: Time) -> bool {
-        let DeferredAck { key, from, to, number, offset } = ack;
-        let slot = &mut self.slots[to.client as usize];
-        let Occupant::Process(process) = &mut slot.occupant else { return false };
-        let is_possible = key.at() < safe_horizon.min(slot.turn_at)
-            && slot.acks.is_empty()
-            && self.network.is_current(to, from)
-            && process.ack_early(from, (number, offset), key.at(), &mut self.output.done);
-        if is_possible {
-            self.trace.acked(key.at(), to.client, offset);
+    fn acknowledge(&mut self, key: Key, client: ClientId, ack: &Ack) {
+        self.trace.acked(key.at(), client, ack.offset);
+        if let Occupant::Process(process) = &mut self.slots[client as usize].occupant {
+            let (batch, done) = ((ack.number, ack.offset), &mut self.output.done);
+            process.client().acknowledged(ack.from, batch, key.at(), done);
         }
-        is_possible
     }
 
-    /// Whether no fault is active, and no trace wants every event in its order.
+    /// Whether messages may be delivered out of their order: no fault is active.
     #[inline]
-    pub(super) fn is_fault_free(&self) -> bool {
-        !self.is_traced && !self.network.has_link_fault && self.cluster.is_quiet()
-    }
-
-    /// Defers an acknowledgement, if no fault is active and its client will not act on it.
-    pub(super) fn defer_ack(&mut self, ack: DeferredAck) -> bool {
-        if !self.is_fault_free() {
-            return false;
-        }
-        let slot = &mut self.slots[ack.to.client as usize];
-        match &mut slot.occupant {
-            Occupant::Process(process) if process.acks_are_inert() => {}
-            _ => return false,
-        }
-        put(&mut slot.acks, ack, |ack| ack.key);
-        true
+    pub(super) fn looks_ahead(&self) -> bool {
+        self.lookahead == Lookahead::On && !self.network.has_link_fault && self.cluster.is_quiet()
     }
 
     /// Applies the deferred acknowledgements that have arrived at a client.
@@ -170,23 +272,26 @@ impl Kernel {
     }
 
     fn apply_acks(&mut self, client: ClientId) {
-        let slot = &mut self.slots[client as usize];
-        while slot.acks.front().is_some_and(|ack| ack.key < self.key)
-            && let Some(ack) = slot.acks.pop_front()
-        {
-            let DeferredAck { key, from, to, number, offset } = ack;
-            if offset != HAS_LEFT && !self.network.is_current(to, from) {
-                continue;
-            }
-            self.trace.acked(key.at(), client, offset);
-            if let Occupant::Process(process) = &mut slot.occupant {
-                let done = &mut self.output.done;
-                process.client().acknowledged(from, (number, offset), key.at(), done);
+        while let Some((key, ack)) = self.slots[client as usize].acks.take_before(self.key) {
+            if ack.offset == HAS_LEFT || self.network.is_current(ack.to, ack.from) {
+                self.acknowledge(key, client, &ack);
             }
         }
     }
 
-    /// A client has acted: if it would act on acknowledgements now, the deferred ones become events.
+    /// Applies the deferred fetches that have arrived at a broker.
+    #[inline]
+    pub(super) fn drain_fetches(&mut self, broker: BrokerId) {
+        let inbox = &mut self.deferred_fetches[broker as usize];
+        while let Some((key, (caller, fetch))) = inbox.take_before(self.key) {
+            if self.network.is_current(caller, broker) {
+                self.trace.fetch(key.at(), caller.client, &fetch);
+                self.cluster.let_wait(key.at(), broker, caller, fetch);
+            }
+        }
+    }
+
+    /// A client has acted: if it would act on acknowledgements now, the deferred ones go back to their links.
     #[inline]
     pub(super) fn rearm_acks(&mut self, client: ClientId) {
         let slot = &mut self.slots[client as usize];
@@ -195,88 +300,46 @@ impl Kernel {
         }
         match &mut slot.occupant {
             Occupant::Process(process) if process.acks_are_inert() => {}
-            _ => self.acks_to_events(client),
+            _ => self.return_acks(client),
         }
     }
 
-    fn acks_to_events(&mut self, client: ClientId) {
-        while let Some(ack) = self.slots[client as usize].acks.pop_front() {
-            let DeferredAck { key, from, to, number, offset } = ack;
-            self.put_response(key, from, to, Response::Produce(number, Ok(offset)));
+    fn return_acks(&mut self, client: ClientId) {
+        while let Some((key, ack)) = self.slots[client as usize].acks.take_first(|_| true) {
+            let response = Response::Produce(ack.number, Ok(ack.offset));
+            self.put_response(key, ack.from, ack.to, response);
         }
     }
 
-    /// Defers a fetch that arrives at `key`, or returns it.
-    #[inline]
-    pub(super) fn defer_fetch(
-        &mut self,
-        key: Key,
-        broker: BrokerId,
-        caller: Caller,
-        fetch: Box<Fetch>,
-    ) -> Option<Box<Fetch>> {
-        if !self.is_fault_free() || !self.cluster.would_wait(broker, caller.client, &fetch) {
-            return Some(fetch);
-        }
-        put(
-            &mut self.deferred_fetches[broker as usize],
-            DeferredFetch { key, caller, fetch },
-            |asked| asked.key,
-        );
-        None
-    }
-
-    /// Applies the deferred fetches that have arrived at a broker.
-    #[inline]
-    pub(super) fn drain_fetches(&mut self, broker: BrokerId) {
-        let asked = &mut self.deferred_fetches[broker as usize];
-        while asked.front().is_some_and(|asked| asked.key < self.key)
-            && let Some(arrived) = asked.pop_front()
-        {
-            let DeferredFetch { key, caller, fetch } = arrived;
-            if !self.network.is_current(caller, broker) {
-                continue;
-            }
-            self.trace.fetch(key.at(), caller.client, &fetch);
-            self.cluster.let_wait(key.at(), broker, caller, fetch);
-        }
-    }
-
-    /// A broker has acted: deferred fetches that would not be delayed any more become events.
+    /// A broker has acted: deferred fetches that would not be delayed any more go back to their links.
     #[inline]
     pub(super) fn rearm_fetches(&mut self, broker: BrokerId) {
         if !self.deferred_fetches[broker as usize].is_empty() {
-            self.fetches_to_events(broker, false);
+            self.return_fetches(broker, false);
         }
     }
 
-    fn fetches_to_events(&mut self, broker: BrokerId, all: bool) {
-        let mut next = 0;
-        while let Some(DeferredFetch { caller, fetch, .. }) =
-            self.deferred_fetches[broker as usize].get(next)
-        {
-            if !all && self.cluster.would_wait(broker, caller.client, fetch) {
-                next += 1;
-            } else if let Some(asked) = self.deferred_fetches[broker as usize].remove(next) {
-                self.put_request(
-                    asked.key,
-                    asked.caller.client,
-                    broker,
-                    Request::Fetch(asked.fetch),
-                );
-            }
+    fn return_fetches(&mut self, broker: BrokerId, all: bool) {
+        loop {
+            let (inbox, cluster) = (&mut self.deferred_fetches[broker as usize], &self.cluster);
+            let acts = |(_, (caller, fetch)): &(Key, (Caller, Box<Fetch>))| {
+                all || !cluster.would_wait(broker, caller.client, fetch)
+            };
+            let Some((key, (caller, fetch))) = inbox.take_first(acts) else { return };
+            self.put_request(key, caller.client, broker, Request::Fetch(fetch));
         }
     }
 
-    /// Applies every deferred message, or makes it an event: a fault is about to begin.
+    /// Applies every deferred message that has arrived, and returns the others to their links: a fault is about to
+    /// begin.
     pub(super) fn flush_deferred(&mut self) {
         for broker in 0..self.cluster.brokers() {
             self.drain_fetches(broker);
-            self.fetches_to_events(broker, true);
+            self.return_fetches(broker, true);
         }
         for client in 0..self.slots.len() as ClientId {
             self.drain_acks(client);
-            self.acks_to_events(client);
+            self.return_acks(client);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Simulated processes: machines with their clients, as the kernel schedules them.
 
-use crate::base::{Offset, Time};
-use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Records, Request};
+use crate::base::Time;
+use crate::broker::protocol::{BrokerId, Client, Fetch, Records, Request, Response};
 use crate::logic::Effort;
 
 /// A data machine with its client, hosted by the kernel.
@@ -23,32 +23,24 @@ pub trait SimProcess: Send {
     fn cannot_notify_actors(&self) -> bool {
         false
     }
-    /// Delivers a fetch response to its client at `now`, and runs what is due then. Returns the response unless the
-    /// process cannot notify actors and its client waits for that response only. The client puts its requests into
-    /// `outbox`.
-    ///
-    /// # Errors
-    /// The response, which is not delivered.
+    /// Whether it notifies no actor, and its client waits for one fetch response and nothing else.
+    fn awaits_one_fetch(&self) -> bool {
+        false
+    }
+    /// Delivers a fetch response at `now` to its client, which [awaits it](Self::awaits_one_fetch), and runs what is
+    /// due then. The client puts its requests into `outbox`.
     fn deliver_early(
         &mut self,
-        _from: BrokerId,
+        from: BrokerId,
         answer: Box<Fetch>,
-        _records: &dyn Records,
-        _now: Time,
-        _outbox: &mut Vec<(BrokerId, Request)>,
-    ) -> Result<Delivered, Box<Fetch>> {
-        Err(answer)
-    }
-    /// Delivers to its client the acknowledgement of a batch, given by its number and first offset, which arrives at
-    /// `at`. False, and not delivered, if the client would act on it. The client may use the memory of what is done.
-    fn ack_early(
-        &mut self,
-        _from: BrokerId,
-        _batch: (u64, Offset),
-        _at: Time,
-        _done: &mut Vec<Box<Produce>>,
-    ) -> bool {
-        false
+        records: &dyn Records,
+        now: Time,
+        outbox: &mut Vec<(BrokerId, Request)>,
+    ) -> Delivered {
+        let client = self.client();
+        client.receive(from, Response::Fetch(answer), records, now);
+        std::mem::swap(client.outbox(), outbox);
+        Delivered::Turn
     }
     /// Has the turns from `next` to before `until` now, as far as they do not depend on anything that is still to come.
     /// Each lets its client send one request; when it is to be sent is noted in `turns`. Returns when the next turn is

@@ -1,9 +1,8 @@
 //! Scheduling of processes: their turns, and deliveries to their clients.
 
-use std::collections::VecDeque;
-
 use super::delivery::ASK_AGAIN;
 use super::kernel::{ClientSlot, ControlEvent, Event, Kernel, Occupant};
+use super::lookahead::{Inbox, Lookahead};
 use super::process::{NextTurn, TurnRequest};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::ClientId;
@@ -19,7 +18,7 @@ impl Kernel {
             wants_deferred_turn: false,
             cannot_notify_actors: true,
             question: 0,
-            acks: VecDeque::new(),
+            acks: Inbox::default(),
         };
         let slots = self.slots.len().max(client as usize + 1);
         self.slots.resize_with(slots, vacant);
@@ -99,7 +98,7 @@ impl Kernel {
         match wish {
             TurnRequest::None => {}
             // A trace has everything in its order.
-            TurnRequest::Later if !self.is_traced => self.defer_turn(client),
+            TurnRequest::Later if self.lookahead == Lookahead::On => self.defer_turn(client),
             TurnRequest::Later | TurnRequest::Now => {
                 if self.now >= self.slots[client as usize].busy_until {
                     return self.turn(client);
