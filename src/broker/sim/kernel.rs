@@ -10,7 +10,7 @@ use super::event_queue::{Key, Queue};
 use super::group_checker::CheckedRequest;
 use super::handle::{Ask, Command, Job, KernelHandle};
 use super::limits::{CHECK_EVERY, Exceeded, SimLimits};
-use super::lookahead::{Ack, Inbox, Lookahead};
+use super::link::{Ack, Inbox};
 use super::network::{Network, NetworkSettings};
 use super::process::SimProcess;
 use super::trace::Trace;
@@ -29,6 +29,15 @@ pub enum StepOutcome {
     Exceeded(Exceeded),
     /// Nothing will ever happen again.
     Finished,
+}
+
+/// Whether messages may be delivered out of their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lookahead {
+    /// Where nothing can see it.
+    On,
+    /// Never: a trace has every event in its order.
+    Off,
 }
 
 /// Virtual time and everything that happens in it.

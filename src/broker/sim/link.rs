@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::event_queue::Key;
 use crate::base::{Offset, Random, Seed, Time};
 use crate::broker::model::Caller;
-use crate::broker::protocol::{Request, Response};
+use crate::broker::protocol::{BrokerId, Request, Response};
 
 /// Quantiles of the latency distribution that are drawn from.
 pub(super) const QUANTILES: usize = 1024;
@@ -183,9 +183,53 @@ impl<M> LinkDirection<M> {
     }
 }
 
+/// Deferred messages of a receiver, by their arrival.
+#[derive(Debug)]
+pub(super) struct Inbox<M>(VecDeque<(Key, M)>);
+
+/// An acknowledgement on its way to a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ack {
+    pub(super) from: BrokerId,
+    pub(super) to: Caller,
+    pub(super) number: u64,
+    pub(super) offset: Offset,
+}
+
+impl<M> Default for Inbox<M> {
+    fn default() -> Inbox<M> {
+        Inbox(VecDeque::new())
+    }
+}
+
+impl<M> Inbox<M> {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn defer(&mut self, key: Key, message: M) {
+        insert_sorted(&mut self.0, key, message);
+    }
+
+    /// The first message, if it arrives before `key`.
+    #[inline]
+    pub(super) fn take_before(&mut self, key: Key) -> Option<(Key, M)> {
+        let has_arrived = self.0.front().is_some_and(|(first, _)| *first < key);
+        if has_arrived { self.0.pop_front() } else { None }
+    }
+
+    /// The first message that `is_it`.
+    pub(super) fn take_first(&mut self, is_it: impl FnMut(&(Key, M)) -> bool) -> Option<(Key, M)> {
+        let place = self.0.iter().position(is_it)?;
+        self.0.remove(place)
+    }
+}
+
 /// Inserts a message in the order of keys. Most messages are the last one.
 #[inline]
-pub(super) fn insert_sorted<M>(all: &mut VecDeque<(Key, M)>, key: Key, message: M) {
+fn insert_sorted<M>(all: &mut VecDeque<(Key, M)>, key: Key, message: M) {
     let mut place = all.len();
     while place > 0 && all[place - 1].0 > key {
         place -= 1;

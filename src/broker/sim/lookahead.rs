@@ -13,28 +13,17 @@
 //! # Deferred
 //!
 //! Two kinds of message have no visible effect on arrival: an acknowledgement after which no client acts, and a fetch
-//! that will be delayed at its broker. They stay in the [`Inbox`] of their receiver, and are applied with their arrival
+//! that will be delayed at its broker. They stay in the [`Inbox`](super::link::Inbox) of their receiver, and are applied with their arrival
 //! times before the receiver's next event. As soon as one could have an effect, it goes back to its link.
 
-use std::collections::VecDeque;
-
 use super::event_queue::Key;
-use super::kernel::{Event, Kernel, Occupant};
-use super::link::{HAS_LEFT, insert_sorted};
+use super::kernel::{Event, Kernel, Lookahead, Occupant};
+use super::link::{Ack, HAS_LEFT};
 use super::process::{Delivered, TurnRequest};
 use super::trace::fetched_content;
-use crate::base::{Offset, Time};
+use crate::base::Time;
 use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
-
-/// Whether messages may be delivered out of their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lookahead {
-    /// Where nothing can see it.
-    On,
-    /// Never: a trace has every event in its order.
-    Off,
-}
 
 /// How a message is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,55 +36,11 @@ enum Delivery {
     Deferred,
 }
 
-/// Deferred messages of a receiver, by their arrival.
-#[derive(Debug)]
-pub(super) struct Inbox<M>(VecDeque<(Key, M)>);
-
-/// An acknowledgement on its way to a client.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ack {
-    pub(super) from: BrokerId,
-    pub(super) to: Caller,
-    pub(super) number: u64,
-    pub(super) offset: Offset,
-}
-
-impl<M> Default for Inbox<M> {
-    fn default() -> Inbox<M> {
-        Inbox(VecDeque::new())
-    }
-}
-
-impl<M> Inbox<M> {
-    #[inline]
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    #[inline]
-    fn defer(&mut self, key: Key, message: M) {
-        insert_sorted(&mut self.0, key, message);
-    }
-
-    /// The first message, if it arrives before `key`.
-    #[inline]
-    fn take_before(&mut self, key: Key) -> Option<(Key, M)> {
-        let has_arrived = self.0.front().is_some_and(|(first, _)| *first < key);
-        if has_arrived { self.0.pop_front() } else { None }
-    }
-
-    /// The first message that `is_it`.
-    fn take_first(&mut self, is_it: impl FnMut(&(Key, M)) -> bool) -> Option<(Key, M)> {
-        let place = self.0.iter().position(is_it)?;
-        self.0.remove(place)
-    }
-}
-
 impl Kernel {
     /// The time before which nothing but messages can arrive.
     #[inline]
     pub(super) fn safe_horizon(&self) -> Time {
-        match self.unsettled == 0 && self.looks_ahead() {
+        match self.unsettled == 0 && self.may_reorder() {
             true => self.control_times.peek().map_or(Time::NEVER, |at| at.0),
             false => Time::ZERO,
         }
@@ -138,7 +83,7 @@ impl Kernel {
         let is_next = key.at() < safe_horizon.min(slot.turn_at) && slot.acks.is_empty();
         match is_next && ack.offset != HAS_LEFT && self.network.is_current(ack.to, ack.from) {
             true => Delivery::Early,
-            false if self.looks_ahead() => Delivery::Deferred,
+            false if self.may_reorder() => Delivery::Deferred,
             false => Delivery::InOrder,
         }
     }
@@ -146,7 +91,7 @@ impl Kernel {
     /// The rule for a fetch: deferred if it will be delayed at its broker, and nothing else changes.
     #[inline]
     fn delivery_of_fetch(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> Delivery {
-        match self.looks_ahead() && self.cluster.would_wait(broker, client, fetch) {
+        match self.may_reorder() && self.cluster.would_wait(broker, client, fetch) {
             true => Delivery::Deferred,
             false => Delivery::InOrder,
         }
@@ -259,7 +204,7 @@ impl Kernel {
 
     /// Whether messages may be delivered out of their order: no fault is active.
     #[inline]
-    pub(super) fn looks_ahead(&self) -> bool {
+    pub(super) fn may_reorder(&self) -> bool {
         self.lookahead == Lookahead::On && !self.network.has_link_fault && self.cluster.is_quiet()
     }
 

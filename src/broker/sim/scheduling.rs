@@ -1,8 +1,8 @@
 //! Scheduling of processes: their turns, and deliveries to their clients.
 
 use super::delivery::ASK_AGAIN;
-use super::kernel::{ClientSlot, ControlEvent, Event, Kernel, Occupant};
-use super::lookahead::{Inbox, Lookahead};
+use super::kernel::{ClientSlot, ControlEvent, Event, Kernel, Lookahead, Occupant};
+use super::link::Inbox;
 use super::process::{NextTurn, TurnRequest};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::ClientId;
