@@ -6,7 +6,6 @@ mod cores;
 pub mod group;
 mod log;
 pub mod replicas;
-pub mod sequences;
 
 pub use cluster::{
     Alarm, Caller, ClientId, Cluster, ClusterSettings, Fetched, Output, Outputs, Produced,

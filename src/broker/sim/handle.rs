@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::group_checker::{CommitCheck, GroupChecker};
 use super::process::SimProcess;
 use super::trace::Trace;
-use super::trace_sink::{TraceSink, TraceWriter};
+use super::trace::{TraceSink, TraceWriter};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::Watermarks;
 use crate::broker::model::ClientId;

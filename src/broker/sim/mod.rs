@@ -14,7 +14,6 @@ mod event_queue;
 mod trace_text;
 mod trace;
 mod scheduling;
-mod trace_sink;
 
 pub use group_checker::{CheckReport, CommitCheck};
 pub use handle::{Job, KernelHandle};
@@ -23,4 +22,4 @@ pub use limits::{Exceeded, SimLimits};
 pub use network::NetworkSettings;
 pub use process::{Delivered, NextTurn, SimProcess, TurnRequest};
 pub use trace::Trace;
-pub use trace_sink::{TraceSink, TraceWriter};
+pub use trace::{TraceSink, TraceWriter};

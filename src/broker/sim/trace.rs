@@ -1,8 +1,14 @@
-//! The hash of everything that happens: two runs are the same if and only if (to 64 bits) it is.
+//! The trace of a simulation: a hash of everything that happens, and a line for each event if they are wanted.
+//!
+//! Two runs are the same if and only if (to 64 bits) the hashes are.
 
-use crate::base::{Offset, Time};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::ClientId;
 use crate::broker::protocol::{Fetch, Request, Response};
+use crate::measure::{TraceKind, TraceLine};
 
 /// A hash over the events so far: the sum of a hash of each with its time, so that it does not matter in which order
 /// events are added. The look-ahead adds some before their time.
@@ -123,4 +129,69 @@ pub(super) fn fetched_content(fetch: &Fetch) -> u64 {
     fetch.slots.iter().fold(5, |content: u64, slot| {
         content.rotate_left(7) ^ u64::from(slot.partition.0) ^ (slot.end as u64) << 16
     })
+}
+
+/// Takes the lines of a trace, in the order of the events.
+pub struct TraceSink(Box<dyn FnMut(TraceLine) + Send>);
+
+impl TraceSink {
+    /// Gives every line to `take`.
+    pub fn new(take: impl FnMut(TraceLine) + Send + 'static) -> TraceSink {
+        TraceSink(Box::new(take))
+    }
+}
+
+impl fmt::Debug for TraceSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TraceSink")
+    }
+}
+
+/// A sink, and the names of clients.
+pub struct TraceWriter(Mutex<Inner>);
+
+struct Inner {
+    sink: TraceSink,
+    /// By client.
+    names: Vec<String>,
+}
+
+impl TraceWriter {
+    pub(super) fn new(sink: TraceSink) -> TraceWriter {
+        TraceWriter(Mutex::new(Inner { sink, names: Vec::new() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A client and what it is called.
+    pub(super) fn name(&self, client: ClientId, name: String) {
+        let names = &mut self.lock().names;
+        let count = names.len().max(client as usize + 1);
+        names.resize(count, String::new());
+        names[client as usize] = name;
+    }
+
+    /// What a client is called.
+    pub(super) fn name_of(&self, client: ClientId) -> String {
+        self.lock().names.get(client as usize).cloned().unwrap_or_default()
+    }
+
+    /// Writes an event at `at`: its subject, what it does, and the partitions it concerns.
+    pub fn emit_trace(
+        &self,
+        at: Time,
+        kind: TraceKind,
+        who: String,
+        (what, partitions): (String, Vec<PartitionId>),
+    ) {
+        (self.lock().sink.0)(TraceLine { at, kind, who, what, partitions });
+    }
+}
+
+impl fmt::Debug for TraceWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TraceWriter")
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::kernel::{ControlEvent, Event, Kernel};
 use super::link::HAS_LEFT;
-use super::trace_sink::TraceWriter;
+use super::trace::TraceWriter;
 use crate::base::PartitionId;
 use crate::broker::model::Alarm;
 use crate::broker::model::group::{GroupRequest, GroupResponse, MemberRef};

@@ -1,6 +1,6 @@
 //! Fetches: what there is up to the high watermark, or a wait for more.
 
-use super::outputs::{Alarm, Caller, ClientId, Fetched, Output, Outputs};
+use super::state::{Alarm, Caller, ClientId, Fetched, Output, Outputs};
 use super::state::{Cluster, Place};
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, FetchSlot};

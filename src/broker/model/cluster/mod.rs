@@ -4,13 +4,10 @@
 //! cluster has announced, and what is done to it on purpose has a method each; all put what follows into
 //! [`Outputs`].
 
-mod balance;
 mod fetching;
 mod outage;
-mod outputs;
 mod producing;
 mod refusal;
-mod replication;
 mod state;
 
 use std::collections::VecDeque;
@@ -18,12 +15,12 @@ use std::collections::VecDeque;
 use self::state::{Broker, Lanes, Partition, Place, Refusals};
 use super::group::{GroupCoordinator, GroupError, GroupResponse, Ticket};
 use super::log::PartitionLog;
+use super::log::Sequences;
 use super::replicas::Replicas;
-use super::sequences::Sequences;
 use crate::base::{Offset, PartitionId, Seed, Time};
 use crate::broker::protocol::{BrokerId, Records, Request, Response};
 
-pub use self::outputs::{Alarm, Caller, ClientId, Fetched, Output, Outputs, Produced};
+pub use self::state::{Alarm, Caller, ClientId, Fetched, Output, Outputs, Produced};
 pub use self::state::{Cluster, ClusterSettings};
 
 impl Cluster {

@@ -1,6 +1,6 @@
 //! Requests that are refused on purpose, and answers that are lost.
 
-use super::outputs::{Caller, Output, Outputs};
+use super::state::{Caller, Output, Outputs};
 use super::state::{Cluster, Unanswered};
 use crate::base::Time;
 use crate::broker::model::group::{GroupError, GroupRequest, GroupResponse};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::member::Member;
+use super::messages::Member;
 use super::messages::{GroupError, GroupResponse, Join, Joined, MemberRef, Ticket};
 use super::{GroupCoordinator, Initial, State};
 use crate::base::{PartitionId, Time};

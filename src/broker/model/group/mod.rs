@@ -16,7 +16,6 @@
 //! Rules and names after Kafka's `GroupCoordinator` and `GroupMetadata` (KIP-62, KIP-345, KIP-394).
 
 mod join;
-mod member;
 mod messages;
 #[cfg(test)]
 mod tests;
@@ -24,7 +23,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use self::member::Member;
+use self::messages::Member;
 pub use self::messages::{
     GroupError, GroupRequest, GroupResponse, Join, Joined, MemberRef, Ticket,
 };
