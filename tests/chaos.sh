@@ -137,10 +137,10 @@ SCENARIO
 [expect]
 lost = 0
 corrupt = 0
-foreign = 0
+other_producers = 0
 wrong_partition = 0
-unexplained = 0
-quarantined = 0
+unexpected_redelivered = 0
+given_up = 0
 SCENARIO
   for entry in "${commands[@]}"; do printf '"fault[%s].missed" = 0\n' "$entry"; done
   # The mock cluster checks no sequences. An idempotent client takes the acknowledgement of a later record for that of

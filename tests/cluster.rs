@@ -176,7 +176,7 @@ fn a_group_deals_out_new_partitions_in_virtual_time() {
         let summary = tool.finish().summary();
         let ledger = summary.ledger;
         assert_eq!((ledger.delivered, ledger.lost, ledger.duplicated), (9_000, 0, 0), "{assignor}");
-        assert_eq!((ledger.reordered, summary.unexplained, summary.restarts), (0, 0, 0));
+        assert_eq!((ledger.reordered, summary.unexpected_redelivered, summary.restarts), (0, 0, 0));
         assert_eq!((summary.partitions.len(), summary.members), (9, 4));
         assert!(summary.partitions.iter().all(|partition| partition.delivered > 100));
         // Two for nine on four: no member has none, none has four.

@@ -120,7 +120,7 @@ fn kill_of_7(arm: &Arm, set: &[&str]) {
     }
     let fault = &summary.faults[0];
     assert_eq!(fault.partitions_aimed_at, [7]);
-    let order = [fault.detected_ms, fault.released_ms, fault.restarted_ms, fault.first_record_ms];
+    let order = [fault.detected_ms, fault.fenced_ms, fault.restarted_ms, fault.first_record_ms];
     assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{fault:?}");
 }
 
@@ -180,7 +180,7 @@ fn a_group_of_the_consumer_protocol_does_the_same(arm: &Arm) {
 fn assert_place_kept(summary: &Summary) {
     let l = &summary.ledger;
     assert_eq!((l.delivered, l.acked), (l.sent, l.sent), "{l:?}");
-    assert_eq!([l.lost, l.duplicated, l.corrupt, l.foreign], [0; 4], "{l:?}");
+    assert_eq!([l.lost, l.duplicated, l.corrupt, l.other_producers], [0; 4], "{l:?}");
     assert_eq!((summary.restarts, summary.rebalances.len()), (1, 0), "{:?}", summary.rebalances);
     let aimed_at = &summary.faults[0].partitions_aimed_at;
     assert!((2..=3).contains(&aimed_at.len()), "{aimed_at:?}");
@@ -282,23 +282,23 @@ fn a_topic_with_another_number_of_partitions_is_refused_and_left_alone() {
 }
 
 #[test]
-fn records_of_somebody_else_are_foreign_and_not_lost() {
+fn records_of_other_producers_are_counted_and_not_lost() {
     on_the_cluster(|arm| {
-        let topic = arm.topic("foreign", 18);
+        let topic = arm.topic("others", 18);
         topic.fill(18, 90);
         let run = |start: &str| -> Finished {
             arm.run(SCENARIO).set([topic.set().as_str(), start]).exits(0)
         };
         let finished = run("consumers.start=beginning");
         let ledger = finished.summary().ledger;
-        assert_eq!((ledger.foreign, ledger.lost, ledger.corrupt), (90, 0, 0), "{ledger:?}");
+        assert_eq!((ledger.other_producers, ledger.lost, ledger.corrupt), (90, 0, 0), "{ledger:?}");
         assert_eq!((ledger.sent, ledger.delivered), (SENT, SENT));
         assert!(finished.stdout.contains("not sent by this run"), "{}", finished.stdout);
         // At the end there is nothing of another run.
         assert_clean(&run("consumers.start=end").summary());
         // The records of the two runs before are of other runs, too.
         let ledger = run("consumers.start=beginning").summary().ledger;
-        assert_eq!((ledger.foreign, ledger.lost), (90 + 2 * SENT, 0), "{ledger:?}");
+        assert_eq!((ledger.other_producers, ledger.lost), (90 + 2 * SENT, 0), "{ledger:?}");
     });
 }
 
@@ -320,7 +320,7 @@ fn a_crashed_member_is_succeeded(arm: &Arm) {
     let summary = arm.run(&text).set(set).exits(0).summary();
     let l = &summary.ledger;
     assert_eq!((l.delivered, l.acked), (l.sent, l.sent), "{l:?}");
-    assert_eq!([l.lost, l.duplicated, l.reordered, l.corrupt, l.foreign], [0; 5], "{l:?}");
+    assert_eq!([l.lost, l.duplicated, l.reordered, l.corrupt, l.other_producers], [0; 5], "{l:?}");
     assert_eq!(summary.wrong_partition, 0);
     assert!(!summary.rebalances.is_empty(), "{:?}", summary.warnings);
     let fault = &summary.faults[0];

@@ -309,6 +309,30 @@ fn a_result_of_an_earlier_version_is_shown_with_a_note() {
     assert!(keep(&json).stderr.contains("does not end with its checksum"));
 }
 
+/// Formats before 4 have other names for some figures: none of them is lost.
+#[test]
+fn a_result_of_an_earlier_format_keeps_its_renamed_figures() {
+    let finished = simulated("1");
+    let mut json = finished.json();
+    let fields = json.as_object_mut().expect("an object");
+    fields.remove("files");
+    fields.remove("checksum");
+    // Format 2 has these names, too, and no checksum that would have to be right.
+    fields["schema_version"] = 2.into();
+    fields.remove("unexpected_redelivered");
+    fields.insert("unexplained".to_owned(), 11.into());
+    let ledger = json["ledger"].as_object_mut().expect("an object");
+    ledger.remove("other_producers");
+    ledger.insert("foreign".to_owned(), 12.into());
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    std::fs::write(scratch.path().join("result.json"), json.to_string()).expect("a file");
+    let reported = Tool::new().arg("report").arg(scratch.path()).finish();
+    assert_eq!(reported.code, 0, "{}", reported.output());
+    for figure in ["other producers 12", "unexpected redelivered 11"] {
+        assert!(reported.stdout.contains(figure), "{}", reported.output());
+    }
+}
+
 /// Texts that would clear the screen, hide what follows, begin a line, or turn the direction of writing.
 const NASTY: [&str; 6] = [
     "\u{1b}[2J",

@@ -124,16 +124,16 @@ impl World {
         let consumer = ConsumerId(partition as u32);
         for action in actions {
             match action {
-                Action::Release(next) if self.defect != Some(Defect::NoFence) => {
+                Action::Fence(next) if self.defect != Some(Defect::NoFence) => {
                     self.cells[partition].lock().release(consumer, next);
                 }
-                Action::Release(_) | Action::Stop(_) => {}
+                Action::Fence(_) | Action::Stop(_) => {}
                 Action::Start(incarnation) => self.start(partition, incarnation),
                 Action::SetTimer { generation, .. } => {
                     self.timers.insert(partition, generation);
                 }
                 Action::GiveUp { .. } => {
-                    let is_stalled = self.slots[partition].0.state() == SlotState::Stalled;
+                    let is_stalled = self.slots[partition].0.state() == SlotState::GivenUp;
                     if !is_stalled && self.failures[partition] < RestartPolicy::default().budget {
                         self.violations.insert("given up for the failures of others");
                     }

@@ -83,7 +83,7 @@ fn assert_kill_of_7(summary: &Summary) {
     let [fault] = summary.faults.as_slice() else { panic!("{:?}", summary.faults) };
     assert_eq!((fault.kind.as_str(), fault.partitions_aimed_at.as_slice()), ("kill", &[7][..]));
     assert!(fault.target.contains('7'), "{fault:?}");
-    let order = [fault.detected_ms, fault.released_ms, fault.restarted_ms, fault.first_record_ms];
+    let order = [fault.detected_ms, fault.fenced_ms, fault.restarted_ms, fault.first_record_ms];
     let order: Vec<f64> = order.iter().map(|at| at.expect("it happened")).collect();
     assert!(order.is_sorted() && order[0] >= 0.0, "{fault:?}");
     // With nothing to read it has recovered before its first record.

@@ -118,9 +118,9 @@ impl World {
         for action in actions {
             let partition = &mut self.partitions[id];
             match action {
-                Action::Release(next) => {
-                    assert!(next > partition.released, "released twice");
-                    partition.released = next;
+                Action::Fence(next) => {
+                    assert!(next > partition.fenced, "fenced twice");
+                    partition.fenced = next;
                     partition.cell.lock().release(ConsumerId(id as u32), next);
                 }
                 Action::Start(incarnation) => self.start(id, incarnation),
@@ -143,7 +143,7 @@ impl World {
         assert!(partition.host.is_none(), "two live incarnations");
         assert!(!partition.was_over, "started after its end");
         assert_eq!(incarnation.0, partition.started.0 + 1, "an incarnation twice or left out");
-        assert!(partition.released >= incarnation, "started before the old one was released");
+        assert!(partition.fenced >= incarnation, "started before the old one was fenced");
         partition.started = incarnation;
         partition.watchdog.started(self.now);
         let owner = Owner { consumer: ConsumerId(id as u32), incarnation };

@@ -168,7 +168,7 @@ fn recompute_faults(finished: &Finished, result: &Value) {
         if fault["kind"] != "kill" {
             let ended = at("fault_ended", &|event| event["fault"] == number, injected);
             assert!(
-                (1e3 * (ended - injected) - fault["healed_ms"].as_f64().expect("an end")).abs()
+                (1e3 * (ended - injected) - fault["ended_ms"].as_f64().expect("an end")).abs()
                     < 1.0
             );
             continue;

@@ -28,7 +28,7 @@ latency_us.response.p999 latency_us.response.max latency_us.response.count laten
 latency_us.handed_over.p99 latency_us.handling.mean not_measured
 lateness_us.p50 lateness_us.p99 lateness_us.max
 ledger.sent ledger.acked ledger.failed ledger.indeterminate ledger.delivered ledger.lost ledger.unread
-ledger.duplicated ledger.redelivered ledger.reordered ledger.corrupt ledger.foreign
+ledger.duplicated ledger.redelivered ledger.reordered ledger.corrupt ledger.other_producers
 fairness.rate_cv fairness.p99_max_over_median fairness.worst_partition
 partitions.partition partitions.consumer partitions.owners.consumer partitions.owners.incarnation
 partitions.delivered partitions.offered_per_s partitions.processed_per_s
@@ -106,7 +106,7 @@ fn assert_fields(finished: &Finished) {
     let missing: Vec<&str> =
         FIELDS.split_whitespace().filter(|path| field(&json, path).is_none()).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    assert_eq!(json["schema_version"], 3);
+    assert_eq!(json["schema_version"], 4);
     // What this client cannot tell is no number, and the reason stands beside it.
     for part in ["fetch", "waiting"] {
         assert_eq!(json["latency_us"][part], Value::Null);

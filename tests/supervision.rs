@@ -23,7 +23,7 @@ fn records_removed_before_they_were_read_stall_the_partition_and_fail_the_run() 
     // Restarted once after the kill, and then no more; nothing was skipped.
     assert_eq!((summary.restarts, owners(&summary.partitions[0])), (1, vec![(0, 1), (0, 2)]));
     let events = finished.read("events.jsonl");
-    assert_eq!(events.matches("\"consumer_stalled\"").count(), 1, "{events}");
+    assert_eq!(events.matches("\"consumer_given_up\"").count(), 1, "{events}");
     assert_eq!(events.matches("AutoOffsetReset").count(), 1, "{events}");
     // The other one went on.
     let other = &summary.partitions[1].ledger;

@@ -311,8 +311,7 @@ impl Context {
                 let partition = self.partitions_of(*consumer);
                 info!(%partition, %consumer, %incarnation, "{event}");
             }
-            Event::ConsumerStalled { consumer, .. }
-            | Event::ConsumerQuarantined { consumer, .. }
+            Event::ConsumerGivenUp { consumer, .. }
             | Event::RecordSkipped { consumer, .. }
             | Event::GateProbe { consumer }
             | Event::ConsumerStuck { consumer, .. }
@@ -390,7 +389,7 @@ impl Context {
     pub fn fault_ended(&self, fault: usize, now: Time, mark: impl Fn(&mut RecoveryMark)) {
         let description = self.plan.faults.get(fault).map(ToString::to_string).unwrap_or_default();
         self.note(Event::FaultEnded { fault, description });
-        self.measurements.fault(fault, |times| times.healed = Some(now));
+        self.measurements.fault(fault, |times| times.ended = Some(now));
         for cell in &self.measurements.cells {
             let mut cell = cell.lock();
             cell.recoveries.iter_mut().filter(|it| it.fault == Some(fault)).for_each(&mark);

@@ -61,7 +61,7 @@ pub enum StampCheck {
     /// Intact, but of another run of lanekeeper.
     OtherRun(Stamp),
     /// Not a record of lanekeeper.
-    Foreign,
+    OtherProducer,
 }
 
 /// Writes `stamp` over the first [`STAMP_BYTES`] of `payload` and seals it with a checksum of all
@@ -86,7 +86,7 @@ pub fn write_payload(stamp: &Stamp, payload: &mut [u8]) {
 /// Checks a payload in place.
 pub fn verify(payload: &[u8], run: RunId) -> StampCheck {
     if payload.len() < STAMP_BYTES || payload[0..4] != MARK {
-        return StampCheck::Foreign;
+        return StampCheck::OtherProducer;
     }
     if checksum(payload) != u32::from_le_bytes(bytes(payload, 4)) {
         return StampCheck::Corrupt;
@@ -193,12 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn another_run_is_named_and_other_programs_are_foreign() {
+    fn another_run_is_named_and_other_programs_are_other_producers() {
         let mut payload = vec![0; 100];
         write_payload(&stamp(), &mut payload);
         assert_eq!(verify(&payload, RunId(1)), StampCheck::OtherRun(stamp()));
-        assert_eq!(verify(b"hello", RunId(1)), StampCheck::Foreign);
-        assert_eq!(verify(&[b'x'; 100], RunId(1)), StampCheck::Foreign);
+        assert_eq!(verify(b"hello", RunId(1)), StampCheck::OtherProducer);
+        assert_eq!(verify(&[b'x'; 100], RunId(1)), StampCheck::OtherProducer);
     }
 
     #[test]

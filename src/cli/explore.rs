@@ -189,12 +189,13 @@ fn account(explored: &Explored, took: Duration, jobs: usize, broken: &[Broken]) 
         let _ = writeln!(text, "  {what:width$}  {:>9}", format_count(*seeds));
     }
     text.push_str("\nALWAYS  what must hold in every seed\n");
+    let width = invariants().map(|(figure, _)| figure.len()).max().unwrap_or(0);
     for (figure, meaning) in invariants() {
         let _ = match broken.iter().find(|broken| broken.figure == figure) {
             Some(Broken { measured, .. }) => {
-                writeln!(text, "  ✗ {figure:15} = {measured}  {meaning}: broken")
+                writeln!(text, "  ✗ {figure:width$} = {measured}  {meaning}: broken")
             }
-            None => writeln!(text, "  ✓ {figure:15} = 0  {meaning}"),
+            None => writeln!(text, "  ✓ {figure:width$} = 0  {meaning}"),
         };
     }
     text

@@ -221,7 +221,7 @@ section! {
 impl FaultKind for CrashLoop {
     type Keys = CrashLoop;
     const NAME: &'static str = "crash_loop";
-    const DOC: &'static str = "Every incarnation crashes as it starts, `times` times or for `for`.";
+    const DOC: &'static str = "The consumer crashes at each start, `times` times or for `for`.";
     const EXAMPLE: &'static str = "{ consumer = 7, times = 3 }";
     const VERB: &'static str = "crash";
 
@@ -256,7 +256,7 @@ pub(super) struct Poison;
 impl FaultKind for Poison {
     type Keys = PartitionAim;
     const NAME: &'static str = "poison";
-    const DOC: &'static str = "The next record makes each incarnation that processes it panic.";
+    const DOC: &'static str = "The next record makes its consumer panic each time it is processed.";
     const EXAMPLE: &'static str = "{ partition = 3 }";
 
     fn plan(keys: &At<PartitionAim>, _: &FaultFacts<'_>, _: &mut Findings) -> Option<Planned> {

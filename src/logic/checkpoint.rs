@@ -39,7 +39,7 @@ pub enum Unreadable {
     Damaged,
 }
 
-/// Earlier runs remembered. Records of still earlier ones count as foreign.
+/// Earlier runs remembered. Records of still earlier ones count as those of other producers.
 const RUNS_MAX: usize = 100;
 const HEADER: &str = "lanekeeper checkpoints ";
 const VERSION: &str = "1";

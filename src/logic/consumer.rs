@@ -85,7 +85,7 @@ impl ConsumerMachine {
             StampCheck::OtherRun(stamp) if self.runs.earlier.contains(&stamp.run) => {
                 Content::Earlier(stamp)
             }
-            StampCheck::OtherRun(_) | StampCheck::Foreign => Content::Foreign,
+            StampCheck::OtherRun(_) | StampCheck::OtherProducer => Content::OtherProducer,
         };
         self.forget_begun();
         self.is_begun = true;
@@ -93,7 +93,7 @@ impl ConsumerMachine {
         self.batch.push(Processed { offset, content, handed, done: handed.at, bytes });
         match content {
             Content::Intact(_) | Content::Earlier(_) => self.work.draw(),
-            Content::Corrupt | Content::Foreign | Content::Skipped(_) => Effort::None,
+            Content::Corrupt | Content::OtherProducer | Content::Skipped(_) => Effort::None,
         }
     }
 
@@ -102,7 +102,7 @@ impl ConsumerMachine {
     pub fn begun_stamp(&self) -> Option<Stamp> {
         match self.begun()?.content {
             Content::Intact(stamp) | Content::Earlier(stamp) => Some(stamp),
-            Content::Corrupt | Content::Foreign | Content::Skipped(_) => None,
+            Content::Corrupt | Content::OtherProducer | Content::Skipped(_) => None,
         }
     }
 
@@ -139,7 +139,7 @@ impl ConsumerMachine {
     pub fn skip(&mut self, offset: Offset, payload: &[u8], now: Time) {
         let stamp = match verify(payload, self.runs.own) {
             StampCheck::Intact(stamp) => Some(stamp),
-            StampCheck::Corrupt | StampCheck::OtherRun(_) | StampCheck::Foreign => None,
+            StampCheck::Corrupt | StampCheck::OtherRun(_) | StampCheck::OtherProducer => None,
         };
         let (content, bytes) = (Content::Skipped(stamp), payload.len() as u32);
         self.forget_begun();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_a_run_that_is_continued_are_counted_apart_and_of_others_are_foreign() {
+    fn records_of_a_run_that_is_continued_are_counted_apart_from_those_of_other_producers() {
         for (own, expected) in [
             (Runs { own: RunId(7), earlier: [RUN].into() }, (5, 0)),
             (Runs { own: RunId(7), earlier: [RunId(8)].into() }, (0, 5)),
@@ -351,7 +351,7 @@ mod tests {
             machine.flush(&cell);
             let cell = cell.lock();
             let counts = cell.counts();
-            assert_eq!((counts.earlier, counts.foreign), expected);
+            assert_eq!((counts.earlier, counts.other_producers), expected);
             assert_eq!((cell.delivered(), cell.next_offset()), (0, Offset(5)));
             // Only a record that can be recognised is a resume point.
             assert_eq!(cell.start().resume_point.is_some(), expected.0 > 0);

@@ -22,10 +22,8 @@ pub enum SlotState {
         /// Timers of older generations are ignored.
         generation: u64,
     },
-    /// Restarting cannot help.
-    Stalled,
-    /// It failed too often without progress.
-    Quarantined,
+    /// It failed too often without progress, or restarting cannot help: it is not started again.
+    GivenUp,
     /// It was asked to stop.
     Stopping,
     /// It has stopped, as asked.
@@ -83,7 +81,7 @@ pub enum SlotEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Let nothing of the incarnations before this one count from here on.
-    Release(Incarnation),
+    Fence(Incarnation),
     /// Start this incarnation from the checkpoint.
     Start(Incarnation),
     /// Send [`SlotEvent::Timer`] after the delay.
@@ -177,7 +175,7 @@ impl Slot {
 
     /// Whether the slot has come to its end.
     pub fn is_over(&self) -> bool {
-        matches!(self.state, SlotState::Stopped | SlotState::Stalled | SlotState::Quarantined)
+        matches!(self.state, SlotState::Stopped | SlotState::GivenUp)
     }
 
     /// Takes one event.
@@ -251,7 +249,7 @@ impl Slot {
         now: Time,
         random: &mut Random,
     ) -> Vec<Action> {
-        let release = Action::Release(Incarnation(self.incarnation.0 + 1));
+        let release = Action::Fence(Incarnation(self.incarnation.0 + 1));
         if self.state == SlotState::Stopping {
             self.state = SlotState::Stopped;
             return vec![release];
@@ -259,17 +257,17 @@ impl Slot {
         self.forget_failures(checkpoint, now);
         match cause {
             Cause::Definite(reason) => {
-                self.state = SlotState::Stalled;
+                self.state = SlotState::GivenUp;
                 return vec![release, Action::GiveUp { reason }];
             }
             Cause::Exhausted(reason) => {
-                self.state = SlotState::Quarantined;
+                self.state = SlotState::GivenUp;
                 return vec![release, Action::GiveUp { reason }];
             }
             Cause::Failed(reason) => {
                 self.failures.push_back(now);
                 if self.failures.len() >= self.policy.budget as usize {
-                    self.state = SlotState::Quarantined;
+                    self.state = SlotState::GivenUp;
                     let reason = format!(
                         "{} failures without progress, the last one: {reason}",
                         self.failures.len()
@@ -283,7 +281,7 @@ impl Slot {
     }
 
     fn held(&mut self) -> Vec<Action> {
-        let release = Action::Release(Incarnation(self.incarnation.0 + 1));
+        let release = Action::Fence(Incarnation(self.incarnation.0 + 1));
         if self.state == SlotState::Stopping {
             self.state = SlotState::Stopped;
         } else {
@@ -375,7 +373,7 @@ mod tests {
         let (mut slot, mut random) = (slot(), Seed(1).random());
         assert_eq!(
             fail(&mut slot, 0, ms(0), &mut random),
-            [Action::Release(Incarnation(2)), Action::Start(Incarnation(2))]
+            [Action::Fence(Incarnation(2)), Action::Start(Incarnation(2))]
         );
         for (n, base_ms) in [(1i64, 200.0), (2, 400.0), (3, 800.0)] {
             // Progress keeps the budget, the missing stable second keeps the delay growing.
@@ -389,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_without_progress_quarantine_and_injected_ones_do_not() {
+    fn a_slot_is_given_up_after_failures_without_progress_and_not_after_injected_ones() {
         let (mut slot, mut random) = (slot(), Seed(1).random());
         for _ in 0..20 {
             let incarnation = slot.incarnation();
@@ -411,7 +409,7 @@ mod tests {
                 ref other => panic!("{other:?}"),
             }
         }
-        assert_eq!(slot.state(), SlotState::Quarantined);
+        assert_eq!(slot.state(), SlotState::GivenUp);
     }
 
     #[test]
@@ -420,8 +418,8 @@ mod tests {
         let cause = Cause::Definite("offset out of range".into());
         let ended = SlotEvent::Ended { incarnation: Incarnation(1), cause, checkpoint: Offset(0) };
         let actions = slot.step(ended, ms(0), &mut random);
-        assert!(matches!(actions[..], [Action::Release(_), Action::GiveUp { .. }]));
-        assert_eq!(slot.state(), SlotState::Stalled);
+        assert!(matches!(actions[..], [Action::Fence(_), Action::GiveUp { .. }]));
+        assert_eq!(slot.state(), SlotState::GivenUp);
     }
 
     #[test]
@@ -479,7 +477,7 @@ mod tests {
                             prop_assert_eq!(released, next, "the old one was not released first");
                             started = next;
                         }
-                        Action::Release(next) => released = next,
+                        Action::Fence(next) => released = next,
                         Action::SetTimer { delay, .. } => {
                             prop_assert!(delay <= Duration::from_secs(36));
                         }

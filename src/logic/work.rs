@@ -72,7 +72,7 @@ pub trait Handler: Send {
 }
 
 /// A record for a [`Handler`], where it lies in the client's memory. It is intact and of this run, or of
-/// an earlier one that this run continues: corrupt and foreign records are counted and not handed over.
+/// an earlier one that this run continues: corrupt records and those of other producers are counted and not handed over.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// Its partition.

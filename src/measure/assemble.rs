@@ -140,7 +140,7 @@ pub fn assemble(
         outages: outages(&journal, facts.start),
         faults: fault_summaries(plan, facts.start, measurements, &journal),
         failures: failures(measurements, facts.start),
-        unexplained: cells().map(|cell| cell.unexplained).sum(),
+        unexpected_redelivered: cells().map(|cell| cell.unexpected_redelivered).sum(),
         offset_gaps: cells().map(|cell| cell.offset_gaps).sum(),
         simulation: facts.simulation.clone(),
         cost: collector.cost.cost(load_seconds, facts.host.cpus()),

@@ -28,11 +28,9 @@ pub enum Event {
     ConsumerFailed { consumer: ConsumerId, incarnation: Incarnation, reason: String },
     /// A consumer will be started again.
     ConsumerRestarting { consumer: ConsumerId, incarnation: Incarnation, delay_ms: u64 },
-    /// A consumer is given up because restarting cannot help.
-    ConsumerStalled { consumer: ConsumerId, reason: String },
-    /// A consumer is given up because it failed too often.
-    ConsumerQuarantined { consumer: ConsumerId, failures: u32 },
-    /// A record on which one incarnation after the other died is passed over from now on.
+    /// A consumer is given up: it failed too often without progress, or restarting cannot help.
+    ConsumerGivenUp { consumer: ConsumerId, reason: String },
+    /// A record on which its consumer failed again and again is passed over from now on.
     RecordSkipped { consumer: ConsumerId, partition: PartitionId, offset: Offset },
     /// Many consumers failed together, so the cluster is taken to be down: restarts are held back.
     GateShut { failed: u32 },
@@ -86,8 +84,7 @@ impl Event {
             | Event::ConsumerReady { consumer, .. }
             | Event::ConsumerFailed { consumer, .. }
             | Event::ConsumerRestarting { consumer, .. }
-            | Event::ConsumerStalled { consumer, .. }
-            | Event::ConsumerQuarantined { consumer, .. }
+            | Event::ConsumerGivenUp { consumer, .. }
             | Event::RecordSkipped { consumer, .. }
             | Event::GateProbe { consumer }
             | Event::ConsumerStuck { consumer, .. }
@@ -129,10 +126,7 @@ impl fmt::Display for Event {
             Event::ConsumerRestarting { delay_ms, .. } => {
                 write!(f, "consumer restarts in {delay_ms} ms")
             }
-            Event::ConsumerStalled { reason, .. } => write!(f, "consumer stalled: {reason}"),
-            Event::ConsumerQuarantined { failures, .. } => {
-                write!(f, "consumer quarantined after {failures} failures without progress")
-            }
+            Event::ConsumerGivenUp { reason, .. } => write!(f, "consumer given up: {reason}"),
             Event::RecordSkipped { partition, offset, .. } => {
                 write!(f, "offset {offset} of partition {partition} is skipped as poison")
             }

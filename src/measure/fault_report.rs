@@ -91,7 +91,7 @@ fn without_partitions(
         ms(all.and_then(|times| times.into_iter().max()).or(own))
     };
     // While its commands run, nothing that is processed is the way back.
-    let has_ended = times.healed.is_some() || !matches!(fault.kind.effect, FaultEffect::Exec(_));
+    let has_ended = times.ended.is_some() || !matches!(fault.kind.effect, FaultEffect::Exec(_));
     FaultSummary {
         fault: fault.entry,
         kind: fault.kind.name().to_owned(),
@@ -100,10 +100,10 @@ fn without_partitions(
         lasts_s: fault.lasts.map(|span| span.as_secs_f64()),
         missed: times.missed.clone(),
         detected_ms: last(|mark| mark.detected, times.detected),
-        released_ms: last(|mark| mark.released, times.released),
+        fenced_ms: last(|mark| mark.fenced, times.fenced),
         closed_ms: None,
         restarted_ms: last(|mark| mark.restarted, times.restarted),
-        healed_ms: ms(times.healed),
+        ended_ms: ms(times.ended),
         first_record_ms: last(|mark| mark.first_record, None).filter(|_| has_ended),
         recovered_ms: None,
         worst_partition: None,
@@ -233,7 +233,7 @@ fn recovery(mark: &RecoveryMark) -> RecoverySummary {
     let ms = |at: Option<Time>| at.map(|at| at.ms_since(mark.since));
     RecoverySummary {
         detected_ms: ms(mark.detected),
-        released_ms: ms(mark.released),
+        fenced_ms: ms(mark.fenced),
         restarted_ms: ms(mark.restarted),
         first_record_ms: ms(mark.first_record),
         ready_ms: ms(mark.ready),

@@ -330,11 +330,11 @@ pub struct FaultTimes {
     /// When it was put in.
     pub injected: Option<Time>,
     /// When it ended by itself, or a killed pool was back.
-    pub healed: Option<Time>,
+    pub ended: Option<Time>,
     /// When the supervisor learned that a pool had died.
     pub detected: Option<Time>,
     /// When the last pool was released.
-    pub released: Option<Time>,
+    pub fenced: Option<Time>,
     /// When a pool's replacement was started.
     pub restarted: Option<Time>,
     /// Targets that were not there to be hit, and why.

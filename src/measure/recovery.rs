@@ -15,7 +15,7 @@ use crate::base::{ConsumerId, Time};
 const HOLD: Duration = Duration::from_secs(1);
 
 /// The recovery of one partition from one fault. Made when the fault is put in, when a stall shows that it has hit a
-/// partition it was not aimed at, or, of an unplanned failure, when the partition is released.
+/// partition it was not aimed at, or, of an unplanned failure, when the partition is fenced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryMark {
     /// Which occurrence, by its position in the plan; `None` for a failure that was not planned.
@@ -28,15 +28,15 @@ pub struct RecoveryMark {
     pub since: Time,
     /// When the supervisor first learned of it.
     pub detected: Option<Time>,
-    /// When the old incarnation was first released.
-    pub released: Option<Time>,
+    /// When the failed consumer was first fenced.
+    pub fenced: Option<Time>,
     /// When the last replacement was started.
     pub restarted: Option<Time>,
     /// When the partition could be read again: its consumer has fetched, or a member has taken it over.
     pub ready: Option<Time>,
     /// When the fault ended by itself.
-    pub healed: Option<Time>,
-    /// When the first record after the release, or after the fault ended, was processed.
+    pub ended: Option<Time>,
+    /// When the first record after the fence, or after the fault ended, was processed.
     pub first_record: Option<Time>,
     /// Since when lag and age are at or below the quiet figures.
     pub normal_since: Option<Time>,
@@ -73,10 +73,10 @@ impl RecoveryMark {
             consumer,
             since,
             detected: None,
-            released: None,
+            fenced: None,
             restarted: None,
             ready: None,
-            healed: None,
+            ended: None,
             first_record: None,
             normal_since: Some(since),
             recovered: None,
@@ -100,14 +100,14 @@ impl RecoveryMark {
         self.is_open() && !self.normal_since.is_some_and(holds)
     }
 
-    /// Whether it is released and waits for its replacement.
+    /// Whether it is fenced and waits for its replacement.
     pub fn awaits_restart(&self) -> bool {
-        self.released.is_some() && self.restarted.is_none() && self.is_open()
+        self.fenced.is_some() && self.restarted.is_none() && self.is_open()
     }
 
-    /// Notes that the old incarnation was released; again, when its replacement failed as well.
+    /// Notes that the failed consumer was fenced; again, when its replacement failed as well.
     pub fn release(&mut self, now: Time) {
-        self.released.get_or_insert(now);
+        self.fenced.get_or_insert(now);
         self.restarted = None;
         self.ready = None;
         self.first_record = None;
@@ -117,7 +117,7 @@ impl RecoveryMark {
 
     /// Notes that the partition can be read again. Only then may it be as before.
     pub fn is_ready(&mut self, now: Time) {
-        if self.released.is_some() && self.ready.is_none() {
+        if self.fenced.is_some() && self.ready.is_none() {
             self.ready = Some(now);
             self.normal_since = Some(now);
         }
@@ -126,7 +126,7 @@ impl RecoveryMark {
     /// Notes that the commands of its fault have ended at `now`: only then is the fault over, and what was processed
     /// or looked as before until then is none of the way back.
     pub fn commands_ended(&mut self, now: Time) {
-        self.healed = Some(now);
+        self.ended = Some(now);
         self.first_record = None;
         self.normal_since = self.normal_since.map(|since| since.max(now));
     }
@@ -135,7 +135,7 @@ impl RecoveryMark {
     /// effect does not count.
     #[inline]
     pub fn read(&mut self, now: Time) {
-        if self.first_record.is_none() && (self.released.is_some() || self.healed.is_some()) {
+        if self.first_record.is_none() && (self.fenced.is_some() || self.ended.is_some()) {
             self.first_record = Some(now);
         }
     }
@@ -148,7 +148,7 @@ impl RecoveryMark {
     /// Notes a record that is processed for the first time, and what it told about the partition.
     pub fn processed(&mut self, record: &ProcessedRecord, step: &RecordFindings) {
         let done = record.done;
-        if self.released.is_some() && self.ready.is_none() {
+        if self.fenced.is_some() && self.ready.is_none() {
             // A group hands partitions out without asking.
             self.is_ready(done);
         }
@@ -182,7 +182,7 @@ impl RecoveryMark {
     /// The partition was not as before from `from` to `to`.
     fn departs(&mut self, from: Time, to: Time, is_hit: bool) {
         self.holds_until(from);
-        let still_lasts = self.lasts && self.healed.is_none_or(|healed| from < healed);
+        let still_lasts = self.lasts && self.ended.is_none_or(|ended| from < ended);
         if self.recovered.is_none() || is_hit || still_lasts {
             self.recovered = None;
             self.normal_since = self.normal_since.map(|_| to);
@@ -191,7 +191,7 @@ impl RecoveryMark {
 
     /// The partition has been as before until `now`.
     fn holds_until(&mut self, now: Time) {
-        let has_ended = !self.lasts || self.healed.is_some();
+        let has_ended = !self.lasts || self.ended.is_some();
         if self.recovered.is_none()
             && has_ended
             && self.normal_since.is_some_and(|since| now.since_ns(since) >= HOLD.as_nanos() as i64)
@@ -222,7 +222,7 @@ impl RecoveryMark {
                 self.departs(from + limit, Time::NEVER, is_hit);
             }
         }
-        let is_open = self.is_open() && (!self.lasts || self.healed.is_some());
+        let is_open = self.is_open() && (!self.lasts || self.ended.is_some());
         if is_open && self.normal_since.is_some_and(|since| since <= now) {
             self.recovered = self.normal_since;
         }

@@ -44,7 +44,7 @@ pub enum Content {
     /// Ours once.
     Corrupt,
     /// Of another run.
-    Foreign,
+    OtherProducer,
     /// Passed over as poison; with its stamp, if it was ours and intact.
     Skipped(Option<Stamp>),
 }

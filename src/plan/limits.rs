@@ -69,7 +69,7 @@ pub struct RestartPolicy {
     pub jitter: f64,
     /// Progress and this long without a failure reset the delay.
     pub stable: Duration,
-    /// Failures without progress within `budget_window` that quarantine a partition.
+    /// Failures without progress within `budget_window` after which a consumer is given up.
     pub budget: u32,
     /// See `budget`.
     pub budget_window: Duration,

@@ -31,7 +31,7 @@ pub(super) fn fault_lines(
         "",
         "at",
         "detected",
-        "released",
+        "fenced",
         "restarted",
         "ended",
         "first record",
@@ -59,7 +59,7 @@ pub(super) fn fault_lines(
 /// The lines about failures that were not planned.
 pub(super) fn failure_lines(failures: &[FailureSummary], width: Option<usize>) -> Vec<String> {
     let mut table = Table::default();
-    let headings = ["", "at", "released", "restarted", "first record", "recovered", "redelivered"];
+    let headings = ["", "at", "fenced", "restarted", "first record", "recovered", "redelivered"];
     table.row(headings.map(str::to_owned));
     for failure in failures.iter().take(ROWS_MAX) {
         let way = &failure.recovery;
@@ -71,7 +71,7 @@ pub(super) fn failure_lines(failures: &[FailureSummary], width: Option<usize>) -
         table.row([
             format!("partition {}", failure.partition),
             format!("{:.1} s", failure.at_s),
-            ms(way.released_ms),
+            ms(way.fenced_ms),
             ms(way.restarted_ms),
             ms(way.first_record_ms),
             end,
@@ -113,10 +113,10 @@ fn worst(mut a: FaultSummary, b: &FaultSummary) -> FaultSummary {
     let later =
         |a: &mut Option<f64>, b: Option<f64>| *a = a.map_or(b, |a| Some(b.map_or(a, |b| a.max(b))));
     later(&mut a.detected_ms, b.detected_ms);
-    later(&mut a.released_ms, b.released_ms);
+    later(&mut a.fenced_ms, b.fenced_ms);
     later(&mut a.closed_ms, b.closed_ms);
     later(&mut a.restarted_ms, b.restarted_ms);
-    later(&mut a.healed_ms, b.healed_ms);
+    later(&mut a.ended_ms, b.ended_ms);
     later(&mut a.first_record_ms, b.first_record_ms);
     if !b.not_recovered.is_empty() && a.not_recovered.is_empty()
         || a.not_recovered.is_empty() == b.not_recovered.is_empty()
@@ -146,9 +146,9 @@ fn cells(row: &Row, partitions: usize) -> Vec<String> {
         row.name.clone(),
         format!("{at_s:.1} s"),
         ms(f.detected_ms),
-        ms(f.released_ms),
+        ms(f.fenced_ms),
         ms(f.restarted_ms),
-        ms(f.healed_ms),
+        ms(f.ended_ms),
         ms(f.first_record_ms),
         recovered(f),
         ms(f.closed_ms),
@@ -232,7 +232,7 @@ fn bar(row: &Row, longest_ms: f64) -> String {
     let Some(recovered) = f.recovered_ms.filter(|_| longest_ms > 0.0) else {
         return String::new();
     };
-    let noticed = f.detected_ms.or(f.healed_ms).unwrap_or(0.0).min(recovered);
+    let noticed = f.detected_ms.or(f.ended_ms).unwrap_or(0.0).min(recovered);
     let first = f.first_record_ms.unwrap_or(recovered).clamp(noticed, recovered);
     let place = |ms: f64| (ms / longest_ms * BAR as f64).round() as usize;
     let (noticed, first) = (place(noticed), place(first));
@@ -273,10 +273,10 @@ mod tests {
             lasts_s: None,
             missed: Vec::new(),
             detected_ms: Some(recovered_ms / 4.0),
-            released_ms: None,
+            fenced_ms: None,
             closed_ms: None,
             restarted_ms: None,
-            healed_ms: None,
+            ended_ms: None,
             first_record_ms: Some(recovered_ms / 2.0),
             recovered_ms: Some(recovered_ms),
             worst_partition: Some(7),

@@ -216,11 +216,11 @@ fn supervision(context: &Context, status: &Status) -> Vec<String> {
 /// What was found in the log that is not this run's.
 fn of_records(context: &Context) -> Vec<String> {
     let mut warnings = Vec::new();
-    let (mut gaps, mut foreign, mut earlier) = (0, 0, 0);
+    let (mut gaps, mut other_producers, mut earlier) = (0, 0, 0);
     for cell in context.measurements.cells.iter() {
         let cell = cell.lock();
         gaps += cell.offset_gaps;
-        foreign += cell.counts().foreign;
+        other_producers += cell.counts().other_producers;
         earlier += cell.counts().earlier;
     }
     if earlier > 0 {
@@ -233,9 +233,9 @@ fn of_records(context: &Context) -> Vec<String> {
         warnings
             .push(format!("{gaps} offsets held no record (compaction, transactions, or a loss)"));
     }
-    if foreign > 0 {
+    if other_producers > 0 {
         warnings.push(format!(
-            "{foreign} records were not sent by this run: another producer writes to the topic; use one of the run's \
+            "{other_producers} records were not sent by this run: another producer writes to the topic; use one of the run's \
              own (leave `topic.name` out)"
         ));
     }

@@ -92,7 +92,7 @@ section! {
         work_of: WorkOf = ("none"), { 3 = { wait = "5ms" } };
         /// Largest number of records that are processed before they are counted and the checkpoint moves.
         batch: u64 = 256, 64;
-        /// What to do with a record on which three incarnations in a row fail: `stop` the consumer, or `skip` the record
+        /// What to do with a record on which three starts of its consumer in a row fail: `stop` the consumer, or `skip` the record
         /// and report it.
         poison: PoisonWord = "stop", "skip";
         /// Where the offsets of processed records are kept in assigned mode: in `memory`; in a `file` as well, so that
@@ -362,7 +362,7 @@ words! {
 }
 
 words! {
-    /// What happens to a record on which incarnations fail repeatedly.
+    /// What happens to a record on which its consumer fails repeatedly.
     PoisonWord {
         /// The consumer is stopped, and the run fails.
         Stop = "stop",

@@ -21,14 +21,16 @@ pub struct FaultSummary {
     pub missed: Vec<String>,
     /// Until the supervisor knew.
     pub detected_ms: Option<f64>,
-    /// Until the partitions were released from the old incarnation.
-    pub released_ms: Option<f64>,
+    /// Until the partitions were fenced: nothing of the old start of their consumers counts from then on.
+    #[serde(alias = "released_ms")]
+    pub fenced_ms: Option<f64>,
     /// Until the old client was gone.
     pub closed_ms: Option<f64>,
     /// Until the last replacement was started.
     pub restarted_ms: Option<f64>,
     /// Until it was over by itself, or a killed pool was back.
-    pub healed_ms: Option<f64>,
+    #[serde(alias = "healed_ms")]
+    pub ended_ms: Option<f64>,
     /// Until a record was processed again.
     pub first_record_ms: Option<f64>,
     /// Until every partition it has hit was as before: its lag and the age of its oldest unprocessed record at or
@@ -112,8 +114,9 @@ pub struct LagAfter {
 pub struct RecoverySummary {
     /// Until the supervisor knew.
     pub detected_ms: Option<f64>,
-    /// Until the partition was released.
-    pub released_ms: Option<f64>,
+    /// Until the partition was fenced.
+    #[serde(alias = "released_ms")]
+    pub fenced_ms: Option<f64>,
     /// Until the last replacement was started.
     pub restarted_ms: Option<f64>,
     /// Until a record was processed again.

@@ -51,6 +51,15 @@ impl Figure {
         Some(Figure { metric, scope, quantile: Some(*quantile) })
     }
 
+    /// The name of a figure that was called `old` in the version before.
+    pub fn renamed(old: &str) -> Option<String> {
+        let start = old.rfind("].").map_or(0, |end| end + 2);
+        let (choice, old) = old.split_at(start);
+        let its = METRICS.iter().filter(|metric| metric.was == Some(old));
+        let names = its.map(|metric| format!("{choice}{}", metric.name));
+        { names }.find(|name| Figure::parse(name).is_some())
+    }
+
     /// All names, with `[]` where a partition or a fault is chosen.
     pub fn names() -> Vec<String> {
         let names = METRICS.iter().flat_map(|metric| {

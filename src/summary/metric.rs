@@ -10,6 +10,8 @@ use crate::base::BrokerKind;
 pub struct Metric {
     /// Its name in `[expect]`, without the partition or fault before it and the quantile behind it.
     pub name: &'static str,
+    /// Another name it had in the version before: `[expect]` takes it with a warning.
+    pub was: Option<&'static str>,
     /// The unit of its values.
     pub unit: Unit,
     /// Which of two values is the better one.

@@ -31,23 +31,23 @@ pub const METRICS: &[Metric] = &[
         .total(Total::Always).cause(send_error),
     count("indeterminate", Less, "records without an acknowledgement that may have been appended",
         |s| counted(s.ledger.indeterminate)).total(Total::Always).cause(send_error),
-    count("foreign", Less, "records neither of this run nor of one it continues", |s| counted(s.ledger.foreign))
+    count("other_producers", Less, "records of other producers: neither of this run nor of one it continues", |s| counted(s.ledger.other_producers)).was("foreign")
         .total(Total::Always),
     count("skipped", Less, "records passed over as poison", |s| counted(s.ledger.skipped)).total(Total::Always),
     count("wrong_partition", Less, "records in a partition they were not sent to", |s| counted(s.wrong_partition))
         .proof().total(Total::Always),
-    count("unexplained", Less, "records processed again without a restart or a change of owner before it",
-        |s| counted(s.unexplained)).proof().total(Total::Always),
+    count("unexpected_redelivered", Less, "records processed again without a restart or a change of owner before it",
+        |s| counted(s.unexpected_redelivered)).was("unexplained").proof().total(Total::Always),
     count("two_owners", Less, "records a second process has read as well", |s| counted(s.two_owners))
         .proof().total(Total::IfAny),
-    count("unaccounted", Less, "records that the account leaves unexplained", |s| counted(s.ledger.unaccounted())),
+    count("unaccounted", Less, "records of which the account does not say what became", |s| counted(s.ledger.unaccounted())),
     count("earlier", Neither, "records of earlier runs that this one continues", |s| counted(s.ledger.earlier)),
     count("offset_gaps", Neither, "offsets passed over without a record, also at the end of a partition: compacted, a \
         transaction's, or never seen", |s| counted(s.offset_gaps)),
     // Consumers, and the group they are in.
     count("consumers_started", Neither, "consumers that became ready", |s| counted(s.consumers_started.into())),
     count("restarts", Less, "restarts of consumers", |s| counted(s.restarts.into())),
-    count("quarantined", Less, "partitions given up", |s| counted(s.given_up.len() as u64)),
+    count("given_up", Less, "consumers given up", |s| counted(s.given_up.len() as u64)).was("quarantined"),
     count("rebalances", Less, "rebalances after the group was complete", |s| counted(s.rebalances.len() as u64)).needs(Need::Group),
     figure("miscommitted", Unit::Count, Less, "commits a coordinator took beyond what was processed, or behind what had \
         been committed", |s| Some(s.simulation.as_ref()?.miscommitted as f64))
@@ -98,8 +98,8 @@ pub const METRICS: &[Metric] = &[
     partition_times("latency.service", "service time of a partition", |p| Some(&p.latency_us.service)),
     // Each fault.
     fault_time("detected", "time from the fault to its detection", |f| span(f.detected_ms)).needs(Need::Failure),
-    fault_time("released", "time from the fault to the release of its partitions", |f| span(f.released_ms))
-        .needs(Need::Failure),
+    fault_time("fenced", "time from the fault until nothing of the old consumer or pool counts any more",
+        |f| span(f.fenced_ms)).needs(Need::Failure).was("released"),
     fault_time("restarted", "time from the fault to the replacement's start", |f| span(f.restarted_ms)).needs(Need::Failure),
     fault_time("first_record", "time from the fault to the replacement's first record", |f| span(f.first_record_ms)),
     fault_time("recovery", "time from the fault until lag and age of the oldest unprocessed record are what they were \
@@ -127,6 +127,7 @@ const fn row(
         unit,
         better,
         meaning,
+        was: None,
         needs: Need::Nothing,
         is_proof: false,
         total: Total::Never,
@@ -195,6 +196,12 @@ const fn fault_count(
 impl Metric {
     const fn needs(mut self, needs: Need) -> Metric {
         self.needs = needs;
+        self
+    }
+
+    /// Its name in the version before.
+    const fn was(mut self, name: &'static str) -> Metric {
+        self.was = Some(name);
         self
     }
 

@@ -20,7 +20,7 @@ pub use metrics::{METRICS, metrics_markdown};
 pub use parts::{Cost, Digest, Ledger, Outage, Rebalance};
 
 /// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Everything a run found out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ pub struct Summary {
     pub two_owners: u64,
     /// Restarts of consumers, all together.
     pub restarts: u32,
-    /// Consumers that were given up (stalled or quarantined), with the reason.
+    /// Consumers that were given up, with the reason.
     pub given_up: BTreeMap<u32, String>,
     /// Threads of consumers that were given up and had not ended in time, nor later.
     #[serde(default)]
@@ -163,8 +163,8 @@ pub struct Summary {
     #[serde(default)]
     pub failures: Vec<FailureSummary>,
     /// Records processed again without a restart or a change of owner before it: there should be none.
-    #[serde(default)]
-    pub unexplained: u64,
+    #[serde(default, alias = "unexplained")]
+    pub unexpected_redelivered: u64,
     /// Offsets passed over without a record, between records and at the ends of partitions: transaction markers, aborted
     /// and compacted records, or some that were never seen.
     #[serde(default)]

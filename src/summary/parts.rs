@@ -28,12 +28,13 @@ pub struct Ledger {
     pub reordered: u64,
     /// Read with bytes that are not the ones sent.
     pub corrupt: u64,
-    /// Read, but neither of this run nor of one it continues.
-    pub foreign: u64,
+    /// Read, and sent by other producers: neither of this run nor of one it continues.
+    #[serde(alias = "foreign")]
+    pub other_producers: u64,
     /// Distinct records passed over as poison.
     #[serde(default)]
     pub skipped: u64,
-    /// Of the skipped, those that have no part in this account: corrupt, foreign, of earlier runs, or sent to another
+    /// Of the skipped, those that have no part in this account: corrupt, of other producers, of earlier runs, or sent to another
     /// partition.
     #[serde(default)]
     pub skipped_others: u64,
@@ -57,7 +58,7 @@ impl Ledger {
         self.redelivered += other.redelivered;
         self.reordered += other.reordered;
         self.corrupt += other.corrupt;
-        self.foreign += other.foreign;
+        self.other_producers += other.other_producers;
         self.skipped += other.skipped;
         self.skipped_others += other.skipped_others;
         self.earlier += other.earlier;
@@ -73,7 +74,7 @@ impl Ledger {
         self.lost = missing - self.unread;
     }
 
-    /// Records the account leaves unexplained: answers without a send, and processed or lost ones without an answer or
+    /// Records of which the account does not say what became: answers without a send, and processed or lost ones without an answer or
     /// the other way round. What is indeterminate may have been processed or not.
     pub fn unaccounted(&self) -> u64 {
         let answered = self.acked + self.failed + self.indeterminate;
@@ -157,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_account_leaves_unexplained_is_counted() {
+    fn what_the_account_does_not_cover_is_counted() {
         let account =
             Ledger { sent: 10, acked: 7, failed: 1, indeterminate: 2, ..Ledger::default() };
         let ended = |delivered, lost| Ledger { delivered, lost, ..account }.unaccounted();

@@ -67,7 +67,7 @@ fn beside(arm: &Arm, name: &str, set: &[&str], check: impl Fn(&Finished, [i64; 2
     assert_eq!(ends[1], 2 * RECORDS as i64 + left_out);
     assert_eq!(summary.offset_gaps, 2 * left_out as u64, "{:?}", summary.warnings);
     let l = &summary.ledger;
-    assert_eq!((l.delivered, l.lost, l.foreign), (l.sent, 0, 4 * RECORDS), "{l:?}");
+    assert_eq!((l.delivered, l.lost, l.other_producers), (l.sent, 0, 4 * RECORDS), "{l:?}");
     let unread = summary.warnings.iter().find(|warning| warning.contains("not read to"));
     assert_eq!(unread, None);
     check(&finished, ends);
@@ -106,7 +106,7 @@ fn a_restarted_consumer_goes_on_behind_a_transaction() {
         let finished = run.finish();
         assert_eq!(finished.code, 0, "{}", finished.output());
         let summary = finished.summary();
-        assert_eq!((summary.ledger.redelivered, summary.ledger.foreign), (0, 2 * RECORDS));
+        assert_eq!((summary.ledger.redelivered, summary.ledger.other_producers), (0, 2 * RECORDS));
         let first_record = summary.faults[0].first_record_ms;
         assert!(first_record.is_some(), "{:?}", summary.faults);
     });

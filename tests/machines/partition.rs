@@ -41,7 +41,7 @@ pub(crate) struct Partition {
     pub(crate) poison: BTreeSet<i64>,
     pub(crate) checkpoint: i64,
     pub(crate) started: Incarnation,
-    pub(crate) released: Incarnation,
+    pub(crate) fenced: Incarnation,
     /// What a reader of the rules would charge this partition with, from its own history alone.
     pub(crate) charged: Vec<Time>,
     pub(crate) progress: i64,
@@ -76,7 +76,7 @@ impl Partition {
             poison: BTreeSet::new(),
             checkpoint: 0,
             started: Incarnation(0),
-            released: Incarnation(1),
+            fenced: Incarnation(1),
             charged: Vec::new(),
             progress: -1,
             may_be_given_up: false,

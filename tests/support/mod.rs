@@ -344,7 +344,7 @@ pub(crate) fn assert_clean(summary: &Summary) {
     assert_eq!((l.acked, l.delivered), (l.sent, l.sent), "{l:?} {:?}", summary.warnings);
     let trouble = [l.failed, l.indeterminate, l.lost, l.duplicated, l.reordered, l.corrupt];
     assert_eq!(trouble, [0; 6], "{l:?} {:?}", summary.warnings);
-    assert_eq!((l.foreign, summary.wrong_partition), (0, 0), "{l:?}");
+    assert_eq!((l.other_producers, summary.wrong_partition), (0, 0), "{l:?}");
     // What is processed again is work, but no achievement.
     let achieved = summary.achieved_per_s * summary.duration_s;
     assert!(achieved <= l.sent as f64 + 0.5, "{achieved} of {}", l.sent);

@@ -227,7 +227,7 @@ impl SupervisorState {
             SlotId::Consumer(consumer) => consumer,
             SlotId::Pool(pool) => {
                 self.context.measurements.pools[pool.0 as usize].lock().release(next);
-                self.pool_times(fault, |times| times.released = Some(now));
+                self.pool_times(fault, |times| times.fenced = Some(now));
                 return;
             }
         };
@@ -297,7 +297,7 @@ impl SupervisorState {
     pub(super) fn pool_restarted(&mut self, pool: PoolId) {
         let now = self.context.clock.now();
         let measurements = self.context.measurements.clone();
-        let is_due = |times: &FaultTimes| times.injected.is_some() && times.healed.is_none();
+        let is_due = |times: &FaultTimes| times.injected.is_some() && times.ended.is_none();
         let due = measurements.faults().into_iter().filter(|(_, times)| is_due(times));
         for (number, _) in due {
             let fault = &self.context.plan.faults[number];
@@ -306,12 +306,12 @@ impl SupervisorState {
                 continue;
             }
             measurements.fault(number, |times| {
-                (times.restarted, times.healed) = (Some(now), Some(now));
+                (times.restarted, times.ended) = (Some(now), Some(now));
             });
             for partition in partitions_of_pool(&self.context, pool) {
                 let mut cell = measurements.cell(partition).lock();
                 let its = cell.recoveries.iter_mut().filter(|mark| mark.fault == Some(number));
-                its.for_each(|mark| mark.healed = Some(now));
+                its.for_each(|mark| mark.ended = Some(now));
             }
         }
         measurements.pools[pool.0 as usize].lock().excuse_until(now + CATCH_UP);
@@ -380,7 +380,7 @@ impl SupervisorState {
                 let mut cell = self.context.measurements.cell(PartitionId(consumer.0)).lock();
                 cell.recoveries.iter_mut().for_each(|mark| mark.given_up = true);
             }
-            self.context.note(Event::ConsumerStalled { consumer, reason });
+            self.context.note(Event::ConsumerGivenUp { consumer, reason });
         }
     }
 }

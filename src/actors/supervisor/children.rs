@@ -67,7 +67,7 @@ impl SupervisorState {
     ) {
         for action in actions {
             match action {
-                Action::Release(next) => self.release(id, next, fault),
+                Action::Fence(next) => self.release(id, next, fault),
                 Action::Start(incarnation) => self.start(myself, id, incarnation).await,
                 Action::SetTimer { generation, delay } => {
                     self.note_restart(id, delay);
@@ -234,11 +234,11 @@ impl SupervisorState {
         });
         let Some(number) = number else { return };
         let now = self.context.clock.now();
-        self.context.measurements.fault(number, |times| times.healed = Some(now));
+        self.context.measurements.fault(number, |times| times.ended = Some(now));
         for cell in &self.context.measurements.cells {
             let mut cell = cell.lock();
             let its = cell.recoveries.iter_mut().filter(|mark| mark.fault == Some(number));
-            its.for_each(|mark| mark.healed = Some(now));
+            its.for_each(|mark| mark.ended = Some(now));
         }
         self.poll_end_offsets_now();
     }

@@ -64,7 +64,7 @@ impl SupervisorState {
             _ => {}
         }
         let now = self.context.clock.now();
-        self.context.fault_ended(number, now, |mark| mark.healed = Some(now));
+        self.context.fault_ended(number, now, |mark| mark.ended = Some(now));
         self.context.active_faults.calls().disarm(number);
         for consumer in fault.targets.consumers() {
             self.context.active_faults.disarm(*consumer, number);
@@ -247,7 +247,7 @@ impl SupervisorState {
         for partition in partitions {
             let mut cell = self.context.measurements.cell(*partition).lock();
             cell.begin_recovery(number, consumer, now, |mark| {
-                mark.healed = is_over.then_some(now);
+                mark.ended = is_over.then_some(now);
                 mark.lasts = lasts;
             });
         }

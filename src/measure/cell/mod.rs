@@ -102,7 +102,7 @@ pub struct CellState {
     /// Records brought by fenced incarnations.
     pub fenced: u64,
     /// Records processed again without a restart or a change of owner before it.
-    pub unexplained: u64,
+    pub unexpected_redelivered: u64,
     /// Offsets the checkpoint has moved over without a record: before a record that came, or at the end of the partition.
     /// Transaction markers, aborted records, what compaction has removed; or a defect.
     pub offset_gaps: u64,
@@ -137,7 +137,7 @@ impl CellState {
             keep_up: KeepUp::default(),
             recoveries: Vec::new(),
             fenced: 0,
-            unexplained: 0,
+            unexpected_redelivered: 0,
             offset_gaps: 0,
             wrong_partition: 0,
             two_owners: 0,
@@ -273,7 +273,7 @@ impl CellState {
                 Content::Skipped(stamp) => {
                     stamp.map(|stamp| ResumePoint { offset: last.offset, stamp })
                 }
-                Content::Corrupt | Content::Foreign => None,
+                Content::Corrupt | Content::OtherProducer => None,
             };
         }
     }
@@ -296,7 +296,7 @@ impl CellState {
         match &record.content {
             Content::Earlier(_) => self.counts.earlier += 1,
             Content::Corrupt => self.counts.corrupt += 1,
-            Content::Foreign => self.counts.foreign += 1,
+            Content::OtherProducer => self.counts.other_producers += 1,
             Content::Skipped(stamp) => self.count_skipped(*stamp),
             Content::Intact(stamp) => self.count_intact(stamp, record),
         }
@@ -348,11 +348,11 @@ impl CellState {
 
     fn redelivered(&mut self) {
         self.counts.redelivered += 1;
-        match self.recoveries.iter_mut().rev().find(|mark| mark.released.is_some()) {
+        match self.recoveries.iter_mut().rev().find(|mark| mark.fenced.is_some()) {
             Some(mark) => mark.redelivered += 1,
             // A group that moves a partition repeats what was not committed.
             None if self.owners.len() > 1 => {}
-            None => self.unexplained += 1,
+            None => self.unexpected_redelivered += 1,
         }
     }
 

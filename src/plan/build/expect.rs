@@ -9,13 +9,12 @@ use crate::scenario::{Bound, Diagnostic, Expected, Scenario, closest, codes};
 use crate::summary::{Figure, Need, Scope, Unit};
 
 pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {
-    let faults = scenario.fault.len();
     let mut all: Vec<Expectation> = Vec::new();
     for expected in &scenario.expect {
         if found.is_full() {
             break;
         }
-        all.extend(expectation(expected, faults, plan, found));
+        all.extend(expectation(expected, scenario, plan, found));
     }
     let is_named = |default: &Expectation| {
         scenario.expect.iter().any(|its| Figure::parse(&its.metric) == Some(default.figure))
@@ -45,11 +44,12 @@ fn defaults(plan: &Plan) -> Vec<Expectation> {
 
 fn expectation(
     expected: &Expected,
-    faults: usize,
+    scenario: &Scenario,
     plan: &Plan,
     found: &mut Findings,
 ) -> Option<Expectation> {
-    let name = &expected.metric;
+    let current = current_name(expected, scenario, found);
+    let name = current.as_ref().unwrap_or(&expected.metric);
     let Some(figure) = Figure::parse(name) else {
         let message = format!("there is no figure `{name}`");
         found.push(
@@ -58,7 +58,7 @@ fn expectation(
         );
         return None;
     };
-    if let Some((why, remedy)) = not_measured(figure, faults, plan) {
+    if let Some((why, remedy)) = not_measured(figure, scenario.fault.len(), plan) {
         let message = format!("`{name}` is not measured: {why}");
         found.push(
             Diagnostic::error(codes::NOT_MEASURED, expected.bound.key, message).remedy(remedy),
@@ -79,6 +79,24 @@ fn expectation(
             None
         }
     }
+}
+
+/// The name of a figure that is expected under the name it had in the version before. A warning says so.
+fn current_name(expected: &Expected, scenario: &Scenario, found: &mut Findings) -> Option<String> {
+    let old = &expected.metric;
+    let name = Figure::renamed(old)?;
+    let warning = Diagnostic::warning(
+        codes::RENAMED_KEY,
+        expected.bound.key,
+        format!("the figure `{old}` is called `{name}` now"),
+    );
+    found.push(warning.remedy(format!("write `{name}`: the next version does not know `{old}`")));
+    if scenario.expect.iter().any(|its| its.metric == name) {
+        let message = format!("`expect` has `{name}` and its old name `{old}`");
+        let conflict = Diagnostic::error(codes::CONFLICT, expected.bound.key, message);
+        found.push(conflict.remedy(format!("remove `{old}`")));
+    }
+    Some(name)
 }
 
 /// The comparison, and how it reads behind the figure's name.

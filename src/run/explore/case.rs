@@ -34,12 +34,12 @@ pub(super) const INVARIANTS: [(&str, &str); 12] = [
     ("reordered", "a producer's records keep their order in their partition"),
     ("corrupt", "records are what was sent"),
     ("wrong_partition", "each partition is read by its own consumer, restarts included"),
-    ("unexplained", "what is processed again follows a restart"),
+    ("unexpected_redelivered", "what is processed again follows a restart"),
     ("offset_gaps", "a partition is read without leaving anything out"),
     ("unaccounted", "what was sent is processed, lost, failed or indeterminate"),
     ("miscommitted", "commits lie between the last one and what is processed"),
     ("shared", "a generation gives a partition to one member"),
-    ("quarantined", "no consumer is given up"),
+    ("given_up", "no consumer is given up"),
 ];
 
 /// What a run that ends with an error breaks: there are no figures then.

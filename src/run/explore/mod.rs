@@ -275,7 +275,7 @@ impl Explored {
             ("a consumer was restarted", summary.restarts > 0),
             ("three or more restarts", summary.restarts >= 3),
             ("records were processed again", summary.ledger.redelivered > 0),
-            ("a fenced incarnation brought records", summary.fenced > 0),
+            ("a fenced consumer brought records", summary.fenced > 0),
             ("a partition stood still", hit),
             ("records waited for a pool", summary.lateness_us.max.is_some_and(|max| max > 0.0)),
             ("the group dealt out anew", !summary.rebalances.is_empty()),

@@ -31,7 +31,7 @@ struct Hunt {
 const HUNTS: [Hunt; 4] = [
     Hunt { name: "commit-first", consumers: GROUP, load: "", breaks: "miscommitted" },
     // The record at the checkpoint is another one, so the consumer is given up before it reads anything.
-    Hunt { name: "wrong-partition", consumers: ASSIGNED, load: "", breaks: "quarantined" },
+    Hunt { name: "wrong-partition", consumers: ASSIGNED, load: "", breaks: "given_up" },
     Hunt { name: "stale-generation", consumers: GROUP, load: "", breaks: "miscommitted" },
     Hunt {
         name: "retry-without-idempotence",
