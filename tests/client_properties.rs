@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lanekeeper::scenario::{java, known};
+use lanekeeper::scenario::known;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
@@ -122,7 +122,7 @@ fn every_property_of_librdkafka_is_decided() {
 fn every_name() -> Vec<String> {
     let java =
         ["sasl.jaas.config", "ssl.truststore.password", "ssl.keystore.key", "key.serializer"];
-    assert!(java.iter().all(|name| java::instead(name).is_some()));
+    assert!(java.iter().all(|name| known::instead(name).is_some()));
     let slips = ["sasl.pasword", "nonsense", "ssl.key.pasword", "a.b"];
     known::names().chain(java).chain(slips).map(str::to_owned).collect()
 }

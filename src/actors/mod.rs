@@ -13,18 +13,16 @@
 
 mod clients;
 mod cluster_watch;
-mod commands;
 mod host;
 mod lease;
-mod messages;
 mod runtime;
 mod simulation;
 mod supervisor;
 mod threads;
 
-pub use commands::Commands;
+pub use cluster_watch::Commands;
 pub use lease::{PoolShared, Wake};
-pub use messages::{SlotId, SupervisorMsg};
+pub use lease::{SlotId, SupervisorMsg};
 pub use runtime::{
     Answer, Completion, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience,
     ProducerStart, Query, RecordWork, Repetition, Round, Runtime, TopicAnswer, WorkCosts,

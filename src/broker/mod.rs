@@ -7,7 +7,6 @@ pub mod calls;
 pub mod model;
 pub mod native;
 mod port;
-mod positions;
 pub mod protocol;
 pub mod rdkafka;
 pub mod sim;
@@ -17,4 +16,4 @@ pub use port::{
     ConsumerSpec, EndOffsets, ErrorClass, Flow, GroupSpec, ProducerPort, SendError, SendRecord,
     TopicPort, TopicSize, Watermarks, run_group,
 };
-pub use positions::{Position, Positions};
+pub use port::{Position, Positions};

@@ -1,21 +1,27 @@
 //! The command line: a file per command; those that only print share one.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use self::arguments::{ClientArguments, ScenarioArguments};
+use self::terminal::{exit, outputs, show};
+use self::terminal::{print, tell};
+use crate::base::{printable, printable_path};
+use crate::broker::rdkafka::from_outside;
+use crate::error::{Error, Exit};
+use crate::logic::Handlers;
+use crate::report::{OUTPUTS, Renderer, StoredResult, read_result};
+use crate::scenario::json_schema;
+
 mod arguments;
-mod compare;
 mod explore;
-mod printing;
+
 mod replay;
 mod run;
 mod terminal;
-
-use std::ffi::OsString;
-
-use clap::{Parser, Subcommand};
-
-use self::terminal::{print, tell};
-use crate::base::printable;
-use crate::error::{Error, Exit};
-use crate::logic::Handlers;
 
 /// Load-tests Kafka-protocol clusters with one supervised consumer per partition.
 ///
@@ -69,7 +75,7 @@ enum Command {
     /// Run a scenario and print its report.
     Run(run::RunArguments),
     /// Validate a scenario and print its plan; contacts no cluster.
-    Check(printing::CheckArguments),
+    Check(CheckArguments),
     /// Run a scenario with many seeds and random faults in virtual time; on the first violation, write a minimal
     /// reproducer.
     #[command(after_help = EXPLORE_EXAMPLES)]
@@ -78,11 +84,11 @@ enum Command {
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(replay::ReplayArguments),
     /// Print the report of a finished, running or killed run.
-    Report(printing::ReportArguments),
+    Report(ReportArguments),
     /// Print the JSON Schema of scenario files, for editors.
     Schema,
     /// Print a completion script for a shell.
-    Completions(printing::CompletionsArguments),
+    Completions(CompletionsArguments),
 }
 
 impl Command {
@@ -143,12 +149,12 @@ pub fn main_from(
 fn done(arguments: Arguments, handlers: Option<Handlers>) -> Result<Exit, Error> {
     match arguments.command {
         Command::Run(run) => run::run(&run, handlers, arguments.verbose),
-        Command::Check(check) => printing::check(&check),
+        Command::Check(arguments) => check(&arguments),
         Command::Explore(arguments) => explore::explore(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments, handlers),
-        Command::Report(report) => printing::report(&report),
-        Command::Schema => printing::schema(),
-        Command::Completions(completions) => printing::completions(&completions),
+        Command::Report(arguments) => report(&arguments),
+        Command::Schema => schema(),
+        Command::Completions(arguments) => completions(&arguments),
     }
 }
 
@@ -183,3 +189,70 @@ fn ended(outcome: Result<Exit, Error>, command: &str) -> Exit {
 }
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    #[command(flatten)]
+    scenario: ScenarioArguments,
+
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+/// Prints the plan.
+pub(super) fn check(arguments: &CheckArguments) -> Result<Exit, Error> {
+    let (plan, file) = arguments.client.with_plan(&arguments.scenario)?;
+    let outside = from_outside(&plan, &file).into_iter();
+    let lines: String = outside.map(|property| format!("{:<12}{property}\n", "client")).collect();
+    print(&(plan.describe() + &lines))?;
+    Ok(Exit::Passed)
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    /// The result directory of a run. While a run goes on, or after it was killed, all but its last second is there.
+    directory: PathBuf,
+
+    /// Format of the report on stdout.
+    #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
+    format: &'static Renderer,
+}
+
+/// Shows the result, and exits as its run did.
+pub(super) fn report(arguments: &ReportArguments) -> Result<Exit, Error> {
+    let StoredResult { summary, notes } =
+        read_result(&arguments.directory).map_err(|error| Error::Input(error.to_string()))?;
+    for note in notes {
+        tell(&format!("note: {note}"));
+    }
+    let last_line = format!("results in {}", printable_path(&arguments.directory));
+    show(&summary, arguments.format, &last_line)?;
+    Ok(exit(summary.verdict))
+}
+
+/// Prints the schema.
+pub(super) fn schema() -> Result<Exit, Error> {
+    let text = serde_json::to_string_pretty(&json_schema())
+        .map_err(|error| Error::Bug(error.to_string()))?;
+    print(&format!("{text}\n"))?;
+    Ok(Exit::Passed)
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArguments {
+    /// The shell.
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Prints the script.
+pub(super) fn completions(arguments: &CompletionsArguments) -> Result<Exit, Error> {
+    let mut script = Vec::new();
+    let mut command = Arguments::command();
+    clap_complete::generate(arguments.shell, &mut command, "lanekeeper", &mut script);
+    print(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Passed)
+}

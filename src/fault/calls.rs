@@ -1,9 +1,15 @@
 //! Faults of the calls of clients, on any cluster.
+//!
+//! Requests that are refused.
+//!
+//! Requests that are carried out, and whose answer never comes.
 
 use std::time::Duration;
 
-use super::effect::{Call, CallAction, CallError, CallRule, FaultEffect};
-use super::kind::{FaultFacts, FaultKind, Lasts, Planned};
+use super::effect::{
+    Api, ApiError, BrokerChange, Call, CallAction, CallError, CallRule, Disturbance, FaultEffect,
+};
+use super::kind::{FaultDraw, FaultFacts, FaultKind, Hits, Lasts, Planned};
 use super::targets::{Aim, Pick};
 use crate::base::format_duration;
 use crate::reader::section::section;
@@ -167,4 +173,142 @@ impl Written<'_> {
                 .remedy(format!("for example `{}`", self.example)),
         );
     }
+}
+
+section! {
+    /// Requests that are refused.
+    RequestError {
+        /// Kind of request.
+        api: Api = required, "produce";
+        /// Error code of the response.
+        code: ApiError = required, "not-leader";
+        /// Number of requests, of any client.
+        count: u64 = 1, 5;
+    }
+}
+
+impl FaultKind for RequestError {
+    type Keys = RequestError;
+    const NAME: &'static str = "request_error";
+    const DOC: &'static str =
+        "The embedded cluster or the simulator answers requests with an error.";
+    const EXAMPLE: &'static str = "{ api = \"produce\", code = \"not-leader\", count = 5 }";
+    const IS_OVER_AT_ONCE: bool = true;
+
+    fn plan(
+        keys: &At<RequestError>,
+        facts: &FaultFacts<'_>,
+        found: &mut Findings,
+    ) -> Option<Planned> {
+        facts.needs_own_cluster(Self::NAME, keys.key, found);
+        let RequestError { api, code, count } = &keys.value;
+        let key = GivenKey::new("request_error.count", count.as_ref());
+        let count = found.count(key, 1, 1..=10_000, "each refuses one request");
+        let (api, code) = (api.as_ref()?.value, code.as_ref());
+        if api == Api::Produce {
+            warn_about_sequences(keys.key, facts, found);
+        }
+        let code = code?.value;
+        let effect = FaultEffect::Cluster(Disturbance::Refuse { api, code, count });
+        let planned = Planned::new(effect, Lasts::Never, Aim::Cluster);
+        Some(planned.described(format!(" {count} x {} on {}", code.word(), api.word())))
+    }
+}
+
+/// Warns that an idempotent producer takes a refused request for done where sequences are not checked.
+fn warn_about_sequences(key: Origin, facts: &FaultFacts<'_>, found: &mut Findings) {
+    if !facts.idempotence || facts.broker.capability().filters_duplicates {
+        return;
+    }
+    let message =
+        "refused produce requests of an idempotent producer are lost on the embedded cluster";
+    found.push(
+        Diagnostic::warning(codes::EMBEDDED_LIMIT, key, message)
+            .label("it checks no sequences, and the client relies on that")
+            .remedy("set `load.idempotence = false`, or use `produce_call`, which works on every cluster"),
+    );
+}
+
+section! {
+    /// Answers that are lost.
+    AnswerLost {
+        /// Brokers of the simulator, from 1. On other clusters the client loses the answer, whichever broker gives it.
+        broker: Pick = ("all"), 1;
+        /// Kind of request. On other clusters `produce` or `fetch`.
+        api: Api = required, "produce";
+        /// Number of answers: of each broker of the simulator, otherwise of all clients together.
+        count: u64 = 1, 5;
+    }
+}
+
+impl FaultKind for AnswerLost {
+    type Keys = AnswerLost;
+    const NAME: &'static str = "answer_lost";
+    const DOC: &'static str = "Requests are carried out, but their answers never come. A broker of the simulator closes \
+                               the connection instead; on other clusters the client discards the answer.";
+    const EXAMPLE: &'static str = "{ broker = 1, api = \"produce\", count = 5 }";
+    const VERB: &'static str = "lose answers of";
+    const IS_OVER_AT_ONCE: bool = true;
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::at_once(Hits::Broker).with(|keys, random| {
+        let apis = [Api::Produce, Api::Fetch, Api::OffsetCommit, Api::JoinGroup, Api::Heartbeat];
+        let api = apis[random.below(apis.len() as u64) as usize];
+        keys.insert("api".to_owned(), api.word().into());
+        keys.insert("count".to_owned(), (1 + random.below(10) as i64).into());
+    })];
+
+    fn plan(
+        keys: &At<AnswerLost>,
+        facts: &FaultFacts<'_>,
+        found: &mut Findings,
+    ) -> Option<Planned> {
+        let AnswerLost { broker, api, count } = &keys.value;
+        let key = GivenKey::new("answer_lost.count", count.as_ref());
+        let count = found.count(key, 1, 1..=10_000, "each loses one answer");
+        let api = api.as_ref()?;
+        let (effect, aim) = if facts.broker.capability().is_modelled {
+            let begin = BrokerChange::LoseAnswers { api: api.value, count };
+            let pick = broker.as_ref().map_or(Pick::All, |at| at.value.clone());
+            (FaultEffect::Brokers { begin, end: None }, Aim::Brokers(pick))
+        } else {
+            if let Some(broker) = broker {
+                refuse_broker(broker.key, facts, found);
+            }
+            let (call, aim) = match api.value {
+                Api::Produce => (Call::Produce, Aim::Pools(Pick::All)),
+                Api::Fetch => (Call::Fetch, Aim::Consumers(Pick::All)),
+                other => {
+                    refuse_api(other, api.origin, facts, found);
+                    return None;
+                }
+            };
+            let action = CallAction::LoseAnswer;
+            let rule = CallRule { call, action, share: 1.0, count: Some(count) };
+            (FaultEffect::Calls(rule), aim)
+        };
+        let planned = Planned::new(effect, Lasts::Never, aim);
+        Some(planned.described(format!(" {count} x {}", api.value.word())))
+    }
+}
+
+/// A client does not say which broker it has an answer from.
+fn refuse_broker(key: Origin, facts: &FaultFacts<'_>, found: &mut Findings) {
+    let message = "`answer_lost.broker` needs a simulated cluster";
+    found.push(
+        Diagnostic::error(codes::WRONG_BROKER, key, message)
+            .label(format!("with `--broker {}` the clients lose the answers", facts.broker))
+            .remedy("remove `broker`, or use `--broker sim`"),
+    );
+}
+
+/// What a client asks on its own account, and learns, is not seen from outside it.
+fn refuse_api(api: Api, origin: Origin, facts: &FaultFacts<'_>, found: &mut Findings) {
+    let message = format!("`answer_lost` of `{}` needs a simulated cluster", api.word());
+    found.push(
+        Diagnostic::error(codes::WRONG_BROKER, origin, message)
+            .label(format!(
+                "with `--broker {}` only answers to `produce` and `fetch` can be lost",
+                facts.broker
+            ))
+            .remedy("use `--broker sim`, or `api = \"produce\"` or `\"fetch\"`"),
+    );
 }

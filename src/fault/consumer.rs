@@ -1,13 +1,17 @@
 //! Faults of consumers and of the records they process. `kill` takes producer pools as well.
+//!
+//! Faults of a consumer group, and the one a group prevents.
+//!
+//! Faults of producer pools.
 
 use std::time::Duration;
 
-use super::effect::{ConsumerFault, FaultEffect, PartitionFault, PoolFault};
+use super::effect::{ConsumerFault, Disturbance, FaultEffect, PartitionFault, PoolFault};
 use super::kind::{Ending, FaultDraw, FaultFacts, FaultKind, Hits, Lasts, Planned, draw_ms};
 use super::targets::{Aim, ConsumerAim, PartitionAim, Pick};
-use crate::base::format_duration;
+use crate::base::{format_count, format_duration};
 use crate::reader::section::section;
-use crate::reader::{At, Diagnostic, Findings, GivenKey, codes};
+use crate::reader::{At, Diagnostic, Findings, GivenKey, Origin, codes};
 
 section! {
     /// Actors that are killed.
@@ -261,5 +265,187 @@ impl FaultKind for Poison {
 
     fn plan(keys: &At<PartitionAim>, _: &FaultFacts<'_>, _: &mut Findings) -> Option<Planned> {
         keys.value.planned(PartitionFault::Poison, Lasts::Never)
+    }
+}
+
+section! {
+    /// The new coordinator of the group.
+    CoordinatorMove {
+        /// A broker, from 1.
+        to: u64 = ("the next one that runs"), 2;
+    }
+}
+
+impl FaultKind for CoordinatorMove {
+    type Keys = CoordinatorMove;
+    const NAME: &'static str = "coordinator_move";
+    const DOC: &'static str = "Another broker of the simulator becomes the group coordinator.";
+    const EXAMPLE: &'static str = "{ to = 2 }";
+    const IS_OVER_AT_ONCE: bool = true;
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::at_once(Hits::Cluster)];
+
+    fn plan(
+        keys: &At<CoordinatorMove>,
+        facts: &FaultFacts<'_>,
+        found: &mut Findings,
+    ) -> Option<Planned> {
+        facts.needs_simulator(Self::NAME, keys.key, found);
+        let brokers = facts.there.brokers;
+        let given = keys.value.to.as_ref();
+        if let Some(to) = given.filter(|to| !(1..=u64::from(brokers)).contains(&to.value)) {
+            let message = format!("there is no broker {} to move the coordinator to", to.value);
+            let remedy = match brokers {
+                1 => "the only broker is number 1".to_owned(),
+                brokers => format!("brokers are numbered 1 to {brokers}"),
+            };
+            found.push(Diagnostic::error(codes::NO_SUCH_MEMBER, to.origin, message).remedy(remedy));
+        }
+        let to = given.and_then(|at| u32::try_from(at.value).ok());
+        let effect = FaultEffect::Cluster(Disturbance::MoveCoordinator(to));
+        let planned = Planned::new(effect, Lasts::Never, Aim::Cluster);
+        Some(planned.described(to.map_or_else(String::new, |to| format!(" to broker {to}"))))
+    }
+}
+
+/// `second_owner`
+pub(super) struct SecondOwner;
+
+impl FaultKind for SecondOwner {
+    type Keys = PartitionAim;
+    const NAME: &'static str = "second_owner";
+    const DOC: &'static str = "A second process reads the same partitions for `for`: explicit assignment does not \
+                               prevent it. Only on the simulator.";
+    const EXAMPLE: &'static str = "{ partition = 3 }";
+    const VERB: &'static str = "give to a second process";
+
+    fn plan(
+        keys: &At<PartitionAim>,
+        facts: &FaultFacts<'_>,
+        found: &mut Findings,
+    ) -> Option<Planned> {
+        facts.needs_simulator(Self::NAME, keys.key, found);
+        if facts.is_group {
+            let message = "`second_owner` is what a group prevents";
+            found.push(Diagnostic::error(codes::CONFLICT, keys.key, message).remedy(
+                "let a second process `join` the group instead, or set `consumers.mode = \"assigned\"`",
+            ));
+        }
+        keys.value.planned(PartitionFault::SecondOwner, Lasts::Must)
+    }
+}
+
+/// Members one fault may add: as many as a group is ever given here.
+const MEMBERS_MAX: u32 = 100;
+
+section! {
+    /// Members that join a group.
+    Join {
+        /// Their number.
+        members: u64 = 1, 2;
+    }
+}
+
+impl FaultKind for Join {
+    type Keys = Join;
+    const NAME: &'static str = "join";
+    const DOC: &'static str = "More members join the group, numbered above the existing ones, for `for` or until the end.";
+    const EXAMPLE: &'static str = "{ members = 1 }";
+
+    fn plan(keys: &At<Join>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
+        if !facts.is_group {
+            let message = "`join` needs a consumer group";
+            found.push(
+                Diagnostic::error(codes::CONFLICT, keys.key, message)
+                    .label("with explicit assignment there is no group to join")
+                    .remedy("set `consumers.mode` to `group`, or remove the fault"),
+            );
+        }
+        let key = GivenKey::new("join.members", keys.value.members.as_ref());
+        let count = found.count(key, 1, 1..=MEMBERS_MAX, "each is a client of its own");
+        Some(Planned::new(FaultEffect::Join, Lasts::May, Aim::New(count)))
+    }
+}
+
+/// Messages per second of all producers together: beyond any process, and any cluster.
+const PER_SECOND_MAX: f64 = 100e6;
+
+/// Refuses a rate in messages per second that no process can send.
+pub fn check_rate(which: &str, per_second: f64, origin: Origin, found: &mut Findings) {
+    if per_second <= PER_SECOND_MAX {
+        return;
+    }
+    let message = format!(
+        "{} messages a second in {which} are more than a process can send",
+        format_count(per_second as u64)
+    );
+    let remedy = format!(
+        "at most {}: choose a lower `load.rate`, fewer `load.producers`, or `rate = \"max\"`",
+        format_count(PER_SECOND_MAX as u64)
+    );
+    found.push(Diagnostic::error(codes::OUT_OF_RANGE, origin, message).remedy(remedy));
+}
+
+section! {
+    /// Producer pools.
+    Pause {
+        /// From 0.
+        pool: Pick = required, 0;
+    }
+}
+
+impl FaultKind for Pause {
+    type Keys = Pause;
+    const NAME: &'static str = "pause";
+    const DOC: &'static str = "Pools send nothing for `for`, then send the overdue records late.";
+    const EXAMPLE: &'static str = "{ pool = 0 }";
+    const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Pool)];
+
+    fn plan(keys: &At<Pause>, _: &FaultFacts<'_>, _: &mut Findings) -> Option<Planned> {
+        let aim = Aim::Pools(keys.value.pool.clone()?.value);
+        Some(Planned::new(FaultEffect::Pools(PoolFault::Pause), Lasts::Must, aim))
+    }
+}
+
+section! {
+    /// Pools that send faster.
+    Burst {
+        /// Producer pools, from 0.
+        pool: Pick = required, 0;
+        /// Factor of the rate.
+        factor: f64 = required, 3;
+    }
+}
+
+impl FaultKind for Burst {
+    type Keys = Burst;
+    const NAME: &'static str = "burst";
+    const DOC: &'static str = "Pools send `factor` times as fast for `for`. The burst is part of the schedule, so its \
+                               records are not late.";
+    const EXAMPLE: &'static str = "{ pool = 0, factor = 3 }";
+    const IS_FAILURE: bool = false;
+
+    fn plan(keys: &At<Burst>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
+        let (pool, given) = (keys.value.pool.as_ref()?, keys.value.factor.as_ref()?);
+        let reason = "it is what the rate is multiplied with";
+        let key = GivenKey::new("burst.factor", Some(given));
+        let factor = found.number(key, 1.0, 0.01..=1000.0, reason);
+        refuse_factor_of_one("burst", given, found);
+        match facts.per_second {
+            // The load alone is refused.
+            Some(per_second) if per_second > PER_SECOND_MAX => {}
+            Some(per_second) => {
+                check_rate("a burst", per_second * given.value, given.origin, found);
+            }
+            None => {
+                let message = "`burst` has no effect with `rate = \"max\"`";
+                found.push(
+                    Diagnostic::error(codes::NO_EFFECT, keys.key, message)
+                        .remedy("remove it, or set `load.rate` to a rate"),
+                );
+            }
+        }
+        let effect = FaultEffect::Pools(PoolFault::Burst { factor });
+        let planned = Planned::new(effect, Lasts::Must, Aim::Pools(pool.value.clone()));
+        Some(planned.described(format!(" x{factor}")))
     }
 }

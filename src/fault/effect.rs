@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::PartitionId;
-use crate::reader::words::words;
+use crate::reader::value::words;
 
 /// What a fault does to its targets.
 #[derive(Clone, Debug, PartialEq)]

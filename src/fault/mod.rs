@@ -3,21 +3,15 @@
 //! A kind says everything about itself: its keys, what it needs, what it does and how `explore` draws it. What it does is
 //! a [`FaultEffect`]: data that the supervisor carries out with what consumers, pools and clusters can be made to do.
 
-pub mod answer_lost;
 pub mod broker;
 pub mod calls;
 pub mod consumer;
 mod effect;
-pub mod exec;
-pub mod group;
 mod kind;
-pub mod link;
-pub mod pool;
-pub mod request;
 mod targets;
-pub mod topic;
 mod written;
 
+pub use consumer::check_rate;
 pub use effect::{
     Api, ApiError, BrokerChange, Call, CallAction, CallError, CallRule, ConsumerFault, Disturbance,
     ExecPlan, FaultEffect, LinkSide, PartitionFault, PoolFault,
@@ -26,7 +20,6 @@ pub use kind::{
     Ending, FaultDraw, FaultFacts, FaultKind, FaultSchedule, Hits, KindInfo, KindPlan, Lasts,
     Planned, WrittenKind,
 };
-pub use pool::check_rate;
 pub use targets::{Aim, BrokerAim, ConsumerAim, PartitionAim, Pick, RandomPick, Targets, There};
 pub use written::Fault;
 
@@ -41,24 +34,24 @@ pub const KINDS: &[KindInfo] = &[
     KindInfo::of::<consumer::LateClose>(),
     KindInfo::of::<consumer::CrashLoop>(),
     KindInfo::of::<consumer::Poison>(),
-    KindInfo::of::<pool::Pause>(),
-    KindInfo::of::<pool::Burst>(),
+    KindInfo::of::<consumer::Pause>(),
+    KindInfo::of::<consumer::Burst>(),
     KindInfo::of::<calls::ProduceCall>(),
     KindInfo::of::<calls::FetchCall>(),
     KindInfo::of::<broker::BrokerDown>(),
     KindInfo::of::<broker::BrokerRtt>(),
     KindInfo::of::<broker::BrokerPause>(),
     KindInfo::of::<broker::SlowDisk>(),
-    KindInfo::of::<link::Link>(),
-    KindInfo::of::<link::LinkCut>(),
-    KindInfo::of::<link::LinkReset>(),
-    KindInfo::of::<link::HalfOpen>(),
-    KindInfo::of::<group::CoordinatorMove>(),
-    KindInfo::of::<group::SecondOwner>(),
-    KindInfo::of::<request::RequestError>(),
-    KindInfo::of::<answer_lost::AnswerLost>(),
-    KindInfo::of::<group::Join>(),
-    KindInfo::of::<topic::Grow>(),
-    KindInfo::of::<topic::DeleteRecords>(),
-    KindInfo::of::<exec::Exec>(),
+    KindInfo::of::<broker::Link>(),
+    KindInfo::of::<broker::LinkCut>(),
+    KindInfo::of::<broker::LinkReset>(),
+    KindInfo::of::<broker::HalfOpen>(),
+    KindInfo::of::<consumer::CoordinatorMove>(),
+    KindInfo::of::<consumer::SecondOwner>(),
+    KindInfo::of::<calls::RequestError>(),
+    KindInfo::of::<calls::AnswerLost>(),
+    KindInfo::of::<consumer::Join>(),
+    KindInfo::of::<broker::Grow>(),
+    KindInfo::of::<broker::DeleteRecords>(),
+    KindInfo::of::<broker::Exec>(),
 ];

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::event::growths;
-use super::figures::Rates;
-use super::figures::latency;
-use super::figures::not_measured;
+use super::verdict::Rates;
+use super::verdict::latency;
+use super::verdict::not_measured;
 use super::verdict::{BLOCKED_MAX, shortfall};
 use super::{
     CellState, Collector, Latencies, Measurements, Moments, PartitionTotals, evaluate, failures,

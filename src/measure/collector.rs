@@ -1,6 +1,6 @@
 //! The collector: takes the shards out once a second and keeps the totals.
 
-use super::statistics::Moments;
+use super::histogram::Moments;
 use super::{CostMeter, Latencies, Measurements, Parts, SendTimes, Shard};
 use crate::base::{PartitionId, PoolId, Time};
 use crate::summary::Ledger;

@@ -1,4 +1,6 @@
 //! What the run costs this process: CPU, memory, threads, sockets.
+//!
+//! How much CPU this process may use: the CPUs it is bound to, and the quotas of its control groups.
 
 use std::collections::BTreeMap;
 
@@ -144,9 +146,126 @@ mod system {
     }
 }
 
+/// What the cpus lets this process use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CpuLimit {
+    /// CPUs it may run on.
+    pub cores: usize,
+    /// CPUs it may use at once on average, as a number with decimals: `cores`, or less with a quota.
+    pub cpus: f64,
+}
+
+impl CpuLimit {
+    /// What holds for this process now. Where the cpus does not tell, all CPUs the standard library knows of.
+    pub fn of_this_process() -> CpuLimit {
+        let cores = cpus::affinity()
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let quota = cpus::quota().unwrap_or(f64::INFINITY);
+        CpuLimit { cores, cpus: quota.min(cores as f64) }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod cpus {
+    use std::path::{Path, PathBuf};
+
+    use procfs::process::{MountInfo, MountInfos, Process};
+    use procfs::{ProcResult, ProcessCGroups};
+
+    /// CPUs this process is bound to.
+    pub(super) fn affinity() -> Option<usize> {
+        let list = Process::myself().ok()?.status().ok()?.cpus_allowed_list?;
+        Some(list.iter().map(|(first, last)| (last - first) as usize + 1).sum())
+    }
+
+    /// The smallest quota of this process's control groups, in CPUs.
+    pub(super) fn quota() -> Option<f64> {
+        let known = || -> ProcResult<_> {
+            let process = Process::myself()?;
+            Ok((process.cgroups()?, process.mountinfo()?))
+        };
+        let (groups, mounts) = known().ok()?;
+        quota_in(&groups, &mounts, Path::new("/"))
+    }
+
+    /// The smallest quota of these control groups and of those above them, with `root` as the file cpus's.
+    pub(super) fn quota_in(
+        groups: &ProcessCGroups,
+        mounts: &MountInfos,
+        root: &Path,
+    ) -> Option<f64> {
+        let mut smallest: Option<f64> = None;
+        for group in &groups.0 {
+            // Version 2 has one hierarchy for all controllers, version 1 one for each.
+            let is_v2 = group.hierarchy == 0;
+            if !is_v2 && !group.controllers.iter().any(|controller| controller == "cpu") {
+                continue;
+            }
+            let is_its = |mount: &&MountInfo| match is_v2 {
+                true => mount.fs_type == "cgroup2",
+                false => mount.fs_type == "cgroup" && mount.super_options.contains_key("cpu"),
+            };
+            for mount in mounts.0.iter().filter(is_its) {
+                let top = below(root, &mount.mount_point);
+                let bottom = top.join(path_in(mount, &group.pathname));
+                let up = bottom.ancestors().take_while(|directory| directory.starts_with(&top));
+                let quotas = up.filter_map(|directory| match is_v2 {
+                    true => quota_v2(directory),
+                    false => quota_v1(directory),
+                });
+                smallest = quotas.chain(smallest).min_by(f64::total_cmp);
+            }
+        }
+        smallest
+    }
+
+    fn below(root: &Path, path: &Path) -> PathBuf {
+        root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Where a group is below a mount. A container may see a part of the hierarchy only; a group outside of that is
+    /// taken to be the part's top.
+    fn path_in(mount: &MountInfo, group: &str) -> PathBuf {
+        let path = Path::new(group).strip_prefix(&mount.root).unwrap_or(Path::new(""));
+        let is_outside = path.components().any(|part| part.as_os_str() == "..");
+        if is_outside { PathBuf::new() } else { path.to_owned() }
+    }
+
+    /// `50000 100000` is half a CPU, `max 100000` no limit.
+    fn quota_v2(directory: &Path) -> Option<f64> {
+        let text = std::fs::read_to_string(directory.join("cpu.max")).ok()?;
+        let (quota, period) = text.trim().split_once(' ')?;
+        share(quota, period)
+    }
+
+    /// In two files; `-1` is no limit.
+    fn quota_v1(directory: &Path) -> Option<f64> {
+        let read = |name: &str| std::fs::read_to_string(directory.join(name)).ok();
+        share(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?)
+    }
+
+    fn share(quota: &str, period: &str) -> Option<f64> {
+        let [quota, period]: [f64; 2] = [quota.trim().parse().ok()?, period.trim().parse().ok()?];
+        (quota > 0.0 && period > 0.0).then(|| quota / period)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod cpus {
+    pub(super) fn affinity() -> Option<usize> {
+        None
+    }
+
+    pub(super) fn quota() -> Option<f64> {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use procfs::process::MountInfos;
+    use procfs::{FromBufRead, ProcessCGroups};
 
     #[test]
     #[cfg(target_os = "linux")]
@@ -160,5 +279,83 @@ mod tests {
         assert!(cost.cpu_share.is_some());
         // Of no time at all everything would be a very large share.
         assert_eq!(meter.cost(1e-9, 1.0).cpu_share, None);
+    }
+
+    /// The quota of a process with these control groups and mounts, where these files are.
+    fn quota(groups: &str, mounts: &str, files: &[(&str, &str)]) -> Option<f64> {
+        let root = tempfile::tempdir().expect("a directory");
+        for (path, text) in files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("created");
+            std::fs::write(path, text).expect("written");
+        }
+        let groups = ProcessCGroups::from_buf_read(groups.as_bytes()).expect("control groups");
+        let mounts = MountInfos::from_buf_read(mounts.as_bytes()).expect("mounts");
+        cpus::quota_in(&groups, &mounts, root.path())
+    }
+
+    const V2: &str = "31 23 0:28 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw\n";
+    const V1: &str = "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n\
+                      32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+                      33 31 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                      41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+    const V1_GROUPS: &str = "9:memory:/\n2:cpu,cpuacct:/a/b\n0::/\n";
+
+    #[test]
+    fn the_smallest_quota_on_the_way_up_counts() {
+        let files = |own: &'static str, above: &'static str| {
+            let dir = "sys/fs/cgroup";
+            [(format!("{dir}/a/cpu.max"), above), (format!("{dir}/a/b/cpu.max"), own)]
+        };
+        for (own, above, expected) in [
+            ("20000 100000\n", "max 100000\n", Some(0.2)),
+            ("max 100000\n", "150000 100000\n", Some(1.5)),
+            ("400000 100000\n", "75000 50000\n", Some(1.5)),
+            ("max 100000\n", "max 100000\n", None),
+            ("", "what\n", None),
+        ] {
+            let files = files(own, above);
+            let files: Vec<(&str, &str)> =
+                files.iter().map(|(p, text)| (p.as_str(), *text)).collect();
+            assert_eq!(quota("0::/a/b\n", V2, &files), expected, "{own} {above}");
+        }
+    }
+
+    #[test]
+    fn version_1_has_a_hierarchy_for_the_cpu() {
+        let dir = "sys/fs/cgroup/cpu,cpuacct";
+        let files = |own: &'static str| {
+            [
+                (format!("{dir}/cpu.cfs_quota_us"), "-1\n"),
+                (format!("{dir}/cpu.cfs_period_us"), "100000\n"),
+                (format!("{dir}/a/b/cpu.cfs_quota_us"), own),
+                (format!("{dir}/a/b/cpu.cfs_period_us"), "50000\n"),
+                ("sys/fs/cgroup/memory/a/b/cpu.cfs_quota_us".to_owned(), "1\n"),
+            ]
+        };
+        for (own, expected) in [("-1\n", None), ("25000\n", Some(0.5))] {
+            let files = files(own);
+            let files: Vec<(&str, &str)> =
+                files.iter().map(|(p, text)| (p.as_str(), *text)).collect();
+            assert_eq!(quota(V1_GROUPS, V1, &files), expected, "{own}");
+        }
+    }
+
+    /// A container sees its own group as the top, by the whole hierarchy's name for it or by its own.
+    #[test]
+    fn a_part_of_the_hierarchy_may_be_all_there_is() {
+        let files = [("sys/fs/cgroup/cpu.max", "30000 100000\n")];
+        let part = V2.replace(" / /sys", " /box/7 /sys");
+        for (group, mounts) in [("/", V2), ("/box/7", &part), ("/../8", V2), ("/elsewhere", &part)]
+        {
+            assert_eq!(quota(&format!("0::{group}\n"), mounts, &files), Some(0.3), "{group}");
+        }
+    }
+
+    #[test]
+    fn no_more_than_the_cpus_it_is_bound_to() {
+        let limit = CpuLimit::of_this_process();
+        assert!(limit.cores >= 1 && limit.cpus > 0.0);
+        assert!(limit.cpus <= limit.cores as f64, "{limit:?}");
     }
 }

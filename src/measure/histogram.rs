@@ -1,4 +1,6 @@
 //! Distributions of latencies: plain values while they are few, an HdrHistogram from then on.
+//!
+//! The little statistics that reports need besides distributions.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -210,11 +212,68 @@ fn quantile_of(values: &[u64], quantile: f64) -> Option<u64> {
     })
 }
 
+/// Count, mean and variance of values that come one by one (Welford 1962).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moments {
+    n: u64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Adds a value.
+    pub fn add(&mut self, value: f64) {
+        self.n += 1;
+        let delta = value - self.mean;
+        self.mean += delta / self.n as f64;
+        self.squares += delta * (value - self.mean);
+    }
+
+    /// Number of values.
+    pub fn count(&self) -> u64 {
+        self.n
+    }
+
+    /// Mean; 0 without values.
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// Sample variance; 0 with fewer than two values.
+    pub fn variance(&self) -> f64 {
+        if self.n < 2 { 0.0 } else { self.squares / (self.n - 1) as f64 }
+    }
+
+    /// Standard deviation over mean; `None` where that says nothing.
+    pub fn variation(&self) -> Option<f64> {
+        (self.n >= 2 && self.mean > 0.0).then(|| self.variance().sqrt() / self.mean)
+    }
+}
+
+impl FromIterator<f64> for Moments {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        let mut moments = Moments::default();
+        values.into_iter().for_each(|value| moments.add(value));
+        moments
+    }
+}
+
+/// The median; `None` without values.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.retain(|value| !value.is_nan());
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[middle]),
+        _ => Some((values[middle - 1] + values[middle]) / 2.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
+    use proptest::prelude::*;
 
     const QUANTILES: [f64; 10] = [-1.0, 0.0, 0.001, 0.3, 0.5, 0.9, 0.95, 0.99, 1.0, 2.0];
 
@@ -392,5 +451,19 @@ mod tests {
         latencies.record(2_000);
         assert_eq!((latencies.count(), latencies.negative()), (2, 1));
         assert!((1.936..2.064).contains(&latencies.digest().p50.unwrap()), "within 64 ns");
+    }
+
+    #[test]
+    fn moments_are_the_textbook_ones() {
+        let moments: Moments = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter().collect();
+        assert_eq!(moments.mean(), 5.0);
+        assert!((moments.variance() - 32.0 / 7.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0]), Some(2.5));
+        assert_eq!(median(vec![]), None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::acked_offsets::AckedOffsets;
+use super::sequence_set::AckedOffsets;
 use super::{LaneShape, Lanes, Latencies, Outcome, Quarter, SentLane};
 use crate::base::{Incarnation, Offset, PartitionId, PoolId, ProducerId, Time};
 use crate::summary::Ledger;

@@ -1,8 +1,16 @@
 //! When a run's figures are not to be believed, and how children come back.
+//!
+//! What must hold at the end of a run, and what a run needs for that.
+//!
+//! Scheduled faults: every occurrence, with its targets resolved.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::base::Random;
+use super::{Acks, CheckpointPlan, Pace, Plan, ProducerClients};
+use crate::base::{BrokerKind, Random, format_duration};
+use crate::fault::{Disturbance, FaultEffect, KindPlan, Targets};
+use crate::summary::{Figure, Need};
 
 /// Thresholds of self-doubt. Beyond them a run is `INVALID`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,6 +103,160 @@ impl Default for RestartPolicy {
             stable: Duration::from_secs(1),
             budget: 5,
             budget_window: Duration::from_secs(120),
+        }
+    }
+}
+
+/// An expectation: a figure, a comparison, and the text the user wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    /// As written, e.g. `latency.p99 < 50ms`.
+    pub expression: String,
+    /// The figure.
+    pub figure: Figure,
+    /// What it must be.
+    pub comparison: Comparison,
+    /// Whether it is one that every run has unless its scenario names the figure.
+    pub is_default: bool,
+}
+
+/// A comparison. Times are nanoseconds, everything else as it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Comparison {
+    /// Equal.
+    Equal(f64),
+    /// Less.
+    Less(f64),
+    /// Less or equal.
+    AtMost(f64),
+    /// Greater.
+    Greater(f64),
+    /// Greater or equal.
+    AtLeast(f64),
+    /// Between the two, both included.
+    Within(f64, f64),
+}
+
+impl Comparison {
+    /// Whether `value` meets it.
+    pub fn holds(&self, value: f64) -> bool {
+        match *self {
+            Comparison::Equal(want) => value == want,
+            Comparison::Less(bound) => value < bound,
+            Comparison::AtMost(bound) => value <= bound,
+            Comparison::Greater(bound) => value > bound,
+            Comparison::AtLeast(bound) => value >= bound,
+            Comparison::Within(low, high) => (low..=high).contains(&value),
+        }
+    }
+
+    /// How far `value` is on the wrong side, for finding the worst of several; larger is worse.
+    pub fn badness(&self, value: f64) -> f64 {
+        match *self {
+            Comparison::Equal(want) => (value - want).abs(),
+            Comparison::Less(_) | Comparison::AtMost(_) => value,
+            Comparison::Greater(_) | Comparison::AtLeast(_) => -value,
+            Comparison::Within(low, high) => (low - value).max(value - high),
+        }
+    }
+}
+
+impl Plan {
+    /// Why this run does not have what a metric needs, and what to do about it. What faults need is not in it.
+    pub fn lacks(&self, needs: Need) -> Option<(&'static str, &'static str)> {
+        let kind = self.broker.kind();
+        let (why, remedy) = match needs {
+            Need::Acknowledgements if self.load.acks == Acks::None => (
+                "with `acks = \"none\"` no record is acknowledged",
+                "remove it, or set `load.acks` to `leader` or `all`",
+            ),
+            Need::Acknowledgements if self.load.clients == ProducerClients::PerProducer => (
+                "with a client per producer acknowledgements are not timed",
+                "remove it, or set `load.clients` to `pool`",
+            ),
+            Need::SimulatedCoordinator if kind != BrokerKind::Sim => (
+                "no coordinator but the simulated one says what it does",
+                "remove it, or use `--broker sim`",
+            ),
+            Need::Group if self.group().is_none() => (
+                "consumers with partitions of their own never rebalance",
+                "remove it, or set `consumers.mode` to `group`",
+            ),
+            Need::Commits if self.group().is_none() => match &self.consumers.checkpoint {
+                CheckpointPlan::Commit { .. } if kind != BrokerKind::Sim => return None,
+                CheckpointPlan::Commit { .. } => (
+                    "nothing of a simulation outlives it: no checkpoints are committed",
+                    "remove it, or set `consumers.mode` to `group`",
+                ),
+                CheckpointPlan::Memory | CheckpointPlan::File { .. } => (
+                    "consumers with partitions of their own commit nothing",
+                    "remove it, or set `consumers.mode` to `group`, or `consumers.checkpoint` to `commit`",
+                ),
+            },
+            Need::Part(part) => (
+                part.not_measured_on(kind)?,
+                "ask for the parts this client measures, or for `latency.service`",
+            ),
+            Need::Schedule if self.load.pace == Pace::Max => (
+                "at `rate = \"max\"` there is no schedule to keep",
+                "remove it, or set `load.rate` to a rate; `achieved_per_s` is measured either way",
+            ),
+            _ => return None,
+        };
+        Some((why, remedy))
+    }
+}
+
+/// One fault at one time. A repeated `[[fault]]` is one of these for each repetition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultPlan {
+    /// Which `[[fault]]` of the scenario, from 0.
+    pub entry: usize,
+    /// When, counted from the start of the load, warmup included.
+    pub at: Duration,
+    /// How long it lasts; `None` for what is over at once, or lasts forever.
+    pub lasts: Option<Duration>,
+    /// What happens.
+    pub kind: KindPlan,
+    /// The receiver.
+    pub targets: Targets,
+}
+
+impl FaultPlan {
+    /// When it is over; when it begins, for what is over at once.
+    pub fn end(&self) -> Duration {
+        self.at + self.lasts.unwrap_or_default()
+    }
+}
+
+impl Plan {
+    /// Partitions the topic has in the end: faults may make it grow.
+    pub fn partitions_max(&self) -> u32 {
+        let grown = self.faults.iter().filter_map(|fault| match fault.kind.effect {
+            FaultEffect::Cluster(Disturbance::Grow(partitions)) => Some(partitions),
+            _ => None,
+        });
+        grown.chain([self.topic.partitions]).max().unwrap_or(0)
+    }
+
+    /// The first command the faults run, as it would be typed.
+    pub fn first_command(&self) -> Option<String> {
+        self.faults.iter().find_map(|fault| match &fault.kind.effect {
+            FaultEffect::Exec(exec) => Some(exec.start_typed()),
+            _ => None,
+        })
+    }
+}
+
+impl fmt::Display for FaultPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        if self.targets != Targets::Cluster {
+            write!(f, " {}", self.targets)?;
+        }
+        match self.lasts {
+            Some(span) => write!(f, " for {}", format_duration(span)),
+            None => f.write_str(self.kind.without_for()),
         }
     }
 }

@@ -6,12 +6,8 @@ mod build;
 mod consumers;
 mod describe;
 mod estimate;
-mod expect;
-mod fault;
 mod limits;
 mod load;
-mod placement;
-mod sim;
 mod topic;
 
 use std::collections::BTreeMap;
@@ -23,12 +19,12 @@ pub use consumers::{
     Membership, PoisonPolicy, RemoteAssignor, ServiceTime, StartAt, Work, WorkPlan,
 };
 pub use estimate::{MemberUse, Needs, PartitionUse, Utilisation};
-pub use expect::{Comparison, Expectation};
-pub use fault::FaultPlan;
+pub use limits::FaultPlan;
+pub use limits::{Comparison, Expectation};
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
+pub use load::Placement;
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
-pub use placement::Placement;
-pub use sim::{OutagePlan, RetryPlan, SimPlan};
+pub use topic::{OutagePlan, RetryPlan, SimPlan};
 pub use topic::{TopicName, TopicPlan};
 
 use crate::base::{BrokerKind, Seed};

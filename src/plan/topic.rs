@@ -1,4 +1,6 @@
 //! The topic under test.
+//!
+//! The simulated cluster, network and machine.
 
 use std::time::Duration;
 
@@ -45,4 +47,53 @@ impl TopicName {
             TopicName::OfRun { scenario } => format!("lanekeeper-{scenario}-{run}"),
         }
     }
+}
+
+/// What a simulation assumes. Nothing in it has been fitted to a real cluster unless the book says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimPlan {
+    /// Number of brokers.
+    pub brokers: u32,
+    /// Cores of each broker.
+    pub broker_cores: u32,
+    /// CPU time of a request.
+    pub request_cost: Duration,
+    /// Shortest one-way time between a client and a broker.
+    pub latency: Duration,
+    /// Mean of what comes on top, exponentially distributed.
+    pub jitter: Duration,
+    /// Bytes a second that each connection carries in each direction; `None` for no limit.
+    pub bandwidth: Option<u64>,
+    /// What the cluster does about brokers that fail.
+    pub outage: OutagePlan,
+    /// What clients do about it.
+    pub client: RetryPlan,
+    /// Cores of the machine the consumers run on.
+    pub host_cores: u32,
+}
+
+/// When the controller and leaders give up on a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutagePlan {
+    /// A broker without heartbeats for this long is fenced, and others become leaders.
+    pub broker_session: Duration,
+    /// A follower that is behind for this long leaves the in-sync replicas.
+    pub replica_lag_max: Duration,
+    /// How often preferred replicas that are in sync again are let lead; `None` for never.
+    pub leader_balance: Option<Duration>,
+    /// Whether a replica that is not in sync may lead when no other is left.
+    pub unclean_elections: bool,
+}
+
+/// When a client begins, when it gives up on an answer, and when it tries again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPlan {
+    /// What a consumer's client needs from its creation until it does anything.
+    pub start: Duration,
+    /// A client closes a connection on which a request is unanswered for this long.
+    pub request_timeout: Duration,
+    /// How long a record may take until it is acknowledged.
+    pub message_timeout: Duration,
+    /// How long a client waits before it tries again what failed; doubles up to ten times that.
+    pub retry_backoff: Duration,
 }

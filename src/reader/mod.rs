@@ -10,7 +10,6 @@ pub mod section;
 pub mod suggest;
 pub mod tree;
 pub mod value;
-pub mod words;
 
 pub use diagnostic::{Diagnostic, Origin, Severity, Source, Sources};
 pub(crate) use findings::key;

@@ -6,10 +6,8 @@
 mod directory;
 mod fault_table;
 mod interval_log;
-mod json;
 mod renderer;
 mod progress;
-mod readable;
 mod stored;
 mod sums;
 mod table;
@@ -22,4 +20,4 @@ pub use stored::{StoredError, StoredResult, read_result};
 pub use terminal::render;
 
 /// The ways to print a summary, the usual one first.
-pub const OUTPUTS: [&Renderer; 2] = [&terminal::TEXT, &json::JSON];
+pub const OUTPUTS: [&Renderer; 2] = [&terminal::TEXT, &renderer::JSON];

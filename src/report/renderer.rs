@@ -1,5 +1,7 @@
 //! What a way to print a summary on stdout is. Each is a file of its own with a [`Renderer`], and one line in
 //! [`OUTPUTS`](super::OUTPUTS).
+//!
+//! A summary as JSON.
 
 use crate::summary::Summary;
 
@@ -24,3 +26,11 @@ pub struct Page<'a> {
     /// What a reader is told at the end.
     pub last_line: &'a str,
 }
+
+/// The summary as `result.json` has it.
+pub(super) const JSON: Renderer = Renderer {
+    name: "json",
+    meaning: "The content of result.json, without its checksums",
+    is_for_programs: true,
+    print: |summary, _| Ok(format!("{}\n", serde_json::to_string_pretty(summary)?)),
+};

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::fault_table::{LEGEND, failure_lines, fault_lines};
-use super::readable::readable;
 use super::renderer::Renderer;
+use super::stored::readable;
 use super::table::{Column, INDENT, Table, ms, partition_columns, us, wrapped};
 use crate::base::{format_bytes, format_count, format_cpus, printable};
 use crate::measure::ACK_FIGURE;

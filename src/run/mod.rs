@@ -4,14 +4,11 @@
 
 mod account;
 mod checkpointing;
-mod collecting;
 mod committed_offsets;
 mod environment;
 mod explore;
-mod interrupt;
 #[cfg(test)]
 mod leaks;
-mod process_limits;
 mod run_control;
 mod sim;
 mod traced;
@@ -29,13 +26,13 @@ use crate::error::Error;
 use crate::plan::{BrokerPlan, Plan};
 use crate::summary::Summary;
 
-pub use self::collecting::Observer;
+pub use self::account::Observer;
 pub use self::environment::{Options, record_host};
 pub use self::explore::{
     Broken, CaseSize, Draw, ExploreError, ExploreSettings, Explored, Repro, Violation, explore,
     invariants,
 };
-pub use self::interrupt::{KEEPING, listen};
+pub use self::run_control::{KEEPING, listen};
 pub use self::traced::{Traced, run_traced};
 
 /// Runs a plan from beginning to end.
@@ -47,7 +44,7 @@ pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<
         let settings = settings.clone();
         return sim::run(plan, &settings, options, observer);
     }
-    process_limits::make_room(&plan)?;
+    environment::make_room(&plan)?;
     let clock = Clock::start();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -7,8 +7,8 @@ use ractor::Actor;
 use tokio::sync::watch;
 
 use super::account::Account;
+use super::account::{Collecting, Observer};
 use super::checkpointing::Checkpointing;
-use super::collecting::{Collecting, Observer};
 use super::committed_offsets::CommittedOffsets;
 use super::environment::RunEnvironment;
 use super::run_control::RunControl;

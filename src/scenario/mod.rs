@@ -2,35 +2,35 @@
 //!
 //! A key is defined once, in [`sections`]: from that come the struct's field, its reader, the list
 //! of known keys, the JSON Schema and the reference in the book.
+//!
+//! The JSON Schema for editors and the reference for the book, from the same tables as the reader.
 
-mod file;
-pub mod java;
-pub mod known;
-mod open;
-mod merged;
-mod overrides;
-mod property;
-mod render;
-mod schema;
-pub mod sections;
-mod work;
+use std::fmt::Write;
 
-pub use file::load;
-pub use merged::merged;
-pub use open::{Bound, ClientSection, Expect, Expected};
-pub use property::{Property, is_secret};
-pub use render::render_all;
-pub use schema::{json_schema, reference_markdown};
-pub use sections::{Consumers, Embedded, Kafka, Limits, Load, Restart, Run, Sim, Topic, Watchdog};
-pub use work::{RandomSpan, Span, Work, WorkOf};
+use serde_json::{Map, Value as Json, json};
 
 use crate::fault::Fault;
 use crate::reader::suggest;
 use crate::reader::tree::{Entry, Kind, Table};
+
 pub use crate::reader::{
     At, Bytes, Diagnostic, Fallback, Field, MISTAKES_MAX, Origin, Place, Rate, Section, Severity,
     Source, Sources, Value, closest, codes, tree,
 };
+pub use open::{Bound, ClientSection, Expect, Expected, Property, is_secret};
+pub use overrides::{load, merged};
+pub use render::render_all;
+pub use sections::{
+    Consumers, Embedded, Kafka, Limits, Load, RandomSpan, Restart, Run, Sim, Span, Topic, Watchdog,
+    Work, WorkOf,
+};
+
+pub mod known;
+mod open;
+mod overrides;
+mod render;
+
+pub mod sections;
 
 /// What is known about a section.
 #[derive(Clone, Copy, Debug)]
@@ -113,13 +113,13 @@ scenario! {
 /// Reads a scenario. What could be read is returned along with everything that is wrong.
 pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>) {
     let mut scenario = Scenario::default();
-    if let Some(diagnostic) = file::guard(&source.text) {
+    if let Some(diagnostic) = overrides::guard(&source.text) {
         return (scenario, vec![diagnostic]);
     }
     let (mut root, mut syntax) = tree::parse_document(&source.text);
     syntax.truncate(MISTAKES_MAX);
     if root.is_empty() && syntax.is_empty() {
-        return (scenario, vec![file::empty()]);
+        return (scenario, vec![overrides::empty()]);
     }
     let mut found = Vec::new();
     for (index, text) in overrides.iter().enumerate() {
@@ -127,7 +127,7 @@ pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>
     }
     read_root(&root, &mut scenario, &mut found);
     // What the parser made of a broken line says nothing about what its author meant.
-    let lines = file::BrokenLines::of(&source.text, &syntax);
+    let lines = overrides::BrokenLines::of(&source.text, &syntax);
     let broken = |diagnostic: &Diagnostic| lines.has(diagnostic.origin);
     found.retain(|diagnostic| {
         syntax.is_empty() || (diagnostic.code != codes::MISSING_KEY && !broken(diagnostic))
@@ -174,4 +174,65 @@ fn section_with_key(key: &str) -> Option<&'static str> {
         SECTIONS.iter().filter(|section| (section.fields)().iter().any(|field| field.key == key));
     let home = homes.next()?;
     homes.next().is_none().then_some(home.key)
+}
+
+/// The JSON Schema (draft 2020-12) of a scenario file.
+pub fn json_schema() -> Json {
+    let mut properties = Map::new();
+    for section in SECTIONS {
+        let mut schema = (section.schema)();
+        schema["description"] = json!(section.doc.trim());
+        properties.insert(section.key.to_owned(), schema);
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "lanekeeper scenario",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+        "minProperties": 1,
+    })
+}
+
+/// The reference of the scenario file: a table per section, in Markdown.
+pub fn reference_markdown() -> String {
+    let mut out = String::new();
+    for section in SECTIONS {
+        let name = match section.repeated {
+            true => format!("[[{}]]", section.key),
+            false => format!("[{}]", section.key),
+        };
+        let _ = writeln!(out, "## `{name}`\n\n{}\n", section.doc.trim());
+        let fields = (section.fields)();
+        if !fields.is_empty() {
+            out.push_str("| key | value | default | example | meaning |\n|---|---|---|---|---|\n");
+            rows(&mut out, "", fields);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// A row per key; the keys of a key's own table follow with their path.
+fn rows(out: &mut String, prefix: &str, fields: &[Field]) {
+    for field in fields {
+        let fallback = match field.fallback {
+            Fallback::Is(value) => format!("`{value}`"),
+            Fallback::Depends(words) => words.to_owned(),
+            Fallback::Required => "required".to_owned(),
+        };
+        let wanted = match (field.fields)() {
+            [] => (field.wanted)(),
+            _ if (field.wanted)().starts_with("a table of") => "a table".to_owned(),
+            _ => (field.wanted)(),
+        };
+        let _ = writeln!(
+            out,
+            "| `{prefix}{}` | {wanted} | {fallback} | `{}` | {} |",
+            field.key,
+            field.shown(),
+            field.meaning()
+        );
+        rows(out, &format!("{prefix}{}.", field.key), (field.fields)());
+    }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin as Header, Renderer, Snippet};
 
-use super::property::{has_credentials, may_hold_secret};
+use super::open::{has_credentials, may_hold_secret};
 use super::{Diagnostic, MISTAKES_MAX, Origin, Severity, Sources, codes};
 use crate::base::{format_count, printable};
 

@@ -7,17 +7,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-mod fault;
 mod figure;
 mod metric;
 mod metrics;
 mod parts;
 
-pub use fault::{FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary};
 pub use figure::{Figure, Scope};
 pub use metric::{Better, Get, Metric, Need, Part, Quantile, Total, Unit};
 pub use metrics::{METRICS, metrics_markdown};
 pub use parts::{Cost, Digest, Ledger, Outage, Rebalance};
+pub use parts::{FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary};
 
 /// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA_VERSION: u32 = 4;

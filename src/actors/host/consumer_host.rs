@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
 use super::dispatcher::{Dispatcher, MemberSession};
-use super::position_check::inquire;
+use super::partition_worker::inquire;
 use crate::actors::lease::{HostCommand, HostReport, ReportChannel};
 use crate::actors::runtime::{ConsumerStart, Context};
 use crate::base::{Clock, ConsumerId, Time};

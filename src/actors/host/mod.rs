@@ -7,7 +7,6 @@
 mod consumer_host;
 mod dispatcher;
 mod partition_worker;
-mod position_check;
 mod producer_host;
 mod sim_processes;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ractor::{ActorId, ActorRef};
 
 use super::state::{Failure, KillReason, SupervisorState};
-use crate::actors::messages::{OracleMsg, SlotId, SupervisorMsg};
+use crate::actors::lease::{OracleMsg, SlotId, SupervisorMsg};
 use crate::actors::runtime::Context;
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId};
 use crate::fault::{ConsumerFault, FaultEffect, Targets};

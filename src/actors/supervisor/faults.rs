@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::child_exit::{CATCH_UP, partitions_of_pool};
 use super::state::SupervisorState;
-use crate::actors::messages::SlotId;
+use crate::actors::lease::SlotId;
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
 use crate::fault::{
     BrokerChange, Call, CallAction, CallError, CallRule, ConsumerFault, Disturbance, FaultEffect,

@@ -4,7 +4,6 @@ mod child_exit;
 mod children;
 mod faults;
 mod state;
-mod watchdog;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,10 +13,10 @@ use tokio::sync::watch;
 
 use self::state::{Failure, SupervisorState};
 use super::clients::SharedHost;
+use super::cluster_watch::Commands;
 use super::cluster_watch::{OffsetOracle, TopicWatcher, WatcherArgs};
-use super::commands::Commands;
 use super::lease::PoolShared;
-use super::messages::{SlotId, SupervisorMsg};
+use super::lease::{SlotId, SupervisorMsg};
 use super::runtime::Context;
 use crate::base::{ConsumerId, Incarnation, Time};
 use crate::logic::{Gate, PoisonWatch, Reaper, SlotEvent};

@@ -4,8 +4,8 @@ use std::mem;
 use std::time::Duration;
 
 use super::Profile;
-use super::coordinator::Membership;
 use super::member::{MemberEvent, MemberSettings};
+use super::metadata::Membership;
 use super::metadata::Metadata;
 use super::received::{Event, Received, Run};
 use crate::base::{Clock, Offset, PartitionId, Time};

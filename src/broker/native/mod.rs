@@ -5,7 +5,6 @@
 //! it the time: the simulator's kernel, later a TCP transport.
 
 mod consumer;
-mod coordinator;
 pub mod member;
 mod metadata;
 mod producer;

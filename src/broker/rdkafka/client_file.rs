@@ -9,7 +9,7 @@ use std::fmt;
 use java_properties::{LineContent, PropertiesIter};
 
 use crate::scenario::known::{self, VARIABLES};
-use crate::scenario::{Diagnostic, Origin, closest, codes, java};
+use crate::scenario::{Diagnostic, Origin, closest, codes};
 
 /// Properties from a client file and the environment. Shown by their names only.
 #[derive(Clone, Default)]
@@ -175,7 +175,7 @@ impl Reading {
             if let Some(earlier) = self.given.insert(kept.clone(), given) {
                 self.overruled.insert(kept, earlier);
             }
-        } else if let Some(instead) = java::instead(name) {
+        } else if let Some(instead) = known::instead(name) {
             let message = format!("{place}: `{name}` is a property of the Java client");
             self.refuse(codes::UNKNOWN_PROPERTY, message, instead);
         } else {

@@ -1,18 +1,23 @@
 //! librdkafka properties: ours, the scenario's, and secrets from outside it.
+//!
+//! Places that only one client may hold: those of static members of the consumer protocol.
+//!
+//! There a broker refuses a member (`UNRELEASED_INSTANCE_ID`, fatal to its client) whose predecessor has not said
+//! that it leaves for a while (epoch -2, KIP-848). In the classic protocol it fences the predecessor instead.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, ClientContext};
 
 use super::client_file::ClientFile;
-use super::client_log::{Hidden, Told};
-use super::error::describe;
+use super::error::{Hidden, Told, describe};
 use super::properties::{Properties, Source, effective};
-use crate::base::{BrokerKind, RunId};
+use crate::base::{BrokerKind, Clock, ConsumerId, Incarnation, RunId, Time};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, run_group};
 use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
 use crate::summary::ClientProperty;
@@ -312,4 +317,107 @@ fn group_settings(group: &GroupPlan) -> GroupSettings {
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Who holds which place. Clones are the same places.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places(Arc<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    holders: Mutex<BTreeMap<ConsumerId, Incarnation>>,
+    freed: Condvar,
+}
+
+impl Held {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConsumerId, Incarnation>> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    /// A claim to the place of `consumer`, good once its holder has gone, or for want of patience after `limit`:
+    /// then it is for the broker to say.
+    pub(super) fn claim(
+        &self,
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+        clock: Clock,
+        limit: Duration,
+    ) -> Place {
+        let patient_until = clock.now() + limit;
+        Place { held: self.0.clone(), consumer, incarnation, clock, patient_until }
+    }
+}
+
+/// A member's place, or its claim to it. Dropping it frees the place, which is to happen when its client is closed.
+#[derive(Debug)]
+pub(super) struct Place {
+    held: Arc<Held>,
+    consumer: ConsumerId,
+    incarnation: Incarnation,
+    clock: Clock,
+    patient_until: Time,
+}
+
+impl Place {
+    /// Takes the place, for which it waits at most `wait`. Returns whether it has it now.
+    pub(super) fn take(&self, wait: Duration) -> bool {
+        let wait = wait.min(self.patient_until.remaining(self.clock.now()));
+        let is_other = |holders: &mut BTreeMap<_, _>| {
+            holders.get(&self.consumer).is_some_and(|i| *i != self.incarnation)
+        };
+        let waited = self.held.freed.wait_timeout_while(self.held.lock(), wait, is_other);
+        let (mut holders, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() && self.clock.now() < self.patient_until {
+            return false;
+        }
+        holders.insert(self.consumer, self.incarnation);
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut holders = self.held.lock();
+        if holders.get(&self.consumer) == Some(&self.incarnation) {
+            holders.remove(&self.consumer);
+            self.held.freed.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn claim(places: &Places, consumer: u32, incarnation: u32, limit: Duration) -> Place {
+        places.claim(ConsumerId(consumer), Incarnation(incarnation), Clock::start(), limit)
+    }
+
+    #[test]
+    fn a_successor_has_the_place_when_its_predecessor_has_gone() {
+        let places = Places::default();
+        let (first, second) = (claim(&places, 2, 1, LONG), claim(&places, 2, 2, LONG));
+        assert!(first.take(Duration::ZERO) && first.take(Duration::ZERO));
+        assert!(!second.take(Duration::from_millis(1)));
+        // Others have places of their own.
+        assert!(claim(&places, 3, 1, LONG).take(Duration::ZERO));
+        let waiting = std::thread::spawn(move || second.take(LONG));
+        drop(first);
+        assert!(waiting.join().expect("no panic"));
+    }
+
+    #[test]
+    fn who_has_lost_patience_takes_the_place_and_keeps_it() {
+        let places = Places::default();
+        let (first, second) = (claim(&places, 2, 1, LONG), claim(&places, 2, 2, Duration::ZERO));
+        assert!(first.take(Duration::ZERO) && second.take(LONG));
+        drop(first);
+        assert!(!claim(&places, 2, 3, LONG).take(Duration::ZERO));
+        drop(second);
+        assert!(claim(&places, 2, 4, LONG).take(Duration::ZERO));
+    }
 }

@@ -14,11 +14,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message, Offset as RdOffset, TopicPartitionList};
 
-use super::client_log::Told;
 use super::config::ClientSettings;
+use super::config::Place;
+use super::error::Told;
 use super::error::{Doing, classify, classify_while, describe};
-use super::growth;
-use super::places::Place;
+use super::offsets;
 use crate::base::{Offset, PartitionId};
 use crate::broker::port::{ConsumerEvents, Flow};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, GroupSpec};
@@ -88,7 +88,7 @@ impl RdConsumer {
     /// would say that there is no such thing.
     fn learn(&mut self, partition: PartitionId) {
         if partition.0 >= self.known
-            && let Ok(size) = growth::size(self.client.client(), &self.topic, LEARN_LIMIT)
+            && let Ok(size) = offsets::size(self.client.client(), &self.topic, LEARN_LIMIT)
         {
             self.known = self.known.max(size.partitions);
         }

@@ -1,14 +1,11 @@
 //! The rdkafka adapter: real brokers and the embedded mock cluster through librdkafka.
 
 mod client_file;
-mod client_log;
 mod config;
 mod consumer;
 mod embedded;
 mod error;
-mod growth;
 mod offsets;
-mod places;
 mod producer;
 mod properties;
 mod refusal;
@@ -20,16 +17,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use client_file::ClientFile;
-pub use client_log::{remember_hidden, without_hidden};
 pub use config::ClientSettings;
 pub use embedded::{Embedded, EmbeddedControl};
+pub use error::{remember_hidden, without_hidden};
 pub use refusal::{from_outside, needs_consent, refusals};
 pub use setup::{Admin, ConnectionFailure, Deadline, Found, SetupError, UnreachableBroker};
 
+use self::config::{Place, Places};
 use self::consumer::RdConsumer;
-use self::growth::RdTopic;
+use self::offsets::RdTopic;
 use self::offsets::{RdCommitter, RdEndOffsets};
-use self::places::{Place, Places};
 use self::producer::RdProducer;
 use super::{
     BrokerError, ClusterPort, Committer, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort,
@@ -138,10 +135,10 @@ impl ClusterPort for RdCluster {
     fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
         match (disturbance, &self.embedded) {
             (Disturbance::Grow(total), _) => {
-                growth::create_partitions(&self.settings, &self.topic, *total)
+                offsets::create_partitions(&self.settings, &self.topic, *total)
             }
             (Disturbance::DeleteRecords(partitions), None) => {
-                growth::delete_records(&self.settings, &self.topic, partitions)
+                offsets::delete_records(&self.settings, &self.topic, partitions)
             }
             (disturbance, Some(embedded)) => embedded.disturb(disturbance),
             (disturbance, None) => {

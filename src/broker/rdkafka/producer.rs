@@ -20,10 +20,10 @@ use rdkafka::producer::{
 };
 use rdkafka::{ClientContext, Message};
 
-use super::client_log::Told;
 use super::config::ClientSettings;
+use super::error::Told;
 use super::error::{Doing, describe_while, outcome};
-use super::growth::Learning;
+use super::offsets::Learning;
 use crate::base::{Clock, Offset, PartitionId, PoolId, ProducerId, Time, sent_time};
 use crate::broker::{Answers, BrokerError, ProducerPort, SendError, SendRecord};
 use crate::measure::{Ack, Outcome};

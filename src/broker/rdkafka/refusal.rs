@@ -8,8 +8,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaType;
 
 use super::client_file::{ClientFile, Given};
-use super::client_log::Hidden;
 use super::config::ClientSettings;
+use super::error::Hidden;
 use super::properties::may_be_given;
 use crate::base::{BrokerKind, CLIENT_MESSAGE_BYTES, RunId, client_payload_max};
 use crate::broker::ConsumerSpec;

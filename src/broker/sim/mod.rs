@@ -3,7 +3,6 @@
 mod lookahead;
 mod group_checker;
 mod delivery;
-mod faults;
 mod handle;
 mod process;
 mod kernel;

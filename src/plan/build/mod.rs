@@ -1,15 +1,12 @@
 //! From a scenario to a plan: every default decided, everything impossible refused, all at once.
 
 mod broker;
-mod checkpoint;
 mod consumers;
 mod expect;
 mod faults;
 mod group;
 mod load;
 mod run;
-mod sim;
-mod topic;
 
 use std::collections::BTreeMap;
 
@@ -39,13 +36,14 @@ pub fn build(
 ) -> (Option<Plan>, Vec<Diagnostic>) {
     let mut found = Findings::default();
     let broker = broker::build(scenario, overrides, &mut found);
-    let topic = topic::build(name, scenario, &broker, &mut found);
+    let topic = broker::build_topic(name, scenario, &broker, &mut found);
     let load = load::build(scenario, &topic, &broker, &mut found);
     let times = run::times(scenario, &load, &broker, &mut found);
     let seed = overrides.seed.or(scenario.run.seed.as_ref().map(|seed| seed.value));
     let seed = Seed(seed.unwrap_or(1));
     let faults = faults::build(scenario, &topic, &load, &broker, &times, seed, &mut found);
-    let checkpoint = checkpoint::build(name, &scenario.consumers, &topic, &broker, &mut found);
+    let checkpoint =
+        consumers::build_checkpoint(name, &scenario.consumers, &topic, &broker, &mut found);
     let consumers = consumers::build(scenario, &topic, &faults, checkpoint, &mut found);
     let restart = run::restart(scenario, &mut found);
     let watch = run::watch(scenario, &mut found);
@@ -69,7 +67,7 @@ pub fn build(
     };
     plan.expectations = expect::build(scenario, &plan, &mut found);
     broker::check(scenario, &plan, &mut found);
-    sim::check(scenario, &plan, &mut found);
+    run::check_sim(scenario, &plan, &mut found);
     consumers::check(scenario, &plan, &mut found);
     let diagnostics = found.into_sorted();
     let possible = !diagnostics.iter().any(Diagnostic::is_error);

@@ -4,8 +4,6 @@ mod case;
 #[cfg(test)]
 mod mutation;
 mod settings;
-mod smaller;
-mod swarm;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,9 +13,9 @@ use std::time::Duration;
 
 pub use self::case::{Broken, CaseSize};
 use self::case::{Case, ENDS, INVARIANTS, broken};
+use self::case::{Smallest, smaller};
 use self::settings::Settings;
-use self::smaller::{Smallest, smaller};
-use self::swarm::Swarm;
+use self::settings::Swarm;
 use crate::base::{Clock, Seed, Time};
 use crate::error::Error;
 use crate::plan::{Overrides, compile};

@@ -4,7 +4,6 @@
 //! it that are in flight already stay there: without idempotence they may overtake it, as with librdkafka.
 
 mod batch;
-mod completion;
 mod drain;
 
 use std::collections::VecDeque;

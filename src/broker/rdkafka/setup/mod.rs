@@ -7,7 +7,6 @@
 //! that the cluster advertises.
 
 mod coordinator;
-mod deadline;
 mod failure;
 mod reach;
 
@@ -22,10 +21,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{ClientConfig, Offset as RdOffset};
 
-use super::client_log::Told;
 use super::config::ClientSettings;
+use super::error::Told;
 use super::error::{Doing, describe, missing_right};
-use super::growth;
+use super::offsets;
 use super::offsets::RdEndOffsets;
 use crate::base::{Clock, Offset, batch_bytes, batch_payload_max};
 use crate::broker::BrokerError;
@@ -33,9 +32,9 @@ use crate::plan::{StartAt, TopicPlan};
 
 use self::reach::Advertised;
 
-pub use deadline::Deadline;
 pub(super) use failure::ClientReports;
 pub use failure::{ConnectionFailure, SetupError, UnreachableBroker};
+pub use reach::Deadline;
 
 /// An administrator of the cluster for one run.
 pub struct Admin {
@@ -108,7 +107,7 @@ impl Admin {
         if !unreachable.is_empty() {
             return Err(SetupError::Advertised { bootstrap: self.bootstrap.clone(), unreachable });
         }
-        let partitions = match growth::size_in(&metadata, &self.topic) {
+        let partitions = match offsets::size_in(&metadata, &self.topic) {
             Ok(size) => (size.partitions > 0).then_some(size.partitions as usize),
             Err(code) => match missing_right(code, Doing::Describe, &self.topic, None) {
                 Some(denied) => return Err(SetupError::Denied(denied)),
@@ -226,7 +225,7 @@ impl Admin {
             let metadata = self
                 .ask_metadata(&self.topic, STEP, deadline)
                 .map_err(|error| failed(WHAT, &error, deadline))?;
-            let led = growth::size_in(&metadata, &self.topic).map_or(0, |size| size.led);
+            let led = offsets::size_in(&metadata, &self.topic).map_or(0, |size| size.led);
             if led == partitions {
                 return Ok(());
             }
