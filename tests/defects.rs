@@ -13,6 +13,8 @@ use lanekeeper::measure::{Applied, LaneShape, Owner, PartitionCell};
 use lanekeeper::plan::{RestartPolicy, Work};
 use proptest::prelude::*;
 
+/// Why restarting cannot help.
+const GONE: &str = "gone";
 const PARTITIONS: usize = 3;
 const RUN: RunId = RunId(42);
 
@@ -132,9 +134,9 @@ impl World {
                 Action::SetTimer { generation, .. } => {
                     self.timers.insert(partition, generation);
                 }
-                Action::GiveUp { .. } => {
-                    let is_stalled = self.slots[partition].0.state() == SlotState::GivenUp;
-                    if !is_stalled && self.failures[partition] < RestartPolicy::default().budget {
+                Action::GiveUp { reason } => {
+                    let is_definite = reason == GONE;
+                    if !is_definite && self.failures[partition] < RestartPolicy::default().budget {
                         self.violations.insert("given up for the failures of others");
                     }
                 }
@@ -220,7 +222,7 @@ impl World {
                 if let Some((of, mut zombie)) = self.zombies.pop() {
                     let brings = zombie.pending > 0;
                     if brings && zombie.machine.flush(&self.cells[of]) == Applied::Counted {
-                        self.violations.insert("a released incarnation counts");
+                        self.violations.insert("a fenced start counts");
                     }
                 }
             }
@@ -236,7 +238,7 @@ impl World {
                 }
             }
             7 => self.now = self.now + Duration::from_millis(500 * amount as u64),
-            _ if amount == 7 => self.end(partition, Cause::Definite("gone".to_owned())),
+            _ if amount == 7 => self.end(partition, Cause::Definite(GONE.to_owned())),
             _ => {}
         }
         self.check();
@@ -309,7 +311,7 @@ fn noticed(defect: Defect) -> BTreeSet<&'static str> {
 #[test]
 fn every_defect_is_noticed() {
     for (defect, expected) in [
-        (Defect::NoFence, "a released incarnation counts"),
+        (Defect::NoFence, "a fenced start counts"),
         (Defect::CheckpointFirst, "a checkpoint past what was processed"),
         (Defect::WrongPartition, "ledger: wrong partition"),
         (Defect::SharedBudget, "given up for the failures of others"),
