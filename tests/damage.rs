@@ -275,20 +275,29 @@ fn the_program_exits_with_2_and_names_what_is_damaged() {
     }
 }
 
-/// Format 2 had no checksums: it is shown, with a note, unless it contradicts itself.
-#[test]
-fn a_result_of_an_earlier_version_is_shown_with_a_note() {
-    let finished = simulated("1");
+/// The result as format 2 had it, which knew no checksums.
+fn without_checksums(finished: &Finished) -> Value {
     let mut json = finished.json();
     let fields = json.as_object_mut().expect("an object");
     fields.remove("files");
     fields.remove("checksum");
     fields["schema_version"] = 2.into();
+    json
+}
+
+/// What `report` prints of this result, which is kept in `directory`.
+fn reported_from(directory: &Path, json: &Value) -> Finished {
+    std::fs::write(directory.join("result.json"), json.to_string()).expect("a file");
+    Tool::new().arg("report").arg(directory).finish()
+}
+
+/// Format 2 had no checksums: it is shown, with a note, unless it contradicts itself.
+#[test]
+fn a_result_of_an_earlier_version_is_shown_with_a_note() {
+    let finished = simulated("1");
+    let mut json = without_checksums(&finished);
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let keep = |json: &Value| {
-        std::fs::write(scratch.path().join("result.json"), json.to_string()).expect("a file");
-        Tool::new().arg("report").arg(scratch.path()).finish()
-    };
+    let keep = |json: &Value| reported_from(scratch.path(), json);
     let reported = keep(&json);
     assert_eq!(reported.code, 0, "{}", reported.output());
     assert!(reported.stderr.contains("note: `"), "{}", reported.output());
@@ -312,21 +321,16 @@ fn a_result_of_an_earlier_version_is_shown_with_a_note() {
 /// Formats before 4 have other names for some figures: none of them is lost.
 #[test]
 fn a_result_of_an_earlier_format_keeps_its_renamed_figures() {
-    let finished = simulated("1");
-    let mut json = finished.json();
-    let fields = json.as_object_mut().expect("an object");
-    fields.remove("files");
-    fields.remove("checksum");
     // Format 2 has these names, too, and no checksum that would have to be right.
-    fields["schema_version"] = 2.into();
+    let mut json = without_checksums(&simulated("1"));
+    let fields = json.as_object_mut().expect("an object");
     fields.remove("unexpected_redelivered");
     fields.insert("unexplained".to_owned(), 11.into());
     let ledger = json["ledger"].as_object_mut().expect("an object");
     ledger.remove("other_producers");
     ledger.insert("foreign".to_owned(), 12.into());
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    std::fs::write(scratch.path().join("result.json"), json.to_string()).expect("a file");
-    let reported = Tool::new().arg("report").arg(scratch.path()).finish();
+    let reported = reported_from(scratch.path(), &json);
     assert_eq!(reported.code, 0, "{}", reported.output());
     for figure in ["other producers 12", "unexpected redelivered 11"] {
         assert!(reported.stdout.contains(figure), "{}", reported.output());

@@ -7,8 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use self::arguments::{ClientArguments, ScenarioArguments};
-use self::terminal::{exit, outputs, show};
-use self::terminal::{print, tell};
+use self::terminal::{exit, outputs, print, show, tell};
 use crate::base::{printable, printable_path};
 use crate::broker::rdkafka::from_outside;
 use crate::error::{Error, Exit};
@@ -18,7 +17,6 @@ use crate::scenario::json_schema;
 
 mod arguments;
 mod explore;
-
 mod replay;
 mod run;
 mod terminal;

@@ -1,10 +1,4 @@
-//! Faults of brokers themselves. Their links are in `link`.
-//!
-//! Faults of the links of brokers in the simulator.
-//!
-//! Faults of the topic.
-//!
-//! Commands of the user's own.
+//! Faults of the cluster: its brokers, their links in the simulator, the topic, and commands of the user's own.
 
 use std::fmt::Write;
 use std::time::Duration;

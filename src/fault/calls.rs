@@ -1,8 +1,5 @@
-//! Faults of the calls of clients, on any cluster.
-//!
-//! Requests that are refused.
-//!
-//! Requests that are carried out, and whose answer never comes.
+//! Faults of calls and requests: calls of clients on any cluster, requests that are refused, and requests whose answer
+//! never comes.
 
 use std::time::Duration;
 

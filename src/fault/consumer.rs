@@ -1,8 +1,4 @@
-//! Faults of consumers and of the records they process. `kill` takes producer pools as well.
-//!
-//! Faults of a consumer group, and the one a group prevents.
-//!
-//! Faults of producer pools.
+//! Faults of consumers, of the records they process, of their group, and of producer pools.
 
 use std::time::Duration;
 

@@ -146,7 +146,7 @@ mod system {
     }
 }
 
-/// What the cpus lets this process use.
+/// What the system lets this process use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CpuLimit {
     /// CPUs it may run on.
@@ -156,7 +156,7 @@ pub struct CpuLimit {
 }
 
 impl CpuLimit {
-    /// What holds for this process now. Where the cpus does not tell, all CPUs the standard library knows of.
+    /// What holds for this process now. Where the system does not tell, all CPUs the standard library knows of.
     pub fn of_this_process() -> CpuLimit {
         let cores = cpus::affinity()
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -188,7 +188,7 @@ mod cpus {
         quota_in(&groups, &mounts, Path::new("/"))
     }
 
-    /// The smallest quota of these control groups and of those above them, with `root` as the file cpus's.
+    /// The smallest quota of these control groups and of those above them, with `root` as the file system's.
     pub(super) fn quota_in(
         groups: &ProcessCGroups,
         mounts: &MountInfos,
@@ -261,14 +261,13 @@ mod cpus {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use procfs::process::MountInfos;
     use procfs::{FromBufRead, ProcessCGroups};
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn the_process_sees_itself() {
         let mut meter = CostMeter::default();
         meter.start();

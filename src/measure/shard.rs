@@ -1,7 +1,5 @@
-//! Records as a consumer processed them, and what one partition measured since the collector last took it.
-//!
-//! The heartbeat of one incarnation: when its thread last polled, and the record it processes. It can be read after the
-//! thread has died, or while it hangs.
+//! What a consumer's thread leaves for others: records as it processed them, what one partition measured since the
+//! collector last took it, and a heartbeat that can be read after the thread has died, or while it hangs.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 

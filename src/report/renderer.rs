@@ -1,7 +1,5 @@
-//! What a way to print a summary on stdout is. Each is a file of its own with a [`Renderer`], and one line in
+//! What a way to print a summary on stdout is, and the summary as JSON. Each way is a [`Renderer`] and one line in
 //! [`OUTPUTS`](super::OUTPUTS).
-//!
-//! A summary as JSON.
 
 use crate::summary::Summary;
 

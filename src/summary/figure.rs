@@ -56,8 +56,8 @@ impl Figure {
         let start = old.rfind("].").map_or(0, |end| end + 2);
         let (choice, old) = old.split_at(start);
         let its = METRICS.iter().filter(|metric| metric.was == Some(old));
-        let names = its.map(|metric| format!("{choice}{}", metric.name));
-        { names }.find(|name| Figure::parse(name).is_some())
+        let mut names = its.map(|metric| format!("{choice}{}", metric.name));
+        names.find(|name| Figure::parse(name).is_some())
     }
 
     /// All names, with `[]` where a partition or a fault is chosen.

@@ -304,8 +304,6 @@ pub(super) fn size_in(metadata: &Metadata, topic: &str) -> Result<TopicSize, RDK
     Ok(TopicSize { partitions: found.partitions().len() as u32, led: gapless as u32 })
 }
 
-/// How long a client may take to answer.
-const TOPIC_LIMIT: Duration = Duration::from_secs(5);
 /// Questions to a client, and what lies between two of them, before it starts all over.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -349,7 +347,7 @@ impl Learning {
 
 fn knows<C: ProducerContext>(client: &BaseProducer<C>, topic: &str, partitions: u32) -> bool {
     (0..TRIES).any(|_| {
-        let size = size(client.client(), topic, TOPIC_LIMIT);
+        let size = size(client.client(), topic, LIMIT);
         let knows = size.is_ok_and(|size| size.led >= partitions);
         if !knows {
             std::thread::sleep(PAUSE);
