@@ -10,8 +10,8 @@ use crate::actors::runtime::Context;
 use crate::base::{Clock, ConsumerId, Offset, PartitionId, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::native::{NativeConsumer, NativeProducer};
-use crate::broker::protocol::{BrokerId, Client, Fetch, Records, Request};
-use crate::broker::sim::{Delivered, NextTurn, SimProcess, TurnRequest};
+use crate::broker::protocol::Client;
+use crate::broker::sim::{NextTurn, SimProcess, TurnRequest};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow};
 use crate::logic::Effort;
 use crate::plan::Acks;
@@ -66,17 +66,6 @@ impl SimulatedConsumer {
     /// Whether the client has something to hand over that the host would get.
     fn has_events(&self) -> bool {
         self.client.as_inner().has_events() && self.client.has_room()
-    }
-
-    /// What it wants because of what its client has for it.
-    #[inline]
-    fn wish_when(&self, cannot_notify_actors: impl Fn() -> bool) -> TurnRequest {
-        if !self.has_events() {
-            return TurnRequest::None;
-        }
-        let waiting = self.client.as_inner().waiting_records_only();
-        let is_little = waiting.is_some_and(|bytes| bytes <= LATE_BYTES_MAX);
-        if is_little && cannot_notify_actors() { TurnRequest::Later } else { TurnRequest::Now }
     }
 
     /// Whether records may wait in the client.
@@ -151,7 +140,15 @@ impl SimProcess for SimulatedConsumer {
     }
 
     fn wish(&self) -> TurnRequest {
-        self.wish_when(|| self.cannot_notify_actors())
+        if !self.has_events() {
+            return TurnRequest::None;
+        }
+        let waiting = self.client.as_inner().waiting_records_only();
+        let is_little = waiting.is_some_and(|bytes| bytes <= LATE_BYTES_MAX);
+        match is_little && self.cannot_notify_actors() {
+            true => TurnRequest::Later,
+            false => TurnRequest::Now,
+        }
     }
 
     fn cannot_notify_actors(&self) -> bool {
@@ -160,25 +157,6 @@ impl SimProcess for SimulatedConsumer {
 
     fn awaits_one_fetch(&self) -> bool {
         self.cannot_notify_actors() && self.client.as_inner().waits_for_one_answer()
-    }
-
-    fn deliver_early(
-        &mut self,
-        from: BrokerId,
-        answer: Box<Fetch>,
-        records: &dyn Records,
-        now: Time,
-        outbox: &mut Vec<(BrokerId, Request)>,
-    ) -> Delivered {
-        self.client.inner().fetched(from, answer, records, now);
-        let wants_deferred_turn = match self.wish_when(|| true) {
-            TurnRequest::Now => return Delivered::Turn,
-            wish => wish == TurnRequest::Later,
-        };
-        let client = self.client.inner();
-        let due = client.tick(now);
-        std::mem::swap(client.outbox(), outbox);
-        Delivered::Wait { wants_deferred_turn, due }
     }
 }
 

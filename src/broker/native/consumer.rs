@@ -257,15 +257,7 @@ impl NativeConsumer {
     }
 
     /// Takes the answer to a fetch.
-    pub fn fetched(
-        &mut self,
-        broker: BrokerId,
-        fetch: Box<Fetch>,
-        records: &dyn Records,
-        now: Time,
-    ) {
-        self.asked = None;
-        self.metadata.answered(broker);
+    fn fetched(&mut self, broker: BrokerId, fetch: Box<Fetch>, records: &dyn Records, now: Time) {
         for slot in &fetch.slots {
             self.take(slot, records, now);
         }

@@ -1,11 +1,10 @@
-//! Delivery of messages: sending, blocked links, broken connections; how large messages are, and how much is under way.
-//!
-//! Injected faults of the cluster and the network.
+//! Delivery of messages: sending, blocked links, broken connections, injected faults of brokers and links; how large
+//! messages are, and how much is under way.
 
 use std::time::Duration;
 
 use super::event_queue::Key;
-use super::kernel::{ControlEvent, Kernel, Occupant};
+use super::kernel::{ControlEvent, Event, Kernel, Occupant};
 use super::limits::Exceeded;
 use super::link::{Ack, HAS_LEFT};
 use crate::base::Time;
@@ -224,6 +223,34 @@ impl Kernel {
         }
     }
 
+    /// Puts a request under way.
+    #[inline]
+    pub(super) fn put_request(
+        &mut self,
+        key: Key,
+        client: ClientId,
+        broker: BrokerId,
+        request: Request,
+    ) {
+        if let Some(link) = self.network.put_request(key, client, broker, request) {
+            self.queue.insert(key, Event::Request(link));
+        }
+    }
+
+    /// Puts a response under way.
+    #[inline]
+    pub(super) fn put_response(
+        &mut self,
+        key: Key,
+        from: BrokerId,
+        to: Caller,
+        response: Response,
+    ) {
+        if let Some(link) = self.network.put_response(key, from, to, response) {
+            self.queue.insert(key, Event::Response(link));
+        }
+    }
+
     /// A client finds that its connection is broken, unless it has closed it meanwhile.
     pub(super) fn broken(&mut self, caller: Caller, broker: BrokerId) {
         let client = caller.client;
@@ -294,19 +321,7 @@ impl Kernel {
     pub(super) fn frame(&self) -> u64 {
         if self.network.is_limited() { FRAME } else { 0 }
     }
-}
 
-/// About what a request takes in memory.
-fn bytes_of(request: &Request) -> usize {
-    match request {
-        Request::Produce(produce) => {
-            MESSAGE_BYTES + produce.batch.bytes.capacity() + 4 * produce.batch.ends.capacity()
-        }
-        _ => MESSAGE_BYTES,
-    }
-}
-
-impl Kernel {
     /// Injects a fault, or heals it.
     pub(super) fn disturb(&mut self, disturbance: &Disturbance) {
         self.flush_deferred();
@@ -377,5 +392,15 @@ impl Kernel {
         for client in self.network.clients_of(broker) {
             self.break_off(client, broker);
         }
+    }
+}
+
+/// About what a request takes in memory.
+fn bytes_of(request: &Request) -> usize {
+    match request {
+        Request::Produce(produce) => {
+            MESSAGE_BYTES + produce.batch.bytes.capacity() + 4 * produce.batch.ends.capacity()
+        }
+        _ => MESSAGE_BYTES,
     }
 }

@@ -61,9 +61,7 @@ impl Link {
             down: LinkDirection::new(seed.child("down", 0)),
         }
     }
-}
 
-impl Link {
     /// Whether a response to `to` can arrive: over the connection it belongs to, or without one.
     #[inline]
     pub(super) fn carries(&self, to: Caller, response: &Response) -> bool {
@@ -88,7 +86,7 @@ pub(super) const HAS_LEFT: Offset = Offset(-1);
 
 /// Whether this is no broker's word, so that it does not come over the connection: a batch with `acks = 0` has left.
 #[inline]
-pub(super) fn is_local(response: &Response) -> bool {
+fn is_local(response: &Response) -> bool {
     matches!(response, Response::Produce(_, Ok(HAS_LEFT)))
 }
 
@@ -220,10 +218,14 @@ impl<M> Inbox<M> {
         if has_arrived { self.0.pop_front() } else { None }
     }
 
-    /// The first message that `is_it`.
-    pub(super) fn take_first(&mut self, is_it: impl FnMut(&(Key, M)) -> bool) -> Option<(Key, M)> {
-        let place = self.0.iter().position(is_it)?;
-        self.0.remove(place)
+    /// The first message from `place` on that `is_it`. `place` is then where the search goes on.
+    pub(super) fn take_next(
+        &mut self,
+        place: &mut usize,
+        mut is_it: impl FnMut(&M) -> bool,
+    ) -> Option<(Key, M)> {
+        *place += self.0.range(*place..).position(|(_, message)| is_it(message))?;
+        self.0.remove(*place)
     }
 }
 

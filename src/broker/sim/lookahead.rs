@@ -17,10 +17,8 @@
 //! times before the receiver's next event. As soon as one could have an effect, it goes back to its link.
 
 use super::event_queue::Key;
-use super::kernel::{Event, Kernel, Lookahead, Occupant};
+use super::kernel::{Kernel, Lookahead, Occupant};
 use super::link::{Ack, HAS_LEFT};
-use super::process::{Delivered, TurnRequest};
-use super::trace::fetched_content;
 use crate::base::Time;
 use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
@@ -165,29 +163,11 @@ impl Kernel {
             Delivery::Early => {
                 let here = self.key;
                 self.set_time(key);
-                self.receive_fetched(from, to.client, fetch);
+                self.receive(to.client, from, Response::Fetch(fetch));
                 self.set_time(here);
             }
             Delivery::Deferred | Delivery::InOrder => {
                 self.enqueue_response(key, from, to, Response::Fetch(fetch));
-            }
-        }
-    }
-
-    /// A fetch response reaches a client that waits for nothing else.
-    #[inline]
-    fn receive_fetched(&mut self, from: BrokerId, client: ClientId, fetch: Box<Fetch>) {
-        let slot = &mut self.slots[client as usize];
-        let Occupant::Process(process) = &mut slot.occupant else { return };
-        self.trace.fetched(self.now, client, fetched_content(&fetch));
-        match process.deliver_early(from, fetch, &self.cluster, self.now, &mut self.outbox) {
-            Delivered::Turn => self.grant(client, TurnRequest::Now),
-            Delivered::Wait { wants_deferred_turn, due } => {
-                if wants_deferred_turn {
-                    self.defer_turn(client);
-                }
-                self.send_all(client);
-                self.turn_at(client, due);
             }
         }
     }
@@ -250,7 +230,7 @@ impl Kernel {
     }
 
     fn return_acks(&mut self, client: ClientId) {
-        while let Some((key, ack)) = self.slots[client as usize].acks.take_first(|_| true) {
+        while let Some((key, ack)) = self.slots[client as usize].acks.take_before(Key::NEVER) {
             let response = Response::Produce(ack.number, Ok(ack.offset));
             self.put_response(key, ack.from, ack.to, response);
         }
@@ -265,12 +245,13 @@ impl Kernel {
     }
 
     fn return_fetches(&mut self, broker: BrokerId, all: bool) {
+        let mut place = 0;
         loop {
             let (inbox, cluster) = (&mut self.deferred_fetches[broker as usize], &self.cluster);
-            let acts = |(_, (caller, fetch)): &(Key, (Caller, Box<Fetch>))| {
+            let acts = |(caller, fetch): &(Caller, Box<Fetch>)| {
                 all || !cluster.would_wait(broker, caller.client, fetch)
             };
-            let Some((key, (caller, fetch))) = inbox.take_first(acts) else { return };
+            let Some((key, (caller, fetch))) = inbox.take_next(&mut place, acts) else { return };
             self.put_request(key, caller.client, broker, Request::Fetch(fetch));
         }
     }
@@ -285,34 +266,6 @@ impl Kernel {
         for client in 0..self.slots.len() as ClientId {
             self.drain_acks(client);
             self.return_acks(client);
-        }
-    }
-
-    /// Puts a request under way.
-    #[inline]
-    pub(super) fn put_request(
-        &mut self,
-        key: Key,
-        client: ClientId,
-        broker: BrokerId,
-        request: Request,
-    ) {
-        if let Some(link) = self.network.put_request(key, client, broker, request) {
-            self.queue.insert(key, Event::Request(link));
-        }
-    }
-
-    /// Puts a response under way.
-    #[inline]
-    pub(super) fn put_response(
-        &mut self,
-        key: Key,
-        from: BrokerId,
-        to: Caller,
-        response: Response,
-    ) {
-        if let Some(link) = self.network.put_response(key, from, to, response) {
-            self.queue.insert(key, Event::Response(link));
         }
     }
 }

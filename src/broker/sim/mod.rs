@@ -19,6 +19,6 @@ pub use handle::{Job, KernelHandle};
 pub use kernel::{Kernel, StepOutcome};
 pub use limits::{Exceeded, SimLimits};
 pub use network::NetworkSettings;
-pub use process::{Delivered, NextTurn, SimProcess, TurnRequest};
+pub use process::{NextTurn, SimProcess, TurnRequest};
 pub use trace::Trace;
 pub use trace::{TraceSink, TraceWriter};

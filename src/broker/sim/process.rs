@@ -1,7 +1,7 @@
 //! Simulated processes: machines with their clients, as the kernel schedules them.
 
 use crate::base::Time;
-use crate::broker::protocol::{BrokerId, Client, Fetch, Records, Request, Response};
+use crate::broker::protocol::Client;
 use crate::logic::Effort;
 
 /// A data machine with its client, hosted by the kernel.
@@ -27,21 +27,6 @@ pub trait SimProcess: Send {
     fn awaits_one_fetch(&self) -> bool {
         false
     }
-    /// Delivers a fetch response at `now` to its client, which [awaits it](Self::awaits_one_fetch), and runs what is
-    /// due then. The client puts its requests into `outbox`.
-    fn deliver_early(
-        &mut self,
-        from: BrokerId,
-        answer: Box<Fetch>,
-        records: &dyn Records,
-        now: Time,
-        outbox: &mut Vec<(BrokerId, Request)>,
-    ) -> Delivered {
-        let client = self.client();
-        client.receive(from, Response::Fetch(answer), records, now);
-        std::mem::swap(client.outbox(), outbox);
-        Delivered::Turn
-    }
     /// Has the turns from `next` to before `until` now, as far as they do not depend on anything that is still to come.
     /// Each lets its client send one request; when it is to be sent is noted in `turns`. Returns when the next turn is
     /// wanted.
@@ -60,20 +45,6 @@ pub enum TurnRequest {
     Later,
     /// At once, unless it is busy.
     Now,
-}
-
-/// What follows from the early delivery of a fetch response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivered {
-    /// Its machine wants a turn now.
-    Turn,
-    /// Its machine may have a turn later, if it wants one, and its client wants one at `due` at the latest.
-    Wait {
-        /// Whether it wants one.
-        wants_deferred_turn: bool,
-        /// When something is due.
-        due: Time,
-    },
 }
 
 /// When the next turn of a process is due.
