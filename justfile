@@ -23,7 +23,7 @@ kafka-stop:
 
 # run the conformance tests against that Kafka
 kafka-test:
-    address=$(tests/kafka.sh env) && env "$address" cargo test --locked --test conformance --test checkpoints --test recompute --test truths
+    address=$(tests/kafka.sh env) && env "$address" cargo test --locked --test brokers -- conformance:: connect:: checkpoints:: recompute:: truths:: --skip sim:: --skip embedded::
 
 # build the book into book/book
 book:

@@ -102,8 +102,13 @@ fn load(pace: Pace) -> LoadPlan {
     LoadPlan {
         producers: PRODUCERS,
         pace,
+        stages: Vec::new(),
+        backlog: None,
         messages: None,
+        payload: std::sync::Arc::new(lanekeeper::plan::PayloadPlan::plain(100)),
         payload_bytes: 100,
+        payload_bytes_max: 100,
+        key_skew: 0.0,
         partition: PartitionChoice::Fixed,
         skew: 0.0,
         phases: Phases::Random,
@@ -125,12 +130,10 @@ fn pacer(criterion: &mut Criterion) {
         let load = load(pace);
         let mut pacer = Pacer::new(&load, PARTITIONS, 0, Seed(1), Time::ZERO, Time::NEVER);
         let mut now = Time::ZERO;
-        group.bench_function(BenchmarkId::new("next, peek, taken", name), |bencher| {
+        group.bench_function(BenchmarkId::new("next, take", name), |bencher| {
             bencher.iter(|| {
                 now = pacer.next_due(now).unwrap_or(now).max(now);
-                let due = pacer.peek(now);
-                pacer.taken();
-                due
+                pacer.take(now)
             });
         });
     }

@@ -17,15 +17,15 @@ need_lanekeeper() {
   export LANEKEEPER=${LANEKEEPER:-target/release/lanekeeper}
 }
 
-# Prints a scenario: KILLS kills of consumer 0, a kill every 300 ms, with RATE msg/s on each of PARTITIONS partitions.
-# 50 ms without a failure count as stable, so that each restart is an immediate one.
+# Prints a scenario: KILLS kills of consumer 0, or of HIT, a kill every 300 ms, with RATE msg/s on each of PARTITIONS
+# partitions. 50 ms without a failure count as stable, so that each restart is an immediate one.
 kills_scenario() {
-  local kills=$1 rate=$2 partitions=$3 i
+  local kills=$1 rate=$2 partitions=$3 hit=${4:-0} i
   printf '[topic]\npartitions = %d\n' "$partitions"
   printf '[load]\nproducers = %d\nrate = "%d/s"\n' $((partitions * 10)) $((rate / 10))
   printf '[restart]\nstable = "50ms"\n'
   printf '[run]\nwarmup = "1s"\nduration = "%dms"\n' $((kills * 300 + 2000))
   for ((i = 0; i < kills; i++)); do
-    printf '[[fault]]\nat = "%dms"\nkill = { consumer = 0 }\n' $((1500 + i * 300))
+    printf '[[fault]]\nat = "%dms"\nkill = { consumer = %s }\n' $((1500 + i * 300)) "$hit"
   done
 }

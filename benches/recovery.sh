@@ -1,47 +1,101 @@
 #!/usr/bin/env bash
-# How long a killed consumer's partition stands still: KILLS kills of one consumer on a local Kafka, one after the
-# other, with at least 5,000 msg/s on its partition.
+# How long a killed consumer's partition stands still, with lanekeeper's two clients in turns, on a local Kafka.
 #
-#   BOOTSTRAP=127.0.0.1:9092 [KILLS=200] [RATE=6000] [PARTITIONS=2] benches/recovery.sh
+#   BOOTSTRAP=127.0.0.1:9092 [KILLS=200] [ROUNDS=4] [RATE=6000] [PARTITIONS=2] benches/recovery.sh [one|all]
 #
-# Prints median, p99 and range of detection (kill -> the supervisor knows), of the restart, of the first record after it,
-# of the old client's close, and of having caught up, in milliseconds. Beside it the spacing of the records (1 / rate):
-# nothing can be faster than that. Run it on a quiet machine; on a busy one it measures the machine.
+#   one   KILLS kills of one consumer, one after the other, with RATE msg/s on its partition
+#   all   KILLS / 10 kills of all consumers at once, with RATE msg/s on each partition; give PARTITIONS=18 RATE=114
 #
+# The kills are spread over ROUNDS runs of each client, which take turns. Prints median, p99 and range of detection
+# (kill -> the supervisor knows), of the restart, of the first record after it, of the old client's close, and of having
+# caught up, in milliseconds, and the ratio of the clients. Beside it the spacing of the records (1 / RATE): nothing can
+# be faster than that. On a busy machine it measures the machine; the ratios say more than the times.
+#
+# Where `strace` is there, it counts the threads that a run makes. As many as it has at most are made at its start; those
+# beyond were made for restarts.
+#
+#   CLIENTS      which clients, as in CLIENTS="native"
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . benches/local.sh
 
+mode=${1:-one}
+case $mode in one | all) ;; *)
+  echo 'usage: BOOTSTRAP=127.0.0.1:9092 [KILLS=200] [ROUNDS=4] [RATE=6000] [PARTITIONS=2] benches/recovery.sh [one|all]' >&2
+  exit 2
+  ;;
+esac
 need_local_broker
-kills=${KILLS:-200} rate=${RATE:-6000} partitions=${PARTITIONS:-2}
+kills=${KILLS:-200} rounds=${ROUNDS:-4} rate=${RATE:-6000} partitions=${PARTITIONS:-2}
+clients=${CLIENTS:-native rdkafka}
 need_lanekeeper
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-kills_scenario "$kills" "$rate" "$partitions" >"$scratch/recovery.toml"
+hit=0 times=$(((kills + rounds - 1) / rounds))
+if [ "$mode" = all ]; then
+  hit='"all"' times=$(((times + 9) / 10))
+fi
+kills_scenario "$times" "$rate" "$partitions" "$hit" >"$scratch/recovery.toml"
+counting=()
+if strace -f -e trace=none true 2>/dev/null; then
+  counting=(strace -f -qq --seccomp-bpf -e trace=clone,clone3 -o)
+fi
 
-# The limits are lifted: what counts here is in the faults' times.
-"$LANEKEEPER" run "$scratch/recovery.toml" --bootstrap "$BOOTSTRAP" --out "$scratch/out" \
-  --set limits.lateness_p99=1h --set limits.cpu_share=1.0 --set limits.sent_min=0.0 >"$scratch/report" 2>&1 ||
-  {
-    cat "$scratch/report" >&2
-    exit 1
-  }
+for ((round = 1; round <= rounds; round++)); do
+  for client in $clients; do
+    out=$scratch/$client-$round
+    # The limits are lifted: what counts here is in the faults' times.
+    ${counting[@]+"${counting[@]}" "$out.made"} "$LANEKEEPER" run "$scratch/recovery.toml" --bootstrap "$BOOTSTRAP" \
+      --client "$client" --out "$out" --seed "$round" --set limits.lateness_p99=1h --set limits.cpu_share=1.0 \
+      --set limits.sent_min=0.0 >"$scratch/report" 2>&1 ||
+      {
+        cat "$scratch/report" >&2
+        exit 1
+      }
+  done
+done
 
-python3 - "$scratch/out/result.json" "$rate" <<'PYTHON'
-import json, math, sys
+python3 - "$scratch" "$rounds" "$rate" $clients <<'PYTHON'
+import json, math, os, sys
 
-result = json.load(open(sys.argv[1]))
-ledger = result["ledger"]
-print(f"{result['achieved_per_s']:.0f} msg/s in all; records of the killed partition are {1e3 / float(sys.argv[2]):.3f} ms apart")
-print(f"restarts {result['restarts']}, lost {ledger['lost']}, duplicated {ledger['duplicated']}, redelivered {ledger['redelivered']}")
-print(f"{'ms':<14}{'n':>5}{'p50':>10}{'p99':>10}{'min':>10}{'max':>10}")
-for figure in ["detected_ms", "restarted_ms", "first_record_ms", "caught_up_ms", "closed_ms"]:
-    values = sorted(fault[figure] for fault in result["faults"] if fault.get(figure) is not None)
-    if not values:
-        continue
-    rank = lambda q: values[max(0, math.ceil(q * len(values)) - 1)]
-    row = [rank(0.5), rank(0.99), values[0], values[-1]]
-    print(f"{figure[:-3]:<14}{len(values):>5}" + "".join(f"{value:>10.2f}" for value in row))
+scratch, rounds, rate, clients = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
+FIGURES = ["detected_ms", "restarted_ms", "first_record_ms", "caught_up_ms", "closed_ms"]
+print(f"{rounds} runs of each client in turns; load average {os.getloadavg()[0]:.1f}")
+print(f"records of a killed partition are {1e3 / rate:.3f} ms apart")
+
+
+def rank(values, q):
+    return values[max(0, math.ceil(q * len(values)) - 1)]
+
+
+of = {}
+for client in clients:
+    results = [json.load(open(f"{scratch}/{client}-{n}/result.json")) for n in range(1, rounds + 1)]
+    ledger = {key: sum(result["ledger"][key] for result in results) for key in ("lost", "duplicated", "redelivered")}
+    counts = ", ".join(f"{key} {count}" for key, count in ledger.items())
+    print(f"\n{client}: {sum(result['restarts'] for result in results)} restarts, {counts}")
+    for n, result in enumerate(results, 1):
+        try:
+            made = sum(" = " in line and "= -1" not in line for line in open(f"{scratch}/{client}-{n}.made"))
+        except OSError:
+            break
+        print(f"  run {n}: at most {result['cost']['threads_max']} threads at once, {made + 1} in all")
+    print(f"  {'ms':<14}{'n':>5}{'p50':>10}{'p99':>10}{'min':>10}{'max':>10}")
+    for figure in FIGURES:
+        faults = [fault for result in results for fault in result["faults"]]
+        values = sorted(fault[figure] for fault in faults if fault.get(figure) is not None)
+        if not values:
+            continue
+        row = of[client, figure] = [rank(values, 0.5), rank(values, 0.99), values[0], values[-1]]
+        print(f"  {figure[:-3]:<14}{len(values):>5}" + "".join(f"{value:>10.2f}" for value in row))
+if len(clients) > 1:
+    first, *others = clients
+    for other in others:
+        print(f"\nratio {first} / {other}{'':<4}{'p50':>10}{'p99':>10}")
+        for figure in FIGURES:
+            if (first, figure) in of and (other, figure) in of:
+                pair = zip(of[first, figure][:2], of[other, figure][:2])
+                print(f"  {figure[:-3]:<20}" + "".join(f"{a / b if b else math.nan:>10.2f}" for a, b in pair))
 PYTHON

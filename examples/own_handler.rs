@@ -16,7 +16,7 @@ struct Orders {
 
 impl Handler for Orders {
     fn handle(&mut self, record: &Record<'_>) -> Result<(), HandlerError> {
-        if record.payload.len() > 1_000_000 {
+        if record.value.len() > 1_000_000 {
             // No restart will ever help with this one.
             return Err(HandlerError::Poison("an order of more than 1 MB".to_owned()));
         }

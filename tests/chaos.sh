@@ -8,12 +8,13 @@ readonly EXIT_USAGE=2
 
 usage() {
   cat <<USAGE
-usage: tests/chaos.sh [--broker embedded|kafka] [--minutes M] [--seed N] [--out DIR]
+usage: tests/chaos.sh [--broker embedded|kafka] [--client rdkafka|native] [--minutes M] [--seed N] [--out DIR]
 
   --broker   embedded, or kafka: three brokers with three copies of everything, two of which must be in sync (embedded)
+  --client   the client of consumers and producers (rdkafka)
   --minutes  how long faults are put in (1)
   --seed     root of all randomness: the same seed plans the same faults (1)
-  --out      where the scenario and the results go (target/chaos/BROKER-SEED)
+  --out      where the scenario and the results go (target/chaos/BROKER-CLIENT-SEED)
 
 exit codes: those of \`lanekeeper run\`; 0 when every record is accounted for
 USAGE
@@ -25,13 +26,14 @@ bad_usage() {
   exit "$EXIT_USAGE"
 }
 
-broker=embedded minutes=1 seed=1 out=''
+broker=embedded client=rdkafka minutes=1 seed=1 out=''
 while [ $# -gt 0 ]; do
   case $1 in
-    --broker | --minutes | --seed | --out)
+    --broker | --client | --minutes | --seed | --out)
       [ $# -ge 2 ] || bad_usage "\`$1\` needs a value"
       case $1 in
         --broker) broker=$2 ;;
+        --client) client=$2 ;;
         --minutes) minutes=$2 ;;
         --seed) seed=$2 ;;
         --out) out=$2 ;;
@@ -46,9 +48,10 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ "$broker" = embedded ] || [ "$broker" = kafka ] || bad_usage "there is no broker \`$broker\`"
+[ "$client" = rdkafka ] || [ "$client" = native ] || bad_usage "there is no client \`$client\`"
 [[ $minutes =~ ^[1-9][0-9]{0,3}$ ]] || bad_usage "\`$minutes\` minutes: a whole number is needed"
 [[ $seed =~ ^[0-9]{1,18}$ ]] || bad_usage "the seed \`$seed\` is no number"
-out=${out:-target/chaos/$broker-$seed}
+out=${out:-target/chaos/$broker-$client-$seed}
 rm -rf "$out"
 mkdir -p "$out"
 scenario=$out/chaos.toml
@@ -158,7 +161,7 @@ cargo build --locked --quiet
 tool=${CARGO_TARGET_DIR:-target}/debug/lanekeeper
 
 if [ "$broker" = embedded ]; then
-  exec "$tool" run "$scenario" --out "$out/result"
+  exec "$tool" run "$scenario" --client "$client" --out "$out/result"
 fi
 
 # A cluster of its own, so that no other brokers are killed.
@@ -166,4 +169,4 @@ export LANEKEEPER_KAFKA_DIR=$PWD/$out/kafka
 export LANEKEEPER_KAFKA_PORT=${LANEKEEPER_KAFKA_PORT:-19592}
 trap 'tests/kafka.sh stop' EXIT
 tests/kafka.sh start 3
-"$tool" run "$scenario" --out "$out/result" --allow-exec --bootstrap "$(cat "$LANEKEEPER_KAFKA_DIR/bootstrap")"
+"$tool" run "$scenario" --client "$client" --out "$out/result" --allow-exec --bootstrap "$(cat "$LANEKEEPER_KAFKA_DIR/bootstrap")"

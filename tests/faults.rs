@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use lanekeeper::summary::{Ledger, Summary};
 use support::{Finished, REAL_ONLY, SIM_ONLY, Tool, files_below};
 
@@ -21,7 +23,7 @@ const TIMED: [&str; 9] = [
 ];
 
 /// Scenarios that run at the same time: they wait more than they work.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// The scenarios of the catalogue that begin with `marker`; without one, those that any broker can do.
 fn catalogue(marker: Option<&str>) -> Vec<String> {
@@ -65,16 +67,17 @@ fn assert_kept(file: &str, finished: &Finished) -> Summary {
 fn every_fault_does_what_its_scenario_says() {
     let files = catalogue(None);
     assert!(files.len() >= 18, "{files:?}");
-    for some in files.chunks(AT_ONCE) {
-        std::thread::scope(|scope| {
-            for file in some {
-                scope.spawn(move || {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let summary = assert_kept(file, &run(file, &["--allow-exec"]));
                     assert_eq!(summary.wrong_partition, 0, "{file}");
-                });
-            }
-        });
-    }
+                }
+            });
+        }
+    });
 }
 
 /// In virtual time there is no busy machine: expectations about time hold as well.

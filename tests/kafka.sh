@@ -34,7 +34,7 @@ usage: tests/kafka.sh COMMAND
   env                                    print BOOTSTRAP=… of the running cluster
   topic NAME [PARTITIONS [REPLICATION]]  create a topic (18 partitions, a copy on each broker)
   count NAME                             print the number of records appended to a topic
-  certificate                            print the certificate of the TLS listener (with LANEKEEPER_KAFKA_GUARDED=1)
+  certificate [NAME]                     print a certificate of the brokers (broker, expired or elsewhere; with LANEKEEPER_KAFKA_GUARDED=1)
   run CLASS ARGS…                        run a tool of Kafka's, e.g. org.apache.kafka.tools.TopicCommand
 
   LANEKEEPER_KAFKA_PORT   first port ($port_base); a broker takes two, the next broker starts 10 higher
@@ -190,40 +190,64 @@ $(printf '%s\n' ${LANEKEEPER_KAFKA_PROPERTIES:-})
 PROPERTIES
 }
 
-# guard ID: what goes wrong at a cluster of one's own, for one broker with five listeners, from the first port on:
-#   +0 plaintext, may do everything   +2 SASL/PLAIN: `admin` may do everything, `guest` only see the cluster
+# guard ID: what goes wrong at a cluster of one's own, for one broker with these listeners, from the first port on:
+#   +0 plaintext, may do everything   +2 SASL: `admin` may do everything, `guest` only see the cluster
 #   +3 TLS, a certificate of its own  +4 plaintext, advertises a port on which nothing listens
 #   +5 plaintext, advertises a host that does not exist
+#   +6 SASL over TLS, with each mechanism, where a login holds for two seconds
+#   +7 TLS, a certificate that has expired          +8 TLS, a certificate for another host
+#   +9 SASL over TLS, advertises a name that its certificate is not for
 # Users are refused what no rule allows, and the topic of the offsets is to have more copies than there are brokers.
 guard() {
-  local dir port keytool=${JAVA_HOME:+$JAVA_HOME/bin/}keytool
+  local dir port
   dir=$(broker_dir "$1") port=$(broker_port "$1")
-  rm -f "$dir/keystore.p12"
-  "$keytool" -genkeypair -alias broker -keyalg EC -dname CN=127.0.0.1 -ext SAN=IP:127.0.0.1 -validity 2 \
-    -storetype PKCS12 -keystore "$dir/keystore.p12" -storepass scratch >/dev/null 2>&1 ||
-    fail "\`keytool\` could not make a certificate" "it comes with Java 17; set JAVA_HOME"
-  local listeners=PLAINTEXT://127.0.0.1:$port,LOGIN://127.0.0.1:$((port + 2)),TLS://127.0.0.1:$((port + 3))
+  keypair "$dir" broker IP:127.0.0.1 -validity 2
+  keypair "$dir" expired IP:127.0.0.1 -startdate -3d -validity 1
+  keypair "$dir" elsewhere DNS:broker.example -validity 2
+  local at=://127.0.0.1 listeners
+  listeners=PLAINTEXT$at:$port,LOGIN$at:$((port + 2)),TLS$at:$((port + 3)),BOTH$at:$((port + 6)),OLD$at:$((port + 7)),OTHER$at:$((port + 8))
   local users='username="admin" password="admin-secret" user_admin="admin-secret" user_guest="guest-secret"'
+  local package=org.apache.kafka.common.security listener store
   cat >>"$dir/server.properties" <<PROPERTIES
-listeners=$listeners,DEAD://127.0.0.1:$((port + 4)),ALIAS://127.0.0.1:$((port + 5)),CONTROLLER://127.0.0.1:$(controller_port "$1")
-advertised.listeners=$listeners,DEAD://127.0.0.1:9,ALIAS://no-such-host.invalid:$((port + 5))
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT,TLS:SSL,DEAD:PLAINTEXT,ALIAS:PLAINTEXT
+listeners=$listeners,DEAD$at:$((port + 4)),ALIAS$at:$((port + 5)),MISNAMED$at:$((port + 9)),CONTROLLER$at:$(controller_port "$1")
+advertised.listeners=$listeners,DEAD$at:9,ALIAS://no-such-host.invalid:$((port + 5)),MISNAMED://localhost:$((port + 9))
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT,TLS:SSL,DEAD:PLAINTEXT,ALIAS:PLAINTEXT,BOTH:SASL_SSL,OLD:SSL,OTHER:SSL,MISNAMED:SASL_SSL
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
-listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required $users;
-ssl.keystore.location=$dir/keystore.p12
+listener.name.both.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.both.connections.max.reauth.ms=2000
+listener.name.both.scram-sha-256.sasl.jaas.config=$package.scram.ScramLoginModule required;
+listener.name.both.scram-sha-512.sasl.jaas.config=$package.scram.ScramLoginModule required;
+listener.name.both.oauthbearer.sasl.jaas.config=$package.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="admin";
+ssl.keystore.location=$dir/broker.p12
 ssl.keystore.password=scratch
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:admin
 offsets.topic.replication.factor=3
 PROPERTIES
+  for listener in login both misnamed; do
+    echo "listener.name.$listener.plain.sasl.jaas.config=$package.plain.PlainLoginModule required $users;"
+  done >>"$dir/server.properties"
+  for store in old=expired other=elsewhere; do
+    echo "listener.name.${store%=*}.ssl.keystore.location=$dir/${store#*=}.p12"
+    echo "listener.name.${store%=*}.ssl.keystore.password=scratch"
+  done >>"$dir/server.properties"
 }
 
-# Prints the certificate that `guard` has made, as PEM.
+# keypair DIRECTORY NAME SAN MORE…: a certificate that signs itself, with its key.
+keypair() {
+  local dir=$1 name=$2 san=$3
+  rm -f "$dir/$name.p12"
+  "${JAVA_HOME:+$JAVA_HOME/bin/}keytool" -genkeypair -alias broker -keyalg EC -dname "CN=$name" -ext "SAN=$san" "${@:4}" \
+    -storetype PKCS12 -keystore "$dir/$name.p12" -storepass scratch >/dev/null 2>&1 ||
+    fail "\`keytool\` could not make a certificate" "it comes with Java 17; set JAVA_HOME"
+}
+
+# certificate [NAME]: prints a certificate that `guard` has made (broker, expired or elsewhere), as PEM.
 certificate() {
   local store
-  store=$(broker_dir 1)/keystore.p12
-  [ -f "$store" ] || fail "there is no TLS listener in $home" "start one: LANEKEEPER_KAFKA_GUARDED=1 tests/kafka.sh start"
+  store=$(broker_dir 1)/${1:-broker}.p12
+  [ -f "$store" ] || fail "there is no such certificate in $home" "start one: LANEKEEPER_KAFKA_GUARDED=1 tests/kafka.sh start"
   "${JAVA_HOME:+$JAVA_HOME/bin/}keytool" -exportcert -rfc -alias broker -keystore "$store" -storepass scratch 2>/dev/null
 }
 
@@ -245,7 +269,13 @@ launch() {
 format() {
   local dir
   dir=$(broker_dir "$1")
-  "$java" -Xmx256m -cp "$jars/*" kafka.tools.StorageTool format -t "$2" -c "$dir/server.properties" >"$dir/log" 2>&1 ||
+  local users=()
+  if [ -n "${LANEKEEPER_KAFKA_GUARDED:-}" ]; then
+    users=(--add-scram 'SCRAM-SHA-256=[name=admin,password=admin-secret]'
+      --add-scram 'SCRAM-SHA-512=[name=admin,password=admin-secret]')
+  fi
+  "$java" -Xmx256m -cp "$jars/*" kafka.tools.StorageTool format -t "$2" -c "$dir/server.properties" \
+    "${users[@]}" >"$dir/log" 2>&1 ||
     fail "broker $1 could not format its storage: $(last_line "$1")" "read $dir/log"
 }
 
@@ -445,7 +475,7 @@ case $command in
   pause) signal STOP "$@" ;;
   resume) signal CONT "$@" ;;
   revive) revive "$@" ;;
-  certificate) certificate ;;
+  certificate) certificate "$@" ;;
   env)
     address=$(running_bootstrap)
     printf 'BOOTSTRAP=%s\n' "$address"

@@ -128,8 +128,6 @@ fn start_own_host(
     start: Start,
     channel: &ReportChannel,
 ) -> std::io::Result<Lease> {
-    #[cfg(test)]
-    let partition = astray(context, partition, owner);
     let (sender, commands) = mpsc::channel();
     let _ = sender.send(HostCommand::Attach { partition, owner, start, channel: channel.clone() });
     let spec = ConsumerSpec { name: format!("consumer-{}", owner.consumer), group: None };
@@ -137,13 +135,6 @@ fn start_own_host(
     let start = ConsumerStart { context: context.clone(), spec, commands, owner: its };
     let wake = context.runtime.spawn_consumer(start)?;
     Ok(Lease::new(owner, CommandChannel { sender, wake }, channel))
-}
-
-/// Where a planted defect sends a restarted consumer.
-#[cfg(test)]
-fn astray(context: &Context, partition: PartitionId, owner: Owner) -> PartitionId {
-    let is_astray = crate::base::Defect::WrongPartition.is_planted() && owner.incarnation.0 > 1;
-    PartitionId((partition.0 + u32::from(is_astray)) % context.plan.topic.partitions)
 }
 
 /// Starts the host of a group member. Returns at once.

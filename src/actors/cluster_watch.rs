@@ -15,13 +15,15 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::lease::{OracleMsg, SupervisorMsg, WatcherMsg};
 use super::runtime::{Context, Query};
-use crate::base::{Clock, Leftovers};
+use crate::base::{Clock, Leftovers, PARTITIONS_MAX};
+use crate::broker::TopicSize;
 use crate::fault::ExecPlan;
 use crate::logic::{TopicChange, TopicCheck, TopicWatch};
 use crate::measure::Event;
 use crate::scenario::known::VARIABLES;
 
-/// Asks for end offsets: once a second, and much more often while a partition is recovering.
+/// Asks for end offsets: once a second, and much more often while a partition is recovering or a stage of the load
+/// waits for a lag of 0.
 pub(super) struct OffsetOracle;
 
 /// Between two questions as a rule.
@@ -51,9 +53,14 @@ impl Actor for OffsetOracle {
         let ask = context.runtime.end_offset_query(Arc::new(move |answer| {
             match answer {
                 Ok((asked, ends)) => {
-                    measured.measurements.observe_ends(&ends, asked, measured.clock.now());
+                    let now = measured.clock.now();
+                    measured.measurements.observe_ends(&ends, asked, now);
+                    measured.measurements.end_waiting_stage(asked, now);
                 }
-                Err(error) => measured.note_client_error("end-offsets", None, &error.message),
+                Err(error) => {
+                    let now = measured.clock.now();
+                    measured.note_client_error(now, "end-offsets", None, &error.message);
+                }
             }
             let _ = myself.cast(OracleMsg::Answered);
         }))?;
@@ -75,10 +82,12 @@ impl Actor for OffsetOracle {
             OracleMsg::Answered => {
                 state.asking = false;
                 state.generation += 1;
-                let recovering =
-                    state.context.measurements.is_recovering(state.context.clock.now());
-                let interval = if recovering { INTERVAL_RECOVERING } else { INTERVAL };
-                let at = state.context.clock.now() + interval;
+                let (measurements, now) = (&state.context.measurements, state.context.clock.now());
+                let soon = now + INTERVAL_RECOVERING;
+                let at = if measurements.is_recovering(now) { soon } else { now + INTERVAL };
+                // A stage that waits for a lag of 0 is watched as closely.
+                let waits_from = measurements.stages.waits_from(now);
+                let at = waits_from.map_or(at, |from| at.min(from.max(soon)));
                 state.context.send_at(at, &myself, OracleMsg::Tick(state.generation));
             }
         }
@@ -130,13 +139,25 @@ impl Actor for TopicWatcher {
         let (asker, answers) = (context.clone(), myself.clone());
         let ask = context.runtime.topic_query(Arc::new(move |size| {
             if let Err(error) = &size {
-                asker.note_client_error("topic", None, &error.message);
+                asker.note_client_error(asker.clock.now(), "topic", None, &error.message);
             }
-            let _ = answers.cast(WatcherMsg::Seen(size.ok()));
+            let seen = size.ok().map(|TopicSize { partitions, led, brokers }| {
+                let now = asker.clock.now();
+                for (id, its) in brokers.into_iter().take(PARTITIONS_MAX) {
+                    asker.measurements.note_brokers(now, id, its);
+                }
+                (partitions, led)
+            });
+            let _ = answers.cast(WatcherMsg::Seen(seen));
         }))?;
         let watch = TopicWatch::new(context.measurements.cells.len() as u32);
         let state = WatcherState { context, supervisor, watch, ask };
-        state.look_after(state.context.plan.topic.discover, &myself);
+        // What the leaders are at the start is seen at once.
+        let first = match state.context.runtime.knows_leaders() {
+            true => state.context.plan.topic.discover,
+            false => Duration::ZERO,
+        };
+        state.look_after(first, &myself);
         Ok(state)
     }
 
@@ -153,8 +174,9 @@ impl Actor for TopicWatcher {
                 }
             }
             WatcherMsg::Seen(size) => {
-                let check = size
-                    .map_or(TopicCheck::Later, |size| state.watch.seen(size.partitions, size.led));
+                let check = size.map_or(TopicCheck::Later, |(partitions, led)| {
+                    state.watch.seen(partitions, led)
+                });
                 let interval = state.context.plan.topic.discover;
                 let wait = if check == TopicCheck::Soon { SOON.min(interval) } else { interval };
                 state.look_after(wait, &myself);
@@ -177,7 +199,7 @@ impl WatcherState {
     fn changed(&self, change: TopicChange) -> Result<(), ActorProcessingErr> {
         match change {
             TopicChange::Grown(partitions) => {
-                self.context.grown(partitions);
+                self.context.grown(self.context.clock.now(), partitions);
                 // A group's members may have told of it already; consumers of their own never do.
                 self.supervisor.cast(SupervisorMsg::Grown)?;
             }

@@ -8,9 +8,9 @@ use std::sync::mpsc::{SendError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Time};
-use crate::broker::{BrokerError, TopicSize};
+use crate::broker::BrokerError;
 use crate::logic::{Due, Pacer};
-use crate::measure::{Heartbeat, Owner, Start};
+use crate::measure::{Heartbeat, Owner, StageWatch, Start};
 
 /// What an actor tells a host.
 #[derive(Debug)]
@@ -160,9 +160,12 @@ impl PoolShared {
         self.lock().partitions() as usize
     }
 
-    /// When the schedules are over, see [`Pacer::over_at`].
-    pub fn over_at(&self) -> Option<Time> {
-        self.lock().over_at()
+    /// When the schedules are over by what is known of `stages`, see [`Pacer::over_at`].
+    pub fn over_at(&self, stages: &StageWatch) -> Option<Time> {
+        let mut pacer = self.lock();
+        let ends = stages.ends_from(pacer.stages_ended());
+        pacer.end_stages(&ends);
+        pacer.over_at()
     }
 
     /// What is due and was not taken, see [`Pacer::untaken`].
@@ -265,6 +268,13 @@ impl SlotId {
 pub enum SupervisorMsg {
     /// Start every consumer and the offset oracle.
     StartConsumers,
+    /// Start every pool for the backlog.
+    StartBacklog {
+        /// The pools' shares of it.
+        pools: Vec<Arc<PoolShared>>,
+    },
+    /// Forget the pools: the backlog is written.
+    EndBacklog,
     /// Start every pool, and schedule the faults from `start` on.
     StartLoad {
         /// The pools' schedules.
@@ -333,6 +343,6 @@ pub(super) enum OracleMsg {
 pub(super) enum WatcherMsg {
     /// It is time to look.
     Tick,
-    /// The answer; none if the cluster gave none.
-    Seen(Option<TopicSize>),
+    /// The number of partitions, and of those with a leader; none if the cluster gave no answer.
+    Seen(Option<(u32, u32)>),
 }

@@ -13,8 +13,12 @@
 
 mod clients;
 mod cluster_watch;
+mod consumer_threads;
+#[cfg(test)]
+mod defective_client;
 mod host;
 mod lease;
+mod record_work;
 mod runtime;
 mod simulation;
 mod supervisor;
@@ -23,9 +27,10 @@ mod threads;
 pub use cluster_watch::Commands;
 pub use lease::{PoolShared, Wake};
 pub use lease::{SlotId, SupervisorMsg};
+pub use record_work::{Completion, RecordWork, WorkCosts};
 pub use runtime::{
-    Answer, Completion, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience,
-    ProducerStart, Query, RecordWork, Repetition, Round, Runtime, TopicAnswer, WorkCosts,
+    Answer, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience, ProducerStart,
+    Query, Repetition, Round, Runtime, TopicAnswer,
 };
 pub use simulation::SimRuntime;
 pub use supervisor::{Status, Supervisor, SupervisorArgs};

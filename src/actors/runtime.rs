@@ -18,11 +18,12 @@ use tokio::sync::{oneshot, watch};
 use tracing::info;
 
 use super::lease::{HostCommand, PoolMode, PoolReport, PoolShared, ReportChannel, Wake};
+use super::record_work::{Completion, RecordWork};
 use crate::base::{Clock, ConsumerId, Incarnation, Offset, PartitionId, RunId, Seed, Time};
 use crate::broker::sim::TraceWriter;
 use crate::broker::{BrokerError, ConsumerSpec, TopicSize, Watermarks};
 use crate::fault::Disturbance;
-use crate::logic::{ActiveFaults, Effort, HandlerError, Handlers, RecordFault};
+use crate::logic::{ActiveFaults, HandlerError, Handlers};
 use crate::measure::{Event, Measurements, Owner, RecoveryMark, TraceKind};
 use crate::plan::Plan;
 use crate::summary::Simulation;
@@ -108,6 +109,14 @@ pub trait Runtime: Send + Sync {
     /// There is no client or no thread for it.
     fn topic_query(&self, answer: TopicAnswer) -> Result<Option<Query>, BrokerError>;
 
+    /// Whether the runtime notes leaders by itself, so that the topic need not be looked at for them.
+    fn knows_leaders(&self) -> bool {
+        false
+    }
+
+    /// Notes the changes of leaders that the runtime knows of by itself.
+    fn note_leaders(&self, _measurements: &Measurements) {}
+
     /// Asks once for the watermarks of all partitions, beside the host that asks.
     fn inquire(&self, inquiry: Inquiry);
 
@@ -165,46 +174,6 @@ pub struct ProducerStart {
     pub(super) incarnation: Incarnation,
     pub(super) mode: PoolMode,
     pub(super) report: Box<dyn Fn(PoolReport) + Send>,
-}
-
-/// The work on a record.
-#[derive(Clone, Copy, Debug)]
-pub struct RecordWork {
-    /// Whose work it is.
-    pub consumer: ConsumerId,
-    /// What the scenario says it costs.
-    pub effort: Effort,
-    /// The fault that is triggered by it.
-    pub fault: Option<RecordFault>,
-    /// When it began.
-    pub begun: Time,
-}
-
-/// When the work on a record is complete.
-#[derive(Clone, Copy, Debug)]
-pub enum Completion {
-    /// At this time, which has come.
-    At(Time),
-    /// When the host has been charged these costs.
-    After(WorkCosts),
-}
-
-/// What a host is charged for a record: efforts that are made one after the other.
-#[derive(Clone, Copy, Debug)]
-pub struct WorkCosts(pub(super) [Effort; 2]);
-
-impl WorkCosts {
-    /// The next one to be made.
-    pub(super) fn next(&self) -> Option<Effort> {
-        self.0.into_iter().find(|effort| *effort != Effort::None)
-    }
-
-    /// Notes that it is made.
-    pub(super) fn take(&mut self) {
-        if let Some(made) = self.0.iter_mut().find(|effort| **effort != Effort::None) {
-            *made = Effort::None;
-        }
-    }
 }
 
 /// A round of [`Runtime::repeat`].
@@ -299,9 +268,14 @@ impl Context {
         let _ = waits.await;
     }
 
+    /// Notes an event that happens now in the journal and logs it.
+    pub fn note(&self, event: Event) {
+        self.note_at(self.clock.now(), event);
+    }
+
     /// Notes an event in the journal and logs it. Every line about a consumer carries `partition` and
     /// `consumer`.
-    pub fn note(&self, event: Event) {
+    pub fn note_at(&self, now: Time, event: Event) {
         match &event {
             Event::ConsumerStarted { consumer, incarnation }
             | Event::ConsumerReady { consumer, incarnation }
@@ -309,7 +283,7 @@ impl Context {
             | Event::ConsumerRestarting { consumer, incarnation, .. }
             | Event::ConsumerClosed { consumer, incarnation, .. } => {
                 let partition = self.partitions_of(*consumer);
-                info!(%partition, %consumer, %incarnation, "{event}");
+                info!(%partition, %consumer, start = %incarnation, "{event}");
             }
             Event::ConsumerGivenUp { consumer, .. }
             | Event::RecordSkipped { consumer, .. }
@@ -322,11 +296,11 @@ impl Context {
             Event::Assigned { consumer, incarnation, partitions }
             | Event::Revoked { consumer, incarnation, partitions }
             | Event::Orphaned { consumer, incarnation, partitions } => {
-                info!(partition = %List(partitions), %consumer, %incarnation, "{event}");
+                info!(partition = %List(partitions), %consumer, start = %incarnation, "{event}");
             }
             Event::PoolStarted { pool, incarnation }
             | Event::PoolFailed { pool, incarnation, .. } => {
-                info!(%pool, %incarnation, "{event}");
+                info!(%pool, start = %incarnation, "{event}");
             }
             Event::PoolFinished { pool } => info!(%pool, "{event}"),
             Event::ClientError { consumer: Some(consumer), .. } => {
@@ -353,9 +327,9 @@ impl Context {
         }
         if let Some(trace) = self.runtime.trace() {
             let (who, what, partitions) = self.told(&event);
-            trace.emit_trace(self.clock.now(), TraceKind::Control, who, (what, partitions));
+            trace.emit_trace(now, TraceKind::Control, who, (what, partitions));
         }
-        self.measurements.journal.note(self.clock.now(), event);
+        self.measurements.journal.note(now, event);
     }
 
     /// An event for the trace: its subject, its text, and its partitions.
@@ -397,24 +371,30 @@ impl Context {
     }
 
     /// Counts an error of a client. The journal gets its first occurrence and then the second, fourth, eighth and so on.
-    pub fn note_client_error(&self, client: &str, consumer: Option<ConsumerId>, error: &str) {
-        self.measurements.trouble.store(self.clock.now().0, Ordering::Relaxed);
+    pub fn note_client_error(
+        &self,
+        now: Time,
+        client: &str,
+        consumer: Option<ConsumerId>,
+        error: &str,
+    ) {
+        self.measurements.trouble.store(now.0, Ordering::Relaxed);
         let count = self.measurements.client_error(error);
         if count.is_power_of_two() {
             let (client, error) = (client.to_owned(), error.to_owned());
-            self.note(Event::ClientError { client, consumer, error, count });
+            self.note_at(now, Event::ClientError { client, consumer, error, count });
         }
     }
 
     /// Makes room for the topic's partitions below `partitions`. Whether any of them was new; consumers and producers
     /// follow.
-    pub fn grown(&self, partitions: u32) -> bool {
-        let added = self.measurements.grow(partitions, self.clock.now());
+    pub fn grown(&self, now: Time, partitions: u32) -> bool {
+        let added = self.measurements.grow(partitions, now);
         if added.is_empty() {
             return false;
         }
         self.runtime.grown(added.end);
-        self.note(Event::PartitionsAdded { from: added.start, to: added.end });
+        self.note_at(now, Event::PartitionsAdded { from: added.start, to: added.end });
         true
     }
 

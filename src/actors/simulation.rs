@@ -7,20 +7,24 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+#[cfg(test)]
+use super::defective_client::consumer_client;
 use super::host::{ConsumerHost, PoolHost, RogueConsumer, SimulatedConsumer, SimulatedPool};
 use super::lease::Wake;
+use super::record_work::{Completion, RecordWork};
 use super::runtime::{
-    Answer, Completion, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience,
-    ProducerStart, Query, RecordWork, Repetition, Round, Runtime, TopicAnswer, WorkCosts,
+    Answer, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience, ProducerStart,
+    Query, Repetition, Round, Runtime, TopicAnswer,
 };
 use crate::base::{Clock, Offset, PartitionId, Time};
-use crate::broker::native::member::MemberSettings;
+use crate::broker::native::member_protocol::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
 use crate::broker::sim::{KernelHandle, TraceWriter};
-use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, TopicSize, Watermarks};
+use crate::broker::{BrokerError, ConsumerSpec, TopicSize, Watermarks};
 use crate::fault::Disturbance;
-use crate::logic::{Effort, HandlerError, RecordFault};
-use crate::plan::{Assignor, GroupProtocol, Identity, Plan, SimPlan};
+use crate::logic::HandlerError;
+use crate::measure::Measurements;
+use crate::plan::{Plan, SimPlan};
 use crate::summary::Simulation;
 
 /// Nothing is compressed in a simulation, so one filler does for all payloads.
@@ -60,10 +64,10 @@ impl SimRuntime {
 
     fn consumer(&self, context: &Context, spec: &ConsumerSpec) -> NativeConsumer {
         match &spec.group {
-            None => NativeConsumer::new(self.profile(), self.clock),
+            None => NativeConsumer::new(self.profile()),
             Some(group) => {
-                let member = member(context, spec, group);
-                NativeConsumer::member(member, self.profile(), group, self.clock)
+                let member = MemberSettings::of(&context.plan, context.run, spec, group);
+                NativeConsumer::member(member, self.profile(), group)
             }
         }
     }
@@ -100,7 +104,7 @@ impl SimRuntime {
 
 impl Runtime for SimRuntime {
     fn spawn_consumer(&self, start: ConsumerStart) -> io::Result<Wake> {
-        let client = self.consumer(&start.context, &start.spec);
+        let client = consumer_client(self.consumer(&start.context, &start.spec), &start);
         let member = start.spec.group.as_ref().map(|group| group.consumer);
         let name = start.spec.name.clone();
         let process = SimulatedConsumer::new(ConsumerHost::new(start), client, name, member);
@@ -112,7 +116,7 @@ impl Runtime for SimRuntime {
     fn spawn_producer(&self, start: ProducerStart) -> io::Result<()> {
         let ProducerStart { context, shared, incarnation, mode, report } = start;
         let (partitions, load) = (shared.partitions() as u32, &self.plan.load);
-        let port = NativeProducer::new(load, partitions, self.profile(), self.clock);
+        let port = NativeProducer::new(load, partitions, self.profile());
         let host = PoolHost::new(context, shared, incarnation, mode, port, FILLER_BYTES);
         // Load begins when clients are there.
         self.kernel.host(Box::new(SimulatedPool::new(host, report)), Duration::ZERO);
@@ -125,8 +129,8 @@ impl Runtime for SimRuntime {
         partition: PartitionId,
         until: Time,
     ) -> Result<(), BrokerError> {
-        let client = NativeConsumer::new(self.profile(), self.clock);
-        let process = RogueConsumer::new(context, client, partition, until);
+        let client = NativeConsumer::new(self.profile());
+        let process = RogueConsumer::new(context, client, partition, (self.clock.now(), until));
         self.kernel.host(Box::new(process), Duration::ZERO);
         Ok(())
     }
@@ -138,12 +142,11 @@ impl Runtime for SimRuntime {
         work: &RecordWork,
         handle: Option<&mut dyn FnMut() -> Result<(), HandlerError>>,
     ) -> Result<Completion, HandlerError> {
-        let costs = costs(work);
+        let completion = work.charged();
         if let Some(handle) = handle {
             handle()?;
         }
-        let is_done = costs.next().is_none();
-        Ok(if is_done { Completion::At(work.begun) } else { Completion::After(costs) })
+        Ok(completion)
     }
 
     fn at(&self, at: Time, act: Box<dyn FnOnce() + Send>) {
@@ -191,10 +194,20 @@ impl Runtime for SimRuntime {
             let answer = answer.clone();
             kernel.ask_watermarks(move |watermarks| {
                 let partitions = watermarks.len() as u32;
-                answer(Ok(TopicSize { partitions, led: partitions }));
+                answer(Ok(TopicSize { partitions, led: partitions, ..TopicSize::default() }));
             });
             true
         })))
+    }
+
+    fn knows_leaders(&self) -> bool {
+        true
+    }
+
+    fn note_leaders(&self, measurements: &Measurements) {
+        for (at, partition, brokers) in self.kernel.take_leader_changes() {
+            measurements.note_brokers(at, partition, brokers);
+        }
     }
 
     fn inquire(&self, inquiry: Inquiry) {
@@ -246,6 +259,12 @@ impl Runtime for SimRuntime {
     }
 }
 
+/// The client of the host that begins with `start`. Tests have another one, in which defects are planted.
+#[cfg(not(test))]
+fn consumer_client(client: NativeConsumer, _start: &ConsumerStart) -> NativeConsumer {
+    client
+}
+
 /// Has `act` run at `at`, when no actor is busy.
 fn at_time(kernel: &KernelHandle, at: Time, act: impl FnOnce() + Send + 'static) {
     let (busy, mut act) = (kernel.clone(), Some(act));
@@ -265,59 +284,4 @@ async fn sleep(kernel: &KernelHandle, at: Time) {
         let _ = over.send(());
     });
     let _ = waits.await;
-}
-
-/// What a record costs its host: the work, and what a fault adds to it.
-///
-/// # Panics
-/// When the fault is a panic. Such a panic prints nothing, because it is planned.
-fn costs(work: &RecordWork) -> WorkCosts {
-    let RecordWork { effort, fault, begun, .. } = *work;
-    match fault {
-        None => WorkCosts([effort, Effort::None]),
-        Some(RecordFault::Panic) => std::panic::resume_unwind(Box::new("a planned panic")),
-        Some(RecordFault::Stall(until)) => {
-            WorkCosts([Effort::Wait(until.remaining(begun)), effort])
-        }
-        Some(RecordFault::Slow { factor, add }) => {
-            let more = |span: Duration| span.mul_f64(factor - 1.0) + add;
-            let besides = match effort {
-                Effort::Cpu(span) => Effort::Cpu(more(span)),
-                Effort::Wait(span) => Effort::Wait(more(span)),
-                Effort::None => Effort::Wait(add),
-            };
-            WorkCosts([effort, besides])
-        }
-    }
-}
-
-/// What the native client is told about the group.
-fn member(context: &Context, spec: &ConsumerSpec, group: &GroupSpec) -> MemberSettings {
-    let plan = context.plan.group();
-    let (run, consumer) = (context.run, group.consumer);
-    let instance_id = match plan.map(|plan| plan.identity_of(consumer)) {
-        None | Some(Identity::Dynamic) => None,
-        Some(Identity::Crashable) => Some(format!("{run}-{consumer}-{}", group.incarnation)),
-        Some(Identity::Static) => Some(format!("{run}-{consumer}")),
-    };
-    let (session_timeout, heartbeat_interval, assignor) = match plan.map(|plan| &plan.protocol) {
-        Some(GroupProtocol::Classic { session_timeout, heartbeat_interval, assignor }) => {
-            (*session_timeout, *heartbeat_interval, *assignor)
-        }
-        // Refused when the plan is made.
-        Some(GroupProtocol::Consumer { .. }) | None => {
-            (Duration::from_secs(45), Duration::from_secs(3), Assignor::Range)
-        }
-    };
-    MemberSettings {
-        client_id: spec.name.clone(),
-        instance_id,
-        session_timeout,
-        heartbeat_interval,
-        rebalance_timeout: plan.map_or(Duration::from_secs(300), |plan| plan.max_poll_interval),
-        assignor,
-        partitions: context.plan.topic.partitions,
-        // Only faults change a simulated topic.
-        topic_refresh: context.plan.grows().then_some(context.plan.topic.discover),
-    }
 }

@@ -8,11 +8,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::Builder;
 use std::time::Duration;
 
-use super::host::{BLOCKED_WAIT, ConsumerHost, HostTurn, PoolHost, PoolTurn};
+use super::consumer_threads::{ConsumerThreads, shares_a_thread};
+use super::host::{BLOCKED_WAIT, ConsumerHost, Horizon, HostTurn, PoolHost, PoolTurn};
 use super::lease::{HostReport, PoolReport, Wake};
+use super::record_work::{Completion, RecordWork, panic_as_planned};
 use super::runtime::{
-    Answer, Completion, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience,
-    ProducerStart, Query, RecordWork, Repetition, Round, Runtime, TopicAnswer,
+    Answer, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience, ProducerStart,
+    Query, Repetition, Round, Runtime, TopicAnswer,
 };
 use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::calls::RuledConsumer;
@@ -38,17 +40,25 @@ const FILLER_BYTES: usize = 256 * 1024;
 pub struct ThreadRuntime {
     clients: Arc<dyn ClusterPort>,
     clock: Clock,
+    /// For consumers that share a thread.
+    shared: Arc<ConsumerThreads>,
 }
 
 impl ThreadRuntime {
     /// Hosts whose clients are made by `clients`, on the run's clock.
     pub fn new(clients: Arc<dyn ClusterPort>, clock: Clock) -> ThreadRuntime {
-        ThreadRuntime { clients, clock }
+        ThreadRuntime { clients, clock, shared: Arc::new(ConsumerThreads::new()) }
     }
 }
 
 impl Runtime for ThreadRuntime {
     fn spawn_consumer(&self, start: ConsumerStart) -> io::Result<Wake> {
+        let consumer = start.owner.as_ref().map(|(owner, _)| owner.consumer);
+        if let Some(consumer) =
+            consumer.filter(|consumer| shares_a_thread(&start.context, *consumer))
+        {
+            return self.shared.start(consumer, start, (&*self.clients, self.clock));
+        }
         let (name, spec, clients) =
             (start.spec.name.clone(), start.spec.clone(), self.clients.clone());
         let channel = start.owner.as_ref().map(|(_, channel)| channel.clone());
@@ -76,7 +86,9 @@ impl Runtime for ThreadRuntime {
             let run = || match clients.producer(pool) {
                 Ok(port) => {
                     let bytes = FILLER_BYTES;
-                    run_producer(PoolHost::new(context, shared, incarnation, mode, port, bytes));
+                    let clock = context.clock;
+                    let host = PoolHost::new(context, shared, incarnation, mode, port, bytes);
+                    run_producer(host, clock);
                     PoolReport::Finished
                 }
                 Err(error) => PoolReport::Failed(error),
@@ -95,6 +107,9 @@ impl Runtime for ThreadRuntime {
         handle: Option<&mut dyn FnMut() -> Result<(), HandlerError>>,
     ) -> Result<Completion, HandlerError> {
         let RecordWork { effort, begun, .. } = *work;
+        if shares_a_thread(context, work.consumer) {
+            return Ok(work.charged());
+        }
         let slow = trigger(work, context);
         match handle {
             Some(handle) => handle()?,
@@ -235,13 +250,14 @@ fn run_consumer(mut host: ConsumerHost, spec: &ConsumerSpec, clients: &dyn Clust
         Ok(port) => {
             let member = spec.group.as_ref().map(|group| group.consumer);
             let active_faults = context.active_faults.clone();
-            Box::new(RuledConsumer::new(port, member, active_faults, context.clock))
+            RuledConsumer::new(port, member, active_faults)
         }
         Err(error) => return host.refuse(&error),
     };
     loop {
         hang(&host, &context);
-        if host.turn(&mut *port, IDLE_WAIT) == HostTurn::Over {
+        let now = context.clock.now();
+        if host.turn(now, now, &mut port, IDLE_WAIT) == HostTurn::Over {
             break;
         }
     }
@@ -250,20 +266,23 @@ fn run_consumer(mut host: ConsumerHost, spec: &ConsumerSpec, clients: &dyn Clust
     if let Some(span) = host.closes_late() {
         block(&context, closing_since + span);
     }
-    port.close(CLOSE_LIMIT);
-    host.closed(context.clock.now().since_ns(closing_since));
+    Box::new(port).close(CLOSE_LIMIT);
+    let now = context.clock.now();
+    host.closed(now, now.since_ns(closing_since));
 }
 
 /// Turn after turn of a pool's host, with the waits between them spent in the client.
-fn run_producer(mut host: PoolHost<Box<dyn ProducerPort>>) {
-    let clock = host.clock();
+fn run_producer(mut host: PoolHost<Box<dyn ProducerPort>>, clock: Clock) {
     loop {
-        match host.turn() {
+        match host.turn(clock.now(), Horizon::Present(clock)) {
             PoolTurn::Again => {}
-            PoolTurn::Wait(wait) => host.collect(wait),
+            PoolTurn::At(next) => {
+                let now = clock.now();
+                host.collect(now, next.remaining(now));
+            }
             PoolTurn::Blocked(by) => {
                 let since = clock.now();
-                host.collect(BLOCKED_WAIT);
+                host.collect(since, BLOCKED_WAIT);
                 host.blocked(by, since, clock.now());
             }
             PoolTurn::Over => return,
@@ -326,7 +345,7 @@ fn block(context: &Context, until: Time) {
 fn trigger(work: &RecordWork, context: &Context) -> Option<SlowHandler> {
     let began = || context.clock.now();
     match work.fault? {
-        RecordFault::Panic => std::panic::resume_unwind(Box::new("a planned panic")),
+        RecordFault::Panic => panic_as_planned(),
         RecordFault::Stall(until) => {
             block(context, until);
             // The stall has ended: a later failure has another cause.

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 /// An instant, in nanoseconds since the run's epoch. May be negative.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Time(pub i64);
 
 impl Time {
@@ -127,6 +128,43 @@ impl Clock {
         self.epoch_unix_ns
     }
 
+    /// An instant of the run on the wall clock, RFC 3339 in UTC, in milliseconds; `None` when simulated.
+    pub fn wall_clock(&self, at: Time) -> Option<String> {
+        if self.is_simulated() {
+            return None;
+        }
+        let ns = i128::from(self.epoch_unix_ns) + i128::from(at.0);
+        let timestamp = jiff::Timestamp::from_nanosecond(ns).ok()?;
+        Some(format!("{timestamp:.3}"))
+    }
+
+    /// The same clock with an epoch that is `by_ns` nanoseconds earlier: what it shows grows by that.
+    #[must_use]
+    pub fn with_earlier_epoch(self, by_ns: i64) -> Clock {
+        let span = Duration::from_nanos(by_ns.unsigned_abs());
+        let source = match self.source {
+            Source::Machine(origin) if by_ns >= 0 => {
+                Source::Machine(origin.checked_sub(span).unwrap_or(origin))
+            }
+            Source::Machine(origin) => Source::Machine(origin + span),
+            simulated => simulated,
+        };
+        Clock { source, epoch_unix_ns: self.epoch_unix_ns - by_ns }
+    }
+
+    /// When this clock's epoch was, on the clock that all processes of a machine share, in nanoseconds, with how far it
+    /// may be off. `None` where the system has no such clock.
+    pub fn epoch_on_machine(&self) -> Option<(i64, i64)> {
+        let reading = |_| {
+            let before = self.now();
+            let machine_ns = machine_ns()?;
+            let took = self.now().since_ns(before);
+            Some((machine_ns - before.0 - took / 2, took / 2 + 1))
+        };
+        // The quickest of a few readings is the best.
+        (0..32).filter_map(reading).min_by_key(|(_, bound)| *bound)
+    }
+
     /// The smallest step seen between two readings: the resolution of every latency.
     pub fn resolution(&self) -> Duration {
         let mut smallest_ns = i64::MAX;
@@ -142,6 +180,28 @@ impl Clock {
         }
         Duration::from_nanos(u64::try_from(smallest_ns).unwrap_or(0))
     }
+}
+
+/// The time since the machine was started, in nanoseconds: the same in every process of it.
+#[cfg(unix)]
+fn machine_ns() -> Option<i64> {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec.checked_mul(1_000_000_000)?.checked_add(time.tv_nsec)
+}
+
+#[cfg(not(unix))]
+fn machine_ns() -> Option<i64> {
+    None
+}
+
+/// Names the clock that all processes of this machine share, and no process of another machine: the id of its boot, and
+/// the time namespace. `None` where the system does not tell, so that two machines are never taken for one.
+pub fn machine_clock() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/time").ok();
+    let namespace = namespace.map(|link| link.to_string_lossy().into_owned()).unwrap_or_default();
+    Some(format!("{} {namespace}", boot.trim()).trim_end().to_owned())
 }
 
 /// A node of the seed tree. Children are independent of each other and of the order they are asked for.

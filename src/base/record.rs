@@ -19,11 +19,18 @@
 //! What all records of a partition have in common stands last, beside the filler: so a log that keeps common endings
 //! once keeps less of each.
 //!
+//! A record with a key covers it as well: the checksum of the key is the seed of the payload's. A value that belongs to a
+//! schema, a template or a file has no room for a stamp: then the stamp is the value of the header [`STAMP_HEADER`], and
+//! its checksum covers key, value and stamp, in this order.
+//!
 //! A client compares a record's size with `message.max.bytes`, and a broker with the limit of its topic
-//! (`max.message.bytes`). Records have a payload and nothing else: no key, no headers.
+//! (`max.message.bytes`).
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use serde::{Deserialize, Serialize};
+
+use super::record_view::{RecordView, STAMP_HEADER};
 use super::{PartitionId, ProducerId, RunId, Time};
 
 /// Size of a stamp in bytes, and so the smallest payload.
@@ -35,7 +42,7 @@ const MARK: [u8; 4] = [b'L', b'K', 3, 0];
 const BODY: usize = 8;
 
 /// What a record says about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// The run that sent it.
     pub run: RunId,
@@ -70,25 +77,83 @@ pub enum StampCheck {
 /// # Panics
 /// When `payload` is shorter than a stamp; the plan refuses such a scenario.
 pub fn write_payload(stamp: &Stamp, payload: &mut [u8]) {
+    write_keyed(stamp, None, payload);
+}
+
+/// As [`write_payload`], of a record with this key.
+fn write_keyed(stamp: &Stamp, key: Option<&[u8]>, payload: &mut [u8]) {
     assert!(payload.len() >= STAMP_BYTES, "payload of {} bytes", payload.len());
     // The checksum reads words of eight bytes, and a processor passes on at once only what was written in one go.
     let lane = u64::from(stamp.partition.0) << 32 | u64::from(stamp.producer.0);
+    write_fields(stamp, lane, payload);
+    let checksum = checksum(payload, seed_of(key));
+    seal(payload, checksum);
+}
+
+/// Writes a stamp, where its fields are, without its mark and checksum.
+#[inline]
+fn write_fields(stamp: &Stamp, lane: u64, payload: &mut [u8]) {
     payload[8..16].copy_from_slice(&stamp.sequence.to_le_bytes());
     payload[16..24].copy_from_slice(&stamp.intended.0.to_le_bytes());
     payload[24..32].copy_from_slice(&stamp.sent.0.to_le_bytes());
     payload[32..40].copy_from_slice(&lane.to_le_bytes());
     payload[40..48].copy_from_slice(&stamp.run.0.to_le_bytes());
-    let checksum = checksum(payload);
+}
+
+#[inline]
+fn seal(payload: &mut [u8], checksum: u32) {
     payload[0..4].copy_from_slice(&MARK);
     payload[4..8].copy_from_slice(&checksum.to_le_bytes());
 }
 
+/// Stamps a record of a key and a value: in the value, which is at least as long as a stamp, or else in `header`, the
+/// value of the header [`STAMP_HEADER`].
+///
+/// # Panics
+/// When there is no header and the value is shorter than a stamp; the plan refuses such a scenario.
+pub fn stamp_parts(
+    stamp: &Stamp,
+    key: Option<&[u8]>,
+    value: &mut [u8],
+    header: Option<&mut [u8; STAMP_BYTES]>,
+) {
+    let Some(header) = header else { return write_keyed(stamp, key, value) };
+    let lane = u64::from(stamp.partition.0) << 32 | u64::from(stamp.producer.0);
+    write_fields(stamp, lane, header);
+    let checksum = checksum(header, xxh3_64_with_seed(value, seed_of(key)));
+    seal(header, checksum);
+}
+
+/// Checks a record in place, wherever its stamp is.
+#[inline]
+pub fn verify_record(record: &RecordView<'_>, run: RunId) -> StampCheck {
+    match record.is_plain() {
+        true => verify(record.value, run),
+        false => verify_parts(record, run),
+    }
+}
+
+fn verify_parts(record: &RecordView<'_>, run: RunId) -> StampCheck {
+    let seed = seed_of(record.key);
+    match record.headers.get(STAMP_HEADER) {
+        Some(stamp) if stamp.len() == STAMP_BYTES => {
+            verify_seeded(stamp, xxh3_64_with_seed(record.value, seed), run)
+        }
+        _ => verify_seeded(record.value, seed, run),
+    }
+}
+
 /// Checks a payload in place.
 pub fn verify(payload: &[u8], run: RunId) -> StampCheck {
+    verify_seeded(payload, 0, run)
+}
+
+#[inline]
+fn verify_seeded(payload: &[u8], seed: u64, run: RunId) -> StampCheck {
     if payload.len() < STAMP_BYTES || payload[0..4] != MARK {
         return StampCheck::OtherProducer;
     }
-    if checksum(payload) != u32::from_le_bytes(bytes(payload, 4)) {
+    if checksum(payload, seed) != u32::from_le_bytes(bytes(payload, 4)) {
         return StampCheck::Corrupt;
     }
     let stamp = Stamp {
@@ -107,9 +172,20 @@ pub fn sent_time(payload: &[u8]) -> Option<Time> {
     (payload.len() >= STAMP_BYTES).then(|| Time(i64::from_le_bytes(bytes(payload, 24))))
 }
 
-/// XXH3's lower half, of what it covers in `payload`.
-fn checksum(payload: &[u8]) -> u32 {
-    xxh3_64(&payload[BODY..]) as u32
+/// XXH3's lower half, of what it covers in `payload`. The seed 0 is that of no seed.
+#[inline]
+fn checksum(payload: &[u8], seed: u64) -> u32 {
+    let hash = match seed {
+        0 => xxh3_64(&payload[BODY..]),
+        seed => xxh3_64_with_seed(&payload[BODY..], seed),
+    };
+    hash as u32
+}
+
+/// What a key adds to the checksum of the rest.
+#[inline]
+fn seed_of(key: Option<&[u8]>) -> u64 {
+    key.map_or(0, xxh3_64)
 }
 
 fn bytes<const N: usize>(payload: &[u8], at: usize) -> [u8; N] {
@@ -160,6 +236,7 @@ fn varint_bytes(length: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{Headers, put_header};
 
     fn stamp() -> Stamp {
         Stamp {
@@ -188,6 +265,35 @@ mod tests {
                 payload[byte] ^= 1 << bit;
                 assert_eq!(verify(&payload, RunId(0xfeed)), StampCheck::Corrupt, "byte {byte}");
                 payload[byte] ^= 1 << bit;
+            }
+        }
+    }
+
+    #[test]
+    fn a_stamp_covers_key_and_value_in_the_value_and_in_a_header() {
+        let run = RunId(0xfeed);
+        for (key, has_header) in [(Some(&b"k-1"[..]), false), (Some(b""), true), (None, true)] {
+            let mut value = vec![0xab; 60];
+            let mut header = [0; STAMP_BYTES];
+            stamp_parts(&stamp(), key, &mut value, has_header.then_some(&mut header));
+            let mut headers = Vec::new();
+            if has_header {
+                put_header(&mut headers, "of another program", None);
+                put_header(&mut headers, STAMP_HEADER, Some(&header));
+            }
+            let headers = Headers::written(&headers);
+            let record = RecordView { key, value: &value, headers, timestamp_ms: Some(1) };
+            assert_eq!(verify_record(&record, run), StampCheck::Intact(stamp()));
+            // Its key is part of it, as is that it has none.
+            for other in [Some(&b"k-2"[..]), Some(b"k"), None].into_iter().filter(|it| *it != key) {
+                let other = RecordView { key: other, ..record };
+                assert_eq!(verify_record(&other, run), StampCheck::Corrupt, "{other:?}");
+            }
+            for byte in 4..value.len() {
+                let mut value = value.clone();
+                value[byte] ^= 4;
+                let other = RecordView { value: &value, ..record };
+                assert_eq!(verify_record(&other, run), StampCheck::Corrupt, "byte {byte}");
             }
         }
     }

@@ -4,31 +4,43 @@ use std::ops::{Index, Range};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Values by number, from 0. What is in it never moves and never goes; reading never waits. It has a fixed capacity,
-/// for which a few bytes per value are taken at once.
+/// Values by number, from 0. What is in it never moves and never goes; reading never waits. It has a fixed capacity;
+/// room is taken for [`CHUNK`] values at a time.
 #[derive(Debug)]
 pub struct Table<T> {
-    slots: Box<[OnceLock<Box<T>>]>,
+    chunks: Box<[OnceLock<Chunk<T>>]>,
+    capacity: usize,
     len: AtomicUsize,
     writing: Mutex<()>,
 }
 
+/// Values in a row, each in a box of its own, so that room for one is small.
+type Chunk<T> = Box<[OnceLock<Box<T>>]>;
+
+/// Values for which room is taken together.
+const CHUNK: usize = 64;
+
 impl<T> Table<T> {
     /// A table of `values`, with room for `capacity` of them, or for all if they are more.
     pub fn new(values: impl IntoIterator<Item = T>, capacity: usize) -> Table<T> {
-        let full: Vec<_> =
-            values.into_iter().map(|value| OnceLock::from(Box::new(value))).collect();
-        let len = AtomicUsize::new(full.len());
-        let room = capacity.saturating_sub(full.len());
-        let slots = full.into_iter().chain((0..room).map(|_| OnceLock::new())).collect();
-        Table { slots, len, writing: Mutex::new(()) }
+        let values: Vec<T> = values.into_iter().collect();
+        let capacity = capacity.max(values.len());
+        let chunks = (0..capacity.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect();
+        let table = Table { chunks, capacity, len: AtomicUsize::new(0), writing: Mutex::new(()) };
+        values.into_iter().for_each(|value| _ = table.push(value));
+        table
     }
 
     /// Appends a value; false when there is no room.
     pub fn push(&self, value: T) -> bool {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let at = self.len.load(Ordering::Acquire);
-        let is_set = self.slots.get(at).is_some_and(|slot| slot.set(Box::new(value)).is_ok());
+        if at >= self.capacity {
+            return false;
+        }
+        let chunk =
+            self.chunks[at / CHUNK].get_or_init(|| (0..CHUNK).map(|_| OnceLock::new()).collect());
+        let is_set = chunk[at % CHUNK].set(Box::new(value)).is_ok();
         if is_set {
             self.len.store(at + 1, Ordering::Release);
         }
@@ -57,7 +69,8 @@ impl<T> Table<T> {
     /// Value number `at`.
     #[inline]
     pub fn get(&self, at: usize) -> Option<&T> {
-        self.slots.get(at)?.get().map(|value| &**value)
+        let chunk = self.chunks.get(at / CHUNK)?.get()?;
+        chunk[at % CHUNK].get().map(|value| &**value)
     }
 
     /// All values there are now, in order.

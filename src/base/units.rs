@@ -268,8 +268,33 @@ id!(
 );
 
 /// Tells the records of one run from those of every other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunId(pub u64);
+
+impl RunId {
+    /// The id of a run from 64 random bits. The last four digits of its text follow from the eight before them, so that
+    /// names with it are told from other names.
+    pub fn marked(bits: u64) -> RunId {
+        let drawn = (bits >> 16) as u32;
+        RunId((bits & !0xffff) | u64::from(RunId::check_digits(drawn)))
+    }
+
+    /// Whether a run has made this name of a topic or a group: `lanekeeper-`, what it likes, and its id.
+    pub fn is_mark_of(name: &str) -> bool {
+        let id = name.strip_prefix("lanekeeper-").and_then(|rest| rest.rsplit('-').next());
+        let Some(id) = id.filter(|id| id.len() == 12) else { return false };
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if !id.bytes().all(is_digit) {
+            return false;
+        }
+        u64::from_str_radix(id, 16)
+            .is_ok_and(|id| RunId::check_digits((id >> 16) as u32) == (id & 0xffff) as u16)
+    }
+
+    fn check_digits(drawn: u32) -> u16 {
+        crc32fast::hash(&drawn.to_be_bytes()) as u16
+    }
+}
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -280,6 +305,24 @@ impl fmt::Display for RunId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_runs_are_told_from_others() {
+        let id = RunId::marked(0x0123_4567_89ab_cdef);
+        for name in [format!("lanekeeper-{id}"), format!("lanekeeper-my-orders-{id}")] {
+            assert!(RunId::is_mark_of(&name), "{name}");
+            assert!(!RunId::is_mark_of(&name.to_uppercase()) && !RunId::is_mark_of(&name[1..]));
+            assert!(
+                !RunId::is_mark_of(&format!("{name}0")) && !RunId::is_mark_of(&format!("x{name}"))
+            );
+        }
+        let other = format!("lanekeeper-orders-{}", RunId(id.0 ^ 1));
+        for name in [other.as_str(), "lanekeeper-", "lanekeeper-orders", "orders", ""] {
+            assert!(!RunId::is_mark_of(name), "{name}");
+        }
+        let marked = |bits: u64| RunId::is_mark_of(&format!("lanekeeper-{}", RunId::marked(bits)));
+        assert!((0..1_000).all(|n| marked(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(n))));
+    }
 
     #[test]
     fn durations_are_read_with_their_unit() {

@@ -1,16 +1,16 @@
 //! The ports: what a host needs of a cluster, what is done to one on purpose, and what a client's errors mean.
-//!
-//! How far a group member has come in the partitions it has.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, RunId, Time};
+use super::positions::Positions;
+use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, RecordView, RunId, Time};
 use crate::fault::Disturbance;
-use crate::measure::Ack;
+use crate::measure::{Ack, PartitionBrokers, RequestLog};
 
 /// Makes the ports to a cluster, and acts on the cluster itself. Shared by all hosts.
 pub trait ClusterPort: Send + Sync {
@@ -19,6 +19,14 @@ pub trait ClusterPort: Send + Sync {
     /// # Errors
     /// The client library refuses to make the client.
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError>;
+
+    /// Clients of consumers that share a thread. For client libraries that leave the waiting to their caller.
+    ///
+    /// # Errors
+    /// This client has threads of its own, or the system has no more descriptors.
+    fn consumer_loop(&self) -> Result<Box<dyn ConsumerLoop>, BrokerError> {
+        Err(BrokerError::fatal("each client of this library has threads of its own"))
+    }
 
     /// A pool's client or clients. Called on the thread that will use it.
     ///
@@ -49,6 +57,11 @@ pub trait ClusterPort: Send + Sync {
     /// Announces the topic's new number of partitions. Clients that exist already may be asked about the new ones,
     /// too.
     fn grown(&self, _partitions: u32) {}
+
+    /// What the clients of this cluster count of their requests; none of clients that do not tell.
+    fn requests(&self) -> Option<Arc<RequestLog>> {
+        None
+    }
 
     /// Does something to the cluster. May block for up to 10 s; not to be called where an async runtime runs.
     /// Refused by a cluster that cannot do it; plans that want that are refused before.
@@ -96,17 +109,18 @@ pub enum ConsumerCommand {
     Commit(BTreeMap<PartitionId, Offset>),
 }
 
-/// A consumer's client, on the thread that owns it.
+/// A consumer's client, on the thread that owns it. It is told the time of each call.
 pub trait ConsumerPort {
     /// Takes a command. Its effects show in later polls.
     ///
     /// # Errors
     /// The client refuses the command.
-    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError>;
+    fn submit(&mut self, now: Time, command: ConsumerCommand) -> Result<(), BrokerError>;
 
     /// Waits at most `wait` for a first event and then hands over what is there, without waiting, until
-    /// nothing is left or `events` says stop. A simulated port always gets a zero wait.
-    fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents);
+    /// nothing is left or `events` says stop. Returns the time at its end. A simulated port always gets a zero wait, and
+    /// takes no time.
+    fn poll(&mut self, now: Time, wait: Duration, events: &mut dyn ConsumerEvents) -> Time;
 
     /// How far the client has come in the partitions at whose end it is, and where everything before was handed over:
     /// the next offset it would hand over. That is more than one after the last record where what follows is not
@@ -118,26 +132,51 @@ pub trait ConsumerPort {
         BTreeMap::new()
     }
 
+    /// Whether a poll would hand something over without a wait, as far as a client tells.
+    fn has_events(&self) -> bool {
+        false
+    }
+
     /// Closes the client, in at most about `limit`. Returns whether it closed in time.
     fn close(self: Box<Self>, limit: Duration) -> bool;
 }
 
 impl<P: ConsumerPort + ?Sized> ConsumerPort for Box<P> {
-    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError> {
-        (**self).submit(command)
+    fn submit(&mut self, now: Time, command: ConsumerCommand) -> Result<(), BrokerError> {
+        (**self).submit(now, command)
     }
 
-    fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents) {
-        (**self).poll(wait, events);
+    fn poll(&mut self, now: Time, wait: Duration, events: &mut dyn ConsumerEvents) -> Time {
+        (**self).poll(now, wait, events)
     }
 
     fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
         (**self).ends_reached()
     }
 
+    fn has_events(&self) -> bool {
+        (**self).has_events()
+    }
+
     fn close(self: Box<Self>, limit: Duration) -> bool {
         (*self).close(limit)
     }
+}
+
+/// Clients of several consumers, for which one thread waits: an event loop. It is told the time of each call.
+pub trait ConsumerLoop: Send {
+    /// A client more, with a number that no other one has until it is closed. Its `poll` never waits.
+    fn add(&mut self, spec: &ConsumerSpec) -> (usize, Box<dyn ConsumerPort>);
+
+    /// Waits at most `wait` until something comes for one of the clients, and appends the numbers of those that have
+    /// something to hand over. Returns the time at its end.
+    fn wait(&mut self, now: Time, wait: Duration, ready: &mut Vec<usize>) -> Time;
+
+    /// What ends a wait from another thread.
+    ///
+    /// # Errors
+    /// The system has no more descriptors, or that was asked for before.
+    fn waker(&self) -> io::Result<Arc<dyn Fn() + Send + Sync>>;
 }
 
 /// Whether a poll goes on.
@@ -151,19 +190,27 @@ pub enum Flow {
 
 /// Where a consumer port hands its events.
 pub trait ConsumerEvents {
-    /// The response with the records that follow reached the client at `at`; they have waited there until now. Only
-    /// clients that know say so.
-    fn came_at(&mut self, _at: Time) {}
-    /// A record, where it lies in the client's memory.
-    fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow;
+    /// A record, where it lies in the client's memory. The response with it `arrived` at the client then, and it has
+    /// waited there since; a client that [does not know](crate::base::ClientKind::fetch_is_timed) says when it hands
+    /// the record over.
+    fn record(
+        &mut self,
+        partition: PartitionId,
+        offset: Offset,
+        record: &RecordView<'_>,
+        arrived: Time,
+    ) -> Flow;
+    /// It is `now`, later than when the response with the next record arrived. From a client in real time, where time
+    /// passes between two records of a response.
+    fn present(&mut self, now: Time);
     /// The end of a partition was reached: the client has really fetched from it.
     fn end_of_partition(&mut self, partition: PartitionId);
     /// The group gave this member partitions (in addition to those it has).
-    fn assigned(&mut self, partitions: &[PartitionId]);
+    fn assigned(&mut self, now: Time, partitions: &[PartitionId]);
     /// The group took partitions from this member; positions are committed already.
-    fn revoked(&mut self, partitions: &[PartitionId]);
+    fn revoked(&mut self, now: Time, partitions: &[PartitionId]);
     /// Something went wrong.
-    fn error(&mut self, error: BrokerError);
+    fn error(&mut self, now: Time, error: BrokerError);
 }
 
 /// Looks at the topic, beside everything else.
@@ -176,12 +223,14 @@ pub trait TopicPort: Send {
 }
 
 /// How many partitions a topic has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicSize {
     /// All of them; 0 when there is no such topic.
     pub partitions: u32,
     /// Those with a leader, counted from partition 0 to the first without.
     pub led: u32,
+    /// The brokers of each partition, where they are known.
+    pub brokers: Vec<(PartitionId, PartitionBrokers)>,
 }
 
 /// A record to be sent.
@@ -193,8 +242,14 @@ pub struct SendRecord<'a> {
     pub partition: PartitionId,
     /// Its lane sequence, given back with the acknowledgement. Less than 2^40.
     pub sequence: u64,
-    /// The stamped payload; copied by the client.
+    /// The stamped payload, or the whole record in its packed form; copied by the client.
     pub payload: &'a [u8],
+    /// Whether `payload` is a packed record, with key and headers.
+    pub is_packed: bool,
+    /// When it is sent, as its stamp says.
+    pub sent: Time,
+    /// Whether no other record is sent at the same time: its batch need not wait for more.
+    pub is_alone: bool,
 }
 
 /// Why a record was not taken.
@@ -244,42 +299,62 @@ impl Answers {
     }
 }
 
-/// A pool's client or clients, on the thread that owns it.
+/// A pool's client or clients, on the thread that owns it. It is told the time of each call, which may be later than the
+/// present of a simulation: see [`sends_immediately_at`](Self::sends_immediately_at).
 pub trait ProducerPort {
     /// Hands a record to the client; never waits.
     ///
     /// # Errors
     /// The queue of the client is full, or the client refuses the record.
-    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError>;
+    fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError>;
+
+    /// Sends what has waited long enough in a client without threads of its own. Returns when something is due next.
+    fn send_due(&mut self, _now: Time) -> Time {
+        Time::NEVER
+    }
+
+    /// Whether a record sent alone at `at`, which may be later than now, leaves the client as it is sent, whatever is
+    /// answered until then, and nothing is due in the client before.
+    fn sends_immediately_at(&self, _at: Time) -> bool {
+        true
+    }
 
     /// Lets `wait` pass, or less if acknowledgements come, and appends what came since the last call.
     /// A simulated port always gets a zero wait.
-    fn answers(&mut self, wait: Duration, answers: &mut Answers);
+    fn answers(&mut self, now: Time, wait: Duration, answers: &mut Answers);
 
     /// Whether records may be sent to partitions below `partitions`; if not, sees to it that they may be soon.
     /// Never waits.
-    fn follow(&mut self, partitions: u32) -> bool;
+    fn follow(&mut self, now: Time, partitions: u32) -> bool;
 
     /// Gives up what is still queued or in flight: every record gets its answer, as failed or
     /// indeterminate, within about `limit`.
-    fn give_up(&mut self, limit: Duration);
+    fn give_up(&mut self, now: Time, limit: Duration);
 }
 
 impl<P: ProducerPort + ?Sized> ProducerPort for Box<P> {
-    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
-        (**self).send(record)
+    fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
+        (**self).send(now, record)
     }
 
-    fn answers(&mut self, wait: Duration, answers: &mut Answers) {
-        (**self).answers(wait, answers);
+    fn send_due(&mut self, now: Time) -> Time {
+        (**self).send_due(now)
     }
 
-    fn follow(&mut self, partitions: u32) -> bool {
-        (**self).follow(partitions)
+    fn sends_immediately_at(&self, at: Time) -> bool {
+        (**self).sends_immediately_at(at)
     }
 
-    fn give_up(&mut self, limit: Duration) {
-        (**self).give_up(limit);
+    fn answers(&mut self, now: Time, wait: Duration, answers: &mut Answers) {
+        (**self).answers(now, wait, answers);
+    }
+
+    fn follow(&mut self, now: Time, partitions: u32) -> bool {
+        (**self).follow(now, partitions)
+    }
+
+    fn give_up(&mut self, now: Time, limit: Duration) {
+        (**self).give_up(now, limit);
     }
 }
 
@@ -374,65 +449,3 @@ impl fmt::Display for BrokerError {
 }
 
 impl std::error::Error for BrokerError {}
-
-/// Next offsets to process of a member's partitions. The host moves them record by record; the client reads them when
-/// it gives a partition up.
-#[derive(Clone, Debug, Default)]
-pub struct Positions {
-    partitions: Arc<Mutex<BTreeMap<PartitionId, Arc<AtomicI64>>>>,
-}
-
-/// The position in one partition.
-#[derive(Clone, Debug)]
-pub struct Position(Arc<AtomicI64>);
-
-/// Nothing processed yet.
-const NONE: i64 = -1;
-
-impl Positions {
-    /// The position in `partition`, which begins anew.
-    pub fn begin(&self, partition: PartitionId) -> Position {
-        let position = Position(Arc::new(AtomicI64::new(NONE)));
-        self.lock().insert(partition, position.0.clone());
-        position
-    }
-
-    /// The next offset to process in `partition`, once something was processed there.
-    pub fn next(&self, partition: PartitionId) -> Option<Offset> {
-        let next = self.lock().get(&partition)?.load(Ordering::Acquire);
-        (next != NONE).then_some(Offset(next))
-    }
-
-    /// Forgets `partition`.
-    pub fn end(&self, partition: PartitionId) {
-        self.lock().remove(&partition);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartitionId, Arc<AtomicI64>>> {
-        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Position {
-    /// Moves on to `next`.
-    #[inline]
-    pub fn advance(&self, next: Offset) {
-        self.0.store(next.0, Ordering::Release);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_position_is_known_from_the_first_record_until_the_partition_is_given_up() {
-        let positions = Positions::default();
-        let position = positions.begin(PartitionId(3));
-        assert_eq!(positions.next(PartitionId(3)), None);
-        position.advance(Offset(8));
-        assert_eq!(positions.next(PartitionId(3)), Some(Offset(8)));
-        positions.end(PartitionId(3));
-        assert_eq!(positions.next(PartitionId(3)), None);
-    }
-}

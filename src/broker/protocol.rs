@@ -37,8 +37,8 @@ pub enum Request {
 pub enum Response {
     /// The leader of every partition, by id; `None` while it has none.
     Metadata(Vec<Option<BrokerId>>),
-    /// The producer's number.
-    InitProducerId(i64),
+    /// The producer's number, or why there is none yet.
+    InitProducerId(Result<i64, ErrorCode>),
     /// What became of the batch of this number.
     Produce(u64, Result<Offset, ErrorCode>),
     /// The request, its slots filled in.
@@ -88,11 +88,13 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Where each payload ends.
     pub ends: Vec<u32>,
+    /// Whether each payload is a packed record, with key and headers, or only its value.
+    pub is_packed: bool,
 }
 
 impl Clone for Batch {
     fn clone(&self) -> Batch {
-        Batch { bytes: self.bytes.clone(), ends: self.ends.clone() }
+        Batch { bytes: self.bytes.clone(), ends: self.ends.clone(), is_packed: self.is_packed }
     }
 
     /// Keeps the memory there is.
@@ -100,6 +102,7 @@ impl Clone for Batch {
     fn clone_from(&mut self, other: &Batch) {
         self.bytes.clone_from(&other.bytes);
         self.ends.clone_from(&other.ends);
+        self.is_packed = other.is_packed;
     }
 }
 
@@ -144,10 +147,16 @@ pub struct Fetch {
 pub struct FetchSlot {
     /// Which partition.
     pub partition: PartitionId,
+    /// The leader's epoch in which the record before `offset` was appended, and in the answer that before `resume` or
+    /// `end`; -1 where that is not known. With it a broker finds out whether its log is another one (KIP-320).
+    pub epoch: i32,
     /// The first offset wanted.
     pub offset: i64,
     /// Answer: the offset after the last record given.
     pub end: i64,
+    /// Answer: the offset to be fetched next, if that is larger than `end`: what lies between has no records. Marks of
+    /// transactions have offsets, and so had records that compaction has removed.
+    pub resume: i64,
     /// Answer: the offset after the last record a consumer may see.
     pub high_watermark: i64,
     /// Answer: what is wrong, if anything.
@@ -157,7 +166,15 @@ pub struct FetchSlot {
 impl FetchSlot {
     /// A question.
     pub fn new(partition: PartitionId, offset: i64) -> FetchSlot {
-        FetchSlot { partition, offset, end: offset, high_watermark: -1, error: None }
+        FetchSlot {
+            partition,
+            epoch: -1,
+            offset,
+            end: offset,
+            resume: offset,
+            high_watermark: -1,
+            error: None,
+        }
     }
 }
 
@@ -166,6 +183,8 @@ impl FetchSlot {
 pub enum ErrorCode {
     /// The offset is not in the log.
     OffsetOutOfRange,
+    /// The log has been cut and continued: what was read last is not in it any more.
+    LogTruncation,
     /// Another broker leads the partition.
     NotLeaderOrFollower,
     /// An idempotent producer's sequence has a gap.
@@ -178,6 +197,8 @@ pub enum ErrorCode {
     RequestTimedOut,
     /// Anything else that passes.
     Unavailable,
+    /// The same request would be refused again: its name, as librdkafka has it.
+    Rejected(&'static str),
 }
 
 impl ErrorCode {
@@ -185,51 +206,88 @@ impl ErrorCode {
     pub fn name(self) -> &'static str {
         match self {
             ErrorCode::OffsetOutOfRange => "OffsetOutOfRange",
+            ErrorCode::LogTruncation => "LogTruncation",
             ErrorCode::NotLeaderOrFollower => "NotLeaderForPartition",
             ErrorCode::OutOfOrderSequence => "OutOfOrderSequenceNumber",
             ErrorCode::NotEnoughReplicas => "NotEnoughReplicas",
             ErrorCode::NotEnoughReplicasAfterAppend => "NotEnoughReplicasAfterAppend",
             ErrorCode::RequestTimedOut => "RequestTimedOut",
             ErrorCode::Unavailable => "Unavailable",
+            ErrorCode::Rejected(name) => name,
         }
     }
 }
 
 /// Where a client copies fetched records from: a broker's log in simulation, a socket's buffer otherwise.
 pub trait Records {
-    /// Appends the payloads of `from..to` of a partition to `bytes`, and each one's length to `lengths`; fewer where
-    /// the log has lost some meanwhile.
-    fn copy(
-        &self,
-        partition: PartitionId,
-        from: i64,
-        to: i64,
-        bytes: &mut Vec<u8>,
-        lengths: &mut Vec<u32>,
-    );
+    /// Appends the records of `from..to` of a partition to `out`; fewer where the log has lost some meanwhile.
+    fn copy(&self, partition: PartitionId, from: i64, to: i64, out: &mut RecordBuffer);
 }
+
+/// Marks a record of a [`RecordBuffer`] that is packed: the highest bit of its length.
+pub const PACKED: u32 = 1 << 31;
+
+/// Records that were fetched, one after the other.
+#[derive(Debug, Default)]
+pub struct RecordBuffer {
+    /// Their values, or the packed form of those that have more.
+    pub bytes: Vec<u8>,
+    /// How long each is, and whether it is [`PACKED`].
+    pub lengths: Vec<u32>,
+    /// The timestamp of each, milliseconds since 1970; none at all in a simulation.
+    pub timestamps: Vec<i64>,
+}
+
+impl RecordBuffer {
+    /// The length of a record without its mark.
+    #[inline]
+    pub fn length(marked: u32) -> usize {
+        (marked & !PACKED) as usize
+    }
+
+    /// Forgets the records and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.lengths.clear();
+        self.timestamps.clear();
+    }
+
+    /// Forgets all but the first `records`, which have this many bytes.
+    pub fn truncate(&mut self, bytes: usize, records: usize) {
+        self.bytes.truncate(bytes);
+        self.lengths.truncate(records);
+        self.timestamps.truncate(records);
+    }
+}
+
+/// Nothing was fetched.
+impl Records for () {
+    fn copy(&self, _: PartitionId, _: i64, _: i64, _: &mut RecordBuffer) {}
+}
+
+/// Requests of a client, each with the time at which it leaves and its broker.
+pub type Outbox = Vec<(Time, BrokerId, Request)>;
 
 /// A client without socket and clock. Its host carries its requests and brings the responses.
 pub trait Client {
     /// Takes a response from `broker`. What follows from it is done by the next [`tick`](Self::tick).
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time);
 
-    /// Takes a broker's word that it has appended a batch, given by its number and the offset of its first record: what [`receive`](Self::receive) does with
-    /// such a response. It may use the memory of one of the requests that are `done`.
-    fn acknowledged(
-        &mut self,
-        _from: BrokerId,
-        _batch: (u64, Offset),
-        _now: Time,
-        _done: &mut Vec<Box<Produce>>,
-    ) {
-    }
+    /// There are `count` brokers now, of which the new ones have the highest numbers. A simulated cluster never grows.
+    fn brokers_are(&mut self, count: u32);
+
+    /// A broker that does not lead a partition any more has named the one that does (KIP-951). Its refusal comes next, as
+    /// a response.
+    fn leader_is(&mut self, partition: PartitionId, leader: BrokerId);
+
+    /// Takes the memory of a request that has done its work.
+    fn reuse(&mut self, done: Box<Produce>);
 
     /// The connection to `broker` broke, or could not be made: what was asked there is not answered any more.
     fn disconnected(&mut self, broker: BrokerId, now: Time);
 
-    /// Requests to be sent, each with its broker. The host that takes them sends them.
-    fn outbox(&mut self) -> &mut Vec<(BrokerId, Request)>;
+    /// Requests to be sent, in the order of their times. The host that takes them sends them.
+    fn outbox(&mut self) -> &mut Outbox;
 
     /// Does what is due, and says when something is due next.
     fn tick(&mut self, now: Time) -> Time;

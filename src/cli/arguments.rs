@@ -5,9 +5,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::base::{BrokerKind, FileError, printable, printable_path, read_regular};
+use crate::base::{
+    BROKER_KINDS, BrokerKind, ClientKind, FileError, Share, printable, printable_path, read_regular,
+};
 use crate::broker::rdkafka::{ClientFile, refusals, remember_hidden};
 use crate::error::Error;
 use crate::plan::{Overrides, Plan, compile};
@@ -20,16 +23,16 @@ pub(super) struct ScenarioArguments {
     file: PathBuf,
 
     /// Cluster to use; `kafka` needs --bootstrap. [default: embedded, or kafka if --bootstrap is given]
-    #[arg(long, value_enum)]
-    broker: Option<BrokerName>,
+    #[arg(long, value_parser = broker_kinds(|_| true))]
+    broker: Option<BrokerKind>,
 
     /// Addresses of the cluster, `host:port[,host:port…]`.
     #[arg(long, value_name = "ADDRESSES")]
     bootstrap: Option<String>,
 
     /// The client library.
-    #[arg(long, value_enum, default_value = "rdkafka")]
-    client: ClientName,
+    #[arg(long, value_parser = client_kinds(), default_value = "rdkafka")]
+    client: ClientKind,
 
     /// Seed of all randomness; overrides `run.seed`.
     #[arg(long, allow_negative_numbers = true, value_parser = |text: &str| whole(0, text))]
@@ -49,47 +52,86 @@ pub(super) fn whole(least: u64, text: &str) -> Result<u64, String> {
     number.ok_or_else(|| format!("it is a whole number from {least} to {SEED_MAX}"))
 }
 
-/// Brokers by name.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum BrokerName {
-    /// librdkafka's mock cluster, in this process: nothing to install.
-    Embedded,
-    /// A real cluster.
-    Kafka,
-    /// A simulated cluster in virtual time: the same seed gives the same result.
-    Sim,
+/// The kinds of broker that are meant, by name.
+pub(super) fn broker_kinds(
+    is_meant: fn(BrokerKind) -> bool,
+) -> impl TypedValueParser<Value = BrokerKind> {
+    let meant = move || BROKER_KINDS.iter().copied().filter(move |kind| is_meant(*kind));
+    let value = |kind: BrokerKind| PossibleValue::new(kind.name()).help(kind.doc());
+    let find = move |name: String| meant().find(|kind| kind.name() == name).ok_or("unknown");
+    PossibleValuesParser::new(meant().map(value)).try_map(find)
 }
 
 /// For commands that run in virtual time whatever one says; saying so is no mistake.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum SimulatedOnly {
-    /// The simulated cluster.
-    Sim,
+pub(super) fn simulated_only() -> impl TypedValueParser<Value = BrokerKind> {
+    broker_kinds(|kind| kind.capability().is_modelled)
 }
 
-/// Clients by name.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ClientName {
-    /// librdkafka, the client of many production services.
-    Rdkafka,
+/// The client libraries, by name.
+pub(super) fn client_kinds() -> impl TypedValueParser<Value = ClientKind> {
+    let value = |kind: ClientKind| PossibleValue::new(kind.name()).help(kind.doc());
+    let find = |name: String| {
+        ClientKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or("unknown")
+    };
+    PossibleValuesParser::new(ClientKind::ALL.map(value)).try_map(find)
 }
 
 impl ScenarioArguments {
+    /// The scenario file.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Reads the scenario and builds its plan. Warnings go to stderr; mistakes come back as one error with all
     /// of them.
-    fn plan(&self) -> Result<Plan, Error> {
-        let ClientName::Rdkafka = self.client;
-        let source = source(&self.file, &self.set)?;
-        let overrides = Overrides {
-            broker: self.broker.map(|broker| match broker {
-                BrokerName::Embedded => BrokerKind::Embedded,
-                BrokerName::Kafka => BrokerKind::Kafka,
-                BrokerName::Sim => BrokerKind::Sim,
-            }),
+    fn plan(&self, allow_existing_topic: bool, share: Option<Share>) -> Result<Plan, Error> {
+        let overrides = Overrides { share, ..self.overrides(allow_existing_topic) };
+        planned(&self.source()?, &self.set, &overrides)
+    }
+
+    /// The scenario's text.
+    pub(super) fn source(&self) -> Result<Source, Error> {
+        source(&self.file, &self.set)
+    }
+
+    /// What the command line decides over the scenario, besides [`ScenarioArguments::set`].
+    pub(super) fn overrides(&self, allow_existing_topic: bool) -> Overrides {
+        Overrides {
+            broker: self.broker,
+            client: Some(self.client),
             bootstrap: self.bootstrap.clone(),
             seed: self.seed,
-        };
-        planned(&source, &self.set, &overrides)
+            allow_existing_topic,
+            share: None,
+            is_variant: false,
+        }
+    }
+
+    /// What is given with `--set`.
+    pub(super) fn set(&self) -> &[String] {
+        &self.set
+    }
+
+    /// `lanekeeper COMMAND FILE` with the cluster and the seed that were given, for a shell.
+    pub(super) fn command(&self, command: &str) -> String {
+        let mut text = format!("lanekeeper {command} {}", quoted(&printable_path(&self.file)));
+        let broker = self.broker.map(|broker| format!(" --broker {broker}"));
+        let client =
+            (self.client != ClientKind::default()).then(|| format!(" --client {}", self.client));
+        let bootstrap = self.bootstrap.as_ref().map(|it| format!(" --bootstrap {}", quoted(it)));
+        let seed = self.seed.map(|seed| format!(" --seed {seed}"));
+        [broker, client, bootstrap, seed].into_iter().flatten().for_each(|it| text.push_str(&it));
+        text
+    }
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -127,9 +169,21 @@ pub(super) fn render(source: &Source, set: &[String], diagnostics: &[Diagnostic]
     render_all(diagnostics, &sources, colour)
 }
 
-/// Where client properties come from besides the scenario.
+/// What a run on a cluster elsewhere needs besides the scenario.
 #[derive(Debug, Args)]
 pub(super) struct ClientArguments {
+    #[command(flatten)]
+    connection: ConnectionArguments,
+
+    /// Allow a run to write into a topic that exists already; `check --connect` shows its records and the groups that
+    /// read it.
+    #[arg(long)]
+    pub(super) allow_existing_topic: bool,
+}
+
+/// Where client properties come from besides the scenario.
+#[derive(Debug, Args)]
+pub(super) struct ConnectionArguments {
     /// File with librdkafka properties (`key=value`, as in a Java `.properties` file), for TLS settings and secrets.
     /// Environment variables such as LANEKEEPER_CLIENT_SASL_PASSWORD override it. Values are never shown or stored.
     /// Properties that the run sets itself are refused, such as `bootstrap.servers`, `group.id` and `acks`.
@@ -145,8 +199,10 @@ impl ClientArguments {
     pub(super) fn with_plan(
         &self,
         arguments: &ScenarioArguments,
+        share: Option<Share>,
     ) -> Result<(Plan, ClientFile), Error> {
-        let (plan, file) = match (arguments.plan(), self.read()) {
+        let plan = arguments.plan(self.allow_existing_topic, share);
+        let (plan, file) = match (plan, self.read()) {
             (Ok(plan), Ok(file)) => (plan, file),
             (Err(Error::Input(one)), Err(Error::Input(other))) => {
                 return Err(Error::Input(format!("{one}\n\n{other}")));
@@ -163,7 +219,15 @@ impl ClientArguments {
         Err(Error::Input(render(&source, &plan.overrides, &refused)))
     }
 
-    fn read(&self) -> Result<ClientFile, Error> {
+    /// The properties from outside the scenario.
+    pub(super) fn read(&self) -> Result<ClientFile, Error> {
+        self.connection.read()
+    }
+}
+
+impl ConnectionArguments {
+    /// The properties from outside the scenario.
+    pub(super) fn read(&self) -> Result<ClientFile, Error> {
         let content = self.client_config.as_deref().map(|path| Ok((path, content(path)?)));
         let content = content.transpose()?;
         let named = content.as_ref().map(|(path, bytes)| (path.display().to_string(), bytes));
@@ -186,4 +250,16 @@ fn content(path: &Path) -> Result<Vec<u8>, Error> {
             printable(&path)
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("run.duration=5s"), "run.duration=5s");
+        assert_eq!(quoted("consumers.work={wait=\"5ms\"}"), "'consumers.work={wait=\"5ms\"}'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+    }
 }

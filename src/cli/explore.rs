@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::arguments::{SEED_MAX, SimulatedOnly, render, source, whole};
+use super::arguments::{SEED_MAX, render, simulated_only, source, whole};
 use super::terminal::print;
-use crate::base::{Clock, Leftovers, Time, format_count, printable_path};
+use crate::base::{BrokerKind, Clock, Leftovers, Time, format_count, printable_path};
 use crate::error::{Error, Exit};
 use crate::report::Sweep;
 use crate::run::{
-    Broken, Draw, ExploreError, ExploreSettings, Explored, Violation, explore as explore_seeds,
-    invariants, listen,
+    Broken, Draw, ExploreError, ExploreSettings, Explored, RecordStory, Violation,
+    explore as explore_seeds, invariants, listen,
 };
+use crate::summary::WrongRecord;
 
 /// Arguments of `explore`.
 #[derive(Debug, Args)]
@@ -58,8 +59,8 @@ pub(super) struct ExploreArguments {
     out: PathBuf,
 
     /// Seeds run in virtual time, on the simulated cluster only.
-    #[arg(long, value_enum, hide = true)]
-    broker: Option<SimulatedOnly>,
+    #[arg(long, value_parser = simulated_only(), hide = true)]
+    broker: Option<BrokerKind>,
 }
 
 /// [`Draw`] on the command line.
@@ -205,11 +206,11 @@ fn verdict(violation: &Violation, out: &str) -> String {
     let mut text = format!("\nBROKEN  by seed {}\n", violation.seed);
     for broken in &violation.broken {
         let (figure, measured, meaning) = (broken.figure, &broken.measured, broken.meaning);
-        let _ = writeln!(text, "  ✗ {figure} = {measured}, although {meaning}");
+        let _ = writeln!(text, "  ✗ {figure} = {measured} (must be 0: {meaning})");
     }
     let small = &violation.smallest;
     let took_s = small.took.as_secs_f64();
-    let _ = writeln!(text, "\nSMALLER  after {} runs in {took_s:.1} s", small.tries);
+    let _ = writeln!(text, "\nSHRUNK  in {} runs ({took_s:.1} s)", small.tries);
     let _ = writeln!(text, "  {:10}  {:>8}  {:>8}", "", "found", "left");
     let (found, left) = (violation.size, small.size);
     for (what, found, left) in [
@@ -230,7 +231,40 @@ fn verdict(violation: &Violation, out: &str) -> String {
     for broken in &small.broken {
         let _ = writeln!(text, "  ✗ {} = {}", broken.figure, broken.measured);
     }
+    text.push_str(&match &small.story {
+        Some(told) => story(told),
+        None => no_story(small.broken.first().map_or("", |broken| broken.figure)),
+    });
     let _ =
         writeln!(text, "\nThe smallest case is in {out}:\n\n  lanekeeper run {out} --broker sim");
+    text
+}
+
+/// What is said where no record is followed.
+fn no_story(figure: &str) -> String {
+    let why = match figure {
+        "lost" => "others of the partition are unread, and which of both a record is, is not known",
+        _ => "it counts no single record",
+    };
+    format!("\nSTORY  none for `{figure}`: {why}\n")
+}
+
+/// What happened to the record, in lines.
+fn story(story: &RecordStory) -> String {
+    let WrongRecord { figure, partition, producer, sequence, .. } = &story.record;
+    let number = |value: Option<u64>| value.map_or("?".to_owned(), format_count);
+    let mut text = format!(
+        "\nSTORY  of the first record that `{figure}` tells of: number {} of producer {} to partition {partition};\n  \
+         seconds since the load began\n",
+        number(*sequence),
+        number(producer.map(u64::from)),
+    );
+    let behind = story.lines.len() - story.last;
+    for (at, line) in story.lines.iter().enumerate() {
+        if at == behind && story.left_out > 0 {
+            let _ = writeln!(text, "  … {} more lines", format_count(story.left_out as u64));
+        }
+        let _ = writeln!(text, "  {:>13.6}  {:12}  {}", line.at.as_secs_f64(), line.who, line.what);
+    }
     text
 }

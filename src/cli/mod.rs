@@ -7,18 +7,35 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use self::arguments::{ClientArguments, ScenarioArguments};
-use self::terminal::{exit, outputs, print, show, tell};
-use crate::base::{printable, printable_path};
-use crate::broker::rdkafka::from_outside;
+use self::outputs::{OutputArguments, annotate};
+use self::terminal::{Asked, exit, line_width, outputs, print, show, tell};
+use crate::base::{Share, printable, printable_path};
+use crate::broker::rdkafka::{from_outside, needs_consent};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::report::{OUTPUTS, Renderer, StoredResult, read_result};
-use crate::scenario::json_schema;
+use crate::run::inspect;
 
 mod arguments;
+mod attempts;
+mod clean;
+mod compare;
+mod connect;
 mod explore;
+mod figures;
+mod guide;
+mod init;
+mod kept_rounds;
+mod limit;
+mod list;
+mod merge;
+mod metrics_endpoint;
+mod outputs;
 mod replay;
 mod run;
+mod schema;
+mod stored_variants;
+mod sweep;
 mod terminal;
 
 /// Load-tests Kafka-protocol clusters with one supervised consumer per partition.
@@ -44,11 +61,45 @@ Exit codes: 0 passed, 1 an expectation failed, 2 bad input, 3 environment (no br
 
 Examples:
   lanekeeper check scenarios/guide-option-2.toml
+  lanekeeper check scenarios/guide-option-2.toml --connect --bootstrap 127.0.0.1:9092
   lanekeeper run scenarios/guide-option-2.toml
   lanekeeper run scenarios/guide-option-2.toml --broker kafka --bootstrap 127.0.0.1:9092
   lanekeeper run scenarios/quick.toml --set run.duration=10s --set load.rate=4/s --out results/first
-  lanekeeper run scenarios/kill-one-consumer.toml --broker sim
+  lanekeeper run scenarios/kill-one-consumer.toml --broker sim --html page.html
   lanekeeper explore scenarios/quick.toml --seeds 200";
+
+const COMPARE_EXAMPLES: &str = "\
+Exit codes: 0 compared, 1 a regression that was asked for, 2 bad input, 3 environment, 4 no valid round,
+130 interrupted (complete rounds are compared).
+
+Variants: group:MEMBERS, group:MEMBERS:WORD (range, roundrobin, cooperative-sticky, static, consumer),
+assign, assign:shared, or the name of a [[variant]] in the scenario.
+
+Examples:
+  lanekeeper compare scenarios/kill-one-consumer.toml --variants group:8,group:18,assign --repeat 3 --broker sim
+  lanekeeper compare scenarios/guide-option-2.toml --variants group:18,group:18:static,assign --repeat 5
+  lanekeeper compare results/before results/after --fail-on-regression latency.p99:10%";
+
+const SWEEP_EXAMPLES: &str = "\
+Exit codes: 0 swept, 2 bad input, 3 environment, 4 no valid run, 130 interrupted (what was run is shown).
+
+Several values of a --set are separated by commas; a --set with one value holds in every combination.
+
+Examples:
+  lanekeeper sweep scenarios/quick.toml --broker sim --set load.rate_total=200/s,400/s,800/s
+  lanekeeper sweep scenarios/quick.toml --broker sim --repeat 5 --set topic.partitions=6,12 \\
+    --set consumers.batch=1,64 --figure latency.p99 --format csv";
+
+const LIMIT_EXAMPLES: &str = "\
+Exit codes: 0 a rate holds, 1 no rate holds, 2 bad input, 3 environment, 4 the tester falls short at every rate,
+130 interrupted (what is known by then is shown).
+
+The rate is that of all producers (load.rate_total). It is doubled until it does not hold, and halved between a rate
+that holds and one that does not. Rates at which the tester itself falls short (INVALID) bound the search and are named.
+
+Examples:
+  lanekeeper limit scenarios/quick.toml --broker sim --until 'latency.p99 < 20ms'
+  lanekeeper limit scenarios/quick.toml --broker sim --until 'latency.p99 < 20ms' --set run.duration=30s --precision 1%";
 
 const EXPLORE_EXAMPLES: &str = "\
 Exit codes: 0 nothing broke, 1 something did, 2 bad input, 130 interrupted.
@@ -72,8 +123,20 @@ Examples:
 enum Command {
     /// Run a scenario and print its report.
     Run(run::RunArguments),
-    /// Validate a scenario and print its plan; contacts no cluster.
+    /// Validate a scenario and print its plan; contacts no cluster without --connect.
     Check(CheckArguments),
+    /// Run a scenario in several variants, some rounds of each, and print their figures side by side with intervals; or
+    /// compare stored results.
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(compare::CompareArguments),
+    /// Put each claim of the guide to one consumer per partition to the test, with the guide's load or another one.
+    Guide(guide::GuideArguments),
+    /// Run a scenario with every combination of some settings, and print a table with a row for each.
+    #[command(after_help = SWEEP_EXAMPLES)]
+    Sweep(sweep::SweepArguments),
+    /// Find the highest rate at which a scenario's expectations hold.
+    #[command(after_help = LIMIT_EXAMPLES)]
+    Limit(limit::LimitArguments),
     /// Run a scenario with many seeds and random faults in virtual time; on the first violation, write a minimal
     /// reproducer.
     #[command(after_help = EXPLORE_EXAMPLES)]
@@ -83,8 +146,19 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// Print the report of a finished, running or killed run.
     Report(ReportArguments),
-    /// Print the JSON Schema of scenario files, for editors.
-    Schema,
+    /// Make one report of the results of several processes that have run together (`run --share`).
+    Merge(merge::MergeArguments),
+    /// List the results in a directory, the newest first.
+    List(list::ListArguments),
+    /// List the topics and groups that runs have left on a cluster, and remove them after a confirmation. Nothing else is
+    /// touched.
+    Clean(clean::CleanArguments),
+    /// Write a commented scenario to start from.
+    Init(init::InitArguments),
+    /// List the figures that `[expect]` can name.
+    Figures(figures::FiguresArguments),
+    /// Print a JSON Schema: of scenario files, for editors, or of result.json, for programs.
+    Schema(schema::SchemaArguments),
     /// Print a completion script for a shell.
     Completions(CompletionsArguments),
 }
@@ -95,10 +169,19 @@ impl Command {
         match self {
             Command::Run(_) => "run",
             Command::Check(_) => "check",
+            Command::Compare(_) => "compare",
+            Command::Guide(_) => "guide",
+            Command::Sweep(_) => "sweep",
+            Command::Limit(_) => "limit",
             Command::Explore(_) => "explore",
             Command::Replay(_) => "replay",
             Command::Report(_) => "report",
-            Command::Schema => "schema",
+            Command::Merge(_) => "merge",
+            Command::List(_) => "list",
+            Command::Clean(_) => "clean",
+            Command::Init(_) => "init",
+            Command::Figures(_) => "figures",
+            Command::Schema(_) => "schema",
             Command::Completions(_) => "completions",
         }
     }
@@ -145,13 +228,23 @@ pub fn main_from(
 }
 
 fn done(arguments: Arguments, handlers: Option<Handlers>) -> Result<Exit, Error> {
+    let verbose = arguments.verbose;
     match arguments.command {
-        Command::Run(run) => run::run(&run, handlers, arguments.verbose),
-        Command::Check(arguments) => check(&arguments),
+        Command::Run(run) => run::run(&run, handlers, verbose),
+        Command::Check(arguments) => check(&arguments, verbose),
+        Command::Compare(arguments) => compare::compare(&arguments, verbose),
+        Command::Guide(arguments) => guide::guide(&arguments, verbose),
+        Command::Sweep(arguments) => sweep::sweep(&arguments, verbose),
+        Command::Limit(arguments) => limit::limit(&arguments, verbose),
         Command::Explore(arguments) => explore::explore(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments, handlers),
         Command::Report(arguments) => report(&arguments),
-        Command::Schema => schema(),
+        Command::Merge(arguments) => merge::merge(&arguments),
+        Command::List(arguments) => list::list(&arguments),
+        Command::Clean(arguments) => clean::clean(&arguments, verbose),
+        Command::Init(arguments) => init::init(&arguments),
+        Command::Figures(arguments) => figures::figures(&arguments),
+        Command::Schema(arguments) => schema::schema(&arguments),
         Command::Completions(arguments) => completions(&arguments),
     }
 }
@@ -196,16 +289,54 @@ pub(super) struct CheckArguments {
 
     #[command(flatten)]
     client: ClientArguments,
+
+    /// Print the plan of one of several processes, as in `2/4` for the second of four.
+    #[arg(long, value_name = "NUMBER/COUNT")]
+    share: Option<Share>,
+
+    /// Connect to the cluster as well: print its brokers, versions, topic and groups, what the user may do, and what is in
+    /// the way of a run. Writes nothing, and takes some seconds at most.
+    #[arg(long)]
+    connect: bool,
 }
 
-/// Prints the plan.
-pub(super) fn check(arguments: &CheckArguments) -> Result<Exit, Error> {
-    let (plan, file) = arguments.client.with_plan(&arguments.scenario)?;
+/// Prints the plan, and what its cluster is.
+pub(super) fn check(arguments: &CheckArguments, verbose: u8) -> Result<Exit, Error> {
+    let (plan, file) = arguments.client.with_plan(&arguments.scenario, arguments.share)?;
     let outside = from_outside(&plan, &file).into_iter();
     let lines: String = outside.map(|property| format!("{:<12}{property}\n", "client")).collect();
-    print(&(plan.describe() + &lines))?;
-    Ok(Exit::Passed)
+    if !arguments.connect {
+        print(&in_columns(&(plan.describe() + &lines), line_width()))?;
+        return Ok(Exit::Passed);
+    }
+    if let Some(first) = needs_consent(&plan, &file).first() {
+        return Err(Error::Input(format!(
+            "{first}; put it into the file of `--client-config` to connect with it"
+        )));
+    }
+    terminal::start_logging(verbose, None);
+    let found = inspect(&plan, file)?;
+    let (text, in_the_way) = connect::describe(&plan, &found);
+    print(&in_columns(&(plan.describe() + &lines + &text), line_width()))?;
+    match in_the_way.is_empty() {
+        true => Ok(Exit::Passed),
+        false => Err(Error::Environment(in_the_way.join("\nalso: "))),
+    }
 }
+
+/// Lines of a name and a text, with the text in lines of its own column.
+fn in_columns(text: &str, width: usize) -> String {
+    let options = textwrap::Options::new(width)
+        .subsequent_indent(TEXT_COLUMN)
+        .break_words(false)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit);
+    text.lines().map(|line| textwrap::fill(line, &options) + "\n").collect()
+}
+
+/// What is before the texts of `check`.
+const TEXT_COLUMN: &str = "            ";
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -216,26 +347,27 @@ pub(super) struct ReportArguments {
     /// Format of the report on stdout.
     #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
     format: &'static Renderer,
+
+    #[command(flatten)]
+    asked: Asked,
+
+    #[command(flatten)]
+    outputs: OutputArguments,
 }
 
 /// Shows the result, and exits as its run did.
 pub(super) fn report(arguments: &ReportArguments) -> Result<Exit, Error> {
     let StoredResult { summary, notes } =
         read_result(&arguments.directory).map_err(|error| Error::Input(error.to_string()))?;
+    arguments.asked.require_partition(summary.partitions.len() as u32)?;
     for note in notes {
         tell(&format!("note: {note}"));
     }
-    let last_line = format!("results in {}", printable_path(&arguments.directory));
-    show(&summary, arguments.format, &last_line)?;
+    let last_line = format!("saved to {}", printable_path(&arguments.directory));
+    show(&summary, arguments.format, arguments.asked, &last_line)?;
+    arguments.outputs.write(&summary, &arguments.directory)?;
+    annotate(&summary, None, "");
     Ok(exit(summary.verdict))
-}
-
-/// Prints the schema.
-pub(super) fn schema() -> Result<Exit, Error> {
-    let text = serde_json::to_string_pretty(&json_schema())
-        .map_err(|error| Error::Bug(error.to_string()))?;
-    print(&format!("{text}\n"))?;
-    Ok(Exit::Passed)
 }
 
 /// Arguments of `completions`.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::arguments::{SimulatedOnly, planned, source, whole};
-use super::terminal::{exit, print, printed, show};
+use super::arguments::{planned, simulated_only, source, whole};
+use super::terminal::{Asked, exit, print, printed, show};
 use crate::base::{
     BrokerKind, PartitionId, Time, format_bytes, format_count, open_regular, parse_duration,
     printable, printable_path,
@@ -38,6 +38,10 @@ pub(super) struct ReplayArguments {
     /// Override a value of the scenario, as in `--set run.duration=10s`. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
     pub(super) set: Vec<String>,
+
+    /// Print everything in the report.
+    #[arg(long, conflicts_with_all = ["trace", "verify", "against"])]
+    full: bool,
 
     /// Print events, one per line, instead of the report. Times count from the start of the load, as in `[[fault]]` and
     /// in the report; events before it have negative times.
@@ -77,8 +81,8 @@ pub(super) struct ReplayArguments {
     against: Option<PathBuf>,
 
     /// A replay is in virtual time, on the simulated cluster only.
-    #[arg(long, value_enum, hide = true)]
-    broker: Option<SimulatedOnly>,
+    #[arg(long, value_parser = simulated_only(), hide = true)]
+    broker: Option<BrokerKind>,
 }
 
 type Kinds = Vec<TraceKind>;
@@ -113,14 +117,19 @@ pub(super) fn replay(
     }
     let seed = plan.seed.0;
     let summary = run(plan, options, Box::new(()))?;
-    show(&summary, OUTPUTS[0], &format!("replayed with seed {seed}; nothing is kept"))?;
+    let last_line = format!("replayed with seed {seed}; nothing is kept");
+    let asked = Asked { full: arguments.full, partition: None };
+    show(&summary, OUTPUTS[0], asked, &last_line)?;
     Ok(exit(summary.verdict))
 }
 
 fn plan(arguments: &ReplayArguments) -> Result<Plan, Error> {
     let source = source(&arguments.file, &arguments.set)?;
-    let overrides =
-        Overrides { broker: Some(BrokerKind::Sim), seed: arguments.seed, ..Overrides::default() };
+    let overrides = Overrides {
+        broker: Some(BrokerKind::simulated()),
+        seed: arguments.seed,
+        ..Overrides::default()
+    };
     planned(&source, &arguments.set, &overrides)
 }
 

@@ -1,23 +1,31 @@
-//! `run`: a scenario from beginning to end.
+//! `run`: a scenario from beginning to end, more than once if an attempt is invalid.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::arguments::{ClientArguments, ScenarioArguments};
-use super::terminal::{exit, outputs, show, start_logging};
-use crate::base::{Clock, Leftovers, Time, printable_path};
+use super::attempts::{Attempt, Attempts, RETRIES_MAX, is_interrupted};
+use super::metrics_endpoint::{MetricsArguments, MetricsEndpoint};
+use super::outputs::{OutputArguments, annotate};
+use super::terminal::{Asked, exit, log_to, outputs, show, start_logging, tell};
+use crate::base::{Clock, Leftovers, Share, Time, printable_path};
 use crate::broker::rdkafka::{ClientFile, needs_consent};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
-use crate::measure::{Event, Interval, Live};
-use crate::plan::{BrokerPlan, Plan};
-use crate::report::{OUTPUTS, ProgressView, Renderer, ResultDirectory, write_host};
-use crate::run::{KEEPING, Observer, Options, listen, record_host, run as run_plan};
-use crate::summary::Summary;
+use crate::measure::{Event, Interval, Live, PartFile};
+use crate::plan::Plan;
+use crate::report::{
+    LatestSnapshot, OUTPUTS, ProgressView, Renderer, ResultDirectory, RunFollower, write_host,
+    write_part,
+};
+use crate::run::{
+    KEEPING, Observer, Options, PartSlot, listen, make_room, record_host, run as run_plan,
+};
+use crate::summary::{Summary, Verdict};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -28,6 +36,11 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     client: ClientArguments,
 
+    /// Run one of several processes, as in `2/4` for the second of four. Start all of them with the same scenario; they
+    /// meet on the cluster, divide partitions and producers, and each keeps its part and prints the report of all.
+    #[arg(long, value_name = "NUMBER/COUNT", conflicts_with = "retry_invalid")]
+    share: Option<Share>,
+
     /// Directory for results; must be new or empty. [default: results/SCENARIO-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -37,9 +50,38 @@ pub(super) struct RunArguments {
     #[arg(long)]
     allow_exec: bool,
 
+    /// Repeat a run that is INVALID (the load generator could not measure) up to N times; each attempt has a result
+    /// directory of its own. One that passes or fails is never repeated.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=RETRIES_MAX))]
+    retry_invalid: u32,
+
+    /// What to show on stderr while the run goes on.
+    #[arg(long, value_enum, default_value = "auto")]
+    live: LiveMode,
+
+    #[command(flatten)]
+    metrics: MetricsArguments,
+
     /// Format of the report on stdout.
     #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
     format: &'static Renderer,
+
+    #[command(flatten)]
+    asked: Asked,
+
+    #[command(flatten)]
+    outputs: OutputArguments,
+}
+
+/// What is shown while a run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LiveMode {
+    /// The live view if stderr is a terminal, a line each 10 seconds otherwise
+    Auto,
+    /// A line each 10 seconds
+    Plain,
+    /// Nothing
+    Off,
 }
 
 /// What a simulation may write: it takes minutes for what a cluster takes days for.
@@ -51,46 +93,143 @@ pub(super) fn run(
     handlers: Option<Handlers>,
     verbose: u8,
 ) -> Result<Exit, Error> {
-    let wall = Clock::start();
-    let (plan, client) = arguments.client.with_plan(&arguments.scenario)?;
+    let (plan, client) = arguments.client.with_plan(&arguments.scenario, arguments.share)?;
     if !arguments.allow_exec {
         consented(&plan, &client)?;
     }
+    arguments.asked.require_partition(plan.partitions_max())?;
+    arguments.outputs.check()?;
+    let listener = arguments.metrics.bind(&plan)?;
     let out = arguments.out.clone().unwrap_or_else(|| default_directory(&plan.name));
-    let directory = ResultDirectory::create(&out, &plan.source, plan.times.latency_interval)
-        .map_err(|error| Error::Environment(error.to_string()))?;
-    start_logging(verbose, Some(&out));
-    let watching = Watching {
-        directory: Arc::new(Mutex::new(directory)),
-        progress: ProgressView::new(plan.times.load_end(), arguments.format.is_for_programs),
-    };
-    let directory = watching.directory.clone();
-    let interrupted =
-        matches!(plan.broker, BrokerPlan::Sim(_)).then(|| listen(KEEPING, &Leftovers::default()));
-    let options = Options { client, handlers, trace_sink: None, interrupted };
-    let mut summary = run_plan(plan, options, Box::new(watching)).inspect_err(|error| {
-        // A run that fails before its load began leaves nothing worth keeping; one that met a bug may help to find it.
-        if error.exit() != Exit::Bug {
-            lock(&directory).discard();
-        }
-    })?;
-    let failure = lock(&directory).failure();
-    summary.warnings.extend(failure);
-    let mut written = lock(&directory).finish(&summary);
-    let mut last_line = format!("results in {}", printable_path(&out));
-    if let Some(record) = record_host(&wall, &summary) {
-        written = written.and_then(|()| write_host(&out, &record));
-        let (took_s, speed) = (record.wall_s, record.speed);
-        let _ = write!(last_line, ", simulated in {took_s:.2} s: {speed:.0} x real time");
+    let attempts = Attempts::new(arguments.retry_invalid, &out)?;
+    if !plan.broker.capability().is_modelled {
+        // Before this process opens files of its own.
+        make_room(&plan)?;
     }
-    let shown = show(&summary, arguments.format, &last_line);
-    written.map_err(|error| Error::Environment(error.to_string()))?;
-    shown?;
+    let leftovers = Leftovers::default();
+    let interrupted = listen(KEEPING, &leftovers);
+    let options = Options {
+        client,
+        handlers,
+        interrupted: Some(interrupted),
+        leftovers,
+        ..Options::default()
+    };
+    let latest = LatestSnapshot::default();
+    let endpoint = listener.map(|listener| MetricsEndpoint::start(listener, latest.clone()));
+    let endpoint = endpoint.transpose().map_err(|error| {
+        Error::Environment(format!("no thread for the metrics: {error}; end other processes"))
+    })?;
+    if let Some(endpoint) = &endpoint {
+        tell(&format!("metrics at {}", endpoint.url()));
+    }
+    let once = Once { arguments, plan: &plan, options: &options, latest: &latest, verbose };
+    let summary = attempts.run(&options, |out, said| once.run(out, said))?;
+    if let Some(endpoint) = endpoint
+        && summary.verdict != Verdict::Interrupted
+    {
+        endpoint.wait_for_last_scrape(|| is_interrupted(&options));
+    }
     Ok(exit(summary.verdict))
 }
 
+/// What each attempt of a run needs.
+struct Once<'a> {
+    arguments: &'a RunArguments,
+    plan: &'a Plan,
+    options: &'a Options,
+    latest: &'a LatestSnapshot,
+    verbose: u8,
+}
+
+impl Once<'_> {
+    /// Runs the scenario, with its result in `out`. A result that is to be repeated is not shown.
+    fn run(&self, out: &Path, attempt: &Attempt) -> Result<Summary, Error> {
+        let wall = Clock::start();
+        let Once { arguments, plan, options, latest, verbose } = *self;
+        let directory = ResultDirectory::create(out, &plan.source, plan.times.latency_interval)
+            .map_err(|error| Error::Environment(error.to_string()))?;
+        match attempt.is_first() {
+            true => start_logging(verbose, Some(out)),
+            false => log_to(out),
+        }
+        let directory = Arc::new(Mutex::new(directory));
+        let watching = Watching {
+            directory: directory.clone(),
+            follower: Some(RunFollower::new(plan, latest.clone())),
+            progress: self.progress(),
+        };
+        let part = PartSlot::default();
+        let own = Options {
+            client: options.client.clone(),
+            handlers: options.handlers.clone(),
+            interrupted: options.interrupted.clone(),
+            leftovers: options.leftovers.clone(),
+            part: part.clone(),
+            ..Options::default()
+        };
+        let ran = run_plan(plan.clone(), own, Box::new(watching));
+        let mut summary = ran.inspect_err(|error| {
+            // A run that fails before its load began leaves nothing worth keeping; one that met a bug may help to find it.
+            if error.exit() != Exit::Bug {
+                lock(&directory).discard();
+            }
+        })?;
+        let failure = lock(&directory).failure();
+        summary.warnings.extend(failure);
+        let mut written = lock(&directory).finish(&summary);
+        if let Some(part) = part.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            written = written.and_then(|()| write_part(out, &PartFile::new(plan, part)));
+        }
+        if attempt.is_repeated(&summary, options) {
+            written.map_err(|error| Error::Environment(error.to_string()))?;
+            return Ok(summary);
+        }
+        RunFollower::end(latest, summary.verdict);
+        let mut last_line = format!("saved to {}{}", printable_path(out), attempt.note());
+        if let Some(record) = record_host(&wall, &summary) {
+            written = written.and_then(|()| write_host(out, &record));
+            let (took_s, speed) = (record.wall_s, record.speed);
+            let _ = write!(last_line, ", simulated in {took_s:.2} s: {speed:.0} x real time");
+        }
+        let shown = show(&summary, arguments.format, arguments.asked, &last_line);
+        written.map_err(|error| Error::Environment(error.to_string()))?;
+        shown?;
+        arguments.outputs.write(&summary, out)?;
+        annotate(&summary, Some(arguments.scenario.file()), &plan.source);
+        Ok(summary)
+    }
+
+    fn progress(&self) -> ProgressView {
+        let total = self.plan.times.load_end();
+        let is_quiet = self.arguments.format.is_for_programs;
+        match self.arguments.live {
+            LiveMode::Off => ProgressView::new(total, true),
+            _ if is_quiet => ProgressView::new(total, true),
+            LiveMode::Plain => ProgressView::plain(total),
+            // A simulation is over before there is anything to look at.
+            LiveMode::Auto if self.plan.broker.capability().is_modelled => {
+                ProgressView::new(total, false)
+            }
+            LiveMode::Auto => ProgressView::live(self.latest.clone(), interrupt_this_process)
+                .unwrap_or_else(|| ProgressView::new(total, false)),
+        }
+    }
+}
+
+/// Does what Ctrl-C does.
+#[cfg(unix)]
+fn interrupt_this_process() {
+    use rustix::process::{Signal, getpid, kill_process};
+    let _ = kill_process(getpid(), Signal::INT);
+}
+
+/// There is no live view here.
+#[cfg(not(unix))]
+fn interrupt_this_process() {}
+
 /// Refuses a run that does on this machine what it was not allowed to.
-fn consented(plan: &Plan, client: &ClientFile) -> Result<(), Error> {
+pub(super) fn consented(plan: &Plan, client: &ClientFile) -> Result<(), Error> {
     if let Some(command) = plan.first_command() {
         return Err(Error::Input(format!(
             "this scenario runs commands on this machine, the first is {command}; look at them with \
@@ -116,35 +255,42 @@ fn default_directory(scenario: &str) -> PathBuf {
 }
 
 /// Writes what happens into the result directory and shows it.
-struct Watching {
-    directory: Arc<Mutex<ResultDirectory>>,
-    progress: ProgressView,
+pub(super) struct Watching {
+    pub(super) directory: Arc<Mutex<ResultDirectory>>,
+    /// Makes snapshots for the live view and for scrapes.
+    pub(super) follower: Option<RunFollower>,
+    pub(super) progress: ProgressView,
 }
 
-fn lock(directory: &Mutex<ResultDirectory>) -> MutexGuard<'_, ResultDirectory> {
+pub(super) fn lock(directory: &Mutex<ResultDirectory>) -> MutexGuard<'_, ResultDirectory> {
     directory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Observer for Watching {
     fn phase(&mut self, name: &str) {
         self.progress.phase(name);
+        self.follower.iter_mut().for_each(|follower| follower.phase(name));
     }
 
     fn begin(&mut self, start: Time, unix_ns: i64) {
         lock(&self.directory).begin(start, unix_ns);
+        self.follower.iter_mut().for_each(|follower| follower.begin(start));
     }
 
     fn interval(&mut self, interval: &Interval<'_>) {
         lock(&self.directory).interval(interval);
+        self.follower.iter_mut().for_each(|follower| follower.interval(interval));
     }
 
     fn second(&mut self, live: &Live<'_>, elapsed: Duration) {
         lock(&self.directory).flush();
+        self.follower.iter_mut().for_each(|follower| follower.second(live, elapsed));
         self.progress.second(live, elapsed);
     }
 
     fn events(&mut self, events: &[(Time, Event)]) {
         lock(&self.directory).events(events);
+        self.follower.iter_mut().for_each(|follower| follower.events(events));
     }
 
     fn so_far(&mut self, summary: &Summary) {

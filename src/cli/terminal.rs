@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -16,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::base::{is_in_handler, panic_text, printable};
 use crate::broker::rdkafka::without_hidden;
 use crate::error::{Error, Exit};
-use crate::report::{LogWriter, OUTPUTS, Page, Renderer};
+use crate::report::{LogWriter, OUTPUTS, Page, Renderer, leave_screen, say};
 use crate::summary::{Summary, Verdict};
 
 /// The ways to print a summary, by name.
@@ -47,19 +48,57 @@ pub(super) fn printed(written: io::Result<()>) -> Result<(), Error> {
 
 /// Says something on stderr. A stderr that takes nothing is no reason to stop.
 pub(super) fn tell(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    say(text);
 }
 
-/// Prints the summary; `last_line` ends a text for people.
-pub(super) fn show(summary: &Summary, output: &Renderer, last_line: &str) -> Result<(), Error> {
-    let page = Page { width: terminal_width(), last_line };
+/// Which report is asked for.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Asked {
+    /// Print everything: all expectations, partitions, parts of the latency, and counts of 0.
+    #[arg(long)]
+    pub(super) full: bool,
+
+    /// Print why this partition is as slow as it is: where its time goes, its leader, lag, stalls, faults and slowest
+    /// records. With `--format json`, what result.json has of it.
+    #[arg(long, value_name = "ID", conflicts_with = "full", allow_negative_numbers = true)]
+    pub(super) partition: Option<u32>,
+}
+
+impl Asked {
+    /// Refuses a partition that is none of this number.
+    pub(super) fn require_partition(&self, partitions: u32) -> Result<(), Error> {
+        match self.partition {
+            Some(id) if id >= partitions => Err(Error::Input(format!(
+                "there is no partition {id}\n  help: partitions are 0 to {}",
+                partitions.saturating_sub(1)
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Prints the parts of the summary that are asked for; `last_line` ends a text for people.
+pub(super) fn show(
+    summary: &Summary,
+    output: &Renderer,
+    asked: Asked,
+    last_line: &str,
+) -> Result<(), Error> {
+    let Asked { full: is_full, partition } = asked;
+    let page = Page { width: terminal_width(), is_full, partition, last_line };
     print(&(output.print)(summary, &page).map_err(|error| Error::Bug(error.to_string()))?)
 }
 
-/// Characters of a line, if stdout is a terminal. What is piped somewhere is not wrapped.
-fn terminal_width() -> Option<usize> {
-    let (_, columns) = console::Term::stdout().size_checked()?;
-    Some(usize::from(columns).max(WIDTH_MIN))
+/// Characters of a line: what `COLUMNS` says, or the terminal. `None` for what is piped somewhere.
+pub(super) fn terminal_width() -> Option<usize> {
+    let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let of_terminal = || Some(usize::from(console::Term::stdout().size_checked()?.1));
+    asked.filter(|columns| *columns > 0).or_else(of_terminal).map(|width| width.max(WIDTH_MIN))
+}
+
+/// The same, and a usual width for what is piped somewhere.
+pub(super) fn line_width() -> usize {
+    terminal_width().unwrap_or(80)
 }
 
 /// With less than this nothing can be laid out.
@@ -92,6 +131,7 @@ pub(super) fn with_panics_told<T>(
         }
         // What follows is often a consequence of the first one, and a simulation may be run a thousand times.
         if PANICS.fetch_add(1, Ordering::AcqRel) == 0 {
+            leave_screen();
             tell(&message(command, has_handlers, &account(panic)));
             let trace = Backtrace::capture();
             if trace.status() == BacktraceStatus::Captured {
@@ -158,17 +198,42 @@ pub(super) fn start_logging(verbose: u8, directory: Option<&Path>) {
         .with_ansi(colour)
         .with_target(false)
         .with_filter(filter);
-    let file = directory.and_then(|directory| File::create(directory.join("run.log")).ok());
-    let file = file.map(|file| {
+    let file = directory.map(|directory| {
+        log_to(directory);
         tracing_subscriber::fmt::layer()
             .log_internal_errors(false)
-            .with_writer(Mutex::new(file))
+            .with_writer(|| RunLog)
             .with_ansi(false)
             .with_target(false)
             .with_filter(EnvFilter::new("info,ractor=off"))
     });
     // A second start, in tests, keeps the first.
     let _ = tracing_subscriber::registry().with(stderr).with(file).try_init();
+}
+
+/// The file that log lines go to.
+static RUN_LOG: Mutex<Option<File>> = Mutex::new(None);
+
+/// Sends the log lines from now on to a file in `directory`; to none if it cannot be made.
+pub(super) fn log_to(directory: &Path) {
+    let file = File::create(directory.join("run.log")).ok();
+    *RUN_LOG.lock().unwrap_or_else(PoisonError::into_inner) = file;
+}
+
+/// Writes to the file that is given now.
+struct RunLog;
+
+impl Write for RunLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *RUN_LOG.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(file) => file.write(bytes),
+            None => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use toml::Value as Toml;
 use super::effect::{BrokerChange, Disturbance, ExecPlan, FaultEffect, LinkSide, PartitionFault};
 use super::kind::{FaultDraw, FaultFacts, FaultKind, Hits, Lasts, Planned, brokers, draw_ms};
 use super::targets::{Aim, BrokerAim, PartitionAim, Pick};
-use crate::base::{BrokerKind, PARTITIONS_MAX, Random, format_duration};
+use crate::base::{PARTITIONS_MAX, Random, format_duration};
 use crate::reader::section::section;
 use crate::reader::{At, Diagnostic, Findings, GivenKey, codes};
 
@@ -33,9 +33,9 @@ impl FaultKind for BrokerDown {
 section! {
     /// Brokers that answer later.
     BrokerRtt {
-        /// From 1.
+        /// Brokers, from 1.
         broker: Pick = required, 1;
-        /// Added to each response.
+        /// Time added to each response.
         delay: Duration = required, "50ms";
     }
 }
@@ -85,9 +85,9 @@ impl FaultKind for BrokerPause {
 section! {
     /// Brokers with a slow disk.
     SlowDisk {
-        /// From 1.
+        /// Brokers, from 1.
         broker: Pick = required, 1;
-        /// Added to each append.
+        /// Time added to each append.
         add: Duration = required, "20ms";
     }
 }
@@ -118,9 +118,9 @@ impl FaultKind for SlowDisk {
 section! {
     /// Brokers with bad links.
     Link {
-        /// From 1.
+        /// Brokers, from 1.
         broker: Pick = required, 1;
-        /// Added to each message to or from clients and other brokers.
+        /// Time added to each message to or from clients and other brokers.
         delay: Duration = ("none"), "50ms";
         /// Share of messages between clients and the broker that is lost. TCP sends a lost message again after 200 ms,
         /// then after twice as long each time; messages behind it wait.
@@ -203,7 +203,7 @@ fn drawn_share(random: &mut Random) -> Toml {
 section! {
     /// Brokers whose links are cut.
     LinkCut {
-        /// From 1.
+        /// Brokers, from 1.
         broker: Pick = required, 1;
         /// The other end of the cut links.
         side: LinkSide = "all", "brokers";
@@ -272,7 +272,7 @@ impl FaultKind for HalfOpen {
 section! {
     /// A topic's new size.
     Grow {
-        /// Partitions in all.
+        /// New number of partitions, existing ones included.
         partitions: u64 = required, 24;
     }
 }
@@ -351,9 +351,9 @@ impl FaultKind for DeleteRecords {
 section! {
     /// Commands and their arguments. No shell is involved.
     Exec {
-        /// Runs when the fault begins.
+        /// Command that runs when the fault begins.
         start: Vec<At<String>> = required, ["docker", "kill", "broker-2"];
-        /// Runs when `for` has passed, and always, also when the run is interrupted.
+        /// Command that runs when `for` has passed, or at the end of the run, also if it is interrupted.
         end: Vec<At<String>> = ("none"), ["docker", "start", "broker-2"];
         /// A command that takes longer is killed, with every process it has started.
         limit: Duration = "30s", "10s";
@@ -367,7 +367,7 @@ impl FaultKind for Exec {
     const EXAMPLE: &'static str = "{ start = [\"docker\", \"kill\", \"broker-2\"], end = [\"docker\", \"start\", \"broker-2\"] }";
 
     fn plan(keys: &At<Exec>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
-        if facts.broker == BrokerKind::Sim {
+        if facts.broker.capability().is_modelled {
             let message = "the simulator does not model `exec`";
             found.push(
                 Diagnostic::error(codes::NOT_SIMULATED, keys.key, message)

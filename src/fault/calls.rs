@@ -29,7 +29,7 @@ section! {
         drop: bool = false, true;
         /// Records are not sent, and the client reports an error.
         error: CallError = ("none"), "retriable";
-        /// Share of the calls, drawn from the seed.
+        /// Share of the calls that are affected, drawn from the seed.
         share: f64 = 1.0, 0.1;
     }
 }
@@ -64,7 +64,7 @@ section! {
         drop: bool = false, true;
         /// The client returns an error instead of records.
         error: CallError = ("none"), "retriable";
-        /// Share of the calls, drawn from the seed.
+        /// Share of the calls that are affected, drawn from the seed.
         share: f64 = 1.0, 0.1;
     }
 }
@@ -229,11 +229,11 @@ fn warn_about_sequences(key: Origin, facts: &FaultFacts<'_>, found: &mut Finding
 section! {
     /// Answers that are lost.
     AnswerLost {
-        /// Brokers of the simulator, from 1. On other clusters the client loses the answer, whichever broker gives it.
+        /// Brokers of the simulator, from 1. On other clusters the client discards responses of any broker.
         broker: Pick = ("all"), 1;
         /// Kind of request. On other clusters `produce` or `fetch`.
         api: Api = required, "produce";
-        /// Number of answers: of each broker of the simulator, otherwise of all clients together.
+        /// Number of responses: of each broker of the simulator; on other clusters, of all clients together.
         count: u64 = 1, 5;
     }
 }
@@ -241,8 +241,8 @@ section! {
 impl FaultKind for AnswerLost {
     type Keys = AnswerLost;
     const NAME: &'static str = "answer_lost";
-    const DOC: &'static str = "Requests are carried out, but their answers never come. A broker of the simulator closes \
-                               the connection instead; on other clusters the client discards the answer.";
+    const DOC: &'static str = "Requests are carried out, but their responses do not arrive. A broker of the simulator \
+                               closes the connection instead; on other clusters the client discards the response.";
     const EXAMPLE: &'static str = "{ broker = 1, api = \"produce\", count = 5 }";
     const VERB: &'static str = "lose answers of";
     const IS_OVER_AT_ONCE: bool = true;

@@ -139,7 +139,7 @@ section! {
         consumer: Pick = required, 7;
         /// Factor of each record's work.
         factor: f64 = ("none"), 10;
-        /// Added to each record.
+        /// Time added to the work of each record.
         add: Duration = ("none"), "2ms";
     }
 }
@@ -213,7 +213,7 @@ section! {
     CrashLoop {
         /// Consumers, from 0.
         consumer: Pick = required, 7;
-        /// Number of crashes of each.
+        /// Number of crashes of each consumer.
         times: u64 = ("as long as `for` lasts"), 3;
     }
 }
@@ -336,7 +336,7 @@ const MEMBERS_MAX: u32 = 100;
 section! {
     /// Members that join a group.
     Join {
-        /// Their number.
+        /// Number of new members.
         members: u64 = 1, 2;
     }
 }
@@ -384,7 +384,7 @@ pub fn check_rate(which: &str, per_second: f64, origin: Origin, found: &mut Find
 section! {
     /// Producer pools.
     Pause {
-        /// From 0.
+        /// Producer pools, from 0.
         pool: Pick = required, 0;
     }
 }

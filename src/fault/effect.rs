@@ -53,7 +53,7 @@ pub enum ConsumerFault {
         /// Added to each record.
         add: Duration,
     },
-    /// Every incarnation crashes as it starts.
+    /// The consumer crashes each time it starts.
     CrashLoop {
         /// Number of crashes; `None` while the fault lasts.
         times: Option<u32>,
@@ -77,7 +77,7 @@ pub enum PoolFault {
 /// What happens to a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionFault {
-    /// The next record makes every incarnation panic that comes to it.
+    /// The next record makes the consumer panic each time it is processed.
     Poison,
     /// A second process reads it as if it were its own.
     SecondOwner,
@@ -114,7 +114,7 @@ pub enum BrokerChange {
     Down,
     /// It is back.
     Up,
-    /// It stands still: what reaches it waits.
+    /// It does nothing: requests that reach it wait.
     Pause,
     /// It goes on.
     GoOn,

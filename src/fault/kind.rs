@@ -31,7 +31,7 @@ pub trait FaultKind {
     const ENDS: Option<Ending> = None;
     /// Whether it is a failure: a consumer or a pool can end of it.
     const IS_FAILURE: bool = true;
-    /// Whether it is over as soon as it is done and ends no incarnation, so that there is nothing to wait for.
+    /// Whether it is over as soon as it is done and ends no consumer or pool, so that there is nothing to wait for.
     const IS_OVER_AT_ONCE: bool = false;
     /// How its description ends if it has no `for`.
     const WITHOUT_FOR: &'static str = "";
@@ -197,9 +197,9 @@ impl FaultDraw {
 section! {
     /// When a fault happens.
     FaultSchedule {
-        /// When it begins, counted from the start of the load, warmup included.
+        /// Time of the fault, counted from the start of the load, warmup included.
         at: Duration = required, "30s";
-        /// How long it lasts. Kinds that end at once have no duration.
+        /// Duration of the fault. Kinds that end at once have none.
         span as "for": Duration = ("until its kind is over"), "5s";
         /// Repeats the fault at this interval while the load lasts.
         every: Duration = ("it happens once"), "10s";
@@ -357,7 +357,7 @@ impl KindPlan {
         self.info.without_for
     }
 
-    /// Whether it ends incarnations of consumers, as a crash or in order.
+    /// Whether it ends consumers, by a crash or in order.
     pub fn ends_consumer(&self) -> bool {
         self.info.ends.is_some()
     }
@@ -372,7 +372,7 @@ impl KindPlan {
         !self.info.is_failure
     }
 
-    /// Whether it is over as soon as it is done and ends no incarnation, so that there is nothing to wait for.
+    /// Whether it is over as soon as it is done and ends no consumer or pool, so that there is nothing to wait for.
     pub fn is_over_at_once(&self) -> bool {
         self.info.is_over_at_once
     }

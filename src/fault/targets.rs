@@ -11,7 +11,7 @@ use crate::reader::value::{Place, Value, wrong_type};
 use crate::reader::{At, Diagnostic, Findings, GivenKey, Origin, codes};
 
 section! {
-    /// Random targets, drawn anew for each repetition.
+    /// Random targets, drawn again for each repetition.
     RandomPick {
         /// Number of targets.
         random: u64 = required, 3;
@@ -81,7 +81,7 @@ impl Value for Pick {
 section! {
     /// Consumers.
     ConsumerAim {
-        /// From 0. In assigned mode they have their partition's number.
+        /// Consumers, from 0. In assigned mode they have their partition's number.
         consumer: Pick = required, 7;
     }
 }
@@ -89,7 +89,7 @@ section! {
 section! {
     /// Partitions.
     PartitionAim {
-        /// From 0.
+        /// Partitions, from 0.
         partition: Pick = required, 3;
     }
 }
@@ -97,7 +97,7 @@ section! {
 section! {
     /// Brokers.
     BrokerAim {
-        /// From 1.
+        /// Brokers, from 1.
         broker: Pick = required, 1;
     }
 }

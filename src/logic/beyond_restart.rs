@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::base::{Offset, PartitionId, StampCheck, verify};
+use crate::base::{Offset, PartitionId, RecordView, StampCheck, verify_record};
 use crate::measure::ResumePoint;
 use crate::plan::PoisonPolicy;
 
@@ -27,11 +27,15 @@ pub enum Sighting {
 }
 
 /// Compares a record with the resume point.
-pub fn sight(resume_point: &ResumePoint, offset: Offset, payload: &[u8]) -> Sighting {
+pub fn sight<'a>(
+    resume_point: &ResumePoint,
+    offset: Offset,
+    record: impl Into<RecordView<'a>>,
+) -> Sighting {
     match offset.cmp(&resume_point.offset) {
         std::cmp::Ordering::Less => Sighting::Earlier,
         std::cmp::Ordering::Greater => Sighting::Later,
-        std::cmp::Ordering::Equal => match verify(payload, resume_point.stamp.run) {
+        std::cmp::Ordering::Equal => match verify_record(&record.into(), resume_point.stamp.run) {
             StampCheck::Intact(stamp) if stamp == resume_point.stamp => Sighting::Same,
             _ => Sighting::Other,
         },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{Offset, PartitionId, RunId, Stamp, StampCheck, Time, verify};
+use crate::base::{Offset, PartitionId, RecordView, RunId, Stamp, StampCheck, Time, verify_record};
 use crate::logic::{Effort, WorkSampler};
 use crate::measure::{Applied, Content, Handed, Owner, PartitionCell, Processed};
 
@@ -78,8 +78,14 @@ impl ConsumerMachine {
 
     /// Checks a record in place and says what has to be done for it.
     #[inline]
-    pub fn begin(&mut self, offset: Offset, payload: &[u8], handed: impl Into<Handed>) -> Effort {
-        let content = match verify(payload, self.runs.own) {
+    pub fn begin<'a>(
+        &mut self,
+        offset: Offset,
+        record: impl Into<RecordView<'a>>,
+        handed: impl Into<Handed>,
+    ) -> Effort {
+        let record = record.into();
+        let content = match verify_record(&record, self.runs.own) {
             StampCheck::Intact(stamp) => Content::Intact(stamp),
             StampCheck::Corrupt => Content::Corrupt,
             StampCheck::OtherRun(stamp) if self.runs.earlier.contains(&stamp.run) => {
@@ -89,7 +95,7 @@ impl ConsumerMachine {
         };
         self.forget_begun();
         self.is_begun = true;
-        let (handed, bytes) = (handed.into(), payload.len() as u32);
+        let (handed, bytes) = (handed.into(), record.bytes() as u32);
         self.batch.push(Processed { offset, content, handed, done: handed.at, bytes });
         match content {
             Content::Intact(_) | Content::Earlier(_) => self.work.draw(),
@@ -129,19 +135,14 @@ impl ConsumerMachine {
         self.batch.last().filter(|_| self.is_begun)
     }
 
-    /// Takes the record begun last for processed.
-    #[cfg(test)]
-    pub(crate) fn presume(&mut self) {
-        self.position = self.begun().map(|record| Offset(record.offset.0 + 1));
-    }
-
     /// Passes a record over without any work on it.
-    pub fn skip(&mut self, offset: Offset, payload: &[u8], now: Time) {
-        let stamp = match verify(payload, self.runs.own) {
+    pub fn skip<'a>(&mut self, offset: Offset, record: impl Into<RecordView<'a>>, now: Time) {
+        let record = record.into();
+        let stamp = match verify_record(&record, self.runs.own) {
             StampCheck::Intact(stamp) => Some(stamp),
             StampCheck::Corrupt | StampCheck::OtherRun(_) | StampCheck::OtherProducer => None,
         };
-        let (content, bytes) = (Content::Skipped(stamp), payload.len() as u32);
+        let (content, bytes) = (Content::Skipped(stamp), record.bytes() as u32);
         self.forget_begun();
         self.batch.push(Processed { offset, content, handed: now.into(), done: now, bytes });
         self.position = Some(Offset(offset.0 + 1));
@@ -150,6 +151,12 @@ impl ConsumerMachine {
     /// Notes that there is no record before `next` any more.
     pub fn reach(&mut self, next: Offset) {
         self.position = self.position.max(Some(next));
+    }
+
+    /// The first record of the batch, if there is one that is done.
+    pub fn first_of_batch(&self) -> Option<Offset> {
+        let done = self.batch.len() - usize::from(self.is_begun);
+        self.batch[..done].first().map(|record| record.offset)
     }
 
     /// Whether the batch should be handed over.

@@ -9,6 +9,7 @@ mod consumer;
 mod paced;
 mod pacer;
 mod supervision;
+mod unprocessed;
 mod watchdog;
 mod work;
 
@@ -20,5 +21,6 @@ pub use cluster_watch::{GATE_WINDOW, Gate, GateEffect, TopicChange, TopicCheck, 
 pub use consumer::{ConsumerMachine, Runs};
 pub use pacer::{Due, Pacer};
 pub use supervision::{Action, Cause, Slot, SlotEvent, SlotState};
+pub use unprocessed::unprocessed_ages;
 pub use watchdog::{Diagnosis, Reaper, Remedy, Watchdog, WatchdogInput};
 pub use work::{Effort, Handler, HandlerError, Handlers, Record, WorkSampler};

@@ -1,74 +1,49 @@
 //! The schedule of a pool whose producers have a rate: who is next, when it sends again, and at which rate.
+//!
+//! With stages it counts load time ([`RateCurve`]), and only what it hands out is a time of the run.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::base::{PoolId, Random, Seed, Time};
-use crate::fault::{FaultEffect, PoolFault, Targets};
-use crate::plan::{FaultPlan, LoadPlan, Phases};
+use crate::base::{Random, Seed, Time};
+use crate::plan::{LoadPlan, Phases, RateBurst, RateCurve};
 
 /// The schedule of producers that send at a rate.
 #[derive(Clone, Debug)]
 pub(super) struct Paced {
     period: Duration,
-    pub(super) end: Time,
+    start: Time,
+    end: Time,
+    /// With a curve the times are load time, counted from the start.
     pub(super) due: Upcoming,
     gaps: Gaps,
-    pub(super) bursts: Vec<Burst>,
-}
-
-/// A stretch of the schedule in which a pool sends at another rate.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Burst {
-    /// Its start.
-    pub(super) from: Time,
-    /// Its end.
-    pub(super) to: Time,
-    /// Times the rate.
-    pub(super) factor: f64,
-}
-
-impl Burst {
-    /// The bursts of a pool, in the order of their times, in a load that begins at `start`. Where they overlap,
-    /// the first one counts.
-    pub(super) fn of_pool(faults: &[FaultPlan], pool: PoolId, start: Time) -> Vec<Burst> {
-        let mut bursts: Vec<Burst> = Vec::new();
-        for fault in faults {
-            let (FaultEffect::Pools(PoolFault::Burst { factor }), Targets::Pools(pools)) =
-                (&fault.kind.effect, &fault.targets)
-            else {
-                continue;
-            };
-            let from = bursts.last().map_or(start + fault.at, |last| last.to.max(start + fault.at));
-            let to = start + fault.end();
-            if pools.contains(&pool) && from < to {
-                bursts.push(Burst { from, to, factor: *factor });
-            }
-        }
-        bursts
-    }
+    /// Spans at another rate, of a load without stages.
+    bursts: Vec<RateBurst>,
+    /// The rate over time, of a load with stages; bursts are part of it.
+    curve: Option<Box<RateCurve>>,
 }
 
 /// When a gap that begins at `from` is over, if its time runs faster within bursts.
-fn after(mut from: Time, gap: Duration, bursts: &[Burst]) -> Time {
+fn after(mut from: Time, gap: Duration, bursts: &[RateBurst], start: Time) -> Time {
     let mut left = gap.as_nanos() as f64;
     for burst in bursts {
-        if burst.to <= from {
+        let (begins, ends) = (Time(start.0 + burst.from_ns), Time(start.0 + burst.to_ns));
+        if ends <= from {
             continue;
         }
-        let before = burst.from.since_ns(from).max(0) as f64;
+        let before = begins.since_ns(from).max(0) as f64;
         if left <= before {
             break;
         }
         left -= before;
-        from = from.max(burst.from);
-        let within = burst.to.since_ns(from) as f64 * burst.factor;
+        from = from.max(begins);
+        let within = ends.since_ns(from) as f64 * burst.factor;
         if left <= within {
             return Time(from.0 + (left / burst.factor) as i64);
         }
         left -= within;
-        from = burst.to;
+        from = ends;
     }
     Time(from.0 + left as i64)
 }
@@ -80,24 +55,88 @@ enum Gaps {
 }
 
 impl Paced {
-    /// When a producer of the pool that was to send at `intended` is to send again.
+    /// The same with spans at another rate, in the order of their times.
+    pub(super) fn with_bursts(mut self, bursts: Vec<RateBurst>) -> Paced {
+        self.bursts = bursts;
+        self
+    }
+
+    /// The same with stages: what is due is counted in load time from now on.
+    pub(super) fn with_curve(mut self, curve: RateCurve) -> Paced {
+        self.due.count_from(self.start);
+        self.end = self.start + Duration::from_nanos(curve.end().max(0) as u64);
+        self.curve = Some(Box::new(curve));
+        self
+    }
+
+    /// When the next record is due, and which producer of the pool sends it.
     #[inline]
-    pub(super) fn again(&mut self, number: u32, intended: Time) -> Time {
-        match (&self.gaps, self.bursts.is_empty()) {
-            (Gaps::Fixed, true) => intended + self.period,
-            _ => self.again_unevenly(number, intended),
+    pub(super) fn first(&self) -> Option<(Time, u32)> {
+        match &self.curve {
+            None => self.due.first().filter(|(at, _)| *at < self.end),
+            Some(curve) => {
+                let (load_time, number) = self.due.first()?;
+                Some((self.when(curve, load_time)?, number))
+            }
+        }
+    }
+
+    /// When the one after it is due.
+    #[inline]
+    pub(super) fn second(&self) -> Option<Time> {
+        match &self.curve {
+            None => self.due.second().filter(|at| *at < self.end),
+            Some(curve) => self.when(curve, self.due.second()?),
         }
     }
 
     #[cold]
-    fn again_unevenly(&mut self, number: u32, intended: Time) -> Time {
+    fn when(&self, curve: &RateCurve, load_time: Time) -> Option<Time> {
+        let at = Time(self.start.0 + curve.when(load_time.0)?);
+        (at < self.end).then_some(at)
+    }
+
+    /// The first one has sent: the producer's next record comes in its turn.
+    #[inline]
+    pub(super) fn advance(&mut self) {
+        let Some((at, number)) = self.due.first() else { return };
+        let next = match (&self.gaps, self.bursts.is_empty()) {
+            (Gaps::Fixed, true) => at + self.period,
+            _ => self.again_unevenly(number, at),
+        };
+        self.due.put_off(next);
+    }
+
+    #[cold]
+    fn again_unevenly(&mut self, number: u32, at: Time) -> Time {
         let gap = match &mut self.gaps {
             Gaps::Fixed => self.period,
             Gaps::Exponential(random) => Duration::from_secs_f64(
                 random[number as usize].exponential(self.period.as_secs_f64()),
             ),
         };
-        after(intended, gap, &self.bursts)
+        after(at, gap, &self.bursts, self.start)
+    }
+
+    /// Ends a stage at `at`: those behind it, and the end, come earlier.
+    pub(super) fn end_stage(&mut self, stage: usize, at: Time) {
+        if let Some(curve) = &mut self.curve {
+            curve.end_stage(stage, at.since_ns(self.start));
+            self.end = self.start + Duration::from_nanos(curve.end().max(0) as u64);
+        }
+    }
+
+    /// When the schedule ends.
+    pub(super) fn end(&self) -> Time {
+        self.end
+    }
+
+    /// When the next record would be due if the schedule went on.
+    pub(super) fn next_at(&self) -> Time {
+        match &self.curve {
+            None => self.due.first().map_or(self.end, |(at, _)| at),
+            Some(_) => self.first().map_or(self.end, |(at, _)| at),
+        }
     }
 }
 
@@ -127,7 +166,7 @@ pub(super) fn paced(
         }
         Phases::Uniform | Phases::Random => (Upcoming::in_turn(due), Gaps::Fixed),
     };
-    Paced { period, end, due, gaps, bursts: Vec::new() }
+    Paced { period, start, end, due, gaps, bursts: Vec::new(), curve: None }
 }
 
 /// What each producer sends next: when, and its number in the pool.
@@ -149,6 +188,17 @@ impl Upcoming {
     /// Producers with gaps that differ.
     fn in_any_order(due: Vec<(Time, u32)>) -> Upcoming {
         Upcoming::AnyOrder(due.into_iter().map(Reverse).collect())
+    }
+
+    /// Takes `start` from every time.
+    fn count_from(&mut self, start: Time) {
+        let less = |at: Time| Time(at.since_ns(start));
+        match self {
+            Upcoming::InTurn(turns, _) => turns.iter_mut().for_each(|(at, _)| *at = less(*at)),
+            Upcoming::AnyOrder(heap) => {
+                *heap = heap.drain().map(|Reverse((at, id))| Reverse((less(at), id))).collect();
+            }
+        }
     }
 
     /// When and who is next.

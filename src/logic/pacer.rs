@@ -3,7 +3,7 @@
 //! Schedules are absolute. A record is never skipped and never shifted: if the tester is late, it is sent late and its
 //! lateness is measured. The pacer outlives its pool's thread, so a restarted pool goes on where the last one was.
 
-use super::paced::{Burst, Paced, paced};
+use super::paced::{Paced, paced};
 use crate::base::{PartitionId, PoolId, ProducerId, Seed, Time};
 use crate::plan::{LoadPlan, Pace, Placement, Plan};
 
@@ -16,6 +16,8 @@ pub struct Due {
     pub partition: PartitionId,
     /// When the schedule wanted it sent; at maximum rate, now.
     pub intended: Time,
+    /// The number of its key, if it has one.
+    pub key: Option<u32>,
 }
 
 /// The schedules of one pool's producers.
@@ -30,10 +32,11 @@ pub struct Pacer {
     pools: u32,
     /// Records this pool may still send.
     left: u64,
-    /// The record handed out by `peek` and not yet taken, with its producer's number here.
-    pending: Option<(u32, Due)>,
+    /// The record that was put back. It counts as sent all the same.
+    pending: Option<Due>,
     /// Whether nothing more is to be sent, whatever is due.
     ended: bool,
+    stages_ended: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -47,8 +50,23 @@ impl Pacer {
     /// ones again.
     pub fn of_plan(plan: &Plan, pool: PoolId, start: Time) -> Pacer {
         let end = start + plan.times.load_end();
-        Pacer::new(&plan.load, plan.topic.partitions, pool.0, plan.seed, start, end)
-            .with_bursts(Burst::of_pool(&plan.faults, pool, start))
+        let mut pacer =
+            Pacer::new(&plan.load, plan.topic.partitions, pool.0, plan.seed, start, end);
+        pacer.schedule = match pacer.schedule {
+            Schedule::Paced(paced) if plan.load.stages.is_empty() => {
+                Schedule::Paced(paced.with_bursts(plan.bursts(pool)))
+            }
+            Schedule::Paced(paced) => Schedule::Paced(paced.with_curve(plan.rate_curve(pool))),
+            at_max_rate => at_max_rate,
+        };
+        pacer
+    }
+
+    /// Pool `pool`'s share of the backlog, to be sent from `start` on as fast as the client takes it. The same plan gives
+    /// the same records again.
+    pub fn of_backlog(plan: &Plan, pool: PoolId, start: Time) -> Pacer {
+        let load = LoadPlan { pace: Pace::Max, messages: plan.load.backlog, ..plan.load.clone() };
+        Pacer::new(&load, plan.topic.partitions, pool.0, plan.seed, start, Time::NEVER)
     }
 
     /// The schedules of pool `pool`, beginning at `start` and ending before `end`.
@@ -69,7 +87,8 @@ impl Pacer {
             }
         };
         let pool_seed = seed.child("pool", u64::from(pool));
-        let placement = Placement::new(load.partition, partitions, load.skew, seed, pool_seed);
+        let placement = Placement::new(load.partition, partitions, load.skew, seed, pool_seed)
+            .with_key_skew(load.key_skew);
         let left = load.messages.map_or(u64::MAX, |all| share(all, pool, load.pools));
         Pacer {
             schedule,
@@ -80,15 +99,22 @@ impl Pacer {
             left,
             pending: None,
             ended: false,
+            stages_ended: 0,
         }
     }
 
-    /// The same with stretches at another rate, in the order of their times.
-    fn with_bursts(mut self, planned: Vec<Burst>) -> Pacer {
+    /// Stages of the load that have ended early, as far as this schedule knows.
+    #[inline]
+    pub fn stages_ended(&self) -> usize {
+        self.stages_ended
+    }
+
+    /// Stages have ended early, each at its time: those behind them come earlier.
+    pub fn end_stages(&mut self, ends: &[(usize, Time)]) {
+        self.stages_ended += ends.len();
         if let Schedule::Paced(paced) = &mut self.schedule {
-            paced.bursts = planned;
+            ends.iter().for_each(|(stage, at)| paced.end_stage(*stage, *at));
         }
-        self
     }
 
     /// When the next record is due; `None` when there are no more. At maximum rate that is `now`, once the load
@@ -96,7 +122,7 @@ impl Pacer {
     #[inline]
     pub fn next_due(&self, now: Time) -> Option<Time> {
         match self.pending {
-            Some((_, due)) => Some(due.intended),
+            Some(due) => Some(due.intended),
             None => self.first(now).map(|(at, _)| at),
         }
     }
@@ -107,70 +133,59 @@ impl Pacer {
         match &self.schedule {
             _ if self.left == 0 || self.ended => None,
             Schedule::Max { next, start, end } => (now < *end).then_some((now.max(*start), *next)),
-            Schedule::Paced(paced) => paced.due.first().filter(|(at, _)| *at < paced.end),
+            Schedule::Paced(paced) => paced.first(),
         }
     }
 
-    /// The record that is due at `now`, if any. The same one comes back until it is [taken](Self::taken).
-    pub fn peek(&mut self, now: Time) -> Option<Due> {
-        if self.pending.is_none() {
-            let (intended, number) = self.first(now).filter(|(at, _)| *at <= now)?;
-            self.pending = Some((number, self.place(number, intended)));
+    /// Takes the record that is due at `now`, if any. Inlined, as it is called for each record.
+    #[inline(always)]
+    pub fn take(&mut self, now: Time) -> Option<Due> {
+        if let Some(due) = self.pending.take() {
+            return Some(due);
         }
-        self.pending.map(|(_, due)| due)
-    }
-
-    /// Notes that the client took the record last peeked at.
-    pub fn taken(&mut self) {
-        if let Some((number, due)) = self.pending.take() {
-            self.advance(number, due.intended);
-        }
-    }
-
-    /// Takes the record that is due at `now`, if it is the only one then and there is one behind it.
-    #[inline]
-    pub fn take_alone(&mut self, now: Time) -> Option<Due> {
-        let Schedule::Paced(paced) = &self.schedule else { return None };
-        let is_later = |next: Time| now < next && next < paced.end;
-        let is_alone =
-            self.pending.is_none() && self.left > 1 && paced.due.second().is_some_and(is_later);
-        let (intended, number) = paced.due.first().filter(|(at, _)| is_alone && *at <= now)?;
-        let due = self.place(number, intended);
-        self.advance(number, intended);
-        Some(due)
-    }
-
-    /// The next record of a producer, with its partition.
-    #[inline]
-    fn place(&mut self, number: u32, intended: Time) -> Due {
+        let (intended, number) = self.first(now).filter(|(at, _)| *at <= now)?;
         let producer = ProducerId(number * self.pools + self.pool);
-        let partition = self.placement.partition(producer, self.counts[number as usize]);
-        Due { producer, partition, intended }
-    }
-
-    /// The next record, which was due at `intended`, is sent.
-    #[inline]
-    fn advance(&mut self, number: u32, intended: Time) {
+        let (partition, key) = self.placement.place(producer, self.counts[number as usize]);
         self.left -= 1;
         self.counts[number as usize] += 1;
         match &mut self.schedule {
             Schedule::Max { next, .. } => *next = (number + 1) % self.counts.len() as u32,
-            Schedule::Paced(paced) => {
-                let next = paced.again(number, intended);
-                paced.due.put_off(next);
+            Schedule::Paced(paced) => paced.advance(),
+        }
+        Some(Due { producer, partition, intended, key })
+    }
+
+    /// Puts the record last taken back, because the client has no room for it: it is the next one.
+    pub fn put_back(&mut self, due: Due) {
+        self.pending = Some(due);
+    }
+
+    /// Puts the record last taken off. At maximum rate another producer goes first; otherwise it is the next one.
+    pub fn put_off(&mut self, due: Due) {
+        match self.schedule {
+            Schedule::Max { .. } => {
+                self.left += 1;
+                self.counts[((due.producer.0 - self.pool) / self.pools) as usize] -= 1;
             }
+            Schedule::Paced(_) => self.put_back(due),
         }
     }
 
-    /// At maximum rate: puts the record last peeked at off, and lets another producer go first.
-    pub fn skip_for_now(&mut self) {
-        if let Schedule::Max { next, .. } = &mut self.schedule {
-            self.pending = None;
-            *next = (*next + 1) % self.counts.len() as u32;
-        }
+    /// When the next record is to be sent, now or later, if it is the only one at that time and there is one behind it.
+    /// None at maximum rate.
+    #[inline(always)]
+    pub fn next_alone(&self, now: Time) -> Option<Time> {
+        let Schedule::Paced(paced) = &self.schedule else { return None };
+        let at = paced.first()?.0.max(now);
+        let is_later = |next: Time| at < next;
+        let is_alone = self.pending.is_none()
+            && !self.ended
+            && self.left > 1
+            && paced.second().is_some_and(is_later);
+        is_alone.then_some(at)
     }
 
-    /// Spreads the next records over this number of partitions. A record already handed out keeps its own.
+    /// Spreads the next records over this number of partitions. A record that was put back keeps its own.
     pub fn spread_over(&mut self, partitions: u32) {
         self.placement.spread_over(partitions);
     }
@@ -183,15 +198,15 @@ impl Pacer {
     /// Ends the schedule: nothing more is to be sent.
     pub fn end(&mut self) {
         self.ended = true;
-        self.pending = None;
+        self.left += u64::from(self.pending.take().is_some());
     }
 
     /// When the schedule is over: its end, or, of a number of messages, when one more would be due. `None` at
     /// maximum rate.
     pub fn over_at(&self) -> Option<Time> {
         let Schedule::Paced(paced) = &self.schedule else { return None };
-        let next = paced.due.first().map_or(paced.end, |(at, _)| at);
-        Some(if self.left == 0 { next.min(paced.end) } else { paced.end })
+        let is_sent = self.left == 0 && self.pending.is_none();
+        Some(if is_sent { paced.next_at().min(paced.end()) } else { paced.end() })
     }
 
     /// The records that are due from `from` to before `to` and were not taken, in the order of their times. None at
@@ -199,11 +214,7 @@ impl Pacer {
     pub fn untaken(&self, from: Time, to: Time) -> impl Iterator<Item = Due> {
         let mut rest = self.clone();
         rest.ended = matches!(rest.schedule, Schedule::Max { .. });
-        let next = move || {
-            let due = rest.next_due(to).filter(|at| *at < to).and_then(|at| rest.peek(at))?;
-            rest.taken();
-            Some(due)
-        };
+        let next = move || rest.next_due(to).filter(|at| *at < to).and_then(|at| rest.take(at));
         std::iter::from_fn(next).filter(move |due| due.intended >= from)
     }
 
@@ -225,14 +236,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::{Acks, Compression, PartitionChoice, Phases, ProducerClients};
+    use crate::plan::{Acks, Compression, PartitionChoice, Phases, ProducerClients, RateBurst};
 
     fn load(producers: u32, pools: u32, pace: Pace, phases: Phases) -> LoadPlan {
         LoadPlan {
             producers,
             pace,
+            stages: Vec::new(),
+            backlog: None,
             messages: None,
+            payload: std::sync::Arc::new(crate::plan::PayloadPlan::plain(100)),
             payload_bytes: 100,
+            payload_bytes_max: 100,
+            key_skew: 0.0,
             partition: PartitionChoice::Fixed,
             skew: 0.0,
             phases,
@@ -251,9 +267,7 @@ mod tests {
         let mut clock = Time::ZERO;
         while let Some(due) = pacer.next_due(clock) {
             clock = now(due.max(clock));
-            let record = pacer.peek(clock).unwrap();
-            pacer.taken();
-            sent.push(record);
+            sent.extend(pacer.take(clock));
         }
         sent
     }
@@ -317,27 +331,33 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_taken_alone_if_it_is_the_only_one_that_is_due_and_not_the_last_one() {
+    fn a_record_is_alone_if_no_other_is_due_at_its_time_and_one_is_behind_it() {
         for phases in [Phases::Uniform, Phases::Random, Phases::Poisson] {
             let mut load = load(5, 1, HALF, phases);
             load.partition = PartitionChoice::Random;
-            let pacer = || Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, Time(4_000_000_000));
-            let (mut alone, mut peeking) = (pacer(), pacer());
-            let sent = drain(&mut peeking, |due| due);
+            let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, Time(4_000_000_000));
+            let sent = drain(&mut pacer.clone(), |due| due);
             for (number, record) in sent.iter().enumerate() {
-                let at = record.intended;
-                assert_eq!(alone.next_due(at), Some(at));
-                assert_eq!(alone.take_alone(Time(at.0 - 1)), None, "not due yet");
-                assert_eq!(alone.take_alone(Time(at.0 + 3_000_000_000)), None, "others are, too");
                 let is_last = number + 1 == sent.len();
-                match alone.take_alone(at) {
-                    Some(taken) => assert!(taken == *record && !is_last),
-                    None => assert!(is_last, "{number}"),
+                let (at, late) = (record.intended, Time(record.intended.0 + 3_000_000_000));
+                for now in [Time::ZERO, at] {
+                    assert_eq!(pacer.next_alone(now), (!is_last).then_some(at), "{number}");
                 }
+                assert_eq!(pacer.next_alone(late), None, "others are due as well");
+                assert_eq!(pacer.take(at), Some(*record));
+                pacer.put_back(*record);
+                assert_eq!((pacer.next_alone(at), pacer.next_due(at)), (None, Some(at)));
+                assert_eq!(pacer.take(at), Some(*record));
             }
-            assert_eq!(alone.peek(Time::NEVER), sent.last().copied());
-            assert_eq!(alone.take_alone(Time::NEVER), None, "handed out already");
         }
+        let load = load(2, 1, HALF, Phases::Uniform);
+        let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, Time(4_000_000_000));
+        if let Schedule::Paced(paced) = &mut pacer.schedule {
+            paced.due.put_off(paced.due.second().expect("another one"));
+        }
+        assert_eq!(pacer.next_alone(Time::ZERO), None, "two at the same time");
+        pacer.end();
+        assert_eq!(pacer.next_alone(Time::ZERO), None, "over");
     }
 
     #[test]
@@ -346,10 +366,13 @@ mod tests {
         let end = Time::ZERO + Duration::from_secs(10);
         let s = |s: i64| Time(s * 1_000_000_000);
         let bursts = vec![
-            Burst { from: s(2), to: s(4), factor: 5.0 },
-            Burst { from: s(6), to: s(7), factor: 0.5 },
+            RateBurst { from_ns: s(2).0, to_ns: s(4).0, factor: 5.0 },
+            RateBurst { from_ns: s(6).0, to_ns: s(7).0, factor: 0.5 },
         ];
-        let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, end).with_bursts(bursts);
+        let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, end);
+        if let Schedule::Paced(paced) = &mut pacer.schedule {
+            *paced = paced.clone().with_bursts(bursts);
+        }
         let sent = drain(&mut pacer, |due| due);
         let between = |from: i64, to: i64| {
             sent.iter().filter(|due| due.intended >= s(from) && due.intended < s(to)).count()
@@ -363,8 +386,8 @@ mod tests {
         let load = load(4, 1, Pace::Max, Phases::Random);
         let start = Time(1_000);
         let mut pacer = Pacer::new(&load, 18, 0, Seed(1), start, Time::NEVER);
-        assert_eq!((pacer.peek(Time(999)), pacer.next_due(Time(10))), (None, Some(start)));
-        assert_eq!(pacer.peek(Time(1_001)).map(|due| due.intended), Some(Time(1_001)));
+        assert_eq!((pacer.take(Time(999)), pacer.next_due(Time(10))), (None, Some(start)));
+        assert_eq!(pacer.take(Time(1_001)).map(|due| due.intended), Some(Time(1_001)));
     }
 
     #[test]
@@ -375,5 +398,17 @@ mod tests {
         let order: Vec<u32> =
             drain(&mut pacer, |now| now).iter().map(|due| due.producer.0).collect();
         assert_eq!(order, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]);
+    }
+
+    #[test]
+    fn a_record_that_is_put_off_at_maximum_rate_is_sent_after_those_of_the_others() {
+        let mut plan = load(3, 1, Pace::Max, Phases::Random);
+        plan.messages = Some(4);
+        let mut pacer = Pacer::new(&plan, 18, 0, Seed(1), Time::ZERO, Time::NEVER);
+        let first = pacer.take(Time::ZERO).expect("a record");
+        pacer.put_off(first);
+        let order: Vec<u32> =
+            drain(&mut pacer, |now| now).iter().map(|due| due.producer.0).collect();
+        assert_eq!(order, [1, 2, 0, 1], "four records all the same");
     }
 }

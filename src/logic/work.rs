@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::base::{Incarnation, Offset, PartitionId, Random, Seed, Stamp};
+use crate::base::{Headers, Incarnation, Offset, PartitionId, Random, Seed, Stamp};
 use crate::plan::{ServiceTime, Work};
 
 /// What a host has to do for a record before it counts as processed.
@@ -81,8 +81,15 @@ pub struct Record<'a> {
     pub offset: Offset,
     /// What it says about itself: producer, sequence, send times.
     pub stamp: Stamp,
-    /// All its bytes, stamp included.
-    pub payload: &'a [u8],
+    /// Its key, if it has one.
+    pub key: Option<&'a [u8]>,
+    /// Its value. The stamp is at its beginning, unless it has a header for it.
+    pub value: &'a [u8],
+    /// Its headers.
+    pub headers: Headers<'a>,
+    /// Its timestamp, milliseconds since 1970; in a simulation, which has no date, since the run began. `None` where
+    /// the broker has none.
+    pub timestamp_ms: Option<i64>,
 }
 
 /// Why a record was not processed.

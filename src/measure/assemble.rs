@@ -1,18 +1,25 @@
 //! Puts a run's measurements together into its summary.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::backlog_report::backlog;
 use super::event::growths;
+use super::stage_report::stages;
+use super::time_report::{ack_times, no_leaders, slowest_of_partition, slowest_of_run, time_parts};
 use super::verdict::Rates;
 use super::verdict::latency;
 use super::verdict::not_measured;
 use super::verdict::{BLOCKED_MAX, shortfall};
+use super::wrong_report::wrong_records;
 use super::{
-    CellState, Collector, Latencies, Measurements, Moments, PartitionTotals, evaluate, failures,
-    fault_summaries, invalid_reasons, late_sends, median, outages, rebalances,
+    CellState, Collector, Latencies, Measurements, Moments, PartitionTotals, RequestLog, evaluate,
+    failures, fault_summaries, invalid_reasons, late_sends, median, outages, rebalances,
 };
-use crate::base::{RunId, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Clock, RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
 use crate::summary::{
     ClientProperty, Digest, Fairness, Growth, Host, Ledger, Overload, OwnerSummary,
@@ -20,7 +27,7 @@ use crate::summary::{
 };
 
 /// How far a run has come when its summary is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
     /// It has run to its end.
     #[default]
@@ -38,7 +45,7 @@ pub struct Facts {
     pub run: Option<RunId>,
     /// The topic's name.
     pub topic: String,
-    /// Where the run went on, if it did not begin anew.
+    /// Where the run went on, if it did not start from scratch.
     pub resumed: Option<Resumed>,
     /// What is known about the broker's version.
     pub broker_version: Option<String>,
@@ -56,11 +63,11 @@ pub struct Facts {
     pub until: Time,
     /// The measured window, as it was in the end.
     pub measured: (Time, Time),
-    /// Start of the load on the wall clock.
-    pub load_started_at: Option<String>,
+    /// The run's clock; none before it has one.
+    pub clock: Option<Clock>,
     /// Ages, at the end of the run, of the records due in the measured window that were not processed.
     pub unprocessed: Option<Latencies>,
-    /// From startup to the last consumer ready.
+    /// Milliseconds from the start of the consumers until the last one was ready.
     pub startup_ms: Option<f64>,
     /// Consumers that became ready.
     pub consumers_started: u32,
@@ -74,12 +81,27 @@ pub struct Facts {
     pub simulation: Option<Simulation>,
     /// How the run has ended, if it has.
     pub ended: Ended,
+    /// What the clients that carry the load count of their requests, if they do.
+    pub requests: Option<Arc<RequestLog>>,
     /// What a reader should know, beyond what the measurements show.
     pub warnings: Vec<String>,
 }
 
 /// Puts everything together.
 pub fn assemble(
+    plan: &Plan,
+    facts: &Facts,
+    measurements: &Measurements,
+    collector: &Collector,
+) -> Summary {
+    let summary = gather(plan, facts, measurements, collector);
+    let load_seconds =
+        Rates::of(plan, facts.start, facts.measured, measurements, collector).load_seconds;
+    judged(plan, facts.ended, summary, blocked_share(measurements, load_seconds))
+}
+
+/// All figures, before anything is said about what they mean.
+pub(super) fn gather(
     plan: &Plan,
     facts: &Facts,
     measurements: &Measurements,
@@ -99,8 +121,9 @@ pub fn assemble(
     let mut not_measured = not_measured(plan);
     let (figures, reasons) = measurements.noted();
     not_measured.extend(reasons);
-    let summary = Summary {
-        load_started_at: facts.load_started_at.clone(),
+    not_measured.extend(no_leaders(plan, &partitions));
+    Summary {
+        load_started_at: facts.clock.and_then(|clock| clock.wall_clock(facts.start)),
         epoch_to_load_s: facts.start.as_secs_f64(),
         planned_load_s: plan.times.load_end().as_secs_f64(),
         load_lasted_s: facts.until.since_ns(facts.start).max(0) as f64 / 1e9,
@@ -130,11 +153,16 @@ pub fn assemble(
         startup_ms: facts.startup_ms,
         latency_us: latency(facts.unprocessed.as_ref(), collector, &not_measured),
         not_measured,
+        requests: facts.requests.as_ref().map(|log| log.summary(facts.measured.1)),
         figures,
         lateness_us: lateness(plan, collector),
         ledger,
         fairness: fairness(&partitions),
+        backlog: backlog(measurements, &ledgers, facts.start),
+        stages: stages(plan, (facts.start, facts.until), measurements, &collector.stages),
         partitions,
+        wrong_records: wrong_records(measurements, &ledgers),
+        slowest_records: slowest_of_run(measurements, (facts.clock, facts.start)),
         growth: growth(measurements, facts.start),
         rebalances: rebalances(&journal, plan.topic.partitions, facts.start, are_static(plan)),
         outages: outages(&journal, facts.start),
@@ -146,8 +174,7 @@ pub fn assemble(
         cost: collector.cost.cost(load_seconds, facts.host.cpus()),
         warnings: facts.warnings.clone(),
         ..identity(plan, facts, measurements)
-    };
-    judged(plan, facts.ended, summary, blocked_share(measurements, load_seconds))
+    }
 }
 
 /// What was run, where and by what; all figures are empty.
@@ -178,7 +205,12 @@ fn identity(plan: &Plan, facts: &Facts, measurements: &Measurements) -> Summary 
 }
 
 /// The summary with what its figures mean: expectations, self-doubt, verdict.
-fn judged(plan: &Plan, ended: Ended, mut summary: Summary, blocked_share: f64) -> Summary {
+pub(super) fn judged(
+    plan: &Plan,
+    ended: Ended,
+    mut summary: Summary,
+    blocked_share: f64,
+) -> Summary {
     let paced = plan.load.pace != Pace::Max;
     if paced && ended != Ended::NotYet && summary.measured_something() {
         summary.keeps_up =
@@ -200,7 +232,7 @@ fn takes_what_is_due(plan: &Plan, summary: &Summary, blocked_share: f64) -> bool
 }
 
 /// The share of the load in which pools waited for their client's queue.
-fn blocked_share(measurements: &Measurements, load_seconds: f64) -> f64 {
+pub(super) fn blocked_share(measurements: &Measurements, load_seconds: f64) -> f64 {
     let blocked = measurements.pools.iter().map(|pool| pool.lock().blocked_by_client.as_secs_f64());
     blocked.sum::<f64>() / (load_seconds * measurements.pools.len() as f64).max(1e-9)
 }
@@ -247,8 +279,7 @@ fn overloaded(
         if is_stopped || cell.keep_up.holds(sent, cell.delivered(), never) {
             continue;
         }
-        let handling_ms = totals.handling.mean_ns() / 1e6;
-        let handling_ms = (handling_ms > 0.0).then_some(handling_ms);
+        let handling_ms = totals.times.handling.mean_us().map(|us| us / 1e3).filter(|ms| *ms > 0.0);
         let offered_per_s = rates.offered_of(id).unwrap_or(0.0);
         found.push(Overload {
             partition: id as u32,
@@ -316,6 +347,7 @@ fn partitions(
     let all: u64 = collector.partitions.iter().map(|p| p.shard.delivered).sum();
     let memory = collector.cost.cost(1.0, 1.0).rss_max_bytes;
     let growth = measurements.growth();
+    let acks = ack_times(plan, measurements);
     let partition = |(id, totals): (usize, &PartitionTotals)| {
         let added = growth.iter().find(|(_, ids)| ids.contains(&(id as u32))).map(|(at, _)| *at);
         let before = added.map_or(0, |at| at.since_ns(facts.measured.0).max(0)) as f64 / 1e9;
@@ -354,6 +386,9 @@ fn partitions(
             longest_stall_ms: cell
                 .watch()
                 .map_or(0.0, |watch| watch.longest_stall_ns(facts.measured.1) as f64 / 1e6),
+            time: time_parts(&totals.times, acks.get(id)),
+            leadership: measurements.leadership(id, facts.start),
+            slowest: slowest_of_partition(id, cell.slowest.records(), (facts.clock, facts.start)),
             cpu_s,
             memory_bytes: memory.map(|bytes| bytes / collector.partitions.len() as u64),
             apportioned,
@@ -393,7 +428,7 @@ fn owners(cell: &CellState, start: Time) -> Vec<OwnerSummary> {
         .iter()
         .map(|ownership| OwnerSummary {
             consumer: ownership.owner.consumer.0,
-            incarnation: ownership.owner.incarnation.0,
+            start: ownership.owner.incarnation.0,
             from_s: seconds(ownership.from),
             to_s: ownership.to.map(seconds),
         })

@@ -1,7 +1,11 @@
 //! The collector: takes the shards out once a second and keeps the totals.
 
-use super::histogram::Moments;
-use super::{CostMeter, Latencies, Measurements, Parts, SendTimes, Shard};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CostMeter, Latencies, Measurements, Moments, Parts, SendTimes, Shard, StageBounds, StageShard,
+    TimeSums,
+};
 use crate::base::{PartitionId, PoolId, Time};
 use crate::summary::Ledger;
 
@@ -22,8 +26,14 @@ pub struct Window<'a> {
     pub p99_ns: Option<u64>,
     /// Its lag at the end of the interval, in records.
     pub lag: u64,
+    /// Whether the lag is known: the broker has answered at least once.
+    pub is_lag_known: bool,
+    /// Whether records waited for the whole interval and none was processed.
+    pub is_stalled: bool,
     /// Records sent, acknowledged and failed until then.
     pub sends: Ledger,
+    /// What was counted as records came, until then.
+    pub counts: &'a Ledger,
 }
 
 /// One pool's interval, as it goes to the result directory.
@@ -59,21 +69,23 @@ pub struct Live<'a> {
     pub delivered_total: u64,
     /// Records sent since the start.
     pub sent_total: u64,
-    /// Response times of all partitions.
+    /// Response times of all partitions, those of the warmup included.
     pub response: &'a Latencies,
     /// Sum of the partitions' lags.
     pub lag: u64,
+    /// When the stages of the load begin and end, as far as that is known by now.
+    pub stages: StageBounds,
     /// The partition with the largest p99 of the interval, with that p99 in ns.
     pub worst: Option<(PartitionId, u64)>,
 }
 
 /// A partition's totals.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PartitionTotals {
-    /// All shards merged, without their [parts](Collector::parts).
+    /// All shards merged, without their [parts](Collector::parts) and [stages](Collector::stages).
     pub shard: Shard,
-    /// How long the handling took.
-    pub handling: Latencies,
+    /// How long the parts took.
+    pub times: TimeSums,
     /// Records per second, one value per full interval in the measured window.
     pub rates: Moments,
 }
@@ -87,6 +99,8 @@ pub struct Collector {
     pub sends: SendTimes,
     /// The parts of the latency, of all partitions together.
     pub parts: Parts,
+    /// What was processed in each stage, of all partitions together.
+    pub stages: Vec<StageShard>,
     /// The process's cost.
     pub cost: CostMeter,
     measured: (Time, Time),
@@ -104,6 +118,7 @@ impl Collector {
             partitions: (0..partitions).map(|_| PartitionTotals::default()).collect(),
             sends: SendTimes::default(),
             parts: Parts::default(),
+            stages: Vec::new(),
             cost: CostMeter::default(),
             measured,
             last: start,
@@ -123,6 +138,8 @@ impl Collector {
     ) -> Live<'_> {
         let from = std::mem::replace(&mut self.last, now);
         let seconds = now.since_ns(from) as f64 / 1e9;
+        let stages = measurements.stages.state().bounds;
+        self.measured.1 = stages.end().unwrap_or(self.measured.1);
         let in_window = from >= self.measured.0 && now <= self.measured.1 && seconds > 0.5;
         let (mut delivered, mut lags, mut worst) = (0, 0, None);
         self.interval.clear();
@@ -130,30 +147,46 @@ impl Collector {
         let sends = self.take_sends(measurements, (from, now), &mut store);
         for (id, totals) in self.partitions.iter_mut().enumerate() {
             let partition = PartitionId(id as u32);
-            let lag = {
+            let (lag, is_stalled, counts) = {
                 let mut cell = measurements.cells[id].lock();
                 cell.take_shard(&mut self.spare);
-                cell.lag.last
+                // The last interval may be shorter than a record takes.
+                let is_stalled = seconds > 0.5 && cell.lag.is_stalled(cell.last_done, from);
+                (cell.lag, is_stalled, cell.counts())
             };
             let shard = &self.spare;
             let [p50_ns, p99_ns] =
                 [0.50, 0.99].map(|quantile| shard.response.quantile_ns(quantile));
             let sends = sends.get(id).copied().unwrap_or_default();
             let to = now;
-            let window = Window { from, to, partition, shard, p50_ns, p99_ns, lag, sends };
-            store(&Interval::Partition(window));
+            let (lag, is_lag_known) = (lag.last, lag.asked.is_some());
+            store(&Interval::Partition(Window {
+                from,
+                to,
+                partition,
+                shard,
+                p50_ns,
+                p99_ns,
+                lag,
+                is_lag_known,
+                is_stalled,
+                sends,
+                counts: &counts,
+            }));
             if in_window {
                 totals.rates.add(self.spare.delivered as f64 / seconds);
             }
             delivered += self.spare.delivered;
             lags += lag;
-            if let Some(p99) = p99_ns {
+            if let Some(p99) = p99_ns.or_else(|| shard.warmup.quantile_ns(0.99)) {
                 worst = worst.max_by_p99(partition, p99);
             }
             self.interval.merge(&self.spare.response);
+            self.interval.merge(&self.spare.warmup);
             totals.shard.merge(&self.spare);
-            totals.handling.merge(&self.spare.parts.handling);
+            totals.times.add(&self.spare);
             self.parts.merge(&self.spare.parts);
+            StageShard::merge_all(&mut self.stages, &self.spare.stages);
         }
         self.cost.sample();
         self.delivered_total += delivered;
@@ -164,6 +197,7 @@ impl Collector {
             sent_total: measurements.pools.iter().map(|pool| pool.lock().sent).sum(),
             response: &self.interval,
             lag: lags,
+            stages,
             worst,
         }
     }

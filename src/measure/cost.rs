@@ -100,11 +100,13 @@ mod system {
 
     use super::Seen;
 
+    /// CPU seconds this process has used, all threads together.
     pub(super) fn process_cpu_s() -> Option<f64> {
         let stat = Process::myself().ok()?.stat().ok()?;
         Some((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
     }
 
+    /// Memory, threads, sockets and the CPU time of threads, as of now.
     pub(super) fn look() -> Seen {
         let Ok(process) = Process::myself() else {
             return Seen::default();
@@ -252,10 +254,12 @@ mod cpus {
 
 #[cfg(not(target_os = "linux"))]
 mod cpus {
+    /// Not told by this system.
     pub(super) fn affinity() -> Option<usize> {
         None
     }
 
+    /// Not told by this system.
     pub(super) fn quota() -> Option<f64> {
         None
     }

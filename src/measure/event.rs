@@ -23,16 +23,34 @@ pub enum Event {
     /// The run continues where an earlier one stopped, `behind` offsets before the partitions' ends.
     Resumed { run_id: String, partitions: usize, behind: u64 },
     /// A consumer's thread and client were started.
-    ConsumerStarted { consumer: ConsumerId, incarnation: Incarnation },
+    ConsumerStarted {
+        consumer: ConsumerId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+    },
     /// A consumer has fetched from its partition, or has joined its group.
-    ConsumerReady { consumer: ConsumerId, incarnation: Incarnation },
+    ConsumerReady {
+        consumer: ConsumerId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+    },
     /// A consumer ended without being asked to.
-    ConsumerFailed { consumer: ConsumerId, incarnation: Incarnation, reason: String },
+    ConsumerFailed {
+        consumer: ConsumerId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+        reason: String,
+    },
     /// A consumer will be started again.
-    ConsumerRestarting { consumer: ConsumerId, incarnation: Incarnation, delay_ms: u64 },
+    ConsumerRestarting {
+        consumer: ConsumerId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+        delay_ms: u64,
+    },
     /// A consumer is given up: it failed too often without progress, or restarting cannot help.
     ConsumerGivenUp { consumer: ConsumerId, reason: String },
-    /// A record on which its consumer failed again and again is passed over from now on.
+    /// A record on which its consumer failed each time it was started is passed over from now on.
     RecordSkipped { consumer: ConsumerId, partition: PartitionId, offset: Offset },
     /// Many consumers failed together, so the cluster is taken to be down: restarts are held back.
     GateShut { failed: u32 },
@@ -40,37 +58,71 @@ pub enum Event {
     GateProbe { consumer: ConsumerId },
     /// The cluster is back: the consumers that are held back follow.
     GateOpened { held: u32 },
-    /// The watchdog found a consumer standing still, and did something about it.
+    /// The watchdog found a consumer that makes no progress, and acted.
     ConsumerStuck {
         consumer: ConsumerId,
+        #[serde(rename = "start", alias = "incarnation")]
         incarnation: Incarnation,
         diagnosis: String,
         remedy: String,
     },
     /// A consumer that was given up has not closed its client in time; its thread is left to itself.
-    ThreadAbandoned { consumer: ConsumerId, incarnation: Incarnation },
+    ThreadAbandoned {
+        consumer: ConsumerId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+    },
     /// A consumer's client is gone.
-    ConsumerClosed { consumer: ConsumerId, incarnation: Incarnation, close_us: u64 },
+    ConsumerClosed {
+        consumer: ConsumerId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+        close_us: u64,
+    },
     /// A group member got partitions.
-    Assigned { consumer: ConsumerId, incarnation: Incarnation, partitions: Vec<PartitionId> },
+    Assigned {
+        consumer: ConsumerId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+        partitions: Vec<PartitionId>,
+    },
     /// A group member gave partitions up.
-    Revoked { consumer: ConsumerId, incarnation: Incarnation, partitions: Vec<PartitionId> },
+    Revoked {
+        consumer: ConsumerId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+        partitions: Vec<PartitionId>,
+    },
     /// A group member died with these partitions, or was replaced while it had them.
-    Orphaned { consumer: ConsumerId, incarnation: Incarnation, partitions: Vec<PartitionId> },
+    Orphaned {
+        consumer: ConsumerId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+        partitions: Vec<PartitionId>,
+    },
     /// The topic has more partitions than before: `from` and those up to `to`, without it.
     PartitionsAdded { from: u32, to: u32 },
     /// The topic has only this number of partitions left; 0 when it is gone.
     PartitionsGone { left: u32 },
-    /// A scheduled fault was put in.
+    /// A scheduled fault was injected.
     FaultInjected { fault: usize, description: String },
     /// A fault that lasts is over.
     FaultEnded { fault: usize, description: String },
     /// A fault's target was not there to be hit.
     FaultMissed { fault: usize, reason: String },
     /// A producer pool's thread and client were started.
-    PoolStarted { pool: PoolId, incarnation: Incarnation },
+    PoolStarted {
+        pool: PoolId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+    },
     /// A producer pool ended without being asked to.
-    PoolFailed { pool: PoolId, incarnation: Incarnation, reason: String },
+    PoolFailed {
+        pool: PoolId,
+        #[serde(rename = "start", alias = "incarnation")]
+        incarnation: Incarnation,
+        reason: String,
+    },
     /// A producer pool has sent everything and knows what became of it.
     PoolFinished { pool: PoolId },
     /// A client reported an error, for the `count`th time. Noted at 1, 2, 4, 8 … so that an outage does not fill
@@ -291,6 +343,8 @@ pub enum TraceKind {
     Turn,
     /// A timer of the control plane goes off.
     Timer,
+    /// Something happens to the record that is followed.
+    Record,
 }
 
 impl TraceKind {

@@ -90,7 +90,7 @@ fn without_partitions(
         let all: Option<Vec<Time>> = aimed_at().map(|(_, mark)| of(mark)).collect();
         ms(all.and_then(|times| times.into_iter().max()).or(own))
     };
-    // While its commands run, nothing that is processed is the way back.
+    // While its commands run, no processed record belongs to the recovery.
     let has_ended = times.ended.is_some() || !matches!(fault.kind.effect, FaultEffect::Exec(_));
     FaultSummary {
         fault: fault.entry,

@@ -1,12 +1,14 @@
 //! How a partition fares: its stalls, and what it was like before and after each fault.
 //!
-//! A partition *stands still* while records wait and none is processed. A record waits from its send until it is
+//! A partition *stalls* while records wait and none is processed. A record waits from its send until it is
 //! processed, unless the end-offset client saw later that the partition had nothing to read. So a pause without
 //! anything to read is none, and a producer that pauses stalls no partition.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::Latencies;
 use super::lag::Backlog;
@@ -31,7 +33,7 @@ pub struct ProcessedRecord {
 pub struct RecordFindings {
     /// The stall the record ended, in nanoseconds before it was done.
     pub stall_ns: i64,
-    /// Age of the record: how old the oldest unprocessed record became.
+    /// Age of the record in nanoseconds: how old the oldest unprocessed record became.
     pub age_ns: i64,
     /// Records that waited when it was sent, itself included; 0 when that is not watched.
     pub lag: u64,
@@ -40,7 +42,7 @@ pub struct RecordFindings {
 }
 
 /// A partition's figures before a fault.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quiet {
     /// Records processed.
     pub records: u64,
@@ -106,7 +108,7 @@ impl Quiet {
 }
 
 impl Effect {
-    /// Whether the partition stood still because of the fault.
+    /// Whether the partition stalled because of the fault.
     pub fn is_hit(&self) -> bool {
         self.quiet.is_exceeded_by(self.stall_ns)
     }
@@ -249,12 +251,12 @@ impl FaultWatch {
         }
     }
 
-    /// Since when the partition is known to stand still, if it does.
+    /// Since when the partition is known to be stalled, if it is.
     pub fn stands_still_since(&self) -> Option<Time> {
         self.waits
     }
 
-    /// Notes that the load has ended at `now`: a partition that stands still has done so until now. Returns the
+    /// Notes that the load has ended at `now`: a partition that is stalled has been so until now. Returns the
     /// faults that its stall shows to have hit it.
     pub fn end(&mut self, now: Time) -> Option<Range<usize>> {
         self.reach(now);
@@ -327,11 +329,11 @@ fn overlap_ns(span: (Time, Time), window: (Time, Time)) -> i64 {
 /// The times of a fault that are not a partition's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FaultTimes {
-    /// When it was put in.
+    /// When it was injected.
     pub injected: Option<Time>,
     /// When it ended by itself, or a killed pool was back.
     pub ended: Option<Time>,
-    /// When the supervisor learned that a pool had died.
+    /// When the supervisor was told that a pool had failed.
     pub detected: Option<Time>,
     /// When the last pool was released.
     pub fenced: Option<Time>,
@@ -341,7 +343,7 @@ pub struct FaultTimes {
     pub missed: Vec<String>,
 }
 
-/// An instant at which faults are put in, and the two equally long stretches their effect is read from.
+/// An instant at which faults are injected, and the two equally long stretches their effect is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultWindows {
     /// When the faults are due.

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::base::Time;
 use crate::summary::Digest;
@@ -28,7 +29,8 @@ static SCALE: LazyLock<Histogram<u32>> = LazyLock::new(|| histogram_up_to(0));
 /// many; every figure is the same as if it had begun with the first value.
 ///
 /// Negative values (possible when clocks disagree) are counted, not dropped or bent to zero.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "WrittenLatencies", into = "WrittenLatencies")]
 pub struct Latencies {
     /// The values that are not negative, while they are few.
     plain: Vec<u64>,
@@ -152,6 +154,32 @@ impl Latencies {
         }
     }
 
+    /// Counts the values by the first of the ascending `bounds` (in nanoseconds) that they do not exceed; those beyond the
+    /// last one are in no count. Where values are many, one that a histogram cannot tell from a bound may be on either side.
+    pub fn counts_by_bound<const N: usize>(&self, bounds: &[u64; N]) -> [u64; N] {
+        let mut counts = [0; N];
+        let mut count = |value: u64, times: u64| {
+            if let Some(counted) = counts.get_mut(bounds.partition_point(|bound| *bound < value)) {
+                *counted += times;
+            }
+        };
+        match self.if_many() {
+            Some(histogram) => histogram.iter_recorded().for_each(|step| {
+                count(
+                    SCALE.lowest_equivalent(step.value_iterated_to()),
+                    step.count_at_value().into(),
+                );
+            }),
+            None => self.plain.iter().for_each(|value| count(*value, 1)),
+        }
+        counts
+    }
+
+    /// Sum of the values that are not negative, in nanoseconds.
+    pub fn sum_ns(&self) -> u128 {
+        self.sum_ns
+    }
+
     /// The figures reports show. A quantile below the resolution is 0.
     pub fn digest(&self) -> Digest {
         let us = |quantile| {
@@ -183,6 +211,49 @@ impl Latencies {
     }
 }
 
+/// A distribution as it is written: the values while they are few, or the largest value of each step that has some,
+/// with how many.
+#[derive(Serialize, Deserialize)]
+struct WrittenLatencies {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    values: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<(u64, u32)>,
+    negative: u64,
+    /// Upper and lower half.
+    sum_ns: (u64, u64),
+}
+
+impl From<Latencies> for WrittenLatencies {
+    fn from(latencies: Latencies) -> WrittenLatencies {
+        let steps = latencies.if_many().map(|histogram| {
+            let steps = histogram.iter_recorded();
+            steps.map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
+        });
+        WrittenLatencies {
+            steps: steps.unwrap_or_default(),
+            negative: latencies.negative,
+            sum_ns: ((latencies.sum_ns >> 64) as u64, latencies.sum_ns as u64),
+            values: latencies.plain,
+        }
+    }
+}
+
+impl From<WrittenLatencies> for Latencies {
+    fn from(written: WrittenLatencies) -> Latencies {
+        let mut latencies = Latencies {
+            negative: written.negative,
+            sum_ns: u128::from(written.sum_ns.0) << 64 | u128::from(written.sum_ns.1),
+            ..Latencies::default()
+        };
+        written.values.into_iter().for_each(|value| latencies.add(value));
+        for (value, count) in written.steps {
+            latencies.many().record_n(value, count).expect(GROWS);
+        }
+        latencies
+    }
+}
+
 /// A histogram without values, with room for those up to `max`. It grows when there are larger ones.
 fn histogram_up_to(max: u64) -> Histogram<u32> {
     let mut histogram = Histogram::new_with_bounds(UNIT_NS, max.max(2 * UNIT_NS), DIGITS)
@@ -210,64 +281,6 @@ fn quantile_of(values: &[u64], quantile: f64) -> Option<u64> {
     } else {
         SCALE.highest_equivalent(*value)
     })
-}
-
-/// Count, mean and variance of values that come one by one (Welford 1962).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Moments {
-    n: u64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Moments {
-    /// Adds a value.
-    pub fn add(&mut self, value: f64) {
-        self.n += 1;
-        let delta = value - self.mean;
-        self.mean += delta / self.n as f64;
-        self.squares += delta * (value - self.mean);
-    }
-
-    /// Number of values.
-    pub fn count(&self) -> u64 {
-        self.n
-    }
-
-    /// Mean; 0 without values.
-    pub fn mean(&self) -> f64 {
-        self.mean
-    }
-
-    /// Sample variance; 0 with fewer than two values.
-    pub fn variance(&self) -> f64 {
-        if self.n < 2 { 0.0 } else { self.squares / (self.n - 1) as f64 }
-    }
-
-    /// Standard deviation over mean; `None` where that says nothing.
-    pub fn variation(&self) -> Option<f64> {
-        (self.n >= 2 && self.mean > 0.0).then(|| self.variance().sqrt() / self.mean)
-    }
-}
-
-impl FromIterator<f64> for Moments {
-    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
-        let mut moments = Moments::default();
-        values.into_iter().for_each(|value| moments.add(value));
-        moments
-    }
-}
-
-/// The median; `None` without values.
-pub fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.retain(|value| !value.is_nan());
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(values[middle]),
-        _ => Some((values[middle - 1] + values[middle]) / 2.0),
-    }
 }
 
 #[cfg(test)]
@@ -454,16 +467,15 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_the_textbook_ones() {
-        let moments: Moments = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter().collect();
-        assert_eq!(moments.mean(), 5.0);
-        assert!((moments.variance() - 32.0 / 7.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn the_median_of_an_even_number_lies_between() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(vec![4.0, 1.0]), Some(2.5));
-        assert_eq!(median(vec![]), None);
+    fn values_are_counted_by_the_bound_they_do_not_exceed() {
+        for copies in [1, PLAIN_MAX] {
+            let mut latencies = Latencies::default();
+            for value in [-5, 0, 1_000_000, 1_100_000, 7_000_000, 9_000_000] {
+                (0..copies).for_each(|_| latencies.record(value));
+            }
+            let counts = latencies.counts_by_bound(&[1_000_000, 5_000_000, 8_000_000]);
+            assert_eq!(counts.map(|count| count / copies as u64), [2, 1, 1]);
+            assert_eq!(latencies.sum_ns(), 18_100_000 * copies as u128);
+        }
     }
 }

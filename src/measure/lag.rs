@@ -11,14 +11,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Offset, Time};
 
 /// A partition's lag over the run, in records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lag {
-    /// At the last answer.
+    /// The lag at the last answer, in records.
     pub last: u64,
-    /// The largest in the measured window.
+    /// The largest lag in the measured window, in records.
     pub max: u64,
     /// The end offset of the last answer.
     pub end: Option<Offset>,
@@ -35,6 +37,13 @@ impl Lag {
         if now >= window.0 && now < window.1 {
             self.max = self.max.max(self.last);
         }
+    }
+
+    /// Whether records have waited since `from` and none was processed, when the last one was processed at `last_done`.
+    /// A record that was processed after the last answer may have been the one that waited.
+    pub fn is_stalled(&self, last_done: Option<Time>, from: Time) -> bool {
+        let Some(asked) = self.asked.filter(|_| self.last > 0) else { return false };
+        last_done.is_none_or(|done| done < asked && done < from)
     }
 }
 
@@ -83,7 +92,7 @@ const AGE_MAX: Duration = Duration::from_secs(1);
 const AGE_SHARE: u32 = 20;
 
 /// Counts at the two ends of the measured window's last quarter, of one partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarter {
     ends: (Time, Time),
     /// The count when each end was reached.
@@ -117,7 +126,7 @@ impl Quarter {
 }
 
 /// The consumer's side of one partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeepUp {
     /// Distinct records processed.
     pub processed: Quarter,
@@ -187,6 +196,20 @@ mod tests {
         let waits = backlog.processed(Offset(count), Time(count + count / 2), Time(3 * count));
         let exact = count as u64 / 2;
         assert!((exact..exact + 8).contains(&waits), "{waits} {exact}");
+    }
+
+    #[test]
+    fn a_partition_is_stalled_when_records_waited_and_none_was_processed() {
+        let mut lag = Lag::default();
+        let window = (ms(0), ms(10_000));
+        assert!(!lag.is_stalled(None, ms(1_000)), "the broker was not asked");
+        lag.observe(Offset(10), Offset(10), ms(1_500), window);
+        assert!(!lag.is_stalled(Some(ms(100)), ms(1_000)), "nothing waits");
+        lag.observe(Offset(12), Offset(10), ms(1_500), window);
+        assert!(lag.is_stalled(Some(ms(100)), ms(1_000)));
+        assert!(lag.is_stalled(None, ms(1_000)), "nothing was ever processed");
+        assert!(!lag.is_stalled(Some(ms(1_200)), ms(1_000)), "processed in the interval");
+        assert!(!lag.is_stalled(Some(ms(1_600)), ms(1_700)), "processed after the answer");
     }
 
     /// Records sent each 10 ms for 40 s, each done `wait(k)` ms later.

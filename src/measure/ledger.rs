@@ -5,6 +5,9 @@
 //! ([`ReadLane`]) what was processed. [`balance`] puts the two together. [`LaneShape`] numbers the lanes
 //! of a run, and [`Lanes`] finds them by number.
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
 use super::SequenceSet;
 use crate::base::{PartitionId, ProducerId};
 use crate::summary::Ledger;
@@ -21,7 +24,7 @@ pub enum Outcome {
 }
 
 /// The producer's side of a lane.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SentLane {
     sent: u64,
     acked: SequenceSet,
@@ -72,7 +75,7 @@ pub enum Arrival {
 }
 
 /// The consumer's side of a lane.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ReadLane {
     read: SequenceSet,
     /// One more than the largest sequence processed.
@@ -109,6 +112,11 @@ impl ReadLane {
     /// Whether record `sequence` was processed or passed over.
     pub fn has(&self, sequence: u64) -> bool {
         self.read.count_in(&(sequence..sequence + 1)) > 0
+    }
+
+    /// Distinct records processed.
+    pub fn delivered(&self) -> u64 {
+        self.read.len() - self.skipped
     }
 
     /// Gaps the set holds; the memory of a lane grows with them.
@@ -148,6 +156,14 @@ pub fn balance(sent: &SentLane, read: Option<&ReadLane>) -> Ledger {
     }
 }
 
+/// The first sequence of a lane that [`balance`] counts as lost.
+pub fn first_lost(sent: &SentLane, read: Option<&ReadLane>) -> Option<u64> {
+    let nothing = SequenceSet::default();
+    let missing = read.map_or(&nothing, |lane| &lane.read).missing_below(sent.sent);
+    let range = missing.into_iter().find(|missing| sent.acked.count_in(missing) > 0)?;
+    range.into_iter().find(|sequence| sent.acked.contains(*sequence))
+}
+
 /// How many numbers below `end` are in both sets.
 fn overlap(a: &SequenceSet, b: &SequenceSet, end: u64) -> u64 {
     if a.is_empty() {
@@ -158,7 +174,7 @@ fn overlap(a: &SequenceSet, b: &SequenceSet, end: u64) -> u64 {
 }
 
 /// The numbering of lanes in a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneShape {
     /// Whether producer i only ever sends to partition i mod `partitions`.
     pub fixed: bool,
@@ -202,7 +218,12 @@ impl LaneShape {
 }
 
 /// Lanes by key, in a dense index. Keys are small numbers (a producer, or producer x partition).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(
+    bound = "L: Default + Clone + Serialize + DeserializeOwned",
+    from = "Vec<(u32, L)>",
+    into = "Vec<(u32, L)>"
+)]
 pub struct Lanes<L> {
     /// Position in `lanes` plus one; 0 = no lane yet.
     index: Vec<u32>,
@@ -240,7 +261,7 @@ impl<L: Default> Lanes<L> {
         at.checked_sub(1).map(|position| &self.lanes[position as usize].1)
     }
 
-    /// Numbers the lanes anew: `key` gives the new key of each old one. New keys must be as distinct as the old ones.
+    /// Numbers the lanes again: `key` gives the new key of each old one. New keys must be as distinct as the old ones.
     pub fn rekey(&mut self, key: impl Fn(u32) -> u32) {
         self.index.clear();
         for (number, (at, _)) in (1..).zip(&mut self.lanes) {
@@ -252,6 +273,20 @@ impl<L: Default> Lanes<L> {
     /// All lanes with their keys, in the order they were made.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &L)> {
         self.lanes.iter().map(|(key, lane)| (*key, lane))
+    }
+}
+
+impl<L> From<Lanes<L>> for Vec<(u32, L)> {
+    fn from(lanes: Lanes<L>) -> Vec<(u32, L)> {
+        lanes.lanes
+    }
+}
+
+impl<L: Default> From<Vec<(u32, L)>> for Lanes<L> {
+    fn from(given: Vec<(u32, L)>) -> Lanes<L> {
+        let mut lanes = Lanes::default();
+        given.into_iter().for_each(|(key, lane)| *lanes.lane(key) = lane);
+        lanes
     }
 }
 

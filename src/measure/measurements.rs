@@ -1,14 +1,18 @@
 //! What is measured in a run. It outlives the actors of the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::fault_watch::FaultTimes;
-use super::{FaultWindows, Journal, LaneShape, PartitionCell, PoolCell, balance};
-use crate::base::{Offset, PARTITIONS_MAX, PartitionId, PoolId, Table, Time};
-use crate::summary::Ledger;
+use super::{
+    BacklogReading, CellState, FaultWindows, Journal, LaneShape, LeaderLog, PartitionBrokers,
+    PartitionCell, PoolCell, StageBounds, StageWatch, balance,
+};
+use crate::base::{Offset, PARTITIONS_MAX, PartitionId, PoolId, Share, Table, Time};
+use crate::summary::{Leadership, Ledger};
 
 /// The cells of all partitions and pools, the journal, and the faults' times.
 #[derive(Debug)]
@@ -29,12 +33,29 @@ pub struct Measurements {
     pub trouble: AtomicI64,
     /// What happened.
     pub journal: Journal,
+    /// The stages of the load.
+    pub stages: StageWatch,
+    backlog: Mutex<Option<WrittenBacklog>>,
+    /// Which part of the run this process measures, if there are several processes.
+    pub share: Option<Share>,
+    /// Partitions whose process was lost: what became of their records is not known.
+    pub not_covered: BTreeSet<PartitionId>,
     growth: Mutex<Growth>,
+    leaders: Mutex<LeaderLog>,
     faults: Mutex<BTreeMap<usize, FaultTimes>>,
     client_errors: Mutex<BTreeMap<String, u64>>,
     noted: Mutex<NotedFigures>,
     /// Low and high watermark of each partition after the drain, of those that are known.
     ends: Mutex<BTreeMap<PartitionId, (Offset, Offset)>>,
+}
+
+/// A backlog that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WrittenBacklog {
+    /// How long writing it took.
+    pub(super) took: Duration,
+    /// When the consumers were started.
+    pub(super) consumers_started: Time,
 }
 
 /// Figures that are noted by the name of their metric.
@@ -54,6 +75,9 @@ struct Growth {
     windows: Arc<[FaultWindows]>,
 }
 
+/// Between the decision to end a stage and its end: longer than a pool's turns are apart.
+const STAGE_ENDS_AFTER: Duration = Duration::from_millis(25);
+
 impl Measurements {
     /// Measurements of partitions whose first records are at `starts`.
     pub fn new(shape: LaneShape, starts: &[Offset]) -> Measurements {
@@ -69,7 +93,12 @@ impl Measurements {
             strays: AtomicU64::new(0),
             trouble: AtomicI64::new(0),
             journal: Journal::default(),
+            stages: StageWatch::default(),
+            backlog: Mutex::default(),
+            share: None,
+            not_covered: BTreeSet::new(),
             growth: Mutex::default(),
+            leaders: Mutex::default(),
             faults: Mutex::default(),
             client_errors: Mutex::default(),
             noted: Mutex::default(),
@@ -80,6 +109,42 @@ impl Measurements {
     /// The cell of `partition`.
     pub fn cell(&self, partition: PartitionId) -> &PartitionCell {
         &self.cells[partition.0 as usize]
+    }
+
+    /// A backlog was written from `began` on, and consumers are started at `now`. What else pools have measured until
+    /// then is forgotten: it says nothing about the load.
+    pub fn begin_backlog(&self, began: Time, now: Time) {
+        let mut written = vec![0; self.cells.len()];
+        for pool in &self.pools {
+            let mut pool = pool.lock();
+            written.iter_mut().zip(pool.totals()).for_each(|(all, its)| *all += its.acked);
+            pool.end_backlog();
+        }
+        for (cell, written) in self.cells.iter().zip(written) {
+            cell.lock().backlog = Some(BacklogReading::new(written, now));
+        }
+        let took = now.remaining(began);
+        *self.lock_backlog() = Some(WrittenBacklog { took, consumers_started: now });
+    }
+
+    /// The backlog that was written, if there is one.
+    pub(super) fn written_backlog(&self) -> Option<WrittenBacklog> {
+        *self.lock_backlog()
+    }
+
+    fn lock_backlog(&self) -> MutexGuard<'_, Option<WrittenBacklog>> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the consumer of `partition` is in this process.
+    pub fn reads(&self, partition: PartitionId) -> bool {
+        self.share.is_none_or(|share| share.reads(partition))
+    }
+
+    /// The cells of the partitions that this process reads.
+    pub fn own_cells(&self) -> impl Iterator<Item = (PartitionId, &PartitionCell)> {
+        let cells = (0..).map(PartitionId).zip(self.cells.iter());
+        cells.filter(|(partition, _)| self.reads(*partition))
     }
 
     /// The load begins at `start`: sets the measured window everywhere, and the windows around faults.
@@ -95,6 +160,38 @@ impl Measurements {
         (growth.measured, growth.windows) = (Some(measured), windows);
     }
 
+    /// The load has stages that begin at these times, and some of them end when the lag is 0. Called after
+    /// [`Measurements::begin`].
+    pub fn begin_stages(&self, bounds: &StageBounds, until_lag_is_zero: Vec<bool>) {
+        self.stages.begin(bounds.clone(), until_lag_is_zero);
+        self.set_stages(bounds);
+    }
+
+    fn set_stages(&self, bounds: &StageBounds) {
+        let mut growth = self.lock_growth();
+        let Some(measured) = &mut growth.measured else { return };
+        measured.1 = bounds.end().unwrap_or(measured.1);
+        let measured = *measured;
+        self.cells.iter().for_each(|cell| cell.lock().set_stages(bounds.clone(), measured));
+        self.pools.iter().for_each(|pool| pool.lock().set_stages(bounds.clone(), measured));
+    }
+
+    /// Ends a stage that waits for a lag of 0, if the answer to the question `asked` has shown that. Pools hear of it
+    /// in their next turn, so it ends a little later.
+    pub fn end_waiting_stage(&self, asked: Time, now: Time) {
+        let Some(stage) = self.stages.waiting(asked, now).filter(|_| self.lag() == 0) else {
+            return;
+        };
+        if let Some(bounds) = self.stages.end_stage(stage, now + STAGE_ENDS_AFTER) {
+            self.set_stages(&bounds);
+        }
+    }
+
+    /// Lag of all partitions together, by the last answers.
+    fn lag(&self) -> u64 {
+        self.cells.iter().map(|cell| cell.lock().lag.last).sum()
+    }
+
     /// Makes room for partitions up to `partitions`, whose first records will be at offset 0. Returns the new ones:
     /// none when others have seen them before.
     pub fn grow(&self, partitions: u32, now: Time) -> Range<u32> {
@@ -105,11 +202,15 @@ impl Measurements {
             return from..from;
         }
         let shape = self.shape.grown(to);
+        let counts_others = self.cells.iter().next().is_some_and(|cell| cell.lock().counts_others);
         self.cells.iter().for_each(|cell| cell.lock().grow(shape));
         for id in from..to {
             let cell = PartitionCell::new(PartitionId(id), Offset(0), shape);
+            cell.lock().counts_others = counts_others;
             if let Some(measured) = growth.measured {
-                cell.lock().begin(now, measured, growth.windows.clone());
+                let mut cell = cell.lock();
+                cell.begin(now, measured, growth.windows.clone());
+                cell.set_stages(self.stages.state().bounds, measured);
             }
             self.progress.push(AtomicI64::new(0));
             self.starts.push(Offset(0));
@@ -129,14 +230,31 @@ impl Measurements {
         self.growth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes what the brokers of a partition are at `now`.
+    pub fn note_brokers(&self, now: Time, partition: PartitionId, brokers: PartitionBrokers) {
+        self.lock_leaders().note(now, partition, brokers);
+    }
+
+    /// The brokers of a partition over a run whose load began at `start`; `None` where they were never seen.
+    pub fn leadership(&self, partition: usize, start: Time) -> Option<Vec<Leadership>> {
+        self.lock_leaders().of(partition, start)
+    }
+
+    fn lock_leaders(&self) -> MutexGuard<'_, LeaderLog> {
+        self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes an answer of the end-offset client, asked at `asked`.
     pub fn observe_ends(&self, ends: &BTreeMap<PartitionId, Offset>, asked: Time, now: Time) {
-        for (partition, end) in ends {
+        for (partition, end) in ends.iter().filter(|(partition, _)| self.reads(**partition)) {
             self.cell(*partition).lock().observe_end(*end, asked, now);
+        }
+        if self.stages.has_any() {
+            self.stages.observe_lag(self.lag(), now);
         }
     }
 
-    /// Whether a partition is on its way back after a failure at `now`, and is to be watched closely.
+    /// Whether a partition is recovering from a failure at `now`, and is to be watched closely.
     pub fn is_recovering(&self, now: Time) -> bool {
         self.cells.iter().any(|cell| cell.lock().is_recovering(now))
     }
@@ -147,7 +265,7 @@ impl Measurements {
     }
 
     /// The low and the high watermark of a partition after the drain, if they are known.
-    fn end_of(&self, partition: PartitionId) -> Option<(Offset, Offset)> {
+    pub(super) fn end_of(&self, partition: PartitionId) -> Option<(Offset, Offset)> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
     }
 
@@ -222,38 +340,106 @@ impl Measurements {
         ledgers
     }
 
-    /// The account of every partition, by id.
+    /// The account of every partition, by id. Consumers may still be at work: all cells are looked at in the same moment, or
+    /// what is processed meanwhile would be neither delivered nor unread, and so count as lost.
     pub fn ledgers(&self) -> Vec<Ledger> {
-        let mut ledgers: Vec<Ledger> = self.cells.iter().map(|cell| cell.lock().counts()).collect();
+        let cells: Vec<MutexGuard<'_, CellState>> =
+            self.cells.iter().map(PartitionCell::lock).collect();
+        let mut ledgers: Vec<Ledger> = cells.iter().map(|cell| cell.counts()).collect();
         for pool in &self.pools {
             let pool = pool.lock();
             for (producer, partition, sent) in pool.lanes() {
-                let cell = self.cell(partition).lock();
-                ledgers[partition.0 as usize].merge(&balance(sent, cell.lane(producer)));
+                let id = partition.0 as usize;
+                ledgers[id].merge(&balance(sent, cells[id].lane(producer)));
             }
         }
-        for (id, ledger) in (0..).map(PartitionId).zip(&mut ledgers) {
-            self.tell_unread(id, ledger);
+        for ((id, cell), ledger) in (0..).map(PartitionId).zip(&cells).zip(&mut ledgers) {
+            self.tell_unread(id, cell.next_offset(), ledger);
         }
         ledgers
     }
 
+    /// Where records stand that are in the log and not processed: from the consumer's position, or where the log
+    /// begins, to its end.
+    pub fn unread_bounds(&self, partition: PartitionId) -> (Offset, Offset) {
+        let next = self.cell(partition).lock().next_offset();
+        self.unread_from(partition, next)
+    }
+
+    fn unread_from(&self, partition: PartitionId, next: Offset) -> (Offset, Offset) {
+        let (low, end) = self.end_of(partition).unwrap_or((Offset(0), Offset(i64::MAX)));
+        (next.max(low), end)
+    }
+
     /// Tells what is unread from what is lost. Where the end of a partition is not known, everything acknowledged
     /// behind the checkpoint is taken to be there still.
-    fn tell_unread(&self, partition: PartitionId, ledger: &mut Ledger) {
+    fn tell_unread(&self, partition: PartitionId, next: Offset, ledger: &mut Ledger) {
         if ledger.lost == 0 {
             return;
         }
-        let next = self.cell(partition).lock().next_offset();
-        let (low, end) = self.end_of(partition).unwrap_or((Offset(0), Offset(i64::MAX)));
-        let from = next.max(low);
+        if self.not_covered.contains(&partition) {
+            ledger.not_covered = std::mem::take(&mut ledger.lost);
+            return;
+        }
+        let (from, end) = self.unread_from(partition, next);
         let (mut known, mut unknown) = (0, 0);
         for pool in &self.pools {
             let pool = pool.lock();
             let Some(side) = pool.sides().get(partition.0 as usize) else { continue };
-            known += side.acked.count(from, end);
-            unknown += side.acked.unknown();
+            let counts = side.unread(from, end);
+            known += counts.known;
+            unknown += counts.unknown;
         }
         ledger.tell_unread(known, unknown, u64::try_from(end.0 - from.0).unwrap_or(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{ConsumerId, Incarnation, ProducerId, RunId, Stamp};
+    use crate::measure::{Ack, Content, Outcome, Owner, Processed};
+
+    #[test]
+    fn what_is_processed_while_the_account_is_made_is_not_lost() {
+        const RECORDS: u64 = 20_000;
+        let shape = LaneShape { fixed: true, partitions: 1, pools: 1 };
+        let measurements = Measurements::new(shape, &[Offset(0)]);
+        let (producer, partition, at) = (ProducerId(0), PartitionId(0), Time::ZERO);
+        {
+            let mut pool = measurements.pools[0].lock();
+            let ack = |sequence: u64| {
+                let (offset, outcome) = (Some(Offset(sequence as i64)), Outcome::Acked);
+                Ack { producer, partition, sequence, offset, sent: at, at, outcome }
+            };
+            let sent = (0..RECORDS).map(|_| pool.sent(producer, partition, at, at));
+            let acks: Vec<Ack> = sent.collect::<Vec<_>>().into_iter().map(ack).collect();
+            pool.resolve(&acks, |_| Offset(0));
+        }
+        let owner = Owner { consumer: ConsumerId(0), incarnation: Incarnation(1) };
+        let record = |sequence: u64| {
+            let stamp =
+                Stamp { run: RunId(1), producer, partition, sequence, intended: at, sent: at };
+            let offset = Offset(sequence as i64);
+            Processed {
+                offset,
+                content: Content::Intact(stamp),
+                handed: at.into(),
+                done: at,
+                bytes: 1,
+            }
+        };
+        std::thread::scope(|scope| {
+            let consumer = scope.spawn(|| {
+                for sequence in 0..RECORDS {
+                    measurements.cell(partition).lock().apply(owner, &[record(sequence)]);
+                }
+            });
+            while !consumer.is_finished() {
+                let ledger = measurements.ledgers()[0];
+                assert_eq!(ledger.lost, 0, "{ledger:?}");
+                assert_eq!(ledger.delivered + ledger.unread, RECORDS);
+            }
+        });
     }
 }

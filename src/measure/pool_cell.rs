@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::sequence_set::AckedOffsets;
-use super::{LaneShape, Lanes, Latencies, Outcome, Quarter, SentLane};
+use super::{LaneShape, Lanes, Latencies, MeanTime, Outcome, Quarter, SentLane, StageBounds};
 use crate::base::{Incarnation, Offset, PartitionId, PoolId, ProducerId, Time};
 use crate::summary::Ledger;
 
@@ -47,7 +49,7 @@ pub struct Ack {
 }
 
 /// The times of a pool's records over one interval.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SendTimes {
     /// Actual - intended send, of records intended in the measured window, but for those a fault has delayed.
     pub lateness: Latencies,
@@ -72,7 +74,7 @@ impl SendTimes {
 const BACKLOG_SENT: Duration = Duration::from_secs(1);
 
 /// What a pool knows of one partition.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Side {
     /// Running totals: what is known before the lanes are balanced.
     totals: Ledger,
@@ -83,29 +85,58 @@ pub struct Side {
     /// Records sent, at the ends of the measured window's last quarter.
     quarter: Quarter,
     /// Acknowledged records that the consumer had not passed.
+    #[serde(skip)]
     pub acked: AckedOffsets,
+    /// Actual send -> acknowledgement, of the records that [`SendTimes::ack`] has.
+    pub ack: MeanTime,
+    /// Of these, the ones that count as unread, once that was counted: what other processes are told.
+    pub unread: Option<UnreadCounts>,
+}
+
+/// Records acknowledged that the consumer had not passed at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadCounts {
+    /// Those that stand between the consumer's position and the end of the log.
+    pub known: u64,
+    /// Those that were acknowledged without an offset.
+    pub unknown: u64,
 }
 
 impl Side {
+    /// Records acknowledged that stand from `from` to `end`.
+    pub fn unread(&self, from: Offset, end: Offset) -> UnreadCounts {
+        let counted =
+            || UnreadCounts { known: self.acked.count(from, end), unknown: self.acked.unknown() };
+        self.unread.unwrap_or_else(counted)
+    }
+
     /// Records sent in the measured window's last quarter.
     pub fn sent_in_quarter(&self) -> u64 {
         self.quarter.growth(self.totals.sent)
     }
 }
 
-/// What is behind the lock.
-#[derive(Debug)]
+/// What is behind the lock. What only a run that goes on needs is not written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PoolState {
     pool: PoolId,
     shape: LaneShape,
     lanes: Lanes<SentLane>,
     /// By partition.
     sides: Vec<Side>,
+    #[serde(skip)]
     fence: Incarnation,
+    #[serde(skip)]
     window: (Time, Time),
+    #[serde(skip)]
+    stages: StageBounds,
+    /// Records due in each stage of the load, sent or not.
+    due_in_stages: Vec<u64>,
     /// Records intended in this stretch are late because of a fault.
+    #[serde(skip)]
     excused: (Time, Time),
     /// What was timed since the collector last took it.
+    #[serde(skip)]
     times: SendTimes,
     /// Records sent.
     pub sent: u64,
@@ -134,6 +165,8 @@ impl PoolState {
             sides: vec![Side::default(); shape.partitions as usize],
             fence: Incarnation(0),
             window: (Time::NEVER, Time::NEVER),
+            stages: StageBounds::default(),
+            due_in_stages: Vec::new(),
             excused: (Time::NEVER, Time::NEVER),
             times: SendTimes::default(),
             sent: 0,
@@ -145,6 +178,11 @@ impl PoolState {
             blocked_by_consumers: Duration::ZERO,
             errors: BTreeMap::new(),
         }
+    }
+
+    /// How its lanes are numbered.
+    pub fn shape(&self) -> LaneShape {
+        self.shape
     }
 
     /// Which pool this is.
@@ -171,9 +209,41 @@ impl PoolState {
         self.sides.iter_mut().for_each(|side| side.quarter = Quarter::of((from, to)));
     }
 
+    /// The load has these stages, and its measured window is `measured`.
+    pub fn set_stages(&mut self, bounds: StageBounds, measured: (Time, Time)) {
+        self.due_in_stages.resize(bounds.count(), 0);
+        self.stages = bounds;
+        if measured != self.window {
+            self.set_window(measured.0, measured.1);
+        }
+    }
+
+    /// Counts a record that is due at `intended` for its stage, sent or not.
+    #[inline]
+    pub fn count_due(&mut self, intended: Time) {
+        if let Some(stage) = self.stages.stage(intended) {
+            self.due_in_stages[stage] += 1;
+        }
+    }
+
+    /// Records due in each stage of the load, sent or not.
+    pub fn due_in_stages(&self) -> &[u64] {
+        &self.due_in_stages
+    }
+
     /// Lets only incarnations from `next` on send.
     pub fn release(&mut self, next: Incarnation) {
         self.fence = self.fence.max(next);
+    }
+
+    /// The backlog is written, and its hosts are gone: what comes next is the load, by the first incarnation of another
+    /// host. Lanes and totals stay.
+    pub(super) fn end_backlog(&mut self) {
+        self.fence = Incarnation(0);
+        self.excused = (Time::NEVER, Time::NEVER);
+        (self.first_sent, self.last_sent) = (None, None);
+        self.blocked_by_client = Duration::ZERO;
+        self.times.clear();
     }
 
     /// Whether `incarnation` may no longer send.
@@ -197,6 +267,7 @@ impl PoolState {
         now: Time,
     ) -> u64 {
         let sequence = self.lanes.lane(self.shape.sent_key(producer, partition)).sent();
+        self.count_due(intended);
         let side = &mut self.sides[partition.0 as usize];
         side.quarter.count(side.totals.sent, now);
         side.totals.sent += 1;
@@ -254,6 +325,7 @@ impl PoolState {
             let in_window = ack.sent >= self.window.0 && ack.sent < self.window.1;
             if ack.outcome == Outcome::Acked && in_window {
                 self.times.ack.between(ack.sent, ack.at);
+                side.ack.between(ack.sent, ack.at);
             }
         }
         self.resolved += acks.len() as u64;
@@ -272,6 +344,13 @@ impl PoolState {
     pub fn take_times(&mut self, spare: &mut SendTimes) {
         spare.clear();
         std::mem::swap(&mut self.times, spare);
+    }
+
+    /// Counts what is unread of each partition, between the consumer's position and the end of the log.
+    pub fn count_unread(&mut self, bounds: impl Fn(PartitionId) -> Option<(Offset, Offset)>) {
+        for (id, side) in (0..).map(PartitionId).zip(&mut self.sides) {
+            side.unread = bounds(id).map(|(from, end)| side.unread(from, end));
+        }
     }
 
     /// What is known of each partition, by id.

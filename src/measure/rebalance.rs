@@ -40,7 +40,7 @@ struct Reader {
     owners: BTreeMap<PartitionId, Owner>,
     counting: bool,
     open: Option<Open>,
-    /// Partitions whose owner died and that are not taken yet.
+    /// Partitions whose owner failed and that are not taken yet.
     orphans: BTreeMap<PartitionId, Owner>,
     /// The lowest incarnation of each consumer that was not replaced. What older ones say late is about clients that
     /// work for no member, and not about their successors.

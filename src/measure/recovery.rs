@@ -1,4 +1,4 @@
-//! A partition's way back after a fault.
+//! The recovery of a partition after a fault.
 //!
 //! *Recovered* is the first moment from which the partition's lag and the age of its oldest unprocessed record are at
 //! or below the largest of its quiet window, and stay there for one second or to the end of the load. It is sought
@@ -8,15 +8,17 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::fault_watch::{ProcessedRecord, Quiet, RecordFindings};
 use crate::base::{ConsumerId, Time};
 
 /// How long a partition has to be like before.
 const HOLD: Duration = Duration::from_secs(1);
 
-/// The recovery of one partition from one fault. Made when the fault is put in, when a stall shows that it has hit a
+/// The recovery of one partition from one fault. Made when the fault is injected, when a stall shows that it has hit a
 /// partition it was not aimed at, or, of an unplanned failure, when the partition is fenced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryMark {
     /// Which occurrence, by its position in the plan; `None` for a failure that was not planned.
     pub fault: Option<usize>,
@@ -24,7 +26,7 @@ pub struct RecoveryMark {
     pub is_target: bool,
     /// The consumer that was hit, if it was one.
     pub consumer: Option<ConsumerId>,
-    /// When the fault was put in; of an unplanned failure, when it was noticed.
+    /// When the fault was injected; of an unplanned failure, when it was detected.
     pub since: Time,
     /// When the supervisor first learned of it.
     pub detected: Option<Time>,
@@ -94,7 +96,7 @@ impl RecoveryMark {
         self.recovered.is_none() && !self.given_up
     }
 
-    /// Whether its way back is to be followed closely at `now`: it has not been as before for a while.
+    /// Whether its recovery is to be watched closely at `now`: it has not been as before for a while.
     pub fn is_under_way(&self, now: Time) -> bool {
         let holds = |since: Time| now.since_ns(since) > HOLD.as_nanos() as i64;
         self.is_open() && !self.normal_since.is_some_and(holds)
@@ -124,7 +126,7 @@ impl RecoveryMark {
     }
 
     /// Notes that the commands of its fault have ended at `now`: only then is the fault over, and what was processed
-    /// or looked as before until then is none of the way back.
+    /// or looked as before until then does not belong to the recovery.
     pub fn commands_ended(&mut self, now: Time) {
         self.ended = Some(now);
         self.first_record = None;
@@ -214,7 +216,7 @@ impl RecoveryMark {
         }
     }
 
-    /// Notes that the load has ended at `now`. The partition has stood still since `stalled_from`, if it does.
+    /// Notes that the load has ended at `now`. The partition has been stalled since `stalled_from`, if it is.
     pub fn end(&mut self, now: Time, stalled_from: Option<Time>, is_hit: bool) {
         if let Some(from) = stalled_from {
             let limit = Duration::from_nanos(self.quiet.normal_age_ns().max(0) as u64);

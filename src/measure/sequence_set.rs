@@ -6,11 +6,13 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use rangemap::RangeSet;
+use serde::{Deserialize, Serialize};
 
 use crate::base::Offset;
 
 /// A set of sequence numbers that is cheap while they come in order, and small: there is one for every lane.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<(u64, u64)>", into = "Vec<(u64, u64)>")]
 pub struct SequenceSet {
     /// Everything below is in the set.
     prefix: u64,
@@ -89,6 +91,30 @@ impl SequenceSet {
         let beyond = self.above.iter().flat_map(|above| above.overlapping(range));
         let beyond = beyond.map(|held| held.end.min(range.end) - held.start.max(range.start));
         in_prefix + beyond.sum::<u64>()
+    }
+}
+
+/// As it is written: where each run of numbers begins, and where it has ended.
+impl From<SequenceSet> for Vec<(u64, u64)> {
+    fn from(set: SequenceSet) -> Vec<(u64, u64)> {
+        let prefix = (set.prefix > 0).then_some((0, set.prefix));
+        let above = set.above.iter().flat_map(|above| above.iter());
+        prefix.into_iter().chain(above.map(|run| (run.start, run.end))).collect()
+    }
+}
+
+impl From<Vec<(u64, u64)>> for SequenceSet {
+    fn from(runs: Vec<(u64, u64)>) -> SequenceSet {
+        let mut set = SequenceSet::default();
+        // A run without numbers comes from no set, and the ranges take none.
+        for (from, to) in runs.into_iter().filter(|(from, to)| from < to) {
+            match from {
+                0 => set.prefix = set.prefix.max(to),
+                _ => set.above.get_or_insert_default().insert(from..to),
+            }
+        }
+        set.absorb();
+        set
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
-use super::Latencies;
+use serde::{Deserialize, Serialize};
+
+use super::{Latencies, MeanTime, StageShard};
 use crate::base::{Offset, PartitionId, Stamp, Time};
 
 /// A record as a consumer machine saw it.
@@ -22,7 +24,7 @@ pub struct Processed {
 }
 
 /// When a record came to its consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handed {
     /// When the response with it reached the client; `None` where the client does not say.
     pub fetched: Option<Time>,
@@ -53,14 +55,18 @@ pub enum Content {
 }
 
 /// The numbers of one partition over one interval (a second, as a rule).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Shard {
     /// Processed - intended send, of records intended in the measured window.
     pub response: Latencies,
     /// Processed - actual send, of the same records.
     pub service: Latencies,
     /// What the service time consists of, of the same records.
+    #[serde(skip)]
     pub parts: Parts,
+    /// Processed - intended send, of records intended during the warmup. For the live view: no figure has them.
+    #[serde(skip)]
+    pub warmup: Latencies,
     /// Distinct records processed in the interval, warmup included.
     pub delivered: u64,
     /// Records processed while the measured window lasted, whenever they were sent.
@@ -69,10 +75,13 @@ pub struct Shard {
     pub bytes_in_window: u64,
     /// Payload bytes processed in the interval.
     pub bytes: u64,
+    /// What it processed in each stage of the load.
+    #[serde(skip)]
+    pub stages: Vec<StageShard>,
 }
 
 impl Shard {
-    /// Adds another shard, but for its parts: those are kept for all partitions together.
+    /// Adds another shard, but for its parts and stages, which are kept for all partitions together, and its warmup.
     pub fn merge(&mut self, other: &Shard) {
         self.response.merge(&other.response);
         self.service.merge(&other.service);
@@ -86,17 +95,19 @@ impl Shard {
     pub fn clear(&mut self) {
         self.response.clear();
         self.service.clear();
+        self.warmup.clear();
         self.parts.clear();
         self.delivered = 0;
         self.processed_in_window = 0;
         self.bytes_in_window = 0;
         self.bytes = 0;
+        self.stages.iter_mut().for_each(StageShard::clear);
     }
 }
 
 /// The parts of the service time. For each record they add up to it: `fetch + waiting + handling`, or
 /// `handed_over + handling` where the client does not say when it had the record.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Parts {
     /// Actual send -> in the consumer's client. Empty where the client does not say.
     pub fetch: Latencies,
@@ -140,6 +151,35 @@ impl Parts {
     }
 }
 
+/// Sums of the times that one partition's shards have.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct TimeSums {
+    /// Of [`Shard::response`].
+    pub response: MeanTime,
+    /// Of [`Shard::service`].
+    pub service: MeanTime,
+    /// Of [`Parts::fetch`].
+    pub fetch: MeanTime,
+    /// Of [`Parts::waiting`].
+    pub waiting: MeanTime,
+    /// Of [`Parts::handed_over`].
+    pub handed_over: MeanTime,
+    /// Of [`Parts::handling`].
+    pub handling: MeanTime,
+}
+
+impl TimeSums {
+    /// Adds a shard.
+    pub fn add(&mut self, shard: &Shard) {
+        self.response.add(&shard.response);
+        self.service.add(&shard.service);
+        self.fetch.add(&shard.parts.fetch);
+        self.waiting.add(&shard.parts.waiting);
+        self.handed_over.add(&shard.parts.handed_over);
+        self.handling.add(&shard.parts.handling);
+    }
+}
+
 /// Written by the host's thread, read by the supervisor. Each incarnation has its own, so that a thread that was
 /// given up cannot be taken for its successor.
 #[derive(Debug)]
@@ -153,7 +193,7 @@ pub struct Heartbeat {
     since: AtomicI64,
 }
 
-/// A record that is being processed, or during whose processing the thread died.
+/// A record that is being processed, or during whose processing the thread failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InFlight {
     /// Its partition.
@@ -201,7 +241,7 @@ impl Heartbeat {
         Time(self.beat.load(Ordering::Relaxed))
     }
 
-    /// The record that is being processed, or was when the thread died.
+    /// The record that is being processed, or was when the thread failed.
     pub fn in_flight(&self) -> Option<InFlight> {
         let offset = self.offset.load(Ordering::Acquire);
         (offset != NOTHING).then(|| InFlight {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::buckets::buckets;
 use super::{Collector, Latencies, Measurements, Shard};
 use crate::base::{Time, format_count, format_cpus, format_duration};
 use crate::plan::{Acks, Expectation, Limits, Pace, Plan, ProducerClients};
@@ -82,6 +83,9 @@ fn why_unmeasured(figure: Figure, summary: &Summary) -> String {
             None => "not measured".to_owned(),
         };
     }
+    if let Scope::Stage(_) = figure.scope {
+        return "the stage was not reached, or no record was due in it".to_owned();
+    }
     match summary.not_measured.get(&figure.metric.place()) {
         Some(reason) => format!("not measured: {reason}"),
         None => "not measured".to_owned(),
@@ -108,6 +112,45 @@ pub fn invalid_reasons(summary: &Summary, plan: &Plan, blocked_share: f64) -> Ve
             "a producer had {} gaps on one partition at once, more than the {} the ledger keeps exactly; raise \
              `limits.sequence_gaps` or lower the load",
             summary.lane_gaps_max, limits.sequence_gaps
+        ));
+    }
+    reasons.extend(shares_lacking(summary, plan));
+    reasons
+}
+
+/// What keeps the processes of a run from having measured it together.
+fn shares_lacking(summary: &Summary, plan: &Plan) -> Vec<String> {
+    let Some(shares) = &summary.shares else { return Vec::new() };
+    let mut reasons: Vec<String> = shares
+        .lost()
+        .map(|lost| {
+            format!(
+                "share {} of {} was lost: {}; its {} partitions are not covered; run all shares again",
+                lost.share,
+                shares.count,
+                lost.reason.as_deref().unwrap_or("its part is missing"),
+                lost.partitions.len()
+            )
+        })
+        .collect();
+    if reasons.is_empty() && !shares.not_covered.is_empty() {
+        reasons.push(format!(
+            "of {} partitions it is not known where their consumers came to, because shares ended at different times; run \
+             all shares again",
+            shares.not_covered.len()
+        ));
+    }
+    let bound_us = shares.clock_bound_us.filter(|_| expects_times(plan));
+    let p50_us = summary.latency_us.response.p50;
+    if let (Some(bound), Some(p50)) = (bound_us, p50_us)
+        && shares.clocks > 1
+        && bound > p50
+    {
+        reasons.push(format!(
+            "the clocks of the machines are known to {} only, and the response time's p50 is {}; keep their clocks in \
+             step, expect no times, or run all shares on one machine",
+            format_duration(Duration::from_nanos((bound * 1e3) as u64)),
+            format_duration(Duration::from_nanos((p50 * 1e3) as u64))
         ));
     }
     reasons
@@ -191,14 +234,17 @@ fn too_busy(summary: &Summary, limits: &Limits) -> Option<String> {
 
 /// Rates, and the time they are taken over.
 pub(super) struct Rates {
-    /// Length of the measured window, or at maximum rate of the whole transfer.
+    /// Length of the measured window, or at maximum rate of the whole transfer, in seconds.
     pub(super) seconds: f64,
-    /// From the start of the load to the last record processed.
+    /// Seconds from the start of the load to the last record processed.
     pub(super) load_seconds: f64,
+    /// Records processed per second.
     pub(super) achieved_per_s: f64,
+    /// Payload bytes processed per second.
     pub(super) achieved_bytes_per_s: f64,
-    /// Records due in the measured window, and those sent; with a schedule only.
+    /// Records due in the measured window; with a schedule only.
     pub(super) offered: Option<u64>,
+    /// Of these, the records sent.
     pub(super) offered_sent: Option<u64>,
     /// Records intended in the measured window that were sent.
     pub(super) sent_in_window: u64,
@@ -207,6 +253,7 @@ pub(super) struct Rates {
 }
 
 impl Rates {
+    /// Rates of the load that began at `start`, over the `measured` window; at maximum rate over the whole transfer.
     pub(super) fn of(
         plan: &Plan,
         start: Time,
@@ -249,10 +296,10 @@ impl Rates {
             load_seconds,
             achieved_per_s: sum(|shard| shard.processed_in_window) / seconds,
             achieved_bytes_per_s: sum(|shard| shard.bytes_in_window) / seconds,
-            offered: Some(due.iter().sum()),
-            offered_sent: Some(sent_in_window),
+            offered: plan.load.sends().then(|| due.iter().sum()),
+            offered_sent: plan.load.sends().then_some(sent_in_window),
             sent_in_window,
-            due,
+            due: if plan.load.sends() { due } else { Vec::new() },
         }
     }
 
@@ -288,18 +335,19 @@ pub(super) fn latency(
         waiting: part(Part::Waiting, &parts.waiting),
         handed_over: part(Part::HandedOver, &parts.handed_over),
         handling: parts.handling.digest(),
+        response_buckets: buckets(&response),
     }
 }
 
 /// Where `result.json` has the time from send to acknowledgement.
-pub const ACK_FIGURE: &str = "latency_us.ack";
+const ACK_FIGURE: &str = "latency_us.ack";
 
 /// Figures that are `null`, by their place in `result.json`, each with the reason.
 pub(super) fn not_measured(plan: &Plan) -> BTreeMap<String, String> {
     let ack = ack(plan).map(|reason| (ACK_FIGURE.to_owned(), reason.to_owned()));
-    let kind = plan.broker.kind();
+    let client = plan.broker.client();
     let parts = Part::ALL.into_iter().filter_map(|part| {
-        part.not_measured_on(kind).map(|reason| (part_figure(part), reason.to_owned()))
+        part.not_measured_by(client).map(|reason| (part_figure(part), reason.to_owned()))
     });
     let no_commits = plan.lacks(Need::Commits).map(|(why, _)| why);
     let committed = METRICS
@@ -307,6 +355,11 @@ pub(super) fn not_measured(plan: &Plan) -> BTreeMap<String, String> {
         .filter(|metric| metric.needs == Need::Commits)
         .filter_map(|metric| Some((metric.place(), no_commits?.to_owned())));
     parts.chain(ack).chain(committed).collect()
+}
+
+/// Whether the time from send to acknowledgement is measured rightly.
+pub(super) fn is_ack_timed(plan: &Plan) -> bool {
+    ack(plan).is_none()
 }
 
 /// Where `result.json` has a part of the latency.
@@ -319,8 +372,8 @@ fn ack(plan: &Plan) -> Option<&'static str> {
     if plan.load.acks == Acks::None {
         return Some("with `load.acks = \"none\"` brokers answer nothing");
     }
-    let is_rdkafka = !plan.broker.kind().capability().is_modelled;
-    (is_rdkafka && plan.load.clients == ProducerClients::PerProducer).then_some(
+    let is_timed = plan.broker.client().times_many_clients();
+    (!is_timed && plan.load.clients == ProducerClients::PerProducer).then_some(
         "with `load.clients = \"producer\"` one thread looks at many clients in turn, and finds an answer only some \
          time after it came",
     )
@@ -345,11 +398,11 @@ mod tests {
     #[test]
     fn a_client_per_producer_and_brokers_that_answer_nothing_leave_acknowledgements_unmeasured() {
         for (load, broker, word) in [
-            ("clients = \"producer\"", BrokerKind::Embedded, Some("load.clients")),
-            ("acks = \"none\"\nidempotence = false", BrokerKind::Embedded, Some("load.acks")),
-            ("acks = \"none\"\nidempotence = false", BrokerKind::Sim, Some("load.acks")),
-            ("clients = \"pool\"", BrokerKind::Embedded, None),
-            ("", BrokerKind::Sim, None),
+            ("clients = \"producer\"", BrokerKind::EMBEDDED, Some("load.clients")),
+            ("acks = \"none\"\nidempotence = false", BrokerKind::EMBEDDED, Some("load.acks")),
+            ("acks = \"none\"\nidempotence = false", BrokerKind::SIM, Some("load.acks")),
+            ("clients = \"pool\"", BrokerKind::EMBEDDED, None),
+            ("", BrokerKind::SIM, None),
         ] {
             let reasons = reasons(load, broker);
             let reason = reasons.get("latency_us.ack");

@@ -10,7 +10,7 @@ use crate::base::ConsumerId;
 /// The consumers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumersPlan {
-    /// How partitions come to consumers.
+    /// How partitions are assigned to consumers.
     pub membership: Membership,
     /// Where reading starts.
     pub start: StartAt,
@@ -20,11 +20,11 @@ pub struct ConsumersPlan {
     pub batch_records: u32,
     /// Where processed offsets are kept.
     pub checkpoint: CheckpointPlan,
-    /// What happens to a record on which one incarnation after the other dies.
+    /// What happens to a record on which the consumer fails each time it is started.
     pub poison: PoisonPolicy,
 }
 
-/// What happens to poison: a record on which three incarnations in a row died.
+/// What happens to poison: a record on which three starts of the consumer in a row failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoisonPolicy {
     /// The consumer is given up, and the run has failed.
@@ -33,7 +33,7 @@ pub enum PoisonPolicy {
     Skip,
 }
 
-/// How partitions come to consumers.
+/// How partitions are assigned to consumers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Membership {
     /// Explicit assignment: consumer i reads partition i, always.
@@ -103,21 +103,21 @@ impl GroupPlan {
 /// `group.consumer.session.timeout.ms` as brokers come.
 const SESSION_TIMEOUT_OF_BROKERS: Duration = Duration::from_secs(45);
 
-/// How the members of a group and its coordinator agree on who reads what.
+/// How the members of a group and its coordinator agree on the assignment of partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupProtocol {
-    /// JoinGroup and SyncGroup: one of the members deals out the partitions.
+    /// JoinGroup and SyncGroup: one of the members assigns the partitions.
     Classic {
-        /// How partitions are dealt out.
+        /// How partitions are assigned to members.
         assignor: Assignor,
         /// How long a silent member keeps its partitions.
         session_timeout: Duration,
-        /// How often a member says it is alive.
+        /// Interval of heartbeats.
         heartbeat_interval: Duration,
     },
-    /// ConsumerGroupHeartbeat (KIP-848): the broker deals them out, with timeouts of its own.
+    /// ConsumerGroupHeartbeat (KIP-848): the broker assigns the partitions, with timeouts of its own.
     Consumer {
-        /// How partitions are dealt out; `None` leaves it to the broker.
+        /// How partitions are assigned to members; `None` leaves it to the broker.
         assignor: Option<RemoteAssignor>,
     },
 }
@@ -131,7 +131,7 @@ pub enum RemoteAssignor {
     Range,
 }
 
-/// How partitions are dealt out by a member.
+/// How a member assigns partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assignor {
     /// Contiguous ranges; eager.

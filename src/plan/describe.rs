@@ -3,11 +3,13 @@
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
+use super::sample::payload_lines;
 use super::{
-    BrokerPlan, CheckpointPlan, ConsumersPlan, GroupPlan, GroupProtocol, Identity, LoadPlan,
-    Membership, Pace, PartitionChoice, Phases, Plan, ServiceTime, StartAt, TopicName, Work,
+    BrokerPlan, CatchUp, CheckpointPlan, ConsumersPlan, GroupPlan, GroupProtocol, Identity,
+    LoadPlan, Membership, Pace, PartitionChoice, Phases, Plan, ServiceTime, StartAt, TopicName,
+    Work,
 };
-use crate::base::{BrokerKind, RunId, format_bytes, format_count, format_duration, printable};
+use crate::base::{ClientKind, RunId, format_bytes, format_count, format_duration, printable};
 use crate::scenario::known::{self, Treatment};
 
 impl Plan {
@@ -27,7 +29,7 @@ impl Plan {
         }
         for (side, name, property) in self.client.all() {
             let danger = match known::treatment(name) {
-                Some(Treatment::Needs(danger)) if self.broker.kind() != BrokerKind::Sim => {
+                Some(Treatment::Needs(danger)) if !self.broker.capability().is_modelled => {
                     format!(" ({}: `run` needs `--allow-exec`)", danger.meaning())
                 }
                 _ => String::new(),
@@ -49,21 +51,38 @@ impl Plan {
     }
 
     fn describe_broker(&self) -> String {
-        match &self.broker {
-            BrokerPlan::Embedded { brokers } => format!(
-                "embedded, {}; keeps 5 MiB and 100,000 batches per partition, times are its own",
-                plural(*brokers, "broker")
-            ),
-            BrokerPlan::Kafka { bootstrap } => format!("kafka at {bootstrap}"),
-            BrokerPlan::Sim(sim) => format!(
-                "simulated, {} of {} in virtual time; {} + {} on the way, {} per request",
-                plural(sim.brokers, "broker"),
+        let BrokerPlan { kind, library, brokers, bootstrap, sim } = &self.broker;
+        let capability = kind.capability();
+        let mut text = kind.called().to_owned();
+        if let Some(brokers) = brokers {
+            let _ = write!(text, ", {}", plural(*brokers, "broker"));
+        }
+        if let Some(sim) = sim {
+            let _ = write!(
+                text,
+                " of {} in virtual time; {} + {} on the way, {} per request",
                 plural(sim.broker_cores, "core"),
                 format_duration(sim.latency),
                 format_duration(sim.jitter),
                 format_duration(sim.request_cost)
-            ),
+            );
         }
+        if let Some(bootstrap) = bootstrap {
+            let _ = write!(text, " at {bootstrap}");
+        }
+        if *library != ClientKind::default() && !capability.is_modelled {
+            let _ = write!(text, ", through the {library} client");
+        }
+        if let (Some(bytes), Some(batches)) =
+            (capability.partition_bytes_max, capability.partition_batches_max)
+        {
+            let (bytes, batches) = (format_bytes(bytes), format_count(batches));
+            let _ = write!(text, "; keeps {bytes} and {batches} batches per partition");
+        }
+        if !capability.timing_is_real {
+            text.push_str(", times are its own");
+        }
+        text
     }
 
     /// How busy consumers will be, if there is work to do.
@@ -73,8 +92,9 @@ impl Plan {
             let work = format_duration(Duration::from_secs_f64(busiest.work_s));
             let (id, rate) = (busiest.partition, rounded(busiest.per_second));
             let share = 100.0 * busiest.consumers();
+            let at = if self.load.stages.is_empty() { "" } else { " at the highest rate" };
             let text =
-                format!("{share:.0} % for partition {id}: {rate} msg/s x {work}, the busiest");
+                format!("{share:.0} % for partition {id}: {rate} msg/s x {work}, the busiest{at}");
             lines.add("busy", text);
         }
         if let Some(busiest) = utilisation.busiest_member() {
@@ -90,8 +110,18 @@ impl Plan {
         let after = if topic.keep { "kept" } else { "deleted" };
         let (name, fate) = match &topic.name {
             TopicName::Given(name) => {
-                let fate = "used as it is if it exists, otherwise created and then";
-                (name.clone(), format!("{fate} {after}"))
+                let fate = match (self.load.sends(), topic.writes_to_existing) {
+                    (false, _) => "must exist, and is only read".to_owned(),
+                    (true, true) => {
+                        format!("used as it is if it exists, otherwise created and then {after}")
+                    }
+                    (true, false) => {
+                        format!(
+                            "created, then {after}; one that exists needs `--allow-existing-topic`"
+                        )
+                    }
+                };
+                (name.clone(), fate)
             }
             own @ TopicName::OfRun { .. } => {
                 let name = own.resolve(RunId(0)).replace("000000000000", "<run>");
@@ -111,12 +141,16 @@ impl Plan {
         lines.add("", copies + &retention);
         if self.broker.kind().capability().can_grow {
             let every = format_duration(topic.discover);
-            lines.add("", format!("new partitions are looked for each {every}"));
+            lines.add("", format!("checks for new partitions every {every}"));
         }
     }
 
     fn describe_load(&self, lines: &mut Lines) {
         let load = &self.load;
+        if !load.sends() {
+            lines.add("load", "none: reads what other producers write");
+            return;
+        }
         let producers = format_count(u64::from(load.producers));
         let rate = match (load.pace, load.per_second()) {
             (Pace::Paced { period }, Some(all)) => {
@@ -132,13 +166,14 @@ impl Plan {
         };
         lines.add("load", format!("{producers} producers, {rate}"));
         let payload = u64::from(load.payload_bytes);
+        let about = if load.payload_bytes == load.payload_bytes_max { "" } else { "about " };
         let total = match (self.messages(), load.pace) {
             (Some(messages), _) => format!(
-                "{} messages of {payload} B: {} of payload",
+                "{} messages of {about}{payload} B: {about}{} of payload",
                 format_count(messages),
                 format_bytes(messages.saturating_mul(payload))
             ),
-            (None, _) => format!("messages of {payload} B until the run ends"),
+            (None, _) => format!("messages of {about}{payload} B until the run ends"),
         };
         lines.add("", format!("{total}, {}", Choice(load)));
         lines.add(
@@ -153,9 +188,69 @@ impl Plan {
                 load.compression
             ),
         );
+        self.describe_backlog(lines);
+        self.describe_payload(lines);
+        self.describe_stages(lines);
         if let Some(bytes) = load.unprocessed_bytes_max {
             let bytes = format_bytes(bytes);
             lines.add("", format!("waits while {bytes} of a partition are not processed"));
+        }
+    }
+
+    /// The backlog, and how long catching up takes by arithmetic.
+    fn describe_backlog(&self, lines: &mut Lines) {
+        let Some(backlog) = self.load.backlog else { return };
+        let records = format_count(backlog);
+        lines.add("backlog", format!("{records} records are written before the consumers start"));
+        let Some(catch_up) = self.catch_up() else { return };
+        let CatchUp { seconds, slowest, records, capacity, arrives } = catch_up;
+        let difference = format!(
+            "{slowest} has {} records, processes {}/s, and {}/s arrive",
+            format_count(records.round() as u64),
+            rounded(tenths(capacity)),
+            rounded(tenths(arrives))
+        );
+        let time = match seconds {
+            Some(seconds) => {
+                format!(
+                    "caught up in about {}",
+                    format_duration(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+                )
+            }
+            None => "never caught up".to_owned(),
+        };
+        lines.add("", format!("{time}: {difference}"));
+    }
+
+    /// What records consist of, unless that is a stamp and filler; with a sample.
+    fn describe_payload(&self, lines: &mut Lines) {
+        let mut name = "payload";
+        for line in payload_lines(&self.load, self.seed) {
+            lines.add(std::mem::take(&mut name), line);
+        }
+    }
+
+    /// A line for each stage. Times count from the start of the load; behind a stage that may end early they are the
+    /// latest ones.
+    fn describe_stages(&self, lines: &mut Lines) {
+        let mut at = self.times.warmup;
+        let mut latest = "";
+        for (number, stage) in self.load.stages.iter().enumerate() {
+            let (from, to) = (format_duration(at), format_duration(at + stage.lasts));
+            let rate = match stage.per_second.map(rounded) {
+                [from, to] if from == to => format!("{from} msg/s"),
+                [from, to] => format!("{from} to {to} msg/s"),
+            };
+            let until = if stage.until_lag_is_zero { ", or until lag is 0" } else { "" };
+            let name = &stage.name;
+            lines.add(
+                "stage",
+                format!("[{number}] {name}: {rate} from {latest}{from} to {to}{until}"),
+            );
+            at += stage.lasts;
+            if stage.until_lag_is_zero {
+                latest = "at the latest ";
+            }
         }
     }
 
@@ -172,8 +267,8 @@ impl Plan {
                 let commit = format_duration(group.commit_interval);
                 let silent = format_duration(group.max_poll_interval);
                 let sessions = Sessions(group);
-                lines.add("", format!("{sessions}, out after {silent} without a poll"));
-                lines.add("", format!("commit each {commit}"));
+                lines.add("", format!("{sessions}, leaves after {silent} without a poll"));
+                lines.add("", format!("commits every {commit}"));
             }
         }
         lines.add(
@@ -199,7 +294,9 @@ impl Plan {
         }
         // A client talks to each broker it needs, and keeps one connection to find them.
         let clients = self.producer_clients() + self.consumer_clients();
-        if let BrokerPlan::Embedded { brokers } = self.broker {
+        if let Some(brokers) =
+            self.broker.brokers.filter(|_| self.broker.capability().has_sockets_here)
+        {
             let most = u64::from(clients) * u64::from(brokers + 1);
             lines.add("", format!("{clients} clients in all, up to {most} connections"));
         } else {
@@ -272,6 +369,11 @@ fn rounded(rate: f64) -> String {
     }
 }
 
+/// A rate without what is far behind its point.
+fn tenths(rate: f64) -> f64 {
+    (10.0 * rate).round() / 10.0
+}
+
 /// Where records go.
 struct Choice<'a>(&'a LoadPlan);
 
@@ -281,9 +383,14 @@ impl Display for Choice<'_> {
         match self.0.partition {
             PartitionChoice::Fixed => f.write_str("producer i to partition i mod n"),
             PartitionChoice::RoundRobin => f.write_str("round robin"),
+            PartitionChoice::Only(id) => write!(f, "all to partition {id}"),
             PartitionChoice::Random => write!(f, "to random partitions, skew {skew}"),
             PartitionChoice::Keyed { keys } => {
-                write!(f, "by {} keys, skew {skew}", format_count(u64::from(keys)))
+                write!(f, "by {} keys, skew {skew}", format_count(u64::from(keys)))?;
+                match self.0.key_skew {
+                    0.0 => Ok(()),
+                    key_skew => write!(f, ", key skew {key_skew}"),
+                }
             }
         }
     }
@@ -320,7 +427,7 @@ impl Display for Sessions<'_> {
         match self.0.protocol {
             GroupProtocol::Classic { session_timeout, heartbeat_interval, .. } => write!(
                 f,
-                "session timeout {}, heartbeat each {}",
+                "session timeout {}, heartbeat every {}",
                 format_duration(session_timeout),
                 format_duration(heartbeat_interval)
             ),

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::{
-    Assignor, BrokerPlan, ClientTopology, FaultPlan, GroupProtocol, Membership, PartitionChoice,
-    Placement, Plan, ProducerClients,
+    Assignor, ClientTopology, FaultPlan, GroupProtocol, Membership, PartitionChoice, Placement,
+    Plan, ProducerClients, RateBurst, RateCurve, Work,
 };
+use crate::base::{ClientKind, PoolId};
 use crate::fault::{FaultEffect, PoolFault, Targets};
 
 /// Histograms kept for each partition, and what one of them grows to.
@@ -24,6 +25,10 @@ const FETCH_QUEUE_BYTES: u64 = 1024 * 1024;
 const RECORD_OVERHEAD_BYTES: u64 = 256;
 /// The program itself.
 const BASE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Most threads that consumers share. What is left for these is verifying records, and few machines can send more than they
+/// verify.
+pub const CONSUMER_THREADS_MAX: usize = 4;
 
 /// The program's own: results, runtimes, and the clients that ask questions.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -50,6 +55,9 @@ impl Plan {
     /// Seconds of the schedule from `from` to the end of the load, those within bursts multiplied.
     pub(super) fn paced_seconds(&self, from: Duration) -> f64 {
         let end = self.times.load_end();
+        if !self.load.stages.is_empty() {
+            return self.staged_seconds(from);
+        }
         let more = |fault: &FaultPlan| match (&fault.kind.effect, &fault.targets) {
             (FaultEffect::Pools(PoolFault::Burst { factor }), Targets::Pools(pools)) => {
                 let within = fault.end().min(end).saturating_sub(fault.at.max(from));
@@ -61,27 +69,62 @@ impl Plan {
         (end - from).as_secs_f64() + self.faults.iter().map(more).sum::<f64>()
     }
 
+    /// The same with stages. Each pool has its own bursts, and the same share of the load.
+    fn staged_seconds(&self, from: Duration) -> f64 {
+        let pools = self.load.pools.max(1);
+        let of_pool = |pool: u32| {
+            let curve = self.rate_curve(PoolId(pool));
+            curve.load_time(curve.end()) - curve.load_time(from.as_nanos() as i64)
+        };
+        (0..pools).map(of_pool).sum::<f64>() / f64::from(pools) / 1e9
+    }
+
+    /// The rate of a pool's load over time: its stages and bursts.
+    pub fn rate_curve(&self, pool: PoolId) -> RateCurve {
+        let own = self.load.per_second().unwrap_or(1.0);
+        RateCurve::new(self.times.warmup, own, &self.load.stages, self.bursts(pool))
+    }
+
+    /// The bursts of a pool, in the order of their times. Where they overlap, the first one counts.
+    pub fn bursts(&self, pool: PoolId) -> Vec<RateBurst> {
+        let mut bursts: Vec<RateBurst> = Vec::new();
+        for fault in &self.faults {
+            let (FaultEffect::Pools(PoolFault::Burst { factor }), Targets::Pools(pools)) =
+                (&fault.kind.effect, &fault.targets)
+            else {
+                continue;
+            };
+            let at_ns = fault.at.as_nanos() as i64;
+            let from_ns = bursts.last().map_or(at_ns, |last| last.to_ns.max(at_ns));
+            let to_ns = fault.end().as_nanos() as i64;
+            if pools.contains(&pool) && from_ns < to_ns {
+                bursts.push(RateBurst { from_ns, to_ns, factor: *factor });
+            }
+        }
+        bursts
+    }
+
     /// What the process will need, roughly: histograms, lanes, schedules, and each client's queues.
     pub fn memory_estimate_bytes(&self) -> u64 {
         let partitions = u64::from(self.topic.partitions);
         let producers = u64::from(self.load.producers);
-        let per_second = self.load.per_second().unwrap_or(200_000.0) as u64;
+        let per_second = self.load.highest_per_second().unwrap_or(200_000.0) as u64;
         let in_flight = per_second
             .min(100_000)
             .saturating_mul(u64::from(self.load.payload_bytes) + RECORD_OVERHEAD_BYTES);
-        let broker = match self.broker {
-            BrokerPlan::Embedded { .. } => partitions.saturating_mul(5 * 1024 * 1024).min(
-                // What is sent, if that is less than what the broker keeps.
+        let capability = self.broker.capability();
+        let broker = match capability.is_elsewhere {
+            true => 0,
+            false => {
+                // What is sent, if that is less than what the broker keeps. The model keeps four bytes more of each.
+                let more = if capability.is_modelled { 4 } else { 0 };
+                let kept = capability.partition_bytes_max.unwrap_or(self.topic.retention_bytes);
                 self.messages()
                     .unwrap_or(u64::MAX)
-                    .saturating_mul(u64::from(self.load.payload_bytes)),
-            ),
-            BrokerPlan::Kafka { .. } => 0,
-            BrokerPlan::Sim(_) => self
-                .messages()
-                .unwrap_or(u64::MAX)
-                .saturating_mul(u64::from(self.load.payload_bytes) + 4)
-                .min(partitions.saturating_mul(self.topic.retention_bytes)),
+                    .saturating_add(self.load.backlog.unwrap_or(0))
+                    .saturating_mul(u64::from(self.load.payload_bytes) + more)
+                    .min(partitions.saturating_mul(kept))
+            }
         };
         [
             BASE_BYTES,
@@ -105,19 +148,36 @@ impl Plan {
         let (producers, consumers) =
             (u64::from(self.producer_clients()), u64::from(self.consumer_clients()));
         let (clients, pools) = (producers + consumers, u64::from(self.load.pools));
-        let ends = match self.broker {
-            BrokerPlan::Embedded { .. } => clients * (brokers + 1),
-            BrokerPlan::Kafka { .. } | BrokerPlan::Sim(_) => 0,
+        let ends = match self.broker.capability().has_sockets_here {
+            true => clients * (brokers + 1),
+            false => 0,
         };
-        let pipes = 2 * (producers * (brokers + 1) + consumers * (brokers + 2));
         let connections = clients * brokers + consumers;
-        let threads = producers * (brokers + 2) + consumers * (brokers + 3);
+        let shared = (0..self.consumer_clients()).filter(|id| self.shares_a_thread(*id)).count();
+        let hosts = consumers - (shared - shared.min(CONSUMER_THREADS_MAX)) as u64;
+        let (pipes, threads) = match self.broker.client() {
+            ClientKind::Rdkafka => (
+                2 * (producers * (brokers + 1) + consumers * (brokers + 2)),
+                producers * (brokers + 2) + consumers * (brokers + 3),
+            ),
+            // No threads, and for each host's thread an `epoll` and a timer.
+            ClientKind::Native => (2 * (pools + hosts), 0),
+        };
         Needs {
             clients,
             descriptors: OWN_DESCRIPTORS + pipes + connections + ends,
             // A thread for each host: pools have another one for acknowledgements.
-            threads: OWN_THREADS + threads + 2 * pools + consumers,
+            threads: OWN_THREADS + threads + 2 * pools + hosts,
         }
+    }
+
+    /// Whether consumer `consumer` shares its thread with others, if it has no handler of the user's: nothing it does blocks
+    /// the thread. Work that occupies a core would, and members of a group wait for each other.
+    pub fn shares_a_thread(&self, consumer: u32) -> bool {
+        let per_partition = Membership::Assigned { clients: ClientTopology::PerPartition };
+        self.broker.client().shares_threads()
+            && self.consumers.membership == per_partition
+            && !matches!(self.consumers.work.of(consumer), Work::Cpu(_))
     }
 
     /// Client connections' owners on the sending side.
@@ -141,7 +201,7 @@ impl Plan {
         let producers = u64::from(self.load.producers);
         let all = producers * u64::from(self.topic.partitions);
         match self.load.partition {
-            PartitionChoice::Fixed => producers,
+            PartitionChoice::Fixed | PartitionChoice::Only(_) => producers,
             _ => all.min(self.messages().unwrap_or(u64::MAX)),
         }
     }
@@ -159,7 +219,7 @@ pub struct Utilisation {
 /// How busy one partition keeps its consumer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PartitionUse {
-    /// Which one.
+    /// Id of the partition.
     pub partition: u32,
     /// Records per second.
     pub per_second: f64,
@@ -186,14 +246,16 @@ impl PartitionUse {
 }
 
 impl Plan {
-    /// How busy consumers will be. Nothing at maximum rate, without work, or with a handler whose work is not known.
+    /// How busy consumers will be at the highest rate of the load. Nothing at maximum rate, without work, or with a handler whose work is not known.
     /// Partitions that a fault adds, bursts and rebalances are left out.
     pub fn utilisation(&self) -> Utilisation {
-        let Some(all) = self.load.per_second().filter(|_| self.consumers.work.is_some()) else {
+        let highest = self.load.highest_per_second().filter(|_| self.consumers.work.is_some());
+        let Some(all) = highest else {
             return Utilisation::default();
         };
         let (load, partitions) = (&self.load, self.topic.partitions);
-        let placement = Placement::new(load.partition, partitions, load.skew, self.seed, self.seed);
+        let placement = Placement::new(load.partition, partitions, load.skew, self.seed, self.seed)
+            .with_key_skew(load.key_skew);
         let shares = placement.shares(load.producers);
         let of_partition = |(id, share): (u32, f64)| PartitionUse {
             partition: id,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Acks, CheckpointPlan, Pace, Plan, ProducerClients};
-use crate::base::{BrokerKind, Random, format_duration};
+use crate::base::{Random, format_duration};
 use crate::fault::{Disturbance, FaultEffect, KindPlan, Targets};
 use crate::summary::{Figure, Need};
 
@@ -19,9 +19,9 @@ pub struct Limits {
     pub sent_min: f64,
     /// Largest p99 of schedule lateness that is accepted without a check of the response time.
     pub lateness_p99_max: Duration,
-    /// Beyond `lateness_p99_max`, the largest share of the response time's p50 it may be.
+    /// Largest share of the response time's p50 that the p99 of lateness may be, if it is above `lateness_p99_max`.
     pub lateness_share_max: f64,
-    /// Largest share of the CPUs it may use that this process may take.
+    /// Largest share of the CPU time available to this process that it may use, 0 to 1.
     pub cpu_share_max: f64,
     /// Gaps a lane may have at once before the ledger gives up.
     pub sequence_gaps: usize,
@@ -46,7 +46,7 @@ pub struct WatchPolicy {
     pub poll: Duration,
     /// How long records may wait without one coming, while no trouble of the cluster is known.
     pub fetch: Duration,
-    /// How long the thread of an incarnation that was given up may take to close its client.
+    /// How long the thread of a consumer that was given up may take to close its client.
     pub close: Duration,
     /// Threads that may be abandoned at once before the run has failed.
     pub abandoned_max: u32,
@@ -164,17 +164,26 @@ impl Comparison {
 impl Plan {
     /// Why this run does not have what a metric needs, and what to do about it. What faults need is not in it.
     pub fn lacks(&self, needs: Need) -> Option<(&'static str, &'static str)> {
-        let kind = self.broker.kind();
+        let is_modelled = self.broker.capability().is_modelled;
         let (why, remedy) = match needs {
+            Need::Schedule | Need::Acknowledgements if !self.load.sends() => (
+                "with `load.producers = 0` the run sends nothing",
+                "remove it; rates, lag and stalls are measured",
+            ),
             Need::Acknowledgements if self.load.acks == Acks::None => (
                 "with `acks = \"none\"` no record is acknowledged",
                 "remove it, or set `load.acks` to `leader` or `all`",
             ),
-            Need::Acknowledgements if self.load.clients == ProducerClients::PerProducer => (
-                "with a client per producer acknowledgements are not timed",
-                "remove it, or set `load.clients` to `pool`",
-            ),
-            Need::SimulatedCoordinator if kind != BrokerKind::Sim => (
+            Need::Acknowledgements
+                if self.load.clients == ProducerClients::PerProducer
+                    && !self.broker.client().times_many_clients() =>
+            {
+                (
+                    "with a client per producer acknowledgements are not timed",
+                    "remove it, or set `load.clients` to `pool`",
+                )
+            }
+            Need::SimulatedCoordinator if !is_modelled => (
                 "no coordinator but the simulated one says what it does",
                 "remove it, or use `--broker sim`",
             ),
@@ -183,7 +192,7 @@ impl Plan {
                 "remove it, or set `consumers.mode` to `group`",
             ),
             Need::Commits if self.group().is_none() => match &self.consumers.checkpoint {
-                CheckpointPlan::Commit { .. } if kind != BrokerKind::Sim => return None,
+                CheckpointPlan::Commit { .. } if !is_modelled => return None,
                 CheckpointPlan::Commit { .. } => (
                     "nothing of a simulation outlives it: no checkpoints are committed",
                     "remove it, or set `consumers.mode` to `group`",
@@ -193,8 +202,15 @@ impl Plan {
                     "remove it, or set `consumers.mode` to `group`, or `consumers.checkpoint` to `commit`",
                 ),
             },
+            Need::Backlog if self.load.backlog.is_none() => {
+                ("the run starts without a backlog", "remove it, or set `load.backlog`")
+            }
+            Need::Requests if is_modelled || !self.broker.client().counts_requests() => (
+                "librdkafka does not tell how many requests it sends, and a model has no connections",
+                "remove it, or use `--client native` on a cluster",
+            ),
             Need::Part(part) => (
-                part.not_measured_on(kind)?,
+                part.not_measured_by(self.broker.client())?,
                 "ask for the parts this client measures, or for `latency.service`",
             ),
             Need::Schedule if self.load.pace == Pace::Max => (

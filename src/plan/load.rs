@@ -4,8 +4,11 @@
 //! sequence number needs to know.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::payload::PayloadPlan;
+use super::stages::StagePlan;
 use crate::base::{PartitionId, ProducerId, Random, Seed};
 
 /// The load.
@@ -15,14 +18,24 @@ pub struct LoadPlan {
     pub producers: u32,
     /// How fast each producer sends.
     pub pace: Pace,
-    /// Total number of messages, after which the load ends.
+    /// Stages after the warmup, up to the end of the load; none if the rate stays the same.
+    pub stages: Vec<StagePlan>,
+    /// Records that are written before the consumers start.
+    pub backlog: Option<u64>,
+    /// Total number of messages, after which the load ends; without the backlog.
     pub messages: Option<u64>,
-    /// Size of each payload in bytes, stamp included.
+    /// What records consist of.
+    pub payload: Arc<PayloadPlan>,
+    /// Bytes of a record: its value, stamp included, its key and headers; the mean.
     pub payload_bytes: u32,
+    /// The same of the largest record.
+    pub payload_bytes_max: u32,
     /// Which partition a record goes to.
     pub partition: PartitionChoice,
     /// Zipf exponent of the partition weights for `random` and `keyed`; 0 is uniform.
     pub skew: f64,
+    /// Zipf exponent of the keys' weights for `keyed`; 0 is uniform.
+    pub key_skew: f64,
     /// How the producers' schedules are placed against each other.
     pub phases: Phases,
     /// Number of producer pools (actors, one thread each).
@@ -42,12 +55,24 @@ pub struct LoadPlan {
 }
 
 impl LoadPlan {
+    /// Whether the run sends anything. If not, it reads what other producers write.
+    pub fn sends(&self) -> bool {
+        self.producers > 0
+    }
+
     /// Messages per second of all producers together; `None` at maximum rate.
     pub fn per_second(&self) -> Option<f64> {
         match self.pace {
             Pace::Paced { period } => Some(f64::from(self.producers) / period.as_secs_f64()),
             Pace::Max => None,
         }
+    }
+
+    /// The highest rate of all producers together, messages per second; `None` at maximum rate.
+    pub fn highest_per_second(&self) -> Option<f64> {
+        let own = self.per_second()?;
+        let of_stages = self.stages.iter().flat_map(|stage| stage.per_second);
+        Some(of_stages.reduce(f64::max).map_or(own, |highest| highest.max(own)))
     }
 }
 
@@ -77,6 +102,8 @@ pub enum PartitionChoice {
         /// Number of distinct keys.
         keys: u32,
     },
+    /// Every record to this partition.
+    Only(u32),
 }
 
 /// How schedules are placed against each other.
@@ -160,6 +187,8 @@ pub struct Placement {
     cumulative: Vec<f64>,
     /// Partition of each key.
     keys: Vec<u32>,
+    /// Cumulative weights of the keys when skewed; empty when uniform.
+    key_weights: Vec<f64>,
     random: Random,
 }
 
@@ -180,10 +209,19 @@ impl Placement {
             run_seed,
             cumulative: Vec::new(),
             keys: Vec::new(),
+            key_weights: Vec::new(),
             random: pool_seed.child("placement", 0).random(),
         };
         placement.spread_over(partitions);
         placement
+    }
+
+    /// The same with this Zipf exponent of the keys' weights.
+    pub fn with_key_skew(mut self, skew: f64) -> Placement {
+        if let (PartitionChoice::Keyed { keys }, true) = (self.choice, skew > 0.0) {
+            self.key_weights = zipf(keys, skew);
+        }
+        self
     }
 
     /// How many partitions records are spread over.
@@ -205,7 +243,7 @@ impl Placement {
     }
 
     /// The share of the records that goes to each partition, by id, with `producers` in all. Of `keyed`, a key's share
-    /// is the same as any other's.
+    /// is that of its weight.
     pub fn shares(&self, producers: u32) -> Vec<f64> {
         let partitions = self.partitions as usize;
         let counted = |places: &mut dyn Iterator<Item = u32>| {
@@ -216,10 +254,17 @@ impl Placement {
         };
         match self.choice {
             PartitionChoice::Fixed => counted(&mut (0..producers).map(|id| id % self.partitions)),
+            PartitionChoice::Keyed { .. } if !self.key_weights.is_empty() => {
+                let mut shares = vec![0.0; partitions];
+                for (share, place) in differences(&self.key_weights).zip(&self.keys) {
+                    shares[*place as usize] += share;
+                }
+                shares
+            }
             PartitionChoice::Keyed { .. } => counted(&mut self.keys.iter().copied()),
+            PartitionChoice::Only(id) => counted(&mut std::iter::once(id)),
             PartitionChoice::Random if !self.cumulative.is_empty() => {
-                let bounds = std::iter::once(0.0).chain(self.cumulative.iter().copied());
-                bounds.zip(&self.cumulative).map(|(from, to)| to - from).collect()
+                differences(&self.cumulative).collect()
             }
             PartitionChoice::RoundRobin | PartitionChoice::Random => {
                 vec![1.0 / f64::from(self.partitions); partitions]
@@ -227,29 +272,46 @@ impl Placement {
         }
     }
 
-    /// The partition of record number `k` of `producer`.
+    /// The partition of record number `k` of `producer`, and the number of its key if it has one.
     #[inline]
-    pub fn partition(&mut self, producer: ProducerId, k: u64) -> PartitionId {
-        PartitionId(match self.choice {
+    pub fn place(&mut self, producer: ProducerId, k: u64) -> (PartitionId, Option<u32>) {
+        let partition = match self.choice {
             PartitionChoice::Fixed => producer.0 % self.partitions,
             PartitionChoice::RoundRobin => {
                 ((u64::from(producer.0) + k) % u64::from(self.partitions)) as u32
             }
             PartitionChoice::Random => self.weighted(),
+            PartitionChoice::Only(id) => id,
             PartitionChoice::Keyed { keys } => {
-                self.keys[self.random.below(u64::from(keys)) as usize]
+                let key = match self.key_weights.is_empty() {
+                    true => self.random.below(u64::from(keys)) as u32,
+                    false => drawn(&self.key_weights, &mut self.random),
+                };
+                return (PartitionId(self.keys[key as usize]), Some(key));
             }
-        })
+        };
+        (PartitionId(partition), None)
     }
 
     fn weighted(&mut self) -> u32 {
         if self.cumulative.is_empty() {
             return self.random.below(u64::from(self.partitions)) as u32;
         }
-        let point = self.random.unit();
-        let at = self.cumulative.partition_point(|bound| *bound <= point) as u32;
-        at.min(self.partitions - 1)
+        drawn(&self.cumulative, &mut self.random)
     }
+}
+
+/// One of these, by its cumulative weight.
+fn drawn(cumulative: &[f64], random: &mut Random) -> u32 {
+    let point = random.unit();
+    let at = cumulative.partition_point(|bound| *bound <= point);
+    at.min(cumulative.len() - 1) as u32
+}
+
+/// The weight of each.
+fn differences(cumulative: &[f64]) -> impl Iterator<Item = f64> {
+    let bounds = std::iter::once(0.0).chain(cumulative.iter().copied());
+    bounds.zip(cumulative).map(|(from, to)| to - from)
 }
 
 /// Cumulative weights 1/(i+1)^s, normalised to 1.
@@ -273,7 +335,7 @@ mod tests {
         let mut placement = Placement::new(choice, 4, skew, Seed(1), Seed(2));
         let mut counts = [0u32; 4];
         for k in 0..40_000 {
-            counts[placement.partition(ProducerId(k as u32 % 10), k / 10).0 as usize] += 1;
+            counts[placement.place(ProducerId(k as u32 % 10), k / 10).0.0 as usize] += 1;
         }
         counts.iter().map(|count| f64::from(*count) / 40_000.0).collect()
     }
@@ -281,9 +343,8 @@ mod tests {
     #[test]
     fn shares_are_those_of_the_records_that_are_placed() {
         let keyed = PartitionChoice::Keyed { keys: 40 };
-        for choice in
-            [PartitionChoice::Fixed, PartitionChoice::RoundRobin, PartitionChoice::Random, keyed]
-        {
+        let (only, fixed) = (PartitionChoice::Only(2), PartitionChoice::Fixed);
+        for choice in [fixed, PartitionChoice::RoundRobin, PartitionChoice::Random, keyed, only] {
             let expected = Placement::new(choice, 4, 0.9, Seed(1), Seed(2)).shares(10);
             assert!((expected.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{choice:?} {expected:?}");
             for (expected, placed) in expected.iter().zip(shares(choice, 0.9)) {
@@ -293,11 +354,31 @@ mod tests {
     }
 
     #[test]
+    fn the_weights_of_keys_follow_zipf_and_so_do_the_shares_of_their_partitions() {
+        let keyed = PartitionChoice::Keyed { keys: 3 };
+        let mut placement = Placement::new(keyed, 4, 0.0, Seed(1), Seed(2)).with_key_skew(1.0);
+        let expected = placement.shares(10);
+        let (mut keys, mut partitions) = ([0.0_f64; 3], [0.0_f64; 4]);
+        for k in 0..40_000 {
+            let (partition, key) = placement.place(ProducerId(0), k);
+            keys[key.expect("a key") as usize] += 1.0 / 40_000.0;
+            partitions[partition.0 as usize] += 1.0 / 40_000.0;
+        }
+        // 1, 1/2 and 1/3 of 11/6.
+        for (share, expected) in keys.iter().zip([6.0 / 11.0, 3.0 / 11.0, 2.0 / 11.0]) {
+            assert!((share - expected).abs() < 0.02, "{keys:?}");
+        }
+        for (share, expected) in partitions.iter().zip(expected) {
+            assert!((share - expected).abs() < 0.02, "{partitions:?}");
+        }
+    }
+
+    #[test]
     fn fixed_and_round_robin_follow_the_numbers() {
         let mut fixed = Placement::new(PartitionChoice::Fixed, 18, 0.0, Seed(1), Seed(1));
-        assert_eq!(fixed.partition(ProducerId(1023), 5), PartitionId(1023 % 18));
+        assert_eq!(fixed.place(ProducerId(1023), 5).0, PartitionId(1023 % 18));
         let mut round = Placement::new(PartitionChoice::RoundRobin, 4, 0.0, Seed(1), Seed(1));
-        let seen: Vec<u32> = (0..5).map(|k| round.partition(ProducerId(3), k).0).collect();
+        let seen: Vec<u32> = (0..5).map(|k| round.place(ProducerId(3), k).0.0).collect();
         assert_eq!(seen, [3, 0, 1, 2, 3]);
     }
 
@@ -319,7 +400,7 @@ mod tests {
             placement.spread_over(6);
             let mut seen = [false; 6];
             for k in 0..2_000 {
-                seen[placement.partition(ProducerId(k as u32 % 12), k / 12).0 as usize] = true;
+                seen[placement.place(ProducerId(k as u32 % 12), k / 12).0.0 as usize] = true;
             }
             assert_eq!(seen, [true; 6], "{choice:?}");
         }

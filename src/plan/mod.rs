@@ -2,32 +2,44 @@
 //!
 //! Nothing after this module looks at a scenario again.
 
+mod backlog;
 mod build;
 mod consumers;
 mod describe;
 mod estimate;
 mod limits;
 mod load;
+mod payload;
+mod sample;
+mod stages;
 mod topic;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use backlog::CatchUp;
 pub use build::{Overrides, build, compile};
 pub use consumers::{
     Assignor, CheckpointPlan, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity,
     Membership, PoisonPolicy, RemoteAssignor, ServiceTime, StartAt, Work, WorkPlan,
 };
-pub use estimate::{MemberUse, Needs, PartitionUse, Utilisation};
+pub use estimate::{CONSUMER_THREADS_MAX, MemberUse, Needs, PartitionUse, Utilisation};
 pub use limits::FaultPlan;
 pub use limits::{Comparison, Expectation};
 pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::Placement;
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
+pub use payload::{
+    AvroPlan, JsonPlan, PLACEHOLDERS, PayloadPlan, RecordFacts, RecordWriter, SizePlan, Template,
+    TemplateError, ValuePlan,
+};
+pub use stages::{RateBurst, RateCurve, StagePlan};
 pub use topic::{OutagePlan, RetryPlan, SimPlan};
 pub use topic::{TopicName, TopicPlan};
 
-use crate::base::{BrokerKind, Seed};
+use crate::base::{
+    BrokerKind, Capability, ClientKind, ConsumerId, PartitionId, PoolId, Seed, Share,
+};
 use crate::scenario::Origin;
 
 /// Everything a run needs to know.
@@ -41,6 +53,8 @@ pub struct Plan {
     pub overrides: Vec<String>,
     /// Seed of all randomness.
     pub seed: Seed,
+    /// Which part of the run this process makes, if there are several processes.
+    pub share: Option<Share>,
     /// Where the records go.
     pub broker: BrokerPlan,
     /// The topic under test.
@@ -67,29 +81,31 @@ pub struct Plan {
 
 /// The broker and how to reach it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum BrokerPlan {
-    /// The mock cluster, with this number of brokers.
-    Embedded {
-        /// Number of mock brokers.
-        brokers: u32,
-    },
-    /// A cluster.
-    Kafka {
-        /// Comma-separated `host:port`.
-        bootstrap: String,
-    },
-    /// The broker model in virtual time.
-    Sim(SimPlan),
+pub struct BrokerPlan {
+    kind: BrokerKind,
+    library: ClientKind,
+    /// Number of brokers that the run makes itself; `None` for a cluster elsewhere.
+    pub brokers: Option<u32>,
+    /// Comma-separated `host:port` of a cluster elsewhere.
+    pub bootstrap: Option<String>,
+    /// The simulated cluster, network and machine, if it is a model.
+    pub sim: Option<SimPlan>,
 }
 
 impl BrokerPlan {
-    /// Which row of the capability table applies.
+    /// Which line of the registry applies.
     pub fn kind(&self) -> BrokerKind {
-        match self {
-            BrokerPlan::Embedded { .. } => BrokerKind::Embedded,
-            BrokerPlan::Kafka { .. } => BrokerKind::Kafka,
-            BrokerPlan::Sim(_) => BrokerKind::Sim,
-        }
+        self.kind
+    }
+
+    /// The client library. Clients of a model are modelled, too: they are the native ones.
+    pub fn client(&self) -> ClientKind {
+        if self.capability().is_modelled { ClientKind::Native } else { self.library }
+    }
+
+    /// What this kind of broker can do.
+    pub fn capability(&self) -> &'static Capability {
+        self.kind.capability()
     }
 }
 
@@ -165,6 +181,26 @@ impl Plan {
             Membership::Assigned { .. } => self.topic.partitions,
             Membership::Group(group) => group.members,
         }
+    }
+
+    /// Whether this process has the consumer of `partition`.
+    pub fn reads(&self, partition: PartitionId) -> bool {
+        self.share.is_none_or(|share| share.reads(partition))
+    }
+
+    /// Whether this process starts `consumer`.
+    pub fn starts(&self, consumer: ConsumerId) -> bool {
+        self.group().is_some() || self.reads(PartitionId(consumer.0))
+    }
+
+    /// Consumers or members that this process starts.
+    pub fn own_members(&self) -> u32 {
+        (0..self.members()).filter(|id| self.starts(ConsumerId(*id))).count() as u32
+    }
+
+    /// Whether this process has `pool`.
+    pub fn has_pool(&self, pool: PoolId) -> bool {
+        self.share.is_none_or(|share| share.has_pool(pool))
     }
 
     /// The group's settings, in group mode.

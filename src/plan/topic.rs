@@ -21,6 +21,8 @@ pub struct TopicPlan {
     pub retention: Duration,
     /// How many bytes per partition are kept, if the topic is created.
     pub retention_bytes: u64,
+    /// Whether the run may write into a topic that is there already.
+    pub writes_to_existing: bool,
     /// Whether a topic this run created stays after it.
     pub keep: bool,
     /// How often new partitions are looked for.

@@ -46,6 +46,10 @@ codes! {
     CONFLICT = "conflict";
     /// A key that only works together with another setting.
     NO_EFFECT = "no-effect";
+    /// A placeholder that is not known, or lacks something.
+    BAD_TEMPLATE = "bad-template";
+    /// A schema that cannot be read, or of which no values can be made.
+    BAD_SCHEMA = "bad-schema";
     /// A name no topic may have.
     BAD_TOPIC_NAME = "bad-topic-name";
     /// A cluster is wanted but not given.
@@ -82,6 +86,8 @@ codes! {
     BUSY_CONSUMER = "busy-consumer";
     /// Something the simulator does not model.
     NOT_SIMULATED = "not-simulated";
+    /// Something the native client does not speak.
+    NOT_NATIVE = "not-native";
     /// A fault this kind of broker cannot do.
     WRONG_BROKER = "wrong-broker";
     /// Something this build of lanekeeper was made without.

@@ -20,7 +20,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// What is wrong: lower case, the user's words in backticks, no full stop.
     pub message: String,
-    /// Where.
+    /// The place of the mistake.
     pub origin: Origin,
     /// What to write next to the caret; may be empty.
     pub label: String,

@@ -4,34 +4,56 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{At, Diagnostic, MISTAKES_MAX, codes};
+use super::{At, Diagnostic, MISTAKES_MAX, Severity, codes};
 use crate::base::format_duration;
 
 /// What is wrong, as far as it was found.
 #[derive(Debug, Default)]
-pub struct Findings(Vec<Diagnostic>);
+pub struct Findings {
+    list: Vec<Diagnostic>,
+    /// Whether the scenario is read as one of several variants.
+    is_variant: bool,
+}
 
 impl Findings {
+    /// Findings of a scenario that is one variant of several: what has no effect in it is a warning.
+    pub fn of_variant() -> Findings {
+        Findings { list: Vec::new(), is_variant: true }
+    }
+
+    /// Whether the scenario is read as one of several variants.
+    pub fn is_variant(&self) -> bool {
+        self.is_variant
+    }
+
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+        self.list.push(diagnostic);
+    }
+
+    /// Adds one that other variants of the scenario may have a use for: in a variant it is a warning.
+    pub fn push_for_others(&mut self, mut diagnostic: Diagnostic) {
+        if self.is_variant {
+            diagnostic.severity = Severity::Warning;
+        }
+        self.push(diagnostic);
     }
 
     /// How many there are.
     pub fn count_so_far(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     /// In the order of their places.
     pub fn into_sorted(self) -> Vec<Diagnostic> {
-        let mut diagnostics = self.0;
+        let mut diagnostics = self.list;
         diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
         diagnostics
     }
 
     /// Whether further checks are useless.
     pub fn is_full(&self) -> bool {
-        self.0.len() >= MISTAKES_MAX
+        self.list.len() >= MISTAKES_MAX
     }
 
     /// Refuses a key that only works with another setting.
@@ -39,7 +61,7 @@ impl Findings {
         if let Some(at) = given {
             let message = format!("`{key}` has no effect with {now}");
             let diagnostic = Diagnostic::error(codes::NO_EFFECT, at.key, message);
-            self.push(diagnostic.remedy(format!("remove it, or set {works_with}")));
+            self.push_for_others(diagnostic.remedy(format!("remove it, or set {works_with}")));
         }
     }
 }

@@ -25,15 +25,17 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::interval_log::IntervalLog;
+use super::merged_lines::merge_lines;
+use super::seconds::{SECONDS, Second};
 use super::sums::{Sum, Summed, Sums, seal};
-use crate::base::{PartitionId, Time, printable_path};
+use crate::base::{Time, printable_path};
 use crate::measure::{Event, Interval, Window};
 use crate::summary::{HostRecord, Summary};
 
 /// The scenario as it was read.
 pub(super) const SCENARIO: &str = "scenario.toml";
 /// The files that grow.
-pub(super) const APPENDED: [&str; 3] = ["events.jsonl", "seconds.jsonl", "latency.hlog"];
+pub(super) const APPENDED: [&str; 3] = ["events.jsonl", SECONDS, "latency.hlog"];
 /// The log.
 const LOG: &str = "run.log";
 /// The summary of a run that came to its end.
@@ -53,7 +55,7 @@ pub enum DirectoryError {
     /// The system refuses.
     #[error("cannot write results to `{}`: {error}; choose another --out or make room", printable_path(.path))]
     Io {
-        /// Where.
+        /// The file or directory.
         path: PathBuf,
         /// What the system said.
         error: io::Error,
@@ -151,7 +153,7 @@ impl ResultDirectory {
     fn try_window(&mut self, window: &Window<'_>) -> io::Result<()> {
         let (shard, partition) = (window.shard, window.partition);
         let us = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e3);
-        let line = SecondLine {
+        let line = Second {
             acked: window.sends.acked,
             bytes: shard.bytes,
             delivered: shard.delivered,
@@ -180,6 +182,12 @@ impl ResultDirectory {
             let written = writeln!(self.events, "{line}");
             self.failure = self.failure.take().or(written.err());
         }
+    }
+
+    /// Takes the lines of the files that grow from other directories, whose runs are parts of this one.
+    pub fn take_lines_of(&mut self, directories: &[PathBuf]) {
+        let outs: [&mut dyn Write; 3] = [&mut self.events, &mut self.seconds, &mut self.latency];
+        self.failure = self.failure.take().or(merge_lines(directories, APPENDED, outs).err());
     }
 
     /// Hands everything to the system: what is written survives this process.
@@ -275,23 +283,6 @@ struct Kept<'a> {
     files: Sums,
 }
 
-/// A line of `seconds.jsonl`.
-#[derive(Serialize)]
-struct SecondLine {
-    acked: u64,
-    bytes: u64,
-    delivered: u64,
-    failed: u64,
-    from_s: f64,
-    lag: u64,
-    partition: PartitionId,
-    processed_in_window: u64,
-    response_p50_us: Option<f64>,
-    response_p99_us: Option<f64>,
-    sent: u64,
-    to_s: f64,
-}
-
 /// Writes `host.json` beside the result of a simulation.
 ///
 /// # Errors
@@ -304,7 +295,10 @@ pub fn write_host(directory: &Path, record: &HostRecord) -> Result<(), Directory
 }
 
 /// Puts a file in the place of `path`, so that a reader finds the old one or the new one and never a part.
-fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     write(&mut File::create(&part)?)?;

@@ -1,4 +1,4 @@
-//! Faults in the terminal report: a row per occurrence, with its way back as a bar.
+//! Faults in the terminal report: a row per occurrence, with its recovery as a bar.
 
 use std::collections::BTreeSet;
 
@@ -96,16 +96,22 @@ fn rows(faults: &[FaultSummary]) -> Vec<Row> {
     if faults.len() <= ROWS_MAX {
         return faults.iter().map(|f| Row { name: name(f), fault: f.clone() }).collect();
     }
+    let row = |(came, worst): (usize, FaultSummary)| Row {
+        name: format!("[{}] {}, worst of {came}", worst.fault, worst.kind),
+        fault: worst,
+    };
+    worst_of_each(faults).into_iter().map(row).collect()
+}
+
+/// Of each fault the worst of its occurrences, and how many came.
+pub(super) fn worst_of_each(faults: &[FaultSummary]) -> Vec<(usize, FaultSummary)> {
     let entries: BTreeSet<usize> = faults.iter().map(|fault| fault.fault).collect();
-    entries
-        .into_iter()
-        .filter_map(|entry| {
-            let its: Vec<&FaultSummary> = faults.iter().filter(|f| f.fault == entry).collect();
-            let came = its.iter().filter(|f| f.at_s.is_some()).count();
-            let worst = its.iter().copied().cloned().reduce(|a, b| worst(a, &b))?;
-            Some(Row { name: format!("[{entry}] {}, worst of {came}", worst.kind), fault: worst })
-        })
-        .collect()
+    let worst_of = |entry: usize| {
+        let its: Vec<&FaultSummary> = faults.iter().filter(|f| f.fault == entry).collect();
+        let came = its.iter().filter(|f| f.at_s.is_some()).count();
+        Some((came, its.iter().copied().cloned().reduce(|a, b| worst(a, &b))?))
+    };
+    entries.into_iter().filter_map(worst_of).collect()
 }
 
 /// The larger of each figure.
@@ -226,7 +232,7 @@ fn left_out(f: &FaultSummary) -> Option<String> {
 /// Partitions named in a line.
 const LISTED_MAX: usize = 8;
 
-/// The way back, as long as it took compared to the longest one.
+/// The recovery, as long as it took compared to the longest one.
 fn bar(row: &Row, longest_ms: f64) -> String {
     let f = &row.fault;
     let Some(recovered) = f.recovered_ms.filter(|_| longest_ms > 0.0) else {

@@ -14,6 +14,10 @@ use crate::measure::{Latencies, PoolWindow, Window};
 const COMMENT: &str = "[lanekeeper: nanoseconds; tags p<partition>.response, p<partition>.service, pool<n>.ack, \
                        pool<n>.lateness]";
 
+/// The names of a line's columns, as other writers of this format have them; the crate reads it and does not write it.
+const LEGEND: &str =
+    "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"";
+
 /// Writes lines of an interval log: `Tag=p3.response,5.000,1.000,1000447.000,HISTFAAAA…`, which are tag, beginning and
 /// length of the interval in seconds, largest value and distribution.
 pub(super) struct IntervalLog {
@@ -62,7 +66,8 @@ impl IntervalLog {
         let unix = UNIX_EPOCH + Duration::from_nanos(unix_ns.try_into().unwrap_or(0));
         let mut log = IntervalLogWriterBuilder::new();
         log.add_comment(COMMENT).with_start_time(unix);
-        log.begin_log_with(writer, &mut self.serializer).map(drop)
+        log.begin_log_with(writer, &mut self.serializer).map(drop)?;
+        writeln!(writer, "{LEGEND}")
     }
 
     /// Adds an interval of a pool.
@@ -200,7 +205,7 @@ mod tests {
 
     /// The lines without their distributions, each with the number of values in it.
     fn lines(log: &str) -> Vec<(&str, u64)> {
-        let lines = log.lines().filter(|line| !line.starts_with('#'));
+        let lines = log.lines().filter(|line| line.starts_with("Tag="));
         lines
             .map(|line| {
                 let (beginning, encoded) = line.rsplit_once(',').unwrap();
@@ -256,7 +261,7 @@ mod tests {
     #[test]
     fn the_log_says_what_it_is_and_when_it_begins() {
         let log = log_of(Duration::from_secs(1), &[]);
-        let expected = format!("#{COMMENT}\n#[StartTime: 1.500 (seconds since epoch)]\n");
+        let expected = format!("#{COMMENT}\n#[StartTime: 1.500 (seconds since epoch)]\n{LEGEND}\n");
         assert_eq!(log, expected);
     }
 }

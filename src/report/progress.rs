@@ -1,4 +1,4 @@
-//! The live view of a run, and of an exploration: a bar on a terminal, a plain line now and then elsewhere. On stderr.
+//! How a run or an exploration goes on, on stderr: the live view or a bar on a terminal, a plain line now and then elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::follower::LatestSnapshot;
+use super::live::{LiveView, hold};
 use crate::base::{format_count, format_duration};
 use crate::measure::Live;
 
@@ -19,8 +21,18 @@ pub struct ProgressView {
 
 enum View {
     Silent,
-    Plain { total: Duration, next: Duration },
-    Bar { bar: ProgressBar, total: Duration },
+    Plain {
+        total: Duration,
+        next: Duration,
+    },
+    Bar {
+        bar: ProgressBar,
+        total: Duration,
+    },
+    /// It draws by itself, for as long as it is kept.
+    Screen {
+        _view: LiveView,
+    },
 }
 
 /// Where log lines go while a bar is drawn, so that they do not tear it.
@@ -45,10 +57,21 @@ impl ProgressView {
         ProgressView { view }
     }
 
+    /// Plain lines, also on a terminal.
+    pub fn plain(total: Duration) -> ProgressView {
+        ProgressView { view: View::Plain { total, next: Duration::ZERO } }
+    }
+
+    /// The live view of the run whose snapshots are in `latest`, if stderr is a terminal that can be drawn on. `stop` ends
+    /// the run as Ctrl-C does.
+    pub fn live(latest: LatestSnapshot, stop: fn()) -> Option<ProgressView> {
+        Some(ProgressView { view: View::Screen { _view: LiveView::start(latest, stop)? } })
+    }
+
     /// A new part of the run.
     pub fn phase(&mut self, name: &str) {
         match &self.view {
-            View::Silent => {}
+            View::Silent | View::Screen { .. } => {}
             View::Plain { .. } => say(&format!("{name} …")),
             View::Bar { bar, .. } => {
                 bar.set_prefix(name.to_owned());
@@ -60,7 +83,7 @@ impl ProgressView {
     /// The last second.
     pub fn second(&mut self, live: &Live<'_>, elapsed: Duration) {
         match &mut self.view {
-            View::Silent => {}
+            View::Silent | View::Screen { .. } => {}
             View::Plain { total, next } => {
                 if elapsed >= *next {
                     *next = elapsed + PLAIN_INTERVAL;
@@ -101,7 +124,11 @@ fn line(live: &Live<'_>, elapsed: Duration, total: Duration) -> String {
     )
 }
 
-pub(super) fn say(line: &str) {
+/// Says a line on stderr, or keeps it until the live view has ended.
+pub fn say(line: &str) {
+    if hold(&format!("{line}\n")) {
+        return;
+    }
     // A stderr that takes nothing is no reason to stop a run.
     let _ = writeln!(anstream::stderr(), "{line}");
 }
@@ -112,6 +139,9 @@ pub struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        if hold(&String::from_utf8_lossy(text)) {
+            return Ok(text.len());
+        }
         let bars = BARS.lock().unwrap_or_else(PoisonError::into_inner);
         let write = || anstream::stderr().write_all(text);
         match &*bars {

@@ -1,7 +1,7 @@
 //! What a way to print a summary on stdout is, and the summary as JSON. Each way is a [`Renderer`] and one line in
 //! [`OUTPUTS`](super::OUTPUTS).
 
-use crate::summary::Summary;
+use crate::summary::{PartitionSummary, Summary};
 
 /// A way to print a summary.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub struct Renderer {
 pub struct Page<'a> {
     /// Characters of a line; none where lines are not wrapped.
     pub width: Option<usize>,
+    /// Whether everything is wanted, and not only what matters most.
+    pub is_full: bool,
+    /// The one partition that is asked about.
+    pub partition: Option<u32>,
     /// What a reader is told at the end.
     pub last_line: &'a str,
 }
@@ -30,5 +34,12 @@ pub(super) const JSON: Renderer = Renderer {
     name: "json",
     meaning: "The content of result.json, without its checksums",
     is_for_programs: true,
-    print: |summary, _| Ok(format!("{}\n", serde_json::to_string_pretty(summary)?)),
+    print: |summary, page| {
+        let is_asked = |p: &&PartitionSummary| Some(p.partition) == page.partition;
+        let text = match summary.partitions.iter().find(is_asked) {
+            Some(partition) => serde_json::to_string_pretty(partition)?,
+            None => serde_json::to_string_pretty(summary)?,
+        };
+        Ok(format!("{text}\n"))
+    },
 };

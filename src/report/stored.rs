@@ -26,23 +26,23 @@ const SUMMARY_MAX: u64 = 256 << 20;
 #[derive(Debug, Error)]
 pub enum StoredError {
     /// There is no such directory.
-    #[error("there is no directory `{0}`; give the one that a run has named after `results in`")]
+    #[error("there is no directory `{0}`; give the one that a run has named after `saved to`")]
     NoDirectory(String),
     /// It is no directory.
-    #[error("`{0}` is a file; give the directory that a run has named after `results in`")]
+    #[error("`{0}` is a file; give the directory that a run has named after `saved to`")]
     File(String),
     /// The directory holds no summary.
     #[error(
-        "`{0}` holds neither {RESULT} nor {SO_FAR}: it is no result directory, or its run was ended before \
-         the first second of the load was kept (then run.log in it says how far it came)"
+        "`{0}` is not a result directory: it has neither {RESULT} nor {SO_FAR}; if its run ended within the first \
+         second of the load, see run.log there"
     )]
     NoResult(String),
     /// A file cannot be read.
     #[error("cannot read `{path}`: {error}")]
     Unreadable {
-        /// Where.
+        /// The file.
         path: String,
-        /// Why.
+        /// Why it cannot be read.
         error: FileError,
     },
     /// It was written by a later version.
@@ -52,7 +52,7 @@ pub enum StoredError {
         env!("CARGO_PKG_VERSION")
     )]
     TooNew {
-        /// Where.
+        /// The file.
         path: String,
         /// Its format.
         found: u32,
@@ -64,7 +64,7 @@ pub enum StoredError {
         env!("CARGO_PKG_VERSION")
     )]
     TooOld {
-        /// Where.
+        /// The file.
         path: String,
         /// Its format.
         found: u32,
@@ -75,7 +75,7 @@ pub enum StoredError {
          help: take the file from a copy, or run the scenario again"
     )]
     Damaged {
-        /// Where.
+        /// The file.
         path: String,
         /// What is wrong with it.
         why: String,
@@ -115,6 +115,18 @@ pub struct StoredResult {
 /// # Errors
 /// There is no result, it cannot be read, it is damaged, or its format is not known.
 pub fn read_result(directory: &Path) -> Result<StoredResult, StoredError> {
+    read(directory, true)
+}
+
+/// The summary alone, checked by itself: the files beside it are not read, which may be large.
+///
+/// # Errors
+/// As [`read_result`].
+pub fn read_summary(directory: &Path) -> Result<Summary, StoredError> {
+    read(directory, false).map(|stored| stored.summary)
+}
+
+fn read(directory: &Path, with_files: bool) -> Result<StoredResult, StoredError> {
     let named = printable_path(directory);
     if !directory.is_dir() {
         let is_there = directory.exists();
@@ -128,7 +140,7 @@ pub fn read_result(directory: &Path) -> Result<StoredResult, StoredError> {
     for name in [RESULT, SO_FAR, RESULT] {
         let path = directory.join(name);
         match read_regular(&path, SUMMARY_MAX) {
-            Ok(text) => return checked(directory, name, &path, &text),
+            Ok(text) => return checked((directory, name), &path, &text, with_files),
             Err(error) if error.is_not_found() => {}
             Err(error) => {
                 return Err(StoredError::Unreadable { path: printable_path(&path), error });
@@ -147,10 +159,10 @@ struct Envelope {
 }
 
 fn checked(
-    directory: &Path,
-    name: &'static str,
+    (directory, name): (&Path, &'static str),
     path: &Path,
     text: &[u8],
+    with_files: bool,
 ) -> Result<StoredResult, StoredError> {
     let damaged = |why: String| StoredError::Damaged { path: printable_path(path), why };
     let no_result = |error: serde_json::Error| {
@@ -184,7 +196,9 @@ fn checked(
             printable_path(path)
         ));
     }
-    look_at_files(directory, name, &envelope.files, &mut notes)?;
+    if with_files {
+        look_at_files(directory, name, &envelope.files, &mut notes)?;
+    }
     Ok(StoredResult { summary, notes })
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Column {
     /// Its heading.
     pub(super) heading: &'static str,
     cell: Cell,
+    /// Its place in a short report, and how early it goes where there is no room: the largest number first.
+    short: Option<u8>,
 }
 
 /// What a column has of a partition.
@@ -22,20 +24,62 @@ pub(super) struct Column {
 enum Cell {
     /// The figure `partition[*]` of this name.
     Figure(&'static str),
-    /// Something that is no metric of a partition.
+    /// A count that ought to be 0.
+    Count(fn(&PartitionSummary) -> u64),
+    /// A time in milliseconds.
+    Millis(fn(&PartitionSummary) -> f64),
+    /// A rate; `None` where there is none.
+    Rate(fn(&PartitionSummary) -> Option<f64>),
+    /// Something that is no number.
     Text(fn(&PartitionSummary) -> String),
 }
 
 impl Column {
+    const fn new(heading: &'static str, cell: Cell) -> Column {
+        Column { heading, cell, short: None }
+    }
+
+    const fn short(mut self, rank: u8) -> Column {
+        self.short = Some(rank);
+        self
+    }
+
+    /// How early it goes where there is no room; `None` of a column that a short report has not.
+    pub(super) fn short_rank(&self) -> Option<u8> {
+        self.short
+    }
+
+    /// The unit of its values; `None` for something that is no number.
+    pub(super) fn unit(&self) -> Option<Unit> {
+        match self.cell {
+            Cell::Figure(name) => partition_figure(name).map(|figure| figure.metric.unit),
+            Cell::Count(_) => Some(Unit::Count),
+            Cell::Millis(_) => Some(Unit::Time),
+            Cell::Rate(_) => Some(Unit::Number),
+            Cell::Text(_) => None,
+        }
+    }
+
+    /// The value of a partition, times in nanoseconds; `None` for nothing measured.
+    pub(super) fn value(&self, partition: &PartitionSummary) -> Option<f64> {
+        match self.cell {
+            Cell::Figure(name) => partition_figure(name)?.of_partition(partition),
+            Cell::Count(count) => Some(count(partition) as f64),
+            Cell::Millis(ms) => Some(ms(partition) * 1e6),
+            Cell::Rate(rate) => rate(partition),
+            Cell::Text(_) => None,
+        }
+    }
+
     /// The value of a partition, ready to read; `-` for nothing measured.
     pub(super) fn cell(&self, partition: &PartitionSummary) -> String {
-        let name = match self.cell {
-            Cell::Text(text) => return text(partition),
-            Cell::Figure(name) => name,
+        let value = match (self.cell, self.value(partition)) {
+            (Cell::Text(text), _) => return text(partition),
+            // 0 is made quiet.
+            (Cell::Count(_), Some(0.0)) => return "·".to_owned(),
+            (_, value) => value,
         };
-        let figure = partition_figure(name);
-        let value = figure.and_then(|figure| figure.of_partition(partition));
-        match (value, figure.map(|figure| figure.metric.unit)) {
+        match (value, self.unit()) {
             (None, _) | (_, None) => "-".to_owned(),
             (Some(ns), Some(Unit::Time)) => format_duration(Duration::from_nanos(ns as u64)),
             (Some(count), Some(Unit::Count)) => format_count(count as u64),
@@ -50,23 +94,23 @@ fn partition_figure(name: &str) -> Option<Figure> {
 
 /// The columns, from left to right.
 const PARTITION_COLUMNS: &[Column] = &[
-    Column { heading: "owner", cell: Cell::Text(owner) },
-    Column { heading: "offered", cell: Cell::Text(offered) },
-    Column { heading: "processed", cell: Cell::Figure("rate") },
-    Column { heading: "p50", cell: Cell::Figure("latency.p50") },
-    Column { heading: "p90", cell: Cell::Figure("latency.p90") },
-    Column { heading: "p99", cell: Cell::Figure("latency.p99") },
-    Column { heading: "p99.9", cell: Cell::Figure("latency.p999") },
-    Column { heading: "max", cell: Cell::Figure("latency.max") },
-    Column { heading: "svc p99", cell: Cell::Figure("latency.service.p99") },
-    Column { heading: "lag max", cell: Cell::Figure("lag_max") },
-    Column { heading: "stall", cell: Cell::Text(|p| ms(Some(p.longest_stall_ms))) },
-    Column { heading: "restarts", cell: Cell::Text(|p| count(u64::from(p.restarts))) },
-    Column { heading: "lost", cell: Cell::Text(|p| count(p.ledger.lost)) },
-    Column { heading: "unread", cell: Cell::Text(|p| count(p.ledger.unread)) },
-    Column { heading: "dup", cell: Cell::Text(|p| count(p.ledger.duplicated)) },
-    Column { heading: "redeliv", cell: Cell::Text(|p| count(p.ledger.redelivered)) },
-    Column { heading: "reord", cell: Cell::Text(|p| count(p.ledger.reordered)) },
+    Column::new("owner", Cell::Text(owner)).short(9),
+    Column::new("offered", Cell::Rate(|p| p.offered_per_s)),
+    Column::new("processed", Cell::Figure("rate")).short(3),
+    Column::new("p50", Cell::Figure("latency.p50")).short(2),
+    Column::new("p90", Cell::Figure("latency.p90")),
+    Column::new("p99", Cell::Figure("latency.p99")).short(0),
+    Column::new("p99.9", Cell::Figure("latency.p999")),
+    Column::new("max", Cell::Figure("latency.max")).short(5),
+    Column::new("service p99", Cell::Figure("latency.service.p99")),
+    Column::new("lag max", Cell::Figure("lag_max")).short(1),
+    Column::new("stall", Cell::Millis(|p| p.longest_stall_ms)).short(1),
+    Column::new("restarts", Cell::Count(|p| u64::from(p.restarts))).short(4),
+    Column::new("lost", Cell::Count(|p| p.ledger.lost)).short(0),
+    Column::new("unread", Cell::Count(|p| p.ledger.unread)).short(0),
+    Column::new("duplicated", Cell::Count(|p| p.ledger.duplicated)).short(0),
+    Column::new("redelivered", Cell::Count(|p| p.ledger.redelivered)).short(6),
+    Column::new("reordered", Cell::Count(|p| p.ledger.reordered)).short(0),
 ];
 
 /// The columns that say something of a run with this verdict.
@@ -76,11 +120,6 @@ pub(super) fn partition_columns(verdict: Verdict) -> impl Iterator<Item = &'stat
         verdict != Verdict::CutOff || !["lost", "unread"].contains(&column.heading)
     };
     PARTITION_COLUMNS.iter().filter(is_known)
-}
-
-/// Records due per second; `-` at maximum rate.
-fn offered(partition: &PartitionSummary) -> String {
-    partition.offered_per_s.map_or("-".to_owned(), |rate| format!("{rate:.1}"))
 }
 
 /// `0`, or all owners in turn where they changed.
@@ -104,11 +143,6 @@ pub(super) fn us(us: Option<f64>) -> String {
 /// Milliseconds in the unit that reads best; `-` for nothing measured.
 pub(super) fn ms(ms: Option<f64>) -> String {
     us(ms.map(|ms| ms * 1e3))
-}
-
-/// A count, with `0` made quiet.
-fn count(count: u64) -> String {
-    if count == 0 { "·".to_owned() } else { format_count(count) }
 }
 
 /// Lines of cells, right-aligned but for the first column.
@@ -186,14 +220,24 @@ pub(super) const INDENT: usize = 2;
 
 /// The line in several, broken between words, if it is longer than `width`; what follows the first is indented.
 pub(super) fn wrapped(line: &str, width: Option<usize>) -> String {
-    let Some(width) = width else { return line.to_owned() };
+    match width {
+        Some(width) => lines_of(line, width, "    ").join("\n"),
+        None => line.to_owned(),
+    }
+}
+
+/// The same as lines, with what follows the first one indented by `indent`.
+pub(super) fn lines_of(line: &str, width: usize, indent: &str) -> Vec<String> {
     let options = Options::new(width)
-        .subsequent_indent("    ")
+        .subsequent_indent(indent)
         .break_words(false)
         .wrap_algorithm(WrapAlgorithm::FirstFit)
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation);
-    textwrap::fill(line, options)
+    // A number keeps its sign.
+    let line = line.replace(" %", "\u{a0}%");
+    let lines = textwrap::wrap(&line, options).into_iter();
+    lines.map(|line| line.trim_end().replace('\u{a0}', " ")).collect()
 }
 
 #[cfg(test)]

@@ -3,20 +3,21 @@
 //!
 //! The collector's rounds: once a second it takes the shards out and tells the observer.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::environment::{RunEnvironment, wall_clock};
+use super::environment::RunEnvironment;
+use super::shares::SharedRun;
 use crate::actors::{Context, Repetition, Status};
-use crate::base::{PartitionId, PoolId, ProducerId, Time};
+use crate::base::Time;
 use crate::error::Error;
-use crate::logic::Pacer;
+use crate::logic::unprocessed_ages;
 use crate::measure::{
-    Collector, Ended, Event, Facts, Interval, Latencies, Live, Measurements, assemble,
+    Collector, Ended, Event, Facts, Interval, Live, Measurements, SharePart, assemble,
+    without_accounts,
 };
 use crate::plan::Pace;
 use crate::summary::Summary;
@@ -50,12 +51,21 @@ impl Account {
             host: environment.host.clone(),
             start,
             measured: (start + times.warmup, start + times.load_end()),
-            load_started_at: wall_clock(&context.clock, start),
+            clock: Some(context.clock),
             handler: context.handlers.as_ref().map(|handlers| handlers.name().to_owned()),
             startup_ms: Some(startup.as_secs_f64() * 1e3),
+            requests: environment.requests.clone(),
             ..Facts::default()
         };
+        if let Some(requests) = &begun.requests {
+            requests.measure(begun.measured.0, begun.measured.1);
+        }
         Account { context: context.clone(), status, begun }
+    }
+
+    /// Where everything is measured.
+    pub(super) fn measurements(&self) -> &Measurements {
+        &self.context.measurements
     }
 
     /// The summary of a run whose load ended at `until`, or that goes on and has come to `until`.
@@ -64,9 +74,35 @@ impl Account {
         collector: &Collector,
         ended: Ended,
         until: Time,
-        mut warnings: Vec<String>,
+        warnings: Vec<String>,
     ) -> Summary {
+        let facts = self.facts(ended, until, warnings);
+        assemble(&self.context.plan, &facts, &self.context.measurements, collector)
+    }
+
+    /// The part of one of several processes, whose load ended at `until`.
+    pub(super) fn part(
+        &self,
+        collector: &Collector,
+        ended: Ended,
+        until: Time,
+        warnings: Vec<String>,
+        shared: &SharedRun,
+    ) -> SharePart {
+        let facts = self.facts(ended, until, warnings);
+        let measurements = &self.context.measurements;
+        let alone = assemble(&self.context.plan, &facts, measurements, collector);
+        let mut part = shared.empty_part(without_accounts(alone));
+        (part.run_id, part.ended) = (self.context.run.to_string(), ended);
+        (part.start, part.until, part.measured) = (facts.start, facts.until, facts.measured);
+        (part.over, part.warnings) = (self.context.clock.now(), facts.warnings);
+        measurements.into_part(&mut part, collector);
+        part
+    }
+
+    fn facts(&self, ended: Ended, until: Time, mut warnings: Vec<String>) -> Facts {
         let status = self.status.borrow().clone();
+        self.context.runtime.note_leaders(&self.context.measurements);
         warnings.extend(all_warnings(&self.context, &status));
         let (from, to) = self.begun.measured;
         let measured = (from, to.min(until).max(from));
@@ -74,10 +110,11 @@ impl Account {
             Ended::NotYet => None,
             Ended::InOrder | Ended::Interrupted => {
                 let now = self.context.clock.now();
-                ages_of_unprocessed(&self.context, self.begun.start, measured, now)
+                let (plan, measurements) = (&self.context.plan, &self.context.measurements);
+                unprocessed_ages(plan, measurements, self.begun.start, measured, now)
             }
         };
-        let facts = Facts {
+        Facts {
             until,
             measured,
             unprocessed,
@@ -89,55 +126,8 @@ impl Account {
             ended,
             warnings,
             ..self.begun.clone()
-        };
-        assemble(&self.context.plan, &facts, &self.context.measurements, collector)
-    }
-}
-
-/// The ages at `now` of the records due in `measured` that were not processed. The schedules are drawn again from the
-/// run's seed: when record k of a producer was due follows from it. `None` where that is not so: at maximum rate, and
-/// when the topic has grown; and when every record was processed.
-fn ages_of_unprocessed(
-    context: &Context,
-    start: Time,
-    measured: (Time, Time),
-    now: Time,
-) -> Option<Latencies> {
-    let (plan, measurements) = (&context.plan, &context.measurements);
-    if plan.load.pace == Pace::Max || !measurements.growth().is_empty() || is_complete(measurements)
-    {
-        return None;
-    }
-    let mut ages = Latencies::default();
-    for pool in 0..plan.load.pools {
-        let pacer = Pacer::of_plan(plan, PoolId(pool), start);
-        let mut sequences: BTreeMap<(ProducerId, PartitionId), u64> = BTreeMap::new();
-        for due in pacer.untaken(start, measured.1) {
-            let next = sequences.entry((due.producer, due.partition)).or_default();
-            let sequence = *next;
-            *next += 1;
-            if due.intended < measured.0 {
-                continue;
-            }
-            let cell = measurements.cell(due.partition).lock();
-            if !cell.lane(due.producer).is_some_and(|lane| lane.has(sequence)) {
-                ages.between(due.intended, now);
-            }
         }
     }
-    (ages.count() > 0).then_some(ages)
-}
-
-/// Whether every record that was sent was processed, and every one that was due was sent.
-fn is_complete(measurements: &Measurements) -> bool {
-    let (mut sent, mut unsent) = (0, 0);
-    for pool in &measurements.pools {
-        let pool = pool.lock();
-        sent += pool.sent;
-        unsent += pool.sides().iter().map(|side| side.unsent_in_window).sum::<u64>();
-    }
-    let delivered: u64 = measurements.cells.iter().map(|cell| cell.lock().delivered()).sum();
-    unsent == 0 && sent == delivered
 }
 
 /// All warnings of a run, from its measurements and from the supervision.
@@ -187,7 +177,7 @@ fn assumptions(context: &Context) -> Vec<String> {
     }
     if context.clock.is_simulated() {
         warnings.push(
-            "simulated: times follow from `[sim]`'s settings, which are not fitted to a cluster (uncalibrated)"
+            "simulated: latencies come from the `[sim]` model, not from a cluster (uncalibrated)"
                 .to_owned(),
         );
     }
@@ -222,6 +212,7 @@ fn supervision(context: &Context, status: &Status) -> Vec<String> {
 
 /// What was found in the log that is not this run's.
 fn of_records(context: &Context) -> Vec<String> {
+    let sends = context.plan.load.sends();
     let mut warnings = Vec::new();
     let (mut gaps, mut other_producers, mut earlier) = (0, 0, 0);
     for cell in context.measurements.cells.iter() {
@@ -240,7 +231,7 @@ fn of_records(context: &Context) -> Vec<String> {
         warnings
             .push(format!("{gaps} offsets held no record (compaction, transactions, or a loss)"));
     }
-    if other_producers > 0 {
+    if other_producers > 0 && sends {
         warnings.push(format!(
             "{other_producers} records were not sent by this run: another producer writes to the topic; use one of the run's \
              own (leave `topic.name` out)"
@@ -281,6 +272,8 @@ pub(super) struct Collecting {
 }
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often a run in real time tells its observer what happened: faults are shown when they happen.
+const LOOK: Duration = Duration::from_millis(250);
 /// Intervals a run that can be made again has at most: what happened within one is found out so, and the work of
 /// ending one is more than that of simulating a second.
 const REPRODUCIBLE_INTERVALS_MAX: u32 = 60;
@@ -295,20 +288,23 @@ impl Collecting {
         start: Time,
     ) -> std::io::Result<Collecting> {
         let (context, runtime) = (context.clone(), context.runtime.clone());
-        let interval = match runtime.is_reproducible() {
-            true => reproducible_interval(context.plan.times.load_end()),
-            false => INTERVAL,
+        let (interval, look) = match runtime.is_reproducible() {
+            true => {
+                let interval = reproducible_interval(context.plan.times.load_end());
+                (interval, interval)
+            }
+            false => (INTERVAL, LOOK),
         };
         // What the run costs the host is measured from the start on, which takes a round of its own.
         let first = if runtime.measures_the_host() { start } else { start + interval };
-        let round = Round { account, context, collector, observer, start, seen: 0 };
+        let round = Round { account, context, collector, observer, start, interval, seen: 0 };
         let round = Arc::new(Mutex::new(Some(round)));
         let running = round.clone();
         let rounds = move |due| match &mut *lock(&running) {
             Some(round) => round.due(due),
             None => ControlFlow::Break(()),
         };
-        let rounds = runtime.repeat("collector", first, interval, Box::new(rounds))?;
+        let rounds = runtime.repeat("collector", first, look, Box::new(rounds))?;
         Ok(Collecting { round, _rounds: rounds })
     }
 
@@ -341,14 +337,20 @@ struct Round {
     collector: Collector,
     observer: Box<dyn Observer>,
     start: Time,
+    interval: Duration,
     seen: usize,
 }
 
 impl Round {
-    /// Ends the interval that is due to end at `to`; one that would end at the start is the beginning of the first.
+    /// Tells what happened until `to`. Ends the interval that is due to end then; one that would end at the start is the
+    /// beginning of the first.
     fn due(&mut self, to: Time) -> ControlFlow<()> {
         if to == self.start {
             self.collector.cost.start();
+            return ControlFlow::Continue(());
+        }
+        if !to.remaining(self.start).as_nanos().is_multiple_of(self.interval.as_nanos()) {
+            self.tell_events();
             return ControlFlow::Continue(());
         }
         self.end(to, false);
@@ -360,18 +362,31 @@ impl Round {
 
     /// Ends the interval at `to`.
     fn end(&mut self, to: Time, stopping: bool) {
+        self.tell_events();
         let Round { collector, observer, context, .. } = self;
-        let live =
-            collector.tick(&context.measurements, to, |interval| observer.interval(interval));
-        let events = context.measurements.journal.since(self.seen);
-        self.seen += events.len();
-        observer.events(&events);
+        let live = collector.tick(&context.measurements, to, |interval| {
+            let is_own = match interval {
+                Interval::Partition(window) => context.plan.reads(window.partition),
+                Interval::Pool(window) => context.plan.has_pool(window.pool),
+            };
+            if is_own {
+                observer.interval(interval);
+            }
+        });
         observer.second(&live, to.remaining(self.start));
         if !context.runtime.is_reproducible() && !stopping {
             observer.so_far(&self.account.summary(collector, Ended::NotYet, to, Vec::new()));
         }
         if stopping {
             collector.cost.look();
+        }
+    }
+
+    fn tell_events(&mut self) {
+        let events = self.context.measurements.journal.since(self.seen);
+        self.seen += events.len();
+        if !events.is_empty() {
+            self.observer.events(&events);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Checkpoints beyond a run: the file they are kept in, or the group they are committed for, the thread that keeps them,
 //! and going on where an earlier run stopped.
 //!
-//! The thread reads the cells, which are the fence, so what a released incarnation brings is never kept, and nothing is
+//! The thread reads the cells, which are the fence, so what a fenced incarnation brings is never kept, and nothing is
 //! kept before it counts.
 
 use std::collections::BTreeMap;
@@ -165,7 +165,7 @@ pub(super) struct Continuation {
     pub(super) resume_points: Vec<Option<ResumePoint>>,
     /// The runs whose records may still be unread.
     pub(super) earlier: Vec<RunId>,
-    /// What the report says of it; `None` when the run begins anew.
+    /// What the report says of it; `None` when the run starts from scratch.
     pub(super) resumed: Option<Resumed>,
     /// Where checkpoints are kept besides in memory, and how often.
     pub(super) store: Option<(Store, Duration)>,
@@ -257,7 +257,7 @@ impl Resumption {
 
 fn not_here(path: &Path, why: &str) -> Error {
     Error::Environment(format!(
-        "cannot continue from the checkpoint file `{}`: {why}; remove it to begin anew, or name another \
+        "cannot continue from the checkpoint file `{}`: {why}; remove it to start from scratch, or name another \
          `consumers.checkpoint_file`",
         path.display()
     ))
@@ -296,8 +296,8 @@ impl CheckpointFile {
         let left = match read_regular(path, LARGEST_BYTES) {
             Ok(text) => Some(Checkpoints::decode(&text).map_err(|why| {
                 Error::Environment(format!(
-                    "cannot continue from the checkpoint file `{}`: {why}; remove it to begin anew, or name another \
-                     `consumers.checkpoint_file`",
+                    "cannot continue from the checkpoint file `{}`: {why}; remove it to start from scratch, or name \
+                     another `consumers.checkpoint_file`",
                     path.display()
                 ))
             })?),
@@ -394,6 +394,6 @@ mod tests {
         std::fs::write(&path, &text[..text.len() - 4]).unwrap();
         let refused = CheckpointFile::open(&path).unwrap_err().to_string();
         assert!(refused.contains("was cut or changed"), "{refused}");
-        assert!(refused.contains("remove it to begin anew"), "{refused}");
+        assert!(refused.contains("remove it to start from scratch"), "{refused}");
     }
 }

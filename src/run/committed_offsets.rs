@@ -194,7 +194,7 @@ mod tests {
             name: "committed.toml".to_owned(),
             text: format!("{SCENARIO}[expect]\n{FIGURE} = 0\n"),
         };
-        let overrides = Overrides { broker: Some(BrokerKind::Sim), ..Overrides::default() };
+        let overrides = Overrides { broker: Some(BrokerKind::SIM), ..Overrides::default() };
         let (plan, found) = compile(&source, &[], &overrides);
         let plan = plan.unwrap_or_else(|| panic!("{found:?}"));
         let summary = run(plan, Options::default(), Box::new(())).expect("a summary");

@@ -1,29 +1,26 @@
 //! The environment of a run: the broker, the topic, the start offsets, the machine; and clearing it afterwards.
-//!
-//! Open files and threads: what a run needs of this process, looked at before the first client is made.
-//!
-//! The client library ends the process, or hangs, when it gets no thread or no descriptor.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::administrator::{Administrator, environment, make_native, rendered};
 use super::checkpointing::{Continuation, Resumption, Store};
+use super::shares::SharedRun;
 use crate::actors::{Runtime, ThreadRuntime};
-use crate::base::{Clock, Leftovers, Offset, RunId, Time, format_count};
+use crate::base::{ClientKind, Clock, Leftovers, Offset, RunId, Time};
 use crate::broker::ClusterPort;
 use crate::broker::rdkafka::{
-    Admin, ClientFile, ClientSettings, Deadline, Embedded, Found, RdCluster, SetupError,
-    client_version,
+    ClientFile, ClientSettings, Deadline, Embedded, Found, RdCluster, SetupError, client_version,
 };
 use crate::broker::sim::TraceSink;
+use crate::broker::tcp::native_version;
 use crate::error::Error;
 use crate::logic::Handlers;
-use crate::measure::{CpuLimit, LaneShape, Measurements};
-use crate::plan::{BrokerPlan, CheckpointPlan, Membership, Needs, PartitionChoice, Plan, StartAt};
-use crate::scenario::{Diagnostic, Source, Sources};
+use crate::measure::{CpuLimit, LaneShape, Measurements, RequestLog, SharePart};
+use crate::plan::{CheckpointPlan, Membership, PartitionChoice, Plan, StartAt};
 use crate::summary::{ClientProperty, Host, HostRecord, Summary};
 
 /// What a run needs besides its plan.
@@ -36,9 +33,16 @@ pub struct Options {
     /// Who is told every event of a simulation.
     pub trace_sink: Option<TraceSink>,
     /// Turns true when a simulation is to end early and keep what it has: [`listen`]. Without it Ctrl-C ends the
-    /// process, as it does to many simulations at a time. A run on a cluster listens by itself.
+    /// process, as it does to many simulations at a time. A run on a cluster listens by itself if none is given.
     pub interrupted: Option<watch::Receiver<bool>>,
+    /// Where the run notes what it has to take back: those of the listener, if one is given.
+    pub leftovers: Leftovers,
+    /// Where one of several processes leaves its part of the result.
+    pub part: PartSlot,
 }
+
+/// Holds the part of one of several processes, once it is known.
+pub type PartSlot = Arc<Mutex<Option<SharePart>>>;
 
 /// The broker, the topic and the machine of a run.
 pub(super) struct RunEnvironment {
@@ -60,10 +64,14 @@ pub(super) struct RunEnvironment {
     pub(super) host: Host,
     /// Where the group's coordinator is asked for committed offsets; none in simulation, where it compares them itself.
     pub(super) coordinator: Option<Arc<dyn ClusterPort>>,
+    /// What the clients that carry the load count of their requests, if they do.
+    pub(super) requests: Option<Arc<RequestLog>>,
     /// How long consumers may take to be ready.
     pub(super) startup: Duration,
     /// What the run has to take back.
     pub(super) leftovers: Leftovers,
+    /// The other processes of the run, if there are any.
+    pub(super) shared: Option<Arc<SharedRun>>,
 }
 
 /// Where a run that reads from `starts` on is measured.
@@ -73,7 +81,40 @@ pub(super) fn measurements(plan: &Plan, starts: &[Offset]) -> Arc<Measurements> 
         partitions: plan.topic.partitions,
         pools: plan.load.pools,
     };
-    Arc::new(Measurements::new(shape, starts))
+    let mut measurements = Measurements::new(shape, starts);
+    measurements.share = plan.share;
+    if !plan.load.sends() {
+        measurements.cells.iter().for_each(|cell| cell.lock().counts_others = true);
+    }
+    Arc::new(measurements)
+}
+
+/// A cluster that can be reached.
+pub(super) struct StartedCluster {
+    /// Comma-separated `host:port`.
+    bootstrap: String,
+    /// Keeps the mock cluster running.
+    embedded: Option<Embedded>,
+}
+
+/// Starts the cluster of a plan with its topic of this name, or finds it.
+pub(super) type StartCluster = fn(&Plan, &str) -> Result<StartedCluster, Error>;
+
+impl StartedCluster {
+    /// The mock cluster in this process.
+    pub(super) fn embedded(plan: &Plan, topic: &str) -> Result<StartedCluster, Error> {
+        let brokers = plan.broker.brokers.unwrap_or(1);
+        let (partitions, copies) = (plan.topic.partitions, plan.topic.replication_factor);
+        let embedded = Embedded::start(brokers, topic, partitions, copies)
+            .map_err(|error| Error::Environment(format!("no embedded broker: {error}")))?;
+        Ok(StartedCluster { bootstrap: embedded.bootstrap().to_owned(), embedded: Some(embedded) })
+    }
+
+    /// The cluster at the plan's addresses.
+    pub(super) fn elsewhere(plan: &Plan, _: &str) -> Result<StartedCluster, Error> {
+        let bootstrap = plan.broker.bootstrap.clone().unwrap_or_default();
+        Ok(StartedCluster { bootstrap, embedded: None })
+    }
 }
 
 /// What a run stands on.
@@ -84,8 +125,11 @@ pub(super) struct Stage {
     from: Continuation,
     /// The checkpoint file, if there is one.
     resumption: Option<Resumption>,
-    cluster: Arc<RdCluster>,
-    admin: Admin,
+    /// What the run reaches the cluster through.
+    ports: Arc<dyn ClusterPort>,
+    /// Effective properties of the client library, if it is used.
+    client_config: BTreeMap<String, ClientProperty>,
+    admin: Administrator,
     created: bool,
     leftovers: Leftovers,
     /// Keeps the mock cluster running.
@@ -96,7 +140,8 @@ impl Stage {
     /// Starts or finds the broker, makes sure of the topic, and resolves the start offsets to numbers. A topic that was
     /// created is deleted again if a later step fails; what cannot be deleted stays in `leftovers`.
     pub(super) async fn set(
-        plan: &Plan,
+        plan: &Arc<Plan>,
+        start: StartCluster,
         run: RunId,
         client: ClientFile,
         clock: Clock,
@@ -105,38 +150,41 @@ impl Stage {
     ) -> Result<Stage, Error> {
         let topic = plan.topic.name.resolve(run);
         let resumption = Resumption::open(plan, &topic)?;
-        let (embedded, bootstrap) = match &plan.broker {
-            BrokerPlan::Kafka { bootstrap } => (None, bootstrap.clone()),
-            BrokerPlan::Sim(_) => return Err(Error::Bug("a simulation needs no stage".to_owned())),
-            BrokerPlan::Embedded { brokers } => {
-                let (partitions, copies) = (plan.topic.partitions, plan.topic.replication_factor);
-                let embedded = Embedded::start(*brokers, &topic, partitions, copies)
-                    .map_err(|error| Error::Environment(format!("no embedded broker: {error}")))?;
-                let bootstrap = embedded.bootstrap().to_owned();
-                (Some(embedded), bootstrap)
-            }
-        };
+        let StartedCluster { bootstrap, embedded } = start(plan, &topic)?;
         let settings = ClientSettings::new(plan, &bootstrap, run, client)
             .map_err(|refused| Error::Input(rendered(plan, &refused)))?;
-        let admin = Admin::new(settings.clone(), &bootstrap, &topic, clock).map_err(environment)?;
+        let is_native = plan.broker.client() == ClientKind::Native;
+        let config = settings.effective_config();
+        let admin = Administrator::of(plan, &settings, &bootstrap, &topic, clock);
+        let mut admin = admin.map_err(environment)?;
         let found = match &embedded {
             Some(_) => None,
-            None => Some(admin.connect(deadline).map_err(environment)?),
+            None => Some(admin.connect_to_topic_of(plan.share, deadline).await?),
         };
         let control = embedded.as_ref().map(Embedded::control);
-        let cluster = Arc::new(RdCluster::new(plan, settings, &topic, clock, control));
+        // It makes no client before one is asked for.
+        let cluster = RdCluster::new(plan, settings.clone(), &topic, clock, control.clone());
         let mut stage = Stage {
             topic,
+            ports: Arc::new(cluster),
+            client_config: if is_native { BTreeMap::new() } else { config },
             starts: Vec::new(),
             from: Continuation::default(),
             resumption,
-            cluster,
             admin,
             created: false,
             leftovers: leftovers.clone(),
             embedded,
         };
-        if let Err(error) = stage.prepare(plan, run, &bootstrap, found.as_ref(), deadline).await {
+        let mut prepared = stage.prepare(plan, run, &bootstrap, found.as_ref(), deadline).await;
+        if prepared.is_ok() && is_native {
+            match make_native((plan, run), &settings, (&bootstrap, &stage.topic), clock, control) {
+                Ok(cluster) => stage.ports = cluster,
+                Err(error) => prepared = Err(error),
+            }
+        }
+        stage.from.store = stage.store(plan, run);
+        if let Err(error) = prepared {
             stage.delete_topic(plan).await;
             return Err(error);
         }
@@ -160,15 +208,25 @@ impl Stage {
                     wanted: plan.topic.partitions,
                 }));
             }
+            // Share 1 has asked, or has made the topic itself.
+            Some((_, Some(_))) if plan.share.is_some_and(|share| !share.is_first()) => {}
+            Some((_, Some(_))) if plan.load.sends() && !plan.topic.writes_to_existing => {
+                let records = self.admin.records(plan.topic.partitions, deadline);
+                let topic = self.topic.clone();
+                return Err(environment(SetupError::NoConsent { topic, records }));
+            }
+            Some((_, None)) if !plan.load.sends() => {
+                return Err(environment(SetupError::NothingToRead { topic: self.topic.clone() }));
+            }
             Some((found, None)) => self.create_topic(plan, bootstrap, found, deadline).await?,
             _ => {}
         }
         if self.embedded.is_none() {
-            let payload = u64::from(plan.load.payload_bytes);
+            let payload = u64::from(plan.load.payload_bytes_max);
             self.admin.require_room_for(payload, deadline).await.map_err(environment)?;
         }
         let partitions = plan.topic.partitions;
-        let (admin, start) = (&self.admin, plan.consumers.start);
+        let (admin, start) = (&mut self.admin, plan.consumers.start);
         self.starts = admin.start_offsets(start, partitions, deadline).map_err(environment)?;
         if let Some(resumption) = &mut self.resumption {
             // A mock cluster has the same id each time, and is another one each time.
@@ -181,7 +239,6 @@ impl Stage {
                 admin.start_offsets(StartAt::End, partitions, deadline).map_err(environment)?;
             self.from = resumption.from(&ends);
         }
-        self.from.store = self.store(plan, run);
         if matches!(plan.consumers.membership, Membership::Group(_)) {
             admin.commit_starts(&self.starts, found, deadline).await.map_err(environment)?;
         }
@@ -196,7 +253,7 @@ impl Stage {
                 Some((self.resumption.as_ref()?.store(run), *interval))
             }
             CheckpointPlan::Commit { group, interval } => {
-                let (cluster, group) = (self.cluster.clone(), group.clone());
+                let (cluster, group) = (self.ports.clone(), group.clone());
                 Some((Store::Commit { cluster, group }, *interval))
             }
         }
@@ -238,7 +295,7 @@ impl Stage {
     }
 
     /// Deletes the topic if this run created it and it is not to be kept. Returns whether it did.
-    async fn delete_topic(&self, plan: &Plan) -> bool {
+    async fn delete_topic(&mut self, plan: &Plan) -> bool {
         if !self.created || plan.topic.keep {
             return false;
         }
@@ -268,20 +325,25 @@ impl Stage {
             topic: self.topic.clone(),
             measurements: measurements(plan, &self.starts),
             from: self.from.clone(),
-            runtime: Arc::new(ThreadRuntime::new(self.cluster.clone(), clock)),
+            runtime: Arc::new(ThreadRuntime::new(self.ports.clone(), clock)),
             broker_version: mock,
-            client: client_version(),
-            client_config: self.cluster.effective_config(),
+            client: match plan.broker.client() {
+                ClientKind::Rdkafka => client_version(),
+                ClientKind::Native => native_version(),
+            },
+            client_config: self.client_config.clone(),
             host: describe(&clock),
-            coordinator: Some(self.cluster.clone()),
+            coordinator: Some(self.ports.clone()),
+            requests: self.ports.requests(),
             startup,
             leftovers: self.leftovers.clone(),
+            shared: None,
         }
     }
 
     /// Deletes the topic if this run created it and it is not to be kept, and with it the checkpoint file that
     /// no run can go on from any more. Returns what the user should know.
-    pub(super) async fn clear(self, plan: &Plan) -> Option<String> {
+    pub(super) async fn clear(mut self, plan: &Plan) -> Option<String> {
         if self.embedded.is_some() {
             let why = "the embedded cluster ended with the run; use `--broker kafka` to continue in a later one";
             return self.resumption.map(|resumption| resumption.forget(why));
@@ -292,22 +354,6 @@ impl Stage {
         let why = "the topic was this run's own and is deleted; set `topic.keep = true`, or create it yourself, to \
                    continue in a later run";
         self.resumption.map(|resumption| resumption.forget(why))
-    }
-}
-
-/// Diagnostics with the places of the scenario they speak of.
-fn rendered(plan: &Plan, diagnostics: &[Diagnostic]) -> String {
-    let file = Source { name: format!("{}.toml", plan.name), text: plan.source.clone() };
-    let sources = Sources { file: &file, overrides: &plan.overrides };
-    let texts: Vec<String> = diagnostics.iter().map(|d| d.render(&sources, false)).collect();
-    texts.join("\n\n")
-}
-
-fn environment(error: SetupError) -> Error {
-    match error {
-        SetupError::Interrupted => Error::Interrupted,
-        SetupError::NotMade { .. } => Error::Input(error.to_string()),
-        other => Error::Environment(other.to_string()),
     }
 }
 
@@ -330,20 +376,10 @@ pub fn record_host(wall: &Clock, summary: &Summary) -> Option<HostRecord> {
     let wall_s = wall.now().as_secs_f64();
     Some(HostRecord {
         host: describe(wall),
-        started_at: wall_clock(wall, Time::ZERO),
+        started_at: wall.wall_clock(Time::ZERO),
         wall_s,
         speed: simulation.virtual_ns as f64 / 1e9 / wall_s.max(1e-9),
     })
-}
-
-/// An instant of the run on the wall clock, RFC 3339 in UTC. A simulated run has none.
-pub(super) fn wall_clock(clock: &Clock, at: Time) -> Option<String> {
-    if clock.is_simulated() {
-        return None;
-    }
-    let ns = i128::from(clock.epoch_unix_ns()) + i128::from(at.0);
-    let timestamp = jiff::Timestamp::from_nanosecond(ns).ok()?;
-    Some(format!("{timestamp:.3}"))
 }
 
 #[cfg(target_os = "linux")]
@@ -366,95 +402,4 @@ fn kernel() -> Option<String> {
 #[cfg(not(target_os = "linux"))]
 fn cpu() -> Option<String> {
     None
-}
-
-/// Raises the soft limit of open files as far as the run needs it, and refuses a run for which there is no room.
-///
-/// # Errors
-/// Which limit is too low, what the run needs, and what to do.
-pub(super) fn make_room(plan: &Plan) -> Result<(), Error> {
-    let needs = plan.needs(brokers(plan));
-    let files = system::open_files_max(needs.descriptors);
-    if let Some(max) = files.filter(|max| *max < needs.descriptors) {
-        return Err(too_low(plan, &needs, "open files", needs.descriptors, max, "ulimit -n"));
-    }
-    if let Some((max, used)) = system::threads_left()
-        && used.saturating_add(needs.threads) > max
-    {
-        let wanted = used.saturating_add(needs.threads);
-        return Err(too_low(plan, &needs, "threads", wanted, max, "ulimit -u"));
-    }
-    Ok(())
-}
-
-/// Brokers that clients connect to, as far as it is known before they are asked.
-fn brokers(plan: &Plan) -> u64 {
-    match &plan.broker {
-        BrokerPlan::Embedded { brokers } => u64::from(*brokers),
-        BrokerPlan::Kafka { bootstrap } => bootstrap.split(',').count() as u64,
-        BrokerPlan::Sim(_) => 0,
-    }
-}
-
-fn too_low(plan: &Plan, needs: &Needs, what: &str, wanted: u64, max: u64, command: &str) -> Error {
-    let fewer = match plan.load.clients {
-        crate::plan::ProducerClients::PerProducer => "`load.clients = \"pool\"`",
-        crate::plan::ProducerClients::PerPool => "`consumers.clients = \"shared\"`",
-    };
-    Error::Environment(format!(
-        "this run needs about {} {what} for {} clients, and this process may have {}; raise the limit with `{command} {}` \
-         (or where the limits of the user, the service or the container are set), or use fewer clients: {fewer}",
-        format_count(wanted),
-        format_count(needs.clients),
-        format_count(max),
-        // In steps that are easy to type.
-        wanted.next_multiple_of(1024),
-    ))
-}
-
-#[cfg(target_os = "linux")]
-mod system {
-    use procfs::process::{Process, all_processes};
-    use rustix::process::{Resource, getrlimit, setrlimit};
-
-    /// How many open files this process may have, after the soft limit was raised to `wanted` if it can be.
-    pub(super) fn open_files_max(wanted: u64) -> Option<u64> {
-        let mut limit = getrlimit(Resource::Nofile);
-        let soft = limit.current?;
-        if soft >= wanted {
-            return Some(soft);
-        }
-        limit.current = Some(limit.maximum.map_or(wanted, |hard| hard.min(wanted)));
-        match setrlimit(Resource::Nofile, limit) {
-            Ok(()) => limit.current,
-            Err(_) => Some(soft),
-        }
-    }
-
-    /// How many threads the user may have, and has. `None` if nothing limits them.
-    pub(super) fn threads_left() -> Option<(u64, u64)> {
-        // The superuser is not limited (setrlimit(2), RLIMIT_NPROC).
-        if rustix::process::geteuid().is_root() {
-            return None;
-        }
-        let max = getrlimit(Resource::Nproc).current?;
-        let user = Process::myself().ok()?.status().ok()?.ruid;
-        let threads = |process: Process| {
-            let status = process.status().ok()?;
-            (status.ruid == user).then_some(status.threads)
-        };
-        // A process that ends meanwhile has no threads.
-        Some((max, all_processes().ok()?.filter_map(|process| threads(process.ok()?)).sum()))
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod system {
-    pub(super) fn open_files_max(_wanted: u64) -> Option<u64> {
-        None
-    }
-
-    pub(super) fn threads_left() -> Option<(u64, u64)> {
-        None
-    }
 }

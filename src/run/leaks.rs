@@ -4,7 +4,6 @@
 //! Each leak decides when four machines get an extra turn, once every 20 ms. An order alone would decide nothing: what
 //! is to happen at the same instant happens in the same order whichever asked for it first.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -47,11 +46,6 @@ enum Extra {
     Wrong(Leak),
 }
 
-thread_local! {
-    /// A simulation runs on one thread.
-    static EXTRA: Cell<Extra> = const { Cell::new(Extra::None) };
-}
-
 const MACHINES: u32 = 4;
 const EVERY: Duration = Duration::from_millis(20);
 /// Between the turns of two machines.
@@ -59,13 +53,15 @@ const APART: Duration = Duration::from_micros(1);
 /// Until then all machines are there.
 const FROM: Time = Time(1_000_000_000);
 
-/// Lets in what the test of this thread has asked for.
-pub(super) fn spring(kernel: &KernelHandle) {
-    let kernel = kernel.clone();
-    match EXTRA.get() {
-        Extra::None => {}
-        Extra::Right => drop(tokio::spawn(extra_turns(kernel, None))),
-        Extra::Wrong(leak) => drop(tokio::spawn(extra_turns(kernel, Some(leak)))),
+impl Extra {
+    /// Starts what gives the extra turns, beside a simulation.
+    fn start(self, kernel: &KernelHandle) {
+        let kernel = kernel.clone();
+        match self {
+            Extra::None => {}
+            Extra::Right => drop(tokio::spawn(extra_turns(kernel, None))),
+            Extra::Wrong(leak) => drop(tokio::spawn(extra_turns(kernel, Some(leak)))),
+        }
     }
 }
 
@@ -212,7 +208,8 @@ mod tests {
     use crate::base::BrokerKind;
     use crate::broker::sim::TraceSink;
     use crate::plan::{Overrides, compile};
-    use crate::run::{Options, run};
+    use crate::run::Options;
+    use crate::run::sim::run_beside;
     use crate::scenario::Source;
 
     const SCENARIO: &str = "[topic]\npartitions = 6\n[load]\nproducers = 12\nrate = \"20/s\"\n\
@@ -222,7 +219,7 @@ mod tests {
     /// What happens, event by event, and the result as the last line.
     fn events(extra: Extra) -> Vec<String> {
         let source = Source { name: "leak.toml".to_owned(), text: SCENARIO.to_owned() };
-        let overrides = Overrides { broker: Some(BrokerKind::Sim), ..Overrides::default() };
+        let overrides = Overrides { broker: Some(BrokerKind::simulated()), ..Overrides::default() };
         let (plan, _) = compile(&source, &[], &overrides);
         let lines = Arc::new(Mutex::new(Vec::new()));
         let taking = lines.clone();
@@ -230,9 +227,8 @@ mod tests {
             taking.lock().expect("no panic").push(line.to_string());
         });
         let options = Options { trace_sink: Some(trace_sink), ..Options::default() };
-        EXTRA.set(extra);
-        let summary = run(plan.expect("a plan"), options, Box::new(())).expect("a run");
-        EXTRA.set(Extra::None);
+        let (plan, beside) = (plan.expect("a plan"), |kernel: &KernelHandle| extra.start(kernel));
+        let summary = run_beside(plan, options, Box::new(()), beside).expect("a run");
         let mut lines = std::mem::take(&mut *lines.lock().expect("no panic"));
         lines.push(serde_json::to_string(&summary).expect("JSON"));
         lines

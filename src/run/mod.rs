@@ -3,36 +3,47 @@
 //! broker → topic and start offsets → measurements → the wiring → what is cleared afterwards.
 
 mod account;
+mod administrator;
+mod backlog;
 mod checkpointing;
+mod clean;
 mod committed_offsets;
 mod environment;
 mod explore;
+mod inspect;
 #[cfg(test)]
 mod leaks;
+mod process_limits;
 mod run_control;
+mod shares;
 mod sim;
 mod traced;
 mod wiring;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use self::environment::Stage;
+use self::environment::{Stage, StartCluster, StartedCluster};
+use self::shares::{Beginning, SharedRun};
 use self::wiring::run_in;
-use crate::base::{Clock, Leftovers, RunId, panic_text};
+use crate::base::{BrokerKind, Clock, Leftovers, RunId, panic_text};
 use crate::broker::rdkafka::{ClientFile, Deadline};
 use crate::error::Error;
-use crate::plan::{BrokerPlan, Plan};
+use crate::plan::Plan;
 use crate::summary::Summary;
 
 pub use self::account::Observer;
-pub use self::environment::{Options, record_host};
+pub use self::clean::Cleaning;
+pub use self::environment::{Options, PartSlot, record_host};
 pub use self::explore::{
-    Broken, CaseSize, Draw, ExploreError, ExploreSettings, Explored, Repro, Violation, explore,
-    invariants,
+    Broken, CaseSize, Draw, ExploreError, ExploreSettings, Explored, RecordStory, Repro, Violation,
+    explore, invariants,
 };
+pub use self::inspect::inspect;
+pub use self::process_limits::make_room;
 pub use self::run_control::{KEEPING, listen};
+pub use self::shares::{merge, plan_of};
 pub use self::traced::{Traced, run_traced};
 
 /// Runs a plan from beginning to end.
@@ -40,18 +51,40 @@ pub use self::traced::{Traced, run_traced};
 /// # Errors
 /// There is no summary; [`Error`] has the reasons.
 pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<Summary, Error> {
-    if let BrokerPlan::Sim(settings) = &plan.broker {
-        let settings = settings.clone();
-        return sim::run(plan, &settings, options, observer);
+    let kind = plan.broker.kind();
+    match MAKERS.iter().find(|(known, _)| *known == kind) {
+        Some((_, Maker::Threads(start))) => on_threads(plan, options, observer, *start),
+        Some((_, Maker::Simulation)) => sim::run(plan, options, observer),
+        None => Err(Error::Bug(format!("no line says how a run on `{kind}` is made"))),
     }
-    environment::make_room(&plan)?;
+}
+
+/// How a run is made.
+enum Maker {
+    /// In real time, on threads, against a cluster that this starts or finds.
+    Threads(StartCluster),
+    /// In virtual time.
+    Simulation,
+}
+
+/// How a run is made on each kind of broker.
+const MAKERS: &[(BrokerKind, Maker)] = &[
+    (BrokerKind::EMBEDDED, Maker::Threads(StartedCluster::embedded)),
+    (BrokerKind::KAFKA, Maker::Threads(StartedCluster::elsewhere)),
+    (BrokerKind::SIM, Maker::Simulation),
+];
+
+fn on_threads(
+    plan: Plan,
+    options: Options,
+    observer: Box<dyn Observer>,
+    start: StartCluster,
+) -> Result<Summary, Error> {
+    make_room(&plan)?;
     let clock = Clock::start();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Environment(format!("no runtime: {error}")))?;
-    let leftovers = Leftovers::default();
-    let running = run_on(Arc::new(plan), options, observer, clock, leftovers.clone());
+    let runtime = control_runtime()?;
+    let leftovers = options.leftovers.clone();
+    let running = run_on(Arc::new(plan), start, options, observer, clock, leftovers.clone());
     // What a bug keeps the run from taking back is listed, too.
     let outcome =
         catch_unwind(AssertUnwindSafe(|| runtime.block_on(running))).unwrap_or_else(|panic| {
@@ -65,22 +98,73 @@ pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<
 
 async fn run_on(
     plan: Arc<Plan>,
+    start: StartCluster,
     options: Options,
     mut observer: Box<dyn Observer>,
     clock: Clock,
     leftovers: Leftovers,
 ) -> Result<Summary, Error> {
     let run = run_id(clock);
-    let interrupted = listen(KEEPING, &leftovers);
+    let client = options.client.clone();
+    let interrupted = options.interrupted.clone().unwrap_or_else(|| listen(KEEPING, &leftovers));
+    let beginning = match plan.share {
+        None => Ok(Beginning { clock, run, interrupted, shared: None }),
+        Some(share) => {
+            observer.phase("meeting the other shares");
+            let alone = (clock, run);
+            SharedRun::join(&plan, share, client, alone, interrupted, &leftovers).await
+        }
+    };
+    let beginning = beginning.map_err(|error| with_leftovers(error, &leftovers))?;
+    let part = options.part.clone();
+    let Some(shared) = beginning.shared.clone() else {
+        return run_begun(plan, start, options, observer, beginning, leftovers).await;
+    };
+    let outcome = run_begun(plan, start, options, observer, beginning, leftovers.clone()).await;
+    let outcome = match (outcome, shared.stopped()) {
+        // Another process has ended the run before its load began. What else failed here follows from that: share 1
+        // removes the topic, for example.
+        (Err(_), Some(why)) => Err(Error::Environment(why)),
+        (outcome, _) => outcome,
+    };
+    shared.leave(outcome.as_ref().err()).await;
+    *part.lock().unwrap_or_else(PoisonError::into_inner) = shared.part();
+    let mut summary = outcome?;
+    for line in leftovers.lines().into_iter().filter(|line| line.contains("in which shares meet")) {
+        if !summary.warnings.contains(&line) {
+            summary.warnings.push(line);
+        }
+    }
+    Ok(summary)
+}
+
+/// Runs the plan from the topic on, when its clock and its id are known.
+async fn run_begun(
+    plan: Arc<Plan>,
+    start: StartCluster,
+    options: Options,
+    mut observer: Box<dyn Observer>,
+    beginning: Beginning,
+    leftovers: Leftovers,
+) -> Result<Summary, Error> {
+    let Beginning { clock, run, interrupted, shared } = beginning;
+    let Options { client, handlers, .. } = options;
     observer.phase("preparing the cluster and the topic");
     tracing::info!(%run, "preparing the cluster and the topic");
-    let Options { client, handlers, .. } = options;
     let deadline = Deadline::new(clock, plan.times.startup, interrupted.clone());
-    let stage = match set_stage(&plan, run, clock, client, &deadline, &leftovers).await {
+    if let Some(shared) = &shared {
+        shared.wait_for_topic(&deadline).await?;
+    }
+    let stage = match set_stage(&plan, start, run, clock, client, &deadline, &leftovers).await {
         Ok(stage) => stage,
         Err(error) => return Err(with_leftovers(error, &leftovers)),
     };
-    let environment = stage.environment(&plan, clock, deadline.left());
+    let mut environment = stage.environment(&plan, clock, deadline.left());
+    if let Some(shared) = &shared {
+        shared.topic_is_ready();
+        shared.follow(&environment.measurements);
+    }
+    environment.shared = shared;
     let outcome = run_in(&plan, &environment, run, clock, handlers, observer, interrupted).await;
     let cleaned = stage.clear(&plan).await;
     match outcome {
@@ -106,6 +190,7 @@ const STAGE_ENDS_WITHIN: Duration = Duration::from_secs(15);
 /// client library hang nevertheless, it is not waited for.
 async fn set_stage(
     plan: &Arc<Plan>,
+    start: StartCluster,
     run: RunId,
     clock: Clock,
     client: ClientFile,
@@ -115,7 +200,7 @@ async fn set_stage(
     let (plan, control) = (plan.clone(), tokio::runtime::Handle::current());
     let (own, left) = (deadline.clone(), leftovers.clone());
     let setting = tokio::task::spawn_blocking(move || {
-        control.block_on(Stage::set(&plan, run, client, clock, &own, &left))
+        control.block_on(Stage::set(&plan, start, run, client, clock, &own, &left))
     });
     tokio::select! {
         biased;
@@ -138,8 +223,28 @@ async fn too_long(deadline: &Deadline) {
     tokio::time::sleep(STAGE_ENDS_WITHIN).await;
 }
 
+/// The runtime of what is not the load: timers, signals, one task per actor.
+fn control_runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Environment(format!("no runtime: {error}")))
+}
+
 /// Tells this run from all others: wall clock and process, mixed.
 fn run_id(clock: Clock) -> RunId {
     let wall = crate::base::Seed(clock.epoch_unix_ns() as u64);
-    RunId(wall.child("process", u64::from(std::process::id())).0)
+    RunId::marked(wall.child("process", u64::from(std::process::id())).0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::BROKER_KINDS;
+
+    #[test]
+    fn every_kind_of_broker_has_one_line_that_says_how_a_run_on_it_is_made() {
+        let made: Vec<BrokerKind> = MAKERS.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(made, BROKER_KINDS);
+    }
 }

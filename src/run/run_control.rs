@@ -4,7 +4,6 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first one ends the load and keeps what was measured, the second one ends the process.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +15,11 @@ use crate::base::{Leftovers, Offset, PartitionId, PoolId, Time};
 use crate::error::{Error, Exit};
 use crate::logic::Pacer;
 use crate::measure::Event;
+use crate::report::{leave_screen, say};
 
 /// Sends the supervisor messages and waits for the status that follows.
 pub(super) struct RunControl {
-    context: Context,
+    pub(super) context: Context,
     supervisor: ActorRef<SupervisorMsg>,
     status: watch::Receiver<Status>,
     pub(super) interrupted: watch::Receiver<bool>,
@@ -35,6 +35,8 @@ pub(super) struct Ending {
 
 /// Between two looks at something that is not announced.
 const LOOK: Duration = Duration::from_millis(5);
+/// Between two looks whether a stage has ended early: shorter than the time that is between decision and end.
+const STAGE_LOOK: Duration = Duration::from_millis(10);
 /// How long an interrupted run still waits for records under way.
 const DRAIN_INTERRUPTED: Duration = Duration::from_secs(3);
 /// How long stopping all consumers may take.
@@ -65,14 +67,18 @@ impl RunControl {
         self.status.clone()
     }
 
-    fn tell(&self, message: SupervisorMsg) {
+    pub(super) fn tell(&self, message: SupervisorMsg) {
         if self.supervisor.cast(message).is_err() {
             tracing::error!("the supervisor is gone");
         }
     }
 
     /// Waits until `condition` holds, the user interrupts, or `limit` passes.
-    async fn until(&mut self, limit: Duration, condition: impl FnMut(&Status) -> bool) -> Waited {
+    pub(super) async fn until(
+        &mut self,
+        limit: Duration,
+        condition: impl FnMut(&Status) -> bool,
+    ) -> Waited {
         let mut interrupted = self.interrupted.clone();
         tokio::select! {
             biased;
@@ -82,7 +88,7 @@ impl RunControl {
     }
 
     /// Waits until `condition` holds or `limit` passes, whatever the user says: for the way out.
-    async fn until_done(
+    pub(super) async fn until_done(
         &mut self,
         limit: Duration,
         condition: impl FnMut(&Status) -> bool,
@@ -103,10 +109,12 @@ impl RunControl {
     pub(super) async fn start_consumers(&mut self, limit: Duration) -> Result<Duration, Error> {
         let clock = self.context.clock;
         let began = clock.now();
-        let wanted = self.context.plan.members() as usize;
+        // A group may have standbys: members beyond the number of partitions, which have nothing to fetch.
+        let members = self.context.plan.own_members() as usize;
+        let wanted = members.min(self.context.measurements.cells.len());
         self.tell(SupervisorMsg::StartConsumers);
         let ready =
-            |status: &Status| status.consumers_running == wanted || !status.given_up.is_empty();
+            |status: &Status| status.consumers_running >= wanted || !status.given_up.is_empty();
         let waited = self.until(limit, ready).await;
         let status = self.status();
         if waited == Waited::Interrupted {
@@ -138,7 +146,8 @@ impl RunControl {
         let owner = |cell: &crate::measure::PartitionCell| {
             cell.lock().owners().last().filter(|last| last.to.is_none()).map(|last| last.owner)
         };
-        let owners: Option<Vec<_>> = measurements.cells.iter().map(owner).collect();
+        let owners: Option<Vec<_>> =
+            measurements.own_cells().map(|(_, cell)| owner(cell)).collect();
         let Some(owners) = owners else { return false };
         let mut owned = vec![0; self.context.plan.members() as usize];
         for owner in owners {
@@ -187,7 +196,8 @@ impl RunControl {
             let pool = PoolId(pool);
             Arc::new(PoolShared { pool, pacer: Pacer::of_plan(&plan, pool, start).into() })
         };
-        let pools: Vec<Arc<PoolShared>> = (0..plan.load.pools).map(pool).collect();
+        let pools: Vec<Arc<PoolShared>> =
+            (0..plan.load.pools).filter(|id| plan.has_pool(PoolId(*id))).map(pool).collect();
         self.tell(SupervisorMsg::StartLoad { pools: pools.clone(), start });
         let limit = plan.times.load_end() + plan.times.drain + LOAD_ENDS_WITHIN;
         let mut warnings = Vec::new();
@@ -197,11 +207,9 @@ impl RunControl {
             Ending { interrupted: waited == Waited::Interrupted, at: now, warnings: Vec::new() };
         if waited == Waited::Happened {
             // A schedule is over when the next record would be due, not with its last one.
-            let over = pools.iter().filter_map(|pool| pool.over_at()).max();
-            ending.at = over.unwrap_or(now);
-            if !self.until_time(ending.at).await {
-                (ending.interrupted, ending.at) = (true, self.context.clock.now());
-            }
+            // Without producers the load is what others write until its end.
+            let without = if plan.load.sends() { now } else { end };
+            (ending.at, ending.interrupted) = self.until_over(&pools, without).await;
         } else {
             ending.at = ending.at.min(end);
             self.tell(SupervisorMsg::EndLoad);
@@ -220,6 +228,25 @@ impl RunControl {
         Ending { warnings, ..ending }
     }
 
+    /// Waits until all schedules are over; returns when that is, and whether the user has interrupted before. The last
+    /// stages may end early.
+    async fn until_over(&mut self, pools: &[Arc<PoolShared>], now: Time) -> (Time, bool) {
+        let context = self.context.clone();
+        let stages = &context.measurements.stages;
+        loop {
+            let over = pools.iter().filter_map(|pool| pool.over_at(stages)).max().unwrap_or(now);
+            let now = context.clock.now();
+            let is_open = stages.waits_from(now).is_some_and(|from| from < over);
+            let next = if is_open { over.min(now + STAGE_LOOK) } else { over };
+            if !self.until_time(next).await {
+                return (self.context.clock.now(), true);
+            }
+            if next == over {
+                return (over, false);
+            }
+        }
+    }
+
     /// Waits until `time`. False when the user interrupts before.
     async fn until_time(&mut self, time: Time) -> bool {
         let mut interrupted = self.interrupted.clone();
@@ -235,12 +262,14 @@ impl RunControl {
     fn note_unsent(&self, pools: &[Arc<PoolShared>], from: Time, to: Time) {
         for shared in pools {
             let mut unsent = vec![0; self.context.measurements.cells.len()];
+            let pool = &self.context.measurements.pools[shared.pool.0 as usize];
             for due in shared.untaken(from, to) {
+                pool.lock().count_due(due.intended);
                 if let Some(count) = unsent.get_mut(due.partition.0 as usize) {
                     *count += 1;
                 }
             }
-            self.context.measurements.pools[shared.pool.0 as usize].lock().set_unsent(&unsent);
+            pool.lock().set_unsent(&unsent);
         }
     }
 
@@ -318,7 +347,8 @@ impl RunControl {
     }
 
     fn is_behind(&self, partition: PartitionId, end: Offset) -> bool {
-        self.context.measurements.cell(partition).lock().next_offset() < end
+        let measurements = &self.context.measurements;
+        measurements.reads(partition) && measurements.cell(partition).lock().next_offset() < end
     }
 
     /// Stops every consumer and waits for their clients to close. Returns what went wrong.
@@ -338,14 +368,14 @@ impl RunControl {
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waited {
+pub(super) enum Waited {
     Happened,
     TooLong,
     Interrupted,
 }
 
 /// What a run says when it hears the first signal.
-pub const KEEPING: &str = "ending the load, keeping what was measured";
+pub const KEEPING: &str = "stopping and saving results";
 
 /// Starts to listen. The value turns true with the first signal, which is answered with what happens now. With the
 /// second one the process ends, and lists what it leaves behind.
@@ -364,9 +394,10 @@ pub fn listen(answer: &'static str, leftovers: &Leftovers) -> watch::Receiver<bo
             let mut signals = Signals::listen();
             let _ = ready.send(());
             let name = signals.next().await;
-            say(&format!("{name}: {answer}; once more to stop at once"));
+            say(&format!("{name}: {answer}; press Ctrl-C again to quit now"));
             heard.send_replace(true);
             signals.next().await;
+            leave_screen();
             let left = leftovers.lines();
             if !left.is_empty() {
                 say(&format!("stopped before everything was taken back:\n  {}", left.join("\n  ")));
@@ -384,11 +415,6 @@ pub fn listen(answer: &'static str, leftovers: &Leftovers) -> watch::Receiver<bo
 
 /// How long the thread that listens may take to start.
 const READY_LIMIT: Duration = Duration::from_secs(5);
-
-fn say(text: &str) {
-    // A terminal that is gone (SIGHUP) takes nothing any more.
-    let _ = writeln!(anstream::stderr(), "{text}");
-}
 
 #[expect(clippy::exit, clippy::disallowed_methods, reason = "the user asked twice")]
 fn stop_at_once() {

@@ -29,12 +29,32 @@ use crate::plan::{Plan, SimPlan};
 use crate::summary::{Host, Summary};
 
 /// Runs a plan in virtual time.
+///
+/// # Errors
+/// There is no summary; [`Error`] has the reasons.
 pub(super) fn run(
     plan: Plan,
-    settings: &SimPlan,
     options: Options,
     observer: Box<dyn Observer>,
 ) -> Result<Summary, Error> {
+    run_beside(plan, options, observer, |_| ())
+}
+
+/// The same, with tasks of the caller's own on the runtime of the simulation: `beside` starts them, and may use the
+/// kernel.
+///
+/// # Errors
+/// There is no summary; [`Error`] has the reasons.
+pub(super) fn run_beside(
+    plan: Plan,
+    options: Options,
+    observer: Box<dyn Observer>,
+    beside: impl FnOnce(&KernelHandle),
+) -> Result<Summary, Error> {
+    let Some(settings) = plan.broker.sim.clone() else {
+        return Err(Error::Bug("the plan of a simulation has no simulated cluster".to_owned()));
+    };
+    let settings = &settings;
     let Options { handlers, trace_sink, interrupted, .. } = options;
     let (clock, hand) = Clock::simulated();
     let rest = Rest::default();
@@ -73,8 +93,7 @@ pub(super) fn run(
             interrupted.clone(),
         ));
         let kernel = tokio::spawn(keep_time(kernel, rest));
-        #[cfg(test)]
-        super::leaks::spring(&handle);
+        beside(&handle);
         tokio::select! {
             biased;
             outcome = wiring => outcome.unwrap_or_else(|panic| Err(Error::Bug(panic.to_string()))),
@@ -136,8 +155,10 @@ fn environment(
             ..Host::default()
         },
         coordinator: None,
+        requests: None,
         startup: plan.times.startup,
         leftovers: Leftovers::default(),
+        shared: None,
     }
 }
 

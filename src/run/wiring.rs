@@ -11,12 +11,13 @@ use super::account::{Collecting, Observer};
 use super::checkpointing::Checkpointing;
 use super::committed_offsets::CommittedOffsets;
 use super::environment::RunEnvironment;
-use super::run_control::RunControl;
+use super::run_control::{Ending, RunControl};
+use super::shares::{SharedRun, merge};
 use crate::actors::{Commands, Context, Status, Supervisor, SupervisorArgs};
-use crate::base::{Clock, RunId};
+use crate::base::{Clock, PoolId, RunId, Time, format_count};
 use crate::error::Error;
 use crate::logic::{ActiveFaults, Handlers};
-use crate::measure::{Collector, Ended, Event, fault_windows};
+use crate::measure::{Collector, Ended, Event, StageBounds, fault_windows};
 use crate::plan::Plan;
 use crate::summary::{Resumed, Summary};
 
@@ -59,8 +60,16 @@ pub(super) async fn run_in(
     let checkpointing = take_up(environment, &context)?;
     let committed = CommittedOffsets::start(&context, environment.coordinator.clone())
         .map_err(|error| Error::Environment(format!("no thread for committed offsets: {error}")))?;
-    observer.phase("starting consumers");
-    let started = control.start_consumers(environment.startup).await;
+    if let Some(backlog) = plan.load.backlog {
+        observer.phase(&format!("writing a backlog of {} records", format_count(backlog)));
+    }
+    let started = match control.write_backlog().await {
+        Err(error) => Err(error),
+        Ok(()) => {
+            observer.phase("starting consumers");
+            control.start_consumers(environment.startup).await
+        }
+    };
     let mut result = match started {
         Err(error) => Err(error),
         Ok(startup) => {
@@ -118,9 +127,17 @@ async fn load(
     startup: Duration,
     committed: Option<CommittedOffsets>,
 ) -> Result<Summary, Error> {
-    let start = context.clock.now() + LEAD;
+    let shared = environment.shared.as_deref();
+    let start = match shared {
+        None => context.clock.now() + LEAD,
+        Some(shared) => {
+            observer.phase("waiting for the other shares");
+            shared.wait_for_start(context.clock).await?
+        }
+    };
     let measured = (start + plan.times.warmup, start + plan.times.load_end());
     context.measurements.begin(start, measured, fault_windows(plan, start));
+    begin_stages(plan, context, start);
     // A simulation happens at no time of the wall clock.
     let epoch = context.clock.epoch_unix_ns();
     observer.begin(start, if context.clock.is_simulated() { 0 } else { epoch + start.0 });
@@ -135,6 +152,10 @@ async fn load(
 
     let mut ending = control.load(start).await;
     context.note(Event::Phase { name: "draining".to_owned() });
+    // What another process still sends would come behind the ends.
+    if let Some(shared) = shared {
+        ending.warnings.extend(shared.wait_for_sends(plan.times.drain).await);
+    }
     ending.warnings.extend(control.drain().await);
     let load_end = measured.1.min(ending.at);
     context.measurements.cells.iter().for_each(|cell| cell.lock().end(load_end));
@@ -147,7 +168,39 @@ async fn load(
         true => Ended::Interrupted,
         false => Ended::InOrder,
     };
-    Ok(account.summary(&collector, ended, ending.at, ending.warnings))
+    match shared {
+        None => Ok(account.summary(&collector, ended, ending.at, ending.warnings)),
+        Some(shared) => Ok(all_parts(plan, &account, &collector, (ended, ending), shared).await),
+    }
+}
+
+/// Tells the other processes what was measured here, and makes the one summary of all that they tell.
+async fn all_parts(
+    plan: &Plan,
+    account: &Account,
+    collector: &Collector,
+    (ended, ending): (Ended, Ending),
+    shared: &SharedRun,
+) -> Summary {
+    let mut warnings = ending.warnings;
+    let measurements = account.measurements();
+    warnings.extend(shared.agree_on_positions(measurements, plan.times.drain).await);
+    warnings.extend(shared.stopped());
+    let part = account.part(collector, ended, ending.at, warnings, shared);
+    let (parts, lost) = shared.exchange(part).await;
+    merge(plan, &parts, &lost)
+}
+
+/// Notes when the stages of the load begin.
+fn begin_stages(plan: &Plan, context: &Context, start: Time) {
+    let stages = &plan.load.stages;
+    if stages.is_empty() {
+        return;
+    }
+    let bounds = plan.rate_curve(PoolId(0)).bounds();
+    let bounds = bounds.into_iter().map(|at_ns| Time(start.0 + at_ns)).collect();
+    let waits = stages.iter().map(|stage| stage.until_lag_is_zero).collect();
+    context.measurements.begin_stages(&StageBounds::new(bounds), waits);
 }
 
 /// Between starting the pools and the first record that is due: time to make their clients.

@@ -67,6 +67,11 @@ pub fn treatment(name: &str) -> Option<Treatment> {
     { dangers }.find(|(list, _)| is_in(list)).map(|(_, danger)| Treatment::Needs(danger))
 }
 
+/// Whether the native client has the property `name`, too: it says how the cluster is reached and who logs in.
+pub fn is_native(name: &str) -> bool {
+    NATIVE.contains(&canonical(name))
+}
+
 /// Environment variables with this prefix are properties: `LANEKEEPER_CLIENT_SASL_PASSWORD` is `sasl.password`.
 pub const VARIABLES: &str = "LANEKEEPER_CLIENT_";
 
@@ -100,6 +105,26 @@ const ALIASES: &[(&str, &str)] = &[
     ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
     ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
     ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
+];
+
+/// What the native client has of these properties.
+const NATIVE: &[&str] = &[
+    "broker.address.family",
+    "enable.ssl.certificate.verification",
+    "sasl.mechanism",
+    "sasl.oauthbearer.config",
+    "sasl.oauthbearer.extensions",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.certificate.pem",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+    "ssl.key.password",
+    "ssl.key.pem",
 ];
 
 const OFFSETS_ELSEWHERE: &str =

@@ -24,13 +24,19 @@ pub use sections::{
     Consumers, Embedded, Kafka, Limits, Load, RandomSpan, Restart, Run, Sim, Span, Topic, Watchdog,
     Work, WorkOf,
 };
+pub use stage::{Ramp, Stage, StageRate, UntilWord};
+pub use variant::VariantSection;
 
 pub mod known;
 mod open;
 mod overrides;
+pub mod payload;
 mod render;
 
 pub mod sections;
+mod stage;
+pub mod target;
+mod variant;
 
 /// What is known about a section.
 #[derive(Clone, Copy, Debug)]
@@ -84,19 +90,19 @@ macro_rules! scenario {
 scenario! {
     /// The topic under test. Retention and replication apply when the run creates it.
     topic: Topic, false;
-    /// What is sent.
+    /// The load: producers, rate, payloads and delivery guarantees.
     load: Load, false;
-    /// Who reads the topic, and what a record costs to process.
+    /// The consumers, the work for each record, and where processed offsets are kept.
     consumers: Consumers, false;
-    /// How failed consumers and pools come back. The first restart is immediate.
+    /// How failed consumers and pools are restarted. The first restart is immediate.
     restart: Restart, false;
-    /// When a consumer that says nothing counts as hung, and what is done about it.
+    /// When a silent consumer counts as hung, and how long each remedy has to take effect.
     watchdog: Watchdog, false;
-    /// How long the parts of the run last, and its randomness.
+    /// Duration of each part of the run, and the seed of all randomness.
     run: Run, false;
-    /// When the tester itself is in doubt and the run is `INVALID`.
+    /// Limits for the load generator itself: a run beyond them is `INVALID`.
     limits: Limits, false;
-    /// The cluster in this process, with `--broker embedded`.
+    /// The mock cluster in this process, with `--broker embedded`.
     embedded: Embedded, false;
     /// The simulated cluster, network and machine, with `--broker sim`.
     sim: Sim, false;
@@ -104,10 +110,12 @@ scenario! {
     kafka: Kafka, false;
     /// librdkafka properties for every client; those of `[client.producer]` and `[client.consumer]` for these only.
     client: ClientSection, false;
-    /// Something that is broken at a given time. Faults are written in the order of their times.
+    /// A fault: something that is broken on purpose at a given time. Faults are written in the order of their times.
     fault: Vec<At<Fault>>, true;
-    /// What must hold at the end of the run: a figure and a number or a comparison.
+    /// Expectations at the end of the run: a figure, and a number or a comparison.
     expect: Expect, false;
+    /// A variant for `lanekeeper compare`: a `name`, and sections with the keys that differ. `run` and `check` ignore it.
+    variant: Vec<At<VariantSection>>, true;
 }
 
 /// Reads a scenario. What could be read is returned along with everything that is wrong.

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::known::{self, Treatment, canonical};
 use super::{At, Diagnostic, MISTAKES_MAX, Origin, codes};
 use crate::reader::suggest::closest;
 use crate::reader::tree::{Entry, Kind, Node, Table};
 use crate::reader::value::{Place, Value, wrong_type};
+use crate::summary::{Figure, Unit};
 
 /// librdkafka properties, as text.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -121,15 +122,44 @@ fn properties(
     read
 }
 
+/// The JSON types of what a figure of this unit is compared with.
+fn bounds(unit: Unit) -> Json {
+    match unit {
+        Unit::Time => json!("string"),
+        Unit::Flag => json!(["boolean", "number", "string"]),
+        Unit::Count | Unit::Number => json!(["number", "string"]),
+    }
+}
+
 impl Value for Expect {
     fn wanted() -> String {
         "a table from figures to what they must be".to_owned()
     }
 
     fn schema() -> Json {
+        let (mut properties, mut patterns) = (Map::new(), Map::new());
+        let mut add = |name: String, schema: Json| match name.split_once("[]") {
+            None => properties.insert(name, schema),
+            Some((kind, rest)) => {
+                let all = if kind == "partition" { "\\*|" } else { "" };
+                let rest = rest.replace('.', "\\.");
+                patterns.insert(format!("^{kind}\\[({all}[0-9]+)\\]{rest}$"), schema)
+            }
+        };
+        for (name, metric) in Figure::names() {
+            let schema = json!({"type": bounds(metric.unit), "description": metric.meaning});
+            add(name, schema);
+        }
+        for (name, metric) in Figure::former_names() {
+            let renamed = format!("Renamed: `{}`.", metric.name);
+            let kind = bounds(metric.unit);
+            add(name, json!({"type": kind, "description": renamed, "deprecated": true}));
+        }
         json!({
             "type": "object",
-            "additionalProperties": {"type": ["number", "string", "object"]},
+            "properties": properties,
+            "patternProperties": patterns,
+            "additionalProperties": {"type": ["boolean", "number", "string", "object"]},
         })
     }
 

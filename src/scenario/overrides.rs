@@ -245,7 +245,8 @@ fn table(entries: &Table) -> toml::Table {
     entries.iter().filter_map(value).collect()
 }
 
-fn value(node: &Node) -> Option<Value> {
+/// A value as TOML; none for a date, which no key takes.
+pub(super) fn value(node: &Node) -> Option<Value> {
     Some(match &node.kind {
         Kind::Text(text) => Value::String(text.clone()),
         Kind::Integer(number) => Value::Integer(i64::try_from(*number).ok()?),

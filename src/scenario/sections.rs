@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::payload::{HeaderTexts, Payload};
+use super::stage::Stage;
+use super::target::Target;
 use super::{At, Diagnostic};
 use crate::reader::section::{Section, section};
 use crate::reader::tree::{Kind, Node};
@@ -15,7 +18,8 @@ use crate::reader::value::{Bytes, Field, Place, Rate, Value, wrong_type};
 section! {
     /// The topic under test. Retention and replication apply when the run creates it.
     Topic {
-        /// Name. A topic that exists already is used as it is and never deleted.
+        /// Name. A topic that exists already is used as it is and never deleted; writing into it needs
+        /// `--allow-existing-topic`.
         name: String = ("one of the run's own, `lanekeeper-<scenario>-<run>`"), "orders";
         /// Number of partitions. A topic that exists already must have exactly this number.
         partitions: u64 = 18, 36;
@@ -38,19 +42,36 @@ section! {
 section! {
     /// The load: what is sent, and when.
     Load {
-        /// Number of producers. A producer is a schedule, not a connection.
+        /// Number of producers. A producer is a schedule, not a connection. With 0 the run sends nothing and reads what
+        /// other producers write to an existing topic.
         producers: u64 = 1024, 60;
         /// Rate of each producer, or `"max"` for as fast as the client accepts records.
         rate: Rate = "2/s", "5/s";
-        /// Total number of messages, after which the load ends.
+        /// Rate of all producers together, instead of `rate`.
+        rate_total: Rate = ("`producers` times `rate`"), "3000/s";
+        /// Stages of the load, one after the other from the end of the warmup on, which itself has the load's rate. Each
+        /// is a `[[load.stage]]`. They change the times at which records are due, and nothing about measuring.
+        stage: Vec<At<Stage>> = ("none: the rate stays the same"), [{ for = "30s", step = "3000/s" }];
+        /// Number of records that are written before the consumers start, as fast as the brokers take them. They go to
+        /// partitions as the load's do. The load begins when the consumers are ready.
+        backlog: u64 = ("none"), 100000;
+        /// Total number of messages, after which the load ends; without those of `backlog`.
         messages: u64 = ("no limit"), 3000000;
         /// Size of each payload, including the stamp of 48 bytes. The client (999964B, unless `message.max.bytes` in
         /// `[client]` is set) and the broker limit it.
-        payload: Bytes = "100B", "1KiB";
-        /// Partition of a record: `fixed` sends from producer i to partition i mod n.
-        partition: PartitionWord = "fixed", "keyed";
+        payload: Payload = "100B", "1KiB";
+        /// Text of each record's key, with placeholders. With `partition = "keyed"` it is the number of the key if it is not
+        /// given; otherwise records have no key.
+        key: String = ("`{{key}}` with `keyed`, otherwise none"), "customer-{{key}}";
+        /// Headers of each record: a name, and a text with placeholders.
+        headers: HeaderTexts = ("none"), { source = "shop", trace = "{{hex 32}}" };
+        /// Partition of a record: `fixed` sends from producer i to partition i mod n; `{ only = 7 }` sends every record to
+        /// partition 7.
+        partition: Target = "fixed", "keyed";
         /// Number of distinct keys, with `partition = "keyed"`.
         keys: u64 = 1000, 50;
+        /// Zipf exponent of the keys' weights, with `partition = "keyed"`; 0 is uniform.
+        key_skew: f64 = ("0: uniform"), 0.9;
         /// Zipf exponent of the partitions' weights, with `random` and `keyed`; 0 is uniform.
         skew: f64 = 0.0, 1.1;
         /// How the schedules of the producers are offset against each other.
@@ -163,7 +184,7 @@ section! {
         /// Warmup: records are sent and accounted for, but rates and latency leave them out.
         warmup: Duration = ("5s; 0s when `load.messages` are sent at `rate = \"max\"`"), "2s";
         /// Duration of the measured window; an upper bound when `load.messages` is set.
-        duration: Duration = ("60s; 10m when `load.messages` are sent at `rate = \"max\"`"), "10s";
+        duration: Duration = ("60s, or as long as all `[[load.stage]]`; 10m when `load.messages` are sent at `rate = \"max\"`"), "10s";
         /// Longest time for consumers to read the remaining records after the last send.
         drain: Duration = "30s", "1m";
         /// Longest time until broker, topic and consumers are all ready.
@@ -245,20 +266,6 @@ section! {
     Kafka {
         /// Comma-separated `host:port`. The option `--bootstrap` overrides it.
         bootstrap: String = ("given by `--bootstrap`"), "localhost:9092";
-    }
-}
-
-words! {
-    /// Partition of a record.
-    PartitionWord {
-        /// Always the same partition for a producer.
-        Fixed = "fixed",
-        /// Partitions in turn.
-        RoundRobin = "round-robin",
-        /// A random partition.
-        Random = "random",
-        /// The partition of a random key.
-        Keyed = "keyed",
     }
 }
 

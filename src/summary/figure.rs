@@ -23,6 +23,8 @@ pub enum Scope {
     EachPartition,
     /// One partition.
     Partition(u32),
+    /// One stage of the load, from 0.
+    Stage(usize),
     /// One `[[fault]]`, from 0: the worst of its occurrences decides.
     Fault(usize),
 }
@@ -35,6 +37,7 @@ impl Figure {
             Some((head, rest)) => match head.split_once('[')? {
                 ("partition", "*") => ("partition", Scope::EachPartition, rest),
                 ("partition", id) => ("partition", Scope::Partition(id.parse().ok()?), rest),
+                ("stage", index) => ("stage", Scope::Stage(index.parse().ok()?), rest),
                 ("fault", index) => ("fault", Scope::Fault(index.parse().ok()?), rest),
                 _ => return None,
             },
@@ -60,17 +63,22 @@ impl Figure {
         names.find(|name| Figure::parse(name).is_some())
     }
 
-    /// All names, with `[]` where a partition or a fault is chosen.
-    pub fn names() -> Vec<String> {
-        let names = METRICS.iter().flat_map(|metric| {
-            let choice = if metric.prefix().is_empty() { "" } else { "[]." };
-            let name = format!("{}{choice}{}", metric.prefix(), metric.name);
-            match metric.quantiles() {
+    /// All names, with `[]` where a partition, a stage or a fault is chosen, and their metrics.
+    pub fn names() -> impl Iterator<Item = (String, &'static Metric)> {
+        METRICS.iter().flat_map(|metric| {
+            let name = format!("{}{}", choice(metric), metric.name);
+            let names = match metric.quantiles() {
                 [] => vec![name],
                 some => some.iter().map(|q| format!("{name}.{}", q.name())).collect(),
-            }
-        });
-        names.collect()
+            };
+            names.into_iter().map(move |name| (name, metric))
+        })
+    }
+
+    /// The names of the version before, written alike, and their metrics.
+    pub fn former_names() -> impl Iterator<Item = (String, &'static Metric)> {
+        let former = |metric: &'static Metric| Some((choice(metric) + metric.was?, metric));
+        METRICS.iter().filter_map(former)
     }
 
     /// Whether values are spans of time, in nanoseconds.
@@ -90,9 +98,27 @@ impl Figure {
                     _ => true,
                 };
                 let partitions = summary.partitions.iter().filter(is_meant);
-                partitions.map(|p| (Some(p.partition), self.of_partition(p))).collect()
+                let value = |p: &PartitionSummary| {
+                    let is_covered = summary.is_covered(p.partition);
+                    self.of_partition(p).filter(|_| is_covered)
+                };
+                partitions.map(|p| (Some(p.partition), value(p))).collect()
             }
+            Get::Stage(_) | Get::StageQuantiles(..) => vec![(None, self.of_stage(summary))],
             Get::Fault(get) => self.of_faults(summary, get),
+        }
+    }
+
+    /// Its value in the stage that is meant; `None` if the run did not come to it.
+    fn of_stage(&self, summary: &Summary) -> Option<f64> {
+        let stage = match self.scope {
+            Scope::Stage(stage) => summary.stages.get(stage)?,
+            _ => return None,
+        };
+        match self.metric.get {
+            Get::Stage(get) => get(stage),
+            Get::StageQuantiles(get, _) => self.quantile?.of(get(stage)?),
+            _ => None,
         }
     }
 
@@ -126,22 +152,47 @@ impl Figure {
     }
 }
 
+/// What stands before a metric's name where a partition, a stage or a fault is chosen.
+fn choice(metric: &Metric) -> String {
+    match metric.prefix() {
+        "" => String::new(),
+        prefix => format!("{prefix}[]."),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_name_is_a_figure_and_no_two_are_the_same() {
-        let names = Figure::names();
+        let names: Vec<String> = Figure::names().map(|(name, _)| name).collect();
         assert!(names.len() > 100, "{names:?}");
         let mut seen: Vec<Figure> = Vec::new();
         for name in names {
-            let index = if name.starts_with("fault") { "[0]" } else { "[7]" };
+            let index = if name.starts_with("partition") { "[7]" } else { "[0]" };
             let name = name.replacen("[]", index, 1);
             let figure = Figure::parse(&name).unwrap_or_else(|| panic!("{name}"));
             assert!(!seen.contains(&figure), "{name} is there twice");
             seen.push(figure);
         }
+    }
+
+    #[test]
+    fn a_former_name_is_no_figure_and_leads_to_one() {
+        for (old, new) in [
+            ("quarantined", "given_up"),
+            ("foreign", "other_producers"),
+            ("unexplained", "unexpected_redelivered"),
+            ("fault[3].released", "fault[3].fenced"),
+        ] {
+            assert_eq!((Figure::parse(old), Figure::renamed(old).as_deref()), (None, Some(new)));
+            assert_eq!(Figure::renamed(new), None);
+        }
+        for old in ["released", "partition[0].released", "fault[0].foreign", "lost"] {
+            assert_eq!(Figure::renamed(old), None, "{old}");
+        }
+        assert_eq!(Figure::former_names().count(), 4);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::{Digest, FaultSummary, PartitionSummary, Summary};
-use crate::base::BrokerKind;
+use super::{Digest, FaultSummary, PartitionSummary, StageSummary, Summary};
+use crate::base::ClientKind;
 
 /// One row of [`METRICS`](super::METRICS): everything that expectations, verdict, reports and the book know of a metric.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,14 @@ pub struct Metric {
     pub is_proof: bool,
     /// Whether the totals of a report have it.
     pub total: Total,
+    /// The name of its row in the latency table of a report, of quantiles of the whole run.
+    pub row: Option<&'static str>,
+    /// Its place and name among the few rows of the latency table of a short report.
+    pub short_row: Option<(u8, &'static str)>,
+    /// In a run that `explore` makes it must be 0, whatever is broken: what that means.
+    pub invariant: Option<&'static str>,
+    /// Whether a comparison of variants shows it unless all metrics are asked for.
+    pub is_headline: bool,
     /// What led to a value that is not as expected.
     pub cause: fn(&Summary) -> Option<String>,
     /// Where a summary has it, and what it is about.
@@ -42,6 +50,10 @@ pub enum Get {
     Partition(fn(&PartitionSummary) -> Option<f64>),
     /// Quantiles of a partition, of those named.
     PartitionQuantiles(fn(&PartitionSummary) -> Option<&Digest>, &'static [Quantile]),
+    /// A number of a stage of the load.
+    Stage(fn(&StageSummary) -> Option<f64>),
+    /// Quantiles of a stage of the load, of those named.
+    StageQuantiles(fn(&StageSummary) -> Option<&Digest>, &'static [Quantile]),
     /// A number of an occurrence of a fault.
     Fault(fn(&FaultSummary) -> Option<f64>),
 }
@@ -87,6 +99,10 @@ pub enum Need {
     Group,
     /// A group for which offsets are committed.
     Commits,
+    /// A client of our own with connections to brokers.
+    Requests,
+    /// A backlog.
+    Backlog,
     /// A fault that ends a consumer or a pool.
     Failure,
     /// A fault that is not aimed at every partition.
@@ -131,9 +147,9 @@ impl Part {
         }
     }
 
-    /// Why clients on this kind of broker do not tell this part from the others; `None` if they do.
-    pub fn not_measured_on(self, kind: BrokerKind) -> Option<&'static str> {
-        match (self, kind.capability().fetch_is_timed) {
+    /// Why this client library does not tell this part from the others; `None` if it does.
+    pub fn not_measured_by(self, client: ClientKind) -> Option<&'static str> {
+        match (self, client.fetch_is_timed()) {
             (Part::Fetch | Part::Waiting, false) => Some(
                 "librdkafka does not say when it received a record: `handed_over` is both parts together",
             ),
@@ -180,7 +196,7 @@ impl Quantile {
     }
 
     /// Its value in `digest`, in nanoseconds.
-    pub(super) fn of(self, digest: &Digest) -> Option<f64> {
+    pub fn of(self, digest: &Digest) -> Option<f64> {
         let us = match self {
             Quantile::P50 => digest.p50,
             Quantile::P90 => digest.p90,
@@ -202,10 +218,20 @@ impl Metric {
         }
     }
 
+    /// The distribution of a whole run; `None` where it was not measured, and of other metrics.
+    pub fn digest<'a>(&self, summary: &'a Summary) -> Option<&'a Digest> {
+        match self.get {
+            Get::RunQuantiles(get, _) => get(summary),
+            _ => None,
+        }
+    }
+
     /// The quantiles it has; none for a plain number.
     pub fn quantiles(&self) -> &'static [Quantile] {
         match self.get {
-            Get::RunQuantiles(_, quantiles) | Get::PartitionQuantiles(_, quantiles) => quantiles,
+            Get::RunQuantiles(_, quantiles)
+            | Get::PartitionQuantiles(_, quantiles)
+            | Get::StageQuantiles(_, quantiles) => quantiles,
             _ => &[],
         }
     }
@@ -218,11 +244,12 @@ impl Metric {
         }
     }
 
-    /// What a name begins with before the choice of a partition or a fault; nothing for the whole run.
+    /// What a name begins with before the choice of a partition, a stage or a fault; nothing for the whole run.
     pub(super) fn prefix(&self) -> &'static str {
         match self.get {
             Get::Run(_) | Get::RunQuantiles(..) => "",
             Get::Partition(_) | Get::PartitionQuantiles(..) => "partition",
+            Get::Stage(_) | Get::StageQuantiles(..) => "stage",
             Get::Fault(_) => "fault",
         }
     }

@@ -5,51 +5,63 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod backlog;
 mod figure;
+mod host;
 mod metric;
 mod metrics;
 mod parts;
+mod requests;
+mod shares;
+mod times;
 
+pub use backlog::{BacklogPartition, BacklogSummary};
 pub use figure::{Figure, Scope};
+pub use host::{Host, HostRecord};
 pub use metric::{Better, Get, Metric, Need, Part, Quantile, Total, Unit};
+pub(crate) use metrics::condition;
 pub use metrics::{METRICS, metrics_markdown};
-pub use parts::{Cost, Digest, Ledger, Outage, Rebalance};
+pub use parts::{Buckets, Cost, Digest, Ledger, Outage, Rebalance, StageSummary};
 pub use parts::{FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary};
+pub use requests::{ClientRequests, RequestSizes};
+pub use shares::{ShareState, ShareSummary, SharesSummary};
+pub use times::{Leadership, SlowRecord, TimePart, TimeParts, WrongRecord};
 
 /// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA_VERSION: u32 = 4;
 
 /// Everything a run found out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
-    /// [`SCHEMA_VERSION`].
+    /// Version of the format of this file.
     pub schema_version: u32,
     /// Version of the program.
     pub lanekeeper_version: String,
-    /// The verdict.
+    /// How the run ended, and whether its expectations hold.
     pub verdict: Verdict,
     /// Why the figures are not to be believed; empty unless the verdict is `invalid`.
     pub invalid_reasons: Vec<String>,
-    /// The scenario's name.
+    /// Name of the scenario.
     pub scenario: String,
-    /// `--set` overrides.
+    /// Values of `--set`, in their order.
     pub overrides: Vec<String>,
-    /// `assigned` or `group`.
+    /// How consumers get their partitions: `assigned` or `group`.
     pub mode: String,
-    /// Consumers or group members.
+    /// Number of consumers, or of members of the group.
     pub members: u32,
     /// Name of the user's handler; `null` when the scenario's `work` was done.
     #[serde(default)]
     pub handler: Option<String>,
-    /// Root of all randomness.
+    /// Seed of all randomness.
     pub seed: u64,
     /// Tells this run's records from others.
     pub run_id: String,
-    /// `embedded` or `kafka`.
+    /// Kind of broker, as `--broker` names it.
     pub broker: String,
-    /// What is known about the broker's version.
+    /// Version of the broker; `null` for a real cluster, which does not tell it to clients.
     pub broker_version: Option<String>,
     /// The client library and its version.
     pub client: String,
@@ -57,46 +69,48 @@ pub struct Summary {
     pub client_config: BTreeMap<String, ClientProperty>,
     /// The machine the run was made on.
     pub host: Host,
-    /// The topic.
+    /// Name of the topic.
     pub topic: String,
-    /// Where this run went on; `null` when it began anew.
+    /// Where this run went on; `null` when it started from scratch.
     #[serde(default)]
     pub resumed: Option<Resumed>,
     /// Wall-clock time at which the load began: all times in all files count from here. `null` in a simulation.
     #[serde(default)]
     pub load_started_at: Option<String>,
-    /// From the run's epoch, which the stamps of its records count from, to the beginning of the load.
+    /// Seconds from the run's epoch, which the stamps of its records count from, to the beginning of the load.
     #[serde(default)]
     pub epoch_to_load_s: f64,
-    /// How long the load was to last, warmup included.
+    /// Planned length of the load in seconds, warmup included.
     #[serde(default)]
     pub planned_load_s: f64,
-    /// How long it lasted.
+    /// Length of the load in seconds, warmup included.
     #[serde(default)]
     pub load_lasted_s: f64,
-    /// Length of the measured window.
+    /// Length of the measured window in seconds.
     pub duration_s: f64,
     /// Records due in the measured window; `null` at maximum rate.
     #[serde(default)]
     pub offered: Option<u64>,
-    /// Of these, sent.
+    /// Of the records due in the measured window, those that were sent; `null` at maximum rate.
     #[serde(default)]
     pub offered_sent: Option<u64>,
     /// Records due in the measured window per second; `null` at maximum rate.
     pub offered_per_s: Option<f64>,
-    /// The same in payload bytes.
+    /// Bytes of the keys, values and headers of these records per second; where their sizes vary, by the mean of 200 records
+    /// that are made beforehand. `null` at maximum rate.
     #[serde(default)]
     pub offered_bytes_per_s: Option<f64>,
     /// Records per second processed: in the measured window, or, at maximum rate, from the first send
     /// to the last record processed.
     pub achieved_per_s: f64,
-    /// The same in payload bytes.
+    /// Bytes of keys, values and headers processed per second, over the same time.
     #[serde(default)]
     pub achieved_bytes_per_s: f64,
-    /// Whether consumers process what is sent, and the cluster takes what is due; `null` at maximum rate.
+    /// Whether consumers process the records that are sent, and the cluster takes those that are due; `null` at maximum
+    /// rate.
     #[serde(default)]
     pub keeps_up: Option<bool>,
-    /// Errors of the sending clients, each with how often it came.
+    /// Errors of the sending clients, each with the number of its occurrences.
     #[serde(default)]
     pub send_errors: BTreeMap<String, u64>,
     /// Partitions whose consumers do not keep up.
@@ -106,10 +120,10 @@ pub struct Summary {
     /// any.
     #[serde(default)]
     pub not_processed: u64,
-    /// Records a fault kept from being sent: failed or indeterminate on purpose.
+    /// Records that a fault kept from being sent; they are failed or indeterminate on purpose.
     #[serde(default)]
     pub withheld: u64,
-    /// At maximum rate, the side that limited it: `producer`, `broker` or `consumers`.
+    /// The side that limited the rate: `producer`, `broker` or `consumers`; `null` unless the load is at maximum rate.
     pub bottleneck: Option<String>,
     /// Consumers that became ready.
     pub consumers_started: u32,
@@ -122,17 +136,21 @@ pub struct Summary {
     pub restarts: u32,
     /// Consumers that were given up, with the reason.
     pub given_up: BTreeMap<u32, String>,
-    /// Threads of consumers that were given up and had not ended in time, nor later.
+    /// Threads of consumers that were given up and had not ended when the run did.
     #[serde(default)]
     pub abandoned_threads: u32,
-    /// Records that fenced incarnations brought; dropped.
+    /// Records of fenced consumers, which were dropped.
     pub fenced: u64,
     /// Largest number of gaps a lane had at once.
     pub lane_gaps_max: u64,
-    /// From startup to the last consumer ready, in milliseconds.
+    /// Milliseconds from the start of the consumers until the last one was ready.
     pub startup_ms: Option<f64>,
     /// Latency of all partitions merged.
     pub latency_us: RunLatency,
+    /// Requests of the native client on a real or an embedded cluster; `null` with librdkafka, which does not tell their
+    /// times, and in a simulation.
+    #[serde(default)]
+    pub requests: Option<ClientRequests>,
     /// Counts that only some runs have, by the name of their metric.
     #[serde(default)]
     pub figures: BTreeMap<String, u64>,
@@ -140,14 +158,26 @@ pub struct Summary {
     /// with the reason.
     #[serde(default)]
     pub not_measured: BTreeMap<String, String>,
-    /// Actual - intended send.
+    /// Send delay in microseconds: actual send - intended send.
     pub lateness_us: Digest,
     /// The account of the whole run, warmup included.
     pub ledger: Ledger,
-    /// Spread over partitions.
+    /// How evenly load and latency are spread over the partitions.
     pub fairness: Fairness,
+    /// The backlog that was there when the consumers started; `null` without `load.backlog`.
+    #[serde(default)]
+    pub backlog: Option<BacklogSummary>,
+    /// One entry per stage of the load that the run came to; empty if the load has no stages.
+    #[serde(default)]
+    pub stages: Vec<StageSummary>,
+    /// The first ten records of which a count tells that ought to be 0.
+    #[serde(default)]
+    pub wrong_records: Vec<WrongRecord>,
     /// One entry per partition, by id.
     pub partitions: Vec<PartitionSummary>,
+    /// The ten slowest records of those due in the measured window that were processed, the slowest first.
+    #[serde(default)]
+    pub slowest_records: Vec<SlowRecord>,
     /// Partitions that were added while the run went on.
     #[serde(default)]
     pub growth: Vec<Growth>,
@@ -170,11 +200,14 @@ pub struct Summary {
     pub offset_gaps: u64,
     /// One entry per expectation, in the scenario's order.
     pub expectations: Vec<ExpectationSummary>,
-    /// What it cost.
+    /// CPU time, memory, threads and sockets of this process.
     pub cost: Cost,
-    /// What was simulated; `null` in real time.
+    /// Figures that only a simulation has; `null` in real time.
     #[serde(default)]
     pub simulation: Option<Simulation>,
+    /// The processes that have made the run together; `null` of a run in one process.
+    #[serde(default)]
+    pub shares: Option<SharesSummary>,
     /// What a reader should know, each with what to do about it.
     pub warnings: Vec<String>,
 }
@@ -187,44 +220,44 @@ impl Summary {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every expectation holds.
     #[default]
     Passed,
-    /// At least one does not.
+    /// At least one expectation does not hold.
     Failed,
-    /// The tester fell short: it did not send what was due, or was too late or too busy to measure.
+    /// The load generator did not send every record that was due, or was too late or too busy to measure.
     Invalid,
-    /// Stopped by the user; what was measured until then is kept.
+    /// The user stopped the run; the figures until then are kept.
     Interrupted,
-    /// The process ended before the run did, by SIGKILL for example; what was kept a second before is there.
+    /// The process ended before the run did, by SIGKILL for example; the figures of the last full second are kept.
     CutOff,
 }
 
 /// A property of a client: the value that held, who set it, and what was set and did not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientProperty {
     /// The value that held; `(hidden)` if it comes from outside the scenario, `null` if the client was given none.
     pub value: Option<String>,
-    /// Whose value, or whose decision, it is.
+    /// Where the value, or the decision against one, comes from.
     pub origin: PropertyOrigin,
     /// Values that this one overruled, the strongest last.
     pub overruled: Vec<OverruledProperty>,
 }
 
 /// A value of a property that did not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OverruledProperty {
     /// The value; `(hidden)` if it comes from outside the scenario.
     pub value: String,
-    /// Who set it.
+    /// Where the value comes from.
     pub origin: PropertyOrigin,
 }
 
 /// Where the value of a client's property comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PropertyOrigin {
     /// The client's own default, or what it makes of other properties.
@@ -240,13 +273,13 @@ pub enum PropertyOrigin {
 }
 
 /// A simulation: with the same program, scenario and seed it is the same again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Simulation {
     /// Virtual time in all, startup and drain included, in nanoseconds.
     pub virtual_ns: i64,
-    /// Events that happened.
+    /// Number of events.
     pub events: u64,
-    /// Hash over all of them, hexadecimal.
+    /// Hash over all events, hexadecimal.
     pub trace: String,
     /// Commits a coordinator took that were beyond what was processed, or behind what had been committed.
     #[serde(default)]
@@ -259,21 +292,8 @@ pub struct Simulation {
     pub refused_commits: u64,
 }
 
-/// What a simulation took, beside its result: all of it depends on the machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HostRecord {
-    /// The machine.
-    pub host: Host,
-    /// When it was started, RFC 3339 in UTC.
-    pub started_at: Option<String>,
-    /// How long it took, in seconds.
-    pub wall_s: f64,
-    /// Virtual time over real time.
-    pub speed: f64,
-}
-
 /// An earlier run whose checkpoint file this one went on from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resumed {
     /// The file, as the scenario names it.
     pub file: String,
@@ -285,33 +305,8 @@ pub struct Resumed {
     pub behind: u64,
 }
 
-/// The machine. `null` where the system does not tell.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Host {
-    /// Operating system.
-    pub os: String,
-    /// Kernel release.
-    pub kernel: Option<String>,
-    /// Processor.
-    pub cpu: Option<String>,
-    /// CPUs this process may run on.
-    pub cores: usize,
-    /// CPUs this process may use at once on average: `cores`, or less with a quota of its control groups.
-    #[serde(default)]
-    pub cpu_limit: Option<f64>,
-    /// Smallest step of the clock, in nanoseconds.
-    pub clock_resolution_ns: u64,
-}
-
-impl Host {
-    /// CPUs this process may use at once on average; where that is not known, those it may run on.
-    pub fn cpus(&self) -> f64 {
-        self.cpu_limit.filter(|cpus| *cpus > 0.0).unwrap_or(self.cores.max(1) as f64)
-    }
-}
-
 /// Latency of the run and its parts, in microseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunLatency {
     /// Processed - intended send.
     pub response: Digest,
@@ -332,10 +327,13 @@ pub struct RunLatency {
     pub handed_over: Option<Digest>,
     /// Handling begins -> processed.
     pub handling: Digest,
+    /// How the values of `response` are distributed; `null` without values.
+    #[serde(default)]
+    pub response_buckets: Option<Buckets>,
 }
 
 /// Latency of one partition, in microseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PartitionLatency {
     /// Processed - intended send.
     pub response: Digest,
@@ -344,7 +342,7 @@ pub struct PartitionLatency {
 }
 
 /// Spread over partitions.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fairness {
     /// Standard deviation over mean of the partitions' rates.
     pub rate_cv: Option<f64>,
@@ -355,9 +353,9 @@ pub struct Fairness {
 }
 
 /// One partition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PartitionSummary {
-    /// Its id.
+    /// Id of the partition.
     pub partition: u32,
     /// When it was found, in seconds since the load began; `null` if it was there from the start.
     #[serde(default)]
@@ -373,30 +371,40 @@ pub struct PartitionSummary {
     pub offered_per_s: Option<f64>,
     /// Distinct records processed in the measured window per second; at maximum rate in the whole transfer.
     pub processed_per_s: f64,
-    /// The same in payload bytes.
+    /// Bytes of their keys, values and headers per second.
     pub processed_bytes_per_s: f64,
     /// Standard deviation over mean of the per-second rates.
     pub rate_cv: Option<f64>,
-    /// Its latency.
+    /// Latency of the partition.
     pub latency_us: PartitionLatency,
     /// Largest lag in the measured window, in records.
     pub lag_max: u64,
-    /// Longest time in the measured window for which records waited and none was processed.
+    /// Longest time in the measured window in which records waited and none was processed, in milliseconds.
     pub longest_stall_ms: f64,
-    /// Restarts of its consumer.
+    /// Where its response time went.
+    #[serde(default)]
+    pub time: TimeParts,
+    /// Its three slowest records of those due in the measured window that were processed, the slowest first.
+    #[serde(default)]
+    pub slowest: Vec<SlowRecord>,
+    /// Which brokers had it, with each change over the run; `null` where that is not known, see
+    /// [`Summary::not_measured`].
+    #[serde(default)]
+    pub leadership: Option<Vec<Leadership>>,
+    /// Number of restarts of its consumer.
     pub restarts: u32,
     /// CPU seconds of its consumer; see `apportioned`.
     pub cpu_s: Option<f64>,
-    /// Memory of its consumer; see `apportioned`.
+    /// Memory of its consumer in bytes; see `apportioned`.
     pub memory_bytes: Option<u64>,
-    /// Which of the two are a share of a figure the system only tells for all consumers together.
+    /// Which of `cpu_s` and `memory_bytes` are shares of a figure that the system only tells for all consumers together.
     pub apportioned: Vec<String>,
-    /// Its account.
+    /// The account of the partition, warmup included.
     pub ledger: Ledger,
 }
 
 /// Partitions that were added while the run went on.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Growth {
     /// When they were found, in seconds since the load began.
     pub at_s: f64,
@@ -407,43 +415,44 @@ pub struct Growth {
 }
 
 /// A consumer that had a partition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OwnerSummary {
-    /// Who.
+    /// Id of the consumer.
     pub consumer: u32,
-    /// Its start number.
-    pub incarnation: u32,
+    /// Which of its starts: 1 for the first one, one more for each restart.
+    #[serde(alias = "incarnation")]
+    pub start: u32,
     /// From when, in seconds since the load began; negative before.
     pub from_s: f64,
-    /// Until when; `null` while it lasted.
+    /// Until when, in seconds since the load began; `null` if it had the partition at the end.
     pub to_s: Option<f64>,
 }
 
 /// A partition whose consumer does not keep up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Overload {
-    /// Which one.
+    /// Id of the partition.
     pub partition: u32,
     /// The consumer that had it last.
     pub consumer: Option<u32>,
     /// Records due per second.
     pub offered_per_s: f64,
-    /// Mean time to process a record; `null` if there was nothing to do for one.
+    /// Mean time to process a record in milliseconds; `null` if the records cost no work.
     pub handling_ms: Option<f64>,
     /// Consumers it would need: records per second times the time for each. `null` if that time is not known.
     pub consumers_needed: Option<f64>,
 }
 
 /// One expectation and what was measured.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExpectationSummary {
-    /// As written.
+    /// The figure and its bound, as written.
     pub expression: String,
     /// What was measured, in `unit`; `null` if nothing was, see `reason`. Of `keeps_up`, 1 or 0.
     pub measured: Option<f64>,
     /// `ms` for times, `count`, or `number`.
     pub unit: String,
-    /// What was measured, readable.
+    /// The measured value as text, with its unit.
     pub text: Option<String>,
     /// Why nothing was measured, or what led to a failure.
     pub reason: Option<String>,
@@ -451,7 +460,7 @@ pub struct ExpectationSummary {
     pub partition: Option<u32>,
     /// Whether it holds.
     pub passed: bool,
-    /// Whether it could be judged: not what an interrupted run did not come to.
+    /// Whether it could be judged; `false` for what an interrupted run did not reach.
     pub judged: bool,
     /// Whether it is one that every run has unless its scenario names the figure.
     pub is_default: bool,

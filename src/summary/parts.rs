@@ -2,35 +2,39 @@
 //!
 //! What a fault did, as it is reported. Milliseconds count from the injection.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The account of a lane, a partition or a run. Counts of records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ledger {
-    /// Handed to the client.
+    /// Records handed to the client.
     pub sent: u64,
-    /// Acknowledged.
+    /// Records acknowledged.
     pub acked: u64,
-    /// Never appended, as far as the client knows.
+    /// Records that were never appended, as far as the client knows.
     pub failed: u64,
-    /// Without an acknowledgement, perhaps appended.
+    /// Records without an acknowledgement that may have been appended.
     pub indeterminate: u64,
     /// Distinct records processed.
     pub delivered: u64,
-    /// Acknowledged and never to be processed: the consumer is past it, or it is gone from the log.
+    /// Records acknowledged and never to be processed: the consumer is past them, or they are gone from the log.
     pub lost: u64,
-    /// Acknowledged, still in the log behind the checkpoint when the drain was over.
+    /// Records acknowledged, and still in the log behind the checkpoint when the drain was over.
     #[serde(default)]
     pub unread: u64,
+    /// Records acknowledged and sent to partitions whose process was lost: whether they were processed is not known.
+    #[serde(default)]
+    pub not_covered: u64,
     /// Extra copies of a record at other offsets, processed or passed over; the first one says what became of the record.
     pub duplicated: u64,
-    /// Processed again at the same offset, after a restart or a change of owner.
+    /// Records processed again at the same offset, after a restart or a change of owner.
     pub redelivered: u64,
-    /// Processed for the first time after a later record of their lane.
+    /// Records processed for the first time after a later record of their lane.
     pub reordered: u64,
-    /// Read with bytes that are not the ones sent.
+    /// Records read with bytes that are not the ones sent.
     pub corrupt: u64,
-    /// Read, and sent by other producers: neither of this run nor of one it continues.
+    /// Records read that other producers sent: neither those of this run nor those of one it continues.
     #[serde(alias = "foreign")]
     pub other_producers: u64,
     /// Distinct records passed over as poison.
@@ -40,8 +44,8 @@ pub struct Ledger {
     /// partition.
     #[serde(default)]
     pub skipped_others: u64,
-    /// Processed, of earlier runs that this one continues. Whether all of them came is not known: their accounts
-    /// ended with them.
+    /// Records processed of earlier runs that this one continues. Whether all of them came is not known, because the
+    /// accounts of those runs have ended.
     #[serde(default)]
     pub earlier: u64,
 }
@@ -56,6 +60,7 @@ impl Ledger {
         self.delivered += other.delivered;
         self.lost += other.lost;
         self.unread += other.unread;
+        self.not_covered += other.not_covered;
         self.duplicated += other.duplicated;
         self.redelivered += other.redelivered;
         self.reordered += other.reordered;
@@ -83,7 +88,8 @@ impl Ledger {
         let ended = self.delivered
             + self.skipped.saturating_sub(self.skipped_others)
             + self.lost
-            + self.unread;
+            + self.unread
+            + self.not_covered;
         answered.abs_diff(self.sent)
             + self.acked.saturating_sub(ended)
             + ended.saturating_sub(self.acked + self.indeterminate)
@@ -91,7 +97,7 @@ impl Ledger {
 }
 
 /// Quantiles and mean of a distribution in microseconds; `null` where there are no values.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Digest {
     /// Median.
     pub p50: Option<f64>,
@@ -103,23 +109,34 @@ pub struct Digest {
     pub p99: Option<f64>,
     /// 99.9 %.
     pub p999: Option<f64>,
-    /// Largest.
+    /// Largest value.
     pub max: Option<f64>,
     /// Mean of the values that are not below zero; exact, unlike the quantiles.
     #[serde(default)]
     pub mean: Option<f64>,
     /// Number of values.
     pub count: u64,
-    /// Of these, below zero and so not in the quantiles.
+    /// Number of values below zero, which are not in the quantiles.
     pub negative: u64,
 }
 
+/// Numbers of values in buckets of equal ratio: each bucket ends at the same multiple of where it begins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Buckets {
+    /// Where the first bucket begins, in microseconds: the smallest value, or the resolution if that is larger.
+    pub from_us: f64,
+    /// Where the last bucket ends, in microseconds: the largest value.
+    pub to_us: f64,
+    /// Number of values in each bucket. Values below zero are in none.
+    pub counts: Vec<u64>,
+}
+
 /// The cost of a run. `null` where the system does not tell.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// CPU seconds used while the load ran, all threads together.
     pub cpu_s: Option<f64>,
-    /// Of the CPU time this process could have had in that time, the share used (0..=1); `null` for less than 0.1 s.
+    /// Share of the CPU time available to this process that it used in that time, 0 to 1; `null` for less than 0.1 s.
     pub cpu_share: Option<f64>,
     /// Largest resident set of the process, in bytes.
     pub rss_max_bytes: Option<u64>,
@@ -130,64 +147,65 @@ pub struct Cost {
 }
 
 /// One rebalance after the group was complete.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rebalance {
     /// When the first surviving member gave up or got a partition, in seconds since the load began.
     pub at_s: f64,
-    /// From then until every partition had an owner and no member was waiting; `null` if that never came.
+    /// Milliseconds from then until every partition had an owner and no member was waiting; `null` if that did not
+    /// happen.
     pub duration_ms: Option<f64>,
-    /// Partitions that were without an owner at some time in it.
+    /// Number of partitions that were without an owner at some time in it.
     pub partitions_stopped: usize,
-    /// Partitions whose owner is another one afterwards.
+    /// Number of partitions with another owner afterwards.
     pub partitions_moved: usize,
 }
 
 /// A stretch in which restarts were held back because many consumers had failed together.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outage {
     /// When it was noticed, in seconds since the load began; negative before.
     pub from_s: f64,
     /// When a consumer reached the cluster again; `null` if that did not happen.
     pub to_s: Option<f64>,
-    /// Consumers that failed together when it was noticed.
+    /// Number of consumers that failed together when it was noticed.
     pub failed: u32,
-    /// Consumers started to see whether the cluster is back.
+    /// Number of consumers started to find out whether the cluster is back.
     pub probes: u32,
 }
 
-/// One occurrence of a fault. Of times that partitions have one each of, the latest is told here.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One occurrence of a fault. Milliseconds count from the fault; of times of several partitions this is the latest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultSummary {
     /// Which `[[fault]]` of the scenario, from 0.
     #[serde(default)]
     pub fault: usize,
     /// Kind of fault.
     pub kind: String,
-    /// Who was hit.
+    /// The consumer, pool, partition, broker or link that was hit.
     pub target: String,
-    /// When, in seconds since the load began; `null` if the run ended before.
+    /// Time of the fault, in seconds since the load began; `null` if the run ended before.
     pub at_s: Option<f64>,
-    /// How long it was to last, in seconds; `null` for what is over at once or lasts forever.
+    /// Planned duration in seconds; `null` for a fault that ends at once or lasts forever.
     pub lasts_s: Option<f64>,
     /// Targets that were not there to be hit, and why.
     #[serde(default)]
     pub missed: Vec<String>,
-    /// Until the supervisor knew.
+    /// Until the supervisor detected the failure.
     pub detected_ms: Option<f64>,
     /// Until the partitions were fenced: nothing of the old start of their consumers counts from then on.
     #[serde(alias = "released_ms")]
     pub fenced_ms: Option<f64>,
-    /// Until the old client was gone.
+    /// Until the client of the old consumer was closed.
     pub closed_ms: Option<f64>,
     /// Until the last replacement was started.
     pub restarted_ms: Option<f64>,
-    /// Until it was over by itself, or a killed pool was back.
+    /// Until it ended by itself, or a killed pool was back.
     #[serde(alias = "healed_ms")]
     pub ended_ms: Option<f64>,
     /// Until a record was processed again.
     pub first_record_ms: Option<f64>,
-    /// Until every partition it has hit was as before: its lag and the age of its oldest unprocessed record at or
-    /// below the largest of the quiet window, for a second. `null`: not within the run.
+    /// Until every partition it has hit had recovered: for a second, lag and age of the oldest unprocessed record were
+    /// at most the largest of the quiet window. `null` if that was not within the run.
     pub recovered_ms: Option<f64>,
     /// The partition that took longest, or that has not recovered.
     pub worst_partition: Option<u32>,
@@ -204,9 +222,9 @@ pub struct FaultSummary {
     /// Number of partitions that stalled: records waited, and none was processed for longer than 100 ms and than three
     /// times the partition's longest quiet stall.
     pub blast_radius: usize,
-    /// Which ones.
+    /// Ids of the partitions that stalled.
     pub partitions_hit: Vec<u32>,
-    /// Partitions the fault was aimed at.
+    /// Ids of the partitions the fault was aimed at.
     pub partitions_aimed_at: Vec<u32>,
     /// What it did to the partitions it was not aimed at; `null` when there are none.
     pub others: Option<Others>,
@@ -216,56 +234,56 @@ pub struct FaultSummary {
 }
 
 /// What a fault did to one partition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultPartition {
-    /// Which one.
+    /// Id of the partition.
     pub partition: u32,
-    /// Its way back; `null` when it was neither aimed at nor hit.
+    /// Its recovery; `null` when it was neither aimed at nor hit.
     pub recovery: Option<RecoverySummary>,
-    /// Longest stall in the quiet time before the fault.
+    /// Longest stall in the quiet window before the fault, in milliseconds.
     pub stall_before_ms: f64,
-    /// Longest stall in the equally long time from the fault on.
+    /// Longest stall in the equally long time from the fault on, in milliseconds.
     pub stall_after_ms: f64,
-    /// Response time p99 in the quiet time; `null` without records.
+    /// Response time p99 in the quiet window, in microseconds; `null` without records.
     pub quiet_p99_us: Option<f64>,
-    /// Share of records slower than that in the quiet time; `null` without records.
+    /// Share of records slower than that in the quiet window, 0 to 1; `null` without records.
     pub slow_before: Option<f64>,
-    /// Share of records slower than that from the fault on; `null` without records.
+    /// Share of records slower than that from the fault on, 0 to 1; `null` without records.
     pub slow_after: Option<f64>,
-    /// Whether the second half of the quiet time was like the first; `null` with too few records to tell.
+    /// Whether the two halves of the quiet window were alike; `null` with too few records to tell.
     pub is_stable: Option<bool>,
 }
 
 /// What a fault did to the partitions it was not aimed at. Partitions that were not stable before are left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Others {
-    /// How many there are, without those left out.
+    /// Number of these partitions.
     pub partitions: usize,
-    /// Their longest stall in the quiet time before the fault.
+    /// Their longest stall in the quiet window before the fault, in milliseconds.
     pub stall_before_ms: f64,
-    /// Their longest stall in the equally long time from the fault on.
+    /// Their longest stall in the equally long time from the fault on, in milliseconds.
     pub stall_after_ms: f64,
-    /// Share of their records slower than the partition's own quiet p99, in the quiet time.
+    /// Share of their records slower than the partition's own quiet p99 in the quiet window, 0 to 1.
     pub slow_before: Option<f64>,
-    /// The same from the fault on.
+    /// Share of their records slower than the partition's own quiet p99 from the fault on, 0 to 1.
     pub slow_after: Option<f64>,
     /// Partitions that are left out because they were not stable before the fault.
     pub left_out: Vec<u32>,
 }
 
 /// A partition's lag some time after a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LagAfter {
     /// Seconds since the fault.
     pub after_s: u64,
-    /// Records that were to be read.
+    /// Lag at that time, in records.
     pub lag: u64,
 }
 
-/// A partition's way back. Milliseconds count from the fault, or from the failure.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A partition's recovery. Milliseconds count from the fault, or from the failure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RecoverySummary {
-    /// Until the supervisor knew.
+    /// Until the supervisor detected the failure.
     pub detected_ms: Option<f64>,
     /// Until the partition was fenced.
     #[serde(alias = "released_ms")]
@@ -277,7 +295,7 @@ pub struct RecoverySummary {
     /// Until the partition could be read again.
     #[serde(default)]
     pub ready_ms: Option<f64>,
-    /// Until it had recovered; `null`: not within the run.
+    /// Until it had recovered; `null` if that was not within the run.
     pub recovered_ms: Option<f64>,
     /// Records processed again.
     pub redelivered: u64,
@@ -288,15 +306,15 @@ pub struct RecoverySummary {
 }
 
 /// A failure that was not planned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureSummary {
-    /// Which partition.
+    /// Id of the partition.
     pub partition: u32,
-    /// Whose.
+    /// Its consumer; `null` where the partition had none.
     pub consumer: Option<u32>,
-    /// When, in seconds since the load began.
+    /// Time of the failure, in seconds since the load began.
     pub at_s: f64,
-    /// The way back.
+    /// The recovery from it.
     pub recovery: RecoverySummary,
 }
 
@@ -315,4 +333,29 @@ mod tests {
         );
         assert_eq!(Ledger { sent: 11, delivered: 8, ..account }.unaccounted(), 1);
     }
+}
+
+/// One stage of the load.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StageSummary {
+    /// Number of the stage, from 0.
+    pub stage: u32,
+    /// Its name.
+    pub name: String,
+    /// When it began, in seconds since the load began.
+    pub from_s: f64,
+    /// When it ended, in seconds since the load began.
+    pub to_s: f64,
+    /// Whether it ended before its time because the lag was 0.
+    pub ended_early: bool,
+    /// Records due in it.
+    pub offered: u64,
+    /// Records due in it per second; `null` if the run did not come to it.
+    pub offered_per_s: Option<f64>,
+    /// Distinct records processed while it lasted, per second; `null` if the run did not come to it.
+    pub processed_per_s: Option<f64>,
+    /// Processed - intended send in microseconds, of the records due in it.
+    pub response_us: Digest,
+    /// Largest lag of all partitions together while it lasted, in records.
+    pub lag_max: u64,
 }

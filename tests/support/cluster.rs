@@ -27,12 +27,33 @@ pub(crate) enum Arm {
 }
 
 impl Arm {
+    /// A run of a scenario with this text, through the client library in `CLIENT`, if that is set.
     pub(crate) fn run(&self, text: &str) -> Tool {
         let tool = Tool::run_text(text);
-        match self {
+        let tool = match self {
             Arm::Embedded => tool,
-            Arm::Sim => tool.args(["--broker", "sim"]),
-            Arm::Cluster(bootstrap) => tool.args(["--bootstrap", bootstrap]),
+            Arm::Sim => return tool.args(["--broker", "sim"]),
+            // Most tests make the topic before the run.
+            Arm::Cluster(bootstrap) => {
+                tool.args(["--bootstrap", bootstrap, "--allow-existing-topic"])
+            }
+        };
+        match std::env::var("CLIENT") {
+            Ok(client) => tool.args(["--client", &client]),
+            Err(_) => tool,
+        }
+    }
+
+    /// Whether its clients are the native ones.
+    pub(crate) fn has_the_native_client(&self) -> bool {
+        matches!(self, Arm::Sim) || std::env::var("CLIENT").is_ok_and(|client| client == "native")
+    }
+
+    /// The protocols of groups that it has.
+    pub(crate) fn group_protocols(&self) -> &'static [&'static str] {
+        match self {
+            Arm::Sim => &["classic"],
+            Arm::Embedded | Arm::Cluster(_) => &["classic", "consumer"],
         }
     }
 

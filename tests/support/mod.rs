@@ -85,6 +85,8 @@ impl Tool {
         for name in ["LANEKEEPER_LOG", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }
+        // Texts are looked for in lines that are not wrapped.
+        command.env("COLUMNS", "10000");
         Tool { command, scratch }
     }
 
@@ -245,6 +247,11 @@ impl Running {
         self.child.try_wait().expect("a child").is_none()
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What Ctrl-C does.
     pub(crate) fn interrupt(&self) {
         self.signal("INT");
@@ -354,9 +361,9 @@ pub(crate) fn assert_clean(summary: &Summary) {
     assert_eq!(sum(|p| p.ledger.delivered), l.delivered);
 }
 
-/// Who had a partition, in order: consumer and incarnation.
+/// Who had a partition, in order: consumer and start.
 pub(crate) fn owners(partition: &PartitionSummary) -> Vec<(u32, u32)> {
-    partition.owners.iter().map(|owner| (owner.consumer, owner.incarnation)).collect()
+    partition.owners.iter().map(|owner| (owner.consumer, owner.start)).collect()
 }
 
 /// Records sent to each partition.

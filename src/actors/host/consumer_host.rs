@@ -10,7 +10,7 @@ use super::dispatcher::{Dispatcher, MemberSession};
 use super::partition_worker::inquire;
 use crate::actors::lease::{HostCommand, HostReport, ReportChannel};
 use crate::actors::runtime::{ConsumerStart, Context};
-use crate::base::{Clock, ConsumerId, Time};
+use crate::base::{ConsumerId, Time};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ErrorClass};
 use crate::logic::Effort;
 use crate::measure::{Event, Owner};
@@ -111,13 +111,11 @@ impl ConsumerHost {
     }
 
     /// What is left to say when the client is closed, which took `took_ns`.
-    pub(in crate::actors) fn closed(self, took_ns: i64) {
+    pub(in crate::actors) fn closed(self, now: Time, took_ns: i64) {
         if let Some(owner) = self.owner {
-            self.context.note(Event::ConsumerClosed {
-                consumer: owner.consumer,
-                incarnation: owner.incarnation,
-                close_us: u64::try_from(took_ns / 1_000).unwrap_or(0),
-            });
+            let close_us = u64::try_from(took_ns / 1_000).unwrap_or(0);
+            let Owner { consumer, incarnation } = owner;
+            self.context.note_at(now, Event::ConsumerClosed { consumer, incarnation, close_us });
         }
         self.detached.into_iter().for_each(|channel| channel.report(HostReport::Detached));
     }
@@ -130,11 +128,6 @@ impl ConsumerHost {
     /// The run's surroundings.
     pub(in crate::actors) fn context(&self) -> &Context {
         &self.context
-    }
-
-    /// The run's time.
-    pub(in crate::actors) fn clock(&self) -> Clock {
-        self.context.clock
     }
 
     /// For which consumer the host is to hang, and until when. It gets no turn meanwhile.
@@ -157,6 +150,16 @@ impl ConsumerHost {
         self.dispatcher.effort()
     }
 
+    /// Whether that effort is a fault that blocks the consumer.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.dispatcher.is_stalled()
+    }
+
+    /// The only consumer it works for, unless the client is shared.
+    pub(super) fn consumer(&self) -> Option<ConsumerId> {
+        self.owner.map(|owner| owner.consumer)
+    }
+
     /// Whether the processing of records may be deferred until its result is read, once records
     /// [only count](Dispatcher::counts_only).
     #[inline]
@@ -169,23 +172,21 @@ impl ConsumerHost {
         self.dispatcher.counts_only()
     }
 
-    /// Lets records count as processed when they came, but not before then; or (`None`) when they are.
-    #[inline]
-    pub(super) fn backdate(&mut self, to: Option<Time>) {
-        self.dispatcher.backdate(to);
-    }
-
     /// When the host wants a turn even if nothing happens.
     pub(super) fn next_wake(&self) -> Time {
         if self.commit_interval.is_some() { self.next_commit } else { Time::NEVER }
     }
 
-    /// Commands, one poll that waits at most `wait`, batches, commits.
+    /// Commands, one poll that waits at most `wait`, batches, commits. The host has been free since `free_since`, which
+    /// is `now` unless records may be processed later than they arrive.
     pub(in crate::actors) fn turn(
         &mut self,
+        now: Time,
+        free_since: Time,
         port: &mut dyn ConsumerPort,
         wait: Duration,
     ) -> HostTurn {
+        self.dispatcher.set_time(now, free_since);
         self.dispatcher.resume();
         if self.dispatcher.effort().is_some() {
             return HostTurn::On;
@@ -193,7 +194,7 @@ impl ConsumerHost {
         loop {
             match self.commands.try_recv() {
                 Ok(command) => {
-                    if self.obey(command, port) == HostTurn::Over {
+                    if self.obey(now, command, port) == HostTurn::Over {
                         return HostTurn::Over;
                     }
                 }
@@ -203,35 +204,35 @@ impl ConsumerHost {
         }
         self.dispatcher.beat();
         if self.context.active_faults.is_armed() {
-            let crashed = self.crashing();
+            let crashed = self.crashing(now);
             if !crashed.is_empty() {
                 crashed.into_iter().for_each(|consumer| self.dispatcher.crash(consumer));
-                return self.settle_failures(port);
+                return self.settle_failures(now, port);
             }
         }
-        port.poll(wait, &mut self.dispatcher);
+        let now = port.poll(now, wait, &mut self.dispatcher);
+        self.dispatcher.set_time(now, now);
         if self.dispatcher.effort().is_none() {
             self.dispatcher.flush();
         }
         if self.looks_at_ends {
-            self.look_at_ends(port);
+            self.look_at_ends(now, port);
         }
-        if self.commit_is_due() {
-            self.commit(port);
+        if self.commit_is_due(now) {
+            self.commit(now, port);
         }
-        self.settle_failures(port)
+        self.settle_failures(now, port)
     }
 
     /// The consumers that crash before the poll.
-    fn crashing(&self) -> Vec<ConsumerId> {
-        let (active_faults, now) = (&self.context.active_faults, self.context.clock.now());
+    fn crashing(&self, now: Time) -> Vec<ConsumerId> {
+        let active_faults = &self.context.active_faults;
         let crashes = |consumer: &ConsumerId| active_faults.crashes(*consumer, now);
         self.dispatcher.consumers().filter(crashes).collect()
     }
 
     /// Moves positions over what a client does not hand over.
-    fn look_at_ends(&mut self, port: &mut dyn ConsumerPort) {
-        let now = self.context.clock.now();
+    fn look_at_ends(&mut self, now: Time, port: &mut dyn ConsumerPort) {
         if now >= self.next_look {
             self.next_look = now + LOOK_AT_ENDS;
             if self.dispatcher.asks_for_ends() {
@@ -242,48 +243,47 @@ impl ConsumerHost {
         }
     }
 
-    fn obey(&mut self, command: HostCommand, port: &mut dyn ConsumerPort) -> HostTurn {
+    fn obey(&mut self, now: Time, command: HostCommand, port: &mut dyn ConsumerPort) -> HostTurn {
         match command {
             HostCommand::Attach { partition, owner, start, channel } => {
-                let now = self.context.clock.now();
                 self.context.measurements.cell(partition).lock().take_over(owner, now);
                 // A shared client may still read it for an older incarnation.
-                let _ = port.submit(ConsumerCommand::Unassign(partition));
+                let _ = port.submit(now, ConsumerCommand::Unassign(partition));
                 self.dispatcher.attach(partition, owner, channel, start.resume_point);
                 let assign = ConsumerCommand::Assign(partition, start.reads_from());
-                if let Err(error) = port.submit(assign) {
+                if let Err(error) = port.submit(now, assign) {
                     self.dispatcher.fail(partition, &error);
                 }
                 HostTurn::On
             }
-            HostCommand::Detach { owner } => self.detach(owner, port),
+            HostCommand::Detach { owner } => self.detach(now, owner, port),
             HostCommand::Reassign { owner } => {
-                self.reassign(owner, port);
+                self.reassign(now, owner, port);
                 HostTurn::On
             }
         }
     }
 
     /// Takes the partitions of `owner` from the client and gives them back, at their checkpoints.
-    fn reassign(&mut self, owner: Owner, port: &mut dyn ConsumerPort) {
+    fn reassign(&mut self, now: Time, owner: Owner, port: &mut dyn ConsumerPort) {
         for partition in self.dispatcher.flush_partitions(owner) {
             if self.dispatcher.group().is_some() {
                 // What a member reads is the group's affair, but not from where.
                 let next = self.context.measurements.cell(partition).lock().next_offset();
-                let _ = port.submit(ConsumerCommand::Seek(partition, next));
+                let _ = port.submit(now, ConsumerCommand::Seek(partition, next));
                 continue;
             }
-            let _ = port.submit(ConsumerCommand::Unassign(partition));
+            let _ = port.submit(now, ConsumerCommand::Unassign(partition));
             let start = self.context.measurements.cell(partition).lock().start();
             self.dispatcher.expect(partition, start.resume_point);
             let assign = ConsumerCommand::Assign(partition, start.reads_from());
-            if let Err(error) = port.submit(assign) {
+            if let Err(error) = port.submit(now, assign) {
                 self.dispatcher.fail(partition, &error);
             }
         }
     }
 
-    fn detach(&mut self, owner: Owner, port: &mut dyn ConsumerPort) -> HostTurn {
+    fn detach(&mut self, now: Time, owner: Owner, port: &mut dyn ConsumerPort) -> HostTurn {
         let removed = self.dispatcher.detach(owner);
         if self.owner == Some(owner) {
             match self.dispatcher.group() {
@@ -293,37 +293,37 @@ impl ConsumerHost {
             return HostTurn::Over;
         }
         for (partition, channel) in removed {
-            let _ = port.submit(ConsumerCommand::Unassign(partition));
+            let _ = port.submit(now, ConsumerCommand::Unassign(partition));
             channel.report(HostReport::Detached);
         }
         HostTurn::On
     }
 
-    fn commit_is_due(&self) -> bool {
-        self.commit_interval.is_some() && self.context.clock.now() >= self.next_commit
+    fn commit_is_due(&self, now: Time) -> bool {
+        self.commit_interval.is_some() && now >= self.next_commit
     }
 
-    fn commit(&mut self, port: &mut dyn ConsumerPort) {
+    fn commit(&mut self, now: Time, port: &mut dyn ConsumerPort) {
         // What is committed has to be counted before: if this consumer is fenced meanwhile, its successor begins
         // behind it.
         self.dispatcher.flush();
         let positions: BTreeMap<_, _> = self.dispatcher.positions().collect();
         if !positions.is_empty()
-            && let Err(error) = port.submit(ConsumerCommand::Commit(positions))
+            && let Err(error) = port.submit(now, ConsumerCommand::Commit(positions))
         {
             let consumer = self.owner.map(|owner| owner.consumer);
-            self.context.note_client_error("commit", consumer, &error.message);
+            self.context.note_client_error(now, "commit", consumer, &error.message);
         }
         let interval = self.commit_interval.unwrap_or_default();
-        self.next_commit = self.context.clock.now() + interval;
+        self.next_commit = now + interval;
     }
 
     #[inline]
-    fn settle_failures(&mut self, port: &mut dyn ConsumerPort) -> HostTurn {
-        if self.dispatcher.is_healthy() { HostTurn::On } else { self.settle(port) }
+    fn settle_failures(&mut self, now: Time, port: &mut dyn ConsumerPort) -> HostTurn {
+        if self.dispatcher.is_healthy() { HostTurn::On } else { self.settle(now, port) }
     }
 
-    fn settle(&mut self, port: &mut dyn ConsumerPort) -> HostTurn {
+    fn settle(&mut self, now: Time, port: &mut dyn ConsumerPort) -> HostTurn {
         // One inquiry at a time; what comes meanwhile waits for the next.
         if !self.inquiry.load(Ordering::Acquire)
             && let Some((doubtful, doubt)) = self.dispatcher.take_doubtful()
@@ -333,7 +333,7 @@ impl ConsumerHost {
         }
         let (failures, client_failure) = self.dispatcher.take_failures();
         for (partition, error) in failures {
-            let _ = port.submit(ConsumerCommand::Unassign(partition));
+            let _ = port.submit(now, ConsumerCommand::Unassign(partition));
             if self.dispatcher.group().is_some() {
                 return self.fail_client(&error);
             }

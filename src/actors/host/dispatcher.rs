@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::partition_worker::{DoubtfulPartition, PositionDoubt};
 use super::partition_worker::{PartitionWorker, make_handler};
 use crate::actors::lease::{HostReport, ReportChannel};
-use crate::actors::runtime::{Completion, Context, WorkCosts};
-use crate::base::{ConsumerId, Offset, PartitionId, Time};
+use crate::actors::record_work::{Completion, WorkCosts};
+use crate::actors::runtime::Context;
+use crate::base::{ConsumerId, Offset, PartitionId, RecordView, Time};
 use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow, Positions};
 use crate::logic::{ConsumerMachine, Effort, Runs, WorkSampler};
 use crate::measure::{Applied, Event, Handed, Owner, ResumePoint};
@@ -27,10 +28,11 @@ pub(super) struct Dispatcher {
     /// Partitions with a batch under way.
     busy: Vec<PartitionId>,
     batch_since: Option<Time>,
-    /// When the records came that are handed over, if they count as processed then and not now.
-    came_at: Option<Time>,
-    /// When the client had the records that are handed over, if it says.
-    fetched: Option<Time>,
+    /// The time of the turn, and the time before which no record is begun.
+    now: Time,
+    free_since: Time,
+    /// Whether the client knows when records arrived.
+    fetch_is_timed: bool,
     /// Group mode: the owner the host works for, and its positions, for commits on revocation.
     group: Option<MemberSession>,
     /// The record whose effort is being made outside the host.
@@ -68,6 +70,7 @@ impl Dispatcher {
         consumer: Option<ConsumerId>,
         group: Option<MemberSession>,
     ) -> Dispatcher {
+        let fetch_is_timed = context.plan.broker.client().fetch_is_timed();
         Dispatcher {
             client: client.to_owned(),
             consumer,
@@ -76,8 +79,9 @@ impl Dispatcher {
             workers: Vec::new(),
             busy: Vec::new(),
             batch_since: None,
-            came_at: None,
-            fetched: None,
+            now: Time::ZERO,
+            free_since: Time::ZERO,
+            fetch_is_timed,
             group,
             failures: Vec::new(),
             client_failure: None,
@@ -192,10 +196,10 @@ impl Dispatcher {
         self.is_healthy() && workers.all(|worker| worker.ready && worker.resume_point.is_none())
     }
 
-    /// Lets records count as processed when they came, but not before then; or (`None`) when they are.
+    /// Begins a turn at `now`, or goes on with it. A record is begun when it arrived, but not before `free_since`.
     #[inline]
-    pub(super) fn backdate(&mut self, to: Option<Time>) {
-        self.came_at = to;
+    pub(super) fn set_time(&mut self, now: Time, free_since: Time) {
+        (self.now, self.free_since) = (now, free_since);
     }
 
     /// The group side, in group mode.
@@ -217,7 +221,7 @@ impl Dispatcher {
             let Some(worker) = self.workers.get_mut(at).and_then(Option::as_mut) else {
                 continue;
             };
-            if worker.flush(&self.context) == Applied::Fenced {
+            if worker.flush(&self.context, self.now) == Applied::Fenced {
                 self.workers[at] = None;
                 continue;
             }
@@ -242,12 +246,12 @@ impl Dispatcher {
     /// The client is at the end of a partition, and would hand `next` over next.
     pub(super) fn reached(&mut self, partition: PartitionId, next: Offset) {
         let worker = self.workers.get_mut(partition.0 as usize).and_then(Option::as_deref_mut);
-        worker.into_iter().for_each(|worker| worker.reached(&self.context, next));
+        worker.into_iter().for_each(|worker| worker.reached(&self.context, self.now, next));
     }
 
     /// Records a heartbeat: the host polls.
     pub(super) fn beat(&self) {
-        let now = self.context.clock.now();
+        let now = self.now;
         self.workers.iter().flatten().for_each(|worker| worker.channel.heartbeat.beat(now));
         if let Some(group) = &self.group {
             group.channel.heartbeat.beat(now);
@@ -259,6 +263,11 @@ impl Dispatcher {
         self.under_way.as_ref().and_then(|record| record.costs.next())
     }
 
+    /// Whether that effort is a fault that blocks the consumer.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|record| record.costs.is_stall())
+    }
+
     /// Goes on with the record whose effort is made now.
     pub(super) fn resume(&mut self) {
         if let Some(record) = &mut self.under_way {
@@ -268,7 +277,7 @@ impl Dispatcher {
             }
         }
         if let Some(record) = self.under_way.take() {
-            let now = self.context.clock.now();
+            let now = self.now;
             let Some(worker) = self.worker(record.partition) else { return self.flush() };
             let is_full = worker.done(record.offset, now);
             if self.done(record.partition, record.begun, now, is_full) == Flow::Stop {
@@ -334,8 +343,9 @@ impl Dispatcher {
         if !self.busy.contains(&partition) {
             self.busy.push(partition);
         }
-        let since = *self.batch_since.get_or_insert(begun);
-        let is_old = self.came_at.is_none() && now > since + BATCH_TIME_MAX;
+        // Records that were begun before this turn have waited for it.
+        let since = *self.batch_since.get_or_insert(begun.max(self.now));
+        let is_old = now > since + BATCH_TIME_MAX;
         if is_full || is_old { Flow::Stop } else { Flow::More }
     }
 
@@ -345,8 +355,8 @@ impl Dispatcher {
         Flow::Stop
     }
 
-    fn client_error(&self, error: &BrokerError) {
-        self.context.note_client_error(&self.client, self.consumer, &error.message);
+    fn client_error(&self, now: Time, error: &BrokerError) {
+        self.context.note_client_error(now, &self.client, self.consumer, &error.message);
     }
 }
 
@@ -361,7 +371,13 @@ impl Drop for Dispatcher {
 
 impl ConsumerEvents for Dispatcher {
     #[inline]
-    fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
+    fn record(
+        &mut self,
+        partition: PartitionId,
+        offset: Offset,
+        record: &RecordView<'_>,
+        arrived: Time,
+    ) -> Flow {
         let Some(worker) = self.workers.get_mut(partition.0 as usize).and_then(Option::as_mut)
         else {
             // A shared client or a group member may still hold records of a partition it has just given up.
@@ -374,16 +390,17 @@ impl ConsumerEvents for Dispatcher {
             return Flow::Stop;
         }
         if worker.resume_point.is_some() {
-            match worker.recognise(offset, payload) {
+            match worker.recognise(offset, record) {
                 Ok(true) => {}
                 Ok(false) => return Flow::More,
                 Err(error) => return self.fails(partition, error),
             }
         }
-        let begun = self.came_at.unwrap_or_else(|| self.context.clock.now());
-        let handed = Handed { fetched: self.fetched, at: begun };
-        match worker.process(&self.context, offset, payload, handed) {
+        let begun = arrived.max(self.free_since);
+        let handed = Handed { fetched: self.fetch_is_timed.then_some(arrived), at: begun };
+        match worker.process(&self.context, offset, record, handed) {
             Ok(Completion::At(now)) => {
+                self.free_since = now;
                 let is_full = worker.done(offset, now);
                 self.done(partition, begun, now, is_full)
             }
@@ -396,11 +413,8 @@ impl ConsumerEvents for Dispatcher {
     }
 
     #[inline]
-    fn came_at(&mut self, at: Time) {
-        self.fetched = Some(at);
-        if let Some(came_at) = &mut self.came_at {
-            *came_at = at.max(*came_at);
-        }
+    fn present(&mut self, now: Time) {
+        self.free_since = self.free_since.max(now);
     }
 
     fn end_of_partition(&mut self, partition: PartitionId) {
@@ -417,7 +431,7 @@ impl ConsumerEvents for Dispatcher {
         worker.reads();
     }
 
-    fn assigned(&mut self, partitions: &[PartitionId]) {
+    fn assigned(&mut self, now: Time, partitions: &[PartitionId]) {
         let Some(group) = &mut self.group else { return };
         let (owner, channel) = (group.owner, group.channel.clone());
         if !std::mem::replace(&mut group.joined, true) {
@@ -425,9 +439,8 @@ impl ConsumerEvents for Dispatcher {
         }
         // A member may hear of new partitions first.
         if let Some(last) = partitions.iter().max() {
-            self.context.grown(last.0 + 1);
+            self.context.grown(now, last.0 + 1);
         }
-        let now = self.context.clock.now();
         for partition in partitions {
             let resume_point = {
                 let mut cell = self.context.measurements.cell(*partition).lock();
@@ -438,14 +451,13 @@ impl ConsumerEvents for Dispatcher {
             self.attach(*partition, owner, channel.clone(), resume_point);
         }
         let (Owner { consumer, incarnation }, partitions) = (owner, partitions.to_vec());
-        self.context.note(Event::Assigned { consumer, incarnation, partitions });
+        self.context.note_at(now, Event::Assigned { consumer, incarnation, partitions });
     }
 
-    fn revoked(&mut self, partitions: &[PartitionId]) {
+    fn revoked(&mut self, now: Time, partitions: &[PartitionId]) {
         self.flush();
         let Some(group) = &self.group else { return };
         let owner @ Owner { consumer, incarnation } = group.owner;
-        let now = self.context.clock.now();
         for partition in partitions {
             self.context.measurements.cell(*partition).lock().give_up(owner, now);
             group.positions.end(*partition);
@@ -454,14 +466,14 @@ impl ConsumerEvents for Dispatcher {
             }
         }
         let partitions = partitions.to_vec();
-        self.context.note(Event::Revoked { consumer, incarnation, partitions });
+        self.context.note_at(now, Event::Revoked { consumer, incarnation, partitions });
     }
 
-    fn error(&mut self, error: BrokerError) {
+    fn error(&mut self, now: Time, error: BrokerError) {
         match error.class {
-            ErrorClass::Informational => self.client_error(&error),
+            ErrorClass::Informational => self.client_error(now, &error),
             ErrorClass::Position if self.group.is_none() => {
-                self.client_error(&error);
+                self.client_error(now, &error);
                 self.out_of_range = true;
             }
             ErrorClass::Position
@@ -469,7 +481,7 @@ impl ConsumerEvents for Dispatcher {
             | ErrorClass::Poison
             | ErrorClass::Fatal
             | ErrorClass::Processing => {
-                self.client_error(&error);
+                self.client_error(now, &error);
                 self.client_failure.get_or_insert(error);
             }
         }

@@ -6,10 +6,13 @@
 
 mod consumer_host;
 mod dispatcher;
+mod filler;
+mod looped_consumer;
 mod partition_worker;
 mod producer_host;
 mod sim_processes;
 
 pub(super) use consumer_host::{ConsumerHost, HostTurn};
-pub(super) use producer_host::{BLOCKED_WAIT, PoolHost, PoolTurn};
+pub(super) use looped_consumer::LoopedConsumer;
+pub(super) use producer_host::{BLOCKED_WAIT, Horizon, PoolHost, PoolTurn};
 pub(super) use sim_processes::{RogueConsumer, SimulatedConsumer, SimulatedPool};

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::actors::lease::{HostReport, ReportChannel};
-use crate::actors::runtime::{Completion, Context, Inquiry, RecordWork};
-use crate::base::{ConsumerId, Offset, PartitionId, Time, in_handler, panic_text};
+use crate::actors::record_work::{Completion, RecordWork};
+use crate::actors::runtime::{Context, Inquiry};
+use crate::base::{ConsumerId, Offset, PartitionId, RecordView, Time, in_handler, panic_text};
 use crate::broker::{BrokerError, ErrorClass, Position, Watermarks};
 use crate::logic::{
     ConsumerMachine, Definite, Effort, Handler, HandlerError, Record, RecordFault, Sighting,
@@ -40,12 +41,12 @@ impl PartitionWorker {
     pub(super) fn recognise(
         &mut self,
         offset: Offset,
-        payload: &[u8],
+        record: &RecordView<'_>,
     ) -> Result<bool, BrokerError> {
         let Some(resume_point) = self.resume_point else {
             return Ok(true);
         };
-        match sight(&resume_point, offset, payload) {
+        match sight(&resume_point, offset, *record) {
             // A group member begins where its group has committed: what comes before its resume point counts again.
             Sighting::Earlier => Ok(self.position.is_some()),
             Sighting::Other => {
@@ -69,25 +70,18 @@ impl PartitionWorker {
         &mut self,
         context: &Context,
         offset: Offset,
-        payload: &[u8],
+        record: &RecordView<'_>,
         handed: Handed,
     ) -> Result<Completion, BrokerError> {
-        #[cfg(test)]
-        let position = self.position.clone();
         let PartitionWorker { machine, handler, channel, skips, .. } = self;
         let begun = handed.at;
         if !skips.is_empty() && skips.contains(&offset) {
-            machine.skip(offset, payload, begun);
+            machine.skip(offset, *record, begun);
             return Ok(Completion::At(begun));
         }
         let (partition, consumer) = (machine.partition(), machine.owner().consumer);
         channel.heartbeat.begin(partition, offset, begun);
-        let effort = machine.begin(offset, payload, handed);
-        #[cfg(test)]
-        if crate::base::Defect::CommitFirst.is_planted() {
-            machine.presume();
-            position.iter().for_each(|position| position.advance(Offset(offset.0 + 1)));
-        }
+        let effort = machine.begin(offset, *record, handed);
         let fault = match context.active_faults.is_armed() {
             true => context.active_faults.on_record(consumer, partition, offset, begun),
             false => None,
@@ -95,7 +89,7 @@ impl PartitionWorker {
         if handler.is_none() && effort == Effort::None && fault.is_none() {
             return Ok(Completion::At(begun));
         }
-        let work = || self.work(context, offset, payload, effort, fault, begun);
+        let work = || self.work(context, offset, record, effort, fault, begun);
         match in_handler(work) {
             Ok(Ok(worked)) => Ok(worked),
             Ok(Err(error)) => Err(refused(offset, &error)),
@@ -111,7 +105,7 @@ impl PartitionWorker {
         &mut self,
         context: &Context,
         offset: Offset,
-        payload: &[u8],
+        record: &RecordView<'_>,
         effort: Effort,
         fault: Option<RecordFault>,
         begun: Time,
@@ -122,7 +116,13 @@ impl PartitionWorker {
         let Some(handler) = handler else { return context.runtime.work(context, &work, None) };
         let stamp = machine.begun_stamp();
         let mut handle = || match stamp {
-            Some(stamp) => handler.handle(&Record { partition, offset, stamp, payload }),
+            Some(stamp) => {
+                let RecordView { key, value, headers, timestamp_ms } = *record;
+                // A record of a simulation has the time at which it was sent, as with `CreateTime`.
+                let timestamp_ms = timestamp_ms.or(created_ms(context, stamp.sent));
+                let record = Record { partition, offset, stamp, key, value, headers, timestamp_ms };
+                handler.handle(&record)
+            }
             None => Ok(()),
         };
         context.runtime.work(context, &work, Some(&mut handle))
@@ -150,16 +150,21 @@ impl PartitionWorker {
     }
 
     /// Hands the batch over to the cell; an incarnation that was released is fenced.
-    pub(super) fn flush(&mut self, context: &Context) -> Applied {
+    pub(super) fn flush(&mut self, context: &Context, now: Time) -> Applied {
         let PartitionWorker { machine, .. } = self;
         let (partition, owner) = (machine.partition(), machine.owner());
+        let first = machine.first_of_batch();
         let applied = machine.flush(context.measurements.cell(partition));
         if let Some(trace) = context.runtime.trace() {
             let next = machine.position().unwrap_or(Offset(0));
             let is_fenced = applied == Applied::Fenced;
             let counts = if is_fenced { ", fenced: counts for nothing" } else { "" };
             let what = format!("partition {partition} up to offset {next}{counts}");
-            let (now, who) = (context.clock.now(), format!("consumer-{}", owner.consumer));
+            let who = format!("consumer-{}", owner.consumer);
+            if let Some(first) = first {
+                let counts = format!(" by start {}{counts}", owner.incarnation);
+                trace.processed(now, &who, partition, first..next, &counts);
+            }
             trace.emit_trace(now, TraceKind::Processed, who, (what, vec![partition]));
         }
         applied
@@ -167,7 +172,7 @@ impl PartitionWorker {
 
     /// The client is at the end of the partition, and would hand `next` over next. Everything it has handed over is
     /// processed.
-    pub(super) fn reached(&mut self, context: &Context, next: Offset) {
+    pub(super) fn reached(&mut self, context: &Context, now: Time, next: Offset) {
         let partition = self.machine.partition();
         // What was handed over to a dead one was not processed.
         if self.channel.is_dead() {
@@ -177,7 +182,7 @@ impl PartitionWorker {
         if self.resume_point.is_some() && next < cell.next_offset() {
             return;
         }
-        if cell.reach(self.machine.owner(), next, context.clock.now()) == Applied::Fenced {
+        if cell.reach(self.machine.owner(), next, now) == Applied::Fenced {
             return;
         }
         drop(cell);
@@ -190,6 +195,11 @@ impl PartitionWorker {
         let progress = &context.measurements.progress[partition.0 as usize];
         progress.fetch_max(next.0, Ordering::AcqRel);
     }
+}
+
+/// The timestamp of a record that its client knows none of: in a simulation the time at which it was sent.
+fn created_ms(context: &Context, sent: Time) -> Option<i64> {
+    context.plan.broker.capability().is_modelled.then_some(sent.0 / 1_000_000)
 }
 
 /// The user's handler for this incarnation; `None` when the scenario's work is done instead. One that cannot be
@@ -284,7 +294,7 @@ pub(super) fn inquire(
         tries += 1;
         let goes_on = tries < TRIES;
         if goes_on {
-            asker.note_client_error("inquiry", consumer, &error.message);
+            asker.note_client_error(asker.clock.now(), "inquiry", consumer, &error.message);
         }
         goes_on
     });

@@ -4,17 +4,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::filler::Filler;
 use crate::actors::lease::{PoolMode, PoolShared};
 use crate::actors::runtime::Context;
-use crate::base::{
-    Clock, Incarnation, Offset, PartitionId, PoolId, RunId, Stamp, Time, write_payload,
-};
+use crate::base::{Clock, Incarnation, Offset, PartitionId, PoolId, RunId, Stamp, Time};
 use crate::broker::calls::RuledProducer;
-use crate::broker::native::NativeProducer;
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::logic::{Due, Pacer};
 use crate::measure::{Ack, Measurements, Outcome, PoolState};
-use crate::plan::Pace;
+use crate::plan::{Pace, RecordFacts, RecordWriter};
 
 /// Records sent in one go, before acknowledgements are read.
 const BURST_MAX: usize = 256;
@@ -38,6 +36,28 @@ pub(in crate::actors) struct PoolHost<P> {
     partitions: usize,
     /// Until when the fate of what is in flight is waited for, once nothing more is due.
     flush_until: Option<Time>,
+    /// How far the last turn came: in simulation it may be later than the turn.
+    reached: Time,
+}
+
+/// How far a turn of a pool's host goes.
+#[derive(Clone, Copy)]
+pub(in crate::actors) enum Horizon {
+    /// It sends all that is due by this clock, which goes on meanwhile.
+    Present(Clock),
+    /// It sends what is due at its own time, and then, each at its time, what is due before this one.
+    Before(Time),
+}
+
+impl Horizon {
+    /// The time in a turn that has come to `at`.
+    #[inline]
+    fn time(self, at: Time) -> Time {
+        match self {
+            Horizon::Present(clock) => clock.now(),
+            Horizon::Before(_) => at,
+        }
+    }
 }
 
 /// How a burst ended.
@@ -65,8 +85,8 @@ pub(in crate::actors) enum Blocked {
 pub(in crate::actors) enum PoolTurn {
     /// Another turn at once.
     Again,
-    /// Another turn after this time.
-    Wait(Duration),
+    /// Another turn at this time.
+    At(Time),
     /// Another turn after [`BLOCKED_WAIT`], which counts as blocked.
     Blocked(Blocked),
     /// Nothing more: everything is sent and its fate known, or the pool is abandoned.
@@ -83,12 +103,12 @@ impl<P: ProducerPort> PoolHost<P> {
         port: P,
         filler_bytes: usize,
     ) -> PoolHost<P> {
-        let port =
-            RuledProducer::new(port, shared.pool, context.active_faults.clone(), context.clock);
+        let port = RuledProducer::new(port, shared.pool, context.active_faults.clone());
         PoolHost {
             sender: Sender::new(&context, shared.pool, port, filler_bytes),
             partitions: shared.partitions(),
             flush_until: None,
+            reached: Time::ZERO,
             context,
             shared,
             incarnation,
@@ -106,43 +126,42 @@ impl<P: ProducerPort> PoolHost<P> {
         &self.context
     }
 
-    /// The run's time.
-    pub(in crate::actors) fn clock(&self) -> Clock {
-        self.context.clock
+    /// How far the last turn came.
+    pub(super) fn reached(&self) -> Time {
+        self.reached
     }
 
-    /// Sends what is due and collects what was answered, without waiting.
-    pub(in crate::actors) fn turn(&mut self) -> PoolTurn {
+    /// Sends what is due up to the horizon and collects what was answered, without waiting.
+    pub(in crate::actors) fn turn(&mut self, now: Time, horizon: Horizon) -> PoolTurn {
+        self.reached = now;
         if self.mode.is_abandoned() {
-            self.sender.port.give_up(Duration::from_secs(1));
-            self.collect(Duration::ZERO);
+            self.sender.port.give_up(now, Duration::from_secs(1));
+            self.collect(now, Duration::ZERO);
             return PoolTurn::Over;
         }
-        if let Some(wait) = self.pause() {
-            self.collect(Duration::ZERO);
-            return PoolTurn::Wait(wait);
+        if let Some(until) = self.pause(now) {
+            self.collect(now, Duration::ZERO);
+            return PoolTurn::At(until);
         }
-        let burst = self.send_and_enter();
-        let now = self.context.clock.now();
-        let held_for = self.sender.port.next_due().remaining(now);
-        match burst {
-            Burst::More => PoolTurn::Again,
+        let burst = self.send_and_enter(horizon);
+        let now = self.reached;
+        let next = match burst {
+            Burst::More => return PoolTurn::Again,
             Burst::Fenced => {
                 self.mode.abandon();
-                PoolTurn::Again
+                return PoolTurn::Again;
             }
-            Burst::Blocked(by) => PoolTurn::Blocked(by),
-            Burst::Idle(next) => match next {
-                Some(due) => PoolTurn::Wait(due.remaining(now).min(SLEEP_MAX).min(held_for)),
-                None => {
-                    let until = self.until(now);
-                    if self.is_flushed(now >= until) {
-                        return PoolTurn::Over;
-                    }
-                    PoolTurn::Wait(FLUSH_WAIT.min(held_for))
+            Burst::Blocked(by) => return PoolTurn::Blocked(by),
+            Burst::Idle(Some(due)) => due.min(now + SLEEP_MAX),
+            Burst::Idle(None) => {
+                let until = self.until(now);
+                if self.is_flushed(now, now >= until) {
+                    return PoolTurn::Over;
                 }
-            },
-        }
+                now + FLUSH_WAIT
+            }
+        };
+        PoolTurn::At(next.min(self.sender.port.next_due()).max(now))
     }
 
     /// Until when to wait for the fate of what is in flight. A schedule that is ended early does not wait for as long
@@ -154,12 +173,11 @@ impl<P: ProducerPort> PoolHost<P> {
         *self.flush_until.insert(self.flush_until.map_or(limit, |until| until.min(limit)))
     }
 
-    /// How long to wait while a planned pause lasts, unless the schedule is to end.
-    fn pause(&self) -> Option<Duration> {
-        let now = self.context.clock.now();
+    /// Until when to wait while a planned pause lasts, unless the schedule is to end.
+    fn pause(&self, now: Time) -> Option<Time> {
         let until = self.context.active_faults.paused(self.shared.pool, now)?;
         let goes_on = self.mode.goes_on();
-        goes_on.then(|| until.remaining(now).min(SLEEP_MAX))
+        goes_on.then(|| until.min(now + SLEEP_MAX))
     }
 
     /// Whether the schedule goes on, and is to be kept.
@@ -177,10 +195,10 @@ impl<P: ProducerPort> PoolHost<P> {
     }
 
     /// Whether the fate of every record is known; when `overdue`, gives up what is left.
-    fn is_flushed(&mut self, overdue: bool) -> bool {
+    fn is_flushed(&mut self, now: Time, overdue: bool) -> bool {
         if self.cell().in_flight() > 0 && overdue {
-            self.sender.port.give_up(Duration::from_secs(5));
-            self.collect(Duration::ZERO);
+            self.sender.port.give_up(now, Duration::from_secs(5));
+            self.collect(now, Duration::ZERO);
         }
         overdue || self.cell().in_flight() == 0
     }
@@ -191,7 +209,7 @@ impl<P: ProducerPort> PoolHost<P> {
 
     /// Spreads what comes next over new partitions, once the client knows them.
     fn follow(&mut self, partitions: usize) {
-        if !self.sender.port.follow(partitions as u32) {
+        if !self.sender.port.follow(self.reached, partitions as u32) {
             return;
         }
         let mut pacer = self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,98 +219,95 @@ impl<P: ProducerPort> PoolHost<P> {
         self.partitions = partitions;
     }
 
+    /// The horizon, or a nearer one: records are sent before they are due only if nothing that is still to come makes a
+    /// difference to them.
+    fn nearest(&self, horizon: Horizon) -> Horizon {
+        let active_faults = &self.context.active_faults;
+        let is_free = self.has_more()
+            && self.sender.is_independent()
+            && !active_faults.is_armed()
+            && self.context.measurements.cells.len() == self.partitions;
+        match horizon {
+            Horizon::Before(_) if !is_free => Horizon::Before(self.reached),
+            horizon => horizon,
+        }
+    }
+
     /// Sends what is due and enters what was answered, under one lock of the schedules and the cell.
-    fn send_and_enter(&mut self) -> Burst {
+    fn send_and_enter(&mut self, horizon: Horizon) -> Burst {
         let partitions = self.context.measurements.cells.len();
         if partitions > self.partitions {
             self.follow(partitions);
         }
-        let PoolHost { context, shared, sender, .. } = self;
+        let horizon = self.nearest(horizon);
+        let PoolHost { context, shared, sender, reached, .. } = self;
         let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cell = context.measurements.pools[shared.pool.0 as usize].lock();
         if self.mode.is_ending() {
             pacer.end();
         }
+        follow_stages(&mut pacer, &context.measurements);
         let burst = match cell.is_fenced(self.incarnation) {
             true => Burst::Fenced,
-            false => burst(context, sender, &mut pacer, &mut cell),
+            false => burst(context, sender, &mut pacer, &mut cell, (reached, horizon)),
         };
-        sender.enter_answers(&mut cell);
+        sender.enter_answers(*reached, &mut cell);
         burst
     }
 
     /// Lets `wait` pass, or less, and enters the acknowledgements that came into the cell.
-    pub(in crate::actors) fn collect(&mut self, wait: Duration) {
-        if self.sender.has_answers(wait) {
+    pub(in crate::actors) fn collect(&mut self, now: Time, wait: Duration) {
+        if self.sender.has_answers(now, wait) {
             let pool = self.shared.pool.0 as usize;
             self.sender.enter(&mut self.context.measurements.pools[pool].lock());
         }
     }
 }
 
-/// Sends what is due, up to [`BURST_MAX`] records.
+/// Applies the ends of stages that came before their time.
+#[inline]
+pub(in crate::actors) fn follow_stages(pacer: &mut Pacer, measurements: &Measurements) {
+    let ends = measurements.stages.ends_from(pacer.stages_ended());
+    if !ends.is_empty() {
+        pacer.end_stages(&ends);
+    }
+}
+
+/// Sends what is due up to the horizon, each record at its time, up to [`BURST_MAX`] records. Notes how far it has come.
 fn burst<P: ProducerPort>(
     context: &Context,
     sender: &mut Sender<P>,
     pacer: &mut Pacer,
     cell: &mut PoolState,
+    (reached, horizon): (&mut Time, Horizon),
 ) -> Burst {
-    let mut skipped = 0;
+    let (mut skipped, mut has_left, mut is_early) = (0, false, false);
     for _ in 0..BURST_MAX {
-        let now = context.clock.now();
-        let Some(due) = pacer.peek(now) else {
-            return Burst::Idle(pacer.next_due(now));
-        };
+        *reached = horizon.time(*reached);
+        let early = sender.next_early(pacer, *reached, horizon, has_left);
+        has_left = early.is_some();
+        is_early |= early.is_some_and(|at| at > *reached);
+        *reached = early.unwrap_or(*reached);
+        let now = *reached;
+        let Some(due) = pacer.take(now) else { return Burst::Idle(pacer.next_due(now)) };
         if sender.is_behind(context, due.partition) {
-            pacer.skip_for_now();
+            pacer.put_off(due);
             skipped += 1;
             if skipped > 2 * sender.sent.len() {
                 return Burst::Blocked(Blocked::ByConsumers);
             }
             continue;
         }
-        match sender.send(cell, due, now) {
-            Ok(()) => pacer.taken(),
-            Err(()) => return Burst::Blocked(Blocked::ByClient),
+        match sender.send(cell, due, now, has_left) {
+            Ok(()) => {}
+            Err(()) => {
+                pacer.put_back(due);
+                return Burst::Blocked(Blocked::ByClient);
+            }
         }
     }
-    Burst::More
-}
-
-impl PoolHost<NativeProducer> {
-    /// Sends records that are due from `next` to before `until`, each at its time and as it would be sent then; notes
-    /// these times and returns when the next turn is wanted. Nothing interferes before `until`.
-    pub(super) fn run_until(&mut self, mut next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
-        let goes_on = self.has_more();
-        let PoolHost { context, shared, sender, .. } = self;
-        let is_free = goes_on
-            && next < until
-            && sender.is_independent()
-            && sender.port.is_idle()
-            && !context.active_faults.is_armed()
-            && context.active_faults.paused(shared.pool, next).is_none()
-            && context.measurements.cells.len() == self.partitions;
-        if !is_free {
-            return next;
-        }
-        let mut pacer = shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut cell = context.measurements.pools[shared.pool.0 as usize].lock();
-        if cell.is_fenced(self.incarnation) {
-            return next;
-        }
-        sender.enter_answers(&mut cell);
-        while turns.len() < BURST_MAX
-            && next < until
-            && sender.port.as_inner().sends_immediately_at(next)
-            && let Some(due) = pacer.take_alone(next)
-        {
-            let wanted = sender.send_early(&mut cell, due, next);
-            turns.push(next);
-            let due = pacer.next_due(next).unwrap_or(next);
-            next = due.min(next + SLEEP_MAX).min(wanted);
-        }
-        next
-    }
+    // The next one has a turn of its own, so that messages come between.
+    if is_early { Burst::Idle(pacer.next_due(*reached)) } else { Burst::More }
 }
 
 /// A pool's client, and what is sent through it.
@@ -300,11 +315,9 @@ pub(super) struct Sender<P> {
     pub(super) port: RuledProducer<P>,
     measurements: Arc<Measurements>,
     run: RunId,
-    payload: Vec<u8>,
-    filler: Vec<u8>,
-    filler_at: usize,
-    /// Where the next filler begins is counted up to this.
-    fillers_end: usize,
+    filler: Filler,
+    /// Makes records that have more than a stamp and filler of always the same size.
+    writer: Option<Box<RecordWriter>>,
     /// What was answered and not entered yet.
     answers: Answers,
     /// Records sent per partition, for the cap on what is unprocessed.
@@ -323,17 +336,17 @@ impl<P: ProducerPort> Sender<P> {
     ) -> Sender<P> {
         let load = &context.plan.load;
         let size = load.payload_bytes as usize;
-        let mut filler = vec![0; filler_bytes + size];
-        context.seed.child("filler", u64::from(pool.0)).random().fill(&mut filler);
+        let filler_seed = context.seed.child("filler", u64::from(pool.0));
+        let payload = &load.payload;
+        let is_plain = payload.is_plain();
+        let writer = || Box::new(RecordWriter::new(payload.clone(), context.seed));
         let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
         Sender {
             port,
             measurements: context.measurements.clone(),
             run: context.run,
-            payload: filler[..size].to_vec(),
-            filler,
-            filler_at: 0,
-            fillers_end: filler_bytes,
+            filler: Filler::new(size, filler_bytes, filler_seed),
+            writer: (!is_plain).then(writer),
             answers: Answers::default(),
             sent: vec![0; context.measurements.cells.len()],
             unprocessed_max: load.unprocessed_bytes_max.map(|bytes| per_pool(bytes).max(1) as i64),
@@ -365,13 +378,26 @@ impl<P: ProducerPort> Sender<P> {
         self.unprocessed_max.is_none()
     }
 
-    /// Stamps and hands over one record. `Err` when the client's queue is full.
-    fn send(&mut self, cell: &mut PoolState, due: Due, now: Time) -> Result<(), ()> {
+    /// Stamps and hands over one record, which may be the only one at its time. `Err` when the client's queue is full.
+    fn send(
+        &mut self,
+        cell: &mut PoolState,
+        due: Due,
+        now: Time,
+        is_alone: bool,
+    ) -> Result<(), ()> {
         let Due { producer, partition, .. } = due;
         let sequence = cell.next_sequence(producer, partition);
-        self.stamp(due, sequence, now);
-        let record = SendRecord { producer, partition, sequence, payload: &self.payload };
-        match self.port.send(&record) {
+        let stamp = self.stamp(due, sequence, now);
+        let (payload, is_packed) = match &mut self.writer {
+            None => (self.filler.stamped(&stamp), false),
+            Some(writer) => writer
+                .write(&stamp, &RecordFacts { producer, partition, sequence, key: due.key, now }),
+        };
+        let sent = now;
+        let record =
+            SendRecord { producer, partition, sequence, payload, is_packed, sent, is_alone };
+        match self.port.send(now, &record) {
             Ok(()) => {}
             Err(SendError::Full) => return Err(()),
             Err(SendError::Refused(name)) => {
@@ -385,33 +411,42 @@ impl<P: ProducerPort> Sender<P> {
         Ok(())
     }
 
+    /// When the next record is sent, if it is alone at its time, that is before the horizon and before the next turn
+    /// without it, and the record leaves the client immediately. What was sent at `at` leaves the client before, unless
+    /// it `has_left`.
+    #[inline]
+    fn next_early(
+        &mut self,
+        pacer: &Pacer,
+        at: Time,
+        horizon: Horizon,
+        has_left: bool,
+    ) -> Option<Time> {
+        let Horizon::Before(end) = horizon else { return None };
+        let is_next = |next: &Time| *next < end && *next <= at + SLEEP_MAX;
+        let next = pacer.next_alone(at).filter(is_next)?;
+        if next > at && !has_left {
+            self.port.send_due(at);
+        }
+        self.port.sends_immediately_at(next).then_some(next)
+    }
+
     /// When a record that is sent now was to be sent.
     #[inline]
     fn intended(&self, due: Due, now: Time) -> Time {
         if self.at_max_rate { now } else { due.intended }
     }
 
-    /// Writes a record's payload.
+    /// What a record says about itself.
     #[inline]
-    fn stamp(&mut self, due: Due, sequence: u64, now: Time) {
-        let stamp = Stamp {
+    fn stamp(&self, due: Due, sequence: u64, now: Time) -> Stamp {
+        Stamp {
             run: self.run,
             producer: due.producer,
             partition: due.partition,
             sequence,
             intended: self.intended(due, now),
             sent: now,
-        };
-        self.fill();
-        write_payload(&stamp, &mut self.payload);
-    }
-
-    /// Puts the next filler into the payload, unless there is only one, which stays there.
-    fn fill(&mut self) {
-        if self.fillers_end > 1 {
-            let size = self.payload.len();
-            self.payload.copy_from_slice(&self.filler[self.filler_at..self.filler_at + size]);
-            self.filler_at = (self.filler_at + size) % self.fillers_end;
         }
     }
 
@@ -422,14 +457,14 @@ impl<P: ProducerPort> Sender<P> {
     }
 
     /// Lets `wait` pass, or less; whether the client has answered something that is to be entered.
-    fn has_answers(&mut self, wait: Duration) -> bool {
-        self.port.answers(wait, &mut self.answers);
+    fn has_answers(&mut self, now: Time, wait: Duration) -> bool {
+        self.port.answers(now, wait, &mut self.answers);
         !self.answers.is_empty()
     }
 
     /// Enters what was answered until now.
-    fn enter_answers(&mut self, cell: &mut PoolState) {
-        if self.has_answers(Duration::ZERO) {
+    fn enter_answers(&mut self, now: Time, cell: &mut PoolState) {
+        if self.has_answers(now, Duration::ZERO) {
             self.enter(cell);
         }
     }
@@ -448,18 +483,5 @@ impl<P: ProducerPort> Sender<P> {
         let errors = std::mem::take(&mut self.answers.errors);
         errors.into_iter().for_each(|(name, times)| cell.error(&name, times));
         cell.withheld += self.port.take_withheld();
-    }
-}
-
-impl Sender<NativeProducer> {
-    /// Sends a record at `at`, for which the client [has room](NativeProducer::sends_immediately_at) then. Returns when the
-    /// client wants its next tick.
-    #[inline]
-    fn send_early(&mut self, cell: &mut PoolState, due: Due, at: Time) -> Time {
-        let Due { producer, partition, .. } = due;
-        let sequence = self.note_sent(cell, due, at);
-        self.stamp(due, sequence, at);
-        let record = SendRecord { producer, partition, sequence, payload: &self.payload };
-        self.port.inner().send_early(&record, at)
     }
 }

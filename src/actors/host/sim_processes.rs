@@ -4,15 +4,17 @@
 use std::time::Duration;
 
 use super::consumer_host::{ConsumerHost, HostTurn};
-use super::producer_host::{BLOCKED_WAIT, Blocked, PoolHost, PoolTurn};
+use super::producer_host::{BLOCKED_WAIT, Blocked, Horizon, PoolHost, PoolTurn};
 use crate::actors::lease::{HostReport, PoolReport};
 use crate::actors::runtime::Context;
-use crate::base::{Clock, ConsumerId, Offset, PartitionId, Time};
+use crate::base::{ConsumerId, Offset, PartitionId, RecordView, Time};
 use crate::broker::calls::RuledConsumer;
 use crate::broker::native::{NativeConsumer, NativeProducer};
 use crate::broker::protocol::Client;
 use crate::broker::sim::{NextTurn, SimProcess, TurnRequest};
-use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow};
+use crate::broker::{
+    BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, ProducerPort,
+};
 use crate::logic::Effort;
 use crate::plan::Acks;
 
@@ -25,10 +27,10 @@ const HANG_STEP: Duration = Duration::from_millis(250);
 const LATE_BYTES_MAX: usize = 16 * 1024;
 
 /// A consumer's host with the native client.
-pub(in crate::actors) struct SimulatedConsumer {
+pub(in crate::actors) struct SimulatedConsumer<C> {
     /// In a box: it is taken out for each turn, so that a turn can end it.
     host: Option<Box<ConsumerHost>>,
-    client: RuledConsumer<NativeConsumer>,
+    client: RuledConsumer<C>,
     name: String,
     /// How long closing the client takes, once it has begun.
     closing: Option<Duration>,
@@ -41,16 +43,24 @@ pub(in crate::actors) struct SimulatedConsumer {
     counts_only: bool,
 }
 
-impl SimulatedConsumer {
+/// A native consumer, or what is built around one.
+pub(in crate::actors) trait NativeClient:
+    ConsumerPort + AsRef<NativeConsumer> + AsMut<NativeConsumer> + Send
+{
+}
+
+impl<C: ConsumerPort + AsRef<NativeConsumer> + AsMut<NativeConsumer> + Send> NativeClient for C {}
+
+impl<C: NativeClient> SimulatedConsumer<C> {
     /// The process of a host whose client is `client`: of this group member, if it is one.
     pub(in crate::actors) fn new(
         host: ConsumerHost,
-        client: NativeConsumer,
+        client: C,
         name: String,
         member: Option<ConsumerId>,
-    ) -> SimulatedConsumer {
+    ) -> SimulatedConsumer<C> {
         let active_faults = host.context().active_faults.clone();
-        let client = RuledConsumer::new(client, member, active_faults, host.clock());
+        let client = RuledConsumer::new(client, member, active_faults);
         SimulatedConsumer {
             host: Some(Box::new(host)),
             client,
@@ -65,7 +75,7 @@ impl SimulatedConsumer {
 
     /// Whether the client has something to hand over that the host would get.
     fn has_events(&self) -> bool {
-        self.client.as_inner().has_events() && self.client.has_room()
+        self.client.as_inner().as_ref().has_events() && self.client.has_room()
     }
 
     /// Whether records may wait in the client.
@@ -74,10 +84,10 @@ impl SimulatedConsumer {
     }
 
     /// How long it hangs, if it does, before it is looked at again: a run that is over ends that.
-    fn hangs_for(&mut self, host: &ConsumerHost) -> Option<Duration> {
+    fn hangs_for(&mut self, now: Time, host: &ConsumerHost) -> Option<Duration> {
         self.hangs = host.hangs_until().or(self.hangs);
         let (consumer, until) = self.hangs?;
-        let left = until.remaining(host.clock().now());
+        let left = until.remaining(now);
         if left.is_zero() || host.context().active_faults.is_over() {
             self.hangs = None;
             // A later failure has another cause.
@@ -87,15 +97,16 @@ impl SimulatedConsumer {
         Some(left.min(HANG_STEP))
     }
 
-    fn turn_of(&mut self, host: &mut ConsumerHost) -> NextTurn {
+    fn turn_of(&mut self, now: Time, host: &mut ConsumerHost) -> NextTurn {
         loop {
-            host.backdate(self.can_wait(host).then_some(self.free_from));
-            if let Some(left) = self.hangs_for(host) {
+            // Records that could wait are processed as if they had not.
+            let free_since = if self.can_wait(host) { self.free_from } else { now };
+            if let Some(left) = self.hangs_for(now, host) {
                 return NextTurn::After(Effort::Wait(left));
             }
-            if host.turn(&mut self.client, Duration::ZERO) == HostTurn::Over {
+            if host.turn(now, free_since, &mut self.client, Duration::ZERO) == HostTurn::Over {
                 host.close_dispatcher();
-                self.client.inner().leave();
+                self.client.inner().as_mut().leave(now);
                 let took = host.closes_late().unwrap_or_default();
                 (self.closing, self.counts_only) = (Some(took), false);
                 return NextTurn::After(Effort::Wait(took));
@@ -105,45 +116,45 @@ impl SimulatedConsumer {
                 Some(effort) => return NextTurn::After(effort),
                 None if self.has_events() => {}
                 None => {
-                    let wake = host.next_wake().min(self.client.next_due());
-                    return NextTurn::At(wake.min(host.clock().now() + IDLE));
+                    let wake = host.next_wake().min(self.client.next_due()).min(now + IDLE);
+                    return NextTurn::At(wake.min(self.client.inner().as_mut().tick(now)));
                 }
             }
         }
     }
 }
 
-impl SimProcess for SimulatedConsumer {
+impl<C: NativeClient> SimProcess for SimulatedConsumer<C> {
     fn name(&self) -> String {
         self.name.clone()
     }
 
-    fn turn(&mut self) -> NextTurn {
+    fn turn(&mut self, now: Time, _horizon: Time) -> NextTurn {
         let Some(mut host) = self.host.take() else { return NextTurn::Over };
         if let Some(took) = self.closing {
             let channel = host.channel();
-            host.closed(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
+            host.closed(now, i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
             channel.iter().for_each(|channel| channel.report(HostReport::Closed));
             return NextTurn::Over;
         }
         if std::mem::take(&mut self.was_busy) {
-            self.free_from = host.clock().now();
+            self.free_from = now;
         }
-        let next = self.turn_of(&mut host);
+        let next = self.turn_of(now, &mut host);
         self.was_busy = matches!(next, NextTurn::After(_));
         self.host = Some(host);
         next
     }
 
     fn client(&mut self) -> &mut dyn Client {
-        self.client.inner()
+        self.client.inner().as_mut()
     }
 
     fn wish(&self) -> TurnRequest {
         if !self.has_events() {
             return TurnRequest::None;
         }
-        let waiting = self.client.as_inner().waiting_records_only();
+        let waiting = self.client.as_inner().as_ref().waiting_records_only();
         let is_little = waiting.is_some_and(|bytes| bytes <= LATE_BYTES_MAX);
         match is_little && self.cannot_notify_actors() {
             true => TurnRequest::Later,
@@ -156,14 +167,13 @@ impl SimProcess for SimulatedConsumer {
     }
 
     fn awaits_one_fetch(&self) -> bool {
-        self.cannot_notify_actors() && self.client.as_inner().waits_for_one_answer()
+        self.cannot_notify_actors() && self.client.as_inner().as_ref().waits_for_one_answer()
     }
 }
 
 /// A pool's host with the native client.
 pub(in crate::actors) struct SimulatedPool<R> {
     host: PoolHost<NativeProducer>,
-    clock: Clock,
     report: R,
     /// Since when, and by what, the pool is kept from sending.
     blocked: Option<(Time, Blocked)>,
@@ -174,9 +184,9 @@ pub(in crate::actors) struct SimulatedPool<R> {
 
 impl<R: Fn(PoolReport)> SimulatedPool<R> {
     pub(in crate::actors) fn new(host: PoolHost<NativeProducer>, report: R) -> SimulatedPool<R> {
-        let (clock, plan) = (host.clock(), &host.context().plan);
+        let plan = &host.context().plan;
         let may_run_early = plan.load.acks != Acks::None || plan.faults.is_empty();
-        SimulatedPool { host, clock, report, blocked: None, may_run_early }
+        SimulatedPool { host, report, blocked: None, may_run_early }
     }
 }
 
@@ -185,25 +195,29 @@ impl<R: Fn(PoolReport) + Send> SimProcess for SimulatedPool<R> {
         format!("pool-{}", self.host.pool())
     }
 
-    fn turn(&mut self) -> NextTurn {
-        let now = self.clock.now();
+    fn turn(&mut self, now: Time, horizon: Time) -> NextTurn {
         if let Some((since, by)) = self.blocked.take() {
             self.host.blocked(by, since, now);
         }
-        loop {
-            return match self.host.turn() {
-                PoolTurn::Again => continue,
-                PoolTurn::Wait(wait) => NextTurn::At(now + wait),
-                PoolTurn::Blocked(by) => {
-                    self.blocked = Some((now, by));
-                    NextTurn::At(now + BLOCKED_WAIT)
-                }
-                PoolTurn::Over => {
-                    (self.report)(PoolReport::Finished);
-                    NextTurn::Over
-                }
-            };
+        let horizon = Horizon::Before(if self.may_run_early { horizon } else { now });
+        let mut turn = self.host.turn(now, horizon);
+        while let PoolTurn::Again = turn {
+            turn = self.host.turn(self.host.reached(), horizon);
         }
+        let reached = self.host.reached();
+        let next = match turn {
+            PoolTurn::Again => reached,
+            PoolTurn::At(next) => next,
+            PoolTurn::Blocked(by) => {
+                self.blocked = Some((reached, by));
+                reached + BLOCKED_WAIT
+            }
+            PoolTurn::Over => {
+                (self.report)(PoolReport::Finished);
+                return NextTurn::Over;
+            }
+        };
+        NextTurn::At(next.min(self.host.sender.port.send_due(reached)))
     }
 
     fn client(&mut self) -> &mut dyn Client {
@@ -214,19 +228,12 @@ impl<R: Fn(PoolReport) + Send> SimProcess for SimulatedPool<R> {
         TurnRequest::None
     }
 
-    fn acks_are_inert(&self) -> bool {
-        self.host.sender.port.as_inner().acks_are_inert()
+    fn acks_are_inert(&self, now: Time) -> bool {
+        self.host.sender.port.as_inner().acks_are_inert(now)
     }
 
     fn cannot_notify_actors(&self) -> bool {
         self.host.has_more()
-    }
-
-    fn run_until(&mut self, next: Time, until: Time, turns: &mut Vec<Time>) -> Time {
-        match self.blocked {
-            None if self.may_run_early => self.host.run_until(next, until, turns),
-            None | Some(_) => next,
-        }
     }
 }
 
@@ -245,27 +252,27 @@ struct SecondWork {
 }
 
 impl RogueConsumer {
-    /// Reads `partition` with `client` from its checkpoint on, until then.
+    /// Reads `partition` with `client` from its checkpoint on, from now until then.
     pub(in crate::actors) fn new(
         context: &Context,
         mut client: NativeConsumer,
         partition: PartitionId,
-        until: Time,
+        (now, until): (Time, Time),
     ) -> RogueConsumer {
         let next = context.measurements.cell(partition).lock().next_offset();
         // It takes every command.
-        let _ = client.submit(ConsumerCommand::Assign(partition, next));
+        let _ = client.submit(now, ConsumerCommand::Assign(partition, next));
         RogueConsumer { client, events: SecondWork { context: context.clone(), partition }, until }
     }
 }
 
 impl SimProcess for RogueConsumer {
-    fn turn(&mut self) -> NextTurn {
-        if self.events.context.clock.now() >= self.until {
+    fn turn(&mut self, now: Time, _horizon: Time) -> NextTurn {
+        if now >= self.until {
             return NextTurn::Over;
         }
-        self.client.poll(Duration::ZERO, &mut self.events);
-        NextTurn::At(self.until)
+        self.client.poll(now, Duration::ZERO, &mut self.events);
+        NextTurn::At(self.until.min(self.client.tick(now)))
     }
 
     fn name(&self) -> String {
@@ -282,18 +289,26 @@ impl SimProcess for RogueConsumer {
 }
 
 impl ConsumerEvents for SecondWork {
-    fn record(&mut self, partition: PartitionId, _offset: Offset, _payload: &[u8]) -> Flow {
+    fn present(&mut self, _now: Time) {}
+
+    fn record(
+        &mut self,
+        partition: PartitionId,
+        _offset: Offset,
+        _record: &RecordView<'_>,
+        _arrived: Time,
+    ) -> Flow {
         self.context.measurements.cell(partition).lock().two_owners += 1;
         Flow::More
     }
 
     fn end_of_partition(&mut self, _partition: PartitionId) {}
 
-    fn assigned(&mut self, _partitions: &[PartitionId]) {}
+    fn assigned(&mut self, _now: Time, _partitions: &[PartitionId]) {}
 
-    fn revoked(&mut self, _partitions: &[PartitionId]) {}
+    fn revoked(&mut self, _now: Time, _partitions: &[PartitionId]) {}
 
-    fn error(&mut self, error: BrokerError) {
-        self.context.note_client_error("second owner", None, &error.message);
+    fn error(&mut self, now: Time, error: BrokerError) {
+        self.context.note_client_error(now, "second owner", None, &error.message);
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn partitions_of_pool(context: &Context, pool: PoolId) -> Vec<Partiti
             let its: BTreeSet<u32> = producers.map(|producer| producer % partitions).collect();
             its.into_iter().map(PartitionId).collect()
         }
+        PartitionChoice::Only(id) => vec![PartitionId(id)],
         _ => (0..partitions).map(PartitionId).collect(),
     }
 }
@@ -280,7 +281,7 @@ impl SupervisorState {
             waiting.for_each(|mark| mark.restarted = Some(now));
         }
         self.poll_end_offsets_now();
-        tracing::debug!(%consumer, %incarnation, "restarted");
+        tracing::debug!(%consumer, start = %incarnation, "restarted");
     }
 
     /// Notes that a consumer has fetched from its partition: what has recovered there may be as before from now on.

@@ -81,6 +81,12 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SupervisorMsg::StartConsumers => state.start_consumers(&myself).await?,
+            SupervisorMsg::StartBacklog { pools } => {
+                for shared in pools {
+                    state.add(&myself, SlotId::Pool(shared.pool), Some(shared)).await;
+                }
+            }
+            SupervisorMsg::EndBacklog => state.children.retain(|id, _| id.is_consumer()),
             SupervisorMsg::StartLoad { pools, start } => {
                 state.start_load(&myself, pools, start).await?;
             }
@@ -165,6 +171,9 @@ impl SupervisorState {
                 .await?;
         self.oracle = Some(oracle);
         for id in 0..self.context.plan.members() {
+            if !self.context.plan.starts(ConsumerId(id)) {
+                continue;
+            }
             self.add(myself, SlotId::Consumer(ConsumerId(id)), None).await;
         }
         self.schedule_check(myself, self.context.clock.now());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Clock, ConsumerId, Offset, PartitionId, Time};
+use crate::base::{ConsumerId, Offset, OwnedRecord, PartitionId, RecordView, Time};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, ErrorClass, Flow};
 use crate::fault::{CallAction, CallError};
 use crate::logic::{ActiveFaults, CallingClient};
@@ -25,7 +25,6 @@ struct Rules {
     /// The group's member; otherwise consumers have the numbers of their partitions.
     member: Option<ConsumerId>,
     active_faults: Arc<ActiveFaults>,
-    clock: Clock,
     /// What is read, unless a group says so.
     assigned: BTreeSet<PartitionId>,
     /// What is held back, in the order it came.
@@ -33,21 +32,18 @@ struct Rules {
     count: usize,
     /// Partitions to be read again, from where and when.
     dropped: BTreeMap<PartitionId, (Offset, Time)>,
-    /// When the client had the records it is handing over, if it says.
-    came_at: Option<Time>,
     /// What was decided about the call under way.
     decided: BTreeMap<PartitionId, Option<CallAction>>,
 }
 
 struct Held {
     due: Time,
-    /// When the client had it, or would have had it but for the delay, if it says.
-    came_at: Option<Time>,
     what: Arrival,
 }
 
 enum Arrival {
-    Record(Offset, Vec<u8>),
+    /// With the time at which it arrived, or would have arrived but for the delay.
+    Record(Offset, OwnedRecord, Time),
     End,
 }
 
@@ -57,17 +53,14 @@ impl<P: ConsumerPort> RuledConsumer<P> {
         inner: P,
         member: Option<ConsumerId>,
         active_faults: Arc<ActiveFaults>,
-        clock: Clock,
     ) -> RuledConsumer<P> {
         let rules = Rules {
             member,
             active_faults,
-            clock,
             assigned: BTreeSet::new(),
             held: BTreeMap::new(),
             count: 0,
             dropped: BTreeMap::new(),
-            came_at: None,
             decided: BTreeMap::new(),
         };
         RuledConsumer { inner, rules }
@@ -102,29 +95,33 @@ impl<P: ConsumerPort> RuledConsumer<P> {
     }
 
     #[cold]
-    fn poll_by_the_rules(&mut self, wait: Duration, events: &mut dyn ConsumerEvents) {
-        let now = self.rules.clock.now();
+    fn poll_by_the_rules(
+        &mut self,
+        now: Time,
+        wait: Duration,
+        events: &mut dyn ConsumerEvents,
+    ) -> Time {
         self.ask_again(now, events);
         if self.rules.release(now, events) == Flow::Stop {
-            return;
+            return now;
         }
         let wait = wait.min(self.next_due().remaining(now));
         if !self.has_room() {
             std::thread::sleep(wait);
-            return;
+            return now + wait;
         }
         self.rules.decided.clear();
-        self.inner.poll(wait, &mut Filter { rules: &mut self.rules, events });
+        self.inner.poll(now, wait, &mut Filter { rules: &mut self.rules, events, now })
     }
 
     /// Goes back to what was dropped long enough ago.
     fn ask_again(&mut self, now: Time, events: &mut dyn ConsumerEvents) {
         while let Some((partition, from)) = self.rules.take_dropped(now) {
-            if let Err(error) = self.inner.submit(ConsumerCommand::Seek(partition, from)) {
+            if let Err(error) = self.inner.submit(now, ConsumerCommand::Seek(partition, from)) {
                 // The next incarnation reads from the checkpoint, which is before what was dropped.
                 let message =
                     format!("{error}; dropped records of {partition} cannot be read again");
-                events.error(BrokerError::fatal(message));
+                events.error(now, BrokerError::fatal(message));
             }
         }
     }
@@ -157,10 +154,9 @@ impl Rules {
             while flow == Flow::More && queue.front().is_some_and(|first| first.due <= now) {
                 let Some(first) = queue.pop_front() else { break };
                 *count -= 1;
-                first.came_at.into_iter().for_each(|at| events.came_at(at));
                 match first.what {
-                    Arrival::Record(offset, payload) => {
-                        flow = events.record(*partition, offset, &payload);
+                    Arrival::Record(offset, record, arrived) => {
+                        flow = events.record(*partition, offset, &record.view(), arrived);
                     }
                     Arrival::End => events.end_of_partition(*partition),
                 }
@@ -171,9 +167,7 @@ impl Rules {
     }
 
     fn hold(&mut self, partition: PartitionId, due: Time, what: Arrival) {
-        let delay = due.remaining(self.clock.now());
-        let came_at = self.came_at.map(|at| at + delay);
-        self.held.entry(partition).or_default().push_back(Held { due, came_at, what });
+        self.held.entry(partition).or_default().push_back(Held { due, what });
         self.count += 1;
     }
 
@@ -198,7 +192,7 @@ impl Rules {
 }
 
 impl<P: ConsumerPort> ConsumerPort for RuledConsumer<P> {
-    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError> {
+    fn submit(&mut self, now: Time, command: ConsumerCommand) -> Result<(), BrokerError> {
         match &command {
             ConsumerCommand::Assign(partition, _) => {
                 self.rules.forget(*partition);
@@ -211,15 +205,15 @@ impl<P: ConsumerPort> ConsumerPort for RuledConsumer<P> {
             ConsumerCommand::Seek(partition, _) => self.rules.forget(*partition),
             ConsumerCommand::Commit(_) => {}
         }
-        self.inner.submit(command)
+        self.inner.submit(now, command)
     }
 
     #[inline]
-    fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents) {
+    fn poll(&mut self, now: Time, wait: Duration, events: &mut dyn ConsumerEvents) -> Time {
         if self.rules.is_idle() {
-            return self.inner.poll(wait, events);
+            return self.inner.poll(now, wait, events);
         }
-        self.poll_by_the_rules(wait, events);
+        self.poll_by_the_rules(now, wait, events)
     }
 
     fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
@@ -232,6 +226,10 @@ impl<P: ConsumerPort> ConsumerPort for RuledConsumer<P> {
         ends
     }
 
+    fn has_events(&self) -> bool {
+        self.inner.has_events() && self.has_room()
+    }
+
     fn close(self: Box<Self>, limit: Duration) -> bool {
         Box::new(self.inner).close(limit)
     }
@@ -241,28 +239,39 @@ impl<P: ConsumerPort> ConsumerPort for RuledConsumer<P> {
 struct Filter<'a> {
     rules: &'a mut Rules,
     events: &'a mut dyn ConsumerEvents,
+    /// When the poll began.
+    now: Time,
 }
 
 impl ConsumerEvents for Filter<'_> {
-    fn came_at(&mut self, at: Time) {
-        self.rules.came_at = Some(at);
-        self.events.came_at(at);
+    fn present(&mut self, now: Time) {
+        self.events.present(now);
     }
 
-    fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
+    fn record(
+        &mut self,
+        partition: PartitionId,
+        offset: Offset,
+        record: &RecordView<'_>,
+        arrived: Time,
+    ) -> Flow {
         let rules = &mut *self.rules;
         if rules.dropped.contains_key(&partition) {
             return Flow::More;
         }
-        let now = rules.clock.now();
+        // A poll that waits hands over what arrives meanwhile.
+        let now = self.now.max(arrived);
         let (action, is_new) = rules.decide(partition);
         match action {
             None if !rules.held.contains_key(&partition) => {
-                return self.events.record(partition, offset, payload);
+                return self.events.record(partition, offset, record, arrived);
             }
-            None => rules.hold(partition, now, Arrival::Record(offset, payload.to_vec())),
+            None => {
+                rules.hold(partition, now, Arrival::Record(offset, (*record).into(), arrived));
+            }
             Some(CallAction::Delay(delay)) => {
-                rules.hold(partition, now + delay, Arrival::Record(offset, payload.to_vec()));
+                let what = Arrival::Record(offset, (*record).into(), arrived + delay);
+                rules.hold(partition, now + delay, what);
             }
             Some(CallAction::Drop | CallAction::LoseAnswer) => {
                 rules.dropped.insert(partition, (offset, now + ASK_AGAIN));
@@ -271,11 +280,11 @@ impl ConsumerEvents for Filter<'_> {
                 rules.dropped.insert(partition, (offset, now + ASK_AGAIN));
                 if is_new {
                     let (class, message) = (ErrorClass::Informational, "fetch refused by a fault");
-                    self.events.error(BrokerError { class, message: message.to_owned() });
+                    self.events.error(now, BrokerError { class, message: message.to_owned() });
                 }
             }
             Some(CallAction::Error(CallError::Fatal)) => {
-                self.events.error(BrokerError::fatal("client broken by a fault"));
+                self.events.error(now, BrokerError::fatal("client broken by a fault"));
                 return Flow::Stop;
             }
         }
@@ -292,17 +301,17 @@ impl ConsumerEvents for Filter<'_> {
         }
     }
 
-    fn assigned(&mut self, partitions: &[PartitionId]) {
+    fn assigned(&mut self, now: Time, partitions: &[PartitionId]) {
         partitions.iter().for_each(|partition| self.rules.forget(*partition));
-        self.events.assigned(partitions);
+        self.events.assigned(now, partitions);
     }
 
-    fn revoked(&mut self, partitions: &[PartitionId]) {
+    fn revoked(&mut self, now: Time, partitions: &[PartitionId]) {
         partitions.iter().for_each(|partition| self.rules.forget(*partition));
-        self.events.revoked(partitions);
+        self.events.revoked(now, partitions);
     }
 
-    fn error(&mut self, error: BrokerError) {
-        self.events.error(error);
+    fn error(&mut self, now: Time, error: BrokerError) {
+        self.events.error(now, error);
     }
 }

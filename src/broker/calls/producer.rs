@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Clock, PartitionId, PoolId, ProducerId, Time, sent_time};
+use crate::base::{PartitionId, PoolId, ProducerId, Time};
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::fault::{CallAction, CallError};
 use crate::logic::{ActiveFaults, CallingClient};
@@ -20,7 +20,6 @@ pub struct RuledProducer<P> {
     inner: P,
     pool: PoolId,
     active_faults: Arc<ActiveFaults>,
-    clock: Clock,
     /// What is held back, in the order it came.
     held: BTreeMap<PartitionId, VecDeque<Held>>,
     count: usize,
@@ -37,21 +36,33 @@ struct Held {
     producer: ProducerId,
     sequence: u64,
     payload: Vec<u8>,
+    is_packed: bool,
+    sent: Time,
+}
+
+impl Held {
+    /// The record, which goes to this partition.
+    fn record(&self, partition: PartitionId) -> SendRecord<'_> {
+        let Held { producer, sequence, payload, is_packed, sent, .. } = self;
+        SendRecord {
+            producer: *producer,
+            partition,
+            sequence: *sequence,
+            payload,
+            is_packed: *is_packed,
+            sent: *sent,
+            is_alone: false,
+        }
+    }
 }
 
 impl<P: ProducerPort> RuledProducer<P> {
     /// `inner` as the client of `pool`.
-    pub fn new(
-        inner: P,
-        pool: PoolId,
-        active_faults: Arc<ActiveFaults>,
-        clock: Clock,
-    ) -> RuledProducer<P> {
+    pub fn new(inner: P, pool: PoolId, active_faults: Arc<ActiveFaults>) -> RuledProducer<P> {
         RuledProducer {
             inner,
             pool,
             active_faults,
-            clock,
             held: BTreeMap::new(),
             count: 0,
             unanswered: BTreeSet::new(),
@@ -89,21 +100,20 @@ impl<P: ProducerPort> RuledProducer<P> {
     }
 
     #[cold]
-    fn send_by_the_rules(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
-        let now = self.clock.now();
+    fn send_by_the_rules(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
         let hit =
             self.active_faults.calls().decide(CallingClient::Pool(self.pool), record.partition);
         match hit.map(|(_, action)| action) {
             Some(CallAction::Delay(delay)) => self.hold(record, now + delay),
             Some(CallAction::LoseAnswer) => {
-                self.send_in_order(record, now)?;
+                self.send_in_order(now, record)?;
                 let SendRecord { producer, partition, sequence, .. } = *record;
                 self.unanswered.insert((producer, partition, sequence));
                 Ok(())
             }
             Some(CallAction::Drop) => {
                 // To its sender it is one that was never answered.
-                self.answer(record, now, Outcome::Indeterminate);
+                self.answers.acks.push(unsent(record, now, Outcome::Indeterminate));
                 self.answers.add_error("dropped by a fault", 1);
                 self.withheld += 1;
                 Ok(())
@@ -113,15 +123,15 @@ impl<P: ProducerPort> RuledProducer<P> {
                 self.withheld += 1;
                 Err(SendError::Refused("refused by a fault".to_owned()))
             }
-            None => self.send_in_order(record, now),
+            None => self.send_in_order(now, record),
         }
     }
 
     /// Sends a record, or keeps it behind those of its partition that are held back.
-    fn send_in_order(&mut self, record: &SendRecord<'_>, now: Time) -> Result<(), SendError> {
+    fn send_in_order(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
         match self.held.contains_key(&record.partition) {
             true => self.hold(record, now),
-            false => self.inner.send(record),
+            false => self.inner.send(now, record),
         }
     }
 
@@ -145,8 +155,8 @@ impl<P: ProducerPort> RuledProducer<P> {
         if self.count >= HELD_MAX {
             return Err(SendError::Full);
         }
-        let SendRecord { producer, partition, sequence, payload } = *record;
-        let held = Held { due, producer, sequence, payload: payload.to_vec() };
+        let SendRecord { producer, partition, sequence, payload, is_packed, sent, .. } = *record;
+        let held = Held { due, producer, sequence, payload: payload.to_vec(), is_packed, sent };
         self.held.entry(partition).or_default().push_back(held);
         self.count += 1;
         Ok(())
@@ -157,17 +167,15 @@ impl<P: ProducerPort> RuledProducer<P> {
         let mut held = std::mem::take(&mut self.held);
         held.retain(|partition, queue| {
             while let Some(first) = queue.front_mut().filter(|first| first.due <= now) {
-                let Held { producer, sequence, payload, .. } = &*first;
-                let (partition, producer, sequence) = (*partition, *producer, *sequence);
-                let record = SendRecord { producer, partition, sequence, payload };
-                match self.inner.send(&record) {
+                let record = first.record(*partition);
+                match self.inner.send(now, &record) {
                     Ok(()) => {}
                     Err(SendError::Full) => {
                         first.due = now + TRY_AGAIN;
                         return true;
                     }
                     Err(SendError::Refused(name)) => {
-                        self.answer(&record, now, Outcome::Failed);
+                        self.answers.acks.push(unsent(&record, now, Outcome::Failed));
                         self.answers.add_error(&name, 1);
                     }
                 }
@@ -178,28 +186,37 @@ impl<P: ProducerPort> RuledProducer<P> {
         });
         self.held = held;
     }
+}
 
-    fn answer(&mut self, record: &SendRecord<'_>, at: Time, outcome: Outcome) {
-        let SendRecord { producer, partition, sequence, payload } = *record;
-        let sent = sent_time(payload).unwrap_or(at);
-        let offset = None;
-        self.answers.acks.push(Ack { producer, partition, sequence, offset, sent, at, outcome });
-    }
+/// The answer to a record that the client knows nothing of.
+fn unsent(record: &SendRecord<'_>, at: Time, outcome: Outcome) -> Ack {
+    let SendRecord { producer, partition, sequence, sent, .. } = *record;
+    Ack { producer, partition, sequence, offset: None, sent, at, outcome }
 }
 
 impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
     #[inline]
-    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
+    fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
         if self.is_idle() {
-            return self.inner.send(record);
+            return self.inner.send(now, record);
         }
-        self.send_by_the_rules(record)
+        self.send_by_the_rules(now, record)
     }
 
-    fn answers(&mut self, wait: Duration, answers: &mut Answers) {
+    #[inline]
+    fn send_due(&mut self, now: Time) -> Time {
+        self.inner.send_due(now)
+    }
+
+    /// Not while a rule holds, or a record is held back.
+    #[inline]
+    fn sends_immediately_at(&self, at: Time) -> bool {
+        self.is_idle() && self.inner.sends_immediately_at(at)
+    }
+
+    fn answers(&mut self, now: Time, wait: Duration, answers: &mut Answers) {
         let mut wait = wait;
         if self.count > 0 {
-            let now = self.clock.now();
             self.release(now);
             wait = wait.min(self.next_due().remaining(now));
         }
@@ -207,26 +224,25 @@ impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
             answers.append(&mut self.answers);
             wait = Duration::ZERO;
         }
-        self.inner.answers(wait, answers);
+        self.inner.answers(now, wait, answers);
         if !self.unanswered.is_empty() {
             self.lose(answers);
         }
     }
 
-    fn follow(&mut self, partitions: u32) -> bool {
-        self.inner.follow(partitions)
+    fn follow(&mut self, now: Time, partitions: u32) -> bool {
+        self.inner.follow(now, partitions)
     }
 
-    fn give_up(&mut self, limit: Duration) {
-        let now = self.clock.now();
+    fn give_up(&mut self, now: Time, limit: Duration) {
         // What was held back never left.
         for (partition, queue) in std::mem::take(&mut self.held) {
-            for Held { producer, sequence, payload, .. } in queue {
-                let record = SendRecord { producer, partition, sequence, payload: &payload };
-                self.answer(&record, now, Outcome::Failed);
+            for held in queue {
+                let failed = unsent(&held.record(partition), now, Outcome::Failed);
+                self.answers.acks.push(failed);
             }
         }
         self.count = 0;
-        self.inner.give_up(limit);
+        self.inner.give_up(now, limit);
     }
 }

@@ -7,9 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{RuledConsumer, RuledProducer};
-use crate::base::{
-    Clock, ClockHand, ConsumerId, Offset, PartitionId, PoolId, ProducerId, Seed, Time,
-};
+use crate::base::{ConsumerId, Offset, PartitionId, PoolId, ProducerId, RecordView, Seed, Time};
 use crate::broker::{
     Answers, BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, ProducerPort,
     SendError, SendRecord,
@@ -57,7 +55,7 @@ fn arm(active_faults: &ActiveFaults, call: Call, rules: &[(CallAction, f64, u32)
 struct Sink(Vec<(PartitionId, u64)>, Vec<Ack>);
 
 impl ProducerPort for Sink {
-    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
+    fn send(&mut self, _now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
         let SendRecord { producer, partition, sequence, .. } = *record;
         self.0.push((partition, sequence));
         let (sent, at, outcome) = (Time::ZERO, Time::ZERO, Outcome::Acked);
@@ -66,15 +64,15 @@ impl ProducerPort for Sink {
         Ok(())
     }
 
-    fn answers(&mut self, _wait: Duration, answers: &mut Answers) {
+    fn answers(&mut self, _now: Time, _wait: Duration, answers: &mut Answers) {
         answers.acks.append(&mut self.1);
     }
 
-    fn follow(&mut self, _partitions: u32) -> bool {
+    fn follow(&mut self, _now: Time, _partitions: u32) -> bool {
         true
     }
 
-    fn give_up(&mut self, _limit: Duration) {}
+    fn give_up(&mut self, _now: Time, _limit: Duration) {}
 }
 
 /// A log of `length` records in each partition, of which a client brings a few with each poll.
@@ -84,7 +82,7 @@ struct Source {
 }
 
 impl ConsumerPort for Source {
-    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError> {
+    fn submit(&mut self, _now: Time, command: ConsumerCommand) -> Result<(), BrokerError> {
         if let ConsumerCommand::Assign(partition, from) | ConsumerCommand::Seek(partition, from) =
             command
         {
@@ -93,7 +91,7 @@ impl ConsumerPort for Source {
         Ok(())
     }
 
-    fn poll(&mut self, _wait: Duration, events: &mut dyn ConsumerEvents) {
+    fn poll(&mut self, now: Time, _wait: Duration, events: &mut dyn ConsumerEvents) -> Time {
         for (partition, next) in &mut self.next {
             for _ in 0..3 {
                 if *next == self.length {
@@ -102,11 +100,14 @@ impl ConsumerPort for Source {
                 }
                 let at = Offset(*next);
                 *next += 1;
-                if events.record(*partition, at, &at.0.to_le_bytes()) == Flow::Stop {
-                    return;
+                if events.record(*partition, at, &RecordView::from(&at.0.to_le_bytes()[..]), now)
+                    == Flow::Stop
+                {
+                    return now;
                 }
             }
         }
+        now
     }
 
     fn close(self: Box<Self>, _limit: Duration) -> bool {
@@ -122,8 +123,16 @@ struct Seen {
 }
 
 impl ConsumerEvents for Seen {
-    fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
-        assert_eq!(payload, offset.0.to_le_bytes());
+    fn present(&mut self, _now: Time) {}
+
+    fn record(
+        &mut self,
+        partition: PartitionId,
+        offset: Offset,
+        record: &RecordView<'_>,
+        _arrived: Time,
+    ) -> Flow {
+        assert_eq!(record.value, offset.0.to_le_bytes());
         self.records.entry(partition).or_default().push(offset.0);
         if offset.0 % 7 == 0 { Flow::Stop } else { Flow::More }
     }
@@ -133,17 +142,13 @@ impl ConsumerEvents for Seen {
         self.ended.insert(partition, so_far as i64);
     }
 
-    fn assigned(&mut self, _partitions: &[PartitionId]) {}
+    fn assigned(&mut self, _now: Time, _partitions: &[PartitionId]) {}
 
-    fn revoked(&mut self, _partitions: &[PartitionId]) {}
+    fn revoked(&mut self, _now: Time, _partitions: &[PartitionId]) {}
 
-    fn error(&mut self, _error: BrokerError) {
+    fn error(&mut self, _now: Time, _error: BrokerError) {
         self.errors += 1;
     }
-}
-
-fn tick(clock: Clock, hand: &mut ClockHand) {
-    hand.set(clock.now() + STEP);
 }
 
 proptest! {
@@ -152,27 +157,34 @@ proptest! {
         rules in rules(false),
         ends_early in any::<bool>(),
     ) {
-        let (clock, mut hand) = Clock::simulated();
+        let mut now = Time::ZERO;
         let active_faults = active_faults();
         arm(&active_faults, Call::Produce, &rules);
-        let mut port = RuledProducer::new(Sink::default(), PoolId(0), active_faults.clone(), clock);
+        let mut port = RuledProducer::new(Sink::default(), PoolId(0), active_faults.clone());
         let (mut answers, mut taken) = (Answers::default(), 0);
         for sequence in 0..100 {
             for partition in (0..PARTITIONS).map(PartitionId) {
-                let record =
-                    SendRecord { producer: ProducerId(0), partition, sequence, payload: &[0; 64] };
-                taken += usize::from(port.send(&record).is_ok());
+                let record = SendRecord {
+                    producer: ProducerId(0),
+                    partition,
+                    sequence,
+                    payload: &[0; 64],
+                    is_packed: false,
+                    sent: now,
+                    is_alone: false,
+                };
+                taken += usize::from(port.send(now, &record).is_ok());
             }
-            port.answers(Duration::ZERO, &mut answers);
-            tick(clock, &mut hand);
+            port.answers(now, Duration::ZERO, &mut answers);
+            now = now + STEP;
         }
         if ends_early {
-            port.give_up(Duration::ZERO);
+            port.give_up(now, Duration::ZERO);
         }
         active_faults.calls().clear();
         for _ in 0..40 {
-            port.answers(Duration::ZERO, &mut answers);
-            tick(clock, &mut hand);
+            port.answers(now, Duration::ZERO, &mut answers);
+            now = now + STEP;
         }
         prop_assert_eq!(answers.acks.len(), taken);
         let mut answered: Vec<_> = answers.acks.iter().map(|ack| (ack.partition, ack.sequence)).collect();
@@ -190,12 +202,12 @@ proptest! {
 
     #[test]
     fn every_record_of_a_log_comes_once_and_in_order(rules in rules(true)) {
-        let (clock, mut hand) = Clock::simulated();
+        let mut now = Time::ZERO;
         let active_faults = active_faults();
         let source = Source { length: 60, next: BTreeMap::new() };
-        let mut port = RuledConsumer::new(source, None, active_faults.clone(), clock);
+        let mut port = RuledConsumer::new(source, None, active_faults.clone());
         for partition in (0..PARTITIONS).map(PartitionId) {
-            port.submit(ConsumerCommand::Assign(partition, Offset(0))).expect("taken");
+            port.submit(now, ConsumerCommand::Assign(partition, Offset(0))).expect("taken");
         }
         arm(&active_faults, Call::Fetch, &rules);
         let mut seen = Seen::default();
@@ -203,8 +215,8 @@ proptest! {
             if round == 300 {
                 active_faults.calls().clear();
             }
-            port.poll(Duration::ZERO, &mut seen);
-            tick(clock, &mut hand);
+            port.poll(now, Duration::ZERO, &mut seen);
+            now = now + STEP;
         }
         for partition in (0..PARTITIONS).map(PartitionId) {
             prop_assert_eq!(&seen.records[&partition], &(0..60).collect::<Vec<i64>>());
@@ -219,30 +231,30 @@ proptest! {
 
 #[test]
 fn what_was_held_back_or_dropped_is_forgotten_when_the_partition_is_read_anew() {
-    let (clock, mut hand) = Clock::simulated();
+    let mut now = Time::ZERO;
     let active_faults = active_faults();
     let source = Source { length: 5, next: BTreeMap::new() };
-    let mut port = RuledConsumer::new(source, None, active_faults.clone(), clock);
-    port.submit(ConsumerCommand::Assign(PartitionId(0), Offset(0))).expect("taken");
+    let mut port = RuledConsumer::new(source, None, active_faults.clone());
+    port.submit(now, ConsumerCommand::Assign(PartitionId(0), Offset(0))).expect("taken");
     arm(&active_faults, Call::Fetch, &[(CallAction::Delay(STEP * 10), 1.0, 0)]);
     let mut seen = Seen::default();
-    port.poll(Duration::ZERO, &mut seen);
-    port.submit(ConsumerCommand::Assign(PartitionId(0), Offset(2))).expect("taken");
+    port.poll(now, Duration::ZERO, &mut seen);
+    port.submit(now, ConsumerCommand::Assign(PartitionId(0), Offset(2))).expect("taken");
     for _ in 0..40 {
-        port.poll(Duration::ZERO, &mut seen);
-        tick(clock, &mut hand);
+        port.poll(now, Duration::ZERO, &mut seen);
+        now = now + STEP;
     }
     assert_eq!(seen.records[&PartitionId(0)], [2, 3, 4]);
 }
 
 #[test]
 fn a_client_that_breaks_names_its_fault_for_every_consumer_it_reads_for() {
-    let (clock, _hand) = Clock::simulated();
+    let now = Time::ZERO;
     let active_faults = active_faults();
     let source = Source { length: 5, next: BTreeMap::new() };
-    let mut port = RuledConsumer::new(source, None, active_faults.clone(), clock);
+    let mut port = RuledConsumer::new(source, None, active_faults.clone());
     for partition in (0..PARTITIONS).map(PartitionId) {
-        port.submit(ConsumerCommand::Assign(partition, Offset(0))).expect("taken");
+        port.submit(now, ConsumerCommand::Assign(partition, Offset(0))).expect("taken");
     }
     let rule = CallRule {
         call: Call::Fetch,
@@ -252,25 +264,25 @@ fn a_client_that_breaks_names_its_fault_for_every_consumer_it_reads_for() {
     };
     active_faults.calls().arm(0, 4, rule, Targets::Consumers(vec![ConsumerId(1)]));
     let mut seen = Seen::default();
-    port.poll(Duration::ZERO, &mut seen);
-    port.poll(Duration::ZERO, &mut seen);
+    port.poll(now, Duration::ZERO, &mut seen);
+    port.poll(now, Duration::ZERO, &mut seen);
     assert_eq!((seen.errors, seen.records.contains_key(&PartitionId(1))), (1, false));
     let causes = [0, 1].map(|consumer| active_faults.take_cause(ConsumerId(consumer)));
     assert_eq!(causes, [Some(4), Some(4)]);
 }
 
-/// A record each millisecond, by a client that says when it had it.
-struct Timed(Clock, i64);
+/// A record with each poll, which has just arrived.
+struct Timed(i64);
 
 impl ConsumerPort for Timed {
-    fn submit(&mut self, _command: ConsumerCommand) -> Result<(), BrokerError> {
+    fn submit(&mut self, _now: Time, _command: ConsumerCommand) -> Result<(), BrokerError> {
         Ok(())
     }
 
-    fn poll(&mut self, _wait: Duration, events: &mut dyn ConsumerEvents) {
-        events.came_at(self.0.now());
-        events.record(PartitionId(0), Offset(self.1), &[]);
-        self.1 += 1;
+    fn poll(&mut self, now: Time, _wait: Duration, events: &mut dyn ConsumerEvents) -> Time {
+        events.record(PartitionId(0), Offset(self.0), &RecordView::default(), now);
+        self.0 += 1;
+        now
     }
 
     fn close(self: Box<Self>, _limit: Duration) -> bool {
@@ -278,44 +290,47 @@ impl ConsumerPort for Timed {
     }
 }
 
-/// When each record was handed over, and when the client is said to have had it, in milliseconds.
-struct Times(Clock, Time, Vec<(i64, i64, i64)>);
+/// The time, and of each record when it was handed over and when it is said to have arrived, in milliseconds.
+struct Times(Time, Vec<(i64, i64, i64)>);
 
 impl ConsumerEvents for Times {
-    fn came_at(&mut self, at: Time) {
-        self.1 = at;
-    }
+    fn present(&mut self, _now: Time) {}
 
-    fn record(&mut self, _partition: PartitionId, offset: Offset, _payload: &[u8]) -> Flow {
+    fn record(
+        &mut self,
+        _partition: PartitionId,
+        offset: Offset,
+        _record: &RecordView<'_>,
+        arrived: Time,
+    ) -> Flow {
         let ms = |at: Time| at.0 / 1_000_000;
-        self.2.push((offset.0, ms(self.0.now()), ms(self.1)));
+        self.1.push((offset.0, ms(self.0), ms(arrived)));
         Flow::More
     }
 
     fn end_of_partition(&mut self, _partition: PartitionId) {}
 
-    fn assigned(&mut self, _partitions: &[PartitionId]) {}
+    fn assigned(&mut self, _now: Time, _partitions: &[PartitionId]) {}
 
-    fn revoked(&mut self, _partitions: &[PartitionId]) {}
+    fn revoked(&mut self, _now: Time, _partitions: &[PartitionId]) {}
 
-    fn error(&mut self, _error: BrokerError) {}
+    fn error(&mut self, _now: Time, _error: BrokerError) {}
 }
 
 #[test]
 fn a_delayed_record_is_in_the_client_later_and_what_comes_behind_it_waits_there() {
-    let (clock, mut hand) = Clock::simulated();
     let active_faults = active_faults();
-    let mut port = RuledConsumer::new(Timed(clock, 0), None, active_faults.clone(), clock);
-    let mut times = Times(clock, Time::ZERO, Vec::new());
+    let mut port = RuledConsumer::new(Timed(0), None, active_faults.clone());
+    let mut times = Times(Time::ZERO, Vec::new());
     for round in 0..6 {
         if round == 1 {
             arm(&active_faults, Call::Fetch, &[(CallAction::Delay(STEP * 3), 1.0, 0)]);
         } else if round == 2 {
             active_faults.calls().clear();
         }
-        port.poll(Duration::ZERO, &mut times);
-        tick(clock, &mut hand);
+        port.poll(times.0, Duration::ZERO, &mut times);
+        times.0 = times.0 + STEP;
     }
     // Number 1 is delayed by 3 ms; 2 and 3 had come when it was handed over.
-    assert_eq!(times.2, [(0, 0, 0), (1, 4, 4), (2, 4, 2), (3, 4, 3), (4, 4, 4), (5, 5, 5)]);
+    assert_eq!(times.1, [(0, 0, 0), (1, 4, 4), (2, 4, 2), (3, 4, 3), (4, 4, 4), (5, 5, 5)]);
 }

@@ -4,7 +4,7 @@
 //! The latter is after Kafka's `ProducerStateManager` and `ProducerStateEntry` (KIP-98): the last five batches of each
 //! producer.
 
-use crate::broker::protocol::Batch;
+use crate::broker::protocol::{Batch, PACKED, RecordBuffer};
 
 /// Bytes dropped at once when more than the retention is kept: as Kafka drops whole segments.
 const DROP_SHARE: u64 = 8;
@@ -32,6 +32,8 @@ pub struct PartitionLog {
     size_bytes: u64,
     /// Length of the longest record there was.
     longest: u32,
+    /// Whether its records are packed.
+    is_packed: bool,
 }
 
 impl PartitionLog {
@@ -50,6 +52,7 @@ impl PartitionLog {
     pub fn append(&mut self, batch: &Batch) -> i64 {
         let offset = self.end();
         self.size_bytes += batch.bytes.len() as u64;
+        self.is_packed = batch.is_packed;
         let mut begin = 0;
         for end in &batch.ends {
             self.push(&batch.bytes[begin..*end as usize]);
@@ -156,19 +159,21 @@ impl PartitionLog {
         there.map(|offset| self.length(self.index(offset))).sum()
     }
 
-    /// Appends the payloads of `from..to` and their lengths.
-    pub fn copy(&self, from: i64, to: i64, bytes: &mut Vec<u8>, lengths: &mut Vec<u32>) {
+    /// Appends the records of `from..to`.
+    pub fn copy(&self, from: i64, to: i64, out: &mut RecordBuffer) {
+        let mark = if self.is_packed { PACKED } else { 0 };
         // Retention may have overtaken an answer that was under way.
         let (from, to) = (from.max(self.start), to.min(self.end()));
         for offset in from..to {
             let index = self.index(offset);
             let kept = &self.bytes[self.begin(index)..(self.ends[index] & !SHORT) as usize];
-            bytes.extend_from_slice(kept);
+            out.bytes.extend_from_slice(kept);
             let is_short = self.ends[index] & SHORT != 0;
             if is_short {
-                bytes.extend_from_slice(&self.first[kept.len()..]);
+                out.bytes.extend_from_slice(&self.first[kept.len()..]);
             }
-            lengths.push(if is_short { self.first.len() } else { kept.len() } as u32);
+            let length = if is_short { self.first.len() } else { kept.len() };
+            out.lengths.push(length as u32 | mark);
         }
     }
 
@@ -320,8 +325,9 @@ mod tests {
     }
 
     fn read(log: &PartitionLog, from: i64, to: i64) -> Vec<u8> {
-        let (mut bytes, mut lengths) = (Vec::new(), Vec::new());
-        log.copy(from, to, &mut bytes, &mut lengths);
+        let mut out = RecordBuffer::default();
+        log.copy(from, to, &mut out);
+        let RecordBuffer { bytes, lengths, .. } = out;
         let mut at = 0;
         lengths
             .iter()
@@ -368,8 +374,9 @@ mod tests {
                 prop_assert_eq!(log.end(), start + plain.len() as i64);
                 let size: usize = plain.iter().map(Vec::len).sum();
                 prop_assert_eq!((log.size_bytes, log.size_of(0, end + 1)), (size as u64, size as u64));
-                let (mut bytes, mut lengths) = (Vec::new(), Vec::new());
-                log.copy(start, log.end(), &mut bytes, &mut lengths);
+                let mut out = RecordBuffer::default();
+                log.copy(start, log.end(), &mut out);
+                let RecordBuffer { bytes, lengths, .. } = out;
                 prop_assert_eq!(bytes, plain.iter().flatten().copied().collect::<Vec<u8>>());
                 let expected: Vec<u32> = plain.iter().map(|record| record.len() as u32).collect();
                 prop_assert_eq!(lengths, expected);

@@ -8,7 +8,8 @@ mod log;
 pub mod replicas;
 
 pub use cluster::{
-    Alarm, Caller, ClientId, Cluster, ClusterSettings, Fetched, Output, Outputs, Produced,
+    Alarm, Caller, ClientId, Cluster, ClusterSettings, Fetched, LeaderChange, Output, Outputs,
+    Produced,
 };
 pub use cores::Cores;
 pub use log::PartitionLog;

@@ -16,6 +16,8 @@ pub struct Replicas {
     leader: Option<BrokerId>,
     epoch: i32,
     high_watermark: i64,
+    /// Whether leader or replicas in sync have changed since that was asked last.
+    is_changed: bool,
 }
 
 /// A broker's copy.
@@ -61,12 +63,19 @@ impl Replicas {
             leader: brokers.first().copied(),
             epoch: 0,
             high_watermark: 0,
+            is_changed: true,
         }
     }
 
     /// Who leads; `None` while the partition is offline.
     pub fn leader(&self) -> Option<BrokerId> {
         self.leader
+    }
+
+    /// Whether leader or replicas in sync may have changed since the last call.
+    #[inline]
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.is_changed)
     }
 
     /// Raised with every election.
@@ -135,14 +144,17 @@ impl Replicas {
     /// follower loses records by an election only.
     pub fn fetched(&mut self, follower: BrokerId, offset: i64, now: Time) -> bool {
         let (end, watermark) = (self.leader_end(), self.high_watermark);
+        let mut is_back = false;
         if let Some(copy) = self.copy(follower) {
             copy.end = copy.end.max(offset.min(end));
             if copy.end == end {
                 copy.caught_up = now;
             }
             // It is in sync again once it has what consumers may have seen.
-            copy.in_sync |= copy.is_up && copy.end >= watermark;
+            is_back = !copy.in_sync && copy.is_up && copy.end >= watermark;
+            copy.in_sync |= is_back;
         }
+        self.is_changed |= is_back;
         self.advance()
     }
 
@@ -152,7 +164,7 @@ impl Replicas {
         let (leader, end) = (self.leader, self.leader_end());
         for copy in self.copies.iter_mut().filter(|copy| Some(copy.broker) != leader) {
             if copy.end < end && copy.caught_up + lag_time_max < now {
-                copy.in_sync = false;
+                self.is_changed |= std::mem::take(&mut copy.in_sync);
             }
         }
         self.advance()
@@ -161,6 +173,7 @@ impl Replicas {
     /// A broker is gone. If it led, another one in sync does now; with `unclean`, if need be any that is up.
     pub fn down(&mut self, broker: BrokerId, unclean: bool) -> Election {
         let others_in_sync = self.in_sync().any(|id| id != broker);
+        self.is_changed = true;
         let Some(copy) = self.copy(broker) else { return Election::None };
         copy.is_up = false;
         // The last one in sync stays in sync: no other may lead before it is back.
@@ -203,6 +216,7 @@ impl Replicas {
         let chosen = candidate(true).or_else(|| unclean.then(|| candidate(false)).flatten());
         let Some((broker, end)) = chosen.map(|copy| (copy.broker, copy.end)) else {
             self.leader = None;
+            self.is_changed = true;
             return Election::Offline;
         };
         self.lead(broker, end)
@@ -211,6 +225,7 @@ impl Replicas {
     /// `broker` leads now, with a copy that ends at `end`.
     fn lead(&mut self, broker: BrokerId, end: i64) -> Election {
         self.leader = Some(broker);
+        self.is_changed = true;
         self.epoch += 1;
         self.high_watermark = self.high_watermark.min(end);
         for copy in &mut self.copies {

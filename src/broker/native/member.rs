@@ -1,52 +1,16 @@
-//! A group member, as librdkafka is one: it joins, syncs, beats, gives up what it is told to, and joins again.
-//!
-//! No socket and no clock: requests go out through [`GroupMember::outbox`], answers come in through
-//! [`GroupMember::receive`] in the order of the requests, and [`GroupMember::tick`] says when it wants to be called
-//! again. What it means for the consumer comes out as [`MemberEvent`]s.
+//! A member of a classic group, as librdkafka is one: it joins, syncs, beats, gives up what it is told to, and joins
+//! again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::member_protocol::{MemberEvent, MemberProtocol, MemberSettings};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::assignor::assign;
 use crate::broker::model::group::{
     GroupError, GroupRequest, GroupResponse, Join, Joined, MemberRef,
 };
 use crate::plan::Assignor;
-
-/// A member's settings, named after the client's properties.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberSettings {
-    /// `client.id`.
-    pub client_id: String,
-    /// `group.instance.id`: a static member, which does not say goodbye when it closes.
-    pub instance_id: Option<String>,
-    /// `session.timeout.ms`.
-    pub session_timeout: Duration,
-    /// `heartbeat.interval.ms`.
-    pub heartbeat_interval: Duration,
-    /// `max.poll.interval.ms`.
-    pub rebalance_timeout: Duration,
-    /// `partition.assignment.strategy`.
-    pub assignor: Assignor,
-    /// Number of partitions there are to deal out, for when this member leads.
-    pub partitions: u32,
-    /// `topic.metadata.refresh.interval.ms`: how often it looks whether there are more; `None` where there never are.
-    pub topic_refresh: Option<Duration>,
-}
-
-/// What a member's consumer has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MemberEvent {
-    /// Read these, each from its committed offset, if there is one.
-    Assigned(Vec<(PartitionId, Option<Offset>)>),
-    /// Stop reading these, and then call [`GroupMember::given_up`].
-    Revoke(Vec<PartitionId>),
-    /// Stop reading these; another member may have them already, so nothing can be committed.
-    Lost(Vec<PartitionId>),
-    /// This member is out for good: another client uses its `group.instance.id`.
-    Fenced,
-}
 
 /// What a request was, for its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,171 +90,9 @@ impl GroupMember {
         }
     }
 
-    /// Requests to be sent to the coordinator, in order.
-    pub fn outbox(&mut self) -> Vec<GroupRequest> {
-        std::mem::take(&mut self.outbox)
-    }
-
-    /// What happened since the last call.
-    pub fn events(&mut self) -> Vec<MemberEvent> {
-        std::mem::take(&mut self.events)
-    }
-
-    /// What it has.
-    pub fn owned(&self) -> &[PartitionId] {
-        &self.owned
-    }
-
     /// The generation it believes in; -1 before the first.
     pub fn generation(&self) -> i32 {
         self.me.generation
-    }
-
-    /// Does what is due, and says when something is due next.
-    pub fn tick(&mut self, now: Time) -> Time {
-        self.now = now;
-        match self.state {
-            State::Outside => self.join(),
-            State::Up if now >= self.last_answer + self.settings.session_timeout => {
-                self.lose();
-                self.join();
-            }
-            State::Up if now >= self.next_beat => {
-                self.next_beat = now + self.settings.heartbeat_interval;
-                if !self.asked.contains(&Asked::Heartbeat) {
-                    self.ask(Asked::Heartbeat, GroupRequest::Heartbeat(self.me.clone()));
-                }
-            }
-            _ => {}
-        }
-        match self.state {
-            State::Up => self.next_beat.min(self.last_answer + self.settings.session_timeout),
-            _ => Time::NEVER,
-        }
-    }
-
-    /// Commits next offsets to process, of partitions it has. Others are left out: a consumer that stood still may not
-    /// have heard yet that it lost them, and another member has come further.
-    pub fn commit(&mut self, mut offsets: BTreeMap<PartitionId, Offset>) {
-        offsets.retain(|partition, _| self.owned.contains(partition));
-        if self.state == State::Up && !offsets.is_empty() {
-            let member = Some(self.me.clone());
-            self.ask(Asked::Commit, GroupRequest::Commit { member, offsets });
-        }
-    }
-
-    /// The consumer has stopped reading what [`MemberEvent::Revoke`] named, and this is how far it came.
-    pub fn given_up(&mut self, offsets: BTreeMap<PartitionId, Offset>) {
-        if self.state != State::GivingUp {
-            return;
-        }
-        if offsets.is_empty() {
-            return self.go_on();
-        }
-        let member = Some(self.me.clone());
-        self.ask(Asked::LastCommit, GroupRequest::Commit { member, offsets });
-    }
-
-    /// Leaves the group; a static member only falls silent.
-    pub fn leave(&mut self) {
-        if self.settings.instance_id.is_none() && !self.me.member_id.is_empty() {
-            self.ask(Asked::Leave, GroupRequest::Leave(self.me.clone()));
-        }
-        self.dealing = None;
-        self.state = State::Gone;
-    }
-
-    /// For `max.poll.interval.ms` no records were asked for: it leaves, as librdkafka does. A static member keeps
-    /// its place.
-    pub fn fell_silent(&mut self) {
-        if self.state != State::Up {
-            return;
-        }
-        if self.settings.instance_id.is_none() {
-            self.ask(Asked::Leave, GroupRequest::Leave(self.me.clone()));
-            self.me.member_id.clear();
-        }
-        self.lose();
-        self.state = State::Silent;
-    }
-
-    /// Records are asked for.
-    pub fn asked_for_records(&mut self) {
-        if self.state == State::Silent {
-            self.state = State::Outside;
-        }
-    }
-
-    /// Whether it reads.
-    pub fn is_up(&self) -> bool {
-        self.state == State::Up
-    }
-
-    /// The connection broke, or the coordinator has moved: what was asked is not answered any more.
-    pub fn disconnected(&mut self) {
-        let asked = std::mem::take(&mut self.asked);
-        self.outbox.clear();
-        self.dealing = None;
-        self.asked_at = None;
-        match self.state {
-            State::Joining => self.state = State::Outside,
-            State::GivingUp if asked.contains(&Asked::LastCommit) => self.go_on(),
-            State::GivingUp | State::Outside | State::Up | State::Silent | State::Gone => {}
-        }
-        // Where partitions begin that are not read yet is still to be asked.
-        for asked in asked {
-            if let Asked::Offsets(added) = asked {
-                self.ask(Asked::Offsets(added), GroupRequest::FetchOffsets);
-            }
-        }
-    }
-
-    /// When the coordinator's answer is overdue, if it owes one. A JoinGroup and a SyncGroup may take their time, as
-    /// with librdkafka; everything else takes `limit`.
-    pub fn overdue(&self, limit: Duration) -> Option<Time> {
-        let patience = match self.asked.front()? {
-            Asked::Join => self.settings.rebalance_timeout + PATIENCE,
-            Asked::Sync => self.settings.session_timeout + PATIENCE,
-            _ => limit,
-        };
-        Some(self.asked_at? + patience)
-    }
-
-    /// Takes the answer to the oldest request that has none.
-    pub fn receive(&mut self, response: GroupResponse, now: Time) {
-        let Some(asked) = self.asked.pop_front() else { return };
-        self.now = now;
-        self.asked_at = (!self.asked.is_empty()).then_some(now);
-        if self.state == State::Gone {
-            return;
-        }
-        match (asked, response) {
-            (Asked::Join, GroupResponse::Join(id, Ok(joined))) => self.joined(id, &joined),
-            (Asked::Join, GroupResponse::Join(id, Err(GroupError::MemberIdRequired))) => {
-                self.me.member_id = id;
-                self.join();
-            }
-            (Asked::Join, GroupResponse::Join(_, Err(error)))
-            | (Asked::Sync, GroupResponse::Sync(Err(error))) => self.refused(error),
-            (Asked::Sync, GroupResponse::Sync(Ok(own))) => self.synced(own, now),
-            (Asked::Heartbeat, GroupResponse::Done(result)) => match result {
-                Ok(()) => self.last_answer = now,
-                // What was under way when the answer left may have changed everything.
-                Err(_) if self.state != State::Up => {}
-                Err(error) => {
-                    self.last_answer = now;
-                    self.refused(error);
-                }
-            },
-            (Asked::LastCommit, GroupResponse::Done(_)) => self.go_on(),
-            (Asked::Offsets(added), GroupResponse::Offsets(offsets)) => {
-                let from = |partition: PartitionId| (partition, offsets.get(&partition).copied());
-                let still = added.into_iter().filter(|added| self.owned.contains(added));
-                let starts: Vec<_> = still.map(from).collect();
-                self.events.push(MemberEvent::Assigned(starts));
-            }
-            _ => {}
-        }
     }
 
     fn ask(&mut self, asked: Asked, request: GroupRequest) {
@@ -319,30 +121,6 @@ impl GroupMember {
             generation: self.me.generation,
         };
         self.ask(Asked::Join, GroupRequest::Join(join));
-    }
-
-    /// Whether it leads, and waits to be told how many partitions there are now.
-    pub fn is_dealing(&self) -> bool {
-        self.dealing.is_some()
-    }
-
-    /// Number of partitions to assign.
-    pub fn deal(&mut self, partitions: u32) {
-        if let Some(joined) = self.dealing.take() {
-            self.has_grown = false;
-            self.deal_out(&joined, partitions);
-        }
-    }
-
-    /// It has seen that the topic has more partitions than before. Every member joins again then, as with librdkafka
-    /// (`rd_kafka_cgrp_metadata_update_check`), though KIP-429 asks it of the leader only; for the coordinator it is
-    /// the leader's that counts.
-    pub fn topic_has_grown(&mut self) {
-        match self.state {
-            State::Up => self.rebalance(),
-            State::Joining => self.has_grown = true,
-            State::Outside | State::GivingUp | State::Silent | State::Gone => {}
-        }
     }
 
     /// The generation has begun: the leader deals out, each member asks for its own.
@@ -397,7 +175,7 @@ impl GroupMember {
         if !added.is_empty() {
             self.owned.extend(&added);
             self.owned.sort_unstable();
-            self.ask(Asked::Offsets(added), GroupRequest::FetchOffsets);
+            self.ask(Asked::Offsets(added.clone()), GroupRequest::FetchOffsets(added));
         }
     }
 
@@ -427,9 +205,17 @@ impl GroupMember {
                 self.state = State::Gone;
                 self.events.push(MemberEvent::Fenced);
             }
-            GroupError::IllegalGeneration => {
+            // The last two are of the consumer protocol.
+            GroupError::IllegalGeneration
+            | GroupError::FencedMemberEpoch
+            | GroupError::StaleMemberEpoch => {
                 self.lose();
                 self.join();
+            }
+            GroupError::Rejected(name) => {
+                self.lose();
+                self.state = State::Gone;
+                self.events.push(MemberEvent::Refused(name));
             }
             // The host finds the coordinator first.
             GroupError::NotCoordinator | GroupError::Unavailable => self.disconnected(),
@@ -438,6 +224,184 @@ impl GroupMember {
                 self.me.member_id.clear();
                 self.join();
             }
+        }
+    }
+}
+
+impl MemberProtocol for GroupMember {
+    fn outbox(&mut self) -> Vec<GroupRequest> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    fn events(&mut self) -> Vec<MemberEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn owned(&self) -> &[PartitionId] {
+        &self.owned
+    }
+
+    fn tick(&mut self, now: Time) -> Time {
+        self.now = now;
+        match self.state {
+            State::Outside => self.join(),
+            State::Up if now >= self.last_answer + self.settings.session_timeout => {
+                self.lose();
+                self.join();
+            }
+            State::Up if now >= self.next_beat => {
+                self.next_beat = now + self.settings.heartbeat_interval;
+                if !self.asked.contains(&Asked::Heartbeat) {
+                    self.ask(Asked::Heartbeat, GroupRequest::Heartbeat(self.me.clone()));
+                }
+            }
+            _ => {}
+        }
+        match self.state {
+            State::Up => self.next_beat.min(self.last_answer + self.settings.session_timeout),
+            _ => Time::NEVER,
+        }
+    }
+
+    fn commit(&mut self, mut offsets: BTreeMap<PartitionId, Offset>) {
+        offsets.retain(|partition, _| self.owned.contains(partition));
+        if self.state == State::Up && !offsets.is_empty() {
+            let member = Some(self.me.clone());
+            self.ask(Asked::Commit, GroupRequest::Commit { member, offsets });
+        }
+    }
+
+    fn given_up(&mut self, offsets: BTreeMap<PartitionId, Offset>) {
+        if self.state != State::GivingUp {
+            return;
+        }
+        if offsets.is_empty() {
+            return self.go_on();
+        }
+        let member = Some(self.me.clone());
+        self.ask(Asked::LastCommit, GroupRequest::Commit { member, offsets });
+    }
+
+    /// A static member only falls silent.
+    fn leave(&mut self) {
+        if self.settings.instance_id.is_none() && !self.me.member_id.is_empty() {
+            self.ask(Asked::Leave, GroupRequest::Leave(self.me.clone()));
+        }
+        self.dealing = None;
+        self.state = State::Gone;
+    }
+
+    fn is_asking(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// As librdkafka does; a static member keeps its place.
+    fn fell_silent(&mut self) {
+        if self.state != State::Up {
+            return;
+        }
+        if self.settings.instance_id.is_none() {
+            self.ask(Asked::Leave, GroupRequest::Leave(self.me.clone()));
+            self.me.member_id.clear();
+        }
+        self.lose();
+        self.state = State::Silent;
+    }
+
+    fn asked_for_records(&mut self) {
+        if self.state == State::Silent {
+            self.state = State::Outside;
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+
+    fn disconnected(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        self.outbox.clear();
+        self.dealing = None;
+        self.asked_at = None;
+        match self.state {
+            State::Joining => self.state = State::Outside,
+            State::GivingUp if asked.contains(&Asked::LastCommit) => self.go_on(),
+            State::GivingUp | State::Outside | State::Up | State::Silent | State::Gone => {}
+        }
+        // Where partitions begin that are not read yet is still to be asked.
+        for asked in asked {
+            if let Asked::Offsets(added) = asked {
+                self.ask(Asked::Offsets(added.clone()), GroupRequest::FetchOffsets(added));
+            }
+        }
+    }
+
+    /// A JoinGroup and a SyncGroup may take their time, as with librdkafka.
+    fn overdue(&self, limit: Duration) -> Option<Time> {
+        let patience = match self.asked.front()? {
+            Asked::Join => self.settings.rebalance_timeout + PATIENCE,
+            Asked::Sync => self.settings.session_timeout + PATIENCE,
+            _ => limit,
+        };
+        Some(self.asked_at? + patience)
+    }
+
+    fn receive(&mut self, response: GroupResponse, now: Time) {
+        let Some(asked) = self.asked.pop_front() else { return };
+        self.now = now;
+        self.asked_at = (!self.asked.is_empty()).then_some(now);
+        if self.state == State::Gone {
+            return;
+        }
+        match (asked, response) {
+            (Asked::Join, GroupResponse::Join(id, Ok(joined))) => self.joined(id, &joined),
+            (Asked::Join, GroupResponse::Join(id, Err(GroupError::MemberIdRequired))) => {
+                self.me.member_id = id;
+                self.join();
+            }
+            (Asked::Join, GroupResponse::Join(_, Err(error)))
+            | (Asked::Sync, GroupResponse::Sync(Err(error))) => self.refused(error),
+            (Asked::Sync, GroupResponse::Sync(Ok(own))) => self.synced(own, now),
+            (Asked::Heartbeat, GroupResponse::Done(result)) => match result {
+                Ok(()) => self.last_answer = now,
+                // What was under way when the answer left may have changed everything.
+                Err(_) if self.state != State::Up => {}
+                Err(error) => {
+                    self.last_answer = now;
+                    self.refused(error);
+                }
+            },
+            (Asked::LastCommit, GroupResponse::Done(_)) => self.go_on(),
+            (Asked::Offsets(added), GroupResponse::Offsets(offsets)) => {
+                let from = |partition: PartitionId| (partition, offsets.get(&partition).copied());
+                let still = added.into_iter().filter(|added| self.owned.contains(added));
+                let starts: Vec<_> = still.map(from).collect();
+                self.events.push(MemberEvent::Assigned(starts));
+            }
+            (Asked::Offsets(_), GroupResponse::Done(Err(error))) => self.refused(error),
+            _ => {}
+        }
+    }
+
+    fn waits_for_topic(&self) -> bool {
+        self.dealing.is_some()
+    }
+
+    fn topic_is_known(&mut self, partitions: u32) {
+        if let Some(joined) = self.dealing.take() {
+            self.has_grown = false;
+            self.deal_out(&joined, partitions);
+        }
+    }
+
+    /// Every member joins again then, as with librdkafka
+    /// (`rd_kafka_cgrp_metadata_update_check`), though KIP-429 asks it of the leader only; for the coordinator it is
+    /// the leader's that counts.
+    fn topic_has_grown(&mut self) {
+        match self.state {
+            State::Up => self.rebalance(),
+            State::Joining => self.has_grown = true,
+            State::Outside | State::GivingUp | State::Silent | State::Gone => {}
         }
     }
 }

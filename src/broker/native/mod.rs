@@ -5,7 +5,10 @@
 //! it the time: the simulator's kernel, later a TCP transport.
 
 mod consumer;
+mod consumer_member;
 pub mod member;
+pub mod member_protocol;
+mod membership;
 mod metadata;
 mod producer;
 mod received;
@@ -33,6 +36,8 @@ pub struct Profile {
     pub reconnect_backoff: Duration,
     /// See above.
     pub reconnect_backoff_max: Duration,
+    /// `fetch.wait.max.ms`: how long a broker waits for a first record.
+    pub fetch_wait_max: Duration,
 }
 
 impl Default for Profile {
@@ -45,6 +50,7 @@ impl Default for Profile {
             retry_backoff_max: Duration::from_secs(1),
             reconnect_backoff: Duration::from_millis(100),
             reconnect_backoff_max: Duration::from_secs(10),
+            fetch_wait_max: Duration::from_millis(500),
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use crate::base::{Offset, PartitionId, Time};
+use crate::base::{Offset, PartitionId, RecordView, Time};
+use crate::broker::protocol::{PACKED, RecordBuffer};
 use crate::broker::{BrokerError, ConsumerEvents, Flow};
 
 /// What came and was not handed over yet: runs of records, and among them everything else.
 #[derive(Debug, Default)]
 pub(super) struct Received {
-    pub(super) bytes: Vec<u8>,
-    pub(super) lengths: Vec<u32>,
+    pub(super) records: RecordBuffer,
     runs: Vec<Run>,
     /// With the number of runs that come before.
     others: VecDeque<(usize, Event)>,
@@ -59,7 +59,7 @@ impl Received {
 
     /// Bytes that are not handed over yet.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.bytes.len() - self.byte_at
+        self.records.bytes.len() - self.byte_at
     }
 
     /// Records whose payloads and lengths are there already, or the end of a partition.
@@ -92,11 +92,14 @@ impl Received {
             {
                 kept.push_other(event);
             }
-            let lengths = &self.lengths[length_at..length_at + run.count as usize];
-            let size: usize = lengths.iter().map(|length| *length as usize).sum();
+            let its = length_at..length_at + run.count as usize;
+            let lengths = &self.records.lengths[its.clone()];
+            let size: usize = lengths.iter().map(|length| RecordBuffer::length(*length)).sum();
             if run.partition != partition {
-                kept.lengths.extend_from_slice(lengths);
-                kept.bytes.extend_from_slice(&self.bytes[byte_at..byte_at + size]);
+                kept.records.lengths.extend_from_slice(lengths);
+                let timestamps = self.records.timestamps.get(its).unwrap_or_default();
+                kept.records.timestamps.extend_from_slice(timestamps);
+                kept.records.bytes.extend_from_slice(&self.records.bytes[byte_at..byte_at + size]);
                 kept.push(*run);
             }
             length_at += lengths.len();
@@ -109,8 +112,7 @@ impl Received {
     /// Forgets what is handed over, once that is everything.
     pub(super) fn tidy(&mut self) {
         if self.is_empty() {
-            self.bytes.clear();
-            self.lengths.clear();
+            self.records.clear();
             self.runs.clear();
             (self.done, self.length_at, self.byte_at) = (0, 0, 0);
         }
@@ -130,17 +132,19 @@ impl Received {
     #[inline]
     fn hand_over_run(&mut self, events: &mut dyn ConsumerEvents) -> Flow {
         let run = &mut self.runs[self.done];
-        events.came_at(run.arrived);
         let mut flow = Flow::More;
         while run.count > 0 && flow == Flow::More {
-            let length = self.lengths[self.length_at] as usize;
-            let payload = &self.bytes[self.byte_at..self.byte_at + length];
+            let marked = self.records.lengths[self.length_at];
+            let length = RecordBuffer::length(marked);
+            let bytes = &self.records.bytes[self.byte_at..self.byte_at + length];
+            let mut record = RecordView::of(bytes, marked & PACKED != 0);
+            record.timestamp_ms = self.records.timestamps.get(self.length_at).copied();
             let offset = Offset(run.offset);
             self.length_at += 1;
             self.byte_at += length;
             run.offset += 1;
             run.count -= 1;
-            flow = events.record(run.partition, offset, payload);
+            flow = events.record(run.partition, offset, &record, run.arrived);
         }
         if flow == Flow::Stop && (run.count > 0 || run.is_end) {
             return flow;
@@ -161,8 +165,16 @@ mod tests {
     struct Told(Vec<String>, Flow);
 
     impl ConsumerEvents for Told {
-        fn record(&mut self, partition: PartitionId, offset: Offset, payload: &[u8]) -> Flow {
-            self.0.push(format!("{partition}@{}: {}", offset.0, payload.len()));
+        fn present(&mut self, _now: Time) {}
+
+        fn record(
+            &mut self,
+            partition: PartitionId,
+            offset: Offset,
+            record: &RecordView<'_>,
+            _arrived: Time,
+        ) -> Flow {
+            self.0.push(format!("{partition}@{}: {}", offset.0, record.value.len()));
             self.1
         }
 
@@ -170,19 +182,22 @@ mod tests {
             self.0.push(format!("{partition} ends"));
         }
 
-        fn assigned(&mut self, _partitions: &[PartitionId]) {}
+        fn assigned(&mut self, _now: Time, _partitions: &[PartitionId]) {}
 
-        fn revoked(&mut self, _partitions: &[PartitionId]) {}
+        fn revoked(&mut self, _now: Time, _partitions: &[PartitionId]) {}
 
-        fn error(&mut self, _error: BrokerError) {}
+        fn error(&mut self, _now: Time, _error: BrokerError) {}
     }
 
     fn received() -> Received {
         let mut received = Received::default();
         for (partition, offset, lengths) in [(0, 5, vec![1, 2]), (1, 7, vec![3]), (0, 7, vec![])] {
-            received.bytes.extend(std::iter::repeat_n(0, lengths.iter().sum::<u32>() as usize));
+            received
+                .records
+                .bytes
+                .extend(std::iter::repeat_n(0, lengths.iter().sum::<u32>() as usize));
             let (count, is_end) = (lengths.len() as u32, partition == 0);
-            received.lengths.extend(lengths);
+            received.records.lengths.extend(lengths);
             let (partition, arrived) = (PartitionId(partition), Time(0));
             received.push(Run { partition, count, offset, arrived, is_end });
             received.push_other(Event::Lost(vec![partition]));

@@ -1,14 +1,8 @@
 //! librdkafka properties: ours, the scenario's, and secrets from outside it.
-//!
-//! Places that only one client may hold: those of static members of the consumer protocol.
-//!
-//! There a broker refuses a member (`UNRELEASED_INSTANCE_ID`, fatal to its client) whose predecessor has not said
-//! that it leaves for a while (epoch -2, KIP-848). In the classic protocol it fences the predecessor instead.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
@@ -17,7 +11,8 @@ use rdkafka::{ClientConfig, ClientContext};
 use super::client_file::ClientFile;
 use super::error::{Hidden, Told, describe};
 use super::properties::{Properties, Source, effective};
-use crate::base::{BrokerKind, Clock, ConsumerId, Incarnation, RunId, Time};
+use crate::base::RunId;
+use crate::broker::secure::{Access, AccessError, AccessSettings};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, run_group};
 use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
 use crate::summary::ClientProperty;
@@ -31,7 +26,7 @@ pub struct ClientSettings {
     outside: ClientFile,
     /// Above all others: which cluster, and in which protocol if it is ours.
     decided: BTreeMap<String, String>,
-    is_embedded: bool,
+    takes_access: bool,
     run: RunId,
     group: Option<GroupSettings>,
     hidden: Arc<Hidden>,
@@ -75,16 +70,16 @@ impl ClientSettings {
         run: RunId,
         file: ClientFile,
     ) -> ClientSettings {
-        let kind = plan.broker.kind();
-        let is_embedded = kind == BrokerKind::Embedded;
-        let mut consumer = consumer_defaults(kind);
-        if plan.group().is_some() && kind.capability().can_grow {
+        let capability = plan.broker.capability();
+        let takes_access = capability.takes_access;
+        let mut consumer = consumer_defaults(capability.long_polls);
+        if plan.group().is_some() && capability.can_grow {
             // New partitions are dealt out when the member that deals has seen them; its default is 5 min.
             let interval = plan.topic.discover.as_millis().to_string();
             consumer.insert("topic.metadata.refresh.interval.ms".to_owned(), interval);
         }
         let mut decided = texts(&[("bootstrap.servers", bootstrap)]);
-        if is_embedded {
+        if !takes_access {
             let protocol = [("security.protocol", "plaintext"), ("broker.address.family", "v4")];
             decided.extend(texts(&protocol));
         }
@@ -95,7 +90,7 @@ impl ClientSettings {
             hidden: Arc::new(Hidden::of(&file)),
             outside: file,
             decided,
-            is_embedded,
+            takes_access,
             run,
             group: plan.group().map(group_settings),
         }
@@ -185,6 +180,21 @@ impl ClientSettings {
         self.client(name, None).config()
     }
 
+    /// How connections without librdkafka reach the cluster, as far as that can be said without opening a file.
+    pub(super) fn access_settings(&self) -> Result<AccessSettings, AccessError> {
+        let config = self.observer("access");
+        AccessSettings::of(&|name| config.get(name).map(str::to_owned))
+    }
+
+    /// How connections without librdkafka reach the cluster. Opens the files that the properties name.
+    ///
+    /// # Errors
+    /// Which property is not usable, and what to do.
+    pub(in crate::broker) fn access(&self) -> Result<Access, String> {
+        let access = self.access_settings().and_then(Access::open);
+        access.map_err(|error| format!("`{}`: {}; {}", error.property, error.text, error.remedy))
+    }
+
     /// Properties of a client that asks where partitions end: for consumers, an open transaction is the end or is not.
     pub(super) fn end_offsets(&self) -> ClientConfig {
         let mut config = self.observer("end-offsets");
@@ -220,15 +230,15 @@ impl ClientSettings {
         let mut properties = Properties::default();
         let sides = || std::iter::once(&self.common).chain(side);
         sides().for_each(|side| properties.ours(&side.ours));
-        sides().for_each(|side| properties.scenario(&side.scenario, self.is_embedded));
-        properties.outside(&self.outside, self.is_embedded);
+        sides().for_each(|side| properties.scenario(&side.scenario, self.takes_access));
+        properties.outside(&self.outside, self.takes_access);
         properties.ours(&self.decided);
         properties.set("client.id", &format!("lanekeeper-{name}"), Source::Lanekeeper);
         properties
     }
 
     /// The properties that hold, for results.
-    pub(super) fn effective(&self) -> BTreeMap<String, ClientProperty> {
+    pub fn effective_config(&self) -> BTreeMap<String, ClientProperty> {
         let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
         let (consumer, producer) =
             (self.consumer_properties(&spec), self.producer_properties("producer"));
@@ -254,7 +264,7 @@ fn common_defaults() -> BTreeMap<String, String> {
     ])
 }
 
-fn consumer_defaults(kind: BrokerKind) -> BTreeMap<String, String> {
+fn consumer_defaults(long_polls: bool) -> BTreeMap<String, String> {
     let mut properties = texts(&[
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
@@ -266,7 +276,7 @@ fn consumer_defaults(kind: BrokerKind) -> BTreeMap<String, String> {
         // Bounds how long a close can wait for the coordinator.
         ("session.timeout.ms", "6000"),
     ]);
-    if kind == BrokerKind::Embedded {
+    if !long_polls {
         // The mock cluster does not long-poll: it holds every empty fetch for all of this.
         properties.insert("fetch.wait.max.ms".to_owned(), "3".to_owned());
     }
@@ -317,107 +327,4 @@ fn group_settings(group: &GroupPlan) -> GroupSettings {
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-}
-
-/// Who holds which place. Clones are the same places.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Places(Arc<Held>);
-
-#[derive(Debug, Default)]
-struct Held {
-    holders: Mutex<BTreeMap<ConsumerId, Incarnation>>,
-    freed: Condvar,
-}
-
-impl Held {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConsumerId, Incarnation>> {
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Places {
-    /// A claim to the place of `consumer`, good once its holder has gone, or for want of patience after `limit`:
-    /// then it is for the broker to say.
-    pub(super) fn claim(
-        &self,
-        consumer: ConsumerId,
-        incarnation: Incarnation,
-        clock: Clock,
-        limit: Duration,
-    ) -> Place {
-        let patient_until = clock.now() + limit;
-        Place { held: self.0.clone(), consumer, incarnation, clock, patient_until }
-    }
-}
-
-/// A member's place, or its claim to it. Dropping it frees the place, which is to happen when its client is closed.
-#[derive(Debug)]
-pub(super) struct Place {
-    held: Arc<Held>,
-    consumer: ConsumerId,
-    incarnation: Incarnation,
-    clock: Clock,
-    patient_until: Time,
-}
-
-impl Place {
-    /// Takes the place, for which it waits at most `wait`. Returns whether it has it now.
-    pub(super) fn take(&self, wait: Duration) -> bool {
-        let wait = wait.min(self.patient_until.remaining(self.clock.now()));
-        let is_other = |holders: &mut BTreeMap<_, _>| {
-            holders.get(&self.consumer).is_some_and(|i| *i != self.incarnation)
-        };
-        let waited = self.held.freed.wait_timeout_while(self.held.lock(), wait, is_other);
-        let (mut holders, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        if waited.timed_out() && self.clock.now() < self.patient_until {
-            return false;
-        }
-        holders.insert(self.consumer, self.incarnation);
-        true
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut holders = self.held.lock();
-        if holders.get(&self.consumer) == Some(&self.incarnation) {
-            holders.remove(&self.consumer);
-            self.held.freed.notify_all();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    fn claim(places: &Places, consumer: u32, incarnation: u32, limit: Duration) -> Place {
-        places.claim(ConsumerId(consumer), Incarnation(incarnation), Clock::start(), limit)
-    }
-
-    #[test]
-    fn a_successor_has_the_place_when_its_predecessor_has_gone() {
-        let places = Places::default();
-        let (first, second) = (claim(&places, 2, 1, LONG), claim(&places, 2, 2, LONG));
-        assert!(first.take(Duration::ZERO) && first.take(Duration::ZERO));
-        assert!(!second.take(Duration::from_millis(1)));
-        // Others have places of their own.
-        assert!(claim(&places, 3, 1, LONG).take(Duration::ZERO));
-        let waiting = std::thread::spawn(move || second.take(LONG));
-        drop(first);
-        assert!(waiting.join().expect("no panic"));
-    }
-
-    #[test]
-    fn who_has_lost_patience_takes_the_place_and_keeps_it() {
-        let places = Places::default();
-        let (first, second) = (claim(&places, 2, 1, LONG), claim(&places, 2, 2, Duration::ZERO));
-        assert!(first.take(Duration::ZERO) && second.take(LONG));
-        drop(first);
-        assert!(!claim(&places, 2, 3, LONG).take(Duration::ZERO));
-        drop(second);
-        assert!(claim(&places, 2, 4, LONG).take(Duration::ZERO));
-    }
 }

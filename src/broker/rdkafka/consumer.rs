@@ -11,15 +11,16 @@ use std::time::Duration;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message, Offset as RdOffset, TopicPartitionList};
 
 use super::config::ClientSettings;
-use super::config::Place;
 use super::error::Told;
 use super::error::{Doing, classify, classify_while, describe};
 use super::offsets;
-use crate::base::{Offset, PartitionId};
+use crate::base::{Clock, Headers, Offset, PartitionId, RecordView, Time, in_handler, put_header};
+use crate::broker::places::Place;
 use crate::broker::port::{ConsumerEvents, Flow};
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, GroupSpec};
 
@@ -31,6 +32,8 @@ const COMMITTED_LIMIT: Duration = Duration::from_secs(5);
 /// A consumer's client.
 pub(super) struct RdConsumer {
     client: BaseConsumer<Context>,
+    /// Says when each record was handed over, and when a poll that has waited ended.
+    clock: Clock,
     topic: String,
     /// How many partitions the client surely knows.
     known: u32,
@@ -50,6 +53,7 @@ impl RdConsumer {
         partitions: u32,
         spec: &ConsumerSpec,
         place: Option<Place>,
+        clock: Clock,
     ) -> Result<RdConsumer, BrokerError> {
         let context = Context {
             topic: topic.to_owned(),
@@ -62,7 +66,7 @@ impl RdConsumer {
         let is_outside = spec.group.is_some();
         let topic = topic.to_owned();
         let at_end = Ends::default();
-        Ok(RdConsumer { client, topic, known: partitions, place, is_outside, at_end })
+        Ok(RdConsumer { client, clock, topic, known: partitions, place, is_outside, at_end })
     }
 
     /// Joins the group, as soon as there is a place in it; waits for that at most `wait`. Returns whether it is in.
@@ -133,16 +137,16 @@ fn is_about_the_group(error: &KafkaError) -> bool {
 }
 
 /// Hands over what the rebalance callback noted during the last poll.
-fn hand_over(context: &Context, at_end: &mut Ends, events: &mut dyn ConsumerEvents) {
+fn hand_over(context: &Context, clock: Clock, at_end: &mut Ends, events: &mut dyn ConsumerEvents) {
     let changes = std::mem::take(&mut *context.lock());
     for change in changes {
         if let Change::Assigned(partitions) | Change::Revoked(partitions) = &change {
             partitions.iter().for_each(|partition| at_end.goes_on(*partition));
         }
         match change {
-            Change::Assigned(partitions) => events.assigned(&partitions),
-            Change::Revoked(partitions) => events.revoked(&partitions),
-            Change::Failed(error) => events.error(error),
+            Change::Assigned(partitions) => events.assigned(clock.now(), &partitions),
+            Change::Revoked(partitions) => events.revoked(clock.now(), &partitions),
+            Change::Failed(error) => events.error(clock.now(), error),
         }
     }
 }
@@ -174,30 +178,36 @@ impl Ends {
 }
 
 impl ConsumerPort for RdConsumer {
-    fn submit(&mut self, command: ConsumerCommand) -> Result<(), BrokerError> {
+    fn submit(&mut self, _now: Time, command: ConsumerCommand) -> Result<(), BrokerError> {
         self.try_submit(command).map_err(|error| classify(&error))
     }
 
-    fn poll(&mut self, wait: Duration, events: &mut dyn ConsumerEvents) {
+    fn poll(&mut self, _now: Time, wait: Duration, events: &mut dyn ConsumerEvents) -> Time {
+        let clock = self.clock;
         match self.enter(wait) {
             Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => return events.error(BrokerError::fatal(describe(&error))),
+            Ok(false) => return clock.now(),
+            Err(error) => {
+                let now = clock.now();
+                events.error(now, BrokerError::fatal(describe(&error)));
+                return now;
+            }
         }
         let is_group = self.client.context().group.is_some();
         let mut wait = wait;
         loop {
             let polled = self.client.poll(wait);
             if is_group {
-                hand_over(self.client.context(), &mut self.at_end, events);
+                hand_over(self.client.context(), clock, &mut self.at_end, events);
             }
             let flow = match polled {
-                None => return,
+                None => return clock.now(),
                 Some(Ok(message)) => {
                     let partition = PartitionId(message.partition() as u32);
                     self.at_end.goes_on(partition);
-                    let payload = message.payload().unwrap_or_default();
-                    events.record(partition, Offset(message.offset()), payload)
+                    let mut memory = Vec::new();
+                    let record = view(&message, &mut memory);
+                    events.record(partition, Offset(message.offset()), &record, clock.now())
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     let partition = PartitionId(partition as u32);
@@ -208,12 +218,12 @@ impl ConsumerPort for RdConsumer {
                 // librdkafka asks for the group's coordinator without need.
                 Some(Err(error)) if !is_group && is_about_the_group(&error) => Flow::More,
                 Some(Err(error)) => {
-                    events.error(classify_while(&error, Doing::Read, &self.topic));
+                    events.error(clock.now(), classify_while(&error, Doing::Read, &self.topic));
                     Flow::Stop
                 }
             };
             if flow == Flow::Stop {
-                return;
+                return clock.now();
             }
             wait = Duration::ZERO;
         }
@@ -258,6 +268,24 @@ impl ConsumerPort for RdConsumer {
             let _ = self.client.poll(Duration::from_millis(1));
         }
         true
+    }
+}
+
+/// A record as it lies in librdkafka's memory; its headers in `memory`.
+#[inline]
+fn view<'a>(message: &'a BorrowedMessage<'_>, memory: &'a mut Vec<u8>) -> RecordView<'a> {
+    if let Some(headers) = message.headers() {
+        // The wrapper panics at a name that is not UTF-8, which any other producer may have written.
+        let put = || headers.iter().for_each(|it| put_header(memory, it.key, it.value));
+        if in_handler(put).is_err() {
+            memory.clear();
+        }
+    }
+    RecordView {
+        key: message.key(),
+        value: message.payload().unwrap_or_default(),
+        headers: Headers::written(memory),
+        timestamp_ms: message.timestamp().to_millis(),
     }
 }
 

@@ -73,7 +73,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 impl EmbeddedControl {
     /// Does something to the cluster and waits until it is done.
-    pub(super) fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
+    pub(in crate::broker) fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
         let (answer, answered) = channel();
         let gone = |_| BrokerError::fatal("the embedded cluster is gone");
         self.0.send(Command::Disturb(disturbance.clone(), answer)).map_err(|_| gone(()))?;

@@ -99,7 +99,7 @@ pub(super) fn outcome(error: &KafkaError) -> Outcome {
 
 /// What was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(in crate::broker) enum Doing {
     /// Looking at a topic.
     Describe,
     /// Creating a topic.
@@ -110,6 +110,22 @@ pub(super) enum Doing {
     Read,
     /// Appending records.
     Write,
+}
+
+/// The same as [`missing_right`] for the number of an error in Kafka's protocol.
+pub(in crate::broker) fn right_missing_by(
+    code: i16,
+    doing: Doing,
+    topic: &str,
+    group: Option<&str>,
+) -> Option<String> {
+    let code = match code {
+        29 => RDKafkaErrorCode::TopicAuthorizationFailed,
+        30 => RDKafkaErrorCode::GroupAuthorizationFailed,
+        31 => RDKafkaErrorCode::ClusterAuthorizationFailed,
+        _ => return None,
+    };
+    missing_right(code, doing, topic, group)
 }
 
 /// Which right is missing on which resource, and how to give it. `None` if the code is another error.
@@ -129,12 +145,13 @@ pub(super) fn missing_right(
     };
     let (operation, resource, option) = match code {
         Code::TopicAuthorizationFailed => {
-            (operation, format!("topic `{topic}`"), format!("--topic {topic}"))
+            (operation, format!("topic `{topic}`"), acl_option("topic", topic))
         }
         Code::GroupAuthorizationFailed => {
             let group = group
                 .map_or("the group of this run".to_owned(), |group| format!("group `{group}`"));
-            ("Read", group, "--group lanekeeper- --resource-pattern-type prefixed".to_owned())
+            let operation = if doing == Doing::Delete { "Delete" } else { "Read" };
+            (operation, group, acl_option("group", "lanekeeper-"))
         }
         Code::ClusterAuthorizationFailed => {
             let operation = if doing == Doing::Write { "IdempotentWrite" } else { operation };
@@ -149,6 +166,14 @@ pub(super) fn missing_right(
         "this user lacks the right {operation} on {resource}; give it with `kafka-acls.sh --add --allow-principal \
          User:NAME --operation {operation} {option}`"
     ))
+}
+
+/// The option of `kafka-acls.sh` for a topic or a group. A run's own has another name each time.
+pub(super) fn acl_option(kind: &str, name: &str) -> String {
+    match name.starts_with("lanekeeper-") {
+        true => format!("--{kind} lanekeeper- --resource-pattern-type prefixed"),
+        false => format!("--{kind} {name}"),
+    }
 }
 
 /// Takes what a client says to the log, without the values it was given from outside the scenario. The context of
@@ -241,6 +266,9 @@ const WORDS: &[(&str, &[&str])] = &[
     ("enable.ssl.certificate.verification", &["true", "false"]),
 ];
 
+/// Names within `sasl.oauthbearer.config`, which messages tell.
+const PART_NAMES: [&str; 2] = ["token", "token_file"];
+
 /// A shorter text is hidden only where it is a word of its own.
 const CUT_FROM: usize = 4;
 
@@ -255,7 +283,8 @@ impl Hidden {
             texts.push(value.to_owned());
             // Messages may quote a list or a pair in part.
             let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '=' | '"' | '\'');
-            let parts = value.split(is_end).filter(|part| part.len() >= CUT_FROM);
+            let is_value = |part: &&str| part.len() >= CUT_FROM && !PART_NAMES.contains(part);
+            let parts = value.split(is_end).filter(is_value);
             texts.extend(parts.map(str::to_owned));
         }
         texts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));

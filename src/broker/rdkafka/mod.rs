@@ -11,7 +11,6 @@ mod properties;
 mod refusal;
 mod setup;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -19,23 +18,29 @@ use std::time::Duration;
 pub use client_file::ClientFile;
 pub use config::ClientSettings;
 pub use embedded::{Embedded, EmbeddedControl};
+pub(super) use error::{Doing, right_missing_by};
 pub use error::{remember_hidden, without_hidden};
 pub use refusal::{from_outside, needs_consent, refusals};
-pub use setup::{Admin, ConnectionFailure, Deadline, Found, SetupError, UnreachableBroker};
+pub use setup::{
+    Admin, ConnectionFailure, Deadline, ExistingTopic, Found, InUse, Inspection, LeftBehind,
+    NeededRight, Requests, SetupError, UnreachableBroker,
+};
+pub(super) use setup::{
+    Advertised, Obstacle, closer, counted_brokers, find_unreachable, needed_rights,
+};
 
-use self::config::{Place, Places};
 use self::consumer::RdConsumer;
 use self::offsets::RdTopic;
 use self::offsets::{RdCommitter, RdEndOffsets};
 use self::producer::RdProducer;
+use super::places::{Place, Places};
 use super::{
     BrokerError, ClusterPort, Committer, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort,
     TopicPort,
 };
 use crate::base::{Clock, PoolId};
 use crate::fault::Disturbance;
-use crate::plan::{GroupPlan, Plan, ProducerClients};
-use crate::summary::ClientProperty;
+use crate::plan::{Plan, ProducerClients};
 
 /// The client library with its version, for results.
 pub fn client_version() -> String {
@@ -83,15 +88,10 @@ impl RdCluster {
             pools: plan.load.pools,
             clients: plan.load.clients,
             clock,
-            places: plan.group().is_some_and(GroupPlan::has_exclusive_places).then(Places::default),
+            places: Places::of(plan.group()),
             close_limit: plan.watch.close,
             embedded,
         }
-    }
-
-    /// The effective properties, for results.
-    pub fn effective_config(&self) -> BTreeMap<String, ClientProperty> {
-        self.settings.effective()
     }
 
     fn place_of(&self, spec: &ConsumerSpec) -> Option<Place> {
@@ -103,7 +103,8 @@ impl RdCluster {
 impl ClusterPort for RdCluster {
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
         let place = self.place_of(spec);
-        Ok(Box::new(RdConsumer::new(&self.settings, &self.topic, self.at_first, spec, place)?))
+        let (settings, topic, clock) = (&self.settings, &self.topic, self.clock);
+        Ok(Box::new(RdConsumer::new(settings, topic, self.at_first, spec, place, clock)?))
     }
 
     fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {

@@ -14,7 +14,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::metadata::Metadata;
+use rdkafka::metadata::{Metadata, MetadataPartition};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
@@ -27,6 +27,7 @@ use crate::base::{Clock, Offset, PartitionId};
 use crate::broker::{
     BrokerError, Committer, EndOffsets, ErrorClass, TopicPort, TopicSize, Watermarks,
 };
+use crate::measure::PartitionBrokers;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -286,7 +287,7 @@ pub(super) fn size<C: ClientContext>(
 
 /// The topic as metadata have it; nothing of one that does not exist.
 pub(super) fn size_in(metadata: &Metadata, topic: &str) -> Result<TopicSize, RDKafkaErrorCode> {
-    let none = TopicSize { partitions: 0, led: 0 };
+    let none = TopicSize::default();
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
         return Ok(none);
     };
@@ -301,7 +302,19 @@ pub(super) fn size_in(metadata: &Metadata, topic: &str) -> Result<TopicSize, RDK
         found.partitions().iter().filter(|p| p.leader() >= 0).map(|p| p.id()).collect();
     led.sort_unstable();
     let gapless = led.iter().zip(0..).take_while(|(id, number)| *id == number).count();
-    Ok(TopicSize { partitions: found.partitions().len() as u32, led: gapless as u32 })
+    let brokers = |its: &MetadataPartition| {
+        let brokers = PartitionBrokers {
+            leader: (its.leader() >= 0).then(|| its.leader()),
+            replicas: its.replicas().to_vec(),
+            in_sync: its.isr().to_vec(),
+        };
+        Some((PartitionId(u32::try_from(its.id()).ok()?), brokers))
+    };
+    Ok(TopicSize {
+        partitions: found.partitions().len() as u32,
+        led: gapless as u32,
+        brokers: found.partitions().iter().filter_map(brokers).collect(),
+    })
 }
 
 /// Questions to a client, and what lies between two of them, before it starts all over.

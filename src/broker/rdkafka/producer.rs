@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
 };
@@ -24,7 +25,10 @@ use super::config::ClientSettings;
 use super::error::Told;
 use super::error::{Doing, describe_while, outcome};
 use super::offsets::Learning;
-use crate::base::{Clock, Offset, PartitionId, PoolId, ProducerId, Time, sent_time};
+use crate::base::{
+    Clock, Headers, Offset, PartitionId, PoolId, ProducerId, RecordView, STAMP_HEADER, Time,
+    sent_time,
+};
 use crate::broker::{Answers, BrokerError, ProducerPort, SendError, SendRecord};
 use crate::measure::{Ack, Outcome};
 
@@ -90,6 +94,20 @@ fn serve(clients: &[BaseProducer<Context>], reports: &Reports, stop: &AtomicBool
     }
 }
 
+/// Headers as librdkafka takes them.
+fn owned(headers: Headers<'_>) -> OwnedHeaders {
+    let insert =
+        |all: OwnedHeaders, (key, value): (&str, Option<&[u8]>)| all.insert(Header { key, value });
+    headers.iter().fold(OwnedHeaders::new(), insert)
+}
+
+/// When a record was sent, as its stamp says: in the header for it, or else in the value.
+fn sent_at(message: &BorrowedMessage<'_>) -> Option<Time> {
+    let its = |header: &Header<'_, &[u8]>| header.key == STAMP_HEADER;
+    let header = message.headers().and_then(|headers| headers.iter().filter(its).last());
+    header.and_then(|header| header.value).or(message.payload()).and_then(sent_time)
+}
+
 const SEQUENCE_BITS: u32 = 40;
 
 fn token(producer: ProducerId, sequence: u64) -> usize {
@@ -108,15 +126,22 @@ impl RdProducer {
 
 impl ProducerPort for RdProducer {
     #[inline]
-    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
+    fn send(&mut self, _now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
         let client = match self.clients.as_slice() {
             [client] => client,
             clients => &clients[(record.producer.0 / self.pools) as usize % clients.len()],
         };
-        let message: BaseRecord<'_, (), [u8], usize> =
+        let parts = RecordView::of(record.payload, record.is_packed);
+        let mut message: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(&self.topic, token(record.producer, record.sequence))
                 .partition(record.partition.0 as i32)
-                .payload(record.payload);
+                .payload(parts.value);
+        if let Some(key) = parts.key {
+            message = message.key(key);
+        }
+        if !parts.headers.is_empty() {
+            message = message.headers(owned(parts.headers));
+        }
         client.send(message).map_err(|(error, _)| match error {
             KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => SendError::Full,
             // A client that has failed for good says so of every record, and the cause only when asked.
@@ -129,7 +154,7 @@ impl ProducerPort for RdProducer {
         })
     }
 
-    fn answers(&mut self, wait: Duration, answers: &mut Answers) {
+    fn answers(&mut self, _now: Time, wait: Duration, answers: &mut Answers) {
         std::thread::sleep(wait);
         let mut noted = self.reports.lock();
         if answers.is_empty() {
@@ -140,11 +165,11 @@ impl ProducerPort for RdProducer {
         }
     }
 
-    fn follow(&mut self, partitions: u32) -> bool {
+    fn follow(&mut self, _now: Time, partitions: u32) -> bool {
         self.learning.follow(&self.clients, &self.topic, partitions)
     }
 
-    fn give_up(&mut self, limit: Duration) {
+    fn give_up(&mut self, _now: Time, limit: Duration) {
         for client in self.clients.iter() {
             client.purge(PurgeConfig::default().queue().inflight());
         }
@@ -228,7 +253,7 @@ impl ProducerContext for Context {
             }
         };
         let (producer, sequence) = from_token(token);
-        let sent = message.payload().and_then(sent_time).unwrap_or(Time::ZERO);
+        let sent = sent_at(message).unwrap_or(Time::ZERO);
         let ack = Ack {
             producer,
             partition: PartitionId(message.partition() as u32),

@@ -45,12 +45,12 @@ pub(super) struct Properties {
     overruled: BTreeMap<String, Vec<Setting>>,
 }
 
-/// Whether a scenario, a client file or the environment may set `name` on this kind of cluster. The clients of an
-/// embedded cluster are told nothing of how a cluster is reached, and so can reach no other.
-pub(super) fn may_be_given(name: &str, is_embedded: bool) -> bool {
+/// Whether a scenario, a client file or the environment may set `name` for clients of a cluster that `takes_access`. The
+/// clients of one that does not are told nothing of how a cluster is reached, and so can reach no other.
+pub(super) fn may_be_given(name: &str, takes_access: bool) -> bool {
     match known::treatment(name) {
         Some(Treatment::Free) => true,
-        Some(Treatment::Access | Treatment::Needs(_)) => !is_embedded,
+        Some(Treatment::Access | Treatment::Needs(_)) => takes_access,
         Some(Treatment::Ours(_)) | None => false,
     }
 }
@@ -64,9 +64,9 @@ impl Properties {
     }
 
     /// What the scenario says, as far as it may.
-    pub(super) fn scenario(&mut self, properties: &BTreeMap<String, String>, is_embedded: bool) {
+    pub(super) fn scenario(&mut self, properties: &BTreeMap<String, String>, takes_access: bool) {
         for (name, value) in properties {
-            match may_be_given(name, is_embedded) {
+            match may_be_given(name, takes_access) {
                 true => self.set(name, value, Source::Scenario),
                 false => self.overrule(name, value, Source::Scenario),
             }
@@ -74,13 +74,13 @@ impl Properties {
     }
 
     /// What a client file and the environment say, as far as they may.
-    pub(super) fn outside(&mut self, file: &ClientFile, is_embedded: bool) {
+    pub(super) fn outside(&mut self, file: &ClientFile, takes_access: bool) {
         for (name, given) in file.overruled().chain(file.all()) {
             let source = match given.place {
                 Place::File { .. } => Source::File,
                 Place::Environment { .. } => Source::Environment,
             };
-            match may_be_given(name, is_embedded) {
+            match may_be_given(name, takes_access) {
                 true => self.set(name, &given.value, source),
                 false => self.overrule(name, &given.value, source),
             }
@@ -274,7 +274,7 @@ mod tests {
         let text =
             format!("[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"1/s\"\n{text}");
         let source = scenario::Source { name: "x.toml".to_owned(), text };
-        let bootstrap = (kind == BrokerKind::Kafka).then(|| "127.0.0.1:9".to_owned());
+        let bootstrap = (kind == BrokerKind::KAFKA).then(|| "127.0.0.1:9".to_owned());
         let overrides = Overrides { broker: Some(kind), bootstrap, ..Overrides::default() };
         let (plan, found) = compile(&source, &[], &overrides);
         let plan = plan.unwrap_or_else(|| panic!("{found:?}"));
@@ -306,7 +306,8 @@ mod tests {
                         [client.consumer]\n\"fetch.wait.max.ms\" = 9\n\"fetch.queue.backoff.ms\" = 6\n";
         let file = "retry.backoff.ms=80\nfetch.queue.backoff.ms=7\nsasl.username=marker\n";
         let environment = [("LANEKEEPER_CLIENT_FETCH_QUEUE_BACKOFF_MS", "8")];
-        let effective = settings(scenario, file, &environment, BrokerKind::Kafka).effective();
+        let effective =
+            settings(scenario, file, &environment, BrokerKind::KAFKA).effective_config();
         for (name, expected) in [
             ("consumer.enable.auto.commit", property(Some("false"), Lanekeeper, &[])),
             ("consumer.check.crcs", property(Some("false"), Client, &[])),
@@ -339,14 +340,14 @@ mod tests {
         // An embedded cluster is told nothing of how another one is reached.
         let scenario = "[client]\n\"security.protocol\" = \"ssl\"\n";
         let embedded =
-            settings(scenario, "sasl.username=me\n", &[], BrokerKind::Embedded).effective();
+            settings(scenario, "sasl.username=me\n", &[], BrokerKind::EMBEDDED).effective_config();
         let protocol = property(Some("plaintext"), Lanekeeper, &[("ssl", Scenario)]);
         assert_eq!(embedded["consumer.security.protocol"], protocol);
         let user = property(None, Lanekeeper, &[("(hidden)", ClientFile)]);
         assert_eq!(embedded["producer.sasl.username"], user);
         // What the broker decides for a group of the consumer protocol is no property of its members.
         let group = "[consumers]\nmode = \"group\"\ncount = 2\nprotocol = \"consumer\"\n";
-        let kafka = settings(group, "", &[], BrokerKind::Kafka).effective();
+        let kafka = settings(group, "", &[], BrokerKind::KAFKA).effective_config();
         assert_eq!(kafka.get("consumer.session.timeout.ms"), None);
     }
 
@@ -354,8 +355,8 @@ mod tests {
     #[test]
     fn what_is_shown_is_what_the_client_has() {
         for text in ["", "[consumers]\nmode = \"group\"\ncount = 2\n"] {
-            let settings = settings(text, "", &[], BrokerKind::Embedded);
-            let effective = settings.effective();
+            let settings = settings(text, "", &[], BrokerKind::EMBEDDED);
+            let effective = settings.effective_config();
             let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
             let (consumer, producer) = (settings.consumer(&spec), settings.producer("producer"));
             for (side, config) in [("consumer", consumer), ("producer", producer)] {

@@ -11,9 +11,9 @@ use super::client_file::{ClientFile, Given};
 use super::config::ClientSettings;
 use super::error::Hidden;
 use super::properties::may_be_given;
-use crate::base::{BrokerKind, CLIENT_MESSAGE_BYTES, RunId, client_payload_max};
+use crate::base::{CLIENT_MESSAGE_BYTES, ClientKind, RunId, client_payload_max};
 use crate::broker::ConsumerSpec;
-use crate::plan::{BrokerPlan, Plan, PropertyPlan};
+use crate::plan::{Plan, PropertyPlan};
 use crate::scenario::known::{self, Danger, Treatment};
 use crate::scenario::{Diagnostic, Origin, codes};
 
@@ -27,13 +27,19 @@ pub fn refusals(plan: &Plan, file: &ClientFile) -> Vec<Diagnostic> {
     outside.sort_by_key(|(_, given)| &given.place);
     let decided = outside.iter().filter_map(|(name, given)| decided(plan, name, given));
     let mut wrong: Vec<Diagnostic> = decided.collect();
-    let kind = plan.broker.kind();
-    if kind == BrokerKind::Sim {
+    let capability = plan.broker.capability();
+    if capability.is_modelled {
         return wrong;
     }
-    let is_embedded = kind == BrokerKind::Embedded;
+    let takes_access = capability.takes_access;
+    let is_native = plan.broker.client() == ClientKind::Native;
+    let refused = |name: &str, value: &str| match is_native && known::is_native(name) {
+        // librdkafka is not asked about what it does not do here.
+        true => None,
+        false => refused(name, value),
+    };
     for (side, name, property) in
-        plan.client.all().filter(|(_, name, _)| may_be_given(name, is_embedded))
+        plan.client.all().filter(|(_, name, _)| may_be_given(name, takes_access))
     {
         wrong.extend(twice(side, name, property, file));
         wrong.extend(refused(name, &property.value).map(|why| {
@@ -41,7 +47,7 @@ pub fn refusals(plan: &Plan, file: &ClientFile) -> Vec<Diagnostic> {
             Diagnostic::error(why.code, property.written, message).remedy(why.remedy)
         }));
     }
-    for (name, given) in outside.into_iter().filter(|(name, _)| may_be_given(name, is_embedded)) {
+    for (name, given) in outside.into_iter().filter(|(name, _)| may_be_given(name, takes_access)) {
         wrong.extend(refused(name, &given.value).map(|why| {
             let message =
                 format!("{}: the client refuses `{}`: {}", given.place, given.name, why.text);
@@ -49,8 +55,12 @@ pub fn refusals(plan: &Plan, file: &ClientFile) -> Vec<Diagnostic> {
         }));
     }
     wrong.extend(talking_plugin(plan, file));
+    wrong.extend(match is_native {
+        true => no_access(plan, file),
+        false => mechanism_not_built_in(plan, file),
+    });
     wrong.extend(too_small(plan, file));
-    if wrong.is_empty() {
+    if wrong.is_empty() && !is_native {
         wrong.extend(combined(plan, file));
     }
     wrong
@@ -58,7 +68,7 @@ pub fn refusals(plan: &Plan, file: &ClientFile) -> Vec<Diagnostic> {
 
 /// What needs consent before a run: each property with its place and what it does.
 pub fn needs_consent(plan: &Plan, file: &ClientFile) -> Vec<String> {
-    if plan.broker.kind() == BrokerKind::Sim {
+    if plan.broker.capability().is_modelled {
         return Vec::new();
     }
     let danger = |name: &str| match known::treatment(name) {
@@ -78,9 +88,9 @@ pub fn needs_consent(plan: &Plan, file: &ClientFile) -> Vec<String> {
 
 /// The properties from outside that the clients of a run are given: their names and places.
 pub fn from_outside(plan: &Plan, file: &ClientFile) -> Vec<String> {
-    let kind = plan.broker.kind();
+    let capability = plan.broker.capability();
     let is_given =
-        |name: &str| kind != BrokerKind::Sim && may_be_given(name, kind == BrokerKind::Embedded);
+        |name: &str| !capability.is_modelled && may_be_given(name, capability.takes_access);
     let given = file.all().filter(|(name, _)| is_given(name));
     given.map(|(_, given)| format!("{} from {}", given.name, given.place)).collect()
 }
@@ -91,15 +101,7 @@ fn decided(plan: &Plan, name: &str, given: &Given) -> Option<Diagnostic> {
     let place = &given.place;
     let message = match name {
         "bootstrap.servers" | "test.mock.num.brokers" => {
-            let here = match &plan.broker {
-                BrokerPlan::Embedded { .. } => {
-                    "this run is on the cluster embedded in this process"
-                }
-                BrokerPlan::Sim(_) => "this run is simulated",
-                BrokerPlan::Kafka { .. } => {
-                    "this run is on the cluster given by `--bootstrap` or `kafka.bootstrap`"
-                }
-            };
+            let here = plan.broker.kind().here();
             format!("{place}: `{}` would choose another cluster, and {here}", given.name)
         }
         _ => {
@@ -134,7 +136,7 @@ fn too_small(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
     let (_, given) = file.all().find(|(name, _)| *name == "message.max.bytes")?;
     // What is no number is refused by the client.
     let largest = client_payload_max(given.value.trim().parse().ok()?);
-    let payload = u64::from(plan.load.payload_bytes);
+    let payload = u64::from(plan.load.payload_bytes_max);
     (largest < payload).then(|| {
         let message = format!(
             "{}: this `{}` is too small for `load.payload` of {payload} B",
@@ -157,6 +159,76 @@ fn talking_plugin(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
         Diagnostic::error(codes::CONFLICT, Origin::CommandLine, message)
             .remedy("remove one of them")
     })
+}
+
+/// Mechanisms of SASL, and what librdkafka calls each among the things it was built with.
+const MECHANISMS: [(&str, &str); 5] = [
+    ("PLAIN", "sasl_plain"),
+    ("SCRAM-SHA-256", "sasl_scram"),
+    ("SCRAM-SHA-512", "sasl_scram"),
+    ("OAUTHBEARER", "sasl_oauthbearer"),
+    ("GSSAPI", "sasl_gssapi"),
+];
+
+/// Refuses a mechanism that the client library was built without; it would say so after the first connection.
+fn mechanism_not_built_in(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
+    let properties = ClientSettings::merged(plan, "", RunId(0), file.clone()).observer("check");
+    let value = |name: &str| properties.get(name).map(str::to_ascii_uppercase);
+    if !value("security.protocol")?.starts_with("SASL_") {
+        return None;
+    }
+    let given = value("sasl.mechanism");
+    let wanted = given.as_deref().unwrap_or("GSSAPI");
+    let (mechanism, feature) = MECHANISMS.into_iter().find(|(name, _)| *name == wanted)?;
+    let native = ClientConfig::new().create_native_config().ok()?;
+    let built_in = native.get("builtin.features").ok()?;
+    let is_built_in = built_in.split(',').any(|it| it.trim() == feature);
+    let has_tokens = value("sasl.oauthbearer.method").is_some_and(|it| it == "OIDC")
+        || value("enable.sasl.oauthbearer.unsecure.jwt").is_some_and(|it| it == "TRUE");
+    if is_built_in && (mechanism != "OAUTHBEARER" || has_tokens) {
+        return None;
+    }
+    let written = ["sasl.mechanism", "security.protocol"].into_iter().find_map(|wanted| {
+        let (_, _, property) = plan.client.all().find(|(_, name, _)| *name == wanted)?;
+        Some(property.written)
+    });
+    let place =
+        file.all().find(|(name, _)| matches!(*name, "sasl.mechanism" | "security.protocol"));
+    let place = place.map_or(String::new(), |(_, given)| format!("{}: ", given.place));
+    let (message, remedy) = match given {
+        None => (
+            "SASL without `sasl.mechanism` is GSSAPI (Kerberos), which is not built in".to_owned(),
+            "set `sasl.mechanism` to what the listener takes, for example PLAIN",
+        ),
+        Some(_) if is_built_in => (
+            "`sasl.mechanism` OAUTHBEARER has no source of tokens".to_owned(),
+            "set `sasl.oauthbearer.method` to `oidc`, with its token endpoint, id and secret",
+        ),
+        Some(_) if mechanism == "GSSAPI" => (
+            "`sasl.mechanism` GSSAPI (Kerberos) is not built in".to_owned(),
+            "use SCRAM, PLAIN or OAUTHBEARER",
+        ),
+        Some(_) => (
+            format!("`sasl.mechanism` {mechanism} is not part of this build"),
+            "build it with `--features tls`, or use PLAIN",
+        ),
+    };
+    let origin = written.unwrap_or(Origin::CommandLine);
+    Some(Diagnostic::error(codes::NOT_BUILT_IN, origin, format!("{place}{message}")).remedy(remedy))
+}
+
+/// Refuses what the native client cannot reach a cluster by.
+fn no_access(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
+    let settings = ClientSettings::merged(plan, "", RunId(0), file.clone());
+    let wrong = settings.access_settings().err()?;
+    let is_it = |name: &str| name == wrong.property;
+    let written = plan.client.all().find(|(_, name, _)| is_it(name));
+    let place = file.all().find(|(name, _)| is_it(name));
+    let place = place.map_or(String::new(), |(_, given)| format!("{}: ", given.place));
+    let code = if wrong.is_missing_here { codes::NOT_NATIVE } else { codes::BAD_PROPERTY };
+    let message = format!("{place}`{}`: {}", wrong.property, wrong.text);
+    let origin = written.map_or(Origin::CommandLine, |(_, _, property)| property.written);
+    Some(Diagnostic::error(code, origin, message).remedy(wrong.remedy))
 }
 
 /// Why a value is refused.

@@ -333,7 +333,7 @@ impl Kernel {
             Disturbance::Refuse { api, code, count } => {
                 self.cluster.refuse_next(*api, *code, *count);
             }
-            Disturbance::Grow(total) => self.cluster.grow(*total),
+            Disturbance::Grow(total) => self.cluster.grow(self.now, *total),
             Disturbance::DeleteRecords(partitions) => {
                 partitions.iter().for_each(|partition| self.cluster.delete_records(*partition));
             }

@@ -12,7 +12,7 @@ use super::trace::Trace;
 use super::trace::{TraceSink, TraceWriter};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::Watermarks;
-use crate::broker::model::ClientId;
+use crate::broker::model::{ClientId, LeaderChange};
 use crate::fault::Disturbance;
 use crate::summary::Simulation;
 
@@ -53,6 +53,8 @@ struct Shared {
     known: AtomicU32,
     /// As it was when actors came to rest last.
     trace: Mutex<(Time, Trace)>,
+    /// Changes of leaders that nothing has taken yet.
+    leader_changes: Mutex<Vec<LeaderChange>>,
     trace_writer: OnceLock<TraceWriter>,
     group_checker: Mutex<GroupChecker>,
 }
@@ -162,6 +164,20 @@ impl KernelHandle {
     #[inline]
     pub fn trace_writer(&self) -> Option<&TraceWriter> {
         self.shared.trace_writer.get()
+    }
+
+    /// What has changed about leaders since the last call, as far as the simulation had come when actors came to rest.
+    pub fn take_leader_changes(&self) -> Vec<LeaderChange> {
+        let mut changes = self.shared.leader_changes.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *changes)
+    }
+
+    pub(super) fn publish_leaders(&self, changes: Vec<LeaderChange>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut all = self.shared.leader_changes.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(changes);
     }
 
     pub(super) fn publish(&self, now: Time, trace: &Trace) {

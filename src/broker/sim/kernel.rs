@@ -16,7 +16,7 @@ use super::process::SimProcess;
 use super::trace::Trace;
 use crate::base::{ClockHand, Seed, Time};
 use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Outputs};
-use crate::broker::protocol::{BrokerId, Fetch, Request};
+use crate::broker::protocol::{BrokerId, Fetch, Outbox, Request};
 
 /// Why the kernel stopped stepping.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +75,7 @@ pub struct Kernel {
     pub(super) lookahead: Lookahead,
     pub(super) output: Outputs,
     /// What a client wants sent; empty between two clients.
-    pub(super) outbox: Vec<(BrokerId, Request)>,
-    /// Times of the turns a process has run early; empty between two processes.
-    pub(super) early_turns: Vec<Time>,
+    pub(super) outbox: Outbox,
 }
 
 /// Something that happens; two small numbers, because events move often.
@@ -190,8 +188,7 @@ impl Kernel {
             handle: KernelHandle::new(cluster.partitions),
             lookahead: Lookahead::On,
             output: Outputs::default(),
-            outbox: Vec::new(),
-            early_turns: Vec::new(),
+            outbox: Outbox::new(),
         }
     }
 
@@ -225,6 +222,7 @@ impl Kernel {
             if self.handle.take_actors_busy() {
                 self.run_deferred_turns();
                 self.handle.publish(self.now, &self.trace);
+                self.handle.publish_leaders(self.cluster.take_leader_changes());
                 return StepOutcome::ActorsBusy;
             }
             let Some((key, event)) = self.queue.peek() else {
@@ -261,7 +259,7 @@ impl Kernel {
 
     /// Moves time to the event at this place.
     #[inline]
-    pub(super) fn set_time(&mut self, key: Key) {
+    fn set_time(&mut self, key: Key) {
         (self.key, self.now) = (key, key.at());
         self.hand.set(self.now);
     }

@@ -232,14 +232,12 @@ impl<M> Inbox<M> {
 /// Inserts a message in the order of keys. Most messages are the last one.
 #[inline]
 fn insert_sorted<M>(all: &mut VecDeque<(Key, M)>, key: Key, message: M) {
-    let mut place = all.len();
-    while place > 0 && all[place - 1].0 > key {
-        place -= 1;
+    if all.back().is_none_or(|(last, _)| *last <= key) {
+        return all.push_back((key, message));
     }
-    match place == all.len() {
-        true => all.push_back((key, message)),
-        false => all.insert(place, (key, message)),
-    }
+    // On a link whose queue is long, a message that is not the last one may have its place far in front.
+    let place = all.partition_point(|(at, _)| *at <= key);
+    all.insert(place, (key, message));
 }
 
 /// The active faults of the links of a broker.

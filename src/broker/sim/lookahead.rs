@@ -36,6 +36,9 @@ enum Delivery {
 
 impl Kernel {
     /// The time before which nothing but messages can arrive.
+    ///
+    /// (Only an error that was not planned could come between: retention that overtakes a consumer. Its actor hears of
+    /// that at its time, when a pool may have sent some records early.)
     #[inline]
     pub(super) fn safe_horizon(&self) -> Time {
         match self.unsettled == 0 && self.may_reorder() {
@@ -44,38 +47,13 @@ impl Kernel {
         }
     }
 
-    /// Runs the turns of a process before their time; returns when its next turn is due.
-    ///
-    /// (Only an error that was not planned could come between: retention that overtakes a consumer. Its actor hears of
-    /// that at its time, when a pool may have sent some records early.)
-    pub(super) fn run_until(&mut self, client: ClientId, next: Time) -> Time {
-        let until = self.safe_horizon();
-        let Occupant::Process(process) = &mut self.slots[client as usize].occupant else {
-            return next;
-        };
-        let next = process.run_until(next, until, &mut self.early_turns);
-        if self.early_turns.is_empty() {
-            return next;
-        }
-        std::mem::swap(process.client().outbox(), &mut self.outbox);
-        let (mut early_turns, mut outbox) =
-            (std::mem::take(&mut self.early_turns), std::mem::take(&mut self.outbox));
-        debug_assert_eq!(early_turns.len(), outbox.len(), "one request each");
-        for (at, (broker, request)) in early_turns.drain(..).zip(outbox.drain(..)) {
-            self.trace.turn(at, client);
-            self.send(at, client, broker, request);
-        }
-        (self.early_turns, self.outbox) = (early_turns, outbox);
-        next
-    }
-
     /// The rule for an acknowledgement: early if the client has no turn and no earlier message until then, deferred if
     /// the client will not act on it.
     #[inline]
     fn delivery_of_ack(&mut self, key: Key, ack: &Ack, safe_horizon: Time) -> Delivery {
         let slot = &mut self.slots[ack.to.client as usize];
         let Occupant::Process(process) = &mut slot.occupant else { return Delivery::InOrder };
-        if !process.acks_are_inert() {
+        if !process.acks_are_inert(self.now) {
             return Delivery::InOrder;
         }
         let is_next = key.at() < safe_horizon.min(slot.turn_at) && slot.acks.is_empty();
@@ -161,10 +139,11 @@ impl Kernel {
     ) {
         match self.delivery_of_fetched(key, from, to, &fetch, safe_horizon) {
             Delivery::Early => {
-                let here = self.key;
-                self.set_time(key);
+                // Not the clock: a process is told its time.
+                let here = (self.key, self.now);
+                (self.key, self.now) = (key, key.at());
                 self.receive(to.client, from, Response::Fetch(fetch));
-                self.set_time(here);
+                (self.key, self.now) = here;
             }
             Delivery::Deferred | Delivery::InOrder => {
                 self.enqueue_response(key, from, to, Response::Fetch(fetch));
@@ -177,8 +156,13 @@ impl Kernel {
     fn acknowledge(&mut self, key: Key, client: ClientId, ack: &Ack) {
         self.trace.acked(key.at(), client, ack.offset);
         if let Occupant::Process(process) = &mut self.slots[client as usize].occupant {
-            let (batch, done) = ((ack.number, ack.offset), &mut self.output.done);
-            process.client().acknowledged(ack.from, batch, key.at(), done);
+            // One for one: so a client has the memory of as many as it sends before it hears of them.
+            let client = process.client();
+            if let Some(done) = self.output.done.pop() {
+                client.reuse(done);
+            }
+            let response = Response::Produce(ack.number, Ok(ack.offset));
+            client.receive(ack.from, response, &self.cluster, key.at());
         }
     }
 
@@ -224,7 +208,7 @@ impl Kernel {
             return;
         }
         match &mut slot.occupant {
-            Occupant::Process(process) if process.acks_are_inert() => {}
+            Occupant::Process(process) if process.acks_are_inert(self.now) => {}
             _ => self.return_acks(client),
         }
     }

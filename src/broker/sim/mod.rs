@@ -5,15 +5,18 @@ mod group_checker;
 mod delivery;
 mod handle;
 mod process;
+mod record_text;
 mod kernel;
 mod limits;
 mod link;
 mod network;
 mod event_queue;
+mod follower;
 mod trace_text;
 mod trace;
 mod scheduling;
 
+pub use follower::FollowedRecord;
 pub use group_checker::{CheckReport, CommitCheck};
 pub use handle::{Job, KernelHandle};
 pub use kernel::{Kernel, StepOutcome};

@@ -6,8 +6,10 @@ use crate::logic::Effort;
 
 /// A data machine with its client, hosted by the kernel.
 pub trait SimProcess: Send {
-    /// Does what can be done now, without waiting.
-    fn turn(&mut self) -> NextTurn;
+    /// Does what can be done now, without waiting, and what is due in its client. What does not depend on anything that
+    /// is still to come may be done at its own time before `horizon`; each of these turns lets the client send
+    /// something.
+    fn turn(&mut self, now: Time, horizon: Time) -> NextTurn;
     /// Its name in a trace.
     fn name(&self) -> String;
     /// Its client.
@@ -15,7 +17,7 @@ pub trait SimProcess: Send {
     /// Whether it requests a turn, because its client has something for the machine.
     fn wish(&self) -> TurnRequest;
     /// Whether an acknowledgement would trigger no action of its client, so that its delivery may be deferred.
-    fn acks_are_inert(&self) -> bool {
+    fn acks_are_inert(&self, _now: Time) -> bool {
         false
     }
     /// Whether it notifies no actor before a timer fires, as long as its client gets nothing but records and
@@ -26,12 +28,6 @@ pub trait SimProcess: Send {
     /// Whether it notifies no actor, and its client waits for one fetch response and nothing else.
     fn awaits_one_fetch(&self) -> bool {
         false
-    }
-    /// Has the turns from `next` to before `until` now, as far as they do not depend on anything that is still to come.
-    /// Each lets its client send one request; when it is to be sent is noted in `turns`. Returns when the next turn is
-    /// wanted.
-    fn run_until(&mut self, next: Time, _until: Time, _turns: &mut Vec<Time>) -> Time {
-        next
     }
 }
 

@@ -75,7 +75,7 @@ impl Kernel {
             }
             Occupant::Process(process) => {
                 let is_ack = matches!(response, Response::Produce(_, Ok(_)));
-                let changes_nothing = is_ack && process.acks_are_inert();
+                let changes_nothing = is_ack && process.acks_are_inert(self.now);
                 process.client().receive(broker, response, &self.cluster, self.now);
                 if !changes_nothing {
                     self.after_delivery(client);
@@ -140,29 +140,24 @@ impl Kernel {
     /// Runs the turn that is scheduled for this time, and those the look-ahead allows.
     pub(super) fn scheduled_turn(&mut self, client: ClientId) {
         self.drain_acks(client);
-        let mut next = self.run_until(client, self.now);
-        // The look-ahead does not allow this turn: it is run as usual.
-        if next == self.now {
-            self.trace.turn(self.now, client);
-            next = self.act(client);
-            next = self.run_until(client, next);
-        }
+        self.trace.turn(self.now, client);
+        let next = self.act(client, self.safe_horizon());
         self.turn_at(client, next);
     }
 
     pub(super) fn turn(&mut self, client: ClientId) {
         self.drain_acks(client);
-        let next = self.act(client);
+        let next = self.act(client, self.now);
         self.turn_at(client, next);
     }
 
     /// Runs a turn of a process, after the deliveries to its client; returns when its next turn is due.
-    fn act(&mut self, client: ClientId) -> Time {
+    fn act(&mut self, client: ClientId, horizon: Time) -> Time {
         let slot = &mut self.slots[client as usize];
         slot.wants_deferred_turn = false;
         let Occupant::Process(process) = &mut slot.occupant else { return Time::NEVER };
-        let next = match process.turn() {
-            NextTurn::At(at) => at.min(process.client().tick(self.now)),
+        let next = match process.turn(self.now, horizon) {
+            NextTurn::At(at) => at,
             NextTurn::After(effort) => {
                 slot.busy_until = match effort {
                     Effort::None => self.now,
@@ -213,16 +208,25 @@ impl Kernel {
     /// Sends what a client has put into the outbox.
     #[inline]
     pub(super) fn send_all(&mut self, client: ClientId) {
+        let mut turn = self.now;
         // One is the rule.
         if self.outbox.len() <= 1 {
-            if let Some((broker, request)) = self.outbox.pop() {
-                self.send(self.now, client, broker, request);
+            if let Some((at, broker, request)) = self.outbox.pop() {
+                if at > turn {
+                    self.trace.turn(at, client);
+                }
+                self.send(at, client, broker, request);
             }
             return;
         }
         let mut outbox = std::mem::take(&mut self.outbox);
-        for (broker, request) in outbox.drain(..) {
-            self.send(self.now, client, broker, request);
+        for (at, broker, request) in outbox.drain(..) {
+            // A turn before its time.
+            if at > turn {
+                turn = at;
+                self.trace.turn(at, client);
+            }
+            self.send(at, client, broker, request);
         }
         self.outbox = outbox;
     }

@@ -3,11 +3,14 @@
 //! Two runs are the same if and only if (to 64 bits) the hashes are.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::follower::{FollowedRecord, RecordFollower};
 
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::ClientId;
-use crate::broker::protocol::{Fetch, Request, Response};
+use crate::broker::protocol::{ErrorCode, Fetch, Request, Response};
 use crate::measure::{TraceKind, TraceLine};
 
 /// A hash over the events so far: the sum of a hash of each with its time, so that it does not matter in which order
@@ -114,12 +117,27 @@ fn content_of_response(response: &Response) -> u64 {
         Response::Metadata(_) => 1,
         Response::Coordinator(broker) => 7 + (u64::from(*broker) << 8),
         Response::Group(_) => 6,
-        Response::Refused(code) => 8 + ((*code as u64) << 8),
-        Response::InitProducerId(number) => 2 + ((*number as u64) << 8),
+        Response::Refused(code) => 8 + (number_of(*code) << 8),
+        Response::InitProducerId(answer) => 2 + ((answer.unwrap_or(-1) as u64) << 8),
         Response::ListOffsets(ends) => ends.iter().map(|(_, end)| end.0 as u64).sum(),
         Response::Produce(..) => 4,
         // Noted otherwise.
         Response::Fetch(_) => 0,
+    }
+}
+
+fn number_of(code: ErrorCode) -> u64 {
+    match code {
+        ErrorCode::OffsetOutOfRange => 0,
+        ErrorCode::NotLeaderOrFollower => 1,
+        ErrorCode::OutOfOrderSequence => 2,
+        ErrorCode::NotEnoughReplicas => 3,
+        ErrorCode::NotEnoughReplicasAfterAppend => 4,
+        ErrorCode::RequestTimedOut => 5,
+        ErrorCode::Unavailable => 6,
+        // The model rejects nothing for good, and has no epochs.
+        ErrorCode::Rejected(_) => 7,
+        ErrorCode::LogTruncation => 8,
     }
 }
 
@@ -132,12 +150,20 @@ pub(super) fn fetched_content(fetch: &Fetch) -> u64 {
 }
 
 /// Takes the lines of a trace, in the order of the events.
-pub struct TraceSink(Box<dyn FnMut(TraceLine) + Send>);
+pub struct TraceSink {
+    take: Box<dyn FnMut(TraceLine) + Send>,
+    followed: Option<FollowedRecord>,
+}
 
 impl TraceSink {
     /// Gives every line to `take`.
     pub fn new(take: impl FnMut(TraceLine) + Send + 'static) -> TraceSink {
-        TraceSink(Box::new(take))
+        TraceSink { take: Box::new(take), followed: None }
+    }
+
+    /// Has what happens to this record told as well, in lines of [`TraceKind::Record`].
+    pub fn following(self, record: FollowedRecord) -> TraceSink {
+        TraceSink { followed: Some(record), ..self }
     }
 }
 
@@ -148,21 +174,64 @@ impl fmt::Debug for TraceSink {
 }
 
 /// A sink, and the names of clients.
-pub struct TraceWriter(Mutex<Inner>);
+pub struct TraceWriter {
+    inner: Mutex<Inner>,
+    follower: Option<Mutex<RecordFollower>>,
+}
 
 struct Inner {
     sink: TraceSink,
     /// By client.
     names: Vec<String>,
+    /// When the last event happened that was looked at for the record that is followed.
+    last_event: Time,
 }
 
 impl TraceWriter {
     pub(super) fn new(sink: TraceSink) -> TraceWriter {
-        TraceWriter(Mutex::new(Inner { sink, names: Vec::new() }))
+        let follower = sink.followed.map(|record| Mutex::new(RecordFollower::new(record)));
+        let inner = Inner { sink, names: Vec::new(), last_event: Time::ZERO };
+        TraceWriter { inner: Mutex::new(inner), follower }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the record that is followed, if one is.
+    pub(super) fn follower(&self) -> Option<MutexGuard<'_, RecordFollower>> {
+        let follower = self.follower.as_ref()?;
+        Some(follower.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// When the event before this one happened.
+    pub(super) fn last_event(&self) -> Time {
+        self.lock().last_event
+    }
+
+    pub(super) fn set_last_event(&self, at: Time) {
+        self.lock().last_event = at;
+    }
+
+    /// The consumer `who` has processed records of a partition at `at`: tells of the record that is followed, if it is
+    /// among them.
+    pub fn processed(
+        &self,
+        at: Time,
+        who: &str,
+        partition: PartitionId,
+        offsets: Range<Offset>,
+        counts: &str,
+    ) {
+        let Some(follower) = self.follower().filter(|it| it.record.partition == partition) else {
+            return;
+        };
+        let copies = follower.copies_in(offsets.start, offsets.end);
+        drop(follower);
+        for offset in copies {
+            let what = format!("processed at offset {offset}{counts}");
+            self.emit_trace(at, TraceKind::Record, who.to_owned(), (what, vec![partition]));
+        }
     }
 
     /// A client and what it is called.
@@ -186,7 +255,7 @@ impl TraceWriter {
         who: String,
         (what, partitions): (String, Vec<PartitionId>),
     ) {
-        (self.lock().sink.0)(TraceLine { at, kind, who, what, partitions });
+        (self.lock().sink.take)(TraceLine { at, kind, who, what, partitions });
     }
 }
 

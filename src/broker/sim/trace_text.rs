@@ -21,6 +21,7 @@ impl Kernel {
     #[cold]
     pub(super) fn emit_trace(&self, event: Event) {
         let Some(watch) = self.handle.trace_writer() else { return };
+        self.follow_record(watch, event);
         let (kind, who, text) = match event {
             Event::Turn(client) => {
                 let slot = &self.slots[client as usize];
@@ -169,6 +170,9 @@ fn group_request(request: &GroupRequest) -> TraceText {
         }
         GroupRequest::Heartbeat(member) => format!("Heartbeat of {}", of(member)),
         GroupRequest::Leave(member) => format!("LeaveGroup of {}", of(member)),
+        GroupRequest::ConsumerHeartbeat(heartbeat) => {
+            format!("ConsumerGroupHeartbeat of {}", of(&heartbeat.member))
+        }
         GroupRequest::Commit { member, offsets } => {
             let by = member.as_ref().map_or_else(|| "no member of the group".to_owned(), of);
             let all: Vec<String> =
@@ -176,7 +180,7 @@ fn group_request(request: &GroupRequest) -> TraceText {
             let what = format!("OffsetCommit of {by}: {}", all.join(", "));
             return (what, offsets.keys().copied().collect());
         }
-        GroupRequest::FetchOffsets => "OffsetFetch".to_owned(),
+        GroupRequest::FetchOffsets(_) => "OffsetFetch".to_owned(),
     };
     (what, Vec::new())
 }
@@ -193,6 +197,9 @@ fn group_response(response: &GroupResponse) -> TraceText {
         GroupResponse::Sync(Err(error)) => (format!("SyncGroup: {error:?}"), Vec::new()),
         GroupResponse::Done(Ok(())) => ("done".to_owned(), Vec::new()),
         GroupResponse::Done(Err(error)) => (format!("{error:?}"), Vec::new()),
+        GroupResponse::ConsumerHeartbeat(result) => {
+            (format!("ConsumerGroupHeartbeat: {result:?}"), Vec::new())
+        }
         GroupResponse::Offsets(offsets) => {
             (format!("OffsetFetch: {} partitions", offsets.len()), Vec::new())
         }

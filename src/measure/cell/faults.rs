@@ -1,4 +1,4 @@
-//! What the partition's cell knows of faults: the stalls they caused, and its way back from each.
+//! What the partition's cell knows of faults: the stalls they caused, and its recovery from each.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,18 +7,29 @@ use super::{CellState, RECOVERIES_MAX, RECOVERIES_OPEN_MAX};
 use crate::base::{ConsumerId, Offset, Time};
 use crate::measure::fault_watch::{FaultWatch, ProcessedRecord, Quiet};
 use crate::measure::recovery::RecoveryMark;
-use crate::measure::{Content, FaultWindows, KeepUp, Owner, Processed};
+use crate::measure::{Content, FaultWindows, KeepUp, Owner, Processed, StageBounds};
 
 impl CellState {
     /// The load begins at `start`: only records intended in the `measured` window enter latency, and the partition is
     /// compared within `windows`.
     pub fn begin(&mut self, start: Time, measured: (Time, Time), windows: Arc<[FaultWindows]>) {
         self.window = measured;
+        // What was read of a backlog before is no part of the first second.
+        self.shard.clear();
         self.watch = Some(FaultWatch::new(start, measured, windows));
         self.keep_up = KeepUp::new(measured);
     }
 
-    /// The load has ended at `now`: a partition that stands still has done so until now.
+    /// The load has these stages, and its measured window is `measured`.
+    pub fn set_stages(&mut self, bounds: StageBounds, measured: (Time, Time)) {
+        self.stages = bounds;
+        if measured != self.window {
+            self.window = measured;
+            self.keep_up = KeepUp::new(measured);
+        }
+    }
+
+    /// The load has ended at `now`: a partition that is stalled has been so until now.
     pub fn end(&mut self, now: Time) {
         let Some(watch) = &mut self.watch else { return };
         let stalled_from = watch.stands_still_since();
@@ -61,7 +72,7 @@ impl CellState {
         RecoveryMark::new(fault, consumer, now, quiet)
     }
 
-    /// The faults `hit_by` have hit the partition, which stood still until `now`. Those that were not aimed at it get
+    /// The faults `hit_by` have hit the partition, which had stalled until `now`. Those that were not aimed at it get
     /// a mark of their own.
     fn mark_hit(&mut self, hit_by: Option<Range<usize>>, now: Time) {
         for fault in hit_by.into_iter().flatten() {
@@ -116,7 +127,7 @@ impl CellState {
         }
     }
 
-    /// Whether the partition is on its way back at `now`, and is to be watched closely.
+    /// Whether the partition is recovering at `now`, and is to be watched closely.
     pub fn is_recovering(&self, now: Time) -> bool {
         self.recoveries.iter().rev().take(RECOVERIES_OPEN_MAX).any(|mark| mark.is_under_way(now))
     }

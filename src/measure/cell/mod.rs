@@ -2,21 +2,29 @@
 //!
 //! A consumer machine locks the cell once per batch. Because the fence is checked and the batch is
 //! counted under the same lock, what counts and what the checkpoint says can never disagree; and
-//! nothing measured dies with a killed thread.
+//! nothing measured is lost with a killed thread.
 
 mod faults;
+mod start;
+
+pub use start::{ResumePoint, Start};
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
+use serde::{Deserialize, Serialize};
+
 use super::fault_watch::FaultWatch;
 use super::recovery::RecoveryMark;
-use super::{Arrival, Content, KeepUp, Lag, LaneShape, Lanes, Processed, ReadLane, Shard};
+use super::{
+    Arrival, BacklogReading, Content, KeepUp, Lag, LaneShape, Lanes, Processed, ReadLane, Shard,
+    SlowestRecords, StageBounds, StageShard, WrongRecords,
+};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp, Time};
 use crate::summary::Ledger;
 
-/// Who brings a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The consumer, and which start of it, that brings a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
     /// The consumer.
     pub consumer: ConsumerId,
@@ -34,9 +42,9 @@ pub enum Applied {
 }
 
 /// A stretch of time in which a consumer had the partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ownership {
-    /// Who.
+    /// The consumer, and which start of it.
     pub owner: Owner,
     /// Since when.
     pub from: Time,
@@ -71,35 +79,50 @@ impl PartitionCell {
     }
 }
 
-/// What is behind the lock.
-#[derive(Debug)]
+/// What is behind the lock. What only a run that goes on needs is not written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CellState {
     partition: PartitionId,
     shape: LaneShape,
     next_offset: Offset,
+    #[serde(skip)]
     resume_point: Option<ResumePoint>,
     /// Poison: passed over by every incarnation from now on.
+    #[serde(skip)]
     skips: Vec<Offset>,
     /// Lowest incarnation of each consumer that still counts.
+    #[serde(skip)]
     fences: Vec<(ConsumerId, Incarnation)>,
     owners: Vec<Ownership>,
     lanes: Lanes<ReadLane>,
     /// Counts made as records come; sent, acked and lost are only known by [`super::balance`].
     counts: Ledger,
     delivered: u64,
+    #[serde(skip)]
     shard: Shard,
+    #[serde(skip)]
     window: (Time, Time),
+    /// When the stages of the load begin.
+    #[serde(skip)]
+    stages: StageBounds,
     /// Offsets that fenced incarnations had processed and that have not come again yet.
+    #[serde(skip)]
     fenced_beyond: Vec<Range<i64>>,
+    /// The backlog that was there when the consumers started, if there was one.
+    #[serde(skip)]
+    pub backlog: Option<BacklogReading>,
+    /// Whether rates are of other producers' records, because the run has none of its own.
+    pub counts_others: bool,
     /// How far behind the partition is.
     pub lag: Lag,
     /// Stalls, and what the partition was like around each fault; `None` before the load begins.
+    #[serde(skip)]
     watch: Option<FaultWatch>,
     /// Whether the partition keeps up with what is sent.
     pub keep_up: KeepUp,
     /// Recoveries under way or over, one per fault that hit this partition.
     pub recoveries: Vec<RecoveryMark>,
-    /// Records brought by fenced incarnations.
+    /// Records of fenced consumers.
     pub fenced: u64,
     /// Records processed again without a restart or a change of owner before it.
     pub unexpected_redelivered: u64,
@@ -114,6 +137,10 @@ pub struct CellState {
     pub lane_gaps_max: usize,
     /// When the last record was processed.
     pub last_done: Option<Time>,
+    /// The slowest records intended in the measured window.
+    pub slowest: SlowestRecords,
+    /// The first records that a count tells of which ought to be 0.
+    pub wrong: WrongRecords,
 }
 
 impl CellState {
@@ -131,7 +158,10 @@ impl CellState {
             delivered: 0,
             shard: Shard::default(),
             window: (Time::NEVER, Time::NEVER),
+            stages: StageBounds::default(),
             fenced_beyond: Vec::new(),
+            backlog: None,
+            counts_others: false,
             lag: Lag::default(),
             watch: None,
             keep_up: KeepUp::default(),
@@ -143,7 +173,25 @@ impl CellState {
             two_owners: 0,
             lane_gaps_max: 0,
             last_done: None,
+            slowest: SlowestRecords::default(),
+            wrong: WrongRecords::default(),
         }
+    }
+
+    /// How its lanes are numbered.
+    pub fn shape(&self) -> LaneShape {
+        self.shape
+    }
+
+    /// Which partition it is of.
+    pub fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// What was read of each producer.
+    pub fn producers(&self) -> impl Iterator<Item = (ProducerId, &ReadLane)> {
+        let lanes = self.lanes.iter();
+        lanes.map(|(key, lane)| (self.shape.read_lane(self.partition, key), lane))
     }
 
     /// The checkpoint: the next offset to process.
@@ -240,7 +288,7 @@ impl CellState {
             self.fence(batch);
             return Applied::Fenced;
         }
-        batch.iter().for_each(|record| self.count(record));
+        batch.iter().for_each(|record| self.count(owner, record));
         if let Some(last) = batch.last() {
             self.keep_resume_point(last);
         }
@@ -278,13 +326,21 @@ impl CellState {
         }
     }
 
-    fn count(&mut self, record: &Processed) {
+    fn count(&mut self, owner: Owner, record: &Processed) {
         if !self.recoveries.is_empty() {
             self.recent_recoveries().for_each(|mark| mark.read(record.done));
         }
         self.last_done = Some(record.done);
         if record.offset < self.next_offset {
+            let before = self.unexpected_redelivered;
             self.redelivered();
+            if self.unexpected_redelivered > before {
+                let lane = match &record.content {
+                    Content::Intact(stamp) => lane_of(stamp),
+                    _ => None,
+                };
+                self.wrong.note("unexpected_redelivered", lane, record.offset);
+            }
             return;
         }
         self.offset_gaps += (record.offset.0 - self.next_offset.0) as u64;
@@ -295,10 +351,18 @@ impl CellState {
         self.watch_progress(record);
         match &record.content {
             Content::Earlier(_) => self.counts.earlier += 1,
-            Content::Corrupt => self.counts.corrupt += 1,
-            Content::OtherProducer => self.counts.other_producers += 1,
+            Content::Corrupt => {
+                self.counts.corrupt += 1;
+                self.wrong.note("corrupt", None, record.offset);
+            }
+            Content::OtherProducer => {
+                self.counts.other_producers += 1;
+                if self.counts_others {
+                    self.count_processed(record);
+                }
+            }
             Content::Skipped(stamp) => self.count_skipped(*stamp),
-            Content::Intact(stamp) => self.count_intact(stamp, record),
+            Content::Intact(stamp) => self.count_intact(owner, stamp, record),
         }
     }
 
@@ -316,34 +380,67 @@ impl CellState {
         }
     }
 
-    fn count_intact(&mut self, stamp: &Stamp, record: &Processed) {
+    fn count_intact(&mut self, owner: Owner, stamp: &Stamp, record: &Processed) {
         if stamp.partition != self.partition {
             self.wrong_partition += 1;
+            self.wrong.note("wrong_partition", lane_of(stamp), record.offset);
             return;
         }
         let lane = self.lanes.lane(self.shape.read_key(stamp.producer));
         match lane.arrive(stamp.sequence) {
             Arrival::Again => {
                 self.counts.duplicated += 1;
+                self.wrong.note("duplicated", lane_of(stamp), record.offset);
                 return;
             }
-            Arrival::Late => self.counts.reordered += 1,
+            Arrival::Late => {
+                self.counts.reordered += 1;
+                self.wrong.note("reordered", lane_of(stamp), record.offset);
+            }
             Arrival::InOrder => {}
         }
         self.lane_gaps_max = self.lane_gaps_max.max(lane.gaps());
-        if record.done >= self.window.0 && record.done < self.window.1 {
-            self.shard.processed_in_window += 1;
-            self.shard.bytes_in_window += u64::from(record.bytes);
-        }
+        self.count_processed(record);
         self.keep_up.processed(self.delivered, stamp.sent, record.done);
         self.delivered += 1;
-        self.shard.delivered += 1;
-        self.shard.bytes += u64::from(record.bytes);
+        let backlog = self.backlog.as_mut();
+        if backlog.is_some_and(|its| its.processed(stamp.intended, stamp.sent, record.done)) {
+            self.count_in_stages(None, record);
+            return;
+        }
         if stamp.intended >= self.window.0 && stamp.intended < self.window.1 {
             self.shard.response.between(stamp.intended, record.done);
             self.shard.service.between(stamp.sent, record.done);
             self.shard.parts.add(stamp, record);
+            self.slowest.note((owner.consumer, owner.incarnation), stamp, record);
+        } else if stamp.intended < self.window.0 {
+            self.shard.warmup.between(stamp.intended, record.done);
         }
+        self.count_in_stages(Some(stamp), record);
+    }
+
+    /// Counts a record; its latency if it was `due` in the load.
+    #[inline]
+    fn count_in_stages(&mut self, due: Option<&Stamp>, record: &Processed) {
+        if let Some(stamp) = due
+            && let Some(stage) = self.stages.stage(stamp.intended)
+        {
+            let shard = StageShard::of(&mut self.shard.stages, stage);
+            shard.response.between(stamp.intended, record.done);
+        }
+        if let Some(stage) = self.stages.stage(record.done) {
+            StageShard::of(&mut self.shard.stages, stage).processed += 1;
+        }
+    }
+
+    /// Rates are of these records.
+    fn count_processed(&mut self, record: &Processed) {
+        if record.done >= self.window.0 && record.done < self.window.1 {
+            self.shard.processed_in_window += 1;
+            self.shard.bytes_in_window += u64::from(record.bytes);
+        }
+        self.shard.delivered += 1;
+        self.shard.bytes += u64::from(record.bytes);
     }
 
     fn redelivered(&mut self) {
@@ -385,28 +482,7 @@ impl CellState {
     }
 }
 
-/// The last record processed: it stands right before the checkpoint, but for control records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResumePoint {
-    /// Its offset.
-    pub offset: Offset,
-    /// Its stamp.
-    pub stamp: Stamp,
-}
-
-/// Where a consumer starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// The checkpoint: the first offset to process.
-    pub checkpoint: Offset,
-    /// The record before it, to be read again and compared first. `None` when nothing was processed yet, or
-    /// when retention has removed it.
-    pub resume_point: Option<ResumePoint>,
-}
-
-impl Start {
-    /// The first offset to read.
-    pub fn reads_from(&self) -> Offset {
-        self.resume_point.map_or(self.checkpoint, |resume_point| resume_point.offset)
-    }
+/// The lane of a record, by its producer, and the record's number in it.
+fn lane_of(stamp: &Stamp) -> Option<(ProducerId, u64)> {
+    Some((stamp.producer, stamp.sequence))
 }

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::Overrides;
-use crate::base::{BrokerKind, PARTITIONS_MAX, format_bytes, format_duration};
+use crate::base::{BrokerKind, ClientKind, PARTITIONS_MAX, format_bytes, format_duration};
 use crate::plan::{
     BrokerPlan, GroupProtocol, Identity, Membership, Pace, Plan, TopicName, TopicPlan,
 };
@@ -35,8 +35,8 @@ pub(super) fn build(
     // a scenario from another author touches no cluster by itself.
     let kind = match (overrides.broker, &overrides.bootstrap) {
         (Some(kind), _) => kind,
-        (None, Some(_)) => BrokerKind::Kafka,
-        (None, None) => BrokerKind::Embedded,
+        (None, Some(_)) => BrokerKind::elsewhere(),
+        (None, None) => BrokerKind::default_kind(),
     };
     if let Some(at) = written {
         check_addresses(&at.value, at.origin, "kafka.bootstrap", found);
@@ -45,16 +45,14 @@ pub(super) fn build(
         check_addresses(text, Origin::CommandLine, "--bootstrap", found);
     }
     let simulated = super::run::build_sim(scenario, found);
-    match kind {
-        BrokerKind::Kafka => {}
-        BrokerKind::Embedded => {
-            warn_unused(scenario, overrides, kind, found);
-            return BrokerPlan::Embedded { brokers };
-        }
-        BrokerKind::Sim => {
-            warn_unused(scenario, overrides, kind, found);
-            return BrokerPlan::Sim(simulated);
-        }
+    let (capability, library) = (kind.capability(), overrides.client.unwrap_or_default());
+    if !capability.is_elsewhere {
+        warn_unused(scenario, overrides, kind, found);
+        let (brokers, sim) = match capability.is_modelled {
+            true => (simulated.brokers, Some(simulated)),
+            false => (brokers, None),
+        };
+        return BrokerPlan { kind, library, brokers: Some(brokers), bootstrap: None, sim };
     }
     let given = overrides.bootstrap.as_ref().or(written.map(|at| &at.value));
     if given.is_none() {
@@ -64,7 +62,8 @@ pub(super) fn build(
                 .remedy("add `--bootstrap host:9092`, or `bootstrap = \"host:9092\"` in `[kafka]`"),
         );
     }
-    BrokerPlan::Kafka { bootstrap: given.cloned().unwrap_or_default() }
+    let bootstrap = Some(given.cloned().unwrap_or_default());
+    BrokerPlan { kind, library, brokers: None, bootstrap, sim: None }
 }
 
 fn warn_unused(scenario: &Scenario, overrides: &Overrides, kind: BrokerKind, found: &mut Findings) {
@@ -87,7 +86,7 @@ fn warn_unused(scenario: &Scenario, overrides: &Overrides, kind: BrokerKind, fou
 
 /// What the broker of a complete plan cannot do.
 pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
-    let capability = plan.broker.kind().capability();
+    let capability = plan.broker.capability();
     if !capability.timing_is_real {
         warn_about_timing(scenario, plan, found);
     }
@@ -97,11 +96,35 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     if let Some(shortest) = capability.session_timeout_min {
         refuse_short_sessions(scenario, plan, shortest, found);
     }
-    if plan.broker.kind() == BrokerKind::Embedded {
+    if !capability.takes_access && !capability.is_modelled {
         warn_about_access(plan, found);
     }
     if !capability.keeps_static_places {
         warn_about_static_members(scenario, plan, found);
+    }
+}
+
+/// What the native client does not do on sockets is refused, or warned about.
+pub(super) fn check_client(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
+    if plan.broker.client() != ClientKind::Native || plan.broker.capability().is_modelled {
+        return;
+    }
+    if let (Some(_), Some(at), false) =
+        (plan.group(), &scenario.consumers.mode, plan.broker.capability().is_elsewhere)
+    {
+        let message = "groups of the native client do not form on the embedded cluster";
+        found.push(
+            Diagnostic::error(codes::NOT_NATIVE, at.origin, message)
+                .remedy("use `--client rdkafka`, `--broker kafka` or `--broker sim`"),
+        );
+    }
+    let is_unknown = |name: &str| !known::is_native(name);
+    if let Some((_, name, property)) = plan.client.all().find(|(_, name, _)| is_unknown(name)) {
+        let message = format!("the native client does not know librdkafka's property `{name}`");
+        found.push(
+            Diagnostic::warning(codes::NOT_NATIVE, property.written, message)
+                .remedy("leave it out, or use `--client rdkafka`"),
+        );
     }
 }
 
@@ -187,7 +210,8 @@ fn warn_about_timing(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
 
 /// Warns when a consumer that stands still would make the embedded cluster drop unread records.
 fn warn_about_pauses(scenario: &Scenario, plan: &Plan, limit: u64, found: &mut Findings) {
-    let (Pace::Paced { .. }, Some(per_second)) = (plan.load.pace, plan.load.per_second()) else {
+    let (Pace::Paced { .. }, Some(per_second)) = (plan.load.pace, plan.load.highest_per_second())
+    else {
         return;
     };
     // A crashed member's partitions stand still until its session has timed out.
@@ -203,7 +227,7 @@ fn warn_about_pauses(scenario: &Scenario, plan: &Plan, limit: u64, found: &mut F
         return;
     }
     let origin = [
-        scenario.load.rate.as_ref().map(|at| at.key),
+        scenario.load.rate_total.as_ref().or(scenario.load.rate.as_ref()).map(|at| at.key),
         scenario.load.payload.as_ref().map(|at| at.key),
         scenario.load.producers.as_ref().map(|at| at.key),
     ];
@@ -290,6 +314,7 @@ const LONGEST_NAME: usize = 249;
 pub(super) fn build_topic(
     name: &str,
     scenario: &Scenario,
+    overrides: &Overrides,
     broker: &BrokerPlan,
     found: &mut Findings,
 ) -> TopicPlan {
@@ -316,6 +341,7 @@ pub(super) fn build_topic(
             "a topic must keep records until they are read, and not forever",
         ),
         retention_bytes: retention_bytes(topic.retention_bytes.as_ref(), found),
+        writes_to_existing: overrides.allow_existing_topic,
         keep: topic.keep.as_ref().is_some_and(|at| at.value),
         discover: found.duration(
             key!(topic.discover),
@@ -329,22 +355,18 @@ pub(super) fn build_topic(
 fn replication(given: Option<&At<u64>>, broker: &BrokerPlan, found: &mut Findings) -> u32 {
     let copies = found.count(
         GivenKey::new("topic.replication_factor", given),
-        match broker {
-            BrokerPlan::Sim(sim) => sim.brokers.min(3),
-            BrokerPlan::Embedded { .. } | BrokerPlan::Kafka { .. } => 1,
-        },
+        broker.capability().replicas_default.min(broker.brokers.unwrap_or(u32::MAX)),
         1..=32,
         "a partition has at least one copy, and no more than the cluster has brokers",
     );
-    let own = match broker {
-        BrokerPlan::Embedded { brokers } => Some(("embedded", codes::EMBEDDED_LIMIT, *brokers)),
-        BrokerPlan::Sim(sim) => Some(("sim", codes::CONFLICT, sim.brokers)),
-        BrokerPlan::Kafka { .. } => None,
-    };
-    if let (Some((kind, code, brokers)), Some(at)) = (own, given)
+    if let (Some(brokers), Some(at)) = (broker.brokers, given)
         && copies > brokers
     {
-        let called = if kind == "sim" { "simulated" } else { kind };
+        let (kind, called) = (broker.kind(), broker.kind().called());
+        let code = match broker.capability().is_modelled {
+            true => codes::CONFLICT,
+            false => codes::EMBEDDED_LIMIT,
+        };
         let message = format!(
             "`topic.replication_factor` is {copies}, but the {called} cluster has {brokers} broker{}",
             if brokers == 1 { "" } else { "s" }
@@ -359,9 +381,11 @@ fn replication(given: Option<&At<u64>>, broker: &BrokerPlan, found: &mut Finding
 
 fn min_insync(scenario: &Scenario, copies: u32, broker: &BrokerPlan, found: &mut Findings) -> u32 {
     let given = scenario.topic.min_insync_replicas.as_ref();
-    if let (Some(at), BrokerPlan::Embedded { .. }) = (given, broker) {
-        let message =
-            "the embedded cluster does not replicate, so `topic.min_insync_replicas` has no effect";
+    if let Some(at) = given.filter(|_| !broker.capability().replicates) {
+        let message = format!(
+            "the {} cluster does not replicate, so `topic.min_insync_replicas` has no effect",
+            broker.kind().called()
+        );
         found.push(
             Diagnostic::warning(codes::EMBEDDED_LIMIT, at.origin, message)
                 .remedy("use `--broker sim` or `--broker kafka`"),

@@ -19,6 +19,7 @@ use crate::scenario::sections::{
 };
 use crate::scenario::{self, At, Consumers, Diagnostic, Origin, Scenario, codes};
 
+/// Consumers, what each record costs them, and the group they are in.
 pub(super) fn build(
     scenario: &Scenario,
     topic: &TopicPlan,
@@ -164,6 +165,7 @@ fn limited(path: &str, span: Duration, origin: Origin, found: &mut Findings) -> 
 /// From this share of its time on, a consumer that works has queues that grow long.
 const BUSY: f64 = 0.8;
 
+/// Warns of partitions whose load takes more than [`BUSY`] of the time of their consumer.
 pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     let utilisation = plan.utilisation();
     let Some(partition) = utilisation.busiest_partition() else { return };
@@ -171,7 +173,8 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
         return;
     }
     let work = scenario.consumers.work.as_ref().map(|at| at.key);
-    let origin = work.or(scenario.load.rate.as_ref().map(|at| at.key));
+    let origin =
+        work.or(scenario.load.rate_total.as_ref().or(scenario.load.rate.as_ref()).map(|at| at.key));
     let own = partition.consumers();
     let text = match utilisation.busiest_member().filter(|member| member.consumers > own) {
         Some(member) => of_member(member),
@@ -211,6 +214,7 @@ fn of_member(member: &MemberUse) -> String {
     )
 }
 
+/// Where processed offsets are kept, and how often.
 pub(super) fn build_checkpoint(
     name: &str,
     consumers: &Consumers,
@@ -253,13 +257,15 @@ pub(super) fn build_checkpoint(
 /// Warns where checkpoints outlive what they are about.
 fn outlived(word: Option<&At<CheckpointWord>>, broker: &BrokerPlan, found: &mut Findings) {
     let Some(at) = word.filter(|at| at.value != CheckpointWord::Memory) else { return };
-    let (code, message) = match broker {
-        BrokerPlan::Kafka { .. } => return,
-        BrokerPlan::Embedded { .. } => (
+    if broker.capability().is_elsewhere {
+        return;
+    }
+    let (code, message) = match broker.capability().is_modelled {
+        false => (
             codes::EMBEDDED_LIMIT,
             "the embedded cluster ends with the run: no later run can continue from its checkpoints",
         ),
-        BrokerPlan::Sim(_) => {
+        true => {
             (codes::NOT_SIMULATED, "nothing of a simulation outlives it: no checkpoints are kept")
         }
     };

@@ -8,6 +8,7 @@ use crate::reader::Findings;
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, closest, codes};
 use crate::summary::{Figure, Need, Scope, Unit};
 
+/// The expectations of the scenario in its order, then those that every run has.
 pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {
     let mut all: Vec<Expectation> = Vec::new();
     for expected in &scenario.expect {
@@ -25,7 +26,8 @@ pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> V
 }
 
 /// What every run has to meet, unless its scenario says something else of the same figure: something was measured,
-/// and everything sent was acknowledged and processed. With a schedule, consumers keep up with it.
+/// and everything sent was acknowledged and processed. With a schedule, consumers keep up with it. A run that sends
+/// nothing has measured something if a record came, which other producers decide.
 fn defaults(plan: &Plan) -> Vec<Expectation> {
     let default = |expression: &str, name: &str, comparison| {
         let expression = expression.to_owned();
@@ -35,8 +37,10 @@ fn defaults(plan: &Plan) -> Vec<Expectation> {
     let none = |name: &str| default(&format!("{name} = 0"), name, Comparison::Equal(0.0));
     let mut all: Vec<Option<Expectation>> =
         ["lost", "unread", "failed", "indeterminate"].map(none).into();
-    all.push(default("measured > 0", "measured", Comparison::Greater(0.0)));
-    if plan.load.pace != Pace::Max {
+    if plan.load.sends() {
+        all.push(default("measured > 0", "measured", Comparison::Greater(0.0)));
+    }
+    if plan.load.sends() && plan.load.pace != Pace::Max {
         all.push(default("keeps_up = true", "keeps_up", Comparison::Equal(1.0)));
     }
     all.into_iter().flatten().collect()
@@ -60,7 +64,7 @@ fn expectation(
     };
     if let Some((why, remedy)) = not_measured(figure, scenario.fault.len(), plan) {
         let message = format!("`{name}` is not measured: {why}");
-        found.push(
+        found.push_for_others(
             Diagnostic::error(codes::NOT_MEASURED, expected.bound.key, message).remedy(remedy),
         );
         return None;
@@ -135,10 +139,10 @@ fn suggestion(name: &str) -> String {
     // The user's own index stays; names are compared without it.
     let index = name.find('[').and_then(|open| Some(&name[open..=open + name[open..].find(']')?]));
     let bare = index.map_or(name.to_owned(), |index| name.replacen(index, "[]", 1));
-    let names = Figure::names();
+    let names: Vec<String> = Figure::names().map(|(name, _)| name).collect();
     match closest(&bare, names.iter().map(String::as_str)) {
         Some(near) => {
-            let default = if near.starts_with("fault") { "[0]" } else { "[*]" };
+            let default = if near.starts_with("partition") { "[*]" } else { "[0]" };
             let is_usable = |index: &&str| Figure::parse(&near.replacen("[]", index, 1)).is_some();
             let usable = index.filter(is_usable).unwrap_or(default);
             format!("did you mean `{}`?", near.replacen("[]", usable, 1))
@@ -169,6 +173,18 @@ fn not_measured(figure: Figure, faults: usize, plan: &Plan) -> Option<(String, S
                 count => format!("faults are numbered 0 to {}", count - 1),
             },
         )),
+        Scope::Stage(index) if index >= plan.load.stages.len() => {
+            Some(match plan.load.stages.len() {
+                0 => (
+                    "the load has no stages".to_owned(),
+                    "add a `[[load.stage]]`, or remove the expectation".to_owned(),
+                ),
+                count => (
+                    format!("there is no stage {index}"),
+                    format!("stages are numbered 0 to {}", count - 1),
+                ),
+            })
+        }
         Scope::Fault(index) => not_of_fault(index, figure.metric.needs, plan),
         _ => {
             plan.lacks(figure.metric.needs).map(|(why, remedy)| (why.to_owned(), remedy.to_owned()))

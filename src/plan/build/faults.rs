@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::group::MEMBERS_MAX;
 use crate::base::{ConsumerId, Seed, format_count, format_duration};
 use crate::fault::{
     Aim, Disturbance, Fault, FaultEffect, FaultFacts, FaultSchedule, KindPlan, Lasts, Targets,
@@ -25,6 +26,7 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 /// Shortest time a fault may last.
 const LASTS_MIN: Duration = Duration::from_millis(1);
 
+/// Every occurrence of every fault, in the order of their times.
 pub(super) fn build(
     scenario: &Scenario,
     topic: &TopicPlan,
@@ -86,14 +88,10 @@ pub(super) fn build(
 
 fn there(scenario: &Scenario, topic: &TopicPlan, load: &LoadPlan, broker: &BrokerPlan) -> There {
     There {
-        consumers: members(scenario, topic),
+        consumers: members(scenario, topic.partitions),
         partitions: topic.partitions,
         pools: load.pools,
-        brokers: match broker {
-            BrokerPlan::Embedded { brokers } => *brokers,
-            BrokerPlan::Sim(sim) => sim.brokers,
-            BrokerPlan::Kafka { .. } => 1,
-        },
+        brokers: broker.brokers.unwrap_or(1),
     }
 }
 
@@ -112,7 +110,7 @@ fn facts<'a>(
         partitions_by_then,
         is_group: consumers.mode.as_ref().is_some_and(|at| at.value == ModeWord::Group),
         topic_name: topic.name.as_ref().map(|name| name.value.as_str()),
-        per_second: load.per_second(),
+        per_second: load.highest_per_second(),
         idempotence: load.idempotence,
         has_work: consumers.work.is_some() || consumers.work_of.is_some(),
         schedule,
@@ -230,7 +228,7 @@ fn first_join(scenario: &Scenario, plans: &[FaultPlan]) -> Option<Origin> {
     scenario.fault[first].value.kinds.first().map(|kind| kind.key)
 }
 
-/// Gives those who join their numbers, in the order in which they come.
+/// Numbers the consumers that join, in the order in which they join.
 fn number_the_new(plans: &mut [FaultPlan], joining: &BTreeMap<usize, u32>, members: u32) {
     let mut next = members;
     for plan in plans.iter_mut().filter(|plan| plan.kind.effect == FaultEffect::Join) {
@@ -240,13 +238,14 @@ fn number_the_new(plans: &mut [FaultPlan], joining: &BTreeMap<usize, u32>, membe
     }
 }
 
-/// Consumers there will be, as far as the scenario can be believed.
-fn members(scenario: &Scenario, topic: &TopicPlan) -> u32 {
+/// Consumers there will be: a number that is refused elsewhere counts as the largest that is allowed,
+/// because targets are drawn from as many.
+fn members(scenario: &Scenario, partitions: u32) -> u32 {
     let consumers = &scenario.consumers;
     let in_group = consumers.mode.as_ref().is_some_and(|at| at.value == ModeWord::Group);
     match &consumers.count {
-        Some(count) if in_group => u32::try_from(count.value).unwrap_or(u32::MAX),
-        _ => topic.partitions,
+        Some(count) if in_group => count.value.min(u64::from(MEMBERS_MAX)) as u32,
+        _ => partitions,
     }
 }
 
@@ -392,5 +391,22 @@ impl Extent {
         let origin = fault.value.schedule.every.as_ref().map_or(fault.origin, |every| every.origin);
         found.push(Diagnostic::error(codes::OUT_OF_RANGE, origin, message).remedy(remedy));
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Source, read};
+
+    #[test]
+    fn a_number_of_members_that_is_refused_counts_as_the_largest_allowed() {
+        let members_of = |count: &str| {
+            let text = format!("[consumers]\nmode = \"group\"\ncount = {count}\n");
+            let source = Source { name: "test.toml".to_owned(), text };
+            members(&read(&source, &[]).0, 3)
+        };
+        assert_eq!(members_of("2"), 2);
+        assert_eq!(members_of("9223372036854775807"), MEMBERS_MAX);
     }
 }

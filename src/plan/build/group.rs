@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::format_duration;
+use crate::base::{PARTITIONS_MAX, format_duration};
 use crate::fault::{ConsumerFault, FaultEffect};
 use crate::plan::{
     Assignor, FaultPlan, GroupPlan, GroupProtocol, Identity, RemoteAssignor, TopicPlan,
@@ -13,7 +13,10 @@ use crate::scenario::sections::{AssignorWord, MembershipWord, ProtocolWord};
 use crate::scenario::{At, Consumers, Diagnostic, Origin, Scenario, codes};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+/// Most members of a group with standbys: each has a thread and a client, as each partition has.
+pub(super) const MEMBERS_MAX: u32 = PARTITIONS_MAX as u32;
 
+/// The group of the consumers, with its protocol and time limits; its members are those of the scenario.
 pub(super) fn build(
     consumers: &Consumers,
     topic: &TopicPlan,
@@ -182,6 +185,12 @@ fn members(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> u3
         );
         return topic.partitions;
     };
+    if found.is_variant() {
+        let reason =
+            "a group has at least one member, and at most as many as a topic may have partitions";
+        let key = GivenKey::new("consumers.count", Some(count));
+        return found.count(key, topic.partitions, 1..=MEMBERS_MAX, reason);
+    }
     if count.value > u64::from(topic.partitions) {
         let message =
             format!("{} group members are more than {} partitions", count.value, topic.partitions);

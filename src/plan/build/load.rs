@@ -1,12 +1,10 @@
-//! What is sent. A payload has room for the stamp, and is no larger than client and broker take.
+//! What is sent, and when.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::broker::EMBEDDED_UNPROCESSED_MAX;
-use crate::base::{
-    BrokerKind, CLIENT_MESSAGE_BYTES, STAMP_BYTES, batch_payload_max, client_payload_max,
-    format_count,
-};
+use super::payload;
 use crate::fault::check_rate;
 use crate::plan::{
     Acks, BrokerPlan, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients,
@@ -14,11 +12,14 @@ use crate::plan::{
 };
 use crate::reader::Findings;
 use crate::reader::key;
-use crate::scenario::sections::{
-    AcksWord, CompressionWord, LoadClientsWord, PartitionWord, PhasesWord,
-};
-use crate::scenario::{At, Bytes, ClientSection, Diagnostic, Load, Origin, Rate, Scenario, codes};
+use crate::scenario::sections::{AcksWord, CompressionWord, LoadClientsWord, PhasesWord};
+use crate::scenario::target::{PartitionWord, Target};
+use crate::scenario::{At, Diagnostic, Load, Origin, Rate, Scenario, codes};
 
+/// Keys that may have weights.
+const SKEWED_KEYS_MAX: u32 = 1_000_000;
+
+/// What is sent. A payload that the client or the broker would refuse is an error.
 pub(super) fn build(
     scenario: &Scenario,
     topic: &TopicPlan,
@@ -29,18 +30,25 @@ pub(super) fn build(
     let producers = found.count(
         key!(load.producers),
         1024,
-        1..=1_000_000,
+        0..=1_000_000,
         "each producer is a schedule in memory; more than a million do not fit one process",
     );
-    let pace = pace(load.rate.as_ref(), found);
+    reads_only(scenario, producers, broker, found);
+    let pace = pace(load, producers, found);
     in_all(load, producers, pace, found);
-    let payload_bytes = payload(scenario, broker, found);
+    let partition = partition_choice(load, topic, found);
+    let is_keyed = matches!(partition, PartitionChoice::Keyed { .. });
+    let payload = payload::build(scenario, broker, is_keyed, found);
     LoadPlan {
         producers,
         pace,
+        stages: Vec::new(),
+        backlog: None,
         messages: messages(load.messages.as_ref(), found),
-        payload_bytes,
-        partition: partition_choice(load, found),
+        payload_bytes: payload.mean_bytes,
+        payload_bytes_max: payload.most_bytes,
+        partition,
+        key_skew: key_skew(load, partition, found),
         skew: skew(load, topic, found),
         phases: phases(load, pace, found),
         pools: pools(load, producers, found),
@@ -54,26 +62,45 @@ pub(super) fn build(
             "librdkafka waits for 15 minutes at most",
         ),
         compression: compression(load.compression.as_ref(), found),
-        unprocessed_bytes_max: unprocessed(load, pace, payload_bytes, broker, found),
+        unprocessed_bytes_max: unprocessed(load, pace, payload.most_bytes, broker, found),
+        payload: Arc::new(payload.plan),
     }
 }
 
-fn pace(given: Option<&At<Rate>>, found: &mut Findings) -> Pace {
+fn pace(load: &Load, producers: u32, found: &mut Findings) -> Pace {
     let default = Pace::Paced { period: Duration::from_millis(500) };
-    let Some(at) = given else { return default };
+    let total = |total| (total, "load.rate_total", f64::from(producers.max(1)));
+    let (at, name, shared) = match (&load.rate_total, &load.rate) {
+        // A value of the command line, or of a variant, overrides the other key of the file as well.
+        (Some(all), Some(each)) if rank(all.key) < rank(each.key) => (each, "load.rate", 1.0),
+        (Some(all), Some(each)) if rank(all.key) > rank(each.key) => total(all),
+        (Some(all), Some(_)) => {
+            let message = "`load.rate` and `load.rate_total` are two rates for the same load";
+            let remedy =
+                "keep `rate`, the rate of each producer, or `rate_total`, that of all together";
+            found.push(Diagnostic::error(codes::CONFLICT, all.key, message).remedy(remedy));
+            return default;
+        }
+        (Some(all), None) => total(all),
+        (None, Some(each)) => (each, "load.rate", 1.0),
+        (None, None) => return default,
+    };
     let Rate::PerSecond(rate) = at.value else {
         return Pace::Max;
     };
-    let period = Duration::try_from_secs_f64(1.0 / rate).ok();
+    let period = Duration::try_from_secs_f64(shared / rate).ok();
     match period {
         Some(period) if (1_000..=86_400_000_000_000).contains(&period.as_nanos()) => {
             Pace::Paced { period }
         }
         _ => {
-            let message = "`load.rate` must be from one message a day to one a microsecond";
+            let of = if shared > 1.0 { " for each producer" } else { "" };
+            let message =
+                format!("`{name}` must be from one message a day to one a microsecond{of}");
+            let key = name.trim_start_matches("load.");
             let remedy = match rate > 1.0 {
-                true => "write `rate = \"max\"` to send as fast as possible",
-                false => "for example `rate = \"2/s\"`",
+                true => "write `rate = \"max\"` to send as fast as possible".to_owned(),
+                false => format!("for example `{key} = \"2/s\"`"),
             };
             found.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(remedy));
             default
@@ -81,11 +108,19 @@ fn pace(given: Option<&At<Rate>>, found: &mut Findings) -> Pace {
     }
 }
 
+/// Which of two values counts: one of the file, or the last override.
+fn rank(origin: Origin) -> usize {
+    match origin {
+        Origin::Override { index, .. } => index + 1,
+        _ => 0,
+    }
+}
+
 /// Refuses what no process can send.
 fn in_all(load: &Load, producers: u32, pace: Pace, found: &mut Findings) {
     let Pace::Paced { period } = pace else { return };
-    let keys =
-        [load.rate.as_ref().map(|at| at.origin), load.producers.as_ref().map(|at| at.origin)];
+    let rate = load.rate_total.as_ref().or(load.rate.as_ref());
+    let keys = [rate.map(|at| at.origin), load.producers.as_ref().map(|at| at.origin)];
     let origin = keys.into_iter().flatten().next().unwrap_or(Origin::WholeFile);
     check_rate("all", f64::from(producers) / period.as_secs_f64(), origin, found);
 }
@@ -102,25 +137,72 @@ fn messages(given: Option<&At<u64>>, found: &mut Findings) -> Option<u64> {
     Some(at.value)
 }
 
-fn partition_choice(load: &Load, found: &mut Findings) -> PartitionChoice {
-    let choice = load.partition.as_ref().map_or(PartitionWord::Fixed, |at| at.value);
+/// Refuses to read what no other producer can write.
+fn reads_only(scenario: &Scenario, producers: u32, broker: &BrokerPlan, found: &mut Findings) {
+    let Some(at) = scenario.load.producers.as_ref().filter(|_| producers == 0) else { return };
+    let (message, remedy) = match (broker.capability().is_elsewhere, &scenario.topic.name) {
+        (false, _) => (
+            "with `producers = 0` a run reads what other producers write, and none does so here",
+            "use `--bootstrap` with a cluster, or at least 1 producer",
+        ),
+        (true, None) => (
+            "with `producers = 0` a run reads a topic that is there, and none is named",
+            "set `topic.name`, or use at least 1 producer",
+        ),
+        (true, Some(_)) => return,
+    };
+    found.push(Diagnostic::error(codes::CONFLICT, at.origin, message).remedy(remedy));
+}
+
+/// The word of `load.partition`; none if it names the only partition.
+fn partition_word(load: &Load) -> Option<PartitionWord> {
+    match load.partition.as_ref().map(|at| &at.value) {
+        None => Some(PartitionWord::Fixed),
+        Some(Target::Choice(word)) => Some(*word),
+        Some(Target::Only(_)) => None,
+    }
+}
+
+/// The only partition that records are sent to. It must be one of the topic.
+fn only(load: &Load, topic: &TopicPlan, found: &mut Findings) -> PartitionChoice {
+    let Some(at) = &load.partition else { return PartitionChoice::Fixed };
+    let Target::Only(only) = &at.value else { return PartitionChoice::Fixed };
+    // A key that is missing has been reported.
+    let Some(only) = &only.only else { return PartitionChoice::Fixed };
+    let id = u32::try_from(only.value).unwrap_or(u32::MAX);
+    if id >= topic.partitions {
+        let message = format!(
+            "`load.partition` names partition {}, and the topic has {}",
+            only.value, topic.partitions
+        );
+        found.push(
+            Diagnostic::error(codes::OUT_OF_RANGE, only.origin, message)
+                .remedy(format!("partitions are numbered from 0 to {}", topic.partitions - 1)),
+        );
+    }
+    PartitionChoice::Only(id.min(topic.partitions - 1))
+}
+
+fn partition_choice(load: &Load, topic: &TopicPlan, found: &mut Findings) -> PartitionChoice {
+    let choice = partition_word(load);
     let keys =
         found.count(key!(load.keys), 1_000, 1..=10_000_000, "each key has a place in a table");
-    if choice != PartitionWord::Keyed {
+    if choice != Some(PartitionWord::Keyed) {
         let works_with = "`load.partition` to `keyed`";
         found.no_effect("load.keys", load.keys.as_ref(), works_with, "this `load.partition`");
     }
     match choice {
-        PartitionWord::Fixed => PartitionChoice::Fixed,
-        PartitionWord::RoundRobin => PartitionChoice::RoundRobin,
-        PartitionWord::Random => PartitionChoice::Random,
-        PartitionWord::Keyed => PartitionChoice::Keyed { keys },
+        None => only(load, topic, found),
+        Some(PartitionWord::Fixed) => PartitionChoice::Fixed,
+        Some(PartitionWord::RoundRobin) => PartitionChoice::RoundRobin,
+        Some(PartitionWord::Random) => PartitionChoice::Random,
+        Some(PartitionWord::Keyed) => PartitionChoice::Keyed { keys },
     }
 }
 
 fn skew(load: &Load, topic: &TopicPlan, found: &mut Findings) -> f64 {
-    let choice = load.partition.as_ref().map_or(PartitionWord::Fixed, |at| at.value);
-    if !matches!(choice, PartitionWord::Random | PartitionWord::Keyed) {
+    let choice = partition_word(load);
+    if !matches!(choice, Some(PartitionWord::Random | PartitionWord::Keyed)) {
         let works_with = "`load.partition` to `random` or `keyed`";
         found.no_effect("load.skew", load.skew.as_ref(), works_with, "this `load.partition`");
     }
@@ -129,6 +211,26 @@ fn skew(load: &Load, topic: &TopicPlan, found: &mut Findings) -> f64 {
         topic.partitions
     );
     found.number(key!(load.skew), 0.0, 0.0..=10.0, &remedy)
+}
+
+/// The Zipf exponent of the keys' weights.
+fn key_skew(load: &Load, partition: PartitionChoice, found: &mut Findings) -> f64 {
+    let PartitionChoice::Keyed { keys } = partition else {
+        let works_with = "`load.partition` to `keyed`";
+        let now = "this `load.partition`";
+        found.no_effect("load.key_skew", load.key_skew.as_ref(), works_with, now);
+        return 0.0;
+    };
+    let reason = "0 is uniform; with 1 the second key has half of what the first one has";
+    let skew = found.number(key!(load.key_skew), 0.0, 0.0..=10.0, reason);
+    if let (true, Some(at)) = (skew > 0.0 && keys > SKEWED_KEYS_MAX, &load.key_skew) {
+        let message = format!("`load.key_skew` goes with at most {SKEWED_KEYS_MAX} keys");
+        found.push(
+            Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message)
+                .remedy("set `load.keys` to less: each key has a weight in a table"),
+        );
+    }
+    skew
 }
 
 fn phases(load: &Load, pace: Pace, found: &mut Findings) -> Phases {
@@ -150,11 +252,11 @@ fn pools(load: &Load, producers: u32, found: &mut Findings) -> u32 {
         1..=1_024,
         "each pool is a thread; more than there are cores only makes them late",
     );
-    if let (true, Some(at)) = (pools > producers, &load.pools) {
+    if let (true, Some(at)) = (pools > producers.max(1), &load.pools) {
         let message = format!("{pools} pools are more than the {producers} producers they share");
         found.push(
             Diagnostic::error(codes::CONFLICT, at.origin, message)
-                .remedy(format!("set `load.pools` to at most {producers}")),
+                .remedy(format!("set `load.pools` to at most {}", producers.max(1))),
         );
     }
     pools
@@ -233,12 +335,12 @@ fn unprocessed(
         found.no_effect(key, given, "`load.rate` to `max`", now);
         return None;
     }
-    let is_embedded = matches!(broker, BrokerPlan::Embedded { .. });
+    let is_embedded = broker.capability().partition_bytes_max.is_some();
     let Some(at) = given else {
         // A simulation keeps every record in memory, and its consumers are never too slow to be waited for.
-        let is_own = is_embedded || matches!(broker, BrokerPlan::Sim(_));
-        let too_large = load.payload.as_ref();
-        let too_large = too_large.filter(|at| is_embedded && at.value.0 > EMBEDDED_UNPROCESSED_MAX);
+        let is_own = is_embedded || broker.capability().is_modelled;
+        let is_larger = u64::from(payload_bytes) > EMBEDDED_UNPROCESSED_MAX;
+        let too_large = load.payload.as_ref().filter(|_| is_embedded && is_larger);
         if let Some(at) = too_large {
             let message =
                 "`load.payload` is at most 2MiB at `rate = \"max\"` on the embedded cluster";
@@ -261,88 +363,4 @@ fn unprocessed(
         ));
     }
     Some(at.value.0)
-}
-
-const PAYLOAD_DEFAULT: u32 = 100;
-
-fn payload(scenario: &Scenario, broker: &BrokerPlan, found: &mut Findings) -> u32 {
-    let Some(at) = &scenario.load.payload else { return PAYLOAD_DEFAULT };
-    let bytes = at.value.0;
-    if bytes < STAMP_BYTES as u64 {
-        let message = format!("`load.payload` of {bytes} B has no room for the stamp");
-        let remedy =
-            format!("the smallest is {STAMP_BYTES}B: run, producer, sequence, times, checksum");
-        found.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(remedy));
-        return PAYLOAD_DEFAULT;
-    }
-    let kind = broker.kind();
-    if !fits_client(at, kind, &scenario.client, found) || !fits_broker(at, kind, found) {
-        return PAYLOAD_DEFAULT;
-    }
-    u32::try_from(bytes).unwrap_or(PAYLOAD_DEFAULT)
-}
-
-/// Whether producers' clients take it.
-fn fits_client(
-    at: &At<Bytes>,
-    kind: BrokerKind,
-    client: &ClientSection,
-    found: &mut Findings,
-) -> bool {
-    const NAME: &str = "message.max.bytes";
-    let given = client.producer.get(NAME).or_else(|| client.common.get(NAME));
-    // The simulated client has librdkafka's default, and no properties. What is no number is refused by the client.
-    let given = given.filter(|_| kind != BrokerKind::Sim);
-    let limit = given.and_then(|at| at.value.0.parse().ok()).unwrap_or(CLIENT_MESSAGE_BYTES);
-    let largest = client_payload_max(limit);
-    if at.value.0 <= largest {
-        return true;
-    }
-    let message = format!(
-        "`load.payload` of {} B is more than a client takes with `{NAME}` = {limit}",
-        format_count(at.value.0)
-    );
-    let other = match kind {
-        BrokerKind::Sim => "",
-        _ => ", or set `message.max.bytes` in `[client]`",
-    };
-    found.push(
-        Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message)
-            .remedy(format!("the largest is {largest}B{other}")),
-    );
-    false
-}
-
-/// Whether the broker takes it. Another cluster's limit is known when it is asked; until then it is Kafka's default.
-fn fits_broker(at: &At<Bytes>, kind: BrokerKind, found: &mut Findings) -> bool {
-    let limit = kind.capability().batch_bytes_max;
-    let largest = batch_payload_max(limit);
-    if at.value.0 <= largest {
-        return true;
-    }
-    let payload = format!("`load.payload` of {} B", format_count(at.value.0));
-    let (remedy, takes) = (format!("the largest is {largest}B"), format_count(limit));
-    let diagnostic = match kind {
-        BrokerKind::Kafka => Diagnostic::warning(
-            codes::OUT_OF_RANGE,
-            at.origin,
-            format!("{payload} is more than a broker takes by default: batches of {takes} B"),
-        )
-        .remedy(format!("{remedy}, unless `max.message.bytes` of the topic is higher")),
-        BrokerKind::Embedded => Diagnostic::error(
-            codes::EMBEDDED_LIMIT,
-            at.origin,
-            format!("{payload} is more than a partition of the embedded cluster keeps: {takes} B"),
-        )
-        .remedy(format!("{remedy}, or use `--broker kafka`")),
-        BrokerKind::Sim => Diagnostic::error(
-            codes::OUT_OF_RANGE,
-            at.origin,
-            format!("{payload} is more than a simulated broker takes: batches of {takes} B"),
-        )
-        .remedy(remedy),
-    };
-    let fits = !diagnostic.is_error();
-    found.push(diagnostic);
-    fits
 }

@@ -1,17 +1,22 @@
 //! From a scenario to a plan: every default decided, everything impossible refused, all at once.
 
+mod backlog;
 mod broker;
 mod consumers;
 mod expect;
 mod faults;
 mod group;
 mod load;
+mod payload;
+mod payload_limits;
 mod run;
+mod shares;
+mod stages;
 
 use std::collections::BTreeMap;
 
 use super::{ClientProperties, Plan, PropertyPlan};
-use crate::base::{BrokerKind, Seed};
+use crate::base::{BrokerKind, ClientKind, Seed, Share};
 use crate::reader::Findings;
 use crate::scenario::{self, At, Diagnostic, MISTAKES_MAX, Scenario, Source, codes};
 
@@ -20,10 +25,19 @@ use crate::scenario::{self, At, Diagnostic, MISTAKES_MAX, Scenario, Source, code
 pub struct Overrides {
     /// `--broker`.
     pub broker: Option<BrokerKind>,
+    /// `--client`.
+    pub client: Option<ClientKind>,
     /// `--bootstrap`.
     pub bootstrap: Option<String>,
     /// `--seed`.
     pub seed: Option<u64>,
+    /// `--allow-existing-topic`.
+    pub allow_existing_topic: bool,
+    /// `--share`.
+    pub share: Option<Share>,
+    /// Whether the scenario is one of several variants that are compared: what has no effect in it is a warning, and
+    /// a group may have members without a partition.
+    pub is_variant: bool,
 }
 
 /// Builds the plan of a scenario. There is none when a diagnostic is an error.
@@ -34,11 +48,13 @@ pub fn build(
     scenario: &Scenario,
     overrides: &Overrides,
 ) -> (Option<Plan>, Vec<Diagnostic>) {
-    let mut found = Findings::default();
+    let mut found = if overrides.is_variant { Findings::of_variant() } else { Findings::default() };
     let broker = broker::build(scenario, overrides, &mut found);
-    let topic = broker::build_topic(name, scenario, &broker, &mut found);
-    let load = load::build(scenario, &topic, &broker, &mut found);
+    let topic = broker::build_topic(name, scenario, overrides, &broker, &mut found);
+    let mut load = load::build(scenario, &topic, &broker, &mut found);
     let times = run::times(scenario, &load, &broker, &mut found);
+    load.stages = stages::build(&scenario.load, load.per_second(), &times, &mut found);
+    load.backlog = backlog::build(scenario, &load, &mut found);
     let seed = overrides.seed.or(scenario.run.seed.as_ref().map(|seed| seed.value));
     let seed = Seed(seed.unwrap_or(1));
     let faults = faults::build(scenario, &topic, &load, &broker, &times, seed, &mut found);
@@ -53,6 +69,7 @@ pub fn build(
         source: source_text.to_owned(),
         overrides: set.to_vec(),
         seed,
+        share: overrides.share,
         broker,
         topic,
         load,
@@ -67,8 +84,11 @@ pub fn build(
     };
     plan.expectations = expect::build(scenario, &plan, &mut found);
     broker::check(scenario, &plan, &mut found);
+    backlog::check(scenario, &plan, &mut found);
     run::check_sim(scenario, &plan, &mut found);
+    broker::check_client(scenario, &plan, &mut found);
     consumers::check(scenario, &plan, &mut found);
+    shares::divide(&mut plan, &mut found);
     let diagnostics = found.into_sorted();
     let possible = !diagnostics.iter().any(Diagnostic::is_error);
     (possible.then_some(plan), diagnostics)

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use crate::plan::{
-    BrokerKind, BrokerPlan, GroupProtocol, Limits, LoadPlan, OutagePlan, Pace, Plan,
-    ProducerClients, RestartPolicy, RetryPlan, SimPlan, Times, WatchPolicy,
+    BrokerPlan, GroupProtocol, Limits, LoadPlan, OutagePlan, Pace, Plan, ProducerClients,
+    RestartPolicy, RetryPlan, SimPlan, Times, WatchPolicy,
 };
 use crate::reader::{Findings, key};
 use crate::scenario::sections::CompressionWord;
@@ -16,6 +16,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
+/// How long the parts of the run last.
 pub(super) fn times(
     scenario: &Scenario,
     load: &LoadPlan,
@@ -26,6 +27,7 @@ pub(super) fn times(
     // A number of messages as fast as possible is a race: nothing to warm up, and done when done.
     let is_race = load.pace == Pace::Max && load.messages.is_some();
     let (warmup, duration) = if is_race { (0, 600) } else { (5, 60) };
+    let duration = super::stages::total(&scenario.load).unwrap_or(Duration::from_secs(duration));
     let long = "a run keeps histograms for every second; a week is the limit";
     Times {
         warmup: found.duration(
@@ -34,12 +36,7 @@ pub(super) fn times(
             Duration::ZERO..=WEEK,
             long,
         ),
-        duration: found.duration(
-            key!(run.duration),
-            Duration::from_secs(duration),
-            MILLISECOND * 100..=WEEK,
-            long,
-        ),
+        duration: found.duration(key!(run.duration), duration, MILLISECOND * 100..=WEEK, long),
         drain: found.duration(
             key!(run.drain),
             Duration::from_secs(30),
@@ -55,13 +52,14 @@ pub(super) fn times(
         latency_interval: found.duration(
             key!(run.latency_interval),
             // A second is simulated in less time than its distributions are encoded in.
-            Duration::from_secs(if broker.kind() == BrokerKind::Sim { 10 } else { 1 }),
+            Duration::from_secs(if broker.capability().is_modelled { 10 } else { 1 }),
             Duration::from_secs(1)..=WEEK,
             "distributions are taken once a second",
         ),
     }
 }
 
+/// Delays and limits of restarts.
 pub(super) fn restart(scenario: &Scenario, found: &mut Findings) -> RestartPolicy {
     let restart = &scenario.restart;
     let default = RestartPolicy::default();
@@ -113,6 +111,7 @@ pub(super) fn restart(scenario: &Scenario, found: &mut Findings) -> RestartPolic
     policy
 }
 
+/// When a consumer that says nothing counts as hung.
 pub(super) fn watch(scenario: &Scenario, found: &mut Findings) -> WatchPolicy {
     let watchdog = &scenario.watchdog;
     let default = WatchPolicy::default();
@@ -131,6 +130,7 @@ pub(super) fn watch(scenario: &Scenario, found: &mut Findings) -> WatchPolicy {
     }
 }
 
+/// When the figures of the run are in doubt.
 pub(super) fn limits(scenario: &Scenario, found: &mut Findings) -> Limits {
     let limits = &scenario.limits;
     let default = Limits::default();
@@ -166,6 +166,7 @@ pub(super) fn limits(scenario: &Scenario, found: &mut Findings) -> Limits {
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The simulated cluster, network and machine.
 pub(super) fn build_sim(scenario: &Scenario, found: &mut Findings) -> SimPlan {
     let sim = &scenario.sim;
     let span = "more than ten seconds is an outage, not a latency";
@@ -278,7 +279,7 @@ fn client(sim: &Sim, found: &mut Findings) -> RetryPlan {
 
 /// What the simulator does not model is refused, not ignored.
 pub(super) fn check_sim(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
-    if plan.broker.kind() != BrokerKind::Sim {
+    if !plan.broker.capability().is_modelled {
         return;
     }
     if let (ProducerClients::PerProducer, Some(at)) = (plan.load.clients, &scenario.load.clients) {

@@ -15,7 +15,7 @@ use crate::plan::{Overrides, Plan, compile};
 use crate::run::Options;
 use crate::run::run;
 use crate::scenario::{Diagnostic, Source};
-use crate::summary::Summary;
+use crate::summary::{METRICS, Summary};
 
 /// How much a case is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -32,21 +32,10 @@ pub struct CaseSize {
     pub load: Duration,
 }
 
-/// What must hold in every run, whatever is broken in it: expressions of `[expect]`.
-pub(super) const INVARIANTS: [(&str, &str); 12] = [
-    ("lost", "acknowledged records stay in the log until they are processed"),
-    ("unread", "acknowledged records are processed before the drain is over"),
-    ("duplicated", "no record is appended twice"),
-    ("reordered", "a producer's records keep their order in their partition"),
-    ("corrupt", "records are what was sent"),
-    ("wrong_partition", "each partition is read by its own consumer, restarts included"),
-    ("unexpected_redelivered", "what is processed again follows a restart"),
-    ("offset_gaps", "a partition is read without leaving anything out"),
-    ("unaccounted", "what was sent is processed, lost, failed or indeterminate"),
-    ("miscommitted", "commits lie between the last one and what is processed"),
-    ("shared", "a generation gives a partition to one member"),
-    ("given_up", "no consumer is given up"),
-];
+/// What must hold in every run, whatever is broken in it: metrics that stay 0, each with what that means.
+pub(super) fn zeros() -> impl Iterator<Item = (&'static str, &'static str)> {
+    METRICS.iter().filter_map(|metric| Some((metric.name, metric.invariant?)))
+}
 
 /// What a run that ends with an error breaks: there are no figures then.
 pub(super) const ENDS: (&str, &str) = ("error", "every run comes to its end");
@@ -66,8 +55,8 @@ impl Case {
     /// The scenario `base`, with the invariants in the place of its expectations. Pauses of pools make records late on
     /// purpose, so lateness makes no run invalid here.
     pub(super) fn new(name: &str, mut base: Table) -> Case {
-        let zero = |(figure, _): &(&str, &str)| ((*figure).to_owned(), Value::Integer(0));
-        base.insert("expect".to_owned(), Value::Table(INVARIANTS.iter().map(zero).collect()));
+        let expected = zeros().map(|(figure, _)| (figure.to_owned(), Value::Integer(0)));
+        base.insert("expect".to_owned(), Value::Table(expected.collect()));
         // Virtual time costs little, and what is only late is not lost.
         let drain = Value::String("10m".to_owned());
         let run = section(&mut base, "run");
@@ -120,8 +109,10 @@ impl Case {
 
     pub(super) fn plan(&self) -> Result<Plan, Vec<Diagnostic>> {
         let source = Source { name: self.name.clone(), text: self.text() };
-        let overrides =
-            Overrides { broker: Some(crate::base::BrokerKind::Sim), ..Overrides::default() };
+        let overrides = Overrides {
+            broker: Some(crate::base::BrokerKind::simulated()),
+            ..Overrides::default()
+        };
         match compile(&source, &[], &overrides) {
             (Some(plan), _) => Ok(plan),
             (None, diagnostics) => Err(diagnostics),
@@ -183,8 +174,8 @@ pub(super) fn broken(outcome: &Result<Summary, Error>) -> Vec<Broken> {
     let failed = summary.expectations.iter().filter(|expectation| !expectation.passed);
     failed
         .filter_map(|expectation| {
-            let named = |(figure, _): &&(&str, &str)| expectation.expression.starts_with(figure);
-            let (figure, meaning) = INVARIANTS.iter().find(named)?;
+            let (named, _) = expectation.expression.split_once(' ')?;
+            let (figure, meaning) = zeros().find(|(figure, _)| *figure == named)?;
             let measured = expectation.text.clone().unwrap_or_default();
             Some(Broken { figure, meaning, measured })
         })

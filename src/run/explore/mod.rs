@@ -4,6 +4,7 @@ mod case;
 #[cfg(test)]
 mod mutation;
 mod settings;
+mod story;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,10 +13,11 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 pub use self::case::{Broken, CaseSize};
-use self::case::{Case, ENDS, INVARIANTS, broken};
+use self::case::{Case, ENDS, broken, zeros};
 use self::case::{Smallest, smaller};
 use self::settings::Settings;
 use self::settings::Swarm;
+pub use self::story::RecordStory;
 use crate::base::{Clock, Seed, Time};
 use crate::error::Error;
 use crate::plan::{Overrides, compile};
@@ -69,7 +71,7 @@ pub struct Explored {
 /// A seed that broke an invariant.
 #[derive(Clone, Debug)]
 pub struct Violation {
-    /// Which one.
+    /// The seed.
     pub seed: u64,
     /// What it broke.
     pub broken: Vec<Broken>,
@@ -95,11 +97,13 @@ pub struct Repro {
     pub took: Duration,
     /// A scenario file.
     pub text: String,
+    /// What happened to the first record that what it breaks tells of; `None` if that is not about one record.
+    pub story: Option<RecordStory>,
 }
 
 /// What must hold in every run: a figure that stays zero, and what that means.
 pub fn invariants() -> impl Iterator<Item = (&'static str, &'static str)> {
-    INVARIANTS.into_iter().chain([ENDS])
+    zeros().chain([ENDS])
 }
 
 /// Runs seed after seed until one breaks an invariant, all are through, or `watch` says no. The seed that is
@@ -115,7 +119,7 @@ pub fn explore(
     watch: &mut dyn FnMut(&Explored) -> bool,
 ) -> Result<(Explored, Option<Violation>), ExploreError> {
     let overrides =
-        Overrides { broker: Some(crate::base::BrokerKind::Sim), ..Overrides::default() };
+        Overrides { broker: Some(crate::base::BrokerKind::simulated()), ..Overrides::default() };
     let plan = match compile(source, set, &overrides) {
         (Some(plan), _) => plan,
         (None, diagnostics) => return Err(ExploreError::Scenario(diagnostics)),
@@ -160,18 +164,21 @@ fn smallest(
     let clock = Clock::start();
     let Smallest { case, tries, is_minimal } = smaller(case, broken_first.figure, go_on);
     let took = clock.now().remaining(Time::ZERO);
-    let mut broken = broken(&case.run());
+    let outcome = case.run();
+    let mut broken = broken(&outcome);
     // What it was made smaller for comes first.
     broken.sort_by_key(|other| other.figure != broken_first.figure);
     let text = format!(
-        "# Found by `lanekeeper explore` with seed {} and made smaller: `{}` is not 0 here, although {}.\n\
+        "# Found by `lanekeeper explore` with seed {} and made smaller: `{}` is not 0 here, and must be: {}.\n\
          # It shows with `--broker sim`.\n\n{}",
         case.seed,
         broken_first.figure,
         broken_first.meaning,
         case.text()
     );
-    Ok(Repro { size: case.size()?, broken, is_minimal, tries, took, text })
+    let summary = outcome.ok();
+    let story = summary.and_then(|summary| story::story(&case, &summary, broken_first.figure));
+    Ok(Repro { size: case.size()?, broken, is_minimal, tries, took, text, story })
 }
 
 /// Why a scenario was not explored.
@@ -273,16 +280,16 @@ impl Explored {
             ("a consumer was restarted", summary.restarts > 0),
             ("three or more restarts", summary.restarts >= 3),
             ("records were processed again", summary.ledger.redelivered > 0),
-            ("a fenced consumer brought records", summary.fenced > 0),
-            ("a partition stood still", hit),
+            ("records of a fenced consumer were dropped", summary.fenced > 0),
+            ("a partition stalled", hit),
             ("records waited for a pool", summary.lateness_us.max.is_some_and(|max| max > 0.0)),
-            ("the group dealt out anew", !summary.rebalances.is_empty()),
+            ("the group rebalanced", !summary.rebalances.is_empty()),
             ("a commit was refused", simulated.is_some_and(|run| run.refused_commits > 0)),
             (
                 "a partition had three owners",
                 summary.partitions.iter().any(|p| p.owners.len() >= 3),
             ),
-            ("a fault came while another one was not over", overlapping(&summary.faults)),
+            ("two faults overlapped", overlapping(&summary.faults)),
         ];
         for (what, happened) in sometimes {
             *self.sometimes.entry(what).or_default() += u64::from(happened);

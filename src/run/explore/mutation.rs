@@ -127,7 +127,7 @@ fn is_small_and_replays(Violation { broken, smallest, .. }: &Violation) {
 /// What a scenario file breaks when it is run as any other, the most important first.
 fn run_file(text: &str) -> Vec<Broken> {
     let source = Source { name: "repro.toml".to_owned(), text: text.to_owned() };
-    let overrides = Overrides { broker: Some(BrokerKind::Sim), ..Overrides::default() };
+    let overrides = Overrides { broker: Some(BrokerKind::simulated()), ..Overrides::default() };
     let (plan, diagnostics) = compile(&source, &[], &overrides);
     let plan = plan.unwrap_or_else(|| panic!("{diagnostics:?}\n{text}"));
     broken(&run(plan, Options::default(), Box::new(())))

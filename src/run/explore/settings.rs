@@ -17,7 +17,7 @@ use toml::{Table, Value};
 
 use crate::base::{Random, Seed};
 use crate::fault::{FaultDraw, Hits, KINDS, KindInfo};
-use crate::plan::{BrokerPlan, GroupProtocol, Plan, SimPlan};
+use crate::plan::{GroupProtocol, Plan, SimPlan};
 
 /// A setting of a case that is not the scenario's.
 #[derive(Clone, Debug, PartialEq)]
@@ -205,8 +205,7 @@ impl Settings {
 
 impl Usual {
     fn of(plan: &Plan) -> Usual {
-        let BrokerPlan::Sim(SimPlan { latency, jitter, bandwidth, client, .. }) = &plan.broker
-        else {
+        let Some(SimPlan { latency, jitter, bandwidth, client, .. }) = &plan.broker.sim else {
             return Usual::default();
         };
         Usual {
@@ -308,10 +307,7 @@ impl Swarm {
         Swarm {
             consumers: plan.members(),
             pools: plan.load.pools,
-            brokers: match &plan.broker {
-                BrokerPlan::Sim(sim) => sim.brokers,
-                BrokerPlan::Embedded { .. } | BrokerPlan::Kafka { .. } => 1,
-            },
+            brokers: plan.broker.brokers.unwrap_or(1),
             load_end: plan.times.load_end(),
             faults_max,
         }
@@ -394,7 +390,7 @@ mod tests {
 
     fn plan(text: &str) -> Plan {
         let overrides =
-            Overrides { broker: Some(crate::base::BrokerKind::Sim), ..Overrides::default() };
+            Overrides { broker: Some(crate::base::BrokerKind::SIM), ..Overrides::default() };
         let source = Source { name: "open.toml".to_owned(), text: text.to_owned() };
         let (plan, diagnostics) = compile(&source, &[], &overrides);
         plan.unwrap_or_else(|| panic!("{diagnostics:?}\n{text}"))
@@ -439,7 +435,7 @@ mod tests {
     #[test]
     fn watching_changes_nothing_whatever_fails() {
         let overrides =
-            Overrides { broker: Some(crate::base::BrokerKind::Sim), ..Overrides::default() };
+            Overrides { broker: Some(crate::base::BrokerKind::SIM), ..Overrides::default() };
         for consumers in ["", "[consumers]\nmode = \"group\"\ncount = 4\n"] {
             let text = format!(
                 "[topic]\npartitions = 9\n[load]\nproducers = 18\nrate = \"20/s\"\npools = 2\n{consumers}\

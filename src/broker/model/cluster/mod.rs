@@ -5,6 +5,7 @@
 //! [`Outputs`].
 
 mod fetching;
+mod leaders;
 mod outage;
 mod producing;
 mod refusal;
@@ -18,8 +19,9 @@ use super::log::PartitionLog;
 use super::log::Sequences;
 use super::replicas::Replicas;
 use crate::base::{Offset, PartitionId, Seed, Time};
-use crate::broker::protocol::{BrokerId, Records, Request, Response};
+use crate::broker::protocol::{BrokerId, RecordBuffer, Records, Request, Response};
 
+pub use self::leaders::LeaderChange;
 pub use self::state::{Alarm, Caller, ClientId, Fetched, Output, Outputs, Produced};
 pub use self::state::{Cluster, ClusterSettings};
 
@@ -40,13 +42,14 @@ impl Cluster {
             is_smooth: true,
             laggards_alarm: false,
             balance_alarm: false,
+            leader_changes: Vec::new(),
         };
-        cluster.grow(settings.partitions);
+        cluster.grow(Time::ZERO, settings.partitions);
         cluster
     }
 
     /// Adds partitions to the topic, up to this number in all.
-    pub fn grow(&mut self, partitions: u32) {
+    pub fn grow(&mut self, now: Time, partitions: u32) {
         let (brokers, copies) = (self.settings.brokers, self.settings.replication_factor);
         for id in self.partitions.len() as u32..partitions {
             let on: Vec<BrokerId> =
@@ -59,6 +62,7 @@ impl Cluster {
                 unacknowledged: VecDeque::new(),
                 is_dirty: false,
             });
+            self.note_change(now, PartitionId(id));
         }
     }
 
@@ -70,6 +74,12 @@ impl Cluster {
     /// These requests.
     pub fn queued_requests(&self) -> impl Iterator<Item = &Request> {
         self.brokers.iter().flat_map(|broker| &broker.queue).map(|(_, request)| request)
+    }
+
+    /// Where the log of a partition begins and ends.
+    pub fn log_bounds(&self, id: PartitionId) -> Option<(i64, i64)> {
+        let log = &self.partitions.get(id.0 as usize)?.log;
+        Some((log.start(), log.end()))
     }
 
     /// Number of partitions.
@@ -114,7 +124,7 @@ impl Cluster {
             Request::Metadata => Response::Metadata(self.leaders(broker)),
             Request::InitProducerId => {
                 self.producers += 1;
-                Response::InitProducerId(self.producers)
+                Response::InitProducerId(Ok(self.producers))
             }
             Request::ListOffsets => {
                 let watermarks = |Partition { log, replicas, .. }: &Partition| {
@@ -207,14 +217,7 @@ fn caller(Ticket(number): Ticket) -> Caller {
 }
 
 impl Records for Cluster {
-    fn copy(
-        &self,
-        partition: PartitionId,
-        from: i64,
-        to: i64,
-        bytes: &mut Vec<u8>,
-        lengths: &mut Vec<u32>,
-    ) {
-        self.partitions[partition.0 as usize].log.copy(from, to, bytes, lengths);
+    fn copy(&self, partition: PartitionId, from: i64, to: i64, out: &mut RecordBuffer) {
+        self.partitions[partition.0 as usize].log.copy(from, to, out);
     }
 }

@@ -247,6 +247,7 @@ impl Cluster {
         before: i64,
         out: &mut Outputs,
     ) {
+        self.note_change(now, id);
         match election {
             Election::None => {
                 if self.partition(id).replicas.high_watermark() > before {

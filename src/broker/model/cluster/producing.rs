@@ -321,6 +321,7 @@ impl Cluster {
                     has_moved |= self.partition(*id).replicas.fetched(broker, *end, now);
                 }
             }
+            self.note_change(now, *id);
             if has_moved {
                 self.committed(now, *id, out);
             }
@@ -363,6 +364,7 @@ impl Cluster {
             if can && self.partition(id).replicas.drop_laggards(lag_max, now) {
                 self.committed(now, id, out);
             }
+            self.note_change(now, id);
         }
         self.laggards_alarm = !self.is_smooth;
         if self.laggards_alarm {

@@ -13,6 +13,7 @@ use crate::broker::model::log::{PartitionLog, Sequences};
 use crate::broker::model::replicas::Replicas;
 use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, Produce, Request, Response};
 use crate::fault::{Api, ApiError};
+use crate::measure::PartitionBrokers;
 
 /// What a cluster is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Cluster {
     pub(super) is_smooth: bool,
     pub(super) laggards_alarm: bool,
     pub(super) balance_alarm: bool,
+    /// What has changed about leaders and replicas since it was taken last.
+    pub(super) leader_changes: Vec<(Time, PartitionId, PartitionBrokers)>,
 }
 
 #[derive(Debug)]

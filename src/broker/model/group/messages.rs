@@ -1,14 +1,14 @@
 //! What members ask a coordinator, what it answers, and a member as the coordinator sees it.
 //!
-//! The names and errors are those of the Kafka protocol (JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit,
-//! OffsetFetch); fields the model does not need are left out.
+//! The names and errors are those of the Kafka protocol (JoinGroup, SyncGroup, Heartbeat, LeaveGroup,
+//! ConsumerGroupHeartbeat, OffsetCommit, OffsetFetch); fields the model does not need are left out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::assignor::Subscription;
 use crate::base::{Offset, PartitionId, Time};
-use crate::plan::Assignor;
+use crate::plan::{Assignor, RemoteAssignor};
 
 /// Tells which request an answer belongs to. Given by the host, which carries the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub enum GroupRequest {
     Heartbeat(MemberRef),
     /// LeaveGroup.
     Leave(MemberRef),
+    /// ConsumerGroupHeartbeat, the one request of a member of the consumer protocol (KIP-848).
+    ConsumerHeartbeat(ConsumerHeartbeat),
     /// OffsetCommit.
     Commit {
         /// Who commits; `None` for a client outside the group, which may while the group is empty.
@@ -37,8 +39,8 @@ pub enum GroupRequest {
         /// Next offsets to process.
         offsets: BTreeMap<PartitionId, Offset>,
     },
-    /// OffsetFetch, of all partitions.
-    FetchOffsets,
+    /// OffsetFetch of these partitions; of all that have an offset if there are none. The model answers with all.
+    FetchOffsets(Vec<PartitionId>),
 }
 
 /// Who a member says it is.
@@ -48,8 +50,57 @@ pub struct MemberRef {
     pub member_id: String,
     /// `group.instance.id` of a static member.
     pub instance_id: Option<String>,
-    /// The generation it believes in.
+    /// The generation it believes in; in the consumer protocol the member epoch.
     pub generation: i32,
+}
+
+/// The member epoch of a member that joins.
+pub const JOINS: i32 = 0;
+/// The member epoch of a member that leaves.
+pub const LEAVES: i32 = -1;
+/// The member epoch of a static member that leaves, and comes back.
+pub const LEAVES_FOR_A_WHILE: i32 = -2;
+
+/// What a ConsumerGroupHeartbeat says. The model of a coordinator does not know it. What is `None` has not changed since the last one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerHeartbeat {
+    /// Who it is, with the epoch it is in, or one of [`JOINS`], [`LEAVES`] and [`LEAVES_FOR_A_WHILE`].
+    pub member: MemberRef,
+    /// What the member wants; given when it joins, and to a coordinator that may not know it.
+    pub settings: Option<HeartbeatSettings>,
+    /// What the member has.
+    pub owned: Option<Vec<PartitionId>>,
+}
+
+/// What a member of the consumer protocol wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeartbeatSettings {
+    /// `max.poll.interval.ms`: how long it may take to give partitions up.
+    pub rebalance_timeout: Duration,
+    /// `group.remote.assignor`; none for the group's own.
+    pub assignor: Option<RemoteAssignor>,
+}
+
+/// A heartbeat of the consumer protocol was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeartbeatAccepted {
+    /// The member's id, where the coordinator gives it.
+    pub member_id: Option<String>,
+    /// The epoch the member is in.
+    pub epoch: i32,
+    /// `group.consumer.heartbeat.interval.ms`: when the next heartbeat is due.
+    pub interval: Duration,
+    /// What the member is to have; none where that has not changed.
+    pub assignment: Option<TargetAssignment>,
+}
+
+/// What a member of the consumer protocol is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetAssignment {
+    /// These, ascending.
+    Known(Vec<PartitionId>),
+    /// Partitions of a topic whose id the client does not know yet.
+    UnknownTopic,
 }
 
 /// What a JoinGroup says.
@@ -90,8 +141,14 @@ pub enum GroupError {
     InconsistentGroupProtocol,
     /// NOT_COORDINATOR: another broker coordinates the group.
     NotCoordinator,
+    /// FENCED_MEMBER_EPOCH: the member has nothing any more, and joins again.
+    FencedMemberEpoch,
+    /// STALE_MEMBER_EPOCH: the member is in another epoch meanwhile, and learns of it with a heartbeat.
+    StaleMemberEpoch,
     /// COORDINATOR_LOAD_IN_PROGRESS and other errors that pass.
     Unavailable,
+    /// The same request would be refused again: the error's name, as librdkafka has it.
+    Rejected(&'static str),
 }
 
 /// An answer of the coordinator.
@@ -103,6 +160,8 @@ pub enum GroupResponse {
     Sync(Result<Vec<PartitionId>, GroupError>),
     /// To a Heartbeat, LeaveGroup or OffsetCommit; to any request that was refused before it was looked at.
     Done(Result<(), GroupError>),
+    /// To a ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(Result<HeartbeatAccepted, GroupError>),
     /// To an OffsetFetch.
     Offsets(BTreeMap<PartitionId, Offset>),
 }
@@ -112,6 +171,7 @@ impl GroupResponse {
     pub fn is_not_coordinator(&self) -> bool {
         let (GroupResponse::Join(_, Err(error))
         | GroupResponse::Sync(Err(error))
+        | GroupResponse::ConsumerHeartbeat(Err(error))
         | GroupResponse::Done(Err(error))) = self
         else {
             return false;
@@ -124,6 +184,7 @@ impl GroupResponse {
         match request {
             GroupRequest::Join(join) => GroupResponse::Join(join.member_id.clone(), Err(error)),
             GroupRequest::Sync { .. } => GroupResponse::Sync(Err(error)),
+            GroupRequest::ConsumerHeartbeat(_) => GroupResponse::ConsumerHeartbeat(Err(error)),
             _ => GroupResponse::Done(Err(error)),
         }
     }

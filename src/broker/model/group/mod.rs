@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use self::messages::Member;
 pub use self::messages::{
-    GroupError, GroupRequest, GroupResponse, Join, Joined, MemberRef, Ticket,
+    ConsumerHeartbeat, GroupError, GroupRequest, GroupResponse, HeartbeatAccepted,
+    HeartbeatSettings, JOINS, Join, Joined, LEAVES, LEAVES_FOR_A_WHILE, MemberRef,
+    TargetAssignment, Ticket,
 };
 use crate::base::{Offset, PartitionId, Random, Seed, Time};
 use crate::plan::Assignor;
@@ -110,9 +112,14 @@ impl GroupCoordinator {
             GroupRequest::Sync { member, assignments } => {
                 return self.sync(ticket, &member, &assignments, now);
             }
-            GroupRequest::FetchOffsets => {
+            GroupRequest::FetchOffsets(_) => {
                 let offsets = self.offsets.clone();
                 return self.answer(ticket, GroupResponse::Offsets(offsets));
+            }
+            // The model has the classic protocol only; `check` refuses such a run.
+            GroupRequest::ConsumerHeartbeat(_) => {
+                let refusal = Err(GroupError::Rejected("UnsupportedVersion"));
+                return self.answer(ticket, GroupResponse::ConsumerHeartbeat(refusal));
             }
             GroupRequest::Heartbeat(member) => self.heartbeat(&member, now),
             GroupRequest::Leave(member) => self.leave(&member, now),
@@ -241,11 +248,14 @@ impl GroupCoordinator {
         offsets: BTreeMap<PartitionId, Offset>,
         now: Time,
     ) -> Result<(), GroupError> {
-        #[cfg(test)]
-        if crate::base::Defect::StaleGeneration.is_planted() {
-            self.offsets.extend(offsets);
-            return Ok(());
-        }
+        check_commit(self, member, now)?;
+        self.offsets.extend(offsets);
+        Ok(())
+    }
+
+    /// Whether offsets may be committed: by a member in the generation it has joined, and, while there is no member,
+    /// by any other client.
+    fn check_committer(&mut self, member: Option<&MemberRef>, now: Time) -> Result<(), GroupError> {
         let (state, generation) = (self.state, self.generation);
         match member {
             None if state == State::Empty => {}
@@ -261,7 +271,29 @@ impl GroupCoordinator {
                 known.heard(now);
             }
         }
-        self.offsets.extend(offsets);
         Ok(())
     }
+}
+
+/// Whether offsets may be committed. Tests have another check, in which a defect is planted.
+#[cfg(not(test))]
+fn check_commit(
+    group: &mut GroupCoordinator,
+    member: Option<&MemberRef>,
+    now: Time,
+) -> Result<(), GroupError> {
+    group.check_committer(member, now)
+}
+
+/// The same with the defect that is planted in this process, if one is.
+#[cfg(test)]
+fn check_commit(
+    group: &mut GroupCoordinator,
+    member: Option<&MemberRef>,
+    now: Time,
+) -> Result<(), GroupError> {
+    if crate::base::Defect::StaleGeneration.is_planted() {
+        return Ok(());
+    }
+    group.check_committer(member, now)
 }

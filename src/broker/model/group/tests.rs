@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::broker::native::member::{GroupMember, MemberEvent, MemberSettings};
+use crate::broker::native::member::GroupMember;
+use crate::broker::native::member_protocol::{MemberEvent, MemberProtocol, MemberSettings};
 
 const SESSION: Duration = Duration::from_secs(6);
 const BEAT: Duration = Duration::from_secs(2);
@@ -22,6 +23,7 @@ fn settings(assignor: Assignor, instance: Option<&str>) -> MemberSettings {
         assignor,
         partitions: 18,
         topic_refresh: None,
+        consumer_protocol: None,
     }
 }
 
@@ -83,7 +85,7 @@ impl World {
                 (0..self.members.len()).filter(|at| !self.dead.contains(at)).collect::<Vec<_>>()
             {
                 self.members[at].tick(self.now);
-                self.members[at].deal(self.partitions);
+                self.members[at].topic_is_known(self.partitions);
                 self.obey(at);
                 for request in self.members[at].outbox() {
                     self.next += 1;
@@ -116,7 +118,7 @@ impl World {
                     let offsets = partitions.iter().map(|partition| (*partition, offset));
                     self.members[at].given_up(offsets.collect());
                 }
-                MemberEvent::Lost(_) | MemberEvent::Fenced => {}
+                MemberEvent::Lost(_) | MemberEvent::Fenced | MemberEvent::Refused(_) => {}
             }
             self.told[at].push(event);
         }
@@ -307,7 +309,7 @@ fn commits_of_an_older_generation_are_refused() {
         commit(member(generation - 1)),
         commit(None),
         commit(member(generation)),
-        GroupRequest::FetchOffsets,
+        GroupRequest::FetchOffsets(Vec::new()),
     ];
     for (ticket, request) in (0..).zip(requests) {
         world.group.request(Ticket(ticket), request, world.now);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::base::{PartitionId, ProducerId, Time, sent_time};
+use crate::base::{PartitionId, ProducerId, Time};
 use crate::broker::SendRecord;
 use crate::broker::protocol::{Batch, BrokerId};
 
@@ -57,10 +57,12 @@ impl ProducerBatch {
 
     /// Adds a record.
     #[inline]
-    pub(super) fn add(&mut self, record: &SendRecord<'_>, now: Time) {
-        let SendRecord { producer, sequence, payload, .. } = *record;
+    pub(super) fn add(&mut self, record: &SendRecord<'_>) {
+        let SendRecord { producer, sequence, payload, is_packed, sent, .. } = *record;
         self.payloads.push(payload);
-        self.records.push(Sent { producer, sequence, at: sent_time(payload).unwrap_or(now) });
+        // All records of a load have the same form.
+        self.payloads.is_packed = is_packed;
+        self.records.push(Sent { producer, sequence, at: sent });
     }
 
     /// Whether another record is too much.

@@ -33,7 +33,8 @@ impl NativeProducer {
 
     /// Sends the batches that have waited long enough and have room; the others go on filling. Returns when
     /// something is due next.
-    pub(super) fn send_due(&mut self, now: Time) -> Time {
+    #[inline]
+    pub(super) fn drain(&mut self, now: Time) -> Time {
         let mut next = self.metadata.refresh(now, &mut self.outbox);
         if !self.is_ready() {
             return next.min(self.request_producer_id(now));
@@ -41,7 +42,9 @@ impl NativeProducer {
         if !self.waiting.is_empty() {
             next = next.min(self.send_waiting(now));
         }
-        next = next.min(self.send_opened(now));
+        if !self.opened.is_empty() {
+            next = next.min(self.send_opened(now));
+        }
         next.min(self.check_timeouts(now))
     }
 
@@ -59,7 +62,6 @@ impl NativeProducer {
 
     /// Closes and sends the open batches that have waited long enough and have room; they are the first ones. Returns
     /// when something is due next.
-    #[inline]
     pub(super) fn send_opened(&mut self, now: Time) -> Time {
         let (mut next, mut at) = (Time::NEVER, 0);
         while let Some((since, partition)) = self.opened.get(at).copied() {
@@ -149,7 +151,7 @@ impl NativeProducer {
         (request.number, request.partition) = (batch.number, partition);
         (request.acks, request.sequence) = (self.acks, sequence);
         request.batch.clone_from(&batch.payloads);
-        self.outbox.push((leader, Request::Produce(request)));
+        self.outbox.push((now, leader, Request::Produce(request)));
         let queue = &mut self.queues[partition.0 as usize];
         queue.in_flight += 1;
         (queue.leader, queue.sent_as) = (leader, batch.sent_as);
@@ -173,10 +175,16 @@ impl NativeProducer {
         if now >= limit {
             return self.close_silent_connections(now);
         }
+        self.expire_if_due(now);
+        limit
+    }
+
+    /// Expires batches at the interval.
+    #[inline]
+    pub(super) fn expire_if_due(&mut self, now: Time) {
         if now >= self.expire_batches_at {
             self.expire_batches(now);
         }
-        limit
     }
 
     /// Until when the oldest batch in flight is to be answered.
@@ -197,7 +205,7 @@ impl NativeProducer {
     }
 
     pub(super) fn close_connection(&mut self, broker: BrokerId, now: Time) {
-        self.outbox.push((broker, Request::Close));
+        self.outbox.push((now, broker, Request::Close));
         self.disconnected(broker, now);
     }
 
@@ -272,12 +280,24 @@ impl NativeProducer {
                 let first = Some(first).filter(|first| first.0 >= 0);
                 self.resolve(batch, now, Outcome::Acked, first);
             }
-            Err(code) => self.refused(batch, code, now),
+            Err(code) => self.refused(broker, batch, code, now),
         }
     }
 
-    fn refused(&mut self, mut batch: Box<ProducerBatch>, code: ErrorCode, now: Time) {
+    fn refused(
+        &mut self,
+        broker: BrokerId,
+        mut batch: Box<ProducerBatch>,
+        code: ErrorCode,
+        now: Time,
+    ) {
         match code {
+            // There is nothing to ask, and nothing to wait for.
+            ErrorCode::NotLeaderOrFollower
+                if self.metadata.has_moved_from(broker, batch.partition) =>
+            {
+                return self.requeue(batch);
+            }
             ErrorCode::NotLeaderOrFollower | ErrorCode::Unavailable => {
                 self.metadata.invalidate(now);
             }
@@ -303,9 +323,22 @@ impl NativeProducer {
                     self.producer_id = ProducerIdState::Wanted;
                 }
             }
-            ErrorCode::NotEnoughReplicas | ErrorCode::OffsetOutOfRange => {}
+            ErrorCode::Rejected(_) => return self.rejected(batch, code, now),
+            ErrorCode::NotEnoughReplicas
+            | ErrorCode::OffsetOutOfRange
+            | ErrorCode::LogTruncation => {}
         }
         self.retry(batch, now);
+    }
+
+    /// Gives up a batch that would be refused again.
+    fn rejected(&mut self, batch: Box<ProducerBatch>, code: ErrorCode, now: Time) {
+        self.answers.add_error(code.name(), batch.records.len() as u64);
+        // The sequence has a gap now: another producer id begins a new one.
+        if self.producer_id != ProducerIdState::NotNeeded {
+            self.producer_id = ProducerIdState::Wanted;
+        }
+        self.resolve_unsent(batch, now);
     }
 
     /// Answers every record of a batch, whose first one stands at `first` if that is known, and keeps the memory.

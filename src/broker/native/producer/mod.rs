@@ -12,8 +12,8 @@ use std::time::Duration;
 use self::batch::{EXPIRE_INTERVAL, PartitionQueue, ProducerBatch};
 use super::Profile;
 use super::metadata::Metadata;
-use crate::base::{Clock, Offset, PartitionId, Time};
-use crate::broker::protocol::{BrokerId, Client, Produce, Records, Request, Response};
+use crate::base::{PartitionId, Time};
+use crate::broker::protocol::{BrokerId, Client, Outbox, Produce, Records, Request, Response};
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::measure::Outcome;
 use crate::plan::{Acks, LoadPlan};
@@ -28,7 +28,6 @@ const IN_FLIGHT: usize = 1_000_000;
 /// A pool's client.
 #[derive(Debug)]
 pub struct NativeProducer {
-    clock: Clock,
     profile: Profile,
     acks: Acks,
     linger: Duration,
@@ -56,7 +55,10 @@ pub struct NativeProducer {
     /// When batches are expired next.
     expire_batches_at: Time,
     answers: Answers,
-    outbox: Vec<(BrokerId, Request)>,
+    /// Number of the last request that was sent before something was learned of leaders or of the producer id. As long
+    /// as one up to it is in flight, batches may have to wait for its answer.
+    unsettled: u64,
+    outbox: Outbox,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,18 +66,19 @@ enum ProducerIdState {
     NotNeeded,
     Wanted,
     Asked(BrokerId, Time),
+    /// To be asked for again, not before this time.
+    Refused(Time),
     Known(i64),
 }
 
 impl NativeProducer {
     /// A client for `partitions` partitions.
-    pub fn new(load: &LoadPlan, partitions: u32, profile: Profile, clock: Clock) -> NativeProducer {
+    pub fn new(load: &LoadPlan, partitions: u32, profile: Profile) -> NativeProducer {
         let (producer_id, in_flight_max) = match load.idempotence {
             true => (ProducerIdState::Wanted, IN_FLIGHT_IDEMPOTENT),
             false => (ProducerIdState::NotNeeded, IN_FLIGHT),
         };
         NativeProducer {
-            clock,
             acks: load.acks,
             linger: load.linger,
             in_flight_max,
@@ -93,48 +96,47 @@ impl NativeProducer {
             queued_bytes: 0,
             expire_batches_at: Time::ZERO + EXPIRE_INTERVAL,
             answers: Answers::default(),
-            outbox: Vec::new(),
+            unsettled: 0,
+            outbox: Outbox::new(),
         }
     }
 
     /// Whether no batch waits for an acknowledgement.
     #[inline]
-    pub fn acks_are_inert(&self) -> bool {
-        let is_empty = self.opened.is_empty() || !self.has_due(self.clock.now());
+    pub fn acks_are_inert(&self, now: Time) -> bool {
+        let is_empty = self.opened.is_empty() || !self.has_due(now);
         is_empty && self.waiting.is_empty() && self.is_ready()
     }
 
-    /// Whether a record sent at `at` leaves immediately, whatever acknowledgements are pending, and no request times
-    /// out before.
+    /// Whether there is no room for another record.
     #[inline]
-    pub fn sends_immediately_at(&self, at: Time) -> bool {
-        let has_room = |in_flight: &VecDeque<Box<ProducerBatch>>| {
-            in_flight.len() < self.in_flight_max
-                && in_flight.front().is_none_or(|oldest| at < oldest.limit)
-        };
+    fn is_full(&self) -> bool {
+        self.queued >= QUEUED_MAX || self.queued_bytes >= QUEUED_BYTES_MAX
+    }
+
+    /// Whether there is nothing to wait for before a batch is sent, as far as it is the same for all partitions.
+    #[inline]
+    fn waits_for_nothing(&self) -> bool {
         self.linger.is_zero()
             && self.opened.is_empty()
             && self.waiting.is_empty()
             && self.is_ready()
             && self.metadata.all_leaders_known()
-            && self.in_flight.iter().all(has_room)
     }
 
-    /// Takes a record at `at` and sends it, if it [leaves immediately](Self::sends_immediately_at). Returns when something is due next.
+    /// Sends a record as a batch of its own, which need not be opened first, if it can leave now.
     #[inline]
-    pub fn send_early(&mut self, record: &SendRecord<'_>, at: Time) -> Time {
-        let Some(leader) = self.ready_leader(record.partition, at) else {
-            self.take(record, at);
-            return self.send_due(at);
+    fn send_alone(&mut self, record: &SendRecord<'_>, now: Time) {
+        let Some(leader) = self.ready_leader(record.partition, now) else {
+            return self.take(record, now);
         };
-        // As a batch of its own, which need not be opened first.
-        let mut batch = self.batch_pool.pop().unwrap_or_default().begun(record.partition, at);
-        batch.add(record, at);
+        let mut batch = self.batch_pool.pop().unwrap_or_default().begun(record.partition, now);
+        batch.add(record);
         self.queued += 1;
         self.queued_bytes += record.payload.len();
         self.queues[record.partition.0 as usize].assign_sequence(&mut batch);
-        self.send_batch(batch, leader, at);
-        self.check_timeouts(at)
+        self.send_batch(batch, leader, now);
+        self.expire_if_due(now);
     }
 
     /// Adds a record to its partition's open batch.
@@ -149,7 +151,7 @@ impl NativeProducer {
             self.opened.push_back((now, record.partition));
             self.batch_pool.pop().unwrap_or_default().begun(record.partition, now)
         });
-        batch.add(record, now);
+        batch.add(record);
         self.queued += 1;
         self.queued_bytes += record.payload.len();
     }
@@ -164,6 +166,12 @@ impl NativeProducer {
 
     /// Requests a producer id if that is due; returns when something is due next.
     fn request_producer_id(&mut self, now: Time) -> Time {
+        if let ProducerIdState::Refused(until) = self.producer_id {
+            if now < until {
+                return until;
+            }
+            self.producer_id = ProducerIdState::Wanted;
+        }
         if let ProducerIdState::Asked(broker, since) = self.producer_id {
             let limit = since + self.profile.request_timeout;
             if now < limit {
@@ -174,7 +182,7 @@ impl NativeProducer {
         match self.metadata.any(now) {
             Some(broker) if self.producer_id == ProducerIdState::Wanted => {
                 self.producer_id = ProducerIdState::Asked(broker, now);
-                self.outbox.push((broker, Request::InitProducerId));
+                self.outbox.push((now, broker, Request::InitProducerId));
                 now + self.profile.request_timeout
             }
             _ => now + self.profile.retry_backoff,
@@ -183,24 +191,44 @@ impl NativeProducer {
 }
 
 impl ProducerPort for NativeProducer {
-    fn send(&mut self, record: &SendRecord<'_>) -> Result<(), SendError> {
-        if self.queued >= QUEUED_MAX || self.queued_bytes >= QUEUED_BYTES_MAX {
+    // For each record.
+    #[inline(always)]
+    fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
+        if self.is_full() {
             return Err(SendError::Full);
         }
-        self.take(record, self.clock.now());
+        match record.is_alone && self.waits_for_nothing() {
+            true => self.send_alone(record, now),
+            false => self.take(record, now),
+        }
         Ok(())
     }
 
-    fn answers(&mut self, _wait: Duration, answers: &mut Answers) {
+    #[inline]
+    fn send_due(&mut self, now: Time) -> Time {
+        self.drain(now)
+    }
+
+    #[inline]
+    fn sends_immediately_at(&self, at: Time) -> bool {
+        let has_room = |in_flight: &VecDeque<Box<ProducerBatch>>| {
+            in_flight.len() < self.in_flight_max
+                && (in_flight.front())
+                    .is_none_or(|oldest| at < oldest.limit && oldest.number > self.unsettled)
+        };
+        self.waits_for_nothing() && !self.is_full() && self.in_flight.iter().all(has_room)
+    }
+
+    fn answers(&mut self, _now: Time, _wait: Duration, answers: &mut Answers) {
         if !self.answers.is_empty() {
             answers.append(&mut self.answers);
         }
     }
 
-    fn follow(&mut self, partitions: u32) -> bool {
+    fn follow(&mut self, now: Time, partitions: u32) -> bool {
         let partitions = partitions as usize;
         if self.metadata.partitions() < partitions {
-            self.metadata.invalidate(self.clock.now());
+            self.metadata.invalidate(now);
             return false;
         }
         if self.queues.len() < partitions {
@@ -209,8 +237,7 @@ impl ProducerPort for NativeProducer {
         true
     }
 
-    fn give_up(&mut self, _limit: Duration) {
-        let now = self.clock.now();
+    fn give_up(&mut self, now: Time, _limit: Duration) {
         self.opened.clear();
         self.waiting.clear();
         for queue in 0..self.queues.len() {
@@ -230,13 +257,25 @@ impl ProducerPort for NativeProducer {
 }
 
 impl Client for NativeProducer {
+    // For each record: inlined where the response is made.
+    #[inline(always)]
     fn receive(&mut self, broker: BrokerId, response: Response, _records: &dyn Records, now: Time) {
         if !matches!(response, Response::Produce(..)) {
             self.metadata.answered(broker);
         }
         match response {
-            Response::Metadata(leaders) => self.metadata.learn(leaders),
-            Response::InitProducerId(id) => self.producer_id = ProducerIdState::Known(id),
+            Response::Metadata(leaders) => {
+                self.unsettled = self.requests;
+                self.metadata.learn(leaders);
+            }
+            Response::InitProducerId(Ok(id)) => {
+                self.unsettled = self.requests;
+                self.producer_id = ProducerIdState::Known(id);
+            }
+            // A broker that has just started has no producer ids to give away yet.
+            Response::InitProducerId(Err(_)) => {
+                self.producer_id = ProducerIdState::Refused(now + self.profile.retry_backoff);
+            }
             Response::Refused(_) => self.metadata.refused(),
             Response::Produce(number, result) => {
                 self.note_answer(broker);
@@ -249,20 +288,20 @@ impl Client for NativeProducer {
         }
     }
 
+    fn brokers_are(&mut self, count: u32) {
+        self.metadata.brokers_are(count);
+        let count = self.in_flight.len().max(count as usize);
+        self.in_flight.resize_with(count, VecDeque::new);
+    }
+
+    fn leader_is(&mut self, partition: PartitionId, leader: BrokerId) {
+        self.unsettled = self.requests;
+        self.metadata.leader_is(partition, leader);
+    }
+
     #[inline]
-    fn acknowledged(
-        &mut self,
-        from: BrokerId,
-        (number, first): (u64, Offset),
-        now: Time,
-        done: &mut Vec<Box<Produce>>,
-    ) {
-        // One for one: so it has the memory of as many as it sends before it hears of them.
-        if let Some(request) = done.pop() {
-            self.request_pool.push(request);
-        }
-        self.note_answer(from);
-        self.answered(from, number, Ok(first), now);
+    fn reuse(&mut self, done: Box<Produce>) {
+        self.request_pool.push(done);
     }
 
     fn disconnected(&mut self, broker: BrokerId, now: Time) {
@@ -279,11 +318,11 @@ impl Client for NativeProducer {
         }
     }
 
-    fn outbox(&mut self) -> &mut Vec<(BrokerId, Request)> {
+    fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
 
     fn tick(&mut self, now: Time) -> Time {
-        self.send_due(now)
+        self.drain(now)
     }
 }

@@ -1,17 +1,12 @@
-//! Why a cluster cannot be prepared for a run; and why no broker can be talked to, from what the client library says.
-//!
-//! librdkafka goes on trying and never says that there is no use: what it reports on the way is kept and read.
-//! Its texts: `rdkafka_broker.c` (`rd_kafka_broker_fail`), `rdkafka_ssl.c` and `rdkafka_sasl.c`.
+//! Why a cluster cannot be prepared for a run.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 
-use crate::base::format_duration;
+use super::connection::ConnectionFailure;
+use crate::base::{format_count, format_duration};
 
 /// Why a cluster cannot be prepared for a run. Every message says what to do about it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -67,6 +62,26 @@ pub enum SetupError {
         found: usize,
         /// The scenario's.
         wanted: u32,
+    },
+    /// The topic exists, and the run was not allowed to write into it.
+    #[error(
+        "topic `{topic}` exists{}, and this run would write into it; add `--allow-existing-topic` if that is \
+         meant (`check --connect` shows which groups read it), or leave `topic.name` out for a topic of the run's own",
+        holding(*.records)
+    )]
+    NoConsent {
+        /// Its name.
+        topic: String,
+        /// Its records, if they are known.
+        records: Option<u64>,
+    },
+    /// The run only reads, and the topic does not exist.
+    #[error(
+        "topic `{topic}` does not exist, and a run with `load.producers = 0` creates none; correct `topic.name`"
+    )]
+    NothingToRead {
+        /// Its name.
+        topic: String,
     },
     /// The topic could not be created.
     #[error("topic `{topic}` cannot be created: {reason}; {remedy}")]
@@ -160,8 +175,13 @@ fn addresses(unreachable: &[UnreachableBroker]) -> String {
     text
 }
 
+/// How many records a topic has, for a message.
+fn holding(records: Option<u64>) -> String {
+    records.map_or(String::new(), |records| format!(" with {} records", format_count(records)))
+}
+
 /// A number of brokers, for a message.
-pub(super) fn counted_brokers(count: usize) -> String {
+pub(in crate::broker) fn counted_brokers(count: usize) -> String {
     format!("{count} broker{}", if count == 1 { "" } else { "s" })
 }
 
@@ -170,289 +190,5 @@ pub(super) fn seconds(time: Duration) -> String {
     match time.as_secs_f64() {
         seconds if seconds < 1.0 => format_duration(Duration::from_millis(time.as_millis() as u64)),
         seconds => format!("{seconds:.1} s"),
-    }
-}
-
-/// What is in the way between the client and a broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionFailure {
-    kind: Kind,
-    /// `host:port`, if it is known.
-    address: String,
-    /// What the client library said, without values from outside the scenario.
-    said: String,
-}
-
-/// Kinds of failure, the most telling ones first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Authentication,
-    Mechanism,
-    NoSasl,
-    Certificate,
-    NoTls,
-    Sasl,
-    TlsOrSasl,
-    NoKafka,
-    NotResolved,
-    Refused,
-    Unreachable,
-    Silent,
-    Other,
-}
-
-impl Kind {
-    /// The client library's error codes and texts for each.
-    fn of(code: Option<RDKafkaErrorCode>, said: &str) -> Kind {
-        use RDKafkaErrorCode as Code;
-        let has = |text: &str| said.contains(text);
-        match code {
-            // A listener without SASL has no mechanism to name.
-            _ if has("mechanism handshake failed") && has("mechanisms:") => {
-                match what_follows(said, "mechanisms:") {
-                    "" => Kind::NoSasl,
-                    _ => Kind::Mechanism,
-                }
-            }
-            Some(Code::Authentication | Code::SaslAuthenticationFailed) => Kind::Authentication,
-            _ if has("authentication failed") || has("Authentication failed") => {
-                Kind::Authentication
-            }
-            _ if has("PLAINTEXT broker listener") || has("wrong version number") => Kind::NoTls,
-            Some(Code::SSL) => Kind::Certificate,
-            _ if has("SSL handshake failed") => Kind::Certificate,
-            Some(Code::Resolve) => Kind::NotResolved,
-            _ if has("Failed to resolve") => Kind::NotResolved,
-            _ if has("Connection refused") => Kind::Refused,
-            _ if has("in state CONNECT") || has("unreachable") || has("No route to host") => {
-                Kind::Unreachable
-            }
-            _ if has("timed out") => Kind::Silent,
-            _ if has("Invalid response size") => Kind::NoKafka,
-            _ if has("might require SASL") => Kind::Sasl,
-            _ if has("Send failed") && has("in state UP") => Kind::Sasl,
-            _ if has("Disconnected") && has("in state APIVERSION_QUERY") => Kind::TlsOrSasl,
-            _ if has("Disconnected") && has("in state UP") => Kind::Sasl,
-            _ => Kind::Other,
-        }
-    }
-
-    /// Whether trying again cannot help.
-    fn is_certain(self) -> bool {
-        self <= Kind::NoTls
-    }
-}
-
-/// The text behind a mark, without the client library's remark on the time.
-fn what_follows<'a>(said: &'a str, mark: &str) -> &'a str {
-    let (_, rest) = said.split_once(mark).unwrap_or_default();
-    rest.split("(after ").next().unwrap_or_default().trim()
-}
-
-impl ConnectionFailure {
-    fn of(code: Option<RDKafkaErrorCode>, said: &str) -> ConnectionFailure {
-        // "[thrd:sasl_ssl://host:9092/bootstrap]: sasl_ssl://host:9092/bootstrap: what happened (after 3ms in state UP)"
-        let line = said
-            .strip_prefix("[thrd:")
-            .and_then(|line| line.split_once("]: "))
-            .map_or(said, |(_, line)| line);
-        let (name, what) = line.split_once(": ").unwrap_or(("", line));
-        let name = name.split_once("://").map_or(name, |(_, name)| name);
-        let address = name.rsplit_once('/').map_or("", |(address, _)| address).to_owned();
-        let kind = Kind::of(code, what);
-        let what = what.rsplit_once(" (after ").map_or(what, |(what, _)| what);
-        ConnectionFailure { kind, address, said: what.trim().to_owned() }
-    }
-
-    /// Nothing was reports at all.
-    pub(super) fn silence() -> ConnectionFailure {
-        ConnectionFailure { kind: Kind::Silent, address: String::new(), said: String::new() }
-    }
-
-    /// What to do about it.
-    pub(super) fn remedy(&self) -> &'static str {
-        match self.kind {
-            Kind::Authentication => {
-                "check `sasl.username`, `sasl.password` and `sasl.mechanism` in the client file or the environment"
-            }
-            Kind::Mechanism => "set `sasl.mechanism` in the client file to one of those",
-            Kind::NoSasl => {
-                "set `security.protocol` to `plaintext` or `ssl` in the client file, or use the address of a listener \
-                 with SASL"
-            }
-            Kind::Certificate => {
-                "check `ssl.ca.location` and the other `ssl.*` properties in the client file"
-            }
-            Kind::NoTls => {
-                "set `security.protocol` in the client file to `plaintext` or `sasl_plaintext`, or use the address of a \
-                 TLS listener"
-            }
-            Kind::Sasl | Kind::TlsOrSasl => {
-                "set `security.protocol` in the client file to what the listener speaks (`ssl`, `sasl_plaintext` or \
-                 `sasl_ssl`; TLS needs a build with `--features tls`), or use the address of a plaintext listener"
-            }
-            Kind::NoKafka => "check the port: it is not one of a Kafka broker",
-            Kind::NotResolved => "check the host name in `--bootstrap` or `kafka.bootstrap`",
-            Kind::Refused => "check the address and port, and that the broker runs",
-            Kind::Unreachable => "check the address, the network and the firewalls between",
-            Kind::Silent => {
-                "check that this is the port of a Kafka broker, and that the broker is healthy"
-            }
-            Kind::Other => "check the address, and see what the client says with `-vv`",
-        }
-    }
-}
-
-impl fmt::Display for ConnectionFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = match self.address.as_str() {
-            "" => String::new(),
-            address => format!("`{address}` "),
-        };
-        let said = &self.said;
-        match self.kind {
-            Kind::Authentication => write!(f, "{at}refuses the login: {said}"),
-            Kind::Mechanism => write!(f, "{at}does not take this SASL mechanism: {said}"),
-            Kind::NoSasl => write!(f, "{at}is a listener without SASL"),
-            Kind::Certificate => write!(f, "the TLS handshake with {at}failed: {said}"),
-            Kind::NoTls => write!(f, "{at}is a listener without TLS"),
-            Kind::Sasl => write!(
-                f,
-                "{at}closes the connection after the first request, as a listener with SASL does"
-            ),
-            Kind::TlsOrSasl => {
-                write!(
-                    f,
-                    "{at}closes the connection at the first request, as a listener with TLS or SASL does"
-                )
-            }
-            Kind::NoKafka => write!(f, "{at}does not answer in Kafka's protocol"),
-            Kind::NotResolved => write!(f, "the host name of {at}cannot be resolved"),
-            Kind::Refused => write!(f, "{at}refuses connections"),
-            Kind::Unreachable => write!(f, "{at}cannot be reached"),
-            Kind::Silent if at.is_empty() => write!(f, "no broker answers"),
-            Kind::Silent => write!(f, "{at}takes the connection and does not answer"),
-            Kind::Other => write!(f, "{at}{said}"),
-        }
-    }
-}
-
-/// What a client has reported, as far as it is kept.
-#[derive(Debug, Default)]
-pub(in crate::broker::rdkafka) struct ClientReports(Mutex<Vec<ConnectionFailure>>);
-
-/// Reports that are kept: later ones repeat them.
-const KEPT_MAX: usize = 64;
-
-impl ClientReports {
-    /// Takes an error of the client as a whole; `said` has no value from outside the scenario.
-    pub(in crate::broker::rdkafka) fn report(&self, error: &KafkaError, said: &str) {
-        match error.rdkafka_error_code() {
-            // A summary of the others, which counts brokers that were never tried.
-            Some(RDKafkaErrorCode::AllBrokersDown) => {}
-            code => self.keep(ConnectionFailure::of(code, said)),
-        }
-    }
-
-    /// Takes a line of the client's log: some connections that fail are told there only.
-    pub(in crate::broker::rdkafka) fn log(&self, about: &str, said: &str) {
-        if about == "FAIL" {
-            self.keep(ConnectionFailure::of(None, said));
-        }
-    }
-
-    fn keep(&self, failure: ConnectionFailure) {
-        let mut failures = self.lock();
-        if failures.len() < KEPT_MAX && !failures.contains(&failure) {
-            failures.push(failure);
-        }
-    }
-
-    /// What is certain already: trying again cannot help.
-    pub(super) fn certain(&self) -> Option<ConnectionFailure> {
-        self.worst().filter(|failure| failure.kind.is_certain())
-    }
-
-    /// The most telling failure, if each of `addresses` addresses has one.
-    pub(super) fn of_all(&self, addresses: usize) -> Option<ConnectionFailure> {
-        let failed_at: BTreeSet<String> =
-            self.lock().iter().map(|failure| failure.address.clone()).collect();
-        self.worst().filter(|_| failed_at.len() >= addresses)
-    }
-
-    /// The most telling failure.
-    pub(super) fn worst(&self) -> Option<ConnectionFailure> {
-        self.lock().iter().min_by_key(|failure| failure.kind).cloned()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<ConnectionFailure>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Texts of librdkafka 2.12 as they came from brokers and other servers.
-    #[test]
-    fn each_text_of_the_client_library_has_its_meaning() {
-        let of = |code, said: &str| ConnectionFailure::of(code, said).to_string();
-        let fail = |said: &str| of(None, &format!("[thrd:b:1/bootstrap]: b:1/bootstrap: {said}"));
-        assert_eq!(
-            fail(
-                "Connect to ipv4#1.2.3.4:1 failed: Connection refused (after 0ms in state CONNECT)"
-            ),
-            "`b:1` refuses connections"
-        );
-        assert_eq!(
-            fail("Connection setup timed out in state CONNECT (after 5001ms in state CONNECT)"),
-            "`b:1` cannot be reached"
-        );
-        assert_eq!(
-            fail(
-                "Connection setup timed out in state APIVERSION_QUERY (after 5002ms in state APIVERSION_QUERY)"
-            ),
-            "`b:1` takes the connection and does not answer"
-        );
-        assert_eq!(
-            fail(
-                "SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-512 (after 2ms in state AUTH_HANDSHAKE)"
-            ),
-            "`b:1` does not take this SASL mechanism: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-512"
-        );
-        assert_eq!(
-            fail(
-                "SASL PLAIN mechanism handshake failed: Broker: Request not valid in current SASL state: broker's supported mechanisms: (after 2ms in state AUTH_HANDSHAKE)"
-            ),
-            "`b:1` is a listener without SASL"
-        );
-        let http = "Receive failed: Invalid response size 1213486160 (0..100000000): increase receive.message.max.bytes";
-        assert_eq!(fail(http), "`b:1` does not answer in Kafka's protocol");
-        let closed = "SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to a PLAINTEXT \
-                      broker listener? (after 1ms in state SSL_HANDSHAKE)";
-        assert_eq!(fail(closed), "`b:1` is a listener without TLS");
-        let unknown = "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate \
-                       could not be verified (after 6ms in state SSL_HANDSHAKE)";
-        assert!(fail(unknown).starts_with("the TLS handshake with `b:1` failed: SSL handshake"));
-        let resolve = Some(RDKafkaErrorCode::Resolve);
-        assert_eq!(
-            of(
-                resolve,
-                "sasl_ssl://b:1/3: Failed to resolve 'b:1': Name or service not known (after 1ms in state CONNECT)"
-            ),
-            "the host name of `b:1` cannot be resolved"
-        );
-    }
-
-    #[test]
-    fn a_cluster_is_given_up_when_every_address_has_failed() {
-        let reports = ClientReports::default();
-        reports
-            .log("FAIL", "[thrd:a:1/bootstrap]: a:1/bootstrap: Connect failed: Connection refused");
-        assert_eq!(reports.of_all(2), None);
-        assert!(reports.of_all(1).is_some() && reports.certain().is_none());
-        reports.log("FAIL", "[thrd:b:1/bootstrap]: b:1/bootstrap: SASL authentication failed: no");
-        assert!(reports.of_all(2).is_some() && reports.certain().is_some());
     }
 }

@@ -3,18 +3,23 @@
 //! The one rule: a topic this run did not create is never altered and never deleted.
 //!
 //! Every step has a [`Deadline`] and ends within seconds of it, whatever the cluster does. What stands in the way is found
-//! within seconds where it can be told: [`failure`] reads what the client library reports, [`reach`] tries the addresses
-//! that the cluster advertises.
+//! within seconds where it can be told: [`connection`] reads what the client library reports, [`look`] asks the listener
+//! itself, [`reach`] tries the addresses that the cluster advertises.
 
+mod clean;
+mod connection;
 mod coordinator;
 mod failure;
+mod inspect;
+mod look;
 mod reach;
+mod rights;
 
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -28,13 +33,21 @@ use super::offsets;
 use super::offsets::RdEndOffsets;
 use crate::base::{Clock, Offset, batch_bytes, batch_payload_max};
 use crate::broker::BrokerError;
+use crate::broker::secure::{Access, AddressFamily};
 use crate::plan::{StartAt, TopicPlan};
 
-use self::reach::Advertised;
-
-pub(super) use failure::ClientReports;
-pub use failure::{ConnectionFailure, SetupError, UnreachableBroker};
+pub use clean::{InUse, LeftBehind};
+pub(super) use connection::ClientReports;
+pub use connection::ConnectionFailure;
+pub(in crate::broker) use connection::Obstacle;
+pub(in crate::broker) use failure::counted_brokers;
+pub use failure::{SetupError, UnreachableBroker};
+pub use inspect::{ExistingTopic, Inspection, Requests};
+pub(in crate::broker) use look::closer;
 pub use reach::Deadline;
+pub(in crate::broker) use reach::{Advertised, find_unreachable};
+pub use rights::NeededRight;
+pub(in crate::broker) use rights::needed_rights;
 
 /// An administrator of the cluster for one run.
 pub struct Admin {
@@ -42,6 +55,10 @@ pub struct Admin {
     bootstrap: String,
     topic: String,
     clock: Clock,
+    /// How connections without librdkafka reach the cluster.
+    access: Result<Access, String>,
+    /// The same, or as far as it is known.
+    reached: Access,
     /// Asks for everything that needs no right to alter anything.
     client: BaseConsumer<Told>,
     reports: Arc<ClientReports>,
@@ -81,9 +98,13 @@ impl Admin {
         let reports = Arc::new(ClientReports::default());
         let told = Told::new(settings.hidden()).keeping(reports.clone());
         let config = quick(settings.observer("setup"));
+        let access = settings.access();
+        let reached = access.clone().unwrap_or_else(|_| {
+            Access::plaintext(AddressFamily::of(config.get("broker.address.family")))
+        });
         let client = made(settings.create_with(&config, told))?;
         let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
-        Ok(Admin { settings, bootstrap, topic, clock, client, reports })
+        Ok(Admin { settings, bootstrap, topic, clock, access, reached, client, reports })
     }
 
     /// Connects to the cluster, makes sure that every broker can be reached at the address it advertises, and looks for
@@ -102,7 +123,7 @@ impl Admin {
                 port: broker.port(),
             })
             .collect();
-        let unreachable = reach::find_unreachable(&brokers, deadline);
+        let unreachable = find_unreachable(&brokers, self.reached.family(), deadline);
         self.interrupted(deadline)?;
         if !unreachable.is_empty() {
             return Err(SetupError::Advertised { bootstrap: self.bootstrap.clone(), unreachable });
@@ -122,6 +143,7 @@ impl Admin {
     fn metadata(&self, deadline: &Deadline) -> Result<Metadata, SetupError> {
         let addresses = self.bootstrap.split(',').count();
         let mut wait = FIRST_WAIT;
+        let mut has_looked = false;
         loop {
             let asked = self.ask_metadata(&self.topic, wait, deadline);
             self.listen();
@@ -130,18 +152,29 @@ impl Admin {
                 Err(error) => error,
             };
             self.interrupted(deadline)?;
+            // A look at the listener may tell at once that there is no use.
+            let seen = self.reports.of_all(addresses).filter(|_| !has_looked);
+            has_looked |= seen.is_some();
+            let seen = seen.map(|failure| closer(failure, &self.reached));
             let is_long = deadline.passed() >= ALL_DOWN_LIMIT;
             let over = || self.reports.worst().unwrap_or_else(ConnectionFailure::silence);
             let failure = self
                 .reports
                 .certain()
+                .or_else(|| seen.filter(ConnectionFailure::is_certain))
                 .or_else(|| self.reports.of_all(addresses).filter(|_| is_long))
                 .or_else(|| deadline.is_over().then(over));
             if let Some(failure) = failure {
-                let (bootstrap, waited) = (self.bootstrap.clone(), deadline.passed());
+                let waited = deadline.passed();
+                let failure = closer(failure, &self.reached);
+                let bootstrap = self.bootstrap.clone();
                 return Err(SetupError::NoConnection { bootstrap, failure, waited });
             }
             if !is_a_matter_of_time(&error) {
+                if let Some(failure) = look::controller(&self.bootstrap) {
+                    let (bootstrap, waited) = (self.bootstrap.clone(), deadline.passed());
+                    return Err(SetupError::NoConnection { bootstrap, failure, waited });
+                }
                 return Err(failed("asking for the topic", &error, deadline));
             }
             wait *= 2;
@@ -191,30 +224,7 @@ impl Admin {
         found: &Found,
         deadline: &Deadline,
     ) -> Result<(), SetupError> {
-        if found.brokers < plan.replication_factor as usize {
-            let (topic, wanted) = (self.topic.clone(), plan.replication_factor);
-            return Err(SetupError::TooFewBrokers { topic, found: found.brokers, wanted });
-        }
-        let replication = TopicReplication::Fixed(plan.replication_factor as i32);
-        let retention_ms = plan.retention.as_millis().to_string();
-        let retention_bytes = plan.retention_bytes.to_string();
-        let min_insync = plan.min_insync_replicas.to_string();
-        let topic = NewTopic::new(&self.topic, plan.partitions as i32, replication)
-            .set("retention.ms", &retention_ms)
-            .set("retention.bytes", &retention_bytes)
-            .set("min.insync.replicas", &min_insync);
-        let results = self
-            .admin()?
-            .create_topics([&topic], &options(deadline))
-            .await
-            .map_err(|error| failed("creating the topic", &error, deadline))?;
-        if let Some(Err((topic, code))) = results.into_iter().next() {
-            if let Some(denied) = missing_right(code, Doing::Create, &topic, None) {
-                return Err(SetupError::Denied(denied));
-            }
-            let (reason, remedy) = (code.to_string(), remedy(code));
-            return Err(SetupError::NotCreated { topic, reason, remedy });
-        }
+        self.ask_to_create(plan, found, options(deadline), deadline).await?;
         self.await_leaders(plan.partitions, deadline)
     }
 
@@ -388,6 +398,14 @@ fn within(limit: Duration, deadline: &Deadline) -> Duration {
 fn options(deadline: &Deadline) -> AdminOptions {
     let limit = Some(within(STEP, deadline));
     AdminOptions::new().request_timeout(limit).operation_timeout(limit)
+}
+
+/// Why a topic is not created.
+fn not_created(topic: String, code: RDKafkaErrorCode) -> SetupError {
+    match missing_right(code, Doing::Create, &topic, None) {
+        Some(denied) => SetupError::Denied(denied),
+        None => SetupError::NotCreated { topic, reason: code.to_string(), remedy: remedy(code) },
+    }
 }
 
 fn remedy(code: RDKafkaErrorCode) -> &'static str {

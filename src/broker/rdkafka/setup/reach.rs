@@ -5,7 +5,8 @@
 //!
 //! How long something may take, and whether the user still wants it.
 
-use std::net::{TcpStream, ToSocketAddrs};
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,13 +15,17 @@ use tokio::sync::watch;
 
 use super::failure::UnreachableBroker;
 use crate::base::{Clock, Time};
+use crate::broker::secure::AddressFamily;
 
 /// A broker as the cluster advertises it.
 #[derive(Clone, Debug)]
-pub(super) struct Advertised {
-    pub(super) id: i32,
-    pub(super) host: String,
-    pub(super) port: i32,
+pub(in crate::broker) struct Advertised {
+    /// Its `node.id`.
+    pub(in crate::broker) id: i32,
+    /// Host and port.
+    pub(in crate::broker) host: String,
+    /// See above.
+    pub(in crate::broker) port: i32,
 }
 
 impl Advertised {
@@ -40,8 +45,9 @@ const AT_A_TIME: usize = 16;
 
 /// The brokers that do not accept a connection. Blocks for at most 5 s more than there are turns of 16 brokers, and
 /// not longer than `deadline`; brokers that could not be tried by then are left out.
-pub(super) fn find_unreachable(
+pub(in crate::broker) fn find_unreachable(
     brokers: &[Advertised],
+    family: AddressFamily,
     deadline: &Deadline,
 ) -> Vec<UnreachableBroker> {
     let left = Arc::new(Mutex::new(brokers.to_vec()));
@@ -55,7 +61,7 @@ pub(super) fn find_unreachable(
                 let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some(broker) = next else { return };
                 let unreachable =
-                    attempt(&broker, limit).err().map(|reason| broker.described(&reason));
+                    attempt(&broker, family, limit).err().map(|reason| broker.described(&reason));
                 if report.send((broker.id, unreachable)).is_err() {
                     return;
                 }
@@ -84,13 +90,14 @@ pub(super) fn find_unreachable(
     unreachable
 }
 
-fn attempt(broker: &Advertised, limit: Duration) -> Result<(), String> {
+fn attempt(broker: &Advertised, family: AddressFamily, limit: Duration) -> Result<(), String> {
     let port = u16::try_from(broker.port).map_err(|_| "no such port".to_owned())?;
-    let addresses = (broker.host.as_str(), port)
+    let addresses: Vec<SocketAddr> = (broker.host.as_str(), port)
         .to_socket_addrs()
-        .map_err(|_| "the name cannot be resolved".to_owned())?;
-    let mut reason = "the name has no address".to_owned();
-    for address in addresses {
+        .map_err(|_| "the name cannot be resolved".to_owned())?
+        .collect();
+    let mut reason = format!("{}, and {}", listed(&addresses), family.in_words());
+    for address in addresses.into_iter().filter(|address| family.takes(address)) {
         match TcpStream::connect_timeout(&address, limit) {
             Ok(_) => return Ok(()),
             Err(error) => reason = said(&error),
@@ -104,6 +111,15 @@ fn said(error: &std::io::Error) -> String {
         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         std::io::ErrorKind::TimedOut => "no answer".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+/// The addresses of a name, for a message.
+pub(super) fn listed(addresses: &[SocketAddr]) -> String {
+    let texts: BTreeSet<String> = addresses.iter().map(|it| it.ip().to_string()).collect();
+    match texts.len() {
+        0 => "the name has no address".to_owned(),
+        _ => format!("the name has the address {}", Vec::from_iter(texts).join(" and ")),
     }
 }
 
@@ -129,7 +145,7 @@ impl Deadline {
     }
 
     /// The same, over after `limit` from now on at the latest.
-    pub(super) fn cut(&self, limit: Duration) -> Deadline {
+    pub(in crate::broker) fn cut(&self, limit: Duration) -> Deadline {
         let at = self.at.min(self.clock.now() + limit);
         Deadline { at, ..self.clone() }
     }
@@ -158,7 +174,7 @@ impl Deadline {
     }
 
     /// Blocks the thread for `pause`, or for what is left if that is less.
-    pub(super) fn pause(&self, pause: Duration) {
+    pub(in crate::broker) fn pause(&self, pause: Duration) {
         std::thread::sleep(pause.min(self.left()));
     }
 }
@@ -185,7 +201,7 @@ mod tests {
             broker(3, "no-such-host.invalid", 9092),
         ];
         let deadline = Deadline::of(Clock::start(), Duration::from_secs(60));
-        let unreachable: Vec<String> = find_unreachable(&brokers, &deadline)
+        let unreachable: Vec<String> = find_unreachable(&brokers, AddressFamily::Any, &deadline)
             .iter()
             .map(UnreachableBroker::to_string)
             .collect();

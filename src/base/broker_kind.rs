@@ -1,0 +1,249 @@
+//! The kinds of broker: each is one item here and one line in [`BROKER_KINDS`].
+//!
+//! A kind says what it is called and what it can do. What differs between kinds is asked of these fields, so no other
+//! code names a kind. How a run on it is made stands in a table of `run`, because that needs its adapter.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Where the records go: a line of the registry.
+#[derive(Clone, Copy)]
+pub struct BrokerKind(&'static BrokerInfo);
+
+/// What a kind of broker says about itself.
+#[derive(Debug)]
+struct BrokerInfo {
+    name: &'static str,
+    doc: &'static str,
+    called: &'static str,
+    here: &'static str,
+    capability: Capability,
+}
+
+/// Every kind there is, in the order of `--help`. The first is the one a run has that names none.
+pub const BROKER_KINDS: &[BrokerKind] = &[BrokerKind::EMBEDDED, BrokerKind::KAFKA, BrokerKind::SIM];
+
+impl BrokerKind {
+    /// librdkafka's mock cluster in this process: real sockets on loopback, nothing to install.
+    pub const EMBEDDED: BrokerKind = BrokerKind(&BrokerInfo {
+        name: "embedded",
+        doc: "librdkafka's mock cluster, in this process: nothing to install",
+        called: "embedded",
+        here: "this run is on the cluster embedded in this process",
+        // librdkafka 2.12.1, rdkafka_mock.c: max_size 5 MiB and max_cnt 100,000 per partition are
+        // compiled in; Fetch waits out its whole fetch.wait.max.ms; idempotence is only checked
+        // with a transactional id.
+        capability: Capability {
+            is_elsewhere: false,
+            is_modelled: false,
+            has_sockets_here: true,
+            takes_access: false,
+            partition_bytes_max: Some(5 * 1024 * 1024),
+            partition_batches_max: Some(100_000),
+            // It refuses none, but keeps no larger one.
+            batch_bytes_max: 5 * 1024 * 1024,
+            // Tried: with 2 s no group forms, because members are thrown out while the first join waits.
+            session_timeout_min: Some(Duration::from_secs(3)),
+            timing_is_real: false,
+            long_polls: false,
+            replicates: false,
+            replicas_default: 1,
+            has_retention: false,
+            breaks_on_demand: true,
+            deletes_records: false,
+            // rdkafka_mock_cgrp.c finds classic members by their id only, never by `group.instance.id`.
+            keeps_static_places: false,
+            // No CreatePartitions handler.
+            can_grow: false,
+            filters_duplicates: false,
+        },
+    });
+
+    /// A cluster given by `--bootstrap`.
+    pub const KAFKA: BrokerKind = BrokerKind(&BrokerInfo {
+        name: "kafka",
+        doc: "A real cluster",
+        called: "kafka",
+        here: "this run is on the cluster given by `--bootstrap` or `kafka.bootstrap`",
+        capability: Capability {
+            is_elsewhere: true,
+            is_modelled: false,
+            has_sockets_here: false,
+            takes_access: true,
+            partition_bytes_max: None,
+            partition_batches_max: None,
+            batch_bytes_max: KAFKA_BATCH_BYTES,
+            session_timeout_min: None,
+            timing_is_real: true,
+            long_polls: true,
+            replicates: true,
+            replicas_default: 1,
+            has_retention: true,
+            breaks_on_demand: false,
+            deletes_records: true,
+            keeps_static_places: true,
+            can_grow: true,
+            filters_duplicates: true,
+        },
+    });
+
+    /// The broker model in virtual time.
+    pub const SIM: BrokerKind = BrokerKind(&BrokerInfo {
+        name: "sim",
+        doc: "A simulated cluster in virtual time: the same seed gives the same result",
+        called: "simulated",
+        here: "this run is simulated",
+        capability: Capability {
+            is_elsewhere: false,
+            is_modelled: true,
+            has_sockets_here: false,
+            takes_access: false,
+            partition_bytes_max: None,
+            partition_batches_max: None,
+            batch_bytes_max: KAFKA_BATCH_BYTES,
+            session_timeout_min: None,
+            // Its times follow from the model and its settings, which is what they are for.
+            timing_is_real: true,
+            long_polls: true,
+            replicates: true,
+            replicas_default: 3,
+            has_retention: true,
+            breaks_on_demand: true,
+            deletes_records: true,
+            can_grow: true,
+            keeps_static_places: true,
+            filters_duplicates: true,
+        },
+    });
+
+    /// The kind a run has that names no broker and no cluster.
+    pub fn default_kind() -> BrokerKind {
+        BROKER_KINDS[0]
+    }
+
+    /// The kind whose clusters are found at given addresses.
+    pub fn elsewhere() -> BrokerKind {
+        first(|capability| capability.is_elsewhere)
+    }
+
+    /// The kind that is a model in virtual time: `explore` and `replay` have no other.
+    pub fn simulated() -> BrokerKind {
+        first(|capability| capability.is_modelled)
+    }
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<BrokerKind> {
+        BROKER_KINDS.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Its name on the command line and in results, and that of its section in a scenario.
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// What it is, for `--help`.
+    pub fn doc(self) -> &'static str {
+        self.0.doc
+    }
+
+    /// What its clusters are called, as in "the embedded cluster".
+    pub fn called(self) -> &'static str {
+        self.0.called
+    }
+
+    /// A sentence that says where a run of this kind is.
+    pub fn here(self) -> &'static str {
+        self.0.here
+    }
+
+    /// What it can do.
+    pub fn capability(self) -> &'static Capability {
+        &self.0.capability
+    }
+}
+
+/// The first kind of which this holds; the registry has one.
+fn first(holds: impl Fn(&Capability) -> bool) -> BrokerKind {
+    let found = BROKER_KINDS.iter().find(|kind| holds(kind.capability()));
+    found.copied().unwrap_or(BROKER_KINDS[0])
+}
+
+/// The facts about a kind of broker that decide whether a scenario makes sense on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Capability {
+    /// Whether its brokers run elsewhere, before the run and after it. Otherwise they end with the run.
+    pub is_elsewhere: bool,
+    /// Whether it is a model, to which anything can be done. Its clients are modelled, too: they are not librdkafka's.
+    pub is_modelled: bool,
+    /// Whether the brokers' ends of connections are sockets of this process.
+    pub has_sockets_here: bool,
+    /// Whether its clients are given the properties that say how a cluster is reached, such as those of TLS and SASL.
+    pub takes_access: bool,
+    /// Bytes a partition keeps before the oldest records are trimmed, if that is a fixed limit.
+    pub partition_bytes_max: Option<u64>,
+    /// Record batches a partition keeps, if that is a fixed limit.
+    pub partition_batches_max: Option<u64>,
+    /// The largest record batch a topic takes, in bytes, as far as that is known before the cluster is asked.
+    pub batch_bytes_max: u64,
+    /// Whether latency, recovery and rebalance times say anything about a real cluster.
+    pub timing_is_real: bool,
+    /// Whether an empty fetch is answered as soon as a record arrives.
+    pub long_polls: bool,
+    /// The shortest session timeout with which a group forms, if that is a fixed limit.
+    pub session_timeout_min: Option<Duration>,
+    /// Whether records are copied from a leader to followers.
+    pub replicates: bool,
+    /// Copies of a partition that a topic has unless the scenario says more; no more than there are brokers.
+    pub replicas_default: u32,
+    /// Whether a topic's retention can be set.
+    pub has_retention: bool,
+    /// Whether a static member that comes back gets its place in a classic group.
+    pub keeps_static_places: bool,
+    /// Whether a topic can be given more partitions.
+    pub can_grow: bool,
+    /// Whether its brokers can be taken away, slowed down and made to refuse requests from here.
+    pub breaks_on_demand: bool,
+    /// Whether records can be deleted.
+    pub deletes_records: bool,
+    /// Whether duplicates of an idempotent producer are filtered by the broker.
+    pub filters_duplicates: bool,
+}
+
+/// `message.max.bytes` of a broker of Kafka, and `max.message.bytes` of its topics, unless they are set.
+const KAFKA_BATCH_BYTES: u64 = 1_048_588;
+
+impl PartialEq for BrokerKind {
+    fn eq(&self, other: &BrokerKind) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for BrokerKind {}
+
+impl fmt::Debug for BrokerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for BrokerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_found_by_what_it_is_and_no_other_has_its_name() {
+        assert!(BrokerKind::elsewhere().capability().is_elsewhere);
+        assert!(BrokerKind::simulated().capability().is_modelled);
+        let names: std::collections::BTreeSet<_> =
+            BROKER_KINDS.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names.len(), BROKER_KINDS.len());
+        // A run that names neither needs nothing to be installed.
+        assert!(!BrokerKind::default_kind().capability().is_elsewhere);
+    }
+}

@@ -1,0 +1,107 @@
+//! A part of a run that several processes make together.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{PartitionId, PoolId};
+
+/// Processes that one run may have: each waits for all others.
+pub const SHARES_MAX: u32 = 100;
+
+/// Which of the processes of one run this is.
+///
+/// Partitions and pools are divided by their numbers: share `number` of `count` has those whose number leaves a
+/// remainder of `number - 1`. As there are `count` times as many pools as a process has, producers are divided alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Share {
+    /// From 1 on.
+    pub number: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl Share {
+    /// Whether this is the share that creates the topics, decides the start and removes the topics again.
+    pub fn is_first(self) -> bool {
+        self.number == 1
+    }
+
+    /// Whether the consumer of `partition` is in this share.
+    pub fn reads(self, partition: PartitionId) -> bool {
+        partition.0 % self.count == self.number - 1
+    }
+
+    /// Whether `pool` is in this share.
+    pub fn has_pool(self, pool: PoolId) -> bool {
+        pool.0 % self.count == self.number - 1
+    }
+
+    /// All shares of a run that has `count` of them.
+    pub fn all(count: u32) -> impl Iterator<Item = Share> {
+        (1..=count).map(move |number| Share { number, count })
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Share, String> {
+        let numbers = text.split_once('/').and_then(|(number, count)| {
+            Some((number.parse::<u32>().ok()?, count.parse::<u32>().ok()?))
+        });
+        let Some((number, count)) = numbers else {
+            return Err("write `NUMBER/COUNT`, as in `2/4` for the second of four processes".into());
+        };
+        if !(1..=SHARES_MAX).contains(&count) {
+            return Err(format!("a run has from 1 to {SHARES_MAX} processes"));
+        }
+        if !(1..=count).contains(&number) {
+            return Err(format!(
+                "the processes of {count} are numbered from 1/{count} to {count}/{count}"
+            ));
+        }
+        Ok(Share { number, count })
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_partition_and_each_pool_is_in_exactly_one_share() {
+        for count in 1..=9 {
+            for id in 0..40 {
+                let reading = Share::all(count).filter(|share| share.reads(PartitionId(id)));
+                assert_eq!(reading.count(), 1, "partition {id} of {count}");
+                let having = Share::all(count).filter(|share| share.has_pool(PoolId(id)));
+                assert_eq!(having.count(), 1, "pool {id} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_is_written_as_it_is_read_and_mistakes_are_told() {
+        assert_eq!("2/4".parse(), Ok(Share { number: 2, count: 4 }));
+        assert_eq!(Share { number: 2, count: 4 }.to_string(), "2/4");
+        for (text, said) in [
+            ("2", "write `NUMBER/COUNT`"),
+            ("a/4", "write `NUMBER/COUNT`"),
+            ("0/4", "from 1/4 to 4/4"),
+            ("5/4", "from 1/4 to 4/4"),
+            ("1/0", "from 1 to 100 processes"),
+            ("1/101", "from 1 to 100 processes"),
+        ] {
+            let refused = text.parse::<Share>().expect_err(text);
+            assert!(refused.contains(said), "{text}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! A group member's way to its coordinator: finds it, and finds it again when it has moved or is gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::Profile;
+use super::consumer_member::ConsumerMember;
+use super::member::GroupMember;
+use super::member_protocol::{MemberEvent, MemberProtocol, MemberSettings};
+use super::metadata::Metadata;
+use crate::base::{Offset, PartitionId, Time};
+use crate::broker::model::group::{GroupRequest, GroupResponse};
+use crate::broker::protocol::{BrokerId, Outbox, Request};
+use crate::broker::{GroupSpec, Positions};
+
+/// A member and its coordinator.
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub(super) member: Box<dyn MemberProtocol>,
+    profile: Profile,
+    /// How far the host is, for the commit before partitions are given up.
+    positions: Positions,
+    crashed: Arc<AtomicBool>,
+    coordinator: Coordinator,
+    /// Whether the host has asked for records since the last tick, and when it last did.
+    pub(super) polled: bool,
+    last_poll: Time,
+    /// `max.poll.interval.ms`.
+    max_poll: Duration,
+    /// What the member has to say once its coordinator is known.
+    held: Vec<GroupRequest>,
+    /// Requests that the coordinator has not answered, and those of a time when this broker was the coordinator before:
+    /// their answers are still to come, and belong to nothing.
+    unanswered: u32,
+    outdated: BTreeMap<BrokerId, u32>,
+    topic: TopicLook,
+}
+
+/// How a member looks whether its topic has grown.
+#[derive(Debug)]
+struct TopicLook {
+    /// How often; `None` for never.
+    refresh: Option<Duration>,
+    next: Time,
+    /// Whether the answer to that is on its way, and whether that to the leader's question is.
+    is_searching: bool,
+    has_asked: bool,
+    /// What was seen last.
+    partitions: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coordinator {
+    /// To be looked for, not before this time.
+    Unknown(Time),
+    Asked(BrokerId, Time),
+    Known(BrokerId),
+}
+
+impl Membership {
+    pub(super) fn new(settings: MemberSettings, profile: Profile, spec: &GroupSpec) -> Membership {
+        Membership {
+            polled: false,
+            last_poll: Time::ZERO,
+            max_poll: settings.rebalance_timeout,
+            topic: TopicLook {
+                refresh: settings.topic_refresh,
+                next: Time::ZERO,
+                is_searching: false,
+                has_asked: false,
+                partitions: None,
+            },
+            member: member_of(settings),
+            profile,
+            positions: spec.positions.clone(),
+            crashed: spec.crashed.clone(),
+            coordinator: Coordinator::Unknown(Time::ZERO),
+            held: Vec::new(),
+            unanswered: 0,
+            outdated: BTreeMap::new(),
+        }
+    }
+
+    /// Leaves the group when no records are asked for, and comes back when they are. Returns when it wants to
+    /// look again.
+    fn watch_polls(&mut self, now: Time) -> Time {
+        if std::mem::take(&mut self.polled) {
+            self.last_poll = now;
+            self.member.asked_for_records();
+        } else if now >= self.last_poll + self.max_poll {
+            self.member.fell_silent();
+        }
+        if self.member.is_up() { self.last_poll + self.max_poll } else { Time::NEVER }
+    }
+
+    /// Next offsets to process of `partitions`, as far as they may be committed.
+    pub(super) fn progress(&self, partitions: &[PartitionId]) -> BTreeMap<PartitionId, Offset> {
+        if self.crashed.load(Ordering::Acquire) {
+            return BTreeMap::new();
+        }
+        let next = |id: &PartitionId| Some((*id, self.positions.next(*id)?));
+        partitions.iter().filter_map(next).collect()
+    }
+
+    /// Sends what the member has to say. Its events.
+    pub(super) fn tell(&mut self, now: Time, outbox: &mut Outbox) -> Vec<MemberEvent> {
+        self.held.extend(self.member.outbox());
+        if let Coordinator::Known(broker) = self.coordinator {
+            self.unanswered += self.held.len() as u32;
+            let held = self.held.drain(..);
+            outbox.extend(held.map(|request| (now, broker, Request::Group(Box::new(request)))));
+        }
+        self.member.events()
+    }
+
+    /// Asks how many partitions there are: at its interval, and before it deals them out, as librdkafka does; and for a
+    /// topic whose id is unknown. Returns when it is due again.
+    fn look_at_topic(&mut self, now: Time, metadata: &mut Metadata, outbox: &mut Outbox) -> Time {
+        match self.topic.refresh {
+            Some(refresh) if now >= self.topic.next => {
+                self.topic.next = now + refresh;
+                self.topic.is_searching = true;
+                metadata.request_refresh(now);
+            }
+            Some(_) => {}
+            None => self.topic.next = Time::NEVER,
+        }
+        if self.member.waits_for_topic() && !self.topic.has_asked {
+            self.topic.has_asked = true;
+            metadata.request_refresh(now);
+        }
+        if self.topic.is_searching || self.member.waits_for_topic() {
+            self.topic.next.min(metadata.refresh(now, outbox))
+        } else {
+            self.topic.next
+        }
+    }
+
+    /// A broker reports the topic's number of partitions. A topic never shrinks: a broker that reports fewer was cut
+    /// off from the others.
+    pub(super) fn topic_has(&mut self, partitions: u32) {
+        let topic = &mut self.topic;
+        let most = partitions.max(topic.partitions.unwrap_or(0));
+        if std::mem::take(&mut topic.is_searching)
+            && topic.partitions.replace(most).is_some_and(|before| before < most)
+        {
+            self.member.topic_has_grown();
+        }
+        self.topic.has_asked = false;
+        self.member.topic_is_known(most);
+    }
+
+    /// Does what is due, and says when something is due next.
+    pub(super) fn tick(&mut self, now: Time, metadata: &mut Metadata, outbox: &mut Outbox) -> Time {
+        let next = self.tick_member(now, metadata, outbox);
+        next.min(self.look_at_topic(now, metadata, outbox))
+    }
+
+    fn tick_member(&mut self, now: Time, metadata: &mut Metadata, outbox: &mut Outbox) -> Time {
+        let look = self.watch_polls(now);
+        let member = self.member.tick(now).min(look);
+        let limit = match self.coordinator {
+            Coordinator::Known(_) => self.member.overdue(self.profile.request_timeout),
+            Coordinator::Asked(_, since) => Some(since + self.profile.request_timeout),
+            Coordinator::Unknown(_) => None,
+        };
+        if let (Some(limit), Coordinator::Known(broker) | Coordinator::Asked(broker, _)) =
+            (limit, self.coordinator)
+        {
+            if limit > now {
+                return member.min(limit);
+            }
+            outbox.push((now, broker, Request::Close));
+            metadata.broken(broker, now);
+            self.disconnected(broker, now);
+        }
+        let Coordinator::Unknown(not_before) = self.coordinator else { return member };
+        if now < not_before {
+            return member.min(not_before);
+        }
+        let Some(broker) = metadata.any(now) else {
+            return member.min(metadata.next_try(now));
+        };
+        self.coordinator = Coordinator::Asked(broker, now);
+        outbox.push((now, broker, Request::FindCoordinator));
+        member.min(now + self.profile.request_timeout)
+    }
+
+    /// The coordinator is this broker.
+    pub(super) fn found(&mut self, broker: BrokerId) {
+        self.coordinator = Coordinator::Known(broker);
+    }
+
+    /// The question who it is was refused.
+    pub(super) fn not_found(&mut self, now: Time) {
+        if let Coordinator::Asked(..) = self.coordinator {
+            self.coordinator = Coordinator::Unknown(now + self.profile.retry_backoff);
+        }
+    }
+
+    /// Takes the coordinator's answer.
+    pub(super) fn receive(&mut self, broker: BrokerId, response: GroupResponse, now: Time) {
+        if let Some(outdated) = self.outdated.get_mut(&broker).filter(|count| **count > 0) {
+            *outdated -= 1;
+            return;
+        }
+        if self.coordinator != Coordinator::Known(broker) {
+            return;
+        }
+        self.unanswered = self.unanswered.saturating_sub(1);
+        if response.is_not_coordinator() {
+            self.outdated.insert(broker, self.unanswered);
+            self.lose_coordinator(now);
+        } else {
+            self.member.receive(response, now);
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn disconnected(&mut self, broker: BrokerId, now: Time) {
+        self.outdated.remove(&broker);
+        match self.coordinator {
+            Coordinator::Known(own) | Coordinator::Asked(own, _) if own == broker => {
+                self.lose_coordinator(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn lose_coordinator(&mut self, now: Time) {
+        self.coordinator = Coordinator::Unknown(now + self.profile.retry_backoff);
+        self.held.clear();
+        self.unanswered = 0;
+        self.member.disconnected();
+    }
+}
+
+fn member_of(settings: MemberSettings) -> Box<dyn MemberProtocol> {
+    match settings.consumer_protocol {
+        None => Box::new(GroupMember::new(settings)),
+        Some(protocol) => Box::new(ConsumerMember::new(
+            protocol,
+            settings.instance_id,
+            settings.rebalance_timeout,
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{ConsumerId, Incarnation};
+    use crate::broker::model::group::{GroupError, HeartbeatAccepted, TargetAssignment};
+    use crate::broker::native::member_protocol::ConsumerProtocolSettings;
+    use crate::plan::Assignor;
+
+    const MS: i64 = 1_000_000;
+
+    fn membership() -> Membership {
+        let protocol = ConsumerProtocolSettings { member_id: "m".to_owned(), assignor: None };
+        let settings = MemberSettings {
+            client_id: "c".to_owned(),
+            instance_id: None,
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(3),
+            rebalance_timeout: Duration::from_secs(300),
+            assignor: Assignor::Range,
+            partitions: 18,
+            topic_refresh: None,
+            consumer_protocol: Some(protocol),
+        };
+        let spec = GroupSpec {
+            consumer: ConsumerId(0),
+            incarnation: Incarnation(1),
+            positions: Positions::default(),
+            crashed: Arc::default(),
+        };
+        Membership::new(settings, Profile { brokers: 2, ..Profile::default() }, &spec)
+    }
+
+    /// What a member asks at this time, in short: the broker and the kind of the request.
+    fn tells(membership: &mut Membership, metadata: &mut Metadata, now: Time) -> Vec<String> {
+        let mut outbox = Outbox::new();
+        membership.tick(now, metadata, &mut outbox);
+        membership.tell(now, &mut outbox);
+        let one = |(_, broker, request)| match request {
+            Request::FindCoordinator => format!("{broker} find"),
+            Request::Group(request) => match *request {
+                GroupRequest::ConsumerHeartbeat(_) => format!("{broker} heartbeat"),
+                GroupRequest::FetchOffsets(_) => format!("{broker} offsets"),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        outbox.into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn what_a_former_coordinator_still_answers_belongs_to_nothing() {
+        let mut metadata = Metadata::new(Profile { brokers: 2, ..Profile::default() });
+        let mut membership = membership();
+        let accepted = || {
+            let assignment = Some(TargetAssignment::Known(vec![PartitionId(3)]));
+            let (member_id, epoch, interval) = (None, 1, Duration::from_secs(5));
+            let accepted = HeartbeatAccepted { member_id, epoch, interval, assignment };
+            GroupResponse::ConsumerHeartbeat(Ok(accepted))
+        };
+        assert_eq!(tells(&mut membership, &mut metadata, Time(0)), ["0 find"]);
+        membership.found(1);
+        assert_eq!(tells(&mut membership, &mut metadata, Time(0)), ["1 heartbeat"]);
+        membership.receive(1, accepted(), Time(0));
+        assert_eq!(tells(&mut membership, &mut metadata, Time(0)), ["1 offsets", "1 heartbeat"]);
+        // The coordinator is not ready, and is found again before it has answered the second request.
+        let not_ready = || GroupResponse::Done(Err(GroupError::Unavailable));
+        membership.receive(1, not_ready(), Time(0));
+        assert_eq!(tells(&mut membership, &mut metadata, Time(100 * MS)), ["0 find"]);
+        membership.found(1);
+        let again = tells(&mut membership, &mut metadata, Time(100 * MS));
+        assert_eq!(again, ["1 offsets", "1 heartbeat"]);
+        membership.receive(1, not_ready(), Time(101 * MS));
+        assert!(matches!(membership.coordinator, Coordinator::Known(1)), "it still is");
+        let offsets = BTreeMap::from([(PartitionId(3), Offset(7))]);
+        membership.receive(1, GroupResponse::Offsets(offsets), Time(102 * MS));
+        let assigned = vec![(PartitionId(3), Some(Offset(7)))];
+        let events = membership.tell(Time(102 * MS), &mut Outbox::new());
+        assert_eq!(events, [MemberEvent::Assigned(assigned)]);
+    }
+}

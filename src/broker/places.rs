@@ -1,0 +1,119 @@
+//! Places that only one client may hold: those of static members of the consumer protocol.
+//!
+//! There a broker refuses a member (`UNRELEASED_INSTANCE_ID`, fatal to its client) whose predecessor has not said
+//! that it leaves for a while (epoch -2, KIP-848). In the classic protocol it fences the predecessor instead.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::base::{Clock, ConsumerId, Incarnation, Time};
+use crate::plan::GroupPlan;
+
+/// Who holds which place. Clones are the same places.
+#[derive(Clone, Debug, Default)]
+pub(in crate::broker) struct Places(Arc<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    holders: Mutex<BTreeMap<ConsumerId, Incarnation>>,
+    freed: Condvar,
+}
+
+impl Held {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConsumerId, Incarnation>> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    /// Those of the members of this group, if only one client may hold each.
+    pub(in crate::broker) fn of(group: Option<&GroupPlan>) -> Option<Places> {
+        group.is_some_and(GroupPlan::has_exclusive_places).then(Places::default)
+    }
+
+    /// A claim to the place of `consumer`, good once its holder has gone, or for want of patience after `limit`:
+    /// then it is for the broker to say.
+    pub(in crate::broker) fn claim(
+        &self,
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+        clock: Clock,
+        limit: Duration,
+    ) -> Place {
+        let patient_until = clock.now() + limit;
+        Place { held: self.0.clone(), consumer, incarnation, clock, patient_until }
+    }
+}
+
+/// A member's place, or its claim to it. Dropping it frees the place, which is to happen when its client is closed.
+#[derive(Debug)]
+pub(in crate::broker) struct Place {
+    held: Arc<Held>,
+    consumer: ConsumerId,
+    incarnation: Incarnation,
+    clock: Clock,
+    patient_until: Time,
+}
+
+impl Place {
+    /// Takes the place, for which it waits at most `wait`. Returns whether it has it now.
+    pub(in crate::broker) fn take(&self, wait: Duration) -> bool {
+        let wait = wait.min(self.patient_until.remaining(self.clock.now()));
+        let is_other = |holders: &mut BTreeMap<_, _>| {
+            holders.get(&self.consumer).is_some_and(|i| *i != self.incarnation)
+        };
+        let waited = self.held.freed.wait_timeout_while(self.held.lock(), wait, is_other);
+        let (mut holders, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() && self.clock.now() < self.patient_until {
+            return false;
+        }
+        holders.insert(self.consumer, self.incarnation);
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut holders = self.held.lock();
+        if holders.get(&self.consumer) == Some(&self.incarnation) {
+            holders.remove(&self.consumer);
+            self.held.freed.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn claim(places: &Places, consumer: u32, incarnation: u32, limit: Duration) -> Place {
+        places.claim(ConsumerId(consumer), Incarnation(incarnation), Clock::start(), limit)
+    }
+
+    #[test]
+    fn a_successor_has_the_place_when_its_predecessor_has_gone() {
+        let places = Places::default();
+        let (first, second) = (claim(&places, 2, 1, LONG), claim(&places, 2, 2, LONG));
+        assert!(first.take(Duration::ZERO) && first.take(Duration::ZERO));
+        assert!(!second.take(Duration::from_millis(1)));
+        // Others have places of their own.
+        assert!(claim(&places, 3, 1, LONG).take(Duration::ZERO));
+        let waiting = std::thread::spawn(move || second.take(LONG));
+        drop(first);
+        assert!(waiting.join().expect("no panic"));
+    }
+
+    #[test]
+    fn who_has_lost_patience_takes_the_place_and_keeps_it() {
+        let places = Places::default();
+        let (first, second) = (claim(&places, 2, 1, LONG), claim(&places, 2, 2, Duration::ZERO));
+        assert!(first.take(Duration::ZERO) && second.take(LONG));
+        drop(first);
+        assert!(!claim(&places, 2, 3, LONG).take(Duration::ZERO));
+        drop(second);
+        assert!(claim(&places, 2, 4, LONG).take(Duration::ZERO));
+    }
+}

@@ -1,0 +1,69 @@
+//! How far a group member has come in the partitions it has.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::base::{Offset, PartitionId};
+
+/// Next offsets to process of a member's partitions. The host moves them record by record; the client reads them when
+/// it gives a partition up.
+#[derive(Clone, Debug, Default)]
+pub struct Positions {
+    partitions: Arc<Mutex<BTreeMap<PartitionId, Arc<AtomicI64>>>>,
+}
+
+/// The position in one partition.
+#[derive(Clone, Debug)]
+pub struct Position(Arc<AtomicI64>);
+
+/// Nothing processed yet.
+const NONE: i64 = -1;
+
+impl Positions {
+    /// The position in `partition`, which begins anew.
+    pub fn begin(&self, partition: PartitionId) -> Position {
+        let position = Position(Arc::new(AtomicI64::new(NONE)));
+        self.lock().insert(partition, position.0.clone());
+        position
+    }
+
+    /// The next offset to process in `partition`, once something was processed there.
+    pub fn next(&self, partition: PartitionId) -> Option<Offset> {
+        let next = self.lock().get(&partition)?.load(Ordering::Acquire);
+        (next != NONE).then_some(Offset(next))
+    }
+
+    /// Forgets `partition`.
+    pub fn end(&self, partition: PartitionId) {
+        self.lock().remove(&partition);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartitionId, Arc<AtomicI64>>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Position {
+    /// Moves on to `next`.
+    #[inline]
+    pub fn advance(&self, next: Offset) {
+        self.0.store(next.0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_known_from_the_first_record_until_the_partition_is_given_up() {
+        let positions = Positions::default();
+        let position = positions.begin(PartitionId(3));
+        assert_eq!(positions.next(PartitionId(3)), None);
+        position.advance(Offset(8));
+        assert_eq!(positions.next(PartitionId(3)), Some(Offset(8)));
+        positions.end(PartitionId(3));
+        assert_eq!(positions.next(PartitionId(3)), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! Topics and groups that runs have left behind, and their removal.
+//!
+//! Only names that a run has chosen itself are looked at ([`RunId::is_mark_of`]): what a user has named is never listed.
+
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset as RdOffset, TopicPartitionList};
+
+use super::failure::SetupError;
+use super::{Admin, Deadline, STEP, failed, options, within};
+use crate::base::RunId;
+use crate::broker::rdkafka::error::{Doing, missing_right};
+
+/// A topic or a group that a run has left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a topic; if not, it is a group.
+    pub is_topic: bool,
+    /// What is in it.
+    pub holds: String,
+    /// Why it may be in use.
+    pub in_use: Option<InUse>,
+}
+
+/// Why something that a run has left may be in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InUse {
+    /// A record in the topic is less than 10 min old.
+    Recent,
+    /// The group has members.
+    Members,
+    /// Leaders of the topic do not answer.
+    Unknown,
+}
+
+/// A topic with a record that is not older may belong to a run that goes on.
+const RECENT: Duration = Duration::from_secs(600);
+
+impl Admin {
+    /// Everything that carries the mark of a run, by kind and name.
+    ///
+    /// # Errors
+    /// No broker answers.
+    pub fn left_behind(&self, deadline: &Deadline) -> Result<Vec<LeftBehind>, SetupError> {
+        self.connect(deadline)?;
+        let metadata = self
+            .client
+            .fetch_metadata(None, within(STEP, deadline))
+            .map_err(|error| failed("asking for all topics", &error, deadline))?;
+        let mut topics: Vec<LeftBehind> = metadata
+            .topics()
+            .iter()
+            .filter(|topic| RunId::is_mark_of(topic.name()))
+            .map(|topic| self.left_topic(topic.name(), topic.partitions().len(), deadline))
+            .collect();
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        let listed = self
+            .client
+            .fetch_group_list(None, within(STEP, deadline))
+            .map_err(|error| failed("asking for all groups", &error, deadline))?;
+        let mut groups: Vec<LeftBehind> = listed
+            .groups()
+            .iter()
+            .filter(|group| RunId::is_mark_of(group.name()) && group.state() != "Dead")
+            .map(|group| {
+                let members = group.members().len();
+                // The state is empty for a group whose protocol the question does not know.
+                let is_empty = members == 0 && matches!(group.state(), "Empty" | "");
+                LeftBehind {
+                    name: group.name().to_owned(),
+                    is_topic: false,
+                    holds: "committed offsets".to_owned(),
+                    in_use: (!is_empty).then_some(InUse::Members),
+                }
+            })
+            .collect();
+        groups.sort_by(|a, b| a.name.cmp(&b.name));
+        groups.dedup_by(|a, b| a.name == b.name);
+        topics.extend(groups);
+        Ok(topics)
+    }
+
+    fn left_topic(&self, name: &str, partitions: usize, deadline: &Deadline) -> LeftBehind {
+        let recent = self.clock.epoch_unix_ns() / 1_000_000 - RECENT.as_millis() as i64;
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            // It fails only for offsets that no broker has.
+            let _ = list.add_partition_offset(name, partition as i32, RdOffset::Offset(recent));
+        }
+        let found = self.client.offsets_for_times(list, within(STEP, deadline));
+        let in_use = match found {
+            Ok(found) => {
+                let is_recent = |offset| matches!(offset, RdOffset::Offset(_));
+                let has_recent = found.elements().iter().any(|it| is_recent(it.offset()));
+                has_recent.then_some(InUse::Recent)
+            }
+            Err(_) => Some(InUse::Unknown),
+        };
+        let plural = if partitions == 1 { "" } else { "s" };
+        LeftBehind {
+            name: name.to_owned(),
+            is_topic: true,
+            holds: format!("{partitions} partition{plural}"),
+            in_use,
+        }
+    }
+
+    /// Deletes one of what [`left_behind`](Admin::left_behind) has found.
+    ///
+    /// # Errors
+    /// The name has no mark, or what the broker said.
+    pub async fn remove(&self, left: &LeftBehind, deadline: &Deadline) -> Result<(), SetupError> {
+        const WHAT: &str = "removing what a run has left";
+        let name = left.name.as_str();
+        let said =
+            |reason: String| SetupError::Failed { what: WHAT, reason, waited: deadline.passed() };
+        if !RunId::is_mark_of(name) {
+            return Err(said("no run has chosen this name".to_owned()));
+        }
+        let (admin, options) = (self.admin()?, options(deadline));
+        let done = match left.is_topic {
+            true => admin.delete_topics(&[name], &options).await,
+            false => admin.delete_groups(&[name], &options).await,
+        };
+        let done = done.map_err(|error| failed(WHAT, &error, deadline))?;
+        match done.into_iter().next() {
+            Some(Err((_, code))) => match code {
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::GroupIdNotFound => {
+                    Ok(())
+                }
+                code => {
+                    let group = (!left.is_topic).then_some(name);
+                    let denied = missing_right(code, Doing::Delete, name, group);
+                    Err(denied.map_or_else(|| said(code.to_string()), SetupError::Denied))
+                }
+            },
+            _ => Ok(()),
+        }
+    }
+}

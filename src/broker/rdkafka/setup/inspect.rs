@@ -1,0 +1,301 @@
+//! What a cluster is, and what this user may do there: asked before a run, and nothing is written.
+//!
+//! librdkafka says which brokers, versions, topics and groups there are. Rights are asked on a connection of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::Metadata;
+use rdkafka::{Offset as RdOffset, TopicPartitionList};
+
+use super::failure::SetupError;
+use super::rights::{NeededRight, needed_rights};
+use super::{
+    Admin, ClientReports, Deadline, Found, STEP, Told, failed, made, options, quick, within,
+};
+use crate::broker::rdkafka::error::describe;
+use crate::plan::{Plan, TopicPlan};
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// How long the first answer took.
+    pub took: Duration,
+    /// The cluster's own id, if it tells one.
+    pub cluster: Option<String>,
+    /// Every broker as it advertises itself, by id. All of them can be reached.
+    pub brokers: Vec<(i32, String)>,
+    /// Which requests the brokers take, or why that is not known.
+    pub requests: Result<Requests, String>,
+    /// The topic's name.
+    pub topic: String,
+    /// The topic, `None` if it does not exist.
+    pub existing: Option<ExistingTopic>,
+    /// Whether the topic is not shown to this user.
+    pub is_hidden: bool,
+    /// Why the topic could not be created, if it does not exist.
+    pub not_created: Option<SetupError>,
+    /// What the run needs to be allowed, or why that is not known.
+    pub rights: Result<Vec<NeededRight>, String>,
+}
+
+/// The requests that the brokers take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requests {
+    /// Highest version of Produce.
+    pub produce: Option<i16>,
+    /// Highest version of Fetch.
+    pub fetch: Option<i16>,
+    /// Whether groups of the consumer protocol (KIP-848) are served.
+    pub has_consumer_protocol: bool,
+}
+
+/// A topic that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExistingTopic {
+    /// Partitions.
+    pub partitions: usize,
+    /// The fewest copies that a partition has.
+    pub copies: usize,
+    /// Offsets between the beginning and the end of every partition; `None` if not every partition answers.
+    pub records: Option<u64>,
+    /// `retention.ms`, where the user may see it.
+    pub retention_ms: Option<i64>,
+    /// `retention.bytes`, where the user may see it.
+    pub retention_bytes: Option<i64>,
+    /// Groups with committed offsets on it and the records they have not read, by name; or why that is not known.
+    pub groups: Result<BTreeMap<String, u64>, String>,
+    /// Groups of the cluster that were not looked at.
+    pub groups_left: usize,
+}
+
+/// Groups that are asked for their offsets: each takes a client.
+const GROUPS_MAX: usize = 20;
+/// Looks at the log, and how long each takes.
+const LOOKS_MAX: usize = 20;
+const LOOK: Duration = Duration::from_millis(50);
+/// How long each answer to a question beside librdkafka may take.
+const ANSWER: Duration = Duration::from_secs(3);
+
+impl Admin {
+    /// Looks at the cluster, at the topic of `plan`, and at what the user may do. Writes nothing.
+    ///
+    /// # Errors
+    /// Why no broker, or not every broker, can be talked to, or that the user may not see the topic.
+    pub async fn inspect(
+        &self,
+        plan: &Plan,
+        deadline: &Deadline,
+    ) -> Result<Inspection, SetupError> {
+        let connected = self.connect(deadline);
+        let took = deadline.passed();
+        let exists = connected.as_ref().is_ok_and(|found| found.partitions.is_some());
+        let names = (self.topic.as_str(), self.settings.group_id());
+        let rights = match &self.access {
+            Err(reason) => Err(format!("not asked: {reason}")),
+            Ok(access) => needed_rights(access, &self.bootstrap, plan, names, exists),
+        };
+        let is_hidden = matches!(connected, Err(SetupError::Denied(_)));
+        let found = match (connected, &rights) {
+            // All rights that are missing are named together.
+            (Err(SetupError::Denied(_)), Ok(_)) => Found { brokers: usize::MAX, partitions: None },
+            (connected, _) => connected?,
+        };
+        let metadata = self
+            .ask_metadata(&self.topic, STEP, deadline)
+            .map_err(|error| failed("asking for the brokers", &error, deadline))?;
+        let mut brokers: Vec<(i32, String)> = metadata
+            .brokers()
+            .iter()
+            .map(|broker| (broker.id(), format!("{}:{}", broker.host(), broker.port())))
+            .collect();
+        brokers.sort_unstable();
+        let existing = match found.partitions {
+            Some(_) => Some(self.existing(&metadata, deadline).await),
+            None => None,
+        };
+        let not_created = match existing {
+            Some(_) => None,
+            None => self.would_create(&plan.topic, &found, deadline).await.err(),
+        };
+        let requests = self.requests(deadline);
+        Ok(Inspection {
+            took,
+            cluster: self.cluster_id(deadline),
+            brokers,
+            requests,
+            topic: self.topic.clone(),
+            existing,
+            is_hidden,
+            not_created,
+            rights,
+        })
+    }
+
+    /// Which requests the brokers take: librdkafka writes it to its log for each connection.
+    fn requests(&self, deadline: &Deadline) -> Result<Requests, String> {
+        const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
+        let reports = Arc::new(ClientReports::default());
+        let told = Told::new(self.settings.hidden()).keeping(reports.clone());
+        let mut config = quick(self.settings.observer("check"));
+        config.set("debug", "feature").set_log_level(RDKafkaLogLevel::Debug);
+        let client: BaseConsumer<Told> =
+            made(self.settings.create_with(&config, told)).map_err(|error| error.to_string())?;
+        let _ = client.fetch_metadata(Some(&self.topic), within(STEP, deadline));
+        // The lines of the log come one with each event.
+        let mut versions = reports.versions();
+        for _ in 0..LOOKS_MAX {
+            let _ = client.poll(LOOK);
+            let known = versions.len();
+            versions = reports.versions();
+            if known > 0 && versions.len() == known {
+                break;
+            }
+        }
+        if versions.is_empty() {
+            return Err("the brokers do not say".to_owned());
+        }
+        let highest = |api: i16| versions.get(&api).copied();
+        Ok(Requests {
+            produce: highest(0),
+            fetch: highest(1),
+            has_consumer_protocol: highest(CONSUMER_GROUP_HEARTBEAT).is_some(),
+        })
+    }
+
+    async fn existing(&self, metadata: &Metadata, deadline: &Deadline) -> ExistingTopic {
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        let partitions = topic.map_or(&[][..], |topic| topic.partitions());
+        let ends = self.marks(partitions.len(), deadline);
+        let (groups, groups_left) = match &ends {
+            Some(marks) => self.groups(marks, deadline),
+            None => (Err("not every partition answers".to_owned()), 0),
+        };
+        let this = || ResourceSpecifier::Topic(&self.topic);
+        ExistingTopic {
+            partitions: partitions.len(),
+            copies: partitions.iter().map(|it| it.replicas().len()).min().unwrap_or(0),
+            records: ends.map(|marks| marks.iter().map(|(low, high)| (high - low) as u64).sum()),
+            retention_ms: self.configured(this(), "retention.ms", deadline).await,
+            retention_bytes: self.configured(this(), "retention.bytes", deadline).await,
+            groups,
+            groups_left,
+        }
+    }
+
+    /// Offsets between the beginning and the end of every partition; `None` if not every partition answers.
+    pub fn records(&self, partitions: u32, deadline: &Deadline) -> Option<u64> {
+        let marks = self.marks(partitions as usize, deadline)?;
+        Some(marks.iter().map(|(low, high)| (high - low) as u64).sum())
+    }
+
+    /// The first and the end offset of every partition.
+    fn marks(&self, partitions: usize, deadline: &Deadline) -> Option<Vec<(i64, i64)>> {
+        let marks = |partition: usize| {
+            self.client.fetch_watermarks(&self.topic, partition as i32, within(STEP, deadline)).ok()
+        };
+        (0..partitions).map(marks).collect()
+    }
+
+    /// The groups with offsets on the topic, and how many were not looked at.
+    fn groups(
+        &self,
+        marks: &[(i64, i64)],
+        deadline: &Deadline,
+    ) -> (Result<BTreeMap<String, u64>, String>, usize) {
+        // A question to a coordinator creates the topic of the offsets where there is none.
+        let has_offsets = self
+            .ask_metadata("__consumer_offsets", STEP, deadline)
+            .is_ok_and(|found| found.topics().iter().any(|topic| !topic.partitions().is_empty()));
+        if !has_offsets {
+            return (Ok(BTreeMap::new()), 0);
+        }
+        let listed = self.client.fetch_group_list(None, within(STEP, deadline));
+        let mut names: Vec<String> = match listed {
+            Ok(list) => list.groups().iter().map(|group| group.name().to_owned()).collect(),
+            Err(error) => return (Err(describe(&error)), 0),
+        };
+        names.sort_unstable();
+        names.dedup();
+        let left = names.len().saturating_sub(GROUPS_MAX);
+        let mut unread = BTreeMap::new();
+        for name in names.into_iter().take(GROUPS_MAX) {
+            if deadline.is_over() {
+                return (Err("the time was over".to_owned()), left);
+            }
+            if let Some(count) = self.unread(&name, marks, deadline) {
+                unread.insert(name, count);
+            }
+        }
+        (Ok(unread), left)
+    }
+
+    /// Records that a group has not read; `None` for one that has no offsets on the topic.
+    fn unread(&self, group: &str, marks: &[(i64, i64)], deadline: &Deadline) -> Option<u64> {
+        let config = self.settings.mirror(group);
+        let client: BaseConsumer<Told> = made(self.settings.create(&config)).ok()?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(&self.topic, 0, marks.len() as i32 - 1);
+        let committed = client.committed_offsets(list, within(ANSWER, deadline)).ok()?;
+        let mut unread = None;
+        for element in committed.elements() {
+            if let RdOffset::Offset(next) = element.offset() {
+                let (low, high) = marks.get(element.partition() as usize)?;
+                *unread.get_or_insert(0) += (high - next.max(*low)).max(0) as u64;
+            }
+        }
+        unread
+    }
+
+    /// Whether the topic could be created: the brokers check it and create nothing. A right that is missing is one of
+    /// those that are listed.
+    async fn would_create(
+        &self,
+        plan: &TopicPlan,
+        found: &Found,
+        deadline: &Deadline,
+    ) -> Result<(), SetupError> {
+        let options = options(deadline).validate_only(true);
+        match self.ask_to_create(plan, found, options, deadline).await {
+            Err(SetupError::Denied(_)) => Ok(()),
+            asked => asked,
+        }
+    }
+}
+
+impl Admin {
+    /// Creates the topic with these options, or only checks whether it could be.
+    pub(super) async fn ask_to_create(
+        &self,
+        plan: &TopicPlan,
+        found: &Found,
+        options: AdminOptions,
+        deadline: &Deadline,
+    ) -> Result<(), SetupError> {
+        if found.brokers < plan.replication_factor as usize {
+            let (topic, wanted) = (self.topic.clone(), plan.replication_factor);
+            return Err(SetupError::TooFewBrokers { topic, found: found.brokers, wanted });
+        }
+        let replication = TopicReplication::Fixed(plan.replication_factor as i32);
+        let retention_ms = plan.retention.as_millis().to_string();
+        let retention_bytes = plan.retention_bytes.to_string();
+        let min_insync = plan.min_insync_replicas.to_string();
+        let topic = NewTopic::new(&self.topic, plan.partitions as i32, replication)
+            .set("retention.ms", &retention_ms)
+            .set("retention.bytes", &retention_bytes)
+            .set("min.insync.replicas", &min_insync);
+        let results = self
+            .admin()?
+            .create_topics([&topic], &options)
+            .await
+            .map_err(|error| failed("creating the topic", &error, deadline))?;
+        match results.into_iter().next() {
+            Some(Err((topic, code))) => Err(super::not_created(topic, code)),
+            _ => Ok(()),
+        }
+    }
+}

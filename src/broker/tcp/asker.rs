@@ -1,0 +1,223 @@
+//! Questions to the brokers of a cluster: to any of them, to a partition's leader, to the controller or to the coordinator
+//! of a group.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::ask_error::AskError;
+use super::brokers::{Brokers, resolve};
+use super::conversation::{Ask, Conversation};
+use crate::broker::protocol::BrokerId;
+use crate::broker::rdkafka::Deadline;
+use crate::broker::secure::{Access, host_of};
+use crate::broker::wire::{
+    Api, Endpoint, MetadataAnswer, WireError, coordinator, metadata, put_find_coordinator,
+    put_metadata,
+};
+use crate::broker::{BrokerError, ErrorClass};
+
+/// How long one broker may take while others could be asked.
+const ONE: Duration = Duration::from_secs(2);
+
+/// Who asks, with a connection to each broker that was asked.
+#[derive(Debug)]
+pub(super) struct Asker {
+    bootstrap: Vec<String>,
+    client_id: String,
+    brokers: Brokers,
+    /// By host and address: a certificate is for a name. Broken ones are taken out.
+    open: BTreeMap<(String, SocketAddr), Conversation>,
+}
+
+impl Asker {
+    /// Knows the addresses in `bootstrap` only, separated by commas.
+    pub(super) fn new(bootstrap: &str, client_id: String, access: &Access) -> Asker {
+        let bootstrap = bootstrap.split(',').map(|name| name.trim().to_owned()).collect();
+        Asker { bootstrap, client_id, brokers: Brokers::new(access.clone()), open: BTreeMap::new() }
+    }
+
+    /// The brokers that are known by now.
+    pub(super) fn brokers(&self) -> &Brokers {
+        &self.brokers
+    }
+
+    /// Whether brokers that have answered speak this api.
+    pub(super) fn speaks(&self, api: Api) -> bool {
+        self.open.values().all(|open| open.speaks(api))
+    }
+
+    /// The highest version of an api that a broker that has answered speaks.
+    pub(super) fn highest(&self, api: Api) -> Option<i16> {
+        self.open.values().find_map(|open| open.highest(api))
+    }
+
+    /// Asks the broker at an address, where `host` listens. A connection that was there before may have been closed meanwhile: then a new one is
+    /// made, once.
+    fn ask_at<T>(
+        &mut self,
+        (host, address): (&str, SocketAddr),
+        ask: &Ask<
+            impl Fn(&mut Vec<u8>, i16) -> Result<(), WireError>,
+            impl Fn(&[u8], i16) -> Result<T, WireError>,
+        >,
+        deadline: &Deadline,
+    ) -> Result<T, AskError> {
+        let by_reference = || Ask {
+            api: ask.api,
+            write: |out: &mut Vec<u8>, version| (ask.write)(out, version),
+            read: |body: &[u8], version| (ask.read)(body, version),
+        };
+        let at = (host.to_owned(), address);
+        if let Some(mut open) = self.open.remove(&at) {
+            match open.ask(by_reference(), &self.client_id, deadline) {
+                Err(AskError::Closed | AskError::Socket(_)) => {}
+                Err(error) => return Err(error),
+                Ok(answer) => {
+                    self.open.insert(at, open);
+                    return Ok(answer);
+                }
+            }
+        }
+        let mut open =
+            Conversation::open((host, address), self.brokers.access(), &self.client_id, deadline)?;
+        let answer = open.ask(by_reference(), &self.client_id, deadline)?;
+        self.open.insert(at, open);
+        Ok(answer)
+    }
+
+    /// Makes a connection to a broker that is known, unless there is one.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub(super) fn greet(&mut self, broker: BrokerId, deadline: &Deadline) -> Result<(), AskError> {
+        let at = (self.brokers.host(broker).to_owned(), self.brokers.address(broker));
+        if !self.open.contains_key(&at) {
+            let access = self.brokers.access();
+            let open = Conversation::open((&at.0, at.1), access, &self.client_id, deadline)?;
+            self.open.insert(at, open);
+        }
+        Ok(())
+    }
+
+    /// Asks a broker that is known.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub(super) fn ask<T>(
+        &mut self,
+        broker: BrokerId,
+        ask: &Ask<
+            impl Fn(&mut Vec<u8>, i16) -> Result<(), WireError>,
+            impl Fn(&[u8], i16) -> Result<T, WireError>,
+        >,
+        deadline: &Deadline,
+    ) -> Result<T, AskError> {
+        let host = self.brokers.host(broker).to_owned();
+        self.ask_at((&host, self.brokers.address(broker)), ask, deadline)
+    }
+
+    /// Asks one broker after the other, those that are known first, until one answers.
+    ///
+    /// # Errors
+    /// What each address has met, by its name.
+    pub(super) fn ask_any<T>(
+        &mut self,
+        ask: &Ask<
+            impl Fn(&mut Vec<u8>, i16) -> Result<(), WireError>,
+            impl Fn(&[u8], i16) -> Result<T, WireError>,
+        >,
+        deadline: &Deadline,
+    ) -> Result<T, Vec<(String, AskError)>> {
+        let mut errors = Vec::new();
+        let mut attempt = |this: &mut Asker, name: &str, address: SocketAddr| match this.ask_at(
+            (host_of(name), address),
+            ask,
+            &deadline.cut(ONE),
+        ) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                errors.push((name.to_owned(), error));
+                None
+            }
+        };
+        for broker in 0..self.brokers.len() as BrokerId {
+            let address = self.brokers.address(broker);
+            let name = format!("{}:{}", self.brokers.host(broker), address.port());
+            if let Some(answer) = attempt(self, &name, address) {
+                return Ok(answer);
+            }
+        }
+        let mut unknown = Vec::new();
+        for name in self.bootstrap.clone() {
+            match resolve(&name, self.brokers.access().family()) {
+                Ok(addresses) => {
+                    for address in addresses {
+                        if let Some(answer) = attempt(self, &name, address) {
+                            return Ok(answer);
+                        }
+                    }
+                }
+                Err(error) => unknown.push((name, AskError::NotResolved(error))),
+            }
+        }
+        errors.extend(unknown);
+        Err(errors)
+    }
+
+    /// Asks for the brokers, and the topic of this name. An error of the topic is in the answer.
+    ///
+    /// # Errors
+    /// What each address has met, by its name.
+    pub(super) fn metadata(
+        &mut self,
+        topic: &str,
+        deadline: &Deadline,
+    ) -> Result<MetadataAnswer, Vec<(String, AskError)>> {
+        let ask = Ask {
+            api: Api::Metadata,
+            write: |out: &mut Vec<u8>, version| put_metadata(out, version, topic),
+            read: |body: &[u8], version| metadata(body, version, topic),
+        };
+        let answer = self.ask_any(&ask, deadline)?;
+        self.brokers.learn(&answer.brokers);
+        Ok(answer)
+    }
+
+    /// The coordinator of a group.
+    ///
+    /// # Errors
+    /// There is none now, or no broker answers.
+    pub(super) fn coordinator(
+        &mut self,
+        group: &str,
+        deadline: &Deadline,
+    ) -> Result<BrokerId, AskError> {
+        let ask = Ask {
+            api: Api::FindCoordinator,
+            write: |out: &mut Vec<u8>, version| put_find_coordinator(out, version, group),
+            read: |body: &[u8], version| coordinator(body, version, group),
+        };
+        let found = self.ask_any(&ask, deadline).map_err(last)?;
+        let endpoint: Endpoint = found.map_err(AskError::Refused)?;
+        self.brokers.learn(std::slice::from_ref(&endpoint));
+        let unknown = || AskError::NotResolved(format!("{}:{}", endpoint.host, endpoint.port));
+        self.brokers.nodes().number(endpoint.node_id).ok_or_else(unknown)
+    }
+}
+
+/// What the last address has met.
+pub(super) fn last(errors: Vec<(String, AskError)>) -> AskError {
+    errors.into_iter().last().map_or(AskError::Silent, |(_, error)| error)
+}
+
+impl From<AskError> for BrokerError {
+    /// A refusal that is not retried is definite; anything else may pass.
+    fn from(error: AskError) -> BrokerError {
+        let class = match &error {
+            AskError::Refused(code) if code.is_denial() => ErrorClass::Denied,
+            _ => ErrorClass::Informational,
+        };
+        BrokerError { class, message: error.to_string() }
+    }
+}

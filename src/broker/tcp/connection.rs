@@ -1,0 +1,344 @@
+//! A connection to a broker: a socket that never blocks, what is to be written to it, and the requests that wait for a
+//! response.
+//!
+//! A broker answers the requests of a connection in their order, and only one of them at a time is at work there: a
+//! fetch that waits for records delays what is asked behind it.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+
+use super::ask_error::AskError;
+use super::leaders::Leaders;
+use super::negotiation::Negotiation;
+use super::poller::Poller;
+use super::request::{
+    Answered, Memory, PutError, Question, Topic, answered, put, without_response,
+};
+use crate::base::Time;
+use crate::broker::protocol::{Client, Request};
+use crate::broker::secure::{Access, Channel};
+use crate::broker::wire::{Api, BrokerVersions, FrameBuffer, Pending, WireError, throttle_ms};
+use crate::measure::RequestCounter;
+
+/// The largest response a client reads: more than a fetch of any number of partitions of a thread asks for.
+const FRAME_BYTES_MAX: usize = 256 << 20;
+/// What a buffer of bytes to be written keeps of its memory once it is empty.
+const OUT_BYTES_KEPT: usize = 1 << 20;
+/// What a broker may hold a connection back for, at most: less than the client waits for an answer.
+const THROTTLE_MAX: Duration = Duration::from_secs(15);
+
+/// A connection to a broker.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: TcpStream,
+    channel: Channel,
+    access: Access,
+    state: State,
+    inbox: FrameBuffer,
+    /// What is to be written, and how much of it is.
+    out: Vec<u8>,
+    written: usize,
+    pending: Pending<Question>,
+    /// When each of these was asked.
+    asked: VecDeque<Time>,
+    /// Requests that wait for the versions of the broker.
+    held: Vec<Request>,
+    /// Nothing is written before, because a quota of the broker's is used up.
+    throttled_until: Time,
+    /// When the login is repeated, with the next request: before the broker takes none any more.
+    renewed_from: Time,
+}
+
+/// How far the connection is made.
+#[derive(Debug)]
+enum State {
+    /// The system makes it.
+    Connecting,
+    /// The login and the versions of the broker are asked for.
+    Negotiating(Box<Negotiation>),
+    /// Requests can be sent.
+    Open(BrokerVersions),
+}
+
+/// Why a connection is closed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    /// The system says so.
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+    /// The broker closed it.
+    #[error("the broker closed the connection")]
+    Closed,
+    /// What came is not Kafka's protocol.
+    #[error("what the broker sent is not readable: {0}")]
+    Unreadable(#[from] WireError),
+    /// It speaks no version this client speaks.
+    #[error(transparent)]
+    Versions(#[from] AskError),
+    /// A request cannot be written.
+    #[error(transparent)]
+    Request(#[from] PutError),
+}
+
+impl Connection {
+    /// Begins to connect to `address`, where `host` listens; the poller tells of the socket by `number`.
+    ///
+    /// # Errors
+    /// The system has no socket left, or no route.
+    pub(super) fn open(
+        (host, address): (&str, SocketAddr),
+        access: &Access,
+        number: usize,
+        poller: &Poller,
+    ) -> io::Result<Connection> {
+        let channel = access.channel(host)?;
+        let mut socket = TcpStream::connect(address)?;
+        poller.register(&mut socket, number)?;
+        Ok(Connection {
+            socket,
+            channel,
+            access: access.clone(),
+            state: State::Connecting,
+            inbox: FrameBuffer::new(FRAME_BYTES_MAX),
+            out: Vec::new(),
+            written: 0,
+            pending: Pending::default(),
+            asked: VecDeque::new(),
+            held: Vec::new(),
+            throttled_until: Time::ZERO,
+            renewed_from: Time::NEVER,
+        })
+    }
+
+    /// Takes a request, which is written by the next [`write`](Self::write) once the connection is open. Returns one
+    /// that needs no response.
+    ///
+    /// # Errors
+    /// The broker speaks no version of it that this client speaks.
+    pub(super) fn push(
+        &mut self,
+        request: Request,
+        (topic, leaders, memory): (&Topic, &Leaders, &mut Memory),
+        (counter, now): (&mut RequestCounter, Time),
+    ) -> Result<Option<Question>, Broken> {
+        if now >= self.renewed_from {
+            self.renew(topic, now)?;
+        }
+        match &self.state {
+            State::Open(versions) => {
+                let how = (versions, topic, leaders, memory);
+                let records = match &request {
+                    Request::Produce(produce) => produce.batch.len() as u64,
+                    _ => 0,
+                };
+                let before = self.out.len();
+                let unanswered = put(&mut self.out, &mut self.pending, request, how)?;
+                if records > 0 {
+                    counter.produced(records, (self.out.len() - before) as u64, now);
+                }
+                if let Some(Question::Produce(_)) = &unanswered {
+                    counter.answered(Api::Produce.name(), now);
+                }
+                self.asked.resize(self.pending.len(), now);
+                Ok(unanswered)
+            }
+            _ => {
+                self.held.push(request);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether something is to be written.
+    pub(super) fn has_output(&self) -> bool {
+        self.written < self.out.len() || self.channel.has_output()
+    }
+
+    /// When what waits here may be written, if a quota holds it back.
+    pub(super) fn held_until(&self) -> Time {
+        if self.has_output() && !matches!(self.state, State::Connecting) {
+            self.throttled_until
+        } else {
+            Time::NEVER
+        }
+    }
+
+    /// Writes what the socket takes.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub(super) fn write(&mut self, now: Time) -> Result<(), Broken> {
+        if matches!(self.state, State::Connecting) || now < self.throttled_until {
+            return Ok(());
+        }
+        while self.has_output() {
+            let left = &self.out[self.written..];
+            let written = match left.is_empty() {
+                true => self.channel.flush(&mut self.socket).map(|()| None),
+                false => self.channel.write(&mut self.socket, left).map(Some),
+            };
+            match written {
+                Ok(Some(0)) => return Err(Broken::Closed),
+                Ok(count) => self.written += count.unwrap_or(0),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.out.clear();
+        self.out.shrink_to(OUT_BYTES_KEPT);
+        self.written = 0;
+        Ok(())
+    }
+
+    /// The socket can be written to: the connection is made, or takes more. Begins the login on a new one, or asks for its versions.
+    ///
+    /// # Errors
+    /// The connection cannot be made, or is broken.
+    pub(super) fn writable(&mut self, topic: &Topic, now: Time) -> Result<(), Broken> {
+        if matches!(self.state, State::Connecting) {
+            if let Some(error) = self.socket.take_error()? {
+                return Err(error.into());
+            }
+            match self.socket.peer_addr() {
+                Ok(_) => {}
+                // The system is still at it.
+                Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+            self.socket.set_nodelay(true)?;
+            let negotiation = Negotiation::new(&self.access);
+            self.ask_next(&negotiation, topic)?;
+            self.asked.resize(self.pending.len(), now);
+            self.state = State::Negotiating(Box::new(negotiation));
+        }
+        self.write(now)
+    }
+
+    /// Begins to repeat the login. What is asked from now on waits; what was asked before is answered before.
+    fn renew(&mut self, topic: &Topic, now: Time) -> Result<(), WireError> {
+        self.renewed_from = Time::NEVER;
+        let State::Open(versions) = &self.state else { return Ok(()) };
+        let negotiation = Negotiation::again(&self.access, versions.clone());
+        self.ask_next(&negotiation, topic)?;
+        self.asked.resize(self.pending.len(), now);
+        self.state = State::Negotiating(Box::new(negotiation));
+        Ok(())
+    }
+
+    fn ask_next(&mut self, negotiation: &Negotiation, topic: &Topic) -> Result<(), WireError> {
+        negotiation.ask(&mut self.out, &mut self.pending, Question::Opening, &topic.client_id)
+    }
+
+    /// Reads what has come, `to_end` if the stream is at its end, and brings each response to the client.
+    ///
+    /// # Errors
+    /// The connection is broken. What came before has been brought.
+    pub(super) fn read<C: Client>(
+        &mut self,
+        to_end: bool,
+        to: &mut Answered<'_, C>,
+    ) -> Result<(), Broken> {
+        loop {
+            let free = self.inbox.free();
+            let room = free.len();
+            let count = match self.channel.read(&mut self.socket, free) {
+                Ok(0) => return Err(Broken::Closed),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            self.inbox.received(count);
+            self.take_frames(to)?;
+            // Less than there was room for: nothing is left, and what comes later is told of anew. The end of the
+            // stream is told of once.
+            if count < room && !to_end && !self.channel.reads_in_parts() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_frames<C: Client>(&mut self, to: &mut Answered<'_, C>) -> Result<(), Broken> {
+        let (mut negotiation, mut lifetime) = (None, None);
+        while let Some(frame) = self.inbox.frame()? {
+            let (waiting, body) = self.pending.answered(frame)?;
+            let (api, version) = (waiting.api, waiting.version);
+            to.counter.answered(api.name(), to.now);
+            if let Some(asked) = self.asked.pop_front() {
+                match api {
+                    Api::Produce => to.counter.produce_took(asked, to.now),
+                    Api::Fetch => to.counter.fetch_took(asked, to.now),
+                    _ => {}
+                }
+            }
+            match (&waiting.context, &mut self.state) {
+                (Question::Opening, State::Negotiating(begun)) => {
+                    negotiation = Some(begun.answered(body)?);
+                    lifetime = begun.lifetime();
+                }
+                _ => {
+                    let at_end = answered(to, waiting, body)?;
+                    let throttle = at_end.max(throttle_ms(api, version, body));
+                    self.throttle(throttle, to.now, to.counter);
+                }
+            }
+        }
+        match (negotiation, &self.state) {
+            (None, _) => Ok(()),
+            (Some(Some(versions)), _) => {
+                // At nine tenths of what the broker gives, as Kafka's own client does at the latest.
+                self.renewed_from = lifetime.map_or(Time::NEVER, |it| to.now + it * 9 / 10);
+                self.opened(versions, to)
+            }
+            (Some(None), State::Negotiating(begun)) => {
+                begun.ask(
+                    &mut self.out,
+                    &mut self.pending,
+                    Question::Opening,
+                    &to.topic.client_id,
+                )?;
+                self.asked.resize(self.pending.len(), to.now);
+                self.write(to.now)
+            }
+            (Some(None), _) => Ok(()),
+        }
+    }
+
+    /// The broker's versions are known: what waited for them is written.
+    fn opened<C: Client>(
+        &mut self,
+        versions: BrokerVersions,
+        to: &mut Answered<'_, C>,
+    ) -> Result<(), Broken> {
+        self.state = State::Open(versions);
+        for request in std::mem::take(&mut self.held) {
+            let how = (&*to.topic, &*to.leaders, &mut *to.memory);
+            let counting = (&mut *to.counter, to.now);
+            if let Some(question) = self.push(request, how, counting)? {
+                without_response(to.client, to.broker, question, to.now);
+            }
+        }
+        self.write(to.now)
+    }
+
+    /// A broker holds the connection back: it does not read what is sent before.
+    fn throttle(&mut self, throttle_ms: i32, now: Time, counter: &mut RequestCounter) {
+        if let Ok(ms @ 1..) = u64::try_from(throttle_ms) {
+            let until = now + Duration::from_millis(ms).min(THROTTLE_MAX);
+            // What one response holds back anyway is not counted twice.
+            let longer = until.remaining(self.throttled_until.max(now));
+            counter.throttled(longer, now);
+            self.throttled_until = self.throttled_until.max(until);
+        }
+    }
+
+    /// Closes it.
+    pub(super) fn close(mut self, poller: &Poller) {
+        poller.deregister(&mut self.socket);
+    }
+}

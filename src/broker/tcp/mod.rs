@@ -1,0 +1,263 @@
+//! Native clients on TCP: the simulator's client with sockets.
+//!
+//! Each host's thread waits for the sockets of its own clients. What is asked beside the load, such as end offsets and
+//! the topic, has connections of its own, on which each answer is waited for.
+
+mod admin;
+mod ask_error;
+mod asker;
+mod brokers;
+mod connection;
+mod consumer;
+mod consumer_loop;
+mod conversation;
+mod inspect;
+mod leaders;
+mod negotiation;
+mod offsets;
+mod poller;
+mod producer;
+mod request;
+#[cfg(test)]
+mod tests;
+mod topics;
+mod transport;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+pub use self::admin::TcpAdmin;
+
+use self::ask_error::AskError;
+use self::asker::Asker;
+use self::brokers::Brokers;
+use self::consumer::{TcpConsumer, TcpMember};
+use self::consumer_loop::TcpConsumerLoop;
+use self::offsets::{RunEndOffsets, TcpCommitter, TcpEndOffsets, TcpTopic};
+use self::producer::TcpProducer;
+use self::request::Topic;
+use self::transport::Transport;
+use super::native::member_protocol::MemberSettings;
+use super::native::{NativeConsumer, NativeProducer, Profile};
+use super::places::Places;
+use super::wire::Api;
+use super::{
+    BrokerError, ClusterPort, Committer, ConsumerLoop, ConsumerPort, ConsumerSpec, EndOffsets,
+    ProducerPort, TopicPort, run_group,
+};
+use crate::base::{Clock, PoolId, RunId};
+use crate::broker::rdkafka::{ClientSettings, Deadline, EmbeddedControl};
+use crate::fault::Disturbance;
+use crate::measure::{RequestCounter, RequestLog};
+use crate::plan::{Assignor, GroupProtocol, Plan, ProducerClients};
+
+/// The name and version of this client, for results.
+pub fn native_version() -> String {
+    format!("lanekeeper native {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// A cluster reached through native clients.
+pub struct TcpCluster {
+    plan: Arc<Plan>,
+    run: RunId,
+    brokers: Brokers,
+    topic: Topic,
+    clock: Clock,
+    /// The group, if its members have places that only one client may hold.
+    places: Option<Places>,
+    bootstrap: String,
+    /// How many partitions are known; clients made before look here, too.
+    partitions: Arc<AtomicU32>,
+    /// The cluster itself, when it is in this process.
+    embedded: Option<EmbeddedControl>,
+    /// Requests of consumers and producers.
+    requests: Arc<RequestLog>,
+}
+
+/// Why members of KIP-848 cannot join.
+const NO_CONSUMER_PROTOCOL: &str = "the broker does not speak the consumer protocol of groups, which brokers from Kafka \
+                                    4.0 on do: set `consumers.protocol = \"classic\"`";
+/// How long a change to the topic may take.
+const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+
+impl TcpCluster {
+    /// Asks one of the brokers at `bootstrap` for all of them. May block for up to `limit`.
+    ///
+    /// # Errors
+    /// No broker answers in Kafka's protocol.
+    pub fn find(
+        (plan, run): (&Arc<Plan>, RunId),
+        (settings, bootstrap): (&ClientSettings, &str),
+        topic: &str,
+        clock: Clock,
+        limit: Duration,
+        embedded: Option<EmbeddedControl>,
+    ) -> Result<TcpCluster, BrokerError> {
+        let protocol = plan.group().map(|group| &group.protocol);
+        let mut topic = Topic {
+            name: topic.to_owned(),
+            id: Default::default(),
+            client_id: format!("lanekeeper-{run}").into(),
+            compression: plan.load.compression,
+            group: run_group(run),
+            assignor: match protocol {
+                Some(GroupProtocol::Classic { assignor, .. }) => *assignor,
+                _ => Assignor::Range,
+            },
+            is_of_consumer_protocol: matches!(protocol, Some(GroupProtocol::Consumer { .. })),
+            clock,
+        };
+        let access = settings.access().map_err(BrokerError::fatal)?;
+        let mut asker = Asker::new(bootstrap, topic.client_id.to_string(), &access);
+        let found = asker
+            .metadata(&topic.name, &Deadline::of(clock, limit))
+            .map_err(|errors| all(&errors))?;
+        topic.id = found.topic_id;
+        if asker.brokers().len() == 0 {
+            let named = found.brokers.len();
+            let message = format!(
+                "the cluster names {named} brokers, and no address of them can be resolved"
+            );
+            return Err(BrokerError::fatal(message));
+        }
+        if topic.is_of_consumer_protocol && !asker.speaks(Api::ConsumerGroupHeartbeat) {
+            return Err(BrokerError::fatal(NO_CONSUMER_PROTOCOL));
+        }
+        Ok(TcpCluster {
+            plan: plan.clone(),
+            run,
+            brokers: asker.brokers().clone(),
+            topic,
+            clock,
+            places: Places::of(plan.group()),
+            bootstrap: bootstrap.to_owned(),
+            partitions: Arc::new(AtomicU32::new(plan.topic.partitions)),
+            embedded,
+            requests: Arc::default(),
+        })
+    }
+
+    /// Connections of their own for questions; the brokers' logs know them by `name`.
+    fn asker(&self, name: &str) -> Asker {
+        Asker::new(&self.bootstrap, format!("lanekeeper-{name}"), self.brokers.access())
+    }
+
+    /// What clients do when something goes wrong.
+    fn profile(&self) -> Profile {
+        let defaults = Profile::default();
+        let fetch_wait_max = match self.plan.broker.capability().long_polls {
+            true => defaults.fetch_wait_max,
+            // The mock cluster answers no fetch before its wait is over.
+            false => Duration::from_millis(3),
+        };
+        Profile {
+            brokers: self.brokers.len() as u32,
+            fetch_wait_max,
+            reconnect_backoff: Duration::from_millis(20),
+            reconnect_backoff_max: Duration::from_secs(1),
+            ..defaults
+        }
+    }
+
+    fn transport<C: super::protocol::Client>(
+        &self,
+        clients: Vec<C>,
+        name: &str,
+    ) -> Result<Transport<C>, BrokerError> {
+        let topic = Topic { client_id: format!("lanekeeper-{name}").into(), ..self.topic.clone() };
+        let counter = RequestCounter::new(self.requests.clone());
+        Transport::new(clients, self.brokers.clone(), topic, (self.clock, counter))
+            .map_err(|error| BrokerError::fatal(format!("no descriptors for a client: {error}")))
+    }
+}
+
+impl ClusterPort for TcpCluster {
+    fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
+        let client = match &spec.group {
+            None => NativeConsumer::new(self.profile()),
+            Some(group) => {
+                let member = MemberSettings::of(&self.plan, self.run, spec, group);
+                NativeConsumer::member(member, self.profile(), group)
+            }
+        };
+        let transport = self.transport(vec![client], &spec.name)?;
+        let member = spec.group.as_ref().map(|group| {
+            let claim = |places: &Places| {
+                let limit = self.plan.watch.close;
+                places.claim(group.consumer, group.incarnation, self.clock, limit)
+            };
+            TcpMember::new(group.crashed.clone(), self.places.as_ref().map(claim))
+        });
+        Ok(Box::new(TcpConsumer::new(transport, member, self.clock)))
+    }
+
+    fn consumer_loop(&self) -> Result<Box<dyn ConsumerLoop>, BrokerError> {
+        let transport = self.transport(Vec::new(), "consumers")?;
+        Ok(Box::new(TcpConsumerLoop::new(transport, self.profile(), self.clock)))
+    }
+
+    fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {
+        let load = &self.plan.load;
+        let count = match load.clients {
+            ProducerClients::PerPool => 1,
+            ProducerClients::PerProducer => {
+                (pool.0..load.producers).step_by(load.pools as usize).count()
+            }
+        };
+        let partitions = self.plan.topic.partitions;
+        let client = |_| NativeProducer::new(load, partitions, self.profile());
+        let transport =
+            self.transport((0..count).map(client).collect(), &format!("pool-{pool}"))?;
+        Ok(Box::new(TcpProducer::new(transport, load.pools)))
+    }
+
+    fn committer(&self, group: &str) -> Result<Box<dyn Committer>, BrokerError> {
+        let asker = self.asker("committer");
+        Ok(Box::new(TcpCommitter::new(asker, group, &self.topic.name, self.clock)))
+    }
+
+    fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {
+        let ends = TcpEndOffsets::new(self.asker("end-offsets"), &self.topic.name, self.clock);
+        Ok(Box::new(RunEndOffsets { ends, partitions: self.partitions.clone() }))
+    }
+
+    fn topic(&self) -> Result<Option<Box<dyn TopicPort>>, BrokerError> {
+        if !self.plan.broker.capability().can_grow {
+            return Ok(None);
+        }
+        let (asker, topic) = (self.asker("topic"), self.topic.name.clone());
+        Ok(Some(Box::new(TcpTopic { asker, topic, clock: self.clock })))
+    }
+
+    fn requests(&self) -> Option<Arc<RequestLog>> {
+        Some(self.requests.clone())
+    }
+
+    fn grown(&self, partitions: u32) {
+        self.partitions.fetch_max(partitions, Ordering::AcqRel);
+    }
+
+    fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
+        let (topic, deadline) = (&self.topic.name, Deadline::of(self.clock, CHANGE_LIMIT));
+        match (disturbance, &self.embedded) {
+            (Disturbance::Grow(total), _) => {
+                topics::grow(&mut self.asker("admin"), topic, *total, &deadline)
+            }
+            (Disturbance::DeleteRecords(partitions), None) => {
+                topics::empty(&mut self.asker("admin"), topic, partitions, &deadline)
+            }
+            (disturbance, Some(embedded)) => embedded.disturb(disturbance),
+            (disturbance, None) => {
+                Err(BrokerError::fatal(format!("no cluster of our own for {disturbance:?}")))
+            }
+        }
+    }
+}
+
+/// What every address has met.
+fn all(errors: &[(String, AskError)]) -> BrokerError {
+    let reasons: Vec<String> =
+        errors.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+    BrokerError::fatal(format!("the native client finds no broker: {}", reasons.join("; ")))
+}

@@ -1,0 +1,80 @@
+//! A producer port on native clients: one for a pool, or one for each of its producers.
+//!
+//! The pool's thread waits for its sockets between two records, so an acknowledgement's time is that of the read that
+//! brought it, with any number of clients.
+
+use std::time::Duration;
+
+use super::transport::Transport;
+use crate::base::Time;
+use crate::broker::native::NativeProducer;
+use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
+
+/// A pool's clients.
+pub(super) struct TcpProducer {
+    transport: Transport<NativeProducer>,
+    pools: u32,
+    /// When something is due next in a client.
+    next: Time,
+    /// When the sockets were looked at last.
+    looked: Time,
+}
+
+/// Sockets that were looked at this long ago are not looked at again without a wait: the pool asks for answers before
+/// each wait for them.
+const LOOK_AGAIN: Duration = Duration::from_micros(50);
+
+impl TcpProducer {
+    /// The clients of one of `pools` pools.
+    pub(super) fn new(transport: Transport<NativeProducer>, pools: u32) -> TcpProducer {
+        TcpProducer { transport, pools, next: Time::ZERO, looked: Time::ZERO }
+    }
+}
+
+impl ProducerPort for TcpProducer {
+    fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
+        let count = self.transport.len();
+        let number = match count {
+            1 => 0,
+            _ => (record.producer.0 / self.pools) as usize % count,
+        };
+        self.next = now;
+        self.transport.client(number).send(now, record)
+    }
+
+    fn send_due(&mut self, now: Time) -> Time {
+        if self.next <= now {
+            self.next = self.transport.send_due(now);
+        }
+        self.next
+    }
+
+    fn sends_immediately_at(&self, _at: Time) -> bool {
+        false
+    }
+
+    fn answers(&mut self, now: Time, wait: Duration, answers: &mut Answers) {
+        if !wait.is_zero() || now >= self.looked + LOOK_AGAIN {
+            self.looked = self.transport.turn(now, wait);
+            self.next = self.looked;
+        }
+        let now = self.looked.max(now);
+        self.transport.take_served(|_, client| client.answers(now, Duration::ZERO, answers));
+    }
+
+    fn follow(&mut self, now: Time, partitions: u32) -> bool {
+        let mut all = true;
+        for number in 0..self.transport.len() {
+            all &= self.transport.client(number).follow(now, partitions);
+        }
+        all
+    }
+
+    fn give_up(&mut self, now: Time, limit: Duration) {
+        for number in 0..self.transport.len() {
+            self.transport.client(number).give_up(now, limit);
+        }
+        // The answers are there at once, and are asked for without a wait.
+        self.looked = Time::ZERO;
+    }
+}

@@ -1,0 +1,323 @@
+//! Requests of a native client as bytes, and the bytes of responses as what the client takes.
+
+use std::sync::Arc;
+
+use super::brokers::Brokers;
+use super::leaders::Leaders;
+use crate::base::{Clock, Offset, PartitionId, Time};
+use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Request, Response};
+use crate::broker::wire::{
+    Api, BatchMemory, BrokerVersions, Endpoint, FetchAsked, FetchContext, FetchMemory,
+    FetchedPartition, GroupContext, KafkaError, LeaderHint, Pending, ProduceContext, ProduceError,
+    TopicId, VersionError, Waiting, WireError, begin_request, coordinator, coordinator_response,
+    end_request, group_answer, group_api, metadata, produced, producer_id, put_fetch,
+    put_find_coordinator, put_group, put_init_producer_id, put_metadata, put_produce, put_request,
+};
+use crate::measure::RequestCounter;
+use crate::plan::{Acks, Assignor, Compression};
+
+/// What the requests of all clients of a run have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Topic {
+    /// The topic's name.
+    pub(super) name: String,
+    /// Its id; all zero until it is known.
+    pub(super) id: TopicId,
+    /// `client.id`.
+    pub(super) client_id: Arc<str>,
+    /// `compression.type`.
+    pub(super) compression: Compression,
+    /// The group of the run, and how its leader assigns partitions.
+    pub(super) group: String,
+    /// See above.
+    pub(super) assignor: Assignor,
+    /// Whether the group is of the consumer protocol.
+    pub(super) is_of_consumer_protocol: bool,
+    /// For the times of batches.
+    pub(super) clock: Clock,
+}
+
+/// A request that waits for its response, with what the response belongs to.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// A login, and which versions the broker speaks. Between connection and broker only.
+    Opening,
+    /// Who leads which partition.
+    Metadata,
+    /// A producer id.
+    ProducerId,
+    /// A batch.
+    Produce(Box<Produce>),
+    /// A fetch.
+    Fetch(Box<Fetch>),
+    /// Which broker coordinates the group.
+    Coordinator,
+    /// Something of the group's coordinator; the kind of the request says what.
+    Group,
+}
+
+/// Memory that the requests of a thread use one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    batch: BatchMemory,
+    fetch: FetchMemory,
+}
+
+/// How long a leader may wait for replicas: `request.timeout.ms` of librdkafka.
+const REPLICATION_MS: i32 = 30_000;
+/// Bytes of a whole response to a fetch, at most: `fetch.max.bytes` of librdkafka.
+const FETCH_BYTES_MAX: i32 = 50 << 20;
+/// Decompressed bytes of a partition in a response, at most.
+const PLAIN_BYTES_MAX: usize = 64 << 20;
+
+impl Topic {
+    fn fetch<'a>(&'a self, leader_epochs: &'a [i32]) -> FetchContext<'a> {
+        FetchContext {
+            topic: &self.name,
+            topic_id: self.id,
+            leader_epochs,
+            bytes_min: 1,
+            bytes_max: FETCH_BYTES_MAX,
+            rack: "",
+        }
+    }
+
+    fn group(&self) -> GroupContext<'_> {
+        GroupContext {
+            group: &self.group,
+            topic: &self.name,
+            topic_id: self.id,
+            assignor: self.assignor,
+        }
+    }
+
+    fn produce(&self) -> ProduceContext<'_> {
+        let timestamp_ms = (self.clock.epoch_unix_ns() + self.clock.now().0) / 1_000_000;
+        ProduceContext {
+            topic: &self.name,
+            timeout_ms: REPLICATION_MS,
+            // A producer id that is new has epoch 0, and no id is asked for twice.
+            producer_epoch: 0,
+            timestamp_ms,
+            compression: self.compression,
+        }
+    }
+
+    fn has_id(&self) -> bool {
+        self.id != TopicId::default()
+    }
+}
+
+/// Why a request cannot be sent on a connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PutError {
+    /// No version of it is spoken by both sides.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Its batch cannot be written.
+    #[error(transparent)]
+    Produce(#[from] ProduceError),
+}
+
+/// Writes a request, and notes it until its response comes. Returns what needs none: a batch that no replica acknowledges.
+///
+/// # Errors
+/// The broker speaks no version of it that this client speaks, or a text is too long.
+pub(super) fn put(
+    out: &mut Vec<u8>,
+    pending: &mut Pending<Question>,
+    request: Request,
+    (versions, topic, leaders, memory): (&BrokerVersions, &Topic, &Leaders, &mut Memory),
+) -> Result<Option<Question>, PutError> {
+    let (id, name) = (pending.next_id(), &*topic.client_id);
+    let (api, version, question) = match request {
+        Request::Produce(produce) => {
+            let version = versions.version(Api::Produce)?;
+            let start = begin_request(out, (Api::Produce, version), id, name)?;
+            if let Err(error) =
+                put_produce(out, version, &produce, &topic.produce(), &mut memory.batch)
+            {
+                out.truncate(start);
+                return Err(error.into());
+            }
+            end_request(out, start)?;
+            if produce.acks == Acks::None {
+                sent(Api::Produce, version);
+                pending.unanswered();
+                return Ok(Some(Question::Produce(produce)));
+            }
+            (Api::Produce, version, Question::Produce(produce))
+        }
+        Request::Fetch(fetch) => {
+            let version = versions.fetch_version(topic.has_id())?;
+            let body =
+                |out: &mut Vec<u8>| put_fetch(out, version, &fetch, &topic.fetch(leaders.epochs()));
+            put_request(out, (Api::Fetch, version), id, name, body)?;
+            (Api::Fetch, version, Question::Fetch(fetch))
+        }
+        Request::Metadata => {
+            let version = versions.version(Api::Metadata)?;
+            let body = |out: &mut Vec<u8>| put_metadata(out, version, &topic.name);
+            put_request(out, (Api::Metadata, version), id, name, body)?;
+            (Api::Metadata, version, Question::Metadata)
+        }
+        Request::InitProducerId => {
+            let version = versions.version(Api::InitProducerId)?;
+            let body = |out: &mut Vec<u8>| put_init_producer_id(out, version, None);
+            put_request(out, (Api::InitProducerId, version), id, name, body)?;
+            (Api::InitProducerId, version, Question::ProducerId)
+        }
+        Request::FindCoordinator => {
+            let version = versions.version(Api::FindCoordinator)?;
+            let body = |out: &mut Vec<u8>| put_find_coordinator(out, version, &topic.group);
+            put_request(out, (Api::FindCoordinator, version), id, name, body)?;
+            (Api::FindCoordinator, version, Question::Coordinator)
+        }
+        Request::Group(request) => {
+            let api = group_api(&request);
+            let version = versions.version(api)?;
+            let body = |out: &mut Vec<u8>| put_group(out, version, &request, &topic.group());
+            put_request(out, (api, version), id, name, body)?;
+            (api, version, Question::Group)
+        }
+        // The transport closes; consumers and producers never ask for offsets.
+        Request::Close | Request::ListOffsets => return Ok(None),
+    };
+    sent(api, version);
+    pending.asked(api, version, question);
+    Ok(None)
+}
+
+/// A line in the log for a request: what a simulation's trace has, too.
+#[inline]
+fn sent(api: Api, version: i16) {
+    tracing::trace!(api = api.name(), version, "request");
+}
+
+/// Where a response goes.
+pub(super) struct Answered<'a, C> {
+    /// The client that asked.
+    pub(super) client: &'a mut C,
+    /// The broker that was asked.
+    pub(super) broker: BrokerId,
+    /// The brokers of the cluster; their addresses follow what brokers say.
+    pub(super) brokers: &'a mut Brokers,
+    /// The leaders with their epochs, as brokers name them.
+    pub(super) leaders: &'a mut Leaders,
+    /// What the requests had in common; the topic's id follows metadata.
+    pub(super) topic: &'a mut Topic,
+    /// Memory for the records of a response.
+    pub(super) memory: &'a mut Memory,
+    /// Counts requests.
+    pub(super) counter: &'a mut RequestCounter,
+    /// When it was read.
+    pub(super) now: Time,
+}
+
+impl<C: Client> Answered<'_, C> {
+    /// Takes the addresses that a response names. Brokers that are new are known to the client before it hears of them.
+    fn learn(&mut self, endpoints: &[Endpoint]) {
+        self.brokers.learn(endpoints);
+        self.client.brokers_are(self.brokers.len() as u32);
+    }
+
+    /// Takes the leader that a broker names when it refuses to be one.
+    fn take_hint(&mut self, partition: PartitionId, hint: LeaderHint, endpoints: &[Endpoint]) {
+        self.learn(endpoints);
+        let named = self.leaders.take_hint(partition, hint, self.brokers.nodes());
+        if let Some(leader) = named.filter(|leader| *leader != self.broker) {
+            self.client.leader_is(partition, leader);
+        }
+    }
+}
+
+/// Brings the response in `body` to the client. Returns the throttle time of a response that ends with it, in
+/// milliseconds.
+///
+/// # Errors
+/// The bytes are no response to what was asked. The connection cannot be used any more.
+pub(super) fn answered<C: Client>(
+    to: &mut Answered<'_, C>,
+    waiting: Waiting<Question>,
+    body: &[u8],
+) -> Result<i32, WireError> {
+    let (broker, now) = (to.broker, to.now);
+    let version = waiting.version;
+    match waiting.context {
+        Question::Opening => {}
+        Question::Produce(produce) => {
+            let answer = produced(body, version, &to.topic.name)?;
+            if let (Some(_), Some(hint)) = (answer.error, answer.leader) {
+                to.take_hint(answer.partition, hint, &answer.endpoints);
+            }
+            to.client.receive(broker, answer.response(produce.number), &(), now);
+            to.client.reuse(produce);
+            return Ok(answer.throttle_ms);
+        }
+        Question::Fetch(fetch) => fetched(to, version, fetch, body)?,
+        Question::Metadata => {
+            let answer = metadata(body, version, &to.topic.name)?;
+            to.learn(&answer.brokers);
+            let response = to.leaders.learn(&answer, &mut to.topic.id, to.brokers.nodes());
+            to.client.receive(broker, response, &(), now);
+        }
+        Question::ProducerId => {
+            let answer = producer_id(body, version)?;
+            let id = answer.map(|(id, _epoch)| id).map_err(KafkaError::of_partition);
+            to.client.receive(broker, Response::InitProducerId(id), &(), now);
+        }
+        Question::Coordinator => {
+            let found = coordinator(body, version, &to.topic.group)?;
+            if let Ok(endpoint) = &found {
+                to.learn(std::slice::from_ref(endpoint));
+            }
+            let response = coordinator_response(&found, to.brokers.nodes());
+            to.client.receive(broker, response, &(), now);
+        }
+        Question::Group => {
+            let answer = group_answer(body, (waiting.api, version), &to.topic.group())?;
+            to.client.receive(broker, Response::Group(Box::new(answer.response)), &(), now);
+        }
+    }
+    Ok(0)
+}
+
+fn fetched<C: Client>(
+    to: &mut Answered<'_, C>,
+    version: i16,
+    mut fetch: Box<Fetch>,
+    body: &[u8],
+) -> Result<(), WireError> {
+    let context = to.topic.fetch(&[]);
+    let partition_plain_bytes_max = PLAIN_BYTES_MAX;
+    let asked = FetchAsked { version, context: &context, partition_plain_bytes_max };
+    let answer = to.memory.fetch.read(body, &asked, &mut fetch)?;
+    if fetch.slots.iter().any(|slot| slot.error.is_some()) {
+        let named = |its: &FetchedPartition| Some((its.partition, its.error.and(its.leader)?));
+        let hints: Vec<_> = to.memory.fetch.partitions().iter().filter_map(named).collect();
+        for (partition, hint) in hints {
+            to.take_hint(partition, hint, &answer.endpoints);
+        }
+    }
+    let read = fetch.slots.iter().map(|slot| (slot.end - slot.offset).max(0) as u64).sum();
+    to.counter.fetched(read, body.len() as u64, to.now);
+    let records = to.memory.fetch.records(body);
+    to.client.receive(to.broker, Response::Fetch(fetch), &records, to.now);
+    Ok(())
+}
+
+/// A batch that no replica acknowledges is done when it is sent.
+pub(super) fn without_response<C: Client>(
+    client: &mut C,
+    broker: BrokerId,
+    question: Question,
+    now: Time,
+) {
+    if let Question::Produce(produce) = question {
+        client.receive(broker, Response::Produce(produce.number, Ok(Offset(-1))), &(), now);
+        client.reuse(produce);
+    }
+}

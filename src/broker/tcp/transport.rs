@@ -1,0 +1,332 @@
+//! Native clients of one thread, their connections, and the wait for all of them.
+//!
+//! A client says what it wants to send and when something is due next; it has no socket and no clock. This carries its
+//! requests to connections, waits for responses, and brings them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::brokers::{BROKERS_MAX, Brokers};
+use super::connection::{Broken, Connection};
+use super::leaders::Leaders;
+use super::poller::{Poller, Ready};
+use super::request::{Answered, Memory, Topic, without_response};
+use crate::base::{Clock, DueTimes, Time};
+use crate::broker::protocol::{BrokerId, Client, Request};
+use crate::measure::RequestCounter;
+
+/// Connections that a client may have to a broker: one for the requests of its group, because a JoinGroup or a fetch may
+/// be waited for, and one for all others.
+const LANES: usize = 2;
+
+/// The clients of a thread with their connections.
+pub(super) struct Transport<C> {
+    clients: Vec<C>,
+    /// The `client.id` of each client. That of `topic` is the one of the client that speaks.
+    names: Vec<Arc<str>>,
+    brokers: Brokers,
+    topic: Topic,
+    leaders: Leaders,
+    memory: Memory,
+    /// By client, and for each of them by broker and lane.
+    connections: Vec<Vec<Option<Box<Connection>>>>,
+    poller: Poller,
+    ready: Vec<Ready>,
+    clock: Clock,
+    counter: RequestCounter,
+    /// When each client is due next.
+    due: DueTimes,
+    /// Clients that have to be looked at before the next wait.
+    changed: Vec<usize>,
+    /// Clients that may have learned something since [`take_served`](Self::take_served), each once, and whether a client
+    /// is among them. The port of a single consumer never takes them.
+    served: Vec<usize>,
+    is_served: Vec<bool>,
+}
+
+impl<C: Client> Transport<C> {
+    /// Clients without connections: those are made when something is to be sent.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub(super) fn new(
+        clients: Vec<C>,
+        brokers: Brokers,
+        topic: Topic,
+        (clock, counter): (Clock, RequestCounter),
+    ) -> std::io::Result<Transport<C>> {
+        let count = clients.len();
+        Ok(Transport {
+            connections: (0..count).map(|_| Vec::new()).collect(),
+            poller: Poller::new()?,
+            ready: Vec::new(),
+            clock,
+            counter,
+            due: DueTimes::new(count),
+            changed: (0..count).collect(),
+            served: Vec::new(),
+            is_served: vec![false; count],
+            names: vec![topic.client_id.clone(); count],
+            clients,
+            brokers,
+            topic,
+            leaders: Leaders::default(),
+            memory: Memory::default(),
+        })
+    }
+
+    /// A client more, whose `client.id` is `name`; returns its number.
+    pub(super) fn add(&mut self, client: C, name: Arc<str>) -> usize {
+        let number = self.clients.len();
+        self.clients.push(client);
+        self.names.push(name);
+        self.connections.push(Vec::new());
+        self.is_served.push(false);
+        self.changed.push(number);
+        number
+    }
+
+    /// Puts another client in the place of one, whose connections are closed.
+    pub(super) fn replace(&mut self, number: usize, client: C, name: Arc<str>) {
+        let brokers = (self.connections[number].len() / LANES) as BrokerId;
+        (0..brokers).for_each(|broker| self.close(number, broker));
+        self.clients[number] = client;
+        self.names[number] = name;
+        self.changed.push(number);
+    }
+
+    /// Ends waits from another thread.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub(super) fn waker(&self) -> std::io::Result<mio::Waker> {
+        self.poller.waker()
+    }
+
+    /// Number of clients.
+    pub(super) fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// A client; it is looked at by the next turn.
+    pub(super) fn client(&mut self, number: usize) -> &mut C {
+        if self.changed.last() != Some(&number) {
+            self.changed.push(number);
+        }
+        &mut self.clients[number]
+    }
+
+    /// A client that is not changed by it.
+    pub(super) fn peek(&self, number: usize) -> &C {
+        &self.clients[number]
+    }
+
+    /// Calls `look` with each client that may have learned something since the last time, and its number.
+    pub(super) fn take_served(&mut self, mut look: impl FnMut(usize, &mut C)) {
+        for number in self.served.drain(..) {
+            self.is_served[number] = false;
+            look(number, &mut self.clients[number]);
+        }
+    }
+
+    /// Does what is due and sends what there is. Returns when something is due next.
+    pub(super) fn send_due(&mut self, now: Time) -> Time {
+        while let Some(number) = self.due.take(now) {
+            self.changed.push(number);
+        }
+        // What a client does may break connections, which changes it again; each of these breaks once.
+        while let Some(number) = self.changed.pop() {
+            let next = self.clients[number].tick(now);
+            if !std::mem::replace(&mut self.is_served[number], true) {
+                self.served.push(number);
+            }
+            self.topic.client_id.clone_from(&self.names[number]);
+            let held = self.send(number, now);
+            self.due.set(number, next.min(held));
+        }
+        self.due.first()
+    }
+
+    /// Sends what is due, lets at most `wait` pass until a first response comes, and takes those that are there. Returns
+    /// the time at its end.
+    pub(super) fn turn(&mut self, now: Time, wait: Duration) -> Time {
+        let next = self.send_due(now);
+        let wait = wait.min(next.remaining(now));
+        let mut ready = std::mem::take(&mut self.ready);
+        if let Err(error) = self.poller.wait(now, wait, &mut ready) {
+            tracing::error!(%error, "the native client cannot wait for its sockets");
+            std::thread::sleep(wait);
+        }
+        let now = self.clock.now();
+        for ready in ready.drain(..) {
+            self.serve(ready, now);
+        }
+        self.ready = ready;
+        self.counter.flush_if_due(now);
+        self.send_due(now);
+        now
+    }
+
+    /// Hands the requests of a client to its connections, and writes them. Returns when more may be written that a quota
+    /// holds back.
+    fn send(&mut self, number: usize, now: Time) -> Time {
+        let mut outbox = std::mem::take(self.clients[number].outbox());
+        let mut lost = Vec::new();
+        for (_, broker, request) in outbox.drain(..) {
+            if let Request::Close = request {
+                self.close(number, broker);
+                continue;
+            }
+            // The client has been told already that nothing of this is answered.
+            if lost.contains(&broker) {
+                continue;
+            }
+            let place = Place { number, broker, lane: lane(&request) };
+            if let Err(broken) = self.push(place, request, now) {
+                self.broken(place, &broken, now);
+                lost.push(broker);
+            }
+        }
+        // The memory goes back; what breaking has added stays.
+        let added = std::mem::replace(self.clients[number].outbox(), outbox);
+        self.clients[number].outbox().extend(added);
+        let mut held = Time::NEVER;
+        for at in 0..self.connections[number].len() {
+            let written = match &mut self.connections[number][at] {
+                Some(connection) if connection.has_output() => {
+                    let written = connection.write(now);
+                    held = held.min(held_back(connection, now));
+                    written
+                }
+                _ => continue,
+            };
+            if let Err(broken) = written {
+                self.broken(Place::of(number, at), &broken, now);
+            }
+        }
+        held
+    }
+
+    fn connection(&mut self, place: Place) -> &mut Option<Box<Connection>> {
+        let (connections, at) = (&mut self.connections[place.number], place.at());
+        if connections.len() <= at {
+            connections.resize_with(at + 1, || None);
+        }
+        &mut connections[at]
+    }
+
+    fn push(&mut self, place: Place, request: Request, now: Time) -> Result<(), Broken> {
+        let Place { number, broker, .. } = place;
+        if self.connection(place).is_none() {
+            let brokers = &self.brokers;
+            let at = (brokers.host(broker), brokers.address(broker));
+            let opened = Connection::open(at, brokers.access(), place.token(), &self.poller);
+            let connection = opened?;
+            self.counter.opened();
+            *self.connection(place) = Some(Box::new(connection));
+        }
+        let how = (&self.topic, &self.leaders, &mut self.memory);
+        let connection = self.connections[number].get_mut(place.at()).and_then(Option::as_mut);
+        let Some(connection) = connection else { return Ok(()) };
+        if let Some(question) = connection.push(request, how, (&mut self.counter, now))? {
+            without_response(&mut self.clients[number], broker, question, now);
+        }
+        Ok(())
+    }
+
+    /// Reads from and writes to a socket that is ready.
+    fn serve(&mut self, ready: Ready, now: Time) {
+        let place = Place::of_token(ready.number);
+        let Place { number, broker, .. } = place;
+        let Some(connections) = self.connections.get_mut(number) else { return };
+        let Some(Some(connection)) = connections.get_mut(place.at()) else { return };
+        self.changed.push(number);
+        self.topic.client_id.clone_from(&self.names[number]);
+        let (client, brokers) = (&mut self.clients[number], &mut self.brokers);
+        let (topic, leaders, memory) = (&mut self.topic, &mut self.leaders, &mut self.memory);
+        let counter = &mut self.counter;
+        let mut to = Answered { client, broker, brokers, leaders, topic, memory, counter, now };
+        let mut served = Ok(());
+        if ready.is_writable {
+            served = connection.writable(to.topic, now);
+        }
+        if served.is_ok() && ready.is_readable {
+            served = connection.read(ready.is_at_end, &mut to);
+        }
+        if let Err(broken) = served {
+            self.broken(place, &broken, now);
+        }
+    }
+
+    /// A connection is broken: the client learns of it, and its other connection to the broker is closed as well.
+    fn broken(&mut self, place: Place, broken: &Broken, now: Time) {
+        let Place { number, broker, .. } = place;
+        let address = self.brokers.address(broker);
+        tracing::debug!(%address, %broken, "connection lost");
+        self.brokers.failed(broker);
+        self.close(number, broker);
+        self.clients[number].disconnected(broker, now);
+        self.changed.push(number);
+    }
+
+    fn close(&mut self, number: usize, broker: BrokerId) {
+        for lane in 0..LANES {
+            if let Some(connection) = self.connection(Place { number, broker, lane }).take() {
+                connection.close(&self.poller);
+                self.counter.closed();
+            }
+        }
+    }
+}
+
+/// When what a connection holds back may be written.
+fn held_back(connection: &Connection, now: Time) -> Time {
+    Some(connection.held_until()).filter(|until| *until > now).unwrap_or(Time::NEVER)
+}
+
+/// The connection that a request needs.
+fn lane(request: &Request) -> usize {
+    usize::from(matches!(request, Request::Group(_) | Request::FindCoordinator))
+}
+
+/// Whose connection it is, to which broker, and which of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    number: usize,
+    broker: BrokerId,
+    lane: usize,
+}
+
+impl Place {
+    /// The connection of a client at this place of its list.
+    fn of(number: usize, at: usize) -> Place {
+        Place { number, broker: (at / LANES) as BrokerId, lane: at % LANES }
+    }
+
+    /// Its place in the list of its client.
+    fn at(self) -> usize {
+        self.broker as usize * LANES + self.lane
+    }
+
+    /// The number by which the poller tells of it, whatever the number of brokers.
+    fn token(self) -> usize {
+        self.number * BROKERS_MAX * LANES + self.at()
+    }
+
+    fn of_token(token: usize) -> Place {
+        Place::of(token / (BROKERS_MAX * LANES), token % (BROKERS_MAX * LANES))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_the_client_the_broker_and_the_connection() {
+        for (number, broker, lane) in [(0, 0, 0), (0, 2, 1), (9_999, BROKERS_MAX as u32 - 1, 1)] {
+            let place = Place { number, broker, lane };
+            assert_eq!(Place::of_token(place.token()), place);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Bodies of Fetch requests, versions 4 to 16.
+//!
+//! Source: the message definitions of Kafka, KIP-227 (sessions, which are not used), KIP-516 (topic ids from version 13
+//! on), KIP-903 (no replica id from version 15 on). Versions 17 and 18 add fields for replicas only.
+
+use bytes::BufMut;
+
+use super::primitives::{WireError, WireWriter};
+use super::versions::{Api, FETCH_BY_NAME_MAX};
+use crate::broker::protocol::Fetch;
+
+/// The id of a topic: a UUID in the order of its bytes (KIP-516); all zero where it is not known.
+pub(crate) type TopicId = [u8; 16];
+
+/// What a Fetch request says besides its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FetchContext<'a> {
+    /// The topic's name, for versions up to 12.
+    pub(crate) topic: &'a str,
+    /// The topic's id, for versions from 13 on.
+    pub(crate) topic_id: TopicId,
+    /// The epoch of each partition's leader, by partition; none where it is not known.
+    pub(crate) leader_epochs: &'a [i32],
+    /// The broker answers when there are as many bytes.
+    pub(crate) bytes_min: i32,
+    /// Bytes of the whole answer, at most; a first batch is given even if it is larger.
+    pub(crate) bytes_max: i32,
+    /// `client.rack`, for a replica that is near (KIP-392); empty for the leader.
+    pub(crate) rack: &'a str,
+}
+
+/// Writes the body of a Fetch request. Records of open transactions are not read, and no session is begun.
+///
+/// # Errors
+/// A text is too long.
+pub(crate) fn put_fetch(
+    out: &mut Vec<u8>,
+    version: i16,
+    fetch: &Fetch,
+    context: &FetchContext<'_>,
+) -> Result<(), WireError> {
+    let flexible = Api::Fetch.is_flexible(version);
+    if version <= 14 {
+        // A consumer has no replica id.
+        out.put_i32(-1);
+    }
+    out.put_i32(i32::try_from(fetch.wait_max.as_millis()).unwrap_or(i32::MAX));
+    out.put_i32(context.bytes_min);
+    out.put_i32(context.bytes_max);
+    // read_committed, the default of librdkafka.
+    out.put_i8(1);
+    if version >= 7 {
+        // Session 0 with the last epoch: no session.
+        out.put_i32(0);
+        out.put_i32(-1);
+    }
+    out.put_count(1, flexible, "topics")?;
+    match version <= FETCH_BY_NAME_MAX {
+        true => out.put_text(Some(context.topic), flexible, "topic name")?,
+        false => out.put_slice(&context.topic_id),
+    }
+    out.put_count(fetch.slots.len(), flexible, "partitions")?;
+    for slot in &fetch.slots {
+        out.put_u32(slot.partition.0);
+        if version >= 9 {
+            let epoch = context.leader_epochs.get(slot.partition.0 as usize);
+            out.put_i32(epoch.copied().unwrap_or(-1));
+        }
+        out.put_i64(slot.offset);
+        if version >= 12 {
+            // With the epoch of the last record that was fetched, the broker compares its log (KIP-595).
+            out.put_i32(slot.epoch);
+        }
+        if version >= 5 {
+            // A consumer has no log of its own.
+            out.put_i64(-1);
+        }
+        out.put_i32(i32::try_from(fetch.partition_bytes_max).unwrap_or(i32::MAX));
+        out.put_no_tags(flexible);
+    }
+    out.put_no_tags(flexible);
+    if version >= 7 {
+        // Nothing is taken out of a session.
+        out.put_count(0, flexible, "forgotten topics")?;
+    }
+    if version >= 11 {
+        out.put_text(Some(context.rack), flexible, "rack")?;
+    }
+    out.put_no_tags(flexible);
+    Ok(())
+}

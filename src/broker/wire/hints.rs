@@ -1,0 +1,57 @@
+//! Where a partition's new leader is, as Produce and Fetch say it beside NOT_LEADER_OR_FOLLOWER.
+//!
+//! Source: KIP-951. The hints are tagged fields, in Produce from version 10 and in Fetch from version 16 on.
+
+use super::primitives::{WireError, WireReader};
+
+/// A broker and its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// `node.id` of the broker.
+    pub(crate) node_id: i32,
+    /// Name or address of its host.
+    pub(crate) host: String,
+    /// TCP port.
+    pub(crate) port: i32,
+}
+
+/// A partition's leader, as another broker knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeaderHint {
+    /// `node.id` of the leader; -1 while there is none.
+    pub(crate) node_id: i32,
+    /// Its epoch. A hint with an epoch below a known one is old.
+    pub(crate) epoch: i32,
+}
+
+/// Bytes of the smallest endpoint: node id, empty host, port, no rack, no tagged fields.
+const ENDPOINT_BYTES_MIN: usize = 11;
+
+/// Reads the structure `CurrentLeader`.
+///
+/// # Errors
+/// The bytes are not one.
+pub(super) fn leader_hint(mut reader: WireReader<'_>) -> Result<LeaderHint, WireError> {
+    let node_id = reader.i32("a leader")?;
+    let epoch = reader.i32("a leader epoch")?;
+    reader.skip_tags(true)?;
+    Ok(LeaderHint { node_id, epoch })
+}
+
+/// Reads the array `NodeEndpoints`.
+///
+/// # Errors
+/// The bytes are not one.
+pub(super) fn endpoints(mut reader: WireReader<'_>) -> Result<Vec<Endpoint>, WireError> {
+    let count = reader.count(true, ENDPOINT_BYTES_MIN, "endpoints")?.unwrap_or_default();
+    let mut endpoints = Vec::with_capacity(count);
+    for _ in 0..count {
+        let node_id = reader.i32("a node id")?;
+        let host = reader.string(true, "a host")?.to_owned();
+        let port = reader.i32("a port")?;
+        reader.nullable_string(true, "a rack")?;
+        reader.skip_tags(true)?;
+        endpoints.push(Endpoint { node_id, host, port });
+    }
+    Ok(endpoints)
+}

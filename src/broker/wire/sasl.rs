@@ -1,0 +1,69 @@
+//! SaslHandshake and SaslAuthenticate, which a login consists of.
+//!
+//! Sources: KIP-43, KIP-152 and KIP-368, and the message definitions of Kafka. Both have no tagged fields in these
+//! versions.
+
+use bytes::BufMut as _;
+
+use super::primitives::{WireError, WireReader, WireWriter};
+
+/// Bytes of a name in its shortest form.
+const NAME_BYTES: usize = 2;
+
+/// Writes the body of a SaslHandshake request.
+///
+/// # Errors
+/// The name is too long.
+pub(crate) fn put_handshake(out: &mut Vec<u8>, mechanism: &str) -> Result<(), WireError> {
+    out.put_text(Some(mechanism), false, "mechanism")
+}
+
+/// Reads the body of a SaslHandshake response: its error code, and the mechanisms that the listener takes.
+///
+/// # Errors
+/// The bytes are not such a body.
+pub(crate) fn mechanisms(body: &[u8]) -> Result<(i16, Vec<String>), WireError> {
+    let mut reader = WireReader::new(body);
+    let code = reader.i16("the error of SaslHandshake")?;
+    let count = reader.count(false, NAME_BYTES, "mechanisms")?.unwrap_or_default();
+    let name = |_| Ok(reader.string(false, "a mechanism")?.to_owned());
+    let names: Result<_, WireError> = (0..count).map(name).collect();
+    Ok((code, names?))
+}
+
+/// Writes the body of a SaslAuthenticate request.
+///
+/// # Errors
+/// The bytes are more than 2 GiB.
+pub(crate) fn put_authenticate(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), WireError> {
+    let length = i32::try_from(bytes.len()).map_err(|_| WireError::Malformed("a login"))?;
+    out.put_i32(length);
+    out.put_slice(bytes);
+    Ok(())
+}
+
+/// What a broker answers to one step of a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SaslAnswer {
+    /// An error code; 0 is none.
+    pub(crate) code: i16,
+    /// What the broker says about it.
+    pub(crate) message: Option<String>,
+    /// The mechanism's own answer.
+    pub(crate) bytes: Vec<u8>,
+    /// How long the login holds, in milliseconds; 0 is without end.
+    pub(crate) lifetime_ms: i64,
+}
+
+/// Reads the body of a SaslAuthenticate response.
+///
+/// # Errors
+/// The bytes are not such a body.
+pub(crate) fn authenticated(body: &[u8]) -> Result<SaslAnswer, WireError> {
+    let mut reader = WireReader::new(body);
+    let code = reader.i16("the error of SaslAuthenticate")?;
+    let message = reader.nullable_string(false, "a message")?.map(str::to_owned);
+    let bytes = reader.nullable_bytes(false, "a login")?.unwrap_or_default().to_vec();
+    let lifetime_ms = reader.i64("a lifetime")?;
+    Ok(SaslAnswer { code, message, bytes, lifetime_ms })
+}

@@ -1,0 +1,44 @@
+//! `init`: a scenario to start from.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::terminal::print;
+use crate::base::printable_path;
+use crate::error::{Error, Exit};
+
+/// What is written.
+const TEMPLATE: &str = include_str!("init.toml");
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub(super) struct InitArguments {
+    /// The file to write; never one that is there already.
+    #[arg(default_value = "scenario.toml")]
+    file: PathBuf,
+}
+
+/// Writes the scenario, and says what to do with it.
+pub(super) fn init(arguments: &InitArguments) -> Result<Exit, Error> {
+    let named = printable_path(&arguments.file);
+    let created = OpenOptions::new().write(true).create_new(true).open(&arguments.file);
+    let written = created.and_then(|mut file| file.write_all(TEMPLATE.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::Input(format!(
+            "`{named}` is there already and is not overwritten; name another file"
+        )),
+        _ => Error::Environment(format!("cannot write `{named}`: {error}; name another file")),
+    })?;
+    print(&format!(
+        "wrote {named}\n\n\
+         lanekeeper check {named}                           print the plan\n\
+         lanekeeper run {named} --broker sim                run it in virtual time\n\
+         lanekeeper run {named}                             run it on the embedded mock cluster\n\
+         lanekeeper run {named} --bootstrap HOST:PORT       run it on a cluster\n\
+         lanekeeper run {named} --broker sim --html page.html\n"
+    ))?;
+    Ok(Exit::Passed)
+}

@@ -1,0 +1,254 @@
+//! `run --metrics`: an HTTP endpoint that Prometheus scrapes while a run goes on.
+//!
+//! It answers from the latest snapshot, on a thread of its own: a scrape waits for no thread of the run, and none waits
+//! for a scrape.
+
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::Args;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::base::{Clock, Time, printable};
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::report::{ExpositionFormat, LatestSnapshot, exposition};
+
+/// Where metrics are served.
+#[derive(Debug, Args)]
+pub(super) struct MetricsArguments {
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics while the run goes on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<String>,
+
+    /// Allow an address for `--metrics` that other machines can reach.
+    #[arg(long, requires = "metrics")]
+    allow_remote_metrics: bool,
+}
+
+/// Connections that are answered at once; more are closed.
+const CONNECTIONS_MAX: usize = 16;
+/// How long a client may take to send its request and to read the answer.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
+/// Shortest and longest wait for the scrape that sees the verdict.
+const LAST_SCRAPE_LIMITS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(30));
+/// The shortest part of that wait, after which it is seen whether the user has interrupted it.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl MetricsArguments {
+    /// Binds the address, if there is one. Nothing is answered yet.
+    ///
+    /// # Errors
+    /// The run has no wall clock, or the address is wrong, not allowed or taken.
+    pub(super) fn bind(&self, plan: &Plan) -> Result<Option<TcpListener>, Error> {
+        let Some(text) = &self.metrics else { return Ok(None) };
+        if plan.broker.capability().is_modelled {
+            return Err(Error::Input(format!(
+                "`--metrics` is for runs in real time: `{}` runs in virtual time, seconds of which pass between two scrapes; \
+                 leave `--metrics` out, or use another `--broker`",
+                plan.broker.kind()
+            )));
+        }
+        let shown = printable(text);
+        let Some(address) = text.to_socket_addrs().ok().and_then(|mut found| found.next()) else {
+            return Err(Error::Input(format!(
+                "`--metrics {shown}` is no address with a port; give one such as `127.0.0.1:9464`"
+            )));
+        };
+        if !address.ip().is_loopback() && !self.allow_remote_metrics {
+            return Err(Error::Input(format!(
+                "other machines could read the metrics at {address}; give an address such as `127.0.0.1:{}`, or add \
+                 `--allow-remote-metrics` if that is what you want",
+                address.port()
+            )));
+        }
+        TcpListener::bind(address).map(Some).map_err(|error| {
+            Error::Environment(match error.kind() {
+                ErrorKind::AddrInUse => format!(
+                    "cannot serve metrics at {address}: the port is taken, perhaps by another run; give another one, or \
+                     `--metrics {}:0` for any that is free",
+                    address.ip()
+                ),
+                ErrorKind::AddrNotAvailable => format!(
+                    "cannot serve metrics at {address}: this machine does not have the address; `127.0.0.1:{}` is one \
+                     it has",
+                    address.port()
+                ),
+                _ => format!("cannot serve metrics at {address}: {error}; give another address"),
+            })
+        })
+    }
+}
+
+/// An endpoint that answers scrapes until it is dropped.
+#[derive(Debug)]
+pub(super) struct MetricsEndpoint {
+    address: SocketAddr,
+    scrapes: Arc<Scrapes>,
+    _ends: oneshot::Sender<Infallible>,
+}
+
+impl MetricsEndpoint {
+    /// Answers from `latest` on a thread of its own.
+    ///
+    /// # Errors
+    /// The system gives no thread or no runtime.
+    pub(super) fn start(
+        listener: TcpListener,
+        latest: LatestSnapshot,
+    ) -> std::io::Result<MetricsEndpoint> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let scrapes = Arc::new(Scrapes {
+            latest,
+            clock: Clock::start(),
+            times: Mutex::default(),
+            came: Condvar::new(),
+        });
+        let (ends, ended) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let served = scrapes.clone();
+        std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+            if let Err(error) = runtime.block_on(serve(listener, served, ended)) {
+                tracing::warn!(%error, "metrics are not served any more");
+            }
+        })?;
+        Ok(MetricsEndpoint { address, scrapes, _ends: ends })
+    }
+
+    /// Where it is.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}/metrics", self.address)
+    }
+
+    /// Waits until the verdict was scraped, if something scrapes this run: twice as long as the last two scrapes were
+    /// apart, at least 3 seconds and at most 30. Ends at once when `is_interrupted` says so.
+    pub(super) fn wait_for_last_scrape(&self, is_interrupted: impl Fn() -> bool) {
+        self.scrapes.wait_for_verdict(is_interrupted);
+    }
+}
+
+/// What was scraped, and when.
+#[derive(Debug)]
+struct Scrapes {
+    latest: LatestSnapshot,
+    clock: Clock,
+    times: Mutex<ScrapeTimes>,
+    came: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ScrapeTimes {
+    last: Option<Time>,
+    apart: Option<Duration>,
+    has_verdict: bool,
+}
+
+impl Scrapes {
+    fn note(&self, has_verdict: bool) {
+        let now = self.clock.now();
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.apart = times.last.map(|last| now.remaining(last));
+        times.last = Some(now);
+        times.has_verdict |= has_verdict;
+        self.came.notify_all();
+    }
+
+    fn wait_for_verdict(&self, is_interrupted: impl Fn() -> bool) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(last), Some(apart)) = (times.last, times.apart) else { return };
+        let until = last + (2 * apart).clamp(LAST_SCRAPE_LIMITS.0, LAST_SCRAPE_LIMITS.1);
+        while !times.has_verdict && self.clock.now() < until && !is_interrupted() {
+            let waited = self.came.wait_timeout(times, LOOK);
+            times = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    scrapes: Arc<Scrapes>,
+    mut ended: oneshot::Receiver<Infallible>,
+) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = &mut ended => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // As when there are no descriptors left: they may come back.
+            tokio::time::sleep(LOOK).await;
+            continue;
+        };
+        let Ok(permit) = room.clone().try_acquire_owned() else { continue };
+        let scrapes = scrapes.clone();
+        let answering = async move {
+            let service = service_fn(move |request| {
+                let answer = answer(&request, &scrapes);
+                async { Ok::<_, Infallible>(answer) }
+            });
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).keep_alive(false).header_read_timeout(CONNECTION_LIMIT);
+            // A client that went away, or took too long, has its reasons.
+            let _ = tokio::time::timeout(
+                CONNECTION_LIMIT,
+                http.serve_connection(TokioIo::new(stream), service),
+            )
+            .await;
+            drop(permit);
+        };
+        tokio::spawn(answering);
+    }
+}
+
+fn answer(request: &Request<Incoming>, scrapes: &Scrapes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    let mut say = |status, kind: &'static str, text: Vec<u8>| {
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+        *response.body_mut() = Full::from(text);
+    };
+    let plain = "text/plain; charset=utf-8";
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+            let format = ExpositionFormat::accepted_by(accept.unwrap_or_default());
+            let snapshot = scrapes.latest.get();
+            let has_verdict = snapshot.verdict.is_some();
+            match exposition(snapshot, format) {
+                Ok(text) => {
+                    say(StatusCode::OK, format.content_type(), text);
+                    scrapes.note(has_verdict);
+                }
+                Err(error) => {
+                    say(StatusCode::INTERNAL_SERVER_ERROR, plain, format!("{error}\n").into());
+                }
+            }
+        }
+        (&Method::GET | &Method::HEAD, "/") => {
+            say(StatusCode::OK, plain, "a run of lanekeeper; its metrics are at /metrics\n".into());
+        }
+        (&Method::GET | &Method::HEAD, _) => {
+            say(StatusCode::NOT_FOUND, plain, "there is only /metrics here\n".into());
+        }
+        _ => {
+            say(StatusCode::METHOD_NOT_ALLOWED, plain, "only GET and HEAD are answered\n".into());
+            let methods = hyper::header::HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(ALLOW, methods);
+        }
+    }
+    response
+}

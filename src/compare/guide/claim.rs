@@ -1,0 +1,46 @@
+//! A claim of the guide with its verdict, figures, and the command that repeats it.
+
+use serde::Serialize;
+
+use super::condition::Condition;
+use crate::compare::variant::VariantRounds;
+use crate::summary::Summary;
+
+/// What the figures say of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ClaimVerdict {
+    /// They support it, in at least one condition, and contradict it in none.
+    #[serde(rename = "supported")]
+    Supported,
+    /// They contradict it, or show no difference where one would have been seen.
+    #[serde(rename = "not supported")]
+    NotSupported,
+    /// More rounds, or another broker, would tell.
+    #[serde(rename = "inconclusive")]
+    Inconclusive,
+}
+
+/// A claim with its verdict.
+#[derive(Clone, Debug, Serialize)]
+pub struct Claim {
+    /// In short.
+    pub claim: &'static str,
+    /// What the guide says.
+    pub guide: &'static str,
+    /// The verdict.
+    pub verdict: ClaimVerdict,
+    /// Why, with figures.
+    pub because: Vec<String>,
+    /// The command that repeats it.
+    pub command: String,
+}
+
+/// The rounds of a set-up in a condition.
+pub(super) fn rounds_of<'a>(
+    results: &'a [VariantRounds],
+    name: &str,
+    condition: Condition,
+) -> &'a [Summary] {
+    let wanted = format!("{name}, {}", condition.name());
+    results.iter().find(|it| it.name == wanted).map_or(&[], |it| &it.summaries)
+}

@@ -1,0 +1,42 @@
+//! What a run of the guide meets.
+
+/// What a run of the guide meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    /// Nothing goes wrong, and consumers have little to do.
+    Quiet,
+    /// The busiest consumer of Before is busy for 70 % of the time.
+    Busy70,
+    /// The busiest consumer of Before is busy for 95 % of the time.
+    Busy95,
+    /// One partition is busy for two thirds of the time.
+    Slow,
+    /// A consumer crashes.
+    Crash,
+    /// A consumer leaves in order and comes back, as in a deployment.
+    MembershipChange,
+}
+
+impl Condition {
+    /// Its name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Condition::Quiet => "quiet",
+            Condition::Busy70 => "70 % busy",
+            Condition::Busy95 => "95 % busy",
+            Condition::Slow => "slow partition",
+            Condition::Crash => "crash",
+            Condition::MembershipChange => "membership change",
+        }
+    }
+
+    /// Whether one client for all partitions is run as well.
+    pub(super) fn has_shared(self) -> bool {
+        matches!(self, Condition::Quiet | Condition::Busy95)
+    }
+
+    /// Whether other assignors and memberships of option 1 are run as well.
+    pub(super) fn has_all_groups(self) -> bool {
+        matches!(self, Condition::Crash | Condition::MembershipChange)
+    }
+}

@@ -1,0 +1,455 @@
+//! What records consist of: values, keys and headers. Every value fits the client and the broker.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::payload_limits::{fits_broker, fits_client};
+use crate::base::{
+    FileError, PartitionId, ProducerId, STAMP_BYTES, Seed, Time, format_bytes, printable,
+    read_regular,
+};
+use crate::plan::{
+    AvroPlan, BrokerPlan, JsonPlan, PayloadPlan, RecordFacts, RecordWriter, SizePlan, Template,
+    ValuePlan,
+};
+use crate::reader::{Findings, GivenKey};
+use crate::scenario::payload::{Payload, PayloadTable, RandomSize, SizeSpan};
+use crate::scenario::{At, Bytes, Diagnostic, Load, Origin, Scenario, codes};
+
+/// What a record has if nothing is said.
+const PAYLOAD_DEFAULT: u32 = 100;
+/// Bytes of all values that are given in files.
+const FILES_BYTES_MAX: u64 = 64 << 20;
+/// Values that are given in files.
+const VALUES_MAX: usize = 1_000_000;
+/// Bytes of a schema.
+const SCHEMA_BYTES_MAX: u64 = 4 << 20;
+/// Headers of a record.
+const HEADERS_MAX: usize = 100;
+/// Records that are made to learn how large they are.
+const SAMPLES: u64 = 200;
+/// Sizes that are drawn to learn their mean.
+const SIZES: u64 = 10_000;
+/// The header of a stamp: name and value, each with its length.
+const STAMP_HEADER_BYTES: u64 = 60;
+
+/// What records consist of, and how large they are: key, value and headers together.
+pub(super) struct BuiltPayload {
+    pub(super) plan: PayloadPlan,
+    /// The mean, rounded.
+    pub(super) mean_bytes: u32,
+    /// The largest; of values that a template or a schema makes, of those that were tried.
+    pub(super) most_bytes: u32,
+}
+
+/// What records consist of. What the client or the broker would refuse is an error.
+pub(super) fn build(
+    scenario: &Scenario,
+    broker: &BrokerPlan,
+    is_keyed: bool,
+    found: &mut Findings,
+) -> BuiltPayload {
+    let load = &scenario.load;
+    let before = found.count_so_far();
+    let (value, registry_id) = match load.payload.as_ref().map(|at| &at.value) {
+        None => (filler(SizePlan::Fixed(PAYLOAD_DEFAULT), 1.0), None),
+        Some(Payload::Size(_)) => (plain(load, found), None),
+        Some(Payload::Table(table)) => value(table, is_keyed, found),
+    };
+    let plan = PayloadPlan {
+        value,
+        key: key_text(load, is_keyed, found),
+        headers: headers(load, is_keyed, found),
+        registry_id,
+    };
+    let (mean_bytes, most_bytes) = match sizes(&plan) {
+        Ok(sizes) => sizes,
+        Err(error) => {
+            let origin = schema_place(load);
+            let message = format!("no value can be made of the schema: {}", printable(&error));
+            found.push(
+                Diagnostic::error(codes::BAD_SCHEMA, origin, message)
+                    .remedy("use a schema whose types are all supported, and that ends"),
+            );
+            (u64::from(PAYLOAD_DEFAULT), u64::from(PAYLOAD_DEFAULT))
+        }
+    };
+    let built = BuiltPayload {
+        plan,
+        mean_bytes: u32::try_from(mean_bytes).unwrap_or(u32::MAX),
+        most_bytes: u32::try_from(most_bytes).unwrap_or(u32::MAX),
+    };
+    let is_wrong = found.count_so_far() > before;
+    let places = [
+        load.payload.as_ref().map(|at| (at.origin, at.key)),
+        load.headers.as_ref().map(|at| (at.origin, at.key)),
+        load.key.as_ref().map(|at| (at.origin, at.key)),
+    ];
+    if let (Some((origin, key)), false) = (places.into_iter().flatten().next(), is_wrong) {
+        let largest = At { value: Bytes(most_bytes), origin, key };
+        let kind = broker.kind();
+        if !fits_client(&largest, kind, &scenario.client, found)
+            || !fits_broker(&largest, kind, found)
+        {
+            let plan = PayloadPlan::plain(PAYLOAD_DEFAULT);
+            return BuiltPayload { plan, mean_bytes: PAYLOAD_DEFAULT, ..built };
+        }
+    }
+    built
+}
+
+/// Where the schema of values is written.
+fn schema_place(load: &Load) -> Origin {
+    let Some(at) = &load.payload else { return Origin::WholeFile };
+    let Payload::Table(table) = &at.value else { return at.origin };
+    let schema = table.avro.as_ref().or(table.json_schema.as_ref());
+    schema.map_or(at.origin, |schema| schema.origin)
+}
+
+fn filler(size: SizePlan, entropy: f64) -> ValuePlan {
+    ValuePlan::Filler { size, entropy }
+}
+
+/// Values of a size, written as such.
+fn plain(load: &Load, found: &mut Findings) -> ValuePlan {
+    let Some(At { value: Payload::Size(bytes), origin, key }) = &load.payload else {
+        return filler(SizePlan::Fixed(PAYLOAD_DEFAULT), 1.0);
+    };
+    let at = At { value: *bytes, origin: *origin, key: *key };
+    filler(SizePlan::Fixed(with_stamp("load.payload", &at, found)), 1.0)
+}
+
+/// A size that has room for the stamp.
+fn with_stamp(name: &str, at: &At<Bytes>, found: &mut Findings) -> u32 {
+    let bytes = at.value.0;
+    if bytes < STAMP_BYTES as u64 {
+        let message = format!("`{name}` of {bytes} B has no room for the stamp");
+        let remedy =
+            format!("the smallest is {STAMP_BYTES}B: run, producer, sequence, times, checksum");
+        found.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(remedy));
+        return PAYLOAD_DEFAULT;
+    }
+    // What is larger is refused by its limits.
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// How the values of a table are made.
+fn value(payload: &PayloadTable, is_keyed: bool, found: &mut Findings) -> (ValuePlan, Option<u32>) {
+    let sources = [
+        ("lines", &payload.lines),
+        ("files", &payload.files),
+        ("template", &payload.template),
+        ("avro", &payload.avro),
+        ("json_schema", &payload.json_schema),
+    ];
+    let mut given = sources.into_iter().filter_map(|(name, at)| Some((name, at.as_ref()?)));
+    let first = given.next();
+    if let (Some((name, _)), Some((other, at))) = (first, given.next()) {
+        let message =
+            format!("`load.payload` has `{name}` and `{other}`, and values have one source");
+        found.push(
+            Diagnostic::error(codes::CONFLICT, at.key, message)
+                .remedy(format!("keep `{name}` or `{other}`")),
+        );
+    }
+    let has_schema = matches!(first, Some(("avro" | "json_schema", _)));
+    if !has_schema {
+        let works_with = "`avro` or `json_schema`";
+        let name = "load.payload.registry_id";
+        found.no_effect(name, payload.registry_id.as_ref(), works_with, "values of no schema");
+    }
+    let registry_id = payload.registry_id.as_ref().filter(|_| has_schema).map(|at| {
+        u32::try_from(at.value).ok().filter(|id| i32::try_from(*id).is_ok()).unwrap_or_else(|| {
+            let message = "`load.payload.registry_id` must be from 0 to 2147483647";
+            found.push(
+                Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message)
+                    .remedy("a registry counts its schemas from 1"),
+            );
+            0
+        })
+    });
+    let Some((name, at)) = first else {
+        let size = payload.size.as_ref();
+        let size = size.map_or(SizePlan::Fixed(PAYLOAD_DEFAULT), |at| self::size(at, found));
+        let entropy = found.number(
+            GivenKey::new("load.payload.entropy", payload.entropy.as_ref()),
+            1.0,
+            0.0..=1.0,
+            "0 is zeros only, 1 is random bytes only",
+        );
+        return (filler(size, entropy), None);
+    };
+    let unused = [
+        ("size", payload.size.as_ref().map(|at| at.key)),
+        ("entropy", payload.entropy.as_ref().map(|at| at.key)),
+    ];
+    for (unused, key) in unused.into_iter().filter_map(|(unused, key)| Some((unused, key?))) {
+        let message = format!("`load.payload.{unused}` has no effect with values from `{name}`");
+        let diagnostic = Diagnostic::error(codes::NO_EFFECT, key, message);
+        found.push_for_others(diagnostic.remedy(format!("remove it, or remove `{name}`")));
+    }
+    (sourced(name, at, is_keyed, found), registry_id)
+}
+
+/// Values from this source.
+fn sourced(name: &str, at: &At<String>, is_keyed: bool, found: &mut Findings) -> ValuePlan {
+    let fallback = || filler(SizePlan::Fixed(PAYLOAD_DEFAULT), 1.0);
+    let is_inline = at.value.trim_start().starts_with(['{', '[']);
+    let no_schema = |what: &str, error: String| {
+        let written = if is_inline { name } else { &at.value };
+        let message = format!("`{}` is no {what}: {error}", printable(written));
+        let message = printable(&message.split_whitespace().collect::<Vec<_>>().join(" ")).into();
+        Diagnostic { message, ..Diagnostic::error(codes::BAD_SCHEMA, at.origin, "") }
+            .remedy("see \"Your own payload\" in the book for what is supported")
+    };
+    let text = |found: &mut Findings| match is_inline {
+        true => Some(at.value.clone()),
+        false => {
+            let bytes = read(at, SCHEMA_BYTES_MAX, found)?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        }
+    };
+    let read = match name {
+        "lines" => lines(at, found).map(|values| ValuePlan::Given(Arc::new(values))),
+        "files" => files(at, found).map(|values| ValuePlan::Given(Arc::new(values))),
+        "template" => {
+            template("load.payload.template", at, is_keyed, found).map(ValuePlan::Template)
+        }
+        "avro" => text(found).and_then(|text| match AvroPlan::parse(&text) {
+            Ok(plan) => Some(ValuePlan::Avro(plan)),
+            Err(error) => {
+                found.push(no_schema("Avro schema", error));
+                None
+            }
+        }),
+        _ => text(found).and_then(|text| match JsonPlan::parse(&text) {
+            Ok(plan) => Some(ValuePlan::Json(plan)),
+            Err(error) => {
+                found.push(no_schema("JSON Schema that values can be made of", error));
+                None
+            }
+        }),
+    };
+    read.unwrap_or_else(fallback)
+}
+
+/// The size of values.
+fn size(at: &At<SizeSpan>, found: &mut Findings) -> SizePlan {
+    let name = "load.payload.size";
+    let random = match &at.value {
+        SizeSpan::Fixed(bytes) => {
+            let at = At { value: *bytes, origin: at.origin, key: at.key };
+            return SizePlan::Fixed(with_stamp(name, &at, found));
+        }
+        SizeSpan::Random(random) => random,
+    };
+    let RandomSize { min, max, p50, p99 } = &**random;
+    let mut bytes = |part: &str, at: &At<Bytes>| with_stamp(&format!("{name}.{part}"), at, found);
+    let stamp = STAMP_BYTES as u32;
+    let (plan, in_order) = match (min, max, p50, p99) {
+        (Some(min), Some(max), None, None) => {
+            let (least, most) = (bytes("min", min), bytes("max", max));
+            (SizePlan::Uniform { least, most }, least <= most)
+        }
+        (min, Some(max), Some(p50), Some(p99)) => {
+            let least = min.as_ref().map_or(stamp, |min| bytes("min", min));
+            let (median, p99, most) = (bytes("p50", p50), bytes("p99", p99), bytes("max", max));
+            let in_order = least <= median && median <= p99 && p99 <= most;
+            let (median, p99) = (f64::from(median), f64::from(p99));
+            (SizePlan::Lognormal { median, p99, least, most }, in_order)
+        }
+        _ => {
+            let message = format!("`{name}` needs `min` and `max`, or `p50`, `p99` and `max`");
+            found.push(
+                Diagnostic::error(codes::EXACTLY_ONE, at.origin, message)
+                    .remedy("for example `size = { min = \"200B\", max = \"2KiB\" }`"),
+            );
+            return SizePlan::Fixed(PAYLOAD_DEFAULT);
+        }
+    };
+    if !in_order {
+        let message = format!("the sizes of `{name}` do not ascend");
+        found.push(
+            Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message)
+                .remedy("write `min` <= `p50` <= `p99` <= `max`"),
+        );
+        return SizePlan::Fixed(PAYLOAD_DEFAULT);
+    }
+    plan
+}
+
+/// The key of records: `keyed` gives each a number, which is the key if nothing else is said.
+fn key_text(load: &Load, is_keyed: bool, found: &mut Findings) -> Option<Template> {
+    match &load.key {
+        Some(at) => template("load.key", at, is_keyed, found),
+        None => is_keyed.then(|| Template::parse("{{key}}", true).ok()).flatten(),
+    }
+}
+
+fn headers(load: &Load, is_keyed: bool, found: &mut Findings) -> Vec<(String, Template)> {
+    let Some(at) = &load.headers else { return Vec::new() };
+    if at.value.0.len() > HEADERS_MAX {
+        let message = format!("`load.headers` has more than {HEADERS_MAX} headers");
+        found.push(
+            Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message)
+                .remedy("put what belongs together into one header"),
+        );
+    }
+    let mut planned = Vec::new();
+    for (name, text) in &at.value.0 {
+        if name == crate::base::STAMP_HEADER {
+            let message = format!("the header `{name}` is that of the stamp");
+            found.push(
+                Diagnostic::error(codes::CONFLICT, text.key, message)
+                    .remedy("give it another name"),
+            );
+        }
+        if name.is_empty() || name.contains(char::is_control) {
+            let message = format!("`{}` is no name of a header", printable(name));
+            found.push(
+                Diagnostic::error(codes::BAD_TEMPLATE, text.key, message)
+                    .remedy("a name has letters, and no control characters"),
+            );
+        }
+        let key = format!("load.headers.{name}");
+        planned.extend(template(&key, text, is_keyed, found).map(|text| (name.clone(), text)));
+    }
+    planned
+}
+
+fn template(name: &str, at: &At<String>, is_keyed: bool, found: &mut Findings) -> Option<Template> {
+    match Template::parse(&at.value, is_keyed) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            let message = format!("`{name}`: {}", printable(&error.message));
+            found.push(
+                Diagnostic::error(codes::BAD_TEMPLATE, at.origin, message).remedy(error.remedy),
+            );
+            None
+        }
+    }
+}
+
+/// The lines of a file that are not empty.
+fn lines(at: &At<String>, found: &mut Findings) -> Option<Vec<Vec<u8>>> {
+    let bytes = read(at, FILES_BYTES_MAX, found)?;
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let values = lines.filter(|line| !line.is_empty()).take(VALUES_MAX + 1);
+    some_values(values.map(<[u8]>::to_vec).collect(), at, found)
+}
+
+/// The files of a directory, by name.
+fn files(at: &At<String>, found: &mut Findings) -> Option<Vec<Vec<u8>>> {
+    let entries = match std::fs::read_dir(&at.value) {
+        Ok(entries) => entries,
+        Err(error) => {
+            found.push(unreadable(at, &error.into()));
+            return None;
+        }
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<_> = paths.filter(|path| path.is_file()).take(VALUES_MAX + 1).collect();
+    paths.sort();
+    let (mut values, mut left) = (Vec::new(), FILES_BYTES_MAX);
+    for path in paths {
+        match read_regular(&path, left) {
+            Ok(bytes) => {
+                left -= bytes.len() as u64;
+                values.push(bytes);
+            }
+            Err(error) => {
+                found.push(unreadable(at, &error));
+                return None;
+            }
+        }
+    }
+    some_values(values, at, found)
+}
+
+fn some_values(
+    values: Vec<Vec<u8>>,
+    at: &At<String>,
+    found: &mut Findings,
+) -> Option<Vec<Vec<u8>>> {
+    if !(1..=VALUES_MAX).contains(&values.len()) {
+        let message = match values.is_empty() {
+            true => format!("`{}` has no values", printable(&at.value)),
+            false => format!("`{}` has more than a million values", printable(&at.value)),
+        };
+        found.push(
+            Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message)
+                .remedy("a value is a line that is not empty, or a file"),
+        );
+        return None;
+    }
+    Some(values)
+}
+
+fn read(at: &At<String>, bytes_max: u64, found: &mut Findings) -> Option<Vec<u8>> {
+    match read_regular(Path::new(&at.value), bytes_max) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            found.push(unreadable(at, &error));
+            None
+        }
+    }
+}
+
+fn unreadable(at: &At<String>, error: &FileError) -> Diagnostic {
+    let name = printable(&at.value);
+    let (code, message) = match error {
+        FileError::Missing => (codes::FILE_MISSING, format!("there is no `{name}`")),
+        FileError::TooLarge(limit) => {
+            (codes::FILE_TOO_LARGE, format!("`{name}` is larger than {}", format_bytes(*limit)))
+        }
+        other => (codes::FILE_UNREADABLE, format!("`{name}` cannot be read: {other}")),
+    };
+    let remedy = match error.is_not_found() {
+        true => "paths are relative to the working directory",
+        false => error.remedy(),
+    };
+    Diagnostic::error(code, at.origin, message).remedy(remedy)
+}
+
+/// The mean and the largest size of key, value and headers.
+fn sizes(plan: &PayloadPlan) -> Result<(u64, u64), String> {
+    let ValuePlan::Filler { size, .. } = plan.value else {
+        let (mean, most) = sampled(plan)?;
+        return Ok((mean + STAMP_HEADER_BYTES, most + STAMP_HEADER_BYTES));
+    };
+    let mut random = Seed(1).random();
+    let drawn = (0..SIZES).map(|_| u64::from(size.draw(&mut random))).sum::<u64>();
+    let (mean, most) = (drawn.div_ceil(SIZES), u64::from(size.most()));
+    // What is besides the value does not depend on its size.
+    let value = filler(SizePlan::Fixed(STAMP_BYTES as u32), 1.0);
+    let (other_mean, other_most) = sampled(&PayloadPlan { value, ..plan.clone() })?;
+    let stamp = STAMP_BYTES as u64;
+    Ok((mean + other_mean - stamp, most + other_most - stamp))
+}
+
+/// The same of records that are made.
+fn sampled(plan: &PayloadPlan) -> Result<(u64, u64), String> {
+    let mut writer = RecordWriter::new(Arc::new(plan.clone()), Seed(1));
+    let samples = match &plan.value {
+        ValuePlan::Given(values) => SAMPLES.max(values.len() as u64),
+        _ => SAMPLES,
+    };
+    let (mut sum, mut most) = (0, 0);
+    for sequence in 0..samples {
+        let bytes = writer.sample(&sample_facts(sequence))?.bytes() as u64;
+        (sum, most) = (sum + bytes, most.max(bytes));
+    }
+    Ok((sum.div_ceil(samples), most))
+}
+
+/// A record to look at.
+fn sample_facts(sequence: u64) -> RecordFacts {
+    RecordFacts {
+        producer: ProducerId(0),
+        partition: PartitionId(0),
+        sequence,
+        key: Some(0),
+        now: Time::ZERO,
+    }
+}

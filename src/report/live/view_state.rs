@@ -1,0 +1,93 @@
+//! What the reader of the view has chosen, and the texts that all parts of it write.
+
+use std::time::Duration;
+
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::Span;
+
+/// Order of the partitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum SortBy {
+    /// By number.
+    #[default]
+    Number,
+    /// Largest p99 first.
+    P99,
+    /// Largest lag first.
+    Lag,
+}
+
+impl SortBy {
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            SortBy::Number => "number",
+            SortBy::P99 => "p99",
+            SortBy::Lag => "lag",
+        }
+    }
+
+    /// The one after it.
+    pub(super) fn next(self) -> SortBy {
+        match self {
+            SortBy::Number => SortBy::P99,
+            SortBy::P99 => SortBy::Lag,
+            SortBy::Lag => SortBy::Number,
+        }
+    }
+}
+
+/// What the view shows besides the snapshot.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ViewState {
+    /// Order of the partitions.
+    pub(super) sort: SortBy,
+    /// Whether the snapshot stands still.
+    pub(super) is_frozen: bool,
+    /// Whether the run was asked to stop.
+    pub(super) is_stopping: bool,
+    /// Whether the terminal may have colours.
+    pub(super) has_colours: bool,
+    /// Time since the load began.
+    pub(super) elapsed: Duration,
+    /// What was said last on stderr.
+    pub(super) said: Option<String>,
+}
+
+impl ViewState {
+    /// A style with this colour, or with this modifier where there are no colours.
+    pub(super) fn style(&self, colour: Color, otherwise: Modifier) -> Style {
+        match self.has_colours {
+            true => Style::new().fg(colour),
+            false => Style::new().add_modifier(otherwise),
+        }
+    }
+}
+
+/// Columns that a text takes.
+pub(super) fn length(text: &str) -> usize {
+    Span::raw(text).width()
+}
+
+/// The text, or its beginning and a mark where it is longer than `width`.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if length(text) <= width {
+        return text.to_owned();
+    }
+    let mut kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    while length(&kept) > width.saturating_sub(1) {
+        kept.pop();
+    }
+    kept + "…"
+}
+
+/// Milliseconds with the digits that are read; `-` where there is no value.
+pub(super) fn millis(ns: Option<u64>) -> String {
+    match ns.map(|ns| ns as f64 / 1e6) {
+        None => "-".to_owned(),
+        Some(ms) if ms < 10.0 => format!("{ms:.2} ms"),
+        Some(ms) if ms < 1000.0 => format!("{ms:.0} ms"),
+        Some(ms) if ms < 100_000.0 => format!("{:.1} s", ms / 1e3),
+        Some(ms) => format!("{:.0} s", ms / 1e3),
+    }
+}

@@ -1,0 +1,35 @@
+//! Colours of reports. They are stripped where the output takes none.
+
+use anstyle::{AnsiColor, Style};
+
+use super::words::{Outcome, outcome};
+use crate::summary::{ExpectationSummary, Summary, Verdict};
+
+/// What holds.
+pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// What does not hold.
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What is not decided, or needs a look.
+pub(super) const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
+/// Headings.
+pub(super) const HEADING: Style = Style::new().bold();
+/// What explains.
+pub(super) const QUIET: Style = Style::new().dimmed();
+
+/// The style of a verdict.
+pub(super) fn verdict_style(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Passed => GOOD,
+        Verdict::Failed => BAD,
+        Verdict::Invalid | Verdict::Interrupted | Verdict::CutOff => DOUBT,
+    }
+}
+
+/// The sign of an expectation, with its style.
+pub(super) fn mark(summary: &Summary, expectation: &ExpectationSummary) -> (Style, char) {
+    match outcome(summary, expectation) {
+        Outcome::Holds => (GOOD, '✓'),
+        Outcome::Fails => (BAD, '✗'),
+        Outcome::Undecided => (DOUBT, '?'),
+    }
+}

@@ -1,0 +1,53 @@
+//! What earlier runs have left on a cluster, without a run.
+
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::administrator::environment;
+use super::inspect::without_run;
+use crate::base::Clock;
+use crate::broker::rdkafka::{Admin, ClientFile, Deadline, LeftBehind};
+use crate::error::Error;
+use crate::plan::Plan;
+
+/// The longest search.
+const SEARCH: Duration = Duration::from_secs(60);
+/// The longest removal of one topic or group.
+const REMOVAL: Duration = Duration::from_secs(20);
+
+/// A cluster on which runs may have left something.
+pub struct Cleaning {
+    admin: Admin,
+    clock: Clock,
+    runtime: Runtime,
+}
+
+impl Cleaning {
+    /// For the cluster of `plan`, of which nothing else is used.
+    ///
+    /// # Errors
+    /// The plan is for no cluster elsewhere, or its properties are refused.
+    pub fn new(plan: &Plan, client: ClientFile) -> Result<Cleaning, Error> {
+        let bootstrap = plan.broker.bootstrap.as_deref().unwrap_or_default();
+        let (admin, clock, runtime) = without_run(plan, bootstrap, client)?;
+        Ok(Cleaning { admin, clock, runtime })
+    }
+
+    /// Topics, then groups, that carry the mark of a run. Blocks for a minute at most.
+    ///
+    /// # Errors
+    /// No broker answers.
+    pub fn find(&self) -> Result<Vec<LeftBehind>, Error> {
+        self.admin.left_behind(&Deadline::of(self.clock, SEARCH)).map_err(environment)
+    }
+
+    /// Removes one of them. Blocks for 20 s at most.
+    ///
+    /// # Errors
+    /// What the broker said.
+    pub fn remove(&self, left: &LeftBehind) -> Result<(), Error> {
+        let deadline = Deadline::of(self.clock, REMOVAL);
+        self.runtime.block_on(self.admin.remove(left, &deadline)).map_err(environment)
+    }
+}

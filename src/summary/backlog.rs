@@ -1,0 +1,37 @@
+//! The backlog that was there when the consumers started.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A backlog, and how long the consumers needed for it. Times count from the start of the consumers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BacklogSummary {
+    /// Records written before the consumers were started, and acknowledged.
+    pub written: u64,
+    /// Seconds that writing them took.
+    pub write_s: f64,
+    /// Seconds until the load began: consumers were ready then.
+    pub load_began_s: f64,
+    /// Seconds until the last record of the backlog was processed; `null` if that was not within the run.
+    pub read_s: Option<f64>,
+    /// Records of the backlog per second until then.
+    pub read_per_s: Option<f64>,
+    /// Seconds until the last partition had caught up; `null` if that was not within the run.
+    pub caught_up_s: Option<f64>,
+    /// One entry per partition with a backlog, by id.
+    pub partitions: Vec<BacklogPartition>,
+}
+
+/// A partition's part of a backlog.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BacklogPartition {
+    /// Id of the partition.
+    pub partition: u32,
+    /// Records written to it before the consumers were started, and acknowledged.
+    pub written: u64,
+    /// Seconds until the last of them was processed; `null` if that was not within the run.
+    pub read_s: Option<f64>,
+    /// Seconds until a record of the load was processed within 100 ms of its send, or nothing was left to process; `null`
+    /// if that was not within the run.
+    pub caught_up_s: Option<f64>,
+}

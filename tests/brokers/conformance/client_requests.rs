@@ -1,0 +1,65 @@
+//! What the native client counts, and that it is alone in its process.
+
+use super::{SCENARIO, SENT};
+use crate::cluster::{Arm, on_the_cluster};
+
+/// The names of the program's threads while it has this many consumers.
+#[cfg(target_os = "linux")]
+fn threads_of(arm: &Arm) -> Vec<String> {
+    let mut running = arm.run(SCENARIO).start();
+    running.await_text("so-far.json", "{");
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", running.id())).expect("a process");
+    let names: Vec<String> = tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .collect();
+    running.finish();
+    names
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_with_the_native_client_has_no_client_of_librdkafka() {
+    on_the_cluster(|arm| {
+        let threads = threads_of(arm);
+        // Native consumers share threads, of which there are as many as cores, and 4 at most.
+        let consumers = threads.iter().filter(|name| name.starts_with("consumer")).count();
+        match arm.has_the_native_client() {
+            true => assert!((1..=4).contains(&consumers), "{threads:?}"),
+            false => assert_eq!(consumers, 18, "{threads:?}"),
+        }
+        // librdkafka's threads have its own names.
+        let has_librdkafka = threads.iter().any(|name| name.starts_with("rdk"));
+        assert_eq!(has_librdkafka, !arm.has_the_native_client(), "{threads:?}");
+    });
+}
+
+#[test]
+fn requests_are_counted_where_the_client_tells() {
+    on_the_cluster(|arm| {
+        let set = ["run.warmup=0s", "expect.\"request.produce.max\"=\"> 0ms\""];
+        let tool = arm.run(SCENARIO).set(["run.warmup=0s"]);
+        if !arm.has_the_native_client() {
+            assert_eq!(tool.exits(0).summary().requests, None);
+            let refused = arm.run(SCENARIO).set(set).exits(2);
+            assert!(refused.stderr.contains("--client native"), "{}", refused.output());
+            return;
+        }
+        let summary = tool.exits(0).summary();
+        let requests = summary.requests.expect("counted");
+        // Without a warm-up most records are sent and read in the window, on a busy machine fewer; retries count again.
+        let due = SENT * 20 / 25;
+        for (what, sizes) in [("produced", &requests.produced), ("fetched", &requests.fetched)] {
+            let records = sizes.records;
+            assert!((due / 4..=due * 2).contains(&records), "{what}: {records} of {due}");
+            assert!(sizes.bytes > records * 100, "{what}: {} bytes", sizes.bytes);
+        }
+        let answered = (requests.per_s["Produce"] * summary.duration_s).round() as u64;
+        assert_eq!(answered, requests.produce_us.count);
+        // A connection of each consumer at least, and none that the system does not know of.
+        let sockets = summary.cost.sockets_max.unwrap_or(u64::MAX);
+        assert!((19..=sockets).contains(&requests.connections_max), "{requests:?}");
+        assert!(requests.connections_made >= requests.connections_max);
+        assert_eq!(requests.throttled_ms, 0.0);
+    });
+}

@@ -1,0 +1,223 @@
+//! What is known beforehand about a run is what its result says: on the embedded broker, or on the cluster in `BOOTSTRAP`.
+//! On the simulator, where times are exact, `figures` has the same.
+
+use crate::support;
+
+use std::time::Duration;
+
+use crate::cluster::{ANSWER, Arm, on_the_cluster};
+use lanekeeper::summary::Summary;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+
+/// 100 records per second on one partition, evenly spaced.
+const EVEN: &str =
+    "[topic]\npartitions = 1\n[load]\nproducers = 1\nrate = \"100/s\"\nphases = \"uniform\"\n";
+
+/// A run on the cluster if one is given, otherwise on the embedded broker.
+fn on_one_broker(case: fn(&Arm)) {
+    if std::env::var_os("BOOTSTRAP").is_none() {
+        case(&Arm::Embedded);
+    }
+    on_the_cluster(case);
+}
+
+/// What a busy machine may add to a time, in milliseconds: to one that many records have in common, and to the longest
+/// one. Less than what was waited for is not possible.
+const BUSY_MS: f64 = 300.0;
+const BUSIEST_MS: f64 = 1_000.0;
+
+#[track_caller]
+fn assert_about(what: &str, ms: f64, known_ms: f64, busy_ms: f64, summary: &Summary) {
+    // Times of the scenario begin and end when the machine lets them.
+    let least_ms = known_ms - 25.0;
+    let is_about = ms >= least_ms && ms <= known_ms + busy_ms;
+    assert!(is_about, "{what} is {ms} ms, and {known_ms} ms are known: {summary:?}");
+}
+
+/// A consumer stands still for 1.4 s of 10 s: of 1,000 records, 140 come in it, and each waits for what is left of it.
+#[test]
+fn a_stall_is_in_the_percentiles_as_arithmetic_says() {
+    on_one_broker(|arm| {
+        let text = format!(
+            "{EVEN}[run]\nwarmup = \"1s\"\nduration = \"10s\"\n\
+             [[fault]]\nat = \"4s\"\nfor = \"1400ms\"\nstall = {{ consumer = 0 }}\n"
+        );
+        let summary = arm.run(&text).exits(0).summary();
+        let response = &summary.latency_us.response;
+        // 50 records wait longer than the p95, 100 longer than the p90, one for all of it.
+        for (what, us, known_ms, busy_ms) in [
+            ("p90", response.p90, 400.0, BUSY_MS),
+            ("p95", response.p95, 900.0, BUSY_MS),
+            ("p99", response.p99, 1_300.0, BUSIEST_MS),
+            ("max", response.max, 1_400.0, BUSIEST_MS),
+        ] {
+            assert_about(what, us.expect("records") / 1e3, known_ms, busy_ms, &summary);
+        }
+        let stalled_ms = summary.partitions[0].longest_stall_ms;
+        assert_about("stall", stalled_ms, 1_400.0, BUSIEST_MS, &summary);
+        let lag = summary.partitions[0].lag_max;
+        // The end is asked for now and then: the last time before the stall is over, or before the backlog has grown
+        // further on a busy machine, can be as far from it as a busy machine makes it.
+        let busy = (BUSIEST_MS / 10.0) as u64;
+        assert!((140 - busy..=140 + busy).contains(&lag), "140 are known, and the lag is {lag}");
+    });
+}
+
+/// 4 s of standing still are 400 records, worked off with what the consumer can do beyond the 100 that come.
+#[test]
+fn the_time_to_recover_is_backlog_over_spare_capacity() {
+    on_one_broker(|arm| {
+        let text = format!(
+            "{EVEN}[consumers]\nwork = {{ wait = \"5ms\" }}\n[run]\nwarmup = \"1s\"\nduration = \"20s\"\n\
+             [[fault]]\nat = \"5s\"\nfor = \"4s\"\nstall = {{ consumer = 0 }}\n"
+        );
+        let summary = arm.run(&text).exits(0).summary();
+        let handling = summary.latency_us.handling.p50.expect("records");
+        assert!(handling >= 4_900.0, "5 ms are known: {summary:?}");
+        let capacity = 1e6 / handling;
+        let known_ms = 4_000.0 + 400.0 / (capacity - 100.0) * 1e3;
+        let recovered_ms = summary.faults[0].recovered_ms.expect("a recovery");
+        // As far as the median is what each record takes. Later is possible: recovered is what stays as quiet as before
+        // for a second, and the last records of a backlog are a matter of milliseconds.
+        let is_about = recovered_ms > 0.85 * known_ms && recovered_ms < 2.0 * known_ms;
+        assert!(is_about, "{recovered_ms} ms, {known_ms} ms are known: {:?}", summary.faults[0]);
+    });
+}
+
+/// Records of a partition are deleted before they are read. What is lost and what is unread is counted again with the
+/// offsets that the brokers tell another client.
+#[test]
+fn a_loss_is_what_the_log_has_lost() {
+    on_the_cluster(|arm| {
+        let file = support::text_of("scenarios/faults/delete-records.toml");
+        // Only of a topic of its own a run deletes records.
+        let own = ["topic.keep=true", "topic.replication_factor=1"];
+        let summary = arm.run(&file).set(own).exits(1).summary();
+        let client: BaseConsumer = arm.config().create().expect("a client");
+        for partition in &summary.partitions {
+            let marks = client.fetch_watermarks(&summary.topic, partition.partition as i32, ANSWER);
+            let (low, high) = marks.expect("watermarks");
+            let ledger = &partition.ledger;
+            // Deleted is what comes before the first record; what was processed before is not lost.
+            let processed = ledger.delivered as i64;
+            let lost = (low - processed).max(0);
+            let unread = high - processed - lost;
+            assert_eq!(ledger.acked as i64, high, "{ledger:?}");
+            assert_eq!((ledger.lost as i64, ledger.unread as i64), (lost, unread), "{ledger:?}");
+        }
+        assert!(summary.ledger.lost > 0, "{:?}", summary.ledger);
+        let name = summary.topic.as_str();
+        let deleted =
+            arm.admin(async |admin, options| admin.delete_topics(&[name], &options).await);
+        deleted.expect("an answer").remove(0).expect("a topic that was there");
+    });
+}
+
+/// Another producer appends the first record of a partition again.
+#[test]
+fn a_record_that_is_appended_again_is_a_duplicate() {
+    on_the_cluster(|arm| {
+        let topic = arm.topic("again", 1);
+        let text = format!("{EVEN}[run]\nwarmup = \"0s\"\nduration = \"5s\"\n");
+        let mut running = arm.run(&text).set([topic.set().as_str()]).start();
+        running.await_text("seconds.jsonl", "\"partition\":0");
+        let reader: BaseConsumer =
+            arm.config().set("group.id", &topic.name).create().expect("a client");
+        let mut first = TopicPartitionList::new();
+        first.add_partition_offset(&topic.name, 0, Offset::Beginning).expect("a partition");
+        reader.assign(&first).expect("an assignment");
+        let record = reader.poll(ANSWER).expect("a record").expect("a record");
+        let payload = record.payload().expect("a payload");
+        let producer: BaseProducer = arm.config().create().expect("a client");
+        for _ in 0..3 {
+            let again = BaseRecord::<(), [u8]>::to(&topic.name).partition(0).payload(payload);
+            producer.send(again).map_err(|(error, _)| error).expect("a queue");
+        }
+        producer.flush(Duration::from_secs(30)).expect("all acknowledged");
+        let finished = running.finish();
+        let ledger = finished.summary().ledger;
+        assert_eq!((ledger.duplicated, ledger.lost), (3, 0), "{}", finished.output());
+        assert_eq!((ledger.sent, ledger.delivered), (500, 500), "{ledger:?}");
+    });
+}
+
+/// A member that commits next to nothing by itself, and 800 records.
+fn member() -> String {
+    format!(
+        "{EVEN}[consumers]\nmode = \"group\"\ncount = 1\ncommit_interval = \"60s\"\n\
+         [run]\nwarmup = \"0s\"\nduration = \"8s\"\n[expect]\ncommitted_ahead = 0\n"
+    )
+}
+
+/// Another client commits for the run's group what the run has not processed: within a transaction, whose offsets a
+/// coordinator takes of a client that is no member.
+#[test]
+fn an_offset_that_another_client_commits_is_found_beyond_what_was_processed() {
+    const BEYOND: i64 = 1_000;
+    on_one_broker(|arm| {
+        let summary = arm.run(&member()).exits(0).summary();
+        assert_eq!(summary.figures.get("committed_ahead"), Some(&0), "{summary:?}");
+    });
+    on_the_cluster(|arm| {
+        let topic = arm.topic("committed", 1);
+        let mut running = arm.run(&member()).set([topic.set().as_str()]).start();
+        running.await_text("so-far.json", "\"run_id\"");
+        let so_far = std::fs::read_to_string(running.scratch().join("out/so-far.json"));
+        let so_far: serde_json::Value =
+            serde_json::from_str(&so_far.expect("a file")).expect("JSON");
+        let group = format!("lanekeeper-{}", so_far["run_id"].as_str().expect("an id"));
+        let member: BaseConsumer = arm.config().set("group.id", &group).create().expect("a client");
+        let producer: BaseProducer =
+            arm.config().set("transactional.id", &topic.name).create().expect("a client");
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(&topic.name, 0, Offset::Offset(BEYOND)).expect("a partition");
+        let group = member.group_metadata().expect("a group");
+        producer.init_transactions(ANSWER).expect("a coordinator");
+        producer.begin_transaction().expect("no transaction is open");
+        producer.send_offsets_to_transaction(&offsets, &group, ANSWER).expect("taken");
+        producer.commit_transaction(ANSWER).expect("a commit");
+        let finished = running.finish();
+        assert_eq!(finished.code, 1, "{}", finished.output());
+        let summary = finished.summary();
+        let records = summary.figures.get("committed_ahead").copied().unwrap_or(0);
+        // At least what was not sent when the run ended.
+        let least = BEYOND as u64 - summary.ledger.sent;
+        assert!((least..=BEYOND as u64).contains(&records), "{records} {summary:?}");
+    });
+}
+
+/// The same of consumers with partitions of their own, whose checkpoints are committed for a group without members.
+#[test]
+fn a_checkpoint_that_another_client_commits_is_found_beyond_what_was_processed() {
+    const BEYOND: i64 = 1_000_000;
+    on_the_cluster(|arm| {
+        let topic = arm.topic("checkpoint", 1);
+        let client: BaseConsumer =
+            arm.config().set("group.id", &topic.name).create().expect("a client");
+        let commit = |next: i64| {
+            let mut offsets = TopicPartitionList::new();
+            let offset = Offset::Offset(next);
+            offsets.add_partition_offset(&topic.name, 0, offset).expect("a partition");
+            client.commit(&offsets, CommitMode::Sync).expect("a commit");
+        };
+        let text = format!(
+            "{EVEN}[consumers]\ncheckpoint = \"commit\"\ncheckpoint_group = \"{}\"\n\
+             checkpoint_interval = \"1h\"\n[run]\nwarmup = \"0s\"\nduration = \"6s\"\n\
+             [expect]\ncommitted_ahead = 0\n",
+            topic.name
+        );
+        // What was committed before a run is not its doing.
+        commit(BEYOND);
+        let summary = arm.run(&text).set([topic.set().as_str()]).exits(0).summary();
+        assert_eq!(summary.figures.get("committed_ahead"), Some(&0), "{summary:?}");
+        let mut running = arm.run(&text).set([topic.set().as_str()]).start();
+        running.await_text("so-far.json", "\"run_id\"");
+        commit(BEYOND);
+        let finished = running.finish();
+        assert_eq!(finished.code, 1, "{}", finished.output());
+        let summary = finished.summary();
+        assert!(summary.figures["committed_ahead"] > BEYOND as u64 / 2, "{summary:?}");
+    });
+}

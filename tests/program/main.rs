@@ -1,0 +1,17 @@
+//! The program as its users call it: arguments, exit codes, outputs, pages and machines that read them.
+
+mod attempts;
+mod client_properties;
+mod exit_codes;
+mod live_view;
+mod machines;
+mod monitoring;
+mod outputs;
+mod own_handler;
+mod page;
+mod panics;
+mod report;
+mod results;
+mod streams;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,164 @@
+//! Keys, headers, timestamps and values as a handler sees them, with values of a schema, a file and a template, each read by
+//! another decoder than the one that wrote it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value as Avro;
+use lanekeeper::base::BrokerKind;
+use lanekeeper::logic::{Handler, HandlerError, Handlers, Record};
+use lanekeeper::plan::{Overrides, compile};
+use lanekeeper::report::full_report;
+use lanekeeper::run::{Options, run};
+use lanekeeper::scenario::Source;
+use lanekeeper::summary::{Summary, Verdict};
+
+use super::PATIENT;
+
+/// 20 records a second in all, for a second.
+const LOAD: &str = "[topic]\npartitions = 2\n[run]\nwarmup = \"0s\"\nduration = \"1s\"\n\
+                    [expect]\nlost = 0\ncorrupt = 0\n[load]\nproducers = 2\nrate = \"10/s\"\n";
+const SENT: usize = 20;
+
+const AVRO: &str = r#"{"type": "record", "name": "Order", "fields": [
+    {"name": "id", "type": {"type": "string", "logicalType": "uuid"}},
+    {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+    {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["OPEN", "PAID"]}},
+    {"name": "placed", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+    {"name": "note", "type": ["null", "string"]},
+    {"name": "next", "type": ["null", "Order"]},
+    {"name": "lines", "type": {"type": "array", "items": {"type": "map", "values": "double"}}}]}"#;
+
+const JSON: &str = r##"{"type": "object", "required": ["id", "items"], "properties": {
+    "id": {"type": "string", "format": "uuid"}, "note": {"type": ["string", "null"], "maxLength": 9},
+    "items": {"type": "array", "minItems": 1, "maxItems": 4, "items": {"$ref": "#/$defs/item"}}},
+    "additionalProperties": false,
+    "$defs": {"item": {"type": "object", "required": ["count"], "properties": {
+        "count": {"type": "integer", "minimum": 1, "maximum": 20}, "price": {"type": "number"}}}}}"##;
+
+/// A record that a handler was given.
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    key: Option<String>,
+    value: Vec<u8>,
+    headers: Vec<(String, Vec<u8>)>,
+    timestamp_ms: Option<i64>,
+}
+
+/// By partition, producer and sequence.
+type All = BTreeMap<(u32, u32, u64), Seen>;
+
+struct Keeps(Arc<Mutex<All>>);
+
+impl Handler for Keeps {
+    fn handle(&mut self, record: &Record<'_>) -> Result<(), HandlerError> {
+        let place = (record.partition.0, record.stamp.producer.0, record.stamp.sequence);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+        let headers = record.headers.iter();
+        let seen = Seen {
+            key: record.key.map(text),
+            value: record.value.to_vec(),
+            headers: headers.map(|(n, v)| (n.to_owned(), v.unwrap_or_default().to_vec())).collect(),
+            timestamp_ms: record.timestamp_ms,
+        };
+        self.0.lock().unwrap().insert(place, seen);
+        Ok(())
+    }
+}
+
+/// What the handlers of a run were given.
+fn seen(load: &str, broker: BrokerKind) -> (All, Summary) {
+    let source = Source { name: "payload.toml".to_owned(), text: format!("{LOAD}{load}") };
+    let overrides = Overrides { broker: Some(broker), ..Overrides::default() };
+    let (plan, found) = compile(&source, &PATIENT.map(str::to_owned), &overrides);
+    let plan = plan.unwrap_or_else(|| panic!("{found:?}"));
+    let all = Arc::new(Mutex::new(All::new()));
+    let kept = all.clone();
+    let handlers = Handlers::new("keeps", move |_, _| Ok(Keeps(kept.clone())));
+    let options = Options { handlers: Some(handlers), ..Options::default() };
+    let summary = run(plan, options, Box::new(())).expect("a summary");
+    assert_eq!(summary.verdict, Verdict::Passed, "{}", full_report(&summary, None));
+    let all = all.lock().unwrap().clone();
+    assert_eq!(all.len(), SENT);
+    (all, summary)
+}
+
+#[test]
+fn a_handler_sees_key_headers_timestamp_and_value_the_same_on_every_broker() {
+    let load = format!(
+        "partition = \"keyed\"\nkeys = 5\nkey = \"customer-{{{{key}}}}\"\n\
+         headers = {{ source = \"shop\", trace = \"{{{{hex 32}}}}\" }}\n\
+         payload = {{ avro = '''{AVRO}''', registry_id = 7 }}\n"
+    );
+    let schema = apache_avro::Schema::parse_str(AVRO).expect("a schema");
+    let (embedded, _) = seen(&load, BrokerKind::EMBEDDED);
+    let (sim, _) = seen(&load, BrokerKind::SIM);
+    for seen in embedded.values() {
+        let names: Vec<&str> = seen.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["source", "trace", "lanekeeper"]);
+        assert_eq!((&seen.headers[0].1[..], seen.headers[1].1.len()), (&b"shop"[..], 32));
+        assert!(seen.key.as_ref().is_some_and(|key| key.starts_with("customer-")), "{seen:?}");
+        // A 0, the schema's id, and Avro as its own library reads it, to the last byte.
+        assert_eq!(seen.value[..5], [0, 0, 0, 0, 7]);
+        let reader = GenericDatumReader::builder(&schema).build().expect("a reader");
+        let mut rest = &seen.value[5..];
+        let Avro::Record(fields) = reader.read_value(&mut rest).expect("a value") else {
+            panic!("{seen:?}")
+        };
+        assert_eq!((fields.len(), rest.len()), (7, 0));
+        // The clients give records the time of this machine, which is after 2020.
+        assert!(seen.timestamp_ms.is_some_and(|ms| ms > 1_577_836_800_000), "{seen:?}");
+    }
+    assert!(sim.values().all(|seen| seen.timestamp_ms.is_some_and(|ms| (0..40_000).contains(&ms))));
+    // The same records, but for the stamps and the times.
+    let plain = |all: &All| {
+        let parts = |seen: &Seen| (seen.key.clone(), seen.value.clone(), seen.headers[1].clone());
+        all.iter().map(|(place, seen)| (*place, parts(seen))).collect::<BTreeMap<_, _>>()
+    };
+    let (embedded, sim) = (plain(&embedded), plain(&sim));
+    for (place, record) in &embedded {
+        assert_eq!(sim.get(place), Some(record), "{place:?}");
+    }
+}
+
+#[test]
+fn values_of_a_json_schema_are_valid_by_it() {
+    let load = format!("payload = {{ json_schema = '''{JSON}''' }}\n");
+    let validator = jsonschema::validator_for(&serde_json::from_str(JSON).expect("JSON"));
+    let validator = validator.expect("a schema");
+    for seen in seen(&load, BrokerKind::SIM).0.values() {
+        let value = serde_json::from_slice(&seen.value).expect("JSON");
+        assert!(validator.is_valid(&value), "{value}");
+        assert!(seen.key.is_none());
+    }
+}
+
+#[test]
+fn lines_of_a_file_and_templates_are_values() {
+    let directory = tempfile::tempdir().expect("a scratch directory");
+    let path = directory.path().join("lines.txt");
+    std::fs::write(&path, "one\r\ntwo\n\nthree").expect("a scratch file");
+    let load = format!("payload = {{ lines = '{}' }}\n", path.display());
+    for ((_, producer, sequence), seen) in seen(&load, BrokerKind::SIM).0 {
+        let expected = ["one", "two", "three"][(u64::from(producer) + sequence) as usize % 3];
+        assert_eq!(seen.value, expected.as_bytes());
+    }
+    let load = "payload = { template = '{\"n\": {{sequence}}, \"of\": {{producer}}}' }\n";
+    for ((_, producer, sequence), seen) in seen(load, BrokerKind::SIM).0 {
+        let expected = format!("{{\"n\": {sequence}, \"of\": {producer}}}");
+        assert_eq!(String::from_utf8(seen.value).expect("text"), expected);
+    }
+}
+
+#[test]
+fn sizes_differ_and_the_stamp_stays_in_the_value() {
+    let load = "payload = { size = { min = \"100B\", max = \"900B\" }, entropy = 0.2 }\n";
+    for broker in [BrokerKind::EMBEDDED, BrokerKind::SIM] {
+        let (all, _) = seen(load, broker);
+        let sizes: std::collections::BTreeSet<usize> =
+            all.values().map(|seen| seen.value.len()).collect();
+        assert!(sizes.len() > 10 && sizes.iter().all(|size| (100..=900).contains(size)));
+        assert!(all.values().all(|seen| seen.headers.is_empty() && seen.value.starts_with(b"LK")));
+    }
+}

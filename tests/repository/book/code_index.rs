@@ -1,0 +1,53 @@
+//! The index of the code names files and items that are there.
+
+use crate::support::text_of;
+
+/// What stands in backticks within `text`.
+fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Whether a source has this word.
+fn mentions(source: &str, name: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    source.match_indices(name).any(|(at, _)| {
+        !source[at + name.len()..].starts_with(is_word) && !source[..at].ends_with(is_word)
+    })
+}
+
+/// Whether a source defines an item of this name, with a keyword or a macro, or a kind of fault.
+fn defines(source: &str, name: &str) -> bool {
+    let before = ["fn", "struct", "enum", "trait", "const", "impl FaultKind for"];
+    before.iter().any(|before| mentions(source, &format!("{before} {name}")))
+        || name.ends_with('!') && source.contains(&format!("{name} {{"))
+}
+
+/// Each row of the index names files and items: each item is defined in one of the files, and each file has one of them.
+#[test]
+fn the_index_of_the_code_names_what_is_there() {
+    let mut rows = 0;
+    let page = text_of("book/src/reading-the-code.md");
+    for row in page.lines().filter(|line| line.contains(".rs`")) {
+        let cells: Vec<&str> = row.split('|').collect();
+        let [_, _, files, items, _] = cells[..] else { panic!("{row}") };
+        let source = |file| text_of(&format!("src/{file}"));
+        let sources: Vec<String> = in_backticks(files).map(source).collect();
+        let items: Vec<&str> = in_backticks(items).collect();
+        assert!(!items.is_empty(), "{row}");
+        for item in &items {
+            assert!(sources.iter().any(|text| defines(text, item)), "no `{item}`: {row}");
+        }
+        for (file, text) in in_backticks(files).zip(&sources) {
+            assert!(items.iter().any(|item| mentions(text, item)), "none in `{file}`: {row}");
+        }
+        rows += 1;
+    }
+    assert!(rows > 25, "{rows}");
+}
+
+#[test]
+fn items_are_found_by_their_whole_names() {
+    assert!(defines("pub(super) fn restart(&mut self) {}", "restart"));
+    assert!(!defines("fn restarted() {}", "restart") && !defines("a.restart()", "restart"));
+    assert!(mentions("a.restart()", "restart") && !mentions("a.restarted()", "restart"));
+}

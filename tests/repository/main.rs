@@ -1,0 +1,8 @@
+//! What the files of the repository say of each other: the code, the book, the shipped scenarios and the messages.
+
+mod architecture;
+mod book;
+mod scenarios;
+mod diagnostics;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,18 @@
+//! Runs in virtual time, and what is computed from them: each gives the same result on every machine.
+
+mod capacity;
+mod cluster;
+mod compare;
+mod damage;
+mod defects;
+mod explore;
+mod figures;
+mod guide;
+mod oracles;
+mod outage;
+mod random_scenarios;
+mod replay;
+mod sim;
+mod sim_ends;
+#[path = "../support/mod.rs"]
+mod support;

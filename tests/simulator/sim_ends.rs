@@ -1,0 +1,76 @@
+//! A simulation always ends: whatever is lost on its way, however much is sent, and when the user has enough.
+
+use crate::support::Tool;
+
+fn simulate(text: &str) -> Tool {
+    Tool::run_text(text).args(["--broker", "sim"])
+}
+
+/// A question for the end offsets is lost on a connection that leads nowhere, right when the load is over.
+#[test]
+fn a_question_that_is_lost_is_asked_again() {
+    let text = "[topic]\npartitions = 1\n[load]\nproducers = 18\nmessages = 1\n\
+                [sim]\nbrokers = 1\nlatency = \"30ms\"\n\
+                [run]\nwarmup = \"0s\"\nduration = \"1s\"\ndrain = \"0s\"\n\
+                [[fault]]\nat = \"100ms\"\nhalf_open = { broker = 1 }\n";
+    let summary = simulate(text).finish().summary();
+    assert!(summary.simulation.expect("simulated").virtual_ns < 120_000_000_000);
+    assert_eq!(summary.ledger.sent, 1);
+}
+
+#[test]
+fn links_that_lead_nowhere_all_the_time_end_with_the_load() {
+    for drain in ["", "drain = \"0s\""] {
+        for messages in ["", "messages = 1"] {
+            let text = format!(
+                "[topic]\npartitions = 1\n[load]\nproducers = 18\nacks = \"none\"\nidempotence = false\n{messages}\n\
+                 [sim]\nbrokers = 1\nlatency = \"30ms\"\njitter = \"311ms\"\n\
+                 [run]\nwarmup = \"0s\"\nduration = \"3s\"\n{drain}\n\
+                 [[fault]]\nat = \"100ms\"\nevery = \"400ms\"\nhalf_open = {{ broker = 1 }}\n"
+            );
+            let summary = simulate(&text).finish().summary();
+            assert!(summary.simulation.expect("simulated").virtual_ns < 200_000_000_000);
+        }
+    }
+}
+
+/// Ten times as much as the connection carries: the client's queue fills, and the pool sends late, whatever it waits for.
+#[test]
+fn load_above_the_bandwidth_makes_a_queue_that_is_bounded_and_records_late() {
+    for acks in ["all", "leader", "none"] {
+        let text = format!(
+            "[topic]\npartitions = 3\n[load]\nproducers = 100\nrate = \"100/s\"\nacks = \"{acks}\"\n\
+             idempotence = false\n[sim]\nbrokers = 1\nbandwidth = \"100KB\"\nmessage_timeout = \"10s\"\n\
+             [run]\nwarmup = \"0s\"\nduration = \"30s\"\n"
+        );
+        let finished = simulate(&text).finish();
+        let summary = finished.summary();
+        // The pool waits for its client, which holds 100,000 records at most: not everything that is due is sent.
+        let ledger = &summary.ledger;
+        assert!(ledger.sent > 100_000 && ledger.sent < 200_000, "{acks}: {ledger:?}");
+        assert!((90_000..=100_000).contains(&ledger.indeterminate), "{acks}: {ledger:?}");
+        assert_eq!(summary.ledger.unaccounted(), 0, "{acks}");
+    }
+}
+
+/// In the middle of a load that never lets actors rest for long.
+#[test]
+fn an_interruption_ends_a_simulation_at_any_load() {
+    let loads = [
+        "producers = 1000\nrate = \"max\"",
+        "producers = 1000\nrate = \"max\"\nacks = \"none\"\nidempotence = false",
+        "producers = 1\nrate = \"1/h\"",
+    ];
+    for load in loads {
+        let text = format!("[load]\n{load}\n[run]\nwarmup = \"0s\"\nduration = \"168h\"\n");
+        let mut running = simulate(&text).start();
+        running.await_text("scenario.toml", "168h");
+        // The listener is there a moment after the first file.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        running.interrupt();
+        let finished = running.finish();
+        assert_eq!(finished.code, 130, "{load}: {}", finished.output());
+        assert!(finished.stderr.contains("interrupted"), "{load}: {}", finished.output());
+        finished.summary();
+    }
+}
