@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::outputs::{OutputArguments, annotate};
-use super::terminal::{Asked, exit, outputs, show, tell};
+use super::terminal::{Asked, exit, show, tell};
 use crate::base::{Share, printable_path};
 use crate::error::{Error, Exit};
 use crate::measure::PartFile;
-use crate::report::{OUTPUTS, Renderer, ResultDirectory, read_part};
+use crate::report::{ResultDirectory, read_part};
 use crate::run::{merge as merge_shares, plan_of};
 
 /// Arguments of `merge`.
@@ -23,10 +23,6 @@ pub(super) struct MergeArguments {
     /// Directory for the result of all; must be new or empty. Without it the report is printed only.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-
-    /// Format of the report on stdout.
-    #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
-    format: &'static Renderer,
 
     #[command(flatten)]
     asked: Asked,
@@ -70,7 +66,7 @@ pub(super) fn merge(arguments: &MergeArguments) -> Result<Exit, Error> {
         last_line = format!("{last_line}, saved to {}", printable_path(out));
         arguments.outputs.write(&summary, out)?;
     }
-    show(&summary, arguments.format, arguments.asked, &last_line)?;
+    show(&summary, &arguments.asked, &last_line)?;
     if arguments.out.is_none() {
         // The files of the first directory are of one share only, and of some outputs a part.
         arguments.outputs.write(&summary, &files[0].0)?;

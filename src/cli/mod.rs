@@ -8,12 +8,12 @@ use clap_complete::Shell;
 
 use self::arguments::{ClientArguments, ScenarioArguments};
 use self::outputs::{OutputArguments, annotate};
-use self::terminal::{Asked, exit, line_width, outputs, print, show, tell};
+use self::terminal::{Asked, exit, line_width, print, show, tell};
 use crate::base::{Share, printable, printable_path};
 use crate::broker::rdkafka::{from_outside, needs_consent};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
-use crate::report::{OUTPUTS, Renderer, StoredResult, read_result};
+use crate::report::{StoredResult, read_result};
 use crate::run::inspect;
 
 mod arguments;
@@ -344,10 +344,6 @@ pub(super) struct ReportArguments {
     /// The result directory of a run. While a run goes on, or after it was killed, all but its last second is there.
     directory: PathBuf,
 
-    /// Format of the report on stdout.
-    #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
-    format: &'static Renderer,
-
     #[command(flatten)]
     asked: Asked,
 
@@ -364,7 +360,7 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<Exit, Error> {
         tell(&format!("note: {note}"));
     }
     let last_line = format!("saved to {}", printable_path(&arguments.directory));
-    show(&summary, arguments.format, arguments.asked, &last_line)?;
+    show(&summary, &arguments.asked, &last_line)?;
     arguments.outputs.write(&summary, &arguments.directory)?;
     annotate(&summary, None, "");
     Ok(exit(summary.verdict))

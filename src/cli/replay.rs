@@ -118,8 +118,8 @@ pub(super) fn replay(
     let seed = plan.seed.0;
     let summary = run(plan, options, Box::new(()))?;
     let last_line = format!("replayed with seed {seed}; nothing is kept");
-    let asked = Asked { full: arguments.full, partition: None };
-    show(&summary, OUTPUTS[0], asked, &last_line)?;
+    let asked = Asked { format: OUTPUTS[0], full: arguments.full, partition: None };
+    show(&summary, &asked, &last_line)?;
     Ok(exit(summary.verdict))
 }
 

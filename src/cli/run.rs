@@ -11,7 +11,7 @@ use super::arguments::{ClientArguments, ScenarioArguments};
 use super::attempts::{Attempt, Attempts, RETRIES_MAX, is_interrupted};
 use super::metrics_endpoint::{MetricsArguments, MetricsEndpoint};
 use super::outputs::{OutputArguments, annotate};
-use super::terminal::{Asked, exit, log_to, outputs, show, start_logging, tell};
+use super::terminal::{Asked, exit, log_to, show, start_logging, tell};
 use crate::base::{Clock, Leftovers, Share, Time, printable_path};
 use crate::broker::rdkafka::{ClientFile, needs_consent};
 use crate::error::{Error, Exit};
@@ -19,8 +19,7 @@ use crate::logic::Handlers;
 use crate::measure::{Event, Interval, Live, PartFile};
 use crate::plan::Plan;
 use crate::report::{
-    LatestSnapshot, OUTPUTS, ProgressView, Renderer, ResultDirectory, RunFollower, write_host,
-    write_part,
+    LatestSnapshot, ProgressView, ResultDirectory, RunFollower, write_host, write_part,
 };
 use crate::run::{
     KEEPING, Observer, Options, PartSlot, listen, make_room, record_host, run as run_plan,
@@ -61,10 +60,6 @@ pub(super) struct RunArguments {
 
     #[command(flatten)]
     metrics: MetricsArguments,
-
-    /// Format of the report on stdout.
-    #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
-    format: &'static Renderer,
 
     #[command(flatten)]
     asked: Asked,
@@ -192,7 +187,7 @@ impl Once<'_> {
             let (took_s, speed) = (record.wall_s, record.speed);
             let _ = write!(last_line, ", simulated in {took_s:.2} s: {speed:.0} x real time");
         }
-        let shown = show(&summary, arguments.format, arguments.asked, &last_line);
+        let shown = show(&summary, &arguments.asked, &last_line);
         written.map_err(|error| Error::Environment(error.to_string()))?;
         shown?;
         arguments.outputs.write(&summary, out)?;
@@ -202,7 +197,7 @@ impl Once<'_> {
 
     fn progress(&self) -> ProgressView {
         let total = self.plan.times.load_end();
-        let is_quiet = self.arguments.format.is_for_programs;
+        let is_quiet = self.arguments.asked.format.is_for_programs;
         match self.arguments.live {
             LiveMode::Off => ProgressView::new(total, true),
             _ if is_quiet => ProgressView::new(total, true),

@@ -54,6 +54,10 @@ pub(super) fn tell(text: &str) {
 /// Which report is asked for.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Asked {
+    /// Format of the report on stdout.
+    #[arg(long, value_parser = outputs(), default_value = OUTPUTS[0].name)]
+    pub(super) format: &'static Renderer,
+
     /// Print everything: all expectations, partitions, parts of the latency, and counts of 0.
     #[arg(long)]
     pub(super) full: bool,
@@ -78,15 +82,10 @@ impl Asked {
 }
 
 /// Prints the parts of the summary that are asked for; `last_line` ends a text for people.
-pub(super) fn show(
-    summary: &Summary,
-    output: &Renderer,
-    asked: Asked,
-    last_line: &str,
-) -> Result<(), Error> {
-    let Asked { full: is_full, partition } = asked;
+pub(super) fn show(summary: &Summary, asked: &Asked, last_line: &str) -> Result<(), Error> {
+    let Asked { format, full: is_full, partition } = *asked;
     let page = Page { width: terminal_width(), is_full, partition, last_line };
-    print(&(output.print)(summary, &page).map_err(|error| Error::Bug(error.to_string()))?)
+    print(&(format.print)(summary, &page).map_err(|error| Error::Bug(error.to_string()))?)
 }
 
 /// Characters of a line: what `COLUMNS` says, or the terminal. `None` for what is piped somewhere.

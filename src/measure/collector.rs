@@ -9,6 +9,10 @@ use super::{
 use crate::base::{PartitionId, PoolId, Time};
 use crate::summary::Ledger;
 
+/// An interval that is shorter, such as the last one of a run, has no rate, and no partition is stalled in it: it may be
+/// shorter than a record takes.
+const SHORTEST_S: f64 = 0.5;
+
 /// One partition's interval, as it goes to the result directory.
 #[derive(Debug)]
 pub struct Window<'a> {
@@ -140,7 +144,8 @@ impl Collector {
         let seconds = now.since_ns(from) as f64 / 1e9;
         let stages = measurements.stages.state().bounds;
         self.measured.1 = stages.end().unwrap_or(self.measured.1);
-        let in_window = from >= self.measured.0 && now <= self.measured.1 && seconds > 0.5;
+        let is_long = seconds >= SHORTEST_S;
+        let in_window = from >= self.measured.0 && now <= self.measured.1 && is_long;
         let (mut delivered, mut lags, mut worst) = (0, 0, None);
         self.interval.clear();
         self.partitions.resize_with(measurements.cells.len(), PartitionTotals::default);
@@ -150,8 +155,7 @@ impl Collector {
             let (lag, is_stalled, counts) = {
                 let mut cell = measurements.cells[id].lock();
                 cell.take_shard(&mut self.spare);
-                // The last interval may be shorter than a record takes.
-                let is_stalled = seconds > 0.5 && cell.lag.is_stalled(cell.last_done, from);
+                let is_stalled = is_long && cell.lag.is_stalled(cell.last_done, from);
                 (cell.lag, is_stalled, cell.counts())
             };
             let shard = &self.spare;

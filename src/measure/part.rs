@@ -66,6 +66,33 @@ pub struct SharePart {
     pub strays: u64,
 }
 
+impl SharePart {
+    /// The part of process `share` in which nothing was measured yet.
+    pub fn empty(share: Share) -> SharePart {
+        SharePart {
+            share,
+            run_id: String::new(),
+            digest: String::new(),
+            host: None,
+            clock: ShareClock::default(),
+            start: Time::ZERO,
+            until: Time::ZERO,
+            over: Time::ZERO,
+            measured: (Time::ZERO, Time::ZERO),
+            ended: Ended::InOrder,
+            warnings: Vec::new(),
+            alone: Summary::default(),
+            cells: Vec::new(),
+            totals: Vec::new(),
+            ends: Vec::new(),
+            pools: Vec::new(),
+            sends: SendTimes::default(),
+            parts: Parts::default(),
+            strays: 0,
+        }
+    }
+}
+
 /// What the clock of a process is worth, compared with that of share 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareClock {

@@ -159,6 +159,7 @@ impl ResultDirectory {
             delivered: shard.delivered,
             failed: window.sends.failed,
             from_s: self.load_s(window.from),
+            is_stalled: Some(window.is_stalled),
             lag: window.lag,
             partition,
             processed_in_window: shard.processed_in_window,

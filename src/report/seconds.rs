@@ -27,6 +27,9 @@ pub struct Second {
     pub failed: u64,
     /// Where the interval begins.
     pub from_s: f64,
+    /// Whether records have waited since `from_s` and none was processed; `None` in files of earlier versions.
+    #[serde(default)]
+    pub is_stalled: Option<bool>,
     /// Records that wait at `to_s`.
     pub lag: u64,
     /// The partition.
@@ -82,7 +85,7 @@ impl Iterator for Seconds {
 type Column = (&'static str, fn(&Second) -> Option<f64>);
 
 /// The columns, those that say which interval it is first.
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     ("from_s", |s| Some(s.from_s)),
     ("to_s", |s| Some(s.to_s)),
     ("partition", |s| Some(f64::from(s.partition.0))),
@@ -90,6 +93,7 @@ const COLUMNS: [Column; 12] = [
     ("bytes", |s| Some(s.bytes as f64)),
     ("processed_in_window", |s| Some(s.processed_in_window as f64)),
     ("lag", |s| Some(s.lag as f64)),
+    ("is_stalled", |s| s.is_stalled.map(|it| f64::from(u8::from(it)))),
     ("sent", |s| Some(s.sent as f64)),
     ("acked", |s| Some(s.acked as f64)),
     ("failed", |s| Some(s.failed as f64)),
@@ -149,7 +153,7 @@ mod tests {
         let text = String::from_utf8(text).unwrap();
         let (names, line) = text.split_once('\n').unwrap();
         assert!(names.starts_with("from_s,to_s,partition,delivered,"), "{names}");
-        assert_eq!(line, "5,6.5,7,114,0,0,0,0,0,0,,720.895\n");
+        assert_eq!(line, "5,6.5,7,114,0,0,0,,0,0,0,,720.895\n");
     }
 
     #[test]

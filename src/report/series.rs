@@ -77,8 +77,7 @@ impl Series {
         let sample = Sample {
             p99_us: second.response_p99_us,
             lag: Some(second.lag),
-            // The last interval may be shorter than a record takes.
-            is_stalled: lasts_s > 0.5 && second.delivered == 0 && second.lag > 0,
+            is_stalled: second.is_stalled == Some(true),
         };
         its[first..end].iter_mut().for_each(|it| *it = it.with(sample));
         self.columns = self.columns.max(end);

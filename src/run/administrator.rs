@@ -107,6 +107,9 @@ impl Administrator {
             if found.partitions.is_some() || !is_there_already {
                 return Ok(found);
             }
+            if deadline.is_interrupted() {
+                return Err(Error::Interrupted);
+            }
             if deadline.is_over() || deadline.passed() > TOPIC_KNOWN_WITHIN {
                 return Err(Error::Environment(
                     "the topic that share 1 has made is not there; give all shares the same `topic.name` and cluster"

@@ -114,25 +114,12 @@ fn parts(all: &[Measurements]) -> Vec<SharePart> {
 
 fn empty(share: Share) -> SharePart {
     SharePart {
-        share,
         run_id: "run".to_owned(),
         digest: "digest".to_owned(),
-        host: None,
-        clock: ShareClock::default(),
-        start: Time::ZERO,
         until: Time(1_000_000),
         over: Time(1_000_000),
         measured: (Time::ZERO, Time(1_000_000)),
-        ended: Ended::InOrder,
-        warnings: Vec::new(),
-        alone: Summary::default(),
-        cells: Vec::new(),
-        totals: Vec::new(),
-        ends: Vec::new(),
-        pools: Vec::new(),
-        sends: SendTimes::default(),
-        parts: Parts::default(),
-        strays: 0,
+        ..SharePart::empty(share)
     }
 }
 

@@ -27,7 +27,7 @@ use crate::base::{Clock, Leftovers, Offset, PartitionId, RunId, Share, Time, mac
 use crate::broker::ClusterPort;
 use crate::broker::rdkafka::{ClientFile, ClientSettings, Deadline};
 use crate::error::Error;
-use crate::measure::{Ended, Measurements, Parts, SendTimes, ShareClock, SharePart};
+use crate::measure::{Measurements, ShareClock, SharePart};
 use crate::plan::Plan;
 use crate::summary::Summary;
 
@@ -240,25 +240,11 @@ impl SharedRun {
     /// A part of this process in which nothing was measured; `alone` is what is known of the process alone.
     pub(super) fn empty_part(&self, alone: Summary) -> SharePart {
         SharePart {
-            share: self.share,
-            run_id: String::new(),
             digest: self.digest.clone(),
             host: host_name(),
             clock: self.clock(),
-            start: Time::ZERO,
-            until: Time::ZERO,
-            over: Time::ZERO,
-            measured: (Time::ZERO, Time::ZERO),
-            ended: Ended::InOrder,
-            warnings: Vec::new(),
             alone,
-            cells: Vec::new(),
-            totals: Vec::new(),
-            ends: Vec::new(),
-            pools: Vec::new(),
-            sends: SendTimes::default(),
-            parts: Parts::default(),
-            strays: 0,
+            ..SharePart::empty(self.share)
         }
     }
 
