@@ -256,9 +256,12 @@ for name, all_figures in runs.items():
         for key, _, scale, template in columns))
 say(f"\nratios of the medians, and of each round (smallest - largest): {first} / other")
 for name in list(programs)[1:]:
-    of = {key: [a[key] / b[key] for a, b in zip(runs[first], runs[name])] for key, *_ in columns}
-    say(f"  {'/ ' + name:<16}" + "".join(f"{median[first][key] / median[name][key]:>17.2f}" for key, *_ in columns))
-    say(f"  {'':<16}" + "".join(f"{f'{min(of[key]):.2f} - {max(of[key]):.2f}':>20}" for key, *_ in columns))
+    # A program that tells whole milliseconds may tell 0: there is no ratio then.
+    of = {key: [a[key] / b[key] for a, b in zip(runs[first], runs[name]) if b[key]] for key, *_ in columns}
+    ratio = {key: f"{median[first][key] / median[name][key]:.2f}" if median[name][key] else "-" for key, *_ in columns}
+    range_of = {key: f"{min(of[key]):.2f} - {max(of[key]):.2f}" if of[key] else "-" for key, *_ in columns}
+    say(f"  {'/ ' + name:<16}" + "".join(f"{ratio[key]:>17}" for key, *_ in columns))
+    say(f"  {'':<16}" + "".join(f"{range_of[key]:>20}" for key, *_ in columns))
 say("\nsettings")
 for name in programs:
     client_settings(name)

@@ -53,11 +53,14 @@ pub enum Response {
     Refused(ErrorCode),
 }
 
-/// A batch for one partition, as librdkafka sends them.
+/// A batch for one partition.
 #[derive(Clone, Debug)]
 pub struct Produce {
-    /// Tells a client's requests apart, as Kafka's correlation id does.
+    /// Tells a client's batches apart.
     pub number: u64,
+    /// The request that it is in: batches of one request have the number of its first batch here, are for different
+    /// partitions of one broker, and are in the outbox together.
+    pub request: u64,
     /// Where it goes.
     pub partition: PartitionId,
     /// Who must have it before it is acknowledged.
@@ -73,6 +76,7 @@ impl Default for Produce {
     fn default() -> Produce {
         Produce {
             number: 0,
+            request: 0,
             partition: PartitionId(0),
             acks: Acks::None,
             sequence: None,

@@ -151,10 +151,10 @@ impl RequestCounter {
         }
     }
 
-    /// A Produce request with these numbers of records and bytes was written.
-    pub fn produced(&mut self, records: u64, bytes: u64, now: Time) {
+    /// A Produce request with these numbers of batches, records and bytes was written.
+    pub fn produced(&mut self, batches: u64, records: u64, bytes: u64, now: Time) {
         if let Some(counts) = self.at(now) {
-            counts.produced.add(Sizes { count: 1, records, bytes });
+            counts.produced.add(Sizes { count: batches, records, bytes });
         }
     }
 
@@ -225,7 +225,7 @@ mod tests {
             for second in 1..8 {
                 let now = Time(second * S);
                 counter.answered("Produce", now);
-                counter.produced(10, 1_000, now);
+                counter.produced(1, 10, 1_000, now);
                 counter.produce_took(Time(now.0 - at * 1_000_000), now);
                 counter.fetched(0, 50, now);
                 counter.throttled(Duration::from_millis(5), now);

@@ -18,7 +18,7 @@ pub(super) fn request_lines(requests: &ClientRequests) -> Vec<String> {
         ),
         format!("requests {:.1}/s: {}", requests.all_per_s, kinds.join(", ")),
     ];
-    lines.extend(sizes("Produce requests", &requests.produced, &requests.produce_us));
+    lines.extend(sizes("batches of Produce requests", &requests.produced, &requests.produce_us));
     lines.extend(sizes("Fetch responses with records", &requests.fetched, &requests.fetch_us));
     if requests.throttled_ms > 0.0 {
         lines.push(format!("held back by quotas for {:.0} ms", requests.throttled_ms));

@@ -19,7 +19,8 @@ pub struct ClientRequests {
     pub per_s: BTreeMap<String, f64>,
     /// All of them together.
     pub all_per_s: f64,
-    /// Produce requests in the measured window: records and bytes of each one's batch, headers and compression included.
+    /// Batches of Produce requests in the measured window, with the bytes of the requests, headers and compression
+    /// included. A request has a batch of each partition that had records to send.
     pub produced: RequestSizes,
     /// Responses to Fetch in the measured window, of those with records.
     pub fetched: RequestSizes,

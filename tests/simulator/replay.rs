@@ -98,7 +98,7 @@ fn a_trace_does_not_change_what_it_shows() {
 /// A trace has everything in its order, while a simulation without a trace puts aside what changes nothing when it
 /// arrives: both come to the same, whatever goes wrong.
 #[test]
-fn whoever_watches_sees_what_happens_without_him_whatever_fails() {
+fn watching_a_run_does_not_change_it_whatever_fails() {
     let faults = std::fs::read_dir(root().join("scenarios/faults")).expect("a directory");
     let mut files: Vec<PathBuf> = faults.map(|entry| entry.expect("an entry").path()).collect();
     files.push(root().join("scenarios/kill-one-consumer.toml"));

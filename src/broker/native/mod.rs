@@ -1,8 +1,8 @@
 //! The native client: requests out, responses in, no socket and no clock inside.
 //!
-//! It follows librdkafka in defaults and timing: one request per partition's batch, one outstanding fetch per
-//! broker, the next fetch sent as soon as the last one is answered. Its host carries its requests and tells
-//! it the time: the simulator's kernel, later a TCP transport.
+//! It follows librdkafka in defaults and timing: one outstanding fetch per broker, the next fetch sent as soon as the
+//! last one is answered. Its host carries its requests and tells it the time: the simulator's kernel, or a TCP
+//! transport.
 
 mod consumer;
 mod consumer_member;
@@ -38,6 +38,9 @@ pub struct Profile {
     pub reconnect_backoff_max: Duration,
     /// `fetch.wait.max.ms`: how long a broker waits for a first record.
     pub fetch_wait_max: Duration,
+    /// Bytes of batches from which on a Produce request takes no more of them, as `max.request.size` of Kafka's Java
+    /// client. 0: each batch is a request of its own, as with librdkafka.
+    pub request_bytes: usize,
 }
 
 impl Default for Profile {
@@ -51,6 +54,7 @@ impl Default for Profile {
             reconnect_backoff: Duration::from_millis(100),
             reconnect_backoff_max: Duration::from_secs(10),
             fetch_wait_max: Duration::from_millis(500),
+            request_bytes: 0,
         }
     }
 }

@@ -16,10 +16,10 @@ use super::leaders::Leaders;
 use super::negotiation::Negotiation;
 use super::poller::Poller;
 use super::request::{
-    Answered, Memory, PutError, Question, Topic, answered, put, without_response,
+    Answered, Memory, Outgoing, PutError, Question, Topic, answered, put, without_response,
 };
 use crate::base::Time;
-use crate::broker::protocol::{Client, Request};
+use crate::broker::protocol::Client;
 use crate::broker::secure::{Access, Channel};
 use crate::broker::wire::{Api, BrokerVersions, FrameBuffer, Pending, WireError, throttle_ms};
 use crate::measure::RequestCounter;
@@ -46,7 +46,7 @@ pub(super) struct Connection {
     /// When each of these was asked.
     asked: VecDeque<Time>,
     /// Requests that wait for the versions of the broker.
-    held: Vec<Request>,
+    held: Vec<Outgoing>,
     /// Nothing is written before, because a quota of the broker's is used up.
     throttled_until: Time,
     /// When the login is repeated, with the next request: before the broker takes none any more.
@@ -121,7 +121,7 @@ impl Connection {
     /// The broker speaks no version of it that this client speaks.
     pub(super) fn push(
         &mut self,
-        request: Request,
+        outgoing: Outgoing,
         (topic, leaders, memory): (&Topic, &Leaders, &mut Memory),
         (counter, now): (&mut RequestCounter, Time),
     ) -> Result<Option<Question>, Broken> {
@@ -131,14 +131,17 @@ impl Connection {
         match &self.state {
             State::Open(versions) => {
                 let how = (versions, topic, leaders, memory);
-                let records = match &request {
-                    Request::Produce(produce) => produce.batch.len() as u64,
-                    _ => 0,
+                let (batches, records) = match &outgoing {
+                    Outgoing::Batches(batches) => {
+                        let records = batches.iter().map(|batch| batch.batch.len() as u64).sum();
+                        (batches.len() as u64, records)
+                    }
+                    Outgoing::One(_) => (0, 0),
                 };
                 let before = self.out.len();
-                let unanswered = put(&mut self.out, &mut self.pending, request, how)?;
-                if records > 0 {
-                    counter.produced(records, (self.out.len() - before) as u64, now);
+                let unanswered = put(&mut self.out, &mut self.pending, outgoing, how)?;
+                if batches > 0 {
+                    counter.produced(batches, records, (self.out.len() - before) as u64, now);
                 }
                 if let Some(Question::Produce(_)) = &unanswered {
                     counter.answered(Api::Produce.name(), now);
@@ -147,7 +150,7 @@ impl Connection {
                 Ok(unanswered)
             }
             _ => {
-                self.held.push(request);
+                self.held.push(outgoing);
                 Ok(None)
             }
         }
@@ -316,10 +319,10 @@ impl Connection {
         to: &mut Answered<'_, C>,
     ) -> Result<(), Broken> {
         self.state = State::Open(versions);
-        for request in std::mem::take(&mut self.held) {
+        for outgoing in std::mem::take(&mut self.held) {
             let how = (&*to.topic, &*to.leaders, &mut *to.memory);
             let counting = (&mut *to.counter, to.now);
-            if let Some(question) = self.push(request, how, counting)? {
+            if let Some(question) = self.push(outgoing, how, counting)? {
                 without_response(to.client, to.broker, question, to.now);
             }
         }

@@ -78,6 +78,8 @@ pub struct TcpCluster {
 /// Why members of KIP-848 cannot join.
 const NO_CONSUMER_PROTOCOL: &str = "the broker does not speak the consumer protocol of groups, which brokers from Kafka \
                                     4.0 on do: set `consumers.protocol = \"classic\"`";
+/// Bytes of batches from which on a Produce request takes no more: about `max.request.size` of Kafka's Java client.
+const REQUEST_BYTES: usize = 1_000_000;
 /// How long a change to the topic may take.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -154,6 +156,7 @@ impl TcpCluster {
         Profile {
             brokers: self.brokers.len() as u32,
             fetch_wait_max,
+            request_bytes: REQUEST_BYTES,
             reconnect_backoff: Duration::from_millis(20),
             reconnect_backoff_max: Duration::from_secs(1),
             ..defaults

@@ -37,6 +37,15 @@ pub(super) struct Topic {
     pub(super) clock: Clock,
 }
 
+/// What is sent as one request.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// Any but a Produce request.
+    One(Request),
+    /// A Produce request with these batches, of different partitions.
+    Batches(Vec<Box<Produce>>),
+}
+
 /// A request that waits for its response, with what the response belongs to.
 #[derive(Debug)]
 pub(super) enum Question {
@@ -46,8 +55,8 @@ pub(super) enum Question {
     Metadata,
     /// A producer id.
     ProducerId,
-    /// A batch.
-    Produce(Box<Produce>),
+    /// Batches.
+    Produce(Vec<Box<Produce>>),
     /// A fetch.
     Fetch(Box<Fetch>),
     /// Which broker coordinates the group.
@@ -122,35 +131,24 @@ pub(super) enum PutError {
     Produce(#[from] ProduceError),
 }
 
-/// Writes a request, and notes it until its response comes. Returns what needs none: a batch that no replica acknowledges.
+/// Writes a request, and notes it until its response comes. Returns what needs none: batches that no replica acknowledges.
 ///
 /// # Errors
 /// The broker speaks no version of it that this client speaks, or a text is too long.
 pub(super) fn put(
     out: &mut Vec<u8>,
     pending: &mut Pending<Question>,
-    request: Request,
+    outgoing: Outgoing,
     (versions, topic, leaders, memory): (&BrokerVersions, &Topic, &Leaders, &mut Memory),
 ) -> Result<Option<Question>, PutError> {
     let (id, name) = (pending.next_id(), &*topic.client_id);
-    let (api, version, question) = match request {
-        Request::Produce(produce) => {
-            let version = versions.version(Api::Produce)?;
-            let start = begin_request(out, (Api::Produce, version), id, name)?;
-            if let Err(error) =
-                put_produce(out, version, &produce, &topic.produce(), &mut memory.batch)
-            {
-                out.truncate(start);
-                return Err(error.into());
-            }
-            end_request(out, start)?;
-            if produce.acks == Acks::None {
-                sent(Api::Produce, version);
-                pending.unanswered();
-                return Ok(Some(Question::Produce(produce)));
-            }
-            (Api::Produce, version, Question::Produce(produce))
+    let request = match outgoing {
+        Outgoing::One(request) => request,
+        Outgoing::Batches(batches) => {
+            return put_batches(out, pending, batches, (versions, topic, memory));
         }
+    };
+    let (api, version, question) = match request {
         Request::Fetch(fetch) => {
             let version = versions.fetch_version(topic.has_id())?;
             let body =
@@ -183,11 +181,33 @@ pub(super) fn put(
             put_request(out, (api, version), id, name, body)?;
             (api, version, Question::Group)
         }
-        // The transport closes; consumers and producers never ask for offsets.
-        Request::Close | Request::ListOffsets => return Ok(None),
+        // The transport closes and gathers batches; consumers and producers never ask for offsets.
+        Request::Close | Request::ListOffsets | Request::Produce(_) => return Ok(None),
     };
     sent(api, version);
     pending.asked(api, version, question);
+    Ok(None)
+}
+
+fn put_batches(
+    out: &mut Vec<u8>,
+    pending: &mut Pending<Question>,
+    batches: Vec<Box<Produce>>,
+    (versions, topic, memory): (&BrokerVersions, &Topic, &mut Memory),
+) -> Result<Option<Question>, PutError> {
+    let version = versions.version(Api::Produce)?;
+    let start = begin_request(out, (Api::Produce, version), pending.next_id(), &topic.client_id)?;
+    if let Err(error) = put_produce(out, version, &batches, &topic.produce(), &mut memory.batch) {
+        out.truncate(start);
+        return Err(error.into());
+    }
+    end_request(out, start)?;
+    sent(Api::Produce, version);
+    if batches.iter().all(|batch| batch.acks == Acks::None) {
+        pending.unanswered();
+        return Ok(Some(Question::Produce(batches)));
+    }
+    pending.asked(Api::Produce, version, Question::Produce(batches));
     Ok(None)
 }
 
@@ -248,14 +268,21 @@ pub(super) fn answered<C: Client>(
     let version = waiting.version;
     match waiting.context {
         Question::Opening => {}
-        Question::Produce(produce) => {
-            let answer = produced(body, version, &to.topic.name)?;
-            if let (Some(_), Some(hint)) = (answer.error, answer.leader) {
-                to.take_hint(answer.partition, hint, &answer.endpoints);
+        Question::Produce(batches) => {
+            let answers = produced(body, version, (&to.topic.name, batches.len()))?;
+            // Nothing of a response is taken that answers other batches.
+            if batches.iter().any(|batch| answers.of(batch.partition).is_none()) {
+                return Err(WireError::Malformed("the partitions of a produce response"));
             }
-            to.client.receive(broker, answer.response(produce.number), &(), now);
-            to.client.reuse(produce);
-            return Ok(answer.throttle_ms);
+            for batch in batches {
+                let Some(answer) = answers.of(batch.partition) else { continue };
+                if let (Some(_), Some(hint)) = (answer.error, answer.leader) {
+                    to.take_hint(answer.partition, hint, &answers.endpoints);
+                }
+                to.client.receive(broker, answer.response(batch.number), &(), now);
+                to.client.reuse(batch);
+            }
+            return Ok(answers.throttle_ms);
         }
         Question::Fetch(fetch) => fetched(to, version, fetch, body)?,
         Question::Metadata => {
@@ -309,15 +336,17 @@ fn fetched<C: Client>(
     Ok(())
 }
 
-/// A batch that no replica acknowledges is done when it is sent.
+/// Batches that no replica acknowledges are done when they are sent.
 pub(super) fn without_response<C: Client>(
     client: &mut C,
     broker: BrokerId,
     question: Question,
     now: Time,
 ) {
-    if let Question::Produce(produce) = question {
-        client.receive(broker, Response::Produce(produce.number, Ok(Offset(-1))), &(), now);
-        client.reuse(produce);
+    if let Question::Produce(batches) = question {
+        for batch in batches {
+            client.receive(broker, Response::Produce(batch.number, Ok(Offset(-1))), &(), now);
+            client.reuse(batch);
+        }
     }
 }

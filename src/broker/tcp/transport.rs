@@ -10,9 +10,9 @@ use super::brokers::{BROKERS_MAX, Brokers};
 use super::connection::{Broken, Connection};
 use super::leaders::Leaders;
 use super::poller::{Poller, Ready};
-use super::request::{Answered, Memory, Topic, without_response};
+use super::request::{Answered, Memory, Outgoing, Topic, without_response};
 use crate::base::{Clock, DueTimes, Time};
-use crate::broker::protocol::{BrokerId, Client, Request};
+use crate::broker::protocol::{BrokerId, Client, Produce, Request};
 use crate::measure::RequestCounter;
 
 /// Connections that a client may have to a broker: one for the requests of its group, because a JoinGroup or a fetch may
@@ -171,21 +171,26 @@ impl<C: Client> Transport<C> {
     /// holds back.
     fn send(&mut self, number: usize, now: Time) -> Time {
         let mut outbox = std::mem::take(self.clients[number].outbox());
-        let mut lost = Vec::new();
+        let (mut lost, mut gathered) = (Vec::new(), GatheredBatches::default());
         for (_, broker, request) in outbox.drain(..) {
-            if let Request::Close = request {
-                self.close(number, broker);
-                continue;
+            let (complete, request) = match request {
+                Request::Produce(batch) => (gathered.add(broker, batch), None),
+                Request::Close => {
+                    // The client gives up what it has asked there.
+                    gathered.take(broker);
+                    self.close(number, broker);
+                    continue;
+                }
+                request => (None, Some((lane(&request), Outgoing::One(request)))),
+            };
+            let complete = complete.map(|batches| (0, Outgoing::Batches(batches)));
+            for (lane, outgoing) in complete.into_iter().chain(request) {
+                self.hand_over(Place { number, broker, lane }, outgoing, &mut lost, now);
             }
-            // The client has been told already that nothing of this is answered.
-            if lost.contains(&broker) {
-                continue;
-            }
-            let place = Place { number, broker, lane: lane(&request) };
-            if let Err(broken) = self.push(place, request, now) {
-                self.broken(place, &broken, now);
-                lost.push(broker);
-            }
+        }
+        for (broker, batches) in gathered.0 {
+            let place = Place { number, broker, lane: 0 };
+            self.hand_over(place, Outgoing::Batches(batches), &mut lost, now);
         }
         // The memory goes back; what breaking has added stays.
         let added = std::mem::replace(self.clients[number].outbox(), outbox);
@@ -215,7 +220,19 @@ impl<C: Client> Transport<C> {
         &mut connections[at]
     }
 
-    fn push(&mut self, place: Place, request: Request, now: Time) -> Result<(), Broken> {
+    /// Hands a request to its connection, unless the broker is one of `lost`: then the client has been told already that
+    /// nothing is answered.
+    fn hand_over(&mut self, place: Place, outgoing: Outgoing, lost: &mut Vec<BrokerId>, now: Time) {
+        if lost.contains(&place.broker) {
+            return;
+        }
+        if let Err(broken) = self.push(place, outgoing, now) {
+            self.broken(place, &broken, now);
+            lost.push(place.broker);
+        }
+    }
+
+    fn push(&mut self, place: Place, outgoing: Outgoing, now: Time) -> Result<(), Broken> {
         let Place { number, broker, .. } = place;
         if self.connection(place).is_none() {
             let brokers = &self.brokers;
@@ -228,7 +245,7 @@ impl<C: Client> Transport<C> {
         let how = (&self.topic, &self.leaders, &mut self.memory);
         let connection = self.connections[number].get_mut(place.at()).and_then(Option::as_mut);
         let Some(connection) = connection else { return Ok(()) };
-        if let Some(question) = connection.push(request, how, (&mut self.counter, now))? {
+        if let Some(question) = connection.push(outgoing, how, (&mut self.counter, now))? {
             without_response(&mut self.clients[number], broker, question, now);
         }
         Ok(())
@@ -276,6 +293,30 @@ impl<C: Client> Transport<C> {
                 self.counter.closed();
             }
         }
+    }
+}
+
+/// Batches of an outbox that become a request for each broker.
+#[derive(Debug, Default)]
+struct GatheredBatches(Vec<(BrokerId, Vec<Box<Produce>>)>);
+
+impl GatheredBatches {
+    /// Adds a batch; returns those of the broker's request before, if the batch is in another one.
+    fn add(&mut self, broker: BrokerId, batch: Box<Produce>) -> Option<Vec<Box<Produce>>> {
+        let Some((_, batches)) = self.0.iter_mut().find(|(at, _)| *at == broker) else {
+            self.0.push((broker, vec![batch]));
+            return None;
+        };
+        if batches.first().is_some_and(|first| first.request == batch.request) {
+            batches.push(batch);
+            return None;
+        }
+        Some(std::mem::replace(batches, vec![batch]))
+    }
+
+    /// Forgets the batches for a broker.
+    fn take(&mut self, broker: BrokerId) {
+        self.0.retain(|(at, _)| *at != broker);
     }
 }
 

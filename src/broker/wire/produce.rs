@@ -1,4 +1,4 @@
-//! Bodies of Produce, versions 3 to 12, for one batch of one partition.
+//! Bodies of Produce, versions 3 to 12, for batches of different partitions.
 //!
 //! Source: the message definitions of Kafka, KIP-98 (record batches), KIP-951 (hints from version 10 on). Version 13
 //! names topics by id, which Produce does not need.
@@ -46,14 +46,15 @@ pub(crate) enum ProduceError {
     Zstd(i16),
 }
 
-/// Writes the body of a Produce request. With [`Acks::None`] a broker does not answer it.
+/// Writes the body of a Produce request with these batches, at least one, which have the same acks and are of different
+/// partitions. With [`Acks::None`] a broker does not answer it.
 ///
 /// # Errors
 /// See [`ProduceError`].
 pub(crate) fn put_produce(
     out: &mut Vec<u8>,
     version: i16,
-    produce: &Produce,
+    batches: &[Box<Produce>],
     context: &ProduceContext<'_>,
     memory: &mut BatchMemory,
 ) -> Result<(), ProduceError> {
@@ -61,14 +62,8 @@ pub(crate) fn put_produce(
     if context.compression == Compression::Zstd && version < ZSTD_FROM {
         return Err(ProduceError::Zstd(version));
     }
-    let facts = BatchFacts {
-        timestamp_ms: context.timestamp_ms,
-        producer: produce.sequence.map(|(id, first)| (id, context.producer_epoch, first)),
-        compression: context.compression,
-    };
-    let batch = PreparedBatch::new(&produce.batch, &facts, memory)?;
     out.put_text(None, flexible, "transactional id")?;
-    out.put_i16(match produce.acks {
+    out.put_i16(match batches.first().map_or(Acks::None, |first| first.acks) {
         Acks::None => 0,
         Acks::Leader => 1,
         Acks::All => -1,
@@ -76,16 +71,44 @@ pub(crate) fn put_produce(
     out.put_i32(context.timeout_ms);
     out.put_count(1, flexible, "topics")?;
     out.put_text(Some(context.topic), flexible, "topic name")?;
-    out.put_count(1, flexible, "partitions")?;
-    out.put_u32(produce.partition.0);
-    out.put_count(batch.size(), flexible, "records")?;
-    batch.put(out);
-    // Of the partition, the topic and the request.
-    (0..3).for_each(|_| out.put_no_tags(flexible));
+    out.put_count(batches.len(), flexible, "partitions")?;
+    for produce in batches {
+        let facts = BatchFacts {
+            timestamp_ms: context.timestamp_ms,
+            producer: produce.sequence.map(|(id, first)| (id, context.producer_epoch, first)),
+            compression: context.compression,
+        };
+        let batch = PreparedBatch::new(&produce.batch, &facts, memory)?;
+        out.put_u32(produce.partition.0);
+        out.put_count(batch.size(), flexible, "records")?;
+        batch.put(out);
+        out.put_no_tags(flexible);
+    }
+    // Of the topic and the request.
+    (0..2).for_each(|_| out.put_no_tags(flexible));
     Ok(())
 }
 
 /// What a broker says to a Produce request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProduceAnswers {
+    /// For each batch, by partition.
+    pub(crate) partitions: Vec<ProduceAnswer>,
+    /// Addresses of leaders that are named.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// For how long a quota holds the client's requests back, in milliseconds.
+    pub(crate) throttle_ms: i32,
+}
+
+impl ProduceAnswers {
+    /// The answer to the batch of a partition.
+    pub(crate) fn of(&self, partition: PartitionId) -> Option<&ProduceAnswer> {
+        let found = self.partitions.binary_search_by_key(&partition, |answer| answer.partition);
+        found.ok().map(|place| &self.partitions[place])
+    }
+}
+
+/// What a broker says to a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProduceAnswer {
     /// The partition of the batch.
@@ -102,10 +125,6 @@ pub(crate) struct ProduceAnswer {
     pub(crate) log_start_offset: i64,
     /// The partition's leader, if it is another broker (from version 10 on).
     pub(crate) leader: Option<LeaderHint>,
-    /// Addresses of such leaders.
-    pub(crate) endpoints: Vec<Endpoint>,
-    /// For how long a quota holds the client's requests back, in milliseconds.
-    pub(crate) throttle_ms: i32,
 }
 
 impl ProduceAnswer {
@@ -122,29 +141,38 @@ impl ProduceAnswer {
 /// Reads the body of a Produce response.
 ///
 /// # Errors
-/// The bytes are not the answer to one batch for `topic`.
-pub(crate) fn produced(body: &[u8], version: i16, topic: &str) -> Result<ProduceAnswer, WireError> {
+/// The bytes are not the answer to a batch for each of `asked` partitions of `topic`.
+pub(crate) fn produced(
+    body: &[u8],
+    version: i16,
+    (topic, asked): (&str, usize),
+) -> Result<ProduceAnswers, WireError> {
     let flexible = Api::Produce.is_flexible(version);
     let mut reader = WireReader::new(body);
-    let one = |count: Option<usize>, what| match count {
-        Some(1) => Ok(()),
-        _ => Err(WireError::Malformed(what)),
-    };
-    one(reader.count(flexible, 1, "topics")?, "the number of topics")?;
+    if reader.count(flexible, 1, "topics")? != Some(1) {
+        return Err(WireError::Malformed("the number of topics"));
+    }
     if reader.string(flexible, "a topic name")? != topic {
         return Err(WireError::Malformed("the topic of a produce response"));
     }
-    one(reader.count(flexible, 1, "partitions")?, "the number of partitions")?;
-    let mut answer = partition(&mut reader, version)?;
+    if reader.count(flexible, 1, "partitions")? != Some(asked) {
+        return Err(WireError::Malformed("the number of partitions"));
+    }
+    let mut partitions = Vec::with_capacity(asked);
+    for _ in 0..asked {
+        partitions.push(partition(&mut reader, version)?);
+    }
+    partitions.sort_unstable_by_key(|answer| answer.partition);
     reader.skip_tags(flexible)?;
-    answer.throttle_ms = reader.i32("a throttle time")?;
+    let throttle_ms = reader.i32("a throttle time")?;
+    let mut answers = ProduceAnswers { partitions, endpoints: Vec::new(), throttle_ms };
     reader.tags(flexible, |tag, value| {
         if tag == 0 && version >= 10 {
-            answer.endpoints = endpoints(value)?;
+            answers.endpoints = endpoints(value)?;
         }
         Ok(())
     })?;
-    Ok(answer)
+    Ok(answers)
 }
 
 /// Bytes of the smallest record error: an index, a null message.
@@ -185,7 +213,5 @@ fn partition(reader: &mut WireReader<'_>, version: i16) -> Result<ProduceAnswer,
         append_time_ms,
         log_start_offset,
         leader,
-        endpoints: Vec::new(),
-        throttle_ms: 0,
     })
 }

@@ -71,21 +71,22 @@ struct Lengths {
     warmup: u32,
     /// The measured window of a run without a fault.
     quiet: u32,
-    /// That of a run with one.
-    faulty: u32,
-    /// When the fault comes, counted from the start of the load.
-    fault_at: u32,
+    /// That of a run with a crash, and when it comes, counted from the start of the load.
+    crash: (u32, u32),
+    /// The same for a change of members.
+    change: (u32, u32),
     /// The longest drain, unless the load decides it.
     drain: Option<u32>,
 }
 
 /// Virtual time costs little.
 const IN_VIRTUAL_TIME: Lengths =
-    Lengths { warmup: 2, quiet: 12, faulty: 20, fault_at: 7, drain: None };
-/// Three rounds in real time are 14 minutes of load. A member of a classic group that crashes is missed after 6 s, so the
-/// time before the fault, which is as long as the time that is compared with it, is longer than that.
+    Lengths { warmup: 2, quiet: 12, crash: (20, 7), change: (20, 7), drain: None };
+/// Three rounds in real time are 12 minutes of load, and groups take 3 s more for each start. A member of a classic group
+/// that crashes is missed after 6 s, so the time before the crash, which is as long as the time that is compared with it,
+/// is longer than that; a member that leaves in order is missed at once.
 const IN_REAL_TIME: Lengths =
-    Lengths { warmup: 1, quiet: 6, faulty: 15, fault_at: 7, drain: Some(10) };
+    Lengths { warmup: 1, quiet: 5, crash: (15, 7), change: (9, 4), drain: Some(5) };
 
 /// Share of the time for which the slow partition's consumer is busy, as in the scenarios of the guide's claims.
 const SLOW_SHARE: f64 = 0.67;
@@ -215,7 +216,7 @@ fn conditions(
 ) -> Vec<(Condition, Vec<String>)> {
     let wait = |seconds: f64| format!("{{wait=\"{:.0}us\"}}", seconds * 1e6);
     let busiest = f64::from(partitions.div_ceil(before)) * partition_rate;
-    let Lengths { warmup, quiet, faulty, fault_at, .. } = *lengths;
+    let Lengths { warmup, quiet, crash, change, .. } = *lengths;
     let times = |seconds: u32| {
         let drain = lengths.drain.map(|seconds| format!("run.drain={seconds}s"));
         let all = [format!("run.warmup={warmup}s"), format!("run.duration={seconds}s")];
@@ -226,8 +227,8 @@ fn conditions(
         None => vec![format!("consumers.work={of}")],
     };
     let light = || work("{wait=\"500us\"}".to_owned());
-    let fault = |what: &str| {
-        vec![format!("fault=[{{at=\"{fault_at}s\",{what}={{consumer={}}}}}]", 7.min(before - 1))]
+    let fault = |at: u32, what: &str| {
+        vec![format!("fault=[{{at=\"{at}s\",{what}={{consumer={}}}}}]", 7.min(before - 1))]
     };
     let no_fault = || vec!["fault=[]".to_owned()];
     let slow_work =
@@ -235,8 +236,8 @@ fn conditions(
     let mut all = vec![
         (Condition::Quiet, [times(quiet), no_fault(), light()].concat()),
         (Condition::Slow, [times(quiet), no_fault(), light(), slow_work()].concat()),
-        (Condition::Crash, [times(faulty), light(), fault("kill")].concat()),
-        (Condition::MembershipChange, [times(faulty), light(), fault("stop")].concat()),
+        (Condition::Crash, [times(crash.0), light(), fault(crash.1, "kill")].concat()),
+        (Condition::MembershipChange, [times(change.0), light(), fault(change.1, "stop")].concat()),
     ];
     for (condition, share) in [(Condition::Busy70, 0.7), (Condition::Busy95, 0.95)] {
         // The guide's load stays and its work is chosen; a user's work stays, and the rate is chosen.

@@ -63,3 +63,22 @@ fn requests_are_counted_where_the_client_tells() {
         assert_eq!(requests.throttled_ms, 0.0);
     });
 }
+
+#[test]
+fn batches_for_a_broker_share_a_request_of_the_native_client() {
+    on_the_cluster(|arm| {
+        if !arm.has_the_native_client() {
+            return;
+        }
+        let summary =
+            arm.run(SCENARIO).set(["run.warmup=0s", "load.linger=200ms"]).exits(0).summary();
+        let requests = summary.requests.expect("counted");
+        let answered = requests.produce_us.count;
+        // In 200 ms most of the 18 partitions get a record, and what is there leaves with the first batch that is due.
+        assert!(
+            answered > 0 && requests.produced.count >= 2 * answered,
+            "{} batches in {answered} requests",
+            requests.produced.count
+        );
+    });
+}

@@ -28,6 +28,8 @@ pub(super) struct ProducerBatch {
     pub(super) tries: u32,
     pub(super) number: u64,
     pub(super) limit: Time,
+    /// The request it was sent in last.
+    pub(super) request: u64,
     /// It may be in the log although no answer said so.
     pub(super) may_be_there: bool,
     /// The producer id it was sent with last.
@@ -91,6 +93,8 @@ pub(super) struct PartitionQueue {
     pub(super) sent_as: i64,
     /// Nothing is sent before.
     pub(super) not_before: Time,
+    /// The request of the batch that was sent last.
+    pub(super) request: u64,
 }
 
 impl PartitionQueue {

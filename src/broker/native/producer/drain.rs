@@ -2,9 +2,8 @@
 //!
 //! Completion of batches: acknowledged, sent again, or expired.
 
-use std::collections::VecDeque;
-
 use super::batch::{EXPIRE_INTERVAL, ProducerBatch, Sent};
+use super::in_flight::InFlight;
 use super::{NativeProducer, ProducerIdState};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Client, ErrorCode, Request};
@@ -28,7 +27,8 @@ impl NativeProducer {
         {
             return None;
         }
-        (self.in_flight[leader as usize].len() < self.in_flight_max).then_some(leader)
+        let in_flight = &self.in_flight[leader as usize];
+        in_flight.has_room(self.window(), queue.request).then_some(leader)
     }
 
     /// Sends the batches that have waited long enough and have room; the others go on filling. Returns when
@@ -51,7 +51,24 @@ impl NativeProducer {
     /// Whether any broker takes another batch.
     #[inline]
     fn has_room(&self) -> bool {
-        self.in_flight.iter().any(|in_flight| in_flight.len() < self.in_flight_max)
+        let window = self.window();
+        self.in_flight.iter().any(|in_flight| in_flight.may_have_room(window))
+    }
+
+    /// Whether a request that was begun takes batches more.
+    #[inline]
+    fn takes_more(&self) -> bool {
+        let window = self.window();
+        self.in_flight.iter().any(|in_flight| in_flight.takes_more(window, 0))
+    }
+
+    /// Whether the batch of a partition fits into a request that was begun.
+    fn joins_a_request(&self, partition: PartitionId, now: Time) -> bool {
+        let queue = &self.queues[partition.0 as usize];
+        let leader = self.ready_leader(partition, now).filter(|_| !queue.waits());
+        leader.is_some_and(|leader| {
+            self.in_flight[leader as usize].takes_more(self.window(), queue.request)
+        })
     }
 
     /// Whether an open batch has waited long enough.
@@ -60,14 +77,22 @@ impl NativeProducer {
         self.opened.front().is_some_and(|(since, _)| *since + self.linger <= now)
     }
 
-    /// Closes and sends the open batches that have waited long enough and have room; they are the first ones. Returns
-    /// when something is due next.
+    /// Closes and sends the open batches that have waited long enough and have room; they are the first ones. A request
+    /// takes with it what else is there for its broker, as that of Kafka's Java client does. Returns when something is
+    /// due next.
     pub(super) fn send_opened(&mut self, now: Time) -> Time {
         let (mut next, mut at) = (Time::NEVER, 0);
         while let Some((since, partition)) = self.opened.get(at).copied() {
             let due = since + self.linger;
             if due > now {
-                return next.min(due);
+                next = next.min(due);
+                if !self.takes_more() {
+                    return next;
+                }
+                if !self.joins_a_request(partition, now) {
+                    at += 1;
+                    continue;
+                }
             }
             // Behind it there may be a thousand others that cannot go either.
             if !self.has_room() {
@@ -142,20 +167,22 @@ impl NativeProducer {
             }
             _ => None,
         };
-        self.requests += 1;
+        self.numbered += 1;
         batch.tries += 1;
-        batch.number = self.requests;
+        batch.number = self.numbered;
         batch.limit = now + self.profile.request_timeout;
         let partition = batch.partition;
         let mut request = self.request_pool.pop().unwrap_or_default();
         (request.number, request.partition) = (batch.number, partition);
         (request.acks, request.sequence) = (self.acks, sequence);
         request.batch.clone_from(&batch.payloads);
-        self.outbox.push((now, leader, Request::Produce(request)));
+        let (window, in_flight) = (self.window(), &mut self.in_flight[leader as usize]);
         let queue = &mut self.queues[partition.0 as usize];
         queue.in_flight += 1;
         (queue.leader, queue.sent_as) = (leader, batch.sent_as);
-        self.in_flight[leader as usize].push_back(batch);
+        queue.request = in_flight.push(batch, window, queue.request);
+        request.request = queue.request;
+        self.outbox.push((now, leader, Request::Produce(request)));
     }
 }
 
@@ -190,14 +217,13 @@ impl NativeProducer {
     /// Until when the oldest batch in flight is to be answered.
     #[inline]
     fn limit(&self) -> Time {
-        let oldest = self.in_flight.iter().filter_map(VecDeque::front);
-        oldest.map(|batch| batch.limit).fold(Time::NEVER, Time::min)
+        self.in_flight.iter().map(InFlight::limit).fold(Time::NEVER, Time::min)
     }
 
     #[cold]
     fn close_silent_connections(&mut self, now: Time) -> Time {
         for broker in 0..self.in_flight.len() {
-            if self.in_flight[broker].front().is_some_and(|oldest| oldest.limit <= now) {
+            if self.in_flight[broker].limit() <= now {
                 self.close_connection(broker as BrokerId, now);
             }
         }
@@ -257,7 +283,7 @@ impl NativeProducer {
         }
     }
 
-    /// Completes the batch that was sent as request `number`, unless that request is answered already.
+    /// Completes the batch that was sent as `number`, unless that is answered already.
     pub(super) fn answered(
         &mut self,
         broker: BrokerId,
@@ -265,12 +291,7 @@ impl NativeProducer {
         result: Result<Offset, ErrorCode>,
         now: Time,
     ) {
-        let in_flight = &mut self.in_flight[broker as usize];
-        let batch = match in_flight.front() {
-            Some(first) if first.number == number => in_flight.pop_front(),
-            _ => remove_batch(in_flight, number),
-        };
-        let Some(batch) = batch else { return };
+        let Some(batch) = self.in_flight[broker as usize].take(number) else { return };
         self.queues[batch.partition.0 as usize].in_flight -= 1;
         match result {
             // It is not known where a batch stands that is not answered.
@@ -362,15 +383,4 @@ impl NativeProducer {
         (batch.tries, batch.may_be_there) = (0, false);
         self.batch_pool.push(batch);
     }
-}
-
-/// A batch that is not the first one, which is rare.
-#[cold]
-fn remove_batch(
-    in_flight: &mut VecDeque<Box<ProducerBatch>>,
-    number: u64,
-) -> Option<Box<ProducerBatch>> {
-    // Requests are numbered as they are sent.
-    let place = in_flight.binary_search_by_key(&number, |batch| batch.number).ok()?;
-    in_flight.remove(place)
 }

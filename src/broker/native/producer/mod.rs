@@ -5,11 +5,13 @@
 
 mod batch;
 mod drain;
+mod in_flight;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::batch::{EXPIRE_INTERVAL, PartitionQueue, ProducerBatch};
+use self::in_flight::{InFlight, Window};
 use super::Profile;
 use super::metadata::Metadata;
 use crate::base::{PartitionId, Time};
@@ -41,9 +43,12 @@ pub struct NativeProducer {
     opened: VecDeque<(Time, PartitionId)>,
     /// Partitions with closed batches that wait, in the order they began to.
     waiting: Vec<PartitionId>,
-    /// By broker, in the order they were sent.
-    in_flight: Vec<VecDeque<Box<ProducerBatch>>>,
-    requests: u64,
+    /// By broker.
+    in_flight: Vec<InFlight>,
+    /// Batches that were sent.
+    numbered: u64,
+    /// How often the outbox was taken.
+    outboxes: u64,
     #[expect(clippy::vec_box, reason = "it moves from list to list")]
     batch_pool: Vec<Box<ProducerBatch>>,
     /// Requests that have done their work; their memory is used again.
@@ -55,7 +60,7 @@ pub struct NativeProducer {
     /// When batches are expired next.
     expire_batches_at: Time,
     answers: Answers,
-    /// Number of the last request that was sent before something was learned of leaders or of the producer id. As long
+    /// Number of the last batch that was sent before something was learned of leaders or of the producer id. As long
     /// as one up to it is in flight, batches may have to wait for its answer.
     unsettled: u64,
     outbox: Outbox,
@@ -86,10 +91,11 @@ impl NativeProducer {
             queues: (0..partitions).map(|_| PartitionQueue::default()).collect(),
             opened: VecDeque::new(),
             waiting: Vec::new(),
-            in_flight: (0..profile.brokers).map(|_| VecDeque::new()).collect(),
+            in_flight: (0..profile.brokers).map(|_| InFlight::default()).collect(),
             metadata: Metadata::new(profile.clone()),
             profile,
-            requests: 0,
+            numbered: 0,
+            outboxes: 1,
             batch_pool: Vec::new(),
             request_pool: Vec::new(),
             queued: 0,
@@ -106,6 +112,13 @@ impl NativeProducer {
     pub fn acks_are_inert(&self, now: Time) -> bool {
         let is_empty = self.opened.is_empty() || !self.has_due(now);
         is_empty && self.waiting.is_empty() && self.is_ready()
+    }
+
+    /// Until when requests take batches.
+    #[inline]
+    fn window(&self) -> Window {
+        let (requests_max, request_bytes) = (self.in_flight_max, self.profile.request_bytes);
+        Window { requests_max, request_bytes, outbox: self.outboxes }
     }
 
     /// Whether there is no room for another record.
@@ -211,9 +224,10 @@ impl ProducerPort for NativeProducer {
 
     #[inline]
     fn sends_immediately_at(&self, at: Time) -> bool {
-        let has_room = |in_flight: &VecDeque<Box<ProducerBatch>>| {
-            in_flight.len() < self.in_flight_max
-                && (in_flight.front())
+        let window = self.window();
+        let has_room = |in_flight: &InFlight| {
+            in_flight.may_have_room(window)
+                && (in_flight.first())
                     .is_none_or(|oldest| at < oldest.limit && oldest.number > self.unsettled)
         };
         self.waits_for_nothing() && !self.is_full() && self.in_flight.iter().all(has_room)
@@ -249,7 +263,7 @@ impl ProducerPort for NativeProducer {
             self.queues[queue].in_flight = 0;
         }
         for broker in 0..self.in_flight.len() {
-            for batch in std::mem::take(&mut self.in_flight[broker]) {
+            for batch in self.in_flight[broker].take_all() {
                 self.resolve(batch, now, Outcome::Indeterminate, None);
             }
         }
@@ -265,11 +279,11 @@ impl Client for NativeProducer {
         }
         match response {
             Response::Metadata(leaders) => {
-                self.unsettled = self.requests;
+                self.unsettled = self.numbered;
                 self.metadata.learn(leaders);
             }
             Response::InitProducerId(Ok(id)) => {
-                self.unsettled = self.requests;
+                self.unsettled = self.numbered;
                 self.producer_id = ProducerIdState::Known(id);
             }
             // A broker that has just started has no producer ids to give away yet.
@@ -291,11 +305,11 @@ impl Client for NativeProducer {
     fn brokers_are(&mut self, count: u32) {
         self.metadata.brokers_are(count);
         let count = self.in_flight.len().max(count as usize);
-        self.in_flight.resize_with(count, VecDeque::new);
+        self.in_flight.resize_with(count, InFlight::default);
     }
 
     fn leader_is(&mut self, partition: PartitionId, leader: BrokerId) {
-        self.unsettled = self.requests;
+        self.unsettled = self.numbered;
         self.metadata.leader_is(partition, leader);
     }
 
@@ -311,14 +325,16 @@ impl Client for NativeProducer {
         if matches!(self.producer_id, ProducerIdState::Asked(asked, _) if asked == broker) {
             self.producer_id = ProducerIdState::Wanted;
         }
-        for mut batch in std::mem::take(&mut self.in_flight[broker as usize]) {
+        for mut batch in self.in_flight[broker as usize].take_all() {
             self.queues[batch.partition.0 as usize].in_flight -= 1;
             batch.may_be_there = true;
             self.retry(batch, now);
         }
     }
 
+    #[inline]
     fn outbox(&mut self) -> &mut Outbox {
+        self.outboxes += 1;
         &mut self.outbox
     }
 

@@ -7,16 +7,16 @@ use kafka_protocol::messages::produce_response::{
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
-use kafka_protocol::records::RecordBatchDecoder;
+use kafka_protocol::records::{Record, RecordBatchDecoder};
 use proptest::prelude::*;
 
 use super::super::batch::{BatchError, BatchMemory};
 use super::super::hints::LeaderHint;
-use super::super::produce::{ProduceAnswer, ProduceContext, ProduceError, produced, put_produce};
+use super::super::produce::{ProduceAnswers, ProduceContext, ProduceError, produced, put_produce};
 use super::super::versions::Api;
 use super::{Changes, batches, changed, changes, codecs, payloads};
 use crate::base::{Offset, PartitionId};
-use crate::broker::protocol::{Batch, ErrorCode, Produce, Response};
+use crate::broker::protocol::{ErrorCode, Produce, Response};
 use crate::plan::{Acks, Compression};
 
 const CONTEXT: ProduceContext<'static> = ProduceContext {
@@ -77,20 +77,23 @@ proptest! {
         version in versions(),
         batch in batches(),
         compression in codecs(),
-        partition in 0u32..1 << 31,
+        more in batches(),
+        partition in 0u32..(1 << 31) - 1,
         acks in prop::sample::select(&[Acks::None, Acks::Leader, Acks::All][..]),
     ) {
-        let expected = payloads(&batch);
-        let produce = Produce {
-            number: 1,
-            partition: PartitionId(partition),
+        let expected = [payloads(&batch), payloads(&more)];
+        let produce = |number: u32, batch| Produce {
+            number: u64::from(number),
+            request: 1,
+            partition: PartitionId(partition + number - 1),
             acks,
             sequence: Some((7, 40)),
             batch,
         };
+        let batches = [produce(1, batch), produce(2, more)].map(Box::new);
         let context = ProduceContext { compression, ..CONTEXT };
         let mut out = Vec::new();
-        put_produce(&mut out, version, &produce, &context, &mut BatchMemory::default())
+        put_produce(&mut out, version, &batches, &context, &mut BatchMemory::default())
             .expect("a request");
         let mut bytes = Bytes::from(out);
         let request = ProduceRequest::decode(&mut bytes, version).expect("a request");
@@ -99,16 +102,18 @@ proptest! {
         prop_assert_eq!((request.acks, request.timeout_ms), (code, 30_000));
         prop_assert_eq!(request.transactional_id, None);
         let topic = &request.topic_data[0];
-        prop_assert_eq!((topic.name.as_str(), topic.partition_data.len()), ("lanes", 1));
-        prop_assert_eq!(topic.partition_data[0].index, partition as i32);
-        let mut records = topic.partition_data[0].records.clone().expect("records");
-        let set = RecordBatchDecoder::decode(&mut records).expect("a batch");
-        prop_assert!(records.is_empty());
-        let found: Vec<Vec<u8>> =
-            set.records.iter().map(|record| record.value.clone().expect("a value").to_vec()).collect();
-        prop_assert_eq!(found, expected);
-        let first = &set.records[0];
-        prop_assert_eq!((first.producer_id, first.producer_epoch, first.sequence), (7, 2, 40));
+        prop_assert_eq!((topic.name.as_str(), topic.partition_data.len()), ("lanes", 2));
+        for (number, data) in (0..).zip(&topic.partition_data) {
+            prop_assert_eq!(data.index, partition as i32 + number);
+            let mut records = data.records.clone().expect("records");
+            let set = RecordBatchDecoder::decode(&mut records).expect("a batch");
+            prop_assert!(records.is_empty());
+            let value = |record: &Record| record.value.clone().expect("a value").to_vec();
+            let found: Vec<Vec<u8>> = set.records.iter().map(value).collect();
+            prop_assert_eq!(&found, &expected[number as usize]);
+            let first = &set.records[0];
+            prop_assert_eq!((first.producer_id, first.producer_epoch, first.sequence), (7, 2, 40));
+        }
     }
 
     #[test]
@@ -120,32 +125,36 @@ proptest! {
     ) {
         let changes: Changes = changes;
         let bytes = changed(&response(version, error, 3, Some("why")), &changes);
-        let _ = produced(&bytes, version, "lanes");
-        let _ = produced(&random, version, "lanes");
+        for asked in 1..3 {
+            let _ = produced(&bytes, version, ("lanes", asked));
+            let _ = produced(&random, version, ("lanes", asked));
+        }
     }
 }
 
-fn read(version: i16, error: i16, offset: i64, message: Option<&str>) -> ProduceAnswer {
-    produced(&response(version, error, offset, message), version, "lanes").expect("an answer")
+fn read(version: i16, error: i16, offset: i64, message: Option<&str>) -> ProduceAnswers {
+    produced(&response(version, error, offset, message), version, ("lanes", 1)).expect("an answer")
 }
 
 #[test]
 fn each_version_of_the_response_is_read() {
     for version in versions() {
-        let answer = read(version, 0, 77, None);
+        let answers = read(version, 0, 77, None);
+        let answer = answers.of(PartitionId(4)).expect("an answer");
         assert_eq!((answer.partition, answer.error), (PartitionId(4), None));
         assert_eq!((answer.base_offset, answer.append_time_ms), (77, -1));
         assert_eq!(answer.log_start_offset, if version >= 5 { 1 } else { -1 });
-        assert_eq!((answer.throttle_ms, answer.leader), (12, None));
+        assert_eq!((answers.throttle_ms, answer.leader), (12, None));
         let Response::Produce(5, Ok(Offset(77))) = answer.response(5) else { panic!("{answer:?}") };
 
-        let answer = read(version, 87, -1, Some("too old"));
+        let answer = &read(version, 87, -1, Some("too old")).partitions[0];
         let expected = (version >= 8).then_some("too old");
         assert_eq!(answer.message.as_deref(), expected);
-        let moved = read(version, 6, -1, None);
+        let answers = read(version, 6, -1, None);
+        let moved = &answers.partitions[0];
         let hint = LeaderHint { node_id: 9, epoch: 8 };
         assert_eq!(moved.leader, (version >= 10).then_some(hint));
-        assert_eq!(moved.endpoints.len(), usize::from(version >= 10));
+        assert_eq!(answers.endpoints.len(), usize::from(version >= 10));
         let Response::Produce(5, Err(ErrorCode::NotLeaderOrFollower)) = moved.response(5) else {
             panic!("{moved:?}")
         };
@@ -154,29 +163,30 @@ fn each_version_of_the_response_is_read() {
 
 #[test]
 fn a_batch_that_was_appended_before_is_no_error() {
-    let answer = read(9, 46, -1, None);
+    let answer = &read(9, 46, -1, None).partitions[0];
     assert!(matches!(answer.response(0), Response::Produce(0, Ok(Offset(-1)))), "{answer:?}");
 }
 
 #[test]
 fn an_answer_for_something_else_is_refused() {
     let bytes = response(9, 0, 1, None);
-    assert!(produced(&bytes, 9, "other").is_err());
-    assert!(produced(&bytes, 5, "lanes").is_err());
-    assert!(produced(&bytes[..bytes.len() - 1], 9, "lanes").is_err());
+    assert!(produced(&bytes, 9, ("other", 1)).is_err());
+    assert!(produced(&bytes, 9, ("lanes", 2)).is_err());
+    assert!(produced(&bytes, 5, ("lanes", 1)).is_err());
+    assert!(produced(&bytes[..bytes.len() - 1], 9, ("lanes", 1)).is_err());
 }
 
 #[test]
 fn zstd_is_not_sent_to_a_broker_that_refuses_it() {
     let context = ProduceContext { compression: Compression::Zstd, ..CONTEXT };
     let memory = &mut BatchMemory::default();
-    let result = put_produce(&mut Vec::new(), 6, &Produce::default(), &context, memory);
+    let result = put_produce(&mut Vec::new(), 6, &[Box::default()], &context, memory);
     assert_eq!(result, Err(ProduceError::Zstd(6)));
 }
 
 #[test]
 fn a_batch_without_records_is_not_sent() {
-    let produce = Produce { batch: Batch::default(), ..Produce::default() };
-    let result = put_produce(&mut Vec::new(), 9, &produce, &CONTEXT, &mut BatchMemory::default());
+    let result =
+        put_produce(&mut Vec::new(), 9, &[Box::default()], &CONTEXT, &mut BatchMemory::default());
     assert_eq!(result, Err(ProduceError::Batch(BatchError::Empty)));
 }

@@ -204,13 +204,14 @@ fn records(broker: &mut Conversation, known: &BrokerVersions) -> Vec<Vec<u8>> {
                 batch.push(payload.as_bytes());
                 sent.push(payload.into_bytes());
             }
-            let produce = Produce {
+            let batches = [Box::new(Produce {
                 number: first,
+                request: first,
                 partition: PartitionId(0),
                 acks: Acks::All,
                 sequence: Some((id, first)),
                 batch,
-            };
+            })];
             let context = ProduceContext {
                 topic: &topic,
                 timeout_ms: 10_000,
@@ -221,9 +222,10 @@ fn records(broker: &mut Conversation, known: &BrokerVersions) -> Vec<Vec<u8>> {
             // Twice: the second is a duplicate, and has the offset of the first.
             for _ in 0..2 {
                 let body = broker.call::<ProduceError>((Api::Produce, version), |out| {
-                    put_produce(out, version, &produce, &context, &mut BatchMemory::default())
+                    put_produce(out, version, &batches, &context, &mut BatchMemory::default())
                 });
-                let answer = produced(&body, version, &topic).expect("an answer");
+                let answers = produced(&body, version, (&topic, 1)).expect("an answer");
+                let answer = &answers.partitions[0];
                 assert_eq!((answer.error, answer.base_offset), (None, first as i64), "{answer:?}");
             }
         }
