@@ -6,12 +6,12 @@ default:
 
 # run all tests on the embedded broker
 test *ARGS:
-    cargo test --locked {{ARGS}}
+    cargo test --workspace --locked {{ARGS}}
 
 # check format and lints
 lint:
     cargo fmt --check
-    cargo clippy --all-targets --locked -- -D warnings
+    cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # start a real Kafka with 1 or 3 brokers on 127.0.0.1
 kafka-start BROKERS="1":
@@ -24,6 +24,10 @@ kafka-stop:
 # run the conformance tests against that Kafka
 kafka-test:
     address=$(tests/kafka.sh env) && env "$address" cargo test --locked --test brokers -- conformance:: connect:: checkpoints:: recompute:: truths:: --skip sim:: --skip embedded::
+
+# show the library's documentation, without warnings
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
 # build the book into book/book
 book:

@@ -3,10 +3,8 @@
 //! `cargo run --example own_handler -- run scenarios/kill-one-consumer.toml`
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 
-use lanekeeper::base::ProducerId;
-use lanekeeper::logic::{Handler, HandlerError, Handlers, Record};
+use lanekeeper::{Exit, Handler, HandlerError, Handlers, ProducerId, Record};
 
 /// Stands for a service: it keeps the last sequence of each producer, and insists on their order.
 #[derive(Default)]
@@ -36,6 +34,6 @@ pub(crate) fn handlers() -> Handlers {
     Handlers::new("orders", |_partition, _incarnation| Ok(Orders::default()))
 }
 
-fn main() -> ExitCode {
-    ExitCode::from(lanekeeper::cli::main_with(Some(handlers())) as u8)
+fn main() -> Exit {
+    lanekeeper::main_with(Some(handlers()))
 }

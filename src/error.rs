@@ -1,9 +1,12 @@
 //! What can go wrong for a user, and the exit codes.
 
+use std::process::{ExitCode, Termination};
+
 use thiserror::Error;
 
 /// Why a command did not do what it was asked. Every message says what to do about it.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The scenario or the command line is wrong. Rendered diagnostics, ready to print.
     #[error("{0}")]
@@ -33,7 +36,7 @@ pub enum Error {
     Bug(String),
 }
 
-/// How the process ends.
+/// How the process ends: what `main` may return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -51,6 +54,12 @@ pub enum Exit {
     Bug = 70,
     /// Stopped by the user; what was measured is kept.
     Interrupted = 130,
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
 }
 
 impl Error {

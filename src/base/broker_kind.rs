@@ -122,11 +122,13 @@ impl BrokerKind {
     }
 
     /// The kind whose clusters are found at given addresses.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn elsewhere() -> BrokerKind {
         first(|capability| capability.is_elsewhere)
     }
 
     /// The kind that is a model in virtual time: `explore` and `replay` have no other.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn simulated() -> BrokerKind {
         first(|capability| capability.is_modelled)
     }
@@ -147,16 +149,19 @@ impl BrokerKind {
     }
 
     /// What its clusters are called, as in "the embedded cluster".
+    #[cfg_attr(doc, doc(hidden))]
     pub fn called(self) -> &'static str {
         self.0.called
     }
 
     /// A sentence that says where a run of this kind is.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn here(self) -> &'static str {
         self.0.here
     }
 
     /// What it can do.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn capability(self) -> &'static Capability {
         &self.0.capability
     }

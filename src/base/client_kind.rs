@@ -25,6 +25,7 @@ impl ClientKind {
     }
 
     /// The library that a result names, with its version: `librdkafka 2.12.1`, `lanekeeper native 0.1.0`.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn named_in(description: &str) -> Option<ClientKind> {
         let is_named = |kind: &ClientKind| {
             description.split_whitespace().any(|word| word.ends_with(kind.name()))
@@ -41,21 +42,25 @@ impl ClientKind {
     }
 
     /// Whether its consumers can share a thread: it leaves the waiting to its caller.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn shares_threads(self) -> bool {
         self == ClientKind::Native
     }
 
     /// Whether it says when the response with a record reached it.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn fetch_is_timed(self) -> bool {
         self == ClientKind::Native
     }
 
     /// Whether acknowledgements are timed when each producer has a client of its own.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn times_many_clients(self) -> bool {
         self == ClientKind::Native
     }
 
     /// Whether it says how many requests it sends, and how long each takes.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn counts_requests(self) -> bool {
         self == ClientKind::Native
     }

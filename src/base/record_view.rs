@@ -87,6 +87,7 @@ pub struct Headers<'a>(&'a [u8]);
 
 impl<'a> Headers<'a> {
     /// `count` headers, which are all that `bytes` have.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn read(count: i32, bytes: &'a [u8]) -> Option<Headers<'a>> {
         let mut rest = bytes;
         // Each takes a byte at least, so a large count ends with the bytes.
@@ -97,6 +98,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The headers that [`put_header`] has written, all of them and nothing else.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn written(bytes: &'a [u8]) -> Headers<'a> {
         Headers(bytes)
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Values by number, from 0. What is in it never moves and never goes; reading never waits. It has a fixed capacity;
-/// room is taken for [`CHUNK`] values at a time.
+/// room is taken for `CHUNK` values at a time.
 #[derive(Debug)]
 pub struct Table<T> {
     chunks: Box<[OnceLock<Chunk<T>>]>,

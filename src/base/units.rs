@@ -274,12 +274,14 @@ pub struct RunId(pub u64);
 impl RunId {
     /// The id of a run from 64 random bits. The last four digits of its text follow from the eight before them, so that
     /// names with it are told from other names.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn marked(bits: u64) -> RunId {
         let drawn = (bits >> 16) as u32;
         RunId((bits & !0xffff) | u64::from(RunId::check_digits(drawn)))
     }
 
     /// Whether a run has made this name of a topic or a group: `lanekeeper-`, what it likes, and its id.
+    #[cfg_attr(doc, doc(hidden))]
     pub fn is_mark_of(name: &str) -> bool {
         let id = name.strip_prefix("lanekeeper-").and_then(|rest| rest.rsplit('-').next());
         let Some(id) = id.filter(|id| id.len() == 12) else { return false };

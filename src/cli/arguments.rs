@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::base::{
-    BROKER_KINDS, BrokerKind, ClientKind, FileError, Share, printable, printable_path, read_regular,
-};
-use crate::broker::rdkafka::{ClientFile, refusals, remember_hidden};
+use crate::base::{BROKER_KINDS, BrokerKind, ClientKind, Share, printable_path};
+use crate::broker::rdkafka::{ClientFile, refusals};
 use crate::error::Error;
+use crate::load_test::client_properties;
 use crate::plan::{Overrides, Plan, compile};
 use crate::scenario::{Diagnostic, Source, Sources, load, render_all};
 
@@ -191,9 +190,6 @@ pub(super) struct ConnectionArguments {
     client_config: Option<PathBuf>,
 }
 
-/// A client file is a page of text; a file beyond this is something else.
-const LARGEST_BYTES: u64 = 1024 * 1024;
-
 impl ClientArguments {
     /// The plan of a scenario, and the properties from outside it. Everything that is wrong with both is one error.
     pub(super) fn with_plan(
@@ -209,7 +205,6 @@ impl ClientArguments {
             }
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        remember_hidden(&file);
         let refused = refusals(&plan, &file);
         if refused.is_empty() {
             return Ok((plan, file));
@@ -228,28 +223,8 @@ impl ClientArguments {
 impl ConnectionArguments {
     /// The properties from outside the scenario.
     pub(super) fn read(&self) -> Result<ClientFile, Error> {
-        let content = self.client_config.as_deref().map(|path| Ok((path, content(path)?)));
-        let content = content.transpose()?;
-        let named = content.as_ref().map(|(path, bytes)| (path.display().to_string(), bytes));
-        let file = named.as_ref().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
-        ClientFile::read(file, std::env::vars_os())
-            .map_err(|wrong: Vec<Diagnostic>| Error::Input(render(&Source::default(), &[], &wrong)))
+        client_properties(self.client_config.as_deref(), render)
     }
-}
-
-/// The bytes of a client file.
-fn content(path: &Path) -> Result<Vec<u8>, Error> {
-    read_regular(path, LARGEST_BYTES).map_err(|refused| {
-        let remedy = match refused {
-            FileError::Refused(_) => refused.remedy(),
-            _ => "give the path of a file with `property = value` lines",
-        };
-        let path = path.display().to_string();
-        Error::Input(format!(
-            "cannot read the client properties in `{}`: {refused}; {remedy}",
-            printable(&path)
-        ))
-    })
 }
 
 #[cfg(test)]

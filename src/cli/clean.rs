@@ -7,7 +7,7 @@ use clap::Args;
 use super::arguments::{ConnectionArguments, planned};
 use super::terminal::{print, start_logging, tell};
 use crate::base::printable;
-use crate::broker::rdkafka::{InUse, LeftBehind, remember_hidden};
+use crate::broker::rdkafka::{InUse, LeftBehind};
 use crate::error::{Error, Exit};
 use crate::plan::Overrides;
 use crate::run::Cleaning;
@@ -42,7 +42,6 @@ pub(super) fn clean(arguments: &CleanArguments, verbose: u8) -> Result<Exit, Err
     let bootstrap = Some(arguments.bootstrap.clone());
     let plan = planned(&source, &[], &Overrides { bootstrap, ..Overrides::default() })?;
     let client = arguments.client.read()?;
-    remember_hidden(&client);
     let cleaning = Cleaning::new(&plan, client)?;
     let found = cleaning.find()?;
     let is_removable = |left: &LeftBehind| match left.in_use {

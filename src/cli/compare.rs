@@ -13,7 +13,7 @@ use super::run::consented;
 use super::stored_variants::{StoredVariant, stored};
 use super::terminal::{print, start_logging, tell};
 use crate::base::{BrokerKind, ClientKind, Leftovers, Seed, printable_path};
-use crate::broker::rdkafka::{ClientFile, refusals, remember_hidden};
+use crate::broker::rdkafka::{ClientFile, refusals};
 use crate::compare::guide::{
     Advice, Assigning, Condition, SetUpRounds, Situation, advice, advice_lines,
 };
@@ -314,7 +314,6 @@ fn of_scenario(arguments: &CompareArguments) -> Result<Compared, Error> {
     let variants =
         Variant::all(&source, &arguments.set, &arguments.variants).map_err(Error::Input)?;
     let client = arguments.client.read()?;
-    remember_hidden(&client);
     let overrides = Overrides {
         broker: arguments.broker,
         client: Some(arguments.library),

@@ -13,7 +13,7 @@ use super::kept_rounds::KeptRounds;
 use super::outputs::PageArguments;
 use super::terminal::{print, start_logging, tell};
 use crate::base::{BrokerKind, ClientKind, Leftovers, printable_path};
-use crate::broker::rdkafka::{ClientFile, remember_hidden};
+use crate::broker::rdkafka::ClientFile;
 use crate::compare::guide::{
     Condition, GuideReport, GuideSuite, Saturation, advice, before_members, claims, guide_load,
     guide_page, guide_text, quiet_overrides,
@@ -91,7 +91,6 @@ pub(super) fn guide(arguments: &GuideArguments, verbose: u8) -> Result<Exit, Err
     };
     let plan = assigned_plan(&source, &set, &overrides)?;
     let client = arguments.client.read()?;
-    remember_hidden(&client);
     let leftovers = Leftovers::default();
     let shared = Shared { client, interrupted: listen(ENDING, &leftovers), leftovers };
     let (own, mut notes) = match arguments.load.is_some() {

@@ -9,7 +9,7 @@ use super::compare::{plans, rendered, rounds};
 use super::kept_rounds::KeptRounds;
 use super::terminal::{print, start_logging};
 use crate::base::{Leftovers, parse_rate};
-use crate::broker::rdkafka::{ClientFile, remember_hidden};
+use crate::broker::rdkafka::ClientFile;
 use crate::compare::{
     LIMIT_VERSION, LimitReport, LimitRuns, LimitSearch, RateOutcome, RoundObserver, SearchSettings,
     Variant, expectation_override, find_limit, fixed_stages, rate_override,
@@ -103,7 +103,6 @@ pub(super) fn limit(arguments: &LimitArguments, verbose: u8) -> Result<Exit, Err
     let set: Vec<String> = arguments.scenario.set().iter().chain(&until).cloned().collect();
     let source = arguments.scenario.source()?;
     let client = arguments.client.read()?;
-    remember_hidden(&client);
     let overrides = arguments.scenario.overrides(arguments.client.allow_existing_topic);
     if let Some(why) = fixed_stages(&source, &set) {
         return Err(Error::Input(why));

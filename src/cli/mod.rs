@@ -192,7 +192,19 @@ pub fn main() -> Exit {
     main_from(std::env::args_os(), None)
 }
 
-/// The same, for a program with handlers of its own: records go to them instead of to the scenario's `work`.
+/// The command line of the program with handlers of one's own: records go to them instead of to the scenario's `work`.
+/// Parses the arguments of the process, does what they say, and returns the exit code.
+///
+/// ```no_run
+/// # use lanekeeper::{Exit, Handler, HandlerError, Handlers, Record};
+/// # struct Orders;
+/// # impl Handler for Orders {
+/// #     fn handle(&mut self, _: &Record<'_>) -> Result<(), HandlerError> { Ok(()) }
+/// # }
+/// fn main() -> Exit {
+///     lanekeeper::main_with(Some(Handlers::new("orders", |_partition, _start| Ok(Orders))))
+/// }
+/// ```
 pub fn main_with(handlers: Option<Handlers>) -> Exit {
     main_from(std::env::args_os(), handlers)
 }

@@ -8,7 +8,6 @@ use super::arguments::{ClientArguments, ScenarioArguments};
 use super::compare::{plans, rounds, run_variants};
 use super::kept_rounds::KeptRounds;
 use super::terminal::{print, start_logging};
-use crate::broker::rdkafka::remember_hidden;
 use crate::compare::{
     Axis, Counts, NamedFigure, RoundSettings, RoundsDone, SWEEP_FIGURES, SweepTable, Variant,
     VariantRounds, combinations,
@@ -143,7 +142,6 @@ fn run(arguments: &SweepArguments, variants: &[Variant]) -> Result<(Vec<Plan>, R
     let source = arguments.scenario.source()?;
     let overrides = arguments.scenario.overrides(arguments.client.allow_existing_topic);
     let client = arguments.client.read()?;
-    remember_hidden(&client);
     let plans = plans(&source, variants, &overrides, &client, arguments.allow_exec, true)?;
     let is_modelled = plans.iter().all(|plan| plan.broker.capability().is_modelled);
     let settings = RoundSettings {

@@ -74,6 +74,7 @@ pub trait Handler: Send {
 /// A record for a [`Handler`], where it lies in the client's memory. It is intact and of this run, or of
 /// an earlier one that this run continues: corrupt records and those of other producers are counted and not handed over.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Record<'a> {
     /// Its partition.
     pub partition: PartitionId,
@@ -134,7 +135,7 @@ impl Handlers {
     ///
     /// # Errors
     /// The user's function makes no handler: the consumer fails.
-    pub fn make(
+    pub(crate) fn make(
         &self,
         partition: PartitionId,
         incarnation: Incarnation,

@@ -1,6 +1,6 @@
 //! Reading TOML into typed tables: every value with its place, every mistake with a remedy.
 //!
-//! A key is defined once, by [`section!`](section::section): from that come the struct's field, its reader, the list of
+//! A key is defined once, by `section!`: from that come the struct's field, its reader, the list of
 //! known keys, the JSON Schema and the reference in the book.
 
 pub mod codes;

@@ -32,7 +32,7 @@ pub struct Options {
     pub handlers: Option<Handlers>,
     /// Who is told every event of a simulation.
     pub trace_sink: Option<TraceSink>,
-    /// Turns true when a simulation is to end early and keep what it has: [`listen`]. Without it Ctrl-C ends the
+    /// Turns true when a simulation is to end early and keep what it has: `listen`. Without it Ctrl-C ends the
     /// process, as it does to many simulations at a time. A run on a cluster listens by itself if none is given.
     pub interrupted: Option<watch::Receiver<bool>>,
     /// Where the run notes what it has to take back: those of the listener, if one is given.

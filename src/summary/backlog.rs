@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A backlog, and how long the consumers needed for it. Times count from the start of the consumers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct BacklogSummary {
     /// Records written before the consumers were started, and acknowledged.
     pub written: u64,
@@ -24,6 +25,7 @@ pub struct BacklogSummary {
 
 /// A partition's part of a backlog.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct BacklogPartition {
     /// Id of the partition.
     pub partition: u32,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The machine. `null` where the system does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Host {
     /// Name of the operating system.
     pub os: String,
@@ -30,6 +31,7 @@ impl Host {
 
 /// What a simulation took, beside its result: all of it depends on the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct HostRecord {
     /// The machine.
     pub host: Host,

@@ -1,7 +1,7 @@
 //! The result of a run: plain values, and at the same time the format of `result.json`.
 //!
-//! Terminal report, JSON and later views are all made from this one structure. Fields that depend on the
-//! wall clock or on the machine may be `null`.
+//! [`Summary`] is the whole of it. Terminal report, JSON and other views are all made from this one structure. Fields that
+//! depend on the wall clock or on the machine may be `null`. A stored `result.json` is read with `serde_json`.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,15 @@ mod shares;
 mod times;
 
 pub use backlog::{BacklogPartition, BacklogSummary};
+#[cfg_attr(doc, doc(hidden))]
 pub use figure::{Figure, Scope};
-pub use host::{Host, HostRecord};
+pub use host::Host;
+#[cfg_attr(doc, doc(hidden))]
+pub use host::HostRecord;
+#[cfg_attr(doc, doc(hidden))]
 pub use metric::{Better, Get, Metric, Need, Part, Quantile, Total, Unit};
 pub(crate) use metrics::condition;
+#[cfg_attr(doc, doc(hidden))]
 pub use metrics::{METRICS, metrics_markdown};
 pub use parts::{Buckets, Cost, Digest, Ledger, Outage, Rebalance, StageSummary};
 pub use parts::{FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary};
@@ -35,6 +40,7 @@ pub const SCHEMA_VERSION: u32 = 4;
 
 /// Everything a run found out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Summary {
     /// Version of the format of this file.
     pub schema_version: u32,
@@ -238,6 +244,7 @@ pub enum Verdict {
 
 /// A property of a client: the value that held, who set it, and what was set and did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ClientProperty {
     /// The value that held; `(hidden)` if it comes from outside the scenario, `null` if the client was given none.
     pub value: Option<String>,
@@ -249,6 +256,7 @@ pub struct ClientProperty {
 
 /// A value of a property that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct OverruledProperty {
     /// The value; `(hidden)` if it comes from outside the scenario.
     pub value: String,
@@ -274,6 +282,7 @@ pub enum PropertyOrigin {
 
 /// A simulation: with the same program, scenario and seed it is the same again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Simulation {
     /// Virtual time in all, startup and drain included, in nanoseconds.
     pub virtual_ns: i64,
@@ -294,6 +303,7 @@ pub struct Simulation {
 
 /// An earlier run whose checkpoint file this one went on from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Resumed {
     /// The file, as the scenario names it.
     pub file: String,
@@ -307,6 +317,7 @@ pub struct Resumed {
 
 /// Latency of the run and its parts, in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct RunLatency {
     /// Processed - intended send.
     pub response: Digest,
@@ -334,6 +345,7 @@ pub struct RunLatency {
 
 /// Latency of one partition, in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct PartitionLatency {
     /// Processed - intended send.
     pub response: Digest,
@@ -343,6 +355,7 @@ pub struct PartitionLatency {
 
 /// Spread over partitions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Fairness {
     /// Standard deviation over mean of the partitions' rates.
     pub rate_cv: Option<f64>,
@@ -354,6 +367,7 @@ pub struct Fairness {
 
 /// One partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct PartitionSummary {
     /// Id of the partition.
     pub partition: u32,
@@ -405,6 +419,7 @@ pub struct PartitionSummary {
 
 /// Partitions that were added while the run went on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Growth {
     /// When they were found, in seconds since the load began.
     pub at_s: f64,
@@ -416,6 +431,7 @@ pub struct Growth {
 
 /// A consumer that had a partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct OwnerSummary {
     /// Id of the consumer.
     pub consumer: u32,
@@ -430,6 +446,7 @@ pub struct OwnerSummary {
 
 /// A partition whose consumer does not keep up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Overload {
     /// Id of the partition.
     pub partition: u32,
@@ -445,6 +462,7 @@ pub struct Overload {
 
 /// One expectation and what was measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ExpectationSummary {
     /// The figure and its bound, as written.
     pub expression: String,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The account of a lane, a partition or a run. Counts of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Ledger {
     /// Records handed to the client.
     pub sent: u64,
@@ -98,6 +99,7 @@ impl Ledger {
 
 /// Quantiles and mean of a distribution in microseconds; `null` where there are no values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Digest {
     /// Median.
     pub p50: Option<f64>,
@@ -122,6 +124,7 @@ pub struct Digest {
 
 /// Numbers of values in buckets of equal ratio: each bucket ends at the same multiple of where it begins.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Buckets {
     /// Where the first bucket begins, in microseconds: the smallest value, or the resolution if that is larger.
     pub from_us: f64,
@@ -133,6 +136,7 @@ pub struct Buckets {
 
 /// The cost of a run. `null` where the system does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Cost {
     /// CPU seconds used while the load ran, all threads together.
     pub cpu_s: Option<f64>,
@@ -148,6 +152,7 @@ pub struct Cost {
 
 /// One rebalance after the group was complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Rebalance {
     /// When the first surviving member gave up or got a partition, in seconds since the load began.
     pub at_s: f64,
@@ -162,6 +167,7 @@ pub struct Rebalance {
 
 /// A stretch in which restarts were held back because many consumers had failed together.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Outage {
     /// When it was noticed, in seconds since the load began; negative before.
     pub from_s: f64,
@@ -175,6 +181,7 @@ pub struct Outage {
 
 /// One occurrence of a fault. Milliseconds count from the fault; of times of several partitions this is the latest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct FaultSummary {
     /// Which `[[fault]]` of the scenario, from 0.
     #[serde(default)]
@@ -235,6 +242,7 @@ pub struct FaultSummary {
 
 /// What a fault did to one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct FaultPartition {
     /// Id of the partition.
     pub partition: u32,
@@ -256,6 +264,7 @@ pub struct FaultPartition {
 
 /// What a fault did to the partitions it was not aimed at. Partitions that were not stable before are left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Others {
     /// Number of these partitions.
     pub partitions: usize,
@@ -273,6 +282,7 @@ pub struct Others {
 
 /// A partition's lag some time after a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct LagAfter {
     /// Seconds since the fault.
     pub after_s: u64,
@@ -282,6 +292,7 @@ pub struct LagAfter {
 
 /// A partition's recovery. Milliseconds count from the fault, or from the failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct RecoverySummary {
     /// Until the supervisor detected the failure.
     pub detected_ms: Option<f64>,
@@ -307,6 +318,7 @@ pub struct RecoverySummary {
 
 /// A failure that was not planned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct FailureSummary {
     /// Id of the partition.
     pub partition: u32,
@@ -337,6 +349,7 @@ mod tests {
 
 /// One stage of the load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct StageSummary {
     /// Number of the stage, from 0.
     pub stage: u32,

@@ -9,6 +9,7 @@ use super::Digest;
 
 /// Requests of the clients that carry the load, as these clients saw them. What is asked beside the load is not in it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ClientRequests {
     /// Largest number of connections that were open at the same time, in the whole run.
     pub connections_max: u64,
@@ -34,6 +35,7 @@ pub struct ClientRequests {
 
 /// Number and size of requests or responses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct RequestSizes {
     /// How many there were.
     pub count: u64,

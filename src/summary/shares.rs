@@ -7,6 +7,7 @@ use super::Summary;
 
 /// The processes of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct SharesSummary {
     /// Number of processes the run was divided among.
     pub count: u32,
@@ -38,6 +39,7 @@ pub enum ShareState {
 
 /// One process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ShareSummary {
     /// Its number, from 1.
     pub share: u32,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Means and shares of the parts add up to the whole. A part is `null` where the client does not tell it apart, or where
 /// a value was below zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct TimeParts {
     /// Intended send -> actual send.
     pub send_delay: Option<TimePart>,
@@ -25,6 +26,7 @@ pub struct TimeParts {
 
 /// A part of the response time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct TimePart {
     /// Mean in microseconds.
     pub mean_us: f64,
@@ -34,6 +36,7 @@ pub struct TimePart {
 
 /// A processed record that was due in the measured window, with the parts of its response time. The parts add up to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct SlowRecord {
     /// Id of the partition.
     pub partition: u32,
@@ -67,6 +70,7 @@ pub struct SlowRecord {
 
 /// Which brokers had a partition from some time on. Brokers are named by their ids.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Leadership {
     /// When this was seen first, in seconds since the load began; negative before. In a simulation it is when it
     /// happened; otherwise it happened up to `topic.discover` earlier.
@@ -81,6 +85,7 @@ pub struct Leadership {
 
 /// A record for which a count was raised that ought to be 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct WrongRecord {
     /// The count, by the name of its metric.
     pub figure: String,

@@ -239,7 +239,11 @@ fn a_short_report_stays_short_however_much_there_is_to_say() {
     fault.not_recovered = vec![3, 4, 5];
     fault.missed = vec![long.clone(); 3];
     summary.faults = (0..60)
-        .map(|number| lanekeeper::summary::FaultSummary { fault: number, ..fault.clone() })
+        .map(|number| {
+            let mut fault = fault.clone();
+            fault.fault = number;
+            fault
+        })
         .collect();
     let mut failing = summary.expectations[0].clone();
     (failing.passed, failing.reason) = (false, Some(long.clone()));
@@ -268,6 +272,7 @@ fn a_short_report_stays_short_however_much_there_is_to_say() {
         let text = short_lines(&summary, word).join("\n");
         assert!(text.contains("`report --full` has all"), "{text}");
     }
-    let nothing = Summary { scenario: "empty".to_owned(), ..Summary::default() };
+    let mut nothing = Summary::default();
+    nothing.scenario = "empty".to_owned();
     short_lines(&nothing, "PASSED");
 }

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod book;
+mod public_api;
 mod scenarios;
 mod diagnostics;
 #[path = "../support/mod.rs"]

@@ -240,9 +240,11 @@ const REMEMBERED_MAX: usize = 64;
 
 /// From now on [`without_hidden`] leaves the file's values out.
 pub fn remember_hidden(file: &ClientFile) {
+    let hidden = Hidden::of(file);
     let mut known = OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
-    if known.len() < REMEMBERED_MAX {
-        known.push(Arc::new(Hidden::of(file)));
+    let is_known = known.iter().any(|other| other.texts == hidden.texts);
+    if !is_known && known.len() < REMEMBERED_MAX {
+        known.push(Arc::new(hidden));
     }
 }
 
