@@ -339,32 +339,43 @@ impl<T: Value> Value for BTreeMap<u32, At<T>> {
         })
     }
     fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Self> {
-        let Kind::Table(table) = &node.kind else {
-            out.push(wrong_type::<Self>(node, place));
-            return None;
-        };
-        let mut read = BTreeMap::new();
-        for entry in table {
-            if out.len() >= MISTAKES_MAX {
-                break;
-            }
-            let path = format!("{}.{}", place.path, entry.key);
-            match entry.key.parse() {
-                Ok(partition) => read.extend(
-                    At::read(entry, Place { path: &path, ..place }, out).map(|at| (partition, at)),
-                ),
-                Err(_) => {
-                    let message =
-                        format!("`{}` in `{}` is not a partition number", entry.key, place.path);
-                    out.push(
-                        Diagnostic::error(codes::UNKNOWN_KEY, entry.key_origin, message)
-                            .remedy(format!("for example `{}`", place.example)),
-                    );
-                }
-            }
-        }
-        Some(read)
+        read_table::<Self, _, _>(node, place, out, |entry| {
+            entry.key.parse().map_err(|_| {
+                let message =
+                    format!("`{}` in `{}` is not a partition number", entry.key, place.path);
+                let mistake = Diagnostic::error(codes::UNKNOWN_KEY, entry.key_origin, message);
+                Box::new(mistake.remedy(format!("for example `{}`", place.example)))
+            })
+        })
     }
+}
+
+/// Reads a table whose keys are not ours, as a value of `Wanted`: each key by `key`, and each value as a `T`.
+pub fn read_table<Wanted: Value, K: Ord, T: Value>(
+    node: &Node,
+    place: Place<'_>,
+    out: &mut Vec<Diagnostic>,
+    key: impl Fn(&Entry) -> Result<K, Box<Diagnostic>>,
+) -> Option<BTreeMap<K, At<T>>> {
+    let Kind::Table(table) = &node.kind else {
+        out.push(wrong_type::<Wanted>(node, place));
+        return None;
+    };
+    let mut read = BTreeMap::new();
+    for entry in table {
+        if out.len() >= MISTAKES_MAX {
+            break;
+        }
+        let path = format!("{}.{}", place.path, entry.key);
+        match key(entry) {
+            Ok(key) => {
+                let at = At::read(entry, Place { path: &path, ..place }, out);
+                read.extend(at.map(|at| (key, at)));
+            }
+            Err(mistake) => out.push(*mistake),
+        }
+    }
+    Some(read)
 }
 
 /// Defines an enum of the words a key takes.

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::{At, Diagnostic};
-use crate::reader::MISTAKES_MAX;
 use crate::reader::section::{Section, section};
 use crate::reader::tree::{Kind, Node};
-use crate::reader::value::{Bytes, Field, Place, Value, wrong_type};
+use crate::reader::value::{Bytes, Field, Place, Value, read_table, wrong_type};
 
 section! {
     /// How values are made: by a `size`, or by one of `lines`, `files`, `template`, `avro` and `json_schema`. Paths are
@@ -135,19 +134,7 @@ impl Value for HeaderTexts {
     }
 
     fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<HeaderTexts> {
-        let Kind::Table(table) = &node.kind else {
-            out.push(wrong_type::<HeaderTexts>(node, place));
-            return None;
-        };
-        let mut read = BTreeMap::new();
-        for entry in table {
-            if out.len() >= MISTAKES_MAX {
-                break;
-            }
-            let path = format!("{}.{}", place.path, entry.key);
-            let at = At::read(entry, Place { path: &path, ..place }, out);
-            read.extend(at.map(|at| (entry.key.clone(), at)));
-        }
-        Some(HeaderTexts(read))
+        read_table::<HeaderTexts, _, _>(node, place, out, |entry| Ok(entry.key.clone()))
+            .map(HeaderTexts)
     }
 }
