@@ -30,8 +30,8 @@ pub use limits::{Limits, RestartPolicy, WatchPolicy};
 pub use load::Placement;
 pub use load::{Acks, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients};
 pub use payload::{
-    AvroPlan, JsonPlan, PLACEHOLDERS, PayloadPlan, RecordFacts, RecordWriter, SizePlan, Template,
-    TemplateError, ValuePlan,
+    AvroPlan, JsonPlan, PLACEHOLDERS, PayloadPlan, ProtobufPlan, RecordFacts, RecordWriter,
+    SizePlan, Template, TemplateError, ValuePlan,
 };
 pub use stages::{RateBurst, RateCurve, StagePlan};
 pub use topic::{OutagePlan, RetryPlan, SimPlan};

@@ -10,8 +10,8 @@ use crate::reader::tree::{Kind, Node};
 use crate::reader::value::{Bytes, Field, Place, Value, read_table, wrong_type};
 
 section! {
-    /// How values are made: by a `size`, or by one of `lines`, `files`, `template`, `avro` and `json_schema`. Paths are
-    /// relative to the working directory.
+    /// How values are made: by a `size`, or by one of `lines`, `files`, `template`, `avro`, `json_schema` and `protobuf`.
+    /// Paths are relative to the working directory.
     PayloadTable {
         /// Size of each value, including the stamp of 48 bytes: fixed, `{ min, max }` evenly spread, or
         /// `{ p50, p99, max }` lognormal.
@@ -28,7 +28,12 @@ section! {
         avro: String = ("none"), "orders.avsc";
         /// A JSON Schema, or the file with it: values are random.
         json_schema: String = ("none"), "orders.schema.json";
-        /// Id of the schema in a registry: values begin with a 0 byte and the id in four bytes.
+        /// A Protobuf schema, or the file with it, which may import files below its directory: values are random messages.
+        protobuf: String = ("none"), "orders.proto";
+        /// Full name of the message of `protobuf`.
+        message: String = ("the first of the schema"), "shop.Order";
+        /// Id of the schema in a registry: values begin with a 0 byte and the id in four bytes, and those of `protobuf` with
+        /// the indexes of the message as well.
         registry_id: u64 = ("none: values have nothing before them"), 7;
     }
 }

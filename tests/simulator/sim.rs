@@ -43,8 +43,10 @@ fn a_killed_consumer_is_back_at_once_and_nobody_else_notices() {
 
 #[test]
 fn shipped_scenarios_for_one_purpose_do_what_they_say() {
-    let orders = simulate("avro-orders.toml", &[]).summary();
-    assert_eq!(orders.ledger.delivered, orders.ledger.sent);
+    for orders in ["avro-orders.toml", "protobuf-orders.toml"] {
+        let orders = simulate(orders, &[]).summary();
+        assert_eq!(orders.ledger.delivered, orders.ledger.sent);
+    }
     let backlog = simulate("backlog.toml", &[]).summary();
     assert!(backlog.backlog.is_some_and(|backlog| backlog.written == 90_000));
     let slow = simulate("slow-partition.toml", &[]).summary();

@@ -9,6 +9,7 @@ mod group;
 mod load;
 mod payload;
 mod payload_limits;
+mod payload_sources;
 mod run;
 mod shares;
 mod stages;

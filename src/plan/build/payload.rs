@@ -1,16 +1,12 @@
 //! What records consist of: values, keys and headers. Every value fits the client and the broker.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::payload_limits::{fits_broker, fits_client};
-use crate::base::{
-    FileError, PartitionId, ProducerId, STAMP_BYTES, Seed, Time, format_bytes, printable,
-    read_regular,
-};
+use super::payload_sources::{sourced, template};
+use crate::base::{PartitionId, ProducerId, STAMP_BYTES, Seed, Time, printable};
 use crate::plan::{
-    AvroPlan, BrokerPlan, JsonPlan, PayloadPlan, RecordFacts, RecordWriter, SizePlan, Template,
-    ValuePlan,
+    BrokerPlan, PayloadPlan, RecordFacts, RecordWriter, SizePlan, Template, ValuePlan,
 };
 use crate::reader::{Findings, GivenKey};
 use crate::scenario::payload::{Payload, PayloadTable, RandomSize, SizeSpan};
@@ -18,12 +14,6 @@ use crate::scenario::{At, Bytes, Diagnostic, Load, Origin, Scenario, codes};
 
 /// What a record has if nothing is said.
 const PAYLOAD_DEFAULT: u32 = 100;
-/// Bytes of all values that are given in files.
-const FILES_BYTES_MAX: u64 = 64 << 20;
-/// Values that are given in files.
-const VALUES_MAX: usize = 1_000_000;
-/// Bytes of a schema.
-const SCHEMA_BYTES_MAX: u64 = 4 << 20;
 /// Headers of a record.
 const HEADERS_MAX: usize = 100;
 /// Records that are made to learn how large they are.
@@ -102,7 +92,7 @@ pub(super) fn build(
 fn schema_place(load: &Load) -> Origin {
     let Some(at) = &load.payload else { return Origin::WholeFile };
     let Payload::Table(table) = &at.value else { return at.origin };
-    let schema = table.avro.as_ref().or(table.json_schema.as_ref());
+    let schema = table.avro.as_ref().or(table.json_schema.as_ref()).or(table.protobuf.as_ref());
     schema.map_or(at.origin, |schema| schema.origin)
 }
 
@@ -141,6 +131,7 @@ fn value(payload: &PayloadTable, is_keyed: bool, found: &mut Findings) -> (Value
         ("template", &payload.template),
         ("avro", &payload.avro),
         ("json_schema", &payload.json_schema),
+        ("protobuf", &payload.protobuf),
     ];
     let mut given = sources.into_iter().filter_map(|(name, at)| Some((name, at.as_ref()?)));
     let first = given.next();
@@ -152,11 +143,20 @@ fn value(payload: &PayloadTable, is_keyed: bool, found: &mut Findings) -> (Value
                 .remedy(format!("keep `{name}` or `{other}`")),
         );
     }
-    let has_schema = matches!(first, Some(("avro" | "json_schema", _)));
+    let has_schema = matches!(first, Some(("avro" | "json_schema" | "protobuf", _)));
     if !has_schema {
-        let works_with = "`avro` or `json_schema`";
+        let works_with = "`avro`, `json_schema` or `protobuf`";
         let name = "load.payload.registry_id";
         found.no_effect(name, payload.registry_id.as_ref(), works_with, "values of no schema");
+    }
+    if !matches!(first, Some(("protobuf", _))) {
+        let name = "load.payload.message";
+        found.no_effect(
+            name,
+            payload.message.as_ref(),
+            "`protobuf`",
+            "values of no Protobuf schema",
+        );
     }
     let registry_id = payload.registry_id.as_ref().filter(|_| has_schema).map(|at| {
         u32::try_from(at.value).ok().filter(|id| i32::try_from(*id).is_ok()).unwrap_or_else(|| {
@@ -188,49 +188,8 @@ fn value(payload: &PayloadTable, is_keyed: bool, found: &mut Findings) -> (Value
         let diagnostic = Diagnostic::error(codes::NO_EFFECT, key, message);
         found.push_for_others(diagnostic.remedy(format!("remove it, or remove `{name}`")));
     }
-    (sourced(name, at, is_keyed, found), registry_id)
-}
-
-/// Values from this source.
-fn sourced(name: &str, at: &At<String>, is_keyed: bool, found: &mut Findings) -> ValuePlan {
     let fallback = || filler(SizePlan::Fixed(PAYLOAD_DEFAULT), 1.0);
-    let is_inline = at.value.trim_start().starts_with(['{', '[']);
-    let no_schema = |what: &str, error: String| {
-        let written = if is_inline { name } else { &at.value };
-        let message = format!("`{}` is no {what}: {error}", printable(written));
-        let message = printable(&message.split_whitespace().collect::<Vec<_>>().join(" ")).into();
-        Diagnostic { message, ..Diagnostic::error(codes::BAD_SCHEMA, at.origin, "") }
-            .remedy("see \"Your own payload\" in the book for what is supported")
-    };
-    let text = |found: &mut Findings| match is_inline {
-        true => Some(at.value.clone()),
-        false => {
-            let bytes = read(at, SCHEMA_BYTES_MAX, found)?;
-            Some(String::from_utf8_lossy(&bytes).into_owned())
-        }
-    };
-    let read = match name {
-        "lines" => lines(at, found).map(|values| ValuePlan::Given(Arc::new(values))),
-        "files" => files(at, found).map(|values| ValuePlan::Given(Arc::new(values))),
-        "template" => {
-            template("load.payload.template", at, is_keyed, found).map(ValuePlan::Template)
-        }
-        "avro" => text(found).and_then(|text| match AvroPlan::parse(&text) {
-            Ok(plan) => Some(ValuePlan::Avro(plan)),
-            Err(error) => {
-                found.push(no_schema("Avro schema", error));
-                None
-            }
-        }),
-        _ => text(found).and_then(|text| match JsonPlan::parse(&text) {
-            Ok(plan) => Some(ValuePlan::Json(plan)),
-            Err(error) => {
-                found.push(no_schema("JSON Schema that values can be made of", error));
-                None
-            }
-        }),
-    };
-    read.unwrap_or_else(fallback)
+    (sourced(name, at, payload, is_keyed, found).unwrap_or_else(fallback), registry_id)
 }
 
 /// The size of values.
@@ -315,101 +274,6 @@ fn headers(load: &Load, is_keyed: bool, found: &mut Findings) -> Vec<(String, Te
         planned.extend(template(&key, text, is_keyed, found).map(|text| (name.clone(), text)));
     }
     planned
-}
-
-fn template(name: &str, at: &At<String>, is_keyed: bool, found: &mut Findings) -> Option<Template> {
-    match Template::parse(&at.value, is_keyed) {
-        Ok(template) => Some(template),
-        Err(error) => {
-            let message = format!("`{name}`: {}", printable(&error.message));
-            found.push(
-                Diagnostic::error(codes::BAD_TEMPLATE, at.origin, message).remedy(error.remedy),
-            );
-            None
-        }
-    }
-}
-
-/// The lines of a file that are not empty.
-fn lines(at: &At<String>, found: &mut Findings) -> Option<Vec<Vec<u8>>> {
-    let bytes = read(at, FILES_BYTES_MAX, found)?;
-    let lines = bytes.split(|byte| *byte == b'\n');
-    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let values = lines.filter(|line| !line.is_empty()).take(VALUES_MAX + 1);
-    some_values(values.map(<[u8]>::to_vec).collect(), at, found)
-}
-
-/// The files of a directory, by name.
-fn files(at: &At<String>, found: &mut Findings) -> Option<Vec<Vec<u8>>> {
-    let entries = match std::fs::read_dir(&at.value) {
-        Ok(entries) => entries,
-        Err(error) => {
-            found.push(unreadable(at, &error.into()));
-            return None;
-        }
-    };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut paths: Vec<_> = paths.filter(|path| path.is_file()).take(VALUES_MAX + 1).collect();
-    paths.sort();
-    let (mut values, mut left) = (Vec::new(), FILES_BYTES_MAX);
-    for path in paths {
-        match read_regular(&path, left) {
-            Ok(bytes) => {
-                left -= bytes.len() as u64;
-                values.push(bytes);
-            }
-            Err(error) => {
-                found.push(unreadable(at, &error));
-                return None;
-            }
-        }
-    }
-    some_values(values, at, found)
-}
-
-fn some_values(
-    values: Vec<Vec<u8>>,
-    at: &At<String>,
-    found: &mut Findings,
-) -> Option<Vec<Vec<u8>>> {
-    if !(1..=VALUES_MAX).contains(&values.len()) {
-        let message = match values.is_empty() {
-            true => format!("`{}` has no values", printable(&at.value)),
-            false => format!("`{}` has more than a million values", printable(&at.value)),
-        };
-        found.push(
-            Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message)
-                .remedy("a value is a line that is not empty, or a file"),
-        );
-        return None;
-    }
-    Some(values)
-}
-
-fn read(at: &At<String>, bytes_max: u64, found: &mut Findings) -> Option<Vec<u8>> {
-    match read_regular(Path::new(&at.value), bytes_max) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            found.push(unreadable(at, &error));
-            None
-        }
-    }
-}
-
-fn unreadable(at: &At<String>, error: &FileError) -> Diagnostic {
-    let name = printable(&at.value);
-    let (code, message) = match error {
-        FileError::Missing => (codes::FILE_MISSING, format!("there is no `{name}`")),
-        FileError::TooLarge(limit) => {
-            (codes::FILE_TOO_LARGE, format!("`{name}` is larger than {}", format_bytes(*limit)))
-        }
-        other => (codes::FILE_UNREADABLE, format!("`{name}` cannot be read: {other}")),
-    };
-    let remedy = match error.is_not_found() {
-        true => "paths are relative to the working directory",
-        false => error.remedy(),
-    };
-    Diagnostic::error(code, at.origin, message).remedy(remedy)
 }
 
 /// The mean and the largest size of key, value and headers.

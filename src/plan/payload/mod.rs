@@ -6,6 +6,7 @@
 mod avro;
 mod budget;
 mod json;
+mod protobuf;
 mod size;
 mod template;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use self::avro::AvroPlan;
 pub use self::json::JsonPlan;
+pub use self::protobuf::ProtobufPlan;
 pub use self::size::SizePlan;
 pub use self::template::{PLACEHOLDERS, RecordFacts, Template, TemplateError};
 use crate::base::{
@@ -52,6 +54,8 @@ pub enum ValuePlan {
     Avro(AvroPlan),
     /// JSON, by a JSON Schema.
     Json(JsonPlan),
+    /// A message of a Protobuf schema.
+    Protobuf(ProtobufPlan),
 }
 
 impl fmt::Display for ValuePlan {
@@ -72,6 +76,7 @@ impl fmt::Display for ValuePlan {
             ValuePlan::Template(_) => f.write_str("a template"),
             ValuePlan::Avro(_) => f.write_str("Avro by a schema"),
             ValuePlan::Json(_) => f.write_str("JSON by a schema"),
+            ValuePlan::Protobuf(_) => f.write_str("Protobuf by a schema"),
         }
     }
 }
@@ -113,6 +118,9 @@ impl PayloadPlan {
             // The format of the registry: a 0, and the id as four bytes, the highest first.
             out.push(0);
             out.extend_from_slice(&id.to_be_bytes());
+            if let ValuePlan::Protobuf(protobuf) = &self.value {
+                protobuf.write_index(out);
+            }
         }
         match &self.value {
             ValuePlan::Filler { size, entropy } => {
@@ -128,6 +136,7 @@ impl PayloadPlan {
             ValuePlan::Template(template) => template.write(out, facts, random),
             ValuePlan::Avro(avro) => avro.write(out, random)?,
             ValuePlan::Json(json) => json.write(out, random)?,
+            ValuePlan::Protobuf(protobuf) => protobuf.write(out, random)?,
         }
         Ok(())
     }
