@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::backlog_report::backlog;
 use super::event::growths;
+use super::sending_report::sending;
 use super::stage_report::stages;
 use super::time_report::{ack_times, no_leaders, slowest_of_partition, slowest_of_run, time_parts};
 use super::verdict::Rates;
@@ -23,7 +24,8 @@ use crate::base::{Clock, RunId, Time};
 use crate::plan::{ClientTopology, Identity, Membership, Pace, Plan};
 use crate::summary::{
     ClientProperty, Digest, Fairness, Growth, Host, Ledger, Overload, OwnerSummary,
-    PartitionLatency, PartitionSummary, Resumed, SCHEMA_VERSION, Simulation, Summary, Verdict,
+    PartitionLatency, PartitionSummary, Resumed, SCHEMA_VERSION, Sending, Simulation, Summary,
+    Verdict,
 };
 
 /// How far a run has come when its summary is made.
@@ -53,6 +55,8 @@ pub struct Facts {
     pub client: String,
     /// Effective client properties.
     pub client_config: BTreeMap<String, ClientProperty>,
+    /// How the producers' clients send.
+    pub sending: Option<Sending>,
     /// The machine.
     pub host: Host,
     /// The user's handler, if there is one.
@@ -122,6 +126,7 @@ pub(super) fn gather(
     let (figures, reasons) = measurements.noted();
     not_measured.extend(reasons);
     not_measured.extend(no_leaders(plan, &partitions));
+    let sending = sent(plan, facts, &mut not_measured);
     Summary {
         load_started_at: facts.clock.and_then(|clock| clock.wall_clock(facts.start)),
         epoch_to_load_s: facts.start.as_secs_f64(),
@@ -154,6 +159,7 @@ pub(super) fn gather(
         latency_us: latency(facts.unprocessed.as_ref(), collector, &not_measured),
         not_measured,
         requests: facts.requests.as_ref().map(|log| log.summary(facts.measured.1)),
+        sending,
         figures,
         lateness_us: lateness(plan, collector),
         ledger,
@@ -175,6 +181,17 @@ pub(super) fn gather(
         warnings: facts.warnings.clone(),
         ..identity(plan, facts, measurements)
     }
+}
+
+/// How records were sent, if the run sends some.
+fn sent(
+    plan: &Plan,
+    facts: &Facts,
+    not_measured: &mut BTreeMap<String, String>,
+) -> Option<Sending> {
+    let settings = facts.sending.as_ref().filter(|_| plan.load.sends())?;
+    let is_simulated = facts.simulation.is_some();
+    Some(sending(settings, facts.requests.as_deref(), is_simulated, not_measured))
 }
 
 /// What was run, where and by what; all figures are empty.

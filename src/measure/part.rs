@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::assemble::{blocked_share, gather, judged};
+use super::sending_report::of_processes;
 use super::{
     CellState, Collector, Ended, Facts, LaneShape, Latencies, Measurements, PartitionTotals, Parts,
     PoolState, SendTimes,
@@ -275,6 +276,7 @@ fn facts(parts: &[SharePart], unprocessed: Option<Latencies>) -> Facts {
         broker_version: alone.broker_version.clone(),
         client: alone.client.clone(),
         client_config: alone.client_config.clone(),
+        sending: of_processes(parts.iter().map(|part| part.alone.sending.as_ref())),
         host: alone.host.clone(),
         handler: alone.handler.clone(),
         start: first.start,

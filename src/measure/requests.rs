@@ -20,6 +20,8 @@ pub struct RequestLog {
     /// The measured window, from the moment it is known.
     window: OnceLock<(Time, Time)>,
     counts: Mutex<RequestCounts>,
+    /// Of the whole run.
+    batches: Mutex<SentBatches>,
     open: AtomicU64,
     open_max: AtomicU64,
     made: AtomicU64,
@@ -35,6 +37,25 @@ struct RequestCounts {
     produce: Latencies,
     fetch: Latencies,
     throttled: Duration,
+}
+
+/// Record batches that were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SentBatches {
+    /// How many.
+    pub count: u64,
+    /// Their bytes on the wire, headers included.
+    pub bytes: u64,
+    /// The same without compression.
+    pub uncompressed: u64,
+}
+
+impl SentBatches {
+    fn add(&mut self, other: SentBatches) {
+        self.count += other.count;
+        self.bytes += other.bytes;
+        self.uncompressed += other.uncompressed;
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,6 +122,11 @@ impl RequestLog {
         }
     }
 
+    /// The record batches of the whole run, as far as threads have told.
+    pub fn batches(&self) -> SentBatches {
+        *self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, RequestCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,6 +137,7 @@ impl RequestLog {
 pub struct RequestCounter {
     log: Arc<RequestLog>,
     counts: RequestCounts,
+    batches: SentBatches,
     /// Connections that are open here.
     open: u64,
     flushed: Time,
@@ -119,7 +146,8 @@ pub struct RequestCounter {
 impl RequestCounter {
     /// Nothing counted yet.
     pub fn new(log: Arc<RequestLog>) -> RequestCounter {
-        RequestCounter { log, counts: RequestCounts::default(), open: 0, flushed: Time::ZERO }
+        let (counts, batches) = Default::default();
+        RequestCounter { log, counts, batches, open: 0, flushed: Time::ZERO }
     }
 
     /// A connection is opened.
@@ -151,10 +179,11 @@ impl RequestCounter {
         }
     }
 
-    /// A Produce request with these numbers of batches, records and bytes was written.
-    pub fn produced(&mut self, batches: u64, records: u64, bytes: u64, now: Time) {
+    /// A Produce request with these numbers of records and bytes was written, and these are its batches.
+    pub fn produced(&mut self, records: u64, bytes: u64, batches: SentBatches, now: Time) {
+        self.batches.add(batches);
         if let Some(counts) = self.at(now) {
-            counts.produced.add(Sizes { count: batches, records, bytes });
+            counts.produced.add(Sizes { count: batches.count, records, bytes });
         }
     }
 
@@ -197,6 +226,8 @@ impl RequestCounter {
     fn flush(&mut self) {
         let counts = std::mem::take(&mut self.counts);
         self.log.lock().merge(&counts);
+        let batches = std::mem::take(&mut self.batches);
+        self.log.batches.lock().unwrap_or_else(PoisonError::into_inner).add(batches);
     }
 }
 
@@ -225,7 +256,8 @@ mod tests {
             for second in 1..8 {
                 let now = Time(second * S);
                 counter.answered("Produce", now);
-                counter.produced(1, 10, 1_000, now);
+                let batch = SentBatches { count: 1, bytes: 900, uncompressed: 2_700 };
+                counter.produced(10, 1_000, batch, now);
                 counter.produce_took(Time(now.0 - at * 1_000_000), now);
                 counter.fetched(0, 50, now);
                 counter.throttled(Duration::from_millis(5), now);
@@ -240,6 +272,9 @@ mod tests {
         let sizes = (summary.produced.count, summary.produced.records, summary.produced.bytes);
         assert_eq!(sizes, (8, 80, 8_000));
         assert_eq!(summary.produced.records_each, Some(10.0));
+        // Batches count in the window and outside.
+        let all = SentBatches { count: 14, bytes: 12_600, uncompressed: 37_800 };
+        assert_eq!(log.batches(), all);
         assert_eq!((summary.fetched.count, summary.fetched.bytes_each), (0, None));
         assert_eq!((summary.produce_us.count, summary.fetch_us.count), (8, 0));
         assert_eq!(summary.throttled_ms, 40.0);

@@ -7,6 +7,7 @@ use anstyle::Style;
 use super::command::command;
 use super::fault_table::{LEGEND, failure_lines, fault_lines};
 use super::request_lines::request_lines;
+use super::sending_lines::sending_lines;
 use super::shares_table::{shares_in_words, shares_table};
 use super::slow_table::{SLOWEST_NOTE, slow_table};
 use super::stage_table::{stage_note, stage_table};
@@ -43,6 +44,7 @@ fn laid_out(summary: &Summary, width: Option<usize>) -> String {
     out.rebalances(summary);
     out.outages(summary);
     out.faults(summary);
+    out.sending(summary);
     out.requests(summary);
     out.cost(summary);
     out.warnings(summary);
@@ -328,6 +330,14 @@ impl Report {
             let count = format!("{} unplanned", s.failures.len());
             self.heading("FAILURES", &count);
             self.rows(&failure_lines(&s.failures, self.room()));
+        }
+    }
+
+    fn sending(&mut self, s: &Summary) {
+        let lines = sending_lines(s);
+        if !lines.is_empty() {
+            self.heading("SENDING", "as the producers' clients did in the whole run");
+            lines.into_iter().for_each(|line| self.line(format!("  {line}")));
         }
     }
 

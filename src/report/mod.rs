@@ -25,6 +25,7 @@ mod request_lines;
 mod result_schema;
 mod progress;
 mod seconds;
+mod sending_lines;
 mod series;
 mod shares_table;
 mod snapshot;

@@ -48,6 +48,7 @@ impl Account {
             broker_version: environment.broker_version.clone(),
             client: environment.client.clone(),
             client_config: environment.client_config.clone(),
+            sending: Some(environment.sending.clone()),
             host: environment.host.clone(),
             start,
             measured: (start + times.warmup, start + times.load_end()),

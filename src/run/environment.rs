@@ -12,6 +12,7 @@ use super::shares::SharedRun;
 use crate::actors::{Runtime, ThreadRuntime};
 use crate::base::{ClientKind, Clock, Leftovers, Offset, RunId, Time};
 use crate::broker::ClusterPort;
+use crate::broker::native::NativeProducer;
 use crate::broker::rdkafka::{
     ClientFile, ClientSettings, Deadline, Embedded, Found, RdCluster, SetupError, client_version,
 };
@@ -21,7 +22,7 @@ use crate::error::Error;
 use crate::logic::Handlers;
 use crate::measure::{CpuLimit, LaneShape, Measurements, RequestLog, SharePart};
 use crate::plan::{CheckpointPlan, Membership, PartitionChoice, Plan, StartAt};
-use crate::summary::{ClientProperty, Host, HostRecord, Summary};
+use crate::summary::{ClientProperty, Host, HostRecord, Sending, Summary};
 
 /// What a run needs besides its plan.
 #[derive(Debug, Default)]
@@ -60,6 +61,8 @@ pub(super) struct RunEnvironment {
     pub(super) client: String,
     /// Effective client properties.
     pub(super) client_config: BTreeMap<String, ClientProperty>,
+    /// How producers send.
+    pub(super) sending: Sending,
     /// The machine.
     pub(super) host: Host,
     /// Where the group's coordinator is asked for committed offsets; none in simulation, where it compares them itself.
@@ -129,6 +132,8 @@ pub(super) struct Stage {
     ports: Arc<dyn ClusterPort>,
     /// Effective properties of the client library, if it is used.
     client_config: BTreeMap<String, ClientProperty>,
+    /// How producers send.
+    sending: Sending,
     admin: Administrator,
     created: bool,
     leftovers: Leftovers,
@@ -155,6 +160,10 @@ impl Stage {
             .map_err(|refused| Error::Input(rendered(plan, &refused)))?;
         let is_native = plan.broker.client() == ClientKind::Native;
         let config = settings.effective_config();
+        let sending = match is_native {
+            true => NativeProducer::sending(&plan.load),
+            false => settings.sending(&plan.load),
+        };
         let admin = Administrator::of(plan, &settings, &bootstrap, &topic, clock);
         let mut admin = admin.map_err(environment)?;
         let found = match &embedded {
@@ -168,6 +177,7 @@ impl Stage {
             topic,
             ports: Arc::new(cluster),
             client_config: if is_native { BTreeMap::new() } else { config },
+            sending,
             starts: Vec::new(),
             from: Continuation::default(),
             resumption,
@@ -332,6 +342,7 @@ impl Stage {
                 ClientKind::Native => native_version(),
             },
             client_config: self.client_config.clone(),
+            sending: self.sending.clone(),
             host: describe(&clock),
             coordinator: Some(self.ports.clone()),
             requests: self.ports.requests(),

@@ -22,11 +22,12 @@ use crate::actors::SimRuntime;
 use crate::base::{Clock, Leftovers, Offset, RunId, Time};
 use crate::broker::model::ClusterSettings;
 use crate::broker::model::group::GroupSettings;
+use crate::broker::native::NativeProducer;
 use crate::broker::sim::{Exceeded, Kernel, KernelHandle, NetworkSettings, SimLimits, StepOutcome};
 use crate::error::Error;
 use crate::logic::Handlers;
-use crate::plan::{Plan, SimPlan};
-use crate::summary::{Host, Summary};
+use crate::plan::{Compression, Plan, SimPlan};
+use crate::summary::{Host, Sending, Summary};
 
 /// Runs a plan in virtual time.
 ///
@@ -148,6 +149,11 @@ fn environment(
         broker_version: Some("lanekeeper's broker model".to_owned()),
         client: "lanekeeper's native client".to_owned(),
         client_config: BTreeMap::new(),
+        // Batches are as large as their records.
+        sending: Sending {
+            compression: Compression::None.to_string(),
+            ..NativeProducer::sending(&plan.load)
+        },
         host: Host {
             os: "simulated".to_owned(),
             cores: settings.host_cores as usize,

@@ -15,6 +15,7 @@ mod metric;
 mod metrics;
 mod parts;
 mod requests;
+mod sending;
 mod shares;
 mod times;
 
@@ -32,6 +33,7 @@ pub use metrics::{METRICS, metrics_markdown};
 pub use parts::{Buckets, Cost, Digest, Ledger, Outage, Rebalance, StageSummary};
 pub use parts::{FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary};
 pub use requests::{ClientRequests, RequestSizes};
+pub use sending::Sending;
 pub use shares::{ShareState, ShareSummary, SharesSummary};
 pub use times::{Leadership, SlowRecord, TimePart, TimeParts, WrongRecord};
 
@@ -157,6 +159,9 @@ pub struct Summary {
     /// times, and in a simulation.
     #[serde(default)]
     pub requests: Option<ClientRequests>,
+    /// How records were sent, and what their batches came to; `null` if the run sent none.
+    #[serde(default)]
+    pub sending: Option<Sending>,
     /// Counts that only some runs have, by the name of their metric.
     #[serde(default)]
     pub figures: BTreeMap<String, u64>,

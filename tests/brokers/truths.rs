@@ -3,7 +3,14 @@
 
 use crate::support;
 
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+use kafka_protocol::protocol::{Decodable, Encodable};
 
 use crate::cluster::{ANSWER, Arm, on_the_cluster};
 use lanekeeper::summary::Summary;
@@ -113,6 +120,71 @@ fn a_loss_is_what_the_log_has_lost() {
             arm.admin(async |admin, options| admin.delete_topics(&[name], &options).await);
         deleted.expect("an answer").remove(0).expect("a topic that was there");
     });
+}
+
+/// The bytes of the batches that were sent are those of the partitions' logs, as the brokers tell them (DescribeLogDirs),
+/// whatever the codec.
+#[test]
+fn the_bytes_of_batches_are_those_of_the_log() {
+    on_the_cluster(|arm| {
+        let mut uncompressed = Vec::new();
+        for codec in ["none", "gzip", "snappy", "lz4"] {
+            let topic = arm.topic(&format!("bytes-{codec}"), 2);
+            let text = format!(
+                "[topic]\npartitions = 2\n[load]\nproducers = 10\nrate = \"40/s\"\nlinger = \"50ms\"\n\
+                 compression = \"{codec}\"\npayload = {{ size = \"500B\", entropy = 0.2 }}\n\
+                 [run]\nwarmup = \"1s\"\nduration = \"3s\"\n"
+            );
+            let set = [topic.set()];
+            let native = ["--client", "native"];
+            let finished = arm.run(&text).set(set.iter().map(String::as_str)).args(native).exits(0);
+            let summary = finished.summary();
+            let sending = summary.sending.as_ref().expect("settings");
+            assert!(summary.send_errors.is_empty(), "{:?}", summary.send_errors);
+            assert_eq!(sending.batch_bytes, Some(bytes_in_logs(arm, &topic.name)), "{sending:?}");
+            assert_eq!(sending.compression, codec);
+            let ratio = sending.compression_ratio.expect("a ratio");
+            // A fifth of what is behind the stamp is random.
+            assert!(
+                if codec == "none" { ratio == 1.0 } else { (2.0..5.0).contains(&ratio) },
+                "{ratio}"
+            );
+            let each =
+                sending.uncompressed_bytes.expect("bytes") as f64 / summary.ledger.sent as f64;
+            uncompressed.push(each);
+        }
+        // 500 bytes, at least 7 around them, and a part of a batch's 61.
+        assert!(uncompressed.iter().all(|each| (507.0..575.0).contains(each)), "{uncompressed:?}");
+    });
+}
+
+/// The sizes of a topic's partitions together, as the brokers tell them.
+fn bytes_in_logs(arm: &Arm, topic: &str) -> u64 {
+    let mut sizes: BTreeMap<i32, u64> = BTreeMap::new();
+    for address in arm.bootstrap().split(',') {
+        let request = DescribeLogDirsRequest::default().with_topics(None);
+        // Version 1 asks in the oldest form of requests: key, version, correlation, the name of the client.
+        let mut body = BytesMut::from(&[0, 35, 0, 1, 0, 0, 0, 1, 0, 0][..]);
+        request.encode(&mut body, 1).expect("a request");
+        let mut stream = TcpStream::connect(address).expect("a broker");
+        stream.set_read_timeout(Some(ANSWER)).expect("a socket");
+        stream.write_all(&(body.len() as u32).to_be_bytes()).expect("a broker");
+        stream.write_all(&body).expect("a broker");
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).expect("an answer");
+        let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut answer).expect("an answer");
+        let mut answer = Bytes::from(answer).split_off(4);
+        let answer = DescribeLogDirsResponse::decode(&mut answer, 1).expect("an answer");
+        let topics = answer.results.iter().flat_map(|directory| &directory.topics);
+        for found in topics.filter(|found| found.name.as_str() == topic) {
+            for partition in &found.partitions {
+                // Each of its replicas has the same.
+                sizes.insert(partition.partition_index, partition.partition_size as u64);
+            }
+        }
+    }
+    sizes.values().sum()
 }
 
 /// Another producer appends the first record of a partition again.

@@ -15,7 +15,7 @@ use crate::base::RunId;
 use crate::broker::secure::{Access, AccessError, AccessSettings};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, run_group};
 use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
-use crate::summary::ClientProperty;
+use crate::summary::{ClientProperty, Sending};
 
 /// Everything needed to make a client of a run.
 #[derive(Clone)]
@@ -243,6 +243,27 @@ impl ClientSettings {
         let (consumer, producer) =
             (self.consumer_properties(&spec), self.producer_properties("producer"));
         effective(&consumer, &producer, self.not_ours())
+    }
+
+    /// How producers send, by the properties that hold. A value from outside the scenario is not shown.
+    pub fn sending(&self, load: &LoadPlan) -> Sending {
+        let config = self.effective_config();
+        let value = |name: &str| config.get(&format!("producer.{name}"))?.value.as_deref();
+        let number = |name: &str| value(name)?.parse().ok();
+        Sending {
+            acks: load.acks.to_string(),
+            idempotence: load.idempotence,
+            linger_ms: value("linger.ms").and_then(|text| text.parse().ok()),
+            batch_bytes_max: number("batch.size"),
+            batch_records_max: number("batch.num.messages"),
+            compression: load.compression.to_string(),
+            // Its default is -1: the codec's own.
+            compression_level: value("compression.level")
+                .and_then(|text| text.parse().ok())
+                .filter(|level| *level >= 0),
+            in_flight_max: number("max.in.flight.requests.per.connection"),
+            ..Sending::default()
+        }
     }
 
     /// Properties that are the broker's business in this run's group.

@@ -245,6 +245,7 @@ const PRODUCER_SHOWN: &[&str] = &[
     "queue.buffering.max.kbytes",
     "batch.num.messages",
     "batch.size",
+    "compression.level",
     "max.in.flight.requests.per.connection",
     "message.timeout.ms",
     "request.timeout.ms",

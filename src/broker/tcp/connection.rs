@@ -21,8 +21,10 @@ use super::request::{
 use crate::base::Time;
 use crate::broker::protocol::Client;
 use crate::broker::secure::{Access, Channel};
-use crate::broker::wire::{Api, BrokerVersions, FrameBuffer, Pending, WireError, throttle_ms};
-use crate::measure::RequestCounter;
+use crate::broker::wire::{
+    Api, BatchSizes, BrokerVersions, FrameBuffer, Pending, WireError, throttle_ms,
+};
+use crate::measure::{RequestCounter, SentBatches};
 
 /// The largest response a client reads: more than a fetch of any number of partitions of a thread asks for.
 const FRAME_BYTES_MAX: usize = 256 << 20;
@@ -130,7 +132,7 @@ impl Connection {
         }
         match &self.state {
             State::Open(versions) => {
-                let how = (versions, topic, leaders, memory);
+                let how = (versions, topic, leaders, &mut *memory);
                 let (batches, records) = match &outgoing {
                     Outgoing::Batches(batches) => {
                         let records = batches.iter().map(|batch| batch.batch.len() as u64).sum();
@@ -141,7 +143,9 @@ impl Connection {
                 let before = self.out.len();
                 let unanswered = put(&mut self.out, &mut self.pending, outgoing, how)?;
                 if batches > 0 {
-                    counter.produced(batches, records, (self.out.len() - before) as u64, now);
+                    let BatchSizes { bytes, uncompressed } = memory.batch_sizes;
+                    let sent = SentBatches { count: batches, bytes, uncompressed };
+                    counter.produced(records, (self.out.len() - before) as u64, sent, now);
                 }
                 if let Some(Question::Produce(_)) = &unanswered {
                     counter.answered(Api::Produce.name(), now);

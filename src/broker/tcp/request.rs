@@ -7,7 +7,7 @@ use super::leaders::Leaders;
 use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Client, Fetch, Produce, Request, Response};
 use crate::broker::wire::{
-    Api, BatchMemory, BrokerVersions, Endpoint, FetchAsked, FetchContext, FetchMemory,
+    Api, BatchMemory, BatchSizes, BrokerVersions, Endpoint, FetchAsked, FetchContext, FetchMemory,
     FetchedPartition, GroupContext, KafkaError, LeaderHint, Pending, ProduceContext, ProduceError,
     TopicId, VersionError, Waiting, WireError, begin_request, coordinator, coordinator_response,
     end_request, group_answer, group_api, metadata, produced, producer_id, put_fetch,
@@ -69,6 +69,8 @@ pub(super) enum Question {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     batch: BatchMemory,
+    /// How large the batch of the last Produce request was.
+    pub(super) batch_sizes: BatchSizes,
     fetch: FetchMemory,
 }
 
@@ -197,9 +199,12 @@ fn put_batches(
 ) -> Result<Option<Question>, PutError> {
     let version = versions.version(Api::Produce)?;
     let start = begin_request(out, (Api::Produce, version), pending.next_id(), &topic.client_id)?;
-    if let Err(error) = put_produce(out, version, &batches, &topic.produce(), &mut memory.batch) {
-        out.truncate(start);
-        return Err(error.into());
+    match put_produce(out, version, &batches, &topic.produce(), &mut memory.batch) {
+        Ok(sizes) => memory.batch_sizes = sizes,
+        Err(error) => {
+            out.truncate(start);
+            return Err(error.into());
+        }
     }
     end_request(out, start)?;
     sent(Api::Produce, version);

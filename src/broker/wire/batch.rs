@@ -72,6 +72,17 @@ pub(crate) struct PreparedBatch<'a> {
     compressed: Option<&'a [u8]>,
     /// Number of bytes, header included.
     size: usize,
+    /// The same without compression.
+    plain_size: usize,
+}
+
+/// How large a batch is, header included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BatchSizes {
+    /// As it is written.
+    pub(crate) bytes: u64,
+    /// Without compression.
+    pub(crate) uncompressed: u64,
 }
 
 impl<'a> PreparedBatch<'a> {
@@ -102,12 +113,18 @@ impl<'a> PreparedBatch<'a> {
         };
         let size = HEADER_BYTES + compressed.map_or(plain_size, <[u8]>::len);
         i32::try_from(size).map_err(too_large)?;
-        Ok(PreparedBatch { batch, facts, count, compressed, size })
+        let plain_size = HEADER_BYTES + plain_size;
+        Ok(PreparedBatch { batch, facts, count, compressed, size, plain_size })
     }
 
     /// Number of bytes that [`put`](Self::put) writes.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    /// The same number, and that of the batch without compression.
+    pub(crate) fn sizes(&self) -> BatchSizes {
+        BatchSizes { bytes: self.size as u64, uncompressed: self.plain_size as u64 }
     }
 
     /// Appends the batch to `out`.

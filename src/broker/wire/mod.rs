@@ -37,7 +37,7 @@ mod versions;
 #[cfg(fuzzing)]
 pub use fuzzing::decode;
 
-pub(crate) use batch::BatchMemory;
+pub(crate) use batch::{BatchMemory, BatchSizes};
 pub(crate) use cluster::{
     KnownNodes, MetadataAnswer, coordinator, coordinator_response, metadata, producer_id,
     put_find_coordinator, put_init_producer_id, put_metadata,

@@ -5,7 +5,7 @@
 
 use bytes::BufMut;
 
-use super::batch::{BatchError, BatchFacts, BatchMemory, PreparedBatch};
+use super::batch::{BatchError, BatchFacts, BatchMemory, BatchSizes, PreparedBatch};
 use super::errors::KafkaError;
 use super::hints::{Endpoint, LeaderHint, endpoints, leader_hint};
 use super::primitives::{WireError, WireReader, WireWriter};
@@ -47,7 +47,7 @@ pub(crate) enum ProduceError {
 }
 
 /// Writes the body of a Produce request with these batches, at least one, which have the same acks and are of different
-/// partitions. With [`Acks::None`] a broker does not answer it.
+/// partitions, and says how large the batches are together. With [`Acks::None`] a broker does not answer it.
 ///
 /// # Errors
 /// See [`ProduceError`].
@@ -57,7 +57,7 @@ pub(crate) fn put_produce(
     batches: &[Box<Produce>],
     context: &ProduceContext<'_>,
     memory: &mut BatchMemory,
-) -> Result<(), ProduceError> {
+) -> Result<BatchSizes, ProduceError> {
     let flexible = Api::Produce.is_flexible(version);
     if context.compression == Compression::Zstd && version < ZSTD_FROM {
         return Err(ProduceError::Zstd(version));
@@ -72,6 +72,7 @@ pub(crate) fn put_produce(
     out.put_count(1, flexible, "topics")?;
     out.put_text(Some(context.topic), flexible, "topic name")?;
     out.put_count(batches.len(), flexible, "partitions")?;
+    let mut sizes = BatchSizes::default();
     for produce in batches {
         let facts = BatchFacts {
             timestamp_ms: context.timestamp_ms,
@@ -83,10 +84,13 @@ pub(crate) fn put_produce(
         out.put_count(batch.size(), flexible, "records")?;
         batch.put(out);
         out.put_no_tags(flexible);
+        let BatchSizes { bytes, uncompressed } = batch.sizes();
+        (sizes.bytes, sizes.uncompressed) =
+            (sizes.bytes + bytes, sizes.uncompressed + uncompressed);
     }
     // Of the topic and the request.
     (0..2).for_each(|_| out.put_no_tags(flexible));
-    Ok(())
+    Ok(sizes)
 }
 
 /// What a broker says to a Produce request.

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use crate::base::{BrokerKind, format_bytes, format_count, format_cpus};
+use crate::report::sending_lines::sending_lines;
 use crate::report::shares_table::shares_in_words;
 use crate::report::words::{Outcome, measured, millis, outcome, value_text};
 use crate::summary::{Figure, METRICS, PropertyOrigin, Summary, Unit, Verdict};
@@ -96,6 +97,7 @@ pub(super) fn trust(s: &Summary) -> Markup {
                 dt { "lanekeeper" } dd { (s.lanekeeper_version) ", result format " (s.schema_version) }
                 dt { "cluster" } dd { (s.broker) @if let Some(version) = &s.broker_version { ", " (version) } }
                 dt { "client" } dd { (s.client) }
+                @for line in sending_lines(s) { dt { "sending" } dd { (line) } }
                 dt { "host" } dd { (host(s)) }
                 dt { "run" } dd { (s.run_id) ", topic " (s.topic) }
                 @if let Some(handler) = &s.handler { dt { "handler" } dd { (handler) } }

@@ -8,10 +8,11 @@ use lanekeeper::summary::{Get, METRICS, Metric};
 
 use crate::support::text_of;
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     "src/summary/mod.rs",
     "src/summary/parts.rs",
     "src/summary/requests.rs",
+    "src/summary/sending.rs",
     "src/summary/backlog.rs",
     "src/summary/times.rs",
     "src/summary/shares.rs",

@@ -10,7 +10,9 @@ mod in_flight;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::batch::{EXPIRE_INTERVAL, PartitionQueue, ProducerBatch};
+use self::batch::{
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, EXPIRE_INTERVAL, PartitionQueue, ProducerBatch,
+};
 use self::in_flight::{InFlight, Window};
 use super::Profile;
 use super::metadata::Metadata;
@@ -19,6 +21,7 @@ use crate::broker::protocol::{BrokerId, Client, Outbox, Produce, Records, Reques
 use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 use crate::measure::Outcome;
 use crate::plan::{Acks, LoadPlan};
+use crate::summary::Sending;
 
 /// librdkafka's `queue.buffering.max.messages` and `queue.buffering.max.kbytes`.
 const QUEUED_MAX: usize = 100_000;
@@ -76,17 +79,36 @@ enum ProducerIdState {
     Known(i64),
 }
 
+/// Produce requests without a response on a connection, at most.
+fn in_flight_max(load: &LoadPlan) -> usize {
+    if load.idempotence { IN_FLIGHT_IDEMPOTENT } else { IN_FLIGHT }
+}
+
 impl NativeProducer {
+    /// How clients of this load send.
+    pub fn sending(load: &LoadPlan) -> Sending {
+        Sending {
+            acks: load.acks.to_string(),
+            idempotence: load.idempotence,
+            linger_ms: Some(load.linger.as_secs_f64() * 1e3),
+            batch_bytes_max: Some(BATCH_BYTES_MAX as u64),
+            batch_records_max: Some(BATCH_RECORDS_MAX as u64),
+            compression: load.compression.to_string(),
+            in_flight_max: Some(in_flight_max(load) as u64),
+            ..Sending::default()
+        }
+    }
+
     /// A client for `partitions` partitions.
     pub fn new(load: &LoadPlan, partitions: u32, profile: Profile) -> NativeProducer {
-        let (producer_id, in_flight_max) = match load.idempotence {
-            true => (ProducerIdState::Wanted, IN_FLIGHT_IDEMPOTENT),
-            false => (ProducerIdState::NotNeeded, IN_FLIGHT),
+        let producer_id = match load.idempotence {
+            true => ProducerIdState::Wanted,
+            false => ProducerIdState::NotNeeded,
         };
         NativeProducer {
             acks: load.acks,
             linger: load.linger,
-            in_flight_max,
+            in_flight_max: in_flight_max(load),
             producer_id,
             queues: (0..partitions).map(|_| PartitionQueue::default()).collect(),
             opened: VecDeque::new(),

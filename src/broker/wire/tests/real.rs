@@ -223,6 +223,7 @@ fn records(broker: &mut Conversation, known: &BrokerVersions) -> Vec<Vec<u8>> {
             for _ in 0..2 {
                 let body = broker.call::<ProduceError>((Api::Produce, version), |out| {
                     put_produce(out, version, &batches, &context, &mut BatchMemory::default())
+                        .map(drop)
                 });
                 let answers = produced(&body, version, (&topic, 1)).expect("an answer");
                 let answer = &answers.partitions[0];
