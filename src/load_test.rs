@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{BrokerKind, ClientKind, FileError, printable, read_regular};
-use crate::broker::rdkafka::{ClientFile, needs_consent, refusals, remember_hidden};
+use crate::broker::settings::{ClientFile, remember_hidden};
+use crate::broker::{needs_consent, refusals};
 use crate::error::Error;
 use crate::logic::Handlers;
 use crate::plan::{Overrides, Plan, compile};

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::client_kind::ClientKind;
+
 /// Where the records go: a line of the registry.
 #[derive(Clone, Copy)]
 pub struct BrokerKind(&'static BrokerInfo);
@@ -17,6 +19,7 @@ struct BrokerInfo {
     doc: &'static str,
     called: &'static str,
     here: &'static str,
+    part_of: Option<ClientKind>,
     capability: Capability,
 }
 
@@ -30,6 +33,7 @@ impl BrokerKind {
         doc: "librdkafka's mock cluster, in this process: nothing to install",
         called: "embedded",
         here: "this run is on the cluster embedded in this process",
+        part_of: Some(ClientKind::Rdkafka),
         // librdkafka 2.12.1, rdkafka_mock.c: max_size 5 MiB and max_cnt 100,000 per partition are
         // compiled in; Fetch waits out its whole fetch.wait.max.ms; idempotence is only checked
         // with a transactional id.
@@ -65,6 +69,7 @@ impl BrokerKind {
         doc: "A real cluster",
         called: "kafka",
         here: "this run is on the cluster given by `--bootstrap` or `kafka.bootstrap`",
+        part_of: None,
         capability: Capability {
             is_elsewhere: true,
             is_modelled: false,
@@ -93,6 +98,7 @@ impl BrokerKind {
         doc: "A simulated cluster in virtual time: the same seed gives the same result",
         called: "simulated",
         here: "this run is simulated",
+        part_of: None,
         capability: Capability {
             is_elsewhere: false,
             is_modelled: true,
@@ -136,6 +142,11 @@ impl BrokerKind {
     /// The kind of this name.
     pub fn named(name: &str) -> Option<BrokerKind> {
         BROKER_KINDS.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Whether this build has it: some are a part of a client library.
+    pub fn is_built_in(self) -> bool {
+        self.0.part_of.is_none_or(ClientKind::is_built_in)
     }
 
     /// Its name on the command line and in results, and that of its section in a scenario.

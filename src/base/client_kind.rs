@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A client library.
+/// A client library. The default is the one that a build with everything uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientKind {
     /// librdkafka, the client of many production services. Each client has threads of its own.
@@ -15,6 +15,19 @@ pub enum ClientKind {
 impl ClientKind {
     /// Each of them, in the order of `--help`.
     pub const ALL: [ClientKind; 2] = [ClientKind::Rdkafka, ClientKind::Native];
+
+    /// The one that this build uses where none is named.
+    pub fn of_this_build() -> ClientKind {
+        ClientKind::ALL.into_iter().find(|kind| kind.is_built_in()).unwrap_or(ClientKind::Native)
+    }
+
+    /// Whether this build has it.
+    pub fn is_built_in(self) -> bool {
+        match self {
+            ClientKind::Rdkafka => cfg!(feature = "rdkafka"),
+            ClientKind::Native => true,
+        }
+    }
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {

@@ -1,9 +1,21 @@
 //! Ports to a cluster, and their adapters.
 //!
 //! A port is non-blocking data: it takes commands and yields events on the thread that hosts it. rdkafka is
-//! one implementation and nothing outside [`rdkafka`] names the library; [`tcp`] is another one.
+//! one implementation and nothing outside `broker::rdkafka` names the library; `broker::tcp` is another one. A registry has
+//! those of this build ([`client_library`]), and everything else asks the trait ([`ClientLibrary`]).
+
+#![cfg_attr(
+    not(feature = "rdkafka"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "some of what client libraries share is for librdkafka"
+    )
+)]
 
 pub mod calls;
+mod embedded;
+mod library;
 mod listener;
 pub mod model;
 pub mod native;
@@ -11,10 +23,15 @@ mod places;
 mod port;
 mod positions;
 pub mod protocol;
-pub mod rdkafka;
+#[cfg(feature = "rdkafka")]
+mod rdkafka;
+mod refusal;
+mod registry;
 mod secure;
+pub mod settings;
+pub mod setup;
 pub mod sim;
-pub mod tcp;
+mod tcp;
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "members of KIP-848 are not there yet, and tests read every field")
@@ -24,9 +41,13 @@ mod wire;
 #[cfg(fuzzing)]
 pub use wire::decode;
 
+pub use embedded::{Embedded, EmbeddedControl};
+pub use library::{ClientLibrary, ClusterPlace, RefusedValue};
 pub use port::{
     Answers, BrokerError, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerLoop,
     ConsumerPort, ConsumerSpec, EndOffsets, ErrorClass, Flow, GroupSpec, ProducerPort, SendError,
     SendRecord, TopicPort, TopicSize, Watermarks, run_group,
 };
 pub use positions::{Position, Positions};
+pub use refusal::{from_outside, needs_consent, not_built_in, refusals};
+pub use registry::{client_libraries, client_library};

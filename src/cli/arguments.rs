@@ -9,7 +9,8 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::base::{BROKER_KINDS, BrokerKind, ClientKind, Share, printable_path};
-use crate::broker::rdkafka::{ClientFile, refusals};
+use crate::broker::refusals;
+use crate::broker::settings::ClientFile;
 use crate::error::Error;
 use crate::load_test::client_properties;
 use crate::plan::{Overrides, Plan, compile};
@@ -30,7 +31,7 @@ pub(super) struct ScenarioArguments {
     bootstrap: Option<String>,
 
     /// The client library.
-    #[arg(long, value_parser = client_kinds(), default_value = "rdkafka")]
+    #[arg(long, value_parser = client_kinds(), default_value_t = ClientKind::of_this_build())]
     client: ClientKind,
 
     /// Seed of all randomness; overrides `run.seed`.

@@ -7,7 +7,7 @@ use clap::Args;
 use super::arguments::{ConnectionArguments, planned};
 use super::terminal::{print, start_logging, tell};
 use crate::base::printable;
-use crate::broker::rdkafka::{InUse, LeftBehind};
+use crate::broker::setup::{InUse, LeftBehind};
 use crate::error::{Error, Exit};
 use crate::plan::Overrides;
 use crate::run::Cleaning;

@@ -13,7 +13,8 @@ use super::run::consented;
 use super::stored_variants::{StoredVariant, stored};
 use super::terminal::{print, start_logging, tell};
 use crate::base::{BrokerKind, ClientKind, Leftovers, Seed, printable_path};
-use crate::broker::rdkafka::{ClientFile, refusals};
+use crate::broker::refusals;
+use crate::broker::settings::ClientFile;
 use crate::compare::guide::{
     Advice, Assigning, Condition, SetUpRounds, Situation, advice, advice_lines,
 };
@@ -49,7 +50,7 @@ pub(super) struct CompareArguments {
     broker: Option<BrokerKind>,
 
     /// The client library.
-    #[arg(long = "client", value_parser = client_kinds(), default_value = "rdkafka")]
+    #[arg(long = "client", value_parser = client_kinds(), default_value_t = ClientKind::of_this_build())]
     library: ClientKind,
 
     /// Addresses of the cluster, `host:port[,host:port…]`.

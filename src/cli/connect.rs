@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::base::{format_bytes, format_count, format_duration, printable};
-use crate::broker::rdkafka::{ExistingTopic, Inspection, NeededRight};
+use crate::broker::setup::{ExistingTopic, Inspection, NeededRight};
 use crate::plan::{GroupProtocol, Plan};
 
 /// Groups that are named.

@@ -13,7 +13,7 @@ use super::kept_rounds::KeptRounds;
 use super::outputs::PageArguments;
 use super::terminal::{print, start_logging, tell};
 use crate::base::{BrokerKind, ClientKind, Leftovers, printable_path};
-use crate::broker::rdkafka::ClientFile;
+use crate::broker::settings::ClientFile;
 use crate::compare::guide::{
     Condition, GuideReport, GuideSuite, Saturation, advice, before_members, claims, guide_load,
     guide_page, guide_text, quiet_overrides,
@@ -40,7 +40,7 @@ pub(super) struct GuideArguments {
     broker: Option<BrokerKind>,
 
     /// The client library.
-    #[arg(long = "client", value_parser = client_kinds(), default_value = "rdkafka")]
+    #[arg(long = "client", value_parser = client_kinds(), default_value_t = ClientKind::of_this_build())]
     library: ClientKind,
 
     /// Addresses of the cluster, `host:port[,host:port…]`.

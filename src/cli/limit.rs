@@ -9,7 +9,7 @@ use super::compare::{plans, rendered, rounds};
 use super::kept_rounds::KeptRounds;
 use super::terminal::{print, start_logging};
 use crate::base::{Leftovers, parse_rate};
-use crate::broker::rdkafka::ClientFile;
+use crate::broker::settings::ClientFile;
 use crate::compare::{
     LIMIT_VERSION, LimitReport, LimitRuns, LimitSearch, RateOutcome, RoundObserver, SearchSettings,
     Variant, expectation_override, find_limit, fixed_stages, rate_override,

@@ -10,7 +10,7 @@ use self::arguments::{ClientArguments, ScenarioArguments};
 use self::outputs::{OutputArguments, annotate};
 use self::terminal::{Asked, exit, line_width, print, show, tell};
 use crate::base::{Share, printable, printable_path};
-use crate::broker::rdkafka::{from_outside, needs_consent};
+use crate::broker::{from_outside, needs_consent};
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
 use crate::report::{StoredResult, read_result};

@@ -15,7 +15,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::base::{is_in_handler, panic_text, printable};
-use crate::broker::rdkafka::without_hidden;
+use crate::broker::settings::without_hidden;
 use crate::error::{Error, Exit};
 use crate::report::{LogWriter, OUTPUTS, Page, Renderer, leave_screen, say};
 use crate::summary::{Summary, Verdict};

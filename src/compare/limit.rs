@@ -9,7 +9,7 @@ use super::rate_search::{RateOutcome, RateSearch, SearchSettings};
 use super::rounds::{Counts, RoundObserver, RoundSettings, ToError, run_rounds};
 use super::variant::Variant;
 use crate::base::{Leftovers, format_count};
-use crate::broker::rdkafka::ClientFile;
+use crate::broker::settings::ClientFile;
 use crate::error::Error;
 use crate::plan::{Overrides, Plan};
 use crate::scenario::{Source, StageRate, read};

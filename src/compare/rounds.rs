@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::order::balanced;
 use super::variant::Variant;
 use crate::base::{Leftovers, Seed};
-use crate::broker::rdkafka::ClientFile;
+use crate::broker::settings::ClientFile;
 use crate::error::Error;
 use crate::plan::{Overrides, Plan};
 use crate::run::{Observer, Options, run};

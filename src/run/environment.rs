@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::administrator::{Administrator, environment, make_native, rendered};
+use super::administrator::{
+    administrator_of, connect_to_topic_of, environment, library_of, make_cluster, rendered,
+};
 use super::checkpointing::{Continuation, Resumption, Store};
 use super::shares::SharedRun;
 use crate::actors::{Runtime, ThreadRuntime};
-use crate::base::{ClientKind, Clock, Leftovers, Offset, RunId, Time};
-use crate::broker::ClusterPort;
-use crate::broker::native::NativeProducer;
-use crate::broker::rdkafka::{
-    ClientFile, ClientSettings, Deadline, Embedded, Found, RdCluster, SetupError, client_version,
-};
+use crate::base::{Clock, Leftovers, Offset, RunId, Time};
+use crate::broker::settings::{ClientFile, ClientSettings};
+use crate::broker::setup::{Administrator, Deadline, Found, SetupError};
 use crate::broker::sim::TraceSink;
-use crate::broker::tcp::native_version;
+use crate::broker::{ClientLibrary, ClusterPort, Embedded, client_libraries};
 use crate::error::Error;
 use crate::logic::Handlers;
 use crate::measure::{CpuLimit, LaneShape, Measurements, RequestLog, SharePart};
@@ -98,6 +97,8 @@ pub(super) struct StartedCluster {
     bootstrap: String,
     /// Keeps the mock cluster running.
     embedded: Option<Embedded>,
+    /// Its version, where it is known.
+    version: Option<String>,
 }
 
 /// Starts the cluster of a plan with its topic of this name, or finds it.
@@ -107,34 +108,50 @@ impl StartedCluster {
     /// The mock cluster in this process.
     pub(super) fn embedded(plan: &Plan, topic: &str) -> Result<StartedCluster, Error> {
         let brokers = plan.broker.brokers.unwrap_or(1);
-        let (partitions, copies) = (plan.topic.partitions, plan.topic.replication_factor);
-        let embedded = Embedded::start(brokers, topic, partitions, copies)
-            .map_err(|error| Error::Environment(format!("no embedded broker: {error}")))?;
-        Ok(StartedCluster { bootstrap: embedded.bootstrap().to_owned(), embedded: Some(embedded) })
+        let mut started = client_libraries()
+            .filter_map(|it| Some((it, it.mock_cluster(brokers, topic, &plan.topic)?)));
+        let Some((library, started)) = started.next() else {
+            let text = "broker `embedded` is not part of this build";
+            return Err(Error::Input(text.to_owned()));
+        };
+        let embedded =
+            started.map_err(|error| Error::Environment(format!("no embedded broker: {error}")))?;
+        let version = format!("{} mock cluster", library.version());
+        let bootstrap = embedded.bootstrap().to_owned();
+        Ok(StartedCluster { bootstrap, embedded: Some(embedded), version: Some(version) })
     }
 
     /// The cluster at the plan's addresses.
     pub(super) fn elsewhere(plan: &Plan, _: &str) -> Result<StartedCluster, Error> {
         let bootstrap = plan.broker.bootstrap.clone().unwrap_or_default();
-        Ok(StartedCluster { bootstrap, embedded: None })
+        // A real broker does not tell its version to clients.
+        Ok(StartedCluster { bootstrap, embedded: None, version: None })
     }
 }
 
 /// What a run stands on.
 pub(super) struct Stage {
-    topic: String,
-    starts: Vec<Offset>,
-    /// Where the run goes on, and where its own checkpoints go.
-    from: Continuation,
-    /// The checkpoint file, if there is one.
-    resumption: Option<Resumption>,
+    topic: PreparedTopic,
+    library: &'static dyn ClientLibrary,
     /// What the run reaches the cluster through.
     ports: Arc<dyn ClusterPort>,
     /// Effective properties of the client library, if it is used.
     client_config: BTreeMap<String, ClientProperty>,
     /// How producers send.
     sending: Sending,
-    admin: Administrator,
+    /// The version of the broker, where it is known.
+    broker_version: Option<String>,
+}
+
+/// The topic of a run, and where its reading starts.
+struct PreparedTopic {
+    name: String,
+    starts: Vec<Offset>,
+    /// Where the run goes on, and where its own checkpoints go.
+    from: Continuation,
+    /// The checkpoint file, if there is one.
+    resumption: Option<Resumption>,
+    admin: Box<dyn Administrator>,
     created: bool,
     leftovers: Leftovers,
     /// Keeps the mock cluster running.
@@ -153,31 +170,22 @@ impl Stage {
         deadline: &Deadline,
         leftovers: &Leftovers,
     ) -> Result<Stage, Error> {
-        let topic = plan.topic.name.resolve(run);
-        let resumption = Resumption::open(plan, &topic)?;
-        let StartedCluster { bootstrap, embedded } = start(plan, &topic)?;
+        let name = plan.topic.name.resolve(run);
+        let resumption = Resumption::open(plan, &name)?;
+        let library = library_of(plan)?;
+        let StartedCluster { bootstrap, embedded, version } = start(plan, &name)?;
         let settings = ClientSettings::new(plan, &bootstrap, run, client)
             .map_err(|refused| Error::Input(rendered(plan, &refused)))?;
-        let is_native = plan.broker.client() == ClientKind::Native;
-        let config = settings.effective_config();
-        let sending = match is_native {
-            true => NativeProducer::sending(&plan.load),
-            false => settings.sending(&plan.load),
-        };
-        let admin = Administrator::of(plan, &settings, &bootstrap, &topic, clock);
-        let mut admin = admin.map_err(environment)?;
+        let client_config = library.effective_config(&settings);
+        let sending = library.sending(&settings, &plan.load);
+        let mut admin = administrator_of(plan, &settings, &bootstrap, &name, clock)?;
         let found = match &embedded {
             Some(_) => None,
-            None => Some(admin.connect_to_topic_of(plan.share, deadline).await?),
+            None => Some(connect_to_topic_of(&mut *admin, plan.share, deadline).await?),
         };
         let control = embedded.as_ref().map(Embedded::control);
-        // It makes no client before one is asked for.
-        let cluster = RdCluster::new(plan, settings.clone(), &topic, clock, control.clone());
-        let mut stage = Stage {
-            topic,
-            ports: Arc::new(cluster),
-            client_config: if is_native { BTreeMap::new() } else { config },
-            sending,
+        let mut topic = PreparedTopic {
+            name,
             starts: Vec::new(),
             from: Continuation::default(),
             resumption,
@@ -186,21 +194,23 @@ impl Stage {
             leftovers: leftovers.clone(),
             embedded,
         };
-        let mut prepared = stage.prepare(plan, run, &bootstrap, found.as_ref(), deadline).await;
-        if prepared.is_ok() && is_native {
-            match make_native((plan, run), &settings, (&bootstrap, &stage.topic), clock, control) {
-                Ok(cluster) => stage.ports = cluster,
-                Err(error) => prepared = Err(error),
+        let prepared = topic.prepare(plan, run, &bootstrap, found.as_ref(), deadline).await;
+        let at = (bootstrap.as_str(), topic.name.as_str());
+        let ports =
+            prepared.and_then(|()| make_cluster((plan, run), &settings, at, clock, control));
+        let ports = match ports {
+            Ok(ports) => ports,
+            Err(error) => {
+                topic.delete(plan).await;
+                return Err(error);
             }
-        }
-        stage.from.store = stage.store(plan, run);
-        if let Err(error) = prepared {
-            stage.delete_topic(plan).await;
-            return Err(error);
-        }
-        Ok(stage)
+        };
+        topic.from.store = topic.store(plan, run, &ports);
+        Ok(Stage { topic, library, ports, client_config, sending, broker_version: version })
     }
+}
 
+impl PreparedTopic {
     /// The topic, where reading starts, and the group's first commits.
     async fn prepare(
         &mut self,
@@ -213,7 +223,7 @@ impl Stage {
         match found.map(|found| (found, found.partitions)) {
             Some((_, Some(partitions))) if partitions != plan.topic.partitions as usize => {
                 return Err(environment(SetupError::OtherPartitions {
-                    topic: self.topic.clone(),
+                    topic: self.name.clone(),
                     found: partitions,
                     wanted: plan.topic.partitions,
                 }));
@@ -222,11 +232,11 @@ impl Stage {
             Some((_, Some(_))) if plan.share.is_some_and(|share| !share.is_first()) => {}
             Some((_, Some(_))) if plan.load.sends() && !plan.topic.writes_to_existing => {
                 let records = self.admin.records(plan.topic.partitions, deadline);
-                let topic = self.topic.clone();
+                let topic = self.name.clone();
                 return Err(environment(SetupError::NoConsent { topic, records }));
             }
             Some((_, None)) if !plan.load.sends() => {
-                return Err(environment(SetupError::NothingToRead { topic: self.topic.clone() }));
+                return Err(environment(SetupError::NothingToRead { topic: self.name.clone() }));
             }
             Some((found, None)) => self.create_topic(plan, bootstrap, found, deadline).await?,
             _ => {}
@@ -256,14 +266,19 @@ impl Stage {
     }
 
     /// Where checkpoints are kept besides in memory, and how often.
-    fn store(&self, plan: &Plan, run: RunId) -> Option<(Store, Duration)> {
+    fn store(
+        &self,
+        plan: &Plan,
+        run: RunId,
+        ports: &Arc<dyn ClusterPort>,
+    ) -> Option<(Store, Duration)> {
         match &plan.consumers.checkpoint {
             CheckpointPlan::Memory => None,
             CheckpointPlan::File { interval, .. } => {
                 Some((self.resumption.as_ref()?.store(run), *interval))
             }
             CheckpointPlan::Commit { group, interval } => {
-                let (cluster, group) = (self.ports.clone(), group.clone());
+                let (cluster, group) = (ports.clone(), group.clone());
                 Some((Store::Commit { cluster, group }, *interval))
             }
         }
@@ -279,7 +294,7 @@ impl Stage {
         if !plan.topic.keep {
             let delete = format!(
                 "delete it with `kafka-topics.sh --bootstrap-server {bootstrap} --delete --topic {}`",
-                self.topic
+                self.name
             );
             self.leftovers.add(self.leftover(), delete);
         }
@@ -301,11 +316,11 @@ impl Stage {
 
     /// What is left if the topic cannot be deleted.
     fn leftover(&self) -> String {
-        format!("topic `{}` was created by this run and may still be there", self.topic)
+        format!("topic `{}` was created by this run and may still be there", self.name)
     }
 
     /// Deletes the topic if this run created it and it is not to be kept. Returns whether it did.
-    async fn delete_topic(&mut self, plan: &Plan) -> bool {
+    async fn delete(&mut self, plan: &Plan) -> bool {
         if !self.created || plan.topic.keep {
             return false;
         }
@@ -321,7 +336,9 @@ impl Stage {
             }
         }
     }
+}
 
+impl Stage {
     /// What the rest of the run needs to know. Its consumers may take `startup` to be ready.
     pub(super) fn environment(
         &self,
@@ -329,25 +346,20 @@ impl Stage {
         clock: Clock,
         startup: Duration,
     ) -> RunEnvironment {
-        // A real broker does not tell its version to clients.
-        let mock = self.embedded.as_ref().map(|_| format!("{} mock cluster", client_version()));
         RunEnvironment {
-            topic: self.topic.clone(),
-            measurements: measurements(plan, &self.starts),
-            from: self.from.clone(),
+            topic: self.topic.name.clone(),
+            measurements: measurements(plan, &self.topic.starts),
+            from: self.topic.from.clone(),
             runtime: Arc::new(ThreadRuntime::new(self.ports.clone(), clock)),
-            broker_version: mock,
-            client: match plan.broker.client() {
-                ClientKind::Rdkafka => client_version(),
-                ClientKind::Native => native_version(),
-            },
+            broker_version: self.broker_version.clone(),
+            client: self.library.version(),
             client_config: self.client_config.clone(),
             sending: self.sending.clone(),
             host: describe(&clock),
             coordinator: Some(self.ports.clone()),
             requests: self.ports.requests(),
             startup,
-            leftovers: self.leftovers.clone(),
+            leftovers: self.topic.leftovers.clone(),
             shared: None,
         }
     }
@@ -355,16 +367,16 @@ impl Stage {
     /// Deletes the topic if this run created it and it is not to be kept, and with it the checkpoint file that
     /// no run can go on from any more. Returns what the user should know.
     pub(super) async fn clear(mut self, plan: &Plan) -> Option<String> {
-        if self.embedded.is_some() {
+        if self.topic.embedded.is_some() {
             let why = "the embedded cluster ended with the run; use `--broker kafka` to continue in a later one";
-            return self.resumption.map(|resumption| resumption.forget(why));
+            return self.topic.resumption.map(|resumption| resumption.forget(why));
         }
-        if !self.delete_topic(plan).await {
+        if !self.topic.delete(plan).await {
             return None;
         }
         let why = "the topic was this run's own and is deleted; set `topic.keep = true`, or create it yourself, to \
                    continue in a later run";
-        self.resumption.map(|resumption| resumption.forget(why))
+        self.topic.resumption.map(|resumption| resumption.forget(why))
     }
 }
 

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use super::administrator::{Administrator, environment, rendered};
+use super::administrator::{administrator_of, environment, rendered};
 use super::{control_runtime, run_id};
 use crate::base::Clock;
-use crate::broker::rdkafka::{Admin, ClientFile, ClientSettings, Deadline, Inspection};
+use crate::broker::client_libraries;
+use crate::broker::settings::{ClientFile, ClientSettings};
+use crate::broker::setup::{Cleaner, Deadline, Inspection};
 use crate::error::Error;
 use crate::plan::Plan;
 
@@ -28,24 +30,29 @@ pub fn inspect(plan: &Plan, client: ClientFile) -> Result<Inspection, Error> {
         return Err(Error::Input(text));
     };
     let (settings, topic, clock) = settings(plan, bootstrap, client)?;
-    let admin = Administrator::of(plan, &settings, bootstrap, &topic, clock);
-    let (mut admin, runtime) = (admin.map_err(environment)?, control_runtime()?);
+    let mut admin = administrator_of(plan, &settings, bootstrap, &topic, clock)?;
+    let runtime = control_runtime()?;
     let deadline = Deadline::of(clock, plan.times.startup.min(LIMIT));
     runtime.block_on(admin.inspect(plan, &deadline)).map_err(environment)
 }
 
-/// An administrator of the cluster at `bootstrap` where there is no run, with a clock and a runtime for its questions.
+/// What finds and removes what runs have left on the cluster at `bootstrap`, with a clock and a runtime for its questions.
 ///
 /// # Errors
-/// The properties of the plan or of `client` are refused.
-pub(super) fn without_run(
+/// The properties of the plan or of `client` are refused, or no client library of this build has such a thing.
+pub(super) fn cleaner_at(
     plan: &Plan,
     bootstrap: &str,
     client: ClientFile,
-) -> Result<(Admin, Clock, Runtime), Error> {
+) -> Result<(Box<dyn Cleaner>, Clock, Runtime), Error> {
     let (settings, topic, clock) = settings(plan, bootstrap, client)?;
-    let admin = Admin::new(settings, bootstrap, &topic, clock).map_err(environment)?;
-    Ok((admin, clock, control_runtime()?))
+    let cleaner =
+        client_libraries().find_map(|library| library.cleaner(&settings, bootstrap, &topic, clock));
+    let cleaner = cleaner.ok_or_else(|| {
+        let text = "`clean` is not part of this build; build with `--features rdkafka`";
+        Error::Input(text.to_owned())
+    })?;
+    Ok((cleaner.map_err(environment)?, clock, control_runtime()?))
 }
 
 /// The settings, the name of the topic and the clock of a run that is not made.

@@ -24,11 +24,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use self::administrator::rendered;
 use self::environment::{Stage, StartCluster, StartedCluster};
 use self::shares::{Beginning, SharedRun};
 use self::wiring::run_in;
 use crate::base::{BrokerKind, Clock, Leftovers, RunId, panic_text};
-use crate::broker::rdkafka::{ClientFile, Deadline};
+use crate::broker::not_built_in;
+use crate::broker::settings::ClientFile;
+use crate::broker::setup::Deadline;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::summary::Summary;
@@ -51,6 +54,9 @@ pub use self::traced::{Traced, run_traced};
 /// # Errors
 /// There is no summary; [`Error`] has the reasons.
 pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<Summary, Error> {
+    if let Some(refusal) = not_built_in(&plan) {
+        return Err(Error::Input(rendered(&plan, &[refusal])));
+    }
     let kind = plan.broker.kind();
     match MAKERS.iter().find(|(known, _)| *known == kind) {
         Some((_, Maker::Threads(start))) => on_threads(plan, options, observer, *start),

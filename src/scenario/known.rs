@@ -72,6 +72,9 @@ pub fn is_native(name: &str) -> bool {
     NATIVE.contains(&canonical(name))
 }
 
+/// The property that loads code as soon as librdkafka hears of it.
+pub const PLUGINS: &str = "plugin.library.paths";
+
 /// Environment variables with this prefix are properties: `LANEKEEPER_CLIENT_SASL_PASSWORD` is `sasl.password`.
 pub const VARIABLES: &str = "LANEKEEPER_CLIENT_";
 

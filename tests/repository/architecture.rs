@@ -262,6 +262,18 @@ fn no_function_is_another_one_in_a_test() {
     }
 }
 
+/// Where a build with librdkafka differs from one without it.
+const OPTIONAL: [&str; 3] =
+    ["src/base/client_kind.rs", "src/broker/mod.rs", "src/broker/registry.rs"];
+
+#[test]
+fn a_build_without_librdkafka_differs_in_few_places() {
+    let asks =
+        |(path, text): (String, String)| text.contains("feature = \"rdkafka\"").then_some(path);
+    let asking: Vec<String> = sources().into_iter().filter_map(asks).collect();
+    assert_eq!(asking, OPTIONAL);
+}
+
 #[test]
 fn only_the_adapter_names_the_client_library() {
     for (path, text) in sources() {

@@ -1,106 +1,42 @@
-//! librdkafka properties: ours, the scenario's, and secrets from outside it.
+//! Properties as librdkafka takes them, and the clients that are made of them.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
-
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, ClientContext};
 
-use super::client_file::ClientFile;
-use super::error::{Hidden, Told, describe};
-use super::properties::{Properties, Source, effective};
-use crate::base::RunId;
-use crate::broker::secure::{Access, AccessError, AccessSettings};
-use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, run_group};
-use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
-use crate::summary::{ClientProperty, Sending};
+use super::error::{Told, describe};
+use crate::broker::BrokerError;
+use crate::broker::settings::{ClientSettings, Properties};
+use crate::scenario::known::{self, Treatment};
 
-/// Everything needed to make a client of a run.
-#[derive(Clone)]
-pub struct ClientSettings {
-    common: Side,
-    consumer: Side,
-    producer: Side,
-    outside: ClientFile,
-    /// Above all others: which cluster, and in which protocol if it is ours.
-    decided: BTreeMap<String, String>,
-    takes_access: bool,
-    run: RunId,
-    group: Option<GroupSettings>,
-    hidden: Arc<Hidden>,
-}
-
-/// Properties for all clients or for those of one kind.
-#[derive(Clone)]
-struct Side {
-    /// lanekeeper's own, below those of the scenario and from outside.
-    ours: BTreeMap<String, String>,
-    scenario: BTreeMap<String, String>,
-}
-
-impl Side {
-    fn new(ours: BTreeMap<String, String>, scenario: &BTreeMap<String, PropertyPlan>) -> Side {
-        let text = |(name, given): (&String, &PropertyPlan)| (name.clone(), given.value.clone());
-        Side { ours, scenario: scenario.iter().map(text).collect() }
+impl Properties {
+    /// Those whose values may be shown and that load nothing, as the client library wants them.
+    pub(super) fn open(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        let is_plain = |name: &str| !matches!(known::treatment(name), Some(Treatment::Needs(_)));
+        for (name, setting) in self.all().filter(|(name, _)| is_plain(name)) {
+            if setting.source.is_open() {
+                config.set(name, &setting.value);
+            }
+        }
+        config
     }
-}
 
-/// What the members of a group have in common.
-#[derive(Clone, Debug)]
-struct GroupSettings {
-    properties: BTreeMap<String, String>,
-    /// Properties that are the broker's business in this group; the client refuses them.
-    not_ours: &'static [&'static str],
-    plan: GroupPlan,
-}
-
-impl fmt::Debug for ClientSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSettings").field("outside", &self.outside).finish_non_exhaustive()
+    /// As the client library wants them.
+    pub(super) fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            // What it says by itself, or what `debug` asks for.
+            config.set_log_level(RDKafkaLogLevel::Debug);
+        }
+        for (name, setting) in self.all() {
+            config.set(name, &setting.value);
+        }
+        config
     }
 }
 
 impl ClientSettings {
-    /// The settings of a plan against the cluster at `bootstrap`, without checks. What may not be given is left out nevertheless.
-    pub(super) fn merged(
-        plan: &Plan,
-        bootstrap: &str,
-        run: RunId,
-        file: ClientFile,
-    ) -> ClientSettings {
-        let capability = plan.broker.capability();
-        let takes_access = capability.takes_access;
-        let mut consumer = consumer_defaults(capability.long_polls);
-        if plan.group().is_some() && capability.can_grow {
-            // New partitions are dealt out when the member that deals has seen them; its default is 5 min.
-            let interval = plan.topic.discover.as_millis().to_string();
-            consumer.insert("topic.metadata.refresh.interval.ms".to_owned(), interval);
-        }
-        let mut decided = texts(&[("bootstrap.servers", bootstrap)]);
-        if !takes_access {
-            let protocol = [("security.protocol", "plaintext"), ("broker.address.family", "v4")];
-            decided.extend(texts(&protocol));
-        }
-        ClientSettings {
-            common: Side::new(common_defaults(), &plan.client.common),
-            consumer: Side::new(consumer, &plan.client.consumer),
-            producer: Side::new(producer_properties(&plan.load), &plan.client.producer),
-            hidden: Arc::new(Hidden::of(&file)),
-            outside: file,
-            decided,
-            takes_access,
-            run,
-            group: plan.group().map(group_settings),
-        }
-    }
-
-    /// What the client library says, without the values it was given from outside the scenario.
-    pub(super) fn hidden(&self) -> Arc<Hidden> {
-        self.hidden.clone()
-    }
-
     /// Makes a client. The error has no value from outside the scenario in it.
     pub(super) fn create<T>(&self, config: &ClientConfig) -> Result<T, BrokerError>
     where
@@ -121,231 +57,10 @@ impl ClientSettings {
     {
         config.create_with_context(context).map_err(|error| {
             let said = match &error {
-                KafkaError::ClientCreation(said) => self.hidden.hide(said),
+                KafkaError::ClientCreation(said) => self.hidden().hide(said),
                 other => describe(other),
             };
             BrokerError::fatal(format!("client not created: {said}"))
         })
     }
-
-    /// The group all members share, and under explicit assignment a name no other client uses.
-    pub fn group_id(&self) -> String {
-        run_group(self.run)
-    }
-
-    /// Properties of a consumer's client.
-    pub(super) fn consumer(&self, spec: &ConsumerSpec) -> ClientConfig {
-        self.consumer_properties(spec).config()
-    }
-
-    /// The same, each with its source.
-    pub(super) fn consumer_properties(&self, spec: &ConsumerSpec) -> Properties {
-        let mut properties = self.client(&spec.name, Some(&self.consumer));
-        properties.set("group.id", &self.group_id(), Source::Lanekeeper);
-        if let Some(group) = &self.group {
-            for property in group.not_ours {
-                properties.remove(property);
-            }
-            properties.ours(&group.properties);
-            if let Some(id) = spec.group.as_ref().and_then(|member| self.instance(group, member)) {
-                properties.set("group.instance.id", &id, Source::Lanekeeper);
-            }
-        }
-        properties
-    }
-
-    /// Static members do not send LeaveGroup when they close, so a kill is a crash as the group sees it. A fresh id
-    /// for each start keeps the next one from taking the old place, the same id gives it back.
-    fn instance(&self, group: &GroupSettings, member: &GroupSpec) -> Option<String> {
-        let (run, consumer) = (self.run, member.consumer);
-        match group.plan.identity_of(consumer) {
-            Identity::Dynamic => None,
-            Identity::Crashable => Some(format!("{run}-{consumer}-{}", member.incarnation)),
-            Identity::Static => Some(format!("{run}-{consumer}")),
-        }
-    }
-
-    /// Properties of a producer's client.
-    pub(super) fn producer(&self, name: &str) -> ClientConfig {
-        self.producer_properties(name).config()
-    }
-
-    /// The same, each with its source.
-    pub(super) fn producer_properties(&self, name: &str) -> Properties {
-        self.client(name, Some(&self.producer))
-    }
-
-    /// Properties of a client that only asks questions.
-    pub(super) fn observer(&self, name: &str) -> ClientConfig {
-        self.client(name, None).config()
-    }
-
-    /// How connections without librdkafka reach the cluster, as far as that can be said without opening a file.
-    pub(super) fn access_settings(&self) -> Result<AccessSettings, AccessError> {
-        let config = self.observer("access");
-        AccessSettings::of(&|name| config.get(name).map(str::to_owned))
-    }
-
-    /// How connections without librdkafka reach the cluster. Opens the files that the properties name.
-    ///
-    /// # Errors
-    /// Which property is not usable, and what to do.
-    pub(in crate::broker) fn access(&self) -> Result<Access, String> {
-        let access = self.access_settings().and_then(Access::open);
-        access.map_err(|error| format!("`{}`: {}; {}", error.property, error.text, error.remedy))
-    }
-
-    /// Properties of a client that asks where partitions end: for consumers, an open transaction is the end or is not.
-    pub(super) fn end_offsets(&self) -> ClientConfig {
-        let mut config = self.observer("end-offsets");
-        let level = "isolation.level";
-        let spec = ConsumerSpec { name: "end-offsets".to_owned(), group: None };
-        let consumers = self.consumer_properties(&spec);
-        if let Some((_, setting)) = consumers.all().find(|(name, _)| *name == level) {
-            config.set(level, &setting.value);
-        }
-        config
-    }
-
-    /// Properties of a consumer that commits for the group without joining it.
-    pub(super) fn committer(&self) -> ClientConfig {
-        let mut config = self.observer("start-offsets");
-        config.set("group.id", self.group_id()).set("enable.auto.commit", "false");
-        config
-    }
-
-    /// Properties of a client that commits for other tools to see. A broker that does not answer must not hold
-    /// a run's end up.
-    pub(super) fn mirror(&self, group: &str) -> ClientConfig {
-        let mut config = self.observer("checkpoints");
-        config
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("socket.timeout.ms", "5000");
-        config
-    }
-
-    /// The properties of a client called `name`, of one kind or of none. Later ones win.
-    fn client(&self, name: &str, side: Option<&Side>) -> Properties {
-        let mut properties = Properties::default();
-        let sides = || std::iter::once(&self.common).chain(side);
-        sides().for_each(|side| properties.ours(&side.ours));
-        sides().for_each(|side| properties.scenario(&side.scenario, self.takes_access));
-        properties.outside(&self.outside, self.takes_access);
-        properties.ours(&self.decided);
-        properties.set("client.id", &format!("lanekeeper-{name}"), Source::Lanekeeper);
-        properties
-    }
-
-    /// The properties that hold, for results.
-    pub fn effective_config(&self) -> BTreeMap<String, ClientProperty> {
-        let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
-        let (consumer, producer) =
-            (self.consumer_properties(&spec), self.producer_properties("producer"));
-        effective(&consumer, &producer, self.not_ours())
-    }
-
-    /// How producers send, by the properties that hold. A value from outside the scenario is not shown.
-    pub fn sending(&self, load: &LoadPlan) -> Sending {
-        let config = self.effective_config();
-        let value = |name: &str| config.get(&format!("producer.{name}"))?.value.as_deref();
-        let number = |name: &str| value(name)?.parse().ok();
-        Sending {
-            acks: load.acks.to_string(),
-            idempotence: load.idempotence,
-            linger_ms: value("linger.ms").and_then(|text| text.parse().ok()),
-            batch_bytes_max: number("batch.size"),
-            batch_records_max: number("batch.num.messages"),
-            compression: load.compression.to_string(),
-            // Its default is -1: the codec's own.
-            compression_level: value("compression.level")
-                .and_then(|text| text.parse().ok())
-                .filter(|level| *level >= 0),
-            in_flight_max: number("max.in.flight.requests.per.connection"),
-            ..Sending::default()
-        }
-    }
-
-    /// Properties that are the broker's business in this run's group.
-    pub(super) fn not_ours(&self) -> &'static [&'static str] {
-        self.group.as_ref().map_or(NONE, |group| group.not_ours)
-    }
-}
-
-fn common_defaults() -> BTreeMap<String, String> {
-    texts(&[
-        // KIP-714 pushes metrics from every client; 18 clients would do so for nothing.
-        ("enable.metrics.push", "false"),
-        // Its default of 10 s would dominate every recovery that needs a new connection.
-        // librdkafka connects to brokers it has not used yet at most once in half of this time (rdkafka_conf.c,
-        // `sparse_connect_intvl`): with the default of 100 ms one in thirty new clients waits 50 ms for nothing.
-        ("reconnect.backoff.ms", "20"),
-        ("reconnect.backoff.max.ms", "1000"),
-        ("socket.nagle.disable", "true"),
-    ])
-}
-
-fn consumer_defaults(long_polls: bool) -> BTreeMap<String, String> {
-    let mut properties = texts(&[
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("auto.offset.reset", "error"),
-        ("enable.partition.eof", "true"),
-        // Its default of 1,000 ms shows as a second of latency whenever a small queue was full.
-        ("fetch.queue.backoff.ms", "5"),
-        ("queued.max.messages.kbytes", "16384"),
-        // Bounds how long a close can wait for the coordinator.
-        ("session.timeout.ms", "6000"),
-    ]);
-    if !long_polls {
-        // The mock cluster does not long-poll: it holds every empty fetch for all of this.
-        properties.insert("fetch.wait.max.ms".to_owned(), "3".to_owned());
-    }
-    properties
-}
-
-fn producer_properties(load: &LoadPlan) -> BTreeMap<String, String> {
-    texts(&[
-        ("acks", &load.acks.to_string()),
-        ("enable.idempotence", &load.idempotence.to_string()),
-        ("linger.ms", &format!("{}", load.linger.as_secs_f64() * 1e3)),
-        ("compression.type", &load.compression.to_string()),
-    ])
-}
-
-const NONE: &[&str] = &[];
-/// What the client refuses with `group.protocol=consumer`.
-const OF_THE_BROKER: &[&str] = &[
-    "session.timeout.ms",
-    "heartbeat.interval.ms",
-    "partition.assignment.strategy",
-    "group.protocol.type",
-];
-
-fn group_settings(group: &GroupPlan) -> GroupSettings {
-    let (properties, not_ours) = match &group.protocol {
-        GroupProtocol::Classic { assignor, session_timeout, heartbeat_interval } => {
-            let properties = texts(&[
-                ("partition.assignment.strategy", &assignor.to_string()),
-                ("session.timeout.ms", &session_timeout.as_millis().to_string()),
-                ("heartbeat.interval.ms", &heartbeat_interval.as_millis().to_string()),
-            ]);
-            (properties, NONE)
-        }
-        GroupProtocol::Consumer { assignor } => {
-            let mut properties = texts(&[("group.protocol", "consumer")]);
-            let assignor =
-                assignor.map(|name| ("group.remote.assignor".to_owned(), name.to_string()));
-            properties.extend(assignor);
-            (properties, OF_THE_BROKER)
-        }
-    };
-    let mut properties = properties;
-    let max_poll = group.max_poll_interval.as_millis().to_string();
-    properties.insert("max.poll.interval.ms".to_owned(), max_poll);
-    GroupSettings { properties, not_ours, plan: group.clone() }
-}
-
-fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }

@@ -15,13 +15,13 @@ use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message, Offset as RdOffset, TopicPartitionList};
 
-use super::config::ClientSettings;
-use super::error::Told;
-use super::error::{Doing, classify, classify_while, describe};
+use super::error::{Told, classify, classify_while, describe};
 use super::offsets;
 use crate::base::{Clock, Headers, Offset, PartitionId, RecordView, Time, in_handler, put_header};
 use crate::broker::places::Place;
 use crate::broker::port::{ConsumerEvents, Flow};
+use crate::broker::settings::ClientSettings;
+use crate::broker::setup::Doing;
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, GroupSpec};
 
 /// How long a client may take to learn of a new partition.
@@ -62,7 +62,7 @@ impl RdConsumer {
             changes: Mutex::default(),
             told: Told::new(settings.hidden()),
         };
-        let client = settings.create_with(&settings.consumer(spec), context)?;
+        let client = settings.create_with(&settings.consumer(spec).config(), context)?;
         let is_outside = spec.group.is_some();
         let topic = topic.to_owned();
         let at_end = Ends::default();

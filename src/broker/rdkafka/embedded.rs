@@ -1,85 +1,39 @@
 //! The embedded broker: librdkafka's mock cluster, on a thread of its own because it cannot leave it.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
-
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use crate::broker::BrokerError;
+use crate::broker::embedded::Embedded;
 use crate::fault::{Api, ApiError, BrokerChange, Disturbance};
 
-/// A running mock cluster. Dropping it stops the brokers.
-#[derive(Debug)]
-pub struct Embedded {
-    bootstrap: String,
-    control: EmbeddedControl,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Embedded {
-    /// Starts `brokers` mock brokers with one topic.
-    ///
-    /// # Errors
-    /// The thread or the mock cluster cannot be started; the text says why.
-    pub fn start(
-        brokers: u32,
-        topic: &str,
-        partitions: u32,
-        replication_factor: u32,
-    ) -> Result<Embedded, String> {
-        let (commands, received) = channel();
-        let (ready, started) = channel();
-        let topic = topic.to_owned();
-        let thread = std::thread::Builder::new()
-            .name("embedded".to_owned())
-            .spawn(move || {
-                let create = || -> Result<_, KafkaError> {
-                    let cluster = MockCluster::new(brokers as i32)?;
-                    cluster.create_topic(&topic, partitions as i32, replication_factor as i32)?;
-                    Ok(cluster)
-                };
-                host(create, &ready, &received);
-            })
-            .map_err(|error| error.to_string())?;
-        let bootstrap = started.recv().map_err(|error| error.to_string())??;
-        Ok(Embedded { bootstrap, control: EmbeddedControl(commands), thread: Some(thread) })
-    }
-
-    /// The way to break it.
-    pub fn control(&self) -> EmbeddedControl {
-        self.control.clone()
-    }
-
-    /// Comma-separated `host:port` of the brokers.
-    pub fn bootstrap(&self) -> &str {
-        &self.bootstrap
-    }
-}
-
-enum Command {
-    Disturb(Disturbance, Sender<Result<(), String>>),
-    Stop,
-}
-
-/// The way to break an embedded cluster. Cheap to clone; of no effect once the cluster is gone.
-#[derive(Clone, Debug)]
-pub struct EmbeddedControl(Sender<Command>);
-
-/// How long the cluster's thread may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
-
-impl EmbeddedControl {
-    /// Does something to the cluster and waits until it is done.
-    pub(in crate::broker) fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
-        let (answer, answered) = channel();
-        let gone = |_| BrokerError::fatal("the embedded cluster is gone");
-        self.0.send(Command::Disturb(disturbance.clone(), answer)).map_err(|_| gone(()))?;
-        let done = answered.recv_timeout(ANSWER).map_err(|_| gone(()))?;
-        done.map_err(BrokerError::fatal)
-    }
+/// Starts `brokers` mock brokers with one topic.
+///
+/// # Errors
+/// The thread or the mock cluster cannot be started; the text says why.
+pub(super) fn start_mock(
+    brokers: u32,
+    topic: &str,
+    partitions: u32,
+    replication_factor: u32,
+) -> Result<Embedded, String> {
+    let topic = topic.to_owned();
+    Embedded::start(move |ready, disturbances| {
+        let create = || -> Result<_, KafkaError> {
+            let cluster = MockCluster::new(brokers as i32)?;
+            cluster.create_topic(&topic, partitions as i32, replication_factor as i32)?;
+            Ok(cluster)
+        };
+        match create() {
+            Ok(cluster) => {
+                let _ = ready.send(Ok(cluster.bootstrap_servers()));
+                disturbances.carry_out(|disturbance| disturb(&cluster, disturbance));
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error.to_string()));
+            }
+        }
+    })
 }
 
 fn disturb<C: rdkafka::ClientContext>(
@@ -142,34 +96,5 @@ fn answer_of(code: ApiError) -> RDKafkaRespErr {
         ApiError::UnknownTopicOrPartition => Answer::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
         ApiError::StorageError => Answer::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
         ApiError::Disconnect => Answer::RD_KAFKA_RESP_ERR__TRANSPORT,
-    }
-}
-
-fn host<C>(
-    create: impl FnOnce() -> Result<MockCluster<'static, C>, KafkaError>,
-    ready: &Sender<Result<String, String>>,
-    commands: &Receiver<Command>,
-) where
-    C: rdkafka::ClientContext + 'static,
-{
-    match create() {
-        Ok(cluster) => {
-            let _ = ready.send(Ok(cluster.bootstrap_servers()));
-            while let Ok(Command::Disturb(disturbance, answer)) = commands.recv() {
-                let _ = answer.send(disturb(&cluster, &disturbance));
-            }
-        }
-        Err(error) => {
-            let _ = ready.send(Err(error.to_string()));
-        }
-    }
-}
-
-impl Drop for Embedded {
-    fn drop(&mut self) {
-        let _ = self.control.0.send(Command::Stop);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }

@@ -1,13 +1,13 @@
 //! The rdkafka adapter: real brokers and the embedded mock cluster through librdkafka.
 
-mod client_file;
 mod config;
 mod consumer;
+mod effective;
 mod embedded;
 mod error;
+mod library;
 mod offsets;
 mod producer;
-mod properties;
 mod refusal;
 mod setup;
 
@@ -15,41 +15,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-pub use client_file::ClientFile;
-pub use config::ClientSettings;
-pub use embedded::{Embedded, EmbeddedControl};
-pub(super) use error::{Doing, right_missing_by};
-pub use error::{remember_hidden, without_hidden};
-pub use refusal::{from_outside, needs_consent, refusals};
-pub use setup::{
-    Admin, ConnectionFailure, Deadline, ExistingTopic, Found, InUse, Inspection, LeftBehind,
-    NeededRight, Requests, SetupError, UnreachableBroker,
-};
-pub(super) use setup::{
-    Advertised, Obstacle, closer, counted_brokers, find_unreachable, needed_rights,
-};
+pub(super) use self::library::RdLibrary;
 
 use self::consumer::RdConsumer;
 use self::offsets::RdTopic;
 use self::offsets::{RdCommitter, RdEndOffsets};
 use self::producer::RdProducer;
+use super::embedded::EmbeddedControl;
+use super::library::ClusterPlace;
 use super::places::{Place, Places};
+use super::settings::ClientSettings;
 use super::{
     BrokerError, ClusterPort, Committer, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort,
     TopicPort,
 };
 use crate::base::{Clock, PoolId};
 use crate::fault::Disturbance;
-use crate::plan::{Plan, ProducerClients};
-
-/// The client library with its version, for results.
-pub fn client_version() -> String {
-    format!("librdkafka {}", ::rdkafka::util::get_rdkafka_version().1)
-}
+use crate::plan::ProducerClients;
 
 /// A cluster reached through librdkafka.
 #[derive(Clone, Debug)]
-pub struct RdCluster {
+struct RdCluster {
     settings: ClientSettings,
     topic: String,
     /// How many partitions are known; clients made before look here, too.
@@ -70,27 +56,22 @@ pub struct RdCluster {
 }
 
 impl RdCluster {
-    /// The cluster of a plan, whose topic has been set up.
-    pub fn new(
-        plan: &Plan,
-        settings: ClientSettings,
-        topic: &str,
-        clock: Clock,
-        embedded: Option<EmbeddedControl>,
-    ) -> RdCluster {
+    /// The cluster of a plan, whose topic has been set up. It makes no client before one is asked for.
+    fn new(place: ClusterPlace<'_>) -> RdCluster {
+        let plan = place.plan;
         RdCluster {
-            settings,
-            topic: topic.to_owned(),
+            settings: place.settings.clone(),
+            topic: place.topic.to_owned(),
             partitions: Arc::new(AtomicU32::new(plan.topic.partitions)),
             at_first: plan.topic.partitions,
             can_grow: plan.broker.kind().capability().can_grow,
             producers: plan.load.producers,
             pools: plan.load.pools,
             clients: plan.load.clients,
-            clock,
+            clock: place.clock,
             places: Places::of(plan.group()),
             close_limit: plan.watch.close,
-            embedded,
+            embedded: place.embedded,
         }
     }
 

@@ -20,10 +20,10 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 use tokio::runtime::Runtime;
 
-use super::config::ClientSettings;
 use super::error::{Told, classify};
-use super::setup::Deadline;
 use crate::base::{Clock, Offset, PartitionId};
+use crate::broker::settings::ClientSettings;
+use crate::broker::setup::Deadline;
 use crate::broker::{
     BrokerError, Committer, EndOffsets, ErrorClass, TopicPort, TopicSize, Watermarks,
 };
@@ -46,7 +46,7 @@ impl RdEndOffsets {
         topic: &str,
         partitions: Arc<AtomicU32>,
     ) -> Result<RdEndOffsets, BrokerError> {
-        let client = settings.create(&settings.end_offsets())?;
+        let client = settings.create(&settings.end_offsets().config())?;
         Ok(RdEndOffsets { client, topic: topic.to_owned(), partitions })
     }
 
@@ -113,7 +113,7 @@ impl RdCommitter {
     ) -> Result<RdCommitter, BrokerError> {
         RdCommitter::with(
             settings,
-            &settings.mirror(group),
+            &settings.mirror(group).config(),
             topic,
             clock,
             Told::new(settings.hidden()),
@@ -228,7 +228,7 @@ pub(super) fn delete_records(
 type Admin = (AdminClient<Told>, Runtime, AdminOptions);
 
 fn admin(settings: &ClientSettings) -> Result<Admin, BrokerError> {
-    let admin = settings.create(&settings.observer("admin"))?;
+    let admin = settings.create(&settings.observer("admin").config())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| BrokerError::fatal(format!("no runtime: {error}")))?;
@@ -264,7 +264,7 @@ pub(super) struct RdTopic {
 
 impl RdTopic {
     pub(super) fn new(settings: &ClientSettings, topic: &str) -> Result<RdTopic, BrokerError> {
-        let client = settings.create(&settings.observer("topic"))?;
+        let client = settings.create(&settings.observer("topic").config())?;
         Ok(RdTopic { client, topic: topic.to_owned() })
     }
 }

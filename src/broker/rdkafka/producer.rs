@@ -21,14 +21,14 @@ use rdkafka::producer::{
 };
 use rdkafka::{ClientContext, Message};
 
-use super::config::ClientSettings;
-use super::error::Told;
-use super::error::{Doing, describe_while, outcome};
+use super::error::{Told, describe_while, outcome};
 use super::offsets::Learning;
 use crate::base::{
     Clock, Headers, Offset, PartitionId, PoolId, ProducerId, RecordView, STAMP_HEADER, Time,
     sent_time,
 };
+use crate::broker::settings::ClientSettings;
+use crate::broker::setup::Doing;
 use crate::broker::{Answers, BrokerError, ProducerPort, SendError, SendRecord};
 use crate::measure::{Ack, Outcome};
 
@@ -58,7 +58,7 @@ impl RdProducer {
             let told = Told::new(settings.hidden());
             let context =
                 Context { reports: reports.clone(), topic: topic.to_owned(), clock, told };
-            settings.create_with(&settings.producer(&format!("pool-{pool}-{i}")), context)
+            settings.create_with(&settings.producer(&format!("pool-{pool}-{i}")).config(), context)
         };
         let clients: Arc<Vec<_>> = Arc::new((0..clients).map(client).collect::<Result<_, _>>()?);
         let stop = Arc::new(AtomicBool::new(false));

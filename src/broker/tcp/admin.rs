@@ -13,11 +13,12 @@ use super::offsets::{TcpCommitter, TcpEndOffsets, size_in};
 use super::topics::{self, TopicError};
 use crate::base::{Clock, Offset, PartitionId, batch_bytes, batch_payload_max};
 use crate::broker::protocol::BrokerId;
-use crate::broker::rdkafka::{
-    Advertised, ClientSettings, ConnectionFailure, Deadline, Doing, Found, Obstacle, SetupError,
-    closer, counted_brokers, find_unreachable, right_missing_by, without_hidden,
-};
 use crate::broker::secure::Access;
+use crate::broker::settings::{ClientSettings, without_hidden};
+use crate::broker::setup::{
+    Advertised, ConnectionFailure, Deadline, Doing, Found, Obstacle, SetupError, closer,
+    counted_brokers, find_unreachable, right_missing_by,
+};
 use crate::broker::wire::{
     Api, Configured, LogEnd, MetadataAnswer, WireError, described_config, put_describe_config,
 };
@@ -33,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An administrator of a cluster for one run, over connections of its own.
-pub struct TcpAdmin {
+pub(super) struct TcpAdmin {
     pub(super) asker: Asker,
     pub(super) bootstrap: String,
     pub(super) topic: String,
@@ -47,7 +48,7 @@ impl TcpAdmin {
     ///
     /// # Errors
     /// A property says no way to reach it, or names a file that is not usable.
-    pub fn new(
+    pub(super) fn new(
         settings: &ClientSettings,
         bootstrap: &str,
         topic: &str,
@@ -75,7 +76,7 @@ impl TcpAdmin {
     ///
     /// # Errors
     /// Why no broker, or not every broker, can be talked to, or that the user may not see the topic.
-    pub fn connect(&mut self, deadline: &Deadline) -> Result<Found, SetupError> {
+    pub(super) fn connect(&mut self, deadline: &Deadline) -> Result<Found, SetupError> {
         let metadata = self.first_metadata(deadline)?;
         let advertised = metadata.brokers.iter().map(|broker| Advertised {
             id: broker.node_id,
@@ -158,7 +159,7 @@ impl TcpAdmin {
     ///
     /// # Errors
     /// What the broker said, or that too few brokers are there for the copies that are wanted.
-    pub fn create_topic(
+    pub(super) fn create_topic(
         &mut self,
         plan: &TopicPlan,
         found: &Found,
@@ -213,7 +214,7 @@ impl TcpAdmin {
     }
 
     /// The cluster's own id, if it tells one.
-    pub fn cluster_id(&mut self, deadline: &Deadline) -> Option<String> {
+    pub(super) fn cluster_id(&mut self, deadline: &Deadline) -> Option<String> {
         self.asker.metadata(&self.topic, &deadline.cut(STEP)).ok()?.cluster_id
     }
 
@@ -222,7 +223,7 @@ impl TcpAdmin {
     ///
     /// # Errors
     /// What the brokers said last.
-    pub fn start_offsets(
+    pub(super) fn start_offsets(
         &mut self,
         start: StartAt,
         partitions: u32,
@@ -253,7 +254,7 @@ impl TcpAdmin {
     ///
     /// # Errors
     /// What the broker said, unless the topic is not there.
-    pub fn delete_topic(&mut self) -> Result<(), SetupError> {
+    pub(super) fn delete_topic(&mut self) -> Result<(), SetupError> {
         const WHAT: &str = "deleting the run's topic";
         let deadline = &Deadline::of(self.clock, STEP);
         match topics::delete(&mut self.asker, &self.topic, deadline) {
@@ -274,7 +275,7 @@ impl TcpAdmin {
     ///
     /// # Errors
     /// The topic's `max.message.bytes` is too small.
-    pub fn require_room_for(
+    pub(super) fn require_room_for(
         &mut self,
         payload: u64,
         deadline: &Deadline,
@@ -323,7 +324,7 @@ impl TcpAdmin {
     ///
     /// # Errors
     /// Why there is no coordinator, the right that is missing, or what the coordinator said.
-    pub fn commit_starts(
+    pub(super) fn commit_starts(
         &mut self,
         group: &str,
         starts: &[Offset],

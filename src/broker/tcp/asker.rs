@@ -9,8 +9,8 @@ use super::ask_error::AskError;
 use super::brokers::{Brokers, resolve};
 use super::conversation::{Ask, Conversation};
 use crate::broker::protocol::BrokerId;
-use crate::broker::rdkafka::Deadline;
 use crate::broker::secure::{Access, host_of};
+use crate::broker::setup::Deadline;
 use crate::broker::wire::{
     Api, Endpoint, MetadataAnswer, WireError, coordinator, metadata, put_find_coordinator,
     put_metadata,

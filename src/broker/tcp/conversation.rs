@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::ask_error::AskError;
 use super::negotiation::Negotiation;
-use crate::broker::rdkafka::Deadline;
 use crate::broker::secure::{Access, SecureStream};
+use crate::broker::setup::Deadline;
 use crate::broker::wire::{Api, BrokerVersions, FrameBuffer, Pending, WireError, put_request};
 
 /// The largest answer.

@@ -3,7 +3,7 @@
 use super::TcpAdmin;
 use super::admin::{STEP, failed};
 use super::asker::last;
-use crate::broker::rdkafka::{
+use crate::broker::setup::{
     Deadline, ExistingTopic, Found, Inspection, Requests, SetupError, needed_rights,
 };
 use crate::broker::wire::{Api, Configured, MetadataAnswer};
@@ -14,7 +14,11 @@ impl TcpAdmin {
     ///
     /// # Errors
     /// Why no broker, or not every broker, can be talked to, or that the user may not see the topic.
-    pub fn inspect(&mut self, plan: &Plan, deadline: &Deadline) -> Result<Inspection, SetupError> {
+    pub(super) fn inspect(
+        &mut self,
+        plan: &Plan,
+        deadline: &Deadline,
+    ) -> Result<Inspection, SetupError> {
         let connected = self.connect(deadline);
         let took = deadline.passed();
         let exists = connected.as_ref().is_ok_and(|found| found.partitions.is_some());
@@ -77,7 +81,7 @@ impl TcpAdmin {
     }
 
     /// Offsets between the beginning and the end of every partition; `None` if not every partition answers.
-    pub fn records(&mut self, partitions: u32, deadline: &Deadline) -> Option<u64> {
+    pub(super) fn records(&mut self, partitions: u32, deadline: &Deadline) -> Option<u64> {
         let mut at = |start| self.start_offsets(start, partitions, deadline).ok();
         let (first, end) = (at(StartAt::Beginning)?, at(StartAt::End)?);
         Some(first.iter().zip(&end).map(|(first, end)| (end.0 - first.0) as u64).sum())

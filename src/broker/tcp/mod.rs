@@ -4,6 +4,7 @@
 //! the topic, has connections of its own, on which each answer is waited for.
 
 mod admin;
+mod administrator;
 mod ask_error;
 mod asker;
 mod brokers;
@@ -13,6 +14,7 @@ mod consumer_loop;
 mod conversation;
 mod inspect;
 mod leaders;
+mod library;
 mod negotiation;
 mod offsets;
 mod poller;
@@ -27,8 +29,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-pub use self::admin::TcpAdmin;
+pub(super) use self::library::TcpLibrary;
 
+use self::admin::TcpAdmin;
 use self::ask_error::AskError;
 use self::asker::Asker;
 use self::brokers::Brokers;
@@ -38,27 +41,24 @@ use self::offsets::{RunEndOffsets, TcpCommitter, TcpEndOffsets, TcpTopic};
 use self::producer::TcpProducer;
 use self::request::Topic;
 use self::transport::Transport;
+use super::embedded::EmbeddedControl;
+use super::library::ClusterPlace;
 use super::native::member_protocol::MemberSettings;
 use super::native::{NativeConsumer, NativeProducer, Profile};
 use super::places::Places;
+use super::setup::Deadline;
 use super::wire::Api;
 use super::{
     BrokerError, ClusterPort, Committer, ConsumerLoop, ConsumerPort, ConsumerSpec, EndOffsets,
     ProducerPort, TopicPort, run_group,
 };
 use crate::base::{Clock, PoolId, RunId};
-use crate::broker::rdkafka::{ClientSettings, Deadline, EmbeddedControl};
 use crate::fault::Disturbance;
 use crate::measure::{RequestCounter, RequestLog};
 use crate::plan::{Assignor, GroupProtocol, Plan, ProducerClients};
 
-/// The name and version of this client, for results.
-pub fn native_version() -> String {
-    format!("lanekeeper native {}", env!("CARGO_PKG_VERSION"))
-}
-
 /// A cluster reached through native clients.
-pub struct TcpCluster {
+struct TcpCluster {
     plan: Arc<Plan>,
     run: RunId,
     brokers: Brokers,
@@ -84,21 +84,15 @@ const REQUEST_BYTES: usize = 1_000_000;
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 
 impl TcpCluster {
-    /// Asks one of the brokers at `bootstrap` for all of them. May block for up to `limit`.
+    /// Asks one of the brokers at the place's addresses for all of them. May block for up to its limit.
     ///
     /// # Errors
     /// No broker answers in Kafka's protocol.
-    pub fn find(
-        (plan, run): (&Arc<Plan>, RunId),
-        (settings, bootstrap): (&ClientSettings, &str),
-        topic: &str,
-        clock: Clock,
-        limit: Duration,
-        embedded: Option<EmbeddedControl>,
-    ) -> Result<TcpCluster, BrokerError> {
+    fn find(place: ClusterPlace<'_>) -> Result<TcpCluster, BrokerError> {
+        let ClusterPlace { plan, run, settings, bootstrap, clock, limit, embedded, .. } = place;
         let protocol = plan.group().map(|group| &group.protocol);
         let mut topic = Topic {
-            name: topic.to_owned(),
+            name: place.topic.to_owned(),
             id: Default::default(),
             client_id: format!("lanekeeper-{run}").into(),
             compression: plan.load.compression,

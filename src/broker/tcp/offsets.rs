@@ -11,7 +11,7 @@ use super::asker::{Asker, last};
 use super::conversation::Ask;
 use crate::base::{Clock, Offset, PartitionId};
 use crate::broker::protocol::BrokerId;
-use crate::broker::rdkafka::Deadline;
+use crate::broker::setup::Deadline;
 use crate::broker::wire::{
     Api, KafkaError, LogEnd, MetadataAnswer, PartitionMetadata, committed, fetched_offsets,
     listed_offsets, put_commit, put_fetch_offsets, put_list_offsets,

@@ -7,7 +7,7 @@ use super::asker::{Asker, last};
 use super::conversation::Ask;
 use crate::base::PartitionId;
 use crate::broker::protocol::BrokerId;
-use crate::broker::rdkafka::Deadline;
+use crate::broker::setup::Deadline;
 use crate::broker::wire::{
     Api, KafkaError, NewTopic, TopicResult, WireError, created_partitions, created_topic,
     deleted_records, deleted_topic, put_create_partitions, put_create_topic, put_delete_records,

@@ -45,7 +45,8 @@ pub(super) fn build(
         check_addresses(text, Origin::CommandLine, "--bootstrap", found);
     }
     let simulated = super::run::build_sim(scenario, found);
-    let (capability, library) = (kind.capability(), overrides.client.unwrap_or_default());
+    let capability = kind.capability();
+    let library = overrides.client.unwrap_or_else(ClientKind::of_this_build);
     if !capability.is_elsewhere {
         warn_unused(scenario, overrides, kind, found);
         let (brokers, sim) = match capability.is_modelled {
@@ -106,7 +107,12 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
 
 /// What the native client does not do on sockets is refused, or warned about.
 pub(super) fn check_client(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
-    if plan.broker.client() != ClientKind::Native || plan.broker.capability().is_modelled {
+    let kind = plan.broker.kind();
+    // A kind that this build does not have is refused for that reason.
+    if plan.broker.client() != ClientKind::Native
+        || kind.capability().is_modelled
+        || !kind.is_built_in()
+    {
         return;
     }
     if let (Some(_), Some(at), false) =

@@ -22,10 +22,11 @@ use self::clock_offset::ClockReading;
 use self::control_topic::{ControlTopic, control_plan, control_topic};
 use self::conversation::{Conversation, OwnIdentity, SILENCE};
 use self::message::SharePhase;
-use super::administrator::{Administrator, environment, make_cluster, rendered};
+use super::administrator::{administrator_of, environment, make_cluster, rendered};
 use crate::base::{Clock, Leftovers, Offset, PartitionId, RunId, Share, Time, machine_clock};
 use crate::broker::ClusterPort;
-use crate::broker::rdkafka::{ClientFile, ClientSettings, Deadline};
+use crate::broker::settings::{ClientFile, ClientSettings};
+use crate::broker::setup::{Administrator, Deadline};
 use crate::error::Error;
 use crate::measure::{Measurements, ShareClock, SharePart};
 use crate::plan::Plan;
@@ -55,7 +56,7 @@ pub(super) struct SharedRun {
     share: Share,
     digest: String,
     topic: Mutex<Option<ControlTopic>>,
-    admin: Mutex<Option<Administrator>>,
+    admin: Mutex<Option<Box<dyn Administrator>>>,
     /// What the conversation's times are of: it began before the clock of the run was known.
     own_clock: Clock,
     startup: Duration,
@@ -392,14 +393,13 @@ async fn open(
     (clock, run): (Clock, RunId),
     deadline: &Deadline,
     leftovers: &Leftovers,
-) -> Result<(Administrator, Arc<dyn ClusterPort>, String), Error> {
+) -> Result<(Box<dyn Administrator>, Arc<dyn ClusterPort>, String), Error> {
     let name = control_topic(&plan.topic.name.resolve(run));
     let bootstrap = plan.broker.bootstrap.clone().unwrap_or_default();
     let control = Arc::new(control_plan(plan, &name));
     let settings = ClientSettings::new(&control, &bootstrap, run, client)
         .map_err(|refused| Error::Input(rendered(plan, &refused)))?;
-    let admin = Administrator::of(&control, &settings, &bootstrap, &name, clock);
-    let mut admin = admin.map_err(environment)?;
+    let mut admin = administrator_of(&control, &settings, &bootstrap, &name, clock)?;
     let mut found = admin.connect(deadline).map_err(environment)?;
     let leftover = format!(
         "topic `{name}`, in which shares meet, was created by this run and may still be there"
@@ -430,7 +430,7 @@ async fn open(
         std::thread::sleep(PAUSE.min(deadline.left()));
         found = admin.connect(deadline).map_err(environment)?;
     }
-    let cluster = make_cluster(&control, settings, (&bootstrap, &name), run, clock)?;
+    let cluster = make_cluster((&control, run), &settings, (&bootstrap, &name), clock, None)?;
     Ok((admin, cluster, leftover))
 }
 

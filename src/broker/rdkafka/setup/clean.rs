@@ -8,44 +8,16 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset as RdOffset, TopicPartitionList};
 
-use super::failure::SetupError;
-use super::{Admin, Deadline, STEP, failed, options, within};
+use super::{Admin, STEP, failed, options, within};
 use crate::base::RunId;
-use crate::broker::rdkafka::error::{Doing, missing_right};
-
-/// A topic or a group that a run has left behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftBehind {
-    /// Its name.
-    pub name: String,
-    /// Whether it is a topic; if not, it is a group.
-    pub is_topic: bool,
-    /// What is in it.
-    pub holds: String,
-    /// Why it may be in use.
-    pub in_use: Option<InUse>,
-}
-
-/// Why something that a run has left may be in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InUse {
-    /// A record in the topic is less than 10 min old.
-    Recent,
-    /// The group has members.
-    Members,
-    /// Leaders of the topic do not answer.
-    Unknown,
-}
+use crate::broker::rdkafka::error::missing_right;
+use crate::broker::setup::{Answer, Cleaner, Deadline, Doing, InUse, LeftBehind, SetupError};
 
 /// A topic with a record that is not older may belong to a run that goes on.
 const RECENT: Duration = Duration::from_secs(600);
 
-impl Admin {
-    /// Everything that carries the mark of a run, by kind and name.
-    ///
-    /// # Errors
-    /// No broker answers.
-    pub fn left_behind(&self, deadline: &Deadline) -> Result<Vec<LeftBehind>, SetupError> {
+impl Cleaner for Admin {
+    fn left_behind(&self, deadline: &Deadline) -> Result<Vec<LeftBehind>, SetupError> {
         self.connect(deadline)?;
         let metadata = self
             .client
@@ -84,6 +56,12 @@ impl Admin {
         Ok(topics)
     }
 
+    fn remove<'a>(&'a self, left: &'a LeftBehind, deadline: &'a Deadline) -> Answer<'a, ()> {
+        Box::pin(self.delete(left, deadline))
+    }
+}
+
+impl Admin {
     fn left_topic(&self, name: &str, partitions: usize, deadline: &Deadline) -> LeftBehind {
         let recent = self.clock.epoch_unix_ns() / 1_000_000 - RECENT.as_millis() as i64;
         let mut list = TopicPartitionList::new();
@@ -109,11 +87,7 @@ impl Admin {
         }
     }
 
-    /// Deletes one of what [`left_behind`](Admin::left_behind) has found.
-    ///
-    /// # Errors
-    /// The name has no mark, or what the broker said.
-    pub async fn remove(&self, left: &LeftBehind, deadline: &Deadline) -> Result<(), SetupError> {
+    async fn delete(&self, left: &LeftBehind, deadline: &Deadline) -> Result<(), SetupError> {
         const WHAT: &str = "removing what a run has left";
         let name = left.name.as_str();
         let said =

@@ -6,11 +6,11 @@ use std::time::Duration;
 use rdkafka::admin::ResourceSpecifier;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::failure::{SetupError, counted_brokers};
-use super::{Admin, Deadline, Found, STEP, Told, made, quick};
+use super::{Admin, STEP, made, quick};
 use crate::base::{Offset, PartitionId};
-use crate::broker::rdkafka::error::{Doing, describe, missing_right};
+use crate::broker::rdkafka::error::{Told, describe, missing_right};
 use crate::broker::rdkafka::offsets::RdCommitter;
+use crate::broker::setup::{Deadline, Doing, Found, SetupError, counted_brokers};
 
 /// How long a coordinator is asked for before it is looked at why there is none. The first group of a cluster waits
 /// until the topic of the offsets has been created.
@@ -22,7 +22,7 @@ impl Admin {
     ///
     /// # Errors
     /// Why there is no coordinator, the right that is missing, or what the coordinator said.
-    pub async fn commit_starts(
+    pub(super) async fn commit_starts(
         &self,
         starts: &[Offset],
         found: Option<&Found>,
@@ -30,7 +30,7 @@ impl Admin {
     ) -> Result<(), SetupError> {
         let group = self.settings.group_id();
         let told = Told::new(self.settings.hidden()).keeping(self.reports.clone());
-        let config = quick(self.settings.committer());
+        let config = quick(self.settings.committer().config());
         let mut committer =
             made(RdCommitter::with(&self.settings, &config, &self.topic, self.clock, told))?;
         let positions: BTreeMap<PartitionId, Offset> =

@@ -12,66 +12,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset as RdOffset, TopicPartitionList};
 
-use super::failure::SetupError;
-use super::rights::{NeededRight, needed_rights};
-use super::{
-    Admin, ClientReports, Deadline, Found, STEP, Told, failed, made, options, quick, within,
+use super::{Admin, ClientReports, STEP, failed, made, options, quick, within};
+use crate::broker::rdkafka::error::{Told, describe};
+use crate::broker::setup::{
+    Deadline, ExistingTopic, Found, Inspection, Requests, SetupError, needed_rights,
 };
-use crate::broker::rdkafka::error::describe;
 use crate::plan::{Plan, TopicPlan};
-
-/// What was found.
-#[derive(Clone, Debug)]
-pub struct Inspection {
-    /// How long the first answer took.
-    pub took: Duration,
-    /// The cluster's own id, if it tells one.
-    pub cluster: Option<String>,
-    /// Every broker as it advertises itself, by id. All of them can be reached.
-    pub brokers: Vec<(i32, String)>,
-    /// Which requests the brokers take, or why that is not known.
-    pub requests: Result<Requests, String>,
-    /// The topic's name.
-    pub topic: String,
-    /// The topic, `None` if it does not exist.
-    pub existing: Option<ExistingTopic>,
-    /// Whether the topic is not shown to this user.
-    pub is_hidden: bool,
-    /// Why the topic could not be created, if it does not exist.
-    pub not_created: Option<SetupError>,
-    /// What the run needs to be allowed, or why that is not known.
-    pub rights: Result<Vec<NeededRight>, String>,
-}
-
-/// The requests that the brokers take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Requests {
-    /// Highest version of Produce.
-    pub produce: Option<i16>,
-    /// Highest version of Fetch.
-    pub fetch: Option<i16>,
-    /// Whether groups of the consumer protocol (KIP-848) are served.
-    pub has_consumer_protocol: bool,
-}
-
-/// A topic that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExistingTopic {
-    /// Partitions.
-    pub partitions: usize,
-    /// The fewest copies that a partition has.
-    pub copies: usize,
-    /// Offsets between the beginning and the end of every partition; `None` if not every partition answers.
-    pub records: Option<u64>,
-    /// `retention.ms`, where the user may see it.
-    pub retention_ms: Option<i64>,
-    /// `retention.bytes`, where the user may see it.
-    pub retention_bytes: Option<i64>,
-    /// Groups with committed offsets on it and the records they have not read, by name; or why that is not known.
-    pub groups: Result<BTreeMap<String, u64>, String>,
-    /// Groups of the cluster that were not looked at.
-    pub groups_left: usize,
-}
 
 /// Groups that are asked for their offsets: each takes a client.
 const GROUPS_MAX: usize = 20;
@@ -86,7 +32,7 @@ impl Admin {
     ///
     /// # Errors
     /// Why no broker, or not every broker, can be talked to, or that the user may not see the topic.
-    pub async fn inspect(
+    pub(super) async fn inspect(
         &self,
         plan: &Plan,
         deadline: &Deadline,
@@ -141,7 +87,7 @@ impl Admin {
         const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
         let reports = Arc::new(ClientReports::default());
         let told = Told::new(self.settings.hidden()).keeping(reports.clone());
-        let mut config = quick(self.settings.observer("check"));
+        let mut config = quick(self.settings.observer("check").config());
         config.set("debug", "feature").set_log_level(RDKafkaLogLevel::Debug);
         let client: BaseConsumer<Told> =
             made(self.settings.create_with(&config, told)).map_err(|error| error.to_string())?;
@@ -188,7 +134,7 @@ impl Admin {
     }
 
     /// Offsets between the beginning and the end of every partition; `None` if not every partition answers.
-    pub fn records(&self, partitions: u32, deadline: &Deadline) -> Option<u64> {
+    pub(super) fn records(&self, partitions: u32, deadline: &Deadline) -> Option<u64> {
         let marks = self.marks(partitions as usize, deadline)?;
         Some(marks.iter().map(|(low, high)| (high - low) as u64).sum())
     }
@@ -236,7 +182,7 @@ impl Admin {
 
     /// Records that a group has not read; `None` for one that has no offsets on the topic.
     fn unread(&self, group: &str, marks: &[(i64, i64)], deadline: &Deadline) -> Option<u64> {
-        let config = self.settings.mirror(group);
+        let config = self.settings.mirror(group).config();
         let client: BaseConsumer<Told> = made(self.settings.create(&config)).ok()?;
         let mut list = TopicPartitionList::new();
         list.add_partition_range(&self.topic, 0, marks.len() as i32 - 1);

@@ -1,19 +1,12 @@
 //! Preparing a cluster for a run: the topic, its start offsets, the group's first commits, and cleaning up.
 //!
-//! The one rule: a topic this run did not create is never altered and never deleted.
-//!
-//! Every step has a [`Deadline`] and ends within seconds of it, whatever the cluster does. What stands in the way is found
-//! within seconds where it can be told: [`connection`] reads what the client library reports, [`look`] asks the listener
-//! itself, [`reach`] tries the addresses that the cluster advertises.
+//! [`reports`] reads what the client library reports on the way.
 
+mod administrator;
 mod clean;
-mod connection;
 mod coordinator;
-mod failure;
 mod inspect;
-mod look;
-mod reach;
-mod rights;
+mod reports;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -26,31 +19,23 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{ClientConfig, Offset as RdOffset};
 
-use super::config::ClientSettings;
-use super::error::Told;
-use super::error::{Doing, describe, missing_right};
+use super::error::{Told, describe, missing_right};
 use super::offsets;
 use super::offsets::RdEndOffsets;
 use crate::base::{Clock, Offset, batch_bytes, batch_payload_max};
 use crate::broker::BrokerError;
 use crate::broker::secure::{Access, AddressFamily};
+use crate::broker::settings::ClientSettings;
+use crate::broker::setup::{
+    Advertised, ConnectionFailure, Deadline, Doing, Found, SetupError, closer, controller,
+    find_unreachable,
+};
 use crate::plan::{StartAt, TopicPlan};
 
-pub use clean::{InUse, LeftBehind};
-pub(super) use connection::ClientReports;
-pub use connection::ConnectionFailure;
-pub(in crate::broker) use connection::Obstacle;
-pub(in crate::broker) use failure::counted_brokers;
-pub use failure::{SetupError, UnreachableBroker};
-pub use inspect::{ExistingTopic, Inspection, Requests};
-pub(in crate::broker) use look::closer;
-pub use reach::Deadline;
-pub(in crate::broker) use reach::{Advertised, find_unreachable};
-pub use rights::NeededRight;
-pub(in crate::broker) use rights::needed_rights;
+pub(super) use reports::ClientReports;
 
 /// An administrator of the cluster for one run.
-pub struct Admin {
+pub(super) struct Admin {
     settings: ClientSettings,
     bootstrap: String,
     topic: String,
@@ -62,15 +47,6 @@ pub struct Admin {
     /// Asks for everything that needs no right to alter anything.
     client: BaseConsumer<Told>,
     reports: Arc<ClientReports>,
-}
-
-/// What a cluster says about itself and the run's topic.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// Brokers that are there.
-    pub brokers: usize,
-    /// The topic's partitions, `None` when it does not exist.
-    pub partitions: Option<usize>,
 }
 
 /// How long a single request may take.
@@ -89,7 +65,7 @@ impl Admin {
     ///
     /// # Errors
     /// The client library refuses its properties.
-    pub fn new(
+    pub(super) fn new(
         settings: ClientSettings,
         bootstrap: &str,
         topic: &str,
@@ -97,7 +73,7 @@ impl Admin {
     ) -> Result<Admin, SetupError> {
         let reports = Arc::new(ClientReports::default());
         let told = Told::new(settings.hidden()).keeping(reports.clone());
-        let config = quick(settings.observer("setup"));
+        let config = quick(settings.observer("setup").config());
         let access = settings.access();
         let reached = access.clone().unwrap_or_else(|_| {
             Access::plaintext(AddressFamily::of(config.get("broker.address.family")))
@@ -112,7 +88,7 @@ impl Admin {
     ///
     /// # Errors
     /// Why no broker, or not every broker, can be talked to, or that the user may not see the topic.
-    pub fn connect(&self, deadline: &Deadline) -> Result<Found, SetupError> {
+    fn connect(&self, deadline: &Deadline) -> Result<Found, SetupError> {
         let metadata = self.metadata(deadline)?;
         let brokers: Vec<Advertised> = metadata
             .brokers()
@@ -171,7 +147,7 @@ impl Admin {
                 return Err(SetupError::NoConnection { bootstrap, failure, waited });
             }
             if !is_a_matter_of_time(&error) {
-                if let Some(failure) = look::controller(&self.bootstrap) {
+                if let Some(failure) = controller(&self.bootstrap) {
                     let (bootstrap, waited) = (self.bootstrap.clone(), deadline.passed());
                     return Err(SetupError::NoConnection { bootstrap, failure, waited });
                 }
@@ -218,7 +194,7 @@ impl Admin {
     ///
     /// # Errors
     /// What the broker said, or that too few brokers are there for the copies that are wanted.
-    pub async fn create_topic(
+    async fn create_topic(
         &self,
         plan: &TopicPlan,
         found: &Found,
@@ -245,7 +221,7 @@ impl Admin {
     }
 
     /// The cluster's own id, if it tells one.
-    pub fn cluster_id(&self, deadline: &Deadline) -> Option<String> {
+    fn cluster_id(&self, deadline: &Deadline) -> Option<String> {
         self.client.client().fetch_cluster_id(STEP.min(deadline.left()))
     }
 
@@ -254,7 +230,7 @@ impl Admin {
     ///
     /// # Errors
     /// What the brokers said last.
-    pub fn start_offsets(
+    fn start_offsets(
         &self,
         start: StartAt,
         partitions: u32,
@@ -281,7 +257,7 @@ impl Admin {
     ///
     /// # Errors
     /// What the broker said, unless the topic is not there.
-    pub async fn delete_topic(&self) -> Result<(), SetupError> {
+    async fn delete_topic(&self) -> Result<(), SetupError> {
         const WHAT: &str = "deleting the run's topic";
         let deadline = &Deadline::of(self.clock, STEP);
         let results = self
@@ -305,7 +281,7 @@ impl Admin {
     }
 
     fn admin(&self) -> Result<AdminClient<Told>, SetupError> {
-        made(self.settings.create(&quick(self.settings.observer("admin"))))
+        made(self.settings.create(&quick(self.settings.observer("admin").config())))
     }
 
     /// Tries until it works or the deadline is over; the last error counts. A missing right is not tried again.
@@ -330,11 +306,7 @@ impl Admin {
     ///
     /// # Errors
     /// The topic's `max.message.bytes` is too small.
-    pub async fn require_room_for(
-        &self,
-        payload: u64,
-        deadline: &Deadline,
-    ) -> Result<(), SetupError> {
+    async fn require_room_for(&self, payload: u64, deadline: &Deadline) -> Result<(), SetupError> {
         // The topic's own, or the broker's.
         let topic = ResourceSpecifier::Topic(&self.topic);
         let Some(limit) = self.configured(topic, "max.message.bytes", deadline).await else {

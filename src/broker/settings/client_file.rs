@@ -22,17 +22,17 @@ pub struct ClientFile {
 
 /// One of them.
 #[derive(Clone)]
-pub(super) struct Given {
+pub(in crate::broker) struct Given {
     /// Its name as it is written.
-    pub(super) name: String,
+    pub(in crate::broker) name: String,
     /// Never shown.
-    pub(super) value: String,
-    pub(super) place: Place,
+    pub(in crate::broker) value: String,
+    pub(in crate::broker) place: Place,
 }
 
 /// Where a property from outside is written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(in crate::broker) enum Place {
     /// In a line of a client file, counted from 1.
     File { path: String, line: usize },
     /// In a variable.
@@ -81,12 +81,12 @@ impl ClientFile {
     }
 
     /// What was given and does not hold.
-    pub(super) fn overruled(&self) -> impl Iterator<Item = (&str, &Given)> {
+    pub(in crate::broker) fn overruled(&self) -> impl Iterator<Item = (&str, &Given)> {
         self.overruled.iter().map(|(name, given)| (name.as_str(), given))
     }
 
     /// What holds of all that was given.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Given)> {
+    pub(in crate::broker) fn all(&self) -> impl Iterator<Item = (&str, &Given)> {
         self.given.iter().map(|(name, given)| (name.as_str(), given))
     }
 }

@@ -186,7 +186,7 @@ pub(in crate::broker) fn counted_brokers(count: usize) -> String {
 }
 
 /// A length of time for a message, in tenths of a second from one second on.
-pub(super) fn seconds(time: Duration) -> String {
+fn seconds(time: Duration) -> String {
     match time.as_secs_f64() {
         seconds if seconds < 1.0 => format_duration(Duration::from_millis(time.as_millis() as u64)),
         seconds => format!("{seconds:.1} s"),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::missing_right::acl_option;
 use crate::broker::listener::{Dialogue, DialogueError, Operation, Rights, TopicRights};
-use crate::broker::rdkafka::error::{acl_option, without_hidden};
 use crate::broker::secure::{Access, SecureStream};
+use crate::broker::settings::without_hidden;
 use crate::plan::{CheckpointPlan, Plan};
 
 /// A right that the run needs.

@@ -1,161 +1,21 @@
-//! The one place where the properties of a client come together, each with its source; and the properties that held, for
-//! results, each with its origin and with what it overruled.
+//! The properties that held, for results, each with its origin and with what it overruled.
 
 use std::collections::BTreeMap;
 
-use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
-
-use super::client_file::{ClientFile, Place};
-use crate::scenario::known::{self, Treatment};
-use crate::summary::{ClientProperty, OverruledProperty, PropertyOrigin};
-
-/// Where the value of a property comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// From lanekeeper: a default of its own, or what a key of the scenario means.
-    Lanekeeper,
-    /// From `[client]` of the scenario.
-    Scenario,
-    /// From a client file.
-    File,
-    /// From the environment.
-    Environment,
-}
-
-impl Source {
-    /// Whether the value may be shown.
-    pub(super) fn is_open(self) -> bool {
-        matches!(self, Source::Lanekeeper | Source::Scenario)
-    }
-}
-
-/// A value and its source.
-#[derive(Clone)]
-pub(super) struct Setting {
-    pub(super) value: String,
-    pub(super) source: Source,
-}
-
-/// The properties of one client, by the names under which they are kept.
-#[derive(Clone, Default)]
-pub(super) struct Properties {
-    held: BTreeMap<String, Setting>,
-    /// What was set and does not hold, in the order in which it was overruled.
-    overruled: BTreeMap<String, Vec<Setting>>,
-}
-
-/// Whether a scenario, a client file or the environment may set `name` for clients of a cluster that `takes_access`. The
-/// clients of one that does not are told nothing of how a cluster is reached, and so can reach no other.
-pub(super) fn may_be_given(name: &str, takes_access: bool) -> bool {
-    match known::treatment(name) {
-        Some(Treatment::Free) => true,
-        Some(Treatment::Access | Treatment::Needs(_)) => takes_access,
-        Some(Treatment::Ours(_)) | None => false,
-    }
-}
-
-impl Properties {
-    /// What lanekeeper says.
-    pub(super) fn ours(&mut self, properties: &BTreeMap<String, String>) {
-        for (name, value) in properties {
-            self.set(name, value, Source::Lanekeeper);
-        }
-    }
-
-    /// What the scenario says, as far as it may.
-    pub(super) fn scenario(&mut self, properties: &BTreeMap<String, String>, takes_access: bool) {
-        for (name, value) in properties {
-            match may_be_given(name, takes_access) {
-                true => self.set(name, value, Source::Scenario),
-                false => self.overrule(name, value, Source::Scenario),
-            }
-        }
-    }
-
-    /// What a client file and the environment say, as far as they may.
-    pub(super) fn outside(&mut self, file: &ClientFile, takes_access: bool) {
-        for (name, given) in file.overruled().chain(file.all()) {
-            let source = match given.place {
-                Place::File { .. } => Source::File,
-                Place::Environment { .. } => Source::Environment,
-            };
-            match may_be_given(name, takes_access) {
-                true => self.set(name, &given.value, source),
-                false => self.overrule(name, &given.value, source),
-            }
-        }
-    }
-
-    pub(super) fn set(&mut self, name: &str, value: &str, source: Source) {
-        let setting = Setting { value: value.to_owned(), source };
-        if let Some(old) = self.held.insert(name.to_owned(), setting)
-            && (old.source, source) != (Source::Lanekeeper, Source::Lanekeeper)
-        {
-            self.overrule(name, &old.value, old.source);
-        }
-    }
-
-    pub(super) fn remove(&mut self, name: &str) {
-        if let Some(old) = self.held.remove(name)
-            && old.source != Source::Lanekeeper
-        {
-            self.overrule(name, &old.value, old.source);
-        }
-    }
-
-    /// Notes a value that does not hold. That lanekeeper changes a default of its own is no news.
-    fn overrule(&mut self, name: &str, value: &str, source: Source) {
-        let setting = Setting { value: value.to_owned(), source };
-        self.overruled.entry(name.to_owned()).or_default().push(setting);
-    }
-
-    /// What was set and does not hold, by property.
-    pub(super) fn overruled(&self) -> impl Iterator<Item = (&str, &[Setting])> {
-        self.overruled.iter().map(|(name, settings)| (name.as_str(), settings.as_slice()))
-    }
-
-    /// Every property with its value and its source.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Setting)> {
-        self.held.iter().map(|(name, setting)| (name.as_str(), setting))
-    }
-
-    /// Those whose values may be shown and that load nothing, as the client library wants them.
-    pub(super) fn open(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        let is_plain = |name: &str| !matches!(known::treatment(name), Some(Treatment::Needs(_)));
-        for (name, setting) in self.held.iter().filter(|(name, _)| is_plain(name)) {
-            if setting.source.is_open() {
-                config.set(name, &setting.value);
-            }
-        }
-        config
-    }
-
-    /// As the client library wants them.
-    pub(super) fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            // What it says by itself, or what `debug` asks for.
-            config.set_log_level(RDKafkaLogLevel::Debug);
-        }
-        for (name, setting) in &self.held {
-            config.set(name, &setting.value);
-        }
-        config
-    }
-}
+use crate::broker::ConsumerSpec;
+use crate::broker::settings::{ClientSettings, Properties, Setting, Source};
+use crate::plan::LoadPlan;
+use crate::summary::{ClientProperty, OverruledProperty, PropertyOrigin, Sending};
 
 /// What is set, and what librdkafka does where nothing is set, for the properties that matter: of a consumer's and of a
-/// producer's client. Nothing is said of what is set by the broker (`not_ours`).
-pub(super) fn effective(
-    consumer: &Properties,
-    producer: &Properties,
-    not_ours: &[&str],
-) -> BTreeMap<String, ClientProperty> {
+/// producer's client. Nothing is said of what is set by the broker.
+pub(super) fn effective_config(settings: &ClientSettings) -> BTreeMap<String, ClientProperty> {
+    let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
+    let (consumer, producer) = (settings.consumer(&spec), settings.producer("producer"));
+    let not_ours = settings.not_ours();
     let mut effective = BTreeMap::new();
     for (side, properties, shown) in
-        [("consumer", consumer, CONSUMER_SHOWN), ("producer", producer, PRODUCER_SHOWN)]
+        [("consumer", &consumer, CONSUMER_SHOWN), ("producer", &producer, PRODUCER_SHOWN)]
     {
         let shown: Vec<&str> =
             shown.iter().copied().filter(|name| !not_ours.contains(name)).collect();
@@ -164,6 +24,27 @@ pub(super) fn effective(
         }
     }
     effective
+}
+
+/// How producers send, by these properties.
+pub(super) fn sending(settings: &ClientSettings, load: &LoadPlan) -> Sending {
+    let config = effective_config(settings);
+    let value = |name: &str| config.get(&format!("producer.{name}"))?.value.as_deref();
+    let number = |name: &str| value(name)?.parse().ok();
+    Sending {
+        acks: load.acks.to_string(),
+        idempotence: load.idempotence,
+        linger_ms: value("linger.ms").and_then(|text| text.parse().ok()),
+        batch_bytes_max: number("batch.size"),
+        batch_records_max: number("batch.num.messages"),
+        compression: load.compression.to_string(),
+        // Its default is -1: the codec's own.
+        compression_level: value("compression.level")
+            .and_then(|text| text.parse().ok())
+            .filter(|level| *level >= 0),
+        in_flight_max: number("max.in.flight.requests.per.connection"),
+        ..Sending::default()
+    }
 }
 
 fn held(properties: &Properties, shown: &[&str]) -> BTreeMap<String, ClientProperty> {
@@ -258,9 +139,7 @@ const PRODUCER_SHOWN: &[&str] = &[
 mod tests {
     use super::*;
     use crate::base::{BrokerKind, RunId};
-    use crate::broker::ConsumerSpec;
-    use crate::broker::rdkafka::ClientFile;
-    use crate::broker::rdkafka::config::ClientSettings;
+    use crate::broker::settings::ClientFile;
     use crate::plan::{Overrides, compile};
     use crate::scenario;
 
@@ -308,7 +187,7 @@ mod tests {
         let file = "retry.backoff.ms=80\nfetch.queue.backoff.ms=7\nsasl.username=marker\n";
         let environment = [("LANEKEEPER_CLIENT_FETCH_QUEUE_BACKOFF_MS", "8")];
         let effective =
-            settings(scenario, file, &environment, BrokerKind::KAFKA).effective_config();
+            effective_config(&settings(scenario, file, &environment, BrokerKind::KAFKA));
         for (name, expected) in [
             ("consumer.enable.auto.commit", property(Some("false"), Lanekeeper, &[])),
             ("consumer.check.crcs", property(Some("false"), Client, &[])),
@@ -341,14 +220,14 @@ mod tests {
         // An embedded cluster is told nothing of how another one is reached.
         let scenario = "[client]\n\"security.protocol\" = \"ssl\"\n";
         let embedded =
-            settings(scenario, "sasl.username=me\n", &[], BrokerKind::EMBEDDED).effective_config();
+            effective_config(&settings(scenario, "sasl.username=me\n", &[], BrokerKind::EMBEDDED));
         let protocol = property(Some("plaintext"), Lanekeeper, &[("ssl", Scenario)]);
         assert_eq!(embedded["consumer.security.protocol"], protocol);
         let user = property(None, Lanekeeper, &[("(hidden)", ClientFile)]);
         assert_eq!(embedded["producer.sasl.username"], user);
         // What the broker decides for a group of the consumer protocol is no property of its members.
         let group = "[consumers]\nmode = \"group\"\ncount = 2\nprotocol = \"consumer\"\n";
-        let kafka = settings(group, "", &[], BrokerKind::KAFKA).effective_config();
+        let kafka = effective_config(&settings(group, "", &[], BrokerKind::KAFKA));
         assert_eq!(kafka.get("consumer.session.timeout.ms"), None);
     }
 
@@ -357,9 +236,10 @@ mod tests {
     fn what_is_shown_is_what_the_client_has() {
         for text in ["", "[consumers]\nmode = \"group\"\ncount = 2\n"] {
             let settings = settings(text, "", &[], BrokerKind::EMBEDDED);
-            let effective = settings.effective_config();
+            let effective = effective_config(&settings);
             let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
-            let (consumer, producer) = (settings.consumer(&spec), settings.producer("producer"));
+            let (consumer, producer) =
+                (settings.consumer(&spec).config(), settings.producer("producer").config());
             for (side, config) in [("consumer", consumer), ("producer", producer)] {
                 let native = config.create_native_config().expect("properties");
                 for name in config.config_map().keys() {

@@ -34,7 +34,7 @@ pub(in crate::broker) fn closer(failure: ConnectionFailure, access: &Access) -> 
 }
 
 /// Whether an address is one of a controller.
-pub(super) fn controller(bootstrap: &str) -> Option<ConnectionFailure> {
+pub(in crate::broker) fn controller(bootstrap: &str) -> Option<ConnectionFailure> {
     let name = bootstrap.split(',').next()?.trim();
     let is_controller = kind(name) == Some(ListenerKind::Controller);
     is_controller.then(|| ConnectionFailure::found(Kind::Controller, name, ""))

@@ -1,0 +1,80 @@
+//! librdkafka as a run uses it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::setup::Admin;
+use super::{RdCluster, effective, embedded, refusal};
+use crate::base::Clock;
+use crate::broker::embedded::Embedded;
+use crate::broker::library::{ClientLibrary, ClusterPlace, RefusedValue};
+use crate::broker::settings::{ClientFile, ClientSettings};
+use crate::broker::setup::{Administrator, Cleaner, SetupError};
+use crate::broker::{BrokerError, ClusterPort};
+use crate::plan::{LoadPlan, Plan, TopicPlan};
+use crate::scenario::Diagnostic;
+use crate::summary::{ClientProperty, Sending};
+
+/// librdkafka.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::broker) struct RdLibrary;
+
+impl ClientLibrary for RdLibrary {
+    fn version(&self) -> String {
+        format!("librdkafka {}", rdkafka::util::get_rdkafka_version().1)
+    }
+
+    fn refused_value(&self, name: &str, value: &str) -> Option<RefusedValue> {
+        refusal::refused_value(name, value)
+    }
+
+    fn no_access(&self, plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
+        refusal::mechanism_not_built_in(plan, file)
+    }
+
+    fn refused_together(&self, plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
+        refusal::combined(plan, file)
+    }
+
+    fn effective_config(&self, settings: &ClientSettings) -> BTreeMap<String, ClientProperty> {
+        effective::effective_config(settings)
+    }
+
+    fn sending(&self, settings: &ClientSettings, load: &LoadPlan) -> Sending {
+        effective::sending(settings, load)
+    }
+
+    fn administrator(
+        &self,
+        settings: &ClientSettings,
+        bootstrap: &str,
+        topic: &str,
+        clock: Clock,
+    ) -> Result<Box<dyn Administrator>, SetupError> {
+        Ok(Box::new(Admin::new(settings.clone(), bootstrap, topic, clock)?))
+    }
+
+    fn cluster(&self, place: ClusterPlace<'_>) -> Result<Arc<dyn ClusterPort>, BrokerError> {
+        Ok(Arc::new(RdCluster::new(place)))
+    }
+
+    fn cleaner(
+        &self,
+        settings: &ClientSettings,
+        bootstrap: &str,
+        topic: &str,
+        clock: Clock,
+    ) -> Option<Result<Box<dyn Cleaner>, SetupError>> {
+        let admin = Admin::new(settings.clone(), bootstrap, topic, clock);
+        Some(admin.map(|admin| -> Box<dyn Cleaner> { Box::new(admin) }))
+    }
+
+    fn mock_cluster(
+        &self,
+        brokers: u32,
+        name: &str,
+        topic: &TopicPlan,
+    ) -> Option<Result<Embedded, String>> {
+        Some(embedded::start_mock(brokers, name, topic.partitions, topic.replication_factor))
+    }
+}

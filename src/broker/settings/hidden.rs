@@ -1,0 +1,129 @@
+//! Values from outside the scenario, which no message and no log has.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::client_file::ClientFile;
+use crate::scenario::known::{self, Treatment};
+
+/// Values that are not shown.
+#[derive(Clone, Default)]
+pub(in crate::broker) struct Hidden {
+    /// Whole values and their parts, the longest first.
+    texts: Vec<String>,
+}
+
+/// The values of this process's clients: for messages of code that has no client at hand.
+static OF_PROCESS: Mutex<Vec<Arc<Hidden>>> = Mutex::new(Vec::new());
+/// Clients' values that are remembered; a process has one client file, and its tests a few.
+const REMEMBERED_MAX: usize = 64;
+
+/// From now on [`without_hidden`] leaves the file's values out.
+pub fn remember_hidden(file: &ClientFile) {
+    let hidden = Hidden::of(file);
+    let mut known = OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_known = known.iter().any(|other| other.texts == hidden.texts);
+    if !is_known && known.len() < REMEMBERED_MAX {
+        known.push(Arc::new(hidden));
+    }
+}
+
+/// `said` without any value that was given to [`remember_hidden`]; nothing of it while they cannot be looked up, so that
+/// a panic hook does not wait.
+pub fn without_hidden(said: &str) -> String {
+    match OF_PROCESS.try_lock() {
+        Ok(known) => known.iter().fold(said.to_owned(), |said, hidden| hidden.hide(&said)),
+        Err(_) => HIDDEN.to_owned(),
+    }
+}
+
+/// What stands in the place of a value.
+const HIDDEN: &str = "(hidden)";
+
+/// Properties whose values are words of the protocol, if they are right. Those are in many messages and no secrets.
+const WORDS: &[(&str, &[&str])] = &[
+    ("security.protocol", &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]),
+    ("sasl.mechanism", &["plain", "gssapi", "oauthbearer", "scram-sha-256", "scram-sha-512"]),
+    ("ssl.endpoint.identification.algorithm", &["none", "https"]),
+    ("enable.ssl.certificate.verification", &["true", "false"]),
+];
+
+/// Names within `sasl.oauthbearer.config`, which messages tell.
+const PART_NAMES: [&str; 2] = ["token", "token_file"];
+
+/// A shorter text is hidden only where it is a word of its own.
+const CUT_FROM: usize = 4;
+
+impl Hidden {
+    pub(in crate::broker) fn of(file: &ClientFile) -> Hidden {
+        let mut texts = Vec::new();
+        for (name, given) in file.all() {
+            let value = given.value.trim();
+            if value.is_empty() || is_open(name, value) {
+                continue;
+            }
+            texts.push(value.to_owned());
+            // Messages may quote a list or a pair in part.
+            let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '=' | '"' | '\'');
+            let is_value = |part: &&str| part.len() >= CUT_FROM && !PART_NAMES.contains(part);
+            let parts = value.split(is_end).filter(is_value);
+            texts.extend(parts.map(str::to_owned));
+        }
+        texts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        texts.dedup();
+        Hidden { texts }
+    }
+
+    /// `said` without any of the values.
+    pub(in crate::broker) fn hide(&self, said: &str) -> String {
+        let mut said = said.to_owned();
+        for text in &self.texts {
+            if text.len() >= CUT_FROM {
+                said = said.replace(text.as_str(), HIDDEN);
+            } else {
+                said = without_word(&said, text);
+            }
+        }
+        said
+    }
+}
+
+/// Whether a value says nothing that could be a secret: a number of how the client works, a word of the protocol.
+fn is_open(name: &str, value: &str) -> bool {
+    let is_number = value.parse::<f64>().is_ok() || matches!(value, "true" | "false");
+    let words = WORDS.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, words)| words);
+    (is_number && known::treatment(name) == Some(Treatment::Free))
+        || words.contains(&value.to_ascii_lowercase().as_str())
+}
+
+/// `said` without `word` where it is not a part of a longer one.
+fn without_word(said: &str, word: &str) -> String {
+    let mut out = String::new();
+    let mut rest = said;
+    while let Some(at) = rest.find(word) {
+        let (before, after) = (&rest[..at], &rest[at + word.len()..]);
+        let is_part =
+            before.ends_with(char::is_alphanumeric) || after.starts_with(char::is_alphanumeric);
+        out.push_str(before);
+        out.push_str(if is_part { word } else { HIDDEN });
+        rest = after;
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_cut_out_whole_in_parts_and_as_words() {
+        let text = "sasl.password=pass word\nsasl.username=me\nsecurity.protocol=SASL_SSL\n\
+                    socket.timeout.ms=1000\nssl.key.password=9092\nsasl.oauthbearer.config=principal=admin scope=x\n";
+        let file = ClientFile::read(Some(("c", text.as_bytes())), std::iter::empty()).unwrap();
+        let hidden = Hidden::of(&file);
+        let said =
+            "SASL_SSL://b:1000: wrong pass word for me at 9092, some pass; beginning at: admin";
+        let left = "SASL_SSL://b:1000: wrong (hidden) for (hidden) at (hidden), some (hidden); beginning at: (hidden)";
+        assert_eq!(hidden.hide(said), left);
+        assert_eq!(Hidden::default().hide(said), said);
+    }
+}
