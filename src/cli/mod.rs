@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use clap_complete::Shell;
 
 use self::arguments::{ClientArguments, ScenarioArguments};
 use self::outputs::{OutputArguments, annotate};
@@ -34,6 +33,7 @@ mod outputs;
 mod replay;
 mod run;
 mod schema;
+mod shell;
 mod stored_variants;
 mod sweep;
 mod terminal;
@@ -160,7 +160,9 @@ enum Command {
     /// Print a JSON Schema: of scenario files, for editors, or of result.json, for programs.
     Schema(schema::SchemaArguments),
     /// Print a completion script for a shell.
-    Completions(CompletionsArguments),
+    Completions(shell::CompletionsArguments),
+    /// Print the man page, or write the pages of all commands.
+    Man(shell::ManArguments),
 }
 
 impl Command {
@@ -183,6 +185,7 @@ impl Command {
             Command::Figures(_) => "figures",
             Command::Schema(_) => "schema",
             Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 }
@@ -257,7 +260,8 @@ fn done(arguments: Arguments, handlers: Option<Handlers>) -> Result<Exit, Error>
         Command::Init(arguments) => init::init(&arguments),
         Command::Figures(arguments) => figures::figures(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),
-        Command::Completions(arguments) => completions(&arguments),
+        Command::Completions(arguments) => shell::completions(&arguments, Arguments::command()),
+        Command::Man(arguments) => shell::man(&arguments, Arguments::command()),
     }
 }
 
@@ -376,21 +380,4 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<Exit, Error> {
     arguments.outputs.write(&summary, &arguments.directory)?;
     annotate(&summary, None, "");
     Ok(exit(summary.verdict))
-}
-
-/// Arguments of `completions`.
-#[derive(Debug, Args)]
-pub(super) struct CompletionsArguments {
-    /// The shell.
-    #[arg(value_enum)]
-    shell: Shell,
-}
-
-/// Prints the script.
-pub(super) fn completions(arguments: &CompletionsArguments) -> Result<Exit, Error> {
-    let mut script = Vec::new();
-    let mut command = Arguments::command();
-    clap_complete::generate(arguments.shell, &mut command, "lanekeeper", &mut script);
-    print(&String::from_utf8_lossy(&script))?;
-    Ok(Exit::Passed)
 }

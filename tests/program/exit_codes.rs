@@ -356,6 +356,23 @@ fn completions_are_scripts() {
 }
 
 #[test]
+fn man_pages_are_there_for_each_command() {
+    let page = Tool::new().arg("man").exits(0).stdout;
+    for text in [".TH lanekeeper 1", ".SH SYNOPSIS", "lanekeeper\\-run(1)", "Exit codes: 0 passed"]
+    {
+        assert!(page.contains(text), "`{text}`\n{page}");
+    }
+    let finished = Tool::new().args(["man", "--out", "man"]).exits(0);
+    let text = |name: &str| {
+        let path = finished.scratch().join("man").join(name);
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    assert!(text("lanekeeper-run.1").contains("\\-\\-bootstrap"));
+    assert_eq!(text("lanekeeper.1"), page);
+    Tool::new().args(["man", "--out", "/dev/null/man"]).exits(3);
+}
+
+#[test]
 fn check_says_what_will_happen_and_touches_nothing() {
     for path in support::files_below("scenarios", "toml") {
         let mut tool = Tool::new().arg("check").arg(root().join(&path));

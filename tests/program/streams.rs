@@ -11,9 +11,10 @@ const SMALL: &str = "[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"20
                      [run]\nwarmup = \"0s\"\nduration = \"2s\"\n[expect]\nlost = 0\n";
 
 /// Every command that prints, each with the code it exits with when all of it is read.
-const COMMANDS: [(&[&str], i32); 13] = [
+const COMMANDS: [(&[&str], i32); 14] = [
     (&["schema"], 0),
     (&["completions", "zsh"], 0),
+    (&["man"], 0),
     (&["--help"], 0),
     (&["run", "--help"], 0),
     (&["--version"], 0),
