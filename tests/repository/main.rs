@@ -5,5 +5,6 @@ mod book;
 mod public_api;
 mod scenarios;
 mod diagnostics;
+mod package;
 #[path = "../support/mod.rs"]
 mod support;
