@@ -37,13 +37,17 @@ pub(super) struct Topic {
     pub(super) clock: Clock,
 }
 
+/// Batches of a Produce request.
+#[expect(clippy::vec_box, reason = "they move from the client's outbox to the request and back")]
+pub(super) type Batches = Vec<Box<Produce>>;
+
 /// What is sent as one request.
 #[derive(Debug)]
 pub(super) enum Outgoing {
     /// Any but a Produce request.
     One(Request),
     /// A Produce request with these batches, of different partitions.
-    Batches(Vec<Box<Produce>>),
+    Batches(Batches),
 }
 
 /// A request that waits for its response, with what the response belongs to.
@@ -56,7 +60,7 @@ pub(super) enum Question {
     /// A producer id.
     ProducerId,
     /// Batches.
-    Produce(Vec<Box<Produce>>),
+    Produce(Batches),
     /// A fetch.
     Fetch(Box<Fetch>),
     /// Which broker coordinates the group.
@@ -194,7 +198,7 @@ pub(super) fn put(
 fn put_batches(
     out: &mut Vec<u8>,
     pending: &mut Pending<Question>,
-    batches: Vec<Box<Produce>>,
+    batches: Batches,
     (versions, topic, memory): (&BrokerVersions, &Topic, &mut Memory),
 ) -> Result<Option<Question>, PutError> {
     let version = versions.version(Api::Produce)?;

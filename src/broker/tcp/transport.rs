@@ -10,7 +10,7 @@ use super::brokers::{BROKERS_MAX, Brokers};
 use super::connection::{Broken, Connection};
 use super::leaders::Leaders;
 use super::poller::{Poller, Ready};
-use super::request::{Answered, Memory, Outgoing, Topic, without_response};
+use super::request::{Answered, Batches, Memory, Outgoing, Topic, without_response};
 use crate::base::{Clock, DueTimes, Time};
 use crate::broker::protocol::{BrokerId, Client, Produce, Request};
 use crate::measure::RequestCounter;
@@ -298,11 +298,11 @@ impl<C: Client> Transport<C> {
 
 /// Batches of an outbox that become a request for each broker.
 #[derive(Debug, Default)]
-struct GatheredBatches(Vec<(BrokerId, Vec<Box<Produce>>)>);
+struct GatheredBatches(Vec<(BrokerId, Batches)>);
 
 impl GatheredBatches {
     /// Adds a batch; returns those of the broker's request before, if the batch is in another one.
-    fn add(&mut self, broker: BrokerId, batch: Box<Produce>) -> Option<Vec<Box<Produce>>> {
+    fn add(&mut self, broker: BrokerId, batch: Box<Produce>) -> Option<Batches> {
         let Some((_, batches)) = self.0.iter_mut().find(|(at, _)| *at == broker) else {
             self.0.push((broker, vec![batch]));
             return None;
