@@ -134,10 +134,20 @@ fn parsed(name: &str, text: &str) -> Result<File, protox::Error> {
     File::from_source(name, text)
 }
 
-/// The message of an error, with the file it is about unless that is the schema itself.
+/// The message of an error, with its line and column, and with its file unless that is the schema itself.
 fn said(error: &protox::Error) -> String {
-    match error.file() {
-        Some(file) if file != INLINE => format!("{file}: {error}"),
+    // The library has places in this form only: `file:line:column: message`.
+    let placed = format!("{error:?}").replace(
+        // Its message for the path of an import as well.
+        "invalid group name",
+        "invalid name of a group or an import",
+    );
+    let place = placed.strip_prefix(INLINE).and_then(|rest| rest.strip_prefix(':'));
+    match (place, error.file()) {
+        (Some(place), _) if place.starts_with(|c: char| c.is_ascii_digit()) => {
+            format!("line {place}")
+        }
+        (None, Some(_)) => placed,
         _ => error.to_string(),
     }
 }
@@ -329,9 +339,12 @@ mod tests {
             |text: &str, message| ProtobufPlan::parse(text, None, message).expect_err("no schema");
         assert!(error(SCHEMA, Some("Order")).contains("no message `Order`, but `shop.Order`"));
         assert!(error("syntax = \"proto3\";", None).contains("it has no message"));
-        assert!(error("message A { B b = 1; }", None).contains('B'));
+        let unknown = error("syntax = \"proto3\";\nmessage A { B b = 1; }", None);
+        assert_eq!(unknown, "line 2:13: name 'B' is not defined");
+        let nonsense = error("message A {\n}\nmassage B {}", None);
+        assert!(nonsense.starts_with("line 3:1: "), "{nonsense}");
         let outside = error("import \"../x.proto\"; message A {}", None);
-        assert!(outside.contains("../x.proto"), "{outside}");
+        assert_eq!(outside, "line 1:8: invalid name of a group or an import");
         let deep = "message A {".repeat(500);
         assert!(error(&deep, None).contains("nested too deeply"));
     }
