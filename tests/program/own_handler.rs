@@ -1,5 +1,6 @@
 //! A user's own handler: called in order, supervised, broken by a fault, and told apart from the scenario's work.
 
+mod load_tests;
 mod payloads;
 
 #[path = "../../examples/own_handler.rs"]
