@@ -98,7 +98,7 @@ faults() {
 
 # Broken one after the other: two of three brokers must be there for a record to be acknowledged.
 exec_of() {
-  printf 'exec = { start = ["tests/kafka.sh", "%s", "%s"], end = ["tests/kafka.sh", "%s", "%s"], limit = "100s" }' "$1" "$3" "$2" "$3"
+  printf 'exec = { start = ["tests/kafka.sh", "%s", "%s"], end = ["tests/kafka.sh", "%s", "%s"], brokers = [%s], limit = "100s" }' "$1" "$3" "$2" "$3" "$3"
 }
 
 {
@@ -108,6 +108,7 @@ exec_of() {
 [topic]
 partitions = 18
 replication_factor = 3
+$([ "$broker" = kafka ] && echo min_insync_replicas = 2)
 
 [load]
 producers = 180

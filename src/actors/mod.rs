@@ -13,20 +13,26 @@
 
 mod clients;
 mod cluster_watch;
+mod commands;
 mod consumer_threads;
 #[cfg(test)]
 mod defective_client;
+mod exec_lease;
 mod host;
 mod lease;
+mod left_lease;
+mod process;
 mod record_work;
 mod runtime;
 mod simulation;
 mod supervisor;
 mod threads;
 
-pub use cluster_watch::Commands;
+pub use commands::Commands;
+pub use exec_lease::{ExecLease, LEASE, LeaseEntry, LeaseError};
 pub use lease::{PoolShared, Wake};
 pub use lease::{SlotId, SupervisorMsg};
+pub use left_lease::LeftLease;
 pub use record_work::{Completion, RecordWork, WorkCosts};
 pub use runtime::{
     Answer, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience, ProducerStart,

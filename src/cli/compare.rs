@@ -1,12 +1,13 @@
 //! `compare`: variants of a scenario, or stored results, side by side.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::arguments::{ClientArguments, broker_kinds, client_kinds, render, source, whole};
+use super::heal::require_healed;
 use super::kept_rounds::{ComparisonPlan, KeptRounds};
 use super::outputs::PageArguments;
 use super::run::consented;
@@ -25,7 +26,7 @@ use crate::compare::{
 };
 use crate::error::{Error, Exit};
 use crate::plan::{Overrides, Plan};
-use crate::run::listen;
+use crate::run::{RESULTS, listen};
 use crate::scenario::{Diagnostic, Source};
 
 /// Arguments of `compare`.
@@ -421,6 +422,7 @@ pub(super) fn plans(
         if !allow_exec {
             consented(&plan, client)?;
         }
+        require_healed(&plan, Path::new(RESULTS))?;
         plans.push(plan);
     }
     Ok(plans)

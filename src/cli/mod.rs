@@ -23,6 +23,7 @@ mod connect;
 mod explore;
 mod figures;
 mod guide;
+mod heal;
 mod init;
 mod kept_rounds;
 mod limit;
@@ -153,6 +154,8 @@ enum Command {
     /// List the topics and groups that runs have left on a cluster, and remove them after a confirmation. Nothing else is
     /// touched.
     Clean(clean::CleanArguments),
+    /// List what `exec` faults of a run that was killed have left broken, and heal it with their commands.
+    Heal(heal::HealArguments),
     /// Write a commented scenario to start from.
     Init(init::InitArguments),
     /// List the figures that `[expect]` can name.
@@ -181,6 +184,7 @@ impl Command {
             Command::Merge(_) => "merge",
             Command::List(_) => "list",
             Command::Clean(_) => "clean",
+            Command::Heal(_) => "heal",
             Command::Init(_) => "init",
             Command::Figures(_) => "figures",
             Command::Schema(_) => "schema",
@@ -257,6 +261,7 @@ fn done(arguments: Arguments, handlers: Option<Handlers>) -> Result<Exit, Error>
         Command::Merge(arguments) => merge::merge(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Clean(arguments) => clean::clean(&arguments, verbose),
+        Command::Heal(arguments) => heal::heal(&arguments),
         Command::Init(arguments) => init::init(&arguments),
         Command::Figures(arguments) => figures::figures(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),

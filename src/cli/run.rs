@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::arguments::{ClientArguments, ScenarioArguments};
 use super::attempts::{Attempt, Attempts, RETRIES_MAX, is_interrupted};
+use super::heal::require_healed;
 use super::metrics_endpoint::{MetricsArguments, MetricsEndpoint};
 use super::outputs::{OutputArguments, annotate};
 use super::terminal::{Asked, exit, log_to, show, start_logging, tell};
@@ -23,7 +24,7 @@ use crate::report::{
     LatestSnapshot, ProgressView, ResultDirectory, RunFollower, write_host, write_part,
 };
 use crate::run::{
-    KEEPING, Observer, Options, PartSlot, listen, make_room, record_host, run as run_plan,
+    KEEPING, Observer, Options, PartSlot, RESULTS, listen, make_room, record_host, run as run_plan,
 };
 use crate::summary::{Summary, Verdict};
 
@@ -97,6 +98,8 @@ pub(super) fn run(
     arguments.outputs.check()?;
     let listener = arguments.metrics.bind(&plan)?;
     let out = arguments.out.clone().unwrap_or_else(|| default_directory(&plan.name));
+    let beside = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    require_healed(&plan, beside.unwrap_or(Path::new(".")))?;
     let attempts = Attempts::new(arguments.retry_invalid, &out)?;
     if !plan.broker.capability().is_modelled {
         // Before this process opens files of its own.
@@ -162,6 +165,7 @@ impl Once<'_> {
             interrupted: options.interrupted.clone(),
             leftovers: options.leftovers.clone(),
             part: part.clone(),
+            lease: Some(out.to_owned()),
             ..Options::default()
         };
         let ran = run_plan(plan.clone(), own, Box::new(watching));
@@ -247,7 +251,7 @@ fn default_directory(scenario: &str) -> PathBuf {
         jiff::Timestamp::from_millisecond(ms).map(|at| at.strftime("%Y%m%dT%H%M%S").to_string());
     // Two runs in one second get different directories.
     let fraction = ms % 1_000;
-    PathBuf::from("results").join(format!("{scenario}-{}.{fraction:03}", time.unwrap_or_default()))
+    Path::new(RESULTS).join(format!("{scenario}-{}.{fraction:03}", time.unwrap_or_default()))
 }
 
 /// Writes what happens into the result directory and shows it.

@@ -357,6 +357,11 @@ section! {
         end: Vec<At<String>> = ("none"), ["docker", "start", "broker-2"];
         /// A command that takes longer is killed, with every process it has started.
         limit: Duration = "30s", "10s";
+        /// Ids of the brokers that are down between the two commands, none in an empty list. A fault that would stop more
+        /// brokers than the topic's replicas allow is refused.
+        brokers: Vec<At<u64>> = ("not known, and not counted"), [2];
+        /// Allows more brokers down at once than `topic.replication_factor` and `topic.min_insync_replicas` do.
+        allow_outage: bool = false, true;
     }
 }
 
@@ -374,6 +379,15 @@ impl FaultKind for Exec {
                     .remedy("use `--broker embedded`, or remove the fault"),
             );
         }
+        let capability = facts.broker.capability();
+        if capability.is_elsewhere && keys.value.brokers.is_none() {
+            let message = "`exec` does not say which brokers it stops";
+            found.push(
+                Diagnostic::warning(codes::MISSING_KEY, keys.key, message)
+                    .label("so it may stop more than the topic's replicas allow")
+                    .remedy("add their ids, for example `brokers = [2]`; `brokers = []` if it stops none"),
+            );
+        }
         let plan = commands(keys, found)?;
         let lasts = if plan.end.is_empty() { Lasts::May } else { Lasts::Must };
         let mut details = format!(" {}", typed(&plan.start));
@@ -386,7 +400,7 @@ impl FaultKind for Exec {
 }
 
 fn commands(exec: &At<Exec>, found: &mut Findings) -> Option<ExecPlan> {
-    let Exec { start, end, limit } = &exec.value;
+    let Exec { start, end, limit, brokers, allow_outage } = &exec.value;
     let words = |command: &Option<At<Vec<At<String>>>>| -> Vec<String> {
         let words = command.iter().flat_map(|at| at.value.iter());
         words.map(|word| word.value.clone()).collect()
@@ -407,7 +421,21 @@ fn commands(exec: &At<Exec>, found: &mut Findings) -> Option<ExecPlan> {
     let reason = "a command that hangs must not hang the run";
     let limit = found.duration(GivenKey::new("exec.limit", limit.as_ref()), default, range, reason);
     start.as_ref()?;
-    Some(ExecPlan { start: words(start), end: words(end), limit })
+    let brokers = brokers.iter().flat_map(|at| at.value.iter());
+    let brokers = brokers.filter_map(|id| broker_id(id, found)).collect();
+    let allow_outage = allow_outage.as_ref().is_some_and(|at| at.value);
+    Some(ExecPlan { start: words(start), end: words(end), limit, brokers, allow_outage })
+}
+
+/// The `node.id` of a broker, which is not negative and has 31 bits.
+fn broker_id(given: &At<u64>, found: &mut Findings) -> Option<u32> {
+    let id = i32::try_from(given.value).ok().map(i32::unsigned_abs);
+    if id.is_none() {
+        let message = format!("{} is no id of a broker", given.value);
+        let diagnostic = Diagnostic::error(codes::OUT_OF_RANGE, given.origin, message);
+        found.push(diagnostic.remedy("give its `node.id`; `check --connect` prints the ids"));
+    }
+    id
 }
 
 impl ExecPlan {

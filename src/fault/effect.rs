@@ -1,5 +1,6 @@
 //! What a fault does: what the supervisor, hosts, clients and clusters can be made to do.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::base::PartitionId;
@@ -192,6 +193,10 @@ pub struct ExecPlan {
     pub end: Vec<String>,
     /// How long each may take.
     pub limit: Duration,
+    /// The ids of the brokers that are down between the two.
+    pub brokers: BTreeSet<u32>,
+    /// Whether more of them may be down at once than the topic's replicas allow.
+    pub allow_outage: bool,
 }
 
 words! {

@@ -3,6 +3,7 @@
 //! Nothing after this module looks at a scenario again.
 
 mod backlog;
+mod broker_faults;
 mod build;
 mod consumers;
 mod describe;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use backlog::CatchUp;
+pub use broker_faults::{DownAtOnce, brokers_down_max};
 pub use build::{Overrides, build, compile};
 pub use consumers::{
     Assignor, CheckpointPlan, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity,

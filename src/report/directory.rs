@@ -10,6 +10,7 @@
 //! | `run.log` | the log, from `info` on |
 //! | `so-far.json` | the summary as of the last second, while the run goes on |
 //! | `result.json` | the summary, written last |
+//! | `lease.jsonl` | what heals `exec` faults, while something is to be healed; `actors::exec_lease` writes it |
 //! | `host.json` | with `--broker sim`: the machine and how long it took, so that `result.json` depends on neither |
 //!
 //! A summary has the checksums of the scenario and of the files that grow, as far as they had come when it was made,

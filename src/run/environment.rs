@@ -1,6 +1,7 @@
 //! The environment of a run: the broker, the topic, the start offsets, the machine; and clearing it afterwards.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 use super::administrator::{
     administrator_of, connect_to_topic_of, environment, library_of, make_cluster, rendered,
 };
+use super::broker_guard::down_max;
 use super::checkpointing::{Continuation, Resumption, Store};
 use super::shares::SharedRun;
 use crate::actors::{Runtime, ThreadRuntime};
@@ -39,6 +41,8 @@ pub struct Options {
     pub leftovers: Leftovers,
     /// Where one of several processes leaves its part of the result.
     pub part: PartSlot,
+    /// The directory of the lease of `exec` faults. Without it, one of the run's own in `results`.
+    pub lease: Option<PathBuf>,
 }
 
 /// Holds the part of one of several processes, once it is known.
@@ -72,6 +76,10 @@ pub(super) struct RunEnvironment {
     pub(super) startup: Duration,
     /// What the run has to take back.
     pub(super) leftovers: Leftovers,
+    /// How many brokers its commands may stop at once.
+    pub(super) down_max: usize,
+    /// The directory of the lease of its commands.
+    pub(super) lease: PathBuf,
     /// The other processes of the run, if there are any.
     pub(super) shared: Option<Arc<SharedRun>>,
 }
@@ -154,6 +162,8 @@ struct PreparedTopic {
     admin: Box<dyn Administrator>,
     created: bool,
     leftovers: Leftovers,
+    /// How many brokers the commands of faults may stop at once.
+    down_max: usize,
     /// Keeps the mock cluster running.
     embedded: Option<Embedded>,
 }
@@ -192,6 +202,7 @@ impl Stage {
             admin,
             created: false,
             leftovers: leftovers.clone(),
+            down_max: 0,
             embedded,
         };
         let prepared = topic.prepare(plan, run, &bootstrap, found.as_ref(), deadline).await;
@@ -245,6 +256,7 @@ impl PreparedTopic {
             let payload = u64::from(plan.load.payload_bytes_max);
             self.admin.require_room_for(payload, deadline).await.map_err(environment)?;
         }
+        self.down_max = down_max(plan, &mut *self.admin, deadline).await?;
         let partitions = plan.topic.partitions;
         let (admin, start) = (&mut self.admin, plan.consumers.start);
         self.starts = admin.start_offsets(start, partitions, deadline).map_err(environment)?;
@@ -345,6 +357,7 @@ impl Stage {
         plan: &Plan,
         clock: Clock,
         startup: Duration,
+        lease: PathBuf,
     ) -> RunEnvironment {
         RunEnvironment {
             topic: self.topic.name.clone(),
@@ -360,6 +373,8 @@ impl Stage {
             requests: self.ports.requests(),
             startup,
             leftovers: self.topic.leftovers.clone(),
+            down_max: self.topic.down_max,
+            lease,
             shared: None,
         }
     }

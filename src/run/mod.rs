@@ -5,6 +5,7 @@
 mod account;
 mod administrator;
 mod backlog;
+mod broker_guard;
 mod checkpointing;
 mod clean;
 mod committed_offsets;
@@ -21,6 +22,7 @@ mod traced;
 mod wiring;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -154,7 +156,8 @@ async fn run_begun(
     leftovers: Leftovers,
 ) -> Result<Summary, Error> {
     let Beginning { clock, run, interrupted, shared } = beginning;
-    let Options { client, handlers, .. } = options;
+    let Options { client, handlers, lease, .. } = options;
+    let lease = lease.unwrap_or_else(|| Path::new(RESULTS).join(format!("faults-of-{run}")));
     observer.phase("preparing the cluster and the topic");
     tracing::info!(%run, "preparing the cluster and the topic");
     let deadline = Deadline::new(clock, plan.times.startup, interrupted.clone());
@@ -165,7 +168,7 @@ async fn run_begun(
         Ok(stage) => stage,
         Err(error) => return Err(with_leftovers(error, &leftovers)),
     };
-    let mut environment = stage.environment(&plan, clock, deadline.left());
+    let mut environment = stage.environment(&plan, clock, deadline.left(), lease);
     if let Some(shared) = &shared {
         shared.topic_is_ready();
         shared.follow(&environment.measurements);
@@ -182,6 +185,9 @@ async fn run_begun(
         Err(error) => Err(with_leftovers(error, &leftovers)),
     }
 }
+
+/// Where results go, and leases of runs without a result directory.
+pub const RESULTS: &str = "results";
 
 /// An error with what is left to clean up by the user, if there is something.
 fn with_leftovers(error: Error, leftovers: &Leftovers) -> Error {

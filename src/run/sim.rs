@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -164,6 +165,9 @@ fn environment(
         requests: None,
         startup: plan.times.startup,
         leftovers: Leftovers::default(),
+        // There are no commands in virtual time.
+        down_max: 0,
+        lease: PathBuf::new(),
         shared: None,
     }
 }

@@ -13,7 +13,7 @@ use super::committed_offsets::CommittedOffsets;
 use super::environment::RunEnvironment;
 use super::run_control::{Ending, RunControl};
 use super::shares::{SharedRun, merge};
-use crate::actors::{Commands, Context, Status, Supervisor, SupervisorArgs};
+use crate::actors::{Commands, Context, ExecLease, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, PoolId, RunId, Time, format_count};
 use crate::error::Error;
 use crate::logic::{ActiveFaults, Handlers};
@@ -49,7 +49,9 @@ pub(super) async fn run_in(
         )),
     };
     let (publish, status) = watch::channel(Status::default());
-    let commands = Arc::new(Commands::new(environment.leftovers.clone()));
+    let lease = ExecLease::new(&environment.lease, run.to_string(), plan.name.clone());
+    let leftovers = environment.leftovers.clone();
+    let commands = Arc::new(Commands::new(leftovers, lease, environment.down_max));
     let (its_context, its_commands) = (context.clone(), commands.clone());
     let args = SupervisorArgs { context: its_context, commands: its_commands, status: publish };
     let (supervisor, done) = Actor::spawn(None, Supervisor, args)

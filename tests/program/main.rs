@@ -3,6 +3,7 @@
 mod attempts;
 mod client_properties;
 mod exit_codes;
+mod heal;
 mod live_view;
 mod machines;
 mod monitoring;

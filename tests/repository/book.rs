@@ -11,6 +11,7 @@ use std::path::Path;
 
 use crate::support::{PATIENT, Tool, files_below, root, text_of};
 use lanekeeper::base::BrokerKind;
+use lanekeeper::fault::FaultEffect;
 use lanekeeper::plan::{self, Overrides};
 use lanekeeper::scenario::{self, Source, Sources, reference_markdown};
 use lanekeeper::summary::metrics_markdown;
@@ -103,11 +104,12 @@ fn words(command: &str) -> Vec<String> {
 
 #[test]
 fn every_scenario_in_the_documentation_is_complete_and_valid() {
-    let scenarios = blocks().into_iter().filter(|block| block.language == "toml");
+    let scenarios = blocks().into_iter().filter(|block| block.language.starts_with("toml"));
     let mut seen = 0;
     for block in scenarios {
+        let overrides = overrides(&block);
         let source = Source { name: block.place, text: block.text };
-        let (plan, diagnostics) = plan::compile(&source, &[], &Overrides::default());
+        let (plan, diagnostics) = plan::compile(&source, &[], &overrides);
         let sources = Sources { file: &source, overrides: &[] };
         for diagnostic in &diagnostics {
             assert!(!diagnostic.is_error(), "{}", diagnostic.render(&sources, false));
@@ -116,6 +118,37 @@ fn every_scenario_in_the_documentation_is_complete_and_valid() {
         seen += 1;
     }
     assert!(seen > 0);
+}
+
+/// The language of a scenario that only a cluster elsewhere can do.
+const FOR_A_CLUSTER: &str = "toml,kafka";
+
+/// What a scenario in the documentation is read with.
+fn overrides(block: &Block) -> Overrides {
+    let bootstrap = (block.language == FOR_A_CLUSTER).then(|| "127.0.0.1:9092".to_owned());
+    Overrides { bootstrap, ..Overrides::default() }
+}
+
+/// None of them is executed: they are for clusters that are not here.
+#[test]
+fn every_recipe_for_broker_faults_heals_what_it_breaks() {
+    let blocks = blocks().into_iter();
+    let recipes = blocks.filter(|block| block.language == FOR_A_CLUSTER);
+    let mut programs = String::new();
+    for block in recipes {
+        let overrides = overrides(&block);
+        let source = Source { name: block.place, text: block.text };
+        let (plan, diagnostics) = plan::compile(&source, &[], &overrides);
+        assert_eq!(diagnostics, [], "{}", source.name);
+        for fault in plan.expect("a plan").faults {
+            let FaultEffect::Exec(exec) = &fault.kind.effect else { panic!("{fault}") };
+            assert!(!exec.end.is_empty() && fault.lasts.is_some(), "{}: {fault}", source.name);
+            programs.push_str(&exec.start.join(" "));
+        }
+    }
+    for program in ["docker kill", "kubectl", "strimzi.io/", "tc qdisc", "systemctl"] {
+        assert!(programs.contains(program), "no recipe for {program}");
+    }
 }
 
 #[test]
@@ -142,7 +175,7 @@ fn try_tool(place: &str, arguments: &str) {
         assert_eq!(finished.code, 0, "{place}: {arguments}\n{}", finished.output());
         return;
     }
-    if words[0] == "clean" || words.iter().any(|word| word == "--connect") {
+    if words[0] == "clean" || words[0] == "heal" || words.iter().any(|word| word == "--connect") {
         tried_without_a_cluster(place, &words);
         return;
     }
@@ -164,14 +197,17 @@ fn try_tool(place: &str, arguments: &str) {
     }
     // The reader's own file.
     take_away(&mut words, "--client-config");
-    let is_tried = !is_remote || given.is_some();
+    // What breaks brokers breaks none here.
+    let has_commands = words.iter().any(|word| word == "--allow-exec");
+    words.retain(|word| word != "--allow-exec");
+    let is_tried = !is_remote || (given.is_some() && !has_commands);
     if !is_tried {
         // No cluster is there: what can be known without a cluster is known to `check`.
         words[0] = "check".to_owned();
         take_away(&mut words, "--format");
     }
     let is_simulated = words.windows(2).any(|pair| pair == ["--broker", "sim"]);
-    let shorter = shorter(&words[1], is_simulated);
+    let shorter = if is_tried { shorter(&words[1], is_simulated) } else { Vec::new() };
     let mut tool = Tool::new().current_dir(root()).args(words.iter().map(String::as_str));
     if is_tried {
         let path = out.path().join("results");
@@ -363,7 +399,10 @@ fn look_at(place: &str, command: &str) {
             let recipe = words.get(1).map_or("default", |word| word.as_str());
             text_of("justfile").lines().any(|line| first(line) == recipe)
         }
-        Some("tests/kafka.sh" | "tests/chaos.sh" | ".ci/run" | "mdbook" | "git" | "docker") => true,
+        Some(
+            "tests/kafka.sh" | "tests/kfake.sh" | "tests/chaos.sh" | ".ci/run" | "mdbook" | "git"
+            | "docker",
+        ) => true,
         _ => command.starts_with("env ") && command.contains("cargo test"),
     };
     assert!(known, "{place}: `{command}` is not a known command");

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 use self::state::{Failure, SupervisorState};
 use super::clients::SharedHost;
-use super::cluster_watch::Commands;
 use super::cluster_watch::{OffsetOracle, TopicWatcher, WatcherArgs};
+use super::commands::Commands;
 use super::lease::PoolShared;
 use super::lease::{SlotId, SupervisorMsg};
 use super::runtime::Context;

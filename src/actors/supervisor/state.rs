@@ -8,7 +8,7 @@ use ractor::{ActorId, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
 use crate::actors::clients::{HostFailure, SharedHost};
-use crate::actors::cluster_watch::Commands;
+use crate::actors::commands::Commands;
 use crate::actors::lease::PoolShared;
 use crate::actors::lease::{ConsumerMsg, OracleMsg, PoolMsg, SlotId};
 use crate::actors::runtime::Context;

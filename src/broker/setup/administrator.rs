@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use super::failure::SetupError;
-use super::found::{Found, Inspection, LeftBehind};
+use super::found::{Found, Inspection, LeftBehind, TopicReplicas};
 use super::reach::Deadline;
 use crate::base::Offset;
 use crate::plan::{Plan, StartAt, TopicPlan};
@@ -46,6 +46,12 @@ pub trait Administrator: Send {
     /// # Errors
     /// The topic's `max.message.bytes` is too small.
     fn require_room_for<'a>(&'a mut self, payload: u64, deadline: &'a Deadline) -> Answer<'a, ()>;
+
+    /// The replicas of the topic, and the brokers they may be on.
+    ///
+    /// # Errors
+    /// Why no broker tells them.
+    fn replicas<'a>(&'a mut self, deadline: &'a Deadline) -> Answer<'a, TopicReplicas>;
 
     /// The cluster's own id, if it tells one.
     fn cluster_id(&mut self, deadline: &Deadline) -> Option<String>;

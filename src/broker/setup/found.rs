@@ -1,6 +1,6 @@
 //! What an administrator finds on a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::failure::SetupError;
@@ -13,6 +13,17 @@ pub struct Found {
     pub brokers: usize,
     /// The topic's partitions, `None` when it does not exist.
     pub partitions: Option<usize>,
+}
+
+/// The replicas of the run's topic, and the brokers they may be on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicReplicas {
+    /// The fewest copies that a partition has.
+    pub copies: u32,
+    /// The topic's `min.insync.replicas`; `None` where the user may not see it.
+    pub min_insync: Option<u32>,
+    /// The ids of all brokers.
+    pub brokers: BTreeSet<u32>,
 }
 
 /// What was found.

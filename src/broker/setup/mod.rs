@@ -18,7 +18,7 @@ pub use connection::ConnectionFailure;
 pub(super) use connection::{Kind, Obstacle};
 pub(super) use failure::counted_brokers;
 pub use failure::{SetupError, UnreachableBroker};
-pub use found::{ExistingTopic, Found, InUse, Inspection, LeftBehind, Requests};
+pub use found::{ExistingTopic, Found, InUse, Inspection, LeftBehind, Requests, TopicReplicas};
 pub(super) use look::{closer, controller};
 pub(super) use missing_right::{Doing, right_missing_by};
 pub use reach::Deadline;

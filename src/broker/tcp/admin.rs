@@ -16,8 +16,8 @@ use crate::broker::protocol::BrokerId;
 use crate::broker::secure::Access;
 use crate::broker::settings::{ClientSettings, without_hidden};
 use crate::broker::setup::{
-    Advertised, ConnectionFailure, Deadline, Doing, Found, Obstacle, SetupError, closer,
-    counted_brokers, find_unreachable, right_missing_by,
+    Advertised, ConnectionFailure, Deadline, Doing, Found, Obstacle, SetupError, TopicReplicas,
+    closer, counted_brokers, find_unreachable, right_missing_by,
 };
 use crate::broker::wire::{
     Api, Configured, LogEnd, MetadataAnswer, WireError, described_config, put_describe_config,
@@ -291,6 +291,23 @@ impl TcpAdmin {
         }
         let largest = batch_payload_max(limit);
         Err(SetupError::TooLarge { topic, payload, limit, largest })
+    }
+
+    /// The replicas of the topic, which exists.
+    ///
+    /// # Errors
+    /// No broker answers.
+    pub(super) fn replicas(&mut self, deadline: &Deadline) -> Result<TopicReplicas, SetupError> {
+        let metadata = self.first_metadata(deadline)?;
+        let partitions = metadata.partitions.iter();
+        let copies = partitions.map(|it| it.replicas.len()).min().unwrap_or(0);
+        let topic = self.topic.clone();
+        let of = Configured::Topic(&topic);
+        Ok(TopicReplicas {
+            copies: copies as u32,
+            min_insync: self.configured(of, "min.insync.replicas", deadline),
+            brokers: metadata.brokers.iter().map(|it| it.node_id.unsigned_abs()).collect(),
+        })
     }
 
     /// A number that a topic or a broker is configured with; `None` where the user may not see it.

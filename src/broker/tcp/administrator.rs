@@ -4,7 +4,9 @@ use std::future::ready;
 
 use super::TcpAdmin;
 use crate::base::Offset;
-use crate::broker::setup::{Administrator, Answer, Deadline, Found, Inspection, SetupError};
+use crate::broker::setup::{
+    Administrator, Answer, Deadline, Found, Inspection, SetupError, TopicReplicas,
+};
 use crate::plan::{Plan, StartAt, TopicPlan};
 
 impl Administrator for TcpAdmin {
@@ -27,6 +29,10 @@ impl Administrator for TcpAdmin {
 
     fn require_room_for<'a>(&'a mut self, payload: u64, deadline: &'a Deadline) -> Answer<'a, ()> {
         Box::pin(ready(TcpAdmin::require_room_for(self, payload, deadline)))
+    }
+
+    fn replicas<'a>(&'a mut self, deadline: &'a Deadline) -> Answer<'a, TopicReplicas> {
+        Box::pin(ready(TcpAdmin::replicas(self, deadline)))
     }
 
     fn cluster_id(&mut self, deadline: &Deadline) -> Option<String> {

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod broker;
+mod broker_faults;
 mod consumers;
 mod expect;
 mod faults;
@@ -59,6 +60,7 @@ pub fn build(
     let seed = overrides.seed.or(scenario.run.seed.as_ref().map(|seed| seed.value));
     let seed = Seed(seed.unwrap_or(1));
     let faults = faults::build(scenario, &topic, &load, &broker, &times, seed, &mut found);
+    broker_faults::check(scenario, &topic, &broker, &faults, &mut found);
     let checkpoint =
         consumers::build_checkpoint(name, &scenario.consumers, &topic, &broker, &mut found);
     let consumers = consumers::build(scenario, &topic, &faults, checkpoint, &mut found);

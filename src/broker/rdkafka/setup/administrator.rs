@@ -2,7 +2,9 @@
 
 use super::Admin;
 use crate::base::Offset;
-use crate::broker::setup::{Administrator, Answer, Deadline, Found, Inspection, SetupError};
+use crate::broker::setup::{
+    Administrator, Answer, Deadline, Found, Inspection, SetupError, TopicReplicas,
+};
 use crate::plan::{Plan, StartAt, TopicPlan};
 
 impl Administrator for Admin {
@@ -25,6 +27,10 @@ impl Administrator for Admin {
 
     fn require_room_for<'a>(&'a mut self, payload: u64, deadline: &'a Deadline) -> Answer<'a, ()> {
         Box::pin(Admin::require_room_for(self, payload, deadline))
+    }
+
+    fn replicas<'a>(&'a mut self, deadline: &'a Deadline) -> Answer<'a, TopicReplicas> {
+        Box::pin(Admin::replicas(self, deadline))
     }
 
     fn cluster_id(&mut self, deadline: &Deadline) -> Option<String> {

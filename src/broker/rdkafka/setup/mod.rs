@@ -27,8 +27,8 @@ use crate::broker::BrokerError;
 use crate::broker::secure::{Access, AddressFamily};
 use crate::broker::settings::ClientSettings;
 use crate::broker::setup::{
-    Advertised, ConnectionFailure, Deadline, Doing, Found, SetupError, closer, controller,
-    find_unreachable,
+    Advertised, ConnectionFailure, Deadline, Doing, Found, SetupError, TopicReplicas, closer,
+    controller, find_unreachable,
 };
 use crate::plan::{StartAt, TopicPlan};
 
@@ -165,6 +165,23 @@ impl Admin {
         deadline: &Deadline,
     ) -> Result<Metadata, KafkaError> {
         self.client.fetch_metadata(Some(topic), within(wait, deadline))
+    }
+
+    /// The replicas of the topic, which exists.
+    ///
+    /// # Errors
+    /// No broker answers.
+    pub(super) async fn replicas(&self, deadline: &Deadline) -> Result<TopicReplicas, SetupError> {
+        let metadata = self.metadata(deadline)?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        let partitions = topic.map_or(&[][..], |topic| topic.partitions());
+        let copies = partitions.iter().map(|it| it.replicas().len()).min().unwrap_or(0);
+        let of = ResourceSpecifier::Topic(&self.topic);
+        Ok(TopicReplicas {
+            copies: copies as u32,
+            min_insync: self.configured(of, "min.insync.replicas", deadline).await,
+            brokers: metadata.brokers().iter().map(|broker| broker.id().unsigned_abs()).collect(),
+        })
     }
 
     /// A number that a topic or a broker is configured with; `None` where the user may not see it.
