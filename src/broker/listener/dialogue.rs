@@ -8,7 +8,10 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use crate::broker::secure::{Access, LoginError, LoginStep, SecureStream, host_of};
-use crate::broker::wire::{self, Api, WireError, WireReader};
+use crate::broker::wire::{
+    self, Api, BrokerVersions, VersionsAnswer, WireError, WireReader, api_versions,
+    put_api_versions,
+};
 
 /// Largest response that is read.
 const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -144,6 +147,24 @@ impl<S: Read + Write> Dialogue<S> {
             return Err(DialogueError::NoKafka);
         }
         Ok(answer.split_off(4))
+    }
+
+    /// What the broker speaks, and its cluster has turned on.
+    ///
+    /// # Errors
+    /// There is no answer in Kafka's protocol, or the broker is older than the version asked in.
+    pub(crate) fn versions(&mut self) -> Result<BrokerVersions, DialogueError> {
+        let version = Api::ApiVersions.ours().max;
+        // The header of this version ends with tagged fields: none.
+        let mut fields = vec![0];
+        put_api_versions(&mut fields, version)?;
+        match api_versions(&self.ask(Api::ApiVersions.key(), version, &fields)?, version)? {
+            VersionsAnswer::Known(versions) => Ok(versions),
+            VersionsAnswer::AskAgain(_) => Err(DialogueError::NoKafka),
+            VersionsAnswer::Refused(code) => {
+                Err(DialogueError::Refused { what: "the question for versions", code })
+            }
+        }
     }
 
     /// The mechanisms of SASL that the listener takes; `None` without SASL.

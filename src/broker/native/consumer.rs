@@ -125,6 +125,10 @@ impl NativeConsumer {
                 MemberEvent::Fenced => {
                     Event::Error(BrokerError::fatal("another client uses this group.instance.id"))
                 }
+                MemberEvent::Refused("UnsupportedVersion") => Event::Error(BrokerError::fatal(
+                    "the cluster does not serve groups of the consumer protocol (KIP-848), as Kafka does from 4.0 on; \
+                     use `consumers.protocol = \"classic\"`",
+                )),
                 MemberEvent::Refused(name) => Event::Error(BrokerError::fatal(format!(
                     "the coordinator refuses this member of the group: {name}"
                 ))),

@@ -52,6 +52,11 @@ impl Asker {
         self.open.values().find_map(|open| open.highest(api))
     }
 
+    /// Whether a broker that has answered says that groups of KIP-848 are served.
+    pub(super) fn serves_consumer_groups(&self) -> bool {
+        self.open.values().any(Conversation::serves_consumer_groups)
+    }
+
     /// Asks the broker at an address, where `host` listens. A connection that was there before may have been closed meanwhile: then a new one is
     /// made, once.
     fn ask_at<T>(

@@ -78,6 +78,11 @@ impl Conversation {
         self.versions.highest(api)
     }
 
+    /// Whether the broker says that groups of KIP-848 are served.
+    pub(super) fn serves_consumer_groups(&self) -> bool {
+        self.versions.serves_consumer_groups()
+    }
+
     /// Asks, and waits for the answer.
     ///
     /// # Errors

@@ -55,7 +55,7 @@ impl TcpAdmin {
             requests: Ok(Requests {
                 produce: self.asker.highest(Api::Produce),
                 fetch: self.asker.highest(Api::Fetch),
-                has_consumer_protocol: self.asker.highest(Api::ConsumerGroupHeartbeat).is_some(),
+                has_consumer_protocol: self.asker.serves_consumer_groups(),
             }),
             topic: self.topic.clone(),
             existing,

@@ -221,9 +221,12 @@ pub(crate) enum VersionError {
     },
 }
 
-/// The versions a broker speaks, by the number of the api.
+/// The versions a broker speaks, by the number of the api, and what its cluster has turned on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BrokerVersions(BTreeMap<i16, Versions>);
+pub(crate) struct BrokerVersions(BTreeMap<i16, Versions>, Option<GroupVersion>);
+
+/// The level of the feature `group.version` (KIP-584): from 1 on, groups of KIP-848 are served.
+type GroupVersion = i16;
 
 impl BrokerVersions {
     /// The highest version of an api that both sides speak.
@@ -250,6 +253,11 @@ impl BrokerVersions {
     /// The highest version of an api that the broker speaks.
     pub(crate) fn highest(&self, api: Api) -> Option<i16> {
         self.0.get(&api.key()).map(|theirs| theirs.max)
+    }
+
+    /// Whether groups of KIP-848 are served. Kafka 3.9 has their requests, and refuses them while `group.version` is 0.
+    pub(crate) fn serves_consumer_groups(&self) -> bool {
+        self.highest(Api::ConsumerGroupHeartbeat).is_some() && self.1.is_none_or(|level| level > 0)
     }
 
     /// Whether both sides speak this version.
@@ -287,6 +295,10 @@ const SOFTWARE: &str = "lanekeeper";
 const UNSUPPORTED_VERSION: i16 = 35;
 /// Bytes of an api in the answer's shortest form.
 const API_BYTES: usize = 6;
+/// The tagged field with the features that are turned on (ApiVersionsResponse.json).
+const FINALIZED_FEATURES: u32 = 2;
+/// Bytes of a feature in the answer's shortest form.
+const FEATURE_BYTES: usize = 6;
 
 /// Writes the body of an ApiVersions request, versions 0 to 3.
 ///
@@ -343,8 +355,29 @@ pub(crate) fn api_versions(body: &[u8], version: i16) -> Result<VersionsAnswer, 
     if version >= 1 {
         reader.i32("a throttle time")?;
     }
-    reader.skip_tags(flexible)?;
+    let mut known = known;
+    reader.tags(flexible, |tag, features| {
+        if tag == FINALIZED_FEATURES {
+            known.1 = Some(group_version(features)?);
+        }
+        Ok(())
+    })?;
     Ok(VersionsAnswer::Known(known))
+}
+
+/// The level of `group.version` among the features that are turned on; 0 where it is none of them.
+fn group_version(mut features: WireReader<'_>) -> Result<GroupVersion, WireError> {
+    let mut level = 0;
+    for _ in 0..features.count(true, FEATURE_BYTES, "features")?.unwrap_or_default() {
+        let name = features.nullable_string(true, "a feature")?;
+        let max = features.i16("the highest level of a feature")?;
+        features.i16("the lowest level of a feature")?;
+        features.skip_tags(true)?;
+        if name == Some("group.version") {
+            level = max;
+        }
+    }
+    Ok(level)
 }
 
 fn known_versions(
@@ -360,7 +393,7 @@ fn known_versions(
         reader.skip_tags(flexible)?;
         known.insert(key, Versions { min, max });
     }
-    Ok(BrokerVersions(known))
+    Ok(BrokerVersions(known, None))
 }
 
 /// The body of an answer in version 0, for tests of what comes after it.

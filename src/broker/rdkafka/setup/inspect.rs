@@ -13,6 +13,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Offset as RdOffset, TopicPartitionList};
 
 use super::{Admin, ClientReports, STEP, failed, made, options, quick, within};
+use crate::broker::listener::Dialogue;
 use crate::broker::rdkafka::error::{Told, describe};
 use crate::broker::setup::{
     Deadline, ExistingTopic, Found, Inspection, Requests, SetupError, needed_rights,
@@ -109,8 +110,18 @@ impl Admin {
         Ok(Requests {
             produce: highest(0),
             fetch: highest(1),
-            has_consumer_protocol: highest(CONSUMER_GROUP_HEARTBEAT).is_some(),
+            has_consumer_protocol: highest(CONSUMER_GROUP_HEARTBEAT).is_some()
+                && self.serves_consumer_groups(),
         })
+    }
+
+    /// Whether the cluster has turned groups of KIP-848 on, of which librdkafka writes nothing. True where that is not
+    /// known.
+    fn serves_consumer_groups(&self) -> bool {
+        let Ok(access) = &self.access else { return true };
+        let asked = Dialogue::log_in_at(&self.bootstrap, access, ANSWER);
+        let versions = asked.and_then(|mut dialogue| dialogue.versions());
+        versions.map_or(true, |versions| versions.serves_consumer_groups())
     }
 
     async fn existing(&self, metadata: &Metadata, deadline: &Deadline) -> ExistingTopic {

@@ -1,13 +1,13 @@
 //! Metadata, coordinators, ids of producers, offsets and topics in each version, against the message codec.
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey};
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteTopicsRequest, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
     MetadataRequest,
 };
-use kafka_protocol::protocol::{Decodable, Encodable};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::super::cluster::{
     KnownNodes, coordinator, coordinator_response, metadata, producer_id, put_find_coordinator,
@@ -214,5 +214,33 @@ fn versions_are_asked_and_answered() {
             panic!("version {version}")
         };
         assert_eq!(known.version(Api::Fetch), Ok(11));
+        assert!(!known.serves_consumer_groups());
     }
+}
+
+/// Kafka 3.9 lists the request of KIP-848, with the feature for it turned off.
+#[test]
+fn groups_of_the_consumer_protocol_are_served_where_their_feature_is_turned_on() {
+    let served = |features: &[(&'static str, i16)]| {
+        let heartbeat = ApiVersion::default().with_api_key(68).with_max_version(1);
+        let mut response = ApiVersionsResponse::default().with_api_keys(vec![heartbeat]);
+        let level = |(name, level): &(&'static str, i16)| {
+            FinalizedFeatureKey::default()
+                .with_name(StrBytes::from_static_str(name))
+                .with_max_version_level(*level)
+                .with_min_version_level(*level)
+        };
+        response.finalized_features = features.iter().map(level).collect();
+        let mut out = BytesMut::new();
+        response.encode(&mut out, 3).expect("a response");
+        match api_versions(&out, 3) {
+            Ok(VersionsAnswer::Known(known)) => known.serves_consumer_groups(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(!served(&[("metadata.version", 21)]));
+    assert!(!served(&[("group.version", 0), ("metadata.version", 21)]));
+    assert!(served(&[("metadata.version", 27), ("group.version", 1)]));
+    // A broker that says nothing of features is taken at its word.
+    assert!(served(&[]));
 }
