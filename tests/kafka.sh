@@ -5,7 +5,10 @@
 # Processes are ended by their recorded ids only, after a check that the id is still one of ours.
 set -euo pipefail
 
-readonly KAFKA_VERSION=4.1.1
+# The newest release, and the oldest line that is supported.
+readonly KAFKA_NEWEST=4.1.1
+readonly KAFKA_OLDEST=3.9.1
+readonly KAFKA_VERSION=${LANEKEEPER_KAFKA_VERSION:-$KAFKA_NEWEST}
 readonly READY_SECONDS_MAX=120
 readonly STOP_SECONDS_MAX=10
 readonly EXIT_USAGE=2
@@ -42,6 +45,8 @@ usage: tests/kafka.sh COMMAND
   LANEKEEPER_KAFKA_GUARDED=1
                           one broker with more listeners, rights, and a topic of offsets that
                           cannot be created: see \`guard\` in this script
+  LANEKEEPER_KAFKA_VERSION
+                          the release ($KAFKA_NEWEST); the oldest supported line is $KAFKA_OLDEST
   LANEKEEPER_KAFKA_PROPERTIES
                           more for the brokers' server.properties: NAME=VALUE …
   BOOTSTRAP               another cluster for \`topic\` and \`count\`
@@ -63,6 +68,7 @@ bad_usage() {
   exit "$EXIT_USAGE"
 }
 
+is_version() { [[ $1 =~ ^[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$ ]]; }
 # Room is left above for the ports of three brokers.
 is_port() { [[ $1 =~ ^[1-9][0-9]{3,4}$ ]] && [ "$1" -ge 1024 ] && [ "$1" -le 65500 ]; }
 
@@ -135,6 +141,8 @@ POM
     rm -rf "$work"
     fail "Maven could not fetch Kafka $KAFKA_VERSION: $last" "check the network and Maven's proxy or mirror settings, then start again"
   fi
+  # Kafka 3.9 brings a logger of its own, which slf4j would take instead of the one whose lines are waited for here.
+  rm -f "$work"/jars/slf4j-reload4j-*.jar
   # Another process may have been faster; theirs are the same.
   mv "$work/jars" "$jars" 2>/dev/null || true
   rm -rf "$work" "${jars:?}/jars"
@@ -307,6 +315,7 @@ await_ready() {
 start() {
   local brokers=${1:-1} id ids
   [ "$brokers" = 1 ] || [ "$brokers" = 3 ] || bad_usage "\`$brokers\` brokers: 1 or 3 can be started"
+  is_version "$KAFKA_VERSION" || bad_usage "LANEKEEPER_KAFKA_VERSION is \`$KAFKA_VERSION\`: a version like $KAFKA_NEWEST is needed"
   is_port "$port_base" || bad_usage "LANEKEEPER_KAFKA_PORT is \`$port_base\`: a number from 1024 to 65500 is needed"
   need_java
   need_jars

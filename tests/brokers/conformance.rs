@@ -158,6 +158,8 @@ fn a_group_of_the_consumer_protocol_does_the_same(arm: &Arm) {
     let why_not = match arm {
         Arm::Sim => Some("the classic protocol"),
         Arm::Embedded if arm.has_the_native_client() => Some("on the embedded cluster"),
+        // Of that a cluster is asked only once the run is there.
+        Arm::Cluster(_) if !arm.group_protocols().contains(&"consumer") => return,
         Arm::Embedded | Arm::Cluster(_) => None,
     };
     if let Some(why_not) = why_not {
@@ -225,8 +227,12 @@ fn a_static_member_gets_its_partitions_back(arm: &Arm) {
         kill_of_a_static_member(arm, late, "consumers.protocol=consumer");
     }
     if !arm.is_embedded() {
-        // The mock coordinator does not know static members of classic groups; `check` warns about it. The session
-        // timeout is long enough for the busiest machine.
+        // The mock coordinator does not know static members of classic groups; `check` warns about it. kfake deals out
+        // again when a member that is back had other partitions as it joined, where Kafka only compares the assignor.
+        if arm.is_kfake() {
+            return;
+        }
+        // The session timeout is long enough for the busiest machine.
         kill_of_a_static_member(arm, kill, "consumers.session_timeout=30s");
     }
 }
@@ -342,8 +348,10 @@ fn a_crashed_member_is_succeeded(arm: &Arm) {
     for p in &summary.partitions {
         let owners = owners(p);
         if fault.partitions_aimed_at.contains(&p.partition) {
-            assert_eq!(owners[0], (2, 1), "partition {}: {owners:?}", p.partition);
-            assert!(owners.len() > 1, "no consumer took over partition {}", p.partition);
+            // Where a group does not wait for its members, the first ones own it before.
+            let at = owners.iter().position(|owner| *owner == (2, 1));
+            let at = at.unwrap_or_else(|| panic!("partition {}: {owners:?}", p.partition));
+            assert!(owners.len() > at + 1, "no consumer took over partition {}", p.partition);
         }
         let last = p.owners.last().expect("an owner");
         assert_ne!((last.consumer, last.start), (2, 1), "partition {}", p.partition);

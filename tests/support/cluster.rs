@@ -3,8 +3,14 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
+use bytes::Bytes;
+use kafka_protocol::messages::ApiVersionsResponse;
+use kafka_protocol::messages::api_versions_response::FinalizedFeatureKey;
+use kafka_protocol::protocol::Decodable as _;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -49,12 +55,46 @@ impl Arm {
         matches!(self, Arm::Sim) || std::env::var("CLIENT").is_ok_and(|client| client == "native")
     }
 
-    /// The protocols of groups that it has.
+    /// The protocols of groups that it has. A cluster is asked: the consumer protocol is not served by every broker.
     pub(crate) fn group_protocols(&self) -> &'static [&'static str] {
-        match self {
-            Arm::Sim => &["classic"],
-            Arm::Embedded | Arm::Cluster(_) => &["classic", "consumer"],
-        }
+        const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
+        let has_both = match self {
+            Arm::Sim => false,
+            Arm::Embedded => true,
+            Arm::Cluster(_) => self.serves(CONSUMER_GROUP_HEARTBEAT, "group.version"),
+        };
+        if has_both { &["classic", "consumer"] } else { &["classic"] }
+    }
+
+    /// Whether the cluster has a request, and has turned the feature for it on (ApiVersions 3, KIP-584). One that says
+    /// nothing of features has what it lists.
+    pub(crate) fn serves(&self, api: i16, feature: &str) -> bool {
+        // Api 18, version 3, correlation id, no client id, no tags; a name and a version of this software, no tags.
+        const REQUEST: &[u8] = b"\x00\x12\x00\x03\x00\x00\x00\x00\xff\xff\x00\x05test\x021\x00";
+        let first = self.bootstrap().split(',').next().expect("an address");
+        let mut socket = TcpStream::connect(first).expect("a broker");
+        socket.set_read_timeout(Some(ANSWER)).expect("a limit");
+        let length = (REQUEST.len() as u32).to_be_bytes();
+        socket.write_all(&[&length, REQUEST].concat()).expect("a broker that listens");
+        let mut length = [0; 4];
+        socket.read_exact(&mut length).expect("an answer");
+        let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+        socket.read_exact(&mut answer).expect("a whole answer");
+        // Behind the correlation id.
+        let mut answer = Bytes::from(answer.split_off(4));
+        let answer = ApiVersionsResponse::decode(&mut answer, 3).expect("versions");
+        let features = &answer.finalized_features;
+        let is_on =
+            |it: &FinalizedFeatureKey| it.name.as_str() == feature && it.max_version_level > 0;
+        answer.api_keys.iter().any(|it| it.api_key == api)
+            && (features.is_empty() || features.iter().any(is_on))
+    }
+
+    /// Whether the cluster is franz-go's kfake, which calls itself so.
+    pub(crate) fn is_kfake(&self) -> bool {
+        let Arm::Cluster(_) = self else { return false };
+        let client: BaseConsumer = self.config().create().expect("a client");
+        client.client().fetch_cluster_id(ANSWER).is_some_and(|id| id == "kfake")
     }
 
     /// What results call it.
