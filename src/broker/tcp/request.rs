@@ -38,7 +38,6 @@ pub(super) struct Topic {
 }
 
 /// Batches of a Produce request.
-#[expect(clippy::vec_box, reason = "they move from the client's outbox to the request and back")]
 pub(super) type Batches = Vec<Box<Produce>>;
 
 /// What is sent as one request.
