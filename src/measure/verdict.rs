@@ -382,7 +382,7 @@ fn ack(plan: &Plan) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::BrokerKind;
+    use crate::base::{BrokerKind, ClientKind};
     use crate::plan::{self, Overrides};
     use crate::scenario::Source;
 
@@ -390,7 +390,8 @@ mod tests {
         let text =
             format!("[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"1/s\"\n{load}\n");
         let source = Source { name: "test".to_owned(), text };
-        let overrides = Overrides { broker: Some(broker), ..Overrides::default() };
+        let client = Some(ClientKind::Rdkafka);
+        let overrides = Overrides { broker: Some(broker), client, ..Overrides::default() };
         let (plan, found) = plan::compile(&source, &[], &overrides);
         not_measured(&plan.unwrap_or_else(|| panic!("{found:?}")))
     }
