@@ -1,8 +1,8 @@
 //! What the administrators of all client libraries share: what they do, what they find, what stands in the way of it, and
 //! how long it may take.
 //!
-//! What stands in the way is found within seconds where it can be told: [`closer`] asks the listener itself, and
-//! [`find_unreachable`] tries the addresses that the cluster advertises.
+//! What stands in the way is found within seconds where it can be told: `closer` asks the listener itself, and
+//! `find_unreachable` tries the addresses that the cluster advertises.
 
 mod administrator;
 mod connection;
