@@ -130,7 +130,7 @@ pub(super) fn require_healed(plan: &Plan, results: &Path) -> Result<(), Error> {
                 let count = lease.outstanding().count();
                 let faults = if count == 1 { "fault" } else { "faults" };
                 return Err(Error::Environment(format!(
-                    "{} ended with {count} {faults} that are not healed; run `lanekeeper heal {at} --allow-exec`, which \
+                    "{} has left {count} {faults} unhealed; run `lanekeeper heal {at} --allow-exec`, which \
                      without `--allow-exec` lists them, or remove `{at}` if the cluster is whole",
                     lease.of()
                 )));

@@ -66,7 +66,7 @@ fn what_a_killed_run_has_broken_is_healed_by_a_command_and_keeps_others_from_run
     // A run that would be beside its result does not begin.
     let next = ["run", "scenario.toml", "--allow-exec", "--out", "next"];
     let refused = Tool::new().current_dir(scratch).args(next).exits(3);
-    for text in ["2 faults that are not healed", "lanekeeper heal ./out/lease.jsonl --allow-exec"] {
+    for text in ["2 faults unhealed", "lanekeeper heal ./out/lease.jsonl --allow-exec"] {
         assert!(refused.stderr.contains(text), "`{text}` {}", refused.output());
     }
     assert!(!scratch.join("next").exists());
