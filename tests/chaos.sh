@@ -77,7 +77,7 @@ faults() {
   fault 6 19 4 1s 'stall = { consumer = { random = 2 } }'
   fault 7 23 5 3s 'slow = { consumer = { random = 3 }, add = "2ms" }'
   fault 8 29 5 3s 'late_close = { consumer = { random = 2 } }'
-  if [ "$broker" = kafka ]; then fault 9 90 5 15s "$(exec_of kill revive 2)"; fi
+  if [ "$broker" = kafka ]; then fault 9 120 5 15s "$(exec_of kill revive 2)"; fi
   fault 10 31 6 '' 'crash_loop = { consumer = { random = 1 }, times = 2 }'
   fault 11 37 6 1s 'pause = { pool = { random = 1 } }'
   fault 12 41 6 2s 'burst = { pool = { random = 1 }, factor = 3 }'
@@ -91,12 +91,13 @@ faults() {
     fault 16 59 6 '' 'request_error = { api = "produce", code = "not-leader", count = 3 }'
     fault 17 61 6 '' 'request_error = { api = "fetch", code = "request-timed-out", count = 3 }'
   else
-    fault 40 90 5 8s "$(exec_of pause resume 3)"
-    if [ "$minutes" -gt 1 ]; then fault 69 90 5 15s "$(exec_of kill revive 1)"; fi
+    fault 48 120 5 8s "$(exec_of pause resume 3)"
+    if [ "$minutes" -gt 1 ]; then fault 80 120 5 15s "$(exec_of kill revive 1)"; fi
   fi
 }
 
-# Broken one after the other: two of three brokers must be there for a record to be acknowledged.
+# Broken one after the other, with time for a restart in between: two of three brokers must be there for a record to be
+# acknowledged, and a fault that comes before is missed.
 exec_of() {
   printf 'exec = { start = ["tests/kafka.sh", "%s", "%s"], end = ["tests/kafka.sh", "%s", "%s"], brokers = [%s], limit = "100s" }' "$1" "$3" "$2" "$3" "$3"
 }
