@@ -62,7 +62,7 @@ mod tests {
         let expected = [
             "connections 1,042 at most, 1,043 made",
             "requests 548.8/s: Produce 512.5/s, Fetch 36.0/s, Metadata 0.2/s",
-            "Produce requests: 4.0 records, 1 KiB each on average",
+            "batches of Produce requests: 4.0 records, 1 KiB each on average",
         ];
         assert_eq!(request_lines(&requests), expected);
     }
