@@ -21,7 +21,7 @@ pub struct ClientRequests {
     /// All of them together.
     pub all_per_s: f64,
     /// Batches of Produce requests in the measured window, with the bytes of the requests, headers and compression
-    /// included. A request has a batch of each partition that had records to send.
+    /// included. A request has a batch of each partition whose records were due.
     pub produced: RequestSizes,
     /// Responses to Fetch in the measured window, of those with records.
     pub fetched: RequestSizes,

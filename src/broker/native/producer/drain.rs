@@ -55,44 +55,23 @@ impl NativeProducer {
         self.in_flight.iter().any(|in_flight| in_flight.may_have_room(window))
     }
 
-    /// Whether a request that was begun takes batches more.
-    #[inline]
-    fn takes_more(&self) -> bool {
-        let window = self.window();
-        self.in_flight.iter().any(|in_flight| in_flight.takes_more(window, 0))
-    }
-
-    /// Whether the batch of a partition fits into a request that was begun.
-    fn joins_a_request(&self, partition: PartitionId, now: Time) -> bool {
-        let queue = &self.queues[partition.0 as usize];
-        let leader = self.ready_leader(partition, now).filter(|_| !queue.waits());
-        leader.is_some_and(|leader| {
-            self.in_flight[leader as usize].takes_more(self.window(), queue.request)
-        })
-    }
-
     /// Whether an open batch has waited long enough.
     #[inline]
     pub(super) fn has_due(&self, now: Time) -> bool {
         self.opened.front().is_some_and(|(since, _)| *since + self.linger <= now)
     }
 
-    /// Closes and sends the open batches that have waited long enough and have room; they are the first ones. A request
-    /// takes with it what else is there for its broker, as that of Kafka's Java client does. Returns when something is
-    /// due next.
+    /// Closes and sends the open batches that have waited long enough and have room; they are the first ones. Returns
+    /// when something is due next.
+    ///
+    /// Batches that are not due stay open: sent with the others, as Kafka's Java client does it, they are half as large
+    /// at the maximum rate, which is then 0.9 x with 1.14 x of the CPU.
     pub(super) fn send_opened(&mut self, now: Time) -> Time {
         let (mut next, mut at) = (Time::NEVER, 0);
         while let Some((since, partition)) = self.opened.get(at).copied() {
             let due = since + self.linger;
             if due > now {
-                next = next.min(due);
-                if !self.takes_more() {
-                    return next;
-                }
-                if !self.joins_a_request(partition, now) {
-                    at += 1;
-                    continue;
-                }
+                return next.min(due);
             }
             // Behind it there may be a thousand others that cannot go either.
             if !self.has_room() {

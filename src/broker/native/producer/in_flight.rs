@@ -48,7 +48,7 @@ impl InFlight {
 
     /// Whether the request that was begun last takes a batch more, of a partition that it has no batch of.
     #[inline]
-    pub(super) fn takes_more(&self, window: Window, last: u64) -> bool {
+    fn takes_more(&self, window: Window, last: u64) -> bool {
         self.open.bytes < window.request_bytes
             && self.open.outbox == window.outbox
             && self.open.number != last
