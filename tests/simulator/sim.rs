@@ -43,8 +43,8 @@ fn a_killed_consumer_is_back_at_once_and_nobody_else_notices() {
 
 #[test]
 fn shipped_scenarios_for_one_purpose_do_what_they_say() {
-    for orders in ["avro-orders.toml", "protobuf-orders.toml"] {
-        let orders = simulate(orders, &[]).summary();
+    for orders in [simulate("avro-orders.toml", &[]), simulate("protobuf-orders.toml", &[])] {
+        let orders = orders.summary();
         assert_eq!(orders.ledger.delivered, orders.ledger.sent);
     }
     let backlog = simulate("backlog.toml", &[]).summary();
