@@ -73,7 +73,10 @@ fn the_seconds_as_csv_are_those_of_the_directory() {
     assert_eq!(lines.len(), kept.len());
     for (line, kept) in lines.iter().zip(&kept) {
         for (name, cell) in names.iter().zip(line.split(',')) {
-            assert_eq!(cell.parse::<f64>().ok(), kept[*name].as_f64(), "{name} {line}");
+            // Yes and no are 1 and 0.
+            let flag = kept[*name].as_bool().map(|flag| f64::from(u8::from(flag)));
+            let expected = flag.or_else(|| kept[*name].as_f64());
+            assert_eq!(cell.parse::<f64>().ok(), expected, "{name} {line}");
         }
     }
 }
