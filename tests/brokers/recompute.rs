@@ -142,19 +142,20 @@ fn recompute(finished: &Finished) {
         &result["achieved_bytes_per_s"],
     );
     assert_eq!(result["fairness"]["worst_partition"].as_u64(), worst.map(|(_, id)| id));
-    // Everything due was sent. What was not processed in time has an age instead of a response time.
-    let measured = count(&latency["response"], "count");
-    let with_ages = &latency["response_with_unprocessed"];
-    let due = with_ages["count"].as_u64().unwrap_or(measured);
-    assert_eq!(
-        (count(&result, "offered"), count(&result, "offered_sent")),
-        (due, due),
-        "{ledger}\n{}",
-        finished.output()
-    );
-    assert_same("offered", due as f64 / duration_s, &result["offered_per_s"]);
+    recompute_due(finished, &result, duration_s);
     recompute_faults(finished, &result);
     recompute_times(&result, &distributions);
+}
+
+/// Everything due was sent. What was not processed in time has an age instead of a response time.
+fn recompute_due(finished: &Finished, result: &Value, duration_s: f64) {
+    let latency = &result["latency_us"];
+    let counted = |digest: &Value| digest["count"].as_u64();
+    let processed = counted(&latency["response"]).expect("a count");
+    let due = counted(&latency["response_with_unprocessed"]).unwrap_or(processed);
+    let offered = [&result["offered"], &result["offered_sent"]].map(Value::as_u64);
+    assert_eq!(offered, [Some(due); 2], "{}\n{}", result["ledger"], finished.output());
+    assert_same("offered", due as f64 / duration_s, &result["offered_per_s"]);
 }
 
 /// The slowest record of each partition is the largest value of its raw distribution, the parts of each add up, the
