@@ -189,7 +189,10 @@ fn largest_difference(p: &PartitionSummary, median: Option<&PartitionSummary>) -
 
 fn overload(s: &Summary, p: &PartitionSummary) -> Option<String> {
     let it = s.overloaded.iter().find(|it| it.partition == p.partition)?;
-    let needed = it.consumers_needed.map(|needed| format!(": it needs {needed:.2} consumers"));
+    let needed = it.consumers_needed.map(|needed| match needed < 1.0 {
+        true => format!(", though they need {needed:.2} consumers: they arrive late"),
+        false => format!(": they need {needed:.2} consumers"),
+    });
     Some(format!(
         "Its consumer does not keep up with {:.1} records/s of {} each{}.",
         it.offered_per_s,

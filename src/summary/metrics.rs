@@ -343,6 +343,11 @@ fn overload(summary: &Summary) -> Option<String> {
         count => format!(", and {} more partitions", count - 1),
     };
     Some(match (worst.handling_ms, worst.consumers_needed) {
+        (Some(_), Some(needed)) if needed < 1.0 => format!(
+            "partition {} falls behind {:.0} msg/s{more}, though its work needs {needed:.2} consumers: its records \
+             arrive late",
+            worst.partition, worst.offered_per_s
+        ),
         (Some(ms), Some(needed)) => format!(
             "partition {}: {:.0} msg/s x {} = {needed:.2} consumers{more}",
             worst.partition,
@@ -415,5 +420,32 @@ pub(crate) fn condition(needs: Need) -> Option<&'static str> {
         Need::Backlog => Some("with `load.backlog`"),
         Need::Failure => Some("faults that end a consumer or a pool"),
         Need::OtherPartitions => Some("faults that are not aimed at every partition"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_falls_behind_by_its_work_or_by_records_that_arrive_late() {
+        let told = |handling_ms, consumers_needed| {
+            let it = Overload {
+                partition: 3,
+                consumer: None,
+                offered_per_s: 50.0,
+                handling_ms: Some(handling_ms),
+                consumers_needed: Some(consumers_needed),
+            };
+            overload(&Summary { overloaded: vec![it], ..Summary::default() })
+        };
+        let expected = |text: &str| Some(text.to_owned());
+        assert_eq!(told(30.0, 1.5), expected("partition 3: 50 msg/s x 30ms = 1.50 consumers"));
+        assert_eq!(
+            told(0.4, 0.02),
+            expected(
+                "partition 3 falls behind 50 msg/s, though its work needs 0.02 consumers: its records arrive late"
+            )
+        );
     }
 }
