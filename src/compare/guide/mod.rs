@@ -9,6 +9,7 @@ mod evidence;
 mod facts;
 mod html;
 mod measures;
+mod slow_partition;
 mod suite;
 mod text;
 

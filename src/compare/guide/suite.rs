@@ -2,6 +2,7 @@
 
 use super::advice::{Assigning, SetUpRounds, Situation};
 use super::condition::Condition;
+use super::slow_partition::SlowPartition;
 use crate::compare::limit::rate_override;
 use crate::compare::settings::settings;
 use crate::compare::variant::{Variant, VariantRounds};
@@ -88,9 +89,6 @@ const IN_VIRTUAL_TIME: Lengths =
 const IN_REAL_TIME: Lengths =
     Lengths { warmup: 1, quiet: 5, crash: (15, 7), change: (9, 4), drain: Some(5) };
 
-/// Share of the time for which the slow partition's consumer is busy, as in the scenarios of the guide's claims.
-const SLOW_SHARE: f64 = 0.67;
-
 impl GuideSuite {
     /// The suite for a load. `plan` is the plan of that load with a consumer assigned to each partition, and `own`
     /// is given if it is the user's load, whose work stays as it is.
@@ -109,8 +107,11 @@ impl GuideSuite {
             "the guide compares set-ups at a given rate: give `load.rate` a number, for example `2/s`",
         )?;
         let before = before_members(partitions);
-        let slow = 4.min(partitions - 1);
         let partition_rate = per_second / f64::from(partitions);
+        let slow = match own {
+            Some(_) => SlowPartition::of_load(plan, partition_rate),
+            None => SlowPartition::of_guide(partition_rate, partitions),
+        };
         let lengths = match plan.broker.kind().capability().is_modelled {
             true => &IN_VIRTUAL_TIME,
             false => &IN_REAL_TIME,
@@ -123,7 +124,7 @@ impl GuideSuite {
             option_1: format!("group:{partitions}"),
             option_2: "assign".to_owned(),
             consumers: (before, partitions),
-            slow,
+            slow: slow.id,
             conditions,
             left_out: Vec::new(),
             runs: Vec::new(),
@@ -210,7 +211,7 @@ fn conditions(
     partition_rate: f64,
     partitions: u32,
     before: u32,
-    slow: u32,
+    slow: SlowPartition,
     own: Option<Saturation>,
     lengths: &Lengths,
 ) -> Vec<(Condition, Vec<String>)> {
@@ -231,8 +232,10 @@ fn conditions(
         vec![format!("fault=[{{at=\"{at}s\",{what}={{consumer={}}}}}]", 7.min(before - 1))]
     };
     let no_fault = || vec!["fault=[]".to_owned()];
-    let slow_work =
-        || vec![format!("consumers.work_of={{{slow}={}}}", wait(SLOW_SHARE / partition_rate))];
+    let slow_work = || {
+        let work = slow.work_s.map(|it| format!("consumers.work_of={{{}={}}}", slow.id, wait(it)));
+        work.into_iter().collect::<Vec<_>>()
+    };
     let mut all = vec![
         (Condition::Quiet, [times(quiet), no_fault(), light()].concat()),
         (Condition::Slow, [times(quiet), no_fault(), light(), slow_work()].concat()),
