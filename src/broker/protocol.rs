@@ -2,6 +2,7 @@
 //!
 //! A simulated network carries them as they are; a socket would carry their bytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::group::{GroupRequest, GroupResponse};
@@ -67,8 +68,16 @@ pub struct Produce {
     pub acks: Acks,
     /// The idempotent producer's number and the sequence of the first record, if it is one.
     pub sequence: Option<(i64, u64)>,
+    /// The records, which the client has as well until they are acknowledged; `None` once the request has done its work.
+    pub batch: Option<Arc<Batch>>,
+}
+
+impl Produce {
     /// The records.
-    pub batch: Batch,
+    #[inline]
+    pub fn batch(&self) -> &Batch {
+        self.batch.as_deref().unwrap_or(&NO_RECORDS)
+    }
 }
 
 impl Default for Produce {
@@ -80,13 +89,13 @@ impl Default for Produce {
             partition: PartitionId(0),
             acks: Acks::None,
             sequence: None,
-            batch: Batch::default(),
+            batch: None,
         }
     }
 }
 
 /// Records on their way to a partition.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// All payloads, one after the other.
     pub bytes: Vec<u8>,
@@ -96,19 +105,7 @@ pub struct Batch {
     pub is_packed: bool,
 }
 
-impl Clone for Batch {
-    fn clone(&self) -> Batch {
-        Batch { bytes: self.bytes.clone(), ends: self.ends.clone(), is_packed: self.is_packed }
-    }
-
-    /// Keeps the memory there is.
-    #[inline]
-    fn clone_from(&mut self, other: &Batch) {
-        self.bytes.clone_from(&other.bytes);
-        self.ends.clone_from(&other.ends);
-        self.is_packed = other.is_packed;
-    }
-}
+static NO_RECORDS: Batch = Batch { bytes: Vec::new(), ends: Vec::new(), is_packed: false };
 
 impl Batch {
     /// Adds a record.

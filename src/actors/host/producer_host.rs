@@ -16,8 +16,10 @@ use crate::plan::{Pace, RecordFacts, RecordWriter};
 
 /// Records sent in one go, before acknowledgements are read.
 const BURST_MAX: usize = 256;
+/// At maximum rate the clock is read for the first of this many records: they take less than two microseconds.
+const CLOCK_EVERY: usize = 8;
 /// Longest sleep, so that commands and acknowledgements are seen in time.
-const SLEEP_MAX: Duration = Duration::from_millis(10);
+pub(in crate::actors) const SLEEP_MAX: Duration = Duration::from_millis(10);
 /// How long to wait when the client's queue is full or consumers are too far behind.
 pub(in crate::actors) const BLOCKED_WAIT: Duration = Duration::from_micros(500);
 /// How long the fate of what is in flight is waited for when the schedule was ended early.
@@ -87,7 +89,7 @@ pub(in crate::actors) enum PoolTurn {
     Again,
     /// Another turn at this time.
     At(Time),
-    /// Another turn after [`BLOCKED_WAIT`], which counts as blocked.
+    /// Another turn after [`BLOCKED_WAIT`], or sooner after an answer, which counts as blocked.
     Blocked(Blocked),
     /// Nothing more: everything is sent and its fate known, or the pool is abandoned.
     Over,
@@ -282,8 +284,11 @@ fn burst<P: ProducerPort>(
     (reached, horizon): (&mut Time, Horizon),
 ) -> Burst {
     let (mut skipped, mut has_left, mut is_early) = (0, false, false);
-    for _ in 0..BURST_MAX {
-        *reached = horizon.time(*reached);
+    let clock_every = if sender.at_max_rate { CLOCK_EVERY } else { 1 };
+    for index in 0..BURST_MAX {
+        if index % clock_every == 0 {
+            *reached = horizon.time(*reached);
+        }
         let early = sender.next_early(pacer, *reached, horizon, has_left);
         has_left = early.is_some();
         is_early |= early.is_some_and(|at| at > *reached);

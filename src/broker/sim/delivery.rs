@@ -289,7 +289,7 @@ impl Kernel {
         match request {
             _ if !self.network.is_limited() => 0,
             Request::Produce(produce) => {
-                FRAME + produce.batch.bytes.len() as u64 + RECORD * produce.batch.len() as u64
+                FRAME + produce.batch().bytes.len() as u64 + RECORD * produce.batch().len() as u64
             }
             _ => FRAME,
         }
@@ -399,7 +399,7 @@ impl Kernel {
 fn bytes_of(request: &Request) -> usize {
     match request {
         Request::Produce(produce) => {
-            MESSAGE_BYTES + produce.batch.bytes.capacity() + 4 * produce.batch.ends.capacity()
+            MESSAGE_BYTES + produce.batch().bytes.capacity() + 4 * produce.batch().ends.capacity()
         }
         _ => MESSAGE_BYTES,
     }

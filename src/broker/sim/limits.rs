@@ -64,13 +64,14 @@ impl fmt::Display for Exceeded {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
     use crate::base::{Clock, Seed};
     use crate::broker::model::ClusterSettings;
     use crate::broker::model::group::GroupSettings;
-    use crate::broker::protocol::{Produce, Request};
+    use crate::broker::protocol::{Batch, Produce, Request};
     use crate::broker::sim::{Kernel, NetworkSettings, StepOutcome};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -132,7 +133,9 @@ mod tests {
         let mut send = |count: i64| {
             for i in 0..count {
                 let mut produce = Box::<Produce>::default();
-                produce.batch.push(&[0; 1024]);
+                let mut batch = Batch::default();
+                batch.push(&[0; 1024]);
+                produce.batch = Some(Arc::new(batch));
                 let key = kernel.queue.key(Time(i64::MAX / 2 + i), 0);
                 kernel.put_request(key, 0, 0, Request::Produce(produce));
             }

@@ -62,7 +62,8 @@ impl Kernel {
         let partition = follower.record.partition;
         match request {
             Request::Produce(produce) if produce.partition == partition => {
-                let Some((tries, stamp)) = follower.batch((client, produce.number), &produce.batch)
+                let Some((tries, stamp)) =
+                    follower.batch((client, produce.number), produce.batch())
                 else {
                     return;
                 };

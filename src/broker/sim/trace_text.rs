@@ -107,7 +107,7 @@ fn request_text(request: &Request) -> TraceText {
     match request {
         Request::Produce(produce) => {
             let partition = produce.partition;
-            let (count, bytes) = (produce.batch.len(), produce.batch.bytes.len());
+            let (count, bytes) = (produce.batch().len(), produce.batch().bytes.len());
             let sequence = match produce.sequence {
                 Some((producer, first)) => format!(", producer {producer} from sequence {first}"),
                 None => String::new(),

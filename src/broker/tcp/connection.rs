@@ -12,11 +12,10 @@ use std::time::Duration;
 use mio::net::TcpStream;
 
 use super::ask_error::AskError;
-use super::leaders::Leaders;
 use super::negotiation::Negotiation;
 use super::poller::Poller;
 use super::request::{
-    Answered, Memory, Outgoing, PutError, Question, Topic, answered, put, without_response,
+    Answered, Outgoing, PutError, Question, Topic, answered, put, without_response,
 };
 use crate::base::Time;
 use crate::broker::protocol::Client;
@@ -28,8 +27,11 @@ use crate::measure::{RequestCounter, SentBatches};
 
 /// The largest response a client reads: more than a fetch of any number of partitions of a thread asks for.
 const FRAME_BYTES_MAX: usize = 256 << 20;
+/// From this number of bytes on that wait to be written, requests wait as they are: so the same memory, which the
+/// processor has near, serves for each.
+const OUT_BYTES_MAX: usize = 512 << 10;
 /// What a buffer of bytes to be written keeps of its memory once it is empty.
-const OUT_BYTES_KEPT: usize = 1 << 20;
+const OUT_BYTES_KEPT: usize = 2 << 20;
 /// What a broker may hold a connection back for, at most: less than the client waits for an answer.
 const THROTTLE_MAX: Duration = Duration::from_secs(15);
 
@@ -47,8 +49,8 @@ pub(super) struct Connection {
     pending: Pending<Question>,
     /// When each of these was asked.
     asked: VecDeque<Time>,
-    /// Requests that wait for the versions of the broker.
-    held: Vec<Outgoing>,
+    /// Requests that wait for the versions of the broker, or until what is before them has been written.
+    held: VecDeque<Outgoing>,
     /// Nothing is written before, because a quota of the broker's is used up.
     throttled_until: Time,
     /// When the login is repeated, with the next request: before the broker takes none any more.
@@ -110,59 +112,57 @@ impl Connection {
             written: 0,
             pending: Pending::default(),
             asked: VecDeque::new(),
-            held: Vec::new(),
+            held: VecDeque::new(),
             throttled_until: Time::ZERO,
             renewed_from: Time::NEVER,
         })
     }
 
-    /// Takes a request, which is written by the next [`write`](Self::write) once the connection is open. Returns one
-    /// that needs no response.
+    /// Takes a request, which is written by the next [`write`](Self::write) once the connection is open.
     ///
     /// # Errors
     /// The broker speaks no version of it that this client speaks.
-    pub(super) fn push(
+    pub(super) fn push<C: Client>(
         &mut self,
         outgoing: Outgoing,
-        (topic, leaders, memory): (&Topic, &Leaders, &mut Memory),
-        (counter, now): (&mut RequestCounter, Time),
-    ) -> Result<Option<Question>, Broken> {
-        if now >= self.renewed_from {
-            self.renew(topic, now)?;
+        to: &mut Answered<'_, C>,
+    ) -> Result<(), Broken> {
+        if to.now >= self.renewed_from {
+            self.renew(to.topic, to.now)?;
         }
-        match &self.state {
-            State::Open(versions) => {
-                let how = (versions, topic, leaders, &mut *memory);
-                let (batches, records) = match &outgoing {
-                    Outgoing::Batches(batches) => {
-                        let records = batches.iter().map(|batch| batch.batch.len() as u64).sum();
-                        (batches.len() as u64, records)
-                    }
-                    Outgoing::One(_) => (0, 0),
-                };
-                let before = self.out.len();
-                let unanswered = put(&mut self.out, &mut self.pending, outgoing, how)?;
-                if batches > 0 {
-                    let BatchSizes { bytes, uncompressed } = memory.batch_sizes;
-                    let sent = SentBatches { count: batches, bytes, uncompressed };
-                    counter.produced(records, (self.out.len() - before) as u64, sent, now);
-                }
-                if let Some(Question::Produce(_)) = &unanswered {
-                    counter.answered(Api::Produce.name(), now);
-                }
-                self.asked.resize(self.pending.len(), now);
-                Ok(unanswered)
+        self.held.push_back(outgoing);
+        self.encode(to)
+    }
+
+    /// Encodes requests that wait, as far as there is room.
+    fn encode<C: Client>(&mut self, to: &mut Answered<'_, C>) -> Result<(), Broken> {
+        let State::Open(versions) = &self.state else { return Ok(()) };
+        while self.out.len() - self.written < OUT_BYTES_MAX {
+            let Some(outgoing) = self.held.pop_front() else { return Ok(()) };
+            let (batches, records) = outgoing.counts();
+            let before = self.out.len();
+            let how = (versions, &*to.topic, &*to.leaders, &mut *to.memory);
+            let unanswered = put(&mut self.out, &mut self.pending, outgoing, how)?;
+            if batches > 0 {
+                let BatchSizes { bytes, uncompressed } = to.memory.batch_sizes;
+                let sent = SentBatches { count: batches, bytes, uncompressed };
+                to.counter.produced(records, (self.out.len() - before) as u64, sent, to.now);
             }
-            _ => {
-                self.held.push(outgoing);
-                Ok(None)
+            self.asked.resize(self.pending.len(), to.now);
+            if let Some(question) = unanswered {
+                to.counter.answered(Api::Produce.name(), to.now);
+                without_response(to.client, to.broker, question, to.now);
             }
         }
+        Ok(())
     }
 
     /// Whether something is to be written.
     pub(super) fn has_output(&self) -> bool {
-        self.written < self.out.len() || self.channel.has_output()
+        let is_open = matches!(self.state, State::Open(_));
+        self.written < self.out.len()
+            || self.channel.has_output()
+            || (is_open && !self.held.is_empty())
     }
 
     /// When what waits here may be written, if a quota holds it back.
@@ -178,11 +178,12 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is broken.
-    pub(super) fn write(&mut self, now: Time) -> Result<(), Broken> {
-        if matches!(self.state, State::Connecting) || now < self.throttled_until {
+    pub(super) fn write<C: Client>(&mut self, to: &mut Answered<'_, C>) -> Result<(), Broken> {
+        if matches!(self.state, State::Connecting) || to.now < self.throttled_until {
             return Ok(());
         }
         while self.has_output() {
+            self.encode(to)?;
             let left = &self.out[self.written..];
             let written = match left.is_empty() {
                 true => self.channel.flush(&mut self.socket).map(|()| None),
@@ -195,10 +196,12 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
+            if self.written == self.out.len() {
+                self.out.clear();
+                self.written = 0;
+            }
         }
-        self.out.clear();
         self.out.shrink_to(OUT_BYTES_KEPT);
-        self.written = 0;
         Ok(())
     }
 
@@ -206,7 +209,7 @@ impl Connection {
     ///
     /// # Errors
     /// The connection cannot be made, or is broken.
-    pub(super) fn writable(&mut self, topic: &Topic, now: Time) -> Result<(), Broken> {
+    pub(super) fn writable<C: Client>(&mut self, to: &mut Answered<'_, C>) -> Result<(), Broken> {
         if matches!(self.state, State::Connecting) {
             if let Some(error) = self.socket.take_error()? {
                 return Err(error.into());
@@ -219,11 +222,11 @@ impl Connection {
             }
             self.socket.set_nodelay(true)?;
             let negotiation = Negotiation::new(&self.access);
-            self.ask_next(&negotiation, topic)?;
-            self.asked.resize(self.pending.len(), now);
+            self.ask_next(&negotiation, to.topic)?;
+            self.asked.resize(self.pending.len(), to.now);
             self.state = State::Negotiating(Box::new(negotiation));
         }
-        self.write(now)
+        self.write(to)
     }
 
     /// Begins to repeat the login. What is asked from now on waits; what was asked before is answered before.
@@ -300,7 +303,8 @@ impl Connection {
             (Some(Some(versions)), _) => {
                 // At nine tenths of what the broker gives, as Kafka's own client does at the latest.
                 self.renewed_from = lifetime.map_or(Time::NEVER, |it| to.now + it * 9 / 10);
-                self.opened(versions, to)
+                self.state = State::Open(versions);
+                self.write(to)
             }
             (Some(None), State::Negotiating(begun)) => {
                 begun.ask(
@@ -310,27 +314,10 @@ impl Connection {
                     &to.topic.client_id,
                 )?;
                 self.asked.resize(self.pending.len(), to.now);
-                self.write(to.now)
+                self.write(to)
             }
             (Some(None), _) => Ok(()),
         }
-    }
-
-    /// The broker's versions are known: what waited for them is written.
-    fn opened<C: Client>(
-        &mut self,
-        versions: BrokerVersions,
-        to: &mut Answered<'_, C>,
-    ) -> Result<(), Broken> {
-        self.state = State::Open(versions);
-        for outgoing in std::mem::take(&mut self.held) {
-            let how = (&*to.topic, &*to.leaders, &mut *to.memory);
-            let counting = (&mut *to.counter, to.now);
-            if let Some(question) = self.push(outgoing, how, counting)? {
-                without_response(to.client, to.broker, question, to.now);
-            }
-        }
-        self.write(to.now)
     }
 
     /// A broker holds the connection back: it does not read what is sent before.

@@ -49,6 +49,19 @@ pub(super) enum Outgoing {
     Batches(Batches),
 }
 
+impl Outgoing {
+    /// Number of its batches, and of their records.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        match self {
+            Outgoing::One(_) => (0, 0),
+            Outgoing::Batches(batches) => {
+                let records = batches.iter().map(|batch| batch.batch().len() as u64).sum();
+                (batches.len() as u64, records)
+            }
+        }
+    }
+}
+
 /// A request that waits for its response, with what the response belongs to.
 #[derive(Debug)]
 pub(super) enum Question {
@@ -287,8 +300,10 @@ pub(super) fn answered<C: Client>(
                 if let (Some(_), Some(hint)) = (answer.error, answer.leader) {
                     to.take_hint(answer.partition, hint, &answers.endpoints);
                 }
-                to.client.receive(broker, answer.response(batch.number), &(), now);
+                let response = answer.response(batch.number);
+                // Before: then the client has the records for itself when it learns of the answer.
                 to.client.reuse(batch);
+                to.client.receive(broker, response, &(), now);
             }
             return Ok(answers.throttle_ms);
         }
@@ -353,8 +368,9 @@ pub(super) fn without_response<C: Client>(
 ) {
     if let Question::Produce(batches) = question {
         for batch in batches {
-            client.receive(broker, Response::Produce(batch.number, Ok(Offset(-1))), &(), now);
+            let response = Response::Produce(batch.number, Ok(Offset(-1)));
             client.reuse(batch);
+            client.receive(broker, response, &(), now);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::brokers::{BROKERS_MAX, Brokers};
 use super::connection::{Broken, Connection};
 use super::leaders::Leaders;
 use super::poller::{Poller, Ready};
-use super::request::{Answered, Batches, Memory, Outgoing, Topic, without_response};
+use super::request::{Answered, Batches, Memory, Outgoing, Topic};
 use crate::base::{Clock, DueTimes, Time};
 use crate::broker::protocol::{BrokerId, Client, Produce, Request};
 use crate::measure::RequestCounter;
@@ -197,19 +197,29 @@ impl<C: Client> Transport<C> {
         self.clients[number].outbox().extend(added);
         let mut held = Time::NEVER;
         for at in 0..self.connections[number].len() {
-            let written = match &mut self.connections[number][at] {
-                Some(connection) if connection.has_output() => {
-                    let written = connection.write(now);
-                    held = held.min(held_back(connection, now));
-                    written
-                }
-                _ => continue,
-            };
+            let place = Place::of(number, at);
+            let Some((connection, mut to)) = self.speaking(place, now) else { continue };
+            if !connection.has_output() {
+                continue;
+            }
+            let written = connection.write(&mut to);
+            held = held.min(held_back(connection, now));
             if let Err(broken) = written {
-                self.broken(Place::of(number, at), &broken, now);
+                self.broken(place, &broken, now);
             }
         }
         held
+    }
+
+    /// A connection, if it is there, and what it speaks for.
+    fn speaking(&mut self, place: Place, now: Time) -> Option<(&mut Connection, Answered<'_, C>)> {
+        let Place { number, broker, .. } = place;
+        let connection = self.connections.get_mut(number)?.get_mut(place.at())?.as_mut()?;
+        let (client, brokers) = (&mut self.clients[number], &mut self.brokers);
+        let (topic, leaders, memory) = (&mut self.topic, &mut self.leaders, &mut self.memory);
+        let counter = &mut self.counter;
+        let to = Answered { client, broker, brokers, leaders, topic, memory, counter, now };
+        Some((connection, to))
     }
 
     fn connection(&mut self, place: Place) -> &mut Option<Box<Connection>> {
@@ -233,7 +243,7 @@ impl<C: Client> Transport<C> {
     }
 
     fn push(&mut self, place: Place, outgoing: Outgoing, now: Time) -> Result<(), Broken> {
-        let Place { number, broker, .. } = place;
+        let Place { broker, .. } = place;
         if self.connection(place).is_none() {
             let brokers = &self.brokers;
             let at = (brokers.host(broker), brokers.address(broker));
@@ -242,34 +252,26 @@ impl<C: Client> Transport<C> {
             self.counter.opened();
             *self.connection(place) = Some(Box::new(connection));
         }
-        let how = (&self.topic, &self.leaders, &mut self.memory);
-        let connection = self.connections[number].get_mut(place.at()).and_then(Option::as_mut);
-        let Some(connection) = connection else { return Ok(()) };
-        if let Some(question) = connection.push(outgoing, how, (&mut self.counter, now))? {
-            without_response(&mut self.clients[number], broker, question, now);
+        match self.speaking(place, now) {
+            Some((connection, mut to)) => connection.push(outgoing, &mut to),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Reads from and writes to a socket that is ready.
     fn serve(&mut self, ready: Ready, now: Time) {
         let place = Place::of_token(ready.number);
-        let Place { number, broker, .. } = place;
-        let Some(connections) = self.connections.get_mut(number) else { return };
-        let Some(Some(connection)) = connections.get_mut(place.at()) else { return };
-        self.changed.push(number);
-        self.topic.client_id.clone_from(&self.names[number]);
-        let (client, brokers) = (&mut self.clients[number], &mut self.brokers);
-        let (topic, leaders, memory) = (&mut self.topic, &mut self.leaders, &mut self.memory);
-        let counter = &mut self.counter;
-        let mut to = Answered { client, broker, brokers, leaders, topic, memory, counter, now };
+        let Some(name) = self.names.get(place.number) else { return };
+        self.topic.client_id.clone_from(name);
+        let Some((connection, mut to)) = self.speaking(place, now) else { return };
         let mut served = Ok(());
         if ready.is_writable {
-            served = connection.writable(to.topic, now);
+            served = connection.writable(&mut to);
         }
         if served.is_ok() && ready.is_readable {
             served = connection.read(ready.is_at_end, &mut to);
         }
+        self.changed.push(place.number);
         if let Err(broken) = served {
             self.broken(place, &broken, now);
         }

@@ -79,7 +79,7 @@ pub(crate) fn put_produce(
             producer: produce.sequence.map(|(id, first)| (id, context.producer_epoch, first)),
             compression: context.compression,
         };
-        let batch = PreparedBatch::new(&produce.batch, &facts, memory)?;
+        let batch = PreparedBatch::new(produce.batch(), &facts, memory)?;
         out.put_u32(produce.partition.0);
         out.put_count(batch.size(), flexible, "records")?;
         batch.put(out);

@@ -114,7 +114,7 @@ impl Cluster {
         if needs_all && partition.replicas.in_sync().count() < min_insync as usize {
             return Appended::Refused(ErrorCode::NotEnoughReplicas);
         }
-        let count = produce.batch.len() as u64;
+        let count = produce.batch().len() as u64;
         let next = partition.log.end();
         let admission = produce.sequence.map_or(Admission::Append, |(number, first)| {
             partition.sequences.admit(number, first, count, next)
@@ -123,7 +123,7 @@ impl Cluster {
             Admission::OutOfOrder => return Appended::Refused(ErrorCode::OutOfOrderSequence),
             Admission::Duplicate(offset) => offset,
             Admission::Append => {
-                let offset = partition.log.append(&produce.batch);
+                let offset = partition.log.append(produce.batch());
                 partition.log.retain(retention);
                 if partition.replicas.appended(partition.log.end(), at) {
                     self.wake(at, broker, id, out);

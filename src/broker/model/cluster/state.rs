@@ -435,7 +435,8 @@ impl Output {
 impl Outputs {
     /// A request has done its work.
     #[inline]
-    pub(super) fn done(&mut self, request: Box<Produce>) {
+    pub(super) fn done(&mut self, mut request: Box<Produce>) {
+        request.batch = None;
         if self.done.len() < DONE_MAX {
             self.done.push(request);
         }

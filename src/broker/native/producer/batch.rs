@@ -1,6 +1,7 @@
 //! A producer's batch, and the queue of batches of a partition.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{PartitionId, ProducerId, Time};
@@ -19,8 +20,13 @@ pub(super) struct ProducerBatch {
     pub(super) partition: PartitionId,
     /// When its first record came.
     pub(super) since: Time,
-    /// The records, of which every request takes a copy.
-    pub(super) payloads: Batch,
+    /// The records, until the batch is sent.
+    payloads: Batch,
+    /// The records from then on.
+    shared: Arc<Batch>,
+    is_shared: bool,
+    /// Bytes of the records.
+    pub(super) bytes: usize,
     pub(super) records: Vec<Sent>,
     /// Sequence of the first record, given when the batch is closed.
     pub(super) sequence: u64,
@@ -62,16 +68,44 @@ impl ProducerBatch {
     pub(super) fn add(&mut self, record: &SendRecord<'_>) {
         let SendRecord { producer, sequence, payload, is_packed, sent, .. } = *record;
         self.payloads.push(payload);
+        self.bytes += payload.len();
         // All records of a load have the same form.
         self.payloads.is_packed = is_packed;
         self.records.push(Sent { producer, sequence, at: sent });
+    }
+
+    /// The records for a request. They stay here as well, for another try.
+    #[inline]
+    pub(super) fn share(&mut self) -> Arc<Batch> {
+        if !self.is_shared {
+            match Arc::get_mut(&mut self.shared) {
+                Some(empty) => std::mem::swap(empty, &mut self.payloads),
+                // A request that has not done its work has those of an earlier use.
+                None => self.shared = Arc::new(std::mem::take(&mut self.payloads)),
+            }
+            self.is_shared = true;
+        }
+        self.shared.clone()
+    }
+
+    /// Forgets the records, and keeps the memory unless a request still has it.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        if std::mem::take(&mut self.is_shared)
+            && let Some(records) = Arc::get_mut(&mut self.shared)
+        {
+            std::mem::swap(records, &mut self.payloads);
+        }
+        self.payloads.clear();
+        self.records.clear();
+        (self.bytes, self.tries, self.may_be_there) = (0, 0, false);
     }
 
     /// Whether another record is too much.
     #[inline]
     pub(super) fn is_full_for(&self, record: &SendRecord<'_>) -> bool {
         self.records.len() >= BATCH_RECORDS_MAX
-            || self.payloads.bytes.len() + record.payload.len() > BATCH_BYTES_MAX
+            || self.bytes + record.payload.len() > BATCH_BYTES_MAX
     }
 }
 

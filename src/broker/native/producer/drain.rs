@@ -154,7 +154,7 @@ impl NativeProducer {
         let mut request = self.request_pool.pop().unwrap_or_default();
         (request.number, request.partition) = (batch.number, partition);
         (request.acks, request.sequence) = (self.acks, sequence);
-        request.batch.clone_from(&batch.payloads);
+        request.batch = Some(batch.share());
         let (window, in_flight) = (self.window(), &mut self.in_flight[leader as usize]);
         let queue = &mut self.queues[partition.0 as usize];
         queue.in_flight += 1;
@@ -356,10 +356,8 @@ impl NativeProducer {
         };
         self.answers.acks.extend((0..).zip(&batch.records).map(ack));
         self.queued -= batch.records.len();
-        self.queued_bytes -= batch.payloads.bytes.len();
-        batch.payloads.clear();
-        batch.records.clear();
-        (batch.tries, batch.may_be_there) = (0, false);
+        self.queued_bytes -= batch.bytes;
+        batch.clear();
         self.batch_pool.push(batch);
     }
 }

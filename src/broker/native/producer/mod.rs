@@ -336,7 +336,8 @@ impl Client for NativeProducer {
     }
 
     #[inline]
-    fn reuse(&mut self, done: Box<Produce>) {
+    fn reuse(&mut self, mut done: Box<Produce>) {
+        done.batch = None;
         self.request_pool.push(done);
     }
 

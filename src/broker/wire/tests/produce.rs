@@ -1,5 +1,7 @@
 //! Produce in each version, against the message codec.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
@@ -88,7 +90,7 @@ proptest! {
             partition: PartitionId(partition + number - 1),
             acks,
             sequence: Some((7, 40)),
-            batch,
+            batch: Some(Arc::new(batch)),
         };
         let batches = [produce(1, batch), produce(2, more)].map(Box::new);
         let context = ProduceContext { compression, ..CONTEXT };

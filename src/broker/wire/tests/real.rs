@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::batch::BatchMemory;
@@ -210,7 +211,7 @@ fn records(broker: &mut Conversation, known: &BrokerVersions) -> Vec<Vec<u8>> {
                 partition: PartitionId(0),
                 acks: Acks::All,
                 sequence: Some((id, first)),
-                batch,
+                batch: Some(Arc::new(batch)),
             })];
             let context = ProduceContext {
                 topic: &topic,
