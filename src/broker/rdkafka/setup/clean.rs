@@ -18,7 +18,7 @@ const RECENT: Duration = Duration::from_secs(600);
 
 impl Cleaner for Admin {
     fn left_behind(&self, deadline: &Deadline) -> Result<Vec<LeftBehind>, SetupError> {
-        self.connect(deadline)?;
+        self.find_cluster(deadline)?;
         let metadata = self
             .client
             .fetch_metadata(None, within(STEP, deadline))

@@ -1,6 +1,5 @@
-//! What a cluster is, and what this user may do there: asked before a run, and nothing is written.
-//!
-//! librdkafka says which brokers, versions, topics and groups there are. Rights are asked on a connection of its own.
+//! What an inspection asks of librdkafka: versions, groups, the topic that exists, or whether it could be created.
+//! Nothing is written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +14,8 @@ use rdkafka::{Offset as RdOffset, TopicPartitionList};
 use super::{Admin, ClientReports, STEP, failed, made, options, quick, within};
 use crate::broker::listener::Dialogue;
 use crate::broker::rdkafka::error::{Told, describe};
-use crate::broker::setup::{
-    Deadline, ExistingTopic, Found, Inspection, Requests, SetupError, needed_rights,
-};
-use crate::plan::{Plan, TopicPlan};
+use crate::broker::setup::{Deadline, ExistingTopic, Found, Requests, SetupError};
+use crate::plan::TopicPlan;
 
 /// Groups that are asked for their offsets: each takes a client.
 const GROUPS_MAX: usize = 20;
@@ -29,62 +26,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const ANSWER: Duration = Duration::from_secs(3);
 
 impl Admin {
-    /// Looks at the cluster, at the topic of `plan`, and at what the user may do. Writes nothing.
-    ///
-    /// # Errors
-    /// Why no broker, or not every broker, can be talked to, or that the user may not see the topic.
-    pub(super) async fn inspect(
-        &self,
-        plan: &Plan,
-        deadline: &Deadline,
-    ) -> Result<Inspection, SetupError> {
-        let connected = self.connect(deadline);
-        let took = deadline.passed();
-        let exists = connected.as_ref().is_ok_and(|found| found.partitions.is_some());
-        let names = (self.topic.as_str(), self.settings.group_id());
-        let rights = match &self.access {
-            Err(reason) => Err(format!("not asked: {reason}")),
-            Ok(access) => needed_rights(access, &self.bootstrap, plan, names, exists),
-        };
-        let is_hidden = matches!(connected, Err(SetupError::Denied(_)));
-        let found = match (connected, &rights) {
-            // All rights that are missing are named together.
-            (Err(SetupError::Denied(_)), Ok(_)) => Found { brokers: usize::MAX, partitions: None },
-            (connected, _) => connected?,
-        };
-        let metadata = self
-            .ask_metadata(&self.topic, STEP, deadline)
-            .map_err(|error| failed("asking for the brokers", &error, deadline))?;
-        let mut brokers: Vec<(i32, String)> = metadata
-            .brokers()
-            .iter()
-            .map(|broker| (broker.id(), format!("{}:{}", broker.host(), broker.port())))
-            .collect();
-        brokers.sort_unstable();
-        let existing = match found.partitions {
-            Some(_) => Some(self.existing(&metadata, deadline).await),
-            None => None,
-        };
-        let not_created = match existing {
-            Some(_) => None,
-            None => self.would_create(&plan.topic, &found, deadline).await.err(),
-        };
-        let requests = self.requests(deadline);
-        Ok(Inspection {
-            took,
-            cluster: self.cluster_id(deadline),
-            brokers,
-            requests,
-            topic: self.topic.clone(),
-            existing,
-            is_hidden,
-            not_created,
-            rights,
-        })
-    }
-
     /// Which requests the brokers take: librdkafka writes it to its log for each connection.
-    fn requests(&self, deadline: &Deadline) -> Result<Requests, String> {
+    pub(super) fn requests(&self, deadline: &Deadline) -> Result<Requests, String> {
         const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
         let reports = Arc::new(ClientReports::default());
         let told = Told::new(self.settings.hidden()).keeping(reports.clone());
@@ -124,7 +67,8 @@ impl Admin {
         versions.map_or(true, |versions| versions.serves_consumer_groups())
     }
 
-    async fn existing(&self, metadata: &Metadata, deadline: &Deadline) -> ExistingTopic {
+    /// What there is of a topic that exists.
+    pub(super) async fn existing(&self, metadata: &Metadata, deadline: &Deadline) -> ExistingTopic {
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let partitions = topic.map_or(&[][..], |topic| topic.partitions());
         let ends = self.marks(partitions.len(), deadline);
@@ -144,14 +88,8 @@ impl Admin {
         }
     }
 
-    /// Offsets between the beginning and the end of every partition; `None` if not every partition answers.
-    pub(super) fn records(&self, partitions: u32, deadline: &Deadline) -> Option<u64> {
-        let marks = self.marks(partitions as usize, deadline)?;
-        Some(marks.iter().map(|(low, high)| (high - low) as u64).sum())
-    }
-
     /// The first and the end offset of every partition.
-    fn marks(&self, partitions: usize, deadline: &Deadline) -> Option<Vec<(i64, i64)>> {
+    pub(super) fn marks(&self, partitions: usize, deadline: &Deadline) -> Option<Vec<(i64, i64)>> {
         let marks = |partition: usize| {
             self.client.fetch_watermarks(&self.topic, partition as i32, within(STEP, deadline)).ok()
         };
@@ -210,7 +148,7 @@ impl Admin {
 
     /// Whether the topic could be created: the brokers check it and create nothing. A right that is missing is one of
     /// those that are listed.
-    async fn would_create(
+    pub(super) async fn would_create(
         &self,
         plan: &TopicPlan,
         found: &Found,
@@ -222,9 +160,7 @@ impl Admin {
             asked => asked,
         }
     }
-}
 
-impl Admin {
     /// Creates the topic with these options, or only checks whether it could be.
     pub(super) async fn ask_to_create(
         &self,

@@ -12,25 +12,23 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
-use rdkafka::{ClientConfig, Offset as RdOffset};
 
 use super::error::{Told, describe, missing_right};
 use super::offsets;
-use super::offsets::RdEndOffsets;
-use crate::base::{Clock, Offset, batch_bytes, batch_payload_max};
+use crate::base::Clock;
 use crate::broker::BrokerError;
 use crate::broker::secure::{Access, AddressFamily};
 use crate::broker::settings::ClientSettings;
 use crate::broker::setup::{
-    Advertised, ConnectionFailure, Deadline, Doing, Found, SetupError, TopicReplicas, closer,
-    controller, find_unreachable,
+    Advertised, ConnectionFailure, Deadline, Doing, Found, SetupError, closer, controller,
+    find_unreachable,
 };
-use crate::plan::{StartAt, TopicPlan};
 
 pub(super) use reports::ClientReports;
 
@@ -83,12 +81,9 @@ impl Admin {
         Ok(Admin { settings, bootstrap, topic, clock, access, reached, client, reports })
     }
 
-    /// Connects to the cluster, makes sure that every broker can be reached at the address it advertises, and looks for
-    /// the topic.
-    ///
-    /// # Errors
-    /// Why no broker, or not every broker, can be talked to, or that the user may not see the topic.
-    fn connect(&self, deadline: &Deadline) -> Result<Found, SetupError> {
+    /// `connect` of an [`Administrator`](crate::broker::setup::Administrator), for a
+    /// [`Cleaner`](crate::broker::setup::Cleaner) as well, which has only a shared reference.
+    fn find_cluster(&self, deadline: &Deadline) -> Result<Found, SetupError> {
         let metadata = self.metadata(deadline)?;
         let brokers: Vec<Advertised> = metadata
             .brokers()
@@ -167,23 +162,6 @@ impl Admin {
         self.client.fetch_metadata(Some(topic), within(wait, deadline))
     }
 
-    /// The replicas of the topic, which exists.
-    ///
-    /// # Errors
-    /// No broker answers.
-    pub(super) async fn replicas(&self, deadline: &Deadline) -> Result<TopicReplicas, SetupError> {
-        let metadata = self.metadata(deadline)?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
-        let partitions = topic.map_or(&[][..], |topic| topic.partitions());
-        let copies = partitions.iter().map(|it| it.replicas().len()).min().unwrap_or(0);
-        let of = ResourceSpecifier::Topic(&self.topic);
-        Ok(TopicReplicas {
-            copies: copies as u32,
-            min_insync: self.configured(of, "min.insync.replicas", deadline).await,
-            brokers: metadata.brokers().iter().map(|broker| broker.id().unsigned_abs()).collect(),
-        })
-    }
-
     /// A number that a topic or a broker is configured with; `None` where the user may not see it.
     async fn configured<T: FromStr>(
         &self,
@@ -207,20 +185,6 @@ impl Admin {
         }
     }
 
-    /// Creates the topic. It may be there even after an error, unless the broker refused it.
-    ///
-    /// # Errors
-    /// What the broker said, or that too few brokers are there for the copies that are wanted.
-    async fn create_topic(
-        &self,
-        plan: &TopicPlan,
-        found: &Found,
-        deadline: &Deadline,
-    ) -> Result<(), SetupError> {
-        self.ask_to_create(plan, found, options(deadline), deadline).await?;
-        self.await_leaders(plan.partitions, deadline)
-    }
-
     /// Waits until every partition has a leader.
     fn await_leaders(&self, partitions: u32, deadline: &Deadline) -> Result<(), SetupError> {
         const WHAT: &str = "waiting for the partitions' leaders";
@@ -235,66 +199,6 @@ impl Admin {
             let reason = format!("only {led} of {partitions} partitions have a leader");
             Err(SetupError::Failed { what: WHAT, reason, waited: deadline.passed() })
         })
-    }
-
-    /// The cluster's own id, if it tells one.
-    fn cluster_id(&self, deadline: &Deadline) -> Option<String> {
-        self.client.client().fetch_cluster_id(STEP.min(deadline.left()))
-    }
-
-    /// Where each partition's reading starts, as numbers, by partition id. A topic that has just been created
-    /// answers only after a moment, so this asks again until `deadline`.
-    ///
-    /// # Errors
-    /// What the brokers said last.
-    fn start_offsets(
-        &self,
-        start: StartAt,
-        partitions: u32,
-        deadline: &Deadline,
-    ) -> Result<Vec<Offset>, SetupError> {
-        const WHAT: &str = "asking for the start offsets";
-        let what = match start {
-            StartAt::Beginning => RdOffset::Beginning,
-            StartAt::End => RdOffset::End,
-        };
-        let failed = |reason| SetupError::Failed { what: WHAT, reason, waited: deadline.passed() };
-        let client =
-            made(RdEndOffsets::new(&self.settings, &self.topic, Arc::new(partitions.into())))?;
-        self.again(deadline, || {
-            let asked = client.ask(what).map_err(|error| failed(error.to_string()))?;
-            match asked.len() {
-                all if all == partitions as usize => Ok(asked.into_values().collect()),
-                some => Err(failed(format!("only {some} of {partitions} partitions answered"))),
-            }
-        })
-    }
-
-    /// Deletes the topic, within 10 s. Only ever called for one this run created.
-    ///
-    /// # Errors
-    /// What the broker said, unless the topic is not there.
-    async fn delete_topic(&self) -> Result<(), SetupError> {
-        const WHAT: &str = "deleting the run's topic";
-        let deadline = &Deadline::of(self.clock, STEP);
-        let results = self
-            .admin()?
-            .delete_topics(&[&self.topic], &options(deadline))
-            .await
-            .map_err(|error| failed(WHAT, &error, deadline))?;
-        match results.into_iter().next() {
-            Some(Err((_, RDKafkaErrorCode::UnknownTopicOrPartition))) | Some(Ok(_)) | None => {
-                Ok(())
-            }
-            Some(Err((_, code))) => match missing_right(code, Doing::Delete, &self.topic, None) {
-                Some(denied) => Err(SetupError::Denied(denied)),
-                None => Err(SetupError::Failed {
-                    what: WHAT,
-                    reason: code.to_string(),
-                    waited: deadline.passed(),
-                }),
-            },
-        }
     }
 
     fn admin(&self) -> Result<AdminClient<Told>, SetupError> {
@@ -316,24 +220,6 @@ impl Admin {
                 done => return done,
             }
         }
-    }
-
-    /// Makes sure that the topic takes records of this payload, in bytes: a broker refuses larger ones, each for itself.
-    /// Without the right to see the topic's configuration (DescribeConfigs) nothing is known, and nothing is refused.
-    ///
-    /// # Errors
-    /// The topic's `max.message.bytes` is too small.
-    async fn require_room_for(&self, payload: u64, deadline: &Deadline) -> Result<(), SetupError> {
-        // The topic's own, or the broker's.
-        let topic = ResourceSpecifier::Topic(&self.topic);
-        let Some(limit) = self.configured(topic, "max.message.bytes", deadline).await else {
-            return Ok(());
-        };
-        if batch_bytes(payload) <= limit {
-            return Ok(());
-        }
-        let (topic, largest) = (self.topic.clone(), batch_payload_max(limit));
-        Err(SetupError::TooLarge { topic, payload, limit, largest })
     }
 
     fn interrupted(&self, deadline: &Deadline) -> Result<(), SetupError> {

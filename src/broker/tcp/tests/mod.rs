@@ -18,7 +18,7 @@ use super::transport::Transport;
 use crate::base::{Clock, PartitionId, ProducerId};
 use crate::broker::native::{NativeProducer, Profile};
 use crate::broker::secure::Access;
-use crate::broker::setup::Deadline;
+use crate::broker::setup::{Administrator, Deadline};
 use crate::broker::wire::Endpoint;
 use crate::broker::{Answers, ProducerPort, SendRecord};
 use crate::measure::RequestCounter;
