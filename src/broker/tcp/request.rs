@@ -290,13 +290,9 @@ pub(super) fn answered<C: Client>(
     match waiting.context {
         Question::Opening => {}
         Question::Produce(batches) => {
-            let answers = produced(body, version, (&to.topic.name, batches.len()))?;
-            // Nothing of a response is taken that answers other batches.
-            if batches.iter().any(|batch| answers.of(batch.partition).is_none()) {
-                return Err(WireError::Malformed("the partitions of a produce response"));
-            }
-            for batch in batches {
-                let Some(answer) = answers.of(batch.partition) else { continue };
+            let asked = batches.iter().map(|batch| batch.partition);
+            let answers = produced(body, version, &to.topic.name, asked)?;
+            for (batch, answer) in batches.into_iter().zip(answers.partitions) {
                 if let (Some(_), Some(hint)) = (answer.error, answer.leader) {
                     to.take_hint(answer.partition, hint, &answers.endpoints);
                 }

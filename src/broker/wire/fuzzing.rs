@@ -57,7 +57,10 @@ fn body(api: Api, version: i16, bytes: &[u8]) {
     let context =
         GroupContext { group: NAME, topic: NAME, topic_id: TOPIC_ID, assignor: Assignor::Range };
     match api {
-        Api::Produce => (1..3).for_each(|asked| drop(produced(bytes, version, (NAME, asked)))),
+        Api::Produce => (1..3).for_each(|asked| {
+            let asked = (0..asked).map(PartitionId);
+            drop(produced(bytes, version, NAME, asked));
+        }),
         Api::Fetch => fetch(version, bytes),
         Api::ListOffsets => drop(listed_offsets(bytes, version, NAME)),
         Api::Metadata => drop(metadata(bytes, version, NAME)),

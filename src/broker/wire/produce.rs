@@ -3,6 +3,8 @@
 //! Source: the message definitions of Kafka, KIP-98 (record batches), KIP-951 (hints from version 10 on). Version 13
 //! names topics by id, which Produce does not need.
 
+use std::collections::BTreeMap;
+
 use bytes::BufMut;
 
 use super::batch::{BatchError, BatchFacts, BatchMemory, BatchSizes, PreparedBatch};
@@ -96,20 +98,12 @@ pub(crate) fn put_produce(
 /// What a broker says to a Produce request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProduceAnswers {
-    /// For each batch, by partition.
+    /// For each batch, in the order in which they were asked for.
     pub(crate) partitions: Vec<ProduceAnswer>,
     /// Addresses of leaders that are named.
     pub(crate) endpoints: Vec<Endpoint>,
     /// For how long a quota holds the client's requests back, in milliseconds.
     pub(crate) throttle_ms: i32,
-}
-
-impl ProduceAnswers {
-    /// The answer to the batch of a partition.
-    pub(crate) fn of(&self, partition: PartitionId) -> Option<&ProduceAnswer> {
-        let found = self.partitions.binary_search_by_key(&partition, |answer| answer.partition);
-        found.ok().map(|place| &self.partitions[place])
-    }
 }
 
 /// What a broker says to a batch.
@@ -142,14 +136,15 @@ impl ProduceAnswer {
     }
 }
 
-/// Reads the body of a Produce response.
+/// Reads the body of a Produce response. A broker may answer the batches in any order.
 ///
 /// # Errors
-/// The bytes are not the answer to a batch for each of `asked` partitions of `topic`.
+/// The bytes are not the answer to a batch for each partition of `topic` in `asked`, which are all different.
 pub(crate) fn produced(
     body: &[u8],
     version: i16,
-    (topic, asked): (&str, usize),
+    topic: &str,
+    asked: impl ExactSizeIterator<Item = PartitionId>,
 ) -> Result<ProduceAnswers, WireError> {
     let flexible = Api::Produce.is_flexible(version);
     let mut reader = WireReader::new(body);
@@ -159,24 +154,27 @@ pub(crate) fn produced(
     if reader.string(flexible, "a topic name")? != topic {
         return Err(WireError::Malformed("the topic of a produce response"));
     }
-    if reader.count(flexible, 1, "partitions")? != Some(asked) {
+    if reader.count(flexible, 1, "partitions")? != Some(asked.len()) {
         return Err(WireError::Malformed("the number of partitions"));
     }
-    let mut partitions = Vec::with_capacity(asked);
-    for _ in 0..asked {
-        partitions.push(partition(&mut reader, version)?);
+    let mut by_partition = BTreeMap::new();
+    for _ in 0..asked.len() {
+        let answer = partition(&mut reader, version)?;
+        by_partition.insert(answer.partition, answer);
     }
-    partitions.sort_unstable_by_key(|answer| answer.partition);
     reader.skip_tags(flexible)?;
     let throttle_ms = reader.i32("a throttle time")?;
-    let mut answers = ProduceAnswers { partitions, endpoints: Vec::new(), throttle_ms };
+    let mut named = Vec::new();
     reader.tags(flexible, |tag, value| {
         if tag == 0 && version >= 10 {
-            answers.endpoints = endpoints(value)?;
+            named = endpoints(value)?;
         }
         Ok(())
     })?;
-    Ok(answers)
+    // There are as many answers as batches: one that is there twice, or is for another partition, leaves a batch without.
+    let taken: Option<Vec<_>> = asked.map(|asked| by_partition.remove(&asked)).collect();
+    let partitions = taken.ok_or(WireError::Malformed("the partitions of a produce response"))?;
+    Ok(ProduceAnswers { partitions, endpoints: named, throttle_ms })
 }
 
 /// Bytes of the smallest record error: an index, a null message.

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 
 use super::super::batch::{BatchError, BatchMemory};
 use super::super::hints::LeaderHint;
+use super::super::primitives::WireError;
 use super::super::produce::{ProduceAnswers, ProduceContext, ProduceError, produced, put_produce};
 use super::super::versions::Api;
 use super::{Changes, batches, changed, changes, codecs, payloads};
@@ -32,6 +33,9 @@ const CONTEXT: ProduceContext<'static> = ProduceContext {
 fn versions() -> std::ops::RangeInclusive<i16> {
     Api::Produce.ours().min..=Api::Produce.ours().max
 }
+
+/// The one partition of most responses here.
+const FOURTH: [PartitionId; 1] = [PartitionId(4)];
 
 /// A response as a broker sends it in `version`.
 fn response(version: i16, error: i16, offset: i64, message: Option<&str>) -> Vec<u8> {
@@ -64,12 +68,20 @@ fn response(version: i16, error: i16, offset: i64, message: Option<&str>) -> Vec
             .with_rack(Some(text("r1")));
         response.node_endpoints = vec![endpoint];
     }
+    encoded(version, response, vec![partition])
+}
+
+/// A response that answers these partitions.
+fn encoded(
+    version: i16,
+    response: ProduceResponse,
+    partitions: Vec<PartitionProduceResponse>,
+) -> Vec<u8> {
     let topic = TopicProduceResponse::default()
-        .with_name(text("lanes").into())
-        .with_partition_responses(vec![partition]);
-    response.responses = vec![topic];
+        .with_name(StrBytes::from_static_str("lanes").into())
+        .with_partition_responses(partitions);
     let mut bytes = BytesMut::new();
-    response.encode(&mut bytes, version).expect("a response");
+    response.with_responses(vec![topic]).encode(&mut bytes, version).expect("a response");
     bytes.to_vec()
 }
 
@@ -128,21 +140,23 @@ proptest! {
         let changes: Changes = changes;
         let bytes = changed(&response(version, error, 3, Some("why")), &changes);
         for asked in 1..3 {
-            let _ = produced(&bytes, version, ("lanes", asked));
-            let _ = produced(&random, version, ("lanes", asked));
+            let asked = (4..4 + asked).map(PartitionId);
+            let _ = produced(&bytes, version, "lanes", asked.clone());
+            let _ = produced(&random, version, "lanes", asked);
         }
     }
 }
 
 fn read(version: i16, error: i16, offset: i64, message: Option<&str>) -> ProduceAnswers {
-    produced(&response(version, error, offset, message), version, ("lanes", 1)).expect("an answer")
+    let bytes = response(version, error, offset, message);
+    produced(&bytes, version, "lanes", FOURTH.into_iter()).expect("an answer")
 }
 
 #[test]
 fn each_version_of_the_response_is_read() {
     for version in versions() {
         let answers = read(version, 0, 77, None);
-        let answer = answers.of(PartitionId(4)).expect("an answer");
+        let answer = &answers.partitions[0];
         assert_eq!((answer.partition, answer.error), (PartitionId(4), None));
         assert_eq!((answer.base_offset, answer.append_time_ms), (77, -1));
         assert_eq!(answer.log_start_offset, if version >= 5 { 1 } else { -1 });
@@ -172,10 +186,48 @@ fn a_batch_that_was_appended_before_is_no_error() {
 #[test]
 fn an_answer_for_something_else_is_refused() {
     let bytes = response(9, 0, 1, None);
-    assert!(produced(&bytes, 9, ("other", 1)).is_err());
-    assert!(produced(&bytes, 9, ("lanes", 2)).is_err());
-    assert!(produced(&bytes, 5, ("lanes", 1)).is_err());
-    assert!(produced(&bytes[..bytes.len() - 1], 9, ("lanes", 1)).is_err());
+    let fourth = || FOURTH.into_iter();
+    assert!(produced(&bytes, 9, "lanes", fourth()).is_ok());
+    assert!(produced(&bytes, 9, "other", fourth()).is_err());
+    assert!(produced(&bytes, 9, "lanes", [4, 5].map(PartitionId).into_iter()).is_err());
+    assert!(produced(&bytes, 5, "lanes", fourth()).is_err());
+    assert!(produced(&bytes[..bytes.len() - 1], 9, "lanes", fourth()).is_err());
+}
+
+/// The offsets with which batches for the partitions `asked` are answered, by a response for `answered`. The offset of each
+/// partition is 100 times its number.
+fn offsets(version: i16, asked: [u32; 3], answered: [i32; 3]) -> Result<Vec<i64>, WireError> {
+    let answer = |index: i32| {
+        PartitionProduceResponse::default()
+            .with_index(index)
+            .with_base_offset(100 * i64::from(index))
+    };
+    let bytes = encoded(version, ProduceResponse::default(), answered.map(answer).to_vec());
+    let answers = produced(&bytes, version, "lanes", asked.map(PartitionId).into_iter())?;
+    Ok(answers.partitions.iter().map(|answer| answer.base_offset).collect())
+}
+
+#[test]
+fn each_batch_gets_its_own_answer_in_any_order_of_the_answers() {
+    let orders = [[7, 2, 5], [7, 5, 2], [2, 7, 5], [2, 5, 7], [5, 7, 2], [5, 2, 7]];
+    for version in versions() {
+        for answered in orders {
+            assert_eq!(offsets(version, [7, 2, 5], answered), Ok(vec![700, 200, 500]));
+        }
+    }
+}
+
+#[test]
+fn answers_that_are_not_one_for_each_batch_are_refused() {
+    let refused = Err(WireError::Malformed("the partitions of a produce response"));
+    for version in versions() {
+        // Twice, also where the other answers fit.
+        assert_eq!(offsets(version, [7, 2, 5], [7, 2, 2]), refused);
+        assert_eq!(offsets(version, [7, 2, 5], [7, 7, 7]), refused);
+        // For a partition that was never asked for.
+        assert_eq!(offsets(version, [7, 2, 5], [7, 2, 6]), refused);
+        assert_eq!(offsets(version, [7, 2, 5], [0, 2, 5]), refused);
+    }
 }
 
 #[test]

@@ -226,7 +226,8 @@ fn records(broker: &mut Conversation, known: &BrokerVersions) -> Vec<Vec<u8>> {
                     put_produce(out, version, &batches, &context, &mut BatchMemory::default())
                         .map(drop)
                 });
-                let answers = produced(&body, version, (&topic, 1)).expect("an answer");
+                let asked = batches.iter().map(|batch| batch.partition);
+                let answers = produced(&body, version, &topic, asked).expect("an answer");
                 let answer = &answers.partitions[0];
                 assert_eq!((answer.error, answer.base_offset), (None, first as i64), "{answer:?}");
             }
