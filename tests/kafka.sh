@@ -10,11 +10,10 @@ readonly KAFKA_NEWEST=4.1.1
 readonly KAFKA_OLDEST=3.9.1
 readonly KAFKA_VERSION=${LANEKEEPER_KAFKA_VERSION:-$KAFKA_NEWEST}
 readonly READY_SECONDS_MAX=120
-readonly STOP_SECONDS_MAX=10
-readonly EXIT_USAGE=2
-readonly EXIT_ENVIRONMENT=3
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=tests/lib/processes.sh
+. "$root/tests/lib/processes.sh"
 # Absolute, because a broker is recognised by the path of its properties.
 home=${LANEKEEPER_KAFKA_DIR:-$root/.kafka}
 case $home in /*) ;; *) home=$root/$home ;; esac
@@ -55,22 +54,7 @@ exit codes: 0 done · 2 bad usage · 3 the environment is not as needed
 USAGE
 }
 
-# fail MESSAGE REMEDY
-fail() {
-  printf 'error: %s\n' "$1" >&2
-  printf '  help: %s\n' "$2" >&2
-  exit "$EXIT_ENVIRONMENT"
-}
-
-bad_usage() {
-  printf 'error: %s\n' "$1" >&2
-  usage >&2
-  exit "$EXIT_USAGE"
-}
-
 is_version() { [[ $1 =~ ^[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$ ]]; }
-# Room is left above for the ports of three brokers.
-is_port() { [[ $1 =~ ^[1-9][0-9]{3,4}$ ]] && [ "$1" -ge 1024 ] && [ "$1" -le 65500 ]; }
 
 # ---- where a broker lives ----
 
@@ -88,20 +72,15 @@ recorded() {
   done
 }
 
+# is_broker ID ARGUMENTS
+is_broker() { [[ $2 == *kafka.Kafka*"$(broker_dir "$1")/server.properties"* ]]; }
+
 # Prints the process id of broker $1 when that process is still our broker.
-live_pid() {
-  local pid arguments
-  pid=$(cat "$(broker_dir "$1")/pid" 2>/dev/null) || return 1
-  [[ $pid =~ ^[0-9]+$ ]] || return 1
-  if [ -r "/proc/$pid/cmdline" ]; then
-    arguments=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) || return 1
-  else
-    arguments=$(ps -ww -o args= -p "$pid" 2>/dev/null) || return 1
-  fi
-  case $arguments in
-    *kafka.Kafka*"$(broker_dir "$1")/server.properties"*) printf '%s' "$pid" ;;
-    *) return 1 ;;
-  esac
+live_pid() { recorded_pid "$(broker_dir "$1")/pid" is_broker "$1"; }
+
+live_pids() {
+  local id
+  for id in $(recorded); do live_pid "$id" || true; done
 }
 
 # ---- what is needed ----
@@ -171,6 +150,7 @@ write_properties() {
     voters+="${voters:+,}$voter@127.0.0.1:$(controller_port "$voter")"
   done
   local isr=$((brokers > 1 ? 2 : 1))
+  # shellcheck disable=SC2086 # properties are words
   cat >"$(broker_dir "$id")/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=$id
@@ -216,7 +196,8 @@ guard() {
   listeners=PLAINTEXT$at:$port,LOGIN$at:$((port + 2)),TLS$at:$((port + 3)),BOTH$at:$((port + 6)),OLD$at:$((port + 7)),OTHER$at:$((port + 8))
   local users='username="admin" password="admin-secret" user_admin="admin-secret" user_guest="guest-secret"'
   local package=org.apache.kafka.common.security listener store
-  cat >>"$dir/server.properties" <<PROPERTIES
+  {
+    cat <<PROPERTIES
 listeners=$listeners,DEAD$at:$((port + 4)),ALIAS$at:$((port + 5)),MISNAMED$at:$((port + 9)),CONTROLLER$at:$(controller_port "$1")
 advertised.listeners=$listeners,DEAD$at:9,ALIAS://no-such-host.invalid:$((port + 5)),MISNAMED://localhost:$((port + 9))
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT,TLS:SSL,DEAD:PLAINTEXT,ALIAS:PLAINTEXT,BOTH:SASL_SSL,OLD:SSL,OTHER:SSL,MISNAMED:SASL_SSL
@@ -233,13 +214,14 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:admin
 offsets.topic.replication.factor=3
 PROPERTIES
-  for listener in login both misnamed; do
-    echo "listener.name.$listener.plain.sasl.jaas.config=$package.plain.PlainLoginModule required $users;"
-  done >>"$dir/server.properties"
-  for store in old=expired other=elsewhere; do
-    echo "listener.name.${store%=*}.ssl.keystore.location=$dir/${store#*=}.p12"
-    echo "listener.name.${store%=*}.ssl.keystore.password=scratch"
-  done >>"$dir/server.properties"
+    for listener in login both misnamed; do
+      echo "listener.name.$listener.plain.sasl.jaas.config=$package.plain.PlainLoginModule required $users;"
+    done
+    for store in old=expired other=elsewhere; do
+      echo "listener.name.${store%=*}.ssl.keystore.location=$dir/${store#*=}.p12"
+      echo "listener.name.${store%=*}.ssl.keystore.password=scratch"
+    done
+  } >>"$dir/server.properties"
 }
 
 # keypair DIRECTORY NAME SAN MORE…: a certificate that signs itself, with its key.
@@ -297,21 +279,6 @@ last_line() {
 # Kafka writes this line once the broker is registered, unfenced and listening.
 is_ready() { grep -q 'Kafka Server started' "$(broker_dir "$1")/log" 2>/dev/null && port_is_open "$(broker_port "$1")"; }
 
-# await_ready ID: leaves a message in $trouble when it does not become ready.
-await_ready() {
-  until is_ready "$1"; do
-    if ! live_pid "$1" >/dev/null; then
-      trouble="broker $1 ended while starting: $(last_line "$1")"
-      return 1
-    fi
-    if [ "$SECONDS" -ge "$READY_SECONDS_MAX" ]; then
-      trouble="broker $1 was not ready after $READY_SECONDS_MAX s: $(last_line "$1")"
-      return 1
-    fi
-    sleep 0.2
-  done
-}
-
 start() {
   local brokers=${1:-1} id ids
   [ "$brokers" = 1 ] || [ "$brokers" = 3 ] || bad_usage "\`$brokers\` brokers: 1 or 3 can be started"
@@ -319,11 +286,8 @@ start() {
   is_port "$port_base" || bad_usage "LANEKEEPER_KAFKA_PORT is \`$port_base\`: a number from 1024 to 65500 is needed"
   need_java
   need_jars
-  for id in $(recorded); do
-    if live_pid "$id" >/dev/null; then
-      fail "a cluster is already running in $home" "use it (tests/kafka.sh env), or end it first: tests/kafka.sh stop"
-    fi
-  done
+  [ -z "$(live_pids)" ] ||
+    fail "a cluster is already running in $home" "use it (tests/kafka.sh env), or end it first: tests/kafka.sh stop"
   ids=$(seq "$brokers")
   # shellcheck disable=SC2086 # ids are words
   need_free_ports $ids
@@ -341,18 +305,11 @@ start() {
   SECONDS=0
   for id in $ids; do launch "$id" "$brokers"; done
   for id in $ids; do
-    await_ready "$id" || fail "$trouble" "the whole log is $(broker_dir "$id")/log; is there memory and disk left?"
+    await_ready "broker $id" "$READY_SECONDS_MAX" "$id" || fail "$trouble" "the whole log is $(broker_dir "$id")/log; is there memory and disk left?"
   done
   bootstrap_of_ids "$ids" >"$home/bootstrap"
   trap - EXIT
   printf 'BOOTSTRAP=%s\n' "$(cat "$home/bootstrap")"
-}
-
-# A start that fails or is interrupted leaves no process, only logs.
-stop_broken() {
-  local code=$?
-  stop_all
-  exit "$code"
 }
 
 bootstrap_of_ids() {
@@ -389,7 +346,7 @@ revive() {
   need_java
   SECONDS=0
   launch "$1" 3
-  await_ready "$1" || fail "$trouble" "the whole log is $(broker_dir "$1")/log"
+  await_ready "broker $1" "$READY_SECONDS_MAX" "$1" || fail "$trouble" "the whole log is $(broker_dir "$1")/log"
 }
 
 # ---- stop ----
@@ -401,41 +358,10 @@ forget() {
   rm -f "$home/bootstrap"
 }
 
-any_live() {
-  local id
-  for id in $(recorded); do live_pid "$id" >/dev/null && return; done
-  return 1
-}
-
-signal_all() {
-  local id pid
-  for id in $(recorded); do
-    if pid=$(live_pid "$id"); then
-      kill "-$1" "$pid" 2>/dev/null || true
-      # One that stands still would not hear of it.
-      kill -CONT "$pid" 2>/dev/null || true
-    fi
-  done
-}
-
-# Waits until no broker is left, at most so many tenths of a second.
-await_gone() {
-  local _
-  for _ in $(seq "$1"); do
-    any_live || return 0
-    sleep 0.1
-  done
-  ! any_live
-}
-
-# Asks, waits, then insists: of three brokers that end together the last two have no quorum to
-# hand their partitions over to and would wait for minutes.
-stop_all() {
-  signal_all TERM
-  if ! await_gone $((STOP_SECONDS_MAX * 10)); then
-    signal_all KILL
-    await_gone $((STOP_SECONDS_MAX * 10)) || fail "a broker does not end: $(for id in $(recorded); do live_pid "$id" || true; done)" "end that process by hand"
-  fi
+# Of three brokers that end together the last two have no quorum to hand their partitions over to, and would wait for
+# minutes: what is left after a while is killed.
+stop() {
+  end_all 'a broker'
   forget
 }
 
@@ -479,7 +405,7 @@ command=${1:-}
 [ $# -eq 0 ] || shift
 case $command in
   start) start "$@" ;;
-  stop) stop_all ;;
+  stop) stop ;;
   kill) signal KILL "$@" ;;
   pause) signal STOP "$@" ;;
   resume) signal CONT "$@" ;;

@@ -6,12 +6,11 @@
 set -euo pipefail
 
 readonly READY_SECONDS_MAX=20
-readonly STOP_SECONDS_MAX=10
 readonly BROKERS=3
-readonly EXIT_USAGE=2
-readonly EXIT_ENVIRONMENT=3
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=tests/lib/processes.sh
+. "$root/tests/lib/processes.sh"
 # Absolute, because the process is recognised by the path of its program.
 home=${LANEKEEPER_KFAKE_DIR:-$root/.kfake}
 case $home in /*) ;; *) home=$root/$home ;; esac
@@ -33,31 +32,16 @@ exit codes: 0 done · 2 bad usage · 3 the environment is not as needed
 USAGE
 }
 
-# fail MESSAGE REMEDY
-fail() {
-  printf 'error: %s\n' "$1" >&2
-  printf '  help: %s\n' "$2" >&2
-  exit "$EXIT_ENVIRONMENT"
-}
-
-bad_usage() {
-  printf 'error: %s\n' "$1" >&2
-  usage >&2
-  exit "$EXIT_USAGE"
-}
+is_kfake() { [[ $1 == "$program "* ]]; }
 
 # Prints the process id when that process is still ours.
-live_pid() {
-  local pid arguments
-  pid=$(cat "$home/pid" 2>/dev/null) || return 1
-  [[ $pid =~ ^[0-9]+$ ]] || return 1
-  if [ -r "/proc/$pid/cmdline" ]; then
-    arguments=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) || return 1
-  else
-    arguments=$(ps -ww -o args= -p "$pid" 2>/dev/null) || return 1
-  fi
-  case $arguments in "$program "*) printf '%s' "$pid" ;; *) return 1 ;; esac
-}
+live_pid() { recorded_pid "$home/pid" is_kfake; }
+
+live_pids() { live_pid || true; }
+
+is_ready() { grep -qs '^BOOTSTRAP=' "$home/out"; }
+
+last_line() { tail -n 2 "$home/log" | tr '\n' ' '; }
 
 build() {
   command -v go >/dev/null 2>&1 || fail "there is no \`go\` to build kfake with" "install Go 1.21 or newer (Debian: apt-get install golang-go)"
@@ -68,9 +52,7 @@ build() {
 
 start() {
   local broker ports=()
-  if ! [[ $port_base =~ ^[1-9][0-9]{3,4}$ ]] || [ "$port_base" -lt 1024 ] || [ "$port_base" -gt 65500 ]; then
-    bad_usage "LANEKEEPER_KFAKE_PORT is \`$port_base\`: a number from 1024 to 65500 is needed"
-  fi
+  is_port "$port_base" || bad_usage "LANEKEEPER_KFAKE_PORT is \`$port_base\`: a number from 1024 to 65500 is needed"
   if live_pid >/dev/null; then fail "kfake is already running in $home" "use it (tests/kfake.sh env), or end it first: tests/kfake.sh stop"; fi
   mkdir -p "$home"
   build
@@ -79,20 +61,9 @@ start() {
   echo $! >"$home/pid"
   trap stop_broken EXIT
   SECONDS=0
-  until grep -qs '^BOOTSTRAP=' "$home/out"; do
-    live_pid >/dev/null || fail "kfake ended while starting: $(tail -n 2 "$home/log" | tr '\n' ' ')" "read $home/log; another port: LANEKEEPER_KFAKE_PORT"
-    [ "$SECONDS" -lt "$READY_SECONDS_MAX" ] || fail "kfake was not ready after $READY_SECONDS_MAX s" "read $home/log"
-    sleep 0.1
-  done
+  await_ready kfake "$READY_SECONDS_MAX" || fail "$trouble" "read $home/log; another port: LANEKEEPER_KFAKE_PORT"
   trap - EXIT
   cat "$home/out"
-}
-
-# A start that fails or is interrupted leaves no process.
-stop_broken() {
-  local code=$?
-  stop
-  exit "$code"
 }
 
 address() {
@@ -101,16 +72,7 @@ address() {
 }
 
 stop() {
-  local pid signal _
-  for signal in TERM KILL; do
-    pid=$(live_pid) || break
-    kill "-$signal" "$pid" 2>/dev/null || true
-    for _ in $(seq $((STOP_SECONDS_MAX * 10))); do
-      live_pid >/dev/null || break 2
-      sleep 0.1
-    done
-  done
-  if pid=$(live_pid); then fail "kfake does not end: $pid" "end that process by hand"; fi
+  end_all kfake
   rm -f "$home/pid" "$home/out"
 }
 
