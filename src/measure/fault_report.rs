@@ -243,3 +243,39 @@ fn recovery(mark: &RecoveryMark) -> RecoverySummary {
         given_up: mark.given_up,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_partitions_are_compared_with_themselves_and_unstable_ones_are_left_out() {
+        let effect = |stall_ms: [i64; 2], slow: [u64; 2], is_stable| Effect {
+            quiet: Quiet {
+                records: 100,
+                stall_ns: stall_ms[0] * 1_000_000,
+                slow: slow[0],
+                is_stable,
+                ..Quiet::default()
+            },
+            stall_ns: stall_ms[1] * 1_000_000,
+            records: 50,
+            slow: slow[1],
+        };
+        let effects = [
+            (0, effect([900, 900], [90, 50], Some(true))),
+            (1, effect([10, 20], [1, 5], Some(true))),
+            (2, effect([15, 12], [2, 10], Some(true))),
+            // Too few records to tell: its stalls count, and nothing of its response times.
+            (3, effect([18, 25], [60, 40], None)),
+            (4, effect([800, 800], [80, 50], Some(false))),
+        ];
+        let found = others(&effects, &[0]).expect("others");
+        assert_eq!((found.partitions, found.left_out), (3, vec![4]));
+        assert_eq!((found.stall_before_ms, found.stall_after_ms), (18.0, 25.0));
+        assert_eq!((found.slow_before, found.slow_after), (Some(0.015), Some(0.15)));
+        let found = others(&effects[3..4], &[0]).expect("others");
+        assert_eq!((found.slow_before, found.slow_after), (None, None));
+        assert!(others(&effects[..1], &[0]).is_none());
+    }
+}

@@ -391,3 +391,6 @@ pub fn fault_windows(plan: &Plan, start: Time) -> Vec<FaultWindows> {
     }
     windows
 }
+
+#[cfg(test)]
+mod tests;

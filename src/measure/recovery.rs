@@ -233,3 +233,150 @@ impl RecoveryMark {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Offset;
+
+    fn ms(ms: i64) -> Time {
+        Time(ms * 1_000_000)
+    }
+
+    /// A mark since 0 of a partition that had ages up to 10 ms, and up to 3 records that waited.
+    fn mark() -> RecoveryMark {
+        let quiet = Quiet { records: 100, age_ns: 10_000_000, lag: 3, ..Quiet::default() };
+        RecoveryMark::new(Some(4), None, Time::ZERO, quiet)
+    }
+
+    /// A record that was sent and done at these times in milliseconds, and was the only one to wait.
+    fn processed(mark: &mut RecoveryMark, sent: i64, done: i64) {
+        processed_as(mark, (sent, done), 1, None);
+    }
+
+    /// The same where `lag` records waited, or where it shows which faults have hit the partition.
+    fn processed_as(
+        mark: &mut RecoveryMark,
+        (sent, done): (i64, i64),
+        lag: u64,
+        hit_by: Option<Range<usize>>,
+    ) {
+        let record = ProcessedRecord {
+            offset: Offset(0),
+            sent: Some(ms(sent)),
+            response_ns: None,
+            done: ms(done),
+        };
+        let age_ns = ms(done).since_ns(ms(sent));
+        mark.processed(&record, &RecordFindings { stall_ns: age_ns, age_ns, lag, hit_by });
+    }
+
+    #[test]
+    fn it_is_watched_until_the_partition_was_as_before_for_more_than_a_second() {
+        let mut mark = mark();
+        assert!(mark.is_under_way(ms(1_000)));
+        assert!(!mark.is_under_way(ms(1_001)) && !mark.is_under_way(ms(5_000)));
+        mark.release(ms(2_000));
+        assert!(mark.is_under_way(ms(5_000)));
+        mark.given_up = true;
+        assert!(!mark.is_under_way(ms(5_000)));
+    }
+
+    #[test]
+    fn a_partition_has_recovered_when_ages_and_lag_stay_normal_for_a_second() {
+        for (age, lag, departs) in [(11, 1, true), (10, 4, true), (10, 3, false)] {
+            let mut mark = mark();
+            processed_as(&mut mark, (500, 500 + age), lag, None);
+            let since = if departs { 500 + age } else { 0 };
+            processed(&mut mark, since + 999, since + 999);
+            assert_eq!(mark.recovered, None, "{age} {lag}");
+            processed(&mut mark, since + 1_000, since + 1_000);
+            assert_eq!(mark.recovered, Some(ms(since)), "{age} {lag}");
+        }
+    }
+
+    #[test]
+    fn a_partition_that_has_recovered_departs_again_by_its_own_fault_only() {
+        let mut mark = mark();
+        processed(&mut mark, 1_000, 1_000);
+        processed(&mut mark, 1_500, 1_600);
+        processed_as(&mut mark, (1_600, 1_601), 1, Some(5..6));
+        assert_eq!(mark.recovered, Some(Time::ZERO));
+        processed_as(&mut mark, (1_700, 1_705), 1, Some(3..5));
+        assert_eq!((mark.recovered, mark.normal_since), (None, Some(ms(1_705))));
+    }
+
+    #[test]
+    fn while_its_fault_lasts_a_partition_does_not_recover() {
+        let mut mark = mark();
+        mark.lasts = true;
+        processed(&mut mark, 1_500, 1_500);
+        assert_eq!(mark.recovered, None);
+        mark.commands_ended(ms(1_600));
+        assert_eq!((mark.first_record, mark.normal_since), (None, Some(ms(1_600))));
+        mark.read(ms(1_700));
+        mark.read(ms(1_800));
+        assert_eq!(mark.first_record, Some(ms(1_700)));
+        processed(&mut mark, 2_599, 2_599);
+        assert_eq!(mark.recovered, None);
+        processed(&mut mark, 2_600, 2_600);
+        assert_eq!(mark.recovered, Some(ms(1_600)));
+    }
+
+    #[test]
+    fn behind_a_fence_a_partition_is_not_as_before_while_the_first_records_wait() {
+        let mut mark = mark();
+        mark.release(ms(100));
+        assert!(mark.awaits_restart());
+        mark.restarted = Some(ms(150));
+        assert!(!mark.awaits_restart());
+        mark.is_ready(ms(200));
+        mark.is_ready(ms(250));
+        assert_eq!((mark.ready, mark.normal_since), (Some(ms(200)), Some(ms(200))));
+        // It waited since before the partition could be read.
+        processed(&mut mark, 200, 205);
+        assert_eq!(mark.normal_since, Some(ms(205)));
+        processed(&mut mark, 201, 206);
+        assert_eq!(mark.normal_since, Some(ms(205)));
+        processed(&mut mark, 1_205, 1_205);
+        assert_eq!(mark.recovered, Some(ms(205)));
+        // Its replacement fails as well: the first fence stays.
+        mark.release(ms(1_300));
+        assert_eq!((mark.fenced, mark.ready, mark.recovered), (Some(ms(100)), None, None));
+    }
+
+    #[test]
+    fn at_the_end_a_stall_that_is_no_longer_than_normal_ages_is_none() {
+        for (stalled_from, is_hit, recovered) in [
+            (None, false, Some(ms(1_500))),
+            (Some(1_990), false, Some(ms(1_500))),
+            (Some(1_989), false, None),
+            (Some(1_990), true, None),
+        ] {
+            let mut mark = mark();
+            mark.normal_since = Some(ms(1_500));
+            mark.end(ms(2_000), stalled_from.map(ms), is_hit);
+            assert_eq!(mark.recovered, recovered, "{stalled_from:?} {is_hit}");
+        }
+        let mut given_up = mark();
+        given_up.given_up = true;
+        given_up.end(ms(2_000), None, false);
+        assert_eq!(given_up.recovered, None);
+        let mut lasting = mark();
+        lasting.lasts = true;
+        lasting.end(ms(2_000), None, false);
+        assert_eq!(lasting.recovered, None);
+    }
+
+    #[test]
+    fn the_first_lag_from_each_power_of_two_on_is_kept_until_it_has_recovered() {
+        let mut mark = mark();
+        for (at, lag) in [(999, 9), (1_000, 8), (1_999, 7), (2_500, 6), (3_999, 5), (4_000, 4)] {
+            mark.observe_lag(lag, ms(at));
+        }
+        assert_eq!(mark.lag_after[..4], [Some(8), Some(6), Some(4), None]);
+        mark.recovered = Some(ms(4_500));
+        mark.observe_lag(100, ms(8_000));
+        assert_eq!((mark.lag_peak, mark.lag_after[3]), (9, None));
+    }
+}
