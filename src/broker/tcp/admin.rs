@@ -81,8 +81,7 @@ impl TcpAdmin {
             let asked = self.asker.greet(broker, &deadline.cut(STEP));
             interrupted(deadline)?;
             if let Err(error @ (AskError::Tls(_) | AskError::Login(_))) = asked {
-                let brokers = self.asker.brokers();
-                let at = format!("{}:{}", brokers.host(broker), brokers.address(broker).port());
+                let at = self.asker.brokers().name(broker);
                 return Err(self.no_connection(failure(&at, &error), deadline));
             }
         }

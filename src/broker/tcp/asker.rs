@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::ask_error::AskError;
-use super::brokers::{Brokers, resolve};
+use super::brokers::Brokers;
 use super::conversation::{Ask, Conversation};
+use super::resolver::Resolver;
 use crate::broker::protocol::BrokerId;
 use crate::broker::secure::{Access, host_of};
 use crate::broker::setup::Deadline;
@@ -34,7 +35,8 @@ impl Asker {
     /// Knows the addresses in `bootstrap` only, separated by commas.
     pub(super) fn new(bootstrap: &str, client_id: String, access: &Access) -> Asker {
         let bootstrap = bootstrap.split(',').map(|name| name.trim().to_owned()).collect();
-        Asker { bootstrap, client_id, brokers: Brokers::new(access.clone()), open: BTreeMap::new() }
+        let brokers = Brokers::new(access.clone(), Resolver::default());
+        Asker { bootstrap, client_id, brokers, open: BTreeMap::new() }
     }
 
     /// The brokers that are known by now.
@@ -96,7 +98,8 @@ impl Asker {
     /// # Errors
     /// See [`AskError`].
     pub(super) fn greet(&mut self, broker: BrokerId, deadline: &Deadline) -> Result<(), AskError> {
-        let at = (self.brokers.host(broker).to_owned(), self.brokers.address(broker));
+        let address = self.address(broker, deadline)?;
+        let at = (self.brokers.host(broker).to_owned(), address);
         if !self.open.contains_key(&at) {
             let access = self.brokers.access();
             let open = Conversation::open((&at.0, at.1), access, &self.client_id, deadline)?;
@@ -118,8 +121,13 @@ impl Asker {
         >,
         deadline: &Deadline,
     ) -> Result<T, AskError> {
+        let address = self.address(broker, deadline)?;
         let host = self.brokers.host(broker).to_owned();
-        self.ask_at((&host, self.brokers.address(broker)), ask, deadline)
+        self.ask_at((&host, address), ask, deadline)
+    }
+
+    fn address(&self, broker: BrokerId, deadline: &Deadline) -> Result<SocketAddr, AskError> {
+        self.brokers.await_address(broker, deadline).map_err(AskError::NotResolved)
     }
 
     /// Asks one broker after the other, those that are known first, until one answers.
@@ -134,36 +142,22 @@ impl Asker {
         >,
         deadline: &Deadline,
     ) -> Result<T, Vec<(String, AskError)>> {
-        let mut errors = Vec::new();
-        let mut attempt = |this: &mut Asker, name: &str, address: SocketAddr| match this.ask_at(
-            (host_of(name), address),
-            ask,
-            &deadline.cut(ONE),
-        ) {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                errors.push((name.to_owned(), error));
-                None
-            }
-        };
-        for broker in 0..self.brokers.len() as BrokerId {
-            let address = self.brokers.address(broker);
-            let name = format!("{}:{}", self.brokers.host(broker), address.port());
-            if let Some(answer) = attempt(self, &name, address) {
-                return Ok(answer);
-            }
-        }
-        let mut unknown = Vec::new();
-        for name in self.bootstrap.clone() {
-            match resolve(&name, self.brokers.access().family()) {
-                Ok(addresses) => {
-                    for address in addresses {
-                        if let Some(answer) = attempt(self, &name, address) {
-                            return Ok(answer);
-                        }
-                    }
+        let (mut errors, mut unknown) = (Vec::new(), Vec::new());
+        let known = (0..self.brokers.len() as BrokerId).map(|broker| self.brokers.name(broker));
+        let names: Vec<String> = known.chain(self.bootstrap.clone()).collect();
+        for name in names {
+            let addresses = match self.brokers.resolve(&name, &deadline.cut(ONE)) {
+                Ok(addresses) => addresses,
+                Err(error) => {
+                    unknown.push((name, AskError::NotResolved(error)));
+                    continue;
                 }
-                Err(error) => unknown.push((name, AskError::NotResolved(error))),
+            };
+            for address in addresses {
+                match self.ask_at((host_of(&name), address), ask, &deadline.cut(ONE)) {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => errors.push((name.clone(), error)),
+                }
             }
         }
         errors.extend(unknown);

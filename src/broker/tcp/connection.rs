@@ -74,6 +74,9 @@ pub(super) enum Broken {
     /// The system says so.
     #[error("{0}")]
     Socket(#[from] io::Error),
+    /// The name of the broker's host has no address, or none is known yet.
+    #[error("{0}")]
+    NotResolved(String),
     /// The broker closed it.
     #[error("the broker closed the connection")]
     Closed,

@@ -20,6 +20,7 @@ mod offsets;
 mod poller;
 mod producer;
 mod request;
+mod resolver;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -46,6 +47,7 @@ use super::library::ClusterPlace;
 use super::native::member_protocol::MemberSettings;
 use super::native::{NativeConsumer, NativeProducer, Profile};
 use super::places::Places;
+use super::protocol::BrokerId;
 use super::setup::Deadline;
 use super::wire::Api;
 use super::{
@@ -82,6 +84,8 @@ const NO_CONSUMER_PROTOCOL: &str = "the broker does not speak the consumer proto
 const REQUEST_BYTES: usize = 1_000_000;
 /// How long a change to the topic may take.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+/// How long the names of brokers are waited for before the load: a client can begin without some of them.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 
 impl TcpCluster {
     /// Asks one of the brokers at the place's addresses for all of them. May block for up to its limit.
@@ -106,17 +110,10 @@ impl TcpCluster {
         };
         let access = settings.access().map_err(BrokerError::fatal)?;
         let mut asker = Asker::new(bootstrap, topic.client_id.to_string(), &access);
-        let found = asker
-            .metadata(&topic.name, &Deadline::of(clock, limit))
-            .map_err(|errors| all(&errors))?;
+        let deadline = Deadline::of(clock, limit);
+        let found = asker.metadata(&topic.name, &deadline).map_err(|errors| all(&errors))?;
         topic.id = found.topic_id;
-        if asker.brokers().len() == 0 {
-            let named = found.brokers.len();
-            let message = format!(
-                "the cluster names {named} brokers, and no address of them can be resolved"
-            );
-            return Err(BrokerError::fatal(message));
-        }
+        require_an_address(asker.brokers(), &deadline.cut(LOOKUP_LIMIT))?;
         if topic.is_of_consumer_protocol && !asker.speaks(Api::ConsumerGroupHeartbeat) {
             return Err(BrokerError::fatal(NO_CONSUMER_PROTOCOL));
         }
@@ -250,6 +247,26 @@ impl ClusterPort for TcpCluster {
             }
         }
     }
+}
+
+/// Has the names of all brokers looked up, so that their addresses are there when the load begins.
+///
+/// # Errors
+/// None of them has an address.
+fn require_an_address(brokers: &Brokers, deadline: &Deadline) -> Result<(), BrokerError> {
+    let all = 0..brokers.len() as BrokerId;
+    // One after the other on the resolver's thread, while the first is waited for.
+    all.clone().for_each(|broker| drop(brokers.address(broker)));
+    let found = all.map(|broker| brokers.await_address(broker, deadline));
+    let errors: Vec<String> = match found.collect::<Vec<_>>() {
+        found if found.iter().any(Result::is_ok) => return Ok(()),
+        found => found.into_iter().filter_map(Result::err).collect(),
+    };
+    let named = errors.len();
+    let said = errors.first().map_or(String::new(), |error| format!(": {error}"));
+    let message =
+        format!("the cluster names {named} brokers, and no address of them can be resolved{said}");
+    Err(BrokerError::fatal(message))
 }
 
 /// What every address has met.

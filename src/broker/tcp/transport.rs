@@ -246,7 +246,8 @@ impl<C: Client> Transport<C> {
         let Place { broker, .. } = place;
         if self.connection(place).is_none() {
             let brokers = &self.brokers;
-            let at = (brokers.host(broker), brokers.address(broker));
+            let address = brokers.address(broker).map_err(Broken::NotResolved)?;
+            let at = (brokers.host(broker), address);
             let opened = Connection::open(at, brokers.access(), place.token(), &self.poller);
             let connection = opened?;
             self.counter.opened();
@@ -280,9 +281,8 @@ impl<C: Client> Transport<C> {
     /// A connection is broken: the client learns of it, and its other connection to the broker is closed as well.
     fn broken(&mut self, place: Place, broken: &Broken, now: Time) {
         let Place { number, broker, .. } = place;
-        let address = self.brokers.address(broker);
-        tracing::debug!(%address, %broken, "connection lost");
-        self.brokers.failed(broker);
+        let address = self.brokers.name(broker);
+        tracing::debug!(address, %broken, "connection lost");
         self.close(number, broker);
         self.clients[number].disconnected(broker, now);
         self.changed.push(number);

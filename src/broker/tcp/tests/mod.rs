@@ -1,6 +1,7 @@
 //! Native clients against brokers that close, keep silent, or send what no broker sends.
 
 mod moves;
+mod names;
 mod scripted;
 
 use std::io::{Read, Write};

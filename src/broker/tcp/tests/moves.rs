@@ -21,9 +21,10 @@ use crate::measure::{Outcome, RequestCounter};
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(20);
 
-fn script() -> Script {
+pub(super) fn script() -> Script {
     Script {
         named: vec![1],
+        host_of_2: None,
         said: (1, 3),
         real: (1, 3),
         names_leader: false,
@@ -40,9 +41,17 @@ fn transport<C: crate::broker::protocol::Client>(
     client: impl FnOnce(Profile) -> C,
     clock: Clock,
 ) -> Transport<C> {
+    transport_with(Brokers::default(), cluster, client, clock)
+}
+
+fn transport_with<C: crate::broker::protocol::Client>(
+    mut brokers: Brokers,
+    cluster: &ScriptedCluster,
+    client: impl FnOnce(Profile) -> C,
+    clock: Clock,
+) -> Transport<C> {
     let (node_id, port) = (1, i32::from(cluster.ports[0]));
     let endpoint = Endpoint { node_id, host: "127.0.0.1".to_owned(), port };
-    let mut brokers = Brokers::default();
     brokers.learn(&[endpoint]);
     let counter = RequestCounter::new(cluster.counted.clone());
     let clients = vec![client(Profile::default())];
@@ -50,7 +59,7 @@ fn transport<C: crate::broker::protocol::Client>(
 }
 
 /// A producer, and how many of its records were acknowledged.
-struct TestProducer {
+pub(super) struct TestProducer {
     transport: Transport<NativeProducer>,
     clock: Clock,
     sent: u64,
@@ -58,13 +67,18 @@ struct TestProducer {
 
 impl TestProducer {
     fn new(cluster: &ScriptedCluster) -> TestProducer {
+        TestProducer::with(Brokers::default(), cluster)
+    }
+
+    /// One that finds the addresses of brokers in this way.
+    pub(super) fn with(brokers: Brokers, cluster: &ScriptedCluster) -> TestProducer {
         let clock = Clock::start();
         let client = |profile| NativeProducer::new(&plan().load, 1, profile);
-        TestProducer { transport: transport(cluster, client, clock), clock, sent: 0 }
+        TestProducer { transport: transport_with(brokers, cluster, client, clock), clock, sent: 0 }
     }
 
     /// Sends a record.
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         let (producer, partition, sequence) = (ProducerId(0), PartitionId(0), self.sent);
         let record = SendRecord {
             producer,
@@ -81,7 +95,7 @@ impl TestProducer {
     }
 
     /// Does what is due for a while.
-    fn turns(&mut self, time: Duration) {
+    pub(super) fn turns(&mut self, time: Duration) {
         let mut now = self.clock.now();
         let end = now + time;
         while now < end {
@@ -90,7 +104,7 @@ impl TestProducer {
     }
 
     /// Sends a record and waits until it is acknowledged.
-    fn send(&mut self) {
+    pub(super) fn send(&mut self) {
         self.begin();
         let (mut now, mut answers) = (self.clock.now(), Answers::default());
         let end = now + LONG;
@@ -104,7 +118,7 @@ impl TestProducer {
     }
 }
 
-fn brokers_asked(cluster: &ScriptedCluster, api: Api) -> Vec<i32> {
+pub(super) fn brokers_asked(cluster: &ScriptedCluster, api: Api) -> Vec<i32> {
     cluster.asked(api).iter().map(|asked| asked.broker).collect()
 }
 

@@ -35,6 +35,8 @@ const TOPIC_ID: [u8; 16] = [5; 16];
 pub(super) struct Script {
     /// Those that metadata names.
     pub(super) named: Vec<i32>,
+    /// By what name of its host metadata has broker 2; its address if there is none.
+    pub(super) host_of_2: Option<&'static str>,
     /// Leader and epoch as metadata has them.
     pub(super) said: (i32, i32),
     /// Leader and epoch as they are.
@@ -156,7 +158,7 @@ impl ScriptedCluster {
         let broker = |node: &i32| {
             MetadataResponseBroker::default()
                 .with_node_id((*node).into())
-                .with_host(text("127.0.0.1"))
+                .with_host(text(script.host_of_2.filter(|_| *node == 2).unwrap_or("127.0.0.1")))
                 .with_port(i32::from(self.ports[*node as usize - 1]))
         };
         let partition = MetadataResponsePartition::default()
