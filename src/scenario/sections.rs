@@ -190,7 +190,7 @@ section! {
         /// Longest time until broker, topic and consumers are all ready.
         startup: Duration = "30s", "1m";
         /// Interval of the distributions in `latency.hlog`. The intervals of `seconds.jsonl` stay as they are.
-        latency_interval: Duration = ("1s; 10s on the simulator"), "1m";
+        latency_interval: Duration = ("1s; 10s on the simulator, or with more than 200 partitions"), "1m";
         /// Seed of all randomness: the same seed gives the same schedule.
         seed: u64 = 1, 42;
     }

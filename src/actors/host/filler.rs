@@ -1,6 +1,6 @@
 //! Payloads of always the same size: a stamp, and filler that is cut from a ring of random bytes.
 
-use crate::base::{Seed, Stamp, write_payload};
+use crate::base::{STAMP_BYTES, Seed, Stamp, write_payload};
 
 /// A payload, and the bytes that the next ones are filled from.
 pub(super) struct Filler {
@@ -24,7 +24,9 @@ impl Filler {
     pub(super) fn stamped(&mut self, stamp: &Stamp) -> &[u8] {
         if self.end > 1 {
             let size = self.payload.len();
-            self.payload.copy_from_slice(&self.ring[self.at..self.at + size]);
+            // The stamp covers the rest.
+            let filler = &self.ring[self.at..self.at + size];
+            self.payload[STAMP_BYTES..].copy_from_slice(&filler[STAMP_BYTES..]);
             self.at = (self.at + size) % self.end;
         }
         write_payload(stamp, &mut self.payload);

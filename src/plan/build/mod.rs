@@ -54,7 +54,7 @@ pub fn build(
     let broker = broker::build(scenario, overrides, &mut found);
     let topic = broker::build_topic(name, scenario, overrides, &broker, &mut found);
     let mut load = load::build(scenario, &topic, &broker, &mut found);
-    let times = run::times(scenario, &load, &broker, &mut found);
+    let times = run::times(scenario, &load, (&broker, topic.partitions), &mut found);
     load.stages = stages::build(&scenario.load, load.per_second(), &times, &mut found);
     load.backlog = backlog::build(scenario, &load, &mut found);
     let seed = overrides.seed.or(scenario.run.seed.as_ref().map(|seed| seed.value));

@@ -16,11 +16,21 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
+/// From more partitions on, the distributions of each second cost about as much as the records do.
+const PARTITIONS_LOGGED: u32 = 200;
+
+/// The interval of `latency.hlog` unless it is set. A second is simulated in less time than its distributions are encoded
+/// in.
+fn latency_interval(broker: &BrokerPlan, partitions: u32) -> Duration {
+    let is_costly = broker.capability().is_modelled || partitions > PARTITIONS_LOGGED;
+    Duration::from_secs(if is_costly { 10 } else { 1 })
+}
+
 /// How long the parts of the run last.
 pub(super) fn times(
     scenario: &Scenario,
     load: &LoadPlan,
-    broker: &BrokerPlan,
+    (broker, partitions): (&BrokerPlan, u32),
     found: &mut Findings,
 ) -> Times {
     let run = &scenario.run;
@@ -51,8 +61,7 @@ pub(super) fn times(
         ),
         latency_interval: found.duration(
             key!(run.latency_interval),
-            // A second is simulated in less time than its distributions are encoded in.
-            Duration::from_secs(if broker.capability().is_modelled { 10 } else { 1 }),
+            latency_interval(broker, partitions),
             Duration::from_secs(1)..=WEEK,
             "distributions are taken once a second",
         ),
