@@ -52,6 +52,7 @@ done
 [[ $minutes =~ ^[1-9][0-9]{0,3}$ ]] || bad_usage "\`$minutes\` minutes: a whole number is needed"
 [[ $seed =~ ^[0-9]{1,18}$ ]] || bad_usage "the seed \`$seed\` is no number"
 out=${out:-target/chaos/$broker-$client-$seed}
+case $out in /*) ;; *) out=$PWD/$out ;; esac
 rm -rf "$out"
 mkdir -p "$out"
 scenario=$out/chaos.toml
@@ -169,7 +170,7 @@ if [ "$broker" = embedded ]; then
 fi
 
 # A cluster of its own, so that no other brokers are killed.
-export LANEKEEPER_KAFKA_DIR=$PWD/$out/kafka
+export LANEKEEPER_KAFKA_DIR=$out/kafka
 export LANEKEEPER_KAFKA_PORT=${LANEKEEPER_KAFKA_PORT:-19592}
 trap 'tests/kafka.sh stop' EXIT
 tests/kafka.sh start 3
