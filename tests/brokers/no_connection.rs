@@ -37,6 +37,23 @@ fn a_closed_port_refuses_connections() {
     refused(&format!("{closed},{another}"), &["refuses connections"]);
 }
 
+// Other systems refuse what does not find room, which is no firewall.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_firewall_that_drops_packets_is_suggested() {
+    let dropping = server::dropping();
+    let address = dropping.address.to_string();
+    let said = format!("no answer from `{address}`: is it behind a firewall");
+    for client in ["rdkafka", "native"] {
+        let tool = Tool::run_text(BRIEF).args(["--bootstrap", &address, "--client", client]);
+        let finished = tool.set(["run.startup=60s"]).exits(3);
+        for text in [said.as_str(), "the firewalls between"] {
+            assert!(finished.stderr.contains(text), "{client}: {}", finished.output());
+        }
+        assert!(!finished.stderr.contains("tried for 60"), "{client}: {}", finished.output());
+    }
+}
+
 #[test]
 fn a_host_that_does_not_exist_is_not_resolved() {
     refused("no-such-host.invalid:9092", &["cannot be resolved", "check the host name"]);

@@ -38,6 +38,71 @@ pub(crate) fn start(answer: Answer) -> SocketAddr {
     address
 }
 
+/// Bytes of a request over HTTP that are read: enough for a form.
+const REQUEST_BYTES_MAX: usize = 16 << 10;
+
+/// Starts a server that answers each request over HTTP with the status and the JSON that `answer` makes of its text; it
+/// ends with the process of the test.
+pub(crate) fn answering(answer: impl Fn(&str) -> (u16, String) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+            let (status, body) = answer(&request(&mut stream));
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status} Answer\r\nContent-Type: application/json\r\n");
+            let rest = format!("Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+            let _ = stream.write_all(format!("{head}{rest}").as_bytes());
+        }
+    });
+    address
+}
+
+/// A request with its body, as far as it comes.
+fn request(stream: &mut TcpStream) -> String {
+    let (mut text, mut piece) = (String::new(), [0; 1024]);
+    while text.len() < REQUEST_BYTES_MAX {
+        let length = match stream.read(&mut piece) {
+            Ok(length @ 1..) => length,
+            _ => break,
+        };
+        text.push_str(&String::from_utf8_lossy(&piece[..length]));
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let wanted = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+        });
+        if body.len() >= wanted.unwrap_or(0) {
+            break;
+        }
+    }
+    text
+}
+
+/// An address at which a connection is neither taken nor refused: as many wait to be taken as the system lets wait, and
+/// it drops the packets of more, as a firewall does. Ends when it is dropped.
+pub(crate) struct Dropping {
+    pub(crate) address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+/// Connections that are made to fill one up; the standard library asks for room for 128.
+const WAITING_MAX: usize = 10_000;
+
+pub(crate) fn dropping() -> Dropping {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+        assert!(waiting.len() < WAITING_MAX, "the system takes all connections");
+        waiting.push(stream);
+    }
+    Dropping { address, _listener: listener, _waiting: waiting }
+}
+
 /// A port on which nothing listens.
 pub(crate) fn closed() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr()).expect("an address")

@@ -23,6 +23,8 @@ pub(in crate::broker) enum Obstacle {
     Refused,
     /// There is no way there, or the host does not answer.
     Unreachable,
+    /// The host does not answer.
+    NoAnswer,
     /// The connection is taken, and nothing is answered.
     Silent,
     /// The connection is closed at the first request.
@@ -59,6 +61,7 @@ pub(in crate::broker) enum Kind {
     Unreachable,
     Silent,
     Other,
+    NoAnswer,
 }
 
 impl Kind {
@@ -77,6 +80,7 @@ impl ConnectionFailure {
             Obstacle::Unreachable => Kind::Unreachable,
             Obstacle::Silent => Kind::Silent,
             Obstacle::Closed => Kind::TlsOrSasl,
+            Obstacle::NoAnswer => Kind::NoAnswer,
             Obstacle::Unreadable => Kind::NoKafka,
             Obstacle::Other => Kind::Other,
         };
@@ -196,6 +200,7 @@ impl ConnectionFailure {
         }
     }
 }
+            Kind::NoAnswer => "check the address, that the host is up, and the firewalls between",
 
 impl fmt::Display for ConnectionFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,3 +249,11 @@ impl fmt::Display for ConnectionFailure {
         }
     }
 }
+            Kind::NoAnswer => {
+                write!(
+                    f,
+                    "no answer from {}{}: is it behind a firewall that drops packets, or down?",
+                    at.trim_end(),
+                    self.addresses()
+                )
+            }

@@ -25,7 +25,7 @@ pub(in crate::broker) fn closer(failure: ConnectionFailure, access: &Access) -> 
         }
         Kind::NoTls => with_sasl(&failure),
         Kind::Certificate => of_certificate(&failure, access),
-        Kind::NotResolved | Kind::Refused | Kind::Unreachable => {
+        Kind::NotResolved | Kind::Refused | Kind::Unreachable | Kind::NoAnswer => {
             of_addresses(&failure, access.family())
         }
         _ => None,

@@ -109,7 +109,7 @@ fn attempt(broker: &Advertised, family: AddressFamily, limit: Duration) -> Resul
 fn said(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        std::io::ErrorKind::TimedOut => "no answer".to_owned(),
+        std::io::ErrorKind::TimedOut => "no answer, as behind a firewall".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -184,6 +184,37 @@ mod tests {
     use super::*;
     use crate::base::Clock;
     use std::net::TcpListener;
+
+    #[cfg(target_os = "linux")]
+    /// A listener that never takes a connection, with as many as wait there: the system drops more, as a firewall does.
+    fn full() -> (TcpListener, Vec<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let wait = Duration::from_millis(500);
+        let taken = (0..10_000).map_while(|_| TcpStream::connect_timeout(&address, wait).ok());
+        let taken = taken.collect();
+        (listener, taken)
+    }
+
+    // The system of macOS refuses what does not find room.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_broker_behind_a_firewall_gives_no_answer_and_holds_up_no_other() {
+        let (dropping, _taken) = full();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let broker = |id, listener: &TcpListener| {
+            let at = listener.local_addr().expect("an address");
+            Advertised { id, host: at.ip().to_string(), port: at.port().into() }
+        };
+        let brokers = [broker(1, &dropping), broker(2, &listener)];
+        let deadline = Deadline::of(Clock::start(), Duration::from_secs(60));
+        let unreachable = find_unreachable(&brokers, AddressFamily::Any, &deadline);
+        let port = dropping.local_addr().expect("an address").port();
+        let said: Vec<String> = unreachable.iter().map(UnreachableBroker::to_string).collect();
+        let text = format!("broker 1 as `127.0.0.1:{port}` (no answer, as behind a firewall)");
+        assert_eq!(said, [text]);
+        assert!(!deadline.is_over());
+    }
 
     #[test]
     fn a_broker_that_does_not_accept_connections_is_named_with_the_reason() {

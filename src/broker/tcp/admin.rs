@@ -257,10 +257,8 @@ fn failure(address: &str, error: &AskError) -> ConnectionFailure {
         AskError::Socket(error) => match error.kind() {
             ErrorKind::ConnectionRefused => Obstacle::Refused,
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Obstacle::Closed,
-            ErrorKind::TimedOut
-            | ErrorKind::WouldBlock
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable => Obstacle::Unreachable,
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => Obstacle::NoAnswer,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Obstacle::Unreachable,
             _ => Obstacle::Other,
         },
         AskError::Closed => Obstacle::Closed,

@@ -30,7 +30,11 @@ impl Administrator for Admin {
 
     fn inspect<'a>(&'a mut self, plan: &'a Plan, deadline: &'a Deadline) -> Answer<'a, Inspection> {
         Box::pin(async move {
-            let connected = self.find_cluster(deadline);
+            let connected = match self.find_cluster(deadline) {
+                // Where nothing answers, rights are not asked for.
+                Err(error) if !matches!(error, SetupError::Denied(_)) => return Err(error),
+                connected => connected,
+            };
             let took = deadline.passed();
             let exists = connected.as_ref().is_ok_and(|found| found.partitions.is_some());
             let names = (self.topic.as_str(), self.settings.group_id());
