@@ -338,14 +338,15 @@ fn of_scenario(arguments: &CompareArguments) -> Result<Compared, Error> {
     let is_simulated = plans.iter().all(|plan| plan.broker.kind().capability().is_modelled);
     let observer = KeptRounds::new(arguments.out.clone(), names, is_simulated);
     let observer = observer.resuming(&kept_plan(arguments, &source, &variants, plans.first()))?;
-    let done = run_variants(&source, &variants, &round_settings, &client, &observer, ENDING)?;
-    let RoundsDone { summaries, invalid, is_interrupted } = done;
-    if let (true, Some(out)) = (is_interrupted, &arguments.out) {
+    let done = run_variants(&source, &variants, &round_settings, &client, &observer, ENDING);
+    let is_cut_short = done.as_ref().map_or(true, |done| done.is_interrupted);
+    if let (true, Some(out)) = (is_cut_short, &arguments.out) {
         let out = printable_path(out);
         tell(&format!(
             "complete rounds are kept in `{out}`; the same command goes on with the others"
         ));
     }
+    let RoundsDone { summaries, invalid, is_interrupted } = done?;
     let own = |overrides: &[String]| overrides[arguments.set.len()..].to_vec();
     let rounds_of = |(variant, summaries): (&Variant, _)| VariantRounds {
         name: variant.name.clone(),

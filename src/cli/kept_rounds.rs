@@ -1,12 +1,13 @@
 //! What happens while variants are compared: progress on stderr, and a result directory for each round.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::heal::require_healed;
 use super::run::{Watching, lock};
 use super::terminal::tell;
 use crate::base::{Clock, Time, printable_path};
@@ -14,7 +15,7 @@ use crate::compare::{InvalidRun, RoundObserver};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::report::{ProgressView, ResultDirectory, StoredResult, read_result};
-use crate::run::Observer;
+use crate::run::{Observer, RESULTS};
 use crate::summary::{Summary, Verdict};
 
 /// Least time between two lines of progress.
@@ -161,6 +162,10 @@ impl RoundObserver for KeptRounds {
                 Ok(None)
             }
         }
+    }
+
+    fn may_begin(&self, plan: &Plan) -> Result<(), Error> {
+        require_healed(plan, Path::new(RESULTS))
     }
 
     fn of_run(

@@ -81,6 +81,13 @@ pub trait RoundObserver: Sync {
     fn kept(&self, _variant: usize, _round: usize) -> Result<Option<Summary>, Error> {
         Ok(None)
     }
+    /// Whether a run in real time may begin now, after those before it.
+    ///
+    /// # Errors
+    /// The cluster is not as the run expects it.
+    fn may_begin(&self, _plan: &Plan) -> Result<(), Error> {
+        Ok(())
+    }
     /// What observes a run.
     ///
     /// # Errors
@@ -255,6 +262,7 @@ impl Rounds<'_> {
     /// One run on a broker in real time; without a round it is a warm-up. `None` when it was interrupted.
     fn made(&self, variant: usize, round: Option<usize>) -> Result<Option<Summary>, Error> {
         let plan = self.plan(variant, round.unwrap_or(0))?;
+        self.observer.may_begin(&plan)?;
         let observer = match round {
             Some(round) => self.observer.of_run(variant, round, &plan)?,
             None => Box::new(()),

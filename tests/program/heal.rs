@@ -126,6 +126,36 @@ fn what_does_not_heal_stays_in_the_lease_and_no_second_broker_is_stopped() {
     assert!(finished.out().join("result.json").exists());
 }
 
+/// What a round has broken and not healed is no cluster for the next one.
+#[test]
+fn a_comparison_begins_no_round_on_what_an_earlier_one_has_not_healed() {
+    let text = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"10/s\"\n\
+                [run]\nwarmup = \"0s\"\nduration = \"1s\"\n\
+                [[fault]]\nat = \"100ms\"\nfor = \"100ms\"\n\
+                exec = { start = [\"sh\", \"-c\", \"echo broken >> starts\"], end = [\"test\", \"-e\", \"switch\"] }\n";
+    let arguments = ["compare", "scenario.toml", "--variants", "group:2,assign", "--repeat", "1"];
+    let compare = |tool: Tool| {
+        let tool = tool.args(arguments).args(["--broker", "embedded", "--allow-exec"]);
+        tool.args(["--out", "compared"])
+    };
+    let refused = compare(Tool::new().file("scenario.toml", text.as_bytes())).exits(3);
+    let scratch = refused.scratch();
+    let starts =
+        || std::fs::read_to_string(scratch.join("starts")).expect("a round").lines().count();
+    for text in ["1 fault unhealed", "run `lanekeeper heal results/", "the same command goes on"] {
+        assert!(refused.stderr.contains(text), "`{text}` is not in\n{}", refused.output());
+    }
+    assert_eq!(starts(), 1, "{}", refused.output());
+    // Nor does the same command, until it is healed.
+    compare(Tool::new().current_dir(scratch)).exits(3);
+    assert_eq!(starts(), 1);
+    std::fs::write(scratch.join("switch"), "").expect("a writable scratch");
+    heal(scratch, &["--allow-exec"]).exits(0);
+    compare(Tool::new().current_dir(scratch)).exits(0);
+    // The warm-up and a round of each variant.
+    assert_eq!(starts(), 4);
+}
+
 #[test]
 fn a_place_without_leases_has_nothing_to_heal() {
     let nothing = Tool::new().arg("heal").exits(0);
