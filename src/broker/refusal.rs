@@ -26,7 +26,10 @@ pub fn refusals(plan: &Plan, file: &ClientFile) -> Vec<Diagnostic> {
     let refused = |name: &str, value: &str| match is_native && known::is_native(name) {
         // librdkafka is not asked about what it does not do here.
         true => None,
-        false => client_libraries().find_map(|library| library.refused_value(name, value)),
+        // What librdkafka is built with does not matter to a client that does not use it.
+        false => { client_libraries() }
+            .find_map(|library| library.refused_value(name, value))
+            .filter(|why| !is_native || why.code != codes::NOT_BUILT_IN),
     };
     for (side, name, property) in
         plan.client.all().filter(|(_, name, _)| may_be_given(name, takes_access))

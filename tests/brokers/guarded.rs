@@ -4,6 +4,7 @@
 //! the tests pass unseen. The listeners are described in `guard` of that script.
 
 mod native;
+mod tokens;
 
 use std::process::Command;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};

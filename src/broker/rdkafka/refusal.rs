@@ -24,6 +24,10 @@ const MECHANISMS: [(&str, &str); 5] = [
     ("GSSAPI", "sasl_gssapi"),
 ];
 
+/// Where tokens come from in other builds, and with the other client.
+const TOKENS: &str = "build it with `--features oidc` to ask a server for tokens, or use `--client native` with a token from a file \
+     (`sasl.oauthbearer.config = token_file=FILE`)";
+
 /// Refuses a mechanism that the client library was built without; it would say so after the first connection.
 pub(super) fn mechanism_not_built_in(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
     let properties = ClientSettings::merged(plan, "", RunId(0), file.clone()).observer("check");
@@ -36,7 +40,8 @@ pub(super) fn mechanism_not_built_in(plan: &Plan, file: &ClientFile) -> Option<D
     let (mechanism, feature) = MECHANISMS.into_iter().find(|(name, _)| *name == wanted)?;
     let native = ClientConfig::new().create_native_config().ok()?;
     let built_in = native.get("builtin.features").ok()?;
-    let is_built_in = built_in.split(',').any(|it| it.trim() == feature);
+    let is_part = |feature: &str| built_in.split(',').any(|it| it.trim() == feature);
+    let is_built_in = is_part(feature);
     let has_tokens = value("sasl.oauthbearer.method").is_some_and(|it| it == "OIDC")
         || value("enable.sasl.oauthbearer.unsecure.jwt").is_some_and(|it| it == "TRUE");
     if is_built_in && (mechanism != "OAUTHBEARER" || has_tokens) {
@@ -54,14 +59,20 @@ pub(super) fn mechanism_not_built_in(plan: &Plan, file: &ClientFile) -> Option<D
             "SASL without `sasl.mechanism` is GSSAPI (Kerberos), which is not built in".to_owned(),
             "set `sasl.mechanism` to what the listener takes, for example PLAIN",
         ),
-        Some(_) if is_built_in => (
+        Some(_) if is_built_in && is_part("oidc") => (
             "`sasl.mechanism` OAUTHBEARER has no source of tokens".to_owned(),
             "set `sasl.oauthbearer.method` to `oidc`, with its token endpoint, id and secret",
         ),
+        Some(_) if is_built_in => {
+            ("`sasl.mechanism` OAUTHBEARER has no source of tokens".to_owned(), TOKENS)
+        }
         Some(_) if mechanism == "GSSAPI" => (
             "`sasl.mechanism` GSSAPI (Kerberos) is not built in".to_owned(),
             "use SCRAM, PLAIN or OAUTHBEARER",
         ),
+        Some(_) if mechanism == "OAUTHBEARER" => {
+            (format!("`sasl.mechanism` {mechanism} is not part of this build"), TOKENS)
+        }
         Some(_) => (
             format!("`sasl.mechanism` {mechanism} is not part of this build"),
             "build it with `--features tls`, or use PLAIN",
@@ -102,7 +113,7 @@ fn why(said: &str) -> RefusedValue {
         return missing("Kerberos is not built in", "use SCRAM, PLAIN or OAUTHBEARER");
     }
     if is_missing && said.contains("libcurl") {
-        return missing("asking a server for tokens is not built in", "use SCRAM or PLAIN");
+        return missing("asking a server for tokens is not built in", TOKENS);
     }
     if is_missing && said.contains("OpenSSL") {
         return missing("this build has no TLS", "build it with `--features tls`");

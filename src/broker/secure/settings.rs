@@ -92,6 +92,8 @@ const TLS_NOT_HERE: [&str; 9] = [
 const RDKAFKA: &str = "use `--client rdkafka` with a build that has `--features tls`";
 const TOKENS: &str = "write `token_file=FILE` or `token=TOKEN` into `sasl.oauthbearer.config`, in the client file or \
                       the environment";
+const TOKEN_SERVER: &str = "write `token_file=FILE` into `sasl.oauthbearer.config`, which is read for each login, or use `--client \
+                            rdkafka` with a build that has `--features oidc`";
 
 type Value<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -216,7 +218,7 @@ fn bearer(value: Value<'_>) -> Result<LoginSettings, AccessError> {
                 .is_some_and(|its| its.eq_ignore_ascii_case("oidc")) =>
         {
             let text = "the native client asks no server for tokens";
-            return Err(AccessError::missing("sasl.oauthbearer.method", text, TOKENS));
+            return Err(AccessError::missing("sasl.oauthbearer.method", text, TOKEN_SERVER));
         }
         (None, None) => {
             let text = "`sasl.mechanism` OAUTHBEARER has no source of tokens";

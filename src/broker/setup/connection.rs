@@ -21,7 +21,7 @@ pub(in crate::broker) enum Obstacle {
     NotResolved,
     /// Nothing listens there.
     Refused,
-    /// There is no way there, or the host does not answer.
+    /// There is no way there.
     Unreachable,
     /// The host does not answer.
     NoAnswer,
@@ -42,6 +42,8 @@ pub(in crate::broker) enum Kind {
     Mechanism,
     NoSasl,
     NoToken,
+    /// The server of tokens gives none.
+    TokenServer,
     Expired,
     WrongName,
     Untrusted,
@@ -59,9 +61,9 @@ pub(in crate::broker) enum Kind {
     NotResolved,
     Refused,
     Unreachable,
+    NoAnswer,
     Silent,
     Other,
-    NoAnswer,
 }
 
 impl Kind {
@@ -78,9 +80,9 @@ impl ConnectionFailure {
             Obstacle::NotResolved => Kind::NotResolved,
             Obstacle::Refused => Kind::Refused,
             Obstacle::Unreachable => Kind::Unreachable,
+            Obstacle::NoAnswer => Kind::NoAnswer,
             Obstacle::Silent => Kind::Silent,
             Obstacle::Closed => Kind::TlsOrSasl,
-            Obstacle::NoAnswer => Kind::NoAnswer,
             Obstacle::Unreadable => Kind::NoKafka,
             Obstacle::Other => Kind::Other,
         };
@@ -149,6 +151,11 @@ impl ConnectionFailure {
                  with SASL"
             }
             Kind::NoToken => "give a token: `token_file=FILE` in `sasl.oauthbearer.config`",
+            Kind::TokenServer => {
+                "check `sasl.oauthbearer.token.endpoint.url`, `sasl.oauthbearer.client.id`, \
+                 `sasl.oauthbearer.client.secret` and `sasl.oauthbearer.scope` in the client file or the environment, and \
+                 for `https` the authority in `https.ca.location`"
+            }
             Kind::Expired => {
                 "renew the certificate of the broker, and check the clock of this machine"
             }
@@ -193,6 +200,7 @@ impl ConnectionFailure {
             Kind::NotResolved => "check the host name in `--bootstrap` or `kafka.bootstrap`",
             Kind::Refused => "check the address and port, and that the broker runs",
             Kind::Unreachable => "check the address, the network and the firewalls between",
+            Kind::NoAnswer => "check the address, that the host is up, and the firewalls between",
             Kind::Silent => {
                 "check that this is the port of a Kafka broker, and that the broker is healthy"
             }
@@ -200,7 +208,6 @@ impl ConnectionFailure {
         }
     }
 }
-            Kind::NoAnswer => "check the address, that the host is up, and the firewalls between",
 
 impl fmt::Display for ConnectionFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -214,6 +221,7 @@ impl fmt::Display for ConnectionFailure {
             Kind::Mechanism => write!(f, "{at}does not take this SASL mechanism: {said}"),
             Kind::NoSasl => write!(f, "{at}is a listener without SASL"),
             Kind::NoToken => write!(f, "the login at {at}has no token: {said}"),
+            Kind::TokenServer => write!(f, "the server of tokens gives none: {said}"),
             Kind::Expired
             | Kind::WrongName
             | Kind::Untrusted
@@ -243,12 +251,6 @@ impl fmt::Display for ConnectionFailure {
             Kind::NotResolved => write!(f, "the host name of {at}cannot be resolved"),
             Kind::Refused => write!(f, "{at}refuses connections{}", self.addresses()),
             Kind::Unreachable => write!(f, "{at}cannot be reached{}", self.addresses()),
-            Kind::Silent if at.is_empty() => write!(f, "no broker answers"),
-            Kind::Silent => write!(f, "{at}takes the connection and does not answer"),
-            Kind::Other => write!(f, "{at}{said}"),
-        }
-    }
-}
             Kind::NoAnswer => {
                 write!(
                     f,
@@ -257,3 +259,9 @@ impl fmt::Display for ConnectionFailure {
                     self.addresses()
                 )
             }
+            Kind::Silent if at.is_empty() => write!(f, "no broker answers"),
+            Kind::Silent => write!(f, "{at}takes the connection and does not answer"),
+            Kind::Other => write!(f, "{at}{said}"),
+        }
+    }
+}

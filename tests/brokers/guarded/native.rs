@@ -12,7 +12,7 @@ use crate::support::{Finished, Tool, root};
 static CERTIFICATES: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
 
 /// The certificate with this name, which signs itself, for `ssl.ca.location=ca.pem`.
-fn trusting(tool: Tool, name: &str) -> Tool {
+pub(super) fn trusting(tool: Tool, name: &str) -> Tool {
     let mut known = CERTIFICATES.lock().unwrap_or_else(PoisonError::into_inner);
     let certificate = known.entry(name.to_owned()).or_insert_with(|| {
         let mut command = Command::new(root().join("tests/kafka.sh"));
@@ -34,7 +34,7 @@ fn over_tls(mechanism: &str, password: &str) -> String {
 }
 
 /// A token without a signature, which this broker takes, until the year 2100.
-fn token(user: &str) -> String {
+pub(super) fn token(user: &str) -> String {
     use base64::Engine as _;
 
     let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
@@ -46,7 +46,7 @@ const TLS: &str = "security.protocol=ssl\n";
 
 /// Whether it keeps up is a matter of the machine.
 #[track_caller]
-fn all_delivered(finished: &Finished) {
+pub(super) fn all_delivered(finished: &Finished) {
     let ledger = &finished.summary().ledger;
     assert!(ledger.sent > 0 && ledger.delivered == ledger.sent, "{}", finished.output());
     assert!(!finished.output().contains("-secret"), "{}", finished.output());

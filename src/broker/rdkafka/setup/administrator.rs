@@ -39,7 +39,9 @@ impl Administrator for Admin {
             let exists = connected.as_ref().is_ok_and(|found| found.partitions.is_some());
             let names = (self.topic.as_str(), self.settings.group_id());
             let rights = match &self.access {
-                Err(reason) => Err(format!("not asked: {reason}")),
+                Err(reason) => {
+                    Err(format!("not asked, because the native client asks for them: {reason}"))
+                }
                 Ok(access) => needed_rights(access, &self.bootstrap, plan, names, exists),
             };
             let is_hidden = matches!(connected, Err(SetupError::Denied(_)));

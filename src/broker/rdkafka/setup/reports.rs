@@ -1,7 +1,8 @@
 //! Why no broker can be talked to, from what the client library says.
 //!
 //! librdkafka goes on trying and never says that there is no use: what it reports on the way is kept and read.
-//! Its texts: `rdkafka_broker.c` (`rd_kafka_broker_fail`), `rdkafka_ssl.c` and `rdkafka_sasl.c`.
+//! Its texts: `rdkafka_broker.c` (`rd_kafka_broker_fail`), `rdkafka_ssl.c`,
+//! `rdkafka_sasl.c` and `rdkafka_sasl_oauthbearer.c`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,8 @@ pub(in crate::broker::rdkafka) struct ClientReports {
     versions: Mutex<BTreeMap<i16, i16>>,
 }
 
+/// Characters of an answer of a server of tokens that are shown: its body may be a page.
+const ANSWER_CHARS_MAX: usize = 200;
 /// Reports that are kept: later ones repeat them.
 const KEPT_MAX: usize = 64;
 
@@ -35,6 +38,11 @@ impl ClientReports {
     pub(in crate::broker::rdkafka) fn log(&self, about: &str, said: &str) {
         match about {
             "FAIL" => self.keep(failure_of(None, said)),
+            "OIDC" => {
+                if let Some(failure) = no_token(said) {
+                    self.keep(failure);
+                }
+            }
             "APIVERSION" => {
                 if let Some((api, highest)) = range_of(said) {
                     self.lock_versions().insert(api, highest);
@@ -92,8 +100,14 @@ fn range_of(said: &str) -> Option<(i16, i16)> {
     Some((api.parse().ok()?, highest.trim().parse().ok()?))
 }
 
+/// How the client library begins when a server has given it no token.
+const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token: ";
+
 /// What has failed, from an error code and a text of the client library.
 fn failure_of(code: Option<RDKafkaErrorCode>, said: &str) -> ConnectionFailure {
+    if let Some(why) = said.strip_prefix(NO_TOKEN) {
+        return ConnectionFailure::found(Kind::TokenServer, "", &shortened(why));
+    }
     // "[thrd:sasl_ssl://host:9092/bootstrap]: sasl_ssl://host:9092/bootstrap: what happened (after 3ms in state UP)"
     let line = said
         .strip_prefix("[thrd:")
@@ -105,6 +119,25 @@ fn failure_of(code: Option<RDKafkaErrorCode>, said: &str) -> ConnectionFailure {
     let kind = kind_of(code, what);
     let what = what.rsplit_once(" (after ").map_or(what, |(what, _)| what);
     ConnectionFailure { kind, address, said: what.trim().to_owned() }
+}
+
+/// What a server of tokens has answered, from a line of the client library's log: the error that follows has no status.
+fn no_token(said: &str) -> Option<ConnectionFailure> {
+    // `[thrd:x]: Failed to retrieve OIDC token from "URL": the body of the answer, or what libcurl says (401, or -1)`
+    let (_, rest) = said.split_once("OIDC token from \"")?;
+    let (_, rest) = rest.split_once("\": ")?;
+    let (body, status) = rest.rsplit_once(" (")?;
+    let said = match status.trim_end_matches(')').parse() {
+        Ok(status @ 400..=599) => format!("it answers with HTTP {status}: {}", shortened(body)),
+        _ => shortened(body),
+    };
+    Some(ConnectionFailure::found(Kind::TokenServer, "", &said))
+}
+
+/// The beginning of a text that a server has written, in one line.
+fn shortened(text: &str) -> String {
+    let line: Vec<&str> = text.split_whitespace().collect();
+    line.join(" ").chars().take(ANSWER_CHARS_MAX).collect()
 }
 
 /// The kind of a failure, from the client library's error code and text.
@@ -127,6 +160,7 @@ fn kind_of(code: Option<RDKafkaErrorCode>, said: &str) -> Kind {
         Some(Code::Resolve) => Kind::NotResolved,
         _ if has("Failed to resolve") => Kind::NotResolved,
         _ if has("Connection refused") => Kind::Refused,
+        _ if has("timed out in state CONNECT") || has("Connection timed out") => Kind::NoAnswer,
         _ if has("in state CONNECT") || has("unreachable") || has("No route to host") => {
             Kind::Unreachable
         }
@@ -160,7 +194,6 @@ mod tests {
         reports.log("APIVERSION", &format!("{at}  ApiKey Unknown-99? (99) Versions 0..2"));
         assert_eq!(reports.versions(), BTreeMap::from([(1, 18), (99, 2)]));
     }
-        _ if has("timed out in state CONNECT") || has("Connection timed out") => Kind::NoAnswer,
 
     /// Texts of librdkafka 2.12 as they came from brokers and other servers.
     #[test]
@@ -203,6 +236,11 @@ mod tests {
         let unknown = "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate \
                        could not be verified (after 6ms in state SSL_HANDSHAKE)";
         assert!(fail(unknown).starts_with("the TLS handshake with `b:1` failed: SSL handshake"));
+        let no_json = "Failed to acquire SASL OAUTHBEARER token: Expected JSON";
+        assert_eq!(
+            of(Some(RDKafkaErrorCode::Authentication), no_json),
+            "the server of tokens gives none: Expected JSON"
+        );
         let resolve = Some(RDKafkaErrorCode::Resolve);
         assert_eq!(
             of(
@@ -211,6 +249,25 @@ mod tests {
             ),
             "the host name of `b:1` cannot be resolved"
         );
+    }
+
+    #[test]
+    fn what_a_server_of_tokens_answers_is_told_with_its_status_in_one_line() {
+        let of = |said: &str| no_token(said).map(|failure| failure.to_string());
+        let asked = "[thrd:main]: Failed to retrieve OIDC token from \"(hidden)\": ";
+        assert_eq!(
+            of(&format!("{asked}{{\n \"error\": \"invalid_client\"\n}} (401)")).as_deref(),
+            Some(
+                "the server of tokens gives none: it answers with HTTP 401: { \"error\": \"invalid_client\" }"
+            )
+        );
+        assert_eq!(
+            of(&format!("{asked}Could not connect to server (-1)")).as_deref(),
+            Some("the server of tokens gives none: Could not connect to server")
+        );
+        let page = "x".repeat(5_000);
+        assert!(of(&format!("{asked}{page} (500)")).is_some_and(|text| text.len() < 300));
+        assert_eq!(of("something else"), None);
     }
 
     #[test]
