@@ -14,7 +14,7 @@
 # The commands, settings and versions of all sides are printed first. They are kept with the output of each program and
 # the figures of each round in benches/runs/DATE-MODE (RUNS gives another directory).
 #
-# PEER is started with `-brokers HOST:PORT -topic NAME -mode assign -producer-clients 1 -compression none` and
+# PEER is started with `-brokers HOST:PORT -topic NAME -mode assign -producer-clients CLIENTS -compression none` and
 #   guide   -seconds S -warmup W
 #   max     -rate 0 -count COUNT -linger 5ms
 # on a topic that exists, and has to print a JSON object with `msgs_per_s`, `max_rss_kib`, `received` and
@@ -22,6 +22,7 @@
 #
 # kafka-producer-perf-test only produces: its times end with the acknowledgement, and its CPU has no consumers in it.
 #
+#   CLIENTS      clients of the producers of native, rdkafka and the peer: 1, or 1024, one for each producer
 #   PROGRAMS     which of them, as in PROGRAMS="native rdkafka"; others are compared with the first
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 #   ARGUMENTS    more arguments for it, as in ARGUMENTS="--set client.producer.linger.ms=1"
@@ -38,6 +39,13 @@ case $mode in guide | max) ;; *)
 esac
 need_local_broker
 
+CLIENTS=${CLIENTS:-1}
+case $CLIENTS in 1 | 1024) ;; *)
+  echo "error: CLIENTS is \`$CLIENTS\`: 1 or 1024" >&2
+  exit 2
+  ;;
+esac
+export CLIENTS
 export PEER=${PEER:-} ROUNDS=${ROUNDS:-3} SECONDS_=${SECONDS_:-10} ARGUMENTS=${ARGUMENTS:-} COUNT=${COUNT:-3000000}
 PROGRAMS=${PROGRAMS:-native rdkafka bare ${PEER:+peer} perf}
 for program in $PROGRAMS; do
@@ -105,6 +113,8 @@ def lanekeeper_command(client, directory):
     scenario = "scenarios/guide-option-2.toml" if mode == "guide" else "scenarios/max-rate.toml"
     command = [env["LANEKEEPER"], "run", scenario, "--bootstrap", bootstrap, "--client", client, "--format", "json"]
     command += ["--out", directory, *shlex.split(env["ARGUMENTS"])]
+    if env["CLIENTS"] != "1":
+        command += ["--set", "load.clients=producer"]
     if mode == "guide":
         return command + ["--set", f"run.warmup={warmup}s", "--set", f"run.duration={seconds}s"]
     return command + ["--set", f"load.messages={count}", "--set", f'expect.delivered="{count}"']
@@ -133,7 +143,8 @@ def run_bare(topic, name):
 
 
 def peer_command(topic):
-    command = [peer, "-brokers", bootstrap, "-topic", topic, "-mode", "assign", "-producer-clients", "1"]
+    command = [peer, "-brokers", bootstrap, "-topic", topic, "-mode", "assign"]
+    command += ["-producer-clients", env["CLIENTS"]]
     command += ["-compression", "none"]
     if mode == "guide":
         return command + ["-seconds", str(seconds), "-warmup", str(warmup)]
