@@ -403,4 +403,29 @@ mod tests {
         let counts = cell.lock().counts();
         assert_eq!((counts.duplicated, counts.redelivered, counts.reordered), (1, 0, 0));
     }
+
+    #[test]
+    fn a_repetition_is_noted_as_unexpected_unless_the_partition_has_moved() {
+        let noted = |cell: &PartitionCell| {
+            let cell = cell.lock();
+            let noted: Vec<_> =
+                cell.wrong.records().iter().map(|it| (it.lane, it.offset)).collect();
+            (cell.counts().redelivered, cell.unexpected_redelivered, noted)
+        };
+        let read = |cell: &PartitionCell, incarnation: u32, offsets| {
+            let mut machine = machine(incarnation);
+            cell.lock().take_over(machine.owner(), Time(0));
+            process(&mut machine, offsets);
+            machine.flush(cell);
+            process(&mut machine, 2..4);
+            machine.flush(cell);
+        };
+        let stays = cell();
+        read(&stays, 1, 0..3);
+        assert_eq!(noted(&stays), (1, 1, vec![(Some((ProducerId(0), 2)), Offset(2))]));
+        let moves = cell();
+        moves.lock().take_over(machine(1).owner(), Time(0));
+        read(&moves, 2, 0..3);
+        assert_eq!(noted(&moves), (1, 0, Vec::new()));
+    }
 }

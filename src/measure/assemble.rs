@@ -491,3 +491,6 @@ fn bottleneck(plan: &Plan, measurements: &Measurements, seconds: f64) -> Option<
     };
     Some(side.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

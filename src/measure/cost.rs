@@ -361,4 +361,12 @@ mod tests {
         assert!(limit.cores >= 1 && limit.cpus > 0.0);
         assert!(limit.cpus <= limit.cores as f64, "{limit:?}");
     }
+
+    #[test]
+    fn its_share_is_of_all_cpus_for_the_whole_time() {
+        let (cpu_at_start_s, cpu_now_s) = (Some(1.0), Some(4.0));
+        let meter = CostMeter { cpu_at_start_s, cpu_now_s, ..CostMeter::default() };
+        let cost = meter.cost(2.0, 3.0);
+        assert_eq!((cost.cpu_s, cost.cpu_share), (Some(3.0), Some(0.5)));
+    }
 }

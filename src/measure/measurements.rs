@@ -442,4 +442,33 @@ mod tests {
             }
         });
     }
+
+    #[test]
+    fn what_has_no_offset_may_be_unread_as_far_as_the_log_has_room_for_it() {
+        let shape = LaneShape { fixed: true, partitions: 1, pools: 1 };
+        let measurements = Measurements::new(shape, &[Offset(0)]);
+        let (producer, partition, at) = (ProducerId(0), PartitionId(0), Time::ZERO);
+        let stamps: Vec<Stamp> = (0..6)
+            .map(|_| {
+                let mut pool = measurements.pools[0].lock();
+                let sequence = pool.sent(producer, partition, at, at);
+                let (offset, outcome) = (None, Outcome::Acked);
+                let ack = Ack { producer, partition, sequence, offset, sent: at, at, outcome };
+                pool.resolve(&[ack], |_| Offset(0));
+                Stamp { run: RunId(1), producer, partition, sequence, intended: at, sent: at }
+            })
+            .collect();
+        let owner = Owner { consumer: ConsumerId(0), incarnation: Incarnation(1) };
+        for (offset, stamp) in (0..).map(Offset).zip(&stamps[..2]) {
+            let (content, handed) = (Content::Intact(*stamp), at.into());
+            let record = Processed { offset, content, handed, done: at, bytes: 1 };
+            measurements.cell(partition).lock().apply(owner, &[record]);
+        }
+        // The position is 2.
+        for (end, unread) in [(2, 0), (5, 3), (6, 4), (9, 4)] {
+            measurements.set_ends(BTreeMap::from([(partition, (Offset(0), Offset(end)))]));
+            let ledger = measurements.ledgers()[0];
+            assert_eq!((ledger.delivered, ledger.unread, ledger.lost), (2, unread, 4 - unread));
+        }
+    }
 }

@@ -127,4 +127,26 @@ mod tests {
         assert_eq!(median(vec![4.0, 1.0]), Some(2.5));
         assert_eq!(median(vec![]), None);
     }
+
+    #[test]
+    fn a_mean_time_is_of_all_values_and_unknown_where_one_is_below_zero() {
+        assert_eq!(MeanTime::default().mean_us(), None);
+        let mut values = Latencies::default();
+        [4_000, 8_000].into_iter().for_each(|ns| values.record(ns));
+        let mut mean = MeanTime::default();
+        mean.add(&values);
+        assert_eq!(mean.mean_us(), Some(6.0));
+        let mut one = MeanTime::default();
+        one.between(Time(5), Time(9_005));
+        mean.merge(&one);
+        assert_eq!(mean.mean_us(), Some(7.0));
+        let (mut negative, mut merged) = (mean, mean);
+        negative.between(Time(5), Time(4));
+        assert_eq!(negative.mean_us(), None);
+        merged.merge(&negative);
+        assert_eq!(merged.mean_us(), None);
+        values.record(-3_000);
+        mean.add(&values);
+        assert_eq!(mean.mean_us(), None);
+    }
 }

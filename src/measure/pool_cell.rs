@@ -436,4 +436,20 @@ mod tests {
         let ack = cell.lock().times.ack.digest();
         assert_eq!((ack.count, ack.negative), (2, 1));
     }
+
+    #[test]
+    fn late_are_records_due_in_the_window_that_no_fault_delays() {
+        let cell = PoolCell::new(PoolId(0), LaneShape { fixed: true, partitions: 1, pools: 1 });
+        let mut state = cell.lock();
+        state.set_window(ms(1_000), ms(2_000));
+        // From 20 ms before.
+        state.excuse(ms(1_220), ms(1_300));
+        for due in [999, 1_000, 1_199, 1_200, 1_299, 1_300, 1_999, 2_000] {
+            state.sent(PRODUCER, PARTITION, ms(due), ms(due + due / 100));
+        }
+        assert_eq!((state.sent, state.sides()[0].sent_in_window), (8, 6));
+        let late =
+            state.times.lateness.counts_by_bound(&[10, 11, 12, 13, 19].map(|ms| ms * 1_000_000));
+        assert_eq!(late, [1, 1, 0, 1, 1]);
+    }
 }

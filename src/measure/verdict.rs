@@ -413,4 +413,56 @@ mod tests {
             }
         }
     }
+
+    fn plan_of(text: &str) -> Plan {
+        let text = format!("[topic]\npartitions = 2\n{text}");
+        let source = Source { name: "test".to_owned(), text };
+        let overrides = Overrides { broker: Some(BrokerKind::EMBEDDED), ..Overrides::default() };
+        let (plan, found) = plan::compile(&source, &[], &overrides);
+        plan.unwrap_or_else(|| panic!("{found:?}"))
+    }
+
+    #[test]
+    fn every_expectation_is_measured_and_one_that_was_not_come_to_is_not_judged() {
+        let plan = plan_of(
+            "[load]\nproducers = 4\nrate = \"1/s\"\n[expect]\nlost = 0\n\"latency.p99\" = \"< 5ms\"\n",
+        );
+        let mut summary = Summary::default();
+        let evaluated = |summary: &Summary, interrupted| {
+            let all = evaluate(&plan.expectations, summary, interrupted);
+            assert_eq!(all.len(), plan.expectations.len());
+            let one = |name: &str| {
+                let found = all.iter().find(|it| it.expression.starts_with(name));
+                found.map(|it| (it.passed, it.judged, it.measured)).expect("it is evaluated")
+            };
+            (one("lost"), one("latency.p99"))
+        };
+        let ((lost, _, _), (fast, judged, measured)) = evaluated(&summary, false);
+        assert_eq!((lost, fast, judged, measured), (true, false, true, None));
+        assert!(!evaluated(&summary, true).1.1);
+        summary.ledger.lost = 1;
+        summary.latency_us.response.p99 = Some(4_000.0);
+        let ((lost, _, records), (fast, judged, measured)) = evaluated(&summary, true);
+        assert_eq!(
+            (lost, records, fast, judged, measured),
+            (false, Some(1.0), true, true, Some(4.0))
+        );
+    }
+
+    #[test]
+    fn late_sends_are_told_where_nothing_is_judged_by_them_and_a_schedule_says_when_they_were_due()
+    {
+        const PACED: &str = "[load]\nproducers = 4\nrate = \"1/s\"\n";
+        let mut late = Summary::default();
+        late.lateness_us.p99 = Some(1e9);
+        let told = |text: &str, summary: &Summary| late_sends(summary, &plan_of(text));
+        assert!(told(PACED, &late).is_some_and(|told| told.contains("the run is valid")));
+        assert_eq!(told(PACED, &Summary::default()), None);
+        let judged = format!("{PACED}[expect]\n\"latency.p99\" = \"< 5ms\"\n");
+        assert_eq!(told(&judged, &late), None);
+        let at_max = "[load]\nproducers = 4\nrate = \"max\"\nmessages = 100\n";
+        assert_eq!(told(at_max, &late), None);
+        late.simulation = Some(crate::summary::Simulation::default());
+        assert_eq!(told(PACED, &late), None);
+    }
 }

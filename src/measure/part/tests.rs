@@ -216,3 +216,28 @@ fn a_lost_process_makes_the_run_invalid_and_is_named() {
     assert_eq!(partial.ledger.sent, 50);
     assert!(partial.ledger.not_covered > 0 || shares.delivered_of_lost > 0);
 }
+
+#[test]
+fn what_is_said_of_a_process_is_what_it_has_measured_alone() {
+    let share = Share { number: 2, count: SHARES };
+    let clock = ShareClock {
+        machine: Some("b".to_owned()),
+        is_same: false,
+        offset_ns: -1_500_000,
+        bound_ns: 20_000,
+    };
+    let mut part = SharePart { clock, host: Some("second".to_owned()), ..empty(share) };
+    part.alone.consumers_started = 2;
+    part.alone.lateness_us.p99 = Some(70.0);
+    part.alone.cost.cpu_s = Some(1.5);
+    part.alone.cost.rss_max_bytes = Some(9);
+    let known = ShareSummary { share: 2, producers: 4, ..ShareSummary::default() };
+    let said = of_part(known, &part);
+    assert_eq!((said.share, said.producers, said.state), (2, 4, ShareState::Complete));
+    assert_eq!((said.host.as_deref(), said.same_clock), (Some("second"), false));
+    assert_eq!((said.clock_offset_us, said.clock_bound_us), (Some(-1_500.0), Some(20.0)));
+    assert_eq!((said.consumers_started, said.lateness_p99_us), (2, Some(70.0)));
+    assert_eq!((said.cpu_s, said.rss_max_bytes), (Some(1.5), Some(9)));
+    part.ended = Ended::NotYet;
+    assert_eq!(of_part(ShareSummary::default(), &part).state, ShareState::Interrupted);
+}
