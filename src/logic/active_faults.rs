@@ -14,13 +14,13 @@ use crate::base::{ConsumerId, Offset, PARTITIONS_MAX, PartitionId, PoolId, Seed,
 pub enum RecordFault {
     /// Panic.
     Panic,
-    /// Block until then before processing it.
+    /// Block until this time, and process it then.
     Stall(Time),
-    /// Work takes `factor` times as long, plus this duration.
+    /// Its work takes `factor` times as long, and `add` more.
     Slow {
-        /// Times the work.
+        /// What the duration of the work is multiplied by.
         factor: f64,
-        /// Besides.
+        /// What is added to it.
         add: Duration,
     },
 }
@@ -56,7 +56,7 @@ struct ConsumerFaults {
     slow: Option<(f64, Duration, Time)>,
     crash_loop: Option<(usize, Option<u32>, Option<Time>)>,
     late_close: Option<Duration>,
-    /// The fault that is ending, or holding up, an incarnation.
+    /// The fault that ends an incarnation, or blocks it.
     cause: Option<usize>,
 }
 
@@ -149,12 +149,12 @@ impl ActiveFaults {
         self.change(consumer, |faults| faults.stall = Some((fault, span)));
     }
 
-    /// The consumer's thread stops polling until then, or forever.
+    /// The consumer's thread stops polling until this time; with `None`, until the run is over.
     pub fn arm_hang(&self, consumer: ConsumerId, fault: usize, until: Option<Time>) {
         self.change(consumer, |faults| faults.hang = Some((fault, until)));
     }
 
-    /// The consumer's records cost more until then.
+    /// The work on each of the consumer's records takes `factor` times as long, and `add` more, until this time.
     pub fn arm_slow(&self, consumer: ConsumerId, factor: f64, add: Duration, until: Time) {
         self.change(consumer, |faults| faults.slow = Some((factor, add, until)));
     }
@@ -183,7 +183,7 @@ impl ActiveFaults {
         }
     }
 
-    /// The pool sends nothing until then.
+    /// The pool sends nothing until this time.
     pub fn pause(&self, pool: PoolId, until: Time) {
         self.pauses[pool.0 as usize].store(until.0, Ordering::Release);
     }
@@ -221,7 +221,8 @@ impl ActiveFaults {
         (poisonous == offset).then_some(poison.fault)
     }
 
-    /// Whether the consumer's thread hangs now: until when, or forever.
+    /// Until when the consumer's thread stops polling now, `Some(None)` until the run is over; `None` if it does not. A
+    /// fault is told once.
     pub fn hangs(&self, consumer: ConsumerId) -> Option<Option<Time>> {
         self.change(consumer, |faults| {
             let (fault, until) = faults.hang.take()?;
@@ -235,7 +236,8 @@ impl ActiveFaults {
         self.change(consumer, |faults| faults.crash(now))
     }
 
-    /// How long the client of a consumer takes to close this time.
+    /// How much longer the client of a consumer takes to close this time; `None` if no fault delays it. A fault is told
+    /// once.
     pub fn on_close(&self, consumer: ConsumerId) -> Option<Duration> {
         self.change(consumer, |faults| faults.late_close.take())
     }
@@ -245,7 +247,7 @@ impl ActiveFaults {
         self.change(consumer, |faults| faults.cause = Some(fault));
     }
 
-    /// The fault that has just ended an incarnation of `consumer`, or holds it up, if one does.
+    /// The fault that has just ended an incarnation of `consumer`, or blocks it, if one does. It is told once.
     pub fn take_cause(&self, consumer: ConsumerId) -> Option<usize> {
         self.change(consumer, |faults| faults.cause.take())
     }
@@ -330,5 +332,21 @@ mod tests {
         active_faults.arm_hang(ONE, 2, None);
         assert_eq!((active_faults.hangs(ONE), active_faults.hangs(ONE)), (Some(None), None));
         assert!(!active_faults.is_armed());
+    }
+
+    #[test]
+    fn a_stall_hits_one_record_and_what_is_not_triggered_is_disarmed() {
+        let active_faults = ActiveFaults::new(2, 2, 1, Seed(1));
+        active_faults.arm_stall(ONE, 5, Duration::from_nanos(30));
+        assert!(active_faults.is_armed());
+        assert_eq!(record(&active_faults, 0, 10), Some(RecordFault::Stall(Time(40))));
+        assert_eq!((record(&active_faults, 1, 50), active_faults.is_armed()), (None, false));
+        assert_eq!(active_faults.take_cause(ONE), Some(5));
+        active_faults.arm_stall(ONE, 6, Duration::from_nanos(30));
+        active_faults.arm_hang(ONE, 7, None);
+        active_faults.disarm(ONE, 6);
+        assert!(active_faults.is_armed());
+        active_faults.disarm(ONE, 7);
+        assert_eq!((record(&active_faults, 2, 60), active_faults.is_armed()), (None, false));
     }
 }

@@ -1,7 +1,7 @@
 //! Rules for the calls of clients: which call is delayed, dropped or refused.
 //!
-//! Rules are looked at in the order of their `[[fault]]`; the first that is meant and whose share hits wins. While there
-//! is none, it costs a client one relaxed load per call.
+//! Rules are looked at in the order of their `[[fault]]`; the first one that has the call among its targets, and
+//! whose share hits, decides. While there is no rule, a call costs a client one relaxed load.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

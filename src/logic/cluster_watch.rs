@@ -46,7 +46,7 @@ struct Shut<K> {
     probes: u32,
 }
 
-/// What the gate wants done.
+/// What the caller has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateEffect<K> {
     /// The gate has shut.
@@ -58,14 +58,14 @@ pub enum GateEffect<K> {
     Forgive(K),
     /// Call [`Gate::timer`] with the generation after the delay.
     SetTimer {
-        /// To be given back.
+        /// What [`Gate::timer`] is to be given.
         generation: u64,
-        /// From now.
+        /// How long from now.
         delay: Duration,
     },
-    /// Let the slot through as a probe.
+    /// Start this slot, to see whether the cluster is there again.
     Probe(K),
-    /// Let the slot through after the delay.
+    /// Start this slot after the delay.
     Release(K, Duration),
     /// The gate has opened.
     Opened,

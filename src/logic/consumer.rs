@@ -6,7 +6,7 @@ use crate::base::{Offset, PartitionId, RecordView, RunId, Stamp, StampCheck, Tim
 use crate::logic::{Effort, WorkSampler};
 use crate::measure::{Applied, Content, Handed, Owner, PartitionCell, Processed};
 
-/// Whose records a consumer knows.
+/// The runs whose records a consumer processes.
 #[derive(Clone, Debug)]
 pub struct Runs {
     /// This run.
@@ -153,7 +153,7 @@ impl ConsumerMachine {
         self.position = self.position.max(Some(next));
     }
 
-    /// The first record of the batch, if there is one that is done.
+    /// The offset of the first record of the batch, if one of them is done.
     pub fn first_of_batch(&self) -> Option<Offset> {
         let done = self.batch.len() - usize::from(self.is_begun);
         self.batch[..done].first().map(|record| record.offset)

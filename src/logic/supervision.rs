@@ -1,8 +1,9 @@
-//! The supervision of one slot: a consumer on its fixed partition, a group member, or a pool. What a slot is told, what it
-//! is in, and what it wants done.
+//! The supervision of one slot: a consumer on its fixed partition, a group member, or a pool. A slot has a state
+//! ([`SlotState`]); an event ([`SlotEvent`]) changes it, and the supervisor does what follows ([`Action`]).
 //!
 //! [`Slot::step`] is a pure function of the slot, an event, the time and a random stream. Slots know
-//! nothing of each other, so one partition's trouble cannot touch another's budget.
+//! nothing of each other, so the failures of one partition are not counted against the budget of
+//! another.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -62,9 +63,9 @@ pub enum SlotEvent {
     /// The incarnation ended and is held back with many others: not its own failure, and no timer runs.
     /// [`SlotEvent::Resume`] brings it back.
     Held(Incarnation),
-    /// What failed since `since` was not its own failure. One that waits for its restart is held back.
+    /// Failures since `since` were not its own, and count no more. A slot that waits for its restart is held back.
     Forgive {
-        /// From when on.
+        /// The time from which on failures are forgotten.
         since: Time,
     },
     /// What held it back lets it go.
@@ -86,9 +87,9 @@ pub enum Action {
     Start(Incarnation),
     /// Send [`SlotEvent::Timer`] after the delay.
     SetTimer {
-        /// To be given back.
+        /// What the event is to carry.
         generation: u64,
-        /// From now.
+        /// How long from now.
         delay: Duration,
     },
     /// Ask the incarnation to stop.
@@ -168,7 +169,7 @@ impl Slot {
         matches!(self.state, SlotState::Starting | SlotState::Running | SlotState::Stopping)
     }
 
-    /// Whether it was asked to stop for good, and has not yet.
+    /// Whether it was asked to stop for good and has not stopped yet.
     pub fn is_stopping(&self) -> bool {
         self.state == SlotState::Stopping
     }
@@ -290,7 +291,7 @@ impl Slot {
         vec![release]
     }
 
-    /// Waits to be started; whatever timer runs is of no consequence any more.
+    /// Waits to be started. Timers that were set before have no effect any more.
     fn wait(&mut self) -> u64 {
         self.generation += 1;
         self.state = SlotState::BackingOff { generation: self.generation };
@@ -333,7 +334,7 @@ impl Slot {
         Action::SetTimer { generation: self.wait(), delay }
     }
 
-    /// None before the first restart in a row, then longer and longer.
+    /// The delay before the next restart: none before the first one in a row, then longer with each.
     fn delay(&self, random: &mut Random) -> Duration {
         match self.restarts_in_row.checked_sub(1) {
             None => Duration::ZERO,

@@ -8,8 +8,9 @@
 //! | hung poll | the host has not come round for `poll`, and works on no record |
 //! | hung fetch | records wait for `fetch`, none comes, and no trouble of the cluster is known |
 //!
-//! The ladder for a hung fetch: note it, assign the partition again, replace the consumer, replace it once more,
-//! give it up. A hung poll cannot take commands: note it, replace the consumer. Progress begins anew.
+//! The remedies for a hung fetch, one after the other: note it, assign the partition again, replace the consumer,
+//! replace it once more, give it up. A hung poll cannot take commands: note it, replace the consumer, twice at most, give
+//! it up. After progress they begin with the first again.
 //!
 //! The reaper keeps count of threads whose incarnation was given up, until they have closed their clients. Closing goes on
 //! beside the restart, on the old thread. One that does not come to an end in time is abandoned: no operating system lets
@@ -42,7 +43,7 @@ pub struct WatchdogInput {
 pub enum Diagnosis {
     /// Nothing, because there is nothing to do.
     Idle,
-    /// What it should.
+    /// Processing records, or waiting for them for less than `fetch`.
     Progressing,
     /// Working on one record for long: not the client's fault, and not the watchdog's business.
     Busy {
@@ -53,7 +54,7 @@ pub enum Diagnosis {
         /// Since when.
         since: Time,
     },
-    /// Its thread does not come round.
+    /// Its host has not polled for `poll`, and works on no record.
     HungPoll {
         /// Since when.
         since: Time,
@@ -88,8 +89,8 @@ pub struct Watchdog {
     checkpoint: Option<Offset>,
     /// Since when there was neither progress nor idleness.
     still_since: Time,
-    /// When the next rung of the ladder is due, and which one.
-    rung: Option<(Time, Remedy)>,
+    /// When the next remedy is due, and which one.
+    next: Option<(Time, Remedy)>,
     replacements: u32,
     /// The record noted as long in work.
     busy_on: Option<(PartitionId, Offset)>,
@@ -102,7 +103,7 @@ impl Watchdog {
             policy,
             checkpoint: None,
             still_since: now,
-            rung: None,
+            next: None,
             replacements: 0,
             busy_on: None,
         }
@@ -111,7 +112,7 @@ impl Watchdog {
     /// A new incarnation was started: what it does is seen from here on.
     pub fn started(&mut self, now: Time) {
         self.still_since = now;
-        self.rung = None;
+        self.next = None;
         self.busy_on = None;
     }
 
@@ -120,17 +121,17 @@ impl Watchdog {
         let diagnosis = self.diagnose(input, now);
         let remedy = match diagnosis {
             Diagnosis::Idle | Diagnosis::Progressing => {
-                self.rung = None;
+                self.next = None;
                 self.busy_on = None;
                 None
             }
             Diagnosis::Busy { partition, offset, .. } => {
-                self.rung = None;
+                self.next = None;
                 let record = Some((partition, offset));
                 (std::mem::replace(&mut self.busy_on, record) != record).then_some(Remedy::Note)
             }
-            Diagnosis::HungPoll { .. } => self.climb(Remedy::Replace, now),
-            Diagnosis::HungFetch { .. } => self.climb(Remedy::Reassign, now),
+            Diagnosis::HungPoll { .. } => self.next_remedy(Remedy::Replace, now),
+            Diagnosis::HungFetch { .. } => self.next_remedy(Remedy::Reassign, now),
         };
         (diagnosis, remedy)
     }
@@ -138,7 +139,7 @@ impl Watchdog {
     /// When a check may find something that the last one did not, if nothing happens until then. A later event is found
     /// `poll` or `fetch` after it at the earliest.
     pub fn due(&self, input: &WatchdogInput) -> Time {
-        if let Some((due, _)) = self.rung {
+        if let Some((due, _)) = self.next {
             return due;
         }
         if let Some(InFlight { since, .. }) = input.in_flight {
@@ -177,16 +178,16 @@ impl Watchdog {
         }
     }
 
-    /// The next rung, if it is due. Each has as long as `poll` to help.
-    fn climb(&mut self, first: Remedy, now: Time) -> Option<Remedy> {
-        let Some((due, remedy)) = self.rung else {
-            self.rung = Some((now, first));
+    /// The next remedy, if it is due. Each has as long as `poll` to help.
+    fn next_remedy(&mut self, first: Remedy, now: Time) -> Option<Remedy> {
+        let Some((due, remedy)) = self.next else {
+            self.next = Some((now, first));
             return Some(Remedy::Note);
         };
         if now < due {
             return None;
         }
-        self.rung = Some((now + self.policy.poll, Remedy::Replace));
+        self.next = Some((now + self.policy.poll, Remedy::Replace));
         if remedy == Remedy::Replace {
             self.replacements += 1;
             if self.replacements > REPLACEMENTS_MAX {

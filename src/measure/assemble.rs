@@ -221,7 +221,7 @@ fn identity(plan: &Plan, facts: &Facts, measurements: &Measurements) -> Summary 
     }
 }
 
-/// The summary with what its figures mean: expectations, self-doubt, verdict.
+/// The summary with what its figures mean: expectations, reasons for which it is invalid, verdict.
 pub(super) fn judged(
     plan: &Plan,
     ended: Ended,

@@ -82,6 +82,16 @@ impl CostMeter {
 }
 
 const SAMPLES_PER_LOOK: u32 = 5;
+
+#[cfg(test)]
+impl CostMeter {
+    /// One that has seen these threads use so many CPU seconds.
+    pub(super) fn with_threads(threads: &[(&str, f64)]) -> CostMeter {
+        let threads = threads.iter().map(|(name, cpu_s)| ((*name).to_owned(), *cpu_s));
+        CostMeter { threads: (1..).zip(threads).collect(), ..CostMeter::default() }
+    }
+}
+
 /// The system counts CPU time in hundredths of a second: a share of less than ten of them says nothing.
 const SHARE_FROM_S: f64 = 0.1;
 

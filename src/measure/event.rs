@@ -1,7 +1,7 @@
 //! The journal: events of a run, with their subjects and times. Actors report in no other form. Outages and growths of the
 //! topic are read from it.
 //!
-//! One event of a simulation as a line that can be read.
+//! [`TraceLine`] is one event of a simulation as a line of text.
 
 use std::fmt;
 use std::ops::Range;

@@ -1,6 +1,4 @@
 //! Distributions of latencies: plain values while they are few, an HdrHistogram from then on.
-//!
-//! The little statistics that reports need besides distributions.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! Expectations and self-doubt: what holds, and whether the tester itself fell short, so that its figures are not to be
-//! believed.
+//! Which expectations hold, and the reasons for which a run is invalid: what the tester itself did not do, so that its
+//! figures are not to be believed.
 //!
 //! Rates and latency of a run, and what it cannot measure rightly: no figure is better than a wrong one.
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::{BrokerKind, ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp};
-use crate::measure::{Ack, Content, Handed, LaneShape, Outcome, Owner, Processed};
+use crate::measure::{Ack, Content, CostMeter, Handed, LaneShape, Outcome, Owner, Processed};
 use crate::plan::{Overrides, compile};
 use crate::scenario::Source;
 
@@ -143,6 +143,7 @@ fn a_summary_has_the_account_the_rates_and_what_they_mean() {
     assert_eq!((ledger.sent, ledger.delivered, ledger.unread, ledger.lost), (100, 50, 50, 0));
     assert_eq!((summary.duration_s, summary.load_lasted_s), (40.0, 40.0));
     assert_eq!((summary.offered, summary.offered_per_s), (Some(100), Some(2.5)));
+    assert_eq!(summary.offered_bytes_per_s, Some(250.0));
     assert_eq!((summary.achieved_per_s, summary.not_processed), (1.25, 50));
     assert_eq!((summary.overloaded.len(), summary.keeps_up), (1, Some(false)));
     assert_eq!(summary.expectations.len(), plan.expectations.len());
@@ -151,4 +152,20 @@ fn a_summary_has_the_account_the_rates_and_what_they_mean() {
     let summary = assemble(&plan, &so_far, &measurements, &collector);
     assert_eq!((summary.verdict, summary.keeps_up), (Verdict::CutOff, None));
     assert_eq!((summary.ledger.sent, summary.ledger.delivered), (100, 50));
+}
+
+#[test]
+fn the_cpu_time_of_a_partition_is_that_of_its_thread_or_a_share_of_it() {
+    let (_, mut collector) = half_processed();
+    collector.cost = CostMeter::with_threads(&[("consumer-3", 1.5), ("consumers", 4.0)]);
+    let of = |consumers: &str, consumer| {
+        let plan = plan_of(&format!("{PACED}\n[consumers]\n{consumers}"));
+        cpu(&plan, consumer, 0.25, &collector)
+    };
+    assert_eq!(of("", Some(3)), (Some(1.5), false));
+    assert_eq!(of("", Some(4)), (None, false));
+    assert_eq!(of("", None), (None, false));
+    assert_eq!(of("clients = \"shared\"", Some(3)), (Some(1.0), true));
+    // Its one member has both partitions.
+    assert_eq!(of("mode = \"group\"\ncount = 1", Some(3)), (Some(0.75), true));
 }
