@@ -125,24 +125,20 @@ async fn run_on(
     };
     let beginning = beginning.map_err(|error| with_leftovers(error, &leftovers))?;
     let part = options.part.clone();
-    let Some(shared) = beginning.shared.clone() else {
-        return run_begun(plan, start, options, observer, beginning, leftovers).await;
-    };
-    let outcome = run_begun(plan, start, options, observer, beginning, leftovers.clone()).await;
-    let outcome = match (outcome, shared.stopped()) {
-        // Another process has ended the run before its load began. What else failed here follows from that: share 1
-        // removes the topic, for example.
-        (Err(_), Some(why)) => Err(Error::Environment(why)),
-        (outcome, _) => outcome,
-    };
-    shared.leave(outcome.as_ref().err()).await;
-    *part.lock().unwrap_or_else(PoisonError::into_inner) = shared.part();
-    let mut summary = outcome?;
-    for line in leftovers.lines().into_iter().filter(|line| line.contains("in which shares meet")) {
-        if !summary.warnings.contains(&line) {
-            summary.warnings.push(line);
+    let shared = beginning.shared.clone();
+    let mut outcome = run_begun(plan, start, options, observer, beginning, leftovers.clone()).await;
+    if let Some(shared) = shared {
+        if let (Err(_), Some(why)) = (&outcome, shared.stopped()) {
+            // Another process has ended the run before its load began. What else failed here follows from that: share 1
+            // removes the topic, for example.
+            outcome = Err(Error::Environment(why));
         }
+        shared.leave(outcome.as_ref().err()).await;
+        *part.lock().unwrap_or_else(PoisonError::into_inner) = shared.part();
     }
+    // What is left is known when the shares have parted: the topic in which they meet is taken back last.
+    let mut summary = outcome.map_err(|error| with_leftovers(error, &leftovers))?;
+    summary.warnings.extend(leftovers.lines());
     Ok(summary)
 }
 
@@ -164,10 +160,7 @@ async fn run_begun(
     if let Some(shared) = &shared {
         shared.wait_for_topic(&deadline).await?;
     }
-    let stage = match set_stage(&plan, start, run, clock, client, &deadline, &leftovers).await {
-        Ok(stage) => stage,
-        Err(error) => return Err(with_leftovers(error, &leftovers)),
-    };
+    let stage = set_stage(&plan, start, run, clock, client, &deadline, &leftovers).await?;
     let mut environment = stage.environment(&plan, clock, deadline.left(), lease);
     if let Some(shared) = &shared {
         shared.topic_is_ready();
@@ -176,14 +169,9 @@ async fn run_begun(
     environment.shared = shared;
     let outcome = run_in(&plan, &environment, run, clock, handlers, observer, interrupted).await;
     let cleaned = stage.clear(&plan).await;
-    match outcome {
-        Ok(mut summary) => {
-            summary.warnings.extend(cleaned);
-            summary.warnings.extend(leftovers.lines());
-            Ok(summary)
-        }
-        Err(error) => Err(with_leftovers(error, &leftovers)),
-    }
+    let mut summary = outcome?;
+    summary.warnings.extend(cleaned);
+    Ok(summary)
 }
 
 /// Where results go, and leases of runs without a result directory.

@@ -60,6 +60,8 @@ fn four_processes_make_one_result_and_leave_nothing_behind() {
         for process in &processes {
             let own = process.summary();
             assert_eq!((own.ledger, own.latency_us), (summary.ledger, summary.latency_us.clone()));
+            let left = own.warnings.iter().find(|it| it.contains("may still be there"));
+            assert_eq!(left, None, "the topic in which they meet is removed");
         }
         // Every partition has its seconds, in the order of their times.
         let seconds = std::fs::read_to_string(merged.scratch().join("merged/seconds.jsonl"));
