@@ -7,7 +7,7 @@ use super::{
     Assignor, ClientTopology, FaultPlan, GroupProtocol, Membership, PartitionChoice, Placement,
     Plan, ProducerClients, RateBurst, RateCurve, Work,
 };
-use crate::base::{ClientKind, PoolId};
+use crate::base::{ClientKind, PartitionId, PoolId};
 use crate::fault::{FaultEffect, PoolFault, Targets};
 
 /// Histograms kept for each partition, and what one of them grows to.
@@ -106,8 +106,13 @@ impl Plan {
 
     /// What the process will need, roughly: histograms, lanes, schedules, and each client's queues.
     pub fn memory_estimate_bytes(&self) -> u64 {
-        let partitions = u64::from(self.topic.partitions);
-        let producers = u64::from(self.load.producers);
+        let partitions = u64::from(self.own_partitions());
+        let producers = u64::from(self.own_producers());
+        // A lane has one process that sends and another one that reads.
+        let lanes = match self.share {
+            Some(share) => self.lanes().saturating_mul(2) / u64::from(share.count.max(2)),
+            None => self.lanes(),
+        };
         let per_second = self.load.highest_per_second().unwrap_or(200_000.0) as u64;
         let in_flight = per_second
             .min(100_000)
@@ -129,10 +134,10 @@ impl Plan {
         [
             BASE_BYTES,
             partitions * HISTOGRAMS * HISTOGRAM_BYTES,
-            self.lanes().saturating_mul(LANE_BYTES),
+            lanes.saturating_mul(LANE_BYTES),
             producers * SCHEDULE_BYTES,
-            u64::from(self.producer_clients() + self.consumer_clients()) * CLIENT_BYTES,
-            u64::from(self.consumer_clients()) * FETCH_QUEUE_BYTES,
+            u64::from(self.own_producer_clients() + self.own_consumer_clients()) * CLIENT_BYTES,
+            u64::from(self.own_consumer_clients()) * FETCH_QUEUE_BYTES,
             in_flight,
             broker,
         ]
@@ -146,14 +151,15 @@ impl Plan {
     /// connection for each broker it needs (`rd_kafka_broker_add`); the embedded cluster has the other ends, too.
     pub fn needs(&self, brokers: u64) -> Needs {
         let (producers, consumers) =
-            (u64::from(self.producer_clients()), u64::from(self.consumer_clients()));
-        let (clients, pools) = (producers + consumers, u64::from(self.load.pools));
+            (u64::from(self.own_producer_clients()), u64::from(self.own_consumer_clients()));
+        let (clients, pools) = (producers + consumers, u64::from(self.own_pools()));
         let ends = match self.broker.capability().has_sockets_here {
             true => clients * (brokers + 1),
             false => 0,
         };
         let connections = clients * brokers + consumers;
-        let shared = (0..self.consumer_clients()).filter(|id| self.shares_a_thread(*id)).count();
+        let shared =
+            (0..self.own_consumer_clients()).filter(|id| self.shares_a_thread(*id)).count();
         let hosts = consumers - (shared - shared.min(CONSUMER_THREADS_MAX)) as u64;
         let (pipes, threads) = match self.broker.client() {
             ClientKind::Rdkafka => (
@@ -186,6 +192,30 @@ impl Plan {
             ProducerClients::PerPool => self.load.pools,
             ProducerClients::PerProducer => self.load.producers,
         }
+    }
+
+    /// Those of this process, which may be one of several.
+    fn own_producer_clients(&self) -> u32 {
+        match self.load.clients {
+            ProducerClients::PerPool => self.own_pools(),
+            ProducerClients::PerProducer => self.own_producers(),
+        }
+    }
+
+    fn own_pools(&self) -> u32 {
+        (0..self.load.pools).filter(|id| self.has_pool(PoolId(*id))).count() as u32
+    }
+
+    fn own_partitions(&self) -> u32 {
+        (0..self.topic.partitions).filter(|id| self.reads(PartitionId(*id))).count() as u32
+    }
+
+    /// Those of this process: several processes have assigned consumers only.
+    fn own_consumer_clients(&self) -> u32 {
+        self.consumer_clients().min(match self.share {
+            Some(_) => self.own_partitions(),
+            None => u32::MAX,
+        })
     }
 
     /// Client connections' owners on the reading side.

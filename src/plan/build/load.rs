@@ -7,7 +7,7 @@ use super::broker::EMBEDDED_UNPROCESSED_MAX;
 use super::payload;
 use crate::fault::check_rate;
 use crate::plan::{
-    Acks, BrokerPlan, Compression, LoadPlan, Pace, PartitionChoice, Phases, ProducerClients,
+    Acks, BrokerPlan, Compression, LoadPlan, Pace, PartitionChoice, Phases, Plan, ProducerClients,
     TopicPlan,
 };
 use crate::reader::Findings;
@@ -52,7 +52,7 @@ pub(super) fn build(
         skew: skew(load, topic, found),
         phases: phases(load, pace, found),
         pools: pools(load, producers, found),
-        clients: clients(load, producers, found),
+        clients: clients(load),
         acks: acks(load),
         idempotence: idempotence(load, found),
         linger: found.duration(
@@ -262,21 +262,33 @@ fn pools(load: &Load, producers: u32, found: &mut Findings) -> u32 {
     pools
 }
 
-fn clients(load: &Load, producers: u32, found: &mut Findings) -> ProducerClients {
-    let Some(at) = load.clients.as_ref() else {
-        return ProducerClients::PerPool;
-    };
-    // A client has some three threads and as many descriptors; systems allow tens of thousands.
-    if at.value == LoadClientsWord::Producer && producers > 10_000 {
-        let message = format!("{producers} producers cannot have a client each");
-        found.push(
-            Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message)
-                .remedy("use `clients = \"pool\"`, or at most 10,000 producers"),
-        );
+fn clients(load: &Load) -> ProducerClients {
+    match load.clients.as_ref().map(|at| at.value) {
+        None | Some(LoadClientsWord::Pool) => ProducerClients::PerPool,
+        Some(LoadClientsWord::Producer) => ProducerClients::PerProducer,
     }
-    match at.value {
-        LoadClientsWord::Pool => ProducerClients::PerPool,
-        LoadClientsWord::Producer => ProducerClients::PerProducer,
+}
+
+/// Most clients of producers in a process: a client of librdkafka has some three threads and as many descriptors, and
+/// systems allow tens of thousands.
+const CLIENTS_MAX: u32 = 10_000;
+
+/// Refuses more clients than a process can have.
+pub(super) fn check_clients(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
+    let Some(at) = &scenario.load.clients else { return };
+    let producers = plan.load.producers;
+    let processes = plan.share.map_or(1, |share| share.count);
+    if plan.load.clients == ProducerClients::PerProducer
+        && producers.div_ceil(processes) > CLIENTS_MAX
+    {
+        let message = format!("{producers} producers cannot have a client each");
+        let remedy = match plan.share {
+            None => {
+                "use `clients = \"pool\"`, at most 10,000 producers, or several processes (`--share`)"
+            }
+            Some(_) => "use `clients = \"pool\"`, or at most 10,000 producers for each process",
+        };
+        found.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(remedy));
     }
 }
 

@@ -91,6 +91,7 @@ pub fn build(
     run::check_sim(scenario, &plan, &mut found);
     broker::check_client(scenario, &plan, &mut found);
     consumers::check(scenario, &plan, &mut found);
+    load::check_clients(scenario, &plan, &mut found);
     shares::divide(&mut plan, &mut found);
     let diagnostics = found.into_sorted();
     let possible = !diagnostics.iter().any(Diagnostic::is_error);

@@ -141,6 +141,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_process_needs_is_for_its_own_part() {
+        let set = ["load.producers=20_000", "load.clients=producer", "topic.partitions=100"];
+        let plan = |share: &str| planned(SCENARIO, &set, share).expect("a plan");
+        let (half, tenth) = (plan("1/2").needs(1), plan("1/10").needs(1));
+        assert_eq!((half.clients, tenth.clients), (10_050, 2_010));
+        let bytes = |share: &str| plan(share).memory_estimate_bytes();
+        assert!(bytes("1/10") < bytes("1/2") / 2, "{} {}", bytes("1/10"), bytes("1/2"));
+        let refused = planned(SCENARIO, &["load.producers=20_001", set[1]], "1/2");
+        let said = "20001 producers cannot have a client each";
+        assert!(refused.expect_err("too many")[0].contains(said));
+    }
+
+    #[test]
     fn what_processes_cannot_do_together_is_refused() {
         for (set, share, said) in [
             (vec!["consumers.mode=group", "consumers.count=3"], "1/2", "members of a group"),
