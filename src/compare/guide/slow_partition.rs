@@ -17,7 +17,7 @@ pub(super) struct SlowPartition {
 }
 
 impl SlowPartition {
-    /// That of the guide's load, which sends this many records per second to each of so many partitions.
+    /// That of the guide's load, which sends `partition_rate` records per second to each of `partitions` partitions.
     pub(super) fn of_guide(partition_rate: f64, partitions: u32) -> SlowPartition {
         SlowPartition { id: OF_GUIDE.min(partitions - 1), work_s: Some(BUSY / partition_rate) }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::base::{BrokerKind, ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp};
+use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp};
 use crate::measure::{Ack, Content, CostMeter, Handed, LaneShape, Outcome, Owner, Processed};
 use crate::plan::{Overrides, compile};
 use crate::scenario::Source;
@@ -18,7 +18,7 @@ fn ms(ms: i64) -> Time {
 fn plan_of(load: &str) -> Plan {
     let text = format!("[topic]\npartitions = 2\n[load]\nproducers = 2\npools = 1\n{load}\n");
     let source = Source { name: "test".to_owned(), text };
-    let overrides = Overrides { broker: Some(BrokerKind::EMBEDDED), ..Overrides::default() };
+    let overrides = Overrides::default();
     let (plan, found) = compile(&source, &[], &overrides);
     plan.unwrap_or_else(|| panic!("{found:?}"))
 }
