@@ -85,7 +85,7 @@ const SAMPLES_PER_LOOK: u32 = 5;
 
 #[cfg(test)]
 impl CostMeter {
-    /// One that has seen these threads use so many CPU seconds.
+    /// One that has seen threads of these names use these CPU seconds.
     pub(super) fn with_threads(threads: &[(&str, f64)]) -> CostMeter {
         let threads = threads.iter().map(|(name, cpu_s)| ((*name).to_owned(), *cpu_s));
         CostMeter { threads: (1..).zip(threads).collect(), ..CostMeter::default() }
