@@ -392,6 +392,7 @@ fn look_at(place: &str, command: &str) {
                             | "doc"
                             | "deny"
                             | "fuzz"
+                            | "mutants"
                             | "package"
                     )
                 )
