@@ -16,6 +16,8 @@ usage: tests/chaos.sh [--broker embedded|kafka] [--client rdkafka|native] [--min
   --seed     root of all randomness: the same seed plans the same faults (1)
   --out      where the scenario and the results go (target/chaos/BROKER-CLIENT-SEED)
 
+  LANEKEEPER  a program to run instead of the one that is built here
+
 exit codes: those of \`lanekeeper run\`; 0 when every record is accounted for
 USAGE
 }
@@ -162,8 +164,11 @@ SCENARIO
   fi
 } >"$scenario"
 
-cargo build --locked --quiet
-tool=${CARGO_TARGET_DIR:-target}/debug/lanekeeper
+tool=${LANEKEEPER:-}
+if [ -z "$tool" ]; then
+  cargo build --locked --quiet
+  tool=${CARGO_TARGET_DIR:-target}/debug/lanekeeper
+fi
 
 if [ "$broker" = embedded ]; then
   exec "$tool" run "$scenario" --client "$client" --out "$out/result"

@@ -15,7 +15,7 @@ use super::ask_error::AskError;
 use super::negotiation::Negotiation;
 use super::poller::Poller;
 use super::request::{
-    Answered, Outgoing, PutError, Question, Topic, answered, put, without_response,
+    ClientSide, Outgoing, PutError, Question, Topic, answered, put, without_response,
 };
 use crate::base::Time;
 use crate::broker::protocol::Client;
@@ -128,33 +128,33 @@ impl Connection {
     pub(super) fn push<C: Client>(
         &mut self,
         outgoing: Outgoing,
-        to: &mut Answered<'_, C>,
+        side: &mut ClientSide<'_, C>,
     ) -> Result<(), Broken> {
-        if to.now >= self.renewed_from {
-            self.renew(to.topic, to.now)?;
+        if side.now >= self.renewed_from {
+            self.renew(side.topic, side.now)?;
         }
         self.held.push_back(outgoing);
-        self.encode(to)
+        self.encode(side)
     }
 
     /// Encodes requests that wait, as far as there is room.
-    fn encode<C: Client>(&mut self, to: &mut Answered<'_, C>) -> Result<(), Broken> {
+    fn encode<C: Client>(&mut self, side: &mut ClientSide<'_, C>) -> Result<(), Broken> {
         let State::Open(versions) = &self.state else { return Ok(()) };
         while self.out.len() - self.written < OUT_BYTES_MAX {
             let Some(outgoing) = self.held.pop_front() else { return Ok(()) };
             let (batches, records) = outgoing.counts();
             let before = self.out.len();
-            let how = (versions, &*to.topic, &*to.leaders, &mut *to.memory);
+            let how = (versions, &*side.topic, &*side.leaders, &mut *side.memory);
             let unanswered = put(&mut self.out, &mut self.pending, outgoing, how)?;
             if batches > 0 {
-                let BatchSizes { bytes, uncompressed } = to.memory.batch_sizes;
+                let BatchSizes { bytes, uncompressed } = side.memory.batch_sizes;
                 let sent = SentBatches { count: batches, bytes, uncompressed };
-                to.counter.produced(records, (self.out.len() - before) as u64, sent, to.now);
+                side.counter.produced(records, (self.out.len() - before) as u64, sent, side.now);
             }
-            self.asked.resize(self.pending.len(), to.now);
+            self.asked.resize(self.pending.len(), side.now);
             if let Some(question) = unanswered {
-                to.counter.answered(Api::Produce.name(), to.now);
-                without_response(to.client, to.broker, question, to.now);
+                side.counter.answered(Api::Produce.name(), side.now);
+                without_response(side.client, side.broker, question, side.now);
             }
         }
         Ok(())
@@ -181,12 +181,12 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is broken.
-    pub(super) fn write<C: Client>(&mut self, to: &mut Answered<'_, C>) -> Result<(), Broken> {
-        if matches!(self.state, State::Connecting) || to.now < self.throttled_until {
+    pub(super) fn write<C: Client>(&mut self, side: &mut ClientSide<'_, C>) -> Result<(), Broken> {
+        if matches!(self.state, State::Connecting) || side.now < self.throttled_until {
             return Ok(());
         }
         while self.has_output() {
-            self.encode(to)?;
+            self.encode(side)?;
             let left = &self.out[self.written..];
             let written = match left.is_empty() {
                 true => self.channel.flush(&mut self.socket).map(|()| None),
@@ -212,7 +212,10 @@ impl Connection {
     ///
     /// # Errors
     /// The connection cannot be made, or is broken.
-    pub(super) fn writable<C: Client>(&mut self, to: &mut Answered<'_, C>) -> Result<(), Broken> {
+    pub(super) fn writable<C: Client>(
+        &mut self,
+        side: &mut ClientSide<'_, C>,
+    ) -> Result<(), Broken> {
         if matches!(self.state, State::Connecting) {
             if let Some(error) = self.socket.take_error()? {
                 return Err(error.into());
@@ -225,11 +228,11 @@ impl Connection {
             }
             self.socket.set_nodelay(true)?;
             let negotiation = Negotiation::new(&self.access);
-            self.ask_next(&negotiation, to.topic)?;
-            self.asked.resize(self.pending.len(), to.now);
+            self.ask_next(&negotiation, side.topic)?;
+            self.asked.resize(self.pending.len(), side.now);
             self.state = State::Negotiating(Box::new(negotiation));
         }
-        self.write(to)
+        self.write(side)
     }
 
     /// Begins to repeat the login. What is asked from now on waits; what was asked before is answered before.
@@ -254,7 +257,7 @@ impl Connection {
     pub(super) fn read<C: Client>(
         &mut self,
         to_end: bool,
-        to: &mut Answered<'_, C>,
+        side: &mut ClientSide<'_, C>,
     ) -> Result<(), Broken> {
         loop {
             let free = self.inbox.free();
@@ -267,7 +270,7 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             };
             self.inbox.received(count);
-            self.take_frames(to)?;
+            self.take_frames(side)?;
             // Less than there was room for: nothing is left, and what comes later is told of anew. The end of the
             // stream is told of once.
             if count < room && !to_end && !self.channel.reads_in_parts() {
@@ -276,16 +279,16 @@ impl Connection {
         }
     }
 
-    fn take_frames<C: Client>(&mut self, to: &mut Answered<'_, C>) -> Result<(), Broken> {
+    fn take_frames<C: Client>(&mut self, side: &mut ClientSide<'_, C>) -> Result<(), Broken> {
         let (mut negotiation, mut lifetime) = (None, None);
         while let Some(frame) = self.inbox.frame()? {
             let (waiting, body) = self.pending.answered(frame)?;
             let (api, version) = (waiting.api, waiting.version);
-            to.counter.answered(api.name(), to.now);
+            side.counter.answered(api.name(), side.now);
             if let Some(asked) = self.asked.pop_front() {
                 match api {
-                    Api::Produce => to.counter.produce_took(asked, to.now),
-                    Api::Fetch => to.counter.fetch_took(asked, to.now),
+                    Api::Produce => side.counter.produce_took(asked, side.now),
+                    Api::Fetch => side.counter.fetch_took(asked, side.now),
                     _ => {}
                 }
             }
@@ -295,9 +298,9 @@ impl Connection {
                     lifetime = begun.lifetime();
                 }
                 _ => {
-                    let at_end = answered(to, waiting, body)?;
+                    let at_end = answered(side, waiting, body)?;
                     let throttle = at_end.max(throttle_ms(api, version, body));
-                    self.throttle(throttle, to.now, to.counter);
+                    self.throttle(throttle, side.now, side.counter);
                 }
             }
         }
@@ -305,19 +308,19 @@ impl Connection {
             (None, _) => Ok(()),
             (Some(Some(versions)), _) => {
                 // At nine tenths of what the broker gives, as Kafka's own client does at the latest.
-                self.renewed_from = lifetime.map_or(Time::NEVER, |it| to.now + it * 9 / 10);
+                self.renewed_from = lifetime.map_or(Time::NEVER, |it| side.now + it * 9 / 10);
                 self.state = State::Open(versions);
-                self.write(to)
+                self.write(side)
             }
             (Some(None), State::Negotiating(begun)) => {
                 begun.ask(
                     &mut self.out,
                     &mut self.pending,
                     Question::Opening,
-                    &to.topic.client_id,
+                    &side.topic.client_id,
                 )?;
-                self.asked.resize(self.pending.len(), to.now);
-                self.write(to)
+                self.asked.resize(self.pending.len(), side.now);
+                self.write(side)
             }
             (Some(None), _) => Ok(()),
         }

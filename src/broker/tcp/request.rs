@@ -238,11 +238,11 @@ fn sent(api: Api, version: i16) {
     tracing::trace!(api = api.name(), version, "request");
 }
 
-/// Where a response goes.
-pub(super) struct Answered<'a, C> {
-    /// The client that asked.
+/// The client's side of a connection: the client that asks there, and what it shares with others of its thread.
+pub(super) struct ClientSide<'a, C> {
+    /// The client that asks.
     pub(super) client: &'a mut C,
-    /// The broker that was asked.
+    /// The broker that is asked.
     pub(super) broker: BrokerId,
     /// The brokers of the cluster; their addresses follow what brokers say.
     pub(super) brokers: &'a mut Brokers,
@@ -250,15 +250,15 @@ pub(super) struct Answered<'a, C> {
     pub(super) leaders: &'a mut Leaders,
     /// What the requests had in common; the topic's id follows metadata.
     pub(super) topic: &'a mut Topic,
-    /// Memory for the records of a response.
+    /// Memory for what is written and read.
     pub(super) memory: &'a mut Memory,
     /// Counts requests.
     pub(super) counter: &'a mut RequestCounter,
-    /// When it was read.
+    /// When the connection is served.
     pub(super) now: Time,
 }
 
-impl<C: Client> Answered<'_, C> {
+impl<C: Client> ClientSide<'_, C> {
     /// Takes the addresses that a response names. Brokers that are new are known to the client before it hears of them.
     fn learn(&mut self, endpoints: &[Endpoint]) {
         self.brokers.learn(endpoints);
@@ -281,77 +281,77 @@ impl<C: Client> Answered<'_, C> {
 /// # Errors
 /// The bytes are no response to what was asked. The connection cannot be used any more.
 pub(super) fn answered<C: Client>(
-    to: &mut Answered<'_, C>,
+    side: &mut ClientSide<'_, C>,
     waiting: Waiting<Question>,
     body: &[u8],
 ) -> Result<i32, WireError> {
-    let (broker, now) = (to.broker, to.now);
+    let (broker, now) = (side.broker, side.now);
     let version = waiting.version;
     match waiting.context {
         Question::Opening => {}
         Question::Produce(batches) => {
             let asked = batches.iter().map(|batch| batch.partition);
-            let answers = produced(body, version, &to.topic.name, asked)?;
+            let answers = produced(body, version, &side.topic.name, asked)?;
             for (batch, answer) in batches.into_iter().zip(answers.partitions) {
                 if let (Some(_), Some(hint)) = (answer.error, answer.leader) {
-                    to.take_hint(answer.partition, hint, &answers.endpoints);
+                    side.take_hint(answer.partition, hint, &answers.endpoints);
                 }
                 let response = answer.response(batch.number);
                 // Before: then the client has the records for itself when it learns of the answer.
-                to.client.reuse(batch);
-                to.client.receive(broker, response, &(), now);
+                side.client.reuse(batch);
+                side.client.receive(broker, response, &(), now);
             }
             return Ok(answers.throttle_ms);
         }
-        Question::Fetch(fetch) => fetched(to, version, fetch, body)?,
+        Question::Fetch(fetch) => fetched(side, version, fetch, body)?,
         Question::Metadata => {
-            let answer = metadata(body, version, &to.topic.name)?;
-            to.learn(&answer.brokers);
-            let response = to.leaders.learn(&answer, &mut to.topic.id, to.brokers.nodes());
-            to.client.receive(broker, response, &(), now);
+            let answer = metadata(body, version, &side.topic.name)?;
+            side.learn(&answer.brokers);
+            let response = side.leaders.learn(&answer, &mut side.topic.id, side.brokers.nodes());
+            side.client.receive(broker, response, &(), now);
         }
         Question::ProducerId => {
             let answer = producer_id(body, version)?;
             let id = answer.map(|(id, _epoch)| id).map_err(KafkaError::of_partition);
-            to.client.receive(broker, Response::InitProducerId(id), &(), now);
+            side.client.receive(broker, Response::InitProducerId(id), &(), now);
         }
         Question::Coordinator => {
-            let found = coordinator(body, version, &to.topic.group)?;
+            let found = coordinator(body, version, &side.topic.group)?;
             if let Ok(endpoint) = &found {
-                to.learn(std::slice::from_ref(endpoint));
+                side.learn(std::slice::from_ref(endpoint));
             }
-            let response = coordinator_response(&found, to.brokers.nodes());
-            to.client.receive(broker, response, &(), now);
+            let response = coordinator_response(&found, side.brokers.nodes());
+            side.client.receive(broker, response, &(), now);
         }
         Question::Group => {
-            let answer = group_answer(body, (waiting.api, version), &to.topic.group())?;
-            to.client.receive(broker, Response::Group(Box::new(answer.response)), &(), now);
+            let answer = group_answer(body, (waiting.api, version), &side.topic.group())?;
+            side.client.receive(broker, Response::Group(Box::new(answer.response)), &(), now);
         }
     }
     Ok(0)
 }
 
 fn fetched<C: Client>(
-    to: &mut Answered<'_, C>,
+    side: &mut ClientSide<'_, C>,
     version: i16,
     mut fetch: Box<Fetch>,
     body: &[u8],
 ) -> Result<(), WireError> {
-    let context = to.topic.fetch(&[]);
+    let context = side.topic.fetch(&[]);
     let partition_plain_bytes_max = PLAIN_BYTES_MAX;
     let asked = FetchAsked { version, context: &context, partition_plain_bytes_max };
-    let answer = to.memory.fetch.read(body, &asked, &mut fetch)?;
+    let answer = side.memory.fetch.read(body, &asked, &mut fetch)?;
     if fetch.slots.iter().any(|slot| slot.error.is_some()) {
         let named = |its: &FetchedPartition| Some((its.partition, its.error.and(its.leader)?));
-        let hints: Vec<_> = to.memory.fetch.partitions().iter().filter_map(named).collect();
+        let hints: Vec<_> = side.memory.fetch.partitions().iter().filter_map(named).collect();
         for (partition, hint) in hints {
-            to.take_hint(partition, hint, &answer.endpoints);
+            side.take_hint(partition, hint, &answer.endpoints);
         }
     }
     let read = fetch.slots.iter().map(|slot| (slot.end - slot.offset).max(0) as u64).sum();
-    to.counter.fetched(read, body.len() as u64, to.now);
-    let records = to.memory.fetch.records(body);
-    to.client.receive(to.broker, Response::Fetch(fetch), &records, to.now);
+    side.counter.fetched(read, body.len() as u64, side.now);
+    let records = side.memory.fetch.records(body);
+    side.client.receive(side.broker, Response::Fetch(fetch), &records, side.now);
     Ok(())
 }
 

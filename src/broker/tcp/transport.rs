@@ -10,7 +10,7 @@ use super::brokers::{BROKERS_MAX, Brokers};
 use super::connection::{Broken, Connection};
 use super::leaders::Leaders;
 use super::poller::{Poller, Ready};
-use super::request::{Answered, Batches, Memory, Outgoing, Topic};
+use super::request::{Batches, ClientSide, Memory, Outgoing, Topic};
 use crate::base::{Clock, DueTimes, Time};
 use crate::broker::protocol::{BrokerId, Client, Produce, Request};
 use crate::measure::RequestCounter;
@@ -198,11 +198,11 @@ impl<C: Client> Transport<C> {
         let mut held = Time::NEVER;
         for at in 0..self.connections[number].len() {
             let place = Place::of(number, at);
-            let Some((connection, mut to)) = self.speaking(place, now) else { continue };
+            let Some((connection, mut side)) = self.speaking(place, now) else { continue };
             if !connection.has_output() {
                 continue;
             }
-            let written = connection.write(&mut to);
+            let written = connection.write(&mut side);
             held = held.min(held_back(connection, now));
             if let Err(broken) = written {
                 self.broken(place, &broken, now);
@@ -212,14 +212,18 @@ impl<C: Client> Transport<C> {
     }
 
     /// A connection, if it is there, and what it speaks for.
-    fn speaking(&mut self, place: Place, now: Time) -> Option<(&mut Connection, Answered<'_, C>)> {
+    fn speaking(
+        &mut self,
+        place: Place,
+        now: Time,
+    ) -> Option<(&mut Connection, ClientSide<'_, C>)> {
         let Place { number, broker, .. } = place;
         let connection = self.connections.get_mut(number)?.get_mut(place.at())?.as_mut()?;
         let (client, brokers) = (&mut self.clients[number], &mut self.brokers);
         let (topic, leaders, memory) = (&mut self.topic, &mut self.leaders, &mut self.memory);
         let counter = &mut self.counter;
-        let to = Answered { client, broker, brokers, leaders, topic, memory, counter, now };
-        Some((connection, to))
+        let side = ClientSide { client, broker, brokers, leaders, topic, memory, counter, now };
+        Some((connection, side))
     }
 
     fn connection(&mut self, place: Place) -> &mut Option<Box<Connection>> {
@@ -254,7 +258,7 @@ impl<C: Client> Transport<C> {
             *self.connection(place) = Some(Box::new(connection));
         }
         match self.speaking(place, now) {
-            Some((connection, mut to)) => connection.push(outgoing, &mut to),
+            Some((connection, mut side)) => connection.push(outgoing, &mut side),
             None => Ok(()),
         }
     }
@@ -264,13 +268,13 @@ impl<C: Client> Transport<C> {
         let place = Place::of_token(ready.number);
         let Some(name) = self.names.get(place.number) else { return };
         self.topic.client_id.clone_from(name);
-        let Some((connection, mut to)) = self.speaking(place, now) else { return };
+        let Some((connection, mut side)) = self.speaking(place, now) else { return };
         let mut served = Ok(());
         if ready.is_writable {
-            served = connection.writable(&mut to);
+            served = connection.writable(&mut side);
         }
         if served.is_ok() && ready.is_readable {
-            served = connection.read(ready.is_at_end, &mut to);
+            served = connection.read(ready.is_at_end, &mut side);
         }
         self.changed.push(place.number);
         if let Err(broken) = served {

@@ -1,5 +1,6 @@
 //! Native clients against brokers that close, keep silent, or send what no broker sends.
 
+mod full_socket;
 mod moves;
 mod names;
 mod scripted;

@@ -17,6 +17,7 @@ use crate::broker::{
     ProducerPort, SendRecord,
 };
 use crate::measure::{Outcome, RequestCounter};
+use crate::plan::LoadPlan;
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(20);
@@ -72,19 +73,34 @@ impl TestProducer {
 
     /// One that finds the addresses of brokers in this way.
     pub(super) fn with(brokers: Brokers, cluster: &ScriptedCluster) -> TestProducer {
+        TestProducer::of_load(&plan().load, brokers, cluster)
+    }
+
+    /// One with any number of requests in flight.
+    pub(super) fn without_idempotence(brokers: Brokers, cluster: &ScriptedCluster) -> TestProducer {
+        let load = LoadPlan { idempotence: false, ..plan().load };
+        TestProducer::of_load(&load, brokers, cluster)
+    }
+
+    fn of_load(load: &LoadPlan, brokers: Brokers, cluster: &ScriptedCluster) -> TestProducer {
         let clock = Clock::start();
-        let client = |profile| NativeProducer::new(&plan().load, 1, profile);
+        let client = |profile| NativeProducer::new(load, 1, profile);
         TestProducer { transport: transport_with(brokers, cluster, client, clock), clock, sent: 0 }
     }
 
     /// Sends a record.
     pub(super) fn begin(&mut self) {
+        self.begin_with(b"x");
+    }
+
+    /// Sends a record of these bytes.
+    pub(super) fn begin_with(&mut self, payload: &[u8]) {
         let (producer, partition, sequence) = (ProducerId(0), PartitionId(0), self.sent);
         let record = SendRecord {
             producer,
             partition,
             sequence,
-            payload: b"x",
+            payload,
             is_packed: false,
             sent: Time(0),
             is_alone: true,
@@ -106,15 +122,21 @@ impl TestProducer {
     /// Sends a record and waits until it is acknowledged.
     pub(super) fn send(&mut self) {
         self.begin();
+        self.await_acks(1);
+    }
+
+    /// Waits for this number of acknowledgements at least; returns the sequences of their records.
+    pub(super) fn await_acks(&mut self, count: usize) -> Vec<u64> {
         let (mut now, mut answers) = (self.clock.now(), Answers::default());
         let end = now + LONG;
-        while answers.acks.is_empty() {
-            assert!(now < end, "{answers:?}");
+        while answers.acks.len() < count {
+            assert!(now < end, "{} acks, {:?}", answers.acks.len(), answers.errors);
             now = self.transport.turn(now, end.remaining(now));
             self.transport
                 .take_served(|_, client| client.answers(now, Duration::ZERO, &mut answers));
         }
-        assert_eq!(answers.acks[0].outcome, Outcome::Acked);
+        assert!(answers.acks.iter().all(|ack| ack.outcome == Outcome::Acked), "{:?}", answers.acks);
+        answers.acks.iter().map(|ack| ack.sequence).collect()
     }
 }
 
