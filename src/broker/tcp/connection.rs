@@ -194,18 +194,24 @@ impl Connection {
             };
             match written {
                 Ok(Some(0)) => return Err(Broken::Closed),
-                Ok(count) => self.written += count.unwrap_or(0),
+                Ok(count) => self.wrote(count.unwrap_or(0)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
-            if self.written == self.out.len() {
-                self.out.clear();
-                self.written = 0;
-            }
         }
         self.out.shrink_to(OUT_BYTES_KEPT);
         Ok(())
+    }
+
+    /// The socket has taken `count` bytes more. What it has taken is forgotten from time to time: a connection that is
+    /// never idle would keep all of it.
+    fn wrote(&mut self, count: usize) {
+        self.written += count;
+        if self.written == self.out.len() || self.written >= OUT_BYTES_MAX {
+            self.out.drain(..self.written);
+            self.written = 0;
+        }
     }
 
     /// The socket can be written to: the connection is made, or takes more. Begins the login on a new one, or asks for its versions.
