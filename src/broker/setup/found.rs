@@ -15,6 +15,25 @@ pub struct Found {
     pub partitions: Option<usize>,
 }
 
+impl Found {
+    /// What an inspection goes on with, and whether the topic is hidden from this user. Where it is, and rights are known,
+    /// all rights that are missing are named together.
+    ///
+    /// # Errors
+    /// Why there is nothing to go on with.
+    pub(in crate::broker) fn or_hidden(
+        connected: Result<Found, SetupError>,
+        are_rights_known: bool,
+    ) -> Result<(Found, bool), SetupError> {
+        match connected {
+            Err(SetupError::Denied(_)) if are_rights_known => {
+                Ok((Found { brokers: usize::MAX, partitions: None }, true))
+            }
+            connected => connected.map(|found| (found, false)),
+        }
+    }
+}
+
 /// The replicas of the run's topic, and the brokers they may be on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicReplicas {

@@ -56,14 +56,7 @@ impl Administrator for TcpAdmin {
             let exists = connected.as_ref().is_ok_and(|found| found.partitions.is_some());
             let names = (self.topic.as_str(), self.group.clone());
             let rights = needed_rights(self.access(), &self.bootstrap, plan, names, exists);
-            let is_hidden = matches!(connected, Err(SetupError::Denied(_)));
-            let found = match (connected, &rights) {
-                // All rights that are missing are named together.
-                (Err(SetupError::Denied(_)), Ok(_)) => {
-                    Found { brokers: usize::MAX, partitions: None }
-                }
-                (connected, _) => connected?,
-            };
+            let (found, is_hidden) = Found::or_hidden(connected, rights.is_ok())?;
             let metadata = self.asker.metadata(&self.topic, &deadline.cut(STEP));
             let metadata = metadata
                 .map_err(|errors| failed("asking for the brokers", &last(errors), deadline))?;

@@ -44,14 +44,7 @@ impl Administrator for Admin {
                 }
                 Ok(access) => needed_rights(access, &self.bootstrap, plan, names, exists),
             };
-            let is_hidden = matches!(connected, Err(SetupError::Denied(_)));
-            let found = match (connected, &rights) {
-                // All rights that are missing are named together.
-                (Err(SetupError::Denied(_)), Ok(_)) => {
-                    Found { brokers: usize::MAX, partitions: None }
-                }
-                (connected, _) => connected?,
-            };
+            let (found, is_hidden) = Found::or_hidden(connected, rights.is_ok())?;
             let metadata = self
                 .ask_metadata(&self.topic, STEP, deadline)
                 .map_err(|error| failed("asking for the brokers", &error, deadline))?;
