@@ -268,7 +268,8 @@ impl Context {
         let _ = waits.await;
     }
 
-    /// Notes an event that happens now in the journal and logs it.
+    /// Notes an event that happens now in the journal and logs it. An event whose time a figure has as well takes that
+    /// time, by [`note_at`](Self::note_at).
     pub fn note(&self, event: Event) {
         self.note_at(self.clock.now(), event);
     }
@@ -362,7 +363,7 @@ impl Context {
     /// Notes that occurrence `fault` was over at `now`, and has `mark` do it for each partition it hit.
     pub fn fault_ended(&self, fault: usize, now: Time, mark: impl Fn(&mut RecoveryMark)) {
         let description = self.plan.faults.get(fault).map(ToString::to_string).unwrap_or_default();
-        self.note(Event::FaultEnded { fault, description });
+        self.note_at(now, Event::FaultEnded { fault, description });
         self.measurements.fault(fault, |times| times.ended = Some(now));
         for cell in &self.measurements.cells {
             let mut cell = cell.lock();

@@ -8,7 +8,7 @@ use ractor::{ActorId, ActorRef};
 use super::state::{Failure, KillReason, SupervisorState};
 use crate::actors::lease::{OracleMsg, SlotId, SupervisorMsg};
 use crate::actors::runtime::Context;
-use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId};
+use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
 use crate::fault::{ConsumerFault, FaultEffect, Targets};
 use crate::logic::{Cause, Death, GATE_WINDOW, GateEffect, SlotEvent, SlotState};
 use crate::measure::{Event, FaultTimes, InFlight, Owner, RecoveryMark};
@@ -45,13 +45,14 @@ impl SupervisorState {
             }
             return;
         };
+        let now = self.context.clock.now();
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
         // A thread may end before it is known that it failed; in order, it ends after its client is closed.
         if let SlotId::Consumer(consumer) = id {
             let owner = Owner { consumer, incarnation };
-            self.reaper.released(owner, self.context.clock.now());
+            self.reaper.released(owner, now);
         }
         let failure = match (failure, child.kill_reason.take()) {
             (Some(Failure::Killed), Some(KillReason::Replaced(description))) => {
@@ -90,11 +91,11 @@ impl SupervisorState {
         }
         let injected = killed_for.or(stopped_for);
         let fault = injected.or(armed_fault);
-        self.note_failure(id, incarnation, &failure, fault);
+        self.note_failure(id, incarnation, &failure, (now, fault));
         if matches!((&failure, id), (Failure::Broker(_), SlotId::Consumer(_))) {
-            let effects = self.gate.failed(id, self.context.clock.now(), &mut self.gate_random);
+            let effects = self.gate.failed(id, now, &mut self.gate_random);
             if effects.contains(&GateEffect::Hold(id)) {
-                self.step_after(myself, id, SlotEvent::Held(incarnation), fault).await;
+                self.step_after(myself, id, SlotEvent::Held(incarnation), (now, fault)).await;
                 self.gate_effects(myself, effects).await;
                 return;
             }
@@ -102,7 +103,7 @@ impl SupervisorState {
         let cause = self.cause(id, &failure, injected, in_flight);
         let checkpoint = self.checkpoint(id);
         let event = SlotEvent::Ended { incarnation, cause, checkpoint };
-        self.step_after(myself, id, event, fault).await;
+        self.step_after(myself, id, event, (now, fault)).await;
     }
 
     /// The cause for which an incarnation ended while it processed `in_flight`.
@@ -222,8 +223,12 @@ impl SupervisorState {
 
     /// Makes older incarnations count for nothing, and begins the recovery of their partitions, unless the
     /// fault has already done so.
-    pub(super) fn release(&mut self, id: SlotId, next: Incarnation, fault: Option<usize>) {
-        let now = self.context.clock.now();
+    pub(super) fn release(
+        &mut self,
+        id: SlotId,
+        next: Incarnation,
+        (now, fault): (Time, Option<usize>),
+    ) {
         let consumer = match id {
             SlotId::Consumer(consumer) => consumer,
             SlotId::Pool(pool) => {
@@ -261,16 +266,15 @@ impl SupervisorState {
         }
         if self.context.plan.group().is_some() && !partitions.is_empty() {
             let incarnation = Incarnation(next.0.saturating_sub(1));
-            self.context.note(Event::Orphaned { consumer, incarnation, partitions });
+            self.context.note_at(now, Event::Orphaned { consumer, incarnation, partitions });
         }
     }
 
     /// Notes that a consumer was started, for the recoveries that wait for it.
-    pub(super) fn restarted(&mut self, consumer: ConsumerId, incarnation: Incarnation) {
+    pub(super) fn restarted(&mut self, consumer: ConsumerId, incarnation: Incarnation, now: Time) {
         if incarnation == Incarnation(1) {
             return;
         }
-        let now = self.context.clock.now();
         for partition in self.touched_by(consumer) {
             let mut cell = self.context.measurements.cell(partition).lock();
             // In group mode another member may take the partition; the start of this one still is what the
@@ -295,8 +299,7 @@ impl SupervisorState {
     }
 
     /// Notes that a pool was started again, for the fault that killed it.
-    pub(super) fn pool_restarted(&mut self, pool: PoolId) {
-        let now = self.context.clock.now();
+    pub(super) fn pool_restarted(&mut self, pool: PoolId, now: Time) {
         let measurements = self.context.measurements.clone();
         let is_due = |times: &FaultTimes| times.injected.is_some() && times.ended.is_none();
         let due = measurements.faults().into_iter().filter(|(_, times)| is_due(times));
@@ -347,25 +350,26 @@ impl SupervisorState {
         id: SlotId,
         incarnation: Incarnation,
         failure: &Failure,
-        fault: Option<usize>,
+        (now, fault): (Time, Option<usize>),
     ) {
-        let now = self.context.clock.now();
         if !id.is_consumer() {
             self.pool_times(fault, |times| times.detected = Some(now));
         }
         let reason = failure.to_string();
-        self.context.note(match id {
+        let event = match id {
             SlotId::Consumer(consumer) => Event::ConsumerFailed { consumer, incarnation, reason },
             SlotId::Pool(pool) => Event::PoolFailed { pool, incarnation, reason },
-        });
+        };
+        self.context.note_at(now, event);
     }
 
     /// Notes that a slot will be started again after `delay`.
-    pub(super) fn note_restart(&self, id: SlotId, delay: Duration) {
+    pub(super) fn note_restart(&self, id: SlotId, delay: Duration, now: Time) {
         if let SlotId::Consumer(consumer) = id {
             let incarnation = self.children[&id].slot.incarnation();
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            self.context.note(Event::ConsumerRestarting { consumer, incarnation, delay_ms });
+            self.context
+                .note_at(now, Event::ConsumerRestarting { consumer, incarnation, delay_ms });
         }
     }
 

@@ -35,7 +35,7 @@ impl SupervisorState {
         let mut child = Child::new(slot, random, pool, heartbeat, watchdog);
         let actions = child.slot.start();
         self.children.insert(id, child);
-        self.perform(myself, id, actions, None).await;
+        self.perform(myself, id, actions, (self.context.clock.now(), None)).await;
     }
 
     /// Gives a slot an event and does what its machine says. A start that fails is an event again.
@@ -45,23 +45,22 @@ impl SupervisorState {
         id: SlotId,
         event: SlotEvent,
     ) {
-        self.step_after(myself, id, event, None).await;
+        self.step_after(myself, id, event, (self.context.clock.now(), None)).await;
     }
 
-    /// The same, after fault number `fault`, if one led to it.
+    /// The same at `now`, after fault number `fault`, if one led to it.
     pub(super) async fn step_after(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
         id: SlotId,
         event: SlotEvent,
-        fault: Option<usize>,
+        (now, fault): (Time, Option<usize>),
     ) {
-        let now = self.context.clock.now();
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
         let actions = child.slot.step(event, now, &mut child.random);
-        self.perform(myself, id, actions, fault).await;
+        self.perform(myself, id, actions, (now, fault)).await;
     }
 
     async fn perform(
@@ -69,16 +68,15 @@ impl SupervisorState {
         myself: &ActorRef<SupervisorMsg>,
         id: SlotId,
         actions: Vec<Action>,
-        fault: Option<usize>,
+        (now, fault): (Time, Option<usize>),
     ) {
         for action in actions {
             match action {
-                Action::Fence(next) => self.release(id, next, fault),
+                Action::Fence(next) => self.release(id, next, (now, fault)),
                 Action::Start(incarnation) => self.start(myself, id, incarnation).await,
                 Action::SetTimer { generation, delay } => {
-                    self.note_restart(id, delay);
-                    let at = self.context.clock.now() + delay;
-                    self.context.send_at(at, myself, SupervisorMsg::Timer(id, generation));
+                    self.note_restart(id, delay, now);
+                    self.context.send_at(now + delay, myself, SupervisorMsg::Timer(id, generation));
                 }
                 Action::Stop(_) => self.children[&id].stop(),
                 Action::GiveUp { reason } => self.give_up(id, reason),
@@ -168,15 +166,16 @@ impl SupervisorState {
 
     /// Notes a start, and what it means for recoveries under way.
     fn started(&mut self, id: SlotId, incarnation: Incarnation) {
+        let now = self.context.clock.now();
         match id {
             SlotId::Consumer(consumer) => {
-                self.context.note(Event::ConsumerStarted { consumer, incarnation });
-                self.restarted(consumer, incarnation);
+                self.context.note_at(now, Event::ConsumerStarted { consumer, incarnation });
+                self.restarted(consumer, incarnation, now);
             }
             SlotId::Pool(pool) => {
-                self.context.note(Event::PoolStarted { pool, incarnation });
+                self.context.note_at(now, Event::PoolStarted { pool, incarnation });
                 if incarnation > Incarnation(1) {
-                    self.pool_restarted(pool);
+                    self.pool_restarted(pool, now);
                 }
             }
         }

@@ -24,7 +24,7 @@ impl SupervisorState {
         };
         let now = self.context.clock.now();
         let description = fault.to_string();
-        self.context.note(Event::FaultInjected { fault: number, description });
+        self.context.note_at(now, Event::FaultInjected { fault: number, description });
         self.context.measurements.fault(number, |times| times.injected = Some(now));
         match &fault.kind.effect {
             FaultEffect::Consumers(effect) => {
