@@ -23,11 +23,19 @@ pub enum Outcome {
     Indeterminate,
 }
 
-/// The producer's side of a lane.
+/// The producer's side of a lane. Small, because there is one for each producer and partition: at maximum rate they are
+/// what the sending thread waits for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SentLane {
     sent: u64,
     acked: SequenceSet,
+    /// Almost always none.
+    unacked: Option<Box<UnackedRecords>>,
+}
+
+/// The records of a lane that the client has not acknowledged, as far as it has said so.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct UnackedRecords {
     failed: SequenceSet,
     indeterminate: SequenceSet,
 }
@@ -52,8 +60,10 @@ impl SentLane {
     pub fn resolve(&mut self, sequence: u64, outcome: Outcome) {
         match outcome {
             Outcome::Acked => self.acked.insert(sequence),
-            Outcome::Failed => self.failed.insert(sequence),
-            Outcome::Indeterminate => self.indeterminate.insert(sequence),
+            Outcome::Failed => self.unacked.get_or_insert_default().failed.insert(sequence),
+            Outcome::Indeterminate => {
+                self.unacked.get_or_insert_default().indeterminate.insert(sequence)
+            }
         };
     }
 
@@ -133,8 +143,11 @@ impl ReadLane {
 /// failed that was processed all the same too: the client was wrong about it.
 pub fn balance(sent: &SentLane, read: Option<&ReadLane>) -> Ledger {
     let acked = sent.acked.len();
-    let failed_but_read: u64 = read.map_or(0, |lane| overlap(&sent.failed, &lane.read, sent.sent));
-    let failed = sent.failed.len() - failed_but_read;
+    let failed = sent.unacked.as_ref().map_or(0, |unacked| {
+        let failed_but_read =
+            read.map_or(0, |lane| overlap(&unacked.failed, &lane.read, sent.sent));
+        unacked.failed.len() - failed_but_read
+    });
     let delivered = read.map_or(0, |lane| lane.read.len() - lane.skipped);
     let lost = match read {
         None => acked,
