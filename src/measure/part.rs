@@ -1,4 +1,4 @@
-//! What one process of several has measured, in a form that others read, and the one summary that is made of all parts.
+//! The measurements of one process of several (a *part*) as other processes read them, and the summary of all parts.
 //!
 //! A part is exact: it has the lanes, distributions and counters of its process as they are. Its size does not grow with
 //! the records but with lanes (some 60 bytes each), their gaps (of which a valid run has no more than
@@ -35,21 +35,21 @@ pub struct SharePart {
     pub digest: String,
     /// Its machine's name.
     pub host: Option<String>,
-    /// What its times are worth.
+    /// The offset of its clock, with an error bound.
     pub clock: ShareClock,
     /// Start of the load.
     pub start: Time,
     /// When the load ended.
     pub until: Time,
-    /// When its account was made.
+    /// When its ledgers were balanced, after the drain.
     pub over: Time,
     /// The measured window.
     pub measured: (Time, Time),
-    /// How it has ended.
+    /// How the process ended.
     pub ended: Ended,
-    /// What a reader should know.
+    /// Warnings for the report.
     pub warnings: Vec<String>,
-    /// What is known of this process alone; without accounts, which need all parts.
+    /// The summary of this process alone, without ledgers: those need all parts.
     pub alone: Summary,
     /// Its partitions.
     pub cells: Vec<CellState>,
@@ -63,7 +63,7 @@ pub struct SharePart {
     pub sends: SendTimes,
     /// The parts of the latency.
     pub parts: Parts,
-    /// Records that were handed to a consumer that is not of their partition.
+    /// Records that a consumer got from a partition that is not its own.
     pub strays: u64,
 }
 
@@ -94,16 +94,16 @@ impl SharePart {
     }
 }
 
-/// What the clock of a process is worth, compared with that of share 1.
+/// The clock of a process, compared with the clock of share 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareClock {
-    /// Names the clock; processes of one machine read the same. `None` where the system does not tell.
+    /// Identifies the machine, whose processes read the same clock. `None` where the system gives no identifier.
     pub machine: Option<String>,
     /// Whether it is the clock of share 1.
     pub is_same: bool,
-    /// How far it was off when it was last looked at, in nanoseconds.
+    /// The offset to the clock of share 1 that was left in the last measurement, in nanoseconds.
     pub offset_ns: i64,
-    /// How far that may be wrong, in nanoseconds.
+    /// Error bound of that offset, in nanoseconds.
     pub bound_ns: i64,
 }
 

@@ -1,6 +1,6 @@
-//! Requests as the clients that carry the load see them: how many, how large, how long until the response.
+//! Requests as the native client sees them: their number, their size, and the time until the response.
 //!
-//! Each thread counts for itself, and adds its counts to those of all once a second and when it ends.
+//! Each thread has counts of its own, and adds them to the counts of the run once a second and when it ends.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,13 +11,13 @@ use super::Latencies;
 use crate::base::Time;
 use crate::summary::{ClientRequests, RequestSizes};
 
-/// How long a thread keeps its counts to itself.
+/// Time between two flushes of a thread's counts.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What all threads have counted.
+/// The counts of the run: the sum of what its threads have flushed.
 #[derive(Debug, Default)]
 pub struct RequestLog {
-    /// The measured window, from the moment it is known.
+    /// The measured window; empty until the load begins.
     window: OnceLock<(Time, Time)>,
     counts: Mutex<RequestCounts>,
     /// Of the whole run.
@@ -39,14 +39,14 @@ struct RequestCounts {
     throttled: Duration,
 }
 
-/// Record batches that were sent.
+/// Numbers of record batches that were sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SentBatches {
-    /// How many.
+    /// Number of batches.
     pub count: u64,
-    /// Their bytes on the wire, headers included.
+    /// Bytes on the wire, batch headers included.
     pub bytes: u64,
-    /// The same without compression.
+    /// Bytes that the same batches have without compression.
     pub uncompressed: u64,
 }
 
@@ -93,13 +93,13 @@ impl RequestCounts {
 }
 
 impl RequestLog {
-    /// Counts from `from` until `to`, in the place of nothing at all. Once for a run.
+    /// Sets the measured window: only what happens from `from` to `to` is counted. Later calls change nothing.
     pub fn measure(&self, from: Time, to: Time) {
-        // A second window would be about another load, and there is one load.
+        // A run has one load, and so one measured window.
         let _ = self.window.set((from, to));
     }
 
-    /// The counts of a window that has come to `until`.
+    /// The counts so far; rates are over the part of the measured window before `until`.
     pub fn summary(&self, until: Time) -> ClientRequests {
         let counts = self.lock();
         let (from, to) = self.window.get().copied().unwrap_or((until, until));
@@ -122,7 +122,7 @@ impl RequestLog {
         }
     }
 
-    /// The record batches of the whole run, as far as threads have told.
+    /// The record batches of the whole run that threads have flushed.
     pub fn batches(&self) -> SentBatches {
         *self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,13 +144,13 @@ pub struct RequestCounter {
 }
 
 impl RequestCounter {
-    /// Nothing counted yet.
+    /// A counter that flushes to `log`.
     pub fn new(log: Arc<RequestLog>) -> RequestCounter {
         let (counts, batches) = Default::default();
         RequestCounter { log, counts, batches, open: 0, flushed: Time::ZERO }
     }
 
-    /// A connection is opened.
+    /// Counts a connection that is opened.
     pub fn opened(&mut self) {
         self.open += 1;
         self.log.made.fetch_add(1, Ordering::AcqRel);
@@ -158,7 +158,7 @@ impl RequestCounter {
         self.log.open_max.fetch_max(open, Ordering::AcqRel);
     }
 
-    /// A connection is closed.
+    /// Counts a connection that is closed.
     pub fn closed(&mut self) {
         if self.open > 0 {
             self.open -= 1;
@@ -166,20 +166,20 @@ impl RequestCounter {
         }
     }
 
-    /// The counts, if `now` is in the measured window.
+    /// The counts of this thread, if `now` is in the measured window.
     fn at(&mut self, now: Time) -> Option<&mut RequestCounts> {
         let (from, to) = *self.log.window.get()?;
         (from <= now && now < to).then_some(&mut self.counts)
     }
 
-    /// A response of this kind was read at `now`, or a request without a response was written.
+    /// Counts a request of `kind` whose response was read at `now`, or that was written and has no response.
     pub fn answered(&mut self, kind: &'static str, now: Time) {
         if let Some(counts) = self.at(now) {
             *counts.requests.entry(kind).or_default() += 1;
         }
     }
 
-    /// A Produce request with these numbers of records and bytes was written, and these are its batches.
+    /// Counts a Produce request that was written at `now`: its records, its bytes, its batches.
     pub fn produced(&mut self, records: u64, bytes: u64, batches: SentBatches, now: Time) {
         self.batches.add(batches);
         if let Some(counts) = self.at(now) {
@@ -187,35 +187,35 @@ impl RequestCounter {
         }
     }
 
-    /// A response to Fetch with these numbers of records and bytes was read.
+    /// Counts a Fetch response that was read at `now`: its records and its bytes. A response without records is not counted.
     pub fn fetched(&mut self, records: u64, bytes: u64, now: Time) {
         if let Some(counts) = self.at(now).filter(|_| records > 0) {
             counts.fetched.add(Sizes { count: 1, records, bytes });
         }
     }
 
-    /// The response to a Produce request of `sent` was read.
+    /// Records the time of a Produce request that was written at `sent` and answered at `now`.
     pub fn produce_took(&mut self, sent: Time, now: Time) {
         if let Some(counts) = self.at(now) {
             counts.produce.record(now.since_ns(sent));
         }
     }
 
-    /// The response to a Fetch request of `sent` was read.
+    /// Records the time of a Fetch request that was written at `sent` and answered at `now`.
     pub fn fetch_took(&mut self, sent: Time, now: Time) {
         if let Some(counts) = self.at(now) {
             counts.fetch.record(now.since_ns(sent));
         }
     }
 
-    /// A quota holds a connection back for this time.
+    /// Counts time for which a quota of the broker delays a connection.
     pub fn throttled(&mut self, time: Duration, now: Time) {
         if let Some(counts) = self.at(now) {
             counts.throttled += time;
         }
     }
 
-    /// Adds the counts to those of all, if that is due.
+    /// Flushes the counts to the run's, if a second has passed since the last flush.
     pub fn flush_if_due(&mut self, now: Time) {
         if now >= self.flushed + INTERVAL {
             self.flushed = now;
