@@ -48,11 +48,13 @@ impl FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Share, String> {
-        let numbers = text.split_once('/').and_then(|(number, count)| {
-            Some((number.parse::<u32>().ok()?, count.parse::<u32>().ok()?))
-        });
+        let numbers = text
+            .split_once('/')
+            .and_then(|(number, count)| Some((sum(number)?, count.parse::<u32>().ok()?)));
         let Some((number, count)) = numbers else {
-            return Err("write `NUMBER/COUNT`, as in `2/4` for the second of four processes".into());
+            return Err("write `NUMBER/COUNT`, as in `2/4` for the second of four processes, or \
+                        `INDEX+1/COUNT` where they are counted from 0"
+                .into());
         };
         if !(1..=SHARES_MAX).contains(&count) {
             return Err(format!("a run has from 1 to {SHARES_MAX} processes"));
@@ -63,6 +65,15 @@ impl FromStr for Share {
             ));
         }
         Ok(Share { number, count })
+    }
+}
+
+/// A number, or two with a plus between them: schedulers of jobs count from 0, and what they put into the arguments of a
+/// program cannot be computed with.
+fn sum(text: &str) -> Option<u32> {
+    match text.split_once('+') {
+        None => text.parse().ok(),
+        Some((index, more)) => index.parse::<u32>().ok()?.checked_add(more.parse::<u32>().ok()?),
     }
 }
 
@@ -92,7 +103,13 @@ mod tests {
     fn a_share_is_written_as_it_is_read_and_mistakes_are_told() {
         assert_eq!("2/4".parse(), Ok(Share { number: 2, count: 4 }));
         assert_eq!(Share { number: 2, count: 4 }.to_string(), "2/4");
+        assert_eq!("0+1/4".parse(), Ok(Share { number: 1, count: 4 }));
+        assert_eq!("3+1/4".parse(), Ok(Share { number: 4, count: 4 }));
         for (text, said) in [
+            ("4+1/4", "from 1/4 to 4/4"),
+            ("4294967295+1/4", "write `NUMBER/COUNT`"),
+            ("1+1+1/4", "write `NUMBER/COUNT`"),
+            ("+1/4", "`INDEX+1/COUNT`"),
             ("2", "write `NUMBER/COUNT`"),
             ("a/4", "write `NUMBER/COUNT`"),
             ("0/4", "from 1/4 to 4/4"),

@@ -37,8 +37,9 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     client: ClientArguments,
 
-    /// Run one of several processes, as in `2/4` for the second of four. Start all of them with the same scenario; they
-    /// meet on the cluster, divide partitions and producers, and each keeps its part and prints the report of all.
+    /// Run one of several processes, as in `2/4` for the second of four, or `1+1/4` where a scheduler counts from 0.
+    /// Start all of them with the same scenario; they meet on the cluster, divide partitions and producers, and each
+    /// keeps its part and prints the report of all.
     #[arg(long, value_name = "NUMBER/COUNT", conflicts_with = "retry_invalid")]
     share: Option<Share>,
 
