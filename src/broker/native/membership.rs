@@ -237,7 +237,8 @@ impl Membership {
     }
 }
 
-fn member_of(settings: MemberSettings) -> Box<dyn MemberProtocol> {
+/// A member of the protocol that its settings name.
+pub(in crate::broker) fn member_of(settings: MemberSettings) -> Box<dyn MemberProtocol> {
     match settings.consumer_protocol {
         None => Box::new(GroupMember::new(settings)),
         Some(protocol) => Box::new(ConsumerMember::new(

@@ -13,6 +13,9 @@ mod metadata;
 mod producer;
 mod received;
 
+#[cfg(test)]
+pub(in crate::broker) use membership::member_of;
+
 pub use consumer::NativeConsumer;
 pub use producer::NativeProducer;
 

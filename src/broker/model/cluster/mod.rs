@@ -64,6 +64,7 @@ impl Cluster {
             });
             self.note_change(now, PartitionId(id));
         }
+        self.group.topic_has(self.partitions.len() as u32);
     }
 
     /// How many requests wait at brokers that stand still.

@@ -10,7 +10,8 @@ use crate::base::{PartitionId, Time};
 
 impl GroupCoordinator {
     pub(super) fn join(&mut self, ticket: Ticket, join: &Join, now: Time) {
-        if !self.members.is_empty() && self.assignor.is_some_and(|own| own != join.assignor) {
+        let is_other = self.assignor.is_some_and(|own| own != join.assignor);
+        if !self.consumers.is_empty() || !self.members.is_empty() && is_other {
             return self.refuse(ticket, &join.member_id, GroupError::InconsistentGroupProtocol);
         }
         let holder = join.instance_id.as_deref().and_then(|own| self.member_of_instance(own));

@@ -61,7 +61,7 @@ pub const LEAVES: i32 = -1;
 /// The member epoch of a static member that leaves, and comes back.
 pub const LEAVES_FOR_A_WHILE: i32 = -2;
 
-/// What a ConsumerGroupHeartbeat says. The model of a coordinator does not know it. What is `None` has not changed since the last one.
+/// What a ConsumerGroupHeartbeat says. What is `None` has not changed since the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerHeartbeat {
     /// Who it is, with the epoch it is in, or one of [`JOINS`], [`LEAVES`] and [`LEAVES_FOR_A_WHILE`].

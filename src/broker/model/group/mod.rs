@@ -1,4 +1,8 @@
-//! The coordinator of one consumer group: the classic protocol as Apache Kafka's brokers run it.
+//! The coordinator of one consumer group: the classic protocol as Apache Kafka's brokers run it, and the
+//! [consumer protocol](consumer_group).
+//!
+//! A group has the protocol of its members. One without members has the protocol of the next one that joins; a member of
+//! the other protocol is refused, where Kafka would convert the group.
 //!
 //! ```text
 //!            first join            delay over            leader's sync
@@ -8,13 +12,14 @@
 //!                                                      leaves, falls silent
 //! ```
 //!
-//! A pure machine: [`GroupCoordinator::request`] takes a request and [`GroupCoordinator::tick`] notes that time has
+//! A pure machine for both: [`GroupCoordinator::request`] takes a request and [`GroupCoordinator::tick`] notes that time has
 //! passed; both put answers into [`GroupCoordinator::take_answers`]. An answer may come much later than its request:
 //! a JoinGroup waits for the other members, a SyncGroup for the leader. [`GroupCoordinator::next_deadline`] says when
 //! the next tick is due.
 //!
 //! Rules and names after Kafka's `GroupCoordinator` and `GroupMetadata` (KIP-62, KIP-345, KIP-394).
 
+mod consumer_group;
 mod join;
 mod messages;
 #[cfg(test)]
@@ -23,6 +28,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use self::consumer_group::ConsumerGroup;
+pub use self::consumer_group::ConsumerGroupSettings;
 use self::messages::Member;
 pub use self::messages::{
     ConsumerHeartbeat, GroupError, GroupRequest, GroupResponse, HeartbeatAccepted,
@@ -39,6 +46,8 @@ pub struct GroupSettings {
     pub initial_rebalance_delay: Duration,
     /// How long a newcomer may wait for its first generation; five minutes in Kafka.
     pub new_member_timeout: Duration,
+    /// Groups of the consumer protocol.
+    pub consumer: ConsumerGroupSettings,
 }
 
 impl Default for GroupSettings {
@@ -46,6 +55,7 @@ impl Default for GroupSettings {
         GroupSettings {
             initial_rebalance_delay: Duration::from_secs(3),
             new_member_timeout: Duration::from_secs(300),
+            consumer: ConsumerGroupSettings::default(),
         }
     }
 }
@@ -83,6 +93,8 @@ pub struct GroupCoordinator {
     promised: BTreeMap<String, Time>,
     leader: Option<String>,
     assignor: Option<Assignor>,
+    /// The members of the consumer protocol.
+    consumers: ConsumerGroup,
     offsets: BTreeMap<PartitionId, Offset>,
     ids: Random,
     answers: Vec<(Ticket, GroupResponse)>,
@@ -99,10 +111,16 @@ impl GroupCoordinator {
             promised: BTreeMap::new(),
             leader: None,
             assignor: None,
+            consumers: ConsumerGroup::new(settings.consumer),
             offsets: BTreeMap::new(),
             ids: seed.child("member-id", 0).random(),
             answers: Vec::new(),
         }
+    }
+
+    /// The topic has this number of partitions.
+    pub fn topic_has(&mut self, partitions: u32) {
+        self.consumers.topic_has(partitions);
     }
 
     /// Takes a request. Its answer, now or later, carries `ticket`.
@@ -116,10 +134,13 @@ impl GroupCoordinator {
                 let offsets = self.offsets.clone();
                 return self.answer(ticket, GroupResponse::Offsets(offsets));
             }
-            // The model has the classic protocol only; `check` refuses such a run.
-            GroupRequest::ConsumerHeartbeat(_) => {
-                let refusal = Err(GroupError::Rejected("UnsupportedVersion"));
-                return self.answer(ticket, GroupResponse::ConsumerHeartbeat(refusal));
+            GroupRequest::ConsumerHeartbeat(heartbeat) => {
+                let is_classic = !self.members.is_empty() || !self.promised.is_empty();
+                let answer = match is_classic {
+                    true => Err(GroupError::Rejected("GroupIdNotFound")),
+                    false => self.consumers.heartbeat(heartbeat, now),
+                };
+                return self.answer(ticket, GroupResponse::ConsumerHeartbeat(answer));
             }
             GroupRequest::Heartbeat(member) => self.heartbeat(&member, now),
             GroupRequest::Leave(member) => self.leave(&member, now),
@@ -141,6 +162,7 @@ impl GroupCoordinator {
         };
         let silent = self.members.values().map(Member::expires);
         let deadline = silent.chain(self.promised.values().copied()).fold(state, Time::min);
+        let deadline = deadline.min(self.consumers.next_deadline());
         (deadline < Time::NEVER).then_some(deadline)
     }
 
@@ -155,6 +177,7 @@ impl GroupCoordinator {
         }
         self.state_is_due(now);
         self.complete_if_all_joined(now);
+        self.consumers.tick(now);
     }
 
     /// Another broker takes the group over, with its members, generation and offsets as they are in
@@ -164,6 +187,7 @@ impl GroupCoordinator {
             (member.joining, member.syncing) = (None, None);
             member.heard(now);
         }
+        self.consumers.interrupted(now);
     }
 
     /// The same while the broker that hands the group over runs: members that wait for an answer are told that it is not
@@ -181,19 +205,24 @@ impl GroupCoordinator {
         self.interrupted(now);
     }
 
-    /// The generation; 0 before the first.
+    /// The generation, in the consumer protocol the group's epoch; 0 before the first.
     pub fn generation(&self) -> i32 {
-        self.generation
+        self.generation.max(self.consumers.epoch())
     }
 
     /// Whether every member knows what it has.
     pub fn is_stable(&self) -> bool {
-        self.state == State::Stable
+        match self.consumers.is_empty() {
+            true => self.state == State::Stable,
+            false => self.consumers.is_stable(),
+        }
     }
 
-    /// What each member has, by member id.
-    pub fn assignments(&self) -> impl Iterator<Item = (&str, &[PartitionId])> {
-        self.members.iter().map(|(id, member)| (id.as_str(), member.assignment.as_slice()))
+    /// What each member has or is giving up, by member id.
+    pub fn assignments(&self) -> impl Iterator<Item = (&str, Vec<PartitionId>)> {
+        let classic = self.members.iter();
+        let classic = classic.map(|(id, member)| (id.as_str(), member.assignment.clone()));
+        classic.chain(self.consumers.holdings())
     }
 
     fn answer(&mut self, ticket: Ticket, response: GroupResponse) {
@@ -256,6 +285,9 @@ impl GroupCoordinator {
     /// Whether offsets may be committed: by a member in the generation it has joined, and, while there is no member,
     /// by any other client.
     fn check_committer(&mut self, member: Option<&MemberRef>, now: Time) -> Result<(), GroupError> {
+        if !self.consumers.is_empty() {
+            return self.consumers.check_committer(member);
+        }
         let (state, generation) = (self.state, self.generation);
         match member {
             None if state == State::Empty => {}

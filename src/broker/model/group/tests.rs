@@ -4,7 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::broker::native::member::GroupMember;
+use crate::broker::native::member_of;
 use crate::broker::native::member_protocol::{MemberEvent, MemberProtocol, MemberSettings};
+
+mod consumers;
 
 const SESSION: Duration = Duration::from_secs(6);
 const BEAT: Duration = Duration::from_secs(2);
@@ -30,7 +33,7 @@ fn settings(assignor: Assignor, instance: Option<&str>) -> MemberSettings {
 /// A group with its members; messages take no time.
 struct World {
     group: GroupCoordinator,
-    members: Vec<GroupMember>,
+    members: Vec<Box<dyn MemberProtocol>>,
     now: Time,
     /// Whose answer a ticket brings.
     waiting: BTreeMap<Ticket, usize>,
@@ -49,7 +52,7 @@ struct World {
 impl World {
     fn new() -> World {
         World {
-            group: GroupCoordinator::new(GroupSettings::default(), Seed(7)),
+            group: World::coordinator(),
             members: Vec::new(),
             now: Time::ZERO,
             waiting: BTreeMap::new(),
@@ -62,6 +65,15 @@ impl World {
         }
     }
 
+    /// A coordinator whose timeouts for the consumer protocol are those of the classic one.
+    fn coordinator() -> GroupCoordinator {
+        let consumer = ConsumerGroupSettings { session_timeout: SESSION, heartbeat_interval: BEAT };
+        let settings = GroupSettings { consumer, ..GroupSettings::default() };
+        let mut group = GroupCoordinator::new(settings, Seed(7));
+        group.topic_has(18);
+        group
+    }
+
     fn of(count: usize, assignor: Assignor) -> World {
         let mut world = World::new();
         (0..count).for_each(|_| _ = world.arrive(settings(assignor, None)));
@@ -71,7 +83,7 @@ impl World {
     }
 
     fn arrive(&mut self, settings: MemberSettings) -> usize {
-        self.members.push(GroupMember::new(settings));
+        self.members.push(member_of(settings));
         self.told.push(Vec::new());
         self.turn();
         self.members.len() - 1
