@@ -20,7 +20,7 @@ use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::native::member_protocol::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
 use crate::broker::sim::{KernelHandle, TraceWriter};
-use crate::broker::{BrokerError, ConsumerSpec, TopicSize, Watermarks};
+use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, Places, TopicSize, Watermarks};
 use crate::fault::Disturbance;
 use crate::logic::HandlerError;
 use crate::measure::Measurements;
@@ -36,6 +36,8 @@ pub struct SimRuntime {
     clock: Clock,
     plan: Arc<Plan>,
     settings: SimPlan,
+    /// Those of static members, if only one client may hold each.
+    places: Option<Places>,
 }
 
 impl SimRuntime {
@@ -46,7 +48,8 @@ impl SimRuntime {
         plan: Arc<Plan>,
         settings: SimPlan,
     ) -> SimRuntime {
-        SimRuntime { kernel, clock, plan, settings }
+        let places = Places::of(plan.group());
+        SimRuntime { kernel, clock, plan, settings, places }
     }
 
     /// What the native client does when something goes wrong.
@@ -107,7 +110,14 @@ impl Runtime for SimRuntime {
         let client = consumer_client(self.consumer(&start.context, &start.spec), &start);
         let member = start.spec.group.as_ref().map(|group| group.consumer);
         let name = start.spec.name.clone();
-        let process = SimulatedConsumer::new(ConsumerHost::new(start), client, name, member);
+        let claim = |places: &Places, group: &GroupSpec| {
+            let limit = self.plan.watch.close;
+            places.claim(group.consumer, group.incarnation, self.clock, limit)
+        };
+        let place = self.places.as_ref().zip(start.spec.group.as_ref());
+        let place = place.map(|(places, group)| claim(places, group));
+        let host = ConsumerHost::new(start);
+        let process = SimulatedConsumer::new(host, client, name, member).with_place(place);
         let client = self.kernel.host(Box::new(process), self.settings.client.start);
         let kernel = self.kernel.clone();
         Ok(Arc::new(move || kernel.wake(client)))

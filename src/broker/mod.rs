@@ -43,6 +43,7 @@ pub use wire::decode;
 
 pub use embedded::{Embedded, EmbeddedControl};
 pub use library::{ClientLibrary, ClusterPlace, RefusedValue};
+pub(crate) use places::{Place, Places};
 pub use port::{
     Answers, BrokerError, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerLoop,
     ConsumerPort, ConsumerSpec, EndOffsets, ErrorClass, Flow, GroupSpec, ProducerPort, SendError,

@@ -12,7 +12,7 @@ use crate::plan::GroupPlan;
 
 /// Who holds which place. Clones are the same places.
 #[derive(Clone, Debug, Default)]
-pub(in crate::broker) struct Places(Arc<Held>);
+pub(crate) struct Places(Arc<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
@@ -28,13 +28,13 @@ impl Held {
 
 impl Places {
     /// Those of the members of this group, if only one client may hold each.
-    pub(in crate::broker) fn of(group: Option<&GroupPlan>) -> Option<Places> {
+    pub(crate) fn of(group: Option<&GroupPlan>) -> Option<Places> {
         group.is_some_and(GroupPlan::has_exclusive_places).then(Places::default)
     }
 
     /// A claim to the place of `consumer`, good once its holder has gone, or for want of patience after `limit`:
     /// then it is for the broker to say.
-    pub(in crate::broker) fn claim(
+    pub(crate) fn claim(
         &self,
         consumer: ConsumerId,
         incarnation: Incarnation,
@@ -48,7 +48,7 @@ impl Places {
 
 /// A member's place, or its claim to it. Dropping it frees the place, which is to happen when its client is closed.
 #[derive(Debug)]
-pub(in crate::broker) struct Place {
+pub(crate) struct Place {
     held: Arc<Held>,
     consumer: ConsumerId,
     incarnation: Incarnation,
@@ -58,7 +58,7 @@ pub(in crate::broker) struct Place {
 
 impl Place {
     /// Takes the place, for which it waits at most `wait`. Returns whether it has it now.
-    pub(in crate::broker) fn take(&self, wait: Duration) -> bool {
+    pub(crate) fn take(&self, wait: Duration) -> bool {
         let wait = wait.min(self.patient_until.remaining(self.clock.now()));
         let is_other = |holders: &mut BTreeMap<_, _>| {
             holders.get(&self.consumer).is_some_and(|i| *i != self.incarnation)

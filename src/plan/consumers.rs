@@ -101,7 +101,7 @@ impl GroupPlan {
 }
 
 /// `group.consumer.session.timeout.ms` as brokers come.
-const SESSION_TIMEOUT_OF_BROKERS: Duration = Duration::from_secs(45);
+pub(super) const SESSION_TIMEOUT_OF_BROKERS: Duration = Duration::from_secs(45);
 
 /// How the members of a group and its coordinator agree on the assignment of partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,6 +21,7 @@ use std::time::Duration;
 pub use backlog::CatchUp;
 pub use broker_faults::{DownAtOnce, brokers_down_max};
 pub use build::{Overrides, build, compile};
+use consumers::SESSION_TIMEOUT_OF_BROKERS;
 pub use consumers::{
     Assignor, CheckpointPlan, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity,
     Membership, PoisonPolicy, RemoteAssignor, ServiceTime, StartAt, Work, WorkPlan,
@@ -36,7 +37,7 @@ pub use payload::{
     SizePlan, Template, TemplateError, ValuePlan,
 };
 pub use stages::{RateBurst, RateCurve, StagePlan};
-pub use topic::{OutagePlan, RetryPlan, SimPlan};
+pub use topic::{ConsumerGroupsPlan, OutagePlan, RetryPlan, SimPlan};
 pub use topic::{TopicName, TopicPlan};
 
 use crate::base::{

@@ -68,6 +68,8 @@ pub struct SimPlan {
     pub bandwidth: Option<u64>,
     /// What the cluster does about brokers that fail.
     pub outage: OutagePlan,
+    /// What the cluster sets for groups of the consumer protocol.
+    pub consumer_groups: ConsumerGroupsPlan,
     /// What clients do about it.
     pub client: RetryPlan,
     /// Cores of the machine the consumers run on.
@@ -85,6 +87,15 @@ pub struct OutagePlan {
     pub leader_balance: Option<Duration>,
     /// Whether a replica that is not in sync may lead when no other is left.
     pub unclean_elections: bool,
+}
+
+/// What brokers set for groups of the consumer protocol (KIP-848).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerGroupsPlan {
+    /// How long a silent member keeps its partitions.
+    pub session_timeout: Duration,
+    /// Interval of heartbeats.
+    pub heartbeat_interval: Duration,
 }
 
 /// When a client begins, when it gives up on an answer, and when it tries again.

@@ -22,12 +22,12 @@ use super::wiring::run_in;
 use crate::actors::SimRuntime;
 use crate::base::{Clock, Leftovers, Offset, RunId, Time};
 use crate::broker::model::ClusterSettings;
-use crate::broker::model::group::GroupSettings;
+use crate::broker::model::group::{ConsumerGroupSettings, GroupSettings};
 use crate::broker::native::NativeProducer;
 use crate::broker::sim::{Exceeded, Kernel, KernelHandle, NetworkSettings, SimLimits, StepOutcome};
 use crate::error::Error;
 use crate::logic::Handlers;
-use crate::plan::{Compression, Plan, SimPlan};
+use crate::plan::{Compression, ConsumerGroupsPlan, Plan, SimPlan};
 use crate::summary::{Host, Sending, Summary};
 
 /// Runs a plan in virtual time.
@@ -114,6 +114,8 @@ pub(super) fn run_beside(
 }
 
 fn cluster(plan: &Plan, settings: &SimPlan) -> ClusterSettings {
+    let ConsumerGroupsPlan { session_timeout, heartbeat_interval } = settings.consumer_groups;
+    let consumer = ConsumerGroupSettings { session_timeout, heartbeat_interval };
     ClusterSettings {
         brokers: settings.brokers,
         cores: settings.broker_cores,
@@ -127,7 +129,7 @@ fn cluster(plan: &Plan, settings: &SimPlan) -> ClusterSettings {
         replica_lag_max: settings.outage.replica_lag_max,
         leader_balance: settings.outage.leader_balance,
         retention_bytes: plan.topic.retention_bytes,
-        group: GroupSettings::default(),
+        group: GroupSettings { consumer, ..GroupSettings::default() },
     }
 }
 

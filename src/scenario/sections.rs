@@ -239,6 +239,12 @@ section! {
         /// Whether a replica that is not in sync may become leader when no other is left
         /// (`unclean.leader.election.enable`).
         unclean_elections: bool = false, true;
+        /// In groups with `protocol = "consumer"`: how long a silent member keeps its partitions
+        /// (`group.consumer.session.timeout.ms`).
+        group_session_timeout: Duration = "45s", "6s";
+        /// In groups with `protocol = "consumer"`: interval of heartbeats
+        /// (`group.consumer.heartbeat.interval.ms`).
+        group_heartbeat_interval: Duration = "5s", "2s";
         /// Time from the creation of a consumer's client to its first request: threads, configuration, name lookup.
         /// Fitted to librdkafka beside a local Kafka.
         client_start: Duration = "6500us", "0s";

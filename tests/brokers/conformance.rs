@@ -156,11 +156,10 @@ fn a_group_shares_all_partitions(arm: &Arm) {
 fn a_group_of_the_consumer_protocol_does_the_same(arm: &Arm) {
     let set = ["consumers.mode=group", "consumers.count=8", "consumers.protocol=consumer"];
     let why_not = match arm {
-        Arm::Sim => Some("the classic protocol"),
         Arm::Embedded if arm.has_the_native_client() => Some("on the embedded cluster"),
         // Of that a cluster is asked only once the run is there.
         Arm::Cluster(_) if !arm.group_protocols().contains(&"consumer") => return,
-        Arm::Embedded | Arm::Cluster(_) => None,
+        Arm::Sim | Arm::Embedded | Arm::Cluster(_) => None,
     };
     if let Some(why_not) = why_not {
         let refused = arm.run(SCENARIO).set(set).exits(2);

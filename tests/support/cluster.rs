@@ -59,8 +59,7 @@ impl Arm {
     pub(crate) fn group_protocols(&self) -> &'static [&'static str] {
         const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
         let has_both = match self {
-            Arm::Sim => false,
-            Arm::Embedded => true,
+            Arm::Sim | Arm::Embedded => true,
             Arm::Cluster(_) => self.serves(CONSUMER_GROUP_HEARTBEAT, "group.version"),
         };
         if has_both { &["classic", "consumer"] } else { &["classic"] }

@@ -13,7 +13,7 @@ use crate::broker::native::{NativeConsumer, NativeProducer};
 use crate::broker::protocol::Client;
 use crate::broker::sim::{NextTurn, SimProcess, TurnRequest};
 use crate::broker::{
-    BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, ProducerPort,
+    BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, Place, ProducerPort,
 };
 use crate::logic::Effort;
 use crate::plan::Acks;
@@ -22,6 +22,9 @@ use crate::plan::Acks;
 const IDLE: Duration = Duration::from_millis(500);
 /// Longest a host that hangs goes on to do so after the end of the run.
 const HANG_STEP: Duration = Duration::from_millis(250);
+
+/// How often a client looks whether its place is free, or whether the coordinator has heard that it leaves.
+const PLACE_LOOK: Duration = Duration::from_millis(10);
 
 /// Most bytes of records a client keeps while its host's turn is put off.
 const LATE_BYTES_MAX: usize = 16 * 1024;
@@ -32,6 +35,8 @@ pub(in crate::actors) struct SimulatedConsumer<C> {
     host: Option<Box<ConsumerHost>>,
     client: RuledConsumer<C>,
     name: String,
+    /// The place that only this client may hold.
+    place: Option<HeldPlace>,
     /// How long closing the client takes, once it has begun.
     closing: Option<Duration>,
     /// The consumer it hangs for, and until when.
@@ -41,6 +46,34 @@ pub(in crate::actors) struct SimulatedConsumer<C> {
     free_from: Time,
     /// Whether the host was settled after its last turn. Nothing changes that between turns, and every record asks.
     counts_only: bool,
+}
+
+/// The place of a static member that no other client can take meanwhile.
+struct HeldPlace {
+    place: Place,
+    /// Whether the client has it.
+    is_taken: bool,
+    /// Until when it waits for the answer to its goodbye, once it has said that.
+    leaves_until: Option<Time>,
+}
+
+impl HeldPlace {
+    /// Whether the client has its place, which it takes when it is free.
+    fn take(&mut self) -> bool {
+        self.is_taken |= self.place.take(Duration::ZERO);
+        self.is_taken
+    }
+
+    /// Leaves, which takes `limit` at most; returns when to look again, if it is not over.
+    fn leave(&mut self, now: Time, client: &mut NativeConsumer, limit: Duration) -> Option<Time> {
+        let is_begin = self.is_taken && self.leaves_until.is_none();
+        let until = *self.leaves_until.get_or_insert(now + limit);
+        if is_begin {
+            client.leave(now);
+        }
+        let is_over = !self.is_taken || client.has_left() || now >= until;
+        (!is_over).then(|| client.tick(now).min(until).min(now + PLACE_LOOK))
+    }
 }
 
 /// A native consumer, or what is built around one.
@@ -65,12 +98,19 @@ impl<C: NativeClient> SimulatedConsumer<C> {
             host: Some(Box::new(host)),
             client,
             name,
+            place: None,
             closing: None,
             hangs: None,
             was_busy: false,
             free_from: Time::ZERO,
             counts_only: false,
         }
+    }
+
+    /// The same of a client that joins its group when this place is free.
+    pub(in crate::actors) fn with_place(self, place: Option<Place>) -> SimulatedConsumer<C> {
+        let held = |place| HeldPlace { place, is_taken: false, leaves_until: None };
+        SimulatedConsumer { place: place.map(held), ..self }
     }
 
     /// Whether the client has something to hand over that the host would get.
@@ -106,7 +146,10 @@ impl<C: NativeClient> SimulatedConsumer<C> {
             }
             if host.turn(now, free_since, &mut self.client, Duration::ZERO) == HostTurn::Over {
                 host.close_dispatcher();
-                self.client.inner().as_mut().leave(now);
+                // A place is left when the client is closed, which may be late.
+                if self.place.is_none() {
+                    self.client.inner().as_mut().leave(now);
+                }
                 let took = host.closes_late().unwrap_or_default();
                 (self.closing, self.counts_only) = (Some(took), false);
                 return NextTurn::After(Effort::Wait(took));
@@ -117,6 +160,9 @@ impl<C: NativeClient> SimulatedConsumer<C> {
                 None if self.has_events() => {}
                 None => {
                     let wake = host.next_wake().min(self.client.next_due()).min(now + IDLE);
+                    if self.place.as_mut().is_some_and(|place| !place.take()) {
+                        return NextTurn::At(wake.min(now + PLACE_LOOK));
+                    }
                     return NextTurn::At(wake.min(self.client.inner().as_mut().tick(now)));
                 }
             }
@@ -132,6 +178,11 @@ impl<C: NativeClient> SimProcess for SimulatedConsumer<C> {
     fn turn(&mut self, now: Time, _horizon: Time) -> NextTurn {
         let Some(mut host) = self.host.take() else { return NextTurn::Over };
         if let Some(took) = self.closing {
+            let (limit, client) = (host.context().plan.watch.close, self.client.inner().as_mut());
+            if let Some(next) = self.place.as_mut().and_then(|it| it.leave(now, client, limit)) {
+                self.host = Some(host);
+                return NextTurn::At(next);
+            }
             let channel = host.channel();
             host.closed(now, i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
             channel.iter().for_each(|channel| channel.report(HostReport::Closed));

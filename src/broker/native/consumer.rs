@@ -91,12 +91,11 @@ impl NativeConsumer {
         NativeConsumer { member: Some(membership), ..NativeConsumer::new(profile) }
     }
 
-    /// Leaves the group in order, if it is a member: commits, and says goodbye unless it is a static member.
+    /// Leaves the group in order, if it is a member: commits, and says goodbye unless it is a static member of a classic
+    /// group, or has crashed.
     pub fn leave(&mut self, now: Time) {
         if let Some(membership) = &mut self.member {
-            let progress = membership.progress(membership.member.owned());
-            membership.member.commit(progress);
-            membership.member.leave();
+            membership.leave();
         }
         self.tell_coordinator(now);
     }

@@ -77,6 +77,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(super) struct ConsumerMember {
     wants: HeartbeatSettings,
+    holds_place: bool,
     me: MemberRef,
     state: State,
     /// What it has, ascending, and what of that is being given up.
@@ -84,6 +85,8 @@ pub(super) struct ConsumerMember {
     giving_up: Vec<PartitionId>,
     /// What it is to have.
     target: Vec<PartitionId>,
+    /// The offsets it has sent last, so that a commit which is repeated takes none of them back.
+    committed: BTreeMap<PartitionId, Offset>,
     asked: VecDeque<Asked>,
     outbox: Vec<GroupRequest>,
     events: Vec<MemberEvent>,
@@ -108,14 +111,16 @@ impl ConsumerMember {
         instance_id: Option<String>,
         rebalance_timeout: Duration,
     ) -> ConsumerMember {
-        let ConsumerProtocolSettings { member_id, assignor } = settings;
+        let ConsumerProtocolSettings { member_id, assignor, holds_place } = settings;
         ConsumerMember {
             wants: HeartbeatSettings { rebalance_timeout, assignor },
+            holds_place,
             me: MemberRef { member_id, instance_id, generation: JOINS },
             state: State::Outside(Time::ZERO),
             owned: Vec::new(),
             giving_up: Vec::new(),
             target: Vec::new(),
+            committed: BTreeMap::new(),
             asked: VecDeque::new(),
             outbox: Vec::new(),
             events: Vec::new(),
@@ -241,6 +246,7 @@ impl ConsumerMember {
 
     fn put_commit(&mut self, commit: Commit) {
         let (member, offsets) = (Some(self.me.clone()), commit.offsets.clone());
+        self.committed.extend(&offsets);
         let commit = Commit { epoch: self.me.generation, tries: commit.tries + 1, ..commit };
         self.ask(Asked::Commit(commit), GroupRequest::Commit { member, offsets });
     }
@@ -251,7 +257,10 @@ impl ConsumerMember {
             && commit.epoch != self.me.generation
             && commit.tries < COMMIT_TRIES_MAX;
         if is_out_of_date && self.is_in() {
-            commit.offsets.retain(|partition, _| self.owned.contains(partition));
+            let (owned, sent) = (&self.owned, &self.committed);
+            commit.offsets.retain(|partition, next| {
+                owned.contains(partition) && sent.get(partition) <= Some(&*next)
+            });
             if !commit.offsets.is_empty() {
                 return self.put_commit(commit);
             }
@@ -272,6 +281,7 @@ impl ConsumerMember {
         }
         let gone = mem::take(&mut self.giving_up);
         self.owned.retain(|owned| !gone.contains(owned));
+        self.committed.retain(|partition, _| !gone.contains(partition));
         self.says_owned = true;
         self.state = State::Up;
         self.reconcile();
@@ -281,6 +291,7 @@ impl ConsumerMember {
     fn lose(&mut self) {
         self.giving_up.clear();
         self.target.clear();
+        self.committed.clear();
         self.waits_for_topic = false;
         self.me.generation = JOINS;
         let owned = mem::take(&mut self.owned);
@@ -403,6 +414,14 @@ impl MemberProtocol for ConsumerMember {
     fn leave(&mut self) {
         if self.is_in() || self.state == State::Joining {
             self.ask_to_leave();
+        }
+        self.state = State::Gone;
+    }
+
+    /// It says nothing any more, so the coordinator misses it after the session timeout.
+    fn crash(&mut self) {
+        if self.holds_place {
+            self.leave();
         }
         self.state = State::Gone;
     }

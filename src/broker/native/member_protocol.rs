@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::base::{Offset, PartitionId, RunId, Time};
 use crate::broker::model::group::{GroupRequest, GroupResponse};
 use crate::broker::{ConsumerSpec, GroupSpec};
-use crate::plan::{Assignor, GroupProtocol, Identity, Plan, RemoteAssignor};
+use crate::plan::{Assignor, GroupPlan, GroupProtocol, Identity, Plan, RemoteAssignor};
 
 /// A member's settings, named after the client's properties.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct ConsumerProtocolSettings {
     pub member_id: String,
     /// `group.remote.assignor`; none for the group's own.
     pub assignor: Option<RemoteAssignor>,
+    /// Whether no other client can take its place before it has left: then it leaves even when it crashes.
+    pub holds_place: bool,
 }
 
 impl MemberSettings {
@@ -70,6 +72,7 @@ impl MemberSettings {
             Some(GroupProtocol::Consumer { assignor }) => Some(ConsumerProtocolSettings {
                 member_id: format!("{run}-{consumer}-{}", group.incarnation),
                 assignor: *assignor,
+                holds_place: group_plan.is_some_and(GroupPlan::has_exclusive_places),
             }),
             Some(GroupProtocol::Classic { .. }) | None => None,
         };
@@ -130,6 +133,11 @@ pub trait MemberProtocol: fmt::Debug + Send {
 
     /// Leaves the group.
     fn leave(&mut self);
+
+    /// Ends like [`MemberProtocol::leave`], but as a process that has crashed.
+    fn crash(&mut self) {
+        self.leave();
+    }
 
     /// Whether an answer is waited for.
     fn is_asking(&self) -> bool;

@@ -104,6 +104,16 @@ impl Membership {
         partitions.iter().filter_map(next).collect()
     }
 
+    /// Commits and leaves the group, or vanishes from it if the consumer has crashed.
+    pub(super) fn leave(&mut self) {
+        let progress = self.progress(self.member.owned());
+        self.member.commit(progress);
+        match self.crashed.load(Ordering::Acquire) {
+            false => self.member.leave(),
+            true => self.member.crash(),
+        }
+    }
+
     /// Sends what the member has to say. Its events.
     pub(super) fn tell(&mut self, now: Time, outbox: &mut Outbox) -> Vec<MemberEvent> {
         self.held.extend(self.member.outbox());
@@ -260,7 +270,11 @@ mod tests {
     const MS: i64 = 1_000_000;
 
     fn membership() -> Membership {
-        let protocol = ConsumerProtocolSettings { member_id: "m".to_owned(), assignor: None };
+        let protocol = ConsumerProtocolSettings {
+            member_id: "m".to_owned(),
+            assignor: None,
+            holds_place: false,
+        };
         let settings = MemberSettings {
             client_id: "c".to_owned(),
             instance_id: None,

@@ -60,8 +60,10 @@ struct Shared {
 }
 
 impl KernelHandle {
-    pub(super) fn new(partitions: u32) -> KernelHandle {
+    /// `session_timeout` is that of groups of the consumer protocol.
+    pub(super) fn new(partitions: u32, session_timeout: Duration) -> KernelHandle {
         let handle = KernelHandle { shared: Arc::default() };
+        handle.group_checker().sessions_last(session_timeout);
         handle.set_known_partitions(partitions);
         handle
     }

@@ -185,7 +185,7 @@ impl Kernel {
             cluster: Cluster::new(cluster, seed),
             cores: Cores::new(host_cores),
             trace: Trace::new(seed.0),
-            handle: KernelHandle::new(cluster.partitions),
+            handle: KernelHandle::new(cluster.partitions, cluster.group.consumer.session_timeout),
             lookahead: Lookahead::On,
             output: Outputs::default(),
             outbox: Outbox::new(),
@@ -373,7 +373,8 @@ impl Kernel {
         let question = CheckedRequest::of(&request);
         self.cluster.request(self.now, broker, caller, request, &mut self.output);
         if let Some(question) = question {
-            self.handle.group_checker().answered(question, caller, &self.output.others);
+            let others = &self.output.others;
+            self.handle.group_checker().answered(question, caller, others, self.now);
         }
         self.rearm_fetches(broker);
         self.send_effects();

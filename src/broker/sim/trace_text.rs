@@ -5,7 +5,10 @@ use super::link::HAS_LEFT;
 use super::trace::TraceWriter;
 use crate::base::PartitionId;
 use crate::broker::model::Alarm;
-use crate::broker::model::group::{GroupRequest, GroupResponse, MemberRef};
+use crate::broker::model::group::{
+    ConsumerHeartbeat, GroupRequest, GroupResponse, HeartbeatAccepted, JOINS, LEAVES,
+    LEAVES_FOR_A_WHILE, MemberRef, TargetAssignment,
+};
 use crate::broker::protocol::{BrokerId, FetchSlot, Request, Response};
 use crate::measure::TraceKind;
 use crate::plan::Acks;
@@ -170,9 +173,7 @@ fn group_request(request: &GroupRequest) -> TraceText {
         }
         GroupRequest::Heartbeat(member) => format!("Heartbeat of {}", of(member)),
         GroupRequest::Leave(member) => format!("LeaveGroup of {}", of(member)),
-        GroupRequest::ConsumerHeartbeat(heartbeat) => {
-            format!("ConsumerGroupHeartbeat of {}", of(&heartbeat.member))
-        }
+        GroupRequest::ConsumerHeartbeat(heartbeat) => consumer_heartbeat(heartbeat),
         GroupRequest::Commit { member, offsets } => {
             let by = member.as_ref().map_or_else(|| "no member of the group".to_owned(), of);
             let all: Vec<String> =
@@ -183,6 +184,32 @@ fn group_request(request: &GroupRequest) -> TraceText {
         GroupRequest::FetchOffsets(_) => "OffsetFetch".to_owned(),
     };
     (what, Vec::new())
+}
+
+fn consumer_heartbeat(heartbeat: &ConsumerHeartbeat) -> String {
+    let MemberRef { member_id, generation, .. } = &heartbeat.member;
+    let owned = heartbeat.owned.as_ref().map(|owned| format!(", has {}", ids(owned)));
+    let owned = owned.unwrap_or_default();
+    match *generation {
+        JOINS => format!("ConsumerGroupHeartbeat: {member_id} joins"),
+        LEAVES => format!("ConsumerGroupHeartbeat: {member_id} leaves"),
+        LEAVES_FOR_A_WHILE => format!("ConsumerGroupHeartbeat: {member_id} leaves for a while"),
+        epoch => format!("ConsumerGroupHeartbeat of {member_id} in epoch {epoch}{owned}"),
+    }
+}
+
+fn heartbeat_accepted(accepted: &HeartbeatAccepted) -> TraceText {
+    let epoch = accepted.epoch;
+    match &accepted.assignment {
+        Some(TargetAssignment::Known(target)) => (
+            format!("ConsumerGroupHeartbeat: epoch {epoch}, to have {}", ids(target)),
+            target.clone(),
+        ),
+        // The model's topic is always known.
+        Some(TargetAssignment::UnknownTopic) | None => {
+            (format!("ConsumerGroupHeartbeat: epoch {epoch}"), Vec::new())
+        }
+    }
 }
 
 fn group_response(response: &GroupResponse) -> TraceText {
@@ -197,8 +224,9 @@ fn group_response(response: &GroupResponse) -> TraceText {
         GroupResponse::Sync(Err(error)) => (format!("SyncGroup: {error:?}"), Vec::new()),
         GroupResponse::Done(Ok(())) => ("done".to_owned(), Vec::new()),
         GroupResponse::Done(Err(error)) => (format!("{error:?}"), Vec::new()),
-        GroupResponse::ConsumerHeartbeat(result) => {
-            (format!("ConsumerGroupHeartbeat: {result:?}"), Vec::new())
+        GroupResponse::ConsumerHeartbeat(Ok(accepted)) => heartbeat_accepted(accepted),
+        GroupResponse::ConsumerHeartbeat(Err(error)) => {
+            (format!("ConsumerGroupHeartbeat: {error:?}"), Vec::new())
         }
         GroupResponse::Offsets(offsets) => {
             (format!("OffsetFetch: {} partitions", offsets.len()), Vec::new())

@@ -269,12 +269,11 @@ mod tests {
         let plan = plan.expect("the guide's load");
         let suite = GuideSuite::new(guide_load(), &plan, None, &[], &overrides).expect("a suite");
         assert_eq!((suite.before.as_str(), suite.option_1.as_str()), ("group:8", "group:18"));
-        // The simulator has no consumer protocol.
-        assert_eq!(suite.left_out.len(), 1, "{:?}", suite.left_out);
+        assert_eq!(suite.left_out.len(), 0, "{:?}", suite.left_out);
         for variant in suite.variants() {
             let (plan, diagnostics) = variant.plan(&suite.source, &overrides);
             assert!(plan.is_some(), "{}: {diagnostics:?}", variant.name);
         }
-        assert_eq!(suite.variants().len(), 4 * 3 + 2 * 5 + 2);
+        assert_eq!(suite.variants().len(), 4 * 3 + 2 * 6 + 2);
     }
 }

@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use crate::base::format_duration;
 use crate::plan::{
-    BrokerPlan, GroupProtocol, Limits, LoadPlan, OutagePlan, Pace, Plan, ProducerClients,
-    RestartPolicy, RetryPlan, SimPlan, Times, WatchPolicy,
+    BrokerPlan, ConsumerGroupsPlan, Limits, LoadPlan, OutagePlan, Pace, Plan, ProducerClients,
+    RestartPolicy, RetryPlan, SESSION_TIMEOUT_OF_BROKERS, SimPlan, Times, WatchPolicy,
 };
 use crate::reader::{Findings, key};
 use crate::scenario::sections::CompressionWord;
@@ -207,6 +208,7 @@ pub(super) fn build_sim(scenario: &Scenario, found: &mut Findings) -> SimPlan {
         ),
         bandwidth: bandwidth(sim.bandwidth.as_ref(), found),
         outage: outage(sim, found),
+        consumer_groups: consumer_groups(sim, found),
         client: client(sim, found),
         host_cores: found.count(
             key!(sim.host_cores),
@@ -256,6 +258,39 @@ fn outage(sim: &Sim, found: &mut Findings) -> OutagePlan {
     }
 }
 
+/// What the cluster sets for groups of the consumer protocol.
+fn consumer_groups(sim: &Sim, found: &mut Findings) -> ConsumerGroupsPlan {
+    let session_timeout = found.duration(
+        key!(sim.group_session_timeout),
+        SESSION_TIMEOUT_OF_BROKERS,
+        Duration::from_millis(10)..=3600 * SECOND,
+        "brokers usually allow 45s to 1m",
+    );
+    let heartbeat_interval = found.duration(
+        key!(sim.group_heartbeat_interval),
+        5 * SECOND,
+        Duration::from_millis(1)..=3600 * SECOND,
+        "brokers usually allow 5s to 15s",
+    );
+    let written = [&sim.group_heartbeat_interval, &sim.group_session_timeout];
+    // As Kafka's `GroupCoordinatorConfig` demands.
+    if heartbeat_interval >= session_timeout
+        && let Some(at) = written.into_iter().flatten().next()
+    {
+        let message = format!(
+            "`sim.group_heartbeat_interval` of {} is not less than `sim.group_session_timeout`, {}",
+            format_duration(heartbeat_interval),
+            format_duration(session_timeout)
+        );
+        found.push(
+            Diagnostic::error(codes::CONFLICT, at.origin, message)
+                .label("members would be removed between two heartbeats")
+                .remedy("set the interval to a third of the timeout or less"),
+        );
+    }
+    ConsumerGroupsPlan { session_timeout, heartbeat_interval }
+}
+
 /// What clients do about a cluster that fails.
 fn client(sim: &Sim, found: &mut Findings) -> RetryPlan {
     RetryPlan {
@@ -299,15 +334,6 @@ pub(super) fn check_sim(scenario: &Scenario, plan: &Plan, found: &mut Findings) 
                 "the simulator has one client per pool",
             )
             .remedy("set `load.clients = \"pool\"`, or more `load.pools`"),
-        );
-    }
-    if let (Some(GroupProtocol::Consumer { .. }), Some(at)) =
-        (plan.group().map(|group| &group.protocol), &scenario.consumers.protocol)
-    {
-        let message = "the simulator's groups speak the classic protocol only";
-        found.push(
-            Diagnostic::error(codes::NOT_SIMULATED, at.origin, message)
-                .remedy("set `consumers.protocol = \"classic\"`, or use `--broker kafka`"),
         );
     }
     warn_about_keys(scenario, plan, found);

@@ -20,6 +20,7 @@ fn member(instance_id: Option<&str>) -> ConsumerMember {
     let settings = ConsumerProtocolSettings {
         member_id: "run-3-1".to_owned(),
         assignor: Some(crate::plan::RemoteAssignor::Range),
+        holds_place: false,
     };
     ConsumerMember::new(settings, instance_id.map(str::to_owned), Duration::from_secs(300))
 }
@@ -292,6 +293,23 @@ fn a_commit_whose_epoch_is_out_of_date_is_sent_again_a_few_times() {
 }
 
 #[test]
+fn a_commit_that_is_repeated_takes_no_later_one_back() {
+    let stale = || GroupResponse::Done(Err(GroupError::StaleMemberEpoch));
+    let mut member = up(None, &[1, 2]);
+    member.commit(offsets(&[(1, 5), (2, 6)]));
+    member.tick(at(5_000));
+    member.commit(offsets(&[(1, 7)]));
+    let sent = ["commit 1 [(1, 5), (2, 6)]", "epoch 1", "commit 1 [(1, 7)]"];
+    assert_eq!(requests(&mut member), sent);
+    member.me.generation = 2;
+    member.receive(stale(), at(5_001));
+    assert_eq!(requests(&mut member), ["commit 2 [(2, 6)]"]);
+    member.receive(accepted(2, None), at(5_001));
+    member.receive(stale(), at(5_002));
+    assert_eq!(requests(&mut member), ["commit 2 [(1, 7)]"]);
+}
+
+#[test]
 fn it_leaves_and_a_static_member_says_that_it_comes_back() {
     for (instance_id, epoch) in [(None, "epoch -1"), (Some("static"), "epoch -2")] {
         let mut member = up(instance_id, &[1]);
@@ -313,6 +331,17 @@ fn it_leaves_and_a_static_member_says_that_it_comes_back() {
     let mut outside = member(None);
     outside.leave();
     assert_eq!(requests(&mut outside), [""; 0]);
+}
+
+#[test]
+fn one_that_crashes_says_nothing_unless_its_place_would_be_lost() {
+    let mut member = up(None, &[1]);
+    member.crash();
+    assert_eq!((member.tick(at(60_000)), requests(&mut member)), (Time::NEVER, vec![]));
+    let mut member = up(Some("static"), &[1]);
+    member.holds_place = true;
+    member.crash();
+    assert_eq!(requests(&mut member), ["epoch -2"]);
 }
 
 #[test]

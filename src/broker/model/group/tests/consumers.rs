@@ -7,7 +7,8 @@ use crate::plan::RemoteAssignor;
 /// A member with this id, and with this instance if it is static.
 fn of_the_protocol(id: &str, instance: Option<&str>, assignor: RemoteAssignor) -> MemberSettings {
     let assignor = Some(assignor);
-    let consumer_protocol = Some(ConsumerProtocolSettings { member_id: id.to_owned(), assignor });
+    let (member_id, holds_place) = (id.to_owned(), false);
+    let consumer_protocol = Some(ConsumerProtocolSettings { member_id, assignor, holds_place });
     MemberSettings { consumer_protocol, ..settings(Assignor::Range, instance) }
 }
 
