@@ -24,6 +24,8 @@ usage: tests/kfake.sh COMMAND
   start   build and start $BROKERS brokers, print BOOTSTRAP=host:port,… when ready
   env     print BOOTSTRAP=… of the running cluster
   stop    end it
+  read BOOTSTRAP TOPIC PARTITIONS
+          read a topic of any cluster with franz-go's client, and check the stamps of its records
 
   LANEKEEPER_KFAKE_PORT   first port ($port_base); the next broker has one 10 higher
   LANEKEEPER_KFAKE_DIR    program and logs ($home)
@@ -43,10 +45,11 @@ is_ready() { grep -qs '^BOOTSTRAP=' "$home/out"; }
 
 last_line() { tail -n 2 "$home/log" | tr '\n' ' '; }
 
+# build PROGRAM PACKAGE
 build() {
   command -v go >/dev/null 2>&1 || fail "there is no \`go\` to build kfake with" "install Go 1.21 or newer (Debian: apt-get install golang-go)"
   # An older Go fetches the one that go.mod names; Debian's does so only when it is told to.
-  (cd "$root/tests/kfake" && GOTOOLCHAIN=auto GOWORK=off CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -o "$program" .) ||
+  (cd "$root/tests/kfake" && GOTOOLCHAIN=auto GOWORK=off CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -o "$1" "$2") ||
     fail "kfake could not be built" "read the messages above; is the Go module proxy reachable (\`go env GOPROXY\`)?"
 }
 
@@ -55,7 +58,7 @@ start() {
   is_port "$port_base" || bad_usage "LANEKEEPER_KFAKE_PORT is \`$port_base\`: a number from 1024 to 65500 is needed"
   if live_pid >/dev/null; then fail "kfake is already running in $home" "use it (tests/kfake.sh env), or end it first: tests/kfake.sh stop"; fi
   mkdir -p "$home"
-  build
+  build "$program" .
   for broker in $(seq 0 $((BROKERS - 1))); do ports+=($((port_base + 10 * broker))); done
   nohup "$program" "${ports[@]}" >"$home/out" 2>"$home/log" </dev/null &
   echo $! >"$home/pid"
@@ -76,11 +79,20 @@ stop() {
   rm -f "$home/pid" "$home/out"
 }
 
-[ $# -le 1 ] || bad_usage "one command is needed"
+# read BOOTSTRAP TOPIC PARTITIONS
+read_topic() {
+  [ $# -eq 3 ] || bad_usage "\`read\` needs a bootstrap address, a topic and its number of partitions"
+  mkdir -p "$home"
+  build "$home/reader" ./reader
+  exec "$home/reader" "$@"
+}
+
+[ $# -le 1 ] || [ "$1" = read ] || bad_usage "one command is needed"
 case ${1:-} in
   start) start ;;
   env) address ;;
   stop) stop ;;
+  read) read_topic "${@:2}" ;;
   help | -h | --help) usage ;;
   '') bad_usage "no command" ;;
   *) bad_usage "there is no command \`$1\`" ;;

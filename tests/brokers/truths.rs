@@ -6,6 +6,8 @@ use crate::support;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -155,6 +157,39 @@ fn the_bytes_of_batches_are_those_of_the_log() {
         }
         // 500 bytes, at least 7 around them, and a part of a batch's 61.
         assert!(uncompressed.iter().all(|each| (507.0..575.0).contains(each)), "{uncompressed:?}");
+    });
+}
+
+/// A client in another language reads each record once and in order, whatever the codec and the client that has sent it.
+#[test]
+fn a_client_in_another_language_reads_what_was_sent() {
+    on_the_cluster(|arm| {
+        let native = ["none", "gzip", "snappy", "lz4"].map(|codec| ("native", codec));
+        let zstd = cfg!(feature = "zstd").then_some(("native", "zstd"));
+        for (client, codec) in native.into_iter().chain(zstd).chain([("rdkafka", "lz4")]) {
+            let topic = arm.topic(&format!("read-{client}-{codec}"), 3);
+            let text = format!(
+                "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = \"20/s\"\nlinger = \"20ms\"\n\
+                 compression = \"{codec}\"\npayload = {{ size = \"200B\", entropy = 0.2 }}\n\
+                 [run]\nwarmup = \"0s\"\nduration = \"1s\"\n"
+            );
+            let run = arm.run(&text).set([topic.set().as_str()]).args(["--client", client]);
+            let sent = run.exits(0).summary().ledger.sent;
+            assert!(sent > 500, "{sent}");
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kfake.sh");
+            let read = Command::new(script)
+                .args(["read", arm.bootstrap(), &topic.name, "3"])
+                .output()
+                .expect("the script");
+            let told = String::from_utf8_lossy(&read.stdout);
+            let expected = format!("records {sent} value_bytes {}\n", 200 * sent);
+            assert_eq!(
+                told,
+                expected,
+                "{client}, {codec}: {}",
+                String::from_utf8_lossy(&read.stderr)
+            );
+        }
     });
 }
 

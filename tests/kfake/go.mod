@@ -5,7 +5,7 @@ go 1.26.0
 
 require (
 	// kfake needs more of it than its own go.mod says.
-	github.com/twmb/franz-go v1.22.3 // indirect
+	github.com/twmb/franz-go v1.22.3
 	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c
 )
 
