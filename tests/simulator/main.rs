@@ -3,6 +3,7 @@
 mod capacity;
 mod cluster;
 mod compare;
+mod consumer_protocol;
 mod damage;
 mod defects;
 mod explore;

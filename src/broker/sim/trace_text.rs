@@ -191,9 +191,11 @@ fn consumer_heartbeat(heartbeat: &ConsumerHeartbeat) -> String {
     let owned = heartbeat.owned.as_ref().map(|owned| format!(", has {}", ids(owned)));
     let owned = owned.unwrap_or_default();
     match *generation {
-        JOINS => format!("ConsumerGroupHeartbeat: {member_id} joins"),
-        LEAVES => format!("ConsumerGroupHeartbeat: {member_id} leaves"),
-        LEAVES_FOR_A_WHILE => format!("ConsumerGroupHeartbeat: {member_id} leaves for a while"),
+        JOINS => format!("ConsumerGroupHeartbeat of {member_id}, which joins"),
+        LEAVES => format!("ConsumerGroupHeartbeat of {member_id}, which leaves"),
+        LEAVES_FOR_A_WHILE => {
+            format!("ConsumerGroupHeartbeat of {member_id}, which leaves for a while")
+        }
         epoch => format!("ConsumerGroupHeartbeat of {member_id} in epoch {epoch}{owned}"),
     }
 }

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use Role::{Condition, OfGroups, Size};
-use Unit::{Bytes, Count, Microseconds, Milliseconds, Rate};
+use Unit::{Bytes, Count, Microseconds, Milliseconds, Protocol, Rate};
 use toml::{Table, Value};
 
 use crate::base::{Random, Seed};
@@ -59,6 +59,8 @@ enum Unit {
     Bytes,
     /// Messages a thousand seconds.
     Rate,
+    /// 0 for the classic protocol, 1 for the consumer protocol.
+    Protocol,
 }
 
 macro_rules! keys {
@@ -108,11 +110,20 @@ static KEYS: [Key; 29] = keys! {
     restart.backoff: Condition Milliseconds 1..=1_000, Some(200);
 };
 
+/// Keys of groups of the consumer protocol, drawn beside the others: the values of those are the same without them.
+static PROTOCOL_KEYS: [Key; 3] = keys! {
+    consumers.protocol: OfGroups Protocol 0..=1, Some(0);
+    sim.group_session_timeout: OfGroups Milliseconds 500..=10_000, Some(45_000);
+    sim.group_heartbeat_interval: OfGroups Milliseconds 100..=3_000, Some(5_000);
+};
+
 /// Records a second of all producers, at most, as far as their rate is drawn; in thousandths.
 const RATE_MAX: u64 = 600_000;
 /// One-way trips that fit into a timeout, at least: a connection is made with four, and a long one is seven times the
 /// mean. With less no client ever hears an answer, and there is nothing to find out.
 const TRIPS: u64 = 30;
+/// Heartbeats that fit into a session of the consumer protocol, at least.
+const BEATS: u64 = 3;
 /// Bytes of an answer to a fetch, for each partition: a connection that cannot carry them within a timeout is closed
 /// before they are there, each time again.
 const FETCHED_BYTES: u64 = 1 << 20;
@@ -121,6 +132,7 @@ const FETCHED_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     open: Vec<&'static Key>,
+    of_protocol: Vec<&'static Key>,
     /// What holds where nothing is drawn.
     usual: Usual,
 }
@@ -136,6 +148,10 @@ struct Usual {
     request_timeout_ms: u64,
     /// Of a group.
     session_ms: Option<u64>,
+    has_consumer_protocol: bool,
+    /// Of groups of the consumer protocol.
+    group_session_ms: u64,
+    group_beat_ms: u64,
 }
 
 impl Settings {
@@ -148,32 +164,48 @@ impl Settings {
         let is_open = |key: &&'static Key| {
             (key.role != OfGroups || plan.group().is_some()) && !is_written(key)
         };
-        Settings { open: KEYS.iter().filter(is_open).collect(), usual: Usual::of(plan) }
+        let of_protocol = PROTOCOL_KEYS.iter().filter(is_open).collect();
+        let open = KEYS.iter().filter(is_open).collect();
+        Settings { open, of_protocol, usual: Usual::of(plan) }
     }
 
     /// Nothing is drawn.
     pub(super) fn none() -> Settings {
-        Settings { open: Vec::new(), usual: Usual::default() }
+        Settings { open: Vec::new(), of_protocol: Vec::new(), usual: Usual::default() }
     }
 
     /// Their sections and keys.
     pub(super) fn names(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        self.open.iter().map(|key| (key.section, key.name))
+        self.open.iter().chain(&self.of_protocol).map(|key| (key.section, key.name))
     }
 
     /// The settings of a seed: every size that is open, and each condition in half of the seeds.
     pub(super) fn draw(&self, seed: Seed) -> Vec<Setting> {
-        let mut random = seed.child("settings", 0).random();
         let mut all: Vec<Setting> = Vec::new();
-        for &key in &self.open {
-            let value = key.draw(&mut random);
-            let is_wanted = key.role == Size || random.below(2) == 0;
-            if is_wanted {
-                all.push(Setting { key, value });
+        for (keys, branch) in [(&self.of_protocol, "protocol"), (&self.open, "settings")] {
+            let mut random = seed.child(branch, 0).random();
+            for &key in keys {
+                let value = key.draw(&mut random);
+                let is_wanted = key.role == Size || random.below(2) == 0;
+                if is_wanted {
+                    all.push(Setting { key, value });
+                }
             }
         }
+        // The timeouts of the protocol that the group does not have say nothing.
+        let is_consumer = self.has_consumer_protocol(&all);
+        all.retain(|one| match one.key.name {
+            "session_timeout" => !is_consumer,
+            "group_session_timeout" | "group_heartbeat_interval" => is_consumer,
+            _ => true,
+        });
         self.fit(&mut all);
         all
+    }
+
+    fn has_consumer_protocol(&self, all: &[Setting]) -> bool {
+        let drawn = all.iter().find(|one| one.key.name == "protocol").map(|one| one.value == 1);
+        drawn.unwrap_or(self.usual.has_consumer_protocol)
     }
 
     /// Changes what would let nothing happen at all, or too much.
@@ -195,9 +227,15 @@ impl Settings {
         let carried_ms = usual.bandwidth.map_or(0, |a_second| 2_000 * answer_bytes / a_second);
         change(all, "request_timeout", &|ms| ms.max(answer_ms + carried_ms));
         change(all, "session_timeout", &|ms| ms.max(answer_ms + carried_ms));
+        let beat_ms = value(all, "group_heartbeat_interval").unwrap_or(usual.group_beat_ms);
+        let least_ms = (answer_ms + carried_ms).max(BEATS * beat_ms);
+        change(all, "group_session_timeout", &|ms| ms.max(least_ms));
         let timeout_ms = value(all, "request_timeout").unwrap_or(usual.request_timeout_ms);
         // What a member says to its coordinator waits behind the answers to its fetches.
-        let session_ms = value(all, "session_timeout").or(usual.session_ms).unwrap_or(u64::MAX);
+        let session_ms = match self.has_consumer_protocol(all) {
+            true => value(all, "group_session_timeout").unwrap_or(usual.group_session_ms),
+            false => value(all, "session_timeout").or(usual.session_ms).unwrap_or(u64::MAX),
+        };
         let left_ms = timeout_ms.saturating_sub(answer_ms).min(session_ms / 4).max(100);
         change(all, "bandwidth", &|a_second| a_second.max(2_000 * answer_bytes / left_ms));
     }
@@ -205,7 +243,9 @@ impl Settings {
 
 impl Usual {
     fn of(plan: &Plan) -> Usual {
-        let Some(SimPlan { latency, jitter, bandwidth, client, .. }) = &plan.broker.sim else {
+        let Some(SimPlan { latency, jitter, bandwidth, client, consumer_groups, .. }) =
+            &plan.broker.sim
+        else {
             return Usual::default();
         };
         Usual {
@@ -215,6 +255,11 @@ impl Usual {
             jitter_us: jitter.as_micros() as u64,
             bandwidth: *bandwidth,
             request_timeout_ms: client.request_timeout.as_millis() as u64,
+            has_consumer_protocol: plan
+                .group()
+                .is_some_and(|group| matches!(group.protocol, GroupProtocol::Consumer { .. })),
+            group_session_ms: consumer_groups.session_timeout.as_millis() as u64,
+            group_beat_ms: consumer_groups.heartbeat_interval.as_millis() as u64,
             session_ms: plan.group().and_then(|group| match &group.protocol {
                 GroupProtocol::Classic { session_timeout, .. } => {
                     Some(session_timeout.as_millis() as u64)
@@ -240,6 +285,7 @@ impl Key {
             Milliseconds => Value::String(format!("{value}ms")),
             Count => Value::Integer(value as i64),
             Bytes => Value::String(format!("{value}B")),
+            Protocol => Value::String(if value == 0 { "classic" } else { "consumer" }.to_owned()),
             Rate => Value::String(format!("{}/s", value as f64 / 1e3)),
         }
     }
@@ -406,7 +452,7 @@ mod tests {
         assert!(!names.contains(&("sim", "latency")), "{names:?}");
         assert!(!names.contains(&("topic", "partitions")), "{names:?}");
         let group = Settings::new(&plan(GROUP), &fixed);
-        assert_eq!(group.names().count(), names.len() + 3);
+        assert_eq!(group.names().count(), names.len() + 6);
     }
 
     /// A default that is another one in the plan would make cases larger instead of smaller.
@@ -418,7 +464,7 @@ mod tests {
             scenario.to_string()
         };
         let bare = Plan { source: String::new(), ..plan(GROUP) };
-        for key in &KEYS {
+        for key in KEYS.iter().chain(&PROTOCOL_KEYS) {
             if let Some(value) = key.default {
                 let written = plan(&text(&[Setting { key, value }]));
                 let written = Plan { source: String::new(), ..written };
