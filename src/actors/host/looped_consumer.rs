@@ -11,7 +11,9 @@ use crate::broker::{BrokerError, ConsumerPort};
 use crate::logic::Effort;
 
 /// Longest time without a turn. A turn of a thousand idle consumers costs as much as a thousand records.
-const IDLE_MAX: Duration = Duration::from_millis(200);
+const IDLE_MAX: Duration = Duration::from_secs(1);
+/// The same in a run with faults: a hang begins with a turn.
+const IDLE_WITH_FAULTS_MAX: Duration = Duration::from_millis(200);
 /// That many turns at least for the watchdog, which sees by them that a host is not hanging.
 const TURNS_WATCHED: u32 = 6;
 /// Between two looks of a consumer that a fault blocks at whether the run is over.
@@ -41,7 +43,9 @@ impl LoopedConsumer {
     ) -> LoopedConsumer {
         let active_faults = host.context().active_faults.clone();
         let client = RuledConsumer::new(client, None, active_faults);
-        let idle = (host.context().plan.watch.poll / TURNS_WATCHED).min(IDLE_MAX);
+        let plan = &host.context().plan;
+        let idle_max = if plan.faults.is_empty() { IDLE_MAX } else { IDLE_WITH_FAULTS_MAX };
+        let idle = (plan.watch.poll / TURNS_WATCHED).min(idle_max);
         LoopedConsumer { host, client, ticket, idle, busy_until: None, hangs: None, closing: None }
     }
 
