@@ -244,7 +244,7 @@ section! {
         group_session_timeout: Duration = "45s", "6s";
         /// In groups with `protocol = "consumer"`: interval of heartbeats
         /// (`group.consumer.heartbeat.interval.ms`).
-        group_heartbeat_interval: Duration = "5s", "2s";
+        group_heartbeat_interval: Duration = ("5s, at most a third of `sim.group_session_timeout`"), "2s";
         /// Time from the creation of a consumer's client to its first request: threads, configuration, name lookup.
         /// Fitted to librdkafka beside a local Kafka.
         client_start: Duration = "6500us", "0s";

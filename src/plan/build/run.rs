@@ -268,14 +268,14 @@ fn consumer_groups(sim: &Sim, found: &mut Findings) -> ConsumerGroupsPlan {
     );
     let heartbeat_interval = found.duration(
         key!(sim.group_heartbeat_interval),
-        5 * SECOND,
+        // A third, as is usual: two heartbeats may be lost.
+        (5 * SECOND).min(session_timeout / 3),
         Duration::from_millis(1)..=3600 * SECOND,
         "brokers usually allow 5s to 15s",
     );
-    let written = [&sim.group_heartbeat_interval, &sim.group_session_timeout];
     // As Kafka's `GroupCoordinatorConfig` demands.
     if heartbeat_interval >= session_timeout
-        && let Some(at) = written.into_iter().flatten().next()
+        && let Some(at) = &sim.group_heartbeat_interval
     {
         let message = format!(
             "`sim.group_heartbeat_interval` of {} is not less than `sim.group_session_timeout`, {}",

@@ -151,7 +151,6 @@ struct Usual {
     has_consumer_protocol: bool,
     /// Of groups of the consumer protocol.
     group_session_ms: u64,
-    group_beat_ms: u64,
 }
 
 impl Settings {
@@ -227,7 +226,7 @@ impl Settings {
         let carried_ms = usual.bandwidth.map_or(0, |a_second| 2_000 * answer_bytes / a_second);
         change(all, "request_timeout", &|ms| ms.max(answer_ms + carried_ms));
         change(all, "session_timeout", &|ms| ms.max(answer_ms + carried_ms));
-        let beat_ms = value(all, "group_heartbeat_interval").unwrap_or(usual.group_beat_ms);
+        let beat_ms = value(all, "group_heartbeat_interval").unwrap_or(0);
         let least_ms = (answer_ms + carried_ms).max(BEATS * beat_ms);
         change(all, "group_session_timeout", &|ms| ms.max(least_ms));
         let timeout_ms = value(all, "request_timeout").unwrap_or(usual.request_timeout_ms);
@@ -259,7 +258,6 @@ impl Usual {
                 .group()
                 .is_some_and(|group| matches!(group.protocol, GroupProtocol::Consumer { .. })),
             group_session_ms: consumer_groups.session_timeout.as_millis() as u64,
-            group_beat_ms: consumer_groups.heartbeat_interval.as_millis() as u64,
             session_ms: plan.group().and_then(|group| match &group.protocol {
                 GroupProtocol::Classic { session_timeout, .. } => {
                     Some(session_timeout.as_millis() as u64)
