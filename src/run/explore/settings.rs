@@ -17,7 +17,7 @@ use toml::{Table, Value};
 
 use crate::base::{Random, Seed};
 use crate::fault::{FaultDraw, Hits, KINDS, KindInfo};
-use crate::plan::{GroupProtocol, Plan, SimPlan};
+use crate::plan::{GroupPlan, Plan, SimPlan};
 
 /// A setting of a case that is not the scenario's.
 #[derive(Clone, Debug, PartialEq)]
@@ -254,16 +254,12 @@ impl Usual {
             jitter_us: jitter.as_micros() as u64,
             bandwidth: *bandwidth,
             request_timeout_ms: client.request_timeout.as_millis() as u64,
-            has_consumer_protocol: plan
-                .group()
-                .is_some_and(|group| matches!(group.protocol, GroupProtocol::Consumer { .. })),
+            has_consumer_protocol: plan.group().is_some_and(|it| it.session_timeout().is_none()),
             group_session_ms: consumer_groups.session_timeout.as_millis() as u64,
-            session_ms: plan.group().and_then(|group| match &group.protocol {
-                GroupProtocol::Classic { session_timeout, .. } => {
-                    Some(session_timeout.as_millis() as u64)
-                }
-                GroupProtocol::Consumer { .. } => None,
-            }),
+            session_ms: plan
+                .group()
+                .and_then(GroupPlan::session_timeout)
+                .map(|timeout| timeout.as_millis() as u64),
         }
     }
 }

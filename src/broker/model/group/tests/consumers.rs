@@ -377,7 +377,7 @@ impl Chaos {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whoever joins, leaves, crashes, stands still or loses answers: no partition has two owners, epochs only grow, and a
+    /// Members join, leave, crash, stand still and lose answers: no partition has two owners, epochs only grow, and a
     /// while after the last of it every partition has one.
     #[test]
     fn no_partition_has_two_owners_and_each_has_one_soon(
