@@ -155,15 +155,8 @@ fn a_group_shares_all_partitions(arm: &Arm) {
 
 fn a_group_of_the_consumer_protocol_does_the_same(arm: &Arm) {
     let set = ["consumers.mode=group", "consumers.count=8", "consumers.protocol=consumer"];
-    let why_not = match arm {
-        Arm::Embedded if arm.has_the_native_client() => Some("on the embedded cluster"),
-        // Of that a cluster is asked only once the run is there.
-        Arm::Cluster(_) if !arm.group_protocols().contains(&"consumer") => return,
-        Arm::Sim | Arm::Embedded | Arm::Cluster(_) => None,
-    };
-    if let Some(why_not) = why_not {
-        let refused = arm.run(SCENARIO).set(set).exits(2);
-        assert!(refused.stderr.contains(why_not), "{}", refused.output());
+    // Of that a cluster is asked only once the run is there.
+    if !arm.group_protocols().contains(&"consumer") {
         return;
     }
     for assignor in ["uniform", "range"] {
@@ -218,8 +211,7 @@ fn kill_of_a_static_member(arm: &Arm, kill: &str, protocol: &str) {
 
 fn a_static_member_gets_its_partitions_back(arm: &Arm) {
     let kill = "kill = { consumer = 2 }";
-    let has_no_groups = arm.is_embedded() && arm.has_the_native_client();
-    if arm.group_protocols().contains(&"consumer") && !has_no_groups {
+    if arm.group_protocols().contains(&"consumer") {
         kill_of_a_static_member(arm, kill, "consumers.protocol=consumer");
         // There its place is taken until the old client has left, however long that takes.
         let late = "late_close = { consumer = 2 }\nfor = \"800ms\"";

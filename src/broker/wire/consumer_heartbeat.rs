@@ -80,6 +80,9 @@ pub(crate) fn put_member_heartbeat(
             .with_partitions(numbers(partitions))
     };
     let owned = heartbeat.owned.map(|owned| owned.iter().map(topic_partitions).collect());
+    // None that matches anything. Left out it would say that nothing has changed, and librdkafka's mock cluster ends the
+    // process of a member that leaves it out while it names topics.
+    let no_expression = heartbeat.topic.filter(|_| version >= 1).map(|_| text(""));
     let request = ConsumerGroupHeartbeatRequest::default()
         .with_group_id(text(heartbeat.group).into())
         .with_member_id(text(heartbeat.member_id))
@@ -88,6 +91,7 @@ pub(crate) fn put_member_heartbeat(
         .with_rack_id(heartbeat.rack.map(text))
         .with_rebalance_timeout_ms(heartbeat.rebalance_timeout_ms.unwrap_or(-1))
         .with_subscribed_topic_names(heartbeat.topic.map(|topic| vec![text(topic).into()]))
+        .with_subscribed_topic_regex(no_expression)
         .with_server_assignor(heartbeat.assignor.map(text))
         .with_topic_partitions(owned);
     put(out, (Api::ConsumerGroupHeartbeat, version), &request)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Overrides;
 use crate::base::{BrokerKind, ClientKind, PARTITIONS_MAX, format_bytes, format_duration};
 use crate::plan::{
-    BrokerPlan, GroupProtocol, Identity, Membership, Pace, Plan, TopicName, TopicPlan,
+    BrokerPlan, GroupPlan, GroupProtocol, Identity, Membership, Pace, Plan, TopicName, TopicPlan,
 };
 use crate::reader::{Findings, GivenKey, key};
 use crate::scenario::known::{self, Treatment};
@@ -115,14 +115,17 @@ pub(super) fn check_client(scenario: &Scenario, plan: &Plan, found: &mut Finding
     {
         return;
     }
-    if let (Some(_), Some(at), false) =
-        (plan.group(), &scenario.consumers.mode, plan.broker.capability().is_elsewhere)
-    {
-        let message = "groups of the native client do not form on the embedded cluster";
-        found.push(
-            Diagnostic::error(codes::NOT_NATIVE, at.origin, message)
-                .remedy("use `--client rdkafka`, `--broker kafka` or `--broker sim`"),
-        );
+    let is_classic = |group: &GroupPlan| matches!(group.protocol, GroupProtocol::Classic { .. });
+    if let (true, Some(at), false) = (
+        plan.group().is_some_and(is_classic),
+        &scenario.consumers.mode,
+        plan.broker.capability().is_elsewhere,
+    ) {
+        let message = "classic groups of the native client do not form on the embedded cluster";
+        found.push(Diagnostic::error(codes::NOT_NATIVE, at.origin, message).remedy(
+            "set `consumers.protocol = \"consumer\"`, or use `--client rdkafka`, `--broker kafka` or \
+             `--broker sim`",
+        ));
     }
     let is_unknown = |name: &str| !known::is_native(name);
     if let Some((_, name, property)) = plan.client.all().find(|(_, name, _)| is_unknown(name)) {

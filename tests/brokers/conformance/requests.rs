@@ -79,7 +79,8 @@ fn assert_alike(simulated: &Counts, real: &Counts, more: &[(&str, u64)]) {
     let kinds = |counts: &Counts| counts.keys().cloned().collect::<Vec<_>>();
     assert_eq!(kinds(simulated), kinds(real), "{simulated:?} {real:?}");
     for (kind, count) in simulated {
-        let may_be_fewer = matches!(kind.as_str(), "Produce" | "Fetch" | "Heartbeat");
+        let may_be_fewer = matches!(kind.as_str(), "Produce" | "Fetch" | "Heartbeat")
+            || kind == "ConsumerGroupHeartbeat";
         let least = if may_be_fewer { count / 3 } else { *count };
         let more = more.iter().find(|(name, _)| name == kind).map_or(0, |(_, more)| *more);
         let found = real[kind];
@@ -122,5 +123,22 @@ fn a_simulation_has_the_requests_of_a_run_on_a_cluster() {
         let mut real = to_a_cluster(arm, &group);
         assert_eq!(real.remove("LeaveGroup"), Some(CLIENTS));
         assert_alike(&simulated, &real, &more);
+
+        if !arm.group_protocols().contains(&"consumer") {
+            return;
+        }
+        let group = [group[0], group[1], "consumers.protocol=consumer"];
+        let simulated = in_a_simulation(&group);
+        // A member joins, and says what it has; on the cluster it leaves with a heartbeat.
+        assert!(simulated["ConsumerGroupHeartbeat"] >= 2 * CLIENTS);
+        let more = [
+            ("Fetch", waits),
+            ("Metadata", tries),
+            ("FindCoordinator", 300),
+            ("ConsumerGroupHeartbeat", intervals),
+            ("OffsetFetch", generations),
+            ("OffsetCommit", intervals),
+        ];
+        assert_alike(&simulated, &to_a_cluster(arm, &group), &more);
     });
 }

@@ -218,11 +218,14 @@ fn a_heartbeat_of_this_client_names_partitions_by_the_id_of_their_topic() {
     };
     each(
         &GroupRequest::ConsumerHeartbeat(joins.clone()),
-        |request: ConsumerGroupHeartbeatRequest, _| {
+        |request: ConsumerGroupHeartbeatRequest, version| {
             assert_eq!((request.group_id.as_str(), request.member_id.as_str()), ("group", "a"));
             assert_eq!((request.member_epoch, request.rebalance_timeout_ms), (0, 300_000));
             assert_eq!(request.instance_id.as_deref(), Some("static"));
             assert_eq!(request.server_assignor.as_deref(), Some("range"));
+            // Version 0 has no such field.
+            let expression = request.subscribed_topic_regex.as_deref();
+            assert_eq!(expression, (version > 0).then_some(""));
             // Empty, and not left out.
             assert_eq!(request.topic_partitions, Some(Vec::new()));
         },
