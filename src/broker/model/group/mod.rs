@@ -1,5 +1,5 @@
-//! The coordinator of one consumer group: the classic protocol as Apache Kafka's brokers run it, and the
-//! [consumer protocol](consumer_group).
+//! The coordinator of one consumer group: the classic protocol as Apache Kafka's brokers run it, and the consumer
+//! protocol.
 //!
 //! A group has the protocol of its members. One without members has the protocol of the next one that joins; a member of
 //! the other protocol is refused, where Kafka would convert the group.
