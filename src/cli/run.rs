@@ -123,7 +123,10 @@ pub(super) fn run(
     if let Some(endpoint) = &endpoint {
         tell(&format!("metrics at {}", endpoint.url()));
     }
-    let once = Once { arguments, plan: &plan, options: &options, latest: &latest, verbose };
+    // A simulation has no live view: without an endpoint, no reader asks for snapshots of it.
+    let is_followed = endpoint.is_some() || !plan.broker.capability().is_modelled;
+    let once =
+        Once { arguments, plan: &plan, options: &options, latest: &latest, is_followed, verbose };
     let summary = attempts.run(&options, |out, said| once.run(out, said))?;
     if let Some(endpoint) = endpoint
         && summary.verdict != Verdict::Interrupted
@@ -139,6 +142,8 @@ struct Once<'a> {
     plan: &'a Plan,
     options: &'a Options,
     latest: &'a LatestSnapshot,
+    /// Whether `latest` has a reader.
+    is_followed: bool,
     verbose: u8,
 }
 
@@ -146,7 +151,7 @@ impl Once<'_> {
     /// Runs the scenario, with its result in `out`. A result that is to be repeated is not shown.
     fn run(&self, out: &Path, attempt: &Attempt) -> Result<Summary, Error> {
         let wall = Clock::start();
-        let Once { arguments, plan, options, latest, verbose } = *self;
+        let Once { arguments, plan, options, latest, is_followed, verbose } = *self;
         let directory = ResultDirectory::create(out, &plan.source, plan.times.latency_interval)
             .map_err(|error| Error::Environment(error.to_string()))?;
         match attempt.is_first() {
@@ -156,7 +161,7 @@ impl Once<'_> {
         let directory = Arc::new(Mutex::new(directory));
         let watching = Watching {
             directory: directory.clone(),
-            follower: Some(RunFollower::new(plan, latest.clone())),
+            follower: is_followed.then(|| RunFollower::new(plan, latest.clone())),
             progress: self.progress(),
         };
         let part = PartSlot::default();
