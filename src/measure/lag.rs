@@ -4,9 +4,11 @@
 //! from fetch responses: those go stale exactly when a fetch hangs.
 //!
 //! A partition *does not keep up* if in the last quarter of the measured window every record waited longer than a
-//! limit, and the number of waiting records grew over that quarter by more than one in a hundred records sent. A
-//! backlog that is worked off, a crash shortly before the end, and a slow but steady way through the cluster are no
-//! such thing.
+//! limit, the number of waiting records grew over that quarter by more than one in a hundred records sent, and the
+//! records that waited least did so for longer in the second half of the quarter than in the first, by more than one
+//! hundredth of such a half. A backlog that is worked off, a crash shortly before the end, and a slow but steady way
+//! through the cluster are no such thing. Where records come in bursts, their number at one moment says only whether a
+//! burst has come or is still to come: hence the third condition.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -90,6 +92,8 @@ impl Backlog {
 /// Longest age that may be normal; in short windows it is a twentieth of the window.
 const AGE_MAX: Duration = Duration::from_secs(1);
 const AGE_SHARE: u32 = 20;
+/// Largest growth that may be chance: of the records sent, and of the time in which they wait.
+const GROWTH_MAX: f64 = 0.01;
 
 /// Counts at the two ends of the measured window's last quarter, of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +122,11 @@ impl Quarter {
         }
     }
 
+    /// Length of a half of the quarter, in nanoseconds.
+    fn half_ns(&self) -> i64 {
+        self.ends.1.since_ns(self.ends.0) / 2
+    }
+
     /// By how much the count grew in the quarter, given its last value.
     pub fn growth(&self, last: u64) -> u64 {
         let [from, to] = self.counts.map(|count| count.unwrap_or(last));
@@ -133,6 +142,8 @@ pub struct KeepUp {
     /// Whether a record was processed in the quarter that had not waited long.
     had_young: bool,
     age_max_ns: i64,
+    /// The shortest wait of a record that was processed in each half of the quarter, in nanoseconds.
+    shortest_ns: [Option<i64>; 2],
 }
 
 impl KeepUp {
@@ -140,7 +151,8 @@ impl KeepUp {
     pub fn new(measured: (Time, Time)) -> KeepUp {
         let length = Duration::from_nanos(measured.1.since_ns(measured.0).max(0) as u64);
         let age_max_ns = AGE_MAX.min(length / AGE_SHARE).as_nanos() as i64;
-        KeepUp { processed: Quarter::of(measured), had_young: false, age_max_ns }
+        let processed = Quarter::of(measured);
+        KeepUp { processed, had_young: false, age_max_ns, shortest_ns: [None; 2] }
     }
 
     /// Notes a record, sent at `sent`, that is processed at `done` after `before` others.
@@ -150,15 +162,32 @@ impl KeepUp {
             return;
         }
         self.processed.count(before, done);
-        let is_young = done.since_ns(sent) <= self.age_max_ns;
-        self.had_young |= is_young && done < self.processed.ends.1;
+        if done >= self.processed.ends.1 {
+            return;
+        }
+        let age_ns = done.since_ns(sent);
+        self.had_young |= age_ns <= self.age_max_ns;
+        let half = usize::from(done.since_ns(self.processed.ends.0) >= self.processed.half_ns());
+        let shortest_ns = &mut self.shortest_ns[half];
+        *shortest_ns = Some(shortest_ns.map_or(age_ns, |so_far| so_far.min(age_ns)));
+    }
+
+    /// Whether even the records that waited least waited longer and longer. Where a half has none, so did all.
+    fn ages(&self) -> bool {
+        match self.shortest_ns {
+            [Some(first), Some(second)] => {
+                second - first > (self.processed.half_ns() as f64 * GROWTH_MAX) as i64
+            }
+            _ => true,
+        }
     }
 
     /// Whether the partition keeps up, when `sent` records went out in the quarter, `delivered` were processed in all
     /// and `never` of those sent are not to be processed any more.
     pub fn holds(&self, sent: u64, delivered: u64, never: u64) -> bool {
         let kept_pace = self.processed.growth(delivered) + never;
-        self.had_young || sent.saturating_sub(kept_pace) * 100 <= sent
+        let grew = sent.saturating_sub(kept_pace);
+        self.had_young || grew as f64 <= sent as f64 * GROWTH_MAX || !self.ages()
     }
 }
 
@@ -237,5 +266,22 @@ mod tests {
             kept_up(|k| if k > 3_800 { 40_000 - 10 * k } else { 2 }),
             "stops shortly before the end"
         );
+        assert!(!kept_up(|k| if k < 3_000 { 2_000 } else { 12_000 }), "stops before the quarter");
+    }
+
+    /// Bursts of 1.6 s that have been on their way for 1.3 s when the first of their records is processed: the window
+    /// ends right before one, wherever the quarter begins.
+    #[test]
+    fn bursts_that_come_late_are_no_failure_to_keep_up_while_they_do_not_come_later_and_later() {
+        let burst = |offset: i64, later: i64| {
+            move |k: i64| {
+                let (at, length) = (10 * k + offset, 1_600);
+                (at / length + 1) * length - at + 1_300 + later * k
+            }
+        };
+        for offset in (0..1_600).step_by(100) {
+            assert!(kept_up(burst(offset, 0)), "{offset}");
+            assert!(!kept_up(burst(offset, 1)), "later and later: {offset}");
+        }
     }
 }
