@@ -131,8 +131,8 @@ impl Figure {
         }
     }
 
-    /// The value of every occurrence of a fault. An occurrence that hit no partition has no times to judge; one that
-    /// was not reached has nothing at all, and so fails.
+    /// The value of every occurrence of a fault. An occurrence that hit no partition has no times to judge, but counts as
+    /// any other does; one that was not reached has nothing at all, and so fails.
     fn of_faults(
         &self,
         summary: &Summary,
@@ -144,9 +144,9 @@ impl Figure {
             !fault.partitions_aimed_at.is_empty() || !fault.partitions_hit.is_empty()
         };
         let all_missed = !its.iter().any(|fault| has_hit(fault));
-        let is_judged = |f: &&FaultSummary| {
-            all_missed || self.metric.name == "missed" || f.at_s.is_none() || has_hit(f)
-        };
+        let is_count = self.metric.unit == Unit::Count;
+        let is_judged =
+            |f: &&FaultSummary| all_missed || is_count || f.at_s.is_none() || has_hit(f);
         let judged = its.into_iter().filter(is_judged);
         judged.map(|fault| (None, fault.at_s.and_then(|_| get(fault)))).collect()
     }
@@ -193,6 +193,30 @@ mod tests {
             assert_eq!(Figure::renamed(old), None, "{old}");
         }
         assert_eq!(Figure::former_names().count(), 4);
+    }
+
+    /// The second time nothing was hit: there are no times to judge, but it is not so that each time hit a partition.
+    #[test]
+    fn an_occurrence_that_hit_nothing_has_counts_and_no_times() {
+        let hit = FaultSummary {
+            at_s: Some(5.0),
+            recovered_ms: Some(30.0),
+            blast_radius: 1,
+            partitions_hit: vec![3],
+            ..FaultSummary::default()
+        };
+        let without = FaultSummary { at_s: Some(9.0), ..FaultSummary::default() };
+        let not_reached = FaultSummary::default();
+        let values = |name: &str, faults: Vec<FaultSummary>| -> Vec<Option<f64>> {
+            let summary = Summary { faults, ..Summary::default() };
+            let values = Figure::parse(name).expect("a figure").values(&summary);
+            values.into_iter().map(|(_, value)| value).collect()
+        };
+        let both = || vec![hit.clone(), without.clone()];
+        assert_eq!(values("fault[0].recovery", both()), [Some(30e6)]);
+        assert_eq!(values("fault[0].blast_radius", both()), [Some(1.0), Some(0.0)]);
+        assert_eq!(values("fault[0].recovery", vec![without.clone()]), [None]);
+        assert_eq!(values("fault[0].blast_radius", vec![hit, not_reached]), [Some(1.0), None]);
     }
 
     #[test]
