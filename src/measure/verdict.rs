@@ -383,7 +383,7 @@ fn ack(plan: &Plan) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::base::{BrokerKind, ClientKind};
-    use crate::plan::{self, Overrides};
+    use crate::plan::{self, Comparison, Overrides};
     use crate::scenario::Source;
 
     fn reasons(load: &str, broker: BrokerKind) -> BTreeMap<String, String> {
@@ -447,6 +447,33 @@ mod tests {
             (lost, records, fast, judged, measured),
             (false, Some(1.0), true, true, Some(4.0))
         );
+    }
+
+    /// Of a run that has measured nothing, a figure is a count of nothing or missing. What is missing fails whatever is
+    /// expected of it, and says why.
+    #[test]
+    fn what_was_never_measured_fails_whatever_is_expected() {
+        let plan = plan_of("[load]\nproducers = 4\nrate = \"1/s\"\n");
+        let nothing = Summary { not_measured: not_measured(&plan), ..Summary::default() };
+        let mut missing = 0;
+        for (name, metric) in Figure::names() {
+            let name = name.replace("[]", "[0]");
+            let figure = Figure::parse(&name).expect("a figure");
+            for comparison in [Comparison::AtLeast(f64::MIN), Comparison::AtMost(f64::MAX)] {
+                let expression = name.clone();
+                let expectation = Expectation { expression, figure, comparison, is_default: false };
+                let found = evaluate_one(&expectation, &nothing, false);
+                let is_counted = metric.unit == Unit::Count && !name.contains('[');
+                assert!(
+                    found.measured.is_none() || is_counted || metric.unit == Unit::Number,
+                    "{found:?}"
+                );
+                assert_eq!(found.passed, found.measured.is_some(), "{found:?}");
+                assert_eq!(found.reason.is_some(), found.measured.is_none(), "{found:?}");
+                missing += usize::from(found.measured.is_none());
+            }
+        }
+        assert!(missing > 150, "{missing}");
     }
 
     #[test]
