@@ -1,6 +1,9 @@
 //! What is known beforehand about a run is what its result says: on the embedded broker, or on the cluster in `BOOTSTRAP`.
 //! On the simulator, where times are exact, `figures` has the same.
 
+mod delays;
+mod records;
+
 use crate::support;
 
 use std::collections::BTreeMap;
