@@ -2,6 +2,7 @@
 
 #[path = "../support/cluster.rs"]
 mod cluster;
+mod accidents;
 mod checkpoints;
 mod conformance;
 mod connect;
