@@ -251,7 +251,60 @@ fn a_proven_loss_is_a_failure_and_no_doubt_about_the_tester() {
     let finished = simulate(&text, &[]);
     assert_eq!(finished.code, 1, "{}", finished.output());
     let summary = finished.summary();
-    assert!(summary.ledger.lost > 0 && summary.ledger.unread == 0, "{:?}", summary.ledger);
+    // Broker 1 leads two partitions, and takes 100 records a second of each for ten seconds.
+    assert_eq!((summary.ledger.lost, summary.ledger.unread), (2_000, 0), "{:?}", summary.ledger);
+    let mut lost: Vec<u64> = summary.partitions.iter().map(|p| p.ledger.lost).collect();
+    lost.sort_unstable();
+    assert_eq!(lost, [0, 0, 0, 0, 1_000, 1_000]);
+}
+
+/// One request of one record is refused each second, and the records behind it are in the log when it is sent again.
+#[test]
+fn records_that_are_overtaken_are_counted_one_by_one() {
+    let summary = simulated(
+        "[topic]\npartitions = 3\nreplication_factor = 1\n[load]\nproducers = 3\nrate = \"400/s\"\n\
+         phases = \"uniform\"\nidempotence = false\n[sim]\nlatency = \"2ms\"\n[run]\nwarmup = \"0s\"\n\
+         duration = \"10s\"\n[[fault]]\nat = \"3s\"\nevery = \"1s\"\n\
+         request_error = { api = \"produce\", code = \"not-enough-replicas\", count = 1 }\n",
+    );
+    let ledger = summary.ledger;
+    assert_eq!((summary.faults.len(), ledger.reordered), (7, 7), "{ledger:?}");
+    assert_eq!((ledger.lost, ledger.duplicated, ledger.delivered), (0, 0, ledger.sent));
+}
+
+/// What each answer of the broker takes longer is what each acknowledgement and each record takes longer; and what a record
+/// costs is what its handling takes.
+#[test]
+fn known_delays_are_measured_exactly() {
+    let mean_us = |fault: &str, work: &str| {
+        let summary = simulated(&format!(
+            "[topic]\npartitions = 1\n[load]\nproducers = 1\nrate = \"1/s\"\nphases = \"uniform\"\n\
+             [consumers]\nwork = {{ wait = \"{work}\" }}\n[sim]\nbrokers = 1\njitter = \"0s\"\n\
+             [run]\nwarmup = \"2s\"\nduration = \"20s\"\n{fault}"
+        ));
+        let latency = summary.latency_us;
+        let [ack, handling] = [latency.ack.expect("timed"), latency.handling];
+        assert_eq!((ack.count, ack.negative), (20, 0));
+        (ack.mean.expect("records"), handling.mean.expect("records"))
+    };
+    let slow =
+        "[[fault]]\nat = \"1s\"\nfor = \"1m\"\nbroker_rtt = { broker = 1, delay = \"300ms\" }\n";
+    let ((quick, short), (slow, long)) = (mean_us("", "1ms"), mean_us(slow, "7ms"));
+    assert!((slow - quick - 300_000.0).abs() < 0.01, "{slow} {quick}");
+    assert_eq!((short, long), (1_000.0, 7_000.0));
+}
+
+/// Each answer takes 800 ms longer all the time: records are slow, in bursts, and no slower at the end than before.
+#[test]
+fn a_slow_but_steady_cluster_is_kept_up_with() {
+    let text = "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = \"10/s\"\n\
+                [run]\nwarmup = \"1s\"\nduration = \"14s\"\n[[fault]]\nat = \"100ms\"\nfor = \"20s\"\n\
+                broker_rtt = { broker = \"all\", delay = \"800ms\" }\n\
+                [expect]\n\"latency.ack.p99\" = \">= 800ms\"\n";
+    for seed in 1..=10 {
+        let finished = simulate(text, &["--seed", &seed.to_string()]);
+        assert_eq!(finished.code, 0, "seed {seed}: {}", finished.output());
+    }
 }
 
 #[test]
