@@ -15,7 +15,7 @@ use crate::base::{Incarnation, PartitionId};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, Positions};
 use crate::measure::{Event, Heartbeat, Owner, Start};
 
-/// Owns a consumer's hold on its host.
+/// The actor of a consumer. It owns the lease of the consumer's host.
 pub(super) struct Consumer;
 
 /// What a consumer needs to start.
@@ -27,17 +27,17 @@ pub(super) struct ConsumerArgs {
     pub(super) supervisor: ActorRef<SupervisorMsg>,
 }
 
-/// Where a consumer reads, and with whose client.
+/// Where a consumer reads, and which client it uses.
 pub(super) enum Place {
     /// A fixed partition, with a client of its own.
     Own { partition: PartitionId, start: Start },
-    /// A fixed partition, with the client all share.
+    /// A fixed partition, with the client that all consumers share.
     Shared { partition: PartitionId, start: Start, host: Arc<Mutex<SharedHost>> },
-    /// Whatever the group gives it.
+    /// The partitions that the group assigns.
     Member,
 }
 
-/// A consumer's lease on its host, and its incarnation.
+/// The lease of a consumer's host, and the incarnation that holds it.
 pub(super) struct ConsumerState {
     lease: Lease,
     owner: Owner,
@@ -45,7 +45,7 @@ pub(super) struct ConsumerState {
     supervisor: ActorRef<SupervisorMsg>,
 }
 
-/// The error a consumer's actor dies with when its host reports a failure.
+/// The error with which a consumer's actor fails when its host reports a failure.
 pub(super) type HostFailure = BrokerError;
 
 impl Actor for Consumer {
@@ -89,7 +89,7 @@ impl Actor for Consumer {
             }
             ConsumerMsg::Host(HostReport::Failed(error)) => return Err(Box::new(error)),
             ConsumerMsg::Host(HostReport::Detached) => myself.stop(None),
-            // Goes to the supervisor past a dead actor.
+            // Goes to the supervisor, because the actor may be dead by then.
             ConsumerMsg::Host(HostReport::Closed) => {}
             ConsumerMsg::Reassign => state.lease.reassign(),
             ConsumerMsg::Stop => {
@@ -102,7 +102,7 @@ impl Actor for Consumer {
     }
 }
 
-/// Sends a host's reports to its actor, and the last one to the supervisor: by then the actor may be long dead.
+/// Sends a host's reports to its actor, and the last one to the supervisor: the actor may be dead by then.
 fn reports_to(
     context: &Context,
     actor: &ActorRef<ConsumerMsg>,
@@ -157,7 +157,7 @@ fn start_group_host(
     Ok(Lease::new(owner, CommandChannel { sender, wake }, channel))
 }
 
-/// One client for all partitions, polled by one host. Made again when it has failed.
+/// One client for all partitions, polled by one host. The next consumer creates another one after it has failed.
 #[derive(Debug)]
 pub(super) struct SharedHost {
     context: Context,
@@ -165,12 +165,12 @@ pub(super) struct SharedHost {
 }
 
 impl SharedHost {
-    /// A host that starts with its first partition.
+    /// A host that starts when the first partition is attached.
     pub(super) fn new(context: Context) -> SharedHost {
         SharedHost { context, commands: None }
     }
 
-    /// Gives a client that hangs up: the next consumer gets another one.
+    /// Gives up a client that hangs: the next consumer gets another one.
     pub(super) fn give_up(&mut self) {
         self.commands = None;
     }
@@ -201,7 +201,7 @@ impl SharedHost {
     }
 }
 
-/// Owns a pool's hold on its host.
+/// The actor of a producer pool. It owns the lease of the pool's host.
 pub(super) struct ProducerPool;
 
 /// What a pool needs to start.

@@ -1,5 +1,5 @@
-//! The actors that watch the cluster, independently of any consumer: one knows where partitions end, the other sees
-//! the topic grow or vanish.
+//! The actors that watch the cluster, independently of any consumer: one asks for the end offsets of the partitions,
+//! the other detects that the topic grows or is deleted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::broker::TopicSize;
 use crate::logic::{TopicChange, TopicCheck, TopicWatch};
 use crate::measure::Event;
 
-/// Asks for end offsets: once a second, and much more often while a partition is recovering or a stage of the load
-/// waits for a lag of 0.
+/// Asks for end offsets once a second, and every 10 ms while a partition recovers or a stage of the load waits for a
+/// lag of 0.
 pub(super) struct OffsetOracle;
 
-/// Between two questions as a rule.
+/// Time between two queries as a rule.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Between two questions while a partition is behind after a failure.
+/// Time between two queries while a partition is behind after a failure.
 const INTERVAL_RECOVERING: Duration = Duration::from_millis(10);
 
-/// What the oracle knows.
+/// The query, whether an answer to it is outstanding, and the generation of the current timer.
 pub(super) struct OracleState {
     context: Context,
     ask: Query,
@@ -76,7 +76,7 @@ impl Actor for OffsetOracle {
                 let (measurements, now) = (&state.context.measurements, state.context.clock.now());
                 let soon = now + INTERVAL_RECOVERING;
                 let at = if measurements.is_recovering(now) { soon } else { now + INTERVAL };
-                // A stage that waits for a lag of 0 is watched as closely.
+                // A stage that waits for a lag of 0 needs the same short interval.
                 let waits_from = measurements.stages.waits_from(now);
                 let at = waits_from.map_or(at, |from| at.min(from.max(soon)));
                 state.context.send_at(at, &myself, OracleMsg::Tick(state.generation));
@@ -87,7 +87,7 @@ impl Actor for OffsetOracle {
 }
 
 impl OracleState {
-    /// At most one question is under way; its answer brings the next one.
+    /// At most one query is outstanding; its answer schedules the next one.
     fn ask(&mut self) {
         if !self.asking {
             self.asking = (self.ask)();
@@ -95,24 +95,24 @@ impl OracleState {
     }
 }
 
-/// Looks at the topic at the scenario's interval, with a client of its own.
+/// Asks for the size of the topic at the scenario's interval (`topic.discover`), with a client of its own.
 pub(super) struct TopicWatcher;
 
-/// Between two looks at a change that is not certain yet: brokers have heard of it by then.
+/// Time until a change that was seen once is checked again. Brokers learn of a change within this time.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What the watcher needs.
+/// What the watcher needs to start.
 pub(super) struct WatcherArgs {
     pub(super) context: Context,
     pub(super) supervisor: ActorRef<SupervisorMsg>,
 }
 
-/// What the watcher knows.
+/// The query for the topic, and the machine that evaluates its answers.
 pub(super) struct WatcherState {
     context: Context,
     supervisor: ActorRef<SupervisorMsg>,
     watch: TopicWatch,
-    /// None where a topic never changes.
+    /// `None` where a topic never changes.
     ask: Option<Query>,
 }
 
@@ -143,7 +143,8 @@ impl Actor for TopicWatcher {
         }))?;
         let watch = TopicWatch::new(context.measurements.cells.len() as u32);
         let state = WatcherState { context, supervisor, watch, ask };
-        // What the leaders are at the start is seen at once.
+        // The first query is immediate, so that the leaders at the start are known, unless the runtime notes leaders
+        // itself.
         let first = match state.context.runtime.knows_leaders() {
             true => state.context.plan.topic.discover,
             false => Duration::ZERO,
@@ -191,7 +192,7 @@ impl WatcherState {
         match change {
             TopicChange::Grown(partitions) => {
                 self.context.grown(self.context.clock.now(), partitions);
-                // A group's members may have told of it already; consumers of their own never do.
+                // The members of a group may have reported it before; consumers with a fixed partition never do.
                 self.supervisor.cast(SupervisorMsg::Grown)?;
             }
             TopicChange::Shrunk(left) => {

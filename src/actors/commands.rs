@@ -1,5 +1,5 @@
-//! The user's own commands of `exec` faults: run beside everything else, each with a limit, and always undone. What stops
-//! a broker runs only while enough replicas are left, and after its lease is on the disk.
+//! The user's own commands of `exec` faults. Each runs on a thread of its own, has a time limit, and is always undone.
+//! A command that stops a broker runs only while enough replicas are left, and after its lease is on the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,14 +18,14 @@ use crate::fault::ExecPlan;
 pub struct Commands {
     leftovers: Leftovers,
     lease: Arc<ExecLease>,
-    /// Brokers that may be down at once.
+    /// The number of brokers that may be down at once.
     down_max: usize,
     /// The brokers that each fault has stopped, until they are started again.
     down: Arc<Mutex<BTreeMap<usize, BTreeSet<u32>>>>,
     running: Mutex<BTreeMap<usize, Running>>,
 }
 
-/// A fault whose command was started and not undone yet. Dropping the sender undoes it.
+/// A fault whose start command was run and whose end command was not. Dropping the sender runs the end command.
 struct Running {
     undo: Sender<()>,
     thread: JoinHandle<()>,
@@ -38,8 +38,8 @@ impl fmt::Debug for Running {
 }
 
 impl Commands {
-    /// None yet. What has to be undone by the user, should this process not live to do it, is noted in `leftovers` and
-    /// in `lease`. At most `down_max` brokers are down at once.
+    /// No command yet. Until a command is undone it is noted in `leftovers` and in `lease`, so that the user can undo
+    /// it if this process dies. At most `down_max` brokers are down at once.
     pub fn new(leftovers: Leftovers, lease: ExecLease, down_max: usize) -> Commands {
         Commands {
             leftovers,
@@ -87,7 +87,7 @@ impl Commands {
         }
     }
 
-    /// Notes that the fault's brokers are down, if that is no more than may be.
+    /// Notes that the fault's brokers are down, or returns the reason why they must not be.
     fn take_down(&self, fault: usize, plan: &ExecPlan) -> Result<(), String> {
         if plan.brokers.is_empty() {
             return Ok(());
@@ -114,7 +114,7 @@ impl Commands {
         }
     }
 
-    /// Undoes what is not undone yet, and waits until every command has ended or was killed.
+    /// Runs the end commands that are outstanding, and waits until each command has ended or was killed.
     pub fn finish(&self) {
         let running = std::mem::take(&mut *lock(&self.running));
         let threads: Vec<JoinHandle<()>> = running.into_values().map(|one| one.thread).collect();
@@ -124,7 +124,7 @@ impl Commands {
     }
 }
 
-/// However the run has ended: a bug in it must not leave brokers down.
+/// Applies to every way in which a run ends: a bug in it must not leave brokers down.
 impl Drop for Commands {
     fn drop(&mut self) {
         self.finish();
@@ -135,21 +135,21 @@ fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Brokers by their ids, as in "broker 1, 2".
+/// The ids of brokers, as in "broker 1, 2".
 fn named(brokers: &BTreeSet<u32>) -> String {
     let ids: Vec<String> = brokers.iter().map(ToString::to_string).collect();
     format!("broker {}", ids.join(", "))
 }
 
-/// Notes that a fault was not put in, and is over.
+/// Notes that a fault was not injected, and is over.
 fn not_begun(context: &Context, fault: usize, reason: String) {
     context.note_missed(fault, reason);
     let now = context.clock.now();
     context.fault_ended(fault, now, |mark| mark.commands_ended(now));
 }
 
-/// Runs both commands of a fault, with the lease from before the first until the second has succeeded. Returns whether
-/// nothing is left to undo.
+/// Runs both commands of a fault. The lease lists the fault from before the first command until the second one has
+/// succeeded. Returns true if nothing is left to undo.
 fn carry_out(
     context: &Context,
     fault: usize,
@@ -170,7 +170,7 @@ fn carry_out(
     }
     let mut is_undone = true;
     if !plan.end.is_empty() {
-        // The sender goes away at the end of the run, if it has said nothing before.
+        // An error means that the sender was dropped, at the end of the run. That undoes the fault as well.
         let _ = undone.recv();
         let ran = run_command(&plan.end, None, plan.limit, clock);
         is_undone = ran.is_ok();

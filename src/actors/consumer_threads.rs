@@ -1,5 +1,5 @@
-//! Threads that consumers share: an event loop each, with one wait for the sockets, the commands and the times of all of
-//! its hosts.
+//! Threads that consumers share. Each is an event loop, with one wait for the sockets, the commands and the due times
+//! of all its hosts.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,26 +18,28 @@ use crate::broker::{ClusterPort, ConsumerLoop};
 use crate::measure::CpuLimit;
 use crate::plan::CONSUMER_THREADS_MAX;
 
-/// Longest wait, and so the longest a thread lives without a consumer.
+/// Longest wait. A thread without a consumer ends after this time at the latest.
 const WAIT_MAX: Duration = Duration::from_millis(50);
-/// Waits from here on end this much earlier, and are then waited out: sockets are waited for in whole milliseconds.
+/// A wait of at least this length ends 1 ms too early ([`EARLIER`]), because sockets are waited for in whole
+/// milliseconds. The rest of the time is a wait of its own.
 const LONG_WAIT: Duration = Duration::from_millis(20);
 const EARLIER: Duration = Duration::from_millis(1);
 /// Longest a client may take to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Whether a consumer shares its thread: nothing it does blocks one. A handler of the user's may.
+/// True if a consumer shares its thread, because nothing in it blocks. A handler of the user's may block.
 pub(super) fn shares_a_thread(context: &Context, consumer: ConsumerId) -> bool {
     context.handlers.is_none() && context.plan.shares_a_thread(consumer.0)
 }
 
-/// The threads of a run. Each is started with its first consumer, and ends when no consumer and no owner of this is left.
+/// The threads of a run. A thread is started with its first consumer. It ends when it has no consumer and this value is
+/// dropped.
 pub(super) struct ConsumerThreads {
     threads: Vec<Mutex<Option<Inlet>>>,
     tickets: AtomicU64,
 }
 
-/// The way to a thread.
+/// The requests of a thread, and what ends its wait for sockets.
 #[derive(Clone)]
 struct Inlet {
     sender: Sender<Request>,
@@ -46,18 +48,18 @@ struct Inlet {
 
 impl Inlet {
     fn send(&self, request: Request) {
-        // A thread that is gone has told its consumers so.
+        // A thread that has ended has already reported a failure to each of its consumers.
         if self.sender.send(request).is_ok() {
             (self.wake)();
         }
     }
 }
 
-/// What a thread is asked; a ticket names a host.
+/// A request to a thread. The number, a ticket, identifies a host.
 enum Request {
     /// Give this host turns.
     Start(u64, Box<ConsumerStart>),
-    /// A command waits for this host.
+    /// Give this host a turn, because a command waits for it.
     Wake(u64),
 }
 
@@ -69,7 +71,7 @@ impl ConsumerThreads {
         ConsumerThreads { threads, tickets: AtomicU64::new(0) }
     }
 
-    /// Has a host get its turns on the thread of `consumer`, which is the same one each time it starts.
+    /// Starts a host on the thread of `consumer`. A consumer has the same thread for each of its starts.
     ///
     /// # Errors
     /// The system gives no thread or no descriptors.
@@ -100,7 +102,7 @@ fn start_thread(at: usize, clients: &dyn ClusterPort, clock: Clock) -> io::Resul
     Ok(Inlet { sender, wake })
 }
 
-/// The hosts of a thread, by the numbers of their clients.
+/// The hosts of a thread, by the numbers that the loop of clients has given their clients.
 struct EventLoop {
     clients: Box<dyn ConsumerLoop>,
     requests: Receiver<Request>,
@@ -121,8 +123,7 @@ impl EventLoop {
         let mut ready = Vec::new();
         while self.take_requests() || !self.hosts.is_empty() {
             let now = self.clock.now();
-            // A host that wants another turn at once gets it when all others have had theirs, and the sockets were
-            // looked at.
+            // A host that wants another turn at once gets it after the turns of all others and a check of the sockets.
             while let Some(number) = self.due.take(now) {
                 self.give_turn(number, now);
             }
@@ -134,7 +135,7 @@ impl EventLoop {
         }
     }
 
-    /// Whether there may be more requests.
+    /// Takes the requests that have arrived. False if there will be no more.
     fn take_requests(&mut self) -> bool {
         loop {
             match self.requests.try_recv() {
@@ -156,11 +157,11 @@ impl EventLoop {
         }
     }
 
-    /// A turn of one host. A panic in it ends this one only.
+    /// Gives one host a turn. A panic in the turn ends this host only.
     fn give_turn(&mut self, number: usize, now: Time) {
         let Some(host) = self.hosts.get_mut(&number) else { return };
         match catch_unwind(AssertUnwindSafe(|| host.turn(now))) {
-            // Not at the time of this round: the others come first.
+            // Later than the time of this round, so that the other hosts have their turns first.
             Ok(Some(next)) => self.due.set(number, next.max(now + Duration::from_nanos(1))),
             ended => {
                 let Some(host) = self.hosts.remove(&number) else { return };

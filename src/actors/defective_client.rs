@@ -1,5 +1,4 @@
-//! Defects planted on purpose between the host of a simulated consumer and its client. Part of the tests, never of the
-//! program.
+//! Defects planted on purpose between the host of a simulated consumer and its client. Compiled for tests only.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use crate::base::{Defect, Offset, PartitionId, RecordView, Time};
 use crate::broker::native::NativeConsumer;
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, Positions};
 
-/// A consumer's client with the defect that is planted in this process, if one is.
+/// A consumer's client, with the defect that is planted in this process, if any.
 pub(super) struct DefectiveConsumer {
     inner: NativeConsumer,
     defect: ClientDefect,
@@ -17,9 +16,9 @@ pub(super) struct DefectiveConsumer {
 
 enum ClientDefect {
     None,
-    /// A restarted consumer reads its neighbour's partition, of this number of partitions.
+    /// A restarted consumer reads the partition after its own, modulo this number of partitions.
     WrongPartition(u32),
-    /// A record counts as processed for the group as soon as it is handed over: up to which offset it is.
+    /// A record counts as processed for the group as soon as it is handed over. The map has the offsets to commit.
     CommitFirst(BTreeMap<PartitionId, Offset>, Positions),
 }
 
@@ -47,7 +46,7 @@ impl ClientDefect {
         }
     }
 
-    /// The partition in whose place this one is read.
+    /// The partition whose place this partition takes: the inverse of `read_for`.
     fn read_as(&self, partition: PartitionId) -> PartitionId {
         match self {
             ClientDefect::WrongPartition(all) => PartitionId((partition.0 + all - 1) % all),
@@ -68,7 +67,7 @@ impl ClientDefect {
         positions
     }
 
-    /// These partitions are read anew, or no more.
+    /// These partitions are assigned again, or not any more.
     fn forget(&mut self, partitions: &[PartitionId]) {
         if let ClientDefect::CommitFirst(handed, _) = self {
             handed.retain(|partition, _| !partitions.contains(partition));
@@ -119,7 +118,7 @@ impl ConsumerPort for DefectiveConsumer {
     }
 }
 
-/// What a client brings, on its way through the defect.
+/// Passes the events of a client on to the host, with the defect applied.
 struct DefectiveEvents<'a> {
     defect: &'a mut ClientDefect,
     events: &'a mut dyn ConsumerEvents,

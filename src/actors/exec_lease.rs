@@ -1,10 +1,10 @@
-//! The lease of `exec` faults: what to run for everything to be whole again, on the disk before anything is broken. After
-//! a crash of this process `lanekeeper heal` runs it.
+//! The lease of `exec` faults: the commands that undo all that is broken. It is on the disk before a fault is injected.
+//! After a crash of this process `lanekeeper heal` runs the commands.
 //!
-//! A line of JSON says which run it is of, then there is a line for each fault that is begun, and one for each that is
-//! healed. Lines are only appended, so that a crash while one is written loses nothing but this line, whose command has
-//! not run. The file is gone when everything is healed. It is locked while its process lives, and only its owner can
-//! read it: commands may hold secrets.
+//! The first line of JSON names the run. Then there is a line for each fault that has begun, and one for each that is
+//! healed. Lines are only appended. A crash during a write therefore damages only the last line, and the command of
+//! that line has not run. The file is removed when everything is healed. It is locked while its process lives, and only
+//! its owner can read it, because commands may contain secrets.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -18,37 +18,37 @@ use super::process::shown;
 use crate::base::{printable, printable_path};
 use crate::fault::ExecPlan;
 
-/// Its name in the directory of a result.
+/// Name of the lease in the directory of a result.
 pub const LEASE: &str = "lease.jsonl";
-/// The first line has it; another number is of another format.
+/// The version of the format, in the first line.
 pub(super) const FORMAT: u32 = 1;
 
 /// Why a lease cannot be kept, read or used.
 #[derive(Debug, Error)]
 pub enum LeaseError {
-    /// The system refuses to write it.
+    /// The operating system refuses to write it.
     #[error(
         "the lease `{}` cannot be written: {error}; make room, or choose another `--out`: without it nothing is broken",
         printable_path(.path)
     )]
     NotWritten {
-        /// Where it would be.
+        /// Path of the lease.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// It cannot be read.
+    /// The lease is damaged, or cannot be read.
     #[error("the lease `{}` cannot be read: {reason}", printable_path(.path))]
     NotRead {
-        /// Where it is.
+        /// Path of the lease.
         path: PathBuf,
-        /// Why.
+        /// The reason, as part of a sentence.
         reason: String,
     },
-    /// The run that holds it lives.
+    /// The run that owns the lease is still alive.
     #[error("the run of `{}` is still going on; it heals what it breaks: stop it with Ctrl-C or SIGTERM", printable_path(.0))]
     Held(PathBuf),
-    /// Another user could have written it.
+    /// Another user owns the lease, or may write it.
     #[error(
         "the lease `{}` belongs to another user or can be written by others: its commands are not run; run them by hand",
         printable_path(.0)
@@ -56,34 +56,34 @@ pub enum LeaseError {
     NotOurs(PathBuf),
 }
 
-/// What the lease is of: its first line.
+/// The first line of a lease: the run that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LeaseHeader {
     pub(super) lease: u32,
     pub(super) run: String,
     pub(super) scenario: String,
     process: u32,
-    /// Where the run was started: where its commands begin.
+    /// The working directory of the run, in which its commands start.
     pub(super) directory: PathBuf,
 }
 
-/// A fault that is begun.
+/// A fault that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseEntry {
-    /// Its occurrence in the run.
+    /// The number of the occurrence in the run.
     pub fault: usize,
-    /// When, by the wall clock.
+    /// Start of the fault, by the wall clock.
     pub at: Option<String>,
-    /// The command that broke something.
+    /// The command that injected the fault.
     pub start: Vec<String>,
     /// The command that heals it.
     pub heal: Vec<String>,
-    /// How long that may take, in milliseconds.
+    /// Time limit of the commands, in milliseconds.
     pub limit_ms: u64,
 }
 
 impl LeaseEntry {
-    /// The entry of occurrence `fault`, begun at `at` by the wall clock.
+    /// The entry of occurrence `fault`, which begins at `at` by the wall clock.
     pub(super) fn new(fault: usize, at: Option<String>, plan: &ExecPlan) -> LeaseEntry {
         LeaseEntry {
             fault,
@@ -101,7 +101,7 @@ pub(super) struct Healed {
     pub(super) healed: usize,
 }
 
-/// The lease of a run that goes on. The file is there while something is to be healed.
+/// The lease of a run in progress. The file exists while a fault is to be healed.
 #[derive(Debug, Default)]
 pub struct ExecLease {
     directory: PathBuf,
@@ -111,7 +111,7 @@ pub struct ExecLease {
     held: Mutex<Option<HeldLease>>,
 }
 
-/// The file, and how many faults in it are not healed.
+/// The file, and the number of faults in it that are not healed.
 #[derive(Debug)]
 struct HeldLease {
     file: File,
@@ -119,7 +119,7 @@ struct HeldLease {
 }
 
 impl ExecLease {
-    /// The lease of a run of a scenario, to be kept in `directory` once something is broken.
+    /// The lease of a run of a scenario. The file is created in `directory` when the first fault begins.
     pub fn new(directory: &Path, run: String, scenario: String) -> ExecLease {
         let held = Mutex::default();
         ExecLease {
@@ -131,15 +131,15 @@ impl ExecLease {
         }
     }
 
-    /// Where it is while something is to be healed.
+    /// Path of the file, which exists while a fault is to be healed.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Notes what heals a fault. It is on the disk when this returns.
+    /// Notes the command that heals a fault. The entry is on the disk when this returns.
     ///
     /// # Errors
-    /// It is not, and the fault must not begin.
+    /// The entry could not be written: the fault must not begin.
     pub(super) fn begin(&self, entry: &LeaseEntry) -> Result<(), LeaseError> {
         let refused = |error| LeaseError::NotWritten { path: self.path.clone(), error };
         let mut held = self.lock();
@@ -159,10 +159,10 @@ impl ExecLease {
         noted.map_err(refused)
     }
 
-    /// Notes that a fault is healed. The file goes with the last one.
+    /// Notes that a fault is healed. The file is removed with the last one.
     ///
     /// # Errors
-    /// It is not noted: the fault would be healed once more.
+    /// The entry could not be written: `lanekeeper heal` would heal the fault once more.
     pub(super) fn healed(&self, fault: usize) -> Result<(), LeaseError> {
         let mut held = self.lock();
         let Some(lease) = &mut *held else { return Ok(()) };
@@ -176,7 +176,7 @@ impl ExecLease {
         Ok(())
     }
 
-    /// Makes the file, and has the disk know its name.
+    /// Creates the file, and syncs its directory so that the file survives a crash of the machine.
     fn open(&self) -> io::Result<HeldLease> {
         std::fs::create_dir_all(&self.directory)?;
         let mut options = OpenOptions::new();
@@ -200,7 +200,7 @@ impl ExecLease {
         }
     }
 
-    /// Removes the file, and a directory that was made for nothing else.
+    /// Removes the file, and its directory if that was created for the lease alone.
     fn remove(&self) {
         remove(&self.path);
     }
@@ -210,7 +210,7 @@ impl ExecLease {
     }
 }
 
-/// Appends a line, whole and on the disk, or leaves the file as it was.
+/// Appends a line and syncs it, or leaves the file as it was.
 pub(super) fn append(file: &mut File, line: &impl Serialize) -> io::Result<()> {
     let length = file.metadata()?.len();
     let mut text = serde_json::to_vec(line)?;
@@ -227,7 +227,7 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// A directory cannot be opened here.
+/// Only Unix can open a directory to sync it.
 #[cfg(not(unix))]
 fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
@@ -236,18 +236,18 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 pub(super) fn remove(path: &Path) {
     let _ = std::fs::remove_file(path);
     if let Some(directory) = path.parent() {
-        // Only one that is empty goes.
+        // Fails if the directory has other files, which is intended.
         let _ = std::fs::remove_dir(directory);
     }
 }
 
 impl LeaseEntry {
-    /// The command that heals, as it can be typed.
+    /// The command that heals, in the form in which it can be typed.
     pub fn heal_shown(&self) -> String {
         printable(&shown(&self.heal)).into_owned()
     }
 
-    /// The command that broke something, as it can be typed.
+    /// The command that injected the fault, in the form in which it can be typed.
     pub fn start_shown(&self) -> String {
         printable(&shown(&self.start)).into_owned()
     }

@@ -1,6 +1,5 @@
-//! The lease of an actor on its host: commands to the host, reports from it.
-//!
-//! The messages of the actors, and the ids of the supervisor's slots.
+//! The lease of an actor on its host (commands to the host, reports from it), the messages of the actors, and the ids
+//! of the supervisor's slots.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -12,14 +11,14 @@ use crate::broker::BrokerError;
 use crate::logic::{Due, Pacer};
 use crate::measure::{Heartbeat, Owner, StageWatch, Start};
 
-/// What an actor tells a host.
+/// A command from an actor to its host.
 #[derive(Debug)]
 pub(super) enum HostCommand {
     /// Read this partition from here on, for this owner.
     Attach { partition: PartitionId, owner: Owner, start: Start, channel: ReportChannel },
     /// Stop working for this owner, and close the client if no other owner uses it.
     Detach { owner: Owner },
-    /// Have the client read anew what this owner reads, from its checkpoint.
+    /// Have the client assign the partitions of this owner again, from their checkpoints.
     Reassign { owner: Owner },
 }
 
@@ -47,23 +46,23 @@ impl fmt::Debug for CommandChannel {
     }
 }
 
-/// What a host tells an actor.
+/// A report from a host to an actor.
 #[derive(Clone, Debug)]
 pub(super) enum HostReport {
-    /// The client has really fetched, or has joined its group.
+    /// The client has fetched for the first time, or has joined its group.
     Ready,
     /// The machine or the client has failed.
     Failed(BrokerError),
-    /// The host works for the actor no more, as it was asked.
+    /// The host has stopped working for the actor, as asked.
     Detached,
     /// The thread has ended and its client is closed.
     Closed,
 }
 
-/// Where a host's reports go.
+/// Delivers a host's reports.
 pub(super) type Reports = Arc<dyn Fn(HostReport) + Send + Sync>;
 
-/// The channel from a host to one of its actors: reports to the actor, and the news of its crash to the host.
+/// The channel from a host to one of its actors. The host sends reports, and finds out whether the actor has crashed.
 #[derive(Clone)]
 pub(super) struct ReportChannel {
     pub(super) reports: Reports,
@@ -98,9 +97,9 @@ impl ReportChannel {
     }
 }
 
-/// An actor's hold on its host. Dropping it, with a killed actor's state for example, is a crash: the host
-/// is detached without waiting for anything, and a group member commits nothing any more. The supervisor's
-/// release makes the old incarnation count for nothing, whenever its thread notices.
+/// An actor's hold on its host. Dropping it is a crash: a killed actor, for example, drops it with its state. The host
+/// is then detached without waiting, and a group member commits nothing more. The supervisor's release makes the
+/// records of the old incarnation count for nothing, however late its thread notices.
 pub(super) struct Lease {
     owner: Owner,
     commands: CommandChannel,
@@ -113,7 +112,7 @@ impl Lease {
         Lease { owner, commands, crashed: channel.crashed(), asked: AtomicBool::new(false) }
     }
 
-    /// Asks the host to have its client read anew.
+    /// Asks the host to have its client assign the partitions again.
     pub(super) fn reassign(&self) {
         let _ = self.commands.send(HostCommand::Reassign { owner: self.owner });
     }
@@ -127,7 +126,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // An actor that ends in order waits until its host has finished; one that was killed before does not.
+        // An actor that ends in order has waited until its host is detached. This flag is for one that was killed.
         self.crashed.store(true, Ordering::Release);
         if !self.asked.load(Ordering::Acquire) {
             let _ = self.commands.send(HostCommand::Detach { owner: self.owner });
@@ -141,12 +140,12 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// What outlives a pool's host: its schedules.
+/// The schedules of a pool, which outlive its host.
 #[derive(Debug)]
 pub struct PoolShared {
-    /// Which pool.
+    /// The pool that the schedules belong to.
     pub pool: PoolId,
-    /// Its schedules, with how far they have come.
+    /// The schedules, with their progress.
     pub pacer: Mutex<Pacer>,
 }
 
@@ -160,7 +159,7 @@ impl PoolShared {
         self.lock().partitions() as usize
     }
 
-    /// When the schedules are over by what is known of `stages`, see [`Pacer::over_at`].
+    /// End of the schedules as far as `stages` is known, see [`Pacer::over_at`].
     pub fn over_at(&self, stages: &StageWatch) -> Option<Time> {
         let mut pacer = self.lock();
         let ends = stages.ends_from(pacer.stages_ended());
@@ -168,16 +167,16 @@ impl PoolShared {
         pacer.over_at()
     }
 
-    /// What is due and was not taken, see [`Pacer::untaken`].
+    /// Records that are due and were not taken, see [`Pacer::untaken`].
     pub fn untaken(&self, from: Time, to: Time) -> Vec<Due> {
         self.lock().untaken(from, to).collect()
     }
 }
 
-/// What a pool's host tells its actor.
+/// A report from a pool's host to its actor.
 #[derive(Clone, Debug)]
 pub(super) enum PoolReport {
-    /// Everything is sent, and its fate known.
+    /// All records are sent and answered.
     Finished,
     /// The client could not be made, or the thread panicked.
     Failed(BrokerError),
@@ -187,22 +186,22 @@ const RUN: u8 = 0;
 const END: u8 = 1;
 const ABANDON: u8 = 2;
 
-/// The mode of a pool's host, as its actor sets it.
+/// The mode of a pool's host. The pool's actor sets it.
 #[derive(Clone, Debug)]
 pub(super) struct PoolMode(Arc<AtomicU8>);
 
 impl PoolMode {
-    /// Whether the schedule goes on.
+    /// True while the schedule continues.
     pub(super) fn goes_on(&self) -> bool {
         self.0.load(Ordering::Acquire) == RUN
     }
 
-    /// Whether the schedule is to end, with what is in flight waited for.
+    /// True if the schedule is to end, and records in flight are still waited for.
     pub(super) fn is_ending(&self) -> bool {
         self.0.load(Ordering::Acquire) == END
     }
 
-    /// Whether nothing is waited for any more.
+    /// True if the host is to end without waiting.
     pub(super) fn is_abandoned(&self) -> bool {
         self.0.load(Ordering::Acquire) == ABANDON
     }
@@ -227,7 +226,7 @@ impl PoolLease {
         self.0.clone()
     }
 
-    /// Ends the schedule: nothing more is sent, what is in flight is waited for.
+    /// Ends the schedule: no more records are sent, and those in flight are waited for.
     pub(super) fn end(&self) {
         let PoolMode(mode) = &self.0;
         let _ = mode.compare_exchange(RUN, END, Ordering::AcqRel, Ordering::Acquire);
@@ -240,7 +239,7 @@ impl Drop for PoolLease {
     }
 }
 
-/// Which slot: consumers come before pools.
+/// The id of a slot. Consumers come before pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SlotId {
     /// A consumer or group member.
@@ -254,7 +253,7 @@ impl SlotId {
         matches!(self, SlotId::Consumer(_))
     }
 
-    /// A number no other slot has, for seeds.
+    /// A number that no other slot has, to derive seeds from.
     pub(super) fn number(self) -> u64 {
         match self {
             SlotId::Consumer(consumer) => u64::from(consumer.0),
@@ -263,17 +262,17 @@ impl SlotId {
     }
 }
 
-/// What the supervisor is told.
+/// A message to the supervisor.
 #[derive(Debug)]
 pub enum SupervisorMsg {
     /// Start every consumer and the offset oracle.
     StartConsumers,
     /// Start every pool for the backlog.
     StartBacklog {
-        /// The pools' shares of it.
+        /// The pools' shares of the backlog.
         pools: Vec<Arc<PoolShared>>,
     },
-    /// Forget the pools: the backlog is written.
+    /// Remove the pools: the backlog is written.
     EndBacklog,
     /// Start every pool, and schedule the faults from `start` on.
     StartLoad {
@@ -282,7 +281,7 @@ pub enum SupervisorMsg {
         /// Start of the load.
         start: Time,
     },
-    /// An incarnation is up.
+    /// An incarnation is ready.
     Ready(SlotId, Incarnation),
     /// A restart's timer fired.
     Timer(SlotId, u64),
@@ -300,49 +299,49 @@ pub enum SupervisorMsg {
     Heal(usize),
     /// The topic has more partitions than before.
     Grown,
-    /// The topic has only this number of partitions left.
+    /// The topic has fewer partitions than before.
     Gone {
-        /// 0 when there is no such topic any more.
+        /// Number of partitions that are left; 0 if the topic does not exist any more.
         left: u32,
     },
-    /// End the pools' schedules.
+    /// End the schedules of all pools.
     EndLoad,
     /// Stop every consumer, in order of their ids.
     StopConsumers,
 }
 
-/// What a consumer's actor is told, by its host or its supervisor.
+/// A message to a consumer's actor, from its host or the supervisor.
 pub(super) enum ConsumerMsg {
-    /// The host reports.
+    /// A report of the host.
     Host(HostReport),
     /// Stop in order.
     Stop,
-    /// Have the client read anew from the checkpoint.
+    /// Have the client assign the partition again, from its checkpoint.
     Reassign,
 }
 
-/// What a pool's actor is told.
+/// A message to a pool's actor.
 pub(super) enum PoolMsg {
-    /// The host reports.
+    /// A report of the host.
     Host(PoolReport),
-    /// Send nothing more; wait for what is in flight.
+    /// Send no more records, and wait for those in flight.
     End,
 }
 
-/// What the offset oracle is told.
+/// A message to the actor that asks for end offsets.
 pub(super) enum OracleMsg {
     /// A timer of this generation fired.
     Tick(u64),
-    /// A partition has just been restarted: ask now.
+    /// A partition was just restarted: ask now.
     Hurry,
-    /// An answer came, and is entered.
+    /// The answer has arrived, and is entered.
     Answered,
 }
 
-/// What the topic watcher is told.
+/// A message to the topic watcher.
 pub(super) enum WatcherMsg {
-    /// It is time to look.
+    /// It is time to ask for the topic.
     Tick,
-    /// The number of partitions, and of those with a leader; none if the cluster gave no answer.
+    /// The number of partitions, and of those with a leader; `None` if the cluster gave no answer.
     Seen(Option<(u32, u32)>),
 }

@@ -1,4 +1,4 @@
-//! A lease that a run has left: what is not healed, and healing it.
+//! A lease that a crashed run has left, and healing what it lists.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -10,10 +10,10 @@ use super::exec_lease::{FORMAT, Healed, LeaseEntry, LeaseError, LeaseHeader, app
 use super::process::run_command;
 use crate::base::{Clock, open_regular, printable};
 
-/// The largest lease that is read: more than the commands of any run.
+/// The largest lease that is read, in bytes: more than the commands of any run.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// A lease that a run has left.
+/// A lease that a crashed run has left.
 #[derive(Debug)]
 pub struct LeftLease {
     path: PathBuf,
@@ -23,10 +23,10 @@ pub struct LeftLease {
 }
 
 impl LeftLease {
-    /// Opens the lease at `path`; `None` where there is none.
+    /// Opens the lease at `path`; `None` if there is no such file, or no command has run.
     ///
     /// # Errors
-    /// The run that holds it lives, it is damaged, or another user could have written it.
+    /// The run that owns the lease is alive, the lease is damaged, or another user could have written it.
     pub fn open(path: &Path) -> Result<Option<LeftLease>, LeaseError> {
         let not_read = |reason: String| LeaseError::NotRead { path: path.to_owned(), reason };
         match open_regular(path) {
@@ -48,30 +48,30 @@ impl LeftLease {
             remove(path);
             return Ok(None);
         };
-        // What is appended must not continue a line that was cut off.
+        // A line that is appended must not continue one that was cut off.
         file.set_len(whole).map_err(|error| not_read(error.to_string()))?;
         Ok(Some(LeftLease { path: path.to_owned(), file, header, outstanding }))
     }
 
-    /// Where it is.
+    /// Path of the lease.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The scenario and the run, as a message has them.
+    /// The run and its scenario, for messages.
     pub fn of(&self) -> String {
         format!("run {} of `{}`", printable(&self.header.run), printable(&self.header.scenario))
     }
 
-    /// What is not healed, the latest fault first: it is healed in this order.
+    /// The faults that are not healed, in the order in which they have to be healed: the latest first.
     pub fn outstanding(&self) -> impl Iterator<Item = &LeaseEntry> {
         self.outstanding.values().rev()
     }
 
-    /// Runs the command of a fault, and notes that it is healed. The file goes with the last one.
+    /// Runs the command that heals a fault, and notes that. The file is removed with the last fault.
     ///
     /// # Errors
-    /// Why it did not succeed.
+    /// The command failed, or its success cannot be noted.
     pub fn heal(&mut self, fault: usize, clock: Clock) -> Result<(), String> {
         let Some(entry) = self.outstanding.get(&fault) else { return Ok(()) };
         let limit = Duration::from_millis(entry.limit_ms);
@@ -83,7 +83,7 @@ impl LeftLease {
         Ok(())
     }
 
-    /// Removes a lease of which everything is healed.
+    /// Removes the lease if all faults are healed.
     pub fn remove_if_done(&self) {
         if self.outstanding.is_empty() {
             remove(&self.path);
@@ -91,7 +91,7 @@ impl LeftLease {
     }
 }
 
-/// Whether this user owns it and no other user can write it.
+/// True if this user owns the file and no other user can write it.
 #[cfg(unix)]
 fn is_ours(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
@@ -101,16 +101,16 @@ fn is_ours(file: &File) -> io::Result<bool> {
     Ok(metadata.uid() == owner && metadata.mode() & WRITABLE_BY_OTHERS == 0)
 }
 
-/// Not known here.
+/// Ownership is checked on Unix only.
 #[cfg(not(unix))]
 fn is_ours(_: &File) -> io::Result<bool> {
     Ok(true)
 }
 
-/// What the first line says, what is not healed, and how many bytes of whole lines there are.
+/// The first line, the faults that are not healed, and the number of bytes in whole lines.
 type Lines = (LeaseHeader, BTreeMap<usize, LeaseEntry>, u64);
 
-/// Reads a lease; `None` if its process ended before the first line was whole, when no command has run.
+/// Reads a lease. `None` if the process ended before the first line was whole: no command has run then.
 fn read(file: &mut File) -> Result<Option<Lines>, String> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;

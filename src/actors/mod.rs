@@ -3,13 +3,13 @@
 //! ```text
 //! Supervisor ─┬─ Consumer 0 … n       ── host: client + machine (in group mode: machines)
 //!             ├─ ProducerPool 0 … k   ── host: client + pacer
-//!             ├─ TopicWatcher         ── looks at the topic
+//! //! ├─ TopicWatcher         ── asks for the size of the topic
 //!             └─ OffsetOracle         ── asks for end offsets
 //! ```
 //!
-//! Actors are the control plane: a handful of messages per second. No record crosses a mailbox. They never
-//! sleep; they ask the [`Runtime`] for a message. They have no names and their ids are never shown, because both
-//! are process-wide in ractor.
+//! Actors are the control plane: a few messages per second. No record crosses a mailbox. Actors never sleep: they ask
+//! the [`Runtime`] for a message at a time. Actors have no names and their ids are never shown, because both are
+//! process-wide in ractor.
 
 mod clients;
 mod cluster_watch;

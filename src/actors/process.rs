@@ -1,4 +1,4 @@
-//! A command in a process of its own: with a limit, and with what it starts.
+//! A user's command in a process group of its own, with a time limit.
 
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::base::Clock;
 use crate::scenario::known::VARIABLES;
 
-/// Between two looks at a command.
+/// Time between two checks whether a command has ended.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A command as it can be typed: words with other than plain characters in quotes.
+/// A command in the form in which it can be typed: words with special characters are in quotes.
 pub(super) fn shown(command: &[String]) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     let word = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {
@@ -20,11 +20,11 @@ pub(super) fn shown(command: &[String]) -> String {
     command.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// Runs a command in a process group of its own until it ends, or kills the group after `limit`. It begins in
-/// `directory`, or where this process is.
+/// Runs a command in a process group of its own until it ends, or kills the group after `limit`. The working directory
+/// is `directory`, or that of this process.
 ///
 /// # Errors
-/// Why it did not succeed.
+/// The command cannot be run, fails, or takes longer than `limit`.
 pub(super) fn run_command(
     command: &[String],
     directory: Option<&Path>,
@@ -35,12 +35,12 @@ pub(super) fn run_command(
         return Ok(());
     };
     let mut process = Command::new(program);
-    // What it prints must not mix with a report; what it complains about is shown.
+    // The output of the command must not mix with a report. Its errors are shown.
     process.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
     if let Some(directory) = directory {
         process.current_dir(directory);
     }
-    // Secrets of the client are not for them, and what they complain about is shown.
+    // The command must not see the client's secrets.
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(VARIABLES.as_bytes()) {
             process.env_remove(name);
@@ -74,7 +74,7 @@ fn judge(program: &str, status: ExitStatus) -> Result<(), String> {
     }
 }
 
-/// Kills a command with everything it has started.
+/// Kills a command and the processes that it has started.
 fn kill(child: &mut Child) {
     #[cfg(unix)]
     if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32) {

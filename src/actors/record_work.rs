@@ -1,4 +1,4 @@
-//! The work on a record: what it costs, and when it is complete.
+//! The work on a record: its costs, and the time at which it is complete.
 
 use std::time::Duration;
 
@@ -8,40 +8,40 @@ use crate::logic::{Effort, RecordFault};
 /// The work on a record.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordWork {
-    /// Whose work it is.
+    /// The consumer that does the work.
     pub consumer: ConsumerId,
-    /// What the scenario says it costs.
+    /// The effort that the scenario asks for.
     pub effort: Effort,
-    /// The fault that is triggered by it.
+    /// The fault that the record triggers.
     pub fault: Option<RecordFault>,
-    /// When it began.
+    /// Start of the work.
     pub begun: Time,
 }
 
-/// When the work on a record is complete.
+/// Time at which the work on a record is complete.
 #[derive(Clone, Copy, Debug)]
 pub enum Completion {
-    /// At this time, which has come.
+    /// The work is complete since this time.
     At(Time),
-    /// When the host has been charged these costs.
+    /// The work is complete when the host has been charged these costs.
     After(WorkCosts),
 }
 
-/// What a host is charged for a record: efforts that are made one after the other.
+/// The costs that a host is charged for a record: efforts, made one after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkCosts {
     efforts: [Effort; 2],
-    /// Whether the first of them is a fault that blocks the consumer, and not work.
+    /// True if the first effort is a fault that blocks the consumer, and not work.
     begins_with_stall: bool,
 }
 
 impl WorkCosts {
-    /// The next one to be made.
+    /// The next effort.
     pub(super) fn next(&self) -> Option<Effort> {
         self.efforts.into_iter().find(|effort| *effort != Effort::None)
     }
 
-    /// Notes that it is made.
+    /// Notes that the next effort is made.
     pub(super) fn take(&mut self) {
         self.begins_with_stall = false;
         if let Some(made) = self.efforts.iter_mut().find(|effort| **effort != Effort::None) {
@@ -49,27 +49,27 @@ impl WorkCosts {
         }
     }
 
-    /// Whether the next one is a fault that blocks the consumer.
+    /// True if the next effort is a fault that blocks the consumer.
     pub(super) fn is_stall(&self) -> bool {
         self.begins_with_stall
     }
 }
 
 impl RecordWork {
-    /// When it is complete for a host that is charged for it: at once if it costs nothing.
+    /// The completion for a host that is charged the costs: immediate if there are none.
     ///
     /// # Panics
-    /// When the fault is a panic.
+    /// If the fault is a panic.
     pub(super) fn charged(&self) -> Completion {
         let costs = self.costs();
         let is_done = costs.next().is_none();
         if is_done { Completion::At(self.begun) } else { Completion::After(costs) }
     }
 
-    /// What the scenario's work and the fault cost.
+    /// The costs of the scenario's work and of the fault.
     ///
     /// # Panics
-    /// When the fault is a panic.
+    /// If the fault is a panic.
     fn costs(&self) -> WorkCosts {
         let RecordWork { effort, fault, begun, .. } = *self;
         let of = |efforts, begins_with_stall| WorkCosts { efforts, begins_with_stall };
@@ -95,7 +95,7 @@ impl RecordWork {
 /// Panics because a fault says so.
 ///
 /// # Panics
-/// Always. It prints nothing, because it is planned.
+/// Always. No message is printed, because the panic is planned.
 pub(super) fn panic_as_planned() -> ! {
     std::panic::resume_unwind(Box::new("a planned panic"))
 }

@@ -1,5 +1,5 @@
-//! The seam between a run and the world it runs in: threads, real time and a real cluster, or the kernel of a
-//! simulation. And what every actor and host of a run shares, the runtime among it.
+//! The seam between a run and its surroundings: threads, real time and a real cluster, or the kernel of a simulation.
+//! Also the context that all actors and hosts of a run share, which contains the runtime.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -28,27 +28,28 @@ use crate::measure::{Event, Measurements, Owner, RecoveryMark, TraceKind};
 use crate::plan::Plan;
 use crate::summary::Simulation;
 
-/// The world of a run: hosts, time and the cluster. Actors, hosts and the run's wiring are the same in every runtime,
-/// and never ask which one it is.
+/// The surroundings of a run: hosts, time and the cluster. Actors, hosts and the run's wiring are the same in every
+/// runtime, and never ask which one it is.
 ///
 /// There are two: [`ThreadRuntime`](super::ThreadRuntime) and [`SimRuntime`](super::SimRuntime).
 pub trait Runtime: Send + Sync {
     /// Starts the host of a consumer, or of a client that consumers share. Returns at once.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The operating system gives no thread.
     fn spawn_consumer(&self, start: ConsumerStart) -> io::Result<Wake>;
 
     /// Starts the host of a producer pool. Returns at once.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The operating system gives no thread.
     fn spawn_producer(&self, start: ProducerStart) -> io::Result<()>;
 
-    /// Lets a second process, without a supervisor and a fence, read `partition` from its checkpoint on until `until`.
+    /// Starts a second process, without a supervisor and a fence, that reads `partition` from its checkpoint until
+    /// `until`.
     ///
     /// # Errors
-    /// The runtime cannot do it; plans that want that are refused before.
+    /// The runtime cannot do that; a plan that needs it is refused before.
     fn spawn_rogue_consumer(
         &self,
         _context: &Context,
@@ -58,14 +59,14 @@ pub trait Runtime: Send + Sync {
         Err(BrokerError::fatal(format!("no second process can read partition {partition} here")))
     }
 
-    /// Does the work on a record: calls `handle`, if the user has a handler, or makes the scenario's effort. Either
-    /// takes the time an injected fault adds.
+    /// Does the work on a record: calls `handle` if the user has a handler, or else makes the scenario's effort. Both
+    /// take longer by the time that an injected fault adds.
     ///
     /// # Errors
-    /// The handler's.
+    /// The error of the handler.
     ///
     /// # Panics
-    /// When the handler does, or when that is planned.
+    /// If the handler panics, or a panic is planned.
     fn work(
         &self,
         context: &Context,
@@ -73,15 +74,15 @@ pub trait Runtime: Send + Sync {
         handle: Option<&mut dyn FnMut() -> Result<(), HandlerError>>,
     ) -> Result<Completion, HandlerError>;
 
-    /// Has `act` run at `at`, or at once if that has passed. Good to about a millisecond in real time: enough for
-    /// control, too coarse for pacing, which hosts do themselves.
+    /// Runs `act` at `at`, or immediately if `at` has passed. The resolution is about 1 ms in real time: enough for
+    /// control, but too coarse for pacing, which hosts do themselves.
     fn at(&self, at: Time, act: Box<dyn FnOnce() + Send>);
 
-    /// Has `round` run at `first` and then every `interval`, beside everything else; it is given the time it is due.
-    /// It ends when it says so, or when what is returned is dropped.
+    /// Runs `round` at `first` and then every `interval`. Its argument is the time at which it is due. The repetition
+    /// ends when `round` returns `Break`, or when the returned value is dropped.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The operating system gives no thread.
     fn repeat(
         &self,
         name: &str,
@@ -90,84 +91,85 @@ pub trait Runtime: Send + Sync {
         round: Round,
     ) -> io::Result<Repetition>;
 
-    /// How long the watchdogs wait for their next check. They check every `interval`; none before `due` finds
-    /// anything, and one is made after `longest`.
+    /// Time until the next check of the watchdogs. A check is due every `interval`. No check before `due` can find
+    /// anything, so a runtime may leave these out, but it makes one after `longest`.
     fn check_pause(&self, interval: Duration, due: Duration, longest: Duration) -> Duration;
 
-    /// Notes that an actor gets a message from outside the control plane.
+    /// Notes that an actor gets a message from outside the control plane. A simulation then lets actors run before time
+    /// goes on.
     fn mark_actors_busy(&self) {}
 
-    /// Opens a query for the end offsets of all partitions. Each answer says when it was asked for.
+    /// Opens a query for the end offsets of all partitions. Each answer has the time at which the question was asked.
     ///
     /// # Errors
-    /// There is no client or no thread for it.
+    /// There is no client or no thread for the query.
     fn end_offset_query(&self, answer: EndOffsetAnswer) -> Result<Query, BrokerError>;
 
-    /// Opens a query for the size of the topic; none where a topic never changes.
+    /// Opens a query for the size of the topic; `None` where a topic never changes.
     ///
     /// # Errors
-    /// There is no client or no thread for it.
+    /// There is no client or no thread for the query.
     fn topic_query(&self, answer: TopicAnswer) -> Result<Option<Query>, BrokerError>;
 
-    /// Whether the runtime notes leaders by itself, so that the topic need not be looked at for them.
+    /// True if the runtime notes leaders itself, so that the topic watcher need not ask for them at the start.
     fn knows_leaders(&self) -> bool {
         false
     }
 
-    /// Notes the changes of leaders that the runtime knows of by itself.
+    /// Notes the changes of leaders that the runtime knows of.
     fn note_leaders(&self, _measurements: &Measurements) {}
 
-    /// Asks once for the watermarks of all partitions, beside the host that asks.
+    /// Asks once for the watermarks of all partitions, without blocking the host that asks.
     fn inquire(&self, inquiry: Inquiry);
 
-    /// Asks for the end offset of every partition, again and again as long as `patience` lasts.
+    /// Asks for the end offset of every partition, repeatedly until there is an answer or `patience` is over.
     fn end_offsets(&self, patience: Patience) -> Answer<BTreeMap<PartitionId, Offset>>;
 
-    /// Asks for the low and the high watermark of every partition, once.
+    /// Asks once for the low and the high watermark of every partition.
     fn watermarks(&self, patience: Patience) -> Answer<Watermarks>;
 
-    /// Whether logs may have offsets at which a client hands nothing over: transaction markers, aborted records, what
-    /// compaction removed.
+    /// True if logs may have offsets without a record for the client: transaction markers, aborted records, records
+    /// that compaction removed.
     fn logs_have_gaps(&self) -> bool;
 
     /// Notes the topic's new number of partitions.
     fn grown(&self, partitions: u32);
 
-    /// Injects occurrence `fault`, which is this disturbance, or heals it. Returns at once; `missed` is told why the
-    /// cluster does not have it.
+    /// Injects occurrence `fault` of this disturbance, or heals it. Returns at once. If the cluster cannot do it,
+    /// `missed` gets the reason.
     fn inject(&self, fault: usize, disturbance: Disturbance, missed: Missed);
 
-    /// The trace every event goes to, if one is wanted.
+    /// The trace that gets every event, if one is wanted.
     fn trace(&self) -> Option<&TraceWriter> {
         None
     }
 
-    /// How far virtual time has come, and what the broker model has found. None in real time.
+    /// Progress of virtual time, and the findings of the broker model; `None` in real time.
     fn simulation(&self) -> Option<Simulation> {
         None
     }
 
-    /// Whether what the run costs this machine is a figure of its result.
+    /// True if the CPU time and memory of this machine belong into the result.
     fn measures_the_host(&self) -> bool;
 
-    /// Whether the run can be made again, event by event: what is not kept of it can be found out so.
+    /// True if the run can be repeated event by event, so that what the result leaves out can be found out by a replay.
     fn is_reproducible(&self) -> bool;
 
-    /// Ends a run that can be made again, because nothing more of it can be kept. One in real time goes on.
+    /// Ends a run that can be repeated, because its events exceed what can be kept. A run in real time continues.
     fn end_early(&self, _why: String) {}
 }
 
-/// What a host of consumers begins with.
+/// The arguments of a consumer's host.
 pub struct ConsumerStart {
     pub(super) context: Context,
-    /// The client.
+    /// The client to create.
     pub(super) spec: ConsumerSpec,
     pub(super) commands: Receiver<HostCommand>,
-    /// The only owner, and the channel to it; `None` when the client is shared.
+    /// The only owner and its channel; `None` if consumers share the client.
     pub(super) owner: Option<(Owner, ReportChannel)>,
 }
 
-/// What a pool's host begins with.
+/// The arguments of a pool's host.
 pub struct ProducerStart {
     pub(super) context: Context,
     pub(super) shared: Arc<PoolShared>,
@@ -176,67 +178,67 @@ pub struct ProducerStart {
     pub(super) report: Box<dyn Fn(PoolReport) + Send>,
 }
 
-/// A round of [`Runtime::repeat`].
+/// A function that [`Runtime::repeat`] calls.
 pub type Round = Box<dyn FnMut(Time) -> ControlFlow<()> + Send>;
 
-/// A round that is repeated as long as this is kept.
+/// Keeps a round repeated until it is dropped.
 pub type Repetition = Box<dyn Any + Send>;
 
-/// Asks a question once more. False when there will be no answer.
+/// Asks a question once more. False if there will be no answer.
 pub type Query = Box<dyn Fn() -> bool + Send>;
 
-/// Takes end offsets, and when they were asked for.
+/// Gets end offsets, and the time at which they were asked for.
 pub type EndOffsetAnswer =
     Arc<dyn Fn(Result<(Time, BTreeMap<PartitionId, Offset>), BrokerError>) + Send + Sync>;
 
-/// Takes the size of the topic.
+/// Gets the size of the topic.
 pub type TopicAnswer = Arc<dyn Fn(Result<TopicSize, BrokerError>) + Send + Sync>;
 
-/// An answer that comes, or why there is none.
+/// A future answer, or the reason why there is none.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
 
-/// Takes the reason why a fault was missed.
+/// Gets the reason why a fault was missed.
 pub type Missed = Arc<dyn Fn(String) + Send + Sync>;
 
-/// A question for watermarks that comes from a host.
+/// A question of a host for watermarks.
 pub struct Inquiry {
-    /// The name of the thread that asks, where one does.
+    /// Name of the thread that asks, in a runtime that uses one.
     pub(super) name: String,
-    /// Whether to ask again after this error.
+    /// True if the question is to be asked again after this error.
     pub(super) goes_on: Box<dyn FnMut(&BrokerError) -> bool + Send>,
-    /// Takes the watermarks, or the last error.
+    /// Gets the watermarks, or the last error.
     pub(super) answer: Arc<dyn Fn(Result<Watermarks, BrokerError>) + Send + Sync>,
 }
 
 /// How long the end of a run waits for an answer.
 #[derive(Clone, Debug)]
 pub struct Patience {
-    /// At most this long, and until the end of a request that is under way then.
+    /// Time limit; a request that is in progress then is still waited for.
     pub limit: Duration,
-    /// Turns true when the user interrupts the run.
+    /// Becomes true when the user interrupts the run.
     pub interrupted: watch::Receiver<bool>,
-    /// This long after that.
+    /// Time limit after an interruption.
     pub once_interrupted: Duration,
 }
 
-/// What every actor and host of a run shares. Cheap to clone.
+/// The values that all actors and hosts of a run share. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
-    /// What is to be done.
+    /// The plan of the run.
     pub plan: Arc<Plan>,
-    /// Where it is done.
+    /// The runtime: threads or a simulation.
     pub runtime: Arc<dyn Runtime>,
-    /// Where everything is measured.
+    /// The measurements of the run.
     pub measurements: Arc<Measurements>,
-    /// The run's time.
+    /// The clock of the run.
     pub clock: Clock,
-    /// Tells this run's records from others.
+    /// The id by which the run's records are told from others.
     pub run: RunId,
-    /// Root of all randomness.
+    /// The root of all randomness.
     pub seed: Seed,
-    /// The runs this one continues.
+    /// The earlier runs that this run continues.
     pub earlier: Arc<[RunId]>,
-    /// What consumers do with records, if it is not the scenario's work.
+    /// The user's handlers, which replace the scenario's work.
     pub handlers: Option<Handlers>,
     /// The faults that hosts trigger.
     pub active_faults: Arc<ActiveFaults>,
@@ -249,18 +251,18 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    /// Sends `message` to `actor` at `at`, or at once if that has passed. There is no cancelling: receivers
-    /// compare generations and ignore what is stale.
+    /// Sends `message` to `actor` at `at`, or immediately if `at` has passed. A message cannot be cancelled: receivers
+    /// compare generations and ignore stale ones.
     pub fn send_at<M: Message>(&self, at: Time, actor: &ActorRef<M>, message: M) {
         let actor = actor.clone();
-        // The receiver may be gone by then, and then the message is not needed.
+        // An actor that has ended does not need the message.
         self.runtime.at(at, Box::new(move || drop(actor.cast(message))));
     }
 
-    /// Lets `span` pass.
+    /// Waits for `span`.
     pub async fn sleep(&self, span: Duration) {
         let (over, waits) = oneshot::channel();
-        // The waiting side may have gone on for another reason.
+        // The receiver is gone if the caller has stopped waiting.
         let end = move || {
             let _ = over.send(());
         };
@@ -268,13 +270,13 @@ impl Context {
         let _ = waits.await;
     }
 
-    /// Notes an event that happens now in the journal and logs it. An event whose time a figure has as well takes that
-    /// time, by [`note_at`](Self::note_at).
+    /// Adds an event of this moment to the journal, and logs it. If a figure has the time of the event too,
+    /// [`note_at`](Self::note_at) takes the same time.
     pub fn note(&self, event: Event) {
         self.note_at(self.clock.now(), event);
     }
 
-    /// Notes an event in the journal and logs it. Every line about a consumer carries `partition` and
+    /// Adds an event to the journal, and logs it. Every line about a consumer has the fields `partition` and
     /// `consumer`.
     pub fn note_at(&self, now: Time, event: Event) {
         match &event {
@@ -333,7 +335,7 @@ impl Context {
         self.measurements.journal.note(now, event);
     }
 
-    /// An event for the trace: its subject, its text, and its partitions.
+    /// An event for the trace: subject, text, and partitions.
     fn told(&self, event: &Event) -> (String, String, Vec<PartitionId>) {
         let who = match (event.consumer(), event.pool()) {
             (Some(consumer), _) => format!("consumer-{consumer}"),
@@ -354,13 +356,13 @@ impl Context {
         (who, event.to_string(), partitions)
     }
 
-    /// Notes that occurrence `fault` hit nothing, or something else than was meant.
+    /// Notes that occurrence `fault` hit nothing, or another target than planned.
     pub fn note_missed(&self, fault: usize, reason: String) {
         self.note(Event::FaultMissed { fault, reason: reason.clone() });
         self.measurements.fault(fault, |times| times.missed.push(reason));
     }
 
-    /// Notes that occurrence `fault` was over at `now`, and has `mark` do it for each partition it hit.
+    /// Notes that occurrence `fault` was over at `now`, and applies `mark` to each partition that it hit.
     pub fn fault_ended(&self, fault: usize, now: Time, mark: impl Fn(&mut RecoveryMark)) {
         let description = self.plan.faults.get(fault).map(ToString::to_string).unwrap_or_default();
         self.note_at(now, Event::FaultEnded { fault, description });
@@ -371,7 +373,7 @@ impl Context {
         }
     }
 
-    /// Counts an error of a client. The journal gets its first occurrence and then the second, fourth, eighth and so on.
+    /// Counts an error of a client. The journal gets the first, second, fourth, eighth occurrence and so on.
     pub fn note_client_error(
         &self,
         now: Time,
@@ -387,8 +389,8 @@ impl Context {
         }
     }
 
-    /// Makes room for the topic's partitions below `partitions`. Whether any of them was new; consumers and producers
-    /// follow.
+    /// Makes room for the topic's partitions below `partitions`. Returns true if any of them is new; then consumers and
+    /// producers have to be adapted.
     pub fn grown(&self, now: Time, partitions: u32) -> bool {
         let added = self.measurements.grow(partitions, now);
         if added.is_empty() {
@@ -399,7 +401,7 @@ impl Context {
         true
     }
 
-    /// The partitions a consumer has now, as a log field. Under explicit assignment, its own.
+    /// The partitions of a consumer, as a log field. Under explicit assignment, its own.
     fn partitions_of(&self, consumer: ConsumerId) -> String {
         if self.plan.group().is_none() {
             return consumer.to_string();
@@ -407,7 +409,7 @@ impl Context {
         List(&self.owned_by(consumer)).to_string()
     }
 
-    /// The partitions whose last owner is `consumer` and has not given them up.
+    /// The partitions whose last owner is `consumer`, unless it has given them up.
     pub fn owned_by(&self, consumer: ConsumerId) -> Vec<PartitionId> {
         let owns = |id: &usize| {
             let cell = self.measurements.cells[*id].lock();
@@ -418,7 +420,7 @@ impl Context {
         (0..self.measurements.cells.len()).filter(owns).map(|id| PartitionId(id as u32)).collect()
     }
 
-    /// Makes everything before `next` of `consumer` count for nothing, in all cells it may touch.
+    /// Fences all incarnations of `consumer` before `next`, in every cell that it may touch.
     pub fn release(&self, consumer: ConsumerId, next: Incarnation) {
         if self.plan.group().is_none() {
             self.measurements.cells[consumer.0 as usize].lock().release(consumer, next);

@@ -27,16 +27,16 @@ use crate::measure::Measurements;
 use crate::plan::{Plan, SimPlan};
 use crate::summary::Simulation;
 
-/// Nothing is compressed in a simulation, so one filler does for all payloads.
+/// Nothing is compressed in a simulation, so one filler is enough for all payloads.
 const FILLER_BYTES: usize = 1;
 
-/// Hosts in the kernel of a simulation.
+/// Hosts as processes of the kernel of a simulation.
 pub struct SimRuntime {
     kernel: KernelHandle,
     clock: Clock,
     plan: Arc<Plan>,
     settings: SimPlan,
-    /// Those of static members, if only one client may hold each.
+    /// The instance ids of static members, if only one client at a time may hold each.
     places: Option<Places>,
 }
 
@@ -52,7 +52,7 @@ impl SimRuntime {
         SimRuntime { kernel, clock, plan, settings, places }
     }
 
-    /// What the native client does when something goes wrong.
+    /// The time limits and backoffs of the native client.
     fn profile(&self) -> Profile {
         let client = &self.settings.client;
         Profile {
@@ -75,8 +75,8 @@ impl SimRuntime {
         }
     }
 
-    /// An answer of the kernel. A simulated cluster may be out of reach for as long as its faults say: it is waited for
-    /// as long as reading would be.
+    /// An answer of the kernel. A fault may keep a simulated cluster out of reach, so the wait is as long as that for
+    /// the last records.
     fn answered<T: Send + 'static>(
         &self,
         answer: oneshot::Receiver<T>,
@@ -88,7 +88,7 @@ impl SimRuntime {
         Box::pin(async move {
             let interruption = async {
                 if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
-                    // No interruption will come any more.
+                    // The sender is dropped, so there will be no interruption.
                     std::future::pending::<()>().await;
                 }
                 sleep(&kernel, clock.now() + once_interrupted.min(limit)).await;
@@ -128,7 +128,7 @@ impl Runtime for SimRuntime {
         let (partitions, load) = (shared.partitions() as u32, &self.plan.load);
         let port = NativeProducer::new(load, partitions, self.profile());
         let host = PoolHost::new(context, shared, incarnation, mode, port, FILLER_BYTES);
-        // Load begins when clients are there.
+        // The load begins when its clients exist, so their start takes no time.
         self.kernel.host(Box::new(SimulatedPool::new(host, report)), Duration::ZERO);
         Ok(())
     }
@@ -145,7 +145,7 @@ impl Runtime for SimRuntime {
         Ok(())
     }
 
-    /// Calls the handler at once; the time it all takes is charged to the host in virtual time.
+    /// Calls the handler at once. The time of the work is charged to the host in virtual time.
     fn work(
         &self,
         _context: &Context,
@@ -175,7 +175,7 @@ impl Runtime for SimRuntime {
         Ok(Box::new(()))
     }
 
-    /// Checks that cannot find anything are left out; the others are at the times of checks in real time.
+    /// Leaves out checks that cannot find anything. The others are at the times that checks have in real time.
     fn check_pause(&self, interval: Duration, due: Duration, longest: Duration) -> Duration {
         let steps = |wait: Duration| wait.as_nanos().div_ceil(interval.as_nanos()) as u32;
         interval * steps(due).clamp(1, steps(longest).max(1))
@@ -269,13 +269,13 @@ impl Runtime for SimRuntime {
     }
 }
 
-/// The client of the host that begins with `start`. Tests have another one, in which defects are planted.
+/// The client of the host that begins with `start`. Tests replace it by one with planted defects.
 #[cfg(not(test))]
 fn consumer_client(client: NativeConsumer, _start: &ConsumerStart) -> NativeConsumer {
     client
 }
 
-/// Has `act` run at `at`, when no actor is busy.
+/// Runs `act` at `at`, when no actor is busy.
 fn at_time(kernel: &KernelHandle, at: Time, act: impl FnOnce() + Send + 'static) {
     let (busy, mut act) = (kernel.clone(), Some(act));
     let job = move |_| {
@@ -286,10 +286,10 @@ fn at_time(kernel: &KernelHandle, at: Time, act: impl FnOnce() + Send + 'static)
     kernel.at(at, Box::new(job));
 }
 
-/// Lets virtual time pass until `at`.
+/// Waits until virtual time is `at`.
 async fn sleep(kernel: &KernelHandle, at: Time) {
     let (over, waits) = oneshot::channel();
-    // The waiting side may have gone on for another reason.
+    // The receiver is gone if the caller has stopped waiting.
     at_time(kernel, at, move || {
         let _ = over.send(());
     });

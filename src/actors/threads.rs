@@ -24,15 +24,15 @@ use crate::broker::{
 use crate::fault::Disturbance;
 use crate::logic::{Effort, HandlerError, RecordFault};
 
-/// Longest wait for a record, and so the longest a command waits for an idle host.
+/// Longest wait for a record, and therefore for a command to an idle host.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
-/// Longest a client may take to close before its thread gives it up.
+/// Longest time a client may take to close. After it the thread ends without it.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
-/// Longest sleep of an injected fault, so that the end of a run is noticed.
+/// Longest sleep of an injected fault, so that its thread notices the end of a run.
 const SLEEP_MAX: Duration = Duration::from_millis(10);
-/// Between two questions for the end offsets at the end of a run.
+/// Time between two queries for the end offsets at the end of a run.
 const ASK_PAUSE: Duration = Duration::from_millis(200);
-/// Random bytes payload fillers are cut from: large enough that compression finds nothing.
+/// Random bytes from which payload fillers are cut: so many different ones that compression finds no repetition.
 const FILLER_BYTES: usize = 256 * 1024;
 
 /// Hosts on threads, and the ports to a real cluster.
@@ -40,7 +40,7 @@ const FILLER_BYTES: usize = 256 * 1024;
 pub struct ThreadRuntime {
     clients: Arc<dyn ClusterPort>,
     clock: Clock,
-    /// For consumers that share a thread.
+    /// The threads that consumers share.
     shared: Arc<ConsumerThreads>,
 }
 
@@ -64,7 +64,7 @@ impl Runtime for ThreadRuntime {
         let channel = start.owner.as_ref().map(|(_, channel)| channel.clone());
         let host = ConsumerHost::new(start);
         let run = move || {
-            // The dispatcher catches panics in the work on a record; this catches all others.
+            // The dispatcher catches panics in the work on a record. This catches the others.
             let outcome = catch_unwind(AssertUnwindSafe(|| run_consumer(host, &spec, &*clients)));
             let Some(channel) = channel else { return };
             if outcome.is_err() {
@@ -74,7 +74,7 @@ impl Runtime for ThreadRuntime {
             channel.report(HostReport::Closed);
         };
         Builder::new().name(name).spawn(run)?;
-        // It looks for commands between two polls.
+        // A host on a thread of its own checks for commands between two polls.
         Ok(Arc::new(|| ()))
     }
 
@@ -145,7 +145,7 @@ impl Runtime for ThreadRuntime {
             loop {
                 let left = next.remaining(clock.now());
                 let is_kept = dropped.recv_timeout(left) == Err(RecvTimeoutError::Timeout);
-                // A round is told when it was due, even if this thread looks a little later.
+                // The argument is the time at which the round was due, even if this thread is a little late.
                 if !is_kept || round(next).is_break() {
                     return;
                 }
@@ -223,7 +223,7 @@ impl Runtime for ThreadRuntime {
 
     fn inject(&self, fault: usize, disturbance: Disturbance, missed: Missed) {
         let (clients, on_thread) = (self.clients.clone(), missed.clone());
-        // The cluster may take its time.
+        // A request to a cluster may take long, so a thread makes it.
         let act = move || {
             if let Err(error) = clients.disturb(&disturbance) {
                 on_thread(error.to_string());
@@ -243,7 +243,7 @@ impl Runtime for ThreadRuntime {
     }
 }
 
-/// Turn after turn of a consumer's host, from the creation of its client to its close.
+/// Runs the turns of a consumer's host, from the creation of its client to its close.
 fn run_consumer(mut host: ConsumerHost, spec: &ConsumerSpec, clients: &dyn ClusterPort) {
     let context = host.context().clone();
     let mut port = match clients.consumer(spec) {
@@ -271,7 +271,7 @@ fn run_consumer(mut host: ConsumerHost, spec: &ConsumerSpec, clients: &dyn Clust
     host.closed(now, now.since_ns(closing_since));
 }
 
-/// Turn after turn of a pool's host, with the waits between them spent in the client.
+/// Runs the turns of a pool's host. It waits between them in the client.
 fn run_producer(mut host: PoolHost<Box<dyn ProducerPort>>, clock: Clock) {
     loop {
         match host.turn(clock.now(), Horizon::Present(clock)) {
@@ -290,13 +290,13 @@ fn run_producer(mut host: PoolHost<Box<dyn ProducerPort>>, clock: Clock) {
     }
 }
 
-/// Linux adds up to 50 us to every sleep to save wake-ups; a pacing thread wants them exact.
+/// Linux by default delays the end of a sleep by up to 50 us to save wake-ups, which is too much for pacing.
 fn set_timer_slack() {
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000));
 }
 
-/// A thread that answers one question at a time, and how it is asked.
+/// Starts a thread that answers one question at a time; returns how to ask.
 fn query(name: &str, mut answer: impl FnMut() + Send + 'static) -> Result<Query, BrokerError> {
     let (ask, questions) = mpsc::channel();
     // Ends when the sender is dropped.
@@ -318,7 +318,7 @@ fn beside<T: Send + 'static>(
     Box::pin(async { asking.await.map_err(|error| error.to_string())? })
 }
 
-/// Blocks the thread while a consumer of its host hangs. No command is taken meanwhile.
+/// Blocks the thread while a consumer of its host hangs. The host takes no commands meanwhile.
 fn hang(host: &ConsumerHost, context: &Context) {
     while let Some((consumer, until)) = host.hangs_until() {
         block(context, until);
@@ -327,7 +327,7 @@ fn hang(host: &ConsumerHost, context: &Context) {
     }
 }
 
-/// Blocks until `until`, but never longer than the run.
+/// Blocks until `until`, or until the end of the run.
 fn block(context: &Context, until: Time) {
     loop {
         let left = until.remaining(context.clock.now());
@@ -338,10 +338,10 @@ fn block(context: &Context, until: Time) {
     }
 }
 
-/// Triggers the fault of a record before the work on it; returns by how much the work is slower.
+/// Triggers the fault of a record before the work on it. Returns how much the work is slowed down.
 ///
 /// # Panics
-/// When the fault is a panic. Such a panic prints nothing, because it is planned.
+/// If the fault is a panic. It prints no message, because it is planned.
 fn trigger(work: &RecordWork, context: &Context) -> Option<SlowHandler> {
     let began = || context.clock.now();
     match work.fault? {
@@ -356,7 +356,7 @@ fn trigger(work: &RecordWork, context: &Context) -> Option<SlowHandler> {
     }
 }
 
-/// By how much the work on a record is slower than the scenario says.
+/// How much the work on a record is slowed down.
 struct SlowHandler {
     factor: f64,
     add: Duration,
@@ -364,14 +364,14 @@ struct SlowHandler {
 }
 
 impl SlowHandler {
-    /// The effort that is added to the work: it lasts `factor` times as long, and `add` longer. Called when the work is
-    /// done.
+    /// The effort to be added to the work, so that it takes `factor` times as long, and `add` longer. To be called when
+    /// the work is done.
     fn extra_effort(&self, effort: Effort, context: &Context) -> Effort {
         let more = |span: Duration| span.mul_f64(self.factor - 1.0) + self.add;
         match effort {
             Effort::Cpu(span) => Effort::Cpu(more(span)),
             Effort::Wait(span) => Effort::Wait(more(span)),
-            // A handler of one's own: what it took is what it costs.
+            // With the user's own handler, the cost is the time that the handler took.
             Effort::None => {
                 let took = context.clock.now().remaining(self.began);
                 Effort::Wait(more(if self.factor > 1.0 { took } else { Duration::ZERO }))
@@ -380,7 +380,7 @@ impl SlowHandler {
     }
 }
 
-/// Does what a record costs.
+/// Makes an effort: computes or waits.
 fn perform(effort: Effort, context: &Context) {
     match effort {
         Effort::None => {}

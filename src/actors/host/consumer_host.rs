@@ -16,32 +16,32 @@ use crate::logic::Effort;
 use crate::measure::{Event, Owner};
 use crate::plan::Membership;
 
-/// Between two looks at how far the client has come at the ends of partitions.
+/// Time between two checks of the client's position at the ends of partitions.
 const LOOK_AT_ENDS: Duration = Duration::from_millis(50);
 
-/// A host without its client: its dispatcher, its commands, and (unless the client is shared) its owner.
+/// A host without its client: the dispatcher, the commands, and (unless consumers share the client) the owner.
 pub(in crate::actors) struct ConsumerHost {
     context: Context,
     dispatcher: Dispatcher,
     commands: Receiver<HostCommand>,
-    /// The only owner; `None` when the client is shared.
+    /// The only owner; `None` if consumers share the client.
     owner: Option<Owner>,
-    /// The channel for a failure to create the client.
+    /// Gets the report if the client cannot be created.
     channel: Option<ReportChannel>,
     next_commit: Time,
     next_look: Time,
-    /// Whether there is something to look for at the ends of partitions.
+    /// True if logs can have offsets without a record, which a client passes without handing anything over.
     looks_at_ends: bool,
     commit_interval: Option<Duration>,
-    /// The channels for the report that the client is closed.
+    /// Get the report that the client is closed.
     detached: Vec<ReportChannel>,
-    /// Whether watermarks are being asked for.
+    /// True while watermarks are asked for.
     inquiry: Arc<AtomicBool>,
-    /// Whether a record costs nothing and nothing waits for it.
+    /// True if a record costs nothing and nothing waits for it.
     can_defer: bool,
 }
 
-/// Tells owners that came too late, so that none waits for a host that is gone.
+/// Reports a failure to owners that were attached too late, so that none waits for a host that has ended.
 #[expect(clippy::needless_pass_by_value, reason = "nothing may come after")]
 fn turn_away(commands: Receiver<HostCommand>, error: &BrokerError) {
     for command in commands.try_iter() {
@@ -51,7 +51,7 @@ fn turn_away(commands: Receiver<HostCommand>, error: &BrokerError) {
     }
 }
 
-/// Whether a host goes on after a turn.
+/// Whether a host has another turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::actors) enum HostTurn {
     On,
@@ -94,7 +94,7 @@ impl ConsumerHost {
         }
     }
 
-    /// Reports that there is no client.
+    /// Reports that the client could not be created.
     pub(in crate::actors) fn refuse(self, error: &BrokerError) {
         if let Some(channel) = &self.channel {
             channel.report(HostReport::Failed(error.clone()));
@@ -102,7 +102,7 @@ impl ConsumerHost {
         turn_away(self.commands, error);
     }
 
-    /// Hands over the last batch and turns away owners that come too late; what is left is closing the client.
+    /// Hands over the last batch and refuses owners that are attached too late. Then the client can be closed.
     pub(in crate::actors) fn close_dispatcher(&mut self) {
         self.dispatcher.flush();
         let (_, closed) = mpsc::channel();
@@ -110,7 +110,7 @@ impl ConsumerHost {
         turn_away(commands, &BrokerError::fatal("the client has just closed"));
     }
 
-    /// What is left to say when the client is closed, which took `took_ns`.
+    /// Reports that the client is closed, which took `took_ns`.
     pub(in crate::actors) fn closed(self, now: Time, took_ns: i64) {
         if let Some(owner) = self.owner {
             let close_us = u64::try_from(took_ns / 1_000).unwrap_or(0);
@@ -120,17 +120,17 @@ impl ConsumerHost {
         self.detached.into_iter().for_each(|channel| channel.report(HostReport::Detached));
     }
 
-    /// The channel for the report that the client is closed, unless the client is shared.
+    /// The channel for the report that the client is closed, unless consumers share the client.
     pub(in crate::actors) fn channel(&self) -> Option<ReportChannel> {
         self.channel.clone()
     }
 
-    /// The run's surroundings.
+    /// The context of the run.
     pub(in crate::actors) fn context(&self) -> &Context {
         &self.context
     }
 
-    /// For which consumer the host is to hang, and until when. It gets no turn meanwhile.
+    /// The consumer for which the host hangs, and the end of the hang. The host gets no turn meanwhile.
     pub(in crate::actors) fn hangs_until(&self) -> Option<(ConsumerId, Time)> {
         let active_faults = &self.context.active_faults;
         let until = |consumer| {
@@ -140,45 +140,45 @@ impl ConsumerHost {
         active_faults.is_armed().then(|| self.dispatcher.consumers().find_map(until))?
     }
 
-    /// How long the close of the client is to be delayed.
+    /// The delay of the client's close that a fault asks for.
     pub(in crate::actors) fn closes_late(&self) -> Option<Duration> {
         self.context.active_faults.on_close(self.owner?.consumer)
     }
 
-    /// The effort that is charged to the host before its next turn.
+    /// The effort that the host makes before its next turn.
     pub(super) fn effort(&self) -> Option<Effort> {
         self.dispatcher.effort()
     }
 
-    /// Whether that effort is a fault that blocks the consumer.
+    /// True if that effort is a fault that blocks the consumer.
     pub(super) fn is_stalled(&self) -> bool {
         self.dispatcher.is_stalled()
     }
 
-    /// The only consumer it works for, unless the client is shared.
+    /// The only consumer of the host; `None` if consumers share the client.
     pub(super) fn consumer(&self) -> Option<ConsumerId> {
         self.owner.map(|owner| owner.consumer)
     }
 
-    /// Whether the processing of records may be deferred until its result is read, once records
-    /// [only count](Dispatcher::counts_only).
+    /// True if the processing of records may be deferred until its result is read, as long as records [only
+    /// count](Dispatcher::counts_only).
     #[inline]
     pub(super) fn can_defer(&self) -> bool {
         self.can_defer && !self.context.active_faults.is_armed()
     }
 
-    /// Whether records do nothing but count.
+    /// True if records do nothing but count.
     pub(super) fn counts_only(&self) -> bool {
         self.dispatcher.counts_only()
     }
 
-    /// When the host wants a turn even if nothing happens.
+    /// Time of the next turn if nothing happens before.
     pub(super) fn next_wake(&self) -> Time {
         if self.commit_interval.is_some() { self.next_commit } else { Time::NEVER }
     }
 
-    /// Commands, one poll that waits at most `wait`, batches, commits. The host has been free since `free_since`, which
-    /// is `now` unless records may be processed later than they arrive.
+    /// One turn: commands, one poll that waits at most `wait`, batches, commits. The host has been idle since
+    /// `free_since`, which is `now` unless records may be processed later than they arrive.
     pub(in crate::actors) fn turn(
         &mut self,
         now: Time,
@@ -224,14 +224,14 @@ impl ConsumerHost {
         self.settle_failures(now, port)
     }
 
-    /// The consumers that crash before the poll.
+    /// The consumers that a fault crashes before the poll.
     fn crashing(&self, now: Time) -> Vec<ConsumerId> {
         let active_faults = &self.context.active_faults;
         let crashes = |consumer: &ConsumerId| active_faults.crashes(*consumer, now);
         self.dispatcher.consumers().filter(crashes).collect()
     }
 
-    /// Moves positions over what a client does not hand over.
+    /// Advances positions over offsets for which the client hands over no record.
     fn look_at_ends(&mut self, now: Time, port: &mut dyn ConsumerPort) {
         if now >= self.next_look {
             self.next_look = now + LOOK_AT_ENDS;
@@ -247,7 +247,7 @@ impl ConsumerHost {
         match command {
             HostCommand::Attach { partition, owner, start, channel } => {
                 self.context.measurements.cell(partition).lock().take_over(owner, now);
-                // A shared client may still read it for an older incarnation.
+                // A shared client may still read the partition for an older incarnation.
                 let _ = port.submit(now, ConsumerCommand::Unassign(partition));
                 self.dispatcher.attach(partition, owner, channel, start.resume_point);
                 let assign = ConsumerCommand::Assign(partition, start.reads_from());
@@ -264,11 +264,11 @@ impl ConsumerHost {
         }
     }
 
-    /// Takes the partitions of `owner` from the client and gives them back, at their checkpoints.
+    /// Removes the partitions of `owner` from the client and assigns them again, at their checkpoints.
     fn reassign(&mut self, now: Time, owner: Owner, port: &mut dyn ConsumerPort) {
         for partition in self.dispatcher.flush_partitions(owner) {
             if self.dispatcher.group().is_some() {
-                // What a member reads is the group's affair, but not from where.
+                // The group assigns a member's partitions, but this host may set its positions.
                 let next = self.context.measurements.cell(partition).lock().next_offset();
                 let _ = port.submit(now, ConsumerCommand::Seek(partition, next));
                 continue;
@@ -304,8 +304,8 @@ impl ConsumerHost {
     }
 
     fn commit(&mut self, now: Time, port: &mut dyn ConsumerPort) {
-        // What is committed has to be counted before: if this consumer is fenced meanwhile, its successor begins
-        // behind it.
+        // Records must be counted before their offsets are committed: if this consumer is fenced in between, its
+        // successor starts after these offsets.
         self.dispatcher.flush();
         let positions: BTreeMap<_, _> = self.dispatcher.positions().collect();
         if !positions.is_empty()
@@ -324,7 +324,7 @@ impl ConsumerHost {
     }
 
     fn settle(&mut self, now: Time, port: &mut dyn ConsumerPort) -> HostTurn {
-        // One inquiry at a time; what comes meanwhile waits for the next.
+        // One query at a time. Doubts that arise meanwhile wait for the next one.
         if !self.inquiry.load(Ordering::Acquire)
             && let Some((doubtful, doubt)) = self.dispatcher.take_doubtful()
         {
@@ -342,7 +342,7 @@ impl ConsumerHost {
         if let Some(error) = client_failure {
             return self.fail_client(&error);
         }
-        // A client of its own has nothing to do without its machine; a shared one waits for the next.
+        // A client of its own is useless without its machine; a shared one waits for the next owner.
         let only_one_and_gone =
             self.owner.is_some() && self.dispatcher.group().is_none() && self.dispatcher.is_empty();
         if only_one_and_gone { HostTurn::Over } else { HostTurn::On }

@@ -13,40 +13,40 @@ use crate::broker::{BrokerError, ConsumerEvents, ErrorClass, Flow, Positions};
 use crate::logic::{ConsumerMachine, Effort, Runs, WorkSampler};
 use crate::measure::{Applied, Event, Handed, Owner, ResumePoint};
 
-/// Longest time until a batch is handed over, so that checkpoints and figures stay up to date when records
-/// are slow to process.
+/// Longest time until a batch is handed over, so that checkpoints and figures are up to date when records are slow to
+/// process.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
 
 /// The workers of a host, by partition.
 pub(super) struct Dispatcher {
     context: Context,
-    /// Name of the client, and the consumer it is for unless it is shared.
+    /// Name of the client, and the consumer that it belongs to unless it is shared.
     client: String,
     consumer: Option<ConsumerId>,
-    /// By partition id.
+    /// Index: the partition's id.
     workers: Vec<Option<Box<PartitionWorker>>>,
-    /// Partitions with a batch under way.
+    /// Partitions with records in their batch.
     busy: Vec<PartitionId>,
     batch_since: Option<Time>,
-    /// The time of the turn, and the time before which no record is begun.
+    /// Time of the turn, and the time before which no record is begun.
     now: Time,
     free_since: Time,
-    /// Whether the client knows when records arrived.
+    /// True if the client knows when records arrived.
     fetch_is_timed: bool,
-    /// Group mode: the owner the host works for, and its positions, for commits on revocation.
+    /// The group membership of the host, in group mode. It has the positions for commits on revocation.
     group: Option<MemberSession>,
-    /// The record whose effort is being made outside the host.
+    /// The record whose effort the runtime makes now.
     under_way: Option<UnderWay>,
-    /// Machines and clients that failed since the host last looked.
+    /// Machines and clients that failed since the last call of `take_failures`.
     failures: Vec<(PartitionId, BrokerError)>,
     client_failure: Option<BrokerError>,
-    /// Partitions that ended before their resume point, and whether the client found some position out of range,
-    /// since the host last looked.
+    /// Partitions that ended before their resume point, and whether the client found a position out of range, since the
+    /// last call of `take_doubtful`.
     ended_early: Vec<PartitionId>,
     out_of_range: bool,
 }
 
-/// A record that was begun and is not done.
+/// A record that was begun and is not complete.
 #[derive(Clone, Copy)]
 struct UnderWay {
     partition: PartitionId,
@@ -55,7 +55,7 @@ struct UnderWay {
     costs: WorkCosts,
 }
 
-/// The membership of a group member's host.
+/// The group membership of a member's host.
 pub(super) struct MemberSession {
     pub(super) owner: Owner,
     pub(super) channel: ReportChannel,
@@ -90,7 +90,8 @@ impl Dispatcher {
         }
     }
 
-    /// Starts a worker for `owner` at `partition`. With a `resume_point`, nothing counts before that record was read.
+    /// Starts a worker for `owner` at `partition`. With a `resume_point`, no record counts before the one of the resume
+    /// point was read.
     pub(super) fn attach(
         &mut self,
         partition: PartitionId,
@@ -127,7 +128,7 @@ impl Dispatcher {
         self.workers[at] = Some(Box::new(worker));
     }
 
-    /// Removes what works for `owner`; returns its partitions.
+    /// Removes the workers of `owner`, and returns their partitions.
     pub(super) fn detach(&mut self, owner: Owner) -> Vec<(PartitionId, ReportChannel)> {
         self.flush();
         let mut removed = Vec::new();
@@ -139,14 +140,14 @@ impl Dispatcher {
         removed
     }
 
-    /// Those it works for.
+    /// The consumers that the host works for.
     pub(super) fn consumers(&self) -> impl Iterator<Item = ConsumerId> {
         let workers = self.workers.iter().flatten().map(|worker| worker.machine.owner().consumer);
         let member = self.group.as_ref().map(|group| group.owner.consumer);
         workers.filter(move |consumer| Some(*consumer) != member).chain(member)
     }
 
-    /// The partitions of `owner`, with their batches handed over.
+    /// Hands over the batches of `owner`, and returns its partitions.
     pub(super) fn flush_partitions(&mut self, owner: Owner) -> Vec<PartitionId> {
         self.flush();
         let machines = self.workers.iter().flatten().map(|worker| &worker.machine);
@@ -156,14 +157,14 @@ impl Dispatcher {
             .collect()
     }
 
-    /// Lets nothing of a partition count before that record was read.
+    /// Sets the record that must be read before any record of the partition counts.
     pub(super) fn expect(&mut self, partition: PartitionId, resume_point: Option<ResumePoint>) {
         if let Some(worker) = &mut self.workers[partition.0 as usize] {
             worker.resume_point = resume_point;
         }
     }
 
-    /// Lets a consumer fail as if it had crashed by itself.
+    /// Lets a consumer fail as if it had crashed.
     pub(super) fn crash(&mut self, consumer: ConsumerId) {
         let error = BrokerError::fatal("a planned crash");
         if self.group.is_some() {
@@ -175,13 +176,13 @@ impl Dispatcher {
         self.failures.extend(its.map(|machine| (machine.partition(), error.clone())));
     }
 
-    /// Whether no machine is left.
+    /// True if no worker is left.
     pub(super) fn is_empty(&self) -> bool {
-        // From the end: the only one of a host of its own is the last.
+        // From the end, because a host of its own has only one worker, the last one.
         self.workers.iter().rev().all(Option::is_none)
     }
 
-    /// Whether there are machines, and nothing failed or came into doubt since the host last looked.
+    /// True if there are workers, and nothing has failed or become doubtful since the last check.
     #[inline]
     pub(super) fn is_healthy(&self) -> bool {
         let has_failed = !self.failures.is_empty() || self.client_failure.is_some();
@@ -189,31 +190,31 @@ impl Dispatcher {
         !has_failed && !is_in_doubt && !self.is_empty()
     }
 
-    /// Whether records do nothing but count: every worker has read its first one, and nothing failed.
+    /// True if records do nothing but count: every worker has read its first record, and nothing has failed.
     #[inline]
     pub(super) fn counts_only(&self) -> bool {
         let mut workers = self.workers.iter().flatten();
         self.is_healthy() && workers.all(|worker| worker.ready && worker.resume_point.is_none())
     }
 
-    /// Begins a turn at `now`, or goes on with it. A record is begun when it arrived, but not before `free_since`.
+    /// Begins a turn at `now`, or continues it. A record is begun when it arrived, but not before `free_since`.
     #[inline]
     pub(super) fn set_time(&mut self, now: Time, free_since: Time) {
         (self.now, self.free_since) = (now, free_since);
     }
 
-    /// The group side, in group mode.
+    /// The group membership, in group mode.
     pub(super) fn group(&self) -> Option<&MemberSession> {
         self.group.as_ref()
     }
 
-    /// How far this host has come in the partitions it has.
+    /// The positions of the partitions of this host.
     pub(super) fn positions(&self) -> impl Iterator<Item = (PartitionId, Offset)> {
         let machines = self.workers.iter().flatten().map(|worker| &worker.machine);
         machines.filter_map(|machine| Some((machine.partition(), machine.position()?)))
     }
 
-    /// Hands all batches over. A machine whose batch is fenced belongs to a released incarnation and goes.
+    /// Hands over all batches. A worker whose batch is fenced belongs to a released incarnation, and is removed.
     pub(super) fn flush(&mut self) {
         self.batch_since = None;
         for partition in self.busy.drain(..) {
@@ -231,8 +232,8 @@ impl Dispatcher {
         }
     }
 
-    /// Whether it would make a difference to know how far the client has come at the ends of partitions: more is there
-    /// than what was handed over, or what a machine has to see first.
+    /// True if the client's positions at the ends of partitions matter: a partition has more than what was handed over,
+    /// or a worker waits for the record of its resume point.
     pub(super) fn asks_for_ends(&self) -> bool {
         let asks = |worker: &PartitionWorker| {
             let cell = self.context.measurements.cell(worker.machine.partition()).lock();
@@ -243,13 +244,13 @@ impl Dispatcher {
         !has_failed && self.workers.iter().flatten().any(|worker| asks(worker))
     }
 
-    /// The client is at the end of a partition, and would hand `next` over next.
+    /// Notes that the client is at the end of a partition, where `next` is the next offset.
     pub(super) fn reached(&mut self, partition: PartitionId, next: Offset) {
         let worker = self.workers.get_mut(partition.0 as usize).and_then(Option::as_deref_mut);
         worker.into_iter().for_each(|worker| worker.reached(&self.context, self.now, next));
     }
 
-    /// Records a heartbeat: the host polls.
+    /// Notes a heartbeat: the host polls.
     pub(super) fn beat(&self) {
         let now = self.now;
         self.workers.iter().flatten().for_each(|worker| worker.channel.heartbeat.beat(now));
@@ -258,17 +259,17 @@ impl Dispatcher {
         }
     }
 
-    /// The effort that is charged to the host before its next turn.
+    /// The effort that the host makes before its next turn.
     pub(super) fn effort(&self) -> Option<Effort> {
         self.under_way.as_ref().and_then(|record| record.costs.next())
     }
 
-    /// Whether that effort is a fault that blocks the consumer.
+    /// True if that effort is a fault that blocks the consumer.
     pub(super) fn is_stalled(&self) -> bool {
         self.under_way.as_ref().is_some_and(|record| record.costs.is_stall())
     }
 
-    /// Goes on with the record whose effort is made now.
+    /// Continues with the record whose effort was just made.
     pub(super) fn resume(&mut self) {
         if let Some(record) = &mut self.under_way {
             record.costs.take();
@@ -286,17 +287,17 @@ impl Dispatcher {
         }
     }
 
-    /// What failed since the last call: single machines, or the client with all of them.
+    /// The failures since the last call: of single machines, or of the client with all of them.
     pub(super) fn take_failures(
         &mut self,
     ) -> (Vec<(PartitionId, BrokerError)>, Option<BrokerError>) {
         (std::mem::take(&mut self.failures), self.client_failure.take())
     }
 
-    /// The partitions whose position came into doubt since the last call.
+    /// The partitions whose position has become doubtful since the last call.
     pub(super) fn take_doubtful(&mut self) -> Option<(Vec<DoubtfulPartition>, PositionDoubt)> {
         let early = std::mem::take(&mut self.ended_early);
-        // The client does not say which partition is out of range: all are asked about.
+        // The client does not name the partition that is out of range, so all are checked.
         let all = std::mem::take(&mut self.out_of_range);
         if early.is_empty() && !all {
             return None;
@@ -312,7 +313,7 @@ impl Dispatcher {
         Some((doubtful.collect(), doubt))
     }
 
-    /// Removes the worker of a partition and reports the error to its actor.
+    /// Removes the worker of a partition, and reports the error to its actor.
     pub(super) fn fail(&mut self, partition: PartitionId, error: &BrokerError) {
         if let Some(worker) = self.remove_worker(partition) {
             worker.channel.report(HostReport::Failed(error.clone()));
@@ -327,7 +328,7 @@ impl Dispatcher {
         self.workers.get_mut(partition.0 as usize)?.take()
     }
 
-    /// Reports a failure of the client to every actor.
+    /// Reports a failure of the client to all actors.
     pub(super) fn fail_all(&mut self, error: &BrokerError) {
         for worker in self.workers.iter_mut().filter_map(Option::take) {
             worker.channel.report(HostReport::Failed(error.clone()));
@@ -337,19 +338,19 @@ impl Dispatcher {
         }
     }
 
-    /// What follows from a record that is processed, and from whether the batch is full.
+    /// Continues after a record is processed. Hands the batch over if it is full or old enough.
     #[inline]
     fn done(&mut self, partition: PartitionId, begun: Time, now: Time, is_full: bool) -> Flow {
         if !self.busy.contains(&partition) {
             self.busy.push(partition);
         }
-        // Records that were begun before this turn have waited for it.
+        // Time before this turn is not counted, in which records that had been begun waited for it.
         let since = *self.batch_since.get_or_insert(begun.max(self.now));
         let is_old = now > since + BATCH_TIME_MAX;
         if is_full || is_old { Flow::Stop } else { Flow::More }
     }
 
-    /// The machine of a partition has failed.
+    /// Notes that the machine of a partition has failed.
     fn fails(&mut self, partition: PartitionId, error: BrokerError) -> Flow {
         self.failures.push((partition, error));
         Flow::Stop
@@ -380,7 +381,7 @@ impl ConsumerEvents for Dispatcher {
     ) -> Flow {
         let Some(worker) = self.workers.get_mut(partition.0 as usize).and_then(Option::as_mut)
         else {
-            // A shared client or a group member may still hold records of a partition it has just given up.
+            // A shared client or a group member may still hold records of a partition that it has just given up.
             if self.consumer.is_some() && self.group.is_none() {
                 self.context.measurements.strays.fetch_add(1, Ordering::Relaxed);
             }
@@ -420,7 +421,7 @@ impl ConsumerEvents for Dispatcher {
     fn end_of_partition(&mut self, partition: PartitionId) {
         let Some(worker) = self.worker(partition) else { return };
         if let Some(resume_point) = worker.resume_point {
-            // A member whose group has committed up to the checkpoint does not see the record of its resume point.
+            // If the group has committed up to the checkpoint, the member does not get the record of its resume point.
             let is_before = |position: Offset| position <= resume_point.offset;
             if worker.position.is_none() || worker.machine.position().is_some_and(is_before) {
                 self.ended_early.push(partition);
@@ -437,7 +438,7 @@ impl ConsumerEvents for Dispatcher {
         if !std::mem::replace(&mut group.joined, true) {
             channel.report(HostReport::Ready);
         }
-        // A member may hear of new partitions first.
+        // A member may see new partitions before the topic watcher does.
         if let Some(last) = partitions.iter().max() {
             self.context.grown(now, last.0 + 1);
         }

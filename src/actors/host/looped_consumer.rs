@@ -1,5 +1,5 @@
-//! A consumer's host that shares a thread with others: what would block a thread of its own is a time here, before which it
-//! gets no turn.
+//! A consumer's host that shares a thread with others. An effort or fault that would block a thread of its own is a
+//! time here, before which the host gets no turn.
 
 use std::time::Duration;
 
@@ -10,32 +10,33 @@ use crate::broker::calls::RuledConsumer;
 use crate::broker::{BrokerError, ConsumerPort};
 use crate::logic::Effort;
 
-/// Longest time without a turn. A turn of a thousand idle consumers costs as much as a thousand records.
+/// Longest time without a turn. A turn of each of a thousand idle consumers costs as much as a thousand records.
 const IDLE_MAX: Duration = Duration::from_secs(1);
-/// The same in a run with faults: a hang begins with a turn.
+/// The same in a run with faults, because a hang begins with a turn.
 const IDLE_WITH_FAULTS_MAX: Duration = Duration::from_millis(200);
-/// That many turns at least for the watchdog, which sees by them that a host is not hanging.
+/// Turns within the watchdog's limit (`watchdog.poll`), at the least. The watchdog sees from them that a host does not
+/// hang.
 const TURNS_WATCHED: u32 = 6;
-/// Between two looks of a consumer that a fault blocks at whether the run is over.
+/// Time between two checks whether the run is over, of a consumer that a fault blocks.
 const LOOK_AT_END: Duration = Duration::from_millis(10);
 
-/// A consumer's host with its client.
+/// A consumer's host with its client, as one of the hosts of a shared thread.
 pub(in crate::actors) struct LoopedConsumer {
     host: ConsumerHost,
     client: RuledConsumer<Box<dyn ConsumerPort>>,
     ticket: u64,
     /// Longest time without a turn.
     idle: Duration,
-    /// Until when it is busy with a record.
+    /// End of the work on the current record.
     busy_until: Option<Time>,
-    /// The consumer it hangs for, and until when.
+    /// The consumer for which the host hangs, and the end of the hang.
     hangs: Option<(ConsumerId, Time)>,
-    /// Since when it closes, and until when a fault delays that.
+    /// Start of the close, and the time until which a fault delays it.
     closing: Option<(Time, Time)>,
 }
 
 impl LoopedConsumer {
-    /// The host with a client whose polls never wait. Requests name it by `ticket`.
+    /// A host with a client whose polls never wait. `ticket` identifies it in requests.
     pub(in crate::actors) fn new(
         host: ConsumerHost,
         client: Box<dyn ConsumerPort>,
@@ -49,13 +50,13 @@ impl LoopedConsumer {
         LoopedConsumer { host, client, ticket, idle, busy_until: None, hangs: None, closing: None }
     }
 
-    /// By what requests name it.
+    /// The number that identifies the host in requests.
     pub(in crate::actors) fn ticket(&self) -> u64 {
         self.ticket
     }
 
-    /// A turn. Returns when it wants the next one even if nothing comes; none when only
-    /// [closing](Self::close) it is left.
+    /// Runs a turn. Returns the time of the next turn if nothing happens before; `None` if only [`close`](Self::close)
+    /// is left.
     pub(in crate::actors) fn turn(&mut self, now: Time) -> Option<Time> {
         if let Some((_, until)) = self.closing {
             return self.blocked_until(until, now);
@@ -80,7 +81,7 @@ impl LoopedConsumer {
         Some(self.host.next_wake().min(self.client.next_due()).min(now + self.idle))
     }
 
-    /// When it is to be looked at again, if a record keeps it busy.
+    /// Time of the next check, if a record keeps the host busy.
     fn busy(&mut self, now: Time) -> Option<Time> {
         let until = self.busy_until?;
         let is_stalled = self.host.is_stalled();
@@ -90,32 +91,32 @@ impl LoopedConsumer {
         }
         self.busy_until = None;
         if is_stalled && let Some(consumer) = self.host.consumer() {
-            // The stall has ended: a later failure has another cause.
+            // The stall is over: a later failure has another cause.
             self.host.context().active_faults.take_cause(consumer);
         }
         None
     }
 
-    /// When it is to be looked at again, if it hangs.
+    /// Time of the next check, if the host hangs.
     fn hanging(&mut self, now: Time) -> Option<Time> {
         self.hangs = self.host.hangs_until().or(self.hangs);
         let (consumer, until) = self.hangs?;
         let next = self.blocked_until(until, now);
         if next.is_none() {
             self.hangs = None;
-            // A later failure has another cause.
+            // The hang is over: a later failure has another cause.
             self.host.context().active_faults.take_cause(consumer);
         }
         next
     }
 
-    /// When to look again at a fault that blocks until then: one that is over when the run is.
+    /// Time of the next check of a fault that blocks until `until`; `None` if the fault or the run is over.
     fn blocked_until(&self, until: Time, now: Time) -> Option<Time> {
         let is_over = until <= now || self.host.context().active_faults.is_over();
         (!is_over).then(|| until.min(now + LOOK_AT_END))
     }
 
-    /// Closes the client and says so.
+    /// Closes the client, and reports that.
     pub(in crate::actors) fn close(self, now: Time, limit: Duration) {
         let since = self.closing.map_or(now, |(since, _)| since);
         let channel = self.host.channel();
@@ -125,7 +126,7 @@ impl LoopedConsumer {
         channel.iter().for_each(|channel| channel.report(HostReport::Closed));
     }
 
-    /// Says that it has panicked, outside the work on a record; nothing else is done with it.
+    /// Reports a panic outside the work on a record. The host is not used after that.
     pub(in crate::actors) fn panicked(self) {
         let Some(channel) = self.host.channel() else { return };
         channel.report(HostReport::Failed(BrokerError::fatal("panic in the client's thread")));

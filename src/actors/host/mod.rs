@@ -1,8 +1,8 @@
-//! Hosts: what owns a client and the machines behind it, and has turns.
+//! Hosts: each owns a client and the machines that process its records, and works in turns.
 //!
-//! A host has one client and any number of machines: one under explicit assignment with a client each, all
-//! partitions with a shared client, and whatever the group assigns in group mode. The runtime gives it its turns: on a
-//! thread of its own, or as a process of a simulation.
+//! A host has one client and one or more machines: one machine if a consumer has a client of its own, all partitions
+//! with a shared client, and the partitions that the group assigns in group mode. The runtime gives a host its turns,
+//! on a thread or as a process of a simulation.
 
 mod consumer_host;
 mod dispatcher;

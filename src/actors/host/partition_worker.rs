@@ -1,8 +1,7 @@
-//! The worker of one partition: its machine, its handler, its reports, and the record it has to read first.
+//! The worker of one partition: its machine, its handler, its reports, and the record that it must read first.
 //!
-//! Asking for watermarks when a client cannot read where it should: is the position gone for good?
-//!
-//! Beside the host, because a broker may take its time to answer and a host has other work.
+//! Also the queries for watermarks, made when a client cannot read at its position: they decide whether the position is
+//! invalid for good. They run beside the host, because a broker may take long to answer.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -19,24 +18,24 @@ use crate::logic::{
 };
 use crate::measure::{Applied, Handed, Owner, ResumePoint, TraceKind};
 
-/// The machine of a partition, and the channel of its reports.
+/// The worker of a partition: its machine, and the channel for its reports.
 pub(super) struct PartitionWorker {
     pub(super) machine: ConsumerMachine,
     /// The user's handler, in place of the scenario's work.
     pub(super) handler: Option<Box<dyn Handler>>,
     pub(super) channel: ReportChannel,
     pub(super) ready: bool,
-    /// Group mode: how far it is, for the commit when the partition is given up.
+    /// In group mode, the position to commit when the partition is given up.
     pub(super) position: Option<Position>,
-    /// The record that has to be seen before anything counts.
+    /// The record that must be read before any record counts.
     pub(super) resume_point: Option<ResumePoint>,
-    /// Records to skip.
+    /// Offsets of poison records to skip.
     pub(super) skips: Vec<Offset>,
 }
 
 impl PartitionWorker {
-    /// Compares the first records after a restart, up to the one the partition was left at, with that. Whether this
-    /// record counts; the error is definite.
+    /// Compares a record after a restart with the resume point, until that is reached. Returns true if the record
+    /// counts. An error is permanent: the log is another one.
     #[cold]
     pub(super) fn recognise(
         &mut self,
@@ -47,7 +46,7 @@ impl PartitionWorker {
             return Ok(true);
         };
         match sight(&resume_point, offset, *record) {
-            // A group member begins where its group has committed: what comes before its resume point counts again.
+            // A group member starts at the committed offset, so records before its resume point count again.
             Sighting::Earlier => Ok(self.position.is_some()),
             Sighting::Other => {
                 let message = Definite::Rewritten { offset }.to_string();
@@ -61,10 +60,10 @@ impl PartitionWorker {
         }
     }
 
-    /// Triggers the faults that are armed for a record and does the work on it. Returns when the work is done: the
-    /// dispatcher calls [`done`](Self::done) with that.
+    /// Triggers the faults that are armed for a record, and does the work on it. Returns the completion, with which the
+    /// dispatcher calls [`done`](Self::done).
     ///
-    /// After an error the record does not count, and the heartbeat still names it.
+    /// After an error the record does not count, and is still the one in progress in the heartbeat.
     #[inline]
     pub(super) fn process(
         &mut self,
@@ -97,10 +96,10 @@ impl PartitionWorker {
         }
     }
 
-    /// Does the work on the record begun last.
+    /// Does the work on the record that was begun last.
     ///
     /// # Panics
-    /// When the user's handler does, or when that is planned.
+    /// If the user's handler panics, or a panic is planned.
     fn work(
         &mut self,
         context: &Context,
@@ -118,7 +117,7 @@ impl PartitionWorker {
         let mut handle = || match stamp {
             Some(stamp) => {
                 let RecordView { key, value, headers, timestamp_ms } = *record;
-                // A record of a simulation has the time at which it was sent, as with `CreateTime`.
+                // A record of a simulation has the time at which it was sent as its timestamp, as with `CreateTime`.
                 let timestamp_ms = timestamp_ms.or(created_ms(context, stamp.sent));
                 let record = Record { partition, offset, stamp, key, value, headers, timestamp_ms };
                 handler.handle(&record)
@@ -128,12 +127,12 @@ impl PartitionWorker {
         context.runtime.work(context, &work, Some(&mut handle))
     }
 
-    /// Notes that the record begun last, the one at `offset`, is processed. Whether the batch is full.
+    /// Notes that the record begun last, the one at `offset`, is processed. Returns true if the batch is full.
     #[inline]
     pub(super) fn done(&mut self, offset: Offset, now: Time) -> bool {
         self.machine.done(now);
         self.channel.heartbeat.done();
-        // What a dead one was still busy with counts for nothing, and its client may commit once more while it leaves.
+        // The work of a dead actor does not count, and its client may commit once more while it leaves the group.
         if let Some(position) = self.position.as_ref().filter(|_| !self.channel.is_dead()) {
             position.advance(Offset(offset.0 + 1));
         }
@@ -141,7 +140,7 @@ impl PartitionWorker {
         self.machine.is_full()
     }
 
-    /// Notes that it reads; says so if it is the first time, and it is not a group that deals partitions out.
+    /// Notes that the worker reads. The first time this is reported, unless a group assigns the partitions.
     #[inline]
     pub(super) fn reads(&mut self) {
         if !std::mem::replace(&mut self.ready, true) && self.position.is_none() {
@@ -149,7 +148,7 @@ impl PartitionWorker {
         }
     }
 
-    /// Hands the batch over to the cell; an incarnation that was released is fenced.
+    /// Hands the batch over to the cell, which fences it if the incarnation was released.
     pub(super) fn flush(&mut self, context: &Context, now: Time) -> Applied {
         let PartitionWorker { machine, .. } = self;
         let (partition, owner) = (machine.partition(), machine.owner());
@@ -170,11 +169,11 @@ impl PartitionWorker {
         applied
     }
 
-    /// The client is at the end of the partition, and would hand `next` over next. Everything it has handed over is
-    /// processed.
+    /// Notes that the client is at the end of the partition, where `next` is the next offset. All records that it
+    /// handed over are processed.
     pub(super) fn reached(&mut self, context: &Context, now: Time, next: Offset) {
         let partition = self.machine.partition();
-        // What was handed over to a dead one was not processed.
+        // Records that were handed over to a dead actor were not processed.
         if self.channel.is_dead() {
             return;
         }
@@ -197,13 +196,13 @@ impl PartitionWorker {
     }
 }
 
-/// The timestamp of a record that its client knows none of: in a simulation the time at which it was sent.
+/// The timestamp of a record without one: in a simulation, the time at which it was sent.
 fn created_ms(context: &Context, sent: Time) -> Option<i64> {
     context.plan.broker.capability().is_modelled.then_some(sent.0 / 1_000_000)
 }
 
-/// The user's handler for this incarnation; `None` when the scenario's work is done instead. One that cannot be
-/// made comes with the error, as a handler that refuses every record.
+/// The user's handler for this incarnation; `None` if the scenario's work is done instead. If the handler cannot be
+/// made, one that refuses every record takes its place, and the error is returned with it.
 pub(super) fn make_handler(
     context: &Context,
     partition: PartitionId,
@@ -225,13 +224,13 @@ pub(super) fn make_handler(
     (Some(Box::new(Refusing(error))), Some(failure))
 }
 
-/// What a record that was not processed means.
+/// The error for a record that the handler refused.
 fn refused(offset: Offset, error: &HandlerError) -> BrokerError {
     let message = format!("handler failed at offset {offset}: {error}");
     BrokerError { class: class(error), message }
 }
 
-/// What a panic within a record means.
+/// The error for a record whose processing panicked.
 fn panicked(offset: Offset, panic: &(dyn Any + Send)) -> BrokerError {
     BrokerError::processing(format!("panic while processing offset {offset}{}", said(panic)))
 }
@@ -243,12 +242,12 @@ fn class(error: &HandlerError) -> ErrorClass {
     }
 }
 
-/// The text of a panic behind a colon.
+/// The text of a panic, after a colon.
 fn said(panic: &(dyn Any + Send)) -> String {
     panic_text(panic).map_or(String::new(), |text| format!(": {text}"))
 }
 
-/// Processes nothing: sits where no handler could be made until the consumer is taken down.
+/// Refuses every record: takes the place of a handler that could not be made, until the consumer is stopped.
 struct Refusing(HandlerError);
 
 impl Handler for Refusing {
@@ -257,26 +256,26 @@ impl Handler for Refusing {
     }
 }
 
-/// Questions asked before a broker that does not answer counts as a failure.
+/// Queries until a broker without an answer counts as a failure.
 const TRIES: u32 = 3;
 
-/// What made a host ask.
+/// The reason for a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PositionDoubt {
-    /// The client says that the position is out of range. It reads there no more, whatever the answer is.
+    /// The client reported that the position is out of range. It does not read there any more, whatever the answer is.
     OutOfRange,
-    /// The partition ended before the record it was left at. A leader that was just elected may be behind with
-    /// its high watermark, so that alone proves nothing.
+    /// The partition ended before the record of the resume point. That alone proves nothing: the high watermark of a
+    /// leader that was just elected may be behind.
     EndBeforeResumePoint,
 }
 
-/// A partition whose position is in doubt, and the channel for the result.
+/// A partition whose position is doubtful, and the channel for the result.
 pub(super) struct DoubtfulPartition {
     pub(super) partition: PartitionId,
     pub(super) channel: ReportChannel,
 }
 
-/// Asks about `doubtful` beside the host. `under_way` is true meanwhile.
+/// Asks about `doubtful` without blocking the host. `under_way` is true until the answer has come.
 pub(super) fn inquire(
     context: &Context,
     consumer: Option<ConsumerId>,
@@ -332,11 +331,11 @@ fn answer(
                 continue;
             }
             None if standing == Standing::AtTheLow => at_the_low(checkpoint),
-            // What is left before the checkpoint is no record.
+            // The offsets that are left before the checkpoint have no record.
             None if cell.start().reads_from() < low => at_the_low(checkpoint),
             None => continue,
         };
-        // Nothing to read back any more: the next start goes straight to the checkpoint.
+        // No record before the checkpoint is left to compare: the next start is at the checkpoint.
         cell.set_resume_point(None);
         channel.report(HostReport::Failed(BrokerError::fatal(message)));
         guilty += 1;

@@ -1,4 +1,4 @@
-//! The host of a producer pool: paces, stamps, sends, and collects acknowledgements.
+//! The host of a producer pool: paces, stamps and sends records, and collects acknowledgements.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -14,45 +14,46 @@ use crate::logic::{Due, Pacer};
 use crate::measure::{Ack, Measurements, Outcome, PoolState};
 use crate::plan::{Pace, RecordFacts, RecordWriter};
 
-/// Records sent in one go, before acknowledgements are read.
+/// Records sent before acknowledgements are read.
 const BURST_MAX: usize = 256;
-/// At maximum rate the clock is read for the first of this many records: they take less than two microseconds.
+/// At maximum rate the clock is read once for this many records, which take less than 2 us.
 const CLOCK_EVERY: usize = 8;
 /// Longest sleep, so that commands and acknowledgements are seen in time.
 pub(in crate::actors) const SLEEP_MAX: Duration = Duration::from_millis(10);
-/// How long to wait when the client's queue is full or consumers are too far behind.
+/// Wait when the client's queue is full, or consumers are too far behind.
 pub(in crate::actors) const BLOCKED_WAIT: Duration = Duration::from_micros(500);
-/// How long the fate of what is in flight is waited for when the schedule was ended early.
+/// Longest wait for records in flight if the schedule was ended early.
 const ENDED_EARLY: Duration = Duration::from_secs(3);
-/// How long to wait for answers when nothing more is due.
+/// Wait for acknowledgements when no more records are due.
 const FLUSH_WAIT: Duration = Duration::from_millis(2);
 
-/// A pool's machine with its client: the same in real time and in simulation.
+/// The machine of a pool and its client. The same in real time and in a simulation.
 pub(in crate::actors) struct PoolHost<P> {
     context: Context,
     shared: Arc<PoolShared>,
     incarnation: Incarnation,
     mode: PoolMode,
     pub(super) sender: Sender<P>,
-    /// How many partitions the schedules use.
+    /// Number of partitions that the schedules use.
     partitions: usize,
-    /// Until when the fate of what is in flight is waited for, once nothing more is due.
+    /// Until this time records in flight are waited for, once no more records are due.
     flush_until: Option<Time>,
-    /// How far the last turn came: in simulation it may be later than the turn.
+    /// Progress of the last turn. In a simulation it may be later than the turn.
     reached: Time,
 }
 
 /// How far a turn of a pool's host goes.
 #[derive(Clone, Copy)]
 pub(in crate::actors) enum Horizon {
-    /// It sends all that is due by this clock, which goes on meanwhile.
+    /// The turn sends all records that are due according to this clock, which continues meanwhile.
     Present(Clock),
-    /// It sends what is due at its own time, and then, each at its time, what is due before this one.
+    /// The turn sends the records that are due at its own time, and then, each at its own time, those due before this
+    /// time.
     Before(Time),
 }
 
 impl Horizon {
-    /// The time in a turn that has come to `at`.
+    /// The time of a turn that has progressed to `at`.
     #[inline]
     fn time(self, at: Time) -> Time {
         match self {
@@ -64,39 +65,39 @@ impl Horizon {
 
 /// How a burst ended.
 enum Burst {
-    /// Nothing more is due before this; `None` when nothing ever is.
+    /// No record is due before this time; `None` if none is left.
     Idle(Option<Time>),
-    /// More is due.
+    /// More records are due.
     More,
-    /// No room, or no need.
+    /// No record can be sent now.
     Blocked(Blocked),
-    /// A newer incarnation sends now.
+    /// The incarnation is fenced by a newer one.
     Fenced,
 }
 
-/// Who keeps a pool from sending.
+/// The reason why a pool cannot send.
 #[derive(Clone, Copy)]
 pub(in crate::actors) enum Blocked {
     /// The client's queue is full.
     ByClient,
-    /// Too much is unprocessed everywhere.
+    /// Consumers have too many unprocessed bytes.
     ByConsumers,
 }
 
-/// What a pool's host wants after a turn.
+/// The next turn that a pool's host asks for.
 pub(in crate::actors) enum PoolTurn {
-    /// Another turn at once.
+    /// Another turn immediately.
     Again,
     /// Another turn at this time.
     At(Time),
-    /// Another turn after [`BLOCKED_WAIT`], or sooner after an answer, which counts as blocked.
+    /// Another turn after [`BLOCKED_WAIT`], or earlier after an acknowledgement. The time until then counts as blocked.
     Blocked(Blocked),
-    /// Nothing more: everything is sent and its fate known, or the pool is abandoned.
+    /// No more turns: all records are sent and answered, or the pool is abandoned.
     Over,
 }
 
 impl<P: ProducerPort> PoolHost<P> {
-    /// Payloads are filled from `filler_bytes` random bytes; with 1 all are the same.
+    /// Payloads are filled from a ring of `filler_bytes` random bytes. With 1 byte all fillers are the same.
     pub(in crate::actors) fn new(
         context: Context,
         shared: Arc<PoolShared>,
@@ -118,22 +119,22 @@ impl<P: ProducerPort> PoolHost<P> {
         }
     }
 
-    /// Whose host it is.
+    /// The pool that the host belongs to.
     pub(super) fn pool(&self) -> PoolId {
         self.shared.pool
     }
 
-    /// The run's surroundings.
+    /// The context of the run.
     pub(super) fn context(&self) -> &Context {
         &self.context
     }
 
-    /// How far the last turn came.
+    /// Progress of the last turn.
     pub(super) fn reached(&self) -> Time {
         self.reached
     }
 
-    /// Sends what is due up to the horizon and collects what was answered, without waiting.
+    /// Sends the records that are due up to the horizon, and collects acknowledgements, without waiting.
     pub(in crate::actors) fn turn(&mut self, now: Time, horizon: Horizon) -> PoolTurn {
         self.reached = now;
         if self.mode.is_abandoned() {
@@ -166,8 +167,7 @@ impl<P: ProducerPort> PoolHost<P> {
         PoolTurn::At(next.min(self.sender.port.next_due()).max(now))
     }
 
-    /// Until when to wait for the fate of what is in flight. A schedule that is ended early does not wait for as long
-    /// as the scenario says.
+    /// End of the wait for records in flight. It is earlier than the scenario says if the schedule was ended early.
     fn until(&mut self, now: Time) -> Time {
         let drain = self.context.plan.times.drain;
         let goes_on = self.mode.goes_on();
@@ -175,14 +175,14 @@ impl<P: ProducerPort> PoolHost<P> {
         *self.flush_until.insert(self.flush_until.map_or(limit, |until| until.min(limit)))
     }
 
-    /// Until when to wait while a planned pause lasts, unless the schedule is to end.
+    /// End of the wait during a planned pause, unless the schedule is to end.
     fn pause(&self, now: Time) -> Option<Time> {
         let until = self.context.active_faults.paused(self.shared.pool, now)?;
         let goes_on = self.mode.goes_on();
         goes_on.then(|| until.min(now + SLEEP_MAX))
     }
 
-    /// Whether the schedule goes on, and is to be kept.
+    /// True if the schedule continues.
     pub(super) fn has_more(&self) -> bool {
         self.flush_until.is_none() && self.mode.goes_on()
     }
@@ -196,7 +196,7 @@ impl<P: ProducerPort> PoolHost<P> {
         }
     }
 
-    /// Whether the fate of every record is known; when `overdue`, gives up what is left.
+    /// True if every record is answered. If `overdue`, gives up those that are not.
     fn is_flushed(&mut self, now: Time, overdue: bool) -> bool {
         if self.cell().in_flight() > 0 && overdue {
             self.sender.port.give_up(now, Duration::from_secs(5));
@@ -209,7 +209,7 @@ impl<P: ProducerPort> PoolHost<P> {
         self.context.measurements.pools[self.shared.pool.0 as usize].lock()
     }
 
-    /// Spreads what comes next over new partitions, once the client knows them.
+    /// Spreads the next records over new partitions, once the client knows them.
     fn follow(&mut self, partitions: usize) {
         if !self.sender.port.follow(self.reached, partitions as u32) {
             return;
@@ -221,8 +221,8 @@ impl<P: ProducerPort> PoolHost<P> {
         self.partitions = partitions;
     }
 
-    /// The horizon, or a nearer one: records are sent before they are due only if nothing that is still to come makes a
-    /// difference to them.
+    /// The horizon, or the progress of the turn. Records are sent before their turn only if no message or fault that
+    /// may still come makes a difference to them.
     fn nearest(&self, horizon: Horizon) -> Horizon {
         let active_faults = &self.context.active_faults;
         let is_free = self.has_more()
@@ -235,7 +235,7 @@ impl<P: ProducerPort> PoolHost<P> {
         }
     }
 
-    /// Sends what is due and enters what was answered, under one lock of the schedules and the cell.
+    /// Sends the records that are due and enters the acknowledgements, under one lock of the schedules and the cell.
     fn send_and_enter(&mut self, horizon: Horizon) -> Burst {
         let partitions = self.context.measurements.cells.len();
         if partitions > self.partitions {
@@ -257,7 +257,7 @@ impl<P: ProducerPort> PoolHost<P> {
         burst
     }
 
-    /// Lets `wait` pass, or less, and enters the acknowledgements that came into the cell.
+    /// Waits at most `wait` for acknowledgements, and enters them into the cell.
     pub(in crate::actors) fn collect(&mut self, now: Time, wait: Duration) {
         if self.sender.has_answers(now, wait) {
             let pool = self.shared.pool.0 as usize;
@@ -266,7 +266,7 @@ impl<P: ProducerPort> PoolHost<P> {
     }
 }
 
-/// Applies the ends of stages that came before their time.
+/// Tells the schedules which stages of the load have ended early.
 #[inline]
 pub(in crate::actors) fn follow_stages(pacer: &mut Pacer, measurements: &Measurements) {
     let ends = measurements.stages.ends_from(pacer.stages_ended());
@@ -275,7 +275,8 @@ pub(in crate::actors) fn follow_stages(pacer: &mut Pacer, measurements: &Measure
     }
 }
 
-/// Sends what is due up to the horizon, each record at its time, up to [`BURST_MAX`] records. Notes how far it has come.
+/// Sends the records that are due up to the horizon, each at its time, at most [`BURST_MAX`]. Sets `reached` to the
+/// progress.
 fn burst<P: ProducerPort>(
     context: &Context,
     sender: &mut Sender<P>,
@@ -311,28 +312,28 @@ fn burst<P: ProducerPort>(
             }
         }
     }
-    // The next one has a turn of its own, so that messages come between.
+    // The record after an early one gets a turn of its own, so that messages are delivered in between.
     if is_early { Burst::Idle(pacer.next_due(*reached)) } else { Burst::More }
 }
 
-/// A pool's client, and what is sent through it.
+/// The client of a pool, with what it needs to make records.
 pub(super) struct Sender<P> {
     pub(super) port: RuledProducer<P>,
     measurements: Arc<Measurements>,
     run: RunId,
     filler: Filler,
-    /// Makes records that have more than a stamp and filler of always the same size.
+    /// Makes records that have more than a stamp and filler of a constant size.
     writer: Option<Box<RecordWriter>>,
-    /// What was answered and not entered yet.
+    /// Acknowledgements and errors that are not entered yet.
     answers: Answers,
-    /// Records sent per partition, for the cap on what is unprocessed.
+    /// Records sent per partition, for the limit on unprocessed records.
     sent: Vec<i64>,
     unprocessed_max: Option<i64>,
     at_max_rate: bool,
 }
 
 impl<P: ProducerPort> Sender<P> {
-    /// A sender through `port`, which fills payloads from `filler_bytes` random bytes.
+    /// A sender through `port`, which fills payloads from a ring of `filler_bytes` random bytes.
     fn new(
         context: &Context,
         pool: PoolId,
@@ -364,7 +365,7 @@ impl<P: ProducerPort> Sender<P> {
         self.sent.resize(partitions, 0);
     }
 
-    /// Whether more than the cap of this partition is sent and not processed.
+    /// True if this partition has more unprocessed records than the limit.
     #[inline]
     fn is_behind(&self, context: &Context, partition: PartitionId) -> bool {
         let Some(max) = self.unprocessed_max else {
@@ -378,12 +379,13 @@ impl<P: ProducerPort> Sender<P> {
         self.sent[at] - processed / others >= max
     }
 
-    /// Whether it does not matter to the pool how far consumers are.
+    /// True if the progress of consumers does not matter to the pool.
     fn is_independent(&self) -> bool {
         self.unprocessed_max.is_none()
     }
 
-    /// Stamps and hands over one record, which may be the only one at its time. `Err` when the client's queue is full.
+    /// Stamps one record and hands it over. `is_alone` is true if it may be the only one at its time. `Err` if the
+    /// client's queue is full.
     fn send(
         &mut self,
         cell: &mut PoolState,
@@ -416,9 +418,9 @@ impl<P: ProducerPort> Sender<P> {
         Ok(())
     }
 
-    /// When the next record is sent, if it is alone at its time, that is before the horizon and before the next turn
-    /// without it, and the record leaves the client immediately. What was sent at `at` leaves the client before, unless
-    /// it `has_left`.
+    /// Time of the next record if it can be sent early: it is the only one at its time, which is before the horizon and
+    /// before the next turn would be, and it leaves the client immediately. Unless `has_left`, records that were sent
+    /// at `at` leave the client first.
     #[inline]
     fn next_early(
         &mut self,
@@ -436,13 +438,13 @@ impl<P: ProducerPort> Sender<P> {
         self.port.sends_immediately_at(next).then_some(next)
     }
 
-    /// When a record that is sent now was to be sent.
+    /// The intended time of a record that is sent now.
     #[inline]
     fn intended(&self, due: Due, now: Time) -> Time {
         if self.at_max_rate { now } else { due.intended }
     }
 
-    /// What a record says about itself.
+    /// The stamp of a record.
     #[inline]
     fn stamp(&self, due: Due, sequence: u64, now: Time) -> Stamp {
         Stamp {
@@ -455,28 +457,28 @@ impl<P: ProducerPort> Sender<P> {
         }
     }
 
-    /// Enters a record the client takes; returns its sequence.
+    /// Counts a record that the client has taken, and returns its sequence.
     fn note_sent(&mut self, cell: &mut PoolState, due: Due, now: Time) -> u64 {
         self.sent[due.partition.0 as usize] += 1;
         cell.sent(due.producer, due.partition, self.intended(due, now), now)
     }
 
-    /// Lets `wait` pass, or less; whether the client has answered something that is to be entered.
+    /// Waits at most `wait`. Returns true if there are acknowledgements or errors to enter.
     fn has_answers(&mut self, now: Time, wait: Duration) -> bool {
         self.port.answers(now, wait, &mut self.answers);
         !self.answers.is_empty()
     }
 
-    /// Enters what was answered until now.
+    /// Enters the acknowledgements that have come until now.
     fn enter_answers(&mut self, now: Time, cell: &mut PoolState) {
         if self.has_answers(now, Duration::ZERO) {
             self.enter(cell);
         }
     }
 
-    /// Enters what was answered.
+    /// Enters the acknowledgements and errors that were collected.
     fn enter(&mut self, cell: &mut PoolState) {
-        // What was not appended will not be processed: it does not count against the cap.
+        // A record that was not appended will not be processed, so it does not count against the limit.
         for ack in self.answers.acks.iter().filter(|ack| ack.outcome != Outcome::Acked) {
             self.sent[ack.partition.0 as usize] -= 1;
         }

@@ -1,5 +1,5 @@
-//! The processes of a simulation: the same hosts, given their turns by events of the kernel instead of by threads; and
-//! a second process that was given a partition as well.
+//! The processes of a simulation: the same hosts, which get their turns from events of the kernel instead of threads.
+//! Also a rogue consumer, a second process that reads the same partition.
 
 use std::time::Duration;
 
@@ -18,53 +18,54 @@ use crate::broker::{
 use crate::logic::Effort;
 use crate::plan::Acks;
 
-/// Longest time without a turn, so that the watchdog sees that a host is not hanging.
+/// Longest time without a turn, so that the watchdog sees that a host does not hang.
 const IDLE: Duration = Duration::from_millis(500);
-/// Longest a host that hangs goes on to do so after the end of the run.
+/// Longest time that a hang continues after the end of the run.
 const HANG_STEP: Duration = Duration::from_millis(250);
 
-/// How often a client looks whether its place is free, or whether the coordinator has heard that it leaves.
+/// Time between two checks whether an instance id is free, or whether the coordinator has processed a leave.
 const PLACE_LOOK: Duration = Duration::from_millis(10);
 
-/// Most bytes of records a client keeps while its host's turn is put off.
+/// Most bytes of records that a client keeps while the turn of its host is deferred.
 const LATE_BYTES_MAX: usize = 16 * 1024;
 
 /// A consumer's host with the native client.
 pub(in crate::actors) struct SimulatedConsumer<C> {
-    /// In a box: it is taken out for each turn, so that a turn can end it.
+    /// Boxed and optional: it is taken out for each turn, so that a turn can end it.
     host: Option<Box<ConsumerHost>>,
     client: RuledConsumer<C>,
     name: String,
-    /// The place that only this client may hold.
+    /// The instance id that only this client may hold.
     place: Option<HeldPlace>,
-    /// How long closing the client takes, once it has begun.
+    /// Duration of the client's close, once that has begun.
     closing: Option<Duration>,
-    /// The consumer it hangs for, and until when.
+    /// The consumer for which the host hangs, and the end of the hang.
     hangs: Option<(ConsumerId, Time)>,
-    /// Whether it was busy before this turn, and since when it has not been.
+    /// Whether the host was busy before this turn, and since when it has been idle.
     was_busy: bool,
     free_from: Time,
-    /// Whether the host was settled after its last turn. Nothing changes that between turns, and every record asks.
+    /// Whether records only counted after the last turn. That changes only in turns, and is asked for each record.
     counts_only: bool,
 }
 
-/// The place of a static member that no other client can take meanwhile.
+/// The instance id of a static member, which no other client can take meanwhile.
 struct HeldPlace {
     place: Place,
-    /// Whether the client has it.
+    /// True if the client holds it.
     is_taken: bool,
-    /// Until when it waits for the answer to its goodbye, once it has said that.
+    /// End of the wait for the response to the leave request, once that is sent.
     leaves_until: Option<Time>,
 }
 
 impl HeldPlace {
-    /// Whether the client has its place, which it takes when it is free.
+    /// Takes the instance id if it is free. True if the client holds it.
     fn take(&mut self) -> bool {
         self.is_taken |= self.place.take(Duration::ZERO);
         self.is_taken
     }
 
-    /// Leaves, which takes `limit` at most; returns when to look again, if it is not over.
+    /// Leaves the group, which takes at most `limit`. Returns the time of the next check, or `None` if the client has
+    /// left.
     fn leave(&mut self, now: Time, client: &mut NativeConsumer, limit: Duration) -> Option<Time> {
         let is_begin = self.is_taken && self.leaves_until.is_none();
         let until = *self.leaves_until.get_or_insert(now + limit);
@@ -76,7 +77,7 @@ impl HeldPlace {
     }
 }
 
-/// A native consumer, or what is built around one.
+/// A native consumer, or a wrapper of one.
 pub(in crate::actors) trait NativeClient:
     ConsumerPort + AsRef<NativeConsumer> + AsMut<NativeConsumer> + Send
 {
@@ -85,7 +86,7 @@ pub(in crate::actors) trait NativeClient:
 impl<C: ConsumerPort + AsRef<NativeConsumer> + AsMut<NativeConsumer> + Send> NativeClient for C {}
 
 impl<C: NativeClient> SimulatedConsumer<C> {
-    /// The process of a host whose client is `client`: of this group member, if it is one.
+    /// The process of a host with this client. `member` is set if it is a member of the group.
     pub(in crate::actors) fn new(
         host: ConsumerHost,
         client: C,
@@ -107,30 +108,30 @@ impl<C: NativeClient> SimulatedConsumer<C> {
         }
     }
 
-    /// The same of a client that joins its group when this place is free.
+    /// The same process, whose client joins its group when this instance id is free.
     pub(in crate::actors) fn with_place(self, place: Option<Place>) -> SimulatedConsumer<C> {
         let held = |place| HeldPlace { place, is_taken: false, leaves_until: None };
         SimulatedConsumer { place: place.map(held), ..self }
     }
 
-    /// Whether the client has something to hand over that the host would get.
+    /// True if the client has events that it would hand over to the host.
     fn has_events(&self) -> bool {
         self.client.as_inner().as_ref().has_events() && self.client.has_room()
     }
 
-    /// Whether records may wait in the client.
+    /// True if records may wait in the client.
     fn can_wait(&self, host: &ConsumerHost) -> bool {
         self.counts_only && host.can_defer() && self.client.is_idle()
     }
 
-    /// How long it hangs, if it does, before it is looked at again: a run that is over ends that.
+    /// Time until the next check of a hang, if the host hangs. The end of the run ends a hang.
     fn hangs_for(&mut self, now: Time, host: &ConsumerHost) -> Option<Duration> {
         self.hangs = host.hangs_until().or(self.hangs);
         let (consumer, until) = self.hangs?;
         let left = until.remaining(now);
         if left.is_zero() || host.context().active_faults.is_over() {
             self.hangs = None;
-            // A later failure has another cause.
+            // The hang is over: a later failure has another cause.
             host.context().active_faults.take_cause(consumer);
             return None;
         }
@@ -139,14 +140,14 @@ impl<C: NativeClient> SimulatedConsumer<C> {
 
     fn turn_of(&mut self, now: Time, host: &mut ConsumerHost) -> NextTurn {
         loop {
-            // Records that could wait are processed as if they had not.
+            // Records that were deferred are processed as of the time at which they arrived.
             let free_since = if self.can_wait(host) { self.free_from } else { now };
             if let Some(left) = self.hangs_for(now, host) {
                 return NextTurn::After(Effort::Wait(left));
             }
             if host.turn(now, free_since, &mut self.client, Duration::ZERO) == HostTurn::Over {
                 host.close_dispatcher();
-                // A place is left when the client is closed, which may be late.
+                // A client with an instance id leaves when it is closed, which a fault may delay.
                 if self.place.is_none() {
                     self.client.inner().as_mut().leave(now);
                 }
@@ -226,10 +227,10 @@ impl<C: NativeClient> SimProcess for SimulatedConsumer<C> {
 pub(in crate::actors) struct SimulatedPool<R> {
     host: PoolHost<NativeProducer>,
     report: R,
-    /// Since when, and by what, the pool is kept from sending.
+    /// Start and reason of the time in which the pool cannot send.
     blocked: Option<(Time, Blocked)>,
-    /// Whether nothing it may hear of would change what it sends. Without acknowledgements it goes on sending to a
-    /// leader that is none any more, and each of those records is lost.
+    /// True if no message can change what the pool sends. With `acks = "none"` and faults that is not so: the client
+    /// goes on sending to a former leader, and each of those records is lost.
     may_run_early: bool,
 }
 
@@ -288,22 +289,22 @@ impl<R: Fn(PoolReport) + Send> SimProcess for SimulatedPool<R> {
     }
 }
 
-/// A consumer of another process that was given a partition as well: the hazard of explicit assignment, which nothing
-/// prevents. It has no incarnation, no supervisor and no fence; what it does with records is done a second time.
+/// A second process that reads a partition of the run: the hazard of explicit assignment, which nothing prevents. It
+/// has no incarnation, no supervisor and no fence. Records that it reads are processed a second time.
 pub(in crate::actors) struct RogueConsumer {
     client: NativeConsumer,
     events: SecondWork,
     until: Time,
 }
 
-/// What it does with records: counts them as processed by another process, too.
+/// Counts each record as processed by another process.
 struct SecondWork {
     context: Context,
     partition: PartitionId,
 }
 
 impl RogueConsumer {
-    /// Reads `partition` with `client` from its checkpoint on, from now until then.
+    /// Reads `partition` with `client`, from its checkpoint at `now` until `until`.
     pub(in crate::actors) fn new(
         context: &Context,
         mut client: NativeConsumer,
@@ -311,7 +312,7 @@ impl RogueConsumer {
         (now, until): (Time, Time),
     ) -> RogueConsumer {
         let next = context.measurements.cell(partition).lock().next_offset();
-        // It takes every command.
+        // A native client accepts every command.
         let _ = client.submit(now, ConsumerCommand::Assign(partition, next));
         RogueConsumer { client, events: SecondWork { context: context.clone(), partition }, until }
     }

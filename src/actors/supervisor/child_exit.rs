@@ -1,4 +1,4 @@
-//! The exit of a child, and what follows from it: its cause, its release, its restart, and what is noted of its recovery.
+//! The exit of a child: its cause, the release of its incarnation, its restart, and the notes on its recovery.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::logic::{Cause, Death, GATE_WINDOW, GateEffect, SlotEvent, SlotState};
 use crate::measure::{Event, FaultTimes, InFlight, Owner, RecoveryMark};
 use crate::plan::PartitionChoice;
 
-/// A restarted pool first sends the overdue records. For this long its lateness is due to the fault.
+/// Time in which the lateness of a restarted pool is due to the fault, because it first sends the overdue records.
 pub(super) const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// The partitions a pool sends to.
@@ -32,7 +32,7 @@ pub(super) fn partitions_of_pool(context: &Context, pool: PoolId) -> Vec<Partiti
 }
 
 impl SupervisorState {
-    /// A child's actor has ended, with a failure or as asked.
+    /// Handles the end of a child's actor, with a failure or as asked.
     pub(super) async fn ended(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
@@ -49,7 +49,7 @@ impl SupervisorState {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        // A thread may end before it is known that it failed; in order, it ends after its client is closed.
+        // A thread may end before its failure is reported. As a rule it ends after its client is closed.
         if let SlotId::Consumer(consumer) = id {
             let owner = Owner { consumer, incarnation };
             self.reaper.released(owner, now);
@@ -79,7 +79,7 @@ impl SupervisorState {
             SlotId::Consumer(consumer) => self.context.active_faults.take_cause(consumer),
             SlotId::Pool(_) => None,
         };
-        // A consumer that panics as planned does not die of its record.
+        // A consumer that panics as planned does not fail because of its record.
         let faults = &self.context.plan.faults;
         let effect =
             armed_fault.and_then(|fault| faults.get(fault)).map(|fault| &fault.kind.effect);
@@ -133,7 +133,7 @@ impl SupervisorState {
         }
     }
 
-    /// A consumer died while it processed a record.
+    /// Handles the death of a consumer while it processed a record.
     fn died_on(
         &mut self,
         consumer: ConsumerId,
@@ -156,7 +156,7 @@ impl SupervisorState {
         }
     }
 
-    /// How far a slot has come, as a number that only grows with progress.
+    /// The progress of a slot, as a number that only grows.
     pub(super) fn checkpoint(&self, id: SlotId) -> Offset {
         let measurements = &self.context.measurements;
         match id {
@@ -172,7 +172,7 @@ impl SupervisorState {
         }
     }
 
-    /// Applies the effects of the gate. A [`GateEffect::Hold`] is done before, with the end that led to it.
+    /// Applies the effects of the gate. [`GateEffect::Hold`] is applied before, together with the exit that led to it.
     pub(super) async fn gate_effects(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
@@ -213,7 +213,7 @@ impl SupervisorState {
         }
     }
 
-    /// The partitions a consumer works on: its own, or those the group has given it.
+    /// The partitions of a consumer: its own, or those that the group has assigned to it.
     pub(super) fn partitions_of(&self, consumer: ConsumerId) -> Vec<PartitionId> {
         match self.context.plan.group() {
             None => vec![PartitionId(consumer.0)],
@@ -221,8 +221,7 @@ impl SupervisorState {
         }
     }
 
-    /// Makes older incarnations count for nothing, and begins the recovery of their partitions, unless the
-    /// fault has already done so.
+    /// Fences older incarnations, and begins the recovery of their partitions, unless the fault has already begun it.
     pub(super) fn release(
         &mut self,
         id: SlotId,
@@ -270,15 +269,15 @@ impl SupervisorState {
         }
     }
 
-    /// Notes that a consumer was started, for the recoveries that wait for it.
+    /// Notes the start of a consumer, for the recoveries that wait for it.
     pub(super) fn restarted(&mut self, consumer: ConsumerId, incarnation: Incarnation, now: Time) {
         if incarnation == Incarnation(1) {
             return;
         }
         for partition in self.touched_by(consumer) {
             let mut cell = self.context.measurements.cell(partition).lock();
-            // In group mode another member may take the partition; the start of this one still is what the
-            // supervisor did about the failure.
+            // In group mode another member may take over the partition. The start of this member still is the
+            // supervisor's response to the failure.
             let waiting = cell.recoveries.iter_mut().filter(|mark| {
                 mark.awaits_restart() && mark.consumer.is_none_or(|hit| hit == consumer)
             });
@@ -288,8 +287,8 @@ impl SupervisorState {
         tracing::debug!(%consumer, start = %incarnation, "restarted");
     }
 
-    /// Notes that a consumer has fetched from its partition: what has recovered there may be as before from now on.
-    /// In group mode that is so when a member takes a partition over.
+    /// Notes that a consumer has fetched from its partition, which may count as recovered from now on. In group mode
+    /// that is noted when a member takes over the partition.
     pub(super) fn ready(&self, id: SlotId) {
         let (SlotId::Consumer(consumer), None) = (id, self.context.plan.group()) else { return };
         let now = self.context.clock.now();
@@ -298,7 +297,7 @@ impl SupervisorState {
         its.for_each(|mark| mark.is_ready(now));
     }
 
-    /// Notes that a pool was started again, for the fault that killed it.
+    /// Notes the restart of a pool, for the fault that killed it.
     pub(super) fn pool_restarted(&mut self, pool: PoolId, now: Time) {
         let measurements = self.context.measurements.clone();
         let is_due = |times: &FaultTimes| times.injected.is_some() && times.ended.is_none();
@@ -322,14 +321,14 @@ impl SupervisorState {
         self.poll_end_offsets_now();
     }
 
-    /// Asks for end offsets now: a partition has just begun to catch up.
+    /// Asks for end offsets now, because a partition has just begun to catch up.
     pub(super) fn poll_end_offsets_now(&self) {
         if let Some(oracle) = &self.oracle {
             let _ = oracle.cast(OracleMsg::Hurry);
         }
     }
 
-    /// Partitions a consumer may leave traces in: its own, or in group mode all.
+    /// Partitions in whose cells a consumer may have counted: its own, or in group mode all.
     fn touched_by(&self, consumer: ConsumerId) -> Vec<PartitionId> {
         match self.context.plan.group() {
             None => vec![PartitionId(consumer.0)],
@@ -337,14 +336,14 @@ impl SupervisorState {
         }
     }
 
-    /// Notes when something happened to a pool because of a fault.
+    /// Notes a time of a fault that hit a pool.
     pub(super) fn pool_times(&self, fault: Option<usize>, note: impl FnOnce(&mut FaultTimes)) {
         if let Some(fault) = fault {
             self.context.measurements.fault(fault, note);
         }
     }
 
-    /// Notes that a slot has failed.
+    /// Notes the failure of a slot.
     pub(super) fn note_failure(
         &self,
         id: SlotId,
@@ -363,7 +362,7 @@ impl SupervisorState {
         self.context.note_at(now, event);
     }
 
-    /// Notes that a slot will be started again after `delay`.
+    /// Notes that a slot will be restarted after `delay`.
     pub(super) fn note_restart(&self, id: SlotId, delay: Duration, now: Time) {
         if let SlotId::Consumer(consumer) = id {
             let incarnation = self.children[&id].slot.incarnation();
@@ -373,7 +372,7 @@ impl SupervisorState {
         }
     }
 
-    /// Gives a slot up.
+    /// Gives up a slot.
     pub(super) fn give_up(&mut self, id: SlotId, reason: String) {
         let Some(child) = self.children.get_mut(&id) else {
             return;

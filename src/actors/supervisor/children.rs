@@ -1,6 +1,6 @@
-//! The children: how slots come and go, and how each incarnation is started.
+//! The children: how slots are added and removed, and how each incarnation is started.
 //!
-//! The watchdogs: they check consumers that make no progress, and threads that do not end.
+//! Also the watchdogs: checks of consumers that make no progress, and of threads that do not end.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ use crate::measure::{Event, Heartbeat, Owner};
 use crate::plan::Membership;
 
 impl SupervisorState {
-    /// Gives a slot its first start.
+    /// Adds a slot and starts it for the first time.
     pub(super) async fn add(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
@@ -38,7 +38,7 @@ impl SupervisorState {
         self.perform(myself, id, actions, (self.context.clock.now(), None)).await;
     }
 
-    /// Gives a slot an event and does what its machine says. A start that fails is an event again.
+    /// Passes an event to a slot, and carries out the actions of its machine. A start that fails is another event.
     pub(super) async fn step(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
@@ -48,7 +48,7 @@ impl SupervisorState {
         self.step_after(myself, id, event, (self.context.clock.now(), None)).await;
     }
 
-    /// The same at `now`, after fault number `fault`, if one led to it.
+    /// The same at `now`, with the fault that led to the event, if any.
     pub(super) async fn step_after(
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
@@ -108,7 +108,7 @@ impl SupervisorState {
                 self.started(id, incarnation);
             }
             Err(error) => {
-                // A failed spawn sends no supervision event: it is made one here.
+                // A failed spawn sends no supervision event, so this makes one.
                 let checkpoint = self.checkpoint(id);
                 let cause = Cause::Failed(error.to_string());
                 let event = SlotEvent::Ended { incarnation, cause, checkpoint };
@@ -164,7 +164,7 @@ impl SupervisorState {
         Ok(ChildRef::Pool(actor))
     }
 
-    /// Notes a start, and what it means for recoveries under way.
+    /// Notes a start, also in the recoveries that wait for it.
     fn started(&mut self, id: SlotId, incarnation: Incarnation) {
         let now = self.context.clock.now();
         match id {
@@ -181,7 +181,8 @@ impl SupervisorState {
         }
     }
 
-    /// Gives each partition that has none a consumer, from its first record on. A group deals them out itself.
+    /// Starts a consumer for each partition without one, from the first record on. A group assigns new partitions
+    /// itself.
     pub(super) async fn grown(&mut self, myself: &ActorRef<SupervisorMsg>) {
         if self.stopping || self.context.plan.group().is_some() {
             return;
@@ -194,7 +195,7 @@ impl SupervisorState {
         }
     }
 
-    /// Stalls every consumer whose partition is deleted: the first `left` are still there.
+    /// Stalls every consumer whose partition is deleted. The first `left` partitions still exist.
     pub(super) fn stall_deleted_partitions(&mut self, left: u32) {
         let is_group = self.context.plan.group().is_some();
         let reason = match left {
@@ -203,7 +204,7 @@ impl SupervisorState {
         };
         for (id, child) in &mut self.children {
             match id {
-                // A group deals out what is left.
+                // The group assigns the partitions that are left.
                 SlotId::Consumer(_) if is_group && left > 0 => {}
                 SlotId::Consumer(ConsumerId(id)) if is_group || *id >= left => {
                     child.kill_for(KillReason::Definite(reason.clone()));
@@ -213,7 +214,7 @@ impl SupervisorState {
         }
     }
 
-    /// Starts the members that fault number `number` adds, if that is what it does.
+    /// Starts the members that fault `number` adds, if it adds any.
     pub(super) async fn join(&mut self, myself: &ActorRef<SupervisorMsg>, number: usize) {
         if self.load_is_over {
             return;
@@ -223,14 +224,14 @@ impl SupervisorState {
         }
     }
 
-    /// Stops the members that fault number `number` has added.
+    /// Stops the members that fault `number` has added.
     pub(super) async fn leave(&mut self, myself: &ActorRef<SupervisorMsg>, number: usize) {
         for consumer in self.group_members(number) {
             self.step(myself, SlotId::Consumer(consumer), SlotEvent::Stop).await;
         }
     }
 
-    /// Notes that a member that was to join and stay has its place: its fault is over.
+    /// Notes that a member added by a fault has joined. If it is to stay, that ends the fault.
     pub(super) fn joined(&mut self, id: SlotId) {
         let SlotId::Consumer(consumer) = id else { return };
         let number = self.context.plan.faults.iter().position(|fault| {
@@ -255,20 +256,20 @@ impl SupervisorState {
     }
 }
 
-/// Between two checks.
+/// Time between two checks of the watchdogs.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
-/// Where checks that cannot find anything are left out, one is made after this time nevertheless. What a check
-/// compares with is no older.
+/// Time after which a check is made at the latest, in a runtime that leaves out checks that cannot find anything. No
+/// check compares with an older one.
 const CHECK_INTERVAL_MAX: Duration = Duration::from_secs(1);
-/// An answer of the offset oracle older than this says nothing about now.
+/// An end offset that was asked for longer ago than this is not used.
 const END_IS_FRESH: Duration = Duration::from_secs(5);
 
-/// The records that wait for a consumer, and its position.
+/// Whether records wait for a consumer, and its position.
 #[derive(Clone, Copy, Default)]
 struct ConsumerBacklog {
-    /// Whether records are known to wait for it.
+    /// True if records are known to wait for the consumer.
     is_waited_for: bool,
-    /// Its checkpoint; of a member, all of them together.
+    /// Checkpoint of the consumer; for a group member the sum over its partitions.
     checkpoint: Offset,
 }
 
@@ -296,7 +297,7 @@ impl SupervisorState {
         self.schedule_check(myself, due);
     }
 
-    /// Schedules the next call of [`SupervisorState::check_watchdogs`]. It may find something at `due`.
+    /// Schedules the next call of [`SupervisorState::check_watchdogs`]. No check before `due` can find anything.
     pub(super) fn schedule_check(&mut self, myself: &ActorRef<SupervisorMsg>, due: Time) {
         let (now, watch) = (self.context.clock.now(), &self.context.plan.watch);
         let longest = CHECK_INTERVAL_MAX.min(watch.poll).min(watch.fetch).min(watch.close);
@@ -305,7 +306,7 @@ impl SupervisorState {
         self.context.send_at(now + wait, myself, SupervisorMsg::CheckWatchdogs);
     }
 
-    /// Checks a consumer; returns when the next check may find something.
+    /// Checks a consumer. Returns the earliest time at which the next check can find something.
     fn check_consumer(
         &mut self,
         consumer: ConsumerId,
@@ -348,7 +349,7 @@ impl SupervisorState {
             Remedy::GiveUp => ("given up", Some(KillReason::GivenUp(description.clone()))),
         };
         if let (Some(_), true, Some(shared)) = (&kill_reason, is_poll, &self.shared) {
-            // What is started next needs another thread than the one that hangs.
+            // The replacement needs another thread than the one that hangs.
             shared.lock().unwrap_or_else(PoisonError::into_inner).give_up();
         }
         match (kill_reason, &child.actor) {
@@ -367,8 +368,8 @@ impl SupervisorState {
         });
     }
 
-    /// The backlog of each consumer, in one pass. A member is checked as a whole: partitions that come or go count as
-    /// progress, and while it waits for its group it has none.
+    /// The backlog of each consumer, computed in one pass. A member is checked as a whole: a change of its partitions
+    /// counts as progress, and it has no backlog while it waits for its group.
     fn backlogs(&self, now: Time) -> BTreeMap<ConsumerId, ConsumerBacklog> {
         let is_group = self.context.plan.group().is_some();
         let mut backlogs: BTreeMap<ConsumerId, ConsumerBacklog> = BTreeMap::new();

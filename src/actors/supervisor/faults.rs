@@ -1,4 +1,4 @@
-//! Putting faults in, and noting when they are over.
+//! Injecting faults, and noting their ends.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::measure::Event;
 use crate::plan::FaultPlan;
 
 impl SupervisorState {
-    /// Puts occurrence `number` in.
+    /// Injects occurrence `number`.
     pub(super) fn inject(&mut self, number: usize) {
         let plan = self.context.plan.clone();
         let Some(fault) = plan.faults.get(number).filter(|_| !self.load_is_over) else {
@@ -46,7 +46,7 @@ impl SupervisorState {
         }
     }
 
-    /// Notes that occurrence `number` is over by itself.
+    /// Notes the end of occurrence `number`, whose duration is over.
     pub(super) fn heal(&mut self, number: usize) {
         let plan = self.context.plan.clone();
         let Some(fault) = plan.faults.get(number) else {
@@ -55,7 +55,7 @@ impl SupervisorState {
         match &fault.kind.effect {
             FaultEffect::Exec(_) => {
                 self.commands.undo(number);
-                // It is over when its commands have ended, which their thread notes.
+                // The thread of its commands notes the end, after they have ended.
                 return self.poll_end_offsets_now();
             }
             FaultEffect::Brokers { end: Some(end), .. } => {
@@ -139,7 +139,7 @@ impl SupervisorState {
         }
         let measured = &self.context.measurements.pools[pool.0 as usize];
         match effect {
-            // It is part of the schedule from the beginning.
+            // The burst is part of the schedules from the beginning.
             PoolFault::Burst { .. } => {}
             PoolFault::Pause => {
                 let end = now + fault.lasts.unwrap_or_default();
@@ -177,14 +177,14 @@ impl SupervisorState {
         }
     }
 
-    /// Every partition may feel it.
+    /// Begins a recovery of every partition, because the fault may affect each of them.
     fn hit_all(&self, number: usize, now: Time) {
         let all: Vec<PartitionId> =
             (0..self.context.measurements.cells.len() as u32).map(PartitionId).collect();
         self.begin_recovery(number, None, &all, now);
     }
 
-    /// Has a rule hold for the calls of clients from now on.
+    /// Applies a rule to the calls of clients from now on.
     fn hit_calls(&self, number: usize, fault: &FaultPlan, rule: CallRule, now: Time) {
         let partitions: BTreeSet<PartitionId> = match &fault.targets {
             Targets::Partitions(partitions) => partitions.iter().copied().collect(),
@@ -200,7 +200,7 @@ impl SupervisorState {
         let partitions: Vec<PartitionId> = partitions.into_iter().collect();
         self.begin_recovery(number, None, &partitions, now);
         if (rule.call, rule.action) == (Call::Produce, CallAction::Error(CallError::Retriable)) {
-            // A producer that has to try again sends late, and it is not the tester's doing.
+            // The lateness of a producer that has to retry is due to the fault, and not to the load generator.
             let end = now + fault.lasts.unwrap_or_default() + CATCH_UP;
             self.context.measurements.pools.iter().for_each(|pool| pool.lock().excuse(now, end));
         }
@@ -212,7 +212,7 @@ impl SupervisorState {
             FaultEffect::Brokers { begin, .. } => self.change_brokers(number, targets, *begin),
             FaultEffect::Cluster(disturbance) => self.disturb(number, disturbance.clone()),
             FaultEffect::Exec(exec) => self.commands.start(&self.context, number, exec),
-            // Members that join are not there yet: see `join`. The others hit no cluster.
+            // Members that join do not exist yet: see `join`. The other effects hit no cluster.
             FaultEffect::Join
             | FaultEffect::Consumers(_)
             | FaultEffect::Pools(_)

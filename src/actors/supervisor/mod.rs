@@ -24,18 +24,18 @@ use crate::plan::{ClientTopology, Membership};
 
 pub use self::state::Status;
 
-/// The root of a run's actors. Lives on a runtime of its own, so no blocked handler can starve it.
+/// The root of a run's actors. It has a runtime of its own, so that a handler that blocks cannot delay it.
 #[derive(Debug)]
 pub struct Supervisor;
 
-/// What the supervisor needs.
+/// The arguments of the supervisor.
 #[derive(Debug)]
 pub struct SupervisorArgs {
-    /// The run's surroundings.
+    /// The context of the run.
     pub context: Context,
-    /// The user's own commands, which its faults run.
+    /// The user's own commands, which `exec` faults run.
     pub commands: Arc<Commands>,
-    /// Where the state of the run is published.
+    /// Publishes the state of the run.
     pub status: watch::Sender<Status>,
 }
 
@@ -143,8 +143,8 @@ impl Actor for Supervisor {
                 let failure = Failure::from_error(&error);
                 state.ended(&myself, actor.get_id(), Some(failure)).await;
             }
-            // The child's state comes with the event and is dropped here: it holds a lease and nothing that
-            // blocks, see `host::Lease`.
+            // The child's state comes with the event and is dropped here. It holds a lease, which does not block when
+            // it is dropped.
             SupervisionEvent::ActorTerminated(actor, _state, reason) => {
                 let failure = (reason.as_deref() == Some("killed")).then_some(Failure::Killed);
                 state.ended(&myself, actor.get_id(), failure).await;
@@ -157,7 +157,7 @@ impl Actor for Supervisor {
 }
 
 impl SupervisorState {
-    /// The ids of the slots that `which` picks.
+    /// The ids of the slots for which `which` returns true.
     fn slots(&self, which: impl Fn(&SlotId) -> bool) -> Vec<SlotId> {
         self.children.keys().copied().filter(which).collect()
     }

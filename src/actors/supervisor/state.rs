@@ -1,4 +1,4 @@
-//! What the supervisor holds: its slots with their actors, and the state of the run that follows from them.
+//! The state of the supervisor: its slots with their actors, and the state of the run that follows from them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,58 +17,58 @@ use crate::broker::ErrorClass;
 use crate::logic::{Gate, PoisonWatch, Reaper, Slot, SlotState, Watchdog};
 use crate::measure::Heartbeat;
 
-/// What the supervisor knows.
+/// The state of the supervisor.
 #[derive(Debug)]
 pub struct SupervisorState {
     pub(super) context: Context,
-    /// The user's own commands.
+    /// The user's own commands, which `exec` faults run.
     pub(super) commands: Arc<Commands>,
-    /// Ordered by our own ids: ractor's map of children is not.
+    /// In the order of our own ids, because the order of ractor's map of children is random.
     pub(super) children: BTreeMap<SlotId, Child>,
     pub(super) by_actor: BTreeMap<ActorId, (SlotId, Incarnation)>,
     pub(super) shared: Option<Arc<Mutex<SharedHost>>>,
     pub(super) oracle: Option<ActorRef<OracleMsg>>,
-    /// Held back here when many consumers fail together.
+    /// Holds slots back when many fail together.
     pub(super) gate: Gate<SlotId>,
     pub(super) gate_random: Random,
     pub(super) poison: PoisonWatch,
     pub(super) reaper: Reaper,
-    /// Nothing is broken any more once the load was told to end.
+    /// True once the load was told to end: no fault is injected any more.
     pub(super) load_is_over: bool,
     pub(super) status: watch::Sender<Status>,
-    /// Whether consumers are being stopped for good.
+    /// True if consumers are stopped for good.
     pub(super) stopping: bool,
 }
 
-/// A slot with its actor.
+/// A slot and its actor.
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) slot: Slot,
     pub(super) random: Random,
-    /// A pool's schedules.
+    /// The schedules, if the slot is a pool's.
     pub(super) pool: Option<Arc<PoolShared>>,
     pub(super) actor: Option<ChildRef>,
-    /// The fault that is about to end it.
+    /// The fault that is about to end the actor.
     pub(super) fault: Option<usize>,
-    /// The fault for which it was asked to stop.
+    /// The fault for which the actor was asked to stop.
     pub(super) stopping_for: Option<usize>,
-    /// Why it is given up.
+    /// The reason why the slot is given up.
     pub(super) given_up: Option<String>,
-    /// The heartbeat of its incarnation.
+    /// The heartbeat of the current incarnation.
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) watchdog: Watchdog,
-    /// Why the supervisor has killed it, unless a fault did.
+    /// The reason for which the supervisor has killed the actor, unless a fault did.
     pub(super) kill_reason: Option<KillReason>,
 }
 
-/// Why the supervisor kills an incarnation: the reason of its exit.
+/// The reason for which the supervisor kills an incarnation.
 #[derive(Debug)]
 pub(super) enum KillReason {
-    /// It hangs; another one may not.
+    /// The incarnation hangs, and a replacement may not.
     Replaced(String),
-    /// Another one would hang, too.
+    /// The incarnation hangs, and a replacement would hang too.
     GivenUp(String),
-    /// Its partition is gone for good.
+    /// The partition is gone for good.
     Definite(String),
 }
 
@@ -80,7 +80,7 @@ pub(super) enum ChildRef {
 }
 
 impl Child {
-    /// A slot nothing has happened to yet.
+    /// A slot without any event so far.
     pub(super) fn new(
         slot: Slot,
         random: Random,
@@ -102,7 +102,7 @@ impl Child {
         }
     }
 
-    /// Asks the actor to stop in order. One that is dead already needs no asking.
+    /// Asks the actor to stop in order. An actor that has ended is not asked.
     pub(super) fn stop(&self) {
         match &self.actor {
             Some(ChildRef::Consumer(actor)) => drop(actor.cast(ConsumerMsg::Stop)),
@@ -111,14 +111,14 @@ impl Child {
         }
     }
 
-    /// Kills the actor for fault number `fault`, if there is a live one.
+    /// Kills the actor for this fault, if it is alive.
     pub(super) fn kill(&mut self, fault: usize) {
         if self.kill_actor() {
             self.fault = Some(fault);
         }
     }
 
-    /// Kills the actor for a reason of the supervisor's own, if there is a live one.
+    /// Kills the actor for a reason of the supervisor's own, if it is alive.
     pub(super) fn kill_for(&mut self, kill_reason: KillReason) {
         if self.kill_actor() {
             self.kill_reason = Some(kill_reason);
@@ -136,29 +136,29 @@ impl Child {
         true
     }
 
-    /// Asks the actor to stop in order for fault number `fault`, to be started again.
+    /// Asks the actor to stop in order for this fault. It is started again after that.
     pub(super) fn stop_for(&mut self, fault: usize) {
         self.stopping_for = Some(fault);
         self.stop();
     }
 }
 
-/// How a child's actor died.
+/// The way in which a child's actor died.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// By `kill()`.
     Killed,
-    /// In order, because a fault asked for it.
+    /// In order, as a fault asked.
     Stopped,
-    /// With an error a restart may mend.
+    /// With an error that a restart may cure.
     Failed(String),
     /// With an error of the client or the cluster.
     Broker(String),
-    /// On a record its handler calls poison.
+    /// On a record that its handler calls poison.
     Poison(String),
-    /// Of something no restart has helped against.
+    /// After every remedy was tried without success.
     Hopeless(String),
-    /// With an error a restart cannot mend.
+    /// With an error that no restart can cure.
     Definite(String),
 }
 
@@ -188,16 +188,16 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The state of all slots at a glance.
+/// A summary of the states of all slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Consumers that are up.
+    /// Consumers that are running.
     pub consumers_running: usize,
-    /// Consumers that were up at least once.
+    /// Consumers that were running at least once.
     pub consumers_started: usize,
-    /// Whether every consumer has come to its end.
+    /// True if every consumer has ended.
     pub consumers_over: bool,
-    /// Whether there are pools, and every one has come to its end.
+    /// True if there are pools, and each of them has ended.
     pub pools_over: bool,
     /// Restarts by consumer.
     pub restarts: BTreeMap<u32, u32>,
