@@ -9,18 +9,18 @@ use std::time::Duration;
 use super::CallRules;
 use crate::base::{ConsumerId, Offset, PARTITIONS_MAX, PartitionId, PoolId, Seed, Table, Time};
 
-/// A fault that a record triggers: what a host does instead of processing it, or besides.
+/// The effect of a fault on one record: the host does this instead of processing it, or besides.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RecordFault {
     /// Panic.
     Panic,
-    /// Block until this time, and process it then.
+    /// Block until this time, and then process the record.
     Stall(Time),
-    /// Its work takes `factor` times as long, and `add` more.
+    /// Multiply the duration of the work by `factor`, and lengthen it by `add`.
     Slow {
-        /// What the duration of the work is multiplied by.
+        /// Factor of the work's duration.
         factor: f64,
-        /// What is added to it.
+        /// Time added to the work.
         add: Duration,
     },
 }
@@ -28,26 +28,26 @@ pub enum RecordFault {
 /// The active faults of a run. A fault is identified by its number in the plan.
 #[derive(Debug)]
 pub struct ActiveFaults {
-    /// Faults that a record or a poll can trigger.
+    /// Number of faults that a record or a poll can trigger.
     armed: AtomicUsize,
-    /// Set when the run is over: a thread that an injected fault blocks ends.
+    /// Set at the end of the run: a thread that an injected fault blocks then continues.
     over: AtomicBool,
     consumers: Table<Mutex<ConsumerFaults>>,
-    /// By partition.
+    /// Index: the partition's id.
     poison: Table<Mutex<Option<Poison>>>,
-    /// By pool: until when it pauses, in nanoseconds since the epoch.
+    /// Index: the pool's id. End of its pause, in nanoseconds of the run's time.
     pauses: Vec<AtomicI64>,
     calls: CallRules,
 }
 
-/// A fault that makes a record poisonous, and the record's offset once one has come.
+/// A fault that makes a record poisonous. The offset is that of the first record after the fault was armed.
 #[derive(Clone, Copy, Debug)]
 struct Poison {
     fault: usize,
     offset: Option<Offset>,
 }
 
-/// What is armed for one consumer.
+/// The faults that are armed for one consumer.
 #[derive(Debug, Default)]
 struct ConsumerFaults {
     panic: Option<usize>,
@@ -56,12 +56,12 @@ struct ConsumerFaults {
     slow: Option<(f64, Duration, Time)>,
     crash_loop: Option<(usize, Option<u32>, Option<Time>)>,
     late_close: Option<Duration>,
-    /// The fault that ends an incarnation, or blocks it.
+    /// The fault that ends the current incarnation, or blocks it.
     cause: Option<usize>,
 }
 
 impl ConsumerFaults {
-    /// Faults that a host has to check for.
+    /// Number of faults that a host has to check for.
     fn count(&self) -> usize {
         usize::from(self.panic.is_some())
             + usize::from(self.stall.is_some())
@@ -70,7 +70,7 @@ impl ConsumerFaults {
             + usize::from(self.crash_loop.is_some())
     }
 
-    /// Whether the consumer crashes before it polls.
+    /// Counts one crash of a crash loop. True if the consumer crashes before it polls.
     fn crash(&mut self, now: Time) -> bool {
         let Some((fault, left, until)) = self.crash_loop else {
             return false;
@@ -109,7 +109,7 @@ impl ActiveFaults {
         ActiveFaults {
             armed: AtomicUsize::new(0),
             over: AtomicBool::new(false),
-            // A topic that grows has more of both than it began with, and a group may get more members.
+            // A topic that grows gets more of both, and a group may get more members.
             consumers: Table::new((0..consumers).map(|_| Mutex::default()), 2 * PARTITIONS_MAX),
             poison: Table::new((0..partitions).map(|_| Mutex::default()), PARTITIONS_MAX),
             pauses: (0..pools).map(|_| AtomicI64::new(i64::MIN)).collect(),
@@ -117,7 +117,7 @@ impl ActiveFaults {
         }
     }
 
-    /// Whether a record or a poll can trigger a fault.
+    /// True if a record or a poll can trigger a fault.
     #[inline]
     pub fn is_armed(&self) -> bool {
         self.armed.load(Ordering::Relaxed) > 0
@@ -129,37 +129,37 @@ impl ActiveFaults {
         &self.calls
     }
 
-    /// Ends the faults that block a thread.
+    /// Ends all faults that block a thread.
     pub fn end(&self) {
         self.over.store(true, Ordering::Release);
     }
 
-    /// Whether the run is over.
+    /// True once the run is over.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
 
-    /// The consumer's next record panics.
+    /// Lets the consumer's next record panic.
     pub fn arm_panic(&self, consumer: ConsumerId, fault: usize) {
         self.change(consumer, |faults| faults.panic = Some(fault));
     }
 
-    /// The consumer's next record blocks for `span`.
+    /// Lets the consumer's next record block for `span`.
     pub fn arm_stall(&self, consumer: ConsumerId, fault: usize, span: Duration) {
         self.change(consumer, |faults| faults.stall = Some((fault, span)));
     }
 
-    /// The consumer's thread stops polling until this time; with `None`, until the run is over.
+    /// Lets the consumer's thread stop polling until this time; with `None`, until the run is over.
     pub fn arm_hang(&self, consumer: ConsumerId, fault: usize, until: Option<Time>) {
         self.change(consumer, |faults| faults.hang = Some((fault, until)));
     }
 
-    /// The work on each of the consumer's records takes `factor` times as long, and `add` more, until this time.
+    /// Slows down the work on each of the consumer's records until this time: `factor` times as long, and `add` longer.
     pub fn arm_slow(&self, consumer: ConsumerId, factor: f64, add: Duration, until: Time) {
         self.change(consumer, |faults| faults.slow = Some((factor, add, until)));
     }
 
-    /// Each incarnation of the consumer crashes before its first poll, this number of times or until this time.
+    /// Lets each incarnation of the consumer crash before its first poll, this number of times or until this time.
     pub fn arm_crash_loop(
         &self,
         consumer: ConsumerId,
@@ -170,12 +170,12 @@ impl ActiveFaults {
         self.change(consumer, |faults| faults.crash_loop = Some((fault, times, until)));
     }
 
-    /// The consumer's client takes this long to close, once.
+    /// Delays the next close of the consumer's client by `span`.
     pub fn arm_late_close(&self, consumer: ConsumerId, span: Duration) {
         self.change(consumer, |faults| faults.late_close = Some(span));
     }
 
-    /// The partition's next record is poisonous from now on.
+    /// Makes the partition's next record poisonous.
     pub fn arm_poison(&self, partition: PartitionId, fault: usize) {
         let mut poison = lock(self.poison.reach(partition.0 as usize));
         if poison.replace(Poison { fault, offset: None }).is_none() {
@@ -183,12 +183,12 @@ impl ActiveFaults {
         }
     }
 
-    /// The pool sends nothing until this time.
+    /// Pauses the pool until this time.
     pub fn pause(&self, pool: PoolId, until: Time) {
         self.pauses[pool.0 as usize].store(until.0, Ordering::Release);
     }
 
-    /// Until when the pool pauses, if it does.
+    /// End of the pool's pause; `None` if it does not pause.
     #[inline]
     pub fn paused(&self, pool: PoolId, now: Time) -> Option<Time> {
         let until = Time(self.pauses[pool.0 as usize].load(Ordering::Acquire));
@@ -213,7 +213,7 @@ impl ActiveFaults {
         })
     }
 
-    /// The fault that has made this record poisonous.
+    /// The fault that has made this record poisonous, if any.
     fn poisoned(&self, partition: PartitionId, offset: Offset) -> Option<usize> {
         let mut guard = lock(self.poison.reach(partition.0 as usize));
         let poison = guard.as_mut()?;
@@ -221,8 +221,8 @@ impl ActiveFaults {
         (poisonous == offset).then_some(poison.fault)
     }
 
-    /// Until when the consumer's thread stops polling now, `Some(None)` until the run is over; `None` if it does not. A
-    /// fault is told once.
+    /// End of the hang that a fault asks for now; `Some(None)` if that is the end of the run. The fault is returned
+    /// once.
     pub fn hangs(&self, consumer: ConsumerId) -> Option<Option<Time>> {
         self.change(consumer, |faults| {
             let (fault, until) = faults.hang.take()?;
@@ -231,28 +231,27 @@ impl ActiveFaults {
         })
     }
 
-    /// Whether the consumer crashes now, before it polls.
+    /// True if a fault crashes the consumer now, before it polls.
     pub fn crashes(&self, consumer: ConsumerId, now: Time) -> bool {
         self.change(consumer, |faults| faults.crash(now))
     }
 
-    /// How much longer the client of a consumer takes to close this time; `None` if no fault delays it. A fault is told
-    /// once.
+    /// The delay of this close of the consumer's client; `None` if no fault delays it. The fault is returned once.
     pub fn on_close(&self, consumer: ConsumerId) -> Option<Duration> {
         self.change(consumer, |faults| faults.late_close.take())
     }
 
-    /// Notes that `fault` is what ends the consumer's incarnation.
+    /// Notes that `fault` ends the consumer's incarnation.
     pub fn note_cause(&self, consumer: ConsumerId, fault: usize) {
         self.change(consumer, |faults| faults.cause = Some(fault));
     }
 
-    /// The fault that has just ended an incarnation of `consumer`, or blocks it, if one does. It is told once.
+    /// The fault that has just ended an incarnation of `consumer`, or blocks it. It is returned once.
     pub fn take_cause(&self, consumer: ConsumerId) -> Option<usize> {
         self.change(consumer, |faults| faults.cause.take())
     }
 
-    /// Disarms what the consumer has not triggered when the fault ends.
+    /// Disarms what the consumer has not triggered until the fault ends.
     pub fn disarm(&self, consumer: ConsumerId, fault: usize) {
         self.change(consumer, |faults| {
             faults.crash_loop.take_if(|(number, ..)| *number == fault);

@@ -1,10 +1,10 @@
-//! What a restart cannot mend: a position that is gone from the log, and a record on which one incarnation after the other
-//! dies.
+//! Failures that no restart can cure: a position that is gone from the log, and a record on which one incarnation after
+//! the other dies.
 //!
-//! What a start checks before anything counts: is this the log, and the place in it, that was left? Two questions,
-//! because neither is enough. The record before the checkpoint is read again and compared: it tells a topic that was
-//! created again, whatever its length. The watermarks tell records that are gone, and are only asked for when the client
-//! cannot read where it should, so that an ordinary restart costs nothing.
+//! After a restart two checks decide whether the log is still the one that was left. First, the record before the
+//! checkpoint is read again and compared. That detects a topic that was created again, of any length. Second, the
+//! watermarks detect records that are gone. They are asked for only if the client cannot read at its position, so that
+//! an ordinary restart costs nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,16 +13,16 @@ use crate::base::{Offset, PartitionId, RecordView, StampCheck, verify_record};
 use crate::measure::ResumePoint;
 use crate::plan::PoisonPolicy;
 
-/// What the first record of a restart says about the log.
+/// The result of comparing a record after a restart with the resume point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sighting {
-    /// The record of the resume point: this is the log.
+    /// The record of the resume point: the log is the same.
     Same,
-    /// Another record at its offset: another log, or a rewritten one.
+    /// Another record at the offset of the resume point: another log, or a rewritten one.
     Other,
-    /// A later record: that of the resume point is gone (compaction), so nothing can be said.
+    /// A later record: compaction has removed the one of the resume point, so the log cannot be identified.
     Later,
-    /// An earlier record, which says nothing.
+    /// An earlier record, which identifies nothing.
     Earlier,
 }
 
@@ -42,19 +42,19 @@ pub fn sight<'a>(
     }
 }
 
-/// How a checkpoint stands to a partition's watermarks.
+/// A checkpoint in relation to a partition's watermarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It can be read from.
+    /// Readable.
     Within,
-    /// It can be read from, but everything before it is gone.
+    /// Readable, but all records before it are gone.
     AtTheLow,
-    /// Records from it on are gone: this one is the first that is left.
+    /// The record at the checkpoint is gone, and maybe later ones.
     Lost {
-        /// The low watermark.
+        /// The low watermark, the first offset that is left.
         low: Offset,
     },
-    /// The partition ends before it.
+    /// The partition ends before the checkpoint.
     Cut {
         /// The high watermark.
         high: Offset,
@@ -62,9 +62,9 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// How `checkpoint` stands to a partition from `low` to `high`.
+    /// Compares `checkpoint` with the watermarks of a partition.
     pub fn of(checkpoint: Offset, low: Offset, high: Offset) -> Standing {
-        // A log that was created again can be both; that it ends too early says more.
+        // A log that was created again can be both. Its early end says more.
         if high < checkpoint {
             Standing::Cut { high }
         } else if low > checkpoint {
@@ -77,32 +77,32 @@ impl Standing {
     }
 }
 
-/// Something no restart can mend. Its text is the reason in the report.
+/// A failure that no restart can cure. Its text is the reason in the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Definite {
     /// Records were removed before they were read.
     DataLoss {
-        /// Where reading has to go on.
+        /// The checkpoint.
         checkpoint: Offset,
-        /// The first record that is left.
+        /// The first offset that is left.
         low: Offset,
     },
     /// The log is shorter than it was.
     Truncated {
-        /// Where reading has to go on.
+        /// The checkpoint.
         checkpoint: Offset,
-        /// Where it ends now.
+        /// The end of the log.
         high: Offset,
     },
-    /// The log holds something else than it did.
+    /// The log has another record at an offset than before.
     Rewritten {
-        /// The record that is another one.
+        /// The offset of that record.
         offset: Offset,
     },
 }
 
 impl Definite {
-    /// What is definite about a standing, if anything.
+    /// The permanent failure that a standing means, if any.
     pub fn of(standing: Standing, checkpoint: Offset) -> Option<Definite> {
         match standing {
             Standing::Lost { low } => Some(Definite::DataLoss { checkpoint, low }),
@@ -135,13 +135,13 @@ impl fmt::Display for Definite {
     }
 }
 
-/// Incarnations that die on one record before it counts as poison.
+/// Incarnations that die on one record until it counts as poison.
 const POISON_DEATHS: u32 = 3;
-/// Records skipped per partition before skipping counts as no remedy.
+/// Records skipped per partition until skipping counts as no remedy.
 const SKIPS_MAX: u32 = 1_000;
 
-/// Watches what incarnations die on, partition by partition. In group mode the deaths may be those of different
-/// members: it is the record they have in common.
+/// Counts the deaths of incarnations on records, for each partition. In group mode the incarnations may be of different
+/// members.
 #[derive(Clone, Debug)]
 pub struct PoisonWatch {
     policy: PoisonPolicy,
@@ -155,24 +155,24 @@ struct Deaths {
     skipped: u32,
 }
 
-/// What a death on a record means.
+/// The consequence of a death on a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
-    /// A failure like any other, so far.
+    /// The death is an ordinary failure.
     Common,
-    /// Poison: the consumer is not restarted any more.
+    /// The record is poison, and the consumer is not restarted any more.
     Stop,
-    /// Poison: the record is skipped, and the consumer restarted.
+    /// The record is poison. It is skipped, and the consumer restarted.
     Skip,
 }
 
 impl PoisonWatch {
-    /// A watch that has seen nothing.
+    /// No deaths so far.
     pub fn new(policy: PoisonPolicy) -> PoisonWatch {
         PoisonWatch { policy, partitions: BTreeMap::new() }
     }
 
-    /// An incarnation died while it processed this record.
+    /// Notes that an incarnation died while it processed this record.
     pub fn died(&mut self, partition: PartitionId, offset: Offset) -> Death {
         let deaths = self.partitions.entry(partition).or_default();
         if deaths.on != offset {
@@ -183,7 +183,7 @@ impl PoisonWatch {
         if deaths.count < POISON_DEATHS { Death::Common } else { self.declared(partition) }
     }
 
-    /// A record is poison, because its handler says so or because no incarnation survives it.
+    /// Notes that a record is poison, because its handler said so or because no incarnation survives it.
     pub fn declared(&mut self, partition: PartitionId) -> Death {
         let deaths = self.partitions.entry(partition).or_default();
         if self.policy == PoisonPolicy::Stop || deaths.skipped == SKIPS_MAX {

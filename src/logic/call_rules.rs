@@ -1,7 +1,7 @@
 //! Rules for the calls of clients: which call is delayed, dropped or refused.
 //!
-//! Rules are looked at in the order of their `[[fault]]`; the first one that has the call among its targets, and
-//! whose share hits, decides. While there is no rule, a call costs a client one relaxed load.
+//! Rules are checked in the order of their `[[fault]]` entries. The first rule that targets the call, and whose share
+//! includes it, decides. While there is no rule, a call costs a client one relaxed load.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,26 +10,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::base::{ConsumerId, PartitionId, PoolId, Random, Seed};
 use crate::fault::{Call, CallAction, CallRule, Targets};
 
-/// The rules that hold now.
+/// The rules that are active now.
 #[derive(Debug)]
 pub struct CallRules {
     seed: Seed,
     count: AtomicUsize,
-    /// In the order in which they are looked at.
+    /// In the order in which they are checked.
     rules: Mutex<Vec<Rule>>,
 }
 
-/// The client whose call is checked.
+/// The client that makes the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallingClient {
-    /// A pool hands a record to its client.
+    /// A pool that hands a record to its client.
     Pool(PoolId),
-    /// A client brings a consumer records.
+    /// A consumer that gets records from its client.
     Consumer(ConsumerId),
 }
 
 impl CallingClient {
-    /// A number no other caller has, for seeds.
+    /// A number that no other client has, to derive seeds from.
     fn number(self) -> u64 {
         match self {
             CallingClient::Consumer(consumer) => u64::from(consumer.0),
@@ -40,11 +40,11 @@ impl CallingClient {
 
 #[derive(Debug)]
 struct Rule {
-    /// Entry of the scenario, then number of the occurrence.
+    /// Number of the `[[fault]]` entry, and number of the occurrence.
     order: (usize, usize),
     rule: CallRule,
     targets: Targets,
-    /// By caller, so that what one of them draws does not depend on the others.
+    /// By client, so that the draws of one client do not depend on the others.
     random: BTreeMap<u64, Random>,
 }
 
@@ -83,13 +83,13 @@ impl CallRules {
         CallRules { seed, count: AtomicUsize::new(0), rules: Mutex::default() }
     }
 
-    /// Whether a call could be hit.
+    /// True if there is a rule.
     #[inline]
     pub fn is_armed(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// The rule of occurrence `number` of `[[fault]]` number `entry` holds from now on.
+    /// Activates the rule of occurrence `number` of `[[fault]]` entry `entry`.
     pub fn arm(&self, entry: usize, number: usize, rule: CallRule, targets: Targets) {
         let mut rules = self.lock();
         rules.push(Rule { order: (entry, number), rule, targets, random: BTreeMap::new() });
@@ -97,20 +97,20 @@ impl CallRules {
         self.count.store(rules.len(), Ordering::Relaxed);
     }
 
-    /// The rule of occurrence `number` holds no more.
+    /// Deactivates the rule of occurrence `number`.
     pub fn disarm(&self, number: usize) {
         let mut rules = self.lock();
         rules.retain(|rule| rule.order.1 != number);
         self.count.store(rules.len(), Ordering::Relaxed);
     }
 
-    /// No rule holds any more.
+    /// Deactivates all rules.
     pub fn clear(&self) {
         self.lock().clear();
         self.count.store(0, Ordering::Relaxed);
     }
 
-    /// What happens to this call, and because of which occurrence, if anything does.
+    /// The action on this call and the occurrence that asks for it; `None` if no rule applies.
     pub fn decide(
         &self,
         caller: CallingClient,

@@ -1,8 +1,7 @@
-//! The checkpoint file's content: what a later run needs to go on where this one stopped.
+//! The content of the checkpoint file, which lets a later run continue where this one stopped.
 //!
-//! Three lines of text: a header with the version, the content as JSON, and the CRC-32 (IEEE) of everything before
-//! the third line. A file that was cut anywhere, or changed, is refused as a whole: no offset is ever made up from
-//! a part.
+//! The file has three lines: a header with the version, the content as JSON, and the CRC-32 (IEEE) of all before the
+//! third line. A file that was truncated or changed is refused as a whole, so no offset is derived from a part of it.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -10,36 +9,36 @@ use thiserror::Error;
 use crate::base::{Offset, PartitionId, ProducerId, RunId, Stamp, Time};
 use crate::measure::{ResumePoint, Start};
 
-/// How far a run came, and on what.
+/// The progress of a run, with the topic and cluster that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoints {
-    /// The cluster's own id, if it tells one.
+    /// The cluster's own id; `None` if the cluster reports none.
     pub cluster: Option<String>,
     /// The topic's name.
     pub topic: String,
-    /// The runs whose records may stand behind a checkpoint, the latest last.
+    /// The runs whose records may be after a checkpoint, the latest last.
     pub runs: Vec<RunId>,
-    /// Where to go on, by partition id.
+    /// The start positions of the next run, by partition id.
     pub partitions: Vec<Start>,
 }
 
-/// Why a text is no checkpoint file.
+/// The reason why a file cannot be used.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Unreadable {
-    /// It does not begin as one.
+    /// Another kind of file.
     #[error("it is no checkpoint file of lanekeeper")]
     Other,
-    /// A later version wrote it.
+    /// Written by a later version.
     #[error(
         "its format is {0:?}, and this lanekeeper knows format {VERSION:?}; use the version that wrote it"
     )]
     TooNew(String),
-    /// It was cut or changed.
+    /// Truncated or changed.
     #[error("it was cut or changed: its checksum does not fit")]
     Damaged,
 }
 
-/// Earlier runs remembered. Records of still earlier ones count as those of other producers.
+/// Earlier runs kept. Records of older ones count as those of other producers.
 const RUNS_MAX: usize = 100;
 const HEADER: &str = "lanekeeper checkpoints ";
 const VERSION: &str = "1";
@@ -55,7 +54,7 @@ impl Checkpoints {
             runs: runs.iter().map(|run| run.0).collect(),
             partitions: self.partitions.iter().map(Entry::of).collect(),
         };
-        // Numbers and texts are always JSON.
+        // Numbers and texts can always be written as JSON.
         let body = serde_json::to_string(&body).unwrap_or_default();
         let text = format!("{HEADER}{VERSION}\n{body}\n");
         let checksum = crc32fast::hash(text.as_bytes());
@@ -65,7 +64,7 @@ impl Checkpoints {
     /// Reads the text of a file.
     ///
     /// # Errors
-    /// Text that is no checkpoint file, is damaged, or has a version that is not known.
+    /// The text is no checkpoint file, is damaged, or has an unknown version.
     pub fn decode(text: &[u8]) -> Result<Checkpoints, Unreadable> {
         let text = std::str::from_utf8(text).map_err(|_| Unreadable::Other)?;
         let (header, rest) = text.split_once('\n').ok_or(Unreadable::Other)?;
@@ -96,7 +95,7 @@ struct Body {
     partitions: Vec<Entry>,
 }
 
-/// One partition: the next offset to process, and the record before it, by which the log is recognised.
+/// One partition: the next offset to process, and the record before it, which identifies the log.
 #[derive(Serialize, Deserialize)]
 struct Entry {
     next: i64,

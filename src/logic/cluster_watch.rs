@@ -1,6 +1,6 @@
-//! What is wrong with the cluster or its topic, and not with one slot.
+//! Two machines for the cluster as a whole: the gate and the topic watch.
 //!
-//! The gate: when many slots fail together, the cluster has failed, and not each of them.
+//! The gate: when many slots fail together, the cluster has failed, and not each slot.
 //!
 //! ```text
 //!           a third of the slots within a second
@@ -10,11 +10,11 @@
 //!      any slot comes up: the others follow one after the other
 //! ```
 //!
-//! A consumer that is held back is not charged for it, and one that failed in that second gets its charge back.
+//! A slot that is held back is not charged for its failure. A slot that failed within the second before gets its charge
+//! back.
 //!
-//! The topic watch decides from repeated metadata whether a topic has grown or was deleted. Brokers learn of a change one
-//! after another, so what is seen once may not be there for the next client. A change counts when it is seen twice in a
-//! row.
+//! The topic watch decides from repeated metadata whether a topic has grown or was deleted. Brokers learn of a change
+//! one after another, so a change counts when it is seen twice in a row.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -22,17 +22,18 @@ use std::time::Duration;
 use crate::base::{Random, Time};
 use crate::plan::RestartPolicy;
 
-/// Failures are together when they come within this.
+/// Failures within this time of each other count as one of the cluster.
 pub const GATE_WINDOW: Duration = Duration::from_secs(1);
-/// One after the other, so that a cluster that is just coming back is not met by all consumers at once.
+/// Time between the starts of slots after the gate opens, so that they do not all reach a cluster that has just
+/// recovered at once.
 const STAGGER: Duration = Duration::from_millis(50);
 
-/// The gate in front of all slots' restarts. `K` tells slots apart.
+/// The gate in front of the restarts of all slots. `K` identifies a slot.
 #[derive(Clone, Debug)]
 pub struct Gate<K> {
     slots: usize,
     policy: RestartPolicy,
-    /// Recent failures that were the cluster's.
+    /// Recent failures with an error of the cluster.
     failures: VecDeque<(Time, K)>,
     shut: Option<Shut<K>>,
     generation: u64,
@@ -41,29 +42,30 @@ pub struct Gate<K> {
 #[derive(Clone, Debug)]
 struct Shut<K> {
     held: BTreeSet<K>,
-    /// The last slot let through: the next one comes after it, so that no single bad partition decides.
+    /// The last slot let through. The next probe is the slot after it, so that one bad partition does not decide for
+    /// all.
     last: Option<K>,
     probes: u32,
 }
 
-/// What the caller has to do.
+/// An action for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateEffect<K> {
     /// The gate has shut.
     Shut,
-    /// The slot has ended and is held back, uncharged.
+    /// Hold back the slot that has ended, without a charge.
     Hold(K),
-    /// The slot failed before the gate shut: give it back what it was charged, and if it waits for its restart,
-    /// call [`Gate::hold`].
+    /// Give back what this slot was charged, because it failed before the gate shut. If it waits for its restart, call
+    /// [`Gate::hold`].
     Forgive(K),
     /// Call [`Gate::timer`] with the generation after the delay.
     SetTimer {
-        /// What [`Gate::timer`] is to be given.
+        /// The argument for [`Gate::timer`].
         generation: u64,
-        /// How long from now.
+        /// Delay from now.
         delay: Duration,
     },
-    /// Start this slot, to see whether the cluster is there again.
+    /// Start this slot, to find out whether the cluster is available again.
     Probe(K),
     /// Start this slot after the delay.
     Release(K, Duration),
@@ -72,17 +74,18 @@ pub enum GateEffect<K> {
 }
 
 impl<K: Copy + Ord> Gate<K> {
-    /// An open gate in front of `slots` slots, whose probes keep to the delays of `policy`.
+    /// An open gate for `slots` slots. The delays between probes are those of `policy`.
     pub fn new(slots: usize, policy: RestartPolicy) -> Gate<K> {
         Gate { slots, policy, failures: VecDeque::new(), shut: None, generation: 0 }
     }
 
-    /// Whether restarts are held back.
+    /// True while restarts are held back.
     pub fn is_shut(&self) -> bool {
         self.shut.is_some()
     }
 
-    /// A slot ended with an error of the cluster. Without a [`GateEffect::Hold`] for it, it is a failure of its own.
+    /// Notes that a slot ended with an error of the cluster. Without a [`GateEffect::Hold`] for the slot, the failure
+    /// is its own.
     pub fn failed(&mut self, slot: K, now: Time, random: &mut Random) -> Vec<GateEffect<K>> {
         if let Some(shut) = &mut self.shut {
             shut.held.insert(slot);
@@ -105,14 +108,14 @@ impl<K: Copy + Ord> Gate<K> {
         effects
     }
 
-    /// A slot that waits for its restart is held back instead.
+    /// Holds back a slot that waits for its restart.
     pub fn hold(&mut self, slot: K) {
         if let Some(shut) = &mut self.shut {
             shut.held.insert(slot);
         }
     }
 
-    /// A slot has really reached the cluster: the others follow.
+    /// Notes that a slot has reached the cluster. The gate opens, and the other slots follow.
     pub fn ready(&mut self, slot: K) -> Vec<GateEffect<K>> {
         let Some(mut shut) = self.shut.take() else {
             return Vec::new();
@@ -126,7 +129,7 @@ impl<K: Copy + Ord> Gate<K> {
         effects
     }
 
-    /// The timer of a probe fired.
+    /// Notes that the timer for a probe fired.
     pub fn timer(&mut self, generation: u64, random: &mut Random) -> Vec<GateEffect<K>> {
         if generation != self.generation {
             return Vec::new();
@@ -143,7 +146,7 @@ impl<K: Copy + Ord> Gate<K> {
             shut.probes += 1;
             effects.push(GateEffect::Probe(slot));
         }
-        // The next one goes whatever becomes of this one: it may neither fail nor come up.
+        // The timer for the next probe is set now, because this one may neither fail nor become ready.
         effects.push(self.next_probe(random));
         effects
     }
@@ -156,32 +159,32 @@ impl<K: Copy + Ord> Gate<K> {
     }
 }
 
-/// What was seen so far.
+/// The state of the topic as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicWatch {
     known: u32,
     last: Option<TopicChange>,
-    /// The smallest number of partitions that was reported as left.
+    /// The smallest number of partitions that was reported.
     left: u32,
 }
 
 /// A change of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicChange {
-    /// It has this number of partitions now, each with a leader.
+    /// The topic has this number of partitions now, each with a leader.
     Grown(u32),
-    /// It has only this number left; 0 when it is deleted.
+    /// The topic has only this number of partitions left; 0 if it is deleted.
     Shrunk(u32),
 }
 
-/// What follows from one check of a topic.
+/// The next step after a check of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicCheck {
-    /// Nothing has changed: check again after the interval.
+    /// No change: check again after the interval.
     Later,
-    /// A change is seen once: check again soon, to be sure.
+    /// A change was seen once: check again soon.
     Soon,
-    /// The change is certain.
+    /// The change was seen twice.
     Certain(TopicChange),
 }
 
@@ -191,8 +194,8 @@ impl TopicWatch {
         TopicWatch { known: partitions, last: None, left: partitions }
     }
 
-    /// Takes what was seen: `partitions` in all, the first `led` of them with a leader. A partition without a leader
-    /// is no less there.
+    /// Evaluates metadata with `partitions` partitions, of which the first `led` have a leader. A partition without a
+    /// leader still exists.
     pub fn seen(&mut self, partitions: u32, led: u32) -> TopicCheck {
         let change = if partitions < self.left {
             Some(TopicChange::Shrunk(partitions))

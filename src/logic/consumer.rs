@@ -1,4 +1,4 @@
-//! The consumer machine of one partition: verify, work, remember, and hand batches to the cell.
+//! The consumer machine of one partition: verifies records, draws their work, and hands batches to the cell.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::measure::{Applied, Content, Handed, Owner, PartitionCell, Processed};
 pub struct Runs {
     /// This run.
     pub own: RunId,
-    /// The runs it continues: their records are processed, and counted apart.
+    /// The runs that this run continues: their records are processed, and counted separately.
     pub earlier: Arc<[RunId]>,
 }
 
@@ -24,8 +24,8 @@ impl From<RunId> for Runs {
 
 /// Processes the records of one partition for one incarnation of its consumer.
 ///
-/// The host calls [`begin`](Self::begin) with each record where it lies, does the effort that comes back,
-/// calls [`done`](Self::done), and [`flush`](Self::flush)es at the end of a batch.
+/// The host calls [`begin`](Self::begin) with each record where it lies, makes the effort that is returned, calls
+/// [`done`](Self::done), and [`flush`](Self::flush)es at the end of a batch.
 #[derive(Debug)]
 pub struct ConsumerMachine {
     partition: PartitionId,
@@ -33,14 +33,14 @@ pub struct ConsumerMachine {
     runs: Runs,
     work: WorkSampler,
     batch: Vec<Processed>,
-    /// Whether the last one in the batch is under way. It counts for nothing until it is done.
+    /// True if the last record of the batch is in progress. It does not count until it is done.
     is_begun: bool,
     batch_max: usize,
     position: Option<Offset>,
 }
 
 impl ConsumerMachine {
-    /// A machine that has seen nothing yet.
+    /// A machine without records.
     pub fn new(
         partition: PartitionId,
         owner: Owner,
@@ -61,22 +61,22 @@ impl ConsumerMachine {
         }
     }
 
-    /// Its partition.
+    /// The partition of the machine.
     pub fn partition(&self) -> PartitionId {
         self.partition
     }
 
-    /// The incarnation it works for.
+    /// The incarnation that the machine works for.
     pub fn owner(&self) -> Owner {
         self.owner
     }
 
-    /// The next offset to process, as far as this machine knows.
+    /// The next offset to process, as far as this machine has come.
     pub fn position(&self) -> Option<Offset> {
         self.position
     }
 
-    /// Checks a record in place and says what has to be done for it.
+    /// Verifies a record in place, and returns the effort to be made for it.
     #[inline]
     pub fn begin<'a>(
         &mut self,
@@ -103,7 +103,7 @@ impl ConsumerMachine {
         }
     }
 
-    /// The stamp of the record under way, if it is intact and of this run, or of one it continues.
+    /// The stamp of the record in progress, if it is intact and of this run, or of one that this run continues.
     #[inline]
     pub fn begun_stamp(&self) -> Option<Stamp> {
         match self.begun()?.content {
@@ -123,7 +123,7 @@ impl ConsumerMachine {
         }
     }
 
-    /// The record begun last was never done.
+    /// Drops the record begun last, if it was not done.
     #[inline]
     fn forget_begun(&mut self) {
         if std::mem::take(&mut self.is_begun) {
@@ -135,7 +135,7 @@ impl ConsumerMachine {
         self.batch.last().filter(|_| self.is_begun)
     }
 
-    /// Passes a record over without any work on it.
+    /// Skips a record, without work.
     pub fn skip<'a>(&mut self, offset: Offset, record: impl Into<RecordView<'a>>, now: Time) {
         let record = record.into();
         let stamp = match verify_record(&record, self.runs.own) {
@@ -148,18 +148,18 @@ impl ConsumerMachine {
         self.position = Some(Offset(offset.0 + 1));
     }
 
-    /// Notes that there is no record before `next` any more.
+    /// Notes that no record is left before `next`.
     pub fn reach(&mut self, next: Offset) {
         self.position = self.position.max(Some(next));
     }
 
-    /// The offset of the first record of the batch, if one of them is done.
+    /// The offset of the first record of the batch, if that one is done.
     pub fn first_of_batch(&self) -> Option<Offset> {
         let done = self.batch.len() - usize::from(self.is_begun);
         self.batch[..done].first().map(|record| record.offset)
     }
 
-    /// Whether the batch should be handed over.
+    /// True if the batch should be handed over.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.batch.len() >= self.batch_max

@@ -1,4 +1,4 @@
-//! Pure machines: state and input in, effects out. Nothing here waits, spawns or reads a clock.
+//! Pure machines: state, input and time in, effects out. Nothing here waits, starts a thread or reads a clock.
 
 mod active_faults;
 mod beyond_restart;

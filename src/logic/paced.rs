@@ -1,6 +1,6 @@
-//! The schedule of a pool whose producers have a rate: who is next, when it sends again, and at which rate.
+//! The schedule of a pool whose producers have a rate: the next producer, its next time, and the rate at a time.
 //!
-//! With stages it counts load time ([`RateCurve`]), and only what it hands out is a time of the run.
+//! With stages, the schedule counts load time ([`RateCurve`]). The times that it returns are times of the run.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,16 +15,16 @@ pub(super) struct Paced {
     period: Duration,
     start: Time,
     end: Time,
-    /// With a curve the times are load time, counted from the start.
+    /// Next records. With a curve their times are load time, counted from the start.
     pub(super) due: Upcoming,
     gaps: Gaps,
-    /// Spans at another rate, of a load without stages.
+    /// Spans with another rate, of a load without stages.
     bursts: Vec<RateBurst>,
-    /// The rate over time, of a load with stages; bursts are part of it.
+    /// The rate over time, of a load with stages. Its bursts are part of it.
     curve: Option<Box<RateCurve>>,
 }
 
-/// When a gap that begins at `from` is over, if its time runs faster within bursts.
+/// End of a gap that begins at `from`. Within bursts, time passes faster by their factor.
 fn after(mut from: Time, gap: Duration, bursts: &[RateBurst], start: Time) -> Time {
     let mut left = gap.as_nanos() as f64;
     for burst in bursts {
@@ -55,13 +55,13 @@ enum Gaps {
 }
 
 impl Paced {
-    /// The same with spans at another rate, in the order of their times.
+    /// The same schedule with spans at another rate, in the order of their times.
     pub(super) fn with_bursts(mut self, bursts: Vec<RateBurst>) -> Paced {
         self.bursts = bursts;
         self
     }
 
-    /// The same with stages: what is due is counted in load time from now on.
+    /// The same schedule with stages: the times in `due` are load time from now on.
     pub(super) fn with_curve(mut self, curve: RateCurve) -> Paced {
         self.due.count_from(self.start);
         self.end = self.start + Duration::from_nanos(curve.end().max(0) as u64);
@@ -69,7 +69,7 @@ impl Paced {
         self
     }
 
-    /// When the next record is due, and which producer of the pool sends it.
+    /// Time of the next record, and the number of its producer in the pool.
     #[inline]
     pub(super) fn first(&self) -> Option<(Time, u32)> {
         match &self.curve {
@@ -81,7 +81,7 @@ impl Paced {
         }
     }
 
-    /// When the one after it is due.
+    /// Time of the record after the next.
     #[inline]
     pub(super) fn second(&self) -> Option<Time> {
         match &self.curve {
@@ -96,7 +96,7 @@ impl Paced {
         (at < self.end).then_some(at)
     }
 
-    /// The first one has sent: the producer's next record comes in its turn.
+    /// Moves on: the producer of the next record gets the time of its following record.
     #[inline]
     pub(super) fn advance(&mut self) {
         let Some((at, number)) = self.due.first() else { return };
@@ -118,7 +118,7 @@ impl Paced {
         after(at, gap, &self.bursts, self.start)
     }
 
-    /// Ends a stage at `at`: those behind it, and the end, come earlier.
+    /// Ends a stage at `at`: the later stages, and the end, move forward.
     pub(super) fn end_stage(&mut self, stage: usize, at: Time) {
         if let Some(curve) = &mut self.curve {
             curve.end_stage(stage, at.since_ns(self.start));
@@ -126,12 +126,12 @@ impl Paced {
         }
     }
 
-    /// When the schedule ends.
+    /// End of the schedule.
     pub(super) fn end(&self) -> Time {
         self.end
     }
 
-    /// When the next record would be due if the schedule went on.
+    /// Time of the next record if the schedule had no end.
     pub(super) fn next_at(&self) -> Time {
         match &self.curve {
             None => self.due.first().map_or(self.end, |(at, _)| at),
@@ -169,13 +169,12 @@ pub(super) fn paced(
     Paced { period, start, end, due, gaps, bursts: Vec::new(), curve: None }
 }
 
-/// What each producer sends next: when, and its number in the pool.
+/// The time of each producer's next record, and the producer's number in the pool.
 #[derive(Clone, Debug)]
 pub(super) enum Upcoming {
-    /// Gaps are equal: from the place on, and then from the beginning, they are in the order of their times, as the one that
-    /// has just sent comes last again.
+    /// Equal gaps: a ring in the order of times that begins at the index. A producer that has sent goes to its end.
     InTurn(Vec<(Time, u32)>, usize),
-    /// Gaps differ.
+    /// Different gaps.
     AnyOrder(BinaryHeap<Reverse<(Time, u32)>>),
 }
 
@@ -190,7 +189,7 @@ impl Upcoming {
         Upcoming::AnyOrder(due.into_iter().map(Reverse).collect())
     }
 
-    /// Takes `start` from every time.
+    /// Subtracts `start` from every time.
     fn count_from(&mut self, start: Time) {
         let less = |at: Time| Time(at.since_ns(start));
         match self {
@@ -201,7 +200,7 @@ impl Upcoming {
         }
     }
 
-    /// When and who is next.
+    /// The earliest entry.
     #[inline]
     pub(super) fn first(&self) -> Option<(Time, u32)> {
         match self {
@@ -210,7 +209,7 @@ impl Upcoming {
         }
     }
 
-    /// When the second one is due, if there is one.
+    /// Time of the second entry, if there is one.
     #[inline]
     pub(super) fn second(&self) -> Option<Time> {
         let second = match self {
@@ -223,7 +222,7 @@ impl Upcoming {
         second.map(|(at, _)| *at)
     }
 
-    /// Puts the first one off until `next`.
+    /// Gives the first entry the time `next`.
     #[inline]
     pub(super) fn put_off(&mut self, next: Time) {
         match self {
@@ -234,7 +233,7 @@ impl Upcoming {
                 *place = behind(*place, turns);
             }
             Upcoming::AnyOrder(heap) => {
-                // A new top costs half of pop and push.
+                // Replacing the top costs half of a pop and a push.
                 if let Some(mut top) = heap.peek_mut() {
                     top.0.0 = next;
                 }
@@ -243,7 +242,7 @@ impl Upcoming {
     }
 }
 
-/// Whose turn is after that of `place`.
+/// The index after `place`, in a ring.
 #[inline]
 fn behind(place: usize, turns: &[(Time, u32)]) -> usize {
     if place + 1 < turns.len() { place + 1 } else { 0 }

@@ -1,7 +1,7 @@
-//! Open-loop pacing: which producer's record is due when.
+//! Open-loop pacing: decides when a record is due, and whose it is.
 //!
-//! Schedules are absolute. A record is never skipped and never shifted: if the tester is late, it is sent late and its
-//! lateness is measured. The pacer outlives its pool's thread, so a restarted pool goes on where the last one was.
+//! Schedules are absolute: no record is skipped or shifted. If the load generator is late, the record is sent late and
+//! its lateness is measured. The pacer outlives its pool's thread, so that a restarted pool continues the schedules.
 
 use super::paced::{Paced, paced};
 use crate::base::{PartitionId, PoolId, ProducerId, Seed, Time};
@@ -10,13 +10,13 @@ use crate::plan::{LoadPlan, Pace, Placement, Plan};
 /// A record that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Whose it is.
+    /// The producer of the record.
     pub producer: ProducerId,
-    /// Where it goes.
+    /// The partition of the record.
     pub partition: PartitionId,
-    /// When the schedule wanted it sent; at maximum rate, now.
+    /// The intended send time; at maximum rate, now.
     pub intended: Time,
-    /// The number of its key, if it has one.
+    /// The number of the key; `None` without keys.
     pub key: Option<u32>,
 }
 
@@ -25,16 +25,16 @@ pub struct Due {
 pub struct Pacer {
     schedule: Schedule,
     placement: Placement,
-    /// Records sent so far, per producer of the pool.
+    /// Records taken so far, by the producer's number in the pool.
     counts: Vec<u64>,
-    /// Number n here is producer n x `pools` + `pool` of the run.
+    /// Producer n of the pool is producer n x `pools` + `pool` of the run.
     pool: u32,
     pools: u32,
     /// Records this pool may still send.
     left: u64,
-    /// The record that was put back. It counts as sent all the same.
+    /// The record that was put back. It is counted as taken nevertheless.
     pending: Option<Due>,
-    /// Whether nothing more is to be sent, whatever is due.
+    /// True once the schedule was ended, whatever is due.
     ended: bool,
     stages_ended: usize,
 }
@@ -46,8 +46,7 @@ enum Schedule {
 }
 
 impl Pacer {
-    /// The schedules of pool `pool` as the plan has them, in a load that begins at `start`. The same plan gives the same
-    /// ones again.
+    /// The schedules of pool `pool` in a load that begins at `start`. They follow from the plan alone.
     pub fn of_plan(plan: &Plan, pool: PoolId, start: Time) -> Pacer {
         let end = start + plan.times.load_end();
         let mut pacer =
@@ -62,8 +61,8 @@ impl Pacer {
         pacer
     }
 
-    /// Pool `pool`'s share of the backlog, to be sent from `start` on as fast as the client takes it. The same plan gives
-    /// the same records again.
+    /// Pool `pool`'s share of the backlog, to be sent from `start` on at maximum rate. The records follow from the plan
+    /// alone.
     pub fn of_backlog(plan: &Plan, pool: PoolId, start: Time) -> Pacer {
         let load = LoadPlan { pace: Pace::Max, messages: plan.load.backlog, ..plan.load.clone() };
         Pacer::new(&load, plan.topic.partitions, pool.0, plan.seed, start, Time::NEVER)
@@ -103,13 +102,13 @@ impl Pacer {
         }
     }
 
-    /// Stages of the load that have ended early, as far as this schedule knows.
+    /// Number of stages that have ended early, as far as this schedule was told.
     #[inline]
     pub fn stages_ended(&self) -> usize {
         self.stages_ended
     }
 
-    /// Stages have ended early, each at its time: those behind them come earlier.
+    /// Applies the early ends of stages: the later stages move forward.
     pub fn end_stages(&mut self, ends: &[(usize, Time)]) {
         self.stages_ended += ends.len();
         if let Schedule::Paced(paced) = &mut self.schedule {
@@ -117,8 +116,7 @@ impl Pacer {
         }
     }
 
-    /// When the next record is due; `None` when there are no more. At maximum rate that is `now`, once the load
-    /// has begun.
+    /// Time of the next record; `None` if there are no more. At maximum rate that is `now`, once the load has begun.
     #[inline]
     pub fn next_due(&self, now: Time) -> Option<Time> {
         match self.pending {
@@ -127,7 +125,7 @@ impl Pacer {
         }
     }
 
-    /// When the next record is due that is not handed out yet, and which of the pool's producers sends it.
+    /// Time of the next record in the schedule, and the number of its producer in the pool.
     #[inline]
     fn first(&self, now: Time) -> Option<(Time, u32)> {
         match &self.schedule {
@@ -137,7 +135,7 @@ impl Pacer {
         }
     }
 
-    /// Takes the record that is due at `now`, if any. Inlined, as it is called for each record.
+    /// Takes the record that is due at `now`, if there is one. Inlined, because it is called for each record.
     #[inline(always)]
     pub fn take(&mut self, now: Time) -> Option<Due> {
         if let Some(due) = self.pending.take() {
@@ -155,12 +153,12 @@ impl Pacer {
         Some(Due { producer, partition, intended, key })
     }
 
-    /// Puts the record last taken back, because the client has no room for it: it is the next one.
+    /// Puts back the record taken last, because the client has no room for it. It is the next one again.
     pub fn put_back(&mut self, due: Due) {
         self.pending = Some(due);
     }
 
-    /// Puts the record last taken off. At maximum rate another producer goes first; otherwise it is the next one.
+    /// Defers the record taken last. At maximum rate another producer goes first; otherwise it is the next one again.
     pub fn put_off(&mut self, due: Due) {
         match self.schedule {
             Schedule::Max { .. } => {
@@ -171,8 +169,8 @@ impl Pacer {
         }
     }
 
-    /// When the next record is to be sent, now or later, if it is the only one at that time and there is one behind it.
-    /// None at maximum rate.
+    /// Send time of the next record, now or later, if it is the only one at that time and another one follows. `None`
+    /// at maximum rate.
     #[inline(always)]
     pub fn next_alone(&self, now: Time) -> Option<Time> {
         let Schedule::Paced(paced) = &self.schedule else { return None };
@@ -185,23 +183,23 @@ impl Pacer {
         is_alone.then_some(at)
     }
 
-    /// Spreads the next records over this number of partitions. A record that was put back keeps its own.
+    /// Spreads the next records over this number of partitions. A record that was put back keeps its partition.
     pub fn spread_over(&mut self, partitions: u32) {
         self.placement.spread_over(partitions);
     }
 
-    /// How many partitions the records are spread over.
+    /// Number of partitions that the records are spread over.
     pub fn partitions(&self) -> u32 {
         self.placement.partitions()
     }
 
-    /// Ends the schedule: nothing more is to be sent.
+    /// Ends the schedule: no more records are due.
     pub fn end(&mut self) {
         self.ended = true;
         self.left += u64::from(self.pending.take().is_some());
     }
 
-    /// When the schedule is over: its end, or, of a number of messages, when one more would be due. `None` at
+    /// End of the schedule; with a limit on the number of messages, the time at which one more would be due. `None` at
     /// maximum rate.
     pub fn over_at(&self) -> Option<Time> {
         let Schedule::Paced(paced) = &self.schedule else { return None };
@@ -209,7 +207,7 @@ impl Pacer {
         Some(if is_sent { paced.next_at().min(paced.end()) } else { paced.end() })
     }
 
-    /// The records that are due from `from` to before `to` and were not taken, in the order of their times. None at
+    /// The records that are due from `from` to before `to` and were not taken, in the order of their times. Empty at
     /// maximum rate.
     pub fn untaken(&self, from: Time, to: Time) -> impl Iterator<Item = Due> {
         let mut rest = self.clone();
@@ -218,13 +216,13 @@ impl Pacer {
         std::iter::from_fn(next).filter(move |due| due.intended >= from)
     }
 
-    /// Whether there is nothing left to send.
+    /// True if no more records are due.
     pub fn is_finished(&self, now: Time) -> bool {
         self.next_due(now).is_none()
     }
 }
 
-/// Pool `pool`'s share of `all` records: they add up to `all`.
+/// Pool `pool`'s share of `all` records. The shares of all pools add up to `all`.
 fn share(all: u64, pool: u32, pools: u32) -> u64 {
     all / u64::from(pools) + u64::from(u64::from(pool) < all % u64::from(pools))
 }

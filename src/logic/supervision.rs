@@ -1,9 +1,8 @@
 //! The supervision of one slot: a consumer on its fixed partition, a group member, or a pool. A slot has a state
-//! ([`SlotState`]); an event ([`SlotEvent`]) changes it, and the supervisor does what follows ([`Action`]).
+//! ([`SlotState`]). An event ([`SlotEvent`]) changes the state, and returns actions for the supervisor ([`Action`]).
 //!
-//! [`Slot::step`] is a pure function of the slot, an event, the time and a random stream. Slots know
-//! nothing of each other, so the failures of one partition are not counted against the budget of
-//! another.
+//! [`Slot::step`] is a pure function of the slot, an event, the time and a random stream. Slots are independent, so the
+//! failures of one partition are not charged to the budget of another.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,92 +10,93 @@ use std::time::Duration;
 use crate::base::{Incarnation, Offset, Random, Time};
 use crate::plan::RestartPolicy;
 
-/// What a slot is doing.
+/// The state of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotState {
-    /// An incarnation was started and has not been heard of yet.
+    /// An incarnation was started and is not ready yet.
     Starting,
-    /// It is up.
+    /// The incarnation is ready.
     Running,
-    /// It failed; the next one starts when the timer of this generation fires.
+    /// The last incarnation failed. The next one starts when the timer of this generation fires.
     BackingOff {
         /// Timers of older generations are ignored.
         generation: u64,
     },
-    /// It failed too often without progress, or restarting cannot help: it is not started again.
+    /// The slot is not started again: it failed too often without progress, or a restart cannot help.
     GivenUp,
-    /// It was asked to stop.
+    /// The incarnation was asked to stop.
     Stopping,
-    /// It has stopped, as asked.
+    /// The incarnation has stopped, as asked.
     Stopped,
 }
 
-/// Why an incarnation ended without being asked to.
+/// The cause of an exit that was not asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// A scheduled fault; does not charge the budget.
+    /// A scheduled fault; not charged to the budget.
     Injected,
-    /// Poison that is skipped from now on; does not charge the budget.
+    /// A poison record that is skipped from now on; not charged to the budget.
     Skipped,
-    /// It failed or panicked.
+    /// A failure or a panic.
     Failed(String),
-    /// Every remedy was tried, more than once.
+    /// All remedies were tried, more than once.
     Exhausted(String),
-    /// Something a restart cannot mend: data loss, truncation, no permission.
+    /// A failure that no restart can cure: data loss, truncation, no permission.
     Definite(String),
 }
 
-/// What happens to a slot.
+/// An event of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotEvent {
-    /// The incarnation is up.
+    /// The incarnation is ready.
     Ready(Incarnation),
-    /// The incarnation ended; `checkpoint` is how far it had come.
+    /// The incarnation ended.
     Ended {
-        /// Which one.
+        /// The incarnation that ended.
         incarnation: Incarnation,
-        /// Why.
+        /// The cause of its end.
         cause: Cause,
-        /// The slot's checkpoint now; for groups and pools a count that only grows.
+        /// The slot's checkpoint now; for groups and pools, a count that only grows.
         checkpoint: Offset,
     },
-    /// The incarnation ended and is held back with many others: not its own failure, and no timer runs.
-    /// [`SlotEvent::Resume`] brings it back.
+    /// The incarnation ended together with many others, and is held back. The failure is not its own, and no timer
+    /// runs. [`SlotEvent::Resume`] starts the next incarnation.
     Held(Incarnation),
-    /// Failures since `since` were not its own, and count no more. A slot that waits for its restart is held back.
+    /// Failures since `since` were not the slot's own, and are not charged any more. A slot that waits for its restart
+    /// is held back.
     Forgive {
-        /// The time from which on failures are forgotten.
+        /// Failures from this time on are forgotten.
         since: Time,
     },
-    /// What held it back lets it go.
+    /// The slot is not held back any more.
     Resume,
     /// A timer of this generation fired.
     Timer(u64),
-    /// Stop, and do not come back.
+    /// Stop, without a restart.
     Stop,
-    /// The incarnation ended as asked.
+    /// The incarnation has stopped, as asked.
     Stopped(Incarnation),
 }
 
-/// What the supervisor has to do.
+/// An action for the supervisor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Let nothing of the incarnations before this one count from here on.
+    /// Fence all incarnations before this one.
     Fence(Incarnation),
-    /// Start this incarnation from the checkpoint.
+    /// Start this incarnation, from the checkpoint.
     Start(Incarnation),
     /// Send [`SlotEvent::Timer`] after the delay.
     SetTimer {
-        /// What the event is to carry.
+        /// The generation in the event.
         generation: u64,
-        /// How long from now.
+        /// Delay from now.
         delay: Duration,
     },
     /// Ask the incarnation to stop.
     Stop(Incarnation),
-    /// The slot is given up; say so.
+    /// Report that the slot is given up.
     GiveUp {
-        /// Why, for the report.
+        /// The reason, for the report.
         reason: String,
     },
 }
@@ -107,18 +107,18 @@ pub struct Slot {
     state: SlotState,
     incarnation: Incarnation,
     policy: RestartPolicy,
-    /// Delays used since the last reset.
+    /// Restarts since the delay was last reset.
     restarts_in_row: u32,
-    /// When failures without progress happened, within the budget's window.
+    /// Times of failures without progress, within the budget's window.
     failures: VecDeque<Time>,
     /// Checkpoint at the last failure.
     progress: Option<Offset>,
-    /// When the running incarnation came up.
+    /// Time at which the current incarnation became ready.
     up_since: Option<Time>,
     generation: u64,
     /// Restarts so far, planned or not.
     restarts: u32,
-    /// Whether any incarnation ever came up.
+    /// True if an incarnation was ever ready.
     was_up: bool,
 }
 
@@ -144,12 +144,12 @@ impl Slot {
         vec![self.start_next()]
     }
 
-    /// What it is doing.
+    /// The state.
     pub fn state(&self) -> SlotState {
         self.state
     }
 
-    /// The incarnation that counts.
+    /// The current incarnation, the one that counts.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
@@ -159,22 +159,22 @@ impl Slot {
         self.restarts
     }
 
-    /// Whether any incarnation ever came up.
+    /// True if an incarnation was ever ready.
     pub fn was_up(&self) -> bool {
         self.was_up
     }
 
-    /// Whether an incarnation is or may be alive.
+    /// True if an incarnation is alive, or may be.
     pub fn is_live(&self) -> bool {
         matches!(self.state, SlotState::Starting | SlotState::Running | SlotState::Stopping)
     }
 
-    /// Whether it was asked to stop for good and has not stopped yet.
+    /// True if the slot was asked to stop and has not stopped yet.
     pub fn is_stopping(&self) -> bool {
         self.state == SlotState::Stopping
     }
 
-    /// Whether the slot has come to its end.
+    /// True if the slot has ended for good.
     pub fn is_over(&self) -> bool {
         matches!(self.state, SlotState::Stopped | SlotState::GivenUp)
     }
@@ -213,7 +213,7 @@ impl Slot {
                 self.state = SlotState::Stopped;
                 Vec::new()
             }
-            // An older incarnation, an older timer: of no consequence.
+            // The event is of an older incarnation or an older timer.
             _ => Vec::new(),
         }
     }
@@ -291,7 +291,7 @@ impl Slot {
         vec![release]
     }
 
-    /// Waits to be started. Timers that were set before have no effect any more.
+    /// Waits for the next start. Older timers are ignored from now on.
     fn wait(&mut self) -> u64 {
         self.generation += 1;
         self.state = SlotState::BackingOff { generation: self.generation };
@@ -308,7 +308,7 @@ impl Slot {
         }
     }
 
-    /// Progress and a stable stretch reset the delay; progress alone forgives failures.
+    /// Progress and one stable period reset the delay. Progress alone clears the failures.
     fn forget_failures(&mut self, checkpoint: Offset, now: Time) {
         let progressed = self.progress.is_none_or(|last| checkpoint > last);
         let stable = self.up_since.is_some_and(|since| now >= since + self.policy.stable);
@@ -334,7 +334,7 @@ impl Slot {
         Action::SetTimer { generation: self.wait(), delay }
     }
 
-    /// The delay before the next restart: none before the first one in a row, then longer with each.
+    /// The delay before the next restart: none for the first one in a row, then growing.
     fn delay(&self, random: &mut Random) -> Duration {
         match self.restarts_in_row.checked_sub(1) {
             None => Duration::ZERO,

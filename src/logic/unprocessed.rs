@@ -1,4 +1,4 @@
-//! How old records are that were due and not processed.
+//! The ages of records that were due and not processed.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use crate::base::{PartitionId, PoolId, ProducerId, Time};
 use crate::measure::{Latencies, Measurements};
 use crate::plan::{Pace, Plan};
 
-/// The ages at `now` of the records due in `measured` that were not processed. The schedules are drawn again from the
-/// run's seed: when record k of a producer was due follows from it. `None` where that is not so: at maximum rate, and
-/// when the topic has grown; and when every record was processed.
+/// The ages at `now` of the records due in `measured` that were not processed. The schedules are computed again from
+/// the plan, which gives the time of each producer's k-th record. `None` at maximum rate and after a growth of the
+/// topic, where that does not hold, and if every record was processed.
 pub fn unprocessed_ages(
     plan: &Plan,
     measurements: &Measurements,
@@ -42,7 +42,7 @@ pub fn unprocessed_ages(
     (ages.count() > 0).then_some(ages)
 }
 
-/// How many records of the backlog each lane of a pool has: those of the load are numbered from there on.
+/// Number of backlog records in each lane of a pool. The load's records are numbered from there on.
 fn sequences_of_backlog(plan: &Plan, pool: PoolId) -> BTreeMap<(ProducerId, PartitionId), u64> {
     let mut sequences = BTreeMap::new();
     if plan.load.backlog.is_some() {
@@ -54,7 +54,7 @@ fn sequences_of_backlog(plan: &Plan, pool: PoolId) -> BTreeMap<(ProducerId, Part
     sequences
 }
 
-/// Whether every record that was sent was processed, and every one that was due was sent.
+/// True if every record that was due was sent, and every record that was sent was processed.
 fn is_complete(measurements: &Measurements) -> bool {
     let (mut sent, mut unsent) = (0, 0);
     for pool in &measurements.pools {

@@ -1,20 +1,20 @@
-//! The watchdog of one consumer: tells standing still from having nothing to do, and says what to do about it.
+//! The watchdog of one consumer: tells a consumer that hangs from one that has nothing to do, and decides on a remedy.
 //!
 //! | diagnosis | signs |
 //! |---|---|
 //! | idle | the end of the partition is processed |
 //! | progressing | the checkpoint moved, or has stood still for less than `fetch` |
 //! | busy | the work on one record takes longer than `poll` |
-//! | hung poll | the host has not come round for `poll`, and works on no record |
-//! | hung fetch | records wait for `fetch`, none comes, and no trouble of the cluster is known |
+//! | hung poll | the host has not polled for `poll`, and works on no record |
+//! | hung fetch | records have waited for `fetch`, none was delivered, and the cluster has no known failure |
 //!
-//! The remedies for a hung fetch, one after the other: note it, assign the partition again, replace the consumer,
-//! replace it once more, give it up. A hung poll cannot take commands: note it, replace the consumer, twice at most, give
-//! it up. After progress they begin with the first again.
+//! The remedies for a hung fetch, in this order: note it, assign the partition again, replace the consumer, replace it
+//! once more, give it up. A host with a hung poll takes no commands: note it, replace the consumer, at most twice, give
+//! it up. After progress the remedies start from the first one again.
 //!
-//! The reaper keeps count of threads whose incarnation was given up, until they have closed their clients. Closing goes on
-//! beside the restart, on the old thread. One that does not come to an end in time is abandoned: no operating system lets
-//! a thread be killed, so it can only be counted, and fenced.
+//! The reaper counts the threads of incarnations that were released, until they have closed their clients. An old
+//! thread closes its client while the replacement already works. A thread that does not end in time is abandoned: no
+//! operating system can kill a single thread, so it is only counted, and fenced.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,54 +26,54 @@ use crate::plan::WatchPolicy;
 /// The state of a consumer, as the watchdog checks it.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchdogInput {
-    /// When its host last polled.
+    /// Time at which the host last polled.
     pub beat: Time,
-    /// The record it works on.
+    /// The record in progress.
     pub in_flight: Option<InFlight>,
-    /// Its checkpoint; for a group member, the sum of all.
+    /// Checkpoint of the consumer; for a group member, the sum over its partitions.
     pub checkpoint: Offset,
-    /// Whether records are known to wait for it.
+    /// True if records are known to wait for the consumer.
     pub is_waited_for: bool,
-    /// When the cluster last gave trouble.
+    /// Time of the last error of the cluster.
     pub trouble: Option<Time>,
 }
 
 /// What a consumer is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Diagnosis {
-    /// Nothing, because there is nothing to do.
+    /// The consumer has nothing to do.
     Idle,
     /// Processing records, or waiting for them for less than `fetch`.
     Progressing,
-    /// Working on one record for long: not the client's fault, and not the watchdog's business.
+    /// Working on one record for long. The client is not to blame, so the watchdog only notes it.
     Busy {
-        /// Whose record.
+        /// Partition of the record.
         partition: PartitionId,
-        /// Which one.
+        /// Offset of the record.
         offset: Offset,
-        /// Since when.
+        /// Start of the work.
         since: Time,
     },
-    /// Its host has not polled for `poll`, and works on no record.
+    /// The host has not polled for `poll`, and works on no record.
     HungPoll {
-        /// Since when.
+        /// The last poll.
         since: Time,
     },
-    /// Its client brings no records although there are some.
+    /// The client delivers no records, although there are some.
     HungFetch {
-        /// Since when.
+        /// Start of the time without progress.
         since: Time,
     },
 }
 
-/// What to do about it.
+/// The remedy for a consumer that hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// Say so.
+    /// Note it in the journal.
     Note,
     /// Have the client assign the partition again, at the checkpoint.
     Reassign,
-    /// Give the incarnation up and start the next one, with a client of its own.
+    /// Release the incarnation and start the next one, with a client of its own.
     Replace,
     /// Give the consumer up.
     GiveUp,
@@ -87,12 +87,12 @@ const REPLACEMENTS_MAX: u32 = 2;
 pub struct Watchdog {
     policy: WatchPolicy,
     checkpoint: Option<Offset>,
-    /// Since when there was neither progress nor idleness.
+    /// Start of the time without progress, in which the consumer was not idle.
     still_since: Time,
-    /// When the next remedy is due, and which one.
+    /// The next remedy, and the time at which it is due.
     next: Option<(Time, Remedy)>,
     replacements: u32,
-    /// The record noted as long in work.
+    /// The record whose long work was noted.
     busy_on: Option<(PartitionId, Offset)>,
 }
 
@@ -109,14 +109,14 @@ impl Watchdog {
         }
     }
 
-    /// A new incarnation was started: what it does is seen from here on.
+    /// Notes a new incarnation. Its times count from now on.
     pub fn started(&mut self, now: Time) {
         self.still_since = now;
         self.next = None;
         self.busy_on = None;
     }
 
-    /// Checks a consumer that is up. At most one remedy at a time.
+    /// Checks a consumer that is ready. Returns at most one remedy.
     pub fn check(&mut self, input: &WatchdogInput, now: Time) -> (Diagnosis, Option<Remedy>) {
         let diagnosis = self.diagnose(input, now);
         let remedy = match diagnosis {
@@ -136,8 +136,8 @@ impl Watchdog {
         (diagnosis, remedy)
     }
 
-    /// When a check may find something that the last one did not, if nothing happens until then. A later event is found
-    /// `poll` or `fetch` after it at the earliest.
+    /// Earliest time at which a check may find something new if nothing happens until then. An event after this one is
+    /// found `poll` or `fetch` later at the earliest.
     pub fn due(&self, input: &WatchdogInput) -> Time {
         if let Some((due, _)) = self.next {
             return due;
@@ -178,7 +178,7 @@ impl Watchdog {
         }
     }
 
-    /// The next remedy, if it is due. Each has as long as `poll` to help.
+    /// The next remedy, if it is due. Each remedy has the time `poll` to take effect.
     fn next_remedy(&mut self, first: Remedy, now: Time) -> Option<Remedy> {
         let Some((due, remedy)) = self.next else {
             self.next = Some((now, first));
@@ -199,7 +199,7 @@ impl Watchdog {
 }
 
 impl Diagnosis {
-    /// In words, at `now`; `None` when nothing is wrong.
+    /// A description for the journal, at `now`; `None` if nothing is wrong.
     pub fn describe(&self, now: Time) -> Option<String> {
         let for_ = |since: Time| {
             format_duration(Duration::from_millis(now.remaining(since).as_millis() as u64))
@@ -220,7 +220,7 @@ impl Diagnosis {
     }
 }
 
-/// The threads of all incarnations, until they have ended.
+/// The threads of all incarnations that have not ended.
 #[derive(Clone, Debug)]
 pub struct Reaper {
     limit: Duration,
@@ -235,29 +235,29 @@ enum Thread {
 }
 
 impl Reaper {
-    /// A reaper with this limit for each thread's end.
+    /// A reaper that abandons a thread after this time.
     pub fn new(limit: Duration) -> Reaper {
         Reaper { limit, threads: BTreeMap::new() }
     }
 
-    /// An incarnation was started, with a thread of its own.
+    /// Notes that an incarnation was started, with a thread of its own.
     pub fn started(&mut self, owner: Owner) {
         self.threads.insert(owner, Thread::Working);
     }
 
-    /// An incarnation was given up; its thread is to end, unless it has done so already.
+    /// Notes that an incarnation was released. Its thread has to end, unless it has ended already.
     pub fn released(&mut self, owner: Owner, now: Time) {
         if let Some(thread) = self.threads.get_mut(&owner) {
             *thread = Thread::Closing { since: now };
         }
     }
 
-    /// A thread has closed its client and ended, sooner or later.
+    /// Notes that a thread has closed its client and ended.
     pub fn closed(&mut self, owner: Owner) {
         self.threads.remove(&owner);
     }
 
-    /// Threads that have just become abandoned.
+    /// The threads that have become abandoned since the last check.
     pub fn check(&mut self, now: Time) -> Vec<Owner> {
         let mut late = Vec::new();
         for (owner, thread) in &mut self.threads {
@@ -269,7 +269,7 @@ impl Reaper {
         late
     }
 
-    /// Threads that are abandoned and still there.
+    /// Number of threads that are abandoned and have not ended.
     pub fn abandoned(&self) -> u32 {
         self.threads.values().filter(|thread| **thread == Thread::Abandoned).count() as u32
     }

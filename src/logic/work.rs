@@ -1,4 +1,4 @@
-//! What is done for a record: a cost drawn from a seeded stream, or the user's own code.
+//! The work on a record: a cost drawn from a seeded stream, or the user's own code.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use thiserror::Error;
 use crate::base::{Headers, Incarnation, Offset, PartitionId, Random, Seed, Stamp};
 use crate::plan::{ServiceTime, Work};
 
-/// What a host has to do for a record before it counts as processed.
+/// The effort that a host makes for a record before it counts as processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
     /// Nothing.
     None,
-    /// Occupy a core for this long.
+    /// Use a core for this long.
     Cpu(Duration),
     /// Wait for this long.
     Wait(Duration),
 }
 
-/// Draws the effort of one record after the other.
+/// Draws the efforts of successive records.
 #[derive(Clone, Debug)]
 pub struct WorkSampler {
     work: Work,
@@ -33,7 +33,7 @@ impl WorkSampler {
         WorkSampler { work, random: seed.random() }
     }
 
-    /// The next record's effort.
+    /// The effort for the next record.
     #[inline]
     pub fn draw(&mut self) -> Effort {
         match self.work {
@@ -56,55 +56,55 @@ impl WorkSampler {
     }
 }
 
-/// What a consumer does with a record. A scenario's `work` only costs time; an implementation of this does what
-/// a service would do, and is supervised, measured and broken like it.
+/// The user's processing of a record. A scenario's `work` only takes time. An implementation of this trait does what a
+/// service would do, and is supervised, measured and hit by faults in the same way.
 ///
-/// One handler works for one partition and one incarnation of its consumer, on the consumer's own thread; it may
-/// block. A restart drops it and makes a new one, which begins at the first record that did not count.
+/// One handler serves one partition and one incarnation of its consumer. It is called on the consumer's own thread, and
+/// may block. A restart drops the handler and makes a new one, which starts at the first record that did not count.
 pub trait Handler: Send {
-    /// Processes a record. When it returns `Ok`, the record counts as processed and the checkpoint moves past it;
-    /// the time until then is the record's handling time. After an error or a panic the record does not count, and
-    /// neither does anything behind it.
+    /// Processes a record. If it returns `Ok`, the record counts as processed and the checkpoint moves past it. The
+    /// time of the call is the record's handling time. After an error or a panic the record does not count, nor do the
+    /// records after it.
     ///
     /// # Errors
-    /// The record is not processed: see [`HandlerError`] for what follows from it.
+    /// The record is not processed. [`HandlerError`] describes the consequences.
     fn handle(&mut self, record: &Record<'_>) -> Result<(), HandlerError>;
 }
 
-/// A record for a [`Handler`], where it lies in the client's memory. It is intact and of this run, or of
-/// an earlier one that this run continues: corrupt records and those of other producers are counted and not handed over.
+/// A record for a [`Handler`], in the client's memory. It is intact, and of this run or an earlier one that this run
+/// continues. Corrupt records and those of other producers are counted, and not handed over.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Record<'a> {
-    /// Its partition.
+    /// Partition of the record.
     pub partition: PartitionId,
-    /// Its place in the partition.
+    /// Offset in the partition.
     pub offset: Offset,
-    /// What it says about itself: producer, sequence, send times.
+    /// The stamp: producer, sequence, send times.
     pub stamp: Stamp,
-    /// Its key, if it has one.
+    /// The key; `None` without one.
     pub key: Option<&'a [u8]>,
-    /// Its value. The stamp is at its beginning, unless it has a header for it.
+    /// The value. It begins with the stamp, unless the stamp is in a header.
     pub value: &'a [u8],
-    /// Its headers.
+    /// The headers.
     pub headers: Headers<'a>,
-    /// Its timestamp, milliseconds since 1970; in a simulation, which has no date, since the run began. `None` where
-    /// the broker has none.
+    /// Timestamp in milliseconds since 1970; in a simulation, which has no date, since the run began. `None` if the
+    /// broker has none.
     pub timestamp_ms: Option<i64>,
 }
 
-/// Why a record was not processed.
+/// The reason why a record was not processed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum HandlerError {
-    /// A new start may help: the consumer fails, is restarted by the scenario's policy, and gets the record again.
+    /// A restart may help: the consumer fails, is restarted by the scenario's policy, and gets the record again.
     #[error("{0}")]
     Failed(String),
-    /// This record can never be processed: the consumer is given up, and the verdict fails.
+    /// The record can never be processed: the consumer is given up, and the verdict fails.
     #[error("poison: {0}")]
     Poison(String),
 }
 
-/// Makes handlers: one for every start of a partition's consumer, on that consumer's thread.
+/// Makes a handler for every start of a partition's consumer, on that consumer's thread.
 #[derive(Clone)]
 pub struct Handlers {
     name: String,
@@ -115,7 +115,7 @@ type Make =
     dyn Fn(PartitionId, Incarnation) -> Result<Box<dyn Handler>, HandlerError> + Send + Sync;
 
 impl Handlers {
-    /// Handlers made by `make`; the report calls them `name`.
+    /// Handlers made by `make`, under this name in the report.
     pub fn new<H: Handler + 'static>(
         name: impl Into<String>,
         make: impl Fn(PartitionId, Incarnation) -> Result<H, HandlerError> + Send + Sync + 'static,
@@ -126,15 +126,15 @@ impl Handlers {
         Handlers { name: name.into(), make: Arc::new(make) }
     }
 
-    /// What the report calls them.
+    /// The name in the report.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A handler for this incarnation of a partition's consumer.
+    /// Makes a handler for this incarnation of a partition's consumer.
     ///
     /// # Errors
-    /// The user's function makes no handler: the consumer fails.
+    /// The user's function returned an error: the consumer fails.
     pub(crate) fn make(
         &self,
         partition: PartitionId,
