@@ -1,4 +1,4 @@
-//! Puts a run's measurements together into its summary.
+//! Makes the summary of a run from its measurements.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,28 +28,28 @@ use crate::summary::{
     Verdict,
 };
 
-/// How far a run has come when its summary is made.
+/// How the run had ended when its summary was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
-    /// It has run to its end.
+    /// The run has ended as planned.
     #[default]
     InOrder,
-    /// The user has stopped it.
+    /// The user has interrupted the run.
     Interrupted,
-    /// It still goes on: the summary is what would be known if it were cut off now.
+    /// The run goes on: the summary is the one it would have if it were cut off now.
     NotYet,
 }
 
-/// What the run's wiring knows and the measurements do not.
+/// Facts that the run's wiring knows and the measurements do not contain.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Tells this run's records from others.
+    /// The id by which the run's records are told from others.
     pub run: Option<RunId>,
     /// The topic's name.
     pub topic: String,
-    /// Where the run went on, if it did not start from scratch.
+    /// The position at which the run continued an earlier one, if it did.
     pub resumed: Option<Resumed>,
-    /// What is known about the broker's version.
+    /// The version of the broker, as far as it is known.
     pub broker_version: Option<String>,
     /// The client library and its version.
     pub client: String,
@@ -63,11 +63,11 @@ pub struct Facts {
     pub handler: Option<String>,
     /// Start of the load.
     pub start: Time,
-    /// When the load ended, or how far it has come.
+    /// End of the load, or its progress.
     pub until: Time,
-    /// The measured window, as it was in the end.
+    /// The measured window; stages may have ended it early.
     pub measured: (Time, Time),
-    /// The run's clock; none before it has one.
+    /// The run's clock; `None` before the run has one.
     pub clock: Option<Clock>,
     /// Ages, at the end of the run, of the records due in the measured window that were not processed.
     pub unprocessed: Option<Latencies>,
@@ -81,17 +81,17 @@ pub struct Facts {
     pub given_up: BTreeMap<u32, String>,
     /// Threads of given-up incarnations that have not ended in time.
     pub abandoned: u32,
-    /// How far the simulation is, if it is one.
+    /// Progress and findings of the simulation, if it is one.
     pub simulation: Option<Simulation>,
     /// How the run has ended, if it has.
     pub ended: Ended,
-    /// What the clients that carry the load count of their requests, if they do.
+    /// The counts of requests, if the clients that carry the load make them.
     pub requests: Option<Arc<RequestLog>>,
-    /// What a reader should know, beyond what the measurements show.
+    /// Warnings for the reader, in addition to those that the measurements lead to.
     pub warnings: Vec<String>,
 }
 
-/// Puts everything together.
+/// Makes the summary, with its verdict.
 pub fn assemble(
     plan: &Plan,
     facts: &Facts,
@@ -104,7 +104,7 @@ pub fn assemble(
     judged(plan, facts.ended, summary, blocked_share(measurements, load_seconds))
 }
 
-/// All figures, before anything is said about what they mean.
+/// All figures, without expectations and verdict.
 pub(super) fn gather(
     plan: &Plan,
     facts: &Facts,
@@ -194,7 +194,7 @@ fn sent(
     Some(sending(settings, facts.requests.as_deref(), is_simulated, not_measured))
 }
 
-/// What was run, where and by what; all figures are empty.
+/// Scenario, broker, client and machine; all figures are empty.
 fn identity(plan: &Plan, facts: &Facts, measurements: &Measurements) -> Summary {
     Summary {
         schema_version: SCHEMA_VERSION,
@@ -221,7 +221,7 @@ fn identity(plan: &Plan, facts: &Facts, measurements: &Measurements) -> Summary 
     }
 }
 
-/// The summary with what its figures mean: expectations, reasons for which it is invalid, verdict.
+/// Adds what the figures mean: expectations, reasons for which the run is invalid, verdict.
 pub(super) fn judged(
     plan: &Plan,
     ended: Ended,
@@ -234,7 +234,7 @@ pub(super) fn judged(
             Some(summary.overloaded.is_empty() && takes_what_is_due(plan, &summary, blocked_share));
     }
     summary.expectations = evaluate(&plan.expectations, &summary, ended == Ended::Interrupted);
-    // A run that goes on may still make good for a bad second.
+    // A run that goes on may still meet a rate that it has missed so far.
     if ended != Ended::NotYet {
         summary.invalid_reasons = invalid_reasons(&summary, plan, blocked_share);
         summary.warnings.extend(late_sends(&summary, plan));
@@ -243,12 +243,13 @@ pub(super) fn judged(
     summary
 }
 
-/// Whether the cluster took the records that were due. What the tester itself did not send is no finding about it.
+/// True if the cluster takes the records that are due. Records that the load generator itself did not send say nothing
+/// about that.
 fn takes_what_is_due(plan: &Plan, summary: &Summary, blocked_share: f64) -> bool {
     shortfall(summary, &plan.limits).is_none() || blocked_share < BLOCKED_MAX
 }
 
-/// The share of the load in which pools waited for their client's queue.
+/// The share of the load during which pools waited for their client's queue.
 pub(super) fn blocked_share(measurements: &Measurements, load_seconds: f64) -> f64 {
     let blocked = measurements.pools.iter().map(|pool| pool.lock().blocked_by_client.as_secs_f64());
     blocked.sum::<f64>() / (load_seconds * measurements.pools.len() as f64).max(1e-9)
@@ -270,7 +271,7 @@ fn not_processed(rates: &Rates, collector: &Collector) -> u64 {
     rates.offered.unwrap_or(rates.sent_in_window).saturating_sub(processed)
 }
 
-/// Partitions whose consumers do not keep up with what is sent to them.
+/// Partitions whose consumers are slower than what is sent to them.
 fn overloaded(
     plan: &Plan,
     measurements: &Measurements,
@@ -290,7 +291,7 @@ fn overloaded(
             .sum();
         let never = ledger.sent.saturating_sub(ledger.delivered + ledger.unread);
         let cell = measurements.cells[id].lock();
-        // A consumer that a failure has stopped is not one that is too slow: its recovery tells of it.
+        // A consumer that a failure has stopped is not too slow. Its recovery shows what happened.
         let is_stopped = cell.keep_up.processed.growth(cell.delivered()) == 0
             && cell.recoveries.iter().any(|mark| mark.recovered.is_none());
         if is_stopped || cell.keep_up.holds(sent, cell.delivered(), never) {
@@ -326,7 +327,7 @@ fn verdict(plan: &Plan, summary: &Summary, ended: Ended) -> Verdict {
         || summary.abandoned_threads > plan.watch.abandoned_max
         || is_proven()
     {
-        // Neither a consumer that was given up nor a loss is the tester's doing.
+        // The load generator caused neither the loss nor the failure of a consumer.
         Verdict::Failed
     } else if !summary.invalid_reasons.is_empty() {
         Verdict::Invalid
@@ -377,7 +378,7 @@ fn partitions(
         if cpu_is_shared {
             apportioned.push("cpu_s".to_owned());
         }
-        // A partition that was found later has had less time.
+        // The time of a partition that was added later is shorter.
         let seconds = (rates.seconds - before).max(1e-9);
         let is_max = plan.load.pace == Pace::Max;
         let (processed, bytes) = match is_max {
@@ -415,8 +416,8 @@ fn partitions(
     collector.partitions.iter().enumerate().map(partition).collect()
 }
 
-/// CPU seconds of the thread that processed a partition's records; its client's own threads are not in it,
-/// because the system does not tell them apart. True when it is a share of a thread with several partitions.
+/// CPU seconds of the thread that processed a partition's records. The client's own threads are not included, because
+/// the operating system does not tell them apart. True if the value is a share of a thread with several partitions.
 fn cpu(
     plan: &Plan,
     consumer: Option<u32>,
@@ -434,7 +435,7 @@ fn cpu(
     if plan.group().is_none() {
         return (known(cpu_s), false);
     }
-    // A member's thread works for all its partitions alike.
+    // The thread of a member is divided equally among its partitions.
     let per_member = collector.partitions.len() as f64 / f64::from(plan.members());
     (known(cpu_s / per_member), true)
 }
@@ -465,8 +466,9 @@ fn fairness(partitions: &[PartitionSummary]) -> Fairness {
     }
 }
 
-/// At maximum rate: the side that waited least. When pools waited for consumers, the consumers were it; when
-/// they waited for room in the client's queue, the broker (and the client's way to it); else the pools.
+/// The bottleneck at maximum rate: the side that waited least. If pools waited for consumers, it is the consumers. If
+/// pools waited for room in the client's queue, it is the broker, with the client's connection to it. Otherwise it is
+/// the pools.
 fn bottleneck(plan: &Plan, measurements: &Measurements, seconds: f64) -> Option<String> {
     if plan.load.pace != Pace::Max {
         return None;

@@ -1,41 +1,41 @@
-//! How long consumers need for a backlog that was written before they were started.
+//! The time that consumers need for a backlog, which was written before they were started.
 //!
-//! A record belongs to the backlog if it was due before the consumers were started. Its age says how long it was left
-//! to wait, so it is part of no latency, neither of the measured window nor of the warmup.
+//! A record belongs to the backlog if it was due before the consumers were started. Its age depends on how long it was
+//! left unread on purpose, so it is part of no latency, neither of the measured window nor of the warmup.
 //!
-//! A partition *has caught up* when every record of its backlog is processed and one of the load is processed within
-//! 100 ms of its send, the age that counts as normal where no quiet time is known. If that one was sent after everything
-//! before it was processed, nothing was left to catch up with since then, however much later it came.
+//! A partition *has caught up* when every record of its backlog is processed, and a record of the load is processed
+//! within 100 ms of its send. 100 ms is the age that counts as normal if no quiet window is known. If that record was
+//! sent after all earlier ones were processed, the partition had caught up when the last of these was processed.
 
 use super::Quiet;
 use crate::base::Time;
 
-/// A partition's backlog, and how far it has come with it.
+/// The backlog of a partition, and how much of it is processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BacklogReading {
-    /// When the consumers were started.
+    /// Start of the consumers.
     pub(super) began: Time,
-    /// Records of it that the brokers have.
+    /// Backlog records that the brokers have.
     pub(super) written: u64,
-    /// Records of it that are processed.
+    /// Backlog records that are processed.
     read: u64,
     /// Records of the load that are processed.
     others: u64,
-    /// When the last record was processed.
+    /// Time at which the last record was processed.
     last: Time,
-    /// When the last record of the backlog was processed.
+    /// Time at which the last record of the backlog was processed.
     pub(super) read_at: Option<Time>,
     caught_up_at: Option<Time>,
 }
 
 impl BacklogReading {
-    /// A partition with `written` records, whose consumer is started at `began`.
+    /// A partition with `written` backlog records, whose consumer is started at `began`.
     pub fn new(written: u64, began: Time) -> BacklogReading {
         let (read, others, last) = (0, 0, began);
         BacklogReading { began, written, read, others, last, read_at: None, caught_up_at: None }
     }
 
-    /// Notes a record that is processed for the first time. Returns whether it is part of the backlog.
+    /// Notes a record that is processed for the first time. Returns true if it is part of the backlog.
     pub fn processed(&mut self, intended: Time, sent: Time, done: Time) -> bool {
         let is_its = intended < self.began;
         if is_its {
@@ -55,7 +55,7 @@ impl BacklogReading {
         is_its
     }
 
-    /// When it has caught up; `is_complete` if every record that was sent is processed.
+    /// Time at which the partition had caught up. `is_complete` is true if every record that was sent is processed.
     pub(super) fn caught_up(&self, is_complete: bool) -> Option<Time> {
         let without_others = self.read_at.filter(|_| is_complete && self.others == 0);
         self.caught_up_at.or(without_others)

@@ -5,7 +5,7 @@ use crate::summary::Buckets;
 
 /// Number of buckets.
 const BUCKETS: usize = 16;
-/// Values below this are one: the smallest of a clock's steps that is told from 0 here.
+/// Smaller values count as this one: the resolution of [`Latencies`].
 const LEAST_NS: u64 = 64;
 
 /// The values that are not negative, in buckets of equal ratio from the smallest to the largest one. `None` without

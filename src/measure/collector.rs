@@ -1,4 +1,4 @@
-//! The collector: takes the shards out once a second and keeps the totals.
+//! The collector: takes the shards out of the cells once a second, and keeps the totals.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,8 @@ use super::{
 use crate::base::{PartitionId, PoolId, Time};
 use crate::summary::Ledger;
 
-/// An interval that is shorter, such as the last one of a run, has no rate, and no partition is stalled in it: it may be
-/// shorter than a record takes.
+/// The shortest interval, in seconds, that has a rate and in which a partition can be stalled. The last interval of a
+/// run may be shorter than the processing of one record.
 const SHORTEST_S: f64 = 0.5;
 
 /// One partition's interval, as it goes to the result directory.
@@ -20,23 +20,23 @@ pub struct Window<'a> {
     pub from: Time,
     /// End of the interval.
     pub to: Time,
-    /// Which partition.
+    /// The partition.
     pub partition: PartitionId,
-    /// Its numbers.
+    /// The measurements of the interval.
     pub shard: &'a Shard,
     /// Response time p50, ns.
     pub p50_ns: Option<u64>,
     /// Response time p99, ns.
     pub p99_ns: Option<u64>,
-    /// Its lag at the end of the interval, in records.
+    /// Lag at the end of the interval, in records.
     pub lag: u64,
-    /// Whether the lag is known: the broker has answered at least once.
+    /// True if the lag is known: the broker has answered at least once.
     pub is_lag_known: bool,
-    /// Whether records waited for the whole interval and none was processed.
+    /// True if records waited during the whole interval and none was processed.
     pub is_stalled: bool,
-    /// Records sent, acknowledged and failed until then.
+    /// Records sent, acknowledged and failed since the start.
     pub sends: Ledger,
-    /// What was counted as records came, until then.
+    /// The counts that are made when records are processed, since the start.
     pub counts: &'a Ledger,
 }
 
@@ -47,9 +47,9 @@ pub struct PoolWindow<'a> {
     pub from: Time,
     /// End of the interval.
     pub to: Time,
-    /// Which pool.
+    /// The pool.
     pub pool: PoolId,
-    /// What was timed.
+    /// The times of the interval.
     pub times: &'a SendTimes,
 }
 
@@ -62,50 +62,50 @@ pub enum Interval<'a> {
     Pool(PoolWindow<'a>),
 }
 
-/// What the live view shows of the last interval.
+/// The figures of the last interval that the live view shows.
 #[derive(Clone, Debug)]
 pub struct Live<'a> {
-    /// Seconds the interval lasted.
+    /// Length of the interval, in seconds.
     pub seconds: f64,
-    /// Records processed in it.
+    /// Records processed in the interval.
     pub delivered: u64,
     /// Records processed since the start.
     pub delivered_total: u64,
     /// Records sent since the start.
     pub sent_total: u64,
-    /// Response times of all partitions, those of the warmup included.
+    /// Response times of all partitions, warmup included.
     pub response: &'a Latencies,
     /// Sum of the partitions' lags.
     pub lag: u64,
-    /// When the stages of the load begin and end, as far as that is known by now.
+    /// Beginnings and ends of the load's stages, as far as they are known.
     pub stages: StageBounds,
-    /// The partition with the largest p99 of the interval, with that p99 in ns.
+    /// The partition with the largest p99 response time of the interval, and that p99 in nanoseconds.
     pub worst: Option<(PartitionId, u64)>,
 }
 
-/// A partition's totals.
+/// The totals of a partition.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PartitionTotals {
     /// All shards merged, without their [parts](Collector::parts) and [stages](Collector::stages).
     pub shard: Shard,
-    /// How long the parts took.
+    /// The sums of the parts of the service time.
     pub times: TimeSums,
     /// Records per second, one value per full interval in the measured window.
     pub rates: Moments,
 }
 
-/// Takes shards out of the cells and merges them. One per run, on a thread of its own.
+/// Takes shards out of the cells and merges them. A run has one collector, on a thread of its own.
 #[derive(Debug)]
 pub struct Collector {
-    /// By partition.
+    /// Index: the partition's id.
     pub partitions: Vec<PartitionTotals>,
-    /// All pools' times.
+    /// The send times of all pools.
     pub sends: SendTimes,
     /// The parts of the latency, of all partitions together.
     pub parts: Parts,
-    /// What was processed in each stage, of all partitions together.
+    /// The records processed in each stage, of all partitions together.
     pub stages: Vec<StageShard>,
-    /// The process's cost.
+    /// The cost of the process.
     pub cost: CostMeter,
     measured: (Time, Time),
     last: Time,
@@ -133,7 +133,8 @@ impl Collector {
         }
     }
 
-    /// Ends an interval at `now`. Every partition's numbers are given to `store` and merged.
+    /// Ends an interval at `now`. Passes the interval of each partition and pool to `store`, and merges it into the
+    /// totals.
     pub fn tick(
         &mut self,
         measurements: &Measurements,
@@ -206,7 +207,7 @@ impl Collector {
         }
     }
 
-    /// Takes the pools' times, and returns what was sent so far by partition.
+    /// Takes the times of all pools, and returns the records sent so far, by partition.
     fn take_sends(
         &mut self,
         measurements: &Measurements,
@@ -228,7 +229,7 @@ impl Collector {
         sends
     }
 
-    /// One distribution of all partitions together.
+    /// One distribution, merged over all partitions.
     pub fn merged(&self, of: impl Fn(&Shard) -> &Latencies) -> Latencies {
         let mut all = Latencies::default();
         self.partitions.iter().for_each(|totals| all.merge(of(&totals.shard)));

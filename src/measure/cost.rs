@@ -1,12 +1,12 @@
-//! What the run costs this process: CPU, memory, threads, sockets.
+//! The cost of the run on this machine: CPU time, memory, threads, sockets.
 //!
-//! How much CPU this process may use: the CPUs it is bound to, and the quotas of its control groups.
+//! The CPU that this process may use: the CPUs it is bound to, and the quotas of its control groups.
 
 use std::collections::BTreeMap;
 
 use crate::summary::Cost;
 
-/// Watches the process.
+/// Measures the process.
 #[derive(Debug, Default)]
 pub struct CostMeter {
     cpu_at_start_s: Option<f64>,
@@ -16,12 +16,12 @@ pub struct CostMeter {
     sockets_max: Option<u64>,
     samples: u32,
     is_off: bool,
-    /// CPU seconds by thread id, with the thread's name.
+    /// Name of each thread and its CPU seconds, by thread id.
     threads: BTreeMap<i32, (String, f64)>,
 }
 
 impl CostMeter {
-    /// Never looks: the process says nothing about simulated machines.
+    /// Turns all measurements off: in a simulation this process says nothing about the simulated machines.
     pub fn turn_off(&mut self) {
         self.is_off = true;
     }
@@ -32,8 +32,8 @@ impl CostMeter {
         self.look();
     }
 
-    /// To be called once a second. Looks at the process every fifth time: going through all threads and open files
-    /// costs milliseconds, and memory is a high-water mark anyway.
+    /// To be called once a second. Reads the process every fifth time, because reading all threads and open files takes
+    /// milliseconds, and the memory figure is a high-water mark anyway.
     pub fn sample(&mut self) {
         self.samples += 1;
         if self.samples.is_multiple_of(SAMPLES_PER_LOOK) {
@@ -41,7 +41,7 @@ impl CostMeter {
         }
     }
 
-    /// Looks at the process, its threads and its open files.
+    /// Reads the process, its threads and its open files.
     pub fn look(&mut self) {
         if self.is_off {
             return;
@@ -61,7 +61,7 @@ impl CostMeter {
         Some(self.cpu_now_s? - self.cpu_at_start_s?)
     }
 
-    /// CPU seconds of all threads with exactly this name, ended ones included up to their last sample.
+    /// CPU seconds of all threads with exactly this name. Threads that have ended count up to their last reading.
     pub fn thread_cpu_s(&self, name: &str) -> f64 {
         self.threads.values().filter(|(thread, _)| thread == name).map(|(_, cpu)| cpu).sum()
     }
@@ -85,17 +85,17 @@ const SAMPLES_PER_LOOK: u32 = 5;
 
 #[cfg(test)]
 impl CostMeter {
-    /// One that has seen threads of these names use these CPU seconds.
+    /// A meter that has found these threads with these CPU seconds.
     pub(super) fn with_threads(threads: &[(&str, f64)]) -> CostMeter {
         let threads = threads.iter().map(|(name, cpu_s)| ((*name).to_owned(), *cpu_s));
         CostMeter { threads: (1..).zip(threads).collect(), ..CostMeter::default() }
     }
 }
 
-/// The system counts CPU time in hundredths of a second: a share of less than ten of them says nothing.
+/// The operating system counts CPU time in hundredths of a second, so a share of less than ten of them is too inexact.
 const SHARE_FROM_S: f64 = 0.1;
 
-/// What one look at the process showed.
+/// One reading of the process.
 #[derive(Default)]
 struct Seen {
     rss_max_bytes: Option<u64>,
@@ -110,7 +110,7 @@ mod system {
 
     use super::Seen;
 
-    /// CPU seconds this process has used, all threads together.
+    /// CPU seconds of this process, all threads together.
     pub(super) fn process_cpu_s() -> Option<f64> {
         let stat = Process::myself().ok()?.stat().ok()?;
         Some((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
@@ -158,17 +158,17 @@ mod system {
     }
 }
 
-/// What the system lets this process use.
+/// The CPU that the operating system lets this process use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CpuLimit {
-    /// CPUs it may run on.
+    /// Number of CPUs that the process may run on.
     pub cores: usize,
-    /// CPUs it may use at once on average, as a number with decimals: `cores`, or less with a quota.
+    /// Average number of CPUs that the process may use: `cores`, or less with a quota.
     pub cpus: f64,
 }
 
 impl CpuLimit {
-    /// What holds for this process now. Where the system does not tell, all CPUs the standard library knows of.
+    /// The current limits of this process. Where they are not known, all CPUs that the standard library finds.
     pub fn of_this_process() -> CpuLimit {
         let cores = cpus::affinity()
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -184,7 +184,7 @@ mod cpus {
     use procfs::process::{MountInfo, MountInfos, Process};
     use procfs::{ProcResult, ProcessCGroups};
 
-    /// CPUs this process is bound to.
+    /// Number of CPUs that this process is bound to.
     pub(super) fn affinity() -> Option<usize> {
         let list = Process::myself().ok()?.status().ok()?.cpus_allowed_list?;
         Some(list.iter().map(|(first, last)| (last - first) as usize + 1).sum())
@@ -200,7 +200,8 @@ mod cpus {
         quota_in(&groups, &mounts, Path::new("/"))
     }
 
-    /// The smallest quota of these control groups and of those above them, with `root` as the file system's.
+    /// The smallest quota of these control groups and the groups above them. `root` takes the place of the root
+    /// directory.
     pub(super) fn quota_in(
         groups: &ProcessCGroups,
         mounts: &MountInfos,
@@ -235,22 +236,22 @@ mod cpus {
         root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Where a group is below a mount. A container may see a part of the hierarchy only; a group outside of that is
-    /// taken to be the part's top.
+    /// The directory of a group below a mount. A container may see only a part of the hierarchy. A group outside of it
+    /// is taken to be the top of that part.
     fn path_in(mount: &MountInfo, group: &str) -> PathBuf {
         let path = Path::new(group).strip_prefix(&mount.root).unwrap_or(Path::new(""));
         let is_outside = path.components().any(|part| part.as_os_str() == "..");
         if is_outside { PathBuf::new() } else { path.to_owned() }
     }
 
-    /// `50000 100000` is half a CPU, `max 100000` no limit.
+    /// `50000 100000` means half a CPU, `max 100000` no limit.
     fn quota_v2(directory: &Path) -> Option<f64> {
         let text = std::fs::read_to_string(directory.join("cpu.max")).ok()?;
         let (quota, period) = text.trim().split_once(' ')?;
         share(quota, period)
     }
 
-    /// In two files; `-1` is no limit.
+    /// Quota and period are in two files. A quota of `-1` means no limit.
     fn quota_v1(directory: &Path) -> Option<f64> {
         let read = |name: &str| std::fs::read_to_string(directory.join(name)).ok();
         share(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?)
@@ -264,12 +265,12 @@ mod cpus {
 
 #[cfg(not(target_os = "linux"))]
 mod cpus {
-    /// Not told by this system.
+    /// Unknown on this operating system.
     pub(super) fn affinity() -> Option<usize> {
         None
     }
 
-    /// Not told by this system.
+    /// Unknown on this operating system.
     pub(super) fn quota() -> Option<f64> {
         None
     }

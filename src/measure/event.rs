@@ -1,5 +1,5 @@
-//! The journal: events of a run, with their subjects and times. Actors report in no other form. Outages and growths of the
-//! topic are read from it.
+//! The journal: events of a run, with their subjects and times. Actors report to a result in no other form. The outages
+//! and the growths of the topic are derived from it.
 //!
 //! [`TraceLine`] is one event of a simulation as a line of text.
 
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
 use crate::summary::Outage;
 
-/// Something of the control plane that happened. Never one per record.
+/// An event of the control plane. No event is recorded per record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are the ids and texts their names say")]
 pub enum Event {
-    /// The run entered a new part.
+    /// A phase of the run begins.
     Phase { name: String },
     /// The run continues where an earlier one stopped, `behind` offsets before the partitions' ends.
     Resumed { run_id: String, partitions: usize, behind: u64 },
@@ -56,7 +56,7 @@ pub enum Event {
     GateShut { failed: u32 },
     /// A consumer is started to see whether the cluster is back.
     GateProbe { consumer: ConsumerId },
-    /// The cluster is back: the consumers that are held back follow.
+    /// The cluster is back: the consumers that were held back are started.
     GateOpened { held: u32 },
     /// The watchdog found a consumer that makes no progress, and acted.
     ConsumerStuck {
@@ -72,21 +72,21 @@ pub enum Event {
         #[serde(rename = "start", alias = "incarnation")]
         incarnation: Incarnation,
     },
-    /// A consumer's client is gone.
+    /// A consumer's client is closed.
     ConsumerClosed {
         consumer: ConsumerId,
         #[serde(rename = "start", alias = "incarnation")]
         incarnation: Incarnation,
         close_us: u64,
     },
-    /// A group member got partitions.
+    /// A group member was assigned partitions.
     Assigned {
         consumer: ConsumerId,
         #[serde(rename = "start", alias = "incarnation")]
         incarnation: Incarnation,
         partitions: Vec<PartitionId>,
     },
-    /// A group member gave partitions up.
+    /// A group member gave up partitions.
     Revoked {
         consumer: ConsumerId,
         #[serde(rename = "start", alias = "incarnation")]
@@ -100,7 +100,7 @@ pub enum Event {
         incarnation: Incarnation,
         partitions: Vec<PartitionId>,
     },
-    /// The topic has more partitions than before: `from` and those up to `to`, without it.
+    /// The topic has more partitions than before: `from` up to, but not including, `to`.
     PartitionsAdded { from: u32, to: u32 },
     /// The topic has only this number of partitions left; 0 when it is gone.
     PartitionsGone { left: u32 },
@@ -108,7 +108,7 @@ pub enum Event {
     FaultInjected { fault: usize, description: String },
     /// A fault that lasts is over.
     FaultEnded { fault: usize, description: String },
-    /// A fault's target was not there to be hit.
+    /// The target of a fault could not be hit.
     FaultMissed { fault: usize, reason: String },
     /// A producer pool's thread and client were started.
     PoolStarted {
@@ -123,7 +123,7 @@ pub enum Event {
         incarnation: Incarnation,
         reason: String,
     },
-    /// A producer pool has sent everything and knows what became of it.
+    /// A producer pool has sent all records, and each of them is answered.
     PoolFinished { pool: PoolId },
     /// A client reported an error, for the `count`th time. Noted at 1, 2, 4, 8 … so that an outage does not fill
     /// the journal.
@@ -131,7 +131,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The consumer it happened to, if it is about one.
+    /// The consumer that the event is about, if any.
     pub fn consumer(&self) -> Option<ConsumerId> {
         match self {
             Event::ConsumerStarted { consumer, .. }
@@ -152,7 +152,7 @@ impl Event {
         }
     }
 
-    /// The pool it happened to, if it is about one.
+    /// The pool that the event is about, if any.
     pub fn pool(&self) -> Option<PoolId> {
         match self {
             Event::PoolStarted { pool, .. }
@@ -235,7 +235,7 @@ fn list(partitions: &[PartitionId]) -> String {
     format!("partitions [{}]", ids.join(", "))
 }
 
-/// Events kept; what comes after is counted.
+/// Events kept. Later ones are only counted.
 const EVENTS_MAX: usize = 100_000;
 
 /// All events of a run, in the order they were noted.
@@ -251,7 +251,7 @@ struct Entries {
 }
 
 impl Journal {
-    /// Notes `event`.
+    /// Adds `event`.
     pub fn note(&self, at: Time, event: Event) {
         let mut entries = self.lock();
         if entries.events.len() < EVENTS_MAX {
@@ -266,7 +266,7 @@ impl Journal {
         self.lock().events.get(from..).map(<[_]>::to_vec).unwrap_or_default()
     }
 
-    /// Events that found no room.
+    /// Events that were not kept.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
     }
@@ -293,11 +293,11 @@ pub fn outages(journal: &[(Time, Event)], start: Time) -> Vec<Outage> {
     outages
 }
 
-/// Longest time between two steps of one growth: the members of a group learn of new partitions one after another. A
-/// topic that really grows twice within this time is shown as if it had grown once.
+/// Longest time between two steps of one growth, because the members of a group learn of new partitions one after
+/// another. Two growths of a topic within this time are shown as one.
 const APART: Duration = Duration::from_secs(1);
 
-/// Makes one step of those that were found shortly after another.
+/// Joins steps that were found shortly after another into one.
 pub(super) fn growths(
     found: impl IntoIterator<Item = (Time, Range<u32>)>,
 ) -> Vec<(Time, Range<u32>)> {
@@ -311,22 +311,22 @@ pub(super) fn growths(
     steps
 }
 
-/// An event, with its time and subject.
+/// An event of a simulation, with its time and subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceLine {
-    /// Virtual time, since the load began where that is known; negative before.
+    /// Virtual time, counted from the start of the load where that is known; negative before it.
     pub at: Time,
-    /// What sort of event.
+    /// Kind of the event.
     pub kind: TraceKind,
     /// Its subject: `consumer-7`, `pool-0`, `broker-1`, `supervisor`.
     pub who: String,
-    /// What happened.
+    /// Description of the event.
     pub what: String,
-    /// The partitions it is about; none for what is about all or no partition.
+    /// The partitions that the event is about; empty if it is about all partitions or none.
     pub partitions: Vec<PartitionId>,
 }
 
-/// Sorts of events.
+/// Kinds of events in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TraceKind {
     /// The control plane: starts, failures, restarts, faults.

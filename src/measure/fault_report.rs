@@ -1,4 +1,4 @@
-//! Puts together what faults, and failures that were not planned, have done.
+//! Makes the summaries of faults, and of failures that were not planned.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::summary::{
     FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary,
 };
 
-/// Up to this number, entries for all partitions of all faults are kept; beyond it, only of partitions that were
+/// Up to this number, entries for all partitions and all faults are kept. Beyond it, only those of partitions that were
 /// aimed at or hit.
 const ENTRIES_MAX: usize = 20_000;
 
-/// One entry per occurrence, in the plan's order.
+/// The summaries of all occurrences, in the plan's order.
 pub fn fault_summaries(
     plan: &Plan,
     start: Time,
@@ -47,7 +47,7 @@ pub fn fault_summaries(
     plan.faults.iter().enumerate().map(summary).collect()
 }
 
-/// Failures that were not planned.
+/// The summaries of failures that were not planned.
 pub fn failures(measurements: &Measurements, start: Time) -> Vec<FailureSummary> {
     let mut failures = Vec::new();
     for (id, cell) in measurements.cells.iter().enumerate() {
@@ -84,13 +84,13 @@ fn without_partitions(
     marks: &[(u32, RecoveryMark)],
 ) -> FaultSummary {
     let ms = |at: Option<Time>| at.zip(times.injected).map(|(at, from)| at.ms_since(from));
-    // Unless every partition it was aimed at has come so far, there is no such time.
+    // A time of the fault exists only if every partition that was aimed at has one.
     let aimed_at = || marks.iter().filter(|(_, mark)| mark.is_target);
     let last = |of: fn(&RecoveryMark) -> Option<Time>, own: Option<Time>| {
         let all: Option<Vec<Time>> = aimed_at().map(|(_, mark)| of(mark)).collect();
         ms(all.and_then(|times| times.into_iter().max()).or(own))
     };
-    // While its commands run, no processed record belongs to the recovery.
+    // Records that are processed while the commands of the fault run do not belong to the recovery.
     let has_ended = times.ended.is_some() || !matches!(fault.kind.effect, FaultEffect::Exec(_));
     FaultSummary {
         fault: fault.entry,
@@ -119,7 +119,7 @@ fn without_partitions(
     }
 }
 
-/// What the fault did to each partition that is watched, by id.
+/// The effect of the fault on each partition that is watched, by id.
 fn effects(measurements: &Measurements, fault: usize) -> Vec<(u32, Effect)> {
     let effect = |(id, cell): (usize, &super::PartitionCell)| {
         let effect = cell.lock().watch()?.effect(fault).copied()?;

@@ -1,4 +1,4 @@
-//! How a partition fares: its stalls, and what it was like before and after each fault.
+//! The stalls of a partition, and its figures before and after each fault.
 //!
 //! A partition *stalls* while records wait and none is processed. A record waits from its send until it is
 //! processed, unless the end-offset client saw later that the partition had nothing to read. So a pause without
@@ -15,33 +15,33 @@ use super::lag::Backlog;
 use crate::base::{Offset, Time};
 use crate::plan::{FaultPlan, Membership, Plan};
 
-/// A record that is processed for the first time, as its partition notes it.
+/// A record that is processed for the first time.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessedRecord {
-    /// Where it stood.
+    /// Offset of the record.
     pub offset: Offset,
-    /// When it was sent; `None` of a record that carries no intact stamp.
+    /// Send time of the record; `None` if it has no intact stamp.
     pub sent: Option<Time>,
-    /// Processed - intended send, in nanoseconds; likewise.
+    /// Processed - intended send, in nanoseconds; `None` if the record has no intact stamp.
     pub response_ns: Option<i64>,
-    /// When its processing was done.
+    /// Time at which the processing was complete.
     pub done: Time,
 }
 
-/// What a processed record shows of its partition.
+/// What a processed record reveals about its partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordFindings {
-    /// The stall the record ended, in nanoseconds before it was done.
+    /// Length of the stall that the record ended, in nanoseconds.
     pub stall_ns: i64,
-    /// Age of the record in nanoseconds: how old the oldest unprocessed record became.
+    /// Age of the record when it was processed, in nanoseconds. The oldest unprocessed record was this old.
     pub age_ns: i64,
-    /// Records that waited when it was sent, itself included; 0 when that is not watched.
+    /// Records that waited when this record was sent, itself included; 0 if that is not watched.
     pub lag: u64,
-    /// The occurrences of faults that have hit the partition, when this stall shows it.
+    /// The occurrences of faults that have hit the partition, if the stall reveals that.
     pub hit_by: Option<Range<usize>>,
 }
 
-/// A partition's figures before a fault.
+/// The figures of a partition before a fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quiet {
     /// Records processed.
@@ -50,48 +50,48 @@ pub struct Quiet {
     pub stall_ns: i64,
     /// Largest age of an unprocessed record, in nanoseconds.
     pub age_ns: i64,
-    /// Most records that waited at once.
+    /// Largest number of records that waited at once.
     pub lag: u64,
     /// Response time p99, in nanoseconds; `None` without records.
     pub p99_ns: Option<u64>,
-    /// Records slower than that.
+    /// Records slower than that p99.
     pub slow: u64,
-    /// Whether its second half was like its first; `None` with too few records to tell.
+    /// True if the second half of the window was like the first; `None` with too few records to decide.
     pub is_stable: Option<bool>,
 }
 
-/// A partition's figures around one instant with faults.
+/// The figures of a partition around one instant with faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
-    /// Before.
+    /// The figures before the faults.
     pub quiet: Quiet,
-    /// Longest stall from the fault on, in nanoseconds, cut to the window.
+    /// Longest stall from the fault on, in nanoseconds, as far as it is in the window.
     pub stall_ns: i64,
     /// Records processed in the window.
     pub records: u64,
-    /// Of these, slower than the partition's own quiet p99.
+    /// Of these records, those slower than the partition's p99 in its quiet window.
     pub slow: u64,
 }
 
-/// A stall is out of the ordinary beyond this, whatever the quiet time was like.
+/// A stall up to this length is ordinary, whatever the quiet window was like.
 const STALL_NS: i64 = 100_000_000;
-/// ... and beyond the longest quiet one times this.
+/// A stall up to this multiple of the longest quiet one is ordinary.
 const STALL_FACTOR: i64 = 3;
-/// Shorter stalls are not looked at: they are the time a record takes.
+/// Shorter stalls are not counted: processing a record takes that long.
 const SHORTEST_STALL_NS: i64 = 1_000_000;
-/// Fewer records in a quiet window say nothing about its p99.
+/// A quiet window with fewer records has no reliable p99.
 const RECORDS_MIN: u64 = 20;
-/// Share of the second half that may be slower than the first half's p99 (1 % is expected), and how many records
-/// at least.
+/// A quiet window is stable if no more than this share of its second half is slower than the p99 of the first half (1 %
+/// is expected), and at least this number of records may be slower.
 const DRIFT_SHARE: f64 = 0.05;
 const DRIFT_RECORDS: u64 = 3;
-/// A record this young is as good as processed: no partition is called not recovered for less.
+/// A record of this age is as good as processed: a partition is not called unrecovered for less.
 const YOUNG_NS: i64 = 1_000_000;
-/// With fewer quiet records than this, a partition counts as recovered at an age of [`STALL_NS`].
+/// With fewer quiet records, a partition counts as recovered at an age of [`STALL_NS`].
 const AGES_MIN: u64 = 10;
 
 impl Quiet {
-    /// Whether a stall of `stall_ns` is out of the ordinary.
+    /// True if a stall of `stall_ns` is longer than an ordinary one.
     pub fn is_exceeded_by(&self, stall_ns: i64) -> bool {
         stall_ns > STALL_NS.max(STALL_FACTOR * self.stall_ns)
     }
@@ -101,45 +101,45 @@ impl Quiet {
         self.age_ns.max(if self.records < AGES_MIN { STALL_NS } else { YOUNG_NS })
     }
 
-    /// The most waiting records that count as normal: a single one is no backlog.
+    /// The largest number of waiting records that counts as normal. One record is no backlog.
     pub fn normal_lag(&self) -> u64 {
         self.lag.max(1)
     }
 }
 
 impl Effect {
-    /// Whether the partition stalled because of the fault.
+    /// True if the partition stalled because of the fault.
     pub fn is_hit(&self) -> bool {
         self.quiet.is_exceeded_by(self.stall_ns)
     }
 }
 
-/// Watches one partition. See the module's documentation.
+/// Watches one partition. See the documentation of the module.
 #[derive(Clone, Debug)]
 pub struct FaultWatch {
-    /// When the last record was processed; the start of the load before the first one.
+    /// Time at which the last record was processed; before the first record, the start of the load.
     last: Time,
-    /// The last instant at which the end-offset client saw nothing to read.
+    /// The last time at which the end-offset client found nothing to read.
     empty: Time,
-    /// The first instant since `last` at which it saw records wait.
+    /// The first time since `last` at which the end-offset client found records to read.
     waits: Option<Time>,
     measured: (Time, Time),
     measured_stall_ns: i64,
     windows: Arc<[FaultWindows]>,
-    /// Of each window whose faults have come.
+    /// The effect of each window whose faults are due.
     effects: Vec<Effect>,
     before: Before,
     backlog: Backlog,
-    /// Over the whole run so far.
+    /// The figures of the whole run so far.
     ever: Quiet,
 }
 
-/// What is measured of the quiet window before the next fault.
+/// The measurements of the quiet window before the next fault.
 #[derive(Clone, Debug, Default)]
 struct Before {
     quiet: Quiet,
     responses: Latencies,
-    /// p99 of its first half, and records of the second half: slower ones, and all.
+    /// The p99 of the first half, and of the second half the number of slower records and of all records.
     half: Option<(u64, u64, u64)>,
 }
 
@@ -186,7 +186,7 @@ impl FaultWatch {
         RecordFindings { stall_ns, age_ns, lag, hit_by }
     }
 
-    /// Enters a record into the quiet window it lies in, and into the disturbed one.
+    /// Enters a record into the quiet window or the disturbed window that it lies in.
     fn compare(&mut self, record: &ProcessedRecord, age_ns: i64, lag: u64) {
         let response = record.response_ns.map(|ns| u64::try_from(ns).unwrap_or(0));
         if let Some(next) = self.windows.get(self.effects.len())
@@ -205,7 +205,7 @@ impl FaultWatch {
         }
     }
 
-    /// Notes a stall. Returns the faults it shows to have hit the partition.
+    /// Notes a stall. Returns the faults that have hit the partition according to it.
     fn stalled(&mut self, from: Time, to: Time) -> Option<Range<usize>> {
         self.measured_stall_ns = self.measured_stall_ns.max(overlap_ns((from, to), self.measured));
         if let Some(next) = self.windows.get(self.effects.len()) {
@@ -226,11 +226,11 @@ impl FaultWatch {
         hit_by
     }
 
-    /// The faults due until `now` have come: their quiet windows are over.
+    /// Ends the quiet windows of the faults that are due until `now`.
     pub fn reach(&mut self, now: Time) {
         while let Some(window) = self.windows.get(self.effects.len()).filter(|next| next.at <= now)
         {
-            // What stands still across the fault did so before it as well.
+            // A stall that lasts across the fault began before it.
             if let Some(from) = self.stands_still_since() {
                 let stall_ns = overlap_ns((from, now), window.quiet);
                 self.before.quiet.stall_ns = self.before.quiet.stall_ns.max(stall_ns);
@@ -240,8 +240,8 @@ impl FaultWatch {
         }
     }
 
-    /// Notes an answer of the end-offset client, asked at `asked` and entered at `now`: whether there is something
-    /// to read.
+    /// Notes an answer of the end-offset client, asked at `asked` and entered at `now`. `has_records` is true if there
+    /// is something to read.
     pub fn observed(&mut self, has_records: bool, asked: Time, now: Time) {
         if has_records {
             self.waits.get_or_insert(now);
@@ -251,45 +251,45 @@ impl FaultWatch {
         }
     }
 
-    /// Since when the partition is known to be stalled, if it is.
+    /// Start of the current stall; `None` if the partition is not known to be stalled.
     pub fn stands_still_since(&self) -> Option<Time> {
         self.waits
     }
 
-    /// Notes that the load has ended at `now`: a partition that is stalled has been so until now. Returns the
-    /// faults that its stall shows to have hit it.
+    /// Notes the end of the load at `now`, which also ends a stall. Returns the faults that have hit the partition
+    /// according to that stall.
     pub fn end(&mut self, now: Time) -> Option<Range<usize>> {
         self.reach(now);
         let from = self.stands_still_since().filter(|from| *from < now)?;
         self.stalled(from, now)
     }
 
-    /// Longest stall in the measured window, in nanoseconds; one under way lasts until `now`.
+    /// Longest stall in the measured window, in nanoseconds. A current stall counts until `now`.
     pub fn longest_stall_ns(&self, now: Time) -> i64 {
         let open = self.waits.map_or(0, |from| overlap_ns((from, now), self.measured));
         self.measured_stall_ns.max(open)
     }
 
-    /// The effect of occurrence number `fault`, once it was due.
+    /// The effect of occurrence number `fault`; `None` before it is due.
     pub fn effect(&self, fault: usize) -> Option<&Effect> {
         self.effects.get(self.number(fault))
     }
 
-    /// When occurrence number `fault` was due.
+    /// Time at which occurrence number `fault` was due.
     pub fn fault_at(&self, fault: usize) -> Option<Time> {
         self.windows.get(self.number(fault)).map(|window| window.at)
     }
 
-    /// The number of the window of occurrence number `fault`.
+    /// The index of the window of occurrence number `fault`.
     fn number(&self, fault: usize) -> usize {
         self.windows.partition_point(|window| window.faults.end <= fault)
     }
 
-    /// The figures before occurrence number `fault`; of an unplanned failure, those of the run so far.
+    /// The figures before occurrence number `fault`; for an unplanned failure, those of the run so far.
     pub fn quiet(&self, fault: Option<usize>) -> Quiet {
         match fault {
             Some(fault) => self.effect(fault).map_or_else(Quiet::default, |effect| effect.quiet),
-            // Records that wait are counted around planned faults only.
+            // Waiting records are counted around planned faults only.
             None => Quiet { lag: u64::MAX, ..self.ever },
         }
     }
@@ -321,50 +321,50 @@ impl Before {
     }
 }
 
-/// How long `span` lies within `window`, in nanoseconds.
+/// Length of the part of `span` that lies within `window`, in nanoseconds.
 fn overlap_ns(span: (Time, Time), window: (Time, Time)) -> i64 {
     span.1.min(window.1).since_ns(span.0.max(window.0)).max(0)
 }
 
-/// The times of a fault that are not a partition's own.
+/// The times of a fault that belong to no single partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FaultTimes {
-    /// When it was injected.
+    /// Injection of the fault.
     pub injected: Option<Time>,
-    /// When it ended by itself, or a killed pool was back.
+    /// End of the fault by itself, or return of a killed pool.
     pub ended: Option<Time>,
-    /// When the supervisor was told that a pool had failed.
+    /// Time at which the supervisor noticed the failure of a pool.
     pub detected: Option<Time>,
-    /// When the last pool was released.
+    /// Time at which the last pool was released.
     pub fenced: Option<Time>,
-    /// When a pool's replacement was started.
+    /// Start of a pool's replacement.
     pub restarted: Option<Time>,
-    /// Targets that were not there to be hit, and why.
+    /// Reasons why targets could not be hit.
     pub missed: Vec<String>,
 }
 
-/// An instant at which faults are injected, and the two equally long stretches their effect is read from.
+/// An instant at which faults are injected, and two equally long windows before and after it, which are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultWindows {
-    /// When the faults are due.
+    /// Time at which the faults are due.
     pub at: Time,
-    /// Which occurrences, by their positions in the plan.
+    /// The occurrences, by their positions in the plan.
     pub faults: Range<usize>,
-    /// Before the faults: ends at `at`.
+    /// The window before the faults, which ends at `at`.
     pub quiet: (Time, Time),
-    /// From the faults on: begins at `at`.
+    /// The window after the faults, which begins at `at`.
     pub disturbed: (Time, Time),
 }
 
-/// Longest stretch compared under explicit assignment.
+/// Longest window under explicit assignment.
 const WINDOW_MAX: Duration = Duration::from_secs(10);
 
-/// The windows of every instant with faults, in order, given the start of the load. A quiet window begins after
-/// the faults before it have ended; a disturbed one ends before the next fault, so that no effect is read twice.
+/// The windows of every instant with faults, in order, for a load that begins at `start`. A quiet window begins after
+/// the earlier faults have ended. A disturbed window ends before the next fault. Therefore no effect is counted twice.
 pub fn fault_windows(plan: &Plan, start: Time) -> Vec<FaultWindows> {
     let shortest = match &plan.consumers.membership {
         Membership::Assigned { .. } => WINDOW_MAX,
-        // A crash is only noticed after the session timeout, and answered by a rebalance.
+        // A crash is noticed after the session timeout, and a rebalance follows.
         Membership::Group(group) => WINDOW_MAX.max(group.crash_noticed_after() * 2),
     };
     let mut windows: Vec<FaultWindows> = Vec::new();
@@ -376,7 +376,7 @@ pub fn fault_windows(plan: &Plan, start: Time) -> Vec<FaultWindows> {
         let faults = first..first + count;
         let next = plan.faults.get(faults.end).map_or(plan.times.load_end(), |next| next.at);
         let its = &plan.faults[faults.clone()];
-        // A fault that lasts longer is watched as long as it lasts, and as long again.
+        // A fault that lasts longer is watched for twice its duration.
         let longest = its.iter().filter_map(|fault| fault.lasts).max().unwrap_or_default() * 2;
         let span = shortest.max(longest).min(at - ended.min(at)).min(next.saturating_sub(at));
         first = faults.end;

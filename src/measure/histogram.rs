@@ -1,4 +1,4 @@
-//! Distributions of latencies: plain values while they are few, an HdrHistogram from then on.
+//! Distributions of latencies: a list of values while they are few, an HdrHistogram after that.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -9,30 +9,31 @@ use serde::{Deserialize, Serialize};
 use crate::base::Time;
 use crate::summary::Digest;
 
-/// Values that differ by less than this are one: finer than any clock that is compared here, and half the memory of a
-/// nanosecond.
+/// The resolution, in nanoseconds: values that differ by less count as the same. It is finer than the clocks that are
+/// compared, and takes half the memory of a resolution of a nanosecond.
 const UNIT_NS: u64 = 64;
 const DIGITS: u8 = 3;
-/// Largest number of values that are kept as they are. They take 16 KiB; a histogram of latencies up to a second takes
-/// 60 KiB, and each merge walks all of it.
+/// Largest number of values that are kept in a list. They take 16 KiB. A histogram of latencies up to a second takes 60
+/// KiB, and each merge reads all of it.
 const PLAIN_MAX: usize = 2_048;
 const GROWS: &str = "a histogram that grows takes every value";
 
-/// Tells which values count as the same: that depends on unit and digits only.
+/// Tells which values count as the same, which depends on the unit and the digits only.
 static SCALE: LazyLock<Histogram<u32>> = LazyLock::new(|| histogram_up_to(0));
 
-/// A latency distribution in nanoseconds, three significant digits (or 64 ns, if that is coarser), growing as needed.
+/// A latency distribution in nanoseconds, with three significant digits (or 64 ns, if that is coarser). It grows as
+/// needed.
 ///
-/// A second of a partition has about a hundred values, which are kept as they are. A histogram begins where there are
-/// many; every figure is the same as if it had begun with the first value.
+/// A second of a partition has about a hundred values, which are kept in a list. A histogram replaces the list when
+/// there are many. All figures are the same as if the histogram had been there from the first value.
 ///
-/// Negative values (possible when clocks disagree) are counted, not dropped or bent to zero.
+/// Negative values (possible when clocks disagree) are counted. They are neither dropped nor replaced by zero.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "WrittenLatencies", into = "WrittenLatencies")]
 pub struct Latencies {
     /// The values that are not negative, while they are few.
     plain: Vec<u64>,
-    /// The same values once they are many; before that it is empty, and kept for its memory.
+    /// The same values once they are many. Empty before that, and kept for its memory.
     histogram: Option<Box<Histogram<u32>>>,
     is_many: bool,
     negative: u64,
@@ -61,7 +62,7 @@ impl Latencies {
         }
     }
 
-    /// The histogram, which has all values from now on.
+    /// The histogram, into which the values are moved if they are in the list.
     fn many(&mut self) -> &mut Histogram<u32> {
         let histogram = self.histogram.get_or_insert_with(|| Box::new(histogram_up_to(0)));
         if !self.is_many {
@@ -71,7 +72,7 @@ impl Latencies {
         histogram
     }
 
-    /// The histogram, if values are many.
+    /// The histogram; `None` while values are in the list.
     fn if_many(&self) -> Option<&Histogram<u32>> {
         self.histogram.as_deref().filter(|_| self.is_many)
     }
@@ -99,7 +100,7 @@ impl Latencies {
         self.sum_ns += other.sum_ns;
     }
 
-    /// Forgets all values and keeps the memory.
+    /// Removes all values and keeps the memory.
     pub fn clear(&mut self) {
         self.plain.clear();
         if std::mem::take(&mut self.is_many) {
@@ -132,8 +133,8 @@ impl Latencies {
         }
     }
 
-    /// The value at `quantile` (0..=1), in nanoseconds: the largest one that counts as the same. `None` when there are
-    /// no values.
+    /// The value at `quantile` (0..=1), in nanoseconds: the largest value that counts as the same. `None` without
+    /// values.
     pub fn quantile_ns(&self, quantile: f64) -> Option<u64> {
         match self.if_many() {
             Some(histogram) => Some(histogram.value_at_quantile(quantile)),
@@ -152,8 +153,9 @@ impl Latencies {
         }
     }
 
-    /// Counts the values by the first of the ascending `bounds` (in nanoseconds) that they do not exceed; those beyond the
-    /// last one are in no count. Where values are many, one that a histogram cannot tell from a bound may be on either side.
+    /// Counts the values by the first of the ascending `bounds` (in nanoseconds) that they do not exceed. Values above
+    /// the last bound are in no count. In a histogram, a value that counts as the same as a bound may be on either
+    /// side.
     pub fn counts_by_bound<const N: usize>(&self, bounds: &[u64; N]) -> [u64; N] {
         let mut counts = [0; N];
         let mut count = |value: u64, times: u64| {
@@ -178,7 +180,7 @@ impl Latencies {
         self.sum_ns
     }
 
-    /// The figures reports show. A quantile below the resolution is 0.
+    /// The figures that reports show. A quantile below the resolution is 0.
     pub fn digest(&self) -> Digest {
         let us = |quantile| {
             let ns = self.quantile_ns(quantile)?;
@@ -197,20 +199,19 @@ impl Latencies {
         }
     }
 
-    /// Whether both have the same values. It is also false where few values came in another order.
+    /// True if both have the same values. It may be false if both are lists in different orders.
     pub fn is_same(&self, other: &Latencies) -> bool {
         (self.negative, self.sum_ns, &self.plain) == (other.negative, other.sum_ns, &other.plain)
             && self.if_many() == other.if_many()
     }
 
-    /// The values that are not negative, for export.
+    /// The values that are not negative, as a histogram for export.
     pub fn histogram(&self) -> Cow<'_, Histogram<u32>> {
         self.if_many().map_or_else(|| Cow::Owned(histogram_of(&self.plain)), Cow::Borrowed)
     }
 }
 
-/// A distribution as it is written: the values while they are few, or the largest value of each step that has some,
-/// with how many.
+/// The serialized form: the list of values, or the largest value of each used step of the histogram, with its count.
 #[derive(Serialize, Deserialize)]
 struct WrittenLatencies {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -218,7 +219,7 @@ struct WrittenLatencies {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     steps: Vec<(u64, u32)>,
     negative: u64,
-    /// Upper and lower half.
+    /// Upper and lower 64 bits.
     sum_ns: (u64, u64),
 }
 
@@ -252,7 +253,7 @@ impl From<WrittenLatencies> for Latencies {
     }
 }
 
-/// A histogram without values, with room for those up to `max`. It grows when there are larger ones.
+/// An empty histogram with room for values up to `max`. It grows for larger ones.
 fn histogram_up_to(max: u64) -> Histogram<u32> {
     let mut histogram = Histogram::new_with_bounds(UNIT_NS, max.max(2 * UNIT_NS), DIGITS)
         .expect("bounds and digits are as the crate asks for");
@@ -266,7 +267,7 @@ fn histogram_of(values: &[u64]) -> Histogram<u32> {
     histogram
 }
 
-/// What `Histogram::value_at_quantile` says of these values.
+/// The result of `Histogram::value_at_quantile` for these values.
 fn quantile_of(values: &[u64], quantile: f64) -> Option<u64> {
     let rank = (quantile.min(1.0) * values.len() as f64).ceil().max(1.0) as usize;
     let mut values = values.to_vec();

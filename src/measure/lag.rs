@@ -1,14 +1,14 @@
-//! How far consumption is behind: its lag, the records that wait, and whether it keeps up.
+//! How far consumption is behind: lag, waiting records, and whether a partition keeps up.
 //!
-//! Lag is the end offset asked of the broker by an independent client, minus the next offset to process. It is not taken
-//! from fetch responses: those go stale exactly when a fetch hangs.
+//! The lag is the end offset, which an independent client asks of the broker, minus the next offset to process. The end
+//! offsets in fetch responses are not used, because they become stale exactly when a fetch hangs.
 //!
-//! A partition *does not keep up* if in the last quarter of the measured window every record waited longer than a
-//! limit, the number of waiting records grew over that quarter by more than one in a hundred records sent, and the
-//! records that waited least did so for longer in the second half of the quarter than in the first, by more than one
-//! hundredth of such a half. A backlog that is worked off, a crash shortly before the end, and a slow but steady way
-//! through the cluster are no such thing. Where records come in bursts, their number at one moment says only whether a
-//! burst has come or is still to come: hence the third condition.
+//! A partition *does not keep up* if three things are true of the last quarter of the measured window: every record
+//! waited longer than a limit, the number of waiting records grew by more than 1 % of the records sent, and the shortest
+//! wait was longer in the second half of the quarter than in the first, by more than 1 % of such a half. A backlog that
+//! shrinks, a crash shortly before the end, and a slow but steady path through the cluster do not meet all three. Where
+//! records come in bursts, their number at one moment depends on whether a burst has just come: hence the third
+//! condition.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,14 +24,14 @@ pub struct Lag {
     pub last: u64,
     /// The largest lag in the measured window, in records.
     pub max: u64,
-    /// The end offset of the last answer.
+    /// The end offset in the last answer.
     pub end: Option<Offset>,
-    /// When the last answer came.
+    /// Time at which the last answer was entered.
     pub asked: Option<Time>,
 }
 
 impl Lag {
-    /// Notes that the partition ends at `end` while `next` is to be processed next.
+    /// Notes that the partition ends at `end`, and `next` is the next offset to process.
     pub fn observe(&mut self, end: Offset, next: Offset, now: Time, window: (Time, Time)) {
         self.last = u64::try_from(end.0 - next.0).unwrap_or(0);
         self.end = Some(end);
@@ -41,34 +41,34 @@ impl Lag {
         }
     }
 
-    /// Whether records have waited since `from` and none was processed, when the last one was processed at `last_done`.
-    /// A record that was processed after the last answer may have been the one that waited.
+    /// True if records have waited since `from` and none was processed. `last_done` is the time at which the last
+    /// record was processed. A record that was processed after the last answer may have been the one that waited.
     pub fn is_stalled(&self, last_done: Option<Time>, from: Time) -> bool {
         let Some(asked) = self.asked.filter(|_| self.last > 0) else { return false };
         last_done.is_none_or(|done| done < asked && done < from)
     }
 }
 
-/// Entries kept. Beyond, every second one goes: the count is then too large by one record at most for each two
-/// that are kept.
+/// Entries kept. When there are more, every second one is removed. The count may then be one record too large for each
+/// two entries that are kept.
 const ENTRIES_MAX: usize = 1 << 16;
 
-/// Counts the records that were sent and not yet processed at the moments records were sent.
+/// Counts, at the time of each send, the records that were sent before and not processed.
 ///
-/// The count is known when a record is processed: its offset says how many records are before it, and the times
-/// of earlier records say how many of those were processed when it was sent. Records that are never processed are
-/// not in it.
+/// The count of a record is known when it is processed. Its offset gives the number of records before it, and the times
+/// of earlier records give the number of those that were processed when it was sent. Records that are never processed
+/// are not counted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Backlog {
-    /// Records processed later than the last one looked at was sent: when, and the offset behind each.
+    /// Records that were processed later than the last record was sent: the time, and the offset after each.
     recent: VecDeque<(Time, i64)>,
-    /// The next offset to process when the last record looked at was sent.
+    /// The next offset to process at the time when the last record was sent.
     position: Option<i64>,
 }
 
 impl Backlog {
-    /// Notes that the record at `offset`, sent at `sent`, is processed at `done`. Returns how many records of the
-    /// partition waited when it was sent, itself included.
+    /// Notes that the record at `offset`, sent at `sent`, is processed at `done`. Returns the number of the partition's
+    /// records that waited when it was sent, itself included.
     pub(super) fn processed(&mut self, offset: Offset, sent: Time, done: Time) -> u64 {
         let Offset(offset) = offset;
         let mut position = *self.position.get_or_insert(offset);
@@ -89,17 +89,17 @@ impl Backlog {
     }
 }
 
-/// Longest age that may be normal; in short windows it is a twentieth of the window.
+/// Largest age that is always normal. In a short window it is a twentieth of the window.
 const AGE_MAX: Duration = Duration::from_secs(1);
 const AGE_SHARE: u32 = 20;
 /// Largest growth that may be chance: of the records sent, and of the time in which they wait.
 const GROWTH_MAX: f64 = 0.01;
 
-/// Counts at the two ends of the measured window's last quarter, of one partition.
+/// The counts of one partition at both ends of the measured window's last quarter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarter {
     ends: (Time, Time),
-    /// The count when each end was reached.
+    /// The count at each end, once that was reached.
     counts: [Option<u64>; 2],
 }
 
@@ -110,7 +110,7 @@ impl Quarter {
         Quarter { ends: (Time(measured.1.0 - length / 4), measured.1), counts: [None; 2] }
     }
 
-    /// Notes that something is counted at `now`, and that the count was `before` until then.
+    /// Notes that something is counted at `now`, with the count `before` until then.
     #[inline]
     pub fn count(&mut self, before: u64, now: Time) {
         if now < self.ends.0 {
@@ -127,19 +127,19 @@ impl Quarter {
         self.ends.1.since_ns(self.ends.0) / 2
     }
 
-    /// By how much the count grew in the quarter, given its last value.
+    /// Growth of the count in the quarter, with `last` as its last value.
     pub fn growth(&self, last: u64) -> u64 {
         let [from, to] = self.counts.map(|count| count.unwrap_or(last));
         to - from
     }
 }
 
-/// The consumer's side of one partition.
+/// Whether the consumer of one partition keeps up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeepUp {
     /// Distinct records processed.
     pub processed: Quarter,
-    /// Whether a record was processed in the quarter that had not waited long.
+    /// True if a record was processed in the quarter that had not waited long.
     had_young: bool,
     age_max_ns: i64,
     /// The shortest wait of a record that was processed in each half of the quarter, in nanoseconds.
@@ -182,8 +182,8 @@ impl KeepUp {
         }
     }
 
-    /// Whether the partition keeps up, when `sent` records went out in the quarter, `delivered` were processed in all
-    /// and `never` of those sent are not to be processed any more.
+    /// True if the partition keeps up. `sent` records were sent in the quarter, `delivered` were processed in total,
+    /// and `never` of those sent will not be processed.
     pub fn holds(&self, sent: u64, delivered: u64, never: u64) -> bool {
         let kept_pace = self.processed.growth(delivered) + never;
         let grew = sent.saturating_sub(kept_pace);

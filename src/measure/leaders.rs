@@ -1,9 +1,9 @@
-//! Which brokers lead partitions, have their replicas and are in sync, as it changes over a run.
+//! The leaders, replicas and in-sync replicas of partitions, and their changes over a run.
 
 use crate::base::{PartitionId, Time};
 use crate::summary::Leadership;
 
-/// Changes that are kept of a partition. Later ones are dropped.
+/// Changes kept of a partition. Later ones are dropped.
 const CHANGES_MAX: usize = 1_000;
 
 /// The brokers of one partition at one time, by their ids.
@@ -11,27 +11,27 @@ const CHANGES_MAX: usize = 1_000;
 pub struct PartitionBrokers {
     /// The leader; `None` while there is none.
     pub leader: Option<i32>,
-    /// Those with a replica, in the order in which they are preferred as leaders.
+    /// The brokers with a replica, in the order in which they are preferred as leaders.
     pub replicas: Vec<i32>,
-    /// Those of them that are in sync, in any order.
+    /// The replicas that are in sync, in any order.
     pub in_sync: Vec<i32>,
 }
 
-/// When the brokers of each partition changed.
+/// The changes of each partition's brokers.
 #[derive(Debug, Default)]
 pub struct LeaderLog {
-    /// By partition.
+    /// Index: the partition's id.
     changes: Vec<Vec<(Time, PartitionBrokers)>>,
 }
 
 impl LeaderLog {
-    /// Notes what a partition's brokers are at `now`.
+    /// Notes the brokers of a partition at `now`.
     pub fn note(&mut self, now: Time, partition: PartitionId, mut brokers: PartitionBrokers) {
         let id = partition.0 as usize;
         if self.changes.len() <= id {
             self.changes.resize_with(id + 1, Vec::new);
         }
-        // They come in another order now and then.
+        // The order in a response is not always the same.
         brokers.in_sync.sort_unstable();
         let changes = &mut self.changes[id];
         let is_new = changes.last().is_none_or(|(_, last)| *last != brokers);
@@ -40,7 +40,7 @@ impl LeaderLog {
         }
     }
 
-    /// The changes of a partition as a summary has them; `None` where its brokers were never seen.
+    /// The changes of a partition, for a summary; `None` if its brokers were never seen.
     pub fn of(&self, partition: usize, start: Time) -> Option<Vec<Leadership>> {
         let changes = self.changes.get(partition).filter(|changes| !changes.is_empty())?;
         let one = |(at, brokers): &(Time, PartitionBrokers)| Leadership {

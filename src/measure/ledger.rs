@@ -1,9 +1,8 @@
 //! The ledger: every record of every lane is accounted for.
 //!
-//! A lane is one producer's records on one partition; sequences count from 0. The producer's side
-//! ([`SentLane`]) knows what was sent and what the client said of it, the consumer's side
-//! ([`ReadLane`]) what was processed. [`balance`] puts the two together. [`LaneShape`] numbers the lanes
-//! of a run, and [`Lanes`] finds them by number.
+//! A lane is the records of one producer on one partition, with sequences from 0. The producer's side ([`SentLane`])
+//! knows what was sent and how the client answered. The consumer's side ([`ReadLane`]) knows what was processed.
+//! [`balance`] compares the two. [`LaneShape`] numbers the lanes of a run, and [`Lanes`] finds them by number.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -12,28 +11,28 @@ use super::SequenceSet;
 use crate::base::{PartitionId, ProducerId};
 use crate::summary::Ledger;
 
-/// What the client said of one record.
+/// The client's answer for one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The broker has it.
+    /// The broker has the record.
     Acked,
-    /// It was never appended, as far as the client knows.
+    /// The record was not appended, as far as the client knows.
     Failed,
-    /// No acknowledgement; it may have been appended or not.
+    /// There is no acknowledgement. The record may have been appended or not.
     Indeterminate,
 }
 
-/// The producer's side of a lane. Small, because there is one for each producer and partition: at maximum rate they are
-/// what the sending thread waits for.
+/// The producer's side of a lane. It is small, because there is one for each producer and partition. At maximum rate
+/// the sending thread waits for the memory of these lanes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SentLane {
     sent: u64,
     acked: SequenceSet,
-    /// Almost always none.
+    /// `None` for nearly every lane.
     unacked: Option<Box<UnackedRecords>>,
 }
 
-/// The records of a lane that the client has not acknowledged, as far as it has said so.
+/// The records of a lane that were not acknowledged, as far as the client has answered.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct UnackedRecords {
     failed: SequenceSet,
@@ -55,7 +54,7 @@ impl SentLane {
         sequence
     }
 
-    /// Notes what became of record `sequence`.
+    /// Notes the outcome of record `sequence`.
     #[inline]
     pub fn resolve(&mut self, sequence: u64, outcome: Outcome) {
         match outcome {
@@ -67,18 +66,18 @@ impl SentLane {
         };
     }
 
-    /// Gaps the sets hold; the memory of a lane grows with them.
+    /// Number of gaps in the sets. The memory of a lane grows with them.
     pub fn gaps(&self) -> usize {
         self.acked.gaps()
     }
 }
 
-/// What a record's sequence told about its lane.
+/// The place of a record in its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// Processed for the first time, after all earlier arrivals of its lane.
+    /// Processed for the first time, after all earlier records of its lane that were processed.
     InOrder,
-    /// Processed for the first time, but a later record of its lane came before it.
+    /// Processed for the first time, after a later record of its lane.
     Late,
     /// Processed before, at another offset.
     Again,
@@ -90,7 +89,7 @@ pub struct ReadLane {
     read: SequenceSet,
     /// One more than the largest sequence processed.
     front: u64,
-    /// Sequences in `read` that were passed over.
+    /// Sequences in `read` that were skipped.
     skipped: u64,
 }
 
@@ -108,8 +107,8 @@ impl ReadLane {
         Arrival::InOrder
     }
 
-    /// Notes that record `sequence` was passed over: it is not missing, and was not processed. False when it had been
-    /// processed or passed over before, at another offset.
+    /// Notes that record `sequence` was skipped: it is neither missing nor processed. False if it was processed or
+    /// skipped before, at another offset.
     pub fn skip(&mut self, sequence: u64) -> bool {
         let is_first = self.read.insert(sequence);
         if is_first {
@@ -119,7 +118,7 @@ impl ReadLane {
         is_first
     }
 
-    /// Whether record `sequence` was processed or passed over.
+    /// True if record `sequence` was processed or skipped.
     pub fn has(&self, sequence: u64) -> bool {
         self.read.count_in(&(sequence..sequence + 1)) > 0
     }
@@ -129,18 +128,18 @@ impl ReadLane {
         self.read.len() - self.skipped
     }
 
-    /// Gaps the set holds; the memory of a lane grows with them.
+    /// Number of gaps in the set. The memory of a lane grows with them.
     pub fn gaps(&self) -> usize {
         self.read.gaps()
     }
 }
 
-/// What both sides of a lane add up to: sent, acked, failed, indeterminate, delivered and lost. `lost` has those in it
-/// that are merely [unread](Ledger::unread): which of them a partition knows, see [`Ledger::tell_unread`].
-/// The other counts are made when records are processed.
+/// The account of a lane from both sides: sent, acked, failed, indeterminate, delivered and lost. `lost` includes
+/// records that are only [unread](Ledger::unread), which the partition tells apart, see [`Ledger::tell_unread`]. The
+/// other counts are made when records are processed.
 ///
-/// A record without any answer from the client counts as indeterminate, and one reported as
-/// failed that was processed all the same too: the client was wrong about it.
+/// A record without an answer from the client counts as indeterminate. So does one that was reported as failed and was
+/// processed nevertheless.
 pub fn balance(sent: &SentLane, read: Option<&ReadLane>) -> Ledger {
     let acked = sent.acked.len();
     let failed = sent.unacked.as_ref().map_or(0, |unacked| {
@@ -177,7 +176,7 @@ pub fn first_lost(sent: &SentLane, read: Option<&ReadLane>) -> Option<u64> {
     range.into_iter().find(|sequence| sent.acked.contains(*sequence))
 }
 
-/// How many numbers below `end` are in both sets.
+/// How many numbers below `end` both sets contain.
 fn overlap(a: &SequenceSet, b: &SequenceSet, end: u64) -> u64 {
     if a.is_empty() {
         return 0;
@@ -189,7 +188,7 @@ fn overlap(a: &SequenceSet, b: &SequenceSet, end: u64) -> u64 {
 /// The numbering of lanes in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneShape {
-    /// Whether producer i only ever sends to partition i mod `partitions`.
+    /// True if producer i sends only to partition i mod `partitions`.
     pub fixed: bool,
     /// Number of partitions.
     pub partitions: u32,
@@ -224,7 +223,7 @@ impl LaneShape {
         ProducerId(if self.fixed { key * self.partitions + partition.0 } else { key })
     }
 
-    /// The numbering once the topic has `partitions`: a producer has several of them from now on.
+    /// The numbering after the topic has grown to `partitions`. A producer may then send to several of them.
     pub fn grown(&self, partitions: u32) -> LaneShape {
         LaneShape { fixed: false, partitions, pools: self.pools }
     }
@@ -250,7 +249,7 @@ impl<L> Default for Lanes<L> {
 }
 
 impl<L: Default> Lanes<L> {
-    /// The lane of `key`, made when it is asked for first.
+    /// The lane of `key`, which is created if it does not exist.
     #[inline]
     pub fn lane(&mut self, key: u32) -> &mut L {
         let number = match self.index.get(key as usize) {
@@ -274,7 +273,7 @@ impl<L: Default> Lanes<L> {
         at.checked_sub(1).map(|position| &self.lanes[position as usize].1)
     }
 
-    /// Numbers the lanes again: `key` gives the new key of each old one. New keys must be as distinct as the old ones.
+    /// Gives all lanes new keys. `key` returns the new key of an old one, and must return distinct keys.
     pub fn rekey(&mut self, key: impl Fn(u32) -> u32) {
         self.index.clear();
         for (number, (at, _)) in (1..).zip(&mut self.lanes) {
@@ -283,7 +282,7 @@ impl<L: Default> Lanes<L> {
         }
     }
 
-    /// All lanes with their keys, in the order they were made.
+    /// All lanes with their keys, in the order of their creation.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &L)> {
         self.lanes.iter().map(|(key, lane)| (*key, lane))
     }

@@ -1,4 +1,4 @@
-//! What is measured in a run. It outlives the actors of the run.
+//! The measurements of a run. They outlive the actors of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,65 +17,65 @@ use crate::summary::{Leadership, Ledger};
 /// The cells of all partitions and pools, the journal, and the faults' times.
 #[derive(Debug)]
 pub struct Measurements {
-    /// How lanes are numbered as long as the topic does not grow.
+    /// The numbering of lanes, until the topic grows.
     pub shape: LaneShape,
-    /// One per partition, by id. There may be more of them later.
+    /// One for each partition, by id. The topic may get more of them.
     pub cells: Table<PartitionCell>,
-    /// One per pool, by id.
+    /// One for each pool, by id.
     pub pools: Vec<PoolCell>,
-    /// Next offset to process of every partition, by id, for readers that must not wait for a cell.
+    /// Next offset to process of every partition, by id. It can be read without waiting for a cell.
     pub progress: Table<AtomicI64>,
-    /// Where every partition's reading started, by id.
+    /// First offset to read of every partition, by id.
     pub starts: Table<Offset>,
-    /// Records a client handed to a consumer that is not of their partition.
+    /// Records that a client handed to a consumer and that are not of its partition.
     pub strays: AtomicU64,
-    /// When a client last reported an error, in the run's time; 0 for never.
+    /// Time of the last error that a client reported, in the run's time; 0 if there was none.
     pub trouble: AtomicI64,
-    /// What happened.
+    /// The events of the run.
     pub journal: Journal,
     /// The stages of the load.
     pub stages: StageWatch,
     backlog: Mutex<Option<WrittenBacklog>>,
-    /// Which part of the run this process measures, if there are several processes.
+    /// The part of the run that this process measures, if there are several processes.
     pub share: Option<Share>,
-    /// Partitions whose process was lost: what became of their records is not known.
+    /// Partitions whose process was lost, so that the outcome of their records is unknown.
     pub not_covered: BTreeSet<PartitionId>,
     growth: Mutex<Growth>,
     leaders: Mutex<LeaderLog>,
     faults: Mutex<BTreeMap<usize, FaultTimes>>,
     client_errors: Mutex<BTreeMap<String, u64>>,
     noted: Mutex<NotedFigures>,
-    /// Low and high watermark of each partition after the drain, of those that are known.
+    /// Low and high watermark of each partition after the drain, as far as known.
     ends: Mutex<BTreeMap<PartitionId, (Offset, Offset)>>,
 }
 
-/// A backlog that is written.
+/// A backlog that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WrittenBacklog {
-    /// How long writing it took.
+    /// Time that writing the backlog took.
     pub(super) took: Duration,
-    /// When the consumers were started.
+    /// Start of the consumers.
     pub(super) consumers_started: Time,
 }
 
-/// Figures that are noted by the name of their metric.
+/// Figures that are noted under the name of their metric.
 #[derive(Debug, Default)]
 struct NotedFigures {
     values: BTreeMap<&'static str, u64>,
-    /// Why one of them is not known, by name.
+    /// Reasons why figures are not known, by name.
     reasons: BTreeMap<&'static str, String>,
 }
 
-/// What happened to the number of partitions.
+/// Changes of the number of partitions.
 #[derive(Debug, Default)]
 struct Growth {
     steps: Vec<(Time, Range<u32>)>,
-    /// The measured window, and those around faults.
+    /// The measured window, and the windows around faults.
     measured: Option<(Time, Time)>,
     windows: Arc<[FaultWindows]>,
 }
 
-/// Between the decision to end a stage and its end: longer than a pool's turns are apart.
+/// Time between the decision to end a stage and its end. It is longer than the time between a pool's turns.
 const STAGE_ENDS_AFTER: Duration = Duration::from_millis(25);
 
 impl Measurements {
@@ -111,8 +111,8 @@ impl Measurements {
         &self.cells[partition.0 as usize]
     }
 
-    /// A backlog was written from `began` on, and consumers are started at `now`. What else pools have measured until
-    /// then is forgotten: it says nothing about the load.
+    /// Notes that a backlog was written from `began` on, and that consumers are started at `now`. The other
+    /// measurements of pools are cleared, because they do not belong to the load.
     pub fn begin_backlog(&self, began: Time, now: Time) {
         let mut written = vec![0; self.cells.len()];
         for pool in &self.pools {
@@ -127,7 +127,7 @@ impl Measurements {
         *self.lock_backlog() = Some(WrittenBacklog { took, consumers_started: now });
     }
 
-    /// The backlog that was written, if there is one.
+    /// The backlog that was written; `None` without one.
     pub(super) fn written_backlog(&self) -> Option<WrittenBacklog> {
         *self.lock_backlog()
     }
@@ -136,7 +136,7 @@ impl Measurements {
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the consumer of `partition` is in this process.
+    /// True if the consumer of `partition` is in this process.
     pub fn reads(&self, partition: PartitionId) -> bool {
         self.share.is_none_or(|share| share.reads(partition))
     }
@@ -147,7 +147,7 @@ impl Measurements {
         cells.filter(|(partition, _)| self.reads(*partition))
     }
 
-    /// The load begins at `start`: sets the measured window everywhere, and the windows around faults.
+    /// Notes the start of the load: sets the measured window everywhere, and the windows around faults.
     pub fn begin(&self, start: Time, measured: (Time, Time), windows: Vec<FaultWindows>) {
         let windows: Arc<[FaultWindows]> = windows.into();
         let mut growth = self.lock_growth();
@@ -160,7 +160,7 @@ impl Measurements {
         (growth.measured, growth.windows) = (Some(measured), windows);
     }
 
-    /// The load has stages that begin at these times, and some of them end when the lag is 0. Called after
+    /// Sets the beginnings of the load's stages, and which of them end when the lag is 0. To be called after
     /// [`Measurements::begin`].
     pub fn begin_stages(&self, bounds: &StageBounds, until_lag_is_zero: Vec<bool>) {
         self.stages.begin(bounds.clone(), until_lag_is_zero);
@@ -176,8 +176,8 @@ impl Measurements {
         self.pools.iter().for_each(|pool| pool.lock().set_stages(bounds.clone(), measured));
     }
 
-    /// Ends a stage that waits for a lag of 0, if the answer to the question `asked` has shown that. Pools hear of it
-    /// in their next turn, so it ends a little later.
+    /// Ends a stage that waits for a lag of 0, if the answer to the question `asked` has shown that. The end is a
+    /// little later than `now`, because pools see it in their next turn.
     pub fn end_waiting_stage(&self, asked: Time, now: Time) {
         let Some(stage) = self.stages.waiting(asked, now).filter(|_| self.lag() == 0) else {
             return;
@@ -192,8 +192,8 @@ impl Measurements {
         self.cells.iter().map(|cell| cell.lock().lag.last).sum()
     }
 
-    /// Makes room for partitions up to `partitions`, whose first records will be at offset 0. Returns the new ones:
-    /// none when others have seen them before.
+    /// Makes room for partitions up to `partitions`, whose first records will be at offset 0. Returns the new ones,
+    /// which is empty if they were added before.
     pub fn grow(&self, partitions: u32, now: Time) -> Range<u32> {
         let mut growth = self.lock_growth();
         let from = self.cells.len() as u32;
@@ -214,14 +214,14 @@ impl Measurements {
             }
             self.progress.push(AtomicI64::new(0));
             self.starts.push(Offset(0));
-            // Last: who sees the cell may use the others.
+            // Last, because a thread that sees the cell may use the other entries.
             self.cells.push(cell);
         }
         growth.steps.push((now, from..to));
         from..to
     }
 
-    /// When partitions were found, and which.
+    /// The additions of partitions, with their times.
     pub fn growth(&self) -> Vec<(Time, Range<u32>)> {
         self.lock_growth().steps.clone()
     }
@@ -230,12 +230,12 @@ impl Measurements {
         self.growth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what the brokers of a partition are at `now`.
+    /// Notes the brokers of a partition at `now`.
     pub fn note_brokers(&self, now: Time, partition: PartitionId, brokers: PartitionBrokers) {
         self.lock_leaders().note(now, partition, brokers);
     }
 
-    /// The brokers of a partition over a run whose load began at `start`; `None` where they were never seen.
+    /// The brokers of a partition over a run whose load began at `start`; `None` if they were never seen.
     pub fn leadership(&self, partition: usize, start: Time) -> Option<Vec<Leadership>> {
         self.lock_leaders().of(partition, start)
     }
@@ -254,7 +254,7 @@ impl Measurements {
         }
     }
 
-    /// Whether a partition is recovering from a failure at `now`, and is to be watched closely.
+    /// True if a partition is recovering from a failure at `now`, so that end offsets are needed more often.
     pub fn is_recovering(&self, now: Time) -> bool {
         self.cells.iter().any(|cell| cell.lock().is_recovering(now))
     }
@@ -269,7 +269,7 @@ impl Measurements {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
     }
 
-    /// The times of fault number `fault`, made when they are asked for first.
+    /// Updates the times of fault number `fault`, which are created if they do not exist.
     pub fn fault(&self, fault: usize, update: impl FnOnce(&mut FaultTimes)) {
         update(self.lock_faults().entry(fault).or_default());
     }
@@ -283,7 +283,7 @@ impl Measurements {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an error of a consumer's or observer's client; returns how often it came by now.
+    /// Counts an error of a consumer's or observer's client. Returns how often it has occurred.
     pub fn client_error(&self, error: &str) -> u64 {
         let mut errors = self.client_errors.lock().unwrap_or_else(PoisonError::into_inner);
         let count = errors.entry(error.to_owned()).or_default();
@@ -291,12 +291,12 @@ impl Measurements {
         *count
     }
 
-    /// Errors of consumers' and observers' clients, with how often each came.
+    /// Errors of consumers' and observers' clients, with how often each has occurred.
     pub fn client_errors(&self) -> BTreeMap<String, u64> {
         self.client_errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes a value of the metric `name`, whose figure is the largest one. The metric's row reads it from
+    /// Notes a value of the metric `name`, whose figure is the largest value noted. The metric's row reads it from
     /// [`Summary::figures`](crate::summary::Summary::figures).
     pub fn note_largest(&self, name: &'static str, value: u64) {
         let mut noted = self.lock_noted();
@@ -305,7 +305,7 @@ impl Measurements {
         *largest = value.max(*largest);
     }
 
-    /// Notes why the metric `name` is not known, unless it has a value.
+    /// Notes the reason why the metric `name` is not known, unless it has a value.
     pub fn note_unmeasured(&self, name: &'static str, reason: String) {
         let mut noted = self.lock_noted();
         if !noted.values.contains_key(name) {
@@ -313,7 +313,7 @@ impl Measurements {
         }
     }
 
-    /// The figures that were noted, and the reasons why others were not, by name.
+    /// The figures that were noted, and the reasons for the missing ones, by name.
     pub fn noted(&self) -> (BTreeMap<String, u64>, BTreeMap<String, String>) {
         let noted = self.lock_noted();
         let values = noted.values.iter().map(|(name, value)| ((*name).to_owned(), *value));
@@ -325,8 +325,8 @@ impl Measurements {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The account of every partition so far, by id, from running totals: quick enough for once a second.
-    /// `lost` and `unread` are 0 in it, because what is under way cannot be told from what is lost.
+    /// The account of every partition so far, by id, from running totals, which is fast enough for once a second.
+    /// `lost` and `unread` are 0 in it, because records in flight cannot be told from lost ones.
     pub fn ledgers_so_far(&self) -> Vec<Ledger> {
         let so_far = |cell: &PartitionCell| {
             let cell = cell.lock();
@@ -340,8 +340,8 @@ impl Measurements {
         ledgers
     }
 
-    /// The account of every partition, by id. Consumers may still be at work: all cells are looked at in the same moment, or
-    /// what is processed meanwhile would be neither delivered nor unread, and so count as lost.
+    /// The account of every partition, by id. All cells are locked at once, because consumers may still work. A record
+    /// that is processed in between would be neither delivered nor unread, and so count as lost.
     pub fn ledgers(&self) -> Vec<Ledger> {
         let cells: Vec<MutexGuard<'_, CellState>> =
             self.cells.iter().map(PartitionCell::lock).collect();
@@ -359,8 +359,8 @@ impl Measurements {
         ledgers
     }
 
-    /// Where records stand that are in the log and not processed: from the consumer's position, or where the log
-    /// begins, to its end.
+    /// The bounds of the records that are in the log and not processed: from the consumer's position, or the beginning
+    /// of the log, to the end of the log.
     pub fn unread_bounds(&self, partition: PartitionId) -> (Offset, Offset) {
         let next = self.cell(partition).lock().next_offset();
         self.unread_from(partition, next)
@@ -371,8 +371,8 @@ impl Measurements {
         (next.max(low), end)
     }
 
-    /// Tells what is unread from what is lost. Where the end of a partition is not known, everything acknowledged
-    /// behind the checkpoint is taken to be there still.
+    /// Separates unread records from lost ones. If the end of a partition is not known, all acknowledged records after
+    /// the checkpoint count as unread.
     fn tell_unread(&self, partition: PartitionId, next: Offset, ledger: &mut Ledger) {
         if ledger.lost == 0 {
             return;

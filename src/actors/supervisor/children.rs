@@ -261,7 +261,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Time after which a check is made at the latest, in a runtime that leaves out checks that cannot find anything. No
 /// check compares with an older one.
 const CHECK_INTERVAL_MAX: Duration = Duration::from_secs(1);
-/// An end offset that was asked for longer ago than this is not used.
+/// An end offset that was entered longer ago than this is not used.
 const END_IS_FRESH: Duration = Duration::from_secs(5);
 
 /// Whether records wait for a consumer, and its position.

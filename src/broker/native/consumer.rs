@@ -1,4 +1,4 @@
-//! The consumer's side of the native client: positions, a fetch per broker, and a group's partitions.
+//! The consumer's side of the native client: positions, one fetch per broker, and the partitions of a group.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -19,21 +19,21 @@ use crate::broker::{
 
 /// librdkafka's `max.partition.fetch.bytes`.
 const PARTITION_BYTES_MAX: u32 = 1024 * 1024;
-/// What may be received and not yet handed over; beyond it nothing is fetched. lanekeeper sets
-/// `queued.max.messages.kbytes` to about this.
+/// Bytes received and not handed over yet, beyond which nothing is fetched. lanekeeper sets librdkafka's
+/// `queued.max.messages.kbytes` to about the same.
 const RECEIVED_BYTES_MAX: usize = 1024 * 1024;
 
-/// A consumer's client. Implements the port by handing over what has been received.
+/// A consumer's client. As a port it hands over what has been received.
 #[derive(Debug)]
 pub struct NativeConsumer {
     profile: Profile,
     metadata: Metadata,
     positions: Vec<Position>,
-    /// By broker.
+    /// Index: the broker.
     connections: Vec<Connection>,
     received: Received,
     member: Option<Membership>,
-    /// When everything was asked for last, and when something is due next, if nothing has changed since.
+    /// Time of the last call of `fetch`, and of the next one that is needed; `None` if something has changed since.
     asked: Option<(Time, Time)>,
     outbox: Outbox,
 }
@@ -42,21 +42,21 @@ pub struct NativeConsumer {
 #[derive(Debug)]
 struct Position {
     partition: PartitionId,
-    /// The next offset to fetch, and the leader's epoch of the record before it; -1 where that is not known.
+    /// The next offset to fetch, and the leader epoch of the record before it; -1 if that is unknown.
     next: i64,
     epoch: i32,
-    /// Not before then: something was wrong with it.
+    /// No fetch before this time, after an error.
     not_before: Time,
-    /// Whether the end was announced since the last record.
+    /// True if the end was announced and no record has come since.
     at_end: bool,
 }
 
-/// What is asked of a broker.
+/// A connection to a broker.
 #[derive(Debug)]
 enum Connection {
-    /// Nothing; with the memory of the last fetch, empty.
+    /// No fetch is in flight. The request is empty, and kept for its memory.
     Idle(Box<Fetch>),
-    /// A fetch is out since then.
+    /// A fetch is in flight since this time.
     Fetching(Time),
 }
 
@@ -71,7 +71,7 @@ impl Connection {
 }
 
 impl NativeConsumer {
-    /// A consumer that reads what it is told to.
+    /// A consumer that reads the partitions that it is assigned.
     pub fn new(profile: Profile) -> NativeConsumer {
         NativeConsumer {
             metadata: Metadata::new(profile.clone()),
@@ -91,8 +91,8 @@ impl NativeConsumer {
         NativeConsumer { member: Some(membership), ..NativeConsumer::new(profile) }
     }
 
-    /// Leaves the group in order, if it is a member: commits, and says goodbye unless it is a static member of a classic
-    /// group, or has crashed.
+    /// Leaves the group in order, if it is a member: it commits, and sends a leave request, unless it is a static
+    /// member of a classic group or has crashed.
     pub fn leave(&mut self, now: Time) {
         if let Some(membership) = &mut self.member {
             membership.leave();
@@ -100,13 +100,13 @@ impl NativeConsumer {
         self.tell_coordinator(now);
     }
 
-    /// Sends what the member has to say, and does what it was told.
+    /// Sends the requests of the group member, and applies its events.
     fn tell_coordinator(&mut self, now: Time) {
         let Some(membership) = &mut self.member else { return };
         for event in membership.tell(now, &mut self.outbox) {
             let event = match event {
                 MemberEvent::Assigned(starts) => {
-                    // Nothing committed: from the beginning, where the topic was when the run began.
+                    // A partition without a commit is read from offset 0, where the topic began when the run did.
                     let next = |start: Option<Offset>| start.map_or(0, |Offset(next)| next);
                     starts
                         .iter()
@@ -136,7 +136,7 @@ impl NativeConsumer {
         }
     }
 
-    /// Hands over what is next.
+    /// Hands over the next records or the next event.
     fn hand_over(&mut self, now: Time, events: &mut dyn ConsumerEvents) -> Flow {
         let Some(event) = self.received.take_other() else {
             return self.received.hand_over(events);
@@ -160,22 +160,22 @@ impl NativeConsumer {
         Flow::More
     }
 
-    /// Whether the coordinator has answered everything the member has asked, or there is nothing to leave.
+    /// True if the coordinator has answered all requests of the member, or there is no group to leave.
     pub fn has_left(&self) -> bool {
         self.member.as_ref().is_none_or(|membership| !membership.member.is_asking())
     }
 
-    /// Whether something can be handed over.
+    /// True if there is something to hand over.
     pub fn has_events(&self) -> bool {
         !self.received.is_empty()
     }
 
-    /// Bytes of what can be handed over, if it is nothing but records and ends of partitions.
+    /// Bytes to hand over; `None` if there is more than records and ends of partitions.
     pub fn waiting_records_only(&self) -> Option<usize> {
         self.received.is_plain().then(|| self.received.waiting_bytes())
     }
 
-    /// Whether the answer to one fetch is all that is to come from any broker.
+    /// True if the response to one fetch is the only input that can come from a broker.
     #[inline]
     pub fn waits_for_one_answer(&self) -> bool {
         let fetching = |connection: &&Connection| matches!(connection, Connection::Fetching(_));
@@ -204,7 +204,7 @@ impl NativeConsumer {
         self.received.forget(partition);
     }
 
-    /// Asks whatever is not being asked already; returns when something is due next.
+    /// Sends the requests that are not in flight. Returns the time of the next call that is needed.
     fn fetch(&mut self, now: Time) -> Time {
         if let Some((_, next)) = self.asked.filter(|(at, _)| *at == now) {
             return next;
@@ -217,7 +217,7 @@ impl NativeConsumer {
     fn ask(&mut self, now: Time) -> Time {
         let mut next = Time::NEVER;
         if let Some(last) = self.positions.last() {
-            // A partition that is newer than what is known.
+            // The partition is newer than the known metadata.
             if last.partition.0 as usize >= self.metadata.partitions() {
                 self.metadata.invalidate(now);
             }
@@ -247,8 +247,7 @@ impl NativeConsumer {
         next.min(self.metadata.next_try(now))
     }
 
-    /// Puts what is to be fetched into the fetches of the leaders at which none is out. Returns when the next position
-    /// may be fetched that may not be now.
+    /// Fills the fetches of leaders without one in flight. Returns the time at which the next position may be fetched.
     #[inline]
     fn fill_slots(&mut self, now: Time) -> Time {
         let mut later = Time::NEVER;
@@ -265,7 +264,7 @@ impl NativeConsumer {
         later
     }
 
-    /// Closes a connection on which a fetch was not answered in time; returns when that is.
+    /// Closes a connection on which a fetch was not answered in time. Returns the time at which that is due.
     fn answer_is_due(&mut self, broker: BrokerId, since: Time, now: Time) -> Time {
         let limit = since + self.profile.fetch_wait_max + self.profile.request_timeout;
         if limit > now {
@@ -276,7 +275,7 @@ impl NativeConsumer {
         now
     }
 
-    /// Takes the answer to a fetch.
+    /// Handles the response to a fetch.
     fn fetched(
         &mut self,
         broker: BrokerId,
@@ -293,7 +292,7 @@ impl NativeConsumer {
 
     fn take(&mut self, broker: BrokerId, slot: &FetchSlot, records: &dyn Records, arrived: Time) {
         let position = self.positions.iter_mut().find(|p| p.partition == slot.partition);
-        // An answer to a question that is no longer asked.
+        // The response to a fetch from another position, which is not needed any more.
         let Some(position) = position.filter(|position| position.next == slot.offset) else {
             return;
         };
@@ -307,7 +306,8 @@ impl NativeConsumer {
             let before = (out.bytes.len(), out.lengths.len());
             records.copy(partition, offset, slot.end, out);
             if out.lengths.len() - before.1 != count as usize {
-                // The log has lost some of it while the answer was under way. Asked again, the broker says so.
+                // Retention has removed some of the records while the response was in flight. The next fetch shows
+                // that.
                 return out.truncate(before.0, before.1);
             }
             position.next = slot.end;
@@ -322,7 +322,7 @@ impl NativeConsumer {
         }
     }
 
-    /// A broker has not read a partition.
+    /// Handles an error for a partition in a fetch response.
     fn refused(&mut self, broker: BrokerId, slot: &FetchSlot, code: ErrorCode, arrived: Time) {
         let (partition, offset) = (slot.partition, slot.offset);
         let (class, message) = match code {
@@ -339,7 +339,7 @@ impl NativeConsumer {
             ErrorCode::Rejected(name) => {
                 (ErrorClass::Denied, format!("the broker refuses to read {partition}: {name}"))
             }
-            // The leader is known: there is nothing to ask, and nothing to wait for.
+            // The new leader is known, so no metadata are needed and no backoff.
             ErrorCode::NotLeaderOrFollower if self.metadata.has_moved_from(broker, partition) => {
                 return;
             }
@@ -485,7 +485,7 @@ impl Client for NativeConsumer {
         let mut next = self.fetch(now);
         if let Some(membership) = &mut self.member {
             next = next.min(membership.tick(now, &mut self.metadata, &mut self.outbox));
-            // It may have learned something of the brokers.
+            // The response may have changed the known metadata.
             self.asked = None;
             self.tell_coordinator(now);
         }

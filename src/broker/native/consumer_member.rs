@@ -1,4 +1,4 @@
-//! A member of a group of the consumer protocol (KIP-848): the broker assigns, and the member follows.
+//! A member of a group of the consumer protocol (KIP-848), in which the broker assigns the partitions.
 //!
 //! ```text
 //!             accepted           has what it is not to have
@@ -8,16 +8,16 @@
 //!      └── fenced ◄───────┴────────────────────────────────────────┘
 //! ```
 //!
-//! ConsumerGroupHeartbeat is the one request of the protocol. Its answer has what the member is to have. The member first
-//! gives up what is missing there, with a last commit, and then takes what is new; the next heartbeat says what it has
-//! now, and is sent at once. A heartbeat is sent when the one before is answered, never two at a time.
+//! ConsumerGroupHeartbeat is the one request of the protocol. Its response has the assignment. The member first gives
+//! up the partitions that are not in it, with a last commit, and then takes the new ones. The next heartbeat reports
+//! the partitions that the member owns now, and is sent at once. At most one heartbeat is in flight.
 //!
-//! A coordinator that may not know the member, or its last answer, is told everything (KIP-848, "full heartbeat"): after
-//! a broken connection, and when the coordinator has moved. Then a member whose epoch has been raised meanwhile is not
+//! A coordinator that may not know the member, or may not have its last state, gets a full heartbeat (KIP-848): after a
+//! broken connection, and after a move of the coordinator. With it, a member whose epoch was raised in between is not
 //! fenced.
 //!
-//! Sources: KIP-848, KIP-1082, and the checks of Kafka's coordinator. Unlike members of a classic group, a member that
-//! cannot reach its coordinator reads on, because it does not know the session timeout: that is the broker's.
+//! Sources: KIP-848, KIP-1082, and the checks of Kafka's coordinator. Unlike a member of a classic group, one that
+//! cannot reach its coordinator continues to read, because only the broker knows the session timeout.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
@@ -30,13 +30,13 @@ use crate::broker::model::group::{
     HeartbeatSettings, JOINS, LEAVES, LEAVES_FOR_A_WHILE, MemberRef, TargetAssignment,
 };
 
-/// What a request was, for its answer.
+/// The kind of a request, needed for its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
     Join,
     Heartbeat,
     Leave,
-    /// A commit with what is needed to repeat it.
+    /// A commit, with what is needed to repeat it.
     Commit(Commit),
     Offsets(Vec<PartitionId>),
 }
@@ -45,61 +45,61 @@ enum Asked {
 struct Commit {
     offsets: BTreeMap<PartitionId, Offset>,
     epoch: i32,
-    /// Whether partitions are given up once it is answered.
+    /// True if partitions are given up once the commit is answered.
     is_last: bool,
     tries: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Joins at the next tick that is not before this time.
+    /// Not a member. Joins at the first tick from this time on.
     Outside(Time),
-    /// Waits for the answer to that.
+    /// Waits for the response to its first heartbeat.
     Joining,
-    /// Reads.
+    /// A member that reads its partitions.
     Up,
-    /// Waits for the consumer to stop reading, and for the last commit.
+    /// Waits until the consumer has stopped reading, and then for the last commit.
     GivingUp,
-    /// Left because no records were asked for; joins when they are.
+    /// Has left because no records were asked for. Joins again when they are.
     Silent,
-    /// Left, fenced or refused.
+    /// Has left, or was fenced or refused.
     Gone,
 }
 
-/// How often a commit is sent whose epoch was out of date.
+/// Tries of a commit whose epoch is out of date.
 const COMMIT_TRIES_MAX: u32 = 3;
-/// Until a coordinator has said how often it wants to be told.
+/// Heartbeat interval until a coordinator has sent one.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
-/// The least interval of heartbeats, whatever a coordinator says, and of tries to join.
+/// Shortest heartbeat interval, whatever a coordinator sends, and shortest time between attempts to join.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
-/// A member of a group of the consumer protocol. See the module's documentation.
+/// A member of a group of the consumer protocol. See the documentation of the module.
 #[derive(Clone, Debug)]
 pub(super) struct ConsumerMember {
     wants: HeartbeatSettings,
     holds_place: bool,
     me: MemberRef,
     state: State,
-    /// What it has, ascending, and what of that is being given up.
+    /// The partitions that the member owns, ascending, and those of them that it gives up.
     owned: Vec<PartitionId>,
     giving_up: Vec<PartitionId>,
-    /// What it is to have.
+    /// The assignment.
     target: Vec<PartitionId>,
-    /// The offsets it has sent last, so that a commit which is repeated takes none of them back.
+    /// The offsets committed last, so that a commit that is repeated sets none of them back.
     committed: BTreeMap<PartitionId, Offset>,
     asked: VecDeque<Asked>,
     outbox: Vec<GroupRequest>,
     events: Vec<MemberEvent>,
     interval: Duration,
-    /// When the next heartbeat is due.
+    /// Time of the next heartbeat.
     next_heartbeat: Time,
-    /// What the next heartbeat has to say: everything, or what it has.
+    /// Content of the next heartbeat: everything, or the owned partitions.
     says_all: bool,
     says_owned: bool,
-    /// Whether it is to have partitions of a topic whose id is unknown, and whether that id should be known by now.
+    /// True if the assignment has a topic whose id is unknown, and true if that id should be known by now.
     waits_for_topic: bool,
     knows_topic: bool,
-    /// When something was asked last, or answered, while questions are open; and the time of the last tick.
+    /// Time of the last request or response while requests are in flight, and time of the last tick.
     asked_at: Option<Time>,
     now: Time,
 }
@@ -150,7 +150,7 @@ impl ConsumerMember {
         self.me.generation = JOINS;
         (self.says_all, self.says_owned) = (false, false);
         let (member, settings) = (self.me.clone(), Some(self.wants));
-        // A coordinator refuses a member that has something and joins, and one that does not say what it has.
+        // A coordinator refuses a member that joins and owns partitions, and one that does not list its partitions.
         let heartbeat = ConsumerHeartbeat { member, settings, owned: Some(Vec::new()) };
         self.ask(Asked::Join, GroupRequest::ConsumerHeartbeat(heartbeat));
     }
@@ -167,7 +167,7 @@ impl ConsumerMember {
         self.ask(Asked::Heartbeat, GroupRequest::ConsumerHeartbeat(heartbeat));
     }
 
-    /// Whether a heartbeat may be sent, and is due or has something to say.
+    /// True if a heartbeat may be sent, and is due or has something new to report.
     fn has_to_say(&self, now: Time) -> bool {
         let is_due = self.says_all || self.says_owned || now >= self.next_heartbeat;
         is_due && !self.waits_for_heartbeat()
@@ -206,7 +206,7 @@ impl ConsumerMember {
         self.reconcile();
     }
 
-    /// Gives up what it is not to have any more; without that, takes what is new.
+    /// Gives up the partitions that are not in the assignment; if there are none, takes the new ones.
     fn reconcile(&mut self) {
         if self.state != State::Up {
             return;
@@ -229,13 +229,13 @@ impl ConsumerMember {
         }
     }
 
-    /// The previous owner has committed before the coordinator gave these to this member. The question comes without the
-    /// member's epoch, so that none is refused because it has changed meanwhile.
+    /// The previous owner committed before the coordinator assigned these partitions to this member. OffsetFetch is
+    /// sent without the member's epoch, so that a change of the epoch in between does not make it fail.
     fn ask_for_offsets(&mut self, added: Vec<PartitionId>) {
         self.ask(Asked::Offsets(added.clone()), GroupRequest::FetchOffsets(added));
     }
 
-    /// Where these begin is not of interest any more.
+    /// Drops questions for the offsets of partitions that are not assigned any more.
     fn forget_questions(&mut self, gone: &[PartitionId]) {
         for asked in &mut self.asked {
             if let Asked::Offsets(added) = asked {
@@ -252,7 +252,7 @@ impl ConsumerMember {
     }
 
     fn committed(&mut self, mut commit: Commit, result: Result<(), GroupError>) {
-        // The heartbeat whose answer has raised the epoch was under way at the same time.
+        // The heartbeat whose response raised the epoch was in flight at the same time.
         let is_out_of_date = result == Err(GroupError::StaleMemberEpoch)
             && commit.epoch != self.me.generation
             && commit.tries < COMMIT_TRIES_MAX;
@@ -266,7 +266,7 @@ impl ConsumerMember {
             }
         }
         if result.is_err() && self.is_in() {
-            // The coordinator says with the next heartbeat what has become of this member.
+            // The response to the next heartbeat has the state of this member.
             self.next_heartbeat = self.now;
         }
         if commit.is_last {
@@ -274,7 +274,7 @@ impl ConsumerMember {
         }
     }
 
-    /// What had to be given up is: the coordinator is told, and gives it to others.
+    /// The partitions to give up were given up. The next heartbeat reports that, so that others can get them.
     fn go_on(&mut self) {
         if self.state != State::GivingUp {
             return;
@@ -287,7 +287,7 @@ impl ConsumerMember {
         self.reconcile();
     }
 
-    /// What it has is not its own any more.
+    /// The member has lost all its partitions.
     fn lose(&mut self) {
         self.giving_up.clear();
         self.target.clear();
@@ -307,14 +307,14 @@ impl ConsumerMember {
         self.events.push(event);
     }
 
-    /// A heartbeat was refused; `joins` if it was the first.
+    /// Handles an error response to a heartbeat. `joins` is true for the first one.
     fn refused(&mut self, error: GroupError, joins: bool) {
         match error {
             GroupError::FencedMemberEpoch
             | GroupError::UnknownMemberId
             | GroupError::StaleMemberEpoch => {
                 self.lose();
-                // A coordinator that refuses each join is not asked without a pause.
+                // A coordinator that refuses every join is not asked again without a pause.
                 let pause = if joins { self.interval } else { Duration::ZERO };
                 self.state = State::Outside(self.now + pause);
             }
@@ -323,7 +323,7 @@ impl ConsumerMember {
             GroupError::InconsistentGroupProtocol => {
                 self.end(MemberEvent::Refused("InconsistentGroupProtocol"));
             }
-            // Of the classic protocol.
+            // Errors of the classic protocol.
             GroupError::IllegalGeneration
             | GroupError::MemberIdRequired
             | GroupError::RebalanceInProgress => self.end(MemberEvent::Refused("InvalidRequest")),
@@ -358,7 +358,7 @@ impl ConsumerMember {
             (Asked::Offsets(added), GroupResponse::Done(Err(error))) if !added.is_empty() => {
                 self.refused(error, false);
             }
-            // An answer to what this member was before.
+            // The response belongs to an earlier state of this member.
             _ => {}
         }
     }
@@ -410,7 +410,7 @@ impl MemberProtocol for ConsumerMember {
         self.put_commit(Commit { offsets, epoch, is_last: true, tries: 0 });
     }
 
-    /// A static member says that it comes back: it keeps its partitions until the session timeout.
+    /// A static member announces that it will be back. It keeps its partitions until the session timeout.
     fn leave(&mut self) {
         if self.is_in() || self.state == State::Joining {
             self.ask_to_leave();
@@ -418,12 +418,12 @@ impl MemberProtocol for ConsumerMember {
         self.state = State::Gone;
     }
 
-    /// It says nothing any more, so the coordinator misses it after the session timeout.
+    /// Sends nothing: the session timeout removes the member. One that holds its place has to leave.
     fn crash(&mut self) {
-        if self.holds_place {
-            self.leave();
+        match self.holds_place {
+            true => self.leave(),
+            false => self.state = State::Gone,
         }
-        self.state = State::Gone;
     }
 
     fn is_asking(&self) -> bool {
@@ -448,8 +448,8 @@ impl MemberProtocol for ConsumerMember {
         self.state == State::Up
     }
 
-    /// Everything is said again to the coordinator that is found then. Commits before partitions are given up are sent
-    /// again, and so is the question where partitions begin; other commits are followed by later ones.
+    /// After a reconnect the coordinator gets a full heartbeat. The last commit before partitions are given up is sent
+    /// again, and so are questions for offsets. Other commits are followed by later ones.
     fn disconnected(&mut self) {
         let asked = mem::take(&mut self.asked);
         self.outbox.clear();
@@ -486,13 +486,13 @@ impl MemberProtocol for ConsumerMember {
         self.waits_for_topic
     }
 
-    /// The next heartbeat that is due says everything, and its answer has the assignment again. It is not sent early: the
-    /// id may be unknown still.
+    /// The next heartbeat that is due is a full one, and its response has the assignment again. It is not sent early,
+    /// because the id may still be unknown.
     fn topic_is_known(&mut self, _partitions: u32) {
         self.knows_topic |= mem::take(&mut self.waits_for_topic);
     }
 
-    /// The broker sees it as well, and assigns.
+    /// The broker sees the growth as well, and assigns the new partitions.
     fn topic_has_grown(&mut self) {}
 }
 

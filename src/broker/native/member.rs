@@ -1,5 +1,5 @@
-//! A member of a classic group, as librdkafka is one: it joins, syncs, beats, gives up what it is told to, and joins
-//! again.
+//! A member of a classic group that behaves like librdkafka: it joins, syncs, sends heartbeats, gives up partitions as
+//! asked, and joins again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::broker::model::group::{
 };
 use crate::plan::Assignor;
 
-/// What a request was, for its answer.
+/// The kind of a request, needed for its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
     Join,
@@ -27,43 +27,43 @@ enum Asked {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Joins at the next tick.
+    /// Not a member. Joins at the next tick.
     Outside,
-    /// Waits for a generation, or for what it gets in it.
+    /// Waits for a generation, or for its assignment in it.
     Joining,
-    /// Reads.
+    /// A member that reads its partitions.
     Up,
-    /// Waits for the consumer to stop reading, and for the last commit.
+    /// Waits until the consumer has stopped reading, and then for the last commit.
     GivingUp,
-    /// Left because no records were asked for; joins when they are.
+    /// Has left because no records were asked for. Joins again when they are.
     Silent,
-    /// Left, or fenced.
+    /// Has left, or was fenced.
     Gone,
 }
 
-/// What librdkafka gives a coordinator on top of the timeouts it knows.
+/// Time that librdkafka gives a coordinator in addition to the timeouts that the coordinator knows.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A member of a group. See the module's documentation.
+/// A member of a group. See the documentation of the module.
 #[derive(Clone, Debug)]
 pub struct GroupMember {
     settings: MemberSettings,
     me: MemberRef,
     state: State,
-    /// What it has, ascending.
+    /// The partitions that the member owns, ascending.
     owned: Vec<PartitionId>,
-    /// What it gets once others are given up.
+    /// The partitions that the member takes once others are given up.
     added: Vec<PartitionId>,
     asked: VecDeque<Asked>,
     outbox: Vec<GroupRequest>,
     events: Vec<MemberEvent>,
     next_beat: Time,
     last_answer: Time,
-    /// The members it assigns to once it knows the number of partitions.
+    /// The generation to assign partitions in, once the number of partitions is known, if this member leads.
     dealing: Option<Joined>,
-    /// The topic has grown while this member was busy with the last generation.
+    /// True if the topic has grown while this member was busy with the last generation.
     has_grown: bool,
-    /// When something was asked last, or answered, while questions are open; and the time of the last tick.
+    /// Time of the last request or response while requests are in flight, and time of the last tick.
     asked_at: Option<Time>,
     now: Time,
 }
@@ -90,7 +90,7 @@ impl GroupMember {
         }
     }
 
-    /// The generation it believes in; -1 before the first.
+    /// The generation that the member knows; -1 before the first.
     pub fn generation(&self) -> i32 {
         self.me.generation
     }
@@ -123,7 +123,7 @@ impl GroupMember {
         self.ask(Asked::Join, GroupRequest::Join(join));
     }
 
-    /// The generation has begun: the leader deals out, each member asks for its own.
+    /// The generation has begun: the leader assigns the partitions, and each member asks for its assignment.
     fn joined(&mut self, member_id: String, joined: &Joined) {
         self.me.member_id = member_id;
         self.me.generation = joined.generation;
@@ -163,8 +163,8 @@ impl GroupMember {
         self.events.push(MemberEvent::Revoke(partitions));
     }
 
-    /// What had to be given up is: now for the rest. A member that gave something up joins again, so that it finds an
-    /// owner.
+    /// The partitions to give up were given up, and the member takes the new ones. If it gave any up, it joins again,
+    /// so that they get an owner.
     fn go_on(&mut self) {
         self.take_added();
         self.join();
@@ -179,7 +179,7 @@ impl GroupMember {
         }
     }
 
-    /// What it has is not its own any more.
+    /// The member has lost all its partitions.
     fn lose(&mut self) {
         self.added.clear();
         self.me.generation = -1;
@@ -188,7 +188,7 @@ impl GroupMember {
         }
     }
 
-    /// Joins again, without anything or, if it is cooperative, with what it has.
+    /// Joins again, without partitions or, with the cooperative protocol, with the partitions it owns.
     fn rebalance(&mut self) {
         if self.is_cooperative() || self.owned.is_empty() {
             self.join();
@@ -205,7 +205,7 @@ impl GroupMember {
                 self.state = State::Gone;
                 self.events.push(MemberEvent::Fenced);
             }
-            // The last two are of the consumer protocol.
+            // The last two are errors of the consumer protocol.
             GroupError::IllegalGeneration
             | GroupError::FencedMemberEpoch
             | GroupError::StaleMemberEpoch => {
@@ -282,7 +282,7 @@ impl MemberProtocol for GroupMember {
         self.ask(Asked::LastCommit, GroupRequest::Commit { member, offsets });
     }
 
-    /// A static member only falls silent.
+    /// A static member sends no leave request.
     fn leave(&mut self) {
         if self.settings.instance_id.is_none() && !self.me.member_id.is_empty() {
             self.ask(Asked::Leave, GroupRequest::Leave(self.me.clone()));
@@ -295,7 +295,7 @@ impl MemberProtocol for GroupMember {
         !self.asked.is_empty()
     }
 
-    /// As librdkafka does; a static member keeps its place.
+    /// As librdkafka does. A static member keeps its place.
     fn fell_silent(&mut self) {
         if self.state != State::Up {
             return;
@@ -328,7 +328,7 @@ impl MemberProtocol for GroupMember {
             State::GivingUp if asked.contains(&Asked::LastCommit) => self.go_on(),
             State::GivingUp | State::Outside | State::Up | State::Silent | State::Gone => {}
         }
-        // Where partitions begin that are not read yet is still to be asked.
+        // The questions for the offsets of partitions that are not read yet are sent again.
         for asked in asked {
             if let Asked::Offsets(added) = asked {
                 self.ask(Asked::Offsets(added.clone()), GroupRequest::FetchOffsets(added));
@@ -336,7 +336,7 @@ impl MemberProtocol for GroupMember {
         }
     }
 
-    /// A JoinGroup and a SyncGroup may take their time, as with librdkafka.
+    /// The response to a JoinGroup or a SyncGroup may take longer, as in librdkafka.
     fn overdue(&self, limit: Duration) -> Option<Time> {
         let patience = match self.asked.front()? {
             Asked::Join => self.settings.rebalance_timeout + PATIENCE,
@@ -364,7 +364,7 @@ impl MemberProtocol for GroupMember {
             (Asked::Sync, GroupResponse::Sync(Ok(own))) => self.synced(own, now),
             (Asked::Heartbeat, GroupResponse::Done(result)) => match result {
                 Ok(()) => self.last_answer = now,
-                // What was under way when the answer left may have changed everything.
+                // A response that was in flight may have changed the state.
                 Err(_) if self.state != State::Up => {}
                 Err(error) => {
                     self.last_answer = now;
@@ -394,9 +394,8 @@ impl MemberProtocol for GroupMember {
         }
     }
 
-    /// Every member joins again then, as with librdkafka
-    /// (`rd_kafka_cgrp_metadata_update_check`), though KIP-429 asks it of the leader only; for the coordinator it is
-    /// the leader's that counts.
+    /// All members join again, as in librdkafka (`rd_kafka_cgrp_metadata_update_check`), although KIP-429 requires it
+    /// of the leader only. The coordinator acts on the leader's.
     fn topic_has_grown(&mut self) {
         match self.state {
             State::Up => self.rebalance(),

@@ -1,9 +1,8 @@
-//! A member of a group as its client sees it, whatever protocol the group has: settings, what it is told, and what it
-//! tells its consumer.
+//! The interface of a group member to its client, for both group protocols: settings, methods, and events.
 //!
-//! No socket and no clock: requests go out through [`MemberProtocol::outbox`], answers come in through
-//! [`MemberProtocol::receive`] in the order of the requests, and [`MemberProtocol::tick`] says when it wants to be called
-//! again. What it means for the consumer comes out as [`MemberEvent`]s.
+//! A member has no socket and no clock. Requests leave through [`MemberProtocol::outbox`]. Responses come in through
+//! [`MemberProtocol::receive`], in the order of the requests. [`MemberProtocol::tick`] returns the time of the next
+//! call. [`MemberEvent`]s tell the consumer what to do.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +18,7 @@ use crate::plan::{Assignor, GroupPlan, GroupProtocol, Identity, Plan, RemoteAssi
 pub struct MemberSettings {
     /// `client.id`.
     pub client_id: String,
-    /// `group.instance.id`: a static member, which does not say goodbye when it closes.
+    /// `group.instance.id`: a static member, which sends no leave request when it closes.
     pub instance_id: Option<String>,
     /// `session.timeout.ms` of a classic group.
     pub session_timeout: Duration,
@@ -29,22 +28,23 @@ pub struct MemberSettings {
     pub rebalance_timeout: Duration,
     /// `partition.assignment.strategy` of a classic group.
     pub assignor: Assignor,
-    /// Number of partitions there are to deal out, for when this member leads.
+    /// Number of partitions to assign, for a member that leads.
     pub partitions: u32,
-    /// `topic.metadata.refresh.interval.ms`: how often it looks whether there are more; `None` where there never are.
+    /// `topic.metadata.refresh.interval.ms`: time between checks whether the topic has grown; `None` if it never does.
     pub topic_refresh: Option<Duration>,
-    /// What it has to know for `group.protocol = consumer`; none for the classic protocol.
+    /// The settings for `group.protocol = consumer`; `None` for the classic protocol.
     pub consumer_protocol: Option<ConsumerProtocolSettings>,
 }
 
-/// The settings that only members of the consumer protocol have.
+/// The settings of members of the consumer protocol only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerProtocolSettings {
-    /// The member's id, which the member makes (KIP-1082). No two members of a group may have the same.
+    /// The id of the member, which the member makes itself (KIP-1082). It must be unique in the group.
     pub member_id: String,
-    /// `group.remote.assignor`; none for the group's own.
+    /// `group.remote.assignor`; `None` for the group's default.
     pub assignor: Option<RemoteAssignor>,
-    /// Whether no other client can take its place before it has left: then it leaves even when it crashes.
+    /// True if no other client can take the member's place before it has left. Such a member leaves even when it
+    /// crashes.
     pub holds_place: bool,
 }
 
@@ -76,8 +76,8 @@ impl MemberSettings {
             }),
             Some(GroupProtocol::Classic { .. }) | None => None,
         };
-        // Only faults change the topic of a run in a cluster that ends with it. In the consumer protocol it is the
-        // broker that looks.
+        // In a cluster that ends with the run, only faults change the topic. In the consumer protocol the broker
+        // detects changes.
         let looks = plan.grows() || plan.broker.capability().is_elsewhere;
         let topic_refresh = (looks && consumer_protocol.is_none()).then_some(plan.topic.discover);
         let longest = Duration::from_secs(300);
@@ -95,40 +95,40 @@ impl MemberSettings {
     }
 }
 
-/// What a member's consumer has to do.
+/// An instruction to the consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberEvent {
-    /// Read these, each from its committed offset, if there is one.
+    /// Read these partitions, each from its committed offset, if there is one.
     Assigned(Vec<(PartitionId, Option<Offset>)>),
-    /// Stop reading these, and then call [`MemberProtocol::given_up`].
+    /// Stop reading these partitions, and then call [`MemberProtocol::given_up`].
     Revoke(Vec<PartitionId>),
-    /// Stop reading these; another member may have them already, so nothing can be committed.
+    /// Stop reading these partitions. Another member may own them already, so nothing can be committed.
     Lost(Vec<PartitionId>),
-    /// This member is out for good: another client uses its `group.instance.id`.
+    /// The member is fenced for good: another client uses its `group.instance.id`.
     Fenced,
-    /// The coordinator refuses this member, and would again: the name of the error.
+    /// The coordinator refuses this member for good, with the error of this name.
     Refused(&'static str),
 }
 
-/// A member of a group. See the module's documentation.
+/// A member of a group. See the documentation of the module.
 pub trait MemberProtocol: fmt::Debug + Send {
-    /// Requests to be sent to the coordinator, in order.
+    /// The requests for the coordinator, in order.
     fn outbox(&mut self) -> Vec<GroupRequest>;
 
-    /// What happened since the last call.
+    /// The events since the last call.
     fn events(&mut self) -> Vec<MemberEvent>;
 
-    /// What it has, ascending.
+    /// The partitions that the member owns, ascending.
     fn owned(&self) -> &[PartitionId];
 
-    /// Does what is due, and says when something is due next.
+    /// Does what is due, and returns the time of the next call.
     fn tick(&mut self, now: Time) -> Time;
 
-    /// Commits next offsets to process, of partitions it has. Others are left out: a consumer that stood still may not
-    /// have heard yet that it lost them, and another member has come further.
+    /// Commits next offsets to process. Partitions that the member does not own are left out: a consumer that stood
+    /// still may not know yet that it lost them, and another member has progressed further.
     fn commit(&mut self, offsets: BTreeMap<PartitionId, Offset>);
 
-    /// The consumer has stopped reading what [`MemberEvent::Revoke`] named, and this is how far it came.
+    /// Notes that the consumer has stopped reading the partitions of [`MemberEvent::Revoke`], at these offsets.
     fn given_up(&mut self, offsets: BTreeMap<PartitionId, Offset>);
 
     /// Leaves the group.
@@ -139,33 +139,33 @@ pub trait MemberProtocol: fmt::Debug + Send {
         self.leave();
     }
 
-    /// Whether an answer is waited for.
+    /// True if a response is outstanding.
     fn is_asking(&self) -> bool;
 
-    /// For `max.poll.interval.ms` no records were asked for: it leaves.
+    /// Leaves the group, because no records were asked for during `max.poll.interval.ms`.
     fn fell_silent(&mut self);
 
-    /// Records are asked for.
+    /// Notes that records are asked for.
     fn asked_for_records(&mut self);
 
-    /// Whether it reads.
+    /// True if the member reads its partitions.
     fn is_up(&self) -> bool;
 
-    /// The connection broke, or the coordinator has moved: what was asked is not answered any more.
+    /// Notes that the connection broke or the coordinator has moved, so that outstanding requests get no response.
     fn disconnected(&mut self);
 
-    /// When the coordinator's answer is overdue, if it owes one; most may take `limit`.
+    /// Time at which the oldest outstanding response is overdue. Most responses may take `limit`.
     fn overdue(&self, limit: Duration) -> Option<Time>;
 
-    /// Takes the answer to the oldest request that has none.
+    /// Handles the response to the oldest outstanding request.
     fn receive(&mut self, response: GroupResponse, now: Time);
 
-    /// Whether it has to know the topic, as it is now, to go on.
+    /// True if the member needs the current metadata of the topic to continue.
     fn waits_for_topic(&self) -> bool;
 
-    /// The topic is known, and this is its number of partitions.
+    /// Notes that the topic is known, and its number of partitions.
     fn topic_is_known(&mut self, partitions: u32);
 
-    /// It has seen that the topic has more partitions than before.
+    /// Notes that the topic has more partitions than before.
     fn topic_has_grown(&mut self);
 }

@@ -1,4 +1,4 @@
-//! A group member's way to its coordinator: finds it, and finds it again when it has moved or is gone.
+//! The connection of a group member to its coordinator, which is found again when it has moved or failed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,40 +20,40 @@ use crate::broker::{GroupSpec, Positions};
 pub(super) struct Membership {
     pub(super) member: Box<dyn MemberProtocol>,
     profile: Profile,
-    /// How far the host is, for the commit before partitions are given up.
+    /// The positions of the host, for the commit before partitions are given up.
     positions: Positions,
     crashed: Arc<AtomicBool>,
     coordinator: Coordinator,
-    /// Whether the host has asked for records since the last tick, and when it last did.
+    /// True if the host has asked for records since the last tick, and the time at which it last did.
     pub(super) polled: bool,
     last_poll: Time,
     /// `max.poll.interval.ms`.
     max_poll: Duration,
-    /// What the member has to say once its coordinator is known.
+    /// Requests of the member that wait until the coordinator is known.
     held: Vec<GroupRequest>,
-    /// Requests that the coordinator has not answered, and those of a time when this broker was the coordinator before:
-    /// their answers are still to come, and belong to nothing.
+    /// Number of requests that the coordinator has not answered. Then, by broker, the number of those from a time when
+    /// that broker was the coordinator before, whose responses are ignored.
     unanswered: u32,
     outdated: BTreeMap<BrokerId, u32>,
     topic: TopicLook,
 }
 
-/// How a member looks whether its topic has grown.
+/// How a member checks whether its topic has grown.
 #[derive(Debug)]
 struct TopicLook {
-    /// How often; `None` for never.
+    /// Time between checks; `None` for no checks.
     refresh: Option<Duration>,
     next: Time,
-    /// Whether the answer to that is on its way, and whether that to the leader's question is.
+    /// True while the response to such a check is outstanding, and true while the response to the leader's question is.
     is_searching: bool,
     has_asked: bool,
-    /// What was seen last.
+    /// The number of partitions in the last response.
     partitions: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coordinator {
-    /// To be looked for, not before this time.
+    /// To be found, not before this time.
     Unknown(Time),
     Asked(BrokerId, Time),
     Known(BrokerId),
@@ -83,8 +83,8 @@ impl Membership {
         }
     }
 
-    /// Leaves the group when no records are asked for, and comes back when they are. Returns when it wants to
-    /// look again.
+    /// Leaves the group when no records are asked for, and joins it again when they are. Returns the time of the next
+    /// check.
     fn watch_polls(&mut self, now: Time) -> Time {
         if std::mem::take(&mut self.polled) {
             self.last_poll = now;
@@ -104,7 +104,7 @@ impl Membership {
         partitions.iter().filter_map(next).collect()
     }
 
-    /// Commits and leaves the group, or vanishes from it if the consumer has crashed.
+    /// Commits and leaves the group, or ends without a leave request if the consumer has crashed.
     pub(super) fn leave(&mut self) {
         let progress = self.progress(self.member.owned());
         self.member.commit(progress);
@@ -114,7 +114,7 @@ impl Membership {
         }
     }
 
-    /// Sends what the member has to say. Its events.
+    /// Sends the requests of the member, and returns its events.
     pub(super) fn tell(&mut self, now: Time, outbox: &mut Outbox) -> Vec<MemberEvent> {
         self.held.extend(self.member.outbox());
         if let Coordinator::Known(broker) = self.coordinator {
@@ -125,8 +125,8 @@ impl Membership {
         self.member.events()
     }
 
-    /// Asks how many partitions there are: at its interval, and before it deals them out, as librdkafka does; and for a
-    /// topic whose id is unknown. Returns when it is due again.
+    /// Asks for the number of partitions: at the interval, before the leader assigns partitions (as librdkafka does),
+    /// and for a topic whose id is unknown. Returns the time of the next call.
     fn look_at_topic(&mut self, now: Time, metadata: &mut Metadata, outbox: &mut Outbox) -> Time {
         match self.topic.refresh {
             Some(refresh) if now >= self.topic.next => {
@@ -148,7 +148,7 @@ impl Membership {
         }
     }
 
-    /// A broker reports the topic's number of partitions. A topic never shrinks: a broker that reports fewer was cut
+    /// Notes the number of partitions that a broker reports. A topic never shrinks: a broker that reports fewer was cut
     /// off from the others.
     pub(super) fn topic_has(&mut self, partitions: u32) {
         let topic = &mut self.topic;
@@ -162,7 +162,7 @@ impl Membership {
         self.member.topic_is_known(most);
     }
 
-    /// Does what is due, and says when something is due next.
+    /// Does what is due, and returns the time of the next call.
     pub(super) fn tick(&mut self, now: Time, metadata: &mut Metadata, outbox: &mut Outbox) -> Time {
         let next = self.tick_member(now, metadata, outbox);
         next.min(self.look_at_topic(now, metadata, outbox))
@@ -198,19 +198,19 @@ impl Membership {
         member.min(now + self.profile.request_timeout)
     }
 
-    /// The coordinator is this broker.
+    /// Notes that this broker is the coordinator.
     pub(super) fn found(&mut self, broker: BrokerId) {
         self.coordinator = Coordinator::Known(broker);
     }
 
-    /// The question who it is was refused.
+    /// Notes an error response to the question for the coordinator.
     pub(super) fn not_found(&mut self, now: Time) {
         if let Coordinator::Asked(..) = self.coordinator {
             self.coordinator = Coordinator::Unknown(now + self.profile.retry_backoff);
         }
     }
 
-    /// Takes the coordinator's answer.
+    /// Handles a response of the coordinator.
     pub(super) fn receive(&mut self, broker: BrokerId, response: GroupResponse, now: Time) {
         if let Some(outdated) = self.outdated.get_mut(&broker).filter(|count| **count > 0) {
             *outdated -= 1;
@@ -228,7 +228,7 @@ impl Membership {
         }
     }
 
-    /// A connection is gone.
+    /// Notes that a connection broke.
     pub(super) fn disconnected(&mut self, broker: BrokerId, now: Time) {
         self.outdated.remove(&broker);
         match self.coordinator {
@@ -247,7 +247,7 @@ impl Membership {
     }
 }
 
-/// A member of the protocol that its settings name.
+/// A member with the protocol that its settings name.
 pub(in crate::broker) fn member_of(settings: MemberSettings) -> Box<dyn MemberProtocol> {
     match settings.consumer_protocol {
         None => Box::new(GroupMember::new(settings)),

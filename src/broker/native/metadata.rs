@@ -1,4 +1,4 @@
-//! What a client knows of the cluster: who leads which partition, and which brokers it reaches.
+//! The metadata of a client: the leader of each partition, and the brokers that can be reached.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use super::Profile;
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Outbox, Request};
 
-/// Leaders, and the brokers' connections.
+/// Leaders of partitions, and connections to brokers.
 #[derive(Debug)]
 pub(super) struct Metadata {
     profile: Profile,
-    /// By partition.
+    /// Index: the partition.
     leaders: Vec<Option<BrokerId>>,
     state: State,
-    /// The broker that is asked next.
+    /// The broker to ask next.
     ask: BrokerId,
-    /// Not before then, and how much later after the next time.
+    /// No question before this time, and the backoff after the next one.
     not_before: Time,
     backoff: Duration,
     brokers: Vec<Reach>,
-    /// How many of these connections are broken. Hardly ever one, and every record asks.
+    /// Number of broken connections. It is almost always 0, and is read for every record.
     broken: u32,
-    /// Partitions whose leader was named by the one before it, since all leaders were asked for last.
+    /// Partitions whose new leader was named by the old one, since all leaders were last asked for.
     moved: BTreeSet<PartitionId>,
 }
 
@@ -33,12 +33,12 @@ enum State {
     Known,
 }
 
-/// Whether a broker can be reached.
+/// The state of the connection to a broker.
 #[derive(Clone, Copy, Debug)]
 struct Reach {
-    /// Its connection broke; the next one is not made before then.
+    /// The connection broke, and is not made again before this time.
     not_before: Time,
-    /// How long after the next time.
+    /// Backoff after the next failure.
     backoff: Duration,
     is_broken: bool,
 }
@@ -64,18 +64,18 @@ impl Metadata {
         }
     }
 
-    /// Whether all leaders are known and every broker is reached.
+    /// True if all leaders are known and all brokers can be reached.
     #[inline]
     pub(super) fn all_leaders_known(&self) -> bool {
         self.state == State::Known && self.broken == 0
     }
 
-    /// Number of partitions, as far as it knows.
+    /// Number of known partitions.
     pub(super) fn partitions(&self) -> usize {
         self.leaders.len()
     }
 
-    /// Who leads a partition and can be reached.
+    /// The leader of a partition, if it can be reached.
     #[inline]
     pub(super) fn leader(&self, partition: PartitionId, now: Time) -> Option<BrokerId> {
         let leader = (*self.leaders.get(partition.0 as usize)?)?;
@@ -83,14 +83,14 @@ impl Metadata {
         (!reach.is_broken || reach.not_before <= now).then_some(leader)
     }
 
-    /// A broker that can be reached, for what any of them can answer.
+    /// A broker that can be reached, for a request that each broker can answer.
     pub(super) fn any(&mut self, now: Time) -> Option<BrokerId> {
         let count = self.brokers.len() as BrokerId;
         let free = |id: &BrokerId| self.brokers[*id as usize].not_before <= now;
         (0..count).map(|step| (self.ask + step) % count).find(free)
     }
 
-    /// What it knows may be wrong.
+    /// Notes that the metadata may be wrong.
     pub(super) fn invalidate(&mut self, now: Time) {
         if self.state == State::Known {
             self.state = State::Unknown;
@@ -98,7 +98,7 @@ impl Metadata {
         }
     }
 
-    /// Asks once more at the next opportunity, without a reason to believe that anything is wrong.
+    /// Asks once more at the next opportunity, although nothing indicates that the metadata are wrong.
     pub(super) fn request_refresh(&mut self, now: Time) {
         if self.state == State::Known {
             self.state = State::Unknown;
@@ -106,7 +106,7 @@ impl Metadata {
         }
     }
 
-    /// Asks for leaders if that is due; returns when something is due next.
+    /// Asks for leaders if that is due. Returns the time of the next call.
     #[inline]
     pub(super) fn refresh(&mut self, now: Time, outbox: &mut Outbox) -> Time {
         if let State::Known = self.state {
@@ -137,14 +137,14 @@ impl Metadata {
         now + self.profile.request_timeout
     }
 
-    /// There are `count` brokers now.
+    /// Sets the number of brokers.
     pub(super) fn brokers_are(&mut self, count: u32) {
         let count = self.brokers.len().max(count as usize);
         self.brokers.resize(count, Reach::new(&self.profile));
     }
 
-    /// A partition's leader as the one before it names it. Counts once until all leaders are asked for: two brokers that
-    /// name each other must not be asked in turn without a pause.
+    /// Sets the leader that a former leader named. That counts once until all leaders are asked for, because two
+    /// brokers that name each other must not be asked in turn without a pause.
     pub(super) fn leader_is(&mut self, partition: PartitionId, leader: BrokerId) {
         if let Some(known) = self.leaders.get_mut(partition.0 as usize)
             && self.moved.insert(partition)
@@ -153,16 +153,16 @@ impl Metadata {
         }
     }
 
-    /// Whether `broker` has refused as a leader that has named another one, which is known by now.
+    /// True if `broker` is a former leader that has named its successor.
     pub(super) fn has_moved_from(&self, broker: BrokerId, partition: PartitionId) -> bool {
         let leader = self.leaders.get(partition.0 as usize).copied().flatten();
         self.moved.contains(&partition) && leader.is_some_and(|leader| leader != broker)
     }
 
-    /// The leaders are these.
+    /// Sets all leaders.
     pub(super) fn learn(&mut self, leaders: Vec<Option<BrokerId>>) {
         self.moved.clear();
-        // A broker leads a partition; a partition without a leader is asked about again.
+        // A partition without a leader is asked for again.
         self.state = if leaders.contains(&None) { State::Unknown } else { State::Known };
         if self.state == State::Known {
             self.backoff = self.profile.retry_backoff;
@@ -170,14 +170,14 @@ impl Metadata {
         self.leaders = leaders;
     }
 
-    /// The question was refused.
+    /// Notes an error response to the question for leaders.
     pub(super) fn refused(&mut self) {
         if let State::Asked(..) = self.state {
             self.state = State::Unknown;
         }
     }
 
-    /// A broker has answered something.
+    /// Notes a response of a broker.
     #[inline]
     pub(super) fn answered(&mut self, broker: BrokerId) {
         let reach = &mut self.brokers[broker as usize];
@@ -188,7 +188,7 @@ impl Metadata {
         }
     }
 
-    /// The connection to a broker is gone. Whether that is news.
+    /// Notes that the connection to a broker broke. Returns true if it was not known to be broken.
     pub(super) fn broken(&mut self, broker: BrokerId, now: Time) -> bool {
         let reach = &mut self.brokers[broker as usize];
         if !reach.is_broken || reach.not_before <= now {
@@ -205,7 +205,7 @@ impl Metadata {
         is_news
     }
 
-    /// When the next of the brokers that are out of reach is tried again.
+    /// Time of the next attempt to reach a broker.
     #[inline]
     pub(super) fn next_try(&self, now: Time) -> Time {
         match self.broken {

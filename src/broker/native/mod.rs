@@ -1,8 +1,8 @@
 //! The native client: requests out, responses in, no socket and no clock inside.
 //!
-//! It follows librdkafka in defaults and timing: one outstanding fetch per broker, the next fetch sent as soon as the
-//! last one is answered. Its host carries its requests and tells it the time: the simulator's kernel, or a TCP
-//! transport.
+//! The client follows librdkafka in defaults and timing: one fetch in flight per broker, and the next fetch is sent as
+//! soon as the last one is answered. A host delivers its requests and tells it the time: the kernel of a simulation, or
+//! a TCP transport.
 
 mod consumer;
 mod consumer_member;
@@ -21,28 +21,28 @@ pub use producer::NativeProducer;
 
 use std::time::Duration;
 
-/// How a client behaves when something goes wrong; named after librdkafka's properties, with its defaults.
+/// The time limits and backoffs of a client, named after librdkafka's properties, with its defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// Number of brokers it knows of.
+    /// Number of brokers that the client knows at the start.
     pub brokers: u32,
-    /// `socket.timeout.ms`: a connection on which a request is unanswered for this long is closed. 30 s, which is
+    /// `socket.timeout.ms`: a connection is closed if a request is unanswered for this long. The value is 30 s, as
     /// librdkafka's `request.timeout.ms`, instead of its 60 s.
     pub request_timeout: Duration,
-    /// `message.timeout.ms`: how long a record may take until it is acknowledged.
+    /// `message.timeout.ms`: longest time until a record is acknowledged.
     pub message_timeout: Duration,
-    /// `retry.backoff.ms`, and `retry.backoff.max.ms` up to which it doubles.
+    /// `retry.backoff.ms`, which doubles up to `retry.backoff.max.ms`.
     pub retry_backoff: Duration,
-    /// See above.
+    /// `retry.backoff.max.ms`.
     pub retry_backoff_max: Duration,
-    /// `reconnect.backoff.ms`, and `reconnect.backoff.max.ms` up to which it doubles.
+    /// `reconnect.backoff.ms`, which doubles up to `reconnect.backoff.max.ms`.
     pub reconnect_backoff: Duration,
-    /// See above.
+    /// `reconnect.backoff.max.ms`.
     pub reconnect_backoff_max: Duration,
-    /// `fetch.wait.max.ms`: how long a broker waits for a first record.
+    /// `fetch.wait.max.ms`: longest time that a broker waits for a first record.
     pub fetch_wait_max: Duration,
-    /// Bytes of batches from which on a Produce request takes no more of them, as `max.request.size` of Kafka's Java
-    /// client. 0: each batch is a request of its own, as with librdkafka.
+    /// Bytes of batches from which on a Produce request takes no more of them, like `max.request.size` of Kafka's Java
+    /// client. With 0, each batch is a request of its own, as with librdkafka.
     pub request_bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What has come from the brokers and was not handed over yet.
+//! Records and events that were received from brokers and are not handed over yet.
 
 use std::collections::VecDeque;
 
@@ -6,52 +6,52 @@ use crate::base::{Offset, PartitionId, RecordView, Time};
 use crate::broker::protocol::{PACKED, RecordBuffer};
 use crate::broker::{BrokerError, ConsumerEvents, Flow};
 
-/// What came and was not handed over yet: runs of records, and among them everything else.
+/// Records and events that are not handed over yet. Records are in runs, and events have their places between runs.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     pub(super) records: RecordBuffer,
     runs: Vec<Run>,
-    /// With the number of runs that come before.
+    /// Each with the number of runs before it.
     others: VecDeque<(usize, Event)>,
-    /// How far it is handed over: runs, lengths, bytes.
+    /// Progress of handing over: runs, lengths, bytes.
     done: usize,
     length_at: usize,
     byte_at: usize,
 }
 
-/// Records of a partition in a row; none if only its end was reached.
+/// Successive records of a partition; without records if only the end was reached.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     pub(super) partition: PartitionId,
-    /// Their number.
+    /// Number of records.
     pub(super) count: u32,
-    /// From this offset on.
+    /// Offset of the first record.
     pub(super) offset: i64,
-    /// When they came.
+    /// Time at which the records arrived.
     pub(super) arrived: Time,
-    /// Whether the end of the partition is behind them.
+    /// True if the end of the partition follows.
     pub(super) is_end: bool,
 }
 
-/// What is no record.
+/// An event that is not about records.
 #[derive(Debug)]
 pub(super) enum Event {
     Error(BrokerError),
     Assigned(Vec<PartitionId>),
-    /// To be given up; with the word to the coordinator when it is.
+    /// Partitions to be given up. The coordinator is told when they are.
     Revoked(Vec<PartitionId>),
-    /// Given up already.
+    /// Partitions that are lost already.
     Lost(Vec<PartitionId>),
 }
 
 impl Received {
-    /// Whether there is nothing.
+    /// True if there is nothing to hand over.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.done == self.runs.len() && self.others.is_empty()
     }
 
-    /// Whether there is nothing besides records and ends of partitions.
+    /// True if there are only records and ends of partitions.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         self.others.is_empty()
@@ -62,18 +62,18 @@ impl Received {
         self.records.bytes.len() - self.byte_at
     }
 
-    /// Records whose payloads and lengths are there already, or the end of a partition.
+    /// Adds a run, whose payloads and lengths were added before.
     #[inline]
     pub(super) fn push(&mut self, run: Run) {
         self.runs.push(run);
     }
 
-    /// Something that is neither records nor the end of a partition.
+    /// Adds an event.
     pub(super) fn push_other(&mut self, event: Event) {
         self.others.push_back((self.runs.len(), event));
     }
 
-    /// What is next, if it is no record.
+    /// The next event, if no records come before it.
     #[inline]
     pub(super) fn take_other(&mut self) -> Option<Event> {
         if self.others.front()?.0 > self.done {
@@ -82,7 +82,7 @@ impl Received {
         self.others.pop_front().map(|(_, event)| event)
     }
 
-    /// Drops what came of a partition that is not read any more.
+    /// Drops the records of a partition that is not read any more.
     pub(super) fn forget(&mut self, partition: PartitionId) {
         let mut kept = Received::default();
         let (mut length_at, mut byte_at) = (self.length_at, self.byte_at);
@@ -109,7 +109,7 @@ impl Received {
         *self = kept;
     }
 
-    /// Forgets what is handed over, once that is everything.
+    /// Clears the buffers once everything is handed over.
     pub(super) fn tidy(&mut self) {
         if self.is_empty() {
             self.records.clear();
@@ -118,7 +118,7 @@ impl Received {
         }
     }
 
-    /// Hands over records, until it is to stop or something else is next.
+    /// Hands over records, until the host wants no more or an event is next.
     pub(super) fn hand_over(&mut self, events: &mut dyn ConsumerEvents) -> Flow {
         let end = self.others.front().map_or(self.runs.len(), |(before, _)| *before);
         let mut flow = Flow::More;
@@ -128,7 +128,7 @@ impl Received {
         flow
     }
 
-    /// Hands over the next run, or what is left of it.
+    /// Hands over the next run, or the rest of it.
     #[inline]
     fn hand_over_run(&mut self, events: &mut dyn ConsumerEvents) -> Flow {
         let run = &mut self.runs[self.done];

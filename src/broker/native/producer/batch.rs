@@ -14,40 +14,40 @@ pub(super) const BATCH_BYTES_MAX: usize = 1_000_000;
 /// The interval at which librdkafka expires records.
 pub(super) const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A batch, and what is needed to acknowledge its records.
+/// A batch, with what is needed to acknowledge its records.
 #[derive(Debug, Default)]
 pub(super) struct ProducerBatch {
     pub(super) partition: PartitionId,
-    /// When its first record came.
+    /// Time of the first record.
     pub(super) since: Time,
-    /// The records, until the batch is sent.
+    /// The records before the batch is sent.
     payloads: Batch,
-    /// The records from then on.
+    /// The records once it is sent.
     shared: Arc<Batch>,
     is_shared: bool,
     /// Bytes of the records.
     pub(super) bytes: usize,
     pub(super) records: Vec<Sent>,
-    /// Sequence of the first record, given when the batch is closed.
+    /// Sequence of the first record, which is set when the batch is closed.
     pub(super) sequence: u64,
-    /// How often it was sent, as which request last, and until when the answer is waited for.
+    /// Number of times the batch was sent, the number of the last time, and the time limit of its response.
     pub(super) tries: u32,
     pub(super) number: u64,
     pub(super) limit: Time,
-    /// The request it was sent in last.
+    /// The request of the last time.
     pub(super) request: u64,
-    /// It may be in the log although no answer said so.
+    /// True if the batch may be in the log although no response said so.
     pub(super) may_be_there: bool,
-    /// The producer id it was sent with last.
+    /// The producer id of the last time.
     pub(super) sent_as: i64,
 }
 
-/// A record of a batch, as far as its acknowledgement needs it.
+/// A record of a batch, as its acknowledgement needs it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) producer: ProducerId,
     pub(super) sequence: u64,
-    /// When, from its stamp.
+    /// Send time, from the record's stamp.
     pub(super) at: Time,
 }
 
@@ -74,13 +74,13 @@ impl ProducerBatch {
         self.records.push(Sent { producer, sequence, at: sent });
     }
 
-    /// The records for a request. They stay here as well, for another try.
+    /// Shares the records with a request. They are kept for a retry.
     #[inline]
     pub(super) fn share(&mut self) -> Arc<Batch> {
         if !self.is_shared {
             match Arc::get_mut(&mut self.shared) {
                 Some(empty) => std::mem::swap(empty, &mut self.payloads),
-                // A request that has not done its work has those of an earlier use.
+                // A request still has the records of an earlier use, so these get memory of their own.
                 None => self.shared = Arc::new(std::mem::take(&mut self.payloads)),
             }
             self.is_shared = true;
@@ -88,7 +88,7 @@ impl ProducerBatch {
         self.shared.clone()
     }
 
-    /// Forgets the records, and keeps the memory unless a request still has it.
+    /// Removes the records, and keeps the memory unless a request still uses it.
     #[inline]
     pub(super) fn clear(&mut self) {
         if std::mem::take(&mut self.is_shared)
@@ -101,7 +101,7 @@ impl ProducerBatch {
         (self.bytes, self.tries, self.may_be_there) = (0, 0, false);
     }
 
-    /// Whether another record is too much.
+    /// True if there is no room for this record.
     #[inline]
     pub(super) fn is_full_for(&self, record: &SendRecord<'_>) -> bool {
         self.records.len() >= BATCH_RECORDS_MAX
@@ -112,27 +112,27 @@ impl ProducerBatch {
 /// The batches of a partition that are not in flight.
 #[derive(Debug, Default)]
 pub(super) struct PartitionQueue {
-    /// The batch that takes records.
+    /// The batch that takes new records.
     pub(super) open: Option<Box<ProducerBatch>>,
     /// Closed batches that cannot be sent yet, by sequence.
     closed: VecDeque<Box<ProducerBatch>>,
-    /// Sequence of the next record.
+    /// Sequence of the next batch's first record.
     sequence: u64,
     /// Sequence after the last batch that was acknowledged.
     pub(super) acked: u64,
-    /// Batches in flight, and the broker they were sent to.
+    /// Number of batches in flight, and the broker they were sent to.
     pub(super) in_flight: u32,
     pub(super) leader: BrokerId,
-    /// The producer id they were sent with.
+    /// The producer id of the batches in flight.
     pub(super) sent_as: i64,
-    /// Nothing is sent before.
+    /// Nothing is sent before this time.
     pub(super) not_before: Time,
     /// The request of the batch that was sent last.
     pub(super) request: u64,
 }
 
 impl PartitionQueue {
-    /// Whether closed batches wait.
+    /// True if closed batches wait.
     #[inline]
     pub(super) fn waits(&self) -> bool {
         !self.closed.is_empty()
@@ -146,7 +146,7 @@ impl PartitionQueue {
         Some(batch)
     }
 
-    /// Gives a batch that is complete its sequence.
+    /// Sets the sequence of a batch that is complete.
     #[inline]
     pub(super) fn assign_sequence(&mut self, batch: &mut ProducerBatch) {
         batch.sequence = self.sequence;
@@ -159,7 +159,7 @@ impl PartitionQueue {
         self.closed.insert(place, batch);
     }
 
-    /// The batch that is to be sent next.
+    /// The batch to be sent next.
     pub(super) fn first(&self) -> Option<&ProducerBatch> {
         self.closed.front().map(|batch| &**batch)
     }

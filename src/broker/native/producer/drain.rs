@@ -1,6 +1,6 @@
-//! Draining of the queues: the batch that is sent next, and its broker.
+//! Draining the queues: decides which batch is sent next, and to which broker.
 //!
-//! Completion of batches: acknowledged, sent again, or expired.
+//! Also the completion of batches: acknowledged, retried, or expired.
 
 use super::batch::{EXPIRE_INTERVAL, ProducerBatch, Sent};
 use super::in_flight::InFlight;
@@ -15,12 +15,12 @@ impl NativeProducer {
         matches!(self.producer_id, ProducerIdState::NotNeeded | ProducerIdState::Known(_))
     }
 
-    /// The leader of a partition, if its next batch can be sent there now: it is known, connected and has room.
+    /// The leader of a partition, if the next batch can be sent to it now: it is known, connected and has room.
     #[inline]
     pub(super) fn ready_leader(&self, partition: PartitionId, now: Time) -> Option<BrokerId> {
         let leader = self.metadata.leader(partition, now)?;
         let queue = &self.queues[partition.0 as usize];
-        // A leader that has nothing of this producer yet takes any sequence: those before it come first.
+        // A leader without state of this producer accepts any sequence, so earlier batches must be answered first.
         if queue.in_flight > 0
             && let ProducerIdState::Known(id) = self.producer_id
             && (queue.leader != leader || queue.sent_as != producer_id_of(queue.first(), id))
@@ -31,8 +31,8 @@ impl NativeProducer {
         in_flight.has_room(self.window(), queue.request).then_some(leader)
     }
 
-    /// Sends the batches that have waited long enough and have room; the others go on filling. Returns when
-    /// something is due next.
+    /// Sends the batches whose linger time is over, as far as there is room. The other batches stay open. Returns the
+    /// time of the next call.
     #[inline]
     pub(super) fn drain(&mut self, now: Time) -> Time {
         let mut next = self.metadata.refresh(now, &mut self.outbox);
@@ -48,21 +48,21 @@ impl NativeProducer {
         next.min(self.check_timeouts(now))
     }
 
-    /// Whether any broker takes another batch.
+    /// True if any broker takes another batch.
     #[inline]
     fn has_room(&self) -> bool {
         let window = self.window();
         self.in_flight.iter().any(|in_flight| in_flight.may_have_room(window))
     }
 
-    /// Whether an open batch has waited long enough.
+    /// True if the linger time of an open batch is over.
     #[inline]
     pub(super) fn has_due(&self, now: Time) -> bool {
         self.opened.front().is_some_and(|(since, _)| *since + self.linger <= now)
     }
 
-    /// Closes and sends the open batches that have waited long enough and have room; they are the first ones. Returns
-    /// when something is due next.
+    /// Closes and sends the open batches whose linger time is over, as far as there is room. They are the first ones in
+    /// the list. Returns the time of the next call.
     ///
     /// Batches that are not due stay open: sent with the others, as Kafka's Java client does it, they are half as large
     /// at the maximum rate, which is then 0.9 x with 1.14 x of the CPU.
@@ -73,7 +73,7 @@ impl NativeProducer {
             if due > now {
                 return next.min(due);
             }
-            // Behind it there may be a thousand others that cannot go either.
+            // A thousand batches behind this one may be unable to leave as well.
             if !self.has_room() {
                 return next.min(self.metadata.next_try(now));
             }
@@ -94,13 +94,13 @@ impl NativeProducer {
         next
     }
 
-    /// Sends closed batches as far as that is possible; returns when more may be.
+    /// Sends closed batches as far as possible. Returns the time at which more may be sent.
     pub(super) fn send_waiting(&mut self, now: Time) -> Time {
         let mut next = Time::NEVER;
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.retain(|partition| {
             while self.may_send_first(*partition, now, &mut next) {
-                // Before the batch is taken: the leader depends on the first batch.
+                // Before the batch is taken, because the result depends on the first batch.
                 let leader = self.ready_leader(*partition, now);
                 let batch = self.queues[partition.0 as usize].take_first();
                 if let (Some(batch), Some(leader)) = (batch, leader) {
@@ -109,7 +109,7 @@ impl NativeProducer {
             }
             self.queues[partition.0 as usize].waits()
         });
-        // Nothing joins the list meanwhile.
+        // Nothing was added to the list meanwhile.
         self.waiting = waiting;
         next.min(self.metadata.next_try(now))
     }
@@ -126,7 +126,7 @@ impl NativeProducer {
             *next = queue.not_before.min(*next);
             return false;
         }
-        // An idempotent producer sends nothing again before it knows what became of the rest.
+        // An idempotent producer retries nothing before the other batches in flight are answered.
         let drains = first.tries > 0
             && queue.in_flight > 0
             && self.producer_id != ProducerIdState::NotNeeded;
@@ -165,8 +165,8 @@ impl NativeProducer {
     }
 }
 
-/// The producer id a batch is sent with, when the producer's is `id`. A batch that may be in the log keeps the id it
-/// was sent with, so that the broker recognises it.
+/// The producer id for a batch, if that of the producer is `id`. A batch that may be in the log keeps the id that it
+/// was sent with, so that the broker recognises it as a duplicate.
 #[inline]
 fn producer_id_of(batch: Option<&ProducerBatch>, id: i64) -> i64 {
     let again = batch.filter(|batch| batch.may_be_there && batch.tries > 0);
@@ -193,7 +193,7 @@ impl NativeProducer {
         }
     }
 
-    /// Until when the oldest batch in flight is to be answered.
+    /// Time limit for the response to the oldest batch in flight.
     #[inline]
     fn limit(&self) -> Time {
         self.in_flight.iter().map(InFlight::limit).fold(Time::NEVER, Time::min)
@@ -237,14 +237,14 @@ impl NativeProducer {
         }
     }
 
-    /// Completes a batch that is not in flight, and will not be sent.
+    /// Completes a batch that is not in flight and will not be sent.
     pub(super) fn resolve_unsent(&mut self, batch: Box<ProducerBatch>, now: Time) {
-        // What never left has certainly failed; what left may have arrived.
+        // A batch that was never sent has failed. One that was sent may be in the log.
         let outcome = if batch.may_be_there { Outcome::Indeterminate } else { Outcome::Failed };
         self.resolve(batch, now, outcome, None);
     }
 
-    /// A batch was refused, or not answered: it is sent again later.
+    /// Schedules a retry of a batch that was refused or not answered.
     pub(super) fn retry(&mut self, batch: Box<ProducerBatch>, now: Time) {
         let doublings = batch.tries.saturating_sub(1).min(16);
         let backoff = self.profile.retry_backoff * (1 << doublings);
@@ -262,7 +262,7 @@ impl NativeProducer {
         }
     }
 
-    /// Completes the batch that was sent as `number`, unless that is answered already.
+    /// Completes the batch that was sent as `number`, unless it is complete already.
     pub(super) fn answered(
         &mut self,
         broker: BrokerId,
@@ -273,7 +273,7 @@ impl NativeProducer {
         let Some(batch) = self.in_flight[broker as usize].take(number) else { return };
         self.queues[batch.partition.0 as usize].in_flight -= 1;
         match result {
-            // It is not known where a batch stands that is not answered.
+            // The offset of a batch without a response is unknown.
             Ok(first) => {
                 let queue = &mut self.queues[batch.partition.0 as usize];
                 queue.acked = queue.acked.max(batch.sequence + batch.records.len() as u64);
@@ -292,7 +292,7 @@ impl NativeProducer {
         now: Time,
     ) {
         match code {
-            // There is nothing to ask, and nothing to wait for.
+            // The new leader is known, so no metadata are needed and no backoff.
             ErrorCode::NotLeaderOrFollower
                 if self.metadata.has_moved_from(broker, batch.partition) =>
             {
@@ -306,18 +306,18 @@ impl NativeProducer {
             }
             ErrorCode::OutOfOrderSequence => {
                 let queue = &self.queues[batch.partition.0 as usize];
-                // It was refused when the log knew nothing of this producer yet, and then the next one was taken,
-                // whatever its sequence. Behind that one it must not stand: it is given up, as the Java client does
-                // in the end.
+                // The log knew nothing of this producer when it refused the batch, and then accepted a later one with
+                // any sequence. The batch must not follow that one in the log, so it is given up, as the Java client
+                // does in the end.
                 if batch.sequence < queue.acked {
                     self.answers.add_error(code.name(), 1);
                     return self.resolve_unsent(batch, now);
                 }
                 let is_first = queue.first().is_none_or(|first| first.sequence > batch.sequence);
-                // The batch before it is still to come, or the log has lost it: then a new producer id begins with a
-                // new sequence.
+                // The earlier batch is still to come, or the log has lost it. In the latter case a new producer id
+                // starts with new sequences.
                 if is_first && queue.in_flight == 0 && batch.tries > 1 {
-                    // It cannot be there without the one before it.
+                    // The batch cannot be in the log without the earlier one.
                     batch.may_be_there = false;
                     self.answers.add_error(code.name(), 1);
                     self.producer_id = ProducerIdState::Wanted;
@@ -334,14 +334,15 @@ impl NativeProducer {
     /// Gives up a batch that would be refused again.
     fn rejected(&mut self, batch: Box<ProducerBatch>, code: ErrorCode, now: Time) {
         self.answers.add_error(code.name(), batch.records.len() as u64);
-        // The sequence has a gap now: another producer id begins a new one.
+        // The sequence has a gap now, so a new producer id is needed.
         if self.producer_id != ProducerIdState::NotNeeded {
             self.producer_id = ProducerIdState::Wanted;
         }
         self.resolve_unsent(batch, now);
     }
 
-    /// Answers every record of a batch, whose first one stands at `first` if that is known, and keeps the memory.
+    /// Acknowledges every record of a batch, whose first record has the offset `first` if that is known, and keeps the
+    /// memory.
     pub(super) fn resolve(
         &mut self,
         mut batch: Box<ProducerBatch>,

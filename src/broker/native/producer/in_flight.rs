@@ -1,20 +1,20 @@
-//! The batches that a broker has not answered yet, and the requests they are in.
+//! The batches that a broker has not answered yet, and the requests that contain them.
 
 use std::collections::VecDeque;
 
 use super::batch::ProducerBatch;
 use crate::base::Time;
 
-/// Batches in flight to a broker, in the order they were sent. Those of one request are neighbours.
+/// Batches in flight to a broker, in the order in which they were sent. The batches of one request are adjacent.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     batches: VecDeque<Box<ProducerBatch>>,
-    /// Requests with a batch that is not answered.
+    /// Number of requests with a batch that is not answered.
     requests: usize,
     open: OpenRequest,
 }
 
-/// The request that was begun last. It takes batches until the outbox it is in has been taken.
+/// The latest request. It takes batches until its outbox is taken.
 #[derive(Clone, Copy, Debug, Default)]
 struct OpenRequest {
     number: u64,
@@ -22,31 +22,31 @@ struct OpenRequest {
     bytes: usize,
 }
 
-/// Until when a request takes batches.
+/// The limits of requests in flight.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    /// Requests in flight, at most.
+    /// Largest number of requests in flight.
     pub(super) requests_max: usize,
-    /// Bytes from which on a request takes no more batches; 0: it takes one.
+    /// Bytes from which on a request takes no more batches. With 0, it takes one batch.
     pub(super) request_bytes: usize,
-    /// Number of the outbox that is filled now.
+    /// Number of the outbox that is being filled.
     pub(super) outbox: u64,
 }
 
 impl InFlight {
-    /// Whether a batch can be sent whose partition's last one was sent in request `last`.
+    /// True if a batch of a partition can be sent whose last batch was sent in request `last`.
     #[inline]
     pub(super) fn has_room(&self, window: Window, last: u64) -> bool {
         self.requests < window.requests_max || self.takes_more(window, last)
     }
 
-    /// Whether the batch of any partition can be sent.
+    /// True if a batch of any partition can be sent.
     #[inline]
     pub(super) fn may_have_room(&self, window: Window) -> bool {
         self.has_room(window, 0)
     }
 
-    /// Whether the request that was begun last takes a batch more, of a partition that it has no batch of.
+    /// True if the latest request takes another batch, of a partition that it has no batch of.
     #[inline]
     fn takes_more(&self, window: Window, last: u64) -> bool {
         self.open.bytes < window.request_bytes
@@ -55,8 +55,8 @@ impl InFlight {
             && self.requests > 0
     }
 
-    /// Adds a batch that has its number; returns that of its request. `last` is the request of the batch before it, of the
-    /// same partition.
+    /// Adds a batch whose number is set, and returns the number of its request. `last` is the request of the
+    /// partition's previous batch.
     #[inline]
     pub(super) fn push(&mut self, mut batch: Box<ProducerBatch>, window: Window, last: u64) -> u64 {
         let bytes = batch.bytes;
@@ -78,7 +78,7 @@ impl InFlight {
         self.batches.front().map(|batch| &**batch)
     }
 
-    /// Takes out the batch that was sent as `number`.
+    /// Removes the batch that was sent as `number`.
     #[inline]
     pub(super) fn take(&mut self, number: u64) -> Option<Box<ProducerBatch>> {
         let place = match self.batches.front() {
@@ -96,20 +96,20 @@ impl InFlight {
         Some(batch)
     }
 
-    /// The place of a batch that is not the first one, which is rare.
+    /// Index of a batch that is not the first one, which is rare.
     #[cold]
     fn place_of(&self, number: u64) -> Option<usize> {
-        // Batches are numbered as they are sent.
+        // Batches are numbered in the order in which they are sent.
         self.batches.binary_search_by_key(&number, |batch| batch.number).ok()
     }
 
-    /// Takes out all of them.
+    /// Removes all batches.
     pub(super) fn take_all(&mut self) -> VecDeque<Box<ProducerBatch>> {
         self.requests = 0;
         std::mem::take(&mut self.batches)
     }
 
-    /// Until when the oldest one is to be answered.
+    /// Time limit for the response to the oldest batch.
     #[inline]
     pub(super) fn limit(&self) -> Time {
         self.first().map_or(Time::NEVER, |oldest| oldest.limit)

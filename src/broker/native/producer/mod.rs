@@ -1,7 +1,7 @@
 //! The producer's side of the native client: batches, a window of requests in flight, sequences, retries.
 //!
-//! A batch that was refused or not answered goes back to its place before those that were not sent yet. Batches behind
-//! it that are in flight already stay there: without idempotence they may overtake it, as with librdkafka.
+//! A batch that was refused or not answered is put back in front of the batches that were not sent yet. Later batches
+//! that are in flight stay in flight: without idempotence they may overtake it, as with librdkafka.
 
 mod batch;
 mod drain;
@@ -26,7 +26,7 @@ use crate::summary::Sending;
 /// librdkafka's `queue.buffering.max.messages` and `queue.buffering.max.kbytes`.
 const QUEUED_MAX: usize = 100_000;
 const QUEUED_BYTES_MAX: usize = 1 << 30;
-/// librdkafka's `max.in.flight` of an idempotent producer; without idempotence its window is a million.
+/// librdkafka's `max.in.flight` of an idempotent producer. Without idempotence the limit is a million.
 const IN_FLIGHT_IDEMPOTENT: usize = 5;
 const IN_FLIGHT: usize = 1_000_000;
 
@@ -37,34 +37,34 @@ pub struct NativeProducer {
     acks: Acks,
     linger: Duration,
     in_flight_max: usize,
-    /// The producer id, of an idempotent producer.
+    /// The state of an idempotent producer's id.
     producer_id: ProducerIdState,
     metadata: Metadata,
-    /// By partition.
+    /// Index: the partition.
     queues: Vec<PartitionQueue>,
-    /// Partitions with an open batch, in the order in which they were opened, and when.
+    /// Partitions with an open batch, in the order in which they were opened, with the time of that.
     opened: VecDeque<(Time, PartitionId)>,
-    /// Partitions with closed batches that wait, in the order they began to.
+    /// Partitions with closed batches that wait, in the order in which they began to wait.
     waiting: Vec<PartitionId>,
-    /// By broker.
+    /// Index: the broker.
     in_flight: Vec<InFlight>,
-    /// Batches that were sent.
+    /// Number of batches that were sent.
     numbered: u64,
-    /// How often the outbox was taken.
+    /// Number of times the outbox was taken.
     outboxes: u64,
     #[expect(clippy::vec_box, reason = "it moves from list to list")]
     batch_pool: Vec<Box<ProducerBatch>>,
-    /// Requests that have done their work; their memory is used again.
+    /// Requests that are not used any more, kept for their memory.
     #[expect(clippy::vec_box, reason = "it moves from list to list")]
     request_pool: Vec<Box<Produce>>,
-    /// Records queued or in flight, and their bytes.
+    /// Number of records queued or in flight, and their bytes.
     queued: usize,
     queued_bytes: usize,
-    /// When batches are expired next.
+    /// Time of the next check for batches to expire.
     expire_batches_at: Time,
     answers: Answers,
-    /// Number of the last batch that was sent before something was learned of leaders or of the producer id. As long
-    /// as one up to it is in flight, batches may have to wait for its answer.
+    /// Number of the last batch that was sent before the metadata or the producer id changed. While a batch up to this
+    /// one is in flight, batches may have to wait for its response.
     unsettled: u64,
     outbox: Outbox,
 }
@@ -74,18 +74,18 @@ enum ProducerIdState {
     NotNeeded,
     Wanted,
     Asked(BrokerId, Time),
-    /// To be asked for again, not before this time.
+    /// To be requested again, not before this time.
     Refused(Time),
     Known(i64),
 }
 
-/// Produce requests without a response on a connection, at most.
+/// Largest number of Produce requests without a response on a connection.
 fn in_flight_max(load: &LoadPlan) -> usize {
     if load.idempotence { IN_FLIGHT_IDEMPOTENT } else { IN_FLIGHT }
 }
 
 impl NativeProducer {
-    /// How clients of this load send.
+    /// The settings with which clients of this load send.
     pub fn sending(load: &LoadPlan) -> Sending {
         Sending {
             acks: load.acks.to_string(),
@@ -129,27 +129,27 @@ impl NativeProducer {
         }
     }
 
-    /// Whether no batch waits for an acknowledgement.
+    /// True if an acknowledgement would let no batch leave.
     #[inline]
     pub fn acks_are_inert(&self, now: Time) -> bool {
         let is_empty = self.opened.is_empty() || !self.has_due(now);
         is_empty && self.waiting.is_empty() && self.is_ready()
     }
 
-    /// Until when requests take batches.
+    /// The limits of requests in flight.
     #[inline]
     fn window(&self) -> Window {
         let (requests_max, request_bytes) = (self.in_flight_max, self.profile.request_bytes);
         Window { requests_max, request_bytes, outbox: self.outboxes }
     }
 
-    /// Whether there is no room for another record.
+    /// True if there is no room for another record.
     #[inline]
     fn is_full(&self) -> bool {
         self.queued >= QUEUED_MAX || self.queued_bytes >= QUEUED_BYTES_MAX
     }
 
-    /// Whether there is nothing to wait for before a batch is sent, as far as it is the same for all partitions.
+    /// True if no batch has to wait for anything that is the same for all partitions.
     #[inline]
     fn waits_for_nothing(&self) -> bool {
         self.linger.is_zero()
@@ -159,7 +159,7 @@ impl NativeProducer {
             && self.metadata.all_leaders_known()
     }
 
-    /// Sends a record as a batch of its own, which need not be opened first, if it can leave now.
+    /// Sends a record as a batch of its own, without opening the batch first, if it can leave now.
     #[inline]
     fn send_alone(&mut self, record: &SendRecord<'_>, now: Time) {
         let Some(leader) = self.ready_leader(record.partition, now) else {
@@ -191,7 +191,7 @@ impl NativeProducer {
         self.queued_bytes += record.payload.len();
     }
 
-    /// Notes that a broker has answered, unless the batch needs no answer.
+    /// Notes a response of a broker, unless the batch needs none.
     #[inline]
     fn note_answer(&mut self, broker: BrokerId) {
         if self.acks != Acks::None {
@@ -199,7 +199,7 @@ impl NativeProducer {
         }
     }
 
-    /// Requests a producer id if that is due; returns when something is due next.
+    /// Requests a producer id if that is due. Returns the time of the next call.
     fn request_producer_id(&mut self, now: Time) -> Time {
         if let ProducerIdState::Refused(until) = self.producer_id {
             if now < until {
@@ -226,7 +226,7 @@ impl NativeProducer {
 }
 
 impl ProducerPort for NativeProducer {
-    // For each record.
+    // Called for each record.
     #[inline(always)]
     fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
         if self.is_full() {
@@ -293,7 +293,7 @@ impl ProducerPort for NativeProducer {
 }
 
 impl Client for NativeProducer {
-    // For each record: inlined where the response is made.
+    // Called for each record: inlined where the response is made.
     #[inline(always)]
     fn receive(&mut self, broker: BrokerId, response: Response, _records: &dyn Records, now: Time) {
         if !matches!(response, Response::Produce(..)) {
@@ -308,7 +308,7 @@ impl Client for NativeProducer {
                 self.unsettled = self.numbered;
                 self.producer_id = ProducerIdState::Known(id);
             }
-            // A broker that has just started has no producer ids to give away yet.
+            // A broker that has just started cannot assign producer ids yet.
             Response::InitProducerId(Err(_)) => {
                 self.producer_id = ProducerIdState::Refused(now + self.profile.retry_backoff);
             }
