@@ -1,4 +1,4 @@
-//! The consumer's side: records on their way out of a client.
+//! The consumer's side: rules for the records that a client delivers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -9,30 +9,30 @@ use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, 
 use crate::fault::{CallAction, CallError};
 use crate::logic::{ActiveFaults, CallingClient};
 
-/// Records held back at once. Beyond it the client is not asked for more.
+/// Largest number of delayed records. When it is reached, the client is not polled.
 const HELD_MAX: usize = 10_000;
-/// Delay before dropped records are fetched again, as by a client whose request was not answered; a real one
-/// waits for `socket.timeout.ms`, by default a minute, which would hide everything else.
+/// Delay before dropped records are fetched again, as by a client whose request was not answered. A real client waits
+/// for `socket.timeout.ms`, by default a minute, which would hide all other effects.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A consumer's client with rules for what it brings.
+/// A consumer's client, with rules for the records that it delivers.
 pub struct RuledConsumer<P> {
     inner: P,
     rules: Rules,
 }
 
 struct Rules {
-    /// The group's member; otherwise consumers have the numbers of their partitions.
+    /// The group member; `None` if each consumer has the number of its partition.
     member: Option<ConsumerId>,
     active_faults: Arc<ActiveFaults>,
-    /// What is read, unless a group says so.
+    /// The assigned partitions, unless a group assigns them.
     assigned: BTreeSet<PartitionId>,
-    /// What is held back, in the order it came.
+    /// Delayed records, in the order in which they came.
     held: BTreeMap<PartitionId, VecDeque<Held>>,
     count: usize,
-    /// Partitions to be read again, from where and when.
+    /// Partitions to be read again, with the offset and the time.
     dropped: BTreeMap<PartitionId, (Offset, Time)>,
-    /// What was decided about the call under way.
+    /// The decisions about the current poll.
     decided: BTreeMap<PartitionId, Option<CallAction>>,
 }
 
@@ -42,13 +42,13 @@ struct Held {
 }
 
 enum Arrival {
-    /// With the time at which it arrived, or would have arrived but for the delay.
+    /// A record with its arrival time, which would be earlier without the delay.
     Record(Offset, OwnedRecord, Time),
     End,
 }
 
 impl<P: ConsumerPort> RuledConsumer<P> {
-    /// `inner` as the client of a group's member, or of the owners it is told to read for.
+    /// `inner` as the client of a group member, or of the owners whose partitions it is assigned.
     pub fn new(
         inner: P,
         member: Option<ConsumerId>,
@@ -66,28 +66,28 @@ impl<P: ConsumerPort> RuledConsumer<P> {
         RuledConsumer { inner, rules }
     }
 
-    /// The client itself.
+    /// The client without the rules.
     pub fn inner(&mut self) -> &mut P {
         &mut self.inner
     }
 
-    /// The client itself.
+    /// The client without the rules.
     pub fn as_inner(&self) -> &P {
         &self.inner
     }
 
-    /// Whether records pass as if there were no rules.
+    /// True if records pass as if there were no rules.
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.rules.is_idle()
     }
 
-    /// Whether the client may be asked for more.
+    /// True if the client may be polled.
     pub fn has_room(&self) -> bool {
         self.rules.count < HELD_MAX
     }
 
-    /// When something is due that was held back or dropped.
+    /// Time at which a delayed or dropped record is due.
     pub fn next_due(&self) -> Time {
         let fronts = self.rules.held.values().filter_map(VecDeque::front).map(|held| held.due);
         let again = self.rules.dropped.values().map(|(_, at)| *at);
@@ -114,11 +114,11 @@ impl<P: ConsumerPort> RuledConsumer<P> {
         self.inner.poll(now, wait, &mut Filter { rules: &mut self.rules, events, now })
     }
 
-    /// Goes back to what was dropped long enough ago.
+    /// Seeks back to dropped records whose time has come.
     fn ask_again(&mut self, now: Time, events: &mut dyn ConsumerEvents) {
         while let Some((partition, from)) = self.rules.take_dropped(now) {
             if let Err(error) = self.inner.submit(now, ConsumerCommand::Seek(partition, from)) {
-                // The next incarnation reads from the checkpoint, which is before what was dropped.
+                // The next incarnation reads from the checkpoint, which is before the dropped records.
                 let message =
                     format!("{error}; dropped records of {partition} cannot be read again");
                 events.error(now, BrokerError::fatal(message));
@@ -139,14 +139,14 @@ impl Rules {
         Some((partition, from))
     }
 
-    /// Forgets what came of a partition that is read from elsewhere, or no more.
+    /// Drops what is kept for a partition that is read from another offset, or not any more.
     fn forget(&mut self, partition: PartitionId) {
         self.dropped.remove(&partition);
         let held = self.held.remove(&partition);
         self.count -= held.map_or(0, |queue| queue.len());
     }
 
-    /// Hands over what is due, as long as the host wants more.
+    /// Hands over the records that are due, as long as the host wants more.
     fn release(&mut self, now: Time, events: &mut dyn ConsumerEvents) -> Flow {
         let mut flow = Flow::More;
         let count = &mut self.count;
@@ -171,7 +171,7 @@ impl Rules {
         self.count += 1;
     }
 
-    /// What happens to what this poll brings of `partition`: decided with its first record.
+    /// The action on the records of `partition` in this poll. It is decided with the first of them.
     fn decide(&mut self, partition: PartitionId) -> (Option<CallAction>, bool) {
         if let Some(decided) = self.decided.get(&partition) {
             return (*decided, false);
@@ -181,7 +181,7 @@ impl Rules {
         let action = hit.map(|(_, action)| action);
         self.decided.insert(partition, action);
         if let Some((fault, CallAction::Error(CallError::Fatal))) = hit {
-            // Every owner this client reads for fails with it.
+            // Every owner that this client reads for fails with it.
             let others = self.assigned.iter().map(|partition| ConsumerId(partition.0));
             let failing: Vec<ConsumerId> =
                 self.member.map_or_else(|| others.collect(), |id| vec![id]);
@@ -218,7 +218,7 @@ impl<P: ConsumerPort> ConsumerPort for RuledConsumer<P> {
 
     fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
         let mut ends = self.inner.ends_reached();
-        // What is held back, or was dropped, is still to come.
+        // Delayed and dropped records are still to come.
         let Rules { held, dropped, .. } = &self.rules;
         ends.retain(|partition, _| {
             !held.contains_key(partition) && !dropped.contains_key(partition)
@@ -235,11 +235,11 @@ impl<P: ConsumerPort> ConsumerPort for RuledConsumer<P> {
     }
 }
 
-/// What a client brings, on its way through the rules.
+/// Passes the events of a client on to the host, with the rules applied.
 struct Filter<'a> {
     rules: &'a mut Rules,
     events: &'a mut dyn ConsumerEvents,
-    /// When the poll began.
+    /// Start of the poll.
     now: Time,
 }
 
@@ -259,7 +259,7 @@ impl ConsumerEvents for Filter<'_> {
         if rules.dropped.contains_key(&partition) {
             return Flow::More;
         }
-        // A poll that waits hands over what arrives meanwhile.
+        // A poll that waits hands over records that arrive during the wait.
         let now = self.now.max(arrived);
         let (action, is_new) = rules.decide(partition);
         match action {

@@ -1,4 +1,4 @@
-//! The producer's side: records on their way into a client.
+//! The producer's side: rules for the records that a client gets.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,24 +10,25 @@ use crate::fault::{CallAction, CallError};
 use crate::logic::{ActiveFaults, CallingClient};
 use crate::measure::{Ack, Outcome};
 
-/// Records held back at once; librdkafka's `queue.buffering.max.messages`. Beyond it the client's queue is full.
+/// Largest number of delayed records: librdkafka's `queue.buffering.max.messages`. When it is reached, the client's
+/// queue is full.
 const HELD_MAX: usize = 100_000;
-/// How soon a record is tried again that was due and had no room.
+/// Time until another attempt to send a record that is due and for which the client had no room.
 const TRY_AGAIN: Duration = Duration::from_micros(500);
 
-/// A producer's client with rules for what it is given.
+/// A producer's client, with rules for the records that it gets.
 pub struct RuledProducer<P> {
     inner: P,
     pool: PoolId,
     active_faults: Arc<ActiveFaults>,
-    /// What is held back, in the order it came.
+    /// Delayed records, in the order in which they came.
     held: BTreeMap<PartitionId, VecDeque<Held>>,
     count: usize,
-    /// Records whose answer is lost when it comes.
+    /// Records whose acknowledgement is to be lost.
     unanswered: BTreeSet<(ProducerId, PartitionId, u64)>,
-    /// Answers the client knows nothing of.
+    /// Answers that the rules make, and not the client.
     answers: Answers,
-    /// Records that were not sent because of a fault, since this was last asked.
+    /// Records that a fault kept from being sent, since the last call of `take_withheld`.
     withheld: u64,
 }
 
@@ -41,7 +42,7 @@ struct Held {
 }
 
 impl Held {
-    /// The record, which goes to this partition.
+    /// The record, for this partition.
     fn record(&self, partition: PartitionId) -> SendRecord<'_> {
         let Held { producer, sequence, payload, is_packed, sent, .. } = self;
         SendRecord {
@@ -71,30 +72,30 @@ impl<P: ProducerPort> RuledProducer<P> {
         }
     }
 
-    /// Whether records pass as if there were no rules.
+    /// True if records pass as if there were no rules.
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.count == 0 && !self.active_faults.calls().is_armed()
     }
 
-    /// The client itself.
+    /// The client without the rules.
     #[inline]
     pub fn as_inner(&self) -> &P {
         &self.inner
     }
 
-    /// The client itself.
+    /// The client without the rules.
     pub fn inner(&mut self) -> &mut P {
         &mut self.inner
     }
 
-    /// When the next record that is held back is due.
+    /// Time at which the next delayed record is due.
     pub fn next_due(&self) -> Time {
         let fronts = self.held.values().filter_map(VecDeque::front);
         fronts.map(|held| held.due).min().unwrap_or(Time::NEVER)
     }
 
-    /// How many records were not sent because of a fault since the last call.
+    /// Number of records that a fault kept from being sent, since the last call.
     pub fn take_withheld(&mut self) -> u64 {
         std::mem::take(&mut self.withheld)
     }
@@ -112,7 +113,7 @@ impl<P: ProducerPort> RuledProducer<P> {
                 Ok(())
             }
             Some(CallAction::Drop) => {
-                // To its sender it is one that was never answered.
+                // For the sender it is a record without an answer.
                 self.answers.acks.push(unsent(record, now, Outcome::Indeterminate));
                 self.answers.add_error("dropped by a fault", 1);
                 self.withheld += 1;
@@ -127,7 +128,7 @@ impl<P: ProducerPort> RuledProducer<P> {
         }
     }
 
-    /// Sends a record, or keeps it behind those of its partition that are held back.
+    /// Sends a record, or queues it behind the delayed ones of its partition.
     fn send_in_order(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
         match self.held.contains_key(&record.partition) {
             true => self.hold(record, now),
@@ -135,7 +136,7 @@ impl<P: ProducerPort> RuledProducer<P> {
         }
     }
 
-    /// Turns the acknowledgements that are to be lost into what their sender knows: nothing.
+    /// Makes the acknowledgements that are to be lost indeterminate, which is all that a sender would know.
     fn lose(&mut self, answers: &mut Answers) {
         let mut lost = 0;
         for ack in &mut answers.acks {
@@ -150,7 +151,7 @@ impl<P: ProducerPort> RuledProducer<P> {
         }
     }
 
-    /// Keeps a record until it is due. What is behind it in its partition waits, so that lanes keep their order.
+    /// Delays a record until `due`. Later records of its partition wait as well, so that lanes keep their order.
     fn hold(&mut self, record: &SendRecord<'_>, due: Time) -> Result<(), SendError> {
         if self.count >= HELD_MAX {
             return Err(SendError::Full);
@@ -162,7 +163,7 @@ impl<P: ProducerPort> RuledProducer<P> {
         Ok(())
     }
 
-    /// Hands over what is due.
+    /// Sends the records that are due.
     fn release(&mut self, now: Time) {
         let mut held = std::mem::take(&mut self.held);
         held.retain(|partition, queue| {
@@ -188,7 +189,7 @@ impl<P: ProducerPort> RuledProducer<P> {
     }
 }
 
-/// The answer to a record that the client knows nothing of.
+/// The answer to a record that was not given to the client.
 fn unsent(record: &SendRecord<'_>, at: Time, outcome: Outcome) -> Ack {
     let SendRecord { producer, partition, sequence, sent, .. } = *record;
     Ack { producer, partition, sequence, offset: None, sent, at, outcome }
@@ -208,7 +209,7 @@ impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
         self.inner.send_due(now)
     }
 
-    /// Not while a rule holds, or a record is held back.
+    /// Not while a rule is active or a record is delayed.
     #[inline]
     fn sends_immediately_at(&self, at: Time) -> bool {
         self.is_idle() && self.inner.sends_immediately_at(at)
@@ -235,7 +236,7 @@ impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
     }
 
     fn give_up(&mut self, now: Time, limit: Duration) {
-        // What was held back never left.
+        // Delayed records were never sent.
         for (partition, queue) in std::mem::take(&mut self.held) {
             for held in queue {
                 let failed = unsent(&held.record(partition), now, Outcome::Failed);

@@ -1,5 +1,5 @@
-//! Delivery of messages: sending, blocked links, broken connections, injected faults of brokers and links; how large
-//! messages are, and how much is under way.
+//! Delivery of messages: sending, blocked links, broken connections, injected faults of brokers and links. Also the
+//! size of messages, and the limits on what is in flight.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
 use crate::fault::{BrokerChange, Disturbance, LinkSide};
 use crate::plan::Acks;
 
-/// Between two attempts to ask a broker for watermarks.
+/// Time between two attempts to ask a broker for watermarks.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// How long an answer is waited for, besides the time that messages take: as long as with a real cluster.
+/// Longest wait for an answer, in addition to the time that messages take: as long as with a real cluster.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Bytes of a message besides its records, in memory.
@@ -49,8 +49,8 @@ impl Kernel {
         }
     }
 
-    /// A batch with `acks = 0` is not answered: it is as good as acknowledged when its last byte has left, which a
-    /// full link puts off.
+    /// A batch with `acks = 0` gets no response. It counts as acknowledged when its last byte has left, which a full
+    /// link delays.
     fn acknowledge_when_it_has_left(&mut self, at: Time, to: Caller, from: BrokerId, number: u64) {
         let left = self.network.last_left(to.client, from).max(at);
         let what = 6 << 60 ^ u64::from(to.client) << 32 ^ number;
@@ -106,7 +106,7 @@ impl Kernel {
         }
     }
 
-    /// Breaks a connection. Its client finds out after the latency of a break.
+    /// Breaks a connection. Its client notices after the latency of a break.
     pub(super) fn break_off(&mut self, client: ClientId, broker: BrokerId) {
         let caller = self.network.cut_off(client, broker);
         self.cluster.hang_up(client, broker);
@@ -114,7 +114,7 @@ impl Kernel {
         self.push(at, ControlEvent::Broken { caller, broker });
     }
 
-    /// Asks the first broker that can answer for watermarks, or tries again after [`ASK_AGAIN`].
+    /// Asks the first broker that can answer for watermarks, or schedules another attempt after [`ASK_AGAIN`].
     pub(super) fn ask(&mut self, client: ClientId) {
         let answers = |broker: &BrokerId| {
             self.cluster.answers(*broker) && !self.network.link_faults[*broker as usize].is_blocked
@@ -134,7 +134,7 @@ impl Kernel {
         }
     }
 
-    /// A request for watermarks may be lost on a blackholed connection: then it is sent again on another one.
+    /// Repeats a request for watermarks on another connection. A blackholed connection may have lost it.
     #[cold]
     pub(super) fn unanswered(&mut self, client: ClientId, broker: BrokerId, question: u64) {
         let slot = &self.slots[client as usize];
@@ -144,7 +144,7 @@ impl Kernel {
         }
     }
 
-    /// Sends what the cluster has put out.
+    /// Sends the effects of the cluster.
     #[inline]
     pub(super) fn send_effects(&mut self) {
         if self.cluster.loses_answers() {
@@ -174,7 +174,7 @@ impl Kernel {
     }
 
     fn send_fetched(&mut self, safe_horizon: Time) {
-        // In any order: no two of them are on the same link.
+        // The order does not matter, because no two of them are on the same link.
         while let Some(Fetched { at, from, to, fetch }) = self.output.fetched.pop() {
             let key = self.response_key(at, from, to, self.size_of_fetched(&fetch));
             self.deliver_fetched(key, from, to, fetch, safe_horizon);
@@ -202,7 +202,7 @@ impl Kernel {
         self.enqueue_response(key, from, to, response);
     }
 
-    /// The key in the order of events of a response of `bytes` bytes that is sent at `at`.
+    /// The key of the arrival of a response of `bytes` bytes that is sent at `at`.
     #[inline]
     fn response_key(&mut self, at: Time, from: BrokerId, to: Caller, bytes: u64) -> Key {
         let arrival = self.network.response_arrives(at, to.client, from, bytes);
@@ -223,7 +223,7 @@ impl Kernel {
         }
     }
 
-    /// Puts a request under way.
+    /// Puts a request in flight.
     #[inline]
     pub(super) fn put_request(
         &mut self,
@@ -237,7 +237,7 @@ impl Kernel {
         }
     }
 
-    /// Puts a response under way.
+    /// Puts a response in flight.
     #[inline]
     pub(super) fn put_response(
         &mut self,
@@ -251,7 +251,7 @@ impl Kernel {
         }
     }
 
-    /// A client finds that its connection is broken, unless it has closed it meanwhile.
+    /// Tells a client that its connection is broken, unless the client has closed it meanwhile.
     pub(super) fn broken(&mut self, caller: Caller, broker: BrokerId) {
         let client = caller.client;
         self.drain_acks(client);
@@ -273,7 +273,7 @@ impl Kernel {
         }
     }
 
-    /// Which limit is reached, if any.
+    /// The limit that is reached, if any.
     pub(super) fn exceeded(&self) -> Option<Exceeded> {
         if self.steps >= self.limits.events {
             return Some(Exceeded::Events(self.steps, self.now));
@@ -283,7 +283,7 @@ impl Kernel {
         (bytes >= self.limits.bytes).then_some(Exceeded::Bytes(bytes, self.now))
     }
 
-    /// Bytes of a request; zero if that does not matter.
+    /// Bytes of a request; 0 if the size does not matter.
     #[inline]
     pub(super) fn size_of_request(&self, request: &Request) -> u64 {
         match request {
@@ -295,7 +295,7 @@ impl Kernel {
         }
     }
 
-    /// Bytes of a response; zero if that does not matter.
+    /// Bytes of a response; 0 if the size does not matter.
     #[inline]
     pub(super) fn size_of_response(&self, response: &Response) -> u64 {
         match response {
@@ -305,7 +305,7 @@ impl Kernel {
         }
     }
 
-    /// Bytes of the answer to a fetch; zero if that does not matter.
+    /// Bytes of a fetch response; 0 if the size does not matter.
     #[inline]
     pub(super) fn size_of_fetched(&self, fetch: &Fetch) -> u64 {
         if !self.network.is_limited() {
@@ -316,7 +316,7 @@ impl Kernel {
         FRAME + fetch.slots.iter().map(size).sum::<u64>() + RECORD * records.max(0) as u64
     }
 
-    /// Bytes of a message without records; zero if that does not matter.
+    /// Bytes of a message without records; 0 if the size does not matter.
     #[inline]
     pub(super) fn frame(&self) -> u64 {
         if self.network.is_limited() { FRAME } else { 0 }
@@ -395,7 +395,7 @@ impl Kernel {
     }
 }
 
-/// About what a request takes in memory.
+/// Approximate memory of a request, in bytes.
 fn bytes_of(request: &Request) -> usize {
     match request {
         Request::Produce(produce) => {

@@ -1,4 +1,4 @@
-//! The event queue: by time, and at the same instant in an order the seed decides.
+//! The event queue: events in the order of their times, and at the same instant in an order that the seed decides.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -6,15 +6,15 @@ use std::collections::binary_heap::PeekMut;
 
 use crate::base::{Seed, Time};
 
-/// Events that are to come.
+/// The future events.
 #[derive(Debug)]
 pub(super) struct Queue<E> {
     events: BinaryHeap<Reverse<Entry<E>>>,
     salt: u64,
 }
 
-/// An event's place in the order of events: by time, and at the same instant by what it is about, in an order the seed
-/// decides. It does not matter when the event is put into the queue.
+/// The place of an event in the order of events: its time, and at the same instant a tie-break that follows from the
+/// seed and from the subject of the event. It does not depend on the time at which the event was inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     at: u64,
@@ -22,12 +22,12 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Before every event.
+    /// The place before every event.
     pub(super) const FIRST: Key = Key { at: 0, tie: 0 };
-    /// After every event.
+    /// The place after every event.
     pub(super) const NEVER: Key = Key { at: u64::MAX, tie: u64::MAX };
 
-    /// When the event happens.
+    /// Time of the event.
     #[inline]
     pub(super) fn at(self) -> Time {
         Time(self.at as i64)
@@ -65,28 +65,28 @@ impl<E: Copy> Queue<E> {
         Queue { events: BinaryHeap::new(), salt: seed.child("ties", 0).0 }
     }
 
-    /// The place of what happens at `at` and is about `what`.
+    /// The place of the event at `at` whose subject is `what`.
     #[inline]
     pub(super) fn key(&self, at: Time, what: u64) -> Key {
         let at = at.0.max(0) as u64;
-        // A multiplication by an odd number gives everything another tie, and other instants another order.
+        // A multiplication by an odd number gives each subject another tie-break, in another order at each instant.
         let tie = (what ^ self.salt ^ at.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Key { at, tie }
     }
 
-    /// Lets `event` happen at its place.
+    /// Inserts `event` at its place.
     #[inline]
     pub(super) fn insert(&mut self, key: Key, event: E) {
         self.events.push(Reverse(Entry { key, event }));
     }
 
-    /// The next event, which stays in the queue.
+    /// The next event, which remains in the queue.
     #[inline]
     pub(super) fn peek(&self) -> Option<(Key, E)> {
         self.events.peek().map(|Reverse(Entry { key, event })| (*key, *event))
     }
 
-    /// Moves the next event to another place, or takes it out.
+    /// Moves the next event to another place, or removes it.
     #[inline]
     pub(super) fn advance(&mut self, next: Option<Key>) {
         let Some(mut first) = self.events.peek_mut() else { return };

@@ -1,4 +1,4 @@
-//! Follows one record through a simulation that is traced: where it is sent, appended, fetched, processed and committed.
+//! Follows one record through a simulation that is traced: the send, the append, fetches, processing and commits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,19 +8,19 @@ use crate::base::{
 use crate::broker::model::{ClientId, Cluster};
 use crate::broker::protocol::{Batch, PACKED, RecordBuffer, Records};
 
-/// A record by its lane and its number in it.
+/// A record, by its lane and its sequence in the lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FollowedRecord {
-    /// Who sent it.
+    /// Producer of the record.
     pub producer: ProducerId,
-    /// Where it went.
+    /// Partition of the record.
     pub partition: PartitionId,
-    /// Its number in this lane, from 0.
+    /// Sequence of the record in its lane, from 0.
     pub sequence: u64,
 }
 
 impl FollowedRecord {
-    /// The stamp of a record with these bytes, if it is this one.
+    /// The stamp in these bytes, if they are the followed record.
     fn stamp_in(&self, bytes: &[u8], is_packed: bool) -> Option<Stamp> {
         let stamp = match verify_record(&RecordView::of(bytes, is_packed), RunId(0)) {
             StampCheck::Intact(stamp) | StampCheck::OtherRun(stamp) => stamp,
@@ -31,19 +31,19 @@ impl FollowedRecord {
     }
 }
 
-/// What is known of the record.
+/// The state of the followed record.
 #[derive(Debug)]
 pub(super) struct RecordFollower {
     pub(super) record: FollowedRecord,
-    /// Where its partition's log began and ended when it was looked at last.
+    /// Beginning and end of the partition's log at the last check.
     seen: (i64, i64),
-    /// Offsets of its copies, and whether they are in the log still.
+    /// Offsets of the copies of the record, and whether each is still in the log.
     copies: BTreeMap<i64, bool>,
-    /// Its place in batches that were sent, by client and number of the request.
+    /// Index of the record in batches that were sent, by client and number of the request.
     batches: BTreeMap<(ClientId, u64), usize>,
-    /// How often a batch with it has reached a broker.
+    /// Number of batches with the record that have reached a broker.
     tries: u32,
-    /// Offsets for which a commit was told of.
+    /// Offsets whose commit was reported.
     committed: BTreeSet<i64>,
 }
 
@@ -59,7 +59,7 @@ impl RecordFollower {
         }
     }
 
-    /// What has happened to the log since it was looked at last.
+    /// The changes of the log since the last check, as text.
     pub(super) fn look_at_log(&mut self, cluster: &Cluster) -> Vec<String> {
         let Some((start, end)) = cluster.log_bounds(self.record.partition) else {
             return Vec::new();
@@ -95,8 +95,8 @@ impl RecordFollower {
         said
     }
 
-    /// A batch of `client` reaches a broker: how often one with the record has by now, and the record's stamp if it is
-    /// the first time.
+    /// Notes a batch of `client` that reaches a broker. Returns how many such batches had the record, and the record's
+    /// stamp for the first one.
     pub(super) fn batch(
         &mut self,
         (client, number): (ClientId, u64),
@@ -115,12 +115,12 @@ impl RecordFollower {
         None
     }
 
-    /// The record's place in the batch of a request that is answered.
+    /// Index of the record in the batch of a request that is answered.
     pub(super) fn place_in(&self, client: ClientId, number: u64) -> Option<usize> {
         self.batches.get(&(client, number)).copied()
     }
 
-    /// Its offsets within a range.
+    /// Offsets of copies within a range.
     pub(super) fn copies_in(&self, from: Offset, to: Offset) -> Vec<i64> {
         if from >= to {
             return Vec::new();
@@ -128,7 +128,7 @@ impl RecordFollower {
         self.copies.range(from.0..to.0).map(|(offset, _)| *offset).collect()
     }
 
-    /// Its offsets below `next`, of those that no commit was told of before.
+    /// Offsets of copies below `next` whose commit was not reported before.
     pub(super) fn commit(&mut self, next: Offset) -> Vec<i64> {
         let below = self.copies.range(..next.0).map(|(offset, _)| *offset);
         below.filter(|offset| self.committed.insert(*offset)).collect()

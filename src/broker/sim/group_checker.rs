@@ -1,4 +1,4 @@
-//! The checker of the group protocols: reads requests and responses at the coordinator.
+//! The checker of the group protocols: it reads requests and responses at the coordinator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,16 +12,16 @@ use crate::broker::model::group::{
 use crate::broker::model::{Caller, Output};
 use crate::broker::protocol::{Request, Response};
 
-/// Whether an offset that is committed for a partition is beyond what the run has processed.
+/// True if a committed offset of a partition is beyond what the run has processed.
 pub type CommitCheck = Box<dyn Fn(PartitionId, Offset) -> bool + Send>;
 
-/// What the checker has found so far.
+/// The findings of the checker so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
-    /// Commits the coordinator took that were beyond what was processed, or behind what had been committed.
+    /// Commits that the coordinator accepted and that were beyond what was processed, or behind an earlier commit.
     pub miscommitted: u64,
-    /// Partitions that a generation's leader gave to two members, or that the coordinator of a group of the consumer
-    /// protocol gave to one while another one had them.
+    /// Partitions that the leader of a generation assigned to two members, or that the coordinator of a group of the
+    /// consumer protocol assigned to one member while another one owned them.
     pub shared: u64,
     /// Commits the coordinator refused.
     pub refused: u64,
@@ -71,7 +71,7 @@ impl GroupChecker {
         self.is_beyond = Some(is_beyond);
     }
 
-    /// How long a member of the consumer protocol may be silent before it has nothing any more.
+    /// Sets the session timeout of the consumer protocol. A member that is silent for longer owns nothing any more.
     pub(super) fn sessions_last(&mut self, timeout: Duration) {
         self.owners.session_timeout = timeout;
     }
@@ -106,7 +106,7 @@ impl GroupChecker {
             ) => {
                 self.found.shared += self.owners.accepted(heartbeat, accepted, now);
             }
-            // Refused, so it has nothing any more; or answered later, when nothing is known of it.
+            // The member was refused and owns nothing any more, or the response comes later and its state is unknown.
             (CheckedRequest::Heartbeat(heartbeat), _) => {
                 self.owners.members.remove(&heartbeat.member.member_id);
             }
@@ -125,25 +125,26 @@ impl GroupChecker {
     }
 }
 
-/// Who has what in a group of the consumer protocol, by what members say and are told.
+/// The owners of partitions in a group of the consumer protocol, according to requests and responses.
 #[derive(Debug, Default)]
 struct Owners {
     session_timeout: Duration,
     members: BTreeMap<String, Owner>,
 }
 
-/// A member that was heard of.
+/// A member that has sent a heartbeat.
 #[derive(Debug)]
 struct Owner {
     has: BTreeSet<PartitionId>,
     heard: Time,
-    /// How long it may take to give partitions up, and since when it is to.
+    /// Longest time in which the member may give up partitions, and the time at which it was asked to.
     rebalance_timeout: Duration,
     gives_up_since: Option<Time>,
 }
 
 impl Owners {
-    /// A heartbeat was accepted. Returns how many of the partitions that are new to the member another one still has.
+    /// Notes an accepted heartbeat. Returns the number of partitions that are new to the member and still owned by
+    /// another one.
     fn accepted(
         &mut self,
         heartbeat: ConsumerHeartbeat,
@@ -182,7 +183,8 @@ impl Owners {
         shared
     }
 
-    /// Takes a partition from who has it. Whether that is too early: the member sends heartbeats, and may take its time.
+    /// Takes a partition from its owner. True if that is too early: the owner sends heartbeats, and still has time to
+    /// give it up.
     fn takes(&mut self, partition: PartitionId, now: Time) -> bool {
         let session_timeout = self.session_timeout;
         let mut is_early = false;

@@ -1,4 +1,4 @@
-//! The handle to the kernel: actors leave commands, and the kernel takes them when every actor is idle.
+//! The handle to the kernel. Actors leave commands in it, and the kernel takes them when every actor is idle.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,10 +16,10 @@ use crate::broker::model::{ClientId, LeaderChange};
 use crate::fault::Disturbance;
 use crate::summary::Simulation;
 
-/// Something to be done at a time. Returns when it wants to be done again.
+/// A function that runs at a time. It returns the time of its next call.
 pub type Job = Box<dyn FnMut(Time) -> Option<Time> + Send>;
 
-/// The receiver of watermarks.
+/// Gets the watermarks that were asked for.
 pub(super) type Ask = Box<dyn FnOnce(Watermarks) + Send>;
 
 /// A command to the kernel.
@@ -29,7 +29,7 @@ pub(super) enum Command {
     At(Time, Job),
     Ask(ClientId, Ask),
     Disturb(Disturbance),
-    /// Ends the simulation, because of this.
+    /// Ends the simulation with this error.
     Fail(String),
 }
 
@@ -41,19 +41,19 @@ pub struct KernelHandle {
 
 #[derive(Default)]
 struct Shared {
-    /// Commands were left.
+    /// True if there are commands.
     called: AtomicBool,
-    /// An actor has a message and is not idle yet.
+    /// True if an actor may have a message.
     actors_busy: AtomicBool,
     commands: Mutex<Vec<Command>>,
     next_client: AtomicU32,
-    /// Clients whose question for watermarks is answered: they ask the next ones.
+    /// Clients whose question for watermarks was answered. They ask the next one.
     askers: Mutex<Vec<ClientId>>,
-    /// Partitions the run knows of; the topic may have more.
+    /// Number of partitions that the run knows of. The topic may have more.
     known: AtomicU32,
-    /// As it was when actors came to rest last.
+    /// Time and trace when all actors were last idle.
     trace: Mutex<(Time, Trace)>,
-    /// Changes of leaders that nothing has taken yet.
+    /// Changes of leaders that were not taken yet.
     leader_changes: Mutex<Vec<LeaderChange>>,
     trace_writer: OnceLock<TraceWriter>,
     group_checker: Mutex<GroupChecker>,
@@ -68,7 +68,7 @@ impl KernelHandle {
         handle
     }
 
-    /// Sets the number of partitions the run knows of.
+    /// Sets the number of partitions that the run knows of.
     pub fn set_known_partitions(&self, partitions: u32) {
         self.shared.known.store(partitions, Ordering::Relaxed);
     }
@@ -78,24 +78,24 @@ impl KernelHandle {
         self.shared.called.store(true, Ordering::Relaxed);
     }
 
-    /// Hosts a machine with its client. Its first turn comes when it has started.
+    /// Adds a process, which gets its first turn after `start`.
     pub fn host(&self, hosted: Box<dyn SimProcess>, start: Duration) -> ClientId {
         let client = self.client();
         self.call(Command::Host(client, hosted, start));
         client
     }
 
-    /// Gives a hosted machine a turn now, or as soon as it has finished the work under way.
+    /// Gives a process a turn now, or at the end of its current work.
     pub fn wake(&self, client: ClientId) {
         self.call(Command::Wake(client));
     }
 
-    /// Does `job` at `at`, or at once if that has passed.
+    /// Runs `job` at `at`, or immediately if `at` has passed.
     pub fn at(&self, at: Time, job: Job) {
         self.call(Command::At(at, job));
     }
 
-    /// Asks a broker for the end offsets of all partitions the run knows of; the answer is a message to an actor.
+    /// Asks a broker for the end offsets of all partitions that the run knows of. The answer is a message to an actor.
     pub fn ask_ends(&self, answer: impl FnOnce(BTreeMap<PartitionId, Offset>) + Send + 'static) {
         let known = self.shared.known.load(Ordering::Relaxed);
         self.ask_watermarks(move |all| {
@@ -110,7 +110,7 @@ impl KernelHandle {
         self.call(Command::Ask(asker, Box::new(answer)));
     }
 
-    /// A client's question is answered: it may ask another one.
+    /// Notes that the question of a client was answered, so that it may ask the next one.
     pub(super) fn asked(&self, client: ClientId) {
         self.askers().push(client);
     }
@@ -119,12 +119,12 @@ impl KernelHandle {
         self.shared.askers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the simulation because of something outside.
+    /// Ends the simulation because of an error outside of it.
     pub fn fail(&self, why: String) {
         self.call(Command::Fail(why));
     }
 
-    /// Does something to the cluster or the network.
+    /// Injects a disturbance of the cluster or the network, or heals it.
     pub fn disturb(&self, disturbance: Disturbance) {
         self.call(Command::Disturb(disturbance));
     }
@@ -134,7 +134,7 @@ impl KernelHandle {
         self.shared.actors_busy.store(true, Ordering::Relaxed);
     }
 
-    /// How far the simulation has come, and what its checks have found.
+    /// The progress of the simulation, and the findings of its checks.
     pub fn simulation(&self) -> Simulation {
         let (now, trace) = self.shared.trace.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let found = self.group_checker().found;
@@ -148,12 +148,12 @@ impl KernelHandle {
         }
     }
 
-    /// Writes every event to `sink` from now on. A second sink is ignored.
+    /// Writes every event to `sink` from now on. Only the first sink is used.
     pub fn trace_to(&self, sink: TraceSink) {
         let _ = self.shared.trace_writer.set(TraceWriter::new(sink));
     }
 
-    /// Compares what groups commit with what is processed.
+    /// Sets the function that compares commits of groups with what is processed.
     pub fn compare_commits(&self, is_beyond: CommitCheck) {
         self.group_checker().compare_with(is_beyond);
     }
@@ -162,13 +162,13 @@ impl KernelHandle {
         self.shared.group_checker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What events are written to, if a trace is wanted.
+    /// The writer of the trace, if a trace is wanted.
     #[inline]
     pub fn trace_writer(&self) -> Option<&TraceWriter> {
         self.shared.trace_writer.get()
     }
 
-    /// What has changed about leaders since the last call, as far as the simulation had come when actors came to rest.
+    /// The changes of leaders since the last call, up to the time when all actors were last idle.
     pub fn take_leader_changes(&self) -> Vec<LeaderChange> {
         let mut changes = self.shared.leader_changes.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *changes)
@@ -187,7 +187,8 @@ impl KernelHandle {
         *published = (now, trace.clone());
     }
 
-    /// Drops the remaining commands once the kernel has ended: they hold what holds this handle.
+    /// Drops the remaining commands after the kernel has ended. They contain references to this handle, which would
+    /// keep each other alive.
     pub fn forget(&self) {
         drop(self.take_commands());
     }
@@ -196,7 +197,7 @@ impl KernelHandle {
         self.shared.next_client.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Whether an actor got a message since the last call.
+    /// True if an actor may have got a message since the last call.
     #[inline]
     pub(super) fn take_actors_busy(&self) -> bool {
         self.shared.actors_busy.load(Ordering::Relaxed)

@@ -18,48 +18,48 @@ use crate::base::{ClockHand, Seed, Time};
 use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Outputs};
 use crate::broker::protocol::{BrokerId, Fetch, Outbox, Request};
 
-/// Why the kernel stopped stepping.
+/// The reason why the kernel stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// Actors have messages: they run until they are idle.
+    /// Actors have messages, and run until they are idle.
     ActorsBusy,
     /// The user has interrupted the run.
     Interrupted,
-    /// A limit is reached.
+    /// A limit was reached.
     Exceeded(Exceeded),
-    /// Nothing will ever happen again.
+    /// No event is left.
     Finished,
 }
 
 /// Whether messages may be delivered out of their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lookahead {
-    /// Where nothing can see it.
+    /// Yes, where no process or actor can see the difference.
     On,
-    /// Never: a trace has every event in its order.
+    /// No: a trace has every event in its order.
     Off,
 }
 
-/// Virtual time and everything that happens in it.
+/// Virtual time, and all that it applies to.
 pub struct Kernel {
     hand: ClockHand,
     pub(super) now: Time,
-    /// The place of the event that is happening.
+    /// The place of the current event.
     pub(super) key: Key,
     pub(super) queue: Queue<Event>,
     jobs: u64,
     /// Events taken from the queue.
     pub(super) steps: u64,
     pub(super) limits: SimLimits,
-    /// Turns true when the user interrupts the run.
+    /// Becomes true when the user interrupts the run.
     interrupted: watch::Receiver<bool>,
-    /// Questions for watermarks so far.
+    /// Number of questions for watermarks so far.
     pub(super) questions: u64,
     /// Times of the control events that end the look-ahead.
     pub(super) control_times: BinaryHeap<Reverse<Time>>,
     /// Control events, by the number in their event.
     pub(super) others: Slab<ControlEvent>,
-    /// By broker: deferred fetches.
+    /// Deferred fetches. Index: the broker.
     pub(super) deferred_fetches: Vec<Inbox<(Caller, Box<Fetch>)>>,
     pub(super) slots: Vec<ClientSlot>,
     /// Number of processes that can notify an actor.
@@ -68,17 +68,17 @@ pub struct Kernel {
     pub(super) deferred_turns: Vec<ClientId>,
     pub(super) cluster: Cluster,
     pub(super) network: Network,
-    /// Cores of the machine the consumers run on.
+    /// Cores of the machine that the consumers run on.
     pub(super) cores: Cores,
     pub(super) trace: Trace,
     pub(super) handle: KernelHandle,
     pub(super) lookahead: Lookahead,
     pub(super) output: Outputs,
-    /// What a client wants sent; empty between two clients.
+    /// The requests of a client. Empty between two clients.
     pub(super) outbox: Outbox,
 }
 
-/// Something that happens; two small numbers, because events move often.
+/// An event. Two small numbers, because events are moved often.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
     Turn(ClientId),
@@ -92,38 +92,38 @@ pub(super) enum Event {
 
 /// An event that is neither a message nor a turn.
 pub(super) enum ControlEvent {
-    /// A client finds that its connection is broken, or could not be made.
+    /// A client notices that its connection is broken, or could not be opened.
     Broken {
         caller: Caller,
         broker: BrokerId,
     },
     Alarm(Alarm),
-    /// With a number of its own.
+    /// A job, with a unique number.
     Job(u64, Job),
-    /// Watermarks are asked for.
+    /// A client asks for watermarks.
     Ask(ClientId),
-    /// The question of this number should have been answered.
+    /// The answer to the question of this number is overdue.
     Unanswered(ClientId, BrokerId, u64),
 }
 
-/// The place of a client in the kernel.
+/// The state of a client in the kernel.
 pub(super) struct ClientSlot {
     pub(super) occupant: Occupant,
-    /// When its next turn comes; other turns in the queue are stale.
+    /// Time of the client's next turn. Other turns in the queue are stale.
     pub(super) turn_at: Time,
-    /// Until when it is busy with an effort.
+    /// End of the client's current effort.
     pub(super) busy_until: Time,
-    /// Whether it has a deferred turn.
+    /// True if the client has a deferred turn.
     pub(super) wants_deferred_turn: bool,
-    /// Whether it [cannot notify actors](SimProcess::cannot_notify_actors).
+    /// True if the process [cannot notify actors](SimProcess::cannot_notify_actors).
     pub(super) cannot_notify_actors: bool,
-    /// Its last question for watermarks.
+    /// Number of the client's last question for watermarks.
     pub(super) question: u64,
     /// Deferred acknowledgements.
     pub(super) acks: Inbox<Ack>,
 }
 
-/// What a slot is for.
+/// The content of a slot.
 pub(super) enum Occupant {
     None,
     Process(Box<dyn SimProcess>),
@@ -131,15 +131,15 @@ pub(super) enum Occupant {
 }
 
 impl ControlEvent {
-    /// Whether it ends the look-ahead: anything may follow from it. A delayed fetch and replication do not, and
-    /// neither does what concerns only the question for watermarks.
+    /// True if the event ends the look-ahead, because anything may follow from it. A delayed fetch and replication do
+    /// not, nor does an event that concerns only a question for watermarks.
     fn ends_lookahead(&self) -> bool {
         let is_usual =
             matches!(self, ControlEvent::Alarm(Alarm::Fetch { .. } | Alarm::Replicated { .. }));
         !is_usual && !matches!(self, ControlEvent::Unanswered(..))
     }
 
-    /// Decides between events of the same instant: it is unique among them.
+    /// The subject of the event, unique among the control events of an instant, for the tie-break.
     fn tie_key(&self) -> u64 {
         let (kind, what) = match self {
             ControlEvent::Broken { caller, broker } => {
@@ -248,16 +248,16 @@ impl Kernel {
         }
     }
 
-    /// Whether the user has interrupted the run since the last call. An event can be a hundred thousand records, so
-    /// there is one after each.
+    /// True if the user has interrupted the run since the last call. To be called after each event, because one event
+    /// may stand for a hundred thousand records.
     #[inline]
     fn is_interrupted(&mut self) -> bool {
-        // Nothing may interrupt it.
+        // An error means that the sender is gone, so that no interruption can come.
         let is_news = self.interrupted.has_changed().unwrap_or(false);
         is_news && *self.interrupted.borrow_and_update()
     }
 
-    /// Moves time to the event at this place.
+    /// Sets virtual time to that of this place.
     #[inline]
     fn set_time(&mut self, key: Key) {
         (self.key, self.now) = (key, key.at());
@@ -287,7 +287,7 @@ impl Kernel {
                 self.occupy(client, Occupant::Asks(answer));
                 self.ask(client);
             }
-            // Taken where commands are.
+            // Handled where the commands are taken.
             Command::Fail(_) => {}
             Command::Disturb(disturbance) => self.disturb(&disturbance),
         }
@@ -303,7 +303,7 @@ impl Kernel {
                 }
                 slot.turn_at = Time::NEVER;
                 if self.now < slot.busy_until {
-                    // The turn at the end of the work is in the queue still.
+                    // The turn at the end of the current effort is still in the queue.
                     slot.turn_at = slot.busy_until;
                     return;
                 }
@@ -363,7 +363,7 @@ impl Kernel {
         }
     }
 
-    /// A request reaches its broker.
+    /// Delivers a request to its broker.
     fn arrive(&mut self, caller: Caller, broker: BrokerId, request: Request) {
         self.trace.request(self.now, caller.client, &request);
         if !self.cluster.is_up(broker) {

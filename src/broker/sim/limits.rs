@@ -1,24 +1,24 @@
-//! Limits of a simulation: they end one that does not end by itself, or does not fit into memory.
+//! The limits of a simulation. They end a simulation that does not end by itself or does not fit into memory.
 
 use std::fmt;
 
 use crate::base::Time;
 
-/// Events between two checks.
+/// Number of events between two checks.
 pub(super) const CHECK_EVERY: u64 = 1 << 14;
-/// How much a simulation may be.
+/// The limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SimLimits {
-    /// Virtual time after which it should have ended.
+    /// Virtual time at which the run must have ended.
     pub until: Time,
-    /// Events.
+    /// Largest number of events.
     pub events: u64,
-    /// Bytes of messages under way and at brokers that do not take them.
+    /// Largest number of bytes in messages that are in flight, or at brokers that do not take them.
     pub bytes: usize,
 }
 
 impl SimLimits {
-    /// Ten billion events, which take an hour or more, and two gibibytes.
+    /// The limits of a run that ends before `until`: ten billion events, which take an hour or more, and 2 GiB.
     pub fn until(until: Time) -> SimLimits {
         SimLimits { until, events: 10_000_000_000, bytes: 2 << 30 }
     }
@@ -27,13 +27,13 @@ impl SimLimits {
 /// A limit that was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exceeded {
-    /// Of virtual time: the run that should have ended did not.
+    /// Virtual time: the run has not ended.
     Time(Time),
-    /// Of events, at this time.
+    /// Number of events, and the time.
     Events(u64, Time),
-    /// Of bytes under way, at this time.
+    /// Bytes in flight, and the time.
     Bytes(usize, Time),
-    /// One of another machine.
+    /// A limit outside the simulation.
     Other(String),
 }
 

@@ -1,4 +1,4 @@
-//! A connection between a client and a broker: latency, order and faults, as TCP gives them; and what is under way on it.
+//! A connection between a client and a broker: latency, order and faults as with TCP, and the messages in flight.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,43 +8,43 @@ use crate::base::{Offset, Random, Seed, Time};
 use crate::broker::model::Caller;
 use crate::broker::protocol::{BrokerId, Request, Response};
 
-/// Quantiles of the latency distribution that are drawn from.
+/// Number of quantiles of the latency distribution that are drawn from.
 pub(super) const QUANTILES: usize = 1024;
 
-/// TCP's least retransmission timeout on Linux, and the most it grows to here.
+/// Linux's shortest retransmission timeout of TCP, and the longest one used here.
 const RETRANSMITTED_AFTER_NS: i64 = 200_000_000;
 const RETRANSMITTED_AFTER_MAX_NS: i64 = 120_000_000_000;
 
-/// A connection, and the ones before it.
+/// The current connection of a client to a broker.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// Which connection of this client to this broker it is.
+    /// Number of the connection.
     pub(super) connection: u32,
     pub(super) is_open: bool,
-    /// Nothing that is sent on it arrives, and its client does not know (yet).
+    /// True if messages vanish and the client does not know (yet).
     pub(super) is_blackholed: bool,
     pub(super) up: LinkDirection<Request>,
     pub(super) down: LinkDirection<Response>,
 }
 
-/// One direction of a link. What is drawn for a message depends on those before it on the same direction only, and
-/// not on the order in which the kernel comes to know of messages elsewhere.
+/// One direction of a link. The draws for a message depend only on the earlier messages of the same direction, and not
+/// on the order in which the kernel handles messages elsewhere.
 #[derive(Debug)]
 pub(super) struct LinkDirection<M> {
     random: Random,
-    /// When the last message arrives. Later ones arrive after it.
+    /// Arrival of the last message. Later messages arrive after it.
     pub(super) last: Time,
-    /// With limited bandwidth: when the last message has left.
+    /// With limited bandwidth, the time at which the last message has left.
     pub(super) free: Time,
-    /// Messages under way, by their arrival.
+    /// Messages in flight, in the order of arrival.
     in_flight: VecDeque<(Key, M)>,
-    /// The first event in the queue that is an arrival here.
+    /// The place of the first arrival here that is in the event queue.
     scheduled: Key,
-    /// Messages on a link that is cut: they get a time of arrival once it is whole again.
+    /// Messages on a blocked link. They get a time of arrival once the link is healed.
     blocked: VecDeque<M>,
 }
 
-/// When a message arrives, and a number that decides among those that arrive at the same instant.
+/// Arrival time of a message, and its tie-break among the arrivals of the same instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrival {
     pub(super) at: Time,
@@ -62,19 +62,19 @@ impl Link {
         }
     }
 
-    /// Whether a response to `to` can arrive: over the connection it belongs to, or without one.
+    /// True if a response to `to` can arrive: it belongs to the current connection, or to none.
     #[inline]
     pub(super) fn carries(&self, to: Caller, response: &Response) -> bool {
         (self.connection == to.connection && !self.is_blackholed) || is_local(response)
     }
 
-    /// From now on nothing that is sent on this connection arrives.
+    /// Lets all later messages of this connection vanish.
     pub(super) fn blackhole(&mut self) {
         self.is_blackholed = true;
         self.lose();
     }
 
-    /// What is under way arrives nowhere.
+    /// Drops the messages in flight.
     pub(super) fn lose(&mut self) {
         self.up.lose(|_| false);
         self.down.lose(is_local);
@@ -84,7 +84,8 @@ impl Link {
 /// The offset in the acknowledgement of a batch that no broker answers.
 pub(super) const HAS_LEFT: Offset = Offset(-1);
 
-/// Whether this is no broker's word, so that it does not come over the connection: a batch with `acks = 0` has left.
+/// True if the response is not sent by a broker: a batch with `acks = 0` has left. It does not depend on the
+/// connection.
 #[inline]
 fn is_local(response: &Response) -> bool {
     matches!(response, Response::Produce(_, Ok(HAS_LEFT)))
@@ -102,7 +103,7 @@ impl<M> LinkDirection<M> {
         }
     }
 
-    /// When a message arrives whose last byte leaves at `left`. Each of its `trips` takes the latency that is drawn
+    /// The arrival of a message whose last byte leaves at `left`. Each of its `trips` takes a latency that is drawn,
     /// and `extra_ns`.
     #[inline]
     pub(super) fn arrives(
@@ -118,7 +119,7 @@ impl<M> LinkDirection<M> {
         Arrival { at: self.last, tie }
     }
 
-    /// When the last byte of a message leaves that is sent at `at`, queued behind earlier messages.
+    /// Departure of the last byte of a message that is sent at `at`, queued behind earlier messages.
     #[inline]
     pub(super) fn leaves(&mut self, at: Time, bytes: u64, bandwidth: Option<u64>) -> Time {
         let Some(bytes_per_s) = bandwidth else { return at };
@@ -128,7 +129,8 @@ impl<M> LinkDirection<M> {
         self.free
     }
 
-    /// Puts a message under way that arrives at `key`. Whether its arrival has to be scheduled: no earlier one is.
+    /// Puts a message in flight that arrives at `key`. True if its arrival has to be scheduled, because no earlier one
+    /// is.
     #[inline]
     #[must_use]
     pub(super) fn put(&mut self, key: Key, message: M) -> bool {
@@ -140,7 +142,7 @@ impl<M> LinkDirection<M> {
         is_first
     }
 
-    /// The message that arrives at `key`, if the event for it is not stale, and the next arrival to be scheduled.
+    /// The message that arrives at `key` (`None` if that event is stale), and the next arrival to be scheduled.
     #[inline]
     pub(super) fn take(&mut self, key: Key) -> (Option<M>, Option<Key>) {
         if key != self.scheduled {
@@ -159,29 +161,29 @@ impl<M> LinkDirection<M> {
         (*first == key && key == self.scheduled).then_some(message)
     }
 
-    /// Keeps a message until the link is whole again.
+    /// Keeps a message until the link is healed.
     pub(super) fn block(&mut self, message: M) {
         self.blocked.push_back(message);
     }
 
-    /// The messages that were blocked.
+    /// Removes the blocked messages.
     pub(super) fn take_blocked(&mut self) -> VecDeque<M> {
         std::mem::take(&mut self.blocked)
     }
 
-    /// What is under way, blocked or not.
+    /// All messages in flight, blocked ones included.
     pub(super) fn messages(&self) -> impl Iterator<Item = &M> {
         self.in_flight.iter().map(|(_, message)| message).chain(&self.blocked)
     }
 
-    /// The connection is broken: what is under way arrives nowhere, but for what `is_local`.
+    /// Drops the messages in flight after a break, except those for which `is_local` is true.
     pub(super) fn lose(&mut self, is_local: impl Fn(&M) -> bool) {
         self.in_flight.retain(|(_, message)| is_local(message));
         self.blocked.retain(is_local);
     }
 }
 
-/// Deferred messages of a receiver, by their arrival.
+/// Deferred messages to a receiver, in the order of arrival.
 #[derive(Debug)]
 pub(super) struct Inbox<M>(VecDeque<(Key, M)>);
 
@@ -211,14 +213,15 @@ impl<M> Inbox<M> {
         insert_sorted(&mut self.0, key, message);
     }
 
-    /// The first message, if it arrives before `key`.
+    /// Removes the first message, if it arrives before `key`.
     #[inline]
     pub(super) fn take_before(&mut self, key: Key) -> Option<(Key, M)> {
         let has_arrived = self.0.front().is_some_and(|(first, _)| *first < key);
         if has_arrived { self.0.pop_front() } else { None }
     }
 
-    /// The first message from `place` on that `is_it`. `place` is then where the search goes on.
+    /// Removes the first message from index `place` on for which `is_it` is true. Sets `place` to where the search
+    /// continues.
     pub(super) fn take_next(
         &mut self,
         place: &mut usize,
@@ -229,45 +232,45 @@ impl<M> Inbox<M> {
     }
 }
 
-/// Inserts a message in the order of keys. Most messages are the last one.
+/// Inserts a message in the order of keys. As a rule its place is the last one.
 #[inline]
 fn insert_sorted<M>(all: &mut VecDeque<(Key, M)>, key: Key, message: M) {
     if all.back().is_none_or(|(last, _)| *last <= key) {
         return all.push_back((key, message));
     }
-    // On a link whose queue is long, a message that is not the last one may have its place far in front.
+    // On a link with a long queue, the place of another message may be far from the end.
     let place = all.partition_point(|(at, _)| *at <= key);
     all.insert(place, (key, message));
 }
 
-/// The active faults of the links of a broker.
+/// The active faults of a broker's links.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LinkFault {
-    /// Whether a fault is active.
+    /// True if a fault is active.
     pub(super) is_active: bool,
     delay: Duration,
     loss: f64,
     duplicate: f64,
     answer_delay: Duration,
-    /// Messages are blocked until the link is healed.
+    /// True if messages are blocked until the link is healed.
     pub(super) is_blocked: bool,
 }
 
 impl LinkFault {
-    /// Messages take `delay` longer in each direction, a share `loss` of them is lost on the way, and a share
-    /// `duplicate` of the batches arrives twice.
+    /// Delays messages by `delay` in each direction, loses a fraction `loss` of them on the way, and delivers a
+    /// fraction `duplicate` of the batches twice.
     pub(super) fn set(&mut self, delay: Duration, loss: f64, duplicate: f64) {
         (self.delay, self.loss, self.duplicate) = (delay, loss, duplicate);
         self.refresh();
     }
 
-    /// Responses take this much longer.
+    /// Delays responses by this time.
     pub(super) fn set_answer_delay(&mut self, by: Duration) {
         self.answer_delay = by;
         self.refresh();
     }
 
-    /// Whether messages pass.
+    /// Blocks messages, or lets them pass.
     pub(super) fn block(&mut self, is_blocked: bool) {
         self.is_blocked = is_blocked;
         self.refresh();
@@ -277,8 +280,8 @@ impl LinkFault {
         self.answer_delay.as_nanos() as i64
     }
 
-    /// The extra latency of a message, in nanoseconds. TCP sends again what is lost, later each time, and keeps
-    /// everything behind it waiting.
+    /// The extra latency of a message, in nanoseconds. TCP retransmits a lost message after growing timeouts, and
+    /// delivers no later message before it.
     pub(super) fn extra_latency_ns(&self, random: &mut Random) -> i64 {
         let mut extra_ns = self.delay.as_nanos() as i64;
         let mut wait = RETRANSMITTED_AFTER_NS;
@@ -289,7 +292,7 @@ impl LinkFault {
         extra_ns
     }
 
-    /// Whether a batch arrives twice.
+    /// True if a batch arrives twice.
     pub(super) fn duplicates(&self, random: &mut Random) -> bool {
         self.duplicate > 0.0 && random.unit() < self.duplicate
     }

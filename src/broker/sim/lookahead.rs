@@ -1,14 +1,15 @@
 //! How a message is delivered: in its order, early, or deferred.
 //!
-//! In order is the reference: a message is an event, and takes effect at its time. [`Lookahead::On`] may deliver some
-//! early or later, but only where nothing can see the difference: times, ties, draws and the trace's hash are the same.
-//! A test compares both for random plans of faults.
+//! In order is the reference: a message is an event, and takes effect at its time. [`Lookahead::On`] may apply some
+//! messages earlier or later, but only where no process or actor can see the difference: times, ties, draws and the
+//! hash of the trace are the same. A test compares both for random plans of faults.
 //!
 //! # Early
 //!
-//! As long as no process can notify an actor, nothing but messages can reach a process before the next control event:
-//! the safe horizon (conservative look-ahead, as of Chandy, Misra and Bryant). Until then a pool sends what is due, and
-//! a message is delivered with its arrival time as soon as it is sent, if it is the next input of its client.
+//! As long as no process can notify an actor, nothing but messages can reach a process before the next control event.
+//! That time is the safe horizon (conservative look-ahead, as of Chandy, Misra and Bryant). Before it a pool sends the
+//! records that are due, each at its time. A message is delivered as soon as it is sent, with its arrival time, if it
+//! is the next input of its client.
 //!
 //! # Deferred
 //!
@@ -23,7 +24,7 @@ use crate::base::Time;
 use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
 
-/// How a message is delivered.
+/// The way in which a message is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Delivery {
     /// As an event.
@@ -37,8 +38,8 @@ enum Delivery {
 impl Kernel {
     /// The time before which nothing but messages can arrive.
     ///
-    /// (Only an error that was not planned could come between: retention that overtakes a consumer. Its actor hears of
-    /// that at its time, when a pool may have sent some records early.)
+    /// (One error could come between: retention that overtakes a consumer. The consumer's actor gets that error at its
+    /// time, when a pool may have sent some records early.)
     #[inline]
     pub(super) fn safe_horizon(&self) -> Time {
         match self.unsettled == 0 && self.may_reorder() {
@@ -47,8 +48,8 @@ impl Kernel {
         }
     }
 
-    /// The rule for an acknowledgement: early if the client has no turn and no earlier message until then, deferred if
-    /// the client will not act on it.
+    /// The rule for an acknowledgement: early if the client has no turn and no other message before it arrives,
+    /// deferred if the client will not act on it.
     #[inline]
     fn delivery_of_ack(&mut self, key: Key, ack: &Ack, safe_horizon: Time) -> Delivery {
         let slot = &mut self.slots[ack.to.client as usize];
@@ -64,7 +65,7 @@ impl Kernel {
         }
     }
 
-    /// The rule for a fetch: deferred if it will be delayed at its broker, and nothing else changes.
+    /// The rule for a fetch: deferred if the broker will delay it, and nothing else changes.
     #[inline]
     fn delivery_of_fetch(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> Delivery {
         match self.may_reorder() && self.cluster.would_wait(broker, client, fetch) {
@@ -73,8 +74,8 @@ impl Kernel {
         }
     }
 
-    /// The rule for a fetch response: early if its client waits for nothing else, has no turn until then, and the log
-    /// keeps the records.
+    /// The rule for a fetch response: early if its client waits for nothing else and has no turn before it arrives, and
+    /// the log keeps the records until then.
     #[inline]
     fn delivery_of_fetched(
         &self,
@@ -139,7 +140,7 @@ impl Kernel {
     ) {
         match self.delivery_of_fetched(key, from, to, &fetch, safe_horizon) {
             Delivery::Early => {
-                // Not the clock: a process is told its time.
+                // The clock is not moved: the time is an argument of the process.
                 let here = (self.key, self.now);
                 (self.key, self.now) = (key, key.at());
                 self.receive(to.client, from, Response::Fetch(fetch));
@@ -151,12 +152,13 @@ impl Kernel {
         }
     }
 
-    /// An acknowledgement reaches a client that does not act on it.
+    /// Applies an acknowledgement to a client that does not act on it.
     #[inline]
     fn acknowledge(&mut self, key: Key, client: ClientId, ack: &Ack) {
         self.trace.acked(key.at(), client, ack.offset);
         if let Occupant::Process(process) = &mut self.slots[client as usize].occupant {
-            // One for one: so a client has the memory of as many as it sends before it hears of them.
+            // One used batch for each acknowledgement, so a client has the memory of as many as it sends before they
+            // come back.
             let client = process.client();
             if let Some(done) = self.output.done.pop() {
                 client.reuse(done);
@@ -166,7 +168,7 @@ impl Kernel {
         }
     }
 
-    /// Whether messages may be delivered out of their order: no fault is active.
+    /// True if messages may be delivered out of their order: no fault is active.
     #[inline]
     pub(super) fn may_reorder(&self) -> bool {
         self.lookahead == Lookahead::On && !self.network.has_link_fault && self.cluster.is_quiet()
@@ -200,7 +202,8 @@ impl Kernel {
         }
     }
 
-    /// A client has acted: if it would act on acknowledgements now, the deferred ones go back to their links.
+    /// Returns the deferred acknowledgements of a client to their links, if the client, which has just acted, would act
+    /// on them.
     #[inline]
     pub(super) fn rearm_acks(&mut self, client: ClientId) {
         let slot = &mut self.slots[client as usize];
@@ -220,7 +223,7 @@ impl Kernel {
         }
     }
 
-    /// A broker has acted: deferred fetches that would not be delayed any more go back to their links.
+    /// Returns deferred fetches to their links if the broker, which has just acted, would not delay them any more.
     #[inline]
     pub(super) fn rearm_fetches(&mut self, broker: BrokerId) {
         if !self.deferred_fetches[broker as usize].is_empty() {
@@ -240,8 +243,8 @@ impl Kernel {
         }
     }
 
-    /// Applies every deferred message that has arrived, and returns the others to their links: a fault is about to
-    /// begin.
+    /// Applies every deferred message that has arrived, and returns the others to their links, because a fault is about
+    /// to begin.
     pub(super) fn flush_deferred(&mut self) {
         for broker in 0..self.cluster.brokers() {
             self.drain_fetches(broker);

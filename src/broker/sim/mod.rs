@@ -1,4 +1,4 @@
-//! The kernel of a simulation: owns virtual time, hosts the data machines, carries messages.
+//! The kernel of a simulation: it owns virtual time, gives processes their turns, and delivers messages.
 
 mod lookahead;
 mod group_checker;

@@ -1,5 +1,5 @@
-//! The network between clients and brokers: connections with latency, in order, as TCP gives them; and what is wrong
-//! with it.
+//! The network between clients and brokers: connections with latency that deliver in order, as TCP does; and the faults
+//! of links.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use crate::base::{Random, Seed, Time};
 use crate::broker::model::{Caller, ClientId};
 use crate::broker::protocol::{BrokerId, Request, Response};
 
-/// What the network is like.
+/// The properties of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkSettings {
-    /// Shortest time a message is under way.
+    /// Shortest time that a message takes.
     pub latency: Duration,
-    /// Mean of what comes on top, exponentially distributed.
+    /// Mean of the additional time, which is exponentially distributed.
     pub jitter: Duration,
-    /// Bytes a second that a connection carries in each direction; `None` for no limit.
+    /// Bytes per second of a connection in each direction; `None` without a limit.
     pub bandwidth: Option<u64>,
 }
 
-/// One-way trips a new connection costs before its first request: TCP's handshake, then ApiVersions.
+/// One-way trips of a new connection before its first request: TCP's handshake, then ApiVersions.
 const TRIPS_TO_CONNECT: u32 = 4;
 
 /// All connections.
@@ -30,15 +30,15 @@ pub(super) struct Network {
     latencies: Box<[i64; QUANTILES]>,
     bandwidth: Option<u64>,
     seed: Seed,
-    /// By client and broker.
+    /// Index: client and broker.
     links: Vec<Link>,
-    /// Draws of when a client finds a connection broken.
+    /// Draws for the time until a client notices a broken connection.
     breaks: Random,
-    /// By broker: the faults of its links.
+    /// The faults of a broker's links. Index: the broker.
     pub(super) link_faults: Vec<LinkFault>,
-    /// Whether any of them is active.
+    /// True if a fault of a link is active.
     pub(super) has_link_fault: bool,
-    /// Draws of link faults. They are separate, so that a fault changes no other draw.
+    /// Draws for faults of links, separate so that a fault changes no other draw.
     pub(super) fault_random: Random,
 }
 
@@ -62,23 +62,23 @@ impl Network {
         }
     }
 
-    /// How long it takes until a client finds a connection broken.
+    /// Time until a client notices a broken connection, in nanoseconds.
     pub(super) fn break_latency(&mut self) -> i64 {
         self.latencies[self.breaks.next_u64() as usize % QUANTILES]
     }
 
-    /// What a request on a new connection and its answer take at the longest, if nothing is wrong.
+    /// Longest time of a request on a new connection and its response, without faults.
     pub(super) fn longest(&self) -> Duration {
         let trips = u64::from(2 + TRIPS_TO_CONNECT);
         Duration::from_nanos(self.latencies[QUANTILES - 1].unsigned_abs() * trips)
     }
 
-    /// Where in the list the links of a broker are.
+    /// Indices of the links of a broker.
     pub(super) fn places_of(&self, broker: BrokerId) -> impl Iterator<Item = u32> + use<> {
         (broker..self.links.len() as u32).step_by(self.brokers as usize)
     }
 
-    /// The link at this place.
+    /// The link with this index.
     #[inline]
     pub(super) fn link_at(&mut self, place: u32) -> &mut Link {
         &mut self.links[place as usize]
@@ -100,13 +100,13 @@ impl Network {
         &mut self.links[place]
     }
 
-    /// Where in the list the link is, once something was sent on it.
+    /// Index of a link that was used before.
     #[inline]
     fn place(&self, client: ClientId, broker: BrokerId) -> usize {
         (client * self.brokers + broker) as usize
     }
 
-    /// Where in the list the link is, which may have to be made.
+    /// Index of a link, which is created if necessary.
     #[inline]
     fn make_place(&mut self, client: ClientId, broker: BrokerId) -> usize {
         let place = self.place(client, broker);
@@ -122,13 +122,13 @@ impl Network {
         self.links.extend(new.map(|place| Link::new(self.seed.child("link", place as u64))));
     }
 
-    /// Whether the size of a message matters.
+    /// True if the size of messages matters.
     #[inline]
     pub(super) fn is_limited(&self) -> bool {
         self.bandwidth.is_some()
     }
 
-    /// When a request of `bytes` bytes sent at `now` arrives, and on which connection. The first one opens it.
+    /// Arrival of a request of `bytes` bytes sent at `now`, and its connection, which the first request opens.
     #[inline]
     pub(super) fn request_arrives(
         &mut self,
@@ -150,12 +150,12 @@ impl Network {
         (arrival, Caller { client, connection: link.connection })
     }
 
-    /// When the last byte of the last request that was sent to `broker` has left, with limited bandwidth.
+    /// With limited bandwidth, the time at which the last byte of the last request to `broker` has left.
     pub(super) fn last_left(&mut self, client: ClientId, broker: BrokerId) -> Time {
         self.link(client, broker).up.free
     }
 
-    /// When a response of `bytes` bytes sent at `at` arrives.
+    /// Arrival of a response of `bytes` bytes sent at `at`.
     #[inline]
     pub(super) fn response_arrives(
         &mut self,
@@ -176,36 +176,36 @@ impl Network {
         down.arrives(left, 1, &self.latencies, extra_ns)
     }
 
-    /// Whether a connection is the current one of its link, and not blackholed.
+    /// True if a connection is the current one of its link, and not blackholed.
     #[inline]
     pub(super) fn is_current(&self, caller: Caller, broker: BrokerId) -> bool {
         let link = &self.links[self.place(caller.client, broker)];
         link.connection == caller.connection && !link.is_blackholed
     }
 
-    /// Whether what a client has sent last is kept from arriving in good time.
+    /// True if a fault or a full link delays or drops what a client has sent last.
     pub(super) fn is_held_up(&mut self, now: Time, client: ClientId, broker: BrokerId) -> bool {
         let longest = self.latencies[QUANTILES - 1] * i64::from(1 + TRIPS_TO_CONNECT);
         self.link_faults[broker as usize].is_active
             || self.link(client, broker).up.last.since_ns(now) > longest
     }
 
-    /// Breaks a connection: what is under way on it arrives nowhere, and neither does what its client sends until it
-    /// hears of it and [ends](Self::end) it. Returns which one it is.
+    /// Breaks a connection. Messages in flight are dropped, and so are those that its client sends until it notices the
+    /// break and [ends](Self::end) the connection. Returns the connection.
     pub(super) fn cut_off(&mut self, client: ClientId, broker: BrokerId) -> Caller {
         let link = self.link(client, broker);
         link.blackhole();
         Caller { client, connection: link.connection }
     }
 
-    /// Whether a client has this connection still, as far as it knows.
+    /// True if a client still has this connection, as far as it knows.
     pub(super) fn has(&self, caller: Caller, broker: BrokerId) -> bool {
         let link = &self.links[self.place(caller.client, broker)];
         link.connection == caller.connection && link.is_open
     }
 
-    /// A client ends its connection: what is under way on it arrives nowhere, and what is sent next opens another one.
-    /// Whether there was one.
+    /// Ends a client's connection: messages in flight are dropped, and the next request opens another connection. True
+    /// if there was one.
     pub(super) fn end(&mut self, client: ClientId, broker: BrokerId) -> bool {
         let link = self.link(client, broker);
         let was_open = std::mem::take(&mut link.is_open);
@@ -234,7 +234,8 @@ impl Network {
 }
 
 impl Network {
-    /// Puts a request under way that arrives at `key`. Where its link is, if the arrival has to be scheduled.
+    /// Puts a request in flight that arrives at `key`. Returns the index of its link if the arrival has to be
+    /// scheduled.
     #[inline]
     pub(super) fn put_request(
         &mut self,
@@ -248,8 +249,8 @@ impl Network {
         (!link.is_blackholed && link.up.put(key, request)).then_some(place as u32)
     }
 
-    /// Puts a response under way that arrives at `key`, unless its connection has ended. Where its link is, if the
-    /// arrival has to be scheduled.
+    /// Puts a response in flight that arrives at `key`, unless its connection has ended. Returns the index of its link
+    /// if the arrival has to be scheduled.
     #[inline]
     pub(super) fn put_response(
         &mut self,
@@ -263,7 +264,7 @@ impl Network {
         (link.carries(to, &response) && link.down.put(key, response)).then_some(place as u32)
     }
 
-    /// Keeps a request until the link is whole again.
+    /// Keeps a request until the link is healed.
     pub(super) fn block_request(&mut self, from: Caller, to: BrokerId, request: Request) {
         let place = self.place(from.client, to);
         let link = &mut self.links[place];
@@ -272,7 +273,7 @@ impl Network {
         }
     }
 
-    /// Keeps a response until the link is whole again.
+    /// Keeps a response until the link is healed.
     pub(super) fn block_response(&mut self, from: BrokerId, to: Caller, response: Response) {
         let place = self.place(to.client, from);
         let link = &mut self.links[place];
@@ -281,19 +282,19 @@ impl Network {
         }
     }
 
-    /// The connection that is at this place in the list, and its broker.
+    /// The connection of the link with this index, and its broker.
     #[inline]
     pub(super) fn connection_at(&self, place: u32) -> (Caller, BrokerId) {
         let client = place / self.brokers;
         (Caller { client, connection: self.links[place as usize].connection }, place % self.brokers)
     }
 
-    /// The requests under way.
+    /// The requests in flight.
     pub(super) fn requests(&self) -> impl Iterator<Item = &Request> {
         self.links.iter().flat_map(|link| link.up.messages())
     }
 
-    /// Something about the links has changed.
+    /// Notes that a fault of a link has changed.
     pub(super) fn refresh(&mut self) {
         self.has_link_fault = self.link_faults.iter().any(|link_faults| link_faults.is_active);
     }
@@ -303,7 +304,7 @@ impl Network {
         self.link_faults[broker as usize].extra_latency_ns(&mut self.fault_random)
     }
 
-    /// Whether a batch to `broker` arrives twice.
+    /// True if a batch to `broker` arrives twice.
     pub(super) fn duplicates(&mut self, broker: BrokerId) -> bool {
         self.link_faults[broker as usize].duplicates(&mut self.fault_random)
     }

@@ -1,4 +1,4 @@
-//! What happens to the record that is followed, as text for the trace.
+//! The trace lines of the followed record.
 
 use super::follower::RecordFollower;
 use super::kernel::{Event, Kernel};
@@ -9,11 +9,11 @@ use crate::broker::model::group::GroupRequest;
 use crate::broker::protocol::{BrokerId, Request, Response};
 use crate::measure::TraceKind;
 
-/// When, who, and what.
+/// Time, subject and text of a line.
 type Said = (Time, String, String);
 
 impl Kernel {
-    /// Tells what the event before this one has done to the record that is followed, and what this one will do.
+    /// Writes the effects of the previous event on the followed record, and those that this event will have.
     #[cold]
     pub(super) fn follow_record(&self, watch: &TraceWriter, event: Event) {
         let Some(mut follower) = watch.follower() else { return };

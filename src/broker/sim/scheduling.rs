@@ -1,4 +1,4 @@
-//! Scheduling of processes: their turns, and deliveries to their clients.
+//! Scheduling of processes: their turns, and the deliveries to their clients.
 
 use super::delivery::ASK_AGAIN;
 use super::kernel::{ClientSlot, ControlEvent, Event, Kernel, Lookahead, Occupant};
@@ -37,7 +37,7 @@ impl Kernel {
         slot.cannot_notify_actors = cannot_notify_actors;
     }
 
-    /// Gives a machine a turn at `at`, unless it has one before.
+    /// Schedules a turn of a process at `at`, unless it has an earlier one.
     #[inline]
     pub(super) fn turn_at(&mut self, client: ClientId, at: Time) {
         if at < self.slots[client as usize].turn_at {
@@ -50,13 +50,13 @@ impl Kernel {
         self.queue.insert(self.queue.key(at, u64::from(client)), Event::Turn(client));
     }
 
-    /// A response reaches its client.
+    /// Delivers a response to its client.
     pub(super) fn receive(&mut self, client: ClientId, broker: BrokerId, response: Response) {
         self.drain_acks(client);
         let slot = &mut self.slots[client as usize];
         self.trace.response(self.now, client, &response);
         match &mut slot.occupant {
-            // It is gone, and its connections with it.
+            // The process has ended, and its connections with it.
             Occupant::None => {}
             Occupant::Asks(_) => {
                 let Response::ListOffsets(watermarks) = response else {
@@ -84,7 +84,8 @@ impl Kernel {
         }
     }
 
-    /// After a delivery to a client: grants its process the turn it requests, or runs what is due in the client.
+    /// To be called after a delivery to a client. Grants its process the turn that it requests, or does what is due in
+    /// the client.
     pub(super) fn after_delivery(&mut self, client: ClientId) {
         let slot = &mut self.slots[client as usize];
         let Occupant::Process(process) = &mut slot.occupant else { return };
@@ -92,12 +93,12 @@ impl Kernel {
         self.grant(client, wish);
     }
 
-    /// Grants a process the turn it requests, or runs what is due in its client.
+    /// Grants a process the turn that it requests, or does what is due in its client.
     #[inline]
     pub(super) fn grant(&mut self, client: ClientId, wish: TurnRequest) {
         match wish {
             TurnRequest::None => {}
-            // A trace has everything in its order.
+            // A trace has all events in their order.
             TurnRequest::Later if self.lookahead == Lookahead::On => self.defer_turn(client),
             TurnRequest::Later | TurnRequest::Now => {
                 if self.now >= self.slots[client as usize].busy_until {
@@ -116,7 +117,7 @@ impl Kernel {
         self.turn_at(client, due);
     }
 
-    /// Defers the turn of a process, unless it has one at the end of its work.
+    /// Defers the turn of a process, unless it has a turn at the end of its work.
     #[inline]
     pub(super) fn defer_turn(&mut self, client: ClientId) {
         let slot = &mut self.slots[client as usize];
@@ -133,11 +134,11 @@ impl Kernel {
                 self.turn(client);
             }
         }
-        // A turn of one process defers no turn of another one.
+        // A turn of one process does not defer the turn of another one.
         self.deferred_turns = deferred_turns;
     }
 
-    /// Runs the turn that is scheduled for this time, and those the look-ahead allows.
+    /// Runs the turn that is scheduled for this time, and the early ones that the look-ahead allows.
     pub(super) fn scheduled_turn(&mut self, client: ClientId) {
         self.drain_acks(client);
         self.trace.turn(self.now, client);
@@ -151,7 +152,7 @@ impl Kernel {
         self.turn_at(client, next);
     }
 
-    /// Runs a turn of a process, after the deliveries to its client; returns when its next turn is due.
+    /// Runs a turn of a process, after the deliveries to its client. Returns the time of its next turn.
     fn act(&mut self, client: ClientId, horizon: Time) -> Time {
         let slot = &mut self.slots[client as usize];
         slot.wants_deferred_turn = false;
@@ -164,7 +165,7 @@ impl Kernel {
                     Effort::Wait(span) => self.now + span,
                     Effort::Cpu(span) => self.cores.occupy(self.now, span),
                 };
-                // Another turn before would be for nothing.
+                // An earlier turn would have nothing to do.
                 slot.turn_at = Time::NEVER;
                 slot.busy_until
             }
@@ -180,14 +181,14 @@ impl Kernel {
         next
     }
 
-    /// A machine has ended.
+    /// Ends a process.
     fn end(&mut self, client: ClientId) {
         let slot = &mut self.slots[client as usize];
         slot.occupant = Occupant::None;
         slot.turn_at = Time::NEVER;
         self.set_cannot_notify_actors(client, true);
         self.rearm_acks(client);
-        // Its last messages still arrive, unless the link is faulty: then the operating system gives them up.
+        // Its last messages still arrive, unless the link is faulty: then the operating system drops them.
         for broker in 0..self.cluster.brokers() {
             self.drain_fetches(broker);
             if self.network.is_held_up(self.now, client, broker) {
@@ -197,7 +198,7 @@ impl Kernel {
         self.cluster.disconnect(client);
     }
 
-    /// Sends what a client wants sent. It gets the memory of another one's outbox.
+    /// Sends the requests of a client. The client gets the memory of another one's outbox.
     fn carry(&mut self, client: ClientId) {
         if let Occupant::Process(process) = &mut self.slots[client as usize].occupant {
             std::mem::swap(process.client().outbox(), &mut self.outbox);
@@ -205,11 +206,11 @@ impl Kernel {
         }
     }
 
-    /// Sends what a client has put into the outbox.
+    /// Sends the requests that a client has put into the outbox.
     #[inline]
     pub(super) fn send_all(&mut self, client: ClientId) {
         let mut turn = self.now;
-        // One is the rule.
+        // The usual case is a single request.
         if self.outbox.len() <= 1 {
             if let Some((at, broker, request)) = self.outbox.pop() {
                 if at > turn {
@@ -221,7 +222,7 @@ impl Kernel {
         }
         let mut outbox = std::mem::take(&mut self.outbox);
         for (at, broker, request) in outbox.drain(..) {
-            // A turn before its time.
+            // A turn before the scheduled one.
             if at > turn {
                 turn = at;
                 self.trace.turn(at, client);

@@ -1,6 +1,6 @@
-//! The trace of a simulation: a hash of everything that happens, and a line for each event if they are wanted.
+//! The trace of a simulation: a hash of all events, and a line for each event if they are wanted.
 //!
-//! Two runs are the same if and only if (to 64 bits) the hashes are.
+//! Two runs are the same if and only if the hashes are equal (to 64 bits).
 
 use std::fmt;
 use std::ops::Range;
@@ -13,8 +13,8 @@ use crate::broker::model::ClientId;
 use crate::broker::protocol::{ErrorCode, Fetch, Request, Response};
 use crate::measure::{TraceKind, TraceLine};
 
-/// A hash over the events so far: the sum of a hash of each with its time, so that it does not matter in which order
-/// events are added. The look-ahead adds some before their time.
+/// A hash of the events so far: the sum of a hash of each event with its time. The order in which events are added does
+/// not matter, because the look-ahead adds some before their time.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     sum: u64,
@@ -37,13 +37,13 @@ impl Trace {
         self.sum = self.sum.wrapping_add(mixed ^ (mixed >> 29));
     }
 
-    /// A machine has a turn because it is time for it.
+    /// Adds a scheduled turn of a process.
     #[inline]
     pub(super) fn turn(&mut self, at: Time, client: ClientId) {
         self.add(at, 1, client, 0);
     }
 
-    /// A request reaches its broker.
+    /// Adds the arrival of a request at its broker.
     #[inline]
     pub(super) fn request(&mut self, at: Time, client: ClientId, request: &Request) {
         match request {
@@ -52,7 +52,7 @@ impl Trace {
         }
     }
 
-    /// A fetch reaches its broker.
+    /// Adds the arrival of a fetch at its broker.
     #[inline]
     pub(super) fn fetch(&mut self, at: Time, client: ClientId, fetch: &Fetch) {
         let content = fetch.slots.iter().fold(5, |content: u64, slot| {
@@ -61,7 +61,7 @@ impl Trace {
         self.add(at, 2, client, content);
     }
 
-    /// A response reaches its client.
+    /// Adds the arrival of a response at its client.
     #[inline]
     pub(super) fn response(&mut self, at: Time, client: ClientId, response: &Response) {
         match response {
@@ -71,13 +71,13 @@ impl Trace {
         }
     }
 
-    /// An acknowledgement reaches its client.
+    /// Adds the arrival of an acknowledgement at its client.
     #[inline]
     pub(super) fn acked(&mut self, at: Time, client: ClientId, offset: Offset) {
         self.add(at, 3, client, (offset.0 as u64) << 8);
     }
 
-    /// The answer to a fetch with this [content](fetched_content) reaches its client.
+    /// Adds the arrival of a fetch response with this [content](fetched_content) at its client.
     #[inline]
     pub(super) fn fetched(&mut self, at: Time, client: ClientId, content: u64) {
         self.add(at, 3, client, content);
@@ -94,7 +94,7 @@ impl Trace {
     }
 }
 
-/// What the trace notes of a request.
+/// The part of a request that enters the hash.
 fn content_of(request: &Request) -> u64 {
     match request {
         Request::Metadata => 1,
@@ -102,7 +102,7 @@ fn content_of(request: &Request) -> u64 {
         Request::ListOffsets => 3,
         Request::FindCoordinator => 7,
         Request::Group(_) => 6,
-        // A fetch is noted otherwise.
+        // A fetch is added by [`Trace::fetch`].
         Request::Close | Request::Fetch(_) => 0,
         Request::Produce(produce) => {
             let sequence = produce.sequence.map_or(0, |(_, sequence)| sequence);
@@ -111,7 +111,7 @@ fn content_of(request: &Request) -> u64 {
     }
 }
 
-/// What the trace notes of a response.
+/// The part of a response that enters the hash.
 fn content_of_response(response: &Response) -> u64 {
     match response {
         Response::Metadata(_) => 1,
@@ -121,7 +121,7 @@ fn content_of_response(response: &Response) -> u64 {
         Response::InitProducerId(answer) => 2 + ((answer.unwrap_or(-1) as u64) << 8),
         Response::ListOffsets(ends) => ends.iter().map(|(_, end)| end.0 as u64).sum(),
         Response::Produce(..) => 4,
-        // Noted otherwise.
+        // A fetch response is added by [`Trace::fetched`].
         Response::Fetch(_) => 0,
     }
 }
@@ -135,13 +135,13 @@ fn number_of(code: ErrorCode) -> u64 {
         ErrorCode::NotEnoughReplicasAfterAppend => 4,
         ErrorCode::RequestTimedOut => 5,
         ErrorCode::Unavailable => 6,
-        // The model rejects nothing for good, and has no epochs.
+        // The model has no permanent errors and no epochs.
         ErrorCode::Rejected(_) => 7,
         ErrorCode::LogTruncation => 8,
     }
 }
 
-/// What the trace notes of the answer to a fetch.
+/// The part of a fetch response that enters the hash.
 #[inline]
 pub(super) fn fetched_content(fetch: &Fetch) -> u64 {
     fetch.slots.iter().fold(5, |content: u64, slot| {
@@ -149,19 +149,19 @@ pub(super) fn fetched_content(fetch: &Fetch) -> u64 {
     })
 }
 
-/// Takes the lines of a trace, in the order of the events.
+/// Gets the lines of a trace, in the order of the events.
 pub struct TraceSink {
     take: Box<dyn FnMut(TraceLine) + Send>,
     followed: Option<FollowedRecord>,
 }
 
 impl TraceSink {
-    /// Gives every line to `take`.
+    /// Passes every line to `take`.
     pub fn new(take: impl FnMut(TraceLine) + Send + 'static) -> TraceSink {
         TraceSink { take: Box::new(take), followed: None }
     }
 
-    /// Has what happens to this record told as well, in lines of [`TraceKind::Record`].
+    /// Adds lines of [`TraceKind::Record`] about this record.
     pub fn following(self, record: FollowedRecord) -> TraceSink {
         TraceSink { followed: Some(record), ..self }
     }
@@ -181,9 +181,9 @@ pub struct TraceWriter {
 
 struct Inner {
     sink: TraceSink,
-    /// By client.
+    /// Index: the client.
     names: Vec<String>,
-    /// When the last event happened that was looked at for the record that is followed.
+    /// Time of the last event that was checked for the followed record.
     last_event: Time,
 }
 
@@ -198,13 +198,13 @@ impl TraceWriter {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of the record that is followed, if one is.
+    /// The state of the followed record, if there is one.
     pub(super) fn follower(&self) -> Option<MutexGuard<'_, RecordFollower>> {
         let follower = self.follower.as_ref()?;
         Some(follower.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// When the event before this one happened.
+    /// Time of the previous event.
     pub(super) fn last_event(&self) -> Time {
         self.lock().last_event
     }
@@ -213,8 +213,8 @@ impl TraceWriter {
         self.lock().last_event = at;
     }
 
-    /// The consumer `who` has processed records of a partition at `at`: tells of the record that is followed, if it is
-    /// among them.
+    /// Notes that the consumer `who` has processed records of a partition at `at`. Writes a line if the followed record
+    /// is among them.
     pub fn processed(
         &self,
         at: Time,
@@ -234,7 +234,7 @@ impl TraceWriter {
         }
     }
 
-    /// A client and what it is called.
+    /// Sets the name of a client.
     pub(super) fn name(&self, client: ClientId, name: String) {
         let names = &mut self.lock().names;
         let count = names.len().max(client as usize + 1);
@@ -242,12 +242,12 @@ impl TraceWriter {
         names[client as usize] = name;
     }
 
-    /// What a client is called.
+    /// The name of a client.
     pub(super) fn name_of(&self, client: ClientId) -> String {
         self.lock().names.get(client as usize).cloned().unwrap_or_default()
     }
 
-    /// Writes an event at `at`: its subject, what it does, and the partitions it concerns.
+    /// Writes an event at `at`: its subject, a description, and its partitions.
     pub fn emit_trace(
         &self,
         at: Time,

@@ -16,11 +16,11 @@ use crate::plan::Acks;
 /// The text of an event, and its partitions.
 pub(super) type TraceText = (String, Vec<PartitionId>);
 
-/// Slots of a fetch that are written out, at most.
+/// Largest number of slots of a fetch that are written out.
 const SLOTS_MAX: usize = 6;
 
 impl Kernel {
-    /// Writes the event that is about to happen to the trace.
+    /// Writes the next event to the trace.
     #[cold]
     pub(super) fn emit_trace(&self, event: Event) {
         let Some(watch) = self.handle.trace_writer() else { return };
@@ -97,7 +97,7 @@ impl Kernel {
     }
 }
 
-/// Counted from 1, as in a scenario and in the real thing.
+/// Brokers are counted from 1, as in a scenario.
 fn name(broker: BrokerId) -> String {
     format!("broker-{}", broker + 1)
 }
@@ -207,7 +207,7 @@ fn heartbeat_accepted(accepted: &HeartbeatAccepted) -> TraceText {
             format!("ConsumerGroupHeartbeat: epoch {epoch}, to have {}", ids(target)),
             target.clone(),
         ),
-        // The model's topic is always known.
+        // The topic of the model is always known.
         Some(TargetAssignment::UnknownTopic) | None => {
             (format!("ConsumerGroupHeartbeat: epoch {epoch}"), Vec::new())
         }
