@@ -1,4 +1,5 @@
-//! How a group's leader deals out one topic's partitions: range, round robin, sticky and cooperative sticky.
+//! The client-side assignors, with which a group's leader assigns the partitions of a topic: range, round robin, sticky
+//! and cooperative sticky.
 //!
 //! The rules are those of librdkafka and the Java client (KIP-54, KIP-341, KIP-429) for a topic that every member
 //! subscribes to. Ties are broken by order, never at random.
@@ -9,24 +10,24 @@ use std::collections::BTreeMap;
 use crate::base::PartitionId;
 use crate::plan::Assignor;
 
-/// A member as the leader sees it in the answer to its JoinGroup.
+/// A member, as the leader sees it in the response to its JoinGroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subscription {
-    /// Given by the coordinator.
+    /// The member id, which the coordinator assigned.
     pub member_id: String,
     /// `group.instance.id` of a static member.
     pub instance_id: Option<String>,
-    /// What the member had when it joined. Only sticky assignors look at it.
+    /// The partitions that the member owned when it joined. Only sticky assignors use them.
     pub owned: Vec<PartitionId>,
-    /// The generation it had that in; -1 for a newcomer.
+    /// The generation in which it owned them; -1 for a new member.
     pub generation: i32,
 }
 
-/// What each member gets, in the order the members were given, ascending.
+/// The partitions of each member, ascending, in the order of the given members.
 pub type Assignment = Vec<Vec<PartitionId>>;
 
-/// Deals `partitions` partitions out. With a cooperative assignor, a partition that changes hands is left out of
-/// this round: its owner has to give it up first.
+/// Assigns `partitions` partitions. A cooperative assignor leaves out a partition that changes its owner, because the
+/// old owner has to give it up first.
 pub fn assign(assignor: Assignor, partitions: u32, members: &[Subscription]) -> Assignment {
     let order = in_order(members);
     if order.is_empty() {
@@ -42,7 +43,7 @@ pub fn assign(assignor: Assignor, partitions: u32, members: &[Subscription]) -> 
     }
 }
 
-/// Positions of the members in the order assignors use: static members by instance, others by member id.
+/// Indices of the members in the order that assignors use: static members by instance id, others by member id.
 fn in_order(members: &[Subscription]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..members.len()).collect();
     let name = |at: &usize| {
@@ -53,7 +54,7 @@ fn in_order(members: &[Subscription]) -> Vec<usize> {
     order
 }
 
-/// Neighbouring partitions together; the first members get one more when it does not come out even.
+/// Contiguous ranges. The first members get one partition more if the division leaves a rest.
 fn range(partitions: u32, order: &[usize]) -> Assignment {
     let members = order.len() as u32;
     let (each, more) = (partitions / members, partitions % members);
@@ -67,7 +68,7 @@ fn range(partitions: u32, order: &[usize]) -> Assignment {
     assignment
 }
 
-/// One after the other.
+/// One partition after the other to one member after the other.
 fn round_robin(partitions: u32, order: &[usize]) -> Assignment {
     let mut assignment = vec![Vec::new(); order.len()];
     for partition in 0..partitions {
@@ -76,7 +77,7 @@ fn round_robin(partitions: u32, order: &[usize]) -> Assignment {
     assignment
 }
 
-/// Who really has what: of several claims to a partition the one of the highest generation holds.
+/// The owner of each partition. Of several claims, the one with the highest generation is valid.
 fn owners(partitions: u32, members: &[Subscription]) -> BTreeMap<PartitionId, usize> {
     let mut owners: BTreeMap<PartitionId, usize> = BTreeMap::new();
     for (at, member) in members.iter().enumerate() {
@@ -90,7 +91,7 @@ fn owners(partitions: u32, members: &[Subscription]) -> BTreeMap<PartitionId, us
     owners
 }
 
-/// As even as can be, with as few moves as that takes.
+/// As balanced as possible, with as few moves as possible.
 fn sticky(partitions: u32, order: &[usize], owners: &BTreeMap<PartitionId, usize>) -> Assignment {
     let mut assignment: Assignment = vec![Vec::new(); order.len()];
     for (partition, owner) in owners {
@@ -105,7 +106,7 @@ fn sticky(partitions: u32, order: &[usize], owners: &BTreeMap<PartitionId, usize
             assignment[member].push(partition);
         }
     }
-    // Each move makes the distribution more even, so there are fewer than there are partitions.
+    // Each move improves the balance, so there are fewer moves than partitions.
     for _ in 0..partitions {
         let to = emptiest(&assignment);
         let fullest = order.iter().copied().max_by_key(|member| {
@@ -123,7 +124,7 @@ fn sticky(partitions: u32, order: &[usize], owners: &BTreeMap<PartitionId, usize
     assignment
 }
 
-/// Leaves out what still belongs to another member.
+/// Leaves out partitions that still belong to another member.
 fn withhold_moved(assignment: Assignment, owners: &BTreeMap<PartitionId, usize>) -> Assignment {
     let may_have = |member: usize, partition: &PartitionId| {
         owners.get(partition).is_none_or(|owner| *owner == member)

@@ -1,4 +1,4 @@
-//! Cores that work queues for: each piece of work gets the one that is free first.
+//! The cores of a machine: work queues for the core that is free first.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ impl Cores {
         Cores { free_from: vec![Time::ZERO; count.max(1) as usize] }
     }
 
-    /// Gives `work` that comes at `now` a core, and returns when it will be done. Work comes in the order of its times,
-    /// so that idle cores are all the same.
+    /// Gives work that arrives at `now` a core, and returns the time at which it is done. Calls are in the order of
+    /// their times, so all idle cores are equal.
     #[inline]
     pub fn occupy(&mut self, now: Time, work: Duration) -> Time {
         match self.free_from.iter_mut().find(|free_from| **free_from <= now) {

@@ -1,48 +1,50 @@
-//! A partition's log: records by offset, one after the other in memory; and what it remembers of idempotent producers,
-//! so that a retry is neither appended twice nor out of order.
+//! The log of a partition: its records, contiguous in memory in the order of their offsets. Also its state of
+//! idempotent producers, so that a retry is neither appended twice nor out of order.
 //!
-//! The latter is after Kafka's `ProducerStateManager` and `ProducerStateEntry` (KIP-98): the last five batches of each
-//! producer.
+//! The producer state follows Kafka's `ProducerStateManager` and `ProducerStateEntry` (KIP-98): the last five batches
+//! of each producer.
 
 use crate::broker::protocol::{Batch, PACKED, RecordBuffer};
 
-/// Bytes dropped at once when more than the retention is kept: as Kafka drops whole segments.
+/// A log may exceed its retention by one part in this number. Then the excess is dropped at once, as Kafka drops whole
+/// segments.
 const DROP_SHARE: u64 = 8;
-/// Room that a log begins with: so large that the allocator maps pages for it, which are not copied when it grows and
-/// not there before they are written to.
+/// Initial capacity of a log, in bytes. It is so large that the allocator maps pages for it. These are not copied when
+/// the log grows, and take no memory before they are written.
 const ROOM: usize = 256 << 10;
-/// Marks a record of which only the beginning is kept.
+/// Flag of a record of which only the beginning is kept.
 const SHORT: u32 = 1 << 31;
 
 /// The records of one partition.
 ///
-/// Payloads are filled up to their size, mostly with the same bytes: what a record ends with is not kept if the
-/// partition's first record, which is as long, ends with the same, and the records before have it in common, too.
+/// Payloads are filled up to their size, mostly with the same bytes. The end of a record is not kept if it equals the
+/// end of the partition's first record, the two have the same length, and all records so far have that end in common.
 #[derive(Debug, Default)]
 pub struct PartitionLog {
-    /// Offset of the first record kept.
+    /// Offset of the first record in the log.
     start: i64,
     bytes: Vec<u8>,
-    /// Where each kept record ends in `bytes`, and whether it is [`SHORT`].
+    /// End of each record in `bytes`, and the flag [`SHORT`].
     ends: Vec<u32>,
-    /// The first record there was, and how much of others as long is kept: they have the rest in common with it.
+    /// The first record that was appended, and how many bytes of other records of its length are kept. Their remaining
+    /// bytes equal its own.
     first: Vec<u8>,
     head: usize,
-    /// What the records kept come to, in bytes, as long as they really are.
+    /// Sum of the records' lengths, in bytes.
     size_bytes: u64,
-    /// Length of the longest record there was.
+    /// Length of the longest record that was appended.
     longest: u32,
-    /// Whether its records are packed.
+    /// True if the records are packed.
     is_packed: bool,
 }
 
 impl PartitionLog {
-    /// The first offset there is.
+    /// The first offset in the log.
     pub fn start(&self) -> i64 {
         self.start
     }
 
-    /// The offset the next record gets.
+    /// The offset that the next record gets.
     pub fn end(&self) -> i64 {
         self.start + self.ends.len() as i64
     }
@@ -80,21 +82,21 @@ impl PartitionLog {
         self.ends.push(self.bytes.len() as u32);
     }
 
-    /// How much is kept of a record that has less in common with the first one than those before it.
+    /// The bytes to keep of a record that has less in common with the first one than the records before it.
     #[cold]
     fn longer_head(&mut self, record: &[u8]) -> usize {
         let head = head(record, &self.first);
-        // With nothing in common it is an exception, and tells nothing of the next ones.
+        // A record with nothing in common is an exception, and says nothing about the next ones.
         if head < record.len() {
             self.head = head;
         }
         head
     }
 
-    /// Drops the oldest records when more than `bytes_max` are kept.
+    /// Drops the oldest records if the log has more than `bytes_max` bytes.
     #[inline]
     pub fn retain(&mut self, bytes_max: u64) {
-        // Places in `bytes` have 31 bits.
+        // Positions in `bytes` have 31 bits.
         let bytes_max = bytes_max.min(u64::from(SHORT / 2));
         if self.size_bytes <= bytes_max + bytes_max / DROP_SHARE {
             return;
@@ -107,12 +109,12 @@ impl PartitionLog {
         self.drop_first(dropped);
     }
 
-    /// Drops what stands before `offset`.
+    /// Drops the records before `offset`.
     pub fn delete_before(&mut self, offset: i64) {
         self.drop_first((offset.min(self.end()) - self.start).max(0) as usize);
     }
 
-    /// Cuts off what stands at `end` and beyond.
+    /// Drops the records at `end` and after it.
     pub fn truncate(&mut self, end: i64) {
         let kept = (end - self.start).max(0) as usize;
         if kept < self.ends.len() {
@@ -134,7 +136,7 @@ impl PartitionLog {
         self.start += records as i64;
     }
 
-    /// The offset up to which records from `from` fit into `bytes_max`; at least one record, if there is one
+    /// The offset up to which the records from `from` fit into `bytes_max`. At least one record fits, if there is one
     /// before `to`.
     #[inline]
     pub fn fitting(&self, from: i64, to: i64, bytes_max: u32) -> i64 {
@@ -153,16 +155,16 @@ impl PartitionLog {
         next
     }
 
-    /// Bytes of the records from `from` to before `to`, as far as they are there.
+    /// Bytes of the records from `from` to before `to`, as far as they are in the log.
     pub fn size_of(&self, from: i64, to: i64) -> u64 {
         let there = from.max(self.start)..to.min(self.end());
         there.map(|offset| self.length(self.index(offset))).sum()
     }
 
-    /// Appends the records of `from..to`.
+    /// Appends the records of `from..to` to `out`.
     pub fn copy(&self, from: i64, to: i64, out: &mut RecordBuffer) {
         let mark = if self.is_packed { PACKED } else { 0 };
-        // Retention may have overtaken an answer that was under way.
+        // Retention may have removed records while the response was in flight.
         let (from, to) = (from.max(self.start), to.min(self.end()));
         for offset in from..to {
             let index = self.index(offset);
@@ -181,7 +183,7 @@ impl PartitionLog {
         (offset - self.start) as usize
     }
 
-    /// How long the record of this index really is.
+    /// The length of the record with this index.
     fn length(&self, index: usize) -> u64 {
         match self.ends[index] & SHORT != 0 {
             true => self.first.len() as u64,
@@ -189,13 +191,13 @@ impl PartitionLog {
         }
     }
 
-    /// Where the record of this index begins.
+    /// The position of the record with this index.
     fn begin(&self, index: usize) -> usize {
         index.checked_sub(1).map_or(0, |before| (self.ends[before] & !SHORT) as usize)
     }
 }
 
-/// How much of `record` is left without the end it shares with `other`, which is as long; in steps of eight bytes.
+/// Bytes of `record` without the end that it shares with `other`, which has the same length; in steps of eight bytes.
 #[inline]
 fn head(record: &[u8], other: &[u8]) -> usize {
     let same =
@@ -203,24 +205,24 @@ fn head(record: &[u8], other: &[u8]) -> usize {
     record.len() - 8 * same
 }
 
-/// Batches remembered per producer: as many as a client may have in flight.
+/// Batches remembered per producer: as many as an idempotent client may have in flight.
 const BATCHES_KEPT: usize = 5;
 
-/// What to do with a batch.
+/// The result of the sequence check of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     /// Append it.
     Append,
-    /// It is in the log already, from this offset on: acknowledge it again.
+    /// The batch is in the log already, at this offset: acknowledge it again.
     Duplicate(i64),
-    /// A batch before it is missing.
+    /// An earlier batch is missing.
     OutOfOrder,
 }
 
-/// The producers of a partition.
+/// The state of the producers of a partition.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sequences {
-    /// By number: the cluster gives them one after the other.
+    /// Index: the producer id, which the cluster counts up.
     producers: Vec<Producer>,
 }
 
@@ -228,7 +230,7 @@ pub(super) struct Sequences {
 #[derive(Clone, Debug, Default)]
 struct Producer {
     batches: [Kept; BATCHES_KEPT],
-    /// How many of them there are, and which one is the newest.
+    /// Number of batches in the ring, and the index of the newest.
     count: usize,
     newest: usize,
 }
@@ -242,9 +244,9 @@ struct Kept {
 }
 
 impl Sequences {
-    /// Looks at a batch of `count` records whose first one has sequence `first`, and remembers it if it is to be
-    /// appended, which is at `offset`. A producer nothing is known of may begin anywhere: what it did before may have
-    /// been deleted.
+    /// Checks a batch of `count` records with `first` as the sequence of the first one. Remembers it if it is to be
+    /// appended, at `offset`. A producer without state may start with any sequence, because its earlier batches may
+    /// have been deleted.
     #[inline]
     pub(super) fn admit(
         &mut self,
@@ -270,7 +272,7 @@ impl Sequences {
         &mut self.producers[number]
     }
 
-    /// Forgets what the log has lost from offset `from` on.
+    /// Forgets the batches from offset `from` on, which the log has lost.
     pub(super) fn truncate(&mut self, from: i64) {
         for producer in &mut self.producers {
             while producer.newest().is_some_and(|newest| newest.offset >= from) {

@@ -1,4 +1,4 @@
-//! The broker model: pure state machines that speak Kafka's terms and know neither sockets nor clocks.
+//! The model of brokers: pure machines with the terms of Kafka, without sockets and clocks.
 
 pub mod assignor;
 mod cluster;

@@ -1,27 +1,27 @@
-//! How a group's coordinator assigns one topic's partitions to the members of the consumer protocol: `uniform` and
-//! `range`, Kafka's two assignors of `group.consumer.assignors`.
+//! The server-side assignors, with which a coordinator assigns the partitions of a topic to the members of the consumer
+//! protocol: `uniform` and `range`, the two of Kafka's `group.consumer.assignors`.
 //!
-//! Rules after Kafka's `UniformHomogeneousAssignmentBuilder` and `RangeAssignor` of the module `group-coordinator`, for a
-//! topic that every member subscribes to. Kafka's uniform assignor goes through the members in the order of a hash map;
-//! here the order is that of the member ids, so a run can be repeated.
+//! The rules follow Kafka's `UniformHomogeneousAssignmentBuilder` and `RangeAssignor` of the module
+//! `group-coordinator`, for a topic that every member subscribes to. Kafka's uniform assignor iterates over members in
+//! the order of a hash map. Here the order is that of the member ids, so that a run can be repeated.
 
 use std::collections::BTreeSet;
 
 use crate::base::PartitionId;
 use crate::plan::RemoteAssignor;
 
-/// A member as the assignor sees it.
+/// A member, as the assignor sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Assignee {
     /// The member's id.
     pub(super) member_id: String,
     /// `group.instance.id` of a static member.
     pub(super) instance_id: Option<String>,
-    /// What the last target assignment gave it. Only `uniform` looks at it.
+    /// The partitions of the member in the last target assignment. Only `uniform` uses them.
     pub(super) target: BTreeSet<PartitionId>,
 }
 
-/// The target assignment of `partitions` partitions, in the order the members were given.
+/// The target assignment of `partitions` partitions, in the order of the given members.
 pub(super) fn assign_remotely(
     assignor: RemoteAssignor,
     partitions: u32,
@@ -36,14 +36,15 @@ pub(super) fn assign_remotely(
     }
 }
 
-/// Each member's share, in this order of members: the first ones have one more when it does not come out even.
+/// The number of partitions of each member, in this order of members. The first ones get one more if the division
+/// leaves a rest.
 fn quotas(partitions: u32, members: usize) -> impl Iterator<Item = usize> {
     let (each, more) = (partitions as usize / members, partitions as usize % members);
     (0..members).map(move |turn| each + usize::from(turn < more))
 }
 
-/// Balance first, then stickiness: a member keeps what it has up to its share, and what is left goes to members that have
-/// less than theirs.
+/// First balance, then stickiness: a member keeps its partitions up to its quota, and the others go to members below
+/// their quota.
 fn uniform(partitions: u32, members: &[Assignee]) -> Vec<BTreeSet<PartitionId>> {
     let mut order: Vec<usize> = (0..members.len()).collect();
     order.sort_by_key(|at| &members[*at].member_id);
@@ -65,7 +66,7 @@ fn uniform(partitions: u32, members: &[Assignee]) -> Vec<BTreeSet<PartitionId>> 
     assignment
 }
 
-/// Neighbouring partitions together. Static members come first, by instance; the others follow by member id.
+/// Contiguous ranges. Static members come first, by instance id; the others follow by member id.
 fn range(partitions: u32, members: &[Assignee]) -> Vec<BTreeSet<PartitionId>> {
     let mut order: Vec<usize> = (0..members.len()).collect();
     let place = |at: &usize| {

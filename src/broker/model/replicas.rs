@@ -1,55 +1,55 @@
-//! The replicas of one partition: who leads, who is in sync, and up to where every replica in sync has the records.
+//! The replicas of one partition: its leader, the in-sync replicas, and the high watermark.
 //!
-//! Pure bookkeeping of offsets, no records: the log itself is kept once, and cut where a new leader's copy ends.
-//! Rules after Kafka's `Partition` and the controller's elections (KIP-101 for truncation by leader epoch).
+//! Only offsets, no records: the log is kept once, and truncated where a new leader's copy ends. The rules follow
+//! Kafka's `Partition` and the elections of its controller (KIP-101 for truncation by leader epoch).
 
 use std::time::Duration;
 
 use crate::base::Time;
 use crate::broker::protocol::BrokerId;
 
-/// A partition's replicas. See the module's documentation.
+/// The replicas of a partition. See the documentation of the module.
 #[derive(Clone, Debug)]
 pub struct Replicas {
-    /// In the order in which they are preferred as leaders.
+    /// The replicas, in the order in which they are preferred as leaders.
     copies: Vec<Replica>,
     leader: Option<BrokerId>,
     epoch: i32,
     high_watermark: i64,
-    /// Whether leader or replicas in sync have changed since that was asked last.
+    /// True if the leader or the in-sync replicas have changed since the last call of `take_changed`.
     is_changed: bool,
 }
 
-/// A broker's copy.
+/// The copy of a broker.
 #[derive(Clone, Debug)]
 struct Replica {
     broker: BrokerId,
     is_up: bool,
     in_sync: bool,
-    /// The offset the next record gets there.
+    /// The offset that the next record gets in this copy.
     end: i64,
-    /// When it last had everything.
+    /// Time at which the copy last had all records.
     caught_up: Time,
 }
 
-/// What a change did to the log.
+/// The effect of a change on the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Election {
     /// The leader is the same.
     None,
-    /// Another broker leads; its copy ends here, and what the old leader had beyond is lost.
+    /// Another broker leads. Its copy ends at `end`, and the records of the old leader after that are lost.
     Leader {
         /// The new leader.
         broker: BrokerId,
-        /// The end of its copy.
+        /// The end of the new leader's copy.
         end: i64,
     },
-    /// No replica in sync is left: the partition is offline.
+    /// No in-sync replica is up: the partition is offline.
     Offline,
 }
 
 impl Replicas {
-    /// Empty replicas on `brokers`, all up and in sync; the first one leads.
+    /// Empty replicas on `brokers`, all of them up and in sync. The first one leads.
     pub fn new(brokers: &[BrokerId]) -> Replicas {
         let copy = |broker: &BrokerId| Replica {
             broker: *broker,
@@ -67,55 +67,56 @@ impl Replicas {
         }
     }
 
-    /// Who leads; `None` while the partition is offline.
+    /// The leader; `None` while the partition is offline.
     pub fn leader(&self) -> Option<BrokerId> {
         self.leader
     }
 
-    /// Whether leader or replicas in sync may have changed since the last call.
+    /// True if the leader or the in-sync replicas may have changed since the last call.
     #[inline]
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.is_changed)
     }
 
-    /// Raised with every election.
+    /// The leader epoch, which each election increases.
     pub fn epoch(&self) -> i32 {
         self.epoch
     }
 
-    /// The offset after the last record that every replica in sync has: what consumers may see.
+    /// The high watermark: the offset after the last record that all in-sync replicas have. Consumers see the records
+    /// before it.
     pub fn high_watermark(&self) -> i64 {
         self.high_watermark
     }
 
-    /// How many copies there are.
+    /// Number of replicas.
     pub fn copies(&self) -> usize {
         self.copies.len()
     }
 
-    /// Whose copy number `place` is.
+    /// The broker of the replica with this index.
     pub fn broker(&self, place: usize) -> BrokerId {
         self.copies[place].broker
     }
 
-    /// Whether a copy misses something, or could be in sync again.
+    /// True if a replica lacks records, or may become in sync again.
     pub fn has_laggards(&self) -> bool {
         let end = self.leader_end();
         self.copies.iter().any(|copy| copy.end < end || !copy.in_sync)
     }
 
-    /// Brokers that have to have a record before it is acknowledged to `acks = all`.
+    /// The brokers that must have a record before it is acknowledged with `acks = all`.
     pub fn in_sync(&self) -> impl Iterator<Item = BrokerId> {
         self.copies.iter().filter(|copy| copy.in_sync).map(|copy| copy.broker)
     }
 
-    /// Brokers with a copy that follow the leader now.
+    /// The brokers with a replica that follow the leader now.
     pub fn followers(&self) -> impl Iterator<Item = BrokerId> {
         let follows = |copy: &&Replica| copy.is_up && Some(copy.broker) != self.leader;
         self.copies.iter().filter(follows).map(|copy| copy.broker)
     }
 
-    /// The leader's log ends here since `now`. Whether the high watermark has moved.
+    /// Notes that the leader's log ends at `end` since `now`. True if the high watermark has moved.
     #[inline]
     pub fn appended(&mut self, end: i64, now: Time) -> bool {
         let (leader, before) = (self.leader, self.leader_end());
@@ -127,21 +128,20 @@ impl Replicas {
             }
             is_alone &= !copy.in_sync;
             if copy.end == before {
-                // It had everything until now.
+                // The replica had all records until now.
                 copy.caught_up = now;
             }
         }
-        // Every other replica in sync has to fetch it first.
+        // The other in-sync replicas have to fetch the records first.
         if is_alone {
             self.high_watermark = end;
         }
         is_alone
     }
 
-    /// A follower asks for records from `offset` on: it has all before. Whether the high watermark has moved.
+    /// Notes a fetch of a follower from `offset`: it has all records before that. True if the high watermark has moved.
     ///
-    /// A question that was under way while a later one arrived says less than is known, and takes nothing away: a
-    /// follower loses records by an election only.
+    /// A fetch that was overtaken by a later one is ignored: a follower loses records only through an election.
     pub fn fetched(&mut self, follower: BrokerId, offset: i64, now: Time) -> bool {
         let (end, watermark) = (self.leader_end(), self.high_watermark);
         let mut is_back = false;
@@ -150,7 +150,7 @@ impl Replicas {
             if copy.end == end {
                 copy.caught_up = now;
             }
-            // It is in sync again once it has what consumers may have seen.
+            // The replica is in sync again once it has all records that consumers may have seen.
             is_back = !copy.in_sync && copy.is_up && copy.end >= watermark;
             copy.in_sync |= is_back;
         }
@@ -158,8 +158,8 @@ impl Replicas {
         self.advance()
     }
 
-    /// Takes followers that have been behind for longer than `replica.lag.time.max.ms` out of the in-sync replicas.
-    /// Whether the high watermark has moved.
+    /// Removes followers that have been behind for longer than `replica.lag.time.max.ms` from the in-sync replicas.
+    /// True if the high watermark has moved.
     pub fn drop_laggards(&mut self, lag_time_max: Duration, now: Time) -> bool {
         let (leader, end) = (self.leader, self.leader_end());
         for copy in self.copies.iter_mut().filter(|copy| Some(copy.broker) != leader) {
@@ -170,13 +170,14 @@ impl Replicas {
         self.advance()
     }
 
-    /// A broker is gone. If it led, another one in sync does now; with `unclean`, if need be any that is up.
+    /// Notes that a broker is down. If it was the leader, another in-sync replica leads now; with `unclean`, if
+    /// necessary any one that is up.
     pub fn down(&mut self, broker: BrokerId, unclean: bool) -> Election {
         let others_in_sync = self.in_sync().any(|id| id != broker);
         self.is_changed = true;
         let Some(copy) = self.copy(broker) else { return Election::None };
         copy.is_up = false;
-        // The last one in sync stays in sync: no other may lead before it is back.
+        // The last in-sync replica stays in sync: no other one may lead before it is up again.
         copy.in_sync &= !others_in_sync;
         if self.leader == Some(broker) {
             return self.elect(unclean);
@@ -185,7 +186,7 @@ impl Replicas {
         Election::None
     }
 
-    /// A broker is back, with what it had.
+    /// Notes that a broker is up again, with the records that it had.
     pub fn up(&mut self, broker: BrokerId, unclean: bool) -> Election {
         if let Some(copy) = self.copy(broker) {
             copy.is_up = true;
@@ -193,13 +194,13 @@ impl Replicas {
         if self.leader.is_some() { Election::None } else { self.elect(unclean) }
     }
 
-    /// Whether the replica leads that is preferred: the first one.
+    /// True if the preferred replica, the first one, leads.
     pub fn is_balanced(&self) -> bool {
         self.leader == self.copies.first().map(|copy| copy.broker)
     }
 
-    /// The preferred replica leads again if it is up and in sync. What the old leader has beyond its copy is lost, so
-    /// it can be with any election.
+    /// Makes the preferred replica the leader if it is up and in sync. Records of the old leader that it lacks are
+    /// lost, as in any election.
     pub fn prefer(&mut self) -> Election {
         match self.copies.first() {
             Some(copy) if copy.is_up && copy.in_sync && !self.is_balanced() => {
@@ -222,14 +223,14 @@ impl Replicas {
         self.lead(broker, end)
     }
 
-    /// `broker` leads now, with a copy that ends at `end`.
+    /// Makes `broker` the leader, with a copy that ends at `end`.
     fn lead(&mut self, broker: BrokerId, end: i64) -> Election {
         self.leader = Some(broker);
         self.is_changed = true;
         self.epoch += 1;
         self.high_watermark = self.high_watermark.min(end);
         for copy in &mut self.copies {
-            // Followers cut off what the new leader does not have.
+            // Followers drop the records that the new leader lacks.
             copy.end = copy.end.min(end);
             copy.in_sync = copy.broker == broker || (copy.in_sync && copy.is_up);
         }
@@ -246,7 +247,7 @@ impl Replicas {
         self.copies.iter().find(leads).map_or(self.high_watermark, |copy| copy.end)
     }
 
-    /// Every replica in sync has what the slowest of them has. The high watermark never goes back here.
+    /// Sets the high watermark to the end of the shortest in-sync copy. It never decreases here.
     fn advance(&mut self) -> bool {
         if self.leader.is_none() {
             return false;

@@ -1,11 +1,11 @@
-//! Fetches: what there is up to the high watermark, or a wait for more.
+//! Fetch requests: records up to the high watermark, or a delay until there are some.
 
 use super::state::{Alarm, Caller, ClientId, Fetched, Output, Outputs};
 use super::state::{Cluster, Place};
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, FetchSlot};
 
-/// More than can be sent to one partition while a message is under way.
+/// More bytes than can be appended to one partition while a message is in flight.
 const MUCH: u64 = 64 << 20;
 
 impl Cluster {
@@ -31,14 +31,14 @@ impl Cluster {
         }
     }
 
-    /// Takes a fetch that reaches `broker` at `now` and [would wait](Self::would_wait).
+    /// Handles a fetch that reaches `broker` at `now` and [is delayed](Self::would_wait).
     #[inline]
     pub fn let_wait(&mut self, now: Time, broker: BrokerId, caller: Caller, fetch: Box<Fetch>) {
         let at = self.brokers[broker as usize].cores.occupy(now, self.settings.request_cost);
         self.park(at, broker, caller, fetch);
     }
 
-    /// Lets a fetch wait.
+    /// Delays a fetch.
     #[inline]
     fn park(&mut self, since: Time, broker: BrokerId, caller: Caller, fetch: Box<Fetch>) {
         for slot in &fetch.slots {
@@ -49,7 +49,7 @@ impl Cluster {
         (place.caller, place.since) = (caller, since);
     }
 
-    /// Writes what there is into the slots. Whether that is an answer.
+    /// Writes the offsets of available records into the slots. True if the fetch can be answered.
     #[inline]
     fn fill(&self, broker: BrokerId, fetch: &mut Fetch) -> bool {
         let mut is_answer = fetch.slots.is_empty();
@@ -81,14 +81,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Bytes of the records a slot brings.
+    /// Bytes of the records in a slot.
     pub fn size_bytes(&self, slot: &FetchSlot) -> u64 {
         let partition = self.partitions.get(slot.partition.0 as usize);
         partition.map_or(0, |partition| partition.log.size_of(slot.offset, slot.end))
     }
 
-    /// Whether the records of an answer stay in the log while it is under way: they are the last ones, and as much as is
-    /// kept of a partition does not come within a moment.
+    /// True if the records of a response stay in the log while the response is in flight: they are the last ones, and
+    /// retention keeps more than can be appended in that time.
     #[inline]
     pub fn keeps(&self, answer: &Fetch) -> bool {
         self.settings.retention_bytes >= MUCH
@@ -98,7 +98,7 @@ impl Cluster {
                 .all(|slot| slot.error.is_none() && slot.end == slot.high_watermark)
     }
 
-    /// Whether a fetch that came now would find nothing and wait, and nothing else would change.
+    /// True if a fetch that arrived now would be delayed, without another effect.
     #[inline]
     pub fn would_wait(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> bool {
         let place = self.places.get(self.place(client, broker));
@@ -108,7 +108,7 @@ impl Cluster {
         place.is_some_and(is_free) && fetch.slots.iter().all(finds_nothing)
     }
 
-    /// Answers the fetches that wait at `broker` for something of this partition.
+    /// Answers the fetches delayed at `broker` that wait for this partition.
     #[inline]
     pub(super) fn wake(
         &mut self,
@@ -122,8 +122,9 @@ impl Cluster {
         }
     }
 
-    /// Answers the fetches that wait for something of this partition at any broker that is heard: it has another leader,
-    /// and a consumer that waits at the old one is told, as Kafka completes delayed fetches when a broker becomes a follower.
+    /// Answers the fetches that wait for this partition at any broker that can be reached, because its leader has
+    /// changed. A consumer that waits at the old leader learns of the change, as Kafka completes delayed fetches when a
+    /// broker becomes a follower.
     pub(super) fn wake_everywhere(&mut self, at: Time, partition: PartitionId, out: &mut Outputs) {
         for client in std::mem::take(&mut self.partition(partition).waiting) {
             for broker in 0..self.settings.brokers {
@@ -134,14 +135,14 @@ impl Cluster {
         }
     }
 
-    /// Answers a parked fetch with what there is.
+    /// Answers a delayed fetch with the records that there are.
     fn answer(&mut self, at: Time, broker: BrokerId, client: ClientId, out: &mut Outputs) {
         let Some((caller, mut fetch)) = self.forget_fetch(client, broker) else { return };
         self.fill(broker, &mut fetch);
         out.fetched.push(Fetched { at, from: broker, to: caller, fetch });
     }
 
-    /// Takes a parked fetch away.
+    /// Removes a delayed fetch.
     #[inline]
     fn forget_fetch(&mut self, client: ClientId, broker: BrokerId) -> Option<(Caller, Box<Fetch>)> {
         let place = self.place(client, broker);
@@ -156,7 +157,7 @@ impl Cluster {
         Some((caller, parked))
     }
 
-    /// A deadline has come: the fetch that waits now is answered, or announces its own.
+    /// Handles a deadline: answers the delayed fetch if its time is over, or announces its deadline.
     pub(super) fn expire(
         &mut self,
         now: Time,
@@ -168,7 +169,7 @@ impl Cluster {
         let place = self.place_mut(client, broker);
         place.has_alarm = false;
         let Some(deadline) = place.deadline() else { return };
-        // With a paused broker it is looked at once that goes on.
+        // A paused broker checks its fetches when it continues.
         if is_paused {
             return;
         }
@@ -180,7 +181,7 @@ impl Cluster {
         }
     }
 
-    /// Looks at every fetch that waits at `broker` again.
+    /// Checks every fetch that is delayed at `broker`.
     pub(super) fn look_again(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let brokers = self.settings.brokers as usize;
         for client in 0..self.places.len().div_ceil(brokers) {
@@ -199,7 +200,7 @@ impl Cluster {
         }
     }
 
-    /// Forgets a connection: what waits for an answer there gets none.
+    /// Forgets a connection, with the requests that are not answered on it.
     pub fn hang_up(&mut self, client: ClientId, broker: BrokerId) {
         self.refusals.forget(client, broker);
         self.forget_fetch(client, broker);

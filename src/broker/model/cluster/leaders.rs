@@ -1,18 +1,18 @@
-//! What has changed about the leaders and the replicas in sync, for those who watch the cluster from outside.
+//! The changes of leaders and in-sync replicas, for observers outside the cluster.
 
 use super::state::Cluster;
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::BrokerId;
 use crate::measure::PartitionBrokers;
 
-/// A partition's brokers from some time on.
+/// The brokers of a partition from this time on.
 pub type LeaderChange = (Time, PartitionId, PartitionBrokers);
 
-/// Changes that wait to be taken, at most.
+/// Largest number of changes that are not taken yet.
 const WAITING_MAX: usize = 1 << 20;
 
 impl Cluster {
-    /// Notes what has changed about the replicas of a partition, if anything has.
+    /// Notes a change of a partition's replicas, if there is one.
     #[inline]
     pub(super) fn note_change(&mut self, now: Time, id: PartitionId) {
         if self.partition(id).replicas.take_changed() {
@@ -22,7 +22,7 @@ impl Cluster {
 
     #[cold]
     fn keep_change(&mut self, now: Time, id: PartitionId) {
-        // Counted from 1, as in a scenario and in the real thing.
+        // Brokers are counted from 1, as in a scenario.
         let number = |broker: BrokerId| broker as i32 + 1;
         let replicas = &self.partition(id).replicas;
         let brokers = PartitionBrokers {
@@ -35,7 +35,7 @@ impl Cluster {
         }
     }
 
-    /// What has changed since the last call, in the order of the times.
+    /// The changes since the last call, in the order of their times.
     pub fn take_leader_changes(&mut self) -> Vec<LeaderChange> {
         std::mem::take(&mut self.leader_changes)
     }

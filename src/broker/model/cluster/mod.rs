@@ -1,8 +1,7 @@
-//! The cluster: requests in, responses with the time they leave out.
+//! The cluster: requests in, responses out, each with the time at which it leaves.
 //!
-//! A pure machine. [`Cluster::request`] takes what reaches a broker, [`Cluster::alarm`] is called at the times the
-//! cluster has announced, and what is done to it on purpose has a method each; all put what follows into
-//! [`Outputs`].
+//! A pure machine. [`Cluster::request`] handles a request that reaches a broker. [`Cluster::alarm`] is called at the
+//! times that the cluster has announced. Each fault has a method. All of them add their effects to [`Outputs`].
 
 mod fetching;
 mod leaders;
@@ -48,7 +47,7 @@ impl Cluster {
         cluster
     }
 
-    /// Adds partitions to the topic, up to this number in all.
+    /// Adds partitions to the topic, until it has this number.
     pub fn grow(&mut self, now: Time, partitions: u32) {
         let (brokers, copies) = (self.settings.brokers, self.settings.replication_factor);
         for id in self.partitions.len() as u32..partitions {
@@ -67,17 +66,17 @@ impl Cluster {
         self.group.topic_has(self.partitions.len() as u32);
     }
 
-    /// How many requests wait at brokers that stand still.
+    /// Number of requests at brokers that are paused.
     pub fn queued(&self) -> usize {
         self.brokers.iter().map(|broker| broker.queue.len()).sum()
     }
 
-    /// These requests.
+    /// The requests at brokers that are paused.
     pub fn queued_requests(&self) -> impl Iterator<Item = &Request> {
         self.brokers.iter().flat_map(|broker| &broker.queue).map(|(_, request)| request)
     }
 
-    /// Where the log of a partition begins and ends.
+    /// Beginning and end of the log of a partition.
     pub fn log_bounds(&self, id: PartitionId) -> Option<(i64, i64)> {
         let log = &self.partitions.get(id.0 as usize)?.log;
         Some((log.start(), log.end()))
@@ -88,8 +87,8 @@ impl Cluster {
         self.partitions.len() as u32
     }
 
-    /// Takes a request that reaches `broker` at `now`. It takes effect at once, unless the broker is paused; the answer
-    /// leaves when the broker's CPU has dealt with it.
+    /// Handles a request that reaches `broker` at `now`. It takes effect immediately, unless the broker is paused. The
+    /// response leaves when the broker's CPU has done the work.
     pub fn request(
         &mut self,
         now: Time,
@@ -138,7 +137,7 @@ impl Cluster {
         out.push(Output::Reply { at, from: broker, to: caller, response });
     }
 
-    /// What was announced by [`Output::Alarm`] is due.
+    /// Handles an alarm that [`Output::Alarm`] announced.
     pub fn alarm(&mut self, now: Time, alarm: Alarm, out: &mut Outputs) {
         match alarm {
             Alarm::Fetch { client, broker } => self.expire(now, broker, client, out),
@@ -154,7 +153,7 @@ impl Cluster {
     pub fn disconnect(&mut self, client: ClientId) {
         for broker in 0..self.settings.brokers {
             self.hang_up(client, broker);
-            // Batches that no request waits for any more are not looked at.
+            // Batches without a request that waits for them are not needed.
             let queue = &mut self.brokers[broker as usize].queue;
             queue.retain(|(caller, request)| {
                 caller.client != client || !matches!(request, Request::Produce(_))
@@ -166,7 +165,7 @@ impl Cluster {
         if now >= self.group_alarm {
             self.group_alarm = Time::NEVER;
         }
-        // No session is over while the coordinator cannot listen.
+        // Sessions do not expire while the coordinator is down or paused.
         if self.brokers[self.coordinator as usize].is_running() {
             self.group.tick(now);
             self.group_says(now, out);
@@ -208,7 +207,7 @@ impl Cluster {
     }
 }
 
-/// An answer's address as the coordinator keeps it.
+/// The address of a response, as the coordinator keeps it.
 fn ticket(caller: Caller) -> Ticket {
     Ticket(u64::from(caller.connection) << 32 | u64::from(caller.client))
 }

@@ -1,14 +1,14 @@
-//! Faults of brokers and what the cluster does about them: sessions, elections, a new coordinator, and leadership that
-//! goes back to the preferred replicas.
+//! Faults of brokers and their effects on the cluster: sessions, elections, a new coordinator, and the election of
+//! preferred leaders.
 //!
-//! The latter is after Kafka's controller, `ReplicationControlManager.maybeBalancePartitionLeaders` (Apache Kafka 3.x and 4.x, KRaft):
-//! as long as any partition is led by another one than its first replica, every
-//! `leader.imbalance.check.interval.seconds` each of these partitions gets its preferred leader back, provided that this
-//! broker is not fenced and in the in-sync replicas (`PartitionChangeBuilder.electPreferredLeader`). The percentage
-//! `leader.imbalance.per.broker.percentage` was a rule of the controllers on ZooKeeper; KRaft's has none.
-//! `auto.leader.rebalance.enable = false` switches it off. The checks count from the begin of the run, as if the
-//! controller had been elected then. Kafka moves 1,000 partitions at once and the next ones at once after them; here
-//! that is one step.
+//! The last one follows Kafka's controller, `ReplicationControlManager.maybeBalancePartitionLeaders` (Apache Kafka 3.x
+//! and 4.x, KRaft). While a partition is not led by its first replica, a check each
+//! `leader.imbalance.check.interval.seconds` elects the preferred leader of every such partition, if that broker is not
+//! fenced and in the in-sync replicas (`PartitionChangeBuilder.electPreferredLeader`).
+//! `leader.imbalance.per.broker.percentage` was a rule of ZooKeeper's controllers, which KRaft does not have.
+//! `auto.leader.rebalance.enable = false` turns the checks off. The interval counts from the start of the run, as if
+//! the controller had been elected then. Kafka elects 1,000 leaders at a time and the next ones directly after them;
+//! here that is one step.
 
 use std::time::Duration;
 
@@ -23,17 +23,17 @@ impl Cluster {
         self.settings.brokers
     }
 
-    /// Whether a broker answers what it is asked.
+    /// True if a broker answers requests.
     pub fn answers(&self, broker: BrokerId) -> bool {
         self.brokers[broker as usize].is_running()
     }
 
-    /// Whether a broker's process is there.
+    /// True if a broker's process exists.
     pub fn is_up(&self, broker: BrokerId) -> bool {
         !self.brokers[broker as usize].is_down
     }
 
-    /// A broker's process is gone, and with it its connections. What it has written is still on its disk.
+    /// Ends a broker's process, and with it its connections. Its log stays on the disk.
     pub fn crash(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         own.is_down = true;
@@ -53,19 +53,19 @@ impl Cluster {
         self.fell_silent(now, broker, out);
     }
 
-    /// A broker's process is back.
+    /// Starts a broker's process again.
     pub fn come_back(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         self.brokers[broker as usize].is_down = false;
         self.is_heard_again(now, broker, out);
     }
 
-    /// A broker's process stands still.
+    /// Stops a broker's process, as SIGSTOP does.
     pub fn pause(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         self.brokers[broker as usize].is_paused = true;
         self.fell_silent(now, broker, out);
     }
 
-    /// A broker's process goes on, and finds what has come meanwhile.
+    /// Continues a broker's process, which then handles the requests that have arrived meanwhile.
     pub fn go_on(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         if !std::mem::take(&mut own.is_paused) {
@@ -73,7 +73,7 @@ impl Cluster {
         }
         let mut closed = Vec::new();
         for (caller, request) in std::mem::take(&mut own.queue) {
-            // What comes behind on a connection that was closed is not read.
+            // Later requests on a connection that was closed are not read.
             if closed.contains(&caller) {
                 continue;
             }
@@ -85,7 +85,7 @@ impl Cluster {
         self.look_again(now, broker, out);
     }
 
-    /// A broker reaches neither the controller nor another broker; clients reach it.
+    /// Cuts a broker off from the controller and the other brokers. Clients still reach it.
     pub fn isolate(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let known = |partition: &Partition| {
             (partition.replicas.leader(), partition.replicas.high_watermark())
@@ -97,7 +97,7 @@ impl Cluster {
         self.fell_silent(now, broker, out);
     }
 
-    /// A broker reaches all others again, and hears what has changed.
+    /// Connects a broker to all others again, and lets it learn of the changes.
     pub fn rejoin(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         own.is_isolated = false;
@@ -106,26 +106,25 @@ impl Cluster {
         self.look_again(now, broker, out);
     }
 
-    /// Messages of a broker to others take this much longer.
+    /// Delays the messages of a broker to other brokers by this time.
     pub fn delay_links(&mut self, now: Time, broker: BrokerId, by: Duration, out: &mut Outputs) {
         self.brokers[broker as usize].link_delay = by;
         self.replicate_all(now, out);
     }
 
-    /// Each append to a broker's disk takes this much longer.
+    /// Slows down each append to a broker's disk by this time.
     pub fn slow_disk(&mut self, now: Time, broker: BrokerId, by: Duration, out: &mut Outputs) {
         self.brokers[broker as usize].disk_cost = by;
         self.replicate_all(now, out);
     }
 
-    /// Deletes everything consumers may see of a partition.
+    /// Deletes all records of a partition that consumers may see.
     pub fn delete_records(&mut self, id: PartitionId) {
         let partition = self.partition(id);
         partition.log.delete_before(partition.replicas.high_watermark());
     }
 
-    /// Makes `to`, or the next broker that runs, the coordinator. What members have committed and who they are goes
-    /// with it.
+    /// Makes `to`, or the next broker that runs, the coordinator. Members and committed offsets move with it.
     pub fn move_coordinator(&mut self, now: Time, to: Option<BrokerId>, out: &mut Outputs) {
         let (count, old) = (self.settings.brokers, self.coordinator);
         let next = to.into_iter().chain((1..count).map(|step| (old + step) % count));
@@ -144,7 +143,7 @@ impl Cluster {
         }
     }
 
-    /// Who leads what, as far as `broker` knows.
+    /// The leaders of all partitions, as far as `broker` knows.
     pub(super) fn leaders(&self, broker: BrokerId) -> Vec<Option<BrokerId>> {
         match &self.brokers[broker as usize].stale {
             Some(stale) => stale.iter().map(|(leader, _)| *leader).collect(),
@@ -152,13 +151,13 @@ impl Cluster {
         }
     }
 
-    /// Whether `broker` believes that it leads a partition.
+    /// True if `broker` believes that it leads a partition.
     pub(super) fn leads(&self, broker: BrokerId, id: PartitionId) -> bool {
         self.visible(broker, id).is_some()
     }
 
-    /// Up to where consumers may read a partition at `broker`, if it believes that it leads it: one that does not know
-    /// that it leads no more shows nothing new.
+    /// The offset up to which consumers may read a partition at `broker`, if it believes that it leads it. A former
+    /// leader that does not know of its successor shows no new records.
     #[inline]
     pub(super) fn visible(&self, broker: BrokerId, id: PartitionId) -> Option<i64> {
         let replicas = &self.partitions.get(id.0 as usize)?.replicas;
@@ -170,7 +169,8 @@ impl Cluster {
         }
     }
 
-    /// The same at a broker that was cut off from the controller: what it knew then, and `now` if it leads in truth.
+    /// The same at a broker that is cut off from the controller: the state at that time, and the present one if it
+    /// really leads.
     #[cold]
     fn visible_when_cut_off(
         &self,
@@ -191,7 +191,7 @@ impl Cluster {
         self.replicate_all(now, out);
     }
 
-    /// The controller has not heard of a broker for its session timeout: others lead in its place.
+    /// Handles the end of a broker's session with the controller: other brokers lead in its place.
     pub(super) fn session_is_over(
         &mut self,
         now: Time,
@@ -213,7 +213,7 @@ impl Cluster {
         self.watch_balance(now, out);
     }
 
-    /// The controller hears of a broker again.
+    /// Notes that the controller can reach a broker again.
     fn is_heard_again(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         if !own.is_heard() {
@@ -228,7 +228,7 @@ impl Cluster {
         self.group_is_due(now, out);
     }
 
-    /// A broker is there or not there any more: `change` says so to the replicas of every partition.
+    /// Applies `change` to the replicas of every partition, because a broker is up or down.
     fn elect(&mut self, now: Time, change: impl Fn(&mut Replicas) -> Election, out: &mut Outputs) {
         for id in (0..self.partitions.len() as u32).map(PartitionId) {
             let replicas = &mut self.partition(id).replicas;
@@ -238,7 +238,7 @@ impl Cluster {
         }
     }
 
-    /// A partition has another leader, or none: what the old one had beyond the new one's copy is cut off.
+    /// Handles the change of a partition's leader. Records of the old leader that the new one lacks are dropped.
     pub(super) fn elected(
         &mut self,
         now: Time,
@@ -268,7 +268,7 @@ impl Cluster {
 }
 
 impl Cluster {
-    /// Leaders may have changed: if any of them is not the preferred one, the next check is due.
+    /// Announces the next check if a partition is not led by its preferred replica.
     pub(super) fn watch_balance(&mut self, now: Time, out: &mut Outputs) {
         let Some(interval) = self.settings.leader_balance else { return };
         let is_balanced = self.partitions.iter().all(|partition| partition.replicas.is_balanced());
@@ -281,13 +281,13 @@ impl Cluster {
         out.push(Output::Alarm { at, alarm: Alarm::Balance });
     }
 
-    /// The controller's check: a replica that is preferred and in sync leads again.
+    /// The controller's check: elects preferred replicas that are in sync.
     pub(super) fn balance(&mut self, now: Time, out: &mut Outputs) {
         self.balance_alarm = false;
         for id in (0..self.partitions.len() as u32).map(PartitionId) {
             let preferred = self.partition(id).replicas.broker(0);
-            // It would not hear of its election before it is back. Kafka's controller does not know that and would leave
-            // the partition without a leader until then, or until the broker's session is over.
+            // The broker would not learn of its election while it is cut off. Kafka's controller does not know that,
+            // and the partition would have no leader until the broker is back or its session ends.
             if self.brokers[preferred as usize].is_isolated {
                 continue;
             }

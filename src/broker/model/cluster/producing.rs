@@ -1,10 +1,10 @@
-//! Produce requests: append, replicate, and acknowledge when the replicas that `acks` asks for have the batch.
+//! Produce requests: append, replicate, and acknowledge when the replicas that `acks` requires have the batch.
 //!
-//! Replication goes a round at a time: followers fetch what their leader has, and the high watermark follows.
+//! Replication is in rounds: followers fetch what their leader has, and then the high watermark moves.
 //!
-//! While nothing is wrong with a leader and its followers, all of them share one lane and a round is one event,
-//! however many partitions and records it brings. Only a pair of which one is slow or hard to reach has a lane of its
-//! own. So replication costs at most one event more per batch, and under load much less.
+//! Without a fault, a leader and all its followers share their rounds, and a round is one event for any number of
+//! partitions and records. A pair with a slow or unreachable broker has rounds of its own. Replication therefore costs
+//! at most one event per batch, and much less under load.
 
 use std::time::Duration;
 
@@ -16,22 +16,22 @@ use crate::broker::protocol::{BrokerId, ErrorCode, Produce};
 use crate::fault::{Api, ApiError};
 use crate::plan::Acks;
 
-/// What became of a batch.
+/// The result of appending a batch.
 enum Appended {
-    /// There it is, and every replica that has to have it has it.
+    /// The batch is in the log, and on every replica that must have it.
     Done(Offset),
-    /// It is to be acknowledged once everything up to `end` is replicated.
+    /// The batch is acknowledged once all records before `end` are replicated.
     Waits {
         offset: i64,
         end: i64,
     },
     Refused(ErrorCode),
-    /// The broker can neither replicate it nor say so.
+    /// The broker can neither replicate the batch nor answer.
     Silence,
 }
 
 impl Cluster {
-    /// Takes a batch, or keeps it until the one before it is acknowledged.
+    /// Handles a batch, or keeps it until the previous one on the connection is acknowledged.
     pub(super) fn produce(
         &mut self,
         at: Time,
@@ -86,9 +86,10 @@ impl Cluster {
         };
         let number = produce.number;
         match (produce.acks, error) {
-            // No answer is waited for.
+            // The client waits for no response.
             (Acks::None, None) => {}
-            // The only way to say so: the client asks again who leads (KafkaApis.handleProduceRequest).
+            // Closing the connection is the only way to report the error. The client then asks for the leaders again
+            // (KafkaApis.handleProduceRequest).
             (Acks::None, Some(_)) => out.push(Output::HangUp { broker, caller }),
             (Acks::Leader | Acks::All, error) => {
                 out.produced.push(Produced { at, from: broker, to: caller, number, offset, error });
@@ -140,8 +141,8 @@ impl Cluster {
         Appended::Done(Offset(offset))
     }
 
-    /// A leader that was cut off from the controller does not know that it is none any more: it takes batches that
-    /// will be cut off when it hears of it. The log is that of the real leader, so they are not even kept.
+    /// A leader that is cut off from the controller does not know of its successor. It accepts batches that are dropped
+    /// when it learns of the change. They are not kept here, because the log is that of the real leader.
     fn append_at_the_deposed(&mut self, broker: BrokerId, produce: &Produce) -> Appended {
         if !self.leads(broker, produce.partition) {
             return Appended::Refused(ErrorCode::NotLeaderOrFollower);
@@ -154,8 +155,8 @@ impl Cluster {
         }
     }
 
-    /// The high watermark has moved: acknowledges what is replicated, lets those connections go on, and answers
-    /// fetches.
+    /// The high watermark has moved: acknowledges the batches that are replicated, continues with later batches on
+    /// their connections, and answers fetches.
     pub(super) fn committed(&mut self, now: Time, id: PartitionId, out: &mut Outputs) {
         let partition = self.partition(id);
         let (visible, leader) = (partition.replicas.high_watermark(), partition.replicas.leader());
@@ -177,7 +178,8 @@ impl Cluster {
         }
     }
 
-    /// A partition's leader is gone or deposed: a request that waits for it is told, if its broker can still tell it.
+    /// A partition's leader is down or was replaced: a request that waits for it gets an error, if its broker can still
+    /// answer.
     pub(super) fn refuse_waiting(&mut self, now: Time, id: PartitionId, out: &mut Outputs) {
         for batch in std::mem::take(&mut self.partition(id).unacknowledged) {
             if self.brokers[batch.broker as usize].is_heard() {
@@ -187,7 +189,7 @@ impl Cluster {
         }
     }
 
-    /// The connection's batch is answered: takes the next ones.
+    /// The batch of a connection is answered: handles the next ones.
     pub(super) fn unmute(
         &mut self,
         now: Time,
@@ -197,7 +199,7 @@ impl Cluster {
     ) {
         let place = self.place_mut(caller.client, broker);
         if place.muted != Some(caller.connection) {
-            // It has another connection by now.
+            // The client has another connection by now.
             return;
         }
         place.muted = None;
@@ -214,7 +216,7 @@ impl Cluster {
 }
 
 impl Cluster {
-    /// A leader has appended something its followers do not have.
+    /// Notes that a leader has records that its followers lack.
     pub(super) fn is_behind(
         &mut self,
         now: Time,
@@ -243,7 +245,7 @@ impl Cluster {
         [leader, follower].iter().all(|broker| self.brokers[*broker as usize].is_smooth())
     }
 
-    /// Whether a follower can fetch from a leader.
+    /// True if a follower can fetch from a leader.
     fn reach(&self, leader: BrokerId, follower: BrokerId) -> bool {
         [leader, follower].iter().all(|broker| self.brokers[*broker as usize].is_heard())
     }
@@ -285,8 +287,8 @@ impl Cluster {
         out.push(Output::Alarm { at, alarm: Alarm::Replicated { lane: number } });
     }
 
-    /// How long it takes from the append until the leader knows that the follower has it: the response to the fetch
-    /// that was waiting, and the next fetch, which says so.
+    /// Time from the append until the leader knows that the follower has the records: the response to the fetch that
+    /// was delayed, and the next fetch.
     fn round(&self, leader: BrokerId, follower: BrokerId, partitions: usize) -> Duration {
         let smooth = 2 * (self.settings.link + self.settings.request_cost);
         let (leader, follower) = (&self.brokers[leader as usize], &self.brokers[follower as usize]);
@@ -295,11 +297,11 @@ impl Cluster {
         smooth + own * (2 * (leader.link_delay + follower.link_delay) + disk)
     }
 
-    /// A round is over: followers have what it brought.
+    /// Handles the end of a round: followers have the records of it.
     pub(super) fn replicated(&mut self, now: Time, number: u32, out: &mut Outputs) {
         let (leader, follower) = (number / self.settings.brokers, number % self.settings.brokers);
         if !self.brokers[leader as usize].is_heard() {
-            // What it has not brought is found when the leader is heard of again.
+            // Records that could not be replicated are replicated when the leader can be reached again.
             let lane = &mut self.lanes.lanes[number as usize];
             lane.is_under_way = false;
             return lane.next.clear();
@@ -334,7 +336,7 @@ impl Cluster {
         }
     }
 
-    /// Something has changed about a broker: a follower that is behind and can be reached goes on.
+    /// Starts rounds for followers that are behind and can be reached, because the state of a broker has changed.
     pub(super) fn replicate_all(&mut self, now: Time, out: &mut Outputs) {
         self.is_smooth = self.brokers.iter().all(Broker::is_smooth);
         for id in 0..self.partitions.len() as u32 {
@@ -352,14 +354,14 @@ impl Cluster {
         }
     }
 
-    /// Takes followers that were behind for too long out of the in-sync replicas, as leaders do twice per
+    /// Removes followers that were behind for too long from the in-sync replicas. Leaders check that twice per
     /// `replica.lag.time.max.ms`.
     pub(super) fn drop_laggards(&mut self, now: Time, out: &mut Outputs) {
         let lag_max = self.settings.replica_lag_max;
         for id in 0..self.partitions.len() as u32 {
             let id = PartitionId(id);
             let Some(leader) = self.partition(id).replicas.leader() else { continue };
-            // Without the controller no replica leaves the in-sync ones.
+            // Only the controller can remove a replica from the in-sync ones.
             let can = self.brokers[leader as usize].is_heard();
             if can && self.partition(id).replicas.drop_laggards(lag_max, now) {
                 self.committed(now, id, out);

@@ -1,4 +1,4 @@
-//! Requests that are refused on purpose, and answers that are lost.
+//! Errors and lost responses that are injected into the next requests.
 
 use super::state::{Caller, Output, Outputs};
 use super::state::{Cluster, Unanswered};
@@ -8,33 +8,34 @@ use crate::broker::protocol::{BrokerId, ErrorCode, Request, Response};
 use crate::fault::{Api, ApiError};
 
 impl Cluster {
-    /// Whether nothing is wrong with any broker, and nothing is to be refused.
+    /// True if no fault of a broker is active and no error is to be injected.
     #[inline]
     pub fn is_quiet(&self) -> bool {
         self.is_smooth && self.refusals.is_empty()
     }
 
-    /// Refuses the next `count` requests of a kind, from any client.
+    /// Answers the next `count` requests of a kind with an error, from any client.
     pub fn refuse_next(&mut self, api: Api, code: ApiError, count: u32) {
         if count > 0 {
             self.refusals.planned.push((api, code, count));
         }
     }
 
-    /// Loses the next `count` answers of a broker to requests of a kind, from any client.
+    /// Loses the next `count` responses of a broker to requests of a kind, from any client.
     pub fn lose_answers(&mut self, broker: BrokerId, api: Api, count: u32) {
         if count > 0 {
             self.refusals.lost.push((broker, api, count));
         }
     }
 
-    /// Whether a request is under way whose answer is lost.
+    /// True if the response to a request in progress will be lost.
     #[inline]
     pub fn loses_answers(&self) -> bool {
         !self.refusals.unanswered.is_empty()
     }
 
-    /// Closes connections instead of giving the answers that are to be lost. Answers behind them are lost with them.
+    /// Closes connections in place of the responses that are to be lost. Later responses on these connections are lost
+    /// as well.
     #[cold]
     pub fn drop_lost_answers(&mut self, out: &mut Outputs) {
         let unanswered = &mut self.refusals.unanswered;
@@ -62,8 +63,8 @@ impl Cluster {
         }
     }
 
-    /// Answers a request with the error that is planned for it, or gives it back. Batches are looked at when their turn
-    /// comes.
+    /// Answers a request with the error that is planned for it, or returns it. Batches are checked when they are
+    /// handled.
     pub(super) fn refused(
         &mut self,
         broker: BrokerId,
@@ -114,7 +115,7 @@ fn api(request: &Request) -> Option<Api> {
     })
 }
 
-/// Whether a batch is appended although it is answered with this.
+/// True if a batch is appended although it is answered with this error.
 pub(super) fn is_appended(code: ApiError) -> bool {
     [ApiError::RequestTimedOut, ApiError::NotEnoughReplicasAfterAppend].contains(&code)
 }

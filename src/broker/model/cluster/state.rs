@@ -1,7 +1,7 @@
-//! What a cluster holds (its brokers, its partitions, and what is under way between them), and what it puts out.
+//! The state of a cluster (its brokers, its partitions, and the rounds between them), and its effects.
 //!
-//! Answers to batches and to fetches have lists of their own: nearly all outputs are one of them, and small values are
-//! copied faster than a large enum. Between two lists no order is kept.
+//! Responses to batches and to fetches have lists of their own: nearly all effects are of these two kinds, and small
+//! values are copied faster than a large enum. The lists are not ordered among each other.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, Produce, Request, Resp
 use crate::fault::{Api, ApiError};
 use crate::measure::PartitionBrokers;
 
-/// What a cluster is made of.
+/// The settings of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClusterSettings {
     /// Number of brokers.
@@ -24,7 +24,7 @@ pub struct ClusterSettings {
     pub cores: u32,
     /// CPU time of a request.
     pub request_cost: Duration,
-    /// Number of partitions.
+    /// Number of partitions of the topic.
     pub partitions: u32,
     /// Copies of each partition.
     pub replication_factor: u32,
@@ -32,7 +32,7 @@ pub struct ClusterSettings {
     pub min_insync: u32,
     /// `unclean.leader.election.enable`.
     pub unclean_elections: bool,
-    /// One-way time between brokers.
+    /// One-way latency between brokers.
     pub link: Duration,
     /// `broker.session.timeout.ms`: a broker without heartbeats for this long is fenced.
     pub broker_session: Duration,
@@ -42,17 +42,17 @@ pub struct ClusterSettings {
     pub leader_balance: Option<Duration>,
     /// Bytes kept per partition.
     pub retention_bytes: u64,
-    /// How the coordinator treats groups.
+    /// The settings of the coordinator.
     pub group: GroupSettings,
 }
 
-/// All brokers and partitions.
+/// The brokers and partitions.
 #[derive(Debug)]
 pub struct Cluster {
     pub(super) settings: ClusterSettings,
     pub(super) brokers: Vec<Broker>,
     pub(super) partitions: Vec<Partition>,
-    /// By client and broker.
+    /// Index: client and broker.
     pub(super) places: Vec<Place>,
     pub(super) lanes: Lanes,
     pub(super) refusals: Refusals,
@@ -61,11 +61,11 @@ pub struct Cluster {
     pub(super) coordinator: BrokerId,
     /// The earliest announced deadline of the group.
     pub(super) group_alarm: Time,
-    /// Whether every broker replicates as fast as ever, and whether leaders look after laggards.
+    /// True if every broker replicates at full speed, and true if leaders check for followers that are behind.
     pub(super) is_smooth: bool,
     pub(super) laggards_alarm: bool,
     pub(super) balance_alarm: bool,
-    /// What has changed about leaders and replicas since it was taken last.
+    /// Changes of leaders and replicas that were not taken yet.
     pub(super) leader_changes: Vec<(Time, PartitionId, PartitionBrokers)>,
 }
 
@@ -74,16 +74,17 @@ pub(super) struct Partition {
     pub(super) log: PartitionLog,
     pub(super) replicas: Replicas,
     pub(super) sequences: Sequences,
-    /// Clients whose fetch waits for a record here.
+    /// Clients with a delayed fetch that waits for this partition.
     pub(super) waiting: VecDeque<ClientId>,
     /// Batches that are not replicated yet, with the request that waits for that.
     pub(super) unacknowledged: VecDeque<Unacknowledged>,
-    /// Records appended since the last round of replication began.
+    /// True if records were appended since the last round began.
     pub(super) is_dirty: bool,
 }
 
 impl Partition {
-    /// A client waits here no more. Rare: mostly it was the only one, and is taken out before it is answered.
+    /// Removes a client from those that wait here. That is rare: as a rule it was the only one, and is removed before
+    /// it is answered.
     #[cold]
     pub(super) fn forget_waiter(&mut self, client: ClientId) {
         self.waiting.retain(|waiter| *waiter != client);
@@ -94,25 +95,24 @@ impl Partition {
 #[derive(Debug)]
 pub(super) struct Broker {
     pub(super) cores: Cores,
-    /// Its process is gone.
+    /// The process does not exist.
     pub(super) is_down: bool,
-    /// Its process stands still: what reaches it waits.
+    /// The process is stopped: requests to it wait.
     pub(super) is_paused: bool,
-    /// It reaches neither the controller nor another broker.
+    /// The broker can reach neither the controller nor another broker.
     pub(super) is_isolated: bool,
-    /// The controller has given it up.
+    /// The controller has fenced it.
     pub(super) is_fenced: bool,
-    /// How often it has fallen silent.
+    /// Number of times that it has become unreachable.
     pub(super) silences: u32,
-    /// What came while it was paused.
+    /// Requests that have arrived while it was paused.
     pub(super) queue: Vec<(Caller, Request)>,
-    /// What its messages to other brokers take longer.
+    /// Additional latency of its messages to other brokers.
     pub(super) link_delay: Duration,
-    /// What its disk needs for each append besides, and until when it is busy with that.
+    /// Additional time of its disk for each append, and the time until which the disk is busy.
     pub(super) disk_cost: Duration,
     pub(super) disk_free: Time,
-    /// Who led what, and the high watermarks, when it was cut off from the controller and did not hear of elections
-    /// any more.
+    /// Leaders and high watermarks at the time when the broker was cut off from the controller; `None` if it is not.
     pub(super) stale: Option<Vec<(Option<BrokerId>, i64)>>,
 }
 
@@ -133,22 +133,22 @@ impl Broker {
         }
     }
 
-    /// Whether it does anything.
+    /// True if the broker handles requests.
     pub(super) fn is_running(&self) -> bool {
         !self.is_down && !self.is_paused
     }
 
-    /// Whether other brokers and the controller hear of it.
+    /// True if other brokers and the controller can reach it.
     pub(super) fn is_heard(&self) -> bool {
         self.is_running() && !self.is_isolated
     }
 
-    /// Whether it replicates as fast as ever.
+    /// True if it replicates at full speed.
     pub(super) fn is_smooth(&self) -> bool {
         self.is_heard() && !self.is_fenced && self.link_delay.is_zero() && self.disk_cost.is_zero()
     }
 
-    /// When an append that comes at `at` is on its disk.
+    /// Time at which an append that arrives at `at` is on the disk.
     #[inline]
     pub(super) fn write(&mut self, at: Time) -> Time {
         if self.disk_cost.is_zero() {
@@ -159,25 +159,25 @@ impl Broker {
     }
 }
 
-/// What a broker keeps of a client.
+/// The state of a client at a broker.
 #[derive(Debug, Default)]
 pub(super) struct Place {
-    /// Its fetch that waits for records.
+    /// The delayed fetch.
     pub(super) parked: Option<Box<Fetch>>,
-    /// Whose it is, and how long it has waited.
+    /// Connection of the delayed fetch, and the time since when it is delayed.
     pub(super) caller: Caller,
     pub(super) since: Time,
-    /// Whether a deadline is announced: a fetch that is answered early leaves its own to the next one, so that there
-    /// is one at a time and not one per fetch.
+    /// True if a deadline is announced. A fetch that is answered early leaves its deadline to the next one, so there is
+    /// one deadline at a time and not one per fetch.
     pub(super) has_alarm: bool,
-    /// The connection whose batch waits for its replication. Kafka takes one request of a connection at a time.
+    /// The connection whose batch waits for replication. Kafka handles one request of a connection at a time.
     pub(super) muted: Option<u32>,
-    /// Batches that came meanwhile.
+    /// Batches that have arrived meanwhile.
     pub(super) batches: VecDeque<(Caller, Box<Produce>)>,
 }
 
 impl Place {
-    /// How long the fetch waits, if there is one.
+    /// End of the delay, if a fetch is delayed.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.parked.as_ref().map(|fetch| self.since + fetch.wait_max)
     }
@@ -186,7 +186,7 @@ impl Place {
 /// A batch that is not replicated yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unacknowledged {
-    /// The offset after its last record.
+    /// The offset after the last record of the batch.
     pub(super) end: i64,
     pub(super) offset: i64,
     pub(super) number: u64,
@@ -205,33 +205,33 @@ impl Unacknowledged {
     }
 }
 
-/// Which requests are refused next, and which are not answered.
+/// The injected errors and lost responses that are to come.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     pub(super) planned: Vec<(Api, ApiError, u32)>,
-    /// The broker, the kind of request, and how many answers are lost next.
+    /// The broker, the kind of request, and the number of responses to lose.
     pub(super) lost: Vec<(BrokerId, Api, u32)>,
     pub(super) unanswered: Vec<Unanswered>,
 }
 
-/// A request that is carried out, and whose answer is lost.
+/// A request that is carried out and whose response is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unanswered {
     pub(super) broker: BrokerId,
     pub(super) caller: Caller,
     pub(super) api: Api,
-    /// Of a batch; 0 for other requests: of each other kind, a connection has one under way.
+    /// Number of the batch; 0 for other requests, of which a connection has at most one of a kind in progress.
     pub(super) number: u64,
 }
 
 impl Refusals {
-    /// Whether nothing is planned.
+    /// True if nothing is to be injected.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.planned.is_empty() && self.lost.is_empty() && self.unanswered.is_empty()
     }
 
-    /// Notes that the answer to a request of this kind is lost, if that is planned.
+    /// Notes that the response to a request of this kind will be lost, if that is planned.
     #[inline]
     pub(super) fn note_lost(&mut self, api: Api, broker: BrokerId, caller: Caller, number: u64) {
         let of_kind = |(of, lost, _): &&mut (BrokerId, Api, u32)| (*of, *lost) == (broker, api);
@@ -242,13 +242,13 @@ impl Refusals {
         }
     }
 
-    /// A connection is closed: nothing is answered there any more.
+    /// Forgets the requests of a connection that is closed.
     #[inline]
     pub(super) fn forget(&mut self, client: ClientId, broker: BrokerId) {
         self.unanswered.retain(|it| (it.caller.client, it.broker) != (client, broker));
     }
 
-    /// The answer planned for a request of this kind, if there is one. It is used up.
+    /// Takes the error that is planned for a request of this kind, if there is one.
     #[inline]
     pub(super) fn take(&mut self, api: Api) -> Option<ApiError> {
         if self.planned.is_empty() {
@@ -262,7 +262,7 @@ impl Refusals {
     }
 }
 
-/// The lanes from each leader to all smooth followers, and to each follower on its own.
+/// The rounds of each leader with all followers at full speed, and with each follower alone.
 #[derive(Debug)]
 pub(super) struct Lanes {
     pub(super) brokers: u32,
@@ -272,9 +272,9 @@ pub(super) struct Lanes {
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     pub(super) is_under_way: bool,
-    /// What the round under way brings: partition, end and leader epoch when it began.
+    /// The partitions in the current round, with end of the log and leader epoch at its start.
     pub(super) bringing: Vec<(PartitionId, i64, i32)>,
-    /// What the next one will bring.
+    /// The partitions in the next round.
     pub(super) next: Vec<PartitionId>,
 }
 
@@ -284,13 +284,14 @@ impl Lanes {
         Lanes { brokers, lanes }
     }
 
-    /// The lane of a pair; with itself, that of a leader and all its smooth followers.
+    /// Index of the rounds of a pair. A pair of a leader with itself stands for the leader and all its followers at
+    /// full speed.
     pub(super) fn number(&self, leader: BrokerId, follower: BrokerId) -> u32 {
         leader * self.brokers + follower
     }
 }
 
-/// A client's connections, as the cluster tells clients apart.
+/// A client, as the cluster tells clients apart.
 pub type ClientId = u32;
 
 /// A connection of a client to a broker: the destination of a response.
@@ -298,42 +299,42 @@ pub type ClientId = u32;
 pub struct Caller {
     /// The client.
     pub client: ClientId,
-    /// How many connections to this broker it has had before.
+    /// Number of earlier connections of the client to this broker.
     pub connection: u32,
 }
 
-/// What is due.
+/// An alarm of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alarm {
-    /// A fetch has waited for as long as it may.
+    /// The delay of a fetch is over.
     Fetch {
-        /// Whose.
+        /// The client that fetches.
         client: ClientId,
-        /// At which broker.
+        /// The broker that delays the fetch.
         broker: BrokerId,
     },
     /// A deadline of the group's coordinator.
     Group,
-    /// Followers have fetched what they asked for.
+    /// A round of replication is over.
     Replicated {
-        /// Which of the cluster's lanes.
+        /// Index of the rounds.
         lane: u32,
     },
-    /// A broker's session with the controller is over, unless it has been back since.
+    /// The session of a broker with the controller is over, unless the broker could be reached meanwhile.
     Session {
-        /// Which broker.
+        /// The broker.
         broker: BrokerId,
-        /// Which of its silences.
+        /// Number of the time at which it became unreachable.
         silence: u32,
     },
-    /// Leaders look whether followers have been behind for too long.
+    /// Leaders check for followers that have been behind for too long.
     Laggards,
-    /// The controller gives leadership back to the preferred replicas.
+    /// The controller elects preferred leaders.
     Balance,
 }
 
 impl Alarm {
-    /// A number that tells what and whose it is, for a trace.
+    /// A number for the trace that identifies kind and subject.
     pub fn number(self) -> u32 {
         match self {
             Alarm::Fetch { client, .. } => client << 3,
@@ -346,84 +347,84 @@ impl Alarm {
     }
 }
 
-/// Requests whose memory waits for another use.
+/// Largest number of used requests that are kept for their memory.
 const DONE_MAX: usize = 64;
 
-/// What follows from something that has happened.
+/// The effects of a call.
 #[derive(Debug, Default)]
 pub struct Outputs {
-    /// Batches that are answered.
+    /// Responses to batches.
     pub produced: Vec<Produced>,
-    /// Fetches that are answered.
+    /// Responses to fetches.
     pub fetched: Vec<Fetched>,
-    /// Everything else, in its order.
+    /// All other effects, in order.
     pub others: Vec<Output>,
-    /// Requests that have done their work, for a use of their memory.
+    /// Used requests, for their memory.
     pub done: Vec<Box<Produce>>,
 }
 
-/// A batch is answered.
+/// The response to a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Produced {
-    /// When the answer leaves.
+    /// Time at which the response leaves.
     pub at: Time,
-    /// From which broker.
+    /// The broker that sends it.
     pub from: BrokerId,
     /// The receiver.
     pub to: Caller,
     /// The request's number.
     pub number: u64,
-    /// Offset of the batch's first record, if it was taken.
+    /// Offset of the batch's first record, if the batch was accepted.
     pub offset: Offset,
-    /// Why it was not.
+    /// The error, if it was not.
     pub error: Option<ErrorCode>,
 }
 
-/// A fetch is answered.
+/// The response to a fetch.
 #[derive(Debug)]
 pub struct Fetched {
-    /// When the answer leaves.
+    /// Time at which the response leaves.
     pub at: Time,
-    /// From which broker.
+    /// The broker that sends it.
     pub from: BrokerId,
     /// The receiver.
     pub to: Caller,
-    /// The request, its slots filled in.
+    /// The request, with its slots filled in.
     pub fetch: Box<Fetch>,
 }
 
-/// Something else the cluster says.
+/// Another effect of the cluster.
 #[derive(Debug)]
 pub enum Output {
     /// A response leaves `from` for `to` at `at`.
     Reply {
-        /// When.
+        /// Time at which the response leaves.
         at: Time,
-        /// From which broker.
+        /// The broker that sends it.
         from: BrokerId,
         /// The receiver.
         to: Caller,
-        /// What.
+        /// The response.
         response: Response,
     },
-    /// `broker` closes a connection instead of an answer.
+    /// `broker` closes a connection in place of a response.
     HangUp {
-        /// Which broker.
+        /// The broker.
         broker: BrokerId,
-        /// Whose connection.
+        /// The connection.
         caller: Caller,
     },
-    /// [`Cluster::alarm`](super::Cluster::alarm) wants to be called at `at`.
+    /// [`Cluster::alarm`](super::Cluster::alarm) is to be called at `at`.
     Alarm {
-        /// When.
+        /// Time of the call.
         at: Time,
-        /// With this.
+        /// Argument of the call.
         alarm: Alarm,
     },
 }
 
 impl Output {
-    /// The connection that is closed by this, if one is.
+    /// The connection that this effect closes, if any.
     pub(super) fn closes(&self) -> Option<Caller> {
         match self {
             Output::HangUp { caller, .. } => Some(*caller),
@@ -433,7 +434,7 @@ impl Output {
 }
 
 impl Outputs {
-    /// A request has done its work.
+    /// Keeps a request that was used, for its memory.
     #[inline]
     pub(super) fn done(&mut self, mut request: Box<Produce>) {
         request.batch = None;
@@ -442,7 +443,7 @@ impl Outputs {
         }
     }
 
-    /// Says something that is no answer to a batch or a fetch.
+    /// Adds an effect that is no response to a batch or a fetch.
     pub fn push(&mut self, output: Output) {
         self.others.push(output);
     }

@@ -1,4 +1,4 @@
-//! The consumer protocol (KIP-848) as a coordinator runs it: it assigns, and members follow.
+//! The consumer protocol (KIP-848) at the coordinator, which assigns the partitions.
 //!
 //! ```text
 //!                        has to give something up
@@ -9,15 +9,15 @@
 //!            Unreleased ◄─────────────────────────────────┘
 //! ```
 //!
-//! A member that joins, leaves or falls silent raises the group's epoch, and so does a topic that has grown. The next
-//! heartbeat of any member then has a new *target assignment* computed. Each member is reconciled with its target when it
-//! sends a heartbeat: it first gives up what it is not to have, and says so with the partitions it owns; then its epoch
-//! becomes that of the target, and it gets what is free. A partition is free when no member has it or is giving it up.
-//! Every answer comes at once.
+//! A member that joins, leaves or is silent for too long raises the group's epoch. So does a growth of the topic. The
+//! next heartbeat of any member then leads to a new *target assignment*. Each heartbeat of a member reconciles it with
+//! its target. The member first gives up the partitions that are not in the target, and confirms that by the partitions
+//! it owns. Then its epoch becomes that of the target, and it gets the partitions that are free. A partition is free
+//! when no member owns it or is giving it up. Every response is sent immediately.
 //!
-//! Rules and names after KIP-848 and the classes of Kafka 4.1's module `group-coordinator`: `GroupMetadataManager`
-//! (`consumerGroupHeartbeat`, `consumerGroupLeave`, the timers), `CurrentAssignmentBuilder`, and `ConsumerGroup` for the
-//! epochs of commits. Members of the classic protocol in such a group are left out.
+//! The rules and names follow KIP-848 and the classes of Kafka 4.1's module `group-coordinator`: `GroupMetadataManager`
+//! (`consumerGroupHeartbeat`, `consumerGroupLeave`, the timers), `CurrentAssignmentBuilder`, and `ConsumerGroup` for
+//! the epochs of commits. Members of the classic protocol in such a group are not modelled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,12 +30,12 @@ use crate::base::{PartitionId, Time};
 use crate::broker::model::remote_assignor::{Assignee, assign_remotely};
 use crate::plan::RemoteAssignor;
 
-/// How a broker treats groups of the consumer protocol.
+/// The settings of a broker for groups of the consumer protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerGroupSettings {
-    /// `group.consumer.session.timeout.ms`: how long a member may be silent.
+    /// `group.consumer.session.timeout.ms`: longest time without a heartbeat.
     pub session_timeout: Duration,
-    /// `group.consumer.heartbeat.interval.ms`: how often members are told to send a heartbeat.
+    /// `group.consumer.heartbeat.interval.ms`: the interval that members are told.
     pub heartbeat_interval: Duration,
 }
 
@@ -48,14 +48,14 @@ impl Default for ConsumerGroupSettings {
     }
 }
 
-/// How far a member is on the way to its target.
+/// The progress of a member towards its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reconciliation {
-    /// It has its target of its epoch.
+    /// The member has its target of its epoch.
     Stable,
-    /// It has to say that it has given partitions up.
+    /// The member has to confirm that it has given up partitions.
     Unrevoked,
-    /// It waits for partitions that other members have.
+    /// The member waits for partitions that other members own.
     Unreleased,
 }
 
@@ -64,17 +64,17 @@ enum Reconciliation {
 struct ReconciledMember {
     instance_id: Option<String>,
     wants: HeartbeatSettings,
-    /// Its epoch, and the one before that.
+    /// The member's epoch, and the one before it.
     epoch: i32,
     previous_epoch: i32,
     state: Reconciliation,
-    /// What it was told to have.
+    /// The partitions that the member was told to own.
     assigned: BTreeSet<PartitionId>,
-    /// What it is giving up.
+    /// The partitions that the member is giving up.
     revoking: BTreeSet<PartitionId>,
-    /// What it is to have in the end.
+    /// The partitions of the member in the target assignment.
     target: BTreeSet<PartitionId>,
-    /// When its silence has lasted too long, and when giving up has.
+    /// End of the session, and end of the time to give up partitions.
     silent_until: Time,
     revokes_until: Time,
 }
@@ -95,8 +95,8 @@ impl ReconciledMember {
         }
     }
 
-    /// Accepts the epoch before the present one with partitions of the present assignment: the answer that raised the
-    /// epoch was lost.
+    /// Accepts the epoch before the present one if the partitions are of the present assignment, because the response
+    /// that raised the epoch may have been lost.
     fn check_epoch(&self, epoch: i32, owned: Option<&[PartitionId]>) -> Result<(), GroupError> {
         let is_subset =
             |owned: &[PartitionId]| owned.iter().all(|partition| self.assigned.contains(partition));
@@ -108,13 +108,13 @@ impl ReconciledMember {
         Err(GroupError::FencedMemberEpoch)
     }
 
-    /// Whether it still has any of these, as far as it says.
+    /// True if the member still owns any of these, according to its heartbeat.
     fn owns_any(owned: Option<&[PartitionId]>, of: &BTreeSet<PartitionId>) -> bool {
         owned.is_none_or(|owned| owned.iter().any(|partition| of.contains(partition)))
     }
 
-    /// Goes as far towards its target, which is of the epoch `target_epoch`, as it can. `is_held` says whether a partition
-    /// is held by any member, this one included.
+    /// Brings the member as close to its target, which is of the epoch `target_epoch`, as possible. `is_held` is true
+    /// for a partition that any member owns, this one included.
     fn reconcile(
         &mut self,
         target_epoch: i32,
@@ -148,15 +148,15 @@ impl ReconciledMember {
     }
 }
 
-/// A group of the consumer protocol. See the module's documentation.
+/// A group of the consumer protocol. See the documentation of the module.
 #[derive(Clone, Debug)]
 pub(super) struct ConsumerGroup {
     settings: ConsumerGroupSettings,
-    /// The group's epoch, and the one its target assignment is of.
+    /// The group's epoch, and the epoch of its target assignment.
     epoch: i32,
     target_epoch: i32,
     members: BTreeMap<String, ReconciledMember>,
-    /// Partitions of the topic, and those there were when the group's epoch was raised last.
+    /// Number of partitions of the topic, and the number when the group's epoch was last raised.
     partitions: u32,
     known_partitions: u32,
 }
@@ -181,7 +181,7 @@ impl ConsumerGroup {
         self.epoch
     }
 
-    /// Whether every member has its target.
+    /// True if every member has its target.
     pub(super) fn is_stable(&self) -> bool {
         let is_reconciled = |member: &ReconciledMember| {
             member.state == Reconciliation::Stable && member.epoch == self.target_epoch
@@ -189,7 +189,7 @@ impl ConsumerGroup {
         self.epoch == self.target_epoch && self.members.values().all(is_reconciled)
     }
 
-    /// What each member holds, by member id: what it was told to have, and what it is giving up.
+    /// The partitions of each member, by member id: those that it was told to own, and those that it is giving up.
     pub(super) fn holdings(&self) -> impl Iterator<Item = (&str, Vec<PartitionId>)> {
         let all = |member: &ReconciledMember| -> Vec<PartitionId> {
             member.assigned.union(&member.revoking).copied().collect()
@@ -197,12 +197,12 @@ impl ConsumerGroup {
         self.members.iter().map(move |(id, member)| (id.as_str(), all(member)))
     }
 
-    /// The topic has this number of partitions. Members get new ones after their next heartbeats.
+    /// Sets the number of partitions of the topic. Members get new ones after their next heartbeats.
     pub(super) fn topic_has(&mut self, partitions: u32) {
         self.partitions = partitions;
     }
 
-    /// Takes a heartbeat.
+    /// Handles a heartbeat.
     pub(super) fn heartbeat(
         &mut self,
         heartbeat: ConsumerHeartbeat,
@@ -242,7 +242,7 @@ impl ConsumerGroup {
         Ok(HeartbeatAccepted { member_id: Some(id), epoch: known.epoch, interval, assignment })
     }
 
-    /// The member that sends a heartbeat, which may have to be made. Returns whether the group has another member now.
+    /// Finds or adds the member that sends a heartbeat. True if the members of the group have changed.
     fn admit(
         &mut self,
         member: &MemberRef,
@@ -279,8 +279,8 @@ impl ConsumerGroup {
         self.members.iter().find(has).map(|(id, _)| id.clone())
     }
 
-    /// A static member is back under a new id and has what its predecessor had, if that has said that it leaves for a
-    /// while. Kafka refuses any other, even one that joins again under its own id because an answer was lost.
+    /// A static member is back under a new id. It gets the partitions of its predecessor, if that has left temporarily.
+    /// Kafka refuses any other, even one that joins again under its own id because a response was lost.
     fn succeed(&mut self, holder: &str, id: &str) -> Result<(), GroupError> {
         let has_left = |member: &ReconciledMember| member.epoch == LEAVES_FOR_A_WHILE;
         if !self.members.get(holder).is_some_and(has_left) {
@@ -325,13 +325,13 @@ impl ConsumerGroup {
         self.known_partitions = self.partitions;
     }
 
-    /// The target assignment of the present epoch, by the assignor that most members want.
+    /// The target assignment of the present epoch, made by the assignor that most members want.
     fn assign(&mut self) {
         let wanting = |assignor| {
             let wants = |member: &&ReconciledMember| member.wants.assignor == Some(assignor);
             self.members.values().filter(wants).count()
         };
-        // The first one of `group.consumer.assignors` is the group's own.
+        // The first one of `group.consumer.assignors` is the default of the group.
         let assignor = match wanting(RemoteAssignor::Range) > wanting(RemoteAssignor::Uniform) {
             true => RemoteAssignor::Range,
             false => RemoteAssignor::Uniform,
@@ -349,7 +349,7 @@ impl ConsumerGroup {
         self.target_epoch = self.epoch;
     }
 
-    /// Brings a member nearer to its target.
+    /// Brings a member closer to its target.
     fn reconcile(&mut self, id: &str, owned: Option<&[PartitionId]>, now: Time) {
         let held: BTreeSet<PartitionId> = self
             .members
@@ -367,16 +367,16 @@ impl ConsumerGroup {
         }
     }
 
-    /// When a member will have been silent for too long, or will have taken too long to give partitions up.
+    /// The earliest end of a session, or of a time to give up partitions.
     pub(super) fn next_deadline(&self) -> Time {
         let due = |member: &ReconciledMember| member.silent_until.min(member.revokes_until);
         self.members.values().map(due).fold(Time::NEVER, Time::min)
     }
 
-    /// Removes members whose time is over.
+    /// Removes members whose session or time to give up partitions is over.
     pub(super) fn tick(&mut self, now: Time) {
         let is_over = |member: &ReconciledMember| {
-            // A static member that has left for a while gives nothing up.
+            // A static member that has left temporarily gives nothing up.
             let is_late = member.revokes_until <= now && member.epoch != LEAVES_FOR_A_WHILE;
             member.silent_until <= now || is_late
         };
@@ -388,7 +388,7 @@ impl ConsumerGroup {
         }
     }
 
-    /// Another broker takes the group over: every timer begins anew.
+    /// Another broker becomes the coordinator: every timer starts again.
     pub(super) fn interrupted(&mut self, now: Time) {
         let session_timeout = self.settings.session_timeout;
         for member in self.members.values_mut() {
@@ -399,7 +399,7 @@ impl ConsumerGroup {
         }
     }
 
-    /// Whether a member may commit: in its epoch only. A commit is no sign of life.
+    /// Checks that a member commits in its present epoch. A commit does not extend its session.
     pub(super) fn check_committer(&self, member: Option<&MemberRef>) -> Result<(), GroupError> {
         let member = member.ok_or(GroupError::UnknownMemberId)?;
         let known = self.members.get(&member.member_id).ok_or(GroupError::UnknownMemberId)?;

@@ -1,4 +1,4 @@
-//! Generations: who joins, when one begins, and what each member gets.
+//! Generations: joining, the start of a generation, and its assignment.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl GroupCoordinator {
         self.answer(ticket, GroupResponse::Join(member_id.to_owned(), Err(error)));
     }
 
-    /// A newcomer with an id.
+    /// Adds a new member with an id.
     fn add(&mut self, ticket: Ticket, id: String, join: &Join, now: Time) {
         self.assignor = Some(join.assignor);
         let mut member = Member::new(id.clone(), join, now + self.settings.new_member_timeout);
@@ -56,7 +56,7 @@ impl GroupCoordinator {
         self.rebalance(now);
     }
 
-    /// A static member came back under a new id. Unless it wants something else than before, no other member notices.
+    /// A static member came back under a new id. Unless its settings have changed, the other members do not notice.
     fn replace(&mut self, ticket: Ticket, old: &str, join: &Join, now: Time) {
         let Some(mut member) = self.members.remove(old) else { return };
         let id = format!("{}-{:016x}", join.client_id, self.ids.next_u64());
@@ -80,7 +80,7 @@ impl GroupCoordinator {
         }
     }
 
-    /// A member joins again, because it was told to or because something has changed.
+    /// A member joins again, because it was told to or because its settings have changed.
     fn rejoin(&mut self, ticket: Ticket, join: &Join, now: Time) {
         let is_leader = self.leader.as_deref() == Some(&join.member_id);
         let Some(member) = self.members.get_mut(&join.member_id) else { return };
@@ -97,13 +97,13 @@ impl GroupCoordinator {
 
     fn join_again(&mut self, ticket: Ticket, id: &str, now: Time) {
         if let Some(member) = self.members.get_mut(id) {
-            // A second request takes the place of the first, whose client has given it up.
+            // A second request replaces the first, which its client has given up.
             member.joining = Some(ticket);
         }
         self.rebalance(now);
     }
 
-    /// Prepares the next generation, unless that is under way.
+    /// Prepares the next generation, unless it is being prepared.
     fn rebalance(&mut self, now: Time) {
         let timeout = self.rebalance_timeout();
         match self.state {
@@ -141,7 +141,7 @@ impl GroupCoordinator {
         }
     }
 
-    /// Does what the state's deadline asks for.
+    /// Handles the deadline of the state.
     pub(super) fn state_is_due(&mut self, now: Time) {
         match self.state {
             State::Preparing { deadline, initial: Some(initial) } if now >= deadline => {
@@ -167,7 +167,7 @@ impl GroupCoordinator {
         }
     }
 
-    /// The generation begins, with those who joined and with static members that may come back.
+    /// Starts the generation, with the members that have joined and static members that may come back.
     fn begin(&mut self, now: Time) {
         let before = self.members.len();
         self.members.retain(|_, member| member.joining.is_some() || member.is_static());
@@ -208,7 +208,7 @@ impl GroupCoordinator {
         }
     }
 
-    /// Tells a member which generation it is in; the leader, who else is.
+    /// Answers a JoinGroup with the generation; for the leader, also with all members.
     fn welcome(&mut self, ticket: Ticket, id: &str, with_members: bool) {
         let members = self.members.values().map(|member| member.subscription.clone());
         let joined = Joined {
@@ -268,7 +268,7 @@ impl GroupCoordinator {
         }
     }
 
-    /// Takes a member out of the group, because it left or was silent for too long.
+    /// Removes a member, because it left or its session is over.
     pub(super) fn remove(&mut self, id: &str, now: Time) {
         let Some(member) = self.members.remove(id) else { return };
         if let Some(ticket) = member.joining {

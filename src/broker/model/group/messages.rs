@@ -1,7 +1,7 @@
-//! What members ask a coordinator, what it answers, and a member as the coordinator sees it.
+//! The requests of members to a coordinator, its responses, and a member as the coordinator sees it.
 //!
 //! The names and errors are those of the Kafka protocol (JoinGroup, SyncGroup, Heartbeat, LeaveGroup,
-//! ConsumerGroupHeartbeat, OffsetCommit, OffsetFetch); fields the model does not need are left out.
+//! ConsumerGroupHeartbeat, OffsetCommit, OffsetFetch). Fields that the model does not need are left out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::super::assignor::Subscription;
 use crate::base::{Offset, PartitionId, Time};
 use crate::plan::{Assignor, RemoteAssignor};
 
-/// Tells which request an answer belongs to. Given by the host, which carries the messages.
+/// Identifies the request that a response belongs to. The host, which delivers the messages, assigns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
@@ -19,11 +19,11 @@ pub struct Ticket(pub u64);
 pub enum GroupRequest {
     /// JoinGroup.
     Join(Join),
-    /// SyncGroup: the leader brings what each member gets, and each fetches its own.
+    /// SyncGroup: the leader sends all assignments, and each member gets its own.
     Sync {
-        /// Who asks.
+        /// The member that asks.
         member: MemberRef,
-        /// What the leader dealt out, by member id; empty from all others.
+        /// The leader's assignments, by member id; empty from other members.
         assignments: BTreeMap<String, Vec<PartitionId>>,
     },
     /// Heartbeat.
@@ -34,23 +34,23 @@ pub enum GroupRequest {
     ConsumerHeartbeat(ConsumerHeartbeat),
     /// OffsetCommit.
     Commit {
-        /// Who commits; `None` for a client outside the group, which may while the group is empty.
+        /// The member that commits; `None` for a client outside the group, which may commit while the group is empty.
         member: Option<MemberRef>,
         /// Next offsets to process.
         offsets: BTreeMap<PartitionId, Offset>,
     },
-    /// OffsetFetch of these partitions; of all that have an offset if there are none. The model answers with all.
+    /// OffsetFetch of these partitions, or of all with an offset if there are none. The model answers with all.
     FetchOffsets(Vec<PartitionId>),
 }
 
-/// Who a member says it is.
+/// The identity of a member, as it sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRef {
-    /// Given by the coordinator.
+    /// The member id; with the classic protocol the coordinator assigns it.
     pub member_id: String,
     /// `group.instance.id` of a static member.
     pub instance_id: Option<String>,
-    /// The generation it believes in; in the consumer protocol the member epoch.
+    /// The generation that the member knows; in the consumer protocol the member epoch.
     pub generation: i32,
 }
 
@@ -58,57 +58,57 @@ pub struct MemberRef {
 pub const JOINS: i32 = 0;
 /// The member epoch of a member that leaves.
 pub const LEAVES: i32 = -1;
-/// The member epoch of a static member that leaves, and comes back.
+/// The member epoch of a static member that leaves temporarily.
 pub const LEAVES_FOR_A_WHILE: i32 = -2;
 
-/// What a ConsumerGroupHeartbeat says. What is `None` has not changed since the last one.
+/// The content of a ConsumerGroupHeartbeat. A `None` means no change since the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerHeartbeat {
-    /// Who it is, with the epoch it is in, or one of [`JOINS`], [`LEAVES`] and [`LEAVES_FOR_A_WHILE`].
+    /// The member, with its epoch or one of [`JOINS`], [`LEAVES`] and [`LEAVES_FOR_A_WHILE`].
     pub member: MemberRef,
-    /// What the member wants; given when it joins, and to a coordinator that may not know it.
+    /// The settings of the member. They are sent when it joins, and to a coordinator that may not know it.
     pub settings: Option<HeartbeatSettings>,
-    /// What the member has.
+    /// The partitions that the member owns.
     pub owned: Option<Vec<PartitionId>>,
 }
 
-/// What a member of the consumer protocol wants.
+/// The settings of a member of the consumer protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeartbeatSettings {
-    /// `max.poll.interval.ms`: how long it may take to give partitions up.
+    /// `max.poll.interval.ms`: longest time to give up partitions.
     pub rebalance_timeout: Duration,
-    /// `group.remote.assignor`; none for the group's own.
+    /// `group.remote.assignor`; `None` for the group's default.
     pub assignor: Option<RemoteAssignor>,
 }
 
-/// A heartbeat of the consumer protocol was accepted.
+/// The response to an accepted heartbeat of the consumer protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeartbeatAccepted {
-    /// The member's id, where the coordinator gives it.
+    /// The member id, if the coordinator assigns it.
     pub member_id: Option<String>,
-    /// The epoch the member is in.
+    /// The member epoch.
     pub epoch: i32,
-    /// `group.consumer.heartbeat.interval.ms`: when the next heartbeat is due.
+    /// `group.consumer.heartbeat.interval.ms`: time until the next heartbeat.
     pub interval: Duration,
-    /// What the member is to have; none where that has not changed.
+    /// The assignment of the member; `None` if it has not changed.
     pub assignment: Option<TargetAssignment>,
 }
 
-/// What a member of the consumer protocol is to have.
+/// The assignment of a member of the consumer protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetAssignment {
-    /// These, ascending.
+    /// These partitions, ascending.
     Known(Vec<PartitionId>),
     /// Partitions of a topic whose id the client does not know yet.
     UnknownTopic,
 }
 
-/// What a JoinGroup says.
+/// The content of a JoinGroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Join {
-    /// Name of the client, the first part of the id a newcomer gets.
+    /// Name of the client, which the id of a new member begins with.
     pub client_id: String,
-    /// Empty for a newcomer.
+    /// The member id; empty for a new member.
     pub member_id: String,
     /// `group.instance.id` of a static member.
     pub instance_id: Option<String>,
@@ -116,20 +116,20 @@ pub struct Join {
     pub session_timeout: Duration,
     /// `max.poll.interval.ms`.
     pub rebalance_timeout: Duration,
-    /// How the leader is to deal partitions out.
+    /// The assignor of the leader.
     pub assignor: Assignor,
-    /// What the member has; empty with an eager assignor.
+    /// The partitions that the member owns; empty with an eager assignor.
     pub owned: Vec<PartitionId>,
-    /// The generation it had that in; -1 for a newcomer.
+    /// The generation in which it owned them; -1 for a new member.
     pub generation: i32,
 }
 
-/// Why a request was refused.
+/// The reason why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupError {
-    /// MEMBER_ID_REQUIRED: join again with the id in the answer.
+    /// MEMBER_ID_REQUIRED: join again with the id in the response.
     MemberIdRequired,
-    /// UNKNOWN_MEMBER_ID: start over as a newcomer.
+    /// UNKNOWN_MEMBER_ID: join again as a new member.
     UnknownMemberId,
     /// ILLEGAL_GENERATION.
     IllegalGeneration,
@@ -137,28 +137,28 @@ pub enum GroupError {
     RebalanceInProgress,
     /// FENCED_INSTANCE_ID: another client has this `group.instance.id` now.
     FencedInstanceId,
-    /// INCONSISTENT_GROUP_PROTOCOL: the group deals partitions out differently.
+    /// INCONSISTENT_GROUP_PROTOCOL: the group uses another assignor or protocol.
     InconsistentGroupProtocol,
     /// NOT_COORDINATOR: another broker coordinates the group.
     NotCoordinator,
-    /// FENCED_MEMBER_EPOCH: the member has nothing any more, and joins again.
+    /// FENCED_MEMBER_EPOCH: the member owns nothing any more, and joins again.
     FencedMemberEpoch,
-    /// STALE_MEMBER_EPOCH: the member is in another epoch meanwhile, and learns of it with a heartbeat.
+    /// STALE_MEMBER_EPOCH: the member's epoch has changed, and the response to its next heartbeat has the new one.
     StaleMemberEpoch,
-    /// COORDINATOR_LOAD_IN_PROGRESS and other errors that pass.
+    /// COORDINATOR_LOAD_IN_PROGRESS and other temporary errors.
     Unavailable,
-    /// The same request would be refused again: the error's name, as librdkafka has it.
+    /// A permanent error, with its name in librdkafka.
     Rejected(&'static str),
 }
 
-/// An answer of the coordinator.
+/// A response of the coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupResponse {
-    /// To a JoinGroup: the member's id, and the generation or why not.
+    /// To a JoinGroup: the member id, and the generation or the error.
     Join(String, Result<Joined, GroupError>),
-    /// To a SyncGroup: what the member gets.
+    /// To a SyncGroup: the assignment of the member.
     Sync(Result<Vec<PartitionId>, GroupError>),
-    /// To a Heartbeat, LeaveGroup or OffsetCommit; to any request that was refused before it was looked at.
+    /// To a Heartbeat, LeaveGroup or OffsetCommit; and to any request that was refused without being read.
     Done(Result<(), GroupError>),
     /// To a ConsumerGroupHeartbeat.
     ConsumerHeartbeat(Result<HeartbeatAccepted, GroupError>),
@@ -167,7 +167,7 @@ pub enum GroupResponse {
 }
 
 impl GroupResponse {
-    /// Whether it comes from a broker that does not coordinate the group, or not yet.
+    /// True if the response is of a broker that does not coordinate the group, or does not yet.
     pub fn is_not_coordinator(&self) -> bool {
         let (GroupResponse::Join(_, Err(error))
         | GroupResponse::Sync(Err(error))
@@ -179,7 +179,7 @@ impl GroupResponse {
         matches!(error, GroupError::NotCoordinator | GroupError::Unavailable)
     }
 
-    /// The answer to a request that is not even looked at.
+    /// The response to a request that is refused without being read.
     pub fn refusal(request: &GroupRequest, error: GroupError) -> GroupResponse {
         match request {
             GroupRequest::Join(join) => GroupResponse::Join(join.member_id.clone(), Err(error)),
@@ -190,12 +190,12 @@ impl GroupResponse {
     }
 }
 
-/// A generation begins.
+/// The generation, in the response to a JoinGroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {
-    /// Its number.
+    /// Number of the generation.
     pub generation: i32,
-    /// Who deals partitions out.
+    /// Member id of the leader.
     pub leader: String,
     /// All members, for the leader; empty for the others.
     pub members: Vec<Subscription>,
@@ -207,17 +207,17 @@ pub(super) struct Member {
     pub(super) subscription: Subscription,
     pub(super) session_timeout: Duration,
     pub(super) rebalance_timeout: Duration,
-    /// What the last generation gave it.
+    /// The assignment in the last generation.
     pub(super) assignment: Vec<PartitionId>,
-    /// When its silence has lasted too long.
+    /// End of the session.
     pub(super) silent_until: Time,
-    /// Its JoinGroup waits for an answer.
+    /// The JoinGroup that waits for its response.
     pub(super) joining: Option<Ticket>,
-    /// Its SyncGroup waits for an answer.
+    /// The SyncGroup that waits for its response.
     pub(super) syncing: Option<Ticket>,
-    /// It has fetched what this generation gives it.
+    /// True if the member has got its assignment in this generation.
     pub(super) has_synced: bool,
-    /// It has not been through a generation yet.
+    /// True if the member was in no generation yet.
     pub(super) is_new: bool,
 }
 
@@ -245,7 +245,7 @@ impl Member {
         self.subscription.instance_id.is_some()
     }
 
-    /// Notes what it says when it joins again; whether that differs from the last time.
+    /// Updates the settings of a member that joins again. True if they have changed.
     pub(super) fn update(&mut self, join: &Join) -> bool {
         let changed = self.subscription.owned != join.owned;
         self.subscription.owned.clone_from(&join.owned);
@@ -255,13 +255,13 @@ impl Member {
         changed
     }
 
-    /// It was heard of.
+    /// Extends the session.
     pub(super) fn heard(&mut self, now: Time) {
         self.silent_until = now + self.session_timeout;
     }
 
-    /// When it will have been silent too long. A member that waits for an answer is not silent, but a newcomer does
-    /// not wait forever.
+    /// End of the session. The session of a member that waits for a response does not end, but a new member does not
+    /// wait without a limit.
     pub(super) fn expires(&self) -> Time {
         let waits = self.joining.is_some() || self.syncing.is_some();
         if waits && !self.is_new { Time::NEVER } else { self.silent_until }

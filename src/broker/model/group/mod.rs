@@ -1,7 +1,7 @@
 //! The coordinator of one consumer group: the classic protocol as Apache Kafka's brokers run it, and the consumer
 //! protocol.
 //!
-//! A group has the protocol of its members. One without members has the protocol of the next one that joins; a member of
+//! A group has the protocol of its members. A group without members gets the protocol of the next member. A member with
 //! the other protocol is refused, where Kafka would convert the group.
 //!
 //! ```text
@@ -12,10 +12,10 @@
 //!                                                      leaves, falls silent
 //! ```
 //!
-//! A pure machine for both: [`GroupCoordinator::request`] takes a request and [`GroupCoordinator::tick`] notes that time has
-//! passed; both put answers into [`GroupCoordinator::take_answers`]. An answer may come much later than its request:
-//! a JoinGroup waits for the other members, a SyncGroup for the leader. [`GroupCoordinator::next_deadline`] says when
-//! the next tick is due.
+//! A pure machine for both protocols. [`GroupCoordinator::request`] handles a request, and [`GroupCoordinator::tick`]
+//! notes that time has passed. [`GroupCoordinator::take_answers`] returns the responses of both. A response may come
+//! much later than its request: a JoinGroup waits for the other members, a SyncGroup for the leader.
+//! [`GroupCoordinator::next_deadline`] is the time of the next tick.
 //!
 //! Rules and names after Kafka's `GroupCoordinator` and `GroupMetadata` (KIP-62, KIP-345, KIP-394).
 
@@ -39,14 +39,14 @@ pub use self::messages::{
 use crate::base::{Offset, PartitionId, Random, Seed, Time};
 use crate::plan::Assignor;
 
-/// How a broker treats groups.
+/// The settings of a broker for groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupSettings {
-    /// `group.initial.rebalance.delay.ms`: how long an empty group waits for more members.
+    /// `group.initial.rebalance.delay.ms`: time that an empty group waits for more members.
     pub initial_rebalance_delay: Duration,
-    /// How long a newcomer may wait for its first generation; five minutes in Kafka.
+    /// Longest time that a new member waits for its first generation; five minutes in Kafka.
     pub new_member_timeout: Duration,
-    /// Groups of the consumer protocol.
+    /// The settings for groups of the consumer protocol.
     pub consumer: ConsumerGroupSettings,
 }
 
@@ -60,36 +60,36 @@ impl Default for GroupSettings {
     }
 }
 
-/// What a group is doing.
+/// The state of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// It has no members.
     Empty,
-    /// Members are joining; the generation begins when all are there, or at the deadline.
+    /// Members are joining. The generation starts when all have joined, or at the deadline.
     Preparing { deadline: Time, initial: Option<Initial> },
-    /// The generation has begun; the leader has not dealt partitions out yet.
+    /// The generation has started, and the leader has not sent the assignments yet.
     Completing { deadline: Time },
-    /// Every member knows what it has.
+    /// Every member has its assignment.
     Stable,
 }
 
-/// The first generation waits for latecomers.
+/// The delay of the first generation, for members that join later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Initial {
-    /// It waits no longer than this.
+    /// End of the delay at the latest.
     latest: Time,
-    /// Whether a member came during the present delay.
+    /// True if a member has joined during the present delay.
     joined_since: bool,
 }
 
-/// A group and its committed offsets. See the module's documentation.
+/// A group and its committed offsets. See the documentation of the module.
 #[derive(Clone, Debug)]
 pub struct GroupCoordinator {
     settings: GroupSettings,
     state: State,
     generation: i32,
     members: BTreeMap<String, Member>,
-    /// Ids that were given out and have not joined with yet.
+    /// Ids that were assigned and with which no member has joined yet.
     promised: BTreeMap<String, Time>,
     leader: Option<String>,
     assignor: Option<Assignor>,
@@ -101,7 +101,7 @@ pub struct GroupCoordinator {
 }
 
 impl GroupCoordinator {
-    /// A group without members. Member ids carry a random part from `seed`, which decides their order.
+    /// A group without members. Member ids have a random part from `seed`, which decides their order.
     pub fn new(settings: GroupSettings, seed: Seed) -> GroupCoordinator {
         GroupCoordinator {
             settings,
@@ -118,12 +118,12 @@ impl GroupCoordinator {
         }
     }
 
-    /// The topic has this number of partitions.
+    /// Sets the number of partitions of the topic.
     pub fn topic_has(&mut self, partitions: u32) {
         self.consumers.topic_has(partitions);
     }
 
-    /// Takes a request. Its answer, now or later, carries `ticket`.
+    /// Handles a request. Its response, now or later, has this `ticket`.
     pub fn request(&mut self, ticket: Ticket, request: GroupRequest, now: Time) {
         let done = match request {
             GroupRequest::Join(join) => return self.join(ticket, &join, now),
@@ -149,12 +149,12 @@ impl GroupCoordinator {
         self.answer(ticket, GroupResponse::Done(done));
     }
 
-    /// The answers since the last call.
+    /// The responses since the last call.
     pub fn take_answers(&mut self) -> Vec<(Ticket, GroupResponse)> {
         std::mem::take(&mut self.answers)
     }
 
-    /// When the next [`GroupCoordinator::tick`] is due; earlier and later ones do no harm.
+    /// Time of the next [`GroupCoordinator::tick`]. Earlier and later calls do no harm.
     pub fn next_deadline(&self) -> Option<Time> {
         let state = match self.state {
             State::Preparing { deadline, .. } | State::Completing { deadline } => deadline,
@@ -166,7 +166,7 @@ impl GroupCoordinator {
         (deadline < Time::NEVER).then_some(deadline)
     }
 
-    /// Notes that it is `now`: removes who was silent for too long, and begins generations that are due.
+    /// Removes members whose session is over at `now`, and starts generations that are due.
     pub fn tick(&mut self, now: Time) {
         self.promised.retain(|_, until| *until > now);
         let silent =
@@ -180,8 +180,8 @@ impl GroupCoordinator {
         self.consumers.tick(now);
     }
 
-    /// Another broker takes the group over, with its members, generation and offsets as they are in
-    /// `__consumer_offsets`. A member that waits for an answer gets none, and every session begins anew.
+    /// Another broker becomes the coordinator, with members, generation and offsets from `__consumer_offsets`. A member
+    /// that waits for a response gets none, and every session starts again.
     pub fn interrupted(&mut self, now: Time) {
         for member in self.members.values_mut() {
             (member.joining, member.syncing) = (None, None);
@@ -190,8 +190,8 @@ impl GroupCoordinator {
         self.consumers.interrupted(now);
     }
 
-    /// The same while the broker that hands the group over runs: members that wait for an answer are told that it is not
-    /// their coordinator any more (`GroupCoordinator.onGroupUnloaded`).
+    /// The same while the old coordinator runs: members that wait for a response are told that it does not coordinate
+    /// their group any more (`GroupCoordinator.onGroupUnloaded`).
     pub fn unloaded(&mut self, now: Time) {
         let error = Err(GroupError::NotCoordinator);
         for (id, member) in &mut self.members {
@@ -205,12 +205,12 @@ impl GroupCoordinator {
         self.interrupted(now);
     }
 
-    /// The generation, in the consumer protocol the group's epoch; 0 before the first.
+    /// The generation; in the consumer protocol the group's epoch; 0 before the first.
     pub fn generation(&self) -> i32 {
         self.generation.max(self.consumers.epoch())
     }
 
-    /// Whether every member knows what it has.
+    /// True if every member has its assignment.
     pub fn is_stable(&self) -> bool {
         match self.consumers.is_empty() {
             true => self.state == State::Stable,
@@ -218,7 +218,7 @@ impl GroupCoordinator {
         }
     }
 
-    /// What each member has or is giving up, by member id.
+    /// The partitions that each member owns or is giving up, by member id.
     pub fn assignments(&self) -> impl Iterator<Item = (&str, Vec<PartitionId>)> {
         let classic = self.members.iter();
         let classic = classic.map(|(id, member)| (id.as_str(), member.assignment.clone()));
@@ -229,13 +229,13 @@ impl GroupCoordinator {
         self.answers.push((ticket, response));
     }
 
-    /// The member that is meant, if it is who it says it is.
+    /// The member with this identity, if it is valid.
     fn known(&mut self, member: &MemberRef) -> Result<&mut Member, GroupError> {
         self.check_instance(member.instance_id.as_deref(), &member.member_id)?;
         self.members.get_mut(&member.member_id).ok_or(GroupError::UnknownMemberId)
     }
 
-    /// A `group.instance.id` belongs to the client that used it last.
+    /// Checks that a `group.instance.id` belongs to the client that used it last.
     fn check_instance(&self, instance: Option<&str>, member_id: &str) -> Result<(), GroupError> {
         match instance.and_then(|instance| self.member_of_instance(instance)) {
             Some(holder) if holder != member_id => Err(GroupError::FencedInstanceId),
@@ -282,8 +282,8 @@ impl GroupCoordinator {
         Ok(())
     }
 
-    /// Whether offsets may be committed: by a member in the generation it has joined, and, while there is no member,
-    /// by any other client.
+    /// Checks whether offsets may be committed: by a member in its present generation, and by any other client while
+    /// the group has no members.
     fn check_committer(&mut self, member: Option<&MemberRef>, now: Time) -> Result<(), GroupError> {
         if !self.consumers.is_empty() {
             return self.consumers.check_committer(member);
@@ -307,7 +307,7 @@ impl GroupCoordinator {
     }
 }
 
-/// Whether offsets may be committed. Tests have another check, in which a defect is planted.
+/// Checks whether offsets may be committed. Tests replace this check by one with a planted defect.
 #[cfg(not(test))]
 fn check_commit(
     group: &mut GroupCoordinator,
@@ -317,7 +317,7 @@ fn check_commit(
     group.check_committer(member, now)
 }
 
-/// The same with the defect that is planted in this process, if one is.
+/// The same, with the defect that is planted in this process, if any.
 #[cfg(test)]
 fn check_commit(
     group: &mut GroupCoordinator,
