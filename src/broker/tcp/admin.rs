@@ -1,4 +1,4 @@
-//! What an administrator without librdkafka asks a cluster, and what it makes of the answers.
+//! The requests of an administrator without librdkafka to a cluster, and the evaluation of the responses.
 
 use std::io::ErrorKind;
 use std::str::FromStr;
@@ -22,11 +22,11 @@ use crate::broker::wire::{
 };
 use crate::plan::TopicPlan;
 
-/// How long a single request may take.
+/// Time limit of a single request.
 pub(super) const STEP: Duration = Duration::from_secs(10);
-/// How long a cluster of which every address has failed is tried: it may be starting.
+/// Time limit for a cluster of which every address has failed, because it may be starting.
 const ALL_DOWN_LIMIT: Duration = Duration::from_secs(3);
-/// Between two tries of something that needs a moment.
+/// Time between two attempts.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// An administrator of a cluster for one run, over connections of its own.
@@ -43,7 +43,7 @@ impl TcpAdmin {
     /// An administrator of `topic` on the cluster at `bootstrap`.
     ///
     /// # Errors
-    /// A property says no way to reach it, or names a file that is not usable.
+    /// No property says how to reach the cluster, or a property names a file that is not usable.
     pub(super) fn new(
         settings: &ClientSettings,
         bootstrap: &str,
@@ -55,7 +55,7 @@ impl TcpAdmin {
         Ok(TcpAdmin { group: settings.group_id(), ..admin })
     }
 
-    /// The same for a cluster that is reached in this way.
+    /// The same for a cluster that is reached with this access.
     pub(super) fn with(access: &Access, bootstrap: &str, topic: &str, clock: Clock) -> TcpAdmin {
         let asker = Asker::new(bootstrap, "lanekeeper-setup".to_owned(), access);
         TcpAdmin {
@@ -72,7 +72,7 @@ impl TcpAdmin {
         self.asker.brokers().access()
     }
 
-    /// An address that a broker advertises may be none that its certificate is for.
+    /// Checks TLS with all brokers, because the address that a broker advertises may not be in its certificate.
     pub(super) fn require_tls_with_all(&mut self, deadline: &Deadline) -> Result<(), SetupError> {
         if !self.access().has_tls() {
             return Ok(());
@@ -93,7 +93,7 @@ impl TcpAdmin {
         SetupError::NoConnection { bootstrap, failure, waited }
     }
 
-    /// Asks all addresses until a broker answers.
+    /// Asks one address after the other until a broker answers.
     pub(super) fn first_metadata(
         &mut self,
         deadline: &Deadline,
@@ -109,12 +109,12 @@ impl TcpAdmin {
             let failures = errors.iter().map(|(address, error)| failure(address, error));
             let failure = failures.reduce(ConnectionFailure::worse);
             let mut failure = failure.unwrap_or_else(ConnectionFailure::silence);
-            // A look at the listener may tell at once that there is no use.
+            // A check of the listener may show at once that another attempt is useless.
             let is_last = deadline.is_over() || (deadline.passed() >= ALL_DOWN_LIMIT && !is_silent);
             if is_last || seen.is_none() {
                 failure = closer(failure, self.access());
             }
-            // The last try may have had no time left to meet anything.
+            // The last attempt may have had no time left.
             failure = seen.take().into_iter().fold(failure, ConnectionFailure::worse);
             if is_last || failure.is_certain() {
                 return Err(self.no_connection(failure, deadline));
@@ -124,7 +124,7 @@ impl TcpAdmin {
         }
     }
 
-    /// Creates the topic, or has the brokers only look whether it could be created.
+    /// Creates the topic, or lets the brokers only validate the request.
     pub(super) fn ask_to_create(
         &mut self,
         plan: &TopicPlan,
@@ -172,7 +172,7 @@ impl TcpAdmin {
         })
     }
 
-    /// A number that a topic or a broker is configured with; `None` where the user may not see it.
+    /// A setting of a topic or a broker, as a number; `None` if the user may not read it.
     pub(super) fn configured<T: FromStr>(
         &mut self,
         of: Configured<'_>,
@@ -198,7 +198,8 @@ impl TcpAdmin {
         told.ok()??.parse().ok()
     }
 
-    /// Whether the topic of the offsets can have its copies: a group has no coordinator before it exists.
+    /// An error if the topic of committed offsets cannot have its replicas: a group has no coordinator before it
+    /// exists.
     pub(super) fn too_few_for_offsets(
         &mut self,
         found: &Found,
@@ -220,7 +221,8 @@ impl TcpAdmin {
         })
     }
 
-    /// Tries until it works or the deadline is over; the last error counts. A missing right is not tried again.
+    /// Repeats a request until it succeeds or the deadline is over, and returns the last error. A missing right is not
+    /// repeated.
     pub(super) fn again<T>(
         &mut self,
         deadline: &Deadline,
@@ -245,7 +247,7 @@ pub(super) fn failed(what: &'static str, error: &AskError, deadline: &Deadline) 
     SetupError::Failed { what, reason: error.to_string(), waited: deadline.passed() }
 }
 
-/// What an address has met, for the user.
+/// The failure of an address, for the user.
 fn failure(address: &str, error: &AskError) -> ConnectionFailure {
     let obstacle = match error {
         AskError::Tls(why) => return ConnectionFailure::of_tls(why, address),
@@ -262,7 +264,7 @@ fn failure(address: &str, error: &AskError) -> ConnectionFailure {
             _ => Obstacle::Other,
         },
         AskError::Closed => Obstacle::Closed,
-        // The alert of a TLS listener, read as a length.
+        // The alert of a TLS listener, read as the length of a frame.
         AskError::Unreadable(WireError::TooLarge { found, .. }) if found >> 16 == TLS_ALERT => {
             Obstacle::Closed
         }

@@ -1,4 +1,4 @@
-//! [`TcpAdmin`] as the administrator of a run: it blocks until it has its answers.
+//! [`TcpAdmin`] as the administrator of a run. It blocks until it has its responses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::broker::setup::{
 use crate::broker::wire::{Api, Configured, LogEnd};
 use crate::plan::{Plan, StartAt, TopicPlan};
 
-/// How long a coordinator is asked for before it is looked at why there is none.
+/// Time after which the reason for a missing coordinator is looked for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Administrator for TcpAdmin {
@@ -48,7 +48,7 @@ impl Administrator for TcpAdmin {
     fn inspect<'a>(&'a mut self, plan: &'a Plan, deadline: &'a Deadline) -> Answer<'a, Inspection> {
         Box::pin(async move {
             let connected = match self.connect(deadline) {
-                // Where nothing answers, rights are not asked for.
+                // Without a broker that answers, rights cannot be checked.
                 Err(error) if !matches!(error, SetupError::Denied(_)) => return Err(error),
                 connected => connected,
             };
@@ -67,7 +67,7 @@ impl Administrator for TcpAdmin {
                 .collect();
             brokers.sort_unstable();
             let existing = found.partitions.map(|_| self.existing(&metadata, deadline));
-            // A right that is missing is one of those that are listed.
+            // A missing right to create is one of those that are listed.
             let not_created = match existing {
                 Some(_) => None,
                 None => match self.ask_to_create(&plan.topic, &found, true, deadline) {
@@ -107,7 +107,7 @@ impl Administrator for TcpAdmin {
 
     fn require_room_for<'a>(&'a mut self, payload: u64, deadline: &'a Deadline) -> Answer<'a, ()> {
         Box::pin(async move {
-            // The topic's own, or the broker's.
+            // The setting of the topic, or else that of the broker.
             let topic = self.topic.clone();
             let of = Configured::Topic(&topic);
             let Some(limit) = self.configured::<u64>(of, "max.message.bytes", deadline) else {

@@ -1,41 +1,41 @@
-//! Why a broker has not answered what it was asked.
+//! Errors of a request to a broker.
 
 use std::io;
 
 use crate::broker::secure::{LoginError, TlsFailure};
 use crate::broker::wire::{KafkaError, VersionError, WireError};
 
-/// Why a question has no answer.
+/// The reason why a request has no response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
     /// The name of a host is unknown.
     #[error("{0}")]
     NotResolved(String),
-    /// The system says so.
+    /// An error of the operating system.
     #[error("{0}")]
     Socket(io::Error),
-    /// The connection has no TLS.
+    /// TLS has failed.
     #[error("{0}")]
     Tls(TlsFailure),
-    /// The login does not succeed.
+    /// The login has failed.
     #[error(transparent)]
     Login(#[from] LoginError),
     /// The broker closed the connection.
     #[error("the broker closed the connection")]
     Closed,
-    /// What came is not Kafka's protocol.
+    /// The bytes are not Kafka's protocol.
     #[error("what the broker sent is not readable: {0}")]
     Unreadable(#[from] WireError),
-    /// It does not say which versions it speaks.
+    /// The broker does not report its versions.
     #[error("the broker refuses ApiVersions with error {0}")]
     NoVersions(i16),
-    /// There is no version of the question that both sides speak.
+    /// No version of the request is known to both sides.
     #[error(transparent)]
     Version(#[from] VersionError),
-    /// The broker refuses.
+    /// An error of the broker.
     #[error("{0}")]
     Refused(KafkaError),
-    /// No answer came in time.
+    /// No response came in time.
     #[error("no answer")]
     Silent,
 }

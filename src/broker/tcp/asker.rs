@@ -1,5 +1,5 @@
-//! Questions to the brokers of a cluster: to any of them, to a partition's leader, to the controller or to the coordinator
-//! of a group.
+//! Requests to the brokers of a cluster: to any broker, to the leader of a partition, to the controller, or to the
+//! coordinator of a group.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,49 +18,49 @@ use crate::broker::wire::{
 };
 use crate::broker::{BrokerError, ErrorClass};
 
-/// How long one broker may take while others could be asked.
+/// Time limit of one broker while others can be asked.
 const ONE: Duration = Duration::from_secs(2);
 
-/// Who asks, with a connection to each broker that was asked.
+/// A client for requests, with a connection to each broker that was asked.
 #[derive(Debug)]
 pub(super) struct Asker {
     bootstrap: Vec<String>,
     client_id: String,
     brokers: Brokers,
-    /// By host and address: a certificate is for a name. Broken ones are taken out.
+    /// By host and address, because a certificate is for a name. Broken connections are removed.
     open: BTreeMap<(String, SocketAddr), Conversation>,
 }
 
 impl Asker {
-    /// Knows the addresses in `bootstrap` only, separated by commas.
+    /// A client that knows only the addresses in `bootstrap`, which are separated by commas.
     pub(super) fn new(bootstrap: &str, client_id: String, access: &Access) -> Asker {
         let bootstrap = bootstrap.split(',').map(|name| name.trim().to_owned()).collect();
         let brokers = Brokers::new(access.clone(), Resolver::default());
         Asker { bootstrap, client_id, brokers, open: BTreeMap::new() }
     }
 
-    /// The brokers that are known by now.
+    /// The brokers that are known.
     pub(super) fn brokers(&self) -> &Brokers {
         &self.brokers
     }
 
-    /// Whether brokers that have answered speak this api.
+    /// True if a broker that has answered speaks this API.
     pub(super) fn speaks(&self, api: Api) -> bool {
         self.open.values().all(|open| open.speaks(api))
     }
 
-    /// The highest version of an api that a broker that has answered speaks.
+    /// The highest version of an API that a broker that has answered speaks.
     pub(super) fn highest(&self, api: Api) -> Option<i16> {
         self.open.values().find_map(|open| open.highest(api))
     }
 
-    /// Whether a broker that has answered says that groups of KIP-848 are served.
+    /// True if a broker that has answered reports that it serves groups of KIP-848.
     pub(super) fn serves_consumer_groups(&self) -> bool {
         self.open.values().any(Conversation::serves_consumer_groups)
     }
 
-    /// Asks the broker at an address, where `host` listens. A connection that was there before may have been closed meanwhile: then a new one is
-    /// made, once.
+    /// Asks the broker at an address, where `host` listens. An earlier connection may have been closed meanwhile, so
+    /// one new connection is tried.
     fn ask_at<T>(
         &mut self,
         (host, address): (&str, SocketAddr),
@@ -93,7 +93,7 @@ impl Asker {
         Ok(answer)
     }
 
-    /// Makes a connection to a broker that is known, unless there is one.
+    /// Opens a connection to a known broker, unless there is one.
     ///
     /// # Errors
     /// See [`AskError`].
@@ -108,7 +108,7 @@ impl Asker {
         Ok(())
     }
 
-    /// Asks a broker that is known.
+    /// Asks a known broker.
     ///
     /// # Errors
     /// See [`AskError`].
@@ -130,10 +130,10 @@ impl Asker {
         self.brokers.await_address(broker, deadline).map_err(AskError::NotResolved)
     }
 
-    /// Asks one broker after the other, those that are known first, until one answers.
+    /// Asks one broker after the other, starting with the known ones, until one answers.
     ///
     /// # Errors
-    /// What each address has met, by its name.
+    /// The error of each address, with its name.
     pub(super) fn ask_any<T>(
         &mut self,
         ask: &Ask<
@@ -164,10 +164,10 @@ impl Asker {
         Err(errors)
     }
 
-    /// Asks for the brokers, and the topic of this name. An error of the topic is in the answer.
+    /// Asks for the brokers, and for the topic of this name. An error of the topic is part of the answer.
     ///
     /// # Errors
-    /// What each address has met, by its name.
+    /// The error of each address, with its name.
     pub(super) fn metadata(
         &mut self,
         topic: &str,
@@ -183,7 +183,7 @@ impl Asker {
         Ok(answer)
     }
 
-    /// The coordinator of a group.
+    /// Finds the coordinator of a group.
     ///
     /// # Errors
     /// There is none now, or no broker answers.
@@ -205,13 +205,13 @@ impl Asker {
     }
 }
 
-/// What the last address has met.
+/// The error of the last address.
 pub(super) fn last(errors: Vec<(String, AskError)>) -> AskError {
     errors.into_iter().last().map_or(AskError::Silent, |(_, error)| error)
 }
 
 impl From<AskError> for BrokerError {
-    /// A refusal that is not retried is definite; anything else may pass.
+    /// An error that is not retriable is permanent. Any other error may be temporary.
     fn from(error: AskError) -> BrokerError {
         let class = match &error {
             AskError::Refused(code) if code.is_denial() => ErrorClass::Denied,

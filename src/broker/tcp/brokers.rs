@@ -1,4 +1,4 @@
-//! The brokers of a cluster with their addresses: what metadata says of them, in the numbers that clients use.
+//! The brokers of a cluster with their addresses, as metadata name them, in the numbers that clients use.
 
 use std::net::SocketAddr;
 
@@ -8,27 +8,28 @@ use crate::broker::secure::Access;
 use crate::broker::setup::Deadline;
 use crate::broker::wire::{Endpoint, KnownNodes};
 
-/// How many brokers are followed, those that are gone included: whatever a response names, memory has a limit.
+/// Largest number of brokers that are followed, those that are gone included. It limits the memory whatever a response
+/// contains.
 pub(super) const BROKERS_MAX: usize = 1 << 10;
 
-/// The brokers that are known. One that joins the cluster gets the next number; none is forgotten.
+/// The known brokers. A broker that joins the cluster gets the next number, and none is removed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Brokers {
-    /// What the cluster says, by number.
+    /// Node ids and endpoints, by number.
     nodes: KnownNodes,
-    /// How they are reached.
+    /// The access to the brokers.
     access: Access,
-    /// Where their names lead to.
+    /// The resolver of their names.
     resolver: Resolver,
 }
 
 impl Brokers {
-    /// None is known yet; each is reached in the same way.
+    /// No known brokers. All are reached with the same access.
     pub(super) fn new(access: Access, resolver: Resolver) -> Brokers {
         Brokers { nodes: KnownNodes::default(), access, resolver }
     }
 
-    /// How they are reached.
+    /// The access to the brokers.
     pub(super) fn access(&self) -> &Access {
         &self.access
     }
@@ -38,21 +39,21 @@ impl Brokers {
         self.nodes.len()
     }
 
-    /// Where a broker listens, as far as it is known by now. Never blocks: an old address has its name looked up
-    /// meanwhile.
+    /// The address of a broker, as far as it is known. Never blocks: an old address is returned while its name is
+    /// looked up again.
     ///
     /// # Errors
-    /// The name of its host is not known by now, or leads nowhere.
+    /// The name of the host is not known yet, or has no address.
     pub(super) fn address(&self, broker: BrokerId) -> Result<SocketAddr, String> {
         let name = self.name(broker);
         let found = self.resolver.known(&name, self.access.family())?;
         found.first().copied().ok_or(name)
     }
 
-    /// The same, and waits for an address until the deadline.
+    /// The same, but waits for an address until the deadline.
     ///
     /// # Errors
-    /// The name of its host leads nowhere, or is not known in time.
+    /// The name of the host has no address, or none is known in time.
     pub(super) fn await_address(
         &self,
         broker: BrokerId,
@@ -62,10 +63,10 @@ impl Brokers {
         self.resolve(&name, deadline)?.first().copied().ok_or(name)
     }
 
-    /// The addresses of `host:port` that are tried; waits for them until the deadline. IPv4 comes first.
+    /// The addresses to try for `host:port`. Waits for them until the deadline. IPv4 comes first.
     ///
     /// # Errors
-    /// The name is unknown, or is no `host:port`, or has addresses of the other family only.
+    /// The name is unknown, is no `host:port`, or has addresses of the other family only.
     pub(super) fn resolve(
         &self,
         name: &str,
@@ -90,8 +91,8 @@ impl Brokers {
         &self.nodes
     }
 
-    /// Takes the addresses that a response names: of brokers that are new, and of those that have moved. New ones are
-    /// numbered in the order of their ids.
+    /// Takes the addresses in a response: of new brokers, and of those that have moved. New brokers are numbered in the
+    /// order of their ids.
     pub(super) fn learn(&mut self, endpoints: &[Endpoint]) {
         let mut endpoints: Vec<&Endpoint> = endpoints.iter().collect();
         endpoints.sort_by_key(|endpoint| endpoint.node_id);

@@ -1,8 +1,7 @@
-//! A connection to a broker: a socket that never blocks, what is to be written to it, and the requests that wait for a
-//! response.
+//! A connection to a broker: a non-blocking socket, the bytes to write, and the requests that wait for a response.
 //!
-//! A broker answers the requests of a connection in their order, and only one of them at a time is at work there: a
-//! fetch that waits for records delays what is asked behind it.
+//! A broker answers the requests of a connection in order, and handles one of them at a time: a fetch that waits for
+//! records delays the later requests.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -25,14 +24,14 @@ use crate::broker::wire::{
 };
 use crate::measure::{RequestCounter, SentBatches};
 
-/// The largest response a client reads: more than a fetch of any number of partitions of a thread asks for.
+/// The largest response that is read, in bytes. A fetch of any number of a thread's partitions asks for less.
 const FRAME_BYTES_MAX: usize = 256 << 20;
-/// From this number of bytes on that wait to be written, requests wait as they are: so the same memory, which the
-/// processor has near, serves for each.
+/// When this number of bytes waits to be written, later requests wait without being encoded. The same memory, which is
+/// in the processor's cache, then serves for each.
 const OUT_BYTES_MAX: usize = 512 << 10;
-/// What a buffer of bytes to be written keeps of its memory once it is empty.
+/// Capacity that an empty output buffer keeps, in bytes.
 const OUT_BYTES_KEPT: usize = 2 << 20;
-/// What a broker may hold a connection back for, at most: less than the client waits for an answer.
+/// Longest throttle time, which is shorter than the client's time limit of a response.
 const THROTTLE_MAX: Duration = Duration::from_secs(15);
 
 /// A connection to a broker.
@@ -43,35 +42,35 @@ pub(super) struct Connection {
     access: Access,
     state: State,
     inbox: FrameBuffer,
-    /// What is to be written, and how much of it is.
+    /// The bytes to write, and how many of them are written.
     out: Vec<u8>,
     written: usize,
     pending: Pending<Question>,
-    /// When each of these was asked.
+    /// The time of each outstanding request.
     asked: VecDeque<Time>,
-    /// Requests that wait for the versions of the broker, or until what is before them has been written.
+    /// Requests that wait for the broker's versions, or for earlier bytes to be written.
     held: VecDeque<Outgoing>,
-    /// Nothing is written before, because a quota of the broker's is used up.
+    /// Nothing is written before this time, because a quota is used up.
     throttled_until: Time,
-    /// When the login is repeated, with the next request: before the broker takes none any more.
+    /// From this time on the login is repeated with the next request, before the broker accepts none any more.
     renewed_from: Time,
 }
 
-/// How far the connection is made.
+/// The state of a connection.
 #[derive(Debug)]
 enum State {
-    /// The system makes it.
+    /// The operating system connects.
     Connecting,
-    /// The login and the versions of the broker are asked for.
+    /// The login and the request for the broker's versions are in progress.
     Negotiating(Box<Negotiation>),
     /// Requests can be sent.
     Open(BrokerVersions),
 }
 
-/// Why a connection is closed.
+/// The reason why a connection is closed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
-    /// The system says so.
+    /// An error of the operating system.
     #[error("{0}")]
     Socket(#[from] io::Error),
     /// The name of the broker's host has no address, or none is known yet.
@@ -80,10 +79,10 @@ pub(super) enum Broken {
     /// The broker closed it.
     #[error("the broker closed the connection")]
     Closed,
-    /// What came is not Kafka's protocol.
+    /// The bytes are not Kafka's protocol.
     #[error("what the broker sent is not readable: {0}")]
     Unreadable(#[from] WireError),
-    /// It speaks no version this client speaks.
+    /// The broker speaks no version that this client speaks.
     #[error(transparent)]
     Versions(#[from] AskError),
     /// A request cannot be written.
@@ -92,10 +91,10 @@ pub(super) enum Broken {
 }
 
 impl Connection {
-    /// Begins to connect to `address`, where `host` listens; the poller tells of the socket by `number`.
+    /// Starts to connect to `address`, where `host` listens. The poller reports the socket under `number`.
     ///
     /// # Errors
-    /// The system has no socket left, or no route.
+    /// The operating system has no socket left, or no route.
     pub(super) fn open(
         (host, address): (&str, SocketAddr),
         access: &Access,
@@ -121,10 +120,10 @@ impl Connection {
         })
     }
 
-    /// Takes a request, which is written by the next [`write`](Self::write) once the connection is open.
+    /// Adds a request, which the next [`write`](Self::write) sends once the connection is open.
     ///
     /// # Errors
-    /// The broker speaks no version of it that this client speaks.
+    /// The broker speaks no version of the request that this client speaks.
     pub(super) fn push<C: Client>(
         &mut self,
         outgoing: Outgoing,
@@ -137,7 +136,7 @@ impl Connection {
         self.encode(side)
     }
 
-    /// Encodes requests that wait, as far as there is room.
+    /// Encodes waiting requests, as long as there is room.
     fn encode<C: Client>(&mut self, side: &mut ClientSide<'_, C>) -> Result<(), Broken> {
         let State::Open(versions) = &self.state else { return Ok(()) };
         while self.out.len() - self.written < OUT_BYTES_MAX {
@@ -160,7 +159,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether something is to be written.
+    /// True if there are bytes to write.
     pub(super) fn has_output(&self) -> bool {
         let is_open = matches!(self.state, State::Open(_));
         self.written < self.out.len()
@@ -168,7 +167,7 @@ impl Connection {
             || (is_open && !self.held.is_empty())
     }
 
-    /// When what waits here may be written, if a quota holds it back.
+    /// End of the throttle time, if requests wait for it.
     pub(super) fn held_until(&self) -> Time {
         if self.has_output() && !matches!(self.state, State::Connecting) {
             self.throttled_until
@@ -177,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Writes what the socket takes.
+    /// Writes as much as the socket accepts.
     ///
     /// # Errors
     /// The connection is broken.
@@ -204,8 +203,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The socket has taken `count` bytes more. What it has taken is forgotten from time to time: a connection that is
-    /// never idle would keep all of it.
+    /// Notes that `count` more bytes are written. Written bytes are removed from time to time, because a connection
+    /// that is never idle would keep all of them.
     fn wrote(&mut self, count: usize) {
         self.written += count;
         if self.written == self.out.len() || self.written >= OUT_BYTES_MAX {
@@ -214,7 +213,8 @@ impl Connection {
         }
     }
 
-    /// The socket can be written to: the connection is made, or takes more. Begins the login on a new one, or asks for its versions.
+    /// Handles a socket that can be written to: it is connected, or has room. On a new connection it starts the login,
+    /// or asks for the versions.
     ///
     /// # Errors
     /// The connection cannot be made, or is broken.
@@ -228,7 +228,7 @@ impl Connection {
             }
             match self.socket.peer_addr() {
                 Ok(_) => {}
-                // The system is still at it.
+                // The operating system still connects.
                 Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -241,7 +241,7 @@ impl Connection {
         self.write(side)
     }
 
-    /// Begins to repeat the login. What is asked from now on waits; what was asked before is answered before.
+    /// Starts to repeat the login. Later requests wait for it. Earlier ones are answered before.
     fn renew(&mut self, topic: &Topic, now: Time) -> Result<(), WireError> {
         self.renewed_from = Time::NEVER;
         let State::Open(versions) = &self.state else { return Ok(()) };
@@ -256,10 +256,10 @@ impl Connection {
         negotiation.ask(&mut self.out, &mut self.pending, Question::Opening, &topic.client_id)
     }
 
-    /// Reads what has come, `to_end` if the stream is at its end, and brings each response to the client.
+    /// Reads the bytes that have arrived, `to_end` if the stream is at its end, and passes each response to the client.
     ///
     /// # Errors
-    /// The connection is broken. What came before has been brought.
+    /// The connection is broken. Responses that came before were passed on.
     pub(super) fn read<C: Client>(
         &mut self,
         to_end: bool,
@@ -277,8 +277,8 @@ impl Connection {
             };
             self.inbox.received(count);
             self.take_frames(side)?;
-            // Less than there was room for: nothing is left, and what comes later is told of anew. The end of the
-            // stream is told of once.
+            // Less was read than there was room for, so nothing is left. Later bytes are reported again, but the end of
+            // the stream is reported only once.
             if count < room && !to_end && !self.channel.reads_in_parts() {
                 return Ok(());
             }
@@ -313,7 +313,7 @@ impl Connection {
         match (negotiation, &self.state) {
             (None, _) => Ok(()),
             (Some(Some(versions)), _) => {
-                // At nine tenths of what the broker gives, as Kafka's own client does at the latest.
+                // At nine tenths of the lifetime, as Kafka's own client does at the latest.
                 self.renewed_from = lifetime.map_or(Time::NEVER, |it| side.now + it * 9 / 10);
                 self.state = State::Open(versions);
                 self.write(side)
@@ -332,18 +332,18 @@ impl Connection {
         }
     }
 
-    /// A broker holds the connection back: it does not read what is sent before.
+    /// Applies a throttle time: the broker does not read requests before its end.
     fn throttle(&mut self, throttle_ms: i32, now: Time, counter: &mut RequestCounter) {
         if let Ok(ms @ 1..) = u64::try_from(throttle_ms) {
             let until = now + Duration::from_millis(ms).min(THROTTLE_MAX);
-            // What one response holds back anyway is not counted twice.
+            // Overlapping throttle times are not counted twice.
             let longer = until.remaining(self.throttled_until.max(now));
             counter.throttled(longer, now);
             self.throttled_until = self.throttled_until.max(until);
         }
     }
 
-    /// Closes it.
+    /// Closes the connection.
     pub(super) fn close(mut self, poller: &Poller) {
         poller.deregister(&mut self.socket);
     }

@@ -18,13 +18,13 @@ pub(super) struct TcpConsumer {
     clock: Clock,
 }
 
-/// A member of a group, as far as it is not the client's business.
+/// The group membership of a client, as far as the client does not handle it.
 pub(super) struct TcpMember {
-    /// Set when the member has crashed: then it does not leave its group.
+    /// Set when the member has crashed: it then sends no leave request.
     crashed: Arc<AtomicBool>,
-    /// The place it holds, if only one client may.
+    /// The instance id that it holds, if only one client may.
     place: Option<Place>,
-    /// Whether it has still to join its group.
+    /// True if it has not joined its group.
     is_outside: bool,
 }
 
@@ -34,7 +34,7 @@ impl TcpMember {
         TcpMember { crashed, place, is_outside: true }
     }
 
-    /// Whether it may join its group, for which it waits at most `wait`, or has done so.
+    /// True if it has joined its group, or may join it. Waits at most `wait` for its instance id.
     fn enter(&mut self, wait: Duration) -> bool {
         if self.is_outside {
             self.is_outside = self.place.as_ref().is_some_and(|place| !place.take(wait));
@@ -42,8 +42,8 @@ impl TcpMember {
         !self.is_outside
     }
 
-    /// Whether it leaves its group when it is closed. A place that only one client may hold is left in any case: no other
-    /// client would get it.
+    /// True if it leaves its group when it is closed. An instance id that only one client may hold is given up in any
+    /// case, because no other client would get it.
     fn leaves(&self) -> bool {
         !self.is_outside && (self.place.is_some() || !self.crashed.load(Ordering::Acquire))
     }
@@ -59,7 +59,7 @@ impl TcpConsumer {
         TcpConsumer { transport, member, clock }
     }
 
-    /// Whether the client may be at work; waits for that at most `wait`.
+    /// True if the client may work. Waits for that at most `wait`.
     fn enter(&mut self, wait: Duration) -> bool {
         self.member.as_mut().is_none_or(|member| member.enter(wait))
     }
@@ -82,7 +82,7 @@ impl ConsumerPort for TcpConsumer {
         let now = self.transport.turn(now, if has_events { Duration::ZERO } else { wait });
         let mut events = Timed::new(events, self.clock);
         self.transport.client(0).poll(now, Duration::ZERO, &mut events);
-        // The next fetch is asked for before anything else is done.
+        // The next fetch is sent first, so that the broker works meanwhile.
         let now = self.clock.now();
         self.transport.send_due(now);
         now
@@ -109,20 +109,20 @@ impl ConsumerPort for TcpConsumer {
     }
 }
 
-/// Says how late it is before the first record, and then before each [`LOOK_EVERY`]th.
+/// Passes the current time with the first record, and with each [`LOOK_EVERY`]th one after it.
 pub(super) struct Timed<'a> {
     events: &'a mut dyn ConsumerEvents,
     clock: Clock,
-    /// Records until the next look at the clock.
+    /// Records until the clock is read again.
     left: u32,
 }
 
-/// Records that are handed over between two looks at the clock. Those that cost nothing take about 100 ns each, so the
-/// time of one is too early by less than a microsecond; after one that costs something its host knows the time.
+/// Records between two readings of the clock. Records without work take about 100 ns each, so the time of one is less
+/// than 1 us too early. After a record with work the host knows the time.
 const LOOK_EVERY: u32 = 8;
 
 impl<'a> Timed<'a> {
-    /// Hands over to `events`.
+    /// Passes records on to `events`.
     pub(super) fn new(events: &'a mut dyn ConsumerEvents, clock: Clock) -> Timed<'a> {
         Timed { events, clock, left: 0 }
     }

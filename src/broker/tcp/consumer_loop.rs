@@ -1,4 +1,4 @@
-//! The clients of several consumers on one thread, with one wait for all of their sockets.
+//! The clients of several consumers on one thread, which waits for all their sockets at once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,19 +19,19 @@ pub(super) struct TcpConsumerLoop {
     clock: Clock,
 }
 
-/// The clients, for the loop and for each of their ports. A lock, because they are made on another thread than that of the
-/// loop; it is free whenever it is taken.
+/// The clients, shared by the loop and their ports. There is a lock because they are created on another thread than
+/// that of the loop. It is never contended.
 type SharedClients = Arc<Mutex<Clients>>;
 
 struct Clients {
     transport: Transport<NativeConsumer>,
     profile: Profile,
-    /// Numbers of clients that are closed. An idle client is in the place of each.
+    /// Numbers of closed clients. An idle client takes the place of each.
     free: Vec<usize>,
 }
 
 impl TcpConsumerLoop {
-    /// No clients yet; `transport` gets them, and each behaves like `profile`.
+    /// No clients yet. `transport` gets them, and all have the settings of `profile`.
     pub(super) fn new(
         transport: Transport<NativeConsumer>,
         profile: Profile,
@@ -83,7 +83,7 @@ impl ConsumerLoop for TcpConsumerLoop {
     }
 }
 
-/// The client of one of them.
+/// The port of one client.
 struct LoopedClient {
     shared: SharedClients,
     number: usize,
@@ -102,7 +102,7 @@ impl ConsumerPort for LoopedClient {
         let transport = &mut lock(&self.shared).transport;
         let mut events = Timed::new(events, self.clock);
         transport.client(self.number).poll(now, Duration::ZERO, &mut events);
-        // The next fetch is asked for before anything else is done.
+        // The next fetch is sent first, so that the broker works meanwhile.
         let now = self.clock.now();
         transport.send_due(now);
         now

@@ -1,4 +1,4 @@
-//! A connection for what is asked beside the load: one question at a time, and each answer is waited for.
+//! A connection for requests outside the load: one request at a time, and each response is waited for.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -10,14 +10,14 @@ use crate::broker::secure::{Access, SecureStream};
 use crate::broker::setup::Deadline;
 use crate::broker::wire::{Api, BrokerVersions, FrameBuffer, Pending, WireError, put_request};
 
-/// The largest answer.
+/// The largest response, in bytes.
 const FRAME_BYTES_MAX: usize = 16 << 20;
-/// The longest wait of the system for a socket; in between it is looked whether the user still wants it.
+/// Longest wait for a socket, after which an interruption by the user is noticed.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// A question: how it is written in a version, and how its answer is read.
+/// A request: how its body is written in a version, and how the response is read.
 pub(super) struct Ask<W, R> {
-    /// What is asked.
+    /// The API.
     pub(super) api: Api,
     /// Writes the body of the request.
     pub(super) write: W,
@@ -68,25 +68,25 @@ impl Conversation {
         }
     }
 
-    /// Whether the broker and this client have a version of an api in common.
+    /// True if the broker and this client have a version of an API in common.
     pub(super) fn speaks(&self, api: Api) -> bool {
         self.versions.version(api).is_ok()
     }
 
-    /// The highest version of an api that the broker speaks.
+    /// The highest version of an API that the broker speaks.
     pub(super) fn highest(&self, api: Api) -> Option<i16> {
         self.versions.highest(api)
     }
 
-    /// Whether the broker says that groups of KIP-848 are served.
+    /// True if the broker reports that it serves groups of KIP-848.
     pub(super) fn serves_consumer_groups(&self) -> bool {
         self.versions.serves_consumer_groups()
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request, and waits for the response.
     ///
     /// # Errors
-    /// See [`AskError`]. The connection is of no use afterwards, unless no version is common.
+    /// See [`AskError`]. The connection cannot be used after an error, unless no version is common.
     pub(super) fn ask<T>(
         &mut self,
         ask: Ask<
@@ -103,7 +103,7 @@ impl Conversation {
         self.exchange(&out, deadline, |body| Ok((ask.read)(body, version)?))
     }
 
-    /// Sends bytes, and reads the body of the response to them.
+    /// Sends bytes, and reads the body of the response.
     fn exchange<T>(
         &mut self,
         out: &[u8],
@@ -136,7 +136,7 @@ impl Conversation {
     }
 }
 
-/// Whether a socket that was not ready is waited for once more.
+/// Returns `Ok` if a socket that was not ready is to be waited for again.
 fn await_longer(error: io::Error, deadline: &Deadline) -> Result<(), AskError> {
     match error.kind() {
         ErrorKind::Interrupted => Ok(()),

@@ -1,4 +1,4 @@
-//! What an inspection says about a topic that exists, without librdkafka.
+//! The inspection of a topic that exists, without librdkafka.
 
 use super::TcpAdmin;
 use super::admin::STEP;
@@ -6,7 +6,7 @@ use crate::broker::setup::{Administrator, Deadline, ExistingTopic};
 use crate::broker::wire::{Configured, MetadataAnswer};
 
 impl TcpAdmin {
-    /// What there is of a topic that exists. Nothing is written.
+    /// The properties of a topic that exists. Nothing is written.
     pub(super) fn existing(
         &mut self,
         metadata: &MetadataAnswer,

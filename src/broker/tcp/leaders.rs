@@ -1,5 +1,5 @@
-//! Who leads which partition, and since which epoch: of two brokers that say different things, the one with the later
-//! epoch is right.
+//! The leaders of partitions, with their epochs: if two brokers name different leaders, the one with the later epoch is
+//! right.
 //!
 //! Source: KIP-320 (epochs), KIP-951 (brokers that name the next leader).
 
@@ -7,25 +7,25 @@ use crate::base::PartitionId;
 use crate::broker::protocol::{BrokerId, Response};
 use crate::broker::wire::{KnownNodes, LeaderHint, MetadataAnswer, TopicId};
 
-/// An epoch that is not known.
+/// An unknown epoch.
 const UNKNOWN: i32 = -1;
 
-/// The leaders of the topic's partitions as the brokers have named them.
+/// The leaders of the topic's partitions, as brokers have named them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leaders {
-    /// By partition.
+    /// Index: the partition.
     leaders: Vec<Option<BrokerId>>,
     epochs: Vec<i32>,
 }
 
 impl Leaders {
-    /// The epochs by partition, -1 where one is not known.
+    /// The epochs by partition; -1 for an unknown one.
     pub(super) fn epochs(&self) -> &[i32] {
         &self.epochs
     }
 
-    /// Takes a metadata response about the topic with this id, and returns it as the client's response. A partition of
-    /// which a later epoch is known stays as it is: that broker has not heard of it yet.
+    /// Evaluates a metadata response for the topic with this id, and makes the client's response of it. A partition
+    /// with a later known epoch is not changed, because that broker does not know of the change yet.
     pub(super) fn learn(
         &mut self,
         answer: &MetadataAnswer,
@@ -35,7 +35,7 @@ impl Leaders {
         if let Some(error) = answer.error {
             return Response::Refused(error.of_partition());
         }
-        // Without an id it is not known whether the topic was created anew, with epochs that begin anew.
+        // Without an id, a topic that was created again, with new epochs, cannot be detected.
         if *topic != answer.topic_id || answer.topic_id == TopicId::default() {
             *topic = answer.topic_id;
             self.epochs.clear();
@@ -52,7 +52,7 @@ impl Leaders {
         Response::Metadata(self.leaders.clone())
     }
 
-    /// Takes what a broker says beside a refusal: the partition's leader, unless a later one is known.
+    /// Takes the leader that a broker names with an error, unless a later one is known.
     pub(super) fn take_hint(
         &mut self,
         partition: PartitionId,

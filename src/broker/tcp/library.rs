@@ -1,4 +1,4 @@
-//! The native client as a run uses it.
+//! The native client as a client library of a run.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl ClientLibrary for TcpLibrary {
     }
 }
 
-/// Refuses what the native client cannot reach a cluster by.
+/// Refuses an access to the cluster that the native client does not support.
 fn no_access(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
     let settings = ClientSettings::merged(plan, "", RunId(0), file.clone());
     let wrong = settings.access_settings().err()?;

@@ -1,7 +1,7 @@
 //! Native clients on TCP: the simulator's client with sockets.
 //!
-//! Each host's thread waits for the sockets of its own clients. What is asked beside the load, such as end offsets and
-//! the topic, has connections of its own, on which each answer is waited for.
+//! The thread of each host waits for the sockets of its own clients. Requests outside the load, such as those for end
+//! offsets and the topic, have connections of their own, on which each response is waited for.
 
 mod admin;
 mod administrator;
@@ -66,29 +66,29 @@ struct TcpCluster {
     brokers: Brokers,
     topic: Topic,
     clock: Clock,
-    /// The group, if its members have places that only one client may hold.
+    /// The instance ids of the group, if only one member at a time may hold each.
     places: Option<Places>,
     bootstrap: String,
-    /// How many partitions are known; clients made before look here, too.
+    /// Number of known partitions, which existing clients read as well.
     partitions: Arc<AtomicU32>,
-    /// The cluster itself, when it is in this process.
+    /// The control of the cluster, if it is in this process.
     embedded: Option<EmbeddedControl>,
-    /// Requests of consumers and producers.
+    /// Counts of the requests of consumers and producers.
     requests: Arc<RequestLog>,
 }
 
-/// Why members of KIP-848 cannot join.
+/// The reason why members of KIP-848 cannot join.
 const NO_CONSUMER_PROTOCOL: &str = "the broker does not speak the consumer protocol of groups, which brokers from Kafka \
                                     4.0 on do: set `consumers.protocol = \"classic\"`";
 /// Bytes of batches from which on a Produce request takes no more: about `max.request.size` of Kafka's Java client.
 const REQUEST_BYTES: usize = 1_000_000;
-/// How long a change to the topic may take.
+/// Time limit of a change to the topic.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
-/// How long the names of brokers are waited for before the load: a client can begin without some of them.
+/// Time limit of looking up the names of brokers before the load. A client can start without some of them.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 
 impl TcpCluster {
-    /// Asks one of the brokers at the place's addresses for all of them. May block for up to its limit.
+    /// Finds the brokers through one of the given addresses. May block until the time limit.
     ///
     /// # Errors
     /// No broker answers in Kafka's protocol.
@@ -131,17 +131,17 @@ impl TcpCluster {
         })
     }
 
-    /// Connections of their own for questions; the brokers' logs know them by `name`.
+    /// A client for requests. The brokers' logs show `name`.
     fn asker(&self, name: &str) -> Asker {
         Asker::new(&self.bootstrap, format!("lanekeeper-{name}"), self.brokers.access())
     }
 
-    /// What clients do when something goes wrong.
+    /// The time limits and backoffs of clients.
     fn profile(&self) -> Profile {
         let defaults = Profile::default();
         let fetch_wait_max = match self.plan.broker.capability().long_polls {
             true => defaults.fetch_wait_max,
-            // The mock cluster answers no fetch before its wait is over.
+            // The mock cluster answers no fetch before the end of its wait.
             false => Duration::from_millis(3),
         };
         Profile {
@@ -249,13 +249,13 @@ impl ClusterPort for TcpCluster {
     }
 }
 
-/// Has the names of all brokers looked up, so that their addresses are there when the load begins.
+/// Looks up the names of all brokers, so that the addresses are known when the load begins.
 ///
 /// # Errors
-/// None of them has an address.
+/// No broker has an address.
 fn require_an_address(brokers: &Brokers, deadline: &Deadline) -> Result<(), BrokerError> {
     let all = 0..brokers.len() as BrokerId;
-    // One after the other on the resolver's thread, while the first is waited for.
+    // The lookups run one after the other on the resolver's thread, while this thread waits for the first.
     all.clone().for_each(|broker| drop(brokers.address(broker)));
     let found = all.map(|broker| brokers.await_address(broker, deadline));
     let errors: Vec<String> = match found.collect::<Vec<_>>() {
@@ -269,7 +269,7 @@ fn require_an_address(brokers: &Brokers, deadline: &Deadline) -> Result<(), Brok
     Err(BrokerError::fatal(message))
 }
 
-/// What every address has met.
+/// The errors of all addresses.
 fn all(errors: &[(String, AskError)]) -> BrokerError {
     let reasons: Vec<String> =
         errors.iter().map(|(address, error)| format!("{address}: {error}")).collect();

@@ -1,4 +1,5 @@
-//! The exchange that each connection begins with: the login, if the listener has one, and which versions the broker speaks.
+//! The first exchange on each connection: the login, if the listener requires one, and the request for the broker's
+//! versions.
 
 use std::time::Duration;
 
@@ -9,37 +10,37 @@ use crate::broker::wire::{
     put_request,
 };
 
-/// How far the exchange is.
+/// The state of the exchange.
 #[derive(Debug)]
 pub(super) struct Negotiation {
-    /// What comes first, as long as it is not done.
+    /// The login, until it is done.
     login: Option<Login>,
-    /// How long the login holds, once it is done; none is without end.
+    /// Lifetime of the login, once it is done; `None` if it is unlimited.
     lifetime: Option<Duration>,
     /// The versions, if they are known and only the login is to be repeated.
     known: Option<BrokerVersions>,
-    /// The version of ApiVersions that is asked in next, or was asked in last.
+    /// The version of the next or last ApiVersions request.
     version: i16,
 }
 
 impl Negotiation {
-    /// Not begun.
+    /// An exchange that has not started.
     pub(super) fn new(access: &Access) -> Negotiation {
         let version = Api::ApiVersions.ours().max;
         Negotiation { login: access.login(), lifetime: None, known: None, version }
     }
 
-    /// A login that is repeated on a connection with these versions (KIP-368).
+    /// A repeated login on a connection with these versions (KIP-368).
     pub(super) fn again(access: &Access, known: BrokerVersions) -> Negotiation {
         Negotiation { known: Some(known), ..Negotiation::new(access) }
     }
 
-    /// How long the login holds; none is without end.
+    /// Lifetime of the login; `None` if it is unlimited.
     pub(super) fn lifetime(&self) -> Option<Duration> {
         self.lifetime
     }
 
-    /// Writes the question, and notes it as `question`.
+    /// Writes the next request, and notes it as `question`.
     ///
     /// # Errors
     /// A text is too long.
@@ -61,11 +62,11 @@ impl Negotiation {
         })
     }
 
-    /// Takes the answer: the versions, or nothing if there is more to ask. A login has a few questions, and each question
-    /// for the versions is in a lower version than the one before it.
+    /// Handles a response. Returns the versions at the end of the exchange. A login has a few requests, and each
+    /// ApiVersions request has a lower version than the last one.
     ///
     /// # Errors
-    /// The broker refuses, or its answer is not readable.
+    /// The broker returns an error, or its response is not readable.
     pub(super) fn answered(&mut self, body: &[u8]) -> Result<Option<BrokerVersions>, AskError> {
         if let Some(login) = &mut self.login {
             if let LoginStep::Done(lifetime) = login.answered(body)? {

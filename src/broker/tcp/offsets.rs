@@ -1,5 +1,4 @@
-//! What is asked of a cluster while a run goes on: where partitions end, how many there are, and what a group has
-//! committed.
+//! Requests while a run goes on: end offsets, the number of partitions, and commits of checkpoints.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,22 +18,22 @@ use crate::broker::wire::{
 use crate::broker::{BrokerError, Committer, EndOffsets, TopicPort, TopicSize, Watermarks};
 use crate::measure::PartitionBrokers;
 
-/// How long the answers about offsets may take.
+/// Time limit of requests for offsets.
 const OFFSETS_LIMIT: Duration = Duration::from_secs(2);
-/// How long a commit of checkpoints may take: a broker that does not answer must not hold up a run's end.
+/// Time limit of a commit of checkpoints, so that a broker without an answer does not delay the end of a run.
 const COMMIT_LIMIT: Duration = Duration::from_secs(5);
-/// How long a question about the topic may take.
+/// Time limit of a request for the topic.
 const TOPIC_LIMIT: Duration = Duration::from_secs(10);
-/// Between two questions to a coordinator that is not ready.
+/// Time between two requests to a coordinator that is not ready.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Asks the leaders where their partitions begin and end.
+/// Asks the leaders for the beginnings and ends of their partitions.
 #[derive(Debug)]
 pub(super) struct TcpEndOffsets {
     asker: Asker,
     topic: String,
     clock: Clock,
-    /// Partitions of each leader, with the leader's epoch; nothing where leaders have to be asked for.
+    /// Partitions of each leader, with the leader's epoch; empty if the leaders have to be asked for.
     leaders: BTreeMap<BrokerId, Vec<(PartitionId, i32)>>,
 }
 
@@ -44,10 +43,10 @@ impl TcpEndOffsets {
         TcpEndOffsets { asker, topic: topic.to_owned(), clock, leaders: BTreeMap::new() }
     }
 
-    /// One end of each partition whose leader says so in time.
+    /// The beginning or the end of each partition whose leader answers in time.
     ///
     /// # Errors
-    /// None of the leaders does.
+    /// No leader answers.
     pub(super) fn list(
         &mut self,
         end: LogEnd,
@@ -102,18 +101,18 @@ impl TcpEndOffsets {
         Ok(())
     }
 
-    /// The next question begins with metadata: there are partitions that are not known here.
+    /// Lets the next query begin with metadata, because there are unknown partitions.
     pub(super) fn ask_leaders_again(&mut self) {
         self.leaders.clear();
     }
 }
 
-/// The same for a run, which says how many partitions there are by now.
+/// The same for a run, whose number of partitions may grow.
 #[derive(Debug)]
 pub(super) struct RunEndOffsets {
-    /// Who asks.
+    /// The client for requests.
     pub(super) ends: TcpEndOffsets,
-    /// How many partitions are known.
+    /// Number of known partitions.
     pub(super) partitions: Arc<AtomicU32>,
 }
 
@@ -125,13 +124,13 @@ impl EndOffsets for RunEndOffsets {
         if found.len() < known as usize {
             self.ends.ask_leaders_again();
         }
-        // The run has not heard of partitions behind these.
+        // The run does not know of later partitions yet.
         found.retain(|partition, _| partition.0 < known);
         Ok(found)
     }
 
     fn watermarks(&mut self) -> Result<Watermarks, BrokerError> {
-        // The end first: what is removed in between must not look like a log that was cut.
+        // The end first: records that are removed in between must not look like a truncated log.
         let high = self.fetch()?;
         let low =
             self.ends.list(LogEnd::Earliest, &Deadline::of(self.ends.clock, OFFSETS_LIMIT))?;
@@ -140,7 +139,7 @@ impl EndOffsets for RunEndOffsets {
     }
 }
 
-/// Commits for a group without being a member. A coordinator takes that as long as the group has no members.
+/// Commits for a group without being a member. A coordinator accepts that while the group has no members.
 #[derive(Debug)]
 pub(super) struct TcpCommitter {
     asker: Asker,
@@ -157,10 +156,10 @@ impl TcpCommitter {
         TcpCommitter { asker, group, topic, clock, coordinator: None }
     }
 
-    /// Commits; a coordinator that has moved or is not ready is asked again until `deadline`.
+    /// Commits. A coordinator that has moved or is not ready is asked again until `deadline`.
     ///
     /// # Errors
-    /// What the coordinator said, or why it could not be asked.
+    /// The error of the coordinator, or the reason why it could not be asked.
     pub(super) fn commit_within(
         &mut self,
         positions: &BTreeMap<PartitionId, Offset>,
@@ -236,14 +235,14 @@ impl Committer for TcpCommitter {
     }
 }
 
-/// Looks at the topic.
+/// Asks for the topic.
 #[derive(Debug)]
 pub(super) struct TcpTopic {
-    /// Who asks.
+    /// The client for requests.
     pub(super) asker: Asker,
     /// The topic's name.
     pub(super) topic: String,
-    /// For the limit of a question.
+    /// For the time limit of a request.
     pub(super) clock: Clock,
 }
 
@@ -255,10 +254,10 @@ impl TopicPort for TcpTopic {
     }
 }
 
-/// The topic as metadata has it; nothing of one that does not exist.
+/// The size of the topic according to metadata; 0 partitions if it does not exist.
 ///
 /// # Errors
-/// What else the broker says of the topic.
+/// Another error of the topic.
 pub(super) fn size_in(answer: &MetadataAnswer) -> Result<TopicSize, KafkaError> {
     match answer.error {
         None => {}

@@ -1,7 +1,7 @@
-//! Readiness of many sockets for one thread, and waits that are exact to the microsecond.
+//! Readiness of many sockets for one thread, with waits that are precise to the microsecond.
 //!
-//! `epoll_wait` counts in milliseconds, and a pool that sends 100 records a millisecond must wake between two of them.
-//! On Linux a timer of the kernel ends such a wait; elsewhere the wait itself is exact.
+//! `epoll_wait` counts in milliseconds, and a pool that sends 100 records per millisecond must wake up in between. On
+//! Linux a kernel timer ends such a wait. On other systems the wait itself is precise.
 
 use std::io;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::base::Time;
 
-/// The tokens of the timer and of the waker; connections count from 0.
+/// Tokens of the timer and of the waker. Those of connections count from 0.
 const TIMER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
-/// How many sockets are told of in one wait; those left over are told of in the next. Few enough that the hosts of a thread
-/// get their turns in between when hundreds of clients start at once.
+/// Largest number of sockets that one wait reports. The others are reported by the next one. It is so small that the
+/// hosts of a thread get their turns in between when hundreds of clients start at once.
 const EVENTS_MAX: usize = 64;
 
-/// What can be done with a socket.
+/// The readiness of a socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ready {
-    /// The number it is registered with.
+    /// The number under which it is registered.
     pub(super) number: usize,
-    /// Bytes, the end of the stream, or an error can be read.
+    /// True if bytes, the end of the stream, or an error can be read.
     pub(super) is_readable: bool,
-    /// The end of the stream is among them.
+    /// True if the end of the stream can be read.
     pub(super) is_at_end: bool,
-    /// Bytes can be written, or the connection is made.
+    /// True if bytes can be written, or the connection is established.
     pub(super) is_writable: bool,
 }
 
@@ -37,15 +37,15 @@ pub(super) struct Poller {
     poll: Poll,
     events: Events,
     timer: timer::Timer,
-    /// When the timer ends a wait.
+    /// Time at which the timer ends a wait.
     armed: Time,
 }
 
 impl Poller {
-    /// Without sockets.
+    /// A poller without sockets.
     ///
     /// # Errors
-    /// The system has no more descriptors.
+    /// The operating system has no more descriptors.
     pub(super) fn new() -> io::Result<Poller> {
         let poll = Poll::new()?;
         let timer = timer::Timer::new(poll.registry(), TIMER)?;
@@ -53,33 +53,33 @@ impl Poller {
         Ok(Poller { poll, events, timer, armed: Time::NEVER })
     }
 
-    /// Tells of this socket from now on, each time its state changes.
+    /// Reports this socket from now on, each time its readiness changes.
     ///
     /// # Errors
-    /// The system refuses it.
+    /// The operating system refuses it.
     pub(super) fn register(&self, socket: &mut impl Source, number: usize) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(socket, Token(number), interest)
     }
 
-    /// Ends waits from another thread; for once.
+    /// Returns a waker that ends waits from another thread. To be called once.
     ///
     /// # Errors
-    /// The system has no more descriptors.
+    /// The operating system has no more descriptors.
     pub(super) fn waker(&self) -> io::Result<Waker> {
         Waker::new(self.poll.registry(), WAKER)
     }
 
-    /// Tells of this socket no more.
+    /// Stops reporting this socket.
     pub(super) fn deregister(&self, socket: &mut impl Source) {
-        // It fails only for a socket that is not registered.
+        // Fails only for a socket that is not registered.
         let _ = self.poll.registry().deregister(socket);
     }
 
-    /// Waits at most `wait` from `now` on for a first socket, and appends those that are ready.
+    /// Waits at most `wait` from `now` on for a first socket, and appends all that are ready.
     ///
     /// # Errors
-    /// The system cannot wait. A signal is no error.
+    /// The operating system cannot wait. A signal is no error.
     pub(super) fn wait(
         &mut self,
         now: Time,
@@ -89,7 +89,7 @@ impl Poller {
         let mut wait = wait;
         if timer::ends(wait) {
             let end = now + wait;
-            // A socket may have ended an earlier wait for the same time.
+            // A socket may have ended an earlier wait that had the same end.
             if self.armed != end {
                 self.timer.set(wait)?;
                 self.armed = end;
@@ -127,16 +127,16 @@ mod timer {
         timerfd_settime,
     };
 
-    /// From here on whole milliseconds do.
+    /// From this length on, whole milliseconds are precise enough.
     pub(super) const COARSE: Duration = Duration::from_millis(20);
     const NONE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-    /// Whether a wait is too short for `epoll_wait` to be exact enough.
+    /// True if a wait is so short that `epoll_wait` is too imprecise.
     pub(super) fn ends(wait: Duration) -> bool {
         !wait.is_zero() && wait < COARSE
     }
 
-    /// A timer of the kernel that ends waits.
+    /// A kernel timer that ends waits.
     #[derive(Debug)]
     pub(super) struct Timer(OwnedFd);
 
@@ -148,7 +148,7 @@ mod timer {
             Ok(Timer(timer))
         }
 
-        /// Ends a wait in this time, which is less than a second.
+        /// Ends a wait after this time, which is less than a second.
         pub(super) fn set(&self, wait: Duration) -> io::Result<()> {
             let it_value = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
             let once = Itimerspec { it_interval: NONE, it_value };
@@ -167,12 +167,12 @@ mod timer {
 
     pub(super) const COARSE: Duration = Duration::ZERO;
 
-    /// Never: kqueue counts in nanoseconds.
+    /// Never, because kqueue counts in nanoseconds.
     pub(super) fn ends(_wait: Duration) -> bool {
         false
     }
 
-    /// Nothing.
+    /// Not needed on this system.
     #[derive(Debug)]
     pub(super) struct Timer;
 

@@ -1,7 +1,7 @@
-//! A producer port on native clients: one for a pool, or one for each of its producers.
+//! A producer port with native clients: one for a pool, or one for each of its producers.
 //!
-//! The pool's thread waits for its sockets between two records, so an acknowledgement's time is that of the read that
-//! brought it, with any number of clients.
+//! The pool's thread waits for its sockets between two records. The time of an acknowledgement is therefore that of the
+//! read that delivered it, for any number of clients.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
 pub(super) struct TcpProducer {
     transport: Transport<NativeProducer>,
     pools: u32,
-    /// When something is due next in a client.
+    /// Time at which a client has something to do.
     next: Time,
-    /// When the sockets were looked at last.
+    /// Time at which the sockets were last read.
     looked: Time,
 }
 
-/// Sockets that were looked at this long ago are not looked at again without a wait: the pool asks for answers before
-/// each wait for them.
+/// Sockets that were read less than this ago are not read again without a wait, because the pool asks for
+/// acknowledgements before each wait for them.
 const LOOK_AGAIN: Duration = Duration::from_micros(50);
 
 impl TcpProducer {
@@ -74,7 +74,7 @@ impl ProducerPort for TcpProducer {
         for number in 0..self.transport.len() {
             self.transport.client(number).give_up(now, limit);
         }
-        // The answers are there at once, and are asked for without a wait.
+        // The acknowledgements have arrived, and are asked for without a wait.
         self.looked = Time::ZERO;
     }
 }

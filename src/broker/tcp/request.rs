@@ -1,4 +1,4 @@
-//! Requests of a native client as bytes, and the bytes of responses as what the client takes.
+//! The requests of a native client as bytes, and the bytes of responses as the client's responses.
 
 use std::sync::Arc;
 
@@ -16,41 +16,41 @@ use crate::broker::wire::{
 use crate::measure::RequestCounter;
 use crate::plan::{Acks, Assignor, Compression};
 
-/// What the requests of all clients of a run have in common.
+/// The values that the requests of all clients of a run have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Topic {
     /// The topic's name.
     pub(super) name: String,
-    /// Its id; all zero until it is known.
+    /// Id of the topic; all zero until it is known.
     pub(super) id: TopicId,
     /// `client.id`.
     pub(super) client_id: Arc<str>,
     /// `compression.type`.
     pub(super) compression: Compression,
-    /// The group of the run, and how its leader assigns partitions.
+    /// The group of the run, and the assignor of its leader.
     pub(super) group: String,
-    /// See above.
+    /// The assignor of the group's leader.
     pub(super) assignor: Assignor,
-    /// Whether the group is of the consumer protocol.
+    /// True if the group is of the consumer protocol.
     pub(super) is_of_consumer_protocol: bool,
-    /// For the times of batches.
+    /// For the timestamps of batches.
     pub(super) clock: Clock,
 }
 
 /// Batches of a Produce request.
 pub(super) type Batches = Vec<Box<Produce>>;
 
-/// What is sent as one request.
+/// The content of one request.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    /// Any but a Produce request.
+    /// A request other than Produce.
     One(Request),
-    /// A Produce request with these batches, of different partitions.
+    /// A Produce request with these batches, which are of different partitions.
     Batches(Batches),
 }
 
 impl Outgoing {
-    /// Number of its batches, and of their records.
+    /// Number of batches, and of their records.
     pub(super) fn counts(&self) -> (u64, u64) {
         match self {
             Outgoing::One(_) => (0, 0),
@@ -62,39 +62,39 @@ impl Outgoing {
     }
 }
 
-/// A request that waits for its response, with what the response belongs to.
+/// A request that waits for its response, with what is needed to handle that.
 #[derive(Debug)]
 pub(super) enum Question {
-    /// A login, and which versions the broker speaks. Between connection and broker only.
+    /// The login or ApiVersions request of the connection itself.
     Opening,
-    /// Who leads which partition.
+    /// A request for the leaders of partitions.
     Metadata,
-    /// A producer id.
+    /// A request for a producer id.
     ProducerId,
     /// Batches.
     Produce(Batches),
     /// A fetch.
     Fetch(Box<Fetch>),
-    /// Which broker coordinates the group.
+    /// A request for the coordinator of the group.
     Coordinator,
-    /// Something of the group's coordinator; the kind of the request says what.
+    /// A request to the group's coordinator. The response has the same kind.
     Group,
 }
 
-/// Memory that the requests of a thread use one after the other.
+/// Buffers that the requests of a thread use one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     batch: BatchMemory,
-    /// How large the batch of the last Produce request was.
+    /// Sizes of the batch in the last Produce request.
     pub(super) batch_sizes: BatchSizes,
     fetch: FetchMemory,
 }
 
-/// How long a leader may wait for replicas: `request.timeout.ms` of librdkafka.
+/// Longest wait of a leader for replicas: `request.timeout.ms` of librdkafka.
 const REPLICATION_MS: i32 = 30_000;
-/// Bytes of a whole response to a fetch, at most: `fetch.max.bytes` of librdkafka.
+/// Largest Fetch response, in bytes: `fetch.max.bytes` of librdkafka.
 const FETCH_BYTES_MAX: i32 = 50 << 20;
-/// Decompressed bytes of a partition in a response, at most.
+/// Largest number of decompressed bytes of a partition in a response.
 const PLAIN_BYTES_MAX: usize = 64 << 20;
 
 impl Topic {
@@ -123,7 +123,7 @@ impl Topic {
         ProduceContext {
             topic: &self.name,
             timeout_ms: REPLICATION_MS,
-            // A producer id that is new has epoch 0, and no id is asked for twice.
+            // A new producer id has epoch 0, and each id is requested once.
             producer_epoch: 0,
             timestamp_ms,
             compression: self.compression,
@@ -135,24 +135,25 @@ impl Topic {
     }
 }
 
-/// Why a request cannot be sent on a connection.
+/// The reason why a request cannot be sent on a connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PutError {
-    /// No version of it is spoken by both sides.
+    /// No version of the request is known to both sides.
     #[error(transparent)]
     Version(#[from] VersionError),
-    /// It cannot be written.
+    /// The request cannot be encoded.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// Its batch cannot be written.
+    /// A batch cannot be encoded.
     #[error(transparent)]
     Produce(#[from] ProduceError),
 }
 
-/// Writes a request, and notes it until its response comes. Returns what needs none: batches that no replica acknowledges.
+/// Encodes a request, and notes it until its response comes. Returns the batches that need no response, because no
+/// replica acknowledges them.
 ///
 /// # Errors
-/// The broker speaks no version of it that this client speaks, or a text is too long.
+/// The broker speaks no version of the request that this client speaks, or a text is too long.
 pub(super) fn put(
     out: &mut Vec<u8>,
     pending: &mut Pending<Question>,
@@ -199,7 +200,7 @@ pub(super) fn put(
             put_request(out, (api, version), id, name, body)?;
             (api, version, Question::Group)
         }
-        // The transport closes and gathers batches; consumers and producers never ask for offsets.
+        // The transport handles closes and gathers batches. Consumers and producers never ask for offsets.
         Request::Close | Request::ListOffsets | Request::Produce(_) => return Ok(None),
     };
     sent(api, version);
@@ -232,40 +233,40 @@ fn put_batches(
     Ok(None)
 }
 
-/// A line in the log for a request: what a simulation's trace has, too.
+/// Logs a request, as the trace of a simulation does.
 #[inline]
 fn sent(api: Api, version: i16) {
     tracing::trace!(api = api.name(), version, "request");
 }
 
-/// The client's side of a connection: the client that asks there, and what it shares with others of its thread.
+/// The client's side of a connection: the client, and the values that it shares with others of its thread.
 pub(super) struct ClientSide<'a, C> {
-    /// The client that asks.
+    /// The client.
     pub(super) client: &'a mut C,
-    /// The broker that is asked.
+    /// The broker of the connection.
     pub(super) broker: BrokerId,
-    /// The brokers of the cluster; their addresses follow what brokers say.
+    /// The brokers of the cluster. Responses update their addresses.
     pub(super) brokers: &'a mut Brokers,
-    /// The leaders with their epochs, as brokers name them.
+    /// The leaders with their epochs. Responses update them.
     pub(super) leaders: &'a mut Leaders,
-    /// What the requests had in common; the topic's id follows metadata.
+    /// The values that requests have in common. Metadata update the topic's id.
     pub(super) topic: &'a mut Topic,
-    /// Memory for what is written and read.
+    /// Buffers for bytes to write and to read.
     pub(super) memory: &'a mut Memory,
-    /// Counts requests.
+    /// The counts of requests.
     pub(super) counter: &'a mut RequestCounter,
-    /// When the connection is served.
+    /// Time at which the connection is served.
     pub(super) now: Time,
 }
 
 impl<C: Client> ClientSide<'_, C> {
-    /// Takes the addresses that a response names. Brokers that are new are known to the client before it hears of them.
+    /// Takes the addresses in a response. The client is told of new brokers first.
     fn learn(&mut self, endpoints: &[Endpoint]) {
         self.brokers.learn(endpoints);
         self.client.brokers_are(self.brokers.len() as u32);
     }
 
-    /// Takes the leader that a broker names when it refuses to be one.
+    /// Takes the leader that a broker names with an error.
     fn take_hint(&mut self, partition: PartitionId, hint: LeaderHint, endpoints: &[Endpoint]) {
         self.learn(endpoints);
         let named = self.leaders.take_hint(partition, hint, self.brokers.nodes());
@@ -275,11 +276,11 @@ impl<C: Client> ClientSide<'_, C> {
     }
 }
 
-/// Brings the response in `body` to the client. Returns the throttle time of a response that ends with it, in
-/// milliseconds.
+/// Passes the response in `body` to the client. Returns the throttle time in milliseconds, if it is at the end of the
+/// response.
 ///
 /// # Errors
-/// The bytes are no response to what was asked. The connection cannot be used any more.
+/// The bytes are no response to the request. The connection cannot be used any more.
 pub(super) fn answered<C: Client>(
     side: &mut ClientSide<'_, C>,
     waiting: Waiting<Question>,
@@ -297,7 +298,7 @@ pub(super) fn answered<C: Client>(
                     side.take_hint(answer.partition, hint, &answers.endpoints);
                 }
                 let response = answer.response(batch.number);
-                // Before: then the client has the records for itself when it learns of the answer.
+                // First, so that the client is the only owner of the records when it handles the response.
                 side.client.reuse(batch);
                 side.client.receive(broker, response, &(), now);
             }
@@ -355,7 +356,7 @@ fn fetched<C: Client>(
     Ok(())
 }
 
-/// Batches that no replica acknowledges are done when they are sent.
+/// Completes batches that no replica acknowledges, when they are sent.
 pub(super) fn without_response<C: Client>(
     client: &mut C,
     broker: BrokerId,

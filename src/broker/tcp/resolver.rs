@@ -1,7 +1,7 @@
-//! Addresses of hosts, looked up on a thread of their own: the system takes as long as its name servers do, and a thread
-//! that has other brokers to serve must not wait for it.
+//! Looks up the addresses of hosts on a thread of its own: a lookup takes as long as the name servers do, and a thread
+//! that serves other brokers must not wait for it.
 //!
-//! A name that is known keeps its last addresses while it is looked up again, and when a later lookup finds none.
+//! A known name keeps its last addresses while it is looked up again, and if a later lookup finds none.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -13,18 +13,18 @@ use crate::base::{Clock, Time};
 use crate::broker::secure::AddressFamily;
 use crate::broker::setup::Deadline;
 
-/// How long addresses are taken as they are: as `broker.address.ttl` of librdkafka. The next connection after it has its
-/// name looked up again.
+/// Time for which addresses are used without another lookup: `broker.address.ttl` of librdkafka. The first connection
+/// after it starts a new lookup.
 const KEPT: Duration = Duration::from_secs(1);
-/// Names that are followed, each with a place for its addresses.
+/// Largest number of names that are followed.
 const NAMES_MAX: usize = 4_096;
-/// The longest wait for a lookup at a time; in between it is looked whether the user still wants it.
+/// Longest wait for a lookup, after which an interruption by the user is noticed.
 const WAIT: Duration = Duration::from_millis(200);
 
-/// Finds the addresses of `host:port`, or says why there are none.
+/// Finds the addresses of `host:port`, or returns the reason why there are none.
 type Lookup = dyn Fn(&str) -> Result<Vec<SocketAddr>, String> + Send + Sync;
 
-/// The resolver of this process: one thread for all clients, while there is something to look up.
+/// The resolver of this process: one thread for all clients, which exists while there are names to look up.
 static OF_SYSTEM: LazyLock<Resolver> = LazyLock::new(|| {
     Resolver::new(|name| match name.to_socket_addrs() {
         Ok(found) => Ok(found.collect()),
@@ -32,7 +32,7 @@ static OF_SYSTEM: LazyLock<Resolver> = LazyLock::new(|| {
     })
 });
 
-/// Names with their addresses, and the thread that looks them up. Copies share both.
+/// Names with their addresses, and the thread that looks them up. Clones share both.
 #[derive(Clone)]
 pub(super) struct Resolver(Arc<Shared>);
 
@@ -40,26 +40,26 @@ struct Shared {
     lookup: Box<Lookup>,
     clock: Clock,
     state: Mutex<State>,
-    /// A lookup is over.
+    /// Signals the end of a lookup.
     is_over: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     names: BTreeMap<String, Known>,
-    /// Names to look up, each once.
+    /// Names to look up, each at most once.
     asked: VecDeque<String>,
     has_thread: bool,
 }
 
-/// What is known of a name.
+/// The state of a name.
 #[derive(Default)]
 struct Known {
-    /// The last ones that were found, IPv4 first.
+    /// The addresses found last, IPv4 first.
     addresses: Vec<SocketAddr>,
-    /// Why the last lookup found none.
+    /// The error of the last lookup, if it found none.
     error: Option<String>,
-    /// When the last lookup was over.
+    /// Time of the last lookup.
     looked_up: Option<Time>,
     is_asked: bool,
 }
@@ -77,7 +77,7 @@ impl fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    /// One that finds addresses by `lookup`, which may block.
+    /// A resolver that finds addresses with `lookup`, which may block.
     pub(super) fn new(
         lookup: impl Fn(&str) -> Result<Vec<SocketAddr>, String> + Send + Sync + 'static,
     ) -> Resolver {
@@ -86,11 +86,10 @@ impl Resolver {
         Resolver(Arc::new(Shared { lookup, clock, state, is_over }))
     }
 
-    /// The addresses of `host:port` that are known by now; has the name looked up if they are missing or old. Never
-    /// blocks.
+    /// The known addresses of `host:port`. Starts a lookup if they are missing or old. Never blocks.
     ///
     /// # Errors
-    /// None is known yet, or why there is none.
+    /// No addresses are known yet, or the error of the lookup.
     pub(super) fn known(
         &self,
         name: &str,
@@ -104,7 +103,7 @@ impl Resolver {
         state.names.get(name).map_or_else(|| Err(unknown(name)), |known| known.told(name, family))
     }
 
-    /// The same, and waits for addresses until the deadline while none is known.
+    /// The same, but waits for addresses until the deadline if none are known.
     ///
     /// # Errors
     /// The name has no address, or no answer came in time.
@@ -132,7 +131,7 @@ impl Resolver {
         }
     }
 
-    /// Has a name looked up unless its addresses are new, and starts the thread if there is none.
+    /// Adds a name to look up, unless its addresses are new, and starts the thread if there is none.
     fn ask(&self, state: &mut State, name: &str) -> Result<(), String> {
         if !state.names.contains_key(name) {
             if state.names.len() >= NAMES_MAX {
@@ -154,7 +153,7 @@ impl Resolver {
             let started = thread.spawn(move || shared.look_up_all());
             state.has_thread = started.is_ok();
             if let Err(error) = started {
-                // Nothing is left waiting for a thread that is not there.
+                // The thread could not be started, so no name may wait for it.
                 for name in std::mem::take(&mut state.asked) {
                     if let Some(known) = state.names.get_mut(&name) {
                         known.is_asked = false;
@@ -176,7 +175,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks up what is asked for, in its order, until nothing is.
+    /// Looks up the names in order, until none is left.
     fn look_up_all(&self) {
         let mut state = self.lock();
         while let Some(name) = state.asked.pop_front() {
@@ -216,7 +215,7 @@ impl Known {
     }
 }
 
-/// The address that a name is itself. A broker may advertise IPv6 without brackets.
+/// The address, if the name is one. A broker may advertise IPv6 without brackets.
 fn number(name: &str) -> Option<SocketAddr> {
     let (host, port) = name.rsplit_once(':')?;
     let host: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
@@ -227,7 +226,7 @@ fn unknown(name: &str) -> String {
     format!("{name}: the name servers have not answered yet")
 }
 
-/// Those that the client tries.
+/// The addresses that the client tries.
 fn of_family(
     name: &str,
     addresses: &[SocketAddr],

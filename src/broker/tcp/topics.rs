@@ -1,4 +1,4 @@
-//! Changes to the topic: created, deleted, given more partitions, and rid of its records.
+//! Changes of the topic: creation, deletion, new partitions, deletion of records.
 
 use std::collections::BTreeMap;
 
@@ -21,16 +21,16 @@ const INVALID_TOPIC: i16 = 17;
 const INVALID_REPLICATION_FACTOR: i16 = 38;
 const POLICY_VIOLATION: i16 = 44;
 
-/// Why a topic is not changed.
+/// The reason why a topic is not changed.
 #[derive(Debug)]
 pub(super) enum TopicError {
-    /// The cluster refuses, and may say more.
+    /// An error of the cluster, with its message if there is one.
     Refused(KafkaError, Option<String>),
     /// No broker has answered.
     NotAsked(AskError),
 }
 
-/// Asks the controller, to which each broker passes such requests on.
+/// Sends a request to the controller. Every broker forwards such requests to it.
 fn change(
     asker: &mut Asker,
     topic: &str,
@@ -51,15 +51,15 @@ fn change(
     }
 }
 
-/// What is left for a broker, in milliseconds.
+/// The remaining time, in milliseconds.
 fn left_ms(deadline: &Deadline) -> i32 {
     i32::try_from(deadline.left().as_millis()).unwrap_or(i32::MAX)
 }
 
-/// Creates the topic, or has the brokers only look whether it could be created.
+/// Creates the topic, or lets the brokers only validate the request.
 ///
 /// # Errors
-/// See [`TopicError`]. It may be there all the same, unless the cluster has refused.
+/// See [`TopicError`]. The topic may exist nevertheless, unless the cluster has refused.
 pub(super) fn create(
     asker: &mut Asker,
     name: &str,
@@ -104,7 +104,7 @@ pub(super) fn delete(asker: &mut Asker, name: &str, deadline: &Deadline) -> Resu
     change(asker, name, &ask, deadline)
 }
 
-/// Gives the topic partitions until it has `total`.
+/// Adds partitions to the topic until it has `total`.
 ///
 /// # Errors
 /// The cluster refuses, or does not answer in time.
@@ -133,7 +133,7 @@ pub(super) fn grow(
     }
 }
 
-/// Deletes every record of these partitions, read or not.
+/// Deletes all records of these partitions.
 ///
 /// # Errors
 /// A leader refuses, or does not answer in time.
@@ -170,7 +170,7 @@ pub(super) fn empty(
     Ok(())
 }
 
-/// What a user can do about a topic that is not created.
+/// Advice for the user about a topic that is not created.
 pub(super) fn remedy(code: KafkaError) -> &'static str {
     match code.code() {
         INVALID_REPLICATION_FACTOR => {

@@ -1,7 +1,7 @@
-//! Native clients of one thread, their connections, and the wait for all of them.
+//! The native clients of one thread, their connections, and the wait for all of them.
 //!
-//! A client says what it wants to send and when something is due next; it has no socket and no clock. This carries its
-//! requests to connections, waits for responses, and brings them.
+//! A client has no socket and no clock: it returns requests, and the time of the next call. The transport writes the
+//! requests to connections, waits for responses, and passes them to the client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,40 +15,40 @@ use crate::base::{Clock, DueTimes, Time};
 use crate::broker::protocol::{BrokerId, Client, Produce, Request};
 use crate::measure::RequestCounter;
 
-/// Connections that a client may have to a broker: one for the requests of its group, because a JoinGroup or a fetch may
-/// be waited for, and one for all others.
+/// Connections of a client to a broker: one for the requests of its group, because a JoinGroup may wait for long, and
+/// one for all others.
 const LANES: usize = 2;
 
 /// The clients of a thread with their connections.
 pub(super) struct Transport<C> {
     clients: Vec<C>,
-    /// The `client.id` of each client. That of `topic` is the one of the client that speaks.
+    /// The `client.id` of each client. That in `topic` is set to the one of the client that sends.
     names: Vec<Arc<str>>,
     brokers: Brokers,
     topic: Topic,
     leaders: Leaders,
     memory: Memory,
-    /// By client, and for each of them by broker and lane.
+    /// By client, and for each client by broker and lane.
     connections: Vec<Vec<Option<Box<Connection>>>>,
     poller: Poller,
     ready: Vec<Ready>,
     clock: Clock,
     counter: RequestCounter,
-    /// When each client is due next.
+    /// Time of each client's next call.
     due: DueTimes,
-    /// Clients that have to be looked at before the next wait.
+    /// Clients to be called before the next wait.
     changed: Vec<usize>,
-    /// Clients that may have learned something since [`take_served`](Self::take_served), each once, and whether a client
-    /// is among them. The port of a single consumer never takes them.
+    /// Clients whose state may have changed since [`take_served`](Self::take_served), and by client whether it is in
+    /// that list. The port of a single consumer never takes them.
     served: Vec<usize>,
     is_served: Vec<bool>,
 }
 
 impl<C: Client> Transport<C> {
-    /// Clients without connections: those are made when something is to be sent.
+    /// Clients without connections, which are opened when there is something to send.
     ///
     /// # Errors
-    /// The system has no more descriptors.
+    /// The operating system has no more descriptors.
     pub(super) fn new(
         clients: Vec<C>,
         brokers: Brokers,
@@ -75,7 +75,7 @@ impl<C: Client> Transport<C> {
         })
     }
 
-    /// A client more, whose `client.id` is `name`; returns its number.
+    /// Adds a client with the `client.id` `name`. Returns its number.
     pub(super) fn add(&mut self, client: C, name: Arc<str>) -> usize {
         let number = self.clients.len();
         self.clients.push(client);
@@ -86,7 +86,7 @@ impl<C: Client> Transport<C> {
         number
     }
 
-    /// Puts another client in the place of one, whose connections are closed.
+    /// Replaces a client whose connections are closed by another one.
     pub(super) fn replace(&mut self, number: usize, client: C, name: Arc<str>) {
         let brokers = (self.connections[number].len() / LANES) as BrokerId;
         (0..brokers).for_each(|broker| self.close(number, broker));
@@ -95,10 +95,10 @@ impl<C: Client> Transport<C> {
         self.changed.push(number);
     }
 
-    /// Ends waits from another thread.
+    /// Returns a waker that ends waits from another thread.
     ///
     /// # Errors
-    /// The system has no more descriptors.
+    /// The operating system has no more descriptors.
     pub(super) fn waker(&self) -> std::io::Result<mio::Waker> {
         self.poller.waker()
     }
@@ -108,7 +108,7 @@ impl<C: Client> Transport<C> {
         self.clients.len()
     }
 
-    /// A client; it is looked at by the next turn.
+    /// The client of this number. The next turn calls it, because it may have changed.
     pub(super) fn client(&mut self, number: usize) -> &mut C {
         if self.changed.last() != Some(&number) {
             self.changed.push(number);
@@ -116,12 +116,13 @@ impl<C: Client> Transport<C> {
         &mut self.clients[number]
     }
 
-    /// A client that is not changed by it.
+    /// The client of this number, which is not changed.
     pub(super) fn peek(&self, number: usize) -> &C {
         &self.clients[number]
     }
 
-    /// Calls `look` with each client that may have learned something since the last time, and its number.
+    /// Calls `look` with the number of each client whose state may have changed since the last call, and with the
+    /// client.
     pub(super) fn take_served(&mut self, mut look: impl FnMut(usize, &mut C)) {
         for number in self.served.drain(..) {
             self.is_served[number] = false;
@@ -129,12 +130,12 @@ impl<C: Client> Transport<C> {
         }
     }
 
-    /// Does what is due and sends what there is. Returns when something is due next.
+    /// Does what is due, and sends the requests. Returns the time of the next call.
     pub(super) fn send_due(&mut self, now: Time) -> Time {
         while let Some(number) = self.due.take(now) {
             self.changed.push(number);
         }
-        // What a client does may break connections, which changes it again; each of these breaks once.
+        // Handling a client may break connections, which adds the client again. Each connection breaks only once.
         while let Some(number) = self.changed.pop() {
             let next = self.clients[number].tick(now);
             if !std::mem::replace(&mut self.is_served[number], true) {
@@ -147,8 +148,8 @@ impl<C: Client> Transport<C> {
         self.due.first()
     }
 
-    /// Sends what is due, lets at most `wait` pass until a first response comes, and takes those that are there. Returns
-    /// the time at its end.
+    /// Sends what is due, waits at most `wait` for a first response, and handles all that have arrived. Returns the
+    /// time at its end.
     pub(super) fn turn(&mut self, now: Time, wait: Duration) -> Time {
         let next = self.send_due(now);
         let wait = wait.min(next.remaining(now));
@@ -167,8 +168,8 @@ impl<C: Client> Transport<C> {
         now
     }
 
-    /// Hands the requests of a client to its connections, and writes them. Returns when more may be written that a quota
-    /// holds back.
+    /// Passes the requests of a client to its connections, and writes them. Returns the end of a throttle time for
+    /// which requests wait.
     fn send(&mut self, number: usize, now: Time) -> Time {
         let mut outbox = std::mem::take(self.clients[number].outbox());
         let (mut lost, mut gathered) = (Vec::new(), GatheredBatches::default());
@@ -176,7 +177,7 @@ impl<C: Client> Transport<C> {
             let (complete, request) = match request {
                 Request::Produce(batch) => (gathered.add(broker, batch), None),
                 Request::Close => {
-                    // The client gives up what it has asked there.
+                    // The client gives up its requests to this broker.
                     gathered.take(broker);
                     self.close(number, broker);
                     continue;
@@ -192,7 +193,7 @@ impl<C: Client> Transport<C> {
             let place = Place { number, broker, lane: 0 };
             self.hand_over(place, Outgoing::Batches(batches), &mut lost, now);
         }
-        // The memory goes back; what breaking has added stays.
+        // The outbox keeps its memory, and the requests that were added by a break.
         let added = std::mem::replace(self.clients[number].outbox(), outbox);
         self.clients[number].outbox().extend(added);
         let mut held = Time::NEVER;
@@ -211,7 +212,7 @@ impl<C: Client> Transport<C> {
         held
     }
 
-    /// A connection, if it is there, and what it speaks for.
+    /// A connection, if it exists, and the client's side of it.
     fn speaking(
         &mut self,
         place: Place,
@@ -234,8 +235,8 @@ impl<C: Client> Transport<C> {
         &mut connections[at]
     }
 
-    /// Hands a request to its connection, unless the broker is one of `lost`: then the client has been told already that
-    /// nothing is answered.
+    /// Passes a request to its connection. Requests to brokers in `lost` are dropped, because the client was told that
+    /// it gets no responses from them.
     fn hand_over(&mut self, place: Place, outgoing: Outgoing, lost: &mut Vec<BrokerId>, now: Time) {
         if lost.contains(&place.broker) {
             return;
@@ -282,7 +283,7 @@ impl<C: Client> Transport<C> {
         }
     }
 
-    /// A connection is broken: the client learns of it, and its other connection to the broker is closed as well.
+    /// Handles a broken connection: tells the client, and closes its other connection to the broker.
     fn broken(&mut self, place: Place, broken: &Broken, now: Time) {
         let Place { number, broker, .. } = place;
         let address = self.brokers.name(broker);
@@ -302,12 +303,12 @@ impl<C: Client> Transport<C> {
     }
 }
 
-/// Batches of an outbox that become a request for each broker.
+/// The batches of an outbox, which become one request for each broker.
 #[derive(Debug, Default)]
 struct GatheredBatches(Vec<(BrokerId, Batches)>);
 
 impl GatheredBatches {
-    /// Adds a batch; returns those of the broker's request before, if the batch is in another one.
+    /// Adds a batch. Returns the batches of the broker's earlier request, if this batch is in another one.
     fn add(&mut self, broker: BrokerId, batch: Box<Produce>) -> Option<Batches> {
         let Some((_, batches)) = self.0.iter_mut().find(|(at, _)| *at == broker) else {
             self.0.push((broker, vec![batch]));
@@ -320,23 +321,23 @@ impl GatheredBatches {
         Some(std::mem::replace(batches, vec![batch]))
     }
 
-    /// Forgets the batches for a broker.
+    /// Removes the batches for a broker.
     fn take(&mut self, broker: BrokerId) {
         self.0.retain(|(at, _)| *at != broker);
     }
 }
 
-/// When what a connection holds back may be written.
+/// End of the throttle time for which requests of a connection wait.
 fn held_back(connection: &Connection, now: Time) -> Time {
     Some(connection.held_until()).filter(|until| *until > now).unwrap_or(Time::NEVER)
 }
 
-/// The connection that a request needs.
+/// The lane of a request.
 fn lane(request: &Request) -> usize {
     usize::from(matches!(request, Request::Group(_) | Request::FindCoordinator))
 }
 
-/// Whose connection it is, to which broker, and which of several.
+/// A connection: the client, the broker, and the lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     number: usize,
@@ -345,17 +346,17 @@ struct Place {
 }
 
 impl Place {
-    /// The connection of a client at this place of its list.
+    /// The connection at this index of a client's list.
     fn of(number: usize, at: usize) -> Place {
         Place { number, broker: (at / LANES) as BrokerId, lane: at % LANES }
     }
 
-    /// Its place in the list of its client.
+    /// Index in the list of its client.
     fn at(self) -> usize {
         self.broker as usize * LANES + self.lane
     }
 
-    /// The number by which the poller tells of it, whatever the number of brokers.
+    /// The number under which the poller reports the connection. It does not depend on the number of brokers.
     fn token(self) -> usize {
         self.number * BROKERS_MAX * LANES + self.at()
     }
