@@ -39,7 +39,7 @@ pub fn fault_summaries(
         }
         summary.blast_radius = summary.partitions_hit.len();
         recovered(&mut summary, marks, times.injected);
-        summary.partitions = partitions(&effects, marks, |partition| {
+        summary.partitions = partitions(&effects, marks, times.injected, |partition| {
             keeps_all || summary.partitions_hit.contains(&partition)
         });
         summary
@@ -57,7 +57,7 @@ pub fn failures(measurements: &Measurements, start: Time) -> Vec<FailureSummary>
             partition: id as u32,
             consumer: mark.consumer.map(|consumer| consumer.0),
             at_s: mark.since.since_ns(start) as f64 / 1e9,
-            recovery: recovery(mark),
+            recovery: recovery(mark, mark.since),
         }));
     }
     failures.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
@@ -178,9 +178,11 @@ fn share(part: u64, of: u64) -> Option<f64> {
     (of > 0).then(|| part as f64 / of as f64)
 }
 
+/// What the fault, injected at `injected`, did to each partition that is kept.
 fn partitions(
     effects: &[(u32, Effect)],
     marks: &[(u32, RecoveryMark)],
+    injected: Option<Time>,
     is_kept: impl Fn(u32) -> bool,
 ) -> Vec<FaultPartition> {
     let entry = |(id, effect): &(u32, Effect)| {
@@ -192,7 +194,8 @@ fn partitions(
         let Quiet { p99_ns, is_stable, .. } = quiet;
         Some(FaultPartition {
             partition: *id,
-            recovery: mark.map(recovery),
+            // A partition that the fault was not aimed at has a mark since the fault was due, which is a moment earlier.
+            recovery: mark.map(|mark| recovery(mark, injected.unwrap_or(mark.since))),
             stall_before_ms: quiet.stall_ns as f64 / 1e6,
             stall_after_ms: stall_ns as f64 / 1e6,
             quiet_p99_us: p99_ns.map(|ns| ns as f64 / 1e3),
@@ -228,9 +231,9 @@ fn closed(fault: &FaultPlan, injected: Option<Time>, journal: &[(Time, Event)]) 
     all?.into_iter().max()
 }
 
-/// The times of a mark, from its beginning.
-fn recovery(mark: &RecoveryMark) -> RecoverySummary {
-    let ms = |at: Option<Time>| at.map(|at| at.ms_since(mark.since));
+/// The times of a mark, from `from` on.
+fn recovery(mark: &RecoveryMark, from: Time) -> RecoverySummary {
+    let ms = |at: Option<Time>| at.map(|at| at.ms_since(from));
     RecoverySummary {
         detected_ms: ms(mark.detected),
         fenced_ms: ms(mark.fenced),
@@ -247,6 +250,27 @@ fn recovery(mark: &RecoveryMark) -> RecoverySummary {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A fault that is injected 4 ms after it was due: what became of each partition counts from the injection, as the
+    /// fault's own figures do.
+    #[test]
+    fn all_times_of_a_fault_count_from_its_injection() {
+        let ms = |ms: i64| Time(ms * 1_000_000);
+        let mark = |since, recovered| RecoveryMark {
+            recovered: Some(ms(recovered)),
+            ..RecoveryMark::new(Some(0), None, ms(since), Quiet::default())
+        };
+        let marks = [(0, mark(1_004, 1_050)), (1, mark(1_000, 1_100))];
+        let effects = [(0, Effect::default()), (1, Effect::default())];
+        let told = |found: Vec<FaultPartition>| -> Vec<Option<f64>> {
+            found.iter().map(|it| it.recovery.as_ref()?.recovered_ms).collect()
+        };
+        let found = partitions(&effects, &marks, Some(ms(1_004)), |_| true);
+        assert_eq!(told(found), [Some(46.0), Some(96.0)]);
+        let mut summary = FaultSummary::default();
+        recovered(&mut summary, &marks, Some(ms(1_004)));
+        assert_eq!((summary.recovered_ms, summary.worst_partition), (Some(96.0), Some(1)));
+    }
 
     #[test]
     fn other_partitions_are_compared_with_themselves_and_unstable_ones_are_left_out() {
