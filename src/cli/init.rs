@@ -34,10 +34,10 @@ pub(super) fn init(arguments: &InitArguments) -> Result<Exit, Error> {
     })?;
     print(&format!(
         "wrote {named}\n\n\
-         lanekeeper check {named}                           print the plan\n\
-         lanekeeper run {named} --broker sim                run it in virtual time\n\
-         lanekeeper run {named}                             run it on the embedded mock cluster\n\
-         lanekeeper run {named} --bootstrap HOST:PORT       run it on a cluster\n\
+         lanekeeper check {named}                      # print the plan\n\
+         lanekeeper run {named} --broker sim           # in virtual time\n\
+         lanekeeper run {named}                        # on the embedded mock cluster\n\
+         lanekeeper run {named} --bootstrap HOST:PORT  # on a cluster\n\
          lanekeeper run {named} --broker sim --html page.html\n"
     ))?;
     Ok(Exit::Passed)

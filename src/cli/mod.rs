@@ -57,29 +57,34 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 passed, 1 an expectation failed, 2 bad input, 3 environment (no broker, no permission),
+Exit codes: 0 passed, 1 an expectation failed, 2 bad input, 3 environment (no broker, no permission), \
 4 the run is invalid, 70 a bug, 130 interrupted (what was measured is kept).
 
 Examples:
   lanekeeper check scenarios/guide-option-2.toml
-  lanekeeper check scenarios/guide-option-2.toml --connect --bootstrap 127.0.0.1:9092
+  lanekeeper check scenarios/guide-option-2.toml --connect \\
+    --bootstrap 127.0.0.1:9092
   lanekeeper run scenarios/guide-option-2.toml
-  lanekeeper run scenarios/guide-option-2.toml --broker kafka --bootstrap 127.0.0.1:9092
-  lanekeeper run scenarios/quick.toml --set run.duration=10s --set load.rate=4/s --out results/first
+  lanekeeper run scenarios/guide-option-2.toml --bootstrap 127.0.0.1:9092
+  lanekeeper run scenarios/quick.toml --set run.duration=10s \\
+    --set load.rate=4/s --out results/first
   lanekeeper run scenarios/kill-one-consumer.toml --broker sim --html page.html
   lanekeeper explore scenarios/quick.toml --seeds 200";
 
 const COMPARE_EXAMPLES: &str = "\
-Exit codes: 0 compared, 1 a regression that was asked for, 2 bad input, 3 environment, 4 no valid round,
+Exit codes: 0 compared, 1 a regression that was asked for, 2 bad input, 3 environment, 4 no valid round, \
 130 interrupted (complete rounds are compared).
 
-Variants: group:MEMBERS, group:MEMBERS:WORD (range, roundrobin, cooperative-sticky, static, consumer),
+Variants: group:MEMBERS, group:MEMBERS:WORD (range, roundrobin, cooperative-sticky, static, consumer), \
 assign, assign:shared, or the name of a [[variant]] in the scenario.
 
 Examples:
-  lanekeeper compare scenarios/kill-one-consumer.toml --variants group:8,group:18,assign --repeat 3 --broker sim
-  lanekeeper compare scenarios/guide-option-2.toml --variants group:18,group:18:static,assign --repeat 5
-  lanekeeper compare results/before results/after --fail-on-regression latency.p99:10%";
+  lanekeeper compare scenarios/kill-one-consumer.toml --broker sim \\
+    --variants group:8,group:18,assign --repeat 3
+  lanekeeper compare scenarios/guide-option-2.toml \\
+    --variants group:18,group:18:static,assign --repeat 5
+  lanekeeper compare results/before results/after \\
+    --fail-on-regression latency.p99:10%";
 
 const SWEEP_EXAMPLES: &str = "\
 Exit codes: 0 swept, 2 bad input, 3 environment, 4 no valid run, 130 interrupted (what was run is shown).
@@ -87,38 +92,44 @@ Exit codes: 0 swept, 2 bad input, 3 environment, 4 no valid run, 130 interrupted
 Several values of a --set are separated by commas; a --set with one value holds in every combination.
 
 Examples:
-  lanekeeper sweep scenarios/quick.toml --broker sim --set load.rate_total=200/s,400/s,800/s
-  lanekeeper sweep scenarios/quick.toml --broker sim --repeat 5 --set topic.partitions=6,12 \\
-    --set consumers.batch=1,64 --figure latency.p99 --format csv";
+  lanekeeper sweep scenarios/quick.toml --broker sim \\
+    --set load.rate_total=200/s,400/s,800/s
+  lanekeeper sweep scenarios/quick.toml --broker sim --repeat 5 \\
+    --set topic.partitions=6,12 --set consumers.batch=1,64 \\
+    --figure latency.p99 --format csv";
 
 const LIMIT_EXAMPLES: &str = "\
-Exit codes: 0 a rate holds, 1 no rate holds, 2 bad input, 3 environment, 4 the tester falls short at every rate,
+Exit codes: 0 a rate holds, 1 no rate holds, 2 bad input, 3 environment, 4 the tester falls short at every rate, \
 130 interrupted (what is known by then is shown).
 
-The rate is that of all producers (load.rate_total). It is doubled until it does not hold, and halved between a rate
+The rate is that of all producers (load.rate_total). It is doubled until it does not hold, and halved between a rate \
 that holds and one that does not. Rates at which the tester itself falls short (INVALID) bound the search and are named.
 
 Examples:
-  lanekeeper limit scenarios/quick.toml --broker sim --until 'latency.p99 < 20ms'
-  lanekeeper limit scenarios/quick.toml --broker sim --until 'latency.p99 < 20ms' --set run.duration=30s --precision 1%";
+  lanekeeper limit scenarios/quick.toml --broker sim \\
+    --until 'latency.p99 < 20ms'
+  lanekeeper limit scenarios/quick.toml --broker sim \\
+    --until 'latency.p99 < 20ms' --set run.duration=30s --precision 1%";
 
 const EXPLORE_EXAMPLES: &str = "\
 Exit codes: 0 nothing broke, 1 something did, 2 bad input, 130 interrupted.
 
 Examples:
   lanekeeper explore scenarios/quick.toml --seeds 200
-  lanekeeper explore scenarios/quick.toml --set run.duration=60s --first-seed 1001 --jobs 2
-  lanekeeper explore scenarios/short-retention.toml --out short.toml    (breaks something)
+  lanekeeper explore scenarios/quick.toml --set run.duration=60s \\
+    --first-seed 1001 --jobs 2
+  lanekeeper explore scenarios/short-retention.toml --out short.toml  # fails
   lanekeeper run short.toml --broker sim
   lanekeeper replay short.toml --trace";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
   lanekeeper replay repro.toml
-  lanekeeper replay scenarios/kill-one-consumer.toml --trace --from 15s --to 15.1s --partition 7
+  lanekeeper replay scenarios/kill-one-consumer.toml --trace \\
+    --from 15s --to 15.1s --partition 7
   lanekeeper replay scenarios/kill-one-consumer.toml --verify
-  lanekeeper replay scenarios/quick.toml --trace --kind all --limit 0 > before.txt
-  lanekeeper replay scenarios/quick.toml --against before.txt";
+  lanekeeper replay scenarios/quick.toml --trace --kind all --limit 0 > old.txt
+  lanekeeper replay scenarios/quick.toml --against old.txt";
 
 #[derive(Debug, Subcommand)]
 enum Command {

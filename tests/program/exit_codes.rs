@@ -313,7 +313,8 @@ fn help_teaches() {
         assert!(finished.stdout.contains(text), "`{text}`\n{}", finished.stdout);
     }
     // Every example is a command that works on a file that is there.
-    let examples = finished.stdout.split("Examples:").nth(1).expect("examples");
+    let whole = |help: &str| help.replace("\\\n   ", "");
+    let examples = whole(finished.stdout.split("Examples:").nth(1).expect("examples"));
     for line in examples.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split(' ').collect();
         assert_eq!(words[0], "lanekeeper");
@@ -323,9 +324,8 @@ fn help_teaches() {
         let finished = Tool::new().args([command, "--help"]).exits(0);
         assert!(finished.stdout.contains("Usage:"), "{}", finished.stdout);
         // Examples of what takes more than a file.
-        let examples =
-            finished.stdout.lines().filter_map(|line| line.strip_prefix("  lanekeeper "));
-        for example in examples {
+        let help = whole(&finished.stdout);
+        for example in help.lines().filter_map(|line| line.strip_prefix("  lanekeeper ")) {
             let file = example.split(' ').nth(1).expect("a file");
             let is_made = ["repro.toml", "short.toml"].contains(&file);
             assert!(is_made || root().join(file).is_file(), "{example}");
@@ -333,6 +333,35 @@ fn help_teaches() {
     }
     let finished = Tool::new().arg("--version").exits(0);
     assert_eq!(finished.stdout, concat!("lanekeeper ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+/// Text is broken between words, and an example only where a shell goes on with the next line.
+#[test]
+fn help_fits_into_80_columns() {
+    let help = |command: Option<&str>| {
+        Tool::new().args(command).arg("--help").env("COLUMNS", "80").exits(0).stdout
+    };
+    let all = help(None);
+    let commands = all.split("Commands:\n").nth(1).and_then(|text| text.split("\n\n").next());
+    let named = commands.expect("commands").lines().filter_map(|line| {
+        let is_name = |line: &&str| line.chars().next().is_some_and(char::is_lowercase);
+        line.strip_prefix("  ").filter(is_name)?.split(' ').next()
+    });
+    let named = named.filter(|command| *command != "help");
+    let mut texts: Vec<String> = named.map(|command| help(Some(command))).collect();
+    assert!(texts.len() > 15, "{all}");
+    texts.push(all);
+    for line in texts.iter().flat_map(|text| text.lines()) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    for examples in texts.iter().filter_map(|text| text.split("Examples:\n").nth(1)) {
+        let mut goes_on = false;
+        for line in examples.lines() {
+            assert_eq!(line.starts_with("    "), goes_on, "{examples}");
+            assert!(goes_on || line.starts_with("  lanekeeper "), "{examples}");
+            goes_on = line.ends_with('\\');
+        }
+    }
 }
 
 #[test]
