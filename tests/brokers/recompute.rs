@@ -1,5 +1,7 @@
 //! What the raw files of a run say, put together by other code than the product's, is what its result says.
 
+mod totals;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -145,6 +147,7 @@ fn recompute(finished: &Finished) {
     recompute_due(finished, &result, duration_s);
     recompute_faults(finished, &result);
     recompute_times(&result, &distributions);
+    totals::recompute(finished, &result);
 }
 
 /// Everything due was sent. What was not processed in time has an age instead of a response time.
