@@ -17,7 +17,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::cluster::{Arm, TestTopic, on_the_cluster};
-use crate::support::{Finished, alone, assert_clean, owners, root};
+use crate::support::{self, Finished, alone, assert_clean, owners, root};
 use lanekeeper::summary::Summary;
 
 /// 60 producers on 18 partitions, for half a second and two.
@@ -384,6 +384,25 @@ fn a_topic_that_was_created_again_stalls_its_consumers_whether_it_is_shorter_or_
         for p in &summary.partitions {
             let consumer = p.partition;
             assert_eq!(owners(p), [(consumer, 1), (consumer, 2), (consumer, 3)]);
+        }
+    });
+}
+
+/// The watchdog replaces a member that hangs. What the old thread says when it comes round, while its successor has the
+/// partitions, is no rebalance that lasts to the end.
+#[test]
+fn a_member_that_hung_begins_no_rebalance_when_it_comes_round() {
+    on_the_cluster(|arm| {
+        let text = support::text_of("scenarios/faults/group-poll-interval.toml");
+        let finished = arm.run(&text).finish();
+        let summary = finished.summary();
+        assert_eq!((summary.ledger.lost, summary.ledger.corrupt), (0, 0), "{}", finished.output());
+        assert!(summary.restarts >= 1, "{}", finished.output());
+        let open = summary.rebalances.iter().find(|rebalance| rebalance.duration_ms.is_none());
+        assert!(open.is_none(), "{open:?}\n{}", finished.output());
+        for partition in &summary.partitions {
+            let last = partition.owners.last().expect("an owner");
+            assert_eq!(last.to_s, None, "{:?}", partition.owners);
         }
     });
 }
