@@ -5,7 +5,9 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::{sleep, spawn};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use lanekeeper::base::{Clock, Time};
 
 use super::{BUSY_MS, assert_about};
 use crate::cluster::{Arm, on_the_cluster};
@@ -59,8 +61,9 @@ fn carry(client: TcpStream, broker: TcpStream, renamed: Arc<Vec<(Vec<u8>, Vec<u8
         let _ = std::io::copy(&mut requests, &mut to_broker);
         let _ = to_broker.shutdown(Shutdown::Both);
     });
-    let (pieces, arriving) = sync_channel::<(Instant, Vec<u8>)>(PIECES_MAX);
+    let (pieces, arriving) = sync_channel::<(Time, Vec<u8>)>(PIECES_MAX);
     let (mut answers, mut to_client) = (broker, client);
+    let clock = Clock::start();
     spawn(move || {
         let mut piece = vec![0; 1 << 16];
         while let Ok(length @ 1..) = answers.read(&mut piece) {
@@ -72,14 +75,14 @@ fn carry(client: TcpStream, broker: TcpStream, renamed: Arc<Vec<(Vec<u8>, Vec<u8
                     }
                 }
             }
-            if pieces.send((Instant::now() + LATER, piece)).is_err() {
+            if pieces.send((clock.now() + LATER, piece)).is_err() {
                 return;
             }
         }
     });
     spawn(move || {
         for (due, piece) in arriving {
-            sleep(due.saturating_duration_since(Instant::now()));
+            sleep(due.remaining(clock.now()));
             if to_client.write_all(&piece).is_err() {
                 break;
             }
