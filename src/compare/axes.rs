@@ -8,9 +8,9 @@ pub const COMBINATIONS_MAX: usize = 256;
 /// A setting with the values it takes in turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Axis {
-    /// Its path, as in `load.rate_total`.
+    /// Path of the setting, as in `load.rate_total`.
     pub path: String,
-    /// Its values, as they are written.
+    /// The values, as they are written.
     pub values: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ impl Axis {
     }
 }
 
-/// What stands between the commas outside of quotes, brackets and braces.
+/// The texts between commas, except commas within quotes, brackets and braces.
 fn separated(text: &str) -> Vec<String> {
     let (mut parts, mut depth, mut quoted) = (vec![String::new()], 0, false);
     for c in text.chars() {

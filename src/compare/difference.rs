@@ -37,7 +37,7 @@ pub struct Difference {
 pub struct Noise {
     /// Standard error of the mean difference, in the unit of the figure.
     pub error: f64,
-    /// Its degrees of freedom.
+    /// Degrees of freedom.
     pub freedom: f64,
     /// Rounds of each variant.
     pub rounds: usize,

@@ -7,7 +7,7 @@ use crate::summary::{Better, Figure, Quantile, Scope, Summary, Unit};
 pub struct NamedFigure {
     /// As `[expect]` names it: `latency.p99`, `partition[*].lag_max`, `fault[0].recovery`.
     pub name: String,
-    /// What it stands for.
+    /// Meaning of the figure.
     pub figure: Figure,
     /// Whether a comparison shows it unless all figures are asked for.
     pub is_headline: bool,

@@ -11,7 +11,7 @@ use crate::report::html_document;
 
 /// Height of a variant's row in a drawing.
 const ROW: usize = 22;
-/// Where the axis of a drawing begins and ends; names are before it.
+/// Start and end of the axis of a drawing. Names are before it.
 const AXIS: (f64, f64) = (0.30, 0.97);
 
 /// The page of a comparison, with the advice that follows from it. Every text in it is escaped.
@@ -101,7 +101,7 @@ fn ticks(row: &MetricRow, largest: f64) -> &'static [f64] {
     }
 }
 
-/// Where a value is drawn, as a percentage of the width.
+/// Position of a value, as a percentage of the width.
 fn place(value: f64, largest: f64) -> String {
     let share = if largest > 0.0 { (value / largest).clamp(0.0, 1.0) } else { 0.0 };
     format!("{:.2}%", 100.0 * (AXIS.0 + (AXIS.1 - AXIS.0) * share))
@@ -217,7 +217,7 @@ fn class(word: ChangeWord) -> &'static str {
     }
 }
 
-/// What the variants are, and in which settings they differ.
+/// The variants, and the settings in which they differ.
 fn variants(compared: &SideBySide) -> Markup {
     let members = |variant: &VariantAccount| match variant.mode.as_str() {
         "group" => format!("a group of {}", variant.members),

@@ -21,11 +21,11 @@ pub const LIMIT_VERSION: u32 = 1;
 /// Makes what follows the runs at a rate, which is given by its name.
 pub type Observers<'a> = &'a dyn Fn(&str) -> Box<dyn RoundObserver>;
 
-/// What the runs of a search share.
+/// The inputs that all runs of a search share.
 pub struct LimitRuns<'a> {
     /// The scenario.
     pub source: &'a Source,
-    /// What is laid over it at every rate, as `path=value`.
+    /// Overrides at every rate, as `path=value`.
     pub set: &'a [String],
     /// Broker, addresses and seed.
     pub overrides: &'a Overrides,
@@ -35,7 +35,7 @@ pub struct LimitRuns<'a> {
     pub rounds: usize,
     /// Turns true when the user ends the search.
     pub interrupted: watch::Receiver<bool>,
-    /// What runs have to take back.
+    /// What runs have to undo.
     pub leftovers: Leftovers,
     /// Follows the runs.
     pub observers: Observers<'a>,
@@ -43,16 +43,16 @@ pub struct LimitRuns<'a> {
     pub to_error: ToError<'a>,
 }
 
-/// What was found at a rate.
+/// The result at a rate.
 #[derive(Clone, Debug, Serialize)]
 pub struct LimitStep {
     /// Messages per second of all producers.
     pub rate: f64,
-    /// What it has shown.
+    /// The outcome of the rounds.
     pub outcome: RateOutcome,
     /// Rounds that were run and count.
     pub rounds: usize,
-    /// What has been measured of the expectations of the scenario and of the search, in the round that decided.
+    /// The measured values of the expectations of scenario and search, in the round that decided.
     pub measured: Vec<String>,
     /// The expectations that do not hold in one of the rounds; of an INVALID rate the reasons.
     pub reasons: Vec<String>,
@@ -61,7 +61,7 @@ pub struct LimitStep {
 /// A search that has come to its end.
 #[derive(Clone, Debug)]
 pub struct LimitSearch {
-    /// What is known.
+    /// The results so far.
     pub search: RateSearch,
     /// Every rate that was tried.
     pub steps: Vec<LimitStep>,
@@ -90,7 +90,7 @@ pub fn find_limit(
 }
 
 impl LimitRuns<'_> {
-    /// What is laid over the scenario at a rate.
+    /// The overrides of the scenario at a rate.
     fn overrides_at(&self, rate: f64) -> Vec<String> {
         self.set.iter().cloned().chain([rate_override(rate)]).collect()
     }
@@ -227,7 +227,7 @@ pub struct LimitReport {
     pub scenario: String,
     /// Kind of broker.
     pub broker: String,
-    /// What has to hold.
+    /// The expectations.
     pub expectations: Vec<String>,
     /// Rounds at each rate.
     pub rounds: usize,
@@ -243,7 +243,7 @@ pub struct LimitReport {
     pub is_cut_short: bool,
     /// The command that runs the highest rate that holds.
     pub command: Option<String>,
-    /// What a reader should know.
+    /// Remarks for the reader.
     pub notes: Vec<String>,
 }
 

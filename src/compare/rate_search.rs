@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-/// What the rounds at a rate have shown.
+/// The outcome of the rounds at a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RateOutcome {
@@ -17,7 +17,7 @@ pub enum RateOutcome {
     Invalid,
 }
 
-/// How the search is bounded.
+/// The bounds of the search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SearchSettings {
     /// The first rate that is tried, in messages per second of all producers.

@@ -10,16 +10,16 @@ use crate::summary::{Figure, Unit};
 pub struct RegressionRule {
     /// The figure's name.
     pub metric: String,
-    /// By how much it may become worse.
+    /// The tolerance.
     pub threshold: Threshold,
 }
 
-/// How much worse a figure may become.
+/// The tolerance for a figure that becomes worse.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Threshold {
-    /// By a share of the first variant's value: 0.1 for `10%`.
+    /// A fraction of the first variant's value: 0.1 for `10%`.
     Share(f64),
-    /// By an amount in the figure's unit; times are milliseconds.
+    /// An amount in the figure's unit; times are milliseconds.
     Amount(f64),
 }
 

@@ -19,10 +19,10 @@ use crate::run::{Observer, Options, run};
 use crate::scenario::{Diagnostic, Source};
 use crate::summary::{Summary, Verdict};
 
-/// How often a run that is INVALID is made again.
+/// Repetitions of a run that is INVALID.
 pub const REPEATS_MAX: usize = 2;
 
-/// What is run, and how often.
+/// The runs to be made, and the number of rounds.
 #[derive(Clone, Debug)]
 pub struct RoundSettings {
     /// Rounds that count.
@@ -31,16 +31,16 @@ pub struct RoundSettings {
     pub seed: u64,
     /// Broker and addresses.
     pub overrides: Overrides,
-    /// Which runs count.
+    /// The runs that count.
     pub counts: Counts,
     /// Whether a broker in real time is warmed up by a run that does not count.
     pub warms_up: bool,
 }
 
-/// Which runs count.
+/// The runs that count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counts {
-    /// Those of rounds in which every variant has figures: variants are compared.
+    /// The runs of rounds in which every variant has figures, because variants are compared.
     WholeRounds,
     /// Every valid run: variants stand for themselves.
     EveryRun,
@@ -57,10 +57,10 @@ pub struct InvalidRun {
     pub reasons: Vec<String>,
 }
 
-/// What has been run.
+/// The runs that were made.
 #[derive(Clone, Debug, Default)]
 pub struct RoundsDone {
-    /// For each variant the summaries of all complete rounds, in the order of the rounds.
+    /// By variant: the summaries of all complete rounds, in the order of the rounds.
     pub summaries: Vec<Vec<Summary>>,
     /// Runs that were INVALID.
     pub invalid: Vec<InvalidRun>,
@@ -77,7 +77,7 @@ pub trait RoundObserver: Sync {
     /// The result of a run that an earlier, interrupted comparison has kept.
     ///
     /// # Errors
-    /// Something else is where it would be.
+    /// The path of the result is taken by something else.
     fn kept(&self, _variant: usize, _round: usize) -> Result<Option<Summary>, Error> {
         Ok(None)
     }
@@ -88,7 +88,7 @@ pub trait RoundObserver: Sync {
     fn may_begin(&self, _plan: &Plan) -> Result<(), Error> {
         Ok(())
     }
-    /// What observes a run.
+    /// The observer of a run.
     ///
     /// # Errors
     /// The place where its result is kept cannot be made.
@@ -97,7 +97,7 @@ pub trait RoundObserver: Sync {
     /// A run has ended.
     ///
     /// # Errors
-    /// Its result cannot be kept.
+    /// The result cannot be kept.
     fn ended(&self, variant: usize, round: usize, summary: &Summary) -> Result<(), Error>;
 }
 
@@ -259,7 +259,7 @@ impl Rounds<'_> {
         InvalidRun { variant, round: round + 1, reasons: summary.invalid_reasons.clone() }
     }
 
-    /// One run on a broker in real time; without a round it is a warm-up. `None` when it was interrupted.
+    /// Makes one run on a broker in real time. Without a round it is a warm-up. `None` if it was interrupted.
     fn made(&self, variant: usize, round: Option<usize>) -> Result<Option<Summary>, Error> {
         let plan = self.plan(variant, round.unwrap_or(0))?;
         self.observer.may_begin(&plan)?;
@@ -279,7 +279,7 @@ impl Rounds<'_> {
         format!("{}, round {} of {}", self.variants[variant].name, round + 1, self.settings.rounds)
     }
 
-    /// What was made of the rounds.
+    /// The outcome of the rounds.
     fn done(
         &self,
         by_round: Vec<Vec<Option<Summary>>>,

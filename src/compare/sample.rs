@@ -12,7 +12,7 @@ pub const RESAMPLES: usize = 1_000;
 /// The value of a figure in each round, and in each second of each round where the figure is a mean over seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
-    /// One value for each round. A quantile is the quantile of the round, never one over several rounds.
+    /// One value per round. A quantile is that of the round, and never one over several rounds.
     pub rounds: Vec<f64>,
     /// The seconds of each round; empty for a figure that is no mean over seconds.
     pub seconds: Vec<Vec<f64>>,

@@ -3,7 +3,7 @@
 use super::side_by_side::MetricRow;
 use crate::base::format_count;
 
-/// How the values of a row are shown.
+/// Unit and decimals of the values of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Scale {
     unit: &'static str,

@@ -1,4 +1,4 @@
-//! What a comparison comes to, in one plain sentence made of its figures.
+//! The result of a comparison in one sentence, made of its figures.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub fn sentence(compared: &SideBySide, variants: &[VariantRounds]) -> String {
     }
 }
 
-/// What the first fault does in each variant: partitions that go on, and how long others stop.
+/// The effect of the first fault in each variant: partitions that continue, and how long others stall.
 fn of_fault(compared: &SideBySide, variants: &[VariantRounds]) -> Option<String> {
     let stopped = compared.metric("fault[0].blast_radius")?;
     let stall = compared.metric("fault[0].others_stall");

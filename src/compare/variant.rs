@@ -24,7 +24,7 @@ pub struct VariantRounds {
     pub summaries: Vec<Summary>,
 }
 
-/// What a variant's short name may be.
+/// The values that a variant's short name may have.
 const FORMS: &str = "`group:MEMBERS`, `group:MEMBERS:WORD` with the word `range`, `roundrobin`, `cooperative-sticky`, \
                      `static` or `consumer`, `assign`, `assign:shared`, or the name of a `[[variant]]` in the scenario";
 
@@ -102,7 +102,7 @@ fn named(name: &str, written: &[Variant]) -> Result<Variant, String> {
     Ok(Variant { name: name.to_owned(), overrides })
 }
 
-/// What a short name sets; `None` if it is none.
+/// The setting of a short name; `None` if it is none.
 fn short(name: &str) -> Option<Vec<String>> {
     let mut words = name.split(':');
     match (words.next()?, words.next()) {

@@ -50,7 +50,7 @@ pub enum DirectoryError {
     /// The directory is there and not empty.
     #[error("`{}` is not empty; results are never overwritten: choose another --out", printable_path(.0))]
     NotEmpty(PathBuf),
-    /// Something else than a directory has the name.
+    /// The name is that of something other than a directory.
     #[error("cannot write results to `{}`: it is no directory; choose another --out", printable_path(.0))]
     NotADirectory(PathBuf),
     /// The system refuses.
@@ -58,7 +58,7 @@ pub enum DirectoryError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         error: io::Error,
     },
 }
@@ -71,7 +71,7 @@ pub struct ResultDirectory {
     seconds: BufWriter<Summed>,
     latency: BufWriter<Summed>,
     interval_log: IntervalLog,
-    /// When the load begins: the zero of all files.
+    /// Start of the load, from which the times in all files count.
     start: Time,
     /// The first failure to write; after it nothing more is tried.
     failure: Option<io::Error>,
@@ -125,7 +125,7 @@ impl ResultDirectory {
         at.since_ns(self.start) as f64 / 1e9
     }
 
-    /// Where it is.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -245,7 +245,7 @@ impl ResultDirectory {
         Ok(text)
     }
 
-    /// Of files that could not be written to their end nothing can be said.
+    /// Files that could not be written completely have no checksum.
     fn sums(&self) -> Sums {
         if self.failure.is_some() {
             return Sums::new();
@@ -265,7 +265,7 @@ impl ResultDirectory {
         let _ = std::fs::remove_dir(&self.path);
     }
 
-    /// What went wrong while writing, with the consequence.
+    /// Errors while writing, with their consequences.
     pub fn failure(&self) -> Option<String> {
         self.failure.as_ref().map(|error| {
             format!(

@@ -99,7 +99,7 @@ impl Collector for RunMetrics {
     }
 }
 
-/// Where metric families are written.
+/// The output, to which metric families are written.
 struct Families<'a>(DescriptorEncoder<'a>);
 
 impl Families<'_> {
@@ -274,7 +274,7 @@ fn partitions(run: &RunSnapshot, out: &mut Families<'_>) -> fmt::Result {
         there.iter().map(|(labels, it)| (labels.clone(), &it.latency)),
     )?;
     if run.verdict.is_some() {
-        // What was so in the last second of a run is no state of a run that has ended.
+        // The state of the last second is no state of a run that has ended.
         return Ok(());
     }
     let lag = ("partition_lag", "End offset minus the next offset to process, when last asked");

@@ -14,7 +14,7 @@ const BAR: usize = 24;
 /// Columns without the bar's.
 const COLUMNS: usize = 14;
 
-/// What the bars mean.
+/// Explains the bars.
 pub(super) const LEGEND: &str = "times count from the fault; ░ until it was detected or had ended, ▒ until the \
                                  first record, █ until recovered";
 
@@ -103,7 +103,7 @@ fn rows(faults: &[FaultSummary]) -> Vec<Row> {
     worst_of_each(faults).into_iter().map(row).collect()
 }
 
-/// Of each fault the worst of its occurrences, and how many came.
+/// The worst occurrence of each fault, and the number of its occurrences.
 pub(super) fn worst_of_each(faults: &[FaultSummary]) -> Vec<(usize, FaultSummary)> {
     let entries: BTreeSet<usize> = faults.iter().map(|fault| fault.fault).collect();
     let worst_of = |entry: usize| {
@@ -168,7 +168,7 @@ fn cells(row: &Row, partitions: usize) -> Vec<String> {
 
 const NOT_WITHIN: &str = "not in run";
 
-/// Until recovered, with the partition that took longest.
+/// Time until recovered, with the partition that took longest.
 fn recovered(f: &FaultSummary) -> String {
     match (f.recovered_ms, f.worst_partition) {
         (Some(_), Some(worst)) if f.partitions_hit.len() > 1 => {

@@ -15,7 +15,7 @@ use super::step_summary::markdown_summary;
 use crate::base::{FileError, printable_path, require_regular};
 use crate::summary::Summary;
 
-/// What a file has of a result.
+/// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// The page.
@@ -34,15 +34,15 @@ pub enum FileOutputError {
     /// The path cannot be written to.
     #[error("cannot write `{}`: {why}; choose another path or make room", printable_path(.path))]
     Target {
-        /// Where.
+        /// Path of the file.
         path: PathBuf,
         /// Why.
         why: String,
     },
-    /// What it would be made of is not there.
+    /// The files that it would be made of do not exist.
     #[error("cannot write `{}`: seconds.jsonl of the result cannot be read: {error}", printable_path(.path))]
     Source {
-        /// Where it would be.
+        /// Path of the file that does not exist.
         path: PathBuf,
         /// Why.
         error: FileError,
@@ -52,7 +52,7 @@ pub enum FileOutputError {
 /// Whether a file can be made at this path. Looked at before a run: afterwards is too late.
 ///
 /// # Errors
-/// Something else than a file is there, its directory is not there, or the system refuses.
+/// The path is not that of a file, its directory does not exist, or the operating system refuses.
 pub fn require_writable(path: &Path) -> Result<(), FileOutputError> {
     let refused = |why: String| FileOutputError::Target { path: path.to_owned(), why };
     require_regular(path).map_err(|error| refused(error.to_string()))?;
@@ -68,7 +68,7 @@ pub fn require_writable(path: &Path) -> Result<(), FileOutputError> {
 /// Writes a file of a result whose directory is `directory`.
 ///
 /// # Errors
-/// It cannot be written, or what it is made of cannot be read.
+/// The file cannot be written, or what it is made of cannot be read.
 pub fn write_file(
     kind: FileKind,
     path: &Path,
@@ -102,7 +102,7 @@ pub fn write_file(
 /// Writes a page that was made already.
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be written.
 pub fn write_page(path: &Path, page: &str) -> Result<(), FileOutputError> {
     let refused = |why: String| FileOutputError::Target { path: path.to_owned(), why };
     require_regular(path).map_err(|error| refused(error.to_string()))?;

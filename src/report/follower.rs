@@ -166,7 +166,7 @@ impl RunFollower {
         self.publish();
     }
 
-    /// What happened since the last call.
+    /// The events since the last call.
     pub fn events(&mut self, events: &[(Time, Event)]) {
         for (at, event) in events {
             self.event(event);
@@ -254,7 +254,7 @@ impl LatencyBuckets {
     }
 }
 
-/// What a reader of the live view is told of an event; of most there is nothing to tell.
+/// The text of an event in the live view; `None` for most events.
 fn shown(event: &Event) -> Option<(EventSort, String)> {
     let sort = match event {
         Event::FaultInjected { .. } | Event::FaultEnded { .. } | Event::FaultMissed { .. } => {

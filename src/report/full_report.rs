@@ -99,7 +99,7 @@ impl Report {
         self.expectations(s);
     }
 
-    /// Those of the scenario one by one; of those that every run has, only what does not hold.
+    /// The expectations of the scenario one by one; of those that every run has, only the failed ones.
     fn expectations(&mut self, s: &Summary) {
         let is_cut_off = s.verdict == Verdict::CutOff;
         let is_shown = |e: &&ExpectationSummary| !e.is_default || (!e.passed && !is_cut_off);
@@ -136,7 +136,7 @@ impl Report {
         }
     }
 
-    /// What is particular about this run's beginning, topic and time.
+    /// The peculiarities of this run's start, topic and clock.
     fn how_it_went(&mut self, s: &Summary) {
         if let Some(resumed) = &s.resumed {
             self.line(format!(
@@ -239,7 +239,7 @@ impl Report {
         if rows.iter().any(|(_, digest)| digest.negative > 0) {
             self.line(format!("  {DOUBT}negative values are not in the quantiles{DOUBT:#}"));
         }
-        // Which parts a client tells apart is no surprise; that acknowledgements are not timed is.
+        // The reader knows which parts a client tells apart, but not that acknowledgements are not timed.
         let timed = METRICS.iter().filter(|metric| metric.needs == Need::Acknowledgements);
         for metric in timed {
             let reason = s.not_measured.get(&metric.place());

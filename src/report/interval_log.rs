@@ -21,16 +21,16 @@ const LEGEND: &str =
 /// Writes lines of an interval log: `Tag=p3.response,5.000,1.000,1000447.000,HISTFAAAA…`, which are tag, beginning and
 /// length of the interval in seconds, largest value and distribution.
 pub(super) struct IntervalLog {
-    /// How long the interval of a line is, at least.
+    /// Shortest interval of a line.
     interval: Duration,
-    /// When the load begins: the log's zero.
+    /// Start of the load, from which the times in the log count.
     start: Time,
     serializer: V2DeflateSerializer,
-    /// What is not written yet.
+    /// The distributions that are not written yet.
     waiting: BTreeMap<Source, Waiting>,
 }
 
-/// Whose distributions these are.
+/// The source of distributions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     Pool(PoolId),

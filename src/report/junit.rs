@@ -14,7 +14,7 @@ use crate::summary::{ExpectationSummary, Summary};
 /// The XML.
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be written.
 pub fn junit_report(summary: &Summary) -> Result<String, SerializeError> {
     let shown = readable(summary);
     let summary = shown.as_deref().unwrap_or(summary);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// When something happened, as the lines of the files say it.
+/// The time in a line of the files.
 #[derive(Deserialize)]
 struct LineTime {
     #[serde(alias = "from_s")]

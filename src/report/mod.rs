@@ -1,4 +1,4 @@
-//! What a user sees: the terminal report, JSON, the live view, and the result directory.
+//! The output for users: the terminal report, JSON, the live view, and the result directory.
 //!
 //! Everything is made from the [`Summary`](crate::summary::Summary) and the collector's intervals; nothing here
 //! knows brokers, actors or machines.

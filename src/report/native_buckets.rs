@@ -9,7 +9,7 @@ pub(super) const SCHEMA: i32 = 3;
 
 /// Values up to this are 0: what is kept of a distribution does not tell them apart.
 const ZERO_NS: u64 = 63;
-/// The same in seconds.
+/// The sum in seconds.
 pub(super) const ZERO_S: f64 = 64e-9;
 
 /// A distribution in native buckets.
@@ -28,7 +28,7 @@ pub(super) struct BucketSpans {
     /// Stretches of buckets that follow each other: how far each begins behind the end of the one before it, and its
     /// length.
     pub(super) spans: Vec<(i32, u32)>,
-    /// How many values each bucket has more than the one before it.
+    /// The count of each bucket minus that of the bucket before it.
     pub(super) deltas: Vec<i64>,
 }
 

@@ -13,7 +13,7 @@ use crate::summary::{FaultSummary, Leadership, PartitionSummary, Summary, TimePa
 
 /// Characters of a line where nothing else is known.
 const WIDTH: usize = 80;
-/// By which factor its mean response time is above the median partition's before it is called slower.
+/// Factor by which a mean response time has to be above the median partition's for the partition to be called slower.
 const SLOWER: f64 = 1.05;
 /// Faults, and changes of the leader, that are told one by one.
 const TOLD_MAX: usize = 2;

@@ -1,4 +1,4 @@
-//! What is in a directory of results, in few figures each.
+//! The results in a directory, in a few figures each.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ const FIGURES: [&str; 4] = ["latency.p99", "achieved_per_s", "lost", "restarts"]
 /// A result directory.
 #[derive(Debug)]
 pub struct PastResult {
-    /// Where it is.
+    /// Path of the result.
     pub path: PathBuf,
-    /// When its summary was written.
+    /// Time at which the summary was written.
     pub written: Option<SystemTime>,
     /// The summary, or why it cannot be read.
     pub summary: Result<Summary, String>,
@@ -65,7 +65,7 @@ pub fn past_results_text(results: &[PastResult], width: Option<usize>) -> String
 
 fn cells(written: Option<SystemTime>, summary: &Summary, path: String) -> Vec<String> {
     let value = |name: &str| {
-        // What was under way when a run was cut off cannot be told from what is lost.
+        // In a run that was cut off, records in flight cannot be told from lost ones.
         if name == "lost" && summary.verdict == Verdict::CutOff {
             return "-".to_owned();
         }

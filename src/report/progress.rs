@@ -1,4 +1,5 @@
-//! How a run or an exploration goes on, on stderr: the live view or a bar on a terminal, a plain line now and then elsewhere.
+//! The progress of a run or an exploration on stderr: the live view or a bar on a terminal, and otherwise a line now
+//! and then.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -29,13 +30,13 @@ enum View {
         bar: ProgressBar,
         total: Duration,
     },
-    /// It draws by itself, for as long as it is kept.
+    /// The live view. It draws itself until it is dropped.
     Screen {
         _view: LiveView,
     },
 }
 
-/// Where log lines go while a bar is drawn, so that they do not tear it.
+/// Gets log lines while a bar is drawn, so that they do not damage it.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
 impl ProgressView {

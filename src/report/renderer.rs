@@ -6,9 +6,9 @@ use crate::summary::{PartitionSummary, Summary};
 /// A way to print a summary.
 #[derive(Debug)]
 pub struct Renderer {
-    /// Its name on the command line.
+    /// Name on the command line.
     pub name: &'static str,
-    /// What is printed.
+    /// Description of the output.
     pub meaning: &'static str,
     /// Whether a program reads it, so that nothing is said beside it while a run goes on.
     pub is_for_programs: bool,
@@ -16,7 +16,7 @@ pub struct Renderer {
     pub print: fn(&Summary, &Page<'_>) -> serde_json::Result<String>,
 }
 
-/// Where the text comes to stand.
+/// The destination of the text.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
     /// Characters of a line; none where lines are not wrapped.
@@ -25,7 +25,7 @@ pub struct Page<'a> {
     pub is_full: bool,
     /// The one partition that is asked about.
     pub partition: Option<u32>,
-    /// What a reader is told at the end.
+    /// A remark for the end of the output.
     pub last_line: &'a str,
 }
 

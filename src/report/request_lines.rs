@@ -26,7 +26,7 @@ pub(super) fn request_lines(requests: &ClientRequests) -> Vec<String> {
     lines
 }
 
-/// How large they are, and how long they take.
+/// Size of requests, and time until their responses.
 fn sizes(what: &str, sizes: &RequestSizes, took: &Digest) -> Option<String> {
     let (records, bytes) = (sizes.records_each?, sizes.bytes_each?);
     let bytes = format_bytes(bytes as u64);

@@ -25,7 +25,7 @@ pub struct Second {
     pub delivered: u64,
     /// Not sent, from the beginning of the load to `to_s`.
     pub failed: u64,
-    /// Where the interval begins.
+    /// Start of the interval.
     pub from_s: f64,
     /// Whether records have waited since `from_s` and none was processed; `None` in files of earlier versions.
     #[serde(default)]
@@ -42,7 +42,7 @@ pub struct Second {
     pub response_p99_us: Option<f64>,
     /// Sent, from the beginning of the load to `to_s`.
     pub sent: u64,
-    /// Where the interval ends.
+    /// End of the interval.
     pub to_s: f64,
 }
 

@@ -15,7 +15,7 @@ const SHORT: f64 = 0.1;
 /// An interval that ends this many columns after the beginning is none of a run.
 const FAR: f64 = 1e6;
 
-/// One partition in one column. A value is `None` where nothing was measured.
+/// The values of one partition in one column; `None` where nothing was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sample {
     /// Largest p99 of the response time, in microseconds.
@@ -111,12 +111,12 @@ impl Series {
         self.width_s
     }
 
-    /// Where a column begins, in seconds since the load began.
+    /// Start of a column, in seconds since the load began.
     pub(super) fn start_s(&self, column: usize) -> f64 {
         self.from_s + self.width_s * column as f64
     }
 
-    /// Where the last one ends.
+    /// End of the last column.
     pub(super) fn end_s(&self) -> f64 {
         self.start_s(self.columns)
     }

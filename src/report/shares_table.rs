@@ -43,7 +43,7 @@ pub(super) fn shares_table(summary: &Summary) -> Table {
     table
 }
 
-/// How many processes there were, and what their times are worth; `None` for a run in one process.
+/// Number of processes, and the accuracy of their times; `None` for a run in one process.
 pub(super) fn shares_in_words(summary: &Summary) -> Option<String> {
     let shares = summary.shares.as_ref()?;
     let lost: Vec<String> = shares.lost().map(|share| share.share.to_string()).collect();

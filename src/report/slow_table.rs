@@ -3,7 +3,7 @@
 use super::table::{Table, us};
 use crate::summary::SlowRecord;
 
-/// What is to be known of the table.
+/// The inputs of the table.
 pub(super) const SLOWEST_NOTE: &str =
     "due in the window and processed; whole: response time; delay: of the send";
 
@@ -31,9 +31,9 @@ pub(super) fn slow_table(records: &[SlowRecord], has_partition: bool) -> Table {
 
 /// A column; one without any cell is left out.
 pub(super) struct SlowColumn {
-    /// Its heading.
+    /// Heading of the column.
     pub(super) heading: &'static str,
-    /// What it has of a record; `None` where the client or the clock does not tell.
+    /// The value of a record; `None` if the client or the clock does not provide it.
     pub(super) cell: fn(&SlowRecord) -> Option<String>,
 }
 

@@ -35,7 +35,7 @@ pub struct RunSnapshot {
     pub scenario: String,
     /// Kind of broker, as `--broker` names it.
     pub broker: &'static str,
-    /// How consumers get their partitions: `assigned` or `group`.
+    /// The mode of assignment: `assigned` or `group`.
     pub mode: &'static str,
     /// The part of the run that goes on.
     pub phase: String,
@@ -49,37 +49,37 @@ pub struct RunSnapshot {
     pub stages: Vec<StageSnapshot>,
     /// The last second, of all partitions together.
     pub last: LastInterval,
-    /// By partition.
+    /// Index: the partition.
     pub partitions: Vec<PartitionSnapshot>,
-    /// By consumer.
+    /// Index: the consumer.
     pub consumers: BTreeMap<u32, ConsumerSnapshot>,
     /// Every planned occurrence of a fault, in the order of their times.
     pub faults: Vec<FaultSnapshot>,
     /// Send delay: from the time a record was due until it was sent, of records due in the measured window.
     pub send_delay: LatencyBuckets,
-    /// What happened lately, the latest last.
+    /// The last events, the latest last.
     pub events: VecDeque<RunEvent>,
     /// p99 of each of the last seconds in nanoseconds, the latest last; 0 where no record was processed.
     pub p99_history: VecDeque<u64>,
-    /// How the run ended.
+    /// The end of the run, once it has ended.
     pub verdict: Option<Verdict>,
 }
 
 /// A stage of the load. One that ends when the lag is 0 may end earlier than it was planned, and those behind it with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageSnapshot {
-    /// Its name.
+    /// Name of the stage.
     pub name: String,
-    /// When it begins, since the load began.
+    /// Start, in seconds since the load began.
     pub from: Duration,
-    /// When it ends.
+    /// End, in seconds since the load began.
     pub to: Duration,
 }
 
 /// The last interval of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LastInterval {
-    /// When it ended, since the load began.
+    /// End of the run, in seconds since the load began.
     pub elapsed: Duration,
     /// Records sent a second.
     pub sent_rate: f64,
@@ -102,7 +102,7 @@ pub struct PartitionSnapshot {
     pub is_gone: bool,
     /// Whether records waited for the whole last interval and none was processed.
     pub is_stalled: bool,
-    /// Its lag in records; `None` before the broker has answered.
+    /// Lag in records; `None` before the broker has answered.
     pub lag: Option<u64>,
     /// p99 of the last interval in nanoseconds.
     pub p99_ns: Option<u64>,
@@ -140,23 +140,23 @@ pub struct LatencyBuckets {
 /// A consumer as it is known.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConsumerSnapshot {
-    /// What it does.
+    /// The state of the consumer.
     pub state: ConsumerState,
-    /// How often it was started again.
+    /// Number of restarts.
     pub restarts: u64,
 }
 
-/// What a consumer does.
+/// The state of a consumer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConsumerState {
-    /// Its thread and client are started; it has not fetched yet.
+    /// Thread and client are started, and nothing was fetched yet.
     #[default]
     Starting,
-    /// It has fetched from its partition, or has joined its group.
+    /// The consumer has fetched, or has joined its group.
     Running,
-    /// It has ended, and is to be started again.
+    /// The consumer has ended, and will be restarted.
     Restarting,
-    /// It is not started again.
+    /// The consumer is not restarted.
     GivenUp,
 }
 
@@ -173,40 +173,40 @@ impl ConsumerState {
 /// An occurrence of a fault as it is known.
 #[derive(Clone, Debug)]
 pub struct FaultSnapshot {
-    /// Which `[[fault]]` of the scenario, from 0.
+    /// Index of the `[[fault]]` in the scenario, from 0.
     pub entry: usize,
-    /// When it is planned, since the load began.
+    /// Planned time, in seconds since the load began.
     pub at: Duration,
     /// Whether its end is a time of its own.
     pub lasts: bool,
-    /// What it does.
+    /// Description of the fault.
     pub description: String,
-    /// How far it is.
+    /// State of the fault.
     pub state: FaultState,
 }
 
-/// How far a fault is.
+/// The state of a fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FaultState {
-    /// Its time has not come.
+    /// The fault is not due.
     #[default]
     Planned,
-    /// It goes on.
+    /// The fault is active.
     Active,
-    /// It was injected and is over.
+    /// The fault was injected and is over.
     Over,
-    /// Its target was not there.
+    /// The target of the fault did not exist.
     Missed,
 }
 
-/// Something that happened.
+/// An event for the view.
 #[derive(Clone, Debug)]
 pub struct RunEvent {
-    /// When, in seconds since the load began; negative before.
+    /// Time in seconds since the load began; negative before.
     pub at_s: f64,
-    /// What, with its subject.
+    /// Subject and text of the event.
     pub text: String,
-    /// What sort of event.
+    /// Kind of the event.
     pub sort: EventSort,
 }
 
@@ -215,14 +215,14 @@ pub struct RunEvent {
 pub enum EventSort {
     /// A fault of the scenario.
     Fault,
-    /// Something went wrong.
+    /// A failure.
     Trouble,
-    /// Something is as it should be again.
+    /// A recovery.
     Recovery,
 }
 
 impl RunSnapshot {
-    /// What the consumer of a partition does; `None` when no consumer has it.
+    /// State of the partition's consumer; `None` if the partition has no consumer.
     pub(super) fn state_of(&self, partition: &PartitionSnapshot) -> Option<ConsumerState> {
         self.consumers.get(&partition.owner?).map(|consumer| consumer.state)
     }

@@ -34,7 +34,7 @@ pub(super) fn stage_table(summary: &Summary) -> Table {
     table
 }
 
-/// What stands beside the heading.
+/// The text after the heading.
 pub(super) fn stage_note(summary: &Summary) -> &'static str {
     match summary.stages.iter().any(|stage| stage.ended_early) {
         true => "latency of the records due in each; * ended as the lag was 0",

@@ -45,7 +45,7 @@ pub fn markdown_summary(summary: &Summary) -> String {
     out
 }
 
-/// Those that do not hold are in sight, the others behind a click.
+/// Expectations that failed are visible, the others are folded.
 fn expectations(out: &mut String, s: &Summary) {
     let head = "| | expectation | measured |\n|---|---|---|\n";
     let row = |it: &_| {

@@ -28,7 +28,7 @@ pub enum StoredError {
     /// There is no such directory.
     #[error("there is no directory `{0}`; give the one that a run has named after `saved to`")]
     NoDirectory(String),
-    /// It is no directory.
+    /// The path is not that of a directory.
     #[error("`{0}` is a file; give the directory that a run has named after `saved to`")]
     File(String),
     /// The directory holds no summary.
@@ -45,7 +45,7 @@ pub enum StoredError {
         /// Why it cannot be read.
         error: FileError,
     },
-    /// It was written by a later version.
+    /// A later version has written the result.
     #[error(
         "`{path}` has format {found}, and this lanekeeper ({}) knows formats up to {SCHEMA_VERSION}; use the version \
          that wrote it, or a later one",
@@ -54,10 +54,10 @@ pub enum StoredError {
     TooNew {
         /// The file.
         path: String,
-        /// Its format.
+        /// The format of the result.
         found: u32,
     },
-    /// It was written by an earlier version, whose figures meant something else.
+    /// An earlier version, whose figures had another meaning, has written the result.
     #[error(
         "`{path}` has format {found}, which an earlier version wrote, and some of its figures mean something else than \
          those of lanekeeper {}; show it with the version that wrote it, or run the scenario in it again",
@@ -66,10 +66,10 @@ pub enum StoredError {
     TooOld {
         /// The file.
         path: String,
-        /// Its format.
+        /// The format of the result.
         found: u32,
     },
-    /// It is not a summary, or not the one that was written.
+    /// The file is no summary, or not the one that was written.
     #[error(
         "`{path}` is damaged, or was changed after it was written: {why}. None of its figures is shown\n  \
          help: take the file from a copy, or run the scenario again"
@@ -77,7 +77,7 @@ pub enum StoredError {
     Damaged {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The reason, as part of a sentence.
         why: String,
     },
     /// The summary is what was written, and files beside it are not.
@@ -91,7 +91,7 @@ pub enum StoredError {
         directory: String,
         /// The summary's name.
         summary: &'static str,
-        /// Which, each with what is wrong with it.
+        /// The damaged files, each with the damage.
         files: Vec<(&'static str, String)>,
     },
 }
@@ -100,12 +100,12 @@ fn listed(files: &[(&'static str, String)]) -> String {
     files.iter().map(|(name, why)| format!("\n  `{name}`: {why}")).collect()
 }
 
-/// What a run has left.
+/// The files of a result.
 #[derive(Debug)]
 pub struct StoredResult {
     /// The summary.
     pub summary: Summary,
-    /// What could not be checked, or is not there, and does not change a figure of the summary.
+    /// Files that could not be checked or do not exist, which does not change a figure of the summary.
     pub notes: Vec<String>,
 }
 
@@ -213,7 +213,7 @@ fn look_at_files(
     // Names from the summary would be paths from outside.
     for name in std::iter::once(SCENARIO).chain(APPENDED) {
         let Some(sum) = sums.get(name) else { continue };
-        // What came after the last second may be torn.
+        // The last line may be incomplete.
         let grows = summary == SO_FAR && name != SCENARIO;
         match look(&directory.join(name), sum, grows) {
             Found::Intact => {}
@@ -228,7 +228,7 @@ fn look_at_files(
     Err(StoredError::FilesDamaged { directory: printable_path(directory), summary, files })
 }
 
-/// What cannot be in a result that was written like this. All there is to find damage without a checksum.
+/// Values that a result with these settings cannot have. Without a checksum they are the only sign of damage.
 fn contradiction(summary: &Summary) -> Option<String> {
     let broken = summary.expectations.iter().find(|expectation| !expectation.passed)?;
     (summary.verdict == Verdict::Passed).then(|| {
@@ -279,7 +279,7 @@ fn any<'a>(values: impl Iterator<Item = &'a mut Value>) -> bool {
     values.map(clean).filter(|changed| *changed).count() > 0
 }
 
-/// What is shown of a text, if that is something else.
+/// The printable form of a text, if it differs from the text.
 fn shown(text: &str) -> Option<String> {
     match text.char_indices().nth(TEXT_MAX) {
         Some((end, _)) => Some(format!("{} …", printable(&text[..end]))),

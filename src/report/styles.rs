@@ -5,15 +5,15 @@ use anstyle::{AnsiColor, Style};
 use super::words::{Outcome, outcome};
 use crate::summary::{ExpectationSummary, Summary, Verdict};
 
-/// What holds.
+/// For expectations that hold.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// What does not hold.
+/// For expectations that failed.
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What is not decided, or needs a look.
+/// For undecided values, and values to look at.
 pub(super) const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
 /// Headings.
 pub(super) const HEADING: Style = Style::new().bold();
-/// What explains.
+/// For explanations.
 pub(super) const QUIET: Style = Style::new().dimmed();
 
 /// The style of a verdict.

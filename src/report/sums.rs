@@ -17,14 +17,14 @@ pub(super) type Sums = BTreeMap<String, Sum>;
 /// Length and checksum of a file, or of its beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sum {
-    /// How many bytes.
+    /// Number of bytes.
     pub(super) bytes: u64,
     /// XXH3 of them, 64 bits, hexadecimal.
     xxh3: String,
 }
 
 impl Sum {
-    /// Of a whole content.
+    /// The checksum of a whole content.
     pub(super) fn of(content: &[u8]) -> Sum {
         Sum { bytes: content.len() as u64, xxh3: hex(xxh3_64(content)) }
     }
@@ -71,9 +71,9 @@ impl Write for Summed {
     }
 }
 
-/// What stands between the other fields of a file and its own checksum.
+/// Separates the other fields of a file from its own checksum.
 const BEFORE: &[u8] = b",\n  \"checksum\": \"";
-/// What stands behind it.
+/// Follows its own checksum.
 const BEHIND: &[u8] = b"\"\n}\n";
 /// Digits of a checksum.
 const DIGITS: usize = 16;
@@ -100,16 +100,16 @@ const CHECKED_MAX: u64 = 16 << 30;
 /// Bytes read at a time.
 const CHUNK: usize = 64 << 10;
 
-/// What is known about a file after a look at it.
+/// The result of checking a file.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// It is as it was written.
+    /// The file is as it was written.
     Intact,
-    /// It is not there.
+    /// The file does not exist.
     Missing,
-    /// It is too large to be checked.
+    /// The file is too large to be checked.
     Unchecked,
-    /// It is something else than what was written, which the text says.
+    /// The file differs from what was written, as the text describes.
     Damaged(String),
 }
 

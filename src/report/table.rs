@@ -12,14 +12,14 @@ use crate::summary::{Figure, PartitionSummary, Unit, Verdict};
 
 /// A column of the partition table.
 pub(super) struct Column {
-    /// Its heading.
+    /// Heading of the column.
     pub(super) heading: &'static str,
     cell: Cell,
-    /// Its place in a short report, and how early it goes where there is no room: the largest number first.
+    /// Rank in a short report: where there is no room, columns with the largest numbers are left out first.
     short: Option<u8>,
 }
 
-/// What a column has of a partition.
+/// The value of a partition in a column.
 #[derive(Clone, Copy)]
 enum Cell {
     /// The figure `partition[*]` of this name.
@@ -30,7 +30,7 @@ enum Cell {
     Millis(fn(&PartitionSummary) -> f64),
     /// A rate; `None` where there is none.
     Rate(fn(&PartitionSummary) -> Option<f64>),
-    /// Something that is no number.
+    /// A text.
     Text(fn(&PartitionSummary) -> String),
 }
 
@@ -44,7 +44,7 @@ impl Column {
         self
     }
 
-    /// How early it goes where there is no room; `None` of a column that a short report has not.
+    /// Rank among the columns that are left out first; `None` for a column that a short report does not have.
     pub(super) fn short_rank(&self) -> Option<u8> {
         self.short
     }
@@ -115,7 +115,7 @@ const PARTITION_COLUMNS: &[Column] = &[
 
 /// The columns that say something of a run with this verdict.
 pub(super) fn partition_columns(verdict: Verdict) -> impl Iterator<Item = &'static Column> {
-    // What was under way when a run was cut off cannot be told from what is lost or unread.
+    // In a run that was cut off, records in flight cannot be told from lost or unread ones.
     let is_known = move |column: &&Column| {
         verdict != Verdict::CutOff || !["lost", "unread"].contains(&column.heading)
     };
@@ -178,7 +178,7 @@ impl Table {
     }
 }
 
-/// Which columns stand beside each other, the first one always.
+/// The columns of each block. The first column is in all of them.
 fn groups(widths: &[usize], width: usize) -> Vec<Vec<usize>> {
     let first = widths.first().copied().unwrap_or(0);
     let mut groups = Vec::new();
@@ -226,7 +226,7 @@ pub(super) fn wrapped(line: &str, width: Option<usize>) -> String {
     }
 }
 
-/// The same as lines, with what follows the first one indented by `indent`.
+/// The same as lines, of which those after the first are indented by `indent`.
 pub(super) fn lines_of(line: &str, width: usize, indent: &str) -> Vec<String> {
     let options = Options::new(width)
         .subsequent_indent(indent)

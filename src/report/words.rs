@@ -19,26 +19,26 @@ pub(super) fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What a reader of a report that was cut off has to know.
+/// A remark for the reader of a report that was cut off.
 pub(super) const CUT_OFF: &str = "incomplete, because the run was killed or still goes on: records in flight cannot be told from \
                        lost ones";
 
-/// What a reader of a report has to know that was interrupted during the warmup.
+/// A remark for the reader of a report that was interrupted during the warmup.
 pub(super) const TOO_EARLY: &str =
     "interrupted before the measured window began: rates and latency were not measured";
 
-/// What became of an expectation.
+/// The outcome of an expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It holds.
+    /// The expectation holds.
     Holds,
-    /// It does not.
+    /// The expectation failed.
     Fails,
     /// The run could not decide it.
     Undecided,
 }
 
-/// What became of an expectation. An invalid run, or one that was cut off, decides nothing.
+/// The outcome of an expectation. An invalid run, or one that was cut off, decides none.
 pub(super) fn outcome(summary: &Summary, expectation: &ExpectationSummary) -> Outcome {
     match (summary.verdict, expectation.judged, expectation.passed) {
         (Verdict::Invalid | Verdict::CutOff, ..) | (_, false, _) => Outcome::Undecided,
@@ -47,7 +47,7 @@ pub(super) fn outcome(summary: &Summary, expectation: &ExpectationSummary) -> Ou
     }
 }
 
-/// What was measured, with the reason where there is one.
+/// The measured value, with the reason if there is none.
 pub(super) fn measured(expectation: &ExpectationSummary) -> String {
     let of = match expectation.partition {
         Some(id) if !expectation.expression.contains(&format!("[{id}]")) => {
@@ -63,7 +63,7 @@ pub(super) fn measured(expectation: &ExpectationSummary) -> String {
     text + &of
 }
 
-/// How many expectations hold.
+/// Number of expectations that hold.
 pub(super) fn holding(summary: &Summary) -> String {
     let all = summary.expectations.len();
     let count = |wanted| {
@@ -79,7 +79,7 @@ pub(super) fn holding(summary: &Summary) -> String {
     }
 }
 
-/// How many expectations hold, and of an interrupted run how many could be judged.
+/// Number of expectations that hold; for an interrupted run also the number that could be judged.
 pub(super) fn judged(s: &Summary) -> String {
     let passed = s.expectations.iter().filter(|e| e.passed && e.judged).count();
     let judged = s.expectations.iter().filter(|e| e.judged).count();
@@ -98,7 +98,7 @@ pub(super) fn judged(s: &Summary) -> String {
     }
 }
 
-/// How large the backlog was, and how long the consumers needed for it.
+/// Size of the backlog, and the time that consumers needed for it.
 pub(super) fn backlog(backlog: &BacklogSummary) -> String {
     let time = |seconds: f64| millis(seconds * 1e3);
     let written =
@@ -141,7 +141,7 @@ pub(super) fn percent(part: f64, of: f64) -> String {
     if of > 0.0 { format!("{:.2} %", 100.0 * part / of) } else { "-".to_owned() }
 }
 
-/// What a reader has to know before any figure.
+/// Remarks that a reader needs before any figure.
 pub(super) fn story(summary: &Summary) -> String {
     let mut sentences = vec![ending(summary)];
     sentences.extend(worst_fault(summary).map(|fault| fault_sentence(summary, fault)));
@@ -232,7 +232,7 @@ pub(super) fn median_partition(s: &Summary) -> Option<u32> {
 /// A step on the way back from a fault: what was reached, and after how many milliseconds.
 pub(super) type RecoveryStep = (&'static str, f64);
 
-/// What was reached after a fault, by time.
+/// The times that a fault's recovery has reached, in order.
 pub(super) fn recovery_steps(fault: &FaultSummary) -> Vec<RecoveryStep> {
     let reached = [
         ("detected", fault.detected_ms),
@@ -253,7 +253,7 @@ pub(super) fn millis(ms: f64) -> String {
     format_duration(Duration::from_nanos((ms.max(0.0) * 1e6) as u64))
 }
 
-/// What became of the records: the counts that ought to be 0, and are not.
+/// The counts of records that ought to be 0 and are not.
 fn records(summary: &Summary) -> Option<String> {
     if summary.verdict == Verdict::CutOff {
         return None;

@@ -12,9 +12,9 @@ use crate::plan::Compression;
 
 /// The record batches of this format.
 pub(super) const MAGIC: i8 = 2;
-/// Where the part that a batch's length counts begins: behind the length itself.
+/// Start of the part that a batch's length counts: after the length itself.
 pub(super) const COUNTED_FROM: usize = 12;
-/// Where the checksum is, and where the part it covers begins.
+/// Position of the checksum, and start of the part that it covers.
 pub(super) const CHECKSUM_AT: usize = 17;
 pub(super) const CHECKED_FROM: usize = 21;
 /// Bytes of a batch before its records.
@@ -22,14 +22,14 @@ pub(super) const HEADER_BYTES: usize = 61;
 /// The codec in a batch's attributes.
 pub(super) const CODEC_BITS: i16 = 0b111;
 
-/// What a batch says besides its records.
+/// The header of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchFacts {
     /// The time of all records, in milliseconds since 1970 (CreateTime).
     pub(crate) timestamp_ms: i64,
     /// Of an idempotent producer: its id, its epoch, and the sequence of the first record, counted from 0 without end.
     pub(crate) producer: Option<(i64, i16, u64)>,
-    /// How the records are compressed.
+    /// Compression of the records.
     pub(crate) compression: Compression,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct PreparedBatch<'a> {
     plain_size: usize,
 }
 
-/// How large a batch is, header included.
+/// Bytes of a batch, header included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BatchSizes {
     /// As it is written.

@@ -53,7 +53,7 @@ impl KnownNodes {
         self.endpoints.get(broker as usize)
     }
 
-    /// How many brokers are known.
+    /// Number of known brokers.
     pub(crate) fn len(&self) -> usize {
         self.endpoints.len()
     }
@@ -62,7 +62,7 @@ impl KnownNodes {
 /// A partition in a Metadata response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartitionMetadata {
-    /// What is wrong with the partition.
+    /// Error of the partition.
     pub(crate) error: Option<KafkaError>,
     /// `node.id` of its leader; none while there is none.
     pub(crate) leader: Option<i32>,
@@ -83,7 +83,7 @@ pub(crate) struct MetadataAnswer {
     pub(crate) brokers: Vec<Endpoint>,
     /// `node.id` of a broker that passes requests on to the controller; -1 where there is none.
     pub(crate) controller: i32,
-    /// What is wrong with the topic.
+    /// Error of the topic.
     pub(crate) error: Option<KafkaError>,
     /// The topic's id (from version 10 on); all zero where it is not known.
     pub(crate) topic_id: TopicId,

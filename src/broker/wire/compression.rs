@@ -40,9 +40,9 @@ impl CompressionError {
 
 /// The header of snappy-java's framing.
 const SNAPPY_JAVA: &[u8] = &[0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
-/// Its version and the lowest version that can read it, after the header.
+/// Version, and the lowest version that can read the data, after the header.
 const SNAPPY_JAVA_VERSIONS: usize = 8;
-/// What one read of a codec takes.
+/// Bytes that one read of a codec takes.
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// The codec with this number, from the lowest three bits of a batch's attributes.

@@ -11,7 +11,7 @@ use super::messages::{put, read, text};
 use super::primitives::WireError;
 use super::versions::Api;
 
-/// What is asked about.
+/// The resource that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Configured<'a> {
     /// A topic of this name.

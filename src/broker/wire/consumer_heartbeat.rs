@@ -23,7 +23,7 @@ use crate::broker::model::group::{
 /// Partitions by the id of their topic.
 pub(crate) type PartitionsByTopic = Vec<(TopicId, Vec<PartitionId>)>;
 
-/// What a member says. Fields that are `None` have not changed since the last heartbeat.
+/// The body of a request. A field that is `None` has not changed since the last heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MemberHeartbeat<'a> {
     /// `group.id`.
@@ -36,30 +36,30 @@ pub(crate) struct MemberHeartbeat<'a> {
     pub(crate) instance_id: Option<&'a str>,
     /// `client.rack`.
     pub(crate) rack: Option<&'a str>,
-    /// How long the member may take to give partitions up, in milliseconds; given when it joins.
+    /// Longest time to give up partitions, in milliseconds; sent when the member joins.
     pub(crate) rebalance_timeout_ms: Option<i32>,
     /// The topic; given when the member joins.
     pub(crate) topic: Option<&'a str>,
     /// `group.remote.assignor`; none for the group's own.
     pub(crate) assignor: Option<&'a str>,
-    /// What the member has; given when it joins and when it changes.
+    /// The partitions that the member owns; sent when it joins and when they change.
     pub(crate) owned: Option<&'a [(TopicId, Vec<PartitionId>)]>,
 }
 
-/// What the coordinator says.
+/// The body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeartbeatAnswer {
     /// Why the heartbeat was refused, if it was.
     pub(crate) error: Option<KafkaError>,
-    /// What the coordinator says about the error.
+    /// Message of the error.
     pub(crate) message: Option<String>,
     /// The member's id, where the coordinator gives it.
     pub(crate) member_id: Option<String>,
     /// The epoch the member is in.
     pub(crate) member_epoch: i32,
-    /// When the next heartbeat is due, in milliseconds.
+    /// Time until the next heartbeat, in milliseconds.
     pub(crate) interval_ms: i32,
-    /// What the member is to have; none where that has not changed.
+    /// The assignment of the member; `None` if it has not changed.
     pub(crate) assignment: Option<PartitionsByTopic>,
     /// For how long a quota holds the client's requests back, in milliseconds.
     pub(crate) throttle_ms: i32,

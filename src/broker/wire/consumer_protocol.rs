@@ -1,4 +1,4 @@
-//! What members of a classic group tell each other through the coordinator: subscriptions and assignments.
+//! The data that members of a classic group send each other through the coordinator: subscriptions and assignments.
 //!
 //! Source: `ConsumerProtocolSubscription` and `ConsumerProtocolAssignment` among the message definitions of Kafka,
 //! versions 0 to 3 (KIP-429, KIP-792, KIP-881). A version that is newer begins with the fields of version 3.
@@ -21,7 +21,7 @@ const VERSION_MAX: i16 = 3;
 /// Assignments have the same fields in each version; the oldest is read by every client.
 const ASSIGNMENT_VERSION: i16 = 0;
 
-/// What a member has, and the generation in which it got that; -1 for a newcomer.
+/// The partitions that a member owns, and the generation in which it got them; -1 for a new member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OwnedPartitions {
     /// Of the topic.
@@ -52,7 +52,7 @@ pub(crate) fn subscription_bytes(
     Ok(out)
 }
 
-/// What a member's subscription says of `topic`. No bytes are a member that has nothing.
+/// The partitions of `topic` in a member's subscription. Without bytes the member owns none.
 ///
 /// # Errors
 /// The bytes are not a subscription.

@@ -64,7 +64,7 @@ impl KafkaError {
         (code != 0).then_some(KafkaError(code))
     }
 
-    /// Its number in the protocol.
+    /// Number of the error in the protocol.
     pub(crate) fn code(self) -> i16 {
         self.0
     }

@@ -12,7 +12,7 @@ use crate::broker::protocol::Fetch;
 /// The id of a topic: a UUID in the order of its bytes (KIP-516); all zero where it is not known.
 pub(crate) type TopicId = [u8; 16];
 
-/// What a Fetch request says besides its value.
+/// The settings of a Fetch request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FetchContext<'a> {
     /// The topic's name, for versions up to 12.
@@ -80,7 +80,7 @@ pub(crate) fn put_fetch(
     }
     out.put_no_tags(flexible);
     if version >= 7 {
-        // Nothing is taken out of a session.
+        // No partition is removed from a session.
         out.put_count(0, flexible, "forgotten topics")?;
     }
     if version >= 11 {

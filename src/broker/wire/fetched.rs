@@ -19,9 +19,9 @@ use crate::broker::protocol::{ErrorCode, Fetch, FetchSlot, PACKED, RecordBuffer,
 /// A partition in a Fetch response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FetchedPartition {
-    /// Which partition.
+    /// Id of the partition.
     pub(crate) partition: PartitionId,
-    /// What the broker says is wrong.
+    /// Error of the partition.
     pub(crate) error: Option<KafkaError>,
     /// Why its records could not be read further.
     pub(crate) damage: Option<RecordsError>,
@@ -40,14 +40,14 @@ pub(crate) struct FetchedPartition {
     /// The offset to be fetched next. Larger than the slot's `end` where offsets have no records: marks of transactions,
     /// and records that compaction has removed.
     pub(crate) next_offset: i64,
-    /// Its runs, in [`FetchMemory`].
+    /// Runs of the slot, in [`FetchMemory`].
     runs: Range<usize>,
 }
 
 /// A Fetch response without its records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FetchAnswer {
-    /// What is wrong with the whole request (from version 7 on).
+    /// Error of the whole request (from version 7 on).
     pub(crate) error: Option<KafkaError>,
     /// For how long a quota holds the client's requests back, in milliseconds.
     pub(crate) throttle_ms: i32,
@@ -55,11 +55,11 @@ pub(crate) struct FetchAnswer {
     pub(crate) endpoints: Vec<Endpoint>,
 }
 
-/// Where a record's value is, or the whole record in its packed form, counted from the first byte of its batch's records.
+/// Position of a record's value, or of the whole record in its packed form, from the first byte of its batch's records.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: u32,
-    /// Its length, and whether it is [`PACKED`].
+    /// Length of the value or record, and whether it is [`PACKED`].
     marked: u32,
     timestamp_ms: i64,
 }
@@ -70,7 +70,7 @@ struct FetchedRun {
     offset: i64,
     /// Whether they are in the body of the response; else in the decompressed bytes.
     is_in_body: bool,
-    /// Where the records of the batch begin.
+    /// Start of the batch's records.
     base: usize,
     spans: Range<usize>,
 }
@@ -97,16 +97,16 @@ pub(crate) struct FetchMemory {
     plain: Vec<u8>,
     /// The last batch of the partition that was read last.
     last: ReadBatch,
-    /// Which slots have an answer.
+    /// True for each slot that has an answer.
     answered: Vec<bool>,
 }
 
-/// What is asked for, and how it may be answered.
+/// The request, and the limits of its response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FetchAsked<'a> {
     /// The version of the request.
     pub(crate) version: i16,
-    /// What the request said.
+    /// The request.
     pub(crate) context: &'a FetchContext<'a>,
     /// Decompressed bytes of one partition, at most. Batches beyond this are left for the next fetch; a first batch beyond
     /// this cannot be read. All partitions together take at most this for each.
@@ -329,7 +329,7 @@ impl FetchMemory {
     }
 }
 
-/// How many bytes `part` begins behind the beginning of `whole`, of which it is a part.
+/// Number of bytes between the start of `whole` and the start of `part`, which is a part of it.
 fn offset_in(whole: &[u8], part: &[u8]) -> usize {
     part.as_ptr().addr().saturating_sub(whole.as_ptr().addr())
 }
@@ -345,7 +345,7 @@ fn check_topic(reader: &mut WireReader<'_>, asked: &FetchAsked<'_>) -> Result<()
     is_ours.then_some(()).ok_or(WireError::Malformed("the topic of a fetch response"))
 }
 
-/// Where the slot of a partition is: at the likely place, or else found by a search.
+/// Index of a partition's slot: the likely one, or else found by a search.
 fn slot_of(slots: &[FetchSlot], partition: PartitionId, likely: usize) -> Option<usize> {
     let is_it = |slot: &FetchSlot| slot.partition == partition;
     match slots.get(likely).is_some_and(is_it) {
@@ -405,7 +405,7 @@ fn partition<'a>(
 struct Aborted {
     /// By the offset of their first record, with the producer's id.
     transactions: Vec<(i64, i64)>,
-    /// How many of them have begun, and the producers in one of them.
+    /// Number of transactions that have begun, and the producers of each.
     begun: usize,
     producers: BTreeSet<i64>,
 }

@@ -25,7 +25,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct FrameBuffer {
     bytes: Vec<u8>,
-    /// What has been received and not been taken.
+    /// Bytes that were received and not taken yet.
     filled: Range<usize>,
     /// The largest frame, in bytes without its length.
     frame_bytes_max: usize,
@@ -37,7 +37,7 @@ impl FrameBuffer {
         FrameBuffer { bytes: Vec::new(), filled: 0..0, frame_bytes_max }
     }
 
-    /// Where the next bytes from the socket go; never empty.
+    /// The buffer for the next bytes from the socket; never empty.
     pub(crate) fn free(&mut self) -> &mut [u8] {
         if self.filled.is_empty() {
             self.filled = 0..0;
@@ -95,11 +95,11 @@ impl FrameBuffer {
 pub(crate) struct Waiting<T> {
     /// The number of the request on its connection.
     pub(crate) correlation_id: i32,
-    /// What was asked.
+    /// The API of the request.
     pub(crate) api: Api,
     /// In which version; the answer has the same.
     pub(crate) version: i16,
-    /// What the sender needs for the answer.
+    /// The data that the sender needs for the response.
     pub(crate) context: T,
 }
 

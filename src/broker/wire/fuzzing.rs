@@ -28,7 +28,7 @@ const TOPIC_ID: [u8; 16] = [7; 16];
 /// Decompressed bytes of a partition, at most.
 const PLAIN_BYTES_MAX: usize = 1 << 20;
 
-/// What an input can be, besides a body of each api.
+/// The kinds of inputs besides the body of each API.
 const OTHERS: usize = 4;
 
 /// Decodes bytes. Panics where a decoder does, or where its answer contradicts itself.

@@ -29,7 +29,7 @@ use crate::plan::Assignor;
 /// The protocol type of consumers in classic groups.
 const CONSUMER: &str = "consumer";
 
-/// What requests of a group say besides their values.
+/// The settings of a group's requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupContext<'a> {
     /// `group.id`.
@@ -42,7 +42,7 @@ pub(crate) struct GroupContext<'a> {
     pub(crate) assignor: Assignor,
 }
 
-/// What a coordinator says.
+/// A response of a coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GroupAnswer {
     /// As the client's response.

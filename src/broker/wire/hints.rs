@@ -1,4 +1,4 @@
-//! Where a partition's new leader is, as Produce and Fetch say it beside NOT_LEADER_OR_FOLLOWER.
+//! The new leader of a partition, which Produce and Fetch responses name beside NOT_LEADER_OR_FOLLOWER.
 //!
 //! Source: KIP-951. The hints are tagged fields, in Produce from version 10 and in Fetch from version 16 on.
 
@@ -20,7 +20,7 @@ pub(crate) struct Endpoint {
 pub(crate) struct LeaderHint {
     /// `node.id` of the leader; -1 while there is none.
     pub(crate) node_id: i32,
-    /// Its epoch. A hint with an epoch below a known one is old.
+    /// Leader epoch. A hint with a lower epoch than the known one is outdated.
     pub(crate) epoch: i32,
 }
 

@@ -8,7 +8,7 @@
 
 use super::primitives::{WireError, WireReader};
 
-/// What a field is.
+/// The kind of a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// A number, a boolean or an id, of the given number of bytes.

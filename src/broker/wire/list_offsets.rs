@@ -13,7 +13,7 @@ use super::primitives::WireError;
 use super::versions::Api;
 use crate::base::{Offset, PartitionId};
 
-/// Which offset of a partition is wanted.
+/// The offset of a partition that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogEnd {
     /// The first offset of the log: the low watermark.

@@ -14,7 +14,7 @@ pub(crate) enum WireError {
     /// A length or a count is larger than what the bytes, or a limit, allow.
     #[error("{what} of {found}, where {limit} is the most")]
     TooLarge {
-        /// What is counted.
+        /// The counted items.
         what: &'static str,
         /// The length or count in the message.
         found: u64,
@@ -40,7 +40,7 @@ pub(crate) enum WireError {
     Codec {
         /// The api whose message it was.
         api: &'static str,
-        /// What the codec says.
+        /// The message of the codec.
         message: String,
     },
 }

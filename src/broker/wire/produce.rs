@@ -19,18 +19,18 @@ use crate::plan::{Acks, Compression};
 /// The first version in which brokers take zstd.
 const ZSTD_FROM: i16 = 7;
 
-/// What a Produce request says besides its value.
+/// The settings of a Produce request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProduceContext<'a> {
     /// The topic's name.
     pub(crate) topic: &'a str,
-    /// How long the leader may wait for replicas, in milliseconds.
+    /// Longest wait of the leader for replicas, in milliseconds.
     pub(crate) timeout_ms: i32,
     /// The epoch of an idempotent producer, from InitProducerId.
     pub(crate) producer_epoch: i16,
     /// The time of all records, in milliseconds since 1970.
     pub(crate) timestamp_ms: i64,
-    /// How the records are compressed.
+    /// Compression of the records.
     pub(crate) compression: Compression,
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn put_produce(
     Ok(sizes)
 }
 
-/// What a broker says to a Produce request.
+/// The response of a broker to a Produce request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProduceAnswers {
     /// For each batch, in the order in which they were asked for.
@@ -106,18 +106,18 @@ pub(crate) struct ProduceAnswers {
     pub(crate) throttle_ms: i32,
 }
 
-/// What a broker says to a batch.
+/// The response of a broker to a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProduceAnswer {
     /// The partition of the batch.
     pub(crate) partition: PartitionId,
     /// Why the batch was refused, if it was.
     pub(crate) error: Option<KafkaError>,
-    /// What the broker says about the error (from version 8 on).
+    /// Message of the error (from version 8 on).
     pub(crate) message: Option<String>,
     /// Offset of the batch's first record; -1 where the broker does not know it.
     pub(crate) base_offset: i64,
-    /// When the broker appended the batch, in milliseconds since 1970; -1 with CreateTime.
+    /// Time of the append, in milliseconds since 1970; -1 with CreateTime.
     pub(crate) append_time_ms: i64,
     /// The first offset of the log (from version 5 on); -1 where that is not known.
     pub(crate) log_start_offset: i64,

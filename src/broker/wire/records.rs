@@ -17,7 +17,7 @@ pub(crate) enum RecordsError {
     OldFormat {
         /// Offset of its first record.
         offset: i64,
-        /// Its magic byte.
+        /// The magic byte.
         magic: i8,
     },
     /// The checksum of a batch is not that of its bytes.
@@ -28,7 +28,7 @@ pub(crate) enum RecordsError {
     Header {
         /// Offset of its first record.
         offset: i64,
-        /// What is wrong.
+        /// The error.
         what: &'static str,
     },
     /// A record of a batch is not readable.
@@ -36,7 +36,7 @@ pub(crate) enum RecordsError {
     Record {
         /// Offset of the batch's first record.
         offset: i64,
-        /// What is wrong.
+        /// The error.
         error: WireError,
     },
     /// The records of a batch cannot be decompressed.
@@ -44,7 +44,7 @@ pub(crate) enum RecordsError {
     Compression {
         /// Offset of its first record.
         offset: i64,
-        /// What is wrong.
+        /// The error.
         error: CompressionError,
     },
 }
@@ -184,7 +184,7 @@ impl<'a> RecordBatch<'a> {
         Ok(batch)
     }
 
-    /// How its records are compressed.
+    /// Compression of the batch.
     ///
     /// # Errors
     /// The codec is unknown.
@@ -227,13 +227,13 @@ impl<'a> RecordBatch<'a> {
 /// A record in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchRecord<'a> {
-    /// Its offset.
+    /// Offset of the record.
     pub(crate) offset: i64,
-    /// Its time, in milliseconds since 1970.
+    /// Timestamp in milliseconds since 1970.
     pub(crate) timestamp_ms: i64,
-    /// Its key, if it has one.
+    /// Key; `None` without one.
     pub(crate) key: Option<&'a [u8]>,
-    /// Its value; none is a tombstone.
+    /// Value; `None` for a tombstone.
     pub(crate) value: Option<&'a [u8]>,
     /// All of it in the packed form, if it has a key or headers.
     pub(crate) packed: Option<&'a [u8]>,

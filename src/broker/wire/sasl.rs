@@ -42,16 +42,16 @@ pub(crate) fn put_authenticate(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Wi
     Ok(())
 }
 
-/// What a broker answers to one step of a login.
+/// The response of a broker to one step of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SaslAnswer {
     /// An error code; 0 is none.
     pub(crate) code: i16,
-    /// What the broker says about it.
+    /// Message of the error.
     pub(crate) message: Option<String>,
     /// The mechanism's own answer.
     pub(crate) bytes: Vec<u8>,
-    /// How long the login holds, in milliseconds; 0 is without end.
+    /// Lifetime of the login, in milliseconds; 0 if it is unlimited.
     pub(crate) lifetime_ms: i64,
 }
 

@@ -19,7 +19,7 @@ use super::versions::Api;
 /// A topic to be created.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewTopic<'a> {
-    /// Its name.
+    /// Name of the topic.
     pub(crate) name: &'a str,
     /// Number of partitions; -1 for the broker's default, from version 4 on (KIP-464).
     pub(crate) partitions: i32,
@@ -31,7 +31,7 @@ pub(crate) struct NewTopic<'a> {
     pub(crate) is_check: bool,
 }
 
-/// What became of a topic: nothing is wrong, or the error and what the broker says about it.
+/// The result for a topic: success, or the error and its message.
 pub(crate) type TopicResult = Result<(), (KafkaError, Option<String>)>;
 
 /// Writes the body of a CreateTopics request for one topic. The broker answers when the topic exists, or after

@@ -1,4 +1,4 @@
-//! Which version of each api is spoken: the versions this client knows, and those of a broker.
+//! The versions of each API: those that this client knows, and those of a broker.
 //!
 //! Sources: KIP-35 (ApiVersions), KIP-511 (what a broker answers to a version it does not know), and the message
 //! definitions of Kafka. The lowest versions are those that have every field this client sends, and are older than
@@ -18,7 +18,7 @@ pub(crate) enum Api {
     Produce = 0,
     /// Read records.
     Fetch = 1,
-    /// Where partitions begin and end.
+    /// Asks for the beginnings and ends of partitions.
     ListOffsets = 2,
     /// Brokers, and leaders of partitions.
     Metadata = 3,
@@ -26,7 +26,7 @@ pub(crate) enum Api {
     OffsetCommit = 8,
     /// Read the committed offsets of a group.
     OffsetFetch = 9,
-    /// Which broker coordinates a group.
+    /// Asks for the coordinator of a group.
     FindCoordinator = 10,
     /// Join a group of the classic protocol.
     JoinGroup = 11,
@@ -36,9 +36,9 @@ pub(crate) enum Api {
     LeaveGroup = 13,
     /// Give or get the assignment of such a group.
     SyncGroup = 14,
-    /// Which mechanism of SASL a login is by.
+    /// Selects the SASL mechanism of a login.
     SaslHandshake = 17,
-    /// Which versions the broker knows.
+    /// Asks for the versions that the broker knows.
     ApiVersions = 18,
     /// Create topics.
     CreateTopics = 19,
@@ -48,9 +48,9 @@ pub(crate) enum Api {
     DeleteRecords = 21,
     /// An id for an idempotent producer.
     InitProducerId = 22,
-    /// How topics and brokers are configured.
+    /// Asks for the configuration of topics and brokers.
     DescribeConfigs = 32,
-    /// One step of a login.
+    /// Makes one step of a login.
     SaslAuthenticate = 36,
     /// Add partitions to topics.
     CreatePartitions = 37,
@@ -99,7 +99,7 @@ impl Api {
         Api::ConsumerGroupHeartbeat,
     ];
 
-    /// Its number in the protocol.
+    /// Number of the API in the protocol.
     pub(crate) fn key(self) -> i16 {
         self as i16
     }
@@ -206,9 +206,9 @@ pub(crate) enum VersionError {
     Apart {
         /// The api's name.
         api: &'static str,
-        /// What this client speaks.
+        /// The versions of this client.
         ours: Versions,
-        /// What the broker speaks.
+        /// The versions of the broker.
         theirs: Versions,
     },
     /// The broker does not have the api.
@@ -216,7 +216,7 @@ pub(crate) enum VersionError {
     Missing {
         /// The api's name.
         api: &'static str,
-        /// What this client speaks.
+        /// The versions of this client.
         ours: Versions,
     },
 }
@@ -313,7 +313,7 @@ pub(crate) fn put_api_versions(out: &mut Vec<u8>, version: i16) -> Result<(), Wi
     Ok(())
 }
 
-/// What a broker says to an ApiVersions request.
+/// The response of a broker to an ApiVersions request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum VersionsAnswer {
     /// The versions it speaks.

@@ -16,25 +16,25 @@ use crate::summary::Summary;
 pub struct Advice {
     /// The sentence.
     pub advice: String,
-    /// What was measured.
+    /// The measured figures.
     pub figures: Vec<String>,
 }
 
-/// How a set-up gives its consumers partitions.
+/// How a set-up assigns partitions to its consumers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assigning {
     /// Explicitly, with a client for each partition.
     Assigned,
     /// Explicitly, with one client for all.
     Shared,
-    /// By a group with dynamic members.
+    /// A group with dynamic members.
     Group,
-    /// By a group with static members.
+    /// A group with static members.
     Static,
 }
 
 impl Assigning {
-    /// What the settings of a scenario say; `None` for a group that is neither of the two.
+    /// The settings of a scenario; `None` for a group that is neither of the two.
     pub fn of(settings: &std::collections::BTreeMap<String, String>) -> Assigning {
         let is = |key: &str, value: &str| settings.get(key).is_some_and(|it| it.contains(value));
         match (is("consumers.mode", "group"), is("consumers.membership", "static")) {
@@ -49,18 +49,18 @@ impl Assigning {
 /// A set-up in a situation.
 #[derive(Clone, Debug)]
 pub struct SetUpRounds<'a> {
-    /// Its name.
+    /// Name of the set-up.
     pub name: &'a str,
-    /// How it gives partitions to consumers.
+    /// How the set-up assigns partitions.
     pub assigning: Assigning,
-    /// Its rounds.
+    /// The rounds of the set-up.
     pub summaries: &'a [Summary],
 }
 
-/// What the set-ups were run in.
+/// The condition in which the set-ups were run.
 #[derive(Clone, Debug)]
 pub struct Situation<'a> {
-    /// What happened.
+    /// The events in that condition.
     pub condition: Condition,
     /// The set-ups.
     pub set_ups: Vec<SetUpRounds<'a>>,
@@ -130,7 +130,7 @@ fn questions(situations: &[Situation<'_>], slow: u32) -> Vec<Question> {
                     assigned.iter().for_each(|it| ask(Kind::CrashOfGroup, OTHERS_STALL, group, it));
                 }
                 for its in situation.all(Assigning::Static) {
-                    // The same group with dynamic members, if it is there.
+                    // The same group with dynamic members, if there is one.
                     let groups = || situation.all(Assigning::Group);
                     let same = groups().find(|group| its.name.starts_with(group.name));
                     same.or(groups().last())
@@ -246,7 +246,7 @@ fn threads(first: &SetUpRounds<'_>, second: &SetUpRounds<'_>) -> Option<String> 
 /// Share of the time for which a consumer may be busy without long queues.
 const BUSY: f64 = 0.7;
 
-/// How many partitions carry the load, from rate and handling time as they were measured.
+/// The number of partitions that carry the load, computed from the measured rate and handling time.
 fn partitions(situations: &[Situation<'_>]) -> Vec<Advice> {
     let mut all = Vec::new();
     let assigned = |it: &&Situation<'_>| it.all(Assigning::Assigned).next().is_some();

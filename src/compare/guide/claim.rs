@@ -6,13 +6,13 @@ use super::condition::Condition;
 use crate::compare::variant::VariantRounds;
 use crate::summary::Summary;
 
-/// What the figures say of a claim.
+/// The verdict of the figures on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum ClaimVerdict {
-    /// They support it, in at least one condition, and contradict it in none.
+    /// The figures support the claim in at least one condition, and contradict it in none.
     #[serde(rename = "supported")]
     Supported,
-    /// They contradict it, or show no difference where one would have been seen.
+    /// The figures contradict the claim, or show no difference where one would have been seen.
     #[serde(rename = "not supported")]
     NotSupported,
     /// More rounds, or another broker, would tell.
@@ -25,7 +25,7 @@ pub enum ClaimVerdict {
 pub struct Claim {
     /// In short.
     pub claim: &'static str,
-    /// What the guide says.
+    /// The claim of the guide.
     pub guide: &'static str,
     /// The verdict.
     pub verdict: ClaimVerdict,

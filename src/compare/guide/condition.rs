@@ -1,9 +1,9 @@
-//! What a run of the guide meets.
+//! The conditions of the guide's runs.
 
-/// What a run of the guide meets.
+/// The condition of a run of the guide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
-    /// Nothing goes wrong, and consumers have little to do.
+    /// No fault, and consumers with little to do.
     Quiet,
     /// The busiest consumer of Before is busy for 70 % of the time.
     Busy70,
@@ -18,7 +18,7 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Its name in results.
+    /// Name in results.
     pub fn name(self) -> &'static str {
         match self {
             Condition::Quiet => "quiet",

@@ -12,14 +12,14 @@ use super::condition::Condition;
 /// A figure of a run, for which less is better; `None` if the run does not have it.
 pub(super) type Reading = fn(&Summary, slow: u32) -> Option<f64>;
 
-/// What is measured in a test, and how it is shown.
+/// The figure of a test, and how it is shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measure {
-    /// Its name.
+    /// Name of the figure.
     pub(super) name: &'static str,
     /// Whether values are milliseconds.
     pub(super) is_time: bool,
-    /// Where a summary has it.
+    /// The value in a summary.
     pub(super) read: Reading,
 }
 
@@ -28,19 +28,19 @@ pub(super) struct Measure {
 pub(super) struct Evidence {
     /// In which condition.
     pub(super) condition: Condition,
-    /// What is compared.
+    /// The set-ups that are compared.
     pub(super) measure: Measure,
     /// Names of the two set-ups.
     pub(super) names: [String; 2],
     /// Their means.
     pub(super) means: [f64; 2],
-    /// What differences are measured against: the first mean, or 1 for logarithms.
+    /// The reference for differences: the first mean, or 1 for logarithms.
     base: f64,
     found: Difference,
     p_adjusted: Option<f64>,
 }
 
-/// What a test has shown.
+/// The outcome of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     /// The second set-up has less.
@@ -95,7 +95,7 @@ impl Evidence {
         }
     }
 
-    /// What it has shown. A difference of less than 2 % of the first value is none that matters.
+    /// The outcome. A difference of less than 2 % of the first value does not count.
     pub(super) fn shown(&self) -> Shown {
         let base = self.base;
         let is_small = self.found.mean.abs() <= IRRELEVANT_SHARE * base;

@@ -57,7 +57,7 @@ pub(super) fn monitoring(
 /// A cost of a run: its name, and where a summary has it.
 type CostReading = (&'static str, fn(&Summary) -> Option<f64>);
 
-/// What a run costs, as far as the system tells.
+/// The cost of a run, as far as the operating system reports it.
 const COSTS: [CostReading; 4] = [
     ("CPU", |it| it.cost.cpu_s),
     ("memory", |it| it.cost.rss_max_bytes.map(|bytes| bytes as f64)),

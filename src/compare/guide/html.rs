@@ -63,7 +63,7 @@ fn counted(report: &GuideReport) -> String {
     )
 }
 
-/// How many claims have each verdict, as one bar.
+/// Number of claims by verdict, as one bar.
 fn drawing(report: &GuideReport) -> Markup {
     let all = report.claims.len().max(1) as f64;
     let mut from = 0.0;

@@ -1,4 +1,4 @@
-//! What the claims of the guide are measured by.
+//! The measures for the claims of the guide.
 
 use super::evidence::Measure;
 use crate::compare::figures::NamedFigure;

@@ -1,4 +1,4 @@
-//! Which partition of a load is slow in the suite, and what makes it so.
+//! The slow partition of a load in the suite, and the settings that make it slow.
 
 use crate::plan::{PartitionUse, Plan};
 
@@ -10,7 +10,7 @@ const OF_GUIDE: u32 = 4;
 /// The partition whose records take longer than those of others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct SlowPartition {
-    /// Its id.
+    /// Id of the partition.
     pub(super) id: u32,
     /// Seconds for each of its records in the runs with a slow partition; `None` if the load itself makes it slow.
     pub(super) work_s: Option<f64>,

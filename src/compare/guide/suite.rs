@@ -12,7 +12,7 @@ use crate::summary::Summary;
 
 /// The guide's own load: 1,024 producers with 2 messages per second each, on 18 partitions.
 const GUIDE_LOAD: &str = include_str!("../../../scenarios/guide-option-2.toml");
-/// Where that file is in the repository.
+/// Path of that file in the repository.
 const GUIDE_FILE: &str = "scenarios/guide-option-2.toml";
 
 /// The guide's load as a scenario.
@@ -35,14 +35,14 @@ pub struct GuideSuite {
     pub consumers: (u32, u32),
     /// The partition that is slow.
     pub slow: u32,
-    /// What each condition lays over the load, as `path=value`.
+    /// The overrides of the load in each condition, as `path=value`.
     pub conditions: Vec<(Condition, Vec<String>)>,
     /// Set-ups that this broker does not have, and why.
     pub left_out: Vec<String>,
     runs: Vec<(Condition, Variant)>,
 }
 
-/// What a suite knows of a user's load.
+/// The properties of a user's load that a suite needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Saturation {
     /// The highest rate of all producers that Before carries; `None` if it is not known.
@@ -54,12 +54,12 @@ pub fn before_members(partitions: u32) -> u32 {
     ((f64::from(partitions) * 8.0 / 18.0).round() as u32).max(1)
 }
 
-/// What is laid over a user's load in every run: its own stages and expectations are left out.
+/// The overrides of a user's load in every run: its own stages and expectations are left out.
 fn without_stages(plan: &Plan) -> Vec<String> {
     if plan.load.stages.is_empty() { Vec::new() } else { vec!["load.stage=[]".to_owned()] }
 }
 
-/// What is laid over a user's load for a run of this length in which nothing goes wrong.
+/// The overrides of a user's load for a run of this length without a fault.
 pub fn quiet_overrides(plan: &Plan, seconds: u32) -> Vec<String> {
     let mut all =
         vec!["run.warmup=2s".to_owned(), format!("run.duration={seconds}s"), "fault=[]".to_owned()];
@@ -67,7 +67,7 @@ pub fn quiet_overrides(plan: &Plan, seconds: u32) -> Vec<String> {
     all
 }
 
-/// How long the parts of a run last, in seconds.
+/// The durations of the parts of a run, in seconds.
 struct Lengths {
     warmup: u32,
     /// The measured window of a run without a fault.
@@ -199,14 +199,14 @@ impl GuideSuite {
         self.conditions.iter().map(|(condition, _)| of(*condition)).collect()
     }
 
-    /// What `condition` lays over the load.
+    /// The overrides of the load in `condition`.
     pub fn overrides_of(&self, condition: Condition) -> &[String] {
         let found = self.conditions.iter().find(|(it, _)| *it == condition);
         found.map_or(&[], |(_, overrides)| overrides)
     }
 }
 
-/// What each condition lays over a load with this rate on each partition.
+/// The overrides in each condition, for a load with this rate per partition.
 fn conditions(
     partition_rate: f64,
     partitions: u32,

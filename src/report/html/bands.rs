@@ -1,4 +1,4 @@
-//! When faults were active, and until when their effect lasted: bands in every chart over time.
+//! The bands in every chart over time, which show when faults were active and how long their effect lasted.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ const LABEL_GAP: f64 = 0.03;
 /// One occurrence of a fault.
 #[derive(Clone, Debug)]
 pub(super) struct Band {
-    /// Which `[[fault]]`.
+    /// Index of the `[[fault]]`.
     fault: usize,
-    /// When it came.
+    /// Start of the fault.
     from_s: f64,
-    /// Until when it was active; the same for one that is over at once.
+    /// End of the fault; equal to the start for an instantaneous one.
     active_to_s: f64,
-    /// Until when a partition was not as before; `None` for what never ended within the run.
+    /// End of its effect on partitions; `None` if that did not end within the run.
     felt_to_s: Option<f64>,
     text: String,
 }
@@ -107,7 +107,7 @@ pub(super) fn in_front(bands: &[Band], axis: TimeAxis, top: u32, height: u32) ->
     }
 }
 
-/// What the numbers above a chart stand for. Of many occurrences, a fault has one entry.
+/// Explains the numbers above a chart. A fault with many occurrences has one entry.
 pub(super) fn legend(bands: &[Band]) -> Markup {
     let mut entries: Vec<(usize, String)> =
         bands.iter().map(|band| (band.fault, band.text.clone())).collect();

@@ -17,9 +17,9 @@ const LEFT: u32 = 58;
 pub(super) struct Chart<'a> {
     /// An id that no other part of the page has.
     pub(super) id: &'a str,
-    /// What it shows, in a few words.
+    /// Title of the chart, in a few words.
     pub(super) title: &'a str,
-    /// What can be seen in it, for those who do not see it.
+    /// Description of the chart, for readers who do not see it.
     pub(super) description: String,
     /// Height of the plot.
     pub(super) height: u32,
@@ -33,13 +33,13 @@ pub(super) struct Chart<'a> {
     pub(super) x: Vec<Tick>,
     /// Their unit.
     pub(super) x_unit: &'a str,
-    /// When faults were active, of charts over time.
+    /// The active faults, in charts over time.
     pub(super) bands: Option<(&'a [Band], TimeAxis)>,
     /// The plot: what is stretched, in a drawing `columns` wide and `rows` high.
     pub(super) stretched: Markup,
     /// Size of that drawing.
     pub(super) size: (f64, f64),
-    /// What is in front of it and keeps its shape.
+    /// Texts before the drawing, which are not stretched.
     pub(super) front: Markup,
 }
 

@@ -74,7 +74,7 @@ pub(super) fn events(s: &Summary) -> Markup {
     }
 }
 
-/// What a reader needs to judge the figures.
+/// Remarks that a reader needs to judge the figures.
 pub(super) fn trust(s: &Summary) -> Markup {
     html! {
         section #trust aria-labelledby="trust-h" {

@@ -52,7 +52,7 @@ pub(super) fn head(summary: &Summary) -> Markup {
     }
 }
 
-/// What was run, in a line.
+/// Scenario, broker and client, in a line.
 fn setting(s: &Summary) -> String {
     let consumers = match s.mode.as_str() {
         "group" => format!("a group of {} consumers", s.members),
@@ -216,7 +216,7 @@ fn restarts(summary: &Summary) -> Card {
     }
 }
 
-/// How late the load was sent; nothing at maximum rate.
+/// Lateness of the load; `None` at maximum rate.
 fn schedule(summary: &Summary) -> Option<Card> {
     Some(Card {
         label: "p99 of lateness in sending".to_owned(),

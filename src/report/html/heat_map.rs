@@ -18,10 +18,10 @@ const COLOURS: [&str; 9] = [
     "#e3ecf6", "#c6dbef", "#9ecae1", "#6baed6", "#5b86c5", "#7a5fb0", "#8c3a97", "#7a0f6b",
     "#3f0440",
 ];
-/// Nothing was processed although records waited.
+/// Colour of a stall.
 const STALLED: &str = "#e69f00";
 
-/// What a map shows.
+/// The figure that a map shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     /// The largest p99 of the response time.
@@ -213,7 +213,7 @@ fn largest(row: &Row) -> Option<(f64, usize)> {
     values.reduce(|a, b| if b.0 > a.0 { b } else { a })
 }
 
-/// Where the map is at its largest, as a sentence.
+/// A sentence with the largest value of the map.
 fn peak(series: &Series, rows: &[Row], shown: Shown) -> String {
     let peaks = rows.iter().filter_map(|row| largest(row).map(|(value, at)| (row, value, at)));
     match peaks.reduce(|a, b| if b.1 > a.1 { b } else { a }) {
@@ -271,7 +271,7 @@ fn hints(series: &Series, rows: &[Row], shown: Shown, height: u32) -> Markup {
     }
 }
 
-/// Which colour is which value.
+/// Legend of the colours.
 fn colour_scale(scale: LogScale, shown: Shown, has_stalls: bool) -> Markup {
     let classes = COLOURS.len();
     html! {

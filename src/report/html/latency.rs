@@ -61,7 +61,7 @@ pub(super) fn latency(summary: &Summary) -> Markup {
     }
 }
 
-/// Where a quantile is on the axis: each step of it is a tenth of the records before.
+/// Position of a quantile on the axis. Each step stands for a tenth of the records of the step before.
 fn place(quantile: Quantile) -> f64 {
     match quantile {
         Quantile::P50 => 0.0,

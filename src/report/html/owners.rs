@@ -1,4 +1,4 @@
-//! Who had each partition, and when: a bar for each start of a consumer, a gap where there was none.
+//! The owners of each partition over time: a bar for each start of a consumer, and a gap where there was no owner.
 
 use std::collections::BTreeMap;
 
@@ -145,7 +145,7 @@ fn sentence(summary: &Summary, changed: usize) -> String {
     }
 }
 
-/// The same as text, of partitions whose owner changed.
+/// The same as text, for partitions whose owner changed.
 fn table(drawn: &[&PartitionSummary], axis: TimeAxis) -> Markup {
     let changed: Vec<&&PartitionSummary> = drawn.iter().filter(|p| p.owners.len() > 1).collect();
     html! {

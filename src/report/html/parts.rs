@@ -1,4 +1,4 @@
-//! What the page is made of besides the summary: the files beside it.
+//! The inputs of the page besides the summary: the files beside it.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,19 +11,19 @@ use crate::report::series::Series;
 /// A scenario is a page of text; one beyond this is something else.
 const SCENARIO_MAX: u64 = 1 << 20;
 
-/// What the page is made of besides the summary.
+/// The inputs of the page besides the summary.
 #[derive(Debug, Default)]
 pub struct PageParts {
     /// Partitions over time; `None` where the seconds are not there.
     pub series: Option<Series>,
     /// The scenario as it was read; `None` where it is not there.
     pub scenario: Option<String>,
-    /// What could not be read, each with the reason.
+    /// The files that could not be read, each with the reason.
     pub notes: Vec<String>,
 }
 
 impl PageParts {
-    /// What a run has left in its directory. A page can be made without any of it.
+    /// Reads the files of a run's directory. A page can be made without any of them.
     pub fn read(directory: &Path) -> PageParts {
         let mut parts = PageParts::default();
         let series = Seconds::open(directory)

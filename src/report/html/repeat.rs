@@ -1,4 +1,4 @@
-//! How to do it again: the scenario as it was read, and the command.
+//! How to repeat the run: the scenario as it was read, and the command.
 
 use maud::{Markup, html};
 

@@ -18,14 +18,14 @@ pub(super) struct Tick {
 /// A stretch of time on an axis.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeAxis {
-    /// Where it begins, in seconds since the load began.
+    /// Start of the axis, in seconds since the load began.
     pub(super) from_s: f64,
-    /// Where it ends.
+    /// End of the axis.
     pub(super) to_s: f64,
 }
 
 impl TimeAxis {
-    /// Where a time is, from 0 to 1; what is outside is at the end.
+    /// Position of a time, from 0 to 1. Times outside of the axis are at its ends.
     pub(super) fn at(&self, s: f64) -> f64 {
         let length = (self.to_s - self.from_s).max(1e-9);
         ((s - self.from_s) / length).clamp(0.0, 1.0)
@@ -45,7 +45,7 @@ impl TimeAxis {
         (first..=last).map(tick).collect()
     }
 
-    /// What the labels are.
+    /// The texts of the labels.
     pub(super) fn unit(&self) -> &'static str {
         match self.to_s - self.from_s {
             length if length <= 120.0 => "seconds since the load began",
@@ -103,7 +103,7 @@ impl LogScale {
         LogScale { from: least, to: most.max(least * 10.0) }
     }
 
-    /// The same from and to powers of ten.
+    /// The same, between powers of ten.
     pub(super) fn in_decades(self) -> LogScale {
         let (from, to) = (self.from.log10() + 1e-9, self.to.log10() - 1e-9);
         LogScale { from: 10_f64.powf(from.floor()), to: 10_f64.powf(to.ceil()) }
@@ -119,7 +119,7 @@ impl LogScale {
         self.to
     }
 
-    /// Where a value is, from 0 to 1; what is outside is at the end.
+    /// Position of a value, from 0 to 1. Values outside of the axis are at its ends.
     pub(super) fn at(&self, value: f64) -> f64 {
         let length = (self.to / self.from).ln().max(1e-9);
         ((value.max(self.from * 1e-9) / self.from).ln() / length).clamp(0.0, 1.0)

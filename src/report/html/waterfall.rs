@@ -61,7 +61,7 @@ fn drawing(faults: &[FaultSummary]) -> Markup {
     }
 }
 
-/// Where a share of the longest time is drawn: names are to the left, times to the right of their bars.
+/// Position of a fraction of the longest time. Names are to the left of their bars, times to the right.
 fn bar_at(share: f64) -> f64 {
     0.24 + 0.60 * share.clamp(0.0, 1.0)
 }

@@ -18,7 +18,7 @@ fn order(sort: SortBy, run: &RunSnapshot) -> Vec<usize> {
     match sort {
         SortBy::Number => {}
         SortBy::P99 => ids.sort_by_key(|id| {
-            // One that processes nothing has no p99, and is worse than any that has.
+            // A partition that processes nothing has no p99, and is worse than any that has one.
             let partition = &run.partitions[*id];
             Reverse((partition.is_stalled, partition.p99_ns))
         }),
@@ -37,11 +37,11 @@ const LEVELS: [(f64, &str); 7] = [
     (2_000.0, "▆"),
     (f64::INFINITY, "█"),
 ];
-/// What the marks mean.
+/// Legend of the marks.
 const LEGEND: &str =
     "p99: ▁ 1 ms ▂ 5 ▃ 20 ▄ 100 ▅ 500 ▆ 2 s █ more  ! stalled  r restarting  x down";
 
-/// How a cell is drawn.
+/// The mark and the style of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// Number, mark, p99 and lag.

@@ -1,4 +1,4 @@
-//! What the live view shows where. At 80 columns p50, p99 and lag are never cut: other things give way.
+//! The layout of the live view. At 80 columns p50, p99 and lag are never cut; other columns are.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};

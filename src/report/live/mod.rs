@@ -62,13 +62,13 @@ impl Drop for LiveView {
     }
 }
 
-/// What the thread of the view has.
+/// The state of the view's thread.
 struct Drawing {
     latest: LatestSnapshot,
     stop: fn(),
     clock: Clock,
     shown: Arc<RunSnapshot>,
-    /// When the last interval was seen first.
+    /// Time at which the last interval was first seen.
     seen_at: Time,
     state: ViewState,
 }

@@ -22,11 +22,11 @@ static HELD: Mutex<HeldText> = Mutex::new(HeldText { text: String::new(), lost: 
 
 /// Bytes of texts that are held back while the view has the terminal; the lines of the log are in its file as well.
 const HELD_MAX: usize = 64 * 1024;
-/// How often the terminal is taken back from a frame that is being drawn, before it is left in the middle of it.
+/// Attempts to take the terminal from a frame that is being drawn, before the terminal is restored in the middle of it.
 const TRIES: u32 = 50;
 const TRY_PAUSE: Duration = Duration::from_millis(2);
 
-/// What was said while the view had the terminal.
+/// Texts that were held back while the view had the terminal.
 struct HeldText {
     text: String,
     lost: usize,

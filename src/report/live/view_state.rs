@@ -1,4 +1,4 @@
-//! What the reader of the view has chosen, and the texts that all parts of it write.
+//! The choices of the reader of the view, and texts that all parts of it use.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use ratatui::text::Span;
 /// Order of the partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum SortBy {
-    /// By number.
+    /// By number of the partition.
     #[default]
     Number,
     /// Largest p99 first.
@@ -18,7 +18,7 @@ pub(super) enum SortBy {
 }
 
 impl SortBy {
-    /// Its name.
+    /// Name of the order.
     pub(super) fn name(self) -> &'static str {
         match self {
             SortBy::Number => "number",
@@ -37,7 +37,7 @@ impl SortBy {
     }
 }
 
-/// What the view shows besides the snapshot.
+/// The state of the view besides the snapshot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ViewState {
     /// Order of the partitions.
@@ -50,7 +50,7 @@ pub(super) struct ViewState {
     pub(super) has_colours: bool,
     /// Time since the load began.
     pub(super) elapsed: Duration,
-    /// What was said last on stderr.
+    /// The last text for stderr.
     pub(super) said: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use crate::report::table::{lines_of, ms};
 use crate::report::words::{RecoveryStep, fault_name, millis, recovery_steps};
 use crate::summary::{FaultSummary, Rebalance, Summary};
 
-/// What is before the lines below a fault.
+/// Indentation of the lines below a fault.
 const INDENT: &str = "      ";
 
 /// The sections about faults, failures that were not planned, rebalances and outages.
@@ -37,7 +37,7 @@ fn rows(s: &Summary) -> Vec<(String, FaultSummary)> {
         return s.faults.iter().map(|fault| (fault_name(fault), fault.clone())).collect();
     }
     let mut rows = worst_of_each(&s.faults);
-    // What is cut is the rest.
+    // The rest is cut.
     let rank = |fault: &FaultSummary| (fault.not_recovered.len(), fault.blast_radius);
     let longest = |fault: &FaultSummary| fault.recovered_ms.unwrap_or(0.0);
     rows.sort_by(|(_, a), (_, b)| rank(b).cmp(&rank(a)).then(longest(b).total_cmp(&longest(a))));
@@ -118,7 +118,7 @@ fn timeline(f: &FaultSummary) -> String {
     format!("→ {}", parts.join(" → "))
 }
 
-/// What it did to partitions that it was not aimed at, if anything.
+/// The effect on partitions that the fault was not aimed at, if any.
 fn effect_on_others(f: &FaultSummary) -> Option<String> {
     let others = f.others.as_ref()?;
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
@@ -145,7 +145,7 @@ fn missed(f: &FaultSummary) -> Option<String> {
     (!f.missed.is_empty()).then(|| format!("{BAD}missed{BAD:#}: {}", f.missed.join(", ")))
 }
 
-/// What went wrong or moved besides.
+/// Other failures and changes of owners.
 fn others(s: &Summary, width: usize) -> Section {
     let mut lines = Vec::new();
     if let Some(longest) = s.rebalances.iter().max_by(|a, b| {

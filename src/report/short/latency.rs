@@ -16,7 +16,7 @@ const QUANTILES: [(Quantile, &str); 5] = [
     (Quantile::Max, "max"),
 ];
 
-/// What the parts are.
+/// Names of the parts.
 const PARTS: &str = "produce: sent → acked; fetch + handle: sent → processed";
 
 /// A row: its name, and the distribution.
@@ -104,7 +104,7 @@ fn table(rows: &[Row<'_>], unit: TimeUnit, width: usize, buckets: Option<&Bucket
 
 /// With fewer bars there is nothing to see.
 const BARS_MIN: usize = 8;
-/// What is between the table and the histogram.
+/// The text between the table and the histogram.
 const GAP: &str = "   ";
 
 /// A bar for each bucket, or for several where there is no room, as high as its count; the lowest one is for any count that is not 0.
@@ -121,7 +121,7 @@ fn bars(counts: &[u64], room: usize) -> String {
     counts.iter().map(bar).collect::<String>().trim_end().to_owned()
 }
 
-/// What the rows are, and which of them are not there because they are 0.
+/// Names of the rows, and the rows that are left out because they are 0.
 fn zero_rows(s: &Summary, rows: &[Row<'_>]) -> Option<String> {
     let is_zero = |metric: &Metric| {
         metric.digest(s).is_some_and(|digest| digest.count > 0 && digest.max == Some(0.0))
@@ -137,7 +137,7 @@ fn zero_rows(s: &Summary, rows: &[Row<'_>]) -> Option<String> {
     (!said.is_empty()).then(|| format!("  {QUIET}{said}{QUIET:#}"))
 }
 
-/// What a reader has to know of these figures.
+/// Remarks that a reader of these figures needs.
 fn notes(s: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
     if s.not_processed > 0 {
@@ -154,7 +154,7 @@ fn notes(s: &Summary) -> Vec<String> {
             format_count(negative)
         ));
     }
-    // Which parts a client tells apart is no surprise; that acknowledgements are not timed is.
+    // The reader knows which parts a client tells apart, but not that acknowledgements are not timed.
     let timed = METRICS.iter().filter(|metric| metric.needs == Need::Acknowledgements);
     for metric in timed {
         let reason = s.not_measured.get(&metric.place());

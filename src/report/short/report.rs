@@ -20,7 +20,7 @@ use crate::summary::{ExpectationSummary, Summary, Unit, Verdict};
 pub(super) const LINES_MAX: usize = 30;
 /// Characters of a line where nothing else is known.
 const WIDTH: usize = 80;
-/// What is before further lines of a text.
+/// Indentation of further lines of a text.
 const INDENT: &str = "    ";
 
 /// The report, with colours; `last_line` comes before the verdict at its end. With a `width`, in lines of at most that
@@ -105,7 +105,7 @@ fn expectations(s: &Summary, width: usize) -> Section {
     let is_shown = |e: &&ExpectationSummary| match outcome(s, e) {
         Outcome::Holds => false,
         Outcome::Fails => true,
-        // Where nothing is decided, what would hold is no news.
+        // If nothing is decided, expectations that would hold are not mentioned.
         Outcome::Undecided => !e.passed && (!e.is_default || s.verdict == Verdict::Invalid),
     };
     let shown: Vec<&ExpectationSummary> = s.expectations.iter().filter(is_shown).collect();
@@ -177,7 +177,7 @@ fn rates(s: &Summary) -> String {
     )
 }
 
-/// What became of the records; counts that ought to be 0 only where they are not.
+/// The outcome of records. Counts that ought to be 0 are mentioned only if they are not.
 fn records(s: &Summary) -> String {
     let l = &s.ledger;
     let mut parts = vec![format!("{} sent", format_count(l.sent))];
@@ -207,7 +207,7 @@ fn records(s: &Summary) -> String {
     parts.join(", ")
 }
 
-/// What the run cost; nothing of a simulation, which has no cost of its own.
+/// The cost of the run; `None` for a simulation, which has no cost of its own.
 fn cost(s: &Summary) -> Option<String> {
     let c = &s.cost;
     let cpu_s = c.cpu_s?;

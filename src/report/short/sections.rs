@@ -5,13 +5,13 @@
 pub(super) struct Section {
     /// Lines that stay.
     pub(super) head: Vec<String>,
-    /// What can be left out, from the last one on; of one or more lines each.
+    /// The items that can be left out, starting with the last. Each has one or more lines.
     pub(super) items: Vec<Vec<String>>,
     /// Further items, which are not even here.
     pub(super) more: usize,
-    /// What the items are, for the count of those left out.
+    /// Name of the items, for the count of those left out.
     pub(super) noun: &'static str,
-    /// Of two sections, the one with the smaller rank is cut first.
+    /// The section with the smallest rank is cut first.
     pub(super) rank: u8,
     /// Lines below the items that stay.
     pub(super) foot: Vec<String>,
@@ -21,7 +21,7 @@ pub(super) struct Section {
 
 /// Items of a section that are worth making: more never fit.
 pub(super) const ITEMS_MAX: usize = 30;
-/// What is tried in turn: items that every section keeps, and whether blank lines are between sections.
+/// The attempts in order: items that every section keeps, and whether blank lines separate sections.
 const STEPS: [(usize, bool); 5] = [(4, true), (4, false), (2, false), (1, false), (0, false)];
 
 impl Section {
@@ -56,7 +56,7 @@ pub(super) fn fitted(sections: &[Section], lines_max: usize) -> Vec<String> {
             if lines.len() <= lines_max {
                 return filled(&sections, shown, is_apart, lines_max);
             }
-            // Of those that can be cut the first in rank, and of several in the last place.
+            // The section with the smallest rank among those that can be cut; of several, the last.
             let cut = (0..sections.len())
                 .rev()
                 .filter(|at| shown[*at] > least)

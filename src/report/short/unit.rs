@@ -10,7 +10,7 @@ pub(super) const NOTHING: &str = "-";
 /// A unit of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TimeUnit {
-    /// Its name.
+    /// Name of the unit.
     pub(super) name: &'static str,
     ns: f64,
 }
@@ -44,7 +44,7 @@ impl TimeUnit {
         times_ns.iter().map(cell).collect()
     }
 
-    /// One time in nanoseconds, with as many decimals as `all` need.
+    /// A time in nanoseconds, with the number of decimals that `all` need.
     pub(super) fn text(self, ns: f64, all: &[f64]) -> String {
         shown(ns / self.ns, decimals(all.iter().map(|ns| ns / self.ns)))
     }
