@@ -9,7 +9,9 @@ use super::styles::{DOUBT, HEADING, QUIET};
 use super::table::{INDENT, Table, lines_of, ms, us};
 use super::words::{fault_name, median_partition};
 use crate::base::format_count;
-use crate::summary::{FaultSummary, Leadership, PartitionSummary, Summary, TimePart, TimeParts};
+use crate::summary::{
+    BusyMember, FaultSummary, Leadership, PartitionSummary, Summary, TimePart, TimeParts,
+};
 
 /// Characters of a line where nothing else is known.
 const WIDTH: usize = 80;
@@ -189,9 +191,13 @@ fn largest_difference(p: &PartitionSummary, median: Option<&PartitionSummary>) -
 
 fn overload(s: &Summary, p: &PartitionSummary) -> Option<String> {
     let it = s.overloaded.iter().find(|it| it.partition == p.partition)?;
-    let needed = it.consumers_needed.map(|needed| match needed < 1.0 {
-        true => format!(", though they need {needed:.2} consumers: they arrive late"),
-        false => format!(": they need {needed:.2} consumers"),
+    let member = BusyMember::of(s, it).filter(|member| member.needed >= 1.0);
+    let needed = it.consumers_needed.map(|needed| match member {
+        Some(member) => format!(": {}", member.arithmetic()),
+        None if needed < 1.0 => {
+            format!(", though they need {needed:.2} consumers: they arrive late")
+        }
+        None => format!(": they need {needed:.2} consumers"),
     });
     Some(format!(
         "Its consumer does not keep up with {:.1} records/s of {} each{}.",

@@ -1,11 +1,11 @@
 //! The table of metrics. A metric is one row here; expectations, verdict, totals and the book read it.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use super::metric::{Better, Get, Metric, Need, Part, Quantile, Total, Unit};
-use super::{Digest, FaultSummary, Overload, PartitionSummary, Summary};
-use crate::base::{format_count, format_duration};
+use super::overload;
+use super::{Digest, FaultSummary, PartitionSummary, Summary};
+use crate::base::format_count;
 
 use Better::{Less, More, Neither};
 
@@ -75,7 +75,7 @@ pub const METRICS: &[Metric] = &[
         .zero("no consumer is given up").headline(),
     // Rates.
     figure("keeps_up", Unit::Flag, More, "whether consumers process what is sent and the cluster takes what is due",
-        |s| s.keeps_up.map(|keeps_up| f64::from(u8::from(keeps_up)))).needs(Need::Schedule).cause(overload).headline(),
+        |s| s.keeps_up.map(|keeps_up| f64::from(u8::from(keeps_up)))).needs(Need::Schedule).cause(overload::cause).headline(),
     figure("achieved_share", Unit::Number, More, "achieved divided by offered rate", achieved_share).needs(Need::Schedule).headline(),
     figure("achieved_per_s", Unit::Number, More, "messages processed per second", |s| Some(s.achieved_per_s)),
     figure("fairness.rate_cv", Unit::Number, Less, "coefficient of variation of the partitions' rates",
@@ -325,42 +325,6 @@ fn send_error(summary: &Summary) -> Option<String> {
     Some(format!("{name} ({} x)", format_count(*times)))
 }
 
-/// Which part does not keep up, with the arithmetic.
-fn overload(summary: &Summary) -> Option<String> {
-    let worst = summary.overloaded.iter().max_by(|a, b| {
-        let needed = |it: &Overload| it.consumers_needed.unwrap_or(0.0);
-        needed(a).total_cmp(&needed(b))
-    });
-    let Some(worst) = worst else {
-        let share = summary.offered_sent? as f64 / summary.offered?.max(1) as f64;
-        return Some(format!(
-            "the cluster took {:.1} % of the records that were due",
-            share * 100.0
-        ));
-    };
-    let more = match summary.overloaded.len() {
-        1 => String::new(),
-        count => format!(", and {} more partitions", count - 1),
-    };
-    Some(match (worst.handling_ms, worst.consumers_needed) {
-        (Some(_), Some(needed)) if needed < 1.0 => format!(
-            "partition {} falls behind {:.0} msg/s{more}, though its work needs {needed:.2} consumers: its records \
-             arrive late",
-            worst.partition, worst.offered_per_s
-        ),
-        (Some(ms), Some(needed)) => format!(
-            "partition {}: {:.0} msg/s x {} = {needed:.2} consumers{more}",
-            worst.partition,
-            worst.offered_per_s,
-            format_duration(Duration::from_nanos((ms * 1e6) as u64)),
-        ),
-        _ => format!(
-            "partition {} falls behind {:.0} msg/s{more}",
-            worst.partition, worst.offered_per_s
-        ),
-    })
-}
-
 /// The figures an expectation can name, as a Markdown table for the book.
 pub fn metrics_markdown() -> String {
     let mut out = String::from("| figure | value | better | meaning |\n|---|---|---|---|\n");
@@ -420,32 +384,5 @@ pub(crate) fn condition(needs: Need) -> Option<&'static str> {
         Need::Backlog => Some("with `load.backlog`"),
         Need::Failure => Some("faults that end a consumer or a pool"),
         Need::OtherPartitions => Some("faults that are not aimed at every partition"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_partition_falls_behind_by_its_work_or_by_records_that_arrive_late() {
-        let told = |handling_ms, consumers_needed| {
-            let it = Overload {
-                partition: 3,
-                consumer: None,
-                offered_per_s: 50.0,
-                handling_ms: Some(handling_ms),
-                consumers_needed: Some(consumers_needed),
-            };
-            overload(&Summary { overloaded: vec![it], ..Summary::default() })
-        };
-        let expected = |text: &str| Some(text.to_owned());
-        assert_eq!(told(30.0, 1.5), expected("partition 3: 50 msg/s x 30ms = 1.50 consumers"));
-        assert_eq!(
-            told(0.4, 0.02),
-            expected(
-                "partition 3 falls behind 50 msg/s, though its work needs 0.02 consumers: its records arrive late"
-            )
-        );
     }
 }

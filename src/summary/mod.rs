@@ -13,6 +13,7 @@ mod figure;
 mod host;
 mod metric;
 mod metrics;
+mod overload;
 mod parts;
 mod requests;
 mod sending;
@@ -30,6 +31,7 @@ pub use metric::{Better, Get, Metric, Need, Part, Quantile, Total, Unit};
 pub(crate) use metrics::condition;
 #[cfg_attr(doc, doc(hidden))]
 pub use metrics::{METRICS, metrics_markdown};
+pub(crate) use overload::BusyMember;
 pub use parts::{Buckets, Cost, Digest, Ledger, Outage, Rebalance, StageSummary};
 pub use parts::{FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary};
 pub use requests::{ClientRequests, RequestSizes};

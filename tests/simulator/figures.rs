@@ -108,6 +108,21 @@ fn consumers_that_cannot_keep_up_are_a_finding_and_what_they_leave_is_unread() {
     }
 }
 
+/// Member 0 has partitions of which only one needs more than a consumer: what all of them need is what counts.
+#[test]
+fn a_member_that_cannot_keep_up_is_named_with_its_partitions_before_the_run_and_after_it() {
+    let text = OVERLOADED.replace("[consumers]", "[consumers]\nmode = \"group\"\ncount = 8");
+    let finished = simulate(&text, &[]);
+    assert_eq!(finished.code, 1, "{}", finished.output());
+    let check = Tool::new().file("x.toml", text.as_bytes());
+    let check = check.args(["check", "x.toml", "--broker", "sim"]).exits(0);
+    let told = "member 0 with partitions 0, 1, 2 = 2.6";
+    assert!(check.stderr.contains(told), "{}", check.output());
+    let summary = finished.summary();
+    let reason = expectation(&summary, "keeps_up").reason.as_deref();
+    assert!(reason.is_some_and(|reason| reason.starts_with(told)), "{reason:?}");
+}
+
 #[test]
 fn a_scenario_that_expects_consumers_to_fall_behind_passes() {
     let text = format!("{OVERLOADED}[expect]\nkeeps_up = false\nunread = \"> 1000\"\n");

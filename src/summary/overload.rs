@@ -1,0 +1,120 @@
+//! Why consumers do not keep up, with the arithmetic.
+
+use std::time::Duration;
+
+use super::{Overload, PartitionSummary, Summary};
+use crate::base::format_duration;
+
+/// A group member with several partitions, and what these need together.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct BusyMember {
+    /// The member.
+    pub(crate) consumer: u32,
+    /// Partitions that it had last.
+    pub(crate) partitions: Vec<u32>,
+    /// Consumers that these need: records due per second times the mean time for each.
+    pub(crate) needed: f64,
+}
+
+impl BusyMember {
+    /// The member that had the partition of `overload` last, unless it had no other one.
+    pub(crate) fn of(summary: &Summary, overload: &Overload) -> Option<BusyMember> {
+        let consumer = overload.consumer.filter(|_| summary.mode == "group")?;
+        let its = || summary.partitions.iter().filter(|it| it.consumer == Some(consumer));
+        let partitions: Vec<u32> = its().map(|it| it.partition).collect();
+        (partitions.len() > 1).then(|| BusyMember {
+            consumer,
+            partitions,
+            needed: its().map(consumers_needed).sum(),
+        })
+    }
+
+    /// `member 0 with partitions 0, 1, 2 = 2.66 consumers`.
+    pub(crate) fn arithmetic(&self) -> String {
+        let shown: Vec<String> =
+            self.partitions.iter().take(PARTITIONS_SHOWN).map(ToString::to_string).collect();
+        let more = if self.partitions.len() > PARTITIONS_SHOWN { ", …" } else { "" };
+        format!(
+            "member {} with partitions {}{more} = {:.2} consumers",
+            self.consumer,
+            shown.join(", "),
+            self.needed
+        )
+    }
+}
+
+const PARTITIONS_SHOWN: usize = 6;
+
+/// Consumers that a partition needs; 0 where its records cost no work.
+fn consumers_needed(partition: &PartitionSummary) -> f64 {
+    let handling_us = partition.time.handling.map_or(0.0, |handling| handling.mean_us);
+    partition.offered_per_s.unwrap_or(0.0) * handling_us / 1e6
+}
+
+/// Which part does not keep up, with the arithmetic.
+pub(super) fn cause(summary: &Summary) -> Option<String> {
+    let members = summary.overloaded.iter().filter_map(|it| BusyMember::of(summary, it));
+    let busiest = members.max_by(|a, b| a.needed.total_cmp(&b.needed));
+    if let Some(member) = busiest.filter(|member| member.needed >= 1.0) {
+        return Some(member.arithmetic());
+    }
+    let worst = summary.overloaded.iter().max_by(|a, b| {
+        let needed = |it: &Overload| it.consumers_needed.unwrap_or(0.0);
+        needed(a).total_cmp(&needed(b))
+    });
+    let Some(worst) = worst else {
+        let share = summary.offered_sent? as f64 / summary.offered?.max(1) as f64;
+        return Some(format!(
+            "the cluster took {:.1} % of the records that were due",
+            share * 100.0
+        ));
+    };
+    let more = match summary.overloaded.len() {
+        1 => String::new(),
+        count => format!(", and {} more partitions", count - 1),
+    };
+    Some(match (worst.handling_ms, worst.consumers_needed) {
+        (Some(_), Some(needed)) if needed < 1.0 => format!(
+            "partition {} falls behind {:.0} msg/s{more}, though its work needs {needed:.2} consumers: its records \
+             arrive late",
+            worst.partition, worst.offered_per_s
+        ),
+        (Some(ms), Some(needed)) => format!(
+            "partition {}: {:.0} msg/s x {} = {needed:.2} consumers{more}",
+            worst.partition,
+            worst.offered_per_s,
+            format_duration(Duration::from_nanos((ms * 1e6) as u64)),
+        ),
+        _ => format!(
+            "partition {} falls behind {:.0} msg/s{more}",
+            worst.partition, worst.offered_per_s
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_falls_behind_by_its_work_or_by_records_that_arrive_late() {
+        let told = |handling_ms, consumers_needed| {
+            let it = Overload {
+                partition: 3,
+                consumer: None,
+                offered_per_s: 50.0,
+                handling_ms: Some(handling_ms),
+                consumers_needed: Some(consumers_needed),
+            };
+            cause(&Summary { overloaded: vec![it], ..Summary::default() })
+        };
+        let expected = |text: &str| Some(text.to_owned());
+        assert_eq!(told(30.0, 1.5), expected("partition 3: 50 msg/s x 30ms = 1.50 consumers"));
+        assert_eq!(
+            told(0.4, 0.02),
+            expected(
+                "partition 3 falls behind 50 msg/s, though its work needs 0.02 consumers: its records arrive late"
+            )
+        );
+    }
+}
