@@ -9,7 +9,7 @@ use super::lease::{
     CommandChannel, HostCommand, HostReport, Lease, PoolLease, PoolReport, PoolShared,
     ReportChannel, Reports,
 };
-use super::lease::{ConsumerMsg, PoolMsg, SlotId, SupervisorMsg};
+use super::messages::{ConsumerMsg, PoolMsg, SlotId, SupervisorMsg};
 use super::runtime::{ConsumerStart, Context, ProducerStart};
 use crate::base::{Incarnation, PartitionId};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, Positions};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::lease::{OracleMsg, SupervisorMsg, WatcherMsg};
+use super::messages::{PollerMsg, SupervisorMsg, WatcherMsg};
 use super::runtime::{Context, Query};
 use crate::base::PARTITIONS_MAX;
 use crate::broker::TopicSize;
@@ -15,7 +15,7 @@ use crate::measure::Event;
 
 /// Asks for end offsets once a second, and every 10 ms while a partition recovers or a stage of the load waits for a
 /// lag of 0.
-pub(super) struct OffsetOracle;
+pub(super) struct EndOffsetPoller;
 
 /// Time between two queries as a rule.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -23,23 +23,23 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL_RECOVERING: Duration = Duration::from_millis(10);
 
 /// The query, whether an answer to it is outstanding, and the generation of the current timer.
-pub(super) struct OracleState {
+pub(super) struct PollerState {
     context: Context,
     ask: Query,
     asking: bool,
     generation: u64,
 }
 
-impl Actor for OffsetOracle {
-    type Msg = OracleMsg;
-    type State = OracleState;
+impl Actor for EndOffsetPoller {
+    type Msg = PollerMsg;
+    type State = PollerState;
     type Arguments = Context;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<OracleMsg>,
+        myself: ActorRef<PollerMsg>,
         context: Context,
-    ) -> Result<OracleState, ActorProcessingErr> {
+    ) -> Result<PollerState, ActorProcessingErr> {
         let measured = context.clone();
         let ask = context.runtime.end_offset_query(Arc::new(move |answer| {
             match answer {
@@ -53,24 +53,24 @@ impl Actor for OffsetOracle {
                     measured.note_client_error(now, "end-offsets", None, &error.message);
                 }
             }
-            let _ = myself.cast(OracleMsg::Answered);
+            let _ = myself.cast(PollerMsg::Answered);
         }))?;
-        let mut state = OracleState { context, ask, asking: false, generation: 0 };
+        let mut state = PollerState { context, ask, asking: false, generation: 0 };
         state.ask();
         Ok(state)
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<OracleMsg>,
-        message: OracleMsg,
-        state: &mut OracleState,
+        myself: ActorRef<PollerMsg>,
+        message: PollerMsg,
+        state: &mut PollerState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            OracleMsg::Tick(generation) if generation == state.generation => state.ask(),
-            OracleMsg::Tick(_) => {}
-            OracleMsg::Hurry => state.ask(),
-            OracleMsg::Answered => {
+            PollerMsg::Tick(generation) if generation == state.generation => state.ask(),
+            PollerMsg::Tick(_) => {}
+            PollerMsg::AskNow => state.ask(),
+            PollerMsg::Answered => {
                 state.asking = false;
                 state.generation += 1;
                 let (measurements, now) = (&state.context.measurements, state.context.clock.now());
@@ -79,14 +79,14 @@ impl Actor for OffsetOracle {
                 // A stage that waits for a lag of 0 needs the same short interval.
                 let waits_from = measurements.stages.waits_from(now);
                 let at = waits_from.map_or(at, |from| at.min(from.max(soon)));
-                state.context.send_at(at, &myself, OracleMsg::Tick(state.generation));
+                state.context.send_at(at, &myself, PollerMsg::Tick(state.generation));
             }
         }
         Ok(())
     }
 }
 
-impl OracleState {
+impl PollerState {
     /// At most one query is outstanding; its answer schedules the next one.
     fn ask(&mut self) {
         if !self.asking {

@@ -4,7 +4,7 @@
 //! Supervisor ─┬─ Consumer 0 … n       ── host: client + machine (in group mode: machines)
 //!             ├─ ProducerPool 0 … k   ── host: client + pacer
 //! //! ├─ TopicWatcher         ── asks for the size of the topic
-//!             └─ OffsetOracle         ── asks for end offsets
+//!             └─ EndOffsetPoller         ── asks for end offsets
 //! ```
 //!
 //! Actors are the control plane: a few messages per second. No record crosses a mailbox. Actors never sleep: they ask
@@ -21,6 +21,7 @@ mod exec_lease;
 mod host;
 mod lease;
 mod left_lease;
+mod messages;
 mod process;
 mod record_work;
 mod runtime;
@@ -31,8 +32,8 @@ mod threads;
 pub use commands::Commands;
 pub use exec_lease::{ExecLease, LEASE, LeaseEntry, LeaseError};
 pub use lease::{PoolShared, Wake};
-pub use lease::{SlotId, SupervisorMsg};
 pub use left_lease::LeftLease;
+pub use messages::{SlotId, SupervisorMsg};
 pub use record_work::{Completion, RecordWork, WorkCosts};
 pub use runtime::{
     Answer, ConsumerStart, Context, EndOffsetAnswer, Inquiry, Missed, Patience, ProducerStart,

@@ -22,7 +22,7 @@ use super::record_work::{Completion, RecordWork};
 use crate::base::{Clock, ConsumerId, Incarnation, Offset, PartitionId, RunId, Seed, Time};
 use crate::broker::sim::TraceWriter;
 use crate::broker::{BrokerError, ConsumerSpec, TopicSize, Watermarks};
-use crate::fault::Disturbance;
+use crate::fault::ClusterFault;
 use crate::logic::{ActiveFaults, HandlerError, Handlers};
 use crate::measure::{Event, Measurements, Owner, RecoveryMark, TraceKind};
 use crate::plan::Plan;
@@ -135,9 +135,9 @@ pub trait Runtime: Send + Sync {
     /// Notes the topic's new number of partitions.
     fn grown(&self, partitions: u32);
 
-    /// Injects occurrence `fault` of this disturbance, or heals it. Returns at once. If the cluster cannot do it,
+    /// Injects occurrence `fault`, which is this fault of the cluster, or heals it. Returns at once. If the cluster cannot do it,
     /// `missed` gets the reason.
-    fn inject(&self, fault: usize, disturbance: Disturbance, missed: Missed);
+    fn inject(&self, fault: usize, cluster_fault: ClusterFault, missed: Missed);
 
     /// The trace that gets every event, if one is wanted.
     fn trace(&self) -> Option<&TraceWriter> {

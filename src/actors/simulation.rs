@@ -21,7 +21,7 @@ use crate::broker::native::member_protocol::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
 use crate::broker::sim::{KernelHandle, TraceWriter};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, Places, TopicSize, Watermarks};
-use crate::fault::Disturbance;
+use crate::fault::ClusterFault;
 use crate::logic::HandlerError;
 use crate::measure::Measurements;
 use crate::plan::{Plan, SimPlan};
@@ -244,8 +244,8 @@ impl Runtime for SimRuntime {
         self.kernel.set_known_partitions(partitions);
     }
 
-    fn inject(&self, _fault: usize, disturbance: Disturbance, _missed: Missed) {
-        self.kernel.disturb(disturbance);
+    fn inject(&self, _fault: usize, cluster_fault: ClusterFault, _missed: Missed) {
+        self.kernel.inject(cluster_fault);
     }
 
     fn trace(&self) -> Option<&TraceWriter> {

@@ -21,7 +21,7 @@ use crate::broker::calls::RuledConsumer;
 use crate::broker::{
     BrokerError, ClusterPort, ConsumerPort, ConsumerSpec, ProducerPort, Watermarks,
 };
-use crate::fault::Disturbance;
+use crate::fault::ClusterFault;
 use crate::logic::{Effort, HandlerError, RecordFault};
 
 /// Longest wait for a record, and therefore for a command to an idle host.
@@ -221,11 +221,11 @@ impl Runtime for ThreadRuntime {
         self.clients.grown(partitions);
     }
 
-    fn inject(&self, fault: usize, disturbance: Disturbance, missed: Missed) {
+    fn inject(&self, fault: usize, cluster_fault: ClusterFault, missed: Missed) {
         let (clients, on_thread) = (self.clients.clone(), missed.clone());
         // A request to a cluster may take long, so a thread makes it.
         let act = move || {
-            if let Err(error) = clients.disturb(&disturbance) {
+            if let Err(error) = clients.inject(&cluster_fault) {
                 on_thread(error.to_string());
             }
         };

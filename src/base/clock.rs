@@ -77,9 +77,9 @@ enum Source {
 
 /// The hand that moves a simulated clock. There is one per clock.
 #[derive(Debug)]
-pub struct ClockHand(&'static AtomicI64);
+pub struct VirtualClockDriver(&'static AtomicI64);
 
-impl ClockHand {
+impl VirtualClockDriver {
     /// Moves every copy of the clock to `now`.
     #[inline]
     pub fn set(&mut self, now: Time) {
@@ -89,11 +89,11 @@ impl ClockHand {
 
 impl Clock {
     /// A clock that shows what its hand says, beginning at the epoch, which is no instant of the wall clock.
-    pub fn simulated() -> (Clock, ClockHand) {
+    pub fn simulated() -> (Clock, VirtualClockDriver) {
         // Eight bytes for each simulation that are never given back are the price of a clock that can be
         // copied everywhere.
         let hand: &'static AtomicI64 = Box::leak(Box::default());
-        (Clock { source: Source::Simulated(hand), epoch_unix_ns: 0 }, ClockHand(hand))
+        (Clock { source: Source::Simulated(hand), epoch_unix_ns: 0 }, VirtualClockDriver(hand))
     }
 
     /// Starts a clock whose epoch is now.

@@ -1,4 +1,4 @@
-//! When each of many is due next, and who is first.
+//! The due times of many items, of which the earliest is found fast.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ impl DueTimes {
         }
     }
 
-    /// When the first is due.
+    /// The earliest due time.
     pub fn first(&self) -> Time {
         self.by_time.first().map_or(Time::NEVER, |(at, _)| *at)
     }

@@ -16,7 +16,7 @@ mod units;
 
 pub use broker_kind::{BROKER_KINDS, BrokerKind, Capability};
 pub use client_kind::ClientKind;
-pub use clock::{Clock, ClockHand, Time, machine_clock};
+pub use clock::{Clock, Time, VirtualClockDriver, machine_clock};
 pub use clock::{Random, Seed};
 #[cfg(test)]
 pub(crate) use defect::Defect;

@@ -1,11 +1,11 @@
-//! A cluster in this process, on a thread of its own, and the way to break it.
+//! A cluster in this process, on a thread of its own, and the injection of faults into it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::BrokerError;
-use crate::fault::Disturbance;
+use crate::fault::ClusterFault;
 
 /// A running cluster. Dropping it stops the brokers.
 #[derive(Debug)]
@@ -16,25 +16,25 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts a cluster: `host` makes it on the thread that it is given, says at which addresses it is or why it is not
-    /// there, and does what it is told until it is told nothing more.
+    /// Starts a cluster. `host` makes it on the thread that it is given, and reports its addresses, or the reason why
+    /// it cannot. Then it carries out faults until the sender is dropped.
     ///
     /// # Errors
-    /// The thread or the cluster cannot be started; the text says why.
+    /// The thread or the cluster cannot be started.
     pub(super) fn start(
-        host: impl FnOnce(&Sender<Result<String, String>>, Disturbances) + Send + 'static,
+        host: impl FnOnce(&Sender<Result<String, String>>, ClusterFaults) + Send + 'static,
     ) -> Result<Embedded, String> {
         let (commands, received) = channel();
         let (ready, started) = channel();
         let thread = std::thread::Builder::new()
             .name("embedded".to_owned())
-            .spawn(move || host(&ready, Disturbances(received)))
+            .spawn(move || host(&ready, ClusterFaults(received)))
             .map_err(|error| error.to_string())?;
         let bootstrap = started.recv().map_err(|error| error.to_string())??;
         Ok(Embedded { bootstrap, control: EmbeddedControl(commands), thread: Some(thread) })
     }
 
-    /// The way to break it.
+    /// The control of the cluster.
     pub fn control(&self) -> EmbeddedControl {
         self.control.clone()
     }
@@ -45,36 +45,36 @@ impl Embedded {
     }
 }
 
-/// What is to be done to a cluster.
-pub(super) struct Disturbances(Receiver<Command>);
+/// The faults to inject into a cluster.
+pub(super) struct ClusterFaults(Receiver<Command>);
 
-impl Disturbances {
-    /// Does each of them, and answers what came of it, until the cluster is to stop.
-    pub(super) fn carry_out(self, mut disturb: impl FnMut(&Disturbance) -> Result<(), String>) {
-        while let Ok(Command::Disturb(disturbance, answer)) = self.0.recv() {
-            let _ = answer.send(disturb(&disturbance));
+impl ClusterFaults {
+    /// Injects each of them and reports the result, until the cluster is to stop.
+    pub(super) fn carry_out(self, mut inject: impl FnMut(&ClusterFault) -> Result<(), String>) {
+        while let Ok(Command::Inject(cluster_fault, answer)) = self.0.recv() {
+            let _ = answer.send(inject(&cluster_fault));
         }
     }
 }
 
 enum Command {
-    Disturb(Disturbance, Sender<Result<(), String>>),
+    Inject(ClusterFault, Sender<Result<(), String>>),
     Stop,
 }
 
-/// The way to break an embedded cluster. Cheap to clone; of no effect once the cluster is gone.
+/// Injects faults into an embedded cluster. Cheap to clone. Has no effect after the end of the cluster.
 #[derive(Clone, Debug)]
 pub struct EmbeddedControl(Sender<Command>);
 
-/// How long the cluster's thread may take to answer.
+/// Time limit of the cluster's thread.
 const ANSWER: Duration = Duration::from_secs(10);
 
 impl EmbeddedControl {
-    /// Does something to the cluster and waits until it is done.
-    pub(super) fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
+    /// Injects a fault and waits for the result.
+    pub(super) fn inject(&self, cluster_fault: &ClusterFault) -> Result<(), BrokerError> {
         let (answer, answered) = channel();
         let gone = |_| BrokerError::fatal("the embedded cluster is gone");
-        self.0.send(Command::Disturb(disturbance.clone(), answer)).map_err(|_| gone(()))?;
+        self.0.send(Command::Inject(cluster_fault.clone(), answer)).map_err(|_| gone(()))?;
         let done = answered.recv_timeout(ANSWER).map_err(|_| gone(()))?;
         done.map_err(BrokerError::fatal)
     }

@@ -1,4 +1,4 @@
-//! What a run asks of a client library, besides the ports of its clients.
+//! The interface of a client library to a run, besides the ports of its clients.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,40 +13,42 @@ use crate::plan::{LoadPlan, Plan, TopicPlan};
 use crate::scenario::Diagnostic;
 use crate::summary::{ClientProperty, Sending};
 
-/// A client library: each is one line of the registry.
+/// A client library. Each has a line in the registry.
 pub trait ClientLibrary: Sync {
-    /// Its name with its version, for results.
+    /// Name and version, for results.
     fn version(&self) -> String;
 
-    /// Why it refuses the value of one of its properties.
+    /// The reason why the library refuses the value of a property, if it does.
     fn refused_value(&self, name: &str, value: &str) -> Option<RefusedValue> {
         let _ = (name, value);
         None
     }
 
-    /// Why its clients cannot reach a cluster or log in with the properties of a plan and of a client file. Opens no
-    /// connection and no file.
+    /// The reason why clients cannot reach a cluster or log in with the properties of a plan and a client file, if so.
+    /// Opens no connection and no file.
     fn no_access(&self, plan: &Plan, file: &ClientFile) -> Option<Diagnostic>;
 
-    /// Why it refuses properties together of which it refuses none alone. Opens no connection and no file.
+    /// The reason why the library refuses properties together of which it accepts each alone. Opens no connection and
+    /// no file.
     fn refused_together(&self, plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
         let _ = (plan, file);
         None
     }
 
-    /// The properties that hold, for results; none if it has no other properties than those of the scenario.
+    /// The effective properties, for results; empty if there are no others than those of the scenario.
     fn effective_config(&self, settings: &ClientSettings) -> BTreeMap<String, ClientProperty> {
         let _ = settings;
         BTreeMap::new()
     }
 
-    /// How producers send, by the properties that hold. A value from outside the scenario is not shown.
+    /// The settings with which producers send, from the effective properties. A value from outside the scenario is not
+    /// shown.
     fn sending(&self, settings: &ClientSettings, load: &LoadPlan) -> Sending;
 
     /// An administrator of `topic` on the cluster at `bootstrap`.
     ///
     /// # Errors
-    /// It refuses the properties, or they say no way to reach the cluster.
+    /// The library refuses the properties, or they do not say how to reach the cluster.
     fn administrator(
         &self,
         settings: &ClientSettings,
@@ -61,8 +63,8 @@ pub trait ClientLibrary: Sync {
     /// No broker answers.
     fn cluster(&self, place: ClusterPlace<'_>) -> Result<Arc<dyn ClusterPort>, BrokerError>;
 
-    /// What finds and removes the topics and groups that runs have left on the cluster at `bootstrap`, by questions
-    /// beside one for `topic`; `None` for a library that has no such thing.
+    /// Finds and removes the topics and groups that runs have left on the cluster at `bootstrap`. `topic` is the one
+    /// that it asks for besides. `None` if the library cannot do that.
     fn cleaner(
         &self,
         settings: &ClientSettings,
@@ -74,8 +76,8 @@ pub trait ClientLibrary: Sync {
         None
     }
 
-    /// Starts the library's mock cluster with one topic of this name; `None` for a library that has none. The error says
-    /// why it cannot be started.
+    /// Starts the library's mock cluster with one topic of this name; `None` if the library has none. An error is the
+    /// reason why it cannot be started.
     fn mock_cluster(
         &self,
         brokers: u32,
@@ -87,18 +89,18 @@ pub trait ClientLibrary: Sync {
     }
 }
 
-/// Why a value is refused.
+/// The reason why a value is refused.
 #[derive(Clone, Debug)]
 pub struct RefusedValue {
     /// The code of the diagnostic.
     pub code: &'static str,
     /// The reason, without the value.
     pub text: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: &'static str,
 }
 
-/// Where a run's topic is, and what the run knows of it.
+/// The cluster and topic of a run, with what is needed to reach them.
 #[derive(Clone, Debug)]
 pub struct ClusterPlace<'a> {
     /// The run's plan.
@@ -113,8 +115,8 @@ pub struct ClusterPlace<'a> {
     pub topic: &'a str,
     /// The run's clock.
     pub clock: Clock,
-    /// How long a broker may take to say which brokers there are.
+    /// Time limit of the request for brokers.
     pub limit: Duration,
-    /// The cluster itself, when it is in this process.
+    /// The control of the cluster, if it is in this process.
     pub embedded: Option<EmbeddedControl>,
 }

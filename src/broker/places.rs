@@ -1,7 +1,8 @@
-//! Places that only one client may hold: those of static members of the consumer protocol.
+//! The instance ids that only one client at a time may hold: those of static members of the consumer protocol.
 //!
-//! There a broker refuses a member (`UNRELEASED_INSTANCE_ID`, fatal to its client) whose predecessor has not said
-//! that it leaves for a while (epoch -2, KIP-848). In the classic protocol it fences the predecessor instead.
+//! In that protocol a broker refuses a member (`UNRELEASED_INSTANCE_ID`, fatal to its client) as long as its
+//! predecessor has not left temporarily (epoch -2, KIP-848). In the classic protocol the broker fences the predecessor
+//! instead.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use crate::base::{Clock, ConsumerId, Incarnation, Time};
 use crate::plan::GroupPlan;
 
-/// Who holds which place. Clones are the same places.
+/// The holders of instance ids. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places(Arc<Held>);
 
@@ -27,13 +28,13 @@ impl Held {
 }
 
 impl Places {
-    /// Those of the members of this group, if only one client may hold each.
+    /// The instance ids of this group's members, if only one client may hold each.
     pub(crate) fn of(group: Option<&GroupPlan>) -> Option<Places> {
         group.is_some_and(GroupPlan::has_exclusive_places).then(Places::default)
     }
 
-    /// A claim to the place of `consumer`, good once its holder has gone, or for want of patience after `limit`:
-    /// then it is for the broker to say.
+    /// A claim to the instance id of `consumer`. It is valid once the holder has released it, or after `limit`: then
+    /// the broker decides.
     pub(crate) fn claim(
         &self,
         consumer: ConsumerId,
@@ -46,7 +47,7 @@ impl Places {
     }
 }
 
-/// A member's place, or its claim to it. Dropping it frees the place, which is to happen when its client is closed.
+/// A member's instance id, or the claim to it. Dropping it releases the id, to be done when the client is closed.
 #[derive(Debug)]
 pub(crate) struct Place {
     held: Arc<Held>,
@@ -57,7 +58,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Takes the place, for which it waits at most `wait`. Returns whether it has it now.
+    /// Takes the instance id, for which it waits at most `wait`. True if it is held now.
     pub(crate) fn take(&self, wait: Duration) -> bool {
         let wait = wait.min(self.patient_until.remaining(self.clock.now()));
         let is_other = |holders: &mut BTreeMap<_, _>| {

@@ -1,4 +1,4 @@
-//! The ports: what a host needs of a cluster, what is done to one on purpose, and what a client's errors mean.
+//! The ports: the interface of a cluster to hosts, the injection of faults into it, and the classes of client errors.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,44 +9,44 @@ use std::time::Duration;
 
 use super::positions::Positions;
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, RecordView, RunId, Time};
-use crate::fault::Disturbance;
+use crate::fault::ClusterFault;
 use crate::measure::{Ack, PartitionBrokers, RequestLog};
 
-/// Makes the ports to a cluster, and acts on the cluster itself. Shared by all hosts.
+/// Makes the ports to a cluster, and injects faults into it. Shared by all hosts.
 pub trait ClusterPort: Send + Sync {
-    /// A consumer's client. Called on the thread that will poll it; does not wait for the broker.
+    /// Makes a consumer's client. To be called on the thread that will poll it. Does not wait for the broker.
     ///
     /// # Errors
     /// The client library refuses to make the client.
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError>;
 
-    /// Clients of consumers that share a thread. For client libraries that leave the waiting to their caller.
+    /// Makes the clients of consumers that share a thread, for client libraries that let the caller wait.
     ///
     /// # Errors
-    /// This client has threads of its own, or the system has no more descriptors.
+    /// This client library has threads of its own, or the operating system has no more descriptors.
     fn consumer_loop(&self) -> Result<Box<dyn ConsumerLoop>, BrokerError> {
         Err(BrokerError::fatal("each client of this library has threads of its own"))
     }
 
-    /// A pool's client or clients. Called on the thread that will use it.
+    /// Makes a pool's client or clients. To be called on the thread that will use them.
     ///
     /// # Errors
     /// The client library refuses to make a client.
     fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError>;
 
-    /// A client of its own that commits offsets for `group`, without being a member of it.
+    /// Makes a client that commits offsets for `group`, without being a member of it.
     ///
     /// # Errors
     /// The client library refuses to make the client.
     fn committer(&self, group: &str) -> Result<Box<dyn Committer>, BrokerError>;
 
-    /// A client of its own that asks for end offsets.
+    /// Makes a client that asks for end offsets.
     ///
     /// # Errors
     /// The client library refuses to make the client.
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError>;
 
-    /// A client of its own that looks at the topic; none where a topic never changes.
+    /// Makes a client that asks for the topic; `None` where a topic never changes.
     ///
     /// # Errors
     /// The client library refuses to make the client.
@@ -54,26 +54,25 @@ pub trait ClusterPort: Send + Sync {
         Ok(None)
     }
 
-    /// Announces the topic's new number of partitions. Clients that exist already may be asked about the new ones,
-    /// too.
+    /// Sets the new number of the topic's partitions. Existing clients may then be asked about the new ones as well.
     fn grown(&self, _partitions: u32) {}
 
-    /// What the clients of this cluster count of their requests; none of clients that do not tell.
+    /// The counts of requests of this cluster's clients; `None` if the clients do not count.
     fn requests(&self) -> Option<Arc<RequestLog>> {
         None
     }
 
-    /// Does something to the cluster. May block for up to 10 s; not to be called where an async runtime runs.
-    /// Refused by a cluster that cannot do it; plans that want that are refused before.
+    /// Injects a fault into the cluster, or heals it. May block for up to 10 s, so it must not be called where an async
+    /// runtime runs. A plan with a fault that the cluster does not support is refused before the run.
     ///
     /// # Errors
-    /// The cluster refuses the fault, cannot have it, or does not answer in time.
-    fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
-        Err(BrokerError::fatal(format!("this cluster cannot do {disturbance:?}")))
+    /// The cluster refuses the fault, does not support it, or does not answer in time.
+    fn inject(&self, cluster_fault: &ClusterFault) -> Result<(), BrokerError> {
+        Err(BrokerError::fatal(format!("this cluster cannot do {cluster_fault:?}")))
     }
 }
 
-/// Which consumer a client is for.
+/// The consumer that a client is for.
 #[derive(Clone, Debug)]
 pub struct ConsumerSpec {
     /// Name of the client, for the broker's logs: `consumer-7`.
@@ -85,23 +84,23 @@ pub struct ConsumerSpec {
 /// A member of the run's group.
 #[derive(Clone, Debug)]
 pub struct GroupSpec {
-    /// Which member.
+    /// The member.
     pub consumer: ConsumerId,
-    /// Its start number.
+    /// The number of its start.
     pub incarnation: Incarnation,
-    /// Kept up to date by the host. What is committed on revocation, before a partition goes to another member.
+    /// The positions to commit on revocation, before a partition gets another owner. The host updates them.
     pub positions: Positions,
-    /// Set when the member has crashed: from then on nothing may be committed for it.
+    /// Set when the member has crashed: nothing may be committed for it after that.
     pub crashed: Arc<AtomicBool>,
 }
 
-/// What a host asks of a consumer's client.
+/// A command from a host to a consumer's client.
 #[derive(Clone, Debug)]
 pub enum ConsumerCommand {
-    /// Read this partition from this offset on.
+    /// Read this partition, from this offset on.
     Assign(PartitionId, Offset),
-    /// Go on reading this partition, which is being read, at this offset; what came of it and was not handed over is
-    /// forgotten. For group members as well.
+    /// Continue to read this partition at this offset. Records that were received and not handed over are dropped. For
+    /// group members as well.
     Seek(PartitionId, Offset),
     /// Stop reading this partition.
     Unassign(PartitionId),
@@ -109,35 +108,35 @@ pub enum ConsumerCommand {
     Commit(BTreeMap<PartitionId, Offset>),
 }
 
-/// A consumer's client, on the thread that owns it. It is told the time of each call.
+/// A consumer's client, on the thread that owns it. The time is an argument of each call.
 pub trait ConsumerPort {
-    /// Takes a command. Its effects show in later polls.
+    /// Accepts a command. Later polls show its effects.
     ///
     /// # Errors
     /// The client refuses the command.
     fn submit(&mut self, now: Time, command: ConsumerCommand) -> Result<(), BrokerError>;
 
-    /// Waits at most `wait` for a first event and then hands over what is there, without waiting, until
-    /// nothing is left or `events` says stop. Returns the time at its end. A simulated port always gets a zero wait, and
-    /// takes no time.
+    /// Waits at most `wait` for a first event. Then hands over all that has arrived, without waiting, until nothing is
+    /// left or `events` returns [`Flow::Stop`]. Returns the time at its end. The wait of a simulated port is always
+    /// zero, and its polls take no time.
     fn poll(&mut self, now: Time, wait: Duration, events: &mut dyn ConsumerEvents) -> Time;
 
-    /// How far the client has come in the partitions at whose end it is, and where everything before was handed over:
-    /// the next offset it would hand over. That is more than one after the last record where what follows is not
-    /// handed over: transaction markers, aborted records, what compaction has left of them.
+    /// The positions in those partitions whose end the client has reached, with everything before handed over: the next
+    /// offset that it would hand over. The position is more than one after the last record if offsets without a record
+    /// follow: transaction markers, aborted records, records that compaction has removed.
     ///
-    /// May ask the client's own threads, so it is not for every poll. Empty where a client says nothing of the kind, as
-    /// where logs hold nothing but records.
+    /// May ask the client's own threads, so it is not for every poll. Empty for a client that does not report such
+    /// positions, and where logs have nothing but records.
     fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
         BTreeMap::new()
     }
 
-    /// Whether a poll would hand something over without a wait, as far as a client tells.
+    /// True if a poll would hand something over without a wait, as far as the client knows.
     fn has_events(&self) -> bool {
         false
     }
 
-    /// Closes the client, in at most about `limit`. Returns whether it closed in time.
+    /// Closes the client, in at most about `limit`. Returns true if it closed in time.
     fn close(self: Box<Self>, limit: Duration) -> bool;
 }
 
@@ -163,23 +162,23 @@ impl<P: ConsumerPort + ?Sized> ConsumerPort for Box<P> {
     }
 }
 
-/// Clients of several consumers, for which one thread waits: an event loop. It is told the time of each call.
+/// The clients of several consumers, for which one thread waits: an event loop. The time is an argument of each call.
 pub trait ConsumerLoop: Send {
-    /// A client more, with a number that no other one has until it is closed. Its `poll` never waits.
+    /// Adds a client. Its number is unique until the client is closed. Its `poll` never waits.
     fn add(&mut self, spec: &ConsumerSpec) -> (usize, Box<dyn ConsumerPort>);
 
-    /// Waits at most `wait` until something comes for one of the clients, and appends the numbers of those that have
+    /// Waits at most `wait` until data arrive for one of the clients, and appends the numbers of the clients with
     /// something to hand over. Returns the time at its end.
     fn wait(&mut self, now: Time, wait: Duration, ready: &mut Vec<usize>) -> Time;
 
-    /// What ends a wait from another thread.
+    /// A function that ends a wait from another thread.
     ///
     /// # Errors
-    /// The system has no more descriptors, or that was asked for before.
+    /// The operating system has no more descriptors, or this was called before.
     fn waker(&self) -> io::Result<Arc<dyn Fn() + Send + Sync>>;
 }
 
-/// Whether a poll goes on.
+/// Whether a poll continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// Hand over the next event.
@@ -188,11 +187,11 @@ pub enum Flow {
     Stop,
 }
 
-/// Where a consumer port hands its events.
+/// Gets the events of a consumer port.
 pub trait ConsumerEvents {
-    /// A record, where it lies in the client's memory. The response with it `arrived` at the client then, and it has
-    /// waited there since; a client that [does not know](crate::base::ClientKind::fetch_is_timed) says when it hands
-    /// the record over.
+    /// A record, in the client's memory. `arrived` is the time at which its response reached the client, where the
+    /// record has waited since. A client that [does not know](crate::base::ClientKind::fetch_is_timed) passes the time
+    /// at which it hands the record over.
     fn record(
         &mut self,
         partition: PartitionId,
@@ -200,34 +199,34 @@ pub trait ConsumerEvents {
         record: &RecordView<'_>,
         arrived: Time,
     ) -> Flow;
-    /// It is `now`, later than when the response with the next record arrived. From a client in real time, where time
-    /// passes between two records of a response.
+    /// Sets the current time, which is later than the arrival of the next record's response. From a client in real
+    /// time, where time passes between two records of a response.
     fn present(&mut self, now: Time);
     /// The end of a partition was reached: the client has really fetched from it.
     fn end_of_partition(&mut self, partition: PartitionId);
-    /// The group gave this member partitions (in addition to those it has).
+    /// The group has assigned partitions to this member, in addition to those it has.
     fn assigned(&mut self, now: Time, partitions: &[PartitionId]);
-    /// The group took partitions from this member; positions are committed already.
+    /// The group has revoked partitions of this member. Their positions are committed already.
     fn revoked(&mut self, now: Time, partitions: &[PartitionId]);
-    /// Something went wrong.
+    /// The client has reported an error.
     fn error(&mut self, now: Time, error: BrokerError);
 }
 
-/// Looks at the topic, beside everything else.
+/// Asks for the topic, independently of other clients.
 pub trait TopicPort: Send {
-    /// How many partitions the topic has now. May block for some seconds.
+    /// The size of the topic. May block for some seconds.
     ///
     /// # Errors
     /// The cluster does not answer in time, or refuses the request.
     fn size(&mut self) -> Result<TopicSize, BrokerError>;
 }
 
-/// How many partitions a topic has.
+/// The number of partitions of a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicSize {
-    /// All of them; 0 when there is no such topic.
+    /// All partitions; 0 if the topic does not exist.
     pub partitions: u32,
-    /// Those with a leader, counted from partition 0 to the first without.
+    /// Partitions with a leader, counted from partition 0 to the first one without.
     pub led: u32,
     /// The brokers of each partition, where they are known.
     pub brokers: Vec<(PartitionId, PartitionBrokers)>,
@@ -236,23 +235,23 @@ pub struct TopicSize {
 /// A record to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct SendRecord<'a> {
-    /// Who sends it.
+    /// Producer of the record.
     pub producer: crate::base::ProducerId,
-    /// Where it goes.
+    /// Partition of the record.
     pub partition: PartitionId,
-    /// Its lane sequence, given back with the acknowledgement. Less than 2^40.
+    /// Sequence in the lane, which the acknowledgement repeats. Less than 2^40.
     pub sequence: u64,
     /// The stamped payload, or the whole record in its packed form; copied by the client.
     pub payload: &'a [u8],
-    /// Whether `payload` is a packed record, with key and headers.
+    /// True if `payload` is a packed record, with key and headers.
     pub is_packed: bool,
-    /// When it is sent, as its stamp says.
+    /// Send time, as in the stamp.
     pub sent: Time,
-    /// Whether no other record is sent at the same time: its batch need not wait for more.
+    /// True if no other record is sent at the same time, so that its batch need not wait for more.
     pub is_alone: bool,
 }
 
-/// Why a record was not taken.
+/// The reason why a record was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendError {
     /// The client's queue is full: try again later.
@@ -261,12 +260,12 @@ pub enum SendError {
     Refused(String),
 }
 
-/// What a producer's client has answered.
+/// The answers of a producer's client.
 #[derive(Debug, Default)]
 pub struct Answers {
-    /// The fate of records.
+    /// The outcomes of records.
     pub acks: Vec<Ack>,
-    /// How often each error came, by name.
+    /// Number of occurrences of each error, by name.
     pub errors: BTreeMap<String, u64>,
 }
 
@@ -279,7 +278,7 @@ impl Answers {
         }
     }
 
-    /// Whether there are none.
+    /// True if there are no answers.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.acks.is_empty() && self.errors.is_empty()
@@ -299,8 +298,8 @@ impl Answers {
     }
 }
 
-/// A pool's client or clients, on the thread that owns it. It is told the time of each call, which may be later than the
-/// present of a simulation: see [`sends_immediately_at`](Self::sends_immediately_at).
+/// A pool's client or clients, on the thread that owns them. The time is an argument of each call. In a simulation it
+/// may be later than the present, see [`sends_immediately_at`](Self::sends_immediately_at).
 pub trait ProducerPort {
     /// Hands a record to the client; never waits.
     ///
@@ -308,27 +307,27 @@ pub trait ProducerPort {
     /// The queue of the client is full, or the client refuses the record.
     fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError>;
 
-    /// Sends what has waited long enough in a client without threads of its own. Returns when something is due next.
+    /// In a client without threads of its own, sends what has waited long enough. Returns the time of the next call.
     fn send_due(&mut self, _now: Time) -> Time {
         Time::NEVER
     }
 
-    /// Whether a record sent alone at `at`, which may be later than now, leaves the client as it is sent, whatever is
-    /// answered until then, and nothing is due in the client before.
+    /// True if a record that is sent alone at `at`, which may be later than now, leaves the client at once, whatever
+    /// responses come before, and if nothing is due in the client before.
     fn sends_immediately_at(&self, _at: Time) -> bool {
         true
     }
 
-    /// Lets `wait` pass, or less if acknowledgements come, and appends what came since the last call.
-    /// A simulated port always gets a zero wait.
+    /// Waits for `wait`, or less if acknowledgements come, and appends the answers since the last call. The wait of a
+    /// simulated port is always zero.
     fn answers(&mut self, now: Time, wait: Duration, answers: &mut Answers);
 
-    /// Whether records may be sent to partitions below `partitions`; if not, sees to it that they may be soon.
-    /// Never waits.
+    /// True if records may be sent to partitions below `partitions`. If not, the client asks for its metadata. Never
+    /// waits.
     fn follow(&mut self, now: Time, partitions: u32) -> bool;
 
-    /// Gives up what is still queued or in flight: every record gets its answer, as failed or
-    /// indeterminate, within about `limit`.
+    /// Gives up the records that are queued or in flight: each of them is answered as failed or indeterminate, within
+    /// about `limit`.
     fn give_up(&mut self, now: Time, limit: Duration);
 }
 
@@ -379,7 +378,7 @@ pub trait Committer {
     fn committed(&mut self, partitions: u32) -> Result<BTreeMap<PartitionId, Offset>, BrokerError>;
 }
 
-/// Asks the broker where partitions end, independently of any consumer.
+/// Asks for the ends of partitions, independently of any consumer.
 pub trait EndOffsets: Send {
     /// The end offset of every partition. May block for about a second.
     ///
@@ -394,28 +393,28 @@ pub trait EndOffsets: Send {
     fn watermarks(&mut self) -> Result<Watermarks, BrokerError>;
 }
 
-/// Low and high watermark of partitions: the first offset that is there, and the end.
+/// Low and high watermark of partitions: the first offset in the log, and its end.
 pub type Watermarks = BTreeMap<PartitionId, (Offset, Offset)>;
 
-/// What an error means.
+/// The class of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The client deals with it by itself; it is counted and never ends a consumer.
+    /// The client recovers by itself. The error is counted and never ends a consumer.
     Informational,
-    /// The position does not exist: data loss, truncation, a re-created topic. Restarting cannot help.
+    /// The position does not exist: data loss, truncation, a topic that was created again. A restart cannot help.
     Position,
-    /// Not allowed, or not there. Restarting cannot help.
+    /// A missing right, or a missing resource. A restart cannot help.
     Denied,
-    /// A record that can never be processed. Restarting cannot help, skipping it may.
+    /// A record that can never be processed. A restart cannot help, but skipping the record may.
     Poison,
-    /// The client is beyond repair; a new one may do.
+    /// The client cannot be used any more. A new one may work.
     Fatal,
-    /// Not the client but what is done with a record has failed.
+    /// The processing of a record has failed, not the client.
     Processing,
 }
 
 impl ErrorClass {
-    /// Whether the same would happen after a restart.
+    /// True if the same error would follow a restart.
     pub fn is_definite(self) -> bool {
         matches!(self, ErrorClass::Position | ErrorClass::Denied)
     }
@@ -424,19 +423,19 @@ impl ErrorClass {
 /// An error with its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerError {
-    /// What it means.
+    /// The class of the error.
     pub class: ErrorClass,
-    /// What the client said.
+    /// The message of the client.
     pub message: String,
 }
 
 impl BrokerError {
-    /// An error that ends the client.
+    /// An error after which the client cannot be used.
     pub fn fatal(message: impl Into<String>) -> BrokerError {
         BrokerError { class: ErrorClass::Fatal, message: message.into() }
     }
 
-    /// An error of what is done with records.
+    /// An error of the processing of a record.
     pub fn processing(message: impl Into<String>) -> BrokerError {
         BrokerError { class: ErrorClass::Processing, message: message.into() }
     }

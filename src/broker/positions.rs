@@ -1,4 +1,4 @@
-//! How far a group member has come in the partitions it has.
+//! The positions of a group member in its partitions.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::{Offset, PartitionId};
 
-/// Next offsets to process of a member's partitions. The host moves them record by record; the client reads them when
-/// it gives a partition up.
+/// Next offsets to process of a member's partitions. The host advances them record by record. The client reads them
+/// when it gives up a partition.
 #[derive(Clone, Debug, Default)]
 pub struct Positions {
     partitions: Arc<Mutex<BTreeMap<PartitionId, Arc<AtomicI64>>>>,
@@ -17,24 +17,24 @@ pub struct Positions {
 #[derive(Clone, Debug)]
 pub struct Position(Arc<AtomicI64>);
 
-/// Nothing processed yet.
+/// No record is processed.
 const NONE: i64 = -1;
 
 impl Positions {
-    /// The position in `partition`, which begins anew.
+    /// The position in `partition`, before its first record.
     pub fn begin(&self, partition: PartitionId) -> Position {
         let position = Position(Arc::new(AtomicI64::new(NONE)));
         self.lock().insert(partition, position.0.clone());
         position
     }
 
-    /// The next offset to process in `partition`, once something was processed there.
+    /// The next offset to process in `partition`; `None` before its first record.
     pub fn next(&self, partition: PartitionId) -> Option<Offset> {
         let next = self.lock().get(&partition)?.load(Ordering::Acquire);
         (next != NONE).then_some(Offset(next))
     }
 
-    /// Forgets `partition`.
+    /// Removes the position in `partition`.
     pub fn end(&self, partition: PartitionId) {
         self.lock().remove(&partition);
     }
@@ -45,7 +45,7 @@ impl Positions {
 }
 
 impl Position {
-    /// Moves on to `next`.
+    /// Advances the position to `next`.
     #[inline]
     pub fn advance(&self, next: Offset) {
         self.0.store(next.0, Ordering::Release);

@@ -1,6 +1,6 @@
-//! Kafka's requests and responses as values: what the native client and the broker model say to each other.
+//! Kafka's requests and responses as values, which the native client and the broker model exchange.
 //!
-//! A simulated network carries them as they are; a socket would carry their bytes.
+//! A simulated network delivers these values. `broker::tcp` encodes them with `broker::wire`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,35 +12,35 @@ use crate::plan::Acks;
 /// A broker of the cluster, counted from 0.
 pub type BrokerId = u32;
 
-/// What a client asks of a broker. No larger than a word besides what it is: messages change hands many times.
+/// A request of a client. Its variants take at most one word besides the tag, because requests are moved often.
 #[derive(Debug)]
 pub enum Request {
-    /// Who leads which partition.
+    /// Asks for the leaders of all partitions.
     Metadata,
-    /// A number for an idempotent producer.
+    /// Asks for the id of an idempotent producer.
     InitProducerId,
     /// Append a batch.
     Produce(Box<Produce>),
-    /// Read; answered when there is something to read, or after its longest wait.
+    /// Read records. The response comes when there are some, or after the longest wait.
     Fetch(Box<Fetch>),
-    /// Where every partition begins and ends.
+    /// Asks for the beginnings and ends of all partitions.
     ListOffsets,
-    /// Which broker coordinates the group.
+    /// Asks for the coordinator of the group.
     FindCoordinator,
-    /// Something for the coordinator of the group; boxed, because it is large and rare.
+    /// A request to the group's coordinator. Boxed, because it is large and rare.
     Group(Box<GroupRequest>),
-    /// Not sent at all: the client closes its connection to this broker, and gives up what it has asked there.
+    /// Not sent: the client closes its connection to this broker, and gives up its requests there.
     Close,
 }
 
-/// What a broker answers. Answers to a producer's batches come in the order of the batches.
+/// A response of a broker. Responses to a producer's batches come in the order of the batches.
 #[derive(Debug)]
 pub enum Response {
     /// The leader of every partition, by id; `None` while it has none.
     Metadata(Vec<Option<BrokerId>>),
-    /// The producer's number, or why there is none yet.
+    /// The id of the producer, or the error.
     InitProducerId(Result<i64, ErrorCode>),
-    /// What became of the batch of this number.
+    /// The result of the batch with this number.
     Produce(u64, Result<Offset, ErrorCode>),
     /// The request, its slots filled in.
     Fetch(Box<Fetch>),
@@ -48,27 +48,27 @@ pub enum Response {
     ListOffsets(Vec<(Offset, Offset)>),
     /// The group's coordinator.
     Coordinator(BrokerId),
-    /// The coordinator's answer; may come much later.
+    /// The response of the coordinator, which may come much later.
     Group(Box<GroupResponse>),
-    /// The request was refused as a whole; it may be tried again.
+    /// The request as a whole had an error, and may be sent again.
     Refused(ErrorCode),
 }
 
 /// A batch for one partition.
 #[derive(Clone, Debug)]
 pub struct Produce {
-    /// Tells a client's batches apart.
+    /// Number of the batch, unique in its client.
     pub number: u64,
-    /// The request that it is in: batches of one request have the number of its first batch here, are for different
-    /// partitions of one broker, and are in the outbox together.
+    /// The request that contains the batch: the number of the request's first batch. The batches of one request are for
+    /// different partitions of one broker, and are in the outbox together.
     pub request: u64,
-    /// Where it goes.
+    /// Partition of the batch.
     pub partition: PartitionId,
-    /// Who must have it before it is acknowledged.
+    /// The replicas that must have the batch before it is acknowledged.
     pub acks: Acks,
-    /// The idempotent producer's number and the sequence of the first record, if it is one.
+    /// Id of the idempotent producer, and sequence of the first record.
     pub sequence: Option<(i64, u64)>,
-    /// The records, which the client has as well until they are acknowledged; `None` once the request has done its work.
+    /// The records, which the client keeps until they are acknowledged; `None` once the request is done.
     pub batch: Option<Arc<Batch>>,
 }
 
@@ -81,7 +81,7 @@ impl Produce {
 }
 
 impl Default for Produce {
-    /// Nothing.
+    /// A request without records.
     fn default() -> Produce {
         Produce {
             number: 0,
@@ -94,14 +94,14 @@ impl Default for Produce {
     }
 }
 
-/// Records on their way to a partition.
+/// The records of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// All payloads, one after the other.
     pub bytes: Vec<u8>,
-    /// Where each payload ends.
+    /// End of each payload in `bytes`.
     pub ends: Vec<u32>,
-    /// Whether each payload is a packed record, with key and headers, or only its value.
+    /// True if each payload is a packed record, with key and headers; false if it is only the value.
     pub is_packed: bool,
 }
 
@@ -120,12 +120,12 @@ impl Batch {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// True if there are no records.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Forgets the records and keeps the memory.
+    /// Removes the records and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
@@ -135,32 +135,32 @@ impl Batch {
 /// A fetch of several partitions of one leader.
 #[derive(Debug)]
 pub struct Fetch {
-    /// How long to wait for a first record.
+    /// Longest wait for a first record.
     pub wait_max: Duration,
-    /// Bytes per partition, at most; one record is always given.
+    /// Largest number of bytes per partition. At least one record is returned.
     pub partition_bytes_max: u32,
-    /// One for each partition.
+    /// A slot for each partition.
     pub slots: Vec<FetchSlot>,
 }
 
-/// One partition of a fetch: the question, and in the response the answer. The same memory goes to and fro.
+/// One partition of a fetch: the question, and in the response the answer. Both use the same memory.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchSlot {
-    /// Which partition.
+    /// The partition.
     pub partition: PartitionId,
-    /// The leader's epoch in which the record before `offset` was appended, and in the answer that before `resume` or
-    /// `end`; -1 where that is not known. With it a broker finds out whether its log is another one (KIP-320).
+    /// The leader epoch of the record before `offset`; in the answer that of the record before `resume` or `end`. -1 if
+    /// it is unknown. With it a broker detects that its log differs from the one that was read (KIP-320).
     pub epoch: i32,
-    /// The first offset wanted.
+    /// The first offset to return.
     pub offset: i64,
-    /// Answer: the offset after the last record given.
+    /// In the answer: the offset after the last record.
     pub end: i64,
-    /// Answer: the offset to be fetched next, if that is larger than `end`: what lies between has no records. Marks of
-    /// transactions have offsets, and so had records that compaction has removed.
+    /// In the answer: the next offset to fetch, if it is larger than `end`. The offsets in between have no records for
+    /// a consumer: transaction markers, and records that compaction has removed.
     pub resume: i64,
-    /// Answer: the offset after the last record a consumer may see.
+    /// In the answer: the offset after the last record that consumers may see.
     pub high_watermark: i64,
-    /// Answer: what is wrong, if anything.
+    /// In the answer: the error, if any.
     pub error: Option<ErrorCode>,
 }
 
@@ -179,12 +179,12 @@ impl FetchSlot {
     }
 }
 
-/// Kafka's error codes, as far as the model gives them.
+/// Kafka's error codes, as far as the model returns them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     /// The offset is not in the log.
     OffsetOutOfRange,
-    /// The log has been cut and continued: what was read last is not in it any more.
+    /// The log was truncated and continued, and no longer has the record that was read last.
     LogTruncation,
     /// Another broker leads the partition.
     NotLeaderOrFollower,
@@ -192,18 +192,18 @@ pub enum ErrorCode {
     OutOfOrderSequence,
     /// Fewer replicas in sync than `min.insync.replicas`; nothing was appended.
     NotEnoughReplicas,
-    /// Too few replicas have it, and it was appended.
+    /// Too few replicas have the batch, although it was appended.
     NotEnoughReplicasAfterAppend,
-    /// It was not replicated in time; it was appended.
+    /// The batch was appended, and not replicated in time.
     RequestTimedOut,
-    /// Anything else that passes.
+    /// Another temporary error.
     Unavailable,
-    /// The same request would be refused again: its name, as librdkafka has it.
+    /// A permanent error, with its name in librdkafka.
     Rejected(&'static str),
 }
 
 impl ErrorCode {
-    /// The name librdkafka's errors have.
+    /// The name of the error in librdkafka.
     pub fn name(self) -> &'static str {
         match self {
             ErrorCode::OffsetOutOfRange => "OffsetOutOfRange",
@@ -219,41 +219,41 @@ impl ErrorCode {
     }
 }
 
-/// Where a client copies fetched records from: a broker's log in simulation, a socket's buffer otherwise.
+/// The source of fetched records: a broker's log in a simulation, or the buffer of a socket.
 pub trait Records {
-    /// Appends the records of `from..to` of a partition to `out`; fewer where the log has lost some meanwhile.
+    /// Appends the records of `from..to` of a partition to `out`. There are fewer if the log has lost some meanwhile.
     fn copy(&self, partition: PartitionId, from: i64, to: i64, out: &mut RecordBuffer);
 }
 
-/// Marks a record of a [`RecordBuffer`] that is packed: the highest bit of its length.
+/// Flag of a packed record in [`RecordBuffer::lengths`]: the highest bit.
 pub const PACKED: u32 = 1 << 31;
 
-/// Records that were fetched, one after the other.
+/// Fetched records, one after the other.
 #[derive(Debug, Default)]
 pub struct RecordBuffer {
-    /// Their values, or the packed form of those that have more.
+    /// The values of records, or the packed form of those that have more than a value.
     pub bytes: Vec<u8>,
-    /// How long each is, and whether it is [`PACKED`].
+    /// Length of each record, and whether it is [`PACKED`].
     pub lengths: Vec<u32>,
-    /// The timestamp of each, milliseconds since 1970; none at all in a simulation.
+    /// Timestamp of each record, milliseconds since 1970; empty in a simulation.
     pub timestamps: Vec<i64>,
 }
 
 impl RecordBuffer {
-    /// The length of a record without its mark.
+    /// The length without the flag.
     #[inline]
     pub fn length(marked: u32) -> usize {
         (marked & !PACKED) as usize
     }
 
-    /// Forgets the records and keeps the memory.
+    /// Removes the records and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.lengths.clear();
         self.timestamps.clear();
     }
 
-    /// Forgets all but the first `records`, which have this many bytes.
+    /// Keeps only the first `records` records, which have this many bytes.
     pub fn truncate(&mut self, bytes: usize, records: usize) {
         self.bytes.truncate(bytes);
         self.lengths.truncate(records);
@@ -261,7 +261,7 @@ impl RecordBuffer {
     }
 }
 
-/// Nothing was fetched.
+/// A source without records.
 impl Records for () {
     fn copy(&self, _: PartitionId, _: i64, _: i64, _: &mut RecordBuffer) {}
 }
@@ -269,27 +269,26 @@ impl Records for () {
 /// Requests of a client, each with the time at which it leaves and its broker.
 pub type Outbox = Vec<(Time, BrokerId, Request)>;
 
-/// A client without socket and clock. Its host carries its requests and brings the responses.
+/// A client without socket and clock. Its host sends its requests and delivers the responses.
 pub trait Client {
-    /// Takes a response from `broker`. What follows from it is done by the next [`tick`](Self::tick).
+    /// Handles a response from `broker`. The next [`tick`](Self::tick) does what follows from it.
     fn receive(&mut self, broker: BrokerId, response: Response, records: &dyn Records, now: Time);
 
-    /// There are `count` brokers now, of which the new ones have the highest numbers. A simulated cluster never grows.
+    /// Sets the number of brokers. New brokers have the highest numbers. A simulated cluster never grows.
     fn brokers_are(&mut self, count: u32);
 
-    /// A broker that does not lead a partition any more has named the one that does (KIP-951). Its refusal comes next, as
-    /// a response.
+    /// Sets the leader that a former leader has named (KIP-951). The error response of that one comes next.
     fn leader_is(&mut self, partition: PartitionId, leader: BrokerId);
 
-    /// Takes the memory of a request that has done its work.
+    /// Takes the memory of a request that is done.
     fn reuse(&mut self, done: Box<Produce>);
 
-    /// The connection to `broker` broke, or could not be made: what was asked there is not answered any more.
+    /// Notes that the connection to `broker` broke, or could not be opened. Requests on it get no response.
     fn disconnected(&mut self, broker: BrokerId, now: Time);
 
-    /// Requests to be sent, in the order of their times. The host that takes them sends them.
+    /// The requests to send, in the order of their times. The host takes and sends them.
     fn outbox(&mut self) -> &mut Outbox;
 
-    /// Does what is due, and says when something is due next.
+    /// Does what is due, and returns the time of the next call.
     fn tick(&mut self, now: Time) -> Time;
 }

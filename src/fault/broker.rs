@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::Value as Toml;
 
-use super::effect::{BrokerChange, Disturbance, ExecPlan, FaultEffect, LinkSide, PartitionFault};
+use super::effect::{BrokerChange, ClusterFault, ExecPlan, FaultEffect, LinkSide, PartitionFault};
 use super::kind::{FaultDraw, FaultFacts, FaultKind, Hits, Lasts, Planned, brokers, draw_ms};
 use super::targets::{Aim, BrokerAim, PartitionAim, Pick};
 use crate::base::{PARTITIONS_MAX, Random, format_duration};
@@ -313,7 +313,7 @@ impl FaultKind for Grow {
                     .remedy("a topic only grows: choose more"),
             );
         }
-        let effect = FaultEffect::Cluster(Disturbance::Grow(partitions));
+        let effect = FaultEffect::Cluster(ClusterFault::Grow(partitions));
         let planned = Planned::new(effect, Lasts::Never, Aim::Cluster);
         Some(planned.described(format!(" to {partitions} partitions")))
     }

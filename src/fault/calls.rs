@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::effect::{
-    Api, ApiError, BrokerChange, Call, CallAction, CallError, CallRule, Disturbance, FaultEffect,
+    Api, ApiError, BrokerChange, Call, CallAction, CallError, CallRule, ClusterFault, FaultEffect,
 };
 use super::kind::{FaultDraw, FaultFacts, FaultKind, Hits, Lasts, Planned};
 use super::targets::{Aim, Pick};
@@ -206,7 +206,7 @@ impl FaultKind for RequestError {
             warn_about_sequences(keys.key, facts, found);
         }
         let code = code?.value;
-        let effect = FaultEffect::Cluster(Disturbance::Refuse { api, code, count });
+        let effect = FaultEffect::Cluster(ClusterFault::Refuse { api, code, count });
         let planned = Planned::new(effect, Lasts::Never, Aim::Cluster);
         Some(planned.described(format!(" {count} x {} on {}", code.word(), api.word())))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::effect::{ConsumerFault, Disturbance, FaultEffect, PartitionFault, PoolFault};
+use super::effect::{ClusterFault, ConsumerFault, FaultEffect, PartitionFault, PoolFault};
 use super::kind::{Ending, FaultDraw, FaultFacts, FaultKind, Hits, Lasts, Planned, draw_ms};
 use super::targets::{Aim, ConsumerAim, PartitionAim, Pick};
 use crate::base::{format_count, format_duration};
@@ -297,7 +297,7 @@ impl FaultKind for CoordinatorMove {
             found.push(Diagnostic::error(codes::NO_SUCH_MEMBER, to.origin, message).remedy(remedy));
         }
         let to = given.and_then(|at| u32::try_from(at.value).ok());
-        let effect = FaultEffect::Cluster(Disturbance::MoveCoordinator(to));
+        let effect = FaultEffect::Cluster(ClusterFault::MoveCoordinator(to));
         let planned = Planned::new(effect, Lasts::Never, Aim::Cluster);
         Some(planned.described(to.map_or_else(String::new, |to| format!(" to broker {to}"))))
     }

@@ -23,7 +23,7 @@ pub enum FaultEffect {
         end: Option<BrokerChange>,
     },
     /// To the cluster as a whole.
-    Cluster(Disturbance),
+    Cluster(ClusterFault),
     /// A rule holds for calls of clients while it lasts.
     Calls(CallRule),
     /// Members more join the group, and leave it when it is over.
@@ -88,7 +88,7 @@ pub enum PartitionFault {
 
 /// Something done to a cluster on purpose, or undone.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Disturbance {
+pub enum ClusterFault {
     /// To each of these brokers, counted from 1.
     Brokers(Vec<u32>, BrokerChange),
     /// This broker coordinates the group, or the next one that runs.

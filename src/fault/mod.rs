@@ -13,8 +13,8 @@ mod written;
 
 pub use consumer::check_rate;
 pub use effect::{
-    Api, ApiError, BrokerChange, Call, CallAction, CallError, CallRule, ConsumerFault, Disturbance,
-    ExecPlan, FaultEffect, LinkSide, PartitionFault, PoolFault,
+    Api, ApiError, BrokerChange, Call, CallAction, CallError, CallRule, ClusterFault,
+    ConsumerFault, ExecPlan, FaultEffect, LinkSide, PartitionFault, PoolFault,
 };
 pub use kind::{
     Ending, FaultDraw, FaultFacts, FaultKind, FaultSchedule, Hits, KindInfo, KindPlan, Lasts,

@@ -104,7 +104,7 @@ impl Paced {
             (Gaps::Fixed, true) => at + self.period,
             _ => self.again_unevenly(number, at),
         };
-        self.due.put_off(next);
+        self.due.reschedule_first(next);
     }
 
     #[cold]
@@ -224,7 +224,7 @@ impl Upcoming {
 
     /// Gives the first entry the time `next`.
     #[inline]
-    pub(super) fn put_off(&mut self, next: Time) {
+    pub(super) fn reschedule_first(&mut self, next: Time) {
         match self {
             Upcoming::InTurn(turns, place) => {
                 if let Some(first) = turns.get_mut(*place) {

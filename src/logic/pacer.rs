@@ -351,7 +351,7 @@ mod tests {
         let load = load(2, 1, HALF, Phases::Uniform);
         let mut pacer = Pacer::new(&load, 18, 0, Seed(1), Time::ZERO, Time(4_000_000_000));
         if let Schedule::Paced(paced) = &mut pacer.schedule {
-            paced.due.put_off(paced.due.second().expect("another one"));
+            paced.due.reschedule_first(paced.due.second().expect("another one"));
         }
         assert_eq!(pacer.next_alone(Time::ZERO), None, "two at the same time");
         pacer.end();

@@ -42,7 +42,7 @@ pub enum Cause {
     /// All remedies were tried, more than once.
     Exhausted(String),
     /// A failure that no restart can cure: data loss, truncation, no permission.
-    Definite(String),
+    Permanent(String),
 }
 
 /// An event of a slot.
@@ -257,7 +257,7 @@ impl Slot {
         }
         self.forget_failures(checkpoint, now);
         match cause {
-            Cause::Definite(reason) => {
+            Cause::Permanent(reason) => {
                 self.state = SlotState::GivenUp;
                 return vec![release, Action::GiveUp { reason }];
             }
@@ -416,7 +416,7 @@ mod tests {
     #[test]
     fn a_definite_cause_stalls_at_once() {
         let (mut slot, mut random) = (slot(), Seed(1).random());
-        let cause = Cause::Definite("offset out of range".into());
+        let cause = Cause::Permanent("offset out of range".into());
         let ended = SlotEvent::Ended { incarnation: Incarnation(1), cause, checkpoint: Offset(0) };
         let actions = slot.step(ended, ms(0), &mut random);
         assert!(matches!(actions[..], [Action::Fence(_), Action::GiveUp { .. }]));
@@ -465,7 +465,7 @@ mod tests {
                     0 => SlotEvent::Ready(incarnation),
                     1 => ended(Cause::Injected),
                     2 => ended(Cause::Failed("x".into())),
-                    3 => ended(Cause::Definite("x".into())),
+                    3 => ended(Cause::Permanent("x".into())),
                     4 => SlotEvent::Timer(u64::from(age)),
                     5 => SlotEvent::Stopped(incarnation),
                     _ => SlotEvent::Stop,

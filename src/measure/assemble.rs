@@ -42,7 +42,7 @@ pub enum Ended {
 
 /// Facts that the run's wiring knows and the measurements do not contain.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct RunFacts {
     /// The id by which the run's records are told from others.
     pub run: Option<RunId>,
     /// The topic's name.
@@ -94,7 +94,7 @@ pub struct Facts {
 /// Makes the summary, with its verdict.
 pub fn assemble(
     plan: &Plan,
-    facts: &Facts,
+    facts: &RunFacts,
     measurements: &Measurements,
     collector: &Collector,
 ) -> Summary {
@@ -107,7 +107,7 @@ pub fn assemble(
 /// All figures, without expectations and verdict.
 pub(super) fn gather(
     plan: &Plan,
-    facts: &Facts,
+    facts: &RunFacts,
     measurements: &Measurements,
     collector: &Collector,
 ) -> Summary {
@@ -186,7 +186,7 @@ pub(super) fn gather(
 /// How records were sent, if the run sends some.
 fn sent(
     plan: &Plan,
-    facts: &Facts,
+    facts: &RunFacts,
     not_measured: &mut BTreeMap<String, String>,
 ) -> Option<Sending> {
     let settings = facts.sending.as_ref().filter(|_| plan.load.sends())?;
@@ -195,7 +195,7 @@ fn sent(
 }
 
 /// Scenario, broker, client and machine; all figures are empty.
-fn identity(plan: &Plan, facts: &Facts, measurements: &Measurements) -> Summary {
+fn identity(plan: &Plan, facts: &RunFacts, measurements: &Measurements) -> Summary {
     Summary {
         schema_version: SCHEMA_VERSION,
         lanekeeper_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -356,7 +356,7 @@ fn lateness(plan: &Plan, collector: &Collector) -> Digest {
 
 fn partitions(
     plan: &Plan,
-    facts: &Facts,
+    facts: &RunFacts,
     measurements: &Measurements,
     collector: &Collector,
     ledgers: &[Ledger],

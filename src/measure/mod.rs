@@ -32,7 +32,7 @@ mod verdict;
 mod wrong_records;
 mod wrong_report;
 
-pub use assemble::{Ended, Facts, assemble};
+pub use assemble::{Ended, RunFacts, assemble};
 pub use backlog::BacklogReading;
 pub use cell::{Applied, CellState, Owner, Ownership, PartitionCell, ResumePoint, Start};
 pub use collector::{Collector, Interval, Live, PartitionTotals, PoolWindow, Window};

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::assemble::{blocked_share, gather, judged};
 use super::sending_report::of_processes;
 use super::{
-    CellState, Collector, Ended, Facts, LaneShape, Latencies, Measurements, PartitionTotals, Parts,
-    PoolState, SendTimes,
+    CellState, Collector, Ended, LaneShape, Latencies, Measurements, PartitionTotals, Parts,
+    PoolState, RunFacts, SendTimes,
 };
 use crate::base::{Offset, PartitionId, PoolId, ProducerId, Share, Time};
 use crate::plan::{PartitionChoice, Plan};
@@ -261,7 +261,7 @@ pub fn merge_parts(
 }
 
 /// What the processes have in common, and what adds up.
-fn facts(parts: &[SharePart], unprocessed: Option<Latencies>) -> Facts {
+fn facts(parts: &[SharePart], unprocessed: Option<Latencies>) -> RunFacts {
     let first = &parts[0];
     let alone = &first.alone;
     let is_interrupted = parts.iter().any(|part| part.ended != Ended::InOrder);
@@ -270,7 +270,7 @@ fn facts(parts: &[SharePart], unprocessed: Option<Latencies>) -> Facts {
         part.warnings.iter().map(move |warning| format!("share {number}: {warning}"))
     });
     let restarts = parts.iter().flat_map(|part| &part.alone.partitions);
-    Facts {
+    RunFacts {
         run: None,
         topic: alone.topic.clone(),
         broker_version: alone.broker_version.clone(),
@@ -290,7 +290,7 @@ fn facts(parts: &[SharePart], unprocessed: Option<Latencies>) -> Facts {
         abandoned: parts.iter().map(|part| part.alone.abandoned_threads).sum(),
         ended: if is_interrupted { Ended::Interrupted } else { Ended::InOrder },
         warnings: warnings.collect(),
-        ..Facts::default()
+        ..RunFacts::default()
     }
 }
 

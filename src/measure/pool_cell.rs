@@ -134,7 +134,7 @@ pub struct PoolState {
     due_in_stages: Vec<u64>,
     /// Records intended in this stretch are late because of a fault.
     #[serde(skip)]
-    excused: (Time, Time),
+    excluded: (Time, Time),
     /// What was timed since the collector last took it.
     #[serde(skip)]
     times: SendTimes,
@@ -167,7 +167,7 @@ impl PoolState {
             window: (Time::NEVER, Time::NEVER),
             stages: StageBounds::default(),
             due_in_stages: Vec::new(),
-            excused: (Time::NEVER, Time::NEVER),
+            excluded: (Time::NEVER, Time::NEVER),
             times: SendTimes::default(),
             sent: 0,
             resolved: 0,
@@ -240,7 +240,7 @@ impl PoolState {
     /// host. Lanes and totals stay.
     pub(super) fn end_backlog(&mut self) {
         self.fence = Incarnation(0);
-        self.excused = (Time::NEVER, Time::NEVER);
+        self.excluded = (Time::NEVER, Time::NEVER);
         (self.first_sent, self.last_sent) = (None, None);
         self.blocked_by_client = Duration::ZERO;
         self.times.clear();
@@ -276,7 +276,7 @@ impl PoolState {
         self.last_sent = Some(now);
         if intended >= self.window.0 && intended < self.window.1 {
             side.sent_in_window += 1;
-            if intended < self.excused.0 || intended >= self.excused.1 {
+            if intended < self.excluded.0 || intended >= self.excluded.1 {
                 self.times.lateness.between(intended, now);
             }
         }
@@ -284,9 +284,9 @@ impl PoolState {
     }
 
     /// A fault delays records intended from `from` to `to`: that they are late says nothing about the tester.
-    pub fn excuse(&mut self, from: Time, to: Time) {
+    pub fn exclude_lateness(&mut self, from: Time, to: Time) {
         // What was just due is caught as well.
-        self.excused = (from - Duration::from_millis(20), to);
+        self.excluded = (from - Duration::from_millis(20), to);
     }
 
     /// The client took no records from `from` to `to`, because the cluster did not: what is late until the backlog is
@@ -294,16 +294,16 @@ impl PoolState {
     pub fn blocked_by_client(&mut self, from: Time, to: Time) {
         self.blocked_by_client += to.remaining(from);
         let end = to + BACKLOG_SENT;
-        if self.excused.1 >= from && self.excused.0 <= to {
-            self.excused.1 = self.excused.1.max(end);
+        if self.excluded.1 >= from && self.excluded.0 <= to {
+            self.excluded.1 = self.excluded.1.max(end);
         } else {
-            self.excuse(from, end);
+            self.exclude_lateness(from, end);
         }
     }
 
-    /// The delay of [`PoolState::excuse`] ends at `to`.
-    pub fn excuse_until(&mut self, to: Time) {
-        self.excused.1 = to;
+    /// The delay of [`PoolState::exclude_lateness`] ends at `to`.
+    pub fn exclude_lateness_until(&mut self, to: Time) {
+        self.excluded.1 = to;
     }
 
     /// Notes what became of records. Answers count whichever incarnation's client brings them: they
@@ -443,7 +443,7 @@ mod tests {
         let mut state = cell.lock();
         state.set_window(ms(1_000), ms(2_000));
         // From 20 ms before.
-        state.excuse(ms(1_220), ms(1_300));
+        state.exclude_lateness(ms(1_220), ms(1_300));
         for due in [999, 1_000, 1_199, 1_200, 1_299, 1_300, 1_999, 2_000] {
             state.sent(PRODUCER, PARTITION, ms(due), ms(due + due / 100));
         }

@@ -1,4 +1,4 @@
-//! Who reads the topic, what a record costs to process, and where processed offsets are kept.
+//! The consumers: how partitions are assigned to them, the work per record, and the place of processed offsets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,19 +12,19 @@ use crate::base::ConsumerId;
 pub struct ConsumersPlan {
     /// How partitions are assigned to consumers.
     pub membership: Membership,
-    /// Where reading starts.
+    /// The offsets from which partitions are read.
     pub start: StartAt,
-    /// What a record costs to process.
+    /// The work on a record.
     pub work: WorkPlan,
     /// Records processed before they are counted and the checkpoint moves, at most.
     pub batch_records: u32,
-    /// Where processed offsets are kept.
+    /// The place of processed offsets.
     pub checkpoint: CheckpointPlan,
-    /// What happens to a record on which the consumer fails each time it is started.
+    /// The treatment of a record on which the consumer fails each time it is started.
     pub poison: PoisonPolicy,
 }
 
-/// What happens to poison: a record on which three starts of the consumer in a row failed.
+/// The treatment of poison: a record on which three starts of the consumer in a row failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoisonPolicy {
     /// The consumer is given up, and the run has failed.
@@ -59,20 +59,20 @@ pub enum ClientTopology {
 pub struct GroupPlan {
     /// Number of members.
     pub members: u32,
-    /// How members and coordinator agree.
+    /// The protocol between members and coordinator.
     pub protocol: GroupProtocol,
-    /// How long a member's place lasts.
+    /// The identity of members.
     pub identity: Identity,
     /// Members that a fault kills: with [`Identity::Crashable`] they alone are not dynamic.
     pub killed: BTreeSet<ConsumerId>,
-    /// How often processed offsets are committed.
+    /// Interval of commits of processed offsets.
     pub commit_interval: Duration,
-    /// How long a member may go without asking for records before its client leaves the group for it.
+    /// Longest time between two polls of a member. After that its client leaves the group.
     pub max_poll_interval: Duration,
 }
 
 impl GroupPlan {
-    /// How long the place of this member lasts.
+    /// The identity of this member.
     pub fn identity_of(&self, member: ConsumerId) -> Identity {
         match self.identity {
             Identity::Crashable if !self.killed.contains(&member) => Identity::Dynamic,
@@ -86,7 +86,7 @@ impl GroupPlan {
         self.identity == Identity::Static && matches!(self.protocol, GroupProtocol::Consumer { .. })
     }
 
-    /// How long a silent member keeps its partitions; `None` when that is the broker's setting.
+    /// Time after which a silent member loses its partitions; `None` if the broker decides it.
     pub fn session_timeout(&self) -> Option<Duration> {
         match self.protocol {
             GroupProtocol::Classic { session_timeout, .. } => Some(session_timeout),
@@ -94,7 +94,7 @@ impl GroupPlan {
         }
     }
 
-    /// How long a crashed member keeps its partitions, as far as that can be known beforehand.
+    /// Time after which a crashed member loses its partitions, as far as it is known before the run.
     pub fn crash_noticed_after(&self) -> Duration {
         self.session_timeout().unwrap_or(SESSION_TIMEOUT_OF_BROKERS)
     }
@@ -108,41 +108,41 @@ pub(super) const SESSION_TIMEOUT_OF_BROKERS: Duration = Duration::from_secs(45);
 pub enum GroupProtocol {
     /// JoinGroup and SyncGroup: one of the members assigns the partitions.
     Classic {
-        /// How partitions are assigned to members.
+        /// The assignor of the leader.
         assignor: Assignor,
-        /// How long a silent member keeps its partitions.
+        /// Time after which a silent member loses its partitions.
         session_timeout: Duration,
         /// Interval of heartbeats.
         heartbeat_interval: Duration,
     },
     /// ConsumerGroupHeartbeat (KIP-848): the broker assigns the partitions, with timeouts of its own.
     Consumer {
-        /// How partitions are assigned to members; `None` leaves it to the broker.
+        /// The assignor of the broker; `None` for its default.
         assignor: Option<RemoteAssignor>,
     },
 }
 
-/// How a broker deals out partitions.
+/// The assignor of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoteAssignor {
-    /// Evenly, keeping what it can.
+    /// Balanced, with as few moves as possible.
     Uniform,
     /// Contiguous ranges.
     Range,
 }
 
-/// How a member assigns partitions.
+/// The assignor of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assignor {
     /// Contiguous ranges; eager.
     Range,
-    /// One by one; eager.
+    /// One partition after the other; eager.
     RoundRobin,
-    /// Keeps what it can; incremental.
+    /// Balanced, with as few moves as possible; incremental.
     CooperativeSticky,
 }
 
-/// How members identify themselves.
+/// The identity of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// Leaves the group when closed.
@@ -155,21 +155,21 @@ pub enum Identity {
     Static,
 }
 
-/// Where reading starts.
+/// The offsets from which partitions are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAt {
     /// The first record there is.
     Beginning,
-    /// Whatever comes after the run's start.
+    /// The end of each partition at the start of the run.
     End,
 }
 
-/// Processing cost per partition.
+/// The work on a record, by partition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkPlan {
-    /// For partitions not named in `of`.
+    /// The work in partitions that are not in `of`.
     pub default: Work,
-    /// For single partitions.
+    /// The work in single partitions.
     pub of: BTreeMap<u32, Work>,
 }
 
@@ -179,16 +179,16 @@ impl WorkPlan {
         self.default != Work::None || self.of.values().any(|work| *work != Work::None)
     }
 
-    /// What a record of partition `partition` costs.
+    /// The work on a record of this partition.
     pub fn of(&self, partition: u32) -> Work {
         self.of.get(&partition).copied().unwrap_or(self.default)
     }
 }
 
-/// What processing a record costs.
+/// The work on a record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Work {
-    /// Nothing beyond verification.
+    /// No work beyond verification.
     None,
     /// Occupies a core.
     Cpu(ServiceTime),
@@ -206,7 +206,7 @@ impl Work {
     }
 }
 
-/// How long the work on a record takes, perhaps random.
+/// Duration of the work on a record, which may be random.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ServiceTime {
     /// Always the same.
@@ -257,7 +257,7 @@ impl fmt::Display for RemoteAssignor {
     }
 }
 
-/// Where processed offsets are kept, under explicit assignment.
+/// The place of processed offsets, under explicit assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckpointPlan {
     /// In this process only: a restarted consumer goes on, a later run does not.

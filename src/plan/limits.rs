@@ -1,18 +1,18 @@
-//! When a run's figures are not to be believed, and how children come back.
+//! The limits beyond which a run is invalid, and the policies of watchdogs and restarts.
 //!
-//! What must hold at the end of a run, and what a run needs for that.
+//! Also the expectations of a run, and what each of them needs.
 //!
-//! Scheduled faults: every occurrence, with its targets resolved.
+//! Also the scheduled faults: every occurrence, with its targets resolved.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::{Acks, CheckpointPlan, Pace, Plan, ProducerClients};
 use crate::base::{Random, format_duration};
-use crate::fault::{Disturbance, FaultEffect, KindPlan, Targets};
+use crate::fault::{ClusterFault, FaultEffect, KindPlan, Targets};
 use crate::summary::{Figure, Need};
 
-/// Thresholds of self-doubt. Beyond them a run is `INVALID`.
+/// Thresholds of the load generator's own behaviour. Beyond them a run is `INVALID`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Smallest share of the records due in the measured window that a paced run sends.
@@ -39,14 +39,14 @@ impl Default for Limits {
     }
 }
 
-/// When a consumer that says nothing counts as hung.
+/// The limits after which a silent consumer counts as hung.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchPolicy {
-    /// How long a host may take to come round; and what each remedy gets to help.
+    /// Longest time between two polls of a host. Also the time that each remedy has to take effect.
     pub poll: Duration,
-    /// How long records may wait without one coming, while no trouble of the cluster is known.
+    /// Longest time that records may wait without a delivery, while the cluster has no known failure.
     pub fetch: Duration,
-    /// How long the thread of a consumer that was given up may take to close its client.
+    /// Longest time until the thread of a released consumer has closed its client.
     pub close: Duration,
     /// Threads that may be abandoned at once before the run has failed.
     pub abandoned_max: u32,
@@ -64,7 +64,7 @@ impl Default for WatchPolicy {
     }
 }
 
-/// How a failed consumer or pool comes back.
+/// The policy for restarts of consumers and pools.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RestartPolicy {
     /// Delay before the second restart; the first is immediate.
@@ -79,7 +79,7 @@ pub struct RestartPolicy {
     pub stable: Duration,
     /// Failures without progress within `budget_window` after which a consumer is given up.
     pub budget: u32,
-    /// See `budget`.
+    /// The window in which failures are counted for `budget`.
     pub budget_window: Duration,
 }
 
@@ -114,7 +114,7 @@ pub struct Expectation {
     pub expression: String,
     /// The figure.
     pub figure: Figure,
-    /// What it must be.
+    /// The required value.
     pub comparison: Comparison,
     /// Whether it is one that every run has unless its scenario names the figure.
     pub is_default: bool,
@@ -150,7 +150,7 @@ impl Comparison {
         }
     }
 
-    /// How far `value` is on the wrong side, for finding the worst of several; larger is worse.
+    /// Distance of `value` from what is required, to find the worst of several values; larger is worse.
     pub fn badness(&self, value: f64) -> f64 {
         match *self {
             Comparison::Equal(want) => (value - want).abs(),
@@ -223,23 +223,23 @@ impl Plan {
     }
 }
 
-/// One fault at one time. A repeated `[[fault]]` is one of these for each repetition.
+/// One occurrence of a fault. A repeated `[[fault]]` has one for each repetition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultPlan {
-    /// Which `[[fault]]` of the scenario, from 0.
+    /// Index of the `[[fault]]` in the scenario, from 0.
     pub entry: usize,
-    /// When, counted from the start of the load, warmup included.
+    /// Time of the fault, from the start of the load, warmup included.
     pub at: Duration,
-    /// How long it lasts; `None` for what is over at once, or lasts forever.
+    /// Duration of the fault; `None` for an instantaneous or unlimited one.
     pub lasts: Option<Duration>,
-    /// What happens.
+    /// Kind and effect of the fault.
     pub kind: KindPlan,
-    /// The receiver.
+    /// The targets of the fault.
     pub targets: Targets,
 }
 
 impl FaultPlan {
-    /// When it is over; when it begins, for what is over at once.
+    /// End of the fault; its time, if it is instantaneous.
     pub fn end(&self) -> Duration {
         self.at + self.lasts.unwrap_or_default()
     }
@@ -249,7 +249,7 @@ impl Plan {
     /// Partitions the topic has in the end: faults may make it grow.
     pub fn partitions_max(&self) -> u32 {
         let grown = self.faults.iter().filter_map(|fault| match fault.kind.effect {
-            FaultEffect::Cluster(Disturbance::Grow(partitions)) => Some(partitions),
+            FaultEffect::Cluster(ClusterFault::Grow(partitions)) => Some(partitions),
             _ => None,
         });
         grown.chain([self.topic.partitions]).max().unwrap_or(0)

@@ -1,7 +1,7 @@
-//! What is sent: producers, their schedule, and where each record goes.
+//! The load: producers, their schedules, and the partition of each record.
 //!
-//! Which partition a record goes to. Decided here, never by a client's partitioner, because a lane's
-//! sequence number needs to know.
+//! The partition of a record is chosen here, never by a client's partitioner, because the sequence number in the lane
+//! depends on it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::base::{PartitionId, ProducerId, Random, Seed};
 pub struct LoadPlan {
     /// Number of producers (schedules).
     pub producers: u32,
-    /// How fast each producer sends.
+    /// The rate of each producer.
     pub pace: Pace,
     /// Stages after the warmup, up to the end of the load; none if the rate stays the same.
     pub stages: Vec<StagePlan>,
@@ -28,25 +28,25 @@ pub struct LoadPlan {
     pub payload: Arc<PayloadPlan>,
     /// Bytes of a record: its value, stamp included, its key and headers; the mean.
     pub payload_bytes: u32,
-    /// The same of the largest record.
+    /// Bytes of the largest record.
     pub payload_bytes_max: u32,
-    /// Which partition a record goes to.
+    /// The choice of a record's partition.
     pub partition: PartitionChoice,
     /// Zipf exponent of the partition weights for `random` and `keyed`; 0 is uniform.
     pub skew: f64,
     /// Zipf exponent of the keys' weights for `keyed`; 0 is uniform.
     pub key_skew: f64,
-    /// How the producers' schedules are placed against each other.
+    /// The placement of the producers' schedules relative to each other.
     pub phases: Phases,
     /// Number of producer pools (actors, one thread each).
     pub pools: u32,
-    /// How many connections carry the producers.
+    /// The connections of the producers.
     pub clients: ProducerClients,
-    /// Which replicas must have a record before it is acknowledged.
+    /// The replicas that must have a record before it is acknowledged.
     pub acks: Acks,
-    /// Whether the client's retries may not duplicate or reorder.
+    /// True if the client's retries must not duplicate or reorder records.
     pub idempotence: bool,
-    /// How long a client waits for a batch to fill.
+    /// Time that a client waits for a batch to fill.
     pub linger: Duration,
     /// Compression of batches.
     pub compression: Compression,
@@ -76,7 +76,7 @@ impl LoadPlan {
     }
 }
 
-/// How fast a producer sends.
+/// The rate of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// Record k is due at start + phase + k x period.
@@ -88,7 +88,7 @@ pub enum Pace {
     Max,
 }
 
-/// Which partition a record goes to. Always decided here, never by the client.
+/// The choice of a record's partition. It is always made here, never by the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionChoice {
     /// Producer i always to partition i mod n.
@@ -106,7 +106,7 @@ pub enum PartitionChoice {
     Only(u32),
 }
 
-/// How schedules are placed against each other.
+/// The placement of schedules relative to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phases {
     /// Producer i starts i/n of a period late.
@@ -117,7 +117,7 @@ pub enum Phases {
     Poisson,
 }
 
-/// How many client connections carry the producers.
+/// The connections of the producers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProducerClients {
     /// One client per pool.

@@ -1,6 +1,6 @@
 //! The plan: what will happen, with every default decided. Pure data, built by [`build()`].
 //!
-//! Nothing after this module looks at a scenario again.
+//! No later module reads the scenario.
 
 mod backlog;
 mod broker_faults;
@@ -56,29 +56,29 @@ pub struct Plan {
     pub overrides: Vec<String>,
     /// Seed of all randomness.
     pub seed: Seed,
-    /// Which part of the run this process makes, if there are several processes.
+    /// The part of the run that this process makes, if there are several processes.
     pub share: Option<Share>,
-    /// Where the records go.
+    /// The cluster.
     pub broker: BrokerPlan,
     /// The topic under test.
     pub topic: TopicPlan,
-    /// What is sent.
+    /// The load.
     pub load: LoadPlan,
-    /// Who reads it.
+    /// The consumers.
     pub consumers: ConsumersPlan,
-    /// How failed consumers and pools come back.
+    /// The policy for restarts of consumers and pools.
     pub restart: RestartPolicy,
-    /// When a consumer that says nothing counts as hung.
+    /// The limits after which a silent consumer counts as hung.
     pub watch: WatchPolicy,
-    /// How long the parts of the run last.
+    /// The durations of the parts of the run.
     pub times: Times,
-    /// When the run's figures are not to be believed.
+    /// The limits beyond which the run is invalid.
     pub limits: Limits,
     /// librdkafka properties from the scenario.
     pub client: ClientProperties,
     /// Every occurrence of every fault, in the order of their times.
     pub faults: Vec<FaultPlan>,
-    /// What must hold at the end.
+    /// The expectations.
     pub expectations: Vec<Expectation>,
 }
 
@@ -96,7 +96,7 @@ pub struct BrokerPlan {
 }
 
 impl BrokerPlan {
-    /// Which line of the registry applies.
+    /// The kind of the broker: its line in the registry.
     pub fn kind(&self) -> BrokerKind {
         self.kind
     }
@@ -106,7 +106,7 @@ impl BrokerPlan {
         if self.capability().is_modelled { ClientKind::Native } else { self.library }
     }
 
-    /// What this kind of broker can do.
+    /// The capabilities of this kind of broker.
     pub fn capability(&self) -> &'static Capability {
         self.kind.capability()
     }
@@ -119,9 +119,9 @@ pub struct Times {
     pub warmup: Duration,
     /// The measured window; with a message count it ends when all are sent, at the latest after this.
     pub duration: Duration,
-    /// How long consumers may take to read what is left after the last send.
+    /// Time limit of consumers for the records that are left after the last send.
     pub drain: Duration,
-    /// How long starting (broker, topic, every consumer) may take.
+    /// Time limit of the start: broker, topic, every consumer.
     pub startup: Duration,
     /// Interval of the distributions in `latency.hlog`.
     pub latency_interval: Duration,
@@ -148,9 +148,9 @@ pub struct ClientProperties {
 /// A librdkafka property of the scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PropertyPlan {
-    /// Its value, as text.
+    /// Value of the property, as text.
     pub value: String,
-    /// Where the scenario names it.
+    /// Place of the property in the scenario.
     pub written: Origin,
 }
 

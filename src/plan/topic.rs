@@ -17,15 +17,15 @@ pub struct TopicPlan {
     pub replication_factor: u32,
     /// Replicas that have to be in sync for `acks = all`.
     pub min_insync_replicas: u32,
-    /// How long records are kept, if the topic is created.
+    /// Retention time of records, if the topic is created.
     pub retention: Duration,
-    /// How many bytes per partition are kept, if the topic is created.
+    /// Retention size per partition in bytes, if the topic is created.
     pub retention_bytes: u64,
     /// Whether the run may write into a topic that is there already.
     pub writes_to_existing: bool,
     /// Whether a topic this run created stays after it.
     pub keep: bool,
-    /// How often new partitions are looked for.
+    /// Interval of checks for new partitions.
     pub discover: Duration,
 }
 
@@ -51,7 +51,7 @@ impl TopicName {
     }
 }
 
-/// What a simulation assumes. Nothing in it has been fitted to a real cluster unless the book says so.
+/// The model of a simulation. Its values were fitted to no real cluster unless the book says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimPlan {
     /// Number of brokers.
@@ -66,11 +66,11 @@ pub struct SimPlan {
     pub jitter: Duration,
     /// Bytes a second that each connection carries in each direction; `None` for no limit.
     pub bandwidth: Option<u64>,
-    /// What the cluster does about brokers that fail.
+    /// Timeouts of the cluster for brokers that fail.
     pub outage: OutagePlan,
-    /// What the cluster sets for groups of the consumer protocol.
+    /// Settings of the cluster for groups of the consumer protocol.
     pub consumer_groups: ConsumerGroupsPlan,
-    /// What clients do about it.
+    /// Timeouts of clients.
     pub client: RetryPlan,
     /// Cores of the machine the consumers run on.
     pub host_cores: u32,
@@ -83,7 +83,7 @@ pub struct OutagePlan {
     pub broker_session: Duration,
     /// A follower that is behind for this long leaves the in-sync replicas.
     pub replica_lag_max: Duration,
-    /// How often preferred replicas that are in sync again are let lead; `None` for never.
+    /// Interval at which preferred replicas that are in sync become leaders again; `None` for never.
     pub leader_balance: Option<Duration>,
     /// Whether a replica that is not in sync may lead when no other is left.
     pub unclean_elections: bool,
@@ -92,7 +92,7 @@ pub struct OutagePlan {
 /// What brokers set for groups of the consumer protocol (KIP-848).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerGroupsPlan {
-    /// How long a silent member keeps its partitions.
+    /// Session timeout.
     pub session_timeout: Duration,
     /// Interval of heartbeats.
     pub heartbeat_interval: Duration,
@@ -101,12 +101,12 @@ pub struct ConsumerGroupsPlan {
 /// When a client begins, when it gives up on an answer, and when it tries again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPlan {
-    /// What a consumer's client needs from its creation until it does anything.
+    /// Time from the creation of a consumer's client to its first request.
     pub start: Duration,
     /// A client closes a connection on which a request is unanswered for this long.
     pub request_timeout: Duration,
-    /// How long a record may take until it is acknowledged.
+    /// Longest time until a record is acknowledged.
     pub message_timeout: Duration,
-    /// How long a client waits before it tries again what failed; doubles up to ten times that.
+    /// Backoff before a retry. It doubles up to ten times this value.
     pub retry_backoff: Duration,
 }

@@ -1,7 +1,6 @@
-//! The run's account: what was known when the load began, put together with what was measured since, and what a reader
-//! of the result should know, each with what to do about it.
+//! The summary of a run: facts from before the load, measurements, and warnings, each of which says what to do.
 //!
-//! The collector's rounds: once a second it takes the shards out and tells the observer.
+//! Also the collector's rounds: once a second it takes the shards out of the cells and informs the observer.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +15,7 @@ use crate::base::Time;
 use crate::error::Error;
 use crate::logic::unprocessed_ages;
 use crate::measure::{
-    Collector, Ended, Event, Facts, Interval, Live, Measurements, SharePart, assemble,
+    Collector, Ended, Event, Interval, Live, Measurements, RunFacts, SharePart, assemble,
     without_accounts,
 };
 use crate::plan::Pace;
@@ -27,8 +26,8 @@ use crate::summary::Summary;
 pub(super) struct Account {
     context: Context,
     status: watch::Receiver<Status>,
-    /// What does not change any more.
-    begun: Facts,
+    /// The facts that do not change any more.
+    begun: RunFacts,
 }
 
 impl Account {
@@ -41,7 +40,7 @@ impl Account {
         startup: Duration,
     ) -> Account {
         let times = context.plan.times;
-        let begun = Facts {
+        let begun = RunFacts {
             run: Some(context.run),
             topic: environment.topic.clone(),
             resumed: environment.from.resumed.clone(),
@@ -56,7 +55,7 @@ impl Account {
             handler: context.handlers.as_ref().map(|handlers| handlers.name().to_owned()),
             startup_ms: Some(startup.as_secs_f64() * 1e3),
             requests: environment.requests.clone(),
-            ..Facts::default()
+            ..RunFacts::default()
         };
         if let Some(requests) = &begun.requests {
             requests.measure(begun.measured.0, begun.measured.1);
@@ -64,12 +63,12 @@ impl Account {
         Account { context: context.clone(), status, begun }
     }
 
-    /// Where everything is measured.
+    /// The measurements of the run.
     pub(super) fn measurements(&self) -> &Measurements {
         &self.context.measurements
     }
 
-    /// The summary of a run whose load ended at `until`, or that goes on and has come to `until`.
+    /// The summary of a run whose load ended at `until`, or which continues and has progressed to `until`.
     pub(super) fn summary(
         &self,
         collector: &Collector,
@@ -101,7 +100,7 @@ impl Account {
         part
     }
 
-    fn facts(&self, ended: Ended, until: Time, mut warnings: Vec<String>) -> Facts {
+    fn facts(&self, ended: Ended, until: Time, mut warnings: Vec<String>) -> RunFacts {
         let status = self.status.borrow().clone();
         self.context.runtime.note_leaders(&self.context.measurements);
         warnings.extend(all_warnings(&self.context, &status));
@@ -115,7 +114,7 @@ impl Account {
                 unprocessed_ages(plan, measurements, self.begun.start, measured, now)
             }
         };
-        Facts {
+        RunFacts {
             until,
             measured,
             unprocessed,
@@ -158,7 +157,7 @@ fn all_warnings(context: &Context, status: &Status) -> Vec<String> {
     warnings
 }
 
-/// What the figures depend on.
+/// Warnings about assumptions that the figures depend on.
 fn assumptions(context: &Context) -> Vec<String> {
     let mut warnings = Vec::new();
     if !context.plan.broker.kind().capability().timing_is_real {
@@ -185,7 +184,7 @@ fn assumptions(context: &Context) -> Vec<String> {
     warnings
 }
 
-/// Who was given up, what was abandoned, and what was skipped.
+/// Warnings about consumers that were given up, abandoned threads, and skipped records.
 fn supervision(context: &Context, status: &Status) -> Vec<String> {
     let mut warnings = Vec::new();
     for (consumer, reason) in &status.given_up {
@@ -211,7 +210,7 @@ fn supervision(context: &Context, status: &Status) -> Vec<String> {
     warnings
 }
 
-/// What was found in the log that is not this run's.
+/// Warnings about records in the log that are not of this run.
 fn of_records(context: &Context) -> Vec<String> {
     let sends = context.plan.load.sends();
     let mut warnings = Vec::new();
@@ -243,26 +242,26 @@ fn of_records(context: &Context) -> Vec<String> {
 
 /// Follows a run while it goes on. Called from the collector's thread, about once a second.
 pub trait Observer: Send {
-    /// The run has entered a new part.
+    /// A phase of the run begins.
     fn phase(&mut self, _name: &str) {}
     /// The load begins at `start`, which is `_unix_ns` nanoseconds after 1970 on the wall clock (0 in a simulation):
     /// all other times count from here.
     fn begin(&mut self, _start: Time, _unix_ns: i64) {}
     /// The last second of one partition or pool.
     fn interval(&mut self, _interval: &Interval<'_>) {}
-    /// All partitions' last second; `elapsed` counts from the start of the load.
+    /// The last second of all partitions; `elapsed` counts from the start of the load.
     fn second(&mut self, _live: &Live<'_>, _elapsed: Duration) {}
-    /// What happened in the control plane since the last call.
+    /// The events of the control plane since the last call.
     fn events(&mut self, _events: &[(Time, Event)]) {}
-    /// The run's summary as it would be if it were cut off now.
+    /// The summary that the run would have if it were cut off now.
     fn so_far(&mut self, _summary: &Summary) {}
-    /// Why nothing more can be kept, if that is so: a simulation ends with that.
+    /// The reason why nothing more can be kept, if so. A simulation ends with it.
     fn is_full(&self) -> Option<String> {
         None
     }
 }
 
-/// Looks at nothing.
+/// An observer that ignores everything.
 impl Observer for () {}
 
 /// A running collector.
@@ -273,14 +272,14 @@ pub(super) struct Collecting {
 }
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How often a run in real time tells its observer what happened: faults are shown when they happen.
+/// Time between two calls of the observer in real time, so that faults are shown when they happen.
 const LOOK: Duration = Duration::from_millis(250);
-/// Intervals a run that can be made again has at most: what happened within one is found out so, and the work of
-/// ending one is more than that of simulating a second.
+/// Largest number of intervals of a run that can be repeated. A replay shows what happens within an interval, and
+/// ending one costs more than simulating a second.
 const REPRODUCIBLE_INTERVALS_MAX: u32 = 60;
 
 impl Collecting {
-    /// Starts collecting, in intervals counted from `start`. The error is of a system that gives no thread.
+    /// Starts collecting, in intervals that count from `start`. Fails if the operating system gives no thread.
     pub(super) fn start(
         account: Account,
         context: &Context,
@@ -296,7 +295,7 @@ impl Collecting {
             }
             false => (INTERVAL, LOOK),
         };
-        // What the run costs the host is measured from the start on, which takes a round of its own.
+        // The cost of the run on this machine is measured from the start on, which takes a round of its own.
         let first = if runtime.measures_the_host() { start } else { start + interval };
         let round = Round { account, context, collector, observer, start, interval, seen: 0 };
         let round = Arc::new(Mutex::new(Some(round)));
@@ -309,7 +308,7 @@ impl Collecting {
         Ok(Collecting { round, _rounds: rounds })
     }
 
-    /// Takes the last shards and ends the rounds. The error is of a round that panicked: its figures are not whole.
+    /// Takes the last shards and ends the rounds. Fails if a round has panicked, because its figures are incomplete.
     pub(super) fn stop(self) -> Result<Collector, Error> {
         let taken = lock(&self.round).take();
         let Some(mut round) = taken.filter(|_| !self.round.is_poisoned()) else {
@@ -321,7 +320,7 @@ impl Collecting {
     }
 }
 
-/// A second, or of a long run a share of it, in whole seconds.
+/// One second, or in a long run a fraction of it, in whole seconds.
 fn reproducible_interval(load_end: Duration) -> Duration {
     let seconds = (load_end / REPRODUCIBLE_INTERVALS_MAX).as_secs_f64().ceil();
     INTERVAL.max(Duration::from_secs_f64(seconds))
@@ -343,8 +342,8 @@ struct Round {
 }
 
 impl Round {
-    /// Tells what happened until `to`. Ends the interval that is due to end then; one that would end at the start is the
-    /// beginning of the first.
+    /// Passes on the events until `to`, and ends the interval that ends then. The first call only begins the first
+    /// interval.
     fn due(&mut self, to: Time) -> ControlFlow<()> {
         if to == self.start {
             self.collector.cost.start();

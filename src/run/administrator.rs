@@ -1,4 +1,4 @@
-//! Who prepares the cluster for a run: an administrator of the client that the run uses.
+//! The administrator that prepares the cluster for a run, with the client library of the run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::scenario::{Diagnostic, Source, Sources};
 
-/// How long a broker may take to say which brokers there are.
+/// Time limit of the request for brokers.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// Between two looks for a topic that another process has made.
+/// Time between two checks for a topic that another process creates.
 const TOPIC_PAUSE: Duration = Duration::from_millis(100);
-/// How long all brokers may take to know of it.
+/// Time limit until all brokers know that topic.
 const TOPIC_KNOWN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The client library that the plan has.
@@ -42,7 +42,7 @@ pub(super) fn administrator_of(
     library_of(plan)?.administrator(settings, bootstrap, topic, clock).map_err(environment)
 }
 
-/// Connects to the cluster. Where another process has made the topic already, the brokers are asked until all know of it.
+/// Connects to the cluster. If another process has created the topic, the brokers are asked until all of them know it.
 pub(super) async fn connect_to_topic_of(
     admin: &mut dyn Administrator,
     share: Option<Share>,
@@ -63,13 +63,13 @@ pub(super) async fn connect_to_topic_of(
                     .to_owned(),
             ));
         }
-        // What the other processes say is heard meanwhile.
+        // The messages of the other processes are handled meanwhile.
         tokio::time::sleep(TOPIC_PAUSE).await;
     }
 }
 
-/// The ports to the topic `at.1` on the cluster at `at.0`, with the client that the plan names; `embedded` is the cluster
-/// if it is in this process.
+/// The ports to the topic `at.1` on the cluster at `at.0`, with the plan's client library. `embedded` is the cluster if
+/// it is in this process.
 pub(super) fn make_cluster(
     (plan, run): (&Arc<Plan>, RunId),
     settings: &ClientSettings,
@@ -82,7 +82,7 @@ pub(super) fn make_cluster(
     library_of(plan)?.cluster(place).map_err(|error| Error::Environment(error.to_string()))
 }
 
-/// Diagnostics with the places of the scenario they speak of.
+/// Diagnostics, with their places in the scenario.
 pub(super) fn rendered(plan: &Plan, diagnostics: &[Diagnostic]) -> String {
     let file = Source { name: format!("{}.toml", plan.name), text: plan.source.clone() };
     let sources = Sources { file: &file, overrides: &plan.overrides };

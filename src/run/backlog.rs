@@ -1,4 +1,4 @@
-//! Writes the backlog, before any consumer is there.
+//! Writes the backlog before any consumer is started.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::logic::Pacer;
 
 impl RunControl {
-    /// Writes the backlog of the plan, if it has one, and waits for its acknowledgements. Consumers are to be started
-    /// next.
+    /// Writes the plan's backlog, if there is one, and waits for its acknowledgements. The next step is to start the
+    /// consumers.
     pub(super) async fn write_backlog(&mut self) -> Result<(), Error> {
         let plan = self.context.plan.clone();
         if plan.load.backlog.is_none() {
@@ -24,7 +24,7 @@ impl RunControl {
         self.tell(SupervisorMsg::StartBacklog { pools: (0..plan.load.pools).map(pool).collect() });
         self.until_written(began).await?;
         self.tell(SupervisorMsg::EndBacklog);
-        // The load waits for its own pools.
+        // The load has pools of its own.
         if self.until_done(plan.times.startup, |status| !status.pools_over).await
             != Waited::Happened
         {
@@ -35,7 +35,7 @@ impl RunControl {
         Ok(())
     }
 
-    /// Waits until every record is acknowledged, as long as more of them are.
+    /// Waits until every record is acknowledged, as long as acknowledgements arrive.
     async fn until_written(&mut self, began: Time) -> Result<(), Error> {
         let limit = self.context.plan.times.startup;
         let mut acked = 0;
@@ -77,7 +77,7 @@ impl RunControl {
         self.context.measurements.pools.iter().map(of).sum()
     }
 
-    /// The error with which most records were refused, if some were.
+    /// The error with which most records were refused, if any were.
     fn refused(&self) -> Option<String> {
         let pools = self.context.measurements.pools.iter();
         let worst = |pool: &crate::measure::PoolCell| {

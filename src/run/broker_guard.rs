@@ -1,4 +1,4 @@
-//! Asks the cluster how many brokers the commands of faults may stop at once, before anything is broken.
+//! Asks the cluster how many brokers the commands of faults may stop at once, before any fault is injected.
 
 use super::administrator::environment;
 use crate::base::format_duration;
@@ -6,11 +6,11 @@ use crate::broker::setup::{Administrator, Deadline, TopicReplicas};
 use crate::error::Error;
 use crate::plan::{Plan, brokers_down_max};
 
-/// How many brokers may be down at once. On a cluster elsewhere its topic is asked about, which may be another one than
-/// the scenario describes.
+/// The number of brokers that may be down at once. A cluster elsewhere is asked for its topic, which may differ from
+/// the one in the scenario.
 ///
 /// # Errors
-/// The plan stops more, or brokers that are not there; or the cluster does not answer.
+/// The plan stops more brokers, or brokers that do not exist; or the cluster does not answer.
 pub(super) async fn down_max(
     plan: &Plan,
     admin: &mut dyn Administrator,
@@ -24,7 +24,7 @@ pub(super) async fn down_max(
     judged(plan, &replicas).map_err(Error::Input)
 }
 
-/// How many may be down, or why the plan stops too many.
+/// The number of brokers that may be down, or the reason why the plan stops too many.
 fn judged(plan: &Plan, replicas: &TopicReplicas) -> Result<usize, String> {
     let TopicReplicas { copies, min_insync, brokers } = replicas;
     if let Some(id) = plan.stopped_brokers().difference(brokers).next() {
@@ -35,7 +35,7 @@ fn judged(plan: &Plan, replicas: &TopicReplicas) -> Result<usize, String> {
             there.join(", ")
         ));
     }
-    // Where it is not known, all copies but one are taken to be needed.
+    // If it is unknown, all replicas but one are assumed to be needed.
     let needed = min_insync.unwrap_or(copies.saturating_sub(1));
     let most = brokers_down_max(*copies, needed);
     let Some(down) = plan.too_many_down(most) else { return Ok(most as usize) };

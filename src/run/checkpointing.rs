@@ -1,8 +1,8 @@
-//! Checkpoints beyond a run: the file they are kept in, or the group they are committed for, the thread that keeps them,
-//! and going on where an earlier run stopped.
+//! Checkpoints that outlive a run: the file or the group that has them, the thread that writes them, and continuing
+//! where an earlier run stopped.
 //!
-//! The thread reads the cells, which are the fence, so what a fenced incarnation brings is never kept, and nothing is
-//! kept before it counts.
+//! The thread reads the cells, which contain the fence. Offsets of a fenced incarnation are therefore never written,
+//! nor any offset before it counts.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,17 +22,17 @@ use crate::measure::{ResumePoint, Start};
 use crate::plan::{CheckpointPlan, Plan};
 use crate::summary::Resumed;
 
-/// Where checkpoints are kept.
+/// The place of the checkpoints.
 #[derive(Clone)]
 pub(super) enum Store {
     /// In a file.
     File {
-        /// The file, taken for this run.
+        /// The file, which belongs to this run.
         file: Arc<CheckpointFile>,
-        /// What stays the same in it.
+        /// The constant part of its content.
         about: Checkpoints,
     },
-    /// Committed for this group.
+    /// Commits for this group.
     Commit {
         /// The cluster.
         cluster: Arc<dyn ClusterPort>,
@@ -41,18 +41,18 @@ pub(super) enum Store {
     },
 }
 
-/// A running writer.
+/// A thread that writes checkpoints.
 pub(super) struct Checkpointing {
-    /// Dropped to end it.
+    /// Dropped to end the thread.
     stop: Sender<()>,
     over: Receiver<Option<String>>,
 }
 
-/// How long the last write may take. Committing waits for a broker that may be gone.
+/// Time limit of the last write, because a commit may wait for a broker that is gone.
 const LAST_WRITE_LIMIT: Duration = Duration::from_secs(10);
 
 impl Checkpointing {
-    /// Keeps checkpoints now, then every `interval`.
+    /// Writes checkpoints now, and then every `interval`.
     pub(super) fn start(
         context: &Context,
         store: Store,
@@ -74,7 +74,7 @@ impl Checkpointing {
         Ok(Checkpointing { stop, over })
     }
 
-    /// Keeps the last checkpoints and ends. Returns what went wrong.
+    /// Writes the last checkpoints and ends the thread. Returns the error, if there was one.
     pub(super) fn stop(self) -> Option<String> {
         drop(self.stop);
         self.over.recv_timeout(LAST_WRITE_LIMIT).unwrap_or_else(|_| {
@@ -90,10 +90,10 @@ struct Keeper {
     context: Context,
     store: Store,
     committer: Option<Box<dyn Committer>>,
-    /// What was kept last: the same again needs no writing.
+    /// The checkpoints written last. The same ones are not written again.
     kept: Option<Vec<Start>>,
     failures: u64,
-    /// What went wrong last, until it goes well again.
+    /// The last error, until a write succeeds.
     last: Option<String>,
 }
 
@@ -158,20 +158,20 @@ impl Keeper {
     }
 }
 
-/// Where a run goes on, and where its own checkpoints go. By default nowhere.
+/// How a run continues an earlier one, and where its own checkpoints are written. By default neither.
 #[derive(Clone, Default)]
 pub(super) struct Continuation {
     /// The record before each checkpoint, by partition id.
     pub(super) resume_points: Vec<Option<ResumePoint>>,
     /// The runs whose records may still be unread.
     pub(super) earlier: Vec<RunId>,
-    /// What the report says of it; `None` when the run starts from scratch.
+    /// For the report; `None` if the run does not continue another.
     pub(super) resumed: Option<Resumed>,
-    /// Where checkpoints are kept besides in memory, and how often.
+    /// Where checkpoints are written, and how often; `None` if they are only kept in memory.
     pub(super) store: Option<(Store, Duration)>,
 }
 
-/// The checkpoint file of a run, and what an earlier run has left in it.
+/// The checkpoint file of a run, with the checkpoints of an earlier run.
 pub(super) struct Resumption {
     file: Arc<CheckpointFile>,
     left: Option<Checkpoints>,
@@ -180,7 +180,7 @@ pub(super) struct Resumption {
 }
 
 impl Resumption {
-    /// Takes the file, if the plan has one. `Ok(None)` if not.
+    /// Locks the file, if the plan has one. `Ok(None)` if not.
     pub(super) fn open(plan: &Plan, topic: &str) -> Result<Option<Resumption>, Error> {
         let CheckpointPlan::File { path, .. } = &plan.consumers.checkpoint else {
             return Ok(None);
@@ -194,8 +194,8 @@ impl Resumption {
         Ok(Some(Resumption { file: Arc::new(file), left, cluster: None, topic }))
     }
 
-    /// Compares with the cluster as it is, and moves `starts` to where the earlier run stopped. Partitions that
-    /// have come since then keep theirs.
+    /// Compares the checkpoints with the cluster, and sets `starts` to them. Partitions that were added since then keep
+    /// their starts.
     pub(super) fn apply(
         &mut self,
         cluster: Option<String>,
@@ -217,7 +217,7 @@ impl Resumption {
         Ok(())
     }
 
-    /// What the run needs to go on; `ends` are the partitions' ends.
+    /// The continuation of the earlier run; `ends` are the ends of the partitions.
     pub(super) fn from(&self, ends: &[Offset]) -> Continuation {
         let Some(left) = &self.left else {
             return Continuation::default();
@@ -238,7 +238,7 @@ impl Resumption {
         }
     }
 
-    /// Where this run's own checkpoints go.
+    /// The store for this run's own checkpoints.
     pub(super) fn store(&self, run: RunId) -> Store {
         let mut runs = self.left.as_ref().map(|left| left.runs.clone()).unwrap_or_default();
         runs.push(run);
@@ -247,8 +247,7 @@ impl Resumption {
         Store::File { file: self.file.clone(), about }
     }
 
-    /// Removes the file, because its topic is gone; `why` says how that came, and what to do. Returns what the
-    /// user should know.
+    /// Removes the file, because its topic is gone. `why` has the reason and a remedy. Returns a warning for the user.
     pub(super) fn forget(&self, why: &str) -> String {
         self.file.remove();
         format!("the checkpoint file `{}` was removed: {why}", self.file.path().display())
@@ -263,19 +262,19 @@ fn not_here(path: &Path, why: &str) -> Error {
     ))
 }
 
-/// Beyond this it is no checkpoint file: a partition has some 200 bytes in it, and there are 10,000 at most.
+/// A larger file is no checkpoint file: a partition takes some 200 bytes in it, and there are at most 10,000.
 const LARGEST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A checkpoint file that no other process writes.
 #[derive(Debug)]
 pub(super) struct CheckpointFile {
     path: PathBuf,
-    /// Held until the process ends, however it ends. A file of its own, because the other one is replaced.
+    /// Held until the process ends in any way. A separate file, because the other one is replaced.
     _lock: File,
 }
 
 impl CheckpointFile {
-    /// Takes the file for this run, with what an earlier one has left in it.
+    /// Locks the file for this run, and reads the checkpoints of an earlier run.
     fn open(path: &Path) -> Result<(CheckpointFile, Option<Checkpoints>), Error> {
         let lock_path = beside(path, ".lock");
         for used in [path, &lock_path, &beside(path, ".part")] {
@@ -312,8 +311,8 @@ impl CheckpointFile {
         &self.path
     }
 
-    /// Replaces the content: a new file, forced to the disk, then renamed over the old one, and the rename forced
-    /// to the disk, too. Whatever stops this in between, the old or the new content is there, and nothing else.
+    /// Replaces the content: writes a new file, syncs it, renames it over the old one, and syncs the directory. After
+    /// an interruption at any point the file has either the old or the new content.
     fn write(&self, checkpoints: &Checkpoints) -> io::Result<()> {
         let part = beside(&self.path, ".part");
         let mut file = File::create(&part)?;
@@ -323,7 +322,7 @@ impl CheckpointFile {
         sync_directory(&self.path)
     }
 
-    /// Removes it, because its topic is gone.
+    /// Removes the file, because its topic is gone.
     fn remove(&self) {
         let _ = std::fs::remove_file(&self.path);
     }
@@ -335,7 +334,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Where directories are not files, a rename needs no forcing.
+/// On systems whose directories cannot be opened, a rename needs no sync.
 fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());

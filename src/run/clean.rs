@@ -1,4 +1,4 @@
-//! What earlier runs have left on a cluster, without a run.
+//! Finds and removes what earlier runs have left on a cluster, without a run.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::broker::setup::{Cleaner, Deadline, LeftBehind};
 use crate::error::Error;
 use crate::plan::Plan;
 
-/// The longest search.
+/// Time limit of a search.
 const SEARCH: Duration = Duration::from_secs(60);
-/// The longest removal of one topic or group.
+/// Time limit of the removal of one topic or group.
 const REMOVAL: Duration = Duration::from_secs(20);
 
-/// A cluster on which runs may have left something.
+/// A cluster on which earlier runs may have left topics and groups.
 pub struct Cleaning {
     cleaner: Box<dyn Cleaner>,
     clock: Clock,
@@ -25,7 +25,7 @@ pub struct Cleaning {
 }
 
 impl Cleaning {
-    /// For the cluster of `plan`, of which nothing else is used.
+    /// For the cluster of `plan`. Other parts of the plan are not used.
     ///
     /// # Errors
     /// The plan is for no cluster elsewhere, its properties are refused, or this build cannot do it.
@@ -35,7 +35,7 @@ impl Cleaning {
         Ok(Cleaning { cleaner, clock, runtime })
     }
 
-    /// Topics, then groups, that carry the mark of a run. Blocks for a minute at most.
+    /// Topics, then groups, with the mark of a run. Blocks for at most one minute.
     ///
     /// # Errors
     /// No broker answers.
@@ -43,10 +43,10 @@ impl Cleaning {
         self.cleaner.left_behind(&Deadline::of(self.clock, SEARCH)).map_err(environment)
     }
 
-    /// Removes one of them. Blocks for 20 s at most.
+    /// Removes one of them. Blocks for at most 20 s.
     ///
     /// # Errors
-    /// What the broker said.
+    /// The error of the broker.
     pub fn remove(&self, left: &LeftBehind) -> Result<(), Error> {
         let deadline = Deadline::of(self.clock, REMOVAL);
         self.runtime.block_on(self.cleaner.remove(left, &deadline)).map_err(environment)

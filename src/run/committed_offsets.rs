@@ -15,18 +15,18 @@ use crate::plan::{CheckpointPlan, Plan};
 /// The metric's name.
 const FIGURE: &str = "committed_ahead";
 
-/// Between two questions to the coordinator, unless a consumer is started again.
+/// Time between two questions to the coordinator. A restart of a consumer shortens it.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks at the journal for consumers that were started again.
+/// Time between two checks of the journal for restarts.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long a run's end waits for the last comparison: for one answer, and for [`SETTLED`].
+/// Longest wait at the end of a run for the last comparison: for one answer, and for [`SETTLED`].
 const LAST_LIMIT: Duration = Duration::from_secs(4);
 
 /// Longest time from the commit of an offset until its partition's cell has every record processed before it.
 ///
-/// A member hands its records to the cell in batches, and commits while it gives partitions up, from within a call of
-/// its client. So an answer can have an offset whose records are processed and not counted yet. They are counted as
-/// soon as that call returns.
+/// A member hands its records to the cell in batches. It commits while it gives up partitions, from within a call of
+/// its client. An answer may therefore have an offset whose records are processed and not counted yet. They are counted
+/// as soon as that call returns.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// A thread that compares, in real time.
@@ -37,10 +37,10 @@ pub(super) struct CommittedOffsets {
 }
 
 impl CommittedOffsets {
-    /// Begins to compare. None where no offsets are committed, and without a `coordinator` that can be asked.
+    /// Starts to compare. `None` if no offsets are committed, or without a `coordinator`.
     ///
     /// # Errors
-    /// The system has no room for a thread.
+    /// The operating system gives no thread.
     pub(super) fn start(
         context: &Context,
         coordinator: Option<Arc<dyn ClusterPort>>,
@@ -62,7 +62,7 @@ impl CommittedOffsets {
                 comparison.compare();
             }
             comparison.compare();
-            // Before the client is closed, which may take as long as the coordinator does.
+            // Before the client is closed, which may take as long as a response of the coordinator.
             let _ = report.send(());
         })?;
         Ok(Some(CommittedOffsets { stop, over }))
@@ -81,14 +81,14 @@ struct Comparison {
     cluster: Arc<dyn ClusterPort>,
     group: String,
     client: Option<Box<dyn Committer>>,
-    /// What was committed before this run committed anything. A group of assigned consumers can be older than the run.
+    /// The offsets that were committed before this run. The group of assigned consumers may be older than the run.
     before: BTreeMap<PartitionId, Offset>,
-    /// Events of the journal that were looked at.
+    /// Number of events in the journal that were checked.
     seen: usize,
 }
 
 impl Comparison {
-    /// Waits until it is time to compare again; true at the run's end.
+    /// Waits until the next comparison is due. True at the end of the run.
     fn is_stopped(&mut self, stopped: &Receiver<()>) -> bool {
         for _ in 0..INTERVAL.as_millis() / LOOK.as_millis() {
             if stopped.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
@@ -96,7 +96,7 @@ impl Comparison {
             }
             let events = self.context.measurements.journal.since(self.seen);
             self.seen += events.len();
-            // A consumer that goes on where another one stopped begins at what is committed now.
+            // A consumer that continues where another one stopped starts at the offset that is committed now.
             let is_start = |event: &Event| matches!(event, Event::ConsumerStarted { .. });
             if events.iter().any(|(_, event)| is_start(event)) {
                 return false;
@@ -109,7 +109,7 @@ impl Comparison {
         let Some(committed) = self.ask() else { return };
         let measurements = &self.context.measurements;
         measurements.note_largest(FIGURE, 0);
-        // The cells are read after the answer came: what was processed in between only makes them larger.
+        // The cells are read after the answer came, and records processed in between only raise their offsets.
         let beyond: Vec<_> = committed
             .into_iter()
             .filter(|(partition, offset)| self.before.get(partition) != Some(offset))
@@ -124,9 +124,9 @@ impl Comparison {
         }
     }
 
-    /// What is committed, if the coordinator says so in time.
+    /// The committed offsets, if the coordinator answers in time.
     fn ask(&mut self) -> Option<BTreeMap<PartitionId, Offset>> {
-        // Of partitions that are found later there is no cell yet.
+        // Partitions that are added later have no cell yet.
         let partitions = self.context.measurements.cells.len() as u32;
         let client = match &mut self.client {
             Some(client) => Ok(client),
@@ -143,7 +143,7 @@ impl Comparison {
     }
 }
 
-/// Has the simulated coordinator compare every commit it takes.
+/// Lets the simulated coordinator compare every commit that it accepts.
 pub(super) fn compare_in_simulation(
     plan: &Plan,
     measurements: Arc<Measurements>,
@@ -157,7 +157,7 @@ pub(super) fn compare_in_simulation(
     }));
 }
 
-/// Whether `committed` is beyond what was processed of the partition by now; notes by how much.
+/// True if `committed` is beyond the processed records of the partition. Notes by how much.
 fn is_beyond(measurements: &Measurements, partition: PartitionId, committed: Offset) -> bool {
     let excess = committed.0 - next_offset(measurements, partition).0;
     let excess = u64::try_from(excess).unwrap_or(0);

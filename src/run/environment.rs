@@ -25,21 +25,21 @@ use crate::measure::{CpuLimit, LaneShape, Measurements, RequestLog, SharePart};
 use crate::plan::{CheckpointPlan, Membership, PartitionChoice, Plan, StartAt};
 use crate::summary::{ClientProperty, Host, HostRecord, Sending, Summary};
 
-/// What a run needs besides its plan.
+/// The inputs of a run besides its plan.
 #[derive(Debug, Default)]
 pub struct Options {
     /// Client properties from outside the scenario.
     pub client: ClientFile,
-    /// What consumers do with records, in the place of the scenario's `work`.
+    /// The user's handlers, which replace the scenario's `work`.
     pub handlers: Option<Handlers>,
-    /// Who is told every event of a simulation.
+    /// Gets every event of a simulation.
     pub trace_sink: Option<TraceSink>,
-    /// Turns true when a simulation is to end early and keep what it has: `listen`. Without it Ctrl-C ends the
-    /// process, as it does to many simulations at a time. A run on a cluster listens by itself if none is given.
+    /// Becomes true when a simulation is to end early and keep its result, see `listen`. Without it, Ctrl-C ends the
+    /// process, as it does with many simulations at a time. A run on a cluster listens itself if this is missing.
     pub interrupted: Option<watch::Receiver<bool>>,
-    /// Where the run notes what it has to take back: those of the listener, if one is given.
+    /// Notes what the run has to undo. The same as that of the listener, if there is one.
     pub leftovers: Leftovers,
-    /// Where one of several processes leaves its part of the result.
+    /// Gets the part of the result, if this is one of several processes.
     pub part: PartSlot,
     /// The directory of the lease of `exec` faults. Without it, one of the run's own in `results`.
     pub lease: Option<PathBuf>,
@@ -52,11 +52,11 @@ pub type PartSlot = Arc<Mutex<Option<SharePart>>>;
 pub(super) struct RunEnvironment {
     /// The topic's name.
     pub(super) topic: String,
-    /// Where everything is measured, from the start offsets on.
+    /// The measurements of the run, from the start offsets on.
     pub(super) measurements: Arc<Measurements>,
-    /// Where the run goes on, and where its own checkpoints go.
+    /// How the run continues an earlier one, and where its checkpoints are written.
     pub(super) from: Continuation,
-    /// The world the run is made in.
+    /// The runtime: threads or a simulation.
     pub(super) runtime: Arc<dyn Runtime>,
     /// The version of the broker, where it is known.
     pub(super) broker_version: Option<String>,
@@ -64,19 +64,20 @@ pub(super) struct RunEnvironment {
     pub(super) client: String,
     /// Effective client properties.
     pub(super) client_config: BTreeMap<String, ClientProperty>,
-    /// How producers send.
+    /// The settings with which producers send.
     pub(super) sending: Sending,
     /// The machine.
     pub(super) host: Host,
-    /// Where the group's coordinator is asked for committed offsets; none in simulation, where it compares them itself.
+    /// Reaches the group's coordinator, to ask for committed offsets; `None` in a simulation, whose coordinator
+    /// compares them itself.
     pub(super) coordinator: Option<Arc<dyn ClusterPort>>,
-    /// What the clients that carry the load count of their requests, if they do.
+    /// The counts of requests, if the clients that carry the load make them.
     pub(super) requests: Option<Arc<RequestLog>>,
-    /// How long consumers may take to be ready.
+    /// Time limit until all consumers are ready.
     pub(super) startup: Duration,
-    /// What the run has to take back.
+    /// What the run has to undo.
     pub(super) leftovers: Leftovers,
-    /// How many brokers its commands may stop at once.
+    /// Number of brokers that its commands may stop at once.
     pub(super) down_max: usize,
     /// The directory of the lease of its commands.
     pub(super) lease: PathBuf,
@@ -84,7 +85,7 @@ pub(super) struct RunEnvironment {
     pub(super) shared: Option<Arc<SharedRun>>,
 }
 
-/// Where a run that reads from `starts` on is measured.
+/// The measurements of a run that reads from `starts` on.
 pub(super) fn measurements(plan: &Plan, starts: &[Offset]) -> Arc<Measurements> {
     let shape = LaneShape {
         fixed: plan.load.partition == PartitionChoice::Fixed,
@@ -105,7 +106,7 @@ pub(super) struct StartedCluster {
     bootstrap: String,
     /// Keeps the mock cluster running.
     embedded: Option<Embedded>,
-    /// Its version, where it is known.
+    /// The version of the cluster, where it is known.
     version: Option<String>,
 }
 
@@ -132,45 +133,45 @@ impl StartedCluster {
     /// The cluster at the plan's addresses.
     pub(super) fn elsewhere(plan: &Plan, _: &str) -> Result<StartedCluster, Error> {
         let bootstrap = plan.broker.bootstrap.clone().unwrap_or_default();
-        // A real broker does not tell its version to clients.
+        // A real broker does not report its version to clients.
         Ok(StartedCluster { bootstrap, embedded: None, version: None })
     }
 }
 
-/// What a run stands on.
+/// A started cluster with its topic, on which the run is made.
 pub(super) struct Stage {
     topic: PreparedTopic,
     library: &'static dyn ClientLibrary,
-    /// What the run reaches the cluster through.
+    /// The ports of the cluster.
     ports: Arc<dyn ClusterPort>,
     /// Effective properties of the client library, if it is used.
     client_config: BTreeMap<String, ClientProperty>,
-    /// How producers send.
+    /// The settings with which producers send.
     sending: Sending,
     /// The version of the broker, where it is known.
     broker_version: Option<String>,
 }
 
-/// The topic of a run, and where its reading starts.
+/// The topic of a run, and the offsets from which it is read.
 struct PreparedTopic {
     name: String,
     starts: Vec<Offset>,
-    /// Where the run goes on, and where its own checkpoints go.
+    /// How the run continues an earlier one, and where its checkpoints are written.
     from: Continuation,
     /// The checkpoint file, if there is one.
     resumption: Option<Resumption>,
     admin: Box<dyn Administrator>,
     created: bool,
     leftovers: Leftovers,
-    /// How many brokers the commands of faults may stop at once.
+    /// Number of brokers that the commands of faults may stop at once.
     down_max: usize,
     /// Keeps the mock cluster running.
     embedded: Option<Embedded>,
 }
 
 impl Stage {
-    /// Starts or finds the broker, makes sure of the topic, and resolves the start offsets to numbers. A topic that was
-    /// created is deleted again if a later step fails; what cannot be deleted stays in `leftovers`.
+    /// Starts or finds the cluster, creates or checks the topic, and resolves the start offsets to numbers. If a later
+    /// step fails, a topic that was created is deleted again. If that fails, the topic remains in `leftovers`.
     pub(super) async fn set(
         plan: &Arc<Plan>,
         start: StartCluster,
@@ -222,7 +223,7 @@ impl Stage {
 }
 
 impl PreparedTopic {
-    /// The topic, where reading starts, and the group's first commits.
+    /// Prepares the topic, the start offsets, and the first commits of the group.
     async fn prepare(
         &mut self,
         plan: &Plan,
@@ -239,7 +240,7 @@ impl PreparedTopic {
                     wanted: plan.topic.partitions,
                 }));
             }
-            // Share 1 has asked, or has made the topic itself.
+            // Share 1 has asked, or has created the topic itself.
             Some((_, Some(_))) if plan.share.is_some_and(|share| !share.is_first()) => {}
             Some((_, Some(_))) if plan.load.sends() && !plan.topic.writes_to_existing => {
                 let records = self.admin.records(plan.topic.partitions, deadline);
@@ -261,7 +262,7 @@ impl PreparedTopic {
         let (admin, start) = (&mut self.admin, plan.consumers.start);
         self.starts = admin.start_offsets(start, partitions, deadline).map_err(environment)?;
         if let Some(resumption) = &mut self.resumption {
-            // A mock cluster has the same id each time, and is another one each time.
+            // All mock clusters have the same id, although each is a new one.
             let id = match self.embedded {
                 Some(_) => Some(format!("embedded-{run}")),
                 None => admin.cluster_id(deadline),
@@ -277,7 +278,7 @@ impl PreparedTopic {
         Ok(())
     }
 
-    /// Where checkpoints are kept besides in memory, and how often.
+    /// Where checkpoints are written, and how often; `None` if they are only kept in memory.
     fn store(
         &self,
         plan: &Plan,
@@ -326,12 +327,12 @@ impl PreparedTopic {
         created.map_err(environment)
     }
 
-    /// What is left if the topic cannot be deleted.
+    /// The text about a topic that cannot be deleted.
     fn leftover(&self) -> String {
         format!("topic `{}` was created by this run and may still be there", self.name)
     }
 
-    /// Deletes the topic if this run created it and it is not to be kept. Returns whether it did.
+    /// Deletes the topic if this run created it and is not to keep it. Returns true if it did.
     async fn delete(&mut self, plan: &Plan) -> bool {
         if !self.created || plan.topic.keep {
             return false;
@@ -351,7 +352,7 @@ impl PreparedTopic {
 }
 
 impl Stage {
-    /// What the rest of the run needs to know. Its consumers may take `startup` to be ready.
+    /// The environment for the rest of the run. `startup` is the time limit until all consumers are ready.
     pub(super) fn environment(
         &self,
         plan: &Plan,
@@ -379,8 +380,8 @@ impl Stage {
         }
     }
 
-    /// Deletes the topic if this run created it and it is not to be kept, and with it the checkpoint file that
-    /// no run can go on from any more. Returns what the user should know.
+    /// Deletes the topic if this run created it and is not to keep it. Then it also removes the checkpoint file, from
+    /// which no run can continue any more. Returns a warning for the user.
     pub(super) async fn clear(mut self, plan: &Plan) -> Option<String> {
         if self.topic.embedded.is_some() {
             let why = "the embedded cluster ended with the run; use `--broker kafka` to continue in a later one";
@@ -395,7 +396,7 @@ impl Stage {
     }
 }
 
-/// What the system tells about itself.
+/// The properties of the machine that the operating system reports.
 fn describe(clock: &Clock) -> Host {
     let limit = CpuLimit::of_this_process();
     Host {
@@ -408,7 +409,7 @@ fn describe(clock: &Clock) -> Host {
     }
 }
 
-/// What a simulation that began with `wall` took until now. `None` if it was none.
+/// The real time since `wall` that a simulation took. `None` if the run was no simulation.
 pub fn record_host(wall: &Clock, summary: &Summary) -> Option<HostRecord> {
     let simulation = summary.simulation.as_ref()?;
     let wall_s = wall.now().as_secs_f64();

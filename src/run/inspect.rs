@@ -1,4 +1,4 @@
-//! A look at the cluster of a plan, without a run.
+//! An inspection of the cluster of a plan, without a run.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::broker::setup::{Cleaner, Deadline, Inspection};
 use crate::error::Error;
 use crate::plan::Plan;
 
-/// The longest look; `run.startup` may be shorter.
+/// Time limit of an inspection; `run.startup` may be shorter.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Connects to the cluster of `plan` as a run would, and says what is there. Writes nothing. Blocks for 20 s at most, or
-/// for `run.startup` if that is less.
+/// Connects to the cluster of `plan` as a run would, and returns what it finds. Writes nothing. Blocks for at most 20
+/// s, or `run.startup` if that is less.
 ///
 /// # Errors
-/// The plan is for no cluster elsewhere, its properties are refused, or no broker can be talked to.
+/// The plan is for no cluster elsewhere, its properties are refused, or no broker answers.
 pub fn inspect(plan: &Plan, client: ClientFile) -> Result<Inspection, Error> {
     let Some(bootstrap) = plan.broker.bootstrap.as_deref() else {
         let here = plan.broker.kind().here();
@@ -36,10 +36,10 @@ pub fn inspect(plan: &Plan, client: ClientFile) -> Result<Inspection, Error> {
     runtime.block_on(admin.inspect(plan, &deadline)).map_err(environment)
 }
 
-/// What finds and removes what runs have left on the cluster at `bootstrap`, with a clock and a runtime for its questions.
+/// Finds and removes what runs have left on the cluster at `bootstrap`, with a clock and a runtime for its requests.
 ///
 /// # Errors
-/// The properties of the plan or of `client` are refused, or no client library of this build has such a thing.
+/// The properties of the plan or of `client` are refused, or no client library of this build can do it.
 pub(super) fn cleaner_at(
     plan: &Plan,
     bootstrap: &str,
@@ -55,7 +55,7 @@ pub(super) fn cleaner_at(
     Ok((cleaner.map_err(environment)?, clock, control_runtime()?))
 }
 
-/// The settings, the name of the topic and the clock of a run that is not made.
+/// The settings, the name of the topic and the clock, as of a run.
 fn settings(
     plan: &Plan,
     bootstrap: &str,

@@ -69,7 +69,7 @@ pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<
 
 /// How a run is made.
 enum Maker {
-    /// In real time, on threads, against a cluster that this starts or finds.
+    /// In real time, with threads and a cluster that this function starts or finds.
     Threads(StartCluster),
     /// In virtual time.
     Simulation,
@@ -93,13 +93,13 @@ fn on_threads(
     let runtime = control_runtime()?;
     let leftovers = options.leftovers.clone();
     let running = run_on(Arc::new(plan), start, options, observer, clock, leftovers.clone());
-    // What a bug keeps the run from taking back is listed, too.
+    // The list includes what a bug keeps the run from undoing.
     let outcome =
         catch_unwind(AssertUnwindSafe(|| runtime.block_on(running))).unwrap_or_else(|panic| {
             let said = panic_text(&*panic).unwrap_or("a panic").to_owned();
             Err(with_leftovers(Error::Bug(said), &leftovers))
         });
-    // A question to a broker that does not answer may still be under way after an interruption.
+    // After an interruption, a request to a broker that does not answer may still be in progress.
     runtime.shutdown_background();
     outcome
 }
@@ -129,20 +129,20 @@ async fn run_on(
     let mut outcome = run_begun(plan, start, options, observer, beginning, leftovers.clone()).await;
     if let Some(shared) = shared {
         if let (Err(_), Some(why)) = (&outcome, shared.stopped()) {
-            // Another process has ended the run before its load began. What else failed here follows from that: share 1
-            // removes the topic, for example.
+            // Another process has ended the run before its load began. The error here is a consequence: share 1 removes
+            // the topic, for example.
             outcome = Err(Error::Environment(why));
         }
         shared.leave(outcome.as_ref().err()).await;
         *part.lock().unwrap_or_else(PoisonError::into_inner) = shared.part();
     }
-    // What is left is known when the shares have parted: the topic in which they meet is taken back last.
+    // The list is complete after the shares have parted, because the control topic is removed last.
     let mut summary = outcome.map_err(|error| with_leftovers(error, &leftovers))?;
     summary.warnings.extend(leftovers.lines());
     Ok(summary)
 }
 
-/// Runs the plan from the topic on, when its clock and its id are known.
+/// Makes the run from the topic on. Its clock and its id are known.
 async fn run_begun(
     plan: Arc<Plan>,
     start: StartCluster,
@@ -183,11 +183,11 @@ fn with_leftovers(error: Error, leftovers: &Leftovers) -> Error {
     if left.is_empty() { error } else { Error::LeftBehind { error: Box::new(error), left } }
 }
 
-/// How much longer than its deadline the preparation may take: to delete a topic that was created.
+/// Time beyond its deadline that the preparation may take, to delete a topic that it created.
 const STAGE_ENDS_WITHIN: Duration = Duration::from_secs(15);
 
-/// Sets the stage on a thread that may block. It ends by itself soon after its deadline or an interruption; should the
-/// client library hang nevertheless, it is not waited for.
+/// Prepares the cluster on a thread that may block. It ends soon after its deadline or an interruption. If the client
+/// library hangs nevertheless, the thread is not waited for.
 async fn set_stage(
     plan: &Arc<Plan>,
     start: StartCluster,
@@ -215,7 +215,7 @@ async fn set_stage(
     }
 }
 
-/// Waits until a deadline is over, and then as long as the way out may take.
+/// Waits for the deadline, and then for the time that undoing may take.
 async fn too_long(deadline: &Deadline) {
     while !deadline.is_over() {
         tokio::time::sleep(deadline.left().min(Duration::from_millis(100))).await;
@@ -223,7 +223,7 @@ async fn too_long(deadline: &Deadline) {
     tokio::time::sleep(STAGE_ENDS_WITHIN).await;
 }
 
-/// The runtime of what is not the load: timers, signals, one task per actor.
+/// The runtime for everything but the load: timers, signals, one task per actor.
 fn control_runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -231,7 +231,7 @@ fn control_runtime() -> Result<tokio::runtime::Runtime, Error> {
         .map_err(|error| Error::Environment(format!("no runtime: {error}")))
 }
 
-/// Tells this run from all others: wall clock and process, mixed.
+/// A random id of the run, made of wall clock and process id.
 fn run_id(clock: Clock) -> RunId {
     let wall = crate::base::Seed(clock.epoch_unix_ns() as u64);
     RunId::marked(wall.child("process", u64::from(std::process::id())).0)

@@ -1,15 +1,16 @@
-//! Open files and threads: what a run needs of this process, looked at before the first client is made.
+//! Open files and threads: compares the limits of this process with the needs of the run, before the first client is
+//! created.
 //!
-//! The client library ends the process, or hangs, when it gets no thread or no descriptor.
+//! The client library ends the process, or hangs, if it gets no thread or no descriptor.
 
 use crate::base::format_count;
 use crate::error::Error;
 use crate::plan::{Needs, Plan, ProducerClients};
 
-/// Raises the soft limit of open files as far as the run needs it, and refuses a run for which there is no room.
+/// Raises the soft limit of open files to the need of the run. Refuses a run that exceeds a limit.
 ///
 /// # Errors
-/// Which limit is too low, what the run needs, and what to do.
+/// A limit is too low. The error has the need of the run, and a remedy.
 pub fn make_room(plan: &Plan) -> Result<(), Error> {
     let needs = plan.needs(brokers(plan));
     let files = system::open_files_max(needs.descriptors);
@@ -25,7 +26,7 @@ pub fn make_room(plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
-/// Brokers that clients connect to, as far as it is known before they are asked.
+/// Number of brokers that clients connect to, as far as it is known before a connection.
 fn brokers(plan: &Plan) -> u64 {
     let addresses = plan.broker.bootstrap.as_ref().map(|list| list.split(',').count() as u64);
     plan.broker.brokers.map(u64::from).or(addresses).unwrap_or(0)
@@ -42,7 +43,7 @@ fn too_low(plan: &Plan, needs: &Needs, what: &str, wanted: u64, max: u64, comman
         format_count(wanted),
         format_count(needs.clients),
         format_count(max),
-        // In steps that are easy to type.
+        // A multiple that is easy to type.
         wanted.next_multiple_of(1024),
     ))
 }
@@ -52,7 +53,7 @@ mod system {
     use procfs::process::{Process, all_processes};
     use rustix::process::{Resource, getrlimit, setrlimit};
 
-    /// How many open files this process may have, after the soft limit was raised to `wanted` if it can be.
+    /// Open files that this process may have, after raising the soft limit to `wanted` if possible.
     pub(super) fn open_files_max(wanted: u64) -> Option<u64> {
         let mut limit = getrlimit(Resource::Nofile);
         let soft = limit.current?;
@@ -66,7 +67,7 @@ mod system {
         }
     }
 
-    /// How many threads the user may have, and has. `None` if nothing limits them.
+    /// Threads that the user may have, and has; `None` without a limit.
     pub(super) fn threads_left() -> Option<(u64, u64)> {
         // The superuser is not limited (setrlimit(2), RLIMIT_NPROC).
         if rustix::process::geteuid().is_root() {
@@ -78,7 +79,7 @@ mod system {
             let status = process.status().ok()?;
             (status.ruid == user).then_some(status.threads)
         };
-        // A process that ends meanwhile has no threads.
+        // A process that ends in between has no threads.
         Some((max, all_processes().ok()?.filter_map(|process| threads(process.ok()?)).sum()))
     }
 }

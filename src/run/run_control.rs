@@ -1,7 +1,7 @@
-//! Control of a run: starts and ends its phases. Each sends the supervisor a message and waits, with a limit, for the
-//! status that follows.
+//! Control of a run: starts and ends its phases. Each phase sends the supervisor a message, and waits for the resulting
+//! status, with a time limit.
 //!
-//! Ctrl-C, SIGTERM and SIGHUP: the first one ends the load and keeps what was measured, the second one ends the process.
+//! The first Ctrl-C, SIGTERM or SIGHUP ends the load and keeps the measurements. The second one ends the process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,24 +28,25 @@ pub(super) struct RunControl {
 /// How the load ended.
 pub(super) struct Ending {
     pub(super) interrupted: bool,
-    /// When the pools were done, or were told to be.
+    /// Time at which the pools had finished, or were told to end.
     pub(super) at: Time,
     pub(super) warnings: Vec<String>,
 }
 
-/// Between two looks at something that is not announced.
+/// Time between two checks of a condition that is not signalled.
 const LOOK: Duration = Duration::from_millis(5);
-/// Between two looks whether a stage has ended early: shorter than the time that is between decision and end.
+/// Time between two checks whether a stage has ended early. It is shorter than the time between the decision and the
+/// end.
 const STAGE_LOOK: Duration = Duration::from_millis(10);
-/// How long an interrupted run still waits for records under way.
+/// Time limit for records in flight after an interruption.
 const DRAIN_INTERRUPTED: Duration = Duration::from_secs(3);
-/// How long stopping all consumers may take.
+/// Time limit of stopping all consumers.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(15);
 
-/// How long the load may take beyond its end and its drain.
+/// Time limit of the load beyond its end and its drain.
 pub(super) const LOAD_ENDS_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long the end offsets are asked for.
+/// Time limit of the query for end offsets.
 pub(super) const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 impl RunControl {
@@ -62,7 +63,7 @@ impl RunControl {
         self.status.borrow().clone()
     }
 
-    /// The status as it changes.
+    /// A receiver of the status.
     pub(super) fn watch_status(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
@@ -87,7 +88,7 @@ impl RunControl {
         }
     }
 
-    /// Waits until `condition` holds or `limit` passes, whatever the user says: for the way out.
+    /// Waits until `condition` is true or `limit` has passed, regardless of interruptions. For the end of a run.
     pub(super) async fn until_done(
         &mut self,
         limit: Duration,
@@ -97,19 +98,19 @@ impl RunControl {
             biased;
             happened = self.status.wait_for(condition) => match happened {
                 Ok(_) => Waited::Happened,
-                // The supervisor is gone.
+                // The supervisor has ended.
                 Err(_) => Waited::TooLong,
             },
             () = self.context.sleep(limit) => Waited::TooLong,
         }
     }
 
-    /// Starts every consumer and waits for at most `limit` until each has really fetched (or the group is complete).
-    /// Returns how long that took.
+    /// Starts every consumer, and waits at most `limit` until each has fetched (or the group is complete). Returns the
+    /// time that took.
     pub(super) async fn start_consumers(&mut self, limit: Duration) -> Result<Duration, Error> {
         let clock = self.context.clock;
         let began = clock.now();
-        // A group may have standbys: members beyond the number of partitions, which have nothing to fetch.
+        // A group may have standby members, beyond the number of partitions, which fetch nothing.
         let members = self.context.plan.own_members() as usize;
         let wanted = members.min(self.context.measurements.cells.len());
         self.tell(SupervisorMsg::StartConsumers);
@@ -139,8 +140,8 @@ impl RunControl {
         Ok(deadline.remaining(began) - deadline.remaining(clock.now()))
     }
 
-    /// Whether every partition has an owner and no member has two more than another. With the consumer protocol the
-    /// first member gets everything, and hands it on as others come.
+    /// True if every partition has an owner and no member has two more than another. With the consumer protocol the
+    /// first member gets all partitions, and then gives some to each later one.
     fn every_partition_has_its_owner(&self) -> bool {
         let measurements = &self.context.measurements;
         let owner = |cell: &crate::measure::PartitionCell| {
@@ -187,8 +188,8 @@ impl RunControl {
         )
     }
 
-    /// Starts the pools with schedules from `start` on, and waits until they have sent everything and the load has
-    /// lasted as long as the plan says.
+    /// Starts the pools with schedules from `start` on. Waits until they have sent all records and the planned duration
+    /// is over.
     pub(super) async fn load(&mut self, start: Time) -> Ending {
         let plan = self.context.plan.clone();
         let end = start + plan.times.load_end();
@@ -206,8 +207,8 @@ impl RunControl {
         let mut ending =
             Ending { interrupted: waited == Waited::Interrupted, at: now, warnings: Vec::new() };
         if waited == Waited::Happened {
-            // A schedule is over when the next record would be due, not with its last one.
-            // Without producers the load is what others write until its end.
+            // A schedule ends when the next record would be due, not with its last record. Without producers the load
+            // lasts until its end, because other producers write.
             let without = if plan.load.sends() { now } else { end };
             (ending.at, ending.interrupted) = self.until_over(&pools, without).await;
         } else {
@@ -228,8 +229,8 @@ impl RunControl {
         Ending { warnings, ..ending }
     }
 
-    /// Waits until all schedules are over; returns when that is, and whether the user has interrupted before. The last
-    /// stages may end early.
+    /// Waits until all schedules are over. Returns the time of that, and true if the user has interrupted before. The
+    /// last stages may end early.
     async fn until_over(&mut self, pools: &[Arc<PoolShared>], now: Time) -> (Time, bool) {
         let context = self.context.clone();
         let stages = &context.measurements.stages;
@@ -258,7 +259,7 @@ impl RunControl {
         }
     }
 
-    /// Notes what was due in the measured window and was not sent.
+    /// Notes the records that were due in the measured window and not sent.
     fn note_unsent(&self, pools: &[Arc<PoolShared>], from: Time, to: Time) {
         for shared in pools {
             let mut unsent = vec![0; self.context.measurements.cells.len()];
@@ -273,7 +274,7 @@ impl RunControl {
         }
     }
 
-    /// Lets consumers run to the end offsets asked of the broker now. Returns what went wrong.
+    /// Lets consumers read up to the present end offsets. Returns a warning if that failed.
     pub(super) async fn drain(&mut self) -> Option<String> {
         let ends = match self.context.runtime.end_offsets(self.patience()).await {
             Ok(ends) => ends,
@@ -289,7 +290,7 @@ impl RunControl {
         let is_behind =
             |(partition, end): (&PartitionId, &Offset)| self.is_behind(*partition, *end);
         if ends.iter().any(is_behind) {
-            // What is unread is still there; what retention has removed is lost.
+            // Unread records are still in the log. Those that retention has removed are lost.
             match self.context.runtime.watermarks(self.patience()).await {
                 Ok(both) => self.context.measurements.set_ends(both),
                 Err(error) => tracing::warn!(%error, "the low watermarks could not be asked"),
@@ -298,11 +299,11 @@ impl RunControl {
         warning
     }
 
-    /// Waits until consumers have read up to `ends`, or the drain's limit is over.
+    /// Waits until consumers have read up to `ends`, or the time limit of the drain.
     async fn until_read(&mut self, ends: &BTreeMap<PartitionId, Offset>) -> Option<String> {
         let began = self.context.clock.now();
         if self.context.runtime.logs_have_gaps() {
-            // Hosts look whether what is left is any record.
+            // Lets hosts check whether the remaining offsets have records at all.
             self.context.measurements.observe_ends(ends, began, began);
         }
         loop {
@@ -334,7 +335,7 @@ impl RunControl {
         if *self.interrupted.borrow() { DRAIN_INTERRUPTED.min(limit) } else { limit }
     }
 
-    /// Partitions not read to `ends`, but for those whose consumer was given up.
+    /// Partitions that are not read up to `ends`, except those whose consumer was given up.
     fn behind(&self, ends: &BTreeMap<PartitionId, Offset>) -> Vec<PartitionId> {
         let status = self.status();
         let given_up = |partition: &PartitionId| {
@@ -351,7 +352,7 @@ impl RunControl {
         measurements.reads(partition) && measurements.cell(partition).lock().next_offset() < end
     }
 
-    /// Stops every consumer and waits for their clients to close. Returns what went wrong.
+    /// Stops every consumer, and waits for their clients to close. Returns a warning if that failed.
     pub(super) async fn stop_consumers(&mut self) -> Option<String> {
         self.context.note(Event::Phase { name: "stopping".to_owned() });
         self.tell(SupervisorMsg::StopConsumers);
@@ -374,14 +375,14 @@ pub(super) enum Waited {
     Interrupted,
 }
 
-/// What a run says when it hears the first signal.
+/// Printed at the first signal of a run.
 pub const KEEPING: &str = "stopping and saving results";
 
-/// Starts to listen. The value turns true with the first signal, which is answered with what happens now. With the
-/// second one the process ends, and lists what it leaves behind.
+/// Starts to listen for signals. The value becomes true with the first signal, after which `answer` is printed. The
+/// second signal ends the process, which lists what it leaves behind.
 ///
-/// A thread of its own listens, so that it is heard even while the control plane waits for a broker. From the return of
-/// this function on no signal is missed.
+/// A thread of its own listens, so that a signal is noticed even while the control plane waits for a broker. No signal
+/// is missed after the return of this function.
 pub fn listen(answer: &'static str, leftovers: &Leftovers) -> watch::Receiver<bool> {
     let (heard, interrupted) = watch::channel(false);
     let leftovers = leftovers.clone();
@@ -406,14 +407,14 @@ pub fn listen(answer: &'static str, leftovers: &Leftovers) -> watch::Receiver<bo
         });
     });
     match listening {
-        // A thread that ended without a word is no reason to wait.
+        // A thread that has ended without a message is not waited for.
         Ok(_) => _ = is_ready.recv_timeout(READY_LIMIT),
         Err(error) => tracing::warn!(%error, "a signal will end the process at once"),
     }
     interrupted
 }
 
-/// How long the thread that listens may take to start.
+/// Time limit for the start of that thread.
 const READY_LIMIT: Duration = Duration::from_secs(5);
 
 #[expect(clippy::exit, clippy::disallowed_methods, reason = "the user asked twice")]
@@ -421,7 +422,7 @@ fn stop_at_once() {
     std::process::exit(Exit::Interrupted as i32);
 }
 
-/// The signals that end a run. One that cannot be listened to keeps its default, which ends the process.
+/// The signals that end a run. A signal that cannot be listened to keeps its default, which ends the process.
 #[cfg(unix)]
 struct Signals {
     interrupt: Option<tokio::signal::unix::Signal>,
@@ -433,7 +434,7 @@ struct Signals {
 impl Signals {
     fn listen() -> Signals {
         use tokio::signal::unix::{SignalKind, signal};
-        // Started with `nohup` or in the background of a script, a process is to live on.
+        // A process that was started with `nohup`, or in the background of a script, ignores the signal.
         let listen = |kind: SignalKind| match is_ignored(kind.as_raw_value()) {
             true => None,
             false => signal(kind).ok(),
@@ -445,7 +446,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one and returns what to call it.
+    /// Waits for the next signal, and returns its name.
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             biased;
@@ -467,7 +468,7 @@ async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-/// Whether the process was started with a signal ignored: bit `number - 1` of `SigIgn` in `proc_pid_status(5)`.
+/// True if the process was started with a signal ignored: bit `number - 1` of `SigIgn` in `proc_pid_status(5)`.
 #[cfg(target_os = "linux")]
 fn is_ignored(number: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

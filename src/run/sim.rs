@@ -1,8 +1,8 @@
 //! A run in virtual time: the same actors and hosts, with the kernel instead of the clock and the threads.
 //!
-//! One `current_thread` runtime without timers and sockets. Its tasks are the actors, the run's wiring and the
-//! kernel. When a task is left that can go on, it goes on; when none is, tokio is about to park the thread, and only
-//! then does the kernel let time move. So no message can be overtaken by time, wherever it comes from.
+//! A `current_thread` runtime without timers and sockets runs the actors, the run's wiring and the kernel as tasks. As
+//! long as another task can continue, it does. When none can, tokio is about to park the thread, and only then the
+//! kernel advances time. Therefore time never advances while a message is not handled, wherever the message comes from.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -42,8 +42,7 @@ pub(super) fn run(
     run_beside(plan, options, observer, |_| ())
 }
 
-/// The same, with tasks of the caller's own on the runtime of the simulation: `beside` starts them, and may use the
-/// kernel.
+/// The same, with additional tasks on the runtime of the simulation: `beside` starts them, and may use the kernel.
 ///
 /// # Errors
 /// There is no summary; [`Error`] has the reasons.
@@ -59,7 +58,7 @@ pub(super) fn run_beside(
     let settings = &settings;
     let Options { handlers, trace_sink, interrupted, .. } = options;
     let (clock, hand) = Clock::simulated();
-    let rest = Rest::default();
+    let rest = IdleSignal::default();
     let at_rest = rest.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .on_thread_park(move || at_rest.come())
@@ -94,7 +93,7 @@ pub(super) fn run_beside(
             observer,
             interrupted.clone(),
         ));
-        let kernel = tokio::spawn(keep_time(kernel, rest));
+        let kernel = tokio::spawn(drive_kernel(kernel, rest));
         beside(&handle);
         tokio::select! {
             biased;
@@ -107,7 +106,7 @@ pub(super) fn run_beside(
         }
     });
     let simulation = Some(handle.simulation());
-    // Actors and machines first: what they say when they go is not heard any more.
+    // Actors and hosts are dropped first: their last messages are not needed.
     drop(runtime);
     handle.forget();
     outcome.map(|summary| Summary { simulation, ..summary })
@@ -167,7 +166,7 @@ fn environment(
         requests: None,
         startup: plan.times.startup,
         leftovers: Leftovers::default(),
-        // There are no commands in virtual time.
+        // Commands are not run in virtual time.
         down_max: 0,
         lease: PathBuf::new(),
         shared: None,
@@ -186,19 +185,19 @@ async fn wiring(
     run_in(&plan, &environment, run, clock, handlers, observer, interrupted).await
 }
 
-/// How long a run that was interrupted may take to end in order: real time, because virtual time may stand still.
+/// Time limit of an orderly end after an interruption. It is real time, because virtual time may stand still.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Waits for an interruption, and then until patience is at its end.
+/// Waits for an interruption, and then for the time limit.
 async fn patience(mut interrupted: watch::Receiver<bool>) {
     if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
-        // No interruption will come any more.
+        // The sender is dropped, so there will be no interruption.
         return std::future::pending().await;
     }
     let (over, waits) = tokio::sync::oneshot::channel();
     let wait = move || {
         std::thread::sleep(PATIENCE);
-        // The run may have ended.
+        // Fails if the run has ended.
         let _ = over.send(());
     };
     if std::thread::Builder::new().name("patience".to_owned()).spawn(wait).is_err() {
@@ -207,7 +206,7 @@ async fn patience(mut interrupted: watch::Receiver<bool>) {
     let _ = waits.await;
 }
 
-/// Virtual time that a run takes at the longest: every step with its limit, and a margin.
+/// Longest virtual time of a run: the time limits of all steps, and a margin.
 fn longest(plan: &Plan) -> Duration {
     let times = &plan.times;
     let starting = 2 * times.startup;
@@ -216,12 +215,12 @@ fn longest(plan: &Plan) -> Duration {
     starting + loading + draining + STOP_LIMIT + MARGIN
 }
 
-/// For what has no limit of its own.
+/// Time for steps without a time limit.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// Why no event happens any more.
+/// The reason why the kernel has stopped.
 enum Ended {
-    /// There is none.
+    /// No event is left.
     StandsStill,
     Exceeded(Exceeded),
 }
@@ -232,36 +231,36 @@ impl Ended {
             Ended::StandsStill => {
                 Error::Bug("the simulation stands still: nothing will ever happen again".to_owned())
             }
-            // Every wait of a run has a limit.
+            // Every wait of a run has a time limit.
             Ended::Exceeded(exceeded @ Exceeded::Time(_)) => Error::Bug(exceeded.to_string()),
             Ended::Exceeded(exceeded) => Error::Limit(exceeded.to_string()),
         }
     }
 }
 
-/// Lets events happen, and lets actors come to rest in between. Ends when nothing will ever happen again.
-async fn keep_time(mut kernel: Kernel, rest: Rest) -> Ended {
+/// Applies events, and lets actors run until they are idle in between. Ends when no event is left.
+async fn drive_kernel(mut kernel: Kernel, rest: IdleSignal) -> Ended {
     let mut stands_still = false;
     loop {
         rest.wait().await;
         match kernel.step() {
             StepOutcome::ActorsBusy | StepOutcome::Interrupted => stands_still = false,
             StepOutcome::Exceeded(exceeded) => return Ended::Exceeded(exceeded),
-            // Actors may have left commands just before; if they are at rest a second time, they have not.
+            // Actors may have left commands just before. If they are idle a second time, they have not.
             StepOutcome::Finished if stands_still => return Ended::StandsStill,
             StepOutcome::Finished => stands_still = true,
         }
     }
 }
 
-/// Tells the kernel that every other task is waiting.
+/// Signals that every other task waits.
 #[derive(Clone, Default)]
-struct Rest {
+struct IdleSignal {
     waker: Arc<Mutex<Option<Waker>>>,
 }
 
-impl Rest {
-    /// The runtime is about to park: no task can go on.
+impl IdleSignal {
+    /// To be called when the runtime is about to park the thread: no task can continue.
     fn come(&self) {
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {
@@ -269,7 +268,7 @@ impl Rest {
         }
     }
 
-    /// Waits until no other task can go on.
+    /// Waits until no other task can continue.
     async fn wait(&self) {
         let mut has_waited = false;
         poll_fn(|context| {

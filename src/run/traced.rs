@@ -1,4 +1,4 @@
-//! A simulation beside the caller, that tells everything that happens.
+//! A simulation on a thread of its own that passes its trace to the caller.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,25 +13,25 @@ use crate::measure::TraceLine;
 use crate::plan::Plan;
 use crate::summary::Summary;
 
-/// What a simulation tells.
+/// A message of the simulation.
 #[derive(Debug)]
 pub enum Traced {
-    /// What happened next.
+    /// The next events.
     Lines(Vec<TraceLine>),
-    /// It is over.
+    /// The simulation has ended.
     End(Box<Result<Summary, Error>>),
 }
 
-/// Lines that go over at a time.
+/// Lines per message.
 const BATCH: usize = 256;
-/// Batches waiting to be read, at most: a reader that is slow holds the simulation up.
+/// Largest number of messages that are not read. A slow reader delays the simulation.
 const WAITING_MAX: usize = 16;
-/// Lines of the time before the load, at most. If there are more, all times count from the run's beginning.
+/// Largest number of lines before the load. If there are more, all times count from the start of the run.
 const EARLY_MAX: usize = 200_000;
 
-/// Runs a plan in virtual time on a thread of its own. Times count from the beginning of the load, as in every
-/// result; of a run whose load never begins, from its own beginning. A reader that has seen enough drops the
-/// receiver; the simulation then goes on to its end unheard.
+/// Runs a plan in virtual time on a thread of its own. Times count from the start of the load, as in every result, or
+/// from the start of a run whose load never begins. A reader that needs no more lines drops the receiver, and the
+/// simulation then runs to its end.
 ///
 /// # Errors
 /// The thread cannot be started.
@@ -46,14 +46,14 @@ pub fn run_traced(plan: Plan, options: Options) -> std::io::Result<Receiver<Trac
             run(plan, Options { trace_sink: Some(trace_sink), ..options }, Box::new(lines.clone()));
         lines.lock().begin(Time::ZERO);
         lines.lock().send();
-        // The reader may have gone away.
+        // The reader may have dropped the receiver.
         let _ = sender.send(Traced::End(Box::new(outcome)));
     };
     std::thread::Builder::new().name("simulation".to_owned()).spawn(simulate)?;
     Ok(traced)
 }
 
-/// Lines on their way to the reader.
+/// The lines that are not passed on yet.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Lines>>);
 
@@ -71,7 +71,7 @@ impl Observer for Shared {
 
 struct Lines {
     batch: Vec<TraceLine>,
-    /// What times count from; until it is known, lines are kept back.
+    /// The time that times count from; while it is `None`, lines are kept.
     zero: Option<Time>,
     sender: SyncSender<Traced>,
 }
@@ -86,7 +86,7 @@ impl Lines {
         }
     }
 
-    /// From now on times count from `zero`, unless they count from another time already.
+    /// Sets the time that times count from, unless it is set.
     fn begin(&mut self, zero: Time) {
         if self.zero.is_none() {
             self.zero = Some(zero);
@@ -98,7 +98,7 @@ impl Lines {
         let zero = self.zero.unwrap_or(Time::ZERO);
         let mut lines = std::mem::take(&mut self.batch);
         lines.iter_mut().for_each(|line| line.at = Time(line.at.since_ns(zero)));
-        // The reader may have gone away.
+        // The reader may have dropped the receiver.
         let _ = self.sender.send(Traced::Lines(lines));
     }
 }

@@ -21,7 +21,7 @@ use crate::measure::{Collector, Ended, Event, StageBounds, fault_windows};
 use crate::plan::Plan;
 use crate::summary::{Resumed, Summary};
 
-/// Runs the actors from the creation of the topic to its deletion.
+/// Runs the actors and the phases of a run, on a cluster that is prepared.
 pub(super) async fn run_in(
     plan: &Arc<Plan>,
     environment: &RunEnvironment,
@@ -85,11 +85,11 @@ pub(super) async fn run_in(
         _ = done => {}
         () = context.sleep(Duration::from_secs(5)) => {}
     }
-    // No command is started any more: what they broke is mended, however the run has ended.
+    // No command is started any more, so what commands have broken is healed, however the run has ended.
     if plan.first_command().is_some() {
         let _ = tokio::task::spawn_blocking(move || commands.finish()).await;
     }
-    // After the last consumer, so that nothing comes behind the last checkpoint.
+    // After the last consumer, so that no record is processed after the last checkpoint.
     let failure = checkpointing.and_then(Checkpointing::stop);
     if let Ok(summary) = &mut result {
         summary.warnings.extend(left_behind);
@@ -98,7 +98,7 @@ pub(super) async fn run_in(
     result
 }
 
-/// Goes on where an earlier run stopped, if there is one, and begins to keep checkpoints of this one.
+/// Continues an earlier run, if there is one, and starts to write checkpoints of this one.
 fn take_up(
     environment: &RunEnvironment,
     context: &Context,
@@ -119,7 +119,7 @@ fn take_up(
         .map_err(|error| Error::Environment(format!("no thread for checkpoints: {error}")))
 }
 
-/// From the first send to the last figure.
+/// The load and its end, from the first send to the last figure.
 async fn load(
     plan: &Arc<Plan>,
     environment: &RunEnvironment,
@@ -140,7 +140,7 @@ async fn load(
     let measured = (start + plan.times.warmup, start + plan.times.load_end());
     context.measurements.begin(start, measured, fault_windows(plan, start));
     begin_stages(plan, context, start);
-    // A simulation happens at no time of the wall clock.
+    // A simulation has no wall clock.
     let epoch = context.clock.epoch_unix_ns();
     observer.begin(start, if context.clock.is_simulated() { 0 } else { epoch + start.0 });
     observer.phase("load");
@@ -154,7 +154,7 @@ async fn load(
 
     let mut ending = control.load(start).await;
     context.note(Event::Phase { name: "draining".to_owned() });
-    // What another process still sends would come behind the ends.
+    // Records that another process still sends would come after the end offsets.
     if let Some(shared) = shared {
         ending.warnings.extend(shared.wait_for_sends(plan.times.drain).await);
     }
@@ -165,7 +165,7 @@ async fn load(
     if let Some(committed) = committed {
         committed.stop();
     }
-    // During the drain, too: what was left unread then must not decide a verdict.
+    // The drain counts as well: records that were left unread then must not decide a verdict.
     let ended = match ending.interrupted || *control.interrupted.borrow() {
         true => Ended::Interrupted,
         false => Ended::InOrder,
@@ -176,7 +176,7 @@ async fn load(
     }
 }
 
-/// Tells the other processes what was measured here, and makes the one summary of all that they tell.
+/// Sends this process's part to the others, and makes one summary of all parts.
 async fn all_parts(
     plan: &Plan,
     account: &Account,
@@ -193,7 +193,7 @@ async fn all_parts(
     merge(plan, &parts, &lost)
 }
 
-/// Notes when the stages of the load begin.
+/// Notes the beginnings of the load's stages.
 fn begin_stages(plan: &Plan, context: &Context, start: Time) {
     let stages = &plan.load.stages;
     if stages.is_empty() {
@@ -205,5 +205,5 @@ fn begin_stages(plan: &Plan, context: &Context, start: Time) {
     context.measurements.begin_stages(&StageBounds::new(bounds), waits);
 }
 
-/// Between starting the pools and the first record that is due: time to make their clients.
+/// Time from starting the pools to the first record that is due, in which they create their clients.
 const LEAD: Duration = Duration::from_millis(100);

@@ -170,7 +170,7 @@ impl World {
             Failure::Broker => Cause::Failed("the client".to_owned()),
             Failure::Stuck(said) => Cause::Failed(said),
             Failure::Hopeless(said) => Cause::Exhausted(said),
-            Failure::Definite => Cause::Definite("data loss".to_owned()),
+            Failure::Definite => Cause::Permanent("data loss".to_owned()),
             Failure::Own(None) => Cause::Failed("panic".to_owned()),
             Failure::Own(Some(offset)) => self.died_on(id, offset),
         };
@@ -182,7 +182,7 @@ impl World {
         partition.progress = next;
         match cause {
             Cause::Failed(_) => partition.charge(self.now),
-            Cause::Exhausted(_) | Cause::Definite(_) => partition.may_be_given_up = true,
+            Cause::Exhausted(_) | Cause::Permanent(_) => partition.may_be_given_up = true,
             Cause::Injected | Cause::Skipped => {}
         }
         self.step(id, SlotEvent::Ended { incarnation, cause, checkpoint: Offset(next) });
@@ -192,7 +192,7 @@ impl World {
         let (at, offset) = (PartitionId(id as u32), Offset(offset));
         match self.poison.died(at, offset) {
             Death::Common => Cause::Failed("panic".to_owned()),
-            Death::Stop => Cause::Definite("poison".to_owned()),
+            Death::Stop => Cause::Permanent("poison".to_owned()),
             Death::Skip => {
                 assert!(self.partitions[id].poison.contains(&offset.0), "skipped without a reason");
                 self.partitions[id].cell.lock().skip(offset);

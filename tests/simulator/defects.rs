@@ -238,7 +238,7 @@ impl World {
                 }
             }
             7 => self.now = self.now + Duration::from_millis(500 * amount as u64),
-            _ if amount == 7 => self.end(partition, Cause::Definite(GONE.to_owned())),
+            _ if amount == 7 => self.end(partition, Cause::Permanent(GONE.to_owned())),
             _ => {}
         }
         self.check();

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
 use super::dispatcher::{Dispatcher, MemberSession};
-use super::partition_worker::inquire;
+use super::position_check::inquire;
 use crate::actors::lease::{HostCommand, HostReport, ReportChannel};
 use crate::actors::runtime::{ConsumerStart, Context};
 use crate::base::{ConsumerId, Time};
@@ -194,7 +194,7 @@ impl ConsumerHost {
         loop {
             match self.commands.try_recv() {
                 Ok(command) => {
-                    if self.obey(now, command, port) == HostTurn::Over {
+                    if self.apply_command(now, command, port) == HostTurn::Over {
                         return HostTurn::Over;
                     }
                 }
@@ -243,7 +243,12 @@ impl ConsumerHost {
         }
     }
 
-    fn obey(&mut self, now: Time, command: HostCommand, port: &mut dyn ConsumerPort) -> HostTurn {
+    fn apply_command(
+        &mut self,
+        now: Time,
+        command: HostCommand,
+        port: &mut dyn ConsumerPort,
+    ) -> HostTurn {
         match command {
             HostCommand::Attach { partition, owner, start, channel } => {
                 self.context.measurements.cell(partition).lock().take_over(owner, now);

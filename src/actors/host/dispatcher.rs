@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::partition_worker::{DoubtfulPartition, PositionDoubt};
 use super::partition_worker::{PartitionWorker, make_handler};
+use super::position_check::{DoubtfulPartition, PositionDoubt};
 use crate::actors::lease::{HostReport, ReportChannel};
 use crate::actors::record_work::{Completion, WorkCosts};
 use crate::actors::runtime::Context;

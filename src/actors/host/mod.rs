@@ -9,6 +9,7 @@ mod dispatcher;
 mod filler;
 mod looped_consumer;
 mod partition_worker;
+mod position_check;
 mod producer_host;
 mod sim_processes;
 

@@ -202,7 +202,7 @@ impl<C: NativeClient> SimProcess for SimulatedConsumer<C> {
         self.client.inner().as_mut()
     }
 
-    fn wish(&self) -> TurnRequest {
+    fn turn_request(&self) -> TurnRequest {
         if !self.has_events() {
             return TurnRequest::None;
         }
@@ -276,7 +276,7 @@ impl<R: Fn(PoolReport) + Send> SimProcess for SimulatedPool<R> {
         self.host.sender.port.inner()
     }
 
-    fn wish(&self) -> TurnRequest {
+    fn turn_request(&self) -> TurnRequest {
         TurnRequest::None
     }
 
@@ -335,7 +335,7 @@ impl SimProcess for RogueConsumer {
         &mut self.client
     }
 
-    fn wish(&self) -> TurnRequest {
+    fn turn_request(&self) -> TurnRequest {
         if self.client.has_events() { TurnRequest::Now } else { TurnRequest::None }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ractor::{ActorId, ActorRef};
 
 use super::state::{Failure, KillReason, SupervisorState};
-use crate::actors::lease::{OracleMsg, SlotId, SupervisorMsg};
+use crate::actors::messages::{PollerMsg, SlotId, SupervisorMsg};
 use crate::actors::runtime::Context;
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, Time};
 use crate::fault::{ConsumerFault, FaultEffect, Targets};
@@ -61,8 +61,8 @@ impl SupervisorState {
             (Some(Failure::Killed), Some(KillReason::GivenUp(description))) => {
                 Some(Failure::Hopeless(description))
             }
-            (Some(_), Some(KillReason::Definite(description))) => {
-                Some(Failure::Definite(description))
+            (Some(_), Some(KillReason::Permanent(description))) => {
+                Some(Failure::Permanent(description))
             }
             (failure, _) => failure,
         };
@@ -116,7 +116,7 @@ impl SupervisorState {
     ) -> Cause {
         match (failure, injected) {
             (Failure::Killed | Failure::Stopped, Some(_)) => Cause::Injected,
-            (Failure::Definite(reason), _) => Cause::Definite(reason.clone()),
+            (Failure::Permanent(reason), _) => Cause::Permanent(reason.clone()),
             (Failure::Hopeless(reason), _) => Cause::Exhausted(reason.clone()),
             (Failure::Failed(reason) | Failure::Poison(reason), _) => match (id, in_flight) {
                 (SlotId::Consumer(consumer), Some(record)) => {
@@ -126,7 +126,7 @@ impl SupervisorState {
                     };
                     self.died_on(consumer, record, death, reason)
                 }
-                _ if matches!(failure, Failure::Poison(_)) => Cause::Definite(reason.clone()),
+                _ if matches!(failure, Failure::Poison(_)) => Cause::Permanent(reason.clone()),
                 _ => Cause::Failed(reason.clone()),
             },
             (failure, _) => Cause::Failed(failure.to_string()),
@@ -144,7 +144,7 @@ impl SupervisorState {
         let InFlight { partition, offset, .. } = record;
         match death {
             Death::Common => Cause::Failed(reason.to_owned()),
-            Death::Stop => Cause::Definite(format!(
+            Death::Stop => Cause::Permanent(format!(
                 "poison at offset {offset} of partition {partition}: {reason}; mend the record or its handler, or \
                  set `consumers.poison = \"skip\"`"
             )),
@@ -317,14 +317,14 @@ impl SupervisorState {
                 its.for_each(|mark| mark.ended = Some(now));
             }
         }
-        measurements.pools[pool.0 as usize].lock().excuse_until(now + CATCH_UP);
+        measurements.pools[pool.0 as usize].lock().exclude_lateness_until(now + CATCH_UP);
         self.poll_end_offsets_now();
     }
 
     /// Asks for end offsets now, because a partition has just begun to catch up.
     pub(super) fn poll_end_offsets_now(&self) {
-        if let Some(oracle) = &self.oracle {
-            let _ = oracle.cast(OracleMsg::Hurry);
+        if let Some(end_offset_poller) = &self.end_offset_poller {
+            let _ = end_offset_poller.cast(PollerMsg::AskNow);
         }
     }
 

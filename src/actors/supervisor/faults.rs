@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::child_exit::{CATCH_UP, partitions_of_pool};
 use super::state::SupervisorState;
-use crate::actors::lease::SlotId;
+use crate::actors::messages::SlotId;
 use crate::base::{ConsumerId, PartitionId, PoolId, Time};
 use crate::fault::{
-    BrokerChange, Call, CallAction, CallError, CallRule, ConsumerFault, Disturbance, FaultEffect,
+    BrokerChange, Call, CallAction, CallError, CallRule, ClusterFault, ConsumerFault, FaultEffect,
     PartitionFault, PoolFault, Targets,
 };
 use crate::measure::Event;
@@ -144,10 +144,10 @@ impl SupervisorState {
             PoolFault::Pause => {
                 let end = now + fault.lasts.unwrap_or_default();
                 self.context.active_faults.pause(pool, end);
-                measured.lock().excuse(now, end + CATCH_UP);
+                measured.lock().exclude_lateness(now, end + CATCH_UP);
             }
             PoolFault::Kill => {
-                measured.lock().excuse(now, Time::NEVER);
+                measured.lock().exclude_lateness(now, Time::NEVER);
                 child.kill(number);
             }
         }
@@ -172,7 +172,7 @@ impl SupervisorState {
                 });
             }
             PartitionFault::DeleteRecords => {
-                self.disturb(number, Disturbance::DeleteRecords(partitions.clone()));
+                self.inject_into_cluster(number, ClusterFault::DeleteRecords(partitions.clone()));
             }
         }
     }
@@ -202,7 +202,8 @@ impl SupervisorState {
         if (rule.call, rule.action) == (Call::Produce, CallAction::Error(CallError::Retriable)) {
             // The lateness of a producer that has to retry is due to the fault, and not to the load generator.
             let end = now + fault.lasts.unwrap_or_default() + CATCH_UP;
-            self.context.measurements.pools.iter().for_each(|pool| pool.lock().excuse(now, end));
+            let pools = &self.context.measurements.pools;
+            pools.iter().for_each(|pool| pool.lock().exclude_lateness(now, end));
         }
         self.context.active_faults.calls().arm(fault.entry, number, rule, fault.targets.clone());
     }
@@ -210,7 +211,7 @@ impl SupervisorState {
     fn hit_cluster(&self, number: usize, effect: &FaultEffect, targets: &Targets) {
         match effect {
             FaultEffect::Brokers { begin, .. } => self.change_brokers(number, targets, *begin),
-            FaultEffect::Cluster(disturbance) => self.disturb(number, disturbance.clone()),
+            FaultEffect::Cluster(its) => self.inject_into_cluster(number, its.clone()),
             FaultEffect::Exec(exec) => self.commands.start(&self.context, number, exec),
             // Members that join do not exist yet: see `join`. The other effects hit no cluster.
             FaultEffect::Join
@@ -223,14 +224,14 @@ impl SupervisorState {
 
     fn change_brokers(&self, number: usize, targets: &Targets, change: BrokerChange) {
         if let Targets::Brokers(brokers) = targets {
-            self.disturb(number, Disturbance::Brokers(brokers.clone(), change));
+            self.inject_into_cluster(number, ClusterFault::Brokers(brokers.clone(), change));
         }
     }
 
-    fn disturb(&self, number: usize, disturbance: Disturbance) {
+    fn inject_into_cluster(&self, number: usize, cluster_fault: ClusterFault) {
         let context = self.context.clone();
         let missed = Arc::new(move |reason| context.note_missed(number, reason));
-        self.context.runtime.inject(number, disturbance, missed);
+        self.context.runtime.inject(number, cluster_fault, missed);
     }
 
     fn begin_recovery(

@@ -4,6 +4,7 @@ mod child_exit;
 mod children;
 mod faults;
 mod state;
+mod watchdogs;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,10 +14,10 @@ use tokio::sync::watch;
 
 use self::state::{Failure, SupervisorState};
 use super::clients::SharedHost;
-use super::cluster_watch::{OffsetOracle, TopicWatcher, WatcherArgs};
+use super::cluster_watch::{EndOffsetPoller, TopicWatcher, WatcherArgs};
 use super::commands::Commands;
 use super::lease::PoolShared;
-use super::lease::{SlotId, SupervisorMsg};
+use super::messages::{SlotId, SupervisorMsg};
 use super::runtime::Context;
 use crate::base::{ConsumerId, Incarnation, Time};
 use crate::logic::{Gate, PoisonWatch, Reaper, SlotEvent};
@@ -61,7 +62,7 @@ impl Actor for Supervisor {
             children: BTreeMap::new(),
             by_actor: BTreeMap::new(),
             shared,
-            oracle: None,
+            end_offset_poller: None,
             gate: Gate::new(context.plan.members() as usize, context.plan.restart),
             gate_random: context.seed.child("gate", 0).random(),
             poison: PoisonWatch::new(context.plan.consumers.poison),
@@ -166,10 +167,10 @@ impl SupervisorState {
         &mut self,
         myself: &ActorRef<SupervisorMsg>,
     ) -> Result<(), ActorProcessingErr> {
-        let (oracle, _) =
-            Actor::spawn_linked(None, OffsetOracle, self.context.clone(), myself.get_cell())
+        let (end_offset_poller, _) =
+            Actor::spawn_linked(None, EndOffsetPoller, self.context.clone(), myself.get_cell())
                 .await?;
-        self.oracle = Some(oracle);
+        self.end_offset_poller = Some(end_offset_poller);
         for id in 0..self.context.plan.members() {
             if !self.context.plan.starts(ConsumerId(id)) {
                 continue;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::actors::clients::{HostFailure, SharedHost};
 use crate::actors::commands::Commands;
 use crate::actors::lease::PoolShared;
-use crate::actors::lease::{ConsumerMsg, OracleMsg, PoolMsg, SlotId};
+use crate::actors::messages::{ConsumerMsg, PollerMsg, PoolMsg, SlotId};
 use crate::actors::runtime::Context;
 use crate::base::{Incarnation, Random};
 use crate::broker::ErrorClass;
@@ -27,7 +27,7 @@ pub struct SupervisorState {
     pub(super) children: BTreeMap<SlotId, Child>,
     pub(super) by_actor: BTreeMap<ActorId, (SlotId, Incarnation)>,
     pub(super) shared: Option<Arc<Mutex<SharedHost>>>,
-    pub(super) oracle: Option<ActorRef<OracleMsg>>,
+    pub(super) end_offset_poller: Option<ActorRef<PollerMsg>>,
     /// Holds slots back when many fail together.
     pub(super) gate: Gate<SlotId>,
     pub(super) gate_random: Random,
@@ -69,7 +69,7 @@ pub(super) enum KillReason {
     /// The incarnation hangs, and a replacement would hang too.
     GivenUp(String),
     /// The partition is gone for good.
-    Definite(String),
+    Permanent(String),
 }
 
 /// A child's actor.
@@ -159,14 +159,14 @@ pub(super) enum Failure {
     /// After every remedy was tried without success.
     Hopeless(String),
     /// With an error that no restart can cure.
-    Definite(String),
+    Permanent(String),
 }
 
 impl Failure {
     pub(super) fn from_error(error: &ActorProcessingErr) -> Failure {
         let reason = error.to_string();
         match error.downcast_ref::<HostFailure>().map(|failure| failure.class) {
-            Some(class) if class.is_definite() => Failure::Definite(reason),
+            Some(class) if class.is_definite() => Failure::Permanent(reason),
             Some(ErrorClass::Poison) => Failure::Poison(reason),
             Some(ErrorClass::Fatal) => Failure::Broker(reason),
             _ => Failure::Failed(reason),
@@ -183,7 +183,7 @@ impl fmt::Display for Failure {
             | Failure::Broker(reason)
             | Failure::Poison(reason)
             | Failure::Hopeless(reason)
-            | Failure::Definite(reason) => f.write_str(reason),
+            | Failure::Permanent(reason) => f.write_str(reason),
         }
     }
 }

@@ -210,7 +210,7 @@ const BATCHES_KEPT: usize = 5;
 
 /// The result of the sequence check of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(super) enum SequenceCheck {
     /// Append it.
     Append,
     /// The batch is in the log already, at this offset: acknowledge it again.
@@ -221,7 +221,7 @@ pub(super) enum Admission {
 
 /// The state of the producers of a partition.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sequences {
+pub(super) struct ProducerStates {
     /// Index: the producer id, which the cluster counts up.
     producers: Vec<Producer>,
 }
@@ -243,7 +243,7 @@ struct Kept {
     offset: i64,
 }
 
-impl Sequences {
+impl ProducerStates {
     /// Checks a batch of `count` records with `first` as the sequence of the first one. Remembers it if it is to be
     /// appended, at `offset`. A producer without state may start with any sequence, because its earlier batches may
     /// have been deleted.
@@ -254,13 +254,15 @@ impl Sequences {
         first: u64,
         count: u64,
         offset: i64,
-    ) -> Admission {
+    ) -> SequenceCheck {
         let producer = self.producer(producer);
         if producer.newest().is_some_and(|newest| first != newest.first + newest.count) {
-            return producer.find(first, count).map_or(Admission::OutOfOrder, Admission::Duplicate);
+            return producer
+                .find(first, count)
+                .map_or(SequenceCheck::OutOfOrder, SequenceCheck::Duplicate);
         }
         producer.remember(Kept { first, count, offset });
-        Admission::Append
+        SequenceCheck::Append
     }
 
     #[inline]
@@ -437,11 +439,11 @@ mod tests {
         assert_eq!(read(&log, 7, 10), [7, 8, 9]);
     }
 
-    fn filled(batches: u64) -> Sequences {
-        let mut sequences = Sequences::default();
+    fn filled(batches: u64) -> ProducerStates {
+        let mut sequences = ProducerStates::default();
         for i in 0..batches {
             let offset = 100 + i as i64 * 10;
-            assert_eq!(sequences.admit(1, i * 10, 10, offset), Admission::Append);
+            assert_eq!(sequences.admit(1, i * 10, 10, offset), SequenceCheck::Append);
         }
         sequences
     }
@@ -449,28 +451,32 @@ mod tests {
     #[test]
     fn a_retry_is_acknowledged_and_not_appended() {
         let mut sequences = filled(7);
-        assert_eq!(sequences.admit(1, 30, 10, 170), Admission::Duplicate(130));
-        assert_eq!(sequences.admit(1, 70, 10, 170), Admission::Append);
-        assert_eq!(sequences.admit(1, 70, 10, 180), Admission::Duplicate(170));
-        assert_eq!(sequences.admit(2, 30, 10, 180), Admission::Append, "another producer");
+        assert_eq!(sequences.admit(1, 30, 10, 170), SequenceCheck::Duplicate(130));
+        assert_eq!(sequences.admit(1, 70, 10, 170), SequenceCheck::Append);
+        assert_eq!(sequences.admit(1, 70, 10, 180), SequenceCheck::Duplicate(170));
+        assert_eq!(sequences.admit(2, 30, 10, 180), SequenceCheck::Append, "another producer");
     }
 
     #[test]
     fn a_gap_is_refused_and_so_is_what_is_long_past() {
         let mut sequences = filled(7);
-        assert_eq!(sequences.admit(1, 80, 10, 170), Admission::OutOfOrder);
+        assert_eq!(sequences.admit(1, 80, 10, 170), SequenceCheck::OutOfOrder);
         let five_are_remembered = sequences.admit(1, 20, 10, 170);
-        assert_eq!(five_are_remembered, Admission::Duplicate(120));
-        assert_eq!(sequences.admit(1, 10, 10, 170), Admission::OutOfOrder);
+        assert_eq!(five_are_remembered, SequenceCheck::Duplicate(120));
+        assert_eq!(sequences.admit(1, 10, 10, 170), SequenceCheck::OutOfOrder);
     }
 
     #[test]
     fn what_the_log_has_lost_may_come_again() {
         let mut sequences = filled(3);
         sequences.truncate(120);
-        assert_eq!(sequences.admit(1, 20, 10, 120), Admission::Append);
-        assert_eq!(sequences.admit(1, 10, 10, 130), Admission::Duplicate(110));
+        assert_eq!(sequences.admit(1, 20, 10, 120), SequenceCheck::Append);
+        assert_eq!(sequences.admit(1, 10, 10, 130), SequenceCheck::Duplicate(110));
         sequences.truncate(100);
-        assert_eq!(sequences.admit(1, 70, 10, 100), Admission::Append, "nothing is known any more");
+        assert_eq!(
+            sequences.admit(1, 70, 10, 100),
+            SequenceCheck::Append,
+            "nothing is known any more"
+        );
     }
 }

@@ -430,7 +430,7 @@ impl MemberProtocol for ConsumerMember {
         !self.asked.is_empty()
     }
 
-    fn fell_silent(&mut self) {
+    fn poll_timed_out(&mut self) {
         if self.state == State::Up {
             self.ask_to_leave();
             self.lose();

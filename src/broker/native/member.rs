@@ -296,7 +296,7 @@ impl MemberProtocol for GroupMember {
     }
 
     /// As librdkafka does. A static member keeps its place.
-    fn fell_silent(&mut self) {
+    fn poll_timed_out(&mut self) {
         if self.state != State::Up {
             return;
         }

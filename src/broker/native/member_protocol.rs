@@ -143,7 +143,7 @@ pub trait MemberProtocol: fmt::Debug + Send {
     fn is_asking(&self) -> bool;
 
     /// Leaves the group, because no records were asked for during `max.poll.interval.ms`.
-    fn fell_silent(&mut self);
+    fn poll_timed_out(&mut self);
 
     /// Notes that records are asked for.
     fn asked_for_records(&mut self);

@@ -90,7 +90,7 @@ impl Membership {
             self.last_poll = now;
             self.member.asked_for_records();
         } else if now >= self.last_poll + self.max_poll {
-            self.member.fell_silent();
+            self.member.poll_timed_out();
         }
         if self.member.is_up() { self.last_poll + self.max_poll } else { Time::NEVER }
     }

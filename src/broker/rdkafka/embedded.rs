@@ -5,7 +5,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::broker::embedded::Embedded;
-use crate::fault::{Api, ApiError, BrokerChange, Disturbance};
+use crate::fault::{Api, ApiError, BrokerChange, ClusterFault};
 
 /// Starts `brokers` mock brokers with one topic.
 ///
@@ -18,7 +18,7 @@ pub(super) fn start_mock(
     replication_factor: u32,
 ) -> Result<Embedded, String> {
     let topic = topic.to_owned();
-    Embedded::start(move |ready, disturbances| {
+    Embedded::start(move |ready, faults| {
         let create = || -> Result<_, KafkaError> {
             let cluster = MockCluster::new(brokers as i32)?;
             cluster.create_topic(&topic, partitions as i32, replication_factor as i32)?;
@@ -27,7 +27,7 @@ pub(super) fn start_mock(
         match create() {
             Ok(cluster) => {
                 let _ = ready.send(Ok(cluster.bootstrap_servers()));
-                disturbances.carry_out(|disturbance| disturb(&cluster, disturbance));
+                faults.carry_out(|cluster_fault| inject(&cluster, cluster_fault));
             }
             Err(error) => {
                 let _ = ready.send(Err(error.to_string()));
@@ -36,19 +36,19 @@ pub(super) fn start_mock(
     })
 }
 
-fn disturb<C: rdkafka::ClientContext>(
+fn inject<C: rdkafka::ClientContext>(
     cluster: &MockCluster<'_, C>,
-    disturbance: &Disturbance,
+    cluster_fault: &ClusterFault,
 ) -> Result<(), String> {
-    match disturbance {
-        Disturbance::Brokers(ids, change) => {
+    match cluster_fault {
+        ClusterFault::Brokers(ids, change) => {
             ids.iter().try_for_each(|id| change_broker(cluster, *id as i32, *change))
         }
-        Disturbance::Refuse { api, code, count } => {
+        ClusterFault::Refuse { api, code, count } => {
             cluster.request_errors(key_of(*api), &vec![answer_of(*code); *count as usize]);
             Ok(())
         }
-        Disturbance::DeleteRecords(_) => {
+        ClusterFault::DeleteRecords(_) => {
             Err("the embedded cluster cannot delete records".to_owned())
         }
         other => Err(format!("the embedded cluster cannot do {other:?}")),

@@ -30,7 +30,7 @@ use super::{
     TopicPort,
 };
 use crate::base::{Clock, PoolId};
-use crate::fault::Disturbance;
+use crate::fault::ClusterFault;
 use crate::plan::ProducerClients;
 
 /// A cluster reached through librdkafka.
@@ -114,17 +114,17 @@ impl ClusterPort for RdCluster {
         self.partitions.fetch_max(partitions, Ordering::AcqRel);
     }
 
-    fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
-        match (disturbance, &self.embedded) {
-            (Disturbance::Grow(total), _) => {
+    fn inject(&self, cluster_fault: &ClusterFault) -> Result<(), BrokerError> {
+        match (cluster_fault, &self.embedded) {
+            (ClusterFault::Grow(total), _) => {
                 offsets::create_partitions(&self.settings, &self.topic, *total)
             }
-            (Disturbance::DeleteRecords(partitions), None) => {
+            (ClusterFault::DeleteRecords(partitions), None) => {
                 offsets::delete_records(&self.settings, &self.topic, partitions)
             }
-            (disturbance, Some(embedded)) => embedded.disturb(disturbance),
-            (disturbance, None) => {
-                Err(BrokerError::fatal(format!("no cluster of our own for {disturbance:?}")))
+            (cluster_fault, Some(embedded)) => embedded.inject(cluster_fault),
+            (cluster_fault, None) => {
+                Err(BrokerError::fatal(format!("no cluster of our own for {cluster_fault:?}")))
             }
         }
     }

@@ -323,13 +323,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a pool's clients know.
 #[derive(Debug, Default)]
-pub(super) struct Learning {
+pub(super) struct MetadataRefresh {
     /// Partitions every client knows.
     known: Arc<AtomicU32>,
     under_way: Arc<AtomicBool>,
 }
 
-impl Learning {
+impl MetadataRefresh {
     /// Whether every client knows partitions below `partitions`; if not, they are asked to look beside their work.
     pub(super) fn follow<C: ProducerContext + 'static>(
         &self,

@@ -22,7 +22,7 @@ use rdkafka::producer::{
 use rdkafka::{ClientContext, Message};
 
 use super::error::{Told, describe_while, outcome};
-use super::offsets::Learning;
+use super::offsets::MetadataRefresh;
 use crate::base::{
     Clock, Headers, Offset, PartitionId, PoolId, ProducerId, RecordView, STAMP_HEADER, Time,
     sent_time,
@@ -40,7 +40,7 @@ pub(super) struct RdProducer {
     pools: u32,
     stop: Arc<AtomicBool>,
     server: Option<JoinHandle<()>>,
-    learning: Learning,
+    learning: MetadataRefresh,
 }
 
 impl RdProducer {
@@ -69,7 +69,7 @@ impl RdProducer {
                 .spawn(move || serve(&clients, &reports, &stop))
                 .map_err(|error| BrokerError::fatal(format!("no thread: {error}")))?
         };
-        let (topic, learning) = (topic.to_owned(), Learning::default());
+        let (topic, learning) = (topic.to_owned(), MetadataRefresh::default());
         Ok(RdProducer { clients, reports, topic, pools, stop, server: Some(server), learning })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::connection::ConnectionFailure;
-use crate::base::{format_count, format_duration};
+use crate::base::{batch_bytes, batch_payload_max, format_count, format_duration};
 
 /// Why a cluster cannot be prepared for a run. Every message says what to do about it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -151,6 +151,27 @@ pub struct UnreachableBroker {
     pub address: String,
     /// Why not.
     pub reason: String,
+}
+
+impl SetupError {
+    /// Checks that a topic whose batches have at most `limit` bytes takes records with this payload, in bytes. A limit
+    /// that is not known refuses none.
+    ///
+    /// # Errors
+    /// A batch with one such record is larger.
+    pub(in crate::broker) fn unless_it_fits(
+        topic: &str,
+        payload: u64,
+        limit: Option<u64>,
+    ) -> Result<(), SetupError> {
+        match limit.filter(|limit| batch_bytes(payload) > *limit) {
+            None => Ok(()),
+            Some(limit) => {
+                let (topic, largest) = (topic.to_owned(), batch_payload_max(limit));
+                Err(SetupError::TooLarge { topic, payload, limit, largest })
+            }
+        }
+    }
 }
 
 impl fmt::Display for UnreachableBroker {

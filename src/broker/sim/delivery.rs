@@ -10,7 +10,7 @@ use super::link::{Ack, HAS_LEFT};
 use crate::base::Time;
 use crate::broker::model::{Caller, ClientId, Fetched, Output, Produced};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
-use crate::fault::{BrokerChange, Disturbance, LinkSide};
+use crate::fault::{BrokerChange, ClusterFault, LinkSide};
 use crate::plan::Acks;
 
 /// Time between two attempts to ask a broker for watermarks.
@@ -62,7 +62,7 @@ impl Kernel {
     fn close(&mut self, client: ClientId, broker: BrokerId) {
         self.drain_fetches(broker);
         self.network.end(client, broker);
-        self.cluster.hang_up(client, broker);
+        self.cluster.forget_connection(client, broker);
     }
 
     #[cold]
@@ -109,7 +109,7 @@ impl Kernel {
     /// Breaks a connection. Its client notices after the latency of a break.
     pub(super) fn break_off(&mut self, client: ClientId, broker: BrokerId) {
         let caller = self.network.cut_off(client, broker);
-        self.cluster.hang_up(client, broker);
+        self.cluster.forget_connection(client, broker);
         let at = Time(self.now.0 + self.network.break_latency());
         self.push(at, ControlEvent::Broken { caller, broker });
     }
@@ -186,7 +186,7 @@ impl Kernel {
         for output in others.drain(..) {
             match output {
                 Output::Reply { at, from, to, response } => self.send_reply(at, from, to, response),
-                Output::HangUp { broker, caller } => {
+                Output::Disconnect { broker, caller } => {
                     if self.network.is_current(caller, broker) {
                         self.break_off(caller.client, broker);
                     }
@@ -323,21 +323,21 @@ impl Kernel {
     }
 
     /// Injects a fault, or heals it.
-    pub(super) fn disturb(&mut self, disturbance: &Disturbance) {
+    pub(super) fn inject(&mut self, cluster_fault: &ClusterFault) {
         self.flush_deferred();
-        match disturbance {
-            Disturbance::Brokers(brokers, change) => {
+        match cluster_fault {
+            ClusterFault::Brokers(brokers, change) => {
                 // Scenarios count brokers from 1.
                 brokers.iter().for_each(|number| self.change_broker(number - 1, *change));
             }
-            Disturbance::Refuse { api, code, count } => {
+            ClusterFault::Refuse { api, code, count } => {
                 self.cluster.refuse_next(*api, *code, *count);
             }
-            Disturbance::Grow(total) => self.cluster.grow(self.now, *total),
-            Disturbance::DeleteRecords(partitions) => {
+            ClusterFault::Grow(total) => self.cluster.grow(self.now, *total),
+            ClusterFault::DeleteRecords(partitions) => {
                 partitions.iter().for_each(|partition| self.cluster.delete_records(*partition));
             }
-            Disturbance::MoveCoordinator(to) => {
+            ClusterFault::MoveCoordinator(to) => {
                 let to = to.map(|number| number - 1);
                 self.cluster.move_coordinator(self.now, to, &mut self.output);
             }
@@ -354,7 +354,7 @@ impl Kernel {
                 self.cluster.crash(now, broker, output);
                 self.break_all(broker);
             }
-            BrokerChange::Up => self.cluster.come_back(now, broker, output),
+            BrokerChange::Up => self.cluster.restart(now, broker, output),
             BrokerChange::Pause => self.cluster.pause(now, broker, output),
             BrokerChange::GoOn => self.cluster.go_on(now, broker, output),
             BrokerChange::Rtt(delay) => link.set_answer_delay(delay),

@@ -13,7 +13,7 @@ use super::trace::{TraceSink, TraceWriter};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::Watermarks;
 use crate::broker::model::{ClientId, LeaderChange};
-use crate::fault::Disturbance;
+use crate::fault::ClusterFault;
 use crate::summary::Simulation;
 
 /// A function that runs at a time. It returns the time of its next call.
@@ -28,7 +28,7 @@ pub(super) enum Command {
     Wake(ClientId),
     At(Time, Job),
     Ask(ClientId, Ask),
-    Disturb(Disturbance),
+    Inject(ClusterFault),
     /// Ends the simulation with this error.
     Fail(String),
 }
@@ -124,9 +124,9 @@ impl KernelHandle {
         self.call(Command::Fail(why));
     }
 
-    /// Injects a disturbance of the cluster or the network, or heals it.
-    pub fn disturb(&self, disturbance: Disturbance) {
-        self.call(Command::Disturb(disturbance));
+    /// Injects a fault of the cluster or the network, or heals it.
+    pub fn inject(&self, cluster_fault: ClusterFault) {
+        self.call(Command::Inject(cluster_fault));
     }
 
     /// Notes that an actor gets a message: virtual time stops until all actors are idle again.

@@ -14,7 +14,7 @@ use super::link::{Ack, Inbox};
 use super::network::{Network, NetworkSettings};
 use super::process::SimProcess;
 use super::trace::Trace;
-use crate::base::{ClockHand, Seed, Time};
+use crate::base::{Seed, Time, VirtualClockDriver};
 use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Outputs};
 use crate::broker::protocol::{BrokerId, Fetch, Outbox, Request};
 
@@ -42,7 +42,7 @@ pub(super) enum Lookahead {
 
 /// Virtual time, and all that it applies to.
 pub struct Kernel {
-    hand: ClockHand,
+    hand: VirtualClockDriver,
     pub(super) now: Time,
     /// The place of the current event.
     pub(super) key: Key,
@@ -157,7 +157,7 @@ impl ControlEvent {
 impl Kernel {
     /// A kernel at time zero, without hosts.
     pub fn new(
-        hand: ClockHand,
+        hand: VirtualClockDriver,
         seed: Seed,
         cluster: ClusterSettings,
         network: NetworkSettings,
@@ -289,7 +289,7 @@ impl Kernel {
             }
             // Handled where the commands are taken.
             Command::Fail(_) => {}
-            Command::Disturb(disturbance) => self.disturb(&disturbance),
+            Command::Inject(cluster_fault) => self.inject(&cluster_fault),
         }
     }
 

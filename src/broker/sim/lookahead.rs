@@ -68,7 +68,7 @@ impl Kernel {
     /// The rule for a fetch: deferred if the broker will delay it, and nothing else changes.
     #[inline]
     fn delivery_of_fetch(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> Delivery {
-        match self.may_reorder() && self.cluster.would_wait(broker, client, fetch) {
+        match self.may_reorder() && self.cluster.would_delay(broker, client, fetch) {
             true => Delivery::Deferred,
             false => Delivery::InOrder,
         }
@@ -171,7 +171,9 @@ impl Kernel {
     /// True if messages may be delivered out of their order: no fault is active.
     #[inline]
     pub(super) fn may_reorder(&self) -> bool {
-        self.lookahead == Lookahead::On && !self.network.has_link_fault && self.cluster.is_quiet()
+        self.lookahead == Lookahead::On
+            && !self.network.has_link_fault
+            && self.cluster.is_fault_free()
     }
 
     /// Applies the deferred acknowledgements that have arrived at a client.
@@ -197,7 +199,7 @@ impl Kernel {
         while let Some((key, (caller, fetch))) = inbox.take_before(self.key) {
             if self.network.is_current(caller, broker) {
                 self.trace.fetch(key.at(), caller.client, &fetch);
-                self.cluster.let_wait(key.at(), broker, caller, fetch);
+                self.cluster.delay_fetch(key.at(), broker, caller, fetch);
             }
         }
     }
@@ -236,7 +238,7 @@ impl Kernel {
         loop {
             let (inbox, cluster) = (&mut self.deferred_fetches[broker as usize], &self.cluster);
             let acts = |(caller, fetch): &(Caller, Box<Fetch>)| {
-                all || !cluster.would_wait(broker, caller.client, fetch)
+                all || !cluster.would_delay(broker, caller.client, fetch)
             };
             let Some((key, (caller, fetch))) = inbox.take_next(&mut place, acts) else { return };
             self.put_request(key, caller.client, broker, Request::Fetch(fetch));

@@ -15,7 +15,7 @@ pub trait SimProcess: Send {
     /// Its client.
     fn client(&mut self) -> &mut dyn Client;
     /// The turn that the process requests, because its client has something for the machine.
-    fn wish(&self) -> TurnRequest;
+    fn turn_request(&self) -> TurnRequest;
     /// True if an acknowledgement would trigger no action of the client, so that its delivery may be deferred.
     fn acks_are_inert(&self, _now: Time) -> bool {
         false

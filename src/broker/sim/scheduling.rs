@@ -89,14 +89,14 @@ impl Kernel {
     pub(super) fn after_delivery(&mut self, client: ClientId) {
         let slot = &mut self.slots[client as usize];
         let Occupant::Process(process) = &mut slot.occupant else { return };
-        let wish = process.wish();
-        self.grant(client, wish);
+        let request = process.turn_request();
+        self.grant(client, request);
     }
 
     /// Grants a process the turn that it requests, or does what is due in its client.
     #[inline]
-    pub(super) fn grant(&mut self, client: ClientId, wish: TurnRequest) {
-        match wish {
+    pub(super) fn grant(&mut self, client: ClientId, request: TurnRequest) {
+        match request {
             TurnRequest::None => {}
             // A trace has all events in their order.
             TurnRequest::Later if self.lookahead == Lookahead::On => self.defer_turn(client),

@@ -69,8 +69,8 @@ impl Kernel {
             ControlEvent::Alarm(Alarm::Group) => {
                 (TraceKind::Deadline, "coordinator".to_owned(), nothing("looks at its group"))
             }
-            ControlEvent::Alarm(Alarm::Replicated { lane }) => {
-                let leader = lane / self.cluster.brokers();
+            ControlEvent::Alarm(Alarm::Replicated { pair }) => {
+                let leader = pair / self.cluster.brokers();
                 (TraceKind::Deadline, name(leader), nothing("followers have fetched"))
             }
             ControlEvent::Alarm(Alarm::Session { broker: of, .. }) => {

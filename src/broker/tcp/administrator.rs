@@ -9,7 +9,7 @@ use super::ask_error::AskError;
 use super::asker::{Asker, last};
 use super::offsets::{TcpCommitter, TcpEndOffsets, size_in};
 use super::topics::{self, TopicError};
-use crate::base::{Offset, PartitionId, batch_bytes, batch_payload_max};
+use crate::base::{Offset, PartitionId};
 use crate::broker::setup::{
     Administrator, Advertised, Answer, Deadline, Doing, Found, Inspection, Requests, SetupError,
     TopicReplicas, find_unreachable, needed_rights, right_missing_by,
@@ -110,14 +110,8 @@ impl Administrator for TcpAdmin {
             // The setting of the topic, or else that of the broker.
             let topic = self.topic.clone();
             let of = Configured::Topic(&topic);
-            let Some(limit) = self.configured::<u64>(of, "max.message.bytes", deadline) else {
-                return Ok(());
-            };
-            if batch_bytes(payload) <= limit {
-                return Ok(());
-            }
-            let largest = batch_payload_max(limit);
-            Err(SetupError::TooLarge { topic, payload, limit, largest })
+            let limit = self.configured::<u64>(of, "max.message.bytes", deadline);
+            SetupError::unless_it_fits(&topic, payload, limit)
         })
     }
 

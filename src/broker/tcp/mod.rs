@@ -55,7 +55,7 @@ use super::{
     ProducerPort, TopicPort, run_group,
 };
 use crate::base::{Clock, PoolId, RunId};
-use crate::fault::Disturbance;
+use crate::fault::ClusterFault;
 use crate::measure::{RequestCounter, RequestLog};
 use crate::plan::{Assignor, GroupProtocol, Plan, ProducerClients};
 
@@ -232,18 +232,18 @@ impl ClusterPort for TcpCluster {
         self.partitions.fetch_max(partitions, Ordering::AcqRel);
     }
 
-    fn disturb(&self, disturbance: &Disturbance) -> Result<(), BrokerError> {
+    fn inject(&self, cluster_fault: &ClusterFault) -> Result<(), BrokerError> {
         let (topic, deadline) = (&self.topic.name, Deadline::of(self.clock, CHANGE_LIMIT));
-        match (disturbance, &self.embedded) {
-            (Disturbance::Grow(total), _) => {
+        match (cluster_fault, &self.embedded) {
+            (ClusterFault::Grow(total), _) => {
                 topics::grow(&mut self.asker("admin"), topic, *total, &deadline)
             }
-            (Disturbance::DeleteRecords(partitions), None) => {
+            (ClusterFault::DeleteRecords(partitions), None) => {
                 topics::empty(&mut self.asker("admin"), topic, partitions, &deadline)
             }
-            (disturbance, Some(embedded)) => embedded.disturb(disturbance),
-            (disturbance, None) => {
-                Err(BrokerError::fatal(format!("no cluster of our own for {disturbance:?}")))
+            (cluster_fault, Some(embedded)) => embedded.inject(cluster_fault),
+            (cluster_fault, None) => {
+                Err(BrokerError::fatal(format!("no cluster of our own for {cluster_fault:?}")))
             }
         }
     }

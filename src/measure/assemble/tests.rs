@@ -137,7 +137,7 @@ fn the_bottleneck_is_the_side_that_the_others_waited_for() {
 fn a_summary_has_the_account_the_rates_and_what_they_mean() {
     let (measurements, collector) = half_processed();
     let plan = plan_of(PACED);
-    let facts = Facts { until: ms(40_000), measured: measured(), ..Facts::default() };
+    let facts = RunFacts { until: ms(40_000), measured: measured(), ..RunFacts::default() };
     let summary = assemble(&plan, &facts, &measurements, &collector);
     let ledger = &summary.ledger;
     assert_eq!((ledger.sent, ledger.delivered, ledger.unread, ledger.lost), (100, 50, 50, 0));
@@ -148,7 +148,7 @@ fn a_summary_has_the_account_the_rates_and_what_they_mean() {
     assert_eq!((summary.overloaded.len(), summary.keeps_up), (1, Some(false)));
     assert_eq!(summary.expectations.len(), plan.expectations.len());
     assert_eq!(summary.partitions.len(), 2);
-    let so_far = Facts { ended: Ended::NotYet, ..facts };
+    let so_far = RunFacts { ended: Ended::NotYet, ..facts };
     let summary = assemble(&plan, &so_far, &measurements, &collector);
     assert_eq!((summary.verdict, summary.keeps_up), (Verdict::CutOff, None));
     assert_eq!((summary.ledger.sent, summary.ledger.delivered), (100, 50));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::group::MEMBERS_MAX;
 use crate::base::{ConsumerId, Seed, format_count, format_duration};
 use crate::fault::{
-    Aim, Disturbance, Fault, FaultEffect, FaultFacts, FaultSchedule, KindPlan, Lasts, Targets,
+    Aim, ClusterFault, Fault, FaultEffect, FaultFacts, FaultSchedule, KindPlan, Lasts, Targets,
     There, WrittenKind,
 };
 use crate::plan::{BrokerPlan, FaultPlan, LoadPlan, Times, TopicPlan};
@@ -60,7 +60,7 @@ pub(super) fn build(
         if !aim.check(written.info.name(), written.info.verb, &there, found) {
             continue;
         }
-        if let FaultEffect::Cluster(Disturbance::Grow(partitions)) = planned.effect {
+        if let FaultEffect::Cluster(ClusterFault::Grow(partitions)) = planned.effect {
             size = partitions.max(size);
         }
         if let Aim::New(count) = aim {

@@ -15,18 +15,18 @@ pub struct Template {
     pieces: Vec<Piece>,
 }
 
-/// What is known of a record before it is made.
+/// The values that a record is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordFacts {
-    /// Who sends it.
+    /// Producer of the record.
     pub producer: ProducerId,
-    /// Where it goes.
+    /// Partition of the record.
     pub partition: PartitionId,
-    /// Its number in the lane.
+    /// Sequence of the record in its lane.
     pub sequence: u64,
     /// The number of its key, with `keyed`.
     pub key: Option<u32>,
-    /// When it is sent.
+    /// Send time of the record.
     pub now: Time,
 }
 
@@ -61,12 +61,12 @@ pub const PLACEHOLDERS: [(&str, &str); 11] = [
     ("one_of a|b|c", "one of the words"),
 ];
 
-/// What is wrong with a template, and what to do.
+/// An error in a template, with a remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateError {
-    /// What is wrong.
+    /// The error.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 

@@ -1,10 +1,13 @@
 //! Explores a scenario: many seeds in virtual time, each with settings and faults of its own, until an invariant breaks.
 
 mod case;
+mod minimize;
 #[cfg(test)]
 mod mutation;
 mod settings;
+mod shrink;
 mod story;
+mod swarm;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,10 +17,10 @@ use std::time::Duration;
 
 pub use self::case::{Broken, CaseSize};
 use self::case::{Case, ENDS, broken, zeros};
-use self::case::{Smallest, smaller};
+use self::minimize::{MinimalCase, smaller};
 use self::settings::Settings;
-use self::settings::Swarm;
 pub use self::story::RecordStory;
+use self::swarm::Swarm;
 use crate::base::{Clock, Seed, Time};
 use crate::error::Error;
 use crate::plan::{Overrides, compile};
@@ -162,7 +165,7 @@ fn smallest(
     go_on: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Repro, Error> {
     let clock = Clock::start();
-    let Smallest { case, tries, is_minimal } = smaller(case, broken_first.figure, go_on);
+    let MinimalCase { case, tries, is_minimal } = smaller(case, broken_first.figure, go_on);
     let took = clock.now().remaining(Time::ZERO);
     let outcome = case.run();
     let mut broken = broken(&outcome);

@@ -6,7 +6,7 @@ use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, FetchSlot};
 
 /// More bytes than can be appended to one partition while a message is in flight.
-const MUCH: u64 = 64 << 20;
+const IN_FLIGHT_BYTES_MAX: u64 = 64 << 20;
 
 impl Cluster {
     pub(super) fn fetch(
@@ -31,9 +31,9 @@ impl Cluster {
         }
     }
 
-    /// Handles a fetch that reaches `broker` at `now` and [is delayed](Self::would_wait).
+    /// Handles a fetch that reaches `broker` at `now` and [is delayed](Self::would_delay).
     #[inline]
-    pub fn let_wait(&mut self, now: Time, broker: BrokerId, caller: Caller, fetch: Box<Fetch>) {
+    pub fn delay_fetch(&mut self, now: Time, broker: BrokerId, caller: Caller, fetch: Box<Fetch>) {
         let at = self.brokers[broker as usize].cores.occupy(now, self.settings.request_cost);
         self.park(at, broker, caller, fetch);
     }
@@ -91,7 +91,7 @@ impl Cluster {
     /// retention keeps more than can be appended in that time.
     #[inline]
     pub fn keeps(&self, answer: &Fetch) -> bool {
-        self.settings.retention_bytes >= MUCH
+        self.settings.retention_bytes >= IN_FLIGHT_BYTES_MAX
             && answer
                 .slots
                 .iter()
@@ -100,7 +100,7 @@ impl Cluster {
 
     /// True if a fetch that arrived now would be delayed, without another effect.
     #[inline]
-    pub fn would_wait(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> bool {
+    pub fn would_delay(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> bool {
         let place = self.places.get(self.place(client, broker));
         let finds_nothing =
             |slot: &FetchSlot| self.visible(broker, slot.partition) == Some(slot.offset);
@@ -110,7 +110,7 @@ impl Cluster {
 
     /// Answers the fetches delayed at `broker` that wait for this partition.
     #[inline]
-    pub(super) fn wake(
+    pub(super) fn complete_delayed(
         &mut self,
         at: Time,
         broker: BrokerId,
@@ -125,10 +125,15 @@ impl Cluster {
     /// Answers the fetches that wait for this partition at any broker that can be reached, because its leader has
     /// changed. A consumer that waits at the old leader learns of the change, as Kafka completes delayed fetches when a
     /// broker becomes a follower.
-    pub(super) fn wake_everywhere(&mut self, at: Time, partition: PartitionId, out: &mut Outputs) {
+    pub(super) fn complete_delayed_everywhere(
+        &mut self,
+        at: Time,
+        partition: PartitionId,
+        out: &mut Outputs,
+    ) {
         for client in std::mem::take(&mut self.partition(partition).waiting) {
             for broker in 0..self.settings.brokers {
-                if self.brokers[broker as usize].is_heard() {
+                if self.brokers[broker as usize].is_reachable() {
                     self.answer(at, broker, client, out);
                 }
             }
@@ -201,7 +206,7 @@ impl Cluster {
     }
 
     /// Forgets a connection, with the requests that are not answered on it.
-    pub fn hang_up(&mut self, client: ClientId, broker: BrokerId) {
+    pub fn forget_connection(&mut self, client: ClientId, broker: BrokerId) {
         self.refusals.forget(client, broker);
         self.forget_fetch(client, broker);
         let place = self.place(client, broker);

@@ -12,10 +12,10 @@ mod state;
 
 use std::collections::VecDeque;
 
-use self::state::{Broker, Lanes, Partition, Place, Refusals};
+use self::state::{Broker, InjectedErrors, Partition, Place, ReplicationRounds};
 use super::group::{GroupCoordinator, GroupError, GroupResponse, Ticket};
 use super::log::PartitionLog;
-use super::log::Sequences;
+use super::log::ProducerStates;
 use super::replicas::Replicas;
 use crate::base::{Offset, PartitionId, Seed, Time};
 use crate::broker::protocol::{BrokerId, RecordBuffer, Records, Request, Response};
@@ -32,13 +32,13 @@ impl Cluster {
             brokers: (0..settings.brokers).map(|_| Broker::new(settings.cores)).collect(),
             partitions: Vec::new(),
             places: Vec::new(),
-            lanes: Lanes::new(settings.brokers),
-            refusals: Refusals::default(),
+            rounds: ReplicationRounds::new(settings.brokers),
+            refusals: InjectedErrors::default(),
             producers: 0,
             group: GroupCoordinator::new(settings.group, seed.child("group", 0)),
             coordinator: 0,
             group_alarm: Time::NEVER,
-            is_smooth: true,
+            is_full_speed: true,
             laggards_alarm: false,
             balance_alarm: false,
             leader_changes: Vec::new(),
@@ -56,7 +56,7 @@ impl Cluster {
             self.partitions.push(Partition {
                 log: PartitionLog::default(),
                 replicas: Replicas::new(&on),
-                sequences: Sequences::default(),
+                sequences: ProducerStates::default(),
                 waiting: VecDeque::new(),
                 unacknowledged: VecDeque::new(),
                 is_dirty: false,
@@ -142,7 +142,7 @@ impl Cluster {
         match alarm {
             Alarm::Fetch { client, broker } => self.expire(now, broker, client, out),
             Alarm::Group => self.group_is_due(now, out),
-            Alarm::Replicated { lane } => self.replicated(now, lane, out),
+            Alarm::Replicated { pair } => self.replicated(now, pair, out),
             Alarm::Session { broker, silence } => self.session_is_over(now, broker, silence, out),
             Alarm::Laggards => self.drop_laggards(now, out),
             Alarm::Balance => self.balance(now, out),
@@ -152,7 +152,7 @@ impl Cluster {
     /// Forgets a client whose connections are closed.
     pub fn disconnect(&mut self, client: ClientId) {
         for broker in 0..self.settings.brokers {
-            self.hang_up(client, broker);
+            self.forget_connection(client, broker);
             // Batches without a request that waits for them are not needed.
             let queue = &mut self.brokers[broker as usize].queue;
             queue.retain(|(caller, request)| {

@@ -42,7 +42,7 @@ impl Cluster {
         own.stale = None;
         let brokers = self.settings.brokers as usize;
         for client in 0..self.places.len().div_ceil(brokers) as u32 {
-            self.hang_up(client, broker);
+            self.forget_connection(client, broker);
         }
         for partition in &mut self.partitions {
             partition.unacknowledged.retain(|batch| !batch.is_at(broker));
@@ -50,19 +50,19 @@ impl Cluster {
         if self.coordinator == broker {
             self.group.interrupted(now);
         }
-        self.fell_silent(now, broker, out);
+        self.poll_timed_out(now, broker, out);
     }
 
     /// Starts a broker's process again.
-    pub fn come_back(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    pub fn restart(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         self.brokers[broker as usize].is_down = false;
-        self.is_heard_again(now, broker, out);
+        self.is_reachable_again(now, broker, out);
     }
 
     /// Stops a broker's process, as SIGSTOP does.
     pub fn pause(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         self.brokers[broker as usize].is_paused = true;
-        self.fell_silent(now, broker, out);
+        self.poll_timed_out(now, broker, out);
     }
 
     /// Continues a broker's process, which then handles the requests that have arrived meanwhile.
@@ -81,7 +81,7 @@ impl Cluster {
             self.request(now, broker, caller, request, out);
             closed.extend(out.others[before..].iter().filter_map(Output::closes));
         }
-        self.is_heard_again(now, broker, out);
+        self.is_reachable_again(now, broker, out);
         self.look_again(now, broker, out);
     }
 
@@ -94,7 +94,7 @@ impl Cluster {
         let own = &mut self.brokers[broker as usize];
         own.is_isolated = true;
         own.stale.get_or_insert(stale);
-        self.fell_silent(now, broker, out);
+        self.poll_timed_out(now, broker, out);
     }
 
     /// Connects a broker to all others again, and lets it learn of the changes.
@@ -102,7 +102,7 @@ impl Cluster {
         let own = &mut self.brokers[broker as usize];
         own.is_isolated = false;
         own.stale = None;
-        self.is_heard_again(now, broker, out);
+        self.is_reachable_again(now, broker, out);
         self.look_again(now, broker, out);
     }
 
@@ -130,7 +130,7 @@ impl Cluster {
         let next = to.into_iter().chain((1..count).map(|step| (old + step) % count));
         let fit = |id: &BrokerId| {
             let broker = &self.brokers[*id as usize];
-            broker.is_heard() && !broker.is_fenced
+            broker.is_reachable() && !broker.is_fenced
         };
         if let Some(next) = next.into_iter().find(fit) {
             if self.brokers[old as usize].is_running() {
@@ -183,7 +183,7 @@ impl Cluster {
         if leader == Some(broker) { now.or(Some(then)) } else { None }
     }
 
-    fn fell_silent(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    fn poll_timed_out(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
         own.silences += 1;
         let alarm = Alarm::Session { broker, silence: own.silences };
@@ -200,7 +200,7 @@ impl Cluster {
         out: &mut Outputs,
     ) {
         let own = &mut self.brokers[broker as usize];
-        if own.silences != silence || own.is_heard() || own.is_fenced {
+        if own.silences != silence || own.is_reachable() || own.is_fenced {
             return;
         }
         own.is_fenced = true;
@@ -214,9 +214,9 @@ impl Cluster {
     }
 
     /// Notes that the controller can reach a broker again.
-    fn is_heard_again(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    fn is_reachable_again(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
         let own = &mut self.brokers[broker as usize];
-        if !own.is_heard() {
+        if !own.is_reachable() {
             return;
         }
         if std::mem::take(&mut own.is_fenced) {
@@ -263,7 +263,7 @@ impl Cluster {
             }
         }
         self.refuse_waiting(now, id, out);
-        self.wake_everywhere(now, id, out);
+        self.complete_delayed_everywhere(now, id, out);
     }
 }
 
@@ -371,7 +371,7 @@ mod tests {
             self.fetched.extend(fetched.map(|out| (out.at, out.from, out.fetch.slots[0].error)));
             let alarms = out.others.into_iter().filter_map(|output| match output {
                 Output::Alarm { at, alarm } => Some((at, alarm)),
-                Output::Reply { .. } | Output::HangUp { .. } => None,
+                Output::Reply { .. } | Output::Disconnect { .. } => None,
             });
             self.alarms.extend(alarms);
         }
@@ -394,7 +394,7 @@ mod tests {
         assert_eq!((stage.leaders_at(1), stage.checks()), (HOME.to_vec(), 0));
         stage.at(2, |cluster, now, out| cluster.crash(now, 0, out));
         assert_eq!((stage.leaders_at(6), stage.checks()), (AWAY.to_vec(), 1));
-        stage.at(10, |cluster, now, out| cluster.come_back(now, 0, out));
+        stage.at(10, |cluster, now, out| cluster.restart(now, 0, out));
         assert_eq!(stage.leaders_at(19), AWAY);
         assert_eq!((stage.leaders_at(20), stage.checks()), (HOME.to_vec(), 0));
     }
@@ -404,7 +404,7 @@ mod tests {
         let mut stage = Stage::new(Some(20 * SECOND));
         stage.at(2, |cluster, now, out| cluster.crash(now, 0, out));
         assert_eq!((stage.leaders_at(21), stage.checks()), (AWAY.to_vec(), 1));
-        stage.at(25, |cluster, now, out| cluster.come_back(now, 0, out));
+        stage.at(25, |cluster, now, out| cluster.restart(now, 0, out));
         assert_eq!(stage.leaders_at(39), AWAY);
         assert_eq!(stage.leaders_at(40), HOME);
     }
@@ -413,7 +413,7 @@ mod tests {
     fn without_automatic_rebalancing_it_stays_as_it_is() {
         let mut stage = Stage::new(None);
         stage.at(2, |cluster, now, out| cluster.crash(now, 0, out));
-        stage.at(10, |cluster, now, out| cluster.come_back(now, 0, out));
+        stage.at(10, |cluster, now, out| cluster.restart(now, 0, out));
         assert_eq!((stage.leaders_at(1_000), stage.checks()), (AWAY.to_vec(), 0));
     }
 
@@ -421,7 +421,7 @@ mod tests {
     fn a_broker_that_hears_nothing_of_the_others_is_not_made_a_leader() {
         let mut stage = Stage::new(Some(20 * SECOND));
         stage.at(2, |cluster, now, out| cluster.crash(now, 0, out));
-        stage.at(10, |cluster, now, out| cluster.come_back(now, 0, out));
+        stage.at(10, |cluster, now, out| cluster.restart(now, 0, out));
         stage.at(19, |cluster, now, out| cluster.isolate(now, 0, out));
         assert_eq!(stage.leaders_at(21), AWAY);
         stage.at(22, |cluster, now, out| cluster.rejoin(now, 0, out));
@@ -432,7 +432,7 @@ mod tests {
     fn a_fetch_that_waits_at_the_old_leader_is_answered_at_once() {
         let mut stage = Stage::new(Some(20 * SECOND));
         stage.at(2, |cluster, now, out| cluster.crash(now, 0, out));
-        stage.at(10, |cluster, now, out| cluster.come_back(now, 0, out));
+        stage.at(10, |cluster, now, out| cluster.restart(now, 0, out));
         stage.at(19, |cluster, now, out| {
             let slots = vec![FetchSlot::new(PartitionId(0), 0)];
             let fetch = Fetch { wait_max: 60 * SECOND, partition_bytes_max: 1 << 20, slots };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::refusal::{error_code, is_appended};
 use super::state::{Alarm, Broker, Caller, Cluster, Output, Outputs, Produced, Unacknowledged};
 use crate::base::{Offset, PartitionId, Time};
-use crate::broker::model::log::Admission;
+use crate::broker::model::log::SequenceCheck;
 use crate::broker::protocol::{BrokerId, ErrorCode, Produce};
 use crate::fault::{Api, ApiError};
 use crate::plan::Acks;
@@ -61,7 +61,7 @@ impl Cluster {
         let at = self.brokers[broker as usize].write(at);
         let refusal = self.refusals.take(Api::Produce);
         if refusal == Some(ApiError::Disconnect) {
-            return out.push(Output::HangUp { broker, caller });
+            return out.push(Output::Disconnect { broker, caller });
         }
         if refusal.is_none() && produce.acks != Acks::None {
             self.refusals.note_lost(Api::Produce, broker, caller, produce.number);
@@ -90,7 +90,7 @@ impl Cluster {
             (Acks::None, None) => {}
             // Closing the connection is the only way to report the error. The client then asks for the leaders again
             // (KafkaApis.handleProduceRequest).
-            (Acks::None, Some(_)) => out.push(Output::HangUp { broker, caller }),
+            (Acks::None, Some(_)) => out.push(Output::Disconnect { broker, caller }),
             (Acks::Leader | Acks::All, error) => {
                 out.produced.push(Produced { at, from: broker, to: caller, number, offset, error });
             }
@@ -110,24 +110,24 @@ impl Cluster {
             return Appended::Refused(ErrorCode::Unavailable);
         };
         if partition.replicas.leader() != Some(broker) {
-            return self.append_at_the_deposed(broker, produce);
+            return self.append_at_former_leader(broker, produce);
         }
         if needs_all && partition.replicas.in_sync().count() < min_insync as usize {
             return Appended::Refused(ErrorCode::NotEnoughReplicas);
         }
         let count = produce.batch().len() as u64;
         let next = partition.log.end();
-        let admission = produce.sequence.map_or(Admission::Append, |(number, first)| {
+        let admission = produce.sequence.map_or(SequenceCheck::Append, |(number, first)| {
             partition.sequences.admit(number, first, count, next)
         });
         let offset = match admission {
-            Admission::OutOfOrder => return Appended::Refused(ErrorCode::OutOfOrderSequence),
-            Admission::Duplicate(offset) => offset,
-            Admission::Append => {
+            SequenceCheck::OutOfOrder => return Appended::Refused(ErrorCode::OutOfOrderSequence),
+            SequenceCheck::Duplicate(offset) => offset,
+            SequenceCheck::Append => {
                 let offset = partition.log.append(produce.batch());
                 partition.log.retain(retention);
                 if partition.replicas.appended(partition.log.end(), at) {
-                    self.wake(at, broker, id, out);
+                    self.complete_delayed(at, broker, id, out);
                 } else {
                     self.is_behind(at, broker, id, out);
                 }
@@ -143,7 +143,7 @@ impl Cluster {
 
     /// A leader that is cut off from the controller does not know of its successor. It accepts batches that are dropped
     /// when it learns of the change. They are not kept here, because the log is that of the real leader.
-    fn append_at_the_deposed(&mut self, broker: BrokerId, produce: &Produce) -> Appended {
+    fn append_at_former_leader(&mut self, broker: BrokerId, produce: &Produce) -> Appended {
         if !self.leads(broker, produce.partition) {
             return Appended::Refused(ErrorCode::NotLeaderOrFollower);
         }
@@ -169,7 +169,7 @@ impl Cluster {
             out.produced.push(batch.answer(now, None));
         }
         if let Some(leader) = leader {
-            self.wake(now, leader, id, out);
+            self.complete_delayed(now, leader, id, out);
         }
         for _ in 0..done {
             if let Some(batch) = self.partition(id).unacknowledged.pop_front() {
@@ -182,7 +182,7 @@ impl Cluster {
     /// answer.
     pub(super) fn refuse_waiting(&mut self, now: Time, id: PartitionId, out: &mut Outputs) {
         for batch in std::mem::take(&mut self.partition(id).unacknowledged) {
-            if self.brokers[batch.broker as usize].is_heard() {
+            if self.brokers[batch.broker as usize].is_reachable() {
                 out.produced.push(batch.answer(now, Some(ErrorCode::NotLeaderOrFollower)));
                 self.unmute(now, batch.broker, batch.caller, out);
             }
@@ -228,26 +228,26 @@ impl Cluster {
             return;
         }
         self.partition(id).is_dirty = true;
-        if self.is_smooth {
+        if self.is_full_speed {
             return self.enlist(now, leader, leader, id, out);
         }
         self.partition(id).is_dirty = false;
         let followers: Vec<BrokerId> = self.partition(id).replicas.followers().collect();
         for follower in followers {
-            let lane = if self.is_smooth_pair(leader, follower) { leader } else { follower };
+            let pair = if self.is_full_speed_pair(leader, follower) { leader } else { follower };
             if self.reach(leader, follower) {
-                self.enlist(now, leader, lane, id, out);
+                self.enlist(now, leader, pair, id, out);
             }
         }
     }
 
-    fn is_smooth_pair(&self, leader: BrokerId, follower: BrokerId) -> bool {
-        [leader, follower].iter().all(|broker| self.brokers[*broker as usize].is_smooth())
+    fn is_full_speed_pair(&self, leader: BrokerId, follower: BrokerId) -> bool {
+        [leader, follower].iter().all(|broker| self.brokers[*broker as usize].is_full_speed())
     }
 
     /// True if a follower can fetch from a leader.
     fn reach(&self, leader: BrokerId, follower: BrokerId) -> bool {
-        [leader, follower].iter().all(|broker| self.brokers[*broker as usize].is_heard())
+        [leader, follower].iter().all(|broker| self.brokers[*broker as usize].is_reachable())
     }
 
     fn enlist(
@@ -258,22 +258,22 @@ impl Cluster {
         id: PartitionId,
         out: &mut Outputs,
     ) {
-        let number = self.lanes.number(leader, follower);
-        let lane = &mut self.lanes.lanes[number as usize];
-        if !lane.next.contains(&id) {
-            lane.next.push(id);
+        let number = self.rounds.number(leader, follower);
+        let pair = &mut self.rounds.rounds[number as usize];
+        if !pair.next.contains(&id) {
+            pair.next.push(id);
         }
-        if !lane.is_under_way {
+        if !pair.is_under_way {
             self.begin_round(now, number, out);
         }
     }
 
     fn begin_round(&mut self, now: Time, number: u32, out: &mut Outputs) {
         let (leader, follower) = (number / self.settings.brokers, number % self.settings.brokers);
-        let lane = &mut self.lanes.lanes[number as usize];
-        lane.is_under_way = true;
-        let next = std::mem::take(&mut lane.next);
-        let mut bringing = std::mem::take(&mut lane.bringing);
+        let pair = &mut self.rounds.rounds[number as usize];
+        pair.is_under_way = true;
+        let next = std::mem::take(&mut pair.next);
+        let mut bringing = std::mem::take(&mut pair.bringing);
         bringing.clear();
         for id in &next {
             let partition = self.partition(*id);
@@ -281,10 +281,10 @@ impl Cluster {
             bringing.push((*id, partition.log.end(), partition.replicas.epoch()));
         }
         let at = now + self.round(leader, follower, bringing.len());
-        let lane = &mut self.lanes.lanes[number as usize];
-        (lane.bringing, lane.next) = (bringing, next);
-        lane.next.clear();
-        out.push(Output::Alarm { at, alarm: Alarm::Replicated { lane: number } });
+        let pair = &mut self.rounds.rounds[number as usize];
+        (pair.bringing, pair.next) = (bringing, next);
+        pair.next.clear();
+        out.push(Output::Alarm { at, alarm: Alarm::Replicated { pair: number } });
     }
 
     /// Time from the append until the leader knows that the follower has the records: the response to the fetch that
@@ -300,13 +300,13 @@ impl Cluster {
     /// Handles the end of a round: followers have the records of it.
     pub(super) fn replicated(&mut self, now: Time, number: u32, out: &mut Outputs) {
         let (leader, follower) = (number / self.settings.brokers, number % self.settings.brokers);
-        if !self.brokers[leader as usize].is_heard() {
+        if !self.brokers[leader as usize].is_reachable() {
             // Records that could not be replicated are replicated when the leader can be reached again.
-            let lane = &mut self.lanes.lanes[number as usize];
-            lane.is_under_way = false;
-            return lane.next.clear();
+            let pair = &mut self.rounds.rounds[number as usize];
+            pair.is_under_way = false;
+            return pair.next.clear();
         }
-        let bringing = std::mem::take(&mut self.lanes.lanes[number as usize].bringing);
+        let bringing = std::mem::take(&mut self.rounds.rounds[number as usize].bringing);
         for (id, end, epoch) in &bringing {
             let replicas = &self.partitions[id.0 as usize].replicas;
             if replicas.leader() != Some(leader) || replicas.epoch() != *epoch {
@@ -316,7 +316,7 @@ impl Cluster {
             for place in 0..replicas.copies() {
                 let broker = self.partitions[id.0 as usize].replicas.broker(place);
                 let takes_part = match leader == follower {
-                    true => broker != leader && self.is_smooth_pair(leader, broker),
+                    true => broker != leader && self.is_full_speed_pair(leader, broker),
                     false => broker == follower && self.reach(leader, broker),
                 };
                 if takes_part {
@@ -328,17 +328,17 @@ impl Cluster {
                 self.committed(now, *id, out);
             }
         }
-        let lane = &mut self.lanes.lanes[number as usize];
-        lane.bringing = bringing;
-        lane.is_under_way = false;
-        if !lane.next.is_empty() {
+        let pair = &mut self.rounds.rounds[number as usize];
+        pair.bringing = bringing;
+        pair.is_under_way = false;
+        if !pair.next.is_empty() {
             self.begin_round(now, number, out);
         }
     }
 
     /// Starts rounds for followers that are behind and can be reached, because the state of a broker has changed.
     pub(super) fn replicate_all(&mut self, now: Time, out: &mut Outputs) {
-        self.is_smooth = self.brokers.iter().all(Broker::is_smooth);
+        self.is_full_speed = self.brokers.iter().all(Broker::is_full_speed);
         for id in 0..self.partitions.len() as u32 {
             let id = PartitionId(id);
             self.partition(id).is_dirty = false;
@@ -347,7 +347,7 @@ impl Cluster {
                 self.is_behind(now, leader, id, out);
             }
         }
-        if !self.laggards_alarm && !self.is_smooth {
+        if !self.laggards_alarm && !self.is_full_speed {
             self.laggards_alarm = true;
             let at = now + self.settings.replica_lag_max / 2;
             out.push(Output::Alarm { at, alarm: Alarm::Laggards });
@@ -362,13 +362,13 @@ impl Cluster {
             let id = PartitionId(id);
             let Some(leader) = self.partition(id).replicas.leader() else { continue };
             // Only the controller can remove a replica from the in-sync ones.
-            let can = self.brokers[leader as usize].is_heard();
+            let can = self.brokers[leader as usize].is_reachable();
             if can && self.partition(id).replicas.drop_laggards(lag_max, now) {
                 self.committed(now, id, out);
             }
             self.note_change(now, id);
         }
-        self.laggards_alarm = !self.is_smooth;
+        self.laggards_alarm = !self.is_full_speed;
         if self.laggards_alarm {
             out.push(Output::Alarm { at: now + lag_max / 2, alarm: Alarm::Laggards });
         }

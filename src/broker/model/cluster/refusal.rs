@@ -10,8 +10,8 @@ use crate::fault::{Api, ApiError};
 impl Cluster {
     /// True if no fault of a broker is active and no error is to be injected.
     #[inline]
-    pub fn is_quiet(&self) -> bool {
-        self.is_smooth && self.refusals.is_empty()
+    pub fn is_fault_free(&self) -> bool {
+        self.is_full_speed && self.refusals.is_empty()
     }
 
     /// Answers the next `count` requests of a kind with an error, from any client.
@@ -56,10 +56,10 @@ impl Cluster {
             Output::Reply { from, to, .. } => {
                 !is_lost(*from, *to, 0, |api| ![Api::Produce, Api::Fetch].contains(&api))
             }
-            Output::HangUp { .. } | Output::Alarm { .. } => true,
+            Output::Disconnect { .. } | Output::Alarm { .. } => true,
         });
         for (broker, caller) in closed {
-            out.push(Output::HangUp { broker, caller });
+            out.push(Output::Disconnect { broker, caller });
         }
     }
 
@@ -79,7 +79,7 @@ impl Cluster {
             return Some(request);
         };
         if code == ApiError::Disconnect {
-            out.push(Output::HangUp { broker, caller });
+            out.push(Output::Disconnect { broker, caller });
             return None;
         }
         let response = match request {

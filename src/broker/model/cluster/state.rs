@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::cores::Cores;
 use crate::broker::model::group::{GroupCoordinator, GroupSettings};
-use crate::broker::model::log::{PartitionLog, Sequences};
+use crate::broker::model::log::{PartitionLog, ProducerStates};
 use crate::broker::model::replicas::Replicas;
 use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, Produce, Request, Response};
 use crate::fault::{Api, ApiError};
@@ -54,15 +54,15 @@ pub struct Cluster {
     pub(super) partitions: Vec<Partition>,
     /// Index: client and broker.
     pub(super) places: Vec<Place>,
-    pub(super) lanes: Lanes,
-    pub(super) refusals: Refusals,
+    pub(super) rounds: ReplicationRounds,
+    pub(super) refusals: InjectedErrors,
     pub(super) producers: i64,
     pub(super) group: GroupCoordinator,
     pub(super) coordinator: BrokerId,
     /// The earliest announced deadline of the group.
     pub(super) group_alarm: Time,
     /// True if every broker replicates at full speed, and true if leaders check for followers that are behind.
-    pub(super) is_smooth: bool,
+    pub(super) is_full_speed: bool,
     pub(super) laggards_alarm: bool,
     pub(super) balance_alarm: bool,
     /// Changes of leaders and replicas that were not taken yet.
@@ -73,7 +73,7 @@ pub struct Cluster {
 pub(super) struct Partition {
     pub(super) log: PartitionLog,
     pub(super) replicas: Replicas,
-    pub(super) sequences: Sequences,
+    pub(super) sequences: ProducerStates,
     /// Clients with a delayed fetch that waits for this partition.
     pub(super) waiting: VecDeque<ClientId>,
     /// Batches that are not replicated yet, with the request that waits for that.
@@ -139,13 +139,16 @@ impl Broker {
     }
 
     /// True if other brokers and the controller can reach it.
-    pub(super) fn is_heard(&self) -> bool {
+    pub(super) fn is_reachable(&self) -> bool {
         self.is_running() && !self.is_isolated
     }
 
     /// True if it replicates at full speed.
-    pub(super) fn is_smooth(&self) -> bool {
-        self.is_heard() && !self.is_fenced && self.link_delay.is_zero() && self.disk_cost.is_zero()
+    pub(super) fn is_full_speed(&self) -> bool {
+        self.is_reachable()
+            && !self.is_fenced
+            && self.link_delay.is_zero()
+            && self.disk_cost.is_zero()
     }
 
     /// Time at which an append that arrives at `at` is on the disk.
@@ -207,7 +210,7 @@ impl Unacknowledged {
 
 /// The injected errors and lost responses that are to come.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(super) struct InjectedErrors {
     pub(super) planned: Vec<(Api, ApiError, u32)>,
     /// The broker, the kind of request, and the number of responses to lose.
     pub(super) lost: Vec<(BrokerId, Api, u32)>,
@@ -224,7 +227,7 @@ pub(super) struct Unanswered {
     pub(super) number: u64,
 }
 
-impl Refusals {
+impl InjectedErrors {
     /// True if nothing is to be injected.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
@@ -264,13 +267,13 @@ impl Refusals {
 
 /// The rounds of each leader with all followers at full speed, and with each follower alone.
 #[derive(Debug)]
-pub(super) struct Lanes {
+pub(super) struct ReplicationRounds {
     pub(super) brokers: u32,
-    pub(super) lanes: Vec<Lane>,
+    pub(super) rounds: Vec<PairRounds>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct PairRounds {
     pub(super) is_under_way: bool,
     /// The partitions in the current round, with end of the log and leader epoch at its start.
     pub(super) bringing: Vec<(PartitionId, i64, i32)>,
@@ -278,10 +281,10 @@ pub(super) struct Lane {
     pub(super) next: Vec<PartitionId>,
 }
 
-impl Lanes {
-    pub(super) fn new(brokers: u32) -> Lanes {
-        let lanes = (0..brokers * brokers).map(|_| Lane::default()).collect();
-        Lanes { brokers, lanes }
+impl ReplicationRounds {
+    pub(super) fn new(brokers: u32) -> ReplicationRounds {
+        let rounds = (0..brokers * brokers).map(|_| PairRounds::default()).collect();
+        ReplicationRounds { brokers, rounds }
     }
 
     /// Index of the rounds of a pair. A pair of a leader with itself stands for the leader and all its followers at
@@ -318,7 +321,7 @@ pub enum Alarm {
     /// A round of replication is over.
     Replicated {
         /// Index of the rounds.
-        lane: u32,
+        pair: u32,
     },
     /// The session of a broker with the controller is over, unless the broker could be reached meanwhile.
     Session {
@@ -339,7 +342,7 @@ impl Alarm {
         match self {
             Alarm::Fetch { client, .. } => client << 3,
             Alarm::Group => 1,
-            Alarm::Replicated { lane } => 2 + (lane << 3),
+            Alarm::Replicated { pair } => 2 + (pair << 3),
             Alarm::Session { broker, .. } => 3 + (broker << 3),
             Alarm::Laggards => 4,
             Alarm::Balance => 5,
@@ -408,7 +411,7 @@ pub enum Output {
         response: Response,
     },
     /// `broker` closes a connection in place of a response.
-    HangUp {
+    Disconnect {
         /// The broker.
         broker: BrokerId,
         /// The connection.
@@ -427,7 +430,7 @@ impl Output {
     /// The connection that this effect closes, if any.
     pub(super) fn closes(&self) -> Option<Caller> {
         match self {
-            Output::HangUp { caller, .. } => Some(*caller),
+            Output::Disconnect { caller, .. } => Some(*caller),
             Output::Reply { .. } | Output::Alarm { .. } => None,
         }
     }

@@ -348,7 +348,7 @@ fn one_that_crashes_says_nothing_unless_its_place_would_be_lost() {
 fn without_polls_it_leaves_and_with_the_next_one_it_is_back() {
     let mut member = up(None, &[1]);
     member.tick(at(5_000));
-    member.fell_silent();
+    member.poll_timed_out();
     assert_eq!(member.events(), [MemberEvent::Lost(ids(&[1]))]);
     assert_eq!(requests(&mut member), ["epoch 1", "epoch -1"]);
     // The answer to what it was before means nothing.

@@ -10,7 +10,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::{Admin, PAUSE, STEP, failed, made, options, quick};
-use crate::base::{Offset, PartitionId, batch_bytes, batch_payload_max};
+use crate::base::{Offset, PartitionId};
 use crate::broker::rdkafka::error::{Told, describe, missing_right};
 use crate::broker::rdkafka::offsets::{RdCommitter, RdEndOffsets};
 use crate::broker::setup::{
@@ -91,16 +91,10 @@ impl Administrator for Admin {
 
     fn require_room_for<'a>(&'a mut self, payload: u64, deadline: &'a Deadline) -> Answer<'a, ()> {
         Box::pin(async move {
-            // The topic's own, or the broker's.
+            // The setting of the topic, or else that of the broker.
             let topic = ResourceSpecifier::Topic(&self.topic);
-            let Some(limit) = self.configured(topic, "max.message.bytes", deadline).await else {
-                return Ok(());
-            };
-            if batch_bytes(payload) <= limit {
-                return Ok(());
-            }
-            let (topic, largest) = (self.topic.clone(), batch_payload_max(limit));
-            Err(SetupError::TooLarge { topic, payload, limit, largest })
+            let limit = self.configured(topic, "max.message.bytes", deadline).await;
+            SetupError::unless_it_fits(&self.topic, payload, limit)
         })
     }
 
