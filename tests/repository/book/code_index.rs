@@ -1,6 +1,7 @@
-//! The index of the code names files and items that are there.
+//! The index of the code names files and items that exist, and so do all paths in the documents.
 
-use crate::support::text_of;
+use super::documents;
+use crate::support::{root, text_of};
 
 /// What stands in backticks within `text`.
 fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
@@ -43,6 +44,26 @@ fn the_index_of_the_code_names_what_is_there() {
         rows += 1;
     }
     assert!(rows > 25, "{rows}");
+}
+
+/// A path of the repository, as the documents write one: from its root, to a source or a script.
+fn is_path(name: &str) -> bool {
+    let is_below = ["src/", "tests/", "benches/", "examples/", "fuzz/"];
+    is_below.iter().any(|folder| name.starts_with(folder))
+        && [".rs", ".sh"].iter().any(|ending| name.ends_with(ending))
+        && !name.contains([' ', '*', '<'])
+}
+
+#[test]
+fn paths_in_the_documents_exist() {
+    let mut seen = 0;
+    for document in documents() {
+        for path in in_backticks(&text_of(&document)).filter(|name| is_path(name)) {
+            assert!(root().join(path).is_file(), "{document} names `{path}`");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen}");
 }
 
 #[test]
