@@ -135,7 +135,7 @@ pub trait Runtime: Send + Sync {
     /// Notes the topic's new number of partitions.
     fn grown(&self, partitions: u32);
 
-    /// Injects occurrence `fault`, which is this fault of the cluster, or heals it. Returns at once. If the cluster cannot do it,
+    /// Injects occurrence `fault`, a fault of the cluster, or heals it. Returns at once. If the cluster cannot do it,
     /// `missed` gets the reason.
     fn inject(&self, fault: usize, cluster_fault: ClusterFault, missed: Missed);
 

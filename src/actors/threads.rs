@@ -32,7 +32,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 const SLEEP_MAX: Duration = Duration::from_millis(10);
 /// Time between two queries for the end offsets at the end of a run.
 const ASK_PAUSE: Duration = Duration::from_millis(200);
-/// Random bytes from which payload fillers are cut: enough for compression to find no repetition.
+/// Random bytes from which payload fillers are cut: enough of them that compression finds no repetition.
 const FILLER_BYTES: usize = 256 * 1024;
 
 /// Hosts on threads, and the ports to a real cluster.

@@ -8,23 +8,24 @@ use super::case::Case;
 use super::settings::{Role, Setting, section};
 use super::shrink::{shrink_list, shrink_number};
 
-/// Runs it may take.
+/// Largest number of runs.
 const TRIES_MAX: usize = 600;
-/// What a shorter run makes superfluous is found in another round; more than two rarely change anything.
+/// A shorter run makes faults superfluous, which another round finds. More than two rounds rarely change anything.
 const ROUNDS_MAX: usize = 5;
 
-/// What is left of a case.
+/// A case that was made smaller.
 #[derive(Clone, Debug)]
 pub(super) struct MinimalCase {
     pub(super) case: Case,
-    /// Runs it took.
+    /// Number of runs.
     pub(super) tries: usize,
-    /// Whether nothing more can be left out: without any one of its faults the invariant holds.
+    /// True if nothing more can be left out: without any one of its faults the invariant holds.
     pub(super) is_minimal: bool,
 }
 
-/// Leaves out faults and settings, then shortens the run, takes producers and partitions away, shortens what faults last
-/// and brings settings nearer to their defaults; again from the begin, until nothing changes any more or `go_on`, which hears how many runs there were, says no.
+/// Makes a case smaller: leaves out faults and settings, shortens the run, removes producers and partitions, shortens
+/// faults, and moves settings towards their defaults. Repeats that until nothing changes any more, or `go_on` returns
+/// false. Its argument is the number of runs so far.
 pub(super) fn smaller(
     case: &Case,
     figure: &str,
