@@ -314,6 +314,7 @@ mod tests {
     use crate::broker::sim::TraceSink;
     use crate::plan::{Overrides, compile};
     use crate::run::explore::case::Case;
+    use crate::run::explore::swarm::Swarm;
     use crate::run::{Options, run};
     use crate::scenario::Source;
 
