@@ -342,16 +342,43 @@ fn a_crashed_member_stops_everybody_with_range_and_only_its_own_with_cooperative
     assert_eq!(sticky.faults[0].partitions_hit.len(), 1);
 }
 
-/// What happened, as a hash, for eight seeds. A change must be intended: `BLESS=1` writes the file anew.
+/// A member that leaves has its partitions back at once, and one that crashes stops no others. In the classic protocol the
+/// first waits until the others have joined again, and with the second all others stop.
+#[test]
+fn a_group_of_the_consumer_protocol_stops_only_what_moves() {
+    let consumer = simulate("consumer-protocol.toml", &[]).summary();
+    let classic = Tool::run("consumer-protocol.toml").args(["--broker", "sim"]);
+    let classic = classic.set(["consumers.protocol=classic"]).exits(1).summary();
+    let of_faults = |summary: &lanekeeper::summary::Summary| {
+        let [leaves, crashes] = &summary.faults[..] else { panic!("{:?}", summary.faults) };
+        let first_ms = [leaves, crashes].map(|fault| fault.first_record_ms.expect("a record"));
+        let others = crashes.others.as_ref().expect("others");
+        (leaves.blast_radius, first_ms, others.stall_after_ms)
+    };
+    let (hit, first_ms, others_ms) = of_faults(&consumer);
+    assert_eq!((hit, others_ms), (0, 0.0));
+    assert!(first_ms[0] < 100.0 && (3_900.0..6_500.0).contains(&first_ms[1]), "{first_ms:?}");
+    let (hit, first_ms, others_ms) = of_faults(&classic);
+    assert_eq!(hit, 2);
+    // The others hear of it with their next heartbeats, 2 s apart.
+    assert!((500.0..2_100.0).contains(&first_ms[0]), "{first_ms:?}");
+    assert!((3_000.0..6_500.0).contains(&others_ms), "{others_ms} ms");
+}
+
+/// What happened, as a hash, for eight seeds, and for two of a group of the consumer protocol. A change must be intended:
+/// `BLESS=1` writes the file anew.
 #[test]
 fn the_traces_of_eight_seeds_are_the_golden_ones() {
     let path = support::root().join("tests/sim-traces.txt");
-    let trace = |seed: u32| {
-        let seed = seed.to_string();
-        let run = Tool::run("quick.toml").args(["--broker", "sim", "--seed", &seed]).exits(0);
+    let trace = |run: Tool, seed: u32| {
+        let run = run.args(["--broker", "sim", "--seed", &seed.to_string()]).exits(0);
         run.summary().simulation.expect("a simulation").trace
     };
-    let traces: String = (1..=8).map(|seed| format!("{seed} {}\n", trace(seed))).collect();
+    let quick = (1..=8).map(|seed| format!("{seed} {}\n", trace(Tool::run("quick.toml"), seed)));
+    let group = || Tool::run("consumer-protocol.toml");
+    let group =
+        (1..=2).map(|seed| format!("consumer-protocol.toml {seed} {}\n", trace(group(), seed)));
+    let traces: String = quick.chain(group).collect();
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, &traces).expect("a writable file");
     }
