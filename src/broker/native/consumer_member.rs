@@ -19,10 +19,13 @@
 //! Sources: KIP-848, KIP-1082, and the checks of Kafka's coordinator. Unlike a member of a classic group, one that
 //! cannot reach its coordinator continues to read, because only the broker knows the session timeout.
 
+mod state;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::time::Duration;
 
+use self::state::{Asked, Commit, State};
 use super::member_protocol::{ConsumerProtocolSettings, MemberEvent, MemberProtocol};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::group::{
@@ -30,46 +33,14 @@ use crate::broker::model::group::{
     HeartbeatSettings, JOINS, LEAVES, LEAVES_FOR_A_WHILE, MemberRef, TargetAssignment,
 };
 
-/// The kind of a request, needed for its response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Asked {
-    Join,
-    Heartbeat,
-    Leave,
-    /// A commit, with what is needed to repeat it.
-    Commit(Commit),
-    Offsets(Vec<PartitionId>),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Commit {
-    offsets: BTreeMap<PartitionId, Offset>,
-    epoch: i32,
-    /// True if partitions are given up once the commit is answered.
-    is_last: bool,
-    tries: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Not a member. Joins at the first tick from this time on.
-    Outside(Time),
-    /// Waits for the response to its first heartbeat.
-    Joining,
-    /// A member that reads its partitions.
-    Up,
-    /// Waits until the consumer has stopped reading, and then for the last commit.
-    GivingUp,
-    /// Has left because no records were asked for. Joins again when they are.
-    Silent,
-    /// Has left, or was fenced or refused.
-    Gone,
-}
-
 /// Tries of a commit whose epoch is out of date.
 const COMMIT_TRIES_MAX: u32 = 3;
 /// Heartbeat interval until a coordinator has sent one.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
+/// Time that a static member waits for a place whose holder has not left, and time between its attempts. The place is
+/// free after a session at the latest, which is `group.consumer.max.session.timeout.ms`, by default.
+const PLACE_LIMIT: Duration = Duration::from_secs(60);
+const PLACE_LOOK: Duration = Duration::from_secs(1);
 /// Shortest heartbeat interval, whatever a coordinator sends, and shortest time between attempts to join.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
@@ -88,6 +59,10 @@ pub(super) struct ConsumerMember {
     /// The offsets committed last, so that a commit that is repeated sets none of them back.
     committed: BTreeMap<PartitionId, Offset>,
     asked: VecDeque<Asked>,
+    /// True if the coordinator may have it as a member: it has joined, and has not left since as far as is known.
+    may_be_known: bool,
+    /// Time since which another member holds its place.
+    waits_since: Option<Time>,
     outbox: Vec<GroupRequest>,
     events: Vec<MemberEvent>,
     interval: Duration,
@@ -122,6 +97,8 @@ impl ConsumerMember {
             target: Vec::new(),
             committed: BTreeMap::new(),
             asked: VecDeque::new(),
+            may_be_known: false,
+            waits_since: None,
             outbox: Vec::new(),
             events: Vec::new(),
             interval: FIRST_INTERVAL,
@@ -145,7 +122,13 @@ impl ConsumerMember {
         matches!(self.state, State::Up | State::GivingUp)
     }
 
+    /// Joins. A coordinator refuses a static member that it knows, even one that joins again because an answer was lost,
+    /// unless that has left for a while.
     fn join(&mut self) {
+        if self.may_be_known && self.me.instance_id.is_some() {
+            self.ask_to_leave();
+        }
+        self.may_be_known = true;
         self.state = State::Joining;
         self.me.generation = JOINS;
         (self.says_all, self.says_owned) = (false, false);
@@ -183,6 +166,7 @@ impl ConsumerMember {
         let member = MemberRef { generation, ..self.me.clone() };
         let heartbeat = ConsumerHeartbeat { member, settings: None, owned: None };
         self.ask(Asked::Leave, GroupRequest::ConsumerHeartbeat(heartbeat));
+        self.may_be_known = false;
     }
 
     fn accepted(&mut self, accepted: HeartbeatAccepted) {
@@ -190,6 +174,7 @@ impl ConsumerMember {
             self.me.member_id = id;
         }
         self.me.generation = accepted.epoch;
+        self.waits_since = None;
         self.interval = accepted.interval.max(INTERVAL_MIN);
         self.next_heartbeat = self.now + self.interval;
         match accepted.assignment {
@@ -303,8 +288,13 @@ impl ConsumerMember {
 
     fn end(&mut self, event: MemberEvent) {
         self.lose();
-        self.state = State::Gone;
+        (self.state, self.may_be_known) = (State::Gone, false);
         self.events.push(event);
+    }
+
+    /// True while it may wait for a predecessor that could not leave.
+    fn may_wait_for_its_place(&mut self) -> bool {
+        self.now < *self.waits_since.get_or_insert(self.now) + PLACE_LIMIT
     }
 
     /// Handles an error response to a heartbeat. `joins` is true for the first one.
@@ -317,6 +307,12 @@ impl ConsumerMember {
                 // A coordinator that refuses every join is not asked again without a pause.
                 let pause = if joins { self.interval } else { Duration::ZERO };
                 self.state = State::Outside(self.now + pause);
+            }
+            GroupError::Rejected("UnreleasedInstanceId")
+                if joins && self.may_wait_for_its_place() =>
+            {
+                self.may_be_known = false;
+                self.state = State::Outside(self.now + PLACE_LOOK);
             }
             GroupError::FencedInstanceId => self.end(MemberEvent::Fenced),
             GroupError::Rejected(name) => self.end(MemberEvent::Refused(name)),
@@ -412,7 +408,7 @@ impl MemberProtocol for ConsumerMember {
 
     /// A static member announces that it will be back. It keeps its partitions until the session timeout.
     fn leave(&mut self) {
-        if self.is_in() || self.state == State::Joining {
+        if self.may_be_known {
             self.ask_to_leave();
         }
         self.state = State::Gone;
@@ -464,6 +460,7 @@ impl MemberProtocol for ConsumerMember {
                 Asked::Commit(commit) if commit.is_last && self.state == State::GivingUp => {
                     self.put_commit(Commit { tries: 0, ..commit });
                 }
+                Asked::Leave => self.may_be_known = true,
                 _ => {}
             }
         }

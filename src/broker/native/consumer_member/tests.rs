@@ -192,7 +192,7 @@ fn errors_that_do_not_pass_end_it() {
     let refusal = MemberEvent::Refused;
     let ends = [
         (GroupError::FencedInstanceId, MemberEvent::Fenced),
-        (GroupError::Rejected("UnreleasedInstanceId"), refusal("UnreleasedInstanceId")),
+        (GroupError::Rejected("InvalidRegularExpression"), refusal("InvalidRegularExpression")),
         (GroupError::Rejected("UnsupportedAssignor"), refusal("UnsupportedAssignor")),
         (GroupError::RebalanceInProgress, refusal("InvalidRequest")),
     ];
@@ -245,6 +245,87 @@ fn a_join_that_is_not_answered_is_sent_again() {
     member.disconnected();
     member.tick(at(100));
     assert_eq!(requests(&mut member), ["epoch 0 all has []"]);
+}
+
+/// Kafka's coordinator refuses a static member that it knows, unless that has left for a while.
+#[test]
+fn a_static_member_that_may_be_known_leaves_before_it_joins_again() {
+    let again = ["epoch -2", "epoch 0 all has []"];
+    let mut member = member(Some("static"));
+    member.tick(at(0));
+    assert_eq!(requests(&mut member), ["epoch 0 all has []"]);
+    member.disconnected();
+    member.tick(at(100));
+    assert_eq!(requests(&mut member), again);
+    // The join had not arrived.
+    member.receive(refused(GroupError::UnknownMemberId), at(101));
+    member.receive(accepted(1, Some(&[])), at(101));
+    assert!(member.is_up() && member.events().is_empty());
+    // Fenced, it is a member still.
+    member.tick(at(6_000));
+    assert_eq!(requests(&mut member), ["epoch 1"]);
+    member.receive(refused(GroupError::FencedMemberEpoch), at(6_001));
+    member.tick(at(6_001));
+    assert_eq!(requests(&mut member), again);
+    member.receive(accepted(-2, None), at(6_002));
+    member.receive(accepted(2, Some(&[])), at(6_002));
+    // Its goodbye may not have arrived. One that was answered is not repeated.
+    member.fell_silent();
+    assert_eq!(requests(&mut member), ["epoch -2"]);
+    member.disconnected();
+    member.asked_for_records();
+    member.tick(at(6_100));
+    assert_eq!(requests(&mut member), again);
+    member.receive(accepted(-2, None), at(6_101));
+    member.receive(accepted(2, Some(&[])), at(6_101));
+    member.fell_silent();
+    assert_eq!(requests(&mut member), ["epoch -2"]);
+    member.receive(accepted(-2, None), at(6_102));
+    member.asked_for_records();
+    member.tick(at(6_200));
+    assert_eq!(requests(&mut member), ["epoch 0 all has []"]);
+}
+
+/// Its predecessor could not say that it leaves, and has the place until its session is over.
+#[test]
+fn a_static_member_waits_for_its_place_as_long_as_a_session_may_last() {
+    let taken = || refused(GroupError::Rejected("UnreleasedInstanceId"));
+    let mut member = member(Some("static"));
+    for second in 0..60 {
+        assert_eq!(member.tick(at(1_000 * second)), Time::NEVER);
+        assert_eq!(requests(&mut member), ["epoch 0 all has []"]);
+        member.receive(taken(), at(1_000 * second));
+        assert_eq!((member.events(), member.is_asking()), (Vec::new(), false));
+        assert_eq!(member.tick(at(1_000 * second + 999)), at(1_000 * (second + 1)));
+    }
+    member.tick(at(60_000));
+    member.receive(taken(), at(60_000));
+    assert_eq!(member.events(), [MemberEvent::Refused("UnreleasedInstanceId")]);
+    // Once it has had its place, it waits anew.
+    let mut member = up(Some("static"), &[]);
+    member.tick(at(70_000));
+    member.receive(refused(GroupError::UnknownMemberId), at(70_001));
+    member.tick(at(70_001));
+    member.outbox();
+    member.receive(accepted(-2, None), at(70_002));
+    member.receive(taken(), at(70_002));
+    assert_eq!(member.events(), []);
+    member.leave();
+    member.outbox();
+    assert!(!member.is_asking(), "it is not known there");
+}
+
+#[test]
+fn one_that_leaves_while_it_waits_to_join_again_says_so() {
+    for (instance, epoch) in [(None, "epoch -1"), (Some("static"), "epoch -2")] {
+        let mut member = member(instance);
+        member.tick(at(0));
+        member.outbox();
+        // The join may have arrived.
+        member.disconnected();
+        member.leave();
+        assert_eq!(requests(&mut member), [epoch]);
+    }
 }
 
 #[test]

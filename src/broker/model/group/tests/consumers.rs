@@ -155,12 +155,39 @@ fn a_static_member_that_left_for_a_while_gets_its_partitions_back_unnoticed() {
 }
 
 #[test]
+fn a_static_member_whose_join_is_not_answered_joins_again() {
+    let mut world = World::new();
+    let settings = of_the_protocol("a-1", Some("a"), RemoteAssignor::Uniform);
+    let mut member = member_of(settings);
+    member.tick(world.now);
+    for request in member.outbox() {
+        world.group.request(Ticket(0), request, world.now);
+    }
+    assert_eq!(world.group.take_answers().len(), 1);
+    member.disconnected();
+    world.members.push(member);
+    world.told.push(Vec::new());
+    world.run_for(3.0);
+    assert!(!world.was_told(0).iter().any(|event| matches!(event, MemberEvent::Refused(_))));
+    assert_eq!(world.owned(0).len(), 18);
+}
+
+#[test]
 fn a_place_that_is_not_released_is_refused_and_a_wrong_holder_is_fenced() {
     let mut world = World::new();
     world.arrive(of_the_protocol("a-1", Some("a"), RemoteAssignor::Uniform));
     world.run_for(3.0);
-    world.arrive(of_the_protocol("a-2", Some("a"), RemoteAssignor::Uniform));
-    assert_eq!(world.was_told(1), [MemberEvent::Refused("UnreleasedInstanceId")]);
+    let join = GroupRequest::ConsumerHeartbeat(ConsumerHeartbeat {
+        member: MemberRef {
+            member_id: "a-2".to_owned(),
+            instance_id: Some("a".to_owned()),
+            generation: JOINS,
+        },
+        settings: Some(HeartbeatSettings { rebalance_timeout: SESSION, assignor: None }),
+        owned: Some(Vec::new()),
+    });
+    let taken = refused(GroupError::Rejected("UnreleasedInstanceId"));
+    assert_eq!(world.says(join), taken);
     assert_eq!(world.owned(0).len(), 18);
     let of = |instance: &str, id: &str, generation| MemberRef {
         member_id: id.to_owned(),
@@ -178,7 +205,22 @@ fn a_place_that_is_not_released_is_refused_and_a_wrong_holder_is_fenced() {
     // After it has left for good its place is free.
     assert_eq!(accepted(says(of("a", "a-1", LEAVES))), (-1, None));
     world.arrive(of_the_protocol("a-3", Some("a"), RemoteAssignor::Uniform));
-    assert_eq!(world.owned(2).len(), 18);
+    assert_eq!(world.owned(1).len(), 18);
+}
+
+#[test]
+fn a_static_member_waits_until_the_session_of_its_silent_predecessor_is_over() {
+    let mut world = World::new();
+    world.arrive(of_the_protocol("a-1", Some("a"), RemoteAssignor::Uniform));
+    world.run_for(3.0);
+    // It vanishes, and could not say that it leaves.
+    world.dead.push(0);
+    world.arrive(of_the_protocol("a-2", Some("a"), RemoteAssignor::Uniform));
+    world.run_for(2.9);
+    assert_eq!((world.owned(1).len(), world.was_told(1)), (0, vec![]));
+    // Its last heartbeat was a second ago then at most, and the place is looked at once a second.
+    world.run_for(SESSION.as_secs_f64());
+    assert_eq!(world.owned(1).len(), 18);
 }
 
 #[test]
