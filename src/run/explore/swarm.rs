@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::base::{Random, Seed};
 use crate::fault::{FaultDraw, Hits, KINDS, KindInfo};
-use crate::plan::Plan;
+use crate::plan::{Identity, Plan};
 
 /// What faults are drawn from.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Swarm {
     brokers: u32,
     load_end: Duration,
     faults_max: u32,
+    /// Shortest and longest time that something lasts which happens to a consumer, in milliseconds.
+    consumer_lasts_ms: (f64, f64),
 }
 
 /// A kind, and how it is drawn.
@@ -36,6 +38,20 @@ fn all_kinds() -> Vec<Drawn> {
 const LASTS_MS: (f64, f64) = (5.0, 4_000.0);
 /// The same for what happens to brokers: long enough for others to be elected in their place.
 const BROKER_LASTS_MS: (f64, f64) = (5.0, 15_000.0);
+/// The longest time for what happens to a static member, whose place is kept for a session: twice a session, and no longer
+/// than this. A consumer that hangs is given up after `watchdog.poll` and `watchdog.close`, 15 s.
+const STATIC_LASTS_MAX_MS: f64 = 12_000.0;
+
+/// How long something lasts that happens to a consumer of this plan.
+fn consumer_lasts_ms(plan: &Plan) -> (f64, f64) {
+    let (least, most) = LASTS_MS;
+    let Some(group) = plan.group().filter(|group| group.identity == Identity::Static) else {
+        return LASTS_MS;
+    };
+    let of_broker = plan.broker.sim.as_ref().map(|sim| sim.consumer_groups.session_timeout);
+    let session = group.session_timeout().or(of_broker).unwrap_or_default();
+    (least, (2e3 * session.as_secs_f64()).clamp(most, STATIC_LASTS_MAX_MS))
+}
 
 impl Swarm {
     pub(super) fn new(plan: &Plan, faults_max: u32) -> Swarm {
@@ -45,6 +61,7 @@ impl Swarm {
             brokers: plan.broker.brokers.unwrap_or(1),
             load_end: plan.times.load_end(),
             faults_max,
+            consumer_lasts_ms: consumer_lasts_ms(plan),
         }
     }
 
@@ -86,7 +103,11 @@ impl Swarm {
         (draw.settings)(&mut target, random);
         fault.insert(kind.name().to_owned(), Value::Table(target));
         if draw.lasts {
-            let (least, most) = if draw.hits == Hits::Broker { BROKER_LASTS_MS } else { LASTS_MS };
+            let (least, most) = match draw.hits {
+                Hits::Broker => BROKER_LASTS_MS,
+                Hits::Consumer => self.consumer_lasts_ms,
+                Hits::Pool | Hits::Cluster => LASTS_MS,
+            };
             let span_ms = least * (most / least).powf(random.unit());
             fault.insert("for".to_owned(), ms(span_ms as u64));
         }
@@ -112,4 +133,71 @@ fn targets_of(lowest: u32, there: u32, random: &mut Random) -> Value {
 
 fn ms(number: u64) -> Value {
     Value::String(format!("{number}ms"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::sim::TraceSink;
+    use crate::plan::{Overrides, compile};
+    use crate::run::explore::case::Case;
+    use crate::run::{Options, run};
+    use crate::scenario::Source;
+
+    #[test]
+    fn what_happens_to_a_static_member_may_outlast_its_session() {
+        let longest_hang_ms = |more: &str| {
+            let overrides =
+                Overrides { broker: Some(crate::base::BrokerKind::SIM), ..Overrides::default() };
+            let text = format!("[consumers]\nmode = \"group\"\ncount = 4\n{more}");
+            let source = Source { name: "members.toml".to_owned(), text };
+            let plan = compile(&source, &[], &overrides).0.unwrap();
+            let faults = (1..=300).flat_map(|seed| Swarm::new(&plan, 12).draw(Seed(seed)));
+            let lasts = faults.filter(|fault| fault.contains_key("hang")).map(|fault| {
+                let lasts = fault["for"].as_str().unwrap().strip_suffix("ms").unwrap();
+                lasts.parse::<u64>().unwrap()
+            });
+            lasts.max().unwrap()
+        };
+        let consumer = "protocol = \"consumer\"\n[sim]\ngroup_session_timeout = \"4s\"\n";
+        for (session_ms, classic_or_consumer) in
+            [(3_000, "session_timeout = \"3s\"\n"), (4_000, consumer)]
+        {
+            let dynamic_ms = longest_hang_ms(classic_or_consumer);
+            assert!((2_000..=4_000).contains(&dynamic_ms), "{dynamic_ms} ms");
+            let static_ms =
+                longest_hang_ms(&format!("membership = \"static\"\n{classic_or_consumer}"));
+            let bounds = session_ms + session_ms / 2..=2 * session_ms;
+            assert!(bounds.contains(&static_ms), "{static_ms} ms");
+        }
+        // A consumer that hangs for longer would be given up.
+        let most = longest_hang_ms("membership = \"static\"\nsession_timeout = \"60s\"\n");
+        assert!((8_000..=12_000).contains(&most), "{most} ms");
+    }
+
+    /// A trace has all messages in their order, while otherwise some are deferred: nothing may depend on it,
+    /// whatever fails.
+    #[test]
+    fn watching_changes_nothing_whatever_fails() {
+        let overrides =
+            Overrides { broker: Some(crate::base::BrokerKind::SIM), ..Overrides::default() };
+        for consumers in ["", "[consumers]\nmode = \"group\"\ncount = 4\n"] {
+            let text = format!(
+                "[topic]\npartitions = 9\n[load]\nproducers = 18\nrate = \"20/s\"\npools = 2\n{consumers}\
+                 [run]\nwarmup = \"0s\"\nduration = \"15s\"\n"
+            );
+            let source = Source { name: "watched.toml".to_owned(), text };
+            let plan = compile(&source, &[], &overrides).0.unwrap();
+            let case = Case::new("watched", source.text.parse().unwrap());
+            for seed in 1..=30 {
+                let case = case.with(seed, Swarm::new(&plan, 12).draw(Seed(seed)));
+                let trace_sink = Some(TraceSink::new(|_| {}));
+                let options = Options { trace_sink, ..Options::default() };
+                let watched = run(case.plan().unwrap(), options, Box::new(())).unwrap();
+                let unwatched = case.run().unwrap();
+                let json = |summary| serde_json::to_string(&summary).unwrap();
+                assert_eq!(json(unwatched), json(watched), "seed {seed}: {}", case.text());
+            }
+        }
+    }
 }
