@@ -32,10 +32,7 @@ pub mod settings;
 pub mod setup;
 pub mod sim;
 mod tcp;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "members of KIP-848 are not there yet, and tests read every field")
-)]
+#[cfg_attr(not(test), expect(dead_code, reason = "tests read every field"))]
 mod wire;
 
 #[cfg(fuzzing)]

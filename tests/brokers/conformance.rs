@@ -157,6 +157,10 @@ fn a_group_of_the_consumer_protocol_does_the_same(arm: &Arm) {
     let set = ["consumers.mode=group", "consumers.count=8", "consumers.protocol=consumer"];
     // Of that a cluster is asked only once the run is there.
     if !arm.group_protocols().contains(&"consumer") {
+        let refused = arm.run(SCENARIO).set(set).exits(3);
+        for text in ["do not serve groups of the consumer protocol", "protocol = \"classic\""] {
+            assert!(refused.stderr.contains(text), "`{text}`\n{}", refused.output());
+        }
         return;
     }
     for assignor in ["uniform", "range"] {

@@ -1,7 +1,7 @@
 //! Questions to a broker, one after the other, on a connection that blocks.
 //!
-//! Requests have versions without tagged fields: their header is version 1, that of a response is version 0 (Kafka's
-//! protocol guide, "Request and Response Headers").
+//! Requests have versions without tagged fields, where they can: their header is version 1, that of a response is version 0
+//! (Kafka's protocol guide, "Request and Response Headers").
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use crate::broker::secure::{Access, LoginError, LoginStep, SecureStream, host_of};
 use crate::broker::wire::{
-    self, Api, BrokerVersions, VersionsAnswer, WireError, WireReader, api_versions,
-    put_api_versions,
+    self, Api, BrokerVersions, MemberHeartbeat, VersionsAnswer, WireError, WireReader,
+    api_versions, member_heartbeat, put_api_versions, put_member_heartbeat,
 };
 
 /// Largest response that is read.
 const FRAME_BYTES_MAX: usize = 16 << 20;
 /// What this process is called in the logs of brokers.
 const CLIENT_ID: &str = "lanekeeper-check";
+/// UNSUPPORTED_VERSION: the request is known and turned off.
+const UNSUPPORTED_VERSION: i16 = 35;
 
 /// Why a broker gives no answer.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +167,36 @@ impl<S: Read + Write> Dialogue<S> {
                 Err(DialogueError::Refused { what: "the question for versions", code })
             }
         }
+    }
+
+    /// Whether groups of KIP-848 are served; with `or_as_a_preview` also as in Kafka 3.9. That lists their request in any
+    /// case, and among its features nothing of the preview (`group.coordinator.rebalance.protocols`). It is therefore
+    /// asked in the name of a member that no group has, which changes nothing.
+    ///
+    /// # Errors
+    /// There is no answer in Kafka's protocol.
+    pub(crate) fn serves_consumer_groups(
+        &mut self,
+        or_as_a_preview: bool,
+    ) -> Result<bool, DialogueError> {
+        let versions = self.versions()?;
+        let is_listed = versions.highest(Api::ConsumerGroupHeartbeat).is_some();
+        if versions.serves_consumer_groups() || !is_listed || !or_as_a_preview {
+            return Ok(versions.serves_consumer_groups());
+        }
+        let heartbeat = MemberHeartbeat {
+            group: CLIENT_ID,
+            member_id: CLIENT_ID,
+            member_epoch: 1,
+            ..MemberHeartbeat::default()
+        };
+        // The headers of both end with tagged fields: none.
+        let mut fields = vec![0];
+        put_member_heartbeat(&mut fields, 0, &heartbeat)?;
+        let answer = self.ask(Api::ConsumerGroupHeartbeat.key(), 0, &fields)?;
+        let Some((0, body)) = answer.split_first() else { return Err(DialogueError::NoKafka) };
+        let refused = member_heartbeat(body, 0)?.error;
+        Ok(refused.is_none_or(|error| error.code() != UNSUPPORTED_VERSION))
     }
 
     /// The mechanisms of SASL that the listener takes; `None` without SASL.

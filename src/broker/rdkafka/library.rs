@@ -8,10 +8,11 @@ use super::{RdCluster, effective, embedded, refusal};
 use crate::base::Clock;
 use crate::broker::embedded::Embedded;
 use crate::broker::library::{ClientLibrary, ClusterPlace, RefusedValue};
+use crate::broker::listener::{NO_CONSUMER_PROTOCOL, serves_consumer_groups};
 use crate::broker::settings::{ClientFile, ClientSettings};
 use crate::broker::setup::{Administrator, Cleaner, SetupError};
 use crate::broker::{BrokerError, ClusterPort};
-use crate::plan::{LoadPlan, Plan, TopicPlan};
+use crate::plan::{GroupProtocol, LoadPlan, Plan, TopicPlan};
 use crate::scenario::Diagnostic;
 use crate::summary::{ClientProperty, Sending};
 
@@ -55,6 +56,16 @@ impl ClientLibrary for RdLibrary {
     }
 
     fn cluster(&self, place: ClusterPlace<'_>) -> Result<Arc<dyn ClusterPort>, BrokerError> {
+        let protocol = place.plan.group().map(|group| &group.protocol);
+        let is_refused = || {
+            let access = place.settings.access().ok();
+            access.is_some_and(|access| !serves_consumer_groups(place.bootstrap, &access, false))
+        };
+        // librdkafka would ask without end, and say nothing: with the preview of Kafka 3.9 as well.
+        let is_asked = matches!(protocol, Some(GroupProtocol::Consumer { .. }));
+        if is_asked && place.embedded.is_none() && is_refused() {
+            return Err(BrokerError::fatal(NO_CONSUMER_PROTOCOL));
+        }
         Ok(Arc::new(RdCluster::new(place)))
     }
 

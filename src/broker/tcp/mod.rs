@@ -52,7 +52,7 @@ use super::setup::Deadline;
 use super::wire::Api;
 use super::{
     BrokerError, ClusterPort, Committer, ConsumerLoop, ConsumerPort, ConsumerSpec, EndOffsets,
-    ProducerPort, TopicPort, run_group,
+    ProducerPort, TopicPort, listener, run_group,
 };
 use crate::base::{Clock, PoolId, RunId};
 use crate::fault::ClusterFault;
@@ -77,9 +77,6 @@ struct TcpCluster {
     requests: Arc<RequestLog>,
 }
 
-/// The reason why members of KIP-848 cannot join.
-const NO_CONSUMER_PROTOCOL: &str = "the broker does not speak the consumer protocol of groups, which brokers from Kafka \
-                                    4.0 on do: set `consumers.protocol = \"classic\"`";
 /// Bytes of batches from which on a Produce request takes no more: about `max.request.size` of Kafka's Java client.
 const REQUEST_BYTES: usize = 1_000_000;
 /// Time limit of a change to the topic.
@@ -114,8 +111,13 @@ impl TcpCluster {
         let found = asker.metadata(&topic.name, &deadline).map_err(|errors| all(&errors))?;
         topic.id = found.topic_id;
         require_an_address(asker.brokers(), &deadline.cut(LOOKUP_LIMIT))?;
-        if topic.is_of_consumer_protocol && !asker.speaks(Api::ConsumerGroupHeartbeat) {
-            return Err(BrokerError::fatal(NO_CONSUMER_PROTOCOL));
+        let serves = || {
+            let is_sure = asker.serves_consumer_groups() || embedded.is_some();
+            let is_asked = || is_sure || listener::serves_consumer_groups(bootstrap, &access, true);
+            asker.speaks(Api::ConsumerGroupHeartbeat) && is_asked()
+        };
+        if topic.is_of_consumer_protocol && !serves() {
+            return Err(BrokerError::fatal(listener::NO_CONSUMER_PROTOCOL));
         }
         Ok(TcpCluster {
             plan: plan.clone(),

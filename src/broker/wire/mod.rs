@@ -44,6 +44,7 @@ pub(crate) use cluster::{
 };
 pub(crate) use commits::{committed, fetched_offsets, put_commit, put_fetch_offsets};
 pub(crate) use configs::{Configured, described_config, put_describe_config};
+pub(crate) use consumer_heartbeat::{MemberHeartbeat, member_heartbeat, put_member_heartbeat};
 pub(crate) use delete_records::{deleted_records, put_delete_records};
 pub(crate) use errors::KafkaError;
 pub(crate) use fetch::{FetchContext, TopicId, put_fetch};

@@ -12,7 +12,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Offset as RdOffset, TopicPartitionList};
 
 use super::{Admin, ClientReports, STEP, failed, made, options, quick, within};
-use crate::broker::listener::Dialogue;
+use crate::broker::listener::serves_consumer_groups;
 use crate::broker::rdkafka::error::{Told, describe};
 use crate::broker::setup::{Deadline, ExistingTopic, Found, Requests, SetupError};
 use crate::plan::TopicPlan;
@@ -22,7 +22,7 @@ const GROUPS_MAX: usize = 20;
 /// Looks at the log, and how long each takes.
 const LOOKS_MAX: usize = 20;
 const LOOK: Duration = Duration::from_millis(50);
-/// How long each answer to a question beside librdkafka may take.
+/// How long a group may take to say what it has read.
 const ANSWER: Duration = Duration::from_secs(3);
 
 impl Admin {
@@ -62,9 +62,7 @@ impl Admin {
     /// known.
     fn serves_consumer_groups(&self) -> bool {
         let Ok(access) = &self.access else { return true };
-        let asked = Dialogue::log_in_at(&self.bootstrap, access, ANSWER);
-        let versions = asked.and_then(|mut dialogue| dialogue.versions());
-        versions.map_or(true, |versions| versions.serves_consumer_groups())
+        serves_consumer_groups(&self.bootstrap, access, false)
     }
 
     /// What there is of a topic that exists.
