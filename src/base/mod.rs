@@ -55,13 +55,17 @@ mod defect {
         WrongPartition,
         /// The coordinator takes commits of any that was a member once, in whatever generation.
         StaleGeneration,
+        /// The coordinator of a group of the consumer protocol gives a partition to its next owner while the last one is
+        /// giving it up.
+        EarlyHandover,
     }
 
     impl Defect {
-        pub(crate) const ALL: [(Defect, &'static str); 3] = [
+        pub(crate) const ALL: [(Defect, &'static str); 4] = [
             (Defect::CommitFirst, "commit-first"),
             (Defect::WrongPartition, "wrong-partition"),
             (Defect::StaleGeneration, "stale-generation"),
+            (Defect::EarlyHandover, "early-handover"),
         ];
 
         /// Names the defect of a whole test process.

@@ -17,6 +17,10 @@ const ASSIGNED: &str = "work = { wait = \"1ms\" }";
 /// Three members of a group whose sessions are shorter than many faults.
 const GROUP: &str = "work = { wait = \"1ms\" }\nmode = \"group\"\ncount = 3\nsession_timeout = \"1s\"\n\
                      commit_interval = \"200ms\"";
+/// The same of the consumer protocol, whose sessions the broker has.
+const CONSUMER_GROUP: &str = "work = { wait = \"1ms\" }\nmode = \"group\"\ncount = 3\nprotocol = \"consumer\"\n\
+                              commit_interval = \"200ms\"\n[sim]\ngroup_session_timeout = \"1s\"\n\
+                              group_heartbeat_interval = \"300ms\"";
 
 /// What is looked for, and where.
 struct Hunt {
@@ -28,11 +32,12 @@ struct Hunt {
     breaks: &'static str,
 }
 
-const HUNTS: [Hunt; 4] = [
+const HUNTS: [Hunt; 5] = [
     Hunt { name: "commit-first", consumers: GROUP, load: "", breaks: "miscommitted" },
     // The record at the checkpoint is another one, so the consumer is given up before it reads anything.
     Hunt { name: "wrong-partition", consumers: ASSIGNED, load: "", breaks: "given_up" },
     Hunt { name: "stale-generation", consumers: GROUP, load: "", breaks: "miscommitted" },
+    Hunt { name: "early-handover", consumers: CONSUMER_GROUP, load: "", breaks: "shared" },
     Hunt {
         name: "retry-without-idempotence",
         consumers: ASSIGNED,
@@ -42,9 +47,10 @@ const HUNTS: [Hunt; 4] = [
 ];
 
 /// Nothing is planted, and nothing may be found.
-const PEACE: [Hunt; 2] = [
+const PEACE: [Hunt; 3] = [
     Hunt { name: "none", consumers: ASSIGNED, load: "", breaks: "" },
     Hunt { name: "none", consumers: GROUP, load: "", breaks: "" },
+    Hunt { name: "none", consumers: CONSUMER_GROUP, load: "", breaks: "" },
 ];
 
 /// For each defect, from three first seeds on: at most this number of faults, and the number of seeds. With the default
@@ -75,6 +81,12 @@ struct Found {
 }
 
 impl Hunt {
+    /// What each search finds from each of the first seeds on.
+    fn look_everywhere(&self) -> Vec<Option<Found>> {
+        let from = |search| FIRST_SEEDS.map(|first| self.look(first, search));
+        SEARCHES.into_iter().flat_map(from).collect()
+    }
+
     fn look(&self, first: u64, (faults_max, seeds): (u32, u64)) -> Option<Found> {
         let text = format!(
             "[topic]\npartitions = 9\n[load]\nproducers = 18\nrate = \"20/s\"\n{}\n[consumers]\n{}\n\
@@ -152,10 +164,7 @@ fn found_with(name: &str) -> Vec<Option<Found>> {
 fn every_planted_defect_is_found() {
     if let (Ok(name), Some(out)) = (std::env::var(Defect::VARIABLE), std::env::var_os(OUT)) {
         let found: Vec<Option<Found>> = match HUNTS.iter().find(|hunt| hunt.name == name) {
-            Some(hunt) => SEARCHES
-                .into_iter()
-                .flat_map(|search| FIRST_SEEDS.map(|first| hunt.look(first, search)))
-                .collect(),
+            Some(hunt) => hunt.look_everywhere(),
             None => PEACE.iter().map(|hunt| hunt.look(1, SEARCHES[0])).collect(),
         };
         std::fs::write(out, serde_json::to_string(&found).expect("JSON")).expect("a writable file");

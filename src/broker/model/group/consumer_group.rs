@@ -351,12 +351,7 @@ impl ConsumerGroup {
 
     /// Brings a member closer to its target.
     fn reconcile(&mut self, id: &str, owned: Option<&[PartitionId]>, now: Time) {
-        let held: BTreeSet<PartitionId> = self
-            .members
-            .values()
-            .flat_map(|member| member.assigned.iter().chain(&member.revoking))
-            .copied()
-            .collect();
+        let held: BTreeSet<PartitionId> = self.members.values().flat_map(held_by).collect();
         let Some(member) = self.members.get_mut(id) else { return };
         let before = member.clone();
         member.reconcile(self.target_epoch, owned, |partition| held.contains(partition));
@@ -405,4 +400,20 @@ impl ConsumerGroup {
         let known = self.members.get(&member.member_id).ok_or(GroupError::UnknownMemberId)?;
         if member.generation == known.epoch { Ok(()) } else { Err(GroupError::StaleMemberEpoch) }
     }
+}
+
+/// What no other member may get: what a member was told to have, and what it is giving up. Tests have another function, in
+/// which a defect is planted.
+#[cfg(not(test))]
+fn held_by(member: &ReconciledMember) -> BTreeSet<PartitionId> {
+    member.assigned.union(&member.revoking).copied().collect()
+}
+
+/// The same with the defect that is planted in this process, if one is.
+#[cfg(test)]
+fn held_by(member: &ReconciledMember) -> BTreeSet<PartitionId> {
+    if crate::base::Defect::EarlyHandover.is_planted() {
+        return member.assigned.clone();
+    }
+    member.assigned.union(&member.revoking).copied().collect()
 }

@@ -270,7 +270,7 @@ fn a_static_member_that_may_be_known_leaves_before_it_joins_again() {
     member.receive(accepted(-2, None), at(6_002));
     member.receive(accepted(2, Some(&[])), at(6_002));
     // Its goodbye may not have arrived. One that was answered is not repeated.
-    member.fell_silent();
+    member.poll_timed_out();
     assert_eq!(requests(&mut member), ["epoch -2"]);
     member.disconnected();
     member.asked_for_records();
@@ -278,7 +278,7 @@ fn a_static_member_that_may_be_known_leaves_before_it_joins_again() {
     assert_eq!(requests(&mut member), again);
     member.receive(accepted(-2, None), at(6_101));
     member.receive(accepted(2, Some(&[])), at(6_101));
-    member.fell_silent();
+    member.poll_timed_out();
     assert_eq!(requests(&mut member), ["epoch -2"]);
     member.receive(accepted(-2, None), at(6_102));
     member.asked_for_records();
