@@ -55,16 +55,19 @@ mod defect {
         WrongPartition,
         /// The coordinator takes commits of any that was a member once, in whatever generation.
         StaleGeneration,
-        /// The coordinator of a group of the consumer protocol gives a partition to its next owner while the last one is
-        /// giving it up.
+        /// The coordinator of a group of the consumer protocol takes commits of any that was a member once, in whatever
+        /// epoch.
+        StaleEpoch,
+        /// The coordinator of such a group gives a partition to its next owner while the last one is giving it up.
         EarlyHandover,
     }
 
     impl Defect {
-        pub(crate) const ALL: [(Defect, &'static str); 4] = [
+        pub(crate) const ALL: [(Defect, &'static str); 5] = [
             (Defect::CommitFirst, "commit-first"),
             (Defect::WrongPartition, "wrong-partition"),
             (Defect::StaleGeneration, "stale-generation"),
+            (Defect::StaleEpoch, "stale-epoch"),
             (Defect::EarlyHandover, "early-handover"),
         ];
 

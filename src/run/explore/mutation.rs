@@ -32,11 +32,12 @@ struct Hunt {
     breaks: &'static str,
 }
 
-const HUNTS: [Hunt; 5] = [
+const HUNTS: [Hunt; 6] = [
     Hunt { name: "commit-first", consumers: GROUP, load: "", breaks: "miscommitted" },
     // The record at the checkpoint is another one, so the consumer is given up before it reads anything.
     Hunt { name: "wrong-partition", consumers: ASSIGNED, load: "", breaks: "given_up" },
     Hunt { name: "stale-generation", consumers: GROUP, load: "", breaks: "miscommitted" },
+    Hunt { name: "stale-epoch", consumers: CONSUMER_GROUP, load: "", breaks: "miscommitted" },
     Hunt { name: "early-handover", consumers: CONSUMER_GROUP, load: "", breaks: "shared" },
     Hunt {
         name: "retry-without-idempotence",

@@ -324,7 +324,13 @@ fn check_commit(
     member: Option<&MemberRef>,
     now: Time,
 ) -> Result<(), GroupError> {
-    if crate::base::Defect::StaleGeneration.is_planted() {
+    use crate::base::Defect;
+
+    let takes_any = match group.consumers.is_empty() {
+        true => Defect::StaleGeneration.is_planted(),
+        false => Defect::StaleEpoch.is_planted(),
+    };
+    if takes_any {
         return Ok(());
     }
     group.check_committer(member, now)
