@@ -1,4 +1,4 @@
-//! Properties as librdkafka takes them, and the clients that are made of them.
+//! librdkafka configurations made of the properties of a run, and the clients created from them.
 
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
@@ -10,7 +10,7 @@ use crate::broker::settings::{ClientSettings, Properties};
 use crate::scenario::known::{self, Treatment};
 
 impl Properties {
-    /// Those whose values may be shown and that load nothing, as the client library wants them.
+    /// The librdkafka configuration of the properties whose values may be shown, without those that load code.
     pub(super) fn open(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         let is_plain = |name: &str| !matches!(known::treatment(name), Some(Treatment::Needs(_)));
@@ -22,11 +22,11 @@ impl Properties {
         config
     }
 
-    /// As the client library wants them.
+    /// The librdkafka configuration of all properties.
     pub(super) fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         if tracing::enabled!(tracing::Level::DEBUG) {
-            // What it says by itself, or what `debug` asks for.
+            // Lets librdkafka's debug lines through: those of its default, or those that `debug` selects.
             config.set_log_level(RDKafkaLogLevel::Debug);
         }
         for (name, setting) in self.all() {
@@ -37,7 +37,7 @@ impl Properties {
 }
 
 impl ClientSettings {
-    /// Makes a client. The error has no value from outside the scenario in it.
+    /// Creates a client with the default context. The error contains no value from outside the scenario.
     pub(super) fn create<T>(&self, config: &ClientConfig) -> Result<T, BrokerError>
     where
         T: FromClientConfigAndContext<Told>,
@@ -45,7 +45,7 @@ impl ClientSettings {
         self.create_with(config, Told::new(self.hidden()))
     }
 
-    /// Makes a client with a context of its own.
+    /// Creates a client with the given context.
     pub(super) fn create_with<C, T>(
         &self,
         config: &ClientConfig,

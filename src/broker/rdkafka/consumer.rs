@@ -1,7 +1,7 @@
 //! A consumer port on librdkafka's `BaseConsumer`.
 //!
-//! `BaseConsumer` and not `StreamConsumer`: its poll blocks inside librdkafka and cannot lose a wake-up.
-//! It lives and dies on the host's thread.
+//! The port uses `BaseConsumer` and not `StreamConsumer`, because its poll blocks inside librdkafka and cannot lose a
+//! wake-up. The client is created, polled and dropped on the host's thread.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -24,29 +24,30 @@ use crate::broker::settings::ClientSettings;
 use crate::broker::setup::Doing;
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerPort, ConsumerSpec, GroupSpec};
 
-/// How long a client may take to learn of a new partition.
+/// Longest wait for the metadata of a new partition.
 const LEARN_LIMIT: Duration = Duration::from_secs(2);
-/// How long the coordinator may take to say what is committed.
+/// Longest wait for the committed offsets from the coordinator.
 const COMMITTED_LIMIT: Duration = Duration::from_secs(5);
 
-/// A consumer's client.
+/// The port of a consumer.
 pub(super) struct RdConsumer {
     client: BaseConsumer<Context>,
-    /// Says when each record was handed over, and when a poll that has waited ended.
+    /// Timestamps the records that are handed over, and the end of a poll.
     clock: Clock,
     topic: String,
-    /// How many partitions the client surely knows.
+    /// The number of partitions that the client has in its metadata for certain.
     known: u32,
-    /// The place it holds, if only one client may. Behind the client: it is free when that is closed.
+    /// The claim to the instance id, if only one client may hold it. Dropped after `client`, so that the id is released
+    /// when the client is closed.
     place: Option<Place>,
-    /// Whether it has still to subscribe, and so to join its group.
+    /// True while a group member has not subscribed.
     is_outside: bool,
-    /// Partitions whose end was reported since their last record, or since reading them began.
+    /// The partitions whose end was reported, and of which no record has come and no new position was set since.
     at_end: Ends,
 }
 
 impl RdConsumer {
-    /// Creates the client. Does not wait for the broker.
+    /// Creates the client, without waiting for the broker.
     pub(super) fn new(
         settings: &ClientSettings,
         topic: &str,
@@ -69,7 +70,8 @@ impl RdConsumer {
         Ok(RdConsumer { client, clock, topic, known: partitions, place, is_outside, at_end })
     }
 
-    /// Joins the group, as soon as there is a place in it; waits for that at most `wait`. Returns whether it is in.
+    /// Subscribes as soon as the instance id is released, for which this waits at most `wait`. Returns true if the
+    /// client is subscribed, or has a fixed partition.
     fn enter(&mut self, wait: Duration) -> Result<bool, KafkaError> {
         if self.is_outside && self.place.as_ref().is_none_or(|place| place.take(wait)) {
             self.client.subscribe(&[&self.topic])?;
@@ -88,8 +90,8 @@ impl RdConsumer {
         Ok(list)
     }
 
-    /// Has the client learn of a partition that was added while the run went on: to one it has not heard of it
-    /// would say that there is no such thing.
+    /// Lets the client fetch the metadata of a partition that was added during the run. Without it, the client reports
+    /// an unknown partition.
     fn learn(&mut self, partition: PartitionId) {
         if partition.0 >= self.known
             && let Ok(size) = offsets::size(self.client.client(), &self.topic, LEARN_LIMIT)
@@ -111,7 +113,7 @@ impl RdConsumer {
                 self.client.incremental_assign(&self.one(partition, RdOffset::Offset(offset.0))?)
             }
             ConsumerCommand::Seek(partition, offset) => {
-                // Without waiting: what is queued of the partition is outdated from now on.
+                // Does not block: records of the partition that are still in the queue are outdated from now on.
                 let (id, offset) = (partition.0 as i32, RdOffset::Offset(offset.0));
                 self.client.seek(&self.topic, id, offset, Duration::ZERO)
             }
@@ -130,13 +132,14 @@ impl RdConsumer {
     }
 }
 
-/// Whether a user may not use the group. With explicit assignment librdkafka asks for the coordinator all the same
-/// (`rd_kafka_cgrp_coord_query`), reports the refusal at any time after the first fetch, and reads on.
+/// True if the user lacks the right to use the group. With explicit assignment librdkafka still asks for the
+/// coordinator (`rd_kafka_cgrp_coord_query`). It may report the refusal at any time after the first fetch, and goes on
+/// reading.
 fn is_about_the_group(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
 
-/// Hands over what the rebalance callback noted during the last poll.
+/// Passes on the changes that the rebalance callback noted during the last poll.
 fn hand_over(context: &Context, clock: Clock, at_end: &mut Ends, events: &mut dyn ConsumerEvents) {
     let changes = std::mem::take(&mut *context.lock());
     for change in changes {
@@ -151,8 +154,8 @@ fn hand_over(context: &Context, clock: Clock, at_end: &mut Ends, events: &mut dy
     }
 }
 
-/// At which partitions' ends a client is: the end was reported and nothing has come since, nor was it told to read
-/// elsewhere. Until then librdkafka may still say how far it had come before.
+/// The partitions at whose end the client is: the end was reported, and since then no record has come and no new
+/// position was set. For other partitions, the position that librdkafka reports may be outdated.
 #[derive(Default)]
 struct Ends(Vec<bool>);
 
@@ -215,7 +218,7 @@ impl ConsumerPort for RdConsumer {
                     events.end_of_partition(partition);
                     Flow::More
                 }
-                // librdkafka asks for the group's coordinator without need.
+                // librdkafka asks for the group's coordinator although it is not needed.
                 Some(Err(error)) if !is_group && is_about_the_group(&error) => Flow::More,
                 Some(Err(error)) => {
                     events.error(clock.now(), classify_while(&error, Doing::Read, &self.topic));
@@ -229,13 +232,13 @@ impl ConsumerPort for RdConsumer {
         }
     }
 
-    /// The position of librdkafka moves over control records when they come up in the queue (`rd_kafka_op_handle_std`),
-    /// and an end is reported behind everything that was fetched before.
+    /// librdkafka's position moves over control records when they are taken from the queue (`rd_kafka_op_handle_std`).
+    /// It reports the end of a partition after all records fetched before.
     fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
         if !self.at_end.0.contains(&true) {
             return BTreeMap::new();
         }
-        // It asks the client's main thread for the assignment. Without an answer nothing is known, and it is asked again.
+        // The query goes to the client's main thread. After an error no end is reported, and the next call asks again.
         let Ok(list) = self.client.position() else { return BTreeMap::new() };
         let position = |(partition, offset): (i32, RdOffset)| match offset {
             RdOffset::Offset(next) => Some((PartitionId(partition as u32), Offset(next))),
@@ -254,8 +257,8 @@ impl ConsumerPort for RdConsumer {
         reason = "how long a close takes is no part of the run's time"
     )]
     fn close(self: Box<Self>, limit: Duration) -> bool {
-        // The wrapper's plain drop waits for the close in steps of 100 ms; asking once a millisecond
-        // makes it two.
+        // The wrapper's `drop` waits for the close in steps of 100 ms. Polling every millisecond shortens it to about 2
+        // ms.
         if self.client.close_queue().is_err() {
             return false;
         }
@@ -271,11 +274,11 @@ impl ConsumerPort for RdConsumer {
     }
 }
 
-/// A record as it lies in librdkafka's memory; its headers in `memory`.
+/// A view of a record in librdkafka's memory. Its headers are copied to `memory`.
 #[inline]
 fn view<'a>(message: &'a BorrowedMessage<'_>, memory: &'a mut Vec<u8>) -> RecordView<'a> {
     if let Some(headers) = message.headers() {
-        // The wrapper panics at a name that is not UTF-8, which any other producer may have written.
+        // The wrapper panics at a header name that is not UTF-8, which another producer may have written.
         let put = || headers.iter().for_each(|it| put_header(memory, it.key, it.value));
         if in_handler(put).is_err() {
             memory.clear();
@@ -296,10 +299,10 @@ enum Change {
     Failed(BrokerError),
 }
 
-/// What librdkafka calls back into. Must not panic: its callers are C.
+/// The context of librdkafka's callbacks. The callbacks must not panic, because their callers are C.
 struct Context {
     topic: String,
-    /// How many partitions there were at first: for those the run has committed where to start.
+    /// The number of partitions at the start of the run. The run has committed a start offset for each of these.
     partitions: u32,
     group: Option<GroupSpec>,
     changes: Mutex<Vec<Change>>,
@@ -311,7 +314,7 @@ impl Context {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Commits how far the host has come in the partitions about to be given up, and waits for it.
+    /// Commits the host's positions in the partitions that are about to be revoked, and waits for the answer.
     fn commit(&self, consumer: &BaseConsumer<Self>, partitions: &[PartitionId]) {
         let Some(group) = self.group.as_ref().filter(|g| !g.crashed.load(Ordering::Acquire)) else {
             return;
@@ -327,7 +330,7 @@ impl Context {
             return;
         }
         if let Err(error) = consumer.commit(&list, CommitMode::Sync) {
-            // Then the next owner starts a little earlier: redelivered, and counted there.
+            // The next owner starts at an earlier offset: its records are redelivered, and counted there.
             let message = format!("commit on revocation failed: {}", describe(&error));
             self.lock().push(Change::Failed(BrokerError {
                 class: crate::broker::ErrorClass::Informational,
@@ -348,8 +351,8 @@ impl ClientContext for Context {
 }
 
 impl Context {
-    /// A partition that was added while the run went on is read from its first record, unless a member has
-    /// committed there. What the run began with has commits, and others are not asked about.
+    /// Starts a partition that was added during the run at its first record, unless a member has committed an offset
+    /// there. The partitions of the start have committed offsets already.
     fn begin_new_ones(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
         let is_new = |id: i32| id >= self.partitions as i32;
         let mut new = TopicPartitionList::new();
@@ -359,7 +362,7 @@ impl Context {
         if new.count() == 0 {
             return;
         }
-        // Without an answer nothing is set, and the client asks again by itself.
+        // After an error no offset is set, and the client asks for the committed offset itself.
         let Ok(committed) = consumer.committed_offsets(new, COMMITTED_LIMIT) else { return };
         for element in committed.elements() {
             let start = match element.offset() {

@@ -1,4 +1,4 @@
-//! The properties that held, for results, each with its origin and with what it overruled.
+//! The effective client properties, for results: each with its origin and with the settings it overruled.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use crate::broker::settings::{ClientSettings, Properties, Setting, Source};
 use crate::plan::LoadPlan;
 use crate::summary::{ClientProperty, OverruledProperty, PropertyOrigin, Sending};
 
-/// What is set, and what librdkafka does where nothing is set, for the properties that matter: of a consumer's and of a
-/// producer's client. Nothing is said of what is set by the broker.
+/// The effective properties of a consumer's and of a producer's client: those that are set, and librdkafka's defaults
+/// of the ones listed below. Properties that the broker decides are left out.
 pub(super) fn effective_config(settings: &ClientSettings) -> BTreeMap<String, ClientProperty> {
     let spec = ConsumerSpec { name: "consumer".to_owned(), group: None };
     let (consumer, producer) = (settings.consumer(&spec), settings.producer("producer"));
@@ -26,7 +26,7 @@ pub(super) fn effective_config(settings: &ClientSettings) -> BTreeMap<String, Cl
     effective
 }
 
-/// How producers send, by these properties.
+/// How producers send with these properties.
 pub(super) fn sending(settings: &ClientSettings, load: &LoadPlan) -> Sending {
     let config = effective_config(settings);
     let value = |name: &str| config.get(&format!("producer.{name}"))?.value.as_deref();
@@ -38,7 +38,7 @@ pub(super) fn sending(settings: &ClientSettings, load: &LoadPlan) -> Sending {
         batch_bytes_max: number("batch.size"),
         batch_records_max: number("batch.num.messages"),
         compression: load.compression.to_string(),
-        // Its default is -1: the codec's own.
+        // The default is -1, the codec's own level, and is reported as `None`.
         compression_level: value("compression.level")
             .and_then(|text| text.parse().ok())
             .filter(|level| *level >= 0),
@@ -54,7 +54,7 @@ fn held(properties: &Properties, shown: &[&str]) -> BTreeMap<String, ClientPrope
         .map(|(name, setting)| (name.to_owned(), new(Some(text(setting)), origin(setting.source))))
         .collect();
     for (name, settings) in properties.overruled() {
-        // What has no value now was left out by lanekeeper.
+        // A property without a value was removed by lanekeeper.
         let property =
             held.entry(name.to_owned()).or_insert_with(|| new(None, PropertyOrigin::Lanekeeper));
         property.overruled = settings
@@ -65,8 +65,8 @@ fn held(properties: &Properties, shown: &[&str]) -> BTreeMap<String, ClientPrope
             })
             .collect();
     }
-    // Without those from outside, whose values must not come to light under another name; plugins are loaded by
-    // the client that asks.
+    // Values from outside the scenario are left out, because an alias could show them. Properties that load plugins are
+    // left out as well, because the query would load the code.
     let Ok(native) = properties.open().create_native_config() else { return held };
     for name in shown {
         if held.contains_key(*name) {
@@ -80,8 +80,8 @@ fn held(properties: &Properties, shown: &[&str]) -> BTreeMap<String, ClientPrope
     held
 }
 
-/// What the client makes of a property that is not set when it is created, where that is not its default:
-/// `rd_kafka_conf_finalize` in librdkafka's rdkafka_conf.c.
+/// The value that librdkafka gives a property that is not set, where that differs from its default:
+/// `rd_kafka_conf_finalize` in rdkafka_conf.c.
 fn adjusted(name: &str, properties: &Properties) -> Option<&'static str> {
     let is_idempotent = || {
         let mut all = properties.all();
@@ -103,7 +103,7 @@ fn origin(source: Source) -> PropertyOrigin {
     }
 }
 
-/// Properties shown with a result although they were not set.
+/// Properties that a result shows even if they are not set.
 const CONSUMER_SHOWN: &[&str] = &[
     "fetch.wait.max.ms",
     "fetch.min.bytes",
@@ -143,7 +143,7 @@ mod tests {
     use crate::plan::{Overrides, compile};
     use crate::scenario;
 
-    /// The effective properties of a run with these lines in the scenario and in the client file, and with these
+    /// The client settings of a run with these lines in the scenario and in the client file, and with these environment
     /// variables.
     fn settings(
         text: &str,
@@ -206,7 +206,7 @@ mod tests {
                 property(Some("(hidden)"), ClientFile, &[("70", Scenario)]),
             ),
             ("producer.sasl.username", property(Some("(hidden)"), ClientFile, &[])),
-            // Not the default: an idempotent producer takes less.
+            // Not the default: librdkafka lowers it for an idempotent producer.
             ("producer.max.in.flight.requests.per.connection", property(Some("5"), Client, &[])),
         ] {
             assert_eq!(effective.get(name), Some(&expected), "{name}");
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn what_a_run_decides_says_what_it_overruled() {
         use PropertyOrigin::{ClientFile, Lanekeeper, Scenario};
-        // An embedded cluster is told nothing of how another one is reached.
+        // The connection properties of the user do not apply to an embedded cluster.
         let scenario = "[client]\n\"security.protocol\" = \"ssl\"\n";
         let embedded =
             effective_config(&settings(scenario, "sasl.username=me\n", &[], BrokerKind::EMBEDDED));
@@ -225,13 +225,13 @@ mod tests {
         assert_eq!(embedded["consumer.security.protocol"], protocol);
         let user = property(None, Lanekeeper, &[("(hidden)", ClientFile)]);
         assert_eq!(embedded["producer.sasl.username"], user);
-        // What the broker decides for a group of the consumer protocol is no property of its members.
+        // In a group of the consumer protocol the broker decides the session timeout.
         let group = "[consumers]\nmode = \"group\"\ncount = 2\nprotocol = \"consumer\"\n";
         let kafka = effective_config(&settings(group, "", &[], BrokerKind::KAFKA));
         assert_eq!(kafka.get("consumer.session.timeout.ms"), None);
     }
 
-    /// Whatever is shown is what the client library has when it is given the same.
+    /// Each shown value is the one that the client library has with the same properties.
     #[test]
     fn what_is_shown_is_what_the_client_has() {
         for text in ["", "[consumers]\nmode = \"group\"\ncount = 2\n"] {

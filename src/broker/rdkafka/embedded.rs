@@ -1,4 +1,5 @@
-//! The embedded broker: librdkafka's mock cluster, on a thread of its own because it cannot leave it.
+//! The embedded broker: librdkafka's mock cluster, on a thread of its own because the cluster cannot move to another
+//! thread.
 
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
@@ -10,7 +11,7 @@ use crate::fault::{Api, ApiError, BrokerChange, ClusterFault};
 /// Starts `brokers` mock brokers with one topic.
 ///
 /// # Errors
-/// The thread or the mock cluster cannot be started; the text says why.
+/// The thread or the mock cluster cannot be started. The text is the reason.
 pub(super) fn start_mock(
     brokers: u32,
     topic: &str,

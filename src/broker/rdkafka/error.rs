@@ -1,6 +1,6 @@
-//! librdkafka's errors, by what they mean.
+//! The classes of librdkafka's errors, and their texts.
 //!
-//! What clients say, in the log and in messages, without the values they were given from outside the scenario.
+//! The texts of clients, in the log and in messages, contain no values from outside the scenario.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::broker::setup::{Doing, right_missing_by};
 use crate::broker::{BrokerError, ErrorClass};
 use crate::measure::Outcome;
 
-/// What an error of a consumer means. librdkafka's own documentation calls global errors informational.
+/// The class of a consumer's error. librdkafka's documentation calls global errors informational.
 pub(super) fn classify(error: &KafkaError) -> BrokerError {
     let class = match error {
         KafkaError::MessageConsumptionFatal(_) => ErrorClass::Fatal,
@@ -46,19 +46,19 @@ fn class_of(code: RDKafkaErrorCode) -> ErrorClass {
     }
 }
 
-/// The same for an error that came while `doing` something with `topic`: a right that is missing is named.
+/// The class of an error that came while `doing` something with `topic`. The message names a missing right.
 pub(super) fn classify_while(error: &KafkaError, doing: Doing, topic: &str) -> BrokerError {
     BrokerError { message: describe_while(error, doing, topic), ..classify(error) }
 }
 
-/// What [`describe`] says, or the right that is missing.
+/// The missing right, or else the text of [`describe`].
 pub(super) fn describe_while(error: &KafkaError, doing: Doing, topic: &str) -> String {
     let denied =
         error.rdkafka_error_code().and_then(|code| missing_right(code, doing, topic, None));
     denied.unwrap_or_else(|| describe(error))
 }
 
-/// Which right is missing on which resource, and how to give it. `None` if the code is another error.
+/// The right that is missing, its resource, and how to grant it. `None` if the code is not an authorization error.
 pub(super) fn missing_right(
     code: RDKafkaErrorCode,
     doing: Doing,
@@ -68,7 +68,7 @@ pub(super) fn missing_right(
     right_missing_by(code as i16, doing, topic, group)
 }
 
-/// The code's name, or the whole message where there is no code. Never a property's value.
+/// The name of the error code, or the whole message if the error has no code. Contains no value of a property.
 pub(super) fn describe(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, _, name, _) => format!("the client refuses `{name}`"),
@@ -77,8 +77,8 @@ pub(super) fn describe(error: &KafkaError) -> String {
     }
 }
 
-/// What a failed delivery says about the record. Only errors that mean "never appended" count as failed;
-/// everything else may have been appended.
+/// The outcome of a record whose delivery failed. Only errors that mean "never appended" count as failed; after any
+/// other error the record may have been appended.
 pub(super) fn outcome(error: &KafkaError) -> Outcome {
     use RDKafkaErrorCode as Code;
     match error.rdkafka_error_code() {
@@ -105,12 +105,12 @@ pub(super) fn outcome(error: &KafkaError) -> Outcome {
     }
 }
 
-/// Takes what a client says to the log, without the values it was given from outside the scenario. The context of
-/// clients that have no other.
+/// Writes the log and the errors of a client to the log of the run, without values from outside the scenario. The
+/// default context of clients.
 #[derive(Clone)]
 pub(super) struct Told {
     hidden: Arc<Hidden>,
-    /// Where errors are kept, for clients that find out why a cluster does not answer.
+    /// Keeps the errors, for a client that finds out why a cluster does not answer. `None` for other clients.
     reports: Option<Arc<ClientReports>>,
 }
 
@@ -119,12 +119,12 @@ impl Told {
         Told { hidden, reports: None }
     }
 
-    /// The same, and errors are kept.
+    /// The same context that also keeps errors in `reports`.
     pub(super) fn keeping(self, reports: Arc<ClientReports>) -> Told {
         Told { reports: Some(reports), ..self }
     }
 
-    /// A line of the client library's own log.
+    /// Takes a line of librdkafka's log.
     pub(super) fn line(&self, about: &str, said: &str) {
         let said = self.hidden.hide(said);
         if let Some(reports) = &self.reports {
@@ -133,7 +133,7 @@ impl Told {
         tracing::debug!(about, said, "client log");
     }
 
-    /// An error of the client as a whole.
+    /// Takes an error of the client as a whole.
     pub(super) fn failure(&self, error: &KafkaError, said: &str) {
         let said = self.hidden.hide(said);
         if let Some(reports) = &self.reports {

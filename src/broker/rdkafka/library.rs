@@ -1,4 +1,4 @@
-//! librdkafka as a run uses it.
+//! librdkafka as a client library of runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::plan::{GroupProtocol, LoadPlan, Plan, TopicPlan};
 use crate::scenario::Diagnostic;
 use crate::summary::{ClientProperty, Sending};
 
-/// librdkafka.
+/// The client library librdkafka.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::broker) struct RdLibrary;
 
@@ -61,7 +61,7 @@ impl ClientLibrary for RdLibrary {
             let access = place.settings.access().ok();
             access.is_some_and(|access| !serves_consumer_groups(place.bootstrap, &access, false))
         };
-        // librdkafka would ask without end, and say nothing: with the preview of Kafka 3.9 as well.
+        // librdkafka would retry without end and report no error, also with the preview of the protocol in Kafka 3.9.
         let is_asked = matches!(protocol, Some(GroupProtocol::Consumer { .. }));
         if is_asked && place.embedded.is_none() && is_refused() {
             return Err(BrokerError::fatal(NO_CONSUMER_PROTOCOL));

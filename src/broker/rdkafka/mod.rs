@@ -38,25 +38,25 @@ use crate::plan::ProducerClients;
 struct RdCluster {
     settings: ClientSettings,
     topic: String,
-    /// How many partitions are known; clients made before look here, too.
+    /// The number of known partitions, shared with the clients that ask for end offsets.
     partitions: Arc<AtomicU32>,
-    /// How many there were at first.
+    /// The number of partitions at the start of the run.
     at_first: u32,
     can_grow: bool,
     producers: u32,
     pools: u32,
     clients: ProducerClients,
     clock: Clock,
-    /// The group, if its members have places that only one client may hold.
+    /// The instance ids of the group, if only one client may hold each. `None` otherwise.
     places: Option<Places>,
-    /// How long a client may take to close.
+    /// Longest time that the close of a client may take.
     close_limit: Duration,
-    /// The cluster itself, when it is in this process.
+    /// The control of an embedded cluster; `None` for a cluster outside this process.
     embedded: Option<EmbeddedControl>,
 }
 
 impl RdCluster {
-    /// The cluster of a plan, whose topic has been set up. It makes no client before one is asked for.
+    /// The cluster of a plan whose topic exists. Creates no client yet.
     fn new(place: ClusterPlace<'_>) -> RdCluster {
         let plan = place.plan;
         RdCluster {

@@ -1,8 +1,8 @@
-//! Offsets, with a client of its own: asks where partitions end, and commits for a group without being a member of it.
+//! Queries and changes outside the consumers' and producers' clients, each with a client of its own: end offsets,
+//! commits without membership in the group, the size of a topic, more partitions, and the deletion of records.
 //!
-//! How many partitions a topic has, more of them, and fewer records.
-//!
-//! Producers' clients learn of new partitions: to one it has not heard of, a client sends nothing.
+//! The clients of producers also refresh their metadata here, because a client sends nothing to a partition that it
+//! does not know.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ use crate::broker::{
 };
 use crate::measure::PartitionBrokers;
 
-/// How long an answer may take.
+/// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// ListOffsets for all partitions at once: one request per leader.
+/// Queries ListOffsets for all partitions at once, with one request per leader.
 pub(super) struct RdEndOffsets {
     client: BaseConsumer<Told>,
     topic: String,
-    /// How many partitions are known by now.
+    /// The number of partitions known so far.
     partitions: Arc<AtomicU32>,
 }
 
@@ -76,7 +76,8 @@ impl EndOffsets for RdEndOffsets {
     }
 
     fn watermarks(&mut self) -> Result<Watermarks, BrokerError> {
-        // The end first: what is removed in between must not look like a log that was cut.
+        // The end is queried first. Otherwise a deletion of records between the queries would look like a truncated
+        // log.
         let high = self.ask(RdOffset::End)?;
         let low = self.ask(RdOffset::Beginning)?;
         let both = |(partition, high)| Some((partition, (*low.get(&partition)?, high)));
@@ -84,24 +85,24 @@ impl EndOffsets for RdEndOffsets {
     }
 }
 
-/// A client that only commits. A coordinator takes that as long as the group has no members.
+/// A client that only commits. The coordinator accepts its commits as long as the group has no members.
 pub(super) struct RdCommitter {
     client: Arc<BaseConsumer<Told>>,
     topic: String,
     clock: Clock,
-    /// The answer to a commit that was not waited for to its end.
+    /// The channel for the answer to an earlier commit whose deadline has passed.
     pending: Option<Receiver<KafkaResult<()>>>,
 }
 
-/// How long a commit of checkpoints may take: a broker that does not answer must not hold up a run's end.
+/// Longest time for a commit of checkpoints, so that a broker that does not answer cannot delay the end of a run.
 const LIMIT: Duration = Duration::from_secs(5);
-/// How long the answer to a question for committed offsets may take.
+/// Longest wait for committed offsets.
 const ANSWER: Duration = Duration::from_secs(2);
-/// Between two looks at what the client reports.
+/// Time between two polls of the client while a commit is outstanding.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl RdCommitter {
-    /// A client that commits for `group`.
+    /// Creates a client that commits for `group`.
     ///
     /// # Errors
     /// The client library refuses its properties.
@@ -120,7 +121,7 @@ impl RdCommitter {
         )
     }
 
-    /// The same with these properties.
+    /// Creates the client with these properties.
     pub(super) fn with(
         settings: &ClientSettings,
         config: &ClientConfig,
@@ -132,11 +133,11 @@ impl RdCommitter {
         Ok(RdCommitter { client, topic: topic.to_owned(), clock, pending: None })
     }
 
-    /// Commits, and waits for the answer until `deadline`. librdkafka's synchronous commit has no limit of time and its
-    /// asynchronous one reports no answer to this client, so that a thread waits for the former.
+    /// Commits, and waits for the answer until `deadline`. librdkafka's synchronous commit has no time limit, and its
+    /// asynchronous one reports no answer to this client. So a thread runs the synchronous one.
     ///
     /// # Errors
-    /// What the coordinator or the client library said; a timeout if neither said anything.
+    /// The error of the coordinator or the client library, or a timeout if there is none.
     pub(super) fn commit_within(
         &mut self,
         positions: &BTreeMap<PartitionId, Offset>,
@@ -148,7 +149,7 @@ impl RdCommitter {
             list.add_partition_offset(&self.topic, partition.0 as i32, offset)?;
         }
         if let Some(earlier) = self.pending.take() {
-            // One at a time: its answer is of no interest any more.
+            // Only one commit is outstanding at a time. The result of the earlier one is not needed any more.
             let _ = self.answer(earlier, deadline)?;
         }
         let (client, (answer, answers)) = (self.client.clone(), channel());
@@ -160,7 +161,7 @@ impl RdCommitter {
         self.answer(answers, deadline)?
     }
 
-    /// Waits for an answer; the outer error says that none came.
+    /// Waits for an answer. The outer error means that none came by the deadline.
     fn answer(
         &mut self,
         answers: Receiver<KafkaResult<()>>,
@@ -204,7 +205,7 @@ impl Committer for RdCommitter {
     }
 }
 
-/// How long the cluster may take.
+/// Longest time for an administrative request.
 const STEP: Duration = Duration::from_secs(10);
 
 /// Deletes every record of these partitions, read or not. Blocks.
@@ -236,7 +237,7 @@ fn admin(settings: &ClientSettings) -> Result<Admin, BrokerError> {
     Ok((admin, runtime, options))
 }
 
-/// Gives `topic` partitions until it has `total`. Blocks.
+/// Adds partitions to `topic` until it has `total`. Blocks.
 pub(super) fn create_partitions(
     settings: &ClientSettings,
     topic: &str,
@@ -256,7 +257,7 @@ pub(super) fn create_partitions(
     }
 }
 
-/// Looks at a topic with a client of its own.
+/// Queries the size of a topic with a client of its own.
 pub(super) struct RdTopic {
     client: BaseConsumer<Told>,
     topic: String,
@@ -275,7 +276,7 @@ impl TopicPort for RdTopic {
     }
 }
 
-/// Asks for the topic's metadata; afterwards the client knows every partition that was found.
+/// Queries the topic's metadata. Afterwards the client knows every partition of the answer.
 pub(super) fn size<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
@@ -285,7 +286,7 @@ pub(super) fn size<C: ClientContext>(
     size_in(&metadata, topic).map_err(KafkaError::MetadataFetch)
 }
 
-/// The topic as metadata have it; nothing of one that does not exist.
+/// The size of the topic in `metadata`; empty if the topic does not exist.
 pub(super) fn size_in(metadata: &Metadata, topic: &str) -> Result<TopicSize, RDKafkaErrorCode> {
     let none = TopicSize::default();
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
@@ -317,20 +318,20 @@ pub(super) fn size_in(metadata: &Metadata, topic: &str) -> Result<TopicSize, RDK
     })
 }
 
-/// Questions to a client, and what lies between two of them, before it starts all over.
+/// Number of metadata queries per client, and the pause between two of them, before a refresh fails.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a pool's clients know.
+/// The partitions that all clients of a pool know.
 #[derive(Debug, Default)]
 pub(super) struct MetadataRefresh {
-    /// Partitions every client knows.
+    /// The number of partitions that every client knows.
     known: Arc<AtomicU32>,
     under_way: Arc<AtomicBool>,
 }
 
 impl MetadataRefresh {
-    /// Whether every client knows partitions below `partitions`; if not, they are asked to look beside their work.
+    /// Returns true if every client knows the partitions below `partitions`. If not, a thread refreshes their metadata.
     pub(super) fn follow<C: ProducerContext + 'static>(
         &self,
         clients: &Arc<Vec<BaseProducer<C>>>,

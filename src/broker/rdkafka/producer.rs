@@ -1,12 +1,12 @@
 //! A producer port on librdkafka's `BaseProducer`.
 //!
-//! A thread of the port's own is blocked in the client's `poll` all the time and serves delivery reports as they come;
-//! the callback reads the clock. So an acknowledgement's time is when the client learned of it, whatever the pool does
-//! meanwhile. `BaseProducer::poll` does not return after an event but serves what comes until its time is over, so
-//! only the callback knows when each came.
+//! A thread of the port is always blocked in the client's `poll` and serves delivery reports as they come. The callback
+//! reads the clock, so that the time of an acknowledgement does not depend on what the pool does. `BaseProducer::poll`
+//! does not return after an event, but serves events until its time is over. So only the callback knows the time of
+//! each one.
 //!
-//! One thread cannot be blocked in several clients. With a client per producer it looks at each of them in turn: every
-//! answer enters the ledger, and its time is not used.
+//! One thread cannot block in several clients. With a client per producer it polls each of them in turn. Every answer
+//! enters the ledger, and its time is not used.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,8 +44,8 @@ pub(super) struct RdProducer {
 }
 
 impl RdProducer {
-    /// Creates the clients of pool `shape.0` of `shape.1`: `shape.2` of them, one for the pool or one for each of
-    /// its producers.
+    /// Creates the clients of pool `shape.0` of `shape.1` pools. There are `shape.2` clients: one for the pool, or one
+    /// for each of its producers.
     pub(super) fn new(
         settings: &ClientSettings,
         topic: &str,
@@ -74,15 +74,15 @@ impl RdProducer {
     }
 }
 
-/// Longest wait for a report, so that the thread stops in time. The wrapper spends the last millisecond of a wait
-/// asking again and again, because librdkafka takes whole milliseconds.
+/// Longest wait for a report, so that the thread stops in time. The wrapper polls without a pause in the last
+/// millisecond of a wait, because librdkafka takes whole milliseconds.
 const SERVE_WAIT: Duration = Duration::from_millis(100);
-/// Between two looks at several clients.
+/// Time between two rounds over several clients.
 const SWEEP_EVERY: Duration = Duration::from_millis(10);
-/// Events, of up to a few thousand reports each, that are served at most when a client is looked at.
+/// Most events that one round serves per client. An event has up to a few thousand reports.
 const EVENTS_PER_LOOK: usize = 1000;
 
-/// Serves delivery reports until told to stop.
+/// Serves delivery reports until `stop` is set.
 fn serve(clients: &[BaseProducer<Context>], reports: &Reports, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         if let [client] = clients {
@@ -94,14 +94,14 @@ fn serve(clients: &[BaseProducer<Context>], reports: &Reports, stop: &AtomicBool
     }
 }
 
-/// Headers as librdkafka takes them.
+/// A copy of the headers for librdkafka.
 fn owned(headers: Headers<'_>) -> OwnedHeaders {
     let insert =
         |all: OwnedHeaders, (key, value): (&str, Option<&[u8]>)| all.insert(Header { key, value });
     headers.iter().fold(OwnedHeaders::new(), insert)
 }
 
-/// When a record was sent, as its stamp says: in the header for it, or else in the value.
+/// The send time of a record: from the stamp in its header, or else from the stamp in its value.
 fn sent_at(message: &BorrowedMessage<'_>) -> Option<Time> {
     let its = |header: &Header<'_, &[u8]>| header.key == STAMP_HEADER;
     let header = message.headers().and_then(|headers| headers.iter().filter(its).last());
@@ -144,7 +144,7 @@ impl ProducerPort for RdProducer {
         }
         client.send(message).map_err(|(error, _)| match error {
             KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => SendError::Full,
-            // A client that has failed for good says so of every record, and the cause only when asked.
+            // A client with a fatal error refuses every record with this code, and tells the cause only when asked.
             KafkaError::MessageProduction(RDKafkaErrorCode::Fatal) => {
                 let cause =
                     client.client().fatal_error().map_or(RDKafkaErrorCode::Fatal, |(code, _)| code);
@@ -158,7 +158,7 @@ impl ProducerPort for RdProducer {
         std::thread::sleep(wait);
         let mut noted = self.reports.lock();
         if answers.is_empty() {
-            // The callback waits for this lock: give it the other buffer instead of copying its own.
+            // The callback waits for this lock. The swap gives it the other buffer instead of copying the answers.
             std::mem::swap(answers, &mut noted);
         } else {
             answers.append(&mut noted);
@@ -192,16 +192,16 @@ impl Drop for RdProducer {
     }
 }
 
-/// What the delivery callback noted since the port last looked.
+/// The answers that the delivery callback has noted since the last call of `answers`.
 #[derive(Default)]
 struct Reports {
     noted: Mutex<Answers>,
-    /// How many reports have been served.
+    /// The number of reports served.
     served: AtomicU64,
 }
 
 impl Reports {
-    /// Serves what `client` has, without waiting. One thread at a time does this.
+    /// Serves the events of `client` without waiting. Only one thread calls this.
     fn drain(&self, client: &BaseProducer<Context>) {
         for _ in 0..EVENTS_PER_LOOK {
             let before = self.served.load(Ordering::Relaxed);
@@ -222,7 +222,7 @@ impl Reports {
     }
 }
 
-/// What librdkafka calls back into. Must not panic: its callers are C.
+/// The context of librdkafka's callbacks. The callbacks must not panic, because their callers are C.
 struct Context {
     reports: Arc<Reports>,
     topic: String,
@@ -258,7 +258,8 @@ impl ProducerContext for Context {
             producer,
             partition: PartitionId(message.partition() as u32),
             sequence,
-            // Negative where the broker did not say: without acknowledgements, and of a retry it had already.
+            // Negative if the broker gave no offset: with `acks = 0`, and for a retry of a batch that it had appended
+            // before.
             offset: Some(Offset(message.offset())).filter(|offset| offset.0 >= 0),
             sent,
             at: self.clock.now(),

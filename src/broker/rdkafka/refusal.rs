@@ -1,4 +1,4 @@
-//! What librdkafka refuses of its properties; found without a broker.
+//! Checks of properties that librdkafka refuses. They need no broker.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::scenario::known::{self, PLUGINS, Treatment};
 use crate::scenario::{Diagnostic, Origin, codes};
 
-/// Mechanisms of SASL, and what librdkafka calls each among the things it was built with.
+/// SASL mechanisms, and the librdkafka feature that each of them needs.
 const MECHANISMS: [(&str, &str); 5] = [
     ("PLAIN", "sasl_plain"),
     ("SCRAM-SHA-256", "sasl_scram"),
@@ -24,11 +24,12 @@ const MECHANISMS: [(&str, &str); 5] = [
     ("GSSAPI", "sasl_gssapi"),
 ];
 
-/// Where tokens come from in other builds, and with the other client.
+/// Remedies for OAUTHBEARER: a build with another source of tokens, or the native client.
 const TOKENS: &str = "build it with `--features oidc` to ask a server for tokens, or use `--client native` with a token from a file \
      (`sasl.oauthbearer.config = token_file=FILE`)";
 
-/// Refuses a mechanism that the client library was built without; it would say so after the first connection.
+/// Refuses a SASL mechanism that the client library was built without. librdkafka itself reports this only after the
+/// first connection.
 pub(super) fn mechanism_not_built_in(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
     let properties = ClientSettings::merged(plan, "", RunId(0), file.clone()).observer("check");
     let value = |name: &str| properties.get(name).map(str::to_ascii_uppercase);
@@ -82,9 +83,10 @@ pub(super) fn mechanism_not_built_in(plan: &Plan, file: &ClientFile) -> Option<D
     Some(Diagnostic::error(codes::NOT_BUILT_IN, origin, format!("{place}{message}")).remedy(remedy))
 }
 
-/// Asks the client library whether it takes a value. What it says quotes values, so it is not passed on.
+/// Returns why the client library refuses a value, or `None` if it takes it. The library's own text quotes values and
+/// is not passed on.
 pub(super) fn refused_value(name: &str, value: &str) -> Option<RefusedValue> {
-    // Setting it would load the code.
+    // Setting this property would load the code.
     if name == PLUGINS {
         return None;
     }
@@ -135,8 +137,9 @@ fn why(said: &str) -> RefusedValue {
     }
 }
 
-/// Makes a consumer and a producer that know no broker and so connect to none: what is refused then is a
-/// combination. Left out is what needs consent, and the certificates, which belong to files that are left out.
+/// Creates a consumer and a producer without brokers, so that they connect to none. An error means that properties are
+/// refused in combination. Properties that need consent are left out, and so are certificates and the files they are
+/// in.
 pub(super) fn combined(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
     let settings = ClientSettings::merged(plan, "", RunId(0), file.clone());
     let spec = ConsumerSpec { name: "check".to_owned(), group: None };
@@ -185,7 +188,8 @@ pub(super) fn combined(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
     None
 }
 
-/// Points to the first property of the scenario that the client library names, and lists those from outside.
+/// Points to the first property of the scenario that the client library names. The remedy lists the properties from
+/// outside the scenario.
 fn refused_together(plan: &Plan, file: &ClientFile, side: &str, said: &str) -> Diagnostic {
     let is_named = |name: &str| {
         let names = known::names().filter(|alias| known::canonical(alias) == name);

@@ -1,6 +1,6 @@
-//! Properties from outside the scenario: a client file and the environment, where secrets belong.
+//! Properties from outside the scenario: a client file and the environment, which are the places for secrets.
 //!
-//! No value that comes from here is ever printed: what is said about a property is its name and its place.
+//! No value from here is ever printed. Messages name a property and its place only.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,31 +11,31 @@ use java_properties::{LineContent, PropertiesIter};
 use crate::scenario::known::{self, VARIABLES};
 use crate::scenario::{Diagnostic, Origin, closest, codes};
 
-/// Properties from a client file and the environment. Shown by their names only.
+/// Properties from a client file and the environment. `Debug` shows only their names.
 #[derive(Clone, Default)]
 pub struct ClientFile {
-    /// By the names under which they are kept.
+    /// The effective properties, by canonical name.
     given: BTreeMap<String, Given>,
     /// What the file has and the environment overrules.
     overruled: BTreeMap<String, Given>,
 }
 
-/// One of them.
+/// A property.
 #[derive(Clone)]
 pub(in crate::broker) struct Given {
-    /// Its name as it is written.
+    /// The name as it is written, which may be an alias.
     pub(in crate::broker) name: String,
-    /// Never shown.
+    /// The value, which is never shown.
     pub(in crate::broker) value: String,
     pub(in crate::broker) place: Place,
 }
 
-/// Where a property from outside is written.
+/// The place of a property from outside the scenario.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::broker) enum Place {
-    /// In a line of a client file, counted from 1.
+    /// A line of a client file, counted from 1.
     File { path: String, line: usize },
-    /// In a variable.
+    /// A variable of the environment.
     Environment { variable: String },
 }
 
@@ -55,11 +55,11 @@ impl fmt::Debug for ClientFile {
 }
 
 impl ClientFile {
-    /// Reads `file`, its name and its content in the syntax of Java's `.properties`, and then the environment, which
-    /// wins.
+    /// Reads `file`, given as name and content in the syntax of Java's `.properties`, and then the environment, which
+    /// takes precedence.
     ///
     /// # Errors
-    /// Everything that cannot be read and every name that librdkafka does not have.
+    /// A diagnostic for each property that cannot be read, and for each name that librdkafka does not have.
     pub fn read(
         file: Option<(&str, &[u8])>,
         environment: impl Iterator<Item = (OsString, OsString)>,
@@ -69,7 +69,7 @@ impl ClientFile {
             read.file(path, content);
         }
         for (variable, value) in environment {
-            // What is not ours may be anything.
+            // Variables of other programs need not be text.
             if variable.as_encoded_bytes().starts_with(VARIABLES.as_bytes()) {
                 read.variable(&variable, value);
             }
@@ -80,12 +80,12 @@ impl ClientFile {
         }
     }
 
-    /// What was given and does not hold.
+    /// The properties that the environment overrules.
     pub(in crate::broker) fn overruled(&self) -> impl Iterator<Item = (&str, &Given)> {
         self.overruled.iter().map(|(name, given)| (name.as_str(), given))
     }
 
-    /// What holds of all that was given.
+    /// The effective properties.
     pub(in crate::broker) fn all(&self) -> impl Iterator<Item = (&str, &Given)> {
         self.given.iter().map(|(name, given)| (name.as_str(), given))
     }
@@ -117,7 +117,7 @@ impl Reading {
                 );
             }
         };
-        // The reader drops a line that ends with a backslash and has no next one.
+        // The parser drops a last line that ends with a backslash.
         let text = format!("{text}\n");
         let lines = PropertiesIter::new_with_encoding(text.as_bytes(), encoding_rs::UTF_8);
         for line in lines {
@@ -145,7 +145,7 @@ impl Reading {
             let message = format!("{place}, writes `{name}` again: see {}", earlier.place);
             return self.refuse(codes::CONFLICT, message, "remove one of them");
         }
-        // A line that is only a part of a value looks like a name, and may be a part of a secret.
+        // A line that is the continuation of a value may look like a name, and may be part of a secret.
         let shown = looks_like_a_name(&name) && !value.is_empty();
         self.enter(Given { name, value, place }, shown);
     }
@@ -161,7 +161,7 @@ impl Reading {
         self.enter(Given { name, value, place }, true);
     }
 
-    /// Takes a property whose name is one, or says what to do about it.
+    /// Takes a property with a known name, or adds a diagnostic. The name is in the message only if `shown` is true.
     fn enter(&mut self, given: Given, shown: bool) {
         let Given { name, value, place } = &given;
         let kept = known::canonical(name);
@@ -196,7 +196,7 @@ impl Reading {
     }
 }
 
-/// Whether `text` has the form of a property's name.
+/// True if `text` has the form of a property's name.
 fn looks_like_a_name(text: &str) -> bool {
     let is_part =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
@@ -279,7 +279,7 @@ mod tests {
             let said = format!("{diagnostic:?}").to_lowercase();
             assert!(!said.contains("mark"), "{said}");
         }
-        // Everything at once, and a variable is named.
+        // All diagnostics are returned together, and a variable is named.
         let wrong = read("a=MARK\nb=MARK\n", &[("LANEKEEPER_CLIENT_SASL_PASWORD", "MARK")]);
         let wrong = wrong.map(|_| ()).unwrap_err();
         assert_eq!(wrong.len(), 3);

@@ -1,4 +1,5 @@
-//! The properties of a run's clients by librdkafka's names: ours, the scenario's, and secrets from outside it.
+//! The properties of a run's clients, by librdkafka's names: lanekeeper's own, the scenario's, and those from outside
+//! it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,14 +13,14 @@ use crate::broker::secure::{Access, AccessError, AccessSettings};
 use crate::broker::{ConsumerSpec, GroupSpec, run_group};
 use crate::plan::{GroupPlan, GroupProtocol, Identity, LoadPlan, Plan, PropertyPlan};
 
-/// Everything needed to make a client of a run.
+/// The properties of all clients of a run.
 #[derive(Clone)]
 pub struct ClientSettings {
     common: Side,
     consumer: Side,
     producer: Side,
     outside: ClientFile,
-    /// Above all others: which cluster, and in which protocol if it is ours.
+    /// Properties that overrule all others: the cluster, and its protocol if it is an embedded one.
     decided: BTreeMap<String, String>,
     takes_access: bool,
     run: RunId,
@@ -27,10 +28,10 @@ pub struct ClientSettings {
     hidden: Arc<Hidden>,
 }
 
-/// Properties for all clients or for those of one kind.
+/// Properties for all clients, or for the clients of one kind.
 #[derive(Clone)]
 struct Side {
-    /// lanekeeper's own, below those of the scenario and from outside.
+    /// lanekeeper's own properties, which the scenario's and those from outside overrule.
     ours: BTreeMap<String, String>,
     scenario: BTreeMap<String, String>,
 }
@@ -42,11 +43,11 @@ impl Side {
     }
 }
 
-/// What the members of a group have in common.
+/// The properties that the members of a group share.
 #[derive(Clone, Debug)]
 struct GroupSettings {
     properties: BTreeMap<String, String>,
-    /// Properties that are the broker's business in this group; the client refuses them.
+    /// Properties that the broker decides in this group. The client refuses them.
     not_ours: &'static [&'static str],
     plan: GroupPlan,
 }
@@ -58,7 +59,8 @@ impl fmt::Debug for ClientSettings {
 }
 
 impl ClientSettings {
-    /// The settings of a plan against the cluster at `bootstrap`, without checks. What may not be given is left out nevertheless.
+    /// The settings of a plan for the cluster at `bootstrap`, without checks. Properties that may not be set are left
+    /// out.
     pub(in crate::broker) fn merged(
         plan: &Plan,
         bootstrap: &str,
@@ -69,7 +71,7 @@ impl ClientSettings {
         let takes_access = capability.takes_access;
         let mut consumer = consumer_defaults(capability.long_polls);
         if plan.group().is_some() && capability.can_grow {
-            // New partitions are dealt out when the member that deals has seen them; its default is 5 min.
+            // The member that assigns partitions must see new ones first. librdkafka's default is 5 min.
             let interval = plan.topic.discover.as_millis().to_string();
             consumer.insert("topic.metadata.refresh.interval.ms".to_owned(), interval);
         }
@@ -91,17 +93,17 @@ impl ClientSettings {
         }
     }
 
-    /// What the client library says, without the values it was given from outside the scenario.
+    /// Removes the values from outside the scenario from the texts of the client library.
     pub(in crate::broker) fn hidden(&self) -> Arc<Hidden> {
         self.hidden.clone()
     }
 
-    /// The group all members share, and under explicit assignment a name no other client uses.
+    /// The group of all members; with explicit assignment, a name that no other client uses.
     pub fn group_id(&self) -> String {
         run_group(self.run)
     }
 
-    /// Properties of a consumer's client.
+    /// The properties of a consumer's client.
     pub(in crate::broker) fn consumer(&self, spec: &ConsumerSpec) -> Properties {
         let mut properties = self.client(&spec.name, Some(&self.consumer));
         properties.set("group.id", &self.group_id(), Source::Lanekeeper);
@@ -117,8 +119,8 @@ impl ClientSettings {
         properties
     }
 
-    /// Static members do not send LeaveGroup when they close, so a kill is a crash as the group sees it. A fresh id
-    /// for each start keeps the next one from taking the old place, the same id gives it back.
+    /// A static member sends no LeaveGroup when it closes, so that the group takes a kill for a crash. With a new id
+    /// for each start, a restarted member does not get its old assignment. With the same id it does.
     fn instance(&self, group: &GroupSettings, member: &GroupSpec) -> Option<String> {
         let (run, consumer) = (self.run, member.consumer);
         match group.plan.identity_of(consumer) {
@@ -128,32 +130,33 @@ impl ClientSettings {
         }
     }
 
-    /// Properties of a producer's client.
+    /// The properties of a producer's client.
     pub(in crate::broker) fn producer(&self, name: &str) -> Properties {
         self.client(name, Some(&self.producer))
     }
 
-    /// Properties of a client that only asks questions.
+    /// The properties of a client that only sends queries.
     pub(in crate::broker) fn observer(&self, name: &str) -> Properties {
         self.client(name, None)
     }
 
-    /// How connections without librdkafka reach the cluster, as far as that can be said without opening a file.
+    /// The settings of connections without librdkafka, before the files that they name are opened.
     pub(in crate::broker) fn access_settings(&self) -> Result<AccessSettings, AccessError> {
         let properties = self.observer("access");
         AccessSettings::of(&|name| properties.get(name).map(str::to_owned))
     }
 
-    /// How connections without librdkafka reach the cluster. Opens the files that the properties name.
+    /// The access of connections without librdkafka. Reads the files that the properties name.
     ///
     /// # Errors
-    /// Which property is not usable, and what to do.
+    /// A property is not usable. The text contains the reason and the remedy.
     pub(in crate::broker) fn access(&self) -> Result<Access, String> {
         let access = self.access_settings().and_then(Access::open);
         access.map_err(|error| format!("`{}`: {}; {}", error.property, error.text, error.remedy))
     }
 
-    /// Properties of a client that asks where partitions end: for consumers, an open transaction is the end or is not.
+    /// The properties of a client that queries end offsets. `isolation.level` is that of the consumers, because it
+    /// decides if the records of an open transaction count.
     pub(in crate::broker) fn end_offsets(&self) -> Properties {
         let mut properties = self.observer("end-offsets");
         let level = "isolation.level";
@@ -164,7 +167,7 @@ impl ClientSettings {
         properties
     }
 
-    /// Properties of a consumer that commits for the group without joining it.
+    /// The properties of a consumer that commits for the group without joining it.
     pub(in crate::broker) fn committer(&self) -> Properties {
         let mut properties = self.observer("start-offsets");
         let group = self.group_id();
@@ -172,8 +175,8 @@ impl ClientSettings {
         properties
     }
 
-    /// Properties of a client that commits for other tools to see. A broker that does not answer must not hold
-    /// a run's end up.
+    /// The properties of a client that commits checkpoints for other tools. The socket timeout is short, so that a
+    /// broker that does not answer cannot delay the end of a run.
     pub(in crate::broker) fn mirror(&self, group: &str) -> Properties {
         let mut properties = self.observer("checkpoints");
         properties.ours(&texts(&[
@@ -184,7 +187,7 @@ impl ClientSettings {
         properties
     }
 
-    /// The properties of a client called `name`, of one kind or of none. Later ones win.
+    /// The properties of a client called `name`, of one kind or of none. Later properties overrule earlier ones.
     fn client(&self, name: &str, side: Option<&Side>) -> Properties {
         let mut properties = Properties::default();
         let sides = || std::iter::once(&self.common).chain(side);
@@ -196,7 +199,7 @@ impl ClientSettings {
         properties
     }
 
-    /// Properties that are the broker's business in this run's group.
+    /// Properties that the broker decides in this run's group.
     pub(in crate::broker) fn not_ours(&self) -> &'static [&'static str] {
         self.group.as_ref().map_or(NONE, |group| group.not_ours)
     }
@@ -204,11 +207,11 @@ impl ClientSettings {
 
 fn common_defaults() -> BTreeMap<String, String> {
     texts(&[
-        // KIP-714 pushes metrics from every client; 18 clients would do so for nothing.
+        // With KIP-714 every client pushes metrics, which a run does not need.
         ("enable.metrics.push", "false"),
-        // Its default of 10 s would dominate every recovery that needs a new connection.
-        // librdkafka connects to brokers it has not used yet at most once in half of this time (rdkafka_conf.c,
-        // `sparse_connect_intvl`): with the default of 100 ms one in thirty new clients waits 50 ms for nothing.
+        // The default of `reconnect.backoff.max.ms`, 10 s, would dominate every recovery that needs a new connection.
+        // librdkafka connects to a broker that it has not used yet at most once in half of `reconnect.backoff.ms`
+        // (rdkafka_conf.c, `sparse_connect_intvl`). With the default of 100 ms, one in thirty new clients waits 50 ms.
         ("reconnect.backoff.ms", "20"),
         ("reconnect.backoff.max.ms", "1000"),
         ("socket.nagle.disable", "true"),
@@ -221,14 +224,14 @@ fn consumer_defaults(long_polls: bool) -> BTreeMap<String, String> {
         ("enable.auto.offset.store", "false"),
         ("auto.offset.reset", "error"),
         ("enable.partition.eof", "true"),
-        // Its default of 1,000 ms shows as a second of latency whenever a small queue was full.
+        // The default of 1,000 ms adds a second of latency after each time that a small queue was full.
         ("fetch.queue.backoff.ms", "5"),
         ("queued.max.messages.kbytes", "16384"),
-        // Bounds how long a close can wait for the coordinator.
+        // Limits the time for which a close can wait for the coordinator.
         ("session.timeout.ms", "6000"),
     ]);
     if !long_polls {
-        // The mock cluster does not long-poll: it holds every empty fetch for all of this.
+        // The mock cluster does not long-poll, and delays every empty fetch by this time.
         properties.insert("fetch.wait.max.ms".to_owned(), "3".to_owned());
     }
     properties
@@ -244,7 +247,7 @@ fn producer_properties(load: &LoadPlan) -> BTreeMap<String, String> {
 }
 
 const NONE: &[&str] = &[];
-/// What the client refuses with `group.protocol=consumer`.
+/// Properties that the client refuses with `group.protocol=consumer`.
 const OF_THE_BROKER: &[&str] = &[
     "session.timeout.ms",
     "heartbeat.interval.ms",

@@ -1,23 +1,23 @@
-//! Values from outside the scenario, which no message and no log has.
+//! Removes values from outside the scenario from messages and logs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client_file::ClientFile;
 use crate::scenario::known::{self, Treatment};
 
-/// Values that are not shown.
+/// Values that must not be shown.
 #[derive(Clone, Default)]
 pub(in crate::broker) struct Hidden {
-    /// Whole values and their parts, the longest first.
+    /// Whole values and parts of them, the longest first.
     texts: Vec<String>,
 }
 
-/// The values of this process's clients: for messages of code that has no client at hand.
+/// The values of this process's clients, for code that has no client settings.
 static OF_PROCESS: Mutex<Vec<Arc<Hidden>>> = Mutex::new(Vec::new());
-/// Clients' values that are remembered; a process has one client file, and its tests a few.
+/// Most client files that are remembered. A process has one, its tests have a few.
 const REMEMBERED_MAX: usize = 64;
 
-/// From now on [`without_hidden`] leaves the file's values out.
+/// Makes [`without_hidden`] remove the values of this file.
 pub fn remember_hidden(file: &ClientFile) {
     let hidden = Hidden::of(file);
     let mut known = OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,8 +27,8 @@ pub fn remember_hidden(file: &ClientFile) {
     }
 }
 
-/// `said` without any value that was given to [`remember_hidden`]; nothing of it while they cannot be looked up, so that
-/// a panic hook does not wait.
+/// `said` without the values that were given to [`remember_hidden`]. Returns none of the text while the values are
+/// locked, so that a panic hook does not wait.
 pub fn without_hidden(said: &str) -> String {
     match OF_PROCESS.try_lock() {
         Ok(known) => known.iter().fold(said.to_owned(), |said, hidden| hidden.hide(&said)),
@@ -36,10 +36,10 @@ pub fn without_hidden(said: &str) -> String {
     }
 }
 
-/// What stands in the place of a value.
+/// The replacement of a value.
 const HIDDEN: &str = "(hidden)";
 
-/// Properties whose values are words of the protocol, if they are right. Those are in many messages and no secrets.
+/// Properties whose valid values are words of the protocol. These words are in many messages, and are no secrets.
 const WORDS: &[(&str, &[&str])] = &[
     ("security.protocol", &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]),
     ("sasl.mechanism", &["plain", "gssapi", "oauthbearer", "scram-sha-256", "scram-sha-512"]),
@@ -47,10 +47,10 @@ const WORDS: &[(&str, &[&str])] = &[
     ("enable.ssl.certificate.verification", &["true", "false"]),
 ];
 
-/// Names within `sasl.oauthbearer.config`, which messages tell.
+/// Names of parts of `sasl.oauthbearer.config`, which are in messages.
 const PART_NAMES: [&str; 2] = ["token", "token_file"];
 
-/// A shorter text is hidden only where it is a word of its own.
+/// A text with fewer bytes than this is replaced only where it is a whole word.
 const CUT_FROM: usize = 4;
 
 impl Hidden {
@@ -62,7 +62,7 @@ impl Hidden {
                 continue;
             }
             texts.push(value.to_owned());
-            // Messages may quote a list or a pair in part.
+            // A message may quote a part of a list or a pair.
             let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '=' | '"' | '\'');
             let is_value = |part: &&str| part.len() >= CUT_FROM && !PART_NAMES.contains(part);
             let parts = value.split(is_end).filter(is_value);
@@ -73,7 +73,7 @@ impl Hidden {
         Hidden { texts }
     }
 
-    /// `said` without any of the values.
+    /// `said` without the values.
     pub(in crate::broker) fn hide(&self, said: &str) -> String {
         let mut said = said.to_owned();
         for text in &self.texts {
@@ -87,7 +87,7 @@ impl Hidden {
     }
 }
 
-/// Whether a value says nothing that could be a secret: a number of how the client works, a word of the protocol.
+/// True if a value cannot be a secret: a number for a property that the user may set freely, or a word of the protocol.
 fn is_open(name: &str, value: &str) -> bool {
     let is_number = value.parse::<f64>().is_ok() || matches!(value, "true" | "false");
     let words = WORDS.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, words)| words);
@@ -95,7 +95,7 @@ fn is_open(name: &str, value: &str) -> bool {
         || words.contains(&value.to_ascii_lowercase().as_str())
 }
 
-/// `said` without `word` where it is not a part of a longer one.
+/// `said` without `word`, except where it is part of a longer word.
 fn without_word(said: &str, word: &str) -> String {
     let mut out = String::new();
     let mut rest = said;

@@ -1,5 +1,5 @@
-//! The properties of a run's clients, whatever library they are of: from the scenario, a client file and the environment,
-//! merged with those of the run, each with its source; and kept out of messages where they may be secrets.
+//! The properties of a run's clients, for every client library: from the scenario, a client file and the environment,
+//! merged with those of the run, each with its source. Values that may be secrets are removed from messages.
 
 mod client_file;
 mod client_settings;

@@ -1,25 +1,25 @@
-//! The one place where the properties of a client come together, each with its source.
+//! Merges the properties of a client, each with its source.
 
 use std::collections::BTreeMap;
 
 use super::client_file::{ClientFile, Place};
 use crate::scenario::known::{self, Treatment};
 
-/// Where the value of a property comes from.
+/// The source of a property's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::broker) enum Source {
-    /// From lanekeeper: a default of its own, or what a key of the scenario means.
+    /// lanekeeper: a default of its own, or a value derived from a key of the scenario.
     Lanekeeper,
-    /// From `[client]` of the scenario.
+    /// `[client]` of the scenario.
     Scenario,
-    /// From a client file.
+    /// A client file.
     File,
-    /// From the environment.
+    /// The environment.
     Environment,
 }
 
 impl Source {
-    /// Whether the value may be shown.
+    /// True if the value may be shown.
     pub(in crate::broker) fn is_open(self) -> bool {
         matches!(self, Source::Lanekeeper | Source::Scenario)
     }
@@ -32,16 +32,16 @@ pub(in crate::broker) struct Setting {
     pub(in crate::broker) source: Source,
 }
 
-/// The properties of one client, by the names under which they are kept.
+/// The properties of one client, by canonical name.
 #[derive(Clone, Default)]
 pub(in crate::broker) struct Properties {
     held: BTreeMap<String, Setting>,
-    /// What was set and does not hold, in the order in which it was overruled.
+    /// The values that were set and overruled, in the order in which they were overruled.
     overruled: BTreeMap<String, Vec<Setting>>,
 }
 
-/// Whether a scenario, a client file or the environment may set `name` for clients of a cluster that `takes_access`. The
-/// clients of one that does not are told nothing of how a cluster is reached, and so can reach no other.
+/// True if a scenario, a client file or the environment may set `name` for clients of a cluster that `takes_access`.
+/// Clients of other clusters take no properties about the access to a cluster, so that they can reach no other cluster.
 pub(in crate::broker) fn may_be_given(name: &str, takes_access: bool) -> bool {
     match known::treatment(name) {
         Some(Treatment::Free) => true,
@@ -51,14 +51,14 @@ pub(in crate::broker) fn may_be_given(name: &str, takes_access: bool) -> bool {
 }
 
 impl Properties {
-    /// What lanekeeper says.
+    /// Sets properties of lanekeeper.
     pub(in crate::broker) fn ours(&mut self, properties: &BTreeMap<String, String>) {
         for (name, value) in properties {
             self.set(name, value, Source::Lanekeeper);
         }
     }
 
-    /// What the scenario says, as far as it may.
+    /// Sets properties of the scenario. Those that it may not set are noted as overruled.
     pub(in crate::broker) fn scenario(
         &mut self,
         properties: &BTreeMap<String, String>,
@@ -72,7 +72,7 @@ impl Properties {
         }
     }
 
-    /// What a client file and the environment say, as far as they may.
+    /// Sets properties of a client file and the environment. Those that they may not set are noted as overruled.
     pub(in crate::broker) fn outside(&mut self, file: &ClientFile, takes_access: bool) {
         for (name, given) in file.overruled().chain(file.all()) {
             let source = match given.place {
@@ -103,18 +103,18 @@ impl Properties {
         }
     }
 
-    /// Notes a value that does not hold. That lanekeeper changes a default of its own is no news.
+    /// Notes a value that is overruled.
     fn overrule(&mut self, name: &str, value: &str, source: Source) {
         let setting = Setting { value: value.to_owned(), source };
         self.overruled.entry(name.to_owned()).or_default().push(setting);
     }
 
-    /// What was set and does not hold, by property.
+    /// The overruled values, by property.
     pub(in crate::broker) fn overruled(&self) -> impl Iterator<Item = (&str, &[Setting])> {
         self.overruled.iter().map(|(name, settings)| (name.as_str(), settings.as_slice()))
     }
 
-    /// The value of a property that is set.
+    /// The value of a property; `None` if it is not set.
     pub(in crate::broker) fn get(&self, name: &str) -> Option<&str> {
         self.held.get(name).map(|setting| setting.value.as_str())
     }

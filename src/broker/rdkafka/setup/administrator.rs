@@ -19,8 +19,8 @@ use crate::broker::setup::{
 };
 use crate::plan::{Plan, StartAt, TopicPlan};
 
-/// How long a coordinator is asked for before it is looked at why there is none. The first group of a cluster waits
-/// until the topic of the offsets has been created.
+/// Longest time for one attempt to commit, before the cause of the missing coordinator is checked. The first group of a
+/// cluster waits until the offsets topic has been created.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Administrator for Admin {
@@ -31,7 +31,7 @@ impl Administrator for Admin {
     fn inspect<'a>(&'a mut self, plan: &'a Plan, deadline: &'a Deadline) -> Answer<'a, Inspection> {
         Box::pin(async move {
             let connected = match self.find_cluster(deadline) {
-                // Where nothing answers, rights are not asked for.
+                // Where no broker answers, rights are not queried.
                 Err(error) if !matches!(error, SetupError::Denied(_)) => return Err(error),
                 connected => connected,
             };
@@ -91,7 +91,7 @@ impl Administrator for Admin {
 
     fn require_room_for<'a>(&'a mut self, payload: u64, deadline: &'a Deadline) -> Answer<'a, ()> {
         Box::pin(async move {
-            // The setting of the topic, or else that of the broker.
+            // The topic's setting, or else the broker's default.
             let topic = ResourceSpecifier::Topic(&self.topic);
             let limit = self.configured(topic, "max.message.bytes", deadline).await;
             SetupError::unless_it_fits(&self.topic, payload, limit)
@@ -196,7 +196,7 @@ impl Administrator for Admin {
                 }
                 deadline.pause(PAUSE);
             };
-            // Closing it asks the coordinator once more, and may take as long as that does.
+            // The drop asks the coordinator once more, and may block until the coordinator answers.
             let _ =
                 std::thread::Builder::new().name("close".to_owned()).spawn(move || drop(committer));
             outcome

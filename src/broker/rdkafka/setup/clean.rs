@@ -1,6 +1,6 @@
-//! Topics and groups that runs have left behind, and their removal.
+//! Topics and groups that earlier runs have left on the cluster, and their deletion.
 //!
-//! Only names that a run has chosen itself are looked at ([`RunId::is_mark_of`]): what a user has named is never listed.
+//! Only names that a run has generated are considered ([`RunId::is_mark_of`]). A name from a user is never listed.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::base::RunId;
 use crate::broker::rdkafka::error::missing_right;
 use crate::broker::setup::{Answer, Cleaner, Deadline, Doing, InUse, LeftBehind, SetupError};
 
-/// A topic with a record that is not older may belong to a run that goes on.
+/// A topic with a record that is younger than this may belong to a run in progress.
 const RECENT: Duration = Duration::from_secs(600);
 
 impl Cleaner for Admin {
@@ -40,7 +40,7 @@ impl Cleaner for Admin {
             .filter(|group| RunId::is_mark_of(group.name()) && group.state() != "Dead")
             .map(|group| {
                 let members = group.members().len();
-                // The state is empty for a group whose protocol the question does not know.
+                // The state is empty if the request does not know the protocol of the group.
                 let is_empty = members == 0 && matches!(group.state(), "Empty" | "");
                 LeftBehind {
                     name: group.name().to_owned(),
@@ -66,7 +66,7 @@ impl Admin {
         let recent = self.clock.epoch_unix_ns() / 1_000_000 - RECENT.as_millis() as i64;
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
-            // It fails only for offsets that no broker has.
+            // Fails only for offsets that no broker has.
             let _ = list.add_partition_offset(name, partition as i32, RdOffset::Offset(recent));
         }
         let found = self.client.offsets_for_times(list, within(STEP, deadline));

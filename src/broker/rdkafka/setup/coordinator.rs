@@ -1,4 +1,4 @@
-//! Why a group has no coordinator.
+//! The reason why a group has no coordinator.
 
 use rdkafka::admin::ResourceSpecifier;
 
@@ -6,7 +6,8 @@ use super::{Admin, STEP};
 use crate::broker::setup::{Deadline, Found, counted_brokers};
 
 impl Admin {
-    /// Whether the topic of the offsets can have its copies: a group has no coordinator before it exists.
+    /// Checks if the cluster has too few brokers to create the offsets topic, without which a group has no coordinator.
+    /// Returns the message, or `None` if that is not the reason or not known.
     pub(super) async fn too_few_for_offsets(
         &self,
         found: &Found,

@@ -1,5 +1,5 @@
-//! What an inspection asks of librdkafka: versions, groups, the topic that exists, or whether it could be created.
-//! Nothing is written.
+//! The queries of an inspection through librdkafka: request versions, groups, and the existing topic or a check of its
+//! creation. Nothing is written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::broker::rdkafka::error::{Told, describe};
 use crate::broker::setup::{Deadline, ExistingTopic, Found, Requests, SetupError};
 use crate::plan::TopicPlan;
 
-/// Groups that are asked for their offsets: each takes a client.
+/// Most groups whose offsets are queried. Each takes a client.
 const GROUPS_MAX: usize = 20;
-/// Looks at the log, and how long each takes.
+/// Most polls for the lines of the log, and the time of each.
 const LOOKS_MAX: usize = 20;
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a group may take to say what it has read.
+/// Longest wait for the committed offsets of a group.
 const ANSWER: Duration = Duration::from_secs(3);
 
 impl Admin {
-    /// Which requests the brokers take: librdkafka writes it to its log for each connection.
+    /// The request versions that the brokers support. librdkafka writes them to its log for each connection.
     pub(super) fn requests(&self, deadline: &Deadline) -> Result<Requests, String> {
         const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
         let reports = Arc::new(ClientReports::default());
@@ -36,7 +36,7 @@ impl Admin {
         let client: BaseConsumer<Told> =
             made(self.settings.create_with(&config, told)).map_err(|error| error.to_string())?;
         let _ = client.fetch_metadata(Some(&self.topic), within(STEP, deadline));
-        // The lines of the log come one with each event.
+        // Each event brings one line of the log.
         let mut versions = reports.versions();
         for _ in 0..LOOKS_MAX {
             let _ = client.poll(LOOK);
@@ -58,14 +58,14 @@ impl Admin {
         })
     }
 
-    /// Whether the cluster has turned groups of KIP-848 on, of which librdkafka writes nothing. True where that is not
-    /// known.
+    /// True if the cluster has enabled groups of the consumer protocol (KIP-848), which librdkafka does not report.
+    /// Also true if that is not known.
     fn serves_consumer_groups(&self) -> bool {
         let Ok(access) = &self.access else { return true };
         serves_consumer_groups(&self.bootstrap, access, false)
     }
 
-    /// What there is of a topic that exists.
+    /// The description of an existing topic.
     pub(super) async fn existing(&self, metadata: &Metadata, deadline: &Deadline) -> ExistingTopic {
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let partitions = topic.map_or(&[][..], |topic| topic.partitions());
@@ -86,7 +86,7 @@ impl Admin {
         }
     }
 
-    /// The first and the end offset of every partition.
+    /// The first and the end offset of every partition; `None` if not every partition answers.
     pub(super) fn marks(&self, partitions: usize, deadline: &Deadline) -> Option<Vec<(i64, i64)>> {
         let marks = |partition: usize| {
             self.client.fetch_watermarks(&self.topic, partition as i32, within(STEP, deadline)).ok()
@@ -94,13 +94,13 @@ impl Admin {
         (0..partitions).map(marks).collect()
     }
 
-    /// The groups with offsets on the topic, and how many were not looked at.
+    /// The number of unread records of each group with offsets on the topic, and the number of groups left out.
     fn groups(
         &self,
         marks: &[(i64, i64)],
         deadline: &Deadline,
     ) -> (Result<BTreeMap<String, u64>, String>, usize) {
-        // A question to a coordinator creates the topic of the offsets where there is none.
+        // A request for a coordinator creates the offsets topic if it does not exist.
         let has_offsets = self
             .ask_metadata("__consumer_offsets", STEP, deadline)
             .is_ok_and(|found| found.topics().iter().any(|topic| !topic.partitions().is_empty()));
@@ -127,7 +127,7 @@ impl Admin {
         (Ok(unread), left)
     }
 
-    /// Records that a group has not read; `None` for one that has no offsets on the topic.
+    /// The number of records that a group has not read; `None` if it has no offsets on the topic.
     fn unread(&self, group: &str, marks: &[(i64, i64)], deadline: &Deadline) -> Option<u64> {
         let config = self.settings.mirror(group).config();
         let client: BaseConsumer<Told> = made(self.settings.create(&config)).ok()?;
@@ -144,8 +144,8 @@ impl Admin {
         unread
     }
 
-    /// Whether the topic could be created: the brokers check it and create nothing. A right that is missing is one of
-    /// those that are listed.
+    /// Lets the brokers check the creation of the topic without creating it. A missing right is no error here, because
+    /// the inspection lists rights separately.
     pub(super) async fn would_create(
         &self,
         plan: &TopicPlan,
@@ -159,7 +159,7 @@ impl Admin {
         }
     }
 
-    /// Creates the topic with these options, or only checks whether it could be.
+    /// Creates the topic with these options, or only checks the creation if they say `validate_only`.
     pub(super) async fn ask_to_create(
         &self,
         plan: &TopicPlan,

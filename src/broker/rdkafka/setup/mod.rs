@@ -1,6 +1,6 @@
-//! Preparing a cluster for a run: the topic, its start offsets, the group's first commits, and cleaning up.
+//! Prepares a cluster for a run: the topic, its start offsets, the group's first commits, and the cleanup.
 //!
-//! [`reports`] reads what the client library reports on the way.
+//! [`reports`] evaluates the log and the errors of the client library.
 
 mod administrator;
 mod clean;
@@ -38,24 +38,24 @@ pub(super) struct Admin {
     bootstrap: String,
     topic: String,
     clock: Clock,
-    /// How connections without librdkafka reach the cluster.
+    /// The access of connections without librdkafka. The error says why they are not possible.
     access: Result<Access, String>,
-    /// The same, or as far as it is known.
+    /// The same access, or plaintext if there is none.
     reached: Access,
-    /// Asks for everything that needs no right to alter anything.
+    /// The client for queries that change nothing.
     client: BaseConsumer<Told>,
     reports: Arc<ClientReports>,
 }
 
-/// How long a single request may take.
+/// Longest time for a single request.
 const STEP: Duration = Duration::from_secs(10);
-/// How long a cluster of which every broker has failed is tried: it may be starting.
+/// Time for which a cluster is retried after all its addresses have failed. It may be starting.
 const ALL_DOWN_LIMIT: Duration = Duration::from_secs(3);
-/// The first wait for an answer; each one is twice as long as the one before.
+/// The first wait for an answer. Each further wait is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// How long making a connection may take, from TCP to the login; librdkafka's default is 30 s.
+/// Longest time to set up a connection, from TCP to the login. librdkafka's default is 30 s.
 const CONNECTION_LIMIT_MS: &str = "5000";
-/// Between two tries of something that needs a moment.
+/// Time between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Admin {
@@ -81,8 +81,8 @@ impl Admin {
         Ok(Admin { settings, bootstrap, topic, clock, access, reached, client, reports })
     }
 
-    /// `connect` of an [`Administrator`](crate::broker::setup::Administrator), for a
-    /// [`Cleaner`](crate::broker::setup::Cleaner) as well, which has only a shared reference.
+    /// Implements `connect` of an [`Administrator`](crate::broker::setup::Administrator). A
+    /// [`Cleaner`](crate::broker::setup::Cleaner), which has only a shared reference, calls it as well.
     fn find_cluster(&self, deadline: &Deadline) -> Result<Found, SetupError> {
         let metadata = self.metadata(deadline)?;
         let brokers: Vec<Advertised> = metadata
@@ -109,8 +109,8 @@ impl Admin {
         Ok(Found { brokers: brokers.len(), partitions })
     }
 
-    /// Asks until a broker answers. A wait that was too short is repeated with twice its length, and in between it is
-    /// looked at what the client has met.
+    /// Queries the metadata until a broker answers. Each wait is twice as long as the one before. After each one, the
+    /// failures that the client has reported are checked.
     fn metadata(&self, deadline: &Deadline) -> Result<Metadata, SetupError> {
         let addresses = self.bootstrap.split(',').count();
         let mut wait = FIRST_WAIT;
@@ -123,7 +123,7 @@ impl Admin {
                 Err(error) => error,
             };
             self.interrupted(deadline)?;
-            // A look at the listener may tell at once that there is no use.
+            // The type of the listener may show at once that retries cannot succeed.
             let seen = self.reports.of_all(addresses).filter(|_| !has_looked);
             has_looked |= seen.is_some();
             let seen = seen.map(|failure| closer(failure, &self.reached));
@@ -152,7 +152,7 @@ impl Admin {
         }
     }
 
-    /// Asks a broker once, and waits at most `wait` for the answer.
+    /// Sends one metadata query, and waits at most `wait` for the answer.
     fn ask_metadata(
         &self,
         topic: &str,
@@ -162,7 +162,7 @@ impl Admin {
         self.client.fetch_metadata(Some(topic), within(wait, deadline))
     }
 
-    /// A number that a topic or a broker is configured with; `None` where the user may not see it.
+    /// A numeric setting of a topic or a broker; `None` if the user may not see it.
     async fn configured<T: FromStr>(
         &self,
         of: ResourceSpecifier<'_>,
@@ -175,9 +175,9 @@ impl Admin {
         config.ok()?.entry_map().get(name)?.value.as_ref()?.parse().ok()
     }
 
-    /// Takes what the client has to report.
+    /// Polls the client, so that its errors reach `reports`.
     fn listen(&self) {
-        // A bound, should reports come faster than they are taken.
+        // The bound ends the loop if errors come faster than they are taken.
         for _ in 0..KEPT_AT_ONCE {
             if self.client.poll(Duration::ZERO).is_none() {
                 return;
@@ -205,7 +205,8 @@ impl Admin {
         made(self.settings.create(&quick(self.settings.observer("admin").config())))
     }
 
-    /// Tries until it works or the deadline is over; the last error counts. A missing right is not tried again.
+    /// Retries until the attempt succeeds or the deadline is over, and returns the last error. Only
+    /// [`SetupError::Failed`] is retried.
     fn again<T>(
         &self,
         deadline: &Deadline,
@@ -227,7 +228,7 @@ impl Admin {
     }
 }
 
-/// Reports that are taken at a time.
+/// Most events taken at a time.
 const KEPT_AT_ONCE: usize = 1_000;
 
 fn made<T>(made: Result<T, BrokerError>) -> Result<T, SetupError> {
@@ -238,7 +239,7 @@ fn failed(what: &'static str, error: &KafkaError, deadline: &Deadline) -> SetupE
     SetupError::Failed { what, reason: describe(error), waited: deadline.passed() }
 }
 
-/// Whether asking again may help.
+/// True if a retry may succeed.
 fn is_a_matter_of_time(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
@@ -252,8 +253,8 @@ fn is_a_matter_of_time(error: &KafkaError) -> bool {
     )
 }
 
-/// These properties, with a shorter limit for making connections unless the user has set one, and with the lines of the
-/// client's log that say which connections have failed.
+/// The configuration with a shorter time limit for connections, unless the user has set one. The log level includes the
+/// lines about failed connections.
 fn quick(mut config: ClientConfig) -> ClientConfig {
     const NAME: &str = "socket.connection.setup.timeout.ms";
     if config.get(NAME).is_none() {
@@ -265,7 +266,7 @@ fn quick(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
-/// What is left until a deadline, at most `limit`: the client library refuses 0.
+/// The time left until a deadline, at most `limit` and at least 1 ms, because the client library refuses 0.
 fn within(limit: Duration, deadline: &Deadline) -> Duration {
     limit.min(deadline.left()).max(Duration::from_millis(1))
 }
@@ -275,7 +276,7 @@ fn options(deadline: &Deadline) -> AdminOptions {
     AdminOptions::new().request_timeout(limit).operation_timeout(limit)
 }
 
-/// Why a topic is not created.
+/// The error of a topic that was not created.
 fn not_created(topic: String, code: RDKafkaErrorCode) -> SetupError {
     match missing_right(code, Doing::Create, &topic, None) {
         Some(denied) => SetupError::Denied(denied),

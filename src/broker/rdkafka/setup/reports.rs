@@ -1,8 +1,8 @@
-//! Why no broker can be talked to, from what the client library says.
+//! Derives the reason why no broker can be reached from the log and the errors of librdkafka.
 //!
-//! librdkafka goes on trying and never says that there is no use: what it reports on the way is kept and read.
-//! Its texts: `rdkafka_broker.c` (`rd_kafka_broker_fail`), `rdkafka_ssl.c`,
-//! `rdkafka_sasl.c` and `rdkafka_sasl_oauthbearer.c`.
+//! librdkafka retries without end and never reports that retries cannot succeed. So its reports are kept and evaluated.
+//! The texts are in `rdkafka_broker.c` (`rd_kafka_broker_fail`), `rdkafka_ssl.c`, `rdkafka_sasl.c` and
+//! `rdkafka_sasl_oauthbearer.c`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,30 +11,30 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::broker::setup::{ConnectionFailure, Kind};
 
-/// What a client has reported, as far as it is kept.
+/// The connection failures and the request versions that a client has reported.
 #[derive(Debug, Default)]
 pub(in crate::broker::rdkafka) struct ClientReports {
     failures: Mutex<Vec<ConnectionFailure>>,
-    /// Highest version of each request, by its number.
+    /// Highest version of each request, by API key.
     versions: Mutex<BTreeMap<i16, i16>>,
 }
 
-/// Characters of an answer of a server of tokens that are shown: its body may be a page.
+/// Characters of a token server's answer that are shown. The body may be a whole page.
 const ANSWER_CHARS_MAX: usize = 200;
-/// Reports that are kept: later ones repeat them.
+/// Most reports that are kept. Later ones repeat them.
 const KEPT_MAX: usize = 64;
 
 impl ClientReports {
-    /// Takes an error of the client as a whole; `said` has no value from outside the scenario.
+    /// Takes an error of the client as a whole. `said` contains no value from outside the scenario.
     pub(in crate::broker::rdkafka) fn report(&self, error: &KafkaError, said: &str) {
         match error.rdkafka_error_code() {
-            // A summary of the others, which counts brokers that were never tried.
+            // A summary of the other errors. It also counts brokers that were never tried.
             Some(RDKafkaErrorCode::AllBrokersDown) => {}
             code => self.keep(failure_of(code, said)),
         }
     }
 
-    /// Takes a line of the client's log: some connections that fail are told there only.
+    /// Takes a line of the client's log. Some connection failures appear only there.
     pub(in crate::broker::rdkafka) fn log(&self, about: &str, said: &str) {
         match about {
             "FAIL" => self.keep(failure_of(None, said)),
@@ -52,7 +52,7 @@ impl ClientReports {
         }
     }
 
-    /// The highest version of each request, if the client says what brokers take: with `debug=feature`.
+    /// The highest version of each request, which the client logs with `debug=feature`. Empty if no line has come.
     pub(super) fn versions(&self) -> BTreeMap<i16, i16> {
         self.lock_versions().clone()
     }
@@ -68,19 +68,19 @@ impl ClientReports {
         }
     }
 
-    /// What is certain already: trying again cannot help.
+    /// The most specific failure, if retries cannot succeed.
     pub(super) fn certain(&self) -> Option<ConnectionFailure> {
         self.worst().filter(ConnectionFailure::is_certain)
     }
 
-    /// The most telling failure, if each of `addresses` addresses has one.
+    /// The most specific failure, if each of `addresses` addresses has failed.
     pub(super) fn of_all(&self, addresses: usize) -> Option<ConnectionFailure> {
         let failed_at: BTreeSet<String> =
             self.lock().iter().map(|failure| failure.address.clone()).collect();
         self.worst().filter(|_| failed_at.len() >= addresses)
     }
 
-    /// The most telling failure.
+    /// The most specific failure.
     pub(super) fn worst(&self) -> Option<ConnectionFailure> {
         self.lock().iter().min_by_key(|failure| failure.kind).cloned()
     }
@@ -90,7 +90,7 @@ impl ClientReports {
     }
 }
 
-/// Number and highest version of a request, from a line of the client library's log.
+/// API key and highest version of a request, from a line of librdkafka's log.
 fn range_of(said: &str) -> Option<(i16, i16)> {
     // "[thrd:host:9092/1]: host:9092/1:   ApiKey Fetch (1) Versions 4..18"
     let (_, rest) = said.split_once("ApiKey ")?;
@@ -100,10 +100,10 @@ fn range_of(said: &str) -> Option<(i16, i16)> {
     Some((api.parse().ok()?, highest.trim().parse().ok()?))
 }
 
-/// How the client library begins when a server has given it no token.
+/// The prefix of the client library's error when a token server has given no token.
 const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token: ";
 
-/// What has failed, from an error code and a text of the client library.
+/// The failure in an error code and a text of the client library.
 fn failure_of(code: Option<RDKafkaErrorCode>, said: &str) -> ConnectionFailure {
     if let Some(why) = said.strip_prefix(NO_TOKEN) {
         return ConnectionFailure::found(Kind::TokenServer, "", &shortened(why));
@@ -121,7 +121,7 @@ fn failure_of(code: Option<RDKafkaErrorCode>, said: &str) -> ConnectionFailure {
     ConnectionFailure { kind, address, said: what.trim().to_owned() }
 }
 
-/// What a server of tokens has answered, from a line of the client library's log: the error that follows has no status.
+/// The answer of a token server, from a line of librdkafka's log. The error that follows has no status.
 fn no_token(said: &str) -> Option<ConnectionFailure> {
     // `[thrd:x]: Failed to retrieve OIDC token from "URL": the body of the answer, or what libcurl says (401, or -1)`
     let (_, rest) = said.split_once("OIDC token from \"")?;
@@ -134,18 +134,18 @@ fn no_token(said: &str) -> Option<ConnectionFailure> {
     Some(ConnectionFailure::found(Kind::TokenServer, "", &said))
 }
 
-/// The beginning of a text that a server has written, in one line.
+/// The beginning of a text from a server, in one line.
 fn shortened(text: &str) -> String {
     let line: Vec<&str> = text.split_whitespace().collect();
     line.join(" ").chars().take(ANSWER_CHARS_MAX).collect()
 }
 
-/// The kind of a failure, from the client library's error code and text.
+/// The kind of a failure, from librdkafka's error code and text.
 fn kind_of(code: Option<RDKafkaErrorCode>, said: &str) -> Kind {
     use RDKafkaErrorCode as Code;
     let has = |text: &str| said.contains(text);
     match code {
-        // A listener without SASL has no mechanism to name.
+        // A listener without SASL lists no mechanisms.
         _ if has("mechanism handshake failed") && has("mechanisms:") => {
             match what_follows(said, "mechanisms:") {
                 "" => Kind::NoSasl,
@@ -174,7 +174,7 @@ fn kind_of(code: Option<RDKafkaErrorCode>, said: &str) -> Kind {
     }
 }
 
-/// The text behind a mark, without the client library's remark on the time.
+/// The text after a mark, without librdkafka's note of the time.
 fn what_follows<'a>(said: &'a str, mark: &str) -> &'a str {
     let (_, rest) = said.split_once(mark).unwrap_or_default();
     rest.split("(after ").next().unwrap_or_default().trim()
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(reports.versions(), BTreeMap::from([(1, 18), (99, 2)]));
     }
 
-    /// Texts of librdkafka 2.12 as they came from brokers and other servers.
+    /// Texts of librdkafka 2.12, as received from brokers and other servers.
     #[test]
     fn each_text_of_the_client_library_has_its_meaning() {
         let of = |code, said: &str| failure_of(code, said).to_string();
