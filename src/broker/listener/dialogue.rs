@@ -1,7 +1,7 @@
-//! Questions to a broker, one after the other, on a connection that blocks.
+//! Requests to a broker, one after the other, on a blocking connection.
 //!
-//! Requests have versions without tagged fields, where they can: their header is version 1, that of a response is version 0
-//! (Kafka's protocol guide, "Request and Response Headers").
+//! Where it is possible, requests have versions without tagged fields: their request header has version 1 and their
+//! response header version 0 (Kafka's protocol guide, "Request and Response Headers").
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -13,40 +13,40 @@ use crate::broker::wire::{
     api_versions, member_heartbeat, put_api_versions, put_member_heartbeat,
 };
 
-/// Largest response that is read.
+/// Largest response that is read, in bytes.
 const FRAME_BYTES_MAX: usize = 16 << 20;
-/// What this process is called in the logs of brokers.
+/// The client id in the logs of brokers.
 const CLIENT_ID: &str = "lanekeeper-check";
-/// UNSUPPORTED_VERSION: the request is known and turned off.
+/// UNSUPPORTED_VERSION: the broker knows the request and has it disabled.
 const UNSUPPORTED_VERSION: i16 = 35;
 
-/// Why a broker gives no answer.
+/// The reason why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialogueError {
-    /// The system says so.
+    /// An error of the socket.
     #[error("{0}")]
     Socket(#[from] io::Error),
-    /// The login does not succeed.
+    /// The login failed.
     #[error(transparent)]
     Login(#[from] LoginError),
-    /// What came is not Kafka's protocol.
+    /// The response is not in Kafka's protocol.
     #[error("what it sent is not readable: {0}")]
     Unreadable(#[from] WireError),
-    /// A response that is larger than any of these questions has.
+    /// The response is larger than any response to these requests, or its correlation id is wrong.
     #[error("it does not answer in Kafka's protocol")]
     NoKafka,
-    /// The broker refuses, with an error code of Kafka.
+    /// The broker refuses the request with an error code.
     #[error("{what} is refused with error {code}")]
     Refused {
-        /// What was asked.
+        /// The request.
         what: &'static str,
-        /// The code.
+        /// The error code.
         code: i16,
     },
 }
 
 impl DialogueError {
-    /// Whether nothing came in time.
+    /// True if no response came in time.
     pub(super) fn is_silence(&self) -> bool {
         let DialogueError::Socket(error) = self else { return false };
         matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
@@ -60,7 +60,7 @@ pub(crate) struct Dialogue<S> {
 }
 
 impl Dialogue<TcpStream> {
-    /// Connects without TLS; each answer may take `limit`.
+    /// Connects without TLS. `limit` is the longest wait for the connection and for each answer.
     ///
     /// # Errors
     /// The address does not accept the connection.
@@ -73,7 +73,8 @@ impl Dialogue<TcpStream> {
 }
 
 impl Dialogue<SecureStream> {
-    /// Connects to `address`, where `host` listens, with TLS if the cluster is reached so; each answer may take `limit`.
+    /// Connects to `address`, where `host` listens, with TLS if the access has it. `limit` is the longest wait for the
+    /// connection and for each answer.
     ///
     /// # Errors
     /// The address does not accept the connection.
@@ -86,10 +87,10 @@ impl Dialogue<SecureStream> {
         Ok(Dialogue { stream, asked: 0 })
     }
 
-    /// The same with the first of these `host:port`, separated by commas, that accepts the connection; and logs in.
+    /// Connects to the first of these comma-separated `host:port` that accepts the connection, and logs in.
     ///
     /// # Errors
-    /// None of them does, or the broker does not take the login.
+    /// No address accepts the connection, or the login failed.
     pub(crate) fn log_in_at(
         names: &str,
         access: &Access,
@@ -113,10 +114,10 @@ impl Dialogue<SecureStream> {
 }
 
 impl<S: Read + Write> Dialogue<S> {
-    /// Sends a request with these fields; the body of its answer.
+    /// Sends a request with these fields, and returns the body of the response.
     ///
     /// # Errors
-    /// There is no answer in Kafka's protocol.
+    /// The socket fails, or the response is not in Kafka's protocol.
     pub(crate) fn ask(
         &mut self,
         api: i16,
@@ -140,7 +141,7 @@ impl<S: Read + Write> Dialogue<S> {
             return Err(DialogueError::NoKafka);
         }
         let mut answer = Vec::new();
-        // Memory grows with what arrives, whatever the length says.
+        // The buffer grows with the bytes that arrive, and does not trust the length.
         (&mut self.stream).take(length as u64).read_to_end(&mut answer)?;
         if answer.len() < length {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -151,13 +152,13 @@ impl<S: Read + Write> Dialogue<S> {
         Ok(answer.split_off(4))
     }
 
-    /// What the broker speaks, and its cluster has turned on.
+    /// The request versions that the broker supports, and the features that its cluster has enabled.
     ///
     /// # Errors
-    /// There is no answer in Kafka's protocol, or the broker is older than the version asked in.
+    /// There is no valid response, or the broker is older than the version of the request.
     pub(crate) fn versions(&mut self) -> Result<BrokerVersions, DialogueError> {
         let version = Api::ApiVersions.ours().max;
-        // The header of this version ends with tagged fields: none.
+        // The header of this version ends with tagged fields, of which there are none.
         let mut fields = vec![0];
         put_api_versions(&mut fields, version)?;
         match api_versions(&self.ask(Api::ApiVersions.key(), version, &fields)?, version)? {
@@ -169,12 +170,13 @@ impl<S: Read + Write> Dialogue<S> {
         }
     }
 
-    /// Whether groups of KIP-848 are served; with `or_as_a_preview` also as in Kafka 3.9. That lists their request in any
-    /// case, and among its features nothing of the preview (`group.coordinator.rebalance.protocols`). It is therefore
-    /// asked in the name of a member that no group has, which changes nothing.
+    /// True if the cluster serves groups of the consumer protocol (KIP-848). With `or_as_a_preview`, the preview of
+    /// Kafka 3.9 counts as well. Kafka 3.9 lists the request in any case, and the preview is not among its features
+    /// (`group.coordinator.rebalance.protocols`). So a heartbeat of a member that no group has is sent, which changes
+    /// nothing.
     ///
     /// # Errors
-    /// There is no answer in Kafka's protocol.
+    /// There is no valid response.
     pub(crate) fn serves_consumer_groups(
         &mut self,
         or_as_a_preview: bool,
@@ -190,7 +192,7 @@ impl<S: Read + Write> Dialogue<S> {
             member_epoch: 1,
             ..MemberHeartbeat::default()
         };
-        // The headers of both end with tagged fields: none.
+        // The headers of the request and the response end with tagged fields, of which there are none.
         let mut fields = vec![0];
         put_member_heartbeat(&mut fields, 0, &heartbeat)?;
         let answer = self.ask(Api::ConsumerGroupHeartbeat.key(), 0, &fields)?;
@@ -199,10 +201,10 @@ impl<S: Read + Write> Dialogue<S> {
         Ok(refused.is_none_or(|error| error.code() != UNSUPPORTED_VERSION))
     }
 
-    /// The mechanisms of SASL that the listener takes; `None` without SASL.
+    /// The SASL mechanisms of the listener; `None` if it has no SASL.
     ///
     /// # Errors
-    /// There is no answer in Kafka's protocol.
+    /// There is no valid response.
     pub(crate) fn mechanisms(
         &mut self,
         wanted: &str,
@@ -215,13 +217,13 @@ impl<S: Read + Write> Dialogue<S> {
         Ok((code != ILLEGAL_SASL_STATE).then_some(mechanisms))
     }
 
-    /// Logs in, if the cluster is reached so.
+    /// Logs in, if the access has a login.
     ///
     /// # Errors
-    /// The broker does not take the login.
+    /// The login failed, or there is no valid response.
     pub(crate) fn log_in(&mut self, access: &Access) -> Result<(), DialogueError> {
         let Some(mut login) = access.login() else { return Ok(()) };
-        // Each turn is a step of the exchange, of which the longest has four.
+        // Each iteration is one step of the exchange. The longest exchange has four.
         loop {
             let mut fields = Vec::new();
             login.put(&mut fields)?;
@@ -233,10 +235,10 @@ impl<S: Read + Write> Dialogue<S> {
     }
 }
 
-/// Reads an error code, which must be 0.
+/// Reads an error code.
 ///
 /// # Errors
-/// It is another one.
+/// The code is not 0.
 pub(super) fn accepted(
     reader: &mut WireReader<'_>,
     what: &'static str,
@@ -247,9 +249,9 @@ pub(super) fn accepted(
     }
 }
 
-/// STRING.
+/// Appends a STRING of Kafka's protocol.
 pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
-    // Names of Kafka have 249 characters at most.
+    // Kafka's names have 249 characters at most.
     let text = &text.as_bytes()[..text.len().min(i16::MAX as usize)];
     out.extend((text.len() as u16).to_be_bytes());
     out.extend(text);

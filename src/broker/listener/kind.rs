@@ -1,7 +1,7 @@
-//! What a listener is that gives librdkafka no answer: with TLS, with SASL, for controllers, or no broker at all.
+//! The types of listeners to which librdkafka cannot connect: with TLS, with SASL, of a controller, or of no broker.
 //!
-//! A listener with TLS answers the beginning of a handshake with a record of TLS (RFC 8446, section 5.1). One with SASL
-//! says which mechanisms it takes, and takes no other question before the login.
+//! A listener with TLS answers the beginning of a handshake with a TLS record (RFC 8446, section 5.1). A listener with
+//! SASL lists its mechanisms, and answers no other request before the login.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,27 +10,28 @@ use std::time::Duration;
 use super::dialogue::Dialogue;
 use crate::broker::wire::{Api, VersionsAnswer, api_versions};
 
-/// What answers at an address.
+/// The type of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ListenerKind {
-    /// A broker, without TLS and without SASL.
+    /// A broker without TLS and without SASL.
     Plaintext,
-    /// A broker without TLS, with SASL by these mechanisms.
+    /// A broker without TLS, with these SASL mechanisms.
     Sasl(Vec<String>),
     /// A server with TLS.
     Tls,
-    /// A controller of Kafka, which serves no clients.
+    /// A Kafka controller, which serves no clients.
     Controller,
 }
 
-/// What listens at `address`, which may take `limit` for each of three connections. `None` if it is none of these.
+/// The type of the listener at `address`; `None` if it is none of these. `limit` is the longest wait for each
+/// connection and each answer. Opens at most three connections.
 pub(crate) fn kind_of(address: SocketAddr, limit: Duration) -> Option<ListenerKind> {
     let mut dialogue = Dialogue::open(address, limit).ok()?;
     match dialogue.mechanisms("PLAIN") {
         Ok(Some(mechanisms)) => Some(ListenerKind::Sasl(mechanisms)),
         Ok(None) if is_controller(address, limit) => Some(ListenerKind::Controller),
         Ok(None) => Some(ListenerKind::Plaintext),
-        // One that says nothing at all would not do so to another question.
+        // A listener that does not answer the first request in time would not answer another one.
         Err(error) if !error.is_silence() && is_controller(address, limit) => {
             Some(ListenerKind::Controller)
         }
@@ -38,7 +39,7 @@ pub(crate) fn kind_of(address: SocketAddr, limit: Duration) -> Option<ListenerKi
     }
 }
 
-/// A controller answers no Metadata requests, and says so.
+/// A controller does not support Metadata requests, as its versions show.
 fn is_controller(address: SocketAddr, limit: Duration) -> bool {
     let asked = Dialogue::open(address, limit)
         .ok()
@@ -49,7 +50,7 @@ fn is_controller(address: SocketAddr, limit: Duration) -> bool {
     }
 }
 
-/// Sends the beginning of a handshake, and looks at the first byte of the answer: a handshake or an alert.
+/// Sends the beginning of a handshake, and checks the first bytes of the answer: a handshake or an alert.
 fn speaks_tls(address: SocketAddr, limit: Duration) -> bool {
     let answer = || {
         let mut stream = TcpStream::connect_timeout(&address, limit)?;
@@ -61,7 +62,7 @@ fn speaks_tls(address: SocketAddr, limit: Duration) -> bool {
     matches!(answer(), Ok([0x15 | 0x16, 3]))
 }
 
-/// A ClientHello of TLS 1.2 with two cipher suites: what a server answers with, even if that is an alert, is TLS.
+/// A ClientHello of TLS 1.2 with two cipher suites. A TLS server answers with a TLS record, even if that is an alert.
 const CLIENT_HELLO: &[u8] = &[
     0x16, 3, 1, 0, 47, // A record with a handshake of 47 bytes,
     1, 0, 0, 43, 3, 3, // a ClientHello of 43 bytes for TLS 1.2:

@@ -1,7 +1,7 @@
-//! What a listener of a broker is, and what it lets a user do: asked on a socket of its own, because librdkafka says
-//! neither.
+//! The type of a broker's listener, and the rights of a user. They are queried on a separate socket, because librdkafka
+//! reports neither.
 //!
-//! Everything here asks and nothing writes.
+//! All requests here are queries.
 
 mod dialogue;
 mod kind;
@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use crate::broker::secure::Access;
 
-/// Why members of the consumer protocol cannot join.
+/// The error of members of the consumer protocol that cannot join.
 pub(crate) const NO_CONSUMER_PROTOCOL: &str = "the brokers do not serve groups of the consumer protocol (KIP-848), which \
                                                Kafka does from 4.0 on; set `consumers.protocol = \"classic\"`";
 
-/// How long each answer about groups may take.
+/// Longest wait for each answer about groups.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// Whether one of the brokers at `bootstrap` serves groups of the consumer protocol, or has the preview of Kafka 3.9 if
-/// that is enough. True where it is not known.
+/// True if a broker at `bootstrap` serves groups of the consumer protocol, or has the preview of Kafka 3.9 if that is
+/// enough. Also true if that is not known.
 pub(crate) fn serves_consumer_groups(
     bootstrap: &str,
     access: &Access,

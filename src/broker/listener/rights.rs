@@ -1,7 +1,8 @@
-//! What a user may do.
+//! The rights of a user.
 //!
-//! Sources: KIP-430 (a broker says what the user of the connection may do), `AclOperation` of Kafka for the numbers of the
-//! operations, and the message definitions of Metadata 8, FindCoordinator 1 and DescribeGroups 3.
+//! Sources: KIP-430 (a broker returns the operations that the connection's user is authorized for), Kafka's
+//! `AclOperation` for the numbers of the operations, and the message definitions of Metadata 8, FindCoordinator 1 and
+//! DescribeGroups 3.
 
 use std::io::{Read, Write};
 
@@ -10,7 +11,7 @@ use crate::broker::wire::{Api, WireError, WireReader};
 
 const DESCRIBE_GROUPS: i16 = 15;
 
-/// What can be allowed.
+/// An operation that a user may be authorized for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Operation {
@@ -22,44 +23,44 @@ pub(crate) enum Operation {
     Create = 5,
     /// Delete a topic.
     Delete = 6,
-    /// See that it is there.
+    /// See that the topic exists.
     Describe = 8,
 }
 
-/// What a user may do with one resource.
+/// The rights of a user on one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rights(i32);
 
 impl Rights {
-    /// Whether the user may; `None` if the broker does not say.
+    /// True if the user has the right; `None` if the broker does not tell.
     pub(crate) fn has(self, operation: Operation) -> Option<bool> {
         (self.0 != i32::MIN).then(|| self.0 & (1 << operation as u8) != 0)
     }
 }
 
-/// What a user may do with a topic, and with the cluster.
+/// The rights of a user on a topic and on the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TopicRights {
-    /// With the topic, which need not exist; `None` for one that is not shown.
+    /// The rights on the topic, which need not exist; `None` if it is hidden.
     pub(crate) topic: Option<Rights>,
-    /// Whether the broker does not show the topic to this user.
+    /// True if the broker hides the topic from this user.
     pub(crate) is_denied: bool,
-    /// With the cluster.
+    /// The rights on the cluster.
     pub(crate) cluster: Rights,
-    /// Whether the topic of committed offsets is there: asking for a coordinator would create it.
+    /// True if the offsets topic exists. If not, a request for a coordinator would create it.
     pub(crate) has_offsets: bool,
 }
 
-/// Brokers say what may be done with a topic of this name before it exists.
+/// Brokers return the rights on a topic before it exists, together with this error.
 const UNKNOWN_TOPIC: i16 = 3;
 const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 const OFFSETS: &str = "__consumer_offsets";
 
 impl TopicRights {
-    /// Asks a broker, after the login.
+    /// Queries a broker, after the login.
     ///
     /// # Errors
-    /// There is no answer in Kafka's protocol.
+    /// There is no valid response.
     pub(crate) fn ask<S: Read + Write>(
         dialogue: &mut Dialogue<S>,
         topic: &str,
@@ -67,7 +68,7 @@ impl TopicRights {
         let mut fields = 2_u32.to_be_bytes().to_vec();
         put_string(&mut fields, topic);
         put_string(&mut fields, OFFSETS);
-        // No topic is created, and the rights of cluster and topics are asked for.
+        // The flags: create no topic, and return the rights on the cluster and on the topics.
         fields.extend([0, 1, 1]);
         let answer = dialogue.ask(Api::Metadata.key(), 8, &fields)?;
         Ok(read(&mut WireReader::new(&answer), topic)?)
@@ -112,10 +113,10 @@ fn read(reader: &mut WireReader<'_>, wanted: &str) -> Result<TopicRights, WireEr
 }
 
 impl Rights {
-    /// Where the coordinator of a group listens: what the user may do with the group is asked there.
+    /// The address of a group's coordinator, which knows the user's rights on the group.
     ///
     /// # Errors
-    /// There is no coordinator, or the user may not see the group.
+    /// The group has no coordinator, or the user may not see the group.
     pub(crate) fn coordinator<S: Read + Write>(
         dialogue: &mut Dialogue<S>,
         group: &str,
@@ -134,10 +135,10 @@ impl Rights {
         Ok((host, port))
     }
 
-    /// What the user may do with a group, asked of its coordinator. The group need not exist.
+    /// The rights of the user on a group, as its coordinator returns them. The group need not exist.
     ///
     /// # Errors
-    /// There is no answer in Kafka's protocol, or the user may not see the group.
+    /// There is no valid response, or the user may not see the group.
     pub(crate) fn of_group<S: Read + Write>(
         dialogue: &mut Dialogue<S>,
         group: &str,

@@ -1,4 +1,4 @@
-//! How a cluster is reached, ready to be used: certificates read, and who logs in.
+//! The access to a cluster, ready for connections: certificates that have been read, and credentials.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use super::family::AddressFamily;
 use super::login::{Credentials, Login};
 use super::settings::{AccessError, AccessSettings};
 
-/// How a cluster is reached. Cheap to clone; shows no value.
+/// The access to a cluster. Cheap to clone. Its `Debug` shows no value.
 #[derive(Clone, Default)]
 pub(crate) struct Access {
     tls: Option<Arc<ClientConfig>>,
@@ -30,7 +30,7 @@ impl Access {
     /// Reads the files that the settings name.
     ///
     /// # Errors
-    /// One of them cannot be read, or has not what it should.
+    /// A file cannot be read, or does not contain what its property needs.
     pub(crate) fn open(settings: AccessSettings) -> Result<Access, AccessError> {
         Ok(Access {
             tls: settings.tls.as_ref().map(client_config).transpose()?,
@@ -39,25 +39,25 @@ impl Access {
         })
     }
 
-    /// Without TLS and login.
+    /// Access without TLS and without a login.
     pub(crate) fn plaintext(family: AddressFamily) -> Access {
         Access { family, ..Access::default() }
     }
 
-    /// Whether connections have TLS.
+    /// True if connections use TLS.
     pub(crate) fn has_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Which addresses are tried.
+    /// The address family that is tried.
     pub(crate) fn family(&self) -> AddressFamily {
         self.family
     }
 
-    /// What carries a connection to this host.
+    /// The channel of a connection to this host.
     ///
     /// # Errors
-    /// The name cannot be in a certificate.
+    /// The host name cannot be in a certificate.
     pub(crate) fn channel(&self, host: &str) -> io::Result<Channel> {
         match &self.tls {
             None => Ok(Channel::plaintext()),
@@ -65,7 +65,7 @@ impl Access {
         }
     }
 
-    /// The login that each connection begins with, if the listener has one.
+    /// The login that each connection begins with; `None` without SASL.
     pub(crate) fn login(&self) -> Option<Login> {
         self.credentials.clone().map(Login::new)
     }

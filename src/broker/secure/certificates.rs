@@ -1,4 +1,4 @@
-//! Certificates and keys, and the settings of TLS that are made of them.
+//! Certificates and keys, and the TLS configuration made of them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::settings::{AccessError, Pem, TlsSettings};
 use super::verifier::BrokerVerifier;
 
-/// The largest file of certificates that is read, in bytes.
+/// Most bytes read from a file of certificates.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 const PEM_FILE: &str = "it is a PEM file: text with lines `-----BEGIN …-----`";
 
@@ -23,7 +23,7 @@ impl Pem {
         }
     }
 
-    /// The text. The error has no value.
+    /// The PEM text. An error contains no value.
     fn bytes(&self) -> Result<Vec<u8>, AccessError> {
         use std::io::Read as _;
 
@@ -70,7 +70,7 @@ impl Pem {
     }
 }
 
-/// The key of a section `ENCRYPTED PRIVATE KEY`, which is no kind of section that `pki_types` knows.
+/// The key in a section `ENCRYPTED PRIVATE KEY`, a kind of section that `pki_types` does not know.
 fn encrypted_key(bytes: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let from = text.find("-----BEGIN ENCRYPTED PRIVATE KEY-----")?;
@@ -78,10 +78,10 @@ fn encrypted_key(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(document.as_bytes().to_vec())
 }
 
-/// What TLS is made with. Opens the files that are named.
+/// The TLS configuration of connections. Reads the files that the settings name.
 ///
 /// # Errors
-/// A file cannot be read, or has not what it should.
+/// A file cannot be read, or does not contain what its property needs.
 pub(super) fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, AccessError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -121,7 +121,7 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>,
     Ok(Arc::new(config))
 }
 
-/// The authorities that are trusted, with the property that they come from.
+/// The trusted authorities, and the property that they come from.
 fn roots(given: Option<&Pem>) -> Result<(&'static str, RootCertStore), AccessError> {
     const REMEDY: &str = "name a PEM file with the certificate of the brokers' authority";
     const LOCATION: &str = "ssl.ca.location";

@@ -1,4 +1,4 @@
-//! Bytes over a socket, as they are or in TLS. The socket is the caller's, and may block or not.
+//! The bytes of a connection, in plaintext or in TLS. The socket is the caller's, and may be blocking or not.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use rustls::{ClientConfig, ClientConnection};
 
 use super::tls_failure::TlsFailure;
 
-/// What carries the bytes of a connection.
+/// The transport of a connection's bytes: TLS, or `None` for plaintext.
 #[derive(Debug)]
 pub(crate) struct Channel(Option<Box<ClientConnection>>);
 
 impl Channel {
-    /// The bytes as they are.
+    /// A channel without TLS.
     pub(crate) fn plaintext() -> Channel {
         Channel(None)
     }
 
-    /// TLS with this host. The handshake takes place with the first bytes.
+    /// A channel with TLS to this host. The handshake takes place with the first bytes.
     pub(super) fn tls(config: Arc<ClientConfig>, host: &str) -> io::Result<Channel> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| TlsFailure::NoName.into_error())?;
@@ -27,31 +27,31 @@ impl Channel {
         Ok(Channel(Some(Box::new(connection))))
     }
 
-    /// Whether a read that fills less than there is room for may have left something in the socket.
+    /// True if the socket may still have bytes after a read that did not fill the buffer.
     pub(crate) fn reads_in_parts(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether it holds bytes that are to be written to the socket.
+    /// True if the channel has bytes to write to the socket.
     pub(crate) fn has_output(&self) -> bool {
         self.0.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    /// Reads as [`Read::read`] does; 0 is the end of the stream.
+    /// Reads as [`Read::read`] does. 0 is the end of the stream.
     ///
     /// # Errors
-    /// Those of the socket, and [`TlsFailure`].
+    /// The errors of the socket, and [`TlsFailure`].
     pub(crate) fn read(
         &mut self,
         socket: &mut (impl Read + Write),
         into: &mut [u8],
     ) -> io::Result<usize> {
         let Some(tls) = &mut self.0 else { return socket.read(into) };
-        // Each turn takes bytes of the socket, or returns.
+        // Each iteration takes bytes from the socket, or returns.
         loop {
             match tls.reader().read(into) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // The stream ended without a word of TLS, which Kafka does, too.
+                // The stream ended without the closing alert of TLS, as Kafka's streams do.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 read => return read,
             }
@@ -59,7 +59,7 @@ impl Channel {
                 Ok(0) if tls.is_handshaking() => return Err(TlsFailure::NoTls.into_error()),
                 Ok(0) => return Ok(0),
                 Ok(_) => {}
-                // What a listener does that takes the handshake for a request.
+                // A listener without TLS takes the handshake for a request, and resets the connection.
                 Err(error)
                     if tls.is_handshaking() && error.kind() == ErrorKind::ConnectionReset =>
                 {
@@ -68,7 +68,7 @@ impl Channel {
                 Err(error) => return Err(error),
             }
             let processed = tls.process_new_packets();
-            // What the handshake answers, or the alert of a failure.
+            // The next message of the handshake, or the alert of a failure.
             let written = flush(tls, socket);
             processed.map_err(|error| TlsFailure::of(&error).into_error())?;
             match written {
@@ -78,10 +78,10 @@ impl Channel {
         }
     }
 
-    /// Writes as [`Write::write`] does. What is taken may be held here until [`flush`](Self::flush).
+    /// Writes as [`Write::write`] does. The channel may keep accepted bytes until [`flush`](Self::flush).
     ///
     /// # Errors
-    /// Those of the socket.
+    /// The errors of the socket.
     pub(crate) fn write(
         &mut self,
         socket: &mut (impl Read + Write),
@@ -92,16 +92,16 @@ impl Channel {
         match flush(tls, socket) {
             Err(error) if error.kind() == ErrorKind::WouldBlock && taken > 0 => Ok(taken),
             Err(error) => Err(error),
-            // The handshake has to go on before there is room for more.
+            // The handshake must continue before the buffer has room.
             Ok(()) if taken == 0 && !bytes.is_empty() => Err(ErrorKind::WouldBlock.into()),
             Ok(()) => Ok(taken),
         }
     }
 
-    /// Writes what is held here.
+    /// Writes the bytes that the channel has kept.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// The errors of the socket.
     pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<()> {
         match &mut self.0 {
             None => Ok(()),

@@ -1,21 +1,21 @@
-//! Which addresses of a name a client connects to.
+//! The address family of a client's connections.
 
 use std::net::SocketAddr;
 
-/// Which addresses a client connects to.
+/// The addresses of a host name that a client connects to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum AddressFamily {
-    /// All.
+    /// IPv4 and IPv6.
     #[default]
     Any,
-    /// IPv4 alone.
+    /// Only IPv4.
     V4,
-    /// IPv6 alone.
+    /// Only IPv6.
     V6,
 }
 
 impl AddressFamily {
-    /// The value of `broker.address.family`.
+    /// The family for the value of `broker.address.family`. Any other value means [`AddressFamily::Any`].
     pub(crate) fn of(value: Option<&str>) -> AddressFamily {
         match value {
             Some("v4") => AddressFamily::V4,
@@ -24,7 +24,7 @@ impl AddressFamily {
         }
     }
 
-    /// Whether the client tries this address.
+    /// True if the client tries this address.
     pub(crate) fn takes(self, address: &SocketAddr) -> bool {
         match self {
             AddressFamily::Any => true,
@@ -33,7 +33,7 @@ impl AddressFamily {
         }
     }
 
-    /// What the client was told, for a message.
+    /// A description for a message.
     pub(crate) fn in_words(self) -> &'static str {
         match self {
             AddressFamily::Any => "the client tries all addresses",

@@ -1,4 +1,4 @@
-//! A login by SASL as values: what is asked next, and what its answer means.
+//! A SASL login without a socket: the next request, and the evaluation of its response.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,39 +11,39 @@ use crate::broker::wire::{
     Api, SaslAnswer, WireError, authenticated, mechanisms, put_authenticate, put_handshake,
 };
 
-/// UNSUPPORTED_SASL_MECHANISM and ILLEGAL_SASL_STATE.
+/// The error codes UNSUPPORTED_SASL_MECHANISM and ILLEGAL_SASL_STATE.
 const UNSUPPORTED_MECHANISM: i16 = 33;
 const ILLEGAL_STATE: i16 = 34;
 
-/// Why a login does not succeed.
+/// The reason why a login fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LoginError {
-    /// The listener takes other mechanisms.
+    /// The listener supports other mechanisms.
     #[error("this listener takes {}, and not {wanted}", .takes.join(", "))]
     Mechanism {
-        /// What was asked for.
+        /// The client's mechanism.
         wanted: &'static str,
-        /// What it takes.
+        /// The mechanisms of the listener.
         takes: Vec<String>,
     },
     /// The listener has no SASL.
     #[error("this listener has no SASL")]
     NoSasl,
-    /// The broker refuses this user. With what it says.
+    /// The broker refuses this user. Contains the broker's message.
     #[error("{0}")]
     Refused(String),
-    /// The two sides do not understand each other.
+    /// The client ends the exchange, for this reason.
     #[error("{0}")]
     Exchange(&'static str),
-    /// There is no token.
+    /// The client has no token.
     #[error("{0}")]
     NoToken(String),
-    /// What came is not Kafka's protocol.
+    /// The response is not in Kafka's protocol.
     #[error(transparent)]
     Unreadable(#[from] WireError),
 }
 
-/// Who logs in, and how.
+/// The user, and the mechanism of the login.
 pub(super) enum Credentials {
     Plain { user: String, password: String },
     Scram(ScramUser),
@@ -72,7 +72,7 @@ impl Credentials {
     }
 }
 
-/// A login on one connection.
+/// The login of one connection.
 pub(crate) struct Login {
     credentials: Arc<Credentials>,
     step: Step,
@@ -80,26 +80,26 @@ pub(crate) struct Login {
     message: Vec<u8>,
 }
 
-/// What has been asked.
+/// The request that is outstanding or sent next.
 enum Step {
-    /// Whether the listener takes the mechanism.
+    /// SaslHandshake, to find out if the listener supports the mechanism.
     Handshake,
-    /// Whether it takes what was sent, which is all there is to send.
+    /// The only message of PLAIN, or the token.
     Whole,
-    /// What the proof is to be made of.
+    /// The first message of SCRAM. The response has the salt and the number of iterations.
     Begun(ScramBegun),
-    /// Whether it takes the proof.
+    /// The proof of SCRAM.
     Proven(ScramProven),
-    /// Why it does not take a token.
+    /// The final message after a token was refused, and the reason of the refusal.
     Denied(String),
 }
 
-/// What an answer means.
+/// The result of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoginStep {
-    /// There is more to ask.
+    /// Another request follows.
     Next,
-    /// The login is done; it holds for this time, or without end.
+    /// The login is complete. It is valid for this time; `None` means without end.
     Done(Option<Duration>),
 }
 
@@ -114,7 +114,7 @@ impl Login {
         Login { credentials, step: Step::Handshake, message: Vec::new() }
     }
 
-    /// What is asked next; all of it in version 1.
+    /// The next request. All of them have version 1.
     pub(crate) fn api(&self) -> Api {
         match self.step {
             Step::Handshake => Api::SaslHandshake,
@@ -122,10 +122,10 @@ impl Login {
         }
     }
 
-    /// Writes the body of the question.
+    /// Writes the body of the request.
     ///
     /// # Errors
-    /// A text is too long.
+    /// A text is too long for its field.
     pub(crate) fn put(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
         match self.step {
             Step::Handshake => put_handshake(out, self.credentials.mechanism()),
@@ -133,7 +133,7 @@ impl Login {
         }
     }
 
-    /// Takes the body of the answer.
+    /// Handles the body of the response.
     ///
     /// # Errors
     /// See [`LoginError`].
@@ -166,8 +166,8 @@ impl Login {
                 proven.check(&answer.bytes).map_err(LoginError::Exchange)?;
                 Ok(done)
             }
-            // A token that is not taken is answered with a reason; the refusal comes after one more byte (RFC 7628,
-            // section 3.2.3).
+            // A refused token is answered with a reason. The refusal itself comes after one more message of one byte
+            // (RFC 7628, section 3.2.3).
             (Step::Whole, Credentials::Bearer { .. }) if !answer.bytes.is_empty() => {
                 let reason = String::from_utf8_lossy(&answer.bytes).into_owned();
                 (self.step, self.message) = (Step::Denied(reason), vec![1]);
@@ -195,7 +195,7 @@ impl Login {
         Ok(LoginStep::Next)
     }
 
-    /// Why the broker refuses, in its words.
+    /// The broker's reason for the refusal.
     fn reason(&self, answer: &SaslAnswer) -> String {
         let said = answer.message.clone().filter(|said| !said.is_empty());
         let said = said.unwrap_or_else(|| format!("error {}", answer.code));

@@ -1,8 +1,7 @@
-//! How a byte stream to a broker becomes one with TLS, and after a login: the one place for it.
+//! TLS and the SASL login of connections to brokers.
 //!
-//! [`Access`] is made of a client's properties. A [`Channel`] carries TLS over a socket that the caller owns and that may
-//! or may not block; a [`Login`] is the SASL exchange as values, without a socket. [`SecureStream`] is both a socket that
-//! blocks and its channel.
+//! [`Access`] is made of a client's properties. A [`Channel`] carries TLS over a socket that the caller owns, blocking
+//! or not. A [`Login`] is the SASL exchange without a socket. A [`SecureStream`] is a blocking socket with its channel.
 //!
 //! Sources: KIP-43, KIP-152 and KIP-368 for the exchange; RFC 4616 (PLAIN), RFC 5802 and 7677 (SCRAM), RFC 7628
 //! (OAUTHBEARER).

@@ -1,7 +1,7 @@
-//! SCRAM: a proof that a password is known, and that the broker knows it as well.
+//! SCRAM: client and broker prove to each other that they know the password.
 //!
-//! Source: RFC 5802, with the hashes of RFC 7677. A user name or a password is sent as it is written: for ASCII that is
-//! what SASLprep makes of it.
+//! Source: RFC 5802, with the hashes of RFC 7677. A user name or a password is sent as it is written. For ASCII that
+//! equals the result of SASLprep.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
@@ -11,16 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac, pbkdf2};
 
-/// The hash of a mechanism.
+/// The hash function of a mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScramHash {
-    /// Of SCRAM-SHA-256.
+    /// The hash of SCRAM-SHA-256.
     Sha256,
-    /// Of SCRAM-SHA-512.
+    /// The hash of SCRAM-SHA-512.
     Sha512,
 }
 
-/// The most rounds that a broker may ask for: Kafka has 16,384 at most, and each takes about a microsecond.
+/// Most iterations that a broker may ask for. Kafka uses 16,384 at most, and each takes about a microsecond.
 const ITERATIONS_MAX: u32 = 1_000_000;
 /// Random bytes of a nonce.
 const NONCE_BYTES: usize = 18;
@@ -52,8 +52,8 @@ impl ScramHash {
     }
 }
 
-/// A user's password with what was computed of it last: brokers of a cluster have the same salt for a user, and
-/// thousands of rounds for each connection would take time of the thread that carries the load.
+/// A user's password, and the key that was derived from it last. The brokers of a cluster have the same salt for a
+/// user. Without the cache, each connection would take thousands of iterations on the thread that carries the load.
 pub(super) struct ScramUser {
     hash: ScramHash,
     user: String,
@@ -67,21 +67,21 @@ struct Salted {
     key: Vec<u8>,
 }
 
-/// The first message has been sent.
+/// The state after the first message.
 pub(super) struct ScramBegun {
     nonce: String,
     bare: String,
 }
 
-/// The proof has been sent.
+/// The state after the proof.
 pub(super) struct ScramProven {
-    /// What the broker has to have signed, and with which key.
+    /// The text that the broker must have signed.
     text: String,
     key: hmac::Key,
 }
 
 impl ScramUser {
-    /// Computes nothing yet.
+    /// Derives no key yet.
     pub(super) fn new(hash: ScramHash, user: String, password: String) -> ScramUser {
         ScramUser { hash, user, password, last: Mutex::new(None) }
     }
@@ -94,7 +94,7 @@ impl ScramUser {
         }
     }
 
-    /// The first message, with a nonce of the system's random numbers: a seed would make it known.
+    /// The first message, with a nonce from the system's random numbers, which cannot be predicted.
     ///
     /// # Errors
     /// The system has no random numbers.
@@ -124,10 +124,10 @@ impl ScramUser {
         }
     }
 
-    /// The message with the proof, from the broker's first one.
+    /// The message with the proof, in response to the broker's first message.
     ///
     /// # Errors
-    /// That is no such message.
+    /// The broker's message is not valid.
     pub(super) fn prove(
         &self,
         begun: &ScramBegun,
@@ -147,7 +147,7 @@ impl ScramUser {
             return Err("the broker asks for more than a million rounds of SCRAM");
         }
         let salted = self.salted(salt, iterations);
-        // `biws` is the header `n,,` of the first message.
+        // `biws` is the header `n,,` of the first message in Base64.
         let without_proof = format!("c=biws,r={nonce}");
         let text = format!("{},{first},{without_proof}", begun.bare);
         let client_key = self.hash.sign(&salted, b"Client Key");
@@ -163,10 +163,10 @@ impl ScramUser {
 }
 
 impl ScramProven {
-    /// Whether the broker knows the password, too.
+    /// Checks that the broker knows the password, too.
     ///
     /// # Errors
-    /// It does not, or refuses this client's proof.
+    /// The broker does not know it, or refuses the client's proof.
     pub(super) fn check(&self, server_final: &[u8]) -> Result<(), &'static str> {
         let text = std::str::from_utf8(server_final).unwrap_or_default();
         let found = attribute(text, "v").and_then(|its| STANDARD.decode(its).ok());
@@ -176,7 +176,7 @@ impl ScramProven {
     }
 }
 
-/// The value of an attribute in a message: `r=…,s=…`.
+/// The value of an attribute of a message such as `r=…,s=…`.
 fn attribute<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     let mut attributes = message.split(',').filter_map(|part| part.split_once('='));
     attributes.find(|(its, _)| *its == name).map(|(_, value)| value)
@@ -199,7 +199,7 @@ mod tests {
         let user = user("pencil");
         let (begun, first) = user.begin_with("rOprNGfwEbeRWgbNEkqO".to_owned());
         assert_eq!(first, b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
-        // The second time with what was computed the first time.
+        // The second iteration uses the cached key.
         for _ in 0..2 {
             let (proven, message) = user.prove(&begun, FIRST).expect("a proof");
             let expected = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\

@@ -1,23 +1,23 @@
-//! How a cluster is reached, from the properties of a client: read and checked, and no file opened.
+//! The settings of the access to a cluster, from a client's properties. They are checked, and no file is opened.
 
 use super::family::AddressFamily;
 use super::scram::ScramHash;
 
-/// Why the properties say no way to reach a cluster. No text has a value from outside the scenario.
+/// The reason why the properties describe no usable access. No text contains a value from outside the scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccessError {
-    /// The property it is about.
+    /// The property.
     pub(crate) property: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub(crate) text: String,
-    /// What to do.
+    /// The remedy.
     pub(crate) remedy: &'static str,
-    /// Whether librdkafka has it and this client has not.
+    /// True if librdkafka supports it and the native client does not.
     pub(crate) is_missing_here: bool,
 }
 
 impl AccessError {
-    /// A value, or a file that it names, is not usable.
+    /// The error of a value, or of a file that it names.
     pub(super) fn bad(
         property: &'static str,
         text: impl Into<String>,
@@ -35,41 +35,41 @@ impl AccessError {
     }
 }
 
-/// Certificates or a key, as text or in a file.
+/// Certificates or a key, as text or in a file, with the property that gives it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Pem {
-    /// The text itself.
+    /// The property, and the text.
     Text(&'static str, String),
-    /// The name of a file; with the property that names it.
+    /// The property, and the name of the file.
     File(&'static str, String),
 }
 
-/// TLS.
+/// The settings of TLS.
 #[derive(Clone)]
 pub(super) struct TlsSettings {
-    /// Authorities that are trusted; none for those of the system.
+    /// The trusted authorities; `None` for those of the system.
     pub(super) authorities: Option<Pem>,
-    /// The client's own certificate with its key.
+    /// The client's own certificate, and its key.
     pub(super) identity: Option<(Pem, Pem)>,
     pub(super) key_password: Option<String>,
-    /// Whether the broker's certificate is looked at.
+    /// True if the broker's certificate is verified.
     pub(super) verifies: bool,
-    /// Whether it has to be for the host's name.
+    /// True if the certificate must be for the host's name.
     pub(super) verifies_name: bool,
 }
 
-/// How this client logs in.
+/// The settings of the login.
 #[derive(Clone)]
 pub(super) enum LoginSettings {
     /// A user with a password.
     Plain { user: String, password: String },
-    /// The same, by a proof that the password is known.
+    /// A user with a password, which SCRAM proves without sending it.
     Scram { hash: ScramHash, user: String, password: String },
     /// A token.
     Bearer { token: Pem, extensions: String },
 }
 
-/// All of it.
+/// The settings of TLS, of the login, and of the address family.
 #[derive(Clone, Default)]
 pub(crate) struct AccessSettings {
     pub(super) tls: Option<TlsSettings>,
@@ -77,7 +77,7 @@ pub(crate) struct AccessSettings {
     pub(super) family: AddressFamily,
 }
 
-/// Properties of TLS that librdkafka has and this client does not.
+/// TLS properties that librdkafka supports and the native client does not.
 const TLS_NOT_HERE: [&str; 9] = [
     "ssl.keystore.location",
     "ssl.crl.location",
@@ -98,10 +98,10 @@ const TOKEN_SERVER: &str = "write `token_file=FILE` into `sasl.oauthbearer.confi
 type Value<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl AccessSettings {
-    /// Reads properties by their names.
+    /// Reads the settings from properties, which `value` returns by name.
     ///
     /// # Errors
-    /// A value that is none, or a property that this client does not have.
+    /// A value is not valid, or the native client does not support the property.
     pub(crate) fn of(value: Value<'_>) -> Result<AccessSettings, AccessError> {
         const PROTOCOL: &str = "security.protocol";
         let protocol = value(PROTOCOL).unwrap_or_default().to_ascii_lowercase();
@@ -132,7 +132,7 @@ fn tls(value: Value<'_>) -> Result<TlsSettings, AccessError> {
         (None, its) => its.map(|its| Pem::File(file, its)),
     };
     let is = |name: &str, word: &str| value(name).is_some_and(|it| it.eq_ignore_ascii_case(word));
-    // librdkafka looks for the system's authorities itself with `probe`.
+    // With `probe`, librdkafka uses the system's authorities.
     let authorities = match pem("ssl.ca.pem", "ssl.ca.location") {
         Some(Pem::File(_, name)) if name == "probe" => None,
         other => other,
@@ -248,7 +248,7 @@ mod tests {
         let user = "sasl.mechanism=plain\nsasl.username=a\nsasl.password=b";
         assert_eq!(parts(&format!("security.protocol=sasl_plaintext\n{user}")), Ok((false, true)));
         assert_eq!(parts(&format!("security.protocol=sasl_ssl\n{user}")), Ok((true, true)));
-        // They are read only where they have an effect.
+        // These properties are read only where they have an effect.
         assert_eq!(parts("sasl.mechanism=GSSAPI\nssl.keystore.location=x"), Ok((false, false)));
     }
 

@@ -1,4 +1,4 @@
-//! A socket that blocks, with what carries its bytes.
+//! A blocking socket with its channel.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::access::Access;
 use super::channel::Channel;
 
-/// A connection that blocks, with TLS if the cluster is reached with it. Before a login.
+/// A blocking connection, with TLS if the access has it. It has not logged in.
 #[derive(Debug)]
 pub(crate) struct SecureStream {
     socket: TcpStream,
@@ -16,11 +16,11 @@ pub(crate) struct SecureStream {
 
 impl SecureStream {
     /// Connects within `limit` to `address`, where `host` listens. A read or write returns after `wait` at the latest,
-    /// with an error of the kind `WouldBlock` or `TimedOut`, and can be repeated. A TLS handshake takes place with the
-    /// first bytes.
+    /// with an error of the kind `WouldBlock` or `TimedOut`, and can be repeated. The TLS handshake takes place with
+    /// the first bytes.
     ///
     /// # Errors
-    /// The address does not take the connection.
+    /// The address does not accept the connection, or the host name cannot be in a certificate.
     pub(crate) fn connect(
         (host, address): (&str, SocketAddr),
         access: &Access,

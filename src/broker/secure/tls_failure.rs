@@ -1,44 +1,44 @@
-//! Why a TLS handshake does not succeed: each cause by itself.
+//! The reasons why a TLS handshake fails.
 
 use std::io;
 
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-/// Why a connection has no TLS.
+/// The reason why a connection has no TLS.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TlsFailure {
-    /// The authority of the broker's certificate is none that is trusted.
+    /// The authority of the broker's certificate is not trusted.
     #[error("its certificate is of an authority that is not trusted")]
     Untrusted,
-    /// The broker's certificate is for other hosts.
+    /// The broker's certificate is for these other hosts.
     #[error("its certificate is not for this name, but for {}", names(.0))]
     WrongName(Vec<String>),
-    /// The broker's certificate was good until then.
+    /// The broker's certificate has expired. The text names the day, if it is known.
     #[error("its certificate has expired{0}")]
     Expired(String),
-    /// The broker's certificate is good only from then on.
+    /// The broker's certificate is not valid yet. The text names the day, if it is known.
     #[error("its certificate is not valid yet{0}")]
     NotYetValid(String),
-    /// The broker's certificate cannot be used for another reason.
+    /// The broker's certificate is refused for another reason.
     #[error("its certificate is refused: {0}")]
     BadCertificate(String),
-    /// The broker wants a certificate of the client, or another one.
+    /// The broker requires a certificate of the client, or does not accept the one it got.
     #[error("it {0}")]
     ClientCertificate(&'static str),
-    /// What answers is no TLS.
+    /// The answer is not TLS.
     #[error("it does not answer in TLS")]
     NoTls,
-    /// The host's name cannot be in a certificate.
+    /// The host name cannot be in a certificate.
     #[error("its host name is none that a certificate can be for")]
     NoName,
-    /// The two sides do not understand each other.
+    /// Any other error of the handshake.
     #[error("the TLS handshake failed: {0}")]
     Handshake(String),
 }
 
 impl TlsFailure {
-    /// From what rustls says.
+    /// The failure for an error of rustls.
     pub(super) fn of(error: &Error) -> TlsFailure {
         match error {
             Error::InvalidCertificate(why) => TlsFailure::of_certificate(why),
@@ -87,7 +87,7 @@ impl TlsFailure {
         }
     }
 
-    /// What an error of a [`Channel`](super::Channel) says about TLS, if it is about that.
+    /// The TLS failure in an error of a [`Channel`](super::Channel); `None` for other errors.
     pub(crate) fn in_error(error: &io::Error) -> Option<&TlsFailure> {
         error.get_ref()?.downcast_ref()
     }
@@ -97,7 +97,7 @@ impl TlsFailure {
     }
 }
 
-/// Names of a certificate that a message has at most.
+/// Most names of a certificate in a message.
 const NAMES_MAX: usize = 4;
 
 fn names(names: &[String]) -> String {
@@ -110,13 +110,13 @@ fn names(names: &[String]) -> String {
     }
 }
 
-/// A name without the kind that rustls writes around it: `DnsName("a")`, `IpAddress(127.0.0.1)`.
+/// A name without the kind that rustls adds: `DnsName("a")`, `IpAddress(127.0.0.1)`.
 fn plain_name(name: &str) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
     inner.trim_matches('"').to_owned()
 }
 
-/// The day, in UTC.
+/// The date, in UTC.
 fn date(time: UnixTime) -> String {
     let second = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     let at = jiff::Timestamp::from_second(second);

@@ -1,14 +1,14 @@
-//! Where the token of OAUTHBEARER comes from.
+//! The token of OAUTHBEARER, and its first message.
 
 use super::settings::Pem;
 
-/// The largest file of a token that is read, in bytes.
+/// Most bytes read from a token file.
 const TOKEN_BYTES_MAX: u64 = 1 << 16;
 
-/// The token. A file is read for each login, so that one that another process renews is current.
+/// The token. A file is read for each login, so that a token that another process has renewed is used.
 ///
 /// # Errors
-/// The file cannot be read, or has no token. The text has no value.
+/// The file cannot be read, or has no token. The text contains no value.
 pub(super) fn token(source: &Pem) -> Result<String, String> {
     use std::io::Read as _;
 

@@ -1,5 +1,5 @@
-//! Which certificates of a broker are taken: those of a trusted authority for the host's name, unless the user wants
-//! less.
+//! The verification of a broker's certificate: a trusted authority must have issued it for the host's name, unless the
+//! user disables one or both checks.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// See the module.
+/// Verifies the certificates of brokers.
 #[derive(Debug)]
 pub(super) struct BrokerVerifier {
-    /// None where any certificate is taken (`enable.ssl.certificate.verification=false`).
+    /// The trusted authorities. `None` accepts any certificate (`enable.ssl.certificate.verification=false`).
     pub(super) authorities: Option<Arc<WebPkiServerVerifier>>,
-    /// Whether the name counts (`ssl.endpoint.identification.algorithm`).
+    /// True if the certificate must be for the host's name (`ssl.endpoint.identification.algorithm`).
     pub(super) verifies_name: bool,
-    /// Checks signatures.
+    /// The algorithms for signatures.
     pub(super) provider: Arc<CryptoProvider>,
 }
 
@@ -32,7 +32,7 @@ impl ServerCertVerifier for BrokerVerifier {
         let Some(authorities) = &self.authorities else {
             return Ok(ServerCertVerified::assertion());
         };
-        // The name is what is looked at last.
+        // The name is checked last, so that all other checks have passed.
         match authorities.verify_server_cert(certificate, between, name, ocsp, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

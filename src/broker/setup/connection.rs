@@ -1,48 +1,48 @@
-//! Why no broker can be talked to, and what to do about it.
+//! The reasons why no broker can be reached, and their remedies.
 
 use std::fmt;
 
 use crate::broker::secure::{LoginError, TlsFailure};
 
-/// What is in the way between the client and a broker.
+/// The failure of a connection to a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionFailure {
     pub(in crate::broker) kind: Kind,
-    /// `host:port`, if it is known.
+    /// `host:port`; empty if it is not known.
     pub(in crate::broker) address: String,
-    /// What the client library said, without values from outside the scenario; or what else was found.
+    /// The client library's text, without values from outside the scenario, or a description of what was found instead.
     pub(in crate::broker) said: String,
 }
 
-/// What a client that is not librdkafka's meets.
+/// The failures of a connection that is not librdkafka's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::broker) enum Obstacle {
-    /// The name of the host is unknown.
+    /// The host name cannot be resolved.
     NotResolved,
-    /// Nothing listens there.
+    /// The host refuses the connection.
     Refused,
-    /// There is no way there.
+    /// There is no route to the host.
     Unreachable,
     /// The host does not answer.
     NoAnswer,
-    /// The connection is taken, and nothing is answered.
+    /// The connection is accepted, and no request is answered.
     Silent,
     /// The connection is closed at the first request.
     Closed,
-    /// What is answered is not Kafka's protocol.
+    /// The answer is not in Kafka's protocol.
     Unreadable,
-    /// Anything else.
+    /// Any other failure.
     Other,
 }
 
-/// Kinds of failure, the most telling ones first.
+/// Kinds of failure, the most specific ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::broker) enum Kind {
     Authentication,
     Mechanism,
     NoSasl,
     NoToken,
-    /// The server of tokens gives none.
+    /// The token server gives no token.
     TokenServer,
     Expired,
     WrongName,
@@ -50,7 +50,7 @@ pub(in crate::broker) enum Kind {
     ClientCertificate,
     Certificate,
     NoTls,
-    /// Found by a look at the listener; so are the next three.
+    /// Only a query of the listener finds this kind and the next three.
     Tls,
     SaslWith,
     Controller,
@@ -67,14 +67,14 @@ pub(in crate::broker) enum Kind {
 }
 
 impl Kind {
-    /// Whether trying again cannot help.
+    /// True if retries cannot succeed.
     fn is_certain(self) -> bool {
         self <= Kind::Family
     }
 }
 
 impl ConnectionFailure {
-    /// What a client of our own has met at an address.
+    /// The failure of a connection without librdkafka.
     pub(in crate::broker) fn met(obstacle: Obstacle, address: &str, said: &str) -> Self {
         let kind = match obstacle {
             Obstacle::NotResolved => Kind::NotResolved,
@@ -89,7 +89,7 @@ impl ConnectionFailure {
         ConnectionFailure::found(kind, address, said)
     }
 
-    /// Why a client of our own has no TLS with an address.
+    /// The failure of a TLS handshake without librdkafka.
     pub(in crate::broker) fn of_tls(failure: &TlsFailure, address: &str) -> ConnectionFailure {
         let kind = match failure {
             TlsFailure::Untrusted => Kind::Untrusted,
@@ -102,7 +102,7 @@ impl ConnectionFailure {
         ConnectionFailure::found(kind, address, &failure.to_string())
     }
 
-    /// Why a login of our own at an address does not succeed; `said` has no value from outside the scenario.
+    /// The failure of a login without librdkafka. `said` contains no value from outside the scenario.
     pub(in crate::broker) fn of_login(error: &LoginError, address: &str, said: &str) -> Self {
         let kind = match error {
             LoginError::Mechanism { .. } => Kind::Mechanism,
@@ -114,32 +114,32 @@ impl ConnectionFailure {
         ConnectionFailure::found(kind, address, said)
     }
 
-    /// The more telling one of two.
+    /// The more specific one of two failures.
     pub(in crate::broker) fn worse(self, other: ConnectionFailure) -> ConnectionFailure {
         if other.kind < self.kind { other } else { self }
     }
 
-    /// Nothing was reported at all.
+    /// The failure if nothing was reported at all.
     pub(in crate::broker) fn silence() -> ConnectionFailure {
         ConnectionFailure { kind: Kind::Silent, address: String::new(), said: String::new() }
     }
 
-    /// Whether trying again cannot help.
+    /// True if retries cannot succeed.
     pub(in crate::broker) fn is_certain(&self) -> bool {
         self.kind.is_certain()
     }
 
-    /// Found at an address, without the client library.
+    /// A failure at an address, found without the client library.
     pub(in crate::broker) fn found(kind: Kind, address: &str, said: &str) -> ConnectionFailure {
         ConnectionFailure { kind, address: address.to_owned(), said: said.to_owned() }
     }
 
-    /// Where a name leads to, if it was looked up.
+    /// The addresses of the host name, for a message; empty if it was not resolved.
     fn addresses(&self) -> String {
         self.said.strip_prefix("at ").map_or(String::new(), |addresses| format!(" at {addresses}"))
     }
 
-    /// What to do about it.
+    /// The remedy, for a message.
     pub(super) fn remedy(&self) -> &'static str {
         match self.kind {
             Kind::Authentication => {

@@ -1,4 +1,4 @@
-//! Why a cluster cannot be prepared for a run.
+//! The reasons why a cluster cannot be prepared for a run.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use thiserror::Error;
 use super::connection::ConnectionFailure;
 use crate::base::{batch_bytes, batch_payload_max, format_count, format_duration};
 
-/// Why a cluster cannot be prepared for a run. Every message says what to do about it.
+/// The reason why a cluster cannot be prepared for a run. Every message contains a remedy.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SetupError {
-    /// The user has interrupted.
+    /// The user has interrupted the run.
     #[error("interrupted")]
     Interrupted,
-    /// No broker can be talked to.
+    /// No broker can be reached.
     #[error("no connection to the cluster at `{bootstrap}`: {failure} (tried for {}); {}", seconds(*.waited), .failure.remedy())]
     NoConnection {
         /// The addresses that were tried.
         bootstrap: String,
-        /// What is in the way.
+        /// The failure of the connection.
         failure: ConnectionFailure,
-        /// How long it was tried.
+        /// The time spent on attempts.
         waited: Duration,
     },
-    /// The cluster answers, and names brokers at addresses that cannot be reached.
+    /// The cluster answers, and advertises brokers at addresses that cannot be reached.
     #[error(
         "the cluster at `{bootstrap}` advertises {}, which cannot be reached from here; correct `advertised.listeners` \
          of that broker, or use a listener in `--bootstrap` that is meant for clients on this machine",
@@ -45,7 +45,7 @@ pub enum SetupError {
     TooFewBrokers {
         /// The topic.
         topic: String,
-        /// Brokers that are there.
+        /// The number of brokers in the cluster.
         found: usize,
         /// The replication factor of the scenario.
         wanted: u32,
@@ -56,23 +56,23 @@ pub enum SetupError {
          altered: use `--set topic.partitions={found}`, or another `topic.name`"
     )]
     OtherPartitions {
-        /// Its name.
+        /// The topic.
         topic: String,
-        /// Its partitions.
+        /// The number of partitions it has.
         found: usize,
-        /// The scenario's.
+        /// The number of partitions in the scenario.
         wanted: u32,
     },
-    /// The topic exists, and the run was not allowed to write into it.
+    /// The topic exists, and the user has not allowed the run to write into it.
     #[error(
         "topic `{topic}` exists{}, and this run would write into it; add `--allow-existing-topic` if that is \
          meant (`check --connect` shows which groups read it), or leave `topic.name` out for a topic of the run's own",
         holding(*.records)
     )]
     NoConsent {
-        /// Its name.
+        /// The topic.
         topic: String,
-        /// Its records, if they are known.
+        /// The number of its records; `None` if it is not known.
         records: Option<u64>,
     },
     /// The run only reads, and the topic does not exist.
@@ -80,20 +80,20 @@ pub enum SetupError {
         "topic `{topic}` does not exist, and a run with `load.producers = 0` creates none; correct `topic.name`"
     )]
     NothingToRead {
-        /// Its name.
+        /// The topic.
         topic: String,
     },
     /// The topic could not be created.
     #[error("topic `{topic}` cannot be created: {reason}; {remedy}")]
     NotCreated {
-        /// Its name.
+        /// The topic.
         topic: String,
-        /// What the broker said.
+        /// The broker's error.
         reason: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
-    /// The topic does not take records of this size.
+    /// The topic does not accept records of this size.
     #[error(
         "`load.payload` of {payload} B is more than topic `{topic}` takes: its `max.message.bytes` is {limit}; the \
          largest payload is {largest}B, or raise `max.message.bytes` of the topic"
@@ -103,7 +103,7 @@ pub enum SetupError {
         topic: String,
         /// Bytes of a record's payload.
         payload: u64,
-        /// Bytes of a batch the topic takes.
+        /// Bytes of the largest batch that the topic accepts.
         limit: u64,
         /// Bytes of the largest payload that fits.
         largest: u64,
@@ -114,30 +114,30 @@ pub enum SetupError {
     /// The group has no coordinator.
     #[error("group `{group}` has no coordinator after {}: {reason}", seconds(*.waited))]
     NoCoordinator {
-        /// Its name.
+        /// The group.
         group: String,
-        /// How long one was asked for.
+        /// The time spent on attempts.
         waited: Duration,
-        /// Why, as far as it is known, and what to do.
+        /// The reason, if it is known, and the remedy.
         reason: String,
     },
-    /// The client does not take its properties, which no broker has to do with.
+    /// The client library refuses the client's properties. No broker is involved.
     #[error(
         "{reason}; check the properties in `[client]`, in the client file and in LANEKEEPER_CLIENT_* of the \
          environment, and the files they name"
     )]
     NotMade {
-        /// What the client library said, without values from outside the scenario.
+        /// The client library's text, without values from outside the scenario.
         reason: String,
     },
-    /// Anything else that did not succeed.
+    /// Any other step that failed.
     #[error("{what} failed after {}: {reason}; check the cluster's health, or raise `run.startup`", seconds(*.waited))]
     Failed {
-        /// What was tried.
+        /// The step.
         what: &'static str,
-        /// What the broker or the client library said.
+        /// The error of the broker or the client library.
         reason: String,
-        /// How long it was tried.
+        /// The time spent on attempts.
         waited: Duration,
     },
 }
@@ -145,20 +145,20 @@ pub enum SetupError {
 /// A broker that cannot be reached at the address it advertises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreachableBroker {
-    /// Its id.
+    /// The `node.id`.
     pub id: i32,
     /// `host:port`.
     pub address: String,
-    /// Why not.
+    /// The error of the connection attempt.
     pub reason: String,
 }
 
 impl SetupError {
-    /// Checks that a topic whose batches have at most `limit` bytes takes records with this payload, in bytes. A limit
-    /// that is not known refuses none.
+    /// Checks that a topic whose batches have at most `limit` bytes accepts records with this payload, in bytes. `None`
+    /// means that the limit is not known, and the check succeeds.
     ///
     /// # Errors
-    /// A batch with one such record is larger.
+    /// A batch with one such record is larger than the limit.
     pub(in crate::broker) fn unless_it_fits(
         topic: &str,
         payload: u64,
@@ -180,7 +180,7 @@ impl fmt::Display for UnreachableBroker {
     }
 }
 
-/// Brokers that a message names.
+/// Most brokers that a message names.
 const NAMED_MAX: usize = 3;
 
 fn addresses(unreachable: &[UnreachableBroker]) -> String {
@@ -196,7 +196,7 @@ fn addresses(unreachable: &[UnreachableBroker]) -> String {
     text
 }
 
-/// How many records a topic has, for a message.
+/// The number of records in a topic, for a message; empty for `None`.
 fn holding(records: Option<u64>) -> String {
     records.map_or(String::new(), |records| format!(" with {} records", format_count(records)))
 }
@@ -206,7 +206,7 @@ pub(in crate::broker) fn counted_brokers(count: usize) -> String {
     format!("{count} broker{}", if count == 1 { "" } else { "s" })
 }
 
-/// A length of time for a message, in tenths of a second from one second on.
+/// A duration for a message, in tenths of a second from one second on.
 fn seconds(time: Duration) -> String {
     match time.as_secs_f64() {
         seconds if seconds < 1.0 => format_duration(Duration::from_millis(time.as_millis() as u64)),

@@ -1,4 +1,4 @@
-//! What an administrator finds on a cluster.
+//! The results of an administrator's queries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use super::failure::SetupError;
 use super::rights::NeededRight;
 
-/// What a cluster says about itself and the run's topic.
+/// The brokers of a cluster, and the run's topic on it.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Brokers that are there.
+    /// The number of brokers.
     pub brokers: usize,
-    /// The topic's partitions, `None` when it does not exist.
+    /// The number of partitions of the topic; `None` if it does not exist.
     pub partitions: Option<usize>,
 }
 
 impl Found {
-    /// What an inspection goes on with, and whether the topic is hidden from this user. Where it is, and rights are known,
-    /// all rights that are missing are named together.
+    /// The result that an inspection continues with, and true if the topic is hidden from this user. An inspection that
+    /// knows the user's rights lists all missing ones together, so that a hidden topic is no error then.
     ///
     /// # Errors
-    /// Why there is nothing to go on with.
+    /// The error of `connected`, unless the topic is hidden and rights are known.
     pub(in crate::broker) fn or_hidden(
         connected: Result<Found, SetupError>,
         are_rights_known: bool,
@@ -34,84 +34,86 @@ impl Found {
     }
 }
 
-/// The replicas of the run's topic, and the brokers they may be on.
+/// The replicas of the run's topic, and the brokers of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicReplicas {
-    /// The fewest copies that a partition has.
+    /// The smallest number of replicas that a partition has.
     pub copies: u32,
-    /// The topic's `min.insync.replicas`; `None` where the user may not see it.
+    /// The topic's `min.insync.replicas`; `None` if the user may not see it.
     pub min_insync: Option<u32>,
     /// The ids of all brokers.
     pub brokers: BTreeSet<u32>,
 }
 
-/// What was found.
+/// The result of an inspection.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// How long the first answer took.
+    /// The time until the first answer.
     pub took: Duration,
-    /// The cluster's own id, if it tells one.
+    /// The id of the cluster; `None` if the cluster gives none.
     pub cluster: Option<String>,
-    /// Every broker as it advertises itself, by id. All of them can be reached.
+    /// The advertised address of every broker, by id. All of them can be reached.
     pub brokers: Vec<(i32, String)>,
-    /// Which requests the brokers take, or why that is not known.
+    /// The requests that the brokers support. The error says why they are not known.
     pub requests: Result<Requests, String>,
     /// The topic's name.
     pub topic: String,
-    /// The topic, `None` if it does not exist.
+    /// The topic; `None` if it does not exist.
     pub existing: Option<ExistingTopic>,
-    /// Whether the topic is not shown to this user.
+    /// True if the topic is hidden from this user.
     pub is_hidden: bool,
-    /// Why the topic could not be created, if it does not exist.
+    /// The reason why the topic could not be created; `None` if it exists or could be created.
     pub not_created: Option<SetupError>,
-    /// What the run needs to be allowed, or why that is not known.
+    /// The rights that the run needs. The error says why they are not known.
     pub rights: Result<Vec<NeededRight>, String>,
 }
 
-/// The requests that the brokers take.
+/// The requests that the brokers support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requests {
     /// Highest version of Produce.
     pub produce: Option<i16>,
     /// Highest version of Fetch.
     pub fetch: Option<i16>,
-    /// Whether groups of the consumer protocol (KIP-848) are served.
+    /// True if groups of the consumer protocol (KIP-848) are enabled.
     pub has_consumer_protocol: bool,
 }
 
-/// A topic that is there.
+/// A topic that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExistingTopic {
-    /// Partitions.
+    /// The number of partitions.
     pub partitions: usize,
-    /// The fewest copies that a partition has.
+    /// The smallest number of replicas that a partition has.
     pub copies: usize,
-    /// Offsets between the beginning and the end of every partition; `None` if not every partition answers.
+    /// The number of offsets between the beginning and the end of all partitions; `None` if not every partition
+    /// answers.
     pub records: Option<u64>,
-    /// `retention.ms`, where the user may see it.
+    /// `retention.ms`; `None` if the user may not see it.
     pub retention_ms: Option<i64>,
-    /// `retention.bytes`, where the user may see it.
+    /// `retention.bytes`; `None` if the user may not see it.
     pub retention_bytes: Option<i64>,
-    /// Groups with committed offsets on it and the records they have not read, by name; or why that is not known.
+    /// The number of unread records of each group with committed offsets on the topic, by name. The error says why it
+    /// is not known.
     pub groups: Result<BTreeMap<String, u64>, String>,
-    /// Groups of the cluster that were not looked at.
+    /// The number of groups of the cluster that were not queried.
     pub groups_left: usize,
 }
 
-/// A topic or a group that a run has left behind.
+/// A topic or a group that an earlier run has left on the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftBehind {
-    /// Its name.
+    /// The name of the topic or group.
     pub name: String,
-    /// Whether it is a topic; if not, it is a group.
+    /// True for a topic, false for a group.
     pub is_topic: bool,
-    /// What is in it.
+    /// A description of the content.
     pub holds: String,
-    /// Why it may be in use.
+    /// The reason why it may be in use; `None` if it is not.
     pub in_use: Option<InUse>,
 }
 
-/// Why something that a run has left may be in use.
+/// The reason why a topic or a group of an earlier run may be in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InUse {
     /// A record in the topic is less than 10 min old.

@@ -1,6 +1,6 @@
-//! A closer look at a failure: what the listener is, and which addresses a name has.
+//! Finds out more about a connection failure: the type of the listener, and the addresses of its name.
 //!
-//! librdkafka says that a connection was closed or refused, and not what is behind it.
+//! librdkafka reports that a connection was closed or refused, but not the cause.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -11,13 +11,13 @@ use super::reach::listed;
 use crate::broker::listener::{Dialogue, DialogueError, ListenerKind, kind_of};
 use crate::broker::secure::{Access, AddressFamily, TlsFailure, host_of};
 
-/// How long each connection may take.
+/// Time limit of each connection.
 const LIMIT: Duration = Duration::from_secs(1);
-/// Addresses of a name that are tried.
+/// Most addresses of a name that are tried.
 const TRIED_MAX: usize = 4;
 
-/// The same failure, with what can be found out about it in a few seconds. `access` says how the client reaches the
-/// cluster.
+/// The failure with its cause, if queries of the listener find one within a few seconds. `access` is the client's
+/// access to the cluster.
 pub(in crate::broker) fn closer(failure: ConnectionFailure, access: &Access) -> ConnectionFailure {
     let better = match failure.kind {
         Kind::TlsOrSasl | Kind::Sasl | Kind::NoKafka | Kind::Silent | Kind::Other => {
@@ -33,14 +33,14 @@ pub(in crate::broker) fn closer(failure: ConnectionFailure, access: &Access) -> 
     better.unwrap_or(failure)
 }
 
-/// Whether an address is one of a controller.
+/// The failure if the first address of `bootstrap` is one of a controller; `None` for any other listener.
 pub(in crate::broker) fn controller(bootstrap: &str) -> Option<ConnectionFailure> {
     let name = bootstrap.split(',').next()?.trim();
     let is_controller = kind(name) == Some(ListenerKind::Controller);
     is_controller.then(|| ConnectionFailure::found(Kind::Controller, name, ""))
 }
 
-/// What listens at `host:port`.
+/// The type of the listener at `host:port`; `None` if it is not known.
 fn kind(name: &str) -> Option<ListenerKind> {
     let addresses = name.to_socket_addrs().ok()?.take(TRIED_MAX);
     { addresses }.find_map(|address| kind_of(address, LIMIT))
@@ -68,14 +68,14 @@ fn with_sasl(failure: &ConnectionFailure) -> Option<ConnectionFailure> {
     Some(ConnectionFailure::found(Kind::NoTls, at, &said))
 }
 
-/// What is wrong with a certificate: librdkafka does not tell the causes apart.
+/// The cause of a certificate failure, which librdkafka does not tell.
 fn of_certificate(failure: &ConnectionFailure, access: &Access) -> Option<ConnectionFailure> {
     let at = failure.address.as_str();
     let cause = over_tls(at, access).filter(|_| access.has_tls())?.err()?;
     Some(ConnectionFailure::of_tls(&cause, at))
 }
 
-/// The mechanisms of SASL that a listener with TLS takes, if it has SASL; or why there is no TLS with it.
+/// The SASL mechanisms that a listener with TLS supports, `None` without SASL; or the failure of the TLS handshake.
 fn over_tls(name: &str, access: &Access) -> Option<Result<Option<Vec<String>>, TlsFailure>> {
     let addresses = name.to_socket_addrs().ok()?.take(TRIED_MAX);
     let asked = |address| {
@@ -89,7 +89,7 @@ fn over_tls(name: &str, access: &Access) -> Option<Result<Option<Vec<String>>, T
     })
 }
 
-/// Which addresses the name has, and whether the client tries those that take connections.
+/// Resolves the name, and checks if the client tries the addresses that accept connections.
 fn of_addresses(failure: &ConnectionFailure, family: AddressFamily) -> Option<ConnectionFailure> {
     let name = failure.address.as_str();
     let addresses: Vec<SocketAddr> = name.to_socket_addrs().ok()?.take(TRIED_MAX).collect();

@@ -1,30 +1,30 @@
-//! Which right a user lacks, when a broker refuses something.
+//! The right that a user lacks when a broker refuses a request.
 //!
-//! The operations that each request needs: Kafka's documentation, "Authorization and ACLs", section "Protocols". The
-//! numbers of errors: section "Error Codes" of its protocol guide.
+//! The operations that each request needs are in Kafka's documentation, "Authorization and ACLs", section "Protocols".
+//! The error codes are in section "Error Codes" of its protocol guide.
 
 const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 const GROUP_AUTHORIZATION_FAILED: i16 = 30;
 const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 
-/// What was tried.
+/// The action that a broker refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::broker) enum Doing {
-    /// Looking at a topic.
+    /// Describing a topic.
     Describe,
     /// Creating a topic.
     Create,
     /// Deleting a topic.
     Delete,
-    /// Reading records, or taking part in a group and committing for it.
+    /// Reading records, joining a group, or committing for it.
     Read,
     /// Appending records.
     Write,
 }
 
-/// Which right is missing on which resource, and how to give it, by the number of an error in Kafka's protocol. `None` if
-/// it is another error.
+/// The right that is missing, its resource, and how to grant it, for an error code of Kafka's protocol. `None` if the
+/// code is not an authorization error.
 pub(in crate::broker) fn right_missing_by(
     code: i16,
     doing: Doing,
@@ -63,7 +63,8 @@ pub(in crate::broker) fn right_missing_by(
     ))
 }
 
-/// The option of `kafka-acls.sh` for a topic or a group. A run's own has another name each time.
+/// The option of `kafka-acls.sh` for a topic or a group. Names that a run generates differ each time, so their option
+/// is a prefix.
 pub(in crate::broker) fn acl_option(kind: &str, name: &str) -> String {
     match name.starts_with("lanekeeper-") {
         true => format!("--{kind} lanekeeper- --resource-pattern-type prefixed"),

@@ -1,7 +1,7 @@
-//! What the administrators of all client libraries share: what they do, what they find, what stands in the way of it, and
-//! how long it may take.
+//! The parts that the administrators of all client libraries share: their operations, their results, the reasons for
+//! failures, and time limits.
 //!
-//! What stands in the way is found within seconds where it can be told: `closer` asks the listener itself, and
+//! The cause of a failure is found within seconds where that is possible: `closer` queries the listener itself, and
 //! `find_unreachable` tries the addresses that the cluster advertises.
 
 mod administrator;

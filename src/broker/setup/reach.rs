@@ -1,9 +1,9 @@
-//! Whether brokers can be reached at the addresses they advertise.
+//! Checks that brokers can be reached at the addresses they advertise.
 //!
-//! A cluster answers at the address it is asked at, and then names every broker's own address. If that one is wrong, a
-//! client waits for minutes and names no reason; a plain TCP connection tells within seconds.
+//! A cluster answers at its bootstrap address, and then returns the advertised address of every broker. If one is
+//! wrong, a client waits for minutes and reports no reason. A plain TCP connection shows it within seconds.
 //!
-//! How long something may take, and whether the user still wants it.
+//! Also [`Deadline`], the time limit of an operation that the user may interrupt.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -20,11 +20,11 @@ use crate::broker::secure::AddressFamily;
 /// A broker as the cluster advertises it.
 #[derive(Clone, Debug)]
 pub(in crate::broker) struct Advertised {
-    /// Its `node.id`.
+    /// The `node.id`.
     pub(in crate::broker) id: i32,
-    /// Host and port.
+    /// The advertised host.
     pub(in crate::broker) host: String,
-    /// See above.
+    /// The advertised port.
     pub(in crate::broker) port: i32,
 }
 
@@ -38,13 +38,13 @@ impl Advertised {
     }
 }
 
-/// How long a broker may take to accept a connection.
+/// Longest time for a broker to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Connections that are tried at a time.
+/// Most connections tried at the same time.
 const AT_A_TIME: usize = 16;
 
-/// The brokers that do not accept a connection. Blocks for at most 5 s more than there are turns of 16 brokers, and
-/// not longer than `deadline`; brokers that could not be tried by then are left out.
+/// The brokers that do not accept a connection. Blocks for at most 5 s per 16 brokers plus 5 s, and not longer than
+/// `deadline`. Brokers that could not be tried by then are left out.
 pub(in crate::broker) fn find_unreachable(
     brokers: &[Advertised],
     family: AddressFamily,
@@ -57,7 +57,7 @@ pub(in crate::broker) fn find_unreachable(
         let limit = deadline.left().min(CONNECT_LIMIT);
         let trying = std::thread::Builder::new().name("reach".to_owned()).spawn(move || {
             loop {
-                // The guard must not live during the connection.
+                // The guard must be dropped before the connection attempt.
                 let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some(broker) = next else { return };
                 let unreachable =
@@ -74,7 +74,7 @@ pub(in crate::broker) fn find_unreachable(
     drop(report);
     let mut open: Vec<&Advertised> = brokers.iter().collect();
     let mut unreachable = Vec::new();
-    // Resolving a name cannot be cut short, so that threads are not waited for.
+    // Resolving a name cannot be interrupted, so that the threads are not joined.
     let turns = u32::try_from(brokers.len().div_ceil(AT_A_TIME)).unwrap_or(1);
     let last = deadline.cut(CONNECT_LIMIT * (turns + 1));
     while !open.is_empty() {
@@ -123,7 +123,7 @@ pub(super) fn listed(addresses: &[SocketAddr]) -> String {
     }
 }
 
-/// A limit of time that several steps share. Cheap to clone; every clone ends at the same moment.
+/// A time limit that several steps share. Clones are cheap, and end at the same time.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     clock: Clock,
@@ -133,24 +133,24 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Begins now and is over after `limit`, or as soon as `interrupted` turns true.
+    /// A limit that begins now and is over after `limit`, or as soon as `interrupted` turns true.
     pub fn new(clock: Clock, limit: Duration, interrupted: watch::Receiver<bool>) -> Deadline {
         Deadline { interrupted: Some(interrupted), ..Deadline::of(clock, limit) }
     }
 
-    /// The same for a step that an interruption does not end.
+    /// A limit that an interruption does not end.
     pub fn of(clock: Clock, limit: Duration) -> Deadline {
         let began = clock.now();
         Deadline { clock, began, at: began + limit, interrupted: None }
     }
 
-    /// The same, over after `limit` from now on at the latest.
+    /// This limit, shortened so that it is over after `limit` from now on at the latest.
     pub(in crate::broker) fn cut(&self, limit: Duration) -> Deadline {
         let at = self.at.min(self.clock.now() + limit);
         Deadline { at, ..self.clone() }
     }
 
-    /// Time left, zero when it is over.
+    /// The time left; zero if the limit is over or the user has interrupted.
     pub fn left(&self) -> Duration {
         match self.is_interrupted() {
             true => Duration::ZERO,
@@ -158,22 +158,22 @@ impl Deadline {
         }
     }
 
-    /// Time that has passed since it began.
+    /// The time since the limit began.
     pub fn passed(&self) -> Duration {
         self.clock.now().remaining(self.began)
     }
 
-    /// Whether the user has interrupted.
+    /// True if the user has interrupted.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.as_ref().is_some_and(|interrupted| *interrupted.borrow())
     }
 
-    /// Whether no time is left.
+    /// True if no time is left.
     pub fn is_over(&self) -> bool {
         self.left().is_zero()
     }
 
-    /// Blocks the thread for `pause`, or for what is left if that is less.
+    /// Blocks the thread for `pause`, or for the time left if that is shorter.
     pub(in crate::broker) fn pause(&self, pause: Duration) {
         std::thread::sleep(pause.min(self.left()));
     }
@@ -186,7 +186,7 @@ mod tests {
     use std::net::TcpListener;
 
     #[cfg(target_os = "linux")]
-    /// A listener that never takes a connection, with as many as wait there: the system drops more, as a firewall does.
+    /// A listener that accepts no connection, with a full backlog: Linux drops further connections, as a firewall does.
     fn full() -> (TcpListener, Vec<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -196,7 +196,7 @@ mod tests {
         (listener, taken)
     }
 
-    // The system of macOS refuses what does not find room.
+    // macOS refuses connections that do not fit into the backlog.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_broker_behind_a_firewall_gives_no_answer_and_holds_up_no_other() {

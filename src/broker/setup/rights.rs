@@ -1,4 +1,4 @@
-//! What a run needs to be allowed, and whether its user has it: asked on a connection of its own, after the login.
+//! The rights that a run needs, and if its user has them. They are queried on a separate connection, after the login.
 
 use std::time::Duration;
 
@@ -13,25 +13,25 @@ use crate::plan::{CheckpointPlan, Plan};
 pub struct NeededRight {
     /// The operation, by Kafka's name.
     pub operation: &'static str,
-    /// On what.
+    /// The resource, as in a message.
     pub resource: String,
-    /// Whether the user has it; `None` if the broker does not say.
+    /// True if the user has the right; `None` if the broker does not tell.
     pub has: Option<bool>,
     /// The options of `kafka-acls.sh` for the resource.
     pub option: String,
 }
 
-/// How long each answer may take.
+/// Longest wait for each answer.
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// A connection, after the login.
 type Opened = Result<Dialogue<SecureStream>, DialogueError>;
 
-/// What a run needs to be allowed on `topic`, which is there already or not, and on its group. The text of an error has
+/// The rights that a run needs on `topic`, which exists if `exists` is true, and on its group. The error text contains
 /// no value from outside the scenario.
 ///
 /// # Errors
-/// Why no broker says so.
+/// No broker answers, with the reason.
 pub(in crate::broker) fn needed_rights(
     access: &Access,
     bootstrap: &str,
@@ -52,7 +52,7 @@ pub(in crate::broker) fn needed_rights(
         groups.push(group.clone());
     }
     for group in groups {
-        // Without the topic of the offsets, the question would create it.
+        // Without the offsets topic, the query would create it.
         let has = match asked.has_offsets {
             true => group_right(&group, open),
             false => None,
@@ -65,7 +65,7 @@ pub(in crate::broker) fn needed_rights(
 }
 
 fn of_topic(plan: &Plan, name: &str, exists: bool, asked: &TopicRights) -> Vec<NeededRight> {
-    // Each of the other rights includes Describe, but for Create.
+    // Every right on a topic implies Describe, except Create.
     let of_topic = |operation| match asked.is_denied && operation != Operation::Create {
         true => Some(false),
         false => asked.topic.and_then(|rights: Rights| rights.has(operation)),
@@ -96,7 +96,7 @@ fn of_topic(plan: &Plan, name: &str, exists: bool, asked: &TopicRights) -> Vec<N
     rights
 }
 
-/// Whether the user may read with a group; `None` if its coordinator does not say.
+/// True if the user may read with a group; `None` if its coordinator does not tell.
 fn group_right(group: &str, open: impl Fn(Option<(String, u16)>) -> Opened) -> Option<bool> {
     const GROUP_AUTHORIZATION_FAILED: i16 = 30;
     let asked = || {
