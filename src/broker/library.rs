@@ -18,18 +18,18 @@ pub trait ClientLibrary: Sync {
     /// Name and version, for results.
     fn version(&self) -> String;
 
-    /// The reason why the library refuses the value of a property, if it does.
+    /// The reason why the library refuses the value of a property; `None` if it accepts it.
     fn refused_value(&self, name: &str, value: &str) -> Option<RefusedValue> {
         let _ = (name, value);
         None
     }
 
-    /// The reason why clients cannot reach a cluster or log in with the properties of a plan and a client file, if so.
-    /// Opens no connection and no file.
+    /// The reason why clients cannot reach a cluster or log in with the properties of a plan and a client file; `None` if
+    /// there is none. Opens no connection and no file.
     fn no_access(&self, plan: &Plan, file: &ClientFile) -> Option<Diagnostic>;
 
-    /// The reason why the library refuses properties together of which it accepts each alone. Opens no connection and
-    /// no file.
+    /// The reason why the library refuses properties in combination of which it accepts each alone; `None` if it accepts
+    /// them. Opens no connection and no file.
     fn refused_together(&self, plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
         let _ = (plan, file);
         None
@@ -64,7 +64,7 @@ pub trait ClientLibrary: Sync {
     fn cluster(&self, place: ClusterPlace<'_>) -> Result<Arc<dyn ClusterPort>, BrokerError>;
 
     /// Finds and removes the topics and groups that runs have left on the cluster at `bootstrap`. `topic` is the one
-    /// that it asks for besides. `None` if the library cannot do that.
+    /// whose metadata it queries to connect. `None` if the library cannot do that.
     fn cleaner(
         &self,
         settings: &ClientSettings,

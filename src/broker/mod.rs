@@ -1,8 +1,8 @@
 //! Ports to a cluster, and their adapters.
 //!
 //! A port is non-blocking data: it takes commands and yields events on the thread that hosts it. rdkafka is
-//! one implementation and nothing outside `broker::rdkafka` names the library; `broker::tcp` is another one. A registry has
-//! those of this build ([`client_library`]), and everything else asks the trait ([`ClientLibrary`]).
+//! one implementation and nothing outside `broker::rdkafka` names the library; `broker::tcp` is another one. The
+//! registry has those of this build ([`client_library`]), and all other code uses the trait ([`ClientLibrary`]).
 
 #![cfg_attr(
     not(feature = "rdkafka"),

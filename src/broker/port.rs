@@ -40,13 +40,13 @@ pub trait ClusterPort: Send + Sync {
     /// The client library refuses to make the client.
     fn committer(&self, group: &str) -> Result<Box<dyn Committer>, BrokerError>;
 
-    /// Makes a client that asks for end offsets.
+    /// Makes a client that queries end offsets.
     ///
     /// # Errors
     /// The client library refuses to make the client.
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError>;
 
-    /// Makes a client that asks for the topic; `None` where a topic never changes.
+    /// Makes a client that queries the topic; `None` if the topic never changes.
     ///
     /// # Errors
     /// The client library refuses to make the client.
@@ -178,7 +178,7 @@ pub trait ConsumerLoop: Send {
     fn waker(&self) -> io::Result<Arc<dyn Fn() + Send + Sync>>;
 }
 
-/// Whether a poll continues.
+/// Tells a poll if it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// Hand over the next event.
@@ -187,7 +187,7 @@ pub enum Flow {
     Stop,
 }
 
-/// Gets the events of a consumer port.
+/// Receives the events of a consumer port.
 pub trait ConsumerEvents {
     /// A record, in the client's memory. `arrived` is the time at which its response reached the client, where the
     /// record has waited since. A client that [does not know](crate::base::ClientKind::fetch_is_timed) passes the time
@@ -202,7 +202,7 @@ pub trait ConsumerEvents {
     /// Sets the current time, which is later than the arrival of the next record's response. From a client in real
     /// time, where time passes between two records of a response.
     fn present(&mut self, now: Time);
-    /// The end of a partition was reached: the client has really fetched from it.
+    /// The end of a partition was reached: the client has fetched from it.
     fn end_of_partition(&mut self, partition: PartitionId);
     /// The group has assigned partitions to this member, in addition to those it has.
     fn assigned(&mut self, now: Time, partitions: &[PartitionId]);
@@ -212,7 +212,7 @@ pub trait ConsumerEvents {
     fn error(&mut self, now: Time, error: BrokerError);
 }
 
-/// Asks for the topic, independently of other clients.
+/// Queries the topic, independently of other clients.
 pub trait TopicPort: Send {
     /// The size of the topic. May block for some seconds.
     ///
@@ -362,7 +362,7 @@ pub fn run_group(run: RunId) -> String {
     format!("lanekeeper-{run}")
 }
 
-/// Commits offsets for a group, and asks for them, independently of any consumer.
+/// Commits offsets for a group, and queries them, independently of any consumer.
 pub trait Committer {
     /// Commits these positions (next offsets to process). May block for some seconds.
     ///
@@ -378,7 +378,7 @@ pub trait Committer {
     fn committed(&mut self, partitions: u32) -> Result<BTreeMap<PartitionId, Offset>, BrokerError>;
 }
 
-/// Asks for the ends of partitions, independently of any consumer.
+/// Queries the ends of partitions, independently of any consumer.
 pub trait EndOffsets: Send {
     /// The end offset of every partition. May block for about a second.
     ///

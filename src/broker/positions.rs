@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::{Offset, PartitionId};
 
-/// Next offsets to process of a member's partitions. The host advances them record by record. The client reads them
+/// The next offset to process in each partition of a member. The host advances them record by record. The client reads them
 /// when it gives up a partition.
 #[derive(Clone, Debug, Default)]
 pub struct Positions {
@@ -21,7 +21,7 @@ pub struct Position(Arc<AtomicI64>);
 const NONE: i64 = -1;
 
 impl Positions {
-    /// The position in `partition`, before its first record.
+    /// Adds a position for `partition`. It has no offset before the first record.
     pub fn begin(&self, partition: PartitionId) -> Position {
         let position = Position(Arc::new(AtomicI64::new(NONE)));
         self.lock().insert(partition, position.0.clone());

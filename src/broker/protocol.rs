@@ -19,9 +19,9 @@ pub enum Request {
     Metadata,
     /// Asks for the id of an idempotent producer.
     InitProducerId,
-    /// Append a batch.
+    /// Appends a batch.
     Produce(Box<Produce>),
-    /// Read records. The response comes when there are some, or after the longest wait.
+    /// Reads records. The response comes when there are some, or after the longest wait.
     Fetch(Box<Fetch>),
     /// Asks for the beginnings and ends of all partitions.
     ListOffsets,
@@ -143,29 +143,29 @@ pub struct Fetch {
     pub slots: Vec<FetchSlot>,
 }
 
-/// One partition of a fetch: the question, and in the response the answer. Both use the same memory.
+/// One partition of a fetch. The request and the response use the same memory.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchSlot {
     /// The partition.
     pub partition: PartitionId,
-    /// The leader epoch of the record before `offset`; in the answer that of the record before `resume` or `end`. -1 if
-    /// it is unknown. With it a broker detects that its log differs from the one that was read (KIP-320).
+    /// The leader epoch of the record before `offset`; in the response that of the record before `resume` or `end`. -1
+    /// if it is unknown. With it a broker detects that its log differs from the one that was read (KIP-320).
     pub epoch: i32,
     /// The first offset to return.
     pub offset: i64,
-    /// In the answer: the offset after the last record.
+    /// In the response: the offset after the last record.
     pub end: i64,
-    /// In the answer: the next offset to fetch, if it is larger than `end`. The offsets in between have no records for
+    /// In the response: the next offset to fetch, if it is larger than `end`. The offsets in between have no records for
     /// a consumer: transaction markers, and records that compaction has removed.
     pub resume: i64,
-    /// In the answer: the offset after the last record that consumers may see.
+    /// In the response: the offset after the last record that consumers may see.
     pub high_watermark: i64,
-    /// In the answer: the error, if any.
+    /// In the response: the error; `None` if there is none.
     pub error: Option<ErrorCode>,
 }
 
 impl FetchSlot {
-    /// A question.
+    /// The slot of a request.
     pub fn new(partition: PartitionId, offset: i64) -> FetchSlot {
         FetchSlot {
             partition,
@@ -179,7 +179,7 @@ impl FetchSlot {
     }
 }
 
-/// Kafka's error codes, as far as the model returns them.
+/// The error codes of Kafka that the model returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     /// The offset is not in the log.
@@ -233,7 +233,7 @@ pub const PACKED: u32 = 1 << 31;
 pub struct RecordBuffer {
     /// The values of records, or the packed form of those that have more than a value.
     pub bytes: Vec<u8>,
-    /// Length of each record, and whether it is [`PACKED`].
+    /// Length of each record, with the flag [`PACKED`] for a packed one.
     pub lengths: Vec<u32>,
     /// Timestamp of each record, milliseconds since 1970; empty in a simulation.
     pub timestamps: Vec<i64>,

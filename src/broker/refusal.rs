@@ -1,4 +1,4 @@
-//! What a run refuses of its client's properties, wherever they come from; found without a broker.
+//! Checks of a run's client properties, from all sources. They need no broker.
 
 use super::registry::{client_libraries, client_library};
 use super::settings::{ClientFile, ClientSettings, Given, may_be_given};
@@ -7,8 +7,8 @@ use crate::plan::{Plan, PropertyPlan};
 use crate::scenario::known::{self, Danger, PLUGINS, Treatment};
 use crate::scenario::{Diagnostic, Origin, codes};
 
-/// Everything that is wrong with the properties of a plan and of a client file. Values from outside the scenario are
-/// not part of any text. Opens no connection and no file, and loads nothing.
+/// A diagnostic for each error in the properties of a plan and a client file. No text contains a value from outside the
+/// scenario. Opens no connection and no file, and loads nothing.
 pub fn refusals(plan: &Plan, file: &ClientFile) -> Vec<Diagnostic> {
     if let Some(refusal) = not_built_in(plan) {
         return vec![refusal];
@@ -24,9 +24,9 @@ pub fn refusals(plan: &Plan, file: &ClientFile) -> Vec<Diagnostic> {
     let takes_access = capability.takes_access;
     let is_native = plan.broker.client() == ClientKind::Native;
     let refused = |name: &str, value: &str| match is_native && known::is_native(name) {
-        // librdkafka is not asked about what it does not do here.
+        // librdkafka does not check the properties that the native client handles.
         true => None,
-        // What librdkafka is built with does not matter to a client that does not use it.
+        // The features of the librdkafka build do not matter to the native client.
         false => { client_libraries() }
             .find_map(|library| library.refused_value(name, value))
             .filter(|why| !is_native || why.code != codes::NOT_BUILT_IN),
@@ -73,7 +73,7 @@ pub fn not_built_in(plan: &Plan) -> Option<Diagnostic> {
     Some(refusal.remedy(format!("{instead}, or build with `--features rdkafka`")))
 }
 
-/// What needs consent before a run: each property with its place and what it does.
+/// The properties that need consent before a run, each with its place and its effect.
 pub fn needs_consent(plan: &Plan, file: &ClientFile) -> Vec<String> {
     if plan.broker.capability().is_modelled {
         return Vec::new();
@@ -85,7 +85,7 @@ pub fn needs_consent(plan: &Plan, file: &ClientFile) -> Vec<String> {
     let scenario = plan.client.all().filter_map(|(side, name, _)| {
         Some(format!("`client.{side}{name}` of the scenario {}", danger(name)?.meaning()))
     });
-    // Files and servers that are named by the user's own file are meant.
+    // Files and servers in the user's own client file need no consent, only properties that load code.
     let outside = file.all().filter_map(|(name, given)| {
         let danger = danger(name).filter(|danger| *danger == Danger::Code)?;
         Some(format!("`{}` ({}) {}", given.name, given.place, danger.meaning()))
@@ -93,7 +93,7 @@ pub fn needs_consent(plan: &Plan, file: &ClientFile) -> Vec<String> {
     scenario.chain(outside).collect()
 }
 
-/// The properties from outside that the clients of a run are given: their names and places.
+/// The properties from outside the scenario that the clients of a run use: their names and places.
 pub fn from_outside(plan: &Plan, file: &ClientFile) -> Vec<String> {
     let capability = plan.broker.capability();
     let is_given =
@@ -102,7 +102,7 @@ pub fn from_outside(plan: &Plan, file: &ClientFile) -> Vec<String> {
     given.map(|(_, given)| format!("{} from {}", given.name, given.place)).collect()
 }
 
-/// Refuses what the run decides itself, and names who decides it.
+/// Refuses a property that the run decides itself. The message names the key that decides it.
 fn decided(plan: &Plan, name: &str, given: &Given) -> Option<Diagnostic> {
     let Some(Treatment::Ours(instead)) = known::treatment(name) else { return None };
     let place = &given.place;
@@ -127,7 +127,7 @@ fn decided(plan: &Plan, name: &str, given: &Given) -> Option<Diagnostic> {
     Some(refusal.remedy(remedy))
 }
 
-/// Refuses a property that the scenario and the outside set to different values.
+/// Refuses a property to which the scenario and a source outside it give different values.
 fn twice(side: &str, name: &str, property: &PropertyPlan, file: &ClientFile) -> Option<Diagnostic> {
     let (_, given) = file.all().find(|(other, _)| *other == name)?;
     if given.value == property.value {
@@ -138,10 +138,11 @@ fn twice(side: &str, name: &str, property: &PropertyPlan, file: &ClientFile) -> 
     Some(refusal.remedy("remove one of them"))
 }
 
-/// A limit from outside that is smaller than the payload: each record would be refused, by the client itself.
+/// Refuses a `message.max.bytes` from outside the scenario that is too small for the payload. The client itself would
+/// refuse each record.
 fn too_small(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
     let (_, given) = file.all().find(|(name, _)| *name == "message.max.bytes")?;
-    // What is no number is refused by the client.
+    // The client refuses a value that is not a number.
     let largest = client_payload_max(given.value.trim().parse().ok()?);
     let payload = u64::from(plan.load.payload_bytes_max);
     (largest < payload).then(|| {
@@ -155,7 +156,7 @@ fn too_small(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
     })
 }
 
-/// While a plugin is loaded, the library prints what `debug` asks for by itself, paths included.
+/// Refuses `debug` together with a plugin. While it loads a plugin, the library prints debug lines itself, with paths.
 fn talking_plugin(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
     let is_set = |name: &str| {
         plan.client.all().any(|(_, other, _)| other == name)
@@ -169,10 +170,10 @@ fn talking_plugin(plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
 }
 
 impl ClientSettings {
-    /// The settings of a plan against the cluster at `bootstrap`.
+    /// The settings of a plan for the cluster at `bootstrap`.
     ///
     /// # Errors
-    /// What the run or its client refuses of `[client]`, the client file and the environment.
+    /// The run or its client refuses properties of `[client]`, the client file or the environment.
     pub fn new(
         plan: &Plan,
         bootstrap: &str,

@@ -1,4 +1,4 @@
-//! The registry of client libraries: what a build has.
+//! The registry of the client libraries of this build.
 
 use super::library::ClientLibrary;
 use super::tcp::TcpLibrary;
@@ -13,7 +13,7 @@ const LIBRARIES: &[(ClientKind, &dyn ClientLibrary)] = &[
     (ClientKind::Native, &TcpLibrary),
 ];
 
-/// The client library of this kind, if this build has it.
+/// The client library of this kind; `None` if this build does not have it.
 pub fn client_library(kind: ClientKind) -> Option<&'static dyn ClientLibrary> {
     LIBRARIES.iter().find(|(known, _)| *known == kind).map(|(_, library)| *library)
 }
