@@ -195,7 +195,7 @@ fn described(delay: Duration, loss: f64, duplicate: f64) -> String {
     details
 }
 
-/// From nothing to a fifth, in hundredths.
+/// A random share from 0 to 0.2, in hundredths.
 fn drawn_share(random: &mut Random) -> Toml {
     Toml::Float((random.unit() * 20.0).round() / 100.0)
 }
@@ -427,7 +427,7 @@ fn commands(exec: &At<Exec>, found: &mut Findings) -> Option<ExecPlan> {
     Some(ExecPlan { start: words(start), end: words(end), limit, brokers, allow_outage })
 }
 
-/// The `node.id` of a broker, which is not negative and has 31 bits.
+/// The `node.id` of a broker, which is not negative and has 31 bits. Adds a diagnostic and returns `None` otherwise.
 fn broker_id(given: &At<u64>, found: &mut Findings) -> Option<u32> {
     let id = i32::try_from(given.value).ok().map(i32::unsigned_abs);
     if id.is_none() {
@@ -439,7 +439,7 @@ fn broker_id(given: &At<u64>, found: &mut Findings) -> Option<u32> {
 }
 
 impl ExecPlan {
-    /// The first command as it would be typed, as far as that matters to a reader.
+    /// The start command for a message: its words with spaces between, quoted where it is necessary.
     pub fn start_typed(&self) -> String {
         typed(&self.start)
     }

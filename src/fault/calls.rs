@@ -1,5 +1,5 @@
-//! Faults of calls and requests: calls of clients on any cluster, requests that are refused, and requests whose answer
-//! never comes.
+//! Faults of calls and requests: calls of clients on any cluster, requests that are refused, and requests whose
+//! response is lost.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::base::format_duration;
 use crate::reader::section::section;
 use crate::reader::{At, Diagnostic, Findings, GivenKey, Origin, codes};
 
-/// Longest delay of a call: a client that waits longer has given up long before.
+/// Longest delay of a call. The timeouts of clients are shorter.
 const DELAY_MAX: Duration = Duration::from_secs(60);
 const DELAY_MIN: Duration = Duration::from_micros(1);
 
@@ -86,7 +86,7 @@ impl FaultKind for FetchCall {
     }
 }
 
-/// What both kinds say.
+/// The keys that both kinds of calls share.
 struct Written<'a> {
     kind: &'static str,
     example: &'static str,
@@ -212,7 +212,8 @@ impl FaultKind for RequestError {
     }
 }
 
-/// Warns that an idempotent producer takes a refused request for done where sequences are not checked.
+/// Warns that records are lost: on a cluster that does not check sequences, an idempotent producer takes a refused
+/// request for a successful one.
 fn warn_about_sequences(key: Origin, facts: &FaultFacts<'_>, found: &mut Findings) {
     if !facts.idempotence || facts.broker.capability().filters_duplicates {
         return;
@@ -287,7 +288,7 @@ impl FaultKind for AnswerLost {
     }
 }
 
-/// A client does not say which broker it has an answer from.
+/// Refuses `broker`: a client does not tell which broker has sent a response.
 fn refuse_broker(key: Origin, facts: &FaultFacts<'_>, found: &mut Findings) {
     let message = "`answer_lost.broker` needs a simulated cluster";
     found.push(
@@ -297,7 +298,7 @@ fn refuse_broker(key: Origin, facts: &FaultFacts<'_>, found: &mut Findings) {
     );
 }
 
-/// What a client asks on its own account, and learns, is not seen from outside it.
+/// Refuses a request that a client sends by itself: its response is not visible outside the client.
 fn refuse_api(api: Api, origin: Origin, facts: &FaultFacts<'_>, found: &mut Findings) {
     let message = format!("`answer_lost` of `{}` needs a simulated cluster", api.word());
     found.push(

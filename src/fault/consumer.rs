@@ -197,7 +197,7 @@ fn factor_of_work(given: &At<f64>, facts: &FaultFacts<'_>, found: &mut Findings)
     factor
 }
 
-/// Refuses a factor that leaves everything as it is.
+/// Refuses a factor of 1, which has no effect.
 pub(super) fn refuse_factor_of_one(kind: &str, factor: &At<f64>, found: &mut Findings) {
     if factor.value == 1.0 {
         let message = format!("`{kind}.factor` of 1 changes nothing");
@@ -330,7 +330,7 @@ impl FaultKind for SecondOwner {
     }
 }
 
-/// Members one fault may add: as many as a group is ever given here.
+/// Most members that one fault may add.
 const MEMBERS_MAX: u32 = 100;
 
 section! {
@@ -362,7 +362,7 @@ impl FaultKind for Join {
     }
 }
 
-/// Messages per second of all producers together: beyond any process, and any cluster.
+/// Most messages per second of all producers together. No process reaches this rate.
 const PER_SECOND_MAX: f64 = 100e6;
 
 /// Refuses a rate in messages per second that no process can send.
@@ -427,7 +427,7 @@ impl FaultKind for Burst {
         let factor = found.number(key, 1.0, 0.01..=1000.0, reason);
         refuse_factor_of_one("burst", given, found);
         match facts.per_second {
-            // The load alone is refused.
+            // A load with this rate is refused itself.
             Some(per_second) if per_second > PER_SECOND_MAX => {}
             Some(per_second) => {
                 check_rate("a burst", per_second * given.value, given.origin, found);

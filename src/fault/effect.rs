@@ -1,4 +1,4 @@
-//! What a fault does: what the supervisor, hosts, clients and clusters can be made to do.
+//! The effect of a fault: the actions of supervisors, hosts, clients and clusters that it needs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,52 +6,52 @@ use std::time::Duration;
 use crate::base::PartitionId;
 use crate::reader::value::words;
 
-/// What a fault does to its targets.
+/// The effect of a fault on its targets.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FaultEffect {
-    /// To each consumer.
+    /// The effect on each consumer.
     Consumers(ConsumerFault),
-    /// To each producer pool.
+    /// The effect on each producer pool.
     Pools(PoolFault),
-    /// To each partition.
+    /// The effect on each partition.
     Partitions(PartitionFault),
-    /// To each broker, when it begins and when it ends.
+    /// The effect on each broker, at the beginning and at the end of the fault.
     Brokers {
-        /// The change.
+        /// The change at the beginning.
         begin: BrokerChange,
-        /// What takes it back; `None` for what is over at once.
+        /// The change that reverts it; `None` if the fault is over at once.
         end: Option<BrokerChange>,
     },
-    /// To the cluster as a whole.
+    /// The effect on the cluster as a whole.
     Cluster(ClusterFault),
-    /// A rule holds for calls of clients while it lasts.
+    /// A rule for calls of clients, in force while the fault lasts.
     Calls(CallRule),
-    /// Members more join the group, and leave it when it is over.
+    /// New members join the group, and leave it when the fault is over.
     Join,
-    /// The user's own commands.
+    /// Commands of the user.
     Exec(ExecPlan),
 }
 
-/// What happens to a consumer.
+/// The effect on a consumer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ConsumerFault {
-    /// Its actor is killed: no clean-up runs, its client is closed beside the restart.
+    /// The actor is killed. No cleanup runs, and the client is closed in parallel with the restart.
     Kill,
-    /// It stops in order; the supervisor starts it again.
+    /// The consumer shuts down gracefully, and the supervisor restarts it.
     Stop,
-    /// It is killed, and the old client takes its time to close.
+    /// The actor is killed, and the close of its client takes as long as the fault.
     LateClose,
-    /// Its handler panics on the next record.
+    /// The handler panics on the next record.
     Panic,
-    /// Its data thread stops polling and obeys no command.
+    /// The poll loop stops polling and handles no command.
     Hang,
-    /// Its handler blocks on the next record.
+    /// The handler blocks on the next record.
     Stall,
-    /// Its records cost more.
+    /// Records take longer to process.
     Slow {
-        /// Times the work of each record.
+        /// Factor of each record's work.
         factor: f64,
-        /// Added to each record.
+        /// Time added to the work of each record.
         add: Duration,
     },
     /// The consumer crashes each time it starts.
@@ -61,104 +61,104 @@ pub enum ConsumerFault {
     },
 }
 
-/// What happens to a producer pool.
+/// The effect on a producer pool.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PoolFault {
-    /// Its actor is killed.
+    /// The actor is killed.
     Kill,
-    /// It sends nothing; what is overdue goes late.
+    /// The pool sends nothing. Overdue records are sent late afterwards.
     Pause,
-    /// Its schedule is faster for a while.
+    /// The schedule is faster while the fault lasts.
     Burst {
-        /// Times the rate.
+        /// Factor of the rate.
         factor: f64,
     },
 }
 
-/// What happens to a partition.
+/// The effect on a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionFault {
     /// The next record makes the consumer panic each time it is processed.
     Poison,
-    /// A second process reads it as if it were its own.
+    /// A second process reads the partition as if the partition were assigned to it.
     SecondOwner,
-    /// Its records are deleted up to the end.
+    /// All records of the partition are deleted.
     DeleteRecords,
 }
 
-/// Something done to a cluster on purpose, or undone.
+/// A change of a cluster: a fault, or its end.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClusterFault {
-    /// To each of these brokers, counted from 1.
+    /// A change of each of these brokers, counted from 1.
     Brokers(Vec<u32>, BrokerChange),
-    /// This broker coordinates the group, or the next one that runs.
+    /// The group's coordinator moves to this broker. `None` means the next broker that runs.
     MoveCoordinator(Option<u32>),
     /// The next requests of a kind are refused.
     Refuse {
-        /// Which kind.
+        /// Kind of request.
         api: Api,
-        /// With this answer.
+        /// Error code of the response.
         code: ApiError,
-        /// Their number.
+        /// Number of requests.
         count: u32,
     },
-    /// The topic gets more partitions, up to this number in all.
+    /// The topic gets more partitions, up to this total number.
     Grow(u32),
     /// All records of these partitions are deleted.
     DeleteRecords(Vec<PartitionId>),
 }
 
-/// What changes about a broker.
+/// A change of a broker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum BrokerChange {
-    /// It is gone from now on.
+    /// The broker is unreachable, or has crashed.
     Down,
-    /// It is back.
+    /// The broker is up again.
     Up,
-    /// It does nothing: requests that reach it wait.
+    /// The broker pauses. Requests that arrive wait.
     Pause,
-    /// It goes on.
+    /// The broker resumes.
     GoOn,
-    /// It responds this much later.
+    /// Each response takes this much longer. Zero ends the delay.
     Rtt(Duration),
-    /// Each append to its disk takes this much longer.
+    /// Each append to the disk takes this much longer. Zero ends the delay.
     SlowDisk(Duration),
-    /// What its links are like from now on.
+    /// The quality of the broker's links. A delay and shares of 0 restore them.
     Link {
-        /// How much longer each message takes.
+        /// Time added to each message.
         delay: Duration,
-        /// Share of messages that is lost on the way and sent again.
+        /// Share of messages that is lost and retransmitted.
         loss: f64,
         /// Share of batches that arrives twice.
         duplicate: f64,
     },
-    /// Nothing passes between it and the others on that side.
+    /// No message passes between the broker and this side.
     Cut(LinkSide),
-    /// Everything passes again.
+    /// Messages to and from this side pass again.
     Join(LinkSide),
-    /// Every connection to it breaks.
+    /// Every client connection to the broker is reset.
     Reset,
-    /// Nothing passes on the present connections to it, and no side is told.
+    /// No message passes on the present client connections to the broker, and neither end is notified.
     HalfOpen,
-    /// It carries out the next requests of a kind, and closes their connections instead of answering.
+    /// The broker carries out the next requests of a kind, and closes their connections instead of responding.
     LoseAnswers {
-        /// Which kind.
+        /// Kind of request.
         api: Api,
-        /// Their number.
+        /// Number of requests.
         count: u32,
     },
 }
 
-/// What happens to calls of clients.
+/// A rule for calls of clients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CallRule {
-    /// To which calls.
+    /// The calls that the rule applies to.
     pub call: Call,
-    /// What happens to them.
+    /// The effect on these calls.
     pub action: CallAction,
-    /// Share of them, drawn from the seed. Above 0, at most 1.
+    /// Share of the calls that are affected, drawn from the seed. Above 0, at most 1.
     pub share: f64,
-    /// How many of them in all; `None` for every one while the rule holds.
+    /// Most calls that are affected; `None` without a limit while the rule is in force.
     pub count: Option<u32>,
 }
 
@@ -167,35 +167,35 @@ pub struct CallRule {
 pub enum Call {
     /// A record handed to a producer's client.
     Produce,
-    /// What one poll of a consumer's client brings of one partition.
+    /// The records of one partition that one poll of a consumer's client returns.
     Fetch,
 }
 
-/// What happens to a call.
+/// The effect on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallAction {
-    /// It takes this much longer.
+    /// The call takes this much longer.
     Delay(Duration),
     /// The call is dropped silently.
     Drop,
-    /// It comes to nothing, and the client says so.
+    /// The call fails, and the client reports an error.
     Error(CallError),
-    /// It is carried out, and the answer to it is lost.
+    /// The call is carried out, and its response is lost.
     LoseAnswer,
 }
 
-/// Commands with their arguments.
+/// The commands of an `exec` fault, with their arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecPlan {
-    /// Run when the fault is due.
+    /// The command at the beginning of the fault.
     pub start: Vec<String>,
-    /// Run when it is over, or when the run is, whichever comes first. Empty for none.
+    /// The command at the end of the fault, or at the end of the run if that is earlier. Empty if there is none.
     pub end: Vec<String>,
-    /// How long each may take.
+    /// Time limit of each command.
     pub limit: Duration,
-    /// The ids of the brokers that are down between the two.
+    /// The ids of the brokers that are down between the two commands.
     pub brokers: BTreeSet<u32>,
-    /// Whether more of them may be down at once than the topic's replicas allow.
+    /// True if more brokers may be down at once than the topic's replicas allow.
     pub allow_outage: bool,
 }
 

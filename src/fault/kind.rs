@@ -1,4 +1,4 @@
-//! What a kind of fault says about itself, and what it is told about the scenario.
+//! The definition of a kind of fault, and the facts about the scenario that it needs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,102 +17,102 @@ use crate::reader::{
 
 /// A kind of fault.
 pub trait FaultKind {
-    /// What is written for it.
+    /// The keys of the kind in a scenario.
     type Keys: Section + Send + Sync + 'static;
     /// Its name in scenarios and results.
     const NAME: &'static str;
-    /// What it does, for the reference.
+    /// Its description in the reference.
     const DOC: &'static str;
-    /// Its keys as they would be written.
+    /// Its keys as they would be written in a scenario.
     const EXAMPLE: &'static str;
-    /// What it does to its targets, as in "there is no consumer 7 to kill".
+    /// The action on its targets, as in "there is no consumer 7 to kill".
     const VERB: &'static str = Self::NAME;
-    /// How it ends the consumers it hits, if it does.
+    /// The way in which it ends its target consumers; `None` if it does not end them.
     const ENDS: Option<Ending> = None;
-    /// Whether it is a failure: a consumer or a pool can end of it.
+    /// True if it is a failure: it may end a consumer or a pool.
     const IS_FAILURE: bool = true;
-    /// Whether it is over as soon as it is done and ends no consumer or pool, so that there is nothing to wait for.
+    /// True if it is over at once and ends no consumer or pool, so that there is no recovery to wait for.
     const IS_OVER_AT_ONCE: bool = false;
-    /// How its description ends if it has no `for`.
+    /// The end of its description if it has no `for`.
     const WITHOUT_FOR: &'static str = "";
-    /// How `explore` draws it; not at all if this is empty.
+    /// The draws of `explore`; empty if `explore` does not use the kind.
     const DRAWS: &'static [FaultDraw] = &[];
-    /// What it does. Whatever is wrong with its keys is added to `found`.
+    /// The effect and the targets. Errors in the keys are added to `found`.
     fn plan(keys: &At<Self::Keys>, facts: &FaultFacts<'_>, found: &mut Findings)
     -> Option<Planned>;
 }
 
-/// How a fault ends a consumer.
+/// The way in which a fault ends a consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Without any clean-up: a group member goes without leaving the group.
+    /// Without any cleanup: a group member ends without leaving the group.
     Crash,
-    /// In order.
+    /// Gracefully.
     Stop,
 }
 
-/// Whether a kind takes the key `for`.
+/// The rule of a kind for the key `for`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasts {
-    /// It is over at once.
+    /// `for` is not allowed: the fault is over at once.
     Never,
-    /// It has a meaning without.
+    /// `for` is optional.
     May,
-    /// It needs one.
+    /// `for` is required.
     Must,
 }
 
-/// What a `[[fault]]` does, and to what.
+/// The effect and the targets of a `[[fault]]`.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// What it does.
+    /// The effect.
     pub effect: FaultEffect,
-    /// Its settings, for descriptions: empty, or with a space in front.
+    /// The settings for descriptions: empty, or with a leading space.
     pub details: String,
-    /// Whether it takes the key `for`.
+    /// The rule for the key `for`.
     pub lasts: Lasts,
     /// Its targets.
     pub aim: Aim,
 }
 
 impl Planned {
-    /// A fault without settings.
+    /// A fault without settings in its description.
     pub fn new(effect: FaultEffect, lasts: Lasts, aim: Aim) -> Planned {
         Planned { effect, details: String::new(), lasts, aim }
     }
 
-    /// With settings in its description.
+    /// Adds settings to the description.
     #[must_use]
     pub fn described(self, details: String) -> Planned {
         Planned { details, ..self }
     }
 }
 
-/// What kinds have to know of the scenario.
+/// The facts about a scenario that kinds need.
 #[derive(Clone, Copy, Debug)]
 pub struct FaultFacts<'a> {
-    /// Where the records go.
+    /// The kind of cluster.
     pub broker: BrokerKind,
-    /// The numbers of possible targets.
+    /// The number of possible targets of each kind.
     pub there: There,
-    /// Partitions of the topic after all faults before this one.
+    /// Number of the topic's partitions after all faults before this one.
     pub partitions_by_then: u32,
-    /// Whether consumers are members of a group.
+    /// True if consumers are members of a group.
     pub is_group: bool,
-    /// The topic's name, if the scenario names it.
+    /// The topic's name; `None` if the run chooses one.
     pub topic_name: Option<&'a str>,
     /// Messages per second of the whole load; `None` at maximum rate.
     pub per_second: Option<f64>,
-    /// Whether producers are idempotent.
+    /// True if producers are idempotent.
     pub idempotence: bool,
-    /// Whether processing a record costs something.
+    /// True if the scenario has work for records.
     pub has_work: bool,
-    /// When this fault happens.
+    /// The times of this fault.
     pub schedule: &'a FaultSchedule,
 }
 
 impl FaultFacts<'_> {
-    /// Refuses what only the simulator can do.
+    /// Refuses a kind that only the simulator supports.
     pub(super) fn needs_simulator(&self, kind: &str, key: Origin, found: &mut Findings) {
         let broker = self.broker;
         if !broker.capability().is_modelled {
@@ -125,7 +125,7 @@ impl FaultFacts<'_> {
         }
     }
 
-    /// Refuses what cannot be done to a cluster that runs elsewhere.
+    /// Refuses a kind that is not possible on a cluster outside lanekeeper.
     pub(super) fn needs_own_cluster(&self, kind: &str, key: Origin, found: &mut Findings) {
         let broker = self.broker;
         if !broker.capability().breaks_on_demand {
@@ -140,7 +140,7 @@ impl FaultFacts<'_> {
         }
     }
 
-    /// Refuses a kind that destroys or changes what others may have in a topic.
+    /// Refuses a kind that destroys or changes data in a topic that the run did not create.
     pub(super) fn needs_own_topic(&self, kind: &str, key: Origin, found: &mut Findings) {
         if let Some(name) = self.topic_name {
             let message = format!("`{kind}` needs a topic of the run's own");
@@ -153,18 +153,18 @@ impl FaultFacts<'_> {
     }
 }
 
-/// How `explore` draws a kind: the targets, and the settings besides.
+/// A draw of `explore`: the targets of a kind, and its other settings.
 #[derive(Clone, Copy, Debug)]
 pub struct FaultDraw {
-    /// Its targets.
+    /// The targets.
     pub hits: Hits,
-    /// Whether it lasts.
+    /// True if the fault has a duration.
     pub lasts: bool,
-    /// Adds what the kind needs besides its targets.
+    /// Adds the other keys of the kind.
     pub settings: fn(&mut Table, &mut Random),
 }
 
-/// What a kind hits.
+/// The kind of a draw's targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hits {
     /// Consumers.
@@ -178,17 +178,17 @@ pub enum Hits {
 }
 
 impl FaultDraw {
-    /// A kind that is over at once.
+    /// A draw of a kind that is over at once.
     pub(super) const fn at_once(hits: Hits) -> FaultDraw {
         FaultDraw { hits, lasts: false, settings: |_, _| () }
     }
 
-    /// A kind that lasts.
+    /// A draw of a kind with a duration.
     pub(super) const fn lasting(hits: Hits) -> FaultDraw {
         FaultDraw { hits, lasts: true, settings: |_, _| () }
     }
 
-    /// With settings.
+    /// Adds settings to the draw.
     pub(super) const fn with(self, settings: fn(&mut Table, &mut Random)) -> FaultDraw {
         FaultDraw { settings, ..self }
     }
@@ -208,21 +208,21 @@ section! {
     }
 }
 
-/// [`FaultKind::plan`] with its keys.
+/// The function [`FaultKind::plan`] with the keys of a `[[fault]]`.
 pub(super) type PlanKeys = dyn Fn(&FaultFacts<'_>, &mut Findings) -> Option<Planned> + Send + Sync;
 
-/// A kind as a `[[fault]]` has it.
+/// The kind of a `[[fault]]`, with its keys.
 #[derive(Clone)]
 pub struct WrittenKind {
-    /// Which kind.
+    /// The kind.
     pub info: &'static KindInfo,
-    /// Where its key was written.
+    /// The place of its key.
     pub key: Origin,
     pub(super) plan: Arc<PlanKeys>,
 }
 
 impl WrittenKind {
-    /// What it does. Whatever is wrong with its keys is added to `found`.
+    /// The effect and the targets. Errors in the keys are added to `found`.
     pub fn plan(&self, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         (self.plan)(facts, found)
     }
@@ -235,7 +235,7 @@ impl fmt::Debug for WrittenKind {
 }
 
 impl ConsumerAim {
-    /// A fault of these consumers.
+    /// A fault of these consumers; `None` if the key is missing.
     pub(super) fn planned(&self, fault: ConsumerFault, lasts: Lasts) -> Option<Planned> {
         let aim = Aim::Consumers(self.consumer.clone()?.value);
         Some(Planned::new(FaultEffect::Consumers(fault), lasts, aim))
@@ -243,14 +243,14 @@ impl ConsumerAim {
 }
 
 impl PartitionAim {
-    /// A fault of these partitions.
+    /// A fault of these partitions; `None` if the key is missing.
     pub(super) fn planned(&self, fault: PartitionFault, lasts: Lasts) -> Option<Planned> {
         let aim = Aim::Partitions(self.partition.clone()?.value);
         Some(Planned::new(FaultEffect::Partitions(fault), lasts, aim))
     }
 }
 
-/// A fault of these brokers: it lasts if there is an end to it.
+/// A fault of these brokers; `None` if the key is missing. The fault has a duration if `end` is given.
 pub(super) fn brokers(
     pick: &Option<At<Pick>>,
     begin: BrokerChange,
@@ -266,29 +266,29 @@ pub(super) fn draw_ms(keys: &mut Table, key: &str, most: u64, random: &mut Rando
     keys.insert(key.to_owned(), Toml::String(format!("{}ms", 1 + random.below(most))));
 }
 
-/// A kind's line in the registry.
+/// The entry of a kind in the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct KindInfo {
     /// Its key in a `[[fault]]`.
     pub field: Field,
-    /// What it does to its targets.
+    /// The action on its targets.
     pub verb: &'static str,
-    /// How it ends the consumers it hits, if it does.
+    /// The way in which it ends its target consumers; `None` if it does not end them.
     pub ends: Option<Ending>,
-    /// Whether a consumer or a pool can end of it.
+    /// True if it may end a consumer or a pool.
     pub is_failure: bool,
-    /// Whether there is nothing to wait for.
+    /// True if there is no recovery to wait for.
     pub is_over_at_once: bool,
-    /// How its description ends if it has no `for`.
+    /// The end of its description if it has no `for`.
     pub without_for: &'static str,
-    /// How `explore` draws it.
+    /// The draws of `explore`.
     pub draws: &'static [FaultDraw],
     pub(super) read:
         fn(&'static KindInfo, &Entry, Place<'_>, &mut Vec<Diagnostic>) -> Option<WrittenKind>,
 }
 
 impl KindInfo {
-    /// What `K` says about itself.
+    /// The entry of the kind `K`.
     pub const fn of<K: FaultKind>() -> KindInfo {
         KindInfo {
             field: Field {
@@ -332,17 +332,17 @@ fn read<K: FaultKind>(
     })
 }
 
-/// A kind with its settings, as it is in a plan.
+/// The kind of a fault in a plan, with its settings.
 #[derive(Clone)]
 pub struct KindPlan {
     info: &'static KindInfo,
     details: String,
-    /// What it does.
+    /// The effect.
     pub effect: FaultEffect,
 }
 
 impl KindPlan {
-    /// The kind with these settings.
+    /// The kind with this effect and these settings.
     pub fn new(info: &'static KindInfo, effect: FaultEffect, details: String) -> KindPlan {
         KindPlan { info, details, effect }
     }
@@ -352,27 +352,27 @@ impl KindPlan {
         self.info.name()
     }
 
-    /// How the description of a fault of this kind ends if it has no `for`.
+    /// The end of the description of a fault without `for`.
     pub fn without_for(&self) -> &'static str {
         self.info.without_for
     }
 
-    /// Whether it ends consumers, by a crash or in order.
+    /// True if the fault ends consumers, by a crash or gracefully.
     pub fn ends_consumer(&self) -> bool {
         self.info.ends.is_some()
     }
 
-    /// Whether a group member it hits goes without leaving the group.
+    /// True if the fault ends a group member without leaving the group.
     pub fn is_crash(&self) -> bool {
         self.info.ends == Some(Ending::Crash)
     }
 
-    /// Whether it is no failure: no consumer and no pool can end of it.
+    /// True if the fault is no failure: it ends no consumer and no pool.
     pub fn is_no_failure(&self) -> bool {
         !self.info.is_failure
     }
 
-    /// Whether it is over as soon as it is done and ends no consumer or pool, so that there is nothing to wait for.
+    /// True if the fault is over at once and ends no consumer or pool, so that there is no recovery to wait for.
     pub fn is_over_at_once(&self) -> bool {
         self.info.is_over_at_once
     }

@@ -1,7 +1,7 @@
-//! What can be broken on purpose. A kind of fault is one item in a file of this folder, and one line in [`KINDS`].
+//! Faults. A kind of fault is one item in a file of this folder, and one entry in [`KINDS`].
 //!
-//! A kind says everything about itself: its keys, what it needs, what it does and how `explore` draws it. What it does is
-//! a [`FaultEffect`]: data that the supervisor carries out with what consumers, pools and clusters can be made to do.
+//! A kind defines its keys, its requirements, its effect and its draws for `explore`. The effect is a [`FaultEffect`]:
+//! data that the supervisor carries out through the interfaces of consumers, pools and clusters.
 
 pub mod broker;
 pub mod calls;
@@ -23,7 +23,7 @@ pub use kind::{
 pub use targets::{Aim, BrokerAim, ConsumerAim, PartitionAim, Pick, RandomPick, Targets, There};
 pub use written::Fault;
 
-/// Every kind there is, in the order of the reference.
+/// All kinds of faults, in the order of the reference.
 pub const KINDS: &[KindInfo] = &[
     KindInfo::of::<consumer::Kill>(),
     KindInfo::of::<consumer::Panic>(),

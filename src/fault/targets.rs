@@ -1,4 +1,4 @@
-//! The targets of a fault: from the scenario's words to the numbers of consumers, partitions, pools and brokers.
+//! The targets of a fault: translates a scenario's keys to the numbers of consumers, partitions, pools and brokers.
 
 use std::fmt;
 
@@ -21,9 +21,9 @@ section! {
 /// The targets of a fault.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pick {
-    /// These, with the places of their numbers.
+    /// These targets, with the place of each number in the scenario.
     These(Vec<(u64, Origin)>),
-    /// All.
+    /// All targets.
     All,
     /// This number of targets, drawn from the seed.
     Random(At<u64>),
@@ -102,7 +102,7 @@ section! {
     }
 }
 
-/// How many there are to hit.
+/// The number of possible targets of each kind.
 #[derive(Clone, Copy, Debug)]
 pub struct There {
     /// Consumers or group members.
@@ -111,7 +111,7 @@ pub struct There {
     pub partitions: u32,
     /// Producer pools.
     pub pools: u32,
-    /// Known of the embedded and the simulated cluster only.
+    /// Brokers. Only known for the embedded and the simulated cluster.
     pub brokers: u32,
 }
 
@@ -133,7 +133,7 @@ pub enum Aim {
 }
 
 impl Aim {
-    /// What they are called, which are meant, the lowest number there is, and how many there are.
+    /// The noun of the targets, the selection, the lowest number, and the count; `None` for targets without numbers.
     fn parts(&self, there: &There) -> Option<(&'static str, &Pick, u32, u32)> {
         Some(match self {
             Aim::Consumers(pick) => ("consumer", pick, 0, there.consumers),
@@ -144,7 +144,8 @@ impl Aim {
         })
     }
 
-    /// Whether all that are meant are there, for a fault of this `kind`, which does what `verb` says to them.
+    /// Checks that the selected targets exist, for a fault of this `kind` with this `verb`. Returns false and adds
+    /// diagnostics to `found` otherwise.
     pub fn check(&self, kind: &str, verb: &str, there: &There, found: &mut Findings) -> bool {
         let Some((noun, pick, lowest, count)) = self.parts(there) else {
             return true;
@@ -178,7 +179,7 @@ impl Aim {
         found.count_so_far() == before
     }
 
-    /// How many it hits each time.
+    /// The number of targets of each repetition.
     pub fn count(&self, there: &There) -> u64 {
         match (self.parts(there), self) {
             (Some((_, pick, _, count)), _) => match pick {
@@ -191,7 +192,7 @@ impl Aim {
         }
     }
 
-    /// Those it hits this time, in ascending order.
+    /// The targets of one repetition, in ascending order.
     pub fn draw(&self, there: &There, random: &mut Random) -> Targets {
         let Some((_, pick, lowest, count)) = self.parts(there) else {
             return Targets::Cluster;
@@ -221,7 +222,7 @@ fn numbers(pick: &Pick, lowest: u32, count: u32, random: &mut Random) -> Vec<u32
         Pick::All => (lowest..lowest + count).collect(),
         Pick::These(these) => these.iter().map(|(number, _)| *number as u32).collect(),
         Pick::Random(how_many) => {
-            // The first steps of a shuffle (Fisher and Yates): each choice is as likely as any other.
+            // The first steps of a Fisher-Yates shuffle: each choice is equally likely.
             let mut all: Vec<u32> = (lowest..lowest + count).collect();
             let wanted = (how_many.value as usize).min(all.len());
             for i in 0..wanted {

@@ -1,4 +1,4 @@
-//! The section `[[fault]]`: what is broken, when, and its targets.
+//! The section `[[fault]]`: the times of a fault, its kind, and its targets.
 
 use super::KINDS;
 use super::kind::{FaultSchedule, WrittenKind};
@@ -8,9 +8,9 @@ use crate::reader::{Diagnostic, Field, Place, Section};
 /// A fault that is injected at a given time. A fault has exactly one kind.
 #[derive(Clone, Debug, Default)]
 pub struct Fault {
-    /// When it happens.
+    /// The times of the fault.
     pub schedule: FaultSchedule,
-    /// Its kinds, in the order in which they are written; more than one is a mistake.
+    /// The kinds, in the order in which they are written. More than one is an error.
     pub kinds: Vec<WrittenKind>,
 }
 
