@@ -1,76 +1,76 @@
-//! What is wrong with a scenario: where, why, and what to do about it.
+//! Errors and warnings about a scenario: the place, the reason, and the remedy.
 
 use crate::base::printable;
 
-/// A scenario file as it was read.
+/// A scenario file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
-    /// Its name in messages: the path as the user wrote it.
+    /// The name in messages: the path as the user wrote it.
     pub name: String,
-    /// Its text.
+    /// The content of the file.
     pub text: String,
 }
 
-/// One mistake, or one thing worth knowing.
+/// An error or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Stable name of the kind of mistake, one of [`codes`](super::codes).
+    /// The stable code, one of [`codes`](super::codes).
     pub code: &'static str,
-    /// Whether it prevents a run.
+    /// The severity.
     pub severity: Severity,
-    /// What is wrong: lower case, the user's words in backticks, no full stop.
+    /// The message: lower case, the user's words in backticks, no full stop.
     pub message: String,
-    /// The place of the mistake.
+    /// The place in the scenario or the command line.
     pub origin: Origin,
-    /// What to write next to the caret; may be empty.
+    /// The text next to the caret; may be empty.
     pub label: String,
-    /// What to do; may be empty.
+    /// The remedy; may be empty.
     pub remedy: String,
 }
 
-/// How bad it is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Nothing can be run.
+    /// The run cannot start.
     Error,
-    /// It can be run, but the result may not mean what it seems to.
+    /// The run can start, but its result may be misleading.
     Warning,
 }
 
-/// Where something was written. Positions are bytes.
+/// A place in the scenario or the command line. Positions are counted in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// In no place of the file in particular.
+    /// The file as a whole.
     WholeFile,
-    /// In the scenario file.
+    /// A range of the scenario file.
     File {
-        /// First byte.
+        /// The first byte.
         start: usize,
-        /// Behind the last byte.
+        /// The byte after the last one.
         end: usize,
     },
-    /// In the scenario file, of which there is no text to point into.
+    /// A position in a scenario file whose text is not available.
     Position {
-        /// From 1.
+        /// The line, from 1.
         line: usize,
-        /// In characters, from 1.
+        /// The column in characters, from 1.
         column: usize,
     },
-    /// In a `--set path=value`.
+    /// A range of a `--set path=value`.
     Override {
-        /// Which one, from 0.
+        /// The index of the option, from 0.
         index: usize,
-        /// First byte.
+        /// The first byte.
         start: usize,
-        /// Behind the last byte.
+        /// The byte after the last one.
         end: usize,
     },
-    /// In another option of the command line, which the message names.
+    /// Another option of the command line, which the message names.
     CommandLine,
 }
 
 impl Origin {
-    /// Whether it is a part of `other`, in the same text.
+    /// True if this range is part of `other` in the same text.
     pub fn is_within(self, other: Origin) -> bool {
         match (self, other) {
             (Origin::File { start, end }, Origin::File { start: from, end: to }) => {
@@ -85,12 +85,12 @@ impl Origin {
     }
 }
 
-/// The texts diagnostics point into.
+/// The texts that diagnostics point to.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     /// The scenario file.
     pub file: &'a Source,
-    /// The `--set` options, `path=value` each.
+    /// The `--set` options, each `path=value`.
     pub overrides: &'a [String],
 }
 
@@ -112,21 +112,21 @@ impl Diagnostic {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, origin, message) }
     }
 
-    /// With words next to the caret.
+    /// Adds a text next to the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Diagnostic {
         self.label = label.into();
         self
     }
 
-    /// With something to do about it, in one line.
+    /// Adds a remedy, in one line.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Diagnostic {
         self.remedy = printable(&remedy.into()).into_owned();
         self
     }
 
-    /// Whether it prevents a run.
+    /// True if the diagnostic prevents a run.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

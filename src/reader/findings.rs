@@ -1,4 +1,4 @@
-//! What is found wrong while a scenario is turned into a plan, and keys that take a value within limits.
+//! Collects diagnostics while a scenario is translated to a plan, and reads keys whose values have limits.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -7,31 +7,31 @@ use std::time::Duration;
 use super::{At, Diagnostic, MISTAKES_MAX, Severity, codes};
 use crate::base::format_duration;
 
-/// What is wrong, as far as it was found.
+/// The diagnostics found so far.
 #[derive(Debug, Default)]
 pub struct Findings {
     list: Vec<Diagnostic>,
-    /// Whether the scenario is read as one of several variants.
+    /// True if the scenario is read as one of several variants.
     is_variant: bool,
 }
 
 impl Findings {
-    /// Findings of a scenario that is one variant of several: what has no effect in it is a warning.
+    /// Findings of one variant of a scenario, in which a setting without effect is only a warning.
     pub fn of_variant() -> Findings {
         Findings { list: Vec::new(), is_variant: true }
     }
 
-    /// Whether the scenario is read as one of several variants.
+    /// True if the scenario is read as one of several variants.
     pub fn is_variant(&self) -> bool {
         self.is_variant
     }
 
-    /// Adds one.
+    /// Adds a diagnostic.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.list.push(diagnostic);
     }
 
-    /// Adds one that other variants of the scenario may have a use for: in a variant it is a warning.
+    /// Adds a diagnostic about a setting that other variants of the scenario may need: in a variant it is a warning.
     pub fn push_for_others(&mut self, mut diagnostic: Diagnostic) {
         if self.is_variant {
             diagnostic.severity = Severity::Warning;
@@ -39,24 +39,24 @@ impl Findings {
         self.push(diagnostic);
     }
 
-    /// How many there are.
+    /// The number of diagnostics.
     pub fn count_so_far(&self) -> usize {
         self.list.len()
     }
 
-    /// In the order of their places.
+    /// The diagnostics in the order of their places.
     pub fn into_sorted(self) -> Vec<Diagnostic> {
         let mut diagnostics = self.list;
         diagnostics.sort_by_key(|diagnostic| diagnostic.origin);
         diagnostics
     }
 
-    /// Whether further checks are useless.
+    /// True if the limit of diagnostics is reached, so that further checks are skipped.
     pub fn is_full(&self) -> bool {
         self.list.len() >= MISTAKES_MAX
     }
 
-    /// Refuses a key that only works with another setting.
+    /// Refuses a key that has no effect without another setting.
     pub fn no_effect<T>(&mut self, key: &str, given: Option<&At<T>>, works_with: &str, now: &str) {
         if let Some(at) = given {
             let message = format!("`{key}` has no effect with {now}");
@@ -66,7 +66,7 @@ impl Findings {
     }
 }
 
-/// A key of the scenario, and what is given for it.
+/// A key of the scenario, and its value if it is given.
 #[derive(Clone, Debug)]
 pub struct GivenKey<'a, T> {
     name: Cow<'a, str>,
@@ -80,7 +80,7 @@ impl<'a, T> GivenKey<'a, T> {
     }
 }
 
-/// `key!(run.warmup)` is that key of a section in a variable of the section's name.
+/// `key!(run.warmup)` is the [`GivenKey`] of this key. A variable named like the section must be in scope.
 macro_rules! key {
     ($section:ident . $key:ident) => {
         $crate::reader::GivenKey::new(
@@ -92,7 +92,7 @@ macro_rules! key {
 pub(crate) use key;
 
 impl Findings {
-    /// A count within `range`, or `default`.
+    /// A count within `range`, or `default`. Adds a diagnostic if the value is outside the range.
     pub fn count(
         &mut self,
         key: GivenKey<'_, u64>,
@@ -102,11 +102,11 @@ impl Findings {
     ) -> u32 {
         let range = u64::from(*range.start())..=u64::from(*range.end());
         let value = self.within(key, default.into(), range, reason, |value| value.to_string());
-        // The range ends where a `u32` does.
+        // The range ends within the range of a `u32`.
         u32::try_from(value).unwrap_or(default)
     }
 
-    /// A number within `range`, or `default`.
+    /// A number within `range`, or `default`. Adds a diagnostic if the value is outside the range.
     pub fn number(
         &mut self,
         key: GivenKey<'_, f64>,
@@ -117,7 +117,7 @@ impl Findings {
         self.within(key, default, range, reason, |value| value.to_string())
     }
 
-    /// A duration within `range`, or `default`.
+    /// A duration within `range`, or `default`. Adds a diagnostic if the value is outside the range.
     pub fn duration(
         &mut self,
         key: GivenKey<'_, Duration>,

@@ -1,7 +1,7 @@
-//! Reading TOML into typed tables: every value with its place, every mistake with a remedy.
+//! Reads TOML into typed tables. Each value has a place, and each error has a remedy.
 //!
-//! A key is defined once, by `section!`: from that come the struct's field, its reader, the list of
-//! known keys, the JSON Schema and the reference in the book.
+//! `section!` defines a key once: the field of the struct, the reader, the list of known keys, the JSON Schema and the
+//! reference in the book are generated from it.
 
 pub mod codes;
 mod diagnostic;
@@ -18,5 +18,5 @@ pub use section::Section;
 pub use suggest::closest;
 pub use value::{At, Bytes, Fallback, Field, Place, Rate, Value};
 
-/// Reading stops after this number of mistakes: a file with more is probably not a scenario.
+/// The reader stops after this number of errors. A file with more is probably not a scenario.
 pub const MISTAKES_MAX: usize = 1_000;

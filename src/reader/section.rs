@@ -1,4 +1,4 @@
-//! One definition per key: the struct's field, its reader, its schema and its documentation.
+//! Defines each key once: the field of the struct, the reader, the schema and the documentation.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -9,9 +9,9 @@ use super::{Diagnostic, MISTAKES_MAX, Origin, codes};
 
 /// A table with known keys.
 pub trait Section: Default {
-    /// Its keys.
+    /// The keys of the table.
     const FIELDS: &'static [Field];
-    /// Reads the value of one of them.
+    /// Reads the value of one key.
     fn set(&mut self, entry: &Entry, place: Place<'_>, out: &mut Vec<Diagnostic>);
 }
 
@@ -55,7 +55,7 @@ impl<S: Section> Value for S {
     }
 }
 
-/// A closed JSON object with these keys.
+/// The schema of a JSON object that has no other keys than these.
 fn object_schema(fields: &[Field]) -> Json {
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -87,7 +87,7 @@ fn object_schema(fields: &[Field]) -> Json {
     object
 }
 
-/// The entry under its new name, if it has an old one.
+/// The entry under its new name, if it has a former one, for which a warning is added; `None` for any other entry.
 fn renamed(
     entry: &Entry,
     table: &Table,
@@ -140,9 +140,9 @@ fn missing_keys<'a>(
         })
 }
 
-/// Defines a table with known keys. Each line is `key: type = default, example;` where the default
-/// is a TOML value, `("in words")` or `required`. A key that is no name in Rust is written `name as "key"`, and one that
-/// had another name in the version before `name was "old"`.
+/// Defines a table with known keys. Each line is `key: type = default, example;`. The default is a TOML value, `("in
+/// words")` or `required`. A key that is not an identifier in Rust is written `name as "key"`. A key that had another
+/// name in the version before is written `name was "old"`.
 macro_rules! section {
     (
         $(#[doc = $doc:literal])+

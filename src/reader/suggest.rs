@@ -6,24 +6,24 @@ pub fn one_of(words: &[&str]) -> String {
     format!("one of {}", quoted.join(", "))
 }
 
-/// The known name closest to `name`, if any is close.
+/// The known name that is closest to `name`; `None` if none is close.
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = name.chars().count();
     known
         .into_iter()
-        // The distance is at least the difference in length, and costs the product of both.
+        // The distance is at least the difference in length. This check avoids the cost of computing it.
         .filter(|candidate| {
             let its = candidate.chars().count();
             length.abs_diff(its) <= its.div_ceil(3)
         })
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        // A third of the letters may be wrong: further away it is a guess, not a suggestion.
+        // At most a third of the letters may differ. A name with a larger distance is not suggested.
         .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// A remedy: the closest of `known`, otherwise all of them.
+/// A remedy for a word: the closest of `known`, otherwise all of them.
 pub fn word(name: &str, known: &[&str]) -> String {
     match closest(name, known.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
@@ -31,7 +31,7 @@ pub fn word(name: &str, known: &[&str]) -> String {
     }
 }
 
-/// What keys are called elsewhere, and what they are called in a `[[fault]]`.
+/// Names that other tools use for keys, and the keys of a `[[fault]]` that they stand for.
 const ELSEWHERE: [(&str, &str); 9] = [
     ("duration", "for"),
     ("lasts", "for"),
@@ -44,9 +44,9 @@ const ELSEWHERE: [(&str, &str); 9] = [
     ("period", "every"),
 ];
 
-/// The known key that is called `name` elsewhere.
+/// The known key that other tools call `name`; `None` outside a `[[fault]]`.
 pub fn meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    // Only a fault has both.
+    // Only a fault has both keys.
     let is_fault = known.contains(&"for") && known.contains(&"every");
     let (_, here) = ELSEWHERE.iter().find(|(elsewhere, _)| is_fault && *elsewhere == name)?;
     known.iter().find(|key| *key == here).copied()

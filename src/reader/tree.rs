@@ -1,4 +1,4 @@
-//! The TOML as a tree in which every value knows where it was written.
+//! The TOML as a tree in which every value has its place.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -8,24 +8,24 @@ use super::{Diagnostic, Origin, codes};
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// What it is.
+    /// The value.
     pub kind: Kind,
-    /// Where it was written.
+    /// The place of the value.
     pub origin: Origin,
 }
 
-/// What a value is.
+/// A value of TOML.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// `"text"`.
     Text(String),
-    /// `18`. Beyond what fits it is the largest value there is, and out of range everywhere.
+    /// `18`. A number that does not fit is [`i128::MAX`], which is outside every range.
     Integer(i128),
     /// `0.5`.
     Float(f64),
     /// `true`.
     Flag(bool),
-    /// `1979-05-27`; no key takes one.
+    /// `1979-05-27`. No key accepts a date.
     Date,
     /// `[1, 2]` or `[[section]]`.
     Array(Vec<Node>),
@@ -33,7 +33,7 @@ pub enum Kind {
     Table(Table),
 }
 
-/// Keys and values in the order they were written.
+/// Keys and values in the order in which they are written.
 pub type Table = Vec<Entry>;
 
 /// A key with its value.
@@ -41,14 +41,14 @@ pub type Table = Vec<Entry>;
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key was written.
+    /// The place of the key.
     pub key_origin: Origin,
     /// The value.
     pub node: Node,
 }
 
 impl Kind {
-    /// What a user would call it.
+    /// The name of the type, for a message.
     pub fn name(&self) -> &'static str {
         match self {
             Kind::Text(_) => "text",
@@ -62,7 +62,7 @@ impl Kind {
     }
 }
 
-/// Parses a document. What can be understood of a broken one is returned along with all errors.
+/// Parses a document. The readable part of a document with errors is returned together with all errors.
 pub fn parse_document(text: &str) -> (Table, Vec<Diagnostic>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let origin = |start, end| Origin::File { start, end };
@@ -75,12 +75,12 @@ pub fn parse_document(text: &str) -> (Table, Vec<Diagnostic>) {
             Diagnostic::error(codes::SYNTAX, place, message).remedy(remedy)
         })
         .collect();
-    // What is open at the end is said once for each.
+    // The parser reports each bracket that is open at the end of the file with the same error.
     diagnostics.dedup();
     (table_of(table.as_ref(), &origin), diagnostics)
 }
 
-/// The parser's message in full, and what to do about it.
+/// The full text of the parser's message, and the remedy.
 fn explained(message: &str, written: &str) -> (String, &'static str) {
     match message {
         "duplicate key" => (
@@ -101,7 +101,7 @@ fn explained(message: &str, written: &str) -> (String, &'static str) {
     }
 }
 
-/// Parses a single value; `None` when it is not TOML.
+/// Parses a single value; `None` if it is not TOML.
 pub fn parse_value(text: &str, origin: &dyn Fn(usize, usize) -> Origin) -> Option<Node> {
     DeValue::parse(text).ok().map(|value| node_of(&value, origin))
 }
@@ -115,7 +115,7 @@ fn table_of(table: &DeTable<'_>, origin: &dyn Fn(usize, usize) -> Origin) -> Tab
             node: node_of(value, origin),
         })
         .collect();
-    // The parser sorts keys by name; mistakes are reported in the order of the file.
+    // The parser sorts keys by name. Errors are reported in the order of the file.
     entries.sort_by_key(|entry| entry.key_origin);
     entries
 }

@@ -1,6 +1,6 @@
-//! Reading one value: each type says what it wants, how it is read, and its JSON Schema.
+//! Reads one value. Each type defines the description of its values, its reader, and its JSON Schema.
 //!
-//! Keys that take one of several words.
+//! `words!` defines the type of a key that takes one of several words.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,56 +11,56 @@ use super::tree::{Entry, Kind, Node, parse_value};
 use super::{Diagnostic, MISTAKES_MAX, Origin, codes, suggest};
 use crate::base::{Quantity, UnitError, parse_bytes, parse_duration, parse_rate};
 
-/// Everything there is to know about a key.
+/// The definition of a key.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// Its name.
+    /// The name of the key.
     pub key: &'static str,
-    /// Its name in the version before, which is still read, with a warning.
+    /// The name in the version before, which is still accepted with a warning.
     pub was: Option<&'static str>,
-    /// What it means.
+    /// The description in the reference.
     pub doc: &'static str,
-    /// What holds without it.
+    /// The default.
     pub fallback: Fallback,
-    /// A value as it would be written.
+    /// An example of its value, in TOML.
     pub example: &'static str,
-    /// What kind of value it takes.
+    /// The description of its values.
     pub wanted: fn() -> String,
     /// The JSON Schema of its value.
     pub schema: fn() -> Json,
-    /// The keys of its value, when that is a table.
+    /// The keys of its value, if that is a table.
     pub fields: fn() -> &'static [Field],
 }
 
-/// What holds when a key is not written.
+/// The default of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fallback {
-    /// This value, as it would be written.
+    /// This value, in TOML.
     Is(&'static str),
-    /// Something that needs words.
+    /// A default that is described in words.
     Depends(&'static str),
-    /// Nothing: it has to be written.
+    /// No default: the key is required.
     Required,
 }
 
 impl Field {
-    /// The line a user would write, e.g. `warmup = "5s"`.
+    /// An example line, such as `warmup = "5s"`.
     pub fn line(&self) -> String {
         format!("{} = {}", self.key, self.shown())
     }
 
-    /// The example in one line: the compiler breaks long ones.
+    /// The example in one line. `stringify!` may break a long one into several lines.
     pub fn shown(&self) -> String {
         let words: Vec<&str> = self.example.split_whitespace().collect();
         words.join(" ")
     }
 
-    /// What it means, as one line.
+    /// The description in one line.
     pub fn meaning(&self) -> String {
         self.doc.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// The default as JSON, if it is a value.
+    /// The default as JSON; `None` if it is not a single value.
     pub fn fallback_json(&self) -> Option<Json> {
         let Fallback::Is(toml) = self.fallback else {
             return None;
@@ -80,34 +80,34 @@ impl Field {
 pub struct At<T> {
     /// The value.
     pub value: T,
-    /// Where the value was written.
+    /// The place of the value.
     pub origin: Origin,
-    /// Where its key was written.
+    /// The place of its key.
     pub key: Origin,
 }
 
-/// What a value is read for: names it in messages.
+/// The context in which a value is read, for messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The path from the root, e.g. `run.warmup`.
+    /// The path from the root, such as `run.warmup`.
     pub path: &'a str,
-    /// A line that would be right, e.g. `warmup = "5s"`.
+    /// A valid line, such as `warmup = "5s"`.
     pub example: &'a str,
-    /// The section a key belongs in, if it is exactly one: for a key that is in the wrong one.
+    /// Returns the section of a key that is in the wrong one; `None` if no section or several have the key.
     pub home: fn(&str) -> Option<&'static str>,
 }
 
-/// A type a key may have.
+/// A type of values that keys accept.
 pub trait Value: Sized {
-    /// What is wanted, with an article.
+    /// The description of its values, with an article.
     fn wanted() -> String;
-    /// Its JSON Schema.
+    /// The JSON Schema of its values.
     fn schema() -> Json;
-    /// The keys it has, when it is a table.
+    /// The keys of its values, if these are tables.
     fn fields() -> &'static [Field] {
         &[]
     }
-    /// Reads it, or says why not.
+    /// Reads a value. Adds a diagnostic to `out` and returns `None` if it is not valid.
     fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Self>;
 }
 
@@ -126,16 +126,16 @@ impl<T: Value> At<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
-/// How fast each producer sends.
+/// The rate of each producer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
     /// Records per second.
     PerSecond(f64),
-    /// As fast as it goes.
+    /// The highest rate that is possible.
     Max,
 }
 
-/// Says that `node` is not what `T` wants.
+/// The diagnostic for a `node` whose type is not that of `T`.
 pub fn wrong_type<T: Value>(node: &Node, place: Place<'_>) -> Diagnostic {
     let message = format!("`{}` must be {}, found {}", place.path, T::wanted(), node.kind.name());
     Diagnostic::error(codes::WRONG_TYPE, node.origin, message)
@@ -151,7 +151,7 @@ fn wrong_unit(node: &Node, place: Place<'_>, what: Quantity, error: &UnitError) 
     ))
 }
 
-/// Reads a text with a unit.
+/// Reads a text that is a number with a unit.
 fn quantity<T: Value>(
     node: &Node,
     place: Place<'_>,
@@ -214,7 +214,7 @@ impl Value for u64 {
             out.push(wrong_type::<u64>(node, place));
             return None;
         };
-        // TOML's integers have 63 bits; more would not survive JSON Schema and results either.
+        // TOML's integers have 63 bits without the sign. JSON Schema and results do not support larger ones, either.
         let number = i64::try_from(number).ok().and_then(|n| u64::try_from(n).ok());
         if number.is_none() {
             let message = format!("`{}` must be a whole number from 0 to 2^63 - 1", place.path);
@@ -350,7 +350,8 @@ impl<T: Value> Value for BTreeMap<u32, At<T>> {
     }
 }
 
-/// Reads a table whose keys are not ours, as a value of `Wanted`: each key by `key`, and each value as a `T`.
+/// Reads a table whose keys the scenario does not define, as a value of `Wanted`. `key` reads each key, and each value
+/// is a `T`.
 pub fn read_table<Wanted: Value, K: Ord, T: Value>(
     node: &Node,
     place: Place<'_>,
@@ -378,7 +379,7 @@ pub fn read_table<Wanted: Value, K: Ord, T: Value>(
     Some(read)
 }
 
-/// Defines an enum of the words a key takes.
+/// Defines an enum of the words that a key accepts.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*

@@ -1,37 +1,40 @@
-//! The properties librdkafka knows, and what a run does with each.
+//! The properties that librdkafka knows, and how a run treats each of them.
 //!
-//! Every property of its CONFIGURATION.md and every hidden one stands here once: one that is not here is refused.
+//! Every property of librdkafka's CONFIGURATION.md and every hidden one is in exactly one of these lists. Other names
+//! are refused.
 //!
-//! Properties of the Java client that librdkafka does not have, and what to write instead.
+//! For properties of the Java client that librdkafka does not have, there are remedies.
 
 use crate::reader::suggest::closest;
 
-/// What a run does with a property from a scenario, a client file or the environment.
+/// The treatment of a property from a scenario, a client file or the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
-    /// It is handed to the client.
+    /// The client gets the property.
     Free,
-    /// It says how a cluster is reached and who asks. The embedded cluster speaks plaintext and has no use for it.
+    /// The property belongs to the access to a cluster: its protocol or the login. The embedded cluster, which speaks
+    /// plaintext, does not get it.
     Access,
-    /// It makes the client do something on this machine or elsewhere that needs consent.
+    /// The property has an effect that needs consent.
     Needs(Danger),
-    /// It is refused: a run decides it, or only a program can set it. With what to do instead.
+    /// The property is refused, with this remedy: a run decides it, or only a program can set it.
     Ours(&'static str),
 }
 
-/// Why a property needs consent.
+/// The reason why a property needs consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Danger {
-    /// It loads code or runs a command: consent is needed wherever it is written.
+    /// The property loads code or runs a command. It needs consent wherever it is written.
     Code,
-    /// It opens a file of this machine. A file named by the user's own client file or environment is meant.
+    /// The property opens a file of this machine. It needs no consent in the user's own client file or environment.
     File,
-    /// It has the client talk to another server than the cluster, or believe another one. The same holds.
+    /// The property lets the client talk to another server than the cluster, or accept another server as the cluster.
+    /// It needs no consent in the user's own client file or environment.
     Elsewhere,
 }
 
 impl Danger {
-    /// What the property makes the client do.
+    /// The effect of the property, for a message.
     pub fn meaning(self) -> &'static str {
         match self {
             Danger::Code => "loads code or runs a command",
@@ -41,12 +44,12 @@ impl Danger {
     }
 }
 
-/// The name under which a property is kept: several names of one property are one.
+/// The canonical name of a property, which may have several names.
 pub fn canonical(name: &str) -> &str {
     ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name)
 }
 
-/// What a run does with the property `name`; `None` when librdkafka has no such property.
+/// The treatment of the property `name`; `None` if librdkafka has no such property.
 pub fn treatment(name: &str) -> Option<Treatment> {
     let name = canonical(name);
     let is_in = |list: &[&str]| list.contains(&name);
@@ -67,18 +70,18 @@ pub fn treatment(name: &str) -> Option<Treatment> {
     { dangers }.find(|(list, _)| is_in(list)).map(|(_, danger)| Treatment::Needs(danger))
 }
 
-/// Whether the native client has the property `name`, too: it says how the cluster is reached and who logs in.
+/// True if the native client supports the property `name` as well: it belongs to the access to a cluster.
 pub fn is_native(name: &str) -> bool {
     NATIVE.contains(&canonical(name))
 }
 
-/// The property that loads code as soon as librdkafka hears of it.
+/// The property that loads code as soon as it is set in librdkafka.
 pub const PLUGINS: &str = "plugin.library.paths";
 
 /// Environment variables with this prefix are properties: `LANEKEEPER_CLIENT_SASL_PASSWORD` is `sasl.password`.
 pub const VARIABLES: &str = "LANEKEEPER_CLIENT_";
 
-/// Every name there is, aliases included.
+/// All names of properties, aliases included.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let lists = [FREE, ACCESS, CODE, FILES, SERVERS, NOT_TEXT];
     let ours = OURS.iter().map(|(name, _)| *name);
@@ -86,7 +89,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     lists.into_iter().flatten().copied().chain(ours).chain(aliases)
 }
 
-/// What to do about a name that librdkafka does not have.
+/// The remedy for a name that librdkafka does not have.
 pub(super) fn remedy(name: &str) -> String {
     closest(name, names()).map_or_else(
         || "the names are those of librdkafka's CONFIGURATION.md".to_owned(),
@@ -94,7 +97,7 @@ pub(super) fn remedy(name: &str) -> String {
     )
 }
 
-/// Other names of a property, and the one under which it is kept.
+/// Aliases of properties, each with the canonical name.
 const ALIASES: &[(&str, &str)] = &[
     ("metadata.broker.list", "bootstrap.servers"),
     ("request.required.acks", "acks"),
@@ -110,7 +113,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
 ];
 
-/// What the native client has of these properties.
+/// The properties that the native client supports.
 const NATIVE: &[&str] = &[
     "broker.address.family",
     "enable.ssl.certificate.verification",
@@ -134,20 +137,20 @@ const OFFSETS_ELSEWHERE: &str =
     "remove it: offsets are committed to the cluster by `consumers.commit_interval`";
 const MOCK: &str = "use `embedded.brokers` and `--broker embedded`";
 
-/// What a run decides, and what to do instead of setting it.
+/// The properties that a run decides, with the remedy for setting one.
 const OURS: &[(&str, &str)] = &[
-    // Which cluster: decided by the command line and the scenario alone.
+    // The cluster, which only the command line and the scenario select.
     ("bootstrap.servers", "give the cluster with `--bootstrap` or in `kafka.bootstrap`"),
     ("test.mock.num.brokers", MOCK),
     ("test.mock.broker.rtt", MOCK),
-    // By which names it is known there.
+    // The names of the clients and the group on the cluster.
     ("client.id", "remove it: each client has a name of its own, `lanekeeper-<what>`"),
     ("client.software.name", "remove it: the client says what it is"),
     ("client.software.version", "remove it: the client says what it is"),
     ("group.id", "remove it: each run has a group of its own"),
     ("group.instance.id", "use `consumers.membership`"),
     ("transactional.id", "remove it: producers are not transactional"),
-    // What is promised about records, and what the scenario says about them.
+    // The guarantees for records, and the keys of the scenario that define them.
     ("acks", "use `load.acks`"),
     ("enable.idempotence", "use `load.idempotence`"),
     ("linger.ms", "use `load.linger`"),
@@ -157,7 +160,7 @@ const OURS: &[(&str, &str)] = &[
     ("delivery.report.only.error", "remove it: every record's answer is counted"),
     ("allow.auto.create.topics", "remove it: a run creates its topic as `[topic]` says"),
     ("topic.blacklist", "remove it: a run has one topic, `topic.name`"),
-    // How positions and groups are kept.
+    // Positions and groups.
     ("group.protocol", "use `consumers.protocol`"),
     ("group.protocol.type", "use `consumers.protocol`"),
     ("group.remote.assignor", "use `consumers.assignor`"),
@@ -173,7 +176,7 @@ const OURS: &[(&str, &str)] = &[
     ("offset.store.method", OFFSETS_ELSEWHERE),
     ("offset.store.path", OFFSETS_ELSEWHERE),
     ("offset.store.sync.interval.ms", OFFSETS_ELSEWHERE),
-    // What the wrapper around librdkafka depends on, and what would end the process.
+    // Properties on which the wrapper around librdkafka depends, and properties that would end the process.
     ("enabled_events", "remove it: lanekeeper depends on every event"),
     ("enable_sasl_queue", "remove it: that queue is not served"),
     ("log.queue", "remove it: `-vv` shows what clients say"),
@@ -183,7 +186,8 @@ const OURS: &[(&str, &str)] = &[
 
 const OFFSETS: &str = "remove it: offsets are committed by `consumers.commit_interval`";
 
-/// Functions and handles, which a text cannot be; one of librdkafka's own tests takes a text for a function.
+/// Properties whose values are functions or handles, and not text. One of them is a hook of librdkafka's own tests that
+/// takes a text.
 const NOT_TEXT: &[&str] = &[
     "background_event_cb",
     "closesocket_cb",
@@ -214,7 +218,7 @@ const NOT_TEXT: &[&str] = &[
     "ut_handle_ProduceResponse",
 ];
 
-/// Code of others: libraries that are loaded, and the words of the command that fetches Kerberos tickets.
+/// Properties that run code: libraries that are loaded, and the parts of the command that fetches Kerberos tickets.
 const CODE: &[&str] = &[
     "plugin.library.paths",
     "sasl.kerberos.keytab",
@@ -225,7 +229,7 @@ const CODE: &[&str] = &[
     "ssl.providers",
 ];
 
-/// Files that are opened: none may be opened because a scenario of others says so.
+/// Properties that open files. A scenario from another author must not open a file without consent.
 const FILES: &[&str] = &[
     "https.ca.location",
     "sasl.oauthbearer.assertion.file",
@@ -238,7 +242,7 @@ const FILES: &[&str] = &[
     "ssl.keystore.location",
 ];
 
-/// Other servers: those that are asked for tokens, and any that poses as the cluster.
+/// Properties about other servers: token servers, and servers that pretend to be the cluster.
 const SERVERS: &[&str] = &[
     "enable.ssl.certificate.verification",
     "sasl.oauthbearer.metadata.authentication.type",
@@ -246,7 +250,7 @@ const SERVERS: &[&str] = &[
     "ssl.endpoint.identification.algorithm",
 ];
 
-/// How a cluster is reached, and who asks.
+/// Properties of the access to a cluster: its protocol and the login.
 const ACCESS: &[&str] = &[
     "broker.address.family",
     "client.dns.lookup",
@@ -285,7 +289,7 @@ const ACCESS: &[&str] = &[
     "ssl.sigalgs.list",
 ];
 
-/// How the client works: sizes, times, retries, what it says.
+/// Properties of the client's operation: sizes, times, retries, and logs.
 const FREE: &[&str] = &[
     "api.version.fallback.ms",
     "api.version.request",
@@ -367,7 +371,8 @@ const RECORDS: &str = "remove it: lanekeeper makes and reads the records itself"
 const TLS: &str = "remove it: OpenSSL agrees on the version of TLS with the broker; `ssl.cipher.suites` is known here, too";
 const METRICS: &str = "remove it: the metrics of the Java client are not there";
 
-/// What to do instead of setting the Java client's property `name`, if it is one that librdkafka does not have.
+/// The remedy for the Java client's property `name`; `None` if librdkafka has it or it is not a property of the Java
+/// client.
 pub fn instead(name: &str) -> Option<&'static str> {
     let remedy = match name {
         "sasl.jaas.config" => PASSWORD,

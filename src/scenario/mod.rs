@@ -1,9 +1,7 @@
-//! The scenario file: the TOML 1:1, uninterpreted, with every mistake and its place.
+//! The scenario file as it is written, not yet interpreted, with the place of every error.
 //!
-//! A key is defined once, in [`sections`]: from that come the struct's field, its reader, the list
-//! of known keys, the JSON Schema and the reference in the book.
-//!
-//! The JSON Schema for editors and the reference for the book, from the same tables as the reader.
+//! [`sections`] defines each key once: the field of the struct, the reader, the list of known keys, the JSON Schema for
+//! editors and the reference in the book are generated from it.
 
 use std::fmt::Write;
 
@@ -38,30 +36,30 @@ mod stage;
 pub mod target;
 mod variant;
 
-/// What is known about a section.
+/// The definition of a section.
 #[derive(Clone, Copy, Debug)]
 pub struct SectionInfo {
-    /// Its name.
+    /// The name of the section.
     pub key: &'static str,
-    /// What it is about.
+    /// The description of the section.
     pub doc: &'static str,
-    /// Whether it is written `[[name]]` and may come several times.
+    /// True if it is written `[[name]]` and may occur several times.
     pub repeated: bool,
-    /// Its keys; none when they are not ours.
+    /// The keys; empty if the section defines no keys of its own, such as `[client]`.
     pub fields: fn() -> &'static [Field],
-    /// The JSON Schema of it.
+    /// The JSON Schema of the section.
     pub schema: fn() -> serde_json::Value,
 }
 
 macro_rules! scenario {
     ($(#[doc = $doc:literal] $key:ident: $type:ty, $repeated:literal;)+) => {
-        /// A scenario: what the file and the overrides say, and nothing else.
+        /// A scenario: the content of the file and the overrides.
         #[derive(Clone, Debug, Default)]
         pub struct Scenario {
             $(#[doc = $doc] pub $key: $type,)+
         }
 
-        /// Every section there is.
+        /// All sections.
         pub const SECTIONS: &[SectionInfo] = &[
             $(SectionInfo {
                 key: stringify!($key),
@@ -118,7 +116,7 @@ scenario! {
     variant: Vec<At<VariantSection>>, true;
 }
 
-/// Reads a scenario. What could be read is returned along with everything that is wrong.
+/// Reads a scenario. The readable part is returned together with all diagnostics.
 pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>) {
     let mut scenario = Scenario::default();
     if let Some(diagnostic) = overrides::guard(&source.text) {
@@ -134,7 +132,8 @@ pub fn read(source: &Source, overrides: &[String]) -> (Scenario, Vec<Diagnostic>
         found.extend(overrides::apply(&mut root, index, text).err().map(|refusal| *refusal));
     }
     read_root(&root, &mut scenario, &mut found);
-    // What the parser made of a broken line says nothing about what its author meant.
+    // The parser's result for a line with a syntax error may not be what the author meant, so that further errors there
+    // are dropped.
     let lines = overrides::BrokenLines::of(&source.text, &syntax);
     let broken = |diagnostic: &Diagnostic| lines.has(diagnostic.origin);
     found.retain(|diagnostic| {
@@ -176,7 +175,7 @@ fn unknown_section(entry: &Entry) -> Diagnostic {
     Diagnostic::error(codes::UNKNOWN_SECTION, entry.key_origin, message).remedy(remedy)
 }
 
-/// The section that has this key, if it is exactly one.
+/// The section with this key; `None` if no section or several have it.
 fn section_with_key(key: &str) -> Option<&'static str> {
     let mut homes =
         SECTIONS.iter().filter(|section| (section.fields)().iter().any(|field| field.key == key));
@@ -202,7 +201,7 @@ pub fn json_schema() -> Json {
     })
 }
 
-/// The reference of the scenario file: a table per section, in Markdown.
+/// The reference of the scenario file in Markdown, with a table for each section.
 pub fn reference_markdown() -> String {
     let mut out = String::new();
     for section in SECTIONS {
@@ -221,7 +220,7 @@ pub fn reference_markdown() -> String {
     out
 }
 
-/// A row per key; the keys of a key's own table follow with their path.
+/// Writes a row for each key. The keys of a key's own table follow, each with its path.
 fn rows(out: &mut String, prefix: &str, fields: &[Field]) {
     for field in fields {
         let fallback = match field.fallback {

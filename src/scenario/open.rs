@@ -1,8 +1,8 @@
-//! The sections whose keys are not ours: librdkafka's properties and the expected figures.
+//! The sections whose keys are names of librdkafka's properties or of figures.
 //!
-//! Their names contain dots. `"latency.p99" = ..` and `latency.p99 = ..` mean the same.
+//! These names contain dots. `"latency.p99" = ..` and `latency.p99 = ..` mean the same.
 //!
-//! librdkafka properties in a scenario: their values, and those that do not belong there.
+//! Also the values of librdkafka properties in a scenario, and the refusal of properties that do not belong there.
 
 use std::collections::BTreeMap;
 
@@ -26,26 +26,26 @@ pub struct ClientSection {
     pub consumer: BTreeMap<String, At<Property>>,
 }
 
-/// What must hold at the end of a run, in the order it was written.
+/// The expectations at the end of a run, in the order in which they are written.
 pub type Expect = Vec<Expected>;
 
 /// One expectation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expected {
-    /// The figure, e.g. `latency.p99`.
+    /// The figure, such as `latency.p99`.
     pub metric: String,
-    /// What it must be.
+    /// The comparison that it must satisfy.
     pub bound: At<Bound>,
 }
 
-/// What a figure must be.
+/// A comparison of an expectation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Bound {
-    /// A plain number: equal to it.
+    /// A number that the figure must equal.
     Number(f64),
-    /// A comparison, e.g. `< 50ms`.
+    /// A comparison, such as `< 50ms`.
     Text(String),
-    /// `true` or `false`, of a figure that is one of them.
+    /// `true` or `false`, for a figure that has one of these values.
     Flag(bool),
 }
 
@@ -114,7 +114,7 @@ fn properties(
             continue;
         };
         let is_override = matches!(property.key, Origin::Override { .. });
-        // Two names of one property are one.
+        // Two names of one property count as one.
         if read.insert(canonical(&name).to_owned(), property).is_some() && !is_override {
             out.push(written_twice(&name, entry));
         }
@@ -122,7 +122,7 @@ fn properties(
     read
 }
 
-/// The JSON types of what a figure of this unit is compared with.
+/// The JSON types of the comparisons of a figure with this unit.
 fn bounds(unit: Unit) -> Json {
     match unit {
         Unit::Time => json!("string"),
@@ -221,7 +221,7 @@ fn written_twice(name: &str, entry: &Entry) -> Diagnostic {
     Diagnostic::error(codes::CONFLICT, entry.key_origin, message).remedy("remove one of them")
 }
 
-/// All values below `entries` with their dotted names. Options of the command line come last.
+/// All values below `entries` with their dotted names. The command line's options come last.
 fn flatten<'a>(entries: &[&'a Entry]) -> Vec<(String, &'a Entry)> {
     let mut flat = Vec::new();
     for entry in entries {
@@ -245,7 +245,7 @@ fn collect_all<'a>(table: &'a Table, name: &str, flat: &mut Vec<(String, &'a Ent
     }
 }
 
-/// The value of a property, as librdkafka wants it.
+/// The value of a property, as text for librdkafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property(pub String);
 
@@ -272,7 +272,7 @@ impl Value for Property {
     }
 }
 
-/// Says why the property `name` may not be in a scenario, if it may not.
+/// The reason why the property `name` must not be in a scenario; `None` if it may be.
 pub(super) fn refuse(name: &str, entry: &Entry) -> Option<Diagnostic> {
     let refusal = |code, message: String, remedy: String| {
         Some(Diagnostic::error(code, entry.key_origin, message).remedy(remedy))
@@ -289,7 +289,7 @@ pub(super) fn refuse(name: &str, entry: &Entry) -> Option<Diagnostic> {
     match treatment {
         None => {
             let message = format!("librdkafka has no property `{name}`");
-            // A slip in the name of a secret makes its value no less secret.
+            // The value of a misspelt secret is a secret as well.
             match closest(name, known::names()).filter(|meant| is_secret(meant) || is_secret(name))
             {
                 Some(meant) => {
@@ -307,7 +307,7 @@ pub(super) fn refuse(name: &str, entry: &Entry) -> Option<Diagnostic> {
     }
 }
 
-/// Where a secret belongs.
+/// The remedy for a secret: the places where it belongs.
 fn elsewhere(name: &str) -> String {
     let variable = name.to_uppercase().replace(['.', '-'], "_");
     format!(
@@ -316,10 +316,10 @@ fn elsewhere(name: &str) -> String {
     )
 }
 
-/// Whether a property, or a line of a scenario that is not even TOML, may hold a secret.
+/// True if a property, or a line of a scenario that need not be TOML, may hold a secret.
 pub fn is_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    // What librdkafka marks as sensitive, and what looks like it.
+    // The properties that librdkafka marks as sensitive, and similar names.
     let words = [
         "password",
         "secret",
@@ -333,18 +333,17 @@ pub fn is_secret(text: &str) -> bool {
     words.iter().any(|word| text.contains(word))
 }
 
-/// Whether a line of a scenario or an option may hold a secret, if only under a name with a slip in it, or in an
-/// address.
+/// True if a line of a scenario or an option may hold a secret, also under a misspelt name or in an address.
 pub(super) fn may_hold_secret(line: &str) -> bool {
     is_secret(line) || has_credentials(line) || keys(line).any(is_nearly_secret)
 }
 
-/// Whether a text has something like `user:password@host` in it.
+/// True if a text contains credentials such as `user:password@host`.
 pub(super) fn has_credentials(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'))
 }
 
-/// What stands before each `=` of a line.
+/// The key before each `=` of a line.
 fn keys(line: &str) -> impl Iterator<Item = &str> {
     let end = line.rfind('=').unwrap_or(0);
     line[..end].split('=').map(|before| {

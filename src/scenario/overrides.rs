@@ -1,8 +1,7 @@
 //! `--set path=value`: values of the command line that replace those of the file.
 //!
-//! A scenario with its overrides laid over it, as TOML that can be changed and written again.
-//!
-//! The file itself: what is refused before it is parsed.
+//! Also a scenario merged with its overrides, as TOML that can be changed and written again, and the checks of the file
+//! before it is parsed.
 
 use std::path::Path;
 
@@ -12,10 +11,10 @@ use super::{Diagnostic, Origin, Source, codes};
 use crate::base::{FileError, read_regular};
 use crate::reader::tree::{self, Entry, Kind, Node, Table, parse_value};
 
-/// Why an override is not possible.
+/// The diagnostic of an override that is refused.
 type Refusal = Box<Diagnostic>;
 
-/// A step of a path.
+/// A step of a path, with its range in the option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Step {
     name: String,
@@ -23,7 +22,7 @@ struct Step {
     end: usize,
 }
 
-/// Puts `text`, the override number `index`, into the tree.
+/// Inserts the value of `text`, the override number `index`, into the tree.
 pub(super) fn apply(root: &mut Table, index: usize, text: &str) -> Result<(), Refusal> {
     let (path, value) = split(text).ok_or_else(|| {
         let place = origin(index, 0, text.len());
@@ -55,7 +54,7 @@ fn split(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// The value as TOML, or, when it is not TOML, as text.
+/// The value as TOML, or as text if it is not TOML.
 fn parse_override(value: &str, offset: usize, index: usize) -> Result<Node, Refusal> {
     let place = |start, end| origin(index, offset + start, offset + end);
     if let Some(node) = parse_value(value, &place) {
@@ -68,13 +67,13 @@ fn parse_override(value: &str, offset: usize, index: usize) -> Result<Node, Refu
     Ok(Node { kind: Kind::Text(text.to_owned()), origin: place(0, value.len()) })
 }
 
-/// Says that a text does not end where its quotes do.
+/// The diagnostic for a quote that is not closed.
 fn open_quote(place: Origin) -> Diagnostic {
     Diagnostic::error(codes::BAD_OVERRIDE, place, "a quote is not closed in this `--set`")
         .remedy("close it, or leave quotes out: `--set run.duration=10s` needs none")
 }
 
-/// Cuts a path into its steps: `fault[0].at`, `fault.0.at`, `client."socket.nagle.disable"`.
+/// Splits a path into its steps: `fault[0].at`, `fault.0.at`, `client."socket.nagle.disable"`.
 fn steps(path: &str, index: usize) -> Result<Vec<Step>, Refusal> {
     let mut steps = Vec::new();
     let mut step = Step { name: String::new(), start: 0, end: 0 };
@@ -109,7 +108,7 @@ fn steps(path: &str, index: usize) -> Result<Vec<Step>, Refusal> {
     Ok(steps)
 }
 
-/// In `[client]` and `[expect]` the rest of the path is one name that contains dots.
+/// Joins the rest of a path in `[client]` and `[expect]` to one name that contains dots.
 fn join_open_names(steps: Vec<Step>) -> Vec<Step> {
     let fixed = match steps.first().map(|step| step.name.as_str()) {
         Some("client") => match steps.get(1).map(|step| step.name.as_str()) {
@@ -126,7 +125,7 @@ fn join_open_names(steps: Vec<Step>) -> Vec<Step> {
     let rest = &steps[fixed..];
     let mut name = String::new();
     for step in rest {
-        // `partition[7].rate` came apart at its brackets.
+        // `partition[7].rate` was split at its brackets.
         if step.name == "*" || step.name.bytes().all(|b| b.is_ascii_digit()) {
             name.push_str(&format!("[{}]", step.name));
         } else {
@@ -139,7 +138,7 @@ fn join_open_names(steps: Vec<Step>) -> Vec<Step> {
     joined
 }
 
-/// Walks down to the last step but one, making tables as needed, and puts the value there.
+/// Follows all steps but the last, creates tables as needed, and inserts the value.
 fn insert(root: &mut Table, steps: &[Step], index: usize, value: Node) -> Result<(), Refusal> {
     let Some((last, way)) = steps.split_last() else {
         return Ok(());
@@ -180,7 +179,7 @@ fn insert(root: &mut Table, steps: &[Step], index: usize, value: Node) -> Result
     Ok(())
 }
 
-/// The value of `step` in `table`; an empty section, if there is none.
+/// The value of `step` in `table`. Creates an empty section if there is none.
 fn child<'a>(table: &'a mut Table, step: &Step, place: Origin) -> &'a mut Node {
     let found = table.iter().position(|entry| entry.key == step.name);
     let at = found.unwrap_or_else(|| {
@@ -197,7 +196,7 @@ fn child<'a>(table: &'a mut Table, step: &Step, place: Origin) -> &'a mut Node {
     &mut table[at].node
 }
 
-/// The table number `step` of a list; the one behind the last is made.
+/// The table number `step` of a list. Creates the table after the last one.
 fn element<'a>(
     items: &'a mut Vec<Node>,
     step: &Step,
@@ -230,11 +229,11 @@ fn refuse(step: &Step, index: usize, message: &str, remedy: &str) -> Refusal {
     Box::new(Diagnostic::error(codes::BAD_OVERRIDE, place, message).remedy(remedy))
 }
 
-/// The scenario's sections and keys. What cannot be read is left out: [`super::read`] reports it.
+/// The merged sections and keys. Parts that cannot be read are left out, and [`super::read`] reports them.
 pub fn merged(source: &Source, set: &[String]) -> toml::Table {
     let (mut root, _) = tree::parse_document(&source.text);
     for (index, text) in set.iter().enumerate() {
-        // A refused override is reported by `read`, too.
+        // `read` reports a refused override, too.
         let _ = apply(&mut root, index, text);
     }
     table(&root)
@@ -245,7 +244,7 @@ fn table(entries: &Table) -> toml::Table {
     entries.iter().filter_map(value).collect()
 }
 
-/// A value as TOML; none for a date, which no key takes.
+/// A value as TOML; `None` for a date, which no key accepts.
 pub(super) fn value(node: &Node) -> Option<Value> {
     Some(match &node.kind {
         Kind::Text(text) => Value::String(text.clone()),
@@ -258,16 +257,16 @@ pub(super) fn value(node: &Node) -> Option<Value> {
     })
 }
 
-/// A scenario is a page of text; a file beyond this is something else.
+/// Largest size of a scenario file. A larger file is not a scenario.
 const LARGEST_BYTES: u64 = 1024 * 1024;
 
-/// The smallest scenario worth running, for those who have none yet.
+/// A minimal scenario, for the remedy of an empty file.
 const MINIMAL: &str = "a minimal scenario is\n\n    [topic]\n    partitions = 18\n\n    [load]\n    producers = 1024\n    rate = \"2/s\"\n\n    [expect]\n    lost = 0";
 
-/// Reads a scenario file from disk, without trusting it to be one.
+/// Reads a scenario file from disk, with checks that it may be one.
 ///
 /// # Errors
-/// A diagnostic when it is missing, not a file, too large or not text.
+/// A diagnostic if the file is missing, not a regular file, too large, or not text.
 pub fn load(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let bytes = read_regular(path, LARGEST_BYTES).map_err(|refused| match refused {
         FileError::Missing => error(codes::FILE_MISSING, refused.to_string())
@@ -280,7 +279,7 @@ pub fn load(path: &Path) -> Result<Source, Box<Diagnostic>> {
     Ok(Source { name: path.display().to_string(), text })
 }
 
-/// The bytes as text.
+/// The content as text.
 fn decode(bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
     let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     let text = String::from_utf8(bytes).map_err(|refused| {
@@ -299,7 +298,7 @@ fn decode(bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
     }
 }
 
-/// Refuses what need not be parsed.
+/// Refuses a text that is too large or has control characters, before it is parsed.
 pub(super) fn guard(text: &str) -> Option<Diagnostic> {
     if text.len() as u64 > LARGEST_BYTES {
         return Some(too_large());
@@ -317,30 +316,30 @@ pub(super) fn guard(text: &str) -> Option<Diagnostic> {
     )
 }
 
-/// The place behind `before`, which begins the file.
+/// The position after `before`, which is the beginning of the file.
 fn behind(before: &str) -> Origin {
     let line = before.rsplit('\n').next().unwrap_or(before);
     Origin::Position { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
 }
 
-/// Says that nothing is in it.
+/// The diagnostic for an empty scenario.
 pub(super) fn empty() -> Diagnostic {
-    // It has several lines, which a remedy has not.
+    // The remedy has several lines, which the method `Diagnostic::remedy` removes.
     let mut empty = error(codes::EMPTY_SCENARIO, "the scenario is empty".to_owned());
     MINIMAL.clone_into(&mut empty.remedy);
     empty
 }
 
-/// The lines of a file that are not TOML.
+/// The lines of a file with syntax errors.
 pub(super) struct BrokenLines {
-    /// Where each line begins.
+    /// The offset of each line, in bytes.
     begins: Vec<usize>,
-    /// Their numbers, from 1, in ascending order.
+    /// The numbers of the lines with errors, from 1, in ascending order.
     numbers: Vec<usize>,
 }
 
 impl BrokenLines {
-    /// Those that `errors` point to.
+    /// The lines that `errors` point to.
     pub(super) fn of(text: &str, errors: &[Diagnostic]) -> BrokenLines {
         let begins = match errors {
             [] => Vec::new(),
@@ -353,7 +352,7 @@ impl BrokenLines {
         lines
     }
 
-    /// Whether a place is on one of them.
+    /// True if a place is on one of these lines.
     pub(super) fn has(&self, origin: Origin) -> bool {
         self.number(origin).is_some_and(|number| self.numbers.binary_search(&number).is_ok())
     }

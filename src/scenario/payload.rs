@@ -1,4 +1,4 @@
-//! What records consist of: `payload = "100B"`, or a table that says how values are made; and headers.
+//! The content of records: `payload = "100B"`, or a table that defines how values are generated; and headers.
 
 use std::collections::BTreeMap;
 
@@ -55,9 +55,9 @@ section! {
 /// A size, fixed or random.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SizeSpan {
-    /// Always the same.
+    /// A fixed size.
     Fixed(Bytes),
-    /// Random.
+    /// A random size.
     Random(Box<RandomSize>),
 }
 
@@ -88,12 +88,12 @@ impl Value for SizeSpan {
     }
 }
 
-/// The payload of records: the size of values, or how they are made.
+/// The payload of records: the size of the values, or a table that defines how they are generated.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Payload {
-    /// Values of always this size.
+    /// Values of a fixed size.
     Size(Bytes),
-    /// As the table says.
+    /// Values as the table defines them.
     Table(Box<PayloadTable>),
 }
 
@@ -116,7 +116,7 @@ impl Value for Payload {
                 PayloadTable::read(node, place, out).map(|table| Payload::Table(Box::new(table)))
             }
             Kind::Text(_) => Bytes::read(node, place, out).map(Payload::Size),
-            // What is no size is most likely meant as one.
+            // A value of any other type is reported as an invalid size.
             _ => {
                 out.push(wrong_type::<Bytes>(node, place));
                 None
@@ -125,7 +125,7 @@ impl Value for Payload {
     }
 }
 
-/// Headers of each record: a name, and a text with placeholders.
+/// The headers of each record: names, and texts with placeholders.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeaderTexts(pub BTreeMap<String, At<String>>);
 

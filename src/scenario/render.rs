@@ -1,4 +1,4 @@
-//! Diagnostics as text: the place, the line with a caret, and the remedy.
+//! Renders diagnostics as text: the place, the line with a caret, and the remedy.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,14 +10,14 @@ use super::open::{has_credentials, may_hold_secret};
 use super::{Diagnostic, MISTAKES_MAX, Origin, Severity, Sources, codes};
 use crate::base::{format_count, printable};
 
-/// Mistakes that are shown at once: more have one cause, or are not read.
+/// Most diagnostics that are shown.
 const SHOWN_MAX: usize = 100;
-/// A longer line is named, but not shown.
+/// Longest line that is shown, in bytes. A longer line is only named.
 const LONGEST_LINE: usize = 400;
-/// Of a longer message the middle is left out.
+/// Longest message that is shown in full, in bytes. A longer one is shown without its middle.
 const LONGEST_TEXT: usize = 400;
 
-/// All diagnostics as text, in the order of their places; errors first where there are too many to show.
+/// All diagnostics as text, in the order of their places. If there are more than the limit, errors come first.
 pub fn render_all(diagnostics: &[Diagnostic], sources: &Sources<'_>, color: bool) -> String {
     let shown: Vec<&Diagnostic> = if diagnostics.len() <= SHOWN_MAX {
         diagnostics.iter().collect()
@@ -80,12 +80,12 @@ impl Diagnostic {
         renderer.decor_style(DecorStyle::Ascii).render(&[group])
     }
 
-    /// Whether `line`, to which it points, may hold a secret: terminals are logged.
+    /// True if the line of the diagnostic may hold a secret, which must not reach the logs of a terminal.
     fn hides(&self, line: &str) -> bool {
         self.code == codes::SECRET_PROPERTY || may_hold_secret(line)
     }
 
-    /// The line it points to, and the place there.
+    /// The line of the diagnostic, and the range in it; `None` if the diagnostic has no line.
     fn text<'a>(&self, sources: &Sources<'a>) -> Option<Line<'a>> {
         let (path, text, start, end) = match self.origin {
             Origin::WholeFile | Origin::CommandLine | Origin::Position { .. } => return None,
@@ -109,7 +109,7 @@ impl Diagnostic {
     }
 }
 
-/// A line of a text with a place in it.
+/// A line of a text with a range in it.
 struct Line<'a> {
     path: Cow<'a, str>,
     number: usize,
@@ -117,13 +117,13 @@ struct Line<'a> {
     span: Range<usize>,
 }
 
-/// Whether a line can be drawn as it is.
+/// True if a line can be shown unchanged.
 fn is_showable(line: &str) -> bool {
     let is_plain = |part: &str| matches!(printable(part), Cow::Borrowed(_));
     line.len() <= LONGEST_LINE && line.split(['\t', '\r']).all(is_plain)
 }
 
-/// A text for one line of a terminal; a long one without its middle.
+/// A text for one line of a terminal. A long text is shown without its middle.
 fn short(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST_TEXT {
         return printable(text);
@@ -133,7 +133,7 @@ fn short(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{} ... {}", printable(&text[..head]), printable(&text[tail..])))
 }
 
-/// A message in which the words in backticks that may hold a password are hidden.
+/// A message in which words in backticks are hidden if they may contain a password.
 fn without_credentials(message: &str) -> Cow<'_, str> {
     if !has_credentials(message) {
         return Cow::Borrowed(message);
@@ -142,8 +142,7 @@ fn without_credentials(message: &str) -> Cow<'_, str> {
     Cow::Owned(message.split('`').map(shown).collect::<Vec<_>>().join("`"))
 }
 
-/// Cuts a place down to its first line and to whole characters, so that nothing can go wrong
-/// when it is drawn.
+/// Reduces a range to its first line and to whole characters, so that it can always be rendered.
 fn first_line(text: &str, start: usize, end: usize) -> Range<usize> {
     let start = char_start(text, start);
     let end = char_end(text, end.max(start));
@@ -160,7 +159,7 @@ fn char_start(text: &str, at: usize) -> usize {
     at
 }
 
-/// The end of the character before byte `at`.
+/// The first character boundary from byte `at` on, or the end of the text.
 fn char_end(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {

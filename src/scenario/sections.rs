@@ -1,6 +1,6 @@
-//! The sections of a scenario, key by key. The schema and the reference are made from this page.
+//! The sections of a scenario, key by key. The schema and the reference are generated from this file.
 //!
-//! What a record costs to process: `{ cpu = "50us" }`, perhaps random.
+//! Also the work for each record: `{ cpu = "50us" }`, fixed or random.
 
 use std::time::Duration;
 
@@ -433,12 +433,12 @@ section! {
     }
 }
 
-/// A span of time, fixed or random.
+/// A duration, fixed or random.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Span {
-    /// Always the same.
+    /// A fixed duration.
     Fixed(Duration),
-    /// Random.
+    /// A random duration.
     Random(Box<RandomSpan>),
 }
 
@@ -469,5 +469,5 @@ impl Value for Span {
     }
 }
 
-/// Work for single partitions.
+/// The work of single partitions.
 pub type WorkOf = std::collections::BTreeMap<u32, At<Work>>;

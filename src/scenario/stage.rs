@@ -1,4 +1,4 @@
-//! `[[load.stage]]`: how long a stage of the load lasts, and at which rate.
+//! The section `[[load.stage]]`: the duration and the rate of a stage of the load.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ words! {
 pub enum StageRate {
     /// Records per second of all producers together.
     PerSecond(f64),
-    /// A multiple of the load's own rate.
+    /// A factor of the load's own rate.
     Factor(f64),
 }
 

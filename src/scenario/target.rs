@@ -1,4 +1,4 @@
-//! Which partition a record is sent to: chosen by a rule, or always the same.
+//! The partition that a record is sent to: chosen by a rule, or always the same.
 
 use serde_json::{Value as Json, json};
 
@@ -30,12 +30,12 @@ section! {
     }
 }
 
-/// Partition of a record: a word, or the only one.
+/// The partition of a record: a rule, or a single partition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
-    /// Chosen anew for each record, or by its producer.
+    /// A rule that chooses a partition for each record or for each producer.
     Choice(PartitionWord),
-    /// Always this one.
+    /// A single partition.
     Only(Box<OnlyPartition>),
 }
 

@@ -1,4 +1,4 @@
-//! The section `[[variant]]`: a name, and sections with the keys that are different in this variant.
+//! The section `[[variant]]`: a name, and the sections with the keys that differ in this variant.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::reader::suggest;
 use crate::reader::tree::{Entry, Kind, Node};
 use crate::reader::value::{Place, Value, wrong_type};
 
-/// One variant of a scenario.
+/// A variant of a scenario.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VariantSection {
-    /// Its name.
+    /// The name of the variant.
     pub name: Option<At<String>>,
-    /// What is different in it, as `path=value` like `--set` takes it.
+    /// The values that differ, each as `path=value` in the syntax of `--set`.
     pub overrides: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ fn unknown(entry: &Entry) -> Diagnostic {
         .remedy(suggest::key(&entry.key, &known))
 }
 
-/// One override for each key of a section; one for a section that is a list.
+/// An override for each key of a section. A section that is a list is one override.
 fn overrides(section: &Entry) -> Vec<String> {
     let name = &section.key;
     let Kind::Table(table) = &section.node.kind else {
@@ -88,7 +88,7 @@ fn overrides(section: &Entry) -> Vec<String> {
     };
     let of_entry = |entry: &Entry| {
         let value = toml_value(&entry.node)?;
-        // Names of figures and properties contain dots.
+        // The names of figures and properties contain dots.
         let key = match name.as_str() {
             "client" | "expect" => format!("\"{}\"", entry.key),
             _ => entry.key.clone(),
