@@ -24,12 +24,12 @@ pub trait ClientLibrary: Sync {
         None
     }
 
-    /// The reason why clients cannot reach a cluster or log in with the properties of a plan and a client file; `None` if
-    /// there is none. Opens no connection and no file.
+    /// The reason why clients cannot reach a cluster or log in with the properties of a plan and a client file; `None`
+    /// if there is none. Opens no connection and no file.
     fn no_access(&self, plan: &Plan, file: &ClientFile) -> Option<Diagnostic>;
 
-    /// The reason why the library refuses properties in combination of which it accepts each alone; `None` if it accepts
-    /// them. Opens no connection and no file.
+    /// The reason why the library refuses properties in combination of which it accepts each alone; `None` if there is
+    /// none. Opens no connection and no file.
     fn refused_together(&self, plan: &Plan, file: &ClientFile) -> Option<Diagnostic> {
         let _ = (plan, file);
         None

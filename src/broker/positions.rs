@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::{Offset, PartitionId};
 
-/// The next offset to process in each partition of a member. The host advances them record by record. The client reads them
-/// when it gives up a partition.
+/// The next offset to process in each partition of a member. The host advances them record by record. The client reads
+/// them when it gives up a partition.
 #[derive(Clone, Debug, Default)]
 pub struct Positions {
     partitions: Arc<Mutex<BTreeMap<PartitionId, Arc<AtomicI64>>>>,

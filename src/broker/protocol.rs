@@ -155,8 +155,8 @@ pub struct FetchSlot {
     pub offset: i64,
     /// In the response: the offset after the last record.
     pub end: i64,
-    /// In the response: the next offset to fetch, if it is larger than `end`. The offsets in between have no records for
-    /// a consumer: transaction markers, and records that compaction has removed.
+    /// In the response: the next offset to fetch, if it is larger than `end`. The offsets in between have no records
+    /// for a consumer: transaction markers, and records that compaction has removed.
     pub resume: i64,
     /// In the response: the offset after the last record that consumers may see.
     pub high_watermark: i64,

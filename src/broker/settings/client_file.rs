@@ -16,7 +16,7 @@ use crate::scenario::{Diagnostic, Origin, closest, codes};
 pub struct ClientFile {
     /// The effective properties, by canonical name.
     given: BTreeMap<String, Given>,
-    /// What the file has and the environment overrules.
+    /// The properties of the file that the environment overrules, by canonical name.
     overruled: BTreeMap<String, Given>,
 }
 
