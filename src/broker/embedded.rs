@@ -16,8 +16,8 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts a cluster. `host` makes it on the thread that it is given, and reports its addresses, or the reason why
-    /// it cannot. Then it carries out faults until the sender is dropped.
+    /// Starts a cluster. `host` runs on the cluster's thread: it creates the cluster and reports its addresses, or
+    /// the reason why that failed. Then it injects faults until the cluster is to stop.
     ///
     /// # Errors
     /// The thread or the cluster cannot be started.
@@ -66,7 +66,7 @@ enum Command {
 #[derive(Clone, Debug)]
 pub struct EmbeddedControl(Sender<Command>);
 
-/// Time limit of the cluster's thread.
+/// Longest wait for an answer of the cluster's thread.
 const ANSWER: Duration = Duration::from_secs(10);
 
 impl EmbeddedControl {

@@ -1,4 +1,4 @@
-//! The interface of a client library to a run, besides the ports of its clients.
+//! The interface of a client library to a run, except the ports of its clients.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub trait ClientLibrary: Sync {
     /// An administrator of `topic` on the cluster at `bootstrap`.
     ///
     /// # Errors
-    /// The library refuses the properties, or they do not say how to reach the cluster.
+    /// The library refuses the properties, or they describe no usable access to the cluster.
     fn administrator(
         &self,
         settings: &ClientSettings,

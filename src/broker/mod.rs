@@ -1,8 +1,8 @@
 //! Ports to a cluster, and their adapters.
 //!
-//! A port is non-blocking data: it takes commands and yields events on the thread that hosts it. rdkafka is
-//! one implementation and nothing outside `broker::rdkafka` names the library; `broker::tcp` is another one. The
-//! registry has those of this build ([`client_library`]), and all other code uses the trait ([`ClientLibrary`]).
+//! A port accepts commands and returns events on the thread that hosts it. `broker::rdkafka` is one implementation, and
+//! no code outside of it names the library. `broker::tcp` is another one. The registry has those of this
+//! build ([`client_library`]), and all other code uses the trait ([`ClientLibrary`]).
 
 #![cfg_attr(
     not(feature = "rdkafka"),

@@ -100,7 +100,7 @@ mod tests {
         let (first, second) = (claim(&places, 2, 1, LONG), claim(&places, 2, 2, LONG));
         assert!(first.take(Duration::ZERO) && first.take(Duration::ZERO));
         assert!(!second.take(Duration::from_millis(1)));
-        // Others have places of their own.
+        // Another consumer has an instance id of its own.
         assert!(claim(&places, 3, 1, LONG).take(Duration::ZERO));
         let waiting = std::thread::spawn(move || second.take(LONG));
         drop(first);

@@ -54,7 +54,7 @@ pub trait ClusterPort: Send + Sync {
         Ok(None)
     }
 
-    /// Sets the new number of the topic's partitions. Existing clients may then be asked about the new ones as well.
+    /// Sets the new number of the topic's partitions. Existing clients may then be queried about the new ones as well.
     fn grown(&self, _partitions: u32) {}
 
     /// The counts of requests of this cluster's clients; `None` if the clients do not count.
@@ -125,13 +125,14 @@ pub trait ConsumerPort {
     /// offset that it would hand over. The position is more than one after the last record if offsets without a record
     /// follow: transaction markers, aborted records, records that compaction has removed.
     ///
-    /// May ask the client's own threads, so it is not for every poll. Empty for a client that does not report such
-    /// positions, and where logs have nothing but records.
+    /// May query the client's own threads, so it should not be called at each poll. Empty for a client that does not
+    /// report such positions, and where logs have nothing but records.
     fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
         BTreeMap::new()
     }
 
-    /// True if a poll would hand something over without a wait, as far as the client knows.
+    /// True if the client has records or other events that a poll would hand over without a wait. False if that is not
+    /// known.
     fn has_events(&self) -> bool {
         false
     }
@@ -312,8 +313,8 @@ pub trait ProducerPort {
         Time::NEVER
     }
 
-    /// True if a record that is sent alone at `at`, which may be later than now, leaves the client at once, whatever
-    /// responses come before, and if nothing is due in the client before.
+    /// True if a record that is sent alone at `at`, which may be later than now, leaves the client at once,
+    /// independently of earlier responses, if nothing is due in the client before.
     fn sends_immediately_at(&self, _at: Time) -> bool {
         true
     }

@@ -288,7 +288,7 @@ impl FaultKind for AnswerLost {
     }
 }
 
-/// Refuses `broker`: a client does not tell which broker has sent a response.
+/// Refuses `broker`: a client does not report which broker has sent a response.
 fn refuse_broker(key: Origin, facts: &FaultFacts<'_>, found: &mut Findings) {
     let message = "`answer_lost.broker` needs a simulated cluster";
     found.push(

@@ -324,7 +324,7 @@ fn behind(before: &str) -> Origin {
 
 /// The diagnostic for an empty scenario.
 pub(super) fn empty() -> Diagnostic {
-    // The remedy has several lines, which the method `Diagnostic::remedy` removes.
+    // The remedy has several lines, which the method `Diagnostic::remedy` escapes.
     let mut empty = error(codes::EMPTY_SCENARIO, "the scenario is empty".to_owned());
     MINIMAL.clone_into(&mut empty.remedy);
     empty

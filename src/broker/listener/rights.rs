@@ -32,7 +32,7 @@ pub(crate) enum Operation {
 pub(crate) struct Rights(i32);
 
 impl Rights {
-    /// True if the user has the right; `None` if the broker does not tell.
+    /// True if the user has the right; `None` if the broker does not report it.
     pub(crate) fn has(self, operation: Operation) -> Option<bool> {
         (self.0 != i32::MIN).then(|| self.0 & (1 << operation as u8) != 0)
     }

@@ -68,7 +68,7 @@ fn with_sasl(failure: &ConnectionFailure) -> Option<ConnectionFailure> {
     Some(ConnectionFailure::found(Kind::NoTls, at, &said))
 }
 
-/// The cause of a certificate failure, which librdkafka does not tell.
+/// The cause of a certificate failure, which librdkafka does not report.
 fn of_certificate(failure: &ConnectionFailure, access: &Access) -> Option<ConnectionFailure> {
     let at = failure.address.as_str();
     let cause = over_tls(at, access).filter(|_| access.has_tls())?.err()?;

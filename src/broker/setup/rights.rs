@@ -15,7 +15,7 @@ pub struct NeededRight {
     pub operation: &'static str,
     /// The resource, as in a message.
     pub resource: String,
-    /// True if the user has the right; `None` if the broker does not tell.
+    /// True if the user has the right; `None` if the broker does not report it.
     pub has: Option<bool>,
     /// The options of `kafka-acls.sh` for the resource.
     pub option: String,
@@ -96,7 +96,7 @@ fn of_topic(plan: &Plan, name: &str, exists: bool, asked: &TopicRights) -> Vec<N
     rights
 }
 
-/// True if the user may read with a group; `None` if its coordinator does not tell.
+/// True if the user may read with a group; `None` if its coordinator does not report it.
 fn group_right(group: &str, open: impl Fn(Option<(String, u16)>) -> Opened) -> Option<bool> {
     const GROUP_AUTHORIZATION_FAILED: i16 = 30;
     let asked = || {
