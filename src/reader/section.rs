@@ -140,9 +140,9 @@ fn missing_keys<'a>(
         })
 }
 
-/// Defines a table with known keys. Each line is `key: type = default, example;`. The default is a TOML value, `("in
-/// words")` or `required`. A key that is not an identifier in Rust is written `name as "key"`. A key that had another
-/// name in the version before is written `name was "old"`.
+/// Defines a table with known keys. Each line is `key: type = default, example;`. The default is a TOML value,
+/// `("in words")` or `required`. A key that is not an identifier in Rust is written `name as "key"`. A key that had
+/// another name in the version before is written `name was "old"`.
 macro_rules! section {
     (
         $(#[doc = $doc:literal])+

@@ -133,8 +133,8 @@ impl RdConsumer {
 }
 
 /// True if the user lacks the right to use the group. With explicit assignment librdkafka still asks for the
-/// coordinator (`rd_kafka_cgrp_coord_query`). It may report the refusal at any time after the first fetch, and goes on
-/// reading.
+/// coordinator (`rd_kafka_cgrp_coord_query`). librdkafka may report the refusal at any time after the first fetch, and
+/// goes on reading.
 fn is_about_the_group(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
@@ -233,7 +233,7 @@ impl ConsumerPort for RdConsumer {
     }
 
     /// librdkafka's position moves over control records when they are taken from the queue (`rd_kafka_op_handle_std`).
-    /// It reports the end of a partition after all records fetched before.
+    /// The end of a partition is reported after all records fetched before.
     fn ends_reached(&mut self) -> BTreeMap<PartitionId, Offset> {
         if !self.at_end.0.contains(&true) {
             return BTreeMap::new();
@@ -257,8 +257,7 @@ impl ConsumerPort for RdConsumer {
         reason = "how long a close takes is no part of the run's time"
     )]
     fn close(self: Box<Self>, limit: Duration) -> bool {
-        // The wrapper's `drop` waits for the close in steps of 100 ms. Polling every millisecond shortens it to about 2
-        // ms.
+        // The wrapper's `drop` waits for the close in steps of 100 ms. With a poll every millisecond it takes 2 ms.
         if self.client.close_queue().is_err() {
             return false;
         }

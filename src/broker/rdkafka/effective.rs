@@ -26,7 +26,7 @@ pub(super) fn effective_config(settings: &ClientSettings) -> BTreeMap<String, Cl
     effective
 }
 
-/// How producers send with these properties.
+/// The settings with which producers send.
 pub(super) fn sending(settings: &ClientSettings, load: &LoadPlan) -> Sending {
     let config = effective_config(settings);
     let value = |name: &str| config.get(&format!("producer.{name}"))?.value.as_deref();

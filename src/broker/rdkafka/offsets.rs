@@ -1,5 +1,5 @@
-//! Queries and changes outside the consumers' and producers' clients, each with a client of its own: end offsets,
-//! commits without membership in the group, the size of a topic, more partitions, and the deletion of records.
+//! Queries and changes with clients of their own: end offsets, commits without membership in the group, the size of a
+//! topic, more partitions, and the deletion of records.
 //!
 //! The clients of producers also refresh their metadata here, because a client sends nothing to a partition that it
 //! does not know.

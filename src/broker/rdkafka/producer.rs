@@ -144,7 +144,7 @@ impl ProducerPort for RdProducer {
         }
         client.send(message).map_err(|(error, _)| match error {
             KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => SendError::Full,
-            // A client with a fatal error refuses every record with this code, and returns the cause only from `fatal_error`.
+            // A client with a fatal error refuses every record with this code. Only `fatal_error` returns the cause.
             KafkaError::MessageProduction(RDKafkaErrorCode::Fatal) => {
                 let cause =
                     client.client().fatal_error().map_or(RDKafkaErrorCode::Fatal, |(code, _)| code);
