@@ -172,8 +172,8 @@ impl<S: Read + Write> Dialogue<S> {
 
     /// True if the cluster serves groups of the consumer protocol (KIP-848). With `or_as_a_preview`, the preview of
     /// Kafka 3.9 counts as well. Kafka 3.9 lists the request in any case, and the preview is not among its features
-    /// (`group.coordinator.rebalance.protocols`). So this sends a heartbeat of a member that no group has, which changes
-    /// nothing.
+    /// (`group.coordinator.rebalance.protocols`). So this sends a heartbeat of a member that no group has, which
+    /// changes nothing.
     ///
     /// # Errors
     /// There is no valid response.
