@@ -10,7 +10,7 @@
 use super::Quiet;
 use crate::base::Time;
 
-/// The backlog of a partition, and how much of it is processed.
+/// The backlog of a partition, and the number of its records that are processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BacklogReading {
     /// Start of the consumers.

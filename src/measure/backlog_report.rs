@@ -4,7 +4,8 @@ use super::Measurements;
 use crate::base::Time;
 use crate::summary::{BacklogPartition, BacklogSummary, Ledger};
 
-/// The backlog of a run whose load began at `start`; none without one. `ledgers` are the accounts of the partitions.
+/// The backlog of a run whose load began at `start`; `None` without a backlog. `ledgers` are the accounts of the
+/// partitions.
 pub(super) fn backlog(
     measurements: &Measurements,
     ledgers: &[Ledger],

@@ -9,7 +9,7 @@ const CHANGES_MAX: usize = 1_000;
 /// The brokers of one partition at one time, by their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionBrokers {
-    /// The leader; `None` while there is none.
+    /// The leader; `None` if the partition has none.
     pub leader: Option<i32>,
     /// The brokers with a replica, in the order in which they are preferred as leaders.
     pub replicas: Vec<i32>,

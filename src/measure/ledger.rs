@@ -176,7 +176,7 @@ pub fn first_lost(sent: &SentLane, read: Option<&ReadLane>) -> Option<u64> {
     range.into_iter().find(|sequence| sent.acked.contains(*sequence))
 }
 
-/// How many numbers below `end` both sets contain.
+/// The count of numbers below `end` that both sets contain.
 fn overlap(a: &SequenceSet, b: &SequenceSet, end: u64) -> u64 {
     if a.is_empty() {
         return 0;

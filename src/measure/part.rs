@@ -1,13 +1,13 @@
 //! The measurements of one process of several (a *part*) as other processes read them, and the summary of all parts.
 //!
-//! A part is exact: it has the lanes, distributions and counters of its process as they are. Its size does not grow with
+//! A part is exact: it has the lanes, distributions and counters of its process as they are. Its size grows not with
 //! the records but with lanes (some 60 bytes each), their gaps (of which a valid run has no more than
 //! `limits.sequence_gaps` each) and distributions (a few thousand steps each).
 //!
-//! A record that one process sent may be read by another. What was sent and acknowledged is in the sender's part, what
-//! was processed in the reader's; the ledger of the run is balanced from both, by the code that balances that of one
-//! process. Records that are in the log and were not processed are counted by the sender when readers have told their
-//! positions, so that no part has an entry for each offset.
+//! A record that one process sent may be read by another. Sends and acknowledgements are in the sender's part,
+//! processed records in the reader's. The ledger of the run is balanced from both, by the same code as the ledger of
+//! one process. Unread records are in the log and were not processed. The sender counts them after the readers have
+//! told their positions, so that no part has an entry for each offset.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -24,24 +24,24 @@ use crate::base::{Offset, PartitionId, PoolId, ProducerId, Share, Time};
 use crate::plan::{PartitionChoice, Plan};
 use crate::summary::{Cost, Ledger, ShareState, ShareSummary, SharesSummary, Summary};
 
-/// What one process of a run has measured.
+/// The measurements of one process of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SharePart {
-    /// Which process.
+    /// The process's share of the run.
     pub share: Share,
-    /// Tells the run from others.
+    /// Identifies the run.
     pub run_id: String,
-    /// What the processes of a run have in common: scenario, seed and version.
+    /// Digest of what the processes of a run have in common: scenario, seed and version.
     pub digest: String,
-    /// Its machine's name.
+    /// Name of the process's machine; `None` if it is not known.
     pub host: Option<String>,
     /// The offset of its clock, with an error bound.
     pub clock: ShareClock,
     /// Start of the load.
     pub start: Time,
-    /// When the load ended.
+    /// End of the load.
     pub until: Time,
-    /// When its ledgers were balanced, after the drain.
+    /// Time at which the ledgers were balanced, after the drain.
     pub over: Time,
     /// The measured window.
     pub measured: (Time, Time),
@@ -51,24 +51,24 @@ pub struct SharePart {
     pub warnings: Vec<String>,
     /// The summary of this process alone, without ledgers: those need all parts.
     pub alone: Summary,
-    /// Its partitions.
+    /// The cells of its partitions.
     pub cells: Vec<CellState>,
-    /// What was measured of them, in the same order.
+    /// The totals of its partitions, in the same order.
     pub totals: Vec<PartitionTotals>,
     /// Low and high watermark of its partitions after the drain.
     pub ends: Vec<(PartitionId, (Offset, Offset))>,
-    /// Its pools.
+    /// The states of its pools.
     pub pools: Vec<PoolState>,
-    /// Times of its pools' records.
+    /// The send times of its pools.
     pub sends: SendTimes,
     /// The parts of the latency.
     pub parts: Parts,
-    /// Records that a consumer got from a partition that is not its own.
+    /// Records that a consumer got from another partition than its own.
     pub strays: u64,
 }
 
 impl SharePart {
-    /// The part of process `share` in which nothing was measured yet.
+    /// The part of process `share`, without measurements.
     pub fn empty(share: Share) -> SharePart {
         SharePart {
             share,
@@ -99,22 +99,22 @@ impl SharePart {
 pub struct ShareClock {
     /// Identifies the machine, whose processes read the same clock. `None` where the system gives no identifier.
     pub machine: Option<String>,
-    /// Whether it is the clock of share 1.
+    /// True if it is the clock of share 1.
     pub is_same: bool,
-    /// The offset to the clock of share 1 that was left in the last measurement, in nanoseconds.
+    /// The offset from the clock of share 1 in the last measurement, in nanoseconds.
     pub offset_ns: i64,
     /// Error bound of that offset, in nanoseconds.
     pub bound_ns: i64,
 }
 
 impl ShareClock {
-    /// How far a time of this process may be from the time of share 1, in nanoseconds.
+    /// Largest difference between a time of this process and the same time of share 1, in nanoseconds.
     fn error_ns(&self) -> i64 {
         self.offset_ns.saturating_abs().saturating_add(self.bound_ns)
     }
 }
 
-/// A part with the scenario it belongs to, as it is kept in the directory of its process.
+/// A part with the scenario that it belongs to, as stored in the directory of its process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PartFile {
     /// The scenario's name.
@@ -125,11 +125,11 @@ pub struct PartFile {
     pub set: Vec<String>,
     /// The client library.
     pub client: String,
-    /// The addresses of the cluster.
+    /// The addresses of the cluster; `None` without a cluster.
     pub bootstrap: Option<String>,
     /// Seed of all randomness.
     pub seed: u64,
-    /// What was measured.
+    /// The measurements.
     pub part: SharePart,
 }
 
@@ -149,8 +149,8 @@ impl PartFile {
 }
 
 impl Measurements {
-    /// Counts what is unread of the records this process has sent. `positions` says where the consumers of other
-    /// processes have come to, and where their logs begin and end.
+    /// Counts the unread records among those that this process has sent. `positions` has, for partitions that other
+    /// processes read, the bounds of the records that are in the log and not processed.
     pub fn count_unread(&self, positions: &BTreeMap<PartitionId, (Offset, Offset)>) {
         for pool in &self.pools {
             pool.lock().count_unread(|partition| match self.reads(partition) {
@@ -160,7 +160,7 @@ impl Measurements {
         }
     }
 
-    /// This process's part of what was measured. Nothing is measured any more.
+    /// Copies the measurements of this process into `part`, after measuring has ended.
     pub fn into_part(&self, part: &mut SharePart, collector: &Collector) {
         let share = part.share;
         part.cells = self.own_cells().map(|(_, cell)| cell.lock().clone()).collect();
@@ -176,8 +176,8 @@ impl Measurements {
         part.strays = self.strays.load(Ordering::Relaxed);
     }
 
-    /// The measurements of a run that processes have made together, of those whose parts are there. Parts that do not
-    /// fit the plan are left out of it.
+    /// The measurements of a run by several processes, from the parts that exist. Cells and pools that do not fit the
+    /// plan are left out.
     pub fn of_parts(plan: &Plan, parts: &[SharePart]) -> Measurements {
         let partitions = plan.topic.partitions;
         let shape = LaneShape {
@@ -203,7 +203,7 @@ impl Measurements {
                 if let Some(pool) = all.pools.get(state.pool().0 as usize) {
                     *pool.lock() = state.clone();
                 }
-                // A sender that was not told where a consumer came to has not counted what is unread.
+                // A sender that did not get a partition's position has not counted its unread records.
                 let unknown = (0..).map(PartitionId).zip(state.sides());
                 let unknown = unknown.filter(|(_, side)| side.unread.is_none());
                 all.not_covered.extend(unknown.map(|(id, _)| id));
@@ -215,7 +215,7 @@ impl Measurements {
         all
     }
 
-    /// Records processed whose producers `is_meant` names.
+    /// Records processed of the producers for which `is_meant` is true.
     fn delivered_of(&self, is_meant: impl Fn(ProducerId) -> bool) -> u64 {
         let cell = |cell: &super::PartitionCell| {
             let cell = cell.lock();
@@ -226,8 +226,9 @@ impl Measurements {
     }
 }
 
-/// The summary of the run whose parts these are; `lost` says why others are missing, by their numbers. `measurements`
-/// are those of the [parts](Measurements::of_parts), and `unprocessed` has the ages of records that were not processed.
+/// The summary of the run with these parts. `lost` has the reason for each missing part, by share number.
+/// `measurements` are those of the [parts](Measurements::of_parts). `unprocessed` has the ages of records that were not
+/// processed.
 pub fn merge_parts(
     plan: &Plan,
     parts: &[SharePart],
@@ -260,7 +261,7 @@ pub fn merge_parts(
     judged(plan, facts.ended, summary, blocked)
 }
 
-/// What the processes have in common, and what adds up.
+/// Facts that the processes have in common, and sums over them.
 fn facts(parts: &[SharePart], unprocessed: Option<Latencies>) -> RunFacts {
     let first = &parts[0];
     let alone = &first.alone;
@@ -294,7 +295,7 @@ fn facts(parts: &[SharePart], unprocessed: Option<Latencies>) -> RunFacts {
     }
 }
 
-/// Figures of a partition's consumer that its process knows without the others.
+/// Copies the figures of a partition's consumer that its own process measured.
 fn keep_what_is_known_alone(summary: &mut Summary, part: &SharePart) {
     for own in part.alone.partitions.iter().filter(|it| part.share.reads(PartitionId(it.partition)))
     {
@@ -310,14 +311,14 @@ fn keep_what_is_known_alone(summary: &mut Summary, part: &SharePart) {
     summary.outages.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
 }
 
-/// What all processes have cost. The share of the CPU is that of the machine that was busiest.
+/// The cost of all processes. The share of the CPU is that of the busiest machine.
 fn cost(parts: &[SharePart], summary: &Summary) -> Cost {
     let add = |of: fn(&Cost) -> Option<u64>| {
         parts.iter().map(|part| of(&part.alone.cost)).sum::<Option<u64>>()
     };
     let mut machines: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     for part in parts {
-        // Where a machine is not named, each process counts as one.
+        // Without a machine's identifier, each process counts as a machine.
         let machine = part.clock.machine.clone().unwrap_or_else(|| part.share.to_string());
         let (cpu_s, cpus) = machines.entry(machine).or_default();
         *cpu_s += part.alone.cost.cpu_s.unwrap_or(0.0);
@@ -335,7 +336,7 @@ fn cost(parts: &[SharePart], summary: &Summary) -> Cost {
     }
 }
 
-/// What is said of each process.
+/// The summary of each process, and of the clocks.
 fn shares(
     plan: &Plan,
     parts: &[SharePart],
@@ -406,7 +407,7 @@ fn of_part(known: ShareSummary, part: &SharePart) -> ShareSummary {
     }
 }
 
-/// A summary of one process without what only all of them together know.
+/// The summary of one process without the figures that need all processes.
 pub fn without_accounts(mut summary: Summary) -> Summary {
     summary.ledger = Ledger::default();
     summary.partitions.iter_mut().for_each(|partition| partition.ledger = Ledger::default());

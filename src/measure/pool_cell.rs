@@ -1,4 +1,4 @@
-//! A pool's cell: fence and measurement of the sending side, outliving its actor and thread.
+//! A pool's cell: fence and measurements of the sending side. It outlives the pool's actor and thread.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,11 +38,11 @@ pub struct Ack {
     pub partition: PartitionId,
     /// The record's lane sequence.
     pub sequence: u64,
-    /// Where the record stands, if the broker has said so.
+    /// Offset of the record; `None` if the broker did not send it.
     pub offset: Option<Offset>,
-    /// When it was sent, from its stamp.
+    /// Send time, from the record's stamp.
     pub sent: Time,
-    /// When the client learned of the answer; of one client among many on one thread, when that was noticed.
+    /// Time at which the client got the answer. With many clients on one thread, the time at which the thread saw it.
     pub at: Time,
     /// The answer.
     pub outcome: Outcome,
@@ -51,14 +51,15 @@ pub struct Ack {
 /// The times of a pool's records over one interval.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SendTimes {
-    /// Actual - intended send, of records intended in the measured window, but for those a fault has delayed.
+    /// Actual - intended send, of records intended in the measured window. Records that a fault has delayed are left
+    /// out.
     pub lateness: Latencies,
     /// Actual send -> acknowledgement, of all records sent in the measured window and acknowledged.
     pub ack: Latencies,
 }
 
 impl SendTimes {
-    /// Adds another interval, or another pool.
+    /// Adds the times of another interval or pool.
     pub fn merge(&mut self, other: &SendTimes) {
         self.lateness.merge(&other.lateness);
         self.ack.merge(&other.ack);
@@ -70,40 +71,40 @@ impl SendTimes {
     }
 }
 
-/// How long what has waited for the client is still sent late.
+/// Time after a full queue during which records that waited for it are still sent late.
 const BACKLOG_SENT: Duration = Duration::from_secs(1);
 
-/// What a pool knows of one partition.
+/// The measurements of a pool for one partition.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Side {
-    /// Running totals: what is known before the lanes are balanced.
+    /// Running totals, which do not need the lanes to be balanced.
     totals: Ledger,
     /// Records intended in the measured window that were sent.
     pub sent_in_window: u64,
     /// Records intended in the measured window that were not sent when the load ended.
     pub unsent_in_window: u64,
-    /// Records sent, at the ends of the measured window's last quarter.
+    /// Counts of records sent, at both ends of the measured window's last quarter.
     quarter: Quarter,
-    /// Acknowledged records that the consumer had not passed.
+    /// Offsets of acknowledged records that the consumer had not passed.
     #[serde(skip)]
     pub acked: AckedOffsets,
     /// Actual send -> acknowledgement, of the records that [`SendTimes::ack`] has.
     pub ack: MeanTime,
-    /// Of these, the ones that count as unread, once that was counted: what other processes are told.
+    /// The unread ones among the acknowledged records, for other processes; `None` before they are counted.
     pub unread: Option<UnreadCounts>,
 }
 
-/// Records acknowledged that the consumer had not passed at the end.
+/// Acknowledged records that the consumer had not passed at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnreadCounts {
-    /// Those that stand between the consumer's position and the end of the log.
+    /// Records between the consumer's position and the end of the log.
     pub known: u64,
-    /// Those that were acknowledged without an offset.
+    /// Records acknowledged without an offset.
     pub unknown: u64,
 }
 
 impl Side {
-    /// Records acknowledged that stand from `from` to `end`.
+    /// Acknowledged records from offset `from` to `end`, or the counts in `unread` if they exist.
     pub fn unread(&self, from: Offset, end: Offset) -> UnreadCounts {
         let counted =
             || UnreadCounts { known: self.acked.count(from, end), unknown: self.acked.unknown() };
@@ -116,13 +117,13 @@ impl Side {
     }
 }
 
-/// What is behind the lock. What only a run that goes on needs is not written.
+/// The state behind the lock. Fields that only a running run needs are not serialized.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PoolState {
     pool: PoolId,
     shape: LaneShape,
     lanes: Lanes<SentLane>,
-    /// By partition.
+    /// Index: the partition's id.
     sides: Vec<Side>,
     #[serde(skip)]
     fence: Incarnation,
@@ -132,27 +133,27 @@ pub struct PoolState {
     stages: StageBounds,
     /// Records due in each stage of the load, sent or not.
     due_in_stages: Vec<u64>,
-    /// Records intended in this stretch are late because of a fault.
+    /// Records intended in this period are late because of a fault, or of a full queue.
     #[serde(skip)]
     excluded: (Time, Time),
-    /// What was timed since the collector last took it.
+    /// The times since the collector last took them.
     #[serde(skip)]
     times: SendTimes,
     /// Records sent.
     pub sent: u64,
     /// Records acknowledged, failed or given up.
     pub resolved: u64,
-    /// Records a fault kept from being sent.
+    /// Records that a fault kept from being sent.
     pub withheld: u64,
-    /// First send.
+    /// Time of the first send.
     pub first_sent: Option<Time>,
-    /// Last send.
+    /// Time of the last send.
     pub last_sent: Option<Time>,
     /// Time spent waiting because the client's queue was full.
     pub blocked_by_client: Duration,
-    /// Time spent waiting because too much was unprocessed.
+    /// Time spent waiting because there were too many unprocessed records.
     pub blocked_by_consumers: Duration,
-    /// Errors by name, with how often they came.
+    /// Number of occurrences of each error, by name.
     pub errors: BTreeMap<String, u64>,
 }
 
@@ -180,17 +181,17 @@ impl PoolState {
         }
     }
 
-    /// How its lanes are numbered.
+    /// The numbering of its lanes.
     pub fn shape(&self) -> LaneShape {
         self.shape
     }
 
-    /// Which pool this is.
+    /// The pool.
     pub fn pool(&self) -> PoolId {
         self.pool
     }
 
-    /// The topic has `partitions` from now on: lanes keep what they have, and there is room for more.
+    /// Renumbers the lanes for `partitions` partitions, after the topic has grown. Lanes keep their records.
     pub fn grow(&mut self, partitions: u32) {
         let (old, pool) = (self.shape, self.pool.0);
         self.shape = old.grown(partitions);
@@ -209,7 +210,7 @@ impl PoolState {
         self.sides.iter_mut().for_each(|side| side.quarter = Quarter::of((from, to)));
     }
 
-    /// The load has these stages, and its measured window is `measured`.
+    /// Sets the stages of the load, and its measured window `measured`.
     pub fn set_stages(&mut self, bounds: StageBounds, measured: (Time, Time)) {
         self.due_in_stages.resize(bounds.count(), 0);
         self.stages = bounds;
@@ -218,7 +219,7 @@ impl PoolState {
         }
     }
 
-    /// Counts a record that is due at `intended` for its stage, sent or not.
+    /// Counts a record due at `intended` for its stage, sent or not.
     #[inline]
     pub fn count_due(&mut self, intended: Time) {
         if let Some(stage) = self.stages.stage(intended) {
@@ -231,13 +232,13 @@ impl PoolState {
         &self.due_in_stages
     }
 
-    /// Lets only incarnations from `next` on send.
+    /// Fences all incarnations before `next`.
     pub fn release(&mut self, next: Incarnation) {
         self.fence = self.fence.max(next);
     }
 
-    /// The backlog is written, and its hosts are gone: what comes next is the load, by the first incarnation of another
-    /// host. Lanes and totals stay.
+    /// Notes that the backlog is written and its hosts have ended. The load begins with the first incarnation of
+    /// another host. Lanes and totals stay.
     pub(super) fn end_backlog(&mut self) {
         self.fence = Incarnation(0);
         self.excluded = (Time::NEVER, Time::NEVER);
@@ -246,18 +247,18 @@ impl PoolState {
         self.times.clear();
     }
 
-    /// Whether `incarnation` may no longer send.
+    /// True if `incarnation` is fenced.
     pub fn is_fenced(&self, incarnation: Incarnation) -> bool {
         incarnation < self.fence
     }
 
-    /// The sequence the next record of this lane gets when it is [sent](PoolState::sent).
+    /// The sequence of this lane's next record, which [`PoolState::sent`] uses.
     #[inline]
     pub fn next_sequence(&mut self, producer: ProducerId, partition: PartitionId) -> u64 {
         self.lanes.lane(self.shape.sent_key(producer, partition)).next_sequence()
     }
 
-    /// Notes a record the client takes; returns its sequence.
+    /// Notes a record that the client has accepted. Returns its sequence.
     #[inline]
     pub fn sent(
         &mut self,
@@ -283,14 +284,14 @@ impl PoolState {
         sequence
     }
 
-    /// A fault delays records intended from `from` to `to`: that they are late says nothing about the tester.
+    /// Excludes records intended from `from` to `to` from the lateness, because a fault delays them.
     pub fn exclude_lateness(&mut self, from: Time, to: Time) {
-        // What was just due is caught as well.
+        // Records that were due shortly before are delayed as well.
         self.excluded = (from - Duration::from_millis(20), to);
     }
 
-    /// The client took no records from `from` to `to`, because the cluster did not: what is late until the backlog is
-    /// sent says nothing about the tester either.
+    /// Notes that the client took no records from `from` to `to`, because the cluster did not. The records that waited
+    /// are excluded from the lateness for one second after `to`.
     pub fn blocked_by_client(&mut self, from: Time, to: Time) {
         self.blocked_by_client += to.remaining(from);
         let end = to + BACKLOG_SENT;
@@ -301,14 +302,13 @@ impl PoolState {
         }
     }
 
-    /// The delay of [`PoolState::exclude_lateness`] ends at `to`.
+    /// Sets the end of the period that [`PoolState::exclude_lateness`] has begun.
     pub fn exclude_lateness_until(&mut self, to: Time) {
         self.excluded.1 = to;
     }
 
-    /// Notes what became of records. Answers count whichever incarnation's client brings them: they
-    /// say what the broker did, not what an actor wants.
-    /// `position` says how far a partition's consumer is.
+    /// Notes the outcomes of records. The answers to a fenced incarnation's client count as well, because they show
+    /// what the broker did. `position` returns the position of a partition's consumer.
     pub fn resolve(&mut self, acks: &[Ack], position: impl Fn(PartitionId) -> Offset) {
         for ack in acks {
             let key = self.shape.sent_key(ack.producer, ack.partition);
@@ -331,7 +331,7 @@ impl PoolState {
         self.resolved += acks.len() as u64;
     }
 
-    /// Sent, acknowledged, failed and indeterminate so far, by partition. What is still in flight counts as
+    /// Records sent, acknowledged, failed and indeterminate so far, by partition. Records in flight count as
     /// indeterminate.
     pub fn totals(&self) -> impl Iterator<Item = Ledger> {
         self.sides.iter().map(|Side { totals, .. }| Ledger {
@@ -340,25 +340,27 @@ impl PoolState {
         })
     }
 
-    /// Hands over what was timed since the last call, and goes on with `spare`, which is cleared.
+    /// Moves the times since the last call into `spare`, whose old content is cleared and reused.
     pub fn take_times(&mut self, spare: &mut SendTimes) {
         spare.clear();
         std::mem::swap(&mut self.times, spare);
     }
 
-    /// Counts what is unread of each partition, between the consumer's position and the end of the log.
+    /// Counts the unread records of each partition, between the consumer's position and the end of the log. `bounds`
+    /// returns `None` if they are not known.
     pub fn count_unread(&mut self, bounds: impl Fn(PartitionId) -> Option<(Offset, Offset)>) {
         for (id, side) in (0..).map(PartitionId).zip(&mut self.sides) {
             side.unread = bounds(id).map(|(from, end)| side.unread(from, end));
         }
     }
 
-    /// What is known of each partition, by id.
+    /// The measurements of each partition, by id.
     pub fn sides(&self) -> &[Side] {
         &self.sides
     }
 
-    /// Notes how many records of each partition were due in the measured window and not sent when the load ended.
+    /// Sets, for each partition, the number of records that were due in the measured window and unsent at the end of
+    /// the load.
     pub fn set_unsent(&mut self, unsent: &[u64]) {
         self.sides
             .iter_mut()
@@ -366,12 +368,12 @@ impl PoolState {
             .for_each(|(side, unsent)| side.unsent_in_window = *unsent);
     }
 
-    /// Records sent whose fate is not known yet.
+    /// Records sent without an outcome so far.
     pub fn in_flight(&self) -> u64 {
         self.sent.saturating_sub(self.resolved)
     }
 
-    /// Notes an error of the client that came `times` times.
+    /// Counts `times` occurrences of an error of the client.
     pub fn error(&mut self, name: &str, times: u64) {
         *self.errors.entry(name.to_owned()).or_default() += times;
     }
@@ -396,7 +398,7 @@ mod tests {
         Time(ms * 1_000_000)
     }
 
-    /// Records sent at these times in ms, each answered at its own time with its own outcome.
+    /// Records sent at these times in ms, each with the time and the outcome of its answer.
     fn resolved(records: &[(i64, i64, Outcome)]) -> PoolCell {
         let cell = PoolCell::new(PoolId(0), LaneShape { fixed: true, partitions: 1, pools: 1 });
         let mut state = cell.lock();
@@ -420,7 +422,7 @@ mod tests {
             (1_000, 1_010, Outcome::Acked),
             (1_500, 1_505, Outcome::Failed),
             (1_500, 1_505, Outcome::Indeterminate),
-            // However long after the window.
+            // The answer may come any time after the window.
             (1_999, 9_999, Outcome::Acked),
             (2_000, 2_001, Outcome::Acked),
         ]);
@@ -442,7 +444,7 @@ mod tests {
         let cell = PoolCell::new(PoolId(0), LaneShape { fixed: true, partitions: 1, pools: 1 });
         let mut state = cell.lock();
         state.set_window(ms(1_000), ms(2_000));
-        // From 20 ms before.
+        // The period begins 20 ms earlier.
         state.exclude_lateness(ms(1_220), ms(1_300));
         for due in [999, 1_000, 1_199, 1_200, 1_299, 1_300, 1_999, 2_000] {
             state.sent(PRODUCER, PARTITION, ms(due), ms(due + due / 100));

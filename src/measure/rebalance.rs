@@ -7,9 +7,9 @@ use super::{Event, Owner};
 use crate::base::{ConsumerId, Incarnation, PartitionId, Time};
 use crate::summary::Rebalance;
 
-/// Reads rebalances from the ownership events of a journal. What happened before `start`, the start of the
-/// load, is the group forming and does not count; nor does it when a member whose place is kept (`places_kept`,
-/// static membership) gets back what it had and no other member is touched.
+/// Reads rebalances from the ownership events of a journal. Events before `start`, the start of the load, form the
+/// group and do not count. With static membership (`places_kept`), a member that gets back its partitions is no
+/// rebalance if no other member is affected.
 pub fn rebalances(
     journal: &[(Time, Event)],
     partitions: u32,
@@ -40,10 +40,10 @@ struct Reader {
     owners: BTreeMap<PartitionId, Owner>,
     counting: bool,
     open: Option<Open>,
-    /// Partitions whose owner failed and that are not taken yet.
+    /// Partitions whose owner failed and that have no new owner yet.
     orphans: BTreeMap<PartitionId, Owner>,
-    /// The lowest incarnation of each consumer that was not replaced. What older ones say late is about clients that
-    /// work for no member, and not about their successors.
+    /// The lowest current incarnation of each consumer. Late events of older ones are about clients that are no members
+    /// any more.
     lowest: BTreeMap<ConsumerId, Incarnation>,
     done: Vec<(Time, Option<Time>, usize, usize)>,
 }
@@ -78,7 +78,7 @@ impl Reader {
         }
     }
 
-    /// Incarnations of `consumer` before `next` count no more.
+    /// Ignores later events of incarnations of `consumer` before `next`.
     fn replaced(&mut self, consumer: ConsumerId, next: Incarnation) {
         let lowest = self.lowest.entry(consumer).or_insert(next);
         *lowest = next.max(*lowest);
@@ -218,7 +218,7 @@ mod tests {
         event(at_ms, kind, (consumer, 1), partitions)
     }
 
-    /// Member 1 dies, and its session timeout later member 0 has everything.
+    /// Member 1 dies. After the session timeout member 0 has all partitions.
     fn taken_over() -> [(Time, Event); 5] {
         [
             assigned(0, 0, &[0, 1]),
@@ -263,7 +263,7 @@ mod tests {
             assigned_to(1100, (1, 2), &[2]),
         ];
         assert_eq!(rebalances(&journal, 3, Time(500_000_000), true), []);
-        // A dynamic one is a new member, although it gets what the dead one had.
+        // A dynamic member is a new member, even with the partitions of the dead one.
         assert_eq!(rebalances(&journal, 3, Time(500_000_000), false).len(), 1);
     }
 
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!((found[0].partitions_stopped, found[0].partitions_moved), (3, 1));
     }
 
-    /// Member 1 hangs and is replaced; its successor takes over from member 0 what is its share.
+    /// Member 1 hangs and is replaced. Its successor takes over its share from member 0.
     fn replaced() -> Vec<(Time, Event)> {
         vec![
             assigned(0, 0, &[0]),
@@ -291,11 +291,12 @@ mod tests {
         let mut journal = replaced();
         let expected = rebalances(&journal, 2, Time(500_000_000), false);
         assert_eq!((expected.len(), expected[0].duration_ms), (1, Some(100.0)));
-        // Its thread comes round: first its client gives up what it had, then the group gives it something again.
+        // Its thread continues: first its client gives up its partitions, then the group assigns partitions to it
+        // again.
         journal.push(revoked_from(9000, (1, 1), &[1]));
         journal.push(assigned_to(9100, (1, 1), &[0, 1]));
         assert_eq!(rebalances(&journal, 2, Time(500_000_000), false), expected);
-        // The successor itself is taken at its word.
+        // Events of the successor itself count.
         journal.push(revoked_from(9200, (1, 2), &[1]));
         assert_eq!(rebalances(&journal, 2, Time(500_000_000), false).len(), 2);
     }

@@ -1,9 +1,9 @@
 //! The recovery of a partition after a fault.
 //!
-//! *Recovered* is the first moment from which the partition's lag and the age of its oldest unprocessed record are at
-//! or below the largest of its quiet window, and stay there for one second or to the end of the load. It is sought
-//! from the fault's last effect on: the release of its consumer, a stall that is out of the ordinary, or, of a fault
-//! that lasts, any departure from the quiet figures while it does.
+//! *Recovered* is the first moment from which the partition's lag and the age of its oldest unprocessed record are
+//! normal: at or below the largest of its quiet window, for one second or to the end of the load. The search starts at
+//! the fault's last effect. Effects are the release of the consumer and a stall that is not ordinary. While a fault
+//! lasts, any departure from the quiet figures is an effect too.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -13,56 +13,57 @@ use serde::{Deserialize, Serialize};
 use super::fault_watch::{ProcessedRecord, Quiet, RecordFindings};
 use crate::base::{ConsumerId, Time};
 
-/// How long a partition has to be like before.
+/// Time for which a partition must be normal to count as recovered.
 const HOLD: Duration = Duration::from_secs(1);
 
-/// The recovery of one partition from one fault. Made when the fault is injected, when a stall shows that it has hit a
-/// partition it was not aimed at, or, of an unplanned failure, when the partition is fenced.
+/// The recovery of one partition from one fault. The mark of a planned fault is created when it is injected, or when a
+/// stall shows that it has hit a partition at which it was not aimed. The mark of an unplanned failure is created when
+/// the partition is fenced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryMark {
-    /// Which occurrence, by its position in the plan; `None` for a failure that was not planned.
+    /// The occurrence, by its position in the plan; `None` for an unplanned failure.
     pub fault: Option<usize>,
-    /// Whether the fault was aimed at this partition.
+    /// True if the fault was aimed at this partition.
     pub is_target: bool,
-    /// The consumer that was hit, if it was one.
+    /// The consumer that was hit; `None` if the fault hit no consumer.
     pub consumer: Option<ConsumerId>,
-    /// When the fault was injected; of an unplanned failure, when it was detected.
+    /// Injection of the fault, or detection of an unplanned failure.
     pub since: Time,
-    /// When the supervisor first learned of it.
+    /// Time at which the supervisor first noticed the failure.
     pub detected: Option<Time>,
-    /// When the failed consumer was first fenced.
+    /// Time at which the failed consumer was first fenced.
     pub fenced: Option<Time>,
-    /// When the last replacement was started.
+    /// Start of the last replacement.
     pub restarted: Option<Time>,
-    /// When the partition could be read again: its consumer has fetched, or a member has taken it over.
+    /// Time at which the partition could be read again: its consumer has fetched, or a member has taken it over.
     pub ready: Option<Time>,
-    /// When the fault ended by itself.
+    /// End of the fault by itself.
     pub ended: Option<Time>,
-    /// When the first record after the fence, or after the fault ended, was processed.
+    /// Time at which the first record after the fence, or after the end of the fault, was processed.
     pub first_record: Option<Time>,
-    /// Since when lag and age are at or below the quiet figures.
+    /// Time since which lag and age are normal; `None` while the partition is fenced and not readable.
     pub normal_since: Option<Time>,
-    /// When the partition had recovered.
+    /// Time of the recovery; `None` before it.
     pub recovered: Option<Time>,
-    /// Records processed again because of it.
+    /// Records processed again because of the fault.
     pub redelivered: u64,
-    /// Largest lag until recovered, in records, as the end-offset client saw it.
+    /// Largest lag before the recovery, in records, as seen by the end-offset client.
     pub lag_peak: u64,
-    /// Whether the partition's consumer was given up.
+    /// True if the partition's consumer was given up.
     pub given_up: bool,
-    /// Whether the fault ends by itself, later than it began.
+    /// True if the fault lasts and ends by itself.
     pub lasts: bool,
-    /// What the partition was like before.
+    /// The partition's figures before the fault.
     pub quiet: Quiet,
-    /// Its lag 1, 2, 4, 8 ... seconds after the fault, as far as it was seen before it had recovered.
+    /// The lag 1, 2, 4, 8 ... seconds after the fault; `None` where it was not seen before the recovery.
     pub lag_after: [Option<u64>; LAGS],
 }
 
-/// Powers of two of a second at which the lag is kept: the last one is after half an hour.
+/// Number of times at which the lag is kept, at powers of two of a second. The last one is after about half an hour.
 pub(super) const LAGS: usize = 12;
 
 impl RecoveryMark {
-    /// A mark for a partition that fault number `fault` has hit at `since` and that was like `quiet` before.
+    /// A mark for a partition that occurrence `fault` hit at `since` and that had the figures `quiet` before.
     pub fn new(
         fault: Option<usize>,
         consumer: Option<ConsumerId>,
@@ -91,23 +92,23 @@ impl RecoveryMark {
         }
     }
 
-    /// Whether the partition has not recovered, and still may.
+    /// True if the partition has not recovered and its consumer was not given up.
     pub fn is_open(&self) -> bool {
         self.recovered.is_none() && !self.given_up
     }
 
-    /// Whether its recovery is to be watched closely at `now`: it has not been as before for a while.
+    /// True if the partition is not recovered and has not been normal for more than one second at `now`.
     pub fn is_under_way(&self, now: Time) -> bool {
         let holds = |since: Time| now.since_ns(since) > HOLD.as_nanos() as i64;
         self.is_open() && !self.normal_since.is_some_and(holds)
     }
 
-    /// Whether it is fenced and waits for its replacement.
+    /// True if the partition is fenced and waits for the replacement of its consumer.
     pub fn awaits_restart(&self) -> bool {
         self.fenced.is_some() && self.restarted.is_none() && self.is_open()
     }
 
-    /// Notes that the failed consumer was fenced; again, when its replacement failed as well.
+    /// Notes that the failed consumer was fenced. Called again if its replacement fails as well.
     pub fn release(&mut self, now: Time) {
         self.fenced.get_or_insert(now);
         self.restarted = None;
@@ -117,7 +118,7 @@ impl RecoveryMark {
         self.recovered = None;
     }
 
-    /// Notes that the partition can be read again. Only then may it be as before.
+    /// Notes that a fenced partition can be read again. It counts as normal from then at the earliest.
     pub fn is_ready(&mut self, now: Time) {
         if self.fenced.is_some() && self.ready.is_none() {
             self.ready = Some(now);
@@ -125,16 +126,16 @@ impl RecoveryMark {
         }
     }
 
-    /// Notes that the commands of its fault have ended at `now`: only then is the fault over, and what was processed
-    /// or looked as before until then does not belong to the recovery.
+    /// Notes that the commands of the fault have ended at `now`, and with them the fault. Records processed before
+    /// `now` do not belong to the recovery.
     pub fn commands_ended(&mut self, now: Time) {
         self.ended = Some(now);
         self.first_record = None;
         self.normal_since = self.normal_since.map(|since| since.max(now));
     }
 
-    /// Notes that any record was processed at `now`, for the first time or again. What comes between a fault and its
-    /// effect does not count.
+    /// Notes that a record was processed at `now`, for the first time or again. Records between a fault and its effect
+    /// do not count.
     #[inline]
     pub fn read(&mut self, now: Time) {
         if self.first_record.is_none() && (self.fenced.is_some() || self.ended.is_some()) {
@@ -142,21 +143,21 @@ impl RecoveryMark {
         }
     }
 
-    /// Whether its fault is one of those that have hit the partition.
+    /// True if this mark's fault is in `hit_by`, the faults that have hit the partition.
     pub(super) fn is_hit(&self, hit_by: Option<&Range<usize>>) -> bool {
         hit_by.zip(self.fault).is_some_and(|(faults, own)| faults.contains(&own))
     }
 
-    /// Notes a record that is processed for the first time, and what it told about the partition.
+    /// Notes a record that is processed for the first time, with its findings about the partition.
     pub fn processed(&mut self, record: &ProcessedRecord, step: &RecordFindings) {
         let done = record.done;
         if self.fenced.is_some() && self.ready.is_none() {
-            // A group hands partitions out without asking.
+            // The next owner in a group may process a record before it is noted as ready.
             self.is_ready(done);
         }
         let is_hit = self.is_hit(step.hit_by.as_ref());
         let stalled_from = done - Duration::from_nanos(step.stall_ns.max(0) as u64);
-        // A partition is not as before while the first records wait.
+        // The partition is not normal while records that waited for its consumer are processed.
         let waited = self.ready.is_some_and(|ready| {
             self.normal_since == Some(ready) && record.sent.is_some_and(|sent| sent <= ready)
         });
@@ -181,7 +182,7 @@ impl RecoveryMark {
         }
     }
 
-    /// The partition was not as before from `from` to `to`.
+    /// Notes that the partition was not normal from `from` to `to`.
     fn departs(&mut self, from: Time, to: Time, is_hit: bool) {
         self.holds_until(from);
         let still_lasts = self.lasts && self.ended.is_none_or(|ended| from < ended);
@@ -191,7 +192,7 @@ impl RecoveryMark {
         }
     }
 
-    /// The partition has been as before until `now`.
+    /// Notes that the partition has been normal until `now`.
     fn holds_until(&mut self, now: Time) {
         let has_ended = !self.lasts || self.ended.is_some();
         if self.recovered.is_none()
@@ -202,7 +203,7 @@ impl RecoveryMark {
         }
     }
 
-    /// Notes an answer of the end-offset client at `now`: `lag` records are to be read.
+    /// Notes an answer of the end-offset client, entered at `now`, with the partition's lag in records.
     pub fn observe_lag(&mut self, lag: u64, now: Time) {
         if self.recovered.is_some() {
             return;
@@ -216,7 +217,7 @@ impl RecoveryMark {
         }
     }
 
-    /// Notes that the load has ended at `now`. The partition has been stalled since `stalled_from`, if it is.
+    /// Notes the end of the load at `now`. `stalled_from` is the start of the current stall; `None` without one.
     pub fn end(&mut self, now: Time, stalled_from: Option<Time>, is_hit: bool) {
         if let Some(from) = stalled_from {
             let limit = Duration::from_nanos(self.quiet.normal_age_ns().max(0) as u64);
@@ -243,18 +244,18 @@ mod tests {
         Time(ms * 1_000_000)
     }
 
-    /// A mark since 0 of a partition that had ages up to 10 ms, and up to 3 records that waited.
+    /// A mark since 0 of a partition with ages up to 10 ms and up to 3 waiting records.
     fn mark() -> RecoveryMark {
         let quiet = Quiet { records: 100, age_ns: 10_000_000, lag: 3, ..Quiet::default() };
         RecoveryMark::new(Some(4), None, Time::ZERO, quiet)
     }
 
-    /// A record that was sent and done at these times in milliseconds, and was the only one to wait.
+    /// A record with these times of send and end in milliseconds, which was the only one to wait.
     fn processed(mark: &mut RecoveryMark, sent: i64, done: i64) {
         processed_as(mark, (sent, done), 1, None);
     }
 
-    /// The same where `lag` records waited, or where it shows which faults have hit the partition.
+    /// A record that is one of `lag` waiting ones, or that shows the faults that have hit the partition.
     fn processed_as(
         mark: &mut RecoveryMark,
         (sent, done): (i64, i64),
@@ -333,14 +334,14 @@ mod tests {
         mark.is_ready(ms(200));
         mark.is_ready(ms(250));
         assert_eq!((mark.ready, mark.normal_since), (Some(ms(200)), Some(ms(200))));
-        // It waited since before the partition could be read.
+        // The record has waited since before the partition could be read.
         processed(&mut mark, 200, 205);
         assert_eq!(mark.normal_since, Some(ms(205)));
         processed(&mut mark, 201, 206);
         assert_eq!(mark.normal_since, Some(ms(205)));
         processed(&mut mark, 1_205, 1_205);
         assert_eq!(mark.recovered, Some(ms(205)));
-        // Its replacement fails as well: the first fence stays.
+        // The replacement fails as well. The time of the first fence stays.
         mark.release(ms(1_300));
         assert_eq!((mark.fenced, mark.ready, mark.recovered), (Some(ms(100)), None, None));
     }

@@ -1,14 +1,14 @@
-//! How records were sent, for the summary: the settings that held, and the batches as the clients count them.
+//! The summary of sending: the effective settings, and the batches as the clients count them.
 
 use std::collections::BTreeMap;
 
 use super::RequestLog;
 use crate::summary::Sending;
 
-/// Where the figure is in the result that is not always measured.
+/// Place in the result of the figure that is not always measured.
 const RATIO_PLACE: &str = "sending.compression_ratio";
 
-/// The settings with what batches came to. Why a figure is missing is added to `not_measured`.
+/// The settings and the counts of batches. The reason for a missing figure is added to `not_measured`.
 pub(super) fn sending(
     settings: &Sending,
     requests: Option<&RequestLog>,
@@ -37,7 +37,7 @@ pub(super) fn sending(
     sending
 }
 
-/// How the processes of one run send: with the same settings, and batches of each.
+/// The sending of all processes of a run: the common settings, and the sums of their batches.
 pub(super) fn of_processes<'a>(
     parts: impl Iterator<Item = Option<&'a Sending>>,
 ) -> Option<Sending> {

@@ -1,6 +1,6 @@
-//! Which sequence numbers were seen: a prefix without gaps, and ranges beyond it.
+//! Sequence numbers that were seen: a prefix without gaps, and ranges above it.
 //!
-//! Which offsets of a partition were acknowledged, from the consumer's position on.
+//! Also the offsets of a partition that were acknowledged, from the consumer's position on.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Offset;
 
-/// A set of sequence numbers that is cheap while they come in order, and small: there is one for every lane.
+/// A set of sequence numbers. It is small, because each lane has one, and fast for numbers in order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<(u64, u64)>", into = "Vec<(u64, u64)>")]
 pub struct SequenceSet {
-    /// Everything below is in the set.
+    /// All numbers below are in the set.
     prefix: u64,
-    /// What is in the set beyond the prefix, if anything is; almost always nothing.
+    /// The numbers above the prefix that are in the set; `None` without any, which is the usual case.
     above: Option<Box<RangeSet<u64>>>,
 }
 
 impl SequenceSet {
-    /// Adds `sequence`; false when it was in already.
+    /// Adds `sequence`; false if the set contained it.
     #[inline]
     pub fn insert(&mut self, sequence: u64) -> bool {
         if sequence == self.prefix {
@@ -54,7 +54,7 @@ impl SequenceSet {
         self.above = None;
     }
 
-    /// Whether `sequence` is in the set.
+    /// True if `sequence` is in the set.
     pub fn contains(&self, sequence: u64) -> bool {
         sequence < self.prefix || self.above.as_ref().is_some_and(|above| above.contains(&sequence))
     }
@@ -65,7 +65,7 @@ impl SequenceSet {
         self.prefix + above.map(|range| range.end - range.start).sum::<u64>()
     }
 
-    /// Whether nothing was ever added.
+    /// True if the set has no number.
     pub fn is_empty(&self) -> bool {
         self.prefix == 0 && self.above.is_none()
     }
@@ -85,7 +85,7 @@ impl SequenceSet {
         }
     }
 
-    /// How many numbers of `range` are in the set.
+    /// Number of elements in `range`.
     pub fn count_in(&self, range: &Range<u64>) -> u64 {
         let in_prefix = self.prefix.min(range.end).saturating_sub(range.start);
         let beyond = self.above.iter().flat_map(|above| above.overlapping(range));
@@ -94,7 +94,7 @@ impl SequenceSet {
     }
 }
 
-/// As it is written: where each run of numbers begins, and where it has ended.
+/// The serialized form: the first number of each run, and one more than its last.
 impl From<SequenceSet> for Vec<(u64, u64)> {
     fn from(set: SequenceSet) -> Vec<(u64, u64)> {
         let prefix = (set.prefix > 0).then_some((0, set.prefix));
@@ -106,7 +106,7 @@ impl From<SequenceSet> for Vec<(u64, u64)> {
 impl From<Vec<(u64, u64)>> for SequenceSet {
     fn from(runs: Vec<(u64, u64)>) -> SequenceSet {
         let mut set = SequenceSet::default();
-        // A run without numbers comes from no set, and the ranges take none.
+        // Empty runs come from no set, and a `RangeSet` must not get them.
         for (from, to) in runs.into_iter().filter(|(from, to)| from < to) {
             match from {
                 0 => set.prefix = set.prefix.max(to),
@@ -121,11 +121,11 @@ impl From<Vec<(u64, u64)>> for SequenceSet {
 const WORDS: usize = 16;
 /// Offsets in a block.
 const BLOCK: i64 = 64 * WORDS as i64;
-/// Blocks kept: a consumer that is further behind than two thousand million records is not followed.
+/// Blocks kept. A backlog of more than about two thousand million records is not tracked.
 const BLOCKS_MAX: usize = 1 << 21;
 
-/// A bit per acknowledged offset. What the consumer has passed is forgotten, so memory grows with the backlog: an
-/// eighth of a byte per record.
+/// One bit per acknowledged offset. Blocks that the consumer has passed are removed, so the memory grows with the
+/// backlog: 1/8 byte per record.
 #[derive(Clone, Debug, Default)]
 pub struct AckedOffsets {
     /// Number of the first block kept.
@@ -136,7 +136,7 @@ pub struct AckedOffsets {
 }
 
 impl AckedOffsets {
-    /// Notes an acknowledgement; the consumer is at `position`.
+    /// Notes an acknowledgement while the consumer is at `position`. `None` counts as acknowledged without an offset.
     #[inline]
     pub fn insert(&mut self, offset: Option<Offset>, position: Offset) {
         let Some(Offset(offset)) = offset else {
@@ -182,7 +182,7 @@ impl AckedOffsets {
         self.unknown
     }
 
-    /// Acknowledged offsets in `from..to`; those the consumer had passed when they were acknowledged are left out.
+    /// Acknowledged offsets in `from..to`, without those that the consumer had passed when they were acknowledged.
     pub fn count(&self, from: Offset, to: Offset) -> u64 {
         let start = self.first * BLOCK;
         let of_word = |(at, word): (usize, &u64)| {
@@ -238,7 +238,7 @@ mod tests {
         ) {
             let (mut acked, mut set) = (AckedOffsets::default(), BTreeSet::new());
             for (n, offset) in offsets.iter().enumerate() {
-                // The consumer moves on while acknowledgements come.
+                // The consumer continues while acknowledgements arrive.
                 let at = position * n as i64 / 200;
                 acked.insert(Some(Offset(*offset)), Offset(at));
                 if *offset >= at {

@@ -1,5 +1,6 @@
-//! What a consumer's thread leaves for others: records as it processed them, what one partition measured since the
-//! collector last took it, and a heartbeat that can be read after the thread has died, or while it hangs.
+//! The data that a consumer's thread leaves for other threads. These are processed records, the measurements of one
+//! partition since the collector last took them, and a heartbeat. The heartbeat can be read after the thread has died,
+//! and while it hangs.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
@@ -8,80 +9,80 @@ use serde::{Deserialize, Serialize};
 use super::{Latencies, MeanTime, StageShard};
 use crate::base::{Offset, PartitionId, Stamp, Time};
 
-/// A record as a consumer machine saw it.
+/// A record as a consumer machine processed it.
 #[derive(Clone, Copy, Debug)]
 pub struct Processed {
-    /// Where it stood.
+    /// Offset of the record.
     pub offset: Offset,
-    /// What it was.
+    /// Origin and state of the record.
     pub content: Content,
-    /// When it came.
+    /// Times at which the record came to its consumer.
     pub handed: Handed,
-    /// When the handling of it was done.
+    /// Time at which its processing was complete.
     pub done: Time,
-    /// Size of the payload.
+    /// Size of key, value and headers in bytes.
     pub bytes: u32,
 }
 
-/// When a record came to its consumer.
+/// The times at which a record came to its consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handed {
-    /// When the response with it reached the client; `None` where the client does not say.
+    /// Time at which the response with the record reached the client; `None` if the client does not tell it.
     pub fetched: Option<Time>,
-    /// When its handling began.
+    /// Time at which its handling began.
     pub at: Time,
 }
 
 impl From<Time> for Handed {
-    /// By a client that does not say when it had the record.
+    /// The times with a client that does not tell when it received the record.
     fn from(at: Time) -> Handed {
         Handed { fetched: None, at }
     }
 }
 
-/// What a record was.
+/// Origin and state of a record.
 #[derive(Clone, Copy, Debug)]
 pub enum Content {
-    /// Ours and intact.
+    /// Sent by this run, and intact.
     Intact(Stamp),
-    /// Intact, of an earlier run that this one continues.
+    /// Sent by an earlier run that this run continues, and intact.
     Earlier(Stamp),
-    /// Ours once.
+    /// With a stamp, but damaged.
     Corrupt,
     /// Of another run.
     OtherProducer,
-    /// Passed over as poison; with its stamp, if it was ours and intact.
+    /// Skipped as poison. With its stamp if the record is intact and was sent by this run.
     Skipped(Option<Stamp>),
 }
 
-/// The numbers of one partition over one interval (a second, as a rule).
+/// The measurements of one partition over one interval, usually one second.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Shard {
     /// Processed - intended send, of records intended in the measured window.
     pub response: Latencies,
     /// Processed - actual send, of the same records.
     pub service: Latencies,
-    /// What the service time consists of, of the same records.
+    /// The parts of the service time, of the same records.
     #[serde(skip)]
     pub parts: Parts,
-    /// Processed - intended send, of records intended during the warmup. For the live view: no figure has them.
+    /// Processed - intended send, of records intended during the warmup. Only the live view shows them.
     #[serde(skip)]
     pub warmup: Latencies,
     /// Distinct records processed in the interval, warmup included.
     pub delivered: u64,
-    /// Records processed while the measured window lasted, whenever they were sent.
+    /// Records processed in the measured window, sent at any time.
     pub processed_in_window: u64,
     /// Their payload bytes.
     pub bytes_in_window: u64,
     /// Payload bytes processed in the interval.
     pub bytes: u64,
-    /// What it processed in each stage of the load.
+    /// The records processed in each stage of the load.
     #[serde(skip)]
     pub stages: Vec<StageShard>,
 }
 
 impl Shard {
-    /// Adds another shard, but for its parts and stages, which are kept for all partitions together, and its warmup.
+    /// Adds another shard without its parts and stages, which are merged over all partitions, and without its warmup.
     pub fn merge(&mut self, other: &Shard) {
         self.response.merge(&other.response);
         self.service.merge(&other.service);
@@ -91,7 +92,7 @@ impl Shard {
         self.bytes += other.bytes;
     }
 
-    /// Forgets everything and keeps the memory.
+    /// Removes all measurements and keeps the memory.
     pub fn clear(&mut self) {
         self.response.clear();
         self.service.clear();
@@ -105,15 +106,15 @@ impl Shard {
     }
 }
 
-/// The parts of the service time. For each record they add up to it: `fetch + waiting + handling`, or
-/// `handed_over + handling` where the client does not say when it had the record.
+/// The parts of the service time. For each record their sum is the service time: `fetch + waiting + handling`, or
+/// `handed_over + handling` if the client does not tell when it received the record.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Parts {
-    /// Actual send -> in the consumer's client. Empty where the client does not say.
+    /// Actual send -> in the consumer's client. Empty if the client does not tell it.
     pub fetch: Latencies,
-    /// In the client, behind other records -> handling begins. Empty where the client does not say.
+    /// In the client, behind other records -> handling begins. Empty if the client does not tell it.
     pub waiting: Latencies,
-    /// Actual send -> handling begins. Empty where the client tells the two above apart.
+    /// Actual send -> handling begins. Empty if the client tells `fetch` and `waiting` apart.
     pub handed_over: Latencies,
     /// Handling begins -> processed.
     pub handling: Latencies,
@@ -134,7 +135,7 @@ impl Parts {
         self.handling.between(at, record.done);
     }
 
-    /// Adds others.
+    /// Adds the values of `other`.
     pub fn merge(&mut self, other: &Parts) {
         self.fetch.merge(&other.fetch);
         self.waiting.merge(&other.waiting);
@@ -142,7 +143,7 @@ impl Parts {
         self.handling.merge(&other.handling);
     }
 
-    /// Forgets everything and keeps the memory.
+    /// Removes all values and keeps the memory.
     pub fn clear(&mut self) {
         self.fetch.clear();
         self.waiting.clear();
@@ -151,7 +152,7 @@ impl Parts {
     }
 }
 
-/// Sums of the times that one partition's shards have.
+/// Sums of the times in one partition's shards.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct TimeSums {
     /// Of [`Shard::response`].
@@ -180,16 +181,16 @@ impl TimeSums {
     }
 }
 
-/// Written by the host's thread, read by the supervisor. Each incarnation has its own, so that a thread that was
-/// given up cannot be taken for its successor.
+/// Written by the host's thread and read by the supervisor. Each incarnation has its own one. So a thread that was
+/// given up cannot be mistaken for its successor.
 #[derive(Debug)]
 pub struct Heartbeat {
-    /// When the host last polled, in the run's time.
+    /// Time of the host's last poll, in the run's time.
     beat: AtomicI64,
     partition: AtomicU32,
     /// The record being processed; [`NOTHING`] between records.
     offset: AtomicI64,
-    /// When its processing began, in the run's time.
+    /// Start of its processing, in the run's time.
     since: AtomicI64,
 }
 
@@ -200,7 +201,7 @@ pub struct InFlight {
     pub partition: PartitionId,
     /// Its offset.
     pub offset: Offset,
-    /// When its processing began.
+    /// Start of its processing.
     pub since: Time,
 }
 
@@ -222,7 +223,7 @@ impl Heartbeat {
         self.beat.store(now.0, Ordering::Relaxed);
     }
 
-    /// Work on a record begins.
+    /// Notes that the processing of a record begins.
     #[inline]
     pub fn begin(&self, partition: PartitionId, offset: Offset, now: Time) {
         self.partition.store(partition.0, Ordering::Relaxed);
@@ -230,18 +231,18 @@ impl Heartbeat {
         self.offset.store(offset.0, Ordering::Release);
     }
 
-    /// Work on the record is done.
+    /// Notes that the processing of the record is complete.
     #[inline]
     pub fn done(&self) {
         self.offset.store(NOTHING, Ordering::Release);
     }
 
-    /// When the host last polled.
+    /// Time of the host's last poll.
     pub fn last_beat(&self) -> Time {
         Time(self.beat.load(Ordering::Relaxed))
     }
 
-    /// The record that is being processed, or was when the thread failed.
+    /// The record that is being processed, or was when the thread failed; `None` between records.
     pub fn in_flight(&self) -> Option<InFlight> {
         let offset = self.offset.load(Ordering::Acquire);
         (offset != NOTHING).then(|| InFlight {

@@ -11,17 +11,17 @@ pub const SLOWEST_KEPT: usize = 10;
 /// A processed record of the measured window, with its times.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct TimedRecord {
-    /// Where it stood.
+    /// Offset of the record.
     pub offset: Offset,
-    /// What it said of itself.
+    /// Stamp of the record.
     pub stamp: Stamp,
-    /// When it came to its consumer.
+    /// Times at which the record came to its consumer.
     pub handed: Handed,
-    /// When it was processed.
+    /// Time at which its processing was complete.
     pub done: Time,
-    /// Which consumer processed it.
+    /// The consumer that processed it.
     pub consumer: ConsumerId,
-    /// Which start of that consumer it was.
+    /// The number of that consumer's start.
     pub incarnation: Incarnation,
 }
 
@@ -32,11 +32,11 @@ impl TimedRecord {
     }
 }
 
-/// The slowest records so far, the slowest first; of equally slow ones the first to come.
+/// The slowest records so far, the slowest first; among equally slow ones, in the order of arrival.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SlowestRecords {
     records: Vec<TimedRecord>,
-    /// Slower than this is a record that has to be kept: the least slow one of a full list.
+    /// The response time of the fastest record in a full list, in nanoseconds. Only slower records are kept.
     floor_ns: i64,
 }
 
@@ -47,7 +47,7 @@ impl Default for SlowestRecords {
 }
 
 impl SlowestRecords {
-    /// Notes a record that `owner` processed. One that is not slower than those that are kept costs a comparison.
+    /// Notes a record that `owner` processed. A record that is not kept costs one comparison.
     #[inline]
     pub fn note(
         &mut self,
@@ -75,7 +75,7 @@ impl SlowestRecords {
         }
     }
 
-    /// They, the slowest first.
+    /// The records, the slowest first.
     pub fn records(&self) -> &[TimedRecord] {
         &self.records
     }

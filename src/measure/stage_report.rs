@@ -5,7 +5,7 @@ use crate::base::Time;
 use crate::plan::{Plan, StagePlan};
 use crate::summary::{Digest, StageSummary};
 
-/// The stages the run came to, of a load from `start` to `until`.
+/// The stages that a load from `start` to `until` reached.
 pub(super) fn stages(
     plan: &Plan,
     (start, until): (Time, Time),

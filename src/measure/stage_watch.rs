@@ -1,7 +1,7 @@
-//! What is measured in each stage of the load.
+//! The measurements of each stage of the load.
 //!
-//! A record belongs to the stage in which it was due. What was processed, and how large the lag was, counts for the
-//! stage in which it happened.
+//! A record's latency counts for the stage in which the record was due. Processed records and lag count for the stage
+//! in which they were observed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::Latencies;
 use crate::base::Time;
 
-/// When the stages of a load begin; none if it has no stages.
+/// The beginnings of a load's stages; empty if the load has no stages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageBounds {
-    /// When each stage begins, and when the last one ends.
+    /// The beginning of each stage, and the end of the last one.
     times: Vec<Time>,
 }
 
@@ -22,7 +22,7 @@ impl StageBounds {
         StageBounds { times }
     }
 
-    /// The stage at `at`, if there is one.
+    /// The stage at `at`; `None` before the first and after the last.
     #[inline]
     pub fn stage(&self, at: Time) -> Option<usize> {
         if self.times.is_empty() {
@@ -41,17 +41,17 @@ impl StageBounds {
         self.times.len().saturating_sub(1)
     }
 
-    /// When the last one ends; `None` without stages.
+    /// The end of the last stage; `None` without stages.
     pub fn end(&self) -> Option<Time> {
         self.times.last().copied()
     }
 
-    /// When a stage begins and ends.
+    /// Beginning and end of a stage; `None` if it does not exist.
     pub fn span(&self, stage: usize) -> Option<(Time, Time)> {
         Some((*self.times.get(stage)?, *self.times.get(stage + 1)?))
     }
 
-    /// Ends a stage at `at`: those behind it begin earlier.
+    /// Ends a stage at `at`. Later stages begin earlier by the same time.
     fn end_stage(&mut self, stage: usize, at: Time) {
         let Some((from, to)) = self.span(stage) else { return };
         let saved = to.since_ns(at.max(from)).max(0);
@@ -59,7 +59,7 @@ impl StageBounds {
     }
 }
 
-/// What one partition processed in a stage, over one interval.
+/// The records that one partition processed in a stage, over one interval.
 #[derive(Clone, Debug, Default)]
 pub struct StageShard {
     /// Processed - intended send, of records due in the stage.
@@ -69,7 +69,7 @@ pub struct StageShard {
 }
 
 impl StageShard {
-    /// Adds those of another interval or partition, by stage.
+    /// Adds the shards of another interval or partition, by stage.
     pub fn merge_all(all: &mut Vec<StageShard>, others: &[StageShard]) {
         all.resize_with(all.len().max(others.len()), StageShard::default);
         for (one, other) in all.iter_mut().zip(others) {
@@ -78,13 +78,13 @@ impl StageShard {
         }
     }
 
-    /// Forgets everything and keeps the memory.
+    /// Removes all values and keeps the memory.
     pub fn clear(&mut self) {
         self.response.clear();
         self.processed = 0;
     }
 
-    /// That of `stage`, made if it is not there.
+    /// The shard of `stage`, which is created if it does not exist.
     pub fn of(all: &mut Vec<StageShard>, stage: usize) -> &mut StageShard {
         if all.len() <= stage {
             all.resize_with(stage + 1, StageShard::default);
@@ -93,24 +93,24 @@ impl StageShard {
     }
 }
 
-/// The stages as they really were: when they ended, and the largest lag in each.
+/// The actual stages: their ends, and the largest lag in each.
 #[derive(Debug, Default)]
 pub struct StageWatch {
-    /// Stages that ended early.
+    /// Number of stages that ended early. It can be read without the lock.
     ends: AtomicUsize,
     state: Mutex<StageState>,
 }
 
-/// What is behind the lock of a [`StageWatch`].
+/// The state behind the lock of a [`StageWatch`].
 #[derive(Clone, Debug, Default)]
 pub struct StageState {
-    /// When they begin.
+    /// Beginnings and ends of the stages.
     pub bounds: StageBounds,
     /// The largest lag of all partitions together, in records.
     pub lag_max: Vec<u64>,
-    /// Which of them end when the lag is 0.
+    /// True for each stage that ends when the lag is 0.
     pub until_lag_is_zero: Vec<bool>,
-    /// Those that ended because the lag was 0, each with its end, in the order of their times.
+    /// The stages that ended because the lag was 0, each with its end, in the order of time.
     pub ends: Vec<(usize, Time)>,
 }
 
@@ -119,14 +119,14 @@ impl StageWatch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The load begins, with these stages.
+    /// Begins the load with these stages.
     pub fn begin(&self, bounds: StageBounds, until_lag_is_zero: Vec<bool>) {
         let count = bounds.count();
         *self.lock() =
             StageState { bounds, until_lag_is_zero, lag_max: vec![0; count], ends: Vec::new() };
     }
 
-    /// The stages as they are by now.
+    /// The current state.
     pub fn state(&self) -> StageState {
         self.lock().clone()
     }
@@ -140,7 +140,7 @@ impl StageWatch {
         }
     }
 
-    /// The stage at `now`, if it ends when the lag is 0 and has lasted since `asked`.
+    /// The stage at `now`, if it ends when the lag is 0 and began at `asked` or earlier.
     pub fn waiting(&self, asked: Time, now: Time) -> Option<usize> {
         let state = self.lock();
         let stage = state.bounds.stage(now)?;
@@ -148,7 +148,8 @@ impl StageWatch {
         (state.until_lag_is_zero[stage] && from <= asked).then_some(stage)
     }
 
-    /// When the next stage begins that waits for a lag of 0; now, if one is under way.
+    /// Beginning of the next stage that waits for a lag of 0, or `now` if one is under way. `None` if no such stage is
+    /// left.
     pub fn waits_from(&self, now: Time) -> Option<Time> {
         let state = self.lock();
         let numbered = state.until_lag_is_zero.iter().enumerate();
@@ -158,7 +159,7 @@ impl StageWatch {
         spans.map(|(from, _)| from.max(now)).min()
     }
 
-    /// Ends a stage at `at`, unless it has ended; returns when the stages begin now.
+    /// Ends a stage at `at`, unless it has ended. Returns the new beginnings of the stages.
     pub fn end_stage(&self, stage: usize, at: Time) -> Option<StageBounds> {
         let mut state = self.lock();
         if state.ends.iter().any(|(ended, _)| *ended == stage)
@@ -172,7 +173,7 @@ impl StageWatch {
         Some(state.bounds.clone())
     }
 
-    /// Stages that have ended early from number `known` on: nearly always none.
+    /// The stages that ended early, from number `known` on: usually none.
     #[inline]
     pub fn ends_from(&self, known: usize) -> Vec<(usize, Time)> {
         if self.ends.load(Ordering::Acquire) <= known {
@@ -181,7 +182,7 @@ impl StageWatch {
         self.lock().ends.get(known..).unwrap_or_default().to_vec()
     }
 
-    /// Whether the load has stages.
+    /// True if the load has stages.
     pub fn has_any(&self) -> bool {
         self.lock().bounds.count() > 0
     }

@@ -1,4 +1,4 @@
-//! Where the time of records went: means and shares of a partition, and the slowest records.
+//! The times of records: means and shares of a partition, and the slowest records.
 
 use super::verdict::is_ack_timed;
 use super::{MeanTime, Measurements, SLOWEST_KEPT, TimeSums, TimedRecord};
@@ -6,17 +6,17 @@ use crate::base::{Clock, Time};
 use crate::plan::Plan;
 use crate::summary::{PartitionSummary, SlowRecord, TimePart, TimeParts};
 
-/// Slowest records that a partition's own summary has.
+/// Number of slowest records in a partition's summary.
 const OF_A_PARTITION: usize = 3;
 
-/// The parts of a partition's response time; `ack` is `None` where acknowledgements are not timed rightly.
+/// The parts of a partition's response time. `ack` is `None` if acknowledgements are not timed correctly.
 pub(super) fn time_parts(times: &TimeSums, ack: Option<&MeanTime>) -> TimeParts {
     let Some((whole_ns, records)) = times.response.sum() else { return TimeParts::default() };
     let part = |sum_ns: u128| TimePart {
         mean_us: sum_ns as f64 / records as f64 / 1e3,
         share: (whole_ns > 0).then(|| sum_ns as f64 / whole_ns as f64),
     };
-    // A part that not all of the records have is no part of their sum.
+    // A part counts only if every record has it.
     let whole_part = |time: &MeanTime| {
         let (sum_ns, count) = time.sum()?;
         (count == records).then(|| part(sum_ns))
@@ -32,7 +32,7 @@ pub(super) fn time_parts(times: &TimeSums, ack: Option<&MeanTime>) -> TimeParts 
     }
 }
 
-/// Times from send to acknowledgement of each partition, all pools together; none where they are not timed rightly.
+/// Times from send to acknowledgement of each partition, over all pools; empty if they are not timed correctly.
 pub(super) fn ack_times(plan: &Plan, measurements: &Measurements) -> Vec<MeanTime> {
     if !is_ack_timed(plan) {
         return Vec::new();
@@ -45,7 +45,7 @@ pub(super) fn ack_times(plan: &Plan, measurements: &Measurements) -> Vec<MeanTim
     all
 }
 
-/// The slowest records of a partition, as many as its own summary has.
+/// The slowest records of a partition, for the partition's summary.
 pub(super) fn slowest_of_partition(
     partition: usize,
     records: &[TimedRecord],
@@ -69,7 +69,7 @@ pub(super) fn slowest_of_run(
     all.iter().map(|(id, record)| slow_record(*id, record, (clock, start))).collect()
 }
 
-/// Why no partition's brokers are known, if that is so, and its place in the result.
+/// The reason why no partition's brokers are known, with the place in the result; `None` if some are known.
 pub(super) fn no_leaders(plan: &Plan, partitions: &[PartitionSummary]) -> Option<(String, String)> {
     if partitions.iter().any(|partition| partition.leadership.is_some()) {
         return None;

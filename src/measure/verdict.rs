@@ -1,7 +1,7 @@
-//! Which expectations hold, and the reasons for which a run is invalid: what the tester itself did not do, so that its
-//! figures are not to be believed.
+//! Expectations and validity. A run is invalid if the load generator itself failed to do something, so that the figures
+//! are not reliable.
 //!
-//! Rates and latency of a run, and what it cannot measure rightly: no figure is better than a wrong one.
+//! Rates and latency of a run, and the figures that cannot be measured correctly. Such a figure is left out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::summary::{
     ExpectationSummary, Figure, METRICS, Need, Part, RunLatency, Scope, Summary, Unit,
 };
 
-/// Measures every expectation against the summary. Of an interrupted run, what it did not come to is not judged.
+/// Compares every expectation with the summary. In an interrupted run, figures that were not reached are not judged.
 pub fn evaluate(
     expectations: &[Expectation],
     summary: &Summary,
@@ -51,7 +51,7 @@ fn evaluate_one(
         reason: (!passed).then(reason).flatten(),
         partition: worst.and_then(|(partition, _)| partition),
         passed,
-        // What is yes or no of a whole run is not known of a part of it.
+        // A flag is about the whole run, so a part of a run does not decide it.
         judged: !interrupted || (value.is_some() && unit != Unit::Flag),
         is_default: expectation.is_default,
     }
@@ -66,7 +66,7 @@ fn readable(unit: Unit, value: f64) -> String {
     }
 }
 
-/// Why nothing was measured.
+/// The reason why a figure has no value.
 fn why_unmeasured(figure: Figure, summary: &Summary) -> String {
     if let Scope::Fault(index) = figure.scope {
         let its = || summary.faults.iter().filter(|fault| fault.fault == index);
@@ -92,8 +92,8 @@ fn why_unmeasured(figure: Figure, summary: &Summary) -> String {
     }
 }
 
-/// Why a run's figures are not to be believed, each with a remedy. Only what the tester failed to do counts: in a
-/// simulation there is none, and what the cluster did not take or consumers did not process is a finding.
+/// The reasons why a run's figures are not reliable, each with a remedy. Only failures of the load generator count. A
+/// simulation has none of them. Records that the cluster did not take or consumers did not process are a finding.
 /// `blocked_share` is the share of the load in which pools waited for the cluster to take records.
 pub fn invalid_reasons(summary: &Summary, plan: &Plan, blocked_share: f64) -> Vec<String> {
     let limits = &plan.limits;
@@ -118,7 +118,7 @@ pub fn invalid_reasons(summary: &Summary, plan: &Plan, blocked_share: f64) -> Ve
     reasons
 }
 
-/// What keeps the processes of a run from having measured it together.
+/// The reasons why the processes of a run have not measured it together.
 fn shares_lacking(summary: &Summary, plan: &Plan) -> Vec<String> {
     let Some(shares) = &summary.shares else { return Vec::new() };
     let mut reasons: Vec<String> = shares
@@ -156,7 +156,7 @@ fn shares_lacking(summary: &Summary, plan: &Plan) -> Vec<String> {
     reasons
 }
 
-/// What a reader should know of late sends where no expectation names a time and so none is judged by them.
+/// A warning about late sends, for a run that is not judged by them because no expectation names a time.
 pub fn late_sends(summary: &Summary, plan: &Plan) -> Option<String> {
     let is_judged = expects_times(plan) || summary.simulation.is_some();
     if is_judged || plan.load.pace == Pace::Max {
@@ -166,16 +166,16 @@ pub fn late_sends(summary: &Summary, plan: &Plan) -> Option<String> {
         .map(|reason| format!("{reason}; no expectation names a time, so the run is valid"))
 }
 
-/// Beyond this share of the load, records are not sent because the cluster does not take them.
+/// Share of the load in which pools wait for the cluster. Beyond it, records are unsent because of the cluster.
 pub(super) const BLOCKED_MAX: f64 = 0.01;
 
-/// Whether an expectation of the scenario names a time.
+/// True if an expectation of the scenario names a time.
 fn expects_times(plan: &Plan) -> bool {
     plan.expectations.iter().any(|expectation| expectation.figure.is_time())
 }
 
-/// The share of the records due that were sent, and how many were due, if that is less than it has to be. What was kept
-/// back on purpose is no shortfall.
+/// The share of the due records that were sent, and the number of due records, if the share is below the limit. Records
+/// that a fault withheld count as sent.
 pub(super) fn shortfall(summary: &Summary, limits: &Limits) -> Option<(f64, u64)> {
     let (offered, sent) = (summary.offered?, summary.offered_sent?);
     if !summary.measured_something() || offered == 0 {
@@ -232,7 +232,7 @@ fn too_busy(summary: &Summary, limits: &Limits) -> Option<String> {
     })
 }
 
-/// Rates, and the time they are taken over.
+/// Rates, and the time over which they are measured.
 pub(super) struct Rates {
     /// Length of the measured window, or at maximum rate of the whole transfer, in seconds.
     pub(super) seconds: f64,
@@ -242,18 +242,19 @@ pub(super) struct Rates {
     pub(super) achieved_per_s: f64,
     /// Payload bytes processed per second.
     pub(super) achieved_bytes_per_s: f64,
-    /// Records due in the measured window; with a schedule only.
+    /// Records due in the measured window; `None` without a schedule.
     pub(super) offered: Option<u64>,
-    /// Of these, the records sent.
+    /// Of these, the records sent; `None` without a schedule.
     pub(super) offered_sent: Option<u64>,
     /// Records intended in the measured window that were sent.
     pub(super) sent_in_window: u64,
-    /// Records due in the measured window by partition; with a schedule only.
+    /// Records due in the measured window by partition; empty without a schedule.
     pub(super) due: Vec<u64>,
 }
 
 impl Rates {
-    /// Rates of the load that began at `start`, over the `measured` window; at maximum rate over the whole transfer.
+    /// The rates of the load that began at `start`, over the `measured` window; at maximum rate over the whole
+    /// transfer.
     pub(super) fn of(
         plan: &Plan,
         start: Time,
@@ -303,14 +304,14 @@ impl Rates {
         }
     }
 
-    /// Records due per second in a partition; with a schedule only.
+    /// Records due per second in a partition; `None` without a schedule.
     pub(super) fn offered_of(&self, partition: usize) -> Option<f64> {
         self.due.get(partition).map(|due| *due as f64 / self.seconds)
     }
 }
 
-/// All partitions and pools merged. `unprocessed` has the ages of records that were not processed; what is in
-/// `not_measured` is left out.
+/// The latency of all partitions and pools. `unprocessed` has the ages of records that were not processed. Figures in
+/// `not_measured` are left out.
 pub(super) fn latency(
     unprocessed: Option<&Latencies>,
     collector: &Collector,
@@ -339,7 +340,7 @@ pub(super) fn latency(
     }
 }
 
-/// Where `result.json` has the time from send to acknowledgement.
+/// Place of the time from send to acknowledgement in `result.json`.
 const ACK_FIGURE: &str = "latency_us.ack";
 
 /// Figures that are `null`, by their place in `result.json`, each with the reason.
@@ -357,17 +358,17 @@ pub(super) fn not_measured(plan: &Plan) -> BTreeMap<String, String> {
     parts.chain(ack).chain(committed).collect()
 }
 
-/// Whether the time from send to acknowledgement is measured rightly.
+/// True if the time from send to acknowledgement is measured correctly.
 pub(super) fn is_ack_timed(plan: &Plan) -> bool {
     ack(plan).is_none()
 }
 
-/// Where `result.json` has a part of the latency.
+/// Place of a part of the latency in `result.json`.
 pub(super) fn part_figure(part: Part) -> String {
     format!("latency_us.{}", part.name())
 }
 
-/// Why it is not known how long acknowledgements take.
+/// The reason why the time until acknowledgement is not measured; `None` if it is.
 fn ack(plan: &Plan) -> Option<&'static str> {
     if plan.load.acks == Acks::None {
         return Some("with `load.acks = \"none\"` brokers answer nothing");
@@ -449,8 +450,8 @@ mod tests {
         );
     }
 
-    /// Of a run that has measured nothing, a figure is a count of nothing or missing. What is missing fails whatever is
-    /// expected of it, and says why.
+    /// In a run without any measurement, a figure is a count of 0 or missing. A missing figure fails every expectation,
+    /// with a reason.
     #[test]
     fn what_was_never_measured_fails_whatever_is_expected() {
         let plan = plan_of("[load]\nproducers = 4\nrate = \"1/s\"\n");

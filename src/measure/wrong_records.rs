@@ -1,4 +1,4 @@
-//! The first records for which a count was raised that ought to be 0.
+//! The first records counted by figures that should be 0.
 
 use std::borrow::Cow;
 
@@ -6,28 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Offset, ProducerId};
 
-/// Records that are kept of a partition, and that a run has.
+/// Number of such records that are kept of a partition, and of a run.
 pub const WRONG_KEPT: usize = 10;
 
-/// A record that a count counts.
+/// A record that a figure counts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Counted {
-    /// The count's name.
+    /// Name of the figure.
     pub figure: Cow<'static, str>,
-    /// Producer and sequence, where they are known.
+    /// Producer and sequence; `None` if they are not known.
     pub lane: Option<(ProducerId, u64)>,
-    /// Where it is in its partition.
+    /// Offset of the record.
     pub offset: Offset,
 }
 
-/// The first records of a partition that are counted by a figure that ought to be 0.
+/// The first records of a partition that are counted by a figure that should be 0.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct WrongRecords {
     records: Vec<Counted>,
 }
 
 impl WrongRecords {
-    /// Notes that `figure` counts the record at `offset`, of this lane and with this sequence.
+    /// Notes that `figure` counts the record at `offset`, with its producer and sequence.
     #[cold]
     pub fn note(&mut self, figure: &'static str, lane: Option<(ProducerId, u64)>, offset: Offset) {
         if self.records.len() < WRONG_KEPT {
@@ -35,7 +35,7 @@ impl WrongRecords {
         }
     }
 
-    /// They, in the order in which they came.
+    /// The records, in the order of arrival.
     pub fn records(&self) -> &[Counted] {
         &self.records
     }

@@ -1,10 +1,10 @@
-//! Names records for which a count was raised that ought to be 0.
+//! The records of the summary that are counted by figures that should be 0.
 
 use super::{Measurements, WRONG_KEPT, first_lost};
 use crate::base::{Offset, PartitionId, ProducerId};
 use crate::summary::{Ledger, WrongRecord};
 
-/// The first wrong records of all partitions. Of those that are lost, one of each partition.
+/// The first such records of all partitions. Of lost records, one per partition.
 pub(super) fn wrong_records(measurements: &Measurements, ledgers: &[Ledger]) -> Vec<WrongRecord> {
     let mut found = Vec::new();
     for (id, (cell, ledger)) in (0..).zip(measurements.cells.iter().zip(ledgers)) {
@@ -16,7 +16,7 @@ pub(super) fn wrong_records(measurements: &Measurements, ledgers: &[Ledger]) -> 
                 sequence: lane.map(|(_, sequence)| sequence),
                 offset: offset.map(|offset| offset.0),
             };
-        // Where others are unread, it is not known which of a lane are lost.
+        // With unread records in the partition, the lost ones of a lane are not known.
         if ledger.lost > 0 && ledger.unread == 0 {
             let lost = lost_of(measurements, PartitionId(id));
             found.extend(lost.map(|lane| wrong("lost", Some(lane), None)));
@@ -33,7 +33,7 @@ pub(super) fn wrong_records(measurements: &Measurements, ledgers: &[Ledger]) -> 
     found
 }
 
-/// The first lost record of a partition of which none is unread: its producer and sequence.
+/// The first lost record of a partition that has no unread records: its producer and sequence.
 fn lost_of(measurements: &Measurements, partition: PartitionId) -> Option<(ProducerId, u64)> {
     measurements.pools.iter().find_map(|pool| {
         let pool = pool.lock();

@@ -1,4 +1,4 @@
-//! What the partition's cell knows of faults: the stalls they caused, and its recovery from each.
+//! The faults in a partition's cell: the stalls they caused, and the partition's recovery from each.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use crate::measure::recovery::RecoveryMark;
 use crate::measure::{Content, FaultWindows, KeepUp, Owner, Processed, StageBounds};
 
 impl CellState {
-    /// The load begins at `start`: only records intended in the `measured` window enter latency, and the partition is
-    /// compared within `windows`.
+    /// Begins the load at `start`. Only records intended in the `measured` window enter latency. The partition's
+    /// figures before and after faults are compared within `windows`.
     pub fn begin(&mut self, start: Time, measured: (Time, Time), windows: Arc<[FaultWindows]>) {
         self.window = measured;
-        // What was read of a backlog before is no part of the first second.
+        // Records of a backlog that were read earlier do not belong to the first second.
         self.shard.clear();
         self.watch = Some(FaultWatch::new(start, measured, windows));
         self.keep_up = KeepUp::new(measured);
     }
 
-    /// The load has these stages, and its measured window is `measured`.
+    /// Sets the stages of the load, and its measured window `measured`.
     pub fn set_stages(&mut self, bounds: StageBounds, measured: (Time, Time)) {
         self.stages = bounds;
         if measured != self.window {
@@ -29,7 +29,7 @@ impl CellState {
         }
     }
 
-    /// The load has ended at `now`: a partition that is stalled has been so until now.
+    /// Ends the load at `now`, and with it the current stall.
     pub fn end(&mut self, now: Time) {
         let Some(watch) = &mut self.watch else { return };
         let stalled_from = watch.stands_still_since();
@@ -40,7 +40,7 @@ impl CellState {
         }
     }
 
-    /// Stalls, and what the partition was like around each fault; `None` before the load begins.
+    /// Stalls, and the partition's figures around each fault; `None` before the load begins.
     pub fn watch(&self) -> Option<&FaultWatch> {
         self.watch.as_ref()
     }
@@ -61,7 +61,7 @@ impl CellState {
         self.recover(mark);
     }
 
-    /// A mark with the figures the partition had before `fault`.
+    /// A recovery mark with the figures that the partition had before `fault`.
     pub fn new_mark(
         &self,
         fault: Option<usize>,
@@ -72,8 +72,8 @@ impl CellState {
         RecoveryMark::new(fault, consumer, now, quiet)
     }
 
-    /// The faults `hit_by` have hit the partition, which had stalled until `now`. Those that were not aimed at it get
-    /// a mark of their own.
+    /// Notes that the faults `hit_by` have hit the partition, which had stalled until `now`. A fault without a mark for
+    /// this partition was not aimed at it, and gets one.
     fn mark_hit(&mut self, hit_by: Option<Range<usize>>, now: Time) {
         for fault in hit_by.into_iter().flatten() {
             if !self.recoveries.iter().rev().any(|mark| mark.fault == Some(fault)) {
@@ -86,14 +86,14 @@ impl CellState {
         }
     }
 
-    /// Notes that group member `owner` has taken the partition over, and reads it, unless it was replaced.
+    /// Notes that group member `owner` has taken the partition over and reads it. A fenced owner changes nothing.
     pub fn taken_by_member(&mut self, owner: Owner, now: Time) {
         if !self.is_fenced(owner) {
             self.recent_recoveries().for_each(|mark| mark.is_ready(now));
         }
     }
 
-    /// Looks at what a record that is processed for the first time tells about the partition.
+    /// Passes a record that is processed for the first time to the fault watch and to the recent recoveries.
     pub(super) fn watch_progress(&mut self, record: &Processed) {
         let Some(watch) = &mut self.watch else { return };
         let stamp = match &record.content {
@@ -115,24 +115,24 @@ impl CellState {
         }
     }
 
-    /// The latest recoveries that may still change: a later stall of the same fault opens one again.
+    /// The latest recoveries that may still change: a later stall by the same fault opens a recovery again.
     pub(super) fn recent_recoveries(&mut self) -> impl Iterator<Item = &mut RecoveryMark> {
         self.recoveries.iter_mut().rev().take(RECOVERIES_OPEN_MAX).filter(|mark| !mark.given_up)
     }
 
-    /// Begins the recovery from a fault, unless there are too many already.
+    /// Begins the recovery from a fault, unless the partition has the largest number of recoveries.
     pub fn recover(&mut self, mark: RecoveryMark) {
         if self.recoveries.len() < RECOVERIES_MAX {
             self.recoveries.push(mark);
         }
     }
 
-    /// Whether the partition is recovering at `now`, and is to be watched closely.
+    /// True if a recovery is under way at `now`, so that end offsets are needed more often.
     pub fn is_recovering(&self, now: Time) -> bool {
         self.recoveries.iter().rev().take(RECOVERIES_OPEN_MAX).any(|mark| mark.is_under_way(now))
     }
 
-    /// Notes the end-offset client's answer for this partition, asked at `asked`.
+    /// Notes an answer of the end-offset client for this partition, asked at `asked` and entered at `now`.
     pub fn observe_end(&mut self, end: Offset, asked: Time, now: Time) {
         self.lag.observe(end, self.next_offset, now, self.window);
         let lag = self.lag.last;

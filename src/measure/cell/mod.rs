@@ -1,8 +1,7 @@
-//! The partition's cell: fence, checkpoint and measurement in one place, outliving actors and threads.
+//! The partition's cell: fence, checkpoint and measurements of one partition. It outlives actors and threads.
 //!
-//! A consumer machine locks the cell once per batch. Because the fence is checked and the batch is
-//! counted under the same lock, what counts and what the checkpoint says can never disagree; and
-//! nothing measured is lost with a killed thread.
+//! A consumer machine locks the cell once per batch. The fence is checked and the batch is counted under the same lock.
+//! So counts and checkpoint always agree, and the measurements of a killed thread are kept.
 
 mod faults;
 mod start;
@@ -23,7 +22,7 @@ use super::{
 use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, ProducerId, Stamp, Time};
 use crate::summary::Ledger;
 
-/// The consumer, and which start of it, that brings a batch.
+/// The consumer that brings a batch, and the number of its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
     /// The consumer.
@@ -32,32 +31,32 @@ pub struct Owner {
     pub incarnation: Incarnation,
 }
 
-/// What became of a batch.
+/// The result of handing a batch to the cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// It counts.
+    /// The batch is counted.
     Counted,
-    /// An older incarnation brought it; it was dropped and counted as such.
+    /// An older incarnation brought the batch. It was dropped, and its records count as fenced.
     Fenced,
 }
 
-/// A stretch of time in which a consumer had the partition.
+/// A period in which a consumer had the partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ownership {
-    /// The consumer, and which start of it.
+    /// The consumer, and the number of its start.
     pub owner: Owner,
-    /// Since when.
+    /// Beginning of the period.
     pub from: Time,
-    /// Until when; `None` while it lasts.
+    /// End of the period; `None` while it lasts.
     pub to: Option<Time>,
 }
 
-/// Owner changes kept per partition; more are counted in the last one.
+/// Owner changes kept per partition. Later ones are dropped.
 const OWNERSHIPS_MAX: usize = 1000;
 
-/// Recoveries kept per partition. More than the faults a plan may have on one.
+/// Recoveries kept per partition: more than the number of faults that a plan may have on one.
 const RECOVERIES_MAX: usize = 10_000;
-/// Recoveries that may be under way at once; older ones have been overtaken by later faults.
+/// Recoveries per partition, counted from the latest one, that may still change.
 const RECOVERIES_OPEN_MAX: usize = 16;
 
 /// A partition's state for the whole run. See the module's documentation.
@@ -72,14 +71,13 @@ impl PartitionCell {
         PartitionCell { state: Mutex::new(CellState::new(partition, start, shape)) }
     }
 
-    /// Locks the cell. A thread that panicked while it held the lock left whole batches behind,
-    /// so a poisoned lock is usable.
+    /// Locks the cell. Batches are applied as a whole, so the state behind a poisoned lock is usable.
     pub fn lock(&self) -> MutexGuard<'_, CellState> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// What is behind the lock. What only a run that goes on needs is not written.
+/// The state behind the lock. Fields that only a running run needs are not serialized.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CellState {
     partition: PartitionId,
@@ -87,38 +85,38 @@ pub struct CellState {
     next_offset: Offset,
     #[serde(skip)]
     resume_point: Option<ResumePoint>,
-    /// Poison: passed over by every incarnation from now on.
+    /// Offsets of poison records, which all later incarnations skip.
     #[serde(skip)]
     skips: Vec<Offset>,
-    /// Lowest incarnation of each consumer that still counts.
+    /// Lowest incarnation of each consumer that is not fenced.
     #[serde(skip)]
     fences: Vec<(ConsumerId, Incarnation)>,
     owners: Vec<Ownership>,
     lanes: Lanes<ReadLane>,
-    /// Counts made as records come; sent, acked and lost are only known by [`super::balance`].
+    /// Counts made when records arrive. Sent, acked and lost are computed by [`super::balance`].
     counts: Ledger,
     delivered: u64,
     #[serde(skip)]
     shard: Shard,
     #[serde(skip)]
     window: (Time, Time),
-    /// When the stages of the load begin.
+    /// Beginnings of the load's stages.
     #[serde(skip)]
     stages: StageBounds,
-    /// Offsets that fenced incarnations had processed and that have not come again yet.
+    /// Offsets that fenced incarnations had processed and that were not read again yet.
     #[serde(skip)]
     fenced_beyond: Vec<Range<i64>>,
-    /// The backlog that was there when the consumers started, if there was one.
+    /// The backlog that existed when the consumers started; `None` without one.
     #[serde(skip)]
     pub backlog: Option<BacklogReading>,
-    /// Whether rates are of other producers' records, because the run has none of its own.
+    /// True if rates are those of other producers' records, because the run sends none.
     pub counts_others: bool,
-    /// How far behind the partition is.
+    /// The partition's lag.
     pub lag: Lag,
-    /// Stalls, and what the partition was like around each fault; `None` before the load begins.
+    /// Stalls, and the partition's figures around each fault; `None` before the load begins.
     #[serde(skip)]
     watch: Option<FaultWatch>,
-    /// Whether the partition keeps up with what is sent.
+    /// The counts that decide whether the partition keeps up with the records sent.
     pub keep_up: KeepUp,
     /// Recoveries under way or over, one per fault that hit this partition.
     pub recoveries: Vec<RecoveryMark>,
@@ -126,20 +124,20 @@ pub struct CellState {
     pub fenced: u64,
     /// Records processed again without a restart or a change of owner before it.
     pub unexpected_redelivered: u64,
-    /// Offsets the checkpoint has moved over without a record: before a record that came, or at the end of the partition.
-    /// Transaction markers, aborted records, what compaction has removed; or a defect.
+    /// Offsets that the checkpoint passed without a record, before a record or at the end of the partition. The causes
+    /// are transaction markers, aborted records, compaction, or a defect.
     pub offset_gaps: u64,
-    /// Records read here that were sent to another partition, or read by another partition's consumer.
+    /// Records read here that were sent to another partition.
     pub wrong_partition: u64,
-    /// Records a second process has read as if the partition were its own.
+    /// Records that a second process also read as the owner of the partition.
     pub two_owners: u64,
     /// Largest number of gaps a lane had.
     pub lane_gaps_max: usize,
-    /// When the last record was processed.
+    /// Time at which the last record was processed.
     pub last_done: Option<Time>,
     /// The slowest records intended in the measured window.
     pub slowest: SlowestRecords,
-    /// The first records that a count tells of which ought to be 0.
+    /// The first records counted by figures that should be 0.
     pub wrong: WrongRecords,
 }
 
@@ -178,17 +176,17 @@ impl CellState {
         }
     }
 
-    /// How its lanes are numbered.
+    /// The numbering of its lanes.
     pub fn shape(&self) -> LaneShape {
         self.shape
     }
 
-    /// Which partition it is of.
+    /// The partition.
     pub fn partition(&self) -> PartitionId {
         self.partition
     }
 
-    /// What was read of each producer.
+    /// The lane of each producer that was read.
     pub fn producers(&self) -> impl Iterator<Item = (ProducerId, &ReadLane)> {
         let lanes = self.lanes.iter();
         lanes.map(|(key, lane)| (self.shape.read_lane(self.partition, key), lane))
@@ -199,22 +197,22 @@ impl CellState {
         self.next_offset
     }
 
-    /// Where the next incarnation starts.
+    /// The position at which the next incarnation starts.
     pub fn start(&self) -> Start {
         Start { checkpoint: self.next_offset, resume_point: self.resume_point }
     }
 
-    /// Has the record at `offset` passed over by the incarnations to come.
+    /// Makes later incarnations skip the record at `offset`.
     pub fn skip(&mut self, offset: Offset) {
         self.skips.push(offset);
     }
 
-    /// The records to pass over that have not been reached yet.
+    /// The offsets to skip that are at or after the checkpoint.
     pub fn skips(&self) -> Vec<Offset> {
         self.skips.iter().copied().filter(|offset| *offset >= self.next_offset).collect()
     }
 
-    /// Sets the record right before the checkpoint, or forgets it when it cannot be read any more.
+    /// Sets the record right before the checkpoint; `None` if it cannot be read any more.
     pub fn set_resume_point(&mut self, resume_point: Option<ResumePoint>) {
         self.resume_point = resume_point;
     }
@@ -224,29 +222,29 @@ impl CellState {
         self.delivered
     }
 
-    /// Counts made so far; `delivered` is not in it.
+    /// Counts made so far. `delivered` is not set in them.
     pub fn counts(&self) -> Ledger {
         self.counts
     }
 
-    /// What was read of `producer` in this partition, if anything was.
+    /// The lane of `producer` in this partition; `None` if no record of it was read.
     pub fn lane(&self, producer: ProducerId) -> Option<&ReadLane> {
         self.lanes.get(self.shape.read_key(producer))
     }
 
-    /// The topic has more partitions from now on: others may send here than did.
+    /// Renumbers the lanes after the topic has grown, because other producers may now send to this partition.
     pub(super) fn grow(&mut self, shape: LaneShape) {
         let (old, partition) = (self.shape, self.partition);
         self.shape = shape;
         self.lanes.rekey(|key| shape.read_key(old.read_lane(partition, key)));
     }
 
-    /// The owners so far.
+    /// The periods of ownership so far, in order.
     pub fn owners(&self) -> &[Ownership] {
         &self.owners
     }
 
-    /// Notes that `owner` has the partition from `now`, unless it was replaced: nothing it says counts any more.
+    /// Notes that `owner` has the partition from `now` on. A fenced owner changes nothing.
     pub fn take_over(&mut self, owner: Owner, now: Time) {
         if self.is_fenced(owner) {
             return;
@@ -259,16 +257,15 @@ impl CellState {
         }
     }
 
-    /// Notes that `owner` gave the partition up, or lost it. What an incarnation says of itself when its successor has
-    /// the partition already changes nothing.
+    /// Notes that `owner` gave the partition up, or lost it. If a successor has the partition already, nothing changes.
     pub fn give_up(&mut self, owner: Owner, now: Time) {
         if let Some(last) = self.owners.last_mut().filter(|last| last.owner == owner) {
             last.to.get_or_insert(now);
         }
     }
 
-    /// Releases the partition from every incarnation of `consumer` before `next`: nothing they bring
-    /// counts from here on, whether their thread co-operates or hangs.
+    /// Releases the partition from every incarnation of `consumer` before `next`. Batches of those incarnations no
+    /// longer count, even if their threads continue.
     pub fn release(&mut self, consumer: ConsumerId, next: Incarnation) {
         match self.fences.iter_mut().find(|(fenced, _)| *fenced == consumer) {
             Some((_, lowest)) => *lowest = (*lowest).max(next),
@@ -282,7 +279,7 @@ impl CellState {
             .any(|(consumer, lowest)| *consumer == owner.consumer && owner.incarnation < *lowest)
     }
 
-    /// Counts a batch, or drops it when its bringer is fenced.
+    /// Counts a batch, or drops it if its owner is fenced.
     pub fn apply(&mut self, owner: Owner, batch: &[Processed]) -> Applied {
         if self.is_fenced(owner) {
             self.fence(batch);
@@ -295,8 +292,8 @@ impl CellState {
         Applied::Counted
     }
 
-    /// Moves the checkpoint to `next`, which `owner` has come to at the end of the partition: what is left before it is
-    /// no record. Fenced as a batch is.
+    /// Moves the checkpoint to `next`, the position of `owner` at the end of the partition: the offsets before it have
+    /// no record. Fenced like a batch.
     pub fn reach(&mut self, owner: Owner, next: Offset, now: Time) -> Applied {
         if self.is_fenced(owner) {
             return Applied::Fenced;
@@ -311,7 +308,8 @@ impl CellState {
         Applied::Counted
     }
 
-    /// A record of ours right before the checkpoint is the resume point; anything else there cannot be recognised.
+    /// Keeps the record right before the checkpoint as resume point if it has a stamp of this run; no other record can
+    /// be recognised.
     fn keep_resume_point(&mut self, last: &Processed) {
         if last.offset.0 + 1 == self.next_offset.0 {
             self.resume_point = match last.content {
@@ -419,7 +417,7 @@ impl CellState {
         self.count_in_stages(Some(stamp), record);
     }
 
-    /// Counts a record; its latency if it was `due` in the load.
+    /// Counts a record for its stages. Its latency is counted only with the stamp `due`.
     #[inline]
     fn count_in_stages(&mut self, due: Option<&Stamp>, record: &Processed) {
         if let Some(stamp) = due
@@ -433,7 +431,7 @@ impl CellState {
         }
     }
 
-    /// Rates are of these records.
+    /// Counts a record for rates.
     fn count_processed(&mut self, record: &Processed) {
         if record.done >= self.window.0 && record.done < self.window.1 {
             self.shard.processed_in_window += 1;
@@ -447,14 +445,14 @@ impl CellState {
         self.counts.redelivered += 1;
         match self.recoveries.iter_mut().rev().find(|mark| mark.fenced.is_some()) {
             Some(mark) => mark.redelivered += 1,
-            // A group that moves a partition repeats what was not committed.
+            // A group that moves a partition processes uncommitted records again.
             None if self.owners.len() > 1 => {}
             None => self.unexpected_redelivered += 1,
         }
     }
 
-    /// A fenced batch had been processed although it does not count: whatever of it is processed
-    /// again (or has been already) is redelivered.
+    /// Counts a fenced batch. Each of its records counts as redelivered when another incarnation processes it, or now
+    /// if that has happened.
     fn fence(&mut self, batch: &[Processed]) {
         self.fenced += batch.len() as u64;
         let mut beyond: Option<Range<i64>> = None;
@@ -475,14 +473,14 @@ impl CellState {
         self.fenced_beyond.retain(|range| range.end > offset + 1);
     }
 
-    /// Hands over what was measured since the last time, and goes on with `spare`, which is cleared.
+    /// Moves the measurements since the last call into `spare`, whose old content is cleared and reused.
     pub fn take_shard(&mut self, spare: &mut Shard) {
         spare.clear();
         std::mem::swap(&mut self.shard, spare);
     }
 }
 
-/// The lane of a record, by its producer, and the record's number in it.
+/// The producer of a record, and the record's sequence in its lane.
 fn lane_of(stamp: &Stamp) -> Option<(ProducerId, u64)> {
     Some((stamp.producer, stamp.sequence))
 }

@@ -1,8 +1,8 @@
-//! Where the consumer of a partition starts.
+//! The position at which the consumer of a partition starts.
 
 use crate::base::{Offset, Stamp};
 
-/// The last record processed: it stands right before the checkpoint, but for control records.
+/// The last record processed. Only control records can be between it and the checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumePoint {
     /// Its offset.
@@ -11,13 +11,13 @@ pub struct ResumePoint {
     pub stamp: Stamp,
 }
 
-/// Where a consumer starts.
+/// The position at which a consumer starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
     /// The checkpoint: the first offset to process.
     pub checkpoint: Offset,
-    /// The record before it, to be read again and compared first. `None` when nothing was processed yet, or
-    /// when retention has removed it.
+    /// The record before the checkpoint, which is read again and compared first. `None` if no record was processed yet,
+    /// or if retention has removed it.
     pub resume_point: Option<ResumePoint>,
 }
 

@@ -1,4 +1,4 @@
-//! What parts add up to is what one process would have counted.
+//! The sum of parts equals the counts of one process.
 
 use proptest::prelude::*;
 
@@ -9,17 +9,17 @@ use crate::measure::{Ack, Content, Outcome, Owner, Processed};
 const PARTITIONS: u32 = 5;
 const SHARES: u32 = 3;
 
-/// What becomes of a record.
+/// The outcome of a record.
 #[derive(Clone, Copy, Debug)]
 struct Fate {
     producer: u32,
     partition: u32,
     outcome: u8,
-    /// How often it is appended.
+    /// Number of times that the record is appended.
     copies: u8,
-    /// Whether its acknowledgement says where it stands.
+    /// True if its acknowledgement has an offset.
     has_offset: bool,
-    /// Whether the consumer passes its offset without having it: it is lost.
+    /// True if the consumer passes its offset without reading it, so that the record is lost.
     is_passed: bool,
 }
 
@@ -42,8 +42,8 @@ fn shape(fixed: bool) -> LaneShape {
     LaneShape { fixed, partitions: PARTITIONS, pools: SHARES }
 }
 
-/// Has the records sent, acknowledged and read by those of `all` that send and read them. Consumers end before the last
-/// `unread` records of a log.
+/// Makes the processes in `all` send, acknowledge and read the records. Consumers end before the last `unread` records
+/// of a log.
 fn happen(all: &[Measurements], fates: &[Fate], fixed: bool, unread: usize) {
     let mut logs: Vec<Vec<(Stamp, bool)>> = vec![Vec::new(); PARTITIONS as usize];
     for (number, fate) in fates.iter().enumerate() {
@@ -94,7 +94,7 @@ fn happen(all: &[Measurements], fates: &[Fate], fixed: bool, unread: usize) {
     }
 }
 
-/// The parts of processes that have measured this, written and read.
+/// The parts of processes with these measurements, written and read.
 fn parts(all: &[Measurements]) -> Vec<SharePart> {
     let positions: BTreeMap<PartitionId, (Offset, Offset)> = all
         .iter()
@@ -162,7 +162,7 @@ proptest! {
         let merged = Measurements::of_parts(&plan(fixed), &parts);
         prop_assert_eq!(merged.ledgers(), whole.ledgers());
         prop_assert!(merged.not_covered.is_empty());
-        // Without one of them nothing is called lost that may have been read by it.
+        // Without one of the parts, no record counts as lost that the missing process may have read.
         let merged = Measurements::of_parts(&plan(fixed), &parts[..2]);
         for (id, (ledger, whole)) in merged.ledgers().iter().zip(whole.ledgers()).enumerate() {
             let share = Share { number: SHARES, count: SHARES };
