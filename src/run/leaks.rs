@@ -1,8 +1,8 @@
-//! Negative controls: chance let in on purpose, which the comparison of two simulations must notice. A check that
-//! catches nothing proves nothing. Part of the tests, never of the program.
+//! Negative controls of determinism: sources of nondeterminism, which the comparison of two simulations must detect.
+//! They are part of the tests, never of the program.
 //!
-//! Each leak decides when four machines get an extra turn, once every 20 ms. An order alone would decide nothing: what
-//! is to happen at the same instant happens in the same order whichever asked for it first.
+//! Each leak decides when four machines get an extra turn, once every 20 ms. Requesting turns in a random order would
+//! not be enough, because events at the same instant have an order that does not depend on the requests.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -15,18 +15,18 @@ use crate::base::Time;
 use crate::broker::model::ClientId;
 use crate::broker::sim::KernelHandle;
 
-/// How chance gets in.
+/// The sources of nondeterminism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leak {
     /// The order in which a hash map is iterated.
     HashMap,
-    /// The wall clock is read.
+    /// Reading the wall clock.
     WallClock,
-    /// A `select!` that is not biased.
+    /// A `select!` that is not `biased`.
     Select,
     /// Several receivers of a `watch`.
     Watch,
-    /// A blocking task, on a thread of its own.
+    /// A blocking task on another thread.
     Blocking,
 }
 
@@ -38,7 +38,7 @@ const LEAKS: [(Leak, &str); 5] = [
     (Leak::Blocking, "blocking task"),
 ];
 
-/// What lets machines have extra turns: nothing, everything in the right way, or one thing in the wrong way.
+/// The source of extra turns: none, all of them done correctly, or one of them nondeterministic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extra {
     None,
@@ -48,13 +48,13 @@ enum Extra {
 
 const MACHINES: u32 = 4;
 const EVERY: Duration = Duration::from_millis(20);
-/// Between the turns of two machines.
+/// Time between the turns of two machines.
 const APART: Duration = Duration::from_micros(1);
-/// Until then all machines are there.
+/// Time of the first extra turn, when all machines exist.
 const FROM: Time = Time(1_000_000_000);
 
 impl Extra {
-    /// Starts what gives the extra turns, beside a simulation.
+    /// Starts the tasks that request extra turns, on the runtime of the simulation.
     fn start(self, kernel: &KernelHandle) {
         let kernel = kernel.clone();
         match self {
@@ -68,7 +68,7 @@ impl Extra {
 async fn extra_turns(kernel: KernelHandle, wrong: Option<Leak>) {
     let mut at = FROM;
     loop {
-        // Those that are right are done in every case; the same number of turns, in an order that is the same.
+        // The correct variants run in every case, with the same number of turns in the same order.
         for (leak, _) in LEAKS {
             sleep_until(&kernel, at).await;
             let now = at;
@@ -85,7 +85,7 @@ async fn extra_turns(kernel: KernelHandle, wrong: Option<Leak>) {
     }
 }
 
-/// One after the other, from `now` on.
+/// Requests the turns one after the other, from `now` on.
 fn turns(kernel: &KernelHandle, now: Time, order: Vec<ClientId>) {
     for (place, machine) in order.into_iter().enumerate() {
         let waker = kernel.clone();
@@ -180,7 +180,7 @@ async fn woken(is_wrong: bool) -> Vec<ClientId> {
             })
         })
         .collect();
-    // All of them wait by then.
+    // All receivers wait by then.
     tokio::task::yield_now().await;
     let _ = sender.send(());
     bells.iter().for_each(|bell| bell.notify_one());
@@ -216,7 +216,7 @@ mod tests {
                             [run]\nseed = 5\nwarmup = \"0s\"\nduration = \"3s\"\n\
                             [[fault]]\nat = \"1s\"\nkill = { consumer = 3 }\n";
 
-    /// What happens, event by event, and the result as the last line.
+    /// The events of a simulation, and the result as the last line.
     fn events(extra: Extra) -> Vec<String> {
         let source = Source { name: "leak.toml".to_owned(), text: SCENARIO.to_owned() };
         let overrides = Overrides { broker: Some(BrokerKind::simulated()), ..Overrides::default() };
@@ -234,19 +234,19 @@ mod tests {
         lines
     }
 
-    /// The number and text of the first event that differs.
+    /// Number and text of the first event that differs; `None` without a difference.
     fn first_difference(a: &[String], b: &[String]) -> Option<(usize, String)> {
         let at = a.iter().zip(b).take_while(|(a, b)| a == b).count();
         (at < a.len().max(b.len())).then(|| (at + 1, a.get(at).cloned().unwrap_or_default()))
     }
 
-    /// Comparisons a leak may need until it shows.
+    /// Largest number of comparisons until a leak must show.
     const COMPARISONS_MAX: u32 = 10;
 
     const CHILD: &str = "LANEKEEPER_TEST_LEAK";
     const OUT: &str = "LANEKEEPER_TEST_EVENTS";
 
-    /// The same in a process of its own: this test, which then only writes events down.
+    /// The same in another process, which runs this test. The test then only writes the events.
     fn elsewhere(extra: &str, directory: &Path) -> Vec<String> {
         let out = directory.join("events");
         let status = Command::new(std::env::current_exe().expect("this program"))
@@ -281,18 +281,18 @@ mod tests {
             let there = elsewhere(name, directory.path());
             [first_difference(&here, &again), first_difference(&here, &there)]
         };
-        // The extra turns themselves change what happens, but always in the same way.
+        // The extra turns change the events, but always in the same way.
         assert_ne!(events(Extra::None), events(Extra::Right));
         assert_eq!(compared("none"), [None, None]);
         for (_, name) in LEAKS {
-            // What the operating system decides may come out the same way twice, but not every time.
+            // Scheduling by the operating system may be the same twice, but not every time.
             let caught = (0..COMPARISONS_MAX).find_map(|_| match compared(name) {
                 [Some(again), Some(there)] => Some((again, there)),
                 _ => None,
             });
             let (again, there) = caught.unwrap_or_else(|| panic!("{name} is not caught"));
             println!("{name}: event {} in one process, {} in two", again.0, there.0);
-            // Before it there was no chance: all machines wait for the first extra turn.
+            // The events before the first extra turn are the same.
             for (number, line) in [again, there] {
                 assert!(number > 10 && line.trim_start().starts_with(['1', '2', '3']), "{line}");
             }

@@ -79,7 +79,7 @@ mod system {
             let status = process.status().ok()?;
             (status.ruid == user).then_some(status.threads)
         };
-        // A process that ends in between has no threads.
+        // A process that has ended in between has no threads.
         Some((max, all_processes().ok()?.filter_map(|process| threads(process.ok()?)).sum()))
     }
 }

@@ -1,4 +1,4 @@
-//! One case: a scenario with a seed and faults, that can be run and written down.
+//! A case: a scenario with a seed, settings and faults, which can be run and written to a file.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use crate::run::run;
 use crate::scenario::{Diagnostic, Source};
 use crate::summary::{METRICS, Summary};
 
-/// How much a case is.
+/// The size of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CaseSize {
-    /// Faults.
+    /// Number of faults.
     pub faults: usize,
-    /// Settings that were drawn.
+    /// Number of settings that were drawn.
     pub settings: usize,
     /// Partitions of the topic.
     pub partitions: u32,
     /// Producers.
     pub producers: u32,
-    /// How long the load lasts, warmup included.
+    /// Length of the load, warmup included.
     pub load: Duration,
 }
 
-/// What must hold in every run, whatever is broken in it: metrics that stay 0, each with what that means.
+/// The invariants that every run must keep: the metrics that must be 0, each with its meaning.
 pub(super) fn zeros() -> impl Iterator<Item = (&'static str, &'static str)> {
     METRICS.iter().filter_map(|metric| Some((metric.name, metric.invariant?)))
 }
 
-/// What a run that ends with an error breaks: there are no figures then.
+/// The invariant that a run breaks if it ends with an error, and so has no figures.
 pub(super) const ENDS: (&str, &str) = ("error", "every run comes to its end");
 
 /// A scenario with a seed, settings and faults.
@@ -41,18 +41,18 @@ pub(super) struct Case {
     pub(super) name: String,
     pub(super) base: Table,
     pub(super) seed: u64,
-    /// They lie over those of `base`.
+    /// Drawn settings, which replace those of `base`.
     pub(super) settings: Vec<Setting>,
     pub(super) faults: Vec<Table>,
 }
 
 impl Case {
-    /// The scenario `base`, with the invariants in the place of its expectations. Pauses of pools make records late on
-    /// purpose, so lateness makes no run invalid here.
+    /// The scenario `base`, with the invariants as its expectations. Pauses of pools make records late on purpose, so
+    /// the limits for lateness and unsent records are lifted.
     pub(super) fn new(name: &str, mut base: Table) -> Case {
         let expected = zeros().map(|(figure, _)| (figure.to_owned(), Value::Integer(0)));
         base.insert("expect".to_owned(), Value::Table(expected.collect()));
-        // Virtual time costs little, and what is only late is not lost.
+        // Virtual time costs little, and late records are not lost.
         let drain = Value::String("10m".to_owned());
         let run = section(&mut base, "run");
         run.entry("drain".to_owned()).or_insert(drain.clone());
@@ -63,8 +63,8 @@ impl Case {
         Case { name: name.to_owned(), base, seed: 0, settings: Vec::new(), faults: Vec::new() }
     }
 
-    /// The same scenario with another seed, these settings, and no fault. What does not go with the scenario or with a
-    /// setting before it is left out.
+    /// The same scenario with another seed and these settings, without faults. Settings that do not fit the scenario or
+    /// an earlier setting are left out.
     pub(super) fn with_settings(&self, seed: u64, settings: Vec<Setting>) -> Case {
         let bare = Case { seed, settings: Vec::new(), faults: Vec::new(), ..self.clone() };
         let all = Case { settings, ..bare.clone() };
@@ -86,7 +86,7 @@ impl Case {
         Case { seed, faults, ..self.clone() }
     }
 
-    /// The scenario file.
+    /// The text of the scenario file.
     pub(super) fn text(&self) -> String {
         let mut base = self.base.clone();
         base.remove("fault");
@@ -114,7 +114,7 @@ impl Case {
         }
     }
 
-    /// A drawn scenario is never refused.
+    /// The plan. A drawn scenario that is refused is a bug.
     fn accepted(&self) -> Result<Plan, Error> {
         self.plan().map_err(|diagnostics| {
             let messages = diagnostics.iter().filter(|found| found.is_error());
@@ -123,7 +123,7 @@ impl Case {
         })
     }
 
-    /// How much it is.
+    /// The size of the case.
     pub(super) fn size(&self) -> Result<CaseSize, Error> {
         let plan = self.accepted()?;
         Ok(CaseSize {
@@ -135,25 +135,25 @@ impl Case {
         })
     }
 
-    /// Runs it in virtual time.
+    /// Runs the case in virtual time.
     pub(super) fn run(&self) -> Result<Summary, Error> {
         run(self.accepted()?, Options::default(), Box::new(()))
     }
 
-    /// Whether `figure` is not zero when this runs.
+    /// True if a run of the case breaks the invariant `figure`.
     pub(super) fn breaks(&self, figure: &str) -> bool {
         self.plan().is_ok() && broken(&self.run()).iter().any(|broken| broken.figure == figure)
     }
 }
 
-/// An invariant that did not hold.
+/// An invariant that a run broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// The figure that is not zero.
+    /// The figure that is not 0.
     pub figure: &'static str,
-    /// What should have held.
+    /// The meaning of the invariant.
     pub meaning: &'static str,
-    /// What was measured.
+    /// The measured value, or the error of the run.
     pub measured: String,
 }
 

@@ -10,7 +10,8 @@ use super::shrink::{shrink_list, shrink_number};
 
 /// Largest number of runs.
 const TRIES_MAX: usize = 600;
-/// A shorter run makes faults superfluous, which another round finds. More than two rounds rarely change anything.
+/// Largest number of rounds. A shorter run makes faults superfluous, which the next round finds. More than two rounds
+/// rarely change anything.
 const ROUNDS_MAX: usize = 5;
 
 /// A case that was made smaller.
@@ -19,13 +20,13 @@ pub(super) struct MinimalCase {
     pub(super) case: Case,
     /// Number of runs.
     pub(super) tries: usize,
-    /// True if nothing more can be left out: without any one of its faults the invariant holds.
+    /// True if the search was not cut short: without any one of its faults the invariant holds.
     pub(super) is_minimal: bool,
 }
 
-/// Makes a case smaller: leaves out faults and settings, shortens the run, removes producers and partitions, shortens
-/// faults, and moves settings towards their defaults. Repeats that until nothing changes any more, or `go_on` returns
-/// false. Its argument is the number of runs so far.
+/// Makes a case smaller while it breaks `figure`. Each round leaves out faults and settings, shortens the run, removes
+/// producers and partitions, shortens faults, and moves settings towards their defaults. The rounds end when nothing
+/// changes any more, or when `go_on` returns false. Its argument is the number of runs so far.
 pub(super) fn smaller(
     case: &Case,
     figure: &str,
@@ -52,14 +53,14 @@ pub(super) fn smaller(
 }
 
 struct Search<'a> {
-    /// The smallest one that breaks it so far.
+    /// The smallest case so far that breaks the invariant.
     case: Case,
     figure: &'a str,
     go_on: &'a mut dyn FnMut(usize) -> bool,
-    /// What has been tried already.
+    /// Results of earlier runs, by the text of the case.
     known: BTreeMap<String, bool>,
     tries: usize,
-    /// Whether something was not tried any more.
+    /// True if a limit or `go_on` has ended the search.
     is_cut: bool,
 }
 
@@ -82,7 +83,7 @@ impl Search<'_> {
     fn leave_out_faults(&mut self) {
         let case = self.case.clone();
         let with = |faults: &[Table]| case.with(case.seed, faults.to_vec());
-        // What is known already takes no run, so the limit that counts is that of `breaks`.
+        // Known cases need no run, so the only limit is that of `breaks`.
         let shrunk = shrink_list(&case.faults, usize::MAX, |faults| self.breaks(&with(faults)));
         self.case = with(&shrunk.items);
     }
@@ -102,7 +103,7 @@ impl Search<'_> {
         }
     }
 
-    /// What is left out is what the scenario says, or the default.
+    /// Leaves out drawn settings except sizes. Without one, the scenario's value or the default applies.
     fn leave_out_settings(&mut self) {
         let case = self.case.clone();
         let is_size = |setting: &&Setting| setting.key.role == Role::Size;
@@ -137,7 +138,7 @@ impl Search<'_> {
         }
     }
 
-    /// Makes a number of the case as small as it can.
+    /// Reduces a number of the case as far as the case still breaks the invariant.
     fn lessen(&mut self, value: u64, set: impl Fn(&mut Case, u64)) {
         let case = self.case.clone();
         let with = |number| {

@@ -1,4 +1,5 @@
-//! Explores a scenario: many seeds in virtual time, each with settings and faults of its own, until an invariant breaks.
+//! Explores a scenario: runs many seeds in virtual time, each with its own settings and faults, until an invariant
+//! breaks.
 
 mod case;
 mod minimize;
@@ -27,47 +28,48 @@ use crate::plan::{Overrides, compile};
 use crate::scenario::{Diagnostic, Source, merged};
 use crate::summary::{FaultSummary, Summary};
 
-/// How much is explored.
+/// The extent of an exploration.
 #[derive(Clone, Debug)]
 pub struct ExploreSettings {
-    /// Which seeds.
+    /// The seeds.
     pub seeds: Range<u64>,
-    /// How many run at a time.
+    /// Number of threads that run cases.
     pub jobs: usize,
-    /// Faults per seed, at most.
+    /// Largest number of faults per seed.
     pub faults_max: u32,
-    /// What is drawn besides faults.
+    /// The settings that are drawn besides the faults.
     pub draw: Draw,
 }
 
-/// Which settings are drawn.
+/// The settings that are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
-    /// None: only faults are.
+    /// No settings, only faults.
     Faults,
-    /// Those that neither the file nor an override writes.
+    /// Settings that neither the file nor an override sets.
     #[default]
     Open,
-    /// Those that no override writes.
+    /// Settings that no override sets.
     All,
 }
 
-/// What was found so far.
+/// The counts of an exploration so far.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
     /// Seeds that have run.
     pub seeds: u64,
-    /// Virtual time they took, in nanoseconds.
+    /// Virtual time of these runs, in nanoseconds.
     pub virtual_ns: u64,
     /// Records that were processed.
     pub delivered: u64,
-    /// Settings that are drawn: their keys by section.
+    /// Keys of the settings that are drawn, by section.
     pub settings: BTreeMap<&'static str, Vec<&'static str>>,
-    /// Faults by kind.
+    /// Number of faults, by kind.
     pub faults: BTreeMap<String, u64>,
-    /// In how many seeds something happened that has to happen now and then, or the faults prove nothing.
+    /// Number of seeds in which each of these conditions occurred. A condition that never occurs shows that the faults
+    /// had no such effect.
     pub sometimes: BTreeMap<&'static str, u64>,
-    /// Runs so far to make what was found smaller.
+    /// Runs made so far to find a smaller case.
     pub shrink_tries: usize,
 }
 
@@ -76,45 +78,46 @@ pub struct Explored {
 pub struct Violation {
     /// The seed.
     pub seed: u64,
-    /// What it broke.
+    /// The invariants that it broke.
     pub broken: Vec<Broken>,
-    /// How much there was of it.
+    /// The size of its case.
     pub size: CaseSize,
     /// The smallest case that breaks the first of `broken`.
     pub smallest: Repro,
 }
 
-/// A case made as small as it can be.
+/// A case that was made as small as possible.
 #[derive(Clone, Debug)]
 pub struct Repro {
-    /// How much is left.
+    /// The size of the case.
     pub size: CaseSize,
-    /// What it breaks.
+    /// The invariants that it breaks.
     pub broken: Vec<Broken>,
-    /// Whether nothing more can be left out: without any one of its faults the invariant holds. Not so when it took
-    /// too many runs, or when the user had enough.
+    /// True if nothing more can be left out: without any one of its faults the invariant holds. False if the search
+    /// reached its limit of runs, or if the user ended it.
     pub is_minimal: bool,
-    /// Runs it took to find that out.
+    /// Number of runs that the search took.
     pub tries: usize,
-    /// How long that took.
+    /// Real time that the search took.
     pub took: Duration,
-    /// A scenario file.
+    /// The scenario file.
     pub text: String,
-    /// What happened to the first record that what it breaks tells of; `None` if that is not about one record.
+    /// The events of the first record that the broken invariant counts; `None` if the invariant is not about single
+    /// records.
     pub story: Option<RecordStory>,
 }
 
-/// What must hold in every run: a figure that stays zero, and what that means.
+/// The invariants: the name of each figure that must be 0, and its meaning.
 pub fn invariants() -> impl Iterator<Item = (&'static str, &'static str)> {
     zeros().chain([ENDS])
 }
 
-/// Runs seed after seed until one breaks an invariant, all are through, or `watch` says no. The seed that is
-/// reported is the smallest one that breaks anything, however many jobs there are.
+/// Runs the seeds in order until one breaks an invariant, all have run, or `watch` returns false. With any number of
+/// jobs, the smallest seed that breaks an invariant is reported.
 ///
 /// # Errors
-/// [`Explored`] so far comes with everything that is wrong with the scenario; with an error when a run fails in another
-/// way than by breaking an invariant.
+/// [`ExploreError::Scenario`] with all diagnostics of the scenario, or [`ExploreError::Run`] if a run fails because of
+/// its environment.
 pub fn explore(
     source: &Source,
     set: &[String],
@@ -138,7 +141,7 @@ pub fn explore(
     };
     let case = |seed: u64| {
         let case = base.with_settings(seed, drawn.draw(Seed(seed)));
-        // It was accepted a moment ago.
+        // The plan was accepted before.
         let faults =
             case.plan().map(|plan| Swarm::new(&plan, settings.faults_max).draw(Seed(seed)));
         case.with(seed, faults.unwrap_or_default())
@@ -158,7 +161,7 @@ pub fn explore(
     Ok((explored, Some(Violation { seed, broken, size, smallest })))
 }
 
-/// Makes a case that breaks something as small as it can be.
+/// Makes a case that breaks an invariant as small as possible.
 fn smallest(
     case: &Case,
     broken_first: &Broken,
@@ -169,7 +172,7 @@ fn smallest(
     let took = clock.now().remaining(Time::ZERO);
     let outcome = case.run();
     let mut broken = broken(&outcome);
-    // What it was made smaller for comes first.
+    // The invariant for which the case was made smaller comes first.
     broken.sort_by_key(|other| other.figure != broken_first.figure);
     let text = format!(
         "# Found by `lanekeeper explore` with seed {} and made smaller: `{}` is not 0 here, and must be: {}.\n\
@@ -184,19 +187,19 @@ fn smallest(
     Ok(Repro { size: case.size()?, broken, is_minimal, tries, took, text, story })
 }
 
-/// Why a scenario was not explored.
+/// The reason why a scenario was not explored.
 #[derive(Debug)]
 pub enum ExploreError {
-    /// What is wrong with it.
+    /// The diagnostics of the scenario.
     Scenario(Vec<Diagnostic>),
-    /// A run failed.
+    /// The error of a run.
     Run(Error),
 }
 
 type Found = (u64, Vec<Broken>);
 type Outcome = (u64, Result<Summary, Error>);
 
-/// Outcomes waiting to be counted, at most.
+/// Largest number of outcomes that are not counted yet.
 const WAITING_MAX: usize = 64;
 
 fn sweep(
@@ -218,7 +221,7 @@ fn sweep(
         let mut failure = None;
         for (seed, outcome) in outcomes {
             let outcome = match outcome {
-                // What is the fault of neither the scenario nor the program.
+                // An error of the environment: neither the scenario nor the program is wrong.
                 Err(error) if !matches!(error, Error::Bug(_) | Error::Limit(_)) => {
                     end.store(0, Ordering::Release);
                     failure.get_or_insert(error);
@@ -229,7 +232,7 @@ fn sweep(
             explored.count(&outcome);
             let broken = broken(&outcome);
             if !broken.is_empty() && first.as_ref().is_none_or(|(least, _)| seed < *least) {
-                // Smaller seeds may still be under way: they are let finish, larger ones are not begun.
+                // Smaller seeds that are running are completed. Larger ones are not started.
                 end.fetch_min(seed, Ordering::AcqRel);
                 first = Some((seed, broken));
             }
@@ -242,7 +245,7 @@ fn sweep(
     Ok((explored, first))
 }
 
-/// Runs seeds until there are no more.
+/// Runs seeds until no seed is left.
 fn work(
     next: &AtomicU64,
     end: &AtomicU64,
@@ -257,7 +260,7 @@ fn work(
     }
 }
 
-/// Whether a fault came before a partition that another one had hit had recovered.
+/// True if a fault was injected before all partitions had recovered from an earlier one.
 fn overlapping(faults: &[FaultSummary]) -> bool {
     let spans = faults.iter().filter_map(|fault| {
         let at_s = fault.at_s?;

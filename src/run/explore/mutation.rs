@@ -1,5 +1,5 @@
-//! Does exploring find what it is there to find? Defects are planted, one at a time, and looked for; what is found is
-//! small, and the file that is written shows it again.
+//! Tests of exploring with planted defects, one at a time. Exploring must find each of them. The case that it reports
+//! must be small, and its scenario file must show the defect again.
 
 use std::process::Command;
 
@@ -17,18 +17,18 @@ const ASSIGNED: &str = "work = { wait = \"1ms\" }";
 /// Three members of a group whose sessions are shorter than many faults.
 const GROUP: &str = "work = { wait = \"1ms\" }\nmode = \"group\"\ncount = 3\nsession_timeout = \"1s\"\n\
                      commit_interval = \"200ms\"";
-/// The same of the consumer protocol, whose sessions the broker has.
+/// The same with the consumer protocol, whose session timeout is set at the broker.
 const CONSUMER_GROUP: &str = "work = { wait = \"1ms\" }\nmode = \"group\"\ncount = 3\nprotocol = \"consumer\"\n\
                               commit_interval = \"200ms\"\n[sim]\ngroup_session_timeout = \"1s\"\n\
                               group_heartbeat_interval = \"300ms\"";
 
-/// What is looked for, and where.
+/// A defect, and the scenario in which exploring must find it.
 struct Hunt {
-    /// The defect, or, for what a setting does, a name of its own.
+    /// The name of the defect, or a name for the effect of a setting.
     name: &'static str,
     consumers: &'static str,
     load: &'static str,
-    /// What must be among the figures that break.
+    /// A figure that must be among those that break.
     breaks: &'static str,
 }
 
@@ -47,42 +47,42 @@ const HUNTS: [Hunt; 6] = [
     },
 ];
 
-/// Nothing is planted, and nothing may be found.
+/// Scenarios without a defect, in which exploring must find nothing.
 const PEACE: [Hunt; 3] = [
     Hunt { name: "none", consumers: ASSIGNED, load: "", breaks: "" },
     Hunt { name: "none", consumers: GROUP, load: "", breaks: "" },
     Hunt { name: "none", consumers: CONSUMER_GROUP, load: "", breaks: "" },
 ];
 
-/// For each defect, from three first seeds on: at most this number of faults, and the number of seeds. With the default
-/// number of faults it is the default number of seeds of `explore`: a rare defect needs some tens of seeds on average, and
-/// now and then some hundreds.
+/// The searches for each defect, from three first seeds on: largest number of faults, and number of seeds. The second
+/// one has the default numbers of `explore`. A rare defect needs some tens of seeds on average, and sometimes some
+/// hundreds.
 const SEARCHES: [(u32, u64); 2] = [(12, 1_000), (1, 200)];
 const FIRST_SEEDS: [u64; 3] = [1, 1_001, 2_001];
 
 const OUT: &str = "LANEKEEPER_TEST_FOUND";
 
-/// Runs it may take to make one of them small.
+/// Largest number of runs for making a case small.
 const TRIES: usize = 200;
-/// What an engineer can look through.
+/// Largest number of faults in a small case, which an engineer can check by hand.
 const FAULTS_LEFT: usize = 5;
 
-/// What one exploration found.
+/// The result of one exploration.
 #[derive(Debug, Serialize, Deserialize)]
 struct Found {
-    /// After how many seeds.
+    /// Number of seeds that ran.
     seeds: u64,
-    /// Which figures broke, the first one first.
+    /// The figures that broke, the first one first.
     figures: String,
     from: CaseSize,
     to: CaseSize,
     tries: usize,
-    /// How long it took to find and to make smaller.
+    /// Seconds for finding the case, and for making it smaller.
     seconds: (f64, f64),
 }
 
 impl Hunt {
-    /// What each search finds from each of the first seeds on.
+    /// The results of each search from each of the first seeds on.
     fn look_everywhere(&self) -> Vec<Option<Found>> {
         let from = |search| FIRST_SEEDS.map(|first| self.look(first, search));
         SEARCHES.into_iter().flat_map(from).collect()
@@ -114,7 +114,7 @@ impl Hunt {
     }
 }
 
-/// The file that is written breaks the same when it is run, and nothing when any one of its faults is taken out.
+/// The scenario file breaks the same invariant when it is run, and no invariant without any one of its faults.
 fn is_small_and_replays(Violation { broken, smallest, .. }: &Violation) {
     assert!(smallest.is_minimal && smallest.tries <= TRIES, "{} runs", smallest.tries);
     assert!(smallest.size.faults <= FAULTS_LEFT, "{}", smallest.text);
@@ -137,7 +137,7 @@ fn is_small_and_replays(Violation { broken, smallest, .. }: &Violation) {
     }
 }
 
-/// What a scenario file breaks when it is run as any other, the most important first.
+/// The invariants that a scenario file breaks in an ordinary run, the most important first.
 fn run_file(text: &str) -> Vec<Broken> {
     let source = Source { name: "repro.toml".to_owned(), text: text.to_owned() };
     let overrides = Overrides { broker: Some(BrokerKind::simulated()), ..Overrides::default() };
@@ -146,7 +146,7 @@ fn run_file(text: &str) -> Vec<Broken> {
     broken(&run(plan, Options::default(), Box::new(())))
 }
 
-/// Explores in a process of its own in which the defect is planted: this test, which then only looks.
+/// Explores in another process, in which the defect is planted. That process runs this test, which then only explores.
 fn found_with(name: &str) -> Vec<Option<Found>> {
     let out = tempfile::NamedTempFile::new().expect("a file");
     let output = Command::new(std::env::current_exe().expect("this program"))
@@ -178,7 +178,7 @@ fn every_planted_defect_is_found() {
         found.iter().for_each(|found| println!("  {found:?}"));
     }
     for (found, Hunt { name, breaks, .. }) in &all {
-        // One fault does not always suffice.
+        // A single fault is not always enough.
         let mut is_named = false;
         for find in &found[..FIRST_SEEDS.len()] {
             let find = find.as_ref().unwrap_or_else(|| panic!("{name} is not found: {found:?}"));

@@ -1,8 +1,7 @@
-//! Random settings: network, cluster, sizes and timeouts, as far as the scenario leaves them open.
+//! Random settings that the scenario does not set: network, cluster, sizes and timeouts.
 //!
-//! Every seed has some of them and not others, as with [faults](super::swarm). The bounds keep a case small: some hundred
-//! records a second for some seconds. Numbers are drawn evenly by their logarithm, so that a tenth is as likely as ten
-//! times as much.
+//! Each seed has a random subset of them, as with [faults](super::swarm). The bounds keep a case small: some hundred
+//! records per second for some seconds. Numbers are drawn log-uniformly.
 
 use Role::{Condition, OfGroups, Size};
 use Unit::{Bytes, Count, Membership, Microseconds, Milliseconds, Protocol, Rate};
@@ -11,7 +10,7 @@ use toml::{Table, Value};
 use crate::base::{Random, Seed};
 use crate::plan::{GroupPlan, Plan, SimPlan};
 
-/// A setting of a case that is not the scenario's.
+/// A drawn setting of a case.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Setting {
     pub(super) key: &'static Key,
@@ -24,22 +23,22 @@ pub(super) struct Key {
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     unit: Unit,
-    /// What holds when it is not written, if that is a number.
+    /// Default value; `None` if the default is no number.
     default: Option<u64>,
-    /// Smallest and largest value.
+    /// Smallest value.
     least: u64,
     most: u64,
     pub(super) role: Role,
 }
 
-/// What a key is for, which says how a case is made smaller by it.
+/// The role of a key, which decides how the setting is made simpler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// How things are: the default is simpler than anything else.
+    /// A condition of the run. Its default is its simplest value.
     Condition,
-    /// How much there is: less is simpler.
+    /// A size of the run. The smallest value is the simplest one.
     Size,
-    /// The same in groups, which have it only there.
+    /// A condition that only groups have.
     OfGroups,
 }
 
@@ -49,7 +48,7 @@ enum Unit {
     Milliseconds,
     Count,
     Bytes,
-    /// Messages a thousand seconds.
+    /// Records per 1000 seconds.
     Rate,
     /// 0 for the classic protocol, 1 for the consumer protocol.
     Protocol,
@@ -71,7 +70,7 @@ macro_rules! keys {
     };
 }
 
-/// In the order in which they are drawn: those that others depend on come first.
+/// Keys in the order in which they are drawn.
 static KEYS: [Key; 29] = keys! {
     run.warmup: Size Milliseconds 0..=2_000, Some(5_000);
     run.duration: Size Milliseconds 3_000..=20_000, Some(60_000);
@@ -104,7 +103,8 @@ static KEYS: [Key; 29] = keys! {
     restart.backoff: Condition Milliseconds 1..=1_000, Some(200);
 };
 
-/// Keys of groups that are drawn beside the others: the values of those are the same without them.
+/// Keys of groups that are drawn from a random branch of their own, so that they do not change the values of the
+/// others.
 static PROTOCOL_KEYS: [Key; 4] = keys! {
     consumers.protocol: OfGroups Protocol 0..=1, Some(0);
     sim.group_session_timeout: OfGroups Milliseconds 500..=10_000, Some(45_000);
@@ -112,27 +112,27 @@ static PROTOCOL_KEYS: [Key; 4] = keys! {
     consumers.membership: OfGroups Membership 0..=1, Some(0);
 };
 
-/// Records a second of all producers, at most, as far as their rate is drawn; in thousandths.
+/// Largest rate of all producers if the rate is drawn, in records per 1000 seconds.
 const RATE_MAX: u64 = 600_000;
-/// One-way trips that fit into a timeout, at least: a connection is made with four, and a long one is seven times the
-/// mean. With less no client ever hears an answer, and there is nothing to find out.
+/// Smallest number of one-way network delays in a timeout. A connection takes four of them, and a long delay is seven
+/// times the mean. With a shorter timeout no client would ever get a response.
 const TRIPS: u64 = 30;
-/// Heartbeats that fit into a session of the consumer protocol, at least.
+/// Smallest number of heartbeats in a session of the consumer protocol.
 const BEATS: u64 = 3;
-/// Bytes of an answer to a fetch, for each partition: a connection that cannot carry them within a timeout is closed
-/// before they are there, each time again.
+/// Bytes of a fetch response, for each partition. If a connection cannot carry them within a timeout, it is closed
+/// before the response is complete, again after each reconnect.
 const FETCHED_BYTES: u64 = 1 << 20;
 
-/// What settings are drawn from.
+/// The keys that are drawn, and the values of the plan.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     open: Vec<&'static Key>,
     of_protocol: Vec<&'static Key>,
-    /// What holds where nothing is drawn.
+    /// Values that apply where nothing is drawn.
     usual: Usual,
 }
 
-/// What timeouts have to allow for.
+/// Values on which the bounds of timeouts depend.
 #[derive(Clone, Copy, Debug, Default)]
 struct Usual {
     producers: u64,
@@ -141,15 +141,15 @@ struct Usual {
     jitter_us: u64,
     bandwidth: Option<u64>,
     request_timeout_ms: u64,
-    /// Of a group.
+    /// Session timeout of a group with the classic protocol.
     session_ms: Option<u64>,
     has_consumer_protocol: bool,
-    /// Of groups of the consumer protocol.
+    /// Session timeout of groups with the consumer protocol.
     group_session_ms: u64,
 }
 
 impl Settings {
-    /// Those keys that are not among `fixed`, sections of keys.
+    /// The keys that `fixed` does not contain. `fixed` is a table of sections with keys.
     pub(super) fn new(plan: &Plan, fixed: &Table) -> Settings {
         let is_written = |key: &Key| {
             let section = fixed.get(key.section).and_then(Value::as_table);
@@ -163,12 +163,12 @@ impl Settings {
         Settings { open, of_protocol, usual: Usual::of(plan) }
     }
 
-    /// Nothing is drawn.
+    /// No keys, so that nothing is drawn.
     pub(super) fn none() -> Settings {
         Settings { open: Vec::new(), of_protocol: Vec::new(), usual: Usual::default() }
     }
 
-    /// Their sections and keys.
+    /// Section and name of each key.
     pub(super) fn names(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.open.iter().chain(&self.of_protocol).map(|key| (key.section, key.name))
     }
@@ -186,7 +186,7 @@ impl Settings {
                 }
             }
         }
-        // The timeouts of the protocol that the group does not have say nothing.
+        // The timeouts of the other protocol have no effect.
         let is_consumer = self.has_consumer_protocol(&all);
         all.retain(|one| match one.key.name {
             "session_timeout" => !is_consumer,
@@ -202,7 +202,7 @@ impl Settings {
         drawn.unwrap_or(self.usual.has_consumer_protocol)
     }
 
-    /// Changes what would let nothing happen at all, or too much.
+    /// Changes values with which a run would make no progress, or would be too large.
     fn fit(&self, all: &mut [Setting]) {
         let usual = self.usual;
         let value = |all: &[Setting], name| {
@@ -225,7 +225,7 @@ impl Settings {
         let least_ms = (answer_ms + carried_ms).max(BEATS * beat_ms);
         change(all, "group_session_timeout", &|ms| ms.max(least_ms));
         let timeout_ms = value(all, "request_timeout").unwrap_or(usual.request_timeout_ms);
-        // What a member says to its coordinator waits behind the answers to its fetches.
+        // Heartbeats to the coordinator wait behind fetch responses.
         let session_ms = match self.has_consumer_protocol(all) {
             true => value(all, "group_session_timeout").unwrap_or(usual.group_session_ms),
             false => value(all, "session_timeout").or(usual.session_ms).unwrap_or(u64::MAX),
@@ -263,11 +263,11 @@ impl Key {
     fn draw(&self, random: &mut Random) -> u64 {
         let (least, most) = (self.least.max(1) as f64, self.most as f64);
         let drawn = least * (most / least).powf(random.unit());
-        // Nothing at all is as likely as any other half of what there may be.
+        // A value of 0 has a probability of one quarter.
         if self.least == 0 && random.below(4) == 0 { 0 } else { drawn.round() as u64 }
     }
 
-    /// As it would be written.
+    /// The value as it is written in a scenario.
     fn write(&self, value: u64) -> Value {
         match self.unit {
             Microseconds => Value::String(format!("{value}us")),
@@ -282,13 +282,14 @@ impl Key {
 }
 
 impl Setting {
-    /// Lays it over a scenario.
+    /// Sets the value in a scenario.
     pub(super) fn write(&self, scenario: &mut Table) {
         let value = self.key.write(self.value);
         section(scenario, self.key.section).insert(self.key.name.to_owned(), value);
     }
 
-    /// How far from its default it is, and the same setting so far from it only.
+    /// The distance from the default, and a function that makes the same setting with a smaller distance. `None`
+    /// without a default.
     pub(super) fn distance(&self) -> Option<(u64, impl Fn(u64) -> Setting + use<>)> {
         let (key, value, default) = (self.key, self.value, self.key.default?);
         let nearer = move |distance| {
@@ -299,7 +300,7 @@ impl Setting {
     }
 }
 
-/// A section of a scenario, made when it is not there.
+/// A section of a scenario, which is created if it does not exist.
 pub(super) fn section<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
     let entry = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
     if !entry.is_table() {
@@ -307,7 +308,7 @@ pub(super) fn section<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
     }
     match entry {
         Value::Table(section) => section,
-        // It was made one above.
+        // The entry was made a table above.
         _ => unreachable!("a section is a table"),
     }
 }
@@ -339,7 +340,7 @@ mod tests {
         assert_eq!(group.names().count(), names.len() + 7);
     }
 
-    /// A default that is another one in the plan would make cases larger instead of smaller.
+    /// A default that differs from that of the plan would make cases larger instead of smaller.
     #[test]
     fn the_defaults_are_those_of_the_plan_and_all_bounds_are_allowed() {
         let text = |settings: &[Setting]| {

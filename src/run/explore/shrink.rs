@@ -1,17 +1,17 @@
 //! Smaller inputs of the same failure: delta debugging over lists, and halving of numbers.
 
-/// A smaller list that still fails, and what it took to find it.
+/// A smaller list that still fails, and the number of tries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shrunk<T> {
-    /// What is left, in its old order.
+    /// The remaining items, in their order.
     pub(super) items: Vec<T>,
-    /// How many lists were tried.
+    /// Number of lists that were tried.
     pub(super) tries: usize,
 }
 
-/// Leaves out as much of `items` as it can while `fails` holds for the rest: the algorithm *ddmin* of Zeller and
-/// Hildebrandt (Simplifying and Isolating Failure-Inducing Input, 2002). Unless `tries_max` ends it, leaving out any
-/// single item of the result would make it pass.
+/// Leaves out items while `fails` is true for the rest: the algorithm *ddmin* of Zeller and Hildebrandt (Simplifying
+/// and Isolating Failure-Inducing Input, 2002). The result is 1-minimal unless `tries_max` ends the search: without any
+/// single item it would not fail.
 pub(super) fn shrink_list<T: Clone>(
     items: &[T],
     tries_max: usize,
@@ -42,8 +42,8 @@ pub(super) fn shrink_list<T: Clone>(
     Shrunk { items, tries }
 }
 
-/// The smallest number from `least` to `value` that `fails` holds for, if failing is monotonous; in any case one that
-/// it holds for, given that it does for `value`.
+/// The smallest number from `least` to `value` for which `fails` is true, if failing is monotonic. Otherwise some
+/// number for which it is true. `fails` must be true for `value`.
 pub(super) fn shrink_number(least: u64, value: u64, mut fails: impl FnMut(u64) -> bool) -> u64 {
     let (mut passing, mut failing) = (least, value);
     if value <= least || fails(least) {

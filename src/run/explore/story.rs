@@ -1,4 +1,4 @@
-//! The story of a record that broke an invariant: the smallest case once more, with this record followed.
+//! The story of a record that broke an invariant: the events of the record in another run of the smallest case.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,27 +9,27 @@ use crate::measure::{TraceKind, TraceLine};
 use crate::run::{Options, run};
 use crate::summary::{Summary, WrongRecord};
 
-/// Lines of a story that are kept: the first ones and the last ones.
+/// Number of first and of last lines that are kept.
 const FIRST_MAX: usize = 24;
 const LAST_MAX: usize = 8;
-/// Lines that are looked at: a record that is fetched again and again has more.
+/// Largest number of lines that are collected. A record that is fetched again and again would have more.
 const LINES_MAX: usize = 100_000;
 
-/// What happened to the first record that a broken invariant tells of.
+/// The events of the first record that a broken invariant counts.
 #[derive(Clone, Debug)]
 pub struct RecordStory {
     /// The record.
     pub record: WrongRecord,
-    /// What happened to it, and to its consumer meanwhile, by time. Times count from the beginning of the load.
+    /// The events of the record and of its consumer, in the order of time. Times count from the start of the load.
     pub lines: Vec<TraceLine>,
-    /// Lines that are left out before the last [`RecordStory::last`] ones.
+    /// Number of lines that are left out before the last [`RecordStory::last`] ones.
     pub left_out: usize,
-    /// How many lines are behind those that are left out.
+    /// Number of lines after those that are left out; 0 if none are.
     pub last: usize,
 }
 
-/// Runs `case`, whose summary is `summary`, once more and follows the first record that `figure` tells of. `None` if the
-/// figure tells of no single record whose lane is known.
+/// Runs `case`, whose summary is `summary`, again and follows the first record that `figure` counts. `None` if the
+/// figure counts no single record whose producer and sequence are known.
 pub(super) fn story(case: &Case, summary: &Summary, figure: &str) -> Option<RecordStory> {
     let is_it = |it: &&WrongRecord| it.figure == figure && it.producer.is_some();
     let record = summary.wrong_records.iter().find(is_it)?;
@@ -44,7 +44,7 @@ pub(super) fn story(case: &Case, summary: &Summary, figure: &str) -> Option<Reco
         let mut lines = taken.lock().unwrap_or_else(PoisonError::into_inner);
         let is_told = match line.kind {
             TraceKind::Record => true,
-            // What befalls its consumers, and faults, which are the supervisor's.
+            // Events of its consumers, and faults, which the supervisor injects.
             TraceKind::Control => {
                 line.partitions.is_empty() || line.partitions.contains(&followed.partition)
             }
@@ -55,21 +55,21 @@ pub(super) fn story(case: &Case, summary: &Summary, figure: &str) -> Option<Reco
         }
     });
     let options = Options { trace_sink: Some(sink.following(followed)), ..Options::default() };
-    // How it ends is known, and what is told until then is wanted.
+    // Only the trace is needed, which is complete up to an error.
     let _ = run(case.plan().ok()?, options, Box::new(()));
     let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
     let load = Time((summary.epoch_to_load_s * 1e9).round() as i64);
     told(record.clone(), lines, load)
 }
 
-/// The lines from the time on at which the record is sent, with a limit.
+/// The lines from the send of the record on, at most the first and last ones. `None` if the record was not sent.
 fn told(record: WrongRecord, mut lines: Vec<TraceLine>, load: Time) -> Option<RecordStory> {
     let of_record = |line: &&TraceLine| line.kind == TraceKind::Record;
     let sent = lines.iter().filter(of_record).map(|line| line.at).min()?;
     let last_at = lines.iter().filter(of_record).map(|line| line.at).max()?;
     let is_fault = |line: &TraceLine| line.what.starts_with("fault ");
     lines.retain(|line| line.at <= last_at && (line.at >= sent || is_fault(line)));
-    // What an event has done is told after it.
+    // The sort is stable: effects of an event stay behind it.
     lines.sort_by_key(|line| line.at);
     lines.iter_mut().for_each(|line| line.at = Time(line.at.since_ns(load)));
     let left_out = lines.len().saturating_sub(FIRST_MAX + LAST_MAX);

@@ -1,7 +1,7 @@
 //! Random faults: kinds, times and targets, all from one seed.
 //!
-//! Swarm testing (Groce et al., 2012): each seed allows a random subset of the kinds, so that some runs are nothing but
-//! kills and others have a bit of everything. A fault that is always there can hide what another one would show.
+//! Swarm testing (Groce et al., 2012): each seed allows a random subset of the kinds, so that some runs have only kills
+//! and others a bit of everything. A fault that is in every run can hide what another one would show.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::base::{Random, Seed};
 use crate::fault::{FaultDraw, Hits, KINDS, KindInfo};
 use crate::plan::{Identity, Plan};
 
-/// What faults are drawn from.
+/// The parameters of drawing faults.
 #[derive(Clone, Debug)]
 pub(super) struct Swarm {
     consumers: u32,
@@ -19,14 +19,14 @@ pub(super) struct Swarm {
     brokers: u32,
     load_end: Duration,
     faults_max: u32,
-    /// Shortest and longest time that something lasts which happens to a consumer, in milliseconds.
+    /// Shortest and longest duration of faults of consumers, in milliseconds.
     consumer_lasts_ms: (f64, f64),
 }
 
-/// A kind, and how it is drawn.
+/// A kind, and the way it is drawn.
 type Drawn = (&'static KindInfo, &'static FaultDraw);
 
-/// What faults are drawn from: those of consumers, of pools, of brokers, of the cluster.
+/// All kinds that are drawn, sorted by their targets: consumers, pools, brokers, the cluster.
 fn all_kinds() -> Vec<Drawn> {
     let of_kind = |kind: &'static KindInfo| kind.draws.iter().map(move |draw| (kind, draw));
     let mut all: Vec<Drawn> = KINDS.iter().flat_map(of_kind).collect();
@@ -34,15 +34,16 @@ fn all_kinds() -> Vec<Drawn> {
     all
 }
 
-/// Shortest and longest time a fault lasts; anything between is drawn evenly by its logarithm.
+/// Shortest and longest duration of a fault, in milliseconds. Durations are drawn log-uniformly.
 const LASTS_MS: (f64, f64) = (5.0, 4_000.0);
-/// The same for what happens to brokers: long enough for others to be elected in their place.
+/// The same for faults of brokers, which are long enough for the election of other leaders.
 const BROKER_LASTS_MS: (f64, f64) = (5.0, 15_000.0);
-/// The longest time for what happens to a static member, whose place is kept for a session: twice a session, and no longer
-/// than this. A consumer that hangs is given up after `watchdog.poll` and `watchdog.close`, 15 s.
+/// Upper limit for faults of a static member, in milliseconds. They last up to twice the session timeout, for which the
+/// group keeps the member's assignment. A consumer that hangs is given up after `watchdog.poll` and `watchdog.close`,
+/// 15 s.
 const STATIC_LASTS_MAX_MS: f64 = 12_000.0;
 
-/// How long something lasts that happens to a consumer of this plan.
+/// Shortest and longest duration of faults of this plan's consumers, in milliseconds.
 fn consumer_lasts_ms(plan: &Plan) -> (f64, f64) {
     let (least, most) = LASTS_MS;
     let Some(group) = plan.group().filter(|group| group.identity == Identity::Static) else {
@@ -65,20 +66,20 @@ impl Swarm {
         }
     }
 
-    /// The faults of a seed, in the order of their times: between one and the most there may be.
+    /// The faults of a seed, in the order of their times: at least one, and at most `faults_max`.
     pub(super) fn draw(&self, seed: Seed) -> Vec<Table> {
         let mut random = seed.child("swarm", 0).random();
         let all = all_kinds();
         let allowed = 1 + random.below((1 << all.len()) - 1);
         let mut kinds: Vec<Drawn> =
             (0..all.len()).filter(|kind| allowed & (1 << kind) != 0).map(|at| all[at]).collect();
-        // What a killed pool had under way can be appended after what its successor sends if a broker held it up, on
-        // Kafka as well: producers without a `transactional.id` are not fenced.
+        // If a broker delays them, records in flight of a killed pool may be appended after those of its successor. On
+        // Kafka as well, producers without a `transactional.id` are not fenced.
         if kinds.iter().any(|(_, draw)| draw.hits == Hits::Broker) {
             kinds.retain(|(kind, draw)| kind.ends.is_none() || draw.hits != Hits::Pool);
         }
         let count = 1 + random.below(u64::from(self.faults_max));
-        // The last tenth is left for recovering.
+        // The last tenth of the load is left for recovery.
         let span_ms = self.load_end.as_millis() as u64 * 9 / 10;
         let mut times_ms: Vec<u64> = (0..count).map(|_| random.below(span_ms.max(1))).collect();
         times_ms.sort_unstable();
@@ -115,7 +116,7 @@ impl Swarm {
     }
 }
 
-/// Mostly one, sometimes several, now and then all.
+/// Targets of a fault: usually one, sometimes two, rarely all.
 fn targets_of(lowest: u32, there: u32, random: &mut Random) -> Value {
     let draw = |random: &mut Random| {
         Value::Integer(i64::from(lowest) + random.below(u64::from(there)) as i64)
@@ -170,13 +171,12 @@ mod tests {
             let bounds = session_ms + session_ms / 2..=2 * session_ms;
             assert!(bounds.contains(&static_ms), "{static_ms} ms");
         }
-        // A consumer that hangs for longer would be given up.
+        // A consumer that hangs longer would be given up.
         let most = longest_hang_ms("membership = \"static\"\nsession_timeout = \"60s\"\n");
         assert!((8_000..=12_000).contains(&most), "{most} ms");
     }
 
-    /// A trace has all messages in their order, while otherwise some are deferred: nothing may depend on it,
-    /// whatever fails.
+    /// A trace has all messages in order, while a run without a trace defers some. No result may depend on that.
     #[test]
     fn watching_changes_nothing_whatever_fails() {
         let overrides =
