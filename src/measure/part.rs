@@ -1,8 +1,8 @@
 //! The measurements of one process of several (a *part*) as other processes read them, and the summary of all parts.
 //!
-//! A part is exact: it has the lanes, distributions and counters of its process as they are. Its size grows not with
-//! the records but with lanes (some 60 bytes each), their gaps (of which a valid run has no more than
-//! `limits.sequence_gaps` each) and distributions (a few thousand steps each).
+//! A part is exact: it has the lanes, distributions and counters of its process as they are. Its size does not depend
+//! on the number of records. It grows with lanes (some 60 bytes each), their gaps (in a valid run at most
+//! `limits.sequence_gaps` per lane) and distributions (a few thousand steps each).
 //!
 //! A record that one process sent may be read by another. Sends and acknowledgements are in the sender's part,
 //! processed records in the reader's. The ledger of the run is balanced from both, by the same code as the ledger of

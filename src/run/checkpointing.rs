@@ -167,7 +167,7 @@ pub(super) struct Continuation {
     pub(super) earlier: Vec<RunId>,
     /// For the report; `None` if the run does not continue another.
     pub(super) resumed: Option<Resumed>,
-    /// Where checkpoints are written, and how often; `None` if they are only kept in memory.
+    /// The place of the checkpoints, and the time between two writes; `None` if they are only kept in memory.
     pub(super) store: Option<(Store, Duration)>,
 }
 
@@ -306,7 +306,7 @@ impl CheckpointFile {
         Ok((CheckpointFile { path: path.to_owned(), _lock: lock }, left))
     }
 
-    /// Where it is.
+    /// Path of the file.
     fn path(&self) -> &Path {
         &self.path
     }

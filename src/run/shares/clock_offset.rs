@@ -1,24 +1,24 @@
-//! How far the clock of a process is from that of share 1.
+//! The offset of a process's clock from that of share 1.
 //!
-//! Processes of one machine read the same clock, so what is between their epochs is known. Between machines it is
-//! measured by messages: if a question is asked at `a`, received at `b`, answered at `c` and the answer has come at `d`,
-//! the other clock shows more by `((b - a) + (c - d)) / 2`, and that is wrong by half of the round trip at most,
-//! `((d - a) - (c - b)) / 2`, however unequal the two ways are (RFC 5905, section 8).
+//! Processes on one machine read the same clock, so the difference of their epochs is known. Between machines the
+//! offset is measured by messages. A request is sent at `a` and received at `b`, its response is sent at `c` and
+//! received at `d`. Then the other clock is `((b - a) + (c - d)) / 2` later. The error is at most half of the round
+//! trip, `((d - a) - (c - b)) / 2`, for any split of the delay between the two directions (RFC 5905, section 8).
 
 use std::collections::VecDeque;
 
 /// A reading of the clock that all processes of a machine share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ClockReading {
-    /// Names the clock.
+    /// Identifies the clock.
     pub(super) machine: String,
-    /// When the epoch of the process was on it, in nanoseconds.
+    /// The epoch of the process on that clock, in nanoseconds.
     pub(super) epoch_ns: i64,
-    /// How far that may be off, in nanoseconds.
+    /// Error bound of the epoch, in nanoseconds.
     pub(super) bound_ns: i64,
 }
 
-/// A measurement.
+/// One measurement of the offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Round {
     other_less_own_ns: i64,
@@ -27,15 +27,15 @@ struct Round {
 
 /// Rounds before a clock is set.
 const ROUNDS: usize = 8;
-/// Rounds kept: the best of the last ones counts.
+/// Latest rounds that are kept. The one with the smallest bound counts.
 const ROUNDS_KEPT: usize = 16;
 
-/// What is known of the other clock.
+/// The measured offset of the other clock.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClockOffset {
     is_same: bool,
     rounds: VecDeque<Round>,
-    /// By how much the own clock was set.
+    /// The offset by which the own clock was set, in nanoseconds.
     taken_ns: i64,
 }
 
@@ -46,24 +46,24 @@ impl ClockOffset {
         ClockOffset { is_same: true, rounds: VecDeque::from([round]), taken_ns: 0 }
     }
 
-    /// The same, known to within this bound.
+    /// The same offset with a larger error bound.
     pub(super) fn within(mut self, bound_ns: i64) -> ClockOffset {
         self.rounds.iter_mut().for_each(|round| round.bound_ns += bound_ns);
         self
     }
 
-    /// Whether it is the clock of share 1.
+    /// True if it is the clock of share 1.
     pub(super) fn is_same(&self) -> bool {
         self.is_same
     }
 
-    /// Whether enough is known to set the clock.
+    /// True if there are enough rounds to set the clock, or if it is the same clock.
     pub(super) fn is_set(&self) -> bool {
         self.is_same || self.rounds.len() >= ROUNDS
     }
 
-    /// Adds a question that was asked, and answered, at these times of the own clock, and received and answered at those
-    /// of the other one.
+    /// Adds a round. `own` has the times of the request and of the response on the own clock, `other` those of receipt
+    /// and response on the other clock.
     pub(super) fn add_round(&mut self, own: (i64, i64), other: (i64, i64)) {
         if self.is_same || own.1 < own.0 || other.1 < other.0 {
             return;
@@ -80,8 +80,7 @@ impl ClockOffset {
         self.rounds.iter().min_by_key(|round| round.bound_ns).copied()
     }
 
-    /// By how much the other clock shows more than the own one as it was started, in nanoseconds, and how far that may be
-    /// wrong.
+    /// The other clock minus the own one as it was started, in nanoseconds, with the error bound.
     pub(super) fn other_less_own_ns(&self) -> (i64, i64) {
         self.best().map_or((0, 0), |round| (round.other_less_own_ns, round.bound_ns))
     }
@@ -91,7 +90,7 @@ impl ClockOffset {
         self.taken_ns = self.other_less_own_ns().0;
     }
 
-    /// What is left since the clock was set, in nanoseconds, and how far that may be wrong.
+    /// The offset that is left since the clock was set, in nanoseconds, with the error bound.
     pub(super) fn left_ns(&self) -> (i64, i64) {
         let (other_less_own_ns, bound_ns) = self.other_less_own_ns();
         (other_less_own_ns - self.taken_ns, bound_ns)
@@ -130,7 +129,7 @@ mod tests {
         (0..ROUNDS as i64).for_each(|k| offset.add_round((k, k + 10), (k + 505, k + 505)));
         offset.take();
         assert_eq!(offset.left_ns(), (0, 6));
-        // It runs away by 40 ns.
+        // The clock drifts by 40 ns.
         (0..ROUNDS_KEPT as i64).for_each(|k| offset.add_round((k, k + 4), (k + 542, k + 542)));
         assert_eq!(offset.left_ns(), (40, 3));
     }

@@ -1,5 +1,5 @@
-//! The control topic: a topic of the run's own with one partition, on the cluster that is loaded. A thread writes and
-//! reads it, with the client that the run uses.
+//! The control topic: a topic of the run with one partition, on the cluster under load. A thread writes and reads it,
+//! with the client of the run.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,20 +19,20 @@ use crate::measure::Measurements;
 use crate::plan::{Compression, PartitionChoice, Plan, ProducerClients, TopicName};
 use crate::report::say;
 
-/// How long the thread waits for a record.
+/// Longest wait for a record in one poll.
 const WAIT: Duration = Duration::from_millis(10);
-/// How long it waits at its end for what it has said to be acknowledged.
+/// Time limit for the acknowledgements of the last messages.
 const FLUSH: Duration = Duration::from_secs(3);
-/// How long the client may take to close.
+/// Time limit for closing the client.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// The name of the control topic of the runs on topic `topic`: with the mark of a run, so that `clean` finds what a
-/// killed run has left.
+/// The name of the control topic of the runs on topic `topic`. It has the mark of a run, so that `clean` finds it after
+/// a run was killed.
 pub(super) fn control_topic(topic: &str) -> String {
     format!("lanekeeper-shares-{}", RunId::marked(Seed(0).child(topic, 0).0))
 }
 
-/// The plan of the control topic: one partition, one client, no wait for batches.
+/// The plan of the control topic: one partition, one client, no linger.
 pub(super) fn control_plan(plan: &Plan, name: &str) -> Plan {
     let mut control = plan.clone();
     control.topic.name = TopicName::Given(name.to_owned());
@@ -46,33 +46,33 @@ pub(super) fn control_plan(plan: &Plan, name: &str) -> Plan {
     control
 }
 
-/// The conversation of a process, kept going by a thread.
+/// A conversation, and the thread that exchanges its messages.
 pub(super) struct ControlTopic {
     conversation: Arc<Mutex<Conversation>>,
     is_over: Arc<AtomicBool>,
-    /// Why the topic cannot be used any more.
+    /// The error after which the topic cannot be used any more.
     failure: Arc<Mutex<Option<String>>>,
     followed: Arc<OnceLock<Arc<Measurements>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct Talk {
     conversation: Arc<Mutex<Conversation>>,
     is_over: Arc<AtomicBool>,
     failure: Arc<Mutex<Option<String>>>,
-    /// Whose positions the others are told.
+    /// The measurements whose positions are sent to the others.
     followed: Arc<OnceLock<Arc<Measurements>>>,
     cluster: Arc<dyn ClusterPort>,
     clock: Clock,
-    /// Turns true when the user interrupts this process.
+    /// Becomes true when the user interrupts this process.
     interrupted: watch::Receiver<bool>,
-    /// Turned true when this process is to end, because its user or another process says so.
+    /// Set to true when this process is to end, because its user or another process ends the run.
     ends: watch::Sender<bool>,
 }
 
 impl ControlTopic {
-    /// Starts the thread. `ends` turns true when the run is to end.
+    /// Starts the thread, which sets `ends` to true when the run is to end.
     pub(super) fn start(
         conversation: Conversation,
         cluster: Arc<dyn ClusterPort>,
@@ -105,19 +105,19 @@ impl ControlTopic {
         self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the others told how far consumers have come, and notes what they tell: what they have passed need not be kept.
+    /// Sends the positions of the own consumers to the others, and notes the positions that they send.
     pub(super) fn follow(&self, measurements: Arc<Measurements>) {
         let _ = self.followed.set(measurements);
     }
 
-    /// Why the topic cannot be used, if that is so.
+    /// The error after which the topic cannot be used; `None` while it can.
     pub(super) fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Drop for ControlTopic {
-    /// Says what is still to be said, and ends the thread.
+    /// Ends the thread, which first writes the messages that are left.
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
@@ -131,7 +131,7 @@ impl Talk {
         self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads and writes until it is over.
+    /// Reads and writes until the conversation is over and its last messages are acknowledged.
     fn run(&self) -> Result<(), BrokerError> {
         let partition = PartitionId(0);
         let spec = ConsumerSpec { name: "shares".to_owned(), group: None };
@@ -170,7 +170,8 @@ impl Talk {
         Ok(())
     }
 
-    /// Passes on that the run is to end: to the others if the user says so here, to this process if another one does.
+    /// Handles the end of the run. An interruption by the user is sent to the others. A stop that another process sent
+    /// ends this process.
     fn heed_ends(&self) {
         if *self.ends.borrow() {
             return;
@@ -189,7 +190,7 @@ impl Talk {
     }
 }
 
-/// Tells the others where the own consumers are, and notes where theirs are.
+/// Passes the positions of the own consumers to the conversation, and notes those of the others.
 fn pass_on_progress(conversation: &mut Conversation, measurements: &Measurements) {
     let own = measurements.own_cells().filter_map(|(id, _)| {
         let next = measurements.progress.get(id.0 as usize)?;
@@ -205,7 +206,7 @@ fn pass_on_progress(conversation: &mut Conversation, measurements: &Measurements
     }
 }
 
-/// What a poll has brought.
+/// The records and the error of one poll.
 #[derive(Default)]
 struct Heard {
     records: Vec<Vec<u8>>,
@@ -215,7 +216,7 @@ struct Heard {
 impl ConsumerEvents for Heard {
     fn record(&mut self, _: PartitionId, _: Offset, record: &RecordView<'_>, _: Time) -> Flow {
         self.records.push(record.value.to_vec());
-        // A backlog is taken in steps, so that signs of life are not held up.
+        // A poll takes part of a backlog, so that heartbeats are not delayed.
         if self.records.len() < 64 { Flow::More } else { Flow::Stop }
     }
 
@@ -236,7 +237,7 @@ impl ConsumerEvents for Heard {
     }
 }
 
-/// Writes records, and counts those that are not acknowledged yet.
+/// Writes records, and counts those that are not acknowledged.
 #[derive(Default)]
 struct Writer {
     sequence: u64,
@@ -244,7 +245,7 @@ struct Writer {
     answers: Answers,
 }
 
-/// Records that may be under way at once.
+/// Largest number of records in flight.
 const UNDER_WAY_MAX: u64 = 16;
 
 impl Writer {

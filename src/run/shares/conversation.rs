@@ -1,7 +1,8 @@
-//! What a process knows of the others: a pure machine that is given messages and the time.
+//! The knowledge that a process has of the others: a machine without input and output, which gets messages and the
+//! time.
 //!
-//! Share 1 takes or refuses the others, and decides the start. Every process tells how far it has come, and each waits
-//! for all others, but for those that were not heard of for too long.
+//! Share 1 accepts or refuses the others, and decides the start. Every process sends its phase, and waits for the
+//! phases of all others. A process that was silent for too long is not waited for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,30 +11,30 @@ use super::clock_offset::{ClockOffset, ClockReading};
 use super::message::{Envelope, Message, SharePhase};
 use crate::base::{Offset, PartitionId, RunId, Share, Time};
 
-/// Between two signs of life.
+/// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
-/// Between two questions for the time, as long as the clock is not set.
+/// Time between two requests for the time, until the clock is set.
 const ASK: Duration = Duration::from_millis(50);
-/// A process that was not heard of for this time is lost: ten signs of life.
+/// A process that was silent for this time is lost: ten heartbeats.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
-/// Bytes of what was measured in one record: brokers take a million.
+/// Bytes of a part in one record. Brokers accept about a million by default.
 const PIECE: usize = 512 * 1024;
-/// Pieces that one process may tell: more stays in its directory.
+/// Largest number of pieces of a part. A larger part is only stored in the directory of its process.
 const PIECES_MAX: usize = 64;
 
-/// What a process is, for the others.
+/// The identity of this process, for the others.
 #[derive(Clone, Debug)]
 pub(super) struct OwnIdentity {
     pub(super) share: Share,
-    /// Drawn anew by each process; not 0.
+    /// Random id of the process, not 0.
     pub(super) process: u64,
-    /// What all processes must have in common.
+    /// Digest of what all processes must have in common.
     pub(super) digest: String,
-    /// The same for a reader.
+    /// The same as a text for messages.
     pub(super) scenario: String,
-    /// The clock of the machine, and when the own epoch was on it.
+    /// The clock of the machine, with the own epoch on it; `None` if the machine cannot be identified.
     pub(super) clock: Option<ClockReading>,
-    /// The run, if this is share 1.
+    /// The id of the run, if this is share 1.
     pub(super) run: RunId,
 }
 
@@ -43,16 +44,17 @@ struct Peer {
     process: u64,
     phase: SharePhase,
     heard: Time,
-    /// What it has told of its part.
+    /// The pieces of its part that have arrived.
     pieces: Vec<Option<Vec<u8>>>,
 }
 
-/// See the module's documentation. All times are those of the own clock, but for the start.
+/// The knowledge that a process has of the others; see the module's documentation. All times but the start are on the
+/// own clock.
 pub(super) struct Conversation {
     own: OwnIdentity,
-    /// The process of share 1, once it has taken this one.
+    /// The process id of share 1, once it has accepted this process.
     session: Option<u64>,
-    /// The run's id, likewise.
+    /// The id of the run, once share 1 has accepted this process.
     run: Option<RunId>,
     phase: SharePhase,
     peers: BTreeMap<u32, Peer>,
@@ -60,12 +62,12 @@ pub(super) struct Conversation {
     start: Option<Time>,
     stop: Option<String>,
     refused: Option<String>,
-    /// Whether share 1 has refused a process: those that come later are to be told why.
+    /// True if share 1 has refused a process. The reason must then reach processes that join later.
     has_refused: bool,
-    /// What others have told of their partitions.
+    /// Bounds of the unread records of partitions that others read.
     positions: BTreeMap<PartitionId, (Offset, Offset)>,
     progress: BTreeMap<PartitionId, Offset>,
-    /// What the own consumers have come to.
+    /// Next offsets to process of the own consumers.
     own_progress: BTreeMap<PartitionId, Offset>,
     outbox: VecDeque<Vec<u8>>,
     speaks_at: Time,
@@ -93,12 +95,12 @@ impl Conversation {
         }
     }
 
-    /// Whether something is to be said.
+    /// True if a message is due.
     pub(super) fn is_due(&self, now: Time) -> bool {
         now >= self.speaks_at
     }
 
-    /// Says what is due. To be called every few milliseconds.
+    /// Sends the message that is due, if one is. To be called every few milliseconds.
     pub(super) fn speak(&mut self, now: Time) {
         if !self.is_due(now) {
             return;
@@ -120,7 +122,7 @@ impl Conversation {
         self.say(message);
     }
 
-    /// Whether share 1 is to be asked for the time.
+    /// True if the offset to the clock of share 1 is measured by messages.
     fn asks(&self) -> bool {
         !self.own.share.is_first() && !self.offset.is_same()
     }
@@ -135,17 +137,17 @@ impl Conversation {
         self.outbox.push_back(envelope.written(bytes));
     }
 
-    /// The next record to be written.
+    /// Removes the next record to be written; `None` if there is none.
     pub(super) fn next_record(&mut self) -> Option<Vec<u8>> {
         self.outbox.pop_front()
     }
 
-    /// Puts a record back that could not be written.
+    /// Puts back a record that could not be written.
     pub(super) fn put_back(&mut self, record: Vec<u8>) {
         self.outbox.push_front(record);
     }
 
-    /// Takes a record of the control topic. What is not for this process, or of an earlier run, changes nothing.
+    /// Handles a record of the control topic. Records for other processes or of earlier runs change nothing.
     pub(super) fn receive(&mut self, record: &[u8], now: Time) {
         let Some((envelope, bytes)) = Envelope::read(record) else { return };
         let Envelope { session, share, process, message } = envelope;
@@ -183,7 +185,7 @@ impl Conversation {
         self.heed(share, message, bytes, now);
     }
 
-    /// What a process of the same run says.
+    /// Handles a message of a process of the same run.
     fn heed(&mut self, share: Share, message: Message, bytes: &[u8], now: Time) {
         let Some(peer) = self.peers.get_mut(&share.number) else { return };
         match message {
@@ -211,16 +213,16 @@ impl Conversation {
         }
     }
 
-    /// Share 1 takes a process, or says why not.
+    /// Accepts a process as share 1, or refuses it with the reason.
     fn answer_hello(&mut self, share: Share, process: u64, its: (&str, &str), now: Time) {
         let to = (share.number, process);
-        // A process that comes later does not read what was said before it was taken.
+        // A process that joins later does not read earlier messages.
         if let Some(why) = self.stop.clone() {
             return self.say(Message::Refused { to, why });
         }
         if let Some(why) = self.why_not(share, process, its) {
             self.has_refused = true;
-            // A second process of one share is that process's mistake; all else is one of the run.
+            // A second process with the same share number is refused alone. Every other reason ends the run.
             if !self.peers.contains_key(&share.number) {
                 self.stop(&why);
             }
@@ -276,65 +278,65 @@ impl Conversation {
         if let (Some(own), Some((machine, epoch_ns))) = (&self.own.clock, clock)
             && own.machine == *machine
         {
-            // The one whose epoch is earlier shows more.
+            // A clock with an earlier epoch shows a later time.
             self.offset = ClockOffset::same(own.epoch_ns - epoch_ns).within(own.bound_ns);
         }
         self.speaks_at = now;
     }
 
-    /// The run, once share 1 has taken this process and the clock is set.
+    /// The id of the run, once share 1 has accepted this process and the clock is set.
     pub(super) fn joined(&self) -> Option<RunId> {
         self.run.filter(|_| self.offset.is_set())
     }
 
-    /// What the own clock is against that of share 1.
+    /// The offset of the clock of share 1 from the own clock.
     pub(super) fn offset(&self) -> &ClockOffset {
         &self.offset
     }
 
-    /// The clock was set by what is known of it: from now on, what is left is measured.
+    /// Notes that the clock was set by the measured offset. From now on the remaining offset is measured.
     pub(super) fn clock_is_set(&mut self) {
         self.offset.take();
     }
 
-    /// This process has come to `phase`.
+    /// Notes that this process has reached `phase`.
     pub(super) fn reach(&mut self, phase: SharePhase, now: Time) {
         self.phase = self.phase.max(phase);
         self.speaks_at = now;
     }
 
-    /// Next offsets to process of the own consumers, to be told with the next sign of life.
+    /// Sets the next offsets to process of the own consumers, which the next heartbeat sends.
     pub(super) fn set_progress(&mut self, progress: BTreeMap<PartitionId, Offset>) {
         self.own_progress = progress;
     }
 
-    /// The same of others, as they have told.
+    /// The next offsets to process of the others, by their heartbeats.
     pub(super) fn progress(&self) -> &BTreeMap<PartitionId, Offset> {
         &self.progress
     }
 
-    /// Share 1 decides the start.
+    /// Sets the start of the load as share 1, and sends it to the others.
     pub(super) fn decide_start(&mut self, at: Time) {
         self.start = Some(at);
         self.say(Message::Start { at });
     }
 
-    /// The start of the load, in the time of the run.
+    /// The start of the load, in the time of the run; `None` before share 1 has decided it.
     pub(super) fn start(&self) -> Option<Time> {
         self.start
     }
 
-    /// Tells where the own consumers have come to.
+    /// Sends the bounds of the unread records of the own partitions.
     pub(super) fn tell_positions(&mut self, positions: BTreeMap<PartitionId, (Offset, Offset)>) {
         self.say(Message::Positions { positions });
     }
 
-    /// Where the consumers of others have come to.
+    /// The bounds of the unread records of partitions that others read.
     pub(super) fn positions(&self) -> BTreeMap<PartitionId, (Offset, Offset)> {
         self.positions.clone()
     }
 
-    /// Tells the own part. False when it is too large for the topic.
+    /// Sends the own part. False if it is too large for the topic.
     pub(super) fn tell_part(&mut self, part: &[u8]) -> bool {
         let of = part.len().div_ceil(PIECE);
         if of > PIECES_MAX {
@@ -346,7 +348,7 @@ impl Conversation {
         true
     }
 
-    /// Parts that others have told as a whole.
+    /// The parts of others that have arrived completely.
     pub(super) fn parts(&self) -> Vec<Vec<u8>> {
         let whole = |peer: &Peer| {
             let pieces: Option<Vec<&[u8]>> =
@@ -356,7 +358,7 @@ impl Conversation {
         self.peers.values().filter_map(whole).collect()
     }
 
-    /// Asks all others to end, and says why.
+    /// Ends the run for all processes, with the reason. Later calls change nothing.
     pub(super) fn stop(&mut self, why: &str) {
         if self.stop.is_none() {
             let why = format!("share {} has ended the run: {why}", self.own.share.number);
@@ -365,27 +367,27 @@ impl Conversation {
         }
     }
 
-    /// Why the run is to end now, if it is.
+    /// The reason why the run is to end now; `None` if it is not.
     pub(super) fn stopped(&self) -> Option<&str> {
         self.stop.as_deref()
     }
 
-    /// Whether share 1 has not taken a process.
+    /// True if share 1 has refused a process.
     pub(super) fn has_refused(&self) -> bool {
         self.has_refused
     }
 
-    /// Why share 1 does not take this process.
+    /// The reason why share 1 has refused this process; `None` if it has not.
     pub(super) fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
     }
 
-    /// Whether share 1 has come to `phase`.
+    /// True if share 1 has reached `phase`.
     pub(super) fn first_has(&self, phase: SharePhase) -> bool {
         self.own.share.is_first() || self.peers.get(&1).is_some_and(|first| first.phase >= phase)
     }
 
-    /// Processes that have not come to `phase`, but for those that have left already or were not heard of for too long.
+    /// Processes that have not reached `phase` and are not lost.
     pub(super) fn waits_for(&self, phase: SharePhase, now: Time) -> Vec<u32> {
         let lost = self.lost(now);
         let others = Share::all(self.own.share.count).map(|share| share.number);
@@ -395,7 +397,8 @@ impl Conversation {
         others.filter(|number| !has_come(number) && !lost.contains_key(number)).collect()
     }
 
-    /// Processes that were heard of, and then not for too long, each with what is known.
+    /// Processes that have sent a message and then were silent for too long before their part was sent, each with a
+    /// text.
     pub(super) fn lost(&self, now: Time) -> BTreeMap<u32, String> {
         let silent = |(number, peer): (&u32, &Peer)| {
             let silence = now.remaining(peer.heard);
@@ -407,13 +410,13 @@ impl Conversation {
         self.peers.iter().filter_map(silent).collect()
     }
 
-    /// Processes that were never heard of.
+    /// Processes that have sent no message.
     pub(super) fn unheard(&self) -> Vec<Share> {
         let others = Share::all(self.own.share.count).filter(|share| *share != self.own.share);
         others.filter(|share| !self.peers.contains_key(&share.number)).collect()
     }
 
-    /// Whether nothing waits to be written.
+    /// True if no record waits to be written.
     pub(super) fn has_said_all(&self) -> bool {
         self.outbox.is_empty()
     }

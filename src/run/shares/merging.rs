@@ -1,4 +1,4 @@
-//! The one result of all parts: in the processes when they have told them, or later from their directories.
+//! Merges all parts into one result: during the run, or later from the directories of its processes.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::summary::Summary;
 /// The plan of the run that a part belongs to.
 ///
 /// # Errors
-/// What is wrong with its scenario: it was made by another version, or by no run.
+/// The diagnostics of its scenario: the file is from another version, or damaged.
 pub fn plan_of(file: &PartFile) -> Result<Plan, String> {
     let source = Source { name: format!("{}.toml", file.scenario), text: file.source.clone() };
     let overrides = Overrides {
@@ -27,10 +27,10 @@ pub fn plan_of(file: &PartFile) -> Result<Plan, String> {
     plan.ok_or_else(|| found.into_iter().map(|it| it.message).collect::<Vec<_>>().join("; "))
 }
 
-/// The summary of the run whose parts these are; `lost` says why others are missing, by their numbers.
+/// The summary of the run with these parts. `lost` has the reason for each missing part, by share number.
 pub fn merge(plan: &Plan, parts: &[SharePart], lost: &BTreeMap<u32, String>) -> Summary {
     let measurements = Measurements::of_parts(plan, parts);
-    // When records were due that lost processes were to send or to read, and what became of them, is not known.
+    // Due times and outcomes of records that lost processes send or read are not known.
     let count = plan.share.map_or(1, |share| share.count);
     let is_whole = Share::all(count).all(|share| parts.iter().any(|part| part.share == share));
     let is_over = parts.iter().all(|part| part.ended == Ended::InOrder);

@@ -1,4 +1,4 @@
-//! What the processes of a run tell each other, one record of the control topic each.
+//! The messages between the processes of a run. Each is one record of the control topic.
 
 use std::collections::BTreeMap;
 
@@ -6,113 +6,113 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Offset, PartitionId, Share, Time};
 
-/// How far a process has come.
+/// The progress of a process, in the order of the phases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SharePhase {
-    /// It takes part.
+    /// The process takes part in the run.
     #[default]
     Joined,
-    /// The topic is there. Of share 1 only.
+    /// The topic exists. Only share 1 has this phase.
     TopicReady,
-    /// Its consumers are ready.
+    /// The consumers of the process are ready.
     Ready,
-    /// It has sent everything, and knows what became of it.
+    /// The process has sent all its records, and has the answers to them.
     Sent,
-    /// Its consumers have come to the ends of their partitions, or were told to stop.
+    /// The consumers of the process have read to the ends of their partitions, or were told to stop.
     Read,
-    /// Its part is told.
+    /// The process has sent its part.
     Told,
-    /// It needs nothing more from the others.
+    /// The process needs no more messages from the others.
     Left,
 }
 
 /// A message and its sender.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Envelope {
-    /// The process of share 1 whose run it belongs to; 0 of a process that has not joined one.
+    /// The process id of share 1 of the run; 0 if the sender has not joined.
     pub(super) session: u64,
     /// The sender's share.
     pub(super) share: Share,
-    /// Tells the sender from other processes of the same share.
+    /// The sender's process id, which differs between processes of the same share.
     pub(super) process: u64,
-    /// What it says.
+    /// The message.
     pub(super) message: Message,
 }
 
-/// What a process says.
+/// A message between processes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Message {
-    /// A process wants to take part.
+    /// Asks share 1 to accept the sender.
     Hello {
-        /// What all processes must have in common.
+        /// Digest of what all processes must have in common.
         digest: String,
-        /// The scenario's name, seed and version of the program, for a reader.
+        /// The scenario's name, seed and version of the program, as a text for messages.
         scenario: String,
     },
-    /// Share 1 takes it.
+    /// Share 1 accepts the addressee.
     Welcome {
-        /// The share and the process that are meant.
+        /// Share and process id of the addressee.
         to: (u32, u64),
-        /// Tells the run from others.
+        /// The id of the run.
         run: u64,
-        /// Names the clock of share 1, and says when its epoch was on it.
+        /// Identifies the clock of share 1, with its epoch on that clock in nanoseconds.
         clock: Option<(String, i64)>,
     },
-    /// Share 1 does not take it.
+    /// Share 1 refuses the addressee.
     Refused {
-        /// The share and the process that are meant.
+        /// Share and process id of the addressee.
         to: (u32, u64),
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// A sign of life, about once a second.
+    /// A heartbeat, about once a second.
     Beat {
-        /// How far it has come.
+        /// The sender's phase.
         phase: SharePhase,
-        /// Its time, to be answered by share 1; `None` from a process that reads the clock of share 1.
+        /// The sender's time, which share 1 answers; `None` from a process on the clock of share 1.
         asks: Option<i64>,
-        /// Next offsets to process.
+        /// Next offsets to process of the sender's consumers.
         progress: BTreeMap<PartitionId, Offset>,
     },
-    /// What share 1 answers to a sign of life.
+    /// The answer of share 1 to a heartbeat.
     Answer {
-        /// The share that has asked.
+        /// The share that has sent the heartbeat.
         to: u32,
-        /// When, in its time.
+        /// The time in the heartbeat, on the sender's clock.
         asked: i64,
-        /// When share 1 had it, and when it answered, in its own.
+        /// Time of receipt on the clock of share 1.
         received: i64,
-        /// See `received`.
+        /// Time of the answer on the clock of share 1.
         answered: i64,
     },
-    /// The load begins.
+    /// The start of the load.
     Start {
-        /// When, in the time of the run.
+        /// The start, in the time of the run.
         at: Time,
     },
-    /// Where the consumers of a process have come to, and where their logs end.
+    /// Bounds of the unread records of the sender's partitions.
     Positions {
-        /// From the next offset, or where the log begins if that is later, to the end.
+        /// From the next offset to process, or the low watermark if that is larger, to the end.
         positions: BTreeMap<PartitionId, (Offset, Offset)>,
     },
-    /// A piece of what a process has measured; its bytes follow the message.
+    /// A piece of the sender's part. Its bytes follow the message.
     Piece {
-        /// Which, from 0.
+        /// Number of the piece, from 0.
         number: usize,
-        /// Of how many.
+        /// Number of pieces.
         of: usize,
     },
-    /// The run is to end now.
+    /// Ends the run now.
     Stop {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
 impl Envelope {
-    /// The record: the envelope in one line, and `bytes` behind it.
+    /// The record: the envelope in one line, followed by `bytes`.
     pub(super) fn written(&self, bytes: &[u8]) -> Vec<u8> {
         let mut record = serde_json::to_vec(self).unwrap_or_default();
         record.push(b'\n');
@@ -120,7 +120,7 @@ impl Envelope {
         record
     }
 
-    /// The envelope of a record, and the bytes behind it. `None` of a record that has none.
+    /// The envelope of a record, and the bytes that follow it. `None` if the record has no valid envelope.
     pub(super) fn read(record: &[u8]) -> Option<(Envelope, &[u8])> {
         let line = record.iter().position(|byte| *byte == b'\n')?;
         let envelope = serde_json::from_slice(&record[..line]).ok()?;

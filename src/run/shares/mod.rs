@@ -1,7 +1,7 @@
-//! A run that several processes make together: they meet in a control topic on the cluster itself, agree on run, clock,
-//! start and end, and tell each other what they have measured.
+//! A run by several processes. They communicate in a control topic on the cluster itself, agree on run, clock, start
+//! and end, and exchange their measurements.
 //!
-//! Every wait has a limit, and a process that was not heard of for ten seconds is waited for no more.
+//! Every wait has a time limit. A process that was silent for ten seconds is not waited for.
 
 mod clock_offset;
 mod control_topic;
@@ -32,43 +32,43 @@ use crate::measure::{Measurements, ShareClock, SharePart};
 use crate::plan::Plan;
 use crate::summary::Summary;
 
-/// Between two looks at what the others say.
+/// Time between two checks for a message of the others.
 const LOOK: Duration = Duration::from_millis(10);
-/// Between two looks whether share 1 has made the control topic.
+/// Time between two checks whether share 1 has created the control topic.
 const PAUSE: Duration = Duration::from_millis(250);
-/// From the decision to start to the first record that is due: every process has to hear of it before.
+/// Time from the decision to start to the first due record. The decision must reach every process before.
 const LEAD: Duration = Duration::from_millis(1_500);
-/// How long share 1 waits for the others to have what they need before it removes the control topic.
+/// Time for which share 1 waits for the others before it deletes the control topic.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// What a run in real time begins with.
+/// The values with which a run in real time begins.
 pub(super) struct Beginning {
     pub(super) clock: Clock,
     pub(super) run: RunId,
-    /// Turns true when the run is to end.
+    /// Becomes true when the run is to end.
     pub(super) interrupted: watch::Receiver<bool>,
-    /// The other processes, if there are any.
+    /// The other processes; `None` if there are none.
     pub(super) shared: Option<Arc<SharedRun>>,
 }
 
-/// This process's place among all processes of the run.
+/// This process's membership in a run of several processes.
 pub(super) struct SharedRun {
     share: Share,
     digest: String,
     topic: Mutex<Option<ControlTopic>>,
     admin: Mutex<Option<Box<dyn Administrator>>>,
-    /// What the conversation's times are of: it began before the clock of the run was known.
+    /// The clock of the conversation's times, which began before the clock of the run was known.
     own_clock: Clock,
     startup: Duration,
     leftovers: Leftovers,
     leftover: String,
-    /// This process's part, when it is known.
+    /// This process's part, once it is known.
     part: Mutex<Option<SharePart>>,
 }
 
 impl SharedRun {
-    /// Makes or finds the control topic, and takes part in the run of share 1. `clock` and `run` are what this process
-    /// would use alone.
+    /// Creates or finds the control topic, and joins the run of share 1. `clock` and `run` are those of a run by this
+    /// process alone.
     pub(super) async fn join(
         plan: &Arc<Plan>,
         share: Share,
@@ -124,7 +124,7 @@ impl SharedRun {
         }
     }
 
-    /// The clock and the id of the run, once share 1 has taken this process.
+    /// Waits until share 1 has accepted this process. Returns the clock and the id of the run.
     async fn wait_to_join(&self, deadline: &Deadline) -> Result<(Clock, RunId), Error> {
         let what = "share 1 has not answered";
         let run = self.wait(deadline, what, |talk, _| talk.joined()).await?;
@@ -136,20 +136,20 @@ impl SharedRun {
         Ok((self.own_clock.with_earlier_epoch(more.unwrap_or(0)), run))
     }
 
-    /// Share 1 has made the topic.
+    /// Notes that share 1 has created the topic.
     pub(super) fn topic_is_ready(&self) {
         self.reach(SharePhase::TopicReady);
     }
 
-    /// Waits until share 1 has made the topic; share 1 does not wait.
+    /// Waits until share 1 has created the topic. Share 1 itself does not wait.
     pub(super) async fn wait_for_topic(&self, deadline: &Deadline) -> Result<(), Error> {
         let is_there =
             |talk: &mut Conversation, _| talk.first_has(SharePhase::TopicReady).then_some(());
         self.wait(deadline, "share 1 has not made the topic", is_there).await
     }
 
-    /// The consumers of this process are ready: waits for those of all others, and returns when the load begins, in the
-    /// time of the run.
+    /// Notes that the consumers of this process are ready, and waits for those of all others. Returns the start of the
+    /// load, in the time of the run.
     pub(super) async fn wait_for_start(&self, clock: Clock) -> Result<Time, Error> {
         self.reach(SharePhase::Ready);
         let deadline = Deadline::of(self.own_clock, self.startup);
@@ -166,14 +166,14 @@ impl SharedRun {
         self.wait(&deadline, "not all shares are ready", start).await
     }
 
-    /// This process has sent everything: waits for the others, so that nothing more comes into the topic. Returns what
-    /// the user should know.
+    /// Notes that this process has sent all its records, and waits for the others, so that no more records are appended
+    /// to the topic. Returns warnings for the user.
     pub(super) async fn wait_for_sends(&self, limit: Duration) -> Vec<String> {
         self.wait_for_all(SharePhase::Sent, limit).await
     }
 
-    /// The consumers of this process have come to their ends: tells where, waits for the others, and counts what is
-    /// unread of what was sent here.
+    /// Sends the bounds of the unread records of the own partitions, waits for those of the others, and counts the
+    /// unread records among those that this process has sent. Returns warnings.
     pub(super) async fn agree_on_positions(
         &self,
         measurements: &Measurements,
@@ -189,7 +189,8 @@ impl SharedRun {
         warnings
     }
 
-    /// Tells this process's part, and waits for those of the others. Returns all that came, and why others are missing.
+    /// Sends this process's part, and waits for the parts of the others. Returns all parts that arrived, and the
+    /// reasons for the missing ones.
     pub(super) async fn exchange(
         &self,
         part: SharePart,
@@ -230,7 +231,7 @@ impl SharedRun {
         self.part.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the clock of this process is worth.
+    /// The state of this process's clock.
     fn clock(&self) -> ShareClock {
         let known = self.with(|talk| (talk.offset().is_same(), talk.offset().left_ns()));
         let (is_same, (offset_ns, bound_ns)) = known.unwrap_or_default();
@@ -238,7 +239,7 @@ impl SharedRun {
         ShareClock { machine: machine_clock(), is_same, offset_ns, bound_ns }
     }
 
-    /// A part of this process in which nothing was measured; `alone` is what is known of the process alone.
+    /// A part of this process without measurements. `alone` is the summary of this process alone.
     pub(super) fn empty_part(&self, alone: Summary) -> SharePart {
         SharePart {
             digest: self.digest.clone(),
@@ -249,14 +250,14 @@ impl SharedRun {
         }
     }
 
-    /// Measurements whose positions the others are told.
+    /// Sends the positions of these measurements to the others from now on.
     pub(super) fn follow(&self, measurements: &Arc<Measurements>) {
         if let Some(topic) = &*self.topic.lock().unwrap_or_else(PoisonError::into_inner) {
             topic.follow(measurements.clone());
         }
     }
 
-    /// Why the run is to end, if a process has said so.
+    /// The reason why the run is to end, if a process has sent one.
     pub(super) fn stopped(&self) -> Option<String> {
         self.with(|talk| talk.stopped().map(str::to_owned)).flatten()
     }
@@ -284,7 +285,7 @@ impl SharedRun {
                 tokio::time::sleep(LOOK).await;
             }
         }
-        // Its thread says what is still to be said.
+        // Dropping the topic writes its last messages.
         let topic = self.topic.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = tokio::task::spawn_blocking(move || drop(topic)).await;
         let admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -301,7 +302,7 @@ impl SharedRun {
         self.with(|talk| talk.reach(phase, now));
     }
 
-    /// Does something with the conversation, unless it has ended.
+    /// Calls `act` with the conversation; `None` if it has ended.
     fn with<T>(&self, act: impl FnOnce(&mut Conversation) -> T) -> Option<T> {
         let topic = self.topic.lock().unwrap_or_else(PoisonError::into_inner);
         topic.as_ref().map(|topic| act(&mut topic.lock()))
@@ -312,7 +313,7 @@ impl SharedRun {
         topic.as_ref().and_then(ControlTopic::failure)
     }
 
-    /// Waits before the load for something that the others say.
+    /// Waits before the load until `look` returns a value.
     async fn wait<T>(
         &self,
         deadline: &Deadline,
@@ -342,7 +343,7 @@ impl SharedRun {
         }
     }
 
-    /// Who is missing, and what to do about it.
+    /// The text about missing processes, with a remedy.
     fn not_there(&self, what: &str, waited: Duration, now: Time) -> String {
         let lost = self.with(|talk| talk.lost(now)).unwrap_or_default();
         let lost = lost.iter().map(|(number, why)| format!("share {number}: {why}"));
@@ -364,7 +365,8 @@ impl SharedRun {
         )
     }
 
-    /// Notes that this process has come to `phase`, and waits for all others that are there. Returns who was lost.
+    /// Notes that this process has reached `phase`, and waits for all others that are not lost. Returns a warning for
+    /// each process that did not reach it in time.
     async fn wait_for_all(&self, phase: SharePhase, limit: Duration) -> Vec<String> {
         self.reach(phase);
         let until = self.own_clock.now() + limit + SILENCE;
@@ -385,7 +387,7 @@ impl SharedRun {
     }
 }
 
-/// Makes the control topic, or waits for it, and returns the ports to it.
+/// Creates the control topic, or waits for it, and returns the ports to it.
 async fn open(
     plan: &Arc<Plan>,
     share: Share,
@@ -434,20 +436,20 @@ async fn open(
     Ok((admin, cluster, leftover))
 }
 
-/// The machine's name, where the system tells it.
+/// Name of the machine; `None` if the system does not report it.
 fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned())
 }
 
-/// What all processes of a run must have in common, as a number.
+/// Hash of what all processes of a run must have in common.
 fn digest(plan: &Plan) -> String {
     let parts = (&plan.source, &plan.overrides, plan.seed.0, plan.broker.client().name());
     let text = serde_json::to_vec(&(parts, env!("CARGO_PKG_VERSION"))).unwrap_or_default();
     format!("{:016x}", xxh3_64(&text))
 }
 
-/// The same for a reader.
+/// The same as a text for messages.
 fn in_words(plan: &Plan) -> String {
     let set = match plan.overrides.is_empty() {
         true => String::new(),

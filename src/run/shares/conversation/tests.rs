@@ -1,4 +1,4 @@
-//! Conversations between machines that are given each other's records, each by its own clock.
+//! Conversations that exchange their records, each with its own clock.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn identity(number: u32, process: u64, digest: &str, machine: Option<&str>) -> O
     }
 }
 
-/// Processes that hear each other at once. Process `n` was started `n` seconds late.
+/// Processes whose messages arrive at once. Process `n` was started `n` seconds late.
 struct Processes(Vec<(i64, Conversation)>);
 
 impl Processes {
@@ -32,7 +32,7 @@ impl Processes {
         Processes(all.collect())
     }
 
-    /// Lets time pass until `to`, which is no process's own time.
+    /// Lets time pass until `to`, on a clock that no process has.
     fn run(&mut self, from: i64, to: i64) {
         for at in (from..to).step_by(10_000_000) {
             let mut said = Vec::new();
@@ -67,7 +67,7 @@ fn processes_of_one_machine_and_of_another_join_and_agree_on_the_clock() {
         assert_eq!(all.at(number).joined(), Some(RunId(77)), "share {number}");
         assert!(all.at(number).unheard().is_empty() && all.at(number).stopped().is_none());
     }
-    // Share 1 was started a second before share 2, and two before share 3.
+    // Share 1 was started one second before share 2, and two before share 3.
     assert_eq!(
         (all.at(2).offset().is_same(), all.at(2).offset().other_less_own_ns()),
         (true, (S, 5))
@@ -118,7 +118,7 @@ fn a_process_that_is_not_heard_of_is_lost_and_not_waited_for() {
     }
     let silent = all.0.pop().expect("share 3");
     all.run(12 * S, 15 * S);
-    // It has said nothing of its phase before it fell silent.
+    // Its last message before the silence did not have the phase.
     let now = Time(15 * S - S);
     assert_eq!(all.at(1).waits_for(SharePhase::Sent, now), [3]);
     all.run(15 * S, 26 * S);
