@@ -1,26 +1,26 @@
-//! A backlog that is there when the consumers start: how large it is in each partition, and how long it takes to catch
-//! up by arithmetic.
+//! The estimated time for catching up with the backlog that exists when the consumers start.
 
 use super::{Placement, Plan};
 
-/// How long consumers need for the backlog, by rate and work.
+/// The estimated time that consumers need for the backlog, from rates and work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CatchUp {
-    /// Seconds until the slowest of them has caught up; `None` if it never does.
+    /// Seconds until the slowest consumer has caught up; `None` if it never does.
     pub seconds: Option<f64>,
-    /// The slowest of them, as it is called in texts.
+    /// Name of the slowest consumer or partition in texts.
     pub slowest: String,
     /// Records of the backlog that it has to read.
     pub records: f64,
-    /// Records that it processes per second.
+    /// Records that it can process per second.
     pub capacity: f64,
     /// Records that arrive for it per second, at the load's own rate.
     pub arrives: f64,
 }
 
 impl Plan {
-    /// How long consumers need for the backlog: records / (capacity - rate), for the partition, or the member with several
-    /// of them, that takes longest. `None` without a backlog, or where the work on a record is not known.
+    /// The time that consumers need for the backlog: records / (capacity - rate), for the slowest partition, or the
+    /// slowest member with several partitions. `None` without a backlog, at maximum rate, or if the work on a record is
+    /// not known.
     pub fn catch_up(&self) -> Option<CatchUp> {
         let backlog = self.load.backlog.filter(|_| self.consumers.work.is_some())? as f64;
         let load = &self.load;
@@ -41,7 +41,7 @@ impl Plan {
             let share: f64 = ids.iter().map(|id| shares[*id as usize]).sum();
             let work =
                 |id: &u32| shares[*id as usize] * self.consumers.work.of(*id).mean().as_secs_f64();
-            // Seconds of work for each record of the whole load.
+            // Seconds of work of this consumer for each record of the whole load.
             let work_s: f64 = ids.iter().map(work).sum();
             let free = 1.0 - per_second * work_s;
             CatchUp {

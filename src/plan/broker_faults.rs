@@ -1,4 +1,4 @@
-//! How many brokers the commands of a run stop at once, and how many a topic's replicas allow.
+//! The number of brokers that the commands of a run stop at once, and the number that a topic's replicas allow.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use super::{FaultPlan, Plan};
 use crate::fault::FaultEffect;
 
-/// How many brokers may be down at once for a topic with `copies` replicas to keep taking records: `min_insync` replicas
-/// have to be there for `acks = all` (`min.insync.replicas`), and one in any case.
+/// The number of brokers that may be down at once while a topic with `copies` replicas accepts records. `min_insync`
+/// replicas must be in sync for `acks = all` (`min.insync.replicas`), at least one.
 pub fn brokers_down_max(copies: u32, min_insync: u32) -> u32 {
     copies.saturating_sub(min_insync.max(1))
 }
 
-/// Brokers that are down at once although no more than some may be.
+/// Brokers that are down at once although the replicas do not allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DownAtOnce {
-    /// The `[[fault]]` that stops the last of them.
+    /// Index of the `[[fault]]` that stops the last of them.
     pub entry: usize,
-    /// When, counted from the start of the load.
+    /// Time from the start of the load.
     pub at: Duration,
-    /// Their ids.
+    /// Ids of the brokers.
     pub brokers: BTreeSet<u32>,
 }
 
 impl DownAtOnce {
-    /// Their ids in words.
+    /// The ids as text.
     pub fn named(&self) -> String {
         let ids: Vec<String> = self.brokers.iter().map(ToString::to_string).collect();
         match ids.as_slice() {
@@ -34,8 +34,8 @@ impl DownAtOnce {
     }
 }
 
-/// The first occurrence of each `[[fault]]` with which more than `most` brokers are down and that does not allow an
-/// outage. `faults` are in the order of their times. A command that is not undone lasts.
+/// For each `[[fault]]` that does not allow an outage, its first occurrence with which more than `most` brokers are
+/// down. `faults` are in the order of their times. A command without an end lasts until the end of the run.
 pub(super) fn down_at_once(faults: &[FaultPlan], most: u32) -> Vec<DownAtOnce> {
     let mut found: Vec<DownAtOnce> = Vec::new();
     let mut down: Vec<(Duration, &BTreeSet<u32>)> = Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn down_at_once(faults: &[FaultPlan], most: u32) -> Vec<DownAtOnce> {
 }
 
 impl Plan {
-    /// Whether commands of faults stop brokers, as far as the scenario says.
+    /// True if the scenario names brokers that a fault's command stops.
     pub fn stops_brokers(&self) -> bool {
         !self.stopped_brokers().is_empty()
     }
@@ -116,10 +116,10 @@ mod tests {
         assert_eq!((found.entry, found.at), (1, Duration::from_secs(10)));
         assert_eq!(found.named(), "brokers 1, 2");
         assert_eq!(plan(&together).too_many_down(2), None);
-        // The same broker twice is one.
+        // The same broker twice counts once.
         let same = fault(5, 6, "brokers = [1]") + &fault(10, 5, "brokers = [1]");
         assert_eq!(plan(&same).too_many_down(1), None);
-        // One that is not counted, and one that is meant.
+        // A command without brokers does not count, and an outage may be allowed.
         let other = fault(5, 6, "brokers = [1]") + &fault(10, 5, "brokers = []");
         assert_eq!(plan(&other).too_many_down(1), None);
         let meant =

@@ -1,4 +1,4 @@
-//! `load.backlog`: records that are there when the consumers start.
+//! `load.backlog`: records that exist when the consumers start.
 
 use super::broker::EMBEDDED_UNPROCESSED_MAX;
 use crate::base::{format_bytes, format_count};
@@ -6,10 +6,10 @@ use crate::plan::{LoadPlan, Pace, Placement, Plan};
 use crate::reader::Findings;
 use crate::scenario::{Diagnostic, Scenario, codes};
 
-/// Most records of a backlog. More take hours to write.
+/// Largest number of records of a backlog. More would take hours to write.
 const BACKLOG_MAX: u64 = 1_000_000_000;
 
-/// The number of records; none if the load has no schedule to go on with.
+/// The number of records; `None` without a backlog, or if the load has no schedule.
 pub(super) fn build(scenario: &Scenario, load: &LoadPlan, found: &mut Findings) -> Option<u64> {
     let at = scenario.load.backlog.as_ref()?;
     if load.pace == Pace::Max {
@@ -32,7 +32,7 @@ pub(super) fn build(scenario: &Scenario, load: &LoadPlan, found: &mut Findings) 
     Some(at.value)
 }
 
-/// Refuses a backlog of which a partition of the broker does not keep its share.
+/// Refuses a backlog if a partition of the broker does not keep its share of it.
 pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     let (Some(at), Some(backlog)) = (&scenario.load.backlog, plan.load.backlog) else { return };
     let (load, partitions) = (&plan.load, plan.topic.partitions);

@@ -1,6 +1,7 @@
-//! Where the records go, and what that broker cannot do; the addresses of a cluster: `host:port`, several with commas.
+//! The broker of the plan, and the limits of its kind. Also the addresses of a cluster, which are `host:port` separated
+//! by commas.
 //!
-//! The topic under test.
+//! Also the topic under test.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -31,8 +32,8 @@ pub(super) fn build(
         "the embedded cluster needs a broker; each one costs a port",
     );
     let written = scenario.kafka.bootstrap.as_ref();
-    // Naming a cluster on the command line is asking for it; naming it in the file is not, so that
-    // a scenario from another author touches no cluster by itself.
+    // An address on the command line selects the cluster. An address in the file does not, so that another author's
+    // scenario connects to no cluster by itself.
     let kind = match (overrides.broker, &overrides.bootstrap) {
         (Some(kind), _) => kind,
         (None, Some(_)) => BrokerKind::elsewhere(),
@@ -85,7 +86,7 @@ fn warn_unused(scenario: &Scenario, overrides: &Overrides, kind: BrokerKind, fou
     }
 }
 
-/// What the broker of a complete plan cannot do.
+/// Checks a complete plan against the capabilities of its broker.
 pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     let capability = plan.broker.capability();
     if !capability.timing_is_real {
@@ -105,10 +106,10 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     }
 }
 
-/// What the native client does not do on sockets is refused, or warned about.
+/// Refuses settings that the native client does not support on sockets, or warns about them.
 pub(super) fn check_client(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     let kind = plan.broker.kind();
-    // A kind that this build does not have is refused for that reason.
+    // A kind that this build does not have is refused elsewhere.
     if plan.broker.client() != ClientKind::Native
         || kind.capability().is_modelled
         || !kind.is_built_in()
@@ -137,7 +138,7 @@ pub(super) fn check_client(scenario: &Scenario, plan: &Plan, found: &mut Finding
     }
 }
 
-/// Warns that the embedded cluster's clients are given nothing but how they work.
+/// Warns that the embedded cluster's clients do not get the properties for access.
 fn warn_about_access(plan: &Plan, found: &mut Findings) {
     let is_kept_back = |name: &str| known::treatment(name) != Some(Treatment::Free);
     let Some((_, name, property)) = plan.client.all().find(|(_, name, _)| is_kept_back(name))
@@ -152,7 +153,7 @@ fn warn_about_access(plan: &Plan, found: &mut Findings) {
     );
 }
 
-/// Refuses a session timeout with which the embedded cluster's groups never form.
+/// Refuses a session timeout with which groups do not form on the embedded cluster.
 fn refuse_short_sessions(
     scenario: &Scenario,
     plan: &Plan,
@@ -178,7 +179,7 @@ fn refuse_short_sessions(
     );
 }
 
-/// Warns that a static member's restart is a rebalance on the embedded cluster.
+/// Warns that on the embedded cluster the restart of a static member causes a rebalance.
 fn warn_about_static_members(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     let (Some(group), Some(given)) = (plan.group(), &scenario.consumers.membership) else {
         return;
@@ -217,13 +218,13 @@ fn warn_about_timing(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     }
 }
 
-/// Warns when a consumer that stands still would make the embedded cluster drop unread records.
+/// Warns if a consumer that pauses would make the embedded cluster delete unread records.
 fn warn_about_pauses(scenario: &Scenario, plan: &Plan, limit: u64, found: &mut Findings) {
     let (Pace::Paced { .. }, Some(per_second)) = (plan.load.pace, plan.load.highest_per_second())
     else {
         return;
     };
-    // A crashed member's partitions stand still until its session has timed out.
+    // The partitions of a crashed member are not read until its session has timed out.
     let pause = match &plan.consumers.membership {
         Membership::Group(group) if group.identity == Identity::Crashable => {
             group.crash_noticed_after()
@@ -254,10 +255,10 @@ fn warn_about_pauses(scenario: &Scenario, plan: &Plan, limit: u64, found: &mut F
     );
 }
 
-/// The longest name the domain name system has.
+/// Longest host name in DNS.
 const LONGEST_HOST: usize = 253;
 
-/// Checks the addresses given by `key`. A text that may hold a password is never shown.
+/// Checks the addresses given by `key`. A text that may contain a password is never shown.
 fn check_addresses(text: &str, origin: Origin, key: &str, found: &mut Findings) {
     if text.contains('@') {
         let message = format!("`{key}` has an `@`: no user and no password belongs in an address");
@@ -275,7 +276,7 @@ fn check_addresses(text: &str, origin: Origin, key: &str, found: &mut Findings) 
 
 const FORM: &str = "write `host:port`, several with commas, for example `localhost:9092`";
 
-/// What is wrong with an address, and what to do about it.
+/// Checks an address. The error has the reason and a remedy.
 fn parts(address: &str) -> Result<(), (&'static str, &'static str)> {
     if address.is_empty() {
         return Err(("is an empty address", FORM));
@@ -407,7 +408,7 @@ fn min_insync(scenario: &Scenario, copies: u32, broker: &BrokerPlan, found: &mut
 
 fn retention_bytes(given: Option<&At<Bytes>>, found: &mut Findings) -> u64 {
     let Some(at) = given else { return 1 << 30 };
-    // A smaller log than this is trimmed before a consumer that stands still for a moment is back.
+    // A smaller log could be trimmed during a short pause of its consumer.
     if at.value.0 < 1 << 20 {
         let message = "`topic.retention_bytes` must be at least 1MiB";
         found.push(
@@ -437,7 +438,7 @@ fn given_name(at: &At<String>, found: &mut Findings) -> TopicName {
     TopicName::Given(name.clone())
 }
 
-/// The scenario's name, reduced to what a topic may be called.
+/// The scenario's name, reduced to the characters that a topic's name may have.
 fn topic_part(name: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     name.chars().map(allowed).take(100).collect()

@@ -6,7 +6,7 @@ use crate::plan::{BrokerPlan, FaultPlan, TopicName, TopicPlan};
 use crate::reader::Findings;
 use crate::scenario::{Diagnostic, Scenario, codes};
 
-/// Of a topic that is there already, the run asks the cluster before its load.
+/// Checks the faults of a topic that the run creates. For an existing topic, the run asks the cluster before the load.
 pub(super) fn check(
     scenario: &Scenario,
     topic: &TopicPlan,

@@ -1,7 +1,6 @@
-//! Who reads the topic, what a record costs to process, and a warning before a load that consumers will hardly keep
-//! up with.
+//! The consumers, and the work on a record. Warns if consumers will hardly keep up with the load.
 //!
-//! Where processed offsets are kept: in memory, in a file, committed.
+//! Also the place of processed offsets: memory, a file, or commits.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +18,7 @@ use crate::scenario::sections::{
 };
 use crate::scenario::{self, At, Consumers, Diagnostic, Origin, Scenario, codes};
 
-/// Consumers, what each record costs them, and the group they are in.
+/// The consumers, the work on each record, and the group.
 pub(super) fn build(
     scenario: &Scenario,
     topic: &TopicPlan,
@@ -149,7 +148,7 @@ fn exactly_one(path: &str, origin: Origin, keys: &str, example: &str, found: &mu
     );
 }
 
-/// Work beyond a minute for a single record is a typing error.
+/// Limits the work on a record. More than a minute is taken for a typing error.
 fn limited(path: &str, span: Duration, origin: Origin, found: &mut Findings) -> Duration {
     let longest = Duration::from_secs(60);
     if span > longest {
@@ -162,10 +161,10 @@ fn limited(path: &str, span: Duration, origin: Origin, found: &mut Findings) -> 
     span.min(longest)
 }
 
-/// From this share of its time on, a consumer that works has queues that grow long.
+/// Utilisation of a consumer from which on its queue grows long.
 const BUSY: f64 = 0.8;
 
-/// Warns of partitions whose load takes more than [`BUSY`] of the time of their consumer.
+/// Warns about partitions whose utilisation is above [`BUSY`].
 pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     let utilisation = plan.utilisation();
     let Some(partition) = utilisation.busiest_partition() else { return };
@@ -214,7 +213,7 @@ fn of_member(member: &MemberUse) -> String {
     )
 }
 
-/// Where processed offsets are kept, and how often.
+/// The place of processed offsets, and the time between two writes.
 pub(super) fn build_checkpoint(
     name: &str,
     consumers: &Consumers,
@@ -254,7 +253,7 @@ pub(super) fn build_checkpoint(
     }
 }
 
-/// Warns where checkpoints outlive what they are about.
+/// Warns if checkpoints would remain after the cluster that they are about.
 fn outlived(word: Option<&At<CheckpointWord>>, broker: &BrokerPlan, found: &mut Findings) {
     let Some(at) = word.filter(|at| at.value != CheckpointWord::Memory) else { return };
     if broker.capability().is_elsewhere {
@@ -273,7 +272,7 @@ fn outlived(word: Option<&At<CheckpointWord>>, broker: &BrokerPlan, found: &mut 
     found.push(warning.remedy("use `--broker kafka` to go on in a later run"));
 }
 
-/// Which of the other keys say something.
+/// The other keys that have an effect.
 #[derive(Clone, Copy, Default)]
 struct Used {
     file: bool,
@@ -281,8 +280,8 @@ struct Used {
     group: bool,
 }
 
-/// Refuses the other keys that are written all the same. `with` is what each of them would need, if that is the same
-/// for all.
+/// Refuses the other keys that are set and have no effect. `with` is the setting that all of them would need; `None` if
+/// it differs.
 fn unused(consumers: &Consumers, used: Used, with: Option<&str>, now: &str, found: &mut Findings) {
     let for_file = with.unwrap_or("`consumers.checkpoint` to `file`");
     let for_commit = with.unwrap_or("`consumers.checkpoint` to `commit`");

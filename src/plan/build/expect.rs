@@ -1,5 +1,5 @@
-//! Expectations: each on a figure that exists and that this run will have, and a comparison:
-//! `< 50ms`, `>= 100`, `106..122`, `0`.
+//! Expectations. Each has a figure that exists and that this run measures, and a comparison: `< 50ms`, `>= 100`,
+//! `106..122`, `0`.
 
 use crate::base::{Quantity, UnitError, number, parse_duration};
 use crate::fault::Targets;
@@ -8,7 +8,7 @@ use crate::reader::Findings;
 use crate::scenario::{Bound, Diagnostic, Expected, Scenario, closest, codes};
 use crate::summary::{Figure, Need, Scope, Unit};
 
-/// The expectations of the scenario in its order, then those that every run has.
+/// The expectations of the scenario in its order, then the default ones.
 pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> Vec<Expectation> {
     let mut all: Vec<Expectation> = Vec::new();
     for expected in &scenario.expect {
@@ -25,9 +25,9 @@ pub(super) fn build(scenario: &Scenario, plan: &Plan, found: &mut Findings) -> V
     all
 }
 
-/// What every run has to meet, unless its scenario says something else of the same figure: something was measured,
-/// and everything sent was acknowledged and processed. With a schedule, consumers keep up with it. A run that sends
-/// nothing has measured something if a record came, which other producers decide.
+/// The default expectations, unless the scenario names the same figure. Something was measured, and all records sent
+/// were acknowledged and processed. With a schedule, consumers keep up with it. In a run that sends nothing, a record
+/// of another producer counts as measured.
 fn defaults(plan: &Plan) -> Vec<Expectation> {
     let default = |expression: &str, name: &str, comparison| {
         let expression = expression.to_owned();
@@ -85,7 +85,7 @@ fn expectation(
     }
 }
 
-/// The name of a figure that is expected under the name it had in the version before. A warning says so.
+/// The name of the figure. For a name of the previous version, the current one, with a warning.
 fn current_name(expected: &Expected, scenario: &Scenario, found: &mut Findings) -> Option<String> {
     let old = &expected.metric;
     let name = Figure::renamed(old)?;
@@ -103,7 +103,7 @@ fn current_name(expected: &Expected, scenario: &Scenario, found: &mut Findings) 
     Some(name)
 }
 
-/// The comparison, and how it reads behind the figure's name.
+/// The comparison, and its text after the figure's name.
 fn comparison(bound: &Bound, unit: Unit) -> Result<(Comparison, String), BadBound> {
     let is_time = unit == Unit::Time;
     let text = match bound {
@@ -121,7 +121,7 @@ fn comparison(bound: &Bound, unit: Unit) -> Result<(Comparison, String), BadBoun
     };
     let comparison = parse_bound(text, is_time)?;
     let has_operator = text.starts_with(['<', '>', '=']);
-    // On its own a number means "exactly", and a measured time never is.
+    // A number without an operator means "exactly", which a measured time never is.
     if is_time && !has_operator && matches!(comparison, Comparison::Equal(_)) {
         let why = format!("a time is never exactly `{text}`: write `< {text}`, or a range");
         return Err(bad_bound(why, true));
@@ -134,9 +134,9 @@ fn comparison(bound: &Bound, unit: Unit) -> Result<(Comparison, String), BadBoun
     Ok((comparison, text))
 }
 
-/// What to do about a name that is none: the closest one there is, or all of them in short.
+/// The remedy for an unknown name: the closest known one, or a list of all.
 fn suggestion(name: &str) -> String {
-    // The user's own index stays; names are compared without it.
+    // The user's own index is kept. Names are compared without it.
     let index = name.find('[').and_then(|open| Some(&name[open..=open + name[open..].find(']')?]));
     let bare = index.map_or(name.to_owned(), |index| name.replacen(index, "[]", 1));
     let names: Vec<String> = Figure::names().map(|(name, _)| name).collect();
@@ -153,7 +153,7 @@ fn suggestion(name: &str) -> String {
     }
 }
 
-/// Why this run does not have the figure, and what to do about it.
+/// The reason why this run does not measure the figure, with a remedy; `None` if it does.
 fn not_measured(figure: Figure, faults: usize, plan: &Plan) -> Option<(String, String)> {
     let partitions = plan.partitions_max();
     match figure.scope {
@@ -192,7 +192,7 @@ fn not_measured(figure: Figure, faults: usize, plan: &Plan) -> Option<(String, S
     }
 }
 
-/// Why a fault does not have what a metric needs, and what to do about it.
+/// The reason why a fault does not have the times or targets that a metric needs, with a remedy; `None` if it does.
 fn not_of_fault(index: usize, needs: Need, plan: &Plan) -> Option<(String, String)> {
     let remedy = format!("remove it, or ask for `fault[{index}].recovery`");
     let its = || plan.faults.iter().filter(|fault| fault.entry == index);
@@ -205,7 +205,7 @@ fn not_of_fault(index: usize, needs: Need, plan: &Plan) -> Option<(String, Strin
             let is_whole = |fault: &FaultPlan| {
                 let aimed_at = match &fault.targets {
                     Targets::Partitions(partitions) => partitions.len(),
-                    // In a group, a member has whichever partitions it is given.
+                    // A member of a group may get any partitions.
                     Targets::Consumers(consumers) if plan.group().is_none() => consumers.len(),
                     _ => 0,
                 };
@@ -218,14 +218,14 @@ fn not_of_fault(index: usize, needs: Need, plan: &Plan) -> Option<(String, Strin
     }
 }
 
-/// Why a text is not a comparison: what is wrong, and an example of what would be right.
+/// The error in the text of a comparison, and a correct example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct BadBound {
     why: String,
     example: &'static str,
 }
 
-/// The two-letter operators come first: `<` is the beginning of `<=`.
+/// Two-character operators come first, because `<` is the beginning of `<=`.
 type Operator = (&'static str, fn(f64) -> Comparison);
 const OPERATORS: [Operator; 6] = [
     ("<=", Comparison::AtMost),
@@ -236,7 +236,7 @@ const OPERATORS: [Operator; 6] = [
     ("=", Comparison::Equal),
 ];
 
-/// How comparisons are written elsewhere, and how they are written here.
+/// Spellings of comparisons in other languages, and the ones used here.
 const ELSEWHERE: [(&str, &str); 8] = [
     ("=>", "`>=`"),
     ("=<", "`<=`"),
@@ -313,7 +313,7 @@ fn value(text: &str, is_time: bool) -> Result<f64, BadBound> {
     })
 }
 
-/// A number, perhaps with a sign and an exponent.
+/// A number with optional sign and exponent.
 fn plain(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (digits, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));

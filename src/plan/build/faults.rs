@@ -14,16 +14,16 @@ use crate::reader::{Findings, GivenKey};
 use crate::scenario::sections::ModeWord;
 use crate::scenario::{At, Diagnostic, Origin, Scenario, codes};
 
-/// Members that faults add in a run: each has a client of its own, and is remembered.
+/// Largest number of members that faults add in a run. Each has a client of its own, and is kept in the results.
 const JOINING_MAX: u32 = 1_000;
-/// Occurrences of all faults together: each has windows in which every partition is watched.
+/// Largest number of occurrences of all faults. Each has windows in which every partition is watched.
 const OCCURRENCES_MAX: usize = 5_000;
-/// Consumers, partitions, pools and brokers hit in all occurrences together: each has its figures.
+/// Largest number of targets in all occurrences: consumers, partitions, pools and brokers. Each has its figures.
 const TARGETS_MAX: u64 = 1_000_000;
 const EVERY_MIN: Duration = Duration::from_millis(100);
-/// Longest time a fault may last, as a run.
+/// Longest duration of a fault, like that of a run.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
-/// Shortest time a fault may last.
+/// Shortest duration of a fault.
 const LASTS_MIN: Duration = Duration::from_millis(1);
 
 /// Every occurrence of every fault, in the order of their times.
@@ -117,7 +117,7 @@ fn facts<'a>(
     }
 }
 
-/// The kind that is written, if it is exactly one.
+/// The kind of the fault; `None` unless exactly one is given.
 fn only_kind<'a>(
     entry: usize,
     fault: &'a At<Fault>,
@@ -175,11 +175,11 @@ fn lasts(
     }
 }
 
-/// Warns where one consumer is stopped and killed at the same time: the second of them finds it gone.
+/// Warns if a consumer is stopped and killed at the same time, because the second fault finds no consumer.
 fn check_at_once(scenario: &Scenario, plans: &[FaultPlan], found: &mut Findings) {
     let mut warned = BTreeSet::new();
     for together in plans.chunk_by(|one, next| one.at == next.at) {
-        // Who ends each of them last.
+        // The entry that ended each consumer last.
         let mut ended: BTreeMap<ConsumerId, usize> = BTreeMap::new();
         for second in together.iter().filter(|plan| plan.kind.ends_consumer()) {
             let mut both = None;
@@ -221,14 +221,14 @@ fn check_joining(scenario: &Scenario, plans: &[FaultPlan], members: u32, found: 
     }
 }
 
-/// Where the first fault is written that adds members.
+/// Place of the first fault that adds members.
 fn first_join(scenario: &Scenario, plans: &[FaultPlan]) -> Option<Origin> {
     let first = plans.iter().filter(|plan| plan.kind.effect == FaultEffect::Join);
     let first = first.map(|plan| plan.entry).min()?;
     scenario.fault[first].value.kinds.first().map(|kind| kind.key)
 }
 
-/// Numbers the consumers that join, in the order in which they join.
+/// Assigns ids to the consumers that join, in the order of joining.
 fn number_the_new(plans: &mut [FaultPlan], joining: &BTreeMap<usize, u32>, members: u32) {
     let mut next = members;
     for plan in plans.iter_mut().filter(|plan| plan.kind.effect == FaultEffect::Join) {
@@ -238,8 +238,8 @@ fn number_the_new(plans: &mut [FaultPlan], joining: &BTreeMap<usize, u32>, membe
     }
 }
 
-/// Consumers there will be: a number that is refused elsewhere counts as the largest that is allowed,
-/// because targets are drawn from as many.
+/// Number of consumers. A number that is refused elsewhere counts as the largest allowed one, so that targets are drawn
+/// from a bounded number.
 fn members(scenario: &Scenario, partitions: u32) -> u32 {
     let consumers = &scenario.consumers;
     let in_group = consumers.mode.as_ref().is_some_and(|at| at.value == ModeWord::Group);
@@ -321,8 +321,8 @@ fn repeat(
     Some(Repeat { every, jitter })
 }
 
-/// The times of a fault: its first one, and then those of its repetitions while the load lasts. One more than there is
-/// room for is enough to report that there are too many.
+/// The times of a fault: the first one, and those of its repetitions while the load lasts. At most one more than
+/// `room`, which is enough to report that there are too many.
 fn occurrences(
     first: Duration,
     lasts: Option<Duration>,
@@ -346,7 +346,7 @@ fn occurrences(
     all
 }
 
-/// What there is of all faults together so far.
+/// Occurrences and targets of all faults so far.
 #[derive(Debug, Default)]
 struct Extent {
     occurrences: usize,
@@ -355,13 +355,13 @@ struct Extent {
 }
 
 impl Extent {
-    /// How many occurrences more there may be.
+    /// Number of further occurrences that are allowed.
     fn room(&self) -> usize {
         if self.is_exceeded { 0 } else { OCCURRENCES_MAX - self.occurrences }
     }
 
-    /// Whether a fault may have this number of further occurrences, each with `targets`. Reports the first place that
-    /// exceeds the limit, once.
+    /// True if a fault may have this number of further occurrences, each with `targets` targets. The first fault that
+    /// exceeds a limit is reported, once.
     fn take(
         &mut self,
         occurrences: usize,

@@ -13,10 +13,10 @@ use crate::scenario::sections::{AssignorWord, MembershipWord, ProtocolWord};
 use crate::scenario::{At, Consumers, Diagnostic, Origin, Scenario, codes};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// Most members of a group with standbys: each has a thread and a client, as each partition has.
+/// Largest number of members of a group with standbys. Each has a thread and a client.
 pub(super) const MEMBERS_MAX: u32 = PARTITIONS_MAX as u32;
 
-/// The group of the consumers, with its protocol and time limits; its members are those of the scenario.
+/// The group of the consumers, with its members, protocol and time limits.
 pub(super) fn build(
     consumers: &Consumers,
     topic: &TopicPlan,
@@ -46,8 +46,8 @@ pub(super) fn build(
     }
 }
 
-/// Warns that a member which a fault kills cannot leave in order: what makes its death a crash, an instance id, keeps
-/// its client from saying goodbye.
+/// Warns about a graceful stop of a member that another fault kills. Such a member has an instance id, which makes its
+/// death a crash, and therefore its client never leaves the group in order.
 pub(super) fn warn_about_stops(
     scenario: &Scenario,
     group: &GroupPlan,
@@ -70,7 +70,7 @@ pub(super) fn warn_about_stops(
     }
 }
 
-/// librdkafka refuses less than the session timeout.
+/// The longest time between two polls. librdkafka refuses a time shorter than the session timeout.
 fn max_poll_interval(
     consumers: &Consumers,
     protocol: &GroupProtocol,
@@ -113,7 +113,7 @@ fn identity(consumers: &Consumers, faults: &[FaultPlan]) -> Identity {
     }
 }
 
-/// The classic protocol.
+/// The classic protocol, in which a member assigns the partitions.
 fn by_a_member(consumers: &Consumers, found: &mut Findings) -> GroupProtocol {
     let session_timeout = found.duration(
         key!(consumers.session_timeout),
@@ -142,7 +142,7 @@ fn by_a_member(consumers: &Consumers, found: &mut Findings) -> GroupProtocol {
     GroupProtocol::Classic { assignor, session_timeout, heartbeat_interval }
 }
 
-/// The consumer protocol (KIP-848).
+/// The consumer protocol (KIP-848), in which the broker assigns the partitions.
 fn by_the_broker(consumers: &Consumers, found: &mut Findings) -> GroupProtocol {
     let (with, now) = (
         "`consumers.protocol` to `classic`; the broker's `group.consumer.*` properties decide here",
@@ -211,7 +211,7 @@ fn members(consumers: &Consumers, topic: &TopicPlan, found: &mut Findings) -> u3
 }
 
 fn heartbeat(given: Option<&At<Duration>>, session: Duration, found: &mut Findings) -> Duration {
-    // A third, as is usual: two heartbeats may be lost.
+    // A third, so that two heartbeats may be lost.
     let default = Duration::from_secs(2).min(session / 3);
     let Some(at) = given else { return default };
     let interval = found.duration(

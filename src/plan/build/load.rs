@@ -1,4 +1,4 @@
-//! What is sent, and when.
+//! The load: the records to send, and their schedule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::scenario::sections::{AcksWord, CompressionWord, LoadClientsWord, Phas
 use crate::scenario::target::{PartitionWord, Target};
 use crate::scenario::{At, Diagnostic, Load, Origin, Rate, Scenario, codes};
 
-/// Keys that may have weights.
+/// Largest number of keys with weights.
 const SKEWED_KEYS_MAX: u32 = 1_000_000;
 
-/// What is sent. A payload that the client or the broker would refuse is an error.
+/// The load. A payload that the client or the broker would refuse is an error.
 pub(super) fn build(
     scenario: &Scenario,
     topic: &TopicPlan,
@@ -71,7 +71,7 @@ fn pace(load: &Load, producers: u32, found: &mut Findings) -> Pace {
     let default = Pace::Paced { period: Duration::from_millis(500) };
     let total = |total| (total, "load.rate_total", f64::from(producers.max(1)));
     let (at, name, shared) = match (&load.rate_total, &load.rate) {
-        // A value of the command line, or of a variant, overrides the other key of the file as well.
+        // A value of the command line, or of a variant, overrides the other key of the file too.
         (Some(all), Some(each)) if rank(all.key) < rank(each.key) => (each, "load.rate", 1.0),
         (Some(all), Some(each)) if rank(all.key) > rank(each.key) => total(all),
         (Some(all), Some(_)) => {
@@ -108,7 +108,7 @@ fn pace(load: &Load, producers: u32, found: &mut Findings) -> Pace {
     }
 }
 
-/// Which of two values counts: one of the file, or the last override.
+/// The rank of a value: a later override has a higher one than an earlier override or the file.
 fn rank(origin: Origin) -> usize {
     match origin {
         Origin::Override { index, .. } => index + 1,
@@ -116,7 +116,7 @@ fn rank(origin: Origin) -> usize {
     }
 }
 
-/// Refuses what no process can send.
+/// Refuses a rate that no process can send.
 fn in_all(load: &Load, producers: u32, pace: Pace, found: &mut Findings) {
     let Pace::Paced { period } = pace else { return };
     let rate = load.rate_total.as_ref().or(load.rate.as_ref());
@@ -137,7 +137,7 @@ fn messages(given: Option<&At<u64>>, found: &mut Findings) -> Option<u64> {
     Some(at.value)
 }
 
-/// Refuses to read what no other producer can write.
+/// Refuses a run without producers on a broker to which no other producer can write.
 fn reads_only(scenario: &Scenario, producers: u32, broker: &BrokerPlan, found: &mut Findings) {
     let Some(at) = scenario.load.producers.as_ref().filter(|_| producers == 0) else { return };
     let (message, remedy) = match (broker.capability().is_elsewhere, &scenario.topic.name) {
@@ -154,7 +154,7 @@ fn reads_only(scenario: &Scenario, producers: u32, broker: &BrokerPlan, found: &
     found.push(Diagnostic::error(codes::CONFLICT, at.origin, message).remedy(remedy));
 }
 
-/// The word of `load.partition`; none if it names the only partition.
+/// The word of `load.partition`; `None` if it names a single partition.
 fn partition_word(load: &Load) -> Option<PartitionWord> {
     match load.partition.as_ref().map(|at| &at.value) {
         None => Some(PartitionWord::Fixed),
@@ -163,11 +163,11 @@ fn partition_word(load: &Load) -> Option<PartitionWord> {
     }
 }
 
-/// The only partition that records are sent to. It must be one of the topic.
+/// The single partition that gets all records. It must be one of the topic's.
 fn only(load: &Load, topic: &TopicPlan, found: &mut Findings) -> PartitionChoice {
     let Some(at) = &load.partition else { return PartitionChoice::Fixed };
     let Target::Only(only) = &at.value else { return PartitionChoice::Fixed };
-    // A key that is missing has been reported.
+    // A missing key is reported elsewhere.
     let Some(only) = &only.only else { return PartitionChoice::Fixed };
     let id = u32::try_from(only.value).unwrap_or(u32::MAX);
     if id >= topic.partitions {
@@ -269,8 +269,8 @@ fn clients(load: &Load) -> ProducerClients {
     }
 }
 
-/// Most clients of producers in a process: a client of librdkafka has some three threads and as many descriptors, and
-/// systems allow tens of thousands.
+/// Largest number of producers' clients in a process. A librdkafka client has about three threads and as many
+/// descriptors, and systems allow tens of thousands.
 const CLIENTS_MAX: u32 = 10_000;
 
 /// Refuses more clients than a process can have.
@@ -349,7 +349,7 @@ fn unprocessed(
     }
     let is_embedded = broker.capability().partition_bytes_max.is_some();
     let Some(at) = given else {
-        // A simulation keeps every record in memory, and its consumers are never too slow to be waited for.
+        // A simulation keeps every record in memory, so it has a default limit as well.
         let is_own = is_embedded || broker.capability().is_modelled;
         let is_larger = u64::from(payload_bytes) > EMBEDDED_UNPROCESSED_MAX;
         let too_large = load.payload.as_ref().filter(|_| is_embedded && is_larger);

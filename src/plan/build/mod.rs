@@ -1,4 +1,4 @@
-//! From a scenario to a plan: every default decided, everything impossible refused, all at once.
+//! Builds a plan from a scenario: sets every default, and reports every error in one pass.
 
 mod backlog;
 mod broker;
@@ -22,7 +22,7 @@ use crate::base::{BrokerKind, ClientKind, Seed, Share};
 use crate::reader::Findings;
 use crate::scenario::{self, At, Diagnostic, MISTAKES_MAX, Scenario, Source, codes};
 
-/// What the command line decides over the scenario.
+/// Settings of the command line that override the scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `--broker`.
@@ -37,12 +37,12 @@ pub struct Overrides {
     pub allow_existing_topic: bool,
     /// `--share`.
     pub share: Option<Share>,
-    /// Whether the scenario is one of several variants that are compared: what has no effect in it is a warning, and
-    /// a group may have members without a partition.
+    /// True if the scenario is one of several variants that are compared. Then a setting without effect is a warning,
+    /// and a group may have members without a partition.
     pub is_variant: bool,
 }
 
-/// Builds the plan of a scenario. There is none when a diagnostic is an error.
+/// Builds the plan of a scenario. `None` if a diagnostic is an error.
 pub fn build(
     name: &str,
     source_text: &str,
@@ -98,14 +98,14 @@ pub fn build(
     (possible.then_some(plan), diagnostics)
 }
 
-/// Reads a scenario and builds its plan, with everything that is wrong in one list.
+/// Reads a scenario and builds its plan. Returns all diagnostics in one list.
 pub fn compile(
     source: &Source,
     set: &[String],
     overrides: &Overrides,
 ) -> (Option<Plan>, Vec<Diagnostic>) {
     let (scenario, mut diagnostics) = scenario::read(source, set);
-    // Of a text that is not even TOML, only a part is known: what follows from it would mislead.
+    // Of a text that is not valid TOML, only a part is known. Errors that follow from the missing part would mislead.
     let is_unknown = |diagnostic: &Diagnostic| {
         matches!(
             diagnostic.code,
@@ -117,7 +117,7 @@ pub fn compile(
     }
     let (plan, more) = build(&scenario_name(&source.name), &source.text, set, &scenario, overrides);
     let readable = !diagnostics.iter().any(Diagnostic::is_error);
-    // A value that could not be read is there all the same: nothing is missing where it stands.
+    // A value that could not be read is not missing, so no missing key is reported at its place.
     let is_consequence = |diagnostic: &Diagnostic| {
         matches!(diagnostic.code, codes::EXACTLY_ONE | codes::MISSING_KEY)
             && diagnostics.iter().any(|cause| cause.origin.is_within(diagnostic.origin))
@@ -128,7 +128,7 @@ pub fn compile(
     (plan.filter(|_| readable), diagnostics)
 }
 
-/// A file's name without directories and ending.
+/// A file's name without directories and extension.
 fn scenario_name(path: &str) -> String {
     let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
     file.strip_suffix(".toml").unwrap_or(file).to_owned()

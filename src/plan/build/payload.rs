@@ -1,4 +1,4 @@
-//! What records consist of: values, keys and headers. Every value fits the client and the broker.
+//! The content of records: values, keys and headers. Every record fits the limits of the client and the broker.
 
 use std::sync::Arc;
 
@@ -12,27 +12,27 @@ use crate::reader::{Findings, GivenKey};
 use crate::scenario::payload::{Payload, PayloadTable, RandomSize, SizeSpan};
 use crate::scenario::{At, Bytes, Diagnostic, Load, Origin, Scenario, codes};
 
-/// What a record has if nothing is said.
+/// Default size of a value in bytes.
 const PAYLOAD_DEFAULT: u32 = 100;
-/// Headers of a record.
+/// Largest number of headers of a record.
 const HEADERS_MAX: usize = 100;
-/// Records that are made to learn how large they are.
+/// Number of sample records from which sizes are learned.
 const SAMPLES: u64 = 200;
-/// Sizes that are drawn to learn their mean.
+/// Number of sizes that are drawn to estimate their mean.
 const SIZES: u64 = 10_000;
-/// The header of a stamp: name and value, each with its length.
+/// Bytes of the header with the stamp: name and value, each with its length.
 const STAMP_HEADER_BYTES: u64 = 60;
 
-/// What records consist of, and how large they are: key, value and headers together.
+/// The content of records, and the sizes of key, value and headers together.
 pub(super) struct BuiltPayload {
     pub(super) plan: PayloadPlan,
-    /// The mean, rounded.
+    /// The mean size in bytes, rounded up.
     pub(super) mean_bytes: u32,
-    /// The largest; of values that a template or a schema makes, of those that were tried.
+    /// The largest size in bytes. For values from a template or a schema, the largest one of the samples.
     pub(super) most_bytes: u32,
 }
 
-/// What records consist of. What the client or the broker would refuse is an error.
+/// The content of records. A record that the client or the broker would refuse is an error.
 pub(super) fn build(
     scenario: &Scenario,
     broker: &BrokerPlan,
@@ -88,7 +88,7 @@ pub(super) fn build(
     built
 }
 
-/// Where the schema of values is written.
+/// Place of the schema in the scenario.
 fn schema_place(load: &Load) -> Origin {
     let Some(at) = &load.payload else { return Origin::WholeFile };
     let Payload::Table(table) = &at.value else { return at.origin };
@@ -100,7 +100,7 @@ fn filler(size: SizePlan, entropy: f64) -> ValuePlan {
     ValuePlan::Filler { size, entropy }
 }
 
-/// Values of a size, written as such.
+/// Values of the size `load.payload`.
 fn plain(load: &Load, found: &mut Findings) -> ValuePlan {
     let Some(At { value: Payload::Size(bytes), origin, key }) = &load.payload else {
         return filler(SizePlan::Fixed(PAYLOAD_DEFAULT), 1.0);
@@ -109,7 +109,7 @@ fn plain(load: &Load, found: &mut Findings) -> ValuePlan {
     filler(SizePlan::Fixed(with_stamp("load.payload", &at, found)), 1.0)
 }
 
-/// A size that has room for the stamp.
+/// Checks that a size has room for the stamp.
 fn with_stamp(name: &str, at: &At<Bytes>, found: &mut Findings) -> u32 {
     let bytes = at.value.0;
     if bytes < STAMP_BYTES as u64 {
@@ -119,11 +119,11 @@ fn with_stamp(name: &str, at: &At<Bytes>, found: &mut Findings) -> u32 {
         found.push(Diagnostic::error(codes::OUT_OF_RANGE, at.origin, message).remedy(remedy));
         return PAYLOAD_DEFAULT;
     }
-    // What is larger is refused by its limits.
+    // Larger sizes are refused by the limits of client and broker.
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// How the values of a table are made.
+/// The values of a payload table, and the id of the schema in a registry.
 fn value(payload: &PayloadTable, is_keyed: bool, found: &mut Findings) -> (ValuePlan, Option<u32>) {
     let sources = [
         ("lines", &payload.lines),
@@ -192,7 +192,7 @@ fn value(payload: &PayloadTable, is_keyed: bool, found: &mut Findings) -> (Value
     (sourced(name, at, payload, is_keyed, found).unwrap_or_else(fallback), registry_id)
 }
 
-/// The size of values.
+/// The sizes of values.
 fn size(at: &At<SizeSpan>, found: &mut Findings) -> SizePlan {
     let name = "load.payload.size";
     let random = match &at.value {
@@ -237,7 +237,7 @@ fn size(at: &At<SizeSpan>, found: &mut Findings) -> SizePlan {
     plan
 }
 
-/// The key of records: `keyed` gives each a number, which is the key if nothing else is said.
+/// The template of the records' key; `None` without keys. With `keyed`, the default is the number of the key.
 fn key_text(load: &Load, is_keyed: bool, found: &mut Findings) -> Option<Template> {
     match &load.key {
         Some(at) => template("load.key", at, is_keyed, found),
@@ -276,7 +276,7 @@ fn headers(load: &Load, is_keyed: bool, found: &mut Findings) -> Vec<(String, Te
     planned
 }
 
-/// The mean and the largest size of key, value and headers.
+/// The mean and the largest size of key, value and headers together, in bytes.
 fn sizes(plan: &PayloadPlan) -> Result<(u64, u64), String> {
     let ValuePlan::Filler { size, .. } = plan.value else {
         let (mean, most) = sampled(plan)?;
@@ -285,14 +285,14 @@ fn sizes(plan: &PayloadPlan) -> Result<(u64, u64), String> {
     let mut random = Seed(1).random();
     let drawn = (0..SIZES).map(|_| u64::from(size.draw(&mut random))).sum::<u64>();
     let (mean, most) = (drawn.div_ceil(SIZES), u64::from(size.most()));
-    // What is besides the value does not depend on its size.
+    // The sizes of key and headers do not depend on the value's size.
     let value = filler(SizePlan::Fixed(STAMP_BYTES as u32), 1.0);
     let (other_mean, other_most) = sampled(&PayloadPlan { value, ..plan.clone() })?;
     let stamp = STAMP_BYTES as u64;
     Ok((mean + other_mean - stamp, most + other_most - stamp))
 }
 
-/// The same of records that are made.
+/// The mean and the largest size of sample records.
 fn sampled(plan: &PayloadPlan) -> Result<(u64, u64), String> {
     let mut writer = RecordWriter::new(Arc::new(plan.clone()), Seed(1));
     let samples = match &plan.value {
@@ -307,7 +307,7 @@ fn sampled(plan: &PayloadPlan) -> Result<(u64, u64), String> {
     Ok((sum.div_ceil(samples), most))
 }
 
-/// A record to look at.
+/// Facts of a sample record.
 fn sample_facts(sequence: u64) -> RecordFacts {
     RecordFacts {
         producer: ProducerId(0),

@@ -1,4 +1,4 @@
-//! Whether a payload is no larger than client and broker take.
+//! Checks of a payload's size against the limits of client and broker.
 
 use crate::base::{
     BrokerKind, CLIENT_MESSAGE_BYTES, batch_payload_max, client_payload_max, format_count,
@@ -6,7 +6,7 @@ use crate::base::{
 use crate::reader::Findings;
 use crate::scenario::{At, Bytes, ClientSection, Diagnostic, codes};
 
-/// Whether producers' clients take it.
+/// True if the producers' clients accept the size.
 pub(super) fn fits_client(
     at: &At<Bytes>,
     kind: BrokerKind,
@@ -15,7 +15,8 @@ pub(super) fn fits_client(
 ) -> bool {
     const NAME: &str = "message.max.bytes";
     let given = client.producer.get(NAME).or_else(|| client.common.get(NAME));
-    // The simulated client has librdkafka's default, and no properties. What is no number is refused by the client.
+    // The simulated client has librdkafka's default, and no properties. A text that is no number is refused by the
+    // client.
     let given = given.filter(|_| !kind.capability().is_modelled);
     let limit = given.and_then(|at| at.value.0.parse().ok()).unwrap_or(CLIENT_MESSAGE_BYTES);
     let largest = client_payload_max(limit);
@@ -37,7 +38,8 @@ pub(super) fn fits_client(
     false
 }
 
-/// Whether the broker takes it. Another cluster's limit is known when it is asked; until then it is Kafka's default.
+/// True if the broker accepts the size. The limit of a cluster elsewhere is not known before the run, so Kafka's
+/// default is used.
 pub(super) fn fits_broker(at: &At<Bytes>, kind: BrokerKind, found: &mut Findings) -> bool {
     let capability = kind.capability();
     let limit = capability.batch_bytes_max;

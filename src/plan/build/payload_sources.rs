@@ -1,4 +1,4 @@
-//! Where the values of records come from if not from a size: files, templates and schemas.
+//! Values of records from files, templates and schemas.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use crate::reader::Findings;
 use crate::scenario::payload::PayloadTable;
 use crate::scenario::{At, Diagnostic, codes};
 
-/// Bytes of all values that are given in files.
+/// Largest number of bytes of all values from files.
 const FILES_BYTES_MAX: u64 = 64 << 20;
-/// Values that are given in files.
+/// Largest number of values from files.
 const VALUES_MAX: usize = 1_000_000;
-/// Bytes of a schema.
+/// Largest size of a schema in bytes.
 const SCHEMA_BYTES_MAX: u64 = 4 << 20;
 
-/// Values from the source of this name, a key of the table that is given as `at`; none if there are no such values.
+/// Values from the source of this name, a key of the payload table with the value `at`. `None` if they are wrong.
 pub(super) fn sourced(
     name: &str,
     at: &At<String>,
@@ -50,7 +50,7 @@ pub(super) fn sourced(
     })
 }
 
-/// The text of a schema, which is `at` itself or in the file it names.
+/// The text of a schema: `at` itself, or the file that it names.
 fn schema_text(at: &At<String>, is_inline: bool, found: &mut Findings) -> Option<String> {
     if is_inline {
         return Some(at.value.clone());
@@ -59,7 +59,7 @@ fn schema_text(at: &At<String>, is_inline: bool, found: &mut Findings) -> Option
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The schema that was read, or the mistake in it.
+/// The parsed schema; `None` with a diagnostic if it is wrong.
 fn schema<T>(
     read: Result<T, String>,
     name: &str,
@@ -80,7 +80,7 @@ fn schema<T>(
     None
 }
 
-/// A text with placeholders.
+/// A parsed template; `None` with a diagnostic if it is wrong.
 pub(super) fn template(
     name: &str,
     at: &At<String>,
@@ -99,7 +99,7 @@ pub(super) fn template(
     }
 }
 
-/// The lines of a file that are not empty.
+/// The lines of a file without empty ones.
 fn lines(at: &At<String>, found: &mut Findings) -> Option<Vec<Vec<u8>>> {
     let bytes = read(at, FILES_BYTES_MAX, found)?;
     let lines = bytes.split(|byte| *byte == b'\n');
@@ -108,7 +108,7 @@ fn lines(at: &At<String>, found: &mut Findings) -> Option<Vec<Vec<u8>>> {
     some_values(values.map(<[u8]>::to_vec).collect(), at, found)
 }
 
-/// The files of a directory, by name.
+/// The contents of the files of a directory, in the order of their names.
 fn files(at: &At<String>, found: &mut Findings) -> Option<Vec<Vec<u8>>> {
     let entries = match std::fs::read_dir(&at.value) {
         Ok(entries) => entries,

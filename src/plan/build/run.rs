@@ -1,6 +1,6 @@
-//! How long the run lasts, how children come back, and when its figures are in doubt.
+//! The durations of a run, its policies for restarts and watchdogs, and its limits.
 //!
-//! The simulated cluster, network and machine; and what a simulation cannot do.
+//! Also the simulated cluster, network and machine, and the checks for settings that a simulation does not support.
 
 use std::time::Duration;
 
@@ -17,17 +17,16 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
-/// From more partitions on, the distributions of each second cost about as much as the records do.
+/// Number of partitions from which on the distributions of each second cost about as much as the records.
 const PARTITIONS_LOGGED: u32 = 200;
 
-/// The interval of `latency.hlog` unless it is set. A second is simulated in less time than its distributions are encoded
-/// in.
+/// The default interval of `latency.hlog`. Simulating a second takes less time than encoding its distributions.
 fn latency_interval(broker: &BrokerPlan, partitions: u32) -> Duration {
     let is_costly = broker.capability().is_modelled || partitions > PARTITIONS_LOGGED;
     Duration::from_secs(if is_costly { 10 } else { 1 })
 }
 
-/// How long the parts of the run last.
+/// The durations of the parts of the run.
 pub(super) fn times(
     scenario: &Scenario,
     load: &LoadPlan,
@@ -35,7 +34,7 @@ pub(super) fn times(
     found: &mut Findings,
 ) -> Times {
     let run = &scenario.run;
-    // A number of messages as fast as possible is a race: nothing to warm up, and done when done.
+    // A run that sends a number of messages at maximum rate has no warmup, and ends when they are processed.
     let is_race = load.pace == Pace::Max && load.messages.is_some();
     let (warmup, duration) = if is_race { (0, 600) } else { (5, 60) };
     let duration = super::stages::total(&scenario.load).unwrap_or(Duration::from_secs(duration));
@@ -69,7 +68,7 @@ pub(super) fn times(
     }
 }
 
-/// Delays and limits of restarts.
+/// The policy for restarts.
 pub(super) fn restart(scenario: &Scenario, found: &mut Findings) -> RestartPolicy {
     let restart = &scenario.restart;
     let default = RestartPolicy::default();
@@ -121,7 +120,7 @@ pub(super) fn restart(scenario: &Scenario, found: &mut Findings) -> RestartPolic
     policy
 }
 
-/// When a consumer that says nothing counts as hung.
+/// The limits after which a silent consumer counts as hung.
 pub(super) fn watch(scenario: &Scenario, found: &mut Findings) -> WatchPolicy {
     let watchdog = &scenario.watchdog;
     let default = WatchPolicy::default();
@@ -140,7 +139,7 @@ pub(super) fn watch(scenario: &Scenario, found: &mut Findings) -> WatchPolicy {
     }
 }
 
-/// When the figures of the run are in doubt.
+/// The limits beyond which the run is invalid.
 pub(super) fn limits(scenario: &Scenario, found: &mut Findings) -> Limits {
     let limits = &scenario.limits;
     let default = Limits::default();
@@ -219,7 +218,7 @@ pub(super) fn build_sim(scenario: &Scenario, found: &mut Findings) -> SimPlan {
     }
 }
 
-/// Bytes a second of a connection.
+/// The bandwidth of a connection in bytes per second; `None` for no limit.
 fn bandwidth(given: Option<&At<Bytes>>, found: &mut Findings) -> Option<u64> {
     let at = given?;
     if at.value.0 < 1024 {
@@ -232,7 +231,7 @@ fn bandwidth(given: Option<&At<Bytes>>, found: &mut Findings) -> Option<u64> {
     Some(at.value.0)
 }
 
-/// What the cluster does about brokers that fail.
+/// The cluster's timeouts for brokers that fail.
 fn outage(sim: &Sim, found: &mut Findings) -> OutagePlan {
     OutagePlan {
         broker_session: found.duration(
@@ -258,7 +257,7 @@ fn outage(sim: &Sim, found: &mut Findings) -> OutagePlan {
     }
 }
 
-/// What the cluster sets for groups of the consumer protocol.
+/// The brokers' settings for groups of the consumer protocol.
 fn consumer_groups(sim: &Sim, found: &mut Findings) -> ConsumerGroupsPlan {
     let session_timeout = found.duration(
         key!(sim.group_session_timeout),
@@ -268,12 +267,12 @@ fn consumer_groups(sim: &Sim, found: &mut Findings) -> ConsumerGroupsPlan {
     );
     let heartbeat_interval = found.duration(
         key!(sim.group_heartbeat_interval),
-        // A third, as is usual: two heartbeats may be lost.
+        // A third, so that two heartbeats may be lost.
         (5 * SECOND).min(session_timeout / 3),
         Duration::from_millis(1)..=3600 * SECOND,
         "brokers usually allow 5s to 15s",
     );
-    // As Kafka's `GroupCoordinatorConfig` demands.
+    // Kafka's `GroupCoordinatorConfig` has the same check.
     if heartbeat_interval >= session_timeout
         && let Some(at) = &sim.group_heartbeat_interval
     {
@@ -291,7 +290,7 @@ fn consumer_groups(sim: &Sim, found: &mut Findings) -> ConsumerGroupsPlan {
     ConsumerGroupsPlan { session_timeout, heartbeat_interval }
 }
 
-/// What clients do about a cluster that fails.
+/// The timeouts of clients.
 fn client(sim: &Sim, found: &mut Findings) -> RetryPlan {
     RetryPlan {
         start: found.duration(
@@ -321,7 +320,7 @@ fn client(sim: &Sim, found: &mut Findings) -> RetryPlan {
     }
 }
 
-/// What the simulator does not model is refused, not ignored.
+/// Refuses settings that the simulator does not model, or warns about them.
 pub(super) fn check_sim(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     if !plan.broker.capability().is_modelled {
         return;
@@ -348,7 +347,7 @@ pub(super) fn check_sim(scenario: &Scenario, plan: &Plan, found: &mut Findings) 
     }
 }
 
-/// Warns about keys of the topic and the load that say nothing to the model.
+/// Warns about keys of topic and load that have no effect in the model.
 fn warn_about_keys(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
     let mut warn = |origin, message: &str, remedy: &str| {
         found.push(Diagnostic::warning(codes::NOT_SIMULATED, origin, message).remedy(remedy));

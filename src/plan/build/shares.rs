@@ -1,12 +1,12 @@
-//! A run that several processes make together: what they divide, and what only one process can do so far.
+//! A run by several processes: the division of its work, and the settings that need a single process.
 
 use crate::base::{PoolId, Share};
 use crate::plan::{CheckpointPlan, Pace, Plan, TopicName};
 use crate::reader::Findings;
 use crate::scenario::{Diagnostic, Origin, codes};
 
-/// Gives the plan the pools of all processes, so that each process computes the same plan, and refuses what processes
-/// cannot do together.
+/// Gives the plan the pools of all processes, so that each process computes the same plan. Refuses settings that need a
+/// single process.
 pub(super) fn divide(plan: &mut Plan, found: &mut Findings) {
     let Some(share) = plan.share else { return };
     for (message, remedy) in refusals(plan, share) {
@@ -16,7 +16,7 @@ pub(super) fn divide(plan: &mut Plan, found: &mut Findings) {
     plan.load.pools = plan.load.pools.saturating_mul(share.count);
 }
 
-/// What is in the way of several processes, each with a remedy.
+/// The settings that need a single process, each with a remedy.
 fn refusals(plan: &Plan, share: Share) -> Vec<(String, String)> {
     let mut refusals: Vec<(String, String)> = Vec::new();
     let mut refuse = |is_so: bool, message: &str, remedy: &str| {
@@ -88,7 +88,7 @@ fn refusals(plan: &Plan, share: Share) -> Vec<(String, String)> {
 }
 
 impl Plan {
-    /// Producers of this process.
+    /// Number of producers of this process.
     pub fn own_producers(&self) -> u32 {
         let pools = self.load.pools.max(1);
         let own = |id: u32| self.has_pool(PoolId(id % pools));

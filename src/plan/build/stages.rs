@@ -8,16 +8,16 @@ use crate::plan::{StagePlan, Times};
 use crate::reader::{Findings, GivenKey};
 use crate::scenario::{At, Diagnostic, Load, Origin, Stage, StageRate, codes};
 
-/// Most stages of a load: each has distributions of its own.
+/// Largest number of stages of a load. Each has its own distributions.
 const STAGES_MAX: usize = 100;
 
-/// How long all stages last, as it is written.
+/// Sum of the durations of all stages; `None` without stages.
 pub(super) fn total(load: &Load) -> Option<Duration> {
     let stages = &load.stage.as_ref().filter(|stages| !stages.value.is_empty())?.value;
     Some(stages.iter().filter_map(|stage| Some(stage.value.span.as_ref()?.value)).sum())
 }
 
-/// The stages of a load whose own rate is `own` messages per second, up to the end of the run; none at maximum rate.
+/// The stages of a load whose own rate is `own` messages per second, up to the end of the run. Empty at maximum rate.
 pub(super) fn build(
     load: &Load,
     own: Option<f64>,
@@ -62,7 +62,7 @@ pub(super) fn build(
     stages
 }
 
-/// One stage; `rate` is the rate before it, and afterwards the one with which the next stage goes on.
+/// One stage. `rate` is the rate before it, and is set to the rate at its end.
 fn one(
     number: usize,
     stage: &At<Stage>,
