@@ -36,19 +36,19 @@ pub enum PoisonPolicy {
 /// How partitions are assigned to consumers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Membership {
-    /// Explicit assignment: consumer i reads partition i, always.
+    /// Explicit assignment: consumer i always reads partition i.
     Assigned {
-        /// Connections behind the consumers.
+        /// The connections of the consumers.
         clients: ClientTopology,
     },
     /// A consumer group.
     Group(GroupPlan),
 }
 
-/// Connections behind explicitly assigned consumers.
+/// The connections of explicitly assigned consumers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientTopology {
-    /// A client per partition: isolation, at the price of threads and sockets.
+    /// One client per partition: isolation, at the cost of threads and sockets.
     PerPartition,
     /// One client for all partitions, polled by one thread.
     Shared,
@@ -63,7 +63,7 @@ pub struct GroupPlan {
     pub protocol: GroupProtocol,
     /// The identity of members.
     pub identity: Identity,
-    /// Members that a fault kills: with [`Identity::Crashable`] they alone are not dynamic.
+    /// Members that a fault kills. With [`Identity::Crashable`] only these have an instance id.
     pub killed: BTreeSet<ConsumerId>,
     /// Interval of commits of processed offsets.
     pub commit_interval: Duration,
@@ -80,7 +80,7 @@ impl GroupPlan {
         }
     }
 
-    /// Whether a member's place can be taken only when its holder has left it: that of a static member of the consumer
+    /// True if a member's instance id can only be used again after its holder has left: static members of the consumer
     /// protocol (KIP-848). In the classic protocol a new member fences the holder.
     pub fn has_exclusive_places(&self) -> bool {
         self.identity == Identity::Static && matches!(self.protocol, GroupProtocol::Consumer { .. })
@@ -94,16 +94,16 @@ impl GroupPlan {
         }
     }
 
-    /// Time after which a crashed member loses its partitions, as far as it is known before the run.
+    /// Time after which a crashed member loses its partitions. With the consumer protocol, the broker's default.
     pub fn crash_noticed_after(&self) -> Duration {
         self.session_timeout().unwrap_or(SESSION_TIMEOUT_OF_BROKERS)
     }
 }
 
-/// `group.consumer.session.timeout.ms` as brokers come.
+/// Default of `group.consumer.session.timeout.ms`.
 pub(super) const SESSION_TIMEOUT_OF_BROKERS: Duration = Duration::from_secs(45);
 
-/// How the members of a group and its coordinator agree on the assignment of partitions.
+/// The protocol by which the members of a group and its coordinator assign partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupProtocol {
     /// JoinGroup and SyncGroup: one of the members assigns the partitions.
@@ -145,20 +145,20 @@ pub enum Assignor {
 /// The identity of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// Leaves the group when closed.
+    /// No instance id: the member leaves the group when its client closes.
     Dynamic,
-    /// Those a fault kills have a fresh `group.instance.id` for each start: closing does not send LeaveGroup, so a kill is a
-    /// crash as the group sees it, found out by the session timeout.
+    /// Members that a fault kills have a new `group.instance.id` for each start. Closing their client does not send
+    /// LeaveGroup, so the group sees a kill as a crash and detects it by the session timeout.
     Crashable,
-    /// The same `group.instance.id` for every start of a member: it gets its partitions back, without a rebalance,
-    /// if it is back within the session timeout. Closing does not send LeaveGroup.
+    /// The same `group.instance.id` for every start of a member. It gets its partitions back without a rebalance if it
+    /// returns within the session timeout. Closing does not send LeaveGroup.
     Static,
 }
 
 /// The offsets from which partitions are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAt {
-    /// The first record there is.
+    /// The first record in the log.
     Beginning,
     /// The end of each partition at the start of the run.
     End,
@@ -174,7 +174,7 @@ pub struct WorkPlan {
 }
 
 impl WorkPlan {
-    /// Whether any record costs anything beyond verification.
+    /// True if any record costs work beyond verification.
     pub fn is_some(&self) -> bool {
         self.default != Work::None || self.of.values().any(|work| *work != Work::None)
     }
@@ -192,7 +192,7 @@ pub enum Work {
     None,
     /// Occupies a core.
     Cpu(ServiceTime),
-    /// Waits, as for a database.
+    /// Waits, for example for a database.
     Wait(ServiceTime),
 }
 
@@ -209,14 +209,14 @@ impl Work {
 /// Duration of the work on a record, which may be random.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ServiceTime {
-    /// Always the same.
+    /// A constant time.
     Fixed(Duration),
     /// Exponentially distributed with this mean.
     Exponential {
         /// The mean.
         mean: Duration,
     },
-    /// Uniform between the two.
+    /// Uniformly distributed between two times.
     Uniform {
         /// The shortest.
         min: Duration,
@@ -260,20 +260,20 @@ impl fmt::Display for RemoteAssignor {
 /// The place of processed offsets, under explicit assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckpointPlan {
-    /// In this process only: a restarted consumer goes on, a later run does not.
+    /// Only in memory: a restarted consumer continues, a later run does not.
     Memory,
-    /// In a file as well, from which a later run goes on.
+    /// Also in a file, from which a later run continues.
     File {
         /// The file.
         path: PathBuf,
-        /// Between two writes.
+        /// Time between two writes.
         interval: Duration,
     },
-    /// Committed as well, for other tools to see. Never read back.
+    /// Also committed to the coordinator, for other tools. Never read back.
     Commit {
-        /// For which group.
+        /// The group for which offsets are committed.
         group: String,
-        /// Between two commits.
+        /// Time between two commits.
         interval: Duration,
     },
 }

@@ -1,4 +1,4 @@
-//! A plan in words, for `check`: what will be created, sent, read and broken.
+//! A plan as text, for `check`: the topic, the load, the consumers and the faults.
 
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::base::{ClientKind, RunId, format_bytes, format_count, format_duration
 use crate::scenario::known::{self, Treatment};
 
 impl Plan {
-    /// Everything that was decided, as aligned text.
+    /// The whole plan, as aligned lines.
     pub fn describe(&self) -> String {
         let mut lines = Lines(String::new());
         lines.add("scenario", format!("{}, seed {}", self.name, self.seed.0));
@@ -85,7 +85,7 @@ impl Plan {
         text
     }
 
-    /// How busy consumers will be, if there is work to do.
+    /// Utilisation of the consumers, if records cost work.
     fn describe_use(&self, lines: &mut Lines) {
         let utilisation = self.utilisation();
         if let Some(busiest) = utilisation.busiest_partition() {
@@ -197,7 +197,7 @@ impl Plan {
         }
     }
 
-    /// The backlog, and how long catching up takes by arithmetic.
+    /// The backlog, and the estimated time for catching up.
     fn describe_backlog(&self, lines: &mut Lines) {
         let Some(backlog) = self.load.backlog else { return };
         let records = format_count(backlog);
@@ -222,7 +222,7 @@ impl Plan {
         lines.add("", format!("{time}: {difference}"));
     }
 
-    /// What records consist of, unless that is a stamp and filler; with a sample.
+    /// The content of records with a sample, unless it is a stamp and filler.
     fn describe_payload(&self, lines: &mut Lines) {
         let mut name = "payload";
         for line in payload_lines(&self.load, self.seed) {
@@ -230,7 +230,7 @@ impl Plan {
         }
     }
 
-    /// A line for each stage. Times count from the start of the load; behind a stage that may end early they are the
+    /// A line for each stage. Times count from the start of the load. After a stage that may end early they are the
     /// latest ones.
     fn describe_stages(&self, lines: &mut Lines) {
         let mut at = self.times.warmup;
@@ -292,7 +292,7 @@ impl Plan {
         for (partition, work) in &consumers.work.of {
             lines.add("", format!("partition {partition}: {} per record", Cost(*work)));
         }
-        // A client talks to each broker it needs, and keeps one connection to find them.
+        // A client connects to each broker it needs, and has one more connection for bootstrapping.
         let clients = self.producer_clients() + self.consumer_clients();
         if let Some(brokers) =
             self.broker.brokers.filter(|_| self.broker.capability().has_sockets_here)
@@ -347,7 +347,7 @@ impl Plan {
     }
 }
 
-/// `name  value` lines with the values below each other.
+/// Lines of `name  value` with aligned values.
 struct Lines(String);
 
 impl Lines {
@@ -361,7 +361,7 @@ fn plural(count: u32, noun: &str) -> String {
     format!("{count_text} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A rate with what matters of its fraction.
+/// A rate with three decimals, or with none if it is whole.
 fn rounded(rate: f64) -> String {
     match rate.fract() == 0.0 {
         true => format_count(rate as u64),
@@ -369,12 +369,12 @@ fn rounded(rate: f64) -> String {
     }
 }
 
-/// A rate without what is far behind its point.
+/// A rate rounded to tenths.
 fn tenths(rate: f64) -> f64 {
     (10.0 * rate).round() / 10.0
 }
 
-/// Where records go.
+/// The partitions of records.
 struct Choice<'a>(&'a LoadPlan);
 
 impl Display for Choice<'_> {
@@ -396,7 +396,7 @@ impl Display for Choice<'_> {
     }
 }
 
-/// Who is in a group, and how they agree.
+/// The members of a group, and their protocol.
 struct Members<'a>(&'a GroupPlan);
 
 impl Display for Members<'_> {
@@ -419,7 +419,7 @@ impl Display for Members<'_> {
     }
 }
 
-/// When a group misses a member.
+/// The session timeout of a group.
 struct Sessions<'a>(&'a GroupPlan);
 
 impl Display for Sessions<'_> {
@@ -438,7 +438,7 @@ impl Display for Sessions<'_> {
     }
 }
 
-/// How records are read.
+/// The way of reading records.
 struct Reading<'a>(&'a ConsumersPlan);
 
 impl Display for Reading<'_> {
@@ -451,7 +451,7 @@ impl Display for Reading<'_> {
     }
 }
 
-/// What a record costs.
+/// The work on a record.
 struct Cost(Work);
 
 impl Display for Cost {

@@ -1,5 +1,5 @@
-//! What a plan will need of the machine, roughly, and how busy consumers will be: rate times work, per partition and per
-//! member.
+//! Estimates of a plan's needs of the machine, and of the utilisation of consumers: rate times work, per partition and
+//! per member.
 
 use std::time::Duration;
 
@@ -10,31 +10,32 @@ use super::{
 use crate::base::{ClientKind, PartitionId, PoolId};
 use crate::fault::{FaultEffect, PoolFault, Targets};
 
-/// Histograms kept for each partition, and what one of them grows to.
+/// Number of histograms per partition. The next constant is the size of a large one.
 const HISTOGRAMS: u64 = 4;
 const HISTOGRAM_BYTES: u64 = 60 * 1024;
-/// A lane's sequence numbers and gaps.
+/// Bytes of a lane's sequence numbers and gaps.
 const LANE_BYTES: u64 = 128;
-/// A producer's schedule.
+/// Bytes of a producer's schedule.
 const SCHEDULE_BYTES: u64 = 128;
-/// A librdkafka client with its threads' stacks and connections.
+/// Bytes of a librdkafka client, with the stacks of its threads and its connections.
 const CLIENT_BYTES: u64 = 512 * 1024;
-/// Records a consumer client holds beforehand.
+/// Bytes of records that a consumer's client has fetched and not delivered.
 const FETCH_QUEUE_BYTES: u64 = 1024 * 1024;
-/// A second of sent but unacknowledged records, with librdkafka's own per record.
+/// Bytes that librdkafka adds to each unacknowledged record.
 const RECORD_OVERHEAD_BYTES: u64 = 256;
-/// The program itself.
+/// Bytes of the program itself.
 const BASE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Most threads that consumers share. What is left for these is verifying records, and few machines can send more than they
+/// Largest number of threads that consumers share. These threads mostly verify records, and few machines can send more
+/// than four threads verify.
 /// verify.
 pub const CONSUMER_THREADS_MAX: usize = 4;
 
-/// The program's own: results, runtimes, and the clients that ask questions.
+/// Descriptors of the program itself: results, runtimes, and the clients that make queries.
 const OWN_DESCRIPTORS: u64 = 64;
 const OWN_THREADS: u64 = 32;
 
-/// What a run needs of the process it is in.
+/// A run's needs of its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// Clients that send and read.
@@ -46,13 +47,14 @@ pub struct Needs {
 }
 
 impl Plan {
-    /// Records per second the schedule asks for in the measured window, bursts included; none at maximum rate.
+    /// Records per second due in the measured window, bursts included; `None` at maximum rate.
     pub fn offered_per_s(&self) -> Option<f64> {
         let per_second = self.load.per_second()?;
         Some(per_second * self.paced_seconds(self.times.warmup) / self.times.duration.as_secs_f64())
     }
 
-    /// Seconds of the schedule from `from` to the end of the load, those within bursts multiplied.
+    /// Seconds of the schedule from `from` to the end of the load. Seconds within bursts are multiplied by their
+    /// factor.
     pub(super) fn paced_seconds(&self, from: Duration) -> f64 {
         let end = self.times.load_end();
         if !self.load.stages.is_empty() {
@@ -69,7 +71,7 @@ impl Plan {
         (end - from).as_secs_f64() + self.faults.iter().map(more).sum::<f64>()
     }
 
-    /// The same with stages. Each pool has its own bursts, and the same share of the load.
+    /// The same with stages. Each pool has its own bursts, and all have equal shares of the load.
     fn staged_seconds(&self, from: Duration) -> f64 {
         let pools = self.load.pools.max(1);
         let of_pool = |pool: u32| {
@@ -104,11 +106,11 @@ impl Plan {
         bursts
     }
 
-    /// What the process will need, roughly: histograms, lanes, schedules, and each client's queues.
+    /// Estimated memory of the process in bytes: histograms, lanes, schedules, and each client's queues.
     pub fn memory_estimate_bytes(&self) -> u64 {
         let partitions = u64::from(self.own_partitions());
         let producers = u64::from(self.own_producers());
-        // A lane has one process that sends and another one that reads.
+        // A lane belongs to the process that sends and to the process that reads.
         let lanes = match self.share {
             Some(share) => self.lanes().saturating_mul(2) / u64::from(share.count.max(2)),
             None => self.lanes(),
@@ -121,7 +123,8 @@ impl Plan {
         let broker = match capability.is_elsewhere {
             true => 0,
             false => {
-                // What is sent, if that is less than what the broker keeps. The model keeps four bytes more of each.
+                // The records sent, or the limit of the broker if that is less. The model needs four more bytes for
+                // each.
                 let more = if capability.is_modelled { 4 } else { 0 };
                 let kept = capability.partition_bytes_max.unwrap_or(self.topic.retention_bytes);
                 self.messages()
@@ -145,10 +148,11 @@ impl Plan {
         .fold(0, u64::saturating_add)
     }
 
-    /// Open files and threads the process will need, roughly and rather too many, with `brokers` brokers.
+    /// Open files and threads that the process needs with `brokers` brokers. The estimate is rather too high.
     ///
-    /// A librdkafka client has a thread and a pipe for each broker, for itself and (a consumer) for its coordinator, and a
-    /// connection for each broker it needs (`rd_kafka_broker_add`); the embedded cluster has the other ends, too.
+    /// A librdkafka client has a thread and a pipe for each broker, for itself, and as a consumer for its coordinator.
+    /// It also has a connection for each broker that it needs (`rd_kafka_broker_add`). The embedded cluster has the
+    /// other ends of the connections too.
     pub fn needs(&self, brokers: u64) -> Needs {
         let (producers, consumers) =
             (u64::from(self.own_producer_clients()), u64::from(self.own_consumer_clients()));
@@ -166,19 +170,19 @@ impl Plan {
                 2 * (producers * (brokers + 1) + consumers * (brokers + 2)),
                 producers * (brokers + 2) + consumers * (brokers + 3),
             ),
-            // No threads, and for each host's thread an `epoll` and a timer.
+            // No threads, and an `epoll` and a timer for each host's thread.
             ClientKind::Native => (2 * (pools + hosts), 0),
         };
         Needs {
             clients,
             descriptors: OWN_DESCRIPTORS + pipes + connections + ends,
-            // A thread for each host: pools have another one for acknowledgements.
+            // One thread per host. Pools have another one for acknowledgements.
             threads: OWN_THREADS + threads + 2 * pools + hosts,
         }
     }
 
-    /// Whether consumer `consumer` shares its thread with others, if it has no handler of the user's: nothing it does blocks
-    /// the thread. Work that occupies a core would, and members of a group wait for each other.
+    /// True if consumer `consumer` without a user's handler shares its thread with others, because it never blocks the
+    /// thread. Work that occupies a core would block it, and members of a group wait for each other.
     pub fn shares_a_thread(&self, consumer: u32) -> bool {
         let per_partition = Membership::Assigned { clients: ClientTopology::PerPartition };
         self.broker.client().shares_threads()
@@ -186,7 +190,7 @@ impl Plan {
             && !matches!(self.consumers.work.of(consumer), Work::Cpu(_))
     }
 
-    /// Client connections' owners on the sending side.
+    /// Number of clients that producers have.
     pub fn producer_clients(&self) -> u32 {
         match self.load.clients {
             ProducerClients::PerPool => self.load.pools,
@@ -194,7 +198,7 @@ impl Plan {
         }
     }
 
-    /// Those of this process, which may be one of several.
+    /// The same in this process, which may be one of several.
     fn own_producer_clients(&self) -> u32 {
         match self.load.clients {
             ProducerClients::PerPool => self.own_pools(),
@@ -210,7 +214,7 @@ impl Plan {
         (0..self.topic.partitions).filter(|id| self.reads(PartitionId(*id))).count() as u32
     }
 
-    /// Those of this process: several processes have assigned consumers only.
+    /// The same in this process. Runs by several processes have assigned consumers only.
     fn own_consumer_clients(&self) -> u32 {
         self.consumer_clients().min(match self.share {
             Some(_) => self.own_partitions(),
@@ -218,7 +222,7 @@ impl Plan {
         })
     }
 
-    /// Client connections' owners on the reading side.
+    /// Number of clients that consumers have.
     pub fn consumer_clients(&self) -> u32 {
         match self.consumers.membership {
             Membership::Assigned { clients: ClientTopology::Shared } => 1,
@@ -226,7 +230,7 @@ impl Plan {
         }
     }
 
-    /// Lanes (producer x partition) that can come into being.
+    /// Largest number of lanes (producer x partition).
     fn lanes(&self) -> u64 {
         let producers = u64::from(self.load.producers);
         let all = producers * u64::from(self.topic.partitions);
@@ -237,16 +241,16 @@ impl Plan {
     }
 }
 
-/// How busy the consumers of a paced load will be, if there is work to do for a record.
+/// The utilisation of the consumers of a paced load; empty if records cost no work.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Utilisation {
-    /// By partition id.
+    /// Index: the partition's id.
     pub partitions: Vec<PartitionUse>,
-    /// By member id; consumers with a partition each are not listed again.
+    /// By member id; empty if each consumer has one partition.
     pub members: Vec<MemberUse>,
 }
 
-/// How busy one partition keeps its consumer.
+/// The load that one partition puts on its consumer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PartitionUse {
     /// Id of the partition.
@@ -257,27 +261,27 @@ pub struct PartitionUse {
     pub work_s: f64,
 }
 
-/// How busy a thread with several partitions is.
+/// The utilisation of a thread with several partitions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberUse {
-    /// Which one: a group member, or the shared client.
+    /// Name of the thread's owner: a group member, or the shared client.
     pub name: String,
     /// Its partitions.
     pub partitions: Vec<u32>,
-    /// Consumers it stands for: 1 is always busy.
+    /// Utilisation of the thread; 1 is always busy.
     pub consumers: f64,
 }
 
 impl PartitionUse {
-    /// Consumers the partition needs: 1 keeps one busy all the time.
+    /// Utilisation of the partition's consumer; 1 is always busy.
     pub fn consumers(&self) -> f64 {
         self.per_second * self.work_s
     }
 }
 
 impl Plan {
-    /// How busy consumers will be at the highest rate of the load. Nothing at maximum rate, without work, or with a handler whose work is not known.
-    /// Partitions that a fault adds, bursts and rebalances are left out.
+    /// The utilisation of consumers at the highest rate of the load. Empty at maximum rate, without work, or with a
+    /// handler whose work is not known. Partitions that a fault adds, bursts and rebalances are left out.
     pub fn utilisation(&self) -> Utilisation {
         let highest = self.load.highest_per_second().filter(|_| self.consumers.work.is_some());
         let Some(all) = highest else {
@@ -297,7 +301,7 @@ impl Plan {
         Utilisation { partitions, members }
     }
 
-    /// The threads that have several partitions, as a group deals them out at first.
+    /// The utilisation of threads with several partitions, for the first assignment of a group.
     fn shared_among(&self, partitions: &[PartitionUse]) -> Vec<MemberUse> {
         let count = partitions.len() as u32;
         let member = |name: String, ids: Vec<u32>| MemberUse {
@@ -318,7 +322,7 @@ impl Plan {
                 let (members, each) = (group.members, count / group.members.max(1));
                 let more = count % group.members.max(1);
                 let dealt = |id: u32| match in_ranges {
-                    // The first ones get one more each (Kafka's RangeAssignor).
+                    // The first members get one more partition each (Kafka's RangeAssignor).
                     true => {
                         let from = id * each + id.min(more);
                         (from..from + each + u32::from(id < more)).collect()
@@ -332,7 +336,7 @@ impl Plan {
 }
 
 impl Utilisation {
-    /// The partition that needs most of a consumer.
+    /// The partition with the highest utilisation.
     pub fn busiest_partition(&self) -> Option<&PartitionUse> {
         self.partitions.iter().max_by(|a, b| a.consumers().total_cmp(&b.consumers()))
     }
@@ -342,7 +346,7 @@ impl Utilisation {
         self.members.iter().max_by(|a, b| a.consumers.total_cmp(&b.consumers))
     }
 
-    /// Consumers that the busiest thread stands for.
+    /// Utilisation of the busiest thread.
     pub fn most(&self) -> f64 {
         let partition = self.busiest_partition().map_or(0.0, PartitionUse::consumers);
         self.busiest_member().map_or(partition, |member| member.consumers.max(partition))

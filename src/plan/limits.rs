@@ -1,8 +1,7 @@
 //! The limits beyond which a run is invalid, and the policies of watchdogs and restarts.
 //!
-//! Also the expectations of a run, and what each of them needs.
-//!
-//! Also the scheduled faults: every occurrence, with its targets resolved.
+//! Also the expectations of a run, the figures that a run does not measure, and every occurrence of a fault, with its
+//! targets resolved.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,7 +22,7 @@ pub struct Limits {
     pub lateness_share_max: f64,
     /// Largest share of the CPU time available to this process that it may use, 0 to 1.
     pub cpu_share_max: f64,
-    /// Gaps a lane may have at once before the ledger gives up.
+    /// Largest number of gaps that a lane may have at once. Beyond it, the run is invalid.
     pub sequence_gaps: usize,
 }
 
@@ -56,7 +55,7 @@ impl Default for WatchPolicy {
     fn default() -> Self {
         WatchPolicy {
             poll: Duration::from_secs(5),
-            // Longer than any healthy client takes to find another broker.
+            // Longer than a healthy client takes to find another broker.
             fetch: Duration::from_secs(30),
             close: Duration::from_secs(10),
             abandoned_max: 3,
@@ -73,9 +72,9 @@ pub struct RestartPolicy {
     pub factor: f64,
     /// Longest delay.
     pub backoff_max: Duration,
-    /// Each delay is spread by this share, seeded.
+    /// Share of a delay by which it is randomly spread, from the seed.
     pub jitter: f64,
-    /// Progress and this long without a failure reset the delay.
+    /// Time without a failure, with progress, after which the delay is reset.
     pub stable: Duration,
     /// Failures without progress within `budget_window` after which a consumer is given up.
     pub budget: u32,
@@ -84,7 +83,7 @@ pub struct RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// The delay after `delays` others in a row: `backoff` x `factor`^n up to `backoff_max`, spread by `jitter`.
+    /// The delay after `delays` earlier ones in a row: `backoff` x `factor`^n up to `backoff_max`, randomly spread.
     pub fn delay(&self, delays: u32, random: &mut Random) -> Duration {
         let exact = self.backoff.as_secs_f64() * self.factor.powi(delays.min(64) as i32);
         let capped = exact.min(self.backoff_max.as_secs_f64());
@@ -110,17 +109,17 @@ impl Default for RestartPolicy {
 /// An expectation: a figure, a comparison, and the text the user wrote.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
-    /// As written, e.g. `latency.p99 < 50ms`.
+    /// The text as written, for example `latency.p99 < 50ms`.
     pub expression: String,
     /// The figure.
     pub figure: Figure,
     /// The required value.
     pub comparison: Comparison,
-    /// Whether it is one that every run has unless its scenario names the figure.
+    /// True if it is a default expectation, which a run has unless its scenario names the figure.
     pub is_default: bool,
 }
 
-/// A comparison. Times are nanoseconds, everything else as it is.
+/// A comparison. Times are in nanoseconds, other values in the figure's own unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Comparison {
     /// Equal.
@@ -138,7 +137,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// Whether `value` meets it.
+    /// True if `value` fulfils the comparison.
     pub fn holds(&self, value: f64) -> bool {
         match *self {
             Comparison::Equal(want) => value == want,
@@ -150,7 +149,7 @@ impl Comparison {
         }
     }
 
-    /// Distance of `value` from what is required, to find the worst of several values; larger is worse.
+    /// Distance of `value` from the required value, to find the worst of several values. Larger is worse.
     pub fn badness(&self, value: f64) -> f64 {
         match *self {
             Comparison::Equal(want) => (value - want).abs(),
@@ -162,7 +161,8 @@ impl Comparison {
 }
 
 impl Plan {
-    /// Why this run does not have what a metric needs, and what to do about it. What faults need is not in it.
+    /// The reason why this run does not have what a metric needs, with a remedy; `None` if it has. Needs of metrics of
+    /// faults are not checked here.
     pub fn lacks(&self, needs: Need) -> Option<(&'static str, &'static str)> {
         let is_modelled = self.broker.capability().is_modelled;
         let (why, remedy) = match needs {
@@ -239,14 +239,14 @@ pub struct FaultPlan {
 }
 
 impl FaultPlan {
-    /// End of the fault; its time, if it is instantaneous.
+    /// End of the fault. For an instantaneous fault, its time.
     pub fn end(&self) -> Duration {
         self.at + self.lasts.unwrap_or_default()
     }
 }
 
 impl Plan {
-    /// Partitions the topic has in the end: faults may make it grow.
+    /// Number of partitions after all faults that add some.
     pub fn partitions_max(&self) -> u32 {
         let grown = self.faults.iter().filter_map(|fault| match fault.kind.effect {
             FaultEffect::Cluster(ClusterFault::Grow(partitions)) => Some(partitions),
@@ -255,7 +255,7 @@ impl Plan {
         grown.chain([self.topic.partitions]).max().unwrap_or(0)
     }
 
-    /// The first command the faults run, as it would be typed.
+    /// The first command that faults run, as a shell command; `None` without commands.
     pub fn first_command(&self) -> Option<String> {
         self.faults.iter().find_map(|fault| match &fault.kind.effect {
             FaultEffect::Exec(exec) => Some(exec.start_typed()),

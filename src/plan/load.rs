@@ -18,17 +18,17 @@ pub struct LoadPlan {
     pub producers: u32,
     /// The rate of each producer.
     pub pace: Pace,
-    /// Stages after the warmup, up to the end of the load; none if the rate stays the same.
+    /// Stages from the warmup to the end of the load; empty if the rate is constant.
     pub stages: Vec<StagePlan>,
-    /// Records that are written before the consumers start.
+    /// Number of records that are written before the consumers start; `None` without a backlog.
     pub backlog: Option<u64>,
-    /// Total number of messages, after which the load ends; without the backlog.
+    /// Number of messages, without the backlog, after which the load ends; `None` without such a limit.
     pub messages: Option<u64>,
-    /// What records consist of.
+    /// The content of records.
     pub payload: Arc<PayloadPlan>,
-    /// Bytes of a record: its value, stamp included, its key and headers; the mean.
+    /// Mean size of a record in bytes: value with stamp, key and headers.
     pub payload_bytes: u32,
-    /// Bytes of the largest record.
+    /// Size of the largest record in bytes.
     pub payload_bytes_max: u32,
     /// The choice of a record's partition.
     pub partition: PartitionChoice,
@@ -50,12 +50,12 @@ pub struct LoadPlan {
     pub linger: Duration,
     /// Compression of batches.
     pub compression: Compression,
-    /// At maximum rate: bytes per partition that may be sent but not yet processed.
+    /// Largest number of bytes per partition that may be sent and unprocessed, at maximum rate; `None` for no limit.
     pub unprocessed_bytes_max: Option<u64>,
 }
 
 impl LoadPlan {
-    /// Whether the run sends anything. If not, it reads what other producers write.
+    /// True if the run sends records. Otherwise it reads those of other producers.
     pub fn sends(&self) -> bool {
         self.producers > 0
     }
@@ -68,7 +68,7 @@ impl LoadPlan {
         }
     }
 
-    /// The highest rate of all producers together, messages per second; `None` at maximum rate.
+    /// The highest rate of all producers together, in messages per second; `None` at maximum rate.
     pub fn highest_per_second(&self) -> Option<f64> {
         let own = self.per_second()?;
         let of_stages = self.stages.iter().flat_map(|stage| stage.per_second);
@@ -84,16 +84,16 @@ pub enum Pace {
         /// Time between two records of one producer.
         period: Duration,
     },
-    /// As fast as the client takes them; intended = actual send.
+    /// The rate at which the client accepts records; intended = actual send.
     Max,
 }
 
 /// The choice of a record's partition. It is always made here, never by the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionChoice {
-    /// Producer i always to partition i mod n.
+    /// Producer i always sends to partition i mod n.
     Fixed,
-    /// Each producer goes round all partitions, starting at i mod n.
+    /// Each producer sends to all partitions in turn, starting at i mod n.
     RoundRobin,
     /// A random partition for each record.
     Random,
@@ -102,7 +102,7 @@ pub enum PartitionChoice {
         /// Number of distinct keys.
         keys: u32,
     },
-    /// Every record to this partition.
+    /// The partition that gets every record.
     Only(u32),
 }
 
@@ -113,7 +113,7 @@ pub enum Phases {
     Uniform,
     /// Each producer starts at a random point of its period.
     Random,
-    /// Gaps are exponentially distributed with the period as mean (still fixed beforehand).
+    /// Gaps are exponentially distributed with the period as mean. They are drawn before the load.
     Poisson,
 }
 
@@ -129,18 +129,18 @@ pub enum ProducerClients {
 /// The acknowledgement a producer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
-    /// None: a send counts as acknowledged when it leaves.
+    /// No acknowledgement: a record counts as acknowledged when it is sent.
     None,
-    /// The leader.
+    /// The leader has appended the record.
     Leader,
-    /// All in-sync replicas.
+    /// All in-sync replicas have the record.
     All,
 }
 
 /// Compression of batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// As they are.
+    /// No compression.
     None,
     /// gzip.
     Gzip,
@@ -148,7 +148,7 @@ pub enum Compression {
     Snappy,
     /// lz4.
     Lz4,
-    /// zstd; needs the `zstd` feature.
+    /// zstd, which needs the `zstd` feature.
     Zstd,
 }
 
@@ -183,18 +183,18 @@ pub struct Placement {
     partitions: u32,
     skew: f64,
     run_seed: Seed,
-    /// Cumulative partition weights when skewed; empty when uniform.
+    /// Cumulative weights of the partitions; empty if they are uniform.
     cumulative: Vec<f64>,
     /// Partition of each key.
     keys: Vec<u32>,
-    /// Cumulative weights of the keys when skewed; empty when uniform.
+    /// Cumulative weights of the keys; empty if they are uniform.
     key_weights: Vec<f64>,
     random: Random,
 }
 
 impl Placement {
-    /// A chooser; `skew` is the Zipf exponent of the partitions' weights. Keys are placed by `run_seed`,
-    /// which is the same for every pool; records draw from `pool_seed`.
+    /// A placement. `skew` is the Zipf exponent of the partitions' weights. The partition of a key depends on
+    /// `run_seed`, which is the same for every pool. Records draw from `pool_seed`.
     pub fn new(
         choice: PartitionChoice,
         partitions: u32,
@@ -216,7 +216,7 @@ impl Placement {
         placement
     }
 
-    /// The same with this Zipf exponent of the keys' weights.
+    /// The same placement with this Zipf exponent of the keys' weights.
     pub fn with_key_skew(mut self, skew: f64) -> Placement {
         if let (PartitionChoice::Keyed { keys }, true) = (self.choice, skew > 0.0) {
             self.key_weights = zipf(keys, skew);
@@ -224,13 +224,13 @@ impl Placement {
         self
     }
 
-    /// How many partitions records are spread over.
+    /// Number of partitions to which records are sent.
     pub fn partitions(&self) -> u32 {
         self.partitions
     }
 
-    /// Spreads the next records over this number of partitions. As with a hash modulo the number, most keys get
-    /// another partition.
+    /// Sends later records to this number of partitions. As with a hash modulo that number, most keys get another
+    /// partition.
     pub fn spread_over(&mut self, partitions: u32) {
         self.partitions = partitions;
         self.cumulative = if self.skew > 0.0 { zipf(partitions, self.skew) } else { Vec::new() };
@@ -242,8 +242,8 @@ impl Placement {
         }
     }
 
-    /// The share of the records that goes to each partition, by id, with `producers` in all. Of `keyed`, a key's share
-    /// is that of its weight.
+    /// Share of the records of each partition, by id, with `producers` in total. With `keyed`, a key's share is its
+    /// weight.
     pub fn shares(&self, producers: u32) -> Vec<f64> {
         let partitions = self.partitions as usize;
         let counted = |places: &mut dyn Iterator<Item = u32>| {
@@ -272,7 +272,7 @@ impl Placement {
         }
     }
 
-    /// The partition of record number `k` of `producer`, and the number of its key if it has one.
+    /// The partition of record number `k` of `producer`, and the number of its key; `None` without keys.
     #[inline]
     pub fn place(&mut self, producer: ProducerId, k: u64) -> (PartitionId, Option<u32>) {
         let partition = match self.choice {
@@ -301,14 +301,14 @@ impl Placement {
     }
 }
 
-/// One of these, by its cumulative weight.
+/// A random index, by cumulative weights.
 fn drawn(cumulative: &[f64], random: &mut Random) -> u32 {
     let point = random.unit();
     let at = cumulative.partition_point(|bound| *bound <= point);
     at.min(cumulative.len() - 1) as u32
 }
 
-/// The weight of each.
+/// The weights from cumulative ones.
 fn differences(cumulative: &[f64]) -> impl Iterator<Item = f64> {
     let bounds = std::iter::once(0.0).chain(cumulative.iter().copied());
     bounds.zip(cumulative).map(|(from, to)| to - from)
@@ -364,7 +364,7 @@ mod tests {
             keys[key.expect("a key") as usize] += 1.0 / 40_000.0;
             partitions[partition.0 as usize] += 1.0 / 40_000.0;
         }
-        // 1, 1/2 and 1/3 of 11/6.
+        // 1, 1/2 and 1/3, divided by 11/6.
         for (share, expected) in keys.iter().zip([6.0 / 11.0, 3.0 / 11.0, 2.0 / 11.0]) {
             assert!((share - expected).abs() < 0.02, "{keys:?}");
         }

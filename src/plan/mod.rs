@@ -1,4 +1,4 @@
-//! The plan: what will happen, with every default decided. Pure data, built by [`build()`].
+//! The plan of a run, with every default set. It is pure data, built by [`build()`].
 //!
 //! No later module reads the scenario.
 
@@ -45,7 +45,7 @@ use crate::base::{
 };
 use crate::scenario::Origin;
 
-/// Everything a run needs to know.
+/// All parameters of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The scenario's name: its file name without the ending.
@@ -56,7 +56,7 @@ pub struct Plan {
     pub overrides: Vec<String>,
     /// Seed of all randomness.
     pub seed: Seed,
-    /// The part of the run that this process makes, if there are several processes.
+    /// The share of the run that belongs to this process; `None` with a single process.
     pub share: Option<Share>,
     /// The cluster.
     pub broker: BrokerPlan,
@@ -87,21 +87,21 @@ pub struct Plan {
 pub struct BrokerPlan {
     kind: BrokerKind,
     library: ClientKind,
-    /// Number of brokers that the run makes itself; `None` for a cluster elsewhere.
+    /// Number of brokers that the run starts itself; `None` for a cluster elsewhere.
     pub brokers: Option<u32>,
-    /// Comma-separated `host:port` of a cluster elsewhere.
+    /// Comma-separated `host:port` of a cluster elsewhere; `None` for other kinds.
     pub bootstrap: Option<String>,
-    /// The simulated cluster, network and machine, if it is a model.
+    /// The simulated cluster, network and machine; `None` for other kinds.
     pub sim: Option<SimPlan>,
 }
 
 impl BrokerPlan {
-    /// The kind of the broker: its line in the registry.
+    /// The kind of the broker.
     pub fn kind(&self) -> BrokerKind {
         self.kind
     }
 
-    /// The client library. Clients of a model are modelled, too: they are the native ones.
+    /// The client library. On a simulated cluster it is always the native client.
     pub fn client(&self) -> ClientKind {
         if self.capability().is_modelled { ClientKind::Native } else { self.library }
     }
@@ -115,33 +115,34 @@ impl BrokerPlan {
 /// The parts of a run. Times count from the start of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// Records intended before this are accounted for, but not part of rates and latency.
+    /// Length of the warmup. Its records are in the ledger, but not in rates and latency.
     pub warmup: Duration,
-    /// The measured window; with a message count it ends when all are sent, at the latest after this.
+    /// Length of the measured window. With a message count the window ends when all are sent, at the latest after this
+    /// time.
     pub duration: Duration,
-    /// Time limit of consumers for the records that are left after the last send.
+    /// Time limit for the records that are unprocessed after the last send.
     pub drain: Duration,
-    /// Time limit of the start: broker, topic, every consumer.
+    /// Time limit of the start: broker, topic and all consumers.
     pub startup: Duration,
     /// Interval of the distributions in `latency.hlog`.
     pub latency_interval: Duration,
 }
 
 impl Times {
-    /// The end of the schedule, counted from its start.
+    /// End of the schedule, from the start of the load.
     pub fn load_end(&self) -> Duration {
         self.warmup + self.duration
     }
 }
 
-/// librdkafka properties the scenario passes through, by the names under which they are kept.
+/// librdkafka properties of the scenario, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientProperties {
-    /// For every client.
+    /// Properties of every client.
     pub common: BTreeMap<String, PropertyPlan>,
-    /// For producers only.
+    /// Properties of producers only.
     pub producer: BTreeMap<String, PropertyPlan>,
-    /// For consumers only.
+    /// Properties of consumers only.
     pub consumer: BTreeMap<String, PropertyPlan>,
 }
 
@@ -155,7 +156,7 @@ pub struct PropertyPlan {
 }
 
 impl ClientProperties {
-    /// Every property, with `""`, `"producer."` or `"consumer."` for the clients it is for.
+    /// Every property, with the prefix of the clients to which it applies: `""`, `"producer."` or `"consumer."`.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &str, &PropertyPlan)> {
         let sides =
             [("", &self.common), ("producer.", &self.producer), ("consumer.", &self.consumer)];
@@ -166,7 +167,7 @@ impl ClientProperties {
 }
 
 impl Plan {
-    /// Messages the schedule will send, if that is known beforehand.
+    /// Number of messages of the schedule; `None` if it is not known in advance.
     pub fn messages(&self) -> Option<u64> {
         let by_schedule = self
             .load
@@ -178,7 +179,7 @@ impl Plan {
         }
     }
 
-    /// Consumers (assigned) or group members that will be started.
+    /// Number of consumers (assigned) or group members.
     pub fn members(&self) -> u32 {
         match &self.consumers.membership {
             Membership::Assigned { .. } => self.topic.partitions,
@@ -186,27 +187,27 @@ impl Plan {
         }
     }
 
-    /// Whether this process has the consumer of `partition`.
+    /// True if the consumer of `partition` is in this process.
     pub fn reads(&self, partition: PartitionId) -> bool {
         self.share.is_none_or(|share| share.reads(partition))
     }
 
-    /// Whether this process starts `consumer`.
+    /// True if this process has the consumer or member `consumer`.
     pub fn starts(&self, consumer: ConsumerId) -> bool {
         self.group().is_some() || self.reads(PartitionId(consumer.0))
     }
 
-    /// Consumers or members that this process starts.
+    /// Number of consumers or members that this process starts.
     pub fn own_members(&self) -> u32 {
         (0..self.members()).filter(|id| self.starts(ConsumerId(*id))).count() as u32
     }
 
-    /// Whether this process has `pool`.
+    /// True if `pool` is in this process.
     pub fn has_pool(&self, pool: PoolId) -> bool {
         self.share.is_none_or(|share| share.has_pool(pool))
     }
 
-    /// The group's settings, in group mode.
+    /// The group's settings; `None` under explicit assignment.
     pub fn group(&self) -> Option<&GroupPlan> {
         match &self.consumers.membership {
             Membership::Assigned { .. } => None,
@@ -214,12 +215,12 @@ impl Plan {
         }
     }
 
-    /// Whether a fault gives the topic more partitions.
+    /// True if a fault adds partitions to the topic.
     pub fn grows(&self) -> bool {
         self.partitions_max() > self.topic.partitions
     }
 
-    /// `assigned` or `group`.
+    /// The mode, `assigned` or `group`.
     pub fn mode(&self) -> &'static str {
         match self.consumers.membership {
             Membership::Assigned { .. } => "assigned",

@@ -1,9 +1,9 @@
-//! What records consist of, in words, and a sample of them, for `check`.
+//! The content of records as text, with a sample, for `check`.
 
 use super::{LoadPlan, RecordFacts, RecordWriter};
 use crate::base::{PartitionId, ProducerId, STAMP_HEADER, Seed, Time, format_bytes, printable};
 
-/// A line for each part, unless a record is a stamp and filler of always the same size.
+/// A line for each part. Empty if a record is a stamp and filler of a constant size.
 pub(super) fn payload_lines(load: &LoadPlan, seed: Seed) -> Vec<String> {
     let payload = &load.payload;
     if payload.is_plain() {
@@ -22,7 +22,7 @@ pub(super) fn payload_lines(load: &LoadPlan, seed: Seed) -> Vec<String> {
     let (producer, partition) = (ProducerId(0), PartitionId(0));
     let facts = RecordFacts { producer, partition, sequence: 0, key: Some(0), now: Time::ZERO };
     let mut writer = RecordWriter::new(payload.clone(), seed);
-    // A schema that gives no value was refused with the plan.
+    // Schemas without values were refused when the plan was built.
     let Ok(record) = writer.sample(&facts) else { return lines };
     lines.extend(record.key.map(|key| format!("sample key: {}", shown(key))));
     lines.push(format!("sample value: {}", shown(record.value)));
@@ -32,12 +32,12 @@ pub(super) fn payload_lines(load: &LoadPlan, seed: Seed) -> Vec<String> {
     lines
 }
 
-/// Headers of a sample that are shown.
+/// Largest number of headers of a sample that are shown.
 const SAMPLE_HEADERS_MAX: usize = 8;
-/// Characters of a sample that are shown.
+/// Largest number of characters of a sample that are shown.
 const SAMPLE_MAX: usize = 160;
 
-/// The beginning of some bytes: as text, or in hexadecimal digits.
+/// The beginning of some bytes, as text or in hexadecimal digits.
 fn shown(bytes: &[u8]) -> String {
     let (text, more) = match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains(char::is_control) => {

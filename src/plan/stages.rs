@@ -1,32 +1,32 @@
 //! Stages of the load, and the curve of its rate.
 //!
-//! A schedule counts *load time*: at the load's own rate one second of it passes in a second, at twice the rate two,
-//! and in a pause none. Record k of a producer is due when its load time has come. So the times at which records are due
-//! follow from seed and stages alone, without any error that adds up.
+//! A schedule counts *load time*. At the load's own rate, one second of load time passes per second. At twice the rate
+//! two seconds pass, and in a pause none. Record k of a producer is due at a fixed load time. So the due times depend
+//! on seed and stages alone, without accumulated errors.
 
 use std::time::Duration;
 
 /// A stage of the load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StagePlan {
-    /// Its name.
+    /// Name of the stage.
     pub name: String,
-    /// Duration; of a stage that ends when the lag is 0, the longest one.
+    /// Duration of the stage. For a stage that ends when the lag is 0, the longest duration.
     pub lasts: Duration,
-    /// Records per second of all producers, at its beginning and at its end.
+    /// Records per second of all producers, at the beginning and at the end of the stage.
     pub per_second: [f64; 2],
-    /// Whether it ends as soon as the lag is 0.
+    /// True if the stage ends as soon as the lag is 0.
     pub until_lag_is_zero: bool,
 }
 
-/// A span in which the rate is multiplied.
+/// A period in which the rate is multiplied.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateBurst {
-    /// Its start, in nanoseconds since the load began.
+    /// Start in nanoseconds since the load began.
     pub from_ns: i64,
-    /// Its end.
+    /// End in nanoseconds since the load began.
     pub to_ns: i64,
-    /// Times the rate.
+    /// Factor of the rate.
     pub factor: f64,
 }
 
@@ -39,39 +39,39 @@ pub struct RateCurve {
     pieces: Vec<Piece>,
 }
 
-/// A stage as a span, with its factors at both ends.
+/// A stage as a period, with its factors at both ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct StageSpan {
     lasts_ns: i64,
     factors: [f64; 2],
 }
 
-/// A span in which the factor goes in a straight line.
+/// A period in which the factor is linear.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Piece {
     from: i64,
     to: i64,
     factors: [f64; 2],
-    /// Load time at its start.
+    /// Load time at its start, in nanoseconds.
     before: f64,
 }
 
 impl Piece {
-    /// Load time that passes from its start to `at`.
+    /// Load time that passes from its start to `at`, in nanoseconds.
     fn passed(&self, at: i64) -> f64 {
         let (span, length) = ((at - self.from) as f64, (self.to - self.from) as f64);
         let [from, to] = self.factors;
         span * from + (to - from) / length.max(1.0) * span * span / 2.0
     }
 
-    /// When `wanted` of load time has passed since its start; `None` if it does not within the piece.
+    /// The time at which `wanted` load time has passed since its start; `None` if that is after its end.
     fn after(&self, wanted: f64) -> Option<i64> {
         if wanted > self.passed(self.to) {
             return None;
         }
         let [from, to] = self.factors;
         let slope = (to - from) / ((self.to - self.from) as f64).max(1.0);
-        // The smaller root of slope/2 x^2 + from x - wanted, in a form that is exact for small slopes as well.
+        // The smaller root of slope/2 x^2 + from x - wanted, in a form that is exact for small slopes too.
         let root = (from * from + 2.0 * slope * wanted).max(0.0).sqrt();
         let sum = from + root;
         let span = if sum > 0.0 { 2.0 * wanted / sum } else { 0.0 };
@@ -101,7 +101,7 @@ impl RateCurve {
         curve
     }
 
-    /// When each stage begins, and when the last one ends.
+    /// The beginning of each stage, and the end of the last one.
     pub fn bounds(&self) -> Vec<i64> {
         let mut at = self.warmup_ns;
         let ends = self.stages.iter().map(|stage| {
@@ -111,7 +111,7 @@ impl RateCurve {
         std::iter::once(self.warmup_ns).chain(ends.collect::<Vec<_>>()).collect()
     }
 
-    /// Ends a stage at `at`: those behind it begin earlier.
+    /// Ends a stage at `at`. Later stages begin earlier by the same time.
     pub fn end_stage(&mut self, stage: usize, at: i64) {
         let begins = self.bounds().get(stage).copied().unwrap_or(at);
         if let Some(span) = self.stages.get_mut(stage) {
@@ -120,7 +120,7 @@ impl RateCurve {
         }
     }
 
-    /// When the schedule ends.
+    /// The end of the schedule.
     pub fn end(&self) -> i64 {
         self.pieces.last().map_or(self.warmup_ns, |piece| piece.to)
     }
@@ -132,11 +132,11 @@ impl RateCurve {
         piece.before + piece.passed(at.clamp(piece.from, piece.to))
     }
 
-    /// When the load time `wanted` has come; `None` if the schedule ends before.
+    /// The time at which the load time `wanted` is reached; `None` if the schedule ends before.
     pub fn when(&self, wanted: i64) -> Option<i64> {
         let wanted = wanted as f64;
         let number = self.pieces.partition_point(|piece| piece.before <= wanted).saturating_sub(1);
-        // Rounding may put it right behind its piece.
+        // Rounding may place it right after its piece.
         let mut rest = self.pieces.get(number..)?.iter();
         rest.find_map(|piece| piece.after((wanted - piece.before).max(0.0)))
     }
@@ -162,7 +162,7 @@ impl RateCurve {
         self.pieces = pieces;
     }
 
-    /// The factors of the stages at both ends of a span that lies within one.
+    /// The factors of the stages at both ends of a period that lies within one stage.
     fn factors(&self, from: i64, to: i64) -> [f64; 2] {
         let bounds = self.bounds();
         let number = bounds.partition_point(|bound| *bound <= from);
@@ -201,7 +201,7 @@ mod tests {
     fn load_time_is_the_area_under_the_curve() {
         let curve = curve(Vec::new());
         let seconds = |at: i64| curve.load_time(at * SECOND) / 1e9;
-        // Two seconds of warmup, a ramp of 10 s to twice the rate, a pause, and 10 s at twice the rate.
+        // Two seconds of warmup, a ramp of 10 s to twice the rate, a pause of 5 s, and 10 s at twice the rate.
         assert_eq!([0, 2, 7, 12, 17, 27].map(seconds), [0.0, 2.0, 4.5, 12.0, 12.0, 32.0]);
         assert_eq!(curve.bounds(), [2, 12, 17, 27].map(|at| at * SECOND));
     }
@@ -213,9 +213,9 @@ mod tests {
             let at = step * SECOND / 10;
             let is_pause = (12 * SECOND..17 * SECOND).contains(&at);
             let found = curve.when(curve.load_time(at).round() as i64).expect("a time");
-            // What is due when a pause begins is due when it is over: spans end before their last moment.
+            // Records due at the beginning of a pause are due at its end, because periods exclude their last moment.
             let wanted = if is_pause { 17 * SECOND } else { at };
-            // A nanosecond of load time is many at the foot of a ramp.
+            // Near the start of a ramp from 0, a nanosecond of load time takes many.
             let slack = if (2 * SECOND..3 * SECOND).contains(&at) { 40_000 } else { 2 };
             assert!((found - wanted).abs() <= slack, "{at}: {found}");
         }

@@ -1,17 +1,17 @@
 //! The topic under test.
 //!
-//! The simulated cluster, network and machine.
+//! Also the simulated cluster, network and machine.
 
 use std::time::Duration;
 
 use crate::base::RunId;
 
-/// The topic and what may be done to it.
+/// The topic, and the operations on it that are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPlan {
-    /// Its name.
+    /// Name of the topic.
     pub name: TopicName,
-    /// Number of partitions; an existing topic must have exactly these.
+    /// Number of partitions. An existing topic must have exactly this number.
     pub partitions: u32,
     /// Copies of each partition, if the topic is created.
     pub replication_factor: u32,
@@ -21,20 +21,20 @@ pub struct TopicPlan {
     pub retention: Duration,
     /// Retention size per partition in bytes, if the topic is created.
     pub retention_bytes: u64,
-    /// Whether the run may write into a topic that is there already.
+    /// True if the run may write into an existing topic.
     pub writes_to_existing: bool,
-    /// Whether a topic this run created stays after it.
+    /// True if a topic that this run created is kept after the run.
     pub keep: bool,
     /// Interval of checks for new partitions.
     pub discover: Duration,
 }
 
-/// A fixed name, or one of the run's own.
+/// A fixed name, or a name that is new for each run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopicName {
-    /// As given; may exist already.
+    /// A given name. The topic may exist.
     Given(String),
-    /// `lanekeeper-<scenario>-<run id>`: never exists before the run.
+    /// `lanekeeper-<scenario>-<run id>`. Such a topic never exists before the run.
     OfRun {
         /// The scenario's name, reduced to characters a topic may have.
         scenario: String,
@@ -51,7 +51,7 @@ impl TopicName {
     }
 }
 
-/// The model of a simulation. Its values were fitted to no real cluster unless the book says so.
+/// The model of a simulation. Its values were not fitted to a real cluster unless the book says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimPlan {
     /// Number of brokers.
@@ -62,9 +62,9 @@ pub struct SimPlan {
     pub request_cost: Duration,
     /// Shortest one-way time between a client and a broker.
     pub latency: Duration,
-    /// Mean of what comes on top, exponentially distributed.
+    /// Mean of the exponentially distributed time in addition to `latency`.
     pub jitter: Duration,
-    /// Bytes a second that each connection carries in each direction; `None` for no limit.
+    /// Bytes per second that each connection carries in each direction; `None` for no limit.
     pub bandwidth: Option<u64>,
     /// Timeouts of the cluster for brokers that fail.
     pub outage: OutagePlan,
@@ -76,20 +76,20 @@ pub struct SimPlan {
     pub host_cores: u32,
 }
 
-/// When the controller and leaders give up on a broker.
+/// Timeouts of the controller and of leaders for brokers that fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutagePlan {
-    /// A broker without heartbeats for this long is fenced, and others become leaders.
+    /// Time without heartbeats after which a broker is fenced and other brokers become leaders.
     pub broker_session: Duration,
-    /// A follower that is behind for this long leaves the in-sync replicas.
+    /// Time after which a follower that is behind leaves the in-sync replicas.
     pub replica_lag_max: Duration,
     /// Interval at which preferred replicas that are in sync become leaders again; `None` for never.
     pub leader_balance: Option<Duration>,
-    /// Whether a replica that is not in sync may lead when no other is left.
+    /// True if a replica that is not in sync may become leader when no other is left.
     pub unclean_elections: bool,
 }
 
-/// What brokers set for groups of the consumer protocol (KIP-848).
+/// The brokers' settings for groups of the consumer protocol (KIP-848).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerGroupsPlan {
     /// Session timeout.
@@ -98,14 +98,14 @@ pub struct ConsumerGroupsPlan {
     pub heartbeat_interval: Duration,
 }
 
-/// When a client begins, when it gives up on an answer, and when it tries again.
+/// Start time, timeouts and retries of clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPlan {
     /// Time from the creation of a consumer's client to its first request.
     pub start: Duration,
-    /// A client closes a connection on which a request is unanswered for this long.
+    /// Time without a response after which a client closes a connection.
     pub request_timeout: Duration,
-    /// Longest time until a record is acknowledged.
+    /// Longest time until a record is acknowledged. After that it has failed.
     pub message_timeout: Duration,
     /// Backoff before a retry. It doubles up to ten times this value.
     pub retry_backoff: Duration,

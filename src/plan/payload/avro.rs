@@ -1,4 +1,4 @@
-//! Random values of an Avro schema, in Avro's binary form without a schema before it.
+//! Random values of an Avro schema, in Avro's binary encoding without the schema.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use super::budget::Budget;
 use super::template::{between, random_text, uuid};
 use crate::base::Random;
 
-/// Tables within tables: deeper, lists and maps are empty and unions are null.
+/// Depth beyond which lists and maps are empty and unions are null.
 const DEPTH_MAX: usize = 8;
-/// Beyond this a schema goes on without end.
+/// Depth at which a schema counts as infinitely recursive.
 const DEPTH_END: usize = 64;
 
-/// A schema that values are made of.
+/// A schema for random values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AvroPlan {
     schema: Arc<Schema>,
@@ -26,7 +26,7 @@ impl AvroPlan {
     /// Reads a schema (`.avsc`).
     ///
     /// # Errors
-    /// The text is no schema.
+    /// The text is no valid schema.
     pub fn parse(text: &str) -> Result<AvroPlan, String> {
         let schema = Schema::parse_str(text).map_err(|error| error.to_string())?;
         Ok(AvroPlan { schema: Arc::new(schema) })
@@ -44,7 +44,7 @@ impl AvroPlan {
     }
 }
 
-/// Makes values.
+/// The generator of values.
 struct Values<'a, 's> {
     resolved: &'a ResolvedSchema<'s>,
     random: &'a mut Random,
@@ -80,7 +80,8 @@ impl Values<'_, '_> {
                 Value::Array(items.collect::<Result<_, _>>()?)
             }
             Schema::Map(map) => {
-                // The library writes the entries of a map in an order that differs from run to run: there is one at most.
+                // The library writes the entries of a map in an order that differs between runs. Therefore a map has at
+                // most one entry.
                 let count = self.count(depth).min(1);
                 let entry = |at| Ok((format!("key{at}"), self.of(&map.types, next)?));
                 Value::Map((0..count).map(entry).collect::<Result<_, String>>()?)
@@ -101,9 +102,9 @@ impl Values<'_, '_> {
         })
     }
 
-    /// Dates and other types that stand for something.
+    /// A value of a logical type, for example a date.
     fn logical(&mut self, schema: &Schema) -> Result<Value, String> {
-        // Within the ten years from 2020 on.
+        // Days within ten years from 2020 on.
         let day = between(self.random, 18_262, 21_914);
         let second = day * 86_400 + between(self.random, 0, 86_399);
         Ok(match schema {
@@ -117,7 +118,7 @@ impl Values<'_, '_> {
             Schema::LocalTimestampMicros => Value::LocalTimestampMicros(second * 1_000_000),
             Schema::LocalTimestampNanos => Value::LocalTimestampNanos(second * 1_000_000_000),
             Schema::Decimal(_) => {
-                // Two bytes, and so a number that every precision from 4 on has.
+                // Two bytes, a number that fits every precision of at least 4.
                 let number = between(self.random, 0, 9_999) as i16;
                 Value::Decimal(Decimal::from(number.to_be_bytes().to_vec()))
             }
@@ -136,7 +137,7 @@ impl Values<'_, '_> {
         })
     }
 
-    /// One of the types; deep within, null if that is one of them.
+    /// A value of a random type of the union. Beyond the depth limit it is null, if the union has null.
     fn union(&mut self, union: &UnionSchema, depth: usize) -> Result<Value, String> {
         let variants = union.variants();
         let null = variants.iter().position(|schema| *schema == Schema::Null);

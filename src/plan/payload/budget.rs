@@ -1,28 +1,28 @@
-//! A limit for a value that a schema makes: a schema may ask for a million lists of a million items.
+//! The size limit of a value from a schema. Without it, a schema could produce a million lists of a million items.
 
-/// Parts and bytes of a value, at most.
+/// Largest number of parts and bytes of a value.
 const PARTS_MAX: u64 = 1 << 20;
 
-/// What is left for a value.
+/// The parts and bytes that a value may still use.
 #[derive(Debug)]
 pub(super) struct Budget(u64);
 
 impl Budget {
-    /// Nothing is used yet.
+    /// The full budget.
     pub(super) fn new() -> Budget {
         Budget(PARTS_MAX)
     }
 
-    /// Takes this number of parts or bytes.
+    /// Uses up this number of parts or bytes.
     ///
     /// # Errors
-    /// There is less.
+    /// The budget is exceeded.
     pub(super) fn spend(&mut self, parts: u64) -> Result<(), String> {
         self.0 = self.0.checked_sub(parts).ok_or("a value has more than a million parts")?;
         Ok(())
     }
 
-    /// Whether lists that may be empty are to be.
+    /// True if optional lists must be empty from now on.
     pub(super) fn is_low(&self) -> bool {
         self.0 < PARTS_MAX / 2
     }

@@ -1,4 +1,4 @@
-//! Random JSON by a JSON Schema, as far as a value can be made of its keywords one by one. What cannot be is refused.
+//! Random JSON by a JSON Schema. A schema with other keywords than those that are supported is refused.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use super::budget::Budget;
 use super::template::{between, random_text, uuid};
 use crate::base::Random;
 
-/// Tables within tables: deeper, lists have as few items as they may, and optional keys are left out.
+/// Depth beyond which lists have their smallest length and optional keys are left out.
 const DEPTH_MAX: usize = 8;
-/// Beyond this a schema goes on without end.
+/// Depth at which a schema counts as infinitely recursive.
 const DEPTH_END: usize = 64;
 
-/// Keywords that say nothing about values, and those that values are made by.
+/// Supported keywords: those without effect on values, and those from which values are made.
 const KNOWN: [&str; 29] = [
     "$schema",
     "$id",
@@ -46,7 +46,7 @@ const KNOWN: [&str; 29] = [
     "$ref",
 ];
 
-/// A schema that values are made of.
+/// A schema for random values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JsonPlan {
     schema: Arc<Json>,
@@ -56,7 +56,7 @@ impl JsonPlan {
     /// Reads a schema.
     ///
     /// # Errors
-    /// The text is not JSON, or a keyword is used of which no value can be made.
+    /// The text is not JSON, or has a keyword that is not supported.
     pub fn parse(text: &str) -> Result<JsonPlan, String> {
         let schema: Json = serde_json::from_str(text).map_err(|error| error.to_string())?;
         check(&schema, "#", 0)?;
@@ -71,7 +71,7 @@ impl JsonPlan {
     }
 }
 
-/// Looks for keywords that are not known.
+/// Checks a schema for keywords that are not supported.
 fn check(schema: &Json, place: &str, depth: usize) -> Result<(), String> {
     if depth > DEPTH_END {
         return Err(format!("{place} is nested too deeply"));
@@ -100,7 +100,7 @@ fn check(schema: &Json, place: &str, depth: usize) -> Result<(), String> {
     keywords.get("items").map_or(Ok(()), |inner| check(inner, &format!("{place}/items"), depth + 1))
 }
 
-/// Makes values.
+/// The generator of values.
 struct Values<'a> {
     root: &'a Json,
     random: &'a mut Random,
@@ -200,7 +200,7 @@ impl Values<'_> {
                 String::from_utf8(id).unwrap_or_default()
             }
             Some("date-time") => {
-                // Within the ten years from 2020 on.
+                // Seconds within ten years from 2020 on.
                 let second = between(self.random, 1_577_836_800, 1_893_455_999);
                 jiff::Timestamp::from_second(second).map_or(String::new(), |at| at.to_string())
             }

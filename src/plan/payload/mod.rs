@@ -1,7 +1,7 @@
-//! What records consist of: how values are made, keys and headers; and the writer that makes each record.
+//! The content of records: values, keys and headers. Also the writer that makes each record.
 //!
-//! A record follows from the seed, its producer, its partition and its number in the lane, so it is the same on every
-//! broker, after every restart, and when it is tried again.
+//! A record depends only on the seed, its producer, its partition and its sequence. So it is the same on every broker,
+//! after every restart, and in every retry.
 
 mod avro;
 mod budget;
@@ -23,36 +23,36 @@ use crate::base::{
     stamp_parts,
 };
 
-/// What records consist of.
+/// The content of records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PayloadPlan {
-    /// Their values.
+    /// The values.
     pub value: ValuePlan,
-    /// Their keys, if they have any.
+    /// The key; `None` for records without keys.
     pub key: Option<Template>,
-    /// Their headers, besides that of the stamp.
+    /// The headers, without that of the stamp.
     pub headers: Vec<(String, Template)>,
-    /// What precedes a value of a schema: the id of the schema in a registry.
+    /// The id of the schema in a registry, which precedes each value; `None` without an id.
     pub registry_id: Option<u32>,
 }
 
-/// How values are made.
+/// The way in which values are made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValuePlan {
     /// A stamp and filler.
     Filler {
-        /// How large they are.
+        /// Size of the values.
         size: SizePlan,
-        /// The share of the filler's bytes that are random; the others are 0.
+        /// Share of the filler's bytes that are random. The others are 0.
         entropy: f64,
     },
-    /// Values of a file, or of files, in turn.
+    /// Values from one or more files, in turn.
     Given(Arc<Vec<Vec<u8>>>),
     /// A text with placeholders.
     Template(Template),
-    /// Avro, by a schema.
+    /// Avro values of a schema.
     Avro(AvroPlan),
-    /// JSON, by a JSON Schema.
+    /// JSON values of a JSON Schema.
     Json(JsonPlan),
     /// A message of a Protobuf schema.
     Protobuf(ProtobufPlan),
@@ -82,7 +82,7 @@ impl fmt::Display for ValuePlan {
 }
 
 impl PayloadPlan {
-    /// Values of always this size, and nothing else.
+    /// Values of a constant size, without keys and headers.
     pub fn plain(bytes: u32) -> PayloadPlan {
         PayloadPlan {
             value: ValuePlan::Filler { size: SizePlan::Fixed(bytes), entropy: 1.0 },
@@ -92,22 +92,22 @@ impl PayloadPlan {
         }
     }
 
-    /// Whether records are a stamp and random filler of always the same size, without key and headers.
+    /// True if records are a stamp and random filler of a constant size, without key and headers.
     pub fn is_plain(&self) -> bool {
         let is_usual = matches!(self.value, ValuePlan::Filler { size: SizePlan::Fixed(_), entropy }
             if entropy >= 1.0);
         is_usual && self.key.is_none() && self.headers.is_empty()
     }
 
-    /// Whether the stamp is a header: the value has no room for it.
+    /// True if the stamp is a header, because the value has no room for it.
     pub fn stamps_a_header(&self) -> bool {
         !matches!(self.value, ValuePlan::Filler { .. })
     }
 
-    /// Appends the value of a record to `out`; of filler, with room for the stamp.
+    /// Appends the value of a record to `out`. Filler includes room for the stamp.
     ///
     /// # Errors
-    /// The schema gives no value: it goes on without end.
+    /// The schema is infinitely recursive, or its values exceed a limit.
     fn write_value(
         &self,
         out: &mut Vec<u8>,
@@ -115,7 +115,7 @@ impl PayloadPlan {
         random: &mut Random,
     ) -> Result<(), String> {
         if let Some(id) = self.registry_id {
-            // The format of the registry: a 0, and the id as four bytes, the highest first.
+            // The format of the registry: a 0 byte, and the id as four bytes in big-endian order.
             out.push(0);
             out.extend_from_slice(&id.to_be_bytes());
             if let ValuePlan::Protobuf(protobuf) = &self.value {
@@ -142,10 +142,11 @@ impl PayloadPlan {
     }
 }
 
-/// Bytes in which random ones come first: so small that a compressor finds random and other bytes everywhere.
+/// Size of a block in bytes. Each block begins with its random bytes. Blocks are small, so that a compressor finds
+/// random and other bytes everywhere.
 const BLOCK_BYTES: usize = 256;
 
-/// Fills with random bytes, up to this share of each block.
+/// Fills each block with random bytes up to the share `entropy`.
 fn fill(bytes: &mut [u8], entropy: f64, random: &mut Random) {
     for block in bytes.chunks_mut(BLOCK_BYTES) {
         let count = (block.len() as f64 * entropy).round() as usize;
@@ -153,7 +154,7 @@ fn fill(bytes: &mut [u8], entropy: f64, random: &mut Random) {
     }
 }
 
-/// Makes records. Its memory is used again for each.
+/// Makes records. Its buffers are reused for each record.
 #[derive(Debug)]
 pub struct RecordWriter {
     plan: Arc<PayloadPlan>,
@@ -165,16 +166,16 @@ pub struct RecordWriter {
 }
 
 impl RecordWriter {
-    /// A writer of what the plan says; the same seed makes the same records.
+    /// A writer for the plan. The same seed makes the same records.
     pub fn new(plan: Arc<PayloadPlan>, seed: Seed) -> RecordWriter {
         let seed = seed.child("payload", 0);
         let (value, key, headers, packed) = Default::default();
         RecordWriter { plan, seed, value, key, headers, packed }
     }
 
-    /// Makes a record with this stamp: its value, or its packed form, and which of them it is.
+    /// Makes a record with this stamp. Returns its value, or its packed form, and true for the packed form.
     pub fn write(&mut self, stamp: &Stamp, facts: &RecordFacts) -> (&[u8], bool) {
-        // A schema that gives no value was refused with the plan.
+        // Schemas without values were refused when the plan was built.
         let _ = self.make(facts);
         let RecordWriter { plan, value, key, headers, packed, .. } = self;
         let its_key = plan.key.as_ref().map(|_| &key[..]);
@@ -219,10 +220,10 @@ impl RecordWriter {
         self.plan.write_value(&mut self.value, facts, &mut random)
     }
 
-    /// A record without a stamp, to be looked at.
+    /// A record without a stamp, for display.
     ///
     /// # Errors
-    /// The schema gives no value: it goes on without end.
+    /// The schema is infinitely recursive, or its values exceed a limit.
     pub fn sample(&mut self, facts: &RecordFacts) -> Result<RecordView<'_>, String> {
         self.make(facts)?;
         Ok(RecordView {
@@ -263,7 +264,7 @@ mod tests {
             lz4.write_all(&bytes).expect("memory");
             let sizes = [gzip.finish().expect("gzip").len(), lz4.finish().expect("lz4").len()];
             for left in sizes.map(|size| size as f64 / bytes.len() as f64) {
-                // What is not random costs something as well: a reference for each run of zeros.
+                // Bytes that are not random also cost something: a reference for each run of zeros.
                 assert!((-0.01..0.06).contains(&(left - entropy)), "{entropy}: {left}");
             }
         }

@@ -1,4 +1,4 @@
-//! Random values of a message of a Protobuf schema, in Protobuf's binary form.
+//! Random values of a message of a Protobuf schema, in Protobuf's binary encoding.
 
 use std::cell::Cell;
 use std::path::{Component, Path, PathBuf};
@@ -14,20 +14,20 @@ use super::budget::Budget;
 use super::template::{between, random_text};
 use crate::base::{Random, read_regular};
 
-/// Messages within messages: deeper, lists are empty, and messages that may be missing are.
+/// Depth beyond which lists are empty and optional messages are left out.
 const DEPTH_MAX: usize = 8;
-/// Beyond this a schema goes on without end.
+/// Depth at which a schema counts as infinitely recursive.
 const DEPTH_END: usize = 64;
-/// Braces within braces of a schema, so that its parser comes to an end.
+/// Largest depth of nested braces in a schema, which bounds the recursion of its parser.
 const NESTED_MAX: usize = 100;
-/// Bytes of a schema's file.
+/// Largest size of a schema's file in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-/// Files that a schema may import.
+/// Largest number of files that a schema may import.
 const IMPORTS_MAX: u32 = 100;
-/// What a schema is called that stands in the scenario.
+/// Name of a schema that is written in the scenario.
 const INLINE: &str = "schema.proto";
 
-/// A message that values are made of.
+/// A message type for random values.
 #[derive(Clone, Debug)]
 pub struct ProtobufPlan {
     message: MessageDescriptor,
@@ -41,11 +41,11 @@ impl PartialEq for ProtobufPlan {
 }
 
 impl ProtobufPlan {
-    /// Reads a schema (`.proto`), and what it imports from `directory`; what comes with Protobuf can be imported always.
-    /// Values are of the message of this full name, or of the first one.
+    /// Reads a schema (`.proto`), and its imports from `directory`. Imports of Protobuf's own files need no directory.
+    /// Values are of the message with this full name, or of the first one.
     ///
     /// # Errors
-    /// The text is no schema, imports what cannot be read, or has no such message.
+    /// The text is no valid schema, an import cannot be read, or there is no such message.
     pub fn parse(
         text: &str,
         directory: Option<&Path>,
@@ -69,9 +69,9 @@ impl ProtobufPlan {
         Ok(ProtobufPlan { message })
     }
 
-    /// Appends what stands between the schema's id and a value: the place of the message in the schema, as Confluent's
-    /// serializers write it. The indexes of the message and of those that it is in, from the outermost, follow their
-    /// number, each as a zigzag varint; one 0 byte says that it is the first message.
+    /// Appends the message index, which is between the schema's id and a value in the format of Confluent's
+    /// serializers. It has the number of indexes, and then the index of each enclosing message and of the message
+    /// itself, from the outermost on. All are zigzag varints. A single 0 byte stands for the first message.
     pub(super) fn write_index(&self, out: &mut Vec<u8>) {
         let path = index(&self.message);
         if path == [0] {
@@ -88,7 +88,7 @@ impl ProtobufPlan {
     }
 }
 
-/// The files of a schema: the schema itself, and what it imports.
+/// The files of a schema: the schema itself and its imports.
 struct Imports {
     schema: String,
     directory: Option<PathBuf>,
@@ -103,7 +103,7 @@ impl FileResolver for Imports {
         let refused =
             |why: &str| Err(protox::Error::new(format!("it cannot import `{name}`: {why}")));
         let path = Path::new(name);
-        // A schema reads its own directory and nothing else.
+        // A schema may only import files of its own directory.
         let is_inside = path.components().all(|part| matches!(part, Component::Normal(_)));
         let Some(directory) = self.directory.as_ref().filter(|_| is_inside) else {
             return refused("only files below the directory of the schema's file can be imported");
@@ -134,11 +134,11 @@ fn parsed(name: &str, text: &str) -> Result<File, protox::Error> {
     File::from_source(name, text)
 }
 
-/// The message of an error, with its line and column, and with its file unless that is the schema itself.
+/// The message of an error, with line and column, and with the file unless that is the schema itself.
 fn said(error: &protox::Error) -> String {
-    // The library has places in this form only: `file:line:column: message`.
+    // The library reports places only in this form: `file:line:column: message`.
     let placed = format!("{error:?}").replace(
-        // Its message for the path of an import as well.
+        // The message of the library for the path of an import, too.
         "invalid group name",
         "invalid name of a group or an import",
     );
@@ -152,7 +152,7 @@ fn said(error: &protox::Error) -> String {
     }
 }
 
-/// The message of a full name, at any depth.
+/// The message with a full name, at any depth.
 fn named(file: &FileDescriptor, name: &str) -> Result<MessageDescriptor, String> {
     let found = file.parent_pool().get_message_by_name(name);
     let found = found.filter(|message| message.parent_file() == *file && !message.is_map_entry());
@@ -167,13 +167,13 @@ fn named(file: &FileDescriptor, name: &str) -> Result<MessageDescriptor, String>
     })
 }
 
-/// The place of a message: its index among those beside it, after that of the message it is in.
+/// The indexes of a message: that of each enclosing message, and its own among its siblings.
 fn index(message: &MessageDescriptor) -> Vec<i32> {
     let at = |mut beside: Box<dyn Iterator<Item = MessageDescriptor> + '_>| {
         beside.position(|other| other == *message).unwrap_or(0) as i32
     };
     match message.parent_message() {
-        // The entries of maps are messages that the schema does not write as such.
+        // Entries of maps are messages that the text of the schema does not contain.
         Some(outer) => {
             let own = at(Box::new(outer.child_messages().filter(|it| !it.is_map_entry())));
             [index(&outer), vec![own]].concat()
@@ -182,7 +182,7 @@ fn index(message: &MessageDescriptor) -> Vec<i32> {
     }
 }
 
-/// Makes values.
+/// The generator of values.
 struct Values<'a> {
     random: &'a mut Random,
     left: Budget,
@@ -216,14 +216,14 @@ impl Values<'_> {
         Ok(message)
     }
 
-    /// Fills in a message that comes with Protobuf and whose values have limits; says whether it is one.
+    /// Fills in a message of Protobuf's own types whose values have limits. False if it is none of them.
     fn is_known(&mut self, message: &mut DynamicMessage) -> bool {
         let name = message.descriptor().full_name().to_owned();
         let seconds = match name.as_str() {
-            // Within the ten years from 2020 on.
+            // Seconds within ten years from 2020 on.
             "google.protobuf.Timestamp" => between(self.random, 1_577_836_800, 1_893_455_999),
             "google.protobuf.Duration" => between(self.random, 0, 86_399),
-            // What is in it belongs to another schema.
+            // Its content belongs to another schema.
             "google.protobuf.Any" => return true,
             _ => return false,
         };
@@ -233,7 +233,7 @@ impl Values<'_> {
         true
     }
 
-    /// Whether a field has a value; those without presence always have one.
+    /// True if a field gets a value. Fields without presence always do.
     fn is_set(&mut self, field: &FieldDescriptor, depth: usize) -> bool {
         if field.cardinality() == Cardinality::Required || !field.supports_presence() {
             return true;
@@ -242,7 +242,7 @@ impl Values<'_> {
         !(is_message && depth >= DEPTH_MAX) && self.random.below(2) == 1
     }
 
-    /// One of several fields; deep within, none that is a message.
+    /// A random field of a oneof. Beyond the depth limit it is no message.
     fn chosen(&mut self, oneof: &OneofDescriptor, depth: usize) -> Option<FieldDescriptor> {
         let is_short = depth >= DEPTH_MAX;
         let fields =
@@ -260,7 +260,7 @@ impl Values<'_> {
         let kind = field.kind();
         match &kind {
             Kind::Message(entry) if field.is_map() => {
-                // Maps have an order that differs from run to run: there is one entry at most.
+                // Maps have an order that differs between runs. Therefore a map has at most one entry.
                 let (of_key, of_value) =
                     (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
                 let entry = |_| Ok((self.key(&of_key)?, self.value(&of_value, depth)?));
@@ -324,7 +324,8 @@ mod tests {
         out
     }
 
-    /// The examples of Confluent's documentation of its wire format: `[0]` is a 0, others are their number and each index.
+    /// The examples of Confluent's documentation of its wire format. `[0]` is a 0 byte, others are the number of
+    /// indexes and each index.
     #[test]
     fn the_place_of_a_message_is_written_as_registries_have_it() {
         assert_eq!(index_of(None), [0]);

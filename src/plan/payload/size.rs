@@ -1,4 +1,4 @@
-//! How large values are: always the same, evenly spread, or lognormal by two of its percentiles; always bounded.
+//! The sizes of values: constant, uniform, or lognormal by two percentiles. All are bounded.
 
 use crate::base::Random;
 
@@ -8,20 +8,20 @@ const NORMAL_P99: f64 = 2.326_347_874_040_841;
 /// The size of values in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SizePlan {
-    /// Always this.
+    /// A constant size.
     Fixed(u32),
-    /// Every size of the range is as likely as any other.
+    /// Uniformly distributed sizes.
     Uniform {
         /// The smallest.
         least: u32,
         /// The largest.
         most: u32,
     },
-    /// Lognormal, with what is beyond a bound at the bound.
+    /// Lognormal sizes. Sizes beyond a bound are set to the bound.
     Lognormal {
-        /// Half of the sizes are smaller.
+        /// The median.
         median: f64,
-        /// One of a hundred is larger.
+        /// The 99th percentile.
         p99: f64,
         /// The smallest.
         least: u32,
@@ -31,7 +31,7 @@ pub enum SizePlan {
 }
 
 impl SizePlan {
-    /// The largest size there is.
+    /// The largest possible size.
     pub fn most(&self) -> u32 {
         match *self {
             SizePlan::Fixed(size) => size,
@@ -49,7 +49,7 @@ impl SizePlan {
             SizePlan::Lognormal { median, p99, least, most } => {
                 let sigma = (p99 / median).ln() / NORMAL_P99;
                 let size = median * (sigma * normal(random)).exp();
-                // Beyond every bound the cast ends at its own.
+                // The cast saturates beyond the bounds of `u32`.
                 (size.round() as u32).clamp(least, most)
             }
         }
@@ -81,7 +81,7 @@ mod tests {
         let at = |share: f64| f64::from(sizes_of[(share * 40_000.0) as usize]);
         assert!((at(0.5) / 400.0 - 1.0).abs() < 0.03, "{}", at(0.5));
         assert!((at(0.99) / 4_000.0 - 1.0).abs() < 0.08, "{}", at(0.99));
-        // One standard deviation above the median: exp(ln(10) / 2.326) times it.
+        // The median plus one standard deviation: exp(ln(10) / 2.326) times the median.
         assert!((at(0.841_345) / 1_076.3 - 1.0).abs() < 0.04, "{}", at(0.841_345));
         assert!(sizes_of[0] >= 48 && sizes_of[39_999] <= 9_000);
         let uniform = sizes(SizePlan::Uniform { least: 100, most: 300 });

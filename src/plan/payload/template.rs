@@ -1,10 +1,10 @@
-//! Texts with placeholders: `{"id": {{sequence}}}`. Placeholders are replaced and nothing more: a language with loops
-//! and conditions could take any time, and give a text of any length.
+//! Texts with placeholders: `{"id": {{sequence}}}`. Placeholders are replaced, and nothing else. A language with loops
+//! and conditions could take unlimited time, and produce a text of any length.
 
 use crate::base::{PartitionId, ProducerId, Random, Time};
 use crate::reader::closest;
 
-/// Random characters of a text.
+/// Largest number of random characters of a placeholder.
 const LENGTH_MAX: u64 = 1_000_000;
 const HEX: &[u8; 16] = b"0123456789abcdef";
 const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz      ";
@@ -24,7 +24,7 @@ pub struct RecordFacts {
     pub partition: PartitionId,
     /// Sequence of the record in its lane.
     pub sequence: u64,
-    /// The number of its key, with `keyed`.
+    /// The number of its key; `None` unless keys are numbered (`keyed`).
     pub key: Option<u32>,
     /// Send time of the record.
     pub now: Time,
@@ -46,7 +46,7 @@ enum Piece {
     OneOf(Vec<String>),
 }
 
-/// The placeholders, each as it would be written, with what it gives.
+/// The placeholders as written, each with its meaning.
 pub const PLACEHOLDERS: [(&str, &str); 11] = [
     ("sequence", "number of the record in its lane (producer and partition), from 0"),
     ("producer", "number of the producer"),
@@ -71,10 +71,10 @@ pub struct TemplateError {
 }
 
 impl Template {
-    /// Reads a template. `has_keys` says whether records have numbered keys.
+    /// Reads a template. `has_keys` is true if records have numbered keys.
     ///
     /// # Errors
-    /// A placeholder does not end, is not known, or lacks what it needs.
+    /// A placeholder is not closed, is unknown, or lacks its argument or keys.
     pub fn parse(text: &str, has_keys: bool) -> Result<Template, TemplateError> {
         let (mut pieces, mut characters, mut rest) = (Vec::new(), 0, text);
         while let Some((before, behind)) = rest.split_once("{{") {
@@ -204,7 +204,7 @@ pub(super) fn between(random: &mut Random, least: i64, most: i64) -> i64 {
     }
 }
 
-/// Appends random letters of this alphabet, whose number is a power of two.
+/// Appends `count` random letters of this alphabet. The number of its letters is a power of two.
 fn letters<const N: usize>(out: &mut Vec<u8>, random: &mut Random, count: u64, of: &[u8; N]) {
     let from = out.len();
     out.resize(from + count as usize, 0);
