@@ -1,8 +1,8 @@
-//! `--set path=a,b,c`: the values of a sweep, and every combination of them.
+//! `--set path=a,b,c`: the values of a sweep, and all their combinations.
 
 use super::variant::Variant;
 
-/// Most combinations of a sweep.
+/// Largest number of combinations of a sweep.
 pub const COMBINATIONS_MAX: usize = 256;
 
 /// A setting with the values it takes in turn.
@@ -10,7 +10,7 @@ pub const COMBINATIONS_MAX: usize = 256;
 pub struct Axis {
     /// Path of the setting, as in `load.rate_total`.
     pub path: String,
-    /// The values, as they are written.
+    /// The values, as written.
     pub values: Vec<String>,
 }
 
@@ -18,7 +18,7 @@ impl Axis {
     /// Reads `path=a,b,c`. Commas within quotes, brackets and braces do not separate.
     ///
     /// # Errors
-    /// There is no `=`, or a value is empty: what is wrong, with a remedy.
+    /// There is no `=`, or a value is empty. The text has the error and a remedy.
     pub fn parse(text: &str) -> Result<Axis, String> {
         let Some((path, values)) = text.split_once('=') else {
             return Err(format!(
@@ -54,11 +54,11 @@ fn separated(text: &str) -> Vec<String> {
     parts.iter().map(|part| part.trim().to_owned()).collect()
 }
 
-/// A variant for every combination of the values, those of the last axis changing fastest. Axes with one value are in
-/// all of them.
+/// A variant for every combination of the values. The values of the last axis change fastest. Axes with one value are
+/// in all variants.
 ///
 /// # Errors
-/// No axis has two values, or there are too many combinations: what is wrong, with a remedy.
+/// No axis has two values, or there are too many combinations. The text has the error and a remedy.
 pub fn combinations(axes: &[Axis]) -> Result<Vec<Variant>, String> {
     if !axes.iter().any(|axis| axis.values.len() > 1) {
         return Err(

@@ -1,5 +1,5 @@
-//! The difference of a figure between two variants: interval, probability, the smallest difference that could have been
-//! seen, and the rounds that are still needed.
+//! The difference of a figure between two variants: interval, probability, the smallest detectable difference, and the
+//! rounds that are still needed.
 //!
 //! Intervals are Student's t intervals with the standard error of the bootstrap (Hesterberg 2015, section 4): with
 //! the few rounds of a comparison, percentiles of a bootstrap are far too narrow.
@@ -13,7 +13,7 @@ use crate::base::Seed;
 pub const SIGNIFICANCE: f64 = 0.05;
 /// Probability with which the smallest detectable difference is found.
 const POWER: f64 = 0.8;
-/// More rounds than this are not worth a number.
+/// Largest number of needed rounds that is reported.
 const ROUNDS_MAX: usize = 1_000;
 
 /// Ends of a 95 % interval, in the unit of the figure.
@@ -24,11 +24,11 @@ pub type Interval = [f64; 2];
 pub struct Difference {
     /// Second minus first, in the unit of the figure.
     pub mean: f64,
-    /// 95 % interval of the difference; `None` when one round says nothing about it.
+    /// 95 % interval of the difference; `None` if a single round gives no standard error.
     pub interval: Option<Interval>,
     /// Probability of a difference at least this large if there were none (two-sided).
     pub p: Option<f64>,
-    /// Standard error of the difference and its degrees of freedom; `None` where one round says nothing about them.
+    /// Standard error of the difference and its degrees of freedom; `None` if a single round gives none.
     pub noise: Option<Noise>,
 }
 
@@ -71,8 +71,8 @@ pub fn interval(estimate: &Estimate) -> Option<Interval> {
     Some([estimate.mean - half, estimate.mean + half])
 }
 
-/// The difference between two variants. With `paired`, round i of one was made under the conditions of round i of the
-/// other, and what both share drops out. Otherwise the two are independent (Welch 1947).
+/// The difference between two variants. With `paired`, round i of both was made under the same conditions, so common
+/// effects cancel out. Otherwise the rounds are independent (Welch 1947).
 pub fn difference(first: &Sample, second: &Sample, paired: bool, seed: Seed) -> Option<Difference> {
     let is_paired = paired && first.rounds.len() == second.rounds.len() && first.rounds.len() > 1;
     let estimate = if is_paired {
@@ -102,7 +102,7 @@ fn welch(first: Estimate, second: Estimate) -> Estimate {
     Estimate { mean, error: Some((a + b).sqrt()), freedom }
 }
 
-/// Rounds without any spread say that a difference is there only from this number on.
+/// Smallest number of rounds without any spread that shows a difference.
 const ROUNDS_WITHOUT_SPREAD: usize = 3;
 
 fn probability(estimate: &Estimate, rounds: usize) -> Option<f64> {
@@ -117,7 +117,7 @@ fn probability(estimate: &Estimate, rounds: usize) -> Option<f64> {
     Some(2.0 * t.sf((estimate.mean / error).abs()))
 }
 
-/// Standard errors between 0 and a difference that is found with a probability of [`POWER`].
+/// Number of standard errors of a difference that is found with a probability of [`POWER`].
 fn span(freedom: f64, level: f64) -> Option<f64> {
     Some(t_quantile(freedom, 1.0 - level / 2.0)? + t_quantile(freedom, POWER)?)
 }

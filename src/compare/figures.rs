@@ -1,25 +1,25 @@
-//! The figures that are compared: all of the metric table, with one value for each run.
+//! The figures that are compared: all figures of the metric table, with one value per run.
 
 use crate::summary::{Better, Figure, Quantile, Scope, Summary, Unit};
 
 /// A figure of the metric table, and its name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedFigure {
-    /// As `[expect]` names it: `latency.p99`, `partition[*].lag_max`, `fault[0].recovery`.
+    /// The name in `[expect]`: `latency.p99`, `partition[*].lag_max`, `fault[0].recovery`.
     pub name: String,
     /// Meaning of the figure.
     pub figure: Figure,
-    /// Whether a comparison shows it unless all figures are asked for.
+    /// True if a comparison shows the figure by default.
     pub is_headline: bool,
 }
 
-/// Quantiles of the whole run that a comparison shows unless all are asked for; of the worst partition it shows the p99.
+/// Quantiles of the whole run that a comparison shows by default. Of the worst partition it shows the p99.
 const HEADLINE_QUANTILES: [Quantile; 4] =
     [Quantile::P50, Quantile::P95, Quantile::P99, Quantile::P999];
 
 impl NamedFigure {
-    /// All figures of runs with this number of `[[fault]]` and of stages, in the order of the metric table. Of a figure that each
-    /// partition has, the worst partition counts.
+    /// All figures of runs with this number of `[[fault]]` and of stages, in the order of the metric table. A figure of
+    /// each partition has the value of the worst partition.
     pub fn all(faults: usize, stages: usize) -> Vec<NamedFigure> {
         let mut all = Vec::new();
         for (name, _) in Figure::names() {
@@ -36,7 +36,7 @@ impl NamedFigure {
         all
     }
 
-    /// The figure called `name`, if there is one.
+    /// The figure with this name; `None` if there is none.
     pub fn named(name: &str) -> Option<NamedFigure> {
         let figure = Figure::parse(name)?;
         let quantiles = match figure.scope {
@@ -48,8 +48,8 @@ impl NamedFigure {
         Some(NamedFigure { name: name.to_owned(), figure, is_headline })
     }
 
-    /// Its value in a run: times in milliseconds, and the worst one of several. `None` if the run does not have it, or
-    /// if an occurrence of a fault has none, such as the recovery of a partition that did not recover.
+    /// The value in a run: times in milliseconds, and the worst of several values. `None` if the run does not have the
+    /// figure, or if an occurrence of a fault has no value, for example without recovery.
     pub fn value(&self, summary: &Summary) -> Option<f64> {
         let values = self.figure.values(summary).into_iter().map(|(_, value)| value);
         let values: Option<Vec<f64>> = match self.figure.scope {

@@ -1,7 +1,8 @@
-//! Several figures at once: probabilities adjusted so that all of them together are wrong in 5 % of comparisons.
+//! Several figures at once: probabilities adjusted so that 5 % of comparisons of equal variants have an error in any
+//! figure.
 
-/// The probabilities adjusted by Holm's method (Holm 1979), in the order of `p`. A figure is different when its
-/// adjusted probability is at most the level that is wanted for all of them.
+/// The probabilities adjusted by Holm's method (Holm 1979), in the order of `p`. A figure differs if its adjusted
+/// probability is at most the level for all figures together.
 pub fn adjusted(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|a, b| p[*a].total_cmp(&p[*b]));

@@ -1,4 +1,5 @@
-//! A comparison as one page: the sentence, each figure with its rounds and interval as a drawing, and tables of all.
+//! A comparison as one page: the sentence, a drawing of each figure with its rounds and interval, and tables of all
+//! figures.
 
 use maud::{Markup, html};
 
@@ -14,7 +15,7 @@ const ROW: usize = 22;
 /// Start and end of the axis of a drawing. Names are before it.
 const AXIS: (f64, f64) = (0.30, 0.97);
 
-/// The page of a comparison, with the advice that follows from it. Every text in it is escaped.
+/// The page of a comparison with its advice. All texts are escaped.
 pub fn comparison_page(compared: &SideBySide, advice: &[Advice]) -> String {
     let title = format!("{} compared · lanekeeper", compared.scenario);
     html_document(&title, &content(compared, advice))
@@ -86,14 +87,14 @@ fn head(compared: &SideBySide) -> Markup {
     }
 }
 
-/// Whether any two values are not the same.
+/// True if two values differ.
 fn differs(row: &MetricRow) -> bool {
     let mut all = row.values.iter().flat_map(|value| &value.rounds);
     let first = all.next();
     all.any(|value| Some(value) != first)
 }
 
-/// The labels of an axis: a whole number has no half.
+/// The labels of an axis, as shares of its length. For counts below 2 there is no label in the middle.
 fn ticks(row: &MetricRow, largest: f64) -> &'static [f64] {
     match row.unit == "count" && largest < 2.0 {
         true => &[0.0, 1.0],
@@ -163,7 +164,7 @@ fn variant_row(value: &MetricValue, y: usize, largest: f64) -> Markup {
     }
 }
 
-/// A name that has room beside a drawing.
+/// A name short enough for the space next to a drawing.
 fn short_name(name: &str) -> String {
     const ROOM: usize = 18;
     match name.chars().count() {
@@ -172,7 +173,7 @@ fn short_name(name: &str) -> String {
     }
 }
 
-/// The values as the text has them, each with its change.
+/// The values as in the text, each with its change.
 fn table(compared: &SideBySide, rows: &[&MetricRow], caption: &str, id: &str) -> Markup {
     html! {
         div.scroll {
@@ -255,7 +256,7 @@ fn variants(compared: &SideBySide) -> Markup {
     }
 }
 
-/// A section of lines, if there are any.
+/// A section of lines; empty without lines.
 fn list(name: &str, meaning: &str, lines: &[String]) -> Markup {
     let id = name.to_lowercase().replace(' ', "-");
     html! {

@@ -18,7 +18,7 @@ use crate::summary::{Summary, Verdict};
 /// Version of the report's JSON. Raised when a field changes its meaning or goes away, not when one is added.
 pub const LIMIT_VERSION: u32 = 1;
 
-/// Makes what follows the runs at a rate, which is given by its name.
+/// Makes the observer of the runs at a rate, from the name of the rate.
 pub type Observers<'a> = &'a dyn Fn(&str) -> Box<dyn RoundObserver>;
 
 /// The inputs that all runs of a search share.
@@ -27,19 +27,19 @@ pub struct LimitRuns<'a> {
     pub source: &'a Source,
     /// Overrides at every rate, as `path=value`.
     pub set: &'a [String],
-    /// Broker, addresses and seed.
+    /// Broker, addresses and seed from the command line.
     pub overrides: &'a Overrides,
     /// Client properties from outside the scenario.
     pub client: &'a ClientFile,
     /// Rounds at each rate.
     pub rounds: usize,
-    /// Turns true when the user ends the search.
+    /// Becomes true when the user ends the search.
     pub interrupted: watch::Receiver<bool>,
-    /// What runs have to undo.
+    /// The list of changes that runs have to undo.
     pub leftovers: Leftovers,
-    /// Follows the runs.
+    /// Makes the observers of the runs.
     pub observers: Observers<'a>,
-    /// Makes the diagnostics of a rate an error.
+    /// Turns the diagnostics of a rate into an error.
     pub to_error: ToError<'a>,
 }
 
@@ -50,29 +50,29 @@ pub struct LimitStep {
     pub rate: f64,
     /// The outcome of the rounds.
     pub outcome: RateOutcome,
-    /// Rounds that were run and count.
+    /// Rounds that were run and are valid.
     pub rounds: usize,
     /// The measured values of the expectations of scenario and search, in the round that decided.
     pub measured: Vec<String>,
-    /// The expectations that do not hold in one of the rounds; of an INVALID rate the reasons.
+    /// The expectations that fail in one of the rounds; for an INVALID rate the reasons.
     pub reasons: Vec<String>,
 }
 
-/// A search that has come to its end.
+/// A search that has ended.
 #[derive(Clone, Debug)]
 pub struct LimitSearch {
     /// The results so far.
     pub search: RateSearch,
-    /// Every rate that was tried.
+    /// All rates that were tried.
     pub steps: Vec<LimitStep>,
-    /// Whether the user ended it.
+    /// True if the user has ended the search.
     pub is_interrupted: bool,
 }
 
-/// Searches; `told` hears of each rate.
+/// Runs the search. `told` is called after each rate.
 ///
 /// # Errors
-/// A rate that gives no plan, or a run without a summary.
+/// A rate without a plan, or a run without a summary.
 pub fn find_limit(
     runs: &LimitRuns<'_>,
     settings: SearchSettings,
@@ -95,8 +95,8 @@ impl LimitRuns<'_> {
         self.set.iter().cloned().chain([rate_override(rate)]).collect()
     }
 
-    /// The rounds at a rate; `None` when the user has ended them. Rounds in virtual time run at once, others one after
-    /// another until one decides.
+    /// The rounds at a rate; `None` if the user has ended them. In virtual time all rounds are run. Otherwise they run
+    /// one after another until one decides.
     fn at(&self, rate: f64, is_first: bool) -> Result<Option<LimitStep>, Error> {
         let name = format!("{} msg/s", shown(rate));
         let variant = Variant { name: name.clone(), overrides: self.overrides_at(rate) };
@@ -174,7 +174,7 @@ fn step(rate: f64, summaries: &[Summary]) -> LimitStep {
     }
 }
 
-/// Why a scenario has no limit to search for: stages with rates of their own do not follow the rate of the load.
+/// The reason why a scenario has no limit to search for: its stages have absolute rates. `None` if it has.
 pub fn fixed_stages(source: &Source, set: &[String]) -> Option<String> {
     let (scenario, _) = read(source, set);
     let is_fixed = |rate: &Option<crate::scenario::At<StageRate>>| {
@@ -196,7 +196,7 @@ pub fn fixed_stages(source: &Source, set: &[String]) -> Option<String> {
 /// `--until 'latency.p99 < 50ms'` as an override of `[expect]`.
 ///
 /// # Errors
-/// There is no comparison in it: what is wrong, with a remedy.
+/// The text has no comparison. The error has a remedy.
 pub fn expectation_override(text: &str) -> Result<String, String> {
     let wrong = || {
         format!(
@@ -218,7 +218,7 @@ pub fn expectation_override(text: &str) -> Result<String, String> {
     })
 }
 
-/// The answer of a search.
+/// The result of a search.
 #[derive(Clone, Debug, Serialize)]
 pub struct LimitReport {
     /// Version of this format.
@@ -239,7 +239,7 @@ pub struct LimitReport {
     pub above: Option<f64>,
     /// What ended the search from above: `fails` or `invalid`.
     pub bounded_by: Option<RateOutcome>,
-    /// Whether the number of steps ended it before it was as precise as asked.
+    /// True if the number of steps ended the search before it reached its precision.
     pub is_cut_short: bool,
     /// The command that runs the highest rate that holds.
     pub command: Option<String>,
@@ -248,7 +248,7 @@ pub struct LimitReport {
 }
 
 impl LimitReport {
-    /// The line of a step, for a terminal.
+    /// A step as a line for a terminal.
     pub fn step_text(number: usize, step: &LimitStep) -> String {
         let word = match step.outcome {
             RateOutcome::Holds => "holds",
@@ -263,7 +263,7 @@ impl LimitReport {
         format!("{number:>4}  {rate:>12} msg/s  {word:<8} {what}").trim_end().to_owned() + "\n"
     }
 
-    /// The answer, for a terminal.
+    /// The result for a terminal.
     pub fn answer(&self) -> String {
         let mut out = String::from("\n");
         let reason = self.steps.iter().rev().find(|it| Some(it.rate) == self.above);
@@ -301,7 +301,7 @@ impl LimitReport {
     }
 }
 
-/// A rate with what matters of its fraction.
+/// A rate; a whole number from 1,000 on has its thousands separated.
 fn shown(rate: f64) -> String {
     match rate {
         rate if rate >= 1_000.0 && rate.fract() == 0.0 => format_count(rate as u64),

@@ -1,6 +1,6 @@
-//! Set-ups side by side: variants of a scenario, rounds of each, and what their figures say about each other.
+//! Comparisons of set-ups: variants of a scenario, rounds of each, and the statistics of their figures.
 //!
-//! The statistics are pure and have a file each.
+//! The statistics are pure functions, each in a file of its own.
 
 mod axes;
 mod difference;

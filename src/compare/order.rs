@@ -1,14 +1,14 @@
-//! In which order the variants of each round run on a real broker.
+//! The order in which the variants of each round run on a real broker.
 
 use crate::base::Seed;
 
 /// The order of `variants` in each of `rounds`: a seeded permutation that is rotated by one from round to round. Over
-/// as many rounds as there are variants, each variant has every place once, so a broker that becomes slower or faster
-/// over time favours none (a Latin square).
+/// as many rounds as variants, each variant has every place once (a Latin square). So a trend in the broker's speed
+/// favours no variant.
 pub fn balanced(variants: usize, rounds: usize, seed: Seed) -> Vec<Vec<usize>> {
     let mut first: Vec<usize> = (0..variants).collect();
     let mut random = seed.child("order", 0).random();
-    // Fisher and Yates.
+    // Fisher-Yates shuffle.
     for at in (1..variants).rev() {
         first.swap(at, random.below(at as u64 + 1) as usize);
     }

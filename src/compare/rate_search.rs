@@ -1,7 +1,7 @@
 //! The search for the highest rate that holds: doubling until a rate does not hold, then bisection.
 //!
-//! It assumes that a rate holds if a higher one does. A rate at which the tester itself fell short says nothing about the
-//! system under test: it bounds the search from above, and is named as such.
+//! The search assumes that a rate holds if a higher one does. A rate at which the load generator itself fell short
+//! decides nothing about the system under test. It bounds the search from above, with an outcome of its own.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ pub enum RateOutcome {
     Holds,
     /// An expectation does not hold in a round.
     Fails,
-    /// A run was INVALID: the tester fell short.
+    /// A run was INVALID: the load generator fell short.
     Invalid,
 }
 
@@ -24,33 +24,33 @@ pub struct SearchSettings {
     pub from: f64,
     /// The highest rate that may be tried.
     pub most: f64,
-    /// The search ends when the rate that holds is within this share of one that does not.
+    /// The search ends when the rate that holds is within this share of a rate that does not.
     pub precision: f64,
-    /// Most steps.
+    /// Largest number of steps.
     pub steps: usize,
 }
 
-/// A search: what is known, and the next rate to try.
+/// The state of a search, and its next rate.
 #[derive(Clone, Debug)]
 pub struct RateSearch {
     settings: SearchSettings,
-    /// The highest rate that holds.
+    /// The highest rate that holds; `None` if none is known.
     holds: Option<f64>,
-    /// The lowest rate that does not, and what it has shown.
+    /// The lowest rate that does not hold, and its outcome; `None` if none is known.
     above: Option<(f64, RateOutcome)>,
     done: usize,
 }
 
-/// Lowest rate that is tried: one message in a hundred seconds measures nothing in the time of a run.
+/// Lowest rate that is tried. One message in a hundred seconds measures nothing in the time of a run.
 const LEAST: f64 = 0.01;
 
 impl RateSearch {
-    /// A search that has tried nothing.
+    /// A search at its beginning.
     pub fn new(settings: SearchSettings) -> RateSearch {
         RateSearch { settings, holds: None, above: None, done: 0 }
     }
 
-    /// The next rate to try; `None` when the search is over.
+    /// The next rate to try; `None` if the search is over.
     pub fn next_rate(&self) -> Option<f64> {
         let SearchSettings { from, most, precision, steps } = self.settings;
         if self.done >= steps {
@@ -73,7 +73,7 @@ impl RateSearch {
         (next >= LEAST && is_new).then_some(next)
     }
 
-    /// Notes what the rate last asked for has shown.
+    /// Notes the outcome of the rate that was returned last.
     pub fn note(&mut self, rate: f64, outcome: RateOutcome) {
         self.done += 1;
         match outcome {
@@ -91,12 +91,12 @@ impl RateSearch {
         self.holds
     }
 
-    /// The lowest rate that does not hold, and what it has shown.
+    /// The lowest rate that does not hold, and its outcome.
     pub fn above(&self) -> Option<(f64, RateOutcome)> {
         self.above
     }
 
-    /// Whether it ended because of the number of its steps, before it was as precise as asked.
+    /// True if the number of steps ended the search before it reached its precision.
     pub fn is_cut_short(&self) -> bool {
         let SearchSettings { precision, steps, .. } = self.settings;
         let is_wide = match (self.holds, self.above) {
@@ -107,7 +107,7 @@ impl RateSearch {
     }
 }
 
-/// Five significant digits: what is printed is what was run.
+/// Rounds to five significant digits, so that the printed rate is the one that was run.
 fn rounded(rate: f64) -> f64 {
     if rate <= 0.0 {
         return 0.0;

@@ -27,7 +27,7 @@ impl RegressionRule {
     /// Reads `METRIC` or `METRIC:THRESHOLD`, where the threshold is `10%`, `5ms` or `3`.
     ///
     /// # Errors
-    /// A name that is no figure, or a threshold that does not fit it, with a remedy.
+    /// The name is no figure, or the threshold does not fit it. The text has a remedy.
     pub fn parse(text: &str) -> Result<RegressionRule, String> {
         let (metric, threshold) = text.split_once(':').unwrap_or((text, "0"));
         let Some(figure) = Figure::parse(metric) else {
@@ -60,8 +60,8 @@ impl RegressionRule {
         Ok(RegressionRule { metric: metric.to_owned(), threshold })
     }
 
-    /// The variants in which the figure is worse than in the first one by more than the threshold, in words. A figure
-    /// that was not measured in all rounds of the first variant or of another is named as well.
+    /// The variants in which the figure is worse than in the first one by more than the threshold, as text. Also those
+    /// with a round in which the figure was not measured, the first variant included.
     fn broken(&self, row: &MetricRow) -> Vec<String> {
         let first = row.values[0].value;
         let is_worse = |value: &&MetricValue| {
@@ -85,10 +85,10 @@ impl RegressionRule {
     }
 }
 
-/// All regressions of a comparison, in words.
+/// All regressions of a comparison, as text.
 ///
 /// # Errors
-/// A figure that no variant has: the rule would hold whatever happens.
+/// No variant has the figure, so the rule could never fail.
 pub fn regressions(rules: &[RegressionRule], compared: &SideBySide) -> Result<Vec<String>, String> {
     let mut all = Vec::new();
     for rule in rules {

@@ -1,8 +1,8 @@
-//! Rounds: every variant once under the same conditions.
+//! Rounds: in each, every variant is run once under the same conditions.
 //!
 //! In virtual time all variants of a round have the same seed, so they share arrivals and times of faults (common
-//! random numbers), and rounds run on all cores. On other brokers variants run one after another in a balanced order;
-//! a run that is INVALID is repeated.
+//! random numbers). Rounds run in parallel on all cores. On other brokers variants run one after another in a balanced
+//! order, and an INVALID run is repeated.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,92 +19,92 @@ use crate::run::{Observer, Options, run};
 use crate::scenario::{Diagnostic, Source};
 use crate::summary::{Summary, Verdict};
 
-/// Repetitions of a run that is INVALID.
+/// Largest number of repetitions of an INVALID run.
 pub const REPEATS_MAX: usize = 2;
 
-/// The runs to be made, and the number of rounds.
+/// The runs to make, and the number of rounds.
 #[derive(Clone, Debug)]
 pub struct RoundSettings {
     /// Rounds that count.
     pub rounds: usize,
-    /// Seed of the first round; the others follow it.
+    /// Seed of the first round. The seeds of the others follow it.
     pub seed: u64,
     /// Broker and addresses.
     pub overrides: Overrides,
     /// The runs that count.
     pub counts: Counts,
-    /// Whether a broker in real time is warmed up by a run that does not count.
+    /// True if a broker in real time is warmed up by a run that does not count.
     pub warms_up: bool,
 }
 
-/// The runs that count.
+/// The choice of the runs that count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counts {
-    /// The runs of rounds in which every variant has figures, because variants are compared.
+    /// The runs of rounds in which every run is valid, because variants are compared.
     WholeRounds,
-    /// Every valid run: variants stand for themselves.
+    /// Every valid run, because variants are not compared.
     EveryRun,
 }
 
-/// A run that was left out or made again because it was INVALID.
+/// A run that was left out or repeated because it was INVALID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidRun {
     /// The variant.
     pub variant: String,
     /// The round, from 1.
     pub round: usize,
-    /// Why its figures are not to be believed.
+    /// The reasons why its figures are not reliable.
     pub reasons: Vec<String>,
 }
 
-/// The runs that were made.
+/// The results of the rounds.
 #[derive(Clone, Debug, Default)]
 pub struct RoundsDone {
-    /// By variant: the summaries of all complete rounds, in the order of the rounds.
+    /// Index: the variant. The summaries of the rounds that count, in the order of the rounds.
     pub summaries: Vec<Vec<Summary>>,
     /// Runs that were INVALID.
     pub invalid: Vec<InvalidRun>,
-    /// Whether the user ended it before all rounds were there.
+    /// True if the user ended the runs before all rounds were complete.
     pub is_interrupted: bool,
 }
 
-/// Follows the rounds while they run: shows progress, keeps results.
+/// Follows the rounds while they run: shows progress, and stores results.
 pub trait RoundObserver: Sync {
-    /// A run begins: number `done` of `total`, and its name.
+    /// A run begins, after `done` of `total` runs. `what` is its name.
     fn begins(&self, done: usize, total: usize, what: &str);
-    /// A run was INVALID; it is made again if `is_repeated`.
+    /// A run was INVALID. It is made again if `is_repeated`.
     fn invalid(&self, _run: &InvalidRun, _is_repeated: bool) {}
-    /// The result of a run that an earlier, interrupted comparison has kept.
+    /// The stored result of a run of an earlier, interrupted comparison; `None` if there is none.
     ///
     /// # Errors
-    /// The path of the result is taken by something else.
+    /// The path of the result has other content.
     fn kept(&self, _variant: usize, _round: usize) -> Result<Option<Summary>, Error> {
         Ok(None)
     }
-    /// Whether a run in real time may begin now, after those before it.
+    /// Checks before a run in real time that it may begin.
     ///
     /// # Errors
-    /// The cluster is not as the run expects it.
+    /// The cluster is not in the state that the run expects.
     fn may_begin(&self, _plan: &Plan) -> Result<(), Error> {
         Ok(())
     }
     /// The observer of a run.
     ///
     /// # Errors
-    /// The place where its result is kept cannot be made.
+    /// The place for its result cannot be created.
     fn of_run(&self, variant: usize, round: usize, plan: &Plan)
     -> Result<Box<dyn Observer>, Error>;
     /// A run has ended.
     ///
     /// # Errors
-    /// The result cannot be kept.
+    /// The result cannot be stored.
     fn ended(&self, variant: usize, round: usize, summary: &Summary) -> Result<(), Error>;
 }
 
-/// Makes the diagnostics of a variant an error.
+/// Turns the diagnostics of a variant into an error.
 pub type ToError<'a> = &'a (dyn Fn(&Variant, &[Diagnostic]) -> Error + Sync);
 
-/// Everything the runs share.
+/// The inputs that all runs share.
 struct Rounds<'a> {
     source: &'a Source,
     variants: &'a [Variant],
@@ -116,10 +116,10 @@ struct Rounds<'a> {
     to_error: ToError<'a>,
 }
 
-/// Runs all rounds of all variants. After an interruption the complete rounds are there.
+/// Runs all rounds of all variants. After an interruption, the result has the complete rounds.
 ///
 /// # Errors
-/// A variant that is no plan, or a run without a summary.
+/// A variant without a plan, or a run without a summary.
 #[expect(clippy::too_many_arguments, reason = "each is another thing")]
 pub fn run_rounds(
     source: &Source,
@@ -159,7 +159,7 @@ impl Rounds<'_> {
         *self.interrupted.borrow()
     }
 
-    /// Every run is a task of its own; the order in which threads take them changes no result.
+    /// Runs each run as a task of its own. The order in which threads take them changes no result.
     fn simulated(&self) -> Result<RoundsDone, Error> {
         let (variants, rounds) = (self.variants.len(), self.settings.rounds);
         let total = variants * rounds;
@@ -234,7 +234,7 @@ impl Rounds<'_> {
         Ok(self.done(by_round, invalid))
     }
 
-    /// A run whose verdict is not INVALID, after at most [`REPEATS_MAX`] repetitions.
+    /// Runs until a run is not INVALID, with at most [`REPEATS_MAX`] repetitions.
     fn valid(
         &self,
         variant: usize,
@@ -279,7 +279,7 @@ impl Rounds<'_> {
         format!("{}, round {} of {}", self.variants[variant].name, round + 1, self.settings.rounds)
     }
 
-    /// The outcome of the rounds.
+    /// The results of the rounds, with only those that count.
     fn done(
         &self,
         by_round: Vec<Vec<Option<Summary>>>,
@@ -313,7 +313,7 @@ impl Rounds<'_> {
     }
 }
 
-/// Whether a run did not come to its end.
+/// True if a run was interrupted or cut off.
 fn is_cut(summary: &Summary) -> bool {
     matches!(summary.verdict, Verdict::Interrupted | Verdict::CutOff)
 }

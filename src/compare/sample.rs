@@ -23,9 +23,9 @@ pub struct Sample {
 pub struct Estimate {
     /// The mean over rounds.
     pub mean: f64,
-    /// Standard error of the mean; `None` when one round without seconds says nothing about it.
+    /// Standard error of the mean; `None` if a single round without seconds gives none.
     pub error: Option<f64>,
-    /// Degrees of freedom: values that were drawn from, minus one.
+    /// Degrees of freedom: the number of resampled values minus one.
     pub freedom: f64,
 }
 
@@ -53,13 +53,13 @@ impl Sample {
     }
 }
 
-/// The mean; 0 of no values.
+/// The mean; 0 without values.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Seconds that are drawn together, because neighbouring seconds resemble each other: the cube root of their number
-/// (Politis and Romano 1992, circular blocks).
+/// Number of seconds that are drawn together, because neighbouring seconds are correlated. It is the cube root of the
+/// number of seconds (Politis and Romano 1992, circular blocks).
 fn block_length(seconds: usize) -> usize {
     (seconds as f64).cbrt().ceil().max(1.0) as usize
 }

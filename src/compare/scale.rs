@@ -8,7 +8,7 @@ use crate::base::format_count;
 pub(super) struct Scale {
     unit: &'static str,
     factor: f64,
-    /// Whether all values are whole numbers.
+    /// True if all values are whole numbers.
     is_whole: bool,
 }
 
@@ -52,7 +52,7 @@ impl Scale {
         let (spread, value) = (spread * self.factor, value * self.factor);
         let decimals = if value >= 1_000.0 { 0 } else { decimals(value) };
         let text = format!("{spread:.decimals$}");
-        // A spread below the last digit is not 0.
+        // A spread below the last digit is not shown as 0.
         if text.trim_matches(['0', '.']).is_empty() { format!("{spread:.1e}") } else { text }
     }
 
@@ -63,7 +63,7 @@ impl Scale {
     }
 }
 
-/// Decimals for three significant digits; four are the most.
+/// Decimals for three significant digits, at most four.
 fn decimals(value: f64) -> usize {
     match value.abs() {
         it if it >= 100.0 => 0,

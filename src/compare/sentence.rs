@@ -1,4 +1,4 @@
-//! The result of a comparison in one sentence, made of its figures.
+//! The result of a comparison in one sentence.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ fn word(row: &MetricRow, change: &super::side_by_side::Change) -> String {
     }
 }
 
-/// The partition that no variant carries.
+/// The partition with which no variant keeps up.
 fn overloaded(variants: &[VariantRounds]) -> Option<String> {
     let worst = |summary: &Summary| {
         let it =
@@ -113,7 +113,7 @@ fn overloaded(variants: &[VariantRounds]) -> Option<String> {
     })
 }
 
-/// Milliseconds in the unit that reads best.
+/// Milliseconds in a suitable unit.
 pub(super) fn time(ms: f64) -> String {
     format_duration(Duration::from_nanos((ms.max(0.0) * 1e6) as u64))
 }

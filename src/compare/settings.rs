@@ -1,4 +1,4 @@
-//! The settings in which variants differ, and which of these differences make a comparison meaningless.
+//! The settings in which variants differ, and those differences that make a comparison meaningless.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use toml::Value;
 use super::variant::VariantRounds;
 use crate::scenario::{Source, merged};
 
-/// A setting that is not the same in all variants.
+/// A setting that differs between variants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SettingRow {
     /// `section.key`.
@@ -35,7 +35,7 @@ pub fn settings(source: &Source, overrides: &[String]) -> BTreeMap<String, Strin
     all
 }
 
-/// The settings that are not the same in all of `variants`.
+/// The settings that differ between `variants`.
 pub fn setting_rows(variants: &[BTreeMap<String, String>]) -> Vec<SettingRow> {
     let keys: BTreeSet<&String> = variants.iter().flat_map(BTreeMap::keys).collect();
     let rows = keys.into_iter().map(|key| SettingRow {
@@ -45,14 +45,14 @@ pub fn setting_rows(variants: &[BTreeMap<String, String>]) -> Vec<SettingRow> {
     rows.filter(|row| row.values.iter().any(|value| *value != row.values[0])).collect()
 }
 
-/// Settings that say what is sent, for how long, and what is broken.
+/// True if a setting is about the load, its length or its faults.
 fn is_load(key: &str) -> bool {
     key.starts_with("load.")
         || key == "fault"
         || ["topic.partitions", "run.duration", "run.warmup"].contains(&key)
 }
 
-/// Why these variants cannot be compared: another load, other faults, another broker. Empty if they can.
+/// The reasons why variants cannot be compared: another load, other faults, another broker. Empty if they can.
 pub fn not_comparable(rows: &[SettingRow], variants: &[VariantRounds]) -> Vec<String> {
     let shown = |value: &Option<String>| value.clone().unwrap_or("not set".to_owned());
     let of_row = |row: &SettingRow| {

@@ -14,8 +14,7 @@ use crate::summary::Better;
 /// Version of the format of a comparison. Raised when a field changes its meaning or goes away.
 pub const COMPARISON_VERSION: u32 = 1;
 
-/// A comparison: variants, settings in which they differ, and figures. The first variant is what the others are
-/// compared with.
+/// A comparison: variants, settings in which they differ, and figures. The others are compared with the first variant.
 #[derive(Clone, Debug, Serialize)]
 pub struct SideBySide {
     /// [`COMPARISON_VERSION`].
@@ -26,21 +25,21 @@ pub struct SideBySide {
     pub scenario: String,
     /// Kind of broker.
     pub broker: String,
-    /// Whether round i of each variant was made under the same conditions.
+    /// True if round i of all variants was made under the same conditions.
     pub is_paired: bool,
-    /// In the order that was asked for.
+    /// The variants, in the order of the command line.
     pub variants: Vec<VariantAccount>,
     /// Settings that are not the same in all variants.
     pub differences: Vec<SettingRow>,
     /// All figures that any variant has.
     pub metrics: Vec<MetricRow>,
-    /// Runs that were INVALID, in words.
+    /// Runs that were INVALID, as text.
     pub invalid: Vec<String>,
-    /// What a reader should know.
+    /// Remarks for the reader.
     pub notes: Vec<String>,
-    /// Regressions that were asked for and found, in words.
+    /// The regressions that were checked for and found, as text.
     pub regressions: Vec<String>,
-    /// What the comparison comes to, in one sentence.
+    /// The result of the comparison in one sentence.
     pub sentence: String,
 }
 
@@ -49,7 +48,7 @@ pub struct SideBySide {
 pub struct VariantAccount {
     /// Its name.
     pub name: String,
-    /// What is different in it, as `path=value`.
+    /// Overrides of the variant, as `path=value`.
     pub overrides: Vec<String>,
     /// `assigned` or `group`.
     pub mode: String,
@@ -62,15 +61,15 @@ pub struct VariantAccount {
 /// One figure in all variants.
 #[derive(Clone, Debug, Serialize)]
 pub struct MetricRow {
-    /// As `[expect]` names it.
+    /// The name in `[expect]`.
     pub name: String,
     /// `ms`, `count` or `number`.
     pub unit: String,
     /// `less`, `more` or `neither`.
     pub better: &'static str,
-    /// What it counts or measures.
+    /// Meaning of the figure.
     pub meaning: &'static str,
-    /// Whether the text shows it unless all figures are asked for.
+    /// True if the text shows the figure by default.
     pub is_headline: bool,
     /// One entry for each variant.
     pub values: Vec<MetricValue>,
@@ -83,15 +82,15 @@ pub struct MetricValue {
     pub variant: String,
     /// Mean over the rounds that have it; `null` if none has.
     pub value: Option<f64>,
-    /// 95 % interval of the mean; `null` if one round, or a round without the figure, says nothing about it.
+    /// 95 % interval of the mean; `null` if it has a single round, or if a round does not have the figure.
     pub interval: Option<Interval>,
     /// The value of each round.
     pub rounds: Vec<Option<f64>>,
-    /// Against the first variant; `null` for the first variant itself.
+    /// The change from the first variant; `null` for the first variant itself.
     pub change: Option<Change>,
 }
 
-/// How a figure differs from the first variant.
+/// The difference of a figure from the first variant.
 #[derive(Clone, Debug, Serialize)]
 pub struct Change {
     /// This variant minus the first one, in the figure's unit.
@@ -104,33 +103,33 @@ pub struct Change {
     pub p: Option<f64>,
     /// The same, adjusted for the number of figures.
     pub p_adjusted: Option<f64>,
-    /// In a word.
+    /// The verdict in one word.
     pub verdict: ChangeWord,
-    /// The smallest difference that these rounds would have shown with a probability of 80 %, among all figures.
+    /// The smallest difference that these rounds find with a probability of 80 %, among all figures.
     pub detectable: Option<f64>,
-    /// Rounds that would show a difference of this size with a probability of 80 %, among all figures.
+    /// Rounds that find a difference of this size with a probability of 80 %, among all figures.
     pub rounds_needed: Option<usize>,
     #[serde(skip)]
     noise: Option<Noise>,
 }
 
-/// What a change comes to.
+/// The verdict on a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeWord {
-    /// It is better than in the first variant.
+    /// The value is better than in the first variant.
     Better,
-    /// It is worse.
+    /// The value is worse.
     Worse,
-    /// It is another one, and neither value is the better one.
+    /// The value differs, and neither direction is better.
     Different,
-    /// It is the same in every round.
+    /// The value is the same in every round.
     Same,
-    /// No difference was seen, and one of a tenth would have been.
+    /// No difference was found, and one of a tenth would have been.
     Alike,
-    /// No difference was seen, and there may be a large one: more rounds would tell.
+    /// No difference was found, but a large one may exist. More rounds are needed.
     Unclear,
-    /// One round, or a round without the figure, says nothing.
+    /// A single round, or a round without the figure, decides nothing.
     Unknown,
 }
 
@@ -179,7 +178,7 @@ pub fn side_by_side(variants: &[VariantRounds], is_paired: bool, seed: Seed) -> 
     }
 }
 
-/// A figure in all variants; changes have no verdict yet.
+/// A figure in all variants, with changes that have no verdict yet.
 fn row(figure: &NamedFigure, variants: &[VariantRounds], is_paired: bool, seed: Seed) -> MetricRow {
     let rounds_of = |variant: &VariantRounds| -> Vec<Option<f64>> {
         variant.summaries.iter().map(|summary| figure.value(summary)).collect()
@@ -230,7 +229,7 @@ fn change(
     let (base, other) = (sample(first), sample(second));
     let is_whole = base.rounds.len() == first.len() && other.rounds.len() == second.len();
     let found = difference(&base, &other, is_paired && is_whole, seed)?;
-    // The rounds that have a figure may be the ones in which it is good.
+    // The rounds that have a figure may be those in which it is good.
     let found = match is_whole {
         true => found,
         false => Difference { interval: None, p: None, noise: None, ..found },
@@ -248,9 +247,9 @@ fn change(
     })
 }
 
-/// Gives each change of variant number `variant` its verdict: all figures of `rows` together are wrong in at most 5 % of
-/// comparisons. Figures that are the same in every round are no part of that, and neither are those of which no value
-/// is the better one.
+/// Sets the verdict of each change of variant number `variant`. All figures of `rows` together have an error in at most
+/// 5 % of comparisons of equal variants. Figures that are equal in every round, and figures without a better direction,
+/// do not count in that.
 fn judge<'a>(rows: impl Iterator<Item = &'a mut MetricRow>, variant: usize) {
     let mut judged: Vec<(&mut Change, f64, &'static str)> = Vec::new();
     for row in rows {
@@ -277,7 +276,7 @@ fn judge<'a>(rows: impl Iterator<Item = &'a mut MetricRow>, variant: usize) {
     }
 }
 
-/// The share of the first variant's value that a difference may have and still be called alike.
+/// A figure is called alike if a difference of this share of the first variant's value would have been found.
 const ALIKE_SHARE: f64 = 0.1;
 
 fn verdict(change: &Change, base: f64, better: &str) -> ChangeWord {
@@ -295,7 +294,7 @@ fn verdict(change: &Change, base: f64, better: &str) -> ChangeWord {
 }
 
 impl SideBySide {
-    /// The figure called `name`, if any variant has it.
+    /// The figure with this name; `None` if no variant has it.
     pub fn metric(&self, name: &str) -> Option<&MetricRow> {
         self.metrics.iter().find(|row| row.name == name)
     }

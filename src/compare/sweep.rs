@@ -1,4 +1,4 @@
-//! A sweep: the figures of every combination of some settings, a row for each.
+//! A sweep: the figures of every combination of some settings, one row each.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,7 +16,7 @@ use super::variant::{Variant, VariantRounds};
 use crate::base::Seed;
 use crate::summary::Verdict;
 
-/// Figures that a sweep shows unless others are asked for.
+/// Figures that a sweep shows by default.
 pub const SWEEP_FIGURES: [&str; 4] =
     ["achieved_per_s", "latency.p50", "latency.p99", "partition[*].lag_max"];
 
@@ -44,7 +44,7 @@ pub struct SweepTable {
     pub rows: Vec<SweepRow>,
     /// Runs that were INVALID and do not count.
     pub invalid: Vec<String>,
-    /// What a reader should know.
+    /// Remarks for the reader.
     pub notes: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ pub struct SweepRow {
     pub settings: BTreeMap<String, String>,
     /// Rounds that count.
     pub rounds: usize,
-    /// Of these, the ones in which every expectation holds.
+    /// Of these rounds, those in which every expectation holds.
     pub passed: usize,
     /// The figures, in the order of [`SweepTable::figures`].
     pub values: Vec<SweepValue>,
@@ -66,7 +66,7 @@ pub struct SweepRow {
 pub struct SweepValue {
     /// Mean over the rounds that have it; `null` if none has.
     pub value: Option<f64>,
-    /// 95 % interval of the mean; `null` if one round, or a round without the figure, says nothing about it.
+    /// 95 % interval of the mean; `null` if it has a single round, or if a round does not have the figure.
     pub interval: Option<Interval>,
     /// The value of each round.
     pub rounds: Vec<Option<f64>>,
@@ -89,7 +89,7 @@ impl SweepValue {
 }
 
 impl SweepTable {
-    /// The table of what was run.
+    /// The table of the runs.
     pub fn new(
         axes: &[Axis],
         variants: &[Variant],
@@ -122,7 +122,7 @@ impl SweepTable {
         }
     }
 
-    /// For a terminal.
+    /// The table for a terminal.
     pub fn text(&self) -> String {
         let rounds = if self.rounds == 1 { "round" } else { "rounds" };
         let mut out = format!(
@@ -155,7 +155,8 @@ impl SweepTable {
         Scale::over(&self.units[at], &values.collect::<Vec<_>>())
     }
 
-    /// A line of names, and one for each combination. What was not measured is empty; times are milliseconds.
+    /// A line of names, and a line for each combination. Values that were not measured are empty. Times are
+    /// milliseconds.
     pub fn csv(&self) -> String {
         let mut out = String::new();
         let mut head: Vec<String> = self.settings.clone();

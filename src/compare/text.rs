@@ -1,11 +1,11 @@
-//! A comparison as text: one table, what could not be told, settings, and the sentence.
+//! A comparison as text: one table, the differences that could not be found, settings, and the sentence.
 
 use std::fmt::Write;
 
 use super::scale::{Scale, percent};
 use super::side_by_side::{Change, ChangeWord, MetricRow, MetricValue, SideBySide};
 
-/// The comparison for a terminal; with `all` every figure, not only the headlines.
+/// The comparison for a terminal. With `all`, it has every figure and not only the headlines.
 pub fn text(compared: &SideBySide, all: bool) -> String {
     let mut out = format!("COMPARED  {}\n", heading(compared));
     let is_shown = |row: &&MetricRow| (all || row.is_headline) && !is_zero(row);
@@ -29,7 +29,7 @@ pub fn text(compared: &SideBySide, all: bool) -> String {
     out
 }
 
-/// What is compared, in a line.
+/// The variants and rounds in one line.
 pub(super) fn heading(compared: &SideBySide) -> String {
     let Some(first) = compared.variants.first() else { return String::new() };
     let rounds = first.seeds.len();
@@ -48,7 +48,7 @@ pub(super) fn heading(compared: &SideBySide) -> String {
     )
 }
 
-/// Whether it is 0 in every round of every variant.
+/// True if the figure is 0 in every round of every variant.
 pub(super) fn is_zero(row: &MetricRow) -> bool {
     row.values.iter().all(|value| value.rounds.iter().all(|round| *round == Some(0.0)))
 }
@@ -79,7 +79,7 @@ fn table(compared: &SideBySide, rows: &[&MetricRow]) -> Vec<Vec<String>> {
     cells
 }
 
-/// `3.21 ±0.04`; `-` for nothing measured, and `2.1 (1 of 3)` where only some rounds have a value.
+/// `3.21 ±0.04`; `-` if nothing was measured, and `2.1 (1 of 3)` if only some rounds have a value.
 pub(super) fn measured(value: &MetricValue, scale: &Scale) -> String {
     let Some(mean) = value.value else { return "-".to_owned() };
     let mean_text = scale.shown(mean);
@@ -94,7 +94,7 @@ pub(super) fn measured(value: &MetricValue, scale: &Scale) -> String {
     }
 }
 
-/// The change and what it comes to.
+/// The change with its verdict.
 pub(super) fn in_words(change: &Change) -> String {
     let size = match change.relative {
         Some(relative) => format!("{} ", percent(relative)),
@@ -111,7 +111,7 @@ pub(super) fn in_words(change: &Change) -> String {
     }
 }
 
-/// What could have been seen of each figure without a difference.
+/// The smallest detectable difference of each figure without a difference.
 pub(super) fn untold(rows: &[&MetricRow]) -> Vec<String> {
     let mut lines = Vec::new();
     for row in rows {
@@ -153,7 +153,7 @@ fn settings(compared: &SideBySide) -> String {
     format!("\nSETTINGS  that are not the same in all variants\n{}", aligned(&cells))
 }
 
-/// A heading and its lines, if there are any.
+/// A heading with its lines; nothing without lines.
 pub(super) fn section(out: &mut String, heading: &str, lines: &[String]) {
     if lines.is_empty() {
         return;

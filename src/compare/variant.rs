@@ -4,12 +4,12 @@ use crate::plan::{Overrides, Plan, compile};
 use crate::scenario::{self, Diagnostic, Source, closest};
 use crate::summary::Summary;
 
-/// One set-up that is compared: what is different in it.
+/// A set-up that is compared, with its overrides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// Its name in tables and results.
     pub name: String,
-    /// What is laid over the scenario, as `path=value`: the overrides of the command line, then its own.
+    /// Overrides of the scenario, as `path=value`: those of the command line, then those of the variant.
     pub overrides: Vec<String>,
 }
 
@@ -18,9 +18,9 @@ pub struct Variant {
 pub struct VariantRounds {
     /// Its name.
     pub name: String,
-    /// What is different in it, as `path=value`.
+    /// Overrides of the variant, as `path=value`.
     pub overrides: Vec<String>,
-    /// A summary for each round.
+    /// The summary of each round.
     pub summaries: Vec<Summary>,
 }
 
@@ -28,7 +28,7 @@ pub struct VariantRounds {
 const FORMS: &str = "`group:MEMBERS`, `group:MEMBERS:WORD` with the word `range`, `roundrobin`, `cooperative-sticky`, \
                      `static` or `consumer`, `assign`, `assign:shared`, or the name of a `[[variant]]` in the scenario";
 
-/// The words that may follow `group:MEMBERS`, and what each of them sets.
+/// The words that may follow `group:MEMBERS`, and the settings of each.
 const GROUP_WORDS: [(&str, &str); 8] = [
     ("range", "consumers.assignor=range"),
     ("roundrobin", "consumers.assignor=roundrobin"),
@@ -41,11 +41,11 @@ const GROUP_WORDS: [(&str, &str); 8] = [
 ];
 
 impl Variant {
-    /// The variants called `names`, in their order; those of the scenario if no name is given. Overrides of the command
-    /// line, `set`, hold in each of them, and a variant's own come after them.
+    /// The variants with these `names`, in their order; without names, those of the scenario. Overrides of the command
+    /// line, `set`, apply to all of them, and a variant's own come after them.
     ///
     /// # Errors
-    /// A name that is none, a name twice, or fewer than two variants: what is wrong, with a remedy.
+    /// An unknown name, a name that is given twice, or fewer than two variants. The text has a remedy.
     pub fn all(source: &Source, set: &[String], names: &[String]) -> Result<Vec<Variant>, String> {
         let (scenario, _) = scenario::read(source, set);
         let of_file = |section: &scenario::At<scenario::VariantSection>| {
@@ -76,13 +76,13 @@ impl Variant {
         Ok(variants)
     }
 
-    /// The plan of this variant of the scenario. What has no effect in it is a warning.
+    /// The plan of this variant of the scenario. A setting without effect is a warning.
     pub fn plan(&self, source: &Source, overrides: &Overrides) -> (Option<Plan>, Vec<Diagnostic>) {
         compile(source, &self.overrides, &Overrides { is_variant: true, ..overrides.clone() })
     }
 }
 
-/// The name that two variants have.
+/// A name that two variants have.
 fn repeated(variants: &[Variant]) -> Option<&str> {
     let is_twice = |at: &usize| variants[..*at].iter().any(|it| it.name == variants[*at].name);
     (0..variants.len()).find(is_twice).map(|at| variants[at].name.as_str())
@@ -102,7 +102,7 @@ fn named(name: &str, written: &[Variant]) -> Result<Variant, String> {
     Ok(Variant { name: name.to_owned(), overrides })
 }
 
-/// The setting of a short name; `None` if it is none.
+/// The settings of a short name; `None` if the name is none.
 fn short(name: &str) -> Option<Vec<String>> {
     let mut words = name.split(':');
     match (words.next()?, words.next()) {

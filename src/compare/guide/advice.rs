@@ -1,5 +1,5 @@
-//! Advice from measured figures: when explicit assignment, static members, a plain group or one shared client pays, and
-//! how many partitions a load needs. A sentence without figures is not there.
+//! Advice from measured figures: the set-up that suits a load, and the number of partitions that it needs. Only
+//! sentences with figures are given.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::compare::sample::mean;
 use crate::compare::sentence::time;
 use crate::summary::Summary;
 
-/// A sentence of advice, with the figures it rests on.
+/// A sentence of advice, with the figures that support it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Advice {
     /// The sentence.
@@ -20,12 +20,12 @@ pub struct Advice {
     pub figures: Vec<String>,
 }
 
-/// How a set-up assigns partitions to its consumers.
+/// The way in which a set-up assigns partitions to its consumers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assigning {
-    /// Explicitly, with a client for each partition.
+    /// Explicit assignment, with a client for each partition.
     Assigned,
-    /// Explicitly, with one client for all.
+    /// Explicit assignment, with one client for all partitions.
     Shared,
     /// A group with dynamic members.
     Group,
@@ -34,7 +34,7 @@ pub enum Assigning {
 }
 
 impl Assigning {
-    /// The settings of a scenario; `None` for a group that is neither of the two.
+    /// The assignment that the settings of a scenario describe.
     pub fn of(settings: &std::collections::BTreeMap<String, String>) -> Assigning {
         let is = |key: &str, value: &str| settings.get(key).is_some_and(|it| it.contains(value));
         match (is("consumers.mode", "group"), is("consumers.membership", "static")) {
@@ -46,28 +46,28 @@ impl Assigning {
     }
 }
 
-/// A set-up in a situation.
+/// A set-up and its rounds in a condition.
 #[derive(Clone, Debug)]
 pub struct SetUpRounds<'a> {
     /// Name of the set-up.
     pub name: &'a str,
-    /// How the set-up assigns partitions.
+    /// The way in which the set-up assigns partitions.
     pub assigning: Assigning,
     /// The rounds of the set-up.
     pub summaries: &'a [Summary],
 }
 
-/// The condition in which the set-ups were run.
+/// A condition, and the set-ups that were run in it.
 #[derive(Clone, Debug)]
 pub struct Situation<'a> {
-    /// The events in that condition.
+    /// The condition.
     pub condition: Condition,
     /// The set-ups.
     pub set_ups: Vec<SetUpRounds<'a>>,
 }
 
 impl<'a> Situation<'a> {
-    /// Whether explicitly assigned consumers, each with a partition, carry the load.
+    /// True if explicitly assigned consumers, one per partition, keep up with the load.
     fn keeps_up(&self) -> bool {
         let mut rounds = self.all(Assigning::Assigned).flat_map(|it| it.summaries);
         rounds.all(|summary| summary.overloaded.is_empty())
@@ -78,11 +78,11 @@ impl<'a> Situation<'a> {
     }
 }
 
-/// A question that two set-ups are compared for.
+/// A question that is answered by a comparison of two set-ups.
 struct Question {
     kind: Kind,
     evidence: Evidence,
-    /// More figures that belong to the answer.
+    /// Further figures of the answer.
     more: Vec<String>,
 }
 
@@ -99,7 +99,7 @@ enum Kind {
 /// The smallest stall that counts as one, in milliseconds: as for the blast radius.
 const STALL_MS: f64 = 100.0;
 
-/// The advice that follows from what was run.
+/// The advice that follows from the runs.
 pub fn advice(situations: &[Situation<'_>], slow: u32) -> Vec<Advice> {
     let mut questions = questions(situations, slow);
     Evidence::adjust(&mut questions.iter_mut().map(|it| &mut it.evidence).collect::<Vec<_>>());
@@ -130,7 +130,7 @@ fn questions(situations: &[Situation<'_>], slow: u32) -> Vec<Question> {
                     assigned.iter().for_each(|it| ask(Kind::CrashOfGroup, OTHERS_STALL, group, it));
                 }
                 for its in situation.all(Assigning::Static) {
-                    // The same group with dynamic members, if there is one.
+                    // The same group with dynamic members, if it was run.
                     let groups = || situation.all(Assigning::Group);
                     let same = groups().find(|group| its.name.starts_with(group.name));
                     same.or(groups().last())
@@ -148,7 +148,7 @@ fn questions(situations: &[Situation<'_>], slow: u32) -> Vec<Question> {
                     assigned.iter().for_each(|it| ask(Kind::Scaling, OTHERS_STALL, group, it));
                 }
             }
-            // Latency of what does not keep up says how long the run was.
+            // Without keeping up, the latency only depends on the length of the run.
             Condition::Quiet | Condition::Busy70 | Condition::Busy95 if situation.keeps_up() => {
                 for group in situation.all(Assigning::Group) {
                     assigned.iter().for_each(|it| ask(Kind::GroupOrAssigned, P99, group, it));
@@ -163,7 +163,7 @@ fn questions(situations: &[Situation<'_>], slow: u32) -> Vec<Question> {
     all
 }
 
-/// The sentence that a question is answered with, if its figures are clear.
+/// The answer to a question; `None` if its figures are not clear.
 fn answer(question: &Question) -> Option<Advice> {
     let evidence = &question.evidence;
     let [first, second] = &evidence.names;
@@ -215,7 +215,7 @@ fn answer(question: &Question) -> Option<Advice> {
     Some(Advice { advice, figures })
 }
 
-/// A measure of two set-ups as text, if both have it in every round.
+/// A measure of two set-ups as text; `None` unless both have it in every round.
 fn both(
     measure: Measure,
     first: &SetUpRounds<'_>,
@@ -231,7 +231,7 @@ fn both(
     Some(format!("{} {a} in {}, {b} in {}", measure.name, first.name, second.name))
 }
 
-/// Threads of two set-ups, where the system tells them.
+/// Numbers of threads of two set-ups; `None` if the system does not report them.
 fn threads(first: &SetUpRounds<'_>, second: &SetUpRounds<'_>) -> Option<String> {
     let of = |set_up: &SetUpRounds<'_>| -> Option<f64> {
         let real = set_up.summaries.iter().filter(|it| it.simulation.is_none());
@@ -243,7 +243,7 @@ fn threads(first: &SetUpRounds<'_>, second: &SetUpRounds<'_>) -> Option<String> 
     Some(format!("threads of the process {a:.0} in {}, {b:.0} in {}", first.name, second.name))
 }
 
-/// Share of the time for which a consumer may be busy without long queues.
+/// Utilisation up to which a consumer has no long queue.
 const BUSY: f64 = 0.7;
 
 /// The number of partitions that carry the load, computed from the measured rate and handling time.
@@ -262,7 +262,7 @@ fn partitions(situations: &[Situation<'_>]) -> Vec<Advice> {
         let consumers = rate * ms / 1e3;
         let count = set_up.summaries[0].partitions.len();
         let least = (consumers / BUSY).ceil().max(1.0);
-        // Work that one consumer does beside others decides nothing.
+        // With a low utilisation, the work decides nothing.
         if consumers >= BUSY {
             all.push(Advice {
                 advice: format!(

@@ -1,10 +1,10 @@
-//! Advice on a page.
+//! Advice as a section of a page.
 
 use maud::{Markup, html};
 
 use super::advice::Advice;
 
-/// A section of advice, each sentence followed by the figures it rests on; nothing without any.
+/// A section of advice, each sentence followed by its figures; empty without advice.
 pub(in crate::compare) fn advice_section(all: &[Advice]) -> Markup {
     html! {
         @if !all.is_empty() {

@@ -12,10 +12,10 @@ pub enum ClaimVerdict {
     /// The figures support the claim in at least one condition, and contradict it in none.
     #[serde(rename = "supported")]
     Supported,
-    /// The figures contradict the claim, or show no difference where one would have been seen.
+    /// The figures contradict the claim, or show that there is no relevant difference.
     #[serde(rename = "not supported")]
     NotSupported,
-    /// More rounds, or another broker, would tell.
+    /// The figures decide nothing. More rounds or another broker might.
     #[serde(rename = "inconclusive")]
     Inconclusive,
 }
@@ -23,15 +23,15 @@ pub enum ClaimVerdict {
 /// A claim with its verdict.
 #[derive(Clone, Debug, Serialize)]
 pub struct Claim {
-    /// In short.
+    /// The claim in a few words.
     pub claim: &'static str,
-    /// The claim of the guide.
+    /// The claim in the words of the guide.
     pub guide: &'static str,
     /// The verdict.
     pub verdict: ClaimVerdict,
-    /// Why, with figures.
+    /// The reasons, with figures.
     pub because: Vec<String>,
-    /// The command that repeats it.
+    /// The command that repeats the runs.
     pub command: String,
 }
 

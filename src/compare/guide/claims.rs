@@ -12,12 +12,12 @@ use crate::summary::Summary;
 
 use Condition::{Busy70, Busy95, Crash, MembershipChange, Quiet, Slow};
 
-/// A claim that set-ups differ: option 2 has less of a measure than another set-up.
+/// A claim about a difference: option 2 has less of a measure than another set-up.
 struct Difference {
     claim: &'static str,
     guide: &'static str,
     measures: &'static [(Condition, Measure)],
-    /// Whether option 1 and its other assignors are compared with option 2 as well as Before.
+    /// True if option 1 and its other assignors are compared with option 2 in addition to Before.
     with_groups: bool,
 }
 
@@ -77,7 +77,7 @@ const DIFFERENCES: [Difference; 8] = [
     },
 ];
 
-/// The verdicts of a suite. `command` makes the command that runs these set-ups in this condition.
+/// The verdicts of a suite. `command` returns the command that runs the given set-ups in the given condition.
 pub fn claims(
     suite: &GuideSuite,
     results: &[VariantRounds],
@@ -152,7 +152,7 @@ fn verdict(evidence: &[Evidence]) -> ClaimVerdict {
     }
 }
 
-/// The figures, with what they show.
+/// The figures, with the outcome of each test.
 fn because(evidence: &[Evidence]) -> Vec<String> {
     let word = |shown: Shown| match shown {
         Shown::Less => "lower",
@@ -163,7 +163,7 @@ fn because(evidence: &[Evidence]) -> Vec<String> {
     evidence.iter().map(|it| format!("{}: {}", word(it.shown()), it.text())).collect()
 }
 
-/// Order holds wherever a partition has one owner at a time, in a group as well.
+/// The claim about order. Order is kept while a partition has one owner at a time, also in a group.
 fn ordering(
     suite: &GuideSuite,
     results: &[VariantRounds],

@@ -3,17 +3,17 @@
 /// The condition of a run of the guide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
-    /// No fault, and consumers with little to do.
+    /// No fault, and consumers with low utilisation.
     Quiet,
-    /// The busiest consumer of Before is busy for 70 % of the time.
+    /// The busiest consumer of Before has a utilisation of 70 %.
     Busy70,
-    /// The busiest consumer of Before is busy for 95 % of the time.
+    /// The busiest consumer of Before has a utilisation of 95 %.
     Busy95,
-    /// One partition is busy for two thirds of the time.
+    /// The consumer of one partition has a utilisation of two thirds.
     Slow,
     /// A consumer crashes.
     Crash,
-    /// A consumer leaves in order and comes back, as in a deployment.
+    /// A consumer leaves in order and returns, as in a deployment.
     MembershipChange,
 }
 
@@ -30,12 +30,12 @@ impl Condition {
         }
     }
 
-    /// Whether one client for all partitions is run as well.
+    /// True if one client for all partitions is run as well.
     pub(super) fn has_shared(self) -> bool {
         matches!(self, Condition::Quiet | Condition::Busy95)
     }
 
-    /// Whether other assignors and memberships of option 1 are run as well.
+    /// True if other assignors and memberships of option 1 are run as well.
     pub(super) fn has_all_groups(self) -> bool {
         matches!(self, Condition::Crash | Condition::MembershipChange)
     }

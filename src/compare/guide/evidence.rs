@@ -1,4 +1,4 @@
-//! One figure of two set-ups in one condition, and whether it is lower in the second one.
+//! A figure of two set-ups in one condition, and the test whether it is lower in the second one.
 
 use crate::base::Seed;
 use crate::compare::difference::{Difference, SIGNIFICANCE, difference};
@@ -9,15 +9,15 @@ use crate::summary::Summary;
 
 use super::condition::Condition;
 
-/// A figure of a run, for which less is better; `None` if the run does not have it.
+/// A figure of a run for which less is better; `None` if the run does not have it.
 pub(super) type Reading = fn(&Summary, slow: u32) -> Option<f64>;
 
-/// The figure of a test, and how it is shown.
+/// The figure of a test, and its presentation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measure {
     /// Name of the figure.
     pub(super) name: &'static str,
-    /// Whether values are milliseconds.
+    /// True if values are milliseconds.
     pub(super) is_time: bool,
     /// The value in a summary.
     pub(super) read: Reading,
@@ -26,15 +26,15 @@ pub(super) struct Measure {
 /// A test of a claim: a measure in two set-ups.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
-    /// In which condition.
+    /// The condition.
     pub(super) condition: Condition,
-    /// The set-ups that are compared.
+    /// The measure that is compared.
     pub(super) measure: Measure,
     /// Names of the two set-ups.
     pub(super) names: [String; 2],
-    /// Their means.
+    /// Means of the measure in both.
     pub(super) means: [f64; 2],
-    /// The reference for differences: the first mean, or 1 for logarithms.
+    /// Reference for relative differences: the first mean, or 1 for logarithms.
     base: f64,
     found: Difference,
     p_adjusted: Option<f64>,
@@ -47,9 +47,9 @@ pub(super) enum Shown {
     Less,
     /// The second set-up has more.
     More,
-    /// No difference was seen, and one of a tenth would have been.
+    /// There is no relevant difference: one of a tenth would have been found.
     Alike,
-    /// More rounds would tell.
+    /// More rounds are needed.
     Unclear,
 }
 
@@ -68,7 +68,7 @@ impl Evidence {
             values.filter(|values| !values.is_empty()).map(Sample::of_rounds)
         };
         let (first, second) = (sample(rounds[0].1)?, sample(rounds[1].1)?);
-        // Times of two set-ups differ by a factor, and the factor varies less over rounds than the difference.
+        // Times of two set-ups differ by a factor, which varies less over rounds than the difference.
         let is_logarithm =
             measure.is_time && first.rounds.iter().chain(&second.rounds).all(|it| *it > 0.0);
         let scaled = |sample: &Sample| match is_logarithm {
@@ -126,7 +126,7 @@ impl Evidence {
     }
 }
 
-/// Differences below this share of a value are called none.
+/// Differences below this share of a value do not count.
 const IRRELEVANT_SHARE: f64 = 0.02;
 
 #[cfg(test)]

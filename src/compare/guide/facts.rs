@@ -1,4 +1,4 @@
-//! Claims of the guide that are facts of a run and no differences of figures: monitoring and price.
+//! Claims of the guide that are facts and not differences of figures: monitoring and price.
 
 use super::claim::{Claim, ClaimVerdict, rounds_of};
 use super::condition::Condition;
@@ -7,10 +7,10 @@ use crate::compare::sample::mean;
 use crate::compare::variant::VariantRounds;
 use crate::summary::Summary;
 
-/// Makes the command that runs these set-ups in this condition.
+/// Returns the command that runs these set-ups in this condition.
 type Commands<'a> = &'a dyn Fn(Condition, &[String]) -> String;
 
-/// The consumer's number is that of its partition, and a slow partition is named.
+/// The claim about monitoring: a consumer has the number of its partition, and a slow partition is named.
 pub(super) fn monitoring(
     suite: &GuideSuite,
     results: &[VariantRounds],
@@ -35,7 +35,7 @@ pub(super) fn monitoring(
         verdict: match (after, found, runs) {
             (_, _, 0) => ClaimVerdict::Inconclusive,
             (0, found, runs) if found == runs => ClaimVerdict::Supported,
-            // Found in some rounds only.
+            // Found only in some rounds.
             (0, 1.., _) => ClaimVerdict::Inconclusive,
             _ => ClaimVerdict::NotSupported,
         },
@@ -54,10 +54,10 @@ pub(super) fn monitoring(
     }
 }
 
-/// A cost of a run: its name, and where a summary has it.
+/// A cost of a run: its name, and its value in a summary.
 type CostReading = (&'static str, fn(&Summary) -> Option<f64>);
 
-/// The cost of a run, as far as the operating system reports it.
+/// The costs of a run that the operating system may report.
 const COSTS: [CostReading; 4] = [
     ("CPU", |it| it.cost.cpu_s),
     ("memory", |it| it.cost.rss_max_bytes.map(|bytes| bytes as f64)),
@@ -65,7 +65,7 @@ const COSTS: [CostReading; 4] = [
     ("connections", |it| it.cost.sockets_max.map(|count| count as f64)),
 ];
 
-/// More consumers, and what they cost.
+/// The claim about the price of more consumers.
 pub(super) fn price(suite: &GuideSuite, results: &[VariantRounds], command: Commands<'_>) -> Claim {
     let (before, after) = suite.consumers;
     let ratio = f64::from(after) / f64::from(before);
@@ -80,7 +80,7 @@ pub(super) fn price(suite: &GuideSuite, results: &[VariantRounds], command: Comm
             (!all.is_empty() && !is_simulated).then(|| mean(&all)).filter(|mean| *mean > 0.0)
         };
         let (Some(a), Some(b)) = (value(first), value(second)) else { continue };
-        // Load generator and broker of the process are in both.
+        // Both values include the load generator and the broker, if it is in this process.
         is_more |= b / a > ratio * 1.1;
         because.push(format!("{name} of the whole process: {:.2} x", b / a));
     }

@@ -14,7 +14,7 @@ const VERDICTS: [(ClaimVerdict, &str, &str); 3] = [
     (ClaimVerdict::Inconclusive, "inconclusive", "#98a2b0"),
 ];
 
-/// The page of the verdicts. Every text in it is escaped.
+/// The page of the verdicts. All texts are escaped.
 pub fn guide_page(report: &GuideReport) -> String {
     let title = format!("The guide's claims with {} · lanekeeper", report.scenario);
     html_document(&title, &content(report))
@@ -63,7 +63,7 @@ fn counted(report: &GuideReport) -> String {
     )
 }
 
-/// Number of claims by verdict, as one bar.
+/// The number of claims by verdict, as one bar.
 fn drawing(report: &GuideReport) -> Markup {
     let all = report.claims.len().max(1) as f64;
     let mut from = 0.0;

@@ -9,31 +9,31 @@ fn figure(name: &str, summary: &Summary) -> Option<f64> {
     NamedFigure::named(name)?.value(summary)
 }
 
-/// The median of the response time.
+/// Median of the response time.
 pub(super) const P50: Measure =
     Measure { name: "p50", is_time: true, read: |summary, _| figure("latency.p50", summary) };
-/// 95 % of the response times are shorter.
+/// 95th percentile of the response time.
 pub(super) const P95: Measure =
     Measure { name: "p95", is_time: true, read: |summary, _| figure("latency.p95", summary) };
-/// 99 % of the response times are shorter.
+/// 99th percentile of the response time.
 pub(super) const P99: Measure =
     Measure { name: "p99", is_time: true, read: |summary, _| figure("latency.p99", summary) };
-/// 99.9 % of the response times are shorter.
+/// 99.9th percentile of the response time.
 pub(super) const P999: Measure =
     Measure { name: "p99.9", is_time: true, read: |summary, _| figure("latency.p999", summary) };
-/// Largest p99 of a partition over the median of all of them.
+/// Largest p99 of a partition divided by the median of all partitions' p99.
 pub(super) const P99_SPREAD: Measure = Measure {
     name: "largest p99 of a partition over the median one",
     is_time: false,
     read: |summary, _| figure("fairness.p99_spread", summary),
 };
-/// Longest stall of partitions that the first fault was not aimed at.
+/// Longest stall of partitions at which the first fault was not aimed.
 pub(super) const OTHERS_STALL: Measure = Measure {
     name: "longest stall of other partitions",
     is_time: true,
     read: |summary, _| figure("fault[0].others_stall", summary),
 };
-/// Time from the first fault until every partition it has hit is as it was before.
+/// Time from the first fault until every partition that it has hit has recovered.
 pub(super) const RECOVERY: Measure = Measure {
     name: "recovery",
     is_time: true,

@@ -1,4 +1,4 @@
-//! The guide as a suite: its set-ups, the conditions they meet, and a verdict on each of its claims.
+//! The guide as a suite: its set-ups, its conditions, and a verdict on each of its claims.
 
 mod advice;
 mod advice_html;

@@ -2,28 +2,29 @@
 
 use crate::plan::{PartitionUse, Plan};
 
-/// Share of the time for which the slow partition's consumer is busy, as in the scenarios of the guide's claims.
+/// Utilisation of the slow partition's consumer, as in the scenarios of the guide's claims.
 const BUSY: f64 = 0.67;
 /// The slow partition of the guide's load.
 const OF_GUIDE: u32 = 4;
 
-/// The partition whose records take longer than those of others.
+/// The partition whose records take longer than others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct SlowPartition {
     /// Id of the partition.
     pub(super) id: u32,
-    /// Seconds for each of its records in the runs with a slow partition; `None` if the load itself makes it slow.
+    /// Seconds of work for each of its records; `None` if the load itself makes it slow.
     pub(super) work_s: Option<f64>,
 }
 
 impl SlowPartition {
-    /// That of the guide's load, which sends `partition_rate` records per second to each of `partitions` partitions.
+    /// The slow partition of the guide's load, which sends `partition_rate` records per second to each of `partitions`
+    /// partitions.
     pub(super) fn of_guide(partition_rate: f64, partitions: u32) -> SlowPartition {
         SlowPartition { id: OF_GUIDE.min(partitions - 1), work_s: Some(BUSY / partition_rate) }
     }
 
-    /// That of a user's load. A partition that keeps a consumer as busy without more work is the slow one: another one
-    /// beside it would not be the slowest. Otherwise it is a partition with a median rate.
+    /// The slow partition of a user's load. If the busiest partition reaches the utilisation without more work, it is
+    /// the slow one. Otherwise the slow one is a partition with a median rate.
     pub(super) fn of_load(plan: &Plan, partition_rate: f64) -> SlowPartition {
         let utilisation = plan.utilisation();
         let busiest = utilisation.busiest_partition().filter(|it| it.consumers() >= BUSY);
@@ -68,7 +69,7 @@ mod tests {
     fn otherwise_one_with_a_median_rate_gets_work_for_its_own_rate() {
         let SlowPartition { id, work_s } =
             slow("work = { wait = \"10us\" }", "partition = \"random\"\nskew = 1.0");
-        // Zipf: the first partition gets most, the last one least.
+        // Zipf: the first partition gets most records, the last one least.
         assert!((1..5).contains(&id), "{id}");
         let rate = BUSY / work_s.expect("work");
         assert!(rate < 100.0, "the mean rate is no median of a skewed load: {rate}");

@@ -1,4 +1,4 @@
-//! The runs of the guide: its three set-ups, with and without something that goes wrong.
+//! The runs of the guide: its three set-ups, with and without faults.
 
 use super::advice::{Assigning, SetUpRounds, Situation};
 use super::condition::Condition;
@@ -20,7 +20,7 @@ pub fn guide_load() -> Source {
     Source { name: GUIDE_FILE.to_owned(), text: GUIDE_LOAD.to_owned() }
 }
 
-/// The set-ups, the conditions, and what each run has laid over the load.
+/// The set-ups, the conditions, and the overrides of the load in each run.
 #[derive(Clone, Debug)]
 pub struct GuideSuite {
     /// The load.
@@ -31,13 +31,13 @@ pub struct GuideSuite {
     pub option_1: String,
     /// The guide's option 2: a consumer assigned to each partition.
     pub option_2: String,
-    /// Consumers of Before and of the other two.
+    /// Number of consumers of Before, and of the other two set-ups.
     pub consumers: (u32, u32),
-    /// The partition that is slow.
+    /// Id of the slow partition.
     pub slow: u32,
     /// The overrides of the load in each condition, as `path=value`.
     pub conditions: Vec<(Condition, Vec<String>)>,
-    /// Set-ups that this broker does not have, and why.
+    /// Set-ups that this broker does not support, with the reasons.
     pub left_out: Vec<String>,
     runs: Vec<(Condition, Variant)>,
 }
@@ -45,21 +45,21 @@ pub struct GuideSuite {
 /// The properties of a user's load that a suite needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Saturation {
-    /// The highest rate of all producers that Before carries; `None` if it is not known.
+    /// The highest rate of all producers with which Before keeps up; `None` if it is not known.
     pub per_second: Option<f64>,
 }
 
-/// Members of Before: 8 for 18 partitions, and in proportion for other topics.
+/// Number of members of Before: 8 for 18 partitions, and in proportion for other topics.
 pub fn before_members(partitions: u32) -> u32 {
     ((f64::from(partitions) * 8.0 / 18.0).round() as u32).max(1)
 }
 
-/// The overrides of a user's load in every run: its own stages and expectations are left out.
+/// The overrides of a user's load in every run, without its stages and expectations.
 fn without_stages(plan: &Plan) -> Vec<String> {
     if plan.load.stages.is_empty() { Vec::new() } else { vec!["load.stage=[]".to_owned()] }
 }
 
-/// The overrides of a user's load for a run of this length without a fault.
+/// The overrides of a user's load for a run of `seconds` without a fault.
 pub fn quiet_overrides(plan: &Plan, seconds: u32) -> Vec<String> {
     let mut all =
         vec!["run.warmup=2s".to_owned(), format!("run.duration={seconds}s"), "fault=[]".to_owned()];
@@ -72,26 +72,26 @@ struct Lengths {
     warmup: u32,
     /// The measured window of a run without a fault.
     quiet: u32,
-    /// That of a run with a crash, and when it comes, counted from the start of the load.
+    /// The measured window of a run with a crash, and the time of the crash from the start of the load.
     crash: (u32, u32),
     /// The same for a change of members.
     change: (u32, u32),
-    /// The longest drain, unless the load decides it.
+    /// The longest drain; `None` if the load decides it.
     drain: Option<u32>,
 }
 
-/// Virtual time costs little.
+/// The durations in virtual time, which costs little.
 const IN_VIRTUAL_TIME: Lengths =
     Lengths { warmup: 2, quiet: 12, crash: (20, 7), change: (20, 7), drain: None };
-/// Three rounds in real time are 12 minutes of load, and groups take 3 s more for each start. A member of a classic group
-/// that crashes is missed after 6 s, so the time before the crash, which is as long as the time that is compared with it,
-/// is longer than that; a member that leaves in order is missed at once.
+/// The durations in real time. Three rounds take 12 minutes of load, and groups need 3 s more for each start. The crash
+/// of a member of a classic group is detected after 6 s. The time before the crash is as long as the time that is
+/// compared with it, and longer than 6 s. A member that leaves in order is removed at once.
 const IN_REAL_TIME: Lengths =
     Lengths { warmup: 1, quiet: 5, crash: (15, 7), change: (9, 4), drain: Some(5) };
 
 impl GuideSuite {
-    /// The suite for a load. `plan` is the plan of that load with a consumer assigned to each partition, and `own`
-    /// is given if it is the user's load, whose work stays as it is.
+    /// The suite for a load. `plan` is the plan of that load with a consumer assigned to each partition. `own` is given
+    /// for a user's load, whose work is not changed.
     ///
     /// # Errors
     /// The load has no rate, so nothing can be compared at a rate.
@@ -184,7 +184,7 @@ impl GuideSuite {
             .collect()
     }
 
-    /// The set-ups of each condition with their results, as advice is made of them.
+    /// The set-ups of each condition with their results, for advice.
     pub fn situations<'a>(&'a self, results: &'a [VariantRounds]) -> Vec<Situation<'a>> {
         let of = |condition: Condition| {
             let its = self.runs.iter().zip(results).filter(|((it, _), _)| *it == condition);
@@ -243,7 +243,7 @@ fn conditions(
         (Condition::MembershipChange, [times(change.0), light(), fault(change.1, "stop")].concat()),
     ];
     for (condition, share) in [(Condition::Busy70, 0.7), (Condition::Busy95, 0.95)] {
-        // The guide's load stays and its work is chosen; a user's work stays, and the rate is chosen.
+        // For the guide's load the work is chosen, and for a user's load the rate.
         let busy = match own {
             None => work(wait(share / busiest)),
             Some(Saturation { per_second: Some(most) }) => {

@@ -8,7 +8,7 @@ use super::advice::{Advice, advice_lines};
 use super::claim::{Claim, ClaimVerdict};
 use crate::compare::text::section;
 
-/// What the suite has shown.
+/// The results of the suite.
 #[derive(Clone, Debug, Serialize)]
 pub struct GuideReport {
     /// The load.
@@ -17,13 +17,13 @@ pub struct GuideReport {
     pub broker: String,
     /// Before, option 1 and option 2, as variants of `compare`.
     pub set_ups: [String; 3],
-    /// Rounds.
+    /// Number of rounds.
     pub rounds: usize,
     /// Every claim with its verdict.
     pub claims: Vec<Claim>,
-    /// What follows for the load, with the figures it rests on.
+    /// Advice for the load, with the figures that support it.
     pub advice: Vec<Advice>,
-    /// What a reader should know: set-ups that were not run, runs that were INVALID.
+    /// Remarks for the reader: set-ups that were not run, and runs that were INVALID.
     pub notes: Vec<String>,
 }
 
