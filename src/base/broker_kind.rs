@@ -1,18 +1,18 @@
-//! The kinds of broker: each is one item here and one line in [`BROKER_KINDS`].
+//! The kinds of broker. Each is one item here and one line in [`BROKER_KINDS`].
 //!
-//! A kind says what it is called and what it can do. What differs between kinds is asked of these fields, so no other
-//! code names a kind. How a run on it is made stands in a table of `run`, because that needs its adapter.
+//! A kind has a name and capabilities. Other code reads these fields, and never asks for the name of a kind. A table in
+//! `run` has the way in which a run on each kind is made, because that needs the kind's adapter.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::client_kind::ClientKind;
 
-/// Where the records go: a line of the registry.
+/// A kind of broker: a line of the registry.
 #[derive(Clone, Copy)]
 pub struct BrokerKind(&'static BrokerInfo);
 
-/// What a kind of broker says about itself.
+/// Name, texts and capabilities of a kind of broker.
 #[derive(Debug)]
 struct BrokerInfo {
     name: &'static str,
@@ -23,7 +23,7 @@ struct BrokerInfo {
     capability: Capability,
 }
 
-/// Every kind there is, in the order of `--help`. The first is the one a run has that names none.
+/// Every kind, in the order of `--help`. The first is the default.
 pub const BROKER_KINDS: &[BrokerKind] = &[BrokerKind::EMBEDDED, BrokerKind::KAFKA, BrokerKind::SIM];
 
 impl BrokerKind {
@@ -44,9 +44,9 @@ impl BrokerKind {
             takes_access: false,
             partition_bytes_max: Some(5 * 1024 * 1024),
             partition_batches_max: Some(100_000),
-            // It refuses none, but keeps no larger one.
+            // The mock cluster accepts larger batches, but does not keep them.
             batch_bytes_max: 5 * 1024 * 1024,
-            // Tried: with 2 s no group forms, because members are thrown out while the first join waits.
+            // Measured: with 2 s no group forms, because members are removed while the first join waits.
             session_timeout_min: Some(Duration::from_secs(3)),
             timing_is_real: false,
             long_polls: false,
@@ -108,7 +108,7 @@ impl BrokerKind {
             partition_batches_max: None,
             batch_bytes_max: KAFKA_BATCH_BYTES,
             session_timeout_min: None,
-            // Its times follow from the model and its settings, which is what they are for.
+            // The times follow from the model and its settings, as intended.
             timing_is_real: true,
             long_polls: true,
             replicates: true,
@@ -122,63 +122,63 @@ impl BrokerKind {
         },
     });
 
-    /// The kind a run has that names no broker and no cluster.
+    /// The kind of a run that names no broker and no cluster.
     pub fn default_kind() -> BrokerKind {
         BROKER_KINDS[0]
     }
 
-    /// The kind whose clusters are found at given addresses.
+    /// The kind of clusters at given addresses.
     #[cfg_attr(doc, doc(hidden))]
     pub fn elsewhere() -> BrokerKind {
         first(|capability| capability.is_elsewhere)
     }
 
-    /// The kind that is a model in virtual time: `explore` and `replay` have no other.
+    /// The kind that is a model in virtual time, for `explore` and `replay`.
     #[cfg_attr(doc, doc(hidden))]
     pub fn simulated() -> BrokerKind {
         first(|capability| capability.is_modelled)
     }
 
-    /// The kind of this name.
+    /// The kind with this name; `None` if there is none.
     pub fn named(name: &str) -> Option<BrokerKind> {
         BROKER_KINDS.iter().copied().find(|kind| kind.name() == name)
     }
 
-    /// Whether this build has it: some are a part of a client library.
+    /// True if this build includes the kind. Some are a part of a client library.
     pub fn is_built_in(self) -> bool {
         self.0.part_of.is_none_or(ClientKind::is_built_in)
     }
 
-    /// Its name on the command line and in results, and that of its section in a scenario.
+    /// The name on the command line and in results, and of its section in a scenario.
     pub fn name(self) -> &'static str {
         self.0.name
     }
 
-    /// What it is, for `--help`.
+    /// The description for `--help`.
     pub fn doc(self) -> &'static str {
         self.0.doc
     }
 
-    /// What its clusters are called, as in "the embedded cluster".
+    /// The name of its clusters in texts, as in "the embedded cluster".
     #[cfg_attr(doc, doc(hidden))]
     pub fn called(self) -> &'static str {
         self.0.called
     }
 
-    /// A sentence that says where a run of this kind is.
+    /// A sentence about the place of a run of this kind.
     #[cfg_attr(doc, doc(hidden))]
     pub fn here(self) -> &'static str {
         self.0.here
     }
 
-    /// What it can do.
+    /// The capabilities of the kind.
     #[cfg_attr(doc, doc(hidden))]
     pub fn capability(self) -> &'static Capability {
         &self.0.capability
     }
 }
 
-/// The first kind of which this holds; the registry has one.
+/// The first kind for which `holds` is true. The registry has one.
 fn first(holds: impl Fn(&Capability) -> bool) -> BrokerKind {
     let found = BROKER_KINDS.iter().find(|kind| holds(kind.capability()));
     found.copied().unwrap_or(BROKER_KINDS[0])

@@ -1,6 +1,6 @@
-//! Time: the only place that reads a clock.
+//! Time: the only module that reads a clock.
 //!
-//! The seed tree: every random decision comes from a named branch of one root seed.
+//! Also the seed tree: every random decision comes from a named branch of one root seed.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -18,15 +18,15 @@ pub struct Time(pub i64);
 impl Time {
     /// The run's epoch.
     pub const ZERO: Time = Time(0);
-    /// Later than anything that happens in a run.
+    /// Later than all events of a run.
     pub const NEVER: Time = Time(i64::MAX);
 
-    /// Nanoseconds from `earlier` to `self`; negative when `earlier` is in fact later.
+    /// Nanoseconds from `earlier` to `self`; negative if `earlier` is later than `self`.
     pub fn since_ns(self, earlier: Time) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// Time left from `now` until `self`, zero when it has passed.
+    /// Time left from `now` until `self`; zero if it has passed.
     pub fn remaining(self, now: Time) -> Duration {
         Duration::from_nanos(u64::try_from(self.since_ns(now)).unwrap_or(0))
     }
@@ -62,7 +62,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// The monotonic clock of a run. Cheap to copy; every copy has the same epoch.
+/// The clock of a run: monotonic time of the machine, or virtual time. Copies have the same epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     source: Source,
@@ -75,7 +75,7 @@ enum Source {
     Simulated(&'static AtomicI64),
 }
 
-/// The hand that moves a simulated clock. There is one per clock.
+/// Sets the time of a simulated clock. Each clock has one driver.
 #[derive(Debug)]
 pub struct VirtualClockDriver(&'static AtomicI64);
 
@@ -88,10 +88,9 @@ impl VirtualClockDriver {
 }
 
 impl Clock {
-    /// A clock that shows what its hand says, beginning at the epoch, which is no instant of the wall clock.
+    /// A simulated clock at its epoch, and the driver that sets it. The epoch is no instant of the wall clock.
     pub fn simulated() -> (Clock, VirtualClockDriver) {
-        // Eight bytes for each simulation that are never given back are the price of a clock that can be
-        // copied everywhere.
+        // Each simulation leaks these eight bytes, so that the clock is `Copy` without a lifetime.
         let hand: &'static AtomicI64 = Box::leak(Box::default());
         (Clock { source: Source::Simulated(hand), epoch_unix_ns: 0 }, VirtualClockDriver(hand))
     }
@@ -106,7 +105,7 @@ impl Clock {
         }
     }
 
-    /// Whether a hand moves it, and not the machine.
+    /// True if a driver sets the time, and not the machine.
     pub fn is_simulated(&self) -> bool {
         matches!(self.source, Source::Simulated(_))
     }
@@ -128,7 +127,7 @@ impl Clock {
         self.epoch_unix_ns
     }
 
-    /// An instant of the run on the wall clock, RFC 3339 in UTC, in milliseconds; `None` when simulated.
+    /// An instant of the run as wall-clock time (RFC 3339, UTC, milliseconds); `None` if simulated.
     pub fn wall_clock(&self, at: Time) -> Option<String> {
         if self.is_simulated() {
             return None;
@@ -138,7 +137,7 @@ impl Clock {
         Some(format!("{timestamp:.3}"))
     }
 
-    /// The same clock with an epoch that is `by_ns` nanoseconds earlier: what it shows grows by that.
+    /// The same clock with an epoch that is `by_ns` nanoseconds earlier, so that its times are larger by that.
     #[must_use]
     pub fn with_earlier_epoch(self, by_ns: i64) -> Clock {
         let span = Duration::from_nanos(by_ns.unsigned_abs());
@@ -152,8 +151,8 @@ impl Clock {
         Clock { source, epoch_unix_ns: self.epoch_unix_ns - by_ns }
     }
 
-    /// When this clock's epoch was, on the clock that all processes of a machine share, in nanoseconds, with how far it
-    /// may be off. `None` where the system has no such clock.
+    /// The clock's epoch on the clock that all processes of the machine share, in nanoseconds, with the error bound.
+    /// `None` if the system has no such clock.
     pub fn epoch_on_machine(&self) -> Option<(i64, i64)> {
         let reading = |_| {
             let before = self.now();
@@ -161,11 +160,11 @@ impl Clock {
             let took = self.now().since_ns(before);
             Some((machine_ns - before.0 - took / 2, took / 2 + 1))
         };
-        // The quickest of a few readings is the best.
+        // The reading that took least time is the most accurate one.
         (0..32).filter_map(reading).min_by_key(|(_, bound)| *bound)
     }
 
-    /// The smallest step seen between two readings: the resolution of every latency.
+    /// The smallest difference between two readings: the resolution of every latency.
     pub fn resolution(&self) -> Duration {
         let mut smallest_ns = i64::MAX;
         for _ in 0..64 {
@@ -182,7 +181,7 @@ impl Clock {
     }
 }
 
-/// The time since the machine was started, in nanoseconds: the same in every process of it.
+/// The machine's monotonic time in nanoseconds, which is the same in every process on it.
 #[cfg(unix)]
 fn machine_ns() -> Option<i64> {
     use rustix::time::{ClockId, clock_gettime};
@@ -195,8 +194,8 @@ fn machine_ns() -> Option<i64> {
     None
 }
 
-/// Names the clock that all processes of this machine share, and no process of another machine: the id of its boot, and
-/// the time namespace. `None` where the system does not tell, so that two machines are never taken for one.
+/// Identifies the clock that all processes of this machine share: the id of its boot, and the time namespace. `None` if
+/// the system does not report them. So two machines never have the same identifier.
 pub fn machine_clock() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = std::fs::read_link("/proc/self/ns/time").ok();
@@ -204,7 +203,7 @@ pub fn machine_clock() -> Option<String> {
     Some(format!("{} {namespace}", boot.trim()).trim_end().to_owned())
 }
 
-/// A node of the seed tree. Children are independent of each other and of the order they are asked for.
+/// A node of the seed tree. Children are independent of each other, and of the order in which they are created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(pub u64);
 

@@ -1,10 +1,10 @@
-//! The due times of many items, of which the earliest is found fast.
+//! The due times of many items, with fast access to the earliest one.
 
 use std::collections::BTreeSet;
 
 use super::Time;
 
-/// For each number from 0 on, when it is due.
+/// The due time of each number, from 0 on.
 #[derive(Debug, Default)]
 pub struct DueTimes {
     by_number: Vec<Time>,
@@ -12,12 +12,12 @@ pub struct DueTimes {
 }
 
 impl DueTimes {
-    /// `count` numbers that are never due.
+    /// `count` numbers without a due time.
     pub fn new(count: usize) -> DueTimes {
         DueTimes { by_number: vec![Time::NEVER; count], by_time: BTreeSet::new() }
     }
 
-    /// `number` is due at `at` and at no other time; with [`Time::NEVER`], not at all.
+    /// Sets the only due time of `number`; [`Time::NEVER`] removes it.
     pub fn set(&mut self, number: usize, at: Time) {
         if number >= self.by_number.len() {
             self.by_number.resize(number + 1, Time::NEVER);
@@ -34,12 +34,12 @@ impl DueTimes {
         }
     }
 
-    /// The earliest due time.
+    /// The earliest due time; [`Time::NEVER`] without any.
     pub fn first(&self) -> Time {
         self.by_time.first().map_or(Time::NEVER, |(at, _)| *at)
     }
 
-    /// The first that is due by `now`, which is not due any more.
+    /// Removes the earliest due time and returns its number; `None` if it is after `now`.
     pub fn take(&mut self, now: Time) -> Option<usize> {
         let &(at, number) = self.by_time.first()?;
         if at > now {

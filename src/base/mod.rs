@@ -1,7 +1,7 @@
-//! The vocabulary everything else speaks: ids, units, time, randomness, the record stamp, and what comes from outside:
-//! text and files.
+//! Types that all other modules use: ids, units, time, randomness and the record stamp. Also the access to text and
+//! files from outside.
 //!
-//! Nothing here knows about scenarios, brokers or actors.
+//! This module knows neither scenarios nor brokers nor actors.
 
 mod broker_kind;
 mod client_kind;
@@ -42,23 +42,22 @@ pub use units::{
 
 #[cfg(test)]
 mod defect {
-    //! Defects planted on purpose, so that a test can show that they are found. Part of the tests, never of the program.
+    //! Planted defects, for tests that show that defects are found. They are part of the tests, never of the program.
 
     use std::sync::OnceLock;
 
-    /// What is done wrongly.
+    /// A defect.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Defect {
-        /// A record counts as processed for the group as soon as it is begun.
+        /// A record counts as processed for the group when its processing begins.
         CommitFirst,
-        /// A restarted consumer reads its neighbour's partition.
+        /// A restarted consumer reads another partition.
         WrongPartition,
-        /// The coordinator takes commits of any that was a member once, in whatever generation.
+        /// The coordinator accepts commits of every former member, in any generation.
         StaleGeneration,
-        /// The coordinator of a group of the consumer protocol takes commits of any that was a member once, in whatever
-        /// epoch.
+        /// The coordinator of a group of the consumer protocol accepts commits of every former member, in any epoch.
         StaleEpoch,
-        /// The coordinator of such a group gives a partition to its next owner while the last one is giving it up.
+        /// The coordinator of such a group assigns a partition to its next owner before the last owner has revoked it.
         EarlyHandover,
     }
 
@@ -71,10 +70,10 @@ mod defect {
             (Defect::EarlyHandover, "early-handover"),
         ];
 
-        /// Names the defect of a whole test process.
+        /// Environment variable with the name of the defect of a test process.
         pub(crate) const VARIABLE: &'static str = "LANEKEEPER_TEST_DEFECT";
 
-        /// Whether it is planted in this process.
+        /// True if the defect is planted in this process.
         pub(crate) fn is_planted(self) -> bool {
             static PLANTED: OnceLock<Option<Defect>> = OnceLock::new();
             let planted = PLANTED.get_or_init(|| {

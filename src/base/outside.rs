@@ -1,10 +1,10 @@
-//! What is outside this process: text and files that come from there, and what a run has changed there.
+//! Access to the world outside of this process: text and files from there, and changes that a run makes there.
 //!
-//! * Text, such as names of files and what a stored result says, is shown as a terminal may have it.
-//! * Files that a user names or that a run has left are regular ones of a limited size, and nothing that never ends.
-//! * A change outside is noted before it is made, and until it is taken back.
+//! * Text from outside, such as names of files or texts of a stored result, is escaped for the terminal.
+//! * Files must be regular ones of a limited size, so that reading always ends.
+//! * Each change outside is listed before it is made, until it is undone.
 //!
-//! Panics in code that is not lanekeeper's: a user's handler that panics is a failure of its consumer, and no bug here.
+//! Also panics of the user's code: a handler that panics is a failure of its consumer, and no bug of this program.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::format_bytes;
 
-/// The text with escapes such as `\u{1b}` and `\n` in the place of what a terminal obeys instead of showing: control
-/// characters, line feeds, characters that turn the direction of writing, and those that cannot be seen.
+/// Replaces characters that a terminal does not show as such by escapes such as `\u{1b}` and `\n`. These are control
+/// characters, line feeds, bidirectional controls, and invisible characters.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_shown) {
         return Cow::Borrowed(text);
@@ -32,12 +32,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The path as a message may have it.
+/// The path with escapes, for messages.
 pub fn printable_path(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
 }
 
-/// Whether a terminal shows the character and does nothing else.
+/// True if a terminal shows the character and does nothing else.
 fn is_shown(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control();
@@ -48,27 +48,27 @@ fn is_shown(c: char) -> bool {
     str::from_utf8(&buffer[..length]).is_ok_and(|text| text.escape_debug().nth(1) == Some(c))
 }
 
-/// Why a file is not read.
+/// The reason why a file is not read.
 #[derive(Debug)]
 pub enum FileError {
-    /// There is none.
+    /// The file does not exist.
     Missing,
-    /// It is not a regular file, but this.
+    /// The path is not that of a regular file, but of this kind of file.
     NotRegular(&'static str),
-    /// It has more bytes than this.
+    /// The file has more bytes than this limit.
     TooLarge(u64),
-    /// The system refuses.
+    /// The operating system returned an error.
     Refused(io::Error),
 }
 
-/// The bytes of a regular file of at most `bytes_max`.
+/// The bytes of a regular file of at most `bytes_max`. Never blocks on a pipe or a device.
 ///
 /// # Errors
-/// When it is missing, a directory, a pipe, a socket or a device, larger, or not readable. Nothing is waited for.
+/// The file is missing, larger, not readable, a directory, a pipe, a socket or a device.
 pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     let file = open_up_to(path, bytes_max)?;
     let mut bytes = Vec::new();
-    // Some files have no length before they are read, and others grow meanwhile.
+    // Some files report no length before they are read, and others grow meanwhile.
     file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         return Err(FileError::TooLarge(bytes_max));
@@ -76,27 +76,27 @@ pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// Opens a regular file of any size.
+/// Opens a regular file of any size. Never blocks on a pipe or a device.
 ///
 /// # Errors
-/// When it is missing, a directory, a pipe, a socket or a device, or not readable. Nothing is waited for.
+/// The file is missing, not readable, a directory, a pipe, a socket or a device.
 pub fn open_regular(path: &Path) -> Result<File, FileError> {
     open_up_to(path, u64::MAX)
 }
 
 fn open_up_to(path: &Path, bytes_max: u64) -> Result<File, FileError> {
-    // Opening a pipe waits for its other end, so it is looked at before. A file that is exchanged in between is
-    // looked at again.
+    // Opening a pipe would block until its other end is opened, so the kind is checked before. The second check finds a
+    // file that was replaced in between.
     check(&std::fs::metadata(path)?, bytes_max)?;
     let file = File::open(path)?;
     check(&file.metadata()?, bytes_max)?;
     Ok(file)
 }
 
-/// Looks whether a path can be written to as a file: a regular one is there, or none.
+/// Checks that a path can be written as a file: it is a regular file, or does not exist.
 ///
 /// # Errors
-/// When something else is there: opening a pipe would wait for its other end.
+/// The path is of another kind, for example a pipe, whose opening would block.
 pub fn require_regular(path: &Path) -> Result<(), FileError> {
     match std::fs::metadata(path) {
         Ok(metadata) => check(&metadata, u64::MAX),
@@ -133,12 +133,12 @@ fn kind(metadata: &Metadata) -> &'static str {
 }
 
 impl FileError {
-    /// Whether there is no such file.
+    /// True if the file does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, FileError::Missing)
     }
 
-    /// What to do about it.
+    /// The remedy.
     pub fn remedy(&self) -> &'static str {
         match self {
             FileError::NotRegular("a directory") => "give the path of a file in it",
@@ -151,7 +151,7 @@ impl FileError {
     }
 }
 
-/// Why the system refuses, and what to do about it.
+/// The reason for an error of the operating system, if it is known, and a remedy.
 fn refusal(error: &io::Error) -> (Option<&'static str>, &'static str) {
     match error.kind() {
         ErrorKind::PermissionDenied => (
@@ -193,7 +193,7 @@ impl From<io::Error> for FileError {
 }
 
 impl fmt::Display for FileError {
-    /// Why, as it goes on behind `the file cannot be read: `.
+    /// The reason, as the end of the sentence `the file cannot be read: `.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FileError::Missing => f.write_str("there is no such file"),
@@ -213,30 +213,29 @@ impl fmt::Display for FileError {
     }
 }
 
-/// Changes that are not taken back yet, each with what a user does about it if the run cannot. Cheap to clone; every
-/// clone has the same list.
+/// Changes that are not undone yet, each with a remedy for the user if the run cannot undo it. Clones share one list.
 #[derive(Clone, Debug, Default)]
 pub struct Leftovers(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Leftovers {
-    /// Notes a change before it is made: `what` it is, and the remedy.
+    /// Lists a change before it is made. `what` describes it.
     pub fn add(&self, what: impl Into<String>, remedy: impl Into<String>) {
         self.lock().insert(what.into(), remedy.into());
     }
 
-    /// The change was taken back, or was not made after all.
+    /// Removes a change that was undone, or was not made.
     pub fn remove(&self, what: &str) {
         self.lock().remove(what);
     }
 
-    /// Says why a change that was noted could not be taken back.
+    /// Adds the reason why a listed change could not be undone.
     pub fn explain(&self, what: &str, why: &str) {
         if let Some(remedy) = self.lock().get_mut(what) {
             *remedy = format!("{why}; {remedy}");
         }
     }
 
-    /// What is left, a line for each.
+    /// The listed changes, one line each.
     pub fn lines(&self) -> Vec<String> {
         self.lock().iter().map(|(what, remedy)| format!("{what}: {remedy}")).collect()
     }
@@ -250,7 +249,7 @@ thread_local! {
     static IN_HANDLER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls a user's handler, or what stands in its place. The error is its panic.
+/// Calls a user's handler, or code in its place, and catches a panic.
 ///
 /// # Errors
 /// The payload of the handler's panic.
@@ -261,12 +260,12 @@ pub fn in_handler<T>(call: impl FnOnce() -> T) -> std::thread::Result<T> {
     outcome
 }
 
-/// Whether this thread is in a handler: for a panic hook, which runs before anything is caught.
+/// True if this thread is in a handler. For a panic hook, which runs before the panic is caught.
 pub fn is_in_handler() -> bool {
     IN_HANDLER.get()
 }
 
-/// The text of a panic, as it is with `panic!`.
+/// The text of a panic; `None` if its payload is no text.
 pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
@@ -322,7 +321,7 @@ mod tests {
             (at("file/below"), "a part of its path is a file, not a directory"),
             (at("a\0b"), "its name has a zero byte"),
             (at("none"), "there is no such file"),
-            // It says that it has no bytes, and has many.
+            // The file reports a length of 0, and has many bytes.
             ("/proc/self/maps".into(), "it is larger than 1 B, the limit for such a file"),
         ] {
             let refused = read_regular(&path, 1).expect_err("a refusal");

@@ -1,5 +1,5 @@
-//! A record's payload and size: the stamp every payload begins with, its byte form and the check of one that was read,
-//! and how large a record is on its way.
+//! The stamp of a record: its binary format at the beginning of a payload, writing and checking it. Also sizes of
+//! records and batches on the wire.
 //!
 //! Layout of the stamp, little endian, [`STAMP_BYTES`] in all; filler follows up to the payload's size:
 //!
@@ -16,14 +16,14 @@
 //! | 36..40 | partition |
 //! | 40..48 | run id |
 //!
-//! What all records of a partition have in common stands last, beside the filler: so a log that keeps common endings
-//! once keeps less of each.
+//! The fields that are equal in all records of a partition are last, next to the filler. A log that stores common
+//! endings once then needs less memory.
 //!
-//! A record with a key covers it as well: the checksum of the key is the seed of the payload's. A value that belongs to a
-//! schema, a template or a file has no room for a stamp: then the stamp is the value of the header [`STAMP_HEADER`], and
-//! its checksum covers key, value and stamp, in this order.
+//! The checksum covers the key as well: the hash of the key is the seed of the payload's hash. A value from a schema, a
+//! template or a file has no room for a stamp. Then the stamp is the value of the header [`STAMP_HEADER`], and its
+//! checksum covers key, value and stamp, in this order.
 //!
-//! A client compares a record's size with `message.max.bytes`, and a broker with the limit of its topic
+//! A client compares a record's size with `message.max.bytes`. A broker compares it with the limit of its topic
 //! (`max.message.bytes`).
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -33,15 +33,15 @@ use serde::{Deserialize, Serialize};
 use super::record_view::{RecordView, STAMP_HEADER};
 use super::{PartitionId, ProducerId, RunId, Time};
 
-/// Size of a stamp in bytes, and so the smallest payload.
+/// Size of a stamp in bytes, and the smallest payload.
 pub const STAMP_BYTES: usize = 48;
 
-/// Magic, version, and the byte that is reserved.
+/// Magic, version, and the reserved byte.
 const MARK: [u8; 4] = [b'L', b'K', 3, 0];
-/// What the checksum covers starts here.
+/// Offset of the first byte that the checksum covers.
 const BODY: usize = 8;
 
-/// What a record says about itself.
+/// The contents of a stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// The run that sent it.
@@ -50,47 +50,48 @@ pub struct Stamp {
     pub producer: ProducerId,
     /// The partition it was sent to.
     pub partition: PartitionId,
-    /// Its number in the lane (producer x partition).
+    /// The sequence in its lane (producer x partition).
     pub sequence: u64,
-    /// When the schedule wanted it sent.
+    /// The send time of the schedule.
     pub intended: Time,
-    /// When it was handed to the client.
+    /// The time at which the record was handed to the client.
     pub sent: Time,
 }
 
-/// What [`verify`] finds in a payload.
+/// The result of checking a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StampCheck {
-    /// A record of this run, intact.
+    /// An intact record of this run.
     Intact(Stamp),
-    /// It carries our magic, but its bytes are not the ones that were sent.
+    /// A record with the magic whose bytes are not those that were sent.
     Corrupt,
-    /// Intact, but of another run of lanekeeper.
+    /// An intact record of another run of lanekeeper.
     OtherRun(Stamp),
-    /// Not a record of lanekeeper.
+    /// A record of another program.
     OtherProducer,
 }
 
-/// Writes `stamp` over the first [`STAMP_BYTES`] of `payload` and seals it with a checksum of all
-/// that follows. The rest of `payload` is the filler and is left as it is.
+/// Writes `stamp` over the first [`STAMP_BYTES`] of `payload`, with a checksum of all bytes after it. The rest of
+/// `payload` is the filler, which does not change.
 ///
 /// # Panics
-/// When `payload` is shorter than a stamp; the plan refuses such a scenario.
+/// `payload` is shorter than a stamp. The plan refuses such a scenario.
 pub fn write_payload(stamp: &Stamp, payload: &mut [u8]) {
     write_keyed(stamp, None, payload);
 }
 
-/// As [`write_payload`], of a record with this key.
+/// The same as [`write_payload`] for a record with this key.
 fn write_keyed(stamp: &Stamp, key: Option<&[u8]>, payload: &mut [u8]) {
     assert!(payload.len() >= STAMP_BYTES, "payload of {} bytes", payload.len());
-    // The checksum reads words of eight bytes, and a processor passes on at once only what was written in one go.
+    // The checksum reads words of eight bytes. Store-to-load forwarding is only fast if a single write has stored a
+    // whole word.
     let lane = u64::from(stamp.partition.0) << 32 | u64::from(stamp.producer.0);
     write_fields(stamp, lane, payload);
     let checksum = checksum(payload, seed_of(key));
     seal(payload, checksum);
 }
 
-/// Writes a stamp, where its fields are, without its mark and checksum.
+/// Writes the fields of a stamp without its mark and checksum.
 #[inline]
 fn write_fields(stamp: &Stamp, lane: u64, payload: &mut [u8]) {
     payload[8..16].copy_from_slice(&stamp.sequence.to_le_bytes());
@@ -106,11 +107,11 @@ fn seal(payload: &mut [u8], checksum: u32) {
     payload[4..8].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// Stamps a record of a key and a value: in the value, which is at least as long as a stamp, or else in `header`, the
+/// Stamps a record with a key and a value. Without `header` the stamp is in the value. Otherwise it is in `header`, the
 /// value of the header [`STAMP_HEADER`].
 ///
 /// # Panics
-/// When there is no header and the value is shorter than a stamp; the plan refuses such a scenario.
+/// `header` is missing and the value is shorter than a stamp. The plan refuses such a scenario.
 pub fn stamp_parts(
     stamp: &Stamp,
     key: Option<&[u8]>,
@@ -124,7 +125,7 @@ pub fn stamp_parts(
     seal(header, checksum);
 }
 
-/// Checks a record in place, wherever its stamp is.
+/// Checks a record in place. Its stamp is in the value or in a header.
 #[inline]
 pub fn verify_record(record: &RecordView<'_>, run: RunId) -> StampCheck {
     match record.is_plain() {
@@ -167,12 +168,12 @@ fn verify_seeded(payload: &[u8], seed: u64, run: RunId) -> StampCheck {
     if stamp.run == run { StampCheck::Intact(stamp) } else { StampCheck::OtherRun(stamp) }
 }
 
-/// The actual send time of a payload this process stamped, without checking anything else.
+/// The send time of a payload that this process has stamped, without a check; `None` if it is too short.
 pub fn sent_time(payload: &[u8]) -> Option<Time> {
     (payload.len() >= STAMP_BYTES).then(|| Time(i64::from_le_bytes(bytes(payload, 24))))
 }
 
-/// XXH3's lower half, of what it covers in `payload`. The seed 0 is that of no seed.
+/// The lower half of XXH3 of the bytes of `payload` that the checksum covers. XXH3 without a seed has the seed 0.
 #[inline]
 fn checksum(payload: &[u8], seed: u64) -> u32 {
     let hash = match seed {
@@ -182,7 +183,7 @@ fn checksum(payload: &[u8], seed: u64) -> u32 {
     hash as u32
 }
 
-/// What a key adds to the checksum of the rest.
+/// The seed of the checksum for a key; 0 without a key.
 #[inline]
 fn seed_of(key: Option<&[u8]>) -> u64 {
     key.map_or(0, xxh3_64)
@@ -194,10 +195,10 @@ fn bytes<const N: usize>(payload: &[u8], at: usize) -> [u8; N] {
     out
 }
 
-/// librdkafka's `message.max.bytes` unless it is set.
+/// Default of librdkafka's `message.max.bytes`.
 pub const CLIENT_MESSAGE_BYTES: u64 = 1_000_000;
 
-/// What librdkafka adds to a payload before it compares: a record's fields at their longest
+/// Bytes that librdkafka adds to a payload before it compares: the longest fields of a record
 /// (`RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD`: length 5, attributes 1, time 10, offset 5, key 5, value 5, headers 5).
 const CLIENT_OVERHEAD: u64 = 36;
 
@@ -205,29 +206,29 @@ const CLIENT_OVERHEAD: u64 = 36;
 /// offset delta, two times, producer id and epoch, sequence and count.
 const BATCH_HEADER: u64 = 61;
 
-/// The largest payload a client takes with this `message.max.bytes`.
+/// The largest payload that a client accepts with this `message.max.bytes`.
 pub fn client_payload_max(message_bytes: u64) -> u64 {
     message_bytes.saturating_sub(CLIENT_OVERHEAD)
 }
 
 /// Bytes of a record batch, format version 2, with one record of this payload, uncompressed.
 pub fn batch_bytes(payload: u64) -> u64 {
-    // Attributes, time and offset after the batch's, no key, the payload with its length, no headers.
+    // Attributes, time and offset deltas, no key, the payload with its length, no headers.
     let record = 4 + varint_bytes(payload) + payload + 1;
     BATCH_HEADER + varint_bytes(record) + record
 }
 
-/// The largest payload of which a batch fits into this many bytes.
+/// The largest payload whose batch has at most this many bytes.
 pub fn batch_payload_max(bytes: u64) -> u64 {
     let mut payload = bytes.saturating_sub(batch_bytes(0));
-    // Lengths take a byte more now and then: a few steps down.
+    // Lengths may take one more byte, so a few steps down are enough.
     while payload > 0 && batch_bytes(payload) > bytes {
         payload -= 1;
     }
     payload
 }
 
-/// Bytes of a length in the variable form of the protocol: seven bits a byte, one of them for the sign.
+/// Bytes of a length as VARINT: seven bits per byte, one of them for the sign.
 fn varint_bytes(length: u64) -> u64 {
     let bits = u64::from(u64::BITS - length.leading_zeros()) + 1;
     bits.div_ceil(7)
@@ -284,7 +285,7 @@ mod tests {
             let headers = Headers::written(&headers);
             let record = RecordView { key, value: &value, headers, timestamp_ms: Some(1) };
             assert_eq!(verify_record(&record, run), StampCheck::Intact(stamp()));
-            // Its key is part of it, as is that it has none.
+            // The checksum covers the key, and the absence of a key.
             for other in [Some(&b"k-2"[..]), Some(b"k"), None].into_iter().filter(|it| *it != key) {
                 let other = RecordView { key: other, ..record };
                 assert_eq!(verify_record(&other, run), StampCheck::Corrupt, "{other:?}");
@@ -309,7 +310,8 @@ mod tests {
 
     #[test]
     fn a_batch_has_a_header_and_lengths() {
-        // One record of no bytes: 61, and length, attributes, time, offset, key, value, headers of a byte each.
+        // One record without a payload: 61 bytes, and one byte each for length, attributes, time, offset, key, value
+        // and headers.
         assert_eq!(batch_bytes(0), 68);
         assert_eq!(batch_bytes(63), 68 + 63 + 1);
         assert_eq!(batch_bytes(64), 68 + 64 + 2);

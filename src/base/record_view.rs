@@ -1,27 +1,27 @@
 //! The parts of a record: key, value, headers and timestamp; and its packed form.
 //!
-//! Most records of a load have a value and nothing else, and travel through the clients as the bytes of that value. Those
-//! that have a key or headers travel packed: as Kafka's record format has them behind the offset, that is key, value and
-//! headers, each with its length before it (a VARINT; -1 for none).
+//! Most records of a load have only a value, and clients handle them as the bytes of that value. Records with a key or
+//! headers are packed, in the layout that Kafka's record format has after the offset. That is key, value and headers,
+//! each after its length (a VARINT; -1 for none).
 
 /// The name of the header with a record's stamp.
 pub const STAMP_HEADER: &str = "lanekeeper";
 
-/// A record where it lies in a client's memory.
+/// A record in a client's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordView<'a> {
-    /// Its key, if it has one.
+    /// The key; `None` without one.
     pub key: Option<&'a [u8]>,
-    /// Its value; empty for a tombstone.
+    /// The value; empty for a tombstone.
     pub value: &'a [u8],
-    /// Its headers.
+    /// The headers.
     pub headers: Headers<'a>,
-    /// Its timestamp, milliseconds since 1970. `None` where it has none, as in a simulation.
+    /// The timestamp, in milliseconds since 1970; `None` in a simulation.
     pub timestamp_ms: Option<i64>,
 }
 
 impl<'a> From<&'a [u8]> for RecordView<'a> {
-    /// A record of a value and nothing else.
+    /// A record with only a value.
     #[inline]
     fn from(value: &'a [u8]) -> RecordView<'a> {
         RecordView { value, ..RecordView::default() }
@@ -41,13 +41,13 @@ impl<'a> From<&'a Vec<u8>> for RecordView<'a> {
 }
 
 impl<'a> RecordView<'a> {
-    /// Whether it has a value and nothing else.
+    /// True if the record has only a value.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.key.is_none() && self.headers.is_empty()
     }
 
-    /// Reads the packed form; `None` of bytes that are not one.
+    /// Reads the packed form; `None` if the bytes are not valid.
     pub fn unpack(packed: &'a [u8]) -> Option<RecordView<'a>> {
         let (key, rest) = read_bytes(packed)?;
         let (value, rest) = read_bytes(rest)?;
@@ -56,8 +56,7 @@ impl<'a> RecordView<'a> {
         Some(RecordView { key, value: value.unwrap_or_default(), headers, timestamp_ms: None })
     }
 
-    /// A record of the program's own, which is packed or a value and nothing else; empty where bytes are not the packed
-    /// form.
+    /// A record of this program, either packed or only a value. Empty if packed bytes are not valid.
     #[inline]
     pub fn of(bytes: &'a [u8], is_packed: bool) -> RecordView<'a> {
         match is_packed {
@@ -81,35 +80,35 @@ impl<'a> RecordView<'a> {
     }
 }
 
-/// The headers of a record, in the order in which they were written.
+/// The headers of a record, in the order of writing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Headers<'a>(&'a [u8]);
 
 impl<'a> Headers<'a> {
-    /// `count` headers, which are all that `bytes` have.
+    /// `count` headers in `bytes`; `None` unless `bytes` has exactly these.
     #[cfg_attr(doc, doc(hidden))]
     pub fn read(count: i32, bytes: &'a [u8]) -> Option<Headers<'a>> {
         let mut rest = bytes;
-        // Each takes a byte at least, so a large count ends with the bytes.
+        // Each takes at least one byte, so the loop with a large count ends with the bytes.
         for _ in 0..usize::try_from(count).ok()? {
             (_, rest) = read_header(rest)?;
         }
         rest.is_empty().then_some(Headers(bytes))
     }
 
-    /// The headers that [`put_header`] has written, all of them and nothing else.
+    /// The headers that [`put_header`] has written. `bytes` must have nothing else.
     #[cfg_attr(doc, doc(hidden))]
     pub fn written(bytes: &'a [u8]) -> Headers<'a> {
         Headers(bytes)
     }
 
-    /// Whether there are none.
+    /// True if there are no headers.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Name and value of each; a value may be missing. A name that is not UTF-8, as Kafka wants it, is empty.
+    /// Name and value of each header; `None` for a null value. A name that is not UTF-8 is empty.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
@@ -119,7 +118,7 @@ impl<'a> Headers<'a> {
         })
     }
 
-    /// The value of the last header of this name.
+    /// The value of the last header with this name; `None` if it is missing or null.
     pub fn get(self, name: &str) -> Option<&'a [u8]> {
         self.iter().filter(|(other, _)| *other == name).last()?.1
     }
@@ -131,7 +130,7 @@ pub fn put_header(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
     put_bytes(out, value);
 }
 
-/// A record that is kept.
+/// A record with its own memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnedRecord {
     key: Option<Vec<u8>>,
@@ -141,7 +140,7 @@ pub struct OwnedRecord {
 }
 
 impl OwnedRecord {
-    /// The record, to be looked at.
+    /// A view of the record.
     pub fn view(&self) -> RecordView<'_> {
         RecordView {
             key: self.key.as_deref(),
@@ -172,7 +171,7 @@ fn read_header(bytes: &[u8]) -> Option<(Header<'_>, &[u8])> {
     Some(((name?, value), rest))
 }
 
-/// Bytes with their length before them.
+/// Bytes after their length, and the rest. The bytes are `None` for the length -1.
 fn read_bytes(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     match read_varint(bytes)? {
         (-1, rest) => Some((None, rest)),
@@ -189,7 +188,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     out.extend_from_slice(bytes.unwrap_or_default());
 }
 
-/// Appends a VARINT: seven bits a byte, the lowest first, and the sign in the lowest bit of all.
+/// Appends a VARINT: seven bits per byte, the lowest first, zigzag-encoded.
 pub fn put_varint(out: &mut Vec<u8>, value: i32) {
     let mut rest = ((value << 1) ^ (value >> 31)) as u32;
     while rest >= 0x80 {
@@ -245,7 +244,7 @@ mod tests {
                 (name, value.map(|value| value.to_vec()))
             }).collect();
             prop_assert_eq!(read, written);
-            // What is cut off is no record.
+            // A truncated record is not valid.
             for end in 0..packed.len() {
                 prop_assert_eq!(RecordView::unpack(&packed[..end]), None);
             }

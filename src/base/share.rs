@@ -1,4 +1,4 @@
-//! A part of a run that several processes make together.
+//! The share of a process in a run by several processes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,38 +7,38 @@ use serde::{Deserialize, Serialize};
 
 use super::{PartitionId, PoolId};
 
-/// Processes that one run may have: each waits for all others.
+/// Largest number of processes of a run. Each waits for all others.
 pub const SHARES_MAX: u32 = 100;
 
-/// Which of the processes of one run this is.
+/// The number of this process among the processes of a run.
 ///
-/// Partitions and pools are divided by their numbers: share `number` of `count` has those whose number leaves a
-/// remainder of `number - 1`. As there are `count` times as many pools as a process has, producers are divided alike.
+/// Partitions and pools are divided by their ids: share `number` of `count` has those with `id % count == number - 1`.
+/// The run has `count` times the pools of one process, so producers are divided equally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Share {
-    /// From 1 on.
+    /// Number of the share, from 1 on.
     pub number: u32,
-    /// How many there are.
+    /// Number of shares.
     pub count: u32,
 }
 
 impl Share {
-    /// Whether this is the share that creates the topics, decides the start and removes the topics again.
+    /// True for the share that creates the topics, decides the start and deletes the topics.
     pub fn is_first(self) -> bool {
         self.number == 1
     }
 
-    /// Whether the consumer of `partition` is in this share.
+    /// True if the consumer of `partition` is in this share.
     pub fn reads(self, partition: PartitionId) -> bool {
         partition.0 % self.count == self.number - 1
     }
 
-    /// Whether `pool` is in this share.
+    /// True if `pool` is in this share.
     pub fn has_pool(self, pool: PoolId) -> bool {
         pool.0 % self.count == self.number - 1
     }
 
-    /// All shares of a run that has `count` of them.
+    /// All shares of a run with `count` of them.
     pub fn all(count: u32) -> impl Iterator<Item = Share> {
         (1..=count).map(move |number| Share { number, count })
     }
@@ -68,8 +68,8 @@ impl FromStr for Share {
     }
 }
 
-/// A number, or two with a plus between them: schedulers of jobs count from 0, and what they put into the arguments of a
-/// program cannot be computed with.
+/// A number, or the sum of two numbers with a plus between them. Job schedulers count from 0, and arguments cannot be
+/// computed there.
 fn sum(text: &str) -> Option<u32> {
     match text.split_once('+') {
         None => text.parse().ok(),

@@ -4,8 +4,8 @@ use std::ops::{Index, Range};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Values by number, from 0. What is in it never moves and never goes; reading never waits. It has a fixed capacity;
-/// room is taken for `CHUNK` values at a time.
+/// Values by number, from 0 on. Values are never moved or removed, and readers never wait. The capacity is fixed, and
+/// memory is allocated for `CHUNK` values at a time.
 #[derive(Debug)]
 pub struct Table<T> {
     chunks: Box<[OnceLock<Chunk<T>>]>,
@@ -14,14 +14,14 @@ pub struct Table<T> {
     writing: Mutex<()>,
 }
 
-/// Values in a row, each in a box of its own, so that room for one is small.
+/// A chunk of values. Each has a box of its own, so that an empty place is small.
 type Chunk<T> = Box<[OnceLock<Box<T>>]>;
 
-/// Values for which room is taken together.
+/// Number of values for which memory is allocated at once.
 const CHUNK: usize = 64;
 
 impl<T> Table<T> {
-    /// A table of `values`, with room for `capacity` of them, or for all if they are more.
+    /// A table of `values` with this capacity, or with that of `values` if they are more.
     pub fn new(values: impl IntoIterator<Item = T>, capacity: usize) -> Table<T> {
         let values: Vec<T> = values.into_iter().collect();
         let capacity = capacity.max(values.len());
@@ -31,7 +31,7 @@ impl<T> Table<T> {
         table
     }
 
-    /// Appends a value; false when there is no room.
+    /// Appends a value; false if the table is full.
     pub fn push(&self, value: T) -> bool {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let at = self.len.load(Ordering::Acquire);
@@ -47,7 +47,7 @@ impl<T> Table<T> {
         is_set
     }
 
-    /// Value number `at`, made with all before it when it is asked for first. `at` is less than the capacity.
+    /// Value number `at`. The first call creates it and all values before it. `at` must be less than the capacity.
     pub fn reach(&self, at: usize) -> &T
     where
         T: Default,
@@ -56,30 +56,30 @@ impl<T> Table<T> {
         &self[at]
     }
 
-    /// How many values there are.
+    /// Number of values.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
     }
 
-    /// Whether there is none.
+    /// True if the table has no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Value number `at`.
+    /// Value number `at`; `None` if it does not exist.
     #[inline]
     pub fn get(&self, at: usize) -> Option<&T> {
         let chunk = self.chunks.get(at / CHUNK)?.get()?;
         chunk[at % CHUNK].get().map(|value| &**value)
     }
 
-    /// All values there are now, in order.
+    /// All current values, in order.
     pub fn iter(&self) -> Iter<'_, T> {
         Iter { table: self, left: 0..self.len() }
     }
 }
 
-/// The values a table had when it was asked for them.
+/// The values that a table had when the iterator was created.
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     table: &'a Table<T>,

@@ -1,6 +1,6 @@
-//! Text with units: parsing what users write, and the one formatter for what they read.
+//! Text with units: parsing the texts of users, and formatting values for them.
 //!
-//! Newtypes for the numbers of the field, so that a partition is never passed for a producer.
+//! Also newtypes for ids and offsets, so that a partition cannot be passed as a producer.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,33 +8,33 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Why a text is not a quantity.
+/// The reason why a text is not a quantity.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum UnitError {
-    /// There is no number at the start.
+    /// The text does not start with a number.
     #[error("it does not start with a number")]
     NoNumber,
-    /// What stands there looks like a number and is none.
+    /// The beginning looks like a number and is none.
     #[error("`{0}` is not a number")]
     BadNumber(String),
-    /// There is a comma in the number.
+    /// The number has a comma.
     #[error("a number has no comma: decimals are written with a point")]
     Comma,
     /// The number is negative.
     #[error("it is negative")]
     Negative,
-    /// There is a number but no unit.
+    /// The number has no unit.
     #[error("the unit is missing")]
     NoUnit,
-    /// The unit is not one of this quantity's.
+    /// The unit does not belong to the quantity.
     #[error("`{0}` is not a unit of it")]
     WrongUnit(String),
-    /// The value does not fit.
+    /// The value exceeds the limit.
     #[error("it is too large")]
     TooLarge,
 }
 
-/// What kind of quantity a text should hold: names its units in messages.
+/// The kind of quantity in a text, with its units for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// A span of time.
@@ -46,7 +46,7 @@ pub enum Quantity {
 }
 
 impl Quantity {
-    /// The quantity with an article.
+    /// Name of the quantity, with an article.
     pub fn name(self) -> &'static str {
         match self {
             Quantity::Duration => "a duration",
@@ -55,7 +55,7 @@ impl Quantity {
         }
     }
 
-    /// The units a user may write.
+    /// The allowed units.
     pub fn units(self) -> &'static str {
         match self {
             Quantity::Duration => "ns, us, ms, s, m or h",
@@ -64,7 +64,7 @@ impl Quantity {
         }
     }
 
-    /// An example of it.
+    /// An example of the quantity.
     pub fn example(self) -> &'static str {
         match self {
             Quantity::Duration => "250ms",
@@ -91,7 +91,7 @@ fn split(text: &str) -> Result<(f64, &str), UnitError> {
     }
 }
 
-/// Reads digits with at most one point between them, and `_` between digits, as TOML has them.
+/// Reads digits with at most one point, and with `_` between digits like TOML; `None` for other texts.
 pub fn number(text: &str) -> Option<f64> {
     let is_digits = |part: &str| {
         let each = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
@@ -107,7 +107,7 @@ pub fn number(text: &str) -> Option<f64> {
 /// Parses `"250ms"`, `"1.5s"`, `"2h"`.
 ///
 /// # Errors
-/// Text that is no number with a unit of time, or is longer than a hundred years.
+/// The text is no number with a unit of time, or is longer than a hundred years.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let (number, unit) = split(text)?;
     let ns_per_unit = match unit {
@@ -131,7 +131,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 /// Parses `"100B"`, `"2MiB"` into bytes.
 ///
 /// # Errors
-/// Text that is no number with a unit of bytes, or is more than a petabyte.
+/// The text is no number with a unit of bytes, or is more than a petabyte.
 pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     let (number, unit) = split(text)?;
     let bytes_per_unit = match unit {
@@ -151,7 +151,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
 /// Parses `"2/s"`, `"30/m"` into events per second.
 ///
 /// # Errors
-/// Text that is no number with a unit of a rate.
+/// The text is no number with a unit of a rate.
 pub fn parse_rate(text: &str) -> Result<f64, UnitError> {
     let (number, unit) = split(text)?;
     let seconds_per_unit = match unit.replace(' ', "").as_str() {
@@ -163,7 +163,7 @@ pub fn parse_rate(text: &str) -> Result<f64, UnitError> {
     if number > 1e9 { Err(UnitError::TooLarge) } else { Ok(number / seconds_per_unit) }
 }
 
-/// A duration in the unit that reads best: `850ns`, `1.21ms`, `2.5s`, `1h`.
+/// A duration in a suitable unit: `850ns`, `1.21ms`, `2.5s`, `1h`.
 pub fn format_duration(span: Duration) -> String {
     let ns = span.as_nanos() as f64;
     match ns {
@@ -177,7 +177,7 @@ pub fn format_duration(span: Duration) -> String {
     }
 }
 
-/// Bytes in the unit that reads best: `100 B`, `2.4 MiB`.
+/// Bytes in a suitable unit: `100 B`, `2.4 MiB`.
 pub fn format_bytes(bytes: u64) -> String {
     let value = bytes as f64;
     match bytes {
@@ -201,7 +201,7 @@ pub fn format_count(count: u64) -> String {
     out
 }
 
-/// `2 CPUs`, `1.5 CPUs`, `1 CPU`.
+/// A number of CPUs: `2 CPUs`, `1.5 CPUs`, `1 CPU`.
 pub fn format_cpus(cpus: f64) -> String {
     let text = significant(cpus);
     let unit = if text == "1" { "CPU" } else { "CPUs" };
@@ -222,7 +222,7 @@ fn significant(value: f64) -> String {
     }
 }
 
-/// Most partitions a topic may have: each has a consumer and histograms of its own.
+/// Largest number of partitions of a topic. Each has a consumer and histograms of its own.
 pub const PARTITIONS_MAX: usize = 10_000;
 
 macro_rules! id {
@@ -258,8 +258,8 @@ id!(
     PoolId(u32)
 );
 id!(
-    /// How often a consumer or pool has been started. The first start is incarnation 1;
-    /// whatever an older incarnation brings is fenced.
+    /// The number of a start of a consumer or pool. The first start is incarnation 1. Results of fenced incarnations do
+    /// not count.
     Incarnation(u32)
 );
 id!(
@@ -267,20 +267,20 @@ id!(
     Offset(i64)
 );
 
-/// Tells the records of one run from those of every other.
+/// The id of a run, which its records have in their stamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunId(pub u64);
 
 impl RunId {
-    /// The id of a run from 64 random bits. The last four digits of its text follow from the eight before them, so that
-    /// names with it are told from other names.
+    /// The id of a run from 64 random bits. The last four digits of its text are a check of the eight before them, so
+    /// that names with it can be recognised.
     #[cfg_attr(doc, doc(hidden))]
     pub fn marked(bits: u64) -> RunId {
         let drawn = (bits >> 16) as u32;
         RunId((bits & !0xffff) | u64::from(RunId::check_digits(drawn)))
     }
 
-    /// Whether a run has made this name of a topic or a group: `lanekeeper-`, what it likes, and its id.
+    /// True if the name of a topic or a group has the mark of a run: `lanekeeper-`, any text, and the id.
     #[cfg_attr(doc, doc(hidden))]
     pub fn is_mark_of(name: &str) -> bool {
         let id = name.strip_prefix("lanekeeper-").and_then(|rest| rest.rsplit('-').next());
