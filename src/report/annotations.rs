@@ -1,11 +1,11 @@
-//! Annotations of a GitHub workflow: what does not hold is shown at its line of the scenario.
+//! Annotations of a GitHub workflow: each expectation that does not hold is shown at its line of the scenario.
 
 use super::stored::readable;
 use super::words::{Outcome, measured, outcome, verdict_word};
 use crate::summary::{Summary, Verdict};
 
-/// A line for each expectation that does not hold, and one for a run that decides nothing. `file` is the scenario as the
-/// workflow names it, `text` what is in it.
+/// A line for each expectation that does not hold, and one for a run that decides nothing. `file` is the path of the
+/// scenario in the workflow, and `text` its content.
 pub fn github_annotations(summary: &Summary, file: Option<&str>, text: &str) -> Vec<String> {
     let shown = readable(summary);
     let s = shown.as_deref().unwrap_or(summary);
@@ -29,7 +29,7 @@ pub fn github_annotations(summary: &Summary, file: Option<&str>, text: &str) -> 
     lines
 }
 
-/// The line of a scenario, from 1, in which an expectation is.
+/// The line of an expectation in the scenario, from 1; `None` if it is not found.
 fn line_of(text: &str, expression: &str) -> Option<usize> {
     let figure = expression.split(' ').next()?;
     let mut is_within = false;

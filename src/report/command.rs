@@ -1,11 +1,11 @@
-//! The command that makes a result again.
+//! The command that repeats a run.
 
 use std::fmt::Write;
 
 use crate::base::{BrokerKind, ClientKind};
 use crate::summary::Summary;
 
-/// The command that runs the scenario in a result directory again.
+/// The command that repeats the run of the scenario in a result directory.
 pub(super) fn command(summary: &Summary) -> String {
     let kind = BrokerKind::named(&summary.broker);
     let has_address = kind.is_some_and(|kind| kind.capability().is_elsewhere);
@@ -14,7 +14,7 @@ pub(super) fn command(summary: &Summary) -> String {
     let mut command =
         format!("lanekeeper run scenario.toml --broker {broker}{address} --seed {seed}");
     let library = ClientKind::named_in(&summary.client);
-    // A model has clients of its own.
+    // On a model there is only one client library.
     let is_chosen =
         |library: &ClientKind| summary.simulation.is_none() && *library != ClientKind::default();
     if let Some(library) = library.filter(is_chosen) {
@@ -26,7 +26,7 @@ pub(super) fn command(summary: &Summary) -> String {
     command
 }
 
-/// A word as a shell takes it.
+/// A word quoted for a shell.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-=/:,+".contains(c);
     match !text.is_empty() && text.chars().all(is_plain) {

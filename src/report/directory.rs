@@ -1,4 +1,4 @@
-//! The result directory: appended while the run goes on, so that a crash loses at most the last second. All times in
+//! The result directory. Files are appended during the run, so that a crash loses at most the last second. All times in
 //! all files count from the beginning of the load.
 //!
 //! | file | content |
@@ -13,8 +13,8 @@
 //! | `lease.jsonl` | what heals `exec` faults, while something is to be healed; `actors::exec_lease` writes it |
 //! | `host.json` | with `--broker sim`: the machine and how long it took, so that `result.json` depends on neither |
 //!
-//! A summary has the checksums of the scenario and of the files that grow, as far as they had come when it was made,
-//! and ends with its own. The log and `host.json` have none: no command reads them.
+//! A summary has the checksums of the scenario and of the files that grow, up to their length when it was made. It ends
+//! with its own checksum. The log and `host.json` have no checksum, because no command reads them.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -39,21 +39,21 @@ pub(super) const SCENARIO: &str = "scenario.toml";
 pub(super) const APPENDED: [&str; 3] = ["events.jsonl", SECONDS, "latency.hlog"];
 /// The log.
 const LOG: &str = "run.log";
-/// The summary of a run that came to its end.
+/// The summary of a run that has ended.
 pub(super) const RESULT: &str = "result.json";
-/// The summary of a run that goes on, or was cut off.
+/// The summary of a run that continues, or was cut off.
 pub(super) const SO_FAR: &str = "so-far.json";
 
-/// Why results cannot be written.
+/// The reason why results cannot be written.
 #[derive(Debug, Error)]
 pub enum DirectoryError {
-    /// The directory is there and not empty.
+    /// The directory exists and is not empty.
     #[error("`{}` is not empty; results are never overwritten: choose another --out", printable_path(.0))]
     NotEmpty(PathBuf),
-    /// The name is that of something other than a directory.
+    /// The path is not that of a directory.
     #[error("cannot write results to `{}`: it is no directory; choose another --out", printable_path(.0))]
     NotADirectory(PathBuf),
-    /// The system refuses.
+    /// The operating system returned an error.
     #[error("cannot write results to `{}`: {error}; choose another --out or make room", printable_path(.path))]
     Io {
         /// The file or directory.
@@ -73,16 +73,16 @@ pub struct ResultDirectory {
     interval_log: IntervalLog,
     /// Start of the load, from which the times in all files count.
     start: Time,
-    /// The first failure to write; after it nothing more is tried.
+    /// The first error while writing. After it, nothing more is written.
     failure: Option<io::Error>,
 }
 
 impl ResultDirectory {
-    /// Makes the directory and opens its files, so that a bad path fails before the run and not after it. A line of
-    /// `latency.hlog` is of an interval of at least `latency_interval`.
+    /// Creates the directory and opens its files, so that a wrong path fails before the run. A line of `latency.hlog`
+    /// covers an interval of at least `latency_interval`.
     ///
     /// # Errors
-    /// The directory is not empty, or the directory or a file in it cannot be made.
+    /// The directory is not empty, or the directory or a file in it cannot be created.
     pub fn create(
         path: &Path,
         scenario: &str,
@@ -113,7 +113,7 @@ impl ResultDirectory {
         })
     }
 
-    /// The load begins at `start`, in nanoseconds after 1970 on the wall clock.
+    /// Notes the start of the load. `unix_ns` is its wall-clock time in nanoseconds since 1970.
     pub fn begin(&mut self, start: Time, unix_ns: i64) {
         self.start = start;
         let written = self.interval_log.begin(&mut self.latency, start, unix_ns);
@@ -186,13 +186,13 @@ impl ResultDirectory {
         }
     }
 
-    /// Takes the lines of the files that grow from other directories, whose runs are parts of this one.
+    /// Merges the lines of the files that grow from other directories, whose runs are parts of this one.
     pub fn take_lines_of(&mut self, directories: &[PathBuf]) {
         let outs: [&mut dyn Write; 3] = [&mut self.events, &mut self.seconds, &mut self.latency];
         self.failure = self.failure.take().or(merge_lines(directories, APPENDED, outs).err());
     }
 
-    /// Hands everything to the system: what is written survives this process.
+    /// Passes all buffered lines to the operating system, which keeps them after the end of this process.
     pub fn flush(&mut self) {
         for file in [&mut self.events, &mut self.seconds, &mut self.latency] {
             let flushed = file.flush();
@@ -200,8 +200,8 @@ impl ResultDirectory {
         }
     }
 
-    /// Replaces the summary of the run so far. It is not forced to the disk: what a process has handed to the
-    /// system survives its SIGKILL, and a report only has to survive that.
+    /// Replaces the summary of the run so far. It is not synced to the disk, because only a SIGKILL must not lose it,
+    /// and the operating system keeps it then.
     pub fn so_far(&mut self, summary: &Summary) {
         self.flush();
         if self.failure.is_none() {
@@ -212,7 +212,7 @@ impl ResultDirectory {
         }
     }
 
-    /// Writes `result.json`, whole or not at all. Nothing is to come after it.
+    /// Writes `result.json` atomically, as the last file.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -245,7 +245,7 @@ impl ResultDirectory {
         Ok(text)
     }
 
-    /// Files that could not be written completely have no checksum.
+    /// The checksums. A file that could not be written completely has none.
     fn sums(&self) -> Sums {
         if self.failure.is_some() {
             return Sums::new();
@@ -256,8 +256,8 @@ impl ResultDirectory {
         sums
     }
 
-    /// Removes the directory of a run that never began: only the files made here, and the directory if nothing
-    /// else is in it.
+    /// Removes the directory of a run that never began: the files that were created here, and the directory if it is
+    /// empty then.
     pub fn discard(&self) {
         for name in APPENDED.into_iter().chain([SCENARIO, LOG, SO_FAR]) {
             let _ = std::fs::remove_file(self.path.join(name));
@@ -265,7 +265,7 @@ impl ResultDirectory {
         let _ = std::fs::remove_dir(&self.path);
     }
 
-    /// Errors while writing, with their consequences.
+    /// The first error while writing, with its consequences; `None` without one.
     pub fn failure(&self) -> Option<String> {
         self.failure.as_ref().map(|error| {
             format!(
@@ -277,7 +277,7 @@ impl ResultDirectory {
     }
 }
 
-/// A summary as it is kept.
+/// A stored summary.
 #[derive(Serialize)]
 struct Kept<'a> {
     #[serde(flatten)]
@@ -296,7 +296,7 @@ pub fn write_host(directory: &Path, record: &HostRecord) -> Result<(), Directory
     std::fs::write(&path, text + "\n").map_err(io)
 }
 
-/// Puts a file in the place of `path`, so that a reader finds the old one or the new one and never a part.
+/// Replaces the file at `path` atomically: readers see the old content or the new one.
 pub(super) fn replace(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,

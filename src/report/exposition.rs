@@ -1,7 +1,7 @@
-//! A snapshot of a run as metrics: the answer to a scrape by Prometheus, or by what reads its formats.
+//! A snapshot of a run as metrics: the response to a scrape by Prometheus or a compatible reader.
 //!
-//! Latency is in classic buckets, whose bounds are fixed. The answer in protobuf has native histograms as well, which no
-//! text format has.
+//! Latency has classic buckets with fixed bounds. The response in protobuf also has native histograms, which no text
+//! format has.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,7 +21,7 @@ use super::snapshot::{
 };
 use crate::summary::Verdict;
 
-/// A format of the answer.
+/// A format of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpositionFormat {
     /// Prometheus' text format, version 0.0.4.
@@ -37,7 +37,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 const PROTOBUF: &str = "application/vnd.google.protobuf";
 
 impl ExpositionFormat {
-    /// The format that a client wants which sends this `Accept` header. Clients name the one they prefer first.
+    /// The format for a client with this `Accept` header. Clients name the preferred format first.
     pub fn accepted_by(accept: &str) -> ExpositionFormat {
         match (accept.find(PROTOBUF), accept.find(OPEN_METRICS)) {
             (Some(protobuf), text) if text.is_none_or(|text| protobuf < text) => {
@@ -65,7 +65,7 @@ impl ExpositionFormat {
 /// The metrics of a run.
 ///
 /// # Errors
-/// The answer cannot be made.
+/// The response cannot be encoded.
 pub fn exposition(
     snapshot: Arc<RunSnapshot>,
     format: ExpositionFormat,
@@ -168,7 +168,7 @@ impl Families<'_> {
     }
 }
 
-/// No label at all.
+/// No labels.
 const ALONE: [(&str, &str); 0] = [];
 
 fn flag(is_so: bool) -> f64 {
@@ -215,7 +215,7 @@ fn run(run: &RunSnapshot, out: &mut Families<'_>) -> fmt::Result {
 type FaultLabels = [(&'static str, String); 2];
 
 fn faults(run: &RunSnapshot, out: &mut Families<'_>) -> fmt::Result {
-    // A run may plan thousands of repetitions: a series is of an entry of the scenario.
+    // A run may plan thousands of repetitions, so a series is about an entry of the scenario.
     let mut entries: Vec<(FaultLabels, u64, bool)> = Vec::new();
     for fault in &run.faults {
         while entries.len() <= fault.entry {
@@ -274,7 +274,7 @@ fn partitions(run: &RunSnapshot, out: &mut Families<'_>) -> fmt::Result {
         there.iter().map(|(labels, it)| (labels.clone(), &it.latency)),
     )?;
     if run.verdict.is_some() {
-        // The state of the last second is no state of a run that has ended.
+        // After the end of a run, the state of its last second does not apply.
         return Ok(());
     }
     let lag = ("partition_lag", "End offset minus the next offset to process, when last asked");
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn the_format_is_the_one_that_is_asked_for_first() {
-        // What Prometheus 3 sends without and with native histograms.
+        // The headers of Prometheus 3 without and with native histograms.
         let text = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         let native = format!(
             "{PROTOBUF};proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,{text}"

@@ -6,12 +6,12 @@ use super::table::{Table, ms};
 use crate::base::format_count;
 use crate::summary::{FailureSummary, FaultSummary, Others};
 
-/// Occurrences shown one by one; of more, each fault is shown by the worst of its occurrences.
+/// Largest number of occurrences that are shown one by one. With more, each fault is shown by its worst occurrence.
 const ROWS_MAX: usize = 20;
-/// Characters of a bar.
+/// Length of a bar in characters.
 const BAR: usize = 24;
 
-/// Columns without the bar's.
+/// Number of columns before the bar.
 const COLUMNS: usize = 14;
 
 /// Explains the bars.
@@ -168,7 +168,7 @@ fn cells(row: &Row, partitions: usize) -> Vec<String> {
 
 const NOT_WITHIN: &str = "not in run";
 
-/// Time until recovered, with the partition that took longest.
+/// Time until the recovery, with the partition that took longest.
 fn recovered(f: &FaultSummary) -> String {
     match (f.recovered_ms, f.worst_partition) {
         (Some(_), Some(worst)) if f.partitions_hit.len() > 1 => {
@@ -229,10 +229,10 @@ fn left_out(f: &FaultSummary) -> Option<String> {
     })
 }
 
-/// Partitions named in a line.
+/// Largest number of partitions that are named in a line.
 const LISTED_MAX: usize = 8;
 
-/// The recovery, as long as it took compared to the longest one.
+/// The bar of a recovery, in proportion to the longest one.
 fn bar(row: &Row, longest_ms: f64) -> String {
     let f = &row.fault;
     let Some(recovered) = f.recovered_ms.filter(|_| longest_ms > 0.0) else {
@@ -251,7 +251,7 @@ fn bar(row: &Row, longest_ms: f64) -> String {
     (0..end).map(character).collect()
 }
 
-/// Targets that were not there to be hit.
+/// Targets that did not exist.
 fn missed(faults: &[FaultSummary]) -> Vec<String> {
     let mut lines = Vec::new();
     for fault in faults.iter().filter(|fault| !fault.missed.is_empty()).take(ROWS_MAX) {

@@ -1,5 +1,5 @@
-//! Files that a user asks for besides the report: the page, JUnit, Markdown and CSV. Each is made from a result
-//! directory, so that it can be made again later.
+//! Files that a user requests besides the report: the page, JUnit, Markdown and CSV. Each is made from a result
+//! directory, so it can be made again later.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
@@ -22,13 +22,13 @@ pub enum FileKind {
     Html,
     /// A case for each expectation.
     Junit,
-    /// Markdown, appended to what is there.
+    /// Markdown, appended to the file.
     Markdown,
-    /// The seconds.
+    /// The seconds as CSV.
     Csv,
 }
 
-/// Why a file is not written.
+/// The reason why a file is not written.
 #[derive(Debug, Error)]
 pub enum FileOutputError {
     /// The path cannot be written to.
@@ -36,20 +36,20 @@ pub enum FileOutputError {
     Target {
         /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The files that it would be made of do not exist.
+    /// The sources of the file cannot be read.
     #[error("cannot write `{}`: seconds.jsonl of the result cannot be read: {error}", printable_path(.path))]
     Source {
-        /// Path of the file that does not exist.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of reading `seconds.jsonl`.
         error: FileError,
     },
 }
 
-/// Whether a file can be made at this path. Looked at before a run: afterwards is too late.
+/// Checks before a run that a file can be written at this path.
 ///
 /// # Errors
 /// The path is not that of a file, its directory does not exist, or the operating system refuses.
@@ -68,7 +68,7 @@ pub fn require_writable(path: &Path) -> Result<(), FileOutputError> {
 /// Writes a file of a result whose directory is `directory`.
 ///
 /// # Errors
-/// The file cannot be written, or what it is made of cannot be read.
+/// The file cannot be written, or its source cannot be read.
 pub fn write_file(
     kind: FileKind,
     path: &Path,
@@ -99,7 +99,7 @@ pub fn write_file(
     .map_err(|error| refused(&error))
 }
 
-/// Writes a page that was made already.
+/// Writes a page that was already made.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -113,7 +113,7 @@ fn whole(path: &Path, text: &[u8]) -> io::Result<()> {
     replaced(path, |file| file.write_all(text))
 }
 
-/// Puts a file in the place of `path`; leaves nothing when that fails.
+/// Replaces the file at `path`. If that fails, no temporary file is left.
 fn replaced(
     path: &Path,
     write: impl FnOnce(&mut std::fs::File) -> io::Result<()>,

@@ -1,4 +1,4 @@
-//! Follows a run: makes the snapshots of it from what the collector tells once a second and from the journal's events.
+//! Makes snapshots of a run, once a second, from the collector's intervals and the journal's events.
 
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,12 +13,12 @@ use crate::measure::{Event, Interval, Latencies, Live, PoolWindow, Window};
 use crate::plan::Plan;
 use crate::summary::Verdict;
 
-/// Events that are kept for the view.
+/// Largest number of events that are kept for the view.
 const EVENTS_MAX: usize = 200;
-/// Seconds of which the p99 is kept: more than the widest terminal shows.
+/// Number of seconds whose p99 is kept: more than the widest terminal shows.
 const HISTORY_MAX: usize = 600;
 
-/// The latest snapshot of a run. Readers hold its lock for as long as it takes to copy a pointer.
+/// The latest snapshot of a run. Readers hold its lock only while they copy a pointer.
 #[derive(Clone, Debug, Default)]
 pub struct LatestSnapshot(Arc<Mutex<Arc<RunSnapshot>>>);
 
@@ -33,7 +33,7 @@ impl LatestSnapshot {
     }
 }
 
-/// The stages of a load as they are planned.
+/// The planned stages of a load.
 fn stages(plan: &Plan) -> Vec<StageSnapshot> {
     let mut from = plan.times.warmup;
     let stages = plan.load.stages.iter().map(|stage| {
@@ -55,7 +55,7 @@ pub struct RunFollower {
 }
 
 impl RunFollower {
-    /// Follows a run of `plan` that has not begun; puts its snapshots into `latest`.
+    /// Follows a run of `plan` that has not begun, and stores its snapshots in `latest`.
     pub fn new(plan: &Plan, latest: LatestSnapshot) -> RunFollower {
         let is_assigned = plan.group().is_none();
         let partition = |id| PartitionSnapshot {
@@ -88,7 +88,7 @@ impl RunFollower {
         self.latest.set(self.next.clone());
     }
 
-    /// A new part of the run.
+    /// A phase of the run begins.
     pub fn phase(&mut self, name: &str) {
         name.clone_into(&mut self.next.phase);
         self.publish();
@@ -126,7 +126,7 @@ impl RunFollower {
         partition.latency.add(&window.shard.response);
     }
 
-    /// The place of a partition; the topic may have grown.
+    /// The snapshot of a partition, which is created if the topic has grown.
     fn partition_of(&mut self, id: PartitionId) -> &mut PartitionSnapshot {
         let (index, is_assigned) = (id.0 as usize, self.is_assigned);
         while self.next.partitions.len() <= index {
@@ -136,7 +136,7 @@ impl RunFollower {
         &mut self.next.partitions[index]
     }
 
-    /// All partitions' last interval, which ended `elapsed` after the load began.
+    /// The last interval of all partitions, which ended `elapsed` after the start of the load.
     pub fn second(&mut self, live: &Live<'_>, elapsed: Duration) {
         let seconds = live.seconds.max(1e-3);
         let sent = live.sent_total - self.sent_total;
@@ -233,7 +233,7 @@ impl RunFollower {
         }
     }
 
-    /// The run is over with this verdict.
+    /// Stores the verdict of a run that has ended.
     pub fn end(latest: &LatestSnapshot, verdict: Verdict) {
         let ended = RunSnapshot {
             phase: "ended".to_owned(),
@@ -278,7 +278,7 @@ fn shown(event: &Event) -> Option<(EventSort, String)> {
         _ => return None,
     };
     let text = event.to_string();
-    // Most texts begin with what an event is about; the number of it is what a reader looks for.
+    // Most texts begin with the subject of the event, and readers look for its number.
     let text = match (event.consumer(), event.pool(), event) {
         (_, _, Event::ClientError { .. } | Event::RecordSkipped { .. }) => text,
         (Some(id), ..) => {

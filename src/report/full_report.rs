@@ -1,4 +1,4 @@
-//! The full report: verdict first, then everything that led to it.
+//! The full report: the verdict, and then all figures.
 
 use std::fmt::Write;
 
@@ -18,13 +18,13 @@ use super::words::{CUT_OFF, TOO_EARLY, backlog, judged, rate, verdict_word};
 use crate::base::{format_bytes, format_count, format_cpus, printable};
 use crate::summary::{Digest, ExpectationSummary, METRICS, Need, Summary, Total, Verdict};
 
-/// The report, with colours; print it through a stream that strips them where they do not belong. With a `width`, in
-/// lines of at most that number of characters, as far as possible. Whatever its texts are, the terminal gets no control
-/// characters but those of the colours and of the ends of lines.
+/// The report with colours, which must be printed through a stream that can strip them. With a `width`, lines have at
+/// most that number of characters if possible. Its texts contain no control characters except those of colours and line
+/// ends.
 pub fn full_report(summary: &Summary, width: Option<usize>) -> String {
     match readable(summary) {
         Ok(summary) => laid_out(&summary, width),
-        // The texts cannot be told from the colours any more: it goes without both.
+        // Texts cannot be told from colours, so colours and lines are both given up.
         Err(_) => {
             let text = laid_out(summary, width);
             text.lines().map(|line| format!("{}\n", printable(line))).collect()
@@ -62,14 +62,14 @@ impl Report {
         self.text.push('\n');
     }
 
-    /// Lines that must not be wrapped because they stand below each other.
+    /// Adds lines that must not be wrapped, because their columns are aligned.
     fn rows(&mut self, lines: &[String]) {
         for line in lines.iter().filter(|line| !line.is_empty()) {
             let _ = writeln!(self.text, "{:INDENT$}{line}", "");
         }
     }
 
-    /// Room for a table.
+    /// Width for a table.
     fn room(&self) -> Option<usize> {
         self.width.map(|width| width.saturating_sub(INDENT))
     }
@@ -99,7 +99,7 @@ impl Report {
         self.expectations(s);
     }
 
-    /// The expectations of the scenario one by one; of those that every run has, only the failed ones.
+    /// The expectations of the scenario one by one. Of the default ones, only the failed ones.
     fn expectations(&mut self, s: &Summary) {
         let is_cut_off = s.verdict == Verdict::CutOff;
         let is_shown = |e: &&ExpectationSummary| !e.is_default || (!e.passed && !is_cut_off);
@@ -113,7 +113,7 @@ impl Report {
                 (None, reason) => reason.clone().unwrap_or_else(|| "not measured".to_owned()),
             };
             let padding = " ".repeat(width - e.expression.chars().count());
-            // The partition that decided; one that is named already is not repeated.
+            // The partition that decided, unless the expectation names it.
             let of = e.partition.filter(|p| !e.expression.contains(&format!("[{p}]")));
             let of = of.map(|p| format!(" (partition {p})")).unwrap_or_default();
             let default = if e.is_default { " (by default)" } else { "" };
@@ -239,7 +239,7 @@ impl Report {
         if rows.iter().any(|(_, digest)| digest.negative > 0) {
             self.line(format!("  {DOUBT}negative values are not in the quantiles{DOUBT:#}"));
         }
-        // The reader knows which parts a client tells apart, but not that acknowledgements are not timed.
+        // Readers know the parts of the latency that a client tells, but not that acknowledgements are not timed.
         let timed = METRICS.iter().filter(|metric| metric.needs == Need::Acknowledgements);
         for metric in timed {
             let reason = s.not_measured.get(&metric.place());
@@ -352,7 +352,7 @@ impl Report {
     fn cost(&mut self, s: &Summary) {
         let c = &s.cost;
         if s.simulation.is_some() && c.cpu_s.is_none() {
-            // A model has no cost of its own, and its result must not depend on the machine.
+            // A simulation has no cost of its own, and its result must not depend on the machine.
             return;
         }
         self.heading("COST", &format!("this process, on {} cores", s.host.cores));
@@ -379,7 +379,7 @@ impl Report {
     }
 }
 
-/// The counts that ought to be 0, each with its name.
+/// The counts that should be 0, each with its name.
 fn counts(s: &Summary) -> Vec<String> {
     let mut counts = Vec::new();
     for metric in METRICS.iter().filter(|metric| metric.total != Total::Never) {
@@ -409,7 +409,7 @@ fn marked(name: &str, count: u64) -> String {
 fn latency_rows(s: &Summary) -> Vec<(&'static str, &Digest)> {
     let mut rows: Vec<(&'static str, &Digest)> =
         METRICS.iter().filter_map(|metric| Some((metric.row?, metric.digest(s)?))).collect();
-    // The first row once more, with what it leaves out.
+    // The first row, and the same including unprocessed records.
     if let Some(digest) = &s.latency_us.response_with_unprocessed {
         rows.insert(rows.len().min(1), ("with unprocessed", digest));
     }
@@ -417,7 +417,7 @@ fn latency_rows(s: &Summary) -> Vec<(&'static str, &Digest)> {
     rows
 }
 
-/// A row for each distribution. Negative values have a column of their own where there are any.
+/// A row for each distribution. Negative values have a column if there are any.
 fn latency_table(rows: &[(&str, &Digest)]) -> Table {
     let mut table = Table::default();
     if rows.is_empty() {

@@ -1,4 +1,4 @@
-//! The interval log: a line per distribution and interval, each of which may be made of several of the collector's.
+//! The interval log: a line per distribution and interval. A line may cover several of the collector's intervals.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,19 +14,19 @@ use crate::measure::{Latencies, PoolWindow, Window};
 const COMMENT: &str = "[lanekeeper: nanoseconds; tags p<partition>.response, p<partition>.service, pool<n>.ack, \
                        pool<n>.lateness]";
 
-/// The names of a line's columns, as other writers of this format have them; the crate reads it and does not write it.
+/// The column names that other writers of this format use. The crate only reads the format.
 const LEGEND: &str =
     "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"";
 
-/// Writes lines of an interval log: `Tag=p3.response,5.000,1.000,1000447.000,HISTFAAAA…`, which are tag, beginning and
-/// length of the interval in seconds, largest value and distribution.
+/// Writes lines of an interval log: `Tag=p3.response,5.000,1.000,1000447.000,HISTFAAAA…`. The fields are tag, beginning
+/// and length of the interval in seconds, largest value, and distribution.
 pub(super) struct IntervalLog {
     /// Shortest interval of a line.
     interval: Duration,
     /// Start of the load, from which the times in the log count.
     start: Time,
     serializer: V2DeflateSerializer,
-    /// The distributions that are not written yet.
+    /// The distributions that are not written yet, by source.
     waiting: BTreeMap<Source, Waiting>,
 }
 
@@ -37,7 +37,7 @@ enum Source {
     Partition(PartitionId),
 }
 
-/// An interval that is too short for a line.
+/// An interval that is still too short for a line.
 struct Waiting {
     from: Time,
     to: Time,
@@ -45,7 +45,7 @@ struct Waiting {
 }
 
 impl IntervalLog {
-    /// A log whose lines are of intervals of at least this length, but for the last ones.
+    /// A log with lines of intervals of at least this length. The last lines may be shorter.
     pub(super) fn new(interval: Duration) -> IntervalLog {
         IntervalLog {
             interval,
@@ -55,7 +55,7 @@ impl IntervalLog {
         }
     }
 
-    /// The load begins at `start`, in nanoseconds after 1970 on the wall clock.
+    /// Notes the start of the load. `unix_ns` is its wall-clock time in nanoseconds since 1970.
     pub(super) fn begin(
         &mut self,
         writer: &mut impl Write,
@@ -114,7 +114,7 @@ impl IntervalLog {
         Ok(())
     }
 
-    /// Writes what waits for its interval to end.
+    /// Writes the intervals that are too short, at the end of the run.
     pub(super) fn finish(&mut self, writer: &mut impl Write) -> io::Result<()> {
         let mut waiting = std::mem::take(&mut self.waiting).into_iter();
         waiting.try_for_each(|(source, waiting)| self.write_waiting(writer, source, &waiting))
@@ -142,7 +142,8 @@ impl IntervalLog {
             if latencies.count() == 0 {
                 continue;
             }
-            // Both are the same where every record was sent when it was due, as in a simulation; encoding is costly.
+            // Both are equal if every record was sent on time, as in a simulation. Encoding is expensive, so the text
+            // is reused.
             if !last.is_some_and(|last| last.is_same(latencies)) {
                 line.clear();
                 IntervalLogWriterBuilder::new()
@@ -186,8 +187,8 @@ mod tests {
     use super::*;
     use crate::measure::SendTimes;
 
-    /// The log of a pool whose intervals end at `ends`, in milliseconds, with the latency 1 ms in the first one, 2 ms
-    /// in the second.
+    /// The log of a pool whose intervals end at `ends`, in milliseconds. The latency is 1 ms in the first interval, 2
+    /// ms in the second, and so on.
     fn log_of(interval: Duration, ends: &[i64]) -> String {
         let (mut log, mut text) = (IntervalLog::new(interval), Vec::new());
         log.begin(&mut text, Time::ZERO, 1_500_000_000).unwrap();

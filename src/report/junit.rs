@@ -1,7 +1,7 @@
 //! The result as JUnit XML: a case for each expectation, so that a CI server shows which one failed.
 //!
-//! A case is a `failure` when its expectation does not hold, and an `error` when the run could not decide it: the run is
-//! invalid, was interrupted or cut off.
+//! A case is a `failure` if its expectation does not hold. It is an `error` if the run could not decide it, because the
+//! run is invalid, was interrupted or was cut off.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The files that grow of several directories as one, in the order of their times.
+//! Merges the files that grow of several directories, in the order of times.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ struct LineTime {
     at_s: f64,
 }
 
-/// The lines of a file that grew, with the time of the next one.
+/// The lines of a file, with the time of the next one.
 struct Lines {
     reader: BufReader<File>,
     time: fn(&str) -> Option<f64>,
@@ -22,7 +22,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Reads on. A line that was cut short is the end.
+    /// Reads the next line. An incomplete line ends the file.
     fn advance(&mut self) -> io::Result<()> {
         self.next.clear();
         self.reader.read_line(&mut self.next)?;
@@ -31,7 +31,8 @@ impl Lines {
     }
 }
 
-/// Writes the files that grow of all `directories`, with these names, into `outs`, by the times of their lines. The beginning of a log of distributions is taken from the first directory.
+/// Merges the files that grow of all `directories`, with these names, into `outs` by the times of their lines. The
+/// header of a log of distributions is that of the first directory.
 pub(super) fn merge_lines(
     directories: &[PathBuf],
     names: [&str; 3],
@@ -44,7 +45,7 @@ pub(super) fn merge_lines(
         let time: fn(&str) -> Option<f64> = if is_json { of_json } else { of_log };
         let mut all = Vec::new();
         for (number, directory) in directories.iter().enumerate() {
-            // A file that is not there any more has no lines.
+            // A missing file has no lines.
             let Ok(file) = File::open(directory.join(name)) else { continue };
             let reader = BufReader::new(file);
             let mut lines = Lines { reader, time, next: String::new(), next_s: None };

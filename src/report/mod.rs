@@ -1,7 +1,7 @@
 //! The output for users: the terminal report, JSON, the live view, and the result directory.
 //!
-//! Everything is made from the [`Summary`](crate::summary::Summary) and the collector's intervals; nothing here
-//! knows brokers, actors or machines.
+//! All output is made from the [`Summary`](crate::summary::Summary) and the collector's intervals. This module knows
+//! neither brokers nor actors nor machines.
 
 mod annotations;
 mod command;
@@ -62,5 +62,5 @@ pub use snapshot::RunSnapshot;
 pub use step_summary::markdown_summary;
 pub use stored::{StoredError, StoredResult, read_result, read_summary};
 
-/// The ways to print a summary, the usual one first.
+/// The output formats, the default first.
 pub const OUTPUTS: [&Renderer; 2] = [&text::TEXT, &renderer::JSON];

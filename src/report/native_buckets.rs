@@ -1,15 +1,15 @@
-//! A distribution in the buckets of Prometheus' native histograms: eight to each doubling, none without values.
+//! A distribution in the buckets of Prometheus' native histograms: eight per power of two, only those with values.
 
 use std::ops::Range;
 
 use crate::measure::Latencies;
 
-/// Buckets to each doubling are two to the power of this: a bucket ends 9 % above its beginning.
+/// The number of buckets per power of two is 2 to the power of this. A bucket ends 9 % above its beginning.
 pub(super) const SCHEMA: i32 = 3;
 
-/// Values up to this are 0: what is kept of a distribution does not tell them apart.
+/// Values up to this count as 0. It is below the resolution of distributions.
 const ZERO_NS: u64 = 63;
-/// The sum in seconds.
+/// The upper bound of the zero bucket, in seconds.
 pub(super) const ZERO_S: f64 = 64e-9;
 
 /// A distribution in native buckets.
@@ -17,16 +17,15 @@ pub(super) const ZERO_S: f64 = 64e-9;
 pub struct NativeBuckets {
     /// Values up to [`ZERO_NS`].
     pub(super) zero: u64,
-    /// The numbers of the buckets that have values, in their order, and how many. Bucket n ends at 2^(n/8) seconds and
-    /// begins where the one before it ends.
+    /// Index and count of each bucket with values, in order. Bucket n ends at 2^(n/8) seconds, and begins where the one
+    /// before it ends.
     counts: Vec<(i32, u64)>,
 }
 
-/// The same in the form of the protocol.
+/// The same buckets in the encoding of the protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct BucketSpans {
-    /// Stretches of buckets that follow each other: how far each begins behind the end of the one before it, and its
-    /// length.
+    /// Runs of consecutive buckets: the distance from the end of the run before, and the length.
     pub(super) spans: Vec<(i32, u32)>,
     /// The count of each bucket minus that of the bucket before it.
     pub(super) deltas: Vec<i64>,
@@ -51,12 +50,12 @@ impl NativeBuckets {
         }
     }
 
-    /// All values.
+    /// Number of all values.
     pub(super) fn count(&self) -> u64 {
         self.zero + self.counts.iter().map(|(_, count)| count).sum::<u64>()
     }
 
-    /// The form of the protocol.
+    /// The encoding of the protocol.
     pub(super) fn spans(&self) -> BucketSpans {
         let mut found = BucketSpans::default();
         let (mut span, mut before): (Option<Range<i32>>, i64) = (None, 0);
@@ -79,7 +78,7 @@ impl NativeBuckets {
     }
 }
 
-/// The number of the bucket with this value.
+/// The index of the bucket with this value.
 fn bucket(ns: u64) -> i32 {
     let per_doubling = f64::from(1 << SCHEMA);
     ((ns as f64 / 1e9).log2() * per_doubling).ceil() as i32

@@ -1,4 +1,4 @@
-//! `share.json`: what one of several processes has measured, with a checksum of its own.
+//! `share.json`: the measurements of one of several processes, with a checksum of its own.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,9 +8,9 @@ use super::sums::{is_intact, seal};
 use crate::base::{printable_path, read_regular};
 use crate::measure::PartFile;
 
-/// The part of a process.
+/// Name of the file.
 const SHARE: &str = "share.json";
-/// The largest part that is read.
+/// Largest size of a part in bytes.
 const PART_MAX: u64 = 1 << 30;
 
 /// Writes the part of a process into its directory.
@@ -32,7 +32,7 @@ pub fn write_part(directory: &Path, part: &PartFile) -> Result<(), DirectoryErro
 /// The part that a process has left in `directory`.
 ///
 /// # Errors
-/// Why there is none, for a reader: no directory, a process that was cut off, or a damaged file.
+/// The reason as text: no directory, a process that was cut off, or a damaged file.
 pub fn read_part(directory: &Path) -> Result<PartFile, String> {
     let named = printable_path(directory);
     if !directory.is_dir() {

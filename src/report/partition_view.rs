@@ -1,5 +1,5 @@
-//! One partition in plain sentences: how slow it is, where its time goes in comparison with the median partition, and
-//! what happened to it.
+//! One partition in sentences: its response time, the parts of that time compared with the median partition, and the
+//! events of the partition.
 
 use std::fmt::Write;
 
@@ -13,16 +13,15 @@ use crate::summary::{
     BusyMember, FaultSummary, Leadership, PartitionSummary, Summary, TimePart, TimeParts,
 };
 
-/// Characters of a line where nothing else is known.
+/// Default width in characters.
 const WIDTH: usize = 80;
-/// Factor by which a mean response time has to be above the median partition's for the partition to be called slower.
+/// Smallest ratio of the mean response time to that of the median partition at which the partition counts as slower.
 const SLOWER: f64 = 1.05;
-/// Faults, and changes of the leader, that are told one by one.
+/// Largest number of faults, and of leader changes, that are described one by one.
 const TOLD_MAX: usize = 2;
 
-/// Why a partition is as slow as it is, with colours and in lines of at most `width` characters, or 80. `None` if the
-/// result has no such partition. Whatever its texts are, the terminal gets no control characters but those of the
-/// colours and of the ends of lines.
+/// The text about a partition, with colours and in lines of at most `width` characters, or 80. `None` if the result has
+/// no such partition. Its texts contain no control characters except those of colours and line ends.
 pub fn partition_report(summary: &Summary, partition: u32, width: Option<usize>) -> Option<String> {
     let width = width.unwrap_or(WIDTH);
     match readable(summary) {
@@ -84,7 +83,7 @@ impl Lines {
     }
 }
 
-/// The parts by name, those that the client tells.
+/// The parts that the client tells, with their names.
 fn parts(time: &TimeParts) -> impl Iterator<Item = (&'static str, TimePart)> {
     let all = [
         ("send delay", time.send_delay),
@@ -269,7 +268,7 @@ fn consumers(p: &PartitionSummary) -> String {
     }
 }
 
-/// The faults that were aimed at it or stalled it, and its own failures.
+/// The faults that were aimed at the partition or stalled it, and failures of its consumer.
 fn faults(s: &Summary, p: &PartitionSummary) -> Vec<String> {
     let id = p.partition;
     let is_hit = |fault: &&FaultSummary| {

@@ -1,4 +1,4 @@
-//! The results in a directory, in a few figures each.
+//! The results in a directory, with a few figures of each.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,11 +21,11 @@ pub struct PastResult {
     pub path: PathBuf,
     /// Time at which the summary was written.
     pub written: Option<SystemTime>,
-    /// The summary, or why it cannot be read.
+    /// The summary, or the reason why it cannot be read.
     pub summary: Result<Summary, String>,
 }
 
-/// The results in a directory, the newest first. What is no result directory is left out.
+/// The results in a directory, the newest first. Other directories are left out.
 ///
 /// # Errors
 /// The directory cannot be read.
@@ -42,7 +42,7 @@ pub fn past_results(directory: &Path) -> io::Result<Vec<PastResult>> {
     Ok(results)
 }
 
-/// A line for each result, and below them why some cannot be read.
+/// A line for each result, followed by the reasons why some cannot be read.
 pub fn past_results_text(results: &[PastResult], width: Option<usize>) -> String {
     let mut table = Table::default();
     let headings = ["written (UTC)", "verdict", "scenario", "broker"].into_iter();

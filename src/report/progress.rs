@@ -1,5 +1,5 @@
-//! The progress of a run or an exploration on stderr: the live view or a bar on a terminal, and otherwise a line now
-//! and then.
+//! The progress of a run or an exploration on stderr. On a terminal it is the live view or a bar, and otherwise a line
+//! every 10 seconds.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -12,10 +12,10 @@ use super::live::{LiveView, hold};
 use crate::base::{format_count, format_duration};
 use crate::measure::Live;
 
-/// Between two lines where there is no terminal.
+/// Time between two lines without a terminal.
 pub(super) const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Shows how a run goes on.
+/// Shows the progress of a run.
 pub struct ProgressView {
     view: View,
 }
@@ -30,7 +30,7 @@ enum View {
         bar: ProgressBar,
         total: Duration,
     },
-    /// The live view. It draws itself until it is dropped.
+    /// The live view, which draws until it is dropped.
     Screen {
         _view: LiveView,
     },
@@ -40,14 +40,14 @@ enum View {
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
 impl ProgressView {
-    /// A view of a run whose load lasts `total`; nothing at all when `quiet`.
+    /// A view of a run whose load lasts `total`; without any output if `quiet`.
     pub fn new(total: Duration, quiet: bool) -> ProgressView {
         let view = if quiet {
             View::Silent
         } else if std::io::stderr().is_terminal() {
             let bars = MultiProgress::new();
             let bar = bars.add(ProgressBar::new(total.as_millis().max(1) as u64));
-            // The template is a constant: it is right or the first run shows it is not.
+            // The template is a constant, so the first run would show an error in it.
             let style = ProgressStyle::with_template("{prefix:18} {bar:24} {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars);
@@ -63,13 +63,13 @@ impl ProgressView {
         ProgressView { view: View::Plain { total, next: Duration::ZERO } }
     }
 
-    /// The live view of the run whose snapshots are in `latest`, if stderr is a terminal that can be drawn on. `stop` ends
-    /// the run as Ctrl-C does.
+    /// The live view of the run with the snapshots in `latest`; `None` if stderr is no terminal that can be drawn on.
+    /// `stop` ends the run like Ctrl-C.
     pub fn live(latest: LatestSnapshot, stop: fn()) -> Option<ProgressView> {
         Some(ProgressView { view: View::Screen { _view: LiveView::start(latest, stop)? } })
     }
 
-    /// A new part of the run.
+    /// A phase of the run begins.
     pub fn phase(&mut self, name: &str) {
         match &self.view {
             View::Silent | View::Screen { .. } => {}
@@ -125,16 +125,16 @@ fn line(live: &Live<'_>, elapsed: Duration, total: Duration) -> String {
     )
 }
 
-/// Says a line on stderr, or keeps it until the live view has ended.
+/// Prints a line to stderr, or holds it back until the live view has ended.
 pub fn say(line: &str) {
     if hold(&format!("{line}\n")) {
         return;
     }
-    // A stderr that takes nothing is no reason to stop a run.
+    // A stderr that cannot be written to does not stop a run.
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-/// A writer for log lines on stderr that goes around a bar being drawn.
+/// A writer for log lines on stderr that does not damage a bar.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogWriter;
 
@@ -157,7 +157,7 @@ impl Write for LogWriter {
     }
 }
 
-/// The view.
+/// The progress of an exploration.
 pub struct Sweep {
     total: u64,
     bar: Option<ProgressBar>,
@@ -165,7 +165,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// A view of this number of seeds.
+    /// A view of an exploration of `total` seeds.
     pub fn new(total: u64) -> Sweep {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style =
@@ -191,7 +191,7 @@ impl Sweep {
         }
     }
 
-    /// Shows the number of runs in which the finding has been made smaller.
+    /// Shows the number of runs for making the case smaller.
     pub fn shrinking(&mut self, tries: usize, elapsed: Duration) {
         let message = format!("makes the case smaller, run {}", tries + 1);
         if let Some(bar) = &self.bar {

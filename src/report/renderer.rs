@@ -1,35 +1,35 @@
-//! What a way to print a summary on stdout is, and the summary as JSON. Each way is a [`Renderer`] and one line in
+//! The output formats of a summary on stdout, and the summary as JSON. Each format is a [`Renderer`] and one line in
 //! [`OUTPUTS`](super::OUTPUTS).
 
 use crate::summary::{PartitionSummary, Summary};
 
-/// A way to print a summary.
+/// An output format of a summary.
 #[derive(Debug)]
 pub struct Renderer {
     /// Name on the command line.
     pub name: &'static str,
     /// Description of the output.
     pub meaning: &'static str,
-    /// Whether a program reads it, so that nothing is said beside it while a run goes on.
+    /// True if programs read the output, so that no other text may be printed during the run.
     pub is_for_programs: bool,
     /// Makes the text.
     pub print: fn(&Summary, &Page<'_>) -> serde_json::Result<String>,
 }
 
-/// The destination of the text.
+/// The parameters of the output.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
-    /// Characters of a line; none where lines are not wrapped.
+    /// Characters of a line; `None` if lines are not wrapped.
     pub width: Option<usize>,
-    /// Whether everything is wanted, and not only what matters most.
+    /// True for all details, and not only the most important ones.
     pub is_full: bool,
-    /// The one partition that is asked about.
+    /// The only partition to report on; `None` for the whole run.
     pub partition: Option<u32>,
     /// A remark for the end of the output.
     pub last_line: &'a str,
 }
 
-/// The summary as `result.json` has it.
+/// The summary in the format of `result.json`.
 pub(super) const JSON: Renderer = Renderer {
     name: "json",
     meaning: "The content of result.json, without its checksums",

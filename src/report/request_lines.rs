@@ -1,4 +1,4 @@
-//! Requests of lanekeeper's own client, for the terminal report.
+//! Requests of the native client, for the terminal report.
 
 use super::table::us;
 use crate::base::{format_bytes, format_count};

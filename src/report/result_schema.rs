@@ -1,11 +1,11 @@
-//! The JSON Schema of `result.json`, from the types it is written from.
+//! The JSON Schema of `result.json`, made from the types of the summary.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use crate::summary::{SCHEMA_VERSION, Summary};
 
-/// The schema. Fields that a later version adds are no mistake.
+/// The schema. It allows fields that a later version adds.
 pub fn result_schema() -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     let schema = settings.into_generator().into_root_schema_for::<Summary>();

@@ -1,5 +1,5 @@
-//! `seconds.jsonl`: a line for each interval of a partition, about a second long. Written by the result directory, read
-//! by the page and as CSV.
+//! `seconds.jsonl`: a line for each interval of a partition, about a second long. The result directory writes it. The
+//! page and the CSV output read it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -11,36 +11,36 @@ use crate::base::{FileError, PartitionId, open_regular};
 
 /// The name of the file.
 pub(super) const SECONDS: &str = "seconds.jsonl";
-/// Bytes of a line that are read, at most: one of ours has 300.
+/// Largest number of bytes of a line that are read. A written line has about 300.
 const LINE_MAX: u64 = 4_096;
 
-/// A line: what became of a partition's records between two times, in seconds since the load began.
+/// A line: the counts of a partition's records between two times, in seconds since the load began.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
-    /// Acknowledged, from the beginning of the load to `to_s`.
+    /// Records acknowledged from the beginning of the load to `to_s`.
     pub acked: u64,
     /// Payload bytes processed.
     pub bytes: u64,
     /// Distinct records processed.
     pub delivered: u64,
-    /// Not sent, from the beginning of the load to `to_s`.
+    /// Records that failed to be sent, from the beginning of the load to `to_s`.
     pub failed: u64,
     /// Start of the interval.
     pub from_s: f64,
-    /// Whether records have waited since `from_s` and none was processed; `None` in files of earlier versions.
+    /// True if records have waited since `from_s` and none was processed; `None` in files of earlier versions.
     #[serde(default)]
     pub is_stalled: Option<bool>,
-    /// Records that wait at `to_s`.
+    /// Lag at `to_s`, in records.
     pub lag: u64,
     /// The partition.
     pub partition: PartitionId,
     /// Records due in the measured window that were processed.
     pub processed_in_window: u64,
-    /// Median of the response times, of records due in the measured window; `null` without any.
+    /// Median of the response times of records due in the measured window, in microseconds; `null` without any.
     pub response_p50_us: Option<f64>,
-    /// Their 99 %.
+    /// p99 of these response times, in microseconds; `null` without any.
     pub response_p99_us: Option<f64>,
-    /// Sent, from the beginning of the load to `to_s`.
+    /// Records sent from the beginning of the load to `to_s`.
     pub sent: u64,
     /// End of the interval.
     pub to_s: f64,
@@ -68,7 +68,7 @@ impl Seconds {
         if !self.line.ends_with(b"\n") && self.line.len() as u64 == LINE_MAX {
             return Err(io::Error::new(ErrorKind::InvalidData, "it has a line that is too long"));
         }
-        // A run that was cut off may have left half a line at the end.
+        // A run that was cut off may have an incomplete line at the end.
         Ok(serde_json::from_slice(&self.line).ok())
     }
 }
@@ -84,7 +84,7 @@ impl Iterator for Seconds {
 /// A column of the CSV file.
 type Column = (&'static str, fn(&Second) -> Option<f64>);
 
-/// The columns, those that say which interval it is first.
+/// The columns. The first ones identify the interval.
 const COLUMNS: [Column; 13] = [
     ("from_s", |s| Some(s.from_s)),
     ("to_s", |s| Some(s.to_s)),
@@ -101,7 +101,8 @@ const COLUMNS: [Column; 13] = [
     ("response_p99_us", |s| s.response_p99_us),
 ];
 
-/// Writes the lines as CSV: a line of names, and one for each interval of a partition. What was not measured is empty.
+/// Writes the lines as CSV: a line of names, and one for each interval of a partition. Values that were not measured
+/// are empty.
 ///
 /// # Errors
 /// The text cannot be written, or a line cannot be read.

@@ -1,9 +1,9 @@
-//! How records were sent, for the terminal report and the page.
+//! The lines about sending, for the terminal report and the page.
 
 use crate::base::{format_bytes, format_count};
 use crate::summary::{Sending, Summary};
 
-/// The settings that held, and what the batches came to; empty if the run sent nothing.
+/// The effective settings, and the sizes of batches; empty if the run sent nothing.
 pub(super) fn sending_lines(summary: &Summary) -> Vec<String> {
     let Some(sending) = &summary.sending else { return Vec::new() };
     vec![settings(sending), batches(sending, summary)]

@@ -1,32 +1,32 @@
-//! p99 and lag of each partition over time, in few columns. Several intervals in a column are the largest of them, never
-//! a mean: what is short stays visible.
+//! p99 and lag of each partition over time, in few columns. A column with several intervals has their largest values,
+//! never a mean, so that short peaks stay visible.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use super::seconds::Second;
 
-/// Columns at most. When there are more, two neighbours become one.
+/// Largest number of columns. Beyond it, two neighbours become one.
 const COLUMNS_MAX: usize = 600;
-/// Intervals differ a little in length: less than this share of a column counts as nothing.
+/// Share of a column that does not count, because intervals differ a little in length.
 const SLACK: f64 = 0.02;
-/// An interval that is a smaller share of a column has no column of its own.
+/// Share of a column below which an interval has no column of its own.
 const SHORT: f64 = 0.1;
-/// An interval that ends this many columns after the beginning is none of a run.
+/// Number of columns after which an interval cannot belong to the run.
 const FAR: f64 = 1e6;
 
-/// The values of one partition in one column; `None` where nothing was measured.
+/// The values of one partition in one column; `None` if nothing was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sample {
     /// Largest p99 of the response time, in microseconds.
     pub(super) p99_us: Option<f64>,
     /// Largest lag at the end of an interval.
     pub(super) lag: Option<u64>,
-    /// Whether there was an interval at whose end records waited, and in which none was processed.
+    /// True if there was an interval at whose end records waited, and in which none was processed.
     pub(super) is_stalled: bool,
 }
 
-/// All partitions over time.
+/// The values of all partitions over time.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     from_s: f64,
@@ -59,12 +59,12 @@ impl Series {
             (self.from_s, self.width_s) = (second.from_s, lasts_s);
         }
         let place = |at_s: f64| (at_s - self.from_s) / self.width_s;
-        // A damaged file could ask for any amount of memory.
+        // A damaged file could otherwise need an unlimited amount of memory.
         if place(second.to_s) > FAR {
             return;
         }
         let mut first = (place(second.from_s) + SLACK).floor().max(0.0) as usize;
-        // The last interval ends with the run, however short it is: it belongs to the column before.
+        // The last interval ends with the run and may be short. Then it belongs to the column before.
         if first > 0 && lasts_s < SHORT * self.width_s {
             first -= 1;
         }
@@ -86,7 +86,7 @@ impl Series {
         }
     }
 
-    /// Makes one column of two.
+    /// Merges each pair of columns.
     fn halve(&mut self) {
         self.width_s *= 2.0;
         self.columns = self.columns.div_ceil(2);
@@ -96,12 +96,12 @@ impl Series {
         }
     }
 
-    /// Whether there is nothing.
+    /// True if there are no columns.
     pub(super) fn is_empty(&self) -> bool {
         self.columns == 0
     }
 
-    /// Columns.
+    /// Number of columns.
     pub(super) fn columns(&self) -> usize {
         self.columns
     }
@@ -116,7 +116,7 @@ impl Series {
         self.from_s + self.width_s * column as f64
     }
 
-    /// End of the last column.
+    /// End of the last column, in seconds since the load began.
     pub(super) fn end_s(&self) -> f64 {
         self.start_s(self.columns)
     }
@@ -126,7 +126,7 @@ impl Series {
         self.partitions.iter().map(|(id, samples)| (*id, samples.as_slice()))
     }
 
-    /// Rows of several partitions, at most `rows_max`: the first and the last partition, and the largest values.
+    /// At most `rows_max` rows of one or more partitions: the first and the last partition, and the largest values.
     pub(super) fn rows(&self, rows_max: usize) -> Vec<(u32, u32, Vec<Sample>)> {
         let all: Vec<(u32, &[Sample])> = self.partitions().collect();
         let together = all.len().div_ceil(rows_max.max(1)).max(1);
@@ -144,7 +144,7 @@ impl Series {
 }
 
 impl Sample {
-    /// The larger of both.
+    /// The larger value of each field.
     fn with(self, other: Sample) -> Sample {
         Sample {
             p99_us: larger(self.p99_us, other.p99_us),

@@ -1,10 +1,10 @@
-//! The processes of a run in a report: a row for each.
+//! The processes of a run in a report, one row each.
 
 use super::table::{Table, us};
 use crate::base::{format_bytes, format_count};
 use crate::summary::{ShareState, ShareSummary, Summary};
 
-/// A column: its heading, and what stands in it.
+/// A column: its heading, and the text of a process.
 type ShareColumn = (&'static str, fn(&ShareSummary) -> String);
 
 /// The figures of a process.
@@ -30,7 +30,7 @@ const COLUMNS: [ShareColumn; 9] = [
     ("memory", |share| share.rss_max_bytes.map_or("-".to_owned(), format_bytes)),
 ];
 
-/// A row for each process, the headings first; empty for a run in one process.
+/// The headings, and a row for each process; empty for a run in one process.
 pub(super) fn shares_table(summary: &Summary) -> Table {
     let mut table = Table::default();
     let Some(shares) = &summary.shares else { return table };

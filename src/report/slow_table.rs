@@ -1,4 +1,4 @@
-//! The slowest records as a table: which they are, when they were sent, and where their time went.
+//! The slowest records as a table: their ids, send times, and the parts of their response time.
 
 use super::table::{Table, us};
 use crate::summary::SlowRecord;
@@ -7,7 +7,7 @@ use crate::summary::SlowRecord;
 pub(super) const SLOWEST_NOTE: &str =
     "due in the window and processed; whole: response time; delay: of the send";
 
-/// The table; without the partition's column where all are of one partition.
+/// The table. If all records are of one partition, it has no column for the partition.
 pub(super) fn slow_table(records: &[SlowRecord], has_partition: bool) -> Table {
     let columns: Vec<&SlowColumn> = SLOW_COLUMNS
         .iter()
@@ -29,7 +29,7 @@ pub(super) fn slow_table(records: &[SlowRecord], has_partition: bool) -> Table {
     table
 }
 
-/// A column; one without any cell is left out.
+/// A column. It is left out if all its cells are empty.
 pub(super) struct SlowColumn {
     /// Heading of the column.
     pub(super) heading: &'static str,
@@ -59,7 +59,7 @@ pub(super) const SLOW_COLUMNS: [SlowColumn; 12] = [
     SlowColumn::new("handle", |it| Some(us(Some(it.handling_us)))),
 ];
 
-/// The time of an instant on the wall clock, without its day.
+/// The time of day of a wall-clock time.
 fn time_of_day(at: &str) -> String {
     at.split_once('T').map_or(at, |(_, time)| time).trim_end_matches('Z').to_owned()
 }

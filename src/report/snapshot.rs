@@ -1,5 +1,5 @@
-//! What is known of a run while it goes on, as values: the figures of its last second and what happened until now. The
-//! live view and the answer to a scrape are made from it, without a look at the run itself.
+//! A snapshot of a running run: the figures of its last second, and its events so far. The live view and the response
+//! to a scrape are made from it, without access to the run itself.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) const BOUNDS_NS: [u64; 17] = [
     60_000_000_000,
 ];
 
-/// A run as it is known.
+/// A snapshot of a run.
 #[derive(Clone, Debug, Default)]
 pub struct RunSnapshot {
     /// Name of the scenario.
@@ -37,9 +37,9 @@ pub struct RunSnapshot {
     pub broker: &'static str,
     /// The mode of assignment: `assigned` or `group`.
     pub mode: &'static str,
-    /// The part of the run that goes on.
+    /// The current phase of the run.
     pub phase: String,
-    /// Whether the load has begun.
+    /// True if the load has begun.
     pub has_begun: bool,
     /// Planned length of the load, warmup included.
     pub planned: Duration,
@@ -57,54 +57,55 @@ pub struct RunSnapshot {
     pub faults: Vec<FaultSnapshot>,
     /// Send delay: from the time a record was due until it was sent, of records due in the measured window.
     pub send_delay: LatencyBuckets,
-    /// The last events, the latest last.
+    /// The last events, in the order of time.
     pub events: VecDeque<RunEvent>,
-    /// p99 of each of the last seconds in nanoseconds, the latest last; 0 where no record was processed.
+    /// p99 of each of the last seconds in nanoseconds, in the order of time; 0 for a second without processed records.
     pub p99_history: VecDeque<u64>,
-    /// The end of the run, once it has ended.
+    /// The verdict; `None` while the run continues.
     pub verdict: Option<Verdict>,
 }
 
-/// A stage of the load. One that ends when the lag is 0 may end earlier than it was planned, and those behind it with it.
+/// A stage of the load. A stage that ends when the lag is 0 may end earlier than planned, and then later ones begin
+/// earlier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageSnapshot {
     /// Name of the stage.
     pub name: String,
-    /// Start, in seconds since the load began.
+    /// Start, from the beginning of the load.
     pub from: Duration,
-    /// End, in seconds since the load began.
+    /// End, from the beginning of the load.
     pub to: Duration,
 }
 
 /// The last interval of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LastInterval {
-    /// End of the run, in seconds since the load began.
+    /// End of the interval, from the beginning of the load.
     pub elapsed: Duration,
-    /// Records sent a second.
+    /// Records sent per second.
     pub sent_rate: f64,
-    /// Distinct records processed a second.
+    /// Distinct records processed per second.
     pub processed_rate: f64,
-    /// Latency p50 in nanoseconds.
+    /// Response time p50 in nanoseconds; `None` without processed records.
     pub p50_ns: Option<u64>,
-    /// Latency p99 in nanoseconds.
+    /// Response time p99 in nanoseconds; `None` without processed records.
     pub p99_ns: Option<u64>,
     /// Sum of the partitions' lags in records.
     pub lag: u64,
 }
 
-/// A partition as it is known.
+/// A snapshot of a partition.
 #[derive(Clone, Debug, Default)]
 pub struct PartitionSnapshot {
-    /// The consumer that has it.
+    /// The consumer that has the partition; `None` if it has none.
     pub owner: Option<u32>,
-    /// Whether it is no part of the topic any more.
+    /// True if the partition does not belong to the topic any more.
     pub is_gone: bool,
-    /// Whether records waited for the whole last interval and none was processed.
+    /// True if records waited during the whole last interval and none was processed.
     pub is_stalled: bool,
     /// Lag in records; `None` before the broker has answered.
     pub lag: Option<u64>,
-    /// p99 of the last interval in nanoseconds.
+    /// p99 of the last interval in nanoseconds; `None` without processed records.
     pub p99_ns: Option<u64>,
     /// Records handed to the client.
     pub sent: u64,
@@ -127,17 +128,17 @@ pub struct PartitionSnapshot {
 /// A distribution in classic and in native buckets.
 #[derive(Clone, Debug, Default)]
 pub struct LatencyBuckets {
-    /// Values in each bucket of [`BOUNDS_NS`], not added up.
+    /// Number of values in each bucket of [`BOUNDS_NS`], not cumulative.
     pub counts: [u64; BOUNDS_NS.len()],
-    /// All values, those beyond the last bound included.
+    /// Number of all values, including those beyond the last bound.
     pub count: u64,
-    /// Their sum in nanoseconds.
+    /// Sum of the values in nanoseconds.
     pub sum_ns: u128,
     /// The same values in native buckets.
     pub native: NativeBuckets,
 }
 
-/// A consumer as it is known.
+/// A snapshot of a consumer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConsumerSnapshot {
     /// The state of the consumer.
@@ -149,7 +150,7 @@ pub struct ConsumerSnapshot {
 /// The state of a consumer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConsumerState {
-    /// Thread and client are started, and nothing was fetched yet.
+    /// Thread and client are started, and the consumer is not ready.
     #[default]
     Starting,
     /// The consumer has fetched, or has joined its group.
@@ -170,14 +171,14 @@ impl ConsumerState {
     ];
 }
 
-/// An occurrence of a fault as it is known.
+/// A snapshot of an occurrence of a fault.
 #[derive(Clone, Debug)]
 pub struct FaultSnapshot {
     /// Index of the `[[fault]]` in the scenario, from 0.
     pub entry: usize,
     /// Planned time, in seconds since the load began.
     pub at: Duration,
-    /// Whether its end is a time of its own.
+    /// True if the fault ends later than it begins.
     pub lasts: bool,
     /// Description of the fault.
     pub description: String,
@@ -210,7 +211,7 @@ pub struct RunEvent {
     pub sort: EventSort,
 }
 
-/// Sorts of events, as far as a reader tells them apart at a glance.
+/// Kinds of events that the view shows differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventSort {
     /// A fault of the scenario.
@@ -227,7 +228,7 @@ impl RunSnapshot {
         self.consumers.get(&partition.owner?).map(|consumer| consumer.state)
     }
 
-    /// The next fault whose time has not come.
+    /// The next fault that is not due; `None` if there is none.
     pub(super) fn next_fault(&self) -> Option<&FaultSnapshot> {
         self.faults.iter().find(|fault| fault.state == FaultState::Planned)
     }

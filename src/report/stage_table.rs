@@ -1,10 +1,10 @@
-//! The stages of the load in a report: a row for each.
+//! The stages of the load in a report, one row each.
 
 use super::table::{Table, us};
 use crate::base::format_count;
 use crate::summary::{StageSummary, Summary};
 
-/// A column: its heading, and what stands in it.
+/// A column: its heading, and the text of a stage.
 type StageColumn = (&'static str, fn(&StageSummary) -> String);
 
 /// The figures of a stage.
@@ -19,7 +19,7 @@ const COLUMNS: [StageColumn; 8] = [
     ("lag max", |stage| format_count(stage.lag_max)),
 ];
 
-/// A row for each stage, the headings first; empty without stages.
+/// The headings, and a row for each stage; empty without stages.
 pub(super) fn stage_table(summary: &Summary) -> Table {
     let mut table = Table::default();
     if summary.stages.is_empty() {

@@ -8,10 +8,10 @@ use super::words::{
 };
 use crate::summary::{Figure, METRICS, Scope, Summary, Verdict};
 
-/// Faults in the table, at most.
+/// Largest number of faults in the table.
 const FAULTS_MAX: usize = 20;
 
-/// The text: the verdict, what happened, the expectations, latency and faults.
+/// The text: the verdict, a summary in sentences, the expectations, latency and faults.
 pub fn markdown_summary(summary: &Summary) -> String {
     let shown = readable(summary);
     let s = shown.as_deref().unwrap_or(summary);
@@ -45,7 +45,7 @@ pub fn markdown_summary(summary: &Summary) -> String {
     out
 }
 
-/// Expectations that failed are visible, the others are folded.
+/// Adds the expectations. Those that failed are visible, and the others are folded.
 fn expectations(out: &mut String, s: &Summary) {
     let head = "| | expectation | measured |\n|---|---|---|\n";
     let row = |it: &_| {
@@ -119,7 +119,7 @@ fn faults(out: &mut String, s: &Summary) {
     out.push('\n');
 }
 
-/// A text in which nothing is Markdown or HTML.
+/// A text with all Markdown and HTML escaped.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,7 +1,7 @@
-//! Reads what a run has left in its directory: of a finished one the result, of one that was cut off the
-//! summary of the last second it kept. What is damaged is named and not shown.
+//! Reads the result in a directory: the summary of a finished run, or the last summary that a run wrote before it was
+//! cut off. Damaged files are reported, and their figures are not shown.
 //!
-//! A summary whose texts a terminal may have: it may come from a file of anyone's making.
+//! Texts of a summary are escaped for the terminal, because the file may come from an untrusted source.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -15,23 +15,23 @@ use super::sums::{Found, Sums, is_intact, look};
 use crate::base::{FileError, printable, printable_path, read_regular};
 use crate::summary::{SCHEMA_VERSION, Summary, Verdict};
 
-/// The first format whose figures mean what they mean now.
+/// The oldest format with the same meanings of figures.
 const OLDEST: u32 = 2;
-/// The first format with checksums.
+/// The oldest format with checksums.
 const CHECKED: u32 = 3;
-/// The largest summary that is read: that of a thousand partitions with a hundred faults is a sixth of it.
+/// Largest size of a summary in bytes. A summary of a thousand partitions and a hundred faults has a sixth of it.
 const SUMMARY_MAX: u64 = 256 << 20;
 
-/// Why a stored result cannot be shown.
+/// The reason why a stored result cannot be shown.
 #[derive(Debug, Error)]
 pub enum StoredError {
-    /// There is no such directory.
+    /// The directory does not exist.
     #[error("there is no directory `{0}`; give the one that a run has named after `saved to`")]
     NoDirectory(String),
     /// The path is not that of a directory.
     #[error("`{0}` is a file; give the directory that a run has named after `saved to`")]
     File(String),
-    /// The directory holds no summary.
+    /// The directory has no summary.
     #[error(
         "`{0}` is not a result directory: it has neither {RESULT} nor {SO_FAR}; if its run ended within the first \
          second of the load, see run.log there"
@@ -42,7 +42,7 @@ pub enum StoredError {
     Unreadable {
         /// The file.
         path: String,
-        /// Why it cannot be read.
+        /// The error of reading it.
         error: FileError,
     },
     /// A later version has written the result.
@@ -80,7 +80,7 @@ pub enum StoredError {
         /// The reason, as part of a sentence.
         why: String,
     },
-    /// The summary is what was written, and files beside it are not.
+    /// The summary is intact, but files beside it are not.
     #[error(
         "the files in `{directory}` are damaged, were changed, or are not of one run:{}\n  \
          help: take them from a copy; or move them elsewhere to see the report, which is made of `{summary}` alone",
@@ -109,7 +109,7 @@ pub struct StoredResult {
     pub notes: Vec<String>,
 }
 
-/// What is kept in `directory`. The summary of a run that was cut off, or still goes on, has the verdict
+/// The result in `directory`. The summary of a run that was cut off, or is still running, has the verdict
 /// [`CutOff`](crate::summary::Verdict::CutOff).
 ///
 /// # Errors
@@ -118,10 +118,10 @@ pub fn read_result(directory: &Path) -> Result<StoredResult, StoredError> {
     read(directory, true)
 }
 
-/// The summary alone, checked by itself: the files beside it are not read, which may be large.
+/// The summary alone. It has its own checksum, and the files beside it are not read because they may be large.
 ///
 /// # Errors
-/// As [`read_result`].
+/// The same as [`read_result`].
 pub fn read_summary(directory: &Path) -> Result<Summary, StoredError> {
     read(directory, false).map(|stored| stored.summary)
 }
@@ -136,7 +136,7 @@ fn read(directory: &Path, with_files: bool) -> Result<StoredResult, StoredError>
             StoredError::NoDirectory(named)
         });
     }
-    // A run that ends just now takes the second one away when the first one is there.
+    // A run that ends at this time removes the second file after it has written the first one.
     for name in [RESULT, SO_FAR, RESULT] {
         let path = directory.join(name);
         match read_regular(&path, SUMMARY_MAX) {
@@ -150,7 +150,7 @@ fn read(directory: &Path, with_files: bool) -> Result<StoredResult, StoredError>
     Err(StoredError::NoResult(named))
 }
 
-/// The part of every format that says which one it is, and what it says of other files.
+/// The fields that every format has: its version, and the checksums of other files.
 #[derive(Deserialize)]
 struct Envelope {
     schema_version: u32,
@@ -202,7 +202,7 @@ fn checked(
     Ok(StoredResult { summary, notes })
 }
 
-/// Compares the files beside the summary with what it says of them.
+/// Compares the files beside the summary with its checksums.
 fn look_at_files(
     directory: &Path,
     summary: &'static str,
@@ -210,7 +210,7 @@ fn look_at_files(
     notes: &mut Vec<String>,
 ) -> Result<(), StoredError> {
     let mut files = Vec::new();
-    // Names from the summary would be paths from outside.
+    // Only known names are checked, because names in the summary could be paths to other places.
     for name in std::iter::once(SCENARIO).chain(APPENDED) {
         let Some(sum) = sums.get(name) else { continue };
         // The last line may be incomplete.
@@ -228,7 +228,8 @@ fn look_at_files(
     Err(StoredError::FilesDamaged { directory: printable_path(directory), summary, files })
 }
 
-/// Values that a result with these settings cannot have. Without a checksum they are the only sign of damage.
+/// A value that a result with these settings cannot have; `None` if there is none. Without a checksum, such values are
+/// the only sign of damage.
 fn contradiction(summary: &Summary) -> Option<String> {
     let broken = summary.expectations.iter().find(|expectation| !expectation.passed)?;
     (summary.verdict == Verdict::Passed).then(|| {
@@ -239,10 +240,10 @@ fn contradiction(summary: &Summary) -> Option<String> {
     })
 }
 
-/// Characters of a text that are shown, at most.
+/// Largest number of characters of a text that are shown.
 const TEXT_MAX: usize = 4_096;
 
-/// The summary with [`printable`] texts of a limited length. The error is of a figure that is no number.
+/// The summary with [`printable`] texts of a limited length. The error is about a figure that is no number.
 pub(super) fn readable(summary: &Summary) -> serde_json::Result<Cow<'_, Summary>> {
     let mut value = serde_json::to_value(summary)?;
     if !clean(&mut value) {
@@ -251,7 +252,7 @@ pub(super) fn readable(summary: &Summary) -> serde_json::Result<Cow<'_, Summary>
     serde_json::from_value(value).map(Cow::Owned)
 }
 
-/// Whether anything in it was not readable before.
+/// Escapes all texts in a value. True if a text has changed.
 fn clean(value: &mut Value) -> bool {
     match value {
         Value::String(text) => {
@@ -274,7 +275,7 @@ fn clean(value: &mut Value) -> bool {
     }
 }
 
-/// Whether anything in any of them was not readable before. All are cleaned.
+/// True if a text in any of the values has changed. All are escaped.
 fn any<'a>(values: impl Iterator<Item = &'a mut Value>) -> bool {
     values.map(clean).filter(|changed| *changed).count() > 0
 }

@@ -1,4 +1,4 @@
-//! Colours of reports. They are stripped where the output takes none.
+//! Colours of reports, which are stripped if the output does not support them.
 
 use anstyle::{AnsiColor, Style};
 
@@ -9,7 +9,7 @@ use crate::summary::{ExpectationSummary, Summary, Verdict};
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
 /// For expectations that failed.
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// For undecided values, and values to look at.
+/// For undecided values, and values that need attention.
 pub(super) const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
 /// Headings.
 pub(super) const HEADING: Style = Style::new().bold();

@@ -1,5 +1,5 @@
-//! Checksums of what a run leaves, so that damage is found when it is read. They are no signature: a file that is
-//! changed on purpose can be given another one.
+//! Checksums of the files of a run, by which damage is found when they are read. They are no signatures: an intentional
+//! change can include a new checksum.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,7 +24,7 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    /// The checksum of a whole content.
+    /// The checksum of a complete content.
     pub(super) fn of(content: &[u8]) -> Sum {
         Sum { bytes: content.len() as u64, xxh3: hex(xxh3_64(content)) }
     }
@@ -34,7 +34,7 @@ fn hex(hash: u64) -> String {
     format!("{hash:016x}")
 }
 
-/// A file that grows, with the checksum of what the system has taken.
+/// A file that grows, with the checksum of the bytes that were passed to the operating system.
 pub(super) struct Summed {
     file: File,
     bytes: u64,
@@ -47,12 +47,12 @@ impl Summed {
         Summed { file, bytes: 0, hash: Xxh3::new() }
     }
 
-    /// The checksum as of now.
+    /// The current checksum.
     pub(super) fn sum(&self) -> Sum {
         Sum { bytes: self.bytes, xxh3: hex(self.hash.digest()) }
     }
 
-    /// Bytes as of now.
+    /// The current number of bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -71,14 +71,14 @@ impl Write for Summed {
     }
 }
 
-/// Separates the other fields of a file from its own checksum.
+/// The bytes before the digits of the checksum.
 const BEFORE: &[u8] = b",\n  \"checksum\": \"";
-/// Follows its own checksum.
+/// The bytes after the digits of the checksum.
 const BEHIND: &[u8] = b"\"\n}\n";
-/// Digits of a checksum.
+/// Number of digits of a checksum.
 const DIGITS: usize = 16;
 
-/// Ends a JSON object that has fields with one more, `checksum`: of every byte before its digits.
+/// Adds `checksum` as the last field of a JSON object. It covers every byte before its digits.
 pub(super) fn seal(object: &mut Vec<u8>) {
     let fields = object.trim_ascii_end();
     let fields = fields.strip_suffix(b"}").unwrap_or(fields).trim_ascii_end().len();
@@ -89,15 +89,15 @@ pub(super) fn seal(object: &mut Vec<u8>) {
     object.extend_from_slice(BEHIND);
 }
 
-/// Whether a text is still what was sealed; `None` if it does not end like a sealed one.
+/// True if a text matches its checksum; `None` if it does not end with one.
 pub(super) fn is_intact(text: &[u8]) -> Option<bool> {
     let (summed, digits) = text.strip_suffix(BEHIND)?.split_last_chunk::<DIGITS>()?;
     summed.ends_with(BEFORE).then(|| digits[..] == *hex(xxh3_64(summed)).as_bytes())
 }
 
-/// Bytes of a file that are read to check it, at most: more would take minutes.
+/// Largest number of bytes of a file that are checked. More would take minutes.
 const CHECKED_MAX: u64 = 16 << 30;
-/// Bytes read at a time.
+/// Number of bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 
 /// The result of checking a file.
@@ -113,7 +113,7 @@ pub(super) enum Found {
     Damaged(String),
 }
 
-/// Compares a file with its checksum. One that `grows` may have more at its end.
+/// Compares a file with its checksum. A file that `grows` may have more bytes at its end.
 pub(super) fn look(path: &Path, sum: &Sum, grows: bool) -> Found {
     match compare(path, sum, grows) {
         Ok(found) => found,

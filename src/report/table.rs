@@ -1,7 +1,6 @@
-//! Tables of a report: every figure of a partition, aligned columns, and long lines in several.
+//! Tables of a report: the figures of partitions, aligned columns, and wrapped lines.
 //!
-//! Columns that find no room follow in blocks of their own, each behind the first column: no crate lays a table out like
-//! that.
+//! Columns that do not fit follow in further blocks, each after the first column. No crate has such a layout.
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ pub(super) struct Column {
     /// Heading of the column.
     pub(super) heading: &'static str,
     cell: Cell,
-    /// Rank in a short report: where there is no room, columns with the largest numbers are left out first.
+    /// Rank in a short report; `None` for columns that are not in it. The largest ranks are left out first.
     short: Option<u8>,
 }
 
@@ -24,11 +23,11 @@ pub(super) struct Column {
 enum Cell {
     /// The figure `partition[*]` of this name.
     Figure(&'static str),
-    /// A count that ought to be 0.
+    /// A count that should be 0.
     Count(fn(&PartitionSummary) -> u64),
     /// A time in milliseconds.
     Millis(fn(&PartitionSummary) -> f64),
-    /// A rate; `None` where there is none.
+    /// A rate; `None` if it was not measured.
     Rate(fn(&PartitionSummary) -> Option<f64>),
     /// A text.
     Text(fn(&PartitionSummary) -> String),
@@ -44,7 +43,7 @@ impl Column {
         self
     }
 
-    /// Rank among the columns that are left out first; `None` for a column that a short report does not have.
+    /// Rank in a short report, whose largest ranks are left out first; `None` for columns that are not in it.
     pub(super) fn short_rank(&self) -> Option<u8> {
         self.short
     }
@@ -60,7 +59,7 @@ impl Column {
         }
     }
 
-    /// The value of a partition, times in nanoseconds; `None` for nothing measured.
+    /// The value of a partition, times in nanoseconds; `None` if nothing was measured.
     pub(super) fn value(&self, partition: &PartitionSummary) -> Option<f64> {
         match self.cell {
             Cell::Figure(name) => partition_figure(name)?.of_partition(partition),
@@ -71,11 +70,11 @@ impl Column {
         }
     }
 
-    /// The value of a partition, ready to read; `-` for nothing measured.
+    /// The value of a partition as text; `-` if nothing was measured.
     pub(super) fn cell(&self, partition: &PartitionSummary) -> String {
         let value = match (self.cell, self.value(partition)) {
             (Cell::Text(text), _) => return text(partition),
-            // 0 is made quiet.
+            // A count of 0 is shown as a dot.
             (Cell::Count(_), Some(0.0)) => return "·".to_owned(),
             (_, value) => value,
         };
@@ -113,7 +112,7 @@ const PARTITION_COLUMNS: &[Column] = &[
     Column::new("reordered", Cell::Count(|p| p.ledger.reordered)).short(0),
 ];
 
-/// The columns that say something of a run with this verdict.
+/// The columns that are known in a run with this verdict.
 pub(super) fn partition_columns(verdict: Verdict) -> impl Iterator<Item = &'static Column> {
     // In a run that was cut off, records in flight cannot be told from lost or unread ones.
     let is_known = move |column: &&Column| {
@@ -122,7 +121,7 @@ pub(super) fn partition_columns(verdict: Verdict) -> impl Iterator<Item = &'stat
     PARTITION_COLUMNS.iter().filter(is_known)
 }
 
-/// `0`, or all owners in turn where they changed.
+/// The owner, or all owners in order if they changed.
 fn owner(partition: &PartitionSummary) -> String {
     let mut owners: Vec<u32> = partition.owners.iter().map(|owner| owner.consumer).collect();
     owners.dedup();
@@ -135,17 +134,17 @@ fn owner(partition: &PartitionSummary) -> String {
     }
 }
 
-/// Microseconds in the unit that reads best; `-` for nothing measured.
+/// Microseconds in a suitable unit; `-` without a value.
 pub(super) fn us(us: Option<f64>) -> String {
     us.map_or("-".to_owned(), |us| format_duration(Duration::from_nanos((us * 1e3) as u64)))
 }
 
-/// Milliseconds in the unit that reads best; `-` for nothing measured.
+/// Milliseconds in a suitable unit; `-` without a value.
 pub(super) fn ms(ms: Option<f64>) -> String {
     us(ms.map(|ms| ms * 1e3))
 }
 
-/// Lines of cells, right-aligned but for the first column.
+/// Lines of cells. All columns but the first one are right-aligned.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -157,8 +156,8 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The rows as lines, two spaces between columns, without trailing spaces; of at most `width` characters, as far as
-    /// the first column and another one fit. Columns for which there is no room follow in further blocks, each behind
+    /// The rows as lines, with two spaces between columns and without trailing spaces. Lines have at most `width`
+    /// characters if the first column and another one fit. Columns that do not fit follow in further blocks, each after
     /// the first column.
     pub(super) fn blocks(&self, width: Option<usize>) -> Vec<Vec<String>> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -215,10 +214,10 @@ fn line(row: &[String], columns: &[usize], widths: &[usize]) -> String {
     line.trim_end().to_owned()
 }
 
-/// Spaces before whatever stands below a heading.
+/// Spaces before the lines below a heading.
 pub(super) const INDENT: usize = 2;
 
-/// The line in several, broken between words, if it is longer than `width`; what follows the first is indented.
+/// The line, wrapped between words if it is longer than `width`. Further lines are indented.
 pub(super) fn wrapped(line: &str, width: Option<usize>) -> String {
     match width {
         Some(width) => lines_of(line, width, "    ").join("\n"),
@@ -226,7 +225,7 @@ pub(super) fn wrapped(line: &str, width: Option<usize>) -> String {
     }
 }
 
-/// The same as lines, of which those after the first are indented by `indent`.
+/// The wrapped lines. Those after the first are indented by `indent`.
 pub(super) fn lines_of(line: &str, width: usize, indent: &str) -> Vec<String> {
     let options = Options::new(width)
         .subsequent_indent(indent)
@@ -234,7 +233,7 @@ pub(super) fn lines_of(line: &str, width: usize, indent: &str) -> Vec<String> {
         .wrap_algorithm(WrapAlgorithm::FirstFit)
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation);
-    // A number keeps its sign.
+    // A number and its percent sign are not separated.
     let line = line.replace(" %", "\u{a0}%");
     let lines = textwrap::wrap(&line, options).into_iter();
     lines.map(|line| line.trim_end().replace('\u{a0}', " ")).collect()
@@ -276,7 +275,7 @@ mod tests {
         assert_eq!(table.blocks(Some(19)).len(), 1);
         let narrow = table.blocks(Some(12));
         assert_eq!(narrow, [["   p50   p99", "7  1ms  22ms"], ["     max", "7  300ms"]]);
-        // However little room there is, nothing is left out.
+        // With any width, all columns are shown.
         assert_eq!(table.blocks(Some(0)).len(), 3);
         assert_eq!(table.blocks(None).len(), 1);
     }
@@ -290,7 +289,7 @@ mod tests {
             wrapped(line, Some(22)),
             "  lost 0, \u{1b}[1mduplicated\n    3\u{1b}[0m, late 0"
         );
-        // A word that is too long stays in one piece.
+        // A word that is too long is not broken.
         assert_eq!(wrapped("  at results/a-long-name", Some(8)), "  at\n    results/a-long-name");
     }
 }

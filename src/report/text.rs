@@ -1,4 +1,4 @@
-//! The report as text: the short one, or all of it.
+//! The report as text: the short or the full one.
 
 use super::full_report::full_report;
 use super::partition_view::partition_report;
@@ -8,7 +8,7 @@ use super::styles::verdict_style;
 use super::words::{judged, verdict_word};
 use crate::summary::Summary;
 
-/// The report, then where it is kept, then the verdict once more.
+/// The report, then the place of the result, then the verdict again.
 pub(super) const TEXT: Renderer = Renderer {
     name: "text",
     meaning: "The report",

@@ -1,4 +1,4 @@
-//! A result in words: the verdict, how many expectations hold, and what happened in a sentence or two.
+//! A result as text: the verdict, the number of expectations that hold, and a summary in sentences.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::summary::{
     Verdict,
 };
 
-/// The verdict as reports begin.
+/// The verdict at the beginning of reports.
 pub(super) fn verdict_word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "PASSED",
@@ -136,12 +136,12 @@ pub(super) fn rate(s: &Summary) -> String {
     }
 }
 
-/// A share in percent; a dash where there is nothing to compare with.
+/// A share in percent; a dash if there is nothing to compare with.
 pub(super) fn percent(part: f64, of: f64) -> String {
     if of > 0.0 { format!("{:.2} %", 100.0 * part / of) } else { "-".to_owned() }
 }
 
-/// Remarks that a reader needs before any figure.
+/// Remarks that must come before all figures.
 pub(super) fn story(summary: &Summary) -> String {
     let mut sentences = vec![ending(summary)];
     sentences.extend(worst_fault(summary).map(|fault| fault_sentence(summary, fault)));
@@ -177,7 +177,7 @@ fn ending(s: &Summary) -> String {
     }
 }
 
-/// The fault that stalled most partitions; of those the one that took longest.
+/// The fault that stalled most partitions. Among equal ones, the one whose recovery took longest.
 pub(super) fn worst_fault(summary: &Summary) -> Option<&FaultSummary> {
     let came = summary.faults.iter().filter(|fault| fault.at_s.is_some());
     let rank = |fault: &FaultSummary| {
@@ -193,7 +193,7 @@ pub(super) fn worst_fault(summary: &Summary) -> Option<&FaultSummary> {
     })
 }
 
-/// A fault's kind and target, once each.
+/// Kind and target of a fault, without repetition.
 pub(super) fn fault_name(fault: &FaultSummary) -> String {
     format!("{} {}", fault.kind.replace('_', " "), fault.target).trim_end().to_owned()
 }
@@ -218,7 +218,7 @@ fn fault_sentence(summary: &Summary, fault: &FaultSummary) -> String {
     }
 }
 
-/// The partition in the middle of those with a p99.
+/// The median partition of those with a p99.
 pub(super) fn median_partition(s: &Summary) -> Option<u32> {
     let mut measured: Vec<(f64, u32)> = s
         .partitions
@@ -229,7 +229,7 @@ pub(super) fn median_partition(s: &Summary) -> Option<u32> {
     (measured.len() > 2).then(|| measured[measured.len() / 2].1)
 }
 
-/// A step on the way back from a fault: what was reached, and after how many milliseconds.
+/// A step of the recovery from a fault: its name, and the milliseconds from the fault.
 pub(super) type RecoveryStep = (&'static str, f64);
 
 /// The times that a fault's recovery has reached, in order.
@@ -248,12 +248,12 @@ pub(super) fn recovery_steps(fault: &FaultSummary) -> Vec<RecoveryStep> {
     steps
 }
 
-/// Milliseconds in the unit that reads best.
+/// Milliseconds in a suitable unit.
 pub(super) fn millis(ms: f64) -> String {
     format_duration(Duration::from_nanos((ms.max(0.0) * 1e6) as u64))
 }
 
-/// The counts of records that ought to be 0 and are not.
+/// The counts of records that should be 0 and are not.
 fn records(summary: &Summary) -> Option<String> {
     if summary.verdict == Verdict::CutOff {
         return None;
@@ -272,7 +272,7 @@ fn records(summary: &Summary) -> Option<String> {
     })
 }
 
-/// The counts of the whole run that ought to be 0.
+/// The counts of the whole run that should be 0.
 pub(super) fn totals(summary: &Summary) -> impl Iterator<Item = (&'static Metric, f64)> {
     let is_total = |metric: &&Metric| metric.total != Total::Never;
     METRICS.iter().filter(is_total).filter_map(|metric| {
@@ -281,12 +281,12 @@ pub(super) fn totals(summary: &Summary) -> impl Iterator<Item = (&'static Metric
     })
 }
 
-/// A metric's name as words.
+/// The name of a metric with spaces.
 pub(super) fn spoken(metric: &Metric) -> String {
     metric.name.replace(['_', '.'], " ")
 }
 
-/// A value of a metric, ready to read.
+/// A value of a metric as text.
 pub(super) fn value_text(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Time => format_duration(Duration::from_nanos(value.max(0.0) as u64)),

@@ -8,11 +8,11 @@ use super::scale::{TimeAxis, moment, percent};
 use crate::report::words::{fault_name, millis};
 use crate::summary::{FaultSummary, Summary};
 
-/// Bands that are drawn, at most; the list below a chart has as many.
+/// Largest number of bands, in the charts and in the list below them.
 const BANDS_MAX: usize = 200;
-/// Entries of the list, at most.
+/// Largest number of entries in the list.
 const LISTED_MAX: usize = 5;
-/// Labels closer to each other than this are left out.
+/// Smallest distance of labels, as a share of the width. Closer ones are left out.
 const LABEL_GAP: f64 = 0.03;
 
 /// One occurrence of a fault.
@@ -29,7 +29,7 @@ pub(super) struct Band {
     text: String,
 }
 
-/// The faults that came, in the order of their times.
+/// The faults that were injected, in the order of their times.
 pub(super) fn bands(summary: &Summary) -> Vec<Band> {
     summary.faults.iter().filter_map(band).take(BANDS_MAX).collect()
 }
@@ -60,7 +60,7 @@ fn band(fault: &FaultSummary) -> Option<Band> {
     })
 }
 
-/// The bands behind a plot: strong while the fault was active, weak until all was as before.
+/// The bands behind a plot: strong while the fault was active, weak until its effect ended.
 pub(super) fn behind(bands: &[Band], axis: TimeAxis, top: u32, height: u32) -> Markup {
     html! {
         @for band in bands {
@@ -78,7 +78,7 @@ pub(super) fn behind(bands: &[Band], axis: TimeAxis, top: u32, height: u32) -> M
     }
 }
 
-/// In front of a plot: where each fault begins with its number above, and how long it lasted as a bar.
+/// The marks in front of a plot: the beginning of each fault with its number, and its duration as a bar.
 pub(super) fn in_front(bands: &[Band], axis: TimeAxis, top: u32, height: u32) -> Markup {
     let mut last = f64::NEG_INFINITY;
     let mut label = |band: &Band| {

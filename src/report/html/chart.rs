@@ -1,45 +1,45 @@
-//! The frame of a chart: axes with labels around a plot. Texts keep their size however wide the page is, because only
-//! what is within the plot is stretched.
+//! The frame of a chart: axes with labels around a plot. Only the plot is stretched with the page, so texts keep their
+//! size.
 
 use maud::{Markup, html};
 
 use super::bands::{Band, behind, in_front};
 use super::scale::{Tick, TimeAxis, percent};
 
-/// Room for labels above a plot.
+/// Height of the labels above a plot.
 pub(super) const TOP: u32 = 26;
-/// Room for labels below it.
+/// Height of the labels below a plot.
 const BOTTOM: u32 = 38;
-/// Width of the labels to the left of it.
+/// Width of the labels to the left of a plot.
 const LEFT: u32 = 58;
 
 /// A chart.
 pub(super) struct Chart<'a> {
-    /// An id that no other part of the page has.
+    /// Id of the chart, unique on the page.
     pub(super) id: &'a str,
     /// Title of the chart, in a few words.
     pub(super) title: &'a str,
-    /// Description of the chart, for readers who do not see it.
+    /// Description of the chart for screen readers.
     pub(super) description: String,
     /// Height of the plot.
     pub(super) height: u32,
     /// Labels of the vertical axis; 0 is at the bottom.
     pub(super) y: Vec<Tick>,
-    /// Their unit.
+    /// Unit of these labels.
     pub(super) y_unit: &'a str,
-    /// Whether there is a line at each of them.
+    /// True if there is a line at each of them.
     pub(super) has_lines: bool,
     /// Labels of the horizontal axis.
     pub(super) x: Vec<Tick>,
-    /// Their unit.
+    /// Unit of these labels.
     pub(super) x_unit: &'a str,
-    /// The active faults, in charts over time.
+    /// The faults and the time axis; `None` for charts that are not over time.
     pub(super) bands: Option<(&'a [Band], TimeAxis)>,
-    /// The plot: what is stretched, in a drawing `columns` wide and `rows` high.
+    /// The content of the plot, which is stretched.
     pub(super) stretched: Markup,
-    /// Size of that drawing.
+    /// Width and height of that content in its own units.
     pub(super) size: (f64, f64),
-    /// Texts before the drawing, which are not stretched.
+    /// Texts in front of the plot, which are not stretched.
     pub(super) front: Markup,
 }
 

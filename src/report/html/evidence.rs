@@ -1,4 +1,4 @@
-//! Expectations, what else happened, and why the figures can be trusted.
+//! The sections on expectations, on other events, and on the reliability of the figures.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,7 @@ use crate::report::shares_table::shares_in_words;
 use crate::report::words::{Outcome, measured, millis, outcome, value_text};
 use crate::summary::{Figure, METRICS, PropertyOrigin, Summary, Unit, Verdict};
 
-/// Every expectation with what was measured.
+/// Every expectation with the measured value.
 pub(super) fn expectations(summary: &Summary) -> Markup {
     html! {
         section #expectations aria-labelledby="expectations-h" {
@@ -107,7 +107,7 @@ pub(super) fn trust(s: &Summary) -> Markup {
     }
 }
 
-/// The processes that have made the run together.
+/// The processes of the run.
 fn processes(s: &Summary) -> Markup {
     html! {
         @if let Some(shares) = &s.shares {
@@ -136,7 +136,7 @@ fn trust_heading(s: &Summary) -> &'static str {
     }
 }
 
-/// A text in which what stands in backticks is code.
+/// A text whose parts in backticks are shown as code.
 fn with_code(text: &str) -> Markup {
     html! {
         @for (number, part) in text.split('`').enumerate() {
@@ -145,7 +145,7 @@ fn with_code(text: &str) -> Markup {
     }
 }
 
-/// Whether the load was sent when it was due.
+/// The schedule of the load: records that were sent, and their lateness.
 fn schedule(s: &Summary) -> Vec<String> {
     let Some(offered) = s.offered else {
         return vec!["At maximum rate there is no schedule to keep.".to_owned()];

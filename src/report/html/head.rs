@@ -1,5 +1,4 @@
-//! The beginning of the page: the verdict, what happened in a sentence or two, and cards with the figures that are
-//! asked for first.
+//! The beginning of the page: the verdict, a sentence or two about the run, and cards with the most important figures.
 
 use maud::{Markup, html};
 
@@ -9,12 +8,12 @@ use crate::report::words::{
 };
 use crate::summary::{Figure, Summary, Unit, Verdict};
 
-/// A figure with what belongs to it.
+/// A figure with its explanation.
 struct Card {
     label: String,
     value: String,
     more: String,
-    /// Whether an expectation about it does not hold.
+    /// True if an expectation about the figure does not hold.
     fails: bool,
 }
 
@@ -80,14 +79,14 @@ fn cards(summary: &Summary) -> Vec<Card> {
     cards
 }
 
-/// A figure of the run, ready to read.
+/// A figure of the run as text; `None` if it was not measured.
 fn figure(summary: &Summary, name: &str) -> Option<String> {
     let figure = Figure::parse(name)?;
     let value = figure.values(summary).first()?.1?;
     Some(value_text(figure.metric.unit, value))
 }
 
-/// Whether an expectation about a figure that begins like this does not hold.
+/// True if an expectation whose text begins with one of `beginnings` does not hold.
 fn fails(summary: &Summary, beginnings: &[&str]) -> bool {
     summary.expectations.iter().any(|it| {
         let is_meant = beginnings.iter().any(|beginning| it.expression.contains(beginning));

@@ -1,4 +1,4 @@
-//! Partitions over time: a row for each, a column for each interval, and a colour for its largest value.
+//! Partitions over time: a row for each, a column for each interval, and a colour for the largest value in it.
 
 use std::fmt::Write;
 
@@ -11,9 +11,10 @@ use crate::base::format_count;
 use crate::report::series::{Sample, Series};
 use crate::report::words::millis;
 
-/// Rows at most; more partitions share rows.
+/// Largest number of rows. With more partitions, several share a row.
 const ROWS_MAX: usize = 250;
-/// From few to much; each differs from the one before in lightness, for colour-blind readers and for print.
+/// Colours from small to large values. Each differs from the one before in lightness, for colour-blind readers and for
+/// print.
 const COLOURS: [&str; 9] = [
     "#e3ecf6", "#c6dbef", "#9ecae1", "#6baed6", "#5b86c5", "#7a5fb0", "#8c3a97", "#7a0f6b",
     "#3f0440",
@@ -30,7 +31,7 @@ pub(super) enum Shown {
     Lag,
 }
 
-/// A row: which partitions, and their values.
+/// A row with its partitions and their values.
 struct Row {
     name: String,
     cells: Vec<Cell>,
@@ -58,7 +59,7 @@ impl Shown {
         }
     }
 
-    /// p99 in milliseconds, lag in records.
+    /// The value of a cell: p99 in milliseconds, or lag in records.
     fn cell(self, sample: Sample, is_measured: bool) -> Cell {
         match self {
             Shown::P99 if sample.is_stalled && is_measured => Cell::Stalled,
@@ -75,7 +76,7 @@ impl Shown {
     }
 }
 
-/// The map with its scale, what to see in it as text, and its values for the script. `measured` is the measured window.
+/// The map with its scale, its description as text, and its values for the script. `measured` is the measured window.
 pub(super) fn heat_map(
     series: &Series,
     shown: Shown,
@@ -154,7 +155,7 @@ fn row_height(rows: usize) -> u32 {
     }
 }
 
-/// Names of as many rows as there is room for.
+/// Names of rows, with enough distance between them.
 fn row_labels(rows: &[Row], height: u32) -> Vec<Tick> {
     let steps = [1, 2, 5, 10, 20, 50];
     let step = steps.into_iter().find(|step| step * height >= 13).unwrap_or(50) as usize;
@@ -164,13 +165,13 @@ fn row_labels(rows: &[Row], height: u32) -> Vec<Tick> {
     rows.iter().enumerate().step_by(step).map(tick).collect()
 }
 
-/// Class of a value: which colour.
+/// Index of a value's colour.
 fn class(scale: LogScale, value: f64) -> usize {
     let classes = COLOURS.len() as f64;
     if value <= 0.0 { 0 } else { (scale.at(value) * classes).min(classes - 1.0) as usize }
 }
 
-/// A path for each colour, of strokes as thick as a row.
+/// A path for each colour, with strokes as wide as a row.
 fn paths(rows: &[Row], scale: LogScale) -> Markup {
     let mut paths: Vec<String> = vec![String::new(); COLOURS.len() + 1];
     for (y, row) in rows.iter().enumerate() {
@@ -204,7 +205,7 @@ fn colour_class(number: usize) -> String {
     if number < COLOURS.len() { format!("c{number}") } else { "stalled".to_owned() }
 }
 
-/// The largest value of a row and the column it is in.
+/// The largest value of a row, and the column with it.
 fn largest(row: &Row) -> Option<(f64, usize)> {
     let values = row.cells.iter().enumerate().filter_map(|(column, cell)| match cell {
         Cell::Value(value) => Some((*value, column)),
@@ -230,7 +231,7 @@ fn peak(series: &Series, rows: &[Row], shown: Shown) -> String {
     }
 }
 
-/// A row in a sentence.
+/// The name of a row in a sentence.
 fn named(name: &str) -> String {
     format!("partition{} {name}", if name.contains('–') { "s" } else { "" })
 }
@@ -253,7 +254,7 @@ fn resolution(series: &Series, rows: &[Row], shown: Shown) -> String {
     }
 }
 
-/// The name and the largest value of a row, shown when the pointer rests on it.
+/// The name and the largest value of a row, as a tooltip.
 fn hints(series: &Series, rows: &[Row], shown: Shown, height: u32) -> Markup {
     html! {
         g fill="none" pointer-events="all" {
@@ -328,7 +329,7 @@ fn table(series: &Series, rows: &[Row], shown: Shown) -> Markup {
     }
 }
 
-/// The values, so that the script can read out single cells. Numbers and names of partitions only.
+/// The values, for the script that shows single cells. Only numbers and names of partitions.
 fn for_script(series: &Series, rows: &[Row], shown: Shown) -> Markup {
     let mut text = format!(
         "{{\"from\":{},\"width\":{},\"unit\":\"{}\",\"rows\":[",

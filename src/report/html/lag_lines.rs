@@ -1,4 +1,4 @@
-//! The lag of each partition over time, as lines: the worst ones in colour, the others behind them.
+//! The lag of each partition over time as lines. The worst ones have colours, and the others are behind them.
 
 use maud::{Markup, html};
 
@@ -9,13 +9,13 @@ use super::scale::{Tick, TimeAxis, moment, percent, round_values};
 use crate::base::format_count;
 use crate::report::series::{Sample, Series};
 
-/// Lines in colour.
+/// Number of lines with colours.
 const COLOURED: usize = 5;
-/// Lines behind them; of more, the largest of all others is one line.
+/// Largest number of other lines. With more, the maximum of all others is one line.
 const FAINT_MAX: usize = 40;
 const HEIGHT: u32 = 220;
 
-/// A partition with its largest lag and the column it is in.
+/// A partition with its largest lag, and the column with it.
 struct Lagging<'a> {
     partition: u32,
     samples: &'a [Sample],
@@ -126,7 +126,7 @@ fn description(coloured: &[&Lagging<'_>], series: &Series) -> String {
     )
 }
 
-/// The name of the worst partition beside its peak.
+/// The name of the worst partition next to its peak.
 fn peak_label(worst: Option<&Lagging<'_>>, series: &Series, axis: TimeAxis, top: f64) -> Markup {
     html! {
         @if let Some(worst) = worst {

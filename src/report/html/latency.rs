@@ -11,7 +11,7 @@ use crate::summary::{Digest, Figure, Get, METRICS, Metric, Quantile, Scope, Summ
 
 const HEIGHT: u32 = 260;
 
-/// A distribution of the run, with what it is called.
+/// A distribution of the run with its name.
 struct Curve {
     metric: &'static Metric,
     digest: Digest,
@@ -61,7 +61,7 @@ pub(super) fn latency(summary: &Summary) -> Markup {
     }
 }
 
-/// Position of a quantile on the axis. Each step stands for a tenth of the records of the step before.
+/// Position of a quantile on the axis, which is logarithmic in the share of slower records.
 fn place(quantile: Quantile) -> f64 {
     match quantile {
         Quantile::P50 => 0.0,
@@ -73,7 +73,7 @@ fn place(quantile: Quantile) -> f64 {
     }
 }
 
-/// A quantile as axes and tables have it.
+/// Name of a quantile on axes and in tables.
 fn shown(quantile: Quantile) -> &'static str {
     match quantile {
         Quantile::P999 => "p99.9",
@@ -156,7 +156,7 @@ fn table(summary: &Summary, curves: &[Curve]) -> Markup {
     }
 }
 
-/// Figures that could not be measured rightly, each with the reason.
+/// Figures that could not be measured correctly, each with the reason.
 fn not_measured(summary: &Summary) -> Markup {
     html! {
         @if !summary.not_measured.is_empty() {

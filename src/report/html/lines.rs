@@ -1,4 +1,4 @@
-//! Lines of a chart: colours that colour-blind readers tell apart, with dashes as a second sign.
+//! Lines of a chart. Colour-blind readers can tell their colours apart, and they also differ in dashes.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::scale::short;
 
-/// Kinds of lines.
+/// Number of kinds of lines.
 pub(super) const KINDS: usize = 7;
 const COLOURS: [&str; KINDS] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#444444"];
@@ -24,7 +24,7 @@ pub(super) fn path(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> Stri
         };
         let height = |at: Option<usize>| Some(points.get(at?)?.as_ref()?.1);
         let is_flat = |other: Option<f64>| other.is_some_and(|other| (other - y).abs() < 0.05);
-        // In the middle of a level stretch there is nothing to see.
+        // Points within a horizontal part are left out.
         if is_open && is_flat(height(number.checked_sub(1))) && is_flat(height(Some(number + 1))) {
             continue;
         }
@@ -35,7 +35,7 @@ pub(super) fn path(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> Stri
     path
 }
 
-/// A line of a kind.
+/// A line of one of the [`KINDS`].
 pub(super) fn line(kind: usize, path: &str) -> Markup {
     let kind = kind % KINDS;
     html! {
@@ -44,14 +44,14 @@ pub(super) fn line(kind: usize, path: &str) -> Markup {
     }
 }
 
-/// A thin line that stays behind the others.
+/// A thin line behind the others.
 pub(super) fn faint(path: &str) -> Markup {
     html! {
         path.line.faint d=(path) fill="none" stroke="#98a2b0" stroke-width="1" vector-effect="non-scaling-stroke" {}
     }
 }
 
-/// A line of a kind, for a legend.
+/// A short line of a kind, for a legend.
 pub(super) fn sign(kind: usize) -> Markup {
     html! {
         svg.sign width="34" height="10" viewBox="0 0 34 10" aria-hidden="true" { (line(kind, "M0 5L34 5")) }

@@ -1,8 +1,8 @@
-//! The result as one page: HTML text and drawings that are readable without script and load nothing. A script of our own
-//! adds sorting and reads out single cells of the maps.
+//! The result as one page: HTML text and drawings that are readable without a script and load nothing. A script of the
+//! page adds sorting and shows single cells of the maps.
 //!
-//! Colours are attributes of the drawings, so that they are there where a style sheet is not allowed; `style.css`
-//! replaces them by those for light, dark and print.
+//! Colours are attributes of the drawings, so that they exist where style sheets are not allowed. `style.css` replaces
+//! them by those for light, dark and print.
 
 mod bands;
 mod chart;

@@ -10,14 +10,14 @@ use super::scale::{Tick, TimeAxis, percent};
 use crate::report::words::millis;
 use crate::summary::{OwnerSummary, PartitionSummary, Summary};
 
-/// Partitions that are drawn. Of more, those whose owner changed.
+/// Largest number of partitions that are drawn. With more, only those whose owner changed.
 const ROWS_MAX: usize = 64;
-/// Bars that are drawn of a partition.
+/// Largest number of bars of a partition.
 const BARS_MAX: usize = 60;
 const ROW: u32 = 18;
-/// A bar narrower than this has no name in it.
+/// Smallest width of a bar with a name in it, as a share of the axis.
 const NAMED: f64 = 0.05;
-/// Colours of neighbours that are to be told apart.
+/// Colours of bars. Neighbours can be told apart.
 pub(super) const COLOURS: [&str; 6] =
     ["#7fb3d9", "#f2b179", "#8fcfb3", "#dfb0cc", "#e3d27f", "#b9c2cc"];
 
@@ -82,7 +82,7 @@ fn time_axis(axis: TimeAxis, y: u32) -> Markup {
     }
 }
 
-/// A bar for each start. Its colour is the consumer's, its name is in it where there is room.
+/// A bar for each start of a consumer, with the consumer's colour, and with its name if there is space.
 fn bars(partition: &PartitionSummary, y: u32, axis: TimeAxis) -> Markup {
     html! {
         @for owner in partition.owners.iter().take(BARS_MAX) {
@@ -117,7 +117,7 @@ fn stretch(owner: &OwnerSummary) -> String {
 fn gap_s(partition: &PartitionSummary, axis: TimeAxis) -> f64 {
     let pairs = partition.owners.windows(2);
     let between = pairs.filter_map(|pair| Some(pair[1].from_s - pair[0].to_s?));
-    // The supervisor starts a replacement at once, in less than this.
+    // The supervisor starts a replacement at once, which takes less than this.
     let gap = between.fold(0.0, f64::max);
     let last = partition.owners.last().and_then(|owner| owner.to_s);
     let open = last.map_or(0.0, |to_s| axis.to_s - to_s);

@@ -1,4 +1,4 @@
-//! The page as a whole: one document that loads nothing, in light and dark, on screen and on paper.
+//! The whole page: one document that loads nothing, for light and dark screens and for print.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -23,7 +23,7 @@ use crate::summary::Summary;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// The page of a result. Every text in it is escaped.
+/// The page of a result. All texts are escaped.
 pub fn html_page(summary: &Summary, parts: &PageParts) -> String {
     match readable(summary) {
         Ok(summary) => in_lines(page(&summary, parts)),
@@ -31,8 +31,8 @@ pub fn html_page(summary: &Summary, parts: &PageParts) -> String {
     }
 }
 
-/// The page with a line for each part, so that tools that read lines find them. Texts are escaped: what looks like an
-/// element here is one.
+/// The page with line breaks between its parts, for tools that read lines. Texts are escaped, so a tag in the page is
+/// always an element.
 fn in_lines(page: Markup) -> String {
     let begins = ["<section", "<figure", "<svg", "<table", "<tr", "</main"];
     let text = page.into_string();
@@ -45,7 +45,7 @@ fn page(summary: &Summary, parts: &PageParts) -> Markup {
     document(&title, &content(summary, parts), &made_of)
 }
 
-/// A page of another command: one document that loads nothing, with the styles and the script of this one.
+/// A page of another command: one document that loads nothing, with the same styles and script.
 pub fn html_document(title: &str, content: &Markup) -> String {
     in_lines(document(title, content, &html! { "." }))
 }

@@ -1,4 +1,4 @@
-//! The table of partitions: every metric of a partition, and what else the summary has of it.
+//! The table of partitions: every metric of a partition, and its other values in the summary.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use crate::summary::{
 /// A column.
 struct Column {
     heading: String,
-    /// The figure's name with `[]` where the partition is chosen, of columns that are figures.
+    /// Name of the figure, with `[]` in the place of the partition; `None` for a column that is no figure.
     figure: Option<String>,
     meaning: String,
-    /// Whether the largest or the smallest value is the worst.
+    /// The better direction of its values.
     better: Better,
     values: Vec<Option<f64>>,
     decimals: usize,
@@ -30,7 +30,7 @@ impl Column {
         }
     }
 
-    /// The worst value, where some are worse than others.
+    /// The worst value; `None` if none is worse than others.
     fn worst(&self) -> Option<f64> {
         let values = || self.values.iter().flatten().copied();
         let (least, most) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
@@ -90,7 +90,7 @@ pub(super) fn partitions(summary: &Summary) -> Markup {
     }
 }
 
-/// The columns, the names of counts that are 0 everywhere, and columns that are the same as another one.
+/// The columns, the names of counts that are 0 everywhere, and the names of columns that equal another one.
 fn columns(summary: &Summary) -> (Vec<Column>, Vec<String>, Vec<String>) {
     let all = &summary.partitions;
     let of =
@@ -139,8 +139,8 @@ fn columns(summary: &Summary) -> (Vec<Column>, Vec<String>, Vec<String>) {
     (columns, zero, twins)
 }
 
-/// Takes out the times that are the same as those of an earlier column in every partition: where each record was sent
-/// when it was due, response and service time are one. Returns their names.
+/// Removes the times that equal an earlier column in every partition, and returns their names. For example, response
+/// and service time are equal if each record was sent on time.
 fn take_twins(columns: &mut Vec<Column>) -> Vec<String> {
     let mut twins = Vec::new();
     let mut kept: Vec<Column> = Vec::new();
@@ -157,7 +157,7 @@ fn take_twins(columns: &mut Vec<Column>) -> Vec<String> {
     twins
 }
 
-/// Every figure of a partition, each once: a metric that is another one by another name is left out.
+/// Every figure of a partition once. An alias of another metric is left out.
 fn figures() -> impl Iterator<Item = (String, Figure)> {
     let mut seen: BTreeSet<(usize, Option<&str>)> = BTreeSet::new();
     Figure::names().filter_map(move |(name, _)| {
@@ -196,8 +196,8 @@ fn of_figure((name, figure): &(String, Figure), values: Vec<Option<f64>>) -> Col
     }
 }
 
-/// Counts of the account that are better when they are less, with their meanings. What was under way when a run was cut
-/// off cannot be told from what is lost or unread.
+/// Counts of the ledger that should be small, with their meanings. In a run that was cut off, records in flight cannot
+/// be told from lost or unread ones.
 fn counts(verdict: Verdict) -> Vec<(String, &'static str)> {
     let is_known = |name: &str| verdict != Verdict::CutOff || !["lost", "unread"].contains(&name);
     METRICS
@@ -209,12 +209,12 @@ fn counts(verdict: Verdict) -> Vec<(String, &'static str)> {
         .collect()
 }
 
-/// A count of an account by the name it has in results.
+/// A count of the ledger by its name in results; `None` for an unknown name.
 fn count(ledger: &Ledger, name: &str) -> Option<f64> {
     serde_json::to_value(ledger).ok()?.get(name)?.as_f64()
 }
 
-/// The owners in turn, each once in a row.
+/// The owners in order, without direct repetitions.
 fn owners(partition: &PartitionSummary) -> String {
     let mut owners: Vec<u32> = partition.owners.iter().map(|owner| owner.consumer).collect();
     owners.dedup();

@@ -1,4 +1,4 @@
-//! The inputs of the page besides the summary: the files beside it.
+//! The inputs of the page besides the summary: files of the result directory.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -8,15 +8,15 @@ use crate::report::directory::SCENARIO;
 use crate::report::seconds::{SECONDS, Seconds};
 use crate::report::series::Series;
 
-/// A scenario is a page of text; one beyond this is something else.
+/// Largest size of a scenario in bytes.
 const SCENARIO_MAX: u64 = 1 << 20;
 
 /// The inputs of the page besides the summary.
 #[derive(Debug, Default)]
 pub struct PageParts {
-    /// Partitions over time; `None` where the seconds are not there.
+    /// Partitions over time; `None` if the seconds cannot be read.
     pub series: Option<Series>,
-    /// The scenario as it was read; `None` where it is not there.
+    /// The scenario as it was read; `None` if it cannot be read.
     pub scenario: Option<String>,
     /// The files that could not be read, each with the reason.
     pub notes: Vec<String>,
@@ -48,7 +48,7 @@ impl PageParts {
     }
 }
 
-/// The text with its line feeds, and without other control characters.
+/// The text with its line feeds, and with other control characters escaped.
 fn shown(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(|line| printable(line).replace("\\t", "  ")).collect();
     lines.join("\n")

@@ -1,4 +1,4 @@
-//! How to repeat the run: the scenario as it was read, and the command.
+//! The section on repeating the run: the scenario as it was read, and the command.
 
 use maud::{Markup, html};
 

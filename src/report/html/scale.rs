@@ -1,21 +1,21 @@
-//! Scales: where values are on an axis, and which of them have a label.
+//! Scales: positions of values on an axis, and labels.
 
-/// Steps of a scale of time, in seconds.
+/// Distances between labels of a time axis, in seconds.
 const STEPS_S: [f64; 18] = [
     0.001, 0.01, 0.1, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0,
     3_600.0, 7_200.0, 21_600.0,
 ];
 
-/// A place on an axis, and what stands there.
+/// A position on an axis with its label.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tick {
-    /// From 0 at one end to 1 at the other.
+    /// Position from 0 at one end to 1 at the other.
     pub(super) at: f64,
     /// The label.
     pub(super) text: String,
 }
 
-/// A stretch of time on an axis.
+/// A period of time on an axis.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeAxis {
     /// Start of the axis, in seconds since the load began.
@@ -25,7 +25,7 @@ pub(super) struct TimeAxis {
 }
 
 impl TimeAxis {
-    /// Position of a time, from 0 to 1. Times outside of the axis are at its ends.
+    /// Position of a time, from 0 to 1. Times outside are at the ends.
     pub(super) fn at(&self, s: f64) -> f64 {
         let length = (self.to_s - self.from_s).max(1e-9);
         ((s - self.from_s) / length).clamp(0.0, 1.0)
@@ -45,7 +45,7 @@ impl TimeAxis {
         (first..=last).map(tick).collect()
     }
 
-    /// The texts of the labels.
+    /// The unit of the labels.
     pub(super) fn unit(&self) -> &'static str {
         match self.to_s - self.from_s {
             length if length <= 120.0 => "seconds since the load began",
@@ -55,7 +55,7 @@ impl TimeAxis {
     }
 }
 
-/// A time as labels of an axis of this length have it.
+/// A time as a label of an axis of this length.
 fn clock(s: f64, length_s: f64) -> String {
     let whole = s.round() as i64;
     match length_s {
@@ -68,12 +68,12 @@ fn clock(s: f64, length_s: f64) -> String {
     }
 }
 
-/// A time of day of a run, for sentences: `15.0 s`, `12:30`.
+/// A time since the load began, for sentences: `15.0 s`, `12:30`.
 pub(super) fn moment(s: f64) -> String {
     if s < 600.0 { format!("{s:.1} s") } else { format!("{} min", clock(s, 601.0)) }
 }
 
-/// Round values from 0 to at least `max`, with the largest one.
+/// Round values from 0 to at least `max`, and the largest of them.
 pub(super) fn round_values(max: f64) -> (Vec<f64>, f64) {
     let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
     let magnitude = 10_f64.powf((max / 4.0).log10().floor());
@@ -91,7 +91,7 @@ pub(super) struct LogScale {
 }
 
 impl LogScale {
-    /// A scale for values above 0, a decade long at least: small differences do not look large.
+    /// A scale for values above 0. It covers at least a decade, so that small differences do not look large.
     pub(super) fn of(values: impl IntoIterator<Item = f64>) -> LogScale {
         let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
         for value in values.into_iter().filter(|value| value.is_finite() && *value > 0.0) {
@@ -103,7 +103,7 @@ impl LogScale {
         LogScale { from: least, to: most.max(least * 10.0) }
     }
 
-    /// The same, between powers of ten.
+    /// The same scale, extended to powers of ten.
     pub(super) fn in_decades(self) -> LogScale {
         let (from, to) = (self.from.log10() + 1e-9, self.to.log10() - 1e-9);
         LogScale { from: 10_f64.powf(from.floor()), to: 10_f64.powf(to.ceil()) }
@@ -114,30 +114,30 @@ impl LogScale {
         self.from
     }
 
-    /// The largest one.
+    /// The largest value.
     pub(super) fn to(&self) -> f64 {
         self.to
     }
 
-    /// Position of a value, from 0 to 1. Values outside of the axis are at its ends.
+    /// Position of a value, from 0 to 1. Values outside are at the ends.
     pub(super) fn at(&self, value: f64) -> f64 {
         let length = (self.to / self.from).ln().max(1e-9);
         ((value.max(self.from * 1e-9) / self.from).ln() / length).clamp(0.0, 1.0)
     }
 
-    /// The powers of ten on it.
+    /// The powers of ten within the scale.
     pub(super) fn decades(&self) -> Vec<f64> {
         let (from, to) = ((self.from.log10() - 1e-9).ceil(), (self.to.log10() + 1e-9).floor());
         (from as i32..=to as i32).map(|power| 10_f64.powi(power)).collect()
     }
 }
 
-/// A place from 0 to 1 as an attribute.
+/// A position from 0 to 1 as an attribute in percent.
 pub(super) fn percent(at: f64) -> String {
     format!("{:.2}%", at * 100.0)
 }
 
-/// A number with few digits, as short as paths have it.
+/// A number with few digits, for paths.
 pub(super) fn short(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)

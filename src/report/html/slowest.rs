@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::report::slow_table::{SLOW_COLUMNS, SLOWEST_NOTE, SlowColumn};
 use crate::summary::Summary;
 
-/// The section; nothing where no record was processed.
+/// The section; empty if no record was processed.
 pub(super) fn slowest(summary: &Summary) -> Markup {
     let records = &summary.slowest_records;
     let has_any = |column: &&SlowColumn| records.iter().any(|it| (column.cell)(it).is_some());

@@ -1,4 +1,4 @@
-//! The load over time: a bar for each of its stages, as high as its rate, with their figures as a table; and the backlog.
+//! The load over time: a bar for each stage with its rate as height, a table of the stages' figures, and the backlog.
 
 use maud::{Markup, html};
 
@@ -11,11 +11,11 @@ use crate::report::words::{backlog, millis, value_text};
 use crate::summary::{StageSummary, Summary, Unit};
 
 const HEIGHT: u32 = 90;
-/// A bar narrower than this has no number on it, and one narrower than the other no name.
+/// Smallest width of a bar with a number on it, as a share of the axis. The next constant is that for a name.
 const NUMBERED: f64 = 0.03;
 const NAMED: f64 = 0.14;
 
-/// The section; nothing of a load without stages and backlog.
+/// The section; empty for a load without stages and backlog.
 pub(super) fn load(summary: &Summary, bands: &[Band], axis: TimeAxis) -> Markup {
     html! {
         @if !summary.stages.is_empty() || summary.backlog.is_some() {
@@ -79,7 +79,7 @@ fn drawing(stages: &[StageSummary], bands: &[Band], axis: TimeAxis) -> Markup {
     html! { (chart.draw()) (legend(bands)) }
 }
 
-/// A stage in words, for those who do not see its bar.
+/// The description of a stage for screen readers.
 fn spoken(stage: &StageSummary) -> String {
     let rate = stage.offered_per_s.map_or("–".to_owned(), |rate| value_text(Unit::Number, rate));
     let StageSummary { stage: number, name, from_s, to_s, .. } = stage;

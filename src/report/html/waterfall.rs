@@ -1,4 +1,4 @@
-//! Faults: the way back from each as a waterfall, and a table of what each did.
+//! Faults: the recovery from each as a waterfall, and a table of their effects.
 
 use maud::{Markup, html};
 
@@ -7,12 +7,12 @@ use crate::base::format_count;
 use crate::report::words::{fault_name, millis, recovery_steps, value_text};
 use crate::summary::{FaultSummary, Get, METRICS, Summary, Unit};
 
-/// Faults that are drawn, the worst ones.
+/// Largest number of faults that are drawn. With more, the worst ones.
 const DRAWN_MAX: usize = 6;
-/// Rows of the table.
+/// Largest number of rows of the table.
 const ROWS_MAX: usize = 500;
 
-/// The section; nothing where the scenario has no faults and none came by itself.
+/// The section; empty without faults and unplanned failures.
 pub(super) fn faults(summary: &Summary) -> Markup {
     html! {
         @if !summary.faults.is_empty() {
@@ -61,7 +61,7 @@ fn drawing(faults: &[FaultSummary]) -> Markup {
     }
 }
 
-/// Position of a fraction of the longest time. Names are to the left of their bars, times to the right.
+/// Position of a share of the longest time. Names are to the left of the bars, times to the right.
 fn bar_at(share: f64) -> f64 {
     0.24 + 0.60 * share.clamp(0.0, 1.0)
 }
@@ -100,7 +100,7 @@ fn one(number: usize, fault: &FaultSummary, top: f64) -> Markup {
     }
 }
 
-/// Every occurrence with the metrics of a fault.
+/// The table of all occurrences with the metrics of a fault.
 fn table(summary: &Summary) -> Markup {
     let columns = METRICS.iter().filter_map(|metric| match metric.get {
         Get::Fault(get) => Some((metric, get)),

@@ -1,4 +1,4 @@
-//! A cell for each partition: with figures where there is room, as a single character where there are many.
+//! A cell for each partition: with figures if there is space, and a single character otherwise.
 
 use std::cmp::Reverse;
 
@@ -12,13 +12,13 @@ use super::view_state::{SortBy, ViewState, cut, millis};
 use crate::base::format_count;
 use crate::report::snapshot::{ConsumerState, PartitionSnapshot, RunSnapshot};
 
-/// The partitions in the order that is asked for.
+/// The partitions in the selected order.
 fn order(sort: SortBy, run: &RunSnapshot) -> Vec<usize> {
     let mut ids: Vec<usize> = (0..run.partitions.len()).collect();
     match sort {
         SortBy::Number => {}
         SortBy::P99 => ids.sort_by_key(|id| {
-            // A partition that processes nothing has no p99, and is worse than any that has one.
+            // A partition that processes nothing has no p99. It comes before all that have one.
             let partition = &run.partitions[*id];
             Reverse((partition.is_stalled, partition.p99_ns))
         }),
@@ -55,7 +55,7 @@ enum Form {
 impl Form {
     const ALL: [Form; 3] = [Form::Figures, Form::Number, Form::Mark];
 
-    /// Columns of the terminal that a cell takes.
+    /// Width of a cell in columns.
     fn width(self) -> usize {
         match self {
             Form::Figures => 26,
@@ -69,13 +69,13 @@ impl Form {
         if self == Form::Mark { 6 } else { 0 }
     }
 
-    /// Cells of a row of this width.
+    /// Number of cells in a row of this width.
     fn columns(self, width: usize) -> usize {
         (width.saturating_sub(self.indent()) / self.width()).max(1)
     }
 }
 
-/// Draws all partitions, in the largest form in which there is room for them.
+/// Draws all partitions, in the largest form that fits.
 pub(super) fn draw(
     frame: &mut Frame<'_>,
     run: &RunSnapshot,
@@ -126,7 +126,7 @@ fn cell(run: &RunSnapshot, state: &ViewState, id: usize, form: Form) -> Span<'st
     Span::styled(text, style)
 }
 
-/// The mark of a partition: what its consumer does if that is out of the ordinary, or how large its p99 is.
+/// The mark of a partition: an unusual state of its consumer, or the level of its p99.
 fn mark(
     run: &RunSnapshot,
     state: &ViewState,

@@ -12,15 +12,15 @@ use super::view_state::{ViewState, cut, length, millis};
 use crate::base::format_count;
 use crate::report::snapshot::{EventSort, FaultState, RunSnapshot};
 
-/// Below this the view says that it needs more room.
+/// Smallest width. Below it, the view only shows a message.
 const WIDTH_MIN: u16 = 40;
 const HEIGHT_MIN: u16 = 12;
-/// From here on there is room for a higher curve and more events.
+/// Height from which on there is space for a higher curve and more events.
 const HEIGHT_LARGE: u16 = 36;
 const EVENTS: (u16, u16) = (4, 12);
 const CURVE: (u16, u16) = (1, 4);
 const BAR_WIDTH: usize = 12;
-/// Between two items of a line.
+/// The space between two items of a line.
 const GAP: &str = "  ";
 
 /// Draws the view.
@@ -60,7 +60,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, run: &RunSnapshot, state: &ViewState) 
     frame.render_widget(last_line(state, width), keys);
 }
 
-/// Joins the items that fit into `width`, in their order. Those that do not fit are left out as a whole.
+/// Joins the items that fit into `width`, in their order. Others are left out as a whole.
 fn fitting(items: &[String], width: usize) -> String {
     let mut line = String::new();
     for item in items.iter().filter(|item| !item.is_empty()) {
@@ -93,7 +93,7 @@ fn title(run: &RunSnapshot, state: &ViewState, width: usize) -> String {
     let bar = format!("{}{}", "█".repeat(done), "░".repeat(BAR_WIDTH - done));
     let fault = fault_line(run, state);
     let name = cut(&run.scenario, width / 3);
-    // The bar goes first when there is no room, because the numbers beside it say the same.
+    // The bar is left out first, because the numbers next to it have the same meaning.
     let with_bar =
         [name.clone(), clock.clone(), bar, fault.clone(), frozen.clone()].map(|item| item);
     let all = with_bar.iter().filter(|item| !item.is_empty());
@@ -106,7 +106,7 @@ fn title(run: &RunSnapshot, state: &ViewState, width: usize) -> String {
     fitting(&[before, cut(&fault, left)], width)
 }
 
-/// The fault that goes on, or the next one with its time.
+/// The active fault, or the next one with its time.
 fn fault_line(run: &RunSnapshot, state: &ViewState) -> String {
     let next = run.next_fault().map(|next| {
         let left = next.at.saturating_sub(state.elapsed);
@@ -123,7 +123,7 @@ fn fault_line(run: &RunSnapshot, state: &ViewState) -> String {
     }
 }
 
-/// The figures of the last second, the most needed first.
+/// The figures of the last second, the most important first.
 fn figures(run: &RunSnapshot, width: usize) -> String {
     let last = &run.last;
     let rate = |rate: f64| format_count(rate.round() as u64);
@@ -142,7 +142,8 @@ fn figures(run: &RunSnapshot, width: usize) -> String {
     fitting(&items, width)
 }
 
-/// Height of a latency in the curve: a second of a crash would flatten all others on a linear scale.
+/// Height of a latency in the curve, which is logarithmic. On a linear scale, a second with a crash would flatten all
+/// others.
 fn height(ns: u64) -> u64 {
     const LOWEST_NS: f64 = 100_000.0;
     const STEPS: f64 = 100.0;

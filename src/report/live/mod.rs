@@ -25,17 +25,17 @@ use crate::base::{Clock, Time};
 pub(super) use self::screen::hold;
 pub use self::screen::leave_screen;
 
-/// Between two frames, unless a key is pressed.
+/// Time between two frames, unless a key is pressed.
 const FRAME: Duration = Duration::from_millis(200);
 
-/// A view that has the terminal until it is dropped.
+/// A live view, which owns the terminal until it is dropped.
 #[derive(Debug)]
 pub(super) struct LiveView {
     is_over: Arc<AtomicBool>,
 }
 
 impl LiveView {
-    /// Takes the terminal, if stderr is one that can be drawn on. `stop` ends the run as Ctrl-C does.
+    /// Starts the view; `None` if stderr is no terminal that can be drawn on. `stop` ends the run like Ctrl-C.
     pub(super) fn start(latest: LatestSnapshot, stop: fn()) -> Option<LiveView> {
         if !screen::is_possible() {
             return None;
@@ -57,7 +57,7 @@ impl LiveView {
 impl Drop for LiveView {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
-        // The thread ends by itself after its frame; the terminal does not wait for it.
+        // The thread ends after its frame. The terminal is restored without waiting for it.
         leave_screen();
     }
 }
@@ -68,7 +68,7 @@ struct Drawing {
     stop: fn(),
     clock: Clock,
     shown: Arc<RunSnapshot>,
-    /// Time at which the last interval was first seen.
+    /// Time at which the current interval was first seen.
     seen_at: Time,
     state: ViewState,
 }
@@ -95,7 +95,7 @@ impl Drawing {
         }
     }
 
-    /// Takes the latest snapshot.
+    /// Gets the latest snapshot.
     fn look(&mut self) {
         let now = self.clock.now();
         self.state.said = screen::last_held();
@@ -114,7 +114,7 @@ impl Drawing {
         }
     }
 
-    /// Waits until the next frame is due, or a key is pressed: what it changes is shown at once.
+    /// Waits until the next frame is due or a key is pressed, whose effect is shown at once.
     fn next_key(&mut self) {
         match event::poll(FRAME) {
             Ok(true) => {
@@ -125,7 +125,7 @@ impl Drawing {
                 }
             }
             Ok(false) => {}
-            // No keys then; the frames go on.
+            // Without key events, frames are drawn as usual.
             Err(_) => std::thread::sleep(FRAME),
         }
     }
@@ -133,7 +133,7 @@ impl Drawing {
     fn key(&mut self, key: KeyEvent) {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            // In this mode of the terminal Ctrl-C is a key like others; a second one quits, as without the view.
+            // In raw mode, Ctrl-C is a key like others. A second one ends the process, as without the view.
             KeyCode::Char('c') if is_control => (self.stop)(),
             KeyCode::Char('q') if !self.state.is_stopping => {
                 self.state.is_stopping = true;

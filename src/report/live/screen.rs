@@ -1,4 +1,5 @@
-//! The terminal while the live view has it: entered once, left however the run ends, and kept from texts that others say.
+//! The terminal while the live view owns it. It is restored at every end of the run, and other texts for stderr are
+//! held back.
 
 use std::io::{BufWriter, IsTerminal, Stderr, Write, stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,18 +16,18 @@ use ratatui::{Frame, Terminal};
 
 type Screen = Terminal<CrosstermBackend<BufWriter<Stderr>>>;
 
-/// Whether the view has the terminal.
+/// True while the view owns the terminal.
 static IS_ON: AtomicBool = AtomicBool::new(false);
 static SCREEN: Mutex<Option<Screen>> = Mutex::new(None);
 static HELD: Mutex<HeldText> = Mutex::new(HeldText { text: String::new(), lost: 0 });
 
-/// Bytes of texts that are held back while the view has the terminal; the lines of the log are in its file as well.
+/// Largest number of bytes of texts that are held back. Lines of the log are in its file as well.
 const HELD_MAX: usize = 64 * 1024;
-/// Attempts to take the terminal from a frame that is being drawn, before the terminal is restored in the middle of it.
+/// Number of attempts to get the terminal from a frame that is being drawn. After that it is restored during the frame.
 const TRIES: u32 = 50;
 const TRY_PAUSE: Duration = Duration::from_millis(2);
 
-/// Texts that were held back while the view had the terminal.
+/// Texts that were held back while the view owned the terminal.
 struct HeldText {
     text: String,
     lost: usize,
@@ -36,25 +37,25 @@ fn held() -> MutexGuard<'static, HeldText> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether stderr is a terminal that can be drawn on, and this process the one in front.
+/// True if stderr is a terminal that can be drawn on, and this process is in the foreground.
 pub(super) fn is_possible() -> bool {
     let is_dumb = std::env::var_os("TERM").is_none_or(|kind| kind == "dumb" || kind.is_empty());
     stderr().is_terminal() && !is_dumb && is_in_front()
 }
 
-/// A process in the background that changes its terminal is stopped by the system.
+/// True if this process is in the foreground. The system stops a background process that changes its terminal.
 #[cfg(unix)]
 fn is_in_front() -> bool {
     rustix::termios::tcgetpgrp(stderr()).is_ok_and(|group| group == rustix::process::getpgrp())
 }
 
-/// No other system was tried.
+/// False, because other systems were not tested.
 #[cfg(not(unix))]
 fn is_in_front() -> bool {
     false
 }
 
-/// Takes the terminal.
+/// Takes over the terminal.
 pub(super) fn enter() -> std::io::Result<()> {
     let screen = Terminal::new(CrosstermBackend::new(BufWriter::new(stderr())))?;
     enable_raw_mode()?;
@@ -67,7 +68,7 @@ pub(super) fn enter() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Draws a frame. False when the terminal was left, or takes nothing any more.
+/// Draws a frame. False if the terminal was restored, or cannot be written to any more.
 pub(super) fn draw(frame: impl FnOnce(&mut Frame<'_>)) -> bool {
     let mut screen = SCREEN.lock().unwrap_or_else(PoisonError::into_inner);
     match &mut *screen {
@@ -76,8 +77,8 @@ pub(super) fn draw(frame: impl FnOnce(&mut Frame<'_>)) -> bool {
     }
 }
 
-/// Gives the terminal back as it was, if a view has it, and says what was held back. Any thread may call it, also one that
-/// panics while it draws.
+/// Restores the terminal if a view owns it, and prints the texts that were held back. Any thread may call it, even one
+/// that panics while it draws.
 pub fn leave_screen() {
     if !IS_ON.swap(false, Ordering::AcqRel) {
         return;
@@ -96,14 +97,14 @@ pub fn leave_screen() {
     let _ = disable_raw_mode();
     let HeldText { text, lost } =
         std::mem::replace(&mut *held(), HeldText { text: String::new(), lost: 0 });
-    // A stderr that takes nothing is no reason to stop a run.
+    // A stderr that cannot be written to does not stop a run.
     let _ = anstream::stderr().write_all(text.as_bytes());
     if lost > 0 {
         let _ = writeln!(anstream::stderr(), "… and {lost} bytes more, which found no room");
     }
 }
 
-/// Keeps a text until the terminal is free. False when it is.
+/// Holds back a text while the view owns the terminal. False if it does not.
 pub(in crate::report) fn hold(text: &str) -> bool {
     if !IS_ON.load(Ordering::Acquire) {
         return false;
@@ -116,7 +117,7 @@ pub(in crate::report) fn hold(text: &str) -> bool {
     true
 }
 
-/// The last line that was said while the view had the terminal.
+/// The last line that was held back.
 pub(super) fn last_held() -> Option<String> {
     let held = held();
     let line = held.text.lines().rev().find(|line| !line.trim().is_empty())?;

@@ -1,4 +1,4 @@
-//! The stages of the load as a band: as wide as they are long, with the one that goes on marked.
+//! The stages of the load as a band, with widths in proportion to their durations. The current stage is marked.
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use super::view_state::{ViewState, cut, length};
 use crate::report::snapshot::RunSnapshot;
 
-/// A stage has at least this number of columns, if there is room for all.
+/// Smallest width of a stage in columns, if there is space for all.
 const COLUMNS_MIN: usize = 3;
 
 /// The band; empty without stages.
@@ -22,7 +22,7 @@ pub(super) fn stage_band<'a>(run: &RunSnapshot, state: &ViewState, width: usize)
     let (mut passed, mut drawn) = (0.0, 0);
     for (number, stage) in run.stages.iter().enumerate() {
         passed += (stage.to - stage.from).as_secs_f64();
-        // Ends are rounded and not lengths, so that they add up to the width.
+        // The ends are rounded and not the lengths, so that the widths add up to the whole.
         let end = least * (number + 1) + (spare * passed / all.max(1e-9)).round() as usize;
         let columns = end.min(width).saturating_sub(drawn);
         drawn += columns;

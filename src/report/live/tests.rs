@@ -1,4 +1,4 @@
-//! What the view shows, on terminals of several sizes.
+//! The live view on terminals of several sizes.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::report::snapshot::{
 
 const S: Duration = Duration::from_secs(1);
 
-/// A run of this number of partitions, 16 of 35 seconds old, with the largest figures that are likely.
+/// A run with this number of partitions, after 16 of 35 seconds, with the largest figures that are likely.
 fn run(partitions: u32) -> RunSnapshot {
     let partition = |id: u32| PartitionSnapshot {
         owner: Some(id),
@@ -113,7 +113,7 @@ fn every_partition_has_a_cell() {
         assert!(few.contains(&format!("{id:>4} ")), "{id}: {few}");
     }
     assert!(few.contains("  17 ▃   18 ms lag 17"), "{few}");
-    // A thousand: a mark for each, and the number of the first one before each row.
+    // With a thousand partitions: a mark for each, and the number of the first one before each row.
     for (width, height) in [(80, 24), (200, 50)] {
         let many = run(1000);
         let lines = screen(&many, &state(), width, height);
@@ -220,7 +220,7 @@ fn the_stages_of_the_load_are_a_band_that_is_as_wide_as_the_terminal() {
         assert!(band.starts_with("│morning"), "{band}");
         assert!(band.contains("▶rush hour 1/15 s") && band.contains("│ev"), "{band}");
         assert!(band.chars().count() <= usize::from(width), "{band}");
-        // The figures are whole as well.
+        // The figures are complete as well.
         assert!(
             lines[2].contains("p50 12.3 s") && lines[2].contains("lag 123,456,789"),
             "{lines:?}"

@@ -1,4 +1,4 @@
-//! The choices of the reader of the view, and texts that all parts of it use.
+//! The settings of the view that keys change, and texts that all parts of it use.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use ratatui::text::Span;
 /// Order of the partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum SortBy {
-    /// By number of the partition.
+    /// By id of the partition.
     #[default]
     Number,
     /// Largest p99 first.
@@ -27,7 +27,7 @@ impl SortBy {
         }
     }
 
-    /// The one after it.
+    /// The next order.
     pub(super) fn next(self) -> SortBy {
         match self {
             SortBy::Number => SortBy::P99,
@@ -42,20 +42,20 @@ impl SortBy {
 pub(super) struct ViewState {
     /// Order of the partitions.
     pub(super) sort: SortBy,
-    /// Whether the snapshot stands still.
+    /// True if the snapshot is frozen.
     pub(super) is_frozen: bool,
-    /// Whether the run was asked to stop.
+    /// True if the run was told to stop.
     pub(super) is_stopping: bool,
-    /// Whether the terminal may have colours.
+    /// True if colours are allowed.
     pub(super) has_colours: bool,
     /// Time since the load began.
     pub(super) elapsed: Duration,
-    /// The last text for stderr.
+    /// The last text that was held back from stderr.
     pub(super) said: Option<String>,
 }
 
 impl ViewState {
-    /// A style with this colour, or with this modifier where there are no colours.
+    /// A style with this colour, or with this modifier if colours are not allowed.
     pub(super) fn style(&self, colour: Color, otherwise: Modifier) -> Style {
         match self.has_colours {
             true => Style::new().fg(colour),
@@ -64,12 +64,12 @@ impl ViewState {
     }
 }
 
-/// Columns that a text takes.
+/// Width of a text in columns.
 pub(super) fn length(text: &str) -> usize {
     Span::raw(text).width()
 }
 
-/// The text, or its beginning and a mark where it is longer than `width`.
+/// The text, or its beginning and a mark if it is longer than `width`.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if length(text) <= width {
         return text.to_owned();
@@ -81,7 +81,7 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     kept + "…"
 }
 
-/// Milliseconds with the digits that are read; `-` where there is no value.
+/// Milliseconds with the significant digits; `-` without a value.
 pub(super) fn millis(ns: Option<u64>) -> String {
     match ns.map(|ns| ns as f64 / 1e6) {
         None => "-".to_owned(),

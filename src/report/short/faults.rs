@@ -1,4 +1,4 @@
-//! Each fault as a timeline: what came after it, and when.
+//! Each fault as a timeline of its consequences.
 
 use super::sections::{ITEMS_MAX, Section};
 use super::unit::TimeUnit;
@@ -37,7 +37,7 @@ fn rows(s: &Summary) -> Vec<(String, FaultSummary)> {
         return s.faults.iter().map(|fault| (fault_name(fault), fault.clone())).collect();
     }
     let mut rows = worst_of_each(&s.faults);
-    // The rest is cut.
+    // Later rows are cut first.
     let rank = |fault: &FaultSummary| (fault.not_recovered.len(), fault.blast_radius);
     let longest = |fault: &FaultSummary| fault.recovered_ms.unwrap_or(0.0);
     rows.sort_by(|(_, a), (_, b)| rank(b).cmp(&rank(a)).then(longest(b).total_cmp(&longest(a))));
@@ -48,10 +48,10 @@ fn rows(s: &Summary) -> Vec<(String, FaultSummary)> {
     rows.into_iter().map(name).collect()
 }
 
-/// Occurrences that are shown one by one; of more, each fault is shown by the worst of its occurrences.
+/// Largest number of occurrences that are shown one by one. With more, each fault is shown by its worst occurrence.
 const OCCURRENCES_MAX: usize = 4;
 
-/// A fault: what it did, and the way back from it.
+/// A fault: its effect, and the recovery from it.
 fn item(s: &Summary, name: &str, f: &FaultSummary, width: usize) -> Vec<String> {
     let at = match f.at_s {
         Some(at_s) => format!("{at_s:.1} s"),
@@ -118,7 +118,7 @@ fn timeline(f: &FaultSummary) -> String {
     format!("→ {}", parts.join(" → "))
 }
 
-/// The effect on partitions that the fault was not aimed at, if any.
+/// The effect on partitions at which the fault was not aimed; `None` without one.
 fn effect_on_others(f: &FaultSummary) -> Option<String> {
     let others = f.others.as_ref()?;
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
@@ -140,7 +140,7 @@ fn effect_on_others(f: &FaultSummary) -> Option<String> {
     (!said.is_empty()).then(|| format!("{QUIET}other partitions:{QUIET:#} {}", said.join(", ")))
 }
 
-/// Targets that were not there.
+/// Targets that did not exist; `None` if all did.
 fn missed(f: &FaultSummary) -> Option<String> {
     (!f.missed.is_empty()).then(|| format!("{BAD}missed{BAD:#}: {}", f.missed.join(", ")))
 }

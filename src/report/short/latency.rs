@@ -51,7 +51,7 @@ fn metrics() -> Vec<(&'static Metric, &'static str)> {
     all.into_iter().map(|(_, metric, name)| (metric, name)).collect()
 }
 
-/// The rows that are not 0 throughout: the whole, then its parts.
+/// The rows that have other values than 0: the whole latency, then its parts.
 fn rows(s: &Summary) -> Vec<Row<'_>> {
     let is_shown = |digest: &&Digest| digest.count > 0 && digest.max != Some(0.0);
     let measured = metrics()
@@ -102,12 +102,13 @@ fn table(rows: &[Row<'_>], unit: TimeUnit, width: usize, buckets: Option<&Bucket
     lines
 }
 
-/// With fewer bars there is nothing to see.
+/// Smallest number of bars of a histogram.
 const BARS_MIN: usize = 8;
 /// The text between the table and the histogram.
 const GAP: &str = "   ";
 
-/// A bar for each bucket, or for several where there is no room, as high as its count; the lowest one is for any count that is not 0.
+/// A bar for each bucket, or for several if there is less room. Its height is the count. The lowest bar stands for any
+/// count above 0.
 fn bars(counts: &[u64], room: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let together = counts.len().div_ceil(room.max(1)).next_power_of_two();
@@ -137,7 +138,7 @@ fn zero_rows(s: &Summary, rows: &[Row<'_>]) -> Option<String> {
     (!said.is_empty()).then(|| format!("  {QUIET}{said}{QUIET:#}"))
 }
 
-/// Remarks that a reader of these figures needs.
+/// Remarks for readers of these figures.
 fn notes(s: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
     if s.not_processed > 0 {
@@ -154,7 +155,7 @@ fn notes(s: &Summary) -> Vec<String> {
             format_count(negative)
         ));
     }
-    // The reader knows which parts a client tells apart, but not that acknowledgements are not timed.
+    // Readers know the parts of the latency that a client tells, but not that acknowledgements are not timed.
     let timed = METRICS.iter().filter(|metric| metric.needs == Need::Acknowledgements);
     for metric in timed {
         let reason = s.not_measured.get(&metric.place());

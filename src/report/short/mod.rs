@@ -1,6 +1,6 @@
-//! The short report: what a run came to, in at most 30 lines of 80 characters. Everything else is in the full one.
+//! The short report: the results of a run in at most 30 lines of 80 characters. The full report has the rest.
 //!
-//! Each part of it makes a [`Section`](sections::Section), and [`sections`] cuts what does not fit.
+//! Each part makes a [`Section`](sections::Section), and [`sections`] cuts the lines that do not fit.
 
 mod faults;
 mod latency;

@@ -1,4 +1,4 @@
-//! The partitions that matter: the worst ones, those that a fault hit, and the median for comparison.
+//! The most relevant partitions: the worst ones, those that a fault hit, and the median for comparison.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::report::table::{Column, Table, partition_columns};
 use crate::report::words::{median_partition, value_text};
 use crate::summary::{PartitionSummary, Summary, Unit};
 
-/// Partitions that are shown.
+/// Largest number of partitions that are shown.
 const ROWS_MAX: usize = 8;
-/// Partitions of a kind that are shown.
+/// Largest number of partitions with the same reason.
 const OF_A_KIND_MAX: usize = 3;
-/// Characters of the reasons why a partition is shown.
+/// Width of the reasons in characters.
 const WHY_MAX: usize = 22;
 
 /// The section.
@@ -52,11 +52,11 @@ pub(super) fn partitions(s: &Summary, unit: TimeUnit, width: usize) -> Section {
     Section { head, items, noun: "partitions", rank: 2, is_apart: true, ..Section::default() }
 }
 
-/// The columns that say something about these partitions.
+/// The columns with relevant values for these partitions.
 fn columns(s: &Summary, rows: &[&PartitionSummary]) -> Vec<&'static Column> {
     let own = |p: &PartitionSummary| p.owners.iter().all(|owner| owner.consumer == p.partition);
     let says_something = |column: &&Column| match column.unit() {
-        // An owner with the partition's number is no news.
+        // An owner with the partition's number is the usual case.
         None => rows.iter().any(|p| !own(p)),
         Some(_) => rows.iter().any(|p| column.value(p).is_some_and(|value| value > 0.0)),
     };
@@ -97,7 +97,7 @@ fn column_cells(column: &Column, rows: &[&PartitionSummary], unit: TimeUnit) -> 
     rows.iter().zip(&values).map(cell).collect()
 }
 
-/// The partitions that matter, by id, each with the reason.
+/// The most relevant partitions, by id, each with the reason.
 fn chosen(s: &Summary) -> Vec<(&PartitionSummary, String)> {
     let mut why: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     let mut choose = |partition: u32, reason: &str| {
@@ -126,7 +126,7 @@ fn chosen(s: &Summary) -> Vec<(&PartitionSummary, String)> {
         for id in fault.not_recovered.iter().take(1) {
             choose(*id, "not recovered");
         }
-        // A fault that is aimed at everything does not choose.
+        // A fault that is aimed at many partitions is no reason to show them.
         if fault.partitions_aimed_at.len() <= OF_A_KIND_MAX {
             fault
                 .partitions_aimed_at
@@ -157,7 +157,7 @@ fn chosen(s: &Summary) -> Vec<(&PartitionSummary, String)> {
     shown.collect()
 }
 
-/// As many reasons as there is room for.
+/// The first reasons that fit into [`WHY_MAX`] characters.
 fn reasons(all: &[String]) -> String {
     let mut text = String::new();
     for reason in all {

@@ -1,4 +1,4 @@
-//! The parts of the short report in their order, from the verdict to the verdict.
+//! The parts of the short report, in order. It begins and ends with the verdict.
 
 use super::faults::faults;
 use super::latency::{latency, time_unit};
@@ -16,21 +16,20 @@ use crate::report::words::{
 };
 use crate::summary::{ExpectationSummary, Summary, Unit, Verdict};
 
-/// Lines of the report.
+/// Largest number of lines.
 pub(super) const LINES_MAX: usize = 30;
-/// Characters of a line where nothing else is known.
+/// Default width in characters.
 const WIDTH: usize = 80;
 /// Indentation of further lines of a text.
 const INDENT: &str = "    ";
 
-/// The report, with colours; `last_line` comes before the verdict at its end. With a `width`, in lines of at most that
-/// number of characters, otherwise of 80. Whatever its texts are, the terminal gets no control characters but those of
-/// the colours and of the ends of lines.
+/// The report with colours. `last_line` comes before the verdict at its end. Lines have at most `width` characters, or
+/// 80. Its texts contain no control characters except those of colours and line ends.
 pub fn short_report(summary: &Summary, width: Option<usize>, last_line: &str) -> String {
     let width = width.unwrap_or(WIDTH);
     match readable(summary) {
         Ok(summary) => laid_out(&summary, width, last_line).join("\n") + "\n",
-        // The texts cannot be told from the colours any more: it goes without both.
+        // Texts cannot be told from colours, so colours and lines are both given up.
         Err(_) => {
             let lines = laid_out(summary, width, last_line);
             lines.iter().map(|line| format!("{}\n", printable(line))).collect()
@@ -60,7 +59,7 @@ fn verdict_line(s: &Summary, name: &str) -> String {
     format!("{style}{word}{style:#}{name}  {}", judged(s))
 }
 
-/// The verdict, and what was run.
+/// The verdict, and the setting of the run.
 fn verdict(s: &Summary, width: usize) -> Section {
     let members = match s.mode.as_str() {
         "group" => format!("group of {}", s.members),
@@ -69,7 +68,7 @@ fn verdict(s: &Summary, width: usize) -> Section {
     let mut setting =
         vec![format!("{} broker", s.broker), format!("{} partitions", s.partitions.len()), members];
     let library = ClientKind::named_in(&s.client).filter(|it| *it != ClientKind::default());
-    // A model has clients of its own.
+    // On a model there is only one client library.
     setting.extend(library.filter(|_| s.simulation.is_none()).map(|it| format!("{it} client")));
     setting.extend(s.handler.as_ref().map(|name| format!("handler {name}")));
     setting.push(format!("seed {}", s.seed));
@@ -80,7 +79,7 @@ fn verdict(s: &Summary, width: usize) -> Section {
     Section::of(lines)
 }
 
-/// Why nothing is decided.
+/// The reasons why the run decides nothing.
 fn reasons(s: &Summary, width: usize) -> Section {
     let mut reasons = Vec::new();
     if s.verdict == Verdict::CutOff {
@@ -100,7 +99,7 @@ fn reasons(s: &Summary, width: usize) -> Section {
     }
 }
 
-/// The expectations that do not hold, or that are not decided.
+/// The expectations that do not hold, or are not decided.
 fn expectations(s: &Summary, width: usize) -> Section {
     let is_shown = |e: &&ExpectationSummary| match outcome(s, e) {
         Outcome::Holds => false,
@@ -125,7 +124,7 @@ fn expectations(s: &Summary, width: usize) -> Section {
     }
 }
 
-/// Rates, records, and what is particular about this run.
+/// Rates, records, and peculiarities of this run.
 fn totals_section(s: &Summary, width: usize) -> Section {
     let mut lines = vec![format!("{HEADING}RATE{HEADING:#}     {}", rates(s))];
     let restarts = match s.restarts {
@@ -164,7 +163,7 @@ fn totals_section(s: &Summary, width: usize) -> Section {
     Section { is_apart: true, ..Section::of(head.collect()) }
 }
 
-/// Offered, sent and processed; without a schedule what limited the rate.
+/// Offered, sent and processed rates. Without a schedule, the side that limited the rate.
 fn rates(s: &Summary) -> String {
     let (true, Some(offered)) = (s.measured_something(), s.offered_per_s) else { return rate(s) };
     format!(
@@ -177,7 +176,7 @@ fn rates(s: &Summary) -> String {
     )
 }
 
-/// The outcome of records. Counts that ought to be 0 are mentioned only if they are not.
+/// The outcome of records. Counts that should be 0 are mentioned only if they are not.
 fn records(s: &Summary) -> String {
     let l = &s.ledger;
     let mut parts = vec![format!("{} sent", format_count(l.sent))];

@@ -1,31 +1,32 @@
-//! Lines of a report that must not become too many: what is least important goes first, and a count says how much.
+//! Sections of a report with a limited number of lines. The least important items are left out, and a line has their
+//! number.
 
 /// A part of the report.
 #[derive(Debug, Default)]
 pub(super) struct Section {
-    /// Lines that stay.
+    /// Lines that are never cut.
     pub(super) head: Vec<String>,
-    /// The items that can be left out, starting with the last. Each has one or more lines.
+    /// Items that can be left out, the last ones first. Each has one or more lines.
     pub(super) items: Vec<Vec<String>>,
-    /// Further items, which are not even here.
+    /// Number of further items that were not made.
     pub(super) more: usize,
-    /// Name of the items, for the count of those left out.
+    /// Name of the items, for the line with the number of those left out.
     pub(super) noun: &'static str,
-    /// The section with the smallest rank is cut first.
+    /// Rank of the section. The smallest rank is cut first.
     pub(super) rank: u8,
-    /// Lines below the items that stay.
+    /// Lines after the items, which are never cut.
     pub(super) foot: Vec<String>,
-    /// Whether a blank line is before it.
+    /// True if a blank line is before the section.
     pub(super) is_apart: bool,
 }
 
-/// Items of a section that are worth making: more never fit.
+/// Largest number of items that are made for a section. More never fit.
 pub(super) const ITEMS_MAX: usize = 30;
-/// The attempts in order: items that every section keeps, and whether blank lines separate sections.
+/// The steps of cutting: number of items that every section keeps, and true if blank lines separate sections.
 const STEPS: [(usize, bool); 5] = [(4, true), (4, false), (2, false), (1, false), (0, false)];
 
 impl Section {
-    /// A section of lines that stay.
+    /// A section of lines that are never cut.
     pub(super) fn of(head: Vec<String>) -> Section {
         Section { head, ..Section::default() }
     }
@@ -56,7 +57,7 @@ pub(super) fn fitted(sections: &[Section], lines_max: usize) -> Vec<String> {
             if lines.len() <= lines_max {
                 return filled(&sections, shown, is_apart, lines_max);
             }
-            // The section with the smallest rank among those that can be cut; of several, the last.
+            // The section with the smallest rank among those that can be cut. Among equal ranks, the last one.
             let cut = (0..sections.len())
                 .rev()
                 .filter(|at| shown[*at] > least)
@@ -66,14 +67,14 @@ pub(super) fn fitted(sections: &[Section], lines_max: usize) -> Vec<String> {
         }
     }
     let mut lines = joined(&sections, &shown, false);
-    // The end says how the run ended, and where everything is.
+    // The last two lines have the place of the result and the verdict.
     let last = lines.split_off(lines.len().saturating_sub(2));
     lines.truncate(lines_max.saturating_sub(last.len()));
     lines.extend(last);
     lines
 }
 
-/// Puts back what there is room for, an item of each section in turn, the most important first.
+/// Adds items that fit again, one of each section in turn, the most important section first.
 fn filled(
     sections: &[&Section],
     mut shown: Vec<usize>,

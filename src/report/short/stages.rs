@@ -1,4 +1,4 @@
-//! The stages of the load: a row for each.
+//! The stages of the load, one row each.
 
 use super::sections::Section;
 use super::unit::{NOTHING, TimeUnit, ZERO};
@@ -8,7 +8,7 @@ use crate::report::table::Table;
 use crate::report::words::value_text;
 use crate::summary::{StageSummary, Summary, Unit};
 
-/// Characters of a stage's name that are shown.
+/// Largest number of characters of a stage's name.
 const NAME_MAX: usize = 16;
 
 /// The section; empty without stages.

@@ -1,10 +1,10 @@
-//! One unit and one number of decimals for all times of a column, so that they can be compared at a glance.
+//! One unit and one number of decimals for all times of a column, so that they are easy to compare.
 
 use crate::base::format_count;
 
-/// Shown for 0, which is not printed as a number.
+/// The text for 0.
 pub(super) const ZERO: &str = "·";
-/// Shown for what was not measured.
+/// The text for a value that was not measured.
 pub(super) const NOTHING: &str = "-";
 
 /// A unit of time.
@@ -22,7 +22,7 @@ const UNITS: [TimeUnit; 3] = [
 ];
 
 impl TimeUnit {
-    /// The unit for times in nanoseconds: milliseconds, unless all are below or all are far above.
+    /// The unit for times in nanoseconds: milliseconds, unless all are much smaller or much larger.
     pub(super) fn of(times_ns: impl IntoIterator<Item = f64>) -> TimeUnit {
         let times = times_ns.into_iter().filter(|ns| *ns > 0.0);
         let (least, most) =
@@ -34,7 +34,7 @@ impl TimeUnit {
         }
     }
 
-    /// A column of times in nanoseconds, all with as many decimals.
+    /// A column of times in nanoseconds, all with the same number of decimals.
     pub(super) fn column(self, times_ns: &[Option<f64>]) -> Vec<String> {
         let decimals = decimals(times_ns.iter().flatten().map(|ns| ns / self.ns));
         let cell = |ns: &Option<f64>| match ns {
@@ -44,13 +44,13 @@ impl TimeUnit {
         times_ns.iter().map(cell).collect()
     }
 
-    /// A time in nanoseconds, with the number of decimals that `all` need.
+    /// A time in nanoseconds, with the number of decimals for the column `all`.
     pub(super) fn text(self, ns: f64, all: &[f64]) -> String {
         shown(ns / self.ns, decimals(all.iter().map(|ns| ns / self.ns)))
     }
 }
 
-/// Decimals with which the smallest value has two significant digits, and the largest one no more than four.
+/// Number of decimals with which the smallest value has two significant digits, and the largest one at most four.
 fn decimals(values: impl Iterator<Item = f64>) -> usize {
     let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
     for value in values.filter(|value| *value > 0.0) {
@@ -70,7 +70,7 @@ fn decimals(values: impl Iterator<Item = f64>) -> usize {
     usize::min(needed, room)
 }
 
-/// A number; what is not 0 does not look like it.
+/// A number. A small value is not shown as 0.
 fn shown(value: f64, decimals: usize) -> String {
     if value <= 0.0 {
         return ZERO.to_owned();
@@ -86,7 +86,7 @@ fn shown(value: f64, decimals: usize) -> String {
     match text.split_once('.') {
         Some((whole, rest)) => match whole.parse() {
             Ok(whole) => format!("{}.{rest}", format_count(whole)),
-            // More than any run lasts.
+            // Longer than any run.
             Err(_) => format!("{value:.1e}"),
         },
         None => text,
