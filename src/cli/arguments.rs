@@ -1,6 +1,6 @@
-//! Arguments that commands share: a scenario with what is laid over it, and client properties from outside the scenario.
+//! Arguments that commands share: a scenario with its overrides, and client properties from outside the scenario.
 //!
-//! What is wrong with them comes back as one error.
+//! All errors in them are returned as one error.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ pub(super) struct ScenarioArguments {
     set: Vec<String>,
 }
 
-/// The largest number a scenario file can hold: what keeps a seed may be one.
+/// The largest integer in TOML, and therefore the largest seed.
 pub(super) const SEED_MAX: u64 = i64::MAX as u64;
 
 /// A whole number from `least` to [`SEED_MAX`].
@@ -52,7 +52,7 @@ pub(super) fn whole(least: u64, text: &str) -> Result<u64, String> {
     number.ok_or_else(|| format!("it is a whole number from {least} to {SEED_MAX}"))
 }
 
-/// The kinds of broker that are meant, by name.
+/// Parser of the names of the kinds of broker for which the given function is true.
 pub(super) fn broker_kinds(
     is_meant: fn(BrokerKind) -> bool,
 ) -> impl TypedValueParser<Value = BrokerKind> {
@@ -62,12 +62,12 @@ pub(super) fn broker_kinds(
     PossibleValuesParser::new(meant().map(value)).try_map(find)
 }
 
-/// For commands that run in virtual time whatever one says; saying so is no mistake.
+/// Parser for commands that always run in virtual time. The name of the simulated broker is accepted.
 pub(super) fn simulated_only() -> impl TypedValueParser<Value = BrokerKind> {
     broker_kinds(|kind| kind.capability().is_modelled)
 }
 
-/// The client libraries, by name.
+/// Parser of the names of the client libraries.
 pub(super) fn client_kinds() -> impl TypedValueParser<Value = ClientKind> {
     let value = |kind: ClientKind| PossibleValue::new(kind.name()).help(kind.doc());
     let find = |name: String| {
@@ -77,13 +77,13 @@ pub(super) fn client_kinds() -> impl TypedValueParser<Value = ClientKind> {
 }
 
 impl ScenarioArguments {
-    /// The scenario file.
+    /// Path of the scenario file.
     pub(super) fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Reads the scenario and builds its plan. Warnings go to stderr; mistakes come back as one error with all
-    /// of them.
+    /// Reads the scenario and builds its plan. Warnings are printed to stderr. Errors are returned as one error with
+    /// all of them.
     fn plan(&self, allow_existing_topic: bool, share: Option<Share>) -> Result<Plan, Error> {
         let overrides = Overrides { share, ..self.overrides(allow_existing_topic) };
         planned(&self.source()?, &self.set, &overrides)
@@ -94,7 +94,7 @@ impl ScenarioArguments {
         source(&self.file, &self.set)
     }
 
-    /// What the command line decides over the scenario, besides [`ScenarioArguments::set`].
+    /// The overrides of the command line, without [`ScenarioArguments::set`].
     pub(super) fn overrides(&self, allow_existing_topic: bool) -> Overrides {
         Overrides {
             broker: self.broker,
@@ -107,12 +107,12 @@ impl ScenarioArguments {
         }
     }
 
-    /// What is given with `--set`.
+    /// The values of `--set`.
     pub(super) fn set(&self) -> &[String] {
         &self.set
     }
 
-    /// `lanekeeper COMMAND FILE` with the cluster and the seed that were given, for a shell.
+    /// `lanekeeper COMMAND FILE` with the given cluster and seed, quoted for a shell.
     pub(super) fn command(&self, command: &str) -> String {
         let mut text = format!("lanekeeper {command} {}", quoted(&printable_path(&self.file)));
         let broker = self.broker.map(|broker| format!(" --broker {broker}"));
@@ -125,7 +125,7 @@ impl ScenarioArguments {
     }
 }
 
-/// A word as a shell takes it.
+/// A word quoted for a shell.
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if word.chars().all(is_plain) {
@@ -135,7 +135,7 @@ pub(super) fn quoted(word: &str) -> String {
     }
 }
 
-/// Builds the plan of a scenario. Warnings go to stderr; mistakes come back as one error with all of them.
+/// Builds the plan of a scenario. Warnings are printed to stderr. Errors are returned as one error with all of them.
 pub(super) fn planned(
     source: &Source,
     set: &[String],
@@ -150,7 +150,7 @@ pub(super) fn planned(
     Ok(plan)
 }
 
-/// Reads a scenario file. It is named as a terminal may have it.
+/// Reads a scenario file. Its name is escaped for the terminal.
 pub(super) fn source(file: &Path, set: &[String]) -> Result<Source, Error> {
     let name = printable_path(file);
     match load(file) {
@@ -162,7 +162,7 @@ pub(super) fn source(file: &Path, set: &[String]) -> Result<Source, Error> {
     }
 }
 
-/// Diagnostics as text, with the places they speak of.
+/// Diagnostics as text, with their places in the scenario.
 pub(super) fn render(source: &Source, set: &[String], diagnostics: &[Diagnostic]) -> String {
     let sources = Sources { file: source, overrides: set };
     let colour = !matches!(anstream::stderr().current_choice(), anstream::ColorChoice::Never);
@@ -192,7 +192,7 @@ pub(super) struct ConnectionArguments {
 }
 
 impl ClientArguments {
-    /// The plan of a scenario, and the properties from outside it. Everything that is wrong with both is one error.
+    /// The plan of a scenario, and the properties from outside it. All errors in both are returned as one error.
     pub(super) fn with_plan(
         &self,
         arguments: &ScenarioArguments,

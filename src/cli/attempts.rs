@@ -1,7 +1,7 @@
 //! `run --retry-invalid`: an invalid run is repeated. Each attempt keeps its result in a directory of its own.
 //!
-//! An invalid run says that this machine could not measure, and nothing about the scenario. A run that passes or fails has
-//! decided, and is never repeated: repeating failures until one passes would hide them.
+//! An invalid run shows that this machine could not measure, and decides nothing about the scenario. A run that passes
+//! or fails has decided, and is never repeated. Repeating failures until a run passes would hide them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,10 @@ use crate::error::Error;
 use crate::run::Options;
 use crate::summary::{Summary, Verdict};
 
-/// Most repetitions: a machine that cannot measure ten times in a row is not the right one.
+/// Largest number of repetitions. A machine that cannot measure ten times in a row is not suitable.
 pub(super) const RETRIES_MAX: i64 = 10;
 
-/// Whether the user has interrupted the run.
+/// True if the user has interrupted the run.
 pub(super) fn is_interrupted(options: &Options) -> bool {
     options.interrupted.as_ref().is_some_and(|interrupted| *interrupted.borrow())
 }
@@ -25,19 +25,19 @@ pub(super) struct Attempts {
     directories: Vec<PathBuf>,
 }
 
-/// One of them.
+/// One attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
-    /// From 1.
+    /// Number of the attempt, from 1.
     number: usize,
     of: usize,
 }
 
 impl Attempts {
-    /// A run whose result goes to `out`, repeated `retries` times at most.
+    /// A run with its result in `out`, repeated at most `retries` times.
     ///
     /// # Errors
-    /// There is a result already where a later attempt would put its own.
+    /// The place for the result of a later attempt is taken.
     pub(super) fn new(retries: u32, out: &Path) -> Result<Attempts, Error> {
         let mut directories = vec![out.to_owned()];
         for number in 2..=retries + 1 {
@@ -56,7 +56,7 @@ impl Attempts {
         Ok(Attempts { directories })
     }
 
-    /// Runs until an attempt is not invalid, the user interrupts, or there are no more attempts. Returns the last summary.
+    /// Runs until an attempt is not invalid, the user interrupts, or no attempt is left. Returns the last summary.
     pub(super) fn run(
         &self,
         options: &Options,
@@ -85,18 +85,18 @@ impl Attempts {
 }
 
 impl Attempt {
-    /// Whether it is the first one.
+    /// True for the first attempt.
     pub(super) fn is_first(&self) -> bool {
         self.number == 1
     }
 
-    /// Whether it ended in a way that is repeated, and may be.
+    /// True if the attempt was invalid and is repeated.
     pub(super) fn is_repeated(&self, summary: &Summary, options: &Options) -> bool {
         let is_invalid = summary.verdict == Verdict::Invalid;
         is_invalid && self.number < self.of && !is_interrupted(options)
     }
 
-    /// What is said of it beside the place of its result.
+    /// A remark about the attempt, for the line with the place of its result.
     pub(super) fn note(&self) -> String {
         match self.of {
             1 => String::new(),

@@ -32,10 +32,10 @@ pub(super) struct CleanArguments {
     yes: bool,
 }
 
-/// A scenario of which nothing but the cluster is used.
+/// A scenario of which only the cluster is used.
 const NOTHING: &str = "[load]\nproducers = 1\n";
 
-/// Lists, asks, removes.
+/// Lists what was left, asks for confirmation, and removes it.
 pub(super) fn clean(arguments: &CleanArguments, verbose: u8) -> Result<Exit, Error> {
     start_logging(verbose, None);
     let source = Source { name: "clean.toml".to_owned(), text: NOTHING.to_owned() };
@@ -72,7 +72,7 @@ pub(super) fn clean(arguments: &CleanArguments, verbose: u8) -> Result<Exit, Err
     }
 }
 
-/// Asks at the terminal. Without one there is nothing to ask.
+/// Asks for confirmation at the terminal. Without a terminal, the answer is no.
 fn is_confirmed(count: usize) -> bool {
     if !stdin().is_terminal() {
         tell("nothing is removed; add `--yes` to remove what is not in use");

@@ -109,7 +109,7 @@ pub(super) enum ComparisonFormat {
     Json,
 }
 
-/// Most rounds of a comparison.
+/// Largest number of rounds of a comparison.
 const ROUNDS_MAX: u64 = 1_000;
 
 /// A number of rounds.
@@ -120,10 +120,10 @@ pub(super) fn rounds(text: &str) -> Result<u64, String> {
     })
 }
 
-/// What Ctrl-C leads to.
+/// The effect of Ctrl-C, for the message at the first signal.
 const ENDING: &str = "no further run is begun; complete rounds are compared";
 
-/// What is compared: the rounds of each variant, and its settings.
+/// The rounds of each variant, and its settings.
 struct Compared {
     variants: Vec<VariantRounds>,
     settings: Vec<BTreeMap<String, String>>,
@@ -132,7 +132,7 @@ struct Compared {
     is_interrupted: bool,
 }
 
-/// Compares, prints, and turns regressions into an exit code.
+/// Compares and prints, and returns an exit code that includes regressions.
 pub(super) fn compare(arguments: &CompareArguments, verbose: u8) -> Result<Exit, Error> {
     start_logging(verbose, None);
     arguments.page.check()?;
@@ -176,12 +176,12 @@ pub(super) fn compare(arguments: &CompareArguments, verbose: u8) -> Result<Exit,
 struct Comparison {
     #[serde(flatten)]
     compared: SideBySide,
-    /// Each sentence with the figures it rests on.
+    /// Each sentence with the figures that support it.
     advice: Vec<Advice>,
 }
 
-/// The advice that follows from variants under the same conditions; none on brokers whose times are not real, and none
-/// where something else than a crash or a membership change was done to them.
+/// The advice from variants under the same conditions. Empty if the broker's times are not realistic, or if the first
+/// fault is neither a crash nor a membership change.
 fn advice_of(compared: &Compared) -> Vec<Advice> {
     let first = compared.variants.first().and_then(|variant| variant.summaries.first());
     let Some(first) = first.filter(|it| is_timing_real(&it.broker)) else { return Vec::new() };
@@ -221,7 +221,7 @@ fn judged(arguments: &CompareArguments, compared: &Compared) -> Result<SideBySid
     Ok(all)
 }
 
-/// What a reader should know about all figures.
+/// Remarks that apply to all figures.
 fn notes(variants: &[VariantRounds]) -> Vec<String> {
     let mut notes = Vec::new();
     if variants.iter().any(|variant| variant.summaries.len() < 2) {
@@ -239,7 +239,7 @@ fn notes(variants: &[VariantRounds]) -> Vec<String> {
     notes
 }
 
-/// Whether times on this kind of broker say something about a real cluster.
+/// True if times on this kind of broker are comparable with those of a real cluster.
 fn is_timing_real(broker: &str) -> bool {
     BrokerKind::named(broker).is_none_or(|kind| kind.capability().timing_is_real)
 }
@@ -292,7 +292,7 @@ fn of_directories(arguments: &CompareArguments) -> Result<Compared, Error> {
     Ok(Compared { variants, settings, invalid, is_paired, is_interrupted: false })
 }
 
-/// What a comparison that goes on must have in common with the one that was interrupted.
+/// The parameters that must be equal for a comparison to continue an interrupted one.
 fn kept_plan(
     arguments: &CompareArguments,
     source: &Source,
@@ -362,8 +362,8 @@ fn of_scenario(arguments: &CompareArguments) -> Result<Compared, Error> {
     })
 }
 
-/// Runs all rounds of variants of a file that has been read. After an interruption `ending` says what happens, and the
-/// complete rounds are there.
+/// Runs all rounds of variants of a file that was read. After an interruption, `ending` is printed and the complete
+/// rounds are returned.
 pub(super) fn run_variants(
     source: &Source,
     variants: &[Variant],
@@ -398,7 +398,7 @@ pub(super) fn rendered(source: &Source, variant: &Variant, diagnostics: &[Diagno
     )
 }
 
-/// The plan of each variant, before anything runs. With `warns` its warnings go to stderr.
+/// The plan of each variant, made before any run. With `warns`, warnings are printed to stderr.
 pub(super) fn plans(
     source: &Source,
     variants: &[Variant],

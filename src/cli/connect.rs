@@ -1,4 +1,4 @@
-//! `check --connect`: what a cluster is, and what is in the way of a run there.
+//! `check --connect`: a description of a cluster, and the obstacles for a run on it.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use crate::base::{format_bytes, format_count, format_duration, printable};
 use crate::broker::setup::{ExistingTopic, Inspection, NeededRight};
 use crate::plan::{GroupProtocol, Plan};
 
-/// Groups that are named.
+/// Largest number of groups that are named.
 const NAMED_MAX: usize = 5;
-/// Brokers that are named.
+/// Largest number of brokers that are named.
 const BROKERS_MAX: usize = 6;
 
-/// What was found, as lines like those of a plan, and what is in the way of a run.
+/// The description of the cluster as lines like those of a plan, and the obstacles for a run.
 pub(super) fn describe(plan: &Plan, found: &Inspection) -> (String, Vec<String>) {
     let mut lines = Lines(String::new());
     let mut in_the_way = Vec::new();
@@ -114,7 +114,8 @@ fn topic(plan: &Plan, found: &Inspection, lines: &mut Lines, in_the_way: &mut Ve
     }
 }
 
-/// Where an existing topic is not what the scenario would have created. It is used as it is.
+/// Differences between an existing topic and the one that the scenario would create. The existing topic is used
+/// unchanged.
 fn differences(plan: &Plan, existing: &ExistingTopic) -> Vec<String> {
     let mut found = Vec::new();
     if existing.copies != plan.topic.replication_factor as usize {
@@ -211,7 +212,7 @@ struct OnResource<'a> {
     option: &'a str,
 }
 
-/// The rights that the user has, lacks, or that are not known.
+/// The needed rights of one kind by resource: those that the user has, lacks, or that are not known.
 fn by_resource(rights: &[NeededRight], has: Option<bool>) -> Vec<OnResource<'_>> {
     let mut all: Vec<OnResource<'_>> = Vec::new();
     for right in rights.iter().filter(|right| right.has == has) {
@@ -227,7 +228,7 @@ fn by_resource(rights: &[NeededRight], has: Option<bool>) -> Vec<OnResource<'_>>
     all
 }
 
-/// Lines with a heading, as in a plan.
+/// Lines with aligned names, as in a plan.
 struct Lines(String);
 
 impl Lines {

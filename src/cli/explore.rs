@@ -81,10 +81,10 @@ impl From<DrawWord> for Draw {
     }
 }
 
-/// What Ctrl-C leads to.
+/// The effect of Ctrl-C, for the message at the first signal.
 const ENDING: &str = "no further run is begun";
 
-/// Explores, says what was found, and turns it into an exit code.
+/// Explores, prints the result, and returns the exit code.
 pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
     let source = source(&arguments.file, &arguments.set)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -92,7 +92,7 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
     let jobs = arguments.jobs.map_or(cores, usize::from);
     let settings = ExploreSettings {
         seeds: first..first.saturating_add(arguments.seeds).min(SEED_MAX),
-        // More threads than seeds would have nothing to do.
+        // At most one thread per seed.
         jobs: jobs.min(usize::try_from(arguments.seeds).unwrap_or(usize::MAX)),
         faults_max: arguments.faults,
         draw: arguments.draw.into(),
@@ -123,7 +123,7 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
     match violation {
         Some(violation) => {
             let text = &violation.smallest.text;
-            // Before anything is printed: it may have taken hours to find.
+            // The file is written before anything is printed, because the search may have taken hours.
             let written = std::fs::write(&arguments.out, text);
             let out = printable_path(&arguments.out);
             if let Err(error) = written {
@@ -149,7 +149,7 @@ pub(super) fn explore(arguments: &ExploreArguments) -> Result<Exit, Error> {
     }
 }
 
-/// Finds out whether the smallest case could be written, before the search for it takes hours.
+/// Checks that the file for the smallest case can be written, before a search that may take hours.
 fn room_for(out: &Path) -> Result<(), Error> {
     let tried = File::create_new(out).and_then(|_| std::fs::remove_file(out));
     tried.map_err(|error| match error.kind() {
@@ -240,7 +240,7 @@ fn verdict(violation: &Violation, out: &str) -> String {
     text
 }
 
-/// What is said where no record is followed.
+/// The text if the figure counts no single record.
 fn no_story(figure: &str) -> String {
     let why = match figure {
         "lost" => "others of the partition are unread, and which of both a record is, is not known",
@@ -249,7 +249,7 @@ fn no_story(figure: &str) -> String {
     format!("\nSTORY  none for `{figure}`: {why}\n")
 }
 
-/// What happened to the record, in lines.
+/// The story of the record as lines.
 fn story(story: &RecordStory) -> String {
     let WrongRecord { figure, partition, producer, sequence, .. } = &story.record;
     let number = |value: Option<u64>| value.map_or("?".to_owned(), format_count);

@@ -1,4 +1,4 @@
-//! `figures`: what `[expect]` can name, from the table of metrics.
+//! `figures`: the names for `[expect]`, from the table of metrics.
 
 use clap::Args;
 use textwrap::{Options, WordSeparator, WordSplitter};
@@ -18,7 +18,7 @@ pub(super) struct FiguresArguments {
     text: Option<String>,
 }
 
-/// Columns before the meaning.
+/// Column in which the meaning begins.
 const INDENT: usize = 46;
 
 /// Prints a line for each figure.
@@ -49,7 +49,7 @@ pub(super) fn figures(arguments: &FiguresArguments) -> Result<Exit, Error> {
     Ok(Exit::Passed)
 }
 
-/// The name with `[*]` and `[0]` where a partition or a fault is chosen, and `<q>` for its quantiles.
+/// The name with `[*]` or `[0]` for a partition or a fault, and with `<q>` for quantiles.
 fn name(metric: &Metric, names: &[String]) -> String {
     let quantile = metric.quantiles().first().map(|quantile| quantile.name());
     let parsed = names.iter().find(|name| {

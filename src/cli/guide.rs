@@ -70,7 +70,7 @@ pub(super) struct GuideArguments {
     page: PageArguments,
 }
 
-/// What Ctrl-C leads to.
+/// The effect of Ctrl-C, for the message at the first signal.
 const ENDING: &str = "no further run is begun; complete runs are judged";
 
 /// Runs the suite and prints the verdicts.
@@ -119,21 +119,21 @@ pub(super) fn guide(arguments: &GuideArguments, verbose: u8) -> Result<Exit, Err
     Ok(if is_interrupted { Exit::Interrupted } else { Exit::Passed })
 }
 
-/// What all runs share.
+/// The inputs that all runs share.
 struct Shared {
     client: ClientFile,
     interrupted: watch::Receiver<bool>,
     leftovers: Leftovers,
 }
 
-/// Before is saturated when a partition's p99 is beyond this in a run of [`SEARCH_SECONDS`]: a queue that grows by 2 % of
-/// the load is that long by then.
+/// Before is saturated if the p99 of a partition fails this in a run of [`SEARCH_SECONDS`]. A queue that grows by 2 %
+/// of the load has that length by then.
 const SATURATED: &str = "< 500ms";
 const SEARCH_SECONDS: u32 = 30;
-/// The search does not go beyond this multiple of the user's rate.
+/// Largest rate of the search, as a multiple of the user's rate.
 const BEYOND: f64 = 16.0;
 
-/// The highest rate that Before carries with the user's load, and what to say of it.
+/// The highest rate with which Before keeps up under the user's load, and remarks about it.
 fn saturation(
     source: &Source,
     plan: &Plan,
@@ -159,7 +159,7 @@ fn saturation(
     let variants = Variant::all(source, &all, &names).map_err(Error::Input)?;
     let (before_plan, _) = variants[0].plan(source, overrides);
     let busy = before_plan.map_or(0.0, |plan| plan.utilisation().most());
-    // What rate times work says is where the search begins.
+    // The search begins at the rate that follows from rate times work.
     let from = if busy > 0.0 { 0.97 * own / busy } else { own };
     tell(&format!(
         "searching the rate at which {before} is saturated; by rate x work it is {:.0} msg/s",
@@ -240,7 +240,7 @@ fn run_suite(
     )
 }
 
-/// The verdicts on what was run.
+/// The verdicts on the results.
 fn report(
     arguments: &GuideArguments,
     suite: &GuideSuite,
@@ -272,7 +272,7 @@ fn report(
     }
 }
 
-/// The load, and what is laid over it in every run.
+/// The load, and its overrides in every run.
 fn load(arguments: &GuideArguments) -> Result<(Source, Vec<String>), Error> {
     let source = match &arguments.load {
         Some(file) => source(file, &arguments.set)?,
@@ -288,7 +288,7 @@ fn assigned_plan(source: &Source, set: &[String], overrides: &Overrides) -> Resu
     planned(source, &set, overrides)
 }
 
-/// The `compare` that repeats what was found in a condition.
+/// The `compare` command that repeats the runs of a condition.
 fn command(
     arguments: &GuideArguments,
     suite: &GuideSuite,

@@ -1,4 +1,4 @@
-//! `heal`: runs the commands that heal what the faults of a run broke that did not live to do it.
+//! `heal`: runs the commands that heal faults of a run that was killed before it could heal them.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -24,14 +24,14 @@ pub(super) struct HealArguments {
     allow_exec: bool,
 }
 
-/// Result directories that are looked into: more are not in one place.
+/// Largest number of result directories that are searched.
 const DIRECTORIES_MAX: usize = 100_000;
 
-/// Lists what is not healed, and heals it.
+/// Lists the faults that are not healed, and heals them.
 pub(super) fn heal(arguments: &HealArguments) -> Result<Exit, Error> {
     let path = &arguments.path;
     if !path.exists() {
-        // The default is a directory that there may be no reason for yet.
+        // The default directory may not exist yet.
         if path == Path::new(RESULTS) {
             print("nothing to heal: there is no directory `results`\n")?;
             return Ok(Exit::Passed);
@@ -72,7 +72,7 @@ pub(super) fn heal(arguments: &HealArguments) -> Result<Exit, Error> {
     }
 }
 
-/// Heals what one run has left, the latest fault first. Returns what does not succeed.
+/// Heals the faults that a run has left, the latest first. Returns the failures as text.
 fn healed(lease: &mut LeftLease, clock: Clock) -> Result<Vec<String>, Error> {
     let mut failures = Vec::new();
     let todo: Vec<_> = lease.outstanding().map(|it| (it.fault, it.heal_shown())).collect();
@@ -98,7 +98,7 @@ fn listed(lease: &LeftLease) -> String {
     text
 }
 
-/// The leases at a path: itself, or those in a result directory or in the directories of results.
+/// The leases at a path: the file itself, those in a result directory, or those in a directory of results.
 fn leases(path: &Path) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
@@ -112,11 +112,11 @@ fn leases(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Refuses a run in the world while a fault of an earlier one beside it is not healed: what it measures would be of a
-/// broken cluster. `results` is the directory in which results are.
+/// Refuses a run on a real cluster while a fault of an earlier run is not healed, because the run would measure a
+/// broken cluster. `results` is the directory of results.
 ///
 /// # Errors
-/// What is not healed, and what to do about it.
+/// The faults that are not healed, with a remedy.
 pub(super) fn require_healed(plan: &Plan, results: &Path) -> Result<(), Error> {
     if !plan.broker.capability().is_elsewhere && plan.first_command().is_none() {
         return Ok(());
@@ -135,7 +135,7 @@ pub(super) fn require_healed(plan: &Plan, results: &Path) -> Result<(), Error> {
                     lease.of()
                 )));
             }
-            // Another run, which breaks the cluster now and heals it.
+            // Another run holds the lease. It breaks the cluster now, and will heal it.
             Err(error @ LeaseError::Held(_)) => tell(&format!("warning: {error}")),
             Err(error) => return Err(Error::Environment(error.to_string())),
         }

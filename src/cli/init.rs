@@ -10,7 +10,7 @@ use super::terminal::print;
 use crate::base::printable_path;
 use crate::error::{Error, Exit};
 
-/// What is written.
+/// The scenario that is written.
 const TEMPLATE: &str = include_str!("init.toml");
 
 /// Arguments of `init`.
@@ -21,7 +21,7 @@ pub(super) struct InitArguments {
     file: PathBuf,
 }
 
-/// Writes the scenario, and says what to do with it.
+/// Writes the scenario, and prints the next steps.
 pub(super) fn init(arguments: &InitArguments) -> Result<Exit, Error> {
     let named = printable_path(&arguments.file);
     let created = OpenOptions::new().write(true).create_new(true).open(&arguments.file);

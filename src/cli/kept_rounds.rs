@@ -1,4 +1,4 @@
-//! What happens while variants are compared: progress on stderr, and a result directory for each round.
+//! Progress of a comparison on stderr, and a result directory for each round.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,18 +18,18 @@ use crate::report::{ProgressView, ResultDirectory, StoredResult, read_result};
 use crate::run::{Observer, RESULTS};
 use crate::summary::{Summary, Verdict};
 
-/// Least time between two lines of progress.
+/// Shortest time between two lines of progress.
 const BETWEEN_LINES: Duration = Duration::from_secs(3);
 
-/// Runs after which the time of the rest is told.
+/// Number of runs after which the remaining time is shown.
 const RUNS_UNTIL_KNOWN: usize = 3;
 
 type Directories = BTreeMap<(usize, usize), Arc<Mutex<ResultDirectory>>>;
 
-/// The file that says which comparison a directory is of.
+/// The file with the parameters of the comparison in a directory.
 const PLAN: &str = "comparison-plan.json";
 
-/// Which comparison it is: with the same plan, rounds are those of the same comparison.
+/// The parameters of a comparison. Stored rounds with equal parameters belong to the same comparison.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct ComparisonPlan {
     /// Version of the program.
@@ -42,22 +42,22 @@ pub(super) struct ComparisonPlan {
     pub(super) broker: String,
     /// The client library.
     pub(super) client: String,
-    /// Addresses of the cluster.
+    /// Addresses of the cluster; `None` for other brokers.
     pub(super) bootstrap: Option<String>,
     /// Seed of the first round.
     pub(super) seed: u64,
 }
 
-/// Shows the progress, and keeps each round in a directory if one is given.
+/// Shows the progress, and stores each round if a directory is given.
 pub(super) struct KeptRounds {
-    /// Where results go: a directory per variant, and one in it per round.
+    /// Directory for results, with a directory per variant, and one per round in it. `None` if they are not stored.
     out: Option<PathBuf>,
-    /// Whether complete rounds in `out` are those of the same comparison.
+    /// True if complete rounds in `out` are reused.
     resumes: bool,
     /// Names of the variants.
     names: Vec<String>,
     clock: Clock,
-    /// When the next line of progress may come: simulated runs take a fraction of a second each.
+    /// Earliest time of the next line of progress, because simulated runs take a fraction of a second each.
     next_line: Mutex<Time>,
     directories: Mutex<Directories>,
 }
@@ -77,7 +77,7 @@ impl KeptRounds {
         }
     }
 
-    /// The same, going on with what an interrupted comparison of `plan` has kept in the directory. Another one there is an
+    /// The same, and continues an interrupted comparison of `plan` in the directory. Another comparison there is an
     /// error.
     pub(super) fn resuming(mut self, plan: &ComparisonPlan) -> Result<KeptRounds, Error> {
         let Some(out) = &self.out else { return Ok(self) };
@@ -106,7 +106,7 @@ impl KeptRounds {
         Ok(self)
     }
 
-    /// Where the result of a round is kept.
+    /// The directory for the result of a round; `None` if results are not stored.
     fn path(&self, variant: usize, round: usize) -> Option<PathBuf> {
         let name: String = self.names[variant]
             .chars()
@@ -115,7 +115,7 @@ impl KeptRounds {
         Some(self.out.as_ref()?.join(name).join(format!("round-{:03}", round + 1)))
     }
 
-    /// How long the rest takes at this pace, once that is known and worth a word.
+    /// The remaining time at this pace as text; empty if it is not known or short.
     fn left(&self, done: usize, total: usize, now: Time) -> String {
         let each = now.as_secs_f64() / done.max(1) as f64;
         let minutes = each * (total - done.min(total)) as f64 / 60.0;
@@ -144,7 +144,7 @@ impl RoundObserver for KeptRounds {
         tell(&format!("  INVALID, {what}: {}", run.reasons.join("; ")));
     }
 
-    /// A round that did not come to its end is made again: its directory goes.
+    /// An incomplete round is repeated, and its directory is removed.
     fn kept(&self, variant: usize, round: usize) -> Result<Option<Summary>, Error> {
         let path = self.path(variant, round).filter(|path| self.resumes && path.is_dir());
         let Some(path) = path else { return Ok(None) };

@@ -71,7 +71,7 @@ enum LimitFormat {
     Json,
 }
 
-/// What Ctrl-C leads to.
+/// The effect of Ctrl-C, for the message at the first signal.
 const ENDING: &str = "no further rate is tried; what is known by then is shown";
 
 /// A rate from the command line: `3000/s`.
@@ -90,12 +90,12 @@ fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "it is a share from 0.1% to 50%, for example `2%`".to_owned())
 }
 
-/// Where a search begins if the scenario has no rate.
+/// The first rate if the scenario has no rate, in messages per second.
 const FIRST_RATE: f64 = 1_000.0;
-/// The highest rate that is tried: what a process can send.
+/// The highest rate that is tried, in messages per second: more than a process can send.
 const RATE_MAX: f64 = 50e6;
 
-/// Searches, and prints each rate and the answer.
+/// Searches, and prints each rate and the result.
 pub(super) fn limit(arguments: &LimitArguments, verbose: u8) -> Result<Exit, Error> {
     start_logging(verbose, None);
     let until = arguments.until.iter().map(|text| expectation_override(text));
@@ -158,7 +158,7 @@ pub(super) fn limit(arguments: &LimitArguments, verbose: u8) -> Result<Exit, Err
     })
 }
 
-/// The plan of the scenario as it is, before anything runs. What has no effect on the search is a warning.
+/// The plan of the scenario before any run. Settings without effect on the search cause a warning.
 fn planned(
     arguments: &LimitArguments,
     source: &Source,

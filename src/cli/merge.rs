@@ -1,4 +1,4 @@
-//! `merge`: one report of what several processes have measured.
+//! `merge`: one report from the measurements of several processes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub(super) struct MergeArguments {
     outputs: OutputArguments,
 }
 
-/// Reads the parts, makes the one result, and exits as its run did.
+/// Reads the parts, makes one result, and returns the exit code of its run.
 pub(super) fn merge(arguments: &MergeArguments) -> Result<Exit, Error> {
     arguments.outputs.check()?;
     let (files, missing) = parts(&arguments.directories)?;
@@ -68,7 +68,7 @@ pub(super) fn merge(arguments: &MergeArguments) -> Result<Exit, Error> {
     }
     show(&summary, &arguments.asked, &last_line)?;
     if arguments.out.is_none() {
-        // The files of the first directory are of one share only, and of some outputs a part.
+        // The files in the first directory are of one share, and some outputs need all of them.
         arguments.outputs.write(&summary, &files[0].0)?;
     }
     annotate(&summary, None, "");
@@ -78,7 +78,7 @@ pub(super) fn merge(arguments: &MergeArguments) -> Result<Exit, Error> {
 /// Parts with their directories.
 type Parts = Vec<(PathBuf, PartFile)>;
 
-/// The parts by their numbers, and why other directories have none.
+/// The parts by their numbers, and the reasons why other directories have none.
 fn parts(directories: &[PathBuf]) -> Result<(Parts, Vec<String>), Error> {
     let (mut files, mut missing) = (Parts::new(), Vec::new());
     for directory in directories {

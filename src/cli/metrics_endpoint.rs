@@ -1,7 +1,7 @@
-//! `run --metrics`: an HTTP endpoint that Prometheus scrapes while a run goes on.
+//! `run --metrics`: an HTTP endpoint for Prometheus during a run.
 //!
-//! It answers from the latest snapshot, on a thread of its own: a scrape waits for no thread of the run, and none waits
-//! for a scrape.
+//! It responds with the latest snapshot, on a thread of its own. Scrapes and threads of the run never wait for each
+//! other.
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
@@ -36,17 +36,17 @@ pub(super) struct MetricsArguments {
     allow_remote_metrics: bool,
 }
 
-/// Connections that are answered at once; more are closed.
+/// Largest number of connections at once. Further ones are closed.
 const CONNECTIONS_MAX: usize = 16;
-/// How long a client may take to send its request and to read the answer.
+/// Time limit for a client's request and for reading the response.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 /// Shortest and longest wait for the scrape that sees the verdict.
 const LAST_SCRAPE_LIMITS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(30));
-/// The shortest part of that wait, after which it is seen whether the user has interrupted it.
+/// Time between two checks for an interruption during that wait.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl MetricsArguments {
-    /// Binds the address, if there is one. Nothing is answered yet.
+    /// Binds the address, if there is one. Requests are not handled yet.
     ///
     /// # Errors
     /// The run has no wall clock, or the address is wrong, not allowed or taken.
@@ -90,7 +90,7 @@ impl MetricsArguments {
     }
 }
 
-/// An endpoint that answers scrapes until it is dropped.
+/// An endpoint that handles scrapes until it is dropped.
 #[derive(Debug)]
 pub(super) struct MetricsEndpoint {
     address: SocketAddr,
@@ -99,10 +99,10 @@ pub(super) struct MetricsEndpoint {
 }
 
 impl MetricsEndpoint {
-    /// Answers from `latest` on a thread of its own.
+    /// Handles scrapes from `latest` on a thread of its own.
     ///
     /// # Errors
-    /// The system gives no thread or no runtime.
+    /// The operating system gives no thread or no runtime.
     pub(super) fn start(
         listener: TcpListener,
         latest: LatestSnapshot,
@@ -126,19 +126,19 @@ impl MetricsEndpoint {
         Ok(MetricsEndpoint { address, scrapes, _ends: ends })
     }
 
-    /// Where it is.
+    /// The URL of the endpoint.
     pub(super) fn url(&self) -> String {
         format!("http://{}/metrics", self.address)
     }
 
-    /// Waits until the verdict was scraped, if something scrapes this run: twice as long as the last two scrapes were
-    /// apart, at least 3 seconds and at most 30. Ends at once when `is_interrupted` says so.
+    /// Waits until the verdict was scraped, if this run is scraped at all. The limit is twice the time between the last
+    /// two scrapes, at least 3 seconds and at most 30. The wait ends at once if `is_interrupted` returns true.
     pub(super) fn wait_for_last_scrape(&self, is_interrupted: impl Fn() -> bool) {
         self.scrapes.wait_for_verdict(is_interrupted);
     }
 }
 
-/// What was scraped, and when.
+/// The last scrapes with their times.
 #[derive(Debug)]
 struct Scrapes {
     latest: LatestSnapshot,
@@ -189,7 +189,7 @@ async fn serve(
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
-            // As when there are no descriptors left: they may come back.
+            // For example, no file descriptor is left. That may change.
             tokio::time::sleep(LOOK).await;
             continue;
         };
@@ -202,7 +202,7 @@ async fn serve(
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).keep_alive(false).header_read_timeout(CONNECTION_LIMIT);
-            // A client that went away, or took too long, has its reasons.
+            // A client that disconnects or is too slow is no error.
             let _ = tokio::time::timeout(
                 CONNECTION_LIMIT,
                 http.serve_connection(TokioIo::new(stream), service),

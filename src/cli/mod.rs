@@ -1,4 +1,4 @@
-//! The command line: a file per command; those that only print share one.
+//! The command line. Each command has a file; those that only print share one.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -180,7 +180,7 @@ enum Command {
 }
 
 impl Command {
-    /// As it is on the command line.
+    /// The name on the command line.
     fn name(&self) -> &'static str {
         match self {
             Command::Run(_) => "run",
@@ -205,7 +205,7 @@ impl Command {
     }
 }
 
-/// Parses the command line, does what it says, and returns the exit code.
+/// Parses the command line, runs the command, and returns the exit code.
 pub fn main() -> Exit {
     main_from(std::env::args_os(), None)
 }
@@ -227,7 +227,7 @@ pub fn main_with(handlers: Option<Handlers>) -> Exit {
     main_from(std::env::args_os(), handlers)
 }
 
-/// The same with a command line that is given, the program's name first.
+/// The same with a given command line, which begins with the program's name.
 pub fn main_from(
     command_line: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     handlers: Option<Handlers>,
@@ -245,7 +245,7 @@ pub fn main_from(
         }
     };
     let command = arguments.command.name();
-    // `explore` looks for what breaks: a simulation that panics is what it has found.
+    // `explore` searches for failures, so a panic in a simulation is a result.
     let finds_bugs = matches!(arguments.command, Command::Explore(_));
     let outcome = terminal::with_panics_told(command, handlers.is_some(), || {
         ended(done(arguments, handlers), command)
@@ -281,18 +281,18 @@ fn done(arguments: Arguments, handlers: Option<Handlers>) -> Result<Exit, Error>
     }
 }
 
-/// The exit code of what a command came to; says what is wrong.
+/// Prints the error of a command, if it has one, and returns the exit code.
 fn ended(outcome: Result<Exit, Error>, command: &str) -> Exit {
     outcome.unwrap_or_else(|error| {
         let code = error.exit();
         tell(&match &error {
-            // What the panic of a task led to.
+            // The error is a consequence of a panic that was already printed.
             Error::Bug(_) if terminal::has_told_of_a_panic() => return code,
             Error::Bug(_) => {
                 let what = terminal::what_to_report(command);
                 format!("{ERROR}error{ERROR:#}: {error}\n{what}")
             }
-            // Diagnostics are rendered already.
+            // Diagnostics are already rendered.
             Error::Input(text)
                 if text.starts_with("error")
                     || text.starts_with("warning")
@@ -300,7 +300,7 @@ fn ended(outcome: Result<Exit, Error>, command: &str) -> Exit {
             {
                 text.clone()
             }
-            // Names of files and answers from outside are in it.
+            // The text may contain names of files and responses from outside.
             other => {
                 let text = other.to_string();
                 let lines: Vec<_> = text.lines().map(printable).collect();
@@ -332,7 +332,7 @@ pub(super) struct CheckArguments {
     connect: bool,
 }
 
-/// Prints the plan, and what its cluster is.
+/// Prints the plan, and with `--connect` the description of its cluster.
 pub(super) fn check(arguments: &CheckArguments, verbose: u8) -> Result<Exit, Error> {
     let (plan, file) = arguments.client.with_plan(&arguments.scenario, arguments.share)?;
     let outside = from_outside(&plan, &file).into_iter();
@@ -356,7 +356,7 @@ pub(super) fn check(arguments: &CheckArguments, verbose: u8) -> Result<Exit, Err
     }
 }
 
-/// Lines of a name and a text, with the text in lines of its own column.
+/// Lines of a name and a text, with the text wrapped in its own column.
 fn in_columns(text: &str, width: usize) -> String {
     let options = textwrap::Options::new(width)
         .subsequent_indent(TEXT_COLUMN)
@@ -367,7 +367,7 @@ fn in_columns(text: &str, width: usize) -> String {
     text.lines().map(|line| textwrap::fill(line, &options) + "\n").collect()
 }
 
-/// What is before the texts of `check`.
+/// The indentation of the texts of `check`.
 const TEXT_COLUMN: &str = "            ";
 
 /// Arguments of `report`.
@@ -383,7 +383,7 @@ pub(super) struct ReportArguments {
     outputs: OutputArguments,
 }
 
-/// Shows the result, and exits as its run did.
+/// Prints the result, and returns the exit code of its run.
 pub(super) fn report(arguments: &ReportArguments) -> Result<Exit, Error> {
     let StoredResult { summary, notes } =
         read_result(&arguments.directory).map_err(|error| Error::Input(error.to_string()))?;

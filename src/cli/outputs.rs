@@ -46,7 +46,7 @@ impl OutputArguments {
         files.into_iter().filter_map(|(kind, path)| Some((kind, path.as_deref()?)))
     }
 
-    /// Looks whether all files can be written, before a run whose result would have no place.
+    /// Checks before a run that all files can be written.
     pub(super) fn check(&self) -> Result<(), Error> {
         let mut files = self.files();
         files.try_for_each(|(_, path)| {
@@ -54,7 +54,7 @@ impl OutputArguments {
         })
     }
 
-    /// Writes the files of the result in `directory`; says where they are.
+    /// Writes the files for the result in `directory`, and prints their paths.
     pub(super) fn write(&self, summary: &Summary, directory: &Path) -> Result<(), Error> {
         for (kind, path) in self.files() {
             write_file(kind, path, summary, directory)
@@ -74,13 +74,13 @@ pub(super) struct PageArguments {
 }
 
 impl PageArguments {
-    /// Looks whether the file can be written, before minutes of runs.
+    /// Checks before the runs that the file can be written.
     pub(super) fn check(&self) -> Result<(), Error> {
         let checked = self.html.as_deref().map_or(Ok(()), require_writable);
         checked.map_err(|error| Error::Environment(error.to_string()))
     }
 
-    /// Writes the page, if one is wanted; says where it is.
+    /// Writes the page if it is requested, and prints its path.
     pub(super) fn write(&self, page: impl FnOnce() -> String) -> Result<(), Error> {
         let Some(path) = &self.html else { return Ok(()) };
         write_page(path, &page()).map_err(|error| Error::Environment(error.to_string()))?;
@@ -89,8 +89,8 @@ impl PageArguments {
     }
 }
 
-/// In a GitHub workflow, shows what does not hold at its line of the scenario `file`. On stderr, which the runner reads
-/// as well: stdout may be read by a program.
+/// In a GitHub workflow, prints an annotation for each failed expectation, at its line of the scenario `file`. The
+/// output is stderr, which the runner reads too, because a program may read stdout.
 pub(super) fn annotate(summary: &Summary, file: Option<&Path>, text: &str) {
     if std::env::var_os(IN_WORKFLOW).is_none_or(|value| value != "true") {
         return;

@@ -1,6 +1,6 @@
-//! `replay`: a scenario again in virtual time, event by event, or twice to see whether it is the same.
+//! `replay`: runs a scenario again in virtual time, event by event, or twice to check that it is deterministic.
 //!
-//! Two runs event by event, side by side, until one differs.
+//! Two runs are compared event by event until one differs.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -99,7 +99,7 @@ fn kinds(text: &str) -> Result<Kinds, String> {
     }
 }
 
-/// Runs it again, and shows what was asked for.
+/// Runs the scenario, and prints the requested output.
 pub(super) fn replay(
     arguments: &ReplayArguments,
     handlers: Option<Handlers>,
@@ -133,7 +133,7 @@ fn plan(arguments: &ReplayArguments) -> Result<Plan, Error> {
     planned(&source, &arguments.set, &overrides)
 }
 
-/// The same run in another process, with nothing the same but the program, the file and the seed.
+/// The same run in another process, with another environment and directory.
 fn elsewhere(arguments: &ReplayArguments) -> Result<Command, Error> {
     let program = std::env::current_exe().map_err(|error| no_process(&error))?;
     let file = arguments.file.canonicalize().map_err(|error| no_process(&error))?;
@@ -150,9 +150,9 @@ fn elsewhere(arguments: &ReplayArguments) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// What would print nothing, and why.
+/// Refuses filters with which nothing would be printed.
 fn nothing_to_show(arguments: &ReplayArguments, plan: &Plan) -> Result<(), Error> {
-    // Topics grow by faults only, so that the largest id is known before.
+    // Topics only grow by faults, so the largest id is known before the run.
     let partitions = plan.partitions_max();
     if let Some(id) = arguments.partition.iter().find(|id| **id >= partitions) {
         return Err(Error::Input(format!(
@@ -195,7 +195,7 @@ fn trace(arguments: &ReplayArguments, plan: Plan, options: Options) -> Result<Ex
     }
 }
 
-/// Whether a trace goes on.
+/// The decision about an event of a trace.
 enum Wanted {
     More,
     NoMore,
@@ -234,13 +234,13 @@ fn write_end(out: &mut impl Write, is_empty: bool, last: &str) -> io::Result<()>
     writeln!(out, "{last}")
 }
 
-/// Which lines are wanted.
+/// The filters of a trace.
 struct Filter {
     partitions: Vec<PartitionId>,
     from: Option<Time>,
     until: Option<Time>,
     kinds: Kinds,
-    /// Lines, at most; 0 for no limit.
+    /// Largest number of lines; 0 for no limit.
     limit: u64,
 }
 
@@ -268,18 +268,18 @@ impl Filter {
     }
 }
 
-/// What a run is compared with.
+/// The reference for the comparison of a run.
 pub(super) enum Other<'a> {
-    /// The same run in a process of its own, which this command starts.
+    /// The same run in another process, which this command starts.
     Process(Command),
-    /// A trace that was kept.
+    /// A stored trace.
     File(&'a Path),
 }
 
-/// Events shown before the first one that differs.
+/// Number of events that are shown before the first one that differs.
 const BEFORE: usize = 5;
 
-/// Runs `plan`, compares it with the other one while both go on, and says how far they are the same.
+/// Runs `plan` and compares it with the reference at the same time. Prints the number of equal events.
 pub(super) fn compare(plan: Plan, options: Options, other: Other<'_>) -> Result<Exit, Error> {
     let environment = |error: io::Error| Error::Environment(error.to_string());
     let here = Lines::new(run_traced(plan, options).map_err(environment)?);
@@ -304,7 +304,7 @@ pub(super) fn compare(plan: Plan, options: Options, other: Other<'_>) -> Result<
         Other::Process(command) => {
             let (mut child, lines) = separately(command)?;
             let same = side_by_side(here, BufReader::new(lines), "the other process");
-            // It may still run when the two differ.
+            // The other process may still run after a difference.
             let _ = child.kill();
             let _ = child.wait();
             Ok(if same? { Exit::Passed } else { Exit::Bug })
@@ -312,7 +312,7 @@ pub(super) fn compare(plan: Plan, options: Options, other: Other<'_>) -> Result<
     }
 }
 
-/// Whether the first line begins with a virtual time.
+/// True if the first line begins with a virtual time.
 fn begins_like_a_trace(file: &mut impl BufRead) -> bool {
     let start = file.fill_buf().unwrap_or_default();
     let first: Vec<u8> =
@@ -330,12 +330,12 @@ fn separately(mut command: Command) -> Result<(Child, ChildStdout), Error> {
     Ok((child, lines))
 }
 
-/// The other process does not start.
+/// The error if the other process cannot be started.
 pub(super) fn no_process(error: &io::Error) -> Error {
     Error::Environment(format!("the other process does not start: {error}"))
 }
 
-/// How a trace ends: what the whole run comes to.
+/// The last line of a trace: the result of the whole run.
 pub(super) fn last_line(summary: &Summary) -> Result<String, Error> {
     let result = serde_json::to_vec(summary).map_err(|error| Error::Bug(error.to_string()))?;
     let result = crc32fast::hash(&result);
@@ -349,7 +349,7 @@ pub(super) fn last_line(summary: &Summary) -> Result<String, Error> {
     ))
 }
 
-/// The lines of this process's run.
+/// The lines of the run in this process.
 struct Lines {
     traced: Receiver<Traced>,
     ready: VecDeque<String>,
@@ -379,10 +379,10 @@ impl Lines {
     }
 }
 
-/// Bytes of a line, at most: a trace of this program has none that is nearly as long.
+/// Largest number of bytes of a line. Lines of a trace are much shorter.
 const LINE_MAX: u64 = 1 << 20;
 
-/// The next line as a terminal may have it; none at the end.
+/// The next line, escaped for the terminal; `None` at the end.
 fn next_line(there: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     if there.take(LINE_MAX + 1).read_until(b'\n', &mut line)? == 0 {
@@ -396,7 +396,7 @@ fn next_line(there: &mut impl BufRead) -> io::Result<Option<String>> {
     Ok(Some(printable(&String::from_utf8_lossy(line)).into_owned()))
 }
 
-/// Whether both are the same to the end; if not, the first event that differs is printed.
+/// True if both are equal to the end. Otherwise prints the first event that differs.
 fn side_by_side(mut here: Lines, mut there: impl BufRead, name: &str) -> Result<bool, Error> {
     let mut before = VecDeque::new();
     let mut count: u64 = 0;

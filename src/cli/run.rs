@@ -1,4 +1,4 @@
-//! `run`: a scenario from beginning to end, more than once if an attempt is invalid.
+//! `run`: runs a scenario, several times if an attempt is invalid.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -82,10 +82,11 @@ enum LiveMode {
     Off,
 }
 
-/// What a simulation may write: it takes minutes for what a cluster takes days for.
+/// Limit for the bytes that a simulation writes. In minutes, a simulation can write as much as a run on a cluster in
+/// days.
 const SIMULATED_BYTES_MAX: u64 = 4 << 30;
 
-/// Runs the scenario, reports, and turns the verdict into an exit code.
+/// Runs the scenario, prints the report, and returns the exit code of the verdict.
 pub(super) fn run(
     arguments: &RunArguments,
     handlers: Option<Handlers>,
@@ -103,7 +104,7 @@ pub(super) fn run(
     require_healed(&plan, beside.unwrap_or(Path::new(".")))?;
     let attempts = Attempts::new(arguments.retry_invalid, &out)?;
     if !plan.broker.capability().is_modelled {
-        // Before this process opens files of its own.
+        // The check comes before this process opens files of its own.
         make_room(&plan)?;
     }
     let leftovers = Leftovers::default();
@@ -123,7 +124,7 @@ pub(super) fn run(
     if let Some(endpoint) = &endpoint {
         tell(&format!("metrics at {}", endpoint.url()));
     }
-    // A simulation has no live view: without an endpoint, no reader asks for snapshots of it.
+    // A simulation has no live view. Without an endpoint, snapshots of it have no reader.
     let is_followed = endpoint.is_some() || !plan.broker.capability().is_modelled;
     let once =
         Once { arguments, plan: &plan, options: &options, latest: &latest, is_followed, verbose };
@@ -136,19 +137,19 @@ pub(super) fn run(
     Ok(exit(summary.verdict))
 }
 
-/// What each attempt of a run needs.
+/// The inputs of each attempt.
 struct Once<'a> {
     arguments: &'a RunArguments,
     plan: &'a Plan,
     options: &'a Options,
     latest: &'a LatestSnapshot,
-    /// Whether `latest` has a reader.
+    /// True if `latest` has a reader.
     is_followed: bool,
     verbose: u8,
 }
 
 impl Once<'_> {
-    /// Runs the scenario, with its result in `out`. A result that is to be repeated is not shown.
+    /// Runs the scenario, with its result in `out`. A result whose run is repeated is not printed.
     fn run(&self, out: &Path, attempt: &Attempt) -> Result<Summary, Error> {
         let wall = Clock::start();
         let Once { arguments, plan, options, latest, is_followed, verbose } = *self;
@@ -176,7 +177,7 @@ impl Once<'_> {
         };
         let ran = run_plan(plan.clone(), own, Box::new(watching));
         let mut summary = ran.inspect_err(|error| {
-            // A run that fails before its load began leaves nothing worth keeping; one that met a bug may help to find it.
+            // A run that failed before its load began has no useful result. After a bug, the files may help to find it.
             if error.exit() != Exit::Bug {
                 lock(&directory).discard();
             }
@@ -213,7 +214,7 @@ impl Once<'_> {
             LiveMode::Off => ProgressView::new(total, true),
             _ if is_quiet => ProgressView::new(total, true),
             LiveMode::Plain => ProgressView::plain(total),
-            // A simulation is over before there is anything to look at.
+            // A simulation ends too soon for a view.
             LiveMode::Auto if self.plan.broker.capability().is_modelled => {
                 ProgressView::new(total, false)
             }
@@ -223,18 +224,18 @@ impl Once<'_> {
     }
 }
 
-/// Does what Ctrl-C does.
+/// Sends this process SIGINT, as Ctrl-C does.
 #[cfg(unix)]
 fn interrupt_this_process() {
     use rustix::process::{Signal, getpid, kill_process};
     let _ = kill_process(getpid(), Signal::INT);
 }
 
-/// There is no live view here.
+/// Without effect, because the live view needs Unix.
 #[cfg(not(unix))]
 fn interrupt_this_process() {}
 
-/// Refuses a run that does on this machine what it was not allowed to.
+/// Refuses a run that needs permissions on this machine that were not given.
 pub(super) fn consented(plan: &Plan, client: &ClientFile) -> Result<(), Error> {
     if let Some(command) = plan.first_command() {
         return Err(Error::Input(format!(
@@ -255,15 +256,15 @@ fn default_directory(scenario: &str) -> PathBuf {
     let ms = Clock::start().epoch_unix_ns() / 1_000_000;
     let time =
         jiff::Timestamp::from_millisecond(ms).map(|at| at.strftime("%Y%m%dT%H%M%S").to_string());
-    // Two runs in one second get different directories.
+    // Two runs in the same second need different directories.
     let fraction = ms % 1_000;
     Path::new(RESULTS).join(format!("{scenario}-{}.{fraction:03}", time.unwrap_or_default()))
 }
 
-/// Writes what happens into the result directory and shows it.
+/// Writes events and intervals into the result directory, and shows them.
 pub(super) struct Watching {
     pub(super) directory: Arc<Mutex<ResultDirectory>>,
-    /// Makes snapshots for the live view and for scrapes.
+    /// Makes snapshots for the live view and for scrapes; `None` without a reader.
     pub(super) follower: Option<RunFollower>,
     pub(super) progress: ProgressView,
 }

@@ -1,4 +1,4 @@
-//! `completions` and `man`: what a shell and its user get from the definition of the command line.
+//! `completions` and `man`: outputs made from the definition of the command line.
 
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ pub(super) struct ManArguments {
 pub(super) fn man(arguments: &ManArguments, command: Command) -> Result<Exit, Error> {
     let Some(directory) = &arguments.out else {
         let mut page = Vec::new();
-        // As in the pages of all commands.
+        // The pages of all commands have no `help` subcommand either.
         let command = command.disable_help_subcommand(true);
         Man::new(command).render(&mut page).map_err(|error| Error::Bug(error.to_string()))?;
         print(&String::from_utf8_lossy(&page))?;

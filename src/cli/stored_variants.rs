@@ -1,4 +1,4 @@
-//! Stored results as variants: a directory is a variant, and directories of results in it are its rounds.
+//! Stored results as variants. A directory is a variant, and result directories in it are its rounds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::report::{StoredError, StoredResult, read_result};
 use crate::scenario::load;
 use crate::summary::Verdict;
 
-/// The scenario that is kept beside a result.
+/// Name of the scenario in a result directory.
 const SCENARIO: &str = "scenario.toml";
 
 /// A variant with its settings, as `section.key` and value.
@@ -20,7 +20,7 @@ pub(super) struct StoredVariant {
     pub(super) rounds: VariantRounds,
     /// Its settings.
     pub(super) settings: BTreeMap<String, String>,
-    /// Rounds that are left out, and why.
+    /// Rounds that are left out, with the reasons.
     pub(super) left_out: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ pub(super) fn stored(directory: &Path) -> Result<StoredVariant, Error> {
     Ok(variant)
 }
 
-/// The directories in `directory`, by name.
+/// The directories in `directory`, sorted by name.
 fn below(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let mut all: Vec<PathBuf> =

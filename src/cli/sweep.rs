@@ -1,4 +1,4 @@
-//! `sweep`: a scenario with every combination of some settings, a row for each.
+//! `sweep`: runs a scenario with every combination of some settings, and prints a row for each.
 
 use std::path::PathBuf;
 
@@ -60,7 +60,7 @@ enum SweepFormat {
     Json,
 }
 
-/// What Ctrl-C leads to.
+/// The effect of Ctrl-C, for the message at the first signal.
 const ENDING: &str = "no further run is begun; what was run is shown";
 
 /// The name of a figure.
@@ -119,7 +119,7 @@ pub(super) fn sweep(arguments: &SweepArguments, verbose: u8) -> Result<Exit, Err
     })
 }
 
-/// What a reader should know of all rows.
+/// Remarks that apply to all rows.
 fn notes(plans: &[Plan], is_interrupted: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if is_interrupted {
@@ -137,7 +137,7 @@ fn notes(plans: &[Plan], is_interrupted: bool) -> Vec<String> {
     notes
 }
 
-/// Plans all combinations, then runs them.
+/// Plans all combinations, and then runs them.
 fn run(arguments: &SweepArguments, variants: &[Variant]) -> Result<(Vec<Plan>, RoundsDone), Error> {
     let source = arguments.scenario.source()?;
     let overrides = arguments.scenario.overrides(arguments.client.allow_existing_topic);

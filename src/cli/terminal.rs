@@ -1,4 +1,4 @@
-//! What goes to the terminal: what commands print, exit codes, the message of a panic, and logs.
+//! Output to the terminal: printing, exit codes, messages of panics, and logs.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
@@ -20,7 +20,7 @@ use crate::error::{Error, Exit};
 use crate::report::{LogWriter, OUTPUTS, Page, Renderer, leave_screen, say};
 use crate::summary::{Summary, Verdict};
 
-/// The ways to print a summary, by name.
+/// Parser of the names of the output formats.
 pub(super) fn outputs() -> impl TypedValueParser<Value = &'static Renderer> {
     let value = |output: &Renderer| PossibleValue::new(output.name).help(output.meaning);
     let find =
@@ -28,14 +28,14 @@ pub(super) fn outputs() -> impl TypedValueParser<Value = &'static Renderer> {
     PossibleValuesParser::new(OUTPUTS.map(value)).try_map(find)
 }
 
-/// Prints to stdout. A reader that has gone away (`| head`) has seen enough: the command goes on, and its exit code is
-/// that of everything printed. Any other failure is an error.
+/// Prints to stdout. If the reader has closed the pipe (`| head`), the command continues and has its usual exit code.
+/// Other failures are errors.
 pub(super) fn print(text: &str) -> Result<(), Error> {
     let mut stdout = anstream::stdout();
     printed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
-/// What it means that something was printed, or was not.
+/// The error of printing, if it is one.
 pub(super) fn printed(written: io::Result<()>) -> Result<(), Error> {
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::Environment(format!(
@@ -46,7 +46,7 @@ pub(super) fn printed(written: io::Result<()>) -> Result<(), Error> {
     }
 }
 
-/// Says something on stderr. A stderr that takes nothing is no reason to stop.
+/// Prints to stderr. A stderr that cannot be written to does not stop the command.
 pub(super) fn tell(text: &str) {
     say(text);
 }
@@ -69,7 +69,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Refuses a partition that is none of this number.
+    /// Refuses a partition id beyond this number of partitions.
     pub(super) fn require_partition(&self, partitions: u32) -> Result<(), Error> {
         match self.partition {
             Some(id) if id >= partitions => Err(Error::Input(format!(
@@ -81,29 +81,29 @@ impl Asked {
     }
 }
 
-/// Prints the parts of the summary that are asked for; `last_line` ends a text for people.
+/// Prints the requested parts of the summary. `last_line` is the end of a text for people.
 pub(super) fn show(summary: &Summary, asked: &Asked, last_line: &str) -> Result<(), Error> {
     let Asked { format, full: is_full, partition } = *asked;
     let page = Page { width: terminal_width(), is_full, partition, last_line };
     print(&(format.print)(summary, &page).map_err(|error| Error::Bug(error.to_string()))?)
 }
 
-/// Characters of a line: what `COLUMNS` says, or the terminal. `None` for what is piped somewhere.
+/// Width of a line: the value of `COLUMNS`, or the terminal's width. `None` if stdout is no terminal.
 pub(super) fn terminal_width() -> Option<usize> {
     let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let of_terminal = || Some(usize::from(console::Term::stdout().size_checked()?.1));
     asked.filter(|columns| *columns > 0).or_else(of_terminal).map(|width| width.max(WIDTH_MIN))
 }
 
-/// The same, and a usual width for what is piped somewhere.
+/// The same, with a default if stdout is no terminal.
 pub(super) fn line_width() -> usize {
     terminal_width().unwrap_or(80)
 }
 
-/// With less than this nothing can be laid out.
+/// Smallest width for layouts.
 const WIDTH_MIN: usize = 40;
 
-/// The exit code of a run that ended like this.
+/// The exit code of a run with this verdict.
 pub(super) fn exit(verdict: Verdict) -> Exit {
     match verdict {
         Verdict::Passed => Exit::Passed,
@@ -113,11 +113,11 @@ pub(super) fn exit(verdict: Verdict) -> Exit {
     }
 }
 
-/// Panics outside of handlers, of any thread or task.
+/// Number of panics outside of handlers, in all threads and tasks.
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// Does `command`, and tells of panics on any thread. Returns what it came to and how many panics there were; nothing
-/// when it did not come to its end.
+/// Runs `command`, and reports panics on any thread. Returns its result and the number of panics; `None` if the command
+/// itself panicked.
 pub(super) fn with_panics_told<T>(
     command: &'static str,
     has_handlers: bool,
@@ -125,10 +125,11 @@ pub(super) fn with_panics_told<T>(
 ) -> Option<(T, u64)> {
     std::panic::set_hook(Box::new(move |panic| {
         if is_in_handler() {
-            // It fails its consumer and is in the journal.
+            // The panic fails the handler's consumer, and is in the journal.
             return tell(&format!("a handler panicked {}", account(panic)));
         }
-        // What follows is often a consequence of the first one, and a simulation may be run a thousand times.
+        // Only the first panic is printed. Later ones are often consequences, and a simulation may run a thousand
+        // times.
         if PANICS.fetch_add(1, Ordering::AcqRel) == 0 {
             leave_screen();
             tell(&message(command, has_handlers, &account(panic)));
@@ -144,12 +145,12 @@ pub(super) fn with_panics_told<T>(
     outcome.map(|outcome| (outcome, panics))
 }
 
-/// Whether a panic has been told of.
+/// True if a panic was printed.
 pub(super) fn has_told_of_a_panic() -> bool {
     PANICS.load(Ordering::Acquire) > 0
 }
 
-/// Where it happened and what it said. No secret is in it.
+/// Place and message of a panic. They contain no secret.
 fn account(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map_or("an unknown place".to_owned(), ToString::to_string);
     let thread = std::thread::current();
@@ -167,7 +168,7 @@ fn message(command: &str, has_handlers: bool, account: &str) -> String {
     )
 }
 
-/// What stands below the message of a bug. It has the command's name and not its arguments, which are the user's own.
+/// The text below the message of a bug. It names the command but not its arguments, which belong to the user.
 pub(super) fn what_to_report(command: &str) -> String {
     let (version, os, cpu) =
         (env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
@@ -179,9 +180,9 @@ pub(super) fn what_to_report(command: &str) -> String {
     )
 }
 
-/// Starts logging. `LANEKEEPER_LOG` (as `RUST_LOG` elsewhere) overrides -v on stderr.
+/// Starts logging. `LANEKEEPER_LOG` (in the format of `RUST_LOG`) overrides -v on stderr.
 pub(super) fn start_logging(verbose: u8, directory: Option<&Path>) {
-    // ractor wraps every actor in a span with its id, which is process-wide and says nothing to a reader.
+    // ractor puts each actor in a span with its id, which is process-wide and of no use to readers.
     let level = match verbose {
         0 => "error,ractor=off",
         1 => "info,ractor=off",
@@ -190,7 +191,7 @@ pub(super) fn start_logging(verbose: u8, directory: Option<&Path>) {
     let filter =
         EnvFilter::try_from_env("LANEKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let colour = !matches!(anstream::stderr().current_choice(), anstream::ColorChoice::Never);
-    // Said on stderr, a failure to write would panic where stderr is what cannot be written to.
+    // With errors printed to stderr, a failure to write to stderr would panic.
     let stderr = tracing_subscriber::fmt::layer()
         .log_internal_errors(false)
         .with_writer(|| LogWriter)
@@ -206,20 +207,20 @@ pub(super) fn start_logging(verbose: u8, directory: Option<&Path>) {
             .with_target(false)
             .with_filter(EnvFilter::new("info,ractor=off"))
     });
-    // A second start, in tests, keeps the first.
+    // In tests, a second start keeps the first logger.
     let _ = tracing_subscriber::registry().with(stderr).with(file).try_init();
 }
 
-/// The file that log lines go to.
+/// The file for log lines.
 static RUN_LOG: Mutex<Option<File>> = Mutex::new(None);
 
-/// Sends the log lines from now on to a file in `directory`; to none if it cannot be made.
+/// Writes later log lines to a file in `directory`, or to none if it cannot be created.
 pub(super) fn log_to(directory: &Path) {
     let file = File::create(directory.join("run.log")).ok();
     *RUN_LOG.lock().unwrap_or_else(PoisonError::into_inner) = file;
 }
 
-/// Writes to the file that is given now.
+/// A writer to the current log file.
 struct RunLog;
 
 impl Write for RunLog {
