@@ -184,48 +184,48 @@ fn first(holds: impl Fn(&Capability) -> bool) -> BrokerKind {
     found.copied().unwrap_or(BROKER_KINDS[0])
 }
 
-/// The facts about a kind of broker that decide whether a scenario makes sense on it.
+/// Capabilities of a kind of broker, which decide whether a scenario is possible on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Capability {
-    /// Whether its brokers run elsewhere, before the run and after it. Otherwise they end with the run.
+    /// True if its brokers exist before and after the run. Otherwise they end with the run.
     pub is_elsewhere: bool,
-    /// Whether it is a model, to which anything can be done. Its clients are modelled, too: they are not librdkafka's.
+    /// True if it is a model that supports every fault. Its clients are models too, of the native client.
     pub is_modelled: bool,
-    /// Whether the brokers' ends of connections are sockets of this process.
+    /// True if the brokers' ends of connections are sockets of this process.
     pub has_sockets_here: bool,
-    /// Whether its clients are given the properties that say how a cluster is reached, such as those of TLS and SASL.
+    /// True if its clients get the properties for access to a cluster, such as those of TLS and SASL.
     pub takes_access: bool,
-    /// Bytes a partition keeps before the oldest records are trimmed, if that is a fixed limit.
+    /// Bytes that a partition keeps before the oldest records are trimmed; `None` without a fixed limit.
     pub partition_bytes_max: Option<u64>,
-    /// Record batches a partition keeps, if that is a fixed limit.
+    /// Record batches that a partition keeps; `None` without a fixed limit.
     pub partition_batches_max: Option<u64>,
-    /// The largest record batch a topic takes, in bytes, as far as that is known before the cluster is asked.
+    /// The largest record batch of a topic in bytes. For a cluster elsewhere, Kafka's default.
     pub batch_bytes_max: u64,
-    /// Whether latency, recovery and rebalance times say anything about a real cluster.
+    /// True if latency, recovery and rebalance times are comparable with those of a real cluster.
     pub timing_is_real: bool,
-    /// Whether an empty fetch is answered as soon as a record arrives.
+    /// True if a waiting fetch is answered as soon as a record arrives.
     pub long_polls: bool,
-    /// The shortest session timeout with which a group forms, if that is a fixed limit.
+    /// The shortest session timeout with which a group forms; `None` without a fixed limit.
     pub session_timeout_min: Option<Duration>,
-    /// Whether records are copied from a leader to followers.
+    /// True if followers replicate records from a leader.
     pub replicates: bool,
-    /// Copies of a partition that a topic has unless the scenario says more; no more than there are brokers.
+    /// Default number of replicas of a partition, limited by the number of brokers.
     pub replicas_default: u32,
-    /// Whether a topic's retention can be set.
+    /// True if a topic's retention can be set.
     pub has_retention: bool,
-    /// Whether a static member that comes back gets its place in a classic group.
+    /// True if a static member of a classic group gets its partitions back when it returns.
     pub keeps_static_places: bool,
-    /// Whether a topic can be given more partitions.
+    /// True if partitions can be added to a topic.
     pub can_grow: bool,
-    /// Whether its brokers can be taken away, slowed down and made to refuse requests from here.
+    /// True if the run can stop brokers, slow them down, and make them refuse requests.
     pub breaks_on_demand: bool,
-    /// Whether records can be deleted.
+    /// True if records can be deleted.
     pub deletes_records: bool,
-    /// Whether duplicates of an idempotent producer are filtered by the broker.
+    /// True if the broker drops duplicates of an idempotent producer.
     pub filters_duplicates: bool,
 }
 
-/// `message.max.bytes` of a broker of Kafka, and `max.message.bytes` of its topics, unless they are set.
+/// Kafka's default of `message.max.bytes` of brokers and `max.message.bytes` of topics.
 const KAFKA_BATCH_BYTES: u64 = 1_048_588;
 
 impl PartialEq for BrokerKind {

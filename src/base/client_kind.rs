@@ -1,27 +1,27 @@
-//! The client libraries through which a run talks to brokers.
+//! The client libraries with which a run accesses brokers.
 
 use std::fmt;
 
-/// A client library. The default is the one that a build with everything uses.
+/// A client library. The default is that of a build with all features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientKind {
     /// librdkafka, the client of many production services. Each client has threads of its own.
     #[default]
     Rdkafka,
-    /// The client of the simulator, on sockets: few threads, and each acknowledgement and response has a time.
+    /// The client of the simulator, on sockets. It needs few threads, and times each acknowledgement and response.
     Native,
 }
 
 impl ClientKind {
-    /// Each of them, in the order of `--help`.
+    /// Every client library, in the order of `--help`.
     pub const ALL: [ClientKind; 2] = [ClientKind::Rdkafka, ClientKind::Native];
 
-    /// The one that this build uses where none is named.
+    /// The default library of this build.
     pub fn of_this_build() -> ClientKind {
         ClientKind::ALL.into_iter().find(|kind| kind.is_built_in()).unwrap_or(ClientKind::Native)
     }
 
-    /// Whether this build has it.
+    /// True if this build includes the library.
     pub fn is_built_in(self) -> bool {
         match self {
             ClientKind::Rdkafka => cfg!(feature = "rdkafka"),
@@ -29,7 +29,7 @@ impl ClientKind {
         }
     }
 
-    /// Its name on the command line.
+    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             ClientKind::Rdkafka => "rdkafka",
@@ -37,7 +37,7 @@ impl ClientKind {
         }
     }
 
-    /// The library that a result names, with its version: `librdkafka 2.12.1`, `lanekeeper native 0.1.0`.
+    /// The library in a result's description with a version, such as `librdkafka 2.12.1`; `None` if it is unknown.
     #[cfg_attr(doc, doc(hidden))]
     pub fn named_in(description: &str) -> Option<ClientKind> {
         let is_named = |kind: &ClientKind| {
@@ -46,7 +46,7 @@ impl ClientKind {
         ClientKind::ALL.into_iter().find(is_named)
     }
 
-    /// What it is, for `--help`.
+    /// Description for `--help`.
     pub fn doc(self) -> &'static str {
         match self {
             ClientKind::Rdkafka => "librdkafka, the client of many production services",
@@ -54,25 +54,25 @@ impl ClientKind {
         }
     }
 
-    /// Whether its consumers can share a thread: it leaves the waiting to its caller.
+    /// True if its consumers can share a thread, because the caller does the waiting.
     #[cfg_attr(doc, doc(hidden))]
     pub fn shares_threads(self) -> bool {
         self == ClientKind::Native
     }
 
-    /// Whether it says when the response with a record reached it.
+    /// True if it tells the time at which the response with a record arrived.
     #[cfg_attr(doc, doc(hidden))]
     pub fn fetch_is_timed(self) -> bool {
         self == ClientKind::Native
     }
 
-    /// Whether acknowledgements are timed when each producer has a client of its own.
+    /// True if acknowledgements are timed even if each producer has a client of its own.
     #[cfg_attr(doc, doc(hidden))]
     pub fn times_many_clients(self) -> bool {
         self == ClientKind::Native
     }
 
-    /// Whether it says how many requests it sends, and how long each takes.
+    /// True if it counts its requests and times them.
     #[cfg_attr(doc, doc(hidden))]
     pub fn counts_requests(self) -> bool {
         self == ClientKind::Native

@@ -210,8 +210,8 @@ pub fn main() -> Exit {
     main_from(std::env::args_os(), None)
 }
 
-/// The command line of the program with handlers of one's own: records go to them instead of to the scenario's `work`.
-/// Parses the arguments of the process, does what they say, and returns the exit code.
+/// The command line of the program with the user's handlers, which get the records instead of the scenario's `work`.
+/// Parses the arguments of the process, runs the command, and returns the exit code.
 ///
 /// ```no_run
 /// # use lanekeeper::{Exit, Handler, HandlerError, Handlers, Record};

@@ -237,7 +237,7 @@ pub struct LimitReport {
     pub holds: Option<f64>,
     /// The lowest rate that does not; `null` if every rate holds.
     pub above: Option<f64>,
-    /// What ended the search from above: `fails` or `invalid`.
+    /// The outcome at `above`: `fails` or `invalid`; `null` without such a rate.
     pub bounded_by: Option<RateOutcome>,
     /// True if the number of steps ended the search before it reached its precision.
     pub is_cut_short: bool,

@@ -28,7 +28,7 @@ use crate::summary::{
     Verdict,
 };
 
-/// How the run had ended when its summary was made.
+/// The end of the run when its summary was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
     /// The run has ended as planned.
@@ -36,14 +36,14 @@ pub enum Ended {
     InOrder,
     /// The user has interrupted the run.
     Interrupted,
-    /// The run goes on: the summary is the one it would have if it were cut off now.
+    /// The run continues. The summary is that of a run that is cut off now.
     NotYet,
 }
 
 /// Facts that the run's wiring knows and the measurements do not contain.
 #[derive(Clone, Debug, Default)]
 pub struct RunFacts {
-    /// The id by which the run's records are told from others.
+    /// The id of the run in its records' stamps; `None` if it is not known.
     pub run: Option<RunId>,
     /// The topic's name.
     pub topic: String,
@@ -55,11 +55,11 @@ pub struct RunFacts {
     pub client: String,
     /// Effective client properties.
     pub client_config: BTreeMap<String, ClientProperty>,
-    /// How the producers' clients send.
+    /// The settings and batches of the producers' clients; `None` if the run sends nothing.
     pub sending: Option<Sending>,
     /// The machine.
     pub host: Host,
-    /// The user's handler, if there is one.
+    /// Name of the user's handler; `None` without one.
     pub handler: Option<String>,
     /// Start of the load.
     pub start: Time,
@@ -83,7 +83,7 @@ pub struct RunFacts {
     pub abandoned: u32,
     /// Progress and findings of the simulation, if it is one.
     pub simulation: Option<Simulation>,
-    /// How the run has ended, if it has.
+    /// The end of the run; [`Ended::NotYet`] while it continues.
     pub ended: Ended,
     /// The counts of requests, if the clients that carry the load make them.
     pub requests: Option<Arc<RequestLog>>,
@@ -183,7 +183,7 @@ pub(super) fn gather(
     }
 }
 
-/// How records were sent, if the run sends some.
+/// The settings and batches of sending; `None` if the run sends nothing.
 fn sent(
     plan: &Plan,
     facts: &RunFacts,
@@ -221,7 +221,7 @@ fn identity(plan: &Plan, facts: &RunFacts, measurements: &Measurements) -> Summa
     }
 }
 
-/// Adds what the figures mean: expectations, reasons for which the run is invalid, verdict.
+/// Adds the conclusions from the figures: expectations, reasons for which the run is invalid, verdict.
 pub(super) fn judged(
     plan: &Plan,
     ended: Ended,
@@ -234,7 +234,7 @@ pub(super) fn judged(
             Some(summary.overloaded.is_empty() && takes_what_is_due(plan, &summary, blocked_share));
     }
     summary.expectations = evaluate(&plan.expectations, &summary, ended == Ended::Interrupted);
-    // A run that goes on may still meet a rate that it has missed so far.
+    // In a running run, a rate that is too low so far may still be reached.
     if ended != Ended::NotYet {
         summary.invalid_reasons = invalid_reasons(&summary, plan, blocked_share);
         summary.warnings.extend(late_sends(&summary, plan));

@@ -151,7 +151,7 @@ fn recovered(summary: &mut FaultSummary, marks: &[(u32, RecoveryMark)], injected
     }
 }
 
-/// What the fault did to the partitions it was not aimed at.
+/// The effect of the fault on partitions at which it was not aimed.
 fn others(effects: &[(u32, Effect)], aimed_at: &[u32]) -> Option<Others> {
     let all: Vec<&(u32, Effect)> =
         effects.iter().filter(|(id, _)| !aimed_at.contains(id)).collect();
@@ -178,7 +178,7 @@ fn share(part: u64, of: u64) -> Option<f64> {
     (of > 0).then(|| part as f64 / of as f64)
 }
 
-/// What the fault, injected at `injected`, did to each partition that is kept.
+/// The effect of the fault, injected at `injected`, on each partition that is kept.
 fn partitions(
     effects: &[(u32, Effect)],
     marks: &[(u32, RecoveryMark)],
@@ -207,7 +207,8 @@ fn partitions(
     effects.iter().filter_map(entry).collect()
 }
 
-/// When the last client of an incarnation the fault has ended was gone.
+/// Time at which the last client that the fault has ended was closed; `None` if the fault ends no client, or if one is
+/// open.
 fn closed(fault: &FaultPlan, injected: Option<Time>, journal: &[(Time, Event)]) -> Option<Time> {
     let injected = injected?;
     let is_lethal = match fault.kind.effect {
@@ -251,8 +252,8 @@ fn recovery(mark: &RecoveryMark, from: Time) -> RecoverySummary {
 mod tests {
     use super::*;
 
-    /// A fault that is injected 4 ms after it was due: what became of each partition counts from the injection, as the
-    /// fault's own figures do.
+    /// A fault that is injected 4 ms after it was due. The times of each partition count from the injection, as those
+    /// of the fault do.
     #[test]
     fn all_times_of_a_fault_count_from_its_injection() {
         let ms = |ms: i64| Time(ms * 1_000_000);

@@ -28,7 +28,7 @@ pub struct ProcessedRecord {
     pub done: Time,
 }
 
-/// What a processed record reveals about its partition.
+/// The findings from a processed record about its partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordFindings {
     /// Length of the stall that the record ended, in nanoseconds.
@@ -73,7 +73,7 @@ pub struct Effect {
     pub slow: u64,
 }
 
-/// A stall up to this length is ordinary, whatever the quiet window was like.
+/// A stall up to this length is always ordinary.
 const STALL_NS: i64 = 100_000_000;
 /// A stall up to this multiple of the longest quiet one is ordinary.
 const STALL_FACTOR: i64 = 3;

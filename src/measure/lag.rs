@@ -1,4 +1,4 @@
-//! How far consumption is behind: lag, waiting records, and whether a partition keeps up.
+//! The lag of consumers: end offset minus position, waiting records, and the decision whether a partition keeps up.
 //!
 //! The lag is the end offset, which an independent client asks of the broker, minus the next offset to process. The end
 //! offsets in fetch responses are not used, because they become stale exactly when a fetch hangs.
@@ -134,7 +134,7 @@ impl Quarter {
     }
 }
 
-/// Whether the consumer of one partition keeps up.
+/// The counts that decide whether the consumer of one partition keeps up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeepUp {
     /// Distinct records processed.
@@ -172,7 +172,8 @@ impl KeepUp {
         *shortest_ns = Some(shortest_ns.map_or(age_ns, |so_far| so_far.min(age_ns)));
     }
 
-    /// Whether even the records that waited least waited longer and longer. Where a half has none, so did all.
+    /// True if the shortest wait was longer in the second half of the quarter than in the first, by more than 1 % of a
+    /// half. Also true if a half has no record.
     fn ages(&self) -> bool {
         match self.shortest_ns {
             [Some(first), Some(second)] => {

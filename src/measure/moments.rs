@@ -37,7 +37,7 @@ impl Moments {
         if self.n < 2 { 0.0 } else { self.squares / (self.n - 1) as f64 }
     }
 
-    /// Standard deviation over mean; `None` where that says nothing.
+    /// Standard deviation over mean; `None` with fewer than two values, or without a positive mean.
     pub fn variation(&self) -> Option<f64> {
         (self.n >= 2 && self.mean > 0.0).then(|| self.variance().sqrt() / self.mean)
     }

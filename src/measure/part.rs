@@ -45,7 +45,7 @@ pub struct SharePart {
     pub over: Time,
     /// The measured window.
     pub measured: (Time, Time),
-    /// How the process ended.
+    /// The end of the process's run.
     pub ended: Ended,
     /// Warnings for the report.
     pub warnings: Vec<String>,

@@ -10,7 +10,7 @@ use crate::base::ConsumerId;
 /// The consumers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumersPlan {
-    /// How partitions are assigned to consumers.
+    /// The assignment of partitions to consumers.
     pub membership: Membership,
     /// The offsets from which partitions are read.
     pub start: StartAt,
@@ -33,7 +33,7 @@ pub enum PoisonPolicy {
     Skip,
 }
 
-/// How partitions are assigned to consumers.
+/// The assignment of partitions to consumers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Membership {
     /// Explicit assignment: consumer i always reads partition i.

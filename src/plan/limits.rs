@@ -132,7 +132,7 @@ pub enum Comparison {
     Greater(f64),
     /// Greater or equal.
     AtLeast(f64),
-    /// Between the two, both included.
+    /// Between two values, both included.
     Within(f64, f64),
 }
 

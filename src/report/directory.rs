@@ -8,7 +8,7 @@
 //! | `seconds.jsonl` | one line per second and partition: records, bytes, lag, p50 and p99 |
 //! | `latency.hlog` | one HDR interval log line per `run.latency_interval`, partition and kind, in nanoseconds |
 //! | `run.log` | the log, from `info` on |
-//! | `so-far.json` | the summary as of the last second, while the run goes on |
+//! | `so-far.json` | the summary as of the last second, during the run |
 //! | `result.json` | the summary, written last |
 //! | `lease.jsonl` | what heals `exec` faults, while something is to be healed; `actors::exec_lease` writes it |
 //! | `host.json` | with `--broker sim`: the machine and how long it took, so that `result.json` depends on neither |

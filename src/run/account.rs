@@ -1,4 +1,4 @@
-//! The summary of a run: facts from before the load, measurements, and warnings, each of which says what to do.
+//! The summary of a run: facts from before the load, measurements, and warnings with remedies.
 //!
 //! Also the collector's rounds: once a second it takes the shards out of the cells and informs the observer.
 
@@ -21,7 +21,7 @@ use crate::measure::{
 use crate::plan::Pace;
 use crate::summary::Summary;
 
-/// Makes the run's summary: once a second while it goes on, and at its end.
+/// Makes the run's summary: once a second during the run, and at its end.
 #[derive(Clone)]
 pub(super) struct Account {
     context: Context,
@@ -240,7 +240,7 @@ fn of_records(context: &Context) -> Vec<String> {
     warnings
 }
 
-/// Follows a run while it goes on. Called from the collector's thread, about once a second.
+/// Follows a run. Called from the collector's thread, about once a second.
 pub trait Observer: Send {
     /// A phase of the run begins.
     fn phase(&mut self, _name: &str) {}

@@ -158,7 +158,7 @@ impl Keeper {
     }
 }
 
-/// How a run continues an earlier one, and where its own checkpoints are written. By default neither.
+/// The continuation of an earlier run, and the place of this run's checkpoints. The default has neither.
 #[derive(Clone, Default)]
 pub(super) struct Continuation {
     /// The record before each checkpoint, by partition id.

@@ -1,4 +1,4 @@
-//! Finds and removes what earlier runs have left on a cluster, without a run.
+//! Finds and removes topics and groups that earlier runs have left on a cluster, without a run.
 
 use std::time::Duration;
 

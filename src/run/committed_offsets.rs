@@ -1,4 +1,4 @@
-//! Compares the offsets that are committed for the run's group with what the run has processed.
+//! Compares the committed offsets of the run's group with the records that the run has processed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

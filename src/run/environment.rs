@@ -37,7 +37,7 @@ pub struct Options {
     /// Becomes true when a simulation is to end early and keep its result, see `listen`. Without it, Ctrl-C ends the
     /// process, as it does with many simulations at a time. A run on a cluster listens itself if this is missing.
     pub interrupted: Option<watch::Receiver<bool>>,
-    /// Notes what the run has to undo. The same as that of the listener, if there is one.
+    /// The list of changes that the run has to undo. The same as that of the listener, if there is one.
     pub leftovers: Leftovers,
     /// Gets the part of the result, if this is one of several processes.
     pub part: PartSlot,
@@ -54,7 +54,7 @@ pub(super) struct RunEnvironment {
     pub(super) topic: String,
     /// The measurements of the run, from the start offsets on.
     pub(super) measurements: Arc<Measurements>,
-    /// How the run continues an earlier one, and where its checkpoints are written.
+    /// The continuation of an earlier run, and the place of this run's checkpoints.
     pub(super) from: Continuation,
     /// The runtime: threads or a simulation.
     pub(super) runtime: Arc<dyn Runtime>,
@@ -75,7 +75,7 @@ pub(super) struct RunEnvironment {
     pub(super) requests: Option<Arc<RequestLog>>,
     /// Time limit until all consumers are ready.
     pub(super) startup: Duration,
-    /// What the run has to undo.
+    /// The list of changes that the run has to undo.
     pub(super) leftovers: Leftovers,
     /// Number of brokers that its commands may stop at once.
     pub(super) down_max: usize,
@@ -156,7 +156,7 @@ pub(super) struct Stage {
 struct PreparedTopic {
     name: String,
     starts: Vec<Offset>,
-    /// How the run continues an earlier one, and where its checkpoints are written.
+    /// The continuation of an earlier run, and the place of this run's checkpoints.
     from: Continuation,
     /// The checkpoint file, if there is one.
     resumption: Option<Resumption>,
@@ -278,7 +278,7 @@ impl PreparedTopic {
         Ok(())
     }
 
-    /// Where checkpoints are written, and how often; `None` if they are only kept in memory.
+    /// The place of the checkpoints, and the time between two writes; `None` if they are only kept in memory.
     fn store(
         &self,
         plan: &Plan,

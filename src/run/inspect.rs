@@ -36,7 +36,8 @@ pub fn inspect(plan: &Plan, client: ClientFile) -> Result<Inspection, Error> {
     runtime.block_on(admin.inspect(plan, &deadline)).map_err(environment)
 }
 
-/// Finds and removes what runs have left on the cluster at `bootstrap`, with a clock and a runtime for its requests.
+/// Finds and removes topics and groups of runs on the cluster at `bootstrap`, with a clock and a runtime for its
+/// requests.
 ///
 /// # Errors
 /// The properties of the plan or of `client` are refused, or no client library of this build can do it.

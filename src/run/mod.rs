@@ -1,6 +1,6 @@
-//! A plan in, a summary out.
+//! Makes a run: a plan is the input, and a summary the result.
 //!
-//! broker → topic and start offsets → measurements → the wiring → what is cleared afterwards.
+//! The steps are: broker, topic and start offsets, measurements, the wiring, and undoing the changes outside.
 
 mod account;
 mod administrator;
@@ -67,7 +67,7 @@ pub fn run(plan: Plan, options: Options, observer: Box<dyn Observer>) -> Result<
     }
 }
 
-/// How a run is made.
+/// The way in which a run is made.
 enum Maker {
     /// In real time, with threads and a cluster that this function starts or finds.
     Threads(StartCluster),
@@ -75,7 +75,7 @@ enum Maker {
     Simulation,
 }
 
-/// How a run is made on each kind of broker.
+/// The way in which a run is made on each kind of broker.
 const MAKERS: &[(BrokerKind, Maker)] = &[
     (BrokerKind::EMBEDDED, Maker::Threads(StartedCluster::embedded)),
     (BrokerKind::KAFKA, Maker::Threads(StartedCluster::elsewhere)),
@@ -93,7 +93,7 @@ fn on_threads(
     let runtime = control_runtime()?;
     let leftovers = options.leftovers.clone();
     let running = run_on(Arc::new(plan), start, options, observer, clock, leftovers.clone());
-    // The list includes what a bug keeps the run from undoing.
+    // After a bug, the list has the changes that were not undone.
     let outcome =
         catch_unwind(AssertUnwindSafe(|| runtime.block_on(running))).unwrap_or_else(|panic| {
             let said = panic_text(&*panic).unwrap_or("a panic").to_owned();
@@ -174,10 +174,10 @@ async fn run_begun(
     Ok(summary)
 }
 
-/// Where results go, and leases of runs without a result directory.
+/// Directory of results, and of leases of runs without a result directory.
 pub const RESULTS: &str = "results";
 
-/// An error with what is left to clean up by the user, if there is something.
+/// An error with the list of changes that the user has to undo, if there are any.
 fn with_leftovers(error: Error, leftovers: &Leftovers) -> Error {
     let left = leftovers.lines();
     if left.is_empty() { error } else { Error::LeftBehind { error: Box::new(error), left } }

@@ -25,7 +25,7 @@ pub(super) struct RunControl {
     pub(super) interrupted: watch::Receiver<bool>,
 }
 
-/// How the load ended.
+/// The end of the load.
 pub(super) struct Ending {
     pub(super) interrupted: bool,
     /// Time at which the pools had finished, or were told to end.
@@ -367,7 +367,7 @@ impl RunControl {
     }
 }
 
-/// How a wait ended.
+/// The result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waited {
     Happened,

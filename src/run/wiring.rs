@@ -85,7 +85,7 @@ pub(super) async fn run_in(
         _ = done => {}
         () = context.sleep(Duration::from_secs(5)) => {}
     }
-    // No command is started any more, so what commands have broken is healed, however the run has ended.
+    // At every end of a run: no command is started any more, and all faults of commands are healed.
     if plan.first_command().is_some() {
         let _ = tokio::task::spawn_blocking(move || commands.finish()).await;
     }

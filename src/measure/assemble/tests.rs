@@ -76,7 +76,7 @@ fn a_partition_is_overloaded_when_less_is_processed_than_comes_and_is_still_to_b
     let [only] = &found(50)[..] else { panic!("{:?}", found(50)) };
     assert_eq!((only.partition, only.consumer, only.offered_per_s), (0, Some(3), 2.5));
     assert_eq!((only.handling_ms, only.consumers_needed), (Some(20.0), Some(0.05)));
-    // Those that failed or are lost are nothing that a consumer has left undone.
+    // Records that failed or are lost are not left to consumers.
     assert!(found(0).is_empty());
     let at_max = overloaded(&plan_of(AT_MAX), &measurements, &collector, &[], &rates);
     assert!(at_max.is_empty());

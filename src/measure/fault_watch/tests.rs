@@ -6,7 +6,7 @@ fn ms(ms: i64) -> Time {
     Time(ms * 1_000_000)
 }
 
-/// Faults 0 and 1 at 10 s, and fault 2 at 20 s, each with 5 s before and behind it.
+/// Faults 0 and 1 at 10 s, and fault 2 at 20 s, each with 5 s before and after it.
 fn watch() -> FaultWatch {
     let window = |seconds: i64, faults: Range<usize>| FaultWindows {
         at: ms(seconds * 1_000),
@@ -38,12 +38,12 @@ fn a_stall_lasts_while_records_wait_and_none_is_processed() {
     watch.observed(false, ms(2_050), ms(2_060));
     assert_eq!(stall_ms(processed(&mut watch, 2, 2_020, 2_070)), 20);
     assert_eq!(watch.longest_stall_ns(ms(9_000)), 20_000_000);
-    // What has no stamp shows no stall, and no age.
+    // A record without a stamp shows no stall and no age.
     let record =
         ProcessedRecord { offset: Offset(3), sent: None, response_ns: None, done: ms(3_000) };
     let found = watch.processed(&record);
     assert_eq!((found.stall_ns, found.age_ns, found.lag), (0, 0, 0));
-    // One that goes on is known by records that wait.
+    // A current stall is known if records wait.
     watch.observed(true, ms(4_000), ms(4_001));
     watch.observed(true, ms(4_500), ms(4_501));
     assert_eq!(watch.stands_still_since(), Some(ms(4_001)));
@@ -101,7 +101,7 @@ fn a_fault_has_hit_a_partition_whose_stall_is_out_of_the_ordinary() {
         );
         assert_eq!(effect.is_hit(), is_hit);
     }
-    // What begins behind the stretch that is compared is not its doing.
+    // A stall after the disturbed window is not an effect of the fault.
     let mut watch = watch();
     assert_eq!(processed(&mut watch, 0, 15_000, 15_500).hit_by, None);
     assert_eq!(watch.effect(0).expect("it was due").stall_ns, 0);

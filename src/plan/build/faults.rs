@@ -277,7 +277,7 @@ fn check_time(
     }
 }
 
-/// How a fault is repeated: its interval, and the jitter of each repetition.
+/// The repetition of a fault: its interval, and the jitter of each repetition.
 #[derive(Clone, Copy)]
 struct Repeat {
     every: Duration,
