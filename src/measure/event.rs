@@ -235,7 +235,7 @@ fn list(partitions: &[PartitionId]) -> String {
     format!("partitions [{}]", ids.join(", "))
 }
 
-/// Events kept. Later ones are only counted.
+/// Largest number of events that are kept. Later ones are only counted.
 const EVENTS_MAX: usize = 100_000;
 
 /// All events of a run, in the order they were noted.
@@ -359,7 +359,7 @@ impl TraceKind {
         (TraceKind::Timer, "timer"),
     ];
 
-    /// Its name.
+    /// Name of the kind.
     pub fn name(self) -> &'static str {
         TraceKind::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
     }

@@ -3,12 +3,12 @@
 //! The lag is the end offset, which an independent client asks of the broker, minus the next offset to process. The end
 //! offsets in fetch responses are not used, because they become stale exactly when a fetch hangs.
 //!
-//! A partition *does not keep up* if three things are true of the last quarter of the measured window: every record
-//! waited longer than a limit, the number of waiting records grew by more than 1 % of the records sent, and the shortest
+//! A partition *does not keep up* if three things are true of the last quarter of the measured window. Every record
+//! waited longer than a limit. The number of waiting records grew by more than 1 % of the records sent. The shortest
 //! wait was longer in the second half of the quarter than in the first, by more than 1 % of such a half. A backlog that
-//! shrinks, a crash shortly before the end, and a slow but steady path through the cluster do not meet all three. Where
-//! records come in bursts, their number at one moment depends on whether a burst has just come: hence the third
-//! condition.
+//! shrinks, a crash shortly before the end, and a slow but steady path through the cluster do not meet all three. If
+//! records arrive in bursts, the number at one moment depends on the time of the last burst. Therefore the third
+//! condition is needed.
 
 use std::collections::VecDeque;
 use std::time::Duration;

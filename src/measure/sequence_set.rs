@@ -121,7 +121,7 @@ impl From<Vec<(u64, u64)>> for SequenceSet {
 const WORDS: usize = 16;
 /// Offsets in a block.
 const BLOCK: i64 = 64 * WORDS as i64;
-/// Blocks kept. A backlog of more than about two thousand million records is not tracked.
+/// Largest number of blocks. A backlog of more than about two thousand million records is not tracked.
 const BLOCKS_MAX: usize = 1 << 21;
 
 /// One bit per acknowledged offset. Blocks that the consumer has passed are removed, so the memory grows with the

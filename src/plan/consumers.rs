@@ -16,7 +16,7 @@ pub struct ConsumersPlan {
     pub start: StartAt,
     /// The work on a record.
     pub work: WorkPlan,
-    /// Records processed before they are counted and the checkpoint moves, at most.
+    /// Largest number of processed records before they are counted and the checkpoint moves.
     pub batch_records: u32,
     /// The place of processed offsets.
     pub checkpoint: CheckpointPlan,

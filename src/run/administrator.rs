@@ -21,7 +21,7 @@ const TOPIC_KNOWN_WITHIN: Duration = Duration::from_secs(10);
 /// The client library that the plan has.
 ///
 /// # Errors
-/// This build does not have it; `refusals` says so before a run.
+/// This build does not include it. `refusals` reports that before a run.
 pub(super) fn library_of(plan: &Plan) -> Result<&'static dyn ClientLibrary, Error> {
     let kind = plan.broker.client();
     client_library(kind)

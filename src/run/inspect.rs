@@ -16,8 +16,8 @@ use crate::plan::Plan;
 /// Time limit of an inspection; `run.startup` may be shorter.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Connects to the cluster of `plan` as a run would, and returns what it finds. Writes nothing. Blocks for at most 20
-/// s, or `run.startup` if that is less.
+/// Connects to the cluster of `plan` like a run, and returns a description of it. Writes nothing. Blocks for at most 20
+/// s, or `run.startup` if that is shorter.
 ///
 /// # Errors
 /// The plan is for no cluster elsewhere, its properties are refused, or no broker answers.

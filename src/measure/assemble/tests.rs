@@ -166,6 +166,6 @@ fn the_cpu_time_of_a_partition_is_that_of_its_thread_or_a_share_of_it() {
     assert_eq!(of("", Some(4)), (None, false));
     assert_eq!(of("", None), (None, false));
     assert_eq!(of("clients = \"shared\"", Some(3)), (Some(1.0), true));
-    // Its one member has both partitions.
+    // The only member has both partitions.
     assert_eq!(of("mode = \"group\"\ncount = 1", Some(3)), (Some(0.75), true));
 }
