@@ -133,13 +133,14 @@ impl Latencies {
         }
     }
 
-    /// The value at `quantile` (0..=1), in nanoseconds: the largest value that counts as the same. `None` without
-    /// values.
+    /// The value at `quantile` (0..=1), in nanoseconds: the largest one that counts as the same. One below the resolution
+    /// is 0. `None` when there are no values.
     pub fn quantile_ns(&self, quantile: f64) -> Option<u64> {
-        match self.if_many() {
+        let value = match self.if_many() {
             Some(histogram) => Some(histogram.value_at_quantile(quantile)),
             None => quantile_of(&self.plain, quantile),
-        }
+        };
+        value.map(|ns| if ns < UNIT_NS { 0 } else { ns })
     }
 
     /// Number of values above the one at `quantile_ns`, as [`Latencies::quantile_ns`] names it.
@@ -182,10 +183,7 @@ impl Latencies {
 
     /// The figures that reports show. A quantile below the resolution is 0.
     pub fn digest(&self) -> Digest {
-        let us = |quantile| {
-            let ns = self.quantile_ns(quantile)?;
-            Some(if ns < UNIT_NS { 0.0 } else { ns as f64 / 1e3 })
-        };
+        let us = |quantile| self.quantile_ns(quantile).map(|ns| ns as f64 / 1e3);
         Digest {
             p50: us(0.50),
             p90: us(0.90),
@@ -331,7 +329,9 @@ mod tests {
             assert_eq!(own.is_many, values.len() > PLAIN_MAX);
             assert_eq!(own.count(), other.len());
             for quantile in QUANTILES {
-                let expected = (!other.is_empty()).then(|| other.value_at_quantile(quantile));
+                let resolved = |ns| if ns < UNIT_NS { 0 } else { ns };
+                let expected =
+                    (!other.is_empty()).then(|| resolved(other.value_at_quantile(quantile)));
                 assert_eq!(own.quantile_ns(quantile), expected, "at {quantile}");
                 let expected = expected.unwrap_or(1_000);
                 let above = values
@@ -454,6 +454,7 @@ mod tests {
         (0..10).for_each(|_| latencies.record(0));
         let digest = latencies.digest();
         assert_eq!((digest.p50, digest.max, digest.mean), (Some(0.0), Some(0.0), Some(0.0)));
+        assert_eq!(latencies.quantile_ns(0.99), Some(0));
     }
 
     #[test]
